@@ -1,0 +1,50 @@
+# One command per wish. Everything happens in .venv; nothing outside this folder is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: setup setup-test run test test-all lint format bench lock clean
+
+setup: $(VENV)/.run-ready
+setup-test: $(VENV)/.test-ready
+
+$(VENV)/.run-ready: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --require-hashes -r requirements.lock
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.test-ready: requirements-test.lock $(VENV)/.run-ready
+	$(BIN)/pip install -q --require-hashes -r requirements-test.lock
+	touch $@
+
+run: setup
+	$(BIN)/mic-mail demo
+
+lint: setup-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: lint
+	$(BIN)/pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/pytest
+
+bench: setup-test
+	$(BIN)/python bench/run.py
+
+# Needs uv on the PATH; writes both lock files anew for every supported Python.
+lock:
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra build pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra build --extra test pyproject.toml -c requirements.lock -o requirements-test.lock
+
+clean:
+	rm -rf $(VENV) demo-data

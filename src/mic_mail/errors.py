@@ -1,0 +1,56 @@
+"""What can go wrong, as values that a door can put on its wire and the command line can show to a person.
+
+    MicMailError
+      Refused        a rule says no; permanent until a fact changes           exit 1
+      BadInput       what was asked makes no sense                            exit 2
+      Trouble        the rule would say yes, the machine cannot now; try later exit 3
+
+Each carries its text in Vietnamese and English, the clause that it rests on (if any), and what to do. Whether a failure is
+temporary is its class, never its text. Subclasses live beside the code that raises them.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One sentence for people, in both languages; `en` is ASCII, so that it can stand in any protocol reply."""
+
+    vi: str
+    en: str
+
+    def __post_init__(self) -> None:
+        assert self.en.isascii(), self.en
+
+    def __str__(self) -> str:
+        return self.en
+
+
+class MicMailError(Exception):
+    """Base of all errors that this program raises on purpose."""
+
+    exit_code = 3
+
+    def __init__(self, text: Text | str, *, clause: str | None = None, remedy: Text | None = None) -> None:
+        self.text = Text(text, text) if isinstance(text, str) else text
+        self.clause = clause
+        self.remedy = remedy
+        super().__init__(self.text.en)
+
+
+class Refused(MicMailError):
+    """A rule forbids it; `clause` names the rule where it is the regulation's."""
+
+    exit_code = 1
+
+
+class BadInput(MicMailError):
+    """The request itself is wrong: an unknown address, a date that does not exist, a malformed file."""
+
+    exit_code = 2
+
+
+class Trouble(MicMailError):
+    """Temporary: disk full, lock or database not available, a peer that does not answer."""
+
+    exit_code = 3

@@ -1,0 +1,22 @@
+"""Identifiers that people read aloud and search logs for.
+
+A trace id names one message from its acceptance to its last delivery, or one refusal; it stands in the SMTP reply,
+in the `Received:` line and in the log. Sixteen characters of Crockford's base 32: eleven of microseconds since the
+epoch (so ids sort by time), five of chance.
+"""
+
+import secrets
+from collections.abc import Callable
+
+TokenSource = Callable[[int], int]
+"""Given n, a number of n random bits; `secrets.randbits` in the running program."""
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_TIME_CHARS = 11
+_CHANCE_CHARS = 5
+
+
+def trace_id(now_us: int, source: TokenSource = secrets.randbits) -> str:
+    """A new trace id for the instant `now_us` (microseconds since the epoch)."""
+    number = (now_us << (5 * _CHANCE_CHARS)) | source(5 * _CHANCE_CHARS)
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(5 * (_TIME_CHARS + _CHANCE_CHARS - 1), -1, -5))
