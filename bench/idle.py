@@ -1,0 +1,124 @@
+"""Many idle sessions: memory of each, and how soon they hear of a delivery.
+
+`measure(server, ...)` opens connections (spread over the bench users), leaves them in IDLE, then delivers messages one by one
+and times the first EXISTS against the moment the final dot was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import smtplib
+import ssl
+import time
+
+from measure import memory_kib
+from peers import PASSWORD, USERS, Server
+
+
+def _percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000, 2)
+
+
+class _Fleet:
+    def __init__(self, server: Server, connections: int, *, tls: bool, users: int) -> None:
+        self.server, self.connections, self.users = server, connections, users
+        self.ready = 0
+        self.heard: dict[int, list[float]] = {}
+        self._tls: ssl.SSLContext | None = None
+        if tls:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
+        self._gate = asyncio.Semaphore(20)
+
+    async def session(self, number: int) -> None:
+        user = number % self.users
+        port = self.server.imaps if self._tls else self.server.imap
+        async with self._gate:
+            # many source addresses, so that no limit per address and no shortage of ports is measured
+            source = (f"127.0.{1 + number // 250 % 200}.{1 + number % 250}", 0)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=source, ssl=self._tls)
+            await reader.readline()
+            for tag, line in ((b"1", f'LOGIN "{self.server.user % user}" "{PASSWORD}"'), (b"2", "SELECT INBOX")):
+                writer.write(tag + b" " + line.encode() + b"\r\n")
+                while not (answer := await reader.readline()).startswith(tag + b" "):
+                    if not answer:
+                        raise EOFError(line)
+                if b" OK" not in answer[:6]:
+                    raise RuntimeError(answer.decode())
+            writer.write(b"3 IDLE\r\n")
+            while not (await reader.readline()).startswith(b"+"):
+                pass
+        self.ready += 1
+        while line := await reader.readline():
+            if b" EXISTS" in line:
+                self.heard.setdefault(user, []).append(time.perf_counter())
+
+
+def _deliver(smtp: smtplib.SMTP, recipient: str, number: int) -> float:
+    body = (
+        f"From: <sender@example.net>\r\nTo: <{recipient}>\r\nSubject: {number}\r\nDate: Tue, 24 Nov 2026 10:00:00 +0700\r\n"
+        f"Message-ID: <{time.time_ns()}@example.net>\r\n\r\nxin chao\r\n.\r\n"
+    )
+    smtp.mail("sender@example.net")
+    code, answer = smtp.rcpt(recipient)
+    if code != 250:
+        raise RuntimeError(answer)
+    smtp.putcmd("data")
+    smtp.getreply()
+    smtp.send(body.encode())
+    sent = time.perf_counter()
+    if smtp.getreply()[0] != 250:
+        raise RuntimeError("not delivered")
+    return sent
+
+
+async def _run(server: Server, connections: int, deliveries: int, *, tls: bool, users: int) -> dict[str, object]:
+    fleet = _Fleet(server, connections, tls=tls, users=users)
+    before = memory_kib(server.pids)
+    start = time.perf_counter()
+    tasks = [asyncio.create_task(fleet.session(n)) for n in range(connections)]
+    while fleet.ready < connections and time.perf_counter() - start < 150:
+        await asyncio.sleep(0.05)
+        for task in tasks:
+            if task.done():
+                task.result()
+    setup = time.perf_counter() - start
+    await asyncio.sleep(3)
+    row: dict[str, object] = {"sessions": fleet.ready, "tls": tls, "setup_s": round(setup, 1)}
+    row["pss_kib_each"] = round((memory_kib(server.pids) - before) / max(1, fleet.ready), 1)
+    smtp = (smtplib.LMTP if server.protocol == "lmtp" else smtplib.SMTP)("127.0.0.1", server.smtp, timeout=30)
+    await asyncio.to_thread(smtp.ehlo)
+    delays, missed = [], 0
+    for number in range(deliveries):
+        user = number * 7 % users
+        expected = len(range(user, connections, users))
+        fleet.heard.pop(user, None)
+        sent = await asyncio.to_thread(_deliver, smtp, server.user % user, number)
+        end = time.perf_counter() + 3
+        while len(fleet.heard.get(user, ())) < expected and time.perf_counter() < end:
+            await asyncio.sleep(0.001)
+        heard = fleet.heard.get(user, [])
+        missed += expected - len(heard)
+        if heard:
+            delays.append(heard[0] - sent)
+    if delays:
+        row |= {"notified_p50_ms": _percentile(delays, 0.5), "notified_p99_ms": _percentile(delays, 0.99)}
+    row["missed"] = missed
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    with contextlib.suppress(smtplib.SMTPException):
+        smtp.quit()
+    return row
+
+
+def measure(
+    server: Server, connections: int = 1000, deliveries: int = 100, *, tls: bool = True, users: int = 100
+) -> dict[str, object]:
+    """One row of figures for `server`."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return asyncio.run(_run(server, connections, deliveries, tls=tls, users=min(users, USERS)))

@@ -1,0 +1,238 @@
+"""`make bench`: this server beside Dovecot and Postfix, in one run on one machine.
+
+    python bench/run.py [--only smtp,big,imap,select,idle] [--runs 3] [--folder DIR] [--workers 2]
+
+Peers run where their programs are installed (packages dovecot-imapd, dovecot-lmtpd, postfix, gcc, openssl; as root); a missing
+one is said and left out. Runs alternate between the servers and medians are shown, so that a machine that changes its speed
+changes it for all. Every row also goes to DIR/results.jsonl. What the figures mean: docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import corpus
+import idle
+import peers
+from measure import ImapClient, cpu_seconds, memory_kib
+from peers import PASSWORD, Server
+
+HEADERS = (
+    "(UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Cc Bcc Subject Date Message-ID Priority X-Priority References "
+    "Newsgroups In-Reply-To Content-Type Reply-To)])"
+)
+IMAP_STEPS = (
+    ("SELECT", "SELECT INBOX"),
+    ("header sync", f"UID FETCH 1:* {HEADERS}"),
+    ("UID FETCH 1:* (FLAGS)", "UID FETCH 1:* (FLAGS)"),
+    ("ENVELOPE BODYSTRUCTURE", "FETCH 1:* (ENVELOPE BODYSTRUCTURE FLAGS)"),
+    ("UID FLAGS INTERNALDATE SIZE", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)"),
+    ("SEARCH UNSEEN SINCE", "SEARCH UNSEEN SINCE 1-Jun-2024"),
+    ("SEARCH SUBJECT", 'SEARCH SUBJECT "invoice"'),
+    ("bodies", "UID FETCH 1:* (BODY.PEEK[])"),
+)
+
+
+class Report:
+    """Collects rows, prints them as they come and appends them to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def row(self, work: str, server: str, **figures: object) -> None:
+        print(f"{work:<34} {server:<16} " + "  ".join(f"{k}={v}" for k, v in figures.items()), flush=True)
+        with self._path.open("a") as out:
+            out.write(json.dumps({"work": work, "server": server, "at": time.strftime("%F %T"), **figures}) + "\n")
+
+
+class Load:
+    """The SMTP driver, compiled once per run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._program = folder / "smtp_load"
+        source = Path(__file__).with_name("smtp_load.c")
+        subprocess.run(["gcc", "-O2", "-o", str(self._program), str(source), "-lpthread"], check=True)
+
+    def __call__(self, server: Server, sessions: int, count: int, octets: int, users: int = 10) -> dict[str, float]:
+        command = [str(self._program), "127.0.0.1", str(server.smtp), server.protocol, str(sessions), str(count), str(octets)]
+        done = subprocess.run([*command, server.user, str(users)], capture_output=True, text=True, timeout=300, check=False)
+        result: dict[str, float] = json.loads(done.stdout)
+        return result
+
+
+def delivered(server: Server, users: int = 10) -> int:
+    """Message files in the INBOXes of the first `users` bench users."""
+    total = 0
+    for user in range(users):
+        for name in ("new", "cur"):
+            path = Path(server.inbox % user, name)
+            total += sum(1 for _ in path.iterdir()) if path.is_dir() else 0
+    return total
+
+
+def smtp(servers: list[Server], load: Load, report: Report, runs: int) -> None:
+    """Delivered messages a second: acknowledged and visible as files."""
+    for octets in (4096, 102_400):
+        for sessions in (1, 10, 50):
+            rates: dict[str, list[float]] = {s.name: [] for s in servers}
+            costs: dict[str, list[float]] = {s.name: [] for s in servers}
+            for _ in range(runs):
+                for server in servers:
+                    count = (400 if sessions == 1 else 1500) // (1 if octets < 10_000 else 3)
+                    before, cpu, start = delivered(server), cpu_seconds(server.pids), time.perf_counter()
+                    result = load(server, sessions, count, octets)
+                    while delivered(server) < before + result["sent"] and time.perf_counter() - start < 120:
+                        time.sleep(0.01)
+                    wall = time.perf_counter() - start
+                    rates[server.name].append(result["sent"] / wall)
+                    costs[server.name].append((cpu_seconds(server.pids) - cpu) / count * 1000)
+                    if result["failed"]:
+                        report.row("  failed", server.name, count=result["failed"])
+            for name, values in rates.items():
+                figures = {"per_s": round(statistics.median(values)), "min": round(min(values)), "max": round(max(values))}
+                report.row(
+                    f"deliver {octets} B, {sessions} sessions", name, **figures, cpu_ms=round(statistics.median(costs[name]), 2)
+                )
+
+
+@contextmanager
+def peak_memory(server: Server) -> Iterator[Callable[[], float]]:
+    """Growth of anonymous memory over the tree while the block runs, in MiB."""
+    base, peak, over = memory_kib(server.pids, "RssAnon"), [0], threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            peak[0] = max(peak[0], memory_kib(server.pids, "RssAnon"))
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield lambda: max(0, peak[0] - base) / 1024
+    finally:
+        over.set()
+        thread.join()
+
+
+def big(servers: list[Server], load: Load, report: Report, runs: int) -> None:
+    """One message of 27 MiB (20 MiB of attachment in base64), then 50 at once."""
+    octets = 27 << 20
+    walls: dict[str, list[float]] = {s.name: [] for s in servers}
+    grown: dict[str, list[float]] = {s.name: [] for s in servers}
+    for _ in range(runs + 2):
+        for server in servers:
+            with peak_memory(server) as growth:
+                walls[server.name].append(load(server, 1, 1, octets)["wall_s"])
+            grown[server.name].append(growth())
+    for server in servers:
+        wall = statistics.median(walls[server.name])
+        report.row("one 27 MiB message", server.name, s=round(wall, 3), grown_mib=round(max(grown[server.name]), 1))
+    for server in servers:
+        with peak_memory(server) as growth:
+            result = load(server, 50, 50, octets)
+        report.row(
+            "50 x 27 MiB at once", server.name, s=result["wall_s"], grown_mib=round(growth(), 1), failed=result["failed"]
+        )
+
+
+def fill(server: Server, user: int, count: int, *, small: bool) -> None:
+    """Put `count` messages into the INBOX of `user`: the corpus, or (`small`) short ones."""
+    client = ImapClient(server.imap).login(server.user % user, PASSWORD)
+    for number in range(1, count + 1):
+        if small:
+            data = b"From: <a@example.vn>\r\nSubject: %d\r\nMessage-ID: <%d@example.vn>\r\n\r\nxin chao\r\n" % (number, number)
+            client.command("APPEND INBOX {}", data)
+        else:
+            data, when, flags = corpus.message(number)
+            names = " ".join({"S": "\\Seen", "R": "\\Answered", "F": "\\Flagged"}[f] for f in flags)
+            day = time.strftime("%d-%b-%Y %H:%M:%S +0000", time.gmtime(when))
+            client.command(f'APPEND INBOX ({names}) "{day}" {{}}', data)
+    client.close()
+
+
+def imap(servers: list[Server], report: Report, runs: int, count: int = 10_000) -> None:
+    """Commands of one client on the corpus; cold is the first call after the fill, warm the median of the others."""
+    for server in servers:
+        start = time.perf_counter()
+        fill(server, 150, count, small=False)
+        report.row(f"APPEND {count} one by one", server.name, per_s=round(count / (time.perf_counter() - start)))
+    clients = {s.name: ImapClient(s.imap).login(s.user % 150, PASSWORD) for s in servers}
+    for name, line in IMAP_STEPS:
+        times: dict[str, list[float]] = {s: [] for s in clients}
+        for _ in range(1 + max(3, runs)):
+            for server, client in clients.items():
+                times[server].append(client.command(line)[0] * 1000)
+        for server, values in times.items():
+            report.row(name, server, cold_ms=round(values[0], 1), warm_ms=round(statistics.median(values[1:]), 1))
+
+
+def select(servers: list[Server], report: Report, runs: int, count: int = 100_000) -> None:
+    """SELECT of a mailbox of 100,000 messages."""
+    for server in servers:
+        fill(server, 151, count, small=True)
+    clients = {s.name: ImapClient(s.imap).login(s.user % 151, PASSWORD) for s in servers}
+    times: dict[str, list[float]] = {s: [] for s in clients}
+    for _ in range(3 + runs):
+        for server, client in clients.items():
+            times[server].append(client.command("SELECT INBOX")[0] * 1000)
+    for server, values in times.items():
+        report.row(f"SELECT of {count}", server, cold_ms=round(values[0], 1), warm_ms=round(statistics.median(values[1:]), 1))
+
+
+def main() -> int:
+    """Run what was asked for; 0 unless a server could not be started."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="smtp,big,imap,select,idle")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path("/var/tmp/mic-mail-bench"))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--no-peers", action="store_true")
+    arguments = parser.parse_args()
+    works = arguments.only.split(",")
+    shutil.rmtree(arguments.folder, ignore_errors=True)
+    arguments.folder.mkdir(parents=True)
+    report = Report(arguments.folder / "results.jsonl")
+    ours = peers.start_ours(arguments.folder / "ours", workers=arguments.workers)
+    dovecot = postfix = None
+    if not arguments.no_peers and shutil.which("dovecot"):
+        dovecot = peers.start_dovecot(arguments.folder / "dovecot")
+        if shutil.which("postfix"):
+            postfix = peers.start_postfix(arguments.folder / "postfix", dovecot)
+    missing = [name for name, server in (("Dovecot", dovecot), ("Postfix", postfix)) if server is None]
+    if missing:
+        print(f"without {' and '.join(missing)}: not installed, or left out by --no-peers", file=sys.stderr)
+    all_of_them = [s for s in (ours, dovecot, postfix) if s is not None]
+    with_imap = [s for s in all_of_them if s.imap]
+    try:
+        if "smtp" in works or "big" in works:
+            load = Load(arguments.folder)
+        if "smtp" in works:
+            smtp(all_of_them, load, report, arguments.runs)
+        if "big" in works:
+            big([s for s in all_of_them if s.name != "postfix+dovecot"], load, report, arguments.runs)
+        if "imap" in works:
+            imap(with_imap, report, arguments.runs)
+        if "select" in works:
+            select(with_imap, report, arguments.runs)
+        if "idle" in works:
+            for server in with_imap:
+                report.row("1,000 idle sessions, TLS", server.name, **idle.measure(server))
+    finally:
+        for server in (postfix, dovecot, ours):
+            if server is not None:
+                server.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
