@@ -1,0 +1,5 @@
+"""`python -m mic_mail` is the command `mic-mail`."""
+
+from mic_mail.cli.main import run
+
+run()

@@ -1,0 +1,190 @@
+"""The command `mic-mail`: root options, the table of commands, and what becomes of an error.
+
+In: arguments and environment. Out: an exit code (0 done, 1 refused by a rule, 2 asked wrongly, 3 trouble: try later) and never
+a traceback: what nobody expected gets a reference number, and the traceback goes to a file that the message names.
+Command modules are imported only when they are run, so that `mic-mail status` does not pay for all the others.
+"""
+
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Never
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+
+from mic_mail.cli import output
+from mic_mail.cli.frame import CONFIG_VARIABLE, DEFAULT_CONFIG, Frame
+from mic_mail.clock import SystemClock
+from mic_mail.errors import MicMailError
+from mic_mail.i18n.language import Language, language_of
+from mic_mail.ids import trace_id
+
+EXIT_REFUSED, EXIT_USAGE, EXIT_TROUBLE = 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """One word after `mic-mail`: each module has `app: typer.Typer`; several modules join into one command group."""
+
+    name: str
+    modules: tuple[str, ...]
+
+
+# The order is the order of `--help`.
+NOUNS = {
+    noun.name: noun
+    for noun in (
+        Noun("init", ("init",)),
+        Noun("serve", ("serve",)),
+        Noun("demo", ("demo",)),
+        Noun("status", ("status",)),
+        Noun("config", ("config",)),
+        Noun("unit", ("unit",)),
+        Noun("person", ("person",)),
+        Noun("mailbox", ("mailbox", "store")),
+        Noun("alias", ("alias",)),
+        Noun("password", ("password",)),
+        Noun("directory", ("directory",)),
+        Noun("regulation", ("regulation",)),
+        Noun("backup", ("backup",)),
+        Noun("restore", ("restore",)),
+    )
+}
+
+
+class LazyNouns(TyperGroup):
+    """A command group that imports the module of a noun when somebody names it."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # Typer keeps the base class private
+        return list(NOUNS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperGroup | TyperCommand | None:  # type: ignore[override]  # likewise
+        noun = NOUNS.get(cmd_name)
+        return load_noun(noun) if noun else None
+
+
+def load_noun(noun: Noun) -> TyperGroup | TyperCommand:
+    """The command of `noun`, its modules joined."""
+    apps = [importlib.import_module(f"mic_mail.cli.{module}").app for module in noun.modules]
+    joined = apps[0]
+    for more in apps[1:]:
+        joined.registered_commands.extend(c for c in more.registered_commands if c not in joined.registered_commands)
+    joined.pretty_exceptions_enable = False
+    command = typer.main.get_command(joined)
+    assert isinstance(command, (TyperGroup, TyperCommand))
+    command.name = noun.name
+    return command
+
+
+def build() -> typer.Typer:
+    """The root command, its help in the language that is settled now."""
+    say = output.say
+    app = typer.Typer(
+        cls=LazyNouns,
+        name="mic-mail",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help=say(
+            "Máy chủ thư điện tử công vụ, vận hành theo Quy chế.",
+            "The official mail server, run by the regulation it serves.",
+        ),
+    )
+
+    @app.callback()
+    def root(
+        ctx: typer.Context,
+        config: Annotated[
+            Path, typer.Option("--config", envvar=CONFIG_VARIABLE, help=say("Tệp cấu hình.", "The configuration file."))
+        ] = DEFAULT_CONFIG,
+        lang: Annotated[  # read by `run` before anything is printed; declared here so that it is known and shown
+            Language | None, typer.Option("--lang", help=say("Ngôn ngữ: vi hoặc en.", "Language: vi or en."))
+        ] = None,
+    ) -> None:
+        ctx.obj = Frame(config_path=config)
+
+    return app
+
+
+def run(arguments: list[str] | None = None) -> Never:
+    """The console script: run one command and exit with its code."""
+    sys.exit(main(sys.argv[1:] if arguments is None else arguments))
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; the exit code of the process. Nothing escapes but `SystemExit`."""
+    output.settle(language_of(os.environ, _language_option(arguments)))
+    try:
+        outcome = typer.main.get_command(build()).main(args=arguments, prog_name="mic-mail", standalone_mode=False)
+        return outcome if isinstance(outcome, int) else 0
+    except TyperException as usage:
+        return _usage(usage)
+    except MicMailError as error:
+        output.failure(error)
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        output.note(output.say("Đã dừng theo yêu cầu.", "Stopped as asked."))
+        return EXIT_REFUSED
+    except BrokenPipeError:
+        # `mic-mail ... | head`: the reader has seen enough. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:  # noqa: BLE001  the last line of defence: a person gets a reference, the file gets the traceback
+        return _unexpected()
+
+
+def _language_option(arguments: list[str]) -> str | None:
+    """The value of `--lang` in any of its spellings; anything but vi and en is left for Typer to refuse."""
+    for position, word in enumerate(arguments):
+        value = word.removeprefix("--lang=") if word.startswith("--lang=") else None
+        if word == "--lang" and position + 1 < len(arguments):
+            value = arguments[position + 1]
+        if value in set(Language):
+            return value
+    return None
+
+
+def _usage(error: TyperException) -> int:
+    """What was typed makes no sense: say so, name the help."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":  # typed without a command: the help is the answer
+        sys.stderr.write(error.format_message() + "\n")
+        return EXIT_USAGE
+    output.note(f"{output.say('Lệnh chưa đúng', 'Wrong command')}: {error.format_message()}")
+    path = context.command_path if context is not None else "mic-mail"
+    output.note(output.say(f"Xem hướng dẫn: {path} --help", f"See: {path} --help"))
+    return EXIT_USAGE
+
+
+def _unexpected() -> int:
+    """An error that nobody foresaw: keep the traceback in a private file and say where."""
+    reference = trace_id(SystemClock().now_us())
+    details = _keep_traceback(reference)
+    output.note(
+        output.say(
+            f"Lỗi ngoài dự kiến, mã {reference}. Chi tiết: {details}",
+            f"Unexpected error, reference {reference}. Details: {details}",
+        )
+    )
+    return EXIT_TROUBLE
+
+
+def _keep_traceback(reference: str) -> str:
+    """Write the current traceback where only this user reads it; the path, or a dash where nothing can be written."""
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    for folder in (Path(state) / "mic-mail", Path(tempfile.gettempdir())):
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = folder / f"error-{reference}.txt"
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                traceback.print_exc(file=file)
+            return str(path)
+    return "-"

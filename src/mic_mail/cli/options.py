@@ -1,0 +1,18 @@
+"""Options that several nouns share, spelled once; imported by command modules only, after the language is settled."""
+
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli.output import say
+
+JsonOption = Annotated[bool, typer.Option("--json", help=say("In kết quả dạng JSON.", "Print the result as JSON."))]
+YesOption = Annotated[bool, typer.Option("--yes", help=say("Không hỏi lại.", "Do not ask before doing it."))]
+ReasonOption = Annotated[str, typer.Option("--reason", help=say("Lý do, được ghi vào hồ sơ.", "Why; it is recorded."))]
+DocumentOption = Annotated[
+    str | None, typer.Option("--document", help=say("Số văn bản làm căn cứ.", "Number of the document that it rests on."))
+]
+ActorOption = Annotated[
+    str | None,
+    typer.Option("--actor", help=say("Người thực hiện; mặc định là tài khoản đăng nhập.", "Who does it; default: this login.")),
+]

@@ -1,0 +1,183 @@
+"""How commands speak: sentences in the person's language, tables for eyes, JSON for programs.
+
+In: `Text`, rows of plain values. Out: standard output (results) and standard error (everything that is not the result), so
+that `mic-mail mailbox list --json | jq` always works. A listing is a list of `Column`s and rows of `{key: value}`; the table
+and the JSON are made from the same rows, so they cannot say different things. Values stay raw in the rows (datetime, int,
+bool, None, str, tuple): the table shows them in Vietnamese form, JSON as ISO 8601 in UTC and plain numbers.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mic_mail.errors import MicMailError, Text
+from mic_mail.i18n import dates
+from mic_mail.i18n.language import Language, in_language, language_of
+
+Cell = str | int | float | bool | datetime | date | Text | None | Sequence[str] | Mapping[str, object]
+Row = Mapping[str, Cell]
+
+# A pipe has no width: a table that is cut to 80 columns there loses what `grep` looks for.
+_PIPE_WIDTH = 400
+
+
+class _Speech:
+    """The language of this run, settled once by `settle` before any command module is imported."""
+
+    language = language_of(os.environ)
+
+
+def settle(language: Language) -> None:
+    """Fix the language; called by `main.run` before the first command module is imported (help texts are read then)."""
+    _Speech.language = language
+
+
+def language() -> Language:
+    """The language of this run."""
+    return _Speech.language
+
+
+def say(vi: str, en: str) -> str:
+    """The side of a sentence that this person reads; for help texts and headings that exist nowhere else."""
+    return vi if _Speech.language is Language.VI else en
+
+
+def told(text: Text) -> str:
+    """`text` in the language of this run."""
+    return in_language(text, _Speech.language)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """A console for the stream as it is now (tests replace the streams between runs)."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _PIPE_WIDTH
+    return Console(file=stream, width=width, soft_wrap=False, highlight=False)
+
+
+def line(sentence: Text | str) -> None:
+    """One line of result."""
+    _console().print(escape(told(sentence) if isinstance(sentence, Text) else sentence), soft_wrap=True)
+
+
+def note(sentence: Text | str) -> None:
+    """One line beside the result: what was done, what to do next."""
+    _console(stderr=True).print(escape(told(sentence) if isinstance(sentence, Text) else sentence), soft_wrap=True)
+
+
+def failure(error: MicMailError) -> None:
+    """An error as a person needs it: what, by which clause, and what to do."""
+    console = _console(stderr=True)
+    console.print(f"[bold red]{say('Lỗi', 'Error')}:[/] {escape(told(error.text))}", soft_wrap=True)
+    if error.clause:
+        console.print(f"  {say('Căn cứ', 'Clause')}: {escape(error.clause)}", soft_wrap=True)
+    if error.remedy:
+        console.print(f"  {say('Cách xử lý', 'Remedy')}: {escape(told(error.remedy))}", soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: `key` in JSON, a heading for people, numbers to the right; `json_only` hides it from the table."""
+
+    key: str
+    vi: str
+    en: str
+    right: bool = False
+    json_only: bool = False
+
+
+def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, title: Text | None = None) -> None:
+    """Print `rows` as a table, or with `as_json` as one JSON array of objects with exactly the keys of `columns`."""
+    if as_json:
+        print_json([{c.key: row.get(c.key) for c in columns} for row in rows])
+        return
+    shown = [c for c in columns if not c.json_only]
+    table = Table(title=told(title) if title else None, title_justify="left", header_style="bold")
+    for column in shown:
+        table.add_column(say(column.vi, column.en), justify="right" if column.right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell(row.get(c.key))) for c in shown))
+    _console().print(table)
+
+
+def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | None = None) -> None:
+    """Print one thing: heading and value per line, or one JSON object."""
+    if as_json:
+        print_json({c.key: row.get(c.key) for c in columns})
+        return
+    table = Table(title=told(title) if title else None, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for column in columns:
+        if not column.json_only:
+            table.add_row(say(column.vi, column.en), escape(cell(row.get(column.key))))
+    _console().print(table)
+
+
+def cell(value: object) -> str:
+    """A value as people read it in a table."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return say("có", "yes") if value else say("không", "no")
+        case Text():
+            return told(value)
+        case datetime():
+            return dates.short(value)
+        case date():
+            return told(dates.day(value))
+        case str() | int() | float():
+            return str(value)
+        case Mapping():
+            return ", ".join(f"{key}={cell(item)}" for key, item in value.items())
+        case Iterable():
+            return ", ".join(cell(item) for item in value)
+        case _:
+            return str(value)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output; letters stay letters (Reg. 13.1: Unicode)."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_json_value) + "\n")
+
+
+def _json_value(value: object) -> object:
+    match value:
+        case Text():
+            return {"vi": value.vi, "en": value.en}
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case date():
+            return value.isoformat()
+        case Mapping():
+            return dict(value)
+        case bytes():
+            return value.hex()
+        case Iterable():
+            return list(value)
+        case _:
+            return str(value)
+
+
+def progress(*, transient: bool = True) -> AbstractContextManager[Progress]:
+    """A progress bar on standard error for long work; silent when nobody watches."""
+    console = _console(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=transient,
+        disable=not console.is_terminal,
+    )
