@@ -1,0 +1,61 @@
+"""What the store refuses or cannot do now. The class says whether trying later helps (`Trouble`) or not (`Refused`, `BadInput`)."""
+
+from mic_mail.errors import BadInput, Refused, Text, Trouble
+
+
+class NoSuchFolder(Refused):
+    """IMAP NONEXISTENT (RFC 9051 §7.1)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(Text(f"Không có thư mục “{name}”.", "No such folder."))
+        self.name = name
+
+
+class FolderExists(Refused):
+    """IMAP ALREADYEXISTS."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(Text(f"Thư mục “{name}” đã có.", "The folder exists already."))
+        self.name = name
+
+
+class NameNotAllowed(BadInput):
+    """IMAP CANNOT: the name is empty, too long, too deep, or holds characters that no client could show."""
+
+
+class NotPermitted(Refused):
+    """IMAP CANNOT or NOPERM: INBOX cannot be deleted, a folder cannot go below itself, a keyword table is full."""
+
+
+class NoSuchMessage(Refused):
+    """IMAP EXPUNGEISSUED: the message is gone and past bringing back for this reader."""
+
+    def __init__(self, folder_id: int, uid: int) -> None:
+        super().__init__(Text("Thư không còn nữa.", "The message is gone."))
+        self.folder_id = folder_id
+        self.uid = uid
+
+
+class OverQuota(Refused):
+    """IMAP OVERQUOTA, SMTP 452 4.2.2."""
+
+    def __init__(self, used_octets: int, limit_octets: int) -> None:
+        super().__init__(Text("Hộp thư đã đầy.", "The mailbox is full."))
+        self.used_octets = used_octets
+        self.limit_octets = limit_octets
+
+
+class Unavailable(Trouble):
+    """The account could not be had in time, or its index or disk does not answer: IMAP UNAVAILABLE, SMTP 451 4.3.0."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Text("Hộp thư tạm thời không truy cập được.", "The mailbox is temporarily unavailable."))
+        self.detail = detail
+
+
+class DiskFull(Unavailable):
+    """No space or file-system quota left: SMTP 452 4.3.1. Nothing half-written stays behind."""
+
+
+class NotOurs(Unavailable):
+    """What lies on disk is not what a store looks like (a file where a folder must be, a version from the future)."""

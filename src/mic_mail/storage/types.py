@@ -1,0 +1,254 @@
+"""What the store is asked in and answers with: plain values, no I/O, no time of their own.
+
+Flags are one integer of 63 bits: the five system flags of RFC 9051 §2.3.2 below, then one bit for each keyword of the
+folder's table (`FolderInfo.keywords[i]` is bit `KEYWORD_SHIFT + i`). A keyword's place never changes while the folder lives.
+Folder names are `str` in NFC with "/" between levels; `INBOX` is always spelled so (RFC 9051 §5.1). Instants end in `_us`.
+"""
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from mic_mail.mime.render import Answers
+
+ANSWERED = 1
+FLAGGED = 2
+DELETED = 4
+SEEN = 8
+DRAFT = 16
+SYSTEM_FLAGS = ANSWERED | FLAGGED | DELETED | SEEN | DRAFT
+KEYWORD_SHIFT = 5
+MAX_KEYWORDS = 58
+"""Bits 5 to 62: SQLite's integers are signed."""
+
+INBOX = "INBOX"
+DELIMITER = "/"
+
+SPECIAL_USES = ("\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
+"""RFC 6154 §2 and RFC 8457; \\All needs a virtual folder and is not offered."""
+
+DEFAULT_FOLDERS: Mapping[str, str] = {
+    "Drafts": "\\Drafts",
+    "Sent": "\\Sent",
+    "Junk": "\\Junk",
+    "Trash": "\\Trash",
+    "Archive": "\\Archive",
+}
+"""Made and subscribed with every account: Outlook makes folders of its own where these are missing."""
+
+FlagOperation = Literal["+", "-", "="]
+
+Column = Literal[
+    "uid", "flags", "modseq", "size", "internaldate_us", "savedate_us", "email_id", "thread_id",
+    "envelope", "envelope_utf8", "body", "bodystructure", "header", "parts", "sent_at", "preview",
+    "message_id", "attachment_octets",
+]  # fmt: skip
+"""What `Account.rows` can be asked for. `header` is None where the header block is longer than the index keeps: read the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Limits and times of the store; every one has a default that suits one machine."""
+
+    synchronous: Literal["normal", "full"] = "normal"
+    """`full` keeps also the last flag changes through a power loss, at one more fsync for each change."""
+    expunge_keep_seconds: int = 7 * 86_400
+    """How long an expunged message or deleted folder can be brought back (outside the quota)."""
+    history_keep_seconds: int = 90 * 86_400
+    """How long the index knows which UIDs vanished when (QRESYNC), and which deliveries it has seen (`Delivery.origin`)."""
+    lock_seconds: float = 10.0
+    """Longest wait for an account that another one writes; then `Unavailable`."""
+    open_accounts: int = 256
+    """Accounts with open index handles in one process (about three descriptors each)."""
+    view_cache_octets: int = 256 << 20
+    """Memory for the compact flag arrays that the sessions of one process share."""
+    max_folders: int = 10_000
+    max_folder_depth: int = 20
+    max_folder_name_octets: int = 700
+    """Of the whole name in UTF-8, parents and delimiters included."""
+    default_folders: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_FOLDERS))
+    boot_id: str | None = None
+    """Instead of the kernel's boot id; a test sets it to play a power loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRef:
+    """One account's store: its number in the directory and its folder below the mail root, like `mic.gov.vn/dvbe`."""
+
+    account_id: int
+    home: str
+
+
+@dataclass(frozen=True, slots=True)
+class FolderInfo:
+    """A folder as LIST, STATUS and SELECT tell it. `folder_id` is 0 for a name that only has children (RFC 9051 \\NonExistent)."""
+
+    folder_id: int
+    name: str
+    uidvalidity: int
+    uidnext: int
+    highest_modseq: int
+    expunge_floor: int
+    mailbox_id: str
+    special_use: str | None
+    subscribed: bool
+    keywords: tuple[str, ...]
+    messages: int
+    unseen: int
+    deleted: int
+    size: int
+    deleted_size: int
+    first_unseen_uid: int | None
+    """Filled by `folder` and `folder_by_id`, None in lists."""
+    selectable: bool
+    has_children: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FolderView:
+    """All messages of a folder, ascending by UID, as of `info.highest_modseq`. Shared between sessions: never write to it."""
+
+    info: FolderInfo
+    uids: array[int]
+    flags: array[int]
+    modseqs: array[int]
+    sizes: array[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened in a folder after a MODSEQ. One message occurs in one of the lists at most."""
+
+    highest_modseq: int
+    keywords: tuple[str, ...]
+    changed: list[tuple[int, int, int, int]]
+    """(uid, flags, modseq, size) ascending by UID, new messages included."""
+    vanished: list[int]
+    """Ascending; also UIDs that came and went since."""
+    complete: bool
+    """False: the question lies below `expunge_floor`, so `vanished` is not all. What a client knows and `FolderView.uids` lacks is gone (RFC 7162 §3.2.5.2)."""
+
+
+class Staged(Protocol):
+    """A message on its way in, in the account's `tmp/`: nobody sees it, and what is not published is swept away."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def size(self) -> int: ...
+    def write(self, octets: bytes | bytearray | memoryview) -> None:
+        """Append; `DiskFull` leaves nothing behind."""
+        ...
+
+    def finish(self) -> None:
+        """Make the content durable (fsync) and read-only."""
+        ...
+
+    def discard(self) -> None:
+        """Forget it; harmless after publication and when called twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message to publish: its finished file, what it starts with and what the index answers about it."""
+
+    staged: Staged
+    answers: "Answers"
+    flags: int = 0
+    keywords: tuple[str, ...] = ()
+    received_at_us: int = 0
+    """INTERNALDATE; 0 means now."""
+    origin: str | None = None
+    """Idempotency key: a second delivery under the same one answers with the first and keeps nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where a delivery lies; `duplicate` says that its origin had been seen before."""
+
+    folder_id: int
+    uidvalidity: int
+    uid: int
+    modseq: int
+    email_id: str
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoreResult:
+    """What STORE did; `failed` are the UIDs that `unchanged_since` held back (RFC 7162 §3.1.3), missing UIDs are in neither."""
+
+    modseq: int
+    changed: list[tuple[int, int, int]]
+    """(uid, flags, modseq)"""
+    failed: list[int]
+    keywords: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpungeResult:
+    uids: list[int]
+    modseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResult:
+    """What COPY and MOVE did, for COPYUID (RFC 4315 §3); `modseq` is the one of both folders' change."""
+
+    uidvalidity: int
+    pairs: list[tuple[int, int]]
+    """(uid in the source, uid in the target), ascending in both."""
+    modseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    octets: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """An expunged message that can still be brought back."""
+
+    folder: str
+    uid: int
+    size: int
+    flags: int
+    expunged_at_us: int
+    email_id: str
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TextTest:
+    """One search key over text (RFC 9051 §6.4.4): `BODY`, `TEXT`, or `HEADER` with a field name. `value` is compared without case."""
+
+    kind: Literal["BODY", "TEXT", "HEADER"]
+    value: str
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `repair` found, and put right unless only asked to check."""
+
+    kind: str
+    folder: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    findings: Sequence[Finding]
+    folders: int
+    messages: int
+    octets: int
+
+    @property
+    def clean(self) -> bool:
+        return not self.findings
