@@ -1,0 +1,515 @@
+"""The vocabulary of IMAP: one frozen value per command, with its arguments decoded, and one table of what each command may do.
+
+`grammar` makes these values from octets; the session acts on them and never sees syntax. Names of mailboxes are `str` (decoded
+from modified UTF-7 or UTF-8, INBOX in capitals), flags are bits and keywords, dates are `date`/`datetime`, sets are
+`SequenceSet`. Passwords and SASL data stay out of `repr`.
+
+What FETCH and SEARCH ask for has files of its own: `fetchitems`, `searchkeys`. The last part here is the table RULES: for each
+command as written on the wire, in which states it is legal, whether it names messages by sequence number, whether EXPUNGE may
+be sent while it is answered, and whether it changes mailboxes. A new command is a class here, a row in RULES, and a row with a
+function in `syntax`.
+
+Standards: RFC 3501, RFC 9051 and the extensions named at each class.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, Flag, auto
+from typing import ClassVar
+
+from mic_mail.imap.fetchitems import FetchItem
+from mic_mail.imap.searchkeys import SearchKey
+from mic_mail.imap.sequence import SequenceSet
+
+# ------------------------------------------------------------------ flags
+
+SYSTEM_FLAGS: dict[bytes, int] = {
+    b"\\Answered": 1,
+    b"\\Flagged": 2,
+    b"\\Deleted": 4,
+    b"\\Seen": 8,
+    b"\\Draft": 16,
+}
+"""The system flags (RFC 9051 §2.3.2) and their bits, the same as in the index; `\\Recent` is nobody's to set."""
+
+ANSWERED, FLAGGED, DELETED, SEEN, DRAFT = SYSTEM_FLAGS.values()
+
+
+@dataclass(frozen=True, slots=True)
+class FlagList:
+    """Flags as a client names them: system flags as bits, keywords once each, in the client's spelling."""
+
+    system: int = 0
+    keywords: tuple[str, ...] = ()
+
+
+# ------------------------------------------------------------------ commands without arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What every command has: the tag, and the name it has in RULES."""
+
+    verb: ClassVar[str] = ""
+    tag: bytes
+
+    @property
+    def name(self) -> str:
+        """The name on the wire, with `UID ` in front where the client wrote it."""
+        return self.verb
+
+    @property
+    def rule(self) -> "Rule":
+        """What this command may do."""
+        return RULES[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class Capability(Command):
+    """RFC 9051 §6.1.1."""
+
+    verb: ClassVar[str] = "CAPABILITY"
+
+
+@dataclass(frozen=True, slots=True)
+class Noop(Command):
+    """RFC 9051 §6.1.2."""
+
+    verb: ClassVar[str] = "NOOP"
+
+
+@dataclass(frozen=True, slots=True)
+class Logout(Command):
+    """RFC 9051 §6.1.3."""
+
+    verb: ClassVar[str] = "LOGOUT"
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls(Command):
+    """RFC 9051 §6.2.1. What the client sent behind it in clear must be thrown away: `Reader.discard_input`."""
+
+    verb: ClassVar[str] = "STARTTLS"
+
+
+@dataclass(frozen=True, slots=True)
+class Idle(Command):
+    """RFC 2177, RFC 9051 §6.3.13. The session then asks the reader for a line and expects DONE."""
+
+    verb: ClassVar[str] = "IDLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace(Command):
+    """RFC 2342, RFC 9051 §6.3.10."""
+
+    verb: ClassVar[str] = "NAMESPACE"
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Command):
+    """RFC 3501 §6.4.1."""
+
+    verb: ClassVar[str] = "CHECK"
+
+
+@dataclass(frozen=True, slots=True)
+class Close(Command):
+    """RFC 9051 §6.4.1: expunges and leaves."""
+
+    verb: ClassVar[str] = "CLOSE"
+
+
+@dataclass(frozen=True, slots=True)
+class Unselect(Command):
+    """RFC 3691, RFC 9051 §6.4.2: leaves without expunging."""
+
+    verb: ClassVar[str] = "UNSELECT"
+
+
+# ------------------------------------------------------------------ sign-in and the session
+
+
+@dataclass(frozen=True, slots=True)
+class Login(Command):
+    """RFC 9051 §6.2.3."""
+
+    verb: ClassVar[str] = "LOGIN"
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate(Command):
+    """RFC 9051 §6.2.2. `initial` is the decoded initial response (SASL-IR, RFC 4959), b"" for `=`, None if there was none."""
+
+    verb: ClassVar[str] = "AUTHENTICATE"
+    mechanism: str
+    initial: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Id(Command):
+    """RFC 2971. Pairs in the client's order, keys in lower case; None for `ID NIL`."""
+
+    verb: ClassVar[str] = "ID"
+    fields: tuple[tuple[str, str | None], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Enable(Command):
+    """RFC 5161, RFC 9051 §6.3.1. Names in capitals; unknown ones are for the session to ignore."""
+
+    verb: ClassVar[str] = "ENABLE"
+    capabilities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compress(Command):
+    """RFC 4978. `mechanism` in capitals."""
+
+    verb: ClassVar[str] = "COMPRESS"
+    mechanism: str
+
+
+# ------------------------------------------------------------------ mailboxes
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMessages:
+    """The last argument of QRESYNC: these sequence numbers had these UIDs, position by position (RFC 7162 §3.2.5.2)."""
+
+    numbers: SequenceSet
+    uids: SequenceSet
+
+
+@dataclass(frozen=True, slots=True)
+class QResync:
+    """What a client knew when it last looked (RFC 7162 §3.2.5)."""
+
+    uidvalidity: int
+    modseq: int
+    known_uids: SequenceSet | None = None
+    known_messages: KnownMessages | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Select(Command):
+    """SELECT and EXAMINE (`read_only`), RFC 9051 §6.3.2-3; CONDSTORE and QRESYNC parameters, RFC 7162 §3.1.8, §3.2.5."""
+
+    verb: ClassVar[str] = "SELECT"
+    mailbox: str
+    read_only: bool = False
+    condstore: bool = False
+    qresync: QResync | None = None
+
+    @property
+    def name(self) -> str:
+        return "EXAMINE" if self.read_only else "SELECT"
+
+
+@dataclass(frozen=True, slots=True)
+class Create(Command):
+    """RFC 9051 §6.3.4; `use` holds special-use attributes such as `\\Sent` (CREATE-SPECIAL-USE, RFC 6154 §3).
+
+    A hierarchy separator at the end of the name is kept: the client says that it will create names below it.
+    """
+
+    verb: ClassVar[str] = "CREATE"
+    mailbox: str
+    use: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(Command):
+    """RFC 9051 §6.3.5."""
+
+    verb: ClassVar[str] = "DELETE"
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rename(Command):
+    """RFC 9051 §6.3.6."""
+
+    verb: ClassVar[str] = "RENAME"
+    mailbox: str
+    new_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe(Command):
+    """RFC 9051 §6.3.7."""
+
+    verb: ClassVar[str] = "SUBSCRIBE"
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe(Command):
+    """RFC 9051 §6.3.8."""
+
+    verb: ClassVar[str] = "UNSUBSCRIBE"
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class List(Command):
+    """LIST, RFC 9051 §6.3.9, RFC 5258, with STATUS (RFC 5819) and SPECIAL-USE (RFC 6154) options in capitals.
+
+    `extended` tells whether the client used the extended form: only the basic form has the special case of an empty pattern.
+    """
+
+    verb: ClassVar[str] = "LIST"
+    reference: str
+    patterns: tuple[str, ...]
+    selection: frozenset[str] = frozenset()
+    returns: frozenset[str] = frozenset()
+    status: tuple[str, ...] = ()
+    extended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lsub(Command):
+    """RFC 3501 §6.3.9."""
+
+    verb: ClassVar[str] = "LSUB"
+    reference: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Xlist(Command):
+    """What came before SPECIAL-USE; Outlook 2013 and 2016 find their folders with it."""
+
+    verb: ClassVar[str] = "XLIST"
+    reference: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Command):
+    """RFC 9051 §6.3.11; items in capitals, each once: MESSAGES, RECENT, UIDNEXT, UIDVALIDITY, UNSEEN, DELETED, SIZE (RFC 8438),
+    HIGHESTMODSEQ (RFC 7162), MAILBOXID (RFC 8474), APPENDLIMIT (RFC 7889), DELETED-STORAGE (RFC 9208)."""
+
+    verb: ClassVar[str] = "STATUS"
+    mailbox: str
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuota(Command):
+    """RFC 9208 §4.1.1."""
+
+    verb: ClassVar[str] = "GETQUOTA"
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuotaRoot(Command):
+    """RFC 9208 §4.1.2."""
+
+    verb: ClassVar[str] = "GETQUOTAROOT"
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetQuota(Command):
+    """RFC 9208 §4.1.3; resource names in capitals."""
+
+    verb: ClassVar[str] = "SETQUOTA"
+    root: str
+    limits: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Append(Command):
+    """The end of an APPEND whose messages were all streamed (RFC 9051 §6.3.12): now publish all of them, or none (RFC 3502).
+
+    It comes after `grammar.AppendMessage` and `grammar.AppendChunk` events, one run of them per message.
+    """
+
+    verb: ClassVar[str] = "APPEND"
+    mailbox: str
+    messages: int
+
+
+# ------------------------------------------------------------------ messages
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCommand(Command):
+    """A command on messages of the selected mailbox; `by_uid` if the client wrote `UID ` in front (RFC 9051 §6.4.9)."""
+
+    by_uid: bool
+
+    @property
+    def name(self) -> str:
+        return "UID " + self.verb if self.by_uid else self.verb
+
+
+@dataclass(frozen=True, slots=True)
+class Expunge(Command):
+    """RFC 9051 §6.4.3; with `uids` it is UID EXPUNGE (UIDPLUS, RFC 4315 §2.1)."""
+
+    verb: ClassVar[str] = "EXPUNGE"
+    uids: SequenceSet | None = None
+
+    @property
+    def name(self) -> str:
+        return "EXPUNGE" if self.uids is None else "UID EXPUNGE"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch(MessageCommand):
+    """RFC 9051 §6.4.5; `items` is complete: macros expanded, UID in UID FETCH, MODSEQ if CHANGEDSINCE (RFC 7162 §3.1.4.1)."""
+
+    verb: ClassVar[str] = "FETCH"
+    messages: SequenceSet
+    items: tuple[FetchItem, ...]
+    changed_since: int | None = None
+    vanished: bool = False
+
+
+class FlagChange(Enum):
+    """How STORE changes flags; the values are the index's words for it."""
+
+    ADD = "+"
+    REMOVE = "-"
+    REPLACE = "="
+
+
+@dataclass(frozen=True, slots=True)
+class Store(MessageCommand):
+    """RFC 9051 §6.4.6; UNCHANGEDSINCE, RFC 7162 §3.1.3."""
+
+    verb: ClassVar[str] = "STORE"
+    messages: SequenceSet
+    change: FlagChange
+    flags: FlagList
+    silent: bool = False
+    unchanged_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Copy(MessageCommand):
+    """RFC 9051 §6.4.7."""
+
+    verb: ClassVar[str] = "COPY"
+    messages: SequenceSet
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move(MessageCommand):
+    """RFC 6851, RFC 9051 §6.4.8."""
+
+    verb: ClassVar[str] = "MOVE"
+    messages: SequenceSet
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Search(MessageCommand):
+    """RFC 9051 §6.4.4; `returns` is None without RETURN (RFC 4731), else MIN MAX ALL COUNT SAVE; `RETURN ()` is ALL."""
+
+    verb: ClassVar[str] = "SEARCH"
+    key: SearchKey
+    returns: frozenset[str] | None = None
+
+
+# ------------------------------------------------------------------ APPEND, message by message
+
+
+@dataclass(frozen=True, slots=True)
+class AppendOptions:
+    """What stands before one message of an APPEND: flags, INTERNALDATE (None: now), and how the octets come.
+
+    `binary` is literal8 (RFC 3516: may hold NUL); `utf8` is the UTF8 (~{n}) form of RFC 6855 §4 (8-bit headers).
+    """
+
+    flags: FlagList = FlagList()
+    received_at: datetime | None = None
+    binary: bool = False
+    utf8: bool = False
+
+
+# ------------------------------------------------------------------ what each command may do
+
+
+class ConnectionState(Flag):
+    """RFC 9051 §3. LOGOUT is a state that no command survives."""
+
+    NOT_AUTHENTICATED = auto()
+    AUTHENTICATED = auto()
+    SELECTED = auto()
+
+
+_ANY = ConnectionState.NOT_AUTHENTICATED | ConnectionState.AUTHENTICATED | ConnectionState.SELECTED
+_BEFORE = ConnectionState.NOT_AUTHENTICATED
+_SIGNED_IN = ConnectionState.AUTHENTICATED | ConnectionState.SELECTED
+_SELECTED = ConnectionState.SELECTED
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row.
+
+    by_number       arguments or answers are sequence numbers: they must mean the same until the command is done
+    may_expunge     EXPUNGE/VANISHED may be sent before the tagged OK (RFC 9051 §7.5.1: not for FETCH, STORE, SEARCH)
+    changes         mailboxes or messages change: refused when the mailbox is read-only or the account may only read
+    alone           nothing may be sent or read behind it until it is done (TLS, compression, sign-in change what octets mean)
+    """
+
+    states: ConnectionState
+    by_number: bool = False
+    may_expunge: bool = True
+    changes: bool = False
+    alone: bool = False
+
+
+_NUMBERED = Rule(_SELECTED, by_number=True, may_expunge=False)
+
+RULES: dict[str, Rule] = {
+    "CAPABILITY": Rule(_ANY),
+    "NOOP": Rule(_ANY),
+    "LOGOUT": Rule(_ANY),
+    "ID": Rule(_ANY),
+    "STARTTLS": Rule(_BEFORE, alone=True),
+    "AUTHENTICATE": Rule(_BEFORE, alone=True),
+    "LOGIN": Rule(_BEFORE, alone=True),
+    "COMPRESS": Rule(_SIGNED_IN, alone=True),
+    "ENABLE": Rule(_SIGNED_IN, alone=True),
+    "SELECT": Rule(_SIGNED_IN, alone=True),
+    "EXAMINE": Rule(_SIGNED_IN, alone=True),
+    "CREATE": Rule(_SIGNED_IN, changes=True),
+    "DELETE": Rule(_SIGNED_IN, changes=True),
+    "RENAME": Rule(_SIGNED_IN, changes=True),
+    "SUBSCRIBE": Rule(_SIGNED_IN, changes=True),
+    "UNSUBSCRIBE": Rule(_SIGNED_IN, changes=True),
+    "LIST": Rule(_SIGNED_IN),
+    "LSUB": Rule(_SIGNED_IN),
+    "XLIST": Rule(_SIGNED_IN),
+    "NAMESPACE": Rule(_SIGNED_IN),
+    "STATUS": Rule(_SIGNED_IN),
+    "APPEND": Rule(_SIGNED_IN, changes=True),
+    "IDLE": Rule(_SIGNED_IN, alone=True),
+    "GETQUOTA": Rule(_SIGNED_IN),
+    "GETQUOTAROOT": Rule(_SIGNED_IN),
+    "SETQUOTA": Rule(_SIGNED_IN, changes=True),
+    "CHECK": Rule(_SELECTED),
+    "CLOSE": Rule(_SELECTED, changes=True, may_expunge=False, alone=True),  # RFC 9051 §6.4.1: no EXPUNGE is sent
+    "UNSELECT": Rule(_SELECTED, may_expunge=False, alone=True),
+    "EXPUNGE": Rule(_SELECTED, changes=True),
+    "UID EXPUNGE": Rule(_SELECTED, changes=True),
+    "FETCH": _NUMBERED,
+    "UID FETCH": Rule(_SELECTED),
+    "STORE": Rule(_SELECTED, by_number=True, may_expunge=False, changes=True),
+    "UID STORE": Rule(_SELECTED, changes=True),
+    "SEARCH": _NUMBERED,
+    "UID SEARCH": Rule(_SELECTED),
+    "COPY": Rule(_SELECTED, by_number=True, changes=True),
+    "UID COPY": Rule(_SELECTED, changes=True),
+    "MOVE": Rule(_SELECTED, by_number=True, changes=True),
+    "UID MOVE": Rule(_SELECTED, changes=True),
+}

@@ -1,0 +1,204 @@
+"""Sets of message numbers: sequence numbers or UIDs, as clients write them and as answers list them.
+
+In: the octets of a `sequence-set` (RFC 9051 §9), or ascending numbers. Out: a `SequenceSet` of ascending, disjoint ranges;
+positions in an ascending UID array; compact octets such as `1:3,7`. Work is bound by the number of *ranges* and of *existing*
+messages, never by the numbers that a client names: `1:4294967295` costs as much as `1`. Pure; raises `SequenceError` only.
+
+    wire         1,3:5,9:*     -> ranges ((1, 1), (3, 5), (9, STAR))
+    resolve      UIDs 2,4,7    -> positions [1, 2) and [2, 3): `9:*` reaches back to the last message (RFC 9051 §9, seq-range)
+"""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+
+Ranges = tuple[tuple[int, int], ...]
+"""Inclusive ranges, ascending, disjoint and never adjacent."""
+
+MAX_NUMBER = 0xFFFF_FFFF
+"""The largest number that a client may name (nz-number is an unsigned 32-bit integer)."""
+
+STAR = MAX_NUMBER + 1
+"""Stands for `*` in a range: above every number that can be named."""
+
+_SHAPE = re.compile(
+    rb"(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?(?:,(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?)*+"
+)
+
+
+class SequenceError(ValueError):
+    """The octets are no sequence set."""
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSet:
+    """What a client asked for. `saved` is `$`, the result of the last SEARCH RETURN (SAVE) (RFC 5182); it has no ranges."""
+
+    ranges: Ranges
+    highest: int = 0
+    """The largest number that the client wrote as digits, to check sequence numbers against the count of messages."""
+    saved: bool = False
+
+    @property
+    def has_star(self) -> bool:
+        """Whether `*` occurs; some arguments do not allow it (RFC 7162 §7, known-uids)."""
+        return bool(self.ranges) and self.ranges[-1][1] == STAR
+
+    def positions_of_uids(self, uids: Sequence[int]) -> list[range]:
+        """Where the messages of this UID set stand in `uids` (ascending); UIDs that do not exist are passed over silently."""
+        if not uids:
+            return []
+        found: list[range] = []
+        for low, high in self.bounded(uids[-1]):
+            start = bisect_left(uids, low)
+            stop = bisect_right(uids, high, start)
+            if start < stop:
+                found.append(range(start, stop))
+        return found
+
+    def positions_of_numbers(self, count: int) -> list[range] | None:
+        """Where the messages of this set of sequence numbers stand among `count`; None if it names one that is not there.
+
+        RFC 9051 §9 (seq-number): a number beyond the mailbox is to be answered BAD, also `*` in an empty mailbox.
+        """
+        if count == 0 or self.highest > count:
+            return None
+        return [range(low - 1, high) for low, high in self.bounded(count)]
+
+    def bounded(self, largest: int) -> Ranges:
+        """The ranges with `*` replaced by `largest`; an `n:*` that begins beyond it is `largest:n` (RFC 9051 §9, seq-range)."""
+        if not self.has_star:
+            return self.ranges
+        low, _ = self.ranges[-1]
+        if low == STAR:
+            low = largest
+        return merged([*self.ranges[:-1], (min(low, largest), max(low, largest) if low <= MAX_NUMBER else largest)])
+
+    def contains(self, number: int, largest: int) -> bool:
+        """Whether `number` belongs to the set in a mailbox whose largest number is `largest`."""
+        return _holds(self.bounded(largest), number)
+
+
+SAVED_RESULT = SequenceSet((), saved=True)
+
+
+def parse_set(text: bytes) -> SequenceSet:
+    """The set that a client wrote; `$` gives SAVED_RESULT."""
+    if text.isdigit() and len(text) < 10 and text[0] != 48:  # one number is what most commands carry
+        number = int(text)
+        return SequenceSet(((number, number),), number)
+    if text == b"$":
+        return SAVED_RESULT
+    if not _SHAPE.fullmatch(text):
+        raise SequenceError("not a sequence set")
+    pairs: list[tuple[int, int]] = []
+    highest = 0
+    for item in text.split(b","):
+        first, colon, second = item.partition(b":")
+        low = STAR if first == b"*" else int(first)
+        high = low if not colon else STAR if second == b"*" else int(second)
+        for end in (low, high):
+            if end != STAR and end > highest:
+                highest = end
+        pairs.append((low, high) if low <= high else (high, low))
+    if highest > MAX_NUMBER:
+        raise SequenceError("number beyond 32 bits")
+    return SequenceSet(merged(pairs), highest)
+
+
+def merged(pairs: Iterable[tuple[int, int]]) -> Ranges:
+    """The pairs in ascending order, with those that overlap or touch made one."""
+    ordered = sorted(pairs)
+    if len(ordered) < 2:
+        return tuple(ordered)
+    result: list[tuple[int, int]] = []
+    low, high = ordered[0]
+    for next_low, next_high in ordered[1:]:
+        if next_low <= high + 1 and (next_low != STAR or high == STAR):
+            high = max(high, next_high)
+        else:
+            result.append((low, high))
+            low, high = next_low, next_high
+    result.append((low, high))
+    return tuple(result)
+
+
+def ranges_of(numbers: Iterable[int]) -> Ranges:
+    """The ranges that hold exactly `numbers` (ascending, each once)."""
+    result: list[tuple[int, int]] = []
+    low = high = -1
+    for number in numbers:
+        if number == high + 1 and low >= 0:
+            high = number
+            continue
+        if low >= 0:
+            result.append((low, high))
+        low = high = number
+    if low >= 0:
+        result.append((low, high))
+    return tuple(result)
+
+
+def format_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
+    """The octets of a sequence set: `1:3,7,9:*`; empty for no ranges, which no answer may carry."""
+    return ",".join([_end(low) if low == high else f"{_end(low)}:{_end(high)}" for low, high in ranges]).encode()
+
+
+def format_set(numbers: Sequence[int]) -> bytes:
+    """The compact octets of ascending numbers, each once; a gapless run, the common answer, is seen without a walk."""
+    if not numbers:
+        return b""
+    first, last = numbers[0], numbers[-1]
+    if last - first + 1 == len(numbers):
+        return b"%d" % first if first == last else b"%d:%d" % (first, last)
+    return format_ranges(ranges_of(numbers))
+
+
+def intersection(one: Ranges, other: Ranges) -> Ranges:
+    """What both hold, in one walk along both."""
+    result: list[tuple[int, int]] = []
+    i = j = 0
+    while i < len(one) and j < len(other):
+        low, high = max(one[i][0], other[j][0]), min(one[i][1], other[j][1])
+        if low <= high:
+            result.append((low, high))
+        if one[i][1] < other[j][1]:
+            i += 1
+        else:
+            j += 1
+    return tuple(result)
+
+
+def missing(ranges: Ranges, existing: Sequence[int]) -> Ranges:
+    """The numbers of `ranges` (no `*`) that `existing` (ascending) lacks, as ranges: what VANISHED names (RFC 7162 §3.2.10)."""
+    gaps: list[tuple[int, int]] = []
+    for low, high in ranges:
+        here = existing[bisect_left(existing, low) : bisect_right(existing, high)]
+        gaps += [(a + 1, b - 1) for a, b in pairwise(chain((low - 1,), here, (high + 1,))) if a + 1 <= b - 1]
+    return tuple(gaps)
+
+
+def count_of(ranges: Ranges) -> int:
+    """How many numbers the ranges hold."""
+    return sum(high - low + 1 for low, high in ranges)
+
+
+def numbers_of(ranges: Ranges, at_most: int) -> Iterator[int]:
+    """The numbers one by one, never more than `at_most`: a client may name four thousand million."""
+    for low, high in ranges:
+        stop = min(high, low + at_most - 1)
+        yield from range(low, stop + 1)
+        at_most -= stop - low + 1
+        if at_most <= 0:
+            return
+
+
+def _holds(ranges: Ranges, number: int) -> bool:
+    at = bisect_right(ranges, (number, STAR)) - 1
+    return at >= 0 and ranges[at][0] <= number <= ranges[at][1]
+
+
+def _end(number: int) -> str:
+    return "*" if number == STAR else str(number)
