@@ -1,0 +1,125 @@
+"""The directory in memory: what every door reads, so that no message and no sign-in waits for a database.
+
+In: records from `repository.Directory.load_snapshot`. Out: immutable `Snapshot`s, one per worker, swapped whole.
+Never reads a database and never changes; a newer state is a newer snapshot, which shares the entries that stayed the same.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mic_mail.policy.facts import Fact, MailboxKind
+
+
+@dataclass(frozen=True, slots=True)
+class ScramKeys:
+    """What SCRAM-SHA-256 verifies with (RFC 5802 §3, RFC 7677): no password, but enough to pass for the server."""
+
+    salt: bytes = field(repr=False)
+    iterations: int
+    stored_key: bytes = field(repr=False)
+    server_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A mailbox's verifiers; `version` grows with every change, so that caches of verified passwords forget."""
+
+    version: int
+    argon2: str = field(repr=False)
+    scram: ScramKeys | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose mailbox it is: a person, or the unit that owns or sponsors it."""
+
+    person_id: int | None
+    unit_id: int | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One mailbox with everything that a door needs to know about it."""
+
+    mailbox_id: int
+    kind: MailboxKind
+    address: str
+    home: str
+    quota_octets: int
+    facts: tuple[Fact, ...]
+    credential: Credential | None
+    last_activity: datetime | None
+    display_name: str
+    owner: Owner
+    aliases: tuple[str, ...] = ()
+    capabilities_hidden: frozenset[str] = frozenset()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every address that is this mailbox's own: what it may send as (Reg. 4.3)."""
+        return (self.address, *self.aliases)
+
+
+@dataclass(frozen=True, slots=True)
+class AliasEntry:
+    """Another address of a mailbox."""
+
+    address: str
+    mailbox_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole directory at one version."""
+
+    version: int
+    """Grows with every change of anything in it."""
+    fact_seq: int
+    """Number of the newest fact of all mailboxes."""
+    domains: frozenset[str]
+    entries: Mapping[int, Entry] = field(repr=False)
+    addresses: Mapping[str, Entry | AliasEntry] = field(repr=False)
+
+    def find(self, address: str) -> Entry | AliasEntry | None:
+        """Who has `address` (lower case, with its domain, without subaddress)."""
+        return self.addresses.get(address)
+
+    def resolve(self, address: str) -> Entry | None:
+        """The mailbox that `address` leads to, itself or by an alias."""
+        found = self.addresses.get(address)
+        return self.entries.get(found.mailbox_id) if found is not None else None
+
+    def entry(self, mailbox_id: int) -> Entry | None:
+        return self.entries.get(mailbox_id)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries.values())
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+EMPTY = Snapshot(version=0, fact_seq=0, domains=frozenset(), entries={}, addresses={})
+
+
+def assemble(
+    version: int,
+    fact_seq: int,
+    domains: Iterable[str],
+    changed: Iterable[Entry],
+    *,
+    previous: Snapshot = EMPTY,
+) -> Snapshot:
+    """`previous` with the entries in `changed` put in or replaced; a mailbox never leaves the directory."""
+    entries, addresses = dict(previous.entries), dict(previous.addresses)
+    for entry in changed:
+        old = entries.get(entry.mailbox_id)
+        for gone in old.addresses if old is not None else ():
+            addresses.pop(gone, None)
+        entries[entry.mailbox_id] = entry
+        addresses[entry.address] = entry
+        for alias in entry.aliases:
+            addresses[alias] = AliasEntry(alias, entry.mailbox_id)
+    return Snapshot(version, fact_seq, frozenset(domains), entries, addresses)

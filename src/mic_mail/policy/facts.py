@@ -1,0 +1,204 @@
+"""What happened to a mailbox: an append-only list of facts, each bound to the one before it by a hash.
+
+In: drafts of facts from the use cases, stored facts from the directory. Out: immutable `Fact`s and a verdict on a chain.
+A fact never changes and never goes: a mistake is put right by a later fact (`LEAVE_CORRECTED`, `LEAVE_WITHDRAWN`, `RESTORED`).
+
+Two times stand in each: `effective_at`, when it counts in law, and `recorded_at`, when the server learned of it. Facts are
+numbered from 1 in the order of recording; `recorded_at` never decreases along the chain.
+
+Chain: digest(n) = SHA-256(digest(n-1) || encoding(n)), digest(0) = 32 zero octets. The encoding is UTF-8 JSON with sorted
+keys, no blanks, strings in NFC, instants in UTC with six decimals; its first member names its version.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import sha256
+from unicodedata import normalize
+
+Detail = str | int | bool | None
+"""What a fact's data may hold: values that have exactly one JSON form."""
+
+GENESIS = bytes(32)
+_ENCODING = 1
+
+
+class MailboxKind(StrEnum):
+    """The three kinds of Reg. 2.4, 2.5, 5.2; each has its own address rule, eligibility and owner."""
+
+    PERSONAL = "personal"
+    UNIT = "unit"
+    GROUP = "group"
+
+
+class FactKind(StrEnum):
+    """What can happen to a mailbox; data members in brackets, `?` where they may be absent."""
+
+    ISSUED = "issued"
+    """Reg. 6.4.a: created, or given again to the same person after a reclaim. [address]"""
+    IMPORTED = "imported"
+    """Reg. 5.5, 10.4: taken over from another system with its address and password. [address, source?]"""
+    LEFT = "left"
+    """Reg. 6.4.c: effective on the official day of retirement, resignation or leaving. [level, cause?]"""
+    LEAVE_CORRECTED = "leave_corrected"
+    """The last leave had another day or rank; effective on the right day. [level, cause?]"""
+    LEAVE_WITHDRAWN = "leave_withdrawn"
+    """The last leave was never so."""
+    RETURNED = "returned"
+    """The leaver is back from the effective day on; undoes no reclaim that happened before."""
+    SUSPENDED = "suspended"
+    """Reg. 7.2. [cause: a, b or c; for b: conclusion_no, concluded_on, signatory]"""
+    RESTORED = "restored"
+    """Reg. 7.3: lifts the suspensions recorded before it; `document` is needed for 7.2.b. [asked_by?, channel?]"""
+    ABSENCE = "absence"
+    """Reg. 7.2.a: a reason was notified. [until: last day of the absence, ISO]"""
+    ABSENCE_ENDED = "absence_ended"
+    """The person came back before the notified day."""
+    CLOCK_STOPPED = "clock_stopped"
+    """The service was down from the effective day: these days do not count as inactive. [until: last such day, ISO]"""
+    SENDING_LOCKED = "sending_locked"
+    """The Centre locked sending by hand (Reg. 10.2). [clause?]"""
+    SENDING_UNLOCKED = "sending_unlocked"
+    """Lifts the locks by hand; never the lock of a leaver."""
+    PASSWORD_SET = "password_set"  # noqa: S105 - the name of a fact
+    """The person chose a password."""
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - the name of a fact
+    """The Centre set one (Reg. 15.2); the person has to change it."""
+    QUOTA_SET = "quota_set"
+    """Reg. 8.3. [octets, previous]"""
+    TRANSFERRED = "transferred"
+    """Reg. 6.4.b: the person works for another unit. [unit_from, unit_to: symbols]"""
+    ALIAS_ADDED = "alias_added"
+    """[address]"""
+    ALIAS_REMOVED = "alias_removed"
+    """[address]; the address stays taken."""
+    RECLAIMED = "reclaimed"
+    """Reg. 6.1, 6.2: reclaimed on request, any kind of mailbox (a unit is dissolved, a working group ends)."""
+
+
+class Cause(StrEnum):
+    """The points of Reg. 7.2: inactivity, breach of Article 4, infection or hijack."""
+
+    INACTIVE = "a"
+    BREACH = "b"
+    COMPROMISED = "c"
+
+
+class Level(StrEnum):
+    """The two ranks that Reg. 6.4.c tells apart."""
+
+    DIVISION = "division"
+    """Leaders of phòng, ban, and all below them."""
+    DEPARTMENT = "department"
+    """Leaders of Vụ and equivalent, deputies included, and all above them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A fact that is not recorded yet: no number, no recording time, no place in the chain."""
+
+    kind: FactKind
+    effective_at: datetime
+    actor: str
+    reason: str = ""
+    document: str | None = None
+    data: Mapping[str, Detail] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One recorded fact of one mailbox."""
+
+    mailbox_id: int
+    seq: int
+    kind: FactKind
+    effective_at: datetime
+    recorded_at: datetime
+    actor: str
+    reason: str
+    document: str | None
+    data: Mapping[str, Detail]
+    digest: bytes
+
+    def text(self, name: str) -> str | None:
+        """The data member `name` if it is a string."""
+        value = self.data.get(name)
+        return value if isinstance(value, str) else None
+
+
+def record(draft: Draft, *, mailbox_id: int, previous: Fact | None, recorded_at: datetime) -> Fact:
+    """The fact that follows `previous`; a clock that ran back does not run the chain back."""
+    if previous is not None:
+        recorded_at = max(recorded_at, previous.recorded_at)
+    bare = Fact(
+        mailbox_id=mailbox_id,
+        seq=1 if previous is None else previous.seq + 1,
+        kind=draft.kind,
+        effective_at=draft.effective_at.astimezone(UTC),
+        recorded_at=recorded_at.astimezone(UTC),
+        actor=normalize("NFC", draft.actor),
+        reason=normalize("NFC", draft.reason),
+        document=None if draft.document is None else normalize("NFC", draft.document),
+        data={name: _nfc(value) for name, value in draft.data.items()},
+        digest=b"",
+    )
+    return _with_digest(bare, GENESIS if previous is None else previous.digest)
+
+
+def encode(fact: Fact) -> bytes:
+    """The canonical octets of a fact, without its digest."""
+    members: dict[str, object] = {
+        "actor": fact.actor,
+        "data": dict(fact.data),
+        "document": fact.document,
+        "effective_at": _instant(fact.effective_at),
+        "encoding": _ENCODING,
+        "kind": fact.kind.value,
+        "mailbox_id": fact.mailbox_id,
+        "reason": fact.reason,
+        "recorded_at": _instant(fact.recorded_at),
+        "seq": fact.seq,
+    }
+    return json.dumps(members, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def first_broken(facts: Iterable[Fact]) -> int | None:
+    """The number at which a whole chain stops being what was recorded; None if it holds."""
+    digest, recorded_at = GENESIS, None
+    for seq, fact in enumerate(facts, start=1):
+        digest = sha256(digest + encode(fact)).digest()
+        in_order = recorded_at is None or fact.recorded_at >= recorded_at
+        if fact.seq != seq or fact.digest != digest or not in_order:
+            return seq
+        recorded_at = fact.recorded_at
+    return None
+
+
+def known_at(facts: Sequence[Fact], instant: datetime) -> tuple[Fact, ...]:
+    """The facts that the server knew at `instant`: what an explanation "as known then" reads."""
+    return tuple(fact for fact in facts if fact.recorded_at <= instant)
+
+
+def _with_digest(fact: Fact, before: bytes) -> Fact:
+    return Fact(
+        mailbox_id=fact.mailbox_id,
+        seq=fact.seq,
+        kind=fact.kind,
+        effective_at=fact.effective_at,
+        recorded_at=fact.recorded_at,
+        actor=fact.actor,
+        reason=fact.reason,
+        document=fact.document,
+        data=fact.data,
+        digest=sha256(before + encode(fact)).digest(),
+    )
+
+
+def _nfc(value: Detail) -> Detail:
+    return normalize("NFC", value) if isinstance(value, str) else value
+
+
+def _instant(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,113 @@
+"""Reg. 6.4.c: what becomes of the personal mailbox of someone who retires, resigns or leaves for another body.
+
+Everything counts from the official day, never from the notice. Sending is locked at 00:00 of that day (up to division
+leaders) or after one month (department leaders and above); the mailbox is reclaimed after six or twelve months.
+The notices are read in the order in which they were recorded: a correction replaces the last leave's day and rank, a
+withdrawal takes the leave away, a return ends it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mic_mail.policy.calendar import after_days, after_months, local_day, start_of
+from mic_mail.policy.facts import Detail, Fact, FactKind, Level
+from mic_mail.policy.states import LifecycleSettings, Span, State
+
+CLAUSE = "6.4.c"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Months from the official day; a lock after 0 months comes at its first instant."""
+
+    lock_months: int
+    reclaim_months: int
+
+
+TERMS = {
+    Level.DIVISION: Terms(lock_months=0, reclaim_months=6),
+    Level.DEPARTMENT: Terms(lock_months=1, reclaim_months=12),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """One leave as it stands after all corrections."""
+
+    fact: Fact
+    level: Level
+    returned: Fact | None = None
+
+
+def leaves(facts: Sequence[Fact]) -> list[Leave]:
+    """The leaves that the notices, in order of recording, add up to."""
+    found: list[Leave] = []
+    for fact in facts:
+        match fact.kind:
+            case FactKind.LEFT if not found or found[-1].returned:
+                found.append(Leave(fact, _level(fact)))
+            case FactKind.LEFT | FactKind.LEAVE_CORRECTED if found:
+                found[-1] = replace(found[-1], fact=fact, level=_level(fact))
+            case FactKind.LEAVE_WITHDRAWN if found:
+                found.pop()
+            case FactKind.RETURNED if found:
+                found[-1] = replace(found[-1], returned=fact)
+            case FactKind.ISSUED if found and not found[-1].returned:
+                # Given again to the same person after a reclaim: as good as a return.
+                found[-1] = replace(found[-1], returned=fact)
+    return found
+
+
+def lock_at(leave: Leave, settings: LifecycleSettings) -> datetime:
+    """When sending is locked."""
+    day, months = local_day(leave.fact.effective_at), TERMS[leave.level].lock_months
+    return after_months(day, months, settings.term_end, settings.rest_day) if months else start_of(day)
+
+
+def reclaim_at(leave: Leave, settings: LifecycleSettings) -> datetime:
+    """When the mailbox is reclaimed; one that was already due when its notice was recorded waits for the grace period."""
+    day, recorded_at = local_day(leave.fact.effective_at), leave.fact.recorded_at
+    due = after_months(day, TERMS[leave.level].reclaim_months, settings.term_end, settings.rest_day)
+    if due <= recorded_at:
+        return after_days(local_day(recorded_at), settings.late_grace_days, settings.term_end)
+    return due
+
+
+def leaving(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
+    """The spans in which a leaver's mailbox is send-locked and reclaimed."""
+    spans: list[Span] = []
+    for leave in leaves(facts):
+        back = leave.returned
+        lock, reclaim = lock_at(leave, settings), reclaim_at(leave, settings)
+        params: dict[str, Detail] = {
+            "level": leave.level.value,
+            "left_on": local_day(leave.fact.effective_at).isoformat(),
+        }
+        if back is not None and back.effective_at < reclaim:
+            if lock < back.effective_at:
+                spans.append(Span(State.SEND_LOCKED, CLAUSE, (leave.fact.seq,), lock, back.effective_at, params))
+            continue
+        spans.append(Span(State.SEND_LOCKED, CLAUSE, (leave.fact.seq,), lock, None, params))
+        spans.append(Span(State.RECLAIMED, CLAUSE, (leave.fact.seq,), reclaim, _issued_again(facts, reclaim), params))
+    return spans
+
+
+def reclaimed_on_request(facts: Sequence[Fact]) -> list[Span]:
+    """Reg. 6.1, 6.2: the spans in which a mailbox of any kind is reclaimed because its unit asked for it."""
+    return [
+        Span(State.RECLAIMED, "6.2", (fact.seq,), fact.effective_at, _issued_again(facts, fact.effective_at, after=fact.seq))
+        for fact in facts
+        if fact.kind is FactKind.RECLAIMED
+    ]
+
+
+def _issued_again(facts: Sequence[Fact], reclaim: datetime, *, after: int = 0) -> datetime | None:
+    """When the mailbox was given to its person again after `reclaim`; only a new issue undoes one."""
+    again = (f.effective_at for f in facts if f.kind is FactKind.ISSUED and f.seq > after and f.effective_at >= reclaim)
+    return min(again, default=None)
+
+
+def _level(fact: Fact) -> Level:
+    # The use case asks for the rank; a stored fact without one cannot lock or reclaim sooner than the longer terms.
+    return Level(fact.text("level") or Level.DEPARTMENT)

@@ -1,0 +1,141 @@
+"""What a mailbox may do at an instant, why, and until when that holds: a pure function of its facts and the time.
+
+In: the mailbox's kind, its facts in order of recording, the last use by its person, the settings, the instant.
+Out: a `Decision`. Nothing is stored: every door asks this function, keeps the answer until `valid_until`, and asks again
+when a newer fact than `fact_seq` exists (Reg. 6.4.c, 7.1-7.3).
+
+A decision may refuse on the clock alone; nothing is ever destroyed on it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mic_mail.policy.credentials import password_due
+from mic_mail.policy.facts import Fact, FactKind, MailboxKind
+from mic_mail.policy.leaving import leaving, reclaimed_on_request
+from mic_mail.policy.states import BEGINNING, DOORS, FINAL, LifecycleSettings, Reason, Span, State
+from mic_mail.policy.suspension import decided, inactivity, locked_by_hand
+
+__all__ = ["Decision", "LifecycleSettings", "NextChange", "Reason", "State", "decide", "timeline"]
+
+DEFAULTS = LifecycleSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class NextChange:
+    """What the clock alone will do next."""
+
+    at: datetime
+    states: frozenset[State]
+    begins: tuple[Reason, ...]
+    ends: tuple[Reason, ...]
+
+    @property
+    def clause(self) -> str:
+        """The clause by which it happens."""
+        return (self.begins or self.ends)[0].clause
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer for one mailbox at one instant."""
+
+    states: frozenset[State]
+    receives: bool
+    signs_in: bool
+    sends: bool
+    reasons: tuple[Reason, ...]
+    valid_until: datetime | None
+    """The next instant at which the answer changes by the clock alone; None: never."""
+    fact_seq: int
+    """The number of the newest fact that was read; 0: none."""
+    next_change: NextChange | None
+
+    @property
+    def password_change_due(self) -> bool:
+        return State.PASSWORD_DUE in self.states
+
+    def reason(self, state: State) -> Reason | None:
+        """The first reason for `state`, if it holds."""
+        return next((reason for reason in self.reasons if reason.state is state), None)
+
+
+def decide(
+    kind: MailboxKind,
+    facts: Sequence[Fact],
+    now: datetime,
+    *,
+    last_activity: datetime | None = None,
+    settings: LifecycleSettings = DEFAULTS,
+) -> Decision:
+    """What the mailbox may do at `now`."""
+    spans = timeline(kind, facts, last_activity=last_activity, settings=settings)
+    reasons = _reasons(spans, now)
+    states = _states(reasons)
+    change = _next_change(spans, reasons, now)
+    doors = [DOORS[state] for state in states]
+    return Decision(
+        states=states,
+        receives=all(door.receives for door in doors),
+        signs_in=all(door.signs_in for door in doors),
+        sends=all(door.sends for door in doors),
+        reasons=reasons,
+        valid_until=None if change is None else change.at,
+        fact_seq=facts[-1].seq if facts else 0,
+        next_change=change,
+    )
+
+
+def timeline(
+    kind: MailboxKind,
+    facts: Sequence[Fact],
+    *,
+    last_activity: datetime | None = None,
+    settings: LifecycleSettings = DEFAULTS,
+) -> tuple[Span, ...]:
+    """Every span of the mailbox's life, past and to come, in order of beginning."""
+    spans = [
+        *_before_issue(facts),
+        *(leaving(facts, settings) if kind is MailboxKind.PERSONAL else ()),  # Reg. 6.4.c: personal mailboxes only
+        *reclaimed_on_request(facts),
+        *decided(facts, settings),
+        *inactivity(facts, last_activity, settings),
+        *locked_by_hand(facts),
+        *password_due(facts, settings),
+    ]
+    return tuple(sorted(spans, key=lambda span: (span.since, span.state, span.clause, span.fact_seqs)))
+
+
+def _before_issue(facts: Sequence[Fact]) -> list[Span]:
+    births = (fact.effective_at for fact in facts if fact.kind in {FactKind.ISSUED, FactKind.IMPORTED})
+    return [Span(State.NOT_ISSUED, "6.4.a", (), BEGINNING, min(births, default=None))]
+
+
+def _reasons(spans: Sequence[Span], instant: datetime) -> tuple[Reason, ...]:
+    """The spans that count at `instant`: a final state silences the others."""
+    holding = tuple(span for span in spans if span.holds(instant))
+    for final in FINAL:
+        last_word = tuple(span for span in holding if span.state is final)
+        if last_word:
+            return last_word
+    return holding
+
+
+def _states(reasons: Sequence[Reason]) -> frozenset[State]:
+    states = {reason.state for reason in reasons}
+    return frozenset(states if states - {State.PASSWORD_DUE} else {State.ACTIVE, *states})
+
+
+def _next_change(spans: Sequence[Span], reasons: tuple[Reason, ...], now: datetime) -> NextChange | None:
+    edges = {edge for span in spans for edge in (span.since, span.until) if edge is not None and edge > now}
+    for edge in sorted(edges):
+        then = _reasons(spans, edge)
+        if then != reasons:
+            return NextChange(
+                at=edge,
+                states=_states(then),
+                begins=tuple(reason for reason in then if reason not in reasons),
+                ends=tuple(reason for reason in reasons if reason not in then),
+            )
+    return None

@@ -1,0 +1,86 @@
+"""The states of a mailbox and what each opens and closes: the table at the end of the clause catalogue, as data.
+
+A `Span` says from when until when one rule puts a mailbox into one state, by which clause and from which facts. The rules
+(`leaving`, `suspension`, `credentials`) make spans; `lifecycle` cuts through them at an instant. Spans are half-open,
+[since, until), and may overlap: a leaver's mailbox can be suspended as well.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from mic_mail.policy.calendar import RestDay, TermEnd
+from mic_mail.policy.facts import Detail
+
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+"""Before every instant that a fact can carry."""
+
+
+class State(StrEnum):
+    """What a mailbox can be; suspended, send-locked and password-due may hold at once."""
+
+    ACTIVE = "active"
+    SEND_LOCKED = "send_locked"
+    PASSWORD_DUE = "password_due"  # noqa: S105 - the name of a state
+    SUSPENDED = "suspended"
+    RECLAIMED = "reclaimed"
+    NOT_ISSUED = "not_issued"
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What a state leaves open: inbound mail, sign-in (IMAP, POP3, web), submission."""
+
+    receives: bool
+    signs_in: bool
+    sends: bool
+
+
+DOORS: Mapping[State, Doors] = {
+    State.ACTIVE: Doors(receives=True, signs_in=True, sends=True),
+    State.SEND_LOCKED: Doors(receives=True, signs_in=True, sends=False),  # Reg. 6.4.c
+    State.PASSWORD_DUE: Doors(receives=True, signs_in=False, sends=False),  # Reg. 7.3.c: the password page only
+    State.SUSPENDED: Doors(receives=True, signs_in=False, sends=False),  # Reg. 7.1
+    State.RECLAIMED: Doors(receives=False, signs_in=False, sends=False),  # Reg. 6.4.c
+    State.NOT_ISSUED: Doors(receives=False, signs_in=False, sends=False),
+}
+
+FINAL = (State.NOT_ISSUED, State.RECLAIMED)
+"""States beside which no other counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One rule's word on one stretch of time; where it holds at the instant asked for, it is a reason of the decision."""
+
+    state: State
+    clause: str
+    fact_seqs: tuple[int, ...]
+    since: datetime
+    until: datetime | None = None
+    params: Mapping[str, Detail] = field(default_factory=dict)
+
+    def holds(self, instant: datetime) -> bool:
+        return self.since <= instant and (self.until is None or instant < self.until)
+
+
+Reason = Span
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleSettings:
+    """The readings and own policies of the lifecycle; the regulation's own figures are constants of the rules."""
+
+    term_end: TermEnd = TermEnd.END_OF_DAY
+    """`terms.end` (Reg. 6.4.c, 7.2.a)."""
+    rest_day: RestDay | None = None
+    """`terms.roll`: given, a term that would end on a day of rest ends on the next day of work; the acts are automatic: no."""
+    late_grace_days: int = 7
+    """`leave.late_grace_days`: how long a reclaim waits that was already due when the notice came."""
+    breach_document: bool = True
+    """`restore.breach_document`: a suspension under Reg. 7.2.b is lifted only by a restore that names its document."""
+    inactivity_months: int = 6
+    """`inactivity.months` (Reg. 7.2.a)."""
+    password_months: int | None = None
+    """`password.max_age_months` (Reg. 15.2): how long a password that the person chose lasts; None: for ever."""

@@ -1,0 +1,173 @@
+"""Reg. 7.1-7.3: suspension by decision (7.2.b, 7.2.c, and 7.2.a where it was recorded) and by six months without use (7.2.a).
+
+A suspension ends only by a restore that was recorded after it (Reg. 7.3.b); a restore lifts every suspension that it knew,
+but one for a breach (7.2.b) only if it names the document that lifts it (`restore.breach_document`).
+
+The clock of 7.2.a counts from the last of: the day of issue or import, the last use by the person, a restore, the end of a
+notified absence. A reason counts when it was notified before the suspension came; later it is a ground to ask for a restore.
+Days on which the service was down are not counted, whenever that was recorded.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from mic_mail.policy.calendar import ONE_DAY, after_months, local_day
+from mic_mail.policy.facts import Cause, Fact, FactKind
+from mic_mail.policy.states import LifecycleSettings, Span, State
+
+
+def decided(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
+    """The spans of recorded suspensions."""
+    spans: list[Span] = []
+    for fact in facts:
+        if fact.kind is not FactKind.SUSPENDED:
+            continue
+        cause = Cause(fact.text("cause") or Cause.COMPROMISED)
+        until = min((r.effective_at for r in _restores(facts, fact, cause, settings)), default=None)
+        if until is None or fact.effective_at < until:
+            spans.append(Span(State.SUSPENDED, f"7.2.{cause}", (fact.seq,), fact.effective_at, until, fact.data))
+    return spans
+
+
+def _restores(facts: Sequence[Fact], suspended: Fact, cause: Cause, settings: LifecycleSettings) -> Iterator[Fact]:
+    """The restores that lift `suspended`: they knew of it, it was in force, and they may."""
+    for fact in facts:
+        if fact.kind is FactKind.RESTORED and fact.seq > suspended.seq and fact.effective_at >= suspended.effective_at:
+            if cause is Cause.BREACH and settings.breach_document and not fact.document:
+                continue
+            yield fact
+
+
+def locked_by_hand(facts: Sequence[Fact]) -> list[Span]:
+    """The spans in which the Centre itself locked sending (Reg. 10.2)."""
+    spans: list[Span] = []
+    for fact in facts:
+        if fact.kind is not FactKind.SENDING_LOCKED:
+            continue
+        unlocks = (f.effective_at for f in facts if f.kind is FactKind.SENDING_UNLOCKED and f.seq > fact.seq)
+        until = min((instant for instant in unlocks if instant >= fact.effective_at), default=None)
+        if until is None or fact.effective_at < until:
+            clause = fact.text("clause") or "10.2"
+            spans.append(Span(State.SEND_LOCKED, clause, (fact.seq,), fact.effective_at, until))
+    return spans
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Something that moves the clock of 7.2.a, at the instant from which the server could know it."""
+
+    at: datetime
+    seq: int
+    kind: FactKind | None
+    """None: use by the person."""
+    day: date
+    """From which the months count."""
+
+
+@dataclass(slots=True)
+class _Clock:
+    """The clock of 7.2.a while the marks are walked through."""
+
+    settings: LifecycleSettings
+    stops: Sequence[tuple[date, date]]
+    used: date = date.min
+    absent_until: date = date.min
+    seqs: tuple[int, ...] = ()
+
+    def due(self) -> datetime:
+        start = max(self.used, self.absent_until)
+        due = after_months(start, self.settings.inactivity_months, self.settings.term_end, self.settings.rest_day)
+        for first, last in self.stops:  # in order of their beginnings, so that one stop can bring in the next
+            counted_from = max(first, start + ONE_DAY)
+            if counted_from <= last and counted_from < local_day(due):
+                due += last - counted_from + ONE_DAY
+        return due
+
+
+def inactivity(facts: Sequence[Fact], last_activity: datetime | None, settings: LifecycleSettings) -> list[Span]:
+    """The spans in which the mailbox is suspended because nobody used it."""
+    marks = _marks(facts, last_activity)
+    if not any(mark.kind in {FactKind.ISSUED, FactKind.IMPORTED} for mark in marks):
+        return []
+    clock = _Clock(settings, _stops(facts))
+    spans: list[Span] = []
+    since: datetime | None = None
+    for mark in marks:
+        if mark.kind is None:
+            since = None  # the person got in: whatever the older marks say, it was not suspended then
+        elif clock.used > date.min and since is None and clock.due() <= mark.at:
+            since = clock.due()
+        if since is not None:
+            if mark.kind not in {FactKind.RESTORED, FactKind.ISSUED}:
+                continue
+            spans.append(_inactive(since, mark.at, clock))
+            since = None
+        _move(clock, mark)
+    if clock.used > date.min:
+        spans.append(_inactive(clock.due() if since is None else since, None, clock))
+    # Earlier uses are not kept, so before the last one only recorded suspensions are certain.
+    return [span for span in spans if last_activity is None or span.since > last_activity]
+
+
+def _move(clock: _Clock, mark: _Mark) -> None:
+    match mark.kind:
+        case FactKind.ABSENCE:
+            clock.absent_until = max(clock.absent_until, mark.day)
+            clock.seqs = (*clock.seqs, mark.seq)
+        case FactKind.ABSENCE_ENDED:
+            if mark.day < clock.absent_until:
+                clock.used, clock.absent_until = max(clock.used, mark.day), date.min
+                clock.seqs = (mark.seq,)
+        case _:
+            clock.used = max(clock.used, mark.day)
+            clock.seqs = (mark.seq,) if mark.seq else ()
+
+
+def _inactive(since: datetime, until: datetime | None, clock: _Clock) -> Span:
+    start = max(clock.used, clock.absent_until)
+    return Span(
+        State.SUSPENDED, "7.2.a", clock.seqs, since, until, {"cause": Cause.INACTIVE.value, "counted_from": start.isoformat()}
+    )
+
+
+_MOVES = {
+    FactKind.ISSUED,
+    FactKind.IMPORTED,
+    FactKind.RESTORED,
+    FactKind.RETURNED,
+    FactKind.ABSENCE,
+    FactKind.ABSENCE_ENDED,
+}
+
+
+def _marks(facts: Sequence[Fact], last_activity: datetime | None) -> list[_Mark]:
+    marks: list[_Mark] = []
+    for fact in facts:
+        if fact.kind not in _MOVES:
+            continue
+        at = fact.effective_at
+        if fact.kind in {FactKind.ABSENCE, FactKind.ABSENCE_ENDED}:
+            at = max(at, fact.recorded_at)
+        day = _last_day(fact) if fact.kind is FactKind.ABSENCE else local_day(at)
+        marks.append(_Mark(at, fact.seq, fact.kind, day))
+    if last_activity is not None:
+        marks.append(_Mark(last_activity, 0, None, local_day(last_activity)))
+    return sorted(marks, key=lambda mark: (mark.at, mark.seq))
+
+
+def _stops(facts: Sequence[Fact]) -> list[tuple[date, date]]:
+    """The days on which the service was down, overlaps joined, in order."""
+    days = sorted((local_day(f.effective_at), _last_day(f)) for f in facts if f.kind is FactKind.CLOCK_STOPPED)
+    joined: list[tuple[date, date]] = []
+    for first, last in days:
+        if joined and first <= joined[-1][1] + timedelta(days=1):
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _last_day(fact: Fact) -> date:
+    until = fact.text("until")
+    return date.fromisoformat(until) if until else local_day(fact.effective_at)
