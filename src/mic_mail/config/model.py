@@ -1,0 +1,372 @@
+"""The configuration: one frozen tree, read once, swapped whole at a reload.
+
+`config reference`, the commented file that `init` writes and the messages of `load` are all made from the `About` of each
+field, so the manual cannot drift from the program. A section is a class, its docstring says what it is for. Paths that are
+left out are derived from `server.data_dir` by the properties at the end.
+
+Never here: reading files (`load`), secrets (the tree may be printed whole), anything that changes after validation.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from mic_mail.config.readings import Address, Inactivity, Leave, Maintenance, Regulation, Reply, Restore, Secrecy, Terms, Unit
+from mic_mail.config.section import About, DomainName, Section
+from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds
+
+ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, summed over a message
+QUOTA_FLOOR = GIB  # Reg. 8.3.b, read as 2^30 octets
+LOG_MONTHS_FLOOR = 6  # Reg. 8.2
+
+DOORS = ("smtp", "submission", "submissions", "imap", "imaps", "http", "https")
+DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "http", "https"]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Percent = Annotated[int, Field(ge=1, le=100)]
+
+
+class Server(Section):
+    """Who this server is and where it keeps its data."""
+
+    domain: Annotated[DomainName, About("The domain of the addresses that are issued here.", "3.2", reload=False)] = (
+        "mic.gov.vn"
+    )
+    more_domains: Annotated[tuple[DomainName, ...], About("Further domains that are local here.", reload=False)] = ()
+    hostname: Annotated[
+        DomainName, About("The name under which mail programs and other servers know this machine.", "3.2", reload=False)
+    ] = "mail.mic.gov.vn"
+    data_dir: Annotated[Location, About("Everything that the server keeps lies below this folder.", reload=False)] = Path(
+        "/var/lib/mic-mail"
+    )
+    run_dir: Annotated[
+        Location | None, About("Sockets of the running server; run/ below data_dir unless given.", reload=False)
+    ] = None
+    user: Annotated[
+        str,
+        About("The account that the processes run as when started by root; empty: the account that starts them.", reload=False),
+    ] = ""
+    group: Annotated[str, About("Likewise the group; empty: the user's own.", reload=False)] = ""
+
+
+class Listen(Section):
+    """Where the doors are."""
+
+    addresses: Annotated[
+        tuple[str, ...], Field(min_length=1), About("Addresses to listen on; 0.0.0.0 and :: mean all.", "13.2", reload=False)
+    ] = ("0.0.0.0", "::")  # noqa: S104 - a mail server listens on every interface
+    doors: Annotated[tuple[DoorName, ...], Field(min_length=1), About("Which doors are open.", "13.2", reload=False)] = DOORS
+    smtp: Annotated[Port, About("Mail from other servers (0 here and below: any free port).", reload=False)] = 25
+    submission: Annotated[Port, About("Mail from users, STARTTLS.", reload=False)] = 587
+    submissions: Annotated[Port, About("Mail from users, TLS from the first octet.", reload=False)] = 465
+    imap: Annotated[Port, About("Mailboxes, STARTTLS.", reload=False)] = 143
+    imaps: Annotated[Port, About("Mailboxes, TLS from the first octet.", reload=False)] = 993
+    http: Annotated[Port, About("Web pages, redirected to TLS.", reload=False)] = 80
+    https: Annotated[Port, About("Web pages.", "3.2", reload=False)] = 443
+    backlog: Annotated[
+        int, Field(ge=16, le=65535), About("Connections that may wait to be accepted, per socket.", reload=False)
+    ] = 1024
+
+    def port(self, door: str) -> int:
+        """The port of a door."""
+        number: int = getattr(self, door)
+        return number
+
+
+class Tls(Section):
+    """Certificate and key."""
+
+    certificate: Annotated[Location | None, About("Certificate chain (PEM); tls/cert.pem below data_dir unless given.")] = None
+    key: Annotated[
+        Location | None, About("Its private key (PEM), readable by the server's account only; tls/key.pem unless given.")
+    ] = None
+    minimum: Annotated[Literal["1.2", "1.3"], About("The oldest version of TLS that is spoken.", "10.2")] = "1.2"
+    warn_days: Annotated[int, Field(ge=1, le=365), About("Warn so many days before the certificate ends.")] = 21
+
+
+class Process(Section):
+    """Processes, threads and their patience."""
+
+    workers: Annotated[int, Field(ge=0, le=64), About("Worker processes; 0: one per core.", reload=False)] = 0
+    io_threads: Annotated[int, Field(ge=2, le=128), About("Threads per worker that wait for the disk.", reload=False)] = 16
+    hash_threads: Annotated[
+        int, Field(ge=1, le=16), About("Threads per worker that verify passwords; each takes auth.argon2_memory.", reload=False)
+    ] = 2
+    queue_seconds: Annotated[
+        Seconds, Field(ge=0.1, le=300), About("How long a command may wait for its turn before it is answered 'try later'.")
+    ] = 20.0
+    drain_seconds: Annotated[Seconds, Field(ge=0, le=600), About("How long running commands may take to end at shutdown.")] = (
+        10.0
+    )
+    lag_seconds: Annotated[
+        Seconds,
+        Field(ge=0.005, le=10),
+        About("A pause of the event loop longer than this is logged with the commands that ran.", "10.1"),
+    ] = 0.05
+    poll_seconds: Annotated[
+        Seconds,
+        Field(ge=0.05, le=60),
+        About("How often watched mailboxes and the directory are looked at, should a hint have been lost."),
+    ] = 2.0
+
+
+class Storage(Section):
+    """Mailboxes on disk."""
+
+    mail_root: Annotated[Location | None, About("The mailboxes; mail/ below data_dir unless given.", reload=False)] = None
+    synchronous: Annotated[
+        Literal["normal", "full"],
+        About("full: also the last flag changes survive a power cut, each at the price of an fsync.", "10.1", reload=False),
+    ] = "normal"
+    expunge_keep: Annotated[
+        Seconds,
+        Field(ge=0, le=366 * DAY),
+        About("How long an expunged message can be brought back; it does not count for the quota."),
+    ] = 7 * DAY
+    names_after: Annotated[Seconds, Field(ge=0.1, le=HOUR), About("File names follow changed flags after this time.")] = 2.0
+    open_indexes: Annotated[
+        int, Field(ge=8, le=4096), About("Index files that one worker keeps open; three descriptors each.", reload=False)
+    ] = 256
+    view_memory: Annotated[
+        Octets, Field(ge=MIB, le=16 * GIB), About("Memory per worker for folder lists that are kept ready.", reload=False)
+    ] = 64 * MIB
+    rescan: Annotated[
+        Seconds,
+        Field(ge=MINUTE, le=30 * DAY),
+        About("How often each mailbox is looked through for changes by other Maildir tools."),
+    ] = DAY
+
+
+class Directory(Section):
+    """The directory of units, people and mailboxes."""
+
+    url: Annotated[
+        str | None,
+        About(
+            "SQLAlchemy URL of the database; directory.sqlite below data_dir unless given. Never with a password: see ~/.pgpass.",
+            "6.1",
+            reload=False,
+        ),
+    ] = None
+
+
+class Quota(Section):
+    """Space per mailbox."""
+
+    default: Annotated[Octets, Field(ge=QUOTA_FLOOR, le=1 << 50), About("Quota of a new mailbox.", "8.3.b")] = GIB
+    warn_percent: Annotated[
+        tuple[Percent, ...],
+        Field(min_length=1),
+        About("A notice goes into the mailbox when usage crosses each of these.", "8.3.c"),
+    ] = (80, 90, 95)
+    over: Annotated[
+        Literal["temporary", "permanent"],
+        About("How mail for a full mailbox is refused: 452, the sender tries again, or 552.", "8.3.c"),
+    ] = "temporary"
+
+
+class Attachment(Section):
+    """Attachments of one message."""
+
+    allowed_by: Annotated[
+        str, About("The document that allows a maximum other than 20 MiB; needed before `maximum` may differ.", "8.3.b")
+    ] = ""
+    maximum: Annotated[
+        Octets, Field(ge=0, le=GIB), About("Sum of the decoded sizes of all attachments of one message.", "8.3.b")
+    ] = ATTACHMENT_OCTETS
+    text_room: Annotated[
+        Octets,
+        Field(ge=64 * KIB, le=64 * MIB),
+        About("What a message may measure beyond its encoded attachments; SIZE and APPENDLIMIT follow from both.", "8.3.b"),
+    ] = 2 * MIB
+
+    @field_validator("maximum")
+    @classmethod
+    def _as_the_regulation_says(cls, maximum: int, info: ValidationInfo) -> int:
+        if maximum != ATTACHMENT_OCTETS and not str(info.data.get("allowed_by", "")).strip():
+            raise PydanticCustomError("attachment_limit", "another limit than 20 MiB without the document that allows it")
+        return maximum
+
+    @property
+    def message_octets(self) -> int:
+        """The largest message (RFC 1870 SIZE, RFC 7889 APPENDLIMIT): attachments in base64 lines of 60 columns, and text."""
+        lines = -(-self.maximum // 45)  # 45 octets make a line of 60 characters and CRLF
+        return lines * 62 + self.text_room
+
+
+class Limits(Section):
+    """What one message, one connection, one network may take."""
+
+    attachment: Annotated[Attachment, About("Attachments.", "8.3.b")] = Attachment()
+    connections: Annotated[int, Field(ge=10, le=1_000_000), About("Connections per worker.")] = 20_000
+    connections_per_network: Annotated[
+        int, Field(ge=1, le=1_000_000), About("Connections per worker from one network (/24, /64).")
+    ] = 1_000
+    new_per_minute: Annotated[
+        int, Field(ge=1, le=1_000_000), About("New connections a minute per worker from one network.")
+    ] = 600
+    exempt_networks: Annotated[tuple[str, ...], About("Networks without the two limits above.")] = ()
+
+
+class Auth(Section):
+    """Passwords and sign-in."""
+
+    cleartext: Annotated[bool, About("Allow sign-in without TLS; for tests on one machine only.", "10.2", reload=False)] = False
+    scram_iterations: Annotated[
+        int, Field(ge=100_000, le=10_000_000), About("PBKDF2 rounds of the SCRAM-SHA-256 keys of new passwords.", "10.2")
+    ] = 100_000
+    argon2_time: Annotated[int, Field(ge=1, le=20), About("argon2id passes over memory, for new passwords.", "10.2")] = 3
+    argon2_memory: Annotated[Octets, Field(ge=8 * MIB, le=GIB), About("argon2id memory, for new passwords.", "10.2")] = 32 * MIB
+    cache_seconds: Annotated[
+        Seconds, Field(ge=0, le=DAY), About("A verified password is known again for this long without a hash.")
+    ] = HOUR
+    failures_per_network: Annotated[
+        int,
+        Field(ge=3, le=100_000),
+        About("Wrong passwords from one network in `failure_window` before it has to wait.", "4.3"),
+    ] = 60
+    failures_per_mailbox: Annotated[
+        int,
+        Field(ge=3, le=100_000),
+        About("Wrong passwords for one mailbox from one network in `failure_window` before it has to wait.", "4.3"),
+    ] = 10
+    failure_window: Annotated[Seconds, Field(ge=10, le=DAY), About("See the two above.", "4.3")] = 10 * MINUTE
+    password_length: Annotated[int, Field(ge=8, le=128), About("Shortest password that is accepted.", "10.2")] = 10
+    password_age: Annotated[
+        Seconds, Field(ge=0, le=3660 * DAY), About("A password older than this is due for change; 0: never.", "15.2")
+    ] = 0.0
+
+
+class Smtp(Section):
+    """Receiving and submission."""
+
+    recipients: Annotated[
+        int, Field(ge=100, le=10_000), About("Recipients of one message (RFC 5321 §4.5.3.1.8: at least 100).")
+    ] = 1_000
+    errors: Annotated[int, Field(ge=3, le=1_000), About("Errors in one connection before 421.")] = 20
+    command_seconds: Annotated[
+        Seconds, Field(ge=10, le=HOUR), About("Wait for a command (RFC 5321 §4.5.3.2.7: at least 5 minutes).")
+    ] = 5 * MINUTE
+    data_seconds: Annotated[Seconds, Field(ge=10, le=HOUR), About("Wait for the next octet of a message.")] = 3 * MINUTE
+    message_seconds: Annotated[
+        Seconds, Field(ge=MINUTE, le=DAY), About("One message may take this long, and longer only above `slowest_rate`.")
+    ] = 10 * MINUTE
+    slowest_rate: Annotated[Octets, Field(ge=0, le=GIB), About("Octets per second below which a long transfer is cut.")] = KIB
+    messages_per_connection: Annotated[int, Field(ge=1, le=10_000_000), About("Messages in one connection.")] = 10_000
+    repair_line_ends: Annotated[
+        tuple[str, ...], About("Networks of known old devices whose bare LF is repaired to CRLF; everybody else's is refused.")
+    ] = ()
+    subaddress: Annotated[
+        str,
+        StringConstraints(max_length=1, pattern=r"^[+=_-]?$"),
+        About("What separates the detail from the mailbox (dvbe+detail@); empty: no details."),
+    ] = "+"
+
+
+class Imap(Section):
+    """Reading mail."""
+
+    sign_in_seconds: Annotated[
+        Seconds, Field(ge=10, le=HOUR), About("A connection that has not signed in is closed after this time.")
+    ] = 3 * MINUTE
+    idle_seconds: Annotated[
+        Seconds,
+        Field(ge=30 * MINUTE, le=7 * DAY),
+        About("A silent session is closed after this time (RFC 9051 §5.4: at least 30 minutes)."),
+    ] = 31 * MINUTE
+    still_here_seconds: Annotated[
+        Seconds,
+        Field(ge=10, le=HOUR),
+        About("During IDLE a line is sent this often, so that no middlebox forgets the connection."),
+    ] = 2 * MINUTE
+    command_octets: Annotated[
+        Octets, Field(ge=8 * KIB, le=16 * MIB), About("Longest command of a signed-in session, literals of APPEND excepted.")
+    ] = 64 * KIB
+    errors: Annotated[int, Field(ge=3, le=1_000), About("Commands in a row that make no sense before BYE.")] = 20
+    sessions_per_mailbox: Annotated[int, Field(ge=4, le=10_000), About("Sessions of one mailbox per worker.")] = 64
+    compress: Annotated[bool, About("Offer COMPRESS=DEFLATE.")] = True
+    rev2: Annotated[bool, About("Announce IMAP4rev2.")] = True
+
+
+class Log(Section):
+    """The mail log and the log of administrative acts."""
+
+    dir: Annotated[Location | None, About("log/ below data_dir unless given.", "8.2", reload=False)] = None
+    retain_months: Annotated[int, Field(ge=LOG_MONTHS_FLOOR, le=1200), About("How long logs are kept.", "8.2")] = 12
+    segment: Annotated[Octets, Field(ge=64 * KIB, le=GIB), About("A new file begins at this size.", reload=False)] = 64 * MIB
+
+
+class Config(Section):
+    """All settings of one server."""
+
+    server: Annotated[Server, About("The server.")] = Server()
+    listen: Annotated[Listen, About("Doors.")] = Listen()
+    tls: Annotated[Tls, About("TLS.")] = Tls()
+    process: Annotated[Process, About("Processes.")] = Process()
+    storage: Annotated[Storage, About("Storage.")] = Storage()
+    directory: Annotated[Directory, About("Directory.")] = Directory()
+    quota: Annotated[Quota, About("Quota.", "8.3.b")] = Quota()
+    limits: Annotated[Limits, About("Limits.")] = Limits()
+    auth: Annotated[Auth, About("Sign-in.")] = Auth()
+    smtp: Annotated[Smtp, About("SMTP.")] = Smtp()
+    imap: Annotated[Imap, About("IMAP.")] = Imap()
+    log: Annotated[Log, About("Logs.", "8.2")] = Log()
+    regulation: Annotated[Regulation, About("The decision.")] = Regulation()
+    address: Annotated[Address, About("Addresses.", "5")] = Address()
+    terms: Annotated[Terms, About("Terms.", "6.4.c")] = Terms()
+    leave: Annotated[Leave, About("Leavers.", "6.4.c")] = Leave()
+    inactivity: Annotated[Inactivity, About("Inactivity.", "7.2.a")] = Inactivity()
+    restore: Annotated[Restore, About("Restoration.", "7.3")] = Restore()
+    maintenance: Annotated[Maintenance, About("Downtime.", "10.3")] = Maintenance()
+    unit: Annotated[Unit, About("Unit mailboxes.", "12.3")] = Unit()
+    reply: Annotated[Reply, About("Answers.", "12.4")] = Reply()
+    secrecy: Annotated[Secrecy, About("Secrecy.", "4.1")] = Secrecy()
+
+    @property
+    def run_dir(self) -> Path:
+        return self.server.run_dir or self.server.data_dir / "run"
+
+    @property
+    def mail_root(self) -> Path:
+        return self.storage.mail_root or self.server.data_dir / "mail"
+
+    @property
+    def spool_dir(self) -> Path:
+        return self.server.data_dir / "spool"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.log.dir or self.server.data_dir / "log"
+
+    @property
+    def directory_url(self) -> str:
+        return self.directory.url or f"sqlite:///{self.server.data_dir / 'directory.sqlite'}"
+
+    @property
+    def certificate(self) -> Path:
+        return self.tls.certificate or self.server.data_dir / "tls" / "cert.pem"
+
+    @property
+    def key(self) -> Path:
+        return self.tls.key or self.server.data_dir / "tls" / "key.pem"
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Every domain that is local, the first one being that of new addresses."""
+        return (self.server.domain, *self.server.more_domains)
+
+    @property
+    def support(self) -> str:
+        """The whole address of the Centre's help desk (Reg. 6.2)."""
+        support = self.regulation.support
+        return support if "@" in support else f"{support}@{self.server.domain}"
+
+    @property
+    def password_page(self) -> str:
+        return self.regulation.password_page or f"https://{self.server.hostname}/"
+
+    @property
+    def message_octets(self) -> int:
+        """The largest message that any door takes."""
+        return self.limits.attachment.message_octets

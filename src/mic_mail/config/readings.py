@@ -1,0 +1,167 @@
+"""Settings for the clauses of the regulation that can be read in more than one way; the default is the Centre's reading.
+
+The names are those that `regulation show` prints beside the clause. What the regulation fixes (terms of 6 and 12 months, 1 and 2
+working days) is no setting and not here.
+"""
+
+from datetime import date, time
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from mic_mail.config.section import About, Section
+
+
+class UnitAddress(Section):
+    """Unit mailboxes: symbol to address."""
+
+    collapse: Annotated[bool, About("A run of characters that are not allowed becomes one `_`; false: one each.", "5.1")] = True
+    keep: Annotated[
+        str, StringConstraints(pattern=r"^[-._]*$"), About("Characters of a symbol that are kept as they are.", "5.1")
+    ] = "-"
+
+
+class Namesake(Section):
+    """Personal mailboxes: who gets which form of the same name."""
+
+    first_by: Annotated[
+        Literal["received", "created"],
+        About("The first is whose request was received first, or whose mailbox was created first.", "5.4.a"),
+    ] = "received"
+    permute: Annotated[
+        Literal["blocks", "letters"], About("Suggestions move whole blocks (bedv, vdbe) or any letters.", "5.4.b")
+    ] = "blocks"
+
+
+class Address(Section):
+    """How addresses are formed."""
+
+    unit: Annotated[UnitAddress, About("Unit mailboxes.", "5.1")] = UnitAddress()
+    namesake: Annotated[Namesake, About("Namesakes.", "5.4")] = Namesake()
+    shortest: Annotated[int, Field(ge=1, le=16), About("Shortest local part of a personal mailbox.", "5.3")] = 2
+    reserved: Annotated[tuple[str, ...], About("Local parts that are never given to a person.", "5.3")] = (
+        "abuse", "admin", "administrator", "hostmaster", "mailer-daemon", "noreply",
+        "postmaster", "root", "security", "support", "webmaster",
+    )  # fmt: skip
+
+
+class Terms(Section):
+    """When a term of months ends."""
+
+    end: Annotated[
+        Literal["end_of_day", "start_of_day"],
+        About("The term ends with the end of the matching date (Civil Code 2015, Articles 147-148), or at its 00:00.", "6.4.c"),
+    ] = "end_of_day"
+    roll: Annotated[bool, About("A term that ends on a rest day moves to the next working day.", "6.4.c")] = False
+
+
+class Leave(Section):
+    """Mailboxes of leavers."""
+
+    late_grace_days: Annotated[
+        int,
+        Field(ge=0, le=366),
+        About(
+            "When the notice comes so late that the mailbox is already due to be reclaimed, it waits this many days.", "6.4.c"
+        ),
+    ] = 7
+
+
+class Inactivity(Section):
+    """Suspension of mailboxes that nobody uses."""
+
+    counts: Annotated[
+        Literal["user", "any_delivery"], About("What counts as use: only what the user does, or also any delivery.", "7.2.a")
+    ] = "user"
+    warn_days: Annotated[tuple[int, ...], About("Warnings go out this many days ahead.", "7.2.a")] = (30, 7)
+
+
+class Restore(Section):
+    """Restoration of suspended mailboxes."""
+
+    breach_document: Annotated[bool, About("After a breach (7.2.b) the document that lifts it is needed.", "7.3")] = True
+    min_wait: Annotated[
+        int,
+        Field(ge=0, le=30),
+        About("Working days that have to pass before restoration; the one day of the text is read as a deadline.", "7.3.b"),
+    ] = 0
+
+
+class Maintenance(Section):
+    """Announced downtime."""
+
+    count: Annotated[
+        Literal["working_days", "hours"],
+        About("3 full working days between, the day of notice not counted, or 72 hours.", "10.3"),
+    ] = "working_days"
+
+
+class Window(Section):
+    """A span of a working day."""
+
+    start: Annotated[time, About("Begins.", "12.3.a")]
+    end: Annotated[time, About("Ends.", "12.3.a")]
+
+    @field_validator("end")
+    @classmethod
+    def _after_start(cls, end: time, info: ValidationInfo) -> time:
+        if "start" in info.data and end <= info.data["start"]:
+            raise PydanticCustomError("window", "ends before it begins")
+        return end
+
+
+class Openings(Section):
+    """Openings of unit mailboxes."""
+
+    counts: Annotated[
+        Literal["read", "poll"], About("What is an opening: the keeper reading (SELECT, FETCH), or any poll.", "12.3.a")
+    ] = "read"
+    windows: Annotated[
+        tuple[Window, ...],
+        Field(min_length=3),
+        About("When a unit mailbox has to be opened: start of morning, end of morning, end of afternoon.", "12.3.a"),
+    ] = (
+        Window(start=time(7, 30), end=time(9, 0)),
+        Window(start=time(10, 30), end=time(12, 0)),
+        Window(start=time(16, 0), end=time(17, 30)),
+    )
+
+
+class Unit(Section):
+    """Unit mailboxes."""
+
+    openings: Annotated[Openings, About("Openings.", "12.3.a")] = Openings()
+
+
+class Reply(Section):
+    """Mail that waits for an answer."""
+
+    addressed: Annotated[Literal["to", "to_and_cc"], About("Who owes an answer: recipients in To, or also in Cc.", "12.4")] = (
+        "to"
+    )
+    skip_bulk: Annotated[bool, About("Bulk and automatic mail needs no answer.", "12.4")] = True
+    own_unit: Annotated[bool, About("Mail of the own unit counts.", "12.4")] = True
+
+
+class Secrecy(Section):
+    """Documents with a marking of secrecy."""
+
+    inbound: Annotated[
+        Literal["flag", "refuse"], About("Marked mail from outside is accepted and flagged, or refused.", "4.1")
+    ] = "flag"
+
+
+class Regulation(Section):
+    """The decision that binds this server."""
+
+    decision_no: Annotated[str, About("Number of the decision; texts leave it out while it is empty.")] = ""
+    issued_on: Annotated[date | None, About("Date of the decision; mailboxes issued earlier keep their addresses.", "5.5")] = (
+        None
+    )
+    support: Annotated[
+        str,
+        StringConstraints(to_lower=True, max_length=254),
+        About("Where people turn to: an address, or a local part of server.domain.", "6.2"),
+    ] = "support"
+    password_page: Annotated[str | None, About("Where a password is changed; https://HOSTNAME/ unless given.", "7.3.c")] = None

@@ -1,0 +1,33 @@
+"""What every table of the configuration is: frozen, strict about names and types, and its own manual.
+
+Each field is `name: Annotated[TYPE, BOUNDS, About(...)] = DEFAULT`. `About` says what the field means, which clause of the
+regulation bounds it, and whether a running server takes a new value at SIGHUP.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1123 §2.1
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the manual says of one field; the Vietnamese is in `vietnamese.MEANINGS` under the field's full name."""
+
+    en: str
+    clause: str | None = None
+    reload: bool = True  # False: a new value needs a restart, and the log says so at SIGHUP
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+DomainName = Annotated[
+    str,
+    StringConstraints(to_lower=True, max_length=253, pattern=rf"^(?:{_LABEL}\.)*{_LABEL}$"),
+]

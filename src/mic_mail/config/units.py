@@ -1,0 +1,83 @@
+"""The types of settings: sizes, spans of time and paths as people write them.
+
+`20971520`, `"20 MiB"` and `"1 GiB"` are sizes; `90`, `"90 s"`, `"2 min"`, `"1.5 h"` and `"7 d"` are spans. Both are kept as
+plain numbers (octets, seconds), and `show_octets`/`show_seconds` write them back in the largest unit that is exact.
+A relative path belongs to the folder of the file that names it. What cannot be read is a `PydanticCustomError` whose type is
+a key of `load.REASONS`; nothing here does I/O.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+MINUTE = 60.0
+HOUR = 3600.0
+DAY = 86400.0
+
+_OCTET_UNITS = {"": 1, "b": 1, "kib": KIB, "mib": MIB, "gib": GIB, "tib": 1 << 40}
+_SECOND_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "min": MINUTE, "h": HOUR, "d": DAY}
+_QUANTITY = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]{0,4})\s*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Marks a field's type with the unit in which `config reference` and the written file show it."""
+
+    name: str
+
+
+def _parse(value: object, units: dict[str, float] | dict[str, int], kind: str) -> float:
+    """A quantity as a number of base units."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2].lower() not in units:
+        raise PydanticCustomError(kind, "not a quantity")
+    return float(match[1]) * units[match[2].lower()]
+
+
+def parse_octets(value: object) -> int:
+    """`"20 MiB"` -> 20971520; a fraction of an octet is refused."""
+    number = _parse(value, _OCTET_UNITS, "octets")
+    if number != int(number):
+        raise PydanticCustomError("octets", "not a whole number of octets")
+    return int(number)
+
+
+def parse_seconds(value: object) -> float:
+    """`"2 min"` -> 120.0"""
+    return float(_parse(value, _SECOND_UNITS, "seconds"))
+
+
+def _show(value: float, units: tuple[tuple[float, str], ...]) -> str:
+    for factor, unit in units:
+        if value and value % factor == 0:
+            return f"{value / factor:.15g} {unit}"
+    return f"{value:.15g} {units[-1][1]}"
+
+
+def show_octets(octets: int) -> str:
+    """20971520 -> `20 MiB`"""
+    return _show(octets, ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB"), (1, "B")))
+
+
+def show_seconds(seconds: float) -> str:
+    """120.0 -> `2 min`"""
+    return _show(seconds, ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s")))
+
+
+def _in_folder(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder")
+    return path if folder is None else folder / path
+
+
+Octets = Annotated[int, BeforeValidator(parse_octets), Unit("octets")]
+Seconds = Annotated[float, BeforeValidator(parse_seconds), Unit("seconds")]
+Location = Annotated[Path, AfterValidator(_in_folder), Unit("path")]
