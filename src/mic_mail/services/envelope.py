@@ -1,0 +1,118 @@
+"""What travels with a message but is not in it, and what became of it. Plain values: no I/O, no time, no policy.
+
+A door (SMTP now, the web later) fills an `Envelope` and hands it to `mailflow`; an `Outcome` or a `Refusal` comes back.
+A refusal names its `Cause`; which code and which words a client sees is the door's business (`smtp.replies`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """Who stands at the door: another mail server, or a person's mail program."""
+
+    MX = "mx"
+    SUBMISSION = "submission"
+
+
+class Cause(StrEnum):
+    """Why a sender, a recipient or a message is refused."""
+
+    # the recipient
+    NO_SUCH_MAILBOX = "no-such-mailbox"
+    RECLAIMED = "reclaimed"
+    RELAY_DENIED = "relay-denied"
+    NO_ROUTE_YET = "no-route-yet"
+    OVER_QUOTA = "over-quota"
+    # the sender
+    NOT_SIGNED_IN = "not-signed-in"
+    SENDER_NOT_YOURS = "sender-not-yours"
+    SEND_LOCKED = "send-locked"
+    SUSPENDED = "suspended"
+    PASSWORD_DUE = "password-due"  # noqa: S105 - the name of a state, not a password
+    # the message
+    ATTACHMENTS_TOO_LARGE = "attachments-too-large"
+    MESSAGE_TOO_LARGE = "message-too-large"
+    HEADER_TOO_LARGE = "header-too-large"
+    NO_VALID_AUTHOR = "no-valid-author"
+    LOOP = "loop"
+    # the machine
+    DISK_FULL = "disk-full"
+    UNAVAILABLE = "unavailable"
+
+
+TEMPORARY = frozenset({Cause.NO_ROUTE_YET, Cause.OVER_QUOTA, Cause.DISK_FULL, Cause.UNAVAILABLE})
+"""Causes after which the client should try again; every other one is final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A no, with what its sentence needs (`{address}`, `{megabytes}` ...) and the id under which the log knows it."""
+
+    cause: Cause
+    trace_id: str
+    params: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def temporary(self) -> bool:
+        return self.cause in TEMPORARY
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The far end of the connection that hands a message in, as the trace header and the log describe it."""
+
+    role: Role
+    address: str
+    helo: str
+    protocol: str
+    """The `with` word of RFC 3848 and RFC 6531 §4.3: SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, UTF8SMTP ..."""
+    session_id: str
+    tls_version: str | None = None
+    tls_cipher: str | None = None
+    mailbox_id: int | None = None
+    """The mailbox that signed in; None on the MX."""
+    login: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One accepted recipient and the mailboxes that it leads to (one, or those of an alias or group)."""
+
+    address: str
+    """As the client named it, for the log and for delivery reports."""
+    mailboxes: tuple[int, ...]
+    detail: str | None = None
+    """What stood behind the `+`, if anything (RFC 5233)."""
+    notify: frozenset[str] = frozenset()
+    orcpt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A transaction whose DATA or BDAT begins."""
+
+    trace_id: str
+    client: Client
+    sender: str
+    """Empty for the null reverse-path."""
+    recipients: tuple[Recipient, ...]
+    smtputf8: bool = False
+    body: str = "7BIT"
+    declared_octets: int | None = None
+    ret: str | None = None
+    envid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The message is durable. `delivered` counts mailboxes that have it already; the rest follows from the spool."""
+
+    trace_id: str
+    octets: int
+    delivered: int
+    spooled: int = 0
+
+
+Outcome = Accepted | Refusal
