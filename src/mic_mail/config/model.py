@@ -8,7 +8,7 @@ Never here: reading files (`load`), secrets (the tree may be printed whole), any
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -21,8 +21,8 @@ ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, su
 QUOTA_FLOOR = GIB  # Reg. 8.3.b, read as 2^30 octets
 LOG_MONTHS_FLOOR = 6  # Reg. 8.2
 
-DOORS = ("smtp", "submission", "submissions", "imap", "imaps", "http", "https")
 DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "http", "https"]
+DOORS: tuple[DoorName, ...] = get_args(DoorName)
 Port = Annotated[int, Field(ge=0, le=65535)]
 Percent = Annotated[int, Field(ge=1, le=100)]
 
@@ -144,7 +144,7 @@ class Directory(Section):
     url: Annotated[
         str | None,
         About(
-            "SQLAlchemy URL of the database; directory.sqlite below data_dir unless given. Never with a password: see ~/.pgpass.",
+            "SQLAlchemy URL of the database, without a password (see ~/.pgpass); directory.sqlite below data_dir unless given.",
             "6.1",
             reload=False,
         ),

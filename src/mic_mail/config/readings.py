@@ -1,7 +1,7 @@
 """Settings for the clauses of the regulation that can be read in more than one way; the default is the Centre's reading.
 
-The names are those that `regulation show` prints beside the clause. What the regulation fixes (terms of 6 and 12 months, 1 and 2
-working days) is no setting and not here.
+The names are those that `regulation show` prints beside the clause. What the regulation fixes (terms of 6 and 12
+months, 1 and 2 working days) is no setting and not here.
 """
 
 from datetime import date, time

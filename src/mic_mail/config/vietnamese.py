@@ -45,7 +45,7 @@ MEANINGS = {
     "storage.view_memory": "Bộ nhớ mỗi tiến trình cho danh sách thư giữ sẵn.",
     "storage.rescan": "Chu kỳ rà từng hộp thư tìm thay đổi do công cụ Maildir khác.",
     "directory": "Danh bạ đơn vị, cá nhân, hộp thư.",
-    "directory.url": "URL SQLAlchemy của cơ sở dữ liệu; mặc định directory.sqlite trong data_dir. Mật khẩu đặt trong PGPASSWORD hoặc ~/.pgpass, không đặt ở đây.",
+    "directory.url": "URL SQLAlchemy của cơ sở dữ liệu, không kèm mật khẩu (xem ~/.pgpass); mặc định directory.sqlite.",
     "quota": "Dung lượng hộp thư.",
     "quota.default": "Dung lượng hộp thư mới.",
     "quota.warn_percent": "Gửi cảnh báo vào hộp thư khi mức dùng vượt từng ngưỡng này.",

@@ -1,0 +1,280 @@
+"""From a TOML file to a `Config`, or to all of its mistakes at once.
+
+`load(path)` returns the frozen tree or raises `ConfigErrors`, whose `mistakes` name file, line, key, reason, remedy and, where
+the regulation bounds the setting, the clause. Unknown keys come with the name that was probably meant. `problems(config)`
+looks at what the settings point to (certificate, folders, accounts), for `config check` and before a start.
+
+The file is the only source: no environment variables, no second file. Nothing is written here (see `document`).
+"""
+
+import difflib
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from mic_mail.config.lines import Place, line_of, locate
+from mic_mail.config.model import ATTACHMENT_OCTETS, Config
+from mic_mail.config.section import About
+from mic_mail.config.units import Unit, show_octets, show_seconds
+from mic_mail.errors import BadInput, Text
+
+LARGEST_FILE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing wrong with a configuration."""
+
+    file: Path
+    line: int
+    key: str
+    reason: Text
+    remedy: Text
+    clause: str | None = None
+
+    def __str__(self) -> str:
+        clause = f" (Reg. {self.clause})" if self.clause else ""
+        return f"{self.file}:{self.line}: {self.key}: {self.reason.en}{clause}. {self.remedy.en}"
+
+
+class ConfigErrors(BadInput):
+    """The file cannot be used; `mistakes` holds every reason."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        self.mistakes = tuple(sorted(mistakes, key=lambda mistake: (mistake.line, mistake.key)))
+        count = len(self.mistakes)
+        super().__init__(
+            Text(f"Tệp cấu hình có {count} lỗi.", f"The configuration has {count} mistake{'s' if count > 1 else ''}."),
+            clause=next((mistake.clause for mistake in self.mistakes if mistake.clause), None),
+        )
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.mistakes))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One field of the tree, found by its full name."""
+
+    key: str
+    about: About
+    unit: str
+    default: object
+
+
+def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[Setting]:
+    """Every setting, in the order of the tree; the fields of tables in arrays follow their array."""
+    for name, info in model.model_fields.items():
+        about = next(item for item in info.metadata if isinstance(item, About))
+        kinds = [info.annotation, *get_args(info.annotation)]
+        section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if section is None or section is not info.annotation:
+            unit = next((item.name for item in _markers(info.metadata, info.annotation) if isinstance(item, Unit)), "")
+            yield Setting(prefix + name, about, unit, info.get_default())
+        if section is not None:
+            yield from settings(section, f"{prefix}{name}.")
+
+
+def _markers(metadata: list[Any], annotation: object) -> Iterator[object]:
+    """What Annotated says of a type, also inside an Optional."""
+    yield from metadata
+    for inner in get_args(annotation):
+        yield from getattr(inner, "__metadata__", ())
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file."""
+    try:
+        with path.open("rb") as file:
+            octets = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        remedy = Text(
+            "Tạo tệp bằng `mic-mail init` hoặc chỉ đúng tệp bằng --config.",
+            "Make one with `mic-mail init`, or name it with --config.",
+        )
+        reason = Text(f"không đọc được tệp ({error.strerror})", f"cannot be read ({ascii(error.strerror)[1:-1]})")
+        raise ConfigErrors([Mistake(path, 0, "-", reason, remedy)]) from error
+    return parse(octets, path)
+
+
+def parse(octets: bytes, path: Path) -> Config:
+    """Likewise from the content of the file at `path`, whose folder is that of relative paths."""
+    try:
+        text = octets.decode()
+        if len(octets) > LARGEST_FILE:
+            raise tomllib.TOMLDecodeError("the file is too large (at line 1, column 1)")
+        tree = tomllib.loads(text)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigErrors([_syntax_mistake(path, octets, error)]) from error
+    try:
+        return Config.model_validate(tree, context={"folder": path.parent.absolute()})
+    except ValidationError as error:
+        places = locate(text)
+        raise ConfigErrors([_mistake(path, places, detail) for detail in _causes(error.errors())]) from error
+
+
+def _causes(details: list[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Without the lists that are too short only because an item of theirs is wrong."""
+    inner = {detail["loc"][:length] for detail in details for length in range(1, len(detail["loc"]))}
+    return (detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in inner)
+
+
+def _syntax_mistake(path: Path, octets: bytes, error: Exception) -> Mistake:
+    if isinstance(error, UnicodeDecodeError):
+        line = octets.count(b"\n", 0, error.start) + 1
+        return Mistake(
+            path,
+            line,
+            "-",
+            Text("tệp không phải UTF-8", "the file is not UTF-8"),
+            Text("Lưu lại tệp dạng UTF-8.", "Save it as UTF-8."),
+        )
+    message = str(error)
+    digits = "".join(c for c in message.partition("at line ")[2].partition(",")[0] if c.isdigit())
+    reason = Text(f"sai cú pháp TOML: {message}", f"not TOML: {ascii(message)[1:-1]}")
+    return Mistake(
+        path,
+        int(digits or octets.count(b"\n") + 1),
+        "-",
+        reason,
+        Text("Sửa dòng này; xem toml.io.", "Correct this line; see toml.io."),
+    )
+
+
+def _mistake(path: Path, places: dict[Place, int], detail: ErrorDetails) -> Mistake:
+    """A complaint of pydantic in the words of the manual."""
+    loc = _cut(detail["loc"])
+    key = ".".join(part for part in loc if isinstance(part, str))
+    setting = _SETTINGS.get(key)
+    reason, remedy = _WORDS.get(detail["type"], _other)(detail, key, setting)
+    bounded = detail["type"] not in ("extra_forbidden", "missing")
+    clause = setting.about.clause if setting is not None and bounded else None
+    return Mistake(path, line_of(places, loc), key, reason, remedy, clause)
+
+
+def _cut(loc: tuple[str | int, ...]) -> Place:
+    """Pydantic's path without the names of the branches of a union and of its validators."""
+    return tuple(part for part in loc if isinstance(part, int) or "[" not in part)
+
+
+def _shown(value: object, setting: Setting | None) -> str:
+    """A bound in the unit of its setting."""
+    if setting is not None and isinstance(value, int | float):
+        if setting.unit == "octets":
+            return show_octets(int(value))
+        if setting.unit == "seconds":
+            return show_seconds(float(value))
+    return ascii(value)[1:-1] if isinstance(value, str) else ascii(value)
+
+
+Words = Callable[[ErrorDetails, str, Setting | None], tuple[Text, Text]]
+
+
+def _unknown(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    named = ascii(key)[1:-1]
+    last = key.rpartition(".")[2]
+    near = difflib.get_close_matches(key, _SETTINGS, 1, 0.6) or [name for name in _SETTINGS if name.rpartition(".")[2] == last]
+    reason = Text("không có mục này", "there is no such setting")
+    if near:
+        return reason, Text(f"Có phải là {near[0]}?", f"Was {near[0]} meant?")
+    return reason, Text("Xóa dòng này; xem `mic-mail config reference`.", f"Remove {named}; see `mic-mail config reference`.")
+
+
+def _bound(vi: str, en: str, name: str) -> Words:
+    def words(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+        bound = _shown(detail["ctx"][name], setting)
+        got = _shown(detail["input"], None)
+        return Text(f"{got} không hợp lệ, {vi} {bound}", f"{got} is not allowed, {en} {bound}"), Text(
+            f"Đặt {vi} {bound}.", f"Set it to {en} {bound}."
+        )
+
+    return words
+
+
+def _attachment_limit(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    limit = show_octets(ATTACHMENT_OCTETS)
+    return (
+        Text(f"khác mức {limit} của Quy chế", f"differs from the {limit} of the regulation"),
+        Text(
+            f"Đặt {limit}, hoặc ghi văn bản cho phép vào limits.attachment.allowed_by.",
+            f"Set {limit}, or name the document that allows it in limits.attachment.allowed_by.",
+        ),
+    )
+
+
+def _fixed(vi: str, en: str, remedy_vi: str, remedy_en: str) -> Words:
+    return lambda detail, key, setting: (Text(vi, en), Text(remedy_vi, remedy_en))
+
+
+def _choice(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    expected = ascii(detail["ctx"]["expected"])[1:-1].replace("\\'", "'")
+    got = _shown(detail["input"], None)
+    return Text(f"{got} không phải là một lựa chọn", f"{got} is no choice"), Text(f"Chọn {expected}.", f"Choose {expected}.")
+
+
+def _too_short(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    least = detail["ctx"]["min_length"]
+    return Text("có quá ít phần tử", "has too few items"), Text(f"Cần ít nhất {least}.", f"It needs at least {least}.")
+
+
+def _too_long(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    most = detail["ctx"]["max_length"]
+    return Text("quá dài", "is too long"), Text(f"Nhiều nhất {most} ký tự.", f"At most {most} characters.")
+
+
+def _other(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    message = ascii(detail["msg"])[1:-1]
+    return (
+        Text(f"giá trị không dùng được ({message})", f"cannot be used ({message})"),
+        Text("Xem `mic-mail config reference`.", "See `mic-mail config reference`."),
+    )
+
+
+_NUMBER = _fixed(
+    "không phải số nguyên", "not a whole number", "Viết một số, không có dấu nháy.", "Write a number without quotes."
+)
+_YES_NO = _fixed("không phải true hay false", "neither true nor false", "Viết true hoặc false.", "Write true or false.")
+_TEXT = _fixed("không phải chuỗi", "not a text", "Viết trong dấu nháy kép.", "Write it in double quotes.")
+_LIST = _fixed("không phải danh sách", "not a list", 'Viết dạng ["a", "b"].', 'Write it as ["a", "b"].')
+_TABLE = _fixed("phải là một bảng", "must be a table", "Viết dạng [tên].", "Write it as [name].")
+_DATE = _fixed("không phải ngày", "not a date", "Viết dạng 2016-03-31.", "Write it as 2016-03-31.")
+_TIME = _fixed("không phải giờ", "not a time of day", "Viết dạng 07:30:00.", "Write it as 07:30:00.")
+
+_SIZE = _fixed("không phải kích cỡ", "not a size", 'Viết như "20 MiB".', 'Write it as "20 MiB", or in octets.')
+_SPAN = _fixed("không phải khoảng thời gian", "not a span of time", 'Viết như "2 min".', 'Write it as "2 min", or in seconds.')
+_WINDOW = _fixed("kết thúc trước khi bắt đầu", "ends before it begins", "Đổi chỗ hai giờ.", "Swap the two times.")
+_FORM = _fixed(
+    "viết sai dạng",
+    "does not have the right form",
+    "Xem `mic-mail config reference`.",
+    "See `mic-mail config reference`.",
+)
+
+_WORDS: Mapping[str, Words] = {
+    "extra_forbidden": _unknown,
+    "missing": _fixed("còn thiếu", "is missing", "Thêm mục này.", "Add it."),
+    "greater_than_equal": _bound("ít nhất là", "at least", "ge"),
+    "less_than_equal": _bound("nhiều nhất là", "at most", "le"),
+    "too_short": _too_short,
+    "string_too_long": _too_long,
+    "string_pattern_mismatch": _FORM,
+    "literal_error": _choice,
+    "attachment_limit": _attachment_limit,
+    "octets": _SIZE,
+    "seconds": _SPAN,
+    "window": _WINDOW,
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "float_type"), _NUMBER),
+    **dict.fromkeys(("bool_type", "bool_parsing"), _YES_NO),
+    **dict.fromkeys(("string_type", "path_type"), _TEXT),
+    "tuple_type": _LIST,
+    "model_type": _TABLE,
+    **dict.fromkeys(("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"), _DATE),
+    **dict.fromkeys(("time_type", "time_parsing"), _TIME),
+}
+
+_SETTINGS: Mapping[str, Setting] = {setting.key: setting for setting in settings()}

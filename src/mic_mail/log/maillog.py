@@ -1,0 +1,182 @@
+"""The mail log: what happened, as events (Reg. 8.2).
+
+In: `event("recipient_refused", reason="quota", mailbox=..., session=...)` from any thread; it takes about 2 µs and never waits.
+Out: one JSON object a line in an append-only segment of this process, `<folder>/<UTC day>.<process>.<pid>.<n>.jsonl`:
+
+    {"at":"2026-11-24T09:00:00.123456Z","n":17,"event":"recipient_refused","reason":"quota",...}
+
+`n` counts the lines of a segment without a gap, so that a chain of digests can be laid over them and a loader can go on where
+it stopped. Lines are written by a thread, at most 100 ms after the event, and all of them before `close` returns.
+If the disk refuses them they are kept, up to `MOST_KEPT`; beyond that they are counted, and the count is an event.
+
+Never here: secrets. A value is shown only if it is of a plain type; a field whose name says that it holds a secret and
+any other object become "…". Control characters are escaped by JSON, octets that are no UTF-8 by `\\udcXX`.
+"""
+
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from enum import Enum
+from pathlib import Path
+
+from mic_mail.clock import Clock
+from mic_mail.log.tee import Tee
+
+FLUSH_SECONDS = 0.05
+RETRY_SECONDS = 1.0
+MOST_KEPT = 100_000
+LONGEST_TEXT = 2_000
+HIDDEN = "…"
+SECRET_FIELDS = frozenset(
+    {
+        "password",
+        "passwd",
+        "secret",
+        "authorization",
+        "initial_response",
+        "response",
+        "credential",
+        "key",
+        "token",
+        "argon2",
+        "scram",
+    }
+)
+
+_Entry = tuple[int, str, Mapping[str, object]]
+
+
+def plain(name: str, value: object) -> object:
+    """`value` as JSON can hold it; what must not or cannot be shown is `HIDDEN`."""
+    if name in SECRET_FIELDS:
+        return HIDDEN
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Enum):
+        return plain(name, value.value)
+    if isinstance(value, bytes | bytearray):
+        value = bytes(value[: 4 * LONGEST_TEXT]).decode("utf-8", "surrogateescape")
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST_TEXT else value[:LONGEST_TEXT] + HIDDEN
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat()
+    if isinstance(value, date | Path):
+        return str(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(name, item) for item in list(value)[:1000]]
+    if isinstance(value, Mapping):
+        return {str(key): plain(str(key), item) for key, item in list(value.items())[:1000]}
+    return HIDDEN
+
+
+def stamp(at_us: int) -> str:
+    """An instant as the log writes it."""
+    seconds, micros = divmod(at_us, 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"
+
+
+def encode(at_us: int, number: int, name: str, fields: Mapping[str, object]) -> bytes:
+    """One line of a segment, newline included."""
+    record: dict[str, object] = {"at": stamp(at_us), "n": number, "event": name}
+    record.update((key, plain(key, value)) for key, value in fields.items() if key not in record)
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
+
+
+class MailLog:
+    """The log of one process. `folder=None` keeps no file (a command that only wants the tee)."""
+
+    def __init__(
+        self, folder: Path | None, process: str, *, clock: Clock, segment_octets: int = 64 << 20, tee: Tee | None = None
+    ) -> None:
+        self._folder = folder
+        self._process = process
+        self._clock = clock
+        self._segment_octets = segment_octets
+        self._tee = tee
+        self._entries: deque[_Entry] = deque()
+        self._lost = 0
+        self._fd: int | None = None
+        self._day = ""
+        self._number = 0
+        self._octets = 0
+        self._segments = 0
+        self._awake = threading.Event()
+        self._closing = threading.Event()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self._thread = threading.Thread(target=self._run, name="maillog", daemon=True)
+        self._thread.start()
+
+    def event(self, name: str, **fields: object) -> None:
+        """Something happened. `name` is `noun_verb` in the past: message_accepted, sign_in_refused."""
+        if len(self._entries) >= MOST_KEPT:
+            self._lost += 1
+            return
+        self._entries.append((self._clock.now_us(), name, fields))
+        if not self._awake.is_set():
+            self._awake.set()
+
+    def close(self) -> None:
+        """Write what is left; events after this are lost."""
+        self._closing.set()
+        self._awake.set()
+        self._thread.join()
+        self._end_segment()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._awake.wait(RETRY_SECONDS if self._entries else None)
+            self._closing.wait(FLUSH_SECONDS)  # gather what comes in the same moment
+            self._awake.clear()
+            self._write_all()
+        self._write_all()
+
+    def _write_all(self) -> None:
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            self._entries.append((self._clock.now_us(), "log_events_lost", {"count": lost}))
+        while self._entries:
+            batch = [self._entries.popleft() for _ in range(min(len(self._entries), 1_000))]
+            if self._folder is not None:
+                try:
+                    self._write(self._folder, batch)
+                except OSError:  # disk full: keep them and try again
+                    self._entries.extendleft(reversed(batch))
+                    return
+            if self._tee is not None:
+                for at_us, name, fields in batch:
+                    self._tee.show(at_us, name, {key: plain(key, value) for key, value in fields.items()})
+
+    def _write(self, folder: Path, batch: list[_Entry]) -> None:
+        """Append a batch whole or not at all; a new segment at a new UTC day and when this one is large enough."""
+        day = stamp(self._clock.now_us())[:10]
+        if self._fd is None or day != self._day or self._octets >= self._segment_octets:
+            self._begin_segment(folder, day)
+        assert self._fd is not None
+        lines = memoryview(
+            b"".join(encode(at_us, self._number + i, name, fields) for i, (at_us, name, fields) in enumerate(batch))
+        )
+        written = 0
+        try:
+            while written < len(lines):
+                written += os.write(self._fd, lines[written:])
+        except OSError:
+            os.ftruncate(self._fd, self._octets)
+            raise
+        self._number += len(batch)
+        self._octets += len(lines)
+
+    def _begin_segment(self, folder: Path, day: str) -> None:
+        self._end_segment()
+        self._segments += 1
+        path = folder / f"{day}.{self._process}.{os.getpid()}.{self._segments}.jsonl"
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        self._day, self._number, self._octets = day, 0, os.fstat(self._fd).st_size
+
+    def _end_segment(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

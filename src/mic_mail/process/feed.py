@@ -1,0 +1,278 @@
+"""The change feed: who watches an account learns that it changed, whoever changed it.
+
+In: `changed(account_id, modseq)` from any thread, after the commit. Out: the subscribers of the account are called on the loop,
+once per loop turn with the newest MODSEQ, in this process and in every sibling (a datagram each, sent in the same turn).
+A datagram is a hint and may be lost: a sibling whose queue is full (about 10 datagrams) is owed one "check all", and every
+`poll_seconds` each worker asks the store about the accounts that it watches, and the directory about its version.
+
+Never here: what changed (subscribers ask the store), durable state, blocking sends. A process is reached under
+`<run_dir>/feed.<name>`; whoever has the run_dir can send (`mic-mail mailbox suspend` does), only servers listen.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+Callback = Callable[[int], None]
+ModseqProbe = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
+"""Given account ids, their highest MODSEQ now (those that cannot be read are left out)."""
+VersionProbe = Callable[[], Awaitable[int]]
+
+PREFIX = "feed."
+_PAIR = struct.Struct("<QQ")
+_ACCOUNTS, _DIRECTORY, _CHECK_ALL = b"a", b"d", b"!"
+_PAIRS_PER_DATAGRAM = 500
+_DATAGRAM_OCTETS = 1 + _PAIRS_PER_DATAGRAM * _PAIR.size
+_RETRY_OWED_SECONDS = 0.02
+_POLL_SLICES = 20  # a poll is spread over its period, so a thousand watched accounts are no burst
+
+
+class Subscription:
+    """One watcher of one account; `close` it when the session ends."""
+
+    __slots__ = ("_feed", "account_id", "callback")
+
+    def __init__(self, feed: "Feed", account_id: int, callback: Callback) -> None:
+        self._feed = feed
+        self.account_id = account_id
+        self.callback = callback
+
+    def close(self) -> None:
+        self._feed._forget(self)
+
+
+class _Watched:
+    """What this process knows of an account that somebody watches."""
+
+    __slots__ = ("modseq", "subscriptions")
+
+    def __init__(self) -> None:
+        self.modseq = 0
+        self.subscriptions: set[Subscription] = set()
+
+
+class Peers:
+    """The other processes' feed sockets: datagrams to all of them, never waiting."""
+
+    def __init__(self, run_dir: Path, own_name: str | None) -> None:
+        self._folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
+        self._own = own_name and PREFIX + own_name
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._names: tuple[str, ...] = ()
+        self.owed: set[str] = set()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look again who is there."""
+        self._names = tuple(name for name in os.listdir(self._folder) if name.startswith(PREFIX) and name != self._own)
+        self.owed.intersection_update(self._names)
+
+    def address(self, name: str) -> str:
+        """A socket path that fits into 108 octets however deep the run_dir lies."""
+        return f"/proc/self/fd/{self._folder}/{name}"
+
+    def send(self, datagrams: Sequence[bytes], only: Iterable[str] | None = None) -> None:
+        """Send to every peer; one whose queue is full is owed a "check all", one that is gone is left alone."""
+        for name in self._names if only is None else tuple(only):
+            self.owed.discard(name)
+            try:
+                for datagram in datagrams:
+                    self._socket.sendto(datagram, self.address(name))
+            except BlockingIOError:
+                self.owed.add(name)
+            except OSError:  # restarting: it checks everything when it comes
+                continue
+
+    def close(self) -> None:
+        self._socket.close()
+        os.close(self._folder)
+
+
+class Feed:
+    """One process's end of the feed. Make it in the running loop, `start` it once the probes can be asked."""
+
+    def __init__(
+        self, run_dir: Path | None = None, name: str | None = None, *, poll_seconds: float = 2.0, poll: bool = True
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._watched: dict[int, _Watched] = {}
+        self._pending: dict[int, int] = {}
+        self._pending_lock = threading.Lock()
+        self._directory_watchers: list[Callback] = []
+        self._directory_version = -1
+        self._directory_told = False
+        self._poll_seconds = poll_seconds
+        self._poll = poll
+        self._probe: ModseqProbe | None = None
+        self._version: VersionProbe | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+        self._peers = None if run_dir is None else Peers(run_dir, name)
+        self._socket = None if run_dir is None or name is None else self._listen(run_dir, name)
+
+    def _listen(self, run_dir: Path, name: str) -> socket.socket:
+        assert self._peers is not None
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        listening.setblocking(False)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(run_dir / (PREFIX + name))
+        listening.bind(self._peers.address(PREFIX + name))
+        self._loop.add_reader(listening.fileno(), self._receive, listening)
+        return listening
+
+    def start(self, probe: ModseqProbe | None = None, version: VersionProbe | None = None) -> None:
+        """Begin to poll with these questions."""
+        self._probe, self._version = probe, version
+        if self._poll:
+            self._spawn(self._poll_for_ever())
+
+    # Changes of accounts
+    def changed(self, account_id: int, modseq: int) -> None:
+        """The account has committed `modseq`; from any thread, cheap."""
+        with self._pending_lock:
+            first = not self._pending
+            if modseq > self._pending.get(account_id, 0):
+                self._pending[account_id] = modseq
+        if first:
+            with contextlib.suppress(RuntimeError):  # the loop has closed
+                self._loop.call_soon_threadsafe(self._tell)
+
+    def subscribe(self, account_id: int, callback: Callback) -> Subscription:
+        """Call `callback(modseq)` on the loop whenever the account changes, until the subscription is closed."""
+        subscription = Subscription(self, account_id, callback)
+        self._watched.setdefault(account_id, _Watched()).subscriptions.add(subscription)
+        return subscription
+
+    def _forget(self, subscription: Subscription) -> None:
+        watched = self._watched.get(subscription.account_id)
+        if watched is not None:
+            watched.subscriptions.discard(subscription)
+            if not watched.subscriptions:
+                del self._watched[subscription.account_id]
+
+    def _tell(self) -> None:
+        with self._pending_lock:
+            pending, self._pending = self._pending, {}
+        if self._peers is not None:
+            pairs = [_PAIR.pack(account_id, modseq) for account_id, modseq in pending.items()]
+            chunks = range(0, len(pairs), _PAIRS_PER_DATAGRAM)
+            self._send([_ACCOUNTS + b"".join(pairs[i : i + _PAIRS_PER_DATAGRAM]) for i in chunks])
+        for account_id, modseq in pending.items():
+            self._call(account_id, modseq)
+
+    def _call(self, account_id: int, modseq: int) -> None:
+        watched = self._watched.get(account_id)
+        if watched is None or modseq <= watched.modseq:
+            return
+        watched.modseq = modseq
+        for subscription in tuple(watched.subscriptions):
+            subscription.callback(modseq)
+
+    # The directory
+    def watch_directory(self, callback: Callback) -> None:
+        """Call `callback(version)` on the loop when the directory has changed (-1: it has, the version is not known yet)."""
+        self._directory_watchers.append(callback)
+
+    def directory_changed(self) -> None:
+        """This process has changed the directory; from any thread."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._tell_directory)
+
+    def _tell_directory(self) -> None:
+        self._send([_DIRECTORY])
+        self._call_directory(-1)
+
+    def _call_directory(self, version: int) -> None:
+        for callback in tuple(self._directory_watchers):
+            callback(version)
+
+    # Siblings
+    def _send(self, datagrams: list[bytes], only: Iterable[str] | None = None) -> None:
+        if self._peers is None:
+            return
+        self._peers.send(datagrams, only)
+        if self._peers.owed and self._retry is None:
+            self._retry = self._loop.call_later(_RETRY_OWED_SECONDS, self._pay_owed)
+
+    def _pay_owed(self) -> None:
+        self._retry = None
+        if self._peers is not None:
+            self._send([_CHECK_ALL], tuple(self._peers.owed))
+
+    def _receive(self, listening: socket.socket) -> None:
+        newest: dict[int, int] = {}
+        check_all = directory = False
+        for _ in range(64):  # then the loop gets its turn
+            try:
+                datagram = listening.recv(_DATAGRAM_OCTETS)
+            except BlockingIOError:
+                break
+            kind, pairs = datagram[:1], datagram[1:]
+            if kind == _ACCOUNTS and len(pairs) % _PAIR.size == 0:
+                for account_id, modseq in _PAIR.iter_unpack(pairs):
+                    newest[account_id] = max(modseq, newest.get(account_id, 0))
+            elif kind == _DIRECTORY:
+                directory = True
+            elif kind == _CHECK_ALL:
+                check_all = directory = True
+        for account_id, modseq in newest.items():
+            self._call(account_id, modseq)
+        if directory:
+            self._call_directory(-1)
+        if check_all:
+            self._spawn(self._check(tuple(self._watched)))
+
+    # Polling
+    async def check_all(self) -> None:
+        """Ask the store about every watched account and the directory about its version, now."""
+        await self._check(tuple(self._watched))
+        await self._check_directory()
+
+    async def _check(self, account_ids: Sequence[int]) -> None:
+        if self._probe is not None and account_ids:
+            for account_id, modseq in (await self._probe(account_ids)).items():
+                self._call(account_id, modseq)
+
+    async def _check_directory(self) -> None:
+        if self._version is None:
+            return
+        version = await self._version()
+        if version != self._directory_version:
+            known, self._directory_version = self._directory_version != -1, version
+            if known:
+                self._call_directory(version)
+
+    async def _poll_for_ever(self) -> None:
+        turn = 0
+        while True:
+            await asyncio.sleep(self._poll_seconds / _POLL_SLICES)
+            turn = (turn + 1) % _POLL_SLICES
+            await self._check([account_id for account_id in tuple(self._watched) if account_id % _POLL_SLICES == turn])
+            if turn == 0:
+                await self._check_directory()
+                if self._peers is not None:
+                    self._peers.refresh()
+
+    def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Stop listening; changes that are still told go nowhere."""
+        for task in self._tasks:
+            task.cancel()
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+        if self._peers is not None:
+            self._peers.close()
+            self._peers = None
