@@ -5,7 +5,7 @@ Vietnamese form: "10 giờ 05 phút, ngày 03/02/2026" (hour first, then day; tw
 No Babel: two languages and four formats are less code than its dependency, and it spells the ministry's form of a date nowhere.
 """
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.errors import Text
@@ -48,3 +48,8 @@ def size(octets: int) -> Text:
             number = f"{octets / unit:.1f}".removesuffix(".0")
             return Text(f"{number.replace('.', ',')} {name}", f"{number} {name}")
     return Text(f"{octets} byte", f"{octets} bytes" if octets != 1 else "1 byte")
+
+
+def last_day_before(moment: datetime) -> Text:
+    """The last whole day before an instant: a term that ends at 00:00 of one day ends with the day before (Reg. 6.4.c)."""
+    return day(local(moment) - timedelta(microseconds=1))

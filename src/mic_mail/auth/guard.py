@@ -1,0 +1,139 @@
+"""Is this password right, and may it be tried at all? Joins the throttle, the cache of verified passwords and the decoys.
+
+In: a claim (address, verifiers or none, what was typed) and the peer's address. Out: RIGHT, WRONG or `Wait`. The hash runs in
+the lane that is passed in; everything else takes microseconds on the event loop. One password that several connections bring
+at once (a mail program opens five) is hashed once. Never: texts, policy, the log.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from mic_mail.auth import passwords
+from mic_mail.auth.passwords import Decoys, VerifiedCache
+from mic_mail.auth.throttle import Answer, Throttle
+
+
+class Outcome(Enum):
+    """What became of a password."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Too many wrong ones: `seconds` until the next try, by the throttle's `rule`."""
+
+    seconds: float
+    rule: str
+
+
+class Verifiable(Protocol):
+    """The part of a stored credential that a password is checked against."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def argon2(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Somebody says that `password` is that of `address`; `credential` is None where there is no such user."""
+
+    address: str
+    credential: Verifiable | None
+    password: str = field(repr=False)
+
+
+HashLane = Callable[[Callable[[], bool]], Awaitable[bool]]
+"""Runs a blocking check elsewhere; raises errors.Trouble when its queue is too long."""
+
+
+class Guard:
+    """The password checks of one process; belongs to the event loop."""
+
+    def __init__(
+        self,
+        key: bytes,
+        *,
+        throttle: Throttle,
+        decoys: Decoys,
+        cache_seconds: float,
+        hash_lane: HashLane,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._key = key
+        self._throttle = throttle
+        self._decoys = decoys
+        self._cache_seconds = cache_seconds
+        self._hash_lane = hash_lane
+        self._monotonic = monotonic
+        self._verified = VerifiedCache(key)
+        self._running: dict[bytes, asyncio.Task[Outcome]] = {}
+
+    async def check(self, claim: Claim, peer: str) -> Outcome | Wait:
+        """The answer to a claim; raises errors.Trouble when nobody could find out in time."""
+        version = claim.credential.version if claim.credential else 0
+        digest = self._verified.digest(claim.address, version, claim.password)
+        running = self._running.get(digest)
+        if running is not None:
+            return await asyncio.shield(running)
+        now = self._monotonic()
+        verdict = self._throttle.check(claim.address, peer, digest, now)
+        if verdict.answer is Answer.WAIT:
+            return Wait(verdict.seconds, verdict.rule)
+        if verdict.answer is Answer.KNOWN_WRONG:
+            return Outcome.WRONG
+        if self._verified.holds(digest, now):
+            self._throttle.right(claim.address, peer, None, now)
+            return Outcome.RIGHT
+        task = asyncio.get_running_loop().create_task(self._verify(claim, peer, digest))
+        self._running[digest] = task
+        task.add_done_callback(lambda _: self._running.pop(digest, None))
+        return await asyncio.shield(task)
+
+    async def _verify(self, claim: Claim, peer: str, digest: bytes) -> Outcome:
+        # Counted as wrong until it proves right: a thousand connections at once get no more tries than one after another.
+        self._throttle.wrong(claim.address, peer, digest, self._monotonic())
+        try:
+            right = await self._hash_lane(self._question(claim))
+        except BaseException:  # nobody found out, so it was not wrong either
+            self._throttle.forgive(claim.address, peer, digest)
+            raise
+        if not right:
+            return Outcome.WRONG
+        now = self._monotonic()
+        self._throttle.right(claim.address, peer, digest, now)
+        self._verified.add(digest, now + self._cache_seconds)
+        return Outcome.RIGHT
+
+    def _question(self, claim: Claim) -> Callable[[], bool]:
+        credential, password = claim.credential, claim.password
+        if credential is None:
+            return lambda: self._decoys.refuse(password)
+        encoded = credential.argon2
+        return lambda: passwords.verify(encoded, password)
+
+    # ------------------------------------------------------------ SCRAM: no hash, the client did the work
+
+    def may_try(self, address: str, peer: str) -> Wait | None:
+        """Whether a SCRAM exchange may go on; asked before the keys are given and before a proof is looked at."""
+        verdict = self._throttle.check(address, peer, None, self._monotonic())
+        return Wait(verdict.seconds, verdict.rule) if verdict.answer is Answer.WAIT else None
+
+    def decoy_keys(self, address: str) -> passwords.Scram:
+        """Keys of a user who does not exist."""
+        return self._decoys.scram(address)
+
+    def proof_was_wrong(self, address: str, evidence: bytes, peer: str) -> None:
+        """`evidence` is the ClientKey that the proof gave away: the same wrong password makes the same one, and counts once."""
+        digest = hmac.digest(self._key, address.encode() + b"\0" + evidence, "sha256")
+        self._throttle.wrong(address, peer, digest, self._monotonic())
+
+    def proof_was_right(self, address: str, peer: str) -> None:
+        self._throttle.right(address, peer, None, self._monotonic())

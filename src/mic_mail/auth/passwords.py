@@ -1,0 +1,189 @@
+"""What the server keeps of a password, and how it is checked.
+
+In: passwords as people type them. Out: an argon2id hash (for PLAIN and LOGIN) and SCRAM-SHA-256 keys, always made together from
+the same SASLprep form, so that no mechanism accepts what another one refuses. Attackers who steal the directory take the
+weaker of the two verifiers, hence the floor under the SCRAM iterations.
+`make` and `verify` take tens of milliseconds and MEMORY_KIB of memory: run them in the hash lane. `VerifiedCache` costs
+microseconds: it is asked on the event loop first, so that a phone that signs in again every minute costs no hash.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import argon2
+
+from mic_mail.auth.sasl import saslprep
+from mic_mail.errors import BadInput, Text
+
+SCRAM_ITERATIONS_FLOOR = 100_000
+MAX_PASSWORD_OCTETS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HashSettings:
+    """Costs; the defaults are OWASP's first choice for argon2id (19 MiB, 2 passes, 1 lane: about 20 ms here)."""
+
+    memory_kib: int = 19_456
+    passes: int = 2
+    scram_iterations: int = SCRAM_ITERATIONS_FLOOR
+
+    def __post_init__(self) -> None:
+        assert self.scram_iterations >= SCRAM_ITERATIONS_FLOOR, "config refuses less"
+
+    def hasher(self) -> argon2.PasswordHasher:
+        return argon2.PasswordHasher(
+            time_cost=self.passes, memory_cost=self.memory_kib, parallelism=1, hash_len=32, salt_len=16, type=argon2.Type.ID
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scram:
+    """SCRAM-SHA-256 keys (RFC 5802 §3: StoredKey, ServerKey); the shape of sasl.ScramKeys."""
+
+    salt: bytes
+    iterations: int
+    stored_key: bytes = field(repr=False)
+    server_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Verifiers:
+    """Both verifiers of one password."""
+
+    argon2: str = field(repr=False)
+    scram: Scram
+
+
+class WeakPassword(BadInput):
+    """The password does not meet the rules; the text says which."""
+
+
+def make(password: str, settings: HashSettings, salt: bytes | None = None) -> Verifiers:
+    """Both verifiers of `password`; blocking. Raises WeakPassword for text that SASLprep forbids."""
+    prepared = saslprep(password)
+    if not prepared:
+        raise WeakPassword(UNUSABLE)
+    octets = prepared.encode()
+    return Verifiers(settings.hasher().hash(octets), _scram(octets, salt or secrets.token_bytes(16), settings.scram_iterations))
+
+
+def _scram(octets: bytes, salt: bytes, iterations: int) -> Scram:
+    salted = hashlib.pbkdf2_hmac("sha256", octets, salt, iterations)
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    return Scram(salt, iterations, hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256"))
+
+
+def verify(encoded: str, password: str) -> bool:
+    """Whether `password` belongs to this argon2id hash; blocking, and false for anything damaged."""
+    prepared = saslprep(password)
+    if prepared is None or len(prepared.encode()) > MAX_PASSWORD_OCTETS:
+        prepared = ""  # hash all the same, so that a refusal tells nothing by its time
+    try:
+        return argon2.PasswordHasher().verify(encoded, prepared.encode()) and bool(prepared)
+    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+        return False
+
+
+class Decoys:
+    """Verifiers for users that do not exist: checking them costs what checking a real user costs.
+
+    The salt of a decoy is a function of the name and of `key` (RFC 5802 §9 hints at this): whoever asks twice gets the same
+    answer, from every worker and after a restart, as for a real user.
+    """
+
+    def __init__(self, key: bytes, settings: HashSettings) -> None:
+        self._key = key
+        self._settings = settings
+        self._argon2: str | None = None
+
+    def scram(self, user: str) -> Scram:
+        """Keys that no password fits; cheap."""
+        salt = hmac.digest(self._key, b"salt:" + user.encode(), "sha256")[:16]
+        return Scram(salt, self._settings.scram_iterations, secrets.token_bytes(32), secrets.token_bytes(32))
+
+    def refuse(self, password: str) -> bool:
+        """Spend the time of `verify` and say no; blocking."""
+        if self._argon2 is None:
+            self._argon2 = self._settings.hasher().hash(secrets.token_bytes(32))
+        verify(self._argon2, password)
+        return False
+
+
+class VerifiedCache:
+    """Passwords that were right a moment ago, as HMACs under a key that only this process knows and that dies with it."""
+
+    def __init__(self, key: bytes, capacity: int = 16_384) -> None:
+        self._key = key
+        self._capacity = capacity
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+
+    def digest(self, address: str, version: int, password: str) -> bytes:
+        """The mark of a password of one credential version; a new password has another version and so another mark."""
+        message = b"%d\0%b\0%b" % (version, address.encode(), password.encode("utf-8", "surrogatepass"))
+        return hmac.digest(self._key, message, "sha256")
+
+    def holds(self, digest: bytes, now: float) -> bool:
+        """Whether it was right and is not yet forgotten."""
+        until = self._until.get(digest)
+        if until is None:
+            return False
+        if until <= now:
+            del self._until[digest]
+            return False
+        self._until.move_to_end(digest)
+        return True
+
+    def add(self, digest: bytes, until: float) -> None:
+        """Remember; the longest unused goes when it is full."""
+        self._until[digest] = until
+        self._until.move_to_end(digest)
+        if len(self._until) > self._capacity:
+            self._until.popitem(last=False)
+
+
+# ---------------------------------------------------------------- rules for new passwords
+
+MIN_LENGTH = 10
+UNUSABLE = Text("Mật khẩu có ký tự không dùng được.", "The password has characters that cannot be used.")
+
+# What everybody tries first, in the forms that reach MIN_LENGTH, compared without case.
+_COMMON = frozenset(
+    "1234567890 0123456789 9876543210 1111111111 0000000000 12345678910 123456789a a123456789 abcdefghij abcd123456 abc1234567 "
+    "qwertyuiop qwerty1234 qwerty12345 1q2w3e4r5t 1qaz2wsx3edc asdfghjkl; password12 password123 password1234 passw0rd123 "
+    "p@ssw0rd123 p@ssword123 admin12345 admin123456 administrator letmein123 welcome123 iloveyou12 iloveyou123 matkhau123 "
+    "matkhau1234 matkhau12345 vietnam123 vietnam1234 hanoi12345 hanoi123456 saigon12345 anhyeuem123 emyeuanh123 khongbiet123 "
+    "mic.gov.vn changeme123 administrator1".split()
+)
+
+
+def check_strength(password: str, address: str, *, min_length: int = MIN_LENGTH) -> None:
+    """Raise WeakPassword unless `password` may protect `address`: length, not the address, not what everybody tries first.
+
+    No rules on kinds of letters and no forced variety: NIST SP 800-63B §5.1.1.2 advises against them.
+    """
+    prepared = saslprep(password)
+    if prepared is None or "\0" in password or len(password.encode()) > MAX_PASSWORD_OCTETS:
+        raise WeakPassword(UNUSABLE)
+    if len(prepared) < min_length:
+        raise WeakPassword(
+            Text(f"Mật khẩu phải có ít nhất {min_length} ký tự.", f"The password needs at least {min_length} characters.")
+        )
+    folded = prepared.casefold()
+    local, _, domain = address.casefold().partition("@")
+    if folded in {address.casefold(), local, domain, local * 2} or (
+        len(local) >= 4 and folded.startswith(local) and len(folded) < len(local) + 5
+    ):
+        raise WeakPassword(Text("Mật khẩu trùng với địa chỉ thư.", "The password is too close to the address."))
+    if folded in _COMMON or len(set(folded)) < 3:
+        raise WeakPassword(Text("Mật khẩu này quá dễ đoán.", "This password is too easy to guess."))
+
+
+_LEGIBLE = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: it is read aloud and typed from paper
+
+
+def generate(groups: int = 4) -> str:
+    """A first password to hand over on paper: groups of four legible signs, 20 bits each."""
+    return "-".join("".join(secrets.choice(_LEGIBLE) for _ in range(4)) for _ in range(groups))

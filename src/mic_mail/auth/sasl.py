@@ -1,0 +1,403 @@
+"""The server's side of a SASL exchange: PLAIN (RFC 4616), LOGIN as Outlook sends it, SCRAM-SHA-256(-PLUS) (RFC 5802, 7677).
+
+In: the decoded responses of a client, one by one (base64, `*` and `=` are the door's affair). Out: one `Step` each:
+
+    Challenge       send this and bring the answer to `step`
+    CheckPassword   find out whether this password is right; the exchange is over
+    NeedKeys        look up the SCRAM keys of this user and bring them to `keys` (decoy keys if there is none)
+    Done            the client proved that it knows the password
+    Failed          it is over, and why (for the log; a door tells a stranger nothing of it)
+
+Never: I/O, time, passwords in a `repr`, an exception for anything that a client can send. Input is bounded by MAX_RESPONSE.
+
+Own code and not `scramp` 1.5 (well kept, sans-I/O): the server's side is 120 lines, and scramp raises on a client's bad
+input, refuses every authorization identity, and hides the ClientKey by which a repeated wrong password is recognised.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import stringprep
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+MAX_RESPONSE = 12_288
+"""Octets of one response after base64 (RFC 4954 §4 bounds the encoded line by the same figure)."""
+
+MIN_ITERATIONS = 4096
+"""RFC 7677 §4; what we make ourselves has far more (passwords.py)."""
+
+
+class ScramKeys(Protocol):
+    """What a server keeps of a password for SCRAM (RFC 5802 §3); directory rows have this shape."""
+
+    @property
+    def salt(self) -> bytes: ...
+    @property
+    def iterations(self) -> int: ...
+    @property
+    def stored_key(self) -> bytes: ...
+    @property
+    def server_key(self) -> bytes: ...
+
+
+class Failure(StrEnum):
+    """Why an exchange ended without success."""
+
+    MALFORMED = "malformed"
+    TOO_LONG = "too-long"
+    WRONG_PROOF = "wrong-proof"
+    CHANNEL_BINDING = "channel-binding"
+    DOWNGRADE = "downgrade"
+    UNSUPPORTED_EXTENSION = "unsupported-extension"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Bytes for the client."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPassword:
+    """The client claims to be `user`; `authorize_as` is empty or the mailbox that it wants to act as."""
+
+    user: str
+    password: str = field(repr=False)
+    authorize_as: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedKeys:
+    """SCRAM needs the keys of `user`."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Proved without the server ever seeing the password."""
+
+    user: str
+    authorize_as: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Over. `user` and `evidence` are set where a wrong proof was given: the same wrong password gives the same evidence."""
+
+    failure: Failure
+    user: str = ""
+    evidence: bytes = field(default=b"", repr=False)
+
+
+Step = Challenge | CheckPassword | NeedKeys | Done | Failed
+
+_MALFORMED = Failed(Failure.MALFORMED)
+
+
+class Exchange(Protocol):
+    """One sign-in attempt by one mechanism."""
+
+    def step(self, response: bytes | None) -> Step:
+        """Go on with the client's response; None where the client sent no initial response."""
+
+    def keys(self, keys: ScramKeys) -> Step:
+        """Go on after `NeedKeys`."""
+
+
+# ---------------------------------------------------------------- SASLprep
+
+
+def saslprep(text: str) -> str | None:
+    """`text` prepared as RFC 4013 says for queries (unassigned code points pass), or None where it forbids the text.
+
+    Both verifiers of a password are made from this form, so a password typed as NFC or NFD is one password.
+    """
+    mapped = "".join(" " if stringprep.in_table_c12(c) else c for c in text if not stringprep.in_table_b1(c))  # RFC 4013 §2.1
+    prepared = unicodedata.ucd_3_2_0.normalize("NFKC", mapped)  # §2.2; stringprep is defined on Unicode 3.2
+    if any(forbidden(c) for c in prepared for forbidden in _PROHIBITED):  # §2.3
+        return None
+    return prepared if _bidi_allowed(prepared) else None
+
+
+_PROHIBITED: tuple[Callable[[str], bool], ...] = (
+    stringprep.in_table_c12,
+    stringprep.in_table_c21_c22,
+    stringprep.in_table_c3,
+    stringprep.in_table_c4,
+    stringprep.in_table_c5,
+    stringprep.in_table_c6,
+    stringprep.in_table_c7,
+    stringprep.in_table_c8,
+    stringprep.in_table_c9,
+)
+
+
+def _bidi_allowed(text: str) -> bool:
+    """RFC 3454 §6: text with a right-to-left letter has no left-to-right one, and starts and ends with one."""
+    if not any(stringprep.in_table_d1(c) for c in text):
+        return True
+    return (
+        not any(stringprep.in_table_d2(c) for c in text)
+        and stringprep.in_table_d1(text[0])
+        and stringprep.in_table_d1(text[-1])
+    )
+
+
+def _utf8(octets: bytes) -> str | None:
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+# ---------------------------------------------------------------- PLAIN, LOGIN
+
+
+class Plain:
+    """RFC 4616 §2: `[authzid] NUL authcid NUL passwd` in one response."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def step(self, response: bytes | None) -> Step:
+        if response is None and not self._asked:
+            self._asked = True
+            return Challenge(b"")
+        if response is None:
+            return _MALFORMED
+        if len(response) > MAX_RESPONSE:
+            return Failed(Failure.TOO_LONG)
+        text = _utf8(response)
+        parts = text.split("\0") if text is not None else []
+        if len(parts) != 3 or not parts[1] or not parts[2]:
+            return _MALFORMED
+        authorize_as, user, password = parts
+        return CheckPassword(user, password, authorize_as)
+
+    def keys(self, keys: ScramKeys) -> Step:
+        return _MALFORMED
+
+
+class Login:
+    """draft-murchison-sasl-login, as Outlook wants it: exactly these two prompts, and a user name that may end in NUL.
+
+    Outlook sends the name with the NUL of its C string now and then; .NET sends the name as initial response.
+    """
+
+    USER_PROMPT = b"Username:"
+    PASSWORD_PROMPT = b"Password:"
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._user: str | None = None
+
+    def step(self, response: bytes | None) -> Step:
+        if response is None and not self._asked:
+            self._asked = True
+            return Challenge(self.USER_PROMPT)
+        self._asked = True
+        if response is None:
+            return _MALFORMED
+        if len(response) > MAX_RESPONSE:
+            return Failed(Failure.TOO_LONG)
+        if self._user is None:
+            user = _utf8(response.rstrip(b"\0"))
+            if not user or "\0" in user:
+                return _MALFORMED
+            self._user = user
+            return Challenge(self.PASSWORD_PROMPT)
+        password = _utf8(response)
+        if not password or "\0" in password:
+            return _MALFORMED
+        return CheckPassword(self._user, password)
+
+    def keys(self, keys: ScramKeys) -> Step:
+        return _MALFORMED
+
+
+# ---------------------------------------------------------------- SCRAM
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFirst:
+    """client-first-message (RFC 5802 §7), taken apart."""
+
+    flag: str  # 'n', 'y' or the name of a channel binding type
+    authorize_as: str
+    user: str
+    nonce: str
+    gs2_header: bytes
+    bare: bytes
+
+
+def parse_client_first(message: bytes) -> ClientFirst | Failed:
+    """`gs2-cbind-flag "," [ "a=" authzid ] "," "n=" user "," "r=" nonce ["," extensions]`."""
+    text = _utf8(message)
+    if text is None or text.count(",") < 3:
+        return _MALFORMED
+    flag, authzid, bare = text.split(",", 2)
+    if flag.startswith("p="):
+        flag = flag[2:]
+    elif flag not in {"n", "y"}:
+        return _MALFORMED
+    authorize_as = _name(authzid.removeprefix("a=")) if authzid.startswith("a=") else ""
+    if authorize_as is None or (authzid and not authzid.startswith("a=")):
+        return _MALFORMED
+    if bare.startswith("m="):  # §5.1: a mandatory extension that we do not know ends the exchange
+        return Failed(Failure.UNSUPPORTED_EXTENSION)
+    attributes = bare.split(",")
+    if len(attributes) < 2 or not attributes[0].startswith("n=") or not attributes[1].startswith("r="):
+        return _MALFORMED
+    user, nonce = _name(attributes[0][2:]), attributes[1][2:]
+    if not user or not _printable(nonce):
+        return _MALFORMED
+    header_length = len(message) - len(bare.encode())
+    return ClientFirst(flag, authorize_as, user, nonce, message[:header_length], message[header_length:])
+
+
+def _name(saslname: str) -> str | None:
+    """A saslname decoded (§5.1: `=2C` and `=3D`, any other `=` is an error) and prepared; None where it cannot be."""
+    if saslname.replace("=2C", "").replace("=3D", "").count("="):
+        return None
+    return saslprep(saslname.replace("=2C", ",").replace("=3D", "="))
+
+
+def _printable(nonce: str) -> bool:
+    """§7: `printable` is %x21-2B / %x2D-7E; our own part of a nonce is added to it."""
+    return bool(nonce) and all("!" <= c <= "~" and c != "," for c in nonce)
+
+
+class Scram:
+    """RFC 5802 §5 with SHA-256 (RFC 7677), with or without channel binding tls-server-end-point (RFC 5929 §4).
+
+    `binding` is the hash of our certificate on this connection, None without TLS. `plus_offered` says whether this server
+    announced the -PLUS mechanism here: a client that then says 'y' ("you seem not to offer it") was lied to (§6).
+    """
+
+    BINDING = "tls-server-end-point"
+
+    def __init__(self, *, plus: bool, binding: bytes | None, plus_offered: bool, nonce: Callable[[], str]) -> None:
+        self._plus = plus
+        self._binding = binding
+        self._plus_offered = plus_offered
+        self._make_nonce = nonce
+        self._asked = False
+        self._first: ClientFirst | None = None
+        self._keys: ScramKeys | None = None
+        self._server_first = b""
+        self._nonce = ""
+        self._proved = False
+
+    def step(self, response: bytes | None) -> Step:
+        if response is None and not self._asked and self._first is None:
+            self._asked = True
+            return Challenge(b"")
+        if response is None:
+            return _MALFORMED
+        if len(response) > MAX_RESPONSE:
+            return Failed(Failure.TOO_LONG)
+        if self._first is None:
+            return self._client_first(response)
+        if self._proved:
+            # Neither SMTP (RFC 4954 §4) nor IMAP (RFC 9051 §6.2.2) carries data beside success, so the server's signature
+            # went out as a challenge and the client answers it with nothing.
+            return Done(self._first.user, self._first.authorize_as or "") if not response else _MALFORMED
+        return self._client_final(self._first, response) if self._keys else _MALFORMED
+
+    def _client_first(self, response: bytes) -> Step:
+        first = parse_client_first(response)
+        if isinstance(first, Failed):
+            return first
+        if self._plus and (first.flag != self.BINDING or self._binding is None):
+            return Failed(Failure.CHANNEL_BINDING, first.user)
+        if not self._plus and first.flag not in {"n", "y"}:
+            return Failed(Failure.CHANNEL_BINDING, first.user)
+        if first.flag == "y" and self._plus_offered:
+            return Failed(Failure.DOWNGRADE, first.user)
+        self._first = first
+        return NeedKeys(first.user)
+
+    def keys(self, keys: ScramKeys) -> Step:
+        if self._first is None or self._keys is not None:
+            return _MALFORMED
+        self._keys = keys
+        self._nonce = self._first.nonce + self._make_nonce()
+        salt = base64.b64encode(keys.salt).decode()
+        self._server_first = f"r={self._nonce},s={salt},i={keys.iterations}".encode()
+        return Challenge(self._server_first)
+
+    def _client_final(self, first: ClientFirst, response: bytes) -> Step:
+        """`"c=" base64(gs2-header [cbind-data]) "," "r=" nonce ["," extensions] "," "p=" base64(proof)`."""
+        keys = self._keys
+        assert keys is not None
+        without_proof, mark, proof_text = response.rpartition(b",p=")
+        attributes = without_proof.split(b",")
+        if not mark or len(attributes) < 2 or not attributes[0].startswith(b"c=") or not attributes[1].startswith(b"r="):
+            return _MALFORMED
+        bound, proof = _base64(attributes[0][2:]), _base64(proof_text)
+        if bound is None or proof is None or len(proof) != hashlib.sha256().digest_size:
+            return _MALFORMED
+        if not hmac.compare_digest(attributes[1][2:], self._nonce.encode()):
+            return _MALFORMED
+        expected = first.gs2_header + (self._binding or b"" if self._plus else b"")
+        if not hmac.compare_digest(bound, expected):
+            return Failed(Failure.CHANNEL_BINDING, first.user)
+        auth_message = b",".join((first.bare, self._server_first, without_proof))
+        signature = _hmac(keys.stored_key, auth_message)
+        client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
+        if not hmac.compare_digest(hashlib.sha256(client_key).digest(), keys.stored_key):
+            return Failed(Failure.WRONG_PROOF, first.user, client_key)
+        self._proved = True
+        return Challenge(b"v=" + base64.b64encode(_hmac(keys.server_key, auth_message)))
+
+
+def _hmac(key: bytes, message: bytes) -> bytes:
+    return hmac.digest(key, message, "sha256")
+
+
+def _base64(text: bytes) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+# ---------------------------------------------------------------- choosing
+
+
+PLAINTEXT_MECHANISMS = ("PLAIN", "LOGIN")
+SCRAM_MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")
+
+
+def offered(*, tls: bool, binding: bytes | None, cleartext: bool) -> tuple[str, ...]:
+    """The mechanisms to announce, strongest first; none at all where a password would travel in the open.
+
+    SCRAM does not send the password, but without TLS the session that follows is open to anyone on the way, so it waits
+    for TLS like the others.
+    """
+    if not tls and not cleartext:
+        return ()
+    scram = SCRAM_MECHANISMS if binding is not None else SCRAM_MECHANISMS[1:]
+    return (*scram, *PLAINTEXT_MECHANISMS)
+
+
+def begin(mechanism: str, *, binding: bytes | None, nonce: Callable[[], str]) -> Exchange | None:
+    """A new exchange by `mechanism` (any case), or None for one that we do not speak here."""
+    match mechanism.upper():
+        case "PLAIN":
+            return Plain()
+        case "LOGIN":
+            return Login()
+        case "SCRAM-SHA-256":
+            return Scram(plus=False, binding=binding, plus_offered=binding is not None, nonce=nonce)
+        case "SCRAM-SHA-256-PLUS" if binding is not None:
+            return Scram(plus=True, binding=binding, plus_offered=True, nonce=nonce)
+        case _:
+            return None

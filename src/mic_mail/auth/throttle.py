@@ -1,0 +1,182 @@
+"""Limits on wrong passwords: how often whom, from where, and when again.
+
+In: who tries (address), from which network, a digest of what was tried, and the time. Out: a `Verdict`. Pure: no clock, no I/O.
+
+Three rules, each counting *different* wrong passwords, so that an old phone that sends one stale password for weeks counts
+once and its office is not punished for it:
+
+    mailbox and network   `per_pair` in `window_seconds`, then that network waits for that mailbox
+    mailbox               `per_mailbox` from all networks together, then networks it never signed in from wait
+    network               `per_network` over all mailboxes, then it waits for mailboxes that never signed in from it
+
+So nobody locks an owner out of the own mailbox from afar, and an office (or Microsoft's cloud, from which new Outlook comes)
+behind one address is never banned whole: who signed in from there before may go on. All tables are bounded.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Generic, TypeVar
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleSettings:
+    """How many different wrong passwords in which time; the defaults let a person mistype for a while."""
+
+    per_pair: int = 10
+    per_mailbox: int = 50
+    per_network: int = 100
+    window_seconds: float = 900.0
+    known_seconds: float = 30 * 86_400.0
+    """How long a network stays known for a mailbox that signed in from it."""
+    capacity: int = 50_000
+    """Entries of each table; the longest untouched go first."""
+
+
+class Answer(Enum):
+    """What to do with an attempt."""
+
+    TRY = "try"
+    KNOWN_WRONG = "known-wrong"
+    """This very password was wrong a moment ago: refuse without hashing, count nothing."""
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer, and for WAIT the rule that says so and the seconds until it may be tried again."""
+
+    answer: Answer
+    rule: str = ""
+    seconds: float = 0.0
+
+
+_TRY = Verdict(Answer.TRY)
+_KNOWN_WRONG = Verdict(Answer.KNOWN_WRONG)
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class _Wrongs(Generic[Key]):
+    """Per key, the digests that were wrong and when; at most `limit` are kept, because more change nothing."""
+
+    def __init__(self, limit: int, window: float, capacity: int) -> None:
+        self._limit = limit
+        self._window = window
+        self._capacity = capacity
+        self._seen: OrderedDict[Key, OrderedDict[bytes, float]] = OrderedDict()
+
+    def _fresh(self, key: Key, now: float) -> OrderedDict[bytes, float]:
+        seen = self._seen.get(key)
+        if seen is None:
+            return OrderedDict()
+        while seen and next(iter(seen.values())) <= now - self._window:
+            seen.popitem(last=False)
+        if not seen:
+            del self._seen[key]
+        return seen
+
+    def holds(self, key: Key, digest: bytes, now: float) -> bool:
+        return digest in self._fresh(key, now)
+
+    def wait(self, key: Key, now: float) -> float:
+        """Seconds until this key has room again; 0 if it has."""
+        seen = self._fresh(key, now)
+        if len(seen) < self._limit:
+            return 0.0
+        return next(iter(seen.values())) + self._window - now
+
+    def add(self, key: Key, digest: bytes, now: float) -> None:
+        seen = self._fresh(key, now)
+        if digest not in seen:
+            seen[digest] = now
+            if len(seen) > self._limit:
+                seen.popitem(last=False)
+        self._seen[key] = seen
+        self._seen.move_to_end(key)
+        if len(self._seen) > self._capacity:
+            self._seen.popitem(last=False)
+
+    def remove(self, key: Key, digest: bytes) -> None:
+        seen = self._seen.get(key)
+        if seen is not None:
+            seen.pop(digest, None)
+            if not seen:
+                del self._seen[key]
+
+    def forget(self, key: Key) -> None:
+        self._seen.pop(key, None)
+
+
+class Throttle:
+    """The counters of one process."""
+
+    def __init__(self, settings: ThrottleSettings | None = None) -> None:
+        s = settings or ThrottleSettings()
+        self.settings = s
+        self._pairs: _Wrongs[tuple[str, str]] = _Wrongs(s.per_pair, s.window_seconds, s.capacity)
+        self._mailboxes: _Wrongs[str] = _Wrongs(s.per_mailbox, s.window_seconds, s.capacity)
+        self._networks: _Wrongs[str] = _Wrongs(s.per_network, s.window_seconds, s.capacity)
+        self._known: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def check(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> Verdict:
+        """Whether this attempt may be made; `digest` is None where nothing has been tried yet (SCRAM's first message)."""
+        net = network(peer)
+        if digest is not None and self._pairs.holds((mailbox, net), digest, now):
+            return _KNOWN_WRONG
+        if wait := self._pairs.wait((mailbox, net), now):
+            return Verdict(Answer.WAIT, "pair", wait)
+        if not self._knows(mailbox, net, now):
+            if wait := self._mailboxes.wait(mailbox, now):
+                return Verdict(Answer.WAIT, "mailbox", wait)
+            if wait := self._networks.wait(net, now):
+                return Verdict(Answer.WAIT, "network", wait)
+        return _TRY
+
+    def wrong(self, mailbox: str, peer: str, digest: bytes, now: float) -> None:
+        """This password was wrong."""
+        net = network(peer)
+        self._pairs.add((mailbox, net), digest, now)
+        self._mailboxes.add(mailbox, digest, now)
+        self._networks.add(net, _of(mailbox, digest), now)
+
+    def forgive(self, mailbox: str, peer: str, digest: bytes) -> None:
+        """Take back one `wrong`: it was counted in advance, and proved right or could not be checked."""
+        net = network(peer)
+        self._pairs.remove((mailbox, net), digest)
+        self._mailboxes.remove(mailbox, digest)
+        self._networks.remove(net, _of(mailbox, digest))
+
+    def right(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> None:
+        """Signed in: this network is known for this mailbox, and its mistypings are forgotten."""
+        if digest is not None:
+            self.forgive(mailbox, peer, digest)
+        pair = (mailbox, network(peer))
+        self._pairs.forget(pair)
+        self._known[pair] = now
+        self._known.move_to_end(pair)
+        if len(self._known) > self.settings.capacity:
+            self._known.popitem(last=False)
+
+    def _knows(self, mailbox: str, net: str, now: float) -> bool:
+        since = self._known.get((mailbox, net))
+        return since is not None and now - since < self.settings.known_seconds
+
+
+def _of(mailbox: str, digest: bytes) -> bytes:
+    return mailbox.encode() + b"\0" + digest
+
+
+def network(peer: str) -> str:
+    """The network that an address counts as: itself in IPv4, its /64 in IPv6 (one customer has at least that)."""
+    try:
+        address: IPv4Address | IPv6Address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(IPv6Address(int(address) >> 64 << 64)) + "/64"
+    return str(address)

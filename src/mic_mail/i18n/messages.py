@@ -1,0 +1,152 @@
+"""Every sentence that the doors and the notices say to people, in Vietnamese (NFC) and English (ASCII).
+
+One function per sentence, its parameters typed: a missing parameter is an error of mypy, not a broken notice. That is why
+this is a plain module and not gettext: two languages, a hundred sentences, both sides always needed together (Vietnamese
+above, English below), and no catalogue to compile. Never quoted here: what a person wrote, a password, a secret marking.
+The wording follows official letters: "Ông/Bà", "đề nghị", the clause named from the smallest part up (citations.py).
+"""
+
+from datetime import datetime
+
+from mic_mail.errors import Text
+from mic_mail.i18n import dates
+from mic_mail.i18n.citations import clause
+
+# ---------------------------------------------------------------- sign-in refused
+
+
+def where_to_turn(support: str, reference: str) -> Text:
+    """The tail of every refusal: who helps, and the one id that is also in the log."""
+    return Text(f"Liên hệ {support}, mã {reference}.", f"Contact {support}, reference {reference}.")
+
+
+def joined(*sentences: Text) -> Text:
+    """Sentences one after the other."""
+    return Text(" ".join(s.vi for s in sentences), " ".join(s.en for s in sentences))
+
+
+def wrong_credentials() -> Text:
+    return Text("Tên đăng nhập hoặc mật khẩu không đúng.", "User name or password is wrong.")
+
+
+def password_changed() -> Text:
+    return Text("Mật khẩu đã được thay đổi; đề nghị đăng nhập lại.", "The password was changed; sign in again.")
+
+
+def tls_required() -> Text:
+    return Text(
+        "Chỉ được đăng nhập qua kết nối mã hóa; đề nghị bật SSL/TLS hoặc STARTTLS trong phần mềm thư.",
+        "Sign-in needs an encrypted connection; turn on SSL/TLS or STARTTLS in the mail program.",
+    )
+
+
+def bad_mechanism() -> Text:
+    return Text("Phương thức đăng nhập không được hỗ trợ.", "This way of signing in is not supported.")
+
+
+def malformed_sign_in() -> Text:
+    return Text("Dữ liệu đăng nhập không hợp lệ.", "The sign-in data makes no sense.")
+
+
+def too_many(seconds: float) -> Text:
+    minutes = max(1, round(seconds / 60 + 0.5))
+    return Text(
+        f"Quá nhiều lần đăng nhập sai; đề nghị thử lại sau {minutes} phút.",
+        f"Too many wrong passwords; try again in {minutes} min.",
+    )
+
+
+def unavailable() -> Text:
+    return Text("Hệ thống tạm thời không xử lý được; đề nghị thử lại sau.", "Temporarily unavailable; try again later.")
+
+
+SUSPENSION_CAUSES = {
+    "a": Text("không sử dụng trong 6 tháng", "not used for 6 months"),
+    "b": Text("vi phạm Điều 4 Quy chế", "a breach of Article 4"),
+    "c": Text("mất an toàn thông tin", "infection, hijack or a leaked password"),
+}
+
+
+def suspended(address: str, since: datetime, clause_id: str) -> Text:
+    """Wording 3; Reg. 7.1, 7.2."""
+    cited, when = clause(clause_id), dates.instant(since)
+    cause = SUSPENSION_CAUSES.get(clause_id.rpartition(".")[2])
+    because = Text(f" do {cause.vi}", f" for {cause.en}") if cause else Text("", "")
+    return Text(
+        f"Hộp thư {address} bị tạm khóa từ {when.vi}{because.vi}, theo {cited.vi}; hộp thư vẫn nhận được thư đến.",
+        f"Mailbox {address} is suspended since {when.en}{because.en} ({cited.en}); it still receives mail.",
+    )
+
+
+def password_due(url: str, clause_id: str) -> Text:
+    """Wording 4 and 5; Reg. 6.4.a, 7.3.c, 15.2."""
+    cited = clause(clause_id)
+    return Text(
+        f"Ông/Bà phải đổi mật khẩu tại {url} trước khi sử dụng hộp thư ({cited.vi}).",
+        f"The password must be changed at {url} before the mailbox can be used ({cited.en}).",
+    )
+
+
+def reclaimed(address: str, since: datetime, clause_id: str) -> Text:
+    """Reg. 6.4.c."""
+    cited, when = clause(clause_id), dates.day(since)
+    return Text(
+        f"Hộp thư {address} đã bị thu hồi từ ngày {when.vi} theo {cited.vi}.",
+        f"Mailbox {address} was reclaimed on {when.en} ({cited.en}).",
+    )
+
+
+def send_locked(address: str, since: datetime, clause_id: str, until: datetime | None) -> Text:
+    """Wording 6; Reg. 6.4.c. `until` is the instant of reclaiming, so the last day of reading is the day before it."""
+    cited, when = clause(clause_id), dates.day(since)
+    last = dates.last_day_before(until) if until is not None else None
+    reading = (
+        Text(
+            f"; Ông/Bà vẫn đọc và nhận được thư đến hết ngày {last.vi}.",
+            f"; reading and receiving work until the end of {last.en}.",
+        )
+        if last
+        else Text("; Ông/Bà vẫn đọc và nhận được thư.", "; reading and receiving still work.")
+    )
+    return Text(
+        f"Chức năng gửi thư của hộp thư {address} bị khóa từ ngày {when.vi} theo {cited.vi}{reading.vi}",
+        f"Sending from {address} is locked since {when.en} ({cited.en}){reading.en}",
+    )
+
+
+# ---------------------------------------------------------------- notices
+
+
+def welcome(address: str, url: str) -> Text:
+    """Wording 1; Reg. 6.4.a."""
+    cited = clause("6.4.a")
+    return Text(
+        f"Trung tâm Thông tin đã cấp hộp thư {address} cho Ông/Bà theo {cited.vi}; "
+        f"đề nghị đổi mật khẩu tại {url} trong lần truy nhập đầu tiên.",
+        f"The Information Centre has issued the mailbox {address} to you ({cited.en}); "
+        f"please change the password at {url} when you sign in for the first time.",
+    )
+
+
+def welcome_subject() -> Text:
+    return Text("Chào mừng sử dụng hộp thư điện tử công vụ", "Welcome to your official mailbox")
+
+
+def quota_subject(percent: int) -> Text:
+    return Text(f"Hộp thư đã sử dụng {percent}% dung lượng", f"Mailbox {percent}% full")
+
+
+def quota_warning(percent: int, quota_octets: int) -> Text:
+    """Wording 2; Reg. 8.3.c."""
+    cited, quota = clause("8.3.c"), dates.size(quota_octets)
+    return Text(
+        f"Hộp thư đã sử dụng {percent}% dung lượng được cấp ({quota.vi}); "
+        f"đề nghị lưu trữ về máy tính và xóa bớt thư ({cited.vi}).",
+        f"The mailbox has used {percent}% of its quota ({quota.en}); "
+        f"please archive mail on your computer and delete what is not needed ({cited.en}).",
+    )
+
+
+def centre() -> Text:
+    """The operator's name (Reg. 2, "the Centre")."""
+    return Text("Trung tâm Thông tin", "Information Centre")

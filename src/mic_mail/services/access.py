@@ -1,0 +1,479 @@
+"""Signing in: who is it, and may this mailbox be used through this door now?
+
+In: what a client said (a SASL exchange or a user name and password) and who it is (`Peer`). Out: `SignedIn`, or a `Refusal`
+with its kind, its sentence in both languages, its clause and the reference under which the log knows it. Joins the directory's
+snapshot, the policy's decision, the guard over passwords, and the log; every door asks here.
+
+Rules:
+- The state of a mailbox is told only after the right password; a stranger learns nothing of suspensions.
+- A user who does not exist costs the same time and gets the same answer as a wrong password.
+- No password travels in the open unless `auth.cleartext` says so.
+- Nothing here waits for a database: the snapshot answers; only a refusal looks first whether a newer one exists.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from mic_mail.auth import sasl
+from mic_mail.auth.guard import Claim, Guard, Outcome, Wait
+from mic_mail.auth.passwords import Decoys, HashSettings
+from mic_mail.auth.throttle import Throttle, ThrottleSettings
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Credential, Entry, Snapshot
+from mic_mail.errors import Text, Trouble
+from mic_mail.i18n import messages
+from mic_mail.ids import trace_id
+from mic_mail.policy.lifecycle import Decision, State, decide
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.readings import lifecycle_settings
+from mic_mail.services.watching import Watch, Watches
+from mic_mail.storage.types import AccountRef
+
+MAX_USER_OCTETS = 320  # RFC 5321 §4.5.3.1: 64 + 1 + 255
+
+
+class Events(Protocol):
+    """The part of the mail log that is needed here."""
+
+    def event(self, name: str, /, **fields: str | int | float | bool | None) -> None:
+        """One line of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsInfo:
+    """What protects a connection; `channel_binding` is tls-server-end-point (RFC 5929 §4)."""
+
+    version: str
+    cipher: str
+    channel_binding: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a connection and the door that it came to (`imap`, `submission`, `smtp`, ...)."""
+
+    address: str
+    port: int
+    local_port: int
+    protocol: str
+    tls: TlsInfo | None
+    session_id: str
+
+
+class RefusalKind(StrEnum):
+    """What a door maps to its code on the wire."""
+
+    WRONG_CREDENTIALS = "wrong-credentials"
+    SUSPENDED = "suspended"
+    PASSWORD_DUE = "password-due"  # noqa: S105  the name of a state
+    RECLAIMED = "reclaimed"
+    SEND_LOCKED = "send-locked"
+    TOO_MANY = "too-many"
+    UNAVAILABLE = "unavailable"
+    TLS_REQUIRED = "tls-required"
+    BAD_MECHANISM = "bad-mechanism"
+
+
+_MAY_BE_STALE = {
+    RefusalKind.WRONG_CREDENTIALS,
+    RefusalKind.SUSPENDED,
+    RefusalKind.PASSWORD_DUE,
+    RefusalKind.RECLAIMED,
+    RefusalKind.SEND_LOCKED,
+}
+"""Refusals that a change in the directory a moment ago may have lifted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No, and why. `text` is complete: sentence, clause, where to turn, reference; `detail` is for the log alone."""
+
+    kind: RefusalKind
+    text: Text
+    clause: str | None
+    ref: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Bytes for the client (not yet base64)."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Somebody is in. `actor` is who acts, which may one day be another than the mailbox's owner."""
+
+    mailbox_id: int
+    address: str
+    account: AccountRef
+    decision: Decision
+    actor: str
+    credential_version: int
+
+
+Answered = SignedIn | Refusal
+
+
+class Access:
+    """The sign-in of one worker process. All methods belong to the event loop; hashing and reading happen in `lanes`."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        directory: Directory,
+        snapshot: Snapshot,
+        lanes: Lanes,
+        log: Events,
+        clock: Clock,
+        decoy_key: bytes,
+    ) -> None:
+        self._directory = directory
+        self._snapshot = snapshot
+        self._lanes = lanes
+        self._log = log
+        self._clock = clock
+        self._decoy_key = decoy_key
+        self._process_key = secrets.token_bytes(32)
+        self._throttle = Throttle()
+        self._decisions: dict[int, tuple[Entry, Decision]] = {}
+        self._used: dict[int, datetime] = {}
+        self._errands: set[asyncio.Task[None]] = set()
+        self._refreshing = asyncio.Lock()
+        self._watches = Watches(clock)
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Take the settings of `config`, at the start and at a reload; wrong passwords counted so far stay counted."""
+        auth = config.auth
+        self._config = config
+        self._lifecycle = lifecycle_settings(config)
+        self._decisions.clear()
+        limits = ThrottleSettings(
+            per_pair=auth.failures_per_mailbox,
+            per_mailbox=5 * auth.failures_per_mailbox,
+            per_network=auth.failures_per_network,
+            window_seconds=auth.failure_window,
+        )
+        if limits != self._throttle.settings:
+            self._throttle = Throttle(limits)
+        hashing = HashSettings(auth.argon2_memory >> 10, auth.argon2_time, auth.scram_iterations)
+        self._guard = Guard(
+            self._process_key,
+            throttle=self._throttle,
+            decoys=Decoys(self._decoy_key, hashing),
+            cache_seconds=auth.cache_seconds,
+            hash_lane=self._lanes.hash,
+            monotonic=self._clock.monotonic,
+        )
+
+    # ------------------------------------------------------------ the directory as this worker knows it
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The directory in memory."""
+        return self._snapshot
+
+    async def refresh(self) -> bool:
+        """Load a newer snapshot if there is one, and tell the watches of mailboxes that changed; at hints and every 2 s."""
+        async with self._refreshing:
+            old = self._snapshot
+            if await self._lanes.io(self._directory.version) == old.version:
+                return False
+            new = await self._lanes.io(self._directory.load_snapshot, old)
+            self._snapshot = new
+        self._watches.changed(lambda mailbox_id: old.entry(mailbox_id) is not new.entry(mailbox_id))
+        return True
+
+    def decide(self, mailbox_id: int, now: datetime | None = None) -> Decision | None:
+        """What policy says of a mailbox now; None for one that the directory does not hold. Cached until it can change."""
+        entry = self._snapshot.entry(mailbox_id)
+        return None if entry is None else self._decision(entry, now or self._clock.now())
+
+    def _decision(self, entry: Entry, now: datetime) -> Decision:
+        known = self._decisions.get(entry.mailbox_id)
+        if known is not None and known[0] is entry and (known[1].valid_until is None or now < known[1].valid_until):
+            return known[1]
+        used = max(filter(None, (entry.last_activity, self._used.get(entry.mailbox_id))), default=None)
+        decision = decide(entry.kind, entry.facts, now, last_activity=used, settings=self._lifecycle)
+        self._decisions[entry.mailbox_id] = (entry, decision)
+        return decision
+
+    # ------------------------------------------------------------ open sessions
+
+    def watch(self, mailbox_id: int, callback: Callable[[], None]) -> Watch:
+        """Call back (on the loop) when facts, password or clock may have changed the word on a mailbox.
+
+        The session then asks `recheck`, and closes the watch at its end.
+        """
+        decision = self.decide(mailbox_id)
+        return self._watches.add(mailbox_id, callback, decision.valid_until if decision else None)
+
+    def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
+        """Whether a session that is open may go on, and with which decision."""
+        found = self._find(signed_in.address)
+        if found is None or found[1].version != signed_in.credential_version:
+            changed = self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.password_changed(), detail="credential-changed")
+            return self._cut(changed, signed_in, peer)
+        answer = self._admit(*found, actor=signed_in.actor)
+        if isinstance(answer, Refusal):
+            return self._cut(answer, signed_in, peer)
+        self._watches.renew(signed_in.mailbox_id, answer.decision.valid_until)
+        return answer
+
+    def _cut(self, refusal: Refusal, signed_in: SignedIn, peer: Peer) -> Refusal:
+        self._log_refusal("session_cut", refusal, peer, signed_in.address)
+        return refusal
+
+    def check_send(self, signed_in: SignedIn, peer: Peer) -> Refusal | None:
+        """Whether this session may send now (Reg. 6.4.c); submission asks at MAIL."""
+        decision = self.decide(signed_in.mailbox_id)
+        if decision is None or decision.sends:
+            return None
+        refusal = self._state_refusal(decision, signed_in.address) or self._send_refusal(decision, signed_in.address)
+        self._log_refusal("sending_refused", refusal, peer, signed_in.address)
+        return refusal
+
+    def used(self, mailbox_id: int) -> None:
+        """The person used the mailbox now (Reg. 7.2.a). Cheap: the directory is told once a day at most, in the background."""
+        now = self._clock.now()
+        entry = self._snapshot.entry(mailbox_id)
+        known = self._used.get(mailbox_id) or (entry.last_activity if entry else None)
+        if known is not None and known.date() == now.date():
+            return
+        self._used[mailbox_id] = now
+        self._decisions.pop(mailbox_id, None)
+        errand = asyncio.get_running_loop().create_task(self._tell_used(mailbox_id, now))
+        self._errands.add(errand)
+        errand.add_done_callback(self._errands.discard)
+
+    async def _tell_used(self, mailbox_id: int, now: datetime) -> None:
+        try:
+            await self._lanes.io(self._directory.touch_activity, mailbox_id, now)
+        except Trouble as trouble:  # tomorrow's use tells it again; a day more or less in six months is nothing
+            self._log.event("activity_not_recorded", mailbox_id=mailbox_id, error=str(trouble))
+
+    # ------------------------------------------------------------ signing in
+
+    def mechanisms(self, peer: Peer) -> tuple[str, ...]:
+        """The SASL mechanisms to announce on this connection, strongest first; empty where TLS has to come first."""
+        binding = peer.tls.channel_binding if peer.tls else None
+        return sasl.offered(tls=peer.tls is not None, binding=binding, cleartext=self._config.auth.cleartext)
+
+    def begin(self, mechanism: str, peer: Peer) -> "Dialog":
+        """A SASL exchange by `mechanism`; one that is not offered here is refused at its first step."""
+        offered = mechanism.upper() in self.mechanisms(peer)
+        binding = peer.tls.channel_binding if peer.tls else None
+        exchange = sasl.begin(mechanism, binding=binding, nonce=lambda: secrets.token_urlsafe(18)) if offered else None
+        return Dialog(self, exchange, mechanism.upper()[:20], peer)
+
+    async def login(self, user: str, password: str, peer: Peer, mechanism: str = "password") -> Answered:
+        """A user name and password as they are (IMAP LOGIN, POP3 PASS, web)."""
+        if peer.tls is None and not self._config.auth.cleartext:
+            refusal = self._refusal(RefusalKind.TLS_REQUIRED, messages.tls_required())
+            return self.logged(refusal, self.address_of(user), peer, mechanism)
+        return await self.claim(sasl.CheckPassword(user, password), peer, mechanism)
+
+    async def claim(self, claim: sasl.CheckPassword, peer: Peer, mechanism: str) -> Answered:
+        """The answer to a claimed password, in the log."""
+        answer = await self._attempt(claim, peer)
+        # A password reset or a restoration a second ago must not be refused for it: the snapshot follows within 2 s.
+        if isinstance(answer, Refusal) and answer.kind in _MAY_BE_STALE and await self._refreshed():
+            answer = await self._attempt(claim, peer)
+        return self.logged(answer, self.address_of(claim.user), peer, mechanism)
+
+    async def _attempt(self, claim: sasl.CheckPassword, peer: Peer) -> Answered:
+        address = self.address_of(claim.user)
+        if claim.authorize_as and self.address_of(claim.authorize_as) != address:
+            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="authorization-identity")
+        found = self._find(address)
+        try:
+            outcome = await self._guard.check(Claim(address, found[1] if found else None, claim.password), peer.address)
+        except Trouble as trouble:
+            return self._refusal(RefusalKind.UNAVAILABLE, messages.unavailable(), detail=str(trouble))
+        if isinstance(outcome, Wait):
+            return self._wait(outcome)
+        if outcome is Outcome.WRONG or found is None:
+            detail = "password" if found else "user"
+            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail=detail)
+        return self._admit(*found, actor=address)
+
+    async def _refreshed(self) -> bool:
+        try:
+            return await self.refresh()
+        except Trouble:
+            return False
+
+    def address_of(self, user: str) -> str:
+        """A user name as an address of the directory: prepared, lower case, the server's domain where none was typed."""
+        name = (sasl.saslprep(user) or "").strip().lower()
+        if not name or len(name.encode()) > MAX_USER_OCTETS:
+            return ""
+        return name if "@" in name else f"{name}@{self._config.server.domain}"
+
+    def _find(self, address: str) -> tuple[Entry, Credential] | None:
+        """The mailbox that signs in as `address` (Reg. 2.3: by its own address, not by an alias) and its verifiers."""
+        entry = self._snapshot.find(address)
+        return (entry, entry.credential) if isinstance(entry, Entry) and entry.credential is not None else None
+
+    # ------------------------------------------------------------ SCRAM, on behalf of `Dialog`
+
+    def scram_keys(self, user: str, peer: Peer) -> sasl.ScramKeys | Refusal:
+        """The SCRAM keys of `user`, or decoys that look the same."""
+        address = self.address_of(user)
+        wait = self._guard.may_try(address, peer.address)
+        if wait is not None:
+            return self._wait(wait)
+        found = self._find(address)
+        scram = found[1].scram if found else None
+        return scram or self._guard.decoy_keys(address)
+
+    def scram_failed(self, failed: sasl.Failed, peer: Peer) -> Refusal:
+        """What to say to an exchange that failed; a wrong proof counts as a wrong password."""
+        if failed.failure is not sasl.Failure.WRONG_PROOF:
+            return self._refusal(RefusalKind.BAD_MECHANISM, messages.malformed_sign_in(), detail=failed.failure.value)
+        self._guard.proof_was_wrong(self.address_of(failed.user), failed.evidence, peer.address)
+        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="proof")
+
+    async def scram_proved(self, done: sasl.Done, keys: sasl.ScramKeys, peer: Peer) -> Answered:
+        """The client proved the password that belongs to `keys`."""
+        answer = self._proved(done, keys, peer)
+        if isinstance(answer, Refusal) and answer.kind in _MAY_BE_STALE and await self._refreshed():
+            answer = self._proved(done, keys, peer)
+        return answer
+
+    def _proved(self, done: sasl.Done, keys: sasl.ScramKeys, peer: Peer) -> Answered:
+        address = self.address_of(done.user)
+        found = self._find(address)
+        # The password may have been changed while the exchange went on: then what was proved is worth nothing.
+        if found is None or found[1].scram is None or found[1].scram.stored_key != keys.stored_key:
+            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="credential-changed")
+        if done.authorize_as and self.address_of(done.authorize_as) != address:
+            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="authorization-identity")
+        self._guard.proof_was_right(address, peer.address)
+        return self._admit(*found, actor=address)
+
+    # ------------------------------------------------------------ answers
+
+    def _admit(self, entry: Entry, credential: Credential, *, actor: str) -> Answered:
+        """The door after the right password: in, or the state that forbids it."""
+        decision = self._decision(entry, self._clock.now())
+        refusal = self._state_refusal(decision, entry.address)
+        if refusal is not None:
+            return refusal
+        self.used(entry.mailbox_id)
+        account = AccountRef(entry.mailbox_id, entry.home)
+        return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version)
+
+    def _state_refusal(self, decision: Decision, address: str) -> Refusal | None:
+        """The state that keeps everybody out (the catalogue's last table), or None; a suspension is told before all others."""
+        if decision.signs_in:
+            return None
+        for state in (State.RECLAIMED, State.SUSPENDED, State.PASSWORD_DUE):
+            reason = decision.reason(state)
+            if reason is None:
+                continue
+            match state:
+                case State.RECLAIMED:
+                    kind, text = RefusalKind.RECLAIMED, messages.reclaimed(address, reason.since, reason.clause)
+                case State.SUSPENDED:
+                    kind, text = RefusalKind.SUSPENDED, messages.suspended(address, reason.since, reason.clause)
+                case _:
+                    kind, text = RefusalKind.PASSWORD_DUE, messages.password_due(self._config.password_page, reason.clause)
+            return self._refusal(kind, text, clause=reason.clause)
+        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="not-issued")
+
+    def _send_refusal(self, decision: Decision, address: str) -> Refusal:
+        reason = decision.reason(State.SEND_LOCKED)
+        assert reason is not None, "nothing else lets a mailbox sign in and not send"
+        change = decision.next_change
+        reclaimed_at = change.at if change is not None and State.RECLAIMED in change.states else None
+        text = messages.send_locked(address, reason.since, reason.clause, reclaimed_at)
+        return self._refusal(RefusalKind.SEND_LOCKED, text, clause=reason.clause)
+
+    def _wait(self, wait: Wait) -> Refusal:
+        return self._refusal(RefusalKind.TOO_MANY, messages.too_many(wait.seconds), detail=wait.rule)
+
+    def bad_mechanism(self, peer: Peer) -> Refusal:
+        """The mechanism is not spoken here, or not before TLS."""
+        if not self.mechanisms(peer):
+            return self._refusal(RefusalKind.TLS_REQUIRED, messages.tls_required())
+        return self._refusal(RefusalKind.BAD_MECHANISM, messages.bad_mechanism())
+
+    def _refusal(self, kind: RefusalKind, text: Text, *, clause: str | None = None, detail: str = "") -> Refusal:
+        ref = trace_id(self._clock.now_us())
+        return Refusal(kind, messages.joined(text, messages.where_to_turn(self._config.support, ref)), clause, ref, detail)
+
+    def logged(self, answer: Answered, address: str, peer: Peer, mechanism: str) -> Answered:
+        """`answer`, after the log has it."""
+        if isinstance(answer, SignedIn):
+            tls = peer.tls.version if peer.tls else None
+            self._log.event(
+                "signed_in", mailbox=answer.address, door=peer.protocol, mechanism=mechanism, tls=tls,
+                peer=peer.address, session=peer.session_id,
+            )  # fmt: skip
+        else:
+            self._log_refusal("sign_in_refused", answer, peer, address, mechanism)
+        return answer
+
+    def _log_refusal(self, event: str, refusal: Refusal, peer: Peer, address: str, mechanism: str | None = None) -> None:
+        # People type passwords into the field for the name: a name that is no address of ours stays out of the log.
+        _, _, domain = address.partition("@")
+        known = self._snapshot.find(address) is not None
+        mailbox = address if known else f"?@{domain}" if domain in self._config.domains else "?"
+        self._log.event(
+            event, ref=refusal.ref, reason=refusal.kind.value, detail=refusal.detail or None, clause=refusal.clause,
+            mailbox=mailbox, door=peer.protocol, mechanism=mechanism, peer=peer.address, session=peer.session_id,
+        )  # fmt: skip
+
+
+class Dialog:
+    """One SASL exchange on one connection: `step` with each decoded response until it is not a `Challenge`."""
+
+    def __init__(self, access: Access, exchange: sasl.Exchange | None, mechanism: str, peer: Peer) -> None:
+        self._access = access
+        self._exchange = exchange
+        self._mechanism = mechanism
+        self._peer = peer
+        self._user = ""
+        self._keys: sasl.ScramKeys | None = None
+
+    async def step(self, response: bytes | None) -> Challenge | Answered:
+        """Go on with the client's response (decoded from base64); None where there was no initial response."""
+        if self._exchange is None:
+            return self._end(self._access.bad_mechanism(self._peer))
+        if self._keys is not None and isinstance(wait := self._access.scram_keys(self._user, self._peer), Refusal):
+            return self._end(wait)  # others may have used up the tries while this exchange was open
+        step = self._exchange.step(response)
+        if isinstance(step, sasl.NeedKeys):
+            self._user = step.user
+            keys = self._access.scram_keys(step.user, self._peer)
+            if isinstance(keys, Refusal):
+                return self._end(keys)
+            self._keys = keys
+            step = self._exchange.keys(keys)
+        match step:
+            case sasl.Challenge(data):
+                return Challenge(data)
+            case sasl.CheckPassword():
+                return await self._access.claim(step, self._peer, self._mechanism)
+            case sasl.Done():
+                assert self._keys is not None, "only SCRAM proves without a password"
+                return self._end(await self._access.scram_proved(step, self._keys, self._peer))
+            case sasl.Failed():
+                return self._end(self._access.scram_failed(step, self._peer))
+            case sasl.NeedKeys():
+                raise AssertionError("keys were given above")
+
+    def _end(self, answer: Answered) -> Answered:
+        return self._access.logged(answer, self._access.address_of(self._user), self._peer, self._mechanism)

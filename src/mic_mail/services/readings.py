@@ -1,0 +1,18 @@
+"""The configured readings of ambiguous clauses as the settings that policy takes (config knows no policy, policy no files)."""
+
+from mic_mail.config.model import Config
+from mic_mail.policy.calendar import TermEnd
+from mic_mail.policy.lifecycle import LifecycleSettings
+
+_DAYS_PER_MONTH = 30 * 86_400.0
+
+
+def lifecycle_settings(config: Config) -> LifecycleSettings:
+    """How `policy.lifecycle.decide` counts on this server."""
+    age = config.auth.password_age
+    return LifecycleSettings(
+        term_end=TermEnd(config.terms.end),
+        late_grace_days=config.leave.late_grace_days,
+        breach_document=config.restore.breach_document,
+        password_months=max(1, round(age / _DAYS_PER_MONTH)) if age else None,
+    )
