@@ -1,0 +1,383 @@
+"""The reader: from octets as they arrive to commands, one at a time. Sans-IO; the same code is run, tested and fuzzed.
+
+In: `feed(octets)`. Out: `next()`, one event per call:
+
+    NEED_INPUT         nothing more to say until `feed`
+    commands.Command   a whole command, its arguments decoded
+    LiteralRequested   the client waits for `+ ` before it sends an argument; write it and call `next` again
+    Line               the one line that `expect_line` asked for: an answer of SASL, or DONE
+    AppendMessage      a message is announced: answer with `accept()` or `refuse(...)` before the next `next`
+    AppendChunk        octets of the accepted message, as they come; their sum is exactly the announced size
+    BadLine            what cannot be taken, with its answer; `fatal` means BYE and close
+
+A command is collected up to `Limits.command_octets`, literals included; more is never kept: it is passed over to its end, as
+RFC 7888 §4 wants for literals that nobody waits for, and then answered. Messages of an APPEND are handed on, never collected.
+Every octet is looked at once by the search for line ends and once by the parser: time is linear, however the input is cut.
+
+Line ends are CRLF; a bare LF counts as one, as in Dovecot: nothing is relayed from here, so there is nobody to smuggle past,
+and what people type by hand works. CR anywhere else is a syntax error. Empty lines are passed over: old clients send one
+after a literal.
+
+Standards: RFC 9051 §2.2, §4.3, §6.3.12, §9; RFC 3502 (MULTIAPPEND); RFC 7888 (LITERAL+).
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mic_mail.imap import syntax
+from mic_mail.imap.commands import Append, AppendOptions, Command
+from mic_mail.imap.lexer import Cursor, Fault, UnfinishedLiteral
+
+_LITERAL_AT_END = re.compile(rb"~?\{([0-9]{1,19})(\+?)\}\Z")
+_LITERAL_MAX = 24  # octets of the longest announcement
+_COMPACT_ABOVE = 64 * 1024
+_CHUNK_OCTETS = 256 * 1024
+_NOT_YET, _TOO_LONG = -1, -2
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a connection may cost. `skip_octets` of a refused command are read past; beyond that the connection is closed."""
+
+    command_octets: int
+    skip_octets: int
+    patient: bool
+    """False: a command beyond its limit ends the connection, True: it is answered and the next one is read."""
+
+    @classmethod
+    def before_sign_in(cls) -> "Limits":
+        """A stranger: nothing but names and passwords comes from there."""
+        return cls(command_octets=8 * 1024, skip_octets=16 * 1024, patient=False)
+
+    @classmethod
+    def signed_in(cls) -> "Limits":
+        """64 KiB as in Dovecot (imap_max_line_length): clients write sets of some thousand UIDs in one line."""
+        return cls(command_octets=64 * 1024, skip_octets=256 * 1024 * 1024, patient=True)
+
+
+# ------------------------------------------------------------------ events
+
+
+@dataclass(frozen=True, slots=True)
+class NeedInput:
+    """Feed more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiteralRequested:
+    """A synchronising literal within the limits: the client waits for `+ ` (RFC 9051 §4.3)."""
+
+    tag: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that is no command, without its line end."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AppendMessage:
+    """A message literal is announced; with `sync` the client waits for `+ `. `index` counts within one APPEND, from 0."""
+
+    tag: bytes
+    mailbox: str
+    index: int
+    options: AppendOptions
+    size: int
+    sync: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AppendChunk:
+    """Octets of the message that was accepted last."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """The answer to what could not be taken: `tag status [code] text`. After `fatal` the reader is deaf."""
+
+    tag: bytes
+    text: bytes
+    code: bytes | None = None
+    status: bytes = b"BAD"
+    fatal: bool = False
+
+
+Event = NeedInput | LiteralRequested | Line | AppendMessage | AppendChunk | BadLine | Command
+NEED_INPUT = NeedInput()
+
+
+# ------------------------------------------------------------------ the reader
+
+
+class Reader:
+    """One connection's input. Set `limits` after sign-in and `utf8` after ENABLE; both count from the next command on."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.utf8 = False
+        self._buffer = bytearray()
+        self._start = 0  # where the command begins
+        self._line = 0  # where its present line begins: behind its last literal
+        self._scan = 0  # up to here there is no line end
+        self._step: Callable[[], Event | None] = self._read_command
+        self._refusal: BadLine | None = None  # what to answer when the rest of a refused command has been passed over
+        self._skipped = 0
+        self._left = 0  # octets of a literal yet to come: of a message, or to be passed over
+        self._message: AppendMessage | None = None
+
+    @property
+    def buffered(self) -> int:
+        """Octets that no event has used yet."""
+        return len(self._buffer) - self._start
+
+    def feed(self, data: bytes) -> None:
+        """Take what arrived."""
+        if self._step != self._deaf:
+            self._buffer += data
+
+    def next(self) -> Event:
+        """The next event; never raises, whatever was fed."""
+        while True:
+            event = self._step()
+            if event is not None:
+                return event
+
+    def expect_line(self) -> None:
+        """The next line is no command: call this when `+ ` is sent for AUTHENTICATE or IDLE."""
+        self._step = self._read_line
+
+    def accept(self) -> None:
+        """Take the announced message: its octets follow as AppendChunk."""
+        self._step = self._read_message
+
+    def refuse(self, status: bytes, text: bytes, code: bytes | None = None) -> None:
+        """Do not take the announced message; the BadLine comes from `next` once the client's octets are out of the way."""
+        assert self._message is not None
+        self._begin_refusal(BadLine(self._message.tag, text, code, status), None if self._message.sync else self._message.size)
+
+    def discard_input(self) -> None:
+        """Forget what is buffered: octets sent in clear behind STARTTLS must not be read as commands (RFC 9051 §6.2.1)."""
+        self.take_input()
+
+    def take_input(self) -> bytes:
+        """Hand over what is buffered: behind COMPRESS it is compressed data (RFC 4978 §3)."""
+        rest = bytes(self._buffer[self._start :])
+        self._buffer.clear()
+        self._start = self._line = self._scan = 0
+        return rest
+
+    # -------------------------------------------------------------- commands
+
+    def _read_command(self) -> Event | None:
+        stop = self._line_end()
+        if stop == _NOT_YET:
+            return NEED_INPUT
+        if stop == _TOO_LONG:
+            return self._overlong()
+        buffer = self._buffer
+        end = stop - 1 if stop > self._line and buffer[stop - 1] == 0x0D else stop
+        if end > self._line and buffer[end - 1] == 0x7D:  # }
+            literal = _LITERAL_AT_END.search(buffer[max(self._line, end - _LITERAL_MAX) : end])
+            if literal is not None:
+                return self._meet_literal(stop + 1, int(literal[1]), sync=not literal[2])
+        data = bytes(buffer[self._start : end])
+        self._consume(stop + 1)
+        if not data:
+            return None
+        try:
+            return syntax.parse(data, utf8=self.utf8)
+        except Fault as fault:
+            return _answer(syntax.tag_of(data), fault)
+
+    def _meet_literal(self, begin: int, size: int, *, sync: bool) -> Event | None:
+        """A line ended with `{size}`: the literal is an argument to wait for, a message to hand on, or more than we take."""
+        head = bytes(self._buffer[self._start : begin])
+        tag = syntax.tag_of(head)
+        try:
+            if syntax.check_head(head) == b"APPEND":
+                message = self._append_message(head, tag)
+                if message is not None:
+                    return self._announce(begin, message)
+        except Fault as fault:
+            self._consume(begin)
+            return self._begin_refusal(_answer(tag, fault), None if sync else size)
+        if begin - self._start + size > self.limits.command_octets:
+            self._consume(begin)
+            return self._begin_refusal(BadLine(tag, b"Literal too large", b"TOOBIG"), None if sync else size)
+        self._line = self._scan = begin + size
+        return LiteralRequested(tag, size) if sync else None
+
+    def _line_end(self) -> int:
+        """Where the next line feed stands; _NOT_YET, or _TOO_LONG where the command would pass its limit."""
+        stop = self._buffer.find(b"\n", self._scan)
+        if stop < 0:
+            self._scan = max(self._scan, len(self._buffer))
+        reach = self._scan if stop < 0 else stop
+        if reach - self._start > self.limits.command_octets:
+            return _TOO_LONG
+        return _NOT_YET if stop < 0 else stop
+
+    def _overlong(self, tag: bytes | None = None) -> Event | None:
+        """More than a command may have: pass over it to the end of its line."""
+        if tag is None:
+            tag = syntax.tag_of(bytes(self._buffer[self._start : self._start + self.limits.command_octets]))
+        self._start = max(self._start, self._line)
+        return self._begin_refusal(BadLine(tag, b"Command too long", b"LIMIT", fatal=not self.limits.patient), 0)
+
+    # -------------------------------------------------------------- APPEND
+
+    def _append_message(self, head: bytes, tag: bytes) -> AppendMessage | None:
+        """The message that `head` announces; None if its literal is the name of the mailbox."""
+        found = syntax.head_of(head)
+        cursor = Cursor(head, found.end(), utf8=self.utf8)
+        try:
+            mailbox = syntax.append_mailbox(cursor)
+        except UnfinishedLiteral:
+            return None
+        return AppendMessage(tag, mailbox, 0, *syntax.append_options(cursor))
+
+    def _announce(self, begin: int, message: AppendMessage) -> AppendMessage:
+        self._consume(begin)
+        self._message = message
+        self._left = message.size
+        self._step = self._await_verdict
+        return message
+
+    def _await_verdict(self) -> Event | None:
+        return NEED_INPUT
+
+    def _read_message(self) -> Event | None:
+        if self._left == 0:
+            self._step = self._read_after_message
+            return None
+        stop = min(len(self._buffer), self._start + min(self._left, _CHUNK_OCTETS))
+        if stop == self._start:
+            return NEED_INPUT
+        chunk = AppendChunk(bytes(self._buffer[self._start : stop]))
+        self._left -= stop - self._start
+        self._consume(stop)
+        return chunk
+
+    def _read_after_message(self) -> Event | None:
+        """The rest of the line behind a message: its end, or the announcement of the next one (RFC 3502)."""
+        assert self._message is not None
+        message = self._message
+        stop = self._line_end()
+        if stop == _NOT_YET:
+            return NEED_INPUT
+        if stop == _TOO_LONG:
+            return self._overlong(message.tag)
+        cursor = Cursor(bytes(self._buffer[self._start : stop + 1]))
+        self._consume(stop + 1)
+        try:
+            return self._after_message(cursor, message)
+        except Fault as fault:
+            literal = _LITERAL_AT_END.search(cursor.data.rstrip(b"\r\n"))
+            size = int(literal[1]) if literal and literal[2] else None
+            return self._begin_refusal(_answer(message.tag, fault), size)
+
+    def _after_message(self, cursor: Cursor, message: AppendMessage) -> Event:
+        if message.options.utf8 and not cursor.take(b")"):
+            raise Fault(b"Syntax error: parenthesis expected")
+        if not cursor.data[cursor.position :].strip(b" \r\n"):
+            self._message = None
+            self._step = self._read_command
+            return Append(message.tag, message.mailbox, message.index + 1)
+        following = AppendMessage(message.tag, message.mailbox, message.index + 1, *syntax.append_options(cursor))
+        return self._announce(self._start, following)
+
+    # -------------------------------------------------------------- lines that are no commands
+
+    def _read_line(self) -> Event | None:
+        stop = self._line_end()
+        if stop == _NOT_YET:
+            return NEED_INPUT
+        if stop == _TOO_LONG:
+            return self._overlong(b"*")
+        data = bytes(self._buffer[self._start : stop])
+        self._consume(stop + 1)
+        self._step = self._read_command
+        return Line(data.removesuffix(b"\r"))
+
+    # -------------------------------------------------------------- what is refused is passed over
+
+    def _begin_refusal(self, refusal: BadLine, size: int | None) -> Event | None:
+        """Answer at once if the client waits for us (`size` None), else behind the `size` octets and the line that follow."""
+        self._message = None
+        if refusal.fatal or (size or 0) > self.limits.skip_octets:
+            return self._close(refusal)
+        if size is None:
+            self._step = self._read_command
+            return refusal
+        self._refusal, self._left, self._skipped = refusal, size, size
+        self._step = self._skip_literal
+        return None
+
+    def _skip_literal(self) -> Event | None:
+        stop = min(len(self._buffer), self._start + self._left)
+        self._left -= stop - self._start
+        self._consume(stop)
+        if self._left:
+            return NEED_INPUT
+        self._step = self._skip_line
+        return None
+
+    def _skip_line(self) -> Event | None:
+        """To the end of the line; `{n+}` there belongs to the same command (RFC 7888 §3), behind `{n}` the client waits."""
+        assert self._refusal is not None
+        stop = self._buffer.find(b"\n", self._scan)
+        if stop < 0:
+            keep = max(self._start, len(self._buffer) - _LITERAL_MAX - 1)
+            self._skipped += keep - self._start
+            if self._skipped > self.limits.skip_octets:
+                return self._close(self._refusal)
+            self._consume(keep)
+            self._scan = len(self._buffer)
+            return NEED_INPUT
+        tail = bytes(self._buffer[max(self._start, stop - _LITERAL_MAX - 1) : stop]).removesuffix(b"\r")
+        self._consume(stop + 1)
+        literal = _LITERAL_AT_END.search(tail)
+        if literal is not None and literal[2]:
+            self._left = int(literal[1])
+            self._skipped += self._left
+            self._step = self._skip_literal
+            return self._close(self._refusal) if self._skipped > self.limits.skip_octets else None
+        refusal, self._refusal = self._refusal, None
+        self._step = self._read_command
+        return refusal
+
+    def _close(self, refusal: BadLine) -> BadLine:
+        self.take_input()
+        self._step = self._deaf
+        return BadLine(refusal.tag, refusal.text, refusal.code, refusal.status, fatal=True)
+
+    def _deaf(self) -> Event | None:
+        return NEED_INPUT
+
+    # -------------------------------------------------------------- the buffer
+
+    def _consume(self, stop: int) -> None:
+        """Octets before `stop` are used; they leave the buffer in large steps."""
+        if stop == len(self._buffer):
+            self._buffer.clear()
+            stop = 0
+        elif stop > _COMPACT_ABOVE:
+            del self._buffer[:stop]
+            stop = 0
+        self._start = self._line = self._scan = stop
+
+
+def decode_base64(data: bytes) -> bytes | None:
+    """The octets of a SASL response, None if it is no base64 (RFC 9051 §9)."""
+    return syntax.decode_base64(data)
+
+
+def _answer(tag: bytes, fault: Fault) -> BadLine:
+    return BadLine(tag, fault.text, fault.code, fault.status)

@@ -1,0 +1,68 @@
+"""Modified UTF-7, in which IMAP4rev1 writes names of mailboxes (RFC 3501 §5.1.3).
+
+Printable US-ASCII stands for itself, `&` is `&-`, everything else is UTF-16BE in base64 with `,` for `/` and no padding,
+between `&` and `-`. In: `str` or ASCII octets; out: the other. Strict decoding takes exactly what the encoder could have made,
+so no two octet strings mean the same name. Pure; `decode` raises `NotModifiedUtf7` and nothing else.
+"""
+
+import re
+from base64 import b64decode, b64encode
+
+_SHIFTED = re.compile(rb"&([A-Za-z0-9+,]*+)-")
+_OUTSIDE = re.compile(r"&|[^\x20-\x7e]++")
+_VALID = re.compile(rb"(?:[\x20-\x25\x27-\x7e]|&[A-Za-z0-9+,]*+-)*+")
+
+
+class NotModifiedUtf7(ValueError):
+    """The octets are no modified UTF-7, or not the one way to write their text."""
+
+
+def encode(name: str) -> bytes:
+    """The one correct form of `name`; lone surrogates, which no UTF-8 holds, become U+FFFD."""
+    if name.isascii() and name.isprintable() and "&" not in name:
+        return name.encode("ascii")
+    return _OUTSIDE.sub(lambda found: _shift(found[0]), name).encode("ascii")
+
+
+def decode(octets: bytes) -> str:
+    """The name, if `octets` are exactly what `encode` makes of it."""
+    if b"&" not in octets and octets.isascii():
+        text = octets.decode("ascii")
+        if text.isprintable():
+            return text
+        raise NotModifiedUtf7("control character in a mailbox name")
+    if not _VALID.fullmatch(octets):
+        raise NotModifiedUtf7("not modified UTF-7")
+    try:
+        name = "".join(_unshift(piece) if i % 2 else piece.decode("ascii") for i, piece in enumerate(_SHIFTED.split(octets)))
+    except (UnicodeDecodeError, ValueError) as error:
+        raise NotModifiedUtf7("not modified UTF-7") from error
+    # RFC 3501 §5.1.3: no superfluous shifts, no ASCII in base64, no stray bits: one name, one form.
+    if encode(name) != octets:
+        raise NotModifiedUtf7("not the shortest form")
+    return name
+
+
+def decode_leniently(octets: bytes) -> str:
+    """The name that a client means: as `decode` does, else the octets as they are read as UTF-8.
+
+    Clients that turned UTF-8 on, or never learnt the convention, send a bare `&` (Thunderbird: `Tom & Jerry`).
+    Raises UnicodeDecodeError for what is no UTF-8 either.
+    """
+    try:
+        return decode(octets)
+    except NotModifiedUtf7:
+        return octets.decode("utf-8")
+
+
+def _shift(run: str) -> str:
+    if run == "&":
+        return "&-"
+    wide = run.encode("utf-16-be", "surrogatepass").decode("utf-16-be", "replace").encode("utf-16-be")
+    return "&" + b64encode(wide, b"+,").rstrip(b"=").decode("ascii") + "-"
+
+
+def _unshift(piece: bytes) -> str:
+    if not piece:
+        return "&"
+    return b64decode(piece + b"=" * (-len(piece) % 4), b"+,", validate=True).decode("utf-16-be")

@@ -1,0 +1,290 @@
+"""The arguments of SEARCH (RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5, RFC 8474 §6, RFC 8514 §4.3).
+
+`program` reads `[CHARSET c] key *(SP key)`, which SORT and THREAD share. One row of KEYS per search key. Nesting costs stack
+only for parentheses, up to MAX_DEPTH; chains of OR and NOT of any length are read in a loop and come out flat.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from mic_mail.imap import commands
+from mic_mail.imap.commands import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from mic_mail.imap.lexer import Cursor, Fault
+from mic_mail.imap.searchkeys import (
+    Age,
+    All,
+    And,
+    BodyKey,
+    DateKey,
+    DateOf,
+    EmailId,
+    HasFlag,
+    HasKeyword,
+    HeaderKey,
+    InSet,
+    Larger,
+    ModSeq,
+    Not,
+    Or,
+    Order,
+    Recent,
+    SaveDateSupported,
+    SearchKey,
+    Smaller,
+    TextKey,
+    ThreadId,
+)
+
+MAX_DEPTH = 32
+_RETURNS = {b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE"}  # RFC 4731 §3.1, RFC 5182
+_CHARSETS = {
+    b"US-ASCII": "ascii",
+    b"UTF-8": "utf-8",
+    b"ISO-8859-1": "latin-1",
+    b"WINDOWS-1252": "cp1252",
+    b"WINDOWS-1258": "cp1258",  # Vietnamese, in old Windows programs
+}
+
+KeyParser = Callable[[Cursor, str], SearchKey]
+
+
+def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
+    """SEARCH and UID SEARCH."""
+    cursor.space()
+    returns = None
+    if _word_is(cursor, b"RETURN"):
+        cursor.space()
+        returns = _return_options(cursor)
+        cursor.space()
+    key = program(cursor)
+    cursor.end()
+    return commands.Search(tag, by_uid, key, returns)
+
+
+def program(cursor: Cursor) -> SearchKey:
+    """The charset and the keys. Without a charset text is UTF-8, which US-ASCII is part of (RFC 9051 §6.4.4)."""
+    charset = "utf-8"
+    if _word_is(cursor, b"CHARSET"):
+        cursor.space()
+        charset = _charset(cursor)
+        cursor.space()
+    return _all_of(cursor, charset, 0, cursor.at_end)
+
+
+def _word_is(cursor: Cursor, word: bytes) -> bool:
+    """Pass over `word` if it stands here."""
+    stop = cursor.position + len(word)
+    if cursor.data[cursor.position : stop].upper() != word or cursor.data[stop : stop + 1] not in {b" ", b""}:
+        return False
+    cursor.position = stop
+    return True
+
+
+def _return_options(cursor: Cursor) -> frozenset[str]:
+    """RFC 4731 §3.1: an empty list means ALL."""
+    options = set()
+    for _ in cursor.listed():
+        name = cursor.word()
+        if name not in _RETURNS:
+            raise Fault(b"Unknown option")
+        options.add(name.decode("ascii"))
+    return frozenset(options or {"ALL"})
+
+
+def _charset(cursor: Cursor) -> str:
+    """RFC 9051 §6.4.4: an unknown charset is NO with the known ones.
+
+    RFC 6855 §3 wants none at all once UTF-8 is on; UTF-8 by name says the same and is let through, others are BAD.
+    """
+    name = cursor.astring().upper()
+    codec = _CHARSETS.get(name)
+    if cursor.utf8 and codec not in {"utf-8", "ascii"}:
+        raise Fault(b"No charset may be given after ENABLE UTF8=ACCEPT")
+    if codec is None:
+        raise Fault(b"Unknown charset", code=b"BADCHARSET (" + b" ".join(_CHARSETS) + b")", status=b"NO")
+    return "utf-8" if codec == "ascii" else codec
+
+
+# ------------------------------------------------------------------ the tree
+
+
+def _all_of(cursor: Cursor, charset: str, depth: int, finished: Callable[[], bool]) -> SearchKey:
+    keys = [_key(cursor, charset, depth)]
+    while not finished():
+        cursor.space()
+        if finished():
+            break
+        keys.append(_key(cursor, charset, depth))
+    return keys[0] if len(keys) == 1 else And(tuple(keys))
+
+
+def _key(cursor: Cursor, charset: str, depth: int) -> SearchKey:
+    """One key, with the NOTs in front of it; NOT NOT is nothing."""
+    negated = False
+    while _word_is(cursor, b"NOT"):
+        cursor.space()
+        negated = not negated
+    key = _positive(cursor, charset, depth)
+    return Not(key) if negated else key
+
+
+def _positive(cursor: Cursor, charset: str, depth: int) -> SearchKey:
+    octet = cursor.data[cursor.position : cursor.position + 1]
+    if octet == b"(":
+        return _group(cursor, charset, depth)
+    if octet and octet in b"0123456789*$":
+        return InSet(cursor.sequence_set(), by_uid=False)
+    name = cursor.word()
+    if name == b"OR":
+        return _either(cursor, charset, depth)
+    known = KEYS.get(name)
+    if known is None:
+        raise Fault(b"Unknown search key")
+    return known(cursor, charset)
+
+
+def _group(cursor: Cursor, charset: str, depth: int) -> SearchKey:
+    if depth == MAX_DEPTH:
+        raise Fault(b"Search keys are nested too deeply")
+    cursor.take(b"(")
+    cursor.skip_spaces()
+    key = _all_of(cursor, charset, depth + 1, lambda: cursor.at(b")"))
+    if not cursor.take(b")"):
+        raise Fault(b"Syntax error: parenthesis expected")
+    return key
+
+
+def _either(cursor: Cursor, charset: str, depth: int) -> SearchKey:
+    """`OR a OR b OR c d`, and `OR OR a b c`: one OR of all operands, whatever the shape of the tree."""
+    keys: list[SearchKey] = []
+    wanted = 2
+    while wanted:
+        cursor.space()
+        if _word_is(cursor, b"OR"):
+            wanted += 1
+        else:
+            keys.append(_key(cursor, charset, depth))
+            wanted -= 1
+    return Or(tuple(keys))
+
+
+# ------------------------------------------------------------------ keys
+
+
+def _fixed(key: SearchKey, _cursor: Cursor, _charset: str) -> SearchKey:
+    return key
+
+
+def _keyword(cursor: Cursor, _charset: str, *, has: bool) -> SearchKey:
+    cursor.space()
+    key = HasKeyword(cursor.atom().decode("ascii"))
+    return key if has else Not(key)
+
+
+def _day(of: DateOf, order: Order, cursor: Cursor, _charset: str) -> SearchKey:
+    cursor.space()
+    return DateKey(of, order, cursor.date())
+
+
+def _size(kind: type[Larger] | type[Smaller], cursor: Cursor, _charset: str) -> SearchKey:
+    cursor.space()
+    return kind(cursor.number64())
+
+
+def _age(cursor: Cursor, _charset: str, *, older: bool) -> SearchKey:
+    """RFC 5032 §3: seconds, not zero."""
+    cursor.space()
+    return Age(older, cursor.number(at_least=1))
+
+
+def _uids(cursor: Cursor, _charset: str) -> SearchKey:
+    cursor.space()
+    return InSet(cursor.sequence_set(), by_uid=True)
+
+
+def _string(cursor: Cursor, charset: str) -> str:
+    """A text in the charset that the client named."""
+    cursor.space()
+    octets = cursor.astring()
+    try:
+        return octets.decode(charset)
+    except UnicodeDecodeError:
+        raise Fault(b"Text is not in its charset") from None
+
+
+def _field(name: str, cursor: Cursor, charset: str) -> SearchKey:
+    return HeaderKey(name, _string(cursor, charset))
+
+
+def _header(cursor: Cursor, charset: str) -> SearchKey:
+    cursor.space()
+    name = cursor.astring().decode("utf-8", "replace").lower()
+    return HeaderKey(name, _string(cursor, charset))
+
+
+def _string_key(kind: type[BodyKey] | type[TextKey], cursor: Cursor, charset: str) -> SearchKey:
+    return kind(_string(cursor, charset))
+
+
+def _object(kind: type[EmailId] | type[ThreadId], cursor: Cursor, _charset: str) -> SearchKey:
+    """RFC 8474 §7; case matters. An identifier of the wrong shape matches nothing."""
+    cursor.space()
+    return kind(cursor.astring().decode("utf-8", "replace"))
+
+
+def _modseq(cursor: Cursor, _charset: str) -> SearchKey:
+    """RFC 7162 §3.1.5: MODSEQ [entry-name entry-type] value."""
+    cursor.space()
+    entry = ""
+    if cursor.at(b'"'):
+        entry = cursor.astring().decode("utf-8", "replace")
+        if not entry.startswith("/flags/"):
+            raise Fault(b"Unknown metadata entry")
+        cursor.space()
+        if cursor.word() not in {b"PRIV", b"SHARED", b"ALL"}:
+            raise Fault(b"Unknown metadata type")
+        cursor.space()
+    return ModSeq(cursor.number64(), entry)
+
+
+def _flag_keys() -> dict[bytes, KeyParser]:
+    keys: dict[bytes, KeyParser] = {}
+    bits = {b"ANSWERED": ANSWERED, b"DELETED": DELETED, b"DRAFT": DRAFT, b"FLAGGED": FLAGGED, b"SEEN": SEEN}
+    for name, bit in bits.items():
+        keys[name] = partial(_fixed, HasFlag(bit))
+        keys[b"UN" + name] = partial(_fixed, Not(HasFlag(bit)))
+    return keys
+
+
+def _date_keys() -> dict[bytes, KeyParser]:
+    prefixes = {b"": DateOf.INTERNAL, b"SENT": DateOf.SENT, b"SAVED": DateOf.SAVED}
+    return {prefix + order.name.encode("ascii"): partial(_day, of, order) for prefix, of in prefixes.items() for order in Order}
+
+
+KEYS: dict[bytes, KeyParser] = {
+    b"ALL": partial(_fixed, All()),
+    b"RECENT": partial(_fixed, Recent()),
+    b"NEW": partial(_fixed, And((Recent(), Not(HasFlag(SEEN))))),  # RFC 3501 §6.4.4
+    b"OLD": partial(_fixed, Not(Recent())),
+    **_flag_keys(),
+    b"KEYWORD": partial(_keyword, has=True),
+    b"UNKEYWORD": partial(_keyword, has=False),
+    **_date_keys(),
+    b"SAVEDATESUPPORTED": partial(_fixed, SaveDateSupported()),
+    b"LARGER": partial(_size, Larger),
+    b"SMALLER": partial(_size, Smaller),
+    b"OLDER": partial(_age, older=True),
+    b"YOUNGER": partial(_age, older=False),
+    b"UID": _uids,
+    b"MODSEQ": _modseq,
+    b"HEADER": _header,
+    b"FROM": partial(_field, "from"),
+    b"TO": partial(_field, "to"),
+    b"CC": partial(_field, "cc"),
+    b"BCC": partial(_field, "bcc"),
+    b"SUBJECT": partial(_field, "subject"),
+    b"BODY": partial(_string_key, BodyKey),
+    b"TEXT": partial(_string_key, TextKey),
+    b"EMAILID": partial(_object, EmailId),
+    b"THREADID": partial(_object, ThreadId),
+}

@@ -1,0 +1,439 @@
+"""From the octets of one complete command to its value: the table of commands and the arguments of those on mailboxes.
+
+In: a command with its literals, without its final line end. Out: a `commands` value. Raises `Fault`, nothing else.
+One row of SYNTAX per command name as on the wire (`UID FETCH` is its own row); a new command is a row here, a row in
+`commands.RULES` and a class. FETCH and STORE are in `fetchsyntax`, SEARCH in `searchsyntax`.
+
+Standards: RFC 9051 §9, RFC 3501 §9, and those named at each function.
+"""
+
+import re
+from base64 import b64decode
+from collections.abc import Callable
+from functools import partial
+
+from mic_mail.imap import commands
+from mic_mail.imap.commands import AppendOptions, FlagList
+from mic_mail.imap.fetchsyntax import fetch, flags, store
+from mic_mail.imap.lexer import TAG, Cursor, Fault
+from mic_mail.imap.searchsyntax import search
+
+_HEAD = re.compile(rb"(" + TAG + rb") ++(?:([Uu][Ii][Dd]) ++)?([A-Za-z][A-Za-z0-9]*+)(?= |$)")
+_TAG = re.compile(TAG)
+_MESSAGE_LITERAL = re.compile(rb"(~?)\{([0-9]{1,19})(\+?)\}\r?\n\Z")
+_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+
+Parser = Callable[[bytes, Cursor], commands.Command]
+
+
+def parse(data: bytes, *, utf8: bool) -> commands.Command:
+    """The command that `data` is."""
+    head = head_of(data)
+    return _parser_of(head)(head[1], Cursor(data, head.end(), utf8=utf8))
+
+
+def head_of(data: bytes) -> re.Match[bytes]:
+    """Tag, `UID` and name of a command; the arguments begin at its end."""
+    head = _HEAD.match(data)
+    if head is None:
+        raise Fault(b"Syntax error" if _TAG.match(data) else b"Invalid tag")
+    return head
+
+
+def _parser_of(head: re.Match[bytes]) -> Parser:
+    """The function of a command, found by its name in any case of letters."""
+    name = head[3].upper() if head[2] is None else b"UID " + head[3].upper()
+    found = SYNTAX.get(name)
+    if found is None:
+        raise Fault(b"Unknown command")
+    return found
+
+
+def check_head(data: bytes) -> bytes:
+    """The name of the command that begins like `data`; asked before a literal of it is waited for."""
+    head = head_of(data)
+    _parser_of(head)
+    return head[3].upper()
+
+
+def tag_of(data: bytes) -> bytes:
+    """The tag with which to answer, `*` where there is none."""
+    found = _TAG.match(data)
+    return found[0] if found else b"*"
+
+
+def decode_base64(data: bytes) -> bytes | None:
+    """The octets of a SASL response (RFC 9051 §9, base64), None if it is none; stray letters are not skipped."""
+    return b64decode(data) if _BASE64.fullmatch(data) else None
+
+
+# ------------------------------------------------------------------ sign-in and the session
+
+
+def _bare(kind: type[commands.Command], tag: bytes, cursor: Cursor) -> commands.Command:
+    cursor.end()
+    return kind(tag)
+
+
+def _login(tag: bytes, cursor: Cursor) -> commands.Command:
+    """RFC 9051 §6.2.3. Octets that are no UTF-8 match no password, so they are refused like a wrong one, not as syntax."""
+    cursor.space()
+    user = cursor.astring().decode("utf-8", "replace")
+    cursor.space()
+    password = cursor.astring().decode("utf-8", "replace")
+    cursor.end()
+    return commands.Login(tag, user, password)
+
+
+def _authenticate(tag: bytes, cursor: Cursor) -> commands.Command:
+    """RFC 9051 §6.2.2; the initial response `=` is an empty one (RFC 4959 §3)."""
+    cursor.space()
+    mechanism = cursor.word().decode("ascii")
+    initial: bytes | None = None
+    if not cursor.at_end():
+        cursor.space()
+        response = cursor.data[cursor.position :].rstrip(b" ")
+        initial = b"" if response == b"=" else decode_base64(response)
+        if initial is None:
+            raise Fault(b"Invalid base64")
+    return commands.Authenticate(tag, mechanism, initial)
+
+
+def _id(tag: bytes, cursor: Cursor) -> commands.Command:
+    """RFC 2971 §3.1. Never refused for its content: clients give an account up for that; a key without a value gets None."""
+    if cursor.at_end():
+        return commands.Id(tag, None)
+    cursor.space()
+    if not cursor.at(b"("):
+        if cursor.word() != b"NIL":
+            raise Fault(b"Syntax error: list expected")
+        cursor.end()
+        return commands.Id(tag, None)
+    words: list[str | None] = []
+    for _ in cursor.listed():
+        octets = cursor.nstring()
+        words.append(None if octets is None else octets.decode("utf-8", "replace"))
+    cursor.end()
+    words.append(None)
+    pairs = zip(words[0:-1:2], words[1::2], strict=False)
+    return commands.Id(tag, tuple((key.lower(), value) for key, value in pairs if key))
+
+
+def _enable(tag: bytes, cursor: Cursor) -> commands.Command:
+    """RFC 5161 §3.1."""
+    names: list[str] = []
+    while not names or not cursor.at_end():
+        cursor.space()
+        names.append(cursor.word().decode("ascii"))
+    return commands.Enable(tag, tuple(dict.fromkeys(names)))
+
+
+def _compress(tag: bytes, cursor: Cursor) -> commands.Command:
+    """RFC 4978 §3."""
+    cursor.space()
+    mechanism = cursor.word().decode("ascii")
+    cursor.end()
+    return commands.Compress(tag, mechanism)
+
+
+# ------------------------------------------------------------------ mailboxes
+
+
+def _select(tag: bytes, cursor: Cursor, *, read_only: bool) -> commands.Command:
+    """RFC 9051 §6.3.2, with the parameters of RFC 7162 §3.1.8 and §3.2.5."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    condstore, qresync = False, None
+    if cursor.another(b"("):
+        for _ in cursor.listed():
+            name = cursor.word()
+            if name == b"CONDSTORE":
+                condstore = True
+            elif name == b"QRESYNC" and qresync is None:
+                cursor.space()
+                qresync = _qresync(cursor)
+            else:
+                raise Fault(b"Unknown parameter")
+    cursor.end()
+    return commands.Select(tag, mailbox, read_only, condstore, qresync)
+
+
+def _qresync(cursor: Cursor) -> commands.QResync:
+    """RFC 7162 §7: "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"; clients send a mod-sequence of 0."""
+    if not cursor.take(b"("):
+        raise Fault(b"Syntax error: list expected")
+    uidvalidity = cursor.number(at_least=1)
+    cursor.space()
+    modseq = cursor.number64()
+    known_uids = known_messages = None
+    if not cursor.at(b")") and not cursor.another(b"("):
+        cursor.space()
+        known_uids = cursor.known_set()
+        cursor.another(b"(")
+    if cursor.take(b"("):
+        numbers = cursor.known_set()
+        cursor.space()
+        known_messages = commands.KnownMessages(numbers, cursor.known_set())
+        if not cursor.take(b")"):
+            raise Fault(b"Syntax error in list")
+    if not cursor.take(b")"):
+        raise Fault(b"Syntax error in list")
+    return commands.QResync(uidvalidity, modseq, known_uids, known_messages)
+
+
+def _create(tag: bytes, cursor: Cursor) -> commands.Command:
+    """RFC 9051 §6.3.4; USE (...) of RFC 6154 §3."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    use: list[str] = []
+    if cursor.another(b"("):
+        for _ in cursor.listed():
+            if cursor.word() != b"USE":
+                raise Fault(b"Unknown parameter")
+            cursor.space()
+            use += [cursor.flag().decode("ascii") for _ in cursor.listed()]
+    cursor.end()
+    return commands.Create(tag, mailbox, tuple(use))
+
+
+def _on_mailbox(kind: Callable[[bytes, str], commands.Command], tag: bytes, cursor: Cursor) -> commands.Command:
+    """A command whose one argument is a mailbox."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.end()
+    return kind(tag, mailbox)
+
+
+def _rename(tag: bytes, cursor: Cursor) -> commands.Command:
+    """RFC 9051 §6.3.6."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.space()
+    new_name = cursor.mailbox()
+    cursor.end()
+    return commands.Rename(tag, mailbox, new_name)
+
+
+_SELECTIONS = {b"SUBSCRIBED", b"REMOTE", b"RECURSIVEMATCH", b"SPECIAL-USE"}
+_RETURNS = {b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE"}
+_STATUS_ITEMS = {
+    b"MESSAGES",
+    b"RECENT",
+    b"UIDNEXT",
+    b"UIDVALIDITY",
+    b"UNSEEN",
+    b"DELETED",
+    b"SIZE",  # RFC 8438
+    b"HIGHESTMODSEQ",  # RFC 7162 §3.1.7
+    b"MAILBOXID",  # RFC 8474 §4.3
+    b"APPENDLIMIT",  # RFC 7889 §3.1
+    b"DELETED-STORAGE",  # RFC 9208 §4.1.4
+}
+
+
+def _list(tag: bytes, cursor: Cursor) -> commands.Command:
+    """RFC 9051 §6.3.9, RFC 5258 §3 and §6, RFC 5819, RFC 6154; options that are not known are BAD (RFC 5258 §3)."""
+    cursor.space()
+    selection: set[str] = set()
+    extended = cursor.at(b"(")
+    if extended:
+        for _ in cursor.listed():
+            selection.add(_option(cursor, _SELECTIONS))
+        if "RECURSIVEMATCH" in selection and "SUBSCRIBED" not in selection:
+            raise Fault(b"RECURSIVEMATCH needs SUBSCRIBED")  # RFC 5258 §3.1
+        cursor.space()
+    reference = cursor.reference()
+    cursor.space()
+    if cursor.at(b"("):
+        extended = True
+        patterns = tuple([cursor.pattern() for _ in cursor.listed()])
+        if not patterns:
+            raise Fault(b"No pattern")
+    else:
+        patterns = (cursor.pattern(),)
+    returns: set[str] = set()
+    status: tuple[str, ...] = ()
+    if not cursor.at_end():
+        extended = True
+        cursor.space()
+        if cursor.word() != b"RETURN":
+            raise Fault(b"Syntax error: RETURN expected")
+        cursor.space()
+        for _ in cursor.listed():
+            name = cursor.word()
+            if name == b"STATUS":
+                cursor.space()
+                status = _status_items(cursor)
+            elif name in _RETURNS:
+                returns.add(name.decode("ascii"))
+            else:
+                raise Fault(b"Unknown option")
+    cursor.end()
+    return commands.List(tag, reference, patterns, frozenset(selection), frozenset(returns), status, extended)
+
+
+def _option(cursor: Cursor, known: set[bytes]) -> str:
+    name = cursor.word()
+    if name not in known:
+        raise Fault(b"Unknown option")
+    return name.decode("ascii")
+
+
+def _listing(kind: Callable[[bytes, str, str], commands.Command], tag: bytes, cursor: Cursor) -> commands.Command:
+    """LSUB (RFC 3501 §6.3.9) and XLIST: a reference and one pattern."""
+    cursor.space()
+    reference = cursor.reference()
+    cursor.space()
+    pattern = cursor.pattern()
+    cursor.end()
+    return kind(tag, reference, pattern)
+
+
+def _status(tag: bytes, cursor: Cursor) -> commands.Command:
+    """RFC 9051 §6.3.11."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.space()
+    items = _status_items(cursor)
+    cursor.end()
+    return commands.Status(tag, mailbox, items)
+
+
+def _status_items(cursor: Cursor) -> tuple[str, ...]:
+    items = tuple(dict.fromkeys([_option(cursor, _STATUS_ITEMS) for _ in cursor.listed()]))
+    if not items:
+        raise Fault(b"No status item")
+    return items
+
+
+def _get_quota(tag: bytes, cursor: Cursor) -> commands.Command:
+    """RFC 9208 §4.1.1; the name of a root may be empty."""
+    cursor.space()
+    root = cursor.text()
+    cursor.end()
+    return commands.GetQuota(tag, root)
+
+
+def _set_quota(tag: bytes, cursor: Cursor) -> commands.Command:
+    """RFC 9208 §4.1.3."""
+    cursor.space()
+    root = cursor.text()
+    cursor.space()
+    limits: list[tuple[str, int]] = []
+    for _ in cursor.listed():
+        name = cursor.word().decode("ascii")
+        cursor.space()
+        limits.append((name, cursor.number64()))
+    cursor.end()
+    return commands.SetQuota(tag, root, tuple(limits))
+
+
+# ------------------------------------------------------------------ messages
+
+
+def _expunge(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
+    """RFC 9051 §6.4.3; UID EXPUNGE, RFC 4315 §2.1."""
+    uids = None
+    if by_uid:
+        cursor.space()
+        uids = cursor.sequence_set()
+    cursor.end()
+    return commands.Expunge(tag, uids)
+
+
+def _to_mailbox(
+    kind: type[commands.Copy] | type[commands.Move], tag: bytes, cursor: Cursor, *, by_uid: bool
+) -> commands.Command:
+    """COPY (RFC 9051 §6.4.7) and MOVE (§6.4.8)."""
+    cursor.space()
+    messages = cursor.sequence_set()
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.end()
+    return kind(tag, by_uid, messages, mailbox)
+
+
+# ------------------------------------------------------------------ APPEND, which is read in pieces
+
+
+def append_mailbox(cursor: Cursor) -> str:
+    """The first argument of APPEND; the cursor stands behind the command's name."""
+    cursor.space()
+    return cursor.mailbox()
+
+
+def append_options(cursor: Cursor) -> tuple[AppendOptions, int, bool]:
+    """What stands before one message, its size, and whether the client waits for our go-ahead.
+
+    The cursor's octets end with the announcement of the literal. RFC 9051 §6.3.12, RFC 4466 §3 (append-message),
+    RFC 3516 §4.4 (literal8), RFC 6855 §4 (UTF8).
+    """
+    cursor.space()
+    named, received_at, utf8 = FlagList(), None, False
+    if cursor.at(b"("):
+        named = flags(cursor)
+        cursor.space()
+    if cursor.at(b'"'):
+        received_at = cursor.date_time()
+        cursor.space()
+    if cursor.data[cursor.position : cursor.position + 4].upper() == b"UTF8":
+        cursor.position += 4
+        cursor.space()
+        if not cursor.take(b"("):
+            raise Fault(b"Syntax error: literal expected")
+        utf8 = True
+    literal = _MESSAGE_LITERAL.match(cursor.data, cursor.position)
+    if literal is None or (utf8 and not literal[1]):
+        raise Fault(b"Syntax error: literal expected")
+    return AppendOptions(named, received_at, bool(literal[1]), utf8), int(literal[2]), not literal[3]
+
+
+def _append(tag: bytes, cursor: Cursor) -> commands.Command:
+    """An APPEND that ends before any message literal: the reader takes the others."""
+    append_mailbox(cursor)
+    raise Fault(b"Missing message")
+
+
+SYNTAX: dict[bytes, Parser] = {
+    b"CAPABILITY": partial(_bare, commands.Capability),
+    b"NOOP": partial(_bare, commands.Noop),
+    b"LOGOUT": partial(_bare, commands.Logout),
+    b"STARTTLS": partial(_bare, commands.StartTls),
+    b"IDLE": partial(_bare, commands.Idle),
+    b"NAMESPACE": partial(_bare, commands.Namespace),
+    b"CHECK": partial(_bare, commands.Check),
+    b"CLOSE": partial(_bare, commands.Close),
+    b"UNSELECT": partial(_bare, commands.Unselect),
+    b"LOGIN": _login,
+    b"AUTHENTICATE": _authenticate,
+    b"ID": _id,
+    b"ENABLE": _enable,
+    b"COMPRESS": _compress,
+    b"SELECT": partial(_select, read_only=False),
+    b"EXAMINE": partial(_select, read_only=True),
+    b"CREATE": _create,
+    b"DELETE": partial(_on_mailbox, commands.Delete),
+    b"RENAME": _rename,
+    b"SUBSCRIBE": partial(_on_mailbox, commands.Subscribe),
+    b"UNSUBSCRIBE": partial(_on_mailbox, commands.Unsubscribe),
+    b"LIST": _list,
+    b"LSUB": partial(_listing, commands.Lsub),
+    b"XLIST": partial(_listing, commands.Xlist),
+    b"STATUS": _status,
+    b"APPEND": _append,
+    b"GETQUOTA": _get_quota,
+    b"GETQUOTAROOT": partial(_on_mailbox, commands.GetQuotaRoot),
+    b"SETQUOTA": _set_quota,
+    b"EXPUNGE": partial(_expunge, by_uid=False),
+    b"UID EXPUNGE": partial(_expunge, by_uid=True),
+    b"FETCH": partial(fetch, by_uid=False),
+    b"UID FETCH": partial(fetch, by_uid=True),
+    b"STORE": partial(store, by_uid=False),
+    b"UID STORE": partial(store, by_uid=True),
+    b"SEARCH": partial(search, by_uid=False),
+    b"UID SEARCH": partial(search, by_uid=True),
+    b"COPY": partial(_to_mailbox, commands.Copy, by_uid=False),
+    b"UID COPY": partial(_to_mailbox, commands.Copy, by_uid=True),
+    b"MOVE": partial(_to_mailbox, commands.Move, by_uid=False),
+    b"UID MOVE": partial(_to_mailbox, commands.Move, by_uid=True),
+}
