@@ -1,0 +1,62 @@
+"""How long the event loop makes everybody wait, and which commands it was doing then (DESIGN: loop lag is a metric).
+
+A heartbeat each 20 ms measures how late it comes. Doors call `note` when a command starts (0.1 µs); a pause above the
+threshold is logged with the commands noted since the last heartbeat. The counts feed `status` and the benchmarks.
+"""
+
+import asyncio
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Sequence
+
+from mic_mail.log.maillog import MailLog
+
+HEARTBEAT_SECONDS = 0.02
+BOUNDS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+
+
+class LoopLag:
+    """The loop's lateness; make it in the running loop, `start` it, `close` it."""
+
+    def __init__(self, log: MailLog, threshold_seconds: float = 0.05) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._log = log
+        self.threshold_seconds = threshold_seconds
+        self._recent: deque[str] = deque(maxlen=8)
+        self.note = self._recent.append
+        self._counts = [0] * (len(BOUNDS_MS) + 1)
+        self.worst_ms = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        due = self._loop.time() + HEARTBEAT_SECONDS
+        self._timer = self._loop.call_at(due, self._beat, due)
+
+    def _beat(self, due: float) -> None:
+        late = self._loop.time() - due
+        late_ms = late * 1000
+        self._counts[bisect_left(BOUNDS_MS, late_ms)] += 1
+        self.worst_ms = max(self.worst_ms, late_ms)
+        if late > self.threshold_seconds:
+            self._log.event("loop_lagged", ms=round(late_ms, 1), commands=list(self._recent))
+        self._recent.clear()
+        self.start()
+
+    @property
+    def counts(self) -> Sequence[int]:
+        """Heartbeats by lateness: one count for each of BOUNDS_MS, and one for later ones."""
+        return tuple(self._counts)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def quantile_ms(counts: Sequence[int], share: float) -> float:
+    """The bound below which `share` of the heartbeats came; the largest bound for those beyond it."""
+    wanted, seen = share * sum(counts), 0
+    for bound, count in zip(BOUNDS_MS, counts, strict=False):
+        seen += count
+        if seen >= wanted:
+            return bound
+    return BOUNDS_MS[-1]
