@@ -1,0 +1,231 @@
+"""The state of one IMAP connection, and the small steps from which every command is made.
+
+A command's handler is a generator: it yields actions, is sent their results, says untagged lines and returns a `Reply`, the
+tagged line. Nothing here does I/O: `say` collects octets, `Session.next` hands them out before anything else happens.
+
+    handler(talk, command) -> Steps[Reply]        in signin, folders, selecting, messages, fetch, search, append
+
+Errors: a `MicMailError` becomes NO with the code of REFUSAL_CODES; `Ended` means that the connection is to end with BYE.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, cast
+
+from mic_mail.clock import Clock
+from mic_mail.errors import MicMailError, Text
+from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Send, Steps, Work
+from mic_mail.imap.commands import ConnectionState
+from mic_mail.imap.grammar import NEED_INPUT, Event, Limits, LiteralRequested, Reader
+from mic_mail.imap.shelf import Shelf
+from mic_mail.imap.view import Enabled, Glance, View, look
+from mic_mail.services.access import SignedIn
+from mic_mail.storage.errors import (
+    FolderExists,
+    NameNotAllowed,
+    NoSuchFolder,
+    NoSuchMessage,
+    NotPermitted,
+    OverQuota,
+    Unavailable,
+)
+from mic_mail.storage.mailstore import Account
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Limits and times of a session; the shell fills them from the configuration."""
+
+    host: str = "localhost"
+    append_limit: int = 29 << 20
+    """Octets of one message (APPENDLIMIT, RFC 7889)."""
+    attachment_limit: int = 20 << 20
+    """Decoded octets of all attachments of one message (Reg. 8.3.b)."""
+    sign_in_seconds: float = 180.0
+    idle_seconds: float = 1860.0
+    still_here_seconds: float = 120.0
+    errors: int = 20
+    sign_in_tries: int = 5
+    compress: bool = True
+    rev2: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A tagged line but for its tag."""
+
+    text: Text | str
+    status: bytes = b"OK"
+    code: bytes = b""
+
+
+def refuse(text: Text | str, code: bytes = b"") -> Reply:
+    """NO: what was asked cannot be done."""
+    return Reply(text, b"NO", code)
+
+
+def bad(text: str, code: bytes = b"") -> Reply:
+    """BAD: what was asked makes no sense here."""
+    return Reply(text, b"BAD", code)
+
+
+class Ended(Exception):
+    """The connection ends: `* BYE` with this text; octets that are still pending are written first."""
+
+    def __init__(self, text: Text | str, code: bytes = b"") -> None:
+        super().__init__(str(text))
+        self.text = text
+        self.code = code
+
+
+REFUSAL_CODES: tuple[tuple[type[MicMailError], bytes], ...] = (
+    (NoSuchFolder, b"NONEXISTENT"),
+    (FolderExists, b"ALREADYEXISTS"),
+    (NameNotAllowed, b"CANNOT"),
+    (NotPermitted, b"CANNOT"),
+    (NoSuchMessage, b"EXPUNGEISSUED"),
+    (OverQuota, b"OVERQUOTA"),
+    (Unavailable, b"UNAVAILABLE"),
+)
+"""Response codes (RFC 9051 §7.1, RFC 5530) for what the store refuses; the first class that fits."""
+
+
+def refusal(error: MicMailError) -> Reply:
+    """NO for an error that the program raised on purpose."""
+    return refuse(error.text, next((code for kind, code in REFUSAL_CODES if isinstance(error, kind)), b"CANNOT"))
+
+
+class Handler(Protocol):
+    """Carries out one kind of command."""
+
+    def __call__(self, talk: "Conversation", command: "object", /) -> Steps[Reply]: ...
+
+
+class Conversation:
+    """What a connection knows between two commands."""
+
+    __slots__ = (
+        "_octets", "clock", "compressed", "enabled", "ending", "known_modseq", "out", "reader", "saved", "settings", "shelf",
+        "signed_in", "tls", "tries", "view",
+    )  # fmt: skip
+
+    def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, tls: bool) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.shelf = shelf
+        self.tls = tls
+        self.compressed = False
+        self.reader = Reader(Limits.before_sign_in())
+        self.signed_in: SignedIn | None = None
+        self.view: View | None = None
+        self.enabled = Enabled.NOTHING
+        self.saved: tuple[int, ...] = ()
+        """UIDs of the last SEARCH RETURN (SAVE) (RFC 5182)."""
+        self.known_modseq = 0
+        """The account's MODSEQ as the change feed told it."""
+        self.ending: Ended | None = None
+        """Set from outside: the connection is to end at the next chance."""
+        self.tries = 0
+        self.out: list[bytes] = []
+        self._octets = 0
+
+    # ------------------------------------------------------------ what is so
+
+    @property
+    def state(self) -> ConnectionState:
+        if self.view is not None:
+            return ConnectionState.SELECTED
+        return ConnectionState.NOT_AUTHENTICATED if self.signed_in is None else ConnectionState.AUTHENTICATED
+
+    @property
+    def utf8(self) -> bool:
+        """Strings may be UTF-8: UTF8=ACCEPT or IMAP4rev2 is on (RFC 6855 §3, RFC 9051 §4.3)."""
+        return bool(self.enabled & (Enabled.UTF8 | Enabled.REV2))
+
+    def now(self) -> float:
+        return self.clock.monotonic()
+
+    # ------------------------------------------------------------ saying
+
+    def say(self, line: bytes) -> None:
+        """Untagged octets, complete with CRLF."""
+        self.out.append(line)
+        self._octets += len(line)
+
+    def say_all(self, lines: list[bytes]) -> None:
+        self.out += lines
+        self._octets += sum(map(len, lines))
+
+    def take_output(self) -> bytes:
+        """What was said since the last time."""
+        data = self.out[0] if len(self.out) == 1 else b"".join(self.out)
+        self.out.clear()
+        self._octets = 0
+        return data
+
+    def breathe(self) -> Steps[None]:
+        """In a long answer: hand out what is there once it is a slice, and end if the session was cut meanwhile."""
+        if self._octets >= SLICE_OCTETS:
+            yield Send(self.take_output())
+        if self.ending is not None:
+            raise self.ending
+
+    def words(self, text: Text | str) -> bytes:
+        """A text for people: Vietnamese to who reads UTF-8, English in ASCII to all others (RFC 9051 §7.1, resp-text)."""
+        if isinstance(text, str):
+            return text.encode("ascii", "replace")
+        return (text.vi if self.utf8 else text.en).encode()
+
+    def line(self, tag: bytes, reply: Reply) -> bytes:
+        """A status line, tagged or (`*`) not."""
+        code = b"[%b] " % reply.code if reply.code else b""
+        return b"%b %b %b%b\r\n" % (tag, reply.status, code, self.words(reply.text).replace(b"\r\n", b" ") or b"Done.")
+
+    # ------------------------------------------------------------ steps
+
+    def event(self, until: float) -> Steps[Event]:
+        """The next event that the reader makes of the client's octets; `Ended` when `until` passes or the session is cut."""
+        while True:
+            if self.ending is not None:
+                raise self.ending
+            event = self.reader.next()
+            if isinstance(event, LiteralRequested):
+                self.say(b"+ OK\r\n")
+            elif event is not NEED_INPUT:
+                return event
+            elif self.now() >= until:
+                raise Ended("Too long without a command.")
+            else:
+                yield NeedInput(until)
+
+    def ask(self, run: Callable[[Account], T]) -> Steps[T]:
+        """Read from the store."""
+        return cast("T", (yield Work(run)))
+
+    def change(self, run: Callable[[Account], T]) -> Steps[T]:
+        """Write to the store."""
+        return cast("T", (yield Work(run, writes=True)))
+
+    def sync(self, *, expunge: bool) -> Steps[None]:
+        """Tell what happened to the selected mailbox since the last look, and look first."""
+        if (view := self.view) is not None:
+            folder_id, since, looked = view.folder_id, view.modseq, view.looked
+            glance = yield from self.ask(lambda account: look(account, folder_id, since, looked))
+            self.tell(glance, expunge=expunge)
+
+    def sync_if_moved(self, *, expunge: bool) -> Steps[None]:
+        """The same, without a look if the change feed told of nothing."""
+        if (view := self.view) is not None:
+            if self.known_modseq > view.looked:
+                yield from self.sync(expunge=expunge)
+            elif expunge and view.has_ghosts:
+                self.tell(Glance(view.looked), expunge=True)
+
+    def tell(
+        self, glance: Glance, *, expunge: bool, expected: Mapping[int, int] | None = None, asked: Collection[int] = ()
+    ) -> None:
+        """Say what a look found (`View.catch_up`)."""
+        if self.view is not None:
+            self.say_all(self.view.catch_up(glance, self.enabled, expunge=expunge, expected=expected, asked=asked))

@@ -1,0 +1,304 @@
+"""What one client has been told about its selected mailbox, apart from what the store holds.
+
+A client numbers messages by what it was told; so a session keeps the UIDs (and flags, MODSEQs, sizes) as of its last look and
+learns the rest by `look`, in a lane. `View.catch_up` turns the difference into untagged lines and adopts the new state. Where
+EXPUNGE is not allowed (RFC 9051 §7.5.1) messages that are gone stay numbered as *ghosts* until it is.
+
+The arrays are the store's own `FolderView`, shared by every session that is at the same MODSEQ; a session has arrays of its own
+only while it has ghosts. An idle session so costs a few hundred octets here, whatever the size of its mailbox.
+
+In: a `Glance`. Out: lines, ready to send. Pure but for `look`, which asks the store.
+Standards: RFC 9051 §7.4-7.5, RFC 7162 §3.2.10 (VANISHED), RFC 3501 §2.3.2 (\\Recent).
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Flag, auto
+from functools import lru_cache
+
+from mic_mail.errors import Trouble
+from mic_mail.imap.commands import SYSTEM_FLAGS
+from mic_mail.imap.sequence import Ranges, format_set
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import KEYWORD_SHIFT, MAX_KEYWORDS, Changes, FolderView
+
+_MAX_FLAG_NAMES = 4096
+
+
+class Enabled(Flag):
+    """What the client has said that it understands (ENABLE, or by using it): it decides the shape of untagged lines."""
+
+    NOTHING = 0
+    CONDSTORE = auto()
+    QRESYNC = auto()
+    UTF8 = auto()
+    REV2 = auto()
+
+
+class OutOfStep(Trouble):
+    """The mailbox has become one that the client's numbering cannot follow: another UIDVALIDITY, or an older UID came back."""
+
+    def __init__(self) -> None:
+        super().__init__("The mailbox was rebuilt; please connect again.")
+
+
+class FlagNames(dict[int, bytes]):
+    """Flag bits -> `\\Seen $Label1`, without parentheses; made at first use, kept for the combinations that occur."""
+
+    __slots__ = ("all_names",)
+
+    def __init__(self, keywords: tuple[str, ...]) -> None:
+        super().__init__()
+        self.all_names = (*SYSTEM_FLAGS, *(keyword.encode() for keyword in keywords))
+
+    def __missing__(self, flags: int) -> bytes:
+        text = b" ".join([name for bit, name in enumerate(self.all_names) if flags >> bit & 1])
+        if len(self) < _MAX_FLAG_NAMES:
+            self[flags] = text
+        return text
+
+
+flag_names = lru_cache(maxsize=512)(FlagNames)
+"""The names for a folder's keyword table; sessions with the same table share them."""
+
+assert tuple(SYSTEM_FLAGS.values()) == tuple(1 << bit for bit in range(KEYWORD_SHIFT))
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A look at a folder: the account's MODSEQ then, and, if it had moved, the folder and what changed since the last look."""
+
+    account_modseq: int
+    fresh: FolderView | None = None
+    changes: Changes | None = None
+
+
+def look(account: Account, folder_id: int, since: int, looked: int) -> Glance:
+    """What is new in a folder after MODSEQ `since`; `looked` is the account's MODSEQ at the last look. Blocks.
+
+    The view is taken first, so `changes` is never older; what it has beyond the view is left for the next look.
+    """
+    account_modseq = account.highest_modseq()
+    if account_modseq == looked:
+        return Glance(account_modseq)
+    fresh = account.view(folder_id)
+    if fresh.info.highest_modseq == since:
+        return Glance(account_modseq)
+    return Glance(account_modseq, fresh, account.changes(folder_id, since))
+
+
+class Recents:
+    """Which messages no session was told of yet (RFC 3501 §2.3.2), for the sessions of one process: UIDs from a mark upwards.
+
+    What is not known, because the process is new or the folder was forgotten, counts as recent, as the RFC asks.
+    """
+
+    MOST_FOLDERS = 100_000
+
+    def __init__(self) -> None:
+        self._marks: dict[tuple[int, int], int] = {}
+
+    def claim(self, key: tuple[int, int], uidnext: int, *, above: int = 0, keep: bool) -> Ranges:
+        """The UIDs above `above` that are recent to this session; with `keep` (SELECT, not EXAMINE) to no later one."""
+        mark = self._marks.get(key, 1)
+        if keep and uidnext > mark:
+            if len(self._marks) >= self.MOST_FOLDERS:
+                self._marks.clear()
+            self._marks[key] = uidnext
+        low = max(mark, above + 1)
+        return ((low, uidnext - 1),) if low < uidnext else ()
+
+
+class View:
+    """The selected mailbox as its client knows it."""
+
+    __slots__ = (
+        "_fresh", "_ghosts", "_key", "_recents", "flags", "folder_id", "keywords", "looked", "modseq", "modseqs", "name",
+        "names", "read_only", "recent", "sizes", "uids", "uidvalidity",
+    )  # fmt: skip
+
+    def __init__(
+        self, fresh: FolderView, *, looked: int, read_only: bool = False, account_id: int = 0, recents: "Recents | None" = None
+    ) -> None:
+        self.folder_id = fresh.info.folder_id
+        self.name = fresh.info.name
+        self.uidvalidity = fresh.info.uidvalidity
+        self.read_only = read_only
+        self.recent: Ranges = ()
+        """UIDs that are \\Recent in this session (RFC 3501 only)."""
+        self.looked = looked
+        """The account's MODSEQ at the last look."""
+        self._ghosts: list[int] = []
+        self.uids: array[int]
+        self.flags: array[int]
+        self.modseqs: array[int]
+        self.sizes: array[int]
+        self._key = (account_id, self.folder_id)
+        self._recents = recents
+        self._adopt(fresh)
+        if recents is not None:
+            self.recent = recents.claim(self._key, fresh.info.uidnext, keep=not read_only)
+
+    @property
+    def messages(self) -> int:
+        return len(self.uids)
+
+    @property
+    def recent_count(self) -> int:
+        return sum(bisect_right(self.uids, high) - bisect_left(self.uids, low) for low, high in self.recent)
+
+    @property
+    def has_ghosts(self) -> bool:
+        return bool(self._ghosts)
+
+    def is_recent(self, uid: int) -> bool:
+        return any(low <= uid <= high for low, high in self.recent)
+
+    def position(self, uid: int) -> int | None:
+        """The place of a UID (sequence number less one), None if the client does not know it."""
+        at = bisect_left(self.uids, uid)
+        return at if at < len(self.uids) and self.uids[at] == uid else None
+
+    def flags_text(self, position: int, enabled: Enabled) -> bytes:
+        """The flags of one message, without parentheses."""
+        text = self.names[self.flags[position]]
+        if self.recent and Enabled.REV2 not in enabled and self.is_recent(self.uids[position]):
+            return b"\\Recent " + text if text else b"\\Recent"
+        return text
+
+    def fetch_line(self, position: int, enabled: Enabled, *, with_flags: bool = True) -> bytes:
+        """The unsolicited FETCH that tells the flags of one message.
+
+        MODSEQ once CONDSTORE is in use (RFC 7162 §3.2.4.1), UID with QRESYNC (§3.2.3) and in IMAP4rev2.
+        """
+        data: list[bytes] = []
+        if Enabled.QRESYNC in enabled or Enabled.REV2 in enabled:
+            data.append(b"UID %d" % self.uids[position])
+        if Enabled.CONDSTORE in enabled:
+            data.append(b"MODSEQ (%d)" % self.modseqs[position])
+        if with_flags:
+            data.append(b"FLAGS (%b)" % self.flags_text(position, enabled))
+        return b"* %d FETCH (%b)\r\n" % (position + 1, b" ".join(data))
+
+    def catch_up(
+        self,
+        glance: Glance,
+        enabled: Enabled,
+        *,
+        expunge: bool,
+        expected: Mapping[int, int] | None = None,
+        asked: Collection[int] = (),
+    ) -> list[bytes]:
+        """Adopt what `glance` saw and give the lines that tell the client.
+
+        expunge    EXPUNGE or VANISHED may be sent now
+        expected   UID -> flags that the client knows without being told: its own STORE with .SILENT
+        asked      UIDs whose flags are told even if they did not change: its own STORE
+        """
+        last = self.uids[-1] if self.uids else 0
+        keywords = self.keywords
+        before: dict[int, int] = {}
+        self.looked = max(self.looked, glance.account_modseq)
+        if glance.fresh is not None and glance.changes is not None:
+            before = self._take(glance.fresh, glance.changes)
+        lines = self._tell_expunged(enabled) if expunge and self._ghosts else []
+        if self.uids and self.uids[-1] > last:
+            lines += self._tell_new(last, enabled)
+        if self.keywords != keywords:
+            lines += self.keyword_lines()
+        lines += self._tell_flags(before, enabled, expected or {}, asked)
+        return lines
+
+    def keyword_lines(self) -> list[bytes]:
+        """FLAGS and PERMANENTFLAGS as they are now (RFC 9051 §7.3.5, §7.1)."""
+        names = b" ".join(self.names.all_names)
+        new_ones = b" \\*" if len(self.keywords) < MAX_KEYWORDS else b""
+        permanent = b"" if self.read_only else names + new_ones
+        return [b"* FLAGS (%b)\r\n" % names, b"* OK [PERMANENTFLAGS (%b)] Flags that stay.\r\n" % permanent]
+
+    def _take(self, fresh: FolderView, changes: Changes) -> dict[int, int]:
+        """Move to `fresh`; the flags that known messages had, for those that changed since."""
+        if fresh.info.uidvalidity != self.uidvalidity:
+            raise OutOfStep
+        known, last = len(self.uids), self.uids[-1] if self.uids else 0
+        if changes.complete:
+            gone = [
+                uid for uid in changes.vanished if uid <= last and self.position(uid) is not None and not _has(fresh.uids, uid)
+            ]
+        else:
+            gone = sorted(set(self.uids).difference(fresh.uids))
+        if gone:
+            self._ghosts = sorted({*self._ghosts, *gone})
+        before: dict[int, int] = {}
+        for uid, _, modseq, _ in changes.changed:
+            if uid > last:
+                break
+            if modseq <= fresh.info.highest_modseq and (at := self.position(uid)) is not None:
+                before[uid] = self.flags[at]
+        self._adopt(fresh)
+        if bisect_right(self.uids, last) != known:
+            raise OutOfStep
+        return before
+
+    def _adopt(self, fresh: FolderView) -> None:
+        """Share the arrays of `fresh`, or make own ones that keep the ghosts at their places."""
+        self._fresh = fresh
+        self.modseq = fresh.info.highest_modseq
+        self.keywords = fresh.info.keywords
+        self.names = flag_names(self.keywords)
+        self.name = fresh.info.name
+        if not self._ghosts:
+            self.uids, self.flags, self.modseqs, self.sizes = fresh.uids, fresh.flags, fresh.modseqs, fresh.sizes
+            return
+        places = [(uid, bisect_left(self.uids, uid)) for uid in self._ghosts]
+        kept = {uid: (self.flags[at], self.modseqs[at], self.sizes[at]) for uid, at in places}
+        kept.update(zip(fresh.uids, zip(fresh.flags, fresh.modseqs, fresh.sizes, strict=True), strict=True))
+        self.uids = array("I", sorted(kept))
+        self.flags = array("Q", [kept[uid][0] for uid in self.uids])
+        self.modseqs = array("Q", [kept[uid][1] for uid in self.uids])
+        self.sizes = array("Q", [kept[uid][2] for uid in self.uids])
+
+    def _tell_expunged(self, enabled: Enabled) -> list[bytes]:
+        """Say that the ghosts are gone and number them no more: VANISHED (RFC 7162 §3.2.10), or EXPUNGE, last one first."""
+        ghosts, self._ghosts = self._ghosts, []
+        lines = (
+            [b"* VANISHED %b\r\n" % format_set(ghosts)]
+            if Enabled.QRESYNC in enabled
+            else [b"* %d EXPUNGE\r\n" % (bisect_left(self.uids, uid) + 1) for uid in reversed(ghosts)]
+        )
+        self._adopt(self._fresh)
+        return lines
+
+    def _tell_new(self, last: int, enabled: Enabled) -> list[bytes]:
+        lines = [b"* %d EXISTS\r\n" % len(self.uids)]
+        if self._recents is not None:
+            self.recent = (
+                *self.recent,
+                *self._recents.claim(self._key, self.uids[-1] + 1, above=last, keep=not self.read_only),
+            )
+        if Enabled.REV2 not in enabled:
+            lines.append(b"* %d RECENT\r\n" % self.recent_count)
+        return lines
+
+    def _tell_flags(
+        self, before: Mapping[int, int], enabled: Enabled, expected: Mapping[int, int], asked: Collection[int]
+    ) -> list[bytes]:
+        """FETCH lines for what changed (`before`: the flags that the client knows) and for what was asked."""
+        lines: list[bytes] = []
+        for uid in sorted({*before, *asked}):
+            at = self.position(uid)
+            if at is None:
+                continue
+            known = expected.get(uid, before.get(uid)) == self.flags[at]
+            if uid in asked or not known:
+                lines.append(self.fetch_line(at, enabled))
+            elif Enabled.CONDSTORE in enabled:  # also after .SILENT: the new MODSEQ must be told (RFC 7162 §3.1.3)
+                lines.append(self.fetch_line(at, enabled, with_flags=False))
+        return lines
+
+
+def _has(uids: Sequence[int], uid: int) -> bool:
+    at = bisect_left(uids, uid)
+    return at < len(uids) and uids[at] == uid
