@@ -6,7 +6,7 @@ at once (a mail program opens five) is hashed once. Never: texts, policy, the lo
 """
 
 import asyncio
-import hmac
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -67,7 +67,6 @@ class Guard:
         hash_lane: HashLane,
         monotonic: Callable[[], float],
     ) -> None:
-        self._key = key
         self._throttle = throttle
         self._decoys = decoys
         self._cache_seconds = cache_seconds
@@ -130,10 +129,9 @@ class Guard:
         """Keys of a user who does not exist."""
         return self._decoys.scram(address)
 
-    def proof_was_wrong(self, address: str, evidence: bytes, peer: str) -> None:
-        """`evidence` is the ClientKey that the proof gave away: the same wrong password makes the same one, and counts once."""
-        digest = hmac.digest(self._key, address.encode() + b"\0" + evidence, "sha256")
-        self._throttle.wrong(address, peer, digest, self._monotonic())
+    def proof_was_wrong(self, address: str, peer: str) -> None:
+        """Each wrong proof counts: unlike a password it does not show whether it is the same wrong one again."""
+        self._throttle.wrong(address, peer, secrets.token_bytes(16), self._monotonic())
 
     def proof_was_right(self, address: str, peer: str) -> None:
         self._throttle.right(address, peer, None, self._monotonic())

@@ -9,9 +9,11 @@ microseconds: it is asked on the event loop first, so that a phone that signs in
 
 import hashlib
 import hmac
+import os
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import argon2
 
@@ -110,6 +112,18 @@ class Decoys:
             self._argon2 = self._settings.hasher().hash(secrets.token_bytes(32))
         verify(self._argon2, password)
         return False
+
+
+def load_secret(path: Path) -> bytes:
+    """The 32 random octets in `path`, made at the first call; the key of `Decoys`, the same for all processes of a server."""
+    try:
+        with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(secrets.token_bytes(32))
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        pass
+    return hashlib.sha256(path.read_bytes()).digest()  # of any length: a maker killed half-way leaves less, not nothing
 
 
 class VerifiedCache:

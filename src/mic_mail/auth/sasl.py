@@ -10,8 +10,8 @@ In: the decoded responses of a client, one by one (base64, `*` and `=` are the d
 
 Never: I/O, time, passwords in a `repr`, an exception for anything that a client can send. Input is bounded by MAX_RESPONSE.
 
-Own code and not `scramp` 1.5 (well kept, sans-I/O): the server's side is 120 lines, and scramp raises on a client's bad
-input, refuses every authorization identity, and hides the ClientKey by which a repeated wrong password is recognised.
+Own code and not `scramp` 1.5 (well kept, sans-I/O): the server's side is 120 lines, while scramp raises on a client's bad
+input, refuses every authorization identity, and brings asn1crypto for what only a client needs.
 """
 
 import base64
@@ -89,11 +89,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Over. `user` and `evidence` are set where a wrong proof was given: the same wrong password gives the same evidence."""
+    """Over; `user` is set where the client had already named itself."""
 
     failure: Failure
     user: str = ""
-    evidence: bytes = field(default=b"", repr=False)
 
 
 Step = Challenge | CheckPassword | NeedKeys | Done | Failed
@@ -353,7 +352,7 @@ class Scram:
         signature = _hmac(keys.stored_key, auth_message)
         client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
         if not hmac.compare_digest(hashlib.sha256(client_key).digest(), keys.stored_key):
-            return Failed(Failure.WRONG_PROOF, first.user, client_key)
+            return Failed(Failure.WRONG_PROOF, first.user)
         self._proved = True
         return Challenge(b"v=" + base64.b64encode(_hmac(keys.server_key, auth_message)))
 

@@ -3,7 +3,7 @@
 In: who tries (address), from which network, a digest of what was tried, and the time. Out: a `Verdict`. Pure: no clock, no I/O.
 
 Three rules, each counting *different* wrong passwords, so that an old phone that sends one stale password for weeks counts
-once and its office is not punished for it:
+once and its office is not punished for it (a wrong SCRAM proof hides which password it was made of, so each counts):
 
     mailbox and network   `per_pair` in `window_seconds`, then that network waits for that mailbox
     mailbox               `per_mailbox` from all networks together, then networks it never signed in from wait

@@ -342,7 +342,7 @@ class Access:
         """What to say to an exchange that failed; a wrong proof counts as a wrong password."""
         if failed.failure is not sasl.Failure.WRONG_PROOF:
             return self._refusal(RefusalKind.BAD_MECHANISM, messages.malformed_sign_in(), detail=failed.failure.value)
-        self._guard.proof_was_wrong(self.address_of(failed.user), failed.evidence, peer.address)
+        self._guard.proof_was_wrong(self.address_of(failed.user), peer.address)
         return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="proof")
 
     async def scram_proved(self, done: sasl.Done, keys: sasl.ScramKeys, peer: Peer) -> Answered:

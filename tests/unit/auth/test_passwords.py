@@ -1,0 +1,111 @@
+"""Verifiers, decoys, the cache of verified passwords, and the rules for new ones."""
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from mic_mail.auth import passwords
+from mic_mail.auth.passwords import Decoys, HashSettings, VerifiedCache, WeakPassword
+
+CHEAP = HashSettings(memory_kib=8, passes=1)
+ADDRESS = "dvbe@mic.gov.vn"
+
+
+def test_a_password_is_right_in_either_normal_form() -> None:
+    """A password typed on a Mac (NFD) is the one that was set on Windows (NFC)."""
+    word = "Mật khẩu của Bê"
+    made = passwords.make(unicodedata.normalize("NFC", word), CHEAP)
+    assert passwords.verify(made.argon2, unicodedata.normalize("NFD", word))
+    assert passwords.make(unicodedata.normalize("NFD", word), CHEAP, salt=made.scram.salt).scram == made.scram
+
+
+@pytest.mark.parametrize("wrong", ["", "right passwor", "Right password", "right password ", "\0", "\u0007", "x" * 5000])
+def test_wrong_passwords_are_wrong(wrong: str) -> None:
+    """Near, empty, forbidden and absurd passwords are refused without an exception."""
+    assert not passwords.verify(passwords.make("right password", CHEAP).argon2, wrong)
+
+
+@pytest.mark.parametrize("damaged", ["", "x", "$argon2id$v=19$m=8,t=1,p=1$", "{PLAIN}right password"])
+def test_a_damaged_hash_fits_nothing(damaged: str) -> None:
+    """A verifier that is no argon2 hash lets nobody in."""
+    assert not passwords.verify(damaged, "right password")
+
+
+def test_scram_never_has_fewer_rounds_than_the_floor() -> None:
+    """100,000 rounds at least: who steals the directory takes the weaker verifier."""
+    with pytest.raises(AssertionError):
+        HashSettings(scram_iterations=99_999)
+    assert passwords.make("right password", CHEAP).scram.iterations >= passwords.SCRAM_ITERATIONS_FLOOR
+
+
+def test_decoys_look_like_users() -> None:
+    """A user who does not exist has a salt that stays the same, in every process, and rounds like everybody's."""
+    one, other = Decoys(b"key", CHEAP), Decoys(b"key", CHEAP)
+    assert one.scram("ghost").salt == other.scram("ghost").salt != one.scram("spook").salt
+    assert one.scram("ghost").iterations == passwords.make("right password", CHEAP).scram.iterations
+    assert Decoys(b"other key", CHEAP).scram("ghost").salt != one.scram("ghost").salt
+    assert one.refuse("anything") is False
+
+
+def test_the_secret_is_made_once_and_private(tmp_path: Path) -> None:
+    """Every process reads the same key; nobody else can."""
+    path = tmp_path / "decoy.key"
+    assert passwords.load_secret(path) == passwords.load_secret(path)
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_the_cache_forgets_by_version_by_time_and_by_room() -> None:
+    """A verified password is known again only for its credential version, until its time, while there is room."""
+    cache = VerifiedCache(b"process key", capacity=2)
+    first = cache.digest(ADDRESS, 1, "secret")
+    cache.add(first, until=10.0)
+    assert cache.holds(first, now=9.9)
+    assert not cache.holds(cache.digest(ADDRESS, 2, "secret"), now=0.0)
+    assert not cache.holds(first, now=10.0)
+    cache.add(first, until=10.0)
+    cache.add(b"second", until=10.0)
+    assert cache.holds(first, now=0.0)
+    cache.add(b"third", until=10.0)
+    assert (cache.holds(first, 0.0), cache.holds(b"second", 0.0), cache.holds(b"third", 0.0)) == (True, False, True)
+
+
+def test_the_cache_of_one_process_means_nothing_to_another() -> None:
+    """The marks are made under a key of the process."""
+    assert VerifiedCache(b"a").digest(ADDRESS, 1, "secret") != VerifiedCache(b"b").digest(ADDRESS, 1, "secret")
+
+
+@pytest.mark.parametrize(
+    "weak",
+    [
+        "short", "1234567890", "Password123", "aaaaaaaaaaaa", "abababababab", "dvbe@mic.gov.vn", "DVBE@MIC.GOV.VN",
+        "mic.gov.vn", "matkhau123", "x" * 2000, "nul\0inside it", "\u0007bell bell",
+    ],
+)  # fmt: skip
+def test_weak_passwords(weak: str) -> None:
+    """Too short, too common, too near the address, or unusable: refused with a reason."""
+    with pytest.raises(WeakPassword):
+        passwords.check_strength(weak, ADDRESS)
+
+
+@pytest.mark.parametrize("good", ["demo-mic-2026", "ngựa pin kẹp ghim", "Tr0ub4dor&3x", "con mèo trèo cây cau"])
+def test_good_passwords(good: str) -> None:
+    """No kinds of letters are asked for; Vietnamese sentences are welcome."""
+    passwords.check_strength(good, ADDRESS)
+
+
+def test_generated_passwords_are_strong_and_different() -> None:
+    """A first password passes the rules, is legible on paper, and never comes twice."""
+    made = {passwords.generate() for _ in range(50)}
+    assert len(made) == 50
+    for password in made:
+        passwords.check_strength(password, ADDRESS)
+        assert not set(password) & set("lo01I")
+
+
+def test_secrets_stay_out_of_reprs() -> None:
+    """No verifier shows in a repr."""
+    made = passwords.make("right password", CHEAP)
+    assert "argon2id" not in repr(made)
+    assert made.scram.stored_key.hex() not in repr(made)
+    assert repr(made.scram.stored_key) not in repr(made)
