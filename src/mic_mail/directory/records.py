@@ -1,10 +1,12 @@
 """What the directory says about units, people and mailboxes to those who administer it: plain immutable records.
 
 The ORM's objects stay inside `repository`; these leave it. Dates are calendar days, instants aware and in UTC.
+A record with the id 0 is not stored yet.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
+from enum import StrEnum
 
 from mic_mail.errors import BadInput, Refused
 from mic_mail.policy.facts import Level, MailboxKind
@@ -15,12 +17,25 @@ class NotFound(BadInput):
 
 
 class AlreadyThere(Refused):
-    """The address, symbol or code is taken (Reg. 5.2, 5.4)."""
+    """The address or symbol is taken (Reg. 5.2, 5.4)."""
+
+
+class Superseded(Refused):
+    """Somebody recorded a newer fact while this change was being decided; look again."""
+
+
+class Employment(StrEnum):
+    """How a person is employed (Reg. 6.3)."""
+
+    OFFICIAL = "official"
+    CIVIL_SERVANT = "civil_servant"
+    PUBLIC_EMPLOYEE = "public_employee"
+    CONTRACT = "contract"
 
 
 @dataclass(frozen=True, slots=True)
 class UnitRecord:
-    """A unit; `symbol` as in the register of Reg. 5.1, with the document that lists it."""
+    """A unit; `symbol` as in the register of Reg. 5.1, `document` the one that lists it."""
 
     unit_id: int
     symbol: str
@@ -39,15 +54,14 @@ class PersonRecord:
     position: str
     level: Level | None
     """The rank of Reg. 6.4.c; None: not known yet, asked for when it is needed."""
-    employment: str
-    """official, civil_servant, public_employee or contract (Reg. 6.3)."""
+    employment: Employment
     contract_from: date | None = None
     contract_until: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxRecord:
-    """A mailbox as it was issued."""
+    """A mailbox as it was issued: of a person, or of the unit that owns or sponsors it."""
 
     mailbox_id: int
     kind: MailboxKind
@@ -55,6 +69,15 @@ class MailboxRecord:
     home: str
     display_name: str
     quota_octets: int
-    person_id: int | None
-    unit_id: int | None
-    last_activity: datetime | None = None
+    person_id: int | None = None
+    unit_id: int | None = None
+    capabilities_hidden: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRecord:
+    """Whose an address is or was: `role` is primary, alias or former."""
+
+    address: str
+    mailbox_id: int
+    role: str

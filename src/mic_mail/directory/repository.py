@@ -1,5 +1,425 @@
-"""The directory in its database: units, people, mailboxes, aliases, credentials, facts.
+"""The directory in its database: units, people, mailboxes, addresses, credentials, facts.
 
-Synchronous; for the command line, the use cases and the workers' lanes. Every change is one transaction that raises
-`version()`; facts are only ever appended.
+Synchronous; for the command line, the use cases and the workers' lanes (safe from several threads). Every change is one
+transaction that is durable when the method returns and that raises `version()`; facts are only ever appended, each bound to
+the one before it. Whether a change is allowed is not asked here but in the use cases; the database holds to what must never
+be otherwise (an address belongs to one mailbox for ever).
 """
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from mic_mail.clock import Clock, SystemClock
+from mic_mail.directory import engine as database
+from mic_mail.directory import loading
+from mic_mail.directory.engine import DirectoryUnavailable
+from mic_mail.directory.model import (
+    Activity,
+    Address,
+    CredentialRow,
+    Domain,
+    FactRow,
+    Mailbox,
+    Person,
+    Revision,
+    Role,
+    Unit,
+)
+from mic_mail.directory.records import (
+    AddressRecord,
+    AlreadyThere,
+    Employment,
+    MailboxRecord,
+    NotFound,
+    PersonRecord,
+    Superseded,
+    UnitRecord,
+)
+from mic_mail.directory.snapshot import EMPTY, Credential, Snapshot
+from mic_mail.errors import Text
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.facts import Draft, Fact, Level, MailboxKind, record
+
+T = TypeVar("T")
+
+ATTEMPTS = 8
+"""How often a change is tried when another process numbered a fact or took an address at the same moment."""
+
+
+class Directory:
+    """The directory behind one database URL."""
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        self._engine = database.connect(url)
+        self._clock = clock or SystemClock()
+
+    def migrate(self) -> None:
+        """Make the tables, or bring them to this program's version."""
+        database.migrate(self._engine)
+
+    def is_current(self) -> bool:
+        """Whether the tables are this program's."""
+        return database.is_current(self._engine)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # ------------------------------------------------------------ what is there
+
+    def version(self) -> int:
+        """Grows with every change; cheap enough to be asked every two seconds."""
+        with database.reading(self._engine) as connection:
+            return loading.version(connection)
+
+    def load_snapshot(self, previous: Snapshot = EMPTY) -> Snapshot:
+        """The whole directory; reads only what changed since `previous`, and gives that back if nothing did."""
+        with database.reading(self._engine) as connection:
+            return loading.load(connection, previous)
+
+    def facts(self, mailbox_id: int) -> list[Fact]:
+        """A mailbox's chain, in order."""
+        with database.reading(self._engine) as connection:
+            return loading.facts_of(connection, mailbox_id)
+
+    def domains(self) -> list[str]:
+        return self._read(lambda session: list(session.scalars(select(Domain.name).order_by(Domain.name))))
+
+    def units(self) -> list[UnitRecord]:
+        return self._read(lambda session: [_unit(row) for row in session.scalars(select(Unit).order_by(Unit.symbol))])
+
+    def unit(self, symbol: str) -> UnitRecord:
+        """The unit with this symbol, in any case."""
+        wanted = symbol.casefold()
+        found = next((unit for unit in self.units() if unit.symbol.casefold() == wanted), None)
+        if found is None:
+            raise NotFound(Text(f"Không có đơn vị {symbol}.", f"There is no unit {_ascii(symbol)}."))
+        return found
+
+    def people(self, unit_id: int | None = None) -> list[PersonRecord]:
+        wanted = select(Person).order_by(Person.full_name, Person.person_id)
+        if unit_id is not None:
+            wanted = wanted.where(Person.unit_id == unit_id)
+        return self._read(lambda session: [_person(row) for row in session.scalars(wanted)])
+
+    def person(self, person_id: int) -> PersonRecord:
+        found = self._read(lambda session: [_person(r) for r in session.scalars(select(Person).filter_by(person_id=person_id))])
+        if not found:
+            raise NotFound(Text(f"Không có cá nhân mã {person_id}.", f"There is no person {person_id}."))
+        return found[0]
+
+    def mailboxes(self) -> list[MailboxRecord]:
+        return self._mailboxes()
+
+    def mailbox(self, address: str) -> MailboxRecord:
+        """The mailbox whose own address or alias this is."""
+        address = address.lower()
+        leads = select(Address.mailbox_id).where(Address.address == address, Address.role != Role.FORMER)
+        found = self._mailboxes(Mailbox.mailbox_id.in_(leads))
+        if not found:
+            raise NotFound(Text(f"Không có hộp thư {address}.", f"There is no mailbox {_ascii(address)}."))
+        return found[0]
+
+    def mailbox_of_id(self, mailbox_id: int) -> MailboxRecord:
+        found = self._mailboxes(Mailbox.mailbox_id == mailbox_id)
+        if not found:
+            raise NotFound(Text(f"Không có hộp thư mã {mailbox_id}.", f"There is no mailbox {mailbox_id}."))
+        return found[0]
+
+    def addresses(self, mailbox_id: int | None = None) -> list[AddressRecord]:
+        """Every address that was ever given out, or those of one mailbox."""
+        wanted = select(Address).order_by(Address.address)
+        if mailbox_id is not None:
+            wanted = wanted.where(Address.mailbox_id == mailbox_id)
+        return self._read(lambda s: [AddressRecord(row.address, row.mailbox_id, row.role) for row in s.scalars(wanted)])
+
+    # ------------------------------------------------------------ what changes
+
+    def add_domain(self, name: str) -> None:
+        """Make `name` local; a domain that is there already stays."""
+
+        def work(session: Session, _version: int) -> None:
+            if session.get(Domain, name.lower()) is None:
+                session.add(Domain(name=name.lower()))
+
+        self._change(work)
+
+    def add_unit(self, unit: UnitRecord) -> UnitRecord:
+        """A new unit; its id is given here."""
+
+        def work(session: Session, _version: int) -> UnitRecord:
+            wanted = unit.symbol.casefold()
+            if any(symbol.casefold() == wanted for symbol in session.scalars(select(Unit.symbol))):
+                raise AlreadyThere(
+                    Text(f"Đã có đơn vị {unit.symbol}.", f"There is a unit {_ascii(unit.symbol)} already."), clause="5.1"
+                )
+            row = Unit(symbol=unit.symbol, name=unit.name, parent_id=unit.parent_id, document=unit.document)
+            session.add(row)
+            session.flush()
+            return _unit(row)
+
+        return self._change(work)
+
+    def add_person(self, person: PersonRecord) -> PersonRecord:
+        """A new person; the id is given here."""
+
+        def work(session: Session, _version: int) -> PersonRecord:
+            row = Person(
+                full_name=person.full_name,
+                unit_id=person.unit_id,
+                position=person.position,
+                level=person.level,
+                employment=person.employment,
+                contract_from=person.contract_from,
+                contract_until=person.contract_until,
+            )
+            session.add(row)
+            session.flush()
+            return _person(row)
+
+        return self._change(work)
+
+    def move_person(self, person_id: int, unit_id: int, draft: Draft) -> None:
+        """Reg. 6.4.b: the person works for another unit; `draft` goes into the chain of each of their mailboxes."""
+
+        def work(session: Session, version: int) -> None:
+            session.execute(update(Person).where(Person.person_id == person_id).values(unit_id=unit_id))
+            for mailbox_id in session.scalars(select(Mailbox.mailbox_id).where(Mailbox.person_id == person_id)).all():
+                self._append(session, version, mailbox_id, [draft])
+
+        self._change(work)
+
+    def issue_mailbox(self, mailbox: MailboxRecord, *drafts: Draft) -> MailboxRecord:
+        """A new mailbox with its first facts; its id is given here."""
+
+        def work(session: Session, version: int) -> MailboxRecord:
+            row = Mailbox(
+                kind=mailbox.kind,
+                home=mailbox.home,
+                display_name=mailbox.display_name,
+                quota_octets=mailbox.quota_octets,
+                person_id=mailbox.person_id,
+                unit_id=mailbox.unit_id,
+                capabilities_hidden=" ".join(sorted(mailbox.capabilities_hidden)),
+                changed_version=version,
+            )
+            session.add(row)
+            session.flush()
+            _take(session, mailbox.address, row.mailbox_id, Role.PRIMARY)
+            self._append(session, version, row.mailbox_id, drafts)
+            return _mailbox(row, mailbox.address.lower())
+
+        return self._change(work)
+
+    def add_alias(self, mailbox_id: int, address: str, draft: Draft) -> None:
+        """Another address for the mailbox; one that it had before becomes live again."""
+
+        def work(session: Session, version: int) -> None:
+            _take(session, address, mailbox_id, Role.ALIAS)
+            self._append(session, version, mailbox_id, [draft])
+
+        self._change(work)
+
+    def remove_alias(self, mailbox_id: int, address: str, draft: Draft) -> None:
+        """The address leads nowhere from now on, and stays taken (Reg. 5.4.a)."""
+
+        def work(session: Session, version: int) -> None:
+            row = session.get(Address, address.lower())
+            if row is None or row.mailbox_id != mailbox_id or row.role != Role.ALIAS:
+                raise NotFound(
+                    Text(f"{address} không phải là bí danh của hộp thư.", f"{_ascii(address)} is no alias of the mailbox.")
+                )
+            row.role = Role.FORMER
+            self._append(session, version, mailbox_id, [draft])
+
+        self._change(work)
+
+    def append_fact(self, mailbox_id: int, draft: Draft, *, after: int | None = None) -> Fact:
+        """Append one fact; see `append_facts`."""
+        return self.append_facts(mailbox_id, [draft], after=after)[0]
+
+    def append_facts(self, mailbox_id: int, drafts: Sequence[Draft], *, after: int | None = None) -> list[Fact]:
+        """Append facts in order; with `after`, only if that is still the number of the newest one (else `Superseded`)."""
+        return self._change(lambda session, version: self._append(session, version, mailbox_id, drafts, after))
+
+    def set_quota(self, mailbox_id: int, octets: int, draft: Draft) -> None:
+        """Reg. 8.3: another quota, and the fact that says so."""
+
+        def work(session: Session, version: int) -> None:
+            session.execute(update(Mailbox).where(Mailbox.mailbox_id == mailbox_id).values(quota_octets=octets))
+            self._append(session, version, mailbox_id, [draft])
+
+        self._change(work)
+
+    def hide_capabilities(self, mailbox_id: int, names: frozenset[str]) -> None:
+        """Which capabilities this mailbox's clients are not told of."""
+
+        def work(session: Session, version: int) -> None:
+            row = _existing(session, mailbox_id)
+            row.capabilities_hidden, row.changed_version = " ".join(sorted(names)), version
+
+        self._change(work)
+
+    def set_credential(self, mailbox_id: int, credential: Credential, *drafts: Draft, after: int | None = None) -> Credential:
+        """Store verifiers together with the facts that explain them; their version is given here, one more than before."""
+
+        def work(session: Session, version: int) -> Credential:
+            self._append(session, version, mailbox_id, drafts, after)
+            row = session.get(CredentialRow, mailbox_id)
+            if row is None:
+                row = CredentialRow(mailbox_id=mailbox_id, version=0)
+                session.add(row)
+            scram = credential.scram
+            row.version += 1
+            row.argon2 = credential.argon2
+            row.scram_salt = scram.salt if scram else None
+            row.scram_iterations = scram.iterations if scram else None
+            row.scram_stored_key = scram.stored_key if scram else None
+            row.scram_server_key = scram.server_key if scram else None
+            return Credential(row.version, credential.argon2, scram)
+
+        return self._change(work)
+
+    def touch_activity(self, mailbox_id: int, used_at: datetime) -> bool:
+        """Reg. 7.2.a: the person used the mailbox; written once a day, which is all that terms of months can see."""
+
+        def work(session: Session, version: int) -> bool:
+            mailbox, row = _existing(session, mailbox_id), session.get(Activity, mailbox_id)
+            if row is None:
+                session.add(Activity(mailbox_id=mailbox_id, last_used_at=used_at))
+            elif local_day(row.last_used_at) < local_day(used_at):
+                row.last_used_at = used_at
+            else:
+                return False
+            mailbox.changed_version = version
+            return True
+
+        return self._change(work)
+
+    # ------------------------------------------------------------ how
+
+    def _read(self, work: Callable[[Session], T]) -> T:
+        with database.reading(self._engine) as connection, Session(connection) as session:
+            return work(session)
+
+    def _mailboxes(self, *conditions: ColumnElement[bool]) -> list[MailboxRecord]:
+        wanted = (
+            select(Mailbox, Address.address)
+            .join(Address, (Address.mailbox_id == Mailbox.mailbox_id) & (Address.role == Role.PRIMARY))
+            .where(*conditions)
+            .order_by(Address.address)
+        )
+        return self._read(lambda session: [_mailbox(row, address) for row, address in session.execute(wanted).tuples()])
+
+    def _change(self, work: Callable[[Session, int], T]) -> T:
+        """Run `work` in a write transaction under the next version, anew if another process came between."""
+        for _ in range(ATTEMPTS):
+            try:
+                with database.writing(self._engine) as connection, Session(connection) as session:
+                    version = session.scalars(
+                        update(Revision).values(version=Revision.version + 1).returning(Revision.version)
+                    ).one()
+                    result = work(session, version)
+                    session.flush()
+                    return result
+            except IntegrityError as conflict:
+                last = conflict
+        raise DirectoryUnavailable(
+            Text("Danh bạ đang được sửa đổi ở nơi khác.", "The directory is being changed elsewhere.")
+        ) from last
+
+    def _append(
+        self, session: Session, version: int, mailbox_id: int, drafts: Sequence[Draft], after: int | None = None
+    ) -> list[Fact]:
+        _existing(session, mailbox_id).changed_version = version
+        newest = loading.FACTS.where(FactRow.mailbox_id == mailbox_id).order_by(FactRow.seq.desc()).limit(1)
+        row = session.execute(newest).tuples().first()
+        previous = loading.to_fact(row) if row is not None else None
+        if after is not None and after != (previous.seq if previous else 0):
+            raise Superseded(
+                Text("Hồ sơ hộp thư vừa thay đổi; đề nghị xem lại.", "The mailbox's record has just changed; look again.")
+            )
+        recorded: list[Fact] = []
+        for draft in drafts:
+            previous = record(draft, mailbox_id=mailbox_id, previous=previous, recorded_at=self._clock.now())
+            recorded.append(previous)
+            session.add(_fact_row(previous))
+        session.flush()
+        return recorded
+
+
+def _take(session: Session, address: str, mailbox_id: int, role: Role) -> None:
+    """Give `address` to the mailbox, unless any other has or had it."""
+    address = address.lower()
+    row = session.get(Address, address)
+    if row is None:
+        session.add(Address(address=address, mailbox_id=mailbox_id, role=role))
+    elif row.mailbox_id == mailbox_id and row.role == Role.FORMER:
+        row.role = role
+    else:
+        raise AlreadyThere(
+            Text(f"Địa chỉ {address} đã được sử dụng.", f"The address {_ascii(address)} is or was in use."), clause="5.4.a"
+        )
+    session.flush()
+
+
+def _existing(session: Session, mailbox_id: int) -> Mailbox:
+    row = session.get(Mailbox, mailbox_id)
+    if row is None:
+        raise NotFound(Text(f"Không có hộp thư mã {mailbox_id}.", f"There is no mailbox {mailbox_id}."))
+    return row
+
+
+def _fact_row(fact: Fact) -> FactRow:
+    return FactRow(
+        mailbox_id=fact.mailbox_id,
+        seq=fact.seq,
+        kind=fact.kind,
+        effective_at=fact.effective_at,
+        recorded_at=fact.recorded_at,
+        actor=fact.actor,
+        reason=fact.reason,
+        document=fact.document,
+        data=json.dumps(dict(fact.data), ensure_ascii=False, sort_keys=True, separators=(",", ":")),
+        digest=fact.digest,
+    )
+
+
+def _unit(row: Unit) -> UnitRecord:
+    return UnitRecord(row.unit_id, row.symbol, row.name, row.parent_id, row.document)
+
+
+def _person(row: Person) -> PersonRecord:
+    return PersonRecord(
+        person_id=row.person_id,
+        full_name=row.full_name,
+        unit_id=row.unit_id,
+        position=row.position,
+        level=Level(row.level) if row.level else None,
+        employment=Employment(row.employment),
+        contract_from=row.contract_from,
+        contract_until=row.contract_until,
+    )
+
+
+def _mailbox(row: Mailbox, address: str) -> MailboxRecord:
+    return MailboxRecord(
+        mailbox_id=row.mailbox_id,
+        kind=MailboxKind(row.kind),
+        address=address,
+        home=row.home,
+        display_name=row.display_name,
+        quota_octets=row.quota_octets,
+        person_id=row.person_id,
+        unit_id=row.unit_id,
+        capabilities_hidden=frozenset(row.capabilities_hidden.split()),
+    )
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode()

@@ -1,0 +1,116 @@
+"""The directory's database: connections, transactions, schema.
+
+SQLite by default: write-ahead log, foreign keys on, writers queue at BEGIN IMMEDIATE for a bounded time. Other databases are
+reached by their SQLAlchemy URL. What the database cannot do now is `DirectoryUnavailable`, a temporary trouble.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from mic_mail.errors import Text, Trouble
+
+BUSY_MILLISECONDS = 10_000
+_WRITES = "mic_mail_writes"
+
+
+class DirectoryUnavailable(Trouble):
+    """The database does not answer, is locked for too long, full, or of a version that this program does not know."""
+
+
+def connect(url: str) -> Engine:
+    """An engine for `url`; opens nothing yet."""
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection whose statements see one state of the database."""
+    with _temporary_troubles(), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A connection in a write transaction: committed at the end, rolled back by an exception."""
+    with _temporary_troubles(), engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        yield connection
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to this program's version; several processes may try at once."""
+    with writing(engine) as connection:
+        config = _alembic()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the schema is this program's."""
+    with reading(engine) as connection:
+        return MigrationContext.configure(connection).get_current_revision() == head()
+
+
+def head() -> str | None:
+    """The newest revision that this program ships."""
+    return ScriptDirectory.from_config(_alembic()).get_current_head()
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "mic_mail.directory:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _set_up_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    assert isinstance(connection, sqlite3.Connection)
+    connection.isolation_level = None  # this module says BEGIN itself
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # an acknowledged fact survives a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads first and writes later cannot wait for its turn: it fails at once.
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _temporary_troubles() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise DirectoryUnavailable(
+            Text(
+                "Cơ sở dữ liệu danh bạ tạm thời không truy cập được.",
+                "The directory database cannot be reached at the moment.",
+            ),
+            remedy=Text(
+                f"Kiểm tra tệp hoặc máy chủ cơ sở dữ liệu: {_plain(error)}",
+                f"Look at the database file or server: {_ascii(error)}",
+            ),
+        ) from error
+
+
+def _plain(error: DatabaseError | InterfaceError) -> str:
+    return str(error.orig)
+
+
+def _ascii(error: DatabaseError | InterfaceError) -> str:
+    return _plain(error).encode("ascii", "backslashreplace").decode()

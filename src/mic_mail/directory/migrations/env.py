@@ -1,0 +1,11 @@
+"""How Alembic meets the directory: `engine.migrate` hands it a connection whose transaction is already open."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from mic_mail.directory.model import Base
+
+connection = context.config.attributes["connection"]
+assert isinstance(connection, Connection)
+context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True, transactional_ddl=False)
+context.run_migrations()

@@ -1,0 +1,197 @@
+"""The tables of the directory.
+
+One `MetaData` with a naming convention, so that constraints keep their names through every migration. Instants are stored as
+microseconds since the epoch in UTC. The migrations make the same tables; a test compares the two by reflection.
+
+What the database itself holds to: an address belongs to one mailbox for ever (Reg. 5.2, 5.4.a), a mailbox has one primary
+address, a fact's number occurs once in a chain, facts are neither changed nor deleted.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Dialect,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy import Date as Day
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_microseconds(instant: datetime) -> int:
+    """Exact: a float of seconds would lose the last digit."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(number: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=number)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware instant, stored as microseconds since the epoch."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else to_microseconds(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else from_microseconds(value)
+
+
+class Base(DeclarativeBase):
+    """All tables of the directory."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Role(StrEnum):
+    """What an address is to its mailbox; `former` ones lead nowhere but stay taken."""
+
+    PRIMARY = "primary"
+    ALIAS = "alias"
+    FORMER = "former"
+
+
+class Revision(Base):
+    """One row: grows with every change, so that workers see with one cheap read that there is something new."""
+
+    __tablename__ = "revision"
+    __table_args__ = (CheckConstraint("revision_id = 1", name="single_row"),)
+
+    revision_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(BigInteger)
+
+
+class Domain(Base):
+    """A domain whose addresses are local."""
+
+    __tablename__ = "domain"
+
+    name: Mapped[str] = mapped_column(String(253), primary_key=True)
+
+
+class Unit(Base):
+    """A unit of the ministry, its symbol as registered (Reg. 5.1)."""
+
+    __tablename__ = "unit"
+
+    unit_id: Mapped[int] = mapped_column(primary_key=True)
+    symbol: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(255))
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("unit.unit_id"), index=True)
+    document: Mapped[str | None] = mapped_column(String(255))
+
+
+class Person(Base):
+    """A person, with or without a mailbox (Reg. 2.6)."""
+
+    __tablename__ = "person"
+
+    person_id: Mapped[int] = mapped_column(primary_key=True)
+    full_name: Mapped[str] = mapped_column(String(255), index=True)
+    unit_id: Mapped[int] = mapped_column(ForeignKey("unit.unit_id"), index=True)
+    position: Mapped[str] = mapped_column(String(255))
+    level: Mapped[str | None] = mapped_column(String(16))
+    employment: Mapped[str] = mapped_column(String(32))
+    contract_from: Mapped[date | None] = mapped_column(Day)
+    contract_until: Mapped[date | None] = mapped_column(Day)
+
+
+class Mailbox(Base):
+    """A mailbox; what it may do is nowhere here: it follows from its facts."""
+
+    __tablename__ = "mailbox"
+
+    mailbox_id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    home: Mapped[str] = mapped_column(String(320), unique=True)
+    display_name: Mapped[str] = mapped_column(String(255))
+    quota_octets: Mapped[int] = mapped_column(BigInteger)
+    person_id: Mapped[int | None] = mapped_column(ForeignKey("person.person_id"), index=True)
+    unit_id: Mapped[int | None] = mapped_column(ForeignKey("unit.unit_id"), index=True)
+    capabilities_hidden: Mapped[str] = mapped_column(String(1024), default="")
+    changed_version: Mapped[int] = mapped_column(BigInteger, index=True)
+    """The version of the directory that last touched this mailbox or anything that belongs to it."""
+
+
+_IS_PRIMARY = text("role = 'primary'")
+
+
+class Address(Base):
+    """Every address that was ever given out, of any kind; the key makes each unique over all of them."""
+
+    __tablename__ = "address"
+    __table_args__ = (
+        Index("uq_address_primary", "mailbox_id", unique=True, sqlite_where=_IS_PRIMARY, postgresql_where=_IS_PRIMARY),
+    )
+
+    address: Mapped[str] = mapped_column(String(320), primary_key=True)
+    mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailbox.mailbox_id"), index=True)
+    role: Mapped[str] = mapped_column(String(16))
+
+
+class FactRow(Base):
+    """A fact as `policy.facts` encodes it; appended, never touched again."""
+
+    __tablename__ = "fact"
+    __table_args__ = (
+        UniqueConstraint("mailbox_id", "seq"),
+        {"sqlite_autoincrement": True},
+    )
+
+    fact_id: Mapped[int] = mapped_column(primary_key=True)
+    mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailbox.mailbox_id"))
+    seq: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(32))
+    effective_at: Mapped[datetime] = mapped_column(Instant)
+    recorded_at: Mapped[datetime] = mapped_column(Instant)
+    actor: Mapped[str] = mapped_column(String(255))
+    reason: Mapped[str]
+    document: Mapped[str | None]
+    data: Mapped[str]
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+
+
+class CredentialRow(Base):
+    """A mailbox's verifiers; version 0 is no credential yet."""
+
+    __tablename__ = "credential"
+
+    mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailbox.mailbox_id"), primary_key=True, autoincrement=False)
+    version: Mapped[int]
+    argon2: Mapped[str] = mapped_column(String(255))
+    scram_salt: Mapped[bytes | None] = mapped_column(LargeBinary)
+    scram_iterations: Mapped[int | None]
+    scram_stored_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    scram_server_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class Activity(Base):
+    """The day on which a mailbox was last used; outside the chain, because it changes daily and proves nothing."""
+
+    __tablename__ = "activity"
+
+    mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailbox.mailbox_id"), primary_key=True, autoincrement=False)
+    last_used_at: Mapped[datetime] = mapped_column(Instant)
