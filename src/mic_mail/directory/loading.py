@@ -30,6 +30,33 @@ FACTS = select(
 FactColumns = tuple[int, int, str, datetime, datetime, str, str, str | None, str, bytes]
 
 
+_MAILBOXES = (
+    select(
+        Mailbox.mailbox_id,
+        Mailbox.kind,
+        Mailbox.home,
+        Mailbox.display_name,
+        Mailbox.quota_octets,
+        Mailbox.person_id,
+        Mailbox.unit_id,
+        Mailbox.capabilities_hidden,
+        Person.full_name.label("person_name"),
+        Unit.name.label("unit_name"),
+        CredentialRow.version,
+        CredentialRow.argon2,
+        CredentialRow.scram_salt,
+        CredentialRow.scram_iterations,
+        CredentialRow.scram_stored_key,
+        CredentialRow.scram_server_key,
+        Activity.last_used_at,
+    )
+    .outerjoin(Person, Person.person_id == Mailbox.person_id)
+    .outerjoin(Unit, Unit.unit_id == Mailbox.unit_id)
+    .outerjoin(CredentialRow, CredentialRow.mailbox_id == Mailbox.mailbox_id)
+    .outerjoin(Activity, Activity.mailbox_id == Mailbox.mailbox_id)
+)
+
+
 def load(connection: Connection, previous: Snapshot) -> Snapshot:
     """The directory as `connection`'s transaction sees it; entries that did not change since `previous` are shared with it."""
     version = connection.scalars(select(Revision.version)).one()
@@ -59,68 +86,44 @@ def to_fact(row: FactColumns) -> Fact:
 
 def _entries(connection: Connection, since: int) -> Iterator[Entry]:
     """The mailboxes that the directory touched after version `since`."""
-    changed = Mailbox.changed_version > since
     facts = _facts(connection, since)
-    aliases: dict[int, list[str]] = defaultdict(list)
-    addresses: dict[int, str] = {}
-    live = (
-        select(Address.mailbox_id, Address.address, Address.role)
-        .join(Mailbox, Mailbox.mailbox_id == Address.mailbox_id)
-        .where(changed, Address.role != Role.FORMER)
-        .order_by(Address.address)
-    )
-    for mailbox_id, address, role in connection.execute(live).tuples():
-        if role == Role.PRIMARY:
-            addresses[mailbox_id] = address
-        else:
-            aliases[mailbox_id].append(address)
-    mailboxes = (
-        select(
-            Mailbox.mailbox_id,
-            Mailbox.kind,
-            Mailbox.home,
-            Mailbox.display_name,
-            Mailbox.quota_octets,
-            Mailbox.person_id,
-            Mailbox.unit_id,
-            Mailbox.capabilities_hidden,
-            Person.full_name.label("person_name"),
-            Unit.name.label("unit_name"),
-            CredentialRow.version,
-            CredentialRow.argon2,
-            CredentialRow.scram_salt,
-            CredentialRow.scram_iterations,
-            CredentialRow.scram_stored_key,
-            CredentialRow.scram_server_key,
-            Activity.last_used_at,
-        )
-        .outerjoin(Person, Person.person_id == Mailbox.person_id)
-        .outerjoin(Unit, Unit.unit_id == Mailbox.unit_id)
-        .outerjoin(CredentialRow, CredentialRow.mailbox_id == Mailbox.mailbox_id)
-        .outerjoin(Activity, Activity.mailbox_id == Mailbox.mailbox_id)
-        .where(changed)
-    )
-    for row in connection.execute(mailboxes):
-        credential = None
-        if row.version is not None:
-            scram = None
-            if row.scram_salt is not None:
-                scram = ScramKeys(row.scram_salt, row.scram_iterations, row.scram_stored_key, row.scram_server_key)
-            credential = Credential(row.version, row.argon2, scram)
+    primary, aliases = _addresses(connection, since)
+    for row in connection.execute(_MAILBOXES.where(Mailbox.changed_version > since)):
+        scram = None
+        if row.scram_salt is not None:
+            scram = ScramKeys(row.scram_salt, row.scram_iterations, row.scram_stored_key, row.scram_server_key)
         yield Entry(
             mailbox_id=row.mailbox_id,
             kind=MailboxKind(row.kind),
-            address=addresses[row.mailbox_id],
+            address=primary[row.mailbox_id],
             home=row.home,
             quota_octets=row.quota_octets,
             facts=tuple(facts.get(row.mailbox_id, ())),
-            credential=credential,
+            credential=Credential(row.version, row.argon2, scram) if row.version is not None else None,
             last_activity=row.last_used_at,
             display_name=row.display_name,
             owner=Owner(row.person_id, row.unit_id, row.person_name or row.unit_name or ""),
             aliases=tuple(aliases.get(row.mailbox_id, ())),
             capabilities_hidden=frozenset(row.capabilities_hidden.split()),
         )
+
+
+def _addresses(connection: Connection, since: int) -> tuple[dict[int, str], dict[int, list[str]]]:
+    """The mailboxes' own addresses and their aliases."""
+    primary: dict[int, str] = {}
+    aliases: dict[int, list[str]] = defaultdict(list)
+    live = (
+        select(Address.mailbox_id, Address.address, Address.role)
+        .join(Mailbox, Mailbox.mailbox_id == Address.mailbox_id)
+        .where(Mailbox.changed_version > since, Address.role != Role.FORMER)
+        .order_by(Address.address)
+    )
+    for mailbox_id, address, role in connection.execute(live).tuples():
+        if role == Role.PRIMARY:
+            primary[mailbox_id] = address
+        else:
+            aliases[mailbox_id].append(address)
+    return primary, aliases
 
 
 def _facts(connection: Connection, since: int) -> dict[int, list[Fact]]:

@@ -288,15 +288,19 @@ class Directory:
     def touch_activity(self, mailbox_id: int, used_at: datetime) -> bool:
         """Reg. 7.2.a: the person used the mailbox; written once a day, which is all that terms of months can see."""
 
+        day = local_day(used_at)
+        written = select(Activity.last_used_at).where(Activity.mailbox_id == mailbox_id)
+        last = self._read(lambda session: session.scalars(written).one_or_none())
+        if last is not None and local_day(last) >= day:
+            return False
+
         def work(session: Session, version: int) -> bool:
-            mailbox, row = _existing(session, mailbox_id), session.get(Activity, mailbox_id)
+            _existing(session, mailbox_id).changed_version = version
+            row = session.get(Activity, mailbox_id)
             if row is None:
                 session.add(Activity(mailbox_id=mailbox_id, last_used_at=used_at))
-            elif local_day(row.last_used_at) < local_day(used_at):
-                row.last_used_at = used_at
             else:
-                return False
-            mailbox.changed_version = version
+                row.last_used_at = max(row.last_used_at, used_at)
             return True
 
         return self._change(work)
