@@ -1,7 +1,7 @@
 """The arguments of FETCH and STORE (RFC 9051 §6.4.5-6, RFC 7162 §3.1.3-4, and what `fetchitems` names).
 
 What follows the message set of a FETCH is parsed once and remembered: a client asks for the same items all day
-(`UID FETCH` of one message with 12 header fields: 3 us remembered, 18 us not; bench/imap_grammar.py).
+(`UID FETCH` of one message with 12 header fields, octets to command: 5 us remembered, 33 us not).
 """
 
 import re

@@ -18,6 +18,8 @@ from mic_mail.imap.fetchsyntax import fetch, flags, store
 from mic_mail.imap.lexer import TAG, Cursor, Fault
 from mic_mail.imap.searchsyntax import search
 
+MAX_PATTERNS = 64  # of one LIST; each is held against every name
+
 _HEAD = re.compile(rb"(" + TAG + rb") ++(?:([Uu][Ii][Dd]) ++)?([A-Za-z][A-Za-z0-9]*+)(?= |$)")
 _TAG = re.compile(TAG)
 _MESSAGE_LITERAL = re.compile(rb"(~?)\{([0-9]{1,19})(\+?)\}\r?\n\Z")
@@ -159,7 +161,7 @@ def _select(tag: bytes, cursor: Cursor, *, read_only: bool) -> commands.Command:
 
 
 def _qresync(cursor: Cursor) -> commands.QResync:
-    """RFC 7162 §7: "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"; clients send a mod-sequence of 0."""
+    """RFC 7162 §7: "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"; clients send modseq 0."""
     if not cursor.take(b"("):
         raise Fault(b"Syntax error: list expected")
     uidvalidity = cursor.number(at_least=1)
@@ -247,8 +249,8 @@ def _list(tag: bytes, cursor: Cursor) -> commands.Command:
     if cursor.at(b"("):
         extended = True
         patterns = tuple([cursor.pattern() for _ in cursor.listed()])
-        if not patterns:
-            raise Fault(b"No pattern")
+        if not 0 < len(patterns) <= MAX_PATTERNS:
+            raise Fault(b"No pattern, or too many")
     else:
         patterns = (cursor.pattern(),)
     returns: set[str] = set()

@@ -1,0 +1,114 @@
+"""Which capabilities a connection is offered: one table, one function, an order that never changes.
+
+In: the connection's state and what this server and account allow. Out: the names in the order of TABLE. A capability that an
+account hides (a client that breaks on it) is neither named nor, by ENABLE, turned on; what rests on it goes with it. Pure.
+
+Standard: RFC 9051 §6.1.1, and the RFC of each row.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from mic_mail.imap.commands import ConnectionState
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What decides beside the state."""
+
+    starttls: bool = False
+    """STARTTLS would work: there is a certificate and no TLS yet."""
+    login: bool = False
+    """LOGIN may be used now: there is TLS, or clear text is allowed."""
+    mechanisms: tuple[str, ...] = ()
+    """SASL mechanisms that may be used now."""
+    rev2: bool = True
+    append_limit: int | None = None
+    """Octets of the largest message that APPEND takes (RFC 7889)."""
+    compress: bool = True
+    """False where it is switched off or on already: it is not offered twice (RFC 4978 §3)."""
+    hidden: frozenset[str] = frozenset()
+    """Names in capitals that this account is not offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One capability. `when` says more than the state can; `needs` names what must not be hidden for this to make sense."""
+
+    name: str
+    states: ConnectionState
+    when: Callable[[Offer], bool] | None = None
+    needs: tuple[str, ...] = ()
+
+
+_STRANGER = ConnectionState.NOT_AUTHENTICATED
+_SIGNED_IN = ConnectionState.AUTHENTICATED | ConnectionState.SELECTED
+_ALWAYS = _STRANGER | _SIGNED_IN
+
+TABLE: tuple[Row, ...] = (
+    Row("IMAP4REV1", _ALWAYS),
+    Row("IMAP4REV2", _ALWAYS, lambda offer: offer.rev2),
+    Row("STARTTLS", _STRANGER, lambda offer: offer.starttls),
+    Row("LOGINDISABLED", _STRANGER, lambda offer: not offer.login),
+    Row("SASL-IR", _STRANGER),  # RFC 4959
+    Row("LITERAL+", _ALWAYS),  # RFC 7888
+    Row("ID", _ALWAYS),  # RFC 2971
+    Row("ENABLE", _ALWAYS),  # RFC 5161
+    Row("IDLE", _ALWAYS),  # RFC 2177
+    Row("NAMESPACE", _SIGNED_IN),  # RFC 2342
+    Row("CHILDREN", _SIGNED_IN),  # RFC 3348
+    Row("LIST-EXTENDED", _SIGNED_IN),  # RFC 5258
+    Row("LIST-STATUS", _SIGNED_IN, needs=("LIST-EXTENDED",)),  # RFC 5819
+    Row("SPECIAL-USE", _SIGNED_IN),  # RFC 6154
+    Row("CREATE-SPECIAL-USE", _SIGNED_IN, needs=("SPECIAL-USE",)),  # RFC 6154
+    Row("XLIST", _SIGNED_IN),  # Outlook 2013 and 2016 look for it
+    Row("STATUS=SIZE", _SIGNED_IN),  # RFC 8438
+    Row("UNSELECT", _SIGNED_IN),  # RFC 3691
+    Row("UIDPLUS", _SIGNED_IN),  # RFC 4315
+    Row("MOVE", _SIGNED_IN),  # RFC 6851
+    Row("MULTIAPPEND", _SIGNED_IN),  # RFC 3502
+    Row("APPENDLIMIT", _SIGNED_IN, lambda offer: offer.append_limit is not None),  # RFC 7889
+    Row("CONDSTORE", _SIGNED_IN),  # RFC 7162
+    Row("QRESYNC", _SIGNED_IN, needs=("CONDSTORE", "ENABLE")),  # RFC 7162
+    Row("ESEARCH", _SIGNED_IN),  # RFC 4731
+    Row("SEARCHRES", _SIGNED_IN, needs=("ESEARCH",)),  # RFC 5182
+    Row("WITHIN", _SIGNED_IN),  # RFC 5032
+    Row("SAVEDATE", _SIGNED_IN),  # RFC 8514
+    Row("OBJECTID", _SIGNED_IN),  # RFC 8474
+    Row("PREVIEW", _SIGNED_IN),  # RFC 8970
+    Row("BINARY", _SIGNED_IN),  # RFC 3516
+    Row("UTF8=ACCEPT", _SIGNED_IN, needs=("ENABLE",)),  # RFC 6855
+    Row("QUOTA", _SIGNED_IN),  # RFC 9208, and RFC 2087 for old clients
+    Row("QUOTA=RES-STORAGE", _SIGNED_IN, needs=("QUOTA",)),
+    Row("QUOTA=RES-MESSAGE", _SIGNED_IN, needs=("QUOTA",)),
+    Row("INPROGRESS", _SIGNED_IN),  # RFC 9585
+    Row("COMPRESS=DEFLATE", _SIGNED_IN, lambda offer: offer.compress),  # RFC 4978
+)
+
+_SPELLINGS = {"IMAP4REV1": "IMAP4rev1", "IMAP4REV2": "IMAP4rev2"}
+_BY_NAME = {row.name: row for row in TABLE}
+
+ENABLEABLE = ("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2")
+"""What ENABLE can turn on, as clients' words come out of the grammar: in capitals."""
+
+
+def capabilities(state: ConnectionState, offer: Offer) -> tuple[bytes, ...]:
+    """The capabilities to name now."""
+    names = []
+    for row in TABLE:
+        if not row.states & state or not _offered(row, offer.hidden) or (row.when is not None and not row.when(offer)):
+            continue
+        name = _SPELLINGS.get(row.name, row.name)
+        names.append(f"{name}={offer.append_limit}" if row.name == "APPENDLIMIT" else name)
+    if state is ConnectionState.NOT_AUTHENTICATED:
+        names += [f"AUTH={mechanism}" for mechanism in offer.mechanisms]
+    return tuple([name.encode("ascii") for name in names])
+
+
+def enable(asked: Collection[str], hidden: frozenset[str]) -> tuple[str, ...]:
+    """What an ENABLE turns on, spelled for the ENABLED answer; what is not known or hidden is passed over (RFC 5161 §3.1)."""
+    return tuple([_SPELLINGS.get(name, name) for name in ENABLEABLE if name in asked and _offered(_BY_NAME[name], hidden)])
+
+
+def _offered(row: Row, hidden: frozenset[str]) -> bool:
+    return row.name not in hidden and all(_offered(_BY_NAME[name], hidden) for name in row.needs)

@@ -1,0 +1,336 @@
+"""What the server says, as octets ready to send: pieces and codes first, then whole lines with their CRLF.
+
+In: plain values. Out: `bytes`. No string that comes from outside can end a line or a quoted string: what does not fit a quoted
+string goes out as a literal, texts lose CR and LF. Names of mailboxes are always quoted (a folder called NIL stays a name), in
+modified UTF-7 or, with `utf8`, in UTF-8 (RFC 6855 §3, RFC 9051 §5.1). Pure; nothing is built per token: one formatting a line.
+
+Standards: RFC 9051 §7, RFC 3501 §7, and those named at each function.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta, timezone
+
+from mic_mail.imap.commands import SYSTEM_FLAGS
+from mic_mail.imap.mutf7 import encode
+from mic_mail.imap.sequence import Ranges, format_ranges, format_set
+
+MAX_QUOTED = 1024
+"""Longer strings go out as literals: some clients read quoted strings into small buffers."""
+
+_UNQUOTABLE = re.compile(rb"[\x00\r\n\x80-\xff]")
+_UNQUOTABLE_UTF8 = re.compile(rb"[\x00\r\n]")
+_LINE_BREAKS = re.compile(rb"[\x00\r\n]++")
+_MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# ------------------------------------------------------------------ pieces: strings, names, flags, dates
+
+
+def quoted(octets: bytes) -> bytes:
+    """A quoted string; the caller knows that there is no CR, LF or NUL in it."""
+    return b'"' + octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+def string(octets: bytes, *, utf8: bool = False) -> bytes:
+    """A quoted string where one can hold the octets, else a literal; 8-bit ones are quoted only as valid UTF-8, with `utf8`."""
+    if len(octets) > MAX_QUOTED or (_UNQUOTABLE_UTF8 if utf8 else _UNQUOTABLE).search(octets):
+        return literal(octets)
+    if utf8 and not octets.isascii() and not _is_utf8(octets):
+        return literal(octets)
+    return quoted(octets)
+
+
+def nstring(octets: bytes | None, *, utf8: bool = False) -> bytes:
+    """A string, NIL for None."""
+    return b"NIL" if octets is None else string(octets, utf8=utf8)
+
+
+def literal(octets: bytes) -> bytes:
+    """A literal; where NUL may occur use `literal8` (RFC 9051 §4.3)."""
+    return b"{%d}\r\n%b" % (len(octets), octets)
+
+
+def literal8(octets: bytes) -> bytes:
+    """A literal for any octets, for BINARY only (RFC 3516 §4.2)."""
+    return b"~{%d}\r\n%b" % (len(octets), octets)
+
+
+def mailbox_name(name: str, *, utf8: bool = False) -> bytes:
+    """The name of a mailbox."""
+    return string(name.encode("utf-8", "replace") if utf8 else encode(name), utf8=utf8)
+
+
+def flag_list(system: int, keywords: Iterable[str] = (), *, recent: bool = False) -> bytes:
+    """`(\\Seen $Forwarded)`; the few sets of system flags that occur are made once."""
+    words = _SYSTEM_FLAG_WORDS[system & 31]
+    if keywords:
+        words = b" ".join([*([words] if words else []), *[word.encode("ascii", "replace") for word in keywords]])
+    if recent:
+        words = words + b" \\Recent" if words else b"\\Recent"
+    return b"(" + words + b")"
+
+
+_SYSTEM_FLAG_WORDS = [b" ".join([name for name, bit in SYSTEM_FLAGS.items() if bits & bit]) for bits in range(32)]
+
+
+def date_time(instant_us: int, offset_minutes: int = 420) -> bytes:
+    """A quoted INTERNALDATE, in Vietnam's time unless told otherwise: the zone in which SEARCH counts days."""
+    return date_time_of(_EPOCH + timedelta(microseconds=instant_us), offset_minutes)
+
+
+def date_time_of(instant: datetime, offset_minutes: int) -> bytes:
+    """As `date_time`, from an aware datetime."""
+    local = instant.astimezone(timezone(timedelta(minutes=offset_minutes)))
+    hours, minutes = divmod(abs(offset_minutes), 60)
+    return (
+        f'"{local.day:02}-{_MONTHS[local.month]}-{local.year:04} {local.hour:02}:{local.minute:02}:{local.second:02}'
+        f' {"-" if offset_minutes < 0 else "+"}{hours:02}{minutes:02}"'
+    ).encode("ascii")
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _text(text: bytes | str) -> bytes:
+    """Human text of a response: never empty (RFC 9051 §9, resp-text), never more than its line."""
+    octets = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    octets = _LINE_BREAKS.sub(b" ", octets)
+    # Behind no code, text that begins with a bracket would be read as one.
+    return b" " + octets if octets.startswith(b"[") else octets or b"."
+
+
+# ------------------------------------------------------------------ status responses and their codes
+
+
+def status_line(tag: bytes, status: bytes, text: bytes | str, code: bytes | None = None) -> bytes:
+    """`tag OK [code] text` and its kin; `tag` is `*` for untagged ones."""
+    if code is None:
+        return b"%b %b %b\r\n" % (tag, status, _text(text))
+    return b"%b %b [%b] %b\r\n" % (tag, status, code, _text(text))
+
+
+def ok(tag: bytes, text: bytes | str, code: bytes | None = None) -> bytes:
+    """Done."""
+    return status_line(tag, b"OK", text, code)
+
+
+def no(tag: bytes, text: bytes | str, code: bytes | None = None) -> bytes:
+    """Understood and refused, or failed."""
+    return status_line(tag, b"NO", text, code)
+
+
+def bad(tag: bytes, text: bytes | str, code: bytes | None = None) -> bytes:
+    """Not understood."""
+    return status_line(tag, b"BAD", text, code)
+
+
+def bye(text: bytes | str, code: bytes | None = None) -> bytes:
+    """The connection ends now (RFC 9051 §7.1.5)."""
+    return status_line(b"*", b"BYE", text, code)
+
+
+def continuation(text: bytes | str = b"OK") -> bytes:
+    """Go on: with the literal, or with DONE."""
+    return b"+ %b\r\n" % _text(text)
+
+
+def challenge(octets_base64: bytes) -> bytes:
+    """A SASL challenge, already base64; an empty one is `+ ` (RFC 9051 §6.2.2)."""
+    return b"+ %b\r\n" % octets_base64
+
+
+def number_code(name: bytes, number: int) -> bytes:
+    """UIDVALIDITY, UIDNEXT, UNSEEN, HIGHESTMODSEQ, APPENDLIMIT."""
+    return b"%b %d" % (name, number)
+
+
+def permanent_flags(keywords: Iterable[str], *, more: bool) -> bytes:
+    """PERMANENTFLAGS; `\\*` says that new keywords can be made (RFC 9051 §7.1)."""
+    words = [*SYSTEM_FLAGS, *[word.encode("ascii", "replace") for word in keywords], *([b"\\*"] if more else [])]
+    return b"PERMANENTFLAGS (" + b" ".join(words) + b")"
+
+
+def append_uid(uidvalidity: int, uids: Sequence[int]) -> bytes:
+    """APPENDUID (RFC 4315 §3): UIDs in the order of the messages, which is ascending."""
+    return b"APPENDUID %d %b" % (uidvalidity, format_set(uids))
+
+
+def copy_uid(uidvalidity: int, sources: Sequence[int], targets: Sequence[int]) -> bytes:
+    """COPYUID (RFC 4315 §3): both sets ascending, so that they pair up however they are written."""
+    return b"COPYUID %d %b %b" % (uidvalidity, format_set(sources), format_set(targets))
+
+
+def modified(numbers: Sequence[int]) -> bytes:
+    """MODIFIED: what STORE UNCHANGEDSINCE left alone (RFC 7162 §3.1.3)."""
+    return b"MODIFIED " + format_set(numbers)
+
+
+def mailbox_id(object_id: str) -> bytes:
+    """MAILBOXID (RFC 8474 §4)."""
+    return b"MAILBOXID (" + object_id.encode("ascii", "replace") + b")"
+
+
+def in_progress(tag: bytes, done: int | None = None, goal: int | None = None) -> bytes:
+    """INPROGRESS (RFC 9585 §4): how far the command with this tag has come."""
+    if done is None:
+        return b"INPROGRESS (%b NIL NIL)" % string(tag)
+    return b"INPROGRESS (%b %d %b)" % (string(tag), done, b"NIL" if goal is None else b"%d" % goal)
+
+
+# ------------------------------------------------------------------ the server and the session
+
+
+def capability(names: Iterable[bytes]) -> bytes:
+    """`* CAPABILITY ...`; as a code: `capability_code`."""
+    return b"* " + capability_code(names) + b"\r\n"
+
+
+def capability_code(names: Iterable[bytes]) -> bytes:
+    """The code that saves clients a round trip (RFC 9051 §7.1, CAPABILITY)."""
+    return b"CAPABILITY " + b" ".join(names)
+
+
+def enabled(names: Iterable[str]) -> bytes:
+    """RFC 5161 §3.2: also when nothing was enabled."""
+    return b" ".join([b"* ENABLED", *[name.encode("ascii") for name in names]]) + b"\r\n"
+
+
+def identification(fields: Mapping[str, str | None] | None) -> bytes:
+    """RFC 2971 §3.2."""
+    if not fields:
+        return b"* ID NIL\r\n"
+    words = [
+        string(word.encode("ascii", "replace")) if word is not None else b"NIL" for pair in fields.items() for word in pair
+    ]
+    return b"* ID (" + b" ".join(words) + b")\r\n"
+
+
+def namespace(personal: Sequence[str], others: Sequence[str], shared: Sequence[str], delimiter: str, *, utf8: bool) -> bytes:
+    """RFC 2342 §5: the prefixes of each kind; none is NIL."""
+    kinds = []
+    for prefixes in (personal, others, shared):
+        described = [b"(%b %b)" % (mailbox_name(prefix, utf8=utf8), quoted(delimiter.encode("ascii"))) for prefix in prefixes]
+        kinds.append(b"(" + b"".join(described) + b")" if described else b"NIL")
+    return b"* NAMESPACE " + b" ".join(kinds) + b"\r\n"
+
+
+# ------------------------------------------------------------------ mailboxes
+
+
+def listed(
+    word: bytes,
+    name: str,
+    attributes: Iterable[str],
+    delimiter: str,
+    *,
+    utf8: bool,
+    child_info: Iterable[str] = (),
+    old_name: str | None = None,
+) -> bytes:
+    """A LIST, LSUB or XLIST line (RFC 9051 §7.3.1), with CHILDINFO (RFC 5258 §3.5) and OLDNAME (RFC 9051 §6.3.9.7)."""
+    extended = []
+    criteria = b" ".join([quoted(item.encode("ascii")) for item in child_info])
+    if criteria:
+        extended.append(b'"CHILDINFO" (' + criteria + b")")
+    if old_name is not None:
+        extended.append(b'"OLDNAME" (' + mailbox_name(old_name, utf8=utf8) + b")")
+    return b"* %b (%b) %b %b%b\r\n" % (
+        word,
+        " ".join(attributes).encode("ascii"),
+        quoted(delimiter.encode("ascii")),
+        mailbox_name(name, utf8=utf8),
+        b" (" + b" ".join(extended) + b")" if extended else b"",
+    )
+
+
+def status(name: str, items: Iterable[tuple[str, int | str | None]], *, utf8: bool) -> bytes:
+    """RFC 9051 §7.3.4; texts are object ids, in parentheses (RFC 8474 §4.3), None is NIL (APPENDLIMIT, RFC 7889 §3.2)."""
+    words = []
+    for item, value in items:
+        shown = "NIL" if value is None else f"({value})" if isinstance(value, str) else str(value)
+        words.append(f"{item} {shown}")
+    return b"* STATUS %b (%b)\r\n" % (mailbox_name(name, utf8=utf8), " ".join(words).encode("ascii", "replace"))
+
+
+def flags(keywords: Iterable[str]) -> bytes:
+    """`* FLAGS (...)`: every flag that the mailbox knows (RFC 9051 §7.3.5)."""
+    return b"* FLAGS " + flag_list(31, list(keywords)) + b"\r\n"
+
+
+def exists(count: int) -> bytes:
+    """RFC 9051 §7.4.1."""
+    return b"* %d EXISTS\r\n" % count
+
+
+def recent(count: int) -> bytes:
+    """RFC 3501 §7.3.2."""
+    return b"* %d RECENT\r\n" % count
+
+
+def quota(root: str, resources: Iterable[tuple[str, int, int]]) -> bytes:
+    """RFC 9208 §4.2.1: name, usage, limit of each resource."""
+    words = [f"{name} {usage} {limit}" for name, usage, limit in resources]
+    return b"* QUOTA %b (%b)\r\n" % (string(root.encode("utf-8", "replace")), " ".join(words).encode("ascii"))
+
+
+def quota_root(name: str, roots: Iterable[str], *, utf8: bool) -> bytes:
+    """RFC 9208 §4.2.2."""
+    words = [mailbox_name(name, utf8=utf8), *[string(root.encode("utf-8", "replace")) for root in roots]]
+    return b"* QUOTAROOT " + b" ".join(words) + b"\r\n"
+
+
+# ------------------------------------------------------------------ messages
+
+
+def expunge(number: int) -> bytes:
+    """RFC 9051 §7.5.1."""
+    return b"* %d EXPUNGE\r\n" % number
+
+
+def vanished(uids: Ranges, *, earlier: bool) -> bytes:
+    """RFC 7162 §3.2.10; nothing for no UIDs, as the set may not be empty."""
+    if not uids:
+        return b""
+    return b"* VANISHED %b%b\r\n" % (b"(EARLIER) " if earlier else b"", format_ranges(uids))
+
+
+def fetch(number: int, data: Iterable[bytes]) -> bytes:
+    """`* n FETCH (...)` from items that are ready (RFC 9051 §7.5.2)."""
+    return b"* %d FETCH (%b)\r\n" % (number, b" ".join(data))
+
+
+def search(numbers: Sequence[int], highest_modseq: int | None = None) -> bytes:
+    """RFC 3501 §7.2.5, also when nothing was found: clients wait for it. MODSEQ: RFC 7162 §3.1.5, only with results."""
+    modseq = f" (MODSEQ {highest_modseq})" if highest_modseq is not None and numbers else ""
+    return f"* SEARCH{''.join([f' {number}' for number in numbers])}{modseq}\r\n".encode("ascii")
+
+
+def esearch(
+    tag: bytes,
+    *,
+    by_uid: bool,
+    minimum: int | None = None,
+    maximum: int | None = None,
+    found: Sequence[int] | None = None,
+    count: int | None = None,
+    modseq: int | None = None,
+) -> bytes:
+    """RFC 4731 §3.1: give what was asked for; MIN, MAX and ALL do not appear when nothing was found, COUNT does."""
+    words = [b"* ESEARCH (TAG %b)" % string(tag)]
+    if by_uid:
+        words.append(b"UID")
+    for name, number in ((b"MIN", minimum), (b"MAX", maximum)):
+        if number is not None:
+            words.append(b"%b %d" % (name, number))
+    if found:
+        words.append(b"ALL " + format_set(found))
+    for name, number in ((b"COUNT", count), (b"MODSEQ", modseq)):
+        if number is not None:
+            words.append(b"%b %d" % (name, number))
+    return b" ".join(words) + b"\r\n"
