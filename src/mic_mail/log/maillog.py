@@ -86,7 +86,10 @@ def encode(at_us: int, number: int, name: str, fields: Mapping[str, object]) -> 
 
 
 class MailLog:
-    """The log of one process. `folder=None` keeps no file (a command that only wants the tee)."""
+    """The log of one process. `folder=None` keeps no file (a command that only wants the tee).
+
+    With `threaded=False` each event is written where it happens: for the supervisor, which must not have threads.
+    """
 
     def __init__(
         self, folder: Path | None, process: str, *, clock: Clock, segment_octets: int = 64 << 20, tee: Tee | None = None
@@ -107,23 +110,27 @@ class MailLog:
         self._closing = threading.Event()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-        self._thread = threading.Thread(target=self._run, name="maillog", daemon=True)
-        self._thread.start()
+        self._thread = threading.Thread(target=self._run, name="maillog", daemon=True) if threaded else None
+        if self._thread is not None:
+            self._thread.start()
 
-    def event(self, name: str, **fields: object) -> None:
+    def event(self, name: str, /, **fields: object) -> None:
         """Something happened. `name` is `noun_verb` in the past: message_accepted, sign_in_refused."""
         if len(self._entries) >= MOST_KEPT:
             self._lost += 1
             return
         self._entries.append((self._clock.now_us(), name, fields))
-        if not self._awake.is_set():
+        if self._thread is None:
+            self._write_all()
+        elif not self._awake.is_set():
             self._awake.set()
 
     def close(self) -> None:
         """Write what is left; events after this are lost."""
         self._closing.set()
         self._awake.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         self._end_segment()
 
     def _run(self) -> None:

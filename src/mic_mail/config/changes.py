@@ -1,0 +1,59 @@
+"""What differs between the running configuration and the file, and which of it a running server can take over.
+
+Each setting says so itself (`About.reload`). A setting that cannot be taken over keeps its running value until the restart;
+`applied` is therefore the configuration that really holds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from mic_mail.config.model import Config
+from mic_mail.config.section import About, Section
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """The outcome of comparing two configurations; names are full names of settings."""
+
+    applied: Config
+    taken_over: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+def changes(running: Config, fresh: Config) -> Reload:
+    """Compare, and merge what can be taken over."""
+    differing = list(_differences(running, fresh, ""))
+    merged = _merge(running, fresh)
+    assert isinstance(merged, Config)
+    return Reload(
+        applied=merged,
+        taken_over=tuple(key for key, about in differing if about.reload),
+        needs_restart=tuple(key for key, about in differing if not about.reload),
+    )
+
+
+def _about(section: BaseModel, name: str) -> About:
+    return next(item for item in type(section).model_fields[name].metadata if isinstance(item, About))
+
+
+def _differences(running: Section, fresh: Section, prefix: str) -> Iterator[tuple[str, About]]:
+    for name in type(running).model_fields:
+        old, new = getattr(running, name), getattr(fresh, name)
+        if isinstance(old, Section) and isinstance(new, Section):
+            yield from _differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            yield prefix + name, _about(running, name)
+
+
+def _merge(running: Section, fresh: Section) -> Section:
+    """`fresh` with the running values of what cannot be taken over."""
+    kept: dict[str, object] = {}
+    for name in type(running).model_fields:
+        old, new = getattr(running, name), getattr(fresh, name)
+        if isinstance(old, Section) and isinstance(new, Section):
+            kept[name] = _merge(old, new)
+        elif not _about(running, name).reload:
+            kept[name] = old
+    return fresh.model_copy(update=kept)

@@ -1,0 +1,100 @@
+"""What a supervisor and its children say to each other, and with what a child is started.
+
+A child is started as `python -m mic_mail ROLE FD`: behind FD lies its `ChildSpec` (configuration, listening sockets by number,
+its end of the channel). The channel is a stream of JSON objects, one a line:
+
+    supervisor -> child    {"do": "drain"}    {"do": "reload", "config": {...}}
+    child -> supervisor    {"told": "ready"}    {"told": "report", ...numbers for `status`...}
+
+The end of the channel is the end of the supervisor; a child that reads it drains and exits. Lines are bounded by LONGEST_LINE.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+LONGEST_LINE = 1 << 20
+
+Message = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """Everything that a child needs and cannot read for itself: it may not have the rights, or the file may have changed."""
+
+    role: str
+    """`worker` or `housekeeper`."""
+    name: str
+    config: str
+    """The configuration as JSON."""
+    channel: int
+    listeners: tuple[tuple[str, int], ...] = ()
+    """(door, descriptor)"""
+    tee: bool = False
+    """Show events on standard error, for people who watch."""
+
+    def descriptors(self) -> tuple[int, ...]:
+        """What has to be inherited."""
+        return (self.channel, *(fd for _, fd in self.listeners))
+
+    def to_fd(self) -> int:
+        """The descriptor of an anonymous file that holds this; the caller closes it."""
+        fd = os.memfd_create("mic-mail-spec")
+        os.write(fd, json.dumps(asdict(self)).encode())
+        os.lseek(fd, 0, os.SEEK_SET)
+        return fd
+
+    @classmethod
+    def from_fd(cls, fd: int) -> "ChildSpec":
+        """Read and close what `to_fd` made."""
+        with os.fdopen(fd, "rb") as file:
+            fields = json.load(file)
+        fields["listeners"] = tuple((door, number) for door, number in fields["listeners"])
+        return cls(**fields)
+
+
+class Channel:
+    """One end of the stream, non-blocking."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self.socket = end
+        self._unread = b""
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def send(self, message: Message) -> bool:
+        """Send whole, or say False: the other end is gone or has not read for a long time."""
+        try:
+            line = json.dumps(message).encode() + b"\n"
+            return self.socket.send(line) == len(line)
+        except OSError:
+            return False
+
+    def receive(self) -> Iterator[Message | None]:
+        """What has come; None when the other end has closed (or talks nonsense)."""
+        while True:
+            try:
+                octets = self.socket.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError:
+                octets = b""
+            if not octets or len(self._unread) > LONGEST_LINE:
+                yield None
+                return
+            *lines, self._unread = (self._unread + octets).split(b"\n")
+            for line in lines:
+                try:
+                    message = json.loads(line)
+                except ValueError:
+                    yield None
+                    return
+                if isinstance(message, dict):
+                    yield message
+
+    def close(self) -> None:
+        self.socket.close()

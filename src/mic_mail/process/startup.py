@@ -1,0 +1,65 @@
+"""What happens before a supervisor supervises: it makes sure that it is the only one, and opens the doors.
+
+Blocking; ends before any child is started.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mic_mail.config.model import Config
+from mic_mail.errors import Text, Trouble
+from mic_mail.net import listeners as net
+from mic_mail.net.listeners import CannotListen, Listener
+
+LOCK_FILE = "lock"
+BIND_ATTEMPTS = 10
+SERVED_DOORS = ("smtp", "submission", "submissions", "imap", "imaps")
+"""A door of the configuration that has no service yet stays closed."""
+
+
+class AlreadyRunning(Trouble):
+    """Another supervisor has this run_dir."""
+
+
+def workers(config: Config) -> int:
+    """How many workers this configuration means."""
+    return config.process.workers or len(os.sched_getaffinity(0))
+
+
+@contextlib.contextmanager
+def only_server(run_dir: Path) -> Iterator[None]:
+    """Be the only supervisor of a run_dir while the context lasts."""
+    fd = os.open(run_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+            raise AlreadyRunning(
+                Text(f"Máy chủ đang chạy rồi (pid {pid}).", f"The server is running already (pid {ascii(pid)[1:-1]})."),
+                remedy=Text("Xem `mic-mail status`.", "See `mic-mail status`."),
+            ) from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def open_doors(config: Config, pause: Callable[[float], None]) -> list[list[Listener]]:
+    """The sockets of every worker; waits a little for the workers of a supervisor that has just died to let go."""
+    listen = config.listen
+    ports: dict[str, int] = {door: listen.port(door) for door in listen.doors if door in SERVED_DOORS}
+    for attempt in range(BIND_ATTEMPTS):
+        try:
+            return net.open_listeners(listen.addresses, ports, workers(config), listen.backlog)
+        except CannotListen as error:
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or cause.errno != errno.EADDRINUSE or attempt == BIND_ATTEMPTS - 1:
+                raise
+            pause(0.3)
+    raise AssertionError("the loop returns or raises")

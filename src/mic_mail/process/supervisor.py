@@ -1,0 +1,337 @@
+"""The supervisor: the parent of all processes of one server, which serves nobody itself.
+
+    start    lock the run_dir -> bind the ports -> give up root -> exec N workers and one housekeeper, sockets and all
+    a death  the child is started again with the same sockets, at once the first time, then with growing pauses
+    SIGHUP   the file is read again; what can be taken over goes to the children, what cannot is named in the log
+    SIGTERM  the sockets close, the children drain, who is not done in time is killed; a second signal does not wait
+    the end of the supervisor, however it comes, is the end of the channel on which each child listens
+
+One thread, one selector, no event loop: no SQLite, no TLS and no thread exists in this process, so starting a child at any
+time is safe. Whoever connects to `<run_dir>/status` gets the state of everything as one JSON object.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mic_mail.clock import Clock
+from mic_mail.config.changes import changes
+from mic_mail.config.model import Config
+from mic_mail.errors import MicMailError
+from mic_mail.log.maillog import MailLog
+from mic_mail.net import listeners as net
+from mic_mail.net.listeners import Listener
+from mic_mail.process.channel import Channel, ChildSpec, Message
+from mic_mail.process.feed import PREFIX
+from mic_mail.process.systemd import Notifier
+
+STATUS_SOCKET = "status"
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+LONG_LIFE = 10.0
+"""A child that lived so long is started again without a pause."""
+HUNG_SECONDS = 60.0
+"""A child that was ready and has not reported for so long is killed."""
+DRAIN_MARGIN = 3.0
+
+
+@dataclass(slots=True)
+class Child:
+    """A process that should be there."""
+
+    role: str
+    name: str
+    listeners: tuple[Listener, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    channel: Channel | None = None
+    ready: bool = False
+    started_at: float = 0.0
+    heard_at: float = 0.0
+    restart_at: float | None = None
+    pause: float = 0.0
+    restarts: int = 0
+    report: Message = field(default_factory=dict)
+
+
+class Supervisor:
+    """One running server, seen from above. Make it, `start`, `run`."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        reread: Callable[[], Config],
+        log: MailLog,
+        clock: Clock,
+        tee: bool = False,
+        notifier: Notifier | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "mic_mail"),
+    ) -> None:
+        self.config = config
+        self._reread = reread
+        self._log = log
+        self._clock = clock
+        self._tee = tee
+        self._notifier = notifier or Notifier()
+        self._command = tuple(command)
+        self._selector = selectors.DefaultSelector()
+        self._children: list[Child] = []
+        self._draining_until: float | None = None
+        self._announced = False
+        self._started_at = clock.now()
+        self._alive_at = 0.0
+
+    # Beginning
+    def start(self, listening: Sequence[Sequence[Listener]]) -> None:
+        """Start a worker for each list of sockets, and the housekeeper."""
+        run_dir = self.config.run_dir
+        for stale in run_dir.glob(PREFIX + "*"):
+            stale.unlink(missing_ok=True)
+        self._catch_signals()
+        self._open_status(run_dir)
+        for index, sockets in enumerate(listening):
+            self._children.append(Child("worker", f"worker{index}", tuple(sockets)))
+        self._children.append(Child("housekeeper", "house"))
+        self._log.event("server_started", pid=os.getpid(), workers=len(listening), doors=self.ports)
+        for child in self._children:
+            self._spawn(child)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The port of each open door."""
+        return {listener.door: listener.port for child in self._children for listener in child.listeners}
+
+    def _catch_signals(self) -> None:
+        reading, writing = socket.socketpair()
+        for end in (reading, writing):
+            end.setblocking(False)
+        signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        self._signal_ends = (reading, writing)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        self._selector.register(reading, selectors.EVENT_READ, self._on_signals)
+
+    def _open_status(self, run_dir: Path) -> None:
+        folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(STATUS_SOCKET, dir_fd=folder)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.setblocking(False)
+        listening.bind(f"/proc/self/fd/{folder}/{STATUS_SOCKET}")  # a socket path is at most 107 octets long
+        os.chmod(run_dir / STATUS_SOCKET, 0o600)
+        os.close(folder)
+        listening.listen(16)
+        self._selector.register(listening, selectors.EVENT_READ, lambda: self._tell_status(listening))
+
+    def _spawn(self, child: Child) -> None:
+        ours, theirs = socket.socketpair()
+        spec = ChildSpec(
+            role=child.role,
+            name=child.name,
+            config=self.config.model_dump_json(),
+            channel=theirs.fileno(),
+            listeners=tuple((listener.door, listener.socket.fileno()) for listener in child.listeners),
+            tee=self._tee,
+        )
+        spec_fd = spec.to_fd()
+        try:
+            child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [*self._command, child.role, str(spec_fd)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(spec_fd, *spec.descriptors()),
+                start_new_session=True,  # a Ctrl-C in the terminal goes to the supervisor, which drains the others
+            )
+        finally:
+            os.close(spec_fd)
+            theirs.close()
+        child.channel = Channel(ours)
+        child.ready, child.restart_at, child.report = False, None, {}
+        child.started_at = child.heard_at = self._clock.monotonic()
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
+
+    # Running
+    def run(self) -> int:
+        """Until everything has ended; the exit code."""
+        while any(child.process is not None or child.restart_at is not None for child in self._children):
+            for key, _ in self._selector.select(self._patience()):
+                key.data()
+            self._look_at_the_clock()
+        self._close()
+        return 0
+
+    def _patience(self) -> float:
+        """Seconds until something is due; at least each second a look."""
+        now = self._clock.monotonic()
+        due = [child.restart_at for child in self._children if child.restart_at is not None]
+        if self._draining_until is not None:
+            due.append(self._draining_until)
+        if self._notifier.watchdog_seconds is not None:
+            due.append(self._alive_at + self._notifier.watchdog_seconds / 3)
+        return max(0.0, min([1.0, *(instant - now for instant in due)]))
+
+    def _look_at_the_clock(self) -> None:
+        now = self._clock.monotonic()
+        if self._draining_until is not None and now >= self._draining_until:
+            self._kill_all("drain_overdue")
+        for child in self._children:
+            if child.restart_at is not None and now >= child.restart_at:
+                self._spawn(child)
+            if child.process is not None and child.ready and now > child.heard_at + HUNG_SECONDS:
+                self._log.event("process_hung", process=child.name, pid=child.process.pid)
+                child.process.kill()
+                child.heard_at = now
+        watchdog = self._notifier.watchdog_seconds
+        if watchdog is not None and now >= self._alive_at + watchdog / 3:
+            self._alive_at = now
+            self._notifier.alive()
+
+    def _on_signals(self) -> None:
+        for number in set(self._signal_ends[0].recv(4096)):
+            if number == signal.SIGCHLD:
+                self._reap()
+            elif number == signal.SIGHUP:
+                self.reload()
+            else:
+                self.drain()
+
+    def _on_message(self, child: Child) -> None:
+        assert child.channel is not None
+        for message in child.channel.receive():
+            if message is None:  # the child is ending; SIGCHLD tells how
+                self._selector.unregister(child.channel.socket)
+                return
+            child.heard_at = self._clock.monotonic()
+            if message.get("told") == "ready":
+                child.ready = True
+                self._announce_ready()
+            elif message.get("told") == "report":
+                child.report = message
+
+    def _announce_ready(self) -> None:
+        if not self._announced and all(child.ready for child in self._children):
+            self._announced = True
+            self._log.event("server_ready", seconds=round((self._clock.now() - self._started_at).total_seconds(), 2))
+            self._notifier.ready(f"{len(self._children) - 1} workers")
+
+    def _reap(self) -> None:
+        for child in self._children:
+            process = child.process
+            if process is None or process.poll() is None:
+                continue
+            child.process = None
+            self._hang_up(child)
+            if self._draining_until is None:
+                self._plan_restart(child, process)
+
+    def _hang_up(self, child: Child) -> None:
+        if child.channel is not None:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(child.channel.socket)
+            child.channel.close()
+            child.channel = None
+
+    def _plan_restart(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+        now = self._clock.monotonic()
+        lived = now - child.started_at
+        child.pause = 0.0 if lived >= LONG_LIFE else min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * child.pause))
+        child.restart_at = now + child.pause
+        child.restarts += 1
+        child.ready = False
+        self._log.event(
+            "process_died",
+            process=child.name,
+            pid=process.pid,
+            exit_code=process.returncode,
+            lived_seconds=round(lived, 1),
+            restart_in=child.pause,
+        )
+
+    # Changing
+    def reload(self) -> None:
+        """Read the configuration again and hand it on; a file with mistakes changes nothing."""
+        self._notifier.reloading()
+        try:
+            fresh = self._reread()
+        except MicMailError as error:
+            self._log.event("reload_refused", mistakes=str(error).splitlines())
+        else:
+            found = changes(self.config, fresh)
+            self.config = found.applied
+            self._log.event(
+                "configuration_reloaded", taken_over=list(found.taken_over), needs_restart=list(found.needs_restart)
+            )
+            order: Message = {"do": "reload", "config": self.config.model_dump_json()}
+            for child in self._children:
+                if child.channel is not None and not child.channel.send(order) and child.process is not None:
+                    self._log.event("process_hung", process=child.name, pid=child.process.pid)
+                    child.process.kill()
+        self._notifier.ready(f"{len(self._children) - 1} workers")
+
+    def drain(self) -> None:
+        """Let no new connection in and everything that runs come to its end; the second time: at once."""
+        if self._draining_until is not None:
+            self._kill_all("drain_cut_short")
+            return
+        self._notifier.stopping()
+        self._log.event("server_stopping", seconds=self.config.process.drain_seconds)
+        self._draining_until = self._clock.monotonic() + self.config.process.drain_seconds + DRAIN_MARGIN
+        for child in self._children:
+            net.close(child.listeners)
+            child.restart_at = None
+            if child.channel is not None:
+                child.channel.send({"do": "drain"})
+
+    def _kill_all(self, why: str) -> None:
+        for child in self._children:
+            if child.process is not None:
+                self._log.event(why, process=child.name, pid=child.process.pid)
+                child.process.kill()
+        self._draining_until = self._clock.monotonic() + LONGEST_PAUSE
+
+    def _close(self) -> None:
+        self._log.event("server_stopped")
+        signal.set_wakeup_fd(-1)
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
+        self._selector.close()
+        self._signal_ends[1].close()
+
+    # Telling
+    def _tell_status(self, listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            asking, _ = listening.accept()
+            with asking:
+                asking.setblocking(False)
+                asking.send(json.dumps(self.status()).encode())
+
+    def status(self) -> Message:
+        """The state of everything, for `mic-mail status`."""
+        now = self._clock.monotonic()
+        return {
+            "pid": os.getpid(),
+            "started_at": self._started_at.isoformat(),
+            "domain": self.config.server.domain,
+            "hostname": self.config.server.hostname,
+            "ready": all(child.ready for child in self._children),
+            "draining": self._draining_until is not None,
+            "ports": self.ports if self._draining_until is None else {},
+            "processes": [
+                {
+                    "name": child.name,
+                    "pid": child.process.pid if child.process is not None else None,
+                    "ready": child.ready,
+                    "restarts": child.restarts,
+                    "up_seconds": round(now - child.started_at, 1) if child.process is not None else 0.0,
+                    **{key: value for key, value in child.report.items() if key != "told"},
+                }
+                for child in self._children
+            ],
+        }

@@ -1,0 +1,44 @@
+"""What a supervisor tells systemd, if systemd started it (sd_notify(3)): ready, reloading, stopping, still alive.
+
+One datagram each to `$NOTIFY_SOCKET`; without it, or when it does not take them, nothing happens.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+
+
+class Notifier:
+    """The way to the service manager."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        microseconds = environment.get("WATCHDOG_USEC", "")
+        mine = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog_seconds = int(microseconds) / 1_000_000 if microseconds.isdecimal() and mine else None
+        """A sign of life is due within this time; None: nobody waits for one."""
+
+    def ready(self, status: str) -> None:
+        self._tell(f"READY=1\nSTATUS={status}")
+
+    def reloading(self) -> None:
+        # Type=notify-reload wants the monotonic instant at which reloading began.
+        self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        self._tell("STOPPING=1\nSTATUS=draining")
+
+    def alive(self) -> None:
+        self._tell("WATCHDOG=1")
+
+    def _tell(self, state: str) -> None:
+        if not self._address:
+            return
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.setblocking(False)
+                sender.sendto(state.encode(), address)
+        except OSError:
+            return
