@@ -91,14 +91,14 @@ class Guard:
         if self._verified.holds(digest, now):
             self._throttle.right(claim.address, peer, None, now)
             return Outcome.RIGHT
+        # Counted as wrong until it proves right: a thousand connections at once get no more tries than one after another.
+        self._throttle.wrong(claim.address, peer, digest, now)
         task = asyncio.get_running_loop().create_task(self._verify(claim, peer, digest))
         self._running[digest] = task
         task.add_done_callback(lambda _: self._running.pop(digest, None))
         return await asyncio.shield(task)
 
     async def _verify(self, claim: Claim, peer: str, digest: bytes) -> Outcome:
-        # Counted as wrong until it proves right: a thousand connections at once get no more tries than one after another.
-        self._throttle.wrong(claim.address, peer, digest, self._monotonic())
         try:
             right = await self._hash_lane(self._question(claim))
         except BaseException:  # nobody found out, so it was not wrong either

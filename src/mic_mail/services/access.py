@@ -21,7 +21,7 @@ from typing import Protocol
 
 from mic_mail.auth import sasl
 from mic_mail.auth.guard import Claim, Guard, Outcome, Wait
-from mic_mail.auth.passwords import Decoys, HashSettings
+from mic_mail.auth.passwords import Decoys
 from mic_mail.auth.throttle import Throttle, ThrottleSettings
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -30,8 +30,10 @@ from mic_mail.directory.snapshot import Credential, Entry, Snapshot
 from mic_mail.errors import Text, Trouble
 from mic_mail.i18n import messages
 from mic_mail.ids import trace_id
+from mic_mail.policy.calendar import local_day
 from mic_mail.policy.lifecycle import Decision, State, decide
 from mic_mail.process.lanes import Lanes
+from mic_mail.services.credentials import hashing
 from mic_mail.services.readings import lifecycle_settings
 from mic_mail.services.watching import Watch, Watches
 from mic_mail.storage.types import AccountRef
@@ -167,11 +169,10 @@ class Access:
         )
         if limits != self._throttle.settings:
             self._throttle = Throttle(limits)
-        hashing = HashSettings(auth.argon2_memory >> 10, auth.argon2_time, auth.scram_iterations)
         self._guard = Guard(
             self._process_key,
             throttle=self._throttle,
-            decoys=Decoys(self._decoy_key, hashing),
+            decoys=Decoys(self._decoy_key, hashing(config)),
             cache_seconds=auth.cache_seconds,
             hash_lane=self._lanes.hash,
             monotonic=self._clock.monotonic,
@@ -249,7 +250,7 @@ class Access:
         now = self._clock.now()
         entry = self._snapshot.entry(mailbox_id)
         known = self._used.get(mailbox_id) or (entry.last_activity if entry else None)
-        if known is not None and known.date() == now.date():
+        if known is not None and local_day(known) == local_day(now):
             return
         self._used[mailbox_id] = now
         self._decisions.pop(mailbox_id, None)

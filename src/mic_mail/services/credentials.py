@@ -1,0 +1,59 @@
+"""Setting a mailbox's password: the rule, both verifiers, the fact, all in one place.
+
+In: the directory, a mailbox, a password in clear. Out: a stored credential and the fact that says who set it and why.
+Blocking (a hash): command line and lanes only. The password is never stored, logged or returned.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mic_mail.auth import passwords
+from mic_mail.auth.passwords import HashSettings
+from mic_mail.config.model import Config
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Credential, ScramKeys
+from mic_mail.policy.facts import Draft, FactKind
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who sets a password, why, and on which document."""
+
+    actor: str
+    reason: str = ""
+    document: str | None = None
+
+
+def hashing(config: Config) -> HashSettings:
+    """The configured costs of a password."""
+    auth = config.auth
+    return HashSettings(auth.argon2_memory >> 10, auth.argon2_time, auth.scram_iterations)
+
+
+def verifiers(password: str, settings: HashSettings) -> Credential:
+    """The credential of `password` as the directory stores it (which gives it its version); blocking."""
+    made = passwords.make(password, settings)
+    scram = ScramKeys(made.scram.salt, made.scram.iterations, made.scram.stored_key, made.scram.server_key)
+    return Credential(0, made.argon2, scram)
+
+
+def set_password(
+    directory: Directory,
+    config: Config,
+    mailbox: MailboxRecord,
+    password: str,
+    *,
+    at: datetime,
+    origin: Origin,
+    must_change: bool,
+) -> Credential:
+    """Give `mailbox` this password, with the fact that it was chosen by its person, or reset by the Centre (`must_change`).
+
+    Reg. 15.2: a lost password is reset on a letter or a request from the unit's mailbox, and changed at the next sign-in.
+    Raises passwords.WeakPassword.
+    """
+    passwords.check_strength(password, mailbox.address, min_length=config.auth.password_length)
+    kind = FactKind.PASSWORD_RESET if must_change else FactKind.PASSWORD_SET
+    fact = Draft(kind, at, origin.actor, origin.reason, origin.document)
+    return directory.set_credential(mailbox.mailbox_id, verifiers(password, hashing(config)), fact)
