@@ -7,6 +7,12 @@ A refusal names its `Cause`; which code and which words a client sees is the doo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from mic_mail.errors import Text
+
+if TYPE_CHECKING:
+    from mic_mail.services.access import Peer, SignedIn
 
 
 class Role(StrEnum):
@@ -53,6 +59,8 @@ class Refusal:
     cause: Cause
     trace_id: str
     params: Mapping[str, object] = field(default_factory=dict)
+    text: Text | None = None
+    """Where the use case has worded it whole, reference and all."""
 
     @property
     def temporary(self) -> bool:
@@ -64,16 +72,12 @@ class Client:
     """The far end of the connection that hands a message in, as the trace header and the log describe it."""
 
     role: Role
-    address: str
+    peer: "Peer"
     helo: str
     protocol: str
     """The `with` word of RFC 3848 and RFC 6531 §4.3: SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, UTF8SMTP ..."""
-    session_id: str
-    tls_version: str | None = None
-    tls_cipher: str | None = None
-    mailbox_id: int | None = None
-    """The mailbox that signed in; None on the MX."""
-    login: str | None = None
+    signed_in: "SignedIn | None" = None
+    """Whose mail program it is; None on the MX."""
 
 
 @dataclass(frozen=True, slots=True)

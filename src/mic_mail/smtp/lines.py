@@ -1,0 +1,72 @@
+"""Command lines out of octets in pieces of any size. Pure.
+
+In: `feed`. Out: `next_line`, the next command without its line end, or a `Trouble`, or None while more is needed. Only CRLF
+ends a line (RFC 5321 §2.3.8); a line with a bare CR, a bare LF or NUL in it is `BARE`, unless `repair_lf` takes LF for CRLF. A
+line longer than `max_octets` is thrown away as it comes and reported once, as `TOO_LONG`, when it ends. What is not a line but
+a message leaves by `take`, all of it or the first octets of it.
+"""
+
+from enum import Enum
+from typing import Final
+
+_FORBIDDEN: Final = (b"\r", b"\0")
+
+
+class Trouble(Enum):
+    TOO_LONG = "too-long"
+    BARE = "bare"
+
+
+class LineBuffer:
+    """What has arrived and is not used yet."""
+
+    __slots__ = ("_at", "_octets", "_repair", "_skipping", "max_octets")
+
+    def __init__(self, max_octets: int, *, repair_lf: bool = False) -> None:
+        self.max_octets = max_octets
+        self._octets = b""
+        self._at = 0
+        self._repair = repair_lf
+        self._skipping = False
+
+    def __len__(self) -> int:
+        return len(self._octets) - self._at
+
+    def feed(self, octets: bytes) -> None:
+        self._octets = self._octets[self._at :] + octets if self._at < len(self._octets) else octets
+        self._at = 0
+
+    def next_line(self) -> bytes | Trouble | None:
+        start = self._at
+        end = self._octets.find(b"\n", start)
+        if end < 0:
+            if len(self._octets) - start > self.max_octets:
+                self._skipping = True
+            if self._skipping:
+                # A CR may be half of the line end.
+                self._octets = b"\r" if self._octets.endswith(b"\r") else b""
+                self._at = 0
+            return None
+        self._at = end + 1
+        bare = end == start or self._octets[end - 1] != 13
+        if self._skipping and not bare:
+            self._skipping = False
+            return Trouble.TOO_LONG
+        if bare and not self._repair:
+            return Trouble.BARE
+        self._skipping = False
+        line = self._octets[start : end if bare else end - 1]
+        if any(octet in line for octet in _FORBIDDEN):
+            return Trouble.BARE
+        return Trouble.TOO_LONG if len(line) > self.max_octets else line
+
+    def take(self, octets: int | None = None) -> bytes:
+        """What comes next as it is: all that is here, or no more than `octets`."""
+        start = self._at
+        end = len(self._octets) if octets is None else min(start + octets, len(self._octets))
+        self._at = end
+        return self._octets[start:end]
+
+    def clear(self) -> None:
+        """Throw everything away (RFC 3207 §4.2: what was pipelined behind STARTTLS)."""
+        self._octets, self._at, self._skipping = b"", 0, False

@@ -1,0 +1,309 @@
+"""What the server says: one table of replies with their codes (RFC 5321 §4.2, RFC 2034, RFC 3463) in both languages. Pure.
+
+In: the name of a row and what its sentence needs. Out: a `Reply`, and its octets in a `Voice`. Vietnamese goes to a peer that
+took SMTPUTF8 in this transaction (RFC 6531 §3.7.4), ASCII English to everybody else. A refusal that a person may come to see
+ends with where to turn and the trace id that is also in the log. No line is longer than 512 octets (RFC 5321 §4.5.3.1.5).
+Never here: anything that a peer sent, but for words that the grammar accepted.
+"""
+
+from dataclasses import dataclass
+
+from mic_mail.errors import Text
+from mic_mail.i18n.citations import clause
+from mic_mail.i18n.messages import where_to_turn
+from mic_mail.services.envelope import Accepted, Cause, Refusal
+
+MAX_LINE_OCTETS = 512
+MAX_SHOWN_CHARS = 100
+"""Of an address or another word of the peer's in a reply."""
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One reply; `{names}` in the sentences are filled in by `reply`. Without Vietnamese it is for programs only."""
+
+    code: int
+    enhanced: str
+    en: str
+    vi: str = ""
+    clause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How to speak to this peer: in Vietnamese or not, and who helps."""
+
+    support: str
+    utf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply to one command. With `trace_id` it ends with whom to ask and by which reference."""
+
+    code: int
+    enhanced: str
+    text: Text
+    trace_id: str = ""
+    spoken: bytes = b""
+    """Its octets, where they are settled already (constant, or in the voice of a transaction that has ended)."""
+
+    @property
+    def refused(self) -> bool:
+        return self.code >= 400
+
+    def encode(self, voice: Voice) -> bytes:
+        """The reply's lines, ready to be sent."""
+        if self.spoken:
+            return self.spoken
+        text = self.text
+        if self.trace_id:
+            tail = where_to_turn(voice.support, self.trace_id)
+            text = Text(f"{text.vi} {tail.vi}", f"{text.en} {tail.en}")
+        spoken = text.vi if voice.utf8 and text.vi else text.en
+        head = f"{self.enhanced} " if self.enhanced else ""
+        return lines(self.code, [head + line for line in _wrap(spoken, MAX_LINE_OCTETS - 6 - len(head))])
+
+
+def lines(code: int, texts: list[str]) -> bytes:
+    """A reply of several lines (RFC 5321 §4.2.1)."""
+    last = len(texts) - 1
+    return "".join(f"{code}{' ' if i == last else '-'}{text}\r\n" for i, text in enumerate(texts)).encode()
+
+
+def _wrap(text: str, octets: int) -> list[str]:
+    if len(text.encode()) <= octets:
+        return [text]
+    wrapped, line = [], ""
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line else word
+        if len(longer.encode()) > octets and line:
+            wrapped.append(line)
+            line = word
+        else:
+            line = longer
+    return [*wrapped, line]
+
+
+TABLE: dict[str, Row] = {
+    # the connection
+    "greeting": Row(220, "", "{hostname} ESMTP mic-mail"),
+    "busy": Row(421, "4.7.0", "Too many connections; try again later."),
+    "timeout": Row(421, "4.4.2", "Nothing came for too long; closing the connection."),
+    "too-slow": Row(421, "4.4.2", "The message takes too long; closing the connection."),
+    "shutdown": Row(421, "4.3.2", "The server is shutting down; try again in a moment."),
+    "failed": Row(421, "4.3.0", "Something went wrong here; try again later."),
+    "too-many-errors": Row(421, "4.7.0", "Too many errors; closing the connection."),
+    "too-many-messages": Row(421, "4.7.0", "Enough messages for one connection; connect again."),
+    "bye": Row(221, "2.0.0", "Goodbye."),
+    # any command
+    "ok": Row(250, "2.0.0", "OK."),
+    "sender-ok": Row(250, "2.1.0", "Sender accepted."),
+    "recipient-ok": Row(250, "2.1.5", "Recipient accepted."),
+    "chunk-ok": Row(250, "2.0.0", "{octets} octets received."),
+    "data": Row(354, "", "Send the message, end it with <CRLF>.<CRLF>"),
+    "unknown-command": Row(500, "5.5.2", "This command is not known."),
+    "not-here": Row(502, "5.5.1", "This command is not offered here."),
+    "line-too-long": Row(500, "5.5.2", "The line is too long."),
+    "bare-line-end": Row(521, "5.5.2", "Lines end with CRLF, never with LF alone (RFC 5321, 2.3.8); closing the connection."),
+    "bad-sequence": Row(503, "5.5.1", "Not now: {hint}."),
+    "no-recipients": Row(554, "5.5.1", "No recipient was accepted."),
+    "verify": Row(252, "2.0.0", "Addresses are not verified here; send the message."),
+    "help": Row(214, "2.0.0", "See RFC 5321. Contact {support}."),
+    # syntax: the names are those of `grammar.Fault`
+    "syntax": Row(501, "5.5.2", "This cannot be read."),
+    "no-argument": Row(501, "5.5.4", "This command takes no argument."),
+    "bad-helo": Row(501, "5.5.4", "Say your host name."),
+    "bad-sender": Row(501, "5.1.7", "This sender address cannot be read."),
+    "bad-recipient": Row(501, "5.1.3", "This recipient address cannot be read."),
+    "bad-parameter": Row(501, "5.5.4", "The parameter {detail} cannot be read."),
+    "unknown-parameter": Row(555, "5.5.4", "The parameter {detail} is not known."),
+    "needs-smtputf8": Row(553, "5.6.7", "An address with non-ASCII letters needs SMTPUTF8."),
+    "needs-chunking": Row(503, "5.5.1", "BODY=BINARYMIME needs BDAT (RFC 3030)."),
+    "no-binary": Row(501, "5.6.1", "BODY=BINARYMIME is not offered here."),
+    # TLS and sign-in
+    "start-tls": Row(220, "2.0.0", "Begin TLS."),
+    "tls-unavailable": Row(454, "4.7.0", "TLS is not available now."),
+    "tls-first": Row(530, "5.7.0", "Begin TLS first (STARTTLS)."),
+    "auth-needs-tls": Row(538, "5.7.11", "Sign-in needs an encrypted connection."),
+    "auth-first": Row(530, "5.7.0", "Sign in first."),
+    "auth-mechanism": Row(504, "5.5.4", "This way of signing in is not offered."),
+    "auth-cancelled": Row(501, "5.7.0", "Sign-in cancelled."),
+    "auth-syntax": Row(501, "5.5.2", "This is not base64."),
+    "auth-line-too-long": Row(500, "5.5.6", "The sign-in data is too long."),
+    "signed-in": Row(235, "2.7.0", "Signed in."),
+    # the envelope
+    "too-many-recipients": Row(452, "4.5.3", "Too many recipients; send the rest in another message."),
+    Cause.NO_SUCH_MAILBOX: Row(550, "5.1.1", "There is no mailbox {address}.", "Không có hộp thư {address}."),
+    Cause.RECLAIMED: Row(
+        550,
+        "5.2.1",
+        "Mailbox {address} is no longer in use ({clause}).",
+        "Hộp thư {address} đã được thu hồi theo {clause}.",
+        "6.4.c",
+    ),
+    Cause.RELAY_DENIED: Row(
+        550,
+        "5.7.1",
+        "This server takes no mail for {address}.",
+        "Máy chủ này không nhận thư gửi đến {address}.",
+    ),
+    Cause.NO_ROUTE_YET: Row(
+        451,
+        "4.4.4",
+        "Mail to other domains cannot be sent from here yet; keep the message and try again later.",
+        "Máy chủ chưa chuyển được thư ra ngoài hệ thống; đề nghị giữ thư và gửi lại sau.",
+    ),
+    Cause.OVER_QUOTA: Row(
+        452,
+        "4.2.2",
+        "Mailbox {address} is full ({clause}); try again later.",
+        "Hộp thư {address} đã hết dung lượng ({clause}); đề nghị gửi lại sau.",
+        "8.3.b",
+    ),
+    "over-quota-for-good": Row(
+        552,
+        "5.2.2",
+        "Mailbox {address} is full ({clause}); reach the recipient by other means.",
+        "Hộp thư {address} đã hết dung lượng ({clause}); đề nghị liên hệ người nhận bằng phương thức khác.",
+        "8.3.b",
+    ),
+    Cause.NOT_SIGNED_IN: Row(530, "5.7.0", "Sign in first."),
+    Cause.SENDER_NOT_YOURS: Row(
+        550,
+        "5.7.1",
+        "{address} is not an address of your mailbox ({clause}); send as yourself.",
+        "Địa chỉ {address} không thuộc hộp thư của Ông/Bà; chỉ được gửi thư bằng địa chỉ của mình ({clause}).",
+        "4.3",
+    ),
+    # Thunderbird and Outlook answer a refused sign-in by asking for the password again and again, but show the words of a
+    # refused MAIL: so whoever is send-locked signs in, and is told here.
+    Cause.SEND_LOCKED: Row(
+        550,
+        "5.7.1",
+        "Sending is locked for this mailbox ({clause}).",
+        "Chức năng gửi thư của hộp thư này bị khóa theo {clause}.",
+        "6.4.c",
+    ),
+    Cause.SUSPENDED: Row(525, "5.7.13", "The mailbox is suspended ({clause}).", "Hộp thư bị tạm khóa theo {clause}.", "7.1"),
+    Cause.PASSWORD_DUE: Row(
+        534,
+        "5.7.9",
+        "The password has to be changed first ({clause}).",
+        "Phải đổi mật khẩu trước khi gửi thư ({clause}).",
+        "7.3.c",
+    ),
+    # the message
+    "accepted": Row(250, "2.6.0", "Message accepted, reference {trace_id}.", "Đã nhận thư, mã {trace_id}."),
+    Cause.ATTACHMENTS_TOO_LARGE: Row(  # wording 8
+        552,
+        "5.3.4",
+        "Not sent: the attachments add up to {megabytes} MB, more than the maximum of {limit} MB a message ({clause}).",
+        "Thư không được gửi: tổng kích cỡ tệp gửi kèm là {megabytes} MB, vượt mức tối đa {limit} MB/thư điện tử theo {clause}.",
+        "8.3.b",
+    ),
+    Cause.MESSAGE_TOO_LARGE: Row(
+        552,
+        "5.3.4",
+        "Not sent: the message is larger than {megabytes} MB; attachments may add up to {limit} MB ({clause}).",
+        "Thư không được gửi: thư vượt quá {megabytes} MB; tổng kích cỡ tệp gửi kèm tối đa {limit} MB theo {clause}.",
+        "8.3.b",
+    ),
+    Cause.HEADER_TOO_LARGE: Row(
+        552,
+        "5.3.4",
+        "Not sent: the header of the message is too large.",
+        "Thư không được gửi: phần tiêu đề thư quá lớn.",
+    ),
+    Cause.NO_VALID_AUTHOR: Row(
+        550,
+        "5.6.0",
+        "Not sent: the message names no author (From).",
+        "Thư không được gửi: thư không ghi địa chỉ người gửi (From).",
+    ),
+    Cause.LOOP: Row(554, "5.4.6", "The message goes in a circle (too many Received lines).", "Thư bị chuyển vòng quanh."),
+    "bare-line-end-in-message": Row(
+        550,
+        "5.6.0",
+        "Not accepted: the message holds CR or LF alone; lines end with CRLF (RFC 5321, 2.3.8).",
+        "Không nhận thư: thư có ký tự CR hoặc LF đứng riêng; mỗi dòng phải kết thúc bằng CRLF (RFC 5321, 2.3.8).",
+    ),
+    Cause.DISK_FULL: Row(
+        452, "4.3.1", "No room on the server now; try again later.", "Máy chủ tạm hết chỗ; đề nghị gửi lại sau."
+    ),
+    Cause.UNAVAILABLE: Row(
+        451, "4.3.0", "Temporarily unavailable; try again later.", "Hệ thống tạm thời không xử lý được; đề nghị gửi lại sau."
+    ),
+}
+"""Every reply but EHLO's. Temporary or permanent is the code's first digit, never a matter of the words."""
+
+_SILENT = frozenset({220, 221, 214, 235, 250, 252, 354, 421, 500, 501, 502, 503, 504, 555})
+"""Codes that answer a program's mistake or success: no person is sent to the help desk for them."""
+
+
+def reply(name: str, trace_id: str = "", /, **params: object) -> Reply:
+    """The row called `name`; the trace id goes to the end of refusals that a person may come to see."""
+    row = TABLE[name]
+    cited = clause(row.clause) if row.clause else Text("", "")
+    params = {key: value[:MAX_SHOWN_CHARS] if isinstance(value, str) else value for key, value in params.items()}
+    en = row.en.format_map({**params, "clause": cited.en}) if "{" in row.en else row.en
+    vi = row.vi.format_map({**params, "clause": cited.vi}) if "{" in row.vi else row.vi
+    return Reply(row.code, row.enhanced, Text(vi, _ascii(en)), "" if row.code in _SILENT else trace_id)
+
+
+def fixed(name: str) -> bytes:
+    """A row that needs no words and speaks English only, as octets."""
+    return reply(name).encode(Voice(""))
+
+
+def of_refusal(refusal: Refusal, *, quota_is_final: bool = False) -> Reply:
+    """What a use case refused. `quota_is_final` is the setting that full mailboxes are refused for good."""
+    name: str = refusal.cause
+    if refusal.cause is Cause.OVER_QUOTA and quota_is_final:
+        name = "over-quota-for-good"
+    row = TABLE[name]
+    if refusal.text is not None:  # the use case has worded it (states of a mailbox, with their dates)
+        return Reply(row.code, row.enhanced, refusal.text)
+    return reply(name, refusal.trace_id, **refusal.params)
+
+
+def too_large(trace_id: str, message_octets: int, attachment_octets: int) -> Reply:
+    """A message that cannot become small enough any more."""
+    limit = megabytes(attachment_octets)
+    return reply(Cause.MESSAGE_TOO_LARGE, trace_id, megabytes=megabytes(message_octets), limit=limit)
+
+
+def of_acceptance(accepted: Accepted) -> Reply:
+    return reply("accepted", trace_id=accepted.trace_id)
+
+
+def megabytes(octets: int) -> str:
+    """For wording 8: rounded up to a tenth, so that one octet too many does not read as the limit itself."""
+    tenths = -(-octets * 10 // MEBIBYTE)
+    return f"{tenths // 10}.{tenths % 10}" if tenths % 10 else str(tenths // 10)
+
+
+SIGN_IN: dict[str, tuple[int, str]] = {
+    "wrong-credentials": (535, "5.7.8"),
+    "reclaimed": (535, "5.7.8"),  # as if it did not exist
+    "suspended": (525, "5.7.13"),
+    "password-due": (534, "5.7.9"),
+    "send-locked": (550, "5.7.1"),
+    "too-many": (421, "4.7.0"),
+    "unavailable": (454, "4.7.0"),
+    "tls-required": (538, "5.7.11"),
+    "bad-mechanism": (504, "5.5.4"),
+}
+"""The codes of a refused sign-in by `access.RefusalKind` (RFC 4954 §6; 525 5.7.13 is registered for disabled accounts)."""
+
+
+def of_sign_in(kind: str, text: Text) -> Reply:
+    """A sign-in that was refused; its text is complete."""
+    code, enhanced = SIGN_IN[kind]
+    return Reply(code, enhanced, text)
+
+
+def _ascii(text: str) -> str:
+    """English is ASCII; an address that is not (RFC 6531 §3.7.4) is shown with its letters replaced."""
+    return text if text.isascii() else text.encode("ascii", "replace").decode()

@@ -1,0 +1,446 @@
+"""One SMTP connection as a state machine: command lines in, replies and actions out. Pure: no I/O, no clock, no chance.
+
+`receive(line)` answers a command with a `Reply`, or with an action that the shell carries out and reports back:
+
+    AskSender, AskRecipient    ask the mail flow                    sender_answered, recipient_answered
+    StartTls                   answer 220, drop what is unread, TLS  tls_started
+    Authenticate               run the SASL exchange                 signed_in, refused
+    ReadMessage                answer 354, read up to CRLF.CRLF      message_ended
+    ReadChunk                  read exactly so many octets           chunk_refused, chunk_ended, message_ended
+    Close                      send the reply, then close
+
+Each verb is a row of `VERBS`: where in the conversation it may stand (`check`) and what it does (`act`). A check answers with
+the refusal or None. RFC 5321 §4.1.4 (order), RFC 2920 (PIPELINING: replies in order), RFC 3030 (BDAT), RFC 3207 (STARTTLS),
+RFC 4954 (AUTH), RFC 6531, RFC 9422 (LIMITS). Limits are arguments; who counts time is the shell.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from mic_mail.services.envelope import Accepted, Recipient, Refusal, Role
+from mic_mail.smtp import grammar, replies
+from mic_mail.smtp.grammar import Fault, MailParameters, Path, RcptParameters
+from mic_mail.smtp.replies import Reply, Voice
+
+MAX_LINE_OCTETS = 12_288
+"""The longest line of all: an AUTH command or answer (RFC 4954 §4)."""
+SIGN_IN_WEIGHT = 5
+"""A refused sign-in counts as so many errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection may take. Seconds are counted by the shell."""
+
+    message_octets: int
+    attachment_octets: int
+    recipients: int = 1_000  # RFC 5321 §4.5.3.1.8: 100 at least
+    errors: int = 20
+    messages: int = 10_000
+    command_seconds: float = 300.0  # RFC 5321 §4.5.3.2.7: 5 minutes at least
+    data_seconds: float = 180.0
+    message_seconds: float = 600.0
+    slowest_octets_per_second: int = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Who this door is and what it offers."""
+
+    hostname: str
+    support: str
+    role: Role
+    limits: Limits
+    binarymime: bool = False
+    quota_is_final: bool = False
+
+
+@dataclass(slots=True)
+class Transaction:
+    """From MAIL to the end of the message (RFC 5321 §3.3)."""
+
+    trace_id: str
+    sender: Path
+    parameters: MailParameters
+    recipients: list[Recipient] = field(default_factory=list)
+    refused: int = 0
+    octets: int = 0
+    """Taken by BDAT so far."""
+    in_chunks: bool = False
+    broken: bool = False
+    """A chunk was refused: nothing more of this message is taken (RFC 3030 §2)."""
+
+
+# ------------------------------------------------------------ what the shell is asked to do
+
+
+@dataclass(frozen=True, slots=True)
+class AskSender:
+    path: Path
+    parameters: MailParameters
+
+
+@dataclass(frozen=True, slots=True)
+class AskRecipient:
+    path: Path
+    parameters: RcptParameters
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    mechanism: str
+    initial: bytes | None
+    """Base64 as it came (RFC 4954 §4); `=` stands for an empty response."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMessage:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ReadChunk:
+    octets: int
+    last: bool
+    refusal: Reply | None
+    """Not None: read the octets and throw them away, then answer this (RFC 3030 §2: the chunk is on its way already)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    reply: Reply
+
+
+Action = AskSender | AskRecipient | StartTls | Authenticate | ReadMessage | ReadChunk | Close
+
+
+class Session:
+    """The state of one connection."""
+
+    def __init__(self, door: Door, *, tls: bool = False, repair_lf: bool = False) -> None:
+        self.door = door
+        self.tls = tls
+        self.repair_lf = repair_lf
+        self.helo = ""
+        self.extended = False
+        self.login: str | None = None
+        self.transaction: Transaction | None = None
+        self.messages = 0
+        self.errors = 0
+        self.tls_offered = False
+        self.mechanisms: tuple[str, ...] = ()
+        """To announce now; empty where sign-in is not possible (yet)."""
+
+    # ------------------------------------------------------------ what the shell may ask
+
+    @property
+    def voice(self) -> Voice:
+        """How replies are spoken at this point."""
+        utf8 = self.transaction is not None and self.transaction.parameters.smtputf8
+        return Voice(self.door.support, utf8)
+
+    @property
+    def protocol(self) -> str:
+        """The `with` word of the trace header (RFC 3848, RFC 6531 §4.3)."""
+        if not self.extended:
+            return "SMTP"
+        name = "UTF8SMTP" if self.transaction is not None and self.transaction.parameters.smtputf8 else "ESMTP"
+        return name + ("S" if self.tls else "") + ("A" if self.login is not None else "")
+
+    # ------------------------------------------------------------ commands
+
+    def receive(self, line: bytes) -> Reply | Action:
+        """One command line without its line end."""
+        word, _, argument = line.partition(b" ")
+        verb = VERBS.get(word) or VERBS.get(word.upper())
+        if verb is None:
+            return self._counted(replies.reply("unknown-command"))
+        if len(line) > verb.max_octets:
+            return self._counted(replies.reply("line-too-long"))
+        refusal = verb.check(self, argument)
+        if refusal is not None:
+            return self._counted(refusal)
+        try:
+            answer = verb.act(self, argument)
+        except Fault as fault:
+            answer = replies.reply(fault.name, detail=fault.detail)
+        return self._counted(answer) if isinstance(answer, Reply) and answer.refused else answer
+
+    def line_too_long(self) -> Reply | Close:
+        return self._counted(replies.reply("line-too-long"))
+
+    def bare_line_end(self) -> Close:
+        """RFC 5321 §2.3.8: what stands behind a stray LF may be somebody else's command."""
+        return Close(replies.reply("bare-line-end"))
+
+    # ------------------------------------------------------------ results
+
+    def sender_answered(self, asked: AskSender, trace_id: str, refusal: Refusal | None) -> Reply | Close:
+        if refusal is not None:
+            answer = replies.of_refusal(refusal)
+            voice = replace(self.voice, utf8=asked.parameters.smtputf8)
+            return self._counted(replace(answer, spoken=answer.encode(voice)))
+        self.transaction = Transaction(trace_id, asked.path, asked.parameters)
+        return SENDER_OK
+
+    def recipient_answered(self, answer: Recipient | Refusal) -> Reply | Close:
+        assert self.transaction is not None
+        if isinstance(answer, Refusal):
+            self.transaction.refused += 1
+            refusal = replies.of_refusal(answer, quota_is_final=self.door.quota_is_final)
+            return refusal if answer.temporary else self._counted(refusal)
+        self.transaction.recipients.append(answer)
+        return RECIPIENT_OK
+
+    def tls_started(self) -> None:
+        """RFC 3207 §4.2: everything that was said before is forgotten."""
+        self.tls = True
+        self.helo, self.extended, self.login, self.transaction = "", False, None, None
+
+    def signed_in(self, address: str) -> Reply:
+        self.login = address
+        return replies.reply("signed-in")
+
+    def sign_in_refused(self, refusal: Reply) -> Reply | Close:
+        return self._counted(refusal, SIGN_IN_WEIGHT)
+
+    def chunk_ended(self, octets: int) -> Reply:
+        """A chunk that was not the last lies in the reception."""
+        return replies.reply("chunk-ok", octets=octets)
+
+    def chunk_refused(self, refusal: Reply) -> Reply | Close:
+        """RFC 3030 §2: the transaction is over; what the client pipelined behind it is thrown away until RSET or MAIL."""
+        if self.transaction is not None:
+            self.transaction.broken = True
+        return self._counted(refusal)
+
+    def message_ended(self, outcome: Accepted | Refusal | Reply) -> Reply | Close:
+        """The message has come to its end (a `Reply`: the shell found a fault in its octets)."""
+        voice = self.voice
+        self.transaction = None
+        if isinstance(outcome, Accepted):
+            self.messages += 1
+            return replace(ACCEPTED, spoken=replies.of_acceptance(outcome).encode(voice))
+        refusal = (
+            outcome if isinstance(outcome, Reply) else replies.of_refusal(outcome, quota_is_final=self.door.quota_is_final)
+        )
+        refusal = replace(refusal, spoken=refusal.encode(voice))
+        return refusal if refusal.code < 500 else self._counted(refusal)
+
+    def _counted(self, answer: Reply, weight: int = 1) -> Reply | Close:
+        self.errors += weight
+        if self.errors >= self.door.limits.errors:
+            return Close(replies.reply("too-many-errors"))
+        return answer
+
+    # ------------------------------------------------------------ rows: where a verb may stand
+
+    def any_time(self, argument: bytes) -> Reply | None:
+        return None
+
+    def bare(self, argument: bytes) -> Reply | None:
+        return replies.reply("no-argument") if argument.strip() else None
+
+    def check_mail(self, argument: bytes) -> Reply | None:
+        if not self.helo:
+            return _not_now("EHLO first")
+        if self.door.role is Role.SUBMISSION and self.login is None:
+            return replies.reply("auth-first" if self.tls or self.mechanisms else "tls-first")
+        if self.transaction is not None and not self.transaction.broken:
+            return _not_now("a message has begun already")
+        return None
+
+    def check_rcpt(self, argument: bytes) -> Reply | None:
+        if self.transaction is None:
+            return _not_now("MAIL first")
+        if self.transaction.in_chunks:
+            return _not_now("the message is on its way")
+        return None
+
+    def check_data(self, argument: bytes) -> Reply | None:
+        refusal = self.bare(argument) or self.check_rcpt(argument)
+        if refusal is not None:
+            return refusal
+        assert self.transaction is not None
+        if self.transaction.parameters.body == "BINARYMIME":
+            return replies.reply("needs-chunking")
+        return self._no_recipients()
+
+    def _no_recipients(self) -> Reply | None:
+        assert self.transaction is not None
+        if self.transaction.recipients:
+            return None
+        return replies.reply("no-recipients") if self.transaction.refused else _not_now("RCPT first")
+
+    def check_starttls(self, argument: bytes) -> Reply | None:
+        if self.tls:
+            return _not_now("TLS is on")
+        if not self.tls_offered:
+            return replies.reply("tls-unavailable")
+        return self.bare(argument)
+
+    def check_auth(self, argument: bytes) -> Reply | None:
+        if self.door.role is not Role.SUBMISSION:
+            return replies.reply("not-here")
+        if not self.helo or not self.extended:
+            return _not_now("EHLO first")
+        if self.login is not None:
+            return _not_now("signed in already")
+        if self.transaction is not None:
+            return _not_now("a message has begun")
+        if not self.mechanisms:
+            return replies.reply("auth-needs-tls")
+        return None
+
+    # ------------------------------------------------------------ rows: what a verb does
+
+    def act_ehlo(self, argument: bytes) -> Reply:
+        self.helo, self.extended, self.transaction = grammar.parse_helo(argument), True, None
+        return Reply(250, "", GREETED.text, spoken=replies.lines(250, self._extensions()))
+
+    def act_helo(self, argument: bytes) -> Reply:
+        self.helo, self.extended, self.transaction = grammar.parse_helo(argument), False, None
+        return Reply(250, "", GREETED.text, spoken=replies.lines(250, [self.door.hostname]))
+
+    def _extensions(self) -> list[str]:
+        limits = self.door.limits
+        words = [self.door.hostname, f"SIZE {limits.message_octets}", "PIPELINING", "8BITMIME", "SMTPUTF8"]
+        words += ["ENHANCEDSTATUSCODES", "CHUNKING"]
+        if self.door.binarymime:
+            words.append("BINARYMIME")
+        words.append("DSN")
+        if self.tls_offered and not self.tls:
+            words.append("STARTTLS")
+        if self.mechanisms:
+            words.append("AUTH " + " ".join(self.mechanisms))
+        words.append(f"LIMITS MAILMAX={limits.messages} RCPTMAX={limits.recipients}")  # RFC 9422
+        return words
+
+    def act_mail(self, argument: bytes) -> Reply | Action:
+        path, parameters = grammar.parse_mail(argument)
+        if parameters.body == "BINARYMIME" and not self.door.binarymime:
+            return replies.reply("no-binary")
+        if self.messages >= self.door.limits.messages:
+            return Close(replies.reply("too-many-messages"))
+        self.transaction = None  # a broken one
+        return AskSender(path, parameters)
+
+    def act_rcpt(self, argument: bytes) -> Reply | Action:
+        assert self.transaction is not None
+        path, parameters = grammar.parse_rcpt(argument, smtputf8=self.transaction.parameters.smtputf8)
+        # RFC 5321 §4.5.3.1.10: 452, and those accepted stay accepted.
+        if len(self.transaction.recipients) >= self.door.limits.recipients:
+            return replies.reply("too-many-recipients")
+        return AskRecipient(path, parameters)
+
+    def act_data(self, argument: bytes) -> Action:
+        return ReadMessage()
+
+    def act_bdat(self, argument: bytes) -> Reply | Action:
+        """Order is checked here and not before: whatever is wrong, the octets behind the command have to be read."""
+        try:
+            chunk = grammar.parse_bdat(argument)
+        except Fault as fault:
+            # Nobody can tell any more where the next command begins.
+            return Close(replies.reply(fault.name, detail=fault.detail))
+        return ReadChunk(chunk.octets, chunk.last, self._check_chunk(chunk.octets))
+
+    def _check_chunk(self, octets: int) -> Reply | None:
+        transaction = self.transaction
+        if transaction is None:
+            return _not_now("MAIL first")
+        if transaction.broken:
+            return _not_now("a chunk of this message was refused")
+        if not transaction.in_chunks:
+            refusal = self._no_recipients()
+            if refusal is not None:
+                return refusal
+        transaction.in_chunks = True
+        transaction.octets += octets
+        limits = self.door.limits
+        if transaction.octets <= limits.message_octets:
+            return None
+        return replies.too_large(transaction.trace_id, limits.message_octets, limits.attachment_octets)
+
+    def act_rset(self, argument: bytes) -> Reply:
+        self.transaction = None
+        return OK
+
+    def act_noop(self, argument: bytes) -> Reply:
+        return OK
+
+    def act_vrfy(self, argument: bytes) -> Reply:
+        # RFC 5321 §3.5.3 and §7.3: who exists is not told, and that is allowed.
+        return replies.reply("verify")
+
+    def act_help(self, argument: bytes) -> Reply:
+        return replies.reply("help", support=self.door.support)
+
+    def act_quit(self, argument: bytes) -> Close:
+        return Close(replies.reply("bye"))
+
+    def act_starttls(self, argument: bytes) -> Action:
+        return StartTls()
+
+    def act_auth(self, argument: bytes) -> Reply | Action:
+        # Outlook and .NET send the user name in the AUTH line, and the mechanism in lower case.
+        mechanism, _, initial = argument.strip().partition(b" ")
+        name = mechanism.decode("ascii", "replace").upper()
+        if name not in self.mechanisms:
+            return replies.reply("auth-mechanism")
+        return Authenticate(name, initial.strip() or None)
+
+    def act_not_here(self, argument: bytes) -> Reply:
+        return replies.reply("not-here")
+
+
+def _not_now(hint: str) -> Reply:
+    return replies.reply("bad-sequence", hint=hint)
+
+
+def _spoken(name: str) -> Reply:
+    """A success that is said a million times a day: its octets are made once."""
+    answer = replies.reply(name)
+    return replace(answer, spoken=answer.encode(Voice("")))
+
+
+OK: Final = _spoken("ok")
+SENDER_OK: Final = _spoken("sender-ok")
+RECIPIENT_OK: Final = _spoken("recipient-ok")
+DATA: Final = _spoken("data")
+GREETED: Final = OK
+ACCEPTED: Final = replies.reply("accepted", trace_id="")
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A command: where it may stand, what it does, and its longest line (RFC 5321 §4.5.3.1.4, and what extensions add)."""
+
+    check: Callable[[Session, bytes], Reply | None]
+    act: Callable[[Session, bytes], Reply | Action]
+    max_octets: int = 510
+
+
+VERBS: dict[bytes, Verb] = {
+    b"EHLO": Verb(Session.any_time, Session.act_ehlo),
+    b"HELO": Verb(Session.any_time, Session.act_helo),
+    # SIZE 26 (RFC 1870), SMTPUTF8 10, BODY 17, AUTH 500 (RFC 4954), RET and ENVID 127 (RFC 3461), and the longer paths.
+    b"MAIL": Verb(Session.check_mail, Session.act_mail, 1_536),
+    b"RCPT": Verb(Session.check_rcpt, Session.act_rcpt, 1_536),  # ORCPT 500, NOTIFY 28
+    b"DATA": Verb(Session.check_data, Session.act_data),
+    b"BDAT": Verb(Session.any_time, Session.act_bdat),
+    b"RSET": Verb(Session.bare, Session.act_rset),
+    b"NOOP": Verb(Session.any_time, Session.act_noop),
+    b"QUIT": Verb(Session.any_time, Session.act_quit),
+    b"VRFY": Verb(Session.any_time, Session.act_vrfy),
+    b"HELP": Verb(Session.any_time, Session.act_help),
+    b"EXPN": Verb(Session.any_time, Session.act_not_here),
+    b"STARTTLS": Verb(Session.check_starttls, Session.act_starttls),
+    b"AUTH": Verb(Session.check_auth, Session.act_auth, MAX_LINE_OCTETS),
+}
