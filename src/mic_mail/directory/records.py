@@ -6,9 +6,9 @@ A record with the id 0 is not stored yet.
 
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 
 from mic_mail.errors import BadInput, Refused
+from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level, MailboxKind
 
 
@@ -22,15 +22,6 @@ class AlreadyThere(Refused):
 
 class Superseded(Refused):
     """Somebody recorded a newer fact while this change was being decided; look again."""
-
-
-class Employment(StrEnum):
-    """How a person is employed (Reg. 6.3)."""
-
-    OFFICIAL = "official"
-    CIVIL_SERVANT = "civil_servant"
-    PUBLIC_EMPLOYEE = "public_employee"
-    CONTRACT = "contract"
 
 
 @dataclass(frozen=True, slots=True)

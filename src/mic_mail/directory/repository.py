@@ -34,7 +34,6 @@ from mic_mail.directory.model import (
 from mic_mail.directory.records import (
     AddressRecord,
     AlreadyThere,
-    Employment,
     MailboxRecord,
     NotFound,
     PersonRecord,
@@ -44,6 +43,7 @@ from mic_mail.directory.records import (
 from mic_mail.directory.snapshot import EMPTY, Credential, Snapshot
 from mic_mail.errors import Text
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, Fact, Level, MailboxKind, record
 
 T = TypeVar("T")

@@ -1,0 +1,152 @@
+"""Reg. 5.1-5.4: the addresses of units, groups and people, and what to offer a namesake.
+
+In: names, symbols, and a way to ask whether an address is free. Out: local parts, addresses in order of preference.
+Binds only what is issued from now on (Reg. 5.5): an imported address is kept as it is and never comes here.
+
+The person chooses (Reg. 5.4.b); these are suggestions in order, and a check for what was chosen.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice, permutations
+
+from mic_mail.errors import Refused, Text
+from mic_mail.policy.names import plain, words
+
+MAX_LOCAL_PART = 64  # RFC 5321 §4.5.3.1.1
+_LOCAL_PART = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
+_ILLEGAL = re.compile(r"[^a-z0-9]")
+
+MAX_ORDERS = 5_000
+"""A name of eight words has more orders than anybody looks at."""
+
+RESERVED = frozenset(
+    "abuse admin administrator hostmaster mailer-daemon noreply postmaster root security support webmaster".split()
+)
+"""Local parts that belong to functions (RFC 2142, RFC 5321 §4.5.1, Reg. 6.2), never to a person."""
+
+Taken = Callable[[str], bool]
+"""Whether a local part is in use, was in use, or is reserved."""
+
+
+class AddressRefused(Refused):
+    """The address breaks a rule of Reg. 5."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSettings:
+    """The readings of Reg. 5."""
+
+    unit_collapse: bool = True
+    """`address.unit.collapse`: a run of illegal characters becomes one `_`, edges are stripped."""
+    unit_keep: str = "-"
+    """`address.unit.keep`: characters of a symbol that stay."""
+    permute_letters: bool = False
+    """`address.namesake.permute = letters`: after whole blocks also single letters change places."""
+    shortest: int = 2
+    """`address.shortest`: the least length of a personal local part."""
+    reserved: frozenset[str] = RESERVED
+    """`address.reserved`."""
+
+
+DEFAULTS = AddressSettings()
+
+
+def personal_local_part(full_name: str, *, given_words: int = 1) -> str:
+    """Reg. 5.3: initials of family and middle names, then the given name: Đỗ Văn Bê, dvbe."""
+    initials, given = _blocks(full_name, given_words)
+    return "".join(initials) + given
+
+
+def unit_local_part(symbol: str, settings: AddressSettings = DEFAULTS) -> str:
+    """Reg. 5.1: the registered symbol, each character that cannot stand in an address as `_`: PTTH&TTĐT, ptth_ttdt."""
+    mapped = "".join(c if c in settings.unit_keep else _ILLEGAL.sub("_", c) for c in plain(symbol.strip()))
+    if settings.unit_collapse:
+        mapped = re.sub("__+", "_", mapped).strip("_")
+    if not re.search("[a-z0-9]", mapped):
+        raise AddressRefused(
+            Text(f"Ký hiệu “{symbol}” không tạo được địa chỉ.", "No address can be made from this symbol."), clause="5.1"
+        )
+    return mapped
+
+
+def group_suggestions(name: str) -> list[str]:
+    """Reg. 5.2: what the Centre may choose from for a group, easy to remember first: doanthanhnien, dtn."""
+    found = words(name)
+    return [local for local in ("".join(found), "".join(word[0] for word in found)) if len(local) <= MAX_LOCAL_PART]
+
+
+def suggestions(
+    full_name: str, unit_local: str, taken: Taken, *, settings: AddressSettings = DEFAULTS, given_words: int = 1, limit: int = 6
+) -> list[str]:
+    """Reg. 5.4: the free local parts for a person, best first: the plain form, other orders, the form with the unit."""
+
+    def usable(local: str) -> bool:
+        return settings.shortest <= len(local) <= MAX_LOCAL_PART and local not in settings.reserved and not taken(local)
+
+    initials, given = _blocks(full_name, given_words)
+    plain_form = "".join(initials) + given
+    if usable(plain_form):
+        return [plain_form]
+    orders = list(islice(filter(usable, _orders(initials, given, settings)), limit - 1))
+    # hovaten.tendonvi; where that is taken too, another order of the name before the dot, never a number behind it.
+    bases = (plain_form, *_orders(initials, given, settings))
+    with_unit = islice(filter(usable, (f"{base}.{unit_local}" for base in bases)), 1)
+    return [*orders, *with_unit]
+
+
+def check_choice(local: str, full_name: str, unit_local: str, *, settings: AddressSettings = DEFAULTS) -> None:
+    """Refuse a chosen personal local part that is no arrangement of the person's own name (Reg. 5.3, 5.4.b)."""
+    check_form(local)
+    name, dot, suffix = local.partition(".")
+    count = len(words(full_name))
+    arranged = any(sorted(name) == sorted(personal_local_part(full_name, given_words=given)) for given in range(1, count + 1))
+    if not arranged or (dot and suffix != unit_local):
+        raise AddressRefused(
+            Text(f"“{local}” không được tạo từ họ tên của cá nhân.", "This local part is not made from the person's name."),
+            clause="5.4.b",
+        )
+    if len(local) < settings.shortest or local in settings.reserved:
+        raise AddressRefused(
+            Text(f"“{local}” không được cấp cho cá nhân.", "This local part is not given to people."), clause="5.3"
+        )
+
+
+def check_form(local: str) -> None:
+    """Refuse what cannot be the local part of a new address."""
+    if len(local) > MAX_LOCAL_PART or not _LOCAL_PART.fullmatch(local):
+        raise AddressRefused(
+            Text(
+                f"“{local}” không phải là phần tên địa chỉ hợp lệ (a-z, 0-9, dấu chấm, gạch ngang, gạch dưới ở giữa).",
+                "Not a valid local part: a-z, 0-9, and dots, hyphens, underscores between them.",
+            ),
+            clause="5",
+        )
+
+
+def candidates(address: str, separator: str) -> tuple[str, ...]:
+    """The addresses under which a mailbox may be found, best first: as written, and without its detail (dvbe+detail@)."""
+    local, at, domain = address.lower().rpartition("@")
+    base, sign, _detail = local.partition(separator) if separator else (local, "", "")
+    whole = f"{local}{at}{domain}"
+    return (whole, f"{base}{at}{domain}") if sign and base else (whole,)
+
+
+def _blocks(full_name: str, given_words: int) -> tuple[list[str], str]:
+    found = words(full_name)
+    given = max(1, min(given_words, len(found)))
+    return [word[0] for word in found[:-given]], "".join(found[-given:])
+
+
+def _orders(initials: list[str], given: str, settings: AddressSettings) -> Iterator[str]:
+    """The other orders of a name: bedv, vdbe, ... for d, v, be; each once, the plain one left out."""
+    seen = {"".join(initials) + given}
+    first = given + "".join(initials)
+    swapped = ("".join(order) + given for order in permutations(initials))
+    others = ("".join(order) for order in permutations([*initials, given]))
+    letters = ("".join(order) for order in permutations([*initials, *given])) if settings.permute_letters else iter(())
+    for order in islice(chain((first,), swapped, others, letters), MAX_ORDERS):
+        if order not in seen:
+            seen.add(order)
+            yield order

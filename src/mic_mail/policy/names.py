@@ -1,0 +1,111 @@
+"""Names of people and units as letters that can stand in an address: words, without diacritics, in a-z and 0-9.
+
+In: a name as somebody typed it, in any Unicode form. Out: plain words, or `UnusableName`.
+Never guesses: a name whose letters come from an old encoding (TCVN3, VNI read as Latin) is refused, because stripping its
+accents would give a wrong address without anybody noticing.
+"""
+
+import re
+from unicodedata import category, combining, normalize
+
+from mic_mail.errors import BadInput, Text
+
+
+class UnusableName(BadInput):
+    """No address can be made from this name."""
+
+
+# đ and Đ do not decompose; Ð and ð (Icelandic, U+00D0 and U+00F0) are typed for them by mistake.
+_STROKES = str.maketrans({"đ": "d", "Đ": "D", "Ð": "D", "ð": "d"})
+_INNER_SIGNS = str.maketrans("", "", "'’‘ʼ-‐‑")
+"""Signs inside a word that an address leaves out: H'Hen, K'Sor, Jean-Pierre."""
+
+
+def plain(text: str) -> str:
+    """`text` in lower case without diacritics; đ becomes d before marks are stripped (Reg. 5.1, 5.3)."""
+    decomposed = normalize("NFD", text.translate(_STROKES))
+    return normalize("NFC", "".join(c for c in decomposed if not combining(c))).lower()
+
+
+def words(name: str) -> list[str]:
+    """The words of a person's or group's name as plain letters."""
+    found: list[str] = []
+    for word in normalize("NFC", name).split():
+        letters = word.translate(_INNER_SIGNS)
+        if not letters:
+            continue
+        if _damaged(letters):
+            raise UnusableName(
+                Text(
+                    f"Họ tên “{name}” bị lỗi bảng mã (TCVN3 hoặc VNI); đề nghị nhập lại bằng Unicode.",
+                    "The name is damaged by an old encoding (TCVN3 or VNI); type it again in Unicode.",
+                ),
+                clause="13.1",
+            )
+        bare = plain(letters)
+        if not (bare.isascii() and bare.isalpha()):
+            raise UnusableName(
+                Text(f"“{word}” trong họ tên “{name}” không phải là chữ.", "The name has a word that is not made of letters."),
+                clause="5.3",
+            )
+        found.append(bare)
+    if not found:
+        raise UnusableName(Text("Họ tên để trống.", "The name is empty."), clause="5.3")
+    return found
+
+
+# ------------------------------------------------------------ old encodings
+
+# TCVN3 puts each accented letter on one octet above 0x7F; read as Latin-1 these octets show as the keys here.
+_TCVN3 = dict(
+    zip(
+        "¸µ¶·¹¨¾»¼½Æ©ÊÇÈÉËÐÌÎÏÑªÕÒÓÔÖÝ×ØÜÞãßáâä«èåæçé¬íêëìîóïñòô\u00adøõö÷ùýúûüþ®§",
+        "áàảãạăắằẳẵặâấầẩẫậéèẻẽẹêếềểễệíìỉĩịóòỏõọôốồổỗộơớờởỡợúùủũụưứừửữựýỳỷỹỵđĐ",
+        strict=True,
+    )
+)
+# VNI writes the accent as a letter of its own behind the vowel: the five tones, and the six of â and of ă.
+_TONES = ("\u0301", "\u0300", "\u0309", "\u0303", "\u0323")
+_VNI_MARKS = dict(
+    zip(
+        "ùøûõïâáàåãäêéèúüë",
+        (*_TONES, *("\u0302" + tone for tone in ("", *_TONES)), *("\u0306" + tone for tone in ("", *_TONES))),
+        strict=True,
+    )
+)
+_VNI_LETTERS = {"ñ": "đ", "Ñ": "Đ", "ô": "ơ", "ö": "ư", "æ": "ỉ", "ó": "ĩ", "ò": "ị", "î": "ỵ"}
+
+_NO_TONES = str.maketrans("", "", "".join(_TONES))
+_SYLLABLE = re.compile(
+    "(?:ngh|ng|nh|ch|gh|gi|kh|ph|qu|th|tr|[bcdđghklmnprstvx])?"
+    "(?:iêu|yêu|oai|oay|oao|oeo|uây|uôi|uya|uyê|uyu|ươi|ươu"
+    "|ai|ao|au|ay|âu|ây|eo|êu|ia|iê|iu|oa|oă|oe|oi|ôi|ơi|ua|uâ|uê|ui|uô|uơ|uy|ưa|ưi|ươ|ưu|yê"
+    "|[aăâeêioôơuưy])"
+    "(?:ch|ng|nh|[cmnpt])?"
+)
+
+
+def _damaged(word: str) -> bool:
+    """Whether `word` is no Vietnamese syllable as it stands, but becomes one when read as TCVN3 or VNI."""
+    if any(category(c) not in {"Lu", "Ll", "Lt", "Mn"} or c == "µ" for c in word):
+        # ª, º, ¹, ¨, © and the like: letters in the old encodings, signs in Unicode.
+        return any(c in _TCVN3 for c in word)
+    if word.isascii() or _is_syllable(word):
+        return False
+    return _is_syllable("".join(_TCVN3.get(c, c) for c in word)) or _is_syllable(_from_vni(word))
+
+
+def _is_syllable(word: str) -> bool:
+    bare = normalize("NFC", normalize("NFD", word.lower()).translate(_NO_TONES))
+    return _SYLLABLE.fullmatch(bare) is not None
+
+
+def _from_vni(word: str) -> str:
+    read: list[str] = []
+    for char in word:
+        mark = _VNI_MARKS.get(char.lower())
+        if mark is not None and read and plain(read[-1])[:1] in set("aeiouy"):
+            read.append(mark)
+        else:
+            read.append(_VNI_LETTERS.get(char, char))
+    return normalize("NFC", "".join(read))

@@ -1,0 +1,76 @@
+"""Reg. 6.4.c: which of the two ranks a position is. A position that the map does not know is asked for, never guessed.
+
+In: the position as the personnel decision words it, and further entries from the settings. Out: a `Level`, or None.
+A title counts alone, or followed by what it is the head of, where that decides: the Chánh Văn phòng of the ministry is a
+department leader, the Chánh Văn phòng of a Cục is not known.
+"""
+
+from collections.abc import Mapping
+from unicodedata import normalize
+
+from mic_mail.policy.facts import Level
+
+_ANYTHING = ("",)
+
+# title -> what may follow it; an empty string: anything
+_DEPARTMENT: Mapping[str, tuple[str, ...]] = {
+    "bộ trưởng": _ANYTHING,
+    "thứ trưởng": _ANYTHING,
+    "tổng cục trưởng": _ANYTHING,
+    "phó tổng cục trưởng": _ANYTHING,
+    "vụ trưởng": _ANYTHING,
+    "phó vụ trưởng": _ANYTHING,
+    "cục trưởng": _ANYTHING,
+    "phó cục trưởng": _ANYTHING,
+    "viện trưởng": ("viện",),
+    "phó viện trưởng": ("viện",),
+    "chánh văn phòng": ("bộ",),
+    "phó chánh văn phòng": ("bộ",),
+    "chánh thanh tra": ("bộ",),
+    "phó chánh thanh tra": ("bộ",),
+}
+_DIVISION: Mapping[str, tuple[str, ...]] = {
+    "trưởng phòng": _ANYTHING,
+    "phó trưởng phòng": _ANYTHING,
+    "phó phòng": _ANYTHING,
+    "trưởng ban": _ANYTHING,
+    "phó trưởng ban": _ANYTHING,
+    "chuyên viên": _ANYTHING,
+    "thanh tra viên": _ANYTHING,
+    "kế toán": _ANYTHING,
+    "kỹ sư": _ANYTHING,
+    "cán sự": _ANYTHING,
+    "nhân viên": _ANYTHING,
+    "văn thư": _ANYTHING,
+    "lưu trữ viên": _ANYTHING,
+    "lái xe": _ANYTHING,
+    "staff": _ANYTHING,
+}
+RANKS = {
+    **dict.fromkeys(_DEPARTMENT.items(), Level.DEPARTMENT),
+    **dict.fromkeys(_DIVISION.items(), Level.DIVISION),
+}
+_ACTING = ("quyền ", "q. ", "q.", "phụ trách ")
+"""Who acts in a position leaves it with that position's rank."""
+
+
+def level_of(position: str, more: Mapping[str, Level] | None = None) -> Level | None:
+    """The rank of `position`; `more` maps whole positions and comes first."""
+    wanted = _plain(position)
+    for whole, level in (more or {}).items():
+        if _plain(whole) == wanted:
+            return level
+    for acting in _ACTING:
+        wanted = wanted.removeprefix(acting)
+    for (title, followers), level in RANKS.items():
+        if wanted == title:
+            return level
+        if wanted.startswith((title + " ", title + ",")):
+            rest = wanted[len(title) :].strip(" ,")
+            if any(rest.startswith(follower) for follower in followers):
+                return level
+    return None
+
+
+def _plain(text: str) -> str:
+    return " ".join(normalize("NFC", text).casefold().split())

@@ -1,0 +1,60 @@
+"""Reg. 4.3: whom a mailbox may write as. Only its own addresses, in the envelope and in the header.
+
+In: the mailbox's own addresses, the envelope sender, the addresses of the header fields. Out: what is wrong, or None.
+Whether the mailbox may send at all is `lifecycle.decide`; this is asked after it.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mic_mail.policy.addresses import candidates
+
+CLAUSE = "4.3"
+MAX_AUTHORS = 16
+"""More From addresses than this is no letter of one mailbox."""
+
+
+class Place(StrEnum):
+    """Where an address stands that is not the mailbox's own."""
+
+    ENVELOPE = "envelope"
+    FROM = "From"
+    SENDER = "Sender"
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """An address that the mailbox may not write as; an empty address: the field has none, or none that can be read."""
+
+    place: Place
+    address: str
+    clause: str = CLAUSE
+
+
+def owns(own: Collection[str], address: str, *, separator: str = "+") -> bool:
+    """Whether `address` is one of `own` (lower case), with or without a detail behind `separator`."""
+    return any(candidate in own for candidate in candidates(address, separator))
+
+
+def check_envelope(own: Collection[str], sender: str, *, separator: str = "+") -> Foreign | None:
+    """The envelope sender. The null sender is everybody's: notifications have it (RFC 8098 §3)."""
+    if sender and not owns(own, sender, separator=separator):
+        return Foreign(Place.ENVELOPE, sender)
+    return None
+
+
+def check_header(
+    own: Collection[str], from_addresses: Sequence[str], sender_addresses: Sequence[str] = (), *, separator: str = "+"
+) -> Foreign | None:
+    """From and Sender. Every author has to be the mailbox itself: a co-author whom nobody asked is a forged one.
+
+    Stricter than RFC 5322 §3.6.2, which lets a Sender write for several authors; Reg. 4.3 does not.
+    """
+    if not from_addresses or len(from_addresses) > MAX_AUTHORS:
+        return Foreign(Place.FROM, "")
+    for place, addresses in ((Place.FROM, from_addresses), (Place.SENDER, sender_addresses)):
+        for address in addresses:
+            if not owns(own, address, separator=separator):
+                return Foreign(place, address)
+    return None
