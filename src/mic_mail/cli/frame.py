@@ -4,6 +4,9 @@
 Nothing is read before a command asks for it, so `--help` and `init` work on a bare machine.
 """
 
+import getpass
+import os
+import socket
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +15,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from mic_mail.clock import Clock, SystemClock
+from mic_mail.errors import Text, Trouble
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported when a command asks: `--help` and `init` need none of them
     from mic_mail.config.model import Config
+    from mic_mail.directory.repository import Directory
+    from mic_mail.log.audit import Audit
+    from mic_mail.storage.mailstore import MailStore
 
 DEFAULT_CONFIG = Path("/etc/mic-mail/mic-mail.toml")
 CONFIG_VARIABLE = "MIC_MAIL_CONFIG"
@@ -33,6 +40,45 @@ class Frame:
         from mic_mail.config.load import load
 
         return load(self.config_path)
+
+    @cached_property
+    def directory(self) -> "Directory":
+        """The directory of this configuration; refuses tables of another version."""
+        from mic_mail.directory.repository import Directory
+
+        directory = Directory(self.config.directory_url, clock=self.clock)
+        if not self._has_tables(directory):
+            raise Trouble(
+                Text(
+                    "Danh bạ chưa được tạo hoặc thuộc phiên bản khác.", "The directory is not made yet, or of another version."
+                ),
+                remedy=Text("Chạy `mic-mail init`.", "Run `mic-mail init`."),
+            )
+        return directory
+
+    def _has_tables(self, directory: "Directory") -> bool:
+        # SQLite would make an empty file of a name that was only mistyped.
+        url = self.config.directory_url
+        path = url.removeprefix("sqlite:///")
+        return (path == url or Path(path).exists()) and directory.is_current()
+
+    @cached_property
+    def store(self) -> "MailStore":
+        """The mailboxes' store; safe beside a running server (its locks are between processes)."""
+        from mic_mail.storage.mailstore import MailStore
+
+        return MailStore(self.config.mail_root, clock=self.clock, host=socket.gethostname())
+
+    @cached_property
+    def audit(self) -> "Audit":
+        """The log of administrative acts."""
+        from mic_mail.log.audit import Audit
+
+        return Audit(self.config.log_dir, clock=self.clock)
+
+    def actor(self, named: str | None = None) -> str:
+        """Who acts: as named, else the login behind sudo, else the login."""
+        return named or os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def frame(ctx: typer.Context) -> Frame:

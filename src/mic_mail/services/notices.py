@@ -1,0 +1,135 @@
+"""What the Centre writes into mailboxes by itself: the welcome, and the warnings before a mailbox is full (Reg. 6.4.a, 8.3.c).
+
+In: a mailbox and what happened to it. Out: one message in its INBOX, Vietnamese with English below, published past the quota:
+the warning about a full mailbox is the last thing that a full mailbox may refuse. Blocking; lanes and commands only.
+
+Each notice has an origin key, so a notice that is asked for twice (two workers, a repeated command, a restart) comes once.
+Warnings come once per crossing: the level that was warned of is kept in `<data_dir>/notices/<mailbox id>` with the number of the
+crossing, and falls back only when usage is HYSTERESIS points below it, so that one mail in and one out is not a crossing.
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.errors import Text
+from mic_mail.i18n import messages
+from mic_mail.ids import trace_id
+from mic_mail.mime.compose import Mailbox, bilingual, compose
+from mic_mail.mime.render import answers_of
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import INBOX, AccountRef, Delivery, Published
+
+HYSTERESIS = 2
+"""Percentage points below a level before it may be warned of again."""
+
+
+class Addressee(Protocol):
+    """What a notice needs to know of a mailbox; directory entries and records have this shape."""
+
+    @property
+    def mailbox_id(self) -> int: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def home(self) -> str: ...
+    @property
+    def display_name(self) -> str: ...
+    @property
+    def quota_octets(self) -> int: ...
+
+
+def level_of(percent: float, levels: Sequence[int], warned: int) -> int:
+    """The level that usage stands at, given the one that was warned of: up at once, down only with room to spare."""
+    reached = max((level for level in levels if percent >= level), default=0)
+    held = max((level for level in levels if level <= warned and percent >= level - HYSTERESIS), default=0)
+    return max(reached, held)
+
+
+class Notices:
+    """The notices of one process; safe from several threads."""
+
+    def __init__(self, store: MailStore, config: Config, clock: Clock) -> None:
+        self._store = store
+        self._config = config
+        self._clock = clock
+        self._folder = config.server.data_dir / "notices"
+        self._warned: dict[int, int] = {}
+
+    def welcome(self, mailbox: Addressee) -> Published:
+        """Wording 1; Reg. 6.4.a. Once in the life of a mailbox."""
+        text = messages.welcome(mailbox.address, self._config.password_page)
+        return self._deliver(mailbox, messages.welcome_subject(), text, origin=f"welcome:{mailbox.mailbox_id}")
+
+    def usage(self, mailbox: Addressee, used_octets: int) -> Published | None:
+        """Look at the usage after a change; a warning if it crossed a level upwards (Reg. 8.3.c).
+
+        On the way of every delivery: a dictionary and an integer division unless the level moved.
+        """
+        percent = 100 * used_octets / mailbox.quota_octets
+        levels = self._config.quota.warn_percent
+        warned = self._warned.get(mailbox.mailbox_id)
+        if warned is not None and level_of(percent, levels, warned) == warned:
+            return None
+        return self._level_moved(mailbox, percent, levels)
+
+    def _level_moved(self, mailbox: Addressee, percent: float, levels: Sequence[int]) -> Published | None:
+        warned, crossing = self._remembered(mailbox.mailbox_id)
+        level = level_of(percent, levels, warned)
+        notice = None
+        if level > warned:
+            # Two workers that see the same crossing make the same key, and the store keeps one.
+            origin = f"quota:{mailbox.mailbox_id}:{crossing + 1}:{level}"
+            text = messages.quota_warning(int(percent), mailbox.quota_octets)
+            notice = self._deliver(mailbox, messages.quota_subject(int(percent)), text, origin=origin)
+        if level != warned:
+            self._remember(mailbox.mailbox_id, level, crossing + 1)
+        self._warned[mailbox.mailbox_id] = level
+        return notice
+
+    def _remembered(self, mailbox_id: int) -> tuple[int, int]:
+        """The level last warned of and the number of the crossing."""
+        with contextlib.suppress(OSError, ValueError):
+            level, crossing = (self._folder / str(mailbox_id)).read_text().split()
+            return int(level), int(crossing)
+        return 0, 0
+
+    def _remember(self, mailbox_id: int, level: int, crossing: int) -> None:
+        self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        path = self._folder / str(mailbox_id)
+        fresh = Path(f"{path}.{os.getpid()}.{trace_id(self._clock.now_us())}")
+        fresh.write_text(f"{level} {crossing}\n")
+        fresh.replace(path)
+
+    def _deliver(self, mailbox: Addressee, subject: Text, text: Text, *, origin: str) -> Published:
+        """One notice into INBOX, whatever the quota says."""
+        now = self._clock.now()
+        centre = messages.centre()
+        message = compose(
+            sender=Mailbox(centre.vi, self._config.support),
+            to=[Mailbox(mailbox.display_name, mailbox.address)],
+            subject=f"{subject.vi} / {subject.en}",
+            text=bilingual(*self._letter(mailbox, text, centre)),
+            date=now,
+            message_id=f"{trace_id(self._clock.now_us())}@{self._config.server.hostname}",
+        )
+        account = self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        staged = account.stage()
+        try:
+            staged.write(message)
+            staged.finish()
+            delivery = Delivery(staged, answers_of(message), received_at_us=self._clock.now_us(), origin=origin)
+            return account.publish(account.folder(INBOX).folder_id, [delivery])[0]
+        finally:
+            staged.discard()
+
+    def _letter(self, mailbox: Addressee, text: Text, centre: Text) -> tuple[str, str]:
+        name, support = mailbox.display_name, self._config.support
+        return (
+            f"Kính gửi: {name}\n\n{text.vi}\n\nMọi vướng mắc đề nghị liên hệ {support}.\n\n{centre.vi}",
+            f"Dear {name},\n\n{text.en}\n\nFor help, please write to {support}.\n\n{centre.en}",
+        )
