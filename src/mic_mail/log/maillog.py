@@ -92,7 +92,14 @@ class MailLog:
     """
 
     def __init__(
-        self, folder: Path | None, process: str, *, clock: Clock, segment_octets: int = 64 << 20, tee: Tee | None = None
+        self,
+        folder: Path | None,
+        process: str,
+        *,
+        clock: Clock,
+        segment_octets: int = 64 << 20,
+        tee: Tee | None = None,
+        threaded: bool = True,
     ) -> None:
         self._folder = folder
         self._process = process
