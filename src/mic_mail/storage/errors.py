@@ -1,4 +1,6 @@
-"""What the store refuses or cannot do now. The class says whether trying later helps (`Trouble`) or not (`Refused`, `BadInput`)."""
+"""What the store refuses or cannot do now. The class says whether trying later helps (`Trouble`) or not."""
+
+import errno
 
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 
@@ -59,3 +61,9 @@ class DiskFull(Unavailable):
 
 class NotOurs(Unavailable):
     """What lies on disk is not what a store looks like (a file where a folder must be, a version from the future)."""
+
+
+def of_os_error(what: str, error: OSError) -> Unavailable:
+    """The store's word for what the file system said."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return (DiskFull if full else Unavailable)(f"{what}: {error}")

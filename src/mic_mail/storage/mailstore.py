@@ -1,15 +1,26 @@
 """The store as the doors and services see it: `MailStore` gives accounts, an `Account` does everything to one mailbox.
 
 All calls block and may come from any thread; writers wait for the account's lock, at most `StorageSettings.lock_seconds`, then
-raise `Unavailable`. What returns is durable as DESIGN says: files, UIDs and folders through a power loss, flags through a crash.
+raise `Unavailable`. What returns is durable: files, UIDs and folders through a power loss, flags through a crash.
 `on_change(account_id, modseq)` is called after each durable change, in the thread that made it; it must not block.
 Folder names are checked and brought to NFC here; everything after `folder(name)` goes by `folder_id`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mic_mail.clock import Clock
+from mic_mail.storage import expunge, folders, quota, reader, search, staging, transfer
+from mic_mail.storage.flags import flush_names, store_flags
+from mic_mail.storage.maildir import NameSource
+from mic_mail.storage.opening import open_store
+from mic_mail.storage.publish import publish
+from mic_mail.storage.reader import MessageFile
+from mic_mail.storage.store import OnChange, Shared, Store
+from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.types import (
     AccountRef,
     Changes,
@@ -29,8 +40,12 @@ from mic_mail.storage.types import (
     TextTest,
     Tombstone,
 )
+from mic_mail.storage.views import ViewCache
 
-OnChange = Callable[[int, int], None]
+
+def _boot_id() -> str:
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
 
 
 class MailStore:
@@ -45,100 +60,140 @@ class MailStore:
         settings: StorageSettings | None = None,
         on_change: OnChange = lambda account_id, modseq: None,
     ) -> None:
-        raise NotImplementedError
+        settings = settings or StorageSettings()
+        self._root = mail_root
+        self._stores: OrderedDict[int, Store] = OrderedDict()
+        self._lock = threading.Lock()
+        self._shared = Shared(
+            clock=clock,
+            settings=settings,
+            names=NameSource(host),
+            syncs=SharedSync(),
+            views=ViewCache(settings.view_cache_octets),
+            boot_id=settings.boot_id or _boot_id(),
+            on_change=on_change,
+            open_store=open_store,
+        )
 
     def account(self, ref: AccountRef) -> "Account":
         """The account's handle: cheap, touches no disk until it is used; the store is made at first use."""
-        raise NotImplementedError
+        return Account(self, ref)
+
+    def store(self, ref: AccountRef) -> Store:
+        """For `Account`: the opened store, kept among the least recently used ones."""
+        with self._lock:
+            store = self._stores.get(ref.account_id)
+            if store is not None:
+                self._stores.move_to_end(ref.account_id)
+                return store
+            store = self._stores[ref.account_id] = Store(ref.account_id, str(self._root / ref.home), self._shared)
+            surplus = len(self._stores) - self._shared.settings.open_accounts
+            evicted = [self._stores.popitem(last=False)[1] for _ in range(surplus)]
+        for old in evicted:
+            old.close()
+        return store
+
+    def flush_names(self) -> None:
+        """Let the names of accounts that this process changed follow their flags; call it every 2 s and at drain."""
+        with self._lock:
+            due = [store for store in self._stores.values() if store.names_due]
+        for store in due:
+            flush_names(store, None)
 
     def close(self) -> None:
-        """Write pending names, checkpoint and close every index."""
-        raise NotImplementedError
-
-
-class MessageFile:
-    """An open message: stays readable whatever happens to its name. Use as a context manager or `close` it."""
-
-    fd: int
-    size: int
-
-    def pread(self, offset: int, length: int) -> bytes:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        raise NotImplementedError
+        """Write pending names and close every index."""
+        self.flush_names()
+        with self._lock:
+            stores = list(self._stores.values())
+            self._stores.clear()
+        for store in stores:
+            store.close()
 
 
 class Account:
     """Everything that can be done to one mailbox."""
 
+    __slots__ = ("_mailstore", "ref")
+
+    def __init__(self, mailstore: MailStore, ref: AccountRef) -> None:
+        self._mailstore = mailstore
+        self.ref = ref
+
+    @property
+    def _store(self) -> Store:
+        return self._mailstore.store(self.ref)
+
     # Folders
     def folders(self) -> list[FolderInfo]:
         """All folders by name, and the names that only have children (`folder_id` 0, not selectable)."""
-        raise NotImplementedError
+        return folders.list_folders(self._store)
 
     def folder(self, name: str) -> FolderInfo:
         """One folder by name, or `NoSuchFolder`; takes in what other Maildir tools have put into `new/`."""
-        raise NotImplementedError
+        return folders.folder_info(self._store, name=folders.canonical_name(self._store, name))
 
     def folder_by_id(self, folder_id: int) -> FolderInfo:
-        raise NotImplementedError
+        return folders.folder_info(self._store, folder_id=folder_id)
 
     def create(self, name: str, special_use: str | None = None) -> FolderInfo:
         """Make a folder and its missing parents (RFC 9051 §6.3.4)."""
-        raise NotImplementedError
+        return folders.create(self._store, name, special_use)
 
     def rename(self, old: str, new: str) -> None:
         """With its children; INBOX keeps its place and gives its messages away (RFC 9051 §6.3.6)."""
-        raise NotImplementedError
+        folders.rename(self._store, old, new)
 
     def delete(self, name: str) -> None:
         """It can be brought back for `expunge_keep_seconds`; children stay (RFC 9051 §6.3.5)."""
-        raise NotImplementedError
+        folders.delete(self._store, name)
 
     def subscribe(self, name: str, subscribed: bool) -> None:
-        raise NotImplementedError
+        folders.subscribe(self._store, name, subscribed)
 
     def subscriptions(self) -> list[str]:
         """By name; a subscription outlives its folder (RFC 9051 §6.3.7)."""
-        raise NotImplementedError
+        return folders.subscriptions(self._store)
+
+    def take_recent(self, folder_id: int) -> int:
+        """SELECT of a session: the UID from which on messages are recent for it alone (RFC 3501 §2.3.2)."""
+        return folders.take_recent(self._store, folder_id)
 
     # Reading
     def highest_modseq(self) -> int:
         """The account's newest MODSEQ: the cheap question whether anything changed."""
-        raise NotImplementedError
+        return reader.highest_modseq(self._store)
 
     def view(self, folder_id: int) -> FolderView:
         """The folder now; shared between the sessions of a process. Takes in new foreign files first."""
-        raise NotImplementedError
+        return reader.view(self._store, folder_id)
 
     def changes(self, folder_id: int, since_modseq: int) -> Changes:
-        raise NotImplementedError
+        return reader.changes(self._store, folder_id, since_modseq)
 
-    def rows(self, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[object, ...]]:
+    def rows(self, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
         """One tuple with exactly `columns` for each UID that exists or can still be read as a tombstone, ascending by UID."""
-        raise NotImplementedError
+        return reader.rows(self._store, folder_id, uids, columns)
 
     def open_message(self, folder_id: int, uid: int) -> MessageFile:
         """The message, expunged ones included while they are kept; else `NoSuchMessage`."""
-        raise NotImplementedError
+        return reader.open_message(self._store, folder_id, uid)
 
     def find_text(self, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]) -> list[tuple[int, tuple[bool, ...]]]:
         """For each UID that can be read, which of the tests it passes. Reads whole messages: hand it slices."""
-        raise NotImplementedError
+        return search.find_text(self._store, folder_id, uids, tests)
 
     # Writing
     def stage(self) -> Staged:
         """Room for a new message; needs no lock."""
-        raise NotImplementedError
+        return staging.stage(self._store)
 
     def stage_link(self, source: Path) -> Staged:
         """The durable file `source` (a spool entry) as a staged message: by hard link, or by a copy where linking fails."""
-        raise NotImplementedError
+        return staging.stage_link(self._store, str(source))
 
     def publish(self, folder_id: int, deliveries: Sequence[Delivery], *, limit_octets: int | None = None) -> list[Published]:
         """Make finished deliveries visible, all or none, in order; durable on return. `OverQuota` above `limit_octets`."""
-        raise NotImplementedError
+        return publish(self._store, folder_id, deliveries, limit_octets)
 
     def store_flags(
         self,
@@ -151,33 +206,33 @@ class Account:
         unchanged_since: int | None = None,
     ) -> StoreResult:
         """STORE: `flags` are system bits, `keywords` names; new keywords take the next free bits."""
-        raise NotImplementedError
+        return store_flags(self._store, folder_id, uids, operation, flags, keywords=keywords, unchanged_since=unchanged_since)
 
     def expunge(self, folder_id: int, uids: Iterable[int] | None = None) -> ExpungeResult:
         """EXPUNGE: every message with \\Deleted, of `uids` only where given (UID EXPUNGE)."""
-        raise NotImplementedError
+        return expunge.expunge(self._store, folder_id, uids)
 
     def remove(self, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
         """Expunge whatever its flags (POP3, retention, the web)."""
-        raise NotImplementedError
+        return expunge.remove(self._store, folder_id, uids)
 
     def copy(self, folder_id: int, uids: Iterable[int], target_id: int, *, limit_octets: int | None = None) -> CopyResult:
-        raise NotImplementedError
+        return transfer.copy(self._store, folder_id, uids, target_id, limit_octets)
 
     def move(self, folder_id: int, uids: Iterable[int], target_id: int) -> CopyResult:
-        raise NotImplementedError
+        return transfer.move(self._store, folder_id, uids, target_id)
 
     # Keeping
     def quota(self) -> Quota:
-        raise NotImplementedError
+        return quota.quota(self._store)
 
     def recount(self) -> Quota:
         """Count anew from the rows and put the counters right."""
-        raise NotImplementedError
+        return quota.recount(self._store)
 
     def flush_names(self, folder_id: int | None = None) -> int:
         """Let file names follow the flags; how many were renamed."""
-        raise NotImplementedError
+        return flush_names(self._store, folder_id)
 
     def look_for_foreign(self, folder_id: int | None = None) -> bool:
         """Take in what other tools put into `new/` (one stat a folder when nothing did); True if anything came."""
@@ -199,7 +254,7 @@ class Account:
         raise NotImplementedError
 
     def repair(self, *, check: bool = False) -> RepairReport:
-        """Compare index, names and sidecars; put right what differs unless `check`. Rebuilds a lost index from the store alone."""
+        """Compare index, names and sidecars; put right what differs unless `check`. A lost index was rebuilt at opening."""
         raise NotImplementedError
 
     def backup(self, target: Path) -> None:

@@ -5,14 +5,14 @@ folder's table (`FolderInfo.keywords[i]` is bit `KEYWORD_SHIFT + i`). A keyword'
 Folder names are `str` in NFC with "/" between levels; `INBOX` is always spelled so (RFC 9051 §5.1). Instants end in `_us`.
 """
 
+from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12
+
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
-if TYPE_CHECKING:
-    from mic_mail.mime.render import Answers
+from mic_mail.mime.render import Answers
 
 ANSWERED = 1
 FLAGGED = 2
@@ -46,7 +46,7 @@ Column = Literal[
     "envelope", "envelope_utf8", "body", "bodystructure", "header", "parts", "sent_at", "preview",
     "message_id", "attachment_octets",
 ]  # fmt: skip
-"""What `Account.rows` can be asked for. `header` is None where the header block is longer than the index keeps: read the file."""
+"""What `Account.rows` can be asked for. An empty `header` is longer than the index keeps: read the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class AccountRef:
 
 @dataclass(frozen=True, slots=True)
 class FolderInfo:
-    """A folder as LIST, STATUS and SELECT tell it. `folder_id` is 0 for a name that only has children (RFC 9051 \\NonExistent)."""
+    """A folder as LIST, STATUS and SELECT tell it. `folder_id` is 0 where only children exist (RFC 9051 \\NonExistent)."""
 
     folder_id: int
     name: str
@@ -101,8 +101,8 @@ class FolderInfo:
     deleted: int
     size: int
     deleted_size: int
-    first_unseen_uid: int | None
-    """Filled by `folder` and `folder_by_id`, None in lists."""
+    recent_from: int
+    """Messages from this UID on have been announced to no session as recent (`Account.take_recent`; RFC 3501 §2.3.2)."""
     selectable: bool
     has_children: bool
 
@@ -129,14 +129,15 @@ class Changes:
     vanished: list[int]
     """Ascending; also UIDs that came and went since."""
     complete: bool
-    """False: the question lies below `expunge_floor`, so `vanished` is not all. What a client knows and `FolderView.uids` lacks is gone (RFC 7162 §3.2.5.2)."""
+    """False: the question lies below `expunge_floor`, so `vanished` is not all: what a client knows and `FolderView.uids`
+    lacks is gone (RFC 7162 §3.2.5.2)."""
 
 
 class Staged(Protocol):
     """A message on its way in, in the account's `tmp/`: nobody sees it, and what is not published is swept away."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> str: ...
     @property
     def size(self) -> int: ...
     def write(self, octets: bytes | bytearray | memoryview) -> None:
@@ -157,7 +158,7 @@ class Delivery:
     """One message to publish: its finished file, what it starts with and what the index answers about it."""
 
     staged: Staged
-    answers: "Answers"
+    answers: Answers
     flags: int = 0
     keywords: tuple[str, ...] = ()
     received_at_us: int = 0
@@ -184,7 +185,7 @@ class StoreResult:
 
     modseq: int
     changed: list[tuple[int, int, int]]
-    """(uid, flags, modseq)"""
+    """(uid, flags, modseq) of all that are now as asked; those that were so before keep their MODSEQ."""
     failed: list[int]
     keywords: tuple[str, ...]
 
@@ -226,7 +227,7 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class TextTest:
-    """One search key over text (RFC 9051 §6.4.4): `BODY`, `TEXT`, or `HEADER` with a field name. `value` is compared without case."""
+    """One search key over text (RFC 9051 §6.4.4): `BODY`, `TEXT`, or `HEADER` with a field name; compared without case."""
 
     kind: Literal["BODY", "TEXT", "HEADER"]
     value: str

@@ -1,0 +1,156 @@
+"""EXPUNGE: files go to `.expunged/`, rows become tombstones that can still be read, and undone, while they are kept.
+
+A tombstone carries the answers (`email_pk`) and the file's name below `.expunged/` until the sweep takes both away; what
+stays then is the history of UIDs for QRESYNC, and when that goes too, `expunge_floor` says from where on it is whole. A
+MOVE leaves a tombstone that points to where the message went. Expunged mail does not count against the quota.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, insert, literal_column, select, update
+
+from mic_mail.storage import schema
+from mic_mail.storage.index import Statement, among, uid_list
+from mic_mail.storage.maildir import expunged_name, locate
+from mic_mail.storage.rows import FolderRow
+from mic_mail.storage.section import Write, writing
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import DELETED, ExpungeResult
+
+_M = schema.message.c
+_HERE = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
+_COLUMNS = (_M.uid, _M.flags, _M.size, _M.created_modseq, _M.email_pk, _M.saved_us, _M.name, _M.name_dirty)
+_SELECT_AMONG = Statement(select(*_COLUMNS).where(*_HERE, among(_M.uid)).order_by(_M.uid))
+_SELECT_ALL = Statement(select(*_COLUMNS).where(*_HERE).order_by(_M.uid))
+_SELECT_DELETED = Statement(
+    select(*_COLUMNS).where(*_HERE, _M.flags.op("&")(literal_column(str(DELETED))) != 0).order_by(_M.uid)
+)
+_DELETE_AMONG = Statement(delete(schema.message).where(*_HERE, among(_M.uid)))
+_BURY = Statement(insert(schema.tombstone), [column.name for column in schema.tombstone.c])
+_E = schema.email.c
+_ADD_REFS = Statement(
+    update(schema.email)
+    .where(_E.account_id == bindparam("account"), _E.email_pk == bindparam("email"))
+    .values(refs=_E.refs + bindparam("more"))
+)
+
+_DROP_UNREFERENCED = Statement(
+    delete(schema.email).where(
+        _E.account_id == bindparam("account"), _E.email_pk == bindparam("email"), _E.refs <= literal_column("0")
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A message of a folder as the rooms that move files need it."""
+
+    uid: int
+    flags: int
+    size: int
+    created_modseq: int
+    email_pk: int
+    saved_us: int
+    name: str
+    name_dirty: int
+
+
+def read_messages(write: Write, folder_id: int, uids: Iterable[int] | None) -> list[MessageRow]:
+    """These messages of a folder, or all, ascending by UID."""
+    account = write.store.account_id
+    if uids is None:
+        rows = _SELECT_ALL.on(write.connection, account=account, folder=folder_id)
+    else:
+        rows = _SELECT_AMONG.on(write.connection, account=account, folder=folder_id, uids=uid_list(uids))
+    return [MessageRow(*row) for row in rows]
+
+
+def expunge(store: Store, folder_id: int, uids: Iterable[int] | None) -> ExpungeResult:
+    """Those with \\Deleted, of `uids` only where given."""
+    with writing(store) as write:
+        if uids is None:
+            rows = _SELECT_DELETED.on(write.connection, account=store.account_id, folder=folder_id)
+            going = [MessageRow(*row) for row in rows]
+        else:
+            going = [row for row in read_messages(write, folder_id, uids) if row.flags & DELETED]
+        return _bury_files(write, write.folder(folder_id), going)
+
+
+def remove(store: Store, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
+    """Whatever their flags."""
+    with writing(store) as write:
+        return _bury_files(write, write.folder(folder_id), read_messages(write, folder_id, uids))
+
+
+def _bury_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> ExpungeResult:
+    if not going:
+        return ExpungeResult([], write.account.modseq)
+    place = write.store.place
+    cur = place.cur(folder.directory)
+    present = locate(cur, (row.name for row in going))
+    kept = {row.uid: expunged_name(folder.mailbox_id, present[row.name]) for row in going if row.name in present}
+    write.rename([(f"{cur}/{present[row.name]}", f"{place.expunged}/{kept[row.uid]}") for row in going if row.uid in kept])
+    bury(write, folder, going, kept=kept)
+    return ExpungeResult([row.uid for row in going], write.modseq)
+
+
+def bury_lost(write: Write, folder: FolderRow, going: list[MessageRow]) -> None:
+    """Messages whose files another tool has removed: nothing is left to read."""
+    bury(write, folder, going, lost=True)
+    drop_refs(write, (row.email_pk for row in going))
+
+
+def bury(
+    write: Write,
+    folder: FolderRow,
+    going: list[MessageRow],
+    *,
+    kept: dict[int, str] | None = None,
+    moved_to: dict[int, tuple[int, int]] | None = None,
+    lost: bool = False,
+) -> None:
+    """Turn rows into tombstones. `kept`: names in `.expunged/` by UID; `moved_to`: (folder, uid) by UID; `lost`: no content."""
+    if not going:
+        return
+    write.touch(folder)
+    now_us = write.store.clock.now_us()
+    account = write.store.account_id
+    _DELETE_AMONG.on(write.connection, account=account, folder=folder.folder_id, uids=uid_list(row.uid for row in going))
+    _BURY.on_each(
+        write.connection,
+        (
+            {
+                "account_id": account,
+                "folder_id": folder.folder_id,
+                "uid": row.uid,
+                "modseq": write.modseq,
+                "created_modseq": row.created_modseq,
+                "expunged_us": now_us,
+                "flags": row.flags,
+                "size": row.size,
+                "saved_us": row.saved_us,
+                "email_pk": None if lost else row.email_pk,
+                "name": kept.get(row.uid) if kept else None,
+                "moved_folder_id": moved_to[row.uid][0] if moved_to else None,
+                "moved_uid": moved_to[row.uid][1] if moved_to else None,
+            }
+            for row in going
+        ),
+    )
+    for row in going:
+        write.count(folder, row.flags, row.size, -1)
+
+
+def add_refs(write: Write, email_pks: Iterable[int], more: int) -> None:
+    """One more (or less) row refers to each of these contents."""
+    account = write.store.account_id
+    _ADD_REFS.on_each(write.connection, ({"account": account, "email": email_pk, "more": more} for email_pk in email_pks))
+
+
+def drop_refs(write: Write, email_pks: Iterable[int]) -> None:
+    """One row less for each of these contents; what nothing refers to goes."""
+    gone = list(email_pks)
+    add_refs(write, gone, -1)
+    account = write.store.account_id
+    _DROP_UNREFERENCED.on_each(write.connection, ({"account": account, "email": email_pk} for email_pk in gone))

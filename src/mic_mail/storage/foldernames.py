@@ -1,0 +1,134 @@
+"""Folder names for people, and the directory names that stand for them (Maildir++).
+
+A name is `str` in NFC with "/" between its levels. Its directory is "" for INBOX, else a dot and the levels joined by dots,
+each level in modified UTF-7 (RFC 3501 §5.1.3), so that other Maildir++ tools show the same tree. What that form cannot hold
+is escaped in it: a dot inside a level, a name that is ours (`.expunged`, `.mic-…`); a name too long for a directory becomes a
+hash, and its text lies in the folder's `.mic-folder`. Two different names never share a directory. Pure; refuses with
+`NameNotAllowed`, never raises anything else.
+"""
+
+import binascii
+import unicodedata
+from hashlib import blake2b
+
+from mic_mail.errors import Text
+from mic_mail.storage.errors import NameNotAllowed
+from mic_mail.storage.types import DELIMITER, INBOX
+
+MAX_DIRECTORY_OCTETS = 240
+"""File systems take 255; some room for tools that add to it."""
+
+EXPUNGED = ".expunged"
+OWN_PREFIX = ".mic-"
+_HASHED = ".&~"
+"""Not modified UTF-7, so no name can be spelled like it."""
+
+
+def canonical(name: str, *, max_octets: int, max_depth: int) -> str:
+    """The one spelling of `name`, or `NameNotAllowed`. Decomposed Vietnamese (macOS) meets its composed form here."""
+    if not name:
+        raise _refusal("Tên thư mục trống.", "The folder name is empty.")
+    try:
+        octets = len(name.encode())
+    except UnicodeEncodeError:
+        raise _refusal("Tên thư mục không phải Unicode hợp lệ.", "The folder name is not valid Unicode.") from None
+    if octets > 4 * max_octets:
+        raise _refusal("Tên thư mục quá dài.", "The folder name is too long.")
+    name = unicodedata.normalize("NFC", name)
+    if len(name.encode()) > max_octets:
+        raise _refusal("Tên thư mục quá dài.", "The folder name is too long.")
+    levels = name.split(DELIMITER)
+    if len(levels) > max_depth:
+        raise _refusal("Cây thư mục quá sâu.", "The folder tree is too deep.")
+    if not all(levels):
+        raise _refusal("Tên thư mục có bậc trống.", "A level of the folder name is empty.")
+    if any(unicodedata.category(character) in _UNSHOWN for character in name):
+        raise _refusal("Tên thư mục có ký tự điều khiển.", "The folder name holds control characters.")
+    if levels[0].upper() == INBOX:  # RFC 9051 §5.1: INBOX in any case
+        levels[0] = INBOX
+    return DELIMITER.join(levels)
+
+
+_UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def _refusal(vi: str, en: str) -> NameNotAllowed:
+    return NameNotAllowed(Text(vi, en))
+
+
+def ancestors(name: str) -> list[str]:
+    """The names above `name`, outermost first."""
+    levels = name.split(DELIMITER)
+    return [DELIMITER.join(levels[:depth]) for depth in range(1, len(levels))]
+
+
+def encode_directory(name: str) -> str:
+    """The directory of a canonical name, below `Maildir/`."""
+    if name == INBOX:
+        return ""
+    directory = "." + ".".join(encode_mutf7(level).replace(".", "&AC4-") for level in name.split(DELIMITER))
+    if directory == EXPUNGED or directory.startswith(OWN_PREFIX):
+        directory = f".{_shift(directory[1])}{directory[2:]}"
+    if len(directory) > MAX_DIRECTORY_OCTETS:
+        return _HASHED + blake2b(name.encode(), digest_size=20).hexdigest()
+    return directory
+
+
+def decode_directory(directory: str) -> str | None:
+    """The name that a directory stands for; None where only `.mic-folder` knows (a hash) or no name can be told."""
+    if not directory:
+        return INBOX
+    if not directory.startswith(".") or directory.startswith((_HASHED, OWN_PREFIX)) or directory in (EXPUNGED, ".", ".."):
+        return None
+    levels = [decode_mutf7(level) for level in directory[1:].split(".")]
+    if not all(level and DELIMITER not in level for level in levels):
+        return None
+    return DELIMITER.join(level for level in levels if level)
+
+
+def encode_mutf7(text: str) -> str:
+    """RFC 3501 §5.1.3: printable ASCII stands for itself, "&" is "&-", all else is base 64 of UTF-16."""
+    out: list[str] = []
+    run: list[str] = []
+    for character in text:
+        if " " <= character <= "~":
+            if run:
+                out.append(_shift("".join(run)))
+                run.clear()
+            out.append("&-" if character == "&" else character)
+        else:
+            run.append(character)
+    if run:
+        out.append(_shift("".join(run)))
+    return "".join(out)
+
+
+def _shift(text: str) -> str:
+    encoded = binascii.b2a_base64(text.encode("utf-16-be", "surrogatepass"), newline=False).decode()
+    return "&" + encoded.rstrip("=").replace("/", ",") + "-"
+
+
+def decode_mutf7(encoded: str) -> str | None:
+    """The text, or None where it is not modified UTF-7. Laxer than the RFC: printable ASCII may be shifted (our dots are)."""
+    if not encoded.isascii():
+        return None
+    out: list[str] = []
+    at = 0
+    while (start := encoded.find("&", at)) >= 0:
+        out.append(encoded[at:start])
+        end = encoded.find("-", start)
+        if end < 0:
+            return None
+        out.append("&" if end == start + 1 else (_unshift(encoded[start + 1 : end]) or "\0"))
+        at = end + 1
+    out.append(encoded[at:])
+    text = "".join(out)
+    return None if any(unicodedata.category(character) in _UNSHOWN for character in text) else text
+
+
+def _unshift(encoded: str) -> str | None:
+    padded = encoded.replace(",", "/") + "=" * (-len(encoded) % 4)
+    try:
+        return binascii.a2b_base64(padded, strict_mode=True).decode("utf-16-be")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return None

@@ -1,0 +1,247 @@
+"""Folders: make, rename, delete, bring back, list, subscribe (RFC 9051 §6.3.4 to §6.3.9).
+
+A folder is made complete under a name of ours and then renamed into place; renaming and deleting are renames of directories
+as well, so each is one entry in the intent record and wholly done or not at all. A deleted folder lies in
+`.expunged/<mailbox id>/` with its rows untouched until the sweep takes it: sessions that have it selected go on reading,
+and `undelete` is one rename.
+"""
+
+import os
+import secrets
+import sqlite3
+
+from sqlalchemy import bindparam, func, literal_column, select
+
+from mic_mail.errors import Text
+from mic_mail.storage import schema
+from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted
+from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX, ancestors, canonical, encode_directory
+from mic_mail.storage.index import Statement, translated
+from mic_mail.storage.maildir import make_folder_tree
+from mic_mail.storage.rows import FolderRow, read_folder, read_folder_named, read_folders
+from mic_mail.storage.section import Write, folder_sidecar, subscribed_names, writing
+from mic_mail.storage.sidecars import MARK_STEP
+from mic_mail.storage.store import Store
+from mic_mail.storage.transfer import move_within
+from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, FolderInfo
+
+_F = schema.folder.c
+_COUNT_LIVE = Statement(select(func.count()).where(_F.account_id == bindparam("account"), _F.deleted_at_us.is_(None)))
+_ANY_BELOW = Statement(
+    select(literal_column("1"))
+    .where(
+        _F.account_id == bindparam("account"),
+        _F.name > bindparam("low"),
+        _F.name < bindparam("high"),
+        _F.deleted_at_us.is_(None),
+    )
+    .limit(literal_column("1"))
+)
+
+
+def canonical_name(store: Store, name: str) -> str:
+    settings = store.settings
+    return canonical(name, max_octets=settings.max_folder_name_octets, max_depth=settings.max_folder_depth)
+
+
+# Reading
+
+
+def list_folders(store: Store) -> list[FolderInfo]:
+    """By name; names that only have children come as `folder_id` 0."""
+    store.ready()
+    with translated("reading the index"), store.index.snapshot() as connection:
+        rows = read_folders(connection, store.account_id)
+        subscribed = set(subscribed_names(connection, store.account_id))
+    parents = {parent for row in rows for parent in ancestors(row.name)}
+    infos = [row.info(subscribed=row.name in subscribed, has_children=row.name in parents) for row in rows]
+    phantoms = parents - {row.name for row in rows}
+    infos += [_phantom(name, subscribed=name in subscribed) for name in phantoms]
+    return sorted(infos, key=lambda info: (info.name != INBOX, info.name))
+
+
+def _phantom(name: str, *, subscribed: bool) -> FolderInfo:
+    return FolderInfo(
+        folder_id=0, name=name, uidvalidity=0, uidnext=0, highest_modseq=0, expunge_floor=0, mailbox_id="", special_use=None,
+        subscribed=subscribed, keywords=(), messages=0, unseen=0, deleted=0, size=0, deleted_size=0, recent_from=0,
+        selectable=False, has_children=True,
+    )  # fmt: skip
+
+
+def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0) -> FolderInfo:
+    store.ready()
+    with translated("reading the index"), store.index.snapshot() as connection:
+        if name is not None:
+            row = read_folder_named(connection, store.account_id, name)
+        else:
+            row = read_folder(connection, store.account_id, folder_id)
+        if row is None or row.deleted_at_us is not None:
+            raise NoSuchFolder(name or f"#{folder_id}")
+        return info_of(store, connection, row)
+
+
+def info_of(store: Store, connection: sqlite3.Connection, row: FolderRow) -> FolderInfo:
+    return row.info(
+        subscribed=row.name in subscribed_names(connection, store.account_id),
+        has_children=_has_children(store, connection, row.name),
+    )
+
+
+def _has_children(store: Store, connection: sqlite3.Connection, name: str) -> bool:
+    low = name + DELIMITER
+    high = name + chr(ord(DELIMITER) + 1)
+    return _ANY_BELOW.on(connection, account=store.account_id, low=low, high=high).fetchone() is not None
+
+
+# Writing
+
+
+def create(store: Store, name: str, special_use: str | None) -> FolderInfo:
+    name = canonical_name(store, name)
+    if special_use is not None and special_use not in SPECIAL_USES:
+        raise NotPermitted(Text("Công dụng thư mục không biết.", "Unknown special use."))
+    with writing(store) as write:
+        if write.folder_named(name) is not None:
+            raise FolderExists(name)
+        if special_use is not None and any(
+            row.special_use == special_use for row in read_folders(write.connection, store.account_id)
+        ):
+            special_use = None  # RFC 6154 §3 lets us; a second \Sent would split a client's mail
+        for parent in ancestors(name):
+            if write.folder_named(parent) is None:
+                make_folder(write, parent)
+        make_folder(write, name, special_use=special_use)
+    return folder_info(store, name=name)
+
+
+def make_folder(write: Write, name: str, *, special_use: str | None = None) -> FolderRow:
+    """A new folder as part of a larger change; takes an existing directory of that name as it is."""
+    store = write.store
+    (count,) = _COUNT_LIVE.on(write.connection, account=store.account_id).fetchone()
+    if count >= store.settings.max_folders:
+        raise NotPermitted(Text("Hộp thư đã có quá nhiều thư mục.", "The mailbox has too many folders."))
+    folder = new_folder_row(write, name, encode_directory(name), special_use)
+    final = store.place.folder(folder.directory)
+    if os.path.isdir(final):
+        make_folder_tree(final)
+        folder_sidecar(folder).write(final)
+    else:
+        staging = f"{store.place.maildir}/{OWN_PREFIX}new-{secrets.token_hex(8)}"
+        make_folder_tree(staging)
+        with open(f"{staging}/maildirfolder", "wb"):
+            pass  # Maildir++: "this is a folder, not an account"
+        folder_sidecar(folder).write(staging)
+        write.rename([(staging, final)])
+    write.add_folder(folder)
+    return folder
+
+
+def new_folder_row(write: Write, name: str, directory: str, special_use: str | None = None) -> FolderRow:
+    """A row with numbers of its own; not written yet."""
+    folder_id = write.account.folder_next
+    write.account.folder_next += 1
+    return FolderRow(
+        account_id=write.store.account_id,
+        folder_id=folder_id,
+        name=name,
+        directory=directory,
+        mailbox_id=f"F{secrets.token_hex(10)}",
+        uidvalidity=write.take_uidvalidity(),
+        uidnext=1,
+        uidnext_mark=1 + MARK_STEP,
+        highest_modseq=write.modseq,
+        modseq=write.modseq,
+        created_modseq=write.modseq,
+        expunge_floor=write.modseq,
+        messages=0,
+        unseen=0,
+        deleted=0,
+        octets=0,
+        deleted_octets=0,
+        recent_from=1,
+        special_use=special_use,
+        keywords="[]",
+        new_mtime_ns=0,
+        deleted_at_us=None,
+    )
+
+
+def rename(store: Store, old: str, new: str) -> None:
+    """With its children. INBOX stays and gives its messages to the new folder, its children stay (RFC 9051 §6.3.6)."""
+    old, new = canonical_name(store, old), canonical_name(store, new)
+    if new == INBOX:
+        raise FolderExists(new)
+    if new == old or (new.startswith(old + DELIMITER) and old != INBOX):
+        raise NotPermitted(Text("Không thể chuyển thư mục vào chính nó.", "A folder cannot go below itself."))
+    with writing(store) as write:
+        rows = read_folders(write.connection, store.account_id)
+        names = {row.name for row in rows}
+        if new in names or any(name.startswith(new + DELIMITER) for name in names):
+            raise FolderExists(new)
+        for parent in ancestors(new):
+            if parent not in names:
+                make_folder(write, parent)
+        if old == INBOX:
+            inbox = write.folder_named(INBOX)
+            assert inbox is not None
+            move_within(write, inbox, make_folder(write, new), None)
+            return
+        going = [row for row in rows if row.name == old or row.name.startswith(old + DELIMITER)]
+        if not going:
+            raise NoSuchFolder(old)
+        for row in going:
+            _give_name(write, write.folder(row.folder_id), canonical_name(store, new + row.name[len(old) :]))
+
+
+def _give_name(write: Write, folder: FolderRow, name: str) -> None:
+    directory = encode_directory(name)
+    place = write.store.place
+    if os.path.lexists(place.folder(directory)):
+        raise FolderExists(name)
+    write.intend(sidecars=[folder.folder_id])
+    write.rename([(place.folder(folder.directory), place.folder(directory))])
+    folder.name, folder.directory, folder.modseq = name, directory, write.modseq
+    write.keep(folder)
+
+
+def delete(store: Store, name: str) -> None:
+    name = canonical_name(store, name)
+    if name == INBOX:
+        raise NotPermitted(Text("Không thể xoá INBOX.", "INBOX cannot be deleted."))
+    with writing(store) as write:
+        folder = write.folder_named(name)
+        if folder is None:
+            raise NoSuchFolder(name)
+        place = write.store.place
+        directory = f"{EXPUNGED}/{folder.mailbox_id}"
+        write.rename([(place.folder(folder.directory), place.folder(directory))])
+        folder.directory, folder.modseq = directory, write.modseq
+        folder.deleted_at_us = store.clock.now_us()
+        write.keep(folder)
+        write.account.messages -= folder.messages
+        write.account.octets -= folder.octets
+
+
+def subscribe(store: Store, name: str, subscribed: bool) -> None:
+    name = canonical_name(store, name)
+    with writing(store) as write:
+        if (name in subscribed_names(write.connection, store.account_id)) != subscribed:
+            write.subscribe(name, subscribed)
+
+
+def subscriptions(store: Store) -> list[str]:
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        return list(subscribed_names(connection, store.account_id))
+
+
+def take_recent(store: Store, folder_id: int) -> int:
+    """The UID from which on messages are recent for this session alone (RFC 3501 §2.3.2)."""
+    info = folder_info(store, folder_id=folder_id)
+    if info.recent_from == info.uidnext:
+        return info.uidnext
+    with writing(store) as write:
+        folder = write.folder(folder_id)
+        first, folder.recent_from = folder.recent_from, folder.uidnext
+        write.keep(folder)
+        return first

@@ -1,0 +1,89 @@
+"""What the holder of an account's lock is about to do to names, written into the lock's file before it does it.
+
+A kill can fall between a rename and the COMMIT. The next holder finds the record and makes the names agree with the index:
+if the record's serial is committed the change happened (*forward*: finish what follows the COMMIT), if not it did not
+(*back*: undo the names in reverse order). Both are idempotent, so a kill in the middle of them is harmless too. The record
+needs no fsync: after a power loss the whole index is compared with the names (epoch), and a record under another boot id is
+ignored.
+
+Frame: 8 octets of length, 4 of CRC-32, then JSON. A frame that does not check was never completed, and names are touched only
+after it is; clearing writes zeros over the head.
+"""
+
+import json
+import os
+import zlib
+from dataclasses import dataclass, field, fields
+
+_HEAD = 12
+_CLEAR = bytes(_HEAD)
+_KEEP_OCTETS = 64 << 10
+
+
+@dataclass(slots=True)
+class Intent:
+    serial: int
+    """The number that the account's row carries once the change is committed."""
+    boot_id: str
+    renames: list[tuple[str, str]] = field(default_factory=list)
+    """(from, to): files or directories; undone by renaming back."""
+    links: list[str] = field(default_factory=list)
+    """New names of old content; undone by unlinking."""
+    leftovers: list[str] = field(default_factory=list)
+    """Files to unlink once the change is committed."""
+    sidecars: list[int] = field(default_factory=list)
+    """Folders (0: the account) whose sidecar may differ from the index until rewritten from it."""
+
+
+_FIELDS = tuple(field.name for field in fields(Intent))
+
+
+def write_intent(fd: int, intent: Intent) -> int:
+    body = json.dumps({name: getattr(intent, name) for name in _FIELDS}, separators=(",", ":")).encode()
+    frame = memoryview(len(body).to_bytes(8, "big") + zlib.crc32(body).to_bytes(4, "big") + body)
+    at = 0
+    while at < len(frame):
+        at += os.pwrite(fd, frame[at:], at)
+    return len(frame)
+
+
+def clear_intent(fd: int, written_octets: int = 0) -> None:
+    os.pwrite(fd, _CLEAR, 0)
+    if written_octets > _KEEP_OCTETS:
+        os.ftruncate(fd, _HEAD)
+
+
+def read_intent(fd: int) -> Intent | None:
+    """The unfinished record, or None: nothing was under way, or nothing had been touched yet."""
+    head = os.pread(fd, _HEAD, 0)
+    length = int.from_bytes(head[:8], "big")
+    if not length or len(head) < _HEAD or length > os.fstat(fd).st_size:
+        return None
+    body = os.pread(fd, length, _HEAD)
+    if len(body) != length or zlib.crc32(body).to_bytes(4, "big") != head[8:]:
+        return None
+    fields = json.loads(body)
+    fields["renames"] = [tuple(pair) for pair in fields["renames"]]
+    return Intent(**fields)
+
+
+def roll_back(intent: Intent) -> None:
+    """Undo what of it has been done."""
+    for name in reversed(intent.links):
+        _unlink(name)
+    for old, new in reversed(intent.renames):
+        if os.path.lexists(new) and not os.path.lexists(old):
+            os.rename(new, old)
+
+
+def roll_forward(intent: Intent) -> None:
+    """Do what follows the COMMIT, sidecars excepted."""
+    for name in intent.leftovers:
+        _unlink(name)
+
+
+def _unlink(name: str) -> None:
+    try:
+        os.unlink(name)
+    except FileNotFoundError:
+        pass

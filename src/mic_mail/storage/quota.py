@@ -1,0 +1,63 @@
+"""Quota counts index rows, never inodes: exact, incremental, and checkable by a recount from the rows."""
+
+from sqlalchemy import bindparam, case, func, literal_column, select
+
+from mic_mail.storage import schema
+from mic_mail.storage.index import Statement, translated
+from mic_mail.storage.rows import FolderRow, read_account, read_folders
+from mic_mail.storage.section import Write, writing
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import DELETED, SEEN, Quota
+
+_M = schema.message.c
+_UNSEEN = _M.flags.op("&")(literal_column(str(SEEN))) == literal_column("0")
+_DELETED = _M.flags.op("&")(literal_column(str(DELETED))) != literal_column("0")
+_COUNT = Statement(
+    select(
+        func.count(),
+        func.coalesce(func.sum(case((_UNSEEN, literal_column("1")), else_=literal_column("0"))), literal_column("0")),
+        func.coalesce(func.sum(case((_DELETED, literal_column("1")), else_=literal_column("0"))), literal_column("0")),
+        func.coalesce(func.sum(_M.size), literal_column("0")),
+        func.coalesce(func.sum(case((_DELETED, _M.size), else_=literal_column("0"))), literal_column("0")),
+    ).where(_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
+)
+
+
+def quota(store: Store) -> Quota:
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        row = read_account(connection, store.account_id)
+    return Quota(row.octets, row.messages) if row else Quota(0, 0)
+
+
+def recount(store: Store) -> Quota:
+    """Count anew from the rows and put the counters right."""
+    with writing(store) as write:
+        recount_within(write)
+        return Quota(write.account.octets, write.account.messages)
+
+
+def recount_within(write: Write) -> list[str]:
+    """The names of folders whose counters were wrong; they and the account's are right afterwards."""
+    wrong: list[str] = []
+    octets = messages = 0
+    for row in read_folders(write.connection, write.store.account_id):
+        folder = write.folder(row.folder_id)
+        counted = counts(write, folder)
+        if counted != (folder.messages, folder.unseen, folder.deleted, folder.octets, folder.deleted_octets):
+            wrong.append(folder.name)
+            folder.messages, folder.unseen, folder.deleted, folder.octets, folder.deleted_octets = counted
+            write.keep(folder)
+        messages += folder.messages
+        octets += folder.octets
+    if (write.account.messages, write.account.octets) != (messages, octets):
+        wrong.append("")
+        write.account.messages, write.account.octets = messages, octets
+    return wrong
+
+
+def counts(write: Write, folder: FolderRow) -> tuple[int, int, int, int, int]:
+    """messages, unseen, deleted, octets, deleted octets by the rows."""
+    row = _COUNT.on(write.connection, account=folder.account_id, folder=folder.folder_id).fetchone()
+    messages, unseen, deleted, octets, deleted_octets = row
+    return messages, unseen, deleted, octets, deleted_octets

@@ -1,0 +1,271 @@
+"""Reading: the list of a folder, what changed in it, the answers about messages, the messages themselves.
+
+Needs no lock. No read transaction outlives a call. A message is opened by the name in its row; where that fails, the row is
+read again (names follow flags), then again under the lock, then the file is looked for by its base name: only then is it
+gone.
+"""
+
+import os
+import sqlite3
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import ColumnElement, bindparam, select
+
+from mic_mail.storage import schema
+from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
+from mic_mail.storage.expunge import bury_lost, read_messages
+from mic_mail.storage.flags import take_foreign_name
+from mic_mail.storage.folders import info_of
+from mic_mail.storage.index import Statement, among, translated, uid_list
+from mic_mail.storage.maildir import locate
+from mic_mail.storage.rows import FolderRow, read_folder
+from mic_mail.storage.section import writing
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import Changes, Column, FolderInfo, FolderView
+from mic_mail.storage.views import with_changes
+
+_M = schema.message.c
+_T = schema.tombstone.c
+_E = schema.email.c
+_HERE = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
+_GONE_HERE = (_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"))
+
+_ALL = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(*_HERE).order_by(_M.uid))
+_CHANGED = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(*_HERE, _M.modseq > bindparam("since")))
+_VANISHED = Statement(select(_T.uid).where(*_GONE_HERE, _T.modseq > bindparam("since")).order_by(_T.uid))
+_NAME = Statement(select(_M.name).where(*_HERE, _M.uid == bindparam("at")))
+_BURIED = Statement(select(_T.name, _T.moved_folder_id, _T.moved_uid).where(*_GONE_HERE, _T.uid == bindparam("at")))
+_MODSEQ = Statement(select(schema.account.c.modseq).where(schema.account.c.account_id == bindparam("account")))
+
+_MOVES_FOLLOWED = 16
+
+
+class MessageFile:
+    """An open message: stays readable whatever happens to its name. Use as a context manager or `close` it; any thread may
+    read."""
+
+    __slots__ = ("fd", "size")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.size = os.fstat(fd).st_size
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """As many octets as there are, up to `length`."""
+        with translated("reading a message"):
+            return os.pread(self.fd, length, offset)
+
+    def close(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+# The list
+
+
+def highest_modseq(store: Store) -> int:
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        row = _MODSEQ.on(connection, account=store.account_id).fetchone()
+        return int(row[0]) if row else 0
+
+
+def view(store: Store, folder_id: int) -> FolderView:
+    """The folder now; the same object for everybody while nothing changes."""
+    store.ready()
+    known = store.shared.views.get(store.account_id, folder_id)
+    with translated("reading the index"), store.index.snapshot() as connection:
+        folder = _live_folder(store, connection, folder_id)
+        if known is not None and known.info == folder.info(
+            subscribed=known.info.subscribed, has_children=known.info.has_children
+        ):
+            return known
+        info = info_of(store, connection, folder)
+        if known is not None and known.info.highest_modseq >= folder.expunge_floor:
+            fresh = with_changes(known, info, *_changes_since(store, connection, folder_id, known.info.highest_modseq))
+        else:
+            fresh = _load(store, connection, info)
+    store.shared.views.put(store.account_id, folder_id, fresh)
+    return fresh
+
+
+def _load(store: Store, connection: sqlite3.Connection, info: FolderInfo) -> FolderView:
+    rows = _ALL.on(connection, account=store.account_id, folder=info.folder_id).fetchall()
+    uids, flags, modseqs, sizes = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return FolderView(info, array("I", uids), array("Q", flags), array("Q", modseqs), array("Q", sizes))
+
+
+def changes(store: Store, folder_id: int, since_modseq: int) -> Changes:
+    store.ready()
+    with translated("reading the index"), store.index.snapshot() as connection:
+        folder = _live_folder(store, connection, folder_id)
+        changed: list[tuple[int, int, int, int]] = []
+        vanished: list[int] = []
+        if folder.highest_modseq > since_modseq:
+            changed, vanished = _changes_since(store, connection, folder_id, since_modseq)
+    return Changes(folder.highest_modseq, folder.keyword_names(), changed, vanished, since_modseq >= folder.expunge_floor)
+
+
+def _changes_since(
+    store: Store, connection: sqlite3.Connection, folder_id: int, since: int
+) -> tuple[list[tuple[int, int, int, int]], list[int]]:
+    changed = sorted(_CHANGED.on(connection, account=store.account_id, folder=folder_id, since=since))
+    vanished = [uid for (uid,) in _VANISHED.on(connection, account=store.account_id, folder=folder_id, since=since)]
+    return changed, vanished
+
+
+def _live_folder(store: Store, connection: sqlite3.Connection, folder_id: int) -> FolderRow:
+    folder = read_folder(connection, store.account_id, folder_id)
+    if folder is None or folder.deleted_at_us is not None:
+        raise NoSuchFolder(f"#{folder_id}")
+    return folder
+
+
+# Answers
+
+_OF_MESSAGE: Mapping[Column, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
+    "uid": (_M.uid, _T.uid),
+    "flags": (_M.flags, _T.flags),
+    "modseq": (_M.modseq, _T.modseq),
+    "size": (_M.size, _T.size),
+    "savedate_us": (_M.saved_us, _T.saved_us),
+}
+"""Columns of the narrow table, and of a tombstone; all others are of the content."""
+_OF_EMAIL: Mapping[Column, ColumnElement[Any]] = {
+    "internaldate_us": _E.received_us,
+    "email_id": _E.email_id,
+    "thread_id": _E.thread_id,
+    "envelope": _E.envelope,
+    "envelope_utf8": _E.envelope_utf8,
+    "body": _E.body,
+    "bodystructure": _E.bodystructure,
+    "header": _E.header,
+    "parts": _E.parts,
+    "sent_at": _E.sent_at,
+    "preview": _E.preview,
+    "message_id": _E.message_id,
+    "attachment_octets": _E.attachment_octets,
+}
+_SPARSE = 4
+"""A range is read whole where at least one in so many of its UIDs is asked for."""
+
+
+class _Answers:
+    """The statements that answer one set of columns, UID first."""
+
+    def __init__(self, columns: tuple[Column, ...]) -> None:
+        messages = [_M.uid] + [_OF_MESSAGE[name][0] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in columns]
+        buried = [_T.uid] + [_OF_MESSAGE[name][1] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in columns]
+        wide = any(name in _OF_EMAIL for name in columns)
+        live = select(*messages).where(*_HERE).order_by(_M.uid)
+        if wide:
+            live = live.join_from(schema.message, schema.email, (_E.account_id == _M.account_id) & (_E.email_pk == _M.email_pk))
+        self.of_range = Statement(live.where(_M.uid.between(bindparam("low"), bindparam("high"))))
+        self.of_some = Statement(live.where(among(_M.uid)))
+        joined = (_E.account_id == _T.account_id) & (_E.email_pk == _T.email_pk)
+        self.of_buried = Statement(
+            select(*buried).join_from(schema.tombstone, schema.email, joined).where(*_GONE_HERE, among(_T.uid)).order_by(_T.uid)
+        )
+
+
+@lru_cache(maxsize=256)
+def _answers(columns: tuple[Column, ...]) -> _Answers:
+    return _Answers(columns)
+
+
+def rows(store: Store, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
+    """One tuple for each UID that exists, or that can still be read as a tombstone, ascending by UID."""
+    wanted = sorted(set(uids))
+    if not wanted:
+        return []
+    store.ready()
+    statements = _answers(tuple(columns))
+    here = {"account": store.account_id, "folder": folder_id}
+    with translated("reading the index"), store.index.snapshot() as connection:
+        low, high = wanted[0], wanted[-1]
+        if high - low < _SPARSE * len(wanted):
+            found = statements.of_range.on(connection, **here, low=low, high=high).fetchall()
+            if len(found) > len(wanted) or high - low + 1 != len(wanted):
+                asked = set(wanted)
+                found = [row for row in found if row[0] in asked]
+        else:
+            found = statements.of_some.on(connection, **here, uids=uid_list(wanted)).fetchall()
+        if len(found) < len(wanted):
+            missing = set(wanted).difference(row[0] for row in found)
+            buried = statements.of_buried.on(connection, **here, uids=uid_list(missing)).fetchall()
+            found = sorted(found + buried, key=itemgetter(0)) if buried else found
+    return [row[1:] for row in found]
+
+
+# The messages
+
+
+def open_message(store: Store, folder_id: int, uid: int) -> MessageFile:
+    """An open file, also of an expunged message while it is kept; else `NoSuchMessage`."""
+    store.ready()
+    with translated("opening a message"):
+        for _ in range(2):  # the second time under the name that flags gave it in between
+            path = _path_of(store, folder_id, uid)
+            if path is not None and (file := _try_open(path)) is not None:
+                return file
+        found = _open_under_lock(store, folder_id, uid)
+        if found is None:
+            raise NoSuchMessage(folder_id, uid)
+        return found
+
+
+def _path_of(store: Store, folder_id: int, uid: int) -> str | None:
+    with store.index.snapshot() as connection:
+        for _ in range(_MOVES_FOLLOWED):
+            here = {"account": store.account_id, "folder": folder_id, "at": uid}
+            folder = read_folder(connection, store.account_id, folder_id)
+            if folder is None:
+                return None
+            row = _NAME.on(connection, **here).fetchone()
+            if row is not None:
+                return f"{store.place.cur(folder.directory)}/{row[0]}"
+            row = _BURIED.on(connection, **here).fetchone()
+            if row is None:
+                return None
+            name, folder_id, uid = row
+            if folder_id is None:
+                return f"{store.place.expunged}/{name}" if name else None
+    return None
+
+
+def _try_open(path: str) -> MessageFile | None:
+    try:
+        return MessageFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return None
+
+
+def _open_under_lock(store: Store, folder_id: int, uid: int) -> MessageFile | None:
+    """Nobody renames now: the row's name is right, or another tool changed it, or the file is gone and so is the message."""
+    with writing(store) as write:
+        folder = read_folder(write.connection, store.account_id, folder_id)
+        rows = read_messages(write, folder_id, [uid])
+        if folder is None or not rows:
+            path = _path_of(store, folder_id, uid)
+            return _try_open(path) if path else None
+        cur = store.place.cur(folder.directory)
+        name = locate(cur, [rows[0].name]).get(rows[0].name)
+        if name is None:
+            if folder.deleted_at_us is None:
+                bury_lost(write, folder, rows)
+            return None
+        if name != rows[0].name:
+            take_foreign_name(write, folder, rows[0], name)
+        return _try_open(f"{cur}/{name}")

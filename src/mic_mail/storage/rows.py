@@ -1,0 +1,146 @@
+"""Rows of the index as values, and the statements that several rooms of the store share."""
+
+import json
+import sqlite3
+from dataclasses import dataclass, fields
+
+from sqlalchemy import bindparam, insert, select, update
+
+from mic_mail.storage import schema
+from mic_mail.storage.index import Statement
+from mic_mail.storage.types import DELETED, SEEN, FolderInfo
+
+
+@dataclass(slots=True)
+class AccountRow:
+    """The account's counters; changed only inside a critical section."""
+
+    account_id: int
+    serial: int
+    modseq: int
+    modseq_mark: int
+    uidvalidity_next: int
+    folder_next: int
+    email_next: int
+    octets: int
+    messages: int
+    boot_id: str
+
+
+@dataclass(slots=True)
+class FolderRow:
+    """One folder; `directory` is below `Maildir/`, also when the folder lies in `.expunged/`."""
+
+    account_id: int
+    folder_id: int
+    name: str
+    directory: str
+    mailbox_id: str
+    uidvalidity: int
+    uidnext: int
+    uidnext_mark: int
+    highest_modseq: int
+    modseq: int
+    created_modseq: int
+    expunge_floor: int
+    messages: int
+    unseen: int
+    deleted: int
+    octets: int
+    deleted_octets: int
+    recent_from: int
+    special_use: str | None
+    keywords: str
+    new_mtime_ns: int
+    deleted_at_us: int | None
+
+    def count(self, flags: int, size: int, times: int = 1) -> None:
+        """Take a message with these flags into the counters, or out of them (`times` -1)."""
+        self.messages += times
+        self.octets += times * size
+        if not flags & SEEN:
+            self.unseen += times
+        if flags & DELETED:
+            self.deleted += times
+            self.deleted_octets += times * size
+
+    def keyword_names(self) -> tuple[str, ...]:
+        return tuple(json.loads(self.keywords))
+
+    def info(self, *, subscribed: bool, has_children: bool) -> FolderInfo:
+        return FolderInfo(
+            folder_id=self.folder_id,
+            name=self.name,
+            uidvalidity=self.uidvalidity,
+            uidnext=self.uidnext,
+            highest_modseq=self.highest_modseq,
+            expunge_floor=self.expunge_floor,
+            mailbox_id=self.mailbox_id,
+            special_use=self.special_use,
+            subscribed=subscribed,
+            keywords=self.keyword_names(),
+            recent_from=self.recent_from,
+            messages=self.messages,
+            unseen=self.unseen,
+            deleted=self.deleted,
+            size=self.octets,
+            deleted_size=self.deleted_octets,
+            selectable=True,
+            has_children=has_children,
+        )
+
+
+_A = schema.account.c
+_F = schema.folder.c
+_ACCOUNT_FIELDS = tuple(field.name for field in fields(AccountRow))
+_FOLDER_FIELDS = tuple(field.name for field in fields(FolderRow))
+_FOLDER_COLUMNS = [_F[name] for name in _FOLDER_FIELDS]
+
+_SELECT_ACCOUNT = Statement(select(*(_A[name] for name in _ACCOUNT_FIELDS)).where(_A.account_id == bindparam("account")))
+_UPDATE_ACCOUNT = Statement(update(schema.account).where(_A.account_id == bindparam("account_id")), _ACCOUNT_FIELDS[1:])
+_INSERT_ACCOUNT = Statement(insert(schema.account), _ACCOUNT_FIELDS)
+_SELECT_FOLDER = Statement(
+    select(*_FOLDER_COLUMNS).where(_F.account_id == bindparam("account"), _F.folder_id == bindparam("folder"))
+)
+_SELECT_LIVE = Statement(
+    select(*_FOLDER_COLUMNS).where(_F.account_id == bindparam("account"), _F.deleted_at_us.is_(None)).order_by(_F.name)
+)
+_SELECT_NAMED = Statement(
+    select(*_FOLDER_COLUMNS).where(
+        _F.account_id == bindparam("account"), _F.name == bindparam("name"), _F.deleted_at_us.is_(None)
+    )
+)
+_UPDATE_FOLDER = Statement(
+    update(schema.folder).where(_F.account_id == bindparam("account_id"), _F.folder_id == bindparam("folder_id")),
+    _FOLDER_FIELDS[2:],
+)
+_INSERT_FOLDER = Statement(insert(schema.folder), _FOLDER_FIELDS)
+
+
+def read_account(connection: sqlite3.Connection, account_id: int) -> AccountRow | None:
+    row = _SELECT_ACCOUNT.on(connection, account=account_id).fetchone()
+    return AccountRow(*row) if row else None
+
+
+def write_account(connection: sqlite3.Connection, row: AccountRow, *, new: bool = False) -> None:
+    (_INSERT_ACCOUNT if new else _UPDATE_ACCOUNT).on(connection, **{name: getattr(row, name) for name in _ACCOUNT_FIELDS})
+
+
+def read_folder(connection: sqlite3.Connection, account_id: int, folder_id: int) -> FolderRow | None:
+    """The folder, a deleted one included."""
+    row = _SELECT_FOLDER.on(connection, account=account_id, folder=folder_id).fetchone()
+    return FolderRow(*row) if row else None
+
+
+def read_folder_named(connection: sqlite3.Connection, account_id: int, name: str) -> FolderRow | None:
+    row = _SELECT_NAMED.on(connection, account=account_id, name=name).fetchone()
+    return FolderRow(*row) if row else None
+
+
+def read_folders(connection: sqlite3.Connection, account_id: int) -> list[FolderRow]:
+    """All folders that are not deleted, by name."""
+    return [FolderRow(*row) for row in _SELECT_LIVE.on(connection, account=account_id)]
+
+
+def write_folder(connection: sqlite3.Connection, row: FolderRow, *, new: bool = False) -> None:
+    (_INSERT_FOLDER if new else _UPDATE_FOLDER).on(connection, **{name: getattr(row, name) for name in _FOLDER_FIELDS})

@@ -1,0 +1,196 @@
+"""The tables of an account's index, and its version.
+
+Every table and key carries `account_id`, also where one SQLite file holds one account: with PostgreSQL one database holds all.
+
+    account       the counters: serial of the last critical section, MODSEQ, marks, quota; the boot it was last written under
+    folder        one row a folder, deleted ones included while they can be brought back
+    message       narrow, one row a message in a folder: what list scans need, and its file's name
+    email         wide, one row a message *content*: the answers ready to send; COPY shares it, MOVE keeps it (`refs` counts)
+    tombstone     UIDs that vanished: with `email_pk` and `name` while readable, after that as history for QRESYNC
+    delivery      origins of deliveries seen (idempotency)
+    subscription  names, which outlive folders
+
+Room is left for what comes: sort keys and a thread index are columns or a table beside `email` (same key); per-person
+\\Seen is a table (account_id, folder_id, person_id, uid); ACL and metadata have their columns. A change raises
+`INDEX_VERSION`; an older index is migrated at open if `MIGRATIONS` has the way, else rebuilt from the store, so versions N
+and N+1 must differ by additions only.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+INDEX_VERSION = 1
+APPLICATION_ID = 0x6D6D6978
+"""SQLite's `application_id`: "mmix"."""
+
+MIGRATIONS: Mapping[int, Sequence[str]] = {}
+"""From version n to n+1: statements that only add."""
+
+metadata = MetaData()
+
+account = Table(
+    "account",
+    metadata,
+    Column("account_id", Integer, primary_key=True, autoincrement=False),
+    Column("serial", BigInteger, nullable=False),
+    Column("modseq", BigInteger, nullable=False),
+    Column("modseq_mark", BigInteger, nullable=False),
+    Column("uidvalidity_next", BigInteger, nullable=False),
+    Column("folder_next", Integer, nullable=False),
+    Column("email_next", BigInteger, nullable=False),
+    Column("octets", BigInteger, nullable=False),
+    Column("messages", Integer, nullable=False),
+    Column("boot_id", Text, nullable=False),
+    Column("acl", Text),
+    Column("metadata", Text),
+)
+
+folder = Table(
+    "folder",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("folder_id", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("directory", Text, nullable=False),
+    Column("mailbox_id", Text, nullable=False),
+    Column("uidvalidity", BigInteger, nullable=False),
+    Column("uidnext", BigInteger, nullable=False),
+    Column("uidnext_mark", BigInteger, nullable=False),
+    Column("highest_modseq", BigInteger, nullable=False),
+    Column("modseq", BigInteger, nullable=False),
+    Column("created_modseq", BigInteger, nullable=False),
+    Column("expunge_floor", BigInteger, nullable=False),
+    Column("messages", Integer, nullable=False),
+    Column("unseen", Integer, nullable=False),
+    Column("deleted", Integer, nullable=False),
+    Column("octets", BigInteger, nullable=False),
+    Column("deleted_octets", BigInteger, nullable=False),
+    Column("recent_from", BigInteger, nullable=False),
+    Column("special_use", Text),
+    Column("keywords", Text, nullable=False),
+    Column("new_mtime_ns", BigInteger, nullable=False),
+    Column("deleted_at_us", BigInteger),
+    Column("acl", Text),
+    Column("metadata", Text),
+    PrimaryKeyConstraint("account_id", "folder_id"),
+)
+Index("folder_name", folder.c.account_id, folder.c.name, unique=True, sqlite_where=text("deleted_at_us IS NULL"))
+
+message = Table(
+    "message",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("folder_id", Integer, nullable=False),
+    Column("uid", BigInteger, nullable=False),
+    Column("flags", BigInteger, nullable=False),
+    Column("modseq", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created_modseq", BigInteger, nullable=False),
+    Column("email_pk", BigInteger, nullable=False),
+    Column("saved_us", BigInteger, nullable=False),
+    Column("name_dirty", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "folder_id", "uid"),
+    sqlite_with_rowid=False,
+)
+Index("message_modseq", message.c.account_id, message.c.folder_id, message.c.modseq)
+Index("message_dirty", message.c.account_id, message.c.folder_id, message.c.uid, sqlite_where=text("name_dirty = 1"))
+
+email = Table(
+    "email",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("email_pk", BigInteger, nullable=False),
+    Column("refs", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("received_us", BigInteger, nullable=False),
+    Column("sent_at", BigInteger),
+    Column("attachment_octets", BigInteger, nullable=False),
+    Column("base", Text, nullable=False),
+    Column("email_id", Text, nullable=False),
+    Column("thread_id", Text),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("envelope_utf8", LargeBinary),
+    Column("bodystructure", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("preview", Text),
+    Column("parts", LargeBinary, nullable=False),
+    Column("header", LargeBinary),  # last: long ones lie on overflow pages, which list scans then never touch
+    PrimaryKeyConstraint("account_id", "email_pk"),
+)
+
+tombstone = Table(
+    "tombstone",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("folder_id", Integer, nullable=False),
+    Column("uid", BigInteger, nullable=False),
+    Column("modseq", BigInteger, nullable=False),
+    Column("created_modseq", BigInteger, nullable=False),
+    Column("expunged_us", BigInteger, nullable=False),
+    Column("flags", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("saved_us", BigInteger, nullable=False),
+    Column("email_pk", BigInteger),
+    Column("name", Text),
+    Column("moved_folder_id", Integer),
+    Column("moved_uid", BigInteger),
+    PrimaryKeyConstraint("account_id", "folder_id", "uid"),
+    sqlite_with_rowid=False,
+)
+Index("tombstone_modseq", tombstone.c.account_id, tombstone.c.folder_id, tombstone.c.modseq)
+Index("tombstone_expunged", tombstone.c.account_id, tombstone.c.expunged_us)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("published_us", BigInteger, nullable=False),
+    Column("folder_id", Integer, nullable=False),
+    Column("uidvalidity", BigInteger, nullable=False),
+    Column("uid", BigInteger, nullable=False),
+    Column("modseq", BigInteger, nullable=False),
+    Column("email_id", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "origin"),
+    sqlite_with_rowid=False,
+)
+
+subscription = Table(
+    "subscription",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "name"),
+    sqlite_with_rowid=False,
+)
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make all tables in the open transaction and stamp the version."""
+    dialect = sqlite.dialect()
+    for table in metadata.sorted_tables:
+        connection.execute(str(CreateTable(table).compile(dialect=dialect)))
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {INDEX_VERSION}")
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> int:
+    """One step up, in a transaction of its own; the version reached."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in MIGRATIONS[version]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version + 1}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return version + 1

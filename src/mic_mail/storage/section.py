@@ -1,0 +1,302 @@
+"""The critical section: the one way in which anything in an account changes.
+
+    lock -> finish what a killed holder began -> BEGIN IMMEDIATE -> [record -> names -> rows]* -> COMMIT
+         -> leftovers and sidecars -> clear the record -> unlock -> fsync folders -> tell the observers
+
+Inside it the rooms take MODSEQ and UIDs, say what they are about to do to names before they do it, and change rows. Any
+exception before the COMMIT undoes names and rows; nobody has seen them. publish.py says why the order is this one.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import bindparam, delete, insert, select
+
+from mic_mail.errors import Text
+from mic_mail.storage import schema
+from mic_mail.storage.errors import NoSuchFolder, NotPermitted
+from mic_mail.storage.index import Statement, translated
+from mic_mail.storage.intent import Intent, clear_intent, read_intent, roll_back, roll_forward, write_intent
+from mic_mail.storage.rows import (
+    FolderRow,
+    read_account,
+    read_folder,
+    read_folder_named,
+    write_account,
+    write_folder,
+)
+from mic_mail.storage.sidecars import MARK_STEP, AccountSidecar, FolderSidecar
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import KEYWORD_SHIFT, MAX_KEYWORDS
+
+_S = schema.subscription.c
+_SUBSCRIPTIONS = Statement(select(_S.name).where(_S.account_id == bindparam("account")).order_by(_S.name))
+_SUBSCRIBE = Statement(insert(schema.subscription).prefix_with("OR IGNORE"), ("account_id", "name"))
+_UNSUBSCRIBE = Statement(delete(schema.subscription).where(_S.account_id == bindparam("account"), _S.name == bindparam("name")))
+
+_ACCOUNT = 0
+"""In `Intent.sidecars`: the account's own."""
+
+
+@contextmanager
+def writing(store: Store) -> Iterator["Write"]:
+    """One change of one account: all or nothing, durable and told to the observers when the block has been left."""
+    store.ready()
+    with translated(f"account {store.account_id}"):
+        with store.lock.held() as fd:
+            finish_interrupted(store, fd, store.index.writer())
+            with transaction(store, fd) as write:
+                yield write
+        for path in write.durable:
+            store.shared.syncs.make_durable(path)
+    if write.took_modseq:
+        store.shared.on_change(store.account_id, write.account.modseq)
+
+
+@contextmanager
+def transaction(
+    store: Store, fd: int, prepare: Callable[[sqlite3.Connection], None] = lambda connection: None
+) -> Iterator["Write"]:
+    """The part between lock and unlock; `fd` is the locked file. `prepare` comes first, where there are no tables yet."""
+    connection = store.index.writer()
+    connection.execute("BEGIN IMMEDIATE")
+    write: Write | None = None
+    try:
+        prepare(connection)
+        write = Write(store, connection, fd)
+        yield write
+        write.save_rows()
+        connection.execute("COMMIT")
+    except BaseException:
+        if write is not None:
+            write.undo_names()
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if write is not None:
+            write.clear()
+        raise
+    write.settle()
+
+
+def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) -> None:
+    """Bring a change that a killed holder left half done to its end or its beginning."""
+    intent = read_intent(fd)
+    if intent is None:
+        return
+    if intent.boot_id == store.shared.boot_id:
+        account = read_account(connection, store.account_id)
+        if account is not None and account.serial >= intent.serial:
+            roll_forward(intent)
+        else:
+            roll_back(intent)
+        _rewrite_sidecars(store, connection, intent.sidecars)
+    clear_intent(fd)
+
+
+def _rewrite_sidecars(store: Store, connection: sqlite3.Connection, folder_ids: Iterable[int]) -> None:
+    for folder_id in dict.fromkeys(folder_ids):
+        if folder_id == _ACCOUNT:
+            write_account_sidecar(store, connection)
+        elif (folder := read_folder(connection, store.account_id, folder_id)) is not None:
+            folder_sidecar(folder).write(store.place.folder(folder.directory))
+
+
+def folder_sidecar(folder: FolderRow) -> FolderSidecar:
+    return FolderSidecar(
+        name=folder.name,
+        mailbox_id=folder.mailbox_id,
+        uidvalidity=folder.uidvalidity,
+        uidnext_mark=folder.uidnext_mark,
+        keywords=folder.keyword_names(),
+        special_use=folder.special_use,
+    )
+
+
+def write_account_sidecar(
+    store: Store, connection: sqlite3.Connection, *, modseq_mark: int = 0, uidvalidity_next: int = 0
+) -> None:
+    """From the index, with higher marks where given."""
+    row = read_account(connection, store.account_id)
+    assert row is not None
+    AccountSidecar(
+        account_id=store.account_id,
+        modseq_mark=max(row.modseq_mark, modseq_mark),
+        uidvalidity_next=max(row.uidvalidity_next, uidvalidity_next),
+        subscriptions=subscribed_names(connection, store.account_id),
+    ).write(store.place.maildir)
+
+
+def subscribed_names(connection: sqlite3.Connection, account_id: int) -> tuple[str, ...]:
+    return tuple(name for (name,) in _SUBSCRIPTIONS.on(connection, account=account_id))
+
+
+class Write:
+    """What a room may do inside the critical section."""
+
+    def __init__(self, store: Store, connection: sqlite3.Connection, fd: int) -> None:
+        account = read_account(connection, store.account_id)
+        assert account is not None, "opened without an account row"
+        self.store = store
+        self.connection = connection
+        self.account = account
+        self.account.serial += 1
+        self.took_modseq = False
+        self.durable: dict[str, None] = {}
+        """Directories to fsync before the change may be acknowledged."""
+        self._fd = fd
+        self._folders: dict[int, FolderRow] = {}
+        self._dirty_folders: dict[int, FolderRow] = {}
+        self._intent: Intent | None = None
+        self._intent_octets = 0
+
+    # Numbers
+
+    @property
+    def modseq(self) -> int:
+        """The one MODSEQ of this change."""
+        if not self.took_modseq:
+            self.took_modseq = True
+            self.account.modseq += 1
+            if self.account.modseq > self.account.modseq_mark:
+                self.account.modseq_mark = self.account.modseq + MARK_STEP
+                write_account_sidecar(self.store, self.connection, modseq_mark=self.account.modseq_mark)
+        return self.account.modseq
+
+    def take_uid(self, folder: FolderRow) -> int:
+        """The folder's next UID; the caller also `touch`es the folder."""
+        uid = folder.uidnext
+        if uid >= folder.uidnext_mark:
+            folder.uidnext_mark = uid + MARK_STEP
+            folder_sidecar(folder).write(self.store.place.folder(folder.directory))
+        folder.uidnext = uid + 1
+        return uid
+
+    def take_email_pk(self) -> int:
+        self.account.email_next += 1
+        return self.account.email_next - 1
+
+    def take_uidvalidity(self) -> int:
+        """Never given before in this account (RFC 9051 §2.3.1.1), also not after a restore: at least the time in seconds."""
+        value = max(self.account.uidvalidity_next, self.store.clock.now_us() // 1_000_000)
+        self.account.uidvalidity_next = value + 1
+        write_account_sidecar(self.store, self.connection, uidvalidity_next=value + 1)
+        return value
+
+    def count(self, folder: FolderRow, flags: int, size: int, times: int = 1) -> None:
+        """Take a message into the folder's and the account's counters, or out of them (`times` -1)."""
+        folder.count(flags, size, times)
+        self.account.messages += times
+        self.account.octets += times * size
+
+    # Folders
+
+    def folder(self, folder_id: int) -> FolderRow:
+        """A folder that is not deleted."""
+        folder = self._folders.get(folder_id) or read_folder(self.connection, self.store.account_id, folder_id)
+        if folder is None or folder.deleted_at_us is not None:
+            raise NoSuchFolder(f"#{folder_id}" if folder is None else folder.name)
+        self._folders[folder_id] = folder
+        return folder
+
+    def folder_named(self, name: str) -> FolderRow | None:
+        folder = read_folder_named(self.connection, self.store.account_id, name)
+        return folder and self._folders.setdefault(folder.folder_id, folder)
+
+    def add_folder(self, folder: FolderRow) -> None:
+        self._folders[folder.folder_id] = folder
+        write_folder(self.connection, folder, new=True)
+
+    def touch(self, folder: FolderRow) -> None:
+        """The folder's messages change under this change's MODSEQ."""
+        folder.highest_modseq = self.modseq
+        self.keep(folder)
+
+    def keep(self, folder: FolderRow) -> None:
+        """Write the row back at the end."""
+        self._dirty_folders[folder.folder_id] = folder
+
+    def keyword_bits(self, folder: FolderRow, names: Sequence[str], *, add: bool = True) -> int:
+        """The bits of keywords; unknown ones are added to the folder's table, or left out."""
+        if not names:
+            return 0
+        known = list(folder.keyword_names())
+        places = {name.lower(): place for place, name in enumerate(known)}  # RFC 9051 §2.3.2: flags are case-insensitive
+        bits = 0
+        for name in names:
+            place = places.get(name.lower())
+            if place is None:
+                if not add:
+                    continue
+                if len(known) >= MAX_KEYWORDS:
+                    raise NotPermitted(Text("Thư mục đã có quá nhiều nhãn.", "The folder has too many keywords."))
+                place = places[name.lower()] = len(known)
+                known.append(name)
+            bits |= 1 << (KEYWORD_SHIFT + place)
+        if len(known) > len(folder.keyword_names()):
+            folder.keywords = json.dumps(known, ensure_ascii=False)
+            self.intend(sidecars=[folder.folder_id])
+            self.keep(folder)
+        return bits
+
+    def subscribe(self, name: str, subscribed: bool) -> None:
+        if subscribed:
+            _SUBSCRIBE.on(self.connection, account_id=self.store.account_id, name=name)
+        else:
+            _UNSUBSCRIBE.on(self.connection, account=self.store.account_id, name=name)
+        self.intend(sidecars=[_ACCOUNT])
+
+    # Names
+
+    def intend(
+        self,
+        *,
+        renames: Iterable[tuple[str, str]] = (),
+        links: Iterable[str] = (),
+        leftovers: Iterable[str] = (),
+        sidecars: Iterable[int] = (),
+    ) -> None:
+        """Record what is about to happen to names; only then may it happen."""
+        if self._intent is None:
+            self._intent = Intent(self.account.serial, self.store.shared.boot_id)
+        self._intent.renames += renames
+        self._intent.links += links
+        self._intent.leftovers += leftovers
+        self._intent.sidecars += sidecars
+        self._intent_octets = write_intent(self._fd, self._intent)
+
+    def rename(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Record and do renames of files or directories whose sources exist."""
+        if not pairs:
+            return
+        self.intend(renames=pairs)
+        for old, new in pairs:
+            os.rename(old, new)
+            self.durable[os.path.dirname(new)] = None
+        for old, _ in pairs:
+            self.durable.setdefault(os.path.dirname(old))
+
+    def undo_names(self) -> None:
+        if self._intent is not None:
+            roll_back(self._intent)
+
+    def clear(self) -> None:
+        if self._intent is not None:
+            clear_intent(self._fd, self._intent_octets)
+            self._intent = None
+
+    # End
+
+    def save_rows(self) -> None:
+        for folder in self._dirty_folders.values():
+            write_folder(self.connection, folder)
+        write_account(self.connection, self.account)
+
+    def settle(self) -> None:
+        """After the COMMIT, still under the lock."""
+        if self._intent is not None:
+            roll_forward(self._intent)
+            _rewrite_sidecars(self.store, self.connection, self._intent.sidecars)
+            self.clear()

@@ -1,0 +1,107 @@
+"""What no file name can hold: `.mic-folder` in every folder, `.mic-account` once an account (JSON, replaced durably).
+
+With these, the names and the messages, `repair` makes the index anew. The marks are high-water marks, written *before* a number
+above them is used, in steps of `MARK_STEP`; after a power loss or a lost index numbering goes on above the mark, so no UID and
+no MODSEQ ever means two things. Reading never raises: a damaged sidecar is None, and `repair` says so.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Self
+
+from mic_mail.storage.maildir import replace_durably
+
+MARK_STEP = 1_000
+FOLDER_SIDECAR = ".mic-folder"
+ACCOUNT_SIDECAR = ".mic-account"
+_MAX_OCTETS = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSidecar:
+    name: str
+    mailbox_id: str
+    uidvalidity: int
+    uidnext_mark: int
+    keywords: tuple[str, ...] = ()
+    special_use: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    version: int = 1
+
+    @classmethod
+    def read(cls, folder_path: str) -> Self | None:
+        fields = _read(f"{folder_path}/{FOLDER_SIDECAR}")
+        try:
+            return cls(
+                name=str(fields["name"]),
+                mailbox_id=str(fields["mailbox_id"]),
+                uidvalidity=_number(fields["uidvalidity"]),
+                uidnext_mark=_number(fields["uidnext_mark"]),
+                keywords=_strings(fields["keywords"]),
+                special_use=None if fields["special_use"] is None else str(fields["special_use"]),
+                metadata=_mapping(fields.get("metadata")),
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def write(self, folder_path: str) -> None:
+        _write(f"{folder_path}/{FOLDER_SIDECAR}", asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSidecar:
+    account_id: int
+    modseq_mark: int
+    uidvalidity_next: int
+    subscriptions: tuple[str, ...] = ()
+    acl: Mapping[str, object] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    version: int = 1
+
+    @classmethod
+    def read(cls, maildir_path: str) -> Self | None:
+        fields = _read(f"{maildir_path}/{ACCOUNT_SIDECAR}")
+        try:
+            return cls(
+                account_id=_number(fields["account_id"]),
+                modseq_mark=_number(fields["modseq_mark"]),
+                uidvalidity_next=_number(fields["uidvalidity_next"]),
+                subscriptions=_strings(fields["subscriptions"]),
+                acl=_mapping(fields.get("acl")),
+                metadata=_mapping(fields.get("metadata")),
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def write(self, maildir_path: str) -> None:
+        _write(f"{maildir_path}/{ACCOUNT_SIDECAR}", asdict(self))
+
+
+def _read(path: str) -> dict[str, object]:
+    try:
+        with open(path, "rb") as file:
+            value = json.loads(file.read(_MAX_OCTETS))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _write(path: str, fields: dict[str, object]) -> None:
+    replace_durably(path, json.dumps(fields, ensure_ascii=False, indent=1).encode() + b"\n")
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
+        raise ValueError(value)
+    return value
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(value)
+    return tuple(value)
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}

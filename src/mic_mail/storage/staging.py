@@ -1,0 +1,116 @@
+"""Messages on their way in: files in the account's `tmp/`, named already as they will be called for ever.
+
+Staging needs no lock and no index. The content is fsynced by `finish`; the name only counts once it stands in a `cur`
+(publish.py). A file that is never published is discarded by its writer, or by the sweep after `ABANDONED_SECONDS`
+(Maildir's own 36 hours).
+"""
+
+import errno
+import os
+
+from mic_mail.storage.errors import of_os_error
+from mic_mail.storage.maildir import MESSAGE_MODE
+from mic_mail.storage.store import Store
+
+ABANDONED_SECONDS = 36 * 3_600
+NO_LINK = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.ENOTSUP})
+"""ext4 ends at 65,000 links; another file system, or one without links; a file of another owner (fs.protected_hardlinks)."""
+_COPY_OCTETS = 1 << 20
+
+
+class StagedFile:
+    """A message being written; `types.Staged` says what is promised."""
+
+    __slots__ = ("_fd", "path", "size")
+
+    def __init__(self, path: str, fd: int, size: int = 0) -> None:
+        self.path = path
+        self.size = size
+        self._fd = fd
+
+    def write(self, octets: bytes | bytearray | memoryview) -> None:
+        view = memoryview(octets)
+        try:
+            while view:
+                written = os.write(self._fd, view)
+                self.size += written
+                view = view[written:]
+        except OSError as error:
+            self.discard()
+            raise of_os_error("staging", error) from error
+
+    def finish(self) -> None:
+        if self._fd < 0:
+            return
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            self.discard()
+            raise of_os_error("staging", error) from error
+        self._close()
+
+    def discard(self) -> None:
+        self._close()
+        unlink_quietly(self.path)
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def stage(store: Store) -> StagedFile:
+    store.ready()
+    path = _new_path(store)
+    try:
+        # Only this descriptor can ever write: the mode is the final one from the start.
+        return StagedFile(path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE))
+    except OSError as error:
+        raise of_os_error("staging", error) from error
+
+
+def stage_link(store: Store, source: str) -> StagedFile:
+    """The durable file `source` as a finished staged message."""
+    store.ready()
+    path = _new_path(store)
+    try:
+        copied = link_or_copy(source, path)
+        return StagedFile(path, -1, os.stat(path).st_size if copied else os.stat(source).st_size)
+    except OSError as error:
+        raise of_os_error("staging", error) from error
+
+
+def _new_path(store: Store) -> str:
+    return f"{store.place.tmp}/{store.shared.names.base(store.clock.now_us())}"
+
+
+def link_or_copy(source: str, target: str) -> bool:
+    """A second name for a message; where the file system gives none, a durable copy (True). Never leaves half a file."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in NO_LINK:
+            raise
+    else:
+        return False
+    with open(source, "rb", buffering=0) as reading:
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
+        try:
+            while chunk := reading.read(_COPY_OCTETS):
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(fd, view) :]
+            os.fsync(fd)
+        except BaseException:
+            unlink_quietly(target)
+            raise
+        finally:
+            os.close(fd)
+    return True
+
+
+def unlink_quietly(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

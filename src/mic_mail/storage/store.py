@@ -1,0 +1,63 @@
+"""One account's store, opened: its paths, its lock, its index, and what the process shares with other accounts.
+
+`Store` knows no rules. The rooms beside it (publish, flags, expunge, transfer, folders, reader ...) are functions over a
+`Store`.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mic_mail.clock import Clock
+from mic_mail.storage.index import Index
+from mic_mail.storage.locking import AccountLock
+from mic_mail.storage.maildir import NameSource, Place
+from mic_mail.storage.syncing import SharedSync
+from mic_mail.storage.types import StorageSettings
+from mic_mail.storage.views import ViewCache
+
+OnChange = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all accounts of a process use together."""
+
+    clock: Clock
+    settings: StorageSettings
+    names: NameSource
+    syncs: SharedSync
+    views: ViewCache
+    boot_id: str
+    on_change: OnChange
+    open_store: Callable[["Store"], None]
+    """Makes, migrates, rebuilds or reconciles a store at its first use (opening.py); called without the lock."""
+
+
+class Store:
+    """One account in one process; safe from several threads."""
+
+    def __init__(self, account_id: int, home: str, shared: Shared) -> None:
+        self.account_id = account_id
+        self.place = Place(home)
+        self.shared = shared
+        self.clock = shared.clock
+        self.settings = shared.settings
+        self.lock = AccountLock(self.place.lock, shared.settings.lock_seconds)
+        self.index = Index(self.place.index, synchronous=shared.settings.synchronous)
+        self.opening = threading.Lock()
+        self.opened_identity: int | None = None
+        """Inode of the index that was found good; None before the first use."""
+        self.names_due = False
+        """Some file name lags behind its flags, by this process's doing."""
+
+    def ready(self) -> None:
+        """Open the store unless it is open; one stat where it is. Somebody may have replaced the index (`repair`)."""
+        if self.opened_identity is None or self.opened_identity != self.index.identity():
+            self.shared.open_store(self)
+
+    def close(self) -> None:
+        """Give descriptors back; those in use close when they return. The store opens again at its next use."""
+        self.index.close_readers()
+        if self.lock.close(self.index.close_writer):
+            self.opened_identity = None
