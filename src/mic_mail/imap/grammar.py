@@ -23,7 +23,7 @@ Standards: RFC 9051 §2.2, §4.3, §6.3.12, §9; RFC 3502 (MULTIAPPEND); RFC 788
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mic_mail.imap import syntax
 from mic_mail.imap.commands import Append, AppendOptions, Command
@@ -160,7 +160,7 @@ class Reader:
     def refuse(self, status: bytes, text: bytes, code: bytes | None = None) -> None:
         """Do not take the announced message; the BadLine comes from `next` once the client's octets are out of the way."""
         assert self._message is not None
-        self._begin_refusal(BadLine(self._message.tag, text, code, status), None if self._message.sync else self._message.size)
+        self._turn_away(BadLine(self._message.tag, text, code, status), None if self._message.sync else self._message.size)
 
     def discard_input(self) -> None:
         """Forget what is buffered: octets sent in clear behind STARTTLS must not be read as commands (RFC 9051 §6.2.1)."""
@@ -207,10 +207,12 @@ class Reader:
                     return self._announce(begin, message)
         except Fault as fault:
             self._consume(begin)
-            return self._begin_refusal(_answer(tag, fault), None if sync else size)
+            self._turn_away(_answer(tag, fault), None if sync else size)
+            return None
         if begin - self._start + size > self.limits.command_octets:
             self._consume(begin)
-            return self._begin_refusal(BadLine(tag, b"Literal too large", b"TOOBIG"), None if sync else size)
+            self._turn_away(BadLine(tag, b"Literal too large", b"TOOBIG"), None if sync else size)
+            return None
         self._line = self._scan = begin + size
         return LiteralRequested(tag, size) if sync else None
 
@@ -229,7 +231,8 @@ class Reader:
         if tag is None:
             tag = syntax.tag_of(bytes(self._buffer[self._start : self._start + self.limits.command_octets]))
         self._start = max(self._start, self._line)
-        return self._begin_refusal(BadLine(tag, b"Command too long", b"LIMIT", fatal=not self.limits.patient), 0)
+        self._turn_away(BadLine(tag, b"Command too long", b"LIMIT", fatal=not self.limits.patient), 0)
+        return None
 
     # -------------------------------------------------------------- APPEND
 
@@ -281,7 +284,8 @@ class Reader:
         except Fault as fault:
             literal = _LITERAL_AT_END.search(cursor.data.rstrip(b"\r\n"))
             size = int(literal[1]) if literal and literal[2] else None
-            return self._begin_refusal(_answer(message.tag, fault), size)
+            self._turn_away(_answer(message.tag, fault), size)
+            return None
 
     def _after_message(self, cursor: Cursor, message: AppendMessage) -> Event:
         if message.options.utf8 and not cursor.take(b")"):
@@ -308,17 +312,30 @@ class Reader:
 
     # -------------------------------------------------------------- what is refused is passed over
 
-    def _begin_refusal(self, refusal: BadLine, size: int | None) -> Event | None:
+    def _turn_away(self, refusal: BadLine, size: int | None) -> None:
         """Answer at once if the client waits for us (`size` None), else behind the `size` octets and the line that follow."""
         self._message = None
+        self._refusal = refusal
         if refusal.fatal or (size or 0) > self.limits.skip_octets:
-            return self._close(refusal)
-        if size is None:
-            self._step = self._read_command
-            return refusal
-        self._refusal, self._left, self._skipped = refusal, size, size
-        self._step = self._skip_literal
-        return None
+            self._give_up()
+        elif size is None:
+            self._step = self._answer_refusal
+        else:
+            self._left = self._skipped = size
+            self._step = self._skip_literal
+
+    def _give_up(self) -> None:
+        """There is more to pass over than we are ready to read: the connection ends with the answer."""
+        assert self._refusal is not None
+        self._refusal = replace(self._refusal, fatal=True)
+        self.take_input()
+        self._step = self._answer_refusal
+
+    def _answer_refusal(self) -> Event | None:
+        assert self._refusal is not None
+        refusal, self._refusal = self._refusal, None
+        self._step = self._deaf if refusal.fatal else self._read_command
+        return refusal
 
     def _skip_literal(self) -> Event | None:
         stop = min(len(self._buffer), self._start + self._left)
@@ -331,32 +348,28 @@ class Reader:
 
     def _skip_line(self) -> Event | None:
         """To the end of the line; `{n+}` there belongs to the same command (RFC 7888 §3), behind `{n}` the client waits."""
-        assert self._refusal is not None
         stop = self._buffer.find(b"\n", self._scan)
         if stop < 0:
             keep = max(self._start, len(self._buffer) - _LITERAL_MAX - 1)
             self._skipped += keep - self._start
-            if self._skipped > self.limits.skip_octets:
-                return self._close(self._refusal)
             self._consume(keep)
             self._scan = len(self._buffer)
-            return NEED_INPUT
+            if self._skipped <= self.limits.skip_octets:
+                return NEED_INPUT
+            self._give_up()
+            return None
         tail = bytes(self._buffer[max(self._start, stop - _LITERAL_MAX - 1) : stop]).removesuffix(b"\r")
         self._consume(stop + 1)
         literal = _LITERAL_AT_END.search(tail)
-        if literal is not None and literal[2]:
-            self._left = int(literal[1])
-            self._skipped += self._left
-            self._step = self._skip_literal
-            return self._close(self._refusal) if self._skipped > self.limits.skip_octets else None
-        refusal, self._refusal = self._refusal, None
-        self._step = self._read_command
-        return refusal
-
-    def _close(self, refusal: BadLine) -> BadLine:
-        self.take_input()
-        self._step = self._deaf
-        return BadLine(refusal.tag, refusal.text, refusal.code, refusal.status, fatal=True)
+        if literal is None or not literal[2]:
+            self._step = self._answer_refusal
+            return None
+        self._left = int(literal[1])
+        self._skipped += self._left
+        self._step = self._skip_literal
+        if self._skipped > self.limits.skip_octets:
+            self._give_up()
+        return None
 
     def _deaf(self) -> Event | None:
         return NEED_INPUT

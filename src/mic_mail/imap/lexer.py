@@ -33,7 +33,6 @@ _NUMBER = re.compile(rb"[0-9]{1,19}+(?![0-9])")
 _FLAG = re.compile(rb'\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]++')
 _SPACES = re.compile(rb" ++")
 _REST = re.compile(rb" *+\Z")
-_ESCAPED = re.compile(rb'\\(["\\])')
 _DATE = re.compile(rb'("?)([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})\1')
 _DATE_TIME = re.compile(
     rb'"([ 0-9]?[0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"'
@@ -144,7 +143,7 @@ class Cursor:
         if found[1] is not None:
             return found[1]
         if found[2] is not None:
-            return found[2] if b"\\" not in found[2] else _ESCAPED.sub(rb"\1", found[2])
+            return found[2] if b"\\" not in found[2] else _unescaped(found[2])
         return self._literal(int(found[3]))
 
     def nstring(self) -> bytes | None:
@@ -282,6 +281,11 @@ class Cursor:
         if self.position >= len(self.data):
             raise Fault(b"Missing argument")
         raise Fault(b"Syntax error: " + what + b" expected")
+
+
+def _unescaped(inside: bytes) -> bytes:
+    """The inside of a quoted string: the first two backslashes in a row are always one escaped one."""
+    return b"\\".join([piece.replace(b'\\"', b'"') for piece in inside.split(b"\\\\")])
 
 
 def _utf8(octets: bytes) -> str:

@@ -20,8 +20,8 @@ Ranges = tuple[tuple[int, int], ...]
 MAX_NUMBER = 0xFFFF_FFFF
 """The largest number that a client may name (nz-number is an unsigned 32-bit integer)."""
 
-STAR = MAX_NUMBER + 1
-"""Stands for `*` in a range: above every number that can be named."""
+STAR = 1 << 40
+"""Stands for `*` in a range: above every number that ten digits can name, so that none is mistaken for it."""
 
 _SHAPE = re.compile(
     rb"(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?(?:,(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?)*+"
@@ -116,7 +116,7 @@ def merged(pairs: Iterable[tuple[int, int]]) -> Ranges:
     result: list[tuple[int, int]] = []
     low, high = ordered[0]
     for next_low, next_high in ordered[1:]:
-        if next_low <= high + 1 and (next_low != STAR or high == STAR):
+        if next_low <= high + 1:
             high = max(high, next_high)
         else:
             result.append((low, high))

@@ -1,0 +1,480 @@
+"""Commands as clients write them, against the values that the session gets: one row per rule, the section beside it."""
+
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+
+from mic_mail.imap import commands as c
+from mic_mail.imap.commands import AppendOptions, ConnectionState, FlagChange, FlagList
+from mic_mail.imap.fetchitems import Binary, BinarySize, Datum, Preview, Section, Text
+from mic_mail.imap.grammar import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, Reader
+from mic_mail.imap.searchkeys import (
+    Age,
+    All,
+    And,
+    BodyKey,
+    DateKey,
+    DateOf,
+    EmailId,
+    HasFlag,
+    HasKeyword,
+    HeaderKey,
+    InSet,
+    Larger,
+    ModSeq,
+    Not,
+    Or,
+    Order,
+    Recent,
+    SaveDateSupported,
+    Smaller,
+    TextKey,
+    ThreadId,
+)
+from mic_mail.imap.sequence import SAVED_RESULT, SequenceSet, parse_set
+from mic_mail.imap.syntax import SYNTAX
+from mic_mail.storage import types as store_types
+
+ONE = parse_set(b"1")
+REST = parse_set(b"1:*")
+
+
+def read(line: bytes, *, utf8: bool = False) -> Event:
+    """The first event that a signed-in client's octets give."""
+    reader = Reader(Limits.signed_in())
+    reader.utf8 = utf8
+    reader.feed(line)
+    return reader.next()
+
+
+def fields(*names: bytes, text: Text = Text.HEADER_FIELDS, shown: bytes = b"") -> Section:
+    """BODY.PEEK[HEADER.FIELDS (...)]."""
+    label = b"BODY[" + text.value + b" (" + (shown or b" ".join(names)) + b")]"
+    return Section((), text, label, tuple(name.lower() for name in names), peek=True)
+
+
+COMMANDS: list[tuple[bytes, c.Command]] = [
+    # the session: RFC 9051 §6.1, §6.2, §6.3.1; RFC 2971; RFC 4978
+    (b"a capability", c.Capability(b"a")),
+    (b"A001 NoOp", c.Noop(b"A001")),
+    (b"a]b logout", c.Logout(b"a]b")),
+    (b". starttls", c.StartTls(b".")),
+    (b"a IDLE", c.Idle(b"a")),
+    (b"a NAMESPACE", c.Namespace(b"a")),
+    (b"a CHECK", c.Check(b"a")),
+    (b"a CLOSE", c.Close(b"a")),
+    (b"a UNSELECT", c.Unselect(b"a")),
+    (b"a NOOP  ", c.Noop(b"a")),  # spaces at the end: Dovecot takes them too
+    (b"a LOGIN dvbe secret", c.Login(b"a", "dvbe", "secret")),
+    (b'a LOGIN "a\\"b" "c\\\\d"', c.Login(b"a", 'a"b', "c\\d")),
+    (b'a LOGIN "" ""', c.Login(b"a", "", "")),
+    (b"a login {4+}\r\ndvbe {3+}\r\n a ", c.Login(b"a", "dvbe", " a ")),
+    ('a LOGIN x "mật khẩu"'.encode(), c.Login(b"a", "x", "mật khẩu")),
+    (b"a AUTHENTICATE plain", c.Authenticate(b"a", "PLAIN", None)),
+    (b"a AUTHENTICATE SCRAM-SHA-256 AGEAYg==", c.Authenticate(b"a", "SCRAM-SHA-256", b"\0a\0b")),  # RFC 4959
+    (b"a AUTHENTICATE EXTERNAL =", c.Authenticate(b"a", "EXTERNAL", b"")),
+    (b"a ID NIL", c.Id(b"a", None)),
+    (b"a ID", c.Id(b"a", None)),
+    (b'a ID ("name" "Outlook" "os" NIL)', c.Id(b"a", (("name", "Outlook"), ("os", None)))),
+    (b'a ID ("Name" "nil" "odd")', c.Id(b"a", (("name", "nil"), ("odd", None)))),
+    (b"a ID ()", c.Id(b"a", ())),
+    (b"a ENABLE QResync utf8=accept QRESYNC", c.Enable(b"a", ("QRESYNC", "UTF8=ACCEPT"))),
+    (b"a COMPRESS deflate", c.Compress(b"a", "DEFLATE")),
+    # mailboxes: RFC 9051 §6.3; RFC 7162; RFC 6154
+    (b"a select INBOX", c.Select(b"a", "INBOX")),
+    (b"a select inbox", c.Select(b"a", "INBOX")),  # §5.1
+    (b'a select "Inbox/Viec"', c.Select(b"a", "INBOX/Viec")),
+    (b"a select Inboxes", c.Select(b"a", "Inboxes")),
+    (b"a select NIL", c.Select(b"a", "NIL")),
+    (b"a  select   {3+}\r\nT m", c.Select(b"a", "T m")),
+    (b"a EXAMINE x", c.Select(b"a", "x", read_only=True)),
+    (b"a SELECT x (CONDSTORE)", c.Select(b"a", "x", condstore=True)),
+    (b"a SELECT x (QRESYNC (67890007 20050715194045000))", c.Select(b"a", "x", qresync=c.QResync(67890007, 20050715194045000))),
+    (
+        b"a SELECT x (QRESYNC (7 0 41,43:211 (1,3:5 41,43:45)) CONDSTORE)",
+        c.Select(
+            b"a",
+            "x",
+            condstore=True,
+            qresync=c.QResync(
+                7, 0, parse_set(b"41,43:211"), c.KnownMessages(parse_set(b"1,3:5"), parse_set(b"41,43:45"))
+            ),
+        ),
+    ),
+    (
+        b"a SELECT x (QRESYNC (7 9 (1 41)))",
+        c.Select(b"a", "x", qresync=c.QResync(7, 9, None, c.KnownMessages(ONE, parse_set(b"41")))),
+    ),
+    (b"a CREATE a/b/", c.Create(b"a", "a/b/")),
+    (b"a CREATE Sent (USE (\\Sent \\X))", c.Create(b"a", "Sent", ("\\Sent", "\\X"))),
+    (b"a CREATE Sent (USE ())", c.Create(b"a", "Sent")),
+    (b"a DELETE a", c.Delete(b"a", "a")),
+    (b"a RENAME a b", c.Rename(b"a", "a", "b")),
+    (b"a SUBSCRIBE a", c.Subscribe(b"a", "a")),
+    (b"a UNSUBSCRIBE a", c.Unsubscribe(b"a", "a")),
+    (b"a STATUS a (messages UIDNEXT messages)", c.Status(b"a", "a", ("MESSAGES", "UIDNEXT"))),
+    (b"a GETQUOTA \"\"", c.GetQuota(b"a", "")),
+    (b"a GETQUOTAROOT inbox", c.GetQuotaRoot(b"a", "INBOX")),
+    (b"a SETQUOTA \"\" (STORAGE 512 message 5)", c.SetQuota(b"a", "", (("STORAGE", 512), ("MESSAGE", 5)))),
+    # LIST and its kin: RFC 9051 §6.3.9, RFC 5258 §5, RFC 5819, RFC 6154
+    (b'a LIST "" %', c.List(b"a", "", ("%",))),
+    (b"a LIST ~/Mail/ *", c.List(b"a", "~/Mail/", ("*",))),
+    (b'a list (subscribed) "" "*" return (special-use)',
+     c.List(b"a", "", ("*",), frozenset({"SUBSCRIBED"}), frozenset({"SPECIAL-USE"}), extended=True)),
+    (b'a LIST "" (INBOX "Drafts" Sent/%) RETURN (SUBSCRIBED children)',
+     c.List(b"a", "", ("INBOX", "Drafts", "Sent/%"), returns=frozenset({"SUBSCRIBED", "CHILDREN"}), extended=True)),
+    (b'a LIST () "" x', c.List(b"a", "", ("x",), extended=True)),
+    (b'a LIST (REMOTE RECURSIVEMATCH SUBSCRIBED) "" x RETURN ()',
+     c.List(b"a", "", ("x",), frozenset({"REMOTE", "RECURSIVEMATCH", "SUBSCRIBED"}), extended=True)),
+    (b'a LIST "" "*" RETURN (SPECIAL-USE STATUS (UNSEEN))',
+     c.List(b"a", "", ("*",), returns=frozenset({"SPECIAL-USE"}), status=("UNSEEN",), extended=True)),
+    (b'a LSUB "" "*"', c.Lsub(b"a", "", "*")),
+    (b'a XLIST "" "%"', c.Xlist(b"a", "", "%")),
+    # messages: RFC 9051 §6.4
+    (b"a EXPUNGE", c.Expunge(b"a")),
+    (b"a UID EXPUNGE 3000:3002", c.Expunge(b"a", parse_set(b"3000:3002"))),  # RFC 4315 §2.1
+    (b"a COPY 2:4 MEETING", c.Copy(b"a", False, parse_set(b"2:4"), "MEETING")),
+    (b"a uid move $ Trash", c.Move(b"a", True, SAVED_RESULT, "Trash")),  # RFC 5182
+    (b"a STORE 2:4 +FLAGS (\\Deleted)", c.Store(b"a", False, parse_set(b"2:4"), FlagChange.ADD, FlagList(4))),
+    (b"a uid store 1 -flags.silent \\seen $Junk $JUNK nonJunk",
+     c.Store(b"a", True, ONE, FlagChange.REMOVE, FlagList(8, ("$Junk", "nonJunk")), silent=True)),
+    (b"a STORE 1 FLAGS ()", c.Store(b"a", False, ONE, FlagChange.REPLACE, FlagList())),
+    (b"a UID STORE 1 (UNCHANGEDSINCE 320162338) +FLAGS ( \\Flagged )",
+     c.Store(b"a", True, ONE, FlagChange.ADD, FlagList(2), unchanged_since=320162338)),  # RFC 7162 §3.1.3
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "expected"), COMMANDS, ids=[repr(line) for line, _ in COMMANDS])
+def test_a_command_becomes_its_value(line: bytes, expected: c.Command) -> None:
+    """A line that the grammar allows, or that real clients send, gives exactly one value with its arguments decoded."""
+    assert read(line + b"\r\n") == expected
+
+
+NAMES: list[tuple[bytes, bool, str]] = [
+    (b'"~peter/mail/&U,BTFw-/&ZeVnLIqe-"', False, "~peter/mail/台北/日本語"),  # RFC 3501 §5.1.3
+    (b'"C&APQ-ng v&AQM-n"', False, "Công văn"),
+    ('"Công văn"'.encode(), False, "Công văn"),  # RFC 6855 §3: MUST accept, also before ENABLE
+    ('"Công văn"'.encode(), True, "Công văn"),
+    (b'"C\xc3\xb4ng"', True, "Công"),
+    (b'"Co\xcc\x82ng"', True, "Công"),  # decomposed: compared in NFC
+    (b'"Tom & Jerry"', True, "Tom & Jerry"),  # Thunderbird with UTF8=ACCEPT
+    (b'"Tom & Jerry"', False, "Tom & Jerry"),  # no modified UTF-7: read as it is
+    (b'"Tom &- Jerry"', False, "Tom & Jerry"),
+    (b'"Tom &- Jerry"', True, "Tom &- Jerry"),  # UTF-8 names have no shifts
+    (b'"&AGE-"', False, "&AGE-"),  # superfluous shift: not "a"
+]
+
+
+@pytest.mark.parametrize(("octets", "utf8", "name"), NAMES)
+def test_names_of_mailboxes_are_decoded(octets: bytes, utf8: bool, name: str) -> None:
+    """A name means the same folder however the client may write it."""
+    assert read(b"a DELETE " + octets + b"\r\n", utf8=utf8) == c.Delete(b"a", name)
+
+
+ITEMS: list[tuple[bytes, tuple[object, ...]]] = [
+    (b"FLAGS", (Datum.FLAGS,)),
+    (b"fast", (Datum.FLAGS, Datum.INTERNALDATE, Datum.SIZE)),
+    (b"ALL", (Datum.FLAGS, Datum.INTERNALDATE, Datum.SIZE, Datum.ENVELOPE)),
+    (b"FULL", (Datum.FLAGS, Datum.INTERNALDATE, Datum.SIZE, Datum.ENVELOPE, Datum.BODY)),
+    (b"(UID rfc822.size UID body bodystructure)", (Datum.UID, Datum.SIZE, Datum.BODY, Datum.BODYSTRUCTURE)),
+    (b"RFC822", (Section((), Text.ALL, b"RFC822"),)),
+    (b"(RFC822.HEADER RFC822.TEXT)",
+     (Section((), Text.HEADER, b"RFC822.HEADER", peek=True), Section((), Text.TEXT, b"RFC822.TEXT"))),
+    (b"BODY[]", (Section((), Text.ALL, b"BODY[]"),)),
+    (b"body.peek[]<0.2048>", (Section((), Text.ALL, b"BODY[]<0>", peek=True, partial=(0, 2048)),)),
+    (b"BODY[1.2.header]", (Section((1, 2), Text.HEADER, b"BODY[1.2.HEADER]"),)),
+    (b"BODY[4.1.MIME]", (Section((4, 1), Text.MIME, b"BODY[4.1.MIME]"),)),
+    (b"BODY[TEXT]<100.5>", (Section((), Text.TEXT, b"BODY[TEXT]<100>", partial=(100, 5)),)),
+    (b"BODY[2]", (Section((2,), Text.ALL, b"BODY[2]"),)),
+    (b"BODY.PEEK[HEADER.FIELDS (Date From)]", (fields(b"Date", b"From"),)),
+    (b'BODY.PEEK[HEADER.FIELDS ("Date" {4+}\r\nFrom)]', (fields(b"Date", b"From"),)),
+    (b'BODY.PEEK[HEADER.FIELDS ("a b")]', (fields(b"a b", shown=b'"a b"'),)),
+    (b"BODY.PEEK[header.fields.not (To)]", (fields(b"To", text=Text.HEADER_FIELDS_NOT),)),
+    (b"BINARY.PEEK[1.2]<0.10>", (Binary((1, 2), b"BINARY[1.2]<0>", peek=True, partial=(0, 10)),)),  # RFC 3516 §4.2
+    (b"(BINARY[] BINARY.SIZE[3])", (Binary((), b"BINARY[]"), BinarySize((3,), b"BINARY.SIZE[3]"))),
+    (b"(MODSEQ EMAILID THREADID SAVEDATE)", (Datum.MODSEQ, Datum.EMAILID, Datum.THREADID, Datum.SAVEDATE)),
+    (b"(PREVIEW (LAZY) UID)", (Preview(lazy=True), Datum.UID)),  # RFC 8970 §3.2
+    (b"PREVIEW", (Preview(),)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "items"), ITEMS)
+def test_fetch_items(words: bytes, items: tuple[object, ...]) -> None:
+    """Each fetch item is known with its section, partial and the name of its answer (RFC 9051 §6.4.5)."""
+    assert read(b"a FETCH 1 " + words + b"\r\n") == c.Fetch(b"a", False, ONE, items)  # type: ignore[arg-type]
+
+
+def test_fetch_completes_its_items() -> None:
+    """UID FETCH answers with UID (RFC 9051 §6.4.9) and CHANGEDSINCE with MODSEQ (RFC 7162 §3.1.4.1), asked for or not."""
+    event = read(b"a UID FETCH 1:* (FLAGS) (CHANGEDSINCE 12345 VANISHED)\r\n")
+    assert event == c.Fetch(b"a", True, REST, (Datum.FLAGS, Datum.UID, Datum.MODSEQ), 12345, vanished=True)
+    assert read(b"a FETCH 1 PREVIEW (CHANGEDSINCE 0)\r\n") == c.Fetch(b"a", False, ONE, (Preview(), Datum.MODSEQ), 0)
+
+
+NOT_DELETED = Not(HasFlag(4))
+KEYS: list[tuple[bytes, object]] = [
+    (b"ALL", All()),
+    (b"1:* NOT DELETED", And((InSet(REST, by_uid=False), NOT_DELETED))),  # iOS Mail
+    (b"$ unseen", And((InSet(SAVED_RESULT, by_uid=False), Not(HasFlag(8))))),
+    (b"UID 5:7", InSet(parse_set(b"5:7"), by_uid=True)),
+    (b"not not answered", HasFlag(1)),
+    (b"not not not answered", Not(HasFlag(1))),
+    (b"NEW", And((Recent(), Not(HasFlag(8))))),
+    (b"OLD", Not(Recent())),
+    (b"KEYWORD $Junk UNKEYWORD a", And((HasKeyword("$Junk"), Not(HasKeyword("a"))))),
+    (b"SINCE 1-Feb-1994", DateKey(DateOf.INTERNAL, Order.SINCE, date(1994, 2, 1))),
+    (b'before "01-feb-1994"', DateKey(DateOf.INTERNAL, Order.BEFORE, date(1994, 2, 1))),
+    (b"SENTON 29-Feb-2024", DateKey(DateOf.SENT, Order.ON, date(2024, 2, 29))),
+    (b"SAVEDSINCE 1-Jan-2026 SAVEDATESUPPORTED",
+     And((DateKey(DateOf.SAVED, Order.SINCE, date(2026, 1, 1)), SaveDateSupported()))),  # RFC 8514
+    (b"LARGER 10 SMALLER 9223372036854775807", And((Larger(10), Smaller(2**63 - 1)))),
+    (b"OLDER 3600 YOUNGER 5", And((Age(True, 3600), Age(False, 5)))),  # RFC 5032
+    (b"OR FROM a TO b", Or((HeaderKey("from", "a"), HeaderKey("to", "b")))),
+    (b"OR OR FROM a TO b OR CC c BCC d",
+     Or((HeaderKey("from", "a"), HeaderKey("to", "b"), HeaderKey("cc", "c"), HeaderKey("bcc", "d")))),
+    (b'HEADER Message-ID "<x@y>" SUBJECT ""', And((HeaderKey("message-id", "<x@y>"), HeaderKey("subject", "")))),
+    (b"BODY {4+}\r\na\r\nb TEXT x", And((BodyKey("a\r\nb"), TextKey("x")))),
+    (b"(SEEN (DRAFT FLAGGED ) )", And((HasFlag(8), And((HasFlag(16), HasFlag(2)))))),
+    (b"MODSEQ 620162338", ModSeq(620162338)),
+    (b'MODSEQ "/flags/\\\\draft" all 620162338', ModSeq(620162338, "/flags/\\draft")),  # RFC 7162 §3.1.5
+    (b"EMAILID M6d99ac3275bb4e THREADID T1", And((EmailId("M6d99ac3275bb4e"), ThreadId("T1")))),  # RFC 8474 §6
+    ('CHARSET utf-8 SUBJECT "văn bản"'.encode(), HeaderKey("subject", "văn bản")),
+    ('SUBJECT "văn"'.encode(), HeaderKey("subject", "văn")),
+    (b'CHARSET "ISO-8859-1" SUBJECT {1+}\r\n\xe9', HeaderKey("subject", "é")),
+    (b"CHARSET US-ASCII TEXT x", TextKey("x")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "key"), KEYS)
+def test_search_keys(words: bytes, key: object) -> None:
+    """Each search key becomes a node of the tree (RFC 9051 §6.4.4)."""
+    assert read(b"a UID SEARCH " + words + b"\r\n") == c.Search(b"a", True, key)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("words", "returns"),
+    [(b"RETURN () ALL", {"ALL"}), (b"return (min MAX count save all) ALL", {"MIN", "MAX", "COUNT", "SAVE", "ALL"})],
+)
+def test_search_return_options(words: bytes, returns: set[str]) -> None:
+    """RETURN is remembered, and empty it means ALL (RFC 4731 §3.1)."""
+    assert read(b"a SEARCH " + words + b"\r\n") == c.Search(b"a", False, All(), frozenset(returns))
+
+
+REFUSED: list[tuple[bytes, bytes]] = [
+    (b"a", b"a BAD"),
+    (b"a ", b"a BAD"),
+    (b"+ NOOP", b"* BAD"),
+    (b"* NOOP", b"* BAD"),
+    (b"{ NOOP", b"* BAD"),
+    (b"\xff NOOP", b"* BAD"),
+    (b"a\x00b NOOP", b"a BAD"),
+    (b"a FOO", b"a BAD"),
+    (b"a UID NOOP", b"a BAD"),
+    (b"a UIDFETCH 1 FLAGS", b"a BAD"),
+    (b"a NOOP x", b"a BAD"),
+    (b"a NOOP\r", b"a BAD"),
+    (b"GET / HTTP/1.1", b"GET BAD"),
+    (b"a LOGIN x", b"a BAD"),
+    (b"a LOGIN x ", b"a BAD"),
+    (b"a LOGIN x y z", b"a BAD"),
+    (b"a LOGIN x \xff", b"a BAD"),  # 8 bits only in strings
+    (b'a LOGIN x "y', b"a BAD"),
+    (b'a LOGIN x "y\\z"', b"a BAD"),
+    (b'a LOGIN x "y\x00"', b"a BAD"),
+    (b'a LOGIN "x"y', b"a BAD"),
+    (b"a LOGIN x {1+}\r\n\x00", b"a BAD"),
+    (b"a AUTHENTICATE PLAIN A", b"a BAD"),
+    (b"a AUTHENTICATE PLAIN AGE*AGI=", b"a BAD"),
+    (b"a ID x", b"a BAD"),
+    (b"a ENABLE", b"a BAD"),
+    (b"a SELECT", b"a BAD"),
+    (b'a SELECT ""', b"a BAD"),
+    (b'a SELECT "a\xff"', b"a BAD"),  # RFC 6855 §3: MUST reject
+    (b'a SELECT "a\xc2\x85"', b"a BAD"),  # control character
+    (b'a SELECT "a\tb"', b"a BAD"),
+    (b"a SELECT x (FOO)", b"a BAD"),
+    (b"a SELECT x (QRESYNC (0 1))", b"a BAD"),
+    (b"a SELECT x (QRESYNC (1 1 1:*))", b"a BAD"),  # RFC 7162 §7: "*" is not allowed
+    (b"a SELECT x (QRESYNC (1 1 $))", b"a BAD"),
+    (b"a SELECT x (QRESYNC (1 1 1 2))", b"a BAD"),
+    (b"a SELECT x (CONDSTORE", b"a BAD"),
+    (b"a CREATE x (USE \\Sent)", b"a BAD"),
+    (b'a LIST (RECURSIVEMATCH) "" x', b"a BAD"),  # RFC 5258 §3.1: MUST return BAD
+    (b'a LIST (REMOTE RECURSIVEMATCH) "" x', b"a BAD"),
+    (b'a LIST (FOO) "" x', b"a BAD"),
+    (b'a LIST "" ()', b"a BAD"),
+    (b'a LIST "" x RETURN (FOO)', b"a BAD"),
+    (b'a LIST "" x RETURN SUBSCRIBED', b"a BAD"),
+    (b"a STATUS x ()", b"a BAD"),
+    (b"a STATUS x (FOO)", b"a BAD"),
+    (b"a FETCH 1", b"a BAD"),
+    (b"a FETCH 0 FLAGS", b"a BAD"),
+    (b"a FETCH 1: FLAGS", b"a BAD"),
+    (b"a FETCH 1,,2 FLAGS", b"a BAD"),
+    (b"a FETCH 4294967296 FLAGS", b"a BAD"),
+    (b"a FETCH 1 ()", b"a BAD"),
+    (b"a FETCH 1 (FAST)", b"a BAD"),
+    (b"a FETCH 1 FOO", b"a BAD"),
+    (b"a FETCH 1 (FLAGS", b"a BAD"),
+    (b"a FETCH 1 BODY[", b"a BAD"),
+    (b"a FETCH 1 BODY[0]", b"a BAD"),
+    (b"a FETCH 1 BODY[1.]", b"a BAD"),
+    (b"a FETCH 1 BODY[MIME]", b"a BAD"),
+    (b"a FETCH 1 BODY[FOO]", b"a BAD"),
+    (b"a FETCH 1 BODY[]<0>", b"a BAD"),
+    (b"a FETCH 1 BODY[]<0.0>", b"a BAD"),
+    (b"a FETCH 1 BODY[HEADER.FIELDS ()]", b"a BAD"),
+    (b'a FETCH 1 BODY[HEADER.FIELDS ("a\xe1")]', b"a BAD"),
+    (b"a FETCH 1 BINARY[1.MIME]", b"a BAD"),
+    (b"a FETCH 1 BINARY.SIZE[1]<0.5>", b"a BAD"),
+    (b"a FETCH 1 BODY[" + b".".join([b"1"] * 101) + b"]", b"a BAD"),
+    (b"a FETCH 1 FLAGS (VANISHED)", b"a BAD"),
+    (b"a FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)", b"a BAD"),  # RFC 7162 §3.2.6: UID FETCH only
+    (b"a UID FETCH 1 FLAGS (VANISHED)", b"a BAD"),
+    (b"a FETCH 1 FLAGS (CHANGEDSINCE 9223372036854775808)", b"a BAD"),
+    (b"a STORE 1 FLAGS", b"a BAD"),
+    (b"a STORE 1 FLAGS (\\Recent)", b"a BAD"),
+    (b"a STORE 1 FLAGS (\\Foo)", b"a BAD"),
+    (b"a STORE 1 *FLAGS (\\Seen)", b"a BAD"),
+    (b"a STORE 1 FLAGS (a(b)", b"a BAD"),
+    (b"a COPY 1", b"a BAD"),
+    (b"a SEARCH", b"a BAD"),
+    (b"a SEARCH FOO", b"a BAD"),
+    (b"a SEARCH ()", b"a BAD"),
+    (b"a SEARCH NOT", b"a BAD"),
+    (b"a SEARCH OR ALL", b"a BAD"),
+    (b"a SEARCH (ALL", b"a BAD"),
+    (b"a SEARCH " + b"(" * 33 + b"ALL" + b")" * 33, b"a BAD"),
+    (b"a SEARCH ON 31-Feb-2024", b"a BAD"),
+    (b"a SEARCH ON 1-Foo-2024", b"a BAD"),
+    (b"a SEARCH OLDER 0", b"a BAD"),
+    (b'a SEARCH MODSEQ "/x" all 1', b"a BAD"),
+    (b"a SEARCH RETURN (FOO) ALL", b"a BAD"),
+    (b"a SEARCH SUBJECT {1+}\r\n\xff", b"a BAD"),
+    (b"a SEARCH CHARSET KOI8-R SUBJECT x", b"a NO [BADCHARSET"),
+    (b"a APPEND x", b"a BAD"),
+    (b"a APPEND x (\\Seen)", b"a BAD"),
+    (b"a GETQUOTA", b"a BAD"),
+    (b"a COMPRESS", b"a BAD"),
+]
+
+
+@pytest.mark.parametrize(("line", "answer"), REFUSED)
+def test_what_is_no_command_is_answered_and_the_next_one_read(line: bytes, answer: bytes) -> None:
+    """Bad input is BAD with its tag (RFC 9051 §7.1.3), an unknown charset NO, and the connection goes on."""
+    reader = Reader(Limits.signed_in())
+    reader.feed(line + b"\r\nz NOOP\r\n")
+    event = reader.next()
+    assert isinstance(event, BadLine)
+    assert (event.tag + b" " + event.status + (b" [" + event.code if event.code else b"")).startswith(answer)
+    assert not event.fatal
+    assert event.text.isascii()
+    assert reader.next() == c.Noop(b"z")
+    assert reader.next() is NEED_INPUT
+
+
+def test_charset_is_not_given_with_utf8() -> None:
+    """RFC 6855 §3: after ENABLE UTF8=ACCEPT a charset is BAD; UTF-8 by its name means the same and passes."""
+    assert isinstance(read(b"a SEARCH CHARSET ISO-8859-1 ALL\r\n", utf8=True), BadLine)
+    assert read(b"a SEARCH CHARSET UTF-8 ALL\r\n", utf8=True) == c.Search(b"a", False, All())
+
+
+APPENDS: list[tuple[bytes, AppendOptions, int]] = [
+    (b"{3+}\r\nabc", AppendOptions(), 3),
+    (b"(\\Seen $Fwd) {3+}\r\nabc", AppendOptions(FlagList(8, ("$Fwd",))), 3),
+    (b"() ~{3+}\r\na\x00c", AppendOptions(binary=True), 3),
+    (b"UTF8 (~{3+}\r\nabc)", AppendOptions(binary=True, utf8=True), 3),
+    (b'" 7-Jul-1996 02:44:25 -0730" {3+}\r\nabc',
+     AppendOptions(received_at=datetime(1996, 7, 7, 2, 44, 25, tzinfo=timezone(-timedelta(hours=7, minutes=30)))), 3),
+    (b'(\\Draft) "31-Dec-2016 23:59:60 +0700"  {0+}\r\n',
+     AppendOptions(FlagList(16), datetime(2016, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=7)))), 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "options", "size"), APPENDS)
+def test_append_announces_and_streams_its_message(words: bytes, options: AppendOptions, size: int) -> None:
+    """Flags, date and form of a message come before its octets, the end comes after them (RFC 9051 §6.3.12)."""
+    reader = Reader(Limits.signed_in())
+    reader.feed(b'a append "C&APQ-ng" ' + words + b"\r\nz NOOP\r\n")
+    assert reader.next() == AppendMessage(b"a", "Công", 0, options, size, sync=False)
+    assert reader.next() is NEED_INPUT  # nothing before the session has decided
+    reader.accept()
+    octets = b""
+    while isinstance(event := reader.next(), AppendChunk):
+        octets += event.data
+    assert len(octets) == size
+    assert event == c.Append(b"a", "Công", 1)
+    assert reader.next() == c.Noop(b"z")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"(\\Foo) {3+}\r\nabc", b'"1-Jul-1996 02:44:25 -0700"x {3+}\r\nabc', b"UTF8 ({3+}\r\nabc)", b"foo {3+}\r\nabc",
+     b'"31-Feb-2020 00:00:00 +0000" {3+}\r\nabc'],
+)  # fmt: skip
+def test_a_bad_append_is_refused_behind_its_literal(words: bytes) -> None:
+    """RFC 7888 §3: what stands in `{n+}` is never read as a command, whatever is wrong in front of it."""
+    reader = Reader(Limits.signed_in())
+    reader.feed(b"a APPEND x " + words + b"\r\nz NOOP\r\n")
+    event = reader.next()
+    assert isinstance(event, BadLine)
+    assert event.tag == b"a"
+    assert reader.next() == c.Noop(b"z")
+
+
+def test_every_command_has_a_row_in_both_tables() -> None:
+    """What the grammar can read is what RULES knows, and nothing else."""
+    assert {name.decode("ascii") for name in SYNTAX} == set(c.RULES)
+    for line, command in COMMANDS:
+        if isinstance(command, c.Command):
+            assert command.name in c.RULES, line
+            assert command.rule is c.RULES[command.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "states", "by_number", "may_expunge", "changes"),
+    [
+        ("NOOP", "NAS", False, True, False),
+        ("STARTTLS", "N", False, True, False),
+        ("LIST", "AS", False, True, False),
+        ("FETCH", "S", True, False, False),
+        ("STORE", "S", True, False, True),
+        ("SEARCH", "S", True, False, False),
+        ("UID FETCH", "S", False, True, False),
+        ("UID MOVE", "S", False, True, True),
+        ("COPY", "S", True, True, True),
+        ("CLOSE", "S", False, False, True),
+    ],
+)
+def test_rules(name: str, states: str, by_number: bool, may_expunge: bool, changes: bool) -> None:
+    """RFC 9051 §3 (states), §7.5.1 (no EXPUNGE while FETCH, STORE, SEARCH are answered; UID forms may have them)."""
+    rule = c.RULES[name]
+    letters = {
+        "N": ConnectionState.NOT_AUTHENTICATED,
+        "A": ConnectionState.AUTHENTICATED,
+        "S": ConnectionState.SELECTED,
+    }
+    assert "".join(letter for letter, state in letters.items() if state in rule.states) == states
+    assert (rule.by_number, rule.may_expunge, rule.changes) == (by_number, may_expunge, changes)
+
+
+def test_flag_bits_are_those_of_the_index() -> None:
+    """A flag is the same bit on the wire's side and in the index."""
+    assert (c.ANSWERED, c.FLAGGED, c.DELETED, c.SEEN, c.DRAFT) == (
+        store_types.ANSWERED,
+        store_types.FLAGGED,
+        store_types.DELETED,
+        store_types.SEEN,
+        store_types.DRAFT,
+    )
+
+
+def test_secrets_stay_out_of_repr() -> None:
+    """No log line or traceback that shows a command shows a password."""
+    assert "hunter2" not in repr(read(b"a LOGIN dvbe hunter2\r\n"))
+    assert "hunter2" not in repr(c.Authenticate(b"a", "PLAIN", b"\0dvbe\0hunter2"))
+
+
+def test_a_set_of_one_number_is_what_the_long_way_gives() -> None:
+    """The short cut for one number and the general way agree."""
+    assert parse_set(b"17") == SequenceSet(((17, 17),), 17) == parse_set(b"17,17")
