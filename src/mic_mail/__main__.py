@@ -1,5 +1,12 @@
-"""`python -m mic_mail` is the command `mic-mail`."""
+"""`python -m mic_mail` is the command `mic-mail`; with `worker FD` or `housekeeper FD` it is what a supervisor starts."""
 
-from mic_mail.cli.main import run
+import sys
 
-run()
+if len(sys.argv) == 3 and sys.argv[1] in ("worker", "housekeeper"):
+    from mic_mail.app import run_child
+
+    sys.exit(run_child(int(sys.argv[2])))
+else:
+    from mic_mail.cli.main import run
+
+    run()

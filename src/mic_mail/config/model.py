@@ -257,6 +257,7 @@ class Smtp(Section):
     repair_line_ends: Annotated[
         tuple[str, ...], About("Networks of known old devices whose bare LF is repaired to CRLF; everybody else's is refused.")
     ] = ()
+    binarymime: Annotated[bool, About("Offer BINARYMIME (RFC 3030) to other mail servers.")] = False
     subaddress: Annotated[
         str,
         StringConstraints(max_length=1, pattern=r"^[+=_-]?$"),

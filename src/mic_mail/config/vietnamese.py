@@ -79,6 +79,7 @@ MEANINGS = {
     "smtp.slowest_rate": "Tốc độ (octet/giây) mà dưới đó truyền quá lâu bị ngắt.",
     "smtp.messages_per_connection": "Số thư trong một kết nối.",
     "smtp.repair_line_ends": "Mạng của thiết bị cũ mà LF trần được sửa thành CRLF; nơi khác bị từ chối.",
+    "smtp.binarymime": "Cho máy chủ khác dùng BINARYMIME (RFC 3030).",
     "smtp.subaddress": "Dấu tách phần phụ khỏi tên hộp thư (dvbe+phụ@); để trống: không dùng.",
     "imap": "Đọc thư (IMAP).",
     "imap.sign_in_seconds": "Kết nối chưa đăng nhập bị đóng sau thời gian này.",

@@ -18,6 +18,8 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from mic_mail.errors import MicMailError
+
 Callback = Callable[[int], None]
 ModseqProbe = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
 """Given account ids, their highest MODSEQ now (those that cannot be read are left out)."""
@@ -253,11 +255,12 @@ class Feed:
         while True:
             await asyncio.sleep(self._poll_seconds / _POLL_SLICES)
             turn = (turn + 1) % _POLL_SLICES
-            await self._check([account_id for account_id in tuple(self._watched) if account_id % _POLL_SLICES == turn])
-            if turn == 0:
-                await self._check_directory()
-                if self._peers is not None:
-                    self._peers.refresh()
+            with contextlib.suppress(MicMailError, OSError):  # what does not answer now is asked again
+                await self._check([account_id for account_id in tuple(self._watched) if account_id % _POLL_SLICES == turn])
+                if turn == 0:
+                    await self._check_directory()
+                    if self._peers is not None:
+                        self._peers.refresh()
 
     def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
         task = self._loop.create_task(coroutine)

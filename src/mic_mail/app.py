@@ -1,0 +1,535 @@
+"""The composition root: configuration in, running server out. The only place where the rooms of the house are joined.
+
+    run_supervisor(config, reread)   `mic-mail serve`: ports, processes, signals; returns when all has ended
+    run_child(role, fd)              what the supervisor executes: a worker or the housekeeper
+    start_in_process(config, clock)  the same rooms and doors on the caller's event loop, with the caller's clock (tests, demo)
+
+`Rooms` are the stores, lanes and use cases of one process; `Doors` are its protocol servers on listening sockets.
+Nothing here decides anything about mail: it builds, starts, reloads, reports and ends.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import uvloop
+
+from mic_mail.auth.passwords import load_secret
+from mic_mail.clock import Clock, ManualClock, SystemClock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import MicMailError
+from mic_mail.log.maillog import MailLog
+from mic_mail.log.tee import Tee
+from mic_mail.net import listeners as net
+from mic_mail.net.listeners import Listener
+from mic_mail.net.tls import BadCertificate, TlsFront, self_signed, write_pair
+from mic_mail.outbound.spool import Spool
+from mic_mail.process import privileges
+from mic_mail.process.channel import Channel, ChildSpec
+from mic_mail.process.feed import Feed
+from mic_mail.process.lag import LoopLag, quantile_ms
+from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.process.startup import SERVED_DOORS, only_server, open_doors
+from mic_mail.process.supervisor import Supervisor
+from mic_mail.services.access import Access
+from mic_mail.services.housekeeping import ChangedAccounts, Duties, Duty, Visits, only_housekeeper
+from mic_mail.services.mailflow import FlowSettings, MailFlow
+from mic_mail.services.notices import Notices
+from mic_mail.smtp.server import SmtpServer, SmtpServices
+from mic_mail.smtp.session import Limits as SmtpLimits
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef, StorageSettings
+
+PROTOCOLS = {"smtp": "smtp", "submission": "smtp", "submissions": "smtp", "imap": "imap", "imaps": "imap"}
+HANDSHAKE_SECONDS = 30.0
+REPORT_SECONDS = 1.0
+SPOOL_SECONDS = 60.0
+SWEEP_SECONDS = 3600.0
+CERTIFICATE_SECONDS = 86_400.0
+SWITCH_INTERVAL = 0.0005
+"""Seconds a thread may hold the interpreter while the loop waits: with Python's 5 ms a busy lane costs every reply as much."""
+
+
+# ---------------------------------------------------------------------------------------------------------------- rooms
+
+
+@dataclass
+class Rooms:
+    """Everything behind the doors of one process."""
+
+    config: Config
+    clock: Clock
+    log: MailLog
+    lanes: Lanes
+    accounts: AccountLanes
+    feed: Feed
+    lag: LoopLag
+    tls: TlsFront
+    directory: Directory
+    store: MailStore
+    spool: Spool
+    access: Access
+    mailflow: MailFlow
+    duties: Duties
+    _tasks: set[asyncio.Task[None]]
+
+    def configure(self, config: Config) -> None:
+        """Take over what a reload may change; a certificate that cannot be used is refused and said so in the log."""
+        self.config = config
+        self.lanes.patience = config.process.queue_seconds
+        self.lag.threshold_seconds = config.process.lag_seconds
+        self.access.configure(config)
+        self.mailflow.settings = flow_settings(config)
+        try:
+            self.tls.reload(config.certificate, config.key)
+        except BadCertificate as error:
+            self.log.event("certificate_refused", error=str(error))
+        else:
+            self.log.event("certificate_loaded", ends_at=self.tls.ends_at)
+
+    async def close(self) -> None:
+        """End what the rooms have begun, let names follow, close every file."""
+        await self.duties.close()
+        self.feed.close()
+        for task in self._tasks:
+            task.cancel()
+        self.lag.close()
+        for close in (self.store.close, self.spool.close, self.directory.close):
+            await self.lanes.io(close)
+        self.lanes.close()
+        self.log.close()
+
+
+def make_folders(config: Config, owner: privileges.Account | None = None) -> None:
+    """The folders of a server, private to its account."""
+    folders = (config.server.data_dir, config.run_dir, config.log_dir, config.mail_root, config.spool_dir)
+    privileges.make_folders(folders, owner)
+
+
+async def open_rooms(config: Config, clock: Clock, name: str, *, tee: bool = False, housekeeper: bool = False) -> Rooms:
+    """Build one process's rooms inside the running loop."""
+    log = MailLog(
+        config.log_dir, name, clock=clock, segment_octets=config.log.segment, tee=Tee(sys.stderr, name) if tee else None
+    )
+    process = config.process
+    lanes = Lanes(io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds)
+    accounts = AccountLanes(lanes)
+    feed = Feed(config.run_dir, name, poll_seconds=process.poll_seconds)
+    lag = LoopLag(log, process.lag_seconds)
+    tls = TlsFront(config.certificate, config.key, minimum=config.tls.minimum)
+    directory = Directory(config.directory_url, clock=clock)
+    await lanes.io(directory.migrate)
+    snapshot = await lanes.io(directory.load_snapshot)
+    access = Access(
+        config,
+        directory=directory,
+        snapshot=snapshot,
+        lanes=lanes,
+        log=log,
+        clock=clock,
+        decoy_key=await lanes.io(load_secret, config.server.data_dir / "decoy.key"),
+    )
+    changed: list[Callable[[int], None]] = []
+
+    def on_change(account_id: int, modseq: int) -> None:
+        feed.changed(account_id, modseq)
+        for listener in changed:
+            listener(account_id)
+
+    store = MailStore(
+        config.mail_root, clock=clock, host=config.server.hostname, settings=storage_settings(config), on_change=on_change
+    )
+    spool = await lanes.io(Spool, config.spool_dir)
+    usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot)
+    changed.append(usage.add)
+    duties = [
+        Duty("names", config.storage.names_after, lambda: lanes.io(store.flush_names)),
+        Duty("usage", config.storage.names_after, usage.look),
+    ]
+    rooms = Rooms(
+        config=config,
+        clock=clock,
+        log=log,
+        lanes=lanes,
+        accounts=accounts,
+        feed=feed,
+        lag=lag,
+        tls=tls,
+        directory=directory,
+        store=store,
+        spool=spool,
+        access=access,
+        mailflow=MailFlow(
+            flow_settings(config), store=store, spool=spool, lanes=lanes, accounts=accounts, access=access, log=log, clock=clock
+        ),
+        duties=Duties(duties, log),
+        _tasks=set(),
+    )
+    if housekeeper:
+        rooms.duties = Duties([*duties, *housekeeping(rooms)], log)
+    follow_the_directory(rooms)
+    return rooms
+
+
+def storage_settings(config: Config) -> StorageSettings:
+    """The store's part of the configuration."""
+    storage = config.storage
+    return StorageSettings(
+        synchronous=storage.synchronous,
+        expunge_keep_seconds=int(storage.expunge_keep),
+        open_accounts=storage.open_indexes,
+        view_cache_octets=storage.view_memory,
+    )
+
+
+def follow_the_directory(rooms: Rooms) -> None:
+    """Watched accounts and the directory's version are asked for each `poll_seconds`, and at every hint."""
+
+    def modseqs(refs: Sequence[AccountRef]) -> dict[int, int]:
+        found = {}
+        for ref in refs:
+            with contextlib.suppress(Exception):  # what cannot be read now is asked for again in two seconds
+                found[ref.account_id] = rooms.store.account(ref).highest_modseq()
+        return found
+
+    async def probe(account_ids: Sequence[int]) -> Mapping[int, int]:
+        snapshot = rooms.access.snapshot
+        entries = filter(None, map(snapshot.entry, account_ids))
+        return await rooms.lanes.io(modseqs, [AccountRef(entry.mailbox_id, entry.home) for entry in entries])
+
+    async def refresh_now() -> None:
+        try:
+            await rooms.access.refresh()
+        except MicMailError as error:  # the next poll asks again
+            rooms.log.event("directory_unavailable", error=str(error))
+
+    def refresh(version: int) -> None:
+        task = asyncio.get_running_loop().create_task(refresh_now())
+        rooms._tasks.add(task)
+        task.add_done_callback(rooms._tasks.discard)
+
+    async def version() -> int:
+        return await rooms.lanes.io(rooms.directory.version)
+
+    rooms.feed.watch_directory(refresh)
+    rooms.feed.start(probe, version)
+    rooms.lag.start()
+
+
+def housekeeping(rooms: Rooms) -> list[Duty]:
+    """What one process does for the whole server."""
+    visits = Visits(rooms.store, rooms.accounts, lambda: rooms.access.snapshot, rooms.log)
+
+    async def certificate() -> None:
+        if rooms.tls.ends_within(rooms.clock.now(), rooms.config.tls.warn_days):
+            rooms.log.event("certificate_ending", ends_at=rooms.tls.ends_at)
+
+    async def spool() -> None:
+        await rooms.mailflow.recover()
+
+    return [
+        Duty("spool", SPOOL_SECONDS, spool),
+        Duty("sweep", SWEEP_SECONDS, visits.sweep),
+        Duty("rescan", rooms.config.storage.rescan, visits.rescan),
+        Duty("certificate", CERTIFICATE_SECONDS, certificate),
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------- doors
+
+
+class Doors:
+    """The protocol servers of one process."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._listening: list[asyncio.Server] = []
+        self._smtp = SmtpServer(smtp_services(rooms))
+        self._servers: Mapping[str, SmtpServer] = {"smtp": self._smtp}
+
+    async def open(self, listeners: Sequence[Listener]) -> None:
+        """Serve on these sockets."""
+        loop = asyncio.get_running_loop()
+        backlog = self._rooms.config.listen.backlog
+        for listener in listeners:
+            if PROTOCOLS[listener.door] not in self._servers:
+                continue
+            factory = self._servers[PROTOCOLS[listener.door]].factory(door=listener.door, implicit_tls=listener.implicit_tls)
+            tls = self._rooms.tls.context if listener.implicit_tls else None
+            patience = HANDSHAKE_SECONDS if tls else None
+            self._listening.append(
+                await loop.create_server(
+                    factory, sock=listener.socket, backlog=backlog, ssl=tls, ssl_handshake_timeout=patience
+                )
+            )
+
+    def configure(self) -> None:
+        """New connections follow the new configuration."""
+        self._smtp.configure(smtp_services(self._rooms))
+
+    async def drain(self, seconds: float) -> None:
+        """No new connections; those that are open get their goodbye and at most so long."""
+        for listening in self._listening:
+            listening.close()
+        await asyncio.gather(*(server.drain(seconds) for server in self._servers.values()))
+
+    @property
+    def connections(self) -> dict[str, int]:
+        return {protocol: server.connections for protocol, server in self._servers.items()}
+
+
+def smtp_services(rooms: Rooms) -> SmtpServices:
+    """What the SMTP door is given."""
+    config = rooms.config
+    smtp, limits = config.smtp, config.limits
+    devices = [ipaddress.ip_network(network, strict=False) for network in smtp.repair_line_ends]
+    return SmtpServices(
+        mailflow=rooms.mailflow,
+        access=rooms.access,
+        clock=rooms.clock,
+        log=rooms.log,
+        tls=rooms.tls,
+        hostname=config.server.hostname,
+        support=config.support,
+        limits=SmtpLimits(
+            message_octets=config.message_octets,
+            attachment_octets=limits.attachment.maximum,
+            recipients=smtp.recipients,
+            errors=smtp.errors,
+            messages=smtp.messages_per_connection,
+            command_seconds=smtp.command_seconds,
+            data_seconds=smtp.data_seconds,
+            message_seconds=smtp.message_seconds,
+            slowest_octets_per_second=smtp.slowest_rate,
+        ),
+        binarymime=smtp.binarymime,
+        quota_is_final=config.quota.over == "permanent",
+        repairs_lf=lambda address: any(ipaddress.ip_address(address) in network for network in devices),
+        note=rooms.lag.note,
+    )
+
+
+def flow_settings(config: Config) -> FlowSettings:
+    """What the mail flow takes from the configuration."""
+    return FlowSettings(
+        hostname=config.server.hostname,
+        domain=config.server.domain,
+        message_octets=config.message_octets,
+        attachment_octets=config.limits.attachment.maximum,
+        support=config.support,
+        separator=config.smtp.subaddress,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- processes
+
+
+@dataclass
+class Server:
+    """Rooms and doors of one process, and how they begin and end together."""
+
+    rooms: Rooms
+    doors: Doors
+
+    async def drain(self) -> None:
+        """Let running commands end, then everything."""
+        seconds = self.rooms.config.process.drain_seconds
+        await self.doors.drain(seconds)
+        await self.rooms.close()
+
+    def configure(self, config: Config) -> None:
+        self.rooms.configure(config)
+        self.doors.configure()
+
+    def report(self) -> dict[str, object]:
+        """Numbers for `mic-mail status`."""
+        lag = self.rooms.lag
+        return {
+            "connections": self.doors.connections,
+            "lag_ms": {
+                "p50": quantile_ms(lag.counts, 0.5),
+                "p99": quantile_ms(lag.counts, 0.99),
+                "worst": round(lag.worst_ms, 1),
+            },
+            "directory_version": self.rooms.access.snapshot.version,
+            "certificate_ends_at": self.rooms.tls.ends_at.isoformat(),
+        }
+
+
+async def open_server(
+    config: Config, clock: Clock, name: str, listeners: Sequence[Listener], *, tee: bool = False, housekeeper: bool = False
+) -> Server:
+    """Build rooms, begin their duties, open doors."""
+    rooms = await open_rooms(config, clock, name, tee=tee, housekeeper=housekeeper)
+    try:
+        doors = Doors(rooms)
+        await doors.open(listeners)
+    except BaseException:
+        await rooms.close()
+        raise
+    rooms.duties.start()
+    return Server(rooms, doors)
+
+
+def run_supervisor(
+    config: Config, reread: Callable[[], Config], *, tee: bool = False, announce: Callable[[dict[str, int]], None] | None = None
+) -> int:
+    """Run a whole server until a signal ends it; `announce` is told the ports once they are bound. The exit code."""
+    owner = privileges.account(config.server.user, config.server.group)
+    make_folders(config, owner)
+    privileges.allow_many_files()
+    with only_server(config.run_dir):
+        listening = open_doors(config, time.sleep)
+        privileges.become(owner)
+        log = MailLog(
+            config.log_dir,
+            "super",
+            clock=SystemClock(),
+            segment_octets=config.log.segment,
+            tee=Tee(sys.stderr, "super") if tee else None,
+            threaded=False,
+        )
+        supervisor = Supervisor(config, reread=reread, log=log, clock=SystemClock(), tee=tee)
+        supervisor.start(listening)
+        if announce is not None:
+            announce(supervisor.ports)
+        try:
+            return supervisor.run()
+        finally:
+            log.close()
+
+
+def run_child(spec_fd: int) -> int:
+    """Be what the supervisor's spec says, until it says drain or is gone."""
+    spec = ChildSpec.from_fd(spec_fd)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    os.umask(privileges.UMASK)
+    for number in (signal.SIGINT, signal.SIGHUP):  # the supervisor gets them and tells us
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        uvloop.run(_serve(spec))
+    except MicMailError as error:
+        sys.stderr.write(f"mic-mail {spec.name}: {error}\n")
+        return error.exit_code
+    return 0
+
+
+async def _serve(spec: ChildSpec) -> None:
+    config = Config.model_validate_json(spec.config)
+    orders = Orders(Channel(socket.socket(fileno=spec.channel)))
+    if spec.role == "housekeeper":
+        async with only_housekeeper(config.run_dir, orders.over) as mine:
+            if mine:
+                await _live(spec, config, orders)
+    else:
+        await _live(spec, config, orders)
+
+
+async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
+    """From ready to drained."""
+    listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
+    housekeeper = spec.role == "housekeeper"
+    server = await open_server(config, SystemClock(), spec.name, listeners, tee=spec.tee, housekeeper=housekeeper)
+    orders.follow(server)
+    await orders.over.wait()
+    server.rooms.log.event("process_draining")
+    await server.drain()
+
+
+class Orders:
+    """A child's end of the channel: what the supervisor says, and what it is told."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._channel = channel
+        self._server: Server | None = None
+        self.over = asyncio.Event()
+        """Set when this process has to end: told to, or alone in the world."""
+        self._loop.add_reader(channel.fileno(), self._receive)
+        self._loop.add_signal_handler(signal.SIGTERM, self.over.set)
+
+    def follow(self, server: Server) -> None:
+        """The server is ready: say so, report on it each second, let it follow reloads."""
+        self._server = server
+        self._channel.send({"told": "ready"})
+        self._report()
+
+    def _report(self) -> None:
+        if self._server is not None and not self.over.is_set():
+            self._channel.send({"told": "report", **self._server.report()})
+            self._loop.call_later(REPORT_SECONDS, self._report)
+
+    def _receive(self) -> None:
+        for message in self._channel.receive():
+            if message is None:
+                self._loop.remove_reader(self._channel.fileno())
+                self.over.set()
+            elif message.get("do") == "drain":
+                self.over.set()
+            elif message.get("do") == "reload" and self._server is not None:
+                self._server.configure(Config.model_validate_json(str(message["config"])))
+
+
+# ------------------------------------------------------------------------------------------------------------- in process
+
+
+@dataclass
+class RunningServer:
+    """A whole server on the caller's loop."""
+
+    config: Config
+    clock: Clock
+    server: Server
+    ports: dict[str, int]
+
+    @property
+    def rooms(self) -> Rooms:
+        return self.server.rooms
+
+    async def refresh(self) -> None:
+        """See what the directory and other processes have changed, now instead of within two seconds."""
+        await self.rooms.access.refresh()
+        await self.rooms.feed.check_all()
+
+    async def move_clock_to(self, instant: datetime) -> None:
+        """Set a `ManualClock`, and let everything notice that waits for an instant."""
+        assert isinstance(self.clock, ManualClock), "only a ManualClock can be moved"
+        self.clock.move_to(instant)
+        self.rooms.access.clock_moved()
+        await self.refresh()
+
+    async def housekeep(self) -> None:
+        """Do all recurring duties once."""
+        await self.rooms.duties.round()
+
+    async def stop(self) -> None:
+        await self.server.drain()
+
+
+async def start_in_process(config: Config, clock: Clock | None = None, *, tee: bool = False) -> RunningServer:
+    """Start rooms, doors and housekeeping on the running loop; port 0 means any free one.
+
+    Missing folders, directory and certificate are made (self-signed, for the host name and loopback).
+    """
+    clock = clock or SystemClock()
+    make_folders(config)
+    if not config.certificate.exists():
+        names = [config.server.hostname, "localhost", "127.0.0.1", "::1"]
+        write_pair(config.certificate, config.key, self_signed(names, clock.now()))
+    ports: dict[str, int] = {door: config.listen.port(door) for door in config.listen.doors if door in SERVED_DOORS}
+    [listeners] = net.open_listeners(config.listen.addresses, ports, 1, config.listen.backlog)
+    try:
+        server = await open_server(config, clock, "worker0", listeners, tee=tee, housekeeper=True)
+    except BaseException:
+        net.close(listeners)
+        raise
+    return RunningServer(config, clock, server, {listener.door: listener.port for listener in listeners})

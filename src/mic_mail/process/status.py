@@ -1,0 +1,38 @@
+"""The state of a running server as its supervisor tells it, asked for by `mic-mail status` and the health check.
+
+Blocking, at most `SECONDS`. None means that no server runs in this run_dir.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from mic_mail.errors import Text, Trouble
+from mic_mail.process.supervisor import STATUS_SOCKET
+
+SECONDS = 5.0
+
+
+def read(run_dir: Path) -> Mapping[str, object] | None:
+    """What `Supervisor.status` says."""
+    try:
+        folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+            asking.settimeout(SECONDS)
+            asking.connect(f"/proc/self/fd/{folder}/{STATUS_SOCKET}")
+            octets = b"".join(iter(lambda: asking.recv(1 << 16), b""))
+        told = json.loads(octets)
+        assert isinstance(told, dict)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except (OSError, ValueError, AssertionError) as error:
+        raise Trouble(Text("Máy chủ không trả lời.", "The server does not answer.")) from error
+    else:
+        return told
+    finally:
+        os.close(folder)

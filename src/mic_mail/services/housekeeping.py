@@ -1,0 +1,152 @@
+"""What has to be done again and again: by one housekeeper for the whole server, and by each process for itself.
+
+A `Duty` is a coroutine function with a period. `Duties` runs each in its turn, one run at a time per duty; a failure is an
+event in the log and the duty comes again. Every duty is idempotent, so it does not matter who was killed in the middle of it.
+`round` does all of them at once, in order: for tests and for `drain`.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.errors import MicMailError
+from mic_mail.log.maillog import MailLog
+from mic_mail.process.lanes import AccountLanes
+from mic_mail.services.notices import Notices
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef
+
+HOUSEKEEPER_LOCK = "housekeeper.lock"
+_LOCK_RETRY_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Something to do every `seconds`."""
+
+    name: str
+    seconds: float
+    run: Callable[[], Awaitable[None]]
+
+
+class Duties:
+    """A list of duties and the tasks that do them."""
+
+    def __init__(self, duties: Sequence[Duty], log: MailLog) -> None:
+        self._duties = tuple(duties)
+        self._log = log
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin: each duty at once, then in its period."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._repeat(duty)) for duty in self._duties]
+
+    async def round(self) -> None:
+        """Do everything once, now."""
+        for duty in self._duties:
+            await self._do(duty)
+
+    async def _repeat(self, duty: Duty) -> None:
+        while True:
+            await self._do(duty)
+            await asyncio.sleep(duty.seconds)
+
+    async def _do(self, duty: Duty) -> None:
+        try:
+            await duty.run()
+        except (MicMailError, OSError) as error:
+            self._log.event("duty_failed", duty=duty.name, error=str(error))
+        except Exception as error:  # noqa: BLE001 - the next duty must not suffer from this one's defect
+            self._log.event("duty_failed", duty=duty.name, error=f"{type(error).__name__}: {error}")
+
+    async def close(self) -> None:
+        """Stop; what a thread has begun it ends."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+
+class ChangedAccounts:
+    """The accounts that this process changed since it last looked at them: usage is warned of after any change (Reg. 8.3.c)."""
+
+    def __init__(self, store: MailStore, accounts: AccountLanes, notices: Notices, snapshot: Callable[[], Snapshot]) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._notices = notices
+        self._snapshot = snapshot
+        self._changed: set[int] = set()
+
+    def add(self, account_id: int) -> None:
+        """From any thread."""
+        self._changed.add(account_id)
+
+    async def look(self) -> None:
+        """Warn of every crossing among them."""
+        changed, self._changed = self._changed, set()
+        for account_id in changed:
+            entry = self._snapshot().entry(account_id)
+            if entry is not None:
+                await self._accounts.read(_ref(entry), self._look, entry)
+
+    def _look(self, entry: Entry) -> None:
+        used = self._store.account(_ref(entry)).quota().octets
+        self._notices.usage(entry, used)
+
+
+class Visits:
+    """The housekeeper's way through all mailboxes, one at a time, giving way to everybody else."""
+
+    def __init__(self, store: MailStore, accounts: AccountLanes, snapshot: Callable[[], Snapshot], log: MailLog) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._snapshot = snapshot
+        self._log = log
+
+    async def sweep(self) -> None:
+        """Drop what is past keeping, let names follow, checkpoint."""
+        await self._visit("sweep", lambda ref: self._store.account(ref).sweep())
+
+    async def rescan(self) -> None:
+        """Take in what other Maildir tools did."""
+        await self._visit("rescan", lambda ref: self._store.account(ref).rescan())
+
+    async def _visit(self, what: str, work: Callable[[AccountRef], object]) -> None:
+        for entry in tuple(self._snapshot()):
+            try:
+                await self._accounts.write(_ref(entry), work, _ref(entry))
+            except MicMailError as error:
+                self._log.event("visit_failed", visit=what, mailbox=entry.address, error=str(error))
+
+
+def _ref(entry: Entry) -> AccountRef:
+    return AccountRef(entry.mailbox_id, entry.home)
+
+
+@contextlib.asynccontextmanager
+async def only_housekeeper(run_dir: Path, given_up: asyncio.Event) -> AsyncIterator[bool]:
+    """Be the only housekeeper of a server while the context lasts; waits for one that has not ended yet, unless given up."""
+    fd = os.open(run_dir / HOUSEKEEPER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        mine = _locked(fd)
+        while not mine and not given_up.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(given_up.wait(), _LOCK_RETRY_SECONDS)
+            mine = _locked(fd)
+        yield mine
+    finally:
+        os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
