@@ -77,7 +77,7 @@ class SequenceSet:
         return merged([*self.ranges[:-1], (min(low, largest), max(low, largest) if low <= MAX_NUMBER else largest)])
 
     def contains(self, number: int, largest: int) -> bool:
-        """Whether `number` belongs to the set in a mailbox whose largest number is `largest`."""
+        """Whether the message `number` belongs to the set in a mailbox whose largest number is `largest`."""
         return _holds(self.bounded(largest), number)
 
 

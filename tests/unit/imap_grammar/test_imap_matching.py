@@ -1,0 +1,265 @@
+"""SEARCH without text against a plain evaluation, message by message; text keys asked for only where they decide."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mic_mail.clock import HO_CHI_MINH
+from mic_mail.imap.matching import (
+    Answer,
+    Columns,
+    NoSuchNumber,
+    TextScan,
+    mask_of,
+    match,
+    normal_text,
+    positions,
+    text_keys,
+)
+from mic_mail.imap.searchkeys import (
+    Age,
+    All,
+    And,
+    BodyKey,
+    DateKey,
+    DateOf,
+    EmailId,
+    HasFlag,
+    HasKeyword,
+    HeaderKey,
+    InSet,
+    Larger,
+    ModSeq,
+    Not,
+    Or,
+    Order,
+    Recent,
+    SaveDateSupported,
+    SearchKey,
+    Smaller,
+    TextKey,
+    ThreadId,
+)
+from mic_mail.imap.sequence import SAVED_RESULT, parse_set
+
+NOW = 1_700_000_000
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of the model."""
+
+    flags: int = 0
+    size: int = 0
+    modseq: int = 1
+    internal: int = NOW
+    sent: int | None = None
+    saved: int | None = None
+    recent: bool = False
+    email_id: str = "M1"
+    texts: frozenset[str] = frozenset()
+
+
+def columns_of(messages: Sequence[Message], saved_uids: Sequence[int] = ()) -> Columns:
+    """The columns of messages whose UIDs are 10, 20, 30..."""
+
+    def seconds(of: DateOf) -> Sequence[int | None]:
+        column = {DateOf.INTERNAL: "internal", DateOf.SENT: "sent", DateOf.SAVED: "saved"}[of]
+        return [getattr(message, column) for message in messages]
+
+    def identifiers(kind: type[EmailId] | type[ThreadId]) -> Sequence[str | None]:
+        return [message.email_id if kind is EmailId else None for message in messages]
+
+    return Columns(
+        uids=[10 * (i + 1) for i in range(len(messages))],
+        flags=[message.flags for message in messages],
+        modseqs=[message.modseq for message in messages],
+        sizes=[message.size for message in messages],
+        keywords={"$junk": 32},
+        recent=mask_of([i for i, message in enumerate(messages) if message.recent], len(messages)),
+        saved_uids=saved_uids,
+        now=NOW,
+        zone=HO_CHI_MINH,
+        seconds=seconds,
+        identifiers=identifiers,
+    )
+
+
+def found(key: SearchKey, messages: Sequence[Message], saved_uids: Sequence[int] = ()) -> list[int]:
+    """The positions of a search that needs no text."""
+    verdict = match(key, columns_of(messages, saved_uids), {})
+    assert verdict.undecided == 0
+    return positions(verdict.certain, len(messages))
+
+
+def at(text: str) -> int:
+    """Seconds of an instant in Vietnam's time."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=HO_CHI_MINH).timestamp())
+
+
+DAYS = [
+    Message(internal=at(text))
+    for text in ("2026-01-31T23:59:59", "2026-02-01T00:00:00", "2026-02-01T23:59:59", "2026-02-02T00:00:00")
+]
+FEBRUARY = date(2026, 2, 1)
+
+
+@pytest.mark.parametrize(("order", "expected"), [(Order.BEFORE, [0]), (Order.ON, [1, 2]), (Order.SINCE, [1, 2, 3])], ids=str)
+def test_days_are_whole_days_of_the_server(order: Order, expected: list[int]) -> None:
+    """RFC 9051 §6.4.4: only the date counts, not the time; the day is the one that INTERNALDATE shows."""
+    assert found(DateKey(DateOf.INTERNAL, order, FEBRUARY), DAYS) == expected
+
+
+def test_sent_and_saved_dates() -> None:
+    """A message without a Date counts by its arrival (as RFC 5256 §2.2); one without a save date matches no save date."""
+    messages = [
+        Message(internal=at("2026-02-01T12:00:00"), sent=at("2026-01-01T12:00:00")),
+        Message(internal=at("2026-02-01T12:00:00"), saved=at("2026-02-01T00:00:00")),
+    ]
+    assert found(DateKey(DateOf.SENT, Order.ON, FEBRUARY), messages) == [1]
+    assert found(DateKey(DateOf.SAVED, Order.ON, FEBRUARY), messages) == [1]
+    assert found(DateKey(DateOf.SAVED, Order.BEFORE, date(9999, 12, 31)), messages) == [1]
+    assert found(DateKey(DateOf.INTERNAL, Order.SINCE, date(1, 1, 1)), messages) == [0, 1]
+    assert found(SaveDateSupported(), messages) == [0, 1]
+
+
+def test_age_includes_its_boundary() -> None:
+    """RFC 5032 §3: OLDER and YOUNGER count from the moment of the search."""
+    messages = [Message(internal=NOW - 61), Message(internal=NOW - 60), Message(internal=NOW - 59)]
+    assert found(Age(True, 60), messages) == [0, 1]
+    assert found(Age(False, 60), messages) == [1, 2]
+
+
+def test_columns() -> None:
+    """Sizes compare strictly, MODSEQ does not (RFC 7162 §3.1.5), keywords ignore case, identifiers do not."""
+    messages = [Message(size=10, modseq=5, flags=32, email_id="Ma"), Message(size=11, modseq=6, recent=True)]
+    assert found(Larger(10), messages) == [1]
+    assert found(Smaller(11), messages) == [0]
+    assert found(ModSeq(6), messages) == [1]
+    assert found(HasKeyword("$JUNK"), messages) == [0]
+    assert found(HasKeyword("unknown"), messages) == []
+    assert found(Not(HasKeyword("unknown")), messages) == [0, 1]
+    assert found(Recent(), messages) == [1]
+    assert found(EmailId("Ma"), messages) == [0]
+    assert found(EmailId("MA"), messages) == []
+    assert found(ThreadId("T"), messages) == []
+
+
+def test_sets() -> None:
+    """Numbers, UIDs and `$`; a number that is not there is an error, a UID is not."""
+    messages = [Message()] * 3
+    assert found(InSet(parse_set(b"2:*"), by_uid=False), messages) == [1, 2]
+    assert found(InSet(parse_set(b"5:20,99"), by_uid=True), messages) == [0, 1]
+    assert found(InSet(SAVED_RESULT, by_uid=False), messages, saved_uids=[20, 25]) == [1]
+    with pytest.raises(NoSuchNumber):
+        found(InSet(parse_set(b"4"), by_uid=False), messages)
+
+
+def test_an_empty_mailbox() -> None:
+    """Nothing is found in nothing."""
+    assert found(Not(HasFlag(8)), []) == []
+    assert found(Or((All(), InSet(parse_set(b"1:*"), by_uid=True))), []) == []
+
+
+# ------------------------------------------------------------------ trees with text, against the plain way
+
+TEXTS: list[TextScan] = [HeaderKey("subject", "x"), BodyKey("y"), TextKey("z")]
+LEAVES: list[SearchKey] = [
+    All(), HasFlag(1), HasFlag(8), HasKeyword("$Junk"), Larger(5), ModSeq(3), InSet(parse_set(b"10:20"), by_uid=True), *TEXTS,
+]  # fmt: skip
+TREES: Any = st.recursive(
+    st.sampled_from(LEAVES),
+    lambda inner: st.one_of(
+        st.builds(Not, inner),
+        st.builds(And, st.lists(inner, min_size=1, max_size=3).map(tuple)),
+        st.builds(Or, st.lists(inner, min_size=1, max_size=3).map(tuple)),
+    ),
+    max_leaves=12,
+)
+MESSAGES = st.lists(
+    st.builds(
+        Message,
+        flags=st.integers(0, 63),
+        size=st.integers(0, 10),
+        modseq=st.integers(1, 6),
+        texts=st.frozensets(st.sampled_from("xyz")),
+    ),
+    max_size=6,
+)
+
+
+def holds(key: SearchKey, message: Message, uid: int) -> bool:
+    """The plain way: one message, one key."""
+    match key:
+        case Not(inner):
+            return not holds(inner, message, uid)
+        case And(keys):
+            return all(holds(part, message, uid) for part in keys)
+        case Or(keys):
+            return any(holds(part, message, uid) for part in keys)
+        case HeaderKey(_, value) | BodyKey(value) | TextKey(value):
+            return value in message.texts
+        case HasFlag(bit):
+            return bool(message.flags & bit)
+        case HasKeyword():
+            return bool(message.flags & 32)
+        case Larger(octets):
+            return message.size > octets
+        case ModSeq(modseq):
+            return message.modseq >= modseq
+        case InSet():
+            return 10 <= uid <= 20
+        case _:
+            return True
+
+
+@settings(deadline=None)
+@given(key=TREES, messages=MESSAGES)
+def test_trees_with_text(key: SearchKey, messages: list[Message]) -> None:
+    """Asking the text keys one after the other, each only for messages that are still undecided, gives the plain answer."""
+    count = len(messages)
+    columns = columns_of(messages)
+    answers: dict[TextScan, Answer] = {}
+    verdict = match(key, columns, answers)
+    scans = text_keys(key)
+    for scan in scans:
+        if not verdict.undecided:
+            break
+        asked = positions(verdict.undecided, count)
+        hits = [i for i in asked if scan.value in messages[i].texts]
+        answers[scan] = Answer(verdict.undecided, mask_of(hits, count))
+        verdict = match(key, columns, answers)
+    assert verdict.undecided == 0
+    expected = [i for i, message in enumerate(messages) if holds(key, message, columns.uids[i])]
+    assert positions(verdict.certain, count) == expected
+
+
+def test_text_keys_come_cheapest_first() -> None:
+    """Headers are looked at before bodies, and a key that stands twice is scanned once."""
+    subject, body, text = TEXTS
+    assert text_keys(And((text, Not(body), Or((subject, body))))) == [subject, body, text]
+
+
+def test_text_is_not_scanned_where_a_flag_decides() -> None:
+    """`UNSEEN BODY x` opens no message that was seen."""
+    messages = [Message(flags=8), Message()]
+    verdict = match(And((Not(HasFlag(8)), BodyKey("x"))), columns_of(messages), {})
+    assert positions(verdict.undecided, 2) == [1]
+
+
+def test_text_is_compared_composed_and_without_case() -> None:
+    """Letters typed with combining marks and in capitals are found (NFC, case folded)."""
+    assert normal_text("VĂN BẢN") == normal_text("va\u0306n ba\u0309n") == "văn bản"
+    assert normal_text("Straße") == "strasse"
+
+
+def test_a_day_in_another_zone() -> None:
+    """The zone is an argument: in UTC the same instant is on another day."""
+    columns = replace(columns_of([Message(internal=at("2026-02-01T03:00:00"))]), zone=UTC)
+    verdict = match(DateKey(DateOf.INTERNAL, Order.ON, FEBRUARY - timedelta(days=1)), columns, {})
+    assert positions(verdict.certain, 1) == [0]
