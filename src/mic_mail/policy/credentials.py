@@ -28,7 +28,7 @@ def password_due(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Spa
     for turn, following in zip(turns, [*turns[1:], None], strict=True):
         until = None if following is None else following.effective_at
         since = _due_from(turn, settings)
-        if since is not None and (until is None or since < until):
+        if since is not None:
             spans.append(Span(State.PASSWORD_DUE, DUE_AFTER.get(turn.kind, "15.2"), (turn.seq,), since, until))
     return spans
 

@@ -85,11 +85,11 @@ def leaving(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
             "left_on": local_day(leave.fact.effective_at).isoformat(),
         }
         if back is not None and back.effective_at < reclaim:
-            if lock < back.effective_at:
-                spans.append(Span(State.SEND_LOCKED, CLAUSE, (leave.fact.seq,), lock, back.effective_at, params))
+            spans.append(Span(State.SEND_LOCKED, CLAUSE, (leave.fact.seq,), lock, back.effective_at, params))
             continue
-        spans.append(Span(State.SEND_LOCKED, CLAUSE, (leave.fact.seq,), lock, None, params))
-        spans.append(Span(State.RECLAIMED, CLAUSE, (leave.fact.seq,), reclaim, _issued_again(facts, reclaim), params))
+        again = _issued_again(facts, reclaim)
+        spans.append(Span(State.SEND_LOCKED, CLAUSE, (leave.fact.seq,), lock, again, params))
+        spans.append(Span(State.RECLAIMED, CLAUSE, (leave.fact.seq,), reclaim, again, params))
     return spans
 
 

@@ -104,7 +104,8 @@ def timeline(
         *locked_by_hand(facts),
         *password_due(facts, settings),
     ]
-    return tuple(sorted(spans, key=lambda span: (span.since, span.state, span.clause, span.fact_seqs)))
+    lasting = (span for span in spans if span.until is None or span.since < span.until)
+    return tuple(sorted(lasting, key=lambda span: (span.since, span.state, span.clause, span.fact_seqs)))
 
 
 def _before_issue(facts: Sequence[Fact]) -> list[Span]:

@@ -1,8 +1,8 @@
 """Reg. 6.4.c: which of the two ranks a position is. A position that the map does not know is asked for, never guessed.
 
 In: the position as the personnel decision words it, and further entries from the settings. Out: a `Level`, or None.
-A title counts alone, or followed by what it is the head of, where that decides: the Chánh Văn phòng of the ministry is a
-department leader, the Chánh Văn phòng of a Cục is not known.
+Where it decides what somebody is the head of, the title has to say it: the Chánh Văn phòng Bộ is a department leader; a
+Chánh Văn phòng alone, or one of a Cục, is not known.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from mic_mail.policy.facts import Level
 
 _ANYTHING = ("",)
 
-# title -> what may follow it; an empty string: anything
+# title -> what has to follow it
 _DEPARTMENT: Mapping[str, tuple[str, ...]] = {
     "bộ trưởng": _ANYTHING,
     "thứ trưởng": _ANYTHING,
@@ -22,8 +22,8 @@ _DEPARTMENT: Mapping[str, tuple[str, ...]] = {
     "phó vụ trưởng": _ANYTHING,
     "cục trưởng": _ANYTHING,
     "phó cục trưởng": _ANYTHING,
-    "viện trưởng": ("viện",),
-    "phó viện trưởng": ("viện",),
+    "viện trưởng": _ANYTHING,
+    "phó viện trưởng": _ANYTHING,
     "chánh văn phòng": ("bộ",),
     "phó chánh văn phòng": ("bộ",),
     "chánh thanh tra": ("bộ",),
@@ -37,7 +37,7 @@ _DIVISION: Mapping[str, tuple[str, ...]] = {
     "phó trưởng ban": _ANYTHING,
     "chuyên viên": _ANYTHING,
     "thanh tra viên": _ANYTHING,
-    "kế toán": _ANYTHING,
+    "kế toán viên": _ANYTHING,
     "kỹ sư": _ANYTHING,
     "cán sự": _ANYTHING,
     "nhân viên": _ANYTHING,
@@ -63,12 +63,9 @@ def level_of(position: str, more: Mapping[str, Level] | None = None) -> Level | 
     for acting in _ACTING:
         wanted = wanted.removeprefix(acting)
     for (title, followers), level in RANKS.items():
-        if wanted == title:
+        rest = wanted.removeprefix(title)
+        if rest != wanted and rest[:1] in {"", " ", ","} and rest.strip(" ,").startswith(followers):
             return level
-        if wanted.startswith((title + " ", title + ",")):
-            rest = wanted[len(title) :].strip(" ,")
-            if any(rest.startswith(follower) for follower in followers):
-                return level
     return None
 
 

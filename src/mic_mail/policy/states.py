@@ -2,7 +2,8 @@
 
 A `Span` says from when until when one rule puts a mailbox into one state, by which clause and from which facts. The rules
 (`leaving`, `suspension`, `credentials`) make spans; `lifecycle` cuts through them at an instant. Spans are half-open,
-[since, until), and may overlap: a leaver's mailbox can be suspended as well.
+[since, until), and may overlap: a leaver's mailbox can be suspended as well. A rule may make a span that ends before it
+begins (a leave that was over before its lock); it holds never, and the timeline leaves it out.
 """
 
 from collections.abc import Mapping

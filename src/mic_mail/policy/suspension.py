@@ -25,8 +25,7 @@ def decided(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
             continue
         cause = Cause(fact.text("cause") or Cause.COMPROMISED)
         until = min((r.effective_at for r in _restores(facts, fact, cause, settings)), default=None)
-        if until is None or fact.effective_at < until:
-            spans.append(Span(State.SUSPENDED, f"7.2.{cause}", (fact.seq,), fact.effective_at, until, fact.data))
+        spans.append(Span(State.SUSPENDED, f"7.2.{cause}", (fact.seq,), fact.effective_at, until, fact.data))
     return spans
 
 
@@ -47,9 +46,7 @@ def locked_by_hand(facts: Sequence[Fact]) -> list[Span]:
             continue
         unlocks = (f.effective_at for f in facts if f.kind is FactKind.SENDING_UNLOCKED and f.seq > fact.seq)
         until = min((instant for instant in unlocks if instant >= fact.effective_at), default=None)
-        if until is None or fact.effective_at < until:
-            clause = fact.text("clause") or "10.2"
-            spans.append(Span(State.SEND_LOCKED, clause, (fact.seq,), fact.effective_at, until))
+        spans.append(Span(State.SEND_LOCKED, fact.text("clause") or "10.2", (fact.seq,), fact.effective_at, until))
     return spans
 
 
@@ -94,9 +91,9 @@ def inactivity(facts: Sequence[Fact], last_activity: datetime | None, settings: 
     spans: list[Span] = []
     since: datetime | None = None
     for mark in marks:
-        if mark.kind is None:
-            since = None  # the person got in: whatever the older marks say, it was not suspended then
-        elif clock.used > date.min and since is None and clock.due() <= mark.at:
+        # Earlier uses are not kept; that there was a last one proves that the clock had not suspended the mailbox by then.
+        in_use = last_activity is not None and mark.at <= last_activity
+        if since is None and not in_use and clock.used > date.min and clock.due() <= mark.at:
             since = clock.due()
         if since is not None:
             if mark.kind not in {FactKind.RESTORED, FactKind.ISSUED}:
@@ -106,8 +103,7 @@ def inactivity(facts: Sequence[Fact], last_activity: datetime | None, settings: 
         _move(clock, mark)
     if clock.used > date.min:
         spans.append(_inactive(clock.due() if since is None else since, None, clock))
-    # Earlier uses are not kept, so before the last one only recorded suspensions are certain.
-    return [span for span in spans if last_activity is None or span.since > last_activity]
+    return spans
 
 
 def _move(clock: _Clock, mark: _Mark) -> None:

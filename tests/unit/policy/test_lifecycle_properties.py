@@ -1,0 +1,167 @@
+"""What must hold for every history, however strange: checked on random ones."""
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mic_mail.policy.calendar import ONE_DAY, add_months, local_day, start_of
+from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind, first_broken, known_at, record
+from mic_mail.policy.leaving import TERMS
+from mic_mail.policy.lifecycle import LifecycleSettings, State, decide, timeline
+from mic_mail.policy.states import DOORS
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+DAYS = 900
+
+offsets = st.integers(0, DAYS * 24).map(lambda hours: timedelta(hours=hours))
+instants = offsets.map(lambda offset: START + offset)
+kinds = st.sampled_from(list(MailboxKind))
+
+
+def _data(kind, day):
+    return {
+        FactKind.LEFT: {"level": "division"},
+        FactKind.LEAVE_CORRECTED: {"level": "department"},
+        FactKind.SUSPENDED: {"cause": "abc"[day % 3]},
+        FactKind.ABSENCE: {"until": (local_day(START) + timedelta(days=day + 40)).isoformat()},
+        FactKind.CLOCK_STOPPED: {"until": (local_day(START) + timedelta(days=day + 5)).isoformat()},
+    }.get(kind, {})
+
+
+@st.composite
+def histories(draw, among=tuple(FactKind), *, at_once=False):
+    """An issue on the first day and up to ten facts; `at_once`: each recorded when it takes effect."""
+    facts = [record(Draft(FactKind.ISSUED, START, "t"), mailbox_id=1, previous=None, recorded_at=START)]
+    events = draw(
+        st.lists(
+            st.tuples(st.sampled_from(among), st.integers(0, DAYS), st.integers(0, 23), st.integers(-200, 200)), max_size=10
+        )
+    )
+    for kind, day, hour, lateness in sorted(events, key=lambda event: (event[1], event[2])):
+        recorded = START + timedelta(days=day, hours=hour)
+        effective = recorded if at_once else recorded + timedelta(days=lateness)
+        document = "1/QĐ" if kind is FactKind.RESTORED and day % 2 else None
+        draft = Draft(kind, effective, "t", document=document, data=_data(kind, max(0, day)))
+        facts.append(record(draft, mailbox_id=1, previous=facts[-1], recorded_at=recorded))
+    return tuple(facts)
+
+
+lifecycle_settings = st.builds(LifecycleSettings, password_months=st.sampled_from([None, 3]), breach_document=st.booleans())
+
+
+def _essence(decision):
+    return decision.states, decision.reasons
+
+
+@given(kinds, histories(), instants, st.none() | instants, lifecycle_settings, st.floats(0, 1))
+@settings(max_examples=600, deadline=None)
+def test_valid_until_is_honest(kind, facts, now, used, chosen, part):
+    """Nothing changes before `valid_until`, something does at it, and `next_change` says what."""
+
+    def at(instant):
+        return decide(kind, facts, instant, last_activity=used, settings=chosen)
+
+    decision = at(now)
+    if decision.valid_until is None:
+        assert _essence(at(now + timedelta(days=5000))) == _essence(decision)
+        return
+    span = decision.valid_until - now
+    assert span > timedelta()
+    for instant in (now + span * part, decision.valid_until - timedelta(microseconds=1)):
+        assert _essence(at(instant)) == _essence(decision) or instant >= decision.valid_until
+    then = at(decision.valid_until)
+    assert _essence(then) != _essence(decision)
+    assert then.states == decision.next_change.states
+
+
+@given(kinds, histories(), instants, st.none() | instants)
+def test_doors_follow_from_states(kind, facts, now, used):
+    """What a mailbox may do is the least of what its states allow; active excludes every restriction."""
+    decision = decide(kind, facts, now, last_activity=used)
+    assert decision.receives == all(DOORS[s].receives for s in decision.states)
+    assert decision.signs_in == all(DOORS[s].signs_in for s in decision.states)
+    assert decision.sends == (decision.states == {State.ACTIVE})
+    assert (State.ACTIVE in decision.states) == (decision.states <= {State.ACTIVE, State.PASSWORD_DUE})
+    assert {reason.state for reason in decision.reasons} == decision.states - {State.ACTIVE}
+
+
+@given(kinds, histories(), instants, st.none() | instants)
+def test_same_question_same_answer(kind, facts, now, used):
+    """The decision depends on its arguments alone."""
+    assert decide(kind, facts, now, last_activity=used) == decide(kind, list(facts), now, last_activity=used)
+
+
+@given(histories(), instants)
+def test_reclaim_never_before_its_term(facts, now):
+    """No personal mailbox is reclaimed by 6.4.c before the months from some official day are over."""
+    decision = decide(MailboxKind.PERSONAL, facts, now)
+    reason = decision.reason(State.RECLAIMED)
+    if reason is None or reason.clause != "6.4.c":
+        return
+    left = date.fromisoformat(str(reason.params["left_on"]))
+    months = TERMS[Level(str(reason.params["level"]))].reclaim_months
+    assert now >= start_of(add_months(left, months) + ONE_DAY)
+    assert any(local_day(f.effective_at) == left for f in facts if f.kind in {FactKind.LEFT, FactKind.LEAVE_CORRECTED})
+
+
+@given(histories(), instants)
+def test_reclaim_waits_for_late_notices(facts, now):
+    """No reclaim comes within seven days of the notice that made it overdue."""
+    reason = decide(MailboxKind.PERSONAL, facts, now).reason(State.RECLAIMED)
+    if reason is not None and reason.clause == "6.4.c":
+        notice = next(f for f in facts if f.seq == reason.fact_seqs[0])
+        due = start_of(
+            add_months(local_day(notice.effective_at), TERMS[Level(str(reason.params["level"]))].reclaim_months) + ONE_DAY
+        )
+        if due <= notice.recorded_at:
+            assert reason.since >= start_of(local_day(notice.recorded_at) + timedelta(days=8))
+
+
+LIFTING = {FactKind.RESTORED, FactKind.ISSUED}
+
+
+@given(kinds, histories(), instants, instants, st.none() | instants)
+@settings(max_examples=400)
+def test_only_a_restore_ends_a_suspension(kind, facts, one, other, used):
+    """Between two instants without a restore or a new issue, what was suspended stays suspended, or is reclaimed."""
+    earlier, later = sorted((one, other))
+    before = decide(kind, facts, earlier, last_activity=used)
+    if State.SUSPENDED in before.states and not any(f.kind in LIFTING and earlier < f.effective_at <= later for f in facts):
+        assert decide(kind, facts, later, last_activity=used).states & {State.SUSPENDED, State.RECLAIMED}
+
+
+@given(kinds, histories(), instants, st.none() | instants)
+def test_facts_without_bearing_change_nothing(kind, facts, now, used):
+    """A quota, a transfer, an alias are facts, but the state does not follow from them."""
+    idle = {FactKind.QUOTA_SET, FactKind.TRANSFERRED, FactKind.ALIAS_ADDED, FactKind.ALIAS_REMOVED}
+    kept = tuple(f for f in facts if f.kind not in idle)
+    assert _essence(decide(kind, facts, now, last_activity=used)) == _essence(decide(kind, kept, now, last_activity=used))
+
+
+NEVER_BACKWARDS = tuple(
+    set(FactKind)
+    - {FactKind.LEAVE_CORRECTED, FactKind.LEAVE_WITHDRAWN, FactKind.LEFT, FactKind.CLOCK_STOPPED, FactKind.RETURNED}
+)
+
+
+@given(kinds, histories(NEVER_BACKWARDS, at_once=True), instants)
+def test_known_then_is_known_now(kind, facts, now):
+    """Where every fact was recorded when it took effect and none corrects another, hindsight changes no state."""
+    then, hindsight = decide(kind, known_at(facts, now), now), decide(kind, facts, now)
+    assert then.states == hindsight.states
+
+
+@given(histories())
+def test_chain_is_monotone_and_whole(facts):
+    """Numbers rise by one from 1, recording times never fall, and the hashes hold."""
+    assert [f.seq for f in facts] == list(range(1, len(facts) + 1))
+    assert all(a.recorded_at <= b.recorded_at for a, b in pairwise(facts))
+    assert first_broken(facts) is None
+
+
+@given(kinds, histories(), st.none() | instants)
+def test_spans_are_never_empty(kind, facts, used):
+    """Every span of a timeline has a length; none ends before it begins."""
+    assert all(span.until is None or span.since < span.until for span in timeline(kind, facts, last_activity=used))
