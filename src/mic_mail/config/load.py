@@ -65,6 +65,8 @@ class Setting:
     about: About
     unit: str
     default: object
+    metadata: list[Any]
+    annotation: object
 
 
 def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[Setting]:
@@ -75,7 +77,7 @@ def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[Sett
         section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
         if section is None or section is not info.annotation:
             unit = next((item.name for item in _markers(info.metadata, info.annotation) if isinstance(item, Unit)), "")
-            yield Setting(prefix + name, about, unit, info.get_default())
+            yield Setting(prefix + name, about, unit, info.get_default(), info.metadata, info.annotation)
         if section is not None:
             yield from settings(section, f"{prefix}{name}.")
 

@@ -1,0 +1,146 @@
+"""The configuration as people read it: the commented TOML file, and the manual of all settings.
+
+`write(config, language)` gives a file that `load` reads back as the same configuration: every setting with its meaning, unit
+and clause above it, those that have their default commented out, so that the file shows what was decided here and what was
+not. `reference(language)` gives the rows of the manual. Both are made from `About` alone.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, time
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Le, MaxLen, MinLen
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from mic_mail.config.load import settings
+from mic_mail.config.model import Config
+from mic_mail.config.section import About, Section
+from mic_mail.config.units import Unit, show_octets, show_seconds
+from mic_mail.config.vietnamese import MEANINGS
+from mic_mail.i18n.language import Language
+
+_HEADS = {
+    Language.VI: "# Cấu hình mic-mail. Dòng bắt đầu bằng # là giá trị mặc định; bỏ dấu # để đổi.\n"
+    "# Kiểm tra bằng `mic-mail config check`; nạp lại khi đang chạy bằng tín hiệu SIGHUP.\n",
+    Language.EN: "# Configuration of mic-mail. A line that begins with # shows a default; remove the # to change it.\n"
+    "# Check it with `mic-mail config check`; a running server takes it over at SIGHUP.\n",
+}
+_RESTART = {Language.VI: "cần khởi động lại", Language.EN: "needs a restart"}
+_NOT_SET = {Language.VI: "không đặt", Language.EN: "not set"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the manual."""
+
+    key: str
+    meaning: str
+    unit: str
+    default: str
+    bounds: str
+    clause: str | None
+    reload: bool
+
+
+def meaning(key: str, about: About, language: Language) -> str:
+    """What a setting means, in one language."""
+    return MEANINGS[key] if language is Language.VI else about.en
+
+
+def value(content: object, unit: str = "") -> str:
+    """A value in TOML."""
+    if unit == "octets" and isinstance(content, int):
+        return json.dumps(show_octets(content))
+    if unit == "seconds" and isinstance(content, int | float):
+        return json.dumps(show_seconds(content))
+    if isinstance(content, bool):
+        return "true" if content else "false"
+    if isinstance(content, int | float):
+        return repr(content)
+    if isinstance(content, date | time):
+        return content.isoformat()
+    if isinstance(content, str | Path):
+        return json.dumps(str(content), ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(content, tuple | list):
+        return f"[{', '.join(value(item) for item in content)}]"
+    if isinstance(content, BaseModel):
+        return f"{{ {', '.join(f'{name} = {value(getattr(content, name))}' for name in type(content).model_fields)} }}"
+    raise TypeError(type(content))
+
+
+def reference(language: Language = Language.EN) -> Iterator[Row]:
+    """The manual, in the order of the tree."""
+    for setting in settings():
+        default = _NOT_SET[language] if setting.default in (None, PydanticUndefined) else value(setting.default, setting.unit)
+        yield Row(
+            setting.key,
+            meaning(setting.key, setting.about, language),
+            setting.unit,
+            default,
+            " ".join(_bounds(setting.metadata, setting.annotation, setting.unit)),
+            setting.about.clause,
+            setting.about.reload,
+        )
+
+
+def _bounds(metadata: list[Any], annotation: object, unit: str) -> Iterator[str]:
+    """What a value may be, in signs that need no translation."""
+    if get_origin(annotation) is Literal:
+        yield " | ".join(value(choice) for choice in get_args(annotation))
+    for item in metadata:
+        if isinstance(item, Ge):
+            yield f">= {value(item.ge, unit)}"
+        elif isinstance(item, Le):
+            yield f"<= {value(item.le, unit)}"
+        elif isinstance(item, MinLen):
+            yield f"n >= {item.min_length}"
+        elif isinstance(item, MaxLen):
+            yield f"n <= {item.max_length}"
+
+
+def write(config: Config, language: Language = Language.EN) -> str:
+    """The commented file of a configuration."""
+    return _HEADS[language] + "".join(_table(config, "", language))
+
+
+def _table(section: Section, prefix: str, language: Language) -> Iterator[str]:
+    inner = []
+    for name, info in type(section).model_fields.items():
+        content = getattr(section, name)
+        about = next(item for item in info.metadata if isinstance(item, About))
+        if isinstance(content, Section):
+            inner.append((name, content, about))
+            continue
+        yield _comment(prefix + name, about, language)
+        unit = _unit(info.metadata, info.annotation)
+        if content is None:
+            yield f"# {name} = ...\n"
+        else:
+            yield f"{_hash(content, info)}{name} = {value(content, unit)}\n"
+    for name, content, about in inner:
+        yield f"\n# {'=' * 20} {meaning(prefix + name, about, language)}\n[{prefix}{name}]\n"
+        yield from _table(content, f"{prefix}{name}.", language)
+
+
+def _comment(key: str, about: About, language: Language) -> str:
+    remarks = [f"Reg. {about.clause}"] if about.clause else []
+    if not about.reload:
+        remarks.append(_RESTART[language])
+    remark = f" ({', '.join(remarks)})" if remarks else ""
+    return f"\n# {meaning(key, about, language)}{remark}\n"
+
+
+def _hash(content: object, info: FieldInfo) -> str:
+    """A default is shown, not set."""
+    return "# " if not info.is_required() and content == info.get_default() else ""
+
+
+def _unit(metadata: list[Any], annotation: object) -> str:
+    inner = [marker for kind in get_args(annotation) if kind is not NoneType for marker in getattr(kind, "__metadata__", ())]
+    return next((item.name for item in (*metadata, *inner) if isinstance(item, Unit)), "")

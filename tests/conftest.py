@@ -1,0 +1,58 @@
+"""Fixtures for every test that needs a running server; see `harness` for what they give.
+
+serve            serve(settings, clock=...) -> MailServer     any number, in threads
+mail_server      a MailServer with dvbe and ttlan, system clock
+serve_processes  serve_processes(settings) -> ProcessServer   `mic-mail serve`; issue people, then `start()`
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import MailServer, ProcessServer, config_for, stopping
+from mic_mail.clock import Clock
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., "MailServer"]]:
+    """Start a server in a thread: `serve({"auth": {"cleartext": True}}, clock=ManualClock(...))`."""
+    from harness import MailServer  # only tests that need a server pay for importing one
+
+    servers: list[MailServer] = []
+
+    def start(settings: dict[str, Any] | None = None, *, clock: "Clock | None" = None) -> "MailServer":
+        server = MailServer(config_for(tmp_path / f"server{len(servers)}", settings), clock)
+        servers.append(server)
+        return server
+
+    with stopping(servers):
+        yield start
+
+
+@pytest.fixture
+def mail_server(serve: Callable[..., "MailServer"]) -> "MailServer":
+    """A server with two people, Đỗ Văn Bê and Trần Thị Lan."""
+    server = serve()
+    server.population.issue("dvbe", name="Đỗ Văn Bê")
+    server.issue("ttlan", name="Trần Thị Lan")
+    return server
+
+
+@pytest.fixture
+def serve_processes(tmp_path: Path) -> Iterator[Callable[..., "ProcessServer"]]:
+    """Make a multi-process server: issue its people with `.population.issue`, then `.start()` it."""
+    from harness import ProcessServer
+
+    servers: list[ProcessServer] = []
+
+    def make(settings: dict[str, Any] | None = None) -> "ProcessServer":
+        folder = tmp_path / f"processes{len(servers)}"
+        folder.mkdir()
+        server = ProcessServer(config_for(folder / "data", settings), folder)
+        servers.append(server)
+        return server
+
+    with stopping(servers):
+        yield make

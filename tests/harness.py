@@ -1,0 +1,219 @@
+"""Running servers for tests: in a thread with a clock of the test's own, or as the real processes of `mic-mail serve`.
+
+Both run on free ports of 127.0.0.1 in a fresh data folder, with a self-signed certificate and a population.
+`MailServer` is the whole composition on an event loop in a thread, so that blocking clients (imaplib, smtplib) and clients on
+the test's loop can be used alike; `call` runs a coroutine on the server's loop. `ProcessServer` is a supervisor with workers.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Coroutine, Iterator, Mapping
+from concurrent.futures import Future
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+from mic_mail.app import RunningServer, make_folders, start_in_process
+from mic_mail.clock import Clock, SystemClock
+from mic_mail.config.document import write
+from mic_mail.config.model import Config
+from mic_mail.net.tls import self_signed, write_pair
+from mic_mail.process import status
+from population import Population
+
+T = TypeVar("T")
+NAMES = ["mail.mic.gov.vn", "localhost", "127.0.0.1"]
+BASE: dict[str, Any] = {
+    "server": {},
+    "listen": {
+        "addresses": ("127.0.0.1",),
+        "doors": ("smtp", "submission", "submissions", "imap", "imaps"),
+        **dict.fromkeys(("smtp", "submission", "submissions", "imap", "imaps", "http", "https"), 0),
+    },
+    "auth": {"argon2_memory": "8 MiB", "argon2_time": 1},
+    "limits": {"exempt_networks": ("127.0.0.0/8",)},
+    "process": {"io_threads": 4, "hash_threads": 1, "drain_seconds": 5},
+}
+
+
+def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `more` in their places."""
+    result = dict(base)
+    for key, value in more.items():
+        result[key] = merged(result.get(key, {}), value) if isinstance(value, Mapping) else value
+    return result
+
+
+def config_for(data_dir: Path, settings: Mapping[str, Any] | None = None) -> Config:
+    """A configuration for tests; `settings` is the tree of what differs, like `{"auth": {"cleartext": True}}`."""
+    return Config.model_validate(merged(merged(BASE, {"server": {"data_dir": data_dir}}), settings or {}))
+
+
+def trusting(config: Config) -> ssl.SSLContext:
+    """A client's context that trusts this server's certificate and checks its name (`localhost`)."""
+    return ssl.create_default_context(cafile=str(config.certificate))
+
+
+class MailServer:
+    """A server on an event loop in a thread of its own."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
+        self.config = config
+        make_folders(config)
+        write_pair(config.certificate, config.key, self_signed(NAMES, self.clock.now()))
+        self.population = Population(config.directory_url, self.clock)
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
+        self._thread.start()
+        self.running: RunningServer = self.call(start_in_process(config, self.clock))
+        self.ports = self.running.ports
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the server's loop and wait for its result; never from that loop."""
+        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return future.result(60)
+
+    def issue(self, local: str, **how: Any) -> Any:
+        """A mailbox (see `Population.issue`) that the server knows at once."""
+        mailbox = self.population.issue(local, **how)
+        self.refresh()
+        return mailbox
+
+    def record(self, mailbox: Any, *drafts: Any) -> None:
+        """Facts that the server knows at once."""
+        self.population.record(mailbox, *drafts)
+        self.refresh()
+
+    def refresh(self) -> None:
+        self.call(self.running.refresh())
+
+    def move_clock_to(self, instant: datetime) -> None:
+        """Only with a `ManualClock`."""
+        self.call(self.running.move_clock_to(instant))
+
+    def housekeep(self) -> None:
+        self.call(self.running.housekeep())
+
+    def tls(self) -> ssl.SSLContext:
+        return trusting(self.config)
+
+    def events(self) -> list[dict[str, Any]]:
+        """What the mail log holds by now."""
+        return read_events(self.config.log_dir)
+
+    def stop(self) -> None:
+        if self._loop.is_closed():
+            return
+        self.call(self.running.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+        self.population.close()
+
+
+def read_events(log_dir: Path) -> list[dict[str, Any]]:
+    """All events of all segments, by time. A line that is still being written is left out."""
+    lines = [line for path in log_dir.glob("*.jsonl") for line in path.read_bytes().splitlines(keepends=True)]
+    events = [json.loads(line) for line in lines if line.endswith(b"\n")]
+    return sorted(events, key=lambda event: event.get("at", ""))
+
+
+class ProcessServer:
+    """`mic-mail serve` with its real processes."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self.config = config
+        self.file = folder / "mic-mail.toml"
+        self.file.write_text(write(config))
+        make_folders(config)
+        write_pair(config.certificate, config.key, self_signed(NAMES, SystemClock().now()))
+        self.population = Population(config.directory_url, SystemClock())
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and wait until every process is ready."""
+        command = [sys.executable, "-m", "mic_mail", "--config", str(self.file), "serve"]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self.wait_for(lambda state: state["ready"])
+        self.ports = self.status()["ports"]
+
+    def wait_for(self, wanted: Any, seconds: float = 60) -> dict[str, Any]:
+        """Until the status is as wanted."""
+        assert self.process is not None
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit:
+            assert self.process.poll() is None, f"the server ended with {self.process.returncode}"
+            state = status.read(self.config.run_dir)
+            if state is not None and wanted(state):
+                return dict(state)
+            time.sleep(0.05)
+        raise AssertionError(f"not within {seconds} s: {state}")
+
+    def status(self) -> dict[str, Any]:
+        state = status.read(self.config.run_dir)
+        assert state is not None
+        return dict(state)
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers that live now."""
+        return [one["pid"] for one in self.status()["processes"] if one["name"].startswith("worker") and one["pid"]]
+
+    def kill_workers(self) -> None:
+        for pid in self.workers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """Kill everything at once, as a power cut would, but for the kernel's memory."""
+        assert self.process is not None
+        pids = [one["pid"] for one in self.status()["processes"] if one["pid"]]
+        self.process.kill()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+        self.process = None
+
+    def tls(self) -> ssl.SSLContext:
+        return trusting(self.config)
+
+    def events(self) -> list[dict[str, Any]]:
+        return read_events(self.config.log_dir)
+
+    def terminate(self) -> int:
+        """SIGTERM, and the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        code = self.process.wait(30)
+        self.process = None
+        return code
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.terminate()
+        self.population.close()
+
+
+@contextlib.contextmanager
+def stopping(servers: list[Any]) -> Iterator[None]:
+    """Stop every server at the end, the newest first."""
+    try:
+        yield
+    finally:
+        for server in reversed(servers):
+            server.stop()

@@ -1,0 +1,103 @@
+"""People for tests: mailboxes issued straight into a directory, with facts as they would have been recorded.
+
+Hashing takes most of the time of a test, so credentials are made once per password with the cheapest settings that are allowed.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import cache
+
+from mic_mail.auth.passwords import HashSettings
+from mic_mail.clock import Clock, ManualClock
+from mic_mail.directory.records import Employment, MailboxRecord, NotFound, PersonRecord, UnitRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Credential
+from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
+from mic_mail.services.credentials import verifiers
+
+PASSWORD = "mật khẩu 2026 dùng để thử"
+UNIT = UnitRecord(0, "CNTT", "Trung tâm Thông tin", document="1553/QĐ-BTTTT")
+
+
+@cache
+def credential(password: str) -> Credential:
+    """Verifiers of a password, made once."""
+    return verifiers(password, HashSettings(8 << 10, 1, 100_000), version=1)
+
+
+def draft(kind: FactKind, at: datetime, reason: str = "", document: str | None = None, **data: str) -> Draft:
+    """A fact to be recorded at `at`."""
+    return Draft(kind, at, "test", reason, document, data)
+
+
+class Population:
+    """Issues mailboxes at `mic.gov.vn`; each fact is recorded at its own instant."""
+
+    def __init__(self, url: str, clock: Clock, domain: str = "mic.gov.vn") -> None:
+        self._clock = clock
+        self._past = ManualClock(clock.now())
+        self.directory = Directory(url, clock=self._past)
+        self.directory.migrate()
+        self.directory.add_domain(domain)
+        self.domain = domain
+
+    def unit(self) -> UnitRecord:
+        try:
+            return self.directory.unit(UNIT.symbol)
+        except NotFound:
+            return self.directory.add_unit(UNIT)
+
+    def issue(
+        self,
+        local: str,
+        *,
+        name: str = "",
+        kind: MailboxKind = MailboxKind.PERSONAL,
+        password: str | None = PASSWORD,
+        quota_octets: int = 1 << 30,
+        issued_days_ago: float = 30,
+        facts: Sequence[Draft] = (),
+        aliases: Sequence[str] = (),
+    ) -> MailboxRecord:
+        """A mailbox that was issued, got its password and then lived through `facts` (ascending)."""
+        unit = self.unit()
+        issued_at = self._clock.now() - timedelta(days=issued_days_ago)
+        person = None
+        self._past.move_to(issued_at)
+        if kind is MailboxKind.PERSONAL:
+            record = PersonRecord(0, name or local, unit.unit_id, "Chuyên viên", Level.DIVISION, Employment.CIVIL_SERVANT)
+            person = self.directory.add_person(record).person_id
+        mailbox = self.directory.issue_mailbox(
+            MailboxRecord(
+                mailbox_id=0,
+                kind=kind,
+                address=f"{local}@{self.domain}",
+                home=f"{self.domain}/{local}",
+                display_name=name or local,
+                quota_octets=quota_octets,
+                person_id=person,
+                unit_id=None if person else unit.unit_id,
+            ),
+            draft(FactKind.ISSUED, issued_at, address=f"{local}@{self.domain}"),
+        )
+        if password is not None:
+            self.directory.set_credential(mailbox.mailbox_id, credential(password), draft(FactKind.PASSWORD_SET, issued_at))
+        for alias in aliases:
+            self.directory.add_alias(
+                mailbox.mailbox_id,
+                f"{alias}@{self.domain}",
+                draft(FactKind.ALIAS_ADDED, issued_at, address=f"{alias}@{self.domain}"),
+            )
+        for fact in facts:
+            self.record(mailbox, fact)
+        self._past.move_to(self._clock.now())
+        return mailbox
+
+    def record(self, mailbox: MailboxRecord, *drafts: Draft) -> None:
+        """Append facts, each recorded at the instant from which it holds."""
+        for fact in drafts:
+            self._past.move_to(fact.effective_at)
+            self.directory.append_fact(mailbox.mailbox_id, fact)
+
+    def close(self) -> None:
+        self.directory.close()
