@@ -75,7 +75,7 @@ def version(connection: Connection) -> int:
 def facts_of(connection: Connection, mailbox_id: int) -> list[Fact]:
     """One mailbox's chain, in order."""
     rows = connection.execute(FACTS.where(FactRow.mailbox_id == mailbox_id).order_by(FactRow.seq))
-    return [to_fact(row) for row in rows.tuples()]
+    return [to_fact(row) for row in rows]
 
 
 def to_fact(row: FactColumns) -> Fact:
@@ -118,7 +118,7 @@ def _addresses(connection: Connection, since: int) -> tuple[dict[int, str], dict
         .where(Mailbox.changed_version > since, Address.role != Role.FORMER)
         .order_by(Address.address)
     )
-    for mailbox_id, address, role in connection.execute(live).tuples():
+    for mailbox_id, address, role in connection.execute(live):
         if role == Role.PRIMARY:
             primary[mailbox_id] = address
         else:
@@ -133,7 +133,7 @@ def _facts(connection: Connection, since: int) -> dict[int, list[Fact]]:
         .where(Mailbox.changed_version > since)
         .order_by(FactRow.mailbox_id, FactRow.seq)
     )
-    for row in connection.execute(changed).tuples():
+    for row in connection.execute(changed):
         fact = to_fact(row)
         facts[fact.mailbox_id].append(fact)
     return facts

@@ -318,7 +318,7 @@ class Directory:
             .where(*conditions)
             .order_by(Address.address)
         )
-        return self._read(lambda session: [_mailbox(row, address) for row, address in session.execute(wanted).tuples()])
+        return self._read(lambda session: [_mailbox(row, address) for row, address in session.execute(wanted)])
 
     def _change(self, work: Callable[[Session, int], T]) -> T:
         """Run `work` in a write transaction under the next version, anew if another process came between."""
@@ -342,7 +342,7 @@ class Directory:
     ) -> list[Fact]:
         _existing(session, mailbox_id).changed_version = version
         newest = loading.FACTS.where(FactRow.mailbox_id == mailbox_id).order_by(FactRow.seq.desc()).limit(1)
-        row = session.execute(newest).tuples().first()
+        row = session.execute(newest).first()
         previous = loading.to_fact(row) if row is not None else None
         if after is not None and after != (previous.seq if previous else 0):
             raise Superseded(
