@@ -1,24 +1,25 @@
 """Fixtures for every test that needs a running server; see `harness` for what they give.
 
-serve            serve(settings, clock=...) -> MailServer     any number, in threads
+    serve            serve(settings, clock=...) -> MailServer     any number, in threads
 mail_server      a MailServer with dvbe and ttlan, system clock
 serve_processes  serve_processes(settings) -> ProcessServer   `mic-mail serve`; issue people, then `start()`
 """
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import MailServer, ProcessServer, config_for, stopping
-from mic_mail.clock import Clock
+if TYPE_CHECKING:
+    from harness import MailServer, ProcessServer
+    from mic_mail.clock import Clock
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., "MailServer"]]:
     """Start a server in a thread: `serve({"auth": {"cleartext": True}}, clock=ManualClock(...))`."""
-    from harness import MailServer  # only tests that need a server pay for importing one
+    from harness import MailServer, config_for, stopping  # only tests that need a server pay for importing one
 
     servers: list[MailServer] = []
 
@@ -43,7 +44,7 @@ def mail_server(serve: Callable[..., "MailServer"]) -> "MailServer":
 @pytest.fixture
 def serve_processes(tmp_path: Path) -> Iterator[Callable[..., "ProcessServer"]]:
     """Make a multi-process server: issue its people with `.population.issue`, then `.start()` it."""
-    from harness import ProcessServer
+    from harness import ProcessServer, config_for, stopping
 
     servers: list[ProcessServer] = []
 
