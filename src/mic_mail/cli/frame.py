@@ -6,7 +6,6 @@ Nothing is read before a command asks for it, so `--help` and `init` work on a b
 
 import getpass
 import os
-import socket
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -46,7 +45,7 @@ class Frame:
         """The directory of this configuration; refuses tables of another version."""
         from mic_mail.directory.repository import Directory
 
-        directory = Directory(self.config.directory_url, clock=self.clock)
+        directory = Directory(self._as_the_server().directory_url, clock=self.clock)
         if not self._has_tables(directory):
             raise Trouble(
                 Text(
@@ -55,6 +54,14 @@ class Frame:
                 remedy=Text("Chạy `mic-mail init`.", "Run `mic-mail init`."),
             )
         return directory
+
+    def _as_the_server(self) -> "Config":
+        """Become the server's account where root started the command: what root writes, the server could not."""
+        from mic_mail.process import privileges
+
+        server = self.config.server
+        privileges.become(privileges.account(server.user, server.group))
+        return self.config
 
     def _has_tables(self, directory: "Directory") -> bool:
         # SQLite would make an empty file of a name that was only mistyped.
@@ -67,14 +74,15 @@ class Frame:
         """The mailboxes' store; safe beside a running server (its locks are between processes)."""
         from mic_mail.storage.mailstore import MailStore
 
-        return MailStore(self.config.mail_root, clock=self.clock, host=socket.gethostname())
+        config = self._as_the_server()
+        return MailStore(config.mail_root, clock=self.clock, host=config.server.hostname)
 
     @cached_property
     def audit(self) -> "Audit":
         """The log of administrative acts."""
         from mic_mail.log.audit import Audit
 
-        return Audit(self.config.log_dir, clock=self.clock)
+        return Audit(self._as_the_server().log_dir, clock=self.clock)
 
     def actor(self, named: str | None = None) -> str:
         """Who acts: as named, else the login behind sudo, else the login."""

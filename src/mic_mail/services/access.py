@@ -245,6 +245,10 @@ class Access:
         self._log_refusal("sending_refused", refusal, peer, signed_in.address)
         return refusal
 
+    def clock_moved(self) -> None:
+        """The clock was set: call the watches whose word has run out now instead of within a minute."""
+        self._watches.look()
+
     def used(self, mailbox_id: int) -> None:
         """The person used the mailbox now (Reg. 7.2.a). Cheap: the directory is told once a day at most, in the background."""
         now = self._clock.now()

@@ -4,8 +4,8 @@ In: a mailbox and what happened to it. Out: one message in its INBOX, Vietnamese
 the warning about a full mailbox is the last thing that a full mailbox may refuse. Blocking; lanes and commands only.
 
 Each notice has an origin key, so a notice that is asked for twice (two workers, a repeated command, a restart) comes once.
-Warnings come once per crossing: the level that was warned of is kept in `<data_dir>/notices/<mailbox id>` with the number of the
-crossing, and falls back only when usage is HYSTERESIS points below it, so that one mail in and one out is not a crossing.
+Warnings come once per crossing: the level that was warned of is kept in `<data_dir>/notices/<mailbox id>` with the crossing's
+number, and falls back only when usage is HYSTERESIS points below it, so that one mail in and one out is not a crossing.
 """
 
 import contextlib

@@ -34,6 +34,7 @@ class Watches:
         self._of: dict[int, set[Watch]] = {}
         self._until: dict[int, datetime] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_for: datetime | None = None
 
     def add(self, mailbox_id: int, callback: Callable[[], None], until: datetime | None) -> Watch:
         """Watch a mailbox whose present word holds until `until` (None: for ever, unless the directory changes)."""
@@ -59,7 +60,8 @@ class Watches:
             self._until.pop(mailbox_id, None)
         else:
             self._until[mailbox_id] = until
-            self._arm()
+            if self._armed_for is None or until < self._armed_for:
+                self._arm()
 
     def changed(self, is_changed: Callable[[int], bool]) -> None:
         """Call back those whose mailbox `is_changed`."""
@@ -68,13 +70,14 @@ class Watches:
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if self._until:
-            ahead = (min(self._until.values()) - self._clock.now()).total_seconds()
-            self._timer = asyncio.get_running_loop().call_later(min(max(ahead, 0.0), MAX_NAP), self._due)
-
-    def _due(self) -> None:
         self._timer = None
+        self._armed_for = min(self._until.values(), default=None)
+        if self._armed_for is not None:
+            ahead = (self._armed_for - self._clock.now()).total_seconds()
+            self._timer = asyncio.get_running_loop().call_later(min(max(ahead, 0.0), MAX_NAP), self.look)
+
+    def look(self) -> None:
+        """Call back those whose word has run out, and set the timer for the next."""
         now = self._clock.now()
         due = [mailbox_id for mailbox_id, until in self._until.items() if until <= now]
         for mailbox_id in due:

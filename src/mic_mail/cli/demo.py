@@ -1,0 +1,169 @@
+"""`mic-mail demo`: a whole server on this machine, with people, mail and one mailbox in each state, for trying out.
+
+Everything lies in one folder, which later starts find as they left it; the folder has a configuration file like any other
+server's, so `mic-mail --config demo-data/mic-mail.toml mailbox list` works beside it. Listens on loopback only.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.frame import frame
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.clock import Clock
+from mic_mail.config import document
+from mic_mail.config.load import load
+from mic_mail.config.model import Auth, Config, Limits, Listen, Process, Server
+from mic_mail.errors import Text
+from mic_mail.i18n.states import KINDS, STATES
+
+DEFAULT_DATA = Path("demo-data")
+DEFAULT_PORTS_FROM = 2000
+STANDARD_PORTS = {"smtp": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "https": 443, "http": 80}
+HOST = "127.0.0.1"
+
+MAILBOXES = (
+    Column("address", "Địa chỉ", "Address"),
+    Column("name", "Tên", "Name"),
+    Column("kind", "Loại", "Kind"),
+    Column("state", "Trạng thái", "State"),
+    Column("clauses", "Điều khoản", "Clause"),
+    Column("usage_percent", "Đã dùng (%)", "Used (%)", right=True),
+)
+CONNECTIONS = (
+    Column("service", "Dịch vụ", "Service"),
+    Column("server", "Máy chủ", "Server"),
+    Column("port", "Cổng", "Port", right=True),
+    Column("security", "Bảo mật", "Security"),
+)
+
+app = typer.Typer()
+
+
+@app.command(help=say("Chạy thử một máy chủ đầy đủ trên máy này.", "Run a whole server on this machine, to try it out."))
+def demo(
+    ctx: typer.Context,
+    *,
+    data: Annotated[Path, typer.Option("--data", help=say("Thư mục dữ liệu.", "Where everything is kept."))] = DEFAULT_DATA,
+    ports_from: Annotated[
+        int,
+        typer.Option("--ports-from", min=0, max=64_000, help=say("Cộng thêm vào số cổng chuẩn.", "Added to the usual ports.")),
+    ] = DEFAULT_PORTS_FROM,
+    workers: Annotated[int, typer.Option("--workers", min=0, max=64, help=say("0: một cho mỗi lõi.", "0: one per core."))] = 0,
+    cleartext: Annotated[
+        bool, typer.Option("--cleartext", help=say("Cho đăng nhập không mã hóa.", "Allow sign-in without TLS."))
+    ] = False,
+    bench_users: Annotated[
+        int, typer.Option("--bench-users", min=0, max=100_000, help=say("Thêm u0.. tại bench.test.", "Add u0.. at bench.test."))
+    ] = 0,
+) -> None:
+    from mic_mail.app import make_folders, run_supervisor
+
+    clock = frame(ctx).clock
+    path = write_configuration(data, ports_from=ports_from, workers=workers, cleartext=cleartext)
+    config = load(path)
+    make_folders(config)
+    prepare(config, clock, bench_users)
+
+    def announce(ports: dict[str, int]) -> None:
+        show(config, path, clock, ports)
+
+    raise typer.Exit(run_supervisor(config, lambda: load(path), tee=True, announce=announce))
+
+
+def write_configuration(data: Path, *, ports_from: int, workers: int, cleartext: bool) -> Path:
+    """The configuration file of the demonstration, anew at each start: what was asked for this time counts."""
+    data.mkdir(mode=0o750, parents=True, exist_ok=True)
+    ports = {door: port + ports_from for door, port in STANDARD_PORTS.items()}
+    config = Config(
+        server=Server(data_dir=data.absolute()),
+        listen=Listen.model_validate({"addresses": (HOST,), **ports}),
+        process=Process(workers=workers),
+        auth=Auth(cleartext=cleartext),
+        limits=Limits(exempt_networks=("127.0.0.0/8", "::1/128")),
+    )
+    path = data / "mic-mail.toml"
+    path.write_text(document.write(config, output.language()), encoding="utf-8")
+    return path
+
+
+def prepare(config: Config, clock: Clock, bench_users: int) -> None:
+    """Certificate and population, where they are missing."""
+    from mic_mail.net.tls import self_signed, write_pair
+    from mic_mail.services.demo import Population
+    from mic_mail.storage.mailstore import MailStore
+
+    if not (config.certificate.exists() and config.key.exists()):
+        names = ["localhost", HOST, "::1", config.server.hostname]
+        write_pair(config.certificate, config.key, self_signed(names, clock.now()))
+    store = MailStore(config.mail_root, clock=clock, host=config.server.hostname)
+    try:
+        with output.progress() as bar:
+            task = bar.add_task(say("Đang tạo hộp thư mẫu", "Making the mailboxes"), total=None)
+            for address in Population(config, store, clock).fill(bench_users):
+                bar.update(task, advance=1, description=address)
+    finally:
+        store.close()
+
+
+def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> None:
+    """What a person needs to try it: who there is, and what to type into a mail program."""
+    from mic_mail.services.demo import PASSWORD
+
+    title = Text(f"Hộp thư mẫu, mật khẩu chung: {PASSWORD}", f"Mailboxes; all have the password {PASSWORD}")
+    output.listing(MAILBOXES, mailbox_rows(config, clock), as_json=False, title=title)
+    rows: list[Row] = [
+        {"service": service, "server": HOST, "port": ports[door], "security": security}
+        for door, service, security in (
+            ("imaps", say("Nhận (IMAP)", "Incoming (IMAP)"), "SSL/TLS"),
+            ("imap", say("hoặc (IMAP)", "or (IMAP)"), "STARTTLS"),
+            ("submissions", say("Gửi (SMTP)", "Outgoing (SMTP)"), "SSL/TLS"),
+            ("submission", say("hoặc (SMTP)", "or (SMTP)"), "STARTTLS"),
+            ("smtp", say("Từ máy chủ khác", "From other servers"), "STARTTLS"),
+        )
+        if door in ports
+    ]
+    output.listing(CONNECTIONS, rows, as_json=False, title=Text("Cấu hình phần mềm thư", "Settings for a mail program"))
+    output.line(
+        Text(
+            "Tên đăng nhập là địa chỉ đầy đủ; xác thực bằng mật khẩu thông thường; chấp nhận chứng thư tự ký một lần.",
+            "User name: the full address. Authentication: normal password. Accept the self-signed certificate once.",
+        )
+    )
+    output.line(Text(f"Cấu hình: {path}. Dừng bằng Ctrl-C.", f"Configuration: {ascii(str(path))[1:-1]}. Stop with Ctrl-C."))
+
+
+def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
+    """The demonstration's mailboxes as they stand now."""
+    from mic_mail.directory.repository import Directory
+    from mic_mail.policy.lifecycle import decide
+    from mic_mail.services.demo import DEMO
+    from mic_mail.services.readings import lifecycle_settings
+    from mic_mail.storage.mailstore import MailStore
+    from mic_mail.storage.types import AccountRef
+
+    directory = Directory(config.directory_url, clock=clock)
+    store = MailStore(config.mail_root, clock=clock, host=config.server.hostname)
+    snapshot, rows = directory.load_snapshot(), []
+    for member in DEMO:
+        entry = snapshot.resolve(member.address)
+        if entry is None:
+            continue
+        decision = decide(
+            entry.kind, entry.facts, clock.now(), last_activity=entry.last_activity, settings=lifecycle_settings(config)
+        )
+        used = store.account(AccountRef(entry.mailbox_id, entry.home)).quota().octets if decision.receives else 0
+        row: Row = {
+            "address": entry.address,
+            "name": entry.display_name,
+            "kind": KINDS[entry.kind],
+            "state": [output.told(STATES[state]) for state in sorted(decision.states)],
+            "clauses": sorted({reason.clause for reason in decision.reasons}),
+            "usage_percent": 100 * used // entry.quota_octets,
+        }
+        rows.append(row)
+    store.close()
+    directory.close()
+    return rows

@@ -1,0 +1,24 @@
+"""`mic-mail serve`: run the server until a signal ends it."""
+
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli.frame import frame
+from mic_mail.cli.output import say
+
+app = typer.Typer()
+
+
+@app.command(help=say("Chạy máy chủ cho đến khi được yêu cầu dừng.", "Run the server until it is told to stop."))
+def serve(
+    ctx: typer.Context,
+    show_log: Annotated[
+        bool, typer.Option("--show-log", help=say("In nhật ký ra màn hình.", "Print the log on the terminal as well."))
+    ] = False,
+) -> None:
+    from mic_mail.app import run_supervisor
+    from mic_mail.config.load import load
+
+    here = frame(ctx)
+    raise typer.Exit(run_supervisor(here.config, lambda: load(here.config_path), tee=show_log))

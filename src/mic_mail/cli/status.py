@@ -1,0 +1,64 @@
+"""`mic-mail status`: is the server running, and how is it?"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.frame import frame
+from mic_mail.cli.options import JsonOption
+from mic_mail.cli.output import Cell, Column, Row, say
+from mic_mail.errors import Text, Trouble
+from mic_mail.process.status import read
+
+PROCESSES = (
+    Column("name", "Tiến trình", "Process"),
+    Column("pid", "PID", "PID", right=True),
+    Column("ready", "Sẵn sàng", "Ready"),
+    Column("restarts", "Khởi động lại", "Restarts", right=True),
+    Column("connections", "Kết nối", "Connections"),
+    Column("lag_ms", "Trễ (ms)", "Lag (ms)"),
+)
+
+app = typer.Typer()
+
+
+@app.command(help=say("Tình trạng của máy chủ đang chạy.", "The state of the running server."))
+def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    told = read(frame(ctx).config.run_dir)
+    if told is None:
+        raise Trouble(
+            Text("Máy chủ không chạy.", "The server is not running."),
+            remedy=Text(
+                "Chạy `mic-mail serve`, hoặc chỉ đúng tệp bằng --config.", "Run `mic-mail serve`, or name its --config."
+            ),
+        )
+    if as_json:
+        output.print_json(told)
+        return
+    started = told.get("started_at")
+    if isinstance(started, str):
+        output.line(Text(f"Chạy từ {_short(started)}", f"Running since {_short(started)}"))
+    doors = told.get("ports")
+    if isinstance(doors, Mapping):
+        output.line(", ".join(f"{door} {port}" for door, port in doors.items()))
+    output.listing(PROCESSES, list(_processes(told)), as_json=False)
+
+
+def _processes(told: Mapping[str, object]) -> list[Row]:
+    processes = told.get("processes")
+    return [_row(process) for process in processes if isinstance(process, Mapping)] if isinstance(processes, list) else []
+
+
+def _row(process: Mapping[str, object]) -> Row:
+    return {column.key: _cell(process.get(column.key)) for column in PROCESSES}
+
+
+def _cell(value: object) -> Cell:
+    """What JSON brought, as a cell."""
+    return value if isinstance(value, str | int | float | Mapping | None) else str(value)
+
+
+def _short(instant: str) -> str:
+    return output.cell(datetime.fromisoformat(instant))
