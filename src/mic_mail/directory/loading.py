@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from mic_mail.directory import snapshot
 from mic_mail.directory.model import Activity, Address, CredentialRow, Domain, FactRow, Mailbox, Person, Revision, Role, Unit
@@ -64,7 +64,9 @@ def load(connection: Connection, previous: Snapshot) -> Snapshot:
         return previous
     fact_seq = connection.scalars(select(func.max(FactRow.fact_id))).one() or 0
     domains = connection.scalars(select(Domain.name)).all()
-    return snapshot.assemble(version, fact_seq, domains, _entries(connection, previous.version), previous=previous)
+    return snapshot.assemble(
+        version, fact_seq, domains, _entries(connection, Mailbox.changed_version > previous.version), previous=previous
+    )
 
 
 def version(connection: Connection) -> int:
@@ -84,11 +86,16 @@ def to_fact(row: FactColumns) -> Fact:
     return Fact(mailbox_id, seq, FactKind(kind), effective_at, recorded_at, actor, reason, document, json.loads(data), digest)
 
 
-def _entries(connection: Connection, since: int) -> Iterator[Entry]:
-    """The mailboxes that the directory touched after version `since`."""
-    facts = _facts(connection, since)
-    primary, aliases = _addresses(connection, since)
-    for row in connection.execute(_MAILBOXES.where(Mailbox.changed_version > since)):
+def entry_of(connection: Connection, mailbox_id: int) -> Entry | None:
+    """One mailbox as a snapshot would hold it."""
+    return next(_entries(connection, Mailbox.mailbox_id == mailbox_id), None)
+
+
+def _entries(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[Entry]:
+    """The mailboxes for which `wanted` is true."""
+    facts = _facts(connection, wanted)
+    primary, aliases = _addresses(connection, wanted)
+    for row in connection.execute(_MAILBOXES.where(wanted)):
         scram = None
         if row.scram_salt is not None:
             scram = ScramKeys(row.scram_salt, row.scram_iterations, row.scram_stored_key, row.scram_server_key)
@@ -108,14 +115,14 @@ def _entries(connection: Connection, since: int) -> Iterator[Entry]:
         )
 
 
-def _addresses(connection: Connection, since: int) -> tuple[dict[int, str], dict[int, list[str]]]:
+def _addresses(connection: Connection, wanted: ColumnElement[bool]) -> tuple[dict[int, str], dict[int, list[str]]]:
     """The mailboxes' own addresses and their aliases."""
     primary: dict[int, str] = {}
     aliases: dict[int, list[str]] = defaultdict(list)
     live = (
         select(Address.mailbox_id, Address.address, Address.role)
         .join(Mailbox, Mailbox.mailbox_id == Address.mailbox_id)
-        .where(Mailbox.changed_version > since, Address.role != Role.FORMER)
+        .where(wanted, Address.role != Role.FORMER)
         .order_by(Address.address)
     )
     for mailbox_id, address, role in connection.execute(live):
@@ -126,14 +133,12 @@ def _addresses(connection: Connection, since: int) -> tuple[dict[int, str], dict
     return primary, aliases
 
 
-def _facts(connection: Connection, since: int) -> dict[int, list[Fact]]:
+def _facts(connection: Connection, wanted: ColumnElement[bool]) -> dict[int, list[Fact]]:
     facts: dict[int, list[Fact]] = defaultdict(list)
-    changed = (
-        FACTS.join(Mailbox, Mailbox.mailbox_id == FactRow.mailbox_id)
-        .where(Mailbox.changed_version > since)
-        .order_by(FactRow.mailbox_id, FactRow.seq)
+    chains = (
+        FACTS.join(Mailbox, Mailbox.mailbox_id == FactRow.mailbox_id).where(wanted).order_by(FactRow.mailbox_id, FactRow.seq)
     )
-    for row in connection.execute(changed):
+    for row in connection.execute(chains):
         fact = to_fact(row)
         facts[fact.mailbox_id].append(fact)
     return facts

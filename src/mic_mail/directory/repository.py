@@ -40,7 +40,7 @@ from mic_mail.directory.records import (
     Superseded,
     UnitRecord,
 )
-from mic_mail.directory.snapshot import EMPTY, Credential, Snapshot
+from mic_mail.directory.snapshot import EMPTY, Credential, Entry, Snapshot
 from mic_mail.errors import Text
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import Employment
@@ -125,11 +125,13 @@ class Directory:
             raise NotFound(Text(f"Không có hộp thư {address}.", f"There is no mailbox {_ascii(address)}."))
         return found[0]
 
-    def mailbox_of_id(self, mailbox_id: int) -> MailboxRecord:
-        found = self._mailboxes(Mailbox.mailbox_id == mailbox_id)
-        if not found:
+    def entry(self, mailbox_id: int) -> Entry:
+        """The mailbox with its facts, its verifiers and its last use, as of now."""
+        with database.reading(self._engine) as connection:
+            found = loading.entry_of(connection, mailbox_id)
+        if found is None:
             raise NotFound(Text(f"Không có hộp thư mã {mailbox_id}.", f"There is no mailbox {mailbox_id}."))
-        return found[0]
+        return found
 
     def addresses(self, mailbox_id: int | None = None) -> list[AddressRecord]:
         """Every address that was ever given out, or those of one mailbox."""
