@@ -3,42 +3,61 @@
 In: a message file being written and the list of its recipients. Out: an `Entry` that survives `kill -9` at any step, and its
 end once every recipient is settled. One entry is two files that carry the entry's id:
 
-    tmp/ID.msg     the message while it is written                    tmp/ID.env   the envelope while it is written
-    live/ID.msg    the message, durable and read-only                 live/ID.env  the envelope: the entry EXISTS while this does
+    tmp/ID.msg    the message while it is written           tmp/ID.env    the envelope while it is written
+    live/ID.msg   the message, durable and read-only        live/ID.env   the envelope: the entry exists while this does
 
-Legal orders (each arrow may be the last thing that happened before a kill; `recover` names the state and ends it):
+Legal orders (each step may be the last thing that happened before a kill; `recover` names the state and ends it):
 
     accept    tmp/ID.msg written -> fsync -> tmp/ID.env written -> fsync -> live/ID.msg -> live/ID.env -> fsync live/ -> `250`
     progress  tmp/ID.env written -> fsync -> over live/ID.env -> fsync live/
     end       every recipient settled -> live/ID.env removed -> fsync live/ -> live/ID.msg removed
 
-    found after a kill                     means                                     recover does
+    found after a kill                     means                                     recover
     tmp/ID.*                               never acknowledged, or a progress report  removes it
     live/ID.msg without live/ID.env        accept before, or end after, the entry    removes it
     live/ID.env without live/ID.msg        power cut before fsync live/: no `250`    removes it
     both                                   the entry: acknowledged or about to be    hands it out to be delivered
 
-A live owner holds the flock of its `.msg` file from creation to end, so recovery beside running processes touches nothing of
-theirs, and a killed owner's entries are free at once. Delivery of an entry is idempotent by `Entry.origin(mailbox)`, so an
-entry that is handed out twice doubles nothing. Blocking; no SQL; times are passed in.
+A living owner holds the flock of its message file from the first octet to the end, so recovery beside running processes
+touches nothing of theirs, and what a killed owner left is free at once. Delivery is idempotent by `Entry.origin`, so an entry
+that is handed out twice doubles nothing. Blocking; no SQL; times are passed in.
 """
 
+import errno
+import fcntl
+import json
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Final
+
+from mic_mail.errors import Text, Trouble
+
+MESSAGE: Final = ".msg"
+ENVELOPE: Final = ".env"
+MESSAGE_MODE: Final = 0o440
+FORMAT: Final = 1
+
+
+class SpoolUnavailable(Trouble):
+    """The spool's disk does not take the entry now: SMTP 451 4.3.0."""
+
+
+class SpoolFull(SpoolUnavailable):
+    """No room: SMTP 452 4.3.1. Nothing half-written stays behind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One mailbox that a recipient address leads to, and what became of it."""
+    """One mailbox that a recipient address leads to, and whether it has the message."""
 
     mailbox_id: int
     address: str
     detail: str | None = None
-    settled: bool = False
     notify: tuple[str, ...] = ()
     orcpt: str | None = None
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,44 +68,249 @@ class Slip:
     sender: str
     targets: tuple[Target, ...]
     accepted_at_us: int
+    return_path_octets: int = 0
+    """Length of the Return-Path line in front: a message that leaves the house leaves without it (RFC 5321 §4.4)."""
     smtputf8: bool = False
     body: str = "7BIT"
     ret: str | None = None
     envid: str | None = None
     attempts: int = 0
 
+    def encode(self) -> bytes:
+        return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False).encode()
 
-class Draft(Protocol):
-    """An entry before it exists: write the message, then `commit` or `discard`."""
-
-    def write(self, octets: bytes | bytearray | memoryview) -> None: ...
-    def commit(self, slip: Slip) -> "Entry": ...
-    def discard(self) -> None: ...
-
-
-class Entry(Protocol):
-    """A durable entry that this process owns."""
-
-    slip: Slip
-    path: Path
-    """The message file, to be linked into mailboxes."""
-
-    def origin(self, mailbox_id: int) -> str: ...
-    def settle(self, mailbox_ids: Sequence[int], *, attempted: bool = True) -> None: ...
-    def end(self) -> None: ...
-    def release(self) -> None: ...
+    @classmethod
+    def decode(cls, octets: bytes) -> "Slip":
+        """`ValueError` for what no version of ours has written."""
+        try:
+            record = json.loads(octets)
+            if record.pop("format") != FORMAT:
+                raise ValueError("unknown format")
+            targets = tuple(Target(**{**target, "notify": tuple(target["notify"])}) for target in record.pop("targets"))
+            return cls(targets=targets, **record)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a slip: {error}") from error
 
 
 class Spool:
     """All entries below one directory."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self._tmp = root / "tmp"
+        self._live = root / "live"
+        for directory in (self._tmp, self._live):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self._live_fd = os.open(self._live, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def draft(self, spool_id: str) -> Draft:
-        """Begin an entry."""
-        raise NotImplementedError
+    def close(self) -> None:
+        os.close(self._live_fd)
 
-    def recover(self) -> Iterator[Entry]:
+    def draft(self, spool_id: str) -> "Draft":
+        """Begin an entry. `spool_id` is a name nobody else takes (a trace id)."""
+        return Draft(self, spool_id)
+
+    def recover(self) -> Iterator["Entry"]:
         """Every entry that no living process owns, owned from now on; leftovers are removed on the way."""
-        raise NotImplementedError
+        for name in sorted(os.listdir(self._tmp)):
+            self._sweep(name)
+        for spool_id in sorted({os.path.splitext(name)[0] for name in os.listdir(self._live)}):
+            entry = self._adopt(spool_id)
+            if entry is not None:
+                yield entry
+
+    def _sweep(self, name: str) -> None:
+        """Remove a leftover of `tmp/`, unless its owner lives. An envelope's owner is known by its message's lock."""
+        spool_id, kind = os.path.splitext(name)
+        message = next(
+            (path for path in (self._tmp / (spool_id + MESSAGE), self._live / (spool_id + MESSAGE)) if path.exists()), None
+        )
+        lock = None if message is None else _lock(message)
+        if message is not None and lock is None:
+            return
+        if kind in (MESSAGE, ENVELOPE):
+            _unlink(self._tmp / name)
+        if lock is not None:
+            os.close(lock)
+
+    def _adopt(self, spool_id: str) -> "Entry | None":
+        message, envelope = self._live / (spool_id + MESSAGE), self._live / (spool_id + ENVELOPE)
+        lock = _lock(message)
+        if lock is None:
+            if not message.exists():
+                _unlink(envelope)
+            return None
+        try:
+            slip = Slip.decode(envelope.read_bytes())
+        except (OSError, ValueError) as error:
+            # No envelope: the entry was ending, or never began. One that cannot be read is a stranger's: leave it to people.
+            if isinstance(error, FileNotFoundError):
+                _unlink(message)
+            os.close(lock)
+            return None
+        return Entry(self, spool_id, slip, lock)
+
+    def _sync_live(self) -> None:
+        os.fsync(self._live_fd)
+
+    def _write_envelope(self, spool_id: str, slip: Slip) -> Path:
+        path = self._tmp / (spool_id + ENVELOPE)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        try:
+            _write_all(fd, slip.encode())
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        return path
+
+
+class Draft:
+    """An entry before it exists: write the message, then `commit` or `discard`. One thread at a time."""
+
+    __slots__ = ("_fd", "_path", "_spool", "_spool_id", "size")
+
+    def __init__(self, spool: Spool, spool_id: str) -> None:
+        self._spool = spool
+        self._spool_id = spool_id
+        self._path = spool._tmp / (spool_id + MESSAGE)
+        self.size = 0
+        try:
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
+            # The lock lies on the open file, so it goes with it through the rename and to the entry.
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise _trouble(error) from error
+
+    def write(self, octets: bytes | bytearray | memoryview) -> None:
+        try:
+            _write_all(self._fd, octets)
+        except OSError as error:
+            self.discard()
+            raise _trouble(error) from error
+        self.size += len(octets)
+
+    def finish(self) -> None:
+        """Make the message's content durable."""
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            self.discard()
+            raise _trouble(error) from error
+
+    def commit(self, slip: Slip) -> "Entry":
+        """Make the entry exist: when this returns, `250` may be said."""
+        spool = self._spool
+        self.finish()
+        try:
+            envelope = spool._write_envelope(self._spool_id, slip)
+            os.rename(self._path, spool._live / self._path.name)
+            os.rename(envelope, spool._live / envelope.name)
+            spool._sync_live()
+        except OSError as error:
+            _unlink(spool._live / (self._spool_id + ENVELOPE))
+            _unlink(spool._tmp / (self._spool_id + ENVELOPE))
+            _unlink(spool._live / (self._spool_id + MESSAGE))
+            self.discard()
+            raise _trouble(error) from error
+        fd, self._fd = self._fd, -1
+        return Entry(spool, self._spool_id, slip, fd)
+
+    def discard(self) -> None:
+        """Forget it; harmless after `commit` and when called twice."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            _unlink(self._path)
+            os.close(fd)
+
+
+class Entry:
+    """A durable entry that this process owns. One thread at a time."""
+
+    __slots__ = ("_lock", "_spool", "slip", "spool_id")
+
+    def __init__(self, spool: Spool, spool_id: str, slip: Slip, lock: int) -> None:
+        self._spool = spool
+        self.spool_id = spool_id
+        self.slip = slip
+        self._lock = lock
+
+    @property
+    def path(self) -> Path:
+        """The message file, to be linked into mailboxes."""
+        return self._spool._live / (self.spool_id + MESSAGE)
+
+    @property
+    def open_targets(self) -> tuple[Target, ...]:
+        return tuple(target for target in self.slip.targets if not target.settled)
+
+    def origin(self, mailbox_id: int) -> str:
+        """The key under which the mailbox's store takes this message once."""
+        return f"spool:{self.spool_id}:{mailbox_id}"
+
+    def settle(self, mailbox_ids: Sequence[int]) -> None:
+        """These mailboxes have it. The last one ends the entry; else the progress is made durable and the rest waits."""
+        done = set(mailbox_ids)
+        targets = tuple(replace(target, settled=True) if target.mailbox_id in done else target for target in self.slip.targets)
+        self.slip = replace(self.slip, targets=targets, attempts=self.slip.attempts + 1)
+        if self.open_targets:
+            self._report()
+        else:
+            self._end()
+
+    def _report(self) -> None:
+        spool = self._spool
+        try:
+            envelope = spool._write_envelope(self.spool_id, self.slip)
+            os.rename(envelope, spool._live / envelope.name)
+            spool._sync_live()
+        except OSError as error:
+            _unlink(spool._tmp / (self.spool_id + ENVELOPE))
+            raise _trouble(error) from error
+
+    def _end(self) -> None:
+        spool = self._spool
+        try:
+            _unlink(spool._live / (self.spool_id + ENVELOPE))
+            spool._sync_live()  # else a power cut could bring back an envelope whose message is gone, or whose mail was read
+            _unlink(self.path)
+        except OSError as error:
+            raise _trouble(error) from error
+        self.release()
+
+    def release(self) -> None:
+        """Own it no longer: what is not settled is anybody's."""
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
+
+
+def _lock(path: Path) -> int | None:
+    """The locked file, or None where it is gone or its owner lives."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def _write_all(fd: int, octets: bytes | bytearray | memoryview) -> None:
+    view = memoryview(octets)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _unlink(path: Path) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _trouble(error: OSError) -> SpoolUnavailable:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SpoolFull(Text("Máy chủ tạm hết chỗ.", "No room for the message."))
+    return SpoolUnavailable(Text("Hàng đợi tạm thời không ghi được.", "The spool cannot be written."))

@@ -7,17 +7,17 @@ that has an opinion decides; the last one says INBOX. Later rooms (Junk, Sieve, 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mic_mail.services.envelope import Envelope, Recipient
+from mic_mail.services.envelope import Recipient
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """Everything that a filing rule may look at; `verdict` is the checks' word for the message, empty while there is none."""
 
-    envelope: Envelope
+    trace_id: str
+    sender: str
     recipient: Recipient
     mailbox_id: int
-    trace_id: str
     header: bytes
     verdict: str = ""
 

@@ -29,12 +29,11 @@ class _LineEnds:
 
     def _judge(self, piece: bytes) -> bytes:
         crlf = piece.count(b"\r\n")
-        cr = piece.count(b"\r")
-        if cr == crlf and piece.count(b"\n") == crlf:
-            return piece
-        if self._repair and cr == crlf:
-            return _BARE_LF.sub(b"\r\n", piece)
-        self.bare_line_end = True
+        bare_cr, bare_lf = piece.count(b"\r") != crlf, piece.count(b"\n") != crlf
+        if bare_lf and self._repair:
+            piece, bare_lf = _BARE_LF.sub(b"\r\n", piece), False
+        if bare_cr or bare_lf:
+            self.bare_line_end = True
         return piece
 
 

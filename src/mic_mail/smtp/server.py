@@ -24,10 +24,12 @@ from aiosmtpd.smtp import SMTP
 
 from mic_mail.clock import Clock
 from mic_mail.ids import trace_id
+from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import TlsFront
-from mic_mail.services.access import Access, Challenge, Events, Peer, SignedIn, TlsInfo
+from mic_mail.services.access import Access, Challenge, Peer, SignedIn, TlsInfo
 from mic_mail.services.envelope import Accepted, Client, Envelope, Refusal, Role
-from mic_mail.services.mailflow import MailFlow, Reception
+from mic_mail.services.mailflow import MailFlow
+from mic_mail.services.reception import Reception
 from mic_mail.smtp import replies
 from mic_mail.smtp import session as steps
 from mic_mail.smtp.data import ChunkDecoder, DotDecoder
@@ -52,7 +54,7 @@ class SmtpServices:
     mailflow: MailFlow
     access: Access
     clock: Clock
-    log: Events
+    log: MailLog
     tls: TlsFront | None
     hostname: str
     support: str
@@ -338,7 +340,8 @@ class SmtpConnection(SMTP):
             case steps.ReadChunk():
                 return await self._read_chunk(asked)
             case steps.StartTls():
-                return await self._start_tls()
+                await self._start_tls()
+                return None
             case steps.Authenticate():
                 return await self._sign_in(asked)
             case Close():

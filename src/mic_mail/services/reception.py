@@ -1,0 +1,237 @@
+"""One message on its way in: held while it is small, streamed to disk when it is not, refused as soon as that is certain.
+
+In: the octets of a message as the door decoded them. Out: an `Outcome`. Up to `SMALL_OCTETS` a message is held in memory and
+published in one hop; beyond, it goes in slices to its file, the scanner beside it, one slice under way while the next arrives.
+After a refusal became certain the rest is counted and dropped, so that the client hears it at the end of the message, where it
+listens (RFC 5321 §4.2.5). The message's own octets are never changed; lines are only put in front of them.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from mic_mail.mime import headers
+from mic_mail.mime.addresses import parse_addresses
+from mic_mail.mime.render import Answers, answers
+from mic_mail.mime.scanner import Scanner
+from mic_mail.policy.sending import check_header
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.envelope import Cause, Envelope, Outcome, Refusal, Role
+
+if TYPE_CHECKING:
+    from mic_mail.services.mailflow import MailFlow
+
+SMALL_OCTETS = 65_536
+SLICE_OCTETS = 262_144
+MAX_HEADER_OCTETS = 262_144
+"""Of a message that is submitted: its author has to be known before the first octet is written."""
+MAX_RECEIVED = 100
+"""RFC 5321 §6.3: more Received lines than this are a circle."""
+
+
+class Sink(Protocol):
+    """Where a large message goes: a mailbox's staged file or a draft of the spool."""
+
+    def write(self, octets: bytes, /) -> None: ...
+    def finish(self) -> None: ...
+    def discard(self) -> None: ...
+
+
+class Stream:
+    """A large message being written and scanned, a slice at a time, in lanes."""
+
+    def __init__(self, lanes: Lanes, sink: Sink) -> None:
+        self._lanes = lanes
+        self.sink = sink
+        self._scanner = Scanner()
+        self._writing: asyncio.Future[None] | None = None
+        self._scanning: asyncio.Future[None] | None = None
+
+    @property
+    def attachment_octets(self) -> int:
+        return self._scanner.attachment_octets
+
+    async def put(self, octets: bytes) -> None:
+        """Begin with the next slice when the one before is done."""
+        await self.rest()
+        self._writing = self._lanes.io_lane.submit(self.sink.write, octets)
+        self._scanning = self._lanes.cpu_lane.submit(self._scanner.feed, octets)
+
+    async def rest(self) -> None:
+        """Wait until nothing is under way. What runs in a thread is never cancelled: it owns the file."""
+        for future in (self._writing, self._scanning):
+            if future is not None:
+                await asyncio.shield(future)
+
+    async def finish(self) -> Answers:
+        """Make the content durable and say what the index keeps about it."""
+        await self.rest()
+        syncing = self._lanes.io_lane.submit(self.sink.finish)
+        answered = await self._lanes.cpu(lambda: answers(self._scanner.finish()))
+        await asyncio.shield(syncing)
+        return answered
+
+    async def discard(self) -> None:
+        """Leave nothing behind."""
+        for future in (self._writing, self._scanning):
+            if future is not None:
+                await asyncio.wait([future])
+        await self._lanes.io(self.sink.discard)
+
+
+class Reception:
+    """One message. `write` as it comes, then `finish` or `abort`."""
+
+    def __init__(self, flow: "MailFlow", envelope: Envelope) -> None:
+        self._flow = flow
+        self.envelope = envelope
+        self.octets = 0
+        self._held: list[bytes] = []
+        self._held_octets = 0
+        self._head = False
+        self._stream: Stream | None = None
+        self._refusal: Refusal | None = None
+        self._over = False
+
+    async def write(self, octets: bytes) -> None:
+        """Take the next octets; waits while the disk is behind."""
+        self.octets += len(octets)
+        if self._refusal is not None or self._over:
+            return
+        self._held.append(octets)
+        self._held_octets += len(octets)
+        if self.octets > self._flow.settings.message_octets:
+            self._refuse(Cause.MESSAGE_TOO_LARGE, **self._flow.size_words())
+        elif self._held_octets > (SMALL_OCTETS if self._stream is None else SLICE_OCTETS):
+            await self._pass_on()
+
+    async def finish(self) -> Outcome:
+        """The message is complete: make it durable. What has begun is not undone by cancellation."""
+        if self._refusal is None and not self._over:
+            self._put_head(whole=True)
+        self._over = True
+        if self._refusal is not None:
+            return self._flow.refused(self.envelope, self._refusal)
+        if self._stream is None:
+            return await self._flow.accept_small(self.envelope, self._take_held(), self.octets)
+        return await self._flow.run_to_its_end(self._finish_stream(self._stream))
+
+    def abort(self) -> None:
+        """The message will not come to its end. Harmless after `finish`."""
+        if not self._over:
+            self._over = True
+            self._forget()
+
+    # ------------------------------------------------------------ in slices
+
+    async def _pass_on(self) -> None:
+        if not self._put_head(whole=False):
+            return
+        try:
+            if self._stream is None:
+                self._stream = await self._flow.open_stream(self.envelope)
+            await self._stream.put(self._take_held())
+        except Exception as error:  # noqa: BLE001 - the client hears a temporary refusal, the log has the rest
+            self._refuse_with(self._flow.refusal_of(self.envelope, error))
+            return
+        self._check_attachments(self._stream.attachment_octets)
+
+    def _check_attachments(self, octets: int) -> None:
+        """Reg. 8.3.b: 20 MiB exactly pass, one octet more does not."""
+        if octets > self._flow.settings.attachment_octets:
+            self._refuse(Cause.ATTACHMENTS_TOO_LARGE, **self._flow.attachment_words(octets))
+
+    async def _finish_stream(self, stream: Stream) -> Outcome:
+        try:
+            if self._held:
+                await stream.put(self._take_held())
+            answered = await stream.finish()
+            self._check_attachments(answered.attachment_octets)
+            if self._refusal is None:
+                return await self._flow.accept_stream(self.envelope, stream.sink, answered, self.octets)
+        except Exception as error:  # noqa: BLE001 - as in `_pass_on`
+            self._refusal = self._flow.refusal_of(self.envelope, error)
+        await stream.discard()
+        return self._flow.refused(self.envelope, self._refusal)
+
+    def _take_held(self) -> bytes:
+        octets = b"".join(self._held)
+        self._held, self._held_octets = [], 0
+        return octets
+
+    # ------------------------------------------------------------ the head
+
+    def _put_head(self, *, whole: bool) -> bool:
+        """Put the trace lines, and what submission adds, in front. False: the header goes on beyond what is here."""
+        if self._head:
+            return True
+        octets = self._take_held()
+        end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n") + 2
+        submitted = self.envelope.client.role is Role.SUBMISSION
+        if end == 1:  # not found
+            if submitted and not whole and len(octets) <= MAX_HEADER_OCTETS:
+                self._held, self._held_octets = [octets], len(octets)
+                return False
+            if submitted and not whole:
+                self._refuse(Cause.HEADER_TOO_LARGE)
+                return False
+            end = len(octets)
+        refusal, more = self._examine(octets[:end], submitted=submitted)
+        if refusal is not None:
+            self._refuse_with(refusal)
+            return False
+        self._head = True
+        head = self._flow.trace_header(self.envelope) + more
+        self._held, self._held_octets = [head, octets], len(head) + len(octets)
+        return True
+
+    def _examine(self, header: bytes, *, submitted: bool) -> tuple[Refusal | None, bytes]:
+        """Whether the header may pass, and what submission adds to it."""
+        if header.count(b"Received:") > MAX_RECEIVED:
+            return self._flow.refusal(self.envelope, Cause.LOOP), b""
+        if not submitted:
+            return None, b""
+        fields = headers.fields(header)
+        refusal = self._check_author(fields)
+        names = {name.strip() for name, _ in fields}
+        return refusal, self._flow.missing_fields(self.envelope, dated=b"date" in names, identified=b"message-id" in names)
+
+    def _check_author(self, fields: list[tuple[bytes, bytes]]) -> Refusal | None:
+        """Reg. 4.3: nobody writes as somebody else, in From or in Sender, however often the field occurs."""
+        own = self._flow.own_addresses(self.envelope.client)
+        authors = _addresses(fields, b"from")
+        foreign = check_header(own, authors, _addresses(fields, b"sender"), separator=self._flow.settings.separator)
+        if foreign is None:
+            return None
+        if not foreign.address:
+            return self._flow.refusal(self.envelope, Cause.NO_VALID_AUTHOR)
+        return self._flow.refusal(self.envelope, Cause.SENDER_NOT_YOURS, address=foreign.address)
+
+    # ------------------------------------------------------------ refusing
+
+    def _refuse(self, cause: Cause, **words: object) -> None:
+        self._refuse_with(self._flow.refusal(self.envelope, cause, **words))
+
+    def _refuse_with(self, refusal: Refusal) -> None:
+        self._refusal = refusal
+        self._forget()
+
+    def _forget(self) -> None:
+        self._held, self._held_octets = [], 0
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._flow.start(stream.discard())
+
+
+def _addresses(fields: list[tuple[bytes, bytes]], name: bytes) -> list[str]:
+    """Every address of every field called `name`; one without a domain, and a group's name, is an address of nobody."""
+    return [
+        f"{_text(address.mailbox)}@{_text(address.host)}"
+        for field, value in fields
+        if field.strip() == name
+        for address in parse_addresses(value)
+        if address.mailbox is not None
+    ]
+
+
+def _text(octets: bytes | None) -> str:
+    return (octets or b"").decode("utf-8", "replace").lower()

@@ -1,0 +1,58 @@
+"""The lines that are put in front of a message when it arrives (RFC 5321 §4.4), and those that submission adds (RFC 6409 §8).
+
+Pure: values in, octets out; nothing below them is touched. The trace id in `Received:` is the one in the reply and in the log.
+A peer that did not take SMTPUTF8 gets no letter beyond ASCII into these lines (RFC 6531 §3.7.3).
+"""
+
+from datetime import datetime
+
+from mic_mail.clock import HO_CHI_MINH
+from mic_mail.services.envelope import Envelope
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def date(instant: datetime) -> str:
+    """RFC 5322 §3.3, in the time of the ministry."""
+    local = instant.astimezone(HO_CHI_MINH)
+    return (
+        f"{_DAYS[local.weekday()]}, {local.day} {_MONTHS[local.month - 1]} {local.year} "
+        f"{local.hour:02}:{local.minute:02}:{local.second:02} +0700"
+    )
+
+
+def return_path(envelope: Envelope) -> bytes:
+    """The first line of a delivered message; a message that goes on to another server has none (RFC 5321 §4.4)."""
+    return f"Return-Path: <{envelope.sender}>\r\n".encode()
+
+
+def received(envelope: Envelope, hostname: str, instant: datetime) -> bytes:
+    """The time stamp. `for` names a recipient only where there is one: nobody learns of the others (RFC 5321 §7.2)."""
+    client = envelope.client
+    tls = client.peer.tls
+    by = f"by {hostname} with {client.protocol}"
+    secured = f" ({tls.version} {tls.cipher})" if tls else ""
+    to = f" for <{envelope.recipients[0].address}>" if len(envelope.recipients) == 1 else ""
+    lines = (
+        f"Received: from {client.helo or 'unknown'} ({_literal(client.peer.address)})",
+        by + secured,
+        f"id {envelope.trace_id}{to};",
+        date(instant),
+    )
+    return "\r\n\t".join(lines).encode() + b"\r\n"
+
+
+def missing(envelope: Envelope, hostname: str, instant: datetime, *, dated: bool, identified: bool) -> bytes:
+    """Date and Message-ID for a mail program that sent none (RFC 6409 §8.2, §8.3).
+
+    Nothing else is added, changed or removed. RFC 6409 §8 allows more (Sender, Bcc, encodings), but a changed field breaks what
+    the sender has signed, and Bcc is the mail program's to leave out (RFC 5322 §3.6.3): every one in use does.
+    """
+    lines = b"" if dated else f"Date: {date(instant)}\r\n".encode()
+    return lines if identified else lines + f"Message-ID: <{envelope.trace_id.lower()}@{hostname}>\r\n".encode()
+
+
+def _literal(address: str) -> str:
+    """RFC 5321 §4.1.3."""
+    return f"[IPv6:{address.partition('%')[0]}]" if ":" in address else f"[{address or '0.0.0.0'}]"  # noqa: S104 - a name for nobody

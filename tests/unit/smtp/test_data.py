@@ -1,0 +1,129 @@
+"""The decoders of DATA and BDAT: every split gives the same, and nothing but CRLF.CRLF ends a message."""
+
+import re
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mic_mail.smtp.data import ChunkDecoder, DotDecoder
+
+Decoded = tuple[bytes, bool, bytes, bool]
+"""Message, ended, rest, bare line end."""
+
+
+def decode(pieces: Iterable[bytes], *, repair_lf: bool = False) -> Decoded:
+    decoder = DotDecoder(repair_lf=repair_lf)
+    message, rest = b"", b""
+    for piece in pieces:
+        if decoder.ended:
+            rest += piece
+        else:
+            message += decoder.feed(piece)
+    return message, decoder.ended, decoder.rest + rest, decoder.bare_line_end
+
+
+def reference(wire: bytes) -> Decoded | None:
+    """RFC 5321 §4.5.2 read literally, line by line; None where the end never comes."""
+    end = 0 if wire.startswith(b".\r\n") else wire.find(b"\r\n.\r\n") + 2
+    if end == 1:
+        return None
+    body, rest = wire[:end], wire[end + 3 :]
+    lines = [line[1:] if line.startswith(b".") else line for line in body.split(b"\r\n")]
+    bare = re.search(rb"\r(?!\n)|(?<!\r)\n", body) is not None
+    return b"\r\n".join(lines), True, rest, bare
+
+
+@pytest.mark.parametrize(
+    ("wire", "message", "rest"),
+    [
+        (b".\r\n", b"", b""),
+        (b"a\r\n.\r\nQUIT\r\n", b"a\r\n", b"QUIT\r\n"),
+        (b"..\r\n.\r\n", b".\r\n", b""),
+        (b"...\r\n.\r\n", b"..\r\n", b""),
+        (b".a\r\n.\r\n", b"a\r\n", b""),
+        (b"a\r\n..\r\n..b\r\n.\r\n", b"a\r\n.\r\n.b\r\n", b""),
+        (b"\r\n\r\n.\r\n.\r\n", b"\r\n\r\n", b".\r\n"),
+    ],
+)
+def test_dots(wire: bytes, message: bytes, rest: bytes) -> None:
+    """RFC 5321 §4.5.2: one dot is taken from the front of a line, a dot alone ends."""
+    assert decode([wire]) == (message, True, rest, False)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        b"\n.\n",
+        b"\n.\r\n",
+        b"\r.\r",
+        b"\r.\r\n",
+        b"\r\n.\n",
+        b"\r\n.\r",
+        b"\r\n.\r\r\n",
+        b"\n\r.\n\r",
+        b"\r\n\0.\r\n",
+        b"\r\r\n.\n",
+    ],
+)
+def test_nothing_but_crlf_dot_crlf_ends_a_message(inside: bytes) -> None:
+    """Every ending that some server somewhere takes for one: here the message goes on, and is refused at its true end."""
+    wire = b"Subject: x\r\n\r\nfirst" + inside + b"MAIL FROM:<evil@example.org>\r\nx\r\n.\r\nNOOP\r\n"
+    message, ended, rest, bare = decode([wire])
+    assert ended
+    assert rest == b"NOOP\r\n"
+    assert b"MAIL FROM" in message
+    assert bare == (b"\0" not in inside)
+
+
+ALPHABET = st.sampled_from([b"\r", b"\n", b".", b"\r\n", b"\r\n.", b"a", b"\r\n.\r\n", b"\0"])
+WIRE = st.lists(ALPHABET, max_size=30).map(b"".join)
+
+
+@settings(max_examples=400)
+@given(WIRE, st.data())
+def test_every_split_gives_what_the_whole_gives(wire: bytes, data: st.DataObject) -> None:
+    """The result depends on the octets, never on how they arrived; without repair it is the RFC's own algorithm."""
+    wire += b"\r\n.\r\n"
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=8)))
+    pieces = [wire[a:b] for a, b in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
+    assert decode(pieces) == decode([wire]) == reference(wire)
+    one_by_one = [wire[i : i + 1] for i in range(len(wire))]
+    assert decode(one_by_one) == decode([wire])
+    assert decode(pieces, repair_lf=True) == decode([wire], repair_lf=True) == decode(one_by_one, repair_lf=True)
+
+
+@given(WIRE)
+def test_repair_makes_crlf_of_lf_and_changes_nothing_else(wire: bytes) -> None:
+    """With the setting a bare LF is a line end inside the message; a bare CR is refused all the same."""
+    wire += b"\r\n.\r\n"
+    message, _, rest, bare = decode([wire], repair_lf=True)
+    strict, _, strict_rest, strict_bare = decode([wire])
+    assert rest == strict_rest
+    if not strict_bare:
+        assert message == strict
+    if not bare:
+        assert re.search(rb"\r(?!\n)|(?<!\r)\n", message) is None
+
+
+def test_the_decoder_holds_back_four_octets_at_most() -> None:
+    """Constant memory: what is not held back comes out at once."""
+    decoder = DotDecoder()
+    taken = given_out = 0
+    for _ in range(1000):
+        taken += 10
+        given_out += len(decoder.feed(b"\r\n..a\r\n..."))
+    assert taken - 2000 - given_out <= 4
+
+
+@given(WIRE, st.data())
+def test_chunks_of_any_size_are_judged_as_one_message(wire: bytes, data: st.DataObject) -> None:
+    """BDAT: the octets come out as they are; a CRLF cut in two by a chunk's end is still a CRLF."""
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=8)))
+    pieces = [wire[a:b] for a, b in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
+    for binary in (False, True):
+        decoder = ChunkDecoder(binary=binary)
+        message = b"".join(decoder.feed(piece) for piece in pieces) + decoder.close()
+        assert message == wire
+        assert decoder.bare_line_end == (not binary and re.search(rb"\r(?!\n)|(?<!\r)\n", wire) is not None)
