@@ -18,7 +18,7 @@ import ssl
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -233,8 +233,8 @@ class SmtpConnection(SMTP):
             self._reset_timeout(CLOSING_SECONDS)
 
     def _abort(self) -> None:
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+        if self.transport is not None:
+            cast("asyncio.Transport", self.transport).abort()
 
     # ------------------------------------------------------------ reading and writing
 
@@ -486,14 +486,14 @@ class SmtpConnection(SMTP):
     async def _start_tls(self) -> None:
         """RFC 3207. Whatever was pipelined behind STARTTLS in clear is dropped: it is not from the client that we trust."""
         assert self._services.tls is not None
-        assert isinstance(self.transport, asyncio.Transport)
-        self.transport.pause_reading()
+        transport = cast("asyncio.Transport", self.transport)  # uvloop's are no subclasses of it
+        transport.pause_reading()
         self._forget_input()
         self._say(replies.fixed("start-tls"))
         await self._flush()
         self._wait_until(self.loop.time() + 2 * HANDSHAKE_SECONDS)
         secured = await self.loop.start_tls(
-            self.transport, self, self._services.tls.context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            transport, self, self._services.tls.context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
         )
         self._deadline = None
         if secured is None:
