@@ -1,12 +1,27 @@
 """Messages that the server itself writes: notices, warnings, bounces.
 
-In: header values and text. Out: the octets of a message: RFC 5322, CRLF, UTF-8 in NFC, lines of at most 76 columns on the
-wire, ASCII header fields. Time and chance come in as arguments. RFC 3834 (Auto-Submitted), RFC 2047, RFC 2045.
+In: header values and text. Out: the octets of a message: RFC 5322, CRLF, text in UTF-8 and NFC as quoted-printable, so 7-bit with
+lines of at most 76 columns, ASCII header fields. A line end in a header value becomes a space: nothing given here can add a
+field. Time and chance come in as arguments. RFC 2045, RFC 2047, RFC 2231, RFC 3834 (Auto-Submitted), RFC 6522 (reports).
 """
 
-from collections.abc import Sequence
+import binascii
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
+
+from mic_mail.mime.words import encode_words
+
+_COLUMNS = 76
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
+_ATOMS = re.compile(rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
+_IN_RFC2231 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._")
+_SECTION = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +34,7 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file or a machine-readable part; `content` is written as base64 unless it is plain 7-bit text of a message/* type."""
+    """A file, or a machine-readable part (`filename` empty); base64, but for 7-bit message/* parts, which stay as they are."""
 
     filename: str
     content_type: str
@@ -38,12 +53,145 @@ def compose(
     reply_to: Mailbox | None = None,
     in_reply_to: str | None = None,
     attachments: Sequence[Attachment] = (),
+    report_type: str | None = None,
     extra: Sequence[tuple[str, str]] = (),
 ) -> bytes:
-    """One message ready for delivery; `date` is aware, `message_id` without angle brackets."""
-    raise NotImplementedError
+    """One message ready for delivery; `date` is aware, `message_id` and `in_reply_to` without angle brackets.
+
+    With `report_type` ("delivery-status"), text and attachments become a multipart/report (RFC 6522).
+    """
+    fields = [
+        _field("Date", [_date(date)]),
+        _field("From", [_mailbox(sender)]),
+        _field("To", _list(to)),
+        _field("Subject", _words(subject)),
+        _field("Message-ID", [_ascii(f"<{message_id}>")]),
+    ]
+    if reply_to is not None:
+        fields.append(_field("Reply-To", [_mailbox(reply_to)]))
+    if in_reply_to is not None:
+        fields += [_field(name, [_ascii(f"<{in_reply_to}>")]) for name in ("In-Reply-To", "References")]
+    if auto_submitted is not None:
+        fields.append(_field("Auto-Submitted", [_ascii(auto_submitted)]))
+    fields += [_field(name, _words(value)) for name, value in extra]
+    fields.append(b"MIME-Version: 1.0\r\n")
+    body = _text_part(text)
+    if attachments:
+        kind = f'multipart/report; report-type="{report_type}"' if report_type else "multipart/mixed"
+        body = _multipart(kind, [body, *map(_attachment, attachments)], message_id)
+    return b"".join(fields) + body
 
 
 def bilingual(vietnamese: str, english: str) -> str:
     """Text in both languages: Vietnamese first, English below a rule."""
-    raise NotImplementedError
+    return f"{vietnamese.strip()}\n\n{'-' * 40}\n\n{english.strip()}\n"
+
+
+# --- header -----------------------------------------------------------------------------------------------------------
+
+
+def _field(name: str, words: Iterable[bytes]) -> bytes:
+    """A field folded between words (RFC 5322 §2.2.3)."""
+    lines: list[bytes] = []
+    line = _ascii(name) + b":"
+    for word in words:
+        if len(line) + 1 + len(word) > _COLUMNS and not line.endswith(b":"):
+            lines.append(line)
+            line = b""
+        line += b" " + word
+    return b"\r\n".join([*lines, line]) + b"\r\n"
+
+
+def _clean(text: str) -> str:
+    return _CONTROLS.sub(" ", unicodedata.normalize("NFC", text)).strip()
+
+
+def _ascii(text: str) -> bytes:
+    return _clean(text).encode("ascii", "replace")
+
+
+def _words(text: str) -> list[bytes]:
+    return encode_words(_clean(text)).split(b" ")
+
+
+def _list(mailboxes: Sequence[Mailbox]) -> list[bytes]:
+    """An address list (RFC 5322 §3.4); a notice to nobody in particular has an empty group."""
+    if not mailboxes:
+        return [b"undisclosed-recipients:;"]
+    *others, last = map(_mailbox, mailboxes)
+    return [*(other + b"," for other in others), last]
+
+
+def _mailbox(mailbox: Mailbox) -> bytes:
+    name = encode_words(_clean(mailbox.name))
+    address = _clean(mailbox.address).encode("utf-8")
+    if not name:
+        return address
+    if not name.startswith(b"=?") and not _ATOMS.fullmatch(name):
+        name = b'"%b"' % re.sub(rb"([\"\\])", rb"\\\1", name)
+    return b"%b <%b>" % (name.replace(b"?= =?", b"?=\r\n =?"), address)
+
+
+def _date(date: datetime) -> bytes:
+    """RFC 5322 §3.3, without regard to any locale."""
+    offset = date.utcoffset()
+    minutes = int(offset.total_seconds()) // 60 if offset is not None else 0
+    zone = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"
+    day = f"{_DAYS[date.weekday()]}, {date.day} {_MONTHS[date.month - 1]} {date.year:04}"
+    return f"{day} {date.hour:02}:{date.minute:02}:{date.second:02} {zone}".encode("ascii")
+
+
+# --- body -------------------------------------------------------------------------------------------------------------
+
+
+def _text_part(text: str) -> bytes:
+    lines = unicodedata.normalize("NFC", text).splitlines()
+    octets = b"".join([line.encode("utf-8", "replace") + b"\r\n" for line in lines]) or b"\r\n"
+    if octets.isascii() and max(map(len, octets.split(b"\r\n"))) <= _COLUMNS and b"\0" not in octets:
+        return b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n" + octets
+    encoded = binascii.b2a_qp(octets, istext=True)
+    return b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + encoded
+
+
+def _attachment(attachment: Attachment) -> bytes:
+    content = attachment.content
+    kind = _ascii(attachment.content_type)
+    as_it_is = kind.lower().startswith(b"message/") and content.isascii() and b"\0" not in content
+    head = _field("Content-Type", [kind])
+    if attachment.filename:
+        head += _field("Content-Disposition", [b"attachment;", *_filename(attachment.filename)])
+    if as_it_is:
+        return head + b"Content-Transfer-Encoding: 7bit\r\n\r\n" + content
+    return head + b"Content-Transfer-Encoding: base64\r\n\r\n" + _base64(content)
+
+
+def _filename(name: str) -> list[bytes]:
+    """The parameter of a file name; RFC 2231 sections where it is not plain ASCII."""
+    octets = _clean(name).encode("utf-8", "replace")
+    if octets.isascii() and len(octets) <= _SECTION:
+        return [b'filename="%b"' % re.sub(rb"([\"\\])", rb"\\\1", octets)]
+    escaped = [b"%c" % octet if octet in _IN_RFC2231 else b"%%%02X" % octet for octet in octets]
+    sections = [b"utf-8''"]
+    for piece in escaped:
+        if len(sections[-1]) + len(piece) > _SECTION:
+            sections.append(b"")
+        sections[-1] += piece
+    if len(sections) == 1:
+        return [b"filename*=" + sections[0]]
+    last = len(sections) - 1
+    return [b"filename*%d*=%b%b" % (number, section, b";" if number < last else b"") for number, section in enumerate(sections)]
+
+
+def _base64(content: bytes) -> bytes:
+    step = _COLUMNS // 4 * 3
+    lines = [binascii.b2a_base64(content[start : start + step], newline=False) for start in range(0, len(content), step)]
+    return b"\r\n".join(lines) + b"\r\n"
+
+
+def _multipart(kind: str, parts: Sequence[bytes], seed: str) -> bytes:
+    """RFC 2046 §5.1; the boundary follows from the message id, and is checked against the content."""
+    boundary = b"=_" + sha256(seed.encode("utf-8")).hexdigest()[:24].encode("ascii")
+    while any(boundary in part for part in parts):
+        boundary += b"x"
+    head = b'Content-Type: %b;\r\n boundary="%b"\r\n\r\n' % (_ascii(kind), boundary)
+    return head + b"".join([b"--%b\r\n%b\r\n" % (boundary, part) for part in parts]) + b"--%b--\r\n" % boundary

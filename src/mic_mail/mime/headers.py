@@ -1,55 +1,197 @@
-"""Raw header blocks: cutting fields out of them, and reading them for people.
+"""Raw header blocks: cutting fields out of them, and the structured values that stand in them.
 
-In: the octets of a header. Out: octets (`cut`, exactly as they lie there) or text (`decode_text`, `decode_words`).
-Never raises on any input. RFC 5322 §2.2 (fields, folding), RFC 2047 (encoded words), RFC 2231 (parameters), RFC 6532 (UTF-8).
+In: the octets of a header. Out: octets, exactly as they lie there (`cut`) or unfolded (`fields`, `parse_...`).
+Text for people is made of them in `mime.words`. Never raises on any input, time is linear in its length.
+RFC 5322 §2.2 (fields, folding), RFC 9051 §6.4.5.1 (HEADER.FIELDS), RFC 2045 §5.1 (parameters), RFC 2231 §3 (continuations).
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+import re
+from collections.abc import Collection, Iterator
+
+RawField = tuple[bytes, bytes]
+"""Name as it stands, and everything from the colon to the last line end of the field."""
+
+_RAW_FIELD = re.compile(rb"([^:\n]*+)(:[^\n]*+(?:\n[ \t][^\n]*+)*+\n?+|\n)")
+_FIELD = re.compile(rb"([^:\n]*+):([^\n]*+(?:\n[ \t][^\n]*+)*+)|[^\n]*+\n")
+_BLANK_LINE = re.compile(rb"(?:^|\n)(\r?\n)\Z")
+_FOLD = re.compile(rb"\r?\n")
+_SPACE = b" \t\r\n"
+
+MAX_PARAMETERS = 200
+"""More parameters of one field are left out: no mail program writes a tenth of it."""
 
 
-class Address(NamedTuple):
-    """One mailbox of an address list, or a group's start (`mailbox` is its name, `host` None) or end (both None).
+def cut(header: bytes, names: Collection[bytes], *, others: bool = False) -> bytes:
+    """HEADER.FIELDS: the fields called `names` (lower case), unchanged and in order, then the empty line.
 
-    The shape is the one that ENVELOPE wants (RFC 9051 §7.5.2). Octets as they stand, quotes and comments resolved.
+    With `others`, HEADER.FIELDS.NOT: everything but them. 4.7 us for a header of 15 fields; bench/mime_scan.py.
     """
-
-    name: bytes | None
-    route: bytes | None
-    mailbox: bytes | None
-    host: bytes | None
-
-
-def cut(header: bytes, names: Iterable[bytes], *, others: bool = False) -> bytes:
-    """HEADER.FIELDS (or, with `others`, HEADER.FIELDS.NOT): matching fields, unchanged and in order, then an empty line."""
-    raise NotImplementedError
+    wanted = names if isinstance(names, (frozenset, set)) else frozenset(names)
+    if others:
+        kept = [name + rest for name, rest in _RAW_FIELD.findall(header) if name.rstrip(_SPACE).lower() not in wanted]
+        body = b"".join(kept)
+        return body if _BLANK_LINE.search(body) else body + b"\r\n"
+    return (
+        b"".join([name + rest for name, rest in _RAW_FIELD.findall(header) if name.rstrip(b" \t").lower() in wanted]) + b"\r\n"
+    )
 
 
 def fields(header: bytes) -> list[tuple[bytes, bytes]]:
-    """All fields in order: name in lower case, value unfolded and stripped of outer white space."""
-    raise NotImplementedError
+    """All fields in order: name in lower case, value as it stands, folded. Lines that are no field are skipped."""
+    return [(name.rstrip(b" \t").lower(), value) for name, value in _FIELD.findall(header) if name]
 
 
 def field(header: bytes, name: bytes) -> bytes | None:
     """The unfolded value of the first field called `name` (lower case)."""
-    raise NotImplementedError
+    for candidate, value in fields(header):
+        if candidate == name:
+            return unfold(value)
+    return None
 
 
-def decode_text(value: bytes, charset: str = "") -> str:
-    """An unstructured value as text: RFC 2047 words, raw UTF-8, or the legacy charset (given, else windows-1258)."""
-    raise NotImplementedError
+def unfold(value: bytes) -> bytes:
+    """A field's value on one line, without white space around it (RFC 5322 §2.2.3)."""
+    if b"\n" in value:
+        value = _FOLD.sub(b"", value)
+    return value.strip(_SPACE)
 
 
-def parse_addresses(value: bytes) -> list[Address]:
-    """An address list, as tolerant as it can be: groups, comments, quoted strings, routes, missing brackets."""
-    raise NotImplementedError
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+_SIMPLE = re.compile(
+    rb";[ \t\r\n]*+([^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]++)=(?:\"([^\"\\\r\n]*+)\"|([^\x00-\x20\x7f\"();\\]++))[ \t\r\n]*+"
+)
+_SECTION = re.compile(rb"^(.+?)(?:\*([0-9]{1,4}))?(\*)?$", re.DOTALL)
 
 
 def parse_parameters(value: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """The leading token of a structured field and its parameters (names in lower case), as they stand in the field."""
-    raise NotImplementedError
+    """What stands before the first semicolon, without comments, and the parameters after it: names in lower case.
+
+    Sections of RFC 2231 (`name*0*=`, `name*1=`) are joined in the order of their numbers into one parameter, called `name*`
+    if any of them is percent-encoded; the text itself stays as it is. A name that comes twice keeps its first value.
+    """
+    end = value.find(b";")
+    if end < 0:
+        return strip_comments(value), []
+    paren = value.find(b"(")
+    if 0 <= paren < end:
+        value = strip_comments(value)
+        end = value.find(b";")
+        if end < 0:
+            return value, []
+    found = list(_parameters(value, end))
+    if any(b"*" in name for name, _ in found):
+        found = _join_sections(found)
+    seen: dict[bytes, bytes] = {}
+    for name, text in found:
+        seen.setdefault(name, text)
+    return value[:end].strip(_SPACE), list(seen.items())
 
 
-def decode_parameters(parameters: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Parameters for people: RFC 2231 charsets and continuations, RFC 2047 words where mailers put them."""
-    raise NotImplementedError
+def _parameters(value: bytes, pos: int) -> Iterator[tuple[bytes, bytes]]:
+    size = len(value)
+    for _ in range(MAX_PARAMETERS):
+        if pos >= size:
+            return
+        simple = _SIMPLE.match(value, pos)
+        if simple and (simple.end() == size or value[simple.end()] == 0x3B):
+            quoted = simple[2]
+            yield simple[1].lower(), simple[3] if quoted is None else quoted
+            pos = simple.end()
+            continue
+        name, text, pos = _odd_parameter(value, pos + 1)
+        if name:
+            yield name, text
+
+
+_ODD = re.compile(rb"\"(?:[^\"\\]++|\\.)*+\"?|\\.?|[^;\"\\(]++|\(|;", re.DOTALL)
+
+
+def _odd_parameter(value: bytes, pos: int) -> tuple[bytes, bytes, int]:
+    """One parameter that is not written by the book: comments, spaces around `=`, spaces in the value, missing quotes."""
+    pieces: list[bytes] = []
+    seen_sign = False
+    while match := _ODD.match(value, pos):
+        piece = match[0]
+        if piece == b";":
+            break
+        pos = match.end()
+        if piece == b"(":
+            pos = end_of_comment(value, pos)
+            continue
+        pieces.append(unquote(piece) if seen_sign and piece.startswith(b'"') else piece)
+        seen_sign = seen_sign or b"=" in piece
+    name, sign, text = b"".join(pieces).partition(b"=")
+    name = name.strip(_SPACE).lower()
+    return (name if sign else b""), unfold(text), pos
+
+
+def _join_sections(found: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """RFC 2231 §3 and §4.1: sections of one parameter into one value, at the place of its first section."""
+    whole: dict[bytes, list[tuple[int, bytes, bool]]] = {}
+    plain: dict[bytes, bytes] = {}
+    order: dict[bytes, None] = {}
+    for name, text in found:
+        match = _SECTION.match(name)
+        if match is None or (match[2] is None and match[3] is None):
+            order.setdefault(name)
+            plain.setdefault(name, text)
+            continue
+        order.setdefault(match[1] + b"*")
+        whole.setdefault(match[1] + b"*", []).append((int(match[2] or 0), text, match[3] is not None))
+    joined: list[tuple[bytes, bytes]] = []
+    for name in order:
+        if name in plain:
+            joined.append((name, plain[name]))
+            continue
+        sections = sorted(whole[name])
+        extended = any(section[2] for section in sections)
+        joined.append((name if extended else name[:-1], b"".join(section[1] for section in sections)))
+    return joined
+
+
+def unquote(text: bytes) -> bytes:
+    """The content of a quoted string (RFC 5322 §3.2.4); the closing quote may be missing."""
+    text = text[1:-1] if len(text) > 1 and text.endswith(b'"') and not _escaped_at_end(text) else text[1:]
+    return _QUOTED_PAIR.sub(rb"\1", text) if b"\\" in text else text
+
+
+_QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
+
+
+def _escaped_at_end(text: bytes) -> bool:
+    body = text[1:-1]
+    return (len(body) - len(body.rstrip(b"\\"))) % 2 == 1
+
+
+# --- comments ---------------------------------------------------------------------------------------------------------
+
+_COMMENT_STEP = re.compile(rb"[^()\\]++|\\.?|[()]", re.DOTALL)
+_OUTSIDE_STEP = re.compile(rb"\"(?:[^\"\\]++|\\.)*+\"?|[^(\"]++|\(", re.DOTALL)
+
+
+def end_of_comment(value: bytes, pos: int) -> int:
+    """Where the comment that opened just before `pos` ends (RFC 5322 §3.2.2; comments nest)."""
+    depth = 1
+    while depth and (match := _COMMENT_STEP.match(value, pos)):
+        pos = match.end()
+        if match[0] == b"(":
+            depth += 1
+        elif match[0] == b")":
+            depth -= 1
+    return pos
+
+
+def strip_comments(value: bytes) -> bytes:
+    """A structured value without its comments and outer white space, on one line."""
+    if b"(" not in value:
+        return unfold(value)
+    pieces: list[bytes] = []
+    pos = 0
+    while match := _OUTSIDE_STEP.match(value, pos):
+        pos = match.end()
+        if match[0] == b"(":
+            pos = end_of_comment(value, pos)
+        else:
+            pieces.append(match[0])
+    return unfold(b"".join(pieces))

@@ -8,10 +8,11 @@ a message/rfc822 gives its number to its own body, and part 1 of a message that 
 Row: kind, encoding, children, start of header, start of body, octets of body, decoded octets; rows in reading order.
 """
 
+from collections.abc import Iterator
 from struct import Struct
 from typing import Literal
 
-from mic_mail.mime.scanner import Part, Scan
+from mic_mail.mime.structure import Part, Scan
 
 Kind = Literal["", "HEADER", "TEXT", "MIME"]
 """What follows the numbers in `BODY[1.2.MIME]`; empty for the part's own content."""
@@ -24,6 +25,12 @@ LEAF, MULTIPART, MESSAGE = 0, 1, 2
 _ROW = Struct("<BBHIIII")
 
 
+_CODES = {name.encode(): code for code, name in enumerate(ENCODINGS)}
+_UNKNOWN = ENCODINGS.index("unknown")
+_MAX = 0xFFFF_FFFF
+"""A part of 4 GiB and more is written as that large; no such message passes any door."""
+
+
 def encode(scan: Scan) -> bytes:
     """The part table of a message."""
     rows: list[bytes] = []
@@ -33,14 +40,19 @@ def encode(scan: Scan) -> bytes:
 
 def _encode_part(part: Part, rows: list[bytes]) -> None:
     kind = MESSAGE if part.is_message else MULTIPART if part.children else LEAF
-    code = _ENCODING_CODES.get(part.encoding, 5)
-    octets = part.body_end - part.body_start
-    rows.append(_ROW.pack(kind, code, len(part.children), part.header_start, part.body_start, octets, part.decoded_octets))
+    rows.append(
+        _ROW.pack(
+            kind,
+            _CODES.get(part.encoding, _UNKNOWN),
+            len(part.children),
+            min(part.header_start, _MAX),
+            min(part.body_start, _MAX),
+            min(part.body_end - part.body_start, _MAX),
+            min(part.decoded_octets, _MAX),
+        )
+    )
     for child in part.children:
         _encode_part(child, rows)
-
-
-_ENCODING_CODES = {name.encode(): code for code, name in enumerate(ENCODINGS)}
 
 
 class Section:
@@ -48,10 +60,21 @@ class Section:
 
     __slots__ = ("body_octets", "body_start", "children", "decoded_octets", "encoding", "header_start", "kind")
 
-    def __init__(self, row: tuple[int, int, int, int, int, int, int]) -> None:
-        self.kind, code, _, self.header_start, self.body_start, self.body_octets, self.decoded_octets = row
+    def __init__(self, rows: Iterator[tuple[int, int, int, int, int, int, int]]) -> None:
+        self.kind, code, count, self.header_start, self.body_start, self.body_octets, self.decoded_octets = next(rows)
         self.encoding = ENCODINGS[code]
-        self.children: list[Section] = []
+        """How the body is encoded; of a multipart or a message/rfc822, BINARY may only answer the identity encodings."""
+        self.children = [Section(rows) for _ in range(count)]
+
+    @property
+    def header(self) -> tuple[int, int]:
+        """Offset and length of the header with its empty line."""
+        return self.header_start, self.body_start - self.header_start
+
+    @property
+    def body(self) -> tuple[int, int]:
+        """Offset and length of the body."""
+        return self.body_start, self.body_octets
 
 
 class Sections:
@@ -60,16 +83,37 @@ class Sections:
     __slots__ = ("root",)
 
     def __init__(self, blob: bytes) -> None:
-        rows = _ROW.iter_unpack(blob)
-        self.root = self._open(rows)
+        self.root = Section(_ROW.iter_unpack(blob))
+
+    def part(self, section: tuple[int, ...]) -> Section | None:
+        """The part that a section number names: its `encoding` and `decoded_octets` answer BINARY and BINARY.SIZE."""
+        part = self.root
+        in_message = True  # whether `part` is a message, whose own text counts as its part 1, or already a numbered part
+        for number in section:
+            if not in_message and part.kind == MESSAGE:
+                part = part.children[0]
+                in_message = True
+            if part.kind == MULTIPART and 1 <= number <= len(part.children):
+                part = part.children[number - 1]
+            elif part.kind == MULTIPART or not in_message or number != 1:
+                return None
+            in_message = False
+        return part
 
     def locate(self, section: tuple[int, ...], kind: Kind = "") -> tuple[int, int] | None:
         """Offset and length of a section in the message's file; None where there is no such section."""
-        raise NotImplementedError
-
-    def part(self, section: tuple[int, ...]) -> Section | None:
-        """The row that a section number names: its `encoding` and `decoded_octets` answer BINARY and BINARY.SIZE."""
-        raise NotImplementedError
-
-    def _open(self, rows: object) -> Section:
-        raise NotImplementedError
+        part = self.part(section)
+        if part is None:
+            return None
+        if not section:
+            if kind == "":
+                return 0, part.body_start + part.body_octets
+            return part.header if kind == "HEADER" else part.body if kind == "TEXT" else None
+        if kind == "":
+            return part.body
+        if kind == "MIME":
+            return part.header
+        if part.kind != MESSAGE:  # RFC 9051 §6.4.5.1: HEADER and TEXT after numbers are those of a message/rfc822
+            return None
+        message = part.children[0]
+        return message.header if kind == "HEADER" else message.body

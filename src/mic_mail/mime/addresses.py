@@ -1,0 +1,157 @@
+"""Address lists of header fields, read as tolerantly as mail needs.
+
+In: the value of a From, To, Cc ... field, folded or not. Out: a list of `Address` in the shape that ENVELOPE wants
+(RFC 9051 §7.5.2: a group is its name with no host, its members, and an entry of nothing). RFC 5322 §3.4 and §4.4; never raises,
+linear in time, at most `MAX_ADDRESSES`. Octets stay as they stand; quotes, comments and folds are resolved.
+"""
+
+import re
+from typing import NamedTuple
+
+from mic_mail.mime.headers import end_of_comment, unfold, unquote
+
+MAX_ADDRESSES = 4096
+"""Of one field; what stands beyond is in the header itself."""
+
+NO_MAILBOX = b"MISSING_MAILBOX"
+NO_HOST = b"MISSING_DOMAIN"
+"""What stands for a missing half of an address: NIL would make it a group. The words are Dovecot's; filters know them."""
+
+
+class Address(NamedTuple):
+    """One mailbox of an address list, or a group's start (`mailbox` is its name, `host` None) or end (both None)."""
+
+    name: bytes | None
+    route: bytes | None
+    mailbox: bytes | None
+    host: bytes | None
+
+
+_GROUP_END = Address(None, None, None, None)
+
+_ADDR_SPEC = rb"([^\x00-\x20()<>@,;:\\\"\[\]]++)@([^\x00-\x20()<>@,;:\\\"\[\]]++)"
+_USUAL = re.compile(
+    rb"[ \t\r\n]*+(?:"
+    rb"(?:\"([^\"\\\r\n]*+)\"|([^\x00-\x1f()<>@,;:\\\".\[\]]*+))[ \t\r\n]*+<" + _ADDR_SPEC + rb">"
+    rb"|" + _ADDR_SPEC + rb")[ \t\r\n]*+(?:,|\Z)"
+)
+"""One address as nearly all are written: `"Name" <a@b>`, `Name <a@b>`, `a@b`."""
+
+_TOKEN = re.compile(
+    rb"[ \t\r\n]++"
+    rb"|\"(?:[^\"\\]++|\\.)*+\"?"
+    rb"|=\?[^?\s]*+\?[bBqQ]\?[^?\s]*+\?="  # an encoded word, whatever specials its writer left in it
+    rb"|\[[^\]\r\n]*+\]?"
+    rb"|[<>@,;:(]"
+    rb"|.[^ \t\r\n\"<>@,;:(\[=]*+",
+    re.DOTALL,
+)
+
+
+def parse_addresses(value: bytes) -> list[Address]:
+    """The addresses of one field, or of several fields of the same name joined by commas."""
+    found: list[Address] = []
+    pos = 0
+    size = len(value)
+    while pos < size and len(found) < MAX_ADDRESSES:
+        usual = _USUAL.match(value, pos)
+        if usual is None:
+            _read_odd_list(value, pos, found)
+            break
+        quoted, phrase, mailbox, host, bare, bare_host = usual.groups()
+        if bare is not None:
+            found.append(Address(None, None, bare, bare_host))
+        else:
+            name = quoted or (b" ".join(phrase.split()) if phrase else None)
+            found.append(Address(name, None, mailbox, host))
+        pos = usual.end()
+    return found
+
+
+def _read_odd_list(value: bytes, pos: int, found: list[Address]) -> None:
+    """The slow way, token by token; takes over at the first address that is not written as usual."""
+    item: list[bytes] = []
+    comment: bytes | None = None
+    in_angle = in_route = in_group = False
+    while len(found) < MAX_ADDRESSES and (match := _TOKEN.match(value, pos)):
+        token = match[0]
+        pos = match.end()
+        if token == b"(":
+            end = end_of_comment(value, pos)
+            comment = value[pos : end - 1] if value[end - 1 : end] == b")" else value[pos:end]
+            pos = end
+            item.append(b" ")
+        elif in_route and token in (b",", b":"):  # RFC 5322 §4.4: <@one,@two:user@host>
+            in_route = token == b","
+            item.append(token)
+        elif token in (b",", b";"):
+            _add(item, comment, found)
+            item, comment, in_angle, in_route = [], None, False, False
+            if token == b";" and in_group:
+                found.append(_GROUP_END)
+                in_group = False
+        elif token == b":" and not in_angle and not in_group and b"@" not in item:
+            found.append(Address(None, None, _phrase(item) or b"", None))
+            item, comment, in_group = [], None, True
+        else:
+            in_angle = token == b"<" or (in_angle and token != b">")
+            in_route = in_angle and (in_route or (token == b"@" and item[-1:] == [b"<"]))
+            item.append(token)
+    _add(item, comment, found)
+    if in_group:
+        found.append(_GROUP_END)
+
+
+def _add(item: list[bytes], comment: bytes | None, found: list[Address]) -> None:
+    """What the tokens of one item say, if they say anything."""
+    while item and item[-1].isspace():
+        item.pop()
+    while item and item[0].isspace():
+        item.pop(0)
+    if not item:
+        return
+    name: bytes | None = None
+    if b"<" in item:
+        start = item.index(b"<")
+        name = _phrase(item[:start])
+        end = item.index(b">", start) if b">" in item[start:] else len(item)
+        item = item[start + 1 : end]
+    elif b"@" in item:
+        # `Joe User joe@host`: somebody forgot the brackets.
+        at = item.index(b"@")
+        cut = max((i for i in range(1, at - 1) if item[i].isspace() and _parts_words(item, i)), default=-1)
+        name = _phrase(item[:cut]) if cut > 0 else None
+        item = item[cut + 1 :]
+    found.append(Address(name or (unfold(comment) if comment else None) or None, *_spec(item)))
+
+
+def _parts_words(item: list[bytes], space: int) -> bool:
+    """Whether white space ends a word; around a dot it does not (RFC 5322 §4.4, obs-local-part)."""
+    return not item[space - 1].endswith(b".") and not item[space + 1].startswith(b".")
+
+
+def _phrase(tokens: list[bytes]) -> bytes | None:
+    """A display name: quoted strings opened, runs of white space one space."""
+    text = b"".join([b" " if token.isspace() else unquote(token) if token.startswith(b'"') else token for token in tokens])
+    return unfold(text) or None
+
+
+def _spec(tokens: list[bytes]) -> tuple[bytes | None, bytes, bytes]:
+    """Route, mailbox and host of what stands between angle brackets."""
+    route: bytes | None = None
+    if tokens[:1] == [b"@"] and b":" in tokens:
+        colon = tokens.index(b":")
+        route = b"".join(tokens[:colon])
+        tokens = tokens[colon + 1 :]
+    at = tokens.index(b"@") if b"@" in tokens else len(tokens)
+    mailbox = _closed_up([unquote(token) if token.startswith(b'"') else token for token in tokens[:at]])
+    host = _closed_up(tokens[at + 1 :]).partition(b" ")[0]
+    return route, mailbox or NO_MAILBOX, host or NO_HOST
+
+
+def _closed_up(tokens: list[bytes]) -> bytes:
+    """Words in a row, without white space around their dots."""
+    return _AROUND_DOT.sub(b".", b"".join([b" " if token.isspace() else token for token in tokens]).strip())
+
+
+_AROUND_DOT = re.compile(rb" ?\. ?")

@@ -1,0 +1,69 @@
+"""A line of readable text from the beginning of a message (RFC 8970).
+
+In: the raw beginning of a text body. Out: at most `LIMIT` characters, without markup, quoted mail and white space runs.
+Linear in what it is given (the scanner keeps 16 KiB at most); never raises.
+"""
+
+import html
+import re
+
+from mic_mail.mime.encodings import decode
+from mic_mail.mime.structure import Part
+from mic_mail.mime.words import decode_octets
+
+LIMIT = 200
+"""Characters (RFC 8970 §3.1: at most 200 unless there is a reason for more)."""
+
+_ENOUGH = 1_000
+"""Characters of text to collect before white space is folded."""
+
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufffd\x00-\x08\x0e-\x1f\x7f-\x9f]++"
+)
+"""What newsletters pad their first line with, marks that turn text around, controls, and characters cut in two."""
+
+_SKIPPED = ("style", "script", "head", "title", "template")
+_QUOTED = re.compile(r"^>.*$", re.MULTILINE)
+
+
+def preview(raw: bytes, part: Part) -> str:
+    """The preview of the text body `part` that begins with `raw`."""
+    charset = (part.parameter(b"charset") or b"").decode("ascii", "replace")
+    text = decode_octets(decode(raw, part.encoding.decode("ascii", "replace")), charset)
+    text = _strip_html(text) if part.subtype == b"html" else _QUOTED.sub("", text)
+    return " ".join(_INVISIBLE.sub("", text[: 4 * _ENOUGH]).split())[:LIMIT].rstrip()
+
+
+def _strip_html(text: str) -> str:
+    """The text between the tags, as far as it is needed."""
+    pieces: list[str] = []
+    collected = pos = 0
+    lower = text.lower()
+    while collected < _ENOUGH:
+        tag = text.find("<", pos)
+        piece = text[pos:] if tag < 0 else text[pos:tag]
+        if piece.strip():
+            pieces.append(piece)
+            collected += len(piece)
+        if tag < 0:
+            break
+        pos = _after_tag(lower, tag)
+        if pos < 0:
+            break
+        pieces.append(" ")
+    return html.unescape("".join(pieces)[: 2 * _ENOUGH])
+
+
+def _after_tag(lower: str, tag: int) -> int:
+    """Where text goes on after the tag at `tag`, and after its element where that is not for reading; -1 for nowhere."""
+    if lower.startswith("<!--", tag):
+        end = lower.find("-->", tag)
+        return end + 3 if end >= 0 else -1
+    for name in _SKIPPED:
+        if lower.startswith(name, tag + 1) and not lower[tag + 1 + len(name) : tag + 2 + len(name)].isalnum():
+            tag = lower.find("</" + name, tag)
+            if tag < 0:
+                return -1
+            break
+    end = lower.find(">", tag)
+    return end + 1 if end >= 0 else -1
