@@ -74,8 +74,20 @@ class Frame:
         """The mailboxes' store; safe beside a running server (its locks are between processes)."""
         from mic_mail.storage.mailstore import MailStore
 
+        from mic_mail.process.feed import tell_account_changed
+
         config = self._as_the_server()
-        return MailStore(config.mail_root, clock=self.clock, host=config.server.hostname)
+
+        def tell(account_id: int, modseq: int) -> None:
+            tell_account_changed(config.run_dir, account_id, modseq)
+
+        return MailStore(config.mail_root, clock=self.clock, host=config.server.hostname, on_change=tell)
+
+    def tell_server(self) -> None:
+        """Hint to a running server that the directory changed; without it the workers see it within two seconds."""
+        from mic_mail.process.feed import tell_directory_changed
+
+        tell_directory_changed(self.config.run_dir)
 
     @cached_property
     def audit(self) -> "Audit":

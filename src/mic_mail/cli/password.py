@@ -40,6 +40,7 @@ def set_chosen(
     origin = Origin(here.actor(actor), reason)
     here.audit.record(actor=origin.actor, act="password_set", subject=mailbox.address, reason=reason)
     set_password(here.directory, here.config, mailbox, password, at=here.clock.now(), origin=origin, must_change=False)
+    here.tell_server()
     output.note(Text(f"Đã đặt mật khẩu của {mailbox.address}.", f"The password of {mailbox.address} is set."))
 
 
@@ -72,6 +73,7 @@ def reset(
         actor=origin.actor, act="password_reset", subject=mailbox.address, reason=reason, document=origin.document
     )
     set_password(here.directory, here.config, mailbox, password, at=here.clock.now(), origin=origin, must_change=True)
+    here.tell_server()
     output.record(RESET, {"address": mailbox.address, "password": password}, as_json=as_json)
 
 

@@ -1,0 +1,168 @@
+"""`mic-mail mailbox repair|rescan|undelete`: look after the mailboxes' store; safe beside a running server.
+
+Joined into the group `mailbox` by main.NOUNS. Without an address a command goes over all mailboxes, with a progress bar.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.options import ActorOption, JsonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.clock import HO_CHI_MINH
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.errors import BadInput, Text
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import AccountRef, RepairReport
+
+app = typer.Typer()
+
+Addresses = Annotated[
+    list[str] | None,
+    typer.Argument(help=say("Địa chỉ hộp thư; không ghi: tất cả.", "Mailbox addresses; none: all."), metavar="[ADDRESS]..."),
+]
+FINDINGS = (
+    Column("address", "Hộp thư", "Mailbox"),
+    Column("folder", "Thư mục", "Folder"),
+    Column("kind", "Phát hiện", "Finding"),
+    Column("detail", "Chi tiết", "Detail"),
+)
+TOMBSTONES = (
+    Column("folder", "Thư mục", "Folder"),
+    Column("uid", "UID", "UID", right=True),
+    Column("size", "Cỡ", "Size", right=True),
+    Column("expunged_at", "Xóa lúc", "Expunged at"),
+)
+
+
+def chosen(here: Frame, addresses: list[str] | None) -> list[MailboxRecord]:
+    """The mailboxes named, or all."""
+    if not addresses:
+        return here.directory.mailboxes()
+    return [here.directory.mailbox(address) for address in addresses]
+
+
+def account_of(here: Frame, mailbox: MailboxRecord) -> Account:
+    """The store of a mailbox."""
+    return here.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+
+
+def one_by_one(mailboxes: list[MailboxRecord], title: str) -> Iterator[MailboxRecord]:
+    """Each mailbox, with a bar while somebody watches."""
+    with output.progress() as bar:
+        task = bar.add_task(title, total=len(mailboxes))
+        for mailbox in mailboxes:
+            bar.update(task, description=mailbox.address)
+            yield mailbox
+            bar.advance(task)
+
+
+def _report(here: Frame, addresses: list[str] | None, look: Callable[[Account], RepairReport], *, as_json: bool) -> int:
+    """Run `look` over mailboxes and list what it found; how much that was."""
+    rows: list[Row] = []
+    messages = octets = count = 0
+    for mailbox in one_by_one(chosen(here, addresses), say("Đang kiểm tra", "Looking")):
+        report = look(account_of(here, mailbox))
+        rows.extend(
+            {"address": mailbox.address, "folder": f.folder, "kind": f.kind, "detail": f.detail} for f in report.findings
+        )
+        messages, octets, count = messages + report.messages, octets + report.octets, count + 1
+    if rows or as_json:
+        output.listing(FINDINGS, rows, as_json=as_json)
+    output.note(
+        Text(
+            f"{count} hộp thư, {messages} thư, {octets} byte; {len(rows)} phát hiện.",
+            f"{count} mailboxes, {messages} messages, {octets} octets; {len(rows)} findings.",
+        )
+    )
+    return len(rows)
+
+
+@app.command(
+    help=say(
+        "So chỉ mục với tệp và sửa chỗ sai lệch; --check chỉ xem (mã thoát 1 nếu có sai lệch).",
+        "Compare index and files and put right what differs; --check only looks (exit 1 if anything differs).",
+    )
+)
+def repair(
+    ctx: typer.Context,
+    addresses: Addresses = None,
+    *,
+    check: Annotated[bool, typer.Option("--check", help=say("Chỉ xem, không sửa.", "Look, change nothing."))] = False,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    if not check:
+        here.audit.record(actor=here.actor(actor), act="mailbox_repair", subject=" ".join(addresses or ["*"]))
+    found = _report(here, addresses, lambda account: account.repair(check=check), as_json=as_json)
+    if check and found:
+        raise typer.Exit(1)
+
+
+@app.command(
+    help=say("Nhận những thay đổi do công cụ Maildir khác tạo ra.", "Take in what other Maildir tools did."),
+)
+def rescan(ctx: typer.Context, addresses: Addresses = None, *, as_json: JsonOption = False) -> None:
+    _report(frame(ctx), addresses, lambda account: account.rescan(), as_json=as_json)
+
+
+@app.command(
+    help=say(
+        "Khôi phục thư đã xóa còn được giữ; --list chỉ liệt kê.",
+        "Bring back expunged messages that are still kept; --list only shows them.",
+    )
+)
+def undelete(
+    ctx: typer.Context,
+    address: Annotated[str, typer.Argument(help=say("Địa chỉ hộp thư.", "The mailbox's address."), metavar="ADDRESS")],
+    *,
+    folder: Annotated[str | None, typer.Option("--folder", help=say("Chỉ thư mục này.", "Only this folder."))] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help=say("Xóa từ lúc này, ví dụ 2026-11-24T08:30.", "Expunged since then: 2026-11-24T08:30.")),
+    ] = None,
+    uids: Annotated[list[int] | None, typer.Option("--uid", help=say("Chỉ những UID này.", "Only these UIDs."))] = None,
+    only_list: Annotated[bool, typer.Option("--list", help=say("Chỉ liệt kê.", "Only show."))] = False,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    mailbox = here.directory.mailbox(address)
+    account = account_of(here, mailbox)
+    since_us = _instant_us(since) if since else 0
+    if only_list:
+        rows: list[Row] = [
+            {"folder": t.folder, "uid": t.uid, "size": t.size, "expunged_at": _at(t.expunged_at_us)}
+            for t in account.tombstones()
+            if folder in (None, t.folder) and t.expunged_at_us >= since_us and (not uids or t.uid in uids)
+        ]
+        output.listing(TOMBSTONES, rows, as_json=as_json)
+        return
+    here.audit.record(actor=here.actor(actor), act="mailbox_undelete", subject=mailbox.address, folder=folder, since=since)
+    count = account.undelete(folder=folder, since_us=since_us, uids=uids or None)
+    if as_json:
+        output.print_json({"address": mailbox.address, "restored": count})
+    output.note(Text(f"Đã khôi phục {count} thư.", f"{count} messages are back."))
+
+
+def _instant_us(text: str) -> int:
+    """A day or a minute of Ho Chi Minh City, in microseconds since the epoch."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput(
+            Text(f"“{text}” không phải thời điểm.", "That is no point in time."),
+            remedy=Text("Ví dụ: 2026-11-24T08:30", "For example: 2026-11-24T08:30"),
+        ) from error
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=HO_CHI_MINH)
+    return int(instant.timestamp() * 1_000_000)
+
+
+def _at(micros: int) -> datetime:
+    return datetime.fromtimestamp(0, HO_CHI_MINH) + timedelta(microseconds=micros)
