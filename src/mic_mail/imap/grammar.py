@@ -349,26 +349,24 @@ class Reader:
     def _skip_line(self) -> Event | None:
         """To the end of the line; `{n+}` there belongs to the same command (RFC 7888 §3), behind `{n}` the client waits."""
         stop = self._buffer.find(b"\n", self._scan)
-        if stop < 0:
-            keep = max(self._start, len(self._buffer) - _LITERAL_MAX - 1)
-            self._skipped += keep - self._start
-            self._consume(keep)
-            self._scan = len(self._buffer)
-            if self._skipped <= self.limits.skip_octets:
-                return NEED_INPUT
-            self._give_up()
-            return None
-        tail = bytes(self._buffer[max(self._start, stop - _LITERAL_MAX - 1) : stop]).removesuffix(b"\r")
-        self._consume(stop + 1)
-        literal = _LITERAL_AT_END.search(tail)
-        if literal is None or not literal[2]:
-            self._step = self._answer_refusal
-            return None
-        self._left = int(literal[1])
-        self._skipped += self._left
-        self._step = self._skip_literal
+        tail_at = max(self._start, (len(self._buffer) if stop < 0 else stop) - _LITERAL_MAX - 1)
+        self._skipped += tail_at - self._start
         if self._skipped > self.limits.skip_octets:
             self._give_up()
+            return None
+        if stop < 0:
+            self._consume(tail_at)
+            self._scan = len(self._buffer)
+            return NEED_INPUT
+        literal = _LITERAL_AT_END.search(bytes(self._buffer[tail_at:stop]).removesuffix(b"\r"))
+        self._consume(stop + 1)
+        self._step = self._answer_refusal
+        if literal is not None and literal[2]:
+            self._left = int(literal[1])
+            self._skipped += self._left
+            self._step = self._skip_literal
+            if self._skipped > self.limits.skip_octets:
+                self._give_up()
         return None
 
     def _deaf(self) -> Event | None:
