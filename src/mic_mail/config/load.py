@@ -137,8 +137,9 @@ def _syntax_mistake(path: Path, octets: bytes, error: Exception) -> Mistake:
             Text("Lưu lại tệp dạng UTF-8.", "Save it as UTF-8."),
         )
     message = str(error)
+    shown = ascii(message)[1:-1]
     digits = "".join(c for c in message.partition("at line ")[2].partition(",")[0] if c.isdigit())
-    reason = Text(f"sai cú pháp TOML: {message}", f"not TOML: {ascii(message)[1:-1]}")
+    reason = Text(f"sai cú pháp TOML: {shown}", f"not TOML: {shown}")
     return Mistake(
         path,
         int(digits or octets.count(b"\n") + 1),
@@ -151,7 +152,7 @@ def _syntax_mistake(path: Path, octets: bytes, error: Exception) -> Mistake:
 def _mistake(path: Path, places: dict[Place, int], detail: ErrorDetails) -> Mistake:
     """A complaint of pydantic in the words of the manual."""
     loc = _cut(detail["loc"])
-    key = ".".join(part for part in loc if isinstance(part, str))
+    key = "".join(c if c.isprintable() else "?" for c in ".".join(part for part in loc if isinstance(part, str)))
     setting = _SETTINGS.get(key)
     reason, remedy = _WORDS.get(detail["type"], _other)(detail, key, setting)
     bounded = detail["type"] not in ("extra_forbidden", "missing")
@@ -250,6 +251,8 @@ _TIME = _fixed("không phải giờ", "not a time of day", "Viết dạng 07:30:
 _SIZE = _fixed("không phải kích cỡ", "not a size", 'Viết như "20 MiB".', 'Write it as "20 MiB", or in octets.')
 _SPAN = _fixed("không phải khoảng thời gian", "not a span of time", 'Viết như "2 min".', 'Write it as "2 min", or in seconds.')
 _WINDOW = _fixed("kết thúc trước khi bắt đầu", "ends before it begins", "Đổi chỗ hai giờ.", "Swap the two times.")
+_NETWORK = _fixed("không phải mạng", "not a network", 'Viết như "10.1.0.0/16".', 'Write it as "10.1.0.0/16".')
+_ADDRESS = _fixed("không phải địa chỉ IP", "not an address", 'Viết như "0.0.0.0".', 'Write it as "0.0.0.0" or "::".')
 _FORM = _fixed(
     "viết sai dạng",
     "does not have the right form",
@@ -270,6 +273,8 @@ _WORDS: Mapping[str, Words] = {
     "octets": _SIZE,
     "seconds": _SPAN,
     "window": _WINDOW,
+    "network": _NETWORK,
+    "address": _ADDRESS,
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "float_type"), _NUMBER),
     **dict.fromkeys(("bool_type", "bool_parsing"), _YES_NO),
     **dict.fromkeys(("string_type", "path_type"), _TEXT),

@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from mic_mail.config.readings import Address, Inactivity, Leave, Maintenance, Regulation, Reply, Restore, Secrecy, Terms, Unit
-from mic_mail.config.section import About, DomainName, Section
+from mic_mail.config.section import About, AddressName, DomainName, NetworkName, Section
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds
 
 ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, summed over a message
@@ -54,7 +54,9 @@ class Listen(Section):
     """Where the doors are."""
 
     addresses: Annotated[
-        tuple[str, ...], Field(min_length=1), About("Addresses to listen on; 0.0.0.0 and :: mean all.", "13.2", reload=False)
+        tuple[AddressName, ...],
+        Field(min_length=1),
+        About("Where to listen; 0.0.0.0 and :: mean all.", "13.2", reload=False),
     ] = ("0.0.0.0", "::")  # noqa: S104 - a mail server listens on every interface
     doors: Annotated[tuple[DoorName, ...], Field(min_length=1), About("Which doors are open.", "13.2", reload=False)] = DOORS
     smtp: Annotated[Port, About("Mail from other servers (0 here and below: any free port).", reload=False)] = 25
@@ -206,7 +208,7 @@ class Limits(Section):
     new_per_minute: Annotated[
         int, Field(ge=1, le=1_000_000), About("New connections a minute per worker from one network.")
     ] = 600
-    exempt_networks: Annotated[tuple[str, ...], About("Networks without the two limits above.")] = ()
+    exempt_networks: Annotated[tuple[NetworkName, ...], About("Networks without the two limits above.")] = ()
 
 
 class Auth(Section):
@@ -255,7 +257,8 @@ class Smtp(Section):
     slowest_rate: Annotated[Octets, Field(ge=0, le=GIB), About("Octets per second below which a long transfer is cut.")] = KIB
     messages_per_connection: Annotated[int, Field(ge=1, le=10_000_000), About("Messages in one connection.")] = 10_000
     repair_line_ends: Annotated[
-        tuple[str, ...], About("Networks of known old devices whose bare LF is repaired to CRLF; everybody else's is refused.")
+        tuple[NetworkName, ...],
+        About("Networks of known old devices whose bare LF is made CRLF; others' is refused."),
     ] = ()
     binarymime: Annotated[bool, About("Offer BINARYMIME (RFC 3030) to other mail servers.")] = False
     subaddress: Annotated[

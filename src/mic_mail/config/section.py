@@ -4,10 +4,12 @@ Each field is `name: Annotated[TYPE, BOUNDS, About(...)] = DEFAULT`. `About` say
 regulation bounds it, and whether a running server takes a new value at SIGHUP.
 """
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic_core import PydanticCustomError
 
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1123 §2.1
 
@@ -31,3 +33,21 @@ DomainName = Annotated[
     str,
     StringConstraints(to_lower=True, max_length=253, pattern=rf"^(?:{_LABEL}\.)*{_LABEL}$"),
 ]
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError as error:
+        raise PydanticCustomError("network", "not a network") from error
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise PydanticCustomError("address", "not an address") from error
+
+
+NetworkName = Annotated[str, AfterValidator(_network)]
+AddressName = Annotated[str, AfterValidator(_address)]

@@ -279,3 +279,19 @@ class Feed:
         if self._peers is not None:
             self._peers.close()
             self._peers = None
+
+
+def tell_directory_changed(run_dir: Path) -> None:
+    """A command has changed the directory: let running servers know at once. Without any, nothing happens."""
+    if run_dir.is_dir():
+        peers = Peers(run_dir, None)
+        peers.send([_DIRECTORY])
+        peers.close()
+
+
+def tell_account_changed(run_dir: Path, account_id: int, modseq: int) -> None:
+    """Likewise for a command that has changed a mailbox's mail."""
+    if run_dir.is_dir():
+        peers = Peers(run_dir, None)
+        peers.send([_ACCOUNTS + _PAIR.pack(account_id, modseq)])
+        peers.close()
