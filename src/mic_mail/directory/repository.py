@@ -196,8 +196,8 @@ class Directory:
 
         self._change(work)
 
-    def issue_mailbox(self, mailbox: MailboxRecord, *drafts: Draft) -> MailboxRecord:
-        """A new mailbox with its first facts; its id is given here."""
+    def issue_mailbox(self, mailbox: MailboxRecord, *drafts: Draft, credential: Credential | None = None) -> MailboxRecord:
+        """A new mailbox with its first facts and, where given, its verifiers; its id is given here."""
 
         def work(session: Session, version: int) -> MailboxRecord:
             row = Mailbox(
@@ -214,6 +214,8 @@ class Directory:
             session.flush()
             _take(session, mailbox.address, row.mailbox_id, Role.PRIMARY)
             self._append(session, version, row.mailbox_id, drafts)
+            if credential is not None:
+                _store(session, row.mailbox_id, credential)
             return _mailbox(row, mailbox.address.lower())
 
         return self._change(work)
@@ -272,18 +274,7 @@ class Directory:
 
         def work(session: Session, version: int) -> Credential:
             self._append(session, version, mailbox_id, drafts, after)
-            row = session.get(CredentialRow, mailbox_id)
-            if row is None:
-                row = CredentialRow(mailbox_id=mailbox_id, version=0)
-                session.add(row)
-            scram = credential.scram
-            row.version += 1
-            row.argon2 = credential.argon2
-            row.scram_salt = scram.salt if scram else None
-            row.scram_iterations = scram.iterations if scram else None
-            row.scram_stored_key = scram.stored_key if scram else None
-            row.scram_server_key = scram.server_key if scram else None
-            return Credential(row.version, credential.argon2, scram)
+            return _store(session, mailbox_id, credential)
 
         return self._change(work)
 
@@ -372,6 +363,22 @@ def _take(session: Session, address: str, mailbox_id: int, role: Role) -> None:
             Text(f"Địa chỉ {address} đã được sử dụng.", f"The address {_ascii(address)} is or was in use."), clause="5.4.a"
         )
     session.flush()
+
+
+def _store(session: Session, mailbox_id: int, credential: Credential) -> Credential:
+    """Replace the verifiers; caches of the old version forget them by its number."""
+    row = session.get(CredentialRow, mailbox_id)
+    if row is None:
+        row = CredentialRow(mailbox_id=mailbox_id, version=0)
+        session.add(row)
+    scram = credential.scram
+    row.version += 1
+    row.argon2 = credential.argon2
+    row.scram_salt = scram.salt if scram else None
+    row.scram_iterations = scram.iterations if scram else None
+    row.scram_stored_key = scram.stored_key if scram else None
+    row.scram_server_key = scram.server_key if scram else None
+    return Credential(row.version, credential.argon2, scram)
 
 
 def _existing(session: Session, mailbox_id: int) -> Mailbox:

@@ -1,0 +1,62 @@
+"""Why a mailbox is in the state it is in: the decision, the facts that it follows from, and what comes next.
+
+In: a mailbox, an instant. Out: an `Explanation` with two sides, which differ where facts came late or were corrected:
+*as known now*, from all facts on record, and *as known then*, from those that were on record at that instant. Of uses only the
+last is kept: a later one proves that the mailbox was not suspended for inactivity before it. Reads only.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mic_mail.directory.snapshot import Entry
+from mic_mail.policy.facts import Fact, first_broken, known_at
+from mic_mail.policy.lifecycle import Decision, LifecycleSettings, decide, timeline
+from mic_mail.policy.states import BEGINNING, Span, State
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One decision and the facts that it cites."""
+
+    decision: Decision
+    cited: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The state of one mailbox at one instant, accounted for."""
+
+    entry: Entry
+    at: datetime
+    known_now: Side
+    known_then: Side
+    course: tuple[Span, ...]
+    """Every stretch of the mailbox's life in which a rule restricts it, past and to come, as known now."""
+    chain_broken_at: int | None
+    """The number of the first fact that is not what was recorded; None: the chain holds."""
+
+    @property
+    def hindsight(self) -> bool:
+        """Whether the state looks different now from how it looked then."""
+        return self.known_now.decision.states != self.known_then.decision.states
+
+
+def explain(entry: Entry, at: datetime, settings: LifecycleSettings) -> Explanation:
+    """Account for the mailbox's state at `at`."""
+    course = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
+    return Explanation(
+        entry=entry,
+        at=at,
+        known_now=_side(entry, entry.facts, at, settings),
+        known_then=_side(entry, known_at(entry.facts, at), at, settings),
+        course=tuple(span for span in course if span.state is not State.NOT_ISSUED or span.since != BEGINNING),
+        chain_broken_at=first_broken(entry.facts),
+    )
+
+
+def _side(entry: Entry, facts: tuple[Fact, ...], at: datetime, settings: LifecycleSettings) -> Side:
+    decision = decide(entry.kind, facts, at, last_activity=entry.last_activity, settings=settings)
+    seqs = {seq for reason in decision.reasons for seq in reason.fact_seqs}
+    if decision.next_change is not None:
+        seqs |= {seq for reason in decision.next_change.begins for seq in reason.fact_seqs}
+    return Side(decision, tuple(fact for fact in facts if fact.seq in seqs))

@@ -1,0 +1,117 @@
+"""Reg. 6.5: where the directory and the mailboxes in operation disagree.
+
+In: the directory's snapshot and the mail root. Out: a list of disagreements, gravest first. Reads only and repairs nothing:
+each line says what to do. A person without a mailbox is information, not an error (Reg. 2.6), and not listed.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from mic_mail.config.model import QUOTA_FLOOR
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.errors import Text
+from mic_mail.policy.facts import first_broken
+from mic_mail.policy.lifecycle import LifecycleSettings, State, decide
+
+
+class Severity(StrEnum):
+    """How much a disagreement matters."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """One thing that the two sides do not say alike."""
+
+    severity: Severity
+    kind: str
+    subject: str
+    text: Text
+
+
+def inspect(snapshot: Snapshot, mail_root: Path, now: datetime, settings: LifecycleSettings) -> list[Disagreement]:
+    """Every disagreement, gravest first, then by subject."""
+    found = [*_strays(snapshot, mail_root)]
+    for entry in snapshot:
+        found.extend(_of_mailbox(entry, snapshot, mail_root, now, settings))
+    order = list(Severity)
+    return sorted(found, key=lambda d: (order.index(d.severity), d.kind, d.subject))
+
+
+def _of_mailbox(
+    entry: Entry, snapshot: Snapshot, mail_root: Path, now: datetime, settings: LifecycleSettings
+) -> Iterator[Disagreement]:
+    subject = entry.address
+    decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+    there = (mail_root / entry.home / "Maildir").is_dir()
+    broken = first_broken(entry.facts)
+    if broken is not None:
+        yield Disagreement(
+            Severity.ERROR, "chain_broken", subject,
+            Text(f"Hồ sơ bị sửa từ mục {broken}.", f"The record was tampered with from fact {broken} on."),
+        )  # fmt: skip
+    if not entry.facts:
+        yield Disagreement(
+            Severity.ERROR, "no_facts", subject,
+            Text("Hộp thư không có hồ sơ cấp.", "There is no fact that the mailbox was issued."),
+        )  # fmt: skip
+    if decision.receives and not there:
+        used = entry.last_activity is not None
+        yield Disagreement(
+            Severity.ERROR if used else Severity.NOTE, "no_folder", subject,
+            Text("Chưa có thư mục hộp thư trên đĩa.", "The mailbox has no folder on disk."),
+        )  # fmt: skip
+    if State.RECLAIMED in decision.states and there:
+        yield Disagreement(
+            Severity.NOTE, "reclaimed_with_mail", subject,
+            Text("Đã thu hồi nhưng thư vẫn còn trên đĩa.", "Reclaimed, its mail is still on disk."),
+        )  # fmt: skip
+    if decision.receives and entry.credential is None:
+        yield Disagreement(
+            Severity.WARNING, "no_password", subject, Text("Hộp thư chưa có mật khẩu.", "The mailbox has no password.")
+        )
+    if entry.quota_octets < QUOTA_FLOOR:
+        yield Disagreement(
+            Severity.ERROR, "quota_below_floor", subject,
+            Text("Dung lượng dưới 01 GB (8.3.b).", "The quota is below 1 GB (Reg. 8.3.b)."),
+        )  # fmt: skip
+    for address in entry.addresses:
+        if address.rpartition("@")[2] not in snapshot.domains:
+            yield Disagreement(
+                Severity.WARNING, "foreign_domain", address,
+                Text("Tên miền không thuộc hệ thống.", "The domain of the address is not local."),
+            )  # fmt: skip
+
+
+def _strays(snapshot: Snapshot, mail_root: Path) -> Iterator[Disagreement]:
+    """Mailbox folders that no mailbox of the directory owns."""
+    homes = {entry.home for entry in snapshot}
+    for home in _homes(mail_root):
+        if home not in homes:
+            yield Disagreement(
+                Severity.ERROR, "stray_folder", home,
+                Text("Thư mục hộp thư không có trong danh bạ.", "A mailbox folder that the directory does not know."),
+            )  # fmt: skip
+
+
+def _homes(mail_root: Path) -> Iterator[str]:
+    """`domain/name` of every mailbox folder on disk."""
+    for domain in _folders(mail_root):
+        for name in _folders(mail_root / domain):
+            if (mail_root / domain / name / "Maildir").is_dir():
+                yield f"{domain}/{name}"
+
+
+def _folders(parent: Path) -> list[str]:
+    try:
+        with os.scandir(parent) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,237 @@
+"""Issuing mailboxes and their further addresses: only the Centre does, and by the rules of Reg. 5 and 6.
+
+In: who asks for what on which document. Out: a mailbox in the directory with its first facts and verifiers, or a refusal with
+its clause. Blocking. Hashing is a function that is handed in; the password is never stored, logged or returned.
+
+A personal address follows from the name (5.3); where it is taken, the person chooses among suggestions (5.4.b) and the choice
+is recorded as theirs. An address that anybody has or had is never given to another (5.4.a).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import QUOTA_FLOOR, Config
+from mic_mail.directory.records import AlreadyThere, MailboxRecord, PersonRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Credential
+from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.policy import addresses, eligibility
+from mic_mail.policy.addresses import AddressSettings
+from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
+from mic_mail.policy.lifecycle import State, decide
+from mic_mail.services.credentials import Origin
+from mic_mail.services.readings import lifecycle_settings
+
+HashPassword = Callable[[str], Credential]
+
+
+class NotEligible(Refused):
+    """The person may not be given a new personal mailbox (Reg. 6.3)."""
+
+
+class ChoiceNeeded(Refused):
+    """The plain form of the name is taken: the person chooses one of `suggestions` (Reg. 5.4.b)."""
+
+    def __init__(self, plain: str, suggestions: Sequence[str]) -> None:
+        self.suggestions = tuple(suggestions)
+        offered = ", ".join(suggestions)
+        super().__init__(
+            Text(f"Địa chỉ {plain} không còn; cá nhân chọn một trong: {offered}.", f"{plain} is taken; to choose: {offered}."),
+            clause="5.4.b",
+            remedy=Text("Hỏi cá nhân rồi cấp lại với --address.", "Ask the person, then issue again with --address."),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who issues on which ground, and when the request was received (Reg. 5.4.a, 6.2)."""
+
+    origin: Origin
+    received_on: date | None = None
+
+
+def address_settings(config: Config) -> AddressSettings:
+    """The configured readings of Reg. 5."""
+    address = config.address
+    return AddressSettings(
+        unit_collapse=address.unit.collapse,
+        unit_keep=address.unit.keep,
+        permute_letters=address.namesake.permute == "letters",
+        shortest=address.shortest,
+        reserved=frozenset(address.reserved),
+    )
+
+
+class Issuing:
+    """The use cases that give out addresses."""
+
+    def __init__(self, directory: Directory, config: Config, clock: Clock, hash_password: HashPassword) -> None:
+        self._directory = directory
+        self._config = config
+        self._clock = clock
+        self._hash = hash_password
+        self._rules = address_settings(config)
+        self._domain = config.server.domain
+
+    def suggest(self, person: PersonRecord, *, given_words: int = 1) -> list[str]:
+        """Reg. 5.3, 5.4: the local parts that this person can have now, best first."""
+        return addresses.suggestions(
+            person.full_name, self._unit_local(person), self._taken(), settings=self._rules, given_words=given_words
+        )
+
+    def issue_personal(
+        self,
+        person: PersonRecord,
+        password: str,
+        request: Request,
+        *,
+        chosen: str | None = None,
+        given_words: int = 1,
+        quota_octets: int | None = None,
+    ) -> MailboxRecord:
+        """Reg. 6.4.a: a personal mailbox; `chosen` is the local part that the person picked."""
+        if not eligibility.may_have_mailbox(person.employment, person.contract_from, person.contract_until):
+            raise NotEligible(
+                Text(
+                    "Chỉ cấp hộp thư cá nhân cho cán bộ, công chức, viên chức hoặc hợp đồng từ 01 năm trở lên.",
+                    "Personal mailboxes are for officials, civil servants, public employees, or contracts of at least a year.",
+                ),
+                clause=eligibility.CLAUSE,
+            )
+        before = self._mailbox_of(person)
+        if before is not None:
+            return self._issue_again(before, password, request)
+        if chosen is not None:
+            addresses.check_choice(chosen, person.full_name, self._unit_local(person), settings=self._rules)
+            local = chosen
+        else:
+            local = self._plain_form(person, given_words)
+        record = self._record(MailboxKind.PERSONAL, local, person.full_name, quota_octets, person_id=person.person_id)
+        details: dict[str, Detail] = {"chosen_by": "person"} if chosen is not None else {}
+        return self._issue(record, password, request, details)
+
+    def issue_unit(self, symbol: str, password: str, request: Request, *, quota_octets: int | None = None) -> MailboxRecord:
+        """Reg. 5.1: the mailbox of a unit, its address made from the registered symbol."""
+        unit = self._directory.unit(symbol)
+        local = addresses.unit_local_part(unit.symbol, self._rules)
+        record = self._record(MailboxKind.UNIT, local, unit.name, quota_octets, unit_id=unit.unit_id)
+        return self._issue(record, password, request, {"symbol": unit.symbol})
+
+    def issue_group(
+        self,
+        name: str,
+        sponsor: str,
+        password: str,
+        request: Request,
+        *,
+        chosen: str | None = None,
+        quota_octets: int | None = None,
+    ) -> MailboxRecord:
+        """Reg. 5.2: a group's mailbox at the address that the Centre chose, sponsored by a unit."""
+        unit = self._directory.unit(sponsor)
+        if chosen is None:
+            offered = [local for local in addresses.group_suggestions(name) if not self._taken()(local)]
+            if not offered:
+                raise AlreadyThere(
+                    Text("Các địa chỉ gợi ý đều đã có; chọn địa chỉ khác.", "All suggested addresses are taken; choose one."),
+                    clause="5.2",
+                )
+            chosen = offered[0]
+        addresses.check_form(chosen)
+        record = self._record(MailboxKind.GROUP, chosen, name, quota_octets, unit_id=unit.unit_id)
+        return self._issue(record, password, request, {})
+
+    def add_alias(self, mailbox: MailboxRecord, address: str, origin: Origin) -> None:
+        """Another address for a mailbox; the Centre decides (Reg. 6.1)."""
+        address = address.lower()
+        local, _, domain = address.rpartition("@")
+        addresses.check_form(local)
+        if domain not in self._config.domains:
+            raise BadInput(Text(f"Tên miền {domain} không thuộc hệ thống.", "The domain of the alias is not local."))
+        if local in self._rules.reserved and mailbox.kind is MailboxKind.PERSONAL:
+            raise addresses.AddressRefused(
+                Text(f"“{local}” không được cấp cho cá nhân.", "This local part is not given to people."), clause="5.3"
+            )
+        self._directory.add_alias(mailbox.mailbox_id, address, self._draft(FactKind.ALIAS_ADDED, origin, address=address))
+
+    def remove_alias(self, mailbox: MailboxRecord, address: str, origin: Origin) -> None:
+        """The alias leads nowhere any more, and stays taken."""
+        draft = self._draft(FactKind.ALIAS_REMOVED, origin, address=address.lower())
+        self._directory.remove_alias(mailbox.mailbox_id, address, draft)
+
+    # ------------------------------------------------------------ how
+
+    def _plain_form(self, person: PersonRecord, given_words: int) -> str:
+        plain = addresses.personal_local_part(person.full_name, given_words=given_words)
+        offered = self.suggest(person, given_words=given_words)
+        if offered[:1] != [plain]:
+            raise ChoiceNeeded(plain, offered)
+        return plain
+
+    def _mailbox_of(self, person: PersonRecord) -> MailboxRecord | None:
+        personal = (m for m in self._directory.mailboxes() if m.person_id == person.person_id)
+        return next((m for m in personal if m.kind is MailboxKind.PERSONAL), None)
+
+    def _issue_again(self, mailbox: MailboxRecord, password: str, request: Request) -> MailboxRecord:
+        """A mailbox that was reclaimed goes back to its own person under its old address."""
+        entry = self._directory.entry(mailbox.mailbox_id)
+        decision = decide(entry.kind, entry.facts, self._clock.now(), settings=lifecycle_settings(self._config))
+        if State.RECLAIMED not in decision.states:
+            raise AlreadyThere(
+                Text(f"Cá nhân đã có hộp thư {mailbox.address}.", f"The person has the mailbox {mailbox.address} already."),
+                clause="5.3",
+            )
+        draft = self._issued(request, {"address": mailbox.address})
+        self._directory.set_credential(mailbox.mailbox_id, self._hash(password), draft, after=decision.fact_seq)
+        return mailbox
+
+    def _record(
+        self,
+        kind: MailboxKind,
+        local: str,
+        display_name: str,
+        quota_octets: int | None,
+        *,
+        person_id: int | None = None,
+        unit_id: int | None = None,
+    ) -> MailboxRecord:
+        return MailboxRecord(
+            mailbox_id=0,
+            kind=kind,
+            address=f"{local}@{self._domain}",
+            home=f"{self._domain}/{local}",
+            display_name=display_name,
+            quota_octets=self._config.quota.default if quota_octets is None else quota_octets,
+            person_id=person_id,
+            unit_id=unit_id,
+        )
+
+    def _issue(self, record: MailboxRecord, password: str, request: Request, details: dict[str, Detail]) -> MailboxRecord:
+        if record.quota_octets < QUOTA_FLOOR:
+            raise Refused(
+                Text("Dung lượng tối thiểu 01 GB/hộp thư.", "A mailbox has a quota of at least 1 GB."), clause="8.3.b"
+            )
+        credential = self._hash(password)
+        self._directory.add_domain(self._domain)
+        return self._directory.issue_mailbox(
+            record, self._issued(request, {"address": record.address, **details}), credential=credential
+        )
+
+    def _issued(self, request: Request, details: dict[str, Detail]) -> Draft:
+        if request.received_on is not None:
+            details["received_on"] = request.received_on.isoformat()  # Reg. 5.4.a: first received, first served
+        return self._draft(FactKind.ISSUED, request.origin, **details)
+
+    def _draft(self, kind: FactKind, origin: Origin, **data: Detail) -> Draft:
+        return Draft(kind, self._clock.now(), origin.actor, origin.reason, origin.document, data)
+
+    def _unit_local(self, person: PersonRecord) -> str:
+        unit = next(unit for unit in self._directory.units() if unit.unit_id == person.unit_id)
+        return addresses.unit_local_part(unit.symbol, self._rules)
+
+    def _taken(self) -> Callable[[str], bool]:
+        """Whether a local part of the domain is or was anybody's."""
+        known = {address.address for address in self._directory.addresses()}
+        return lambda local: f"{local}@{self._domain}" in known
