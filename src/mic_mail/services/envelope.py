@@ -54,7 +54,7 @@ TEMPORARY = frozenset({Cause.NO_ROUTE_YET, Cause.OVER_QUOTA, Cause.DISK_FULL, Ca
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A no, with what its sentence needs (`{address}`, `{megabytes}` ...) and the id under which the log knows it."""
+    """A no, with what its sentence needs (`address`, `size_octets`, `limit_octets`) and the id under which the log knows it."""
 
     cause: Cause
     trace_id: str

@@ -34,7 +34,6 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Staged
 
 T = TypeVar("T")
-MEBIBYTE = 1 << 20
 USAGE_SECONDS = 10.0
 """How old a usage may be that lets a recipient pass; a refusal asks anew."""
 
@@ -215,10 +214,10 @@ class MailFlow:
         return trace.missing(envelope, self.settings.hostname, self._clock.now(), dated=dated, identified=identified)
 
     def size_words(self) -> dict[str, object]:
-        return {"megabytes": _mebibytes(self.settings.message_octets), "limit": _mebibytes(self.settings.attachment_octets)}
+        return {"size_octets": self.settings.message_octets, "limit_octets": self.settings.attachment_octets}
 
     def attachment_words(self, octets: int) -> dict[str, object]:
-        return {"megabytes": _mebibytes(octets), "limit": _mebibytes(self.settings.attachment_octets)}
+        return {"size_octets": octets, "limit_octets": self.settings.attachment_octets}
 
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
         """A whole message, trace header in front."""
@@ -412,9 +411,3 @@ class MailFlow:
         while self._errands:
             await asyncio.wait(list(self._errands))
         await self._delivering.settle()
-
-
-def _mebibytes(octets: int) -> str:
-    """For wording 8: rounded up to a tenth, so that one octet too many does not read as the limit itself."""
-    tenths = -(-octets * 10 // MEBIBYTE)
-    return f"{tenths // 10}.{tenths % 10}" if tenths % 10 else str(tenths // 10)

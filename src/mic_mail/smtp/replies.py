@@ -199,15 +199,15 @@ TABLE: dict[str, Row] = {
     Cause.ATTACHMENTS_TOO_LARGE: Row(  # wording 8
         552,
         "5.3.4",
-        "Not sent: the attachments add up to {megabytes} MB, more than the maximum of {limit} MB a message ({clause}).",
-        "Thư không được gửi: tổng kích cỡ tệp gửi kèm là {megabytes} MB, vượt mức tối đa {limit} MB/thư điện tử theo {clause}.",
+        "Not sent: the attachments add up to {size} MB, more than the maximum of {limit} MB a message ({clause}).",
+        "Thư không được gửi: tổng kích cỡ tệp gửi kèm là {size} MB, vượt mức tối đa {limit} MB/thư điện tử theo {clause}.",
         "8.3.b",
     ),
     Cause.MESSAGE_TOO_LARGE: Row(
         552,
         "5.3.4",
-        "Not sent: the message is larger than {megabytes} MB; attachments may add up to {limit} MB ({clause}).",
-        "Thư không được gửi: thư vượt quá {megabytes} MB; tổng kích cỡ tệp gửi kèm tối đa {limit} MB theo {clause}.",
+        "Not sent: the message is larger than {size} MB; attachments may add up to {limit} MB ({clause}).",
+        "Thư không được gửi: thư vượt quá {size} MB; tổng kích cỡ tệp gửi kèm tối đa {limit} MB theo {clause}.",
         "8.3.b",
     ),
     Cause.HEADER_TOO_LARGE: Row(
@@ -265,13 +265,13 @@ def of_refusal(refusal: Refusal, *, quota_is_final: bool = False) -> Reply:
     row = TABLE[name]
     if refusal.text is not None:  # the use case has worded it (states of a mailbox, with their dates)
         return Reply(row.code, row.enhanced, refusal.text)
-    return reply(name, refusal.trace_id, **refusal.params)
+    sizes = {key.removesuffix("_octets"): megabytes(value) for key, value in refusal.params.items() if isinstance(value, int)}
+    return reply(name, refusal.trace_id, **{**refusal.params, **sizes})
 
 
 def too_large(trace_id: str, message_octets: int, attachment_octets: int) -> Reply:
     """A message that cannot become small enough any more."""
-    limit = megabytes(attachment_octets)
-    return reply(Cause.MESSAGE_TOO_LARGE, trace_id, megabytes=megabytes(message_octets), limit=limit)
+    return reply(Cause.MESSAGE_TOO_LARGE, trace_id, size=megabytes(message_octets), limit=megabytes(attachment_octets))
 
 
 def of_acceptance(accepted: Accepted) -> Reply:
