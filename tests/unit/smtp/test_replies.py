@@ -10,7 +10,7 @@ from mic_mail.services.envelope import TEMPORARY, Cause, Refusal
 from mic_mail.smtp import replies
 from mic_mail.smtp.replies import SIGN_IN, TABLE, Reply, Voice
 
-WORDS = {"hostname", "octets", "hint", "support", "detail", "address", "clause", "trace_id", "megabytes", "limit"}
+WORDS = {"hostname", "octets", "hint", "support", "detail", "address", "clause", "trace_id", "size", "limit"}
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -27,13 +27,13 @@ def test_rows(name: str) -> None:
 
 
 def test_every_cause_has_a_row_and_temporary_ones_are_4xx() -> None:
-    """DESIGN: disk full, lock or database unavailable are never 5xx; a final no is never 4xx."""
+    """Disk full, lock or database unavailable are never 5xx; a final no is never 4xx."""
     for cause in Cause:
         assert (TABLE[cause].code < 500) == (cause in TEMPORARY), cause
 
 
 def test_every_refused_sign_in_has_a_code() -> None:
-    """RFC 4954 §6 and DESIGN section 9."""
+    """RFC 4954 §6; a suspended mailbox says so only where the password was right."""
     assert set(SIGN_IN) == set(RefusalKind)
     assert SIGN_IN["suspended"] == (525, "5.7.13")
     assert replies.of_sign_in("wrong-credentials", Text("sai", "wrong")).encode(Voice("")) == b"535 5.7.8 wrong\r\n"
@@ -58,7 +58,7 @@ def test_an_address_as_long_as_the_grammar_allows_fits() -> None:
 
 def test_the_wording_of_too_large_attachments() -> None:
     """Wording 8, in the voice of the client, with one octet too many not shown as the limit itself."""
-    words = {"megabytes": replies.megabytes(20 * (1 << 20) + 1), "limit": replies.megabytes(20 << 20)}
+    words = {"size_octets": (20 << 20) + 1, "limit_octets": 20 << 20}
     said = replies.of_refusal(Refusal(Cause.ATTACHMENTS_TOO_LARGE, "ID", words)).encode(Voice("s@x", True)).decode()
     assert said.startswith(
         "552 5.3.4 Thư không được gửi: tổng kích cỡ tệp gửi kèm là 20.1 MB, vượt mức tối đa 20 MB/thư điện tử "
