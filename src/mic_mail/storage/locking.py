@@ -55,10 +55,17 @@ class AccountLock:
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
-            if os.fstat(self._fd).st_nlink:  # the file that others lock, not one that somebody removed
+            if self._is_current():
                 return self._fd
             os.close(self._fd)
             self._fd = -1
+
+    def _is_current(self) -> bool:
+        """The file that others lock, not one that was removed or moved away (restore)."""
+        try:
+            return os.fstat(self._fd).st_ino == os.stat(self._path).st_ino
+        except FileNotFoundError:
+            return False
 
     def close(self, then: Callable[[], None] = lambda: None) -> bool:
         """Give the descriptor back and do `then`, unless a thread holds the lock; True if it is closed."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mic_mail.clock import Clock
-from mic_mail.storage import expunge, folders, quota, reader, search, staging, transfer
+from mic_mail.storage import expunge, folders, foreign, graves, quota, reader, repair, search, staging, sweep, transfer
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.maildir import NameSource
 from mic_mail.storage.opening import open_store
@@ -236,26 +236,30 @@ class Account:
 
     def look_for_foreign(self, folder_id: int | None = None) -> bool:
         """Take in what other tools put into `new/` (one stat a folder when nothing did); True if anything came."""
-        raise NotImplementedError
+        return foreign.look(self._store, folder_id)
 
-    def sweep(self) -> None:
-        """The housekeeper's visit: drop what is past keeping, flush names, checkpoint."""
-        raise NotImplementedError
+    def sweep(self, *, hold: bool = False) -> None:
+        """The housekeeper's visit: drop what is past keeping (nothing under `hold`), flush names, checkpoint."""
+        sweep.sweep(self._store, hold=hold)
+
+    def checkpoint(self) -> None:
+        """Move the index's write-ahead log into the index."""
+        sweep.checkpoint(self._store)
 
     def tombstones(self, folder_id: int | None = None) -> list[Tombstone]:
-        raise NotImplementedError
+        return graves.tombstones(self._store, folder_id)
 
     def undelete(self, *, folder: str | None = None, since_us: int = 0, uids: Iterable[int] | None = None) -> int:
         """Bring expunged messages back into their folders (under new UIDs); how many came."""
-        raise NotImplementedError
+        return graves.undelete(self._store, folder=folder, since_us=since_us, uids=uids)
 
     def rescan(self) -> RepairReport:
         """Compare every folder with its files and take in what other tools did."""
-        raise NotImplementedError
+        return repair.rescan(self._store)
 
     def repair(self, *, check: bool = False) -> RepairReport:
         """Compare index, names and sidecars; put right what differs unless `check`. A lost index was rebuilt at opening."""
-        raise NotImplementedError
+        return repair.repair(self._store, check=check)
 
     def backup(self, target: Path) -> None:
         raise NotImplementedError

@@ -4,7 +4,7 @@ from sqlalchemy import bindparam, case, func, literal_column, select
 
 from mic_mail.storage import schema
 from mic_mail.storage.index import Statement, translated
-from mic_mail.storage.rows import FolderRow, read_account, read_folders
+from mic_mail.storage.rows import FolderRow, read_account, read_all_folders
 from mic_mail.storage.section import Write, writing
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import DELETED, SEEN, Quota
@@ -37,22 +37,25 @@ def recount(store: Store) -> Quota:
         return Quota(write.account.octets, write.account.messages)
 
 
-def recount_within(write: Write) -> list[str]:
-    """The names of folders whose counters were wrong; they and the account's are right afterwards."""
+def recount_within(write: Write, *, fix: bool = True) -> list[str]:
+    """The names of folders whose counters are wrong ("": the account's); all are right afterwards if `fix`."""
     wrong: list[str] = []
     octets = messages = 0
-    for row in read_folders(write.connection, write.store.account_id):
-        folder = write.folder(row.folder_id)
+    for row in read_all_folders(write.connection, write.store.account_id):
+        folder = write.any_folder(row.folder_id)
         counted = counts(write, folder)
         if counted != (folder.messages, folder.unseen, folder.deleted, folder.octets, folder.deleted_octets):
             wrong.append(folder.name)
-            folder.messages, folder.unseen, folder.deleted, folder.octets, folder.deleted_octets = counted
-            write.keep(folder)
-        messages += folder.messages
-        octets += folder.octets
+            if fix:
+                folder.messages, folder.unseen, folder.deleted, folder.octets, folder.deleted_octets = counted
+                write.keep(folder)
+        if folder.deleted_at_us is None:
+            messages += counted[0]
+            octets += counted[3]
     if (write.account.messages, write.account.octets) != (messages, octets):
         wrong.append("")
-        write.account.messages, write.account.octets = messages, octets
+        if fix:
+            write.account.messages, write.account.octets = messages, octets
     return wrong
 
 

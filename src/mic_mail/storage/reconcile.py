@@ -1,18 +1,43 @@
-"""Index against files: make one from the other."""
+"""Index against files: one comparison, for every reason to make it.
 
+    rebuild       the index is lost: start from an empty one, believe the UIDs in names, go on above the marks
+    start_epoch   another boot: the last commits may be lost; the same, and re-stamp every message with a MODSEQ above the mark,
+                  so that each client asks again for what a lost commit may have told it (RFC 7162: a MODSEQ means one state)
+    rescan        other tools may have been here; a file that appears takes a new UID, as a client never looks back
+    check         only say what differs
+
+The order is folders (directories), then messages (`cur`, `new`), then what lies in `.expunged/`. Everything happens in one
+critical section. A listing alone never makes a message disappear (maildir.locate).
+"""
+
+import os
 import sqlite3
+from dataclasses import dataclass, replace
 
-from mic_mail.storage import schema
-from mic_mail.storage.folders import make_folder
-from mic_mail.storage.rows import AccountRow, write_account
-from mic_mail.storage.section import Write, transaction
-from mic_mail.storage.sidecars import AccountSidecar
+from sqlalchemy import bindparam, update
+
+from mic_mail.storage import dovecot, schema
+from mic_mail.storage.adopt import Contents, Stranger, adopt
+from mic_mail.storage.errors import NameNotAllowed
+from mic_mail.storage.expunge import MessageRow, bury, bury_lost, read_messages
+from mic_mail.storage.flags import take_foreign_name
+from mic_mail.storage.foldernames import EXPUNGED, decode_directory, encode_directory
+from mic_mail.storage.folders import canonical_name, make_folder, new_folder_row
+from mic_mail.storage.graves import adopt_tombstones
+from mic_mail.storage.index import Statement
+from mic_mail.storage.maildir import expunged_name, locate, make_folder_tree, names_in, parse_name
+from mic_mail.storage.rows import AccountRow, FolderRow, read_all_folders, read_folders, write_account
+from mic_mail.storage.section import Write, folder_sidecar, transaction
+from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import INBOX
+from mic_mail.storage.types import INBOX, Finding
+
+_M = schema.message.c
+_RESTAMP = Statement(update(schema.message).where(_M.account_id == bindparam("account")).values(modseq=bindparam("new_modseq")))
 
 
 def rebuild(store: Store, fd: int) -> None:
-    """An index from the Maildir alone, in one transaction."""
+    """An index from the Maildir alone. A store that has none of ours is new, or a stranger's."""
     sidecar = AccountSidecar.read(store.place.maildir)
 
     def make_tables(connection: sqlite3.Connection) -> None:
@@ -20,8 +45,14 @@ def rebuild(store: Store, fd: int) -> None:
         write_account(connection, _first_row(store, sidecar), new=True)
 
     with transaction(store, fd, make_tables) as write:
-        make_folder(write, INBOX)
-        _make_defaults(write)
+        names = sidecar.subscriptions if sidecar else dovecot.read_subscriptions(store.place.maildir)
+        for name in names:
+            write.subscribe(name, True)
+        comparison = Comparison(write, believe_uids=True)
+        comparison.run()
+        adopt_tombstones(write, comparison.contents)
+        if sidecar is None or len(read_folders(write.connection, store.account_id)) == 1:
+            _make_defaults(write)  # new, or killed while it was new
 
 
 def _first_row(store: Store, sidecar: AccountSidecar | None) -> AccountRow:
@@ -41,12 +72,239 @@ def _first_row(store: Store, sidecar: AccountSidecar | None) -> AccountRow:
     )
 
 
+_KNOWN_NAMES = {
+    "\\Drafts": ("Drafts",),
+    "\\Sent": ("Sent", "Sent Items", "Sent Messages", "Sent Mail"),
+    "\\Junk": ("Junk", "Spam", "Junk E-mail", "Junk Email", "Bulk Mail"),
+    "\\Trash": ("Trash", "Deleted Items", "Deleted Messages"),
+    "\\Archive": ("Archive", "Archives"),
+}
+"""What mail programs called their folders before there was SPECIAL-USE: a stranger's Maildir must not get a second one."""
+
+
 def _make_defaults(write: Write) -> None:
     write.subscribe(INBOX, True)
     for name, special_use in write.store.settings.default_folders.items():
-        make_folder(write, name, special_use=special_use)
-        write.subscribe(name, True)
+        known = (name, *_KNOWN_NAMES.get(special_use, ()))
+        folder = next((folder for each in known if (folder := write.folder_named(each)) is not None), None)
+        if folder is None:
+            folder = make_folder(write, name, special_use=special_use)
+        elif folder.special_use is None:
+            folder.special_use = special_use
+            write.keep(folder)
+            write.intend(sidecars=[folder.folder_id])
+        write.subscribe(folder.name, True)
 
 
-def start_epoch(store: Store, fd: int) -> None:
-    raise NotImplementedError
+def start_epoch(store: Store, fd: int) -> list[Finding]:
+    """The first opening under another boot id, or of a restored store."""
+    with transaction(store, fd) as write:
+        _raise_marks(write)
+        write.account.modseq = write.account.modseq_mark
+        comparison = Comparison(write, believe_uids=True)
+        comparison.run()
+        _RESTAMP.on(write.connection, account=store.account_id, new_modseq=write.modseq)
+        for row in read_all_folders(write.connection, store.account_id):
+            folder = write.any_folder(row.folder_id)
+            folder.uidnext = max(folder.uidnext, folder.uidnext_mark)
+            folder.expunge_floor = write.modseq
+            write.touch(folder)
+        write.account.boot_id = store.shared.boot_id
+        return comparison.findings
+
+
+def _raise_marks(write: Write) -> None:
+    """The sidecars are written before a number is used: they may be ahead of an index that lost commits."""
+    account = AccountSidecar.read(write.store.place.maildir)
+    if account is not None:
+        write.account.modseq_mark = max(write.account.modseq_mark, account.modseq_mark)
+        write.account.uidvalidity_next = max(write.account.uidvalidity_next, account.uidvalidity_next)
+    for row in read_all_folders(write.connection, write.store.account_id):
+        sidecar = FolderSidecar.read(write.store.place.folder(row.directory))
+        if sidecar is not None and sidecar.mailbox_id == row.mailbox_id and sidecar.uidnext_mark > row.uidnext_mark:
+            folder = write.any_folder(row.folder_id)
+            folder.uidnext_mark = sidecar.uidnext_mark
+            write.keep(folder)
+
+
+@dataclass(slots=True)
+class _Difference:
+    """One folder's rows against its files."""
+
+    renamed: list[tuple[MessageRow, str]]
+    missing: list[MessageRow]
+    strangers: list[Stranger]
+
+
+class Comparison:
+    """A pass over all folders of an account inside a critical section."""
+
+    def __init__(self, write: Write, *, believe_uids: bool = False, check: bool = False) -> None:
+        self.write = write
+        self.findings: list[Finding] = []
+        self.contents = Contents(write)
+        self._believe_uids = believe_uids
+        self._check = check
+        self._place = write.store.place
+        self._uidlists: dict[str, dovecot.UidList] = {}
+
+    def run(self) -> None:
+        self._compare_directories()
+        for row in read_all_folders(self.write.connection, self.write.store.account_id):
+            self.compare_folder(self.write.any_folder(row.folder_id))
+
+    def _find(self, kind: str, folder: str, detail: str) -> None:
+        self.findings.append(Finding(kind, folder, detail))
+
+    # Directories
+
+    def _compare_directories(self) -> None:
+        rows = read_all_folders(self.write.connection, self.write.store.account_id)
+        known = {row.directory for row in rows}
+        unknown = [directory for directory in self._place.directories() if directory not in known]
+        lost = [row for row in rows if row.directory and not os.path.isdir(self._place.cur(row.directory))]
+        buried = {entry for entry in os.listdir(self._place.expunged) if os.path.isdir(f"{self._place.expunged}/{entry}/cur")}
+        by_mailbox_id = {row.mailbox_id: row for row in lost}
+        for directory in unknown:
+            sidecar = FolderSidecar.read(self._place.folder(directory))
+            row = by_mailbox_id.pop(sidecar.mailbox_id, None) if sidecar else None
+            self._take_directory(directory, sidecar, row, {row.mailbox_id for row in rows})
+        for row in by_mailbox_id.values():
+            self._lose_directory(row, in_expunged=row.mailbox_id in buried)
+        for entry in buried - {row.mailbox_id for row in rows}:
+            self._take_buried_directory(entry)
+
+    def _take_directory(self, directory: str, sidecar: FolderSidecar | None, row: FolderRow | None, taken: set[str]) -> None:
+        """A directory without a row: renamed by someone (or by a commit that is lost), or new."""
+        name = self._free_name(directory, sidecar)
+        self._find("folder-renamed" if row else "folder-found", name, directory)
+        if self._check:
+            return
+        if row is not None:
+            folder = self.write.any_folder(row.folder_id)
+            self._revive(folder)
+            folder.name, folder.directory, folder.modseq = name, directory, self.write.modseq
+            self.write.keep(folder)
+            self.write.intend(sidecars=[folder.folder_id])
+            return
+        make_folder_tree(self._place.folder(directory))
+        self.write.add_folder(self._row_of_stranger(directory, name, sidecar, taken))
+
+    def _free_name(self, directory: str, sidecar: FolderSidecar | None) -> str:
+        if sidecar is not None and encode_directory(sidecar.name) == directory:
+            name = sidecar.name
+        else:
+            name = decode_directory(directory) or directory.lstrip(".").encode(errors="replace").decode() or "folder"
+        try:
+            name = canonical_name(self.write.store, name)
+        except NameNotAllowed:
+            name = "folder"
+        free, number = name, 2
+        while self.write.folder_named(free) is not None:
+            free = f"{name} ({number})"
+            number += 1
+        return free
+
+    def _row_of_stranger(self, directory: str, name: str, sidecar: FolderSidecar | None, taken: set[str]) -> FolderRow:
+        path = self._place.folder(directory)
+        folder = new_folder_row(self.write, name, directory)
+        if sidecar is not None and sidecar.mailbox_id not in taken:
+            folder.mailbox_id = sidecar.mailbox_id
+            folder.uidvalidity = sidecar.uidvalidity
+            folder.uidnext = folder.uidnext_mark = sidecar.uidnext_mark
+            folder.special_use = sidecar.special_use
+            folder.set_keywords(sidecar.keywords)
+        elif (uidlist := dovecot.read_uidlist(path)) is not None:
+            self._uidlists[directory] = uidlist
+            folder.uidvalidity = uidlist.uidvalidity
+            folder.uidnext = folder.uidnext_mark = uidlist.uidnext
+            folder.set_keywords(dovecot.read_keywords(path))
+        else:
+            # Without a mark, what names claim is all there is; the UIDVALIDITY is new anyway.
+            claimed = [parse_name(file).uid for file in names_in(f"{path}/cur")]
+            folder.uidnext_mark = max([uid for uid in claimed if uid < _MAX_CLAIMED_UID], default=0) + 1
+        self.write.account.uidvalidity_next = max(self.write.account.uidvalidity_next, folder.uidvalidity + 1)
+        folder_sidecar(folder).write(path)
+        return folder
+
+    def _lose_directory(self, row: FolderRow, *, in_expunged: bool) -> None:
+        """A row without a directory: deleted by someone, or by a commit that is lost."""
+        if row.deleted_at_us is not None and not in_expunged:
+            return  # nothing left to bring back; the sweep takes the row
+        self._find("folder-gone", row.name, row.directory)
+        if self._check:
+            return
+        folder = self.write.any_folder(row.folder_id)
+        if not in_expunged:
+            bury_lost(self.write, folder, read_messages(self.write, folder.folder_id, None))
+        self.write.account.messages -= folder.messages
+        self.write.account.octets -= folder.octets
+        folder.directory, folder.modseq = f"{EXPUNGED}/{row.mailbox_id}", self.write.modseq
+        folder.deleted_at_us = self.write.store.clock.now_us()
+        self.write.keep(folder)
+
+    def _take_buried_directory(self, mailbox_id: str) -> None:
+        """A deleted folder that an empty index does not know."""
+        directory = f"{EXPUNGED}/{mailbox_id}"
+        sidecar = FolderSidecar.read(self._place.folder(directory))
+        self._find("deleted-folder-found", sidecar.name if sidecar else "", directory)
+        if self._check or sidecar is None or sidecar.mailbox_id != mailbox_id:
+            return
+        folder = self._row_of_stranger(directory, sidecar.name, sidecar, set())
+        folder.deleted_at_us = self.write.store.clock.now_us()
+        self.write.add_folder(folder)
+
+    def _revive(self, folder: FolderRow) -> None:
+        if folder.deleted_at_us is not None:
+            folder.deleted_at_us = None
+            self.write.account.messages += folder.messages
+            self.write.account.octets += folder.octets
+
+    # Messages
+
+    def compare_folder(self, folder: FolderRow) -> None:
+        difference = self._difference(folder)
+        for row, name in difference.renamed:
+            self._find("message-renamed", folder.name, f"{row.name} -> {name}")
+        for row in difference.missing:
+            self._find("message-gone", folder.name, row.name)
+        for stranger in difference.strangers:
+            self._find("message-found", folder.name, os.path.basename(stranger.path))
+        if self._check:
+            return
+        for row, name in difference.renamed:
+            take_foreign_name(self.write, folder, row, name)
+        self._bury(folder, difference.missing)
+        adopt(self.write, folder, difference.strangers, self.contents, believe_uids=self._believe_uids)
+
+    def _difference(self, folder: FolderRow) -> _Difference:
+        cur, new = self._place.cur(folder.directory), self._place.new(folder.directory)
+        rows = read_messages(self.write, folder.folder_id, None)
+        present = names_in(cur)
+        absent = [row for row in rows if row.name not in present]
+        located = locate(cur, [row.name for row in absent])
+        renamed = [(row, located[row.name]) for row in absent if located.get(row.name, row.name) != row.name]
+        accounted = {row.name for row in rows} | {name for _, name in renamed}
+        uidlist = self._uidlists.get(folder.directory)
+        strangers = [_stranger(cur, name, uidlist) for name in sorted(present - accounted)]
+        if folder.deleted_at_us is None:
+            strangers += [_stranger(new, name, uidlist) for name in sorted(names_in(new))]
+        return _Difference(renamed, [row for row in absent if row.name not in located], strangers)
+
+    def _bury(self, folder: FolderRow, missing: list[MessageRow]) -> None:
+        """Files that are gone: into `.expunged/` by a commit that is lost, else by someone else."""
+        names = {row.uid: expunged_name(folder.mailbox_id, row.name) for row in missing}
+        located = locate(self._place.expunged, names.values())
+        expunged = [row for row in missing if names[row.uid] in located]
+        bury(self.write, folder, expunged, kept={row.uid: located[names[row.uid]] for row in expunged})
+        bury_lost(self.write, folder, [row for row in missing if names[row.uid] not in located])
+
+
+_MAX_CLAIMED_UID = 1 << 31
+
+
+def _stranger(directory: str, name: str, uidlist: dovecot.UidList | None) -> Stranger:
+    parsed = parse_name(name)
+    if uidlist is not None and (uid := uidlist.uid_of(name)):
+        parsed = replace(parsed, uid=uid)
+    return Stranger(f"{directory}/{name}", parsed)

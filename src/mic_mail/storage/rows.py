@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from sqlalchemy import bindparam, insert, select, update
@@ -67,6 +68,9 @@ class FolderRow:
     def keyword_names(self) -> tuple[str, ...]:
         return tuple(json.loads(self.keywords))
 
+    def set_keywords(self, names: Sequence[str]) -> None:
+        self.keywords = json.dumps(list(names), ensure_ascii=False)
+
     def info(self, *, subscribed: bool, has_children: bool) -> FolderInfo:
         return FolderInfo(
             folder_id=self.folder_id,
@@ -105,6 +109,7 @@ _SELECT_FOLDER = Statement(
 _SELECT_LIVE = Statement(
     select(*_FOLDER_COLUMNS).where(_F.account_id == bindparam("account"), _F.deleted_at_us.is_(None)).order_by(_F.name)
 )
+_SELECT_ALL = Statement(select(*_FOLDER_COLUMNS).where(_F.account_id == bindparam("account")).order_by(_F.folder_id))
 _SELECT_NAMED = Statement(
     select(*_FOLDER_COLUMNS).where(
         _F.account_id == bindparam("account"), _F.name == bindparam("name"), _F.deleted_at_us.is_(None)
@@ -140,6 +145,11 @@ def read_folder_named(connection: sqlite3.Connection, account_id: int, name: str
 def read_folders(connection: sqlite3.Connection, account_id: int) -> list[FolderRow]:
     """All folders that are not deleted, by name."""
     return [FolderRow(*row) for row in _SELECT_LIVE.on(connection, account=account_id)]
+
+
+def read_all_folders(connection: sqlite3.Connection, account_id: int) -> list[FolderRow]:
+    """Deleted ones too, by age."""
+    return [FolderRow(*row) for row in _SELECT_ALL.on(connection, account=account_id)]
 
 
 def write_folder(connection: sqlite3.Connection, row: FolderRow, *, new: bool = False) -> None:

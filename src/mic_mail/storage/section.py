@@ -7,7 +7,6 @@ Inside it the rooms take MODSEQ and UIDs, say what they are about to do to names
 exception before the COMMIT undoes names and rows; nobody has seen them. publish.py says why the order is this one.
 """
 
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from mic_mail.storage.rows import (
     read_account,
     read_folder,
     read_folder_named,
+    read_folders,
     write_account,
     write_folder,
 )
@@ -188,6 +188,8 @@ class Write:
     def count(self, folder: FolderRow, flags: int, size: int, times: int = 1) -> None:
         """Take a message into the folder's and the account's counters, or out of them (`times` -1)."""
         folder.count(flags, size, times)
+        if folder.deleted_at_us is not None:
+            return
         self.account.messages += times
         self.account.octets += times * size
 
@@ -195,11 +197,17 @@ class Write:
 
     def folder(self, folder_id: int) -> FolderRow:
         """A folder that is not deleted."""
-        folder = self._folders.get(folder_id) or read_folder(self.connection, self.store.account_id, folder_id)
-        if folder is None or folder.deleted_at_us is not None:
-            raise NoSuchFolder(f"#{folder_id}" if folder is None else folder.name)
-        self._folders[folder_id] = folder
+        folder = self.any_folder(folder_id)
+        if folder.deleted_at_us is not None:
+            raise NoSuchFolder(folder.name)
         return folder
+
+    def any_folder(self, folder_id: int) -> FolderRow:
+        """The same, deleted or not."""
+        folder = self._folders.get(folder_id) or read_folder(self.connection, self.store.account_id, folder_id)
+        if folder is None:
+            raise NoSuchFolder(f"#{folder_id}")
+        return self._folders.setdefault(folder_id, folder)
 
     def folder_named(self, name: str) -> FolderRow | None:
         folder = read_folder_named(self.connection, self.store.account_id, name)
@@ -236,7 +244,7 @@ class Write:
                 known.append(name)
             bits |= 1 << (KEYWORD_SHIFT + place)
         if len(known) > len(folder.keyword_names()):
-            folder.keywords = json.dumps(known, ensure_ascii=False)
+            folder.set_keywords(known)
             self.intend(sidecars=[folder.folder_id])
             self.keep(folder)
         return bits
@@ -246,6 +254,12 @@ class Write:
             _SUBSCRIBE.on(self.connection, account_id=self.store.account_id, name=name)
         else:
             _UNSUBSCRIBE.on(self.connection, account=self.store.account_id, name=name)
+        self.rewrite_account_sidecar()
+
+    def count_folders(self) -> int:
+        return len(read_folders(self.connection, self.store.account_id))
+
+    def rewrite_account_sidecar(self) -> None:
         self.intend(sidecars=[_ACCOUNT])
 
     # Names

@@ -1,0 +1,52 @@
+"""Mail that other Maildir tools put into our folders.
+
+We publish into `cur/`, so only others change `new/`: its modification time is the whole test, one stat a folder. A time is only
+remembered once it is older than the clock's grain, since a file can come in the same instant as the one that was seen.
+Changes in `cur/` are looked for at the first opening after a boot, after a file is not found, and by `rescan`.
+"""
+
+import os
+
+from mic_mail.storage.adopt import Contents, Stranger, adopt
+from mic_mail.storage.index import translated
+from mic_mail.storage.maildir import names_in, parse_name
+from mic_mail.storage.rows import FolderRow, read_folder, read_folders
+from mic_mail.storage.section import writing
+from mic_mail.storage.store import Store
+
+_SETTLED_US = 2_000_000
+
+
+def look(store: Store, folder_id: int | None = None) -> bool:
+    """Take in what came into `new/`; True if anything did."""
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        if folder_id is None:
+            folders = read_folders(connection, store.account_id)
+        else:
+            row = read_folder(connection, store.account_id, folder_id)
+            folders = [row] if row is not None and row.deleted_at_us is None else []
+    came = [_look_into(store, folder) for folder in folders]  # every one, not only up to the first that has something
+    return any(came)
+
+
+def _look_into(store: Store, folder: FolderRow) -> bool:
+    new = store.place.new(folder.directory)
+    try:
+        mtime_ns = os.stat(new).st_mtime_ns
+    except FileNotFoundError:
+        return False
+    if mtime_ns == folder.new_mtime_ns:
+        return False
+    settled = mtime_ns // 1000 < store.clock.now_us() - _SETTLED_US
+    if not names_in(new) and not settled:
+        return False
+    with writing(store) as write:
+        kept = write.any_folder(folder.folder_id)
+        if kept.deleted_at_us is not None or kept.directory != folder.directory:
+            return False
+        strangers = [Stranger(f"{new}/{name}", parse_name(name)) for name in sorted(names_in(new))]
+        came = adopt(write, kept, strangers, Contents(write), believe_uids=False)
+        kept.new_mtime_ns = mtime_ns if settled and not came else 0
+        write.keep(kept)
+    return came > 0

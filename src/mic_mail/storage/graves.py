@@ -1,0 +1,182 @@
+"""`.expunged/`: what can be brought back, and how it is.
+
+An expunged message comes back under a new UID, since clients have been told that the old one vanished. A deleted folder comes
+back as it was. What a rebuilt index finds here becomes tombstones again; when each was expunged is then the file's change time.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, insert, select, update
+
+from mic_mail.storage import schema
+from mic_mail.storage.adopt import Contents
+from mic_mail.storage.errors import FolderExists, NoSuchFolder
+from mic_mail.storage.foldernames import encode_directory
+from mic_mail.storage.folders import canonical_name
+from mic_mail.storage.index import Statement, translated
+from mic_mail.storage.maildir import format_name, locate, names_in, parse_name
+from mic_mail.storage.publish import insert_message
+from mic_mail.storage.rows import FolderRow, read_all_folders
+from mic_mail.storage.section import Write, writing
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import DELETED, Tombstone
+
+_T = schema.tombstone.c
+_E = schema.email.c
+_F = schema.folder.c
+_SELECT_KEPT = Statement(
+    select(_F.name, _T.uid, _T.size, _T.flags, _T.expunged_us, _E.email_id, _E.envelope, _T.folder_id, _T.email_pk, _T.name)
+    .join_from(schema.tombstone, schema.email, (_E.account_id == _T.account_id) & (_E.email_pk == _T.email_pk))
+    .join(schema.folder, (_F.account_id == _T.account_id) & (_F.folder_id == _T.folder_id))
+    .where(_T.account_id == bindparam("account"), _T.name.is_not(None), _T.expunged_us >= bindparam("since"))
+    .order_by(_T.folder_id, _T.uid)
+)
+_SELECT_BURIED = Statement(select(_T.uid).where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder")))
+_BURY = Statement(insert(schema.tombstone), [column.name for column in schema.tombstone.c])
+_FORGET = Statement(
+    update(schema.tombstone)
+    .where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"), _T.uid == bindparam("at"))
+    .values(email_pk=None, name=None, moved_folder_id=bindparam("to_folder"), moved_uid=bindparam("to_uid"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grave:
+    """A row of `_SELECT_KEPT`."""
+
+    folder: str
+    uid: int
+    size: int
+    flags: int
+    expunged_us: int
+    email_id: str
+    envelope: bytes
+    folder_id: int
+    email_pk: int
+    name: str
+
+
+def tombstones(store: Store, folder_id: int | None) -> list[Tombstone]:
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        rows = _SELECT_KEPT.on(connection, account=store.account_id, since=0).fetchall()
+    return [
+        Tombstone(row.folder, row.uid, row.size, row.flags, row.expunged_us, row.email_id, row.envelope)
+        for row in (_Grave(*row) for row in rows)
+        if folder_id is None or row.folder_id == folder_id
+    ]
+
+
+def undelete(store: Store, *, folder: str | None, since_us: int, uids: Iterable[int] | None) -> int:
+    """Messages expunged since then, of one folder or all, and folders deleted since then; how many messages came back."""
+    name = None if folder is None else canonical_name(store, folder)
+    wanted = None if uids is None else set(uids)
+    with writing(store) as write:
+        came = 0
+        if wanted is None:
+            came = sum(_revive(write, row) for row in _deleted_folders(write, name, since_us))
+        if name is not None and write.folder_named(name) is None:
+            raise NoSuchFolder(name)
+        return came + _exhume(write, name, since_us, wanted)
+
+
+def _deleted_folders(write: Write, name: str | None, since_us: int) -> list[FolderRow]:
+    """The newest deleted folder of each name that is free now."""
+    newest: dict[str, FolderRow] = {}
+    for row in read_all_folders(write.connection, write.store.account_id):
+        if row.deleted_at_us is not None and row.deleted_at_us >= since_us and name in (None, row.name):
+            newest[row.name] = max(newest.get(row.name, row), row, key=lambda row: row.deleted_at_us or 0)
+    return [row for row in newest.values() if write.folder_named(row.name) is None]
+
+
+def _revive(write: Write, row: FolderRow) -> int:
+    place = write.store.place
+    directory = encode_directory(row.name)
+    if not os.path.isdir(place.folder(row.directory)):
+        return 0
+    if os.path.lexists(place.folder(directory)):
+        raise FolderExists(row.name)
+    folder = write.any_folder(row.folder_id)
+    write.rename([(place.folder(folder.directory), place.folder(directory))])
+    folder.directory, folder.deleted_at_us, folder.modseq = directory, None, write.modseq
+    write.keep(folder)
+    write.account.messages += folder.messages
+    write.account.octets += folder.octets
+    return folder.messages
+
+
+def _exhume(write: Write, name: str | None, since_us: int, wanted: set[int] | None) -> int:
+    store = write.store
+    account = store.account_id
+    rows = [_Grave(*row) for row in _SELECT_KEPT.on(write.connection, account=account, since=since_us)]
+    rows = [row for row in rows if name in (None, row.folder) and (wanted is None or row.uid in wanted)]
+    present = locate(store.place.expunged, (row.name for row in rows))
+    risen: list[tuple[_Grave, FolderRow, int, str]] = []
+    for row in rows:
+        folder = write.any_folder(row.folder_id)
+        if folder.deleted_at_us is None and row.name in present:
+            write.touch(folder)
+            uid = write.take_uid(folder)
+            base = parse_name(row.name.removeprefix(f"{folder.mailbox_id}.")).base
+            risen.append((row, folder, uid, format_name(base, row.size, uid, row.flags & ~DELETED)))
+    write.rename(
+        [
+            (f"{store.place.expunged}/{present[row.name]}", f"{store.place.cur(folder.directory)}/{new_name}")
+            for row, folder, _, new_name in risen
+        ]
+    )
+    now_us = store.clock.now_us()
+    for row, folder, uid, new_name in risen:
+        _FORGET.on(write.connection, account=account, folder=row.folder_id, at=row.uid, to_folder=row.folder_id, to_uid=uid)
+        insert_message(
+            write,
+            folder,
+            uid=uid,
+            flags=row.flags & ~DELETED,
+            size=row.size,
+            email_pk=row.email_pk,
+            name=new_name,
+            saved_us=now_us,
+        )
+    return len(risen)
+
+
+def adopt_tombstones(write: Write, contents: Contents) -> None:
+    """Rows for the files in `.expunged/` that have none: `<mailbox id>.<name with UID>`."""
+    place = write.store.place
+    account = write.store.account_id
+    folders = {row.mailbox_id: row for row in read_all_folders(write.connection, account)}
+    buried = {
+        row.folder_id: {uid for (uid,) in _SELECT_BURIED.on(write.connection, account=account, folder=row.folder_id)}
+        for row in folders.values()
+    }
+    for file_name in sorted(names_in(place.expunged)):
+        mailbox_id, _, name = file_name.partition(".")
+        folder = folders.get(mailbox_id)
+        parsed = parse_name(name)
+        if folder is None or not parsed.uid or parsed.uid in buried[folder.folder_id]:
+            continue
+        buried[folder.folder_id].add(parsed.uid)
+        found = os.stat(f"{place.expunged}/{file_name}")
+        email_pk = contents.email_pk(parsed.base, found.st_size, f"{place.expunged}/{file_name}", found.st_mtime_ns // 1000)
+        kept = write.any_folder(folder.folder_id)
+        kept.uidnext = max(kept.uidnext, parsed.uid + 1)
+        write.touch(kept)
+        _BURY.on(
+            write.connection,
+            account_id=account,
+            folder_id=folder.folder_id,
+            uid=parsed.uid,
+            modseq=write.modseq,
+            created_modseq=write.modseq,
+            expunged_us=found.st_ctime_ns // 1000,
+            flags=parsed.flags,
+            size=found.st_size,
+            saved_us=found.st_mtime_ns // 1000,
+            email_pk=email_pk,
+            name=file_name,
+            moved_folder_id=None,
+            moved_uid=None,
+        )
