@@ -221,13 +221,18 @@ def holds(key: SearchKey, message: Message, uid: int) -> bool:
 @settings(deadline=None)
 @given(key=TREES, messages=MESSAGES)
 def test_trees_with_text(key: SearchKey, messages: list[Message]) -> None:
-    """Asking the text keys one after the other, each only for messages that are still undecided, gives the plain answer."""
+    """Asking the text keys one after the other, each only for messages that are still undecided, gives the plain answer.
+
+    On the way nothing is certain that does not hold, and nothing impossible that does.
+    """
     count = len(messages)
     columns = columns_of(messages)
+    expected = [i for i, message in enumerate(messages) if holds(key, message, columns.uids[i])]
     answers: dict[TextScan, Answer] = {}
     verdict = match(key, columns, answers)
     scans = text_keys(key)
     for scan in scans:
+        assert set(positions(verdict.certain, count)) <= set(expected) <= set(positions(verdict.possible, count))
         if not verdict.undecided:
             break
         asked = positions(verdict.undecided, count)
@@ -235,7 +240,6 @@ def test_trees_with_text(key: SearchKey, messages: list[Message]) -> None:
         answers[scan] = Answer(verdict.undecided, mask_of(hits, count))
         verdict = match(key, columns, answers)
     assert verdict.undecided == 0
-    expected = [i for i, message in enumerate(messages) if holds(key, message, columns.uids[i])]
     assert positions(verdict.certain, count) == expected
 
 
