@@ -161,7 +161,7 @@ def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
             "kind": KINDS[entry.kind],
             "state": [output.told(STATES[state]) for state in sorted(decision.states)],
             "clauses": sorted({reason.clause for reason in decision.reasons}),
-            "usage_percent": 100 * used // entry.quota_octets,
+            "usage_percent": round(100 * used / entry.quota_octets),
         }
         rows.append(row)
     store.close()

@@ -72,9 +72,8 @@ class Frame:
     @cached_property
     def store(self) -> "MailStore":
         """The mailboxes' store; safe beside a running server (its locks are between processes)."""
-        from mic_mail.storage.mailstore import MailStore
-
         from mic_mail.process.feed import tell_account_changed
+        from mic_mail.storage.mailstore import MailStore
 
         config = self._as_the_server()
 

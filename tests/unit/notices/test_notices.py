@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,7 +62,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def percent(share: float) -> int:
-    return int(GIB * share / 100)
+    return math.ceil(GIB * share / 100)
 
 
 def test_the_welcome_comes_once(world: World) -> None:
