@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import reduce
 from itertools import compress
-from unicodedata import normalize
 
 from mic_mail.imap.searchkeys import (
     Age,
@@ -133,14 +132,6 @@ def mask_of(chosen: Iterable[int], count: int) -> Mask:
 def everything(count: int) -> Mask:
     """The mask of all messages."""
     return int.from_bytes(b"\x01" * count, "little")
-
-
-def normal_text(text: str) -> str:
-    """The form in which text is compared: without regard to case, composed (NFC), so that ế typed as e, ^ and ´ is found as ế.
-
-    Both needle and haystack go through here; whether letters match without their diacritics is decided here too, and only here.
-    """
-    return normalize("NFC", normalize("NFC", text).casefold())
 
 
 class _Evaluation:

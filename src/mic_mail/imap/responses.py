@@ -145,17 +145,6 @@ def challenge(octets_base64: bytes) -> bytes:
     return b"+ %b\r\n" % octets_base64
 
 
-def number_code(name: bytes, number: int) -> bytes:
-    """UIDVALIDITY, UIDNEXT, UNSEEN, HIGHESTMODSEQ, APPENDLIMIT."""
-    return b"%b %d" % (name, number)
-
-
-def permanent_flags(keywords: Iterable[str], *, more: bool) -> bytes:
-    """PERMANENTFLAGS; `\\*` says that new keywords can be made (RFC 9051 §7.1)."""
-    words = [*SYSTEM_FLAGS, *[word.encode("ascii", "replace") for word in keywords], *([b"\\*"] if more else [])]
-    return b"PERMANENTFLAGS (" + b" ".join(words) + b")"
-
-
 def append_uid(uidvalidity: int, uids: Sequence[int]) -> bytes:
     """APPENDUID (RFC 4315 §3): UIDs in the order of the messages, which is ascending."""
     return b"APPENDUID %d %b" % (uidvalidity, format_set(uids))

@@ -10,7 +10,7 @@ messages, never by the numbers that a client names: `1:4294967295` costs as much
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
@@ -178,21 +178,6 @@ def missing(ranges: Ranges, existing: Sequence[int]) -> Ranges:
         here = existing[bisect_left(existing, low) : bisect_right(existing, high)]
         gaps += [(a + 1, b - 1) for a, b in pairwise(chain((low - 1,), here, (high + 1,))) if a + 1 <= b - 1]
     return tuple(gaps)
-
-
-def count_of(ranges: Ranges) -> int:
-    """How many numbers the ranges hold."""
-    return sum(high - low + 1 for low, high in ranges)
-
-
-def numbers_of(ranges: Ranges, at_most: int) -> Iterator[int]:
-    """The numbers one by one, never more than `at_most`: a client may name four thousand million."""
-    for low, high in ranges:
-        stop = min(high, low + at_most - 1)
-        yield from range(low, stop + 1)
-        at_most -= stop - low + 1
-        if at_most <= 0:
-            return
 
 
 def _holds(ranges: Ranges, number: int) -> bool:

@@ -17,7 +17,6 @@ from mic_mail.imap.matching import (
     TextScan,
     mask_of,
     match,
-    normal_text,
     positions,
     text_keys,
 )
@@ -254,12 +253,6 @@ def test_text_is_not_scanned_where_a_flag_decides() -> None:
     messages = [Message(flags=8), Message()]
     verdict = match(And((Not(HasFlag(8)), BodyKey("x"))), columns_of(messages), {})
     assert positions(verdict.undecided, 2) == [1]
-
-
-def test_text_is_compared_composed_and_without_case() -> None:
-    """Letters typed with combining marks and in capitals are found (NFC, case folded)."""
-    assert normal_text("VĂN BẢN") == normal_text("va\u0306n ba\u0309n") == "văn bản"
-    assert normal_text("Straße") == "strasse"
 
 
 def test_a_day_in_another_zone() -> None:
