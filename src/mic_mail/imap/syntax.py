@@ -18,7 +18,7 @@ from mic_mail.imap.fetchsyntax import fetch, flags, store
 from mic_mail.imap.lexer import TAG, Cursor, Fault
 from mic_mail.imap.searchsyntax import search
 
-MAX_PATTERNS = 64  # of one LIST; each is held against every name
+MAX_PATTERNS = 20  # of one LIST; each is held against every name
 
 _HEAD = re.compile(rb"(" + TAG + rb") ++(?:([Uu][Ii][Dd]) ++)?([A-Za-z][A-Za-z0-9]*+)(?= |$)")
 _TAG = re.compile(TAG)
