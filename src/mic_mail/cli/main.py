@@ -48,7 +48,7 @@ NOUNS = {
         Noun("config", ("config",)),
         Noun("unit", ("unit",)),
         Noun("person", ("person",)),
-        Noun("mailbox", ("mailbox", "store")),
+        Noun("mailbox", ("mailbox", "acts", "store")),
         Noun("alias", ("alias",)),
         Noun("password", ("password",)),
         Noun("directory", ("directory",)),

@@ -2,11 +2,14 @@
 
 In: a name as somebody typed it, in any Unicode form. Out: plain words, or `UnusableName`.
 Never guesses: a name whose letters come from an old encoding (TCVN3, VNI read as Latin) is refused, because stripping its
-accents would give a wrong address without anybody noticing.
+accents would give a wrong address without anybody noticing. Vietnamese letters follow our own rule; letters of foreign names
+that keep no plain letter after it (ø, ł, ß, æ) are transliterated, and what that makes several words of is refused.
 """
 
 import re
 from unicodedata import category, combining, normalize
+
+from unidecode import unidecode
 
 from mic_mail.errors import BadInput, Text
 
@@ -42,7 +45,7 @@ def words(name: str) -> list[str]:
                 ),
                 clause="13.1",
             )
-        bare = plain(letters)
+        bare = "".join(c if c.isascii() else unidecode(c) for c in plain(letters)).lower()
         if not (bare.isascii() and bare.isalpha()):
             raise UnusableName(
                 Text(f"“{word}” trong họ tên “{name}” không phải là chữ.", "The name has a word that is not made of letters."),

@@ -21,7 +21,7 @@ from mic_mail.policy import addresses, eligibility
 from mic_mail.policy.addresses import AddressSettings
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import State, decide
-from mic_mail.services.credentials import Origin
+from mic_mail.services.credentials import Origin, hashing, verifiers
 from mic_mail.services.readings import lifecycle_settings
 
 HashPassword = Callable[[str], Credential]
@@ -50,6 +50,12 @@ class Request:
 
     origin: Origin
     received_on: date | None = None
+
+
+def make_verifiers(config: Config) -> HashPassword:
+    """Hashing at the configured cost."""
+    costs = hashing(config)
+    return lambda password: verifiers(password, costs)
 
 
 def address_settings(config: Config) -> AddressSettings:

@@ -1,0 +1,199 @@
+"""What changes what a mailbox may do: `mic-mail mailbox suspend|restore|leave|return|lock-sending|unlock-sending|absence|reclaim`.
+
+Joined into the group `mailbox` by main.NOUNS. Each act is a fact with its reason and document; the state follows by itself.
+"""
+
+from typing import Annotated
+
+import typer
+
+from mic_mail.auth import passwords
+from mic_mail.cli import output
+from mic_mail.cli.days import read_day
+from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
+from mic_mail.cli.output import Column, say
+from mic_mail.cli.record import on_record
+from mic_mail.directory.records import MailboxRecord
+from mic_mail.errors import BadInput, Text
+from mic_mail.policy.facts import Cause, Level
+from mic_mail.policy.wording import STATES
+from mic_mail.services.accounts import Accounts, Asked, Conclusion
+from mic_mail.services.credentials import Origin
+from mic_mail.services.issuing import make_verifiers
+
+app = typer.Typer()
+
+RESTORED = (
+    Column("address", "Địa chỉ", "Address"),
+    Column("password", "Mật khẩu mới", "New password"),
+    Column("states", "Trạng thái", "State"),
+)
+
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
+WhyOption = Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))]
+LevelOption = Annotated[
+    Level | None,
+    typer.Option("--level", help=say("division: phòng, ban trở xuống; department: Vụ trở lên.", "Rank of 6.4.c.")),
+]
+Official = Annotated[str, typer.Argument(metavar="DAY", help=say("Ngày chính thức, 31/08/2026.", "Official day, 31/08/2026."))]
+
+
+@app.command(help=say("Tạm khóa (7.2): nguyên nhân a, b hoặc c.", "Suspend (7.2): cause a, b or c."))
+def suspend(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    cause: Annotated[
+        Cause, typer.Option("--cause", help=say("a: không dùng; b: vi phạm Điều 4; c: mất an toàn.", "Point of 7.2."))
+    ],
+    reason: ReasonOption,
+    conclusion: Annotated[str, typer.Option("--conclusion", help=say("b: số kết luận.", "b: the conclusion's number."))] = "",
+    concluded_on: Annotated[str | None, typer.Option("--concluded-on", help=say("b: ngày kết luận.", "b: its date."))] = None,
+    signatory: Annotated[str, typer.Option("--signatory", help=say("b: người ký.", "b: who signed it."))] = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    resting_on = Conclusion(conclusion, read_day(concluded_on), signatory) if concluded_on else None
+    with on_record(here, "mailbox_suspend", mailbox.address, origin, cause=cause.value):
+        _accounts(here).suspend(mailbox, cause, origin, resting_on)
+    output.note(Text(f"Đã tạm khóa {mailbox.address}.", f"{mailbox.address} is suspended."))
+
+
+@app.command(help=say("Khôi phục và đặt lại mật khẩu (7.3).", "Restore, with a new password (7.3)."))
+def restore(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    asked_by: Annotated[str, typer.Option("--asked-by", help=say("Người hoặc đơn vị yêu cầu.", "Who asked for it."))],
+    channel: Annotated[
+        str, typer.Option("--channel", help=say("Văn bản, fax, điện thoại, thư.", "Letter, fax, telephone, mail."))
+    ] = "letter",
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    password = passwords.generate()
+    with on_record(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel):
+        verifiers = make_verifiers(here.config)(password)
+        decision = _accounts(here).restore(mailbox, Asked(asked_by, channel), verifiers, origin)
+    states = [STATES[state] for state in sorted(decision.states)]
+    shown = Text(", ".join(s.vi for s in states), ", ".join(s.en for s in states))
+    output.record(RESTORED, {"address": mailbox.address, "password": password, "states": shown}, as_json=as_json)
+
+
+@app.command(help=say("Ghi ngày chính thức nghỉ, chuyển công tác (6.4.c).", "Record the official day of leaving (6.4.c)."))
+def leave(
+    ctx: typer.Context,
+    address: Address,
+    day: Annotated[
+        str | None, typer.Argument(metavar="[DAY]", help=say("Ngày chính thức, 31/08/2026.", "Official day, 31/08/2026."))
+    ] = None,
+    *,
+    level: LevelOption = None,
+    cause: Annotated[
+        str, typer.Option("--cause", help=say("retired, resigned hoặc moved.", "retired, resigned or moved."))
+    ] = "retired",
+    correct: Annotated[bool, typer.Option("--correct", help=say("Đính chính lần ghi trước.", "Correct the last one."))] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help=say("Hủy lần ghi nhầm.", "It was never so."))] = False,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    if withdraw == (day is not None) or (withdraw and correct):
+        raise BadInput(Text("Nêu ngày, hoặc chỉ --withdraw.", "Name the day, or --withdraw alone."))
+    with on_record(here, "mailbox_leave", mailbox.address, origin, day=day, withdraw=withdraw):
+        accounts = _accounts(here)
+        if day is None:
+            accounts.withdraw_leave(mailbox, origin)
+        elif correct:
+            accounts.correct_leave(mailbox, read_day(day), level, origin)
+        else:
+            accounts.leave(mailbox, read_day(day), level, cause, origin)
+    output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
+
+
+@app.command("return", help=say("Người đã nghỉ trở lại công tác.", "The leaver is back."))
+def come_back(
+    ctx: typer.Context,
+    address: Address,
+    day: Official,
+    *,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    with on_record(here, "mailbox_return", mailbox.address, origin, day=day):
+        _accounts(here).come_back(mailbox, read_day(day), origin)
+    output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
+
+
+@app.command("lock-sending", help=say("Khóa chức năng gửi bằng tay (10.2).", "Lock sending by hand (10.2)."))
+def lock_sending(
+    ctx: typer.Context, address: Address, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    with on_record(here, "mailbox_lock_sending", mailbox.address, origin):
+        _accounts(here).lock_sending(mailbox, origin)
+    output.note(Text(f"Đã khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is locked."))
+
+
+@app.command("unlock-sending", help=say("Mở khóa gửi đã khóa bằng tay.", "Lift a lock by hand."))
+def unlock_sending(
+    ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    with on_record(here, "mailbox_unlock_sending", mailbox.address, origin):
+        _accounts(here).unlock_sending(mailbox, origin)
+    output.note(Text(f"Đã mở khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is unlocked."))
+
+
+@app.command(help=say("Ghi vắng mặt đã thông báo lý do (7.2.a).", "Record a notified absence (7.2.a)."))
+def absence(
+    ctx: typer.Context,
+    address: Address,
+    *,
+    begins: Annotated[str | None, typer.Option("--from", help=say("Ngày đầu.", "First day."))] = None,
+    until: Annotated[str | None, typer.Option("--until", help=say("Ngày cuối.", "Last day."))] = None,
+    ended: Annotated[bool, typer.Option("--ended", help=say("Đã trở lại sớm.", "Back early."))] = False,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    if ended == (begins is not None and until is not None):
+        raise BadInput(Text("Nêu --from và --until, hoặc chỉ --ended.", "Name --from and --until, or --ended alone."))
+    with on_record(here, "mailbox_absence", mailbox.address, origin, begins=begins, until=until):
+        if begins is not None and until is not None:
+            _accounts(here).note_absence(mailbox, read_day(begins), read_day(until), origin)
+        else:
+            _accounts(here).end_absence(mailbox, origin)
+    output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
+
+
+@app.command(
+    help=say("Thu hồi theo yêu cầu của đơn vị (6.2); không xóa thư.", "Reclaim on the unit's request (6.2); deletes nothing.")
+)
+def reclaim(
+    ctx: typer.Context, address: Address, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
+) -> None:
+    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    with on_record(here, "mailbox_reclaim", mailbox.address, origin):
+        _accounts(here).reclaim(mailbox, origin)
+    output.note(Text(f"Đã thu hồi {mailbox.address}.", f"{mailbox.address} is reclaimed."))
+
+
+def _begin(
+    ctx: typer.Context, address: str, actor: str | None, reason: str, document: str | None
+) -> tuple[Frame, MailboxRecord, Origin]:
+    here = frame(ctx)
+    return here, here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
+
+
+def _accounts(here: Frame) -> Accounts:
+    return Accounts(here.directory, here.config, here.clock)

@@ -1,0 +1,40 @@
+"""Days and instants as administrators type them: `31/08/2026`, `2026-08-31`, with a time behind a blank; Ho Chi Minh City."""
+
+from datetime import UTC, date, datetime
+
+from mic_mail.clock import HO_CHI_MINH
+from mic_mail.errors import BadInput, Text
+
+_DAYS = ("%d/%m/%Y", "%Y-%m-%d")
+_INSTANTS = tuple(f"{day}{gap}%H:%M{seconds}" for day in _DAYS for gap in (" ", "T") for seconds in ("", ":%S"))
+
+
+def read_day(text: str) -> date:
+    """A calendar day."""
+    for form in _DAYS:
+        try:
+            return datetime.strptime(text.strip(), form).date()  # noqa: DTZ007 - only its day is kept
+        except ValueError:
+            continue
+    raise _unreadable(text)
+
+
+def read_instant(text: str) -> datetime:
+    """An instant; a day alone means its 00:00, an offset or Z overrides the ministry's clock."""
+    for form in (*_INSTANTS, *_DAYS):
+        try:
+            return datetime.strptime(text.strip(), form).replace(tzinfo=HO_CHI_MINH).astimezone(UTC)
+        except ValueError:
+            continue
+    try:
+        instant = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise _unreadable(text) from None
+    return (instant if instant.tzinfo else instant.replace(tzinfo=HO_CHI_MINH)).astimezone(UTC)
+
+
+def _unreadable(text: str) -> BadInput:
+    return BadInput(
+        Text(f"Không hiểu ngày “{text}”.", "This is not a day or an instant."),
+        remedy=Text("Viết 31/08/2026 hoặc 31/08/2026 10:00.", "Write 31/08/2026 or 31/08/2026 10:00."),
+    )

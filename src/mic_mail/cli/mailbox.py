@@ -1,0 +1,364 @@
+"""`mic-mail mailbox issue|list|show|explain|quota`: give out mailboxes, look at them, account for their states.
+
+What changes a mailbox's state stands in `acts`, what looks after its store in `store`; main.NOUNS joins the three.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from mic_mail.auth import passwords
+from mic_mail.cli import output
+from mic_mail.cli.days import read_day, read_instant
+from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.record import on_record
+from mic_mail.config.units import parse_octets
+from mic_mail.directory.snapshot import Entry
+from mic_mail.errors import BadInput, Text
+from mic_mail.i18n import dates
+from mic_mail.i18n.citations import clause as cite
+from mic_mail.policy.facts import Fact, MailboxKind
+from mic_mail.policy.lifecycle import Decision, NextChange, Reason, State, decide
+from mic_mail.policy.wording import FACTS, KINDS, STATES
+from mic_mail.services.accounts import Accounts
+from mic_mail.services.credentials import Origin
+from mic_mail.services.explain import Explanation, Side, explain
+from mic_mail.services.issuing import Issuing, Request, make_verifiers
+from mic_mail.services.notices import Notices
+from mic_mail.services.readings import lifecycle_settings
+
+app = typer.Typer(help=say("Hộp thư.", "Mailboxes."), no_args_is_help=True)
+
+ISSUED = (
+    Column("address", "Địa chỉ", "Address"),
+    Column("password", "Mật khẩu lần đầu", "First password"),
+    Column("mailbox_id", "Mã", "Id"),
+    Column("quota", "Dung lượng", "Quota"),
+)
+COLUMNS = (
+    Column("mailbox_id", "Mã", "Id", right=True),
+    Column("address", "Địa chỉ", "Address"),
+    Column("kind", "Loại", "Kind"),
+    Column("owner", "Chủ", "Owner"),
+    Column("state_names", "Trạng thái", "State"),
+    Column("states", "Trạng thái", "State", json_only=True),
+    Column("clauses", "Theo", "By"),
+    Column("next_change_at", "Thay đổi tới", "Next change"),
+    Column("last_used_at", "Dùng lần cuối", "Last used"),
+    Column("quota_octets", "Dung lượng", "Quota", json_only=True),
+)
+ONE = (
+    *COLUMNS,
+    Column("display_name", "Tên hiển thị", "Display name"),
+    Column("aliases", "Bí danh", "Aliases"),
+    Column("home", "Thư mục", "Folder"),
+    Column("quota", "Dung lượng", "Quota"),
+    Column("receives", "Nhận thư", "Receives"),
+    Column("signs_in", "Đăng nhập", "Signs in"),
+    Column("sends", "Gửi thư", "Sends"),
+)
+FACT_COLUMNS = (
+    Column("seq", "Mục", "Fact", right=True),
+    Column("what", "Sự kiện", "What"),
+    Column("kind", "Loại", "Kind", json_only=True),
+    Column("effective_at", "Hiệu lực", "In force"),
+    Column("recorded_at", "Ghi nhận", "Recorded"),
+    Column("document", "Văn bản", "Document"),
+    Column("reason", "Lý do", "Reason"),
+    Column("actor", "Người ghi", "By"),
+    Column("data", "Chi tiết", "Details"),
+)
+
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
+WhyOption = Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))]
+
+
+@app.command(help=say("Cấp hộp thư cho cá nhân, đơn vị hoặc nhóm (Điều 5, 6).", "Issue a mailbox (Reg. 5, 6)."))
+def issue(
+    ctx: typer.Context,
+    *,
+    person: Annotated[int | None, typer.Option("--person", help=say("Mã cá nhân.", "Id of the person."))] = None,
+    unit: Annotated[str | None, typer.Option("--unit", help=say("Ký hiệu đơn vị.", "Symbol of the unit."))] = None,
+    group: Annotated[str | None, typer.Option("--group", help=say("Tên nhóm.", "Name of the group."))] = None,
+    sponsor: Annotated[
+        str | None, typer.Option("--sponsor", help=say("Đơn vị bảo trợ nhóm.", "The unit that sponsors the group."))
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help=say("Phần tên được chọn, trước @.", "The chosen local part, before the @."))
+    ] = None,
+    given_words: Annotated[
+        int, typer.Option("--given-words", min=1, max=4, help=say("Số chữ của tên gọi.", "Words of the given name."))
+    ] = 1,
+    quota: Annotated[str | None, typer.Option("--quota", help=say("Dung lượng, ví dụ “2 GiB”.", "E.g. '2 GiB'."))] = None,
+    received: Annotated[
+        str | None, typer.Option("--received", help=say("Ngày nhận yêu cầu.", "The day the request was received."))
+    ] = None,
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    if sum(choice is not None for choice in (person, unit, group)) != 1:
+        raise BadInput(Text("Chọn đúng một: --person, --unit hoặc --group.", "Name exactly one of --person, --unit, --group."))
+    here = frame(ctx)
+    octets = _octets(quota) if quota else None
+    request = Request(Origin(here.actor(actor), reason, document), read_day(received) if received else None)
+    issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
+    password = passwords.generate()
+    with on_record(here, "mailbox_issue", str(person or unit or group), request.origin, chosen=address):
+        if person is not None:
+            owner = here.directory.person(person)
+            mailbox = issuing.issue_personal(
+                owner, password, request, chosen=address, given_words=given_words, quota_octets=octets
+            )
+        elif unit is not None:
+            mailbox = issuing.issue_unit(unit, password, request, quota_octets=octets)
+        else:
+            mailbox = issuing.issue_group(group or "", _needed(sponsor), password, request, chosen=address, quota_octets=octets)
+    Notices(here.store, here.config, here.clock).welcome(mailbox)
+    row: dict[str, Cell] = {
+        "address": mailbox.address,
+        "password": password,
+        "mailbox_id": mailbox.mailbox_id,
+        "quota": dates.size(mailbox.quota_octets),
+    }
+    output.record(ISSUED, row, as_json=as_json)
+
+
+@app.command("list", help=say("Liệt kê hộp thư và trạng thái.", "List mailboxes and their states."))
+def list_mailboxes(
+    ctx: typer.Context,
+    *,
+    state: Annotated[State | None, typer.Option("--state", help=say("Chỉ trạng thái này.", "Only this state."))] = None,
+    kind: Annotated[MailboxKind | None, typer.Option("--kind", help=say("Chỉ loại này.", "Only this kind."))] = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    entries = sorted(here.directory.load_snapshot(), key=lambda entry: entry.address)
+    wanted = (entry for entry in entries if kind is None or entry.kind is kind)
+    output.listing(COLUMNS, _rows(here, wanted, state), as_json=as_json)
+
+
+@app.command(help=say("Xem một hộp thư và hồ sơ của nó.", "Show a mailbox and its facts."))
+def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    entry = here.directory.entry(here.directory.mailbox(address).mailbox_id)
+    decision = _decide(here, entry)
+    more: dict[str, Cell] = {
+        "display_name": entry.display_name,
+        "aliases": entry.aliases,
+        "home": entry.home,
+        "quota": dates.size(entry.quota_octets),
+        "receives": decision.receives,
+        "signs_in": decision.signs_in,
+        "sends": decision.sends,
+    }
+    row = {**_row(entry, decision), **more}
+    if as_json:
+        output.print_json({**{c.key: row.get(c.key) for c in ONE}, "facts": [_fact(fact) for fact in entry.facts]})
+        return
+    output.record(ONE, row, as_json=False)
+    output.listing(FACT_COLUMNS, map(_fact, entry.facts), as_json=False, title=Text("Hồ sơ", "Facts"))
+
+
+@app.command("explain", help=say("Giải thích trạng thái: điều khoản, sự kiện, thay đổi tới.", "Account for the state."))
+def explain_state(
+    ctx: typer.Context,
+    address: Address,
+    at: Annotated[
+        str | None, typer.Option("--at", help=say("Thời điểm, ví dụ “31/08/2026 10:00”.", "Instant, e.g. '31/08/2026 10:00'."))
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    entry = here.directory.entry(here.directory.mailbox(address).mailbox_id)
+    instant = read_instant(at) if at else here.clock.now()
+    explanation = explain(entry, instant, lifecycle_settings(here.config))
+    if as_json:
+        output.print_json(_explanation(explanation))
+    else:
+        _tell(explanation)
+
+
+@app.command(help=say("Điều chỉnh dung lượng; giảm phải có lý do (8.3).", "Set the quota; a decrease needs a reason (8.3)."))
+def quota(
+    ctx: typer.Context,
+    address: Address,
+    size: Annotated[str, typer.Argument(metavar="SIZE", help=say("Ví dụ “2 GiB”.", "E.g. '2 GiB'."))],
+    *,
+    reason: WhyOption = "",
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    mailbox, octets = here.directory.mailbox(address), _octets(size)
+    origin = Origin(here.actor(actor), reason, document)
+    with on_record(here, "mailbox_quota", mailbox.address, origin, octets=octets):
+        Accounts(here.directory, here.config, here.clock).set_quota(mailbox, octets, origin)
+    shown = dates.size(octets)
+    output.note(Text(f"Dung lượng của {mailbox.address}: {shown.vi}.", f"Quota of {mailbox.address}: {shown.en}."))
+
+
+# ------------------------------------------------------------ rows
+
+
+def _decide(here: Frame, entry: Entry) -> Decision:
+    settings = lifecycle_settings(here.config)
+    return decide(entry.kind, entry.facts, here.clock.now(), last_activity=entry.last_activity, settings=settings)
+
+
+def _rows(here: Frame, entries: Iterator[Entry], state: State | None) -> Iterator[dict[str, Cell]]:
+    for entry in entries:
+        decision = _decide(here, entry)
+        if state is None or state in decision.states:
+            yield _row(entry, decision)
+
+
+def _row(entry: Entry, decision: Decision) -> dict[str, Cell]:
+    return {
+        "mailbox_id": entry.mailbox_id,
+        "address": entry.address,
+        "kind": KINDS[entry.kind],
+        "owner": entry.owner.name,
+        "state_names": _states(decision.states),
+        "states": sorted(decision.states),
+        "clauses": sorted({reason.clause for reason in decision.reasons}),
+        "next_change_at": decision.valid_until,
+        "last_used_at": entry.last_activity,
+        "quota_octets": entry.quota_octets,
+    }
+
+
+def _fact(fact: Fact) -> dict[str, Cell]:
+    return {
+        "seq": fact.seq,
+        "what": FACTS[fact.kind],
+        "kind": fact.kind.value,
+        "effective_at": fact.effective_at,
+        "recorded_at": fact.recorded_at,
+        "document": fact.document,
+        "reason": fact.reason,
+        "actor": fact.actor,
+        "data": dict(fact.data),
+    }
+
+
+def _states(states: frozenset[State]) -> Text:
+    names = [STATES[state] for state in State if state in states]
+    return Text(", ".join(name.vi for name in names), ", ".join(name.en for name in names))
+
+
+# ------------------------------------------------------------ explaining
+
+
+def _tell(explanation: Explanation) -> None:
+    entry, when = explanation.entry, dates.instant(explanation.at)
+    output.line(Text(f"{entry.address} ({entry.owner.name}), {when.vi}", f"{entry.address}, {when.en}"))
+    _tell_side(explanation.known_now)
+    if explanation.hindsight:
+        output.line(
+            Text(
+                "Theo hồ sơ đã có tại thời điểm đó thì khác:",
+                "As known then, by the facts that were on record, it was different:",
+            )
+        )
+        _tell_side(explanation.known_then)
+    if explanation.chain_broken_at is not None:
+        output.note(
+            Text(
+                f"Cảnh báo: hồ sơ bị sửa từ mục {explanation.chain_broken_at}.",
+                f"Warning: the record was tampered with from fact {explanation.chain_broken_at} on.",
+            )
+        )
+
+
+def _tell_side(side: Side) -> None:
+    decision = side.decision
+    states = _states(decision.states)
+    output.line(Text(f"Trạng thái: {states.vi}", f"State: {states.en}"))
+    doors = [
+        (decision.receives, Text("nhận thư", "receives")),
+        (decision.signs_in, Text("đăng nhập", "signs in")),
+        (decision.sends, Text("gửi thư", "sends")),
+    ]
+    yes, no = Text("có", "yes"), Text("không", "no")
+    told = [Text(f"{name.vi}: {(yes if opens else no).vi}", f"{name.en}: {(yes if opens else no).en}") for opens, name in doors]
+    output.line(Text("  " + "; ".join(t.vi for t in told), "  " + "; ".join(t.en for t in told)))
+    for reason in decision.reasons:
+        output.line(_because(reason))
+    output.line(_next(decision.next_change))
+    if side.cited:
+        output.listing(FACT_COLUMNS, map(_fact, side.cited), as_json=False, title=Text("Căn cứ vào", "It follows from"))
+
+
+def _because(reason: Reason) -> Text:
+    name, cited, since = STATES[reason.state], cite(reason.clause), dates.short(reason.since)
+    facts = ", ".join(map(str, reason.fact_seqs)) or "-"
+    return Text(
+        f"  {name.vi} từ {since} theo {cited.vi} (mục {facts})", f"  {name.en} since {since} by {cited.en} (fact {facts})"
+    )
+
+
+def _next(change: NextChange | None) -> Text:
+    if change is None:
+        return Text("Không có thay đổi nào theo thời gian.", "Nothing changes by the clock alone.")
+    states, cited, at = _states(change.states), cite(change.clause), dates.short(change.at)
+    return Text(f"Thay đổi tới: {at}, {states.vi}, theo {cited.vi}", f"Next change: {at}, {states.en}, by {cited.en}")
+
+
+def _explanation(explanation: Explanation) -> dict[str, object]:
+    return {
+        "address": explanation.entry.address,
+        "at": explanation.at,
+        "as_known_now": _side(explanation.known_now),
+        "as_known_then": _side(explanation.known_then),
+        "course": [_reason(span) for span in explanation.course],
+        "chain_broken_at": explanation.chain_broken_at,
+    }
+
+
+def _side(side: Side) -> dict[str, object]:
+    decision, change = side.decision, side.decision.next_change
+    return {
+        "states": sorted(decision.states),
+        "receives": decision.receives,
+        "signs_in": decision.signs_in,
+        "sends": decision.sends,
+        "reasons": [_reason(reason) for reason in decision.reasons],
+        "next_change": None if change is None else {"at": change.at, "states": sorted(change.states), "clause": change.clause},
+        "facts": [_fact(fact) for fact in side.cited],
+    }
+
+
+def _reason(reason: Reason) -> dict[str, object]:
+    return {
+        "state": reason.state.value,
+        "clause": reason.clause,
+        "since": reason.since,
+        "until": reason.until,
+        "facts": reason.fact_seqs,
+        "details": dict(reason.params),
+    }
+
+
+# ------------------------------------------------------------ arguments
+
+
+def _octets(text: str) -> int:
+    """A size as the configuration writes it."""
+    try:
+        return parse_octets(text)
+    except ValueError:
+        raise BadInput(
+            Text(f"Không hiểu dung lượng “{text}”.", "This is not a size."),
+            remedy=Text("Viết “2 GiB”.", "Write '2 GiB'."),
+        ) from None
+
+
+def _needed(sponsor: str | None) -> str:
+    if sponsor is None:
+        raise BadInput(Text("Thiếu --sponsor: đơn vị bảo trợ nhóm.", "--sponsor is missing: the unit that sponsors it."))
+    return sponsor

@@ -1,0 +1,58 @@
+"""What states, facts, kinds and ranks are called, in both languages; used by commands, listings and explanations."""
+
+from collections.abc import Mapping
+
+from mic_mail.errors import Text
+from mic_mail.policy.eligibility import Employment
+from mic_mail.policy.facts import FactKind, Level, MailboxKind
+from mic_mail.policy.states import State
+
+STATES: Mapping[State, Text] = {
+    State.ACTIVE: Text("đang hoạt động", "active"),
+    State.SEND_LOCKED: Text("khóa chức năng gửi", "send-locked"),
+    State.PASSWORD_DUE: Text("phải đổi mật khẩu", "password change due"),
+    State.SUSPENDED: Text("tạm khóa", "suspended"),
+    State.RECLAIMED: Text("đã thu hồi", "reclaimed"),
+    State.NOT_ISSUED: Text("chưa cấp", "not issued yet"),
+}
+
+KINDS: Mapping[MailboxKind, Text] = {
+    MailboxKind.PERSONAL: Text("cá nhân", "personal"),
+    MailboxKind.UNIT: Text("đơn vị", "unit"),
+    MailboxKind.GROUP: Text("nhóm", "group"),
+}
+
+FACTS: Mapping[FactKind, Text] = {
+    FactKind.ISSUED: Text("cấp hộp thư", "issued"),
+    FactKind.IMPORTED: Text("chuyển từ hệ thống khác", "imported"),
+    FactKind.LEFT: Text("nghỉ hưu, nghỉ việc hoặc chuyển công tác", "left"),
+    FactKind.LEAVE_CORRECTED: Text("đính chính việc nghỉ", "leave corrected"),
+    FactKind.LEAVE_WITHDRAWN: Text("hủy việc nghỉ đã ghi nhầm", "leave withdrawn"),
+    FactKind.RETURNED: Text("trở lại công tác", "returned"),
+    FactKind.SUSPENDED: Text("tạm khóa", "suspended"),
+    FactKind.RESTORED: Text("khôi phục", "restored"),
+    FactKind.ABSENCE: Text("thông báo vắng mặt", "absence notified"),
+    FactKind.ABSENCE_ENDED: Text("hết vắng mặt", "absence ended"),
+    FactKind.CLOCK_STOPPED: Text("hệ thống ngừng dịch vụ", "service was down"),
+    FactKind.SENDING_LOCKED: Text("khóa gửi bằng tay", "sending locked by hand"),
+    FactKind.SENDING_UNLOCKED: Text("mở khóa gửi", "sending unlocked"),
+    FactKind.PASSWORD_SET: Text("đổi mật khẩu", "password chosen"),
+    FactKind.PASSWORD_RESET: Text("khởi tạo lại mật khẩu", "password reset"),
+    FactKind.QUOTA_SET: Text("điều chỉnh dung lượng", "quota set"),
+    FactKind.TRANSFERRED: Text("thuyên chuyển", "transferred"),
+    FactKind.ALIAS_ADDED: Text("thêm bí danh", "alias added"),
+    FactKind.ALIAS_REMOVED: Text("bỏ bí danh", "alias removed"),
+    FactKind.RECLAIMED: Text("thu hồi theo yêu cầu", "reclaimed on request"),
+}
+
+LEVELS: Mapping[Level, Text] = {
+    Level.DIVISION: Text("cấp phòng, ban trở xuống", "division level and below"),
+    Level.DEPARTMENT: Text("cấp Vụ và tương đương trở lên", "department level and above"),
+}
+
+EMPLOYMENTS: Mapping[Employment, Text] = {
+    Employment.OFFICIAL: Text("cán bộ", "official"),
+    Employment.CIVIL_SERVANT: Text("công chức", "civil servant"),
+    Employment.PUBLIC_EMPLOYEE: Text("viên chức", "public employee"),
+    Employment.CONTRACT: Text("hợp đồng lao động", "contract"),
+}
