@@ -1,4 +1,4 @@
-"""What changes what a mailbox may do: `mic-mail mailbox suspend|restore|leave|return|lock-sending|unlock-sending|absence|reclaim`.
+"""What changes what a mailbox may do: `mic-mail mailbox suspend|restore|leave|return|lock-sending|absence|reclaim` and so on.
 
 Joined into the group `mailbox` by main.NOUNS. Each act is a fact with its reason and document; the state follows by itself.
 """
@@ -17,6 +17,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.facts import Cause, Level
+from mic_mail.policy.states import State
 from mic_mail.policy.wording import STATES
 from mic_mail.services.accounts import Accounts, Asked, Conclusion
 from mic_mail.services.credentials import Origin
@@ -80,7 +81,7 @@ def restore(
     with on_record(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel):
         verifiers = make_verifiers(here.config)(password)
         decision = _accounts(here).restore(mailbox, Asked(asked_by, channel), verifiers, origin)
-    states = [STATES[state] for state in sorted(decision.states)]
+    states = [STATES[state] for state in State if state in decision.states]
     shown = Text(", ".join(s.vi for s in states), ", ".join(s.en for s in states))
     output.record(RESTORED, {"address": mailbox.address, "password": password, "states": shown}, as_json=as_json)
 

@@ -256,7 +256,7 @@ class Accounts:
 
 def _needs_reason(origin: Origin, clause: str) -> None:
     if not origin.reason.strip():
-        raise BadInput(
+        raise NotAllowed(
             Text("Phải nêu lý do.", "A reason is needed."),
             clause=clause,
             remedy=Text('Thêm --reason "…".', 'Add --reason "...".'),
