@@ -1,0 +1,166 @@
+"""Reg. 5.1-5.4: addresses of units, groups and people, exact on the Centre's own examples."""
+
+from unicodedata import normalize
+
+import pytest
+
+from mic_mail.policy.addresses import (
+    AddressRefused,
+    AddressSettings,
+    candidates,
+    check_choice,
+    group_suggestions,
+    personal_local_part,
+    suggestions,
+    unit_local_part,
+)
+from mic_mail.policy.names import UnusableName
+
+NAMES = [
+    ("Đỗ Văn Bê", "dvbe"),
+    (normalize("NFD", "Đỗ Văn Bê"), "dvbe"),
+    ("Ðỗ Văn Bê", "dvbe"),  # U+00D0, Icelandic
+    ("ĐỖ VĂN BÊ", "dvbe"),
+    ("Đỗ  Văn\u00a0Bê", "dvbe"),
+    ("Nguyễn Thị Hường", "nthuong"),
+    ("Trần Đình Ứng", "tdung"),
+    ("Đặng Đức Đô", "dddo"),
+    ("Âu Dương Phong", "adphong"),
+    ("Ông Ích Khiêm", "oikhiem"),
+    ("Ỷ Lan", "ylan"),
+    ("Tôn Nữ Thị Ninh", "tntninh"),
+    ("Công Tằng Tôn Nữ Mộng Điệp", "cttnmdiep"),
+    ("Trần Nguyễn Gia Bảo", "tngbao"),
+    ("Nguyễn Hoàng Thùy Ánh", "nhtanh"),
+    ("Phan Ỷ", "py"),
+    ("Hồ", "ho"),
+    ("H'Hen Niê", "hnie"),
+    ("H’Hen Niê", "hnie"),
+    ("K'Sor Phước", "kphuoc"),
+    ("Siu Black", "sblack"),
+    ("K'Thế", "kthe"),
+    ("Giàng A Páo", "gapao"),
+    ("Trần Jean-Pierre", "tjeanpierre"),
+    ("Lê François Müller", "lfmuller"),
+    ("Jørgen Søren", "jsoren"),
+    ("Trần Łukasz Groß", "tlgross"),
+]
+SYMBOLS = [
+    ("PTTH&TTĐT", "ptth_ttdt"),
+    ("CNTT", "cntt"),
+    ("KH-TC", "kh-tc"),
+    ("T.Tra", "t_tra"),
+    ("KH&CN", "kh_cn"),
+    ("XB,I&PH", "xb_i_ph"),
+    ("VP/BTTTT", "vp_btttt"),
+    ("P. HC–TH", "p_hc_th"),
+    ("&CNTT&", "cntt"),
+]
+DAMAGED = ["§ç V¨n Bª", "TrÇn Hång", "NguyÔn ThÞ Hµ", "Ñoã Vaên Beâ", "Nguyeãn Thò Höôøng", "Phaïm Quoác Khaùnh", "Lê Th¸i"]
+
+
+@pytest.mark.parametrize(("name", "local"), NAMES)
+def test_clause_5_3(name, local):
+    """A personal local part is the initials of family and middle names and the given name, in any Unicode form."""
+    assert personal_local_part(name) == local
+
+
+def test_clause_5_3_longer_given_name():
+    """The directory can say that the given name has two words."""
+    assert personal_local_part("Nguyễn Thị Minh Khai", given_words=2) == "ntminhkhai"
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_clause_5_3_old_encodings(name):
+    """A name damaged by TCVN3 or VNI is refused, never guessed."""
+    with pytest.raises(UnusableName):
+        personal_local_part(name)
+
+
+@pytest.mark.parametrize("name", ["", "   ", "Nguyễn Văn 2", "李 明", "Đỗ <b> Bê", "TS. Bê"])
+def test_clause_5_3_no_name(name):
+    """What is no name of letters gives no address."""
+    with pytest.raises(UnusableName):
+        personal_local_part(name)
+
+
+@pytest.mark.parametrize(("symbol", "local"), SYMBOLS)
+def test_clause_5_1(symbol, local):
+    """A unit's local part is its symbol with `_` for what an address cannot hold."""
+    assert unit_local_part(symbol) == local
+
+
+def test_clause_5_1_readings():
+    """One `_` for each character, and other characters kept, are settings."""
+    assert unit_local_part("P. HC–TH", AddressSettings(unit_collapse=False)) == "p__hc_th"
+    assert unit_local_part("KH-TC", AddressSettings(unit_keep="")) == "kh_tc"
+    with pytest.raises(AddressRefused):
+        unit_local_part("&&")
+
+
+def test_clause_5_2():
+    """A group's address is suggested from its name: whole and as initials."""
+    assert group_suggestions("Đoàn thanh niên") == ["doanthanhnien", "dtn"]
+
+
+def test_clause_5_4_a():
+    """The first of the name gets the plain form, and nothing else is suggested."""
+    assert suggestions("Đỗ Văn Bê", "cntt", lambda local: False) == ["dvbe"]
+
+
+def test_clause_5_4_b():
+    """Whoever comes later is offered other orders of the name's parts, then the form with the unit; never a number."""
+    offered = suggestions("Đinh Vũ Bê", "cntt", {"dvbe"}.__contains__)
+    assert offered[:2] == ["bedv", "vdbe"]
+    assert offered[-1] == "dvbe.cntt"
+    assert not any(c.isdigit() for local in offered for c in local)
+
+
+def test_clause_5_4_b_everything_taken():
+    """With all orders taken the form with the unit is left, and with that one taken another order before the dot."""
+    assert suggestions("Hồ Ái", "cntt", {"hai", "aih"}.__contains__) == ["hai.cntt"]
+    assert suggestions("Hồ Ái", "cntt", {"hai", "aih", "hai.cntt"}.__contains__) == ["aih.cntt"]
+
+
+def test_clause_5_4_b_letters():
+    """With address.namesake.permute = letters also single letters change places."""
+    taken = {"dvbe", "bedv", "vdbe", "dbev", "vbed", "bevd"}.__contains__
+    assert suggestions("Đỗ Văn Bê", "cntt", taken) == ["dvbe.cntt"]
+    offered = suggestions("Đỗ Văn Bê", "cntt", taken, settings=AddressSettings(permute_letters=True))
+    assert sorted(offered[0]) == sorted("dvbe")
+    assert offered[0] not in {"dvbe", "bedv"}
+
+
+def test_reserved_names_go_to_nobody():
+    """An Đức Min does not become admin@."""
+    assert suggestions("An Đức Min", "cntt", lambda local: False)[0] == "minad"
+    with pytest.raises(AddressRefused):
+        check_choice("admin", "An Đức Min", "cntt")
+
+
+@pytest.mark.parametrize("choice", ["dvbe", "bedv", "evbd", "dvbe.cntt", "bedv.cntt"])
+def test_choices_from_the_own_name(choice):
+    """A person may choose any order of the own letters, with or without the own unit."""
+    check_choice(choice, "Đinh Vũ Bê", "cntt")
+
+
+@pytest.mark.parametrize("choice", ["dvba", "dvbe1", "dvbe.kh", "boss", "dv be", "DVBE", ".dvbe", "dvbe.", "x" * 65])
+def test_choices_from_elsewhere(choice):
+    """Anything else is refused."""
+    with pytest.raises(AddressRefused):
+        check_choice(choice, "Đinh Vũ Bê", "cntt")
+
+
+@pytest.mark.parametrize(
+    ("address", "separator", "found"),
+    [
+        ("dvbe+x@mic.gov.vn", "+", ("dvbe+x@mic.gov.vn", "dvbe@mic.gov.vn")),
+        ("DVBE+X+y@MIC.gov.vn", "+", ("dvbe+x+y@mic.gov.vn", "dvbe@mic.gov.vn")),
+        ("+x@mic.gov.vn", "+", ("+x@mic.gov.vn",)),
+        ("dvbe@mic.gov.vn", "+", ("dvbe@mic.gov.vn",)),
+        ("dvbe+x@mic.gov.vn", "", ("dvbe+x@mic.gov.vn",)),
+    ],
+)
+def test_subaddresses(address, separator, found):
+    """The address as written comes first, then the one without its detail."""
+    assert candidates(address, separator) == found

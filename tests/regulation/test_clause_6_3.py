@@ -1,0 +1,32 @@
+"""Reg. 6.3: who may be given a new personal mailbox."""
+
+from datetime import date
+
+import pytest
+
+from mic_mail.policy.eligibility import Employment, may_have_mailbox
+
+
+@pytest.mark.parametrize("employment", [e for e in Employment if e is not Employment.CONTRACT])
+def test_permanent_staff(employment):
+    """Officials, civil servants and public employees may, whatever dates stand beside them."""
+    assert may_have_mailbox(employment, None, None)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "may"),
+    [
+        (date(2026, 1, 1), date(2026, 12, 31), True),  # a full calendar year
+        (date(2026, 1, 1), date(2026, 12, 30), False),
+        (date(2026, 3, 15), date(2027, 3, 14), True),
+        (date(2026, 3, 15), date(2027, 3, 13), False),
+        (date(2028, 2, 29), date(2029, 2, 28), True),
+        (date(2028, 2, 29), date(2029, 2, 27), False),
+        (date(2027, 3, 1), date(2028, 2, 29), True),
+        (date(2026, 1, 1), None, True),  # without an end
+        (None, None, False),
+    ],
+)
+def test_contracts(begins, ends, may):
+    """A contract has to last twelve months, the full year counted from its first day to its last."""
+    assert may_have_mailbox(Employment.CONTRACT, begins, ends) is may
