@@ -101,7 +101,7 @@ def _revive(write: Write, row: FolderRow) -> int:
     folder = write.any_folder(row.folder_id)
     write.rename([(place.folder(folder.directory), place.folder(directory))])
     folder.directory, folder.deleted_at_us, folder.modseq = directory, None, write.modseq
-    write.keep(folder)
+    write.save(folder)
     write.account.messages += folder.messages
     write.account.octets += folder.octets
     return folder.messages

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.dialects import sqlite as dialects
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from mic_mail.storage.errors import DiskFull, Unavailable, of_os_error
 
@@ -35,8 +36,9 @@ class Statement:
     def __init__(self, clause: ClauseElement, columns: Sequence[str] | None = None) -> None:
         """`columns` of an INSERT or UPDATE are bound by their own names."""
         compiled = clause.compile(dialect=_DIALECT, column_keys=columns)
+        assert isinstance(compiled, SQLCompiler)
         self.sql = str(compiled)
-        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self._constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
 
     def on(self, connection: sqlite3.Connection, **values: object) -> sqlite3.Cursor:
         return connection.execute(self.sql, self._constants | values if self._constants else values)

@@ -184,7 +184,7 @@ class Comparison:
             folder = self.write.any_folder(row.folder_id)
             self._revive(folder)
             folder.name, folder.directory, folder.modseq = name, directory, self.write.modseq
-            self.write.keep(folder)
+            self.write.save(folder)
             self.write.intend(sidecars=[folder.folder_id])
             return
         make_folder_tree(self._place.folder(directory))
@@ -241,7 +241,7 @@ class Comparison:
         self.write.account.octets -= folder.octets
         folder.directory, folder.modseq = f"{EXPUNGED}/{row.mailbox_id}", self.write.modseq
         folder.deleted_at_us = self.write.store.clock.now_us()
-        self.write.keep(folder)
+        self.write.save(folder)
 
     def _take_buried_directory(self, mailbox_id: str) -> None:
         """A deleted folder that an empty index does not know."""

@@ -226,6 +226,10 @@ class Write:
         """Write the row back at the end."""
         self._dirty_folders[folder.folder_id] = folder
 
+    def save(self, folder: FolderRow) -> None:
+        """Write the row now, since its name is looked for later in the same change."""
+        write_folder(self.connection, folder)
+
     def keyword_bits(self, folder: FolderRow, names: Sequence[str], *, add: bool = True) -> int:
         """The bits of keywords; unknown ones are added to the folder's table, or left out."""
         if not names:

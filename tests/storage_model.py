@@ -1,0 +1,155 @@
+"""What the tests of the store share: a mail root, messages with a token each, what an observer sees, and death by `kill -9`.
+
+`killed_at(n, act)` runs `act` in a forked child that dies, without any clean-up, before the n-th line of the store's code
+that it comes to: between any two steps, that is, with no hook in the code itself.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+from mic_mail.clock import Clock, SystemClock
+from mic_mail.mime.render import answers_of
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import AccountRef, Delivery, StorageSettings
+
+Result = TypeVar("Result")
+
+REF = AccountRef(7, "mic.gov.vn/dvbe")
+_STORE_CODE = os.sep + os.path.join("mic_mail", "storage") + os.sep
+
+
+def message(token: str, *, lines: int = 3) -> bytes:
+    head = f"From: dvbe@mic.gov.vn\r\nSubject: {token}\r\nMessage-ID: <{token}@mic.gov.vn>\r\n\r\n"
+    return (head + f"{token} xin chao\r\n" * lines).encode()
+
+
+def deliver(account: Account, folder_id: int, tokens: Iterable[str], **fields: object) -> list[int]:
+    deliveries = []
+    for token in tokens:
+        octets = message(token)
+        staged = account.stage()
+        staged.write(octets)
+        staged.finish()
+        deliveries.append(Delivery(staged, answers_of(octets), **fields))
+    return [published.uid for published in account.publish(folder_id, deliveries)]
+
+
+@dataclass
+class Root:
+    """A mail root with one account; `open` gives it cold."""
+
+    path: Path
+    clock: Clock = field(default_factory=SystemClock)
+    settings: dict[str, object] = field(default_factory=lambda: {"boot_id": "first boot"})
+    changes: list[tuple[int, int]] = field(default_factory=list)
+
+    def store(self) -> MailStore:
+        return MailStore(
+            self.path,
+            clock=self.clock,
+            host="mail.mic.gov.vn",
+            settings=StorageSettings(**self.settings),  # type: ignore[arg-type]  # each test names its own
+            on_change=lambda account_id, modseq: self.changes.append((account_id, modseq)),
+        )
+
+    def use(self, act: Callable[[Account], Result]) -> Result:
+        store = self.store()
+        try:
+            return act(store.account(REF))
+        finally:
+            store.close()
+
+    @property
+    def home(self) -> Path:
+        return self.path / REF.home
+
+    def lose_index(self) -> None:
+        for file in self.home.glob("index.sqlite*"):
+            file.unlink()
+
+    def index_copy(self) -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in self.home.glob("index.sqlite*")}
+
+    def power_loss(self, index: dict[str, bytes]) -> None:
+        """Another boot, and the index as it was at an earlier instant; files and sidecars are durable."""
+        self.lose_index()
+        for name, octets in index.items():
+            (self.home / name).write_bytes(octets)
+        self.settings["boot_id"] = f"{self.settings['boot_id']}'"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One folder as an observer finds it: (token, flags with keyword names) by UID."""
+
+    uidvalidity: int
+    uidnext: int
+    messages: dict[int, tuple[str, frozenset[str]]]
+
+
+SYSTEM = {1: "\\Answered", 2: "\\Flagged", 4: "\\Deleted", 8: "\\Seen", 16: "\\Draft"}
+
+
+def flag_names(bits: int, keywords: tuple[str, ...]) -> frozenset[str]:
+    named = {name for bit, name in SYSTEM.items() if bits & bit}
+    return frozenset(named | {name for place, name in enumerate(keywords) if bits >> (5 + place) & 1})
+
+
+def observe(account: Account) -> dict[str, Seen]:
+    """Everything, read message by message; also that answers, files, counters and order agree."""
+    seen: dict[str, Seen] = {}
+    for info in account.folders():
+        if not info.selectable:
+            continue
+        view = account.view(info.folder_id)
+        assert list(view.uids) == sorted(set(view.uids))
+        assert not view.uids or view.uids[-1] < view.info.uidnext
+        assert len(view.uids) == view.info.messages
+        messages: dict[int, tuple[str, frozenset[str]]] = {}
+        rows = account.rows(info.folder_id, view.uids, ["uid", "size", "header", "flags"])
+        for (uid, size, header, flags), bits in zip(rows, view.flags, strict=True):
+            assert bits == flags
+            with account.open_message(info.folder_id, uid) as file:
+                octets = file.pread(0, 1 << 20)
+            assert len(octets) == size
+            token = header.split(b"Subject: ")[1].split(b"\r\n")[0].decode()
+            assert octets == message(token)
+            messages[uid] = (token, flag_names(flags, view.info.keywords))
+        seen[info.name] = Seen(view.info.uidvalidity, view.info.uidnext, messages)
+    assert account.quota().messages == sum(len(folder.messages) for folder in seen.values())
+    return seen
+
+
+def killed_at(line: int, act: Callable[[], object]) -> bool:
+    """True if `act` came to its end before the death that waited for it."""
+    child = os.fork()
+    if child == 0:
+        left = line
+
+        def count(frame: FrameType, event: str, arg: object) -> object:
+            nonlocal left
+            if _STORE_CODE not in frame.f_code.co_filename:
+                return None
+            if event == "line":
+                left -= 1
+                if left < 0:
+                    os._exit(9)
+            return count
+
+        status = 1
+        try:
+            sys.settrace(count)
+            act()
+            status = 0
+        finally:
+            sys.settrace(None)
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (0, 9), f"the child failed with {code}"
+    return code == 0
