@@ -200,6 +200,9 @@ class Directory:
         """A new mailbox with its first facts and, where given, its verifiers; its id is given here."""
 
         def work(session: Session, version: int) -> MailboxRecord:
+            home_taken = session.scalars(select(Mailbox.mailbox_id).where(Mailbox.home == mailbox.home)).first()
+            if home_taken is not None or session.get(Address, mailbox.address.lower()) is not None:
+                raise _taken(mailbox.address)
             row = Mailbox(
                 kind=mailbox.kind,
                 home=mailbox.home,
@@ -359,10 +362,14 @@ def _take(session: Session, address: str, mailbox_id: int, role: Role) -> None:
     elif row.mailbox_id == mailbox_id and row.role == Role.FORMER:
         row.role = role
     else:
-        raise AlreadyThere(
-            Text(f"Địa chỉ {address} đã được sử dụng.", f"The address {_ascii(address)} is or was in use."), clause="5.4.a"
-        )
+        raise _taken(address)
     session.flush()
+
+
+def _taken(address: str) -> AlreadyThere:
+    return AlreadyThere(
+        Text(f"Địa chỉ {address} đã được sử dụng.", f"The address {_ascii(address)} is or was in use."), clause="5.4.a"
+    )
 
 
 def _store(session: Session, mailbox_id: int, credential: Credential) -> Credential:

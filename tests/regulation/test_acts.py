@@ -1,0 +1,330 @@
+"""The Centre's acts on real mailboxes of a real directory, each test named by its clause."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from mic_mail.clock import ManualClock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import AlreadyThere, PersonRecord, UnitRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Credential
+from mic_mail.errors import BadInput, Refused
+from mic_mail.policy.addresses import AddressRefused
+from mic_mail.policy.eligibility import Employment
+from mic_mail.policy.facts import Cause, FactKind, Level
+from mic_mail.policy.lifecycle import LifecycleSettings, State
+from mic_mail.services.accounts import Accounts, Asked, Conclusion, NotAllowed
+from mic_mail.services.credentials import Origin
+from mic_mail.services.explain import explain
+from mic_mail.services.inspection import Severity, inspect
+from mic_mail.services.issuing import ChoiceNeeded, Issuing, NotEligible, Request
+
+CENTRE = Origin("quản trị", "theo đề nghị", "12/CV-CNTT")
+WHY = Origin("quản trị", "theo đề nghị")
+PLAIN = Origin("quản trị")
+ASKED = Asked("Vụ CNTT", "fax")
+GIB = 1 << 30
+
+
+class Centre:
+    """The Information Centre at its desk: a directory with two units, the use cases, a clock to move."""
+
+    def __init__(self, path):
+        self.clock = ManualClock(datetime(2026, 1, 5, 2, tzinfo=UTC))
+        self.directory = Directory(f"sqlite:///{path / 'directory.sqlite'}", clock=self.clock)
+        self.directory.migrate()
+        self.directory.add_unit(UnitRecord(0, "CNTT", "Vụ Công nghệ thông tin"))
+        self.directory.add_unit(UnitRecord(0, "PTTH&TTĐT", "Cục Phát thanh"))
+        self.config = Config()
+        self.issuing = Issuing(self.directory, self.config, self.clock, lambda password: Credential(0, f"hash of {password}"))
+        self.accounts = Accounts(self.directory, self.config, self.clock)
+
+    def person(self, name="Đỗ Văn Bê", position="Chuyên viên", **changes):
+        values = {"level": None, "employment": Employment.CIVIL_SERVANT, **changes}
+        return self.directory.add_person(PersonRecord(0, name, self.directory.unit("CNTT").unit_id, position, **values))
+
+    def mailbox(self, name="Đỗ Văn Bê", **changes):
+        """A personal mailbox whose person has chosen a password."""
+        mailbox = self.issuing.issue_personal(self.person(name, **changes), "first", Request(CENTRE))
+        self.chosen(mailbox)
+        return mailbox
+
+    def chosen(self, mailbox):
+        """The person chooses a password."""
+        from mic_mail.policy.facts import Draft
+
+        self.directory.append_fact(mailbox.mailbox_id, Draft(FactKind.PASSWORD_SET, self.clock.now(), "person"))
+
+    def states(self, mailbox):
+        return set(self.accounts.decide(self.directory.entry(mailbox.mailbox_id)).states)
+
+    def later(self, **span):
+        self.clock.move_to(self.clock.now() + timedelta(**span))
+
+
+@pytest.fixture
+def centre(tmp_path):
+    """The Centre, with nobody's mailbox yet."""
+    centre = Centre(tmp_path)
+    yield centre
+    centre.directory.close()
+
+
+def test_clause_6_4_a(centre):
+    """A new mailbox has its rule's address, 1 GiB, the document of its request, and a password that has to be changed."""
+    mailbox = centre.issuing.issue_personal(centre.person(), "first", Request(CENTRE, date(2026, 1, 2)))
+    entry = centre.directory.entry(mailbox.mailbox_id)
+    assert (entry.address, entry.home, entry.quota_octets) == ("dvbe@mic.gov.vn", "mic.gov.vn/dvbe", GIB)
+    assert centre.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
+    assert (entry.facts[0].document, entry.facts[0].text("received_on")) == ("12/CV-CNTT", "2026-01-02")
+    assert entry.credential.argon2 == "hash of first"
+    assert "mic.gov.vn" in centre.directory.domains()
+
+
+def test_clause_6_3(centre):
+    """A contract of less than a year gets no mailbox, and nothing is left behind."""
+    short = centre.person(employment=Employment.CONTRACT, contract_from=date(2026, 1, 1), contract_until=date(2026, 6, 30))
+    with pytest.raises(NotEligible) as refusal:
+        centre.issuing.issue_personal(short, "first", Request(CENTRE))
+    assert refusal.value.clause == "6.3"
+    assert centre.directory.mailboxes() == []
+
+
+def test_clause_5_4(centre):
+    """The second of a name is told what may be chosen, with the own unit only; the choice is recorded as the person's."""
+    centre.mailbox()
+    second = centre.person("Đinh Vũ Bê")
+    with pytest.raises(ChoiceNeeded) as needed:
+        centre.issuing.issue_personal(second, "first", Request(CENTRE))
+    assert needed.value.suggestions[:2] == ("bedv", "vdbe")
+    assert needed.value.suggestions[-1] == "dvbe.cntt"
+    with pytest.raises(AddressRefused):
+        centre.issuing.issue_personal(second, "first", Request(CENTRE), chosen="dvbe.kh")
+    with pytest.raises(AlreadyThere):
+        centre.issuing.issue_personal(second, "first", Request(CENTRE), chosen="dvbe")
+    mailbox = centre.issuing.issue_personal(second, "first", Request(CENTRE), chosen="bedv")
+    assert mailbox.address == "bedv@mic.gov.vn"
+    assert centre.directory.facts(mailbox.mailbox_id)[0].text("chosen_by") == "person"
+
+
+def test_clause_5_4_a(centre):
+    """An address of a reclaimed mailbox goes to nobody but its own person, who gets the same mailbox again."""
+    person = centre.person()
+    mailbox = centre.issuing.issue_personal(person, "first", Request(CENTRE))
+    with pytest.raises(AlreadyThere):
+        centre.issuing.issue_personal(person, "second", Request(CENTRE))
+    centre.accounts.reclaim(mailbox, CENTRE)
+    with pytest.raises(ChoiceNeeded):
+        centre.issuing.issue_personal(centre.person("Đinh Vũ Bê"), "first", Request(CENTRE))
+    centre.later(days=1)
+    again = centre.issuing.issue_personal(person, "third", Request(CENTRE))
+    assert again == mailbox
+    assert centre.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
+    assert centre.directory.entry(mailbox.mailbox_id).credential == Credential(2, "hash of third")
+
+
+def test_clause_5_1_and_5_2(centre):
+    """Units have their symbol, groups what the Centre chose or the first free suggestion."""
+    unit = centre.issuing.issue_unit("ptth&ttđt", "first", Request(CENTRE))
+    group = centre.issuing.issue_group("Đoàn thanh niên", "CNTT", "first", Request(CENTRE))
+    other = centre.issuing.issue_group("Đoàn Thanh Niên", "CNTT", "first", Request(CENTRE))
+    assert [m.address.partition("@")[0] for m in (unit, group, other)] == ["ptth_ttdt", "doanthanhnien", "dtn"]
+    with pytest.raises(AlreadyThere):
+        centre.issuing.issue_group("Đoàn thanh niên", "CNTT", "first", Request(CENTRE))
+    with pytest.raises(AlreadyThere):
+        centre.issuing.issue_unit("PTTH&TTĐT", "first", Request(CENTRE))
+
+
+def test_aliases(centre):
+    """An alias is local, well-formed and free; a reserved one goes to no person, but the Centre's unit may be postmaster."""
+    mailbox = centre.mailbox()
+    unit = centre.issuing.issue_unit("CNTT", "first", Request(CENTRE))
+    centre.issuing.add_alias(unit, "Postmaster@mic.gov.vn", CENTRE)
+    assert centre.directory.load_snapshot().resolve("postmaster@mic.gov.vn").mailbox_id == unit.mailbox_id
+    for address, error in [
+        ("support@mic.gov.vn", AddressRefused),
+        ("dvbe@gmail.com", BadInput),
+        ("a b@mic.gov.vn", AddressRefused),
+        ("cntt@mic.gov.vn", AlreadyThere),
+    ]:
+        with pytest.raises(error):
+            centre.issuing.add_alias(mailbox, address, CENTRE)
+
+
+def test_clause_7_2_b(centre):
+    """A breach needs number, date and signatory of the conclusion; refused without."""
+    mailbox = centre.mailbox()
+    for conclusion in (None, Conclusion("", date(2026, 1, 4), "Thứ trưởng"), Conclusion("3/KL", date(2026, 1, 4), " ")):
+        with pytest.raises(NotAllowed) as refusal:
+            centre.accounts.suspend(mailbox, Cause.BREACH, WHY, conclusion)
+        assert refusal.value.clause == "7.2.b"
+    centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", date(2026, 1, 4), "Thứ trưởng"))
+    assert centre.states(mailbox) == {State.SUSPENDED}
+    with pytest.raises(NotAllowed):
+        centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), PLAIN)
+    decision = centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), CENTRE)
+    assert decision.states == {State.ACTIVE, State.PASSWORD_DUE}
+
+
+def test_clause_7_2_c_and_7_3(centre):
+    """Suspended by hand at once; restored with asker, channel and new password; what is not suspended cannot be restored."""
+    mailbox = centre.mailbox()
+    with pytest.raises(NotAllowed):
+        centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), PLAIN)
+    with pytest.raises(NotAllowed):
+        centre.accounts.suspend(mailbox, Cause.COMPROMISED, PLAIN)  # no reason
+    centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
+    assert centre.states(mailbox) == {State.SUSPENDED}
+    centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), PLAIN)
+    entry = centre.directory.entry(mailbox.mailbox_id)
+    assert entry.facts[-1].data == {"asked_by": "Vụ CNTT", "channel": "fax"}
+    assert entry.credential == Credential(2, "new")
+
+
+def test_clause_7_2_a(centre):
+    """A suspension that the clock brought is put on record by the restore, so that it stays explainable after later use."""
+    mailbox = centre.mailbox()
+    centre.later(days=200)
+    idle = centre.clock.now()
+    assert centre.states(mailbox) == {State.SUSPENDED}
+    centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), PLAIN)
+    centre.chosen(mailbox)
+    centre.later(days=1)
+    centre.directory.touch_activity(mailbox.mailbox_id, centre.clock.now())
+    entry = centre.directory.entry(mailbox.mailbox_id)
+    assert [fact.kind for fact in entry.facts[-3:]] == [FactKind.SUSPENDED, FactKind.RESTORED, FactKind.PASSWORD_SET]
+    explanation = explain(entry, idle - timedelta(hours=1), LifecycleSettings())
+    assert explanation.known_now.decision.states == {State.SUSPENDED}
+
+
+def test_clause_7_2_a_absence(centre):
+    """A notified absence keeps the mailbox active; it needs a reason and an end after its beginning."""
+    mailbox = centre.mailbox()
+    with pytest.raises(NotAllowed):
+        centre.accounts.note_absence(mailbox, date(2026, 2, 1), date(2026, 12, 31), PLAIN)
+    with pytest.raises(BadInput):
+        centre.accounts.note_absence(mailbox, date(2026, 2, 1), date(2026, 1, 31), WHY)
+    centre.accounts.note_absence(mailbox, date(2026, 2, 1), date(2026, 12, 31), WHY)
+    centre.later(days=300)
+    assert centre.states(mailbox) == {State.ACTIVE}
+
+
+def test_clause_6_4_c(centre):
+    """The rank is taken from the position, asked for where it is unknown; a second leave has to be a correction."""
+    mailbox = centre.mailbox()
+    fact = centre.accounts.leave(mailbox, date(2026, 1, 1), None, "retired", CENTRE)
+    assert fact.text("level") == Level.DIVISION
+    assert centre.states(mailbox) == {State.SEND_LOCKED}
+    with pytest.raises(NotAllowed):
+        centre.accounts.leave(mailbox, date(2026, 2, 1), None, "retired", CENTRE)
+    centre.accounts.correct_leave(mailbox, date(2026, 1, 10), None, CENTRE)
+    assert centre.states(mailbox) == {State.ACTIVE}
+    centre.accounts.withdraw_leave(mailbox, WHY)
+    with pytest.raises(NotAllowed):
+        centre.accounts.withdraw_leave(mailbox, WHY)
+    director = centre.mailbox("Trần Thị Lan", position="Giám đốc")
+    with pytest.raises(NotAllowed) as asked:
+        centre.accounts.leave(director, date(2026, 1, 1), None, "retired", CENTRE)
+    assert asked.value.clause == "6.4.c"
+    centre.accounts.leave(director, date(2026, 1, 1), Level.DEPARTMENT, "retired", CENTRE)
+    assert centre.states(director) == {State.ACTIVE}
+    unit = centre.issuing.issue_unit("CNTT", "first", Request(CENTRE))
+    with pytest.raises(NotAllowed):
+        centre.accounts.leave(unit, date(2026, 1, 1), Level.DIVISION, "retired", CENTRE)
+
+
+def test_return(centre):
+    """A leaver who is back may send again; once reclaimed, only a new issue helps."""
+    mailbox = centre.mailbox()
+    with pytest.raises(NotAllowed):
+        centre.accounts.come_back(mailbox, date(2026, 1, 5), CENTRE)
+    centre.accounts.leave(mailbox, date(2026, 1, 1), None, "resigned", CENTRE)
+    centre.accounts.come_back(mailbox, date(2026, 1, 5), CENTRE)
+    assert centre.states(mailbox) == {State.ACTIVE}
+    centre.accounts.leave(mailbox, date(2026, 1, 6), None, "resigned", CENTRE)
+    centre.later(days=250)
+    with pytest.raises(NotAllowed) as refusal:
+        centre.accounts.come_back(mailbox, date(2026, 9, 1), CENTRE)
+    assert refusal.value.clause == "6.4.a"
+    with pytest.raises(NotAllowed):
+        centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
+
+
+def test_clause_6_4_b(centre):
+    """A transfer changes the person's unit and nothing of the mailbox."""
+    mailbox = centre.mailbox()
+    person = centre.directory.people()[0]
+    to = centre.directory.unit("PTTH&TTĐT")
+    centre.accounts.transfer(person, to, CENTRE)
+    assert centre.directory.person(person.person_id).unit_id == to.unit_id
+    entry = centre.directory.entry(mailbox.mailbox_id)
+    assert entry.address == "dvbe@mic.gov.vn"
+    assert entry.facts[-1].data == {"unit_from": "CNTT", "unit_to": "PTTH&TTĐT"}
+    with pytest.raises(NotAllowed):
+        centre.accounts.transfer(centre.directory.person(person.person_id), to, CENTRE)
+
+
+def test_clause_8_3(centre):
+    """The quota rises freely, falls only for a reason, and never below 1 GiB, neither at issue nor later."""
+    mailbox = centre.mailbox()
+    centre.accounts.set_quota(mailbox, 3 * GIB, PLAIN)
+    with pytest.raises(NotAllowed) as refusal:
+        centre.accounts.set_quota(mailbox, 2 * GIB, PLAIN)
+    assert refusal.value.clause == "8.3.a"
+    centre.accounts.set_quota(mailbox, 2 * GIB, WHY)
+    for octets in (GIB - 1, 0, -1):
+        with pytest.raises(NotAllowed) as refusal:
+            centre.accounts.set_quota(mailbox, octets, WHY)
+        assert refusal.value.clause == "8.3.b"
+    assert centre.directory.entry(mailbox.mailbox_id).quota_octets == 2 * GIB
+    with pytest.raises(Refused):
+        centre.issuing.issue_unit("CNTT", "first", Request(CENTRE), quota_octets=GIB - 1)
+
+
+def test_lock_by_hand(centre):
+    """The Centre locks sending for a reason and unlocks only what it locked."""
+    mailbox = centre.mailbox()
+    with pytest.raises(NotAllowed):
+        centre.accounts.unlock_sending(mailbox, WHY)
+    with pytest.raises(NotAllowed):
+        centre.accounts.lock_sending(mailbox, PLAIN)
+    centre.accounts.lock_sending(mailbox, WHY)
+    assert centre.states(mailbox) == {State.SEND_LOCKED}
+    centre.accounts.unlock_sending(mailbox, WHY)
+    assert centre.states(mailbox) == {State.ACTIVE}
+
+
+def test_explanation_then_and_now(centre):
+    """A notice that came late shows as hindsight: active then, locked as known now, each with the facts it rests on."""
+    mailbox = centre.mailbox()
+    between = centre.clock.now() + timedelta(days=10)
+    centre.later(days=30)
+    centre.accounts.leave(mailbox, date(2026, 1, 10), None, "retired", CENTRE)
+    explanation = explain(centre.directory.entry(mailbox.mailbox_id), between, LifecycleSettings())
+    assert explanation.hindsight
+    assert explanation.known_then.decision.states == {State.ACTIVE}
+    assert explanation.known_now.decision.states == {State.SEND_LOCKED}
+    assert FactKind.LEFT in {fact.kind for fact in explanation.known_now.cited}
+    assert FactKind.LEFT not in {fact.kind for fact in explanation.known_then.cited}
+    assert [span.state for span in explanation.course if span.clause == "6.4.c"] == [State.SEND_LOCKED, State.RECLAIMED]
+    assert explanation.chain_broken_at is None
+
+
+def test_clause_6_5(centre, tmp_path):
+    """Every disagreement between directory and disk is listed, errors first; a mailbox that nobody opened yet is a note."""
+    root = tmp_path / "mail"
+    kept, lost, unopened, gone = (centre.mailbox(name) for name in ("Đỗ Văn Bê", "Trần Thị Lan", "Lê Thị Hoa", "Vũ Đức Minh"))
+    for home in (kept.home, gone.home, "mic.gov.vn/stranger"):
+        (root / home / "Maildir").mkdir(parents=True)
+    (root / "mic.gov.vn" / "no-mailbox").mkdir()
+    centre.directory.touch_activity(lost.mailbox_id, centre.clock.now())
+    centre.accounts.reclaim(gone, CENTRE)
+    centre.later(seconds=1)
+    found = inspect(centre.directory.load_snapshot(), root, centre.clock.now(), LifecycleSettings())
+    assert [(d.severity, d.kind, d.subject) for d in found] == [
+        (Severity.ERROR, "no_folder", lost.address),
+        (Severity.ERROR, "stray_folder", "mic.gov.vn/stranger"),
+        (Severity.NOTE, "no_folder", unopened.address),
+        (Severity.NOTE, "reclaimed_with_mail", gone.address),
+    ]
