@@ -1,0 +1,211 @@
+"""The change feed: within a process, between processes, when datagrams are lost, and when nobody tells at all."""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from mic_mail.process.feed import Feed, tell_account_changed, tell_directory_changed
+
+
+@pytest.fixture
+async def feeds(tmp_path: Path) -> AsyncIterator[Callable[..., Feed]]:
+    """Make feeds of one server; they are closed in the end."""
+    made: list[Feed] = []
+
+    def make(name: str | None, *, poll: bool = False, poll_seconds: float = 2.0) -> Feed:
+        made.append(Feed(tmp_path, name, poll=poll, poll_seconds=poll_seconds))
+        for feed in made:
+            if feed._peers is not None:
+                feed._peers.refresh()
+        return made[-1]
+
+    yield make
+    for feed in made:
+        feed.close()
+
+
+async def settle(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+async def test_watchers_hear_of_changes_of_their_account_only(feeds: Callable[..., Feed]) -> None:
+    """A change reaches every subscriber of the account, on the loop, and no other."""
+    feed = feeds("worker0")
+    heard: list[tuple[str, int]] = []
+    feed.subscribe(1, lambda modseq: heard.append(("first", modseq)))
+    feed.subscribe(1, lambda modseq: heard.append(("second", modseq)))
+    feed.subscribe(2, lambda modseq: heard.append(("other", modseq)))
+    feed.changed(1, 7)
+    await settle(lambda: len(heard) >= 2)
+    assert sorted(heard) == [("first", 7), ("second", 7)]
+
+
+async def test_changes_of_one_turn_are_told_once_with_the_newest_modseq(feeds: Callable[..., Feed]) -> None:
+    """A thousand changes in a burst are one call."""
+    feed = feeds("worker0")
+    heard: list[int] = []
+    feed.subscribe(1, heard.append)
+    for modseq in range(1, 1001):
+        feed.changed(1, modseq)
+    await settle(lambda: bool(heard))
+    assert heard == [1000]
+
+
+async def test_a_closed_subscription_hears_nothing_more(feeds: Callable[..., Feed]) -> None:
+    """Sessions that ended cost nothing."""
+    feed = feeds("worker0")
+    heard: list[int] = []
+    subscription = feed.subscribe(1, heard.append)
+    feed.changed(1, 1)
+    await settle(lambda: bool(heard))
+    subscription.close()
+    subscription.close()
+    feed.changed(1, 2)
+    await asyncio.sleep(0.01)
+    assert heard == [1]
+    assert not feed._watched
+
+
+async def test_a_subscriber_may_close_itself_and_others_while_it_is_called(feeds: Callable[..., Feed]) -> None:
+    """A session that ends at a change disturbs no other."""
+    feed = feeds("worker0")
+    heard: list[str] = []
+    first = feed.subscribe(1, lambda _: (heard.append("first"), first.close()))
+    feed.subscribe(1, lambda _: heard.append("second"))
+    feed.changed(1, 1)
+    await settle(lambda: len(heard) >= 2)
+    assert sorted(heard) == ["first", "second"]
+
+
+async def test_siblings_hear_each_other(feeds: Callable[..., Feed]) -> None:
+    """A delivery in one worker wakes an IDLE session in another."""
+    one, two = feeds("worker0"), feeds("worker1")
+    heard: list[int] = []
+    two.subscribe(5, heard.append)
+    threading.Thread(target=one.changed, args=(5, 9)).start()
+    await settle(lambda: heard == [9])
+
+
+async def test_a_full_queue_is_owed_one_check_of_everything(feeds: Callable[..., Feed]) -> None:
+    """A sibling that does not read for a while misses nothing: when it reads again it looks at all it watches."""
+    one, two = feeds("worker0"), feeds("worker1")
+    truth = dict.fromkeys(range(1, 101), 0)
+    heard: dict[int, int] = {}
+
+    async def probe(accounts: Sequence[int]) -> Mapping[int, int]:
+        return {account: truth[account] for account in accounts}
+
+    two.start(probe)
+    for account in truth:
+        two.subscribe(account, lambda modseq, account=account: heard.__setitem__(account, modseq))
+    asyncio.get_running_loop().remove_reader(two._socket.fileno())  # two is busy
+    for account in truth:
+        truth[account] = 50 + account
+        one.changed(account, truth[account])
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    assert one._peers.owed == {"feed.worker1"}
+    asyncio.get_running_loop().add_reader(two._socket.fileno(), two._receive, two._socket)
+    await settle(lambda: heard == truth)
+    assert not one._peers.owed
+
+
+async def test_a_hint_that_never_came_is_made_up_for_by_polling(feeds: Callable[..., Feed]) -> None:
+    """Another program's change, or a lost datagram, is seen within the poll's period."""
+    feed = feeds("worker0", poll=True, poll_seconds=0.05)
+    heard: list[int] = []
+    versions: list[int] = []
+    state = {"modseq": 3, "version": 1}
+
+    async def probe(accounts: Sequence[int]) -> Mapping[int, int]:
+        return dict.fromkeys(accounts, state["modseq"])
+
+    async def version() -> int:
+        return state["version"]
+
+    feed.subscribe(1, heard.append)
+    feed.watch_directory(versions.append)
+    feed.start(probe, version)
+    await settle(lambda: heard == [3])
+    await asyncio.sleep(0.2)
+    assert not versions  # the first version is where it began
+    state.update(modseq=4, version=2)
+    await settle(lambda: heard == [3, 4] and versions == [2])
+
+
+async def test_a_store_that_does_not_answer_does_not_end_the_polling(feeds: Callable[..., Feed]) -> None:
+    """After an error the next round asks again."""
+    feed = feeds("worker0", poll=True, poll_seconds=0.02)
+    heard: list[int] = []
+    calls = 0
+
+    async def probe(accounts: Sequence[int]) -> Mapping[int, int]:
+        nonlocal calls
+        calls += bool(accounts)
+        if calls < 3:
+            raise OSError("disk")
+        return dict.fromkeys(accounts, 8)
+
+    feed.subscribe(1, heard.append)
+    feed.start(probe)
+    await settle(lambda: heard == [8])
+
+
+async def test_commands_can_tell_a_running_server(feeds: Callable[..., Feed], tmp_path: Path) -> None:
+    """`mic-mail mailbox suspend` reaches every worker at once; with no server at all nothing happens."""
+    feed = feeds("worker0")
+    directory: list[int] = []
+    account: list[int] = []
+    feed.watch_directory(directory.append)
+    feed.subscribe(3, account.append)
+    await asyncio.to_thread(tell_directory_changed, tmp_path)
+    await asyncio.to_thread(tell_account_changed, tmp_path, 3, 11)
+    await settle(lambda: directory == [-1] and account == [11])
+    tell_directory_changed(tmp_path / "nowhere")
+
+
+async def test_nonsense_on_the_socket_is_ignored(feeds: Callable[..., Feed], tmp_path: Path) -> None:
+    """Whatever a local program sends, the worker lives."""
+    feed = feeds("worker0")
+    heard: list[int] = []
+    feed.subscribe(1, heard.append)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        for nonsense in (b"", b"a", b"a" + b"x" * 15, b"zzz", b"\x00" * 100, os.urandom(4000)):
+            sender.sendto(nonsense, feed._peers.address("feed.worker0"))
+            await asyncio.sleep(0.001)
+    feed.changed(1, 1)
+    await settle(lambda: heard == [1])
+
+
+async def test_a_deep_run_dir_is_no_obstacle(tmp_path: Path) -> None:
+    """Unix socket paths end at 107 octets; ours may lie deeper."""
+    deep = tmp_path / ("d" * 100) / ("e" * 100)
+    deep.mkdir(parents=True)
+    one, two = Feed(deep, "worker0", poll=False), Feed(deep, "worker1", poll=False)
+    one._peers.refresh()
+    heard: list[int] = []
+    two.subscribe(1, heard.append)
+    one.changed(1, 2)
+    await settle(lambda: heard == [2])
+    one.close()
+    two.close()
+
+
+async def test_a_restarted_sibling_takes_its_place_again(feeds: Callable[..., Feed], tmp_path: Path) -> None:
+    """The socket that a killed worker left behind is replaced, and senders find the new one."""
+    one, two = feeds("worker0"), Feed(tmp_path, "worker1", poll=False)
+    one._peers.refresh()
+    two.close()  # the file stays, as after a kill
+    one.changed(1, 1)
+    await asyncio.sleep(0.01)
+    again = feeds("worker1")
+    heard: list[int] = []
+    again.subscribe(1, heard.append)
+    one.changed(1, 2)
+    await settle(lambda: heard == [2])

@@ -1,0 +1,173 @@
+"""Lanes: one hop, turns per account, patience, and what a cancelled waiter does and does not undo."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from mic_mail.process.lanes import AccountLanes, Lanes, Turns
+from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.types import AccountRef
+
+ONE, TWO = AccountRef(1, "mic.gov.vn/one"), AccountRef(2, "mic.gov.vn/two")
+
+
+@pytest.fixture
+async def lanes() -> AsyncIterator[Lanes]:
+    """Lanes of the test's own loop."""
+    made = Lanes(io_threads=8, hash_threads=1, patience=5)
+    yield made
+    await asyncio.to_thread(made.close)
+
+
+class Gate:
+    """A blocking call that tells when it runs and ends when it is let go."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.most = 0
+        self.done = 0
+        self._lock = threading.Lock()
+        self._open = threading.Event()
+
+    def __call__(self) -> int:
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        assert self._open.wait(10)
+        with self._lock:
+            self.running -= 1
+            self.done += 1
+        return self.done
+
+    def let_go(self) -> None:
+        self._open.set()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds; the test's timeout is the limit."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+async def test_one_writer_and_two_readers_per_account(lanes: Lanes) -> None:
+    """A busy account takes three threads of the lane at most, and another account is not held up by it."""
+    accounts = AccountLanes(lanes)
+    writing, reading = Gate(), Gate()
+    tasks = [asyncio.create_task(accounts.write(ONE, writing)) for _ in range(5)]
+    tasks += [asyncio.create_task(accounts.read(ONE, reading)) for _ in range(5)]
+    await until(lambda: writing.running == 1 and reading.running == 2)
+    assert await accounts.write(TWO, lambda: "through") == "through"
+    writing.let_go()
+    reading.let_go()
+    await asyncio.gather(*tasks)
+    assert (writing.most, reading.most) == (1, 2)
+    assert not accounts._accounts  # nothing is remembered of idle accounts
+
+
+async def test_writers_of_an_account_go_in_the_order_they_came(lanes: Lanes) -> None:
+    """Two deliveries to one mailbox are published in the order in which they were accepted."""
+    accounts = AccountLanes(lanes)
+    seen: list[int] = []
+    await asyncio.gather(*(accounts.write(ONE, seen.append, number) for number in range(100)))
+    assert seen == list(range(100))
+
+
+async def test_a_call_that_began_ends_though_its_waiter_is_cancelled(lanes: Lanes) -> None:
+    """A client that hangs up in the middle of a durable step undoes nothing, and the next writer still waits for its end."""
+    accounts = AccountLanes(lanes)
+    first = Gate()
+    task = asyncio.create_task(accounts.write(ONE, first))
+    await until(lambda: first.running == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    second = asyncio.create_task(accounts.write(ONE, lambda: first.done))
+    await asyncio.sleep(0.05)
+    assert not second.done()
+    first.let_go()
+    assert await second == 1
+
+
+async def test_a_call_that_did_not_begin_never_begins(lanes: Lanes) -> None:
+    """A cancelled waiter in the queue leaves it."""
+    accounts = AccountLanes(lanes)
+    first = Gate()
+    ran: list[str] = []
+    holding = asyncio.create_task(accounts.write(ONE, first))
+    await until(lambda: first.running == 1)
+    waiting = asyncio.create_task(accounts.write(ONE, ran.append, "cancelled"))
+    after = asyncio.create_task(accounts.write(ONE, ran.append, "after"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.sleep(0)
+    first.let_go()
+    await asyncio.gather(holding, after)
+    assert ran == ["after"]
+
+
+async def test_who_waits_too_long_is_told_to_try_later(lanes: Lanes) -> None:
+    """451 and [UNAVAILABLE] instead of a connection that hangs; the turn is not lost for others."""
+    accounts = AccountLanes(lanes)
+    lanes.patience = 0.05
+    first = Gate()
+    holding = asyncio.create_task(accounts.write(ONE, first))
+    await until(lambda: first.running == 1)
+    with pytest.raises(Unavailable):
+        await accounts.write(ONE, lambda: None)
+    first.let_go()
+    await holding
+    assert await accounts.write(ONE, lambda: "free again") == "free again"
+
+
+async def test_a_full_queue_refuses_at_once() -> None:
+    """The number of waiting commands is bounded."""
+    turns = Turns(1, most_waiting=2)
+    await turns.take(1)
+    waiting = [asyncio.create_task(turns.take(5)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await turns.take(5)
+    for task in waiting:
+        turns.give_back()
+        await task
+
+
+async def test_errors_come_back_to_the_waiter(lanes: Lanes) -> None:
+    """Whatever a call raises is raised where its result was awaited, also what a future cannot hold."""
+
+    def fail(error: BaseException) -> None:
+        raise error
+
+    with pytest.raises(KeyError):
+        await lanes.io(fail, KeyError("x"))
+    with pytest.raises(RuntimeError):
+        await lanes.cpu(fail, StopIteration())
+    assert await lanes.cpu(lambda: 1) == 1
+
+
+async def test_only_so_many_hashes_run_at_once(lanes: Lanes) -> None:
+    """The memory of password hashing is bounded by the lane's width."""
+    gate = Gate()
+    tasks = [asyncio.create_task(lanes.hash(gate)) for _ in range(4)]
+    await until(lambda: gate.running == 1)
+    await asyncio.sleep(0.02)
+    gate.let_go()
+    await asyncio.gather(*tasks)
+    assert gate.most == 1
+
+
+async def test_many_results_in_one_turn_wake_the_loop_once(lanes: Lanes) -> None:
+    """Thousands of calls all come back, in any order of threads, and none is lost between two wake-ups."""
+    results = await asyncio.gather(*(lanes.io(lambda n=n: n) for n in range(5_000)))
+    assert results == list(range(5_000))
+
+
+async def test_the_cpu_lane_is_one_thread(lanes: Lanes) -> None:
+    """Pure Python work never has more than one thread beside the loop."""
+    names = await asyncio.gather(
+        *(lanes.cpu(lambda: (time.sleep(0.001), threading.current_thread().name)[1]) for _ in range(20))
+    )
+    assert len(set(names)) == 1
