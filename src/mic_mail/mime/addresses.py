@@ -108,7 +108,7 @@ def _add(item: list[bytes], comment: bytes | None, found: list[Address]) -> None
         item.pop()
     while item and item[0].isspace():
         item.pop(0)
-    if not item:
+    if not item or item == [b">"]:
         return
     name: bytes | None = None
     if b"<" in item:
@@ -145,6 +145,8 @@ def _spec(tokens: list[bytes]) -> tuple[bytes | None, bytes, bytes]:
         tokens = tokens[colon + 1 :]
     at = tokens.index(b"@") if b"@" in tokens else len(tokens)
     mailbox = _closed_up([unquote(token) if token.startswith(b'"') else token for token in tokens[:at]])
+    if b" " in mailbox and not any(token.startswith(b'"') for token in tokens[:at]):
+        mailbox = mailbox.rpartition(b" ")[2]
     host = _closed_up(tokens[at + 1 :]).partition(b" ")[0]
     return route, mailbox or NO_MAILBOX, host or NO_HOST
 

@@ -1,8 +1,8 @@
 """Messages that the server itself writes: notices, warnings, bounces.
 
-In: header values and text. Out: the octets of a message: RFC 5322, CRLF, text in UTF-8 and NFC as quoted-printable, so 7-bit with
-lines of at most 76 columns, ASCII header fields. A line end in a header value becomes a space: nothing given here can add a
-field. Time and chance come in as arguments. RFC 2045, RFC 2047, RFC 2231, RFC 3834 (Auto-Submitted), RFC 6522 (reports).
+In: header values and text. Out: the octets of a message: RFC 5322, CRLF, text in UTF-8 and NFC as quoted-printable, so 7-bit
+with lines of at most 76 columns, ASCII header fields. A line end in a header value becomes a space: nothing given here can
+add a field. Time and chance come in as arguments. RFC 2045, RFC 2047, RFC 2231, RFC 3834 (Auto-Submitted), RFC 6522 (reports).
 """
 
 import binascii
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
+from mic_mail.mime.headers import percent_encode
 from mic_mail.mime.words import encode_words
 
 _COLUMNS = 76
@@ -20,7 +21,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 _ATOMS = re.compile(rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
-_IN_RFC2231 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._")
+_PERCENT_OR_OCTET = re.compile(rb"%..|.")
 _SECTION = 60
 
 
@@ -170,9 +171,8 @@ def _filename(name: str) -> list[bytes]:
     octets = _clean(name).encode("utf-8", "replace")
     if octets.isascii() and len(octets) <= _SECTION:
         return [b'filename="%b"' % re.sub(rb"([\"\\])", rb"\\\1", octets)]
-    escaped = [b"%c" % octet if octet in _IN_RFC2231 else b"%%%02X" % octet for octet in octets]
     sections = [b"utf-8''"]
-    for piece in escaped:
+    for piece in _PERCENT_OR_OCTET.findall(percent_encode(octets)):
         if len(sections[-1]) + len(piece) > _SECTION:
             sections.append(b"")
         sections[-1] += piece

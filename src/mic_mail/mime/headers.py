@@ -5,6 +5,7 @@ Text for people is made of them in `mime.words`. Never raises on any input, time
 RFC 5322 §2.2 (fields, folding), RFC 9051 §6.4.5.1 (HEADER.FIELDS), RFC 2045 §5.1 (parameters), RFC 2231 §3 (continuations).
 """
 
+import binascii
 import re
 from collections.abc import Collection, Iterator
 
@@ -67,8 +68,8 @@ _SECTION = re.compile(rb"^(.+?)(?:\*([0-9]{1,4}))?(\*)?$", re.DOTALL)
 def parse_parameters(value: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """What stands before the first semicolon, without comments, and the parameters after it: names in lower case.
 
-    Sections of RFC 2231 (`name*0*=`, `name*1=`) are joined in the order of their numbers into one parameter, called `name*`
-    if any of them is percent-encoded; the text itself stays as it is. A name that comes twice keeps its first value.
+    Sections of RFC 2231 (`name*0*=`, `name*1=`) are joined in the order of their numbers into one parameter: `name` where it
+    is ASCII, else `name*` with its charset and percent-encoding. A name that comes twice keeps its first value.
     """
     end = value.find(b";")
     if end < 0:
@@ -127,27 +128,42 @@ def _odd_parameter(value: bytes, pos: int) -> tuple[bytes, bytes, int]:
 
 
 def _join_sections(found: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """RFC 2231 §3 and §4.1: sections of one parameter into one value, at the place of its first section."""
-    whole: dict[bytes, list[tuple[int, bytes, bool]]] = {}
-    plain: dict[bytes, bytes] = {}
-    order: dict[bytes, None] = {}
+    """RFC 2231 §3 and §4: the sections of one parameter as one value, at the place of its first section."""
+    order: dict[bytes, bytes | None] = {}
+    sections: dict[bytes, list[tuple[int, bytes, bool]]] = {}
     for name, text in found:
         match = _SECTION.match(name)
         if match is None or (match[2] is None and match[3] is None):
-            order.setdefault(name)
-            plain.setdefault(name, text)
-            continue
-        order.setdefault(match[1] + b"*")
-        whole.setdefault(match[1] + b"*", []).append((int(match[2] or 0), text, match[3] is not None))
-    joined: list[tuple[bytes, bytes]] = []
-    for name in order:
-        if name in plain:
-            joined.append((name, plain[name]))
-            continue
-        sections = sorted(whole[name])
-        extended = any(section[2] for section in sections)
-        joined.append((name if extended else name[:-1], b"".join(section[1] for section in sections)))
-    return joined
+            order.setdefault(name, text)
+        else:
+            order.setdefault(match[1] + b"*", None)
+            sections.setdefault(match[1] + b"*", []).append((int(match[2] or 0), text, match[3] is not None))
+    return [_joined(name, sorted(sections[name])) if text is None else (name, text) for name, text in order.items()]
+
+
+def _joined(name: bytes, sections: list[tuple[int, bytes, bool]]) -> tuple[bytes, bytes]:
+    charset = b""
+    octets: list[bytes] = []
+    _, first, extended = sections[0]
+    if extended and first.count(b"'") >= 2:
+        charset, _, first = first.split(b"'", 2)
+        sections[0] = (0, first, True)
+    for _, text, extended in sections:
+        octets.append(_PERCENT.sub(lambda match: binascii.unhexlify(match[1]), text) if extended else text)
+    whole = b"".join(octets)
+    if whole.isascii() and not _CONTROL.search(whole):
+        return name[:-1], whole
+    return name, charset + b"''" + percent_encode(whole)
+
+
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_NOT_ATTRIBUTE = re.compile(rb"[^A-Za-z0-9!#$&+.^_`{|}~-]")
+
+
+def percent_encode(octets: bytes) -> bytes:
+    """The value of an extended parameter (RFC 2231 §7)."""
+    return _NOT_ATTRIBUTE.sub(lambda match: b"%%%02X" % match[0][0], octets)
 
 
 def unquote(text: bytes) -> bytes:

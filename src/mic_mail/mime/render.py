@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mic_mail.mime.addresses import Address, parse_addresses
 from mic_mail.mime.dates import parse_date
-from mic_mail.mime.headers import parse_parameters, unfold
+from mic_mail.mime.headers import parse_parameters, percent_encode, unfold
 from mic_mail.mime.parts import encode
 from mic_mail.mime.preview import preview
 from mic_mail.mime.scanner import Scanner
@@ -104,9 +104,9 @@ def _nstring(value: bytes | None) -> bytes:
 
 
 def _text(value: bytes, *, utf8: bool = False) -> bytes:
-    """Header text for people."""
+    """Header text for people: runs of white space, which folding makes, are one space."""
     if value.isascii():
-        return _string(value)
+        return _string(b" ".join(value.split()) if b"  " in value or b"\t" in value else value)
     text = decode_text(value)
     return _string(text.encode("utf-8", "replace") if utf8 else encode_words(text))
 
@@ -214,9 +214,6 @@ def _parameters(params: Parameters) -> bytes:
     return b"(%b)" % b" ".join([_parameter(name, value) for name, value in params])
 
 
-_IN_RFC2231 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&+-.^_`{|}~")
-
-
 def _parameter(name: bytes, value: bytes) -> bytes:
     """One parameter; raw 8-bit becomes the extended form of RFC 2231 §4."""
     if value.isascii():
@@ -224,8 +221,7 @@ def _parameter(name: bytes, value: bytes) -> bytes:
     if name.endswith(b"*"):
         return b"%b %b" % (_token(name), _string(_8BIT.sub(lambda match: b"%%%02X" % match[0][0], value)))
     octets = decode_text(value).encode("utf-8", "replace")
-    escaped = b"".join([b"%c" % octet if octet in _IN_RFC2231 else b"%%%02X" % octet for octet in octets])
-    return b"%b %b" % (_token(name + b"*"), _string(b"utf-8''" + escaped))
+    return b"%b %b" % (_token(name + b"*"), _string(b"utf-8''" + percent_encode(octets)))
 
 
 def _description(value: bytes | None) -> bytes:

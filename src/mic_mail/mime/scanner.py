@@ -328,6 +328,7 @@ class Scanner:
         parent = self._open[-2].part if len(self._open) > 1 else None
         if parent is None and self._head_room >= 0:
             self._header = header
+        header = header.rstrip(b"\r\n")  # the last line end may belong to a delimiter
         in_digest = parent is not None and parent.maintype == b"multipart" and parent.subtype == b"digest"
         part.describe(header, in_digest=in_digest, has_envelope=parent is None or parent.is_message)
         self._fields_room -= len(header)

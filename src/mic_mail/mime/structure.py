@@ -29,6 +29,9 @@ MAX_BOUNDARY = 998
 _TYPE = re.compile(rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)[ \t]*+/[ \t]*+([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)")
 
 
+_ENCODING = re.compile(rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)[ \t]*+(?:;|\Z)")
+
+
 class Part:
     """One body part; offsets count from the first octet of the message.
 
@@ -96,8 +99,8 @@ class Part:
             self.maintype, self.subtype = b"message", b"rfc822"
         encoding = kept.get(b"content-transfer-encoding")
         if encoding is not None:
-            words = strip_comments(encoding).lower().split()
-            self.encoding = words[0] if words else b"7bit"
+            match = _ENCODING.match(strip_comments(encoding).lower())
+            self.encoding = match[1] if match else b"7bit"
         self.is_message = self.maintype == b"message" and self.subtype == b"rfc822" and self.encoding in IDENTITY
 
     def _take_type(self, value: bytes) -> None:
