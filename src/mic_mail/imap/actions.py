@@ -7,7 +7,7 @@ nothing: whatever an action does not say, it does not do.
     Send               write octets; done when the transport is below its high water again
     Work               run a function on the account's store in a lane: the only way to the disk
     SignIn, Begin, Answer   ask who this is (services.access)
-    Enter              the account is ours: watch it for changes, watch the decision
+    Enter, Used        the account is ours: watch it for changes, watch the decision; the person is there
     StartTls, StartCompression, DropCompressor   change what octets on the wire mean
     Note               an event for the log
     Hangup             close the connection when everything is written
@@ -80,14 +80,22 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """From here on `Work` works on this account, and changes of it or of the decision are told to the session; gives None."""
+    """From here on `Work` works on this account, and changes of it or of the decision are told to the session.
+
+    Gives False if the mailbox has no room for another session.
+    """
 
     signed_in: SignedIn
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """The person uses the mailbox (Reg. 7.2.a): a mailbox was opened, not merely watched. Gives None."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartTls:
-    """The handshake begins with the next octet; gives None."""
+    """Throw away what came in clear and shake hands (RFC 9051 §6.2.1); gives None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,9 @@ class Hangup:
     """Close the connection; nothing comes after it."""
 
 
-Action = Send | Work[object] | SignIn | Begin | Answer | Enter | StartTls | StartCompression | DropCompressor | Note | Hangup
+Action = (
+    Send | Work[object] | SignIn | Begin | Answer | Enter | Used | StartTls | StartCompression | DropCompressor | Note | Hangup
+)
 Step = Action | NeedInput | Waiting
 Steps = Generator[Step, object, T]
 """A piece of conversation: yields steps, is sent their results, returns a T."""

@@ -17,6 +17,7 @@ from mic_mail.errors import MicMailError, Text
 from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Send, Steps, Work
 from mic_mail.imap.commands import ConnectionState
 from mic_mail.imap.grammar import NEED_INPUT, Event, Limits, LiteralRequested, Reader
+from mic_mail.imap.responses import continuation, status_line
 from mic_mail.imap.shelf import Shelf
 from mic_mail.imap.view import Enabled, Glance, View, look
 from mic_mail.services.access import SignedIn
@@ -48,8 +49,9 @@ class SessionSettings:
     still_here_seconds: float = 120.0
     errors: int = 20
     sign_in_tries: int = 5
-    compress: bool = True
-    rev2: bool = True
+    starttls: bool = True
+    hidden: frozenset[str] = frozenset()
+    """Capabilities that this server does not offer, in capitals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,25 +99,37 @@ def refusal(error: MicMailError) -> Reply:
     return refuse(error.text, next((code for kind, code in REFUSAL_CODES if isinstance(error, kind)), b"CANNOT"))
 
 
-class Handler(Protocol):
-    """Carries out one kind of command."""
+class Desk(Protocol):
+    """What a session may ask without waiting: answers that the process has in memory."""
 
-    def __call__(self, talk: "Conversation", command: "object", /) -> Steps[Reply]: ...
+    def mechanisms(self) -> tuple[str, ...]:
+        """The SASL mechanisms to offer on this connection as it is now."""
+        ...
+
+    def quota_octets(self, mailbox_id: int) -> int | None:
+        """How much a mailbox may hold; None if there is no limit."""
+        ...
+
+    def hidden(self, mailbox_id: int) -> frozenset[str]:
+        """Capabilities, in capitals, that this mailbox is not offered, for the sake of a broken mail program."""
+        ...
 
 
 class Conversation:
     """What a connection knows between two commands."""
 
     __slots__ = (
-        "_octets", "clock", "compressed", "enabled", "ending", "known_modseq", "out", "reader", "saved", "settings", "shelf",
-        "signed_in", "tls", "tries", "view",
+        "_octets", "clock", "compressed", "desk", "enabled", "ending", "known_modseq", "out", "reader", "saved", "settings",
+        "shelf", "sign_in_until", "signed_in", "tls", "tries", "view",
     )  # fmt: skip
 
-    def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, tls: bool) -> None:
+    def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, desk: Desk, tls: bool) -> None:
         self.settings = settings
         self.clock = clock
         self.shelf = shelf
+        self.desk = desk
         self.tls = tls
+        self.sign_in_until = clock.monotonic() + settings.sign_in_seconds
         self.compressed = False
         self.reader = Reader(Limits.before_sign_in())
         self.signed_in: SignedIn | None = None
@@ -143,6 +157,22 @@ class Conversation:
     def utf8(self) -> bool:
         """Strings may be UTF-8: UTF8=ACCEPT or IMAP4rev2 is on (RFC 6855 §3, RFC 9051 §4.3)."""
         return bool(self.enabled & (Enabled.UTF8 | Enabled.REV2))
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Capabilities that are neither named nor enabled."""
+        own = self.desk.hidden(self.signed_in.mailbox_id) if self.signed_in else frozenset()
+        return self.settings.hidden | own if own else self.settings.hidden
+
+    def quota_octets(self) -> int | None:
+        """How much the mailbox may hold."""
+        assert self.signed_in is not None
+        return self.desk.quota_octets(self.signed_in.mailbox_id)
+
+    def leave(self) -> None:
+        """No mailbox is selected any more; what was found in it is forgotten."""
+        self.view = None
+        self.saved = ()
 
     def now(self) -> float:
         return self.clock.monotonic()
@@ -180,8 +210,7 @@ class Conversation:
 
     def line(self, tag: bytes, reply: Reply) -> bytes:
         """A status line, tagged or (`*`) not."""
-        code = b"[%b] " % reply.code if reply.code else b""
-        return b"%b %b %b%b\r\n" % (tag, reply.status, code, self.words(reply.text).replace(b"\r\n", b" ") or b"Done.")
+        return status_line(tag, reply.status, self.words(reply.text), reply.code or None)
 
     # ------------------------------------------------------------ steps
 
@@ -192,7 +221,7 @@ class Conversation:
                 raise self.ending
             event = self.reader.next()
             if isinstance(event, LiteralRequested):
-                self.say(b"+ OK\r\n")
+                self.say(continuation())
             elif event is not NEED_INPUT:
                 return event
             elif self.now() >= until:
@@ -212,7 +241,10 @@ class Conversation:
         """Tell what happened to the selected mailbox since the last look, and look first."""
         if (view := self.view) is not None:
             folder_id, since, looked = view.folder_id, view.modseq, view.looked
-            glance = yield from self.ask(lambda account: look(account, folder_id, since, looked))
+            try:
+                glance = yield from self.ask(lambda account: look(account, folder_id, since, looked))
+            except NoSuchFolder as error:  # deleted by another session: no number means anything any more
+                raise Ended("The mailbox has been deleted.") from error
             self.tell(glance, expunge=expunge)
 
     def sync_if_moved(self, *, expunge: bool) -> Steps[None]:

@@ -7,8 +7,6 @@ headers    HEADER.FIELDS answers by folder and field set: mail programs ask all 
 from collections import OrderedDict
 from threading import Lock
 
-from mic_mail.imap.view import Recents
-
 HEADER_OCTETS = 64 << 20
 _OVERHEAD_OCTETS = 120  # a dictionary entry, an int and a bytes object
 
@@ -17,7 +15,7 @@ FolderKey = tuple[int, int]
 
 
 class HeaderAnswers(dict[int, bytes]):
-    """UID -> the answer to one field set in one folder, a literal ready to send. Messages never change, so neither does this."""
+    """UID -> the answer to one field set in one folder, a literal ready to send; final, as messages are."""
 
     __slots__ = ("octets",)
 
@@ -59,8 +57,7 @@ class HeaderShelf:
 class Shelf:
     """One per process."""
 
-    __slots__ = ("headers", "recents")
+    __slots__ = ("headers",)
 
     def __init__(self) -> None:
-        self.recents = Recents()
         self.headers = HeaderShelf()

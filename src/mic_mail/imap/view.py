@@ -20,7 +20,7 @@ from functools import lru_cache
 
 from mic_mail.errors import Trouble
 from mic_mail.imap.commands import SYSTEM_FLAGS
-from mic_mail.imap.sequence import Ranges, format_set
+from mic_mail.imap.sequence import format_set
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_SHIFT, MAX_KEYWORDS, Changes, FolderView
 
@@ -89,45 +89,23 @@ def look(account: Account, folder_id: int, since: int, looked: int) -> Glance:
     return Glance(account_modseq, fresh, account.changes(folder_id, since))
 
 
-class Recents:
-    """Which messages no session was told of yet (RFC 3501 §2.3.2), for the sessions of one process: UIDs from a mark upwards.
-
-    What is not known, because the process is new or the folder was forgotten, counts as recent, as the RFC asks.
-    """
-
-    MOST_FOLDERS = 100_000
-
-    def __init__(self) -> None:
-        self._marks: dict[tuple[int, int], int] = {}
-
-    def claim(self, key: tuple[int, int], uidnext: int, *, above: int = 0, keep: bool) -> Ranges:
-        """The UIDs above `above` that are recent to this session; with `keep` (SELECT, not EXAMINE) to no later one."""
-        mark = self._marks.get(key, 1)
-        if keep and uidnext > mark:
-            if len(self._marks) >= self.MOST_FOLDERS:
-                self._marks.clear()
-            self._marks[key] = uidnext
-        low = max(mark, above + 1)
-        return ((low, uidnext - 1),) if low < uidnext else ()
-
-
 class View:
     """The selected mailbox as its client knows it."""
 
     __slots__ = (
-        "_fresh", "_ghosts", "_key", "_recents", "flags", "folder_id", "keywords", "looked", "modseq", "modseqs", "name",
-        "names", "read_only", "recent", "sizes", "uids", "uidvalidity",
+        "_fresh", "_ghosts", "account_id", "flags", "folder_id", "keywords", "looked", "modseq", "modseqs", "name", "names",
+        "read_only", "recent_from", "sizes", "uids", "uidvalidity",
     )  # fmt: skip
 
     def __init__(
-        self, fresh: FolderView, *, looked: int, read_only: bool = False, account_id: int = 0, recents: "Recents | None" = None
+        self, fresh: FolderView, *, looked: int, account_id: int, read_only: bool = False, recent_from: int | None = None
     ) -> None:
+        self.account_id = account_id
         self.folder_id = fresh.info.folder_id
-        self.name = fresh.info.name
         self.uidvalidity = fresh.info.uidvalidity
         self.read_only = read_only
-        self.recent: Ranges = ()
-        """UIDs that are \\Recent in this session (RFC 3501 only)."""
+        self.recent_from = recent_from
+        """Messages from this UID on are \\Recent here (RFC 3501); None in IMAP4rev2, which has no such flag."""
         self.looked = looked
         """The account's MODSEQ at the last look."""
         self._ghosts: list[int] = []
@@ -135,36 +113,33 @@ class View:
         self.flags: array[int]
         self.modseqs: array[int]
         self.sizes: array[int]
-        self._key = (account_id, self.folder_id)
-        self._recents = recents
         self._adopt(fresh)
-        if recents is not None:
-            self.recent = recents.claim(self._key, fresh.info.uidnext, keep=not read_only)
 
     @property
     def messages(self) -> int:
         return len(self.uids)
 
     @property
+    def uidnext(self) -> int:
+        return self._fresh.info.uidnext
+
+    @property
     def recent_count(self) -> int:
-        return sum(bisect_right(self.uids, high) - bisect_left(self.uids, low) for low, high in self.recent)
+        return 0 if self.recent_from is None else len(self.uids) - bisect_left(self.uids, self.recent_from)
 
     @property
     def has_ghosts(self) -> bool:
         return bool(self._ghosts)
-
-    def is_recent(self, uid: int) -> bool:
-        return any(low <= uid <= high for low, high in self.recent)
 
     def position(self, uid: int) -> int | None:
         """The place of a UID (sequence number less one), None if the client does not know it."""
         at = bisect_left(self.uids, uid)
         return at if at < len(self.uids) and self.uids[at] == uid else None
 
-    def flags_text(self, position: int, enabled: Enabled) -> bytes:
+    def flags_text(self, position: int) -> bytes:
         """The flags of one message, without parentheses."""
         text = self.names[self.flags[position]]
-        if self.recent and Enabled.REV2 not in enabled and self.is_recent(self.uids[position]):
+        if self.recent_from is not None and self.uids[position] >= self.recent_from:
             return b"\\Recent " + text if text else b"\\Recent"
         return text
 
@@ -179,7 +154,7 @@ class View:
         if Enabled.CONDSTORE in enabled:
             data.append(b"MODSEQ (%d)" % self.modseqs[position])
         if with_flags:
-            data.append(b"FLAGS (%b)" % self.flags_text(position, enabled))
+            data.append(b"FLAGS (%b)" % self.flags_text(position))
         return b"* %d FETCH (%b)\r\n" % (position + 1, b" ".join(data))
 
     def catch_up(
@@ -205,7 +180,7 @@ class View:
             before = self._take(glance.fresh, glance.changes)
         lines = self._tell_expunged(enabled) if expunge and self._ghosts else []
         if self.uids and self.uids[-1] > last:
-            lines += self._tell_new(last, enabled)
+            lines += self._tell_new()
         if self.keywords != keywords:
             lines += self.keyword_lines()
         lines += self._tell_flags(before, enabled, expected or {}, asked)
@@ -271,14 +246,9 @@ class View:
         self._adopt(self._fresh)
         return lines
 
-    def _tell_new(self, last: int, enabled: Enabled) -> list[bytes]:
+    def _tell_new(self) -> list[bytes]:
         lines = [b"* %d EXISTS\r\n" % len(self.uids)]
-        if self._recents is not None:
-            self.recent = (
-                *self.recent,
-                *self._recents.claim(self._key, self.uids[-1] + 1, above=last, keep=not self.read_only),
-            )
-        if Enabled.REV2 not in enabled:
+        if self.recent_from is not None:
             lines.append(b"* %d RECENT\r\n" % self.recent_count)
         return lines
 

@@ -1,0 +1,197 @@
+"""APPEND: a message streams from the client through the MIME scanner into the store, and is published when all is durable.
+
+In: the reader's events (`AppendMessage`, `AppendChunk`..., `Append`). Out: steps. Octets are held up to one slice; OK is said
+after the publication of all messages of the command, or none of them (RFC 3502 §3). Whatever ends the command earlier (a
+refusal, a lost connection, an error) leaves nothing behind.
+Standards: RFC 9051 §6.3.12, RFC 3502 (MULTIAPPEND), RFC 4315 (APPENDUID), RFC 7889 (APPENDLIMIT); attachments: Reg. 8.3.b.
+"""
+
+from mic_mail.errors import MicMailError, Refused, Text
+from mic_mail.imap import responses
+from mic_mail.imap.actions import SLICE_OCTETS, Steps
+from mic_mail.imap.commands import Append
+from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
+from mic_mail.imap.grammar import AppendChunk, AppendMessage, BadLine, Event
+from mic_mail.mime.render import answers
+from mic_mail.mime.scanner import Scanner
+from mic_mail.storage.errors import NoSuchFolder, OverQuota
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import Delivery, Published, Staged
+
+MOST_MESSAGES = 1000
+"""Of one MULTIAPPEND: each is an open temporary file's worth of state until the last has come."""
+
+
+class TooBig(Refused):
+    """More than a message, or all its attachments together, may have."""
+
+
+def attachments_too_big(limit: int) -> TooBig:
+    """The refusal of Reg. 8.3.b."""
+    megabytes = limit / (1 << 20)
+    text = Text(
+        f"Tổng dung lượng tệp đính kèm vượt quá {megabytes:g} MB (Quy chế, điểm b khoản 3 Điều 8).",
+        f"The attachments exceed {megabytes:g} MB in all (Regulation, 8.3.b).",
+    )
+    return TooBig(text, clause="8.3.b")
+
+
+class Incoming:
+    """One message on its way in. Every method blocks and belongs into a lane, but `hold`, which only collects."""
+
+    def __init__(self, message: AppendMessage, attachment_limit: int) -> None:
+        self._options = message.options
+        self._attachment_limit = attachment_limit
+        self._scanner = Scanner()
+        self._staged: Staged | None = None
+        self._held: list[bytes] = []
+
+    def hold(self, data: bytes) -> None:
+        """Keep octets until there are enough of them to be worth a hop."""
+        self._held.append(data)
+
+    def write(self, account: Account) -> None:
+        """Write and scan what is held; `TooBig` as soon as the attachments are."""
+        if self._held and self._staged is None:
+            self._staged = account.stage()
+        for data in self._held:
+            self._scanner.feed(data)
+            self._check_attachments(self._scanner.attachment_octets)
+            assert self._staged is not None
+            self._staged.write(data)
+        self._held.clear()
+
+    def finish(self, account: Account) -> Delivery:
+        """The message is complete: durable in its temporary file, its answers rendered."""
+        self.write(account)
+        assert self._staged is not None, "an empty message is refused when it is announced"
+        scan = self._scanner.finish()
+        self._check_attachments(scan.attachment_octets)
+        self._staged.finish()
+        received_at = self._options.received_at
+        return Delivery(
+            self._staged,
+            answers(scan),
+            flags=self._options.flags.system,
+            keywords=self._options.flags.keywords,
+            received_at_us=0 if received_at is None else int(received_at.timestamp() * 1_000_000),
+        )
+
+    def _check_attachments(self, octets: int) -> None:
+        if octets > self._attachment_limit:
+            raise attachments_too_big(self._attachment_limit)
+
+    def discard(self) -> None:
+        """Forget it; harmless after publication."""
+        self._held.clear()
+        if self._staged is not None:
+            self._staged.discard()
+
+
+class Intake:
+    """All messages of one APPEND."""
+
+    def __init__(self, mailbox: str) -> None:
+        self.mailbox = mailbox
+        self.messages: list[Incoming] = []
+        self.held_octets = 0
+
+    def write(self, account: Account) -> None:
+        """Write what is held of any of them."""
+        for message in self.messages:
+            message.write(account)
+
+    def publish(self, account: Account, limit_octets: int | None) -> list[Published]:
+        """Make all of them durable and visible, in order."""
+        folder = account.folder(self.mailbox)
+        deliveries = [message.finish(account) for message in self.messages]
+        return account.publish(folder.folder_id, deliveries, limit_octets=limit_octets)
+
+    def discard(self) -> None:
+        for message in self.messages:
+            message.discard()
+
+
+def append(talk: Conversation, first: AppendMessage) -> Steps[None]:
+    """A whole APPEND, to its tagged line, which is said here: the reader may have refused the command itself."""
+    intake = Intake(first.mailbox)
+    try:
+        reply = yield from _receive(talk, first, intake)
+    finally:
+        intake.discard()
+    if reply is not None:
+        yield from talk.sync_if_moved(expunge=True)
+        talk.say(talk.line(first.tag, reply))
+
+
+def _receive(talk: Conversation, event: Event, intake: Intake) -> Steps[Reply | None]:
+    """Take messages until the command ends. None: the reader refused the rest, and its answer was said."""
+    refused: Reply | None = None
+    while True:
+        match event:
+            case AppendMessage():
+                refused = refused or (yield from _announced(talk, event, intake))
+                if refused is not None:
+                    talk.reader.refuse(refused.status, talk.words(refused.text), refused.code or None)
+                else:
+                    intake.messages.append(Incoming(event, talk.settings.attachment_limit))
+                    talk.reader.accept()
+                    if event.sync:
+                        talk.say(responses.continuation())
+            case AppendChunk() if refused is None:
+                intake.messages[-1].hold(event.data)
+                intake.held_octets += len(event.data)
+                if intake.held_octets >= SLICE_OCTETS:
+                    refused = yield from _tried(talk.ask(intake.write))
+                    intake.held_octets = 0
+            case Append():
+                return refused or (yield from _publish(talk, intake))
+            case BadLine():
+                talk.say(responses.status_line(event.tag, event.status, event.text, event.code))
+                return None
+            case _:
+                pass  # the rest of a message that is refused already
+        event = yield from talk.event(talk.now() + talk.settings.idle_seconds)
+
+
+def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> Steps[Reply | None]:
+    """Why the message may not come, if so; the folder is looked for before a client that waits sends its megabytes."""
+    limit = talk.settings.append_limit
+    if message.size > limit:
+        return refuse(f"A message may have {limit} octets.", b"TOOBIG")
+    if message.size == 0 or message.index >= MOST_MESSAGES:  # RFC 3502 §4: an empty message takes the APPEND back
+        return refuse("Nothing is stored.")
+    if message.index > 0 or not (message.sync or message.size > SLICE_OCTETS):
+        return None
+    quota_octets = talk.quota_octets()
+
+    def look(account: Account) -> None:
+        account.folder(intake.mailbox)
+        used = account.quota().octets if quota_octets is not None else 0
+        if quota_octets is not None and used + message.size > quota_octets:
+            raise OverQuota(used, quota_octets)
+
+    return (yield from _tried(talk.ask(look)))
+
+
+def _publish(talk: Conversation, intake: Intake) -> Steps[Reply]:
+    limit = talk.quota_octets()
+    published: list[Published] = []
+    refused = yield from _tried(talk.change(lambda account: published.extend(intake.publish(account, limit))))
+    if refused is not None:
+        return refused
+    code = responses.append_uid(published[0].uidvalidity, [each.uid for each in published])
+    return Reply("Stored.", code=code)
+
+
+def _tried(work: Steps[None]) -> Steps[Reply | None]:
+    """The refusal that a piece of work ends with, if any."""
+    try:
+        yield from work
+    except NoSuchFolder as error:
+        return refuse(error.text, b"TRYCREATE")
+    except TooBig as error:
+        return refuse(error.text, b"TOOBIG")
+    except MicMailError as error:
+        return refusal(error)
+    return None

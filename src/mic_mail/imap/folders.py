@@ -1,0 +1,186 @@
+"""Folders: LIST and its kin, STATUS, CREATE, DELETE, RENAME, SUBSCRIBE, NAMESPACE and the quota of the mailbox.
+
+In: commands. Out: steps. Which names a LIST shows is `listing`'s; here the store is asked and the lines are made.
+Standards: RFC 9051 §6.3.4-6.3.11, RFC 5258, RFC 5819 (LIST-STATUS), RFC 6154, RFC 2342, RFC 8438, RFC 9208 (QUOTA).
+"""
+
+from collections.abc import Callable, Iterable
+
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.commands import (
+    Create,
+    Delete,
+    GetQuota,
+    GetQuotaRoot,
+    List,
+    Lsub,
+    Namespace,
+    Rename,
+    SetQuota,
+    Status,
+    Subscribe,
+    Unsubscribe,
+    Xlist,
+)
+from mic_mail.imap.conversation import Conversation, Reply, refuse
+from mic_mail.imap.listing import Listed, list_folders, lsub_folders, xlist_folders
+from mic_mail.imap.view import Enabled
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import DELIMITER, SPECIAL_USES, FolderInfo, Quota
+
+QUOTA_ROOT = ""
+"""The one quota root of an account: everything in it counts (RFC 9208 §3.1)."""
+
+MOST_MESSAGES = 0xFFFF_FFFF
+"""No limit is set on messages but that of their UIDs, which are numbers of 32 bits (RFC 9051 §2.3.1.1)."""
+
+
+# ------------------------------------------------------------------ listing
+
+
+def _tree(account: Account) -> tuple[list[FolderInfo], list[str]]:
+    return account.folders(), account.subscriptions()
+
+
+def list_(talk: Conversation, command: List) -> Steps[Reply]:
+    """LIST; each folder's STATUS follows its line where it was asked for (RFC 5819 §2)."""
+    infos, subscribed = yield from talk.ask(_tree)
+    if "HIGHESTMODSEQ" in command.status:
+        talk.enabled |= Enabled.CONDSTORE
+    by_name = {info.name: info for info in infos}
+    for line in list_folders(command, infos, subscribed):
+        _say_listed(talk, b"LIST", [line])
+        info = by_name.get(line.name)
+        if command.status and line.folder is not None and info is not None:
+            talk.say(responses.status(info.name, _status_items(talk, info, command.status), utf8=talk.utf8))
+        yield from talk.breathe()
+    return Reply("Listed.")
+
+
+def lsub(talk: Conversation, command: Lsub) -> Steps[Reply]:
+    infos, subscribed = yield from talk.ask(_tree)
+    _say_listed(talk, b"LSUB", lsub_folders(command, infos, subscribed))
+    return Reply("Listed.")
+
+
+def xlist(talk: Conversation, command: Xlist) -> Steps[Reply]:
+    infos = yield from talk.ask(Account.folders)
+    _say_listed(talk, b"XLIST", xlist_folders(command, infos))
+    return Reply("Listed.")
+
+
+def _say_listed(talk: Conversation, word: bytes, lines: Iterable[Listed]) -> None:
+    for line in lines:
+        talk.say(responses.listed(word, line.name, line.attributes, DELIMITER, utf8=talk.utf8, child_info=line.child_info))
+
+
+def namespace(talk: Conversation, command: Namespace) -> Steps[Reply]:
+    """RFC 2342: everything is personal."""
+    talk.say(responses.namespace([""], [], [], DELIMITER, utf8=talk.utf8))
+    return Reply("That is all.")
+    yield  # a handler is a generator
+
+
+# ------------------------------------------------------------------ status
+
+STATUS_ITEMS: dict[str, Callable[[FolderInfo], int | str | None]] = {
+    "MESSAGES": lambda info: info.messages,
+    "RECENT": lambda info: min(info.messages, info.uidnext - info.recent_from),  # RFC 3501; by UIDs, so it may count gaps
+    "UIDNEXT": lambda info: info.uidnext,
+    "UIDVALIDITY": lambda info: info.uidvalidity,
+    "UNSEEN": lambda info: info.unseen,
+    "DELETED": lambda info: info.deleted,
+    "SIZE": lambda info: info.size,
+    "HIGHESTMODSEQ": lambda info: max(info.highest_modseq, 1),
+    "MAILBOXID": lambda info: info.mailbox_id,
+    "DELETED-STORAGE": lambda info: info.deleted_size >> 10,  # RFC 9208 §5.1: in units of 1024 octets
+}
+
+
+def _status_items(talk: Conversation, info: FolderInfo, items: Iterable[str]) -> list[tuple[str, int | str | None]]:
+    answers: list[tuple[str, int | str | None]] = []
+    for item in items:
+        if item == "APPENDLIMIT":
+            answers.append((item, talk.settings.append_limit))
+        else:
+            answers.append((item, STATUS_ITEMS[item](info)))
+    return answers
+
+
+def status(talk: Conversation, command: Status) -> Steps[Reply]:
+    if "HIGHESTMODSEQ" in command.items:
+        talk.enabled |= Enabled.CONDSTORE  # RFC 7162 §3.1.7
+    info = yield from talk.ask(lambda account: account.folder(command.mailbox))
+    talk.say(responses.status(info.name, _status_items(talk, info, command.items), utf8=talk.utf8))
+    return Reply("Counted.")
+
+
+# ------------------------------------------------------------------ making and unmaking
+
+
+def create(talk: Conversation, command: Create) -> Steps[Reply]:
+    """CREATE; MAILBOXID in the answer (RFC 8474 §4.1), special use as asked (RFC 6154 §3)."""
+    uses = [use for use in command.use if use in SPECIAL_USES]
+    if len(uses) != len(command.use) or len(uses) > 1:
+        return refuse("No folder can have that use.", b"USEATTR")
+    name, use = command.mailbox.removesuffix(DELIMITER), uses[0] if uses else None
+    info = yield from talk.change(lambda account: account.create(name, use))
+    return Reply("Created.", code=responses.mailbox_id(info.mailbox_id))
+
+
+def delete(talk: Conversation, command: Delete) -> Steps[Reply]:
+    """DELETE. A mailbox that this session has open is left first (RFC 9051 §6.3.5 leaves the choice)."""
+    yield from talk.change(lambda account: account.delete(command.mailbox))
+    if talk.view is not None and talk.view.name == command.mailbox:
+        talk.leave()
+    return Reply("Deleted.")
+
+
+def rename(talk: Conversation, command: Rename) -> Steps[Reply]:
+    new_name = command.new_name.removesuffix(DELIMITER)
+    yield from talk.change(lambda account: account.rename(command.mailbox, new_name))
+    return Reply("Renamed.")
+
+
+def subscribe(talk: Conversation, command: Subscribe) -> Steps[Reply]:
+    yield from talk.change(lambda account: account.subscribe(command.mailbox, True))
+    return Reply("Subscribed.")
+
+
+def unsubscribe(talk: Conversation, command: Unsubscribe) -> Steps[Reply]:
+    yield from talk.change(lambda account: account.subscribe(command.mailbox, False))
+    return Reply("Unsubscribed.")
+
+
+# ------------------------------------------------------------------ quota
+
+
+def _say_quota(talk: Conversation, quota: Quota) -> None:
+    """STORAGE counts units of 1024 octets (RFC 9208 §5.1), rounded up, so that a full mailbox looks full."""
+    limit = talk.quota_octets()
+    storage = [("STORAGE", -(-quota.octets // 1024), limit // 1024)] if limit is not None else []
+    resources = [*storage, ("MESSAGE", quota.messages, MOST_MESSAGES)]
+    talk.say(responses.quota(QUOTA_ROOT, resources))
+
+
+def get_quota(talk: Conversation, command: GetQuota) -> Steps[Reply]:
+    if command.root != QUOTA_ROOT:
+        return refuse("There is no such quota root.", b"NONEXISTENT")
+    quota = yield from talk.ask(Account.quota)
+    _say_quota(talk, quota)
+    return Reply("That much.")
+
+
+def get_quota_root(talk: Conversation, command: GetQuotaRoot) -> Steps[Reply]:
+    """The root of a folder and its quota; also of a name that does not exist yet (RFC 9208 §4.1.2)."""
+    quota = yield from talk.ask(Account.quota)
+    talk.say(responses.quota_root(command.mailbox, [QUOTA_ROOT], utf8=talk.utf8))
+    _say_quota(talk, quota)
+    return Reply("That much.")
+
+
+def set_quota(talk: Conversation, command: SetQuota) -> Steps[Reply]:
+    """Quotas are granted by the administrators (Reg. 8.3.b)."""
+    return refuse("Quotas are set by the administrators.", b"NOPERM")
+    yield  # a handler is a generator

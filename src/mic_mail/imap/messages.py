@@ -1,0 +1,125 @@
+"""STORE, COPY and MOVE: changing what is in the selected mailbox.
+
+In: commands. Out: steps. Each is one piece of work: the change and a look at what it made, so that the client hears of its own
+change and of everybody else's in the same way, exactly once.
+Standards: RFC 9051 §6.4.6-6.4.8, RFC 7162 §3.1.3 (UNCHANGEDSINCE), RFC 4315 (COPYUID), RFC 6851 (MOVE).
+"""
+
+from collections.abc import Mapping
+
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.commands import Copy, FlagChange, Move, Store
+from mic_mail.imap.conversation import Conversation, Reply, refuse
+from mic_mail.imap.numbering import positions_of, uids_of
+from mic_mail.imap.view import Enabled, Glance, look
+from mic_mail.storage.errors import NoSuchFolder
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import KEYWORD_SHIFT, CopyResult, StoreResult
+
+
+def store(talk: Conversation, command: Store) -> Steps[Reply]:
+    """STORE. With .SILENT the client is told only what it cannot work out by itself (RFC 9051 §6.4.6)."""
+    view = talk.view
+    assert view is not None
+    if command.unchanged_since is not None:
+        talk.enabled |= Enabled.CONDSTORE
+    uids = uids_of(talk, positions_of(talk, command.messages, by_uid=command.by_uid))
+    if not uids:
+        return Reply("No such messages.")
+    before = {uid: view.flags[at] for uid in uids if (at := view.position(uid)) is not None} if command.silent else {}
+    folder_id, since, looked = view.folder_id, view.modseq, view.looked
+
+    def work(account: Account) -> tuple[StoreResult, Glance]:
+        result = account.store_flags(
+            folder_id,
+            uids,
+            command.change.value,
+            command.flags.system,
+            command.flags.keywords,
+            unchanged_since=command.unchanged_since,
+        )
+        return result, look(account, folder_id, since, looked)
+
+    result, glance = yield from talk.change(work)
+    done = [uid for uid, _, _ in result.changed]
+    expected = _expected(command, before, result) if command.silent else None
+    talk.tell(glance, expunge=command.by_uid, expected=expected, asked=() if command.silent else set(done))
+    if result.failed:
+        failed = (
+            result.failed if command.by_uid else [at + 1 for uid in result.failed if (at := view.position(uid)) is not None]
+        )
+        return Reply("Some have changed meanwhile.", code=responses.modified(failed))
+    missing = len(uids) - len(done)
+    if missing and not command.by_uid:  # RFC 2180 §4.2.2: the client can see that some are gone
+        return refuse("Some are expunged.", b"EXPUNGEISSUED")
+    return Reply("Stored.")
+
+
+def _expected(command: Store, before: Mapping[int, int], result: StoreResult) -> dict[int, int]:
+    """The flags that a client assumes after its own STORE with .SILENT."""
+    names = {name.lower(): 1 << (KEYWORD_SHIFT + place) for place, name in enumerate(result.keywords)}
+    bits = command.flags.system
+    for keyword in command.flags.keywords:
+        bits |= names.get(keyword.lower(), 0)
+    match command.change:
+        case FlagChange.ADD:
+            return {uid: before[uid] | bits for uid, _, _ in result.changed}
+        case FlagChange.REMOVE:
+            return {uid: before[uid] & ~bits for uid, _, _ in result.changed}
+        case FlagChange.REPLACE:
+            return {uid: bits for uid, _, _ in result.changed}
+
+
+def copy(talk: Conversation, command: Copy) -> Steps[Reply]:
+    """COPY: all or nothing; COPYUID tells where they lie (RFC 4315 §3)."""
+    view = talk.view
+    assert view is not None
+    uids = uids_of(talk, positions_of(talk, command.messages, by_uid=command.by_uid))
+    if not uids:
+        return Reply("Nothing to copy.")
+    folder_id, limit = view.folder_id, talk.quota_octets()
+
+    def work(account: Account) -> CopyResult:
+        target = account.folder(command.mailbox)
+        return account.copy(folder_id, uids, target.folder_id, limit_octets=limit)
+
+    try:
+        result = yield from talk.change(work)
+    except NoSuchFolder as error:
+        return refuse(error.text, b"TRYCREATE")
+    return Reply("Copied.", code=_copyuid(result)) if result.pairs else _gone(command.by_uid)
+
+
+def move(talk: Conversation, command: Move) -> Steps[Reply]:
+    """MOVE: COPYUID goes out before the EXPUNGE or VANISHED that takes the messages away (RFC 6851 §4.3)."""
+    view = talk.view
+    assert view is not None
+    uids = uids_of(talk, positions_of(talk, command.messages, by_uid=command.by_uid))
+    if not uids:
+        return Reply("Nothing to move.")
+    folder_id, since, looked = view.folder_id, view.modseq, view.looked
+
+    def work(account: Account) -> tuple[CopyResult, Glance]:
+        target = account.folder(command.mailbox)
+        return account.move(folder_id, uids, target.folder_id), look(account, folder_id, since, looked)
+
+    try:
+        result, glance = yield from talk.change(work)
+    except NoSuchFolder as error:
+        return refuse(error.text, b"TRYCREATE")
+    if not result.pairs:
+        return _gone(command.by_uid)
+    talk.say(talk.line(b"*", Reply("Moved.", code=_copyuid(result))))
+    talk.tell(glance, expunge=True)
+    code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled else b""  # RFC 7162 §3.2.9
+    return Reply("Moved.", code=code)
+
+
+def _copyuid(result: CopyResult) -> bytes:
+    return responses.copy_uid(result.uidvalidity, [old for old, _ in result.pairs], [new for _, new in result.pairs])
+
+
+def _gone(by_uid: bool) -> Reply:
+    """Everything that was named is expunged: no error where UIDs were given (RFC 9051 §6.4.9)."""
+    return Reply("No such messages.") if by_uid else refuse("They are expunged.", b"EXPUNGEISSUED")

@@ -1,0 +1,45 @@
+"""Which messages a command names: sequence numbers, UIDs or the saved result, as positions in the client's view.
+
+Standards: RFC 9051 §9 (sequence-set), RFC 5182 (`$`).
+"""
+
+from collections.abc import Iterable
+
+from mic_mail.imap.conversation import Conversation
+from mic_mail.imap.matching import NoSuchNumber
+from mic_mail.imap.sequence import SequenceSet
+
+
+def positions_of(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> list[range]:
+    """Ascending, disjoint ranges of positions; UIDs that do not exist are passed over, a number that does not is an error."""
+    view = talk.view
+    assert view is not None
+    if messages.saved:
+        return ranges(at for uid in talk.saved if (at := view.position(uid)) is not None)
+    if by_uid:
+        return messages.positions_of_uids(view.uids)
+    places = messages.positions_of_numbers(view.messages)
+    if places is None:
+        raise NoSuchNumber
+    return places
+
+
+def uids_of(talk: Conversation, places: Iterable[range]) -> list[int]:
+    """The UIDs at these positions."""
+    assert talk.view is not None
+    return [uid for place in places for uid in talk.view.uids[place.start : place.stop]]
+
+
+def ranges(positions: Iterable[int]) -> list[range]:
+    """Ascending positions as ranges."""
+    found: list[range] = []
+    start = stop = -1
+    for at in positions:
+        if at != stop:
+            if start >= 0:
+                found.append(range(start, stop))
+            start = at
+        stop = at + 1
+    if start >= 0:
+        found.append(range(start, stop))
+    return found

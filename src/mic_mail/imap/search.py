@@ -1,0 +1,268 @@
+"""SEARCH: which messages match, told as SEARCH or ESEARCH and kept for `$`.
+
+`matching` evaluates the tree over whole columns; here the columns are asked from the store, and text is scanned for what the
+columns left undecided, in slices, so that a long search tells of its progress (RFC 9585) and can be cut.
+Standards: RFC 9051 §6.4.4, RFC 4731 (ESEARCH), RFC 5182 (SEARCHRES), RFC 7162 §3.1.5 (MODSEQ), RFC 5032, RFC 8514, RFC 8474.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
+
+from mic_mail.clock import HO_CHI_MINH
+from mic_mail.imap import matching, responses
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.commands import Search
+from mic_mail.imap.conversation import Conversation, Reply
+from mic_mail.imap.matching import Answer, Columns, TextScan
+from mic_mail.imap.searchkeys import (
+    Age,
+    And,
+    BodyKey,
+    DateKey,
+    DateOf,
+    EmailId,
+    HeaderKey,
+    ModSeq,
+    Not,
+    Or,
+    SearchKey,
+    TextKey,
+    ThreadId,
+)
+from mic_mail.imap.view import Enabled, View
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import KEYWORD_SHIFT, Column, TextTest
+
+HEADER_SCAN_MESSAGES = 2000
+BODY_SCAN_MESSAGES = 500
+BODY_SCAN_OCTETS = 16 << 20
+"""What is looked through in one hop: between two the session can be cut and tells how far it is."""
+PROGRESS_SECONDS = 10.0
+"""RFC 9585 §3: a sign of life for those who wait."""
+
+_EXTENDED = frozenset({"MIN", "MAX", "ALL", "COUNT"})
+
+
+def search(talk: Conversation, command: Search) -> Steps[Reply]:
+    """SEARCH and UID SEARCH."""
+    view = talk.view
+    assert view is not None
+    keys = list(leaves(command.key))
+    with_modseq = any(isinstance(key, ModSeq) for key in keys)
+    if with_modseq:
+        talk.enabled |= Enabled.CONDSTORE
+    yield from talk.sync(expunge=False)
+    returns = command.returns
+    if returns is not None and "SAVE" in returns:
+        saved, talk.saved = talk.saved, ()  # stays empty if this fails (RFC 5182 §2.1)
+    else:
+        saved = talk.saved
+    hunt = Hunt(view, command.key, saved, now=int(talk.clock.now().timestamp()))
+    yield from talk.ask(hunt.begin)
+    told_at = talk.now()
+    while hunt.undecided:
+        yield from talk.ask(hunt.scan)
+        if talk.now() - told_at >= PROGRESS_SECONDS:
+            told_at = talk.now()
+            talk.say(responses.ok(b"*", "Still looking.", responses.in_progress(command.tag, *hunt.progress)))
+        yield from talk.breathe()
+    _tell(talk, view, command, hunt.found, with_modseq=with_modseq)
+    return Reply("Searched.")
+
+
+def leaves(key: SearchKey) -> Iterator[SearchKey]:
+    """The keys of a tree that are not AND, OR or NOT."""
+    pending = [key]
+    while pending:
+        at = pending.pop()
+        match at:
+            case And(keys) | Or(keys):
+                pending += keys
+            case Not(inner):
+                pending.append(inner)
+            case _:
+                yield at
+
+
+# ------------------------------------------------------------------ finding
+
+
+class Hunt:
+    """One search over the messages that the client knows. `begin`, then `scan` while `undecided`; both block."""
+
+    def __init__(self, view: View, key: SearchKey, saved: Sequence[int], *, now: int) -> None:
+        self._view = view
+        self._key = key
+        self._saved = saved
+        self._now = now
+        self._rows: dict[Column, list[object]] = {}
+        self._answers: dict[TextScan, Answer] = {}
+        self._columns: Columns | None = None
+        self._left: list[int] = []  # positions that the text key in hand has yet to be asked of
+        self._scan: TextScan | None = None
+        self._asked = self._hits = 0
+        self.found: list[int] = []
+        """Positions, ascending; complete when nothing is undecided."""
+        self.undecided = False
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Messages looked at and to look at, for the text key in hand."""
+        done = self._asked.bit_count()
+        return done, done + len(self._left)
+
+    def begin(self, account: Account) -> None:
+        """Ask for the columns that the tree needs and decide what they can."""
+        view = self._view
+        wanted = sorted({column for key in leaves(self._key) for column in _columns_of(key)})
+        if wanted and view.messages:
+            self._rows = _complete(view, account, wanted)
+        recent_from = view.messages - view.recent_count
+        self._columns = Columns(
+            uids=view.uids,
+            flags=view.flags,
+            modseqs=view.modseqs,
+            sizes=view.sizes,
+            keywords={name.lower(): 1 << (KEYWORD_SHIFT + place) for place, name in enumerate(view.keywords)},
+            recent=matching.mask_of(range(recent_from, view.messages), view.messages),
+            saved_uids=self._saved,
+            now=self._now,
+            zone=HO_CHI_MINH,
+            seconds=self._seconds,
+            identifiers=self._identifiers,
+        )
+        self._decide()
+
+    def _decide(self) -> None:
+        """Evaluate the tree; if text has the last word, take the cheapest key that was not asked of everything undecided."""
+        assert self._columns is not None
+        count = self._view.messages
+        verdict = matching.match(self._key, self._columns, self._answers)
+        self.undecided = bool(verdict.undecided)
+        if not self.undecided:
+            self.found = matching.positions(verdict.certain, count)
+            return
+        for scan in matching.text_keys(self._key):
+            asked = self._answers.get(scan, Answer(0, 0)).asked
+            open_ones = verdict.undecided & ~asked
+            if open_ones:
+                self._scan, self._asked, self._hits = scan, asked, self._answers.get(scan, Answer(0, 0)).found
+                self._left = matching.positions(open_ones, count)
+                return
+        raise AssertionError("what is undecided has a text key that was not asked")
+
+    def scan(self, account: Account) -> None:
+        """Ask the text key in hand of some more messages."""
+        assert self._scan is not None
+        view, count = self._view, self._view.messages
+        some = self._some()
+        uids = [view.uids[at] for at in some]
+        passed = {uid for uid, (hit,) in account.find_text(view.folder_id, uids, [_test(self._scan)]) if hit}
+        self._asked |= matching.mask_of(some, count)
+        self._hits |= matching.mask_of((at for at in some if view.uids[at] in passed), count)
+        if not self._left:
+            self._answers[self._scan] = Answer(self._asked, self._hits)
+            self._decide()
+
+    def _some(self) -> list[int]:
+        """The next positions to look at; they leave `_left`."""
+        if isinstance(self._scan, HeaderKey):
+            stop = HEADER_SCAN_MESSAGES
+        else:
+            stop = octets = 0
+            for at in self._left[:BODY_SCAN_MESSAGES]:
+                octets += self._view.sizes[at]
+                stop += 1
+                if octets >= BODY_SCAN_OCTETS:
+                    break
+        some, self._left = self._left[:stop], self._left[stop:]
+        return some
+
+    def _seconds(self, of: DateOf) -> Sequence[int | None]:
+        if of is DateOf.SENT:
+            return cast("list[int | None]", self._rows["sent_at"])
+        column = cast("list[int | None]", self._rows[_INSTANTS[of]])
+        return [None if instant is None else instant // 1_000_000 for instant in column]
+
+    def _identifiers(self, kind: type[EmailId] | type[ThreadId]) -> Sequence[str | None]:
+        return cast("list[str | None]", self._rows["email_id" if kind is EmailId else "thread_id"])
+
+
+_INSTANTS: dict[DateOf, Column] = {DateOf.INTERNAL: "internaldate_us", DateOf.SAVED: "savedate_us", DateOf.SENT: "sent_at"}
+
+
+def _columns_of(key: SearchKey) -> tuple[Column, ...]:
+    """What the index has to give for a key."""
+    match key:
+        case DateKey(of=DateOf.SENT):
+            return ("sent_at", "internaldate_us")
+        case DateKey():
+            return (_INSTANTS[key.of],)
+        case Age():
+            return ("internaldate_us",)
+        case EmailId():
+            return ("email_id",)
+        case ThreadId():
+            return ("thread_id",)
+        case _:
+            return ()
+
+
+def _complete(view: View, account: Account, columns: Sequence[Column]) -> dict[Column, list[object]]:
+    """These columns for every message of the view; None where a message is gone."""
+    rows = account.rows(view.folder_id, view.uids, ("uid", *columns))
+    if len(rows) < view.messages:
+        by_uid = {row[0]: row for row in rows}
+        nothing = (None,) * (1 + len(columns))
+        rows = [by_uid.get(uid, nothing) for uid in view.uids]
+    values = zip(*rows, strict=True)
+    next(values)
+    return {column: list(value) for column, value in zip(columns, values, strict=True)}
+
+
+def _test(scan: TextScan) -> TextTest:
+    match scan:
+        case HeaderKey(name, value):
+            return TextTest("HEADER", value, name)
+        case BodyKey(value):
+            return TextTest("BODY", value)
+        case TextKey(value):
+            return TextTest("TEXT", value)
+
+
+# ------------------------------------------------------------------ telling
+
+
+def _tell(talk: Conversation, view: View, command: Search, found: list[int], *, with_modseq: bool) -> None:
+    """The answer; an empty one is also told, since clients wait for it."""
+    name: Callable[[int], int] = view.uids.__getitem__ if command.by_uid else (1).__add__
+    numbers = [name(at) for at in found]
+    returns = command.returns
+    if returns is None and Enabled.REV2 not in talk.enabled:
+        talk.say(responses.search(numbers, _highest(view, found) if with_modseq else None))
+        return
+    asked = frozenset({"ALL"}) if returns is None else returns & _EXTENDED
+    ends = [*found[:1]] if "MIN" in asked else []
+    ends += found[-1:] if "MAX" in asked else []
+    only_ends = bool(asked) and not asked & {"ALL", "COUNT"}  # then MODSEQ and `$` are about these alone
+    if returns is not None and "SAVE" in returns:
+        talk.saved = tuple(view.uids[at] for at in sorted({*ends} if only_ends else found))
+    if not asked:
+        return
+    counted = ends if only_ends else found
+    talk.say(
+        responses.esearch(
+            command.tag,
+            by_uid=command.by_uid,
+            minimum=numbers[0] if numbers and "MIN" in asked else None,
+            maximum=numbers[-1] if numbers and "MAX" in asked else None,
+            found=numbers if "ALL" in asked else None,
+            count=len(numbers) if "COUNT" in asked else None,
+            modseq=_highest(view, counted) if with_modseq and counted else None,
+        )
+    )
+
+
+def _highest(view: View, positions: Sequence[int]) -> int:
+    """The MODSEQ of an answer is that of its newest message (RFC 7162 §3.1.5)."""
+    return max((view.modseqs[at] for at in positions), default=0)

@@ -1,0 +1,173 @@
+"""SELECT, EXAMINE, CLOSE, UNSELECT, EXPUNGE and IDLE: opening a mailbox, leaving it, waiting in it.
+
+In: commands. Out: steps. HIGHESTMODSEQ is told on every SELECT, whether or not the client spoke of CONDSTORE (RFC 7162
+§3.1.2.1).
+Standards: RFC 9051 §6.3.2, §6.3.13, §6.4.1-6.4.3; RFC 7162 §3.2.5 (QRESYNC); RFC 4315 (UID EXPUNGE); RFC 8474 (MAILBOXID).
+"""
+
+from dataclasses import dataclass
+
+from mic_mail.imap import responses
+from mic_mail.imap.actions import DropCompressor, Steps, Used, Waiting
+from mic_mail.imap.commands import SEEN, Close, Expunge, Idle, QResync, Select, Unselect
+from mic_mail.imap.conversation import Conversation, Ended, Reply, bad
+from mic_mail.imap.fetch import vanished_of
+from mic_mail.imap.grammar import NEED_INPUT, Line
+from mic_mail.imap.numbering import positions_of, uids_of
+from mic_mail.imap.sequence import MAX_NUMBER, SequenceSet
+from mic_mail.imap.view import Enabled, Glance, View, look
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What SELECT asked the store, in one go; `looked` was read first, so that nothing later is missed."""
+
+    looked: int
+    fresh: FolderView
+    recent_from: int
+    changes: Changes | None
+
+
+def _open(account: Account, command: Select) -> Opened:
+    info = account.folder(command.mailbox)
+    looked = account.highest_modseq()
+    recent_from = info.recent_from if command.read_only else account.take_recent(info.folder_id)
+    fresh = account.view(info.folder_id)
+    resync = command.qresync
+    known = resync is not None and resync.uidvalidity == info.uidvalidity
+    changes = account.changes(info.folder_id, resync.modseq) if resync is not None and known else None
+    return Opened(looked, fresh, recent_from, changes)
+
+
+def select(talk: Conversation, command: Select) -> Steps[Reply]:
+    """SELECT and EXAMINE. A SELECT that fails leaves no mailbox selected (RFC 9051 §6.3.2)."""
+    if command.qresync is not None and Enabled.QRESYNC not in talk.enabled:
+        return bad("ENABLE QRESYNC comes first.")  # RFC 7162 §3.2.5
+    if command.condstore:
+        talk.enabled |= Enabled.CONDSTORE
+    _leave(talk)
+    opened = yield from talk.ask(lambda account: _open(account, command))
+    assert talk.signed_in is not None
+    view = View(
+        opened.fresh,
+        looked=opened.looked,
+        account_id=talk.signed_in.account.account_id,
+        read_only=command.read_only,
+        recent_from=None if Enabled.REV2 in talk.enabled else opened.recent_from,
+    )
+    talk.view = view
+    talk.say_all(_description(talk, view, opened))
+    if opened.changes is not None and command.qresync is not None:
+        yield from _resynchronise(talk, view, command.qresync, opened)
+    yield Used()
+    mode = b"READ-ONLY" if command.read_only else b"READ-WRITE"
+    return Reply("Opened.", code=mode)
+
+
+def _description(talk: Conversation, view: View, opened: Opened) -> list[bytes]:
+    """The untagged lines of SELECT (RFC 9051 §6.3.2; RECENT and UNSEEN are RFC 3501's)."""
+    info = opened.fresh.info
+    rev2 = Enabled.REV2 in talk.enabled
+    lines = [*view.keyword_lines(), responses.exists(view.messages)]
+    if not rev2:
+        lines.append(responses.recent(view.recent_count))
+        if info.unseen:
+            first = next((at for at, flags in enumerate(view.flags) if not flags & SEEN), None)
+            if first is not None:
+                lines.append(responses.ok(b"*", "The first unseen one.", b"UNSEEN %d" % (first + 1)))
+    lines.append(responses.ok(b"*", "UIDs are valid.", b"UIDVALIDITY %d" % info.uidvalidity))
+    lines.append(responses.ok(b"*", "The next UID.", b"UIDNEXT %d" % info.uidnext))
+    lines.append(responses.ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(info.highest_modseq, 1)))
+    lines.append(responses.ok(b"*", "This mailbox.", responses.mailbox_id(info.mailbox_id)))
+    if rev2:
+        lines.append(responses.listed(b"LIST", info.name, (), DELIMITER, utf8=talk.utf8))
+    return lines
+
+
+def _resynchronise(talk: Conversation, view: View, known: QResync, opened: Opened) -> Steps[None]:
+    """What a returning client missed: VANISHED (EARLIER), then FETCH for what changed (RFC 7162 §3.2.5.1).
+
+    Below the expunge floor the log has holes: then every UID of the client's set that does not exist has vanished (§3.2.5.2).
+    """
+    changes = opened.changes
+    assert changes is not None
+    asked = known.known_uids or SequenceSet(((1, MAX_NUMBER),))  # only these are to be reported
+    talk.say(responses.vanished(vanished_of(changes, asked, view), earlier=True))
+    for uid, _, _, _ in changes.changed:
+        at = view.position(uid)
+        if at is not None and asked.contains(uid, view.uids[-1]):
+            talk.say(view.fetch_line(at, talk.enabled))
+            yield from talk.breathe()
+
+
+def _leave(talk: Conversation) -> None:
+    """The mailbox that was selected is so no more (RFC 9051 §7.1, CLOSED)."""
+    if talk.view is not None:
+        talk.say(responses.ok(b"*", "The mailbox before is closed.", b"CLOSED"))
+    talk.leave()
+
+
+def close(talk: Conversation, command: Close) -> Steps[Reply]:
+    """CLOSE expunges silently and leaves (RFC 9051 §6.4.1)."""
+    view = talk.view
+    assert view is not None
+    if not view.read_only:
+        yield from talk.change(lambda account: account.expunge(view.folder_id))
+    talk.leave()
+    return Reply("Closed.")
+
+
+def unselect(talk: Conversation, command: Unselect) -> Steps[Reply]:
+    """RFC 3691: leaves and expunges nothing."""
+    talk.leave()
+    return Reply("Left.")
+    yield  # a handler is a generator
+
+
+def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
+    """EXPUNGE, UID EXPUNGE. The client is told by the look that follows; HIGHESTMODSEQ in the answer: RFC 7162 §3.2.7."""
+    view = talk.view
+    assert view is not None
+    uids: list[int] | None = None
+    if command.uids is not None:
+        uids = uids_of(talk, positions_of(talk, command.uids, by_uid=True))
+        if not uids:
+            return Reply("Nothing to expunge.")
+    folder_id, since, looked = view.folder_id, view.modseq, view.looked
+
+    def work(account: Account) -> tuple[ExpungeResult, Glance]:
+        return account.expunge(folder_id, uids), look(account, folder_id, since, looked)
+
+    result, glance = yield from talk.change(work)
+    talk.tell(glance, expunge=True)
+    code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled and result.uids else b""
+    return Reply("Expunged.", code=code)
+
+
+def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
+    """RFC 2177: tell changes as they come, until DONE; a line every two minutes keeps middleboxes (and Outlook) awake."""
+    settings = talk.settings
+    talk.reader.expect_line()
+    talk.say(responses.continuation("Idling."))
+    yield from talk.sync(expunge=True)
+    if talk.compressed:
+        yield DropCompressor()
+    until = talk.now() + settings.idle_seconds
+    still_here = talk.now() + settings.still_here_seconds
+    while talk.ending is None:
+        event = talk.reader.next()
+        if event is not NEED_INPUT:
+            done = isinstance(event, Line) and event.data.upper() == b"DONE"
+            return Reply("No more idling.") if done else bad("DONE is what ends IDLE.")
+        if talk.view is not None and talk.known_modseq > talk.view.looked:
+            yield from talk.sync(expunge=True)
+            continue
+        if talk.now() >= until:
+            raise Ended("Too long without a word.")
+        if talk.now() >= still_here:
+            talk.say(responses.ok(b"*", "Still here"))
+            still_here = talk.now() + settings.still_here_seconds
+        yield Waiting(min(until, still_here))
+    raise talk.ending

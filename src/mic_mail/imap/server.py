@@ -1,0 +1,446 @@
+"""The IMAP door on the network: the shell around `session`.
+
+Reads when the session can take more, writes when the client has taken what it was sent, and carries out one action at a time:
+work on the store in the account's lanes, sign-in through `services.access`, TLS and compression. Decides nothing: limits,
+answers and the order of things are the session's. What a client costs is bounded here by flow control: reading stops at 64 KiB of
+unused input, the session is not asked for more output while the transport is above its high water.
+
+A connection without a command in progress has no task: its state is the session and one timer.
+"""
+
+import asyncio
+import ssl
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mic_mail.clock import Clock
+from mic_mail.errors import Text
+from mic_mail.ids import trace_id
+from mic_mail.imap.actions import (
+    Action,
+    Answer,
+    Begin,
+    DropCompressor,
+    Enter,
+    Hangup,
+    NeedInput,
+    Note,
+    Send,
+    SignIn,
+    StartCompression,
+    StartTls,
+    Used,
+    Waiting,
+    Work,
+)
+from mic_mail.imap.conversation import SessionSettings
+from mic_mail.imap.deflate import Damaged, Deflate
+from mic_mail.imap.session import Session
+from mic_mail.imap.shelf import Shelf
+from mic_mail.log.maillog import MailLog
+from mic_mail.net.tls import TlsFront
+from mic_mail.process.feed import Feed, Subscription
+from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.services.access import Access, Dialog, Peer, Refusal, SignedIn, TlsInfo
+from mic_mail.services.watching import Watch
+from mic_mail.storage.mailstore import Account, MailStore
+
+UNUSED_INPUT_OCTETS = 64 << 10
+"""Of unused input; beyond it the client is not listened to."""
+HIGH_WATER_OCTETS = 256 << 10
+INLINE_DEFLATE_OCTETS = 32 << 10
+"""More is compressed in the cpu lane."""
+HANDSHAKE_SECONDS = 30.0
+CLOSING_SECONDS = 10.0
+"""How long a client may take to read its goodbye."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImapServices:
+    """What the composition root gives the door."""
+
+    access: Access
+    store: MailStore
+    lanes: Lanes
+    accounts: AccountLanes
+    feed: Feed
+    clock: Clock
+    log: MailLog
+    tls: TlsFront | None
+    settings: SessionSettings
+    sessions_per_mailbox: int = 64
+    note: Callable[[str], None] = lambda label: None
+    """Told each piece of work as it begins, so that a long pause of the loop can be logged with it."""
+
+
+class ImapServer:
+    """Makes the connections of one process and ends them together."""
+
+    def __init__(self, services: ImapServices) -> None:
+        self.services = services
+        self.shelf = Shelf()
+        self.open: set[ImapConnection] = set()
+        self.sessions: Counter[int] = Counter()
+        """Signed-in sessions by mailbox."""
+        self._all_closed = asyncio.Event()
+
+    def configure(self, services: ImapServices) -> None:
+        """Take new settings (SIGHUP); open connections keep what they were greeted with."""
+        self.services = services
+
+    @property
+    def connections(self) -> int:
+        return len(self.open)
+
+    def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[], asyncio.Protocol]:
+        """For `loop.create_server(factory, sock=..., ssl=...)`."""
+        return lambda: ImapConnection(self, door)
+
+    async def drain(self, seconds: float) -> None:
+        """BYE to all: at once where nothing is in progress, else after it, and for `seconds` at most."""
+        text = Text("Máy chủ tạm ngừng; xin kết nối lại.", "The server is going down; please connect again.")
+        for connection in list(self.open):
+            connection.end(text)
+        self._all_closed.clear()
+        if self.open:
+            try:
+                await asyncio.wait_for(self._all_closed.wait(), seconds)
+            except TimeoutError:
+                for connection in list(self.open):
+                    connection.abort()
+
+    def closed(self, connection: "ImapConnection") -> None:
+        self.open.discard(connection)
+        if not self.open:
+            self._all_closed.set()
+
+
+class ImapConnection(asyncio.Protocol):
+    """One connection. Also the `Desk` at which its session asks what the process has in memory."""
+
+    __slots__ = (
+        "_account", "_deflate", "_dialog", "_door", "_eof", "_loop", "_lost", "_paused", "_peer", "_reading", "_server",
+        "_services", "_session", "_session_id", "_signed_in", "_subscription", "_task", "_timer", "_timer_at", "_transport",
+        "_waiting", "_watch",
+    )  # fmt: skip
+
+    def __init__(self, server: ImapServer, door: str) -> None:
+        self._server = server
+        self._services = server.services
+        self._door = door
+        self._loop = asyncio.get_running_loop()
+        self._session_id = trace_id(self._services.clock.now_us())
+        self._transport: asyncio.Transport
+        self._session: Session
+        self._peer: Peer
+        self._dialog: Dialog | None = None
+        self._signed_in: SignedIn | None = None
+        self._account: Account | None = None
+        self._subscription: Subscription | None = None
+        self._watch: Watch | None = None
+        self._deflate: Deflate | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._waiting: NeedInput | Waiting | None = None  # what the session waits for; None while it has something to do
+        self._paused = self._lost = self._eof = False
+        self._reading = True
+
+    # ------------------------------------------------------------ the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS)
+        self._peer = self._describe_peer()
+        services = self._services
+        self._session = Session(
+            services.settings, clock=services.clock, shelf=self._server.shelf, desk=self, tls=self._peer.tls is not None
+        )
+        self._server.open.add(self)
+        self._pump()
+
+    def data_received(self, data: bytes) -> None:
+        if self._deflate is None:
+            self._session.feed(data)
+        elif not self._inflate(data):
+            return
+        if self._session.buffered > UNUSED_INPUT_OCTETS:
+            self._stop_reading()
+        if self._waiting is not None:
+            self._pump()
+
+    def eof_received(self) -> bool:
+        """A client that has said all it will still gets its answers (not over TLS, which closes)."""
+        self._eof = True
+        if self._waiting is None:
+            return True
+        self._transport.close()
+        return False
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for held in (self._subscription, self._watch):
+            if held is not None:
+                held.close()
+        if self._signed_in is not None:
+            self._server.sessions[self._signed_in.mailbox_id] -= 1
+            if not self._server.sessions[self._signed_in.mailbox_id]:
+                del self._server.sessions[self._signed_in.mailbox_id]
+        if self._task is None:  # else the work in progress ends first: it is not undone
+            self._close_session()
+
+    def _close_session(self) -> None:
+        self._session.close()
+        self._server.closed(self)
+
+    # ------------------------------------------------------------ the session's side
+
+    def _pump(self) -> None:
+        """Do what the session says until it waits for something, an action takes time, or the client is behind."""
+        while self._task is None and not self._paused and not self._lost:
+            step = self._session.next()
+            match step:
+                case NeedInput() | Waiting():
+                    self._waiting = step
+                    self._arm(step.until)
+                    if not self._more_input():
+                        return
+                case Send() if self._deflate is None or len(step.data) <= INLINE_DEFLATE_OCTETS:
+                    self._waiting = None
+                    self._write(step)
+                case Note() | Used() | DropCompressor():
+                    self._waiting = None
+                    self._do_now(step)
+                case Hangup():
+                    self._hang_up()
+                    return
+                case _:
+                    self._waiting = None
+                    if isinstance(step, StartTls):
+                        self._transport.pause_reading()
+                    self._task = self._loop.create_task(self._carry_out(step))
+
+    def _more_input(self) -> bool:
+        """The session wants more: give it what waits to be inflated, else listen again. True if there is something new."""
+        if self._deflate is not None and self._deflate.has_more:
+            return self._inflate(b"")
+        if self._eof:
+            self._hang_up()
+        elif not self._reading:
+            self._reading = True
+            self._transport.resume_reading()
+        return False
+
+    def _write(self, step: Send) -> None:
+        self._transport.write(step.data if self._deflate is None else self._deflate.deflate(step.data))
+        self._session.done(step)
+
+    def _do_now(self, step: Note | Used | DropCompressor) -> None:
+        """Actions that take no time."""
+        match step:
+            case Note():
+                self._log(step)
+            case Used() if self._signed_in is not None:
+                self._services.access.used(self._signed_in.mailbox_id)
+            case DropCompressor() if self._deflate is not None:
+                self._transport.write(self._deflate.drop())
+            case _:
+                pass
+        self._session.done(step)
+
+    async def _carry_out(self, action: Action) -> None:
+        """One action that takes time; then go on. Never cancelled: what has begun on the store ends."""
+        try:
+            result = await self._perform(action)
+        except Exception as error:  # noqa: BLE001 - the session makes an answer of it
+            self._session.failed(action, error)
+        else:
+            self._session.done(action, result)
+        self._task = None
+        if self._lost:
+            self._close_session()
+        else:
+            self._pump()
+
+    async def _perform(self, action: Action) -> object:
+        services, access = self._services, self._services.access
+        match action:
+            case Work(run, writes):
+                assert self._account is not None
+                assert self._signed_in is not None
+                services.note(run.__qualname__)
+                lane = services.accounts.write if writes else services.accounts.read
+                return await lane(self._signed_in.account, run, self._account)
+            case Send(data):
+                assert self._deflate is not None
+                self._transport.write(await services.lanes.cpu(self._deflate.deflate, data))
+            case SignIn(user, password):
+                return await access.login(user, password, self._peer)
+            case Begin(mechanism):
+                self._dialog = access.begin(mechanism, self._peer)
+            case Answer(response):
+                assert self._dialog is not None
+                return await self._dialog.step(response)
+            case Enter(signed_in):
+                return self._enter(signed_in)
+            case StartTls():
+                await self._start_tls()
+            case StartCompression(pending):
+                self._deflate = Deflate()
+                self._inflate(pending)
+            case _:
+                raise AssertionError(action)
+        return None
+
+    def _inflate(self, data: bytes) -> bool:
+        """Feed the session from compressed input; False if that is damaged, which ends the connection."""
+        assert self._deflate is not None
+        try:
+            self._session.feed(self._deflate.inflate(data))
+        except Damaged:
+            self._transport.abort()
+            return False
+        if self._deflate.has_more:
+            self._stop_reading()
+        return True
+
+    def _enter(self, signed_in: SignedIn) -> bool:
+        """Take the account, if it has room for one more session."""
+        services, sessions = self._services, self._server.sessions
+        if sessions[signed_in.mailbox_id] >= services.sessions_per_mailbox:
+            return False
+        self._dialog = None
+        self._signed_in = signed_in
+        if not self._lost:
+            sessions[signed_in.mailbox_id] += 1
+            self._account = services.store.account(signed_in.account)
+            self._subscription = services.feed.subscribe(signed_in.account.account_id, self._noticed)
+            self._watch = services.access.watch(signed_in.mailbox_id, self._decision_moved)
+        return True
+
+    async def _start_tls(self) -> None:
+        """The handshake; what came in clear is thrown away first, and nothing more of it is read."""
+        assert self._services.tls is not None
+        self._session.discard_input()
+        try:
+            transport = await self._loop.start_tls(
+                self._transport,
+                self,
+                self._services.tls.context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            )
+        except (OSError, ssl.SSLError):
+            self._transport.abort()
+            raise
+        assert transport is not None
+        self._transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS)
+        self._peer = self._describe_peer()
+
+    # ------------------------------------------------------------ what comes from elsewhere
+
+    def _noticed(self, modseq: int) -> None:
+        """The change feed: the account has moved."""
+        self._session.noticed(modseq)
+        if isinstance(self._waiting, Waiting):
+            self._pump()
+
+    def _decision_moved(self) -> None:
+        """The word on the mailbox may have changed: ask, and end if it is no (DESIGN: within seconds)."""
+        assert self._signed_in is not None
+        answer = self._services.access.recheck(self._signed_in, self._peer)
+        if isinstance(answer, Refusal):
+            self.end(answer.text)
+        else:
+            self._signed_in = answer
+
+    def end(self, text: Text) -> None:
+        """BYE as soon as the session can; a client that does not read it is cut off after a while."""
+        self._session.end(text)
+        if self._waiting is not None:
+            self._pump()
+        if self._watch is not None:
+            self._watch.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def _hang_up(self) -> None:
+        """Close when everything is written, and for CLOSING_SECONDS at most."""
+        self._waiting = None
+        self._transport.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(CLOSING_SECONDS, self.abort)
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._transport.pause_reading()
+
+    # ------------------------------------------------------------ time
+
+    def _arm(self, until: float) -> None:
+        """Wake the session at `until`; an earlier timer stays, since it only makes the session look at the clock once more."""
+        if self._timer is not None:
+            if self._timer_at <= until:
+                return
+            self._timer.cancel()
+        self._timer_at = until
+        self._timer = self._loop.call_later(max(0.0, until - self._services.clock.monotonic()) + 0.001, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if self._waiting is not None:
+            self._pump()
+
+    # ------------------------------------------------------------ the desk
+
+    def mechanisms(self) -> tuple[str, ...]:
+        """The SASL mechanisms to offer on this connection as it is now."""
+        return self._services.access.mechanisms(self._peer)
+
+    def quota_octets(self, mailbox_id: int) -> int | None:
+        """How much a mailbox may hold."""
+        entry = self._services.access.snapshot.entry(mailbox_id)
+        return None if entry is None else entry.quota_octets
+
+    def hidden(self, mailbox_id: int) -> frozenset[str]:
+        """Capabilities that this mailbox is not offered."""
+        entry = self._services.access.snapshot.entry(mailbox_id)
+        return frozenset() if entry is None else entry.capabilities_hidden
+
+    # ------------------------------------------------------------ who, and the log
+
+    def _describe_peer(self) -> Peer:
+        address, port = (self._transport.get_extra_info("peername") or ("", 0))[:2]
+        local_port = (self._transport.get_extra_info("sockname") or ("", 0))[1]
+        return Peer(str(address), int(port), int(local_port), "imap", self._describe_tls(), self._session_id)
+
+    def _describe_tls(self) -> TlsInfo | None:
+        session = self._transport.get_extra_info("ssl_object")
+        if session is None:
+            return None
+        cipher = session.cipher()
+        binding = self._services.tls.binding(session) if self._services.tls is not None else None
+        return TlsInfo(session.version() or "", cipher[0] if cipher else "", binding)
+
+    def _log(self, note: Note) -> None:
+        mailbox = self._signed_in.address if self._signed_in is not None else None
+        trace = "".join(traceback.format_exception(note.error)) if note.error is not None else None
+        self._services.log.event(
+            note.event, **note.fields, mailbox=mailbox, peer=self._peer.address, session=self._session_id, trace=trace
+        )

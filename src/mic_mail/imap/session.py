@@ -1,0 +1,244 @@
+"""An IMAP session: octets in, actions out. The pure core; `server` is its shell.
+
+    session = Session(...)
+    session.feed(octets)                    what the client sent
+    session.noticed(modseq)                 the account has changed
+    session.end(text, code)                 drain, suspension, shutdown: BYE at the next chance
+    step = session.next()                   an Action to carry out, or NeedInput / Waiting
+    session.done(step, result)              or session.failed(step, error)
+    session.close()                         the connection is gone
+
+One command is in progress at a time; pipelined ones wait in the reader and are answered in order (RFC 9051 §5.5). What a
+command said is sent before anything else is done. An unexpected exception is `NO [SERVERBUG]` with a reference; the traceback
+goes to the log and nowhere else. Whatever a client sends, the session ends only by LOGOUT, by its limits, or by the word of
+others.
+"""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from mic_mail.clock import Clock
+from mic_mail.errors import MicMailError, Text
+from mic_mail.ids import TokenSource, trace_id
+from mic_mail.imap import append, commands, fetch, folders, messages, responses, search, selecting, signin
+from mic_mail.imap.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Waiting
+from mic_mail.imap.commands import Command, ConnectionState
+from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
+from mic_mail.imap.grammar import AppendMessage, BadLine, Event, Line
+from mic_mail.imap.matching import NoSuchNumber
+from mic_mail.imap.sections import UnknownEncoding
+from mic_mail.imap.shelf import Shelf
+from mic_mail.imap.view import OutOfStep
+
+Handler = Callable[[Conversation, Any], Steps[Reply] | Steps[Reply | None]]
+"""Carries out one kind of command; the argument is the class that HANDLERS has it under, which is why it is `Any` here."""
+
+HANDLERS: dict[type[Command], Handler] = {
+    commands.Capability: signin.tell_capability,
+    commands.Noop: signin.noop,
+    commands.Check: signin.noop,
+    commands.Logout: signin.logout,
+    commands.Id: signin.identify,
+    commands.StartTls: signin.start_tls,
+    commands.Login: signin.login,
+    commands.Authenticate: signin.authenticate,
+    commands.Enable: signin.enable,
+    commands.Compress: signin.compress,
+    commands.List: folders.list_,
+    commands.Lsub: folders.lsub,
+    commands.Xlist: folders.xlist,
+    commands.Namespace: folders.namespace,
+    commands.Status: folders.status,
+    commands.Create: folders.create,
+    commands.Delete: folders.delete,
+    commands.Rename: folders.rename,
+    commands.Subscribe: folders.subscribe,
+    commands.Unsubscribe: folders.unsubscribe,
+    commands.GetQuota: folders.get_quota,
+    commands.GetQuotaRoot: folders.get_quota_root,
+    commands.SetQuota: folders.set_quota,
+    commands.Select: selecting.select,
+    commands.Close: selecting.close,
+    commands.Unselect: selecting.unselect,
+    commands.Expunge: selecting.expunge,
+    commands.Idle: selecting.idle,
+    commands.Fetch: fetch.fetch,
+    commands.Store: messages.store,
+    commands.Copy: messages.copy,
+    commands.Move: messages.move,
+    commands.Search: search.search,
+}
+"""Every command but APPEND, which begins before it is complete (`append.append`)."""
+
+_WRITING = commands.Store | commands.Expunge | commands.Move
+"""What a mailbox opened by EXAMINE does not take."""
+
+_WRONG_STATE = {
+    ConnectionState.NOT_AUTHENTICATED: "Sign in first.",
+    ConnectionState.AUTHENTICATED: "Not now: no mailbox is selected, or you are signed in already.",
+    ConnectionState.SELECTED: "Not while a mailbox is selected.",
+}
+
+
+class Session:
+    """One connection."""
+
+    __slots__ = ("_errors", "_held", "_program", "_result", "_talk", "_tokens")
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        *,
+        clock: Clock,
+        shelf: Shelf,
+        desk: Desk,
+        tls: bool,
+        tokens: TokenSource = secrets.randbits,
+    ) -> None:
+        self._talk = Conversation(settings, clock=clock, shelf=shelf, desk=desk, tls=tls)
+        self._tokens = tokens
+        self._errors = 0  # commands in a row that made no sense
+        self._held: Step | None = None
+        self._result: object = None
+        self._program = self._run()
+
+    # ------------------------------------------------------------ the shell's side
+
+    @property
+    def buffered(self) -> int:
+        """Octets from the client that no command has used yet; above 64 KiB stop reading."""
+        return self._talk.reader.buffered
+
+    @property
+    def state(self) -> ConnectionState:
+        return self._talk.state
+
+    def feed(self, octets: bytes) -> None:
+        """What the client sent."""
+        self._talk.reader.feed(octets)
+
+    def discard_input(self) -> None:
+        """Forget what no command has used yet."""
+        self._talk.reader.discard_input()
+
+    def noticed(self, modseq: int) -> None:
+        """The account has reached this MODSEQ."""
+        self._talk.known_modseq = max(self._talk.known_modseq, modseq)
+
+    def end(self, text: Text | str, code: bytes = b"") -> None:
+        """Say BYE after the command in progress, or after the slice in progress of a long one."""
+        if self._talk.ending is None:
+            self._talk.ending = Ended(text, code)
+
+    def next(self) -> Step:
+        """What to do now; `Hangup` again and again once it is over."""
+        if self._held is None or isinstance(self._held, NeedInput | Waiting):
+            try:
+                result, self._result = self._result, None
+                if isinstance(result, BaseException):
+                    self._held = self._program.throw(result)
+                else:
+                    self._held = self._program.send(result)
+            except StopIteration:
+                self._held = Hangup()
+        if self._talk.out:
+            return Send(self._talk.take_output())
+        return self._held
+
+    def done(self, action: Action, result: object = None) -> None:
+        """`action` was carried out."""
+        if action is self._held:  # else it is output that went out in front of it
+            self._held, self._result = None, result
+
+    def failed(self, action: Action, error: BaseException) -> None:
+        """`action` ended in an exception."""
+        self.done(action, error)
+
+    def close(self) -> None:
+        """The connection is gone: whatever was begun is let go of."""
+        self._program.close()
+
+    # ------------------------------------------------------------ the program
+
+    def _run(self) -> Steps[None]:
+        talk = self._talk
+        talk.say(signin.greeting(talk))
+        try:
+            while True:
+                event = yield from talk.event(self._patience())
+                yield from self._take(event)
+        except Ended as ended:
+            talk.say(responses.bye(talk.words(ended.text), ended.code or None))
+        yield Hangup()
+
+    def _patience(self) -> float:
+        talk = self._talk
+        return talk.sign_in_until if talk.signed_in is None else talk.now() + talk.settings.idle_seconds
+
+    def _take(self, event: Event) -> Steps[None]:
+        """One thing that the reader made of the client's octets."""
+        talk = self._talk
+        if isinstance(event, BadLine):
+            talk.say(responses.status_line(event.tag, event.status, event.text, event.code))
+            if event.fatal:
+                raise Ended("That is too much.")
+            self._count(bad=event.status == b"BAD")
+        elif isinstance(event, AppendMessage):
+            if talk.signed_in is None:
+                talk.reader.refuse(b"BAD", b"Sign in first.")
+            else:
+                yield from self._guarded(event.tag, append.append(talk, event))
+        elif isinstance(event, Command):
+            yield from self._guarded(event.tag, self._command(event))
+        else:
+            assert isinstance(event, Line), event
+            talk.say(responses.bad(b"*", "No line was expected."))
+
+    def _guarded(self, tag: bytes, steps: Steps[None]) -> Steps[None]:
+        """Carry out a command; whatever goes wrong becomes its answer."""
+        try:
+            yield from steps
+        except (Ended, GeneratorExit):
+            raise
+        except OutOfStep as error:
+            raise Ended(error.text) from error
+        except NoSuchNumber:
+            self._talk.say(responses.bad(tag, "There is no message with that number."))
+            self._count(bad=True)
+        except UnknownEncoding as error:
+            self._talk.say(self._talk.line(tag, refuse(error.text, b"UNKNOWN-CTE")))
+        except MicMailError as error:
+            self._talk.say(self._talk.line(tag, refusal(error)))
+        except Exception as error:  # noqa: BLE001 - a bug must cost one command, not the connection, and never be silent
+            reference = trace_id(self._talk.clock.now_us(), self._tokens)
+            yield Note("imap_bug", {"ref": reference}, error)
+            text = Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")
+            self._talk.say(self._talk.line(tag, refuse(text, b"SERVERBUG")))
+
+    def _command(self, command: Command) -> Steps[None]:
+        talk = self._talk
+        reply = self._forbidden(command)
+        if reply is None:
+            reply = yield from HANDLERS[type(command)](talk, command)
+            if reply is None:  # it has said its tagged line itself
+                return
+            if talk.view is not None and type(command) is not commands.Select:
+                yield from talk.sync_if_moved(expunge=command.rule.may_expunge)
+        self._count(bad=reply.status == b"BAD")
+        talk.say(talk.line(command.tag, reply))
+
+    def _forbidden(self, command: Command) -> Reply | None:
+        """Why a command may not be carried out now (RFC 9051 §3, `commands.RULES`)."""
+        talk, rule = self._talk, command.rule
+        if not rule.states & talk.state:
+            return bad(_WRONG_STATE[talk.state])
+        if talk.view is not None and talk.view.read_only and isinstance(command, _WRITING):
+            return refuse("The mailbox is open for reading only.", b"READ-ONLY")
+        return None
+
+    def _count(self, *, bad: bool) -> None:
+        """A client that makes no sense for a while is ended; one mistake costs nothing."""
+        self._errors = self._errors + 1 if bad else 0
+        if self._errors >= self._talk.settings.errors:
+            raise Ended("Too many commands that make no sense.")
