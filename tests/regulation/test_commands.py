@@ -1,0 +1,212 @@
+"""The administrator's commands: results on stdout, remarks on stderr, exit codes 0, 1, 2.
+
+A mailbox's life runs through the installed program; the many small questions go to its `main` within this process, which is
+the same code without a second of start-up each.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from mic_mail.cli.main import main
+
+PROGRAM = Path(sys.executable).with_name("mic-mail")
+
+
+class Console:
+    """A fresh server's command line; remembers what the last command said."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.env = {"MIC_MAIL_CONFIG": str(folder / "mic-mail.toml"), "LC_ALL": "C.UTF-8", "XDG_STATE_HOME": str(folder)}
+        self.out = self.err = ""
+        self.installed = False
+        """Whether commands run through the console script, in a process of their own."""
+
+    def run(self, *words):
+        """The exit code of `mic-mail WORDS`."""
+        code = self._program(words) if self.installed else self._main(words)
+        assert "Traceback" not in self.out + self.err
+        return code
+
+    def _program(self, words):
+        env = {**os.environ, **self.env}
+        done = subprocess.run([PROGRAM, *words], env=env, capture_output=True, text=True, timeout=60, check=False)
+        self.out, self.err = done.stdout, done.stderr
+        return done.returncode
+
+    def _main(self, words):
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            for name, value in self.env.items():
+                patch.setenv(name, value)
+            code = main(list(words))
+        self.out, self.err = out.getvalue(), err.getvalue()
+        return code
+
+    def json(self, *words):
+        """What `mic-mail WORDS --json` prints."""
+        assert self.run(*words, "--json") == 0, self.err
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory):
+    """A server that `init` made, with a unit, two namesakes and the mailbox of the first."""
+    folder = tmp_path_factory.mktemp("console")
+    console = Console(folder)
+    assert console.run("init", "--yes", "--data-dir", str(folder / "data"), "--user", "") == 0, console.err
+    assert console.run("unit", "add", "CNTT", "Vụ Công nghệ thông tin", "--document", "1553/QĐ-BTTTT") == 0, console.err
+    assert console.run("person", "add", "Đỗ Văn Bê", "--unit", "CNTT") == 0, console.err
+    assert console.run("person", "add", "Đinh Vũ Bê", "--unit", "cntt", "--position", "Giám đốc") == 0, console.err
+    console.json("mailbox", "issue", "--person", "1", "--document", "12/CV")
+    return console
+
+
+def test_listings(console):
+    """Units, people, mailboxes and aliases are listed for eyes and for programs, the same in both."""
+    assert console.json("unit", "list")[0]["symbol"] == "CNTT"
+    assert [person["full_name"] for person in console.json("person", "list", "--unit", "CNTT")] == ["Đinh Vũ Bê", "Đỗ Văn Bê"]
+    mailbox = console.json("mailbox", "list", "--kind", "personal")[0]
+    assert (mailbox["address"], mailbox["states"]) == ("dvbe@mic.gov.vn", ["active", "password_due"])
+    assert console.run("mailbox", "list") == 0
+    assert "password change due" in console.out
+    assert console.json("unit", "show", "CNTT")["mailboxes"] == ["dvbe@mic.gov.vn"]
+    assert console.json("person", "show", "1")["mailbox"] == "dvbe@mic.gov.vn"
+
+
+def test_issuing_to_a_namesake(console):
+    """Taken: refused with the clause and what may be chosen; the choice is issued with a password shown once."""
+    assert console.run("mailbox", "issue", "--person", "2") == 1
+    assert "5.4.b" in console.err
+    assert "bedv" in console.err
+    issued = console.json("mailbox", "issue", "--person", "2", "--address", "bedv")
+    assert issued["address"] == "bedv@mic.gov.vn"
+    assert len(issued["password"]) >= 16
+    data = console.folder / "data"
+    stored = b"".join(path.read_bytes() for path in data.rglob("*") if path.is_file() and "mail" not in path.parts[-3:])
+    assert issued["password"].encode() not in stored
+
+
+@pytest.fixture
+def program(console):
+    """The same server through the installed console script."""
+    console.installed = True
+    yield console
+    console.installed = False
+
+
+def test_a_mailbox_through_its_life(program):
+    """Suspended, left, restored: each act is a fact, each state is explained by its clause."""
+    console = program
+    bedv = "bedv@mic.gov.vn"
+    if bedv not in [m["address"] for m in console.json("mailbox", "list")]:
+        console.json("mailbox", "issue", "--person", "2", "--address", "bedv")
+    assert console.run("mailbox", "suspend", bedv, "--cause", "b", "--reason", "x") == 1
+    assert "7.2.b" in console.err
+    assert console.run("mailbox", "suspend", bedv, "--cause", "c", "--reason", "lộ mật khẩu") == 0, console.err
+    assert console.run("mailbox", "leave", bedv, "31/08/2026") == 1  # "Giám đốc": the rank is asked for
+    assert console.run("mailbox", "leave", bedv, "31/08/2026", "--level", "division", "--document", "5/QĐ") == 0, console.err
+    said = console.json("mailbox", "explain", bedv, "--at", "28/02/2027 23:59")["as_known_now"]
+    assert said["states"] == ["password_due", "send_locked", "suspended"]
+    assert said["next_change"] == {"at": "2027-02-28T17:00:00Z", "states": ["reclaimed"], "clause": "6.4.c"}
+    assert console.json("mailbox", "explain", bedv, "--at", "2027-03-01")["as_known_now"]["states"] == ["reclaimed"]
+    restored = console.json("mailbox", "restore", bedv, "--asked-by", "CNTT", "--channel", "fax")
+    assert restored["states"]["en"] == "send-locked, password change due"
+    facts = [fact["kind"] for fact in console.json("mailbox", "show", bedv)["facts"]]
+    assert facts == ["issued", "suspended", "left", "restored"]
+    assert console.run("--lang", "vi", "mailbox", "explain", bedv) == 0
+    assert "điểm c khoản 4 Điều 6 Quy chế" in console.out
+
+
+def test_quota(console):
+    """Upwards freely, downwards with a reason, never under 1 GiB; a size that makes no sense is a usage error."""
+    assert console.run("mailbox", "quota", "dvbe@mic.gov.vn", "3 GiB") == 0
+    assert console.run("mailbox", "quota", "dvbe@mic.gov.vn", "2 GiB") == 1
+    assert console.run("mailbox", "quota", "dvbe@mic.gov.vn", "2 GiB", "--reason", "dùng ít") == 0
+    assert console.run("mailbox", "quota", "dvbe@mic.gov.vn", "1023 MiB", "--reason", "x") == 1
+    assert "8.3.b" in console.err
+    assert console.run("mailbox", "quota", "dvbe@mic.gov.vn", "much") == 2
+
+
+def test_lock_absence_and_reclaim(console):
+    """Locks by hand, absences and reclaims on request go in and show."""
+    console.json("mailbox", "issue", "--group", "Đoàn thanh niên", "--sponsor", "CNTT")
+    group = "doanthanhnien@mic.gov.vn"
+    assert console.run("mailbox", "lock-sending", group, "--reason", "phát tán thư rác") == 0
+    assert "send_locked" in console.json("mailbox", "show", group)["states"]
+    assert console.run("mailbox", "unlock-sending", group) == 0
+    assert console.run("mailbox", "absence", group, "--from", "01/01/2026", "--until", "31/12/2099", "--reason", "x") == 0
+    assert console.run("mailbox", "absence", group, "--ended") == 0
+    assert console.run("mailbox", "absence", group) == 2
+    assert console.run("mailbox", "reclaim", group, "--reason", "giải thể") == 0
+    assert console.json("mailbox", "list", "--state", "reclaimed")[0]["address"] == group
+
+
+def test_aliases(console):
+    """Added, listed, removed; removed ones stay in the list as former."""
+    assert console.run("alias", "add", "dvbe@mic.gov.vn", "be.do") == 0
+    assert console.run("alias", "add", "dvbe@mic.gov.vn", "postmaster") == 1
+    assert console.run("alias", "remove", "dvbe@mic.gov.vn", "be.do") == 0
+    assert console.run("alias", "remove", "dvbe@mic.gov.vn", "be.do") == 2
+    assert console.json("alias", "list", "dvbe@mic.gov.vn") == [
+        {"address": "be.do@mic.gov.vn", "mailbox": "dvbe@mic.gov.vn", "role": "former"}
+    ]
+
+
+def test_directory_check(console):
+    """Agreement exits 0; a folder that nobody owns is an error and exits 1."""
+    assert console.run("directory", "check") == 0
+    stray = console.folder / "data" / "mail" / "mic.gov.vn" / "stranger" / "Maildir"
+    stray.mkdir(parents=True)
+    assert console.run("directory", "check", "--json") == 1
+    assert [d["kind"] for d in json.loads(console.out) if d["severity"] == "error"] == ["stray_folder"]
+    stray.rmdir()
+    stray.parent.rmdir()
+
+
+def test_regulation(console):
+    """The catalogue is printed whole and by clause, in both languages."""
+    rows = {row["id"]: row for row in console.json("regulation", "list")}
+    assert len(rows) > 70
+    assert rows["6.4.c"]["settings"] == ["terms.end", "terms.roll", "leave.late_grace_days"]
+    assert console.run("--lang", "vi", "regulation", "show", "7.2.a") == 0
+    assert "điểm a khoản 2 Điều 7 Quy chế" in console.out
+    assert console.run("regulation", "show", "99") == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mailbox", "show", "nobody@mic.gov.vn"),
+        ("mailbox", "issue"),
+        ("mailbox", "issue", "--person", "1", "--unit", "CNTT"),
+        ("mailbox", "issue", "--group", "Nhóm"),
+        ("mailbox", "leave", "dvbe@mic.gov.vn"),
+        ("mailbox", "leave", "dvbe@mic.gov.vn", "31/02/2026"),
+        ("mailbox", "explain", "dvbe@mic.gov.vn", "--at", "yesterday"),
+        ("mailbox", "suspend", "dvbe@mic.gov.vn", "--cause", "d", "--reason", "x"),
+        ("person", "add", "§ç V¨n Bª", "--unit", "CNTT"),
+        ("person", "add", "Đỗ Bê", "--unit", "NOWHERE"),
+        ("person", "show", "99"),
+    ],
+)
+def test_what_makes_no_sense(console, words):
+    """Unknown names, impossible dates and contradictory options exit 2 with a sentence, and change nothing."""
+    assert console.run(*words) == 2
+    assert console.err.strip()
+
+
+def test_every_act_is_on_record(console):
+    """The audit log has the act and its refusal, with actor and clause, and no password."""
+    lines = [json.loads(line) for path in (console.folder / "data" / "log").glob("audit-*") for line in path.open()]
+    acts = {line["act"] for line in lines}
+    assert {"unit_add", "person_add", "mailbox_issue", "mailbox_quota", "mailbox_quota_refused"} <= acts
+    assert all(line["actor"] for line in lines)
+    assert {line["clause"] for line in lines if line["act"] == "mailbox_quota_refused"} >= {"8.3.a", "8.3.b"}
