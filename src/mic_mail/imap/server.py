@@ -2,8 +2,8 @@
 
 Reads when the session can take more, writes when the client has taken what it was sent, and carries out one action at a time:
 work on the store in the account's lanes, sign-in through `services.access`, TLS and compression. Decides nothing: limits,
-answers and the order of things are the session's. What a client costs is bounded here by flow control: reading stops at 64 KiB of
-unused input, the session is not asked for more output while the transport is above its high water.
+answers and the order of things are the session's. What a client costs is bounded here by flow control: reading stops at 64 KiB
+of unused input, the session is not asked for more output while the transport is above its high water.
 
 A connection without a command in progress has no task: its state is the session and one timer.
 """
@@ -14,6 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from mic_mail.clock import Clock
 from mic_mail.errors import Text
@@ -151,9 +152,8 @@ class ImapConnection(asyncio.Protocol):
     # ------------------------------------------------------------ the transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's TLS transport is none by inheritance
+        self._transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS)
         self._peer = self._describe_peer()
         services = self._services
         self._session = Session(
