@@ -182,6 +182,21 @@ def test_clause_7_2_c_and_7_3(centre):
     assert entry.credential == Credential(2, "new")
 
 
+def test_clause_7_3_b(centre):
+    """With restore.min_wait = 1 a request of Friday is granted on Monday, not before; by default at once."""
+    patient = Config.model_validate({"restore": {"min_wait": 1}})
+    mailbox = centre.mailbox()
+    centre.clock.move_to(datetime(2026, 1, 10, 2, tzinfo=UTC))  # a Saturday
+    centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
+    waiting = Accounts(centre.directory, patient, centre.clock)
+    asked = Asked("Vụ CNTT", "fax", date(2026, 1, 9))
+    with pytest.raises(NotAllowed) as refusal:
+        waiting.restore(mailbox, asked, Credential(0, "new"), PLAIN)
+    assert refusal.value.clause == "7.3.b"
+    centre.later(days=2)
+    waiting.restore(mailbox, asked, Credential(0, "new"), PLAIN)
+
+
 def test_clause_7_2_a(centre):
     """A suspension that the clock brought is put on record by the restore, so that it stays explainable after later use."""
     mailbox = centre.mailbox()

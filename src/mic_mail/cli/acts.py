@@ -71,6 +71,9 @@ def restore(
     channel: Annotated[
         str, typer.Option("--channel", help=say("Văn bản, fax, điện thoại, thư.", "Letter, fax, telephone, mail."))
     ] = "letter",
+    received: Annotated[
+        str | None, typer.Option("--received", help=say("Ngày nhận yêu cầu.", "The day it was received."))
+    ] = None,
     document: DocumentOption = None,
     reason: WhyOption = "",
     actor: ActorOption = None,
@@ -78,9 +81,10 @@ def restore(
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
     password = passwords.generate()
+    asked = Asked(asked_by, channel, read_day(received) if received else None)
     with on_record(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel):
         verifiers = make_verifiers(here.config)(password)
-        decision = _accounts(here).restore(mailbox, Asked(asked_by, channel), verifiers, origin)
+        decision = _accounts(here).restore(mailbox, asked, verifiers, origin)
     states = [STATES[state] for state in State if state in decision.states]
     shown = Text(", ".join(s.vi for s in states), ", ".join(s.en for s in states))
     output.record(RESTORED, {"address": mailbox.address, "password": password, "states": shown}, as_json=as_json)

@@ -9,12 +9,14 @@ month's last day where there is none (Civil Code 2015, Articles 147-148). An act
 
 from calendar import monthrange
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
 from mic_mail.clock import HO_CHI_MINH
 
 ONE_DAY = timedelta(days=1)
+SATURDAY = 5
 
 RestDay = Callable[[date], bool]
 """Whether nobody works on that day; asked only where `terms.roll` moves the end of a term."""
@@ -58,3 +60,26 @@ def after_months(start: date, months: int, end: TermEnd, rest_day: RestDay | Non
 def after_days(start: date, days: int, end: TermEnd) -> datetime:
     """The first instant after a term of `days` that began on `start`."""
     return after_last_day(start + timedelta(days=days), end)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingDays:
+    """The days of work: Monday to Friday, but for days that are off, and with weekend days that were swapped in.
+
+    Both lists are what the government announces year by year (Labour Code 2019, Articles 111-112); without them only weekends
+    are days of rest.
+    """
+
+    off: frozenset[date] = frozenset()
+    worked: frozenset[date] = frozenset()
+
+    def is_rest(self, day: date) -> bool:
+        return day not in self.worked and (day in self.off or day.weekday() >= SATURDAY)
+
+    def after(self, start: date, days: int) -> date:
+        """The last day of a term of working days that began on `start`, which is not counted (Reg. 7.3.b, 12.4)."""
+        day = start
+        while days > 0:
+            day += ONE_DAY
+            days -= not self.is_rest(day)
+        return day

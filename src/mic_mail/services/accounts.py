@@ -14,7 +14,8 @@ from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.errors import BadInput, Refused, Text
-from mic_mail.policy.calendar import start_of
+from mic_mail.i18n import dates
+from mic_mail.policy.calendar import WorkingDays, local_day, start_of
 from mic_mail.policy.facts import Cause, Detail, Draft, Fact, FactKind, Level, MailboxKind
 from mic_mail.policy.leaving import leaves
 from mic_mail.policy.lifecycle import Decision, Reason, State, decide
@@ -38,10 +39,11 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Reg. 7.3.a: who asked for a restore, and how (letter, mail, fax, telephone)."""
+    """Reg. 7.3.a: who asked for a restore, how (letter, mail, fax, telephone), and when that was received (None: today)."""
 
     by: str
     channel: str
+    received_on: date | None = None
 
 
 class Accounts:
@@ -51,6 +53,7 @@ class Accounts:
         self._directory = directory
         self._clock = clock
         self._settings = lifecycle_settings(config)
+        self._min_wait = config.restore.min_wait
 
     def decide(self, entry: Entry, at: datetime | None = None) -> Decision:
         """What the mailbox may do at `at`, or now."""
@@ -97,10 +100,21 @@ class Accounts:
                 clause="7.2.b",
                 remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
             )
+        self._must_have_waited(asked)
         drafts = [self._seen_by_the_clock(reason) for reason in suspensions if self._by_the_clock(entry, reason)]
         drafts.append(self._draft(FactKind.RESTORED, origin, data={"asked_by": asked.by, "channel": asked.channel}))
         self._directory.set_credential(entry.mailbox_id, verifiers, *drafts, after=decision.fact_seq)
         return self.decide(self._directory.entry(entry.mailbox_id))
+
+    def _must_have_waited(self, asked: Asked) -> None:
+        """Reg. 7.3.b read as a wait (`restore.min_wait`); by default the one working day is a deadline."""
+        today = local_day(self._clock.now())
+        earliest = WorkingDays().after(asked.received_on or today, self._min_wait)
+        if today < earliest:
+            day = dates.day(earliest)
+            raise NotAllowed(
+                Text(f"Chỉ được khôi phục từ ngày {day.vi}.", f"It may be restored from {day.en} on."), clause="7.3.b"
+            )
 
     def _by_the_clock(self, entry: Entry, reason: Reason) -> bool:
         """Whether no fact says that the mailbox was suspended, only the passing of time."""

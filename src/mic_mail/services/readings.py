@@ -1,7 +1,7 @@
 """The configured readings of ambiguous clauses as the settings that policy takes (config knows no policy, policy no files)."""
 
 from mic_mail.config.model import Config
-from mic_mail.policy.calendar import TermEnd
+from mic_mail.policy.calendar import TermEnd, WorkingDays
 from mic_mail.policy.lifecycle import LifecycleSettings
 
 _DAYS_PER_MONTH = 30 * 86_400.0
@@ -12,6 +12,7 @@ def lifecycle_settings(config: Config) -> LifecycleSettings:
     age = config.auth.password_age
     return LifecycleSettings(
         term_end=TermEnd(config.terms.end),
+        rest_day=WorkingDays().is_rest if config.terms.roll else None,
         late_grace_days=config.leave.late_grace_days,
         breach_document=config.restore.breach_document,
         password_months=max(1, round(age / _DAYS_PER_MONTH)) if age else None,

@@ -1,0 +1,68 @@
+"""Months and working days as the regulation counts them."""
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mic_mail.policy.calendar import ONE_DAY, TermEnd, WorkingDays, add_months, after_months, local_day, start_of
+
+# As announced: the holidays around each case, and the working Saturdays that were swapped in.
+ANNOUNCED = WorkingDays(
+    off=frozenset(
+        [
+            date(2025, 5, 1),
+            date(2025, 5, 2),
+            date(2026, 1, 1),
+            date(2026, 1, 2),
+            date(2026, 8, 31),
+            date(2026, 9, 1),
+            date(2026, 9, 2),
+        ]
+        + [date(2026, 2, day) for day in range(16, 21)]
+    ),
+    worked=frozenset([date(2025, 4, 26), date(2026, 1, 10), date(2026, 8, 22)]),
+)
+
+
+@pytest.mark.parametrize(
+    ("received", "days", "due"),
+    [
+        (date(2025, 12, 31), 1, date(2026, 1, 5)),
+        (date(2025, 4, 25), 1, date(2025, 4, 26)),
+        (date(2026, 2, 13), 1, date(2026, 2, 23)),
+        (date(2026, 2, 13), 2, date(2026, 2, 24)),
+        (date(2026, 8, 28), 2, date(2026, 9, 4)),
+        (date(2026, 1, 9), 1, date(2026, 1, 10)),
+        (date(2026, 1, 9), 0, date(2026, 1, 9)),
+    ],
+)
+def test_working_days(received, days, due):
+    """Weekends, Tết, 2 September and swapped Saturdays count as announced."""
+    assert ANNOUNCED.after(received, days) == due
+
+
+@pytest.mark.parametrize(
+    ("start", "months", "end"),
+    [
+        (date(2026, 8, 31), 6, date(2027, 2, 28)),
+        (date(2027, 8, 31), 6, date(2028, 2, 29)),
+        (date(2026, 12, 15), 1, date(2027, 1, 15)),
+        (date(2024, 2, 29), 12, date(2025, 2, 28)),
+        (date(2026, 1, 31), 1, date(2026, 2, 28)),
+    ],
+)
+def test_months(start, months, end):
+    """A month without the day ends the term with its own last day."""
+    assert add_months(start, months) == end
+
+
+@given(st.dates(date(2000, 1, 1), date(2100, 1, 1)), st.integers(0, 36))
+def test_terms_of_months(start, months):
+    """A term ends in the right month, never after its day, and the act follows at 00:00 of the next day."""
+    end = add_months(start, months)
+    assert (end.year - start.year) * 12 + end.month - start.month == months
+    assert end.day == start.day or (end.day < start.day and (end + ONE_DAY).day == 1)
+    assert after_months(start, months, TermEnd.END_OF_DAY) == start_of(end + ONE_DAY)
+    assert local_day(start_of(end)) == end
