@@ -27,6 +27,8 @@ from mic_mail.clock import Clock, ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
+from mic_mail.imap.conversation import SessionSettings as ImapSettings
+from mic_mail.imap.server import ImapServer, ImapServices
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.net import listeners as net
@@ -254,15 +256,14 @@ class Doors:
         self._rooms = rooms
         self._listening: list[asyncio.Server] = []
         self._smtp = SmtpServer(smtp_services(rooms))
-        self._servers: Mapping[str, SmtpServer] = {"smtp": self._smtp}
+        self._imap = ImapServer(imap_services(rooms))
+        self._servers: Mapping[str, SmtpServer | ImapServer] = {"smtp": self._smtp, "imap": self._imap}
 
     async def open(self, listeners: Sequence[Listener]) -> None:
         """Serve on these sockets."""
         loop = asyncio.get_running_loop()
         backlog = self._rooms.config.listen.backlog
         for listener in listeners:
-            if PROTOCOLS[listener.door] not in self._servers:
-                continue
             factory = self._servers[PROTOCOLS[listener.door]].factory(door=listener.door, implicit_tls=listener.implicit_tls)
             tls = self._rooms.tls.context if listener.implicit_tls else None
             patience = HANDSHAKE_SECONDS if tls else None
@@ -275,6 +276,7 @@ class Doors:
     def configure(self) -> None:
         """New connections follow the new configuration."""
         self._smtp.configure(smtp_services(self._rooms))
+        self._imap.configure(imap_services(self._rooms))
 
     async def drain(self, seconds: float) -> None:
         """No new connections; those that are open get their goodbye and at most so long."""
@@ -314,6 +316,35 @@ def smtp_services(rooms: Rooms) -> SmtpServices:
         binarymime=smtp.binarymime,
         quota_is_final=config.quota.over == "permanent",
         repairs_lf=lambda address: any(ipaddress.ip_address(address) in network for network in devices),
+        note=rooms.lag.note,
+    )
+
+
+def imap_services(rooms: Rooms) -> ImapServices:
+    """What the IMAP door is given."""
+    config = rooms.config
+    imap = config.imap
+    offered = {"COMPRESS=DEFLATE": imap.compress, "IMAP4REV2": imap.rev2}
+    return ImapServices(
+        access=rooms.access,
+        store=rooms.store,
+        lanes=rooms.lanes,
+        accounts=rooms.accounts,
+        feed=rooms.feed,
+        clock=rooms.clock,
+        log=rooms.log,
+        tls=rooms.tls,
+        settings=ImapSettings(
+            host=config.server.hostname,
+            append_limit=config.message_octets,
+            attachment_limit=config.limits.attachment.maximum,
+            sign_in_seconds=imap.sign_in_seconds,
+            idle_seconds=imap.idle_seconds,
+            still_here_seconds=imap.still_here_seconds,
+            errors=imap.errors,
+            hidden=frozenset(name for name, wanted in offered.items() if not wanted),
+        ),
+        sessions_per_mailbox=imap.sessions_per_mailbox,
         note=rooms.lag.note,
     )
 
