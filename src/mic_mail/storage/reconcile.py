@@ -27,7 +27,7 @@ from mic_mail.storage.graves import adopt_tombstones
 from mic_mail.storage.index import Statement
 from mic_mail.storage.maildir import expunged_name, locate, make_folder_tree, names_in, parse_name
 from mic_mail.storage.rows import AccountRow, FolderRow, read_all_folders, read_folders, write_account
-from mic_mail.storage.section import Write, folder_sidecar, transaction
+from mic_mail.storage.section import Write, folder_sidecar, subscribed_names, transaction
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import INBOX, Finding
@@ -99,7 +99,7 @@ def _make_defaults(write: Write) -> None:
 def start_epoch(store: Store, fd: int) -> list[Finding]:
     """The first opening under another boot id, or of a restored store."""
     with transaction(store, fd) as write:
-        _raise_marks(write)
+        _believe_sidecars(write)
         write.account.modseq = write.account.modseq_mark
         comparison = Comparison(write, believe_uids=True)
         comparison.run()
@@ -113,18 +113,26 @@ def start_epoch(store: Store, fd: int) -> list[Finding]:
         return comparison.findings
 
 
-def _raise_marks(write: Write) -> None:
-    """The sidecars are written before a number is used: they may be ahead of an index that lost commits."""
+def _believe_sidecars(write: Write) -> None:
+    """They are durable before what they hold is used, so they may be ahead of an index that lost commits."""
     account = AccountSidecar.read(write.store.place.maildir)
     if account is not None:
         write.account.modseq_mark = max(write.account.modseq_mark, account.modseq_mark)
         write.account.uidvalidity_next = max(write.account.uidvalidity_next, account.uidvalidity_next)
+        known = set(subscribed_names(write.connection, write.store.account_id))
+        for name in known.symmetric_difference(account.subscriptions):
+            write.subscribe(name, name not in known)
     for row in read_all_folders(write.connection, write.store.account_id):
         sidecar = FolderSidecar.read(write.store.place.folder(row.directory))
-        if sidecar is not None and sidecar.mailbox_id == row.mailbox_id and sidecar.uidnext_mark > row.uidnext_mark:
-            folder = write.any_folder(row.folder_id)
-            folder.uidnext_mark = sidecar.uidnext_mark
-            write.keep(folder)
+        if sidecar is not None and sidecar.mailbox_id == row.mailbox_id:
+            _believe_folder_sidecar(write, write.any_folder(row.folder_id), sidecar)
+
+
+def _believe_folder_sidecar(write: Write, folder: FolderRow, sidecar: FolderSidecar) -> None:
+    folder.uidnext_mark = max(folder.uidnext_mark, sidecar.uidnext_mark)
+    if len(sidecar.keywords) > len(folder.keyword_names()):  # tables only grow
+        folder.set_keywords(sidecar.keywords)
+    write.keep(folder)
 
 
 @dataclass(slots=True)
@@ -182,6 +190,8 @@ class Comparison:
             return
         if row is not None:
             folder = self.write.any_folder(row.folder_id)
+            if sidecar is not None:
+                _believe_folder_sidecar(self.write, folder, sidecar)
             self._revive(folder)
             folder.name, folder.directory, folder.modseq = name, directory, self.write.modseq
             self.write.save(folder)

@@ -20,6 +20,7 @@ from mic_mail.storage.errors import NoSuchFolder, NotPermitted
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.intent import Intent, clear_intent, read_intent, roll_back, roll_forward, write_intent
 from mic_mail.storage.rows import (
+    AccountRow,
     FolderRow,
     read_account,
     read_folder,
@@ -99,7 +100,8 @@ def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) ->
 def _rewrite_sidecars(store: Store, connection: sqlite3.Connection, folder_ids: Iterable[int]) -> None:
     for folder_id in dict.fromkeys(folder_ids):
         if folder_id == _ACCOUNT:
-            write_account_sidecar(store, connection)
+            if (account := read_account(connection, store.account_id)) is not None:
+                write_account_sidecar(store, connection, account)
         elif (folder := read_folder(connection, store.account_id, folder_id)) is not None:
             folder_sidecar(folder).write(store.place.folder(folder.directory))
 
@@ -115,16 +117,11 @@ def folder_sidecar(folder: FolderRow) -> FolderSidecar:
     )
 
 
-def write_account_sidecar(
-    store: Store, connection: sqlite3.Connection, *, modseq_mark: int = 0, uidvalidity_next: int = 0
-) -> None:
-    """From the index, with higher marks where given."""
-    row = read_account(connection, store.account_id)
-    assert row is not None
+def write_account_sidecar(store: Store, connection: sqlite3.Connection, row: AccountRow) -> None:
     AccountSidecar(
         account_id=store.account_id,
-        modseq_mark=max(row.modseq_mark, modseq_mark),
-        uidvalidity_next=max(row.uidvalidity_next, uidvalidity_next),
+        modseq_mark=row.modseq_mark,
+        uidvalidity_next=row.uidvalidity_next,
         subscriptions=subscribed_names(connection, store.account_id),
     ).write(store.place.maildir)
 
@@ -162,7 +159,7 @@ class Write:
             self.account.modseq += 1
             if self.account.modseq > self.account.modseq_mark:
                 self.account.modseq_mark = self.account.modseq + MARK_STEP
-                write_account_sidecar(self.store, self.connection, modseq_mark=self.account.modseq_mark)
+                write_account_sidecar(self.store, self.connection, self.account)
         return self.account.modseq
 
     def take_uid(self, folder: FolderRow) -> int:
@@ -182,7 +179,7 @@ class Write:
         """Never given before in this account (RFC 9051 §2.3.1.1), also not after a restore: at least the time in seconds."""
         value = max(self.account.uidvalidity_next, self.store.clock.now_us() // 1_000_000)
         self.account.uidvalidity_next = value + 1
-        write_account_sidecar(self.store, self.connection, uidvalidity_next=value + 1)
+        write_account_sidecar(self.store, self.connection, self.account)
         return value
 
     def count(self, folder: FolderRow, flags: int, size: int, times: int = 1) -> None:
