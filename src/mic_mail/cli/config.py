@@ -12,8 +12,9 @@ from mic_mail.cli.frame import frame
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.config import document
-from mic_mail.config.load import ConfigErrors, Setting, problems, settings
+from mic_mail.config.load import ConfigErrors, Setting, settings
 from mic_mail.config.model import Config
+from mic_mail.config.problems import problems
 from mic_mail.errors import Text
 
 app = typer.Typer(help=say("Cấu hình.", "The configuration."), no_args_is_help=True)

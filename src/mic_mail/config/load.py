@@ -1,8 +1,7 @@
 """From a TOML file to a `Config`, or to all of its mistakes at once.
 
 `load(path)` returns the frozen tree or raises `ConfigErrors`, whose `mistakes` name file, line, key, reason, remedy and, where
-the regulation bounds the setting, the clause. Unknown keys come with the name that was probably meant. `problems(config)`
-looks at what the settings point to (certificate, folders, accounts), for `config check` and before a start.
+the regulation bounds the setting, the clause. Unknown keys come with the name that was probably meant.
 
 The file is the only source: no environment variables, no second file. Nothing is written here (see `document`).
 """

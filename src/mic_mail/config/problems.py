@@ -1,0 +1,119 @@
+"""What is wrong with a valid configuration on this machine: the files, accounts and ports that its settings point to.
+
+For `config check`; a start meets the same troubles one by one. Blocking, changes nothing.
+"""
+
+import grp
+import os
+import pwd
+import ssl
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mic_mail.config.model import Config
+from mic_mail.errors import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One setting that does not fit this machine."""
+
+    key: str
+    reason: Text
+    remedy: Text
+
+
+def problems(config: Config) -> list[Problem]:
+    """All that can be found without starting anything."""
+    checks = (_account, _folders, _certificate, _ports, _cleartext)
+    return [problem for check in checks for problem in check(config)]
+
+
+def _account(config: Config) -> Iterator[Problem]:
+    known = {"user": pwd.getpwnam, "group": grp.getgrnam}
+    for key, lookup in known.items():
+        name = getattr(config.server, key)
+        try:
+            if name:
+                lookup(name)
+        except KeyError:
+            yield Problem(
+                f"server.{key}",
+                Text("không có trên máy này", "does not exist on this machine"),
+                Text(f"Tạo bằng: useradd --system {name}", f"Make it: useradd --system {ascii(name)[1:-1]}"),
+            )
+
+
+def _folders(config: Config) -> Iterator[Problem]:
+    folders = {
+        "server.data_dir": config.server.data_dir,
+        "server.run_dir": config.run_dir,
+        "storage.mail_root": config.mail_root,
+        "log.dir": config.log_dir,
+    }
+    for key, folder in folders.items():
+        nearest = next(place for place in (folder, *folder.parents) if place.exists())
+        if not nearest.is_dir():
+            yield Problem(
+                key,
+                Text(f"{nearest} không phải thư mục", f"{_shown(nearest)} is no folder"),
+                Text("Chọn chỗ khác.", "Choose another place."),
+            )
+        elif not os.access(nearest, os.W_OK | os.X_OK):
+            yield Problem(
+                key,
+                Text(f"không ghi được vào {nearest}", f"{_shown(nearest)} is not writable for this account"),
+                Text(
+                    "Sửa quyền thư mục, hoặc chạy lệnh bằng tài khoản của máy chủ.",
+                    "Change its mode, or run this as the server.",
+                ),
+            )
+
+
+def _certificate(config: Config) -> Iterator[Problem]:
+    for key, path in (("tls.certificate", config.certificate), ("tls.key", config.key)):
+        if not os.access(path, os.R_OK):
+            yield Problem(
+                key,
+                Text(f"không đọc được {path}", f"{_shown(path)} cannot be read"),
+                Text("Tạo bằng `mic-mail init`, hoặc sửa đường dẫn.", "Make it with `mic-mail init`, or correct the path."),
+            )
+            return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.certificate, config.key, password="")
+    except (ssl.SSLError, ValueError):
+        yield Problem(
+            "tls.key",
+            Text("không phải khóa của chứng thư này", "is not the key of this certificate"),
+            Text("Đặt đúng cặp tệp PEM, khóa không mã hóa.", "Name a pair of PEM files, the key not encrypted."),
+        )
+
+
+def _ports(config: Config) -> Iterator[Problem]:
+    doors = defaultdict(list)
+    for door in config.listen.doors:
+        if config.listen.port(door):
+            doors[config.listen.port(door)].append(door)
+    for port, sharing in doors.items():
+        for door in sharing[1:]:
+            yield Problem(
+                f"listen.{door}",
+                Text(f"cổng {port} đã dùng cho {sharing[0]}", f"port {port} is that of {sharing[0]} already"),
+                Text("Chọn cổng khác.", "Choose another port."),
+            )
+
+
+def _cleartext(config: Config) -> Iterator[Problem]:
+    loopback = all(address in ("127.0.0.1", "::1") for address in config.listen.addresses)
+    if config.auth.cleartext and not loopback:
+        yield Problem(
+            "auth.cleartext",
+            Text("cho gửi mật khẩu không mã hóa qua mạng", "lets passwords travel in the open"),
+            Text("Đặt false; true chỉ để thử trên 127.0.0.1.", "Set it to false; true is for tests on 127.0.0.1."),
+        )
+
+
+def _shown(path: Path) -> str:
+    return ascii(str(path))[1:-1]

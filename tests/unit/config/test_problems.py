@@ -1,0 +1,40 @@
+"""What `config check` finds on the machine that a valid file cannot show."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mic_mail.config.model import Config
+from mic_mail.config.problems import problems
+from mic_mail.net.tls import self_signed, write_pair
+
+
+def config(folder: Path, **sections: dict[str, object]) -> Config:
+    """A configuration whose data lie in `folder`."""
+    return Config.model_validate({"server": {"data_dir": folder, **sections.pop("server", {})}, **sections})
+
+
+def keys(config: Config) -> list[str]:
+    return [problem.key for problem in problems(config)]
+
+
+def test_a_server_that_can_start_has_no_problem(tmp_path: Path) -> None:
+    """Folders that can be made, a pair that belongs together, ports of their own."""
+    here = config(tmp_path / "data")
+    assert keys(here) == ["tls.certificate"]
+    write_pair(here.certificate, here.key, self_signed(["localhost"], datetime.now(UTC)))
+    assert keys(here) == []
+
+
+def test_everything_that_a_start_would_stumble_over_is_named(tmp_path: Path) -> None:
+    """Accounts, folders, the key of another certificate, two doors on one port, passwords in the open."""
+    (tmp_path / "file").touch()
+    here = config(
+        tmp_path / "data",
+        server={"user": "nobody-of-that-name"},
+        log={"dir": tmp_path / "file" / "log"},
+        listen={"imap": 25},
+        auth={"cleartext": True},
+    )
+    write_pair(here.certificate, here.key, self_signed(["localhost"], datetime.now(UTC)))
+    write_pair(here.certificate, tmp_path / "other.pem", self_signed(["localhost"], datetime.now(UTC)))
+    assert keys(here) == ["server.user", "log.dir", "tls.key", "listen.imap", "auth.cleartext"]
