@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mic_mail.clock import Clock
-from mic_mail.storage import expunge, folders, foreign, graves, quota, reader, repair, search, staging, sweep, transfer
+from mic_mail.storage import backup, expunge, folders, foreign, graves, quota, reader, repair, search, staging, sweep, transfer
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.maildir import NameSource
 from mic_mail.storage.opening import open_store
@@ -262,4 +262,9 @@ class Account:
         return repair.repair(self._store, check=check)
 
     def backup(self, target: Path) -> None:
-        raise NotImplementedError
+        """Write everything into the new folder `target`, beside running use."""
+        backup.backup(self._store, target)
+
+    def restore(self, source: Path) -> None:
+        """Put the backup `source` in place of the store; the old one stays as `<home>.replaced-<instant>`."""
+        backup.restore(self._store, source)

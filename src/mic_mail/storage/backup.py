@@ -1,0 +1,216 @@
+"""Backup and restore of one mailbox.
+
+    <target>/manifest.json    version, account, home, instant, counts; written last: a backup without it is not one
+    <target>/index.sqlite     the index as of one instant, by SQLite's backup API
+    <target>/Maildir/         the messages that this index names, under their names in it, and the sidecars
+
+A backup runs beside everything else: it takes no lock, and opens each message like any reader. What was expunged before it
+is not in it. A restore puts the whole store in the place of what is there, which is kept as `<home>.replaced-<instant>`;
+the next opening starts a new epoch, so that clients ask again. UIDs given out since the backup must not mean other
+messages: numbering goes on above the marks of the store that is replaced, or, where those are gone, every folder gets a new
+UIDVALIDITY.
+"""
+
+import json
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import bindparam, select, update
+
+from mic_mail.errors import BadInput, Text
+from mic_mail.storage import schema
+from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.index import Statement, translated
+from mic_mail.storage.maildir import FOLDER_MODE, MESSAGE_MODE, Place, make_durable, make_folder_tree, replace_durably
+from mic_mail.storage.reader import open_message
+from mic_mail.storage.rows import read_account, read_all_folders, read_folders, write_account, write_folder
+from mic_mail.storage.section import folder_sidecar, subscribed_names
+from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
+from mic_mail.storage.store import Store
+
+_VERSION = 1
+_COPY_OCTETS = 1 << 20
+
+_M = schema.message.c
+_T = schema.tombstone.c
+_MESSAGES = Statement(
+    select(_M.uid, _M.name, _M.size)
+    .where(_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
+    .order_by(_M.uid)
+)
+_FORGET_GRAVES = Statement(
+    update(schema.tombstone).where(_T.account_id == bindparam("account")).values(email_pk=None, name=None)
+)
+_ADOPT_ROWS = tuple(
+    Statement(update(table).where(table.c.account_id == bindparam("old")).values(account_id=bindparam("new")))
+    for table in schema.metadata.sorted_tables
+)
+
+
+def backup(store: Store, target: Path) -> None:
+    """Write a backup into `target`, a folder that does not exist yet."""
+    store.ready()
+    if target.exists():
+        raise BadInput(Text(f"“{target}” đã có.", "The backup's folder exists already."))
+    with translated("backup"):
+        place = Place(str(target))
+        os.makedirs(place.maildir, mode=FOLDER_MODE)
+        _copy_index(store, place.index)
+        index = sqlite3.connect(place.index, isolation_level=None)
+        try:
+            messages = sum(
+                _copy_folder(store, index, row.folder_id, place.folder(row.directory))
+                for row in read_folders(index, store.account_id)
+            )
+            _write_sidecars(store, index, place)
+        finally:
+            index.close()
+        manifest = {
+            "version": _VERSION,
+            "account_id": store.account_id,
+            "made_at_us": store.clock.now_us(),
+            "messages": messages,
+        }
+        replace_durably(f"{place.home}/manifest.json", json.dumps(manifest, indent=1).encode() + b"\n")
+        make_durable(os.path.dirname(place.home) or ".")
+
+
+def _copy_index(store: Store, path: str) -> None:
+    copy = sqlite3.connect(path, isolation_level=None)
+    try:
+        with store.index.reading() as connection:
+            connection.backup(copy, pages=1_000)
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file, whole in itself
+        _FORGET_GRAVES.on(copy, account=store.account_id)
+    finally:
+        copy.close()
+
+
+def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: str) -> int:
+    make_folder_tree(path)
+    copied = 0
+    for uid, name, _ in _MESSAGES.on(index, account=store.account_id, folder=folder_id).fetchall():
+        try:
+            with open_message(store, folder_id, uid) as file:
+                _copy_out(file.fd, f"{path}/cur/{name}")
+        except NoSuchMessage:
+            continue  # expunged and past keeping since the index was copied: the restore's epoch finds it gone
+        copied += 1
+    make_durable(f"{path}/cur")
+    return copied
+
+
+def _copy_out(source: int, path: str) -> None:
+    times = os.fstat(source)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
+    try:
+        at = 0
+        while chunk := os.pread(source, _COPY_OCTETS, at):
+            at += os.write(fd, chunk)
+        os.utime(fd, ns=(times.st_mtime_ns, times.st_mtime_ns))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> None:
+    account = read_account(index, store.account_id)
+    assert account is not None
+    for row in read_folders(index, store.account_id):
+        folder_sidecar(row).write(place.folder(row.directory))
+    names = subscribed_names(index, store.account_id)
+    AccountSidecar(store.account_id, account.modseq_mark, account.uidvalidity_next, names).write(place.maildir)
+
+
+def restore(store: Store, source: Path) -> None:
+    """Put the backup in `source` in the place of the account's store."""
+    _read_manifest(source)
+    home = Path(store.place.home)
+    instant = store.clock.now_us()
+    staging = home.with_name(f"{home.name}.restoring-{instant}")
+    with translated("restore"):
+        try:
+            shutil.copytree(source, staging, copy_function=_copy_file)
+            (staging / "manifest.json").unlink()
+            _raise_numbers(store, Place(str(staging)), store.place)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        os.makedirs(home, mode=FOLDER_MODE, exist_ok=True)
+        with store.lock.held():
+            store.index.close_writer()
+            os.rename(home, home.with_name(f"{home.name}.replaced-{instant}"))
+            os.rename(staging, home)
+            make_durable(str(home.parent))
+        store.index.close_readers()
+
+
+def _read_manifest(source: Path) -> int:
+    """The account that the backup is of."""
+    try:
+        manifest = json.loads((source / "manifest.json").read_bytes())
+        if manifest["version"] != _VERSION:
+            raise ValueError(manifest["version"])
+        return int(manifest["account_id"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(Text(f"“{source}” không phải bản sao lưu trọn vẹn.", "That is no complete backup.")) from error
+
+
+def _copy_file(source: str, target: str) -> str:
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _copy_out(fd, target)
+    finally:
+        os.close(fd)
+    return target
+
+
+def _raise_numbers(store: Store, staged: Place, live: Place) -> None:
+    """Make the restored index go on above everything that was given out, and start a new epoch at its next opening."""
+    index = sqlite3.connect(staged.index, isolation_level=None)
+    try:
+        index.execute("BEGIN")
+        old_account = _old_account(index)
+        for statement in _ADOPT_ROWS:  # the mailbox may have another number in the directory by now
+            statement.on(index, old=old_account, new=store.account_id)
+        account = read_account(index, store.account_id)
+        assert account is not None
+        known = AccountSidecar.read(live.maildir)
+        if known is not None:
+            account.modseq_mark = max(account.modseq_mark, known.modseq_mark)
+            account.uidvalidity_next = max(account.uidvalidity_next, known.uidvalidity_next)
+        marks = _live_marks(live) if known is not None else {}
+        for folder in read_all_folders(index, store.account_id):
+            sidecar = marks.get(folder.mailbox_id)
+            if sidecar is not None and sidecar.uidvalidity == folder.uidvalidity:
+                folder.uidnext_mark = max(folder.uidnext_mark, sidecar.uidnext_mark)
+            else:
+                folder.uidvalidity = max(account.uidvalidity_next, store.clock.now_us() // 1_000_000)
+                account.uidvalidity_next = folder.uidvalidity + 1
+            write_folder(index, folder)
+            if folder.deleted_at_us is None:
+                folder_sidecar(folder).write(staged.folder(folder.directory))
+        account.boot_id = "restored"
+        write_account(index, account)
+        names = subscribed_names(index, store.account_id)
+        AccountSidecar(store.account_id, account.modseq_mark, account.uidvalidity_next, names).write(staged.maildir)
+        index.execute("COMMIT")
+        index.execute("PRAGMA journal_mode = WAL")
+    finally:
+        index.close()
+
+
+def _old_account(index: sqlite3.Connection) -> int:
+    (number,) = index.execute(str(select(schema.account.c.account_id))).fetchone()
+    return int(number)
+
+
+def _live_marks(live: Place) -> dict[str, FolderSidecar]:
+    """By mailbox id, deleted folders too."""
+    paths = [live.folder(directory) for directory in live.directories()]
+    if os.path.isdir(live.expunged):
+        paths += [entry.path for entry in os.scandir(live.expunged) if entry.is_dir(follow_symlinks=False)]
+    found = [sidecar for path in paths if (sidecar := FolderSidecar.read(path)) is not None]
+    return {sidecar.mailbox_id: sidecar for sidecar in found}
