@@ -10,6 +10,7 @@ import asyncio
 import traceback
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from mic_mail.clock import Clock
@@ -34,6 +35,8 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Staged
 
 T = TypeVar("T")
+MAX_RECOVERED = 500
+"""Entries taken up at once: each keeps a file open until it is delivered."""
 USAGE_SECONDS = 10.0
 """How old a usage may be that lets a recipient pass; a refusal asks anew."""
 
@@ -200,6 +203,13 @@ class MailFlow:
         self._usage[mailbox.mailbox_id] = _Usage(quota.octets, now)
         return quota.octets + more_octets > limit
 
+    def _grew(self, parcels: list[Parcel], octets: int) -> None:
+        """What was just delivered counts at once, until the store is asked again."""
+        for parcel in parcels:
+            known = self._usage.get(parcel.mailbox.mailbox_id)
+            if known is not None:
+                self._usage[parcel.mailbox.mailbox_id] = _Usage(known.octets + octets, known.known_at)
+
     # ------------------------------------------------------------ the message
 
     def begin(self, envelope: Envelope) -> Reception:
@@ -240,6 +250,7 @@ class MailFlow:
 
     async def _deliver_small(self, envelope: Envelope, parcel: Parcel, octets: bytes, received_octets: int) -> Outcome:
         await self._delivering.small(parcel, octets)
+        self._grew([parcel], len(octets))
         return self._accepted(envelope, received_octets, delivered=1)
 
     async def _spool_small(self, envelope: Envelope, parcels: list[Parcel], octets: bytes, received_octets: int) -> Outcome:
@@ -283,6 +294,7 @@ class MailFlow:
             return self._spooled(envelope, entry, parcels, answered, received_octets)
         staged: Staged = sink  # type: ignore[assignment]  # the only other sink that `open_stream` makes
         await self._delivering.staged(parcels[0], staged, answered)
+        self._grew(parcels, answered.size)
         return self._accepted(envelope, received_octets, delivered=1)
 
     def _parcels(self, envelope: Envelope) -> list[Parcel]:
@@ -324,11 +336,12 @@ class MailFlow:
         self, envelope: Envelope, entry: SpoolEntry, parcels: list[Parcel], answered: Answers, received_octets: int
     ) -> Accepted:
         self._delivering.fan_out(entry, self._parcels_of(entry), answered)
+        self._grew(parcels, answered.size)
         return self._accepted(envelope, received_octets, spooled=len(parcels))
 
     async def recover(self) -> int:
         """Take up what earlier processes acknowledged and did not finish, and what could not be delivered then."""
-        entries = await self._lanes.io(lambda: list(self._spool.recover()))
+        entries = await self._lanes.io(lambda: list(islice(self._spool.recover(), MAX_RECOVERED)))
         for entry in entries:
             self._delivering.fan_out(entry, self._parcels_of(entry), None)
         return len(entries)
