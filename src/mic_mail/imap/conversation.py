@@ -256,8 +256,15 @@ class Conversation:
                 self.tell(Glance(view.looked), expunge=True)
 
     def tell(
-        self, glance: Glance, *, expunge: bool, expected: Mapping[int, int] | None = None, asked: Collection[int] = ()
+        self,
+        glance: Glance,
+        *,
+        expunge: bool,
+        expected: Mapping[int, int] | None = None,
+        asked: Collection[int] = (),
+        with_uid: bool = False,
     ) -> None:
         """Say what a look found (`View.catch_up`)."""
         if self.view is not None:
-            self.say_all(self.view.catch_up(glance, self.enabled, expunge=expunge, expected=expected, asked=asked))
+            lines = self.view.catch_up(glance, self.enabled, expunge=expunge, expected=expected, asked=asked, with_uid=with_uid)
+            self.say_all(lines)

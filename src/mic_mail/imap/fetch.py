@@ -82,7 +82,7 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
     gone = 0
     for group in _seen_groups(view, places) if plan.marks_seen and not view.read_only else (places,):
         if plan.marks_seen and not view.read_only:
-            yield from _mark_seen(talk, view, group, told_anyway=Datum.FLAGS in command.items)
+            yield from _mark_seen(talk, view, group, command)
         gone += yield from _send(talk, plan, group)
     if gone and not command.by_uid:  # RFC 2180 §4.1.2
         return refuse("Some are expunged.", b"EXPUNGEISSUED")
@@ -122,7 +122,7 @@ def _seen_groups(view: View, places: Iterable[range]) -> Iterator[list[range]]:
         yield ranges(group)
 
 
-def _mark_seen(talk: Conversation, view: View, places: list[range], *, told_anyway: bool) -> Steps[None]:
+def _mark_seen(talk: Conversation, view: View, places: list[range], command: Fetch) -> Steps[None]:
     """Set \\Seen on those that lack it; the client is told unless FLAGS is among the items."""
     uids = [view.uids[at] for place in places for at in place if not view.flags[at] & SEEN]
     if not uids:
@@ -135,7 +135,14 @@ def _mark_seen(talk: Conversation, view: View, places: list[range], *, told_anyw
         return look(account, folder_id, since, looked)
 
     glance = yield from talk.change(work)
-    talk.tell(glance, expunge=False, expected=expected if told_anyway else None, asked=() if told_anyway else uids)
+    told_anyway = Datum.FLAGS in command.items
+    talk.tell(
+        glance,
+        expunge=False,
+        expected=expected if told_anyway else None,
+        asked=() if told_anyway else uids,
+        with_uid=command.by_uid,
+    )
 
 
 def _tell_vanished(talk: Conversation, view: View, messages: SequenceSet, since: int) -> Steps[None]:

@@ -39,17 +39,17 @@ MOST_MESSAGES = 0xFFFF_FFFF
 # ------------------------------------------------------------------ listing
 
 
-def _tree(account: Account) -> tuple[list[FolderInfo], list[str]]:
-    return account.folders(), account.subscriptions()
-
-
 def list_(talk: Conversation, command: List) -> Steps[Reply]:
     """LIST; each folder's STATUS follows its line where it was asked for (RFC 5819 §2)."""
-    infos, subscribed = yield from talk.ask(_tree)
     if "HIGHESTMODSEQ" in command.status:
         talk.enabled |= Enabled.CONDSTORE
-    by_name = {info.name: info for info in infos}
-    for line in list_folders(command, infos, subscribed):
+
+    def work(account: Account) -> tuple[list[Listed], dict[str, FolderInfo]]:
+        infos = account.folders()
+        return list_folders(command, infos, account.subscriptions()), {info.name: info for info in infos}
+
+    lines, by_name = yield from talk.ask(work)
+    for line in lines:
         _say_listed(talk, b"LIST", [line])
         info = by_name.get(line.name)
         if command.status and line.folder is not None and info is not None:
@@ -59,14 +59,14 @@ def list_(talk: Conversation, command: List) -> Steps[Reply]:
 
 
 def lsub(talk: Conversation, command: Lsub) -> Steps[Reply]:
-    infos, subscribed = yield from talk.ask(_tree)
-    _say_listed(talk, b"LSUB", lsub_folders(command, infos, subscribed))
+    lines = yield from talk.ask(lambda account: lsub_folders(command, account.folders(), account.subscriptions()))
+    _say_listed(talk, b"LSUB", lines)
     return Reply("Listed.")
 
 
 def xlist(talk: Conversation, command: Xlist) -> Steps[Reply]:
-    infos = yield from talk.ask(Account.folders)
-    _say_listed(talk, b"XLIST", xlist_folders(command, infos))
+    lines = yield from talk.ask(lambda account: xlist_folders(command, account.folders()))
+    _say_listed(talk, b"XLIST", lines)
     return Reply("Listed.")
 
 
@@ -100,8 +100,11 @@ STATUS_ITEMS: dict[str, Callable[[FolderInfo], int | str | None]] = {
 
 def _status_items(talk: Conversation, info: FolderInfo, items: Iterable[str]) -> list[tuple[str, int | str | None]]:
     answers: list[tuple[str, int | str | None]] = []
+    here = talk.view is not None and talk.view.folder_id == info.folder_id and not talk.view.read_only
     for item in items:
-        if item == "APPENDLIMIT":
+        if item == "RECENT" and here:
+            answers.append((item, 0))  # all of them are recent here, and to nobody else
+        elif item == "APPENDLIMIT":
             answers.append((item, talk.settings.append_limit))
         else:
             answers.append((item, STATUS_ITEMS[item](info)))

@@ -44,7 +44,8 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
     result, glance = yield from talk.change(work)
     done = [uid for uid, _, _ in result.changed]
     expected = _expected(command, before, result) if command.silent else None
-    talk.tell(glance, expunge=command.by_uid, expected=expected, asked=() if command.silent else set(done))
+    asked = () if command.silent else set(done)
+    talk.tell(glance, expunge=command.by_uid, expected=expected, asked=asked, with_uid=command.by_uid)
     if result.failed:
         failed = (
             result.failed if command.by_uid else [at + 1 for uid in result.failed if (at := view.position(uid)) is not None]

@@ -143,13 +143,14 @@ class View:
             return b"\\Recent " + text if text else b"\\Recent"
         return text
 
-    def fetch_line(self, position: int, enabled: Enabled, *, with_flags: bool = True) -> bytes:
+    def fetch_line(self, position: int, enabled: Enabled, *, with_uid: bool = False, with_flags: bool = True) -> bytes:
         """The unsolicited FETCH that tells the flags of one message.
 
-        MODSEQ once CONDSTORE is in use (RFC 7162 §3.2.4.1), UID with QRESYNC (§3.2.3) and in IMAP4rev2.
+        MODSEQ once CONDSTORE is in use (RFC 7162 §3.2.4.1); UID with QRESYNC (§3.2.3), in IMAP4rev2, and in the answer to a UID
+        command (RFC 9051 §6.4.9).
         """
         data: list[bytes] = []
-        if Enabled.QRESYNC in enabled or Enabled.REV2 in enabled:
+        if with_uid or Enabled.QRESYNC in enabled or Enabled.REV2 in enabled:
             data.append(b"UID %d" % self.uids[position])
         if Enabled.CONDSTORE in enabled:
             data.append(b"MODSEQ (%d)" % self.modseqs[position])
@@ -165,12 +166,14 @@ class View:
         expunge: bool,
         expected: Mapping[int, int] | None = None,
         asked: Collection[int] = (),
+        with_uid: bool = False,
     ) -> list[bytes]:
         """Adopt what `glance` saw and give the lines that tell the client.
 
         expunge    EXPUNGE or VANISHED may be sent now
         expected   UID -> flags that the client knows without being told: its own STORE with .SILENT
         asked      UIDs whose flags are told even if they did not change: its own STORE
+        with_uid   the lines answer a UID command
         """
         last = self.uids[-1] if self.uids else 0
         keywords = self.keywords
@@ -183,7 +186,7 @@ class View:
             lines += self._tell_new()
         if self.keywords != keywords:
             lines += self.keyword_lines()
-        lines += self._tell_flags(before, enabled, expected or {}, asked)
+        lines += self._tell_flags(before, enabled, expected or {}, asked, with_uid=with_uid)
         return lines
 
     def keyword_lines(self) -> list[bytes]:
@@ -253,7 +256,13 @@ class View:
         return lines
 
     def _tell_flags(
-        self, before: Mapping[int, int], enabled: Enabled, expected: Mapping[int, int], asked: Collection[int]
+        self,
+        before: Mapping[int, int],
+        enabled: Enabled,
+        expected: Mapping[int, int],
+        asked: Collection[int],
+        *,
+        with_uid: bool,
     ) -> list[bytes]:
         """FETCH lines for what changed (`before`: the flags that the client knows) and for what was asked."""
         lines: list[bytes] = []
@@ -263,9 +272,9 @@ class View:
                 continue
             known = expected.get(uid, before.get(uid)) == self.flags[at]
             if uid in asked or not known:
-                lines.append(self.fetch_line(at, enabled))
+                lines.append(self.fetch_line(at, enabled, with_uid=with_uid))
             elif Enabled.CONDSTORE in enabled:  # also after .SILENT: the new MODSEQ must be told (RFC 7162 §3.1.3)
-                lines.append(self.fetch_line(at, enabled, with_flags=False))
+                lines.append(self.fetch_line(at, enabled, with_uid=with_uid, with_flags=False))
         return lines
 
 
