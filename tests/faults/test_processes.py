@@ -1,0 +1,325 @@
+"""The processes of a server: killed, drained, reloaded, orphaned, while real clients use them."""
+
+import imaplib
+import os
+import signal
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import NAMES, ProcessServer
+from mic_mail.clock import SystemClock
+from mic_mail.config.document import write
+from mic_mail.net.tls import self_signed, write_pair
+from population import PASSWORD
+
+Make = Callable[..., ProcessServer]
+ADDRESS = "dvbe@mic.gov.vn"
+
+
+@pytest.fixture
+def server(serve_processes: Make) -> ProcessServer:
+    """Two workers and one person."""
+    made = serve_processes({"process": {"workers": 2}})
+    made.population.issue("dvbe")
+    made.start()
+    return made
+
+
+def sign_in(server: ProcessServer) -> imaplib.IMAP4_SSL:
+    """A signed-in IMAP session."""
+    client = imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=30)
+    client.authenticate("PLAIN", lambda _: f"\0{ADDRESS}\0{PASSWORD}".encode())
+    return client
+
+
+def message(name: str) -> bytes:
+    return f"From: a@example.org\r\nTo: {ADDRESS}\r\nSubject: {name}\r\n\r\n{name}\r\n".encode()
+
+
+def stored(server: ProcessServer) -> list[tuple[int, str]]:
+    """UID and subject of everything in INBOX, by UID."""
+    client = sign_in(server)
+    client.select(readonly=True)
+    _, answers = client.uid("FETCH", "1:*", "(UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+    client.logout()
+    pairs = [answer for answer in answers if isinstance(answer, tuple)]
+    return sorted((int(head.split(b"UID ")[1].split()[0]), body.decode().split(": ")[1].strip()) for head, body in pairs)
+
+
+def kill_and_wait(server: ProcessServer, pid: int) -> None:
+    """Kill a process, and wait until another has taken its place."""
+    os.kill(pid, signal.SIGKILL)
+    server.wait_for(lambda state: state["ready"] and pid not in [one["pid"] for one in state["processes"]])
+
+
+class Sender(threading.Thread):
+    """Delivers messages of distinct names, one after the other, reconnecting when the connection is cut."""
+
+    def __init__(self, server: ProcessServer, name: str) -> None:
+        super().__init__(daemon=True)
+        self._server = server
+        self._label = name
+        self.acknowledged: list[str] = []
+        self.cuts = 0
+        self.ending = threading.Event()
+
+    def run(self) -> None:
+        number = 0
+        while not self.ending.is_set():
+            try:
+                with smtplib.SMTP(self._server.host, self._server.ports["smtp"], timeout=30) as client:
+                    while not self.ending.is_set():
+                        number += 1
+                        name = f"{self._label}-{number}"
+                        client.sendmail("a@example.org", [ADDRESS], message(name))
+                        self.acknowledged.append(name)
+            except (OSError, smtplib.SMTPException):
+                self.cuts += 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_killed_workers_cost_their_connections_and_nothing_else(server: ProcessServer) -> None:
+    """Workers killed under load, again and again: what was acknowledged is there once, UIDs in the order of sending."""
+    senders = [Sender(server, f"s{number}") for number in range(4)]
+    for sender in senders:
+        sender.start()
+    for round_number in range(10):
+        wanted = sum(len(sender.acknowledged) for sender in senders) + 20
+        while sum(len(sender.acknowledged) for sender in senders) < wanted:
+            time.sleep(0.01)
+        kill_and_wait(server, server.workers()[round_number % 2])
+    for sender in senders:
+        sender.ending.set()
+    for sender in senders:
+        sender.join(60)
+    there = stored(server)
+    names = [name for _, name in there]
+    assert len(names) == len(set(names))
+    for sender in senders:
+        assert set(sender.acknowledged) <= set(names)
+        mine = [name for name in names if name in set(sender.acknowledged)]
+        assert mine == sender.acknowledged
+    assert sum(sender.cuts for sender in senders) >= 10  # they did lose connections
+    died = [event for event in server.events() if event["event"] == "process_died"]
+    assert len(died) == 10
+
+
+def test_the_other_worker_goes_on(server: ProcessServer) -> None:
+    """Sessions of a worker that was not killed do not notice, and a new worker takes connections again."""
+    clients = [sign_in(server) for _ in range(12)]
+    kill_and_wait(server, server.workers()[0])
+    alive = 0
+    for client in clients:
+        with suppress(OSError, imaplib.IMAP4.abort):
+            alive += client.noop()[0] == "OK"
+    assert 0 < alive < len(clients)
+    for _ in range(8):
+        assert sign_in(server).noop()[0] == "OK"
+
+
+def test_connections_are_spread_over_the_workers(server: ProcessServer) -> None:
+    """Each worker has sockets of its own: of 40 connections no worker is left without."""
+    clients = [socket.create_connection((server.host, server.ports["imap"])) for _ in range(40)]
+    state = server.wait_for(lambda state: sum(one["connections"]["imap"] for one in state["processes"] if one["ready"]) == 40)
+    shares = [one["connections"]["imap"] for one in state["processes"] if one["name"].startswith("worker")]
+    assert min(shares) >= 5
+    for client in clients:
+        client.close()
+
+
+def test_a_delivery_wakes_an_idle_session_of_another_worker(server: ProcessServer) -> None:
+    """The change feed crosses processes: every one of many IDLE sessions hears of one delivery."""
+    clients = [sign_in(server) for _ in range(8)]
+    for client in clients:
+        client.select()
+        client.send(b"X IDLE\r\n")
+        assert client.readline().startswith(b"+")
+    with smtplib.SMTP(server.host, server.ports["smtp"], timeout=30) as sender:
+        sender.sendmail("a@example.org", [ADDRESS], message("wake up"))
+    for client in clients:
+        client.sock.settimeout(10)
+        assert b"1 EXISTS" in client.readline()
+
+
+def test_sigterm_lets_a_message_end_and_says_goodbye(server: ProcessServer) -> None:
+    """Drain: no new connections, IDLE gets BYE, a message on its way is still taken, exit code 0; it is there afterwards."""
+    idle = sign_in(server)
+    idle.select()
+    idle.send(b"X IDLE\r\n")
+    idle.readline()
+    sending = smtplib.SMTP(server.host, server.ports["smtp"], timeout=30)
+    sending.ehlo()
+    sending.mail("a@example.org")
+    sending.rcpt(ADDRESS)
+    sending.putcmd("DATA")
+    assert sending.getreply()[0] == 354
+    sending.send(message("half")[:40])
+    process = server.process
+    assert process is not None
+    process.terminate()
+    assert b"BYE" in idle.readline()
+    wait_until_closed(server)
+    sending.send(message("half")[40:] + b".\r\n")
+    assert sending.getreply()[0] == 250
+    assert process.wait(30) == 0
+    assert server.events()[-1]["event"] == "server_stopped"
+    server.start()
+    assert [name for _, name in stored(server)] == ["half"]
+
+
+def test_sighup_changes_certificate_and_settings_and_names_what_it_cannot(server: ProcessServer) -> None:
+    """Running sessions stay, new ones see the new certificate; a quota is taken over, a data folder is named in the log."""
+    old = sign_in(server)
+    write_pair(server.config.certificate, server.config.key, self_signed(NAMES, SystemClock().now()))
+    quota = server.config.quota.model_copy(update={"default": 2 << 30})
+    storage = server.config.storage.model_copy(update={"mail_root": Path("/elsewhere")})
+    server.file.write_text(write(server.config.model_copy(update={"quota": quota, "storage": storage})))
+    assert server.process is not None
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 30
+    while sum(event["event"] == "certificate_loaded" for event in server.events()) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    [reloaded] = [event for event in server.events() if event["event"] == "configuration_reloaded"]
+    assert reloaded["taken_over"] == ["quota.default"]
+    assert reloaded["needs_restart"] == ["storage.mail_root"]
+    assert sign_in(server).noop()[0] == "OK"  # trusts the new certificate only
+    assert old.noop()[0] == "OK"
+
+
+def test_a_broken_file_changes_nothing_at_sighup(server: ProcessServer) -> None:
+    """The mistakes are in the log, the server runs on as it was."""
+    server.file.write_text('[quota]\ndefault = "1 MiB"\n')
+    assert server.process is not None
+    server.process.send_signal(signal.SIGHUP)
+    while not any(event["event"] == "reload_refused" for event in server.events()):
+        time.sleep(0.02)
+    [refused] = [event for event in server.events() if event["event"] == "reload_refused"]
+    assert "8.3.b" in str(refused["mistakes"])
+    assert sign_in(server).noop()[0] == "OK"
+
+
+def test_workers_do_not_outlive_their_supervisor(server: ProcessServer) -> None:
+    """A supervisor that is killed takes everything with it, and the next start finds the ports free."""
+    pids = [one["pid"] for one in server.status()["processes"]]
+    client = sign_in(server)
+    assert server.process is not None
+    server.process.kill()
+    server.process.wait()
+    client.sock.settimeout(10)
+    assert b"BYE" in client.readline()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() and not zombie(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    server.start()
+    assert sign_in(server).noop()[0] == "OK"
+
+
+def wait_until_closed(server: ProcessServer) -> None:
+    """Until the port takes no connection any more."""
+    with suppress(ConnectionRefusedError):
+        while True:
+            socket.create_connection((server.host, server.ports["smtp"])).close()
+
+
+def zombie(pid: int) -> bool:
+    """Ended, and only not yet collected by whoever adopted it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_the_supervisor_has_no_thread_no_database_and_no_tls(server: ProcessServer) -> None:
+    """Starting a child is safe at any time, because nothing exists in the parent that a child must not inherit."""
+    assert server.process is not None
+    place = Path(f"/proc/{server.process.pid}")
+    assert "Threads:\t1\n" in (place / "status").read_text()
+    open_files = [os.readlink(link) for link in (place / "fd").iterdir()]
+    assert not [path for path in open_files if ".sqlite" in path or "/mail/" in path]
+
+
+def test_a_second_server_is_refused(server: ProcessServer) -> None:
+    """Two supervisors never share a data folder; the second says so and ends with 3."""
+    command = [sys.executable, "-m", "mic_mail", "--config", str(server.file), "serve"]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 3
+    assert "running already" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert sign_in(server).noop()[0] == "OK"
+
+
+def test_the_housekeeper_is_started_again(server: ProcessServer) -> None:
+    """Its death is logged and costs nobody anything."""
+    [pid] = [one["pid"] for one in server.status()["processes"] if one["name"] == "house"]
+    kill_and_wait(server, pid)
+    [died] = [event for event in server.events() if event["event"] == "process_died"]
+    assert (died["process"], died["exit_code"]) == ("house", -signal.SIGKILL)
+
+
+@pytest.fixture
+def notify_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """What systemd would listen on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        name = f"\0mic-mail-test-{os.getpid()}-{tmp_path.name}"
+        listening.bind(name)
+        listening.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", "@" + name[1:])
+        monkeypatch.setenv("WATCHDOG_USEC", "600000")
+        yield listening
+
+
+def test_systemd_is_told_when_it_is_ready_alive_and_stopping(serve_processes: Make, notify_socket: socket.socket) -> None:
+    """READY=1 only once every process is ready, WATCHDOG=1 in time, STOPPING=1 at the end (sd_notify(3))."""
+    server = serve_processes({"process": {"workers": 1}})
+    server.population.issue("dvbe")
+    server.start()
+    told: list[Any] = []
+    while not any(b"READY=1" in line for line in told) or not any(b"WATCHDOG=1" in line for line in told):
+        told.append(notify_socket.recv(4096))
+    assert server.terminate() == 0
+    while not any(b"STOPPING=1" in line for line in told):
+        told.append(notify_socket.recv(4096))
+
+
+def test_a_start_with_a_port_that_is_taken_says_which(serve_processes: Make) -> None:
+    """Exit code 3, one clear sentence, no traceback, no process left."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        server = serve_processes({"listen": {"smtp": other.getsockname()[1]}})
+        command = [sys.executable, "-m", "mic_mail", "--config", str(server.file), "serve"]
+        tried = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert tried.returncode == 3
+    assert str(other.getsockname()[1] if other.fileno() >= 0 else "") in tried.stderr
+    assert "Traceback" not in tried.stderr
+
+
+def test_tls_is_spoken_on_the_implicit_ports_only_after_the_handshake(server: ProcessServer) -> None:
+    """A client that speaks in the open to 993 or 465 gets nothing but the end of the connection."""
+    for door in ("imaps", "submissions"):
+        with socket.create_connection((server.host, server.ports[door]), timeout=30) as client:
+            client.sendall(b"A1 CAPABILITY\r\nEHLO x\r\n\r\n")
+            answer = b""
+            with suppress(ConnectionResetError):
+                while octets := client.recv(1000):
+                    answer += octets
+            assert b"CAPABILITY" not in answer
+            assert b"250" not in answer
+    with pytest.raises(ssl.SSLError):
+        ssl.create_default_context().wrap_socket(
+            socket.create_connection((server.host, server.ports["imaps"])), server_hostname="localhost"
+        )
