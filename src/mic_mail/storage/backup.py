@@ -17,7 +17,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, func, literal_column, select, update
 
 from mic_mail.errors import BadInput, Text
 from mic_mail.storage import schema
@@ -40,9 +40,19 @@ _MESSAGES = Statement(
     .where(_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
     .order_by(_M.uid)
 )
-_FORGET_GRAVES = Statement(
-    update(schema.tombstone).where(_T.account_id == bindparam("account")).values(email_pk=None, name=None)
+_E = schema.email.c
+_F = schema.folder.c
+_DELETED_FOLDERS = select(_F.folder_id).where(_F.deleted_at_us.is_not(None))
+_REFERRING = select(func.count()).where(_M.account_id == _E.account_id, _M.email_pk == _E.email_pk).scalar_subquery()
+_ONLY_WHAT_IS_COPIED = (
+    Statement(delete(schema.message).where(_M.folder_id.in_(_DELETED_FOLDERS))),
+    Statement(delete(schema.tombstone).where(_T.folder_id.in_(_DELETED_FOLDERS))),
+    Statement(delete(schema.folder).where(_F.deleted_at_us.is_not(None))),
+    Statement(update(schema.tombstone).values(email_pk=None, name=None)),
+    Statement(update(schema.email).values(refs=_REFERRING)),
+    Statement(delete(schema.email).where(_E.refs == literal_column("0"))),
 )
+"""What can still be brought back is not backed up: neither messages expunged nor folders deleted."""
 _ADOPT_ROWS = tuple(
     Statement(update(table).where(table.c.account_id == bindparam("old")).values(account_id=bindparam("new")))
     for table in schema.metadata.sorted_tables
@@ -83,7 +93,10 @@ def _copy_index(store: Store, path: str) -> None:
         with store.index.reading() as connection:
             connection.backup(copy, pages=1_000)
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, whole in itself
-        _FORGET_GRAVES.on(copy, account=store.account_id)
+        copy.execute("CREATE INDEX backup_refs ON message (account_id, email_pk)")
+        for statement in _ONLY_WHAT_IS_COPIED:
+            statement.on(copy)
+        copy.execute("DROP INDEX backup_refs")
     finally:
         copy.close()
 

@@ -30,13 +30,19 @@ def look(store: Store, folder_id: int | None = None) -> bool:
     return any(came)
 
 
+def new_changed(store: Store, folder: FolderRow) -> int:
+    """The time of `new/` if it is not the one that was last seen, else 0."""
+    try:
+        mtime_ns = os.stat(store.place.new(folder.directory)).st_mtime_ns
+    except FileNotFoundError:
+        return 0
+    return mtime_ns if mtime_ns != folder.new_mtime_ns else 0
+
+
 def _look_into(store: Store, folder: FolderRow) -> bool:
     new = store.place.new(folder.directory)
-    try:
-        mtime_ns = os.stat(new).st_mtime_ns
-    except FileNotFoundError:
-        return False
-    if mtime_ns == folder.new_mtime_ns:
+    mtime_ns = new_changed(store, folder)
+    if not mtime_ns:
         return False
     settled = mtime_ns // 1000 < store.clock.now_us() - _SETTLED_US
     if not names_in(new) and not settled:

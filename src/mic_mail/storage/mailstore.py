@@ -129,7 +129,7 @@ class Account:
         return folders.list_folders(self._store)
 
     def folder(self, name: str) -> FolderInfo:
-        """One folder by name, or `NoSuchFolder`; takes in what other Maildir tools have put into `new/`."""
+        """One folder by name, or `NoSuchFolder`."""
         return folders.folder_info(self._store, name=folders.canonical_name(self._store, name))
 
     def folder_by_id(self, folder_id: int) -> FolderInfo:

@@ -21,6 +21,7 @@ from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.expunge import bury_lost, read_messages
 from mic_mail.storage.flags import take_foreign_name
 from mic_mail.storage.folders import info_of
+from mic_mail.storage.foreign import look, new_changed
 from mic_mail.storage.index import Statement, among, translated, uid_list
 from mic_mail.storage.maildir import locate
 from mic_mail.storage.rows import FolderRow, read_folder
@@ -83,8 +84,12 @@ def highest_modseq(store: Store) -> int:
 
 
 def view(store: Store, folder_id: int) -> FolderView:
-    """The folder now; the same object for everybody while nothing changes."""
+    """The folder now; the same object for everybody while nothing changes. Takes in what other tools put into `new/`."""
     store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        suspect = new_changed(store, _live_folder(store, connection, folder_id))
+    if suspect:
+        look(store, folder_id)
     known = store.shared.views.get(store.account_id, folder_id)
     with translated("reading the index"), store.index.snapshot() as connection:
         folder = _live_folder(store, connection, folder_id)

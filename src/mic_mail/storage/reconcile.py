@@ -109,6 +109,7 @@ def start_epoch(store: Store, fd: int) -> list[Finding]:
             folder.uidnext = max(folder.uidnext, folder.uidnext_mark)
             folder.expunge_floor = write.modseq
             write.touch(folder)
+        write.rewrite_sidecars_that_differ()
         write.account.boot_id = store.shared.boot_id
         return comparison.findings
 
@@ -201,10 +202,11 @@ class Comparison:
         self.write.add_folder(self._row_of_stranger(directory, name, sidecar, taken))
 
     def _free_name(self, directory: str, sidecar: FolderSidecar | None) -> str:
-        if sidecar is not None and encode_directory(sidecar.name) == directory:
-            name = sidecar.name
-        else:
-            name = decode_directory(directory) or directory.lstrip(".").encode(errors="replace").decode() or "folder"
+        said = sidecar.name if sidecar is not None else None
+        if said is not None and directory == encode_directory(said):
+            name = said
+        else:  # a hash tells nothing: then the name that the folder had before it was renamed, if that was cut short
+            name = decode_directory(directory) or said or directory.lstrip(".").encode(errors="replace").decode() or "folder"
         try:
             name = canonical_name(self.write.store, name)
         except NameNotAllowed:
@@ -250,6 +252,8 @@ class Comparison:
         self.write.account.messages -= folder.messages
         self.write.account.octets -= folder.octets
         folder.directory, folder.modseq = f"{EXPUNGED}/{row.mailbox_id}", self.write.modseq
+        if (sidecar := FolderSidecar.read(self._place.folder(folder.directory))) is not None:
+            _believe_folder_sidecar(self.write, folder, sidecar)
         folder.deleted_at_us = self.write.store.clock.now_us()
         self.write.save(folder)
 

@@ -23,6 +23,7 @@ from mic_mail.storage.rows import (
     AccountRow,
     FolderRow,
     read_account,
+    read_all_folders,
     read_folder,
     read_folder_named,
     read_folders,
@@ -93,7 +94,8 @@ def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) ->
             roll_forward(intent)
         else:
             roll_back(intent)
-        _rewrite_sidecars(store, connection, intent.sidecars)
+        if account is not None and account.boot_id == store.shared.boot_id:  # else an epoch follows, which believes sidecars
+            _rewrite_sidecars(store, connection, intent.sidecars)
     clear_intent(fd)
 
 
@@ -262,6 +264,16 @@ class Write:
 
     def rewrite_account_sidecar(self) -> None:
         self.intend(sidecars=[_ACCOUNT])
+
+    def rewrite_sidecars_that_differ(self) -> None:
+        """After a comparison with the files, when the index has learnt all that sidecars know."""
+        differing = [_ACCOUNT]
+        for row in read_all_folders(self.connection, self.store.account_id):
+            folder = self.any_folder(row.folder_id)
+            path = self.store.place.folder(folder.directory)
+            if os.path.isdir(path) and FolderSidecar.read(path) != folder_sidecar(folder):
+                differing.append(folder.folder_id)
+        self.intend(sidecars=differing)
 
     # Names
 

@@ -1,0 +1,269 @@
+"""What is lost comes back: index, power, foreign files, a Dovecot Maildir, backup and restore, search."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mic_mail.clock import ManualClock
+from mic_mail.errors import BadInput
+from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import DELETED, FLAGGED, SEEN, TextTest
+from storage_model import Root, deliver, message, observe
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    return Root(tmp_path)
+
+
+def inbox(account: Account) -> int:
+    return account.folder("INBOX").folder_id
+
+
+def fill(account: Account) -> None:
+    deliver(account, inbox(account), ["a", "b", "c", "d"], received_at_us=1_500_000_000_000_000)
+    account.store_flags(inbox(account), [2], "+", FLAGGED, ["work"])
+    account.copy(inbox(account), [1], account.create("Đã lưu").folder_id)
+    account.store_flags(inbox(account), [4], "+", DELETED)
+    account.expunge(inbox(account))
+    account.delete("Junk")
+    account.flush_names()
+
+
+def test_index_is_made_again_from_the_files(root: Root) -> None:
+    """Without its index a store says the same: folders, UIDs, UIDVALIDITY, flags, keywords, dates, tombstones."""
+    root.use(fill)
+    before = root.use(observe)
+    dates = root.use(lambda account: account.rows(inbox(account), [1, 2, 3], ["internaldate_us", "email_id", "envelope"]))
+    root.lose_index()
+    after = root.use(observe)
+    assert {name: seen.messages for name, seen in after.items()} == {name: seen.messages for name, seen in before.items()}
+    assert {name: seen.uidvalidity for name, seen in after.items()} == {name: s.uidvalidity for name, s in before.items()}
+    assert (
+        root.use(lambda account: account.rows(inbox(account), [1, 2, 3], ["internaldate_us", "email_id", "envelope"])) == dates
+    )
+    assert [stone.uid for stone in root.use(lambda account: account.tombstones())] == [4]
+    assert root.use(lambda account: deliver(account, inbox(account), ["e"])) > [before["INBOX"].uidnext]
+    assert root.use(lambda account: account.undelete(folder="Junk")) == 0
+    assert root.use(lambda account: account.folder("Junk").name) == "Junk"
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a database at all" * 100, None])
+def test_damaged_index_is_set_aside(root: Root, damage: bytes | None) -> None:
+    """An index that SQLite cannot read never stops anybody: it is kept aside and made anew."""
+    root.use(fill)
+    before = root.use(observe)
+    index = root.home / "index.sqlite"
+    whole = index.read_bytes()
+    index.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100) if damage is None else damage)
+    after = root.use(observe)
+    assert {name: seen.messages for name, seen in after.items()} == {name: seen.messages for name, seen in before.items()}
+
+
+def test_power_loss_starts_an_epoch(root: Root) -> None:
+    """Under another boot id every MODSEQ is above the mark, and QRESYNC from before is told that its history is not whole."""
+    root.use(fill)
+    old = root.use(lambda account: account.folder("INBOX"))
+    root.power_loss(root.index_copy())
+    new = root.use(lambda account: account.view(inbox(account)))
+    assert new.info.uidvalidity == old.uidvalidity
+    assert min(new.modseqs) > 1000 >= old.highest_modseq
+    assert new.info.expunge_floor == new.info.highest_modseq
+    assert not root.use(lambda account: account.changes(inbox(account), old.highest_modseq)).complete
+    assert new.info.uidnext >= old.uidnext
+
+
+def test_foreign_mail_in_new_is_taken_in(root: Root) -> None:
+    """What another tool drops into new/ is in the next view, CRLF, under a new UID, once."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    dropped = root.home / "Maildir/new/1600000000.V1I2.other"
+    dropped.write_bytes(message("b").replace(b"\r\n", b"\n"))
+    os.utime(dropped, (1_600_000_000, 1_600_000_000))
+    seen = root.use(observe)["INBOX"].messages
+    assert [token for token, _ in seen.values()] == ["a", "b"]
+    assert list((root.home / "Maildir/new").iterdir()) == []
+    assert root.use(lambda account: account.rows(inbox(account), [2], ["internaldate_us"])) == [(1_600_000_000_000_000,)]
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_foreign_changes_in_cur(root: Root) -> None:
+    """A renamed file gives its flags, a removed one vanishes, a copied one is a new message."""
+    root.use(lambda account: deliver(account, inbox(account), ["a", "b", "c"]))
+    cur = root.home / "Maildir/cur"
+    first, second, third = sorted(cur.iterdir(), key=lambda file: file.name.split("U=")[1])
+    root.use(lambda account: account.store_flags(inbox(account), [3], "+", FLAGGED))
+    third = next(file for file in cur.iterdir() if "U=3:" in file.name)
+    (cur / f"copy{first.name}").write_bytes(first.read_bytes())
+    first.rename(cur / f"{first.name}S")
+    second.unlink()
+    third.rename(third.with_name(third.name.replace(":2,F", ":2,R")))
+    report = root.use(lambda account: account.rescan())
+    assert not report.clean
+    seen = root.use(observe)["INBOX"].messages
+    assert seen == {
+        1: ("a", frozenset({"\\Seen"})),
+        3: ("c", frozenset({"\\Answered"})),
+        4: ("a", frozenset()),
+    }
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_lost_file_is_found_out_by_whoever_opens_it(root: Root) -> None:
+    """A message that another tool removed is NoSuchMessage, and vanishes for all."""
+    root.use(lambda account: deliver(account, inbox(account), ["a", "b"]))
+    next(file for file in (root.home / "Maildir/cur").iterdir() if "U=1:" in file.name).unlink()
+
+    def look(account: Account) -> list[int]:
+        with pytest.raises(NoSuchMessage):
+            account.open_message(inbox(account), 1)
+        return account.view(inbox(account)).uids.tolist()
+
+    assert root.use(look) == [2]
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_dirty_flags_survive_a_foreign_rename(root: Root) -> None:
+    """Flags that were stored and not yet in the name win over what another tool wrote into it."""
+    store = root.store()
+    from storage_model import REF
+
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a"])
+    account.store_flags(inbox(account), [1], "+", FLAGGED)
+    (file,) = (root.home / "Maildir/cur").iterdir()
+    file.rename(f"{file}S")
+    with account.open_message(inbox(account), 1) as opened:
+        assert opened.pread(0, 1000) == message("a")
+    assert account.view(inbox(account)).flags.tolist() == [FLAGGED]
+    store.close()
+    assert root.use(lambda again: again.repair(check=True)).clean
+
+
+def test_dovecot_maildir_is_taken_over(root: Root) -> None:
+    """UIDs, UIDVALIDITY, keywords, flags, folders and subscriptions of a Dovecot Maildir stay what they were."""
+    maildir = root.home / "Maildir"
+    for folder in ("", ".Sent Items", ".&ARA-&AOM- g&Hu0-i"):
+        for part in ("cur", "new", "tmp"):
+            (maildir / folder / part).mkdir(parents=True)
+    names = {"1500000000.M1P1.host,S=1,W=2": 5, "1500000001.M1P1.host": 9}
+    for place, name in enumerate(names):
+        (maildir / "cur" / f"{name}:2,Sb").write_bytes(message("ab"[place]).replace(b"\r\n", b"\n"))
+    lines = "".join(f"{uid} :{name}\n" for name, uid in names.items())
+    (maildir / "dovecot-uidlist").write_text(f"3 V1234567890 N12 G0123456789abcdef\n{lines}")
+    (maildir / "dovecot-keywords").write_text("0 $Forwarded\n1 work\n")
+    (maildir / "subscriptions").write_text("V\t2\n\nSent Items\n")
+    seen = root.use(observe)
+    assert seen["INBOX"].uidvalidity == 1234567890
+    assert seen["INBOX"].messages == {
+        5: ("a", frozenset({"\\Seen", "work"})),
+        9: ("b", frozenset({"\\Seen", "work"})),
+    }
+    assert seen["INBOX"].uidnext == 12
+    folders = {info.name: info for info in root.use(lambda account: account.folders())}
+    assert folders["Sent Items"].special_use == "\\Sent"
+    assert "Sent" not in folders
+    assert "Đã gửi" in folders
+    assert "Sent Items" in root.use(lambda account: account.subscriptions())
+    root.lose_index()
+    assert root.use(observe)["INBOX"].messages == seen["INBOX"].messages
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_repair_mends_what_check_finds(root: Root) -> None:
+    """--check changes nothing and names each difference; repair puts it right."""
+    root.use(fill)
+    (root.home / "Maildir/.mic-account").write_bytes(b"{")
+    (root.home / "Maildir/.Sent/.mic-folder").unlink()
+    checked = root.use(lambda account: account.repair(check=True))
+    assert {finding.kind for finding in checked.findings} == {"account-sidecar", "folder-sidecar"}
+    assert root.use(lambda account: account.repair(check=True)) == checked
+    root.use(lambda account: account.repair())
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_sweep_lets_go_after_the_term(tmp_path: Path) -> None:
+    """After seven days expunged mail and deleted folders are gone from disk, but not under a hold; history has its floor."""
+    clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+    root = Root(tmp_path, clock=clock)
+    root.use(fill)
+    root.use(lambda account: deliver(account, account.folder("Đã lưu").folder_id, ["x"]))
+    root.use(lambda account: account.delete("Đã lưu"))
+    clock.move_to(clock.now() + timedelta(days=8))
+    root.use(lambda account: account.sweep(hold=True))
+    assert len(root.use(lambda account: account.tombstones())) == 1
+    root.use(lambda account: account.sweep())
+    assert root.use(lambda account: account.tombstones()) == []
+    assert list((root.home / "Maildir/.expunged").iterdir()) == []
+    assert root.use(lambda account: account.repair(check=True)).clean
+    assert root.use(lambda account: account.changes(inbox(account), 0)).vanished == [4]
+    clock.move_to(clock.now() + timedelta(days=90))
+    root.use(lambda account: account.sweep())
+    changes = root.use(lambda account: account.changes(inbox(account), 2))
+    assert (changes.vanished, changes.complete) == ([], False)
+
+
+def test_backup_restores(root: Root, tmp_path: Path) -> None:
+    """A restore gives what was backed up; a UID given out since then is not given again; the replaced store is kept."""
+    root.use(fill)
+    saved = root.use(observe)
+    target = tmp_path / "backup"
+    root.use(lambda account: account.backup(target))
+    root.use(lambda account: deliver(account, inbox(account), ["later"]))
+    given = root.use(observe)["INBOX"].uidnext
+    root.use(lambda account: account.restore(target))
+    back = root.use(observe)
+    assert {name: seen.messages for name, seen in back.items()} == {name: seen.messages for name, seen in saved.items()}
+    assert back["INBOX"].uidvalidity == saved["INBOX"].uidvalidity
+    assert back["INBOX"].uidnext >= given
+    assert root.use(lambda account: account.repair(check=True)).clean
+    assert len(list(root.home.parent.glob("dvbe.replaced-*"))) == 1
+
+
+def test_restore_without_marks_renumbers(root: Root, tmp_path: Path) -> None:
+    """Where the store is gone nothing proves which UIDs were given out: every folder gets a new UIDVALIDITY."""
+    root.use(fill)
+    saved = root.use(observe)
+    root.use(lambda account: account.backup(tmp_path / "backup"))
+    other = Root(tmp_path / "elsewhere")
+    other.use(lambda account: account.restore(tmp_path / "backup"))
+    back = other.use(observe)
+    assert {name: seen.messages for name, seen in back.items()} == {name: seen.messages for name, seen in saved.items()}
+    assert all(back[name].uidvalidity > seen.uidvalidity for name, seen in saved.items())
+
+
+def test_restore_wants_a_whole_backup(root: Root, tmp_path: Path) -> None:
+    """A folder without its manifest is refused, and nothing happens to the store."""
+    root.use(fill)
+    (tmp_path / "half").mkdir()
+    with pytest.raises(BadInput):
+        root.use(lambda account: account.restore(tmp_path / "half"))
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+@pytest.mark.parametrize(
+    ("test", "hits"),
+    [
+        (TextTest("BODY", "XIN"), True),
+        (TextTest("BODY", "Subject"), False),
+        (TextTest("TEXT", "subject: a"), True),
+        (TextTest("HEADER", "A", "subject"), True),
+        (TextTest("HEADER", "", "message-id"), True),
+        (TextTest("HEADER", "", "x-none"), False),
+        (TextTest("HEADER", "dvbe", "Subject"), False),
+    ],
+)
+def test_text_is_found(root: Root, test: TextTest, hits: bool) -> None:
+    """BODY, TEXT and HEADER find decoded substrings without case."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    assert root.use(lambda account: account.find_text(inbox(account), [1, 7], [test])) == [(1, (hits,))]
+
+
+def test_keywords_and_seen_survive_reopening(root: Root) -> None:
+    """Flags are there after the process has gone, whether or not their names had followed."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    root.use(lambda account: account.store_flags(inbox(account), [1], "+", SEEN, ["z"]))
+    assert root.use(observe)["INBOX"].messages[1] == ("a", frozenset({"\\Seen", "z"}))
