@@ -144,6 +144,10 @@ class Connection:
         """Write, compressed if that is on."""
         if self._deflate is not None:
             octets = self._deflate.compress(octets) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
+        self.send_raw(octets)
+
+    def send_raw(self, octets: bytes) -> None:
+        """Write exactly these octets."""
         self._socket.sendall(octets)
 
     def response(self) -> bytes | None:

@@ -51,9 +51,9 @@ class Limits:
         return cls(command_octets=8 * 1024, skip_octets=16 * 1024, patient=False)
 
     @classmethod
-    def signed_in(cls) -> "Limits":
+    def signed_in(cls, command_octets: int = 64 * 1024) -> "Limits":
         """64 KiB as in Dovecot (imap_max_line_length): clients write sets of some thousand UIDs in one line."""
-        return cls(command_octets=64 * 1024, skip_octets=256 * 1024 * 1024, patient=True)
+        return cls(command_octets, skip_octets=256 * 1024 * 1024, patient=True)
 
 
 # ------------------------------------------------------------------ events

@@ -1,0 +1,169 @@
+"""Clients that want harm, or break off: the server answers or hangs up, serves the others, keeps nothing and leaks nothing."""
+
+import random
+import re
+import resource
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import MailServer, config_for
+from population import PASSWORD
+from protocol.dialog import Connection
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
+    """One server for this file; each test has a mailbox of its own."""
+    server = MailServer(config_for(tmp_path_factory.mktemp("hostile"), {"imap": {"errors": 1000}}))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def user(server: MailServer, request: pytest.FixtureRequest) -> str:
+    """The address of a fresh mailbox."""
+    local = request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")
+    server.issue(local)
+    return f"{local}@mic.gov.vn"
+
+
+def sign_in(server: MailServer, address: str) -> Connection:
+    """A connection after LOGIN."""
+    connection = Connection(server, "imaps")
+    connection.response()
+    connection.send(f'in LOGIN {address} "{PASSWORD}"\r\n'.encode())
+    assert answer(connection, b"in").startswith(b"in OK")
+    return connection
+
+
+def answer(connection: Connection, tag: bytes) -> bytes:
+    """The tagged answer; what comes before it is passed over."""
+    while (heard := connection.response()) is not None:
+        if heard.startswith(tag + b" "):
+            return heard
+    raise AssertionError("the server closed")
+
+
+def staged(server: MailServer, address: str) -> list[Path]:
+    """Files of deliveries that are not published."""
+    home = server.config.mail_root / "mic.gov.vn" / address.partition("@")[0]
+    return [path for folder in home.rglob("tmp") for path in folder.iterdir()]
+
+
+def peak_mib() -> float:
+    """The largest amount of memory that this process, which holds the server, has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def test_a_deflate_bomb(server: MailServer, user: str) -> None:
+    """A few hundred KiB that inflate to 256 MiB of one line are answered BAD; they are never held in memory."""
+    connection = sign_in(server, user)
+    connection.send(b"a COMPRESS DEFLATE\r\n")
+    assert answer(connection, b"a").startswith(b"a OK")
+    connection.start_deflate()
+    bomb = zlib.compressobj(9, wbits=-15)
+    pieces = [bomb.compress(b"b " + b"x" * (1 << 20))] + [bomb.compress(b"x" * (1 << 20)) for _ in range(255)]
+    octets = b"".join(pieces) + bomb.compress(b"\r\nc NOOP\r\n") + bomb.flush(zlib.Z_SYNC_FLUSH)
+    before = peak_mib()
+    connection.send_raw(octets)
+    while (heard := connection.response()) is not None and not heard.startswith(b"c "):
+        assert heard.startswith((b"b BAD", b"* BYE"))
+    assert peak_mib() - before < 32
+    connection.close()
+
+
+def test_a_client_that_does_not_read(server: MailServer, user: str) -> None:
+    """Hundreds of MiB asked for and not read stay on the disk, and other clients are served meanwhile."""
+    message = b"Subject: big\r\n\r\n" + (b"x" * 76 + b"\r\n") * 50_000
+    greedy = sign_in(server, user)
+    greedy.send(b"a APPEND INBOX {%d+}\r\n" % len(message) + message + b"\r\nb SELECT INBOX\r\n")
+    assert answer(greedy, b"b").startswith(b"b OK")
+    before = peak_mib()
+    greedy.send(b"".join(b"f%d FETCH 1 BODY.PEEK[]\r\n" % i for i in range(60)))
+    other = sign_in(server, user)
+    for i in range(20):
+        other.send(b"n%d NOOP\r\n" % i)
+        assert answer(other, b"n%d" % i).startswith(b"n%d OK" % i)
+    assert peak_mib() - before < 64
+    for i in range(2):
+        assert greedy.response() == b"* 1 FETCH (BODY[] {%d}\r\n" % len(message) + message + b")"
+        assert greedy.response() == b"f%d OK Fetched." % i
+    greedy.close()
+    other.close()
+
+
+@pytest.mark.parametrize("sent", [0, 1, 500_000])
+def test_a_client_that_leaves_within_a_message(server: MailServer, sent: int, request: pytest.FixtureRequest) -> None:
+    """Half a message is no message: nothing of it stays, in the folder or on the disk."""
+    address = f"leaver{sent}@mic.gov.vn"
+    server.issue(address.partition("@")[0])
+    connection = sign_in(server, address)
+    connection.send(b"a APPEND INBOX {1000000+}\r\n" + b"x" * sent)
+    connection.close()
+    again = sign_in(server, address)
+    again.send(b"b STATUS INBOX (MESSAGES UIDNEXT)\r\n")
+    assert again.response() == b'* STATUS "INBOX" (MESSAGES 0 UIDNEXT 1)'
+    for _ in range(50):  # the goodbye of the first connection may still be on its way
+        again.send(b"c NOOP\r\n")
+        answer(again, b"c")
+        if not staged(server, address):
+            break
+    assert staged(server, address) == []
+    again.close()
+
+
+def test_ten_thousand_commands_in_one_go(server: MailServer, user: str) -> None:
+    """A flood of pipelined commands is answered one by one, in order; its author does not starve others."""
+    flood, other = sign_in(server, user), sign_in(server, user)
+    flood.send(b"".join(b"%d NOOP\r\n" % i for i in range(10_000)))
+    other.send(b"z NOOP\r\n")
+    assert answer(other, b"z").startswith(b"z OK")
+    for i in range(10_000):
+        heard = flood.response()
+        assert heard is not None
+        assert heard.startswith(b"%d OK" % i)
+    flood.close()
+    other.close()
+
+
+WORDS = [
+    b"a ", b"UID ", b"FETCH ", b"SEARCH ", b"STORE ", b"1:* ", b"$ ", b"FLAGS ", b"BODY[", b"]", b"(", b")", b'"', b"\\",
+    b"\r\n", b"\n", b"{3+}\r\n", b"{0+}\r\n", b"{99999+}\r\n", b"~{2+}\r\n", b"abc", b"APPEND INBOX ", b"SELECT INBOX\r\n",
+    b"IDLE\r\n", b"DONE\r\n", b"LIST ", b"* ", b"% ", b"\xff\xfe", b"\x00", b"LOGIN ", b"NOOP\r\n", b"RETURN (SAVE) ",
+    b"&AOk- ", b"OR NOT ",
+]  # fmt: skip
+WELL_FORMED = re.compile(rb"\* |\+ |[^ (){%*\"\\+\x00-\x1f\x7f-\xff]+ (?:OK|NO|BAD) ")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_garbage(server: MailServer, seed: int) -> None:
+    """Random words of the grammar: every answer is well-formed and none is an accident; the next client is served."""
+    chance = random.Random(seed)
+    address = f"garbage{seed}@mic.gov.vn"
+    server.issue(address.partition("@")[0])
+    connection = sign_in(server, address) if seed % 2 else Connection(server, "imaps")
+    try:
+        for _ in range(40):
+            connection.send(b"".join(chance.choices(WORDS, k=chance.randint(1, 12))))
+        # Empty lines are passed over, and fill whatever literal is still open.
+        connection.send(b"\r\n" * 100_000 + b"DONE\r\nend LOGOUT\r\n")
+        while (heard := connection.response()) is not None:
+            assert WELL_FORMED.match(heard), heard
+            assert b"Traceback" not in heard
+            assert b"SERVERBUG" not in heard
+    except ConnectionError:
+        pass  # the server hung up on it while it was still talking
+    finally:
+        connection.close()
+    after = sign_in(server, address)
+    after.send(b"z NOOP\r\n")
+    assert answer(after, b"z").startswith(b"z OK")
+    after.close()
+
+
+def test_nothing_went_wrong_inside(server: MailServer) -> None:
+    """All that was refused above was refused on purpose: no unexpected exception is in the log."""
+    assert [event for event in server.events() if "SERVERBUG" in str(event) or "traceback" in str(event).lower()] == []
