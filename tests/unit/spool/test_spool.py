@@ -1,0 +1,228 @@
+"""The spool's entries: their order of life, their owners, and what a kill at any step leaves (RFC 5321 §6.1)."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mic_mail.outbound.spool import Slip, Spool, SpoolFull, SpoolUnavailable, Target
+
+MESSAGE = b"Return-Path: <a@a.example>\r\nSubject: x\r\n\r\nx\r\n"
+
+
+def slip(*mailboxes: int) -> Slip:
+    targets = tuple(Target(mailbox, f"u{mailbox}@mic.gov.vn", notify=("DELAY",)) for mailbox in mailboxes)
+    return Slip("ID", "a@a.example", targets, 1, return_path_octets=28, envid="x")
+
+
+def files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def accept(spool: Spool, *mailboxes: int) -> Any:
+    draft = spool.draft("ID")
+    draft.write(MESSAGE[:10])
+    draft.write(MESSAGE[10:])
+    return draft.commit(slip(*mailboxes))
+
+
+def test_the_life_of_an_entry(tmp_path: Path) -> None:
+    """Nothing is live before `commit`, everything is gone after the last recipient is settled."""
+    spool = Spool(tmp_path)
+    draft = spool.draft("ID")
+    draft.write(MESSAGE)
+    assert files(tmp_path) == {"tmp/ID.msg"}
+    entry = draft.commit(slip(1, 2))
+    assert files(tmp_path) == {"live/ID.msg", "live/ID.env"}
+    assert entry.path.read_bytes() == MESSAGE
+    assert entry.path.stat().st_mode & 0o777 == 0o440
+    entry.settle([1])
+    assert [target.mailbox_id for target in entry.open_targets] == [2]
+    entry.settle([2])
+    assert files(tmp_path) == set()
+    draft.discard()
+
+
+def test_a_draft_that_is_discarded_was_never_there(tmp_path: Path) -> None:
+    """Nothing is left, and discarding twice is harmless."""
+    draft = Spool(tmp_path).draft("ID")
+    draft.write(MESSAGE)
+    draft.discard()
+    draft.discard()
+    assert files(tmp_path) == set()
+
+
+def test_recovery_hands_out_what_nobody_owns(tmp_path: Path) -> None:
+    """A living owner keeps its entries and drafts; what it let go of is handed out once, with its progress."""
+    spool, other = Spool(tmp_path), Spool(tmp_path)
+    draft = spool.draft("DRAFT")
+    entry = accept(spool, 1, 2)
+    assert list(other.recover()) == []
+    assert files(tmp_path) == {"live/ID.msg", "live/ID.env", "tmp/DRAFT.msg"}
+    entry.settle([1])
+    entry.release()
+    draft.discard()
+    (again,) = other.recover()
+    assert again.slip == entry.slip
+    assert [target.mailbox_id for target in again.open_targets] == [2]
+    assert again.origin(2) == entry.origin(2)
+    assert list(spool.recover()) == []
+    again.settle([2])
+    assert files(tmp_path) == set()
+
+
+def test_an_envelope_that_cannot_be_read_is_left_to_people(tmp_path: Path) -> None:
+    """Mail is not thrown away because a file is odd; a later version's entry waits for that version."""
+    spool = Spool(tmp_path)
+    accept(spool, 1).release()
+    for octets in (b"", b"{}", b"[]", b'{"format": 2}', b"\xff"):
+        (tmp_path / "live" / "ID.env").write_bytes(octets)
+        assert list(spool.recover()) == []
+        assert files(tmp_path) == {"live/ID.msg", "live/ID.env"}
+
+
+@given(
+    st.lists(st.integers(1, 1 << 40), min_size=1, max_size=5, unique=True), st.text(max_size=20), st.sampled_from([None, "x"])
+)
+def test_slips_read_back_as_they_were_written(mailboxes: list[int], sender: str, detail: str | None) -> None:
+    """Every field, whatever letters it has."""
+    targets = tuple(
+        Target(mailbox, sender, detail, ("DELAY", "FAILURE"), "rfc822;x", mailbox % 2 == 0) for mailbox in mailboxes
+    )
+    written = Slip("ID", sender, targets, 5, 3, smtputf8=True, body="8BITMIME", ret="FULL", envid=sender, attempts=2)
+    try:
+        octets = written.encode()
+    except UnicodeEncodeError:  # lone surrogates cannot come from the grammar
+        return
+    assert Slip.decode(octets) == written
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "rename", "open"])
+def test_a_disk_that_refuses_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """No space at any step: `SpoolFull` (452), no file stays, and the spool works again afterwards."""
+    spool = Spool(tmp_path)
+    real = getattr(os, call)
+
+    def refuse(*arguments: Any, **named: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    draft = None if call == "open" else spool.draft("ID")
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(SpoolFull):
+        commit(spool, draft)
+    monkeypatch.setattr(os, call, real)
+    assert files(tmp_path) == set()
+    accept(spool, 1).settle([1])
+
+
+def commit(spool: Spool, draft: Any) -> None:
+    draft = draft or spool.draft("ID")
+    draft.write(MESSAGE)
+    draft.commit(slip(1))
+
+
+def test_an_id_that_is_taken_is_refused(tmp_path: Path) -> None:
+    """Two drafts never write into one file."""
+    spool = Spool(tmp_path)
+    first = spool.draft("ID")
+    with pytest.raises(SpoolUnavailable):
+        spool.draft("ID")
+    first.discard()
+
+
+STEPS = ("open", "write", "fsync", "rename", "unlink", "close", "link")
+
+
+def killed_at(step: int, work: Callable[[Callable[[str], None]], None]) -> tuple[bool, list[str]]:
+    """Run `work` in a child that is killed before its `step`-th call to the system; did it end, and what it had said."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        count = 0
+
+        def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+            def counting(*arguments: Any, **named: Any) -> Any:
+                nonlocal count
+                count += 1
+                if count == step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return call(*arguments, **named)
+
+            return counting
+
+        say = os.write
+        for name in STEPS:
+            setattr(os, name, counted(getattr(os, name)))
+        try:
+            work(lambda word: say(writing, f"{word}\n".encode()) and None)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "r") as said:
+        words = said.read().split()
+    _, status = os.waitpid(pid, 0)
+    return not os.WIFSIGNALED(status), words
+
+
+def deliver(entry: Any, mailboxes: Path, say: Callable[[str], None]) -> None:
+    """What the mail flow does with an entry, in small: a link into each mailbox, once for each origin."""
+    for target in entry.open_targets:
+        try:
+            os.link(entry.path, mailboxes / entry.origin(target.mailbox_id))
+        except FileExistsError:
+            pass
+        say(f"delivered-{target.mailbox_id}")
+        entry.settle([target.mailbox_id])
+
+
+def test_a_kill_at_any_step_neither_loses_nor_doubles(tmp_path: Path) -> None:
+    """Between any two calls to the system: what was acknowledged reaches every mailbox once, what was not may vanish whole."""
+    ended, step, acknowledged = False, 0, 0
+    while not ended:
+        step += 1
+        root, mailboxes = tmp_path / f"spool{step}", tmp_path / f"mail{step}"
+        mailboxes.mkdir()
+        Spool(root)
+
+        def work(say: Callable[[str], None], root: Path = root, mailboxes: Path = mailboxes) -> None:
+            entry = accept(Spool(root), 1, 2)
+            say("250")
+            deliver(entry, mailboxes, say)
+
+        ended, said = killed_at(step, work)
+        for entry in Spool(root).recover():
+            assert entry.path.read_bytes() == MESSAGE
+            deliver(entry, mailboxes, lambda word: None)
+        delivered = sorted(path.name for path in mailboxes.iterdir())
+        assert delivered in ([], ["spool:ID:1", "spool:ID:2"]), f"killed at step {step}"
+        if "250" in said:
+            acknowledged += 1
+            assert delivered, f"lost at step {step}"
+        assert files(root) == set(), f"left over at step {step}"
+    assert step > 20
+    assert acknowledged > 8
+
+
+def test_a_kill_during_recovery_is_recovered_too(tmp_path: Path) -> None:
+    """Recovery itself may be killed at any step, again and again."""
+    root, mailboxes = tmp_path / "spool", tmp_path / "mail"
+    mailboxes.mkdir()
+    accept(Spool(root), 1, 2, 3).release()
+    (root / "tmp" / "OLD.msg").write_bytes(b"half")
+    (root / "live" / "ENDING.msg").write_bytes(b"done")
+
+    def work(say: Callable[[str], None]) -> None:
+        for entry in Spool(root).recover():
+            deliver(entry, mailboxes, say)
+
+    ended, step = False, 0
+    while not ended:
+        step += 1
+        ended, _ = killed_at(step, work)
+    assert sorted(path.name for path in mailboxes.iterdir()) == [f"spool:ID:{mailbox}" for mailbox in (1, 2, 3)]
+    assert files(root) == set()
