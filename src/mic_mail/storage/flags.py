@@ -137,7 +137,7 @@ def _flush_slice(store: Store, folder_id: int, after: int) -> tuple[int, int]:
             if new_name != now:
                 renames.append((f"{cur}/{now}", f"{cur}/{new_name}"))
             _SET_NAME.on(write.connection, account=store.account_id, folder=folder_id, at=uid, new_name=new_name)
-        write.rename(renames)
+        write.rename(renames, durable=False)  # a name that lags behind loses nothing
         return len(renames), rows[-1][0] if len(rows) == NAMES_AT_ONCE else 0
 
 

@@ -35,11 +35,12 @@ class Intent:
     """Folders (0: the account) whose sidecar may differ from the index until rewritten from it."""
 
 
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _FIELDS = tuple(field.name for field in fields(Intent))
 
 
 def write_intent(fd: int, intent: Intent) -> int:
-    body = json.dumps({name: getattr(intent, name) for name in _FIELDS}, separators=(",", ":")).encode()
+    body = _ENCODE({name: getattr(intent, name) for name in _FIELDS}).encode()
     frame = memoryview(len(body).to_bytes(8, "big") + zlib.crc32(body).to_bytes(4, "big") + body)
     at = 0
     while at < len(frame):

@@ -294,11 +294,15 @@ class Write:
         self._intent.sidecars += sidecars
         self._intent_octets = write_intent(self._fd, self._intent)
 
-    def rename(self, pairs: Sequence[tuple[str, str]]) -> None:
+    def rename(self, pairs: Sequence[tuple[str, str]], *, durable: bool = True) -> None:
         """Record and do renames of files or directories whose sources exist."""
         if not pairs:
             return
         self.intend(renames=pairs)
+        if not durable:
+            for old, new in pairs:
+                os.rename(old, new)
+            return
         for old, new in pairs:
             os.rename(old, new)
             self.durable[os.path.dirname(new)] = None
