@@ -17,7 +17,7 @@ from mic_mail.errors import MicMailError
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS, Steps
 from mic_mail.imap.commands import SEEN, Fetch
-from mic_mail.imap.conversation import Conversation, Ended, Reply, refuse
+from mic_mail.imap.conversation import Conversation, Ended, Reply
 from mic_mail.imap.fetchitems import Datum
 from mic_mail.imap.fetchplan import Batch, Plan
 from mic_mail.imap.numbering import positions_of, ranges
@@ -84,9 +84,7 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
         if plan.marks_seen and not view.read_only:
             yield from _mark_seen(talk, view, group, command)
         gone += yield from _send(talk, plan, group)
-    if gone and not command.by_uid:  # RFC 2180 §4.1.2
-        return refuse("Some are expunged.", b"EXPUNGEISSUED")
-    return Reply("Fetched.", code=b"EXPUNGEISSUED" if gone else b"")
+    return Reply("Fetched.", code=b"EXPUNGEISSUED" if gone else b"")  # OK all the same: no client can do better (RFC 5530 §3)
 
 
 def _send(talk: Conversation, plan: Plan, places: list[range]) -> Steps[int]:
