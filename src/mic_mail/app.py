@@ -32,6 +32,7 @@ from mic_mail.imap.server import ImapServer, ImapServices
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.net import listeners as net
+from mic_mail.net.admission import Admission, AdmissionLimits, Gate
 from mic_mail.net.listeners import Listener
 from mic_mail.net.tls import BadCertificate, TlsFront, self_signed, write_pair
 from mic_mail.outbound.spool import Spool
@@ -52,6 +53,10 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef, StorageSettings
 
 PROTOCOLS = {"smtp": "smtp", "submission": "smtp", "submissions": "smtp", "imap": "imap", "imaps": "imap"}
+TOO_MANY = {
+    "smtp": b"421 4.7.0 Too many connections; try again later.\r\n",
+    "imap": b"* BYE [UNAVAILABLE] Too many connections; try again later.\r\n",
+}
 HANDSHAKE_SECONDS = 30.0
 REPORT_SECONDS = 1.0
 SPOOL_SECONDS = 60.0
@@ -129,7 +134,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, tee: bool = Fal
     lag = LoopLag(log, process.lag_seconds)
     tls = TlsFront(config.certificate, config.key, minimum=config.tls.minimum)
     directory = Directory(config.directory_url, clock=clock)
-    await lanes.io(directory.migrate)
+    await lanes.io(prepare_directory, directory, config.domains)
     snapshot = await lanes.io(directory.load_snapshot)
     access = Access(
         config,
@@ -182,6 +187,15 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, tee: bool = Fal
     return rooms
 
 
+def prepare_directory(directory: Directory, domains: Sequence[str]) -> None:
+    """The schema of this program and the domains of the configuration; several processes may do it at once."""
+    directory.migrate()
+    known = set(directory.domains())
+    for domain in domains:
+        if domain not in known:
+            directory.add_domain(domain)
+
+
 def storage_settings(config: Config) -> StorageSettings:
     """The store's part of the configuration."""
     storage = config.storage
@@ -200,7 +214,9 @@ def follow_the_directory(rooms: Rooms) -> None:
         found = {}
         for ref in refs:
             with contextlib.suppress(Exception):  # what cannot be read now is asked for again in two seconds
-                found[ref.account_id] = rooms.store.account(ref).highest_modseq()
+                account = rooms.store.account(ref)
+                account.look_for_foreign()
+                found[ref.account_id] = account.highest_modseq()
         return found
 
     async def probe(account_ids: Sequence[int]) -> Mapping[int, int]:
@@ -250,7 +266,7 @@ def housekeeping(rooms: Rooms) -> list[Duty]:
 
 
 class Doors:
-    """The protocol servers of one process."""
+    """The protocol servers of one process, and the gate in front of them."""
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
@@ -258,25 +274,42 @@ class Doors:
         self._smtp = SmtpServer(smtp_services(rooms))
         self._imap = ImapServer(imap_services(rooms))
         self._servers: Mapping[str, SmtpServer | ImapServer] = {"smtp": self._smtp, "imap": self._imap}
+        self._admission = Admission(admission_limits(rooms.config), rooms.clock.monotonic)
 
     async def open(self, listeners: Sequence[Listener]) -> None:
         """Serve on these sockets."""
         loop = asyncio.get_running_loop()
         backlog = self._rooms.config.listen.backlog
         for listener in listeners:
-            factory = self._servers[PROTOCOLS[listener.door]].factory(door=listener.door, implicit_tls=listener.implicit_tls)
             tls = self._rooms.tls.context if listener.implicit_tls else None
             patience = HANDSHAKE_SECONDS if tls else None
             self._listening.append(
                 await loop.create_server(
-                    factory, sock=listener.socket, backlog=backlog, ssl=tls, ssl_handshake_timeout=patience
+                    self._gated(listener), sock=listener.socket, backlog=backlog, ssl=tls, ssl_handshake_timeout=patience
                 )
             )
+
+    def _gated(self, listener: Listener) -> Callable[[], asyncio.Protocol]:
+        """What makes the first protocol of each connection at a door."""
+        protocol = PROTOCOLS[listener.door]
+        server = self._servers[protocol]
+        factory = server.factory(door=listener.door, implicit_tls=listener.implicit_tls)
+
+        def refused(address: str, why: str) -> bytes:
+            self._rooms.log.event("connection_refused", peer=address, door=listener.door, reason=why)
+            return TOO_MANY[protocol]
+
+        def total() -> int:
+            return self._smtp.connections + self._imap.connections
+
+        is_open: Callable[[object], bool] = server.open.__contains__
+        return lambda: Gate(self._admission, factory, total=total, is_open=is_open, refused=refused)
 
     def configure(self) -> None:
         """New connections follow the new configuration."""
         self._smtp.configure(smtp_services(self._rooms))
         self._imap.configure(imap_services(self._rooms))
+        self._admission.configure(admission_limits(self._rooms.config))
 
     async def drain(self, seconds: float) -> None:
         """No new connections; those that are open get their goodbye and at most so long."""
@@ -287,6 +320,14 @@ class Doors:
     @property
     def connections(self) -> dict[str, int]:
         return {protocol: server.connections for protocol, server in self._servers.items()}
+
+
+def admission_limits(config: Config) -> AdmissionLimits:
+    """What the gate is given."""
+    limits = config.limits
+    return AdmissionLimits(
+        limits.connections, limits.connections_per_network, limits.new_per_minute, tuple(limits.exempt_networks)
+    )
 
 
 def smtp_services(rooms: Rooms) -> SmtpServices:

@@ -88,7 +88,7 @@ def _open(address: str, port: int, copies: int, backlog: int) -> list[socket.soc
     sockets: list[socket.socket] = []
     try:
         if port:
-            # Without SO_REUSEPORT it fails if anybody listens, also another server of ours, which would share the port silently.
+            # Without SO_REUSEPORT it fails if anybody listens, also a server of ours, which would share the port silently.
             _bind(family, address, port, shared=False).close()
         for _ in range(copies):
             sockets.append(_bind(family, address, port, shared=True))

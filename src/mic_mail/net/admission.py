@@ -1,0 +1,120 @@
+"""Who may connect: so many at once, so many at once from one network, so many a minute from one network.
+
+A network is an IPv4 /24 or an IPv6 /64. `Gate` stands in front of a door's protocol: it looks at the address, and either
+steps aside for ever (2 µs a connection) or says the door's word for "too many" and closes. Whether a connection is still
+open is asked only when a limit is reached, so nothing has to be told when one ends; memory is bounded by what is open and by
+one minute of arrivals.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import cast
+
+MINUTE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    """How many; `exempt` are networks to which only the total applies."""
+
+    connections: int
+    per_network: int
+    new_per_minute: int
+    exempt: Sequence[str] = ()
+
+
+def network_of(address: str) -> str:
+    """The /24 or /64 that an address belongs to; an IPv4 address in IPv6 clothes counts as what it is."""
+    if ":" not in address:
+        return address.rpartition(".")[0]
+    parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    if parsed.ipv4_mapped is not None:
+        return network_of(str(parsed.ipv4_mapped))
+    return str(int(parsed) >> 64)
+
+
+class Admission:
+    """The connections of one process; belongs to its loop."""
+
+    def __init__(self, limits: AdmissionLimits, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._open: dict[str, list[object]] = {}
+        self._arrivals: dict[str, int] = {}
+        self._minute_ends = monotonic() + MINUTE
+        self.configure(limits)
+
+    def configure(self, limits: AdmissionLimits) -> None:
+        """Other limits from now on; what is open stays open."""
+        networks = [ipaddress.ip_network(network, strict=False) for network in limits.exempt]
+
+        def is_exempt(address: str) -> bool:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+            parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+            return any(parsed in network for network in networks)
+
+        self.limits = limits
+        self._is_exempt = lru_cache(4096)(is_exempt)
+
+    def refusal(self, address: str, total: int, is_open: Callable[[object], bool]) -> str | None:
+        """Why a new connection from `address` cannot be, with `total` open ones; None: it may."""
+        if total >= self.limits.connections:
+            return "total"
+        if not address or self._is_exempt(address):
+            return None
+        if self._monotonic() >= self._minute_ends:
+            self._begin_minute(is_open)
+        network = network_of(address)
+        arrivals = self._arrivals[network] = self._arrivals.get(network, 0) + 1
+        if arrivals > self.limits.new_per_minute:
+            return "rate"
+        held = self._open.get(network, ())
+        if len(held) >= self.limits.per_network:
+            held = self._open[network] = [connection for connection in held if is_open(connection)]
+        return "network" if len(held) >= self.limits.per_network else None
+
+    def hold(self, address: str, connection: object) -> None:
+        """The connection was let in."""
+        if address and not self._is_exempt(address):
+            self._open.setdefault(network_of(address), []).append(connection)
+
+    def _begin_minute(self, is_open: Callable[[object], bool]) -> None:
+        self._minute_ends = self._monotonic() + MINUTE
+        self._arrivals.clear()
+        still = {network: [one for one in held if is_open(one)] for network, held in self._open.items()}
+        self._open = {network: held for network, held in still.items() if held}
+
+
+class Gate(asyncio.Protocol):
+    """The first protocol of a connection, until its address is known."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        factory: Callable[[], asyncio.Protocol],
+        *,
+        total: Callable[[], int],
+        is_open: Callable[[object], bool],
+        refused: Callable[[str, str], bytes],
+    ) -> None:
+        self._admission = admission
+        self._factory = factory
+        self._total = total
+        self._is_open = is_open
+        self._refused = refused
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        there = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
+        why = self._admission.refusal(address, self._total(), self._is_open)
+        if why is not None:
+            there.write(self._refused(address, why))
+            there.close()
+            return
+        protocol = self._factory()
+        self._admission.hold(address, protocol)
+        there.set_protocol(protocol)
+        protocol.connection_made(transport)

@@ -1,0 +1,84 @@
+"""Limits on connections: in total, at once from one network, and a minute from one network."""
+
+import pytest
+
+from mic_mail.net.admission import Admission, AdmissionLimits, network_of
+
+
+class Door:
+    """The connections of a door, and a clock."""
+
+    def __init__(self, **limits: object) -> None:
+        self.now = 0.0
+        self.open: set[object] = set()
+        given = {"connections": 100, "per_network": 100, "new_per_minute": 100, **limits}
+        self.admission = Admission(AdmissionLimits(**given), lambda: self.now)
+
+    def connect(self, address: str) -> object | str:
+        """The connection, or why there is none."""
+        why = self.admission.refusal(address, len(self.open), self.open.__contains__)
+        if why is not None:
+            return why
+        connection = object()
+        self.open.add(connection)
+        self.admission.hold(address, connection)
+        return connection
+
+
+def test_one_network_cannot_take_every_connection() -> None:
+    """Another network is let in while the first is at its limit, and the first again when one of its own has ended."""
+    door = Door(per_network=2)
+    first = door.connect("192.0.2.1")
+    door.connect("192.0.2.2")
+    assert door.connect("192.0.2.3") == "network"
+    assert not isinstance(door.connect("198.51.100.1"), str)
+    door.open.discard(first)
+    assert not isinstance(door.connect("192.0.2.3"), str)
+    assert door.connect("192.0.2.3") == "network"
+
+
+def test_a_network_that_connects_too_often_waits_for_the_next_minute() -> None:
+    """Connections that come and go count, refused ones too."""
+    door = Door(new_per_minute=3)
+    for _ in range(3):
+        door.open.discard(door.connect("2001:db8::1"))
+    assert door.connect("2001:db8::2") == "rate"
+    assert not isinstance(door.connect("2001:db8:0:1::1"), str)
+    door.now = 61.0
+    assert not isinstance(door.connect("2001:db8::2"), str)
+
+
+def test_the_total_holds_for_everybody() -> None:
+    """Also for exempt networks: descriptors are finite."""
+    door = Door(connections=2, per_network=1, exempt=("10.0.0.0/8",))
+    assert not isinstance(door.connect("10.0.0.1"), str)
+    assert not isinstance(door.connect("10.0.0.1"), str)
+    assert door.connect("10.0.0.1") == "total"
+
+
+def test_nothing_is_kept_of_connections_that_ended() -> None:
+    """After a minute the gate remembers only what is open."""
+    door = Door()
+    for number in range(50):
+        door.open.discard(door.connect(f"192.0.{number}.1"))
+    kept = door.connect("203.0.113.1")
+    door.now = 61.0
+    door.connect("203.0.113.2")
+    assert list(door.admission._open) == ["203.0.113"]
+    assert kept in door.admission._open["203.0.113"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.254", True),
+        ("192.0.2.1", "192.0.3.1", False),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.9", True),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+    ],
+)
+def test_networks(one: str, other: str, same: bool) -> None:
+    """/24 for IPv4, /64 for IPv6, whatever clothes an address comes in."""
+    assert (network_of(one) == network_of(other)) is same
