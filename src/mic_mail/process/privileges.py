@@ -4,6 +4,7 @@ In: the account's name and the folders that it needs. What root has to make is m
 process, and with it every child, is the account for ever.
 """
 
+import contextlib
 import grp
 import os
 import pwd
@@ -61,5 +62,6 @@ def become(owner: Account | None) -> None:
 
 def allow_many_files() -> None:
     """As many descriptors as this account may have: a connection takes one, an open index three."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid to ask; what is there has to do then
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
