@@ -135,17 +135,20 @@ class UuMeter:
             if text == b"end":
                 self._inside = False
                 return pos
-            self.found += _uu_octets(text) if text else 0
+            self.found += _uu_octets(text) if _is_uu_line(text) else len(line[0])
         return pos
 
 
+def _is_uu_line(line: bytes) -> bool:
+    """Whether a line without its end is as long as its first character says; trailing spaces may have been lost on the way."""
+    digits = len(line) - 1
+    needed = (_uu_octets(line) + 2) // 3 * 4 if line else 0
+    return needed - 3 <= digits <= needed + 1 and digits >= 0 and _UU_LINE.fullmatch(line) is not None
+
+
 def _uu_octets(line: bytes) -> int:
-    """What one uuencoded line holds; its raw length if it is none. Trailing spaces may have been lost on the way."""
-    count = (line[0] - 0x20) & 0x3F
-    needed = (count + 2) // 3 * 4
-    if len(line) - 1 <= needed + 1 and len(line) - 1 >= needed - 3 and _UU_LINE.fullmatch(line):
-        return count
-    return len(line)
+    """What a uuencoded line holds."""
+    return (line[0] - 0x20) & 0x3F
 
 
 Meter = Base64Meter | QuotedPrintableMeter

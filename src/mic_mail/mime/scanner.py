@@ -223,7 +223,7 @@ class Scanner:
             end = pos + 1 if window.startswith(b"\n", pos) else pos + 2 if window.startswith(b"\r\n", pos) else -1
         if end < 0:
             crlf = window.find(b"\n\r\n", pos, limit)
-            lf = window.find(b"\n\n", pos, crlf if crlf >= 0 else limit)
+            lf = window.find(b"\n\n", pos, crlf + 1 if crlf >= 0 else limit)
             end = lf + 2 if lf >= 0 else crlf + 3 if crlf >= 0 else -1
         if 0 <= end <= limit:
             self._keep_header(window[pos:end])
@@ -257,7 +257,10 @@ class Scanner:
         if self._parts >= MAX_PARTS and not is_last:
             self._seal(self._at + pos)
             return pos
+        # RFC 2046 §5.1.1: the line end before a delimiter is its own, unless it already ended a header or another delimiter.
         line_end = self._line_end_before(window, pos)
+        if self._at + pos - line_end < self._open[-1].part.body_start:
+            line_end = 0
         self._close_above(self._open.index(multipart), self._at + pos - line_end, self._lf - (line_end > 0))
         del self._multiparts[self._multiparts.index(multipart) + 1 :]
         if is_last:
@@ -344,6 +347,8 @@ class Scanner:
             boundary = part.boundary
             if boundary is not None:
                 frame.needle = b"\n--" + boundary
+                if part.encoding not in IDENTITY:  # RFC 2045 §6.4 forbids any other here, and nobody decodes it
+                    part.encoding = b"7bit"
                 self._multiparts.append(frame)
                 return
         part.is_message = False
@@ -404,9 +409,9 @@ class Scanner:
         while len(self._open) > index + 1:
             frame = self._open.pop()
             part = frame.part
-            part.body_end = max(at, part.body_start)
-            raw = part.body_end - part.body_start
-            part.lines = max(0, lf - frame.first_line) if raw else 0
+            part.body_end = at
+            raw = at - part.body_start
+            part.lines = lf - frame.first_line if raw else 0
             part.decoded_octets = raw
             if frame.leaf:
                 line_end = self._body_at - at if raw else 0
