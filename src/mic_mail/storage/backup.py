@@ -15,15 +15,17 @@ import json
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sqlalchemy import bindparam, delete, func, literal_column, select, update
 
 from mic_mail.errors import BadInput, Text
 from mic_mail.storage import schema
-from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.errors import NoSuchMessage, NotPermitted
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.maildir import FOLDER_MODE, MESSAGE_MODE, Place, make_durable, make_folder_tree, replace_durably
+from mic_mail.storage.quota import quota
 from mic_mail.storage.reader import open_message
 from mic_mail.storage.rows import read_account, read_all_folders, read_folders, write_account, write_folder
 from mic_mail.storage.section import folder_sidecar, subscribed_names
@@ -59,7 +61,11 @@ _ADOPT_ROWS = tuple(
 )
 
 
-def backup(store: Store, target: Path) -> None:
+Progress = Callable[[int, int], None]
+"""Told how many messages are done, and of how many."""
+
+
+def backup(store: Store, target: Path, progress: Progress) -> None:
     """Write a backup into `target`, a folder that does not exist yet."""
     store.ready()
     if target.exists():
@@ -70,10 +76,13 @@ def backup(store: Store, target: Path) -> None:
         _copy_index(store, place.index)
         index = sqlite3.connect(place.index, isolation_level=None)
         try:
-            messages = sum(
-                _copy_folder(store, index, row.folder_id, place.folder(row.directory))
-                for row in read_folders(index, store.account_id)
-            )
+            account = read_account(index, store.account_id)
+            assert account is not None
+            messages = 0
+            for row in read_folders(index, store.account_id):
+                for _ in _copy_folder(store, index, row.folder_id, place.folder(row.directory)):
+                    messages += 1
+                    progress(messages, account.messages)
             _write_sidecars(store, index, place)
         finally:
             index.close()
@@ -101,18 +110,17 @@ def _copy_index(store: Store, path: str) -> None:
         copy.close()
 
 
-def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: str) -> int:
+def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: str) -> Iterator[int]:
+    """Each UID once its message is in the backup."""
     make_folder_tree(path)
-    copied = 0
     for uid, name, _ in _MESSAGES.on(index, account=store.account_id, folder=folder_id).fetchall():
         try:
             with open_message(store, folder_id, uid) as file:
                 _copy_out(file.fd, f"{path}/cur/{name}")
         except NoSuchMessage:
             continue  # expunged and past keeping since the index was copied: the restore's epoch finds it gone
-        copied += 1
+        yield uid
     make_durable(f"{path}/cur")
-    return copied
 
 
 def _copy_out(source: int, path: str) -> None:
@@ -137,15 +145,27 @@ def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> No
     AccountSidecar(store.account_id, account.modseq_mark, account.uidvalidity_next, names).write(place.maildir)
 
 
-def restore(store: Store, source: Path) -> None:
-    """Put the backup in `source` in the place of the account's store."""
-    _read_manifest(source)
+def restore(store: Store, source: Path, *, replace: bool, progress: Progress) -> None:
+    """Put the backup in `source` in the place of the account's store; of one that holds mail only if `replace`."""
+    messages = _read_manifest(source)
+    if not replace and os.path.isdir(store.place.maildir) and quota(store).messages:
+        raise NotPermitted(Text("Hộp thư đang có thư.", "The mailbox holds mail."))
+    done = 0
+
+    def copy_file(source: str, target: str) -> str:
+        nonlocal done
+        _copy_file(source, target)
+        if os.path.basename(os.path.dirname(target)) == "cur":
+            done += 1
+            progress(done, messages)
+        return target
+
     home = Path(store.place.home)
     instant = store.clock.now_us()
     staging = home.with_name(f"{home.name}.restoring-{instant}")
     with translated("restore"):
         try:
-            shutil.copytree(source, staging, copy_function=_copy_file)
+            shutil.copytree(source, staging, copy_function=copy_file)
             (staging / "manifest.json").unlink()
             _raise_numbers(store, Place(str(staging)), store.place)
         except BaseException:
@@ -161,23 +181,22 @@ def restore(store: Store, source: Path) -> None:
 
 
 def _read_manifest(source: Path) -> int:
-    """The account that the backup is of."""
+    """How many messages the backup holds."""
     try:
         manifest = json.loads((source / "manifest.json").read_bytes())
         if manifest["version"] != _VERSION:
             raise ValueError(manifest["version"])
-        return int(manifest["account_id"])
+        return int(manifest["messages"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(Text(f"“{source}” không phải bản sao lưu trọn vẹn.", "That is no complete backup.")) from error
 
 
-def _copy_file(source: str, target: str) -> str:
+def _copy_file(source: str, target: str) -> None:
     fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _copy_out(fd, target)
     finally:
         os.close(fd)
-    return target
 
 
 def _raise_numbers(store: Store, staged: Place, live: Place) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mic_mail.clock import Clock
-from mic_mail.storage import backup, expunge, folders, foreign, graves, quota, reader, repair, search, staging, sweep, transfer
+from mic_mail.storage import backup as copies
+from mic_mail.storage import expunge, folders, foreign, graves, quota, reader, repair, search, staging, sweep, transfer
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.maildir import NameSource
 from mic_mail.storage.opening import open_store
@@ -261,10 +262,16 @@ class Account:
         """Compare index, names and sidecars; put right what differs unless `check`. A lost index was rebuilt at opening."""
         return repair.repair(self._store, check=check)
 
-    def backup(self, target: Path) -> None:
+    def backup(self, target: Path, *, progress: copies.Progress = lambda done, of: None) -> None:
         """Write everything into the new folder `target`, beside running use."""
-        backup.backup(self._store, target)
+        copies.backup(self._store, target, progress)
 
-    def restore(self, source: Path) -> None:
-        """Put the backup `source` in place of the store; the old one stays as `<home>.replaced-<instant>`."""
-        backup.restore(self._store, source)
+    def restore(
+        self, source: Path, *, replace: bool = False, progress: copies.Progress = lambda done, of: None
+    ) -> RepairReport:
+        """Put the backup `source` in place of the store; the old one stays as `<home>.replaced-<instant>`.
+
+        A store that holds mail is replaced only if told so. The report is of the restored store.
+        """
+        copies.restore(self._store, source, replace=replace, progress=progress)
+        return self.repair()

@@ -8,7 +8,7 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.errors import BadInput
-from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.errors import NoSuchMessage, NotPermitted
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, TextTest
 from storage_model import Root, deliver, message, observe
@@ -214,7 +214,11 @@ def test_backup_restores(root: Root, tmp_path: Path) -> None:
     root.use(lambda account: account.backup(target))
     root.use(lambda account: deliver(account, inbox(account), ["later"]))
     given = root.use(observe)["INBOX"].uidnext
-    root.use(lambda account: account.restore(target))
+    with pytest.raises(NotPermitted):
+        root.use(lambda account: account.restore(target))
+    told: list[tuple[int, int]] = []
+    assert root.use(lambda account: account.restore(target, replace=True, progress=lambda *n: told.append(n))).clean
+    assert told[-1] == (4, 4)
     back = root.use(observe)
     assert {name: seen.messages for name, seen in back.items()} == {name: seen.messages for name, seen in saved.items()}
     assert back["INBOX"].uidvalidity == saved["INBOX"].uidvalidity

@@ -1,0 +1,204 @@
+"""Disks that are full, links that cannot be made, locks that do not come, and the order in which things become durable."""
+
+import errno
+import multiprocessing
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mic_mail.mime.render import answers_of
+from mic_mail.storage.errors import DiskFull, Unavailable
+from mic_mail.storage.locking import AccountLock
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.syncing import SharedSync
+from mic_mail.storage.types import Delivery
+from storage_model import REF, Root, deliver, message, observe
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    return Root(tmp_path)
+
+
+def inbox(account: Account) -> int:
+    return account.folder("INBOX").folder_id
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "small"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True, check=False).returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=False)
+
+
+def test_full_disk_refuses_for_now_and_recovers(small_disk: Path) -> None:
+    """Without space nothing half-written stays and nothing acknowledged is lost; with space again, mail goes on."""
+    root = Root(small_disk)
+    root.use(inbox)
+    answered: list[str] = []
+    store = root.store()
+    account = store.account(REF)
+    refusals = 0
+    for number in range(2000):
+        try:
+            deliver(account, inbox(account), [f"t{number}"])
+            answered.append(f"t{number}")
+        except DiskFull:
+            refusals += 1
+            if refusals == 3:
+                break
+    assert refusals == 3
+    tokens = [token for token, _ in observe(account)["INBOX"].messages.values()]
+    assert tokens == answered
+    tmp = root.home / "Maildir/tmp"
+    assert len(list(tmp.iterdir())) <= refusals  # staged whole, not published: the caller's to discard
+    for file in tmp.iterdir():
+        file.unlink()
+    subprocess.run(["mount", "-o", "remount,size=30m", small_disk], check=True)
+    deliver(account, inbox(account), ["again"])
+    assert account.repair(check=True).clean
+    store.close()
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EMLINK, errno.EPERM])
+def test_where_no_link_can_be_made_a_copy_is(root: Root, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """COPY and linked deliveries fall back to a durable copy."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    spool = root.path / "entry"
+    spool.write_bytes(message("a"))
+
+    def act(account: Account) -> None:
+        account.publish(inbox(account), [Delivery(account.stage_link(spool), answers_of(message("a")))])
+        account.copy(inbox(account), [1], account.folder("Sent").folder_id)
+
+    root.use(act)
+    seen = root.use(observe)
+    assert [seen[name].messages[1][0] for name in ("INBOX", "Sent")] == ["a", "a"]
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_a_lock_that_does_not_come_is_temporary(root: Root) -> None:
+    """Whoever waits longer than lock_seconds for an account gets Unavailable, and can go on when the lock is free."""
+    root.use(inbox)
+    root.settings["lock_seconds"] = 0.1
+    with AccountLock(str(root.home / "account.lock"), 1.0).held(), pytest.raises(Unavailable):
+        root.use(lambda account: deliver(account, 1, ["a"]))
+    assert root.use(lambda account: deliver(account, 1, ["a"])) == [1]
+
+
+def test_durable_before_it_is_said(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The content is fsynced before its name stands in cur/, the folder after the name and before publish() returns."""
+    root.use(inbox)
+    steps: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def traced_fsync(fd: int) -> None:
+        steps.append(
+            "fsync " + os.path.basename(os.path.dirname(path)) if os.path.isfile(path := _path(fd)) else f"fsync {path}"
+        )
+        fsync(fd)
+
+    def traced_rename(old: str, new: str) -> None:
+        steps.append(f"rename into {os.path.dirname(new)}")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", traced_fsync)
+    monkeypatch.setattr(os, "rename", traced_rename)
+    store = root.store()
+    account = store.account(REF)
+    account.view(inbox(account))
+    for number in range(2):  # the first also writes the mark
+        steps.clear()
+        deliver(account, inbox(account), [f"t{number}"])
+    steps.append("returned")
+    cur = root.home / "Maildir/cur"
+    assert steps == ["fsync tmp", f"rename into {cur}", f"fsync {cur}", "returned"]
+    assert root.changes[-1][0] == REF.account_id
+    store.close()
+
+
+def _path(fd: int) -> str:
+    return os.readlink(f"/proc/self/fd/{fd}")
+
+
+def _deliver_many(path: Path, settings: dict[str, object], writer: int, number: int) -> None:
+    root = Root(path, settings=settings)
+    root.use(lambda account: [deliver(account, 1, [f"w{writer}n{each}"]) for each in range(number)])
+
+
+def test_uids_become_visible_in_order(root: Root) -> None:
+    """With four writing processes an observer never sees a UID below one that it has seen before, and misses none."""
+    root.use(inbox)
+    forked = multiprocessing.get_context("fork")
+    writers = [forked.Process(target=_deliver_many, args=(root.path, root.settings, n, 40)) for n in range(4)]
+    for writer in writers:
+        writer.start()
+    store = root.store()
+    account = store.account(REF)
+    seen: list[int] = []
+    modseq = 0
+    deadline = time.monotonic() + 60
+    while len(seen) < 160 and time.monotonic() < deadline:
+        changes = account.changes(1, modseq)
+        modseq = changes.highest_modseq
+        new = [row[0] for row in changes.changed]
+        assert not new or not seen or min(new) > seen[-1]
+        seen += new
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    assert seen == list(range(1, 161))
+    assert account.repair(check=True).clean
+    store.close()
+
+
+def test_one_fsync_serves_all_who_wait() -> None:
+    """Names that stood before an fsync began are covered by it; a failure reaches everybody whom it should have covered."""
+    import threading
+
+    release, running = threading.Event(), threading.Event()
+    runs: list[str] = []
+
+    def slow(path: str) -> None:
+        runs.append(path)
+        running.set()
+        if len(runs) == 1:
+            release.wait(10)
+        else:
+            raise OSError(errno.EIO, "disk")
+
+    shared = SharedSync(slow)
+    outcomes: list[str] = []
+
+    def wait() -> None:
+        try:
+            shared.make_durable("cur")
+            outcomes.append("durable")
+        except OSError:
+            outcomes.append("failed")
+
+    first = threading.Thread(target=wait)
+    first.start()
+    assert running.wait(10)
+    others = [threading.Thread(target=wait) for _ in range(20)]
+    for thread in others:
+        thread.start()
+    while shared._paths["cur"].users < 21:
+        time.sleep(0.001)
+    release.set()
+    for thread in [first, *others]:
+        thread.join()
+    assert outcomes[0] == "durable"
+    assert outcomes.count("failed") == 20
+    assert len(runs) == 2
