@@ -1,0 +1,66 @@
+"""The stream between a supervisor and its children, and what a child is started with."""
+
+import os
+import socket
+
+from mic_mail.process.channel import LONGEST_LINE, Channel, ChildSpec
+
+
+def pair() -> tuple[Channel, Channel]:
+    """Both ends."""
+    ours, theirs = socket.socketpair()
+    return Channel(ours), Channel(theirs)
+
+
+def test_messages_arrive_whole_and_in_order() -> None:
+    """However the stream is cut."""
+    ours, theirs = pair()
+    for octet in b'{"do": "drain"}\n{"do": "reload", "config": "\\u0110"}\n{"do':
+        ours.socket.send(bytes([octet]))
+    assert list(theirs.receive()) == [{"do": "drain"}, {"do": "reload", "config": "Đ"}]
+    ours.socket.send(b'": 1}\n')
+    assert list(theirs.receive()) == [{"do": 1}]
+
+
+def test_the_end_of_the_other_side_is_the_last_message() -> None:
+    """What was sent before is still delivered; sending to nobody says so."""
+    ours, theirs = pair()
+    assert ours.send({"told": "ready"})
+    ours.close()
+    assert list(theirs.receive()) == [{"told": "ready"}, None]
+    assert theirs.send({"do": "drain"}) is False
+
+
+def test_nonsense_and_endless_lines_are_an_end() -> None:
+    """A process that talks nonsense is treated as gone, in bounded memory."""
+    ours, theirs = pair()
+    ours.socket.send(b"{nonsense\n")
+    assert list(theirs.receive()) == [None]
+    ours, theirs = pair()
+    received: list[object] = []
+    for _ in range(2 * LONGEST_LINE // 50_000):
+        ours.socket.send(b"x" * 50_000)
+        received += theirs.receive()
+        if received:
+            break
+    assert received == [None]
+
+
+def test_who_does_not_read_is_noticed() -> None:
+    """The supervisor never waits for a child."""
+    ours, _theirs = pair()
+    while ours.send({"do": "reload", "config": "x" * 10_000}):
+        pass
+
+
+def test_a_spec_passes_through_its_descriptor() -> None:
+    """Everything that a child needs, and nothing stays open."""
+    spec = ChildSpec("worker", "worker0", '{"quota": {}}', 7, (("smtp", 8), ("imaps", 9)), tee=True)
+    fd = spec.to_fd()
+    assert ChildSpec.from_fd(fd) == spec
+    assert spec.descriptors() == (7, 8, 9)
+    try:
+        os.fstat(fd)
+    except OSError:
+        return
+    raise AssertionError("the descriptor is still open")

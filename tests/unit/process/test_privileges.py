@@ -1,0 +1,65 @@
+"""Giving up root, and the folders that have to be there before."""
+
+import json
+import os
+import pwd
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from mic_mail.errors import BadInput
+from mic_mail.process.privileges import Account, account, make_folders
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up root")
+
+CHILD = """
+import json, os, sys
+from mic_mail.process.privileges import account, become
+become(account("nobody", ""))
+try:
+    os.seteuid(0)
+    back = True
+except PermissionError:
+    back = False
+print(json.dumps([os.getresuid(), os.getresgid(), os.getgroups(), back, os.umask(0)]))
+"""
+
+
+@needs_root
+def test_root_is_given_up_for_ever() -> None:
+    """Real, effective and saved ids are the account's, no group of root stays, and there is no way back."""
+    nobody = pwd.getpwnam("nobody")
+    done = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, check=True)
+    uids, gids, groups, back, umask = json.loads(done.stdout)
+    assert set(uids) == {nobody.pw_uid}
+    assert set(gids) == {nobody.pw_gid}
+    assert (groups, back, umask) == ([], False, 0o027)
+
+
+@needs_root
+def test_folders_are_made_for_the_account_and_what_is_there_stays() -> None:
+    """Private to the account from the start; an existing folder is not taken from its owner."""
+    with tempfile.TemporaryDirectory() as place:
+        there = Path(place) / "there"
+        there.mkdir(mode=0o755)
+        nobody = pwd.getpwnam("nobody")
+        make_folders([there / "new" / "deep", there], Account(nobody.pw_uid, nobody.pw_gid, "nobody"))
+        for path in (there / "new", there / "new" / "deep"):
+            assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (nobody.pw_uid, 0o750)
+        assert (there.stat().st_uid, there.stat().st_mode & 0o777) == (0, 0o755)
+
+
+@needs_root
+def test_an_account_that_does_not_exist_is_told_before_anything_happens() -> None:
+    """With the command that makes it."""
+    with pytest.raises(BadInput) as caught:
+        account("nobody-of-that-name", "")
+    assert caught.value.remedy is not None
+
+
+def test_without_a_name_the_account_stays() -> None:
+    """Also when not started by root."""
+    assert account("", "") is None
