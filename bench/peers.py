@@ -48,7 +48,15 @@ def wait_for(port: int, seconds: float = 60) -> None:
     raise TimeoutError(f"nothing listens on port {port}")
 
 
-def start_ours(folder: Path, base: int = 23000, workers: int = 2) -> Server:
+def read_pid(path: Path, seconds: float = 10) -> int:
+    """The number in a pid file, which a server writes some time after it listens."""
+    end = time.monotonic() + seconds
+    while not (path.exists() and path.read_text().strip()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return int(path.read_text())
+
+
+def start_ours(folder: Path, base: int = 13000, workers: int = 2) -> Server:
     """`mic-mail demo` with bench users; the program as it is installed beside this interpreter."""
     command = [str(Path(sys.executable).with_name("mic-mail")), "demo", "--data", str(folder), "--ports-from", str(base)]
     command += ["--workers", str(workers), "--cleartext", "--bench-users", str(USERS)]
@@ -122,7 +130,7 @@ service lmtp {{
 """
 
 
-def start_dovecot(folder: Path, base: int = 24000) -> Server:
+def start_dovecot(folder: Path, base: int = 14000) -> Server:
     """Dovecot with its documented high-performance login and default fsync; LMTP at base+24."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -144,7 +152,7 @@ def start_dovecot(folder: Path, base: int = 24000) -> Server:
     with (folder / "start.log").open("wb") as log:
         subprocess.run(["dovecot", "-c", str(folder / "dovecot.conf")], check=True, stdout=log, stderr=log)
     wait_for(ports["imap"])
-    master = int((folder / "run" / "master.pid").read_text())
+    master = read_pid(folder / "run" / "master.pid")
 
     def stop() -> None:
         os.kill(master, signal.SIGTERM)
@@ -188,7 +196,7 @@ maillog_file_prefixes = {d}
 """
 
 
-def start_postfix(folder: Path, dovecot: Server, base: int = 25000) -> Server:
+def start_postfix(folder: Path, dovecot: Server, base: int = 15000) -> Server:
     """Postfix with its default queue settings in front of `dovecot`."""
     etc = folder / "etc"
     for name in ("etc", "queue", "data"):
@@ -209,7 +217,7 @@ def start_postfix(folder: Path, dovecot: Server, base: int = 25000) -> Server:
     with (folder / "start.log").open("wb") as log:
         subprocess.run([*control, "start"], check=True, stdout=log, stderr=log)
     wait_for(base + 25)
-    pid = int((folder / "queue" / "pid" / "master.pid").read_text())
+    pid = read_pid(folder / "queue" / "pid" / "master.pid")
 
     def stop() -> None:
         subprocess.run([*control, "stop"], check=False, capture_output=True)
