@@ -16,8 +16,8 @@ from mic_mail.i18n.citations import clause
 
 
 def where_to_turn(support: str, reference: str) -> Text:
-    """The tail of every refusal: who helps, and the one id that is also in the log."""
-    return Text(f"Liên hệ {support}, mã {reference}.", f"Contact {support}, reference {reference}.")
+    """The tail of every refusal: who helps, and the one id that is also in the log; no full stop, it would be copied along."""
+    return Text(f"Liên hệ {support}, mã {reference}", f"Contact {support}, reference {reference}")
 
 
 def joined(*sentences: Text) -> Text:
