@@ -135,15 +135,17 @@ class UuMeter:
             if text == b"end":
                 self._inside = False
                 return pos
-            self.found += _uu_octets(text) if _is_uu_line(text) else len(line[0])
+            if len(line[0]) > 2 or text:  # an empty line is one of no octets that lost its space
+                self.found += _uu_octets(text) if _is_uu_line(text) else len(line[0])
         return pos
 
 
 def _is_uu_line(line: bytes) -> bool:
-    """Whether a line without its end is as long as its first character says; trailing spaces may have been lost on the way."""
-    digits = len(line) - 1
-    needed = (_uu_octets(line) + 2) // 3 * 4 if line else 0
-    return needed - 3 <= digits <= needed + 1 and digits >= 0 and _UU_LINE.fullmatch(line) is not None
+    """Whether a line without its end is uuencoded: no longer than its first character says, but for a checksum.
+
+    Trailing spaces are lost on the way, and decoders take what is missing for zeros.
+    """
+    return bool(line) and len(line) - 2 <= (_uu_octets(line) + 2) // 3 * 4 and _UU_LINE.fullmatch(line) is not None
 
 
 def _uu_octets(line: bytes) -> int:

@@ -1,0 +1,143 @@
+"""What counts as an attachment, and how much (Reg. 8.3.b)."""
+
+import os
+
+import pytest
+
+from messages.hard import HARD, HEAD, HTML, IMAGE, PDF, PLAIN, crlf, lines_of_base64, multipart, part, uuencoded
+from messages.scans import scan
+from mic_mail.mime.scanner import Scanner
+
+FILE = os.urandom(10_000)
+BINARY = part("application/octet-stream", lines_of_base64(FILE), "base64")
+TEXT_FILE = part("text/plain", b"x" * 100, "", "Content-Disposition: attachment\n")
+
+
+def octets(message: bytes) -> int:
+    return scan(message).attachment_octets
+
+
+COUNTED = {
+    "a plain message has none": (PLAIN, 0),
+    "nor has HTML": (HTML, 0),
+    "a message that is a file is one": (BINARY, 10_000),
+    "text and a file": (multipart("b", PLAIN, BINARY), 10_000),
+    "two files": (multipart("b", PLAIN, BINARY, BINARY), 20_000),
+    "both faces of an alternative are bodies": (multipart("b", PLAIN, HTML, subtype="alternative"), 0),
+    "a third face is not": (multipart("b", PLAIN, HTML, HTML, subtype="alternative"), 183),
+    "inline images count": (multipart("b", HTML, IMAGE, subtype="related"), 1024),
+    "as deep as they lie": (
+        multipart("x", multipart("a", PLAIN, multipart("r", HTML, IMAGE, subtype="related"), subtype="alternative"), BINARY),
+        11_024,
+    ),
+    "text that says it is a file": (TEXT_FILE, 100),
+    "text with a file name": (part('text/plain; name="a.txt"', b"x" * 100), 100),
+    "text with an encoded file name": (part("text/plain; name*=utf-8''%E1%BA%A3", b"x" * 100), 100),
+    "inline text with a file name": (
+        part("text/plain", b"x" * 100, "", 'Content-Disposition: inline; filename="a"\n'),
+        100,
+    ),
+    "inline text without": (part("text/plain", b"x" * 100, "", "Content-Disposition: inline\n"), 0),
+    "only the first text of a mixed message": (multipart("b", PLAIN, BINARY, PLAIN), 10_000 + 118),
+    "a file before the text": (multipart("b", BINARY, PLAIN), 10_000),
+    "a calendar": (multipart("b", PLAIN, part("text/calendar", b"c" * 50), subtype="alternative"), 50),
+    "S/MIME signature": (
+        multipart("b", PLAIN, part("application/pkcs7-signature", lines_of_base64(FILE), "base64"), subtype="signed"),
+        10_000,
+    ),
+    "S/MIME, enveloped": (part("application/pkcs7-mime", lines_of_base64(FILE), "base64"), 10_000),
+    "leaves of an attached message, once": (
+        multipart("b", PLAIN, part("message/rfc822", HEAD + multipart("i", PLAIN, BINARY))),
+        10_118,
+    ),
+    "an attached message in base64": (multipart("b", PLAIN, part("message/rfc822", lines_of_base64(FILE), "base64")), 10_000),
+    "a multipart that has no parts": (crlf("Content-Type: multipart/mixed; boundary=b\n\n") + b"x" * 500, 500),
+    "a multipart without a boundary": (crlf("Content-Type: multipart/mixed\n\n") + b"x" * 500, 500),
+    "neither preamble nor epilogue": (multipart("b", PLAIN, preamble=b"x" * 99 + b"\r\n", epilogue=b"\r\nxyz"), 0),
+}
+
+
+@pytest.mark.parametrize("what", COUNTED)
+def test_what_counts(what: str) -> None:
+    """Every leaf counts in decoded octets, but the first text and the first HTML of each alternative, related, and message."""
+    body, expected = COUNTED[what]
+    assert octets(HEAD + body) == expected
+
+
+ENCODED = {
+    "7bit": (b"x" * 300, "7bit", 300),
+    "8bit": (b"\xc4\x91" * 150, "8bit", 300),
+    "binary": (bytes(300), "binary", 300),
+    "an encoding nobody knows": (b"x" * 300, "x-pack", 300),
+    "base64 in lines of 76": (lines_of_base64(bytes(300), 76), "base64", 300),
+    "base64 in lines of 60": (lines_of_base64(bytes(300), 60), "base64", 300),
+    "base64 in one line": (lines_of_base64(bytes(300), 400), "base64", 300),
+    "base64 with blanks": (b"  QUJD\tQUJD \r\n\r\n", "base64", 6),
+    "base64 without padding": (b"QUI", "base64", 2),
+    "BASE64 in capitals": (b"QUJD", "BASE64", 3),
+    "base64, damaged by a sign": (b"QUJD!QUJD", "base64", 9),
+    "base64, damaged by octets after its end": (b"QUI=QUJD", "base64", 8),
+    "base64, damaged by a lone digit": (b"QUJDQ", "base64", 5),
+    "base64 with a footer": (b"QUJD\r\n-- \r\nfooter", "base64", 17),
+    "quoted-printable": (b"=C4=91=\r\nx=3D\r\ny", "quoted-printable", 7),
+    "quoted-printable with LF": (b"=C4=91=\nx\ny", "quoted-printable", 5),
+    "quoted-printable that ends softly": (b"x=\r\n", "quoted-printable", 1),
+    "quoted-printable, damaged": (b"x=3Dy=ZZ", "quoted-printable", 8),
+}
+
+
+@pytest.mark.parametrize("what", ENCODED)
+@pytest.mark.parametrize("line_end", [b"", b"\r\n"], ids=["at the end of the message", "before a delimiter"])
+def test_decoded_sizes(what: str, line_end: bytes) -> None:
+    """Attachments count decoded; damaged encodings count as they are; the line end of a delimiter never counts."""
+    raw, encoding, expected = ENCODED[what]
+    leaf = part("application/octet-stream", raw, encoding)
+    assert octets(HEAD + (multipart("b", leaf) if line_end else leaf)) == expected
+
+
+def test_uuencode_inside_text_counts() -> None:
+    """A uuencoded file in a text body counts with its decoded size; text around it does not."""
+    assert octets(HEAD + part("text/plain", b"xem:\r\n" + uuencoded(FILE) + b"\r\nhet\r\n" + uuencoded(bytes(77)))) == 10_077
+
+
+def test_uuencode_with_stripped_spaces_counts() -> None:
+    """Old gateways cut trailing spaces, and encoders wrote space for zero."""
+    body = uuencoded(bytes(450)).replace(b"`", b" ").replace(b" \r\n", b"\r\n")
+    lines = [line.rstrip() if number % 2 else line for number, line in enumerate(body.split(b"\r\n"))]
+    assert octets(HEAD + part("text/plain", b"\r\n".join(lines))) == 450
+
+
+def test_damaged_uuencode_counts_raw() -> None:
+    """What stands between begin and end and does not decode counts as it is; a file without end still counts."""
+    assert octets(HEAD + part("text/plain", b"begin 644 a\r\n" + b"junk line here\r\n" * 10 + b"end\r\n")) == 160
+    assert octets(HARD["uuencode without end"]) > 150
+
+
+def test_words_that_look_like_uuencode_do_not_count() -> None:
+    """`begin` in prose, without a mode, begins nothing."""
+    assert octets(HEAD + part("text/plain", b"begin the day\r\nbegin 64 and\r\n begin 644 x\r\nM" + b"x" * 60 + b"\r\n")) == 0
+
+
+def test_the_limit_is_exact() -> None:
+    """20 MiB in two attachments count as 20,971,520 octets, not one more or less."""
+    first, second = bytes(12_345_678), bytes(20 * 1024 * 1024 - 12_345_678)
+    leaves = [part("application/octet-stream", lines_of_base64(file), "base64") for file in (first, second)]
+    assert octets(HEAD + multipart("b", PLAIN, *leaves)) == 20_971_520
+
+
+def test_the_count_is_there_while_streaming() -> None:
+    """A door can stop reading as soon as the limit is passed."""
+    message = HEAD + multipart("b", PLAIN, BINARY, BINARY)
+    scanner = Scanner()
+    scanner.feed(message[: len(message) // 2])
+    assert 9_000 < scanner.attachment_octets < 11_000
+    scanner.feed(message[len(message) // 2 :])
+    assert scanner.attachment_octets == 20_000
+    assert scanner.finish().attachment_octets == 20_000
+
+
+def test_a_pdf_in_every_message_of_ours_counts() -> None:
+    """The hard messages with PDFs count them whatever surrounds them."""
+    assert octets(HEAD + multipart("mix", PLAIN, PDF)) == 3009
+    for name in ("preamble and epilogue", "delimiter with garbage", "delimiter in LF lines", "delimiter after a bare LF"):
+        assert octets(HARD[name]) == 3009

@@ -1,0 +1,102 @@
+"""Header text for people, and back."""
+
+import subprocess
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mic_mail.mime.words import decode_octets, decode_text, encode_words
+
+NAME = "Đỗ Văn Bê"
+
+DECODED = {
+    b"plain": "plain",
+    b"=?utf-8?q?=C4=90=E1=BB=97?=": "Đỗ",
+    b"=?UTF-8?B?xJDhu5c=?=": "Đỗ",
+    b"=?utf-8?B?xJDhu5c?=": "Đỗ",
+    b"=?utf-8*vi?q?=C4=90?=": "Đ",
+    b"a =?utf-8?q?b?= c": "a b c",
+    b"=?utf-8?q?a?=  =?utf-8?q?b?=": "ab",
+    b"=?utf-8?q?a?=\r\n\t=?utf-8?q?b?=": "ab",
+    b"=?utf-8?q?a_b?=": "a b",
+    b"=?utf-8?q?a b?=": "a b",
+    b"=?utf-8?B?4bs?= =?utf-8?B?hQ==?=": "ễ",
+    b"=?utf-8?q?=E1=BB?==?utf-8?q?=85?=": "ễ",
+    b"=?viscii?q?=D0=AE?=": "Đệ",
+    b"=?windows-1258?q?=D0=D2?=": "Đ\u0309",
+    b"=?windows-1258?q?=EA=D2?=": "ể",
+    b"=?x-nobody-knows?q?=C4=90?=": "Đ",
+    b"=?base64?q?a?=": "a",
+    b"=?idna?q?a?=": "a",
+    b"=?utf-8?x?a?=": "=?utf-8?x?a?=",
+    b"=?utf-8?q?a": "=?utf-8?q?a",
+    NAME.encode(): NAME,
+    unicodedata.normalize("NFD", NAME).encode(): NAME,
+    "Lịch bảo".encode()[:-1]: "Lịch bả",
+    "Lịch bảo trì".encode()[:-1]: "Lịch bảo tr\ufffd",
+    "Trần".encode("cp1258", "replace"): "Tr?n",
+    b"caf\xe9": "café",
+}
+
+
+@pytest.mark.parametrize("value", DECODED, ids=repr)
+def test_decoding(value: bytes) -> None:
+    """Encoded words in every state, raw UTF-8, legacy pages; always in NFC."""
+    assert decode_text(value) == unicodedata.normalize("NFC", DECODED[value])
+
+
+@pytest.mark.parametrize("name", ["viscii", "tcvn"])
+def test_vietnamese_tables_hold_every_letter(name: str) -> None:
+    """Every letter of Vietnamese is in VISCII and in TCVN 5712, once or twice."""
+    text = decode_octets(bytes(range(256)), name)
+    letters = "aăâeêioôơuưy"
+    for mark in ("", "\u0300", "\u0309", "\u0303", "\u0301", "\u0323"):
+        for letter in letters + "đ":
+            wanted = unicodedata.normalize("NFC", letter + mark) if letter != "đ" else "đ"
+            assert wanted in text
+
+
+def test_tables_agree_with_iconv() -> None:
+    """The tables are those of the C library."""
+    for ours, theirs in (("viscii", "VISCII"), ("tcvn", "TCVN")):
+        for octet in range(128, 256):
+            try:
+                converted = subprocess.run(
+                    ["iconv", "-f", theirs, "-t", "utf-8"], input=bytes([octet]), capture_output=True, check=True
+                )
+            except (OSError, subprocess.CalledProcessError):
+                pytest.skip("no iconv with Vietnamese charsets here")
+            assert decode_octets(bytes([octet]), ours) == unicodedata.normalize("NFC", converted.stdout.decode())
+
+
+@given(st.text())
+def test_encoding_and_decoding_give_the_text_back(text: str) -> None:
+    """Any text survives as encoded words of at most 75 octets, in ASCII; white space at the ends of plain text may go."""
+    text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
+    words = encode_words(text)
+    assert words.isascii()
+    if words.startswith(b"=?"):
+        assert all(len(word) <= 75 for word in words.split(b" "))
+        assert decode_text(words) == text
+    else:
+        assert decode_text(words) == text.strip(" \t")
+
+
+@given(
+    st.binary(max_size=60),
+    st.sampled_from(["", "utf-8", "viscii", "cp1258", "utf-16", "gb2312", "x", "iso-2022-jp", "hz", "\0"]),
+)
+def test_any_octets_are_text(value: bytes, charset: str) -> None:
+    """No octets and no charset are too strange to be shown."""
+    decode_text(value, charset)
+    decode_text(b"=?" + charset.encode() + b"?b?" + value + b"?= =?utf-8?q?" + value + b"?=")
+
+
+@pytest.mark.skipif(sys.flags.optimize > 0, reason="asserts are off")
+def test_odd_codecs_are_not_charsets() -> None:
+    """Codecs that are not charsets of mail, or slow on hostile input, decode nothing."""
+    for name in ("idna", "punycode", "unicode_escape", "rot13", "zlib", "utf-7", "base64"):
+        assert decode_octets(b"+AGE-\\u0061xn--a", name) == "+AGE-\\u0061xn--a"
