@@ -59,7 +59,8 @@ def demo(
         int, typer.Option("--bench-users", min=0, max=100_000, help=say("Thêm u0.. tại bench.test.", "Add u0.. at bench.test."))
     ] = 0,
 ) -> None:
-    from mic_mail.app import make_folders, run_supervisor
+    from mic_mail.process.serve import run_supervisor
+    from mic_mail.process.startup import make_folders
 
     clock = frame(ctx).clock
     path = write_configuration(data, ports_from=ports_from, workers=workers, cleartext=cleartext)

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.app import make_folders
 from mic_mail.auth import passwords
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
@@ -24,6 +23,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import Refused, Text, Trouble
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process import privileges
+from mic_mail.process.startup import make_folders
 
 app = typer.Typer()
 

@@ -35,16 +35,18 @@ class Noun:
 
     name: str
     modules: tuple[str, ...]
+    single: bool = False
+    """The noun is itself the command."""
 
 
 # The order is the order of `--help`.
 NOUNS = {
     noun.name: noun
     for noun in (
-        Noun("init", ("init",)),
-        Noun("serve", ("serve",)),
-        Noun("demo", ("demo",)),
-        Noun("status", ("status",)),
+        Noun("init", ("init",), single=True),
+        Noun("serve", ("serve",), single=True),
+        Noun("demo", ("demo",), single=True),
+        Noun("status", ("status",), single=True),
         Noun("config", ("config",)),
         Noun("unit", ("unit",)),
         Noun("person", ("person",)),
@@ -53,8 +55,8 @@ NOUNS = {
         Noun("password", ("password",)),
         Noun("directory", ("directory",)),
         Noun("regulation", ("regulation",)),
-        Noun("backup", ("backup",)),
-        Noun("restore", ("restore",)),
+        Noun("backup", ("backup",), single=True),
+        Noun("restore", ("restore",), single=True),
     )
 }
 
@@ -76,8 +78,11 @@ def load_noun(noun: Noun) -> TyperGroup | TyperCommand:
     joined = apps[0]
     for more in apps[1:]:
         joined.registered_commands.extend(c for c in more.registered_commands if c not in joined.registered_commands)
-    joined.pretty_exceptions_enable = False
-    command = typer.main.get_command(joined)
+    if noun.single:
+        (only,) = joined.registered_commands
+        command = typer.main.get_command_from_info(only, pretty_exceptions_short=False, rich_markup_mode="rich")
+    else:
+        command = typer.main.get_group(joined)
     assert isinstance(command, (TyperGroup, TyperCommand))
     command.name = noun.name
     return command

@@ -215,6 +215,14 @@ class Auth(Section):
     """Passwords and sign-in."""
 
     cleartext: Annotated[bool, About("Allow sign-in without TLS; for tests on one machine only.", "10.2", reload=False)] = False
+    channel_binding: Annotated[
+        bool,
+        About(
+            "Offer SCRAM-SHA-256-PLUS, bound by tls-server-end-point; false where clients (msmtp with `auth on`) insist on "
+            "tls-exporter.",
+            "10.2",
+        ),
+    ] = True
     scram_iterations: Annotated[
         int, Field(ge=100_000, le=10_000_000), About("PBKDF2 rounds of the SCRAM-SHA-256 keys of new passwords.", "10.2")
     ] = 100_000

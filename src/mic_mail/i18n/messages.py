@@ -44,6 +44,13 @@ def bad_mechanism() -> Text:
     return Text("Phương thức đăng nhập không được hỗ trợ.", "This way of signing in is not supported.")
 
 
+def channel_binding() -> Text:
+    return Text(
+        "Không xác nhận được ràng buộc kênh TLS (chỉ hỗ trợ tls-server-end-point).",
+        "The TLS channel binding does not hold (tls-server-end-point is the one supported).",
+    )
+
+
 def malformed_sign_in() -> Text:
     return Text("Dữ liệu đăng nhập không hợp lệ.", "The sign-in data makes no sense.")
 

@@ -272,14 +272,18 @@ class Access:
 
     def mechanisms(self, peer: Peer) -> tuple[str, ...]:
         """The SASL mechanisms to announce on this connection, strongest first; empty where TLS has to come first."""
-        binding = peer.tls.channel_binding if peer.tls else None
-        return sasl.offered(tls=peer.tls is not None, binding=binding, cleartext=self._config.auth.cleartext)
+        return sasl.offered(tls=peer.tls is not None, binding=self._binding(peer), cleartext=self._config.auth.cleartext)
+
+    def _binding(self, peer: Peer) -> bytes | None:
+        """What -PLUS binds to on this connection, where it is offered."""
+        return peer.tls.channel_binding if peer.tls and self._config.auth.channel_binding else None
 
     def begin(self, mechanism: str, peer: Peer) -> "Dialog":
         """A SASL exchange by `mechanism`; one that is not offered here is refused at its first step."""
         offered = mechanism.upper() in self.mechanisms(peer)
-        binding = peer.tls.channel_binding if peer.tls else None
-        exchange = sasl.begin(mechanism, binding=binding, nonce=lambda: secrets.token_urlsafe(18)) if offered else None
+        exchange = (
+            sasl.begin(mechanism, binding=self._binding(peer), nonce=lambda: secrets.token_urlsafe(18)) if offered else None
+        )
         return Dialog(self, exchange, mechanism.upper()[:20], peer)
 
     async def login(self, user: str, password: str, peer: Peer, mechanism: str = "password") -> Answered:
@@ -345,6 +349,9 @@ class Access:
 
     def scram_failed(self, failed: sasl.Failed, peer: Peer) -> Refusal:
         """What to say to an exchange that failed; a wrong proof counts as a wrong password."""
+        if failed.failure in {sasl.Failure.CHANNEL_BINDING, sasl.Failure.DOWNGRADE}:
+            # Either a program that binds in a way that we have not, or somebody in the middle: not a question of syntax.
+            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.channel_binding(), detail=failed.failure.value)
         if failed.failure is not sasl.Failure.WRONG_PROOF:
             return self._refusal(RefusalKind.BAD_MECHANISM, messages.malformed_sign_in(), detail=failed.failure.value)
         self._guard.proof_was_wrong(self.address_of(failed.user), peer.address)

@@ -1,0 +1,91 @@
+"""`mic-mail backup`: copy mailboxes into a folder, beside a running server.
+
+    <target>/<domain>/<local part>/    one mailbox each (storage.backup)
+    <target>/directory.sqlite          the directory, where it is an SQLite file
+    <target>/mic-mail.toml             the configuration
+
+Keys and certificates are not in it: a backup lies in more places than a server.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.options import ActorOption, JsonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.store import Addresses, account_of, chosen
+from mic_mail.errors import BadInput, Text, Trouble
+
+COLUMNS = (
+    Column("address", "Hộp thư", "Mailbox"),
+    Column("messages", "Số thư", "Messages", right=True),
+    Column("octets", "Byte", "Octets", right=True),
+    Column("target", "Nơi lưu", "Target"),
+)
+
+app = typer.Typer()
+
+
+@app.command(
+    help=say(
+        "Sao lưu hộp thư vào thư mục mới; máy chủ vẫn chạy.", "Copy mailboxes into a new folder; the server keeps running."
+    )
+)
+def backup(
+    ctx: typer.Context,
+    target: Annotated[Path, typer.Argument(help=say("Thư mục sao lưu, chưa có.", "The backup's folder, not there yet."))],
+    addresses: Addresses = None,
+    *,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    mailboxes = chosen(here, addresses)
+    here.audit.record(actor=here.actor(actor), act="backup", subject=" ".join(addresses or ["*"]), target=str(target))
+    try:
+        target.mkdir(mode=0o700, parents=True)
+    except FileExistsError as error:
+        raise BadInput(Text(f"“{target}” đã có.", "The backup's folder exists already.")) from error
+    except OSError as error:
+        raise Trouble(Text(f"Không tạo được “{target}”.", "The backup's folder cannot be made.")) from error
+    rows: list[Row] = []
+    with output.progress() as bar:
+        overall = bar.add_task(say("Hộp thư", "Mailboxes"), total=len(mailboxes))
+        current = bar.add_task("", total=None)
+        for mailbox in mailboxes:
+            place = target / mailbox.home
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            bar.reset(current, description=mailbox.address, total=None)
+            account = account_of(here, mailbox)
+            account.backup(place, progress=lambda done, of: bar.update(current, completed=done, total=of))
+            usage = account.quota()
+            rows.append({"address": mailbox.address, "messages": usage.messages, "octets": usage.octets, "target": str(place)})
+            bar.advance(overall)
+    _copy_directory(here, target)
+    output.listing(COLUMNS, rows, as_json=as_json)
+
+
+def _copy_directory(here: Frame, target: Path) -> None:
+    """The configuration and, through SQLite, the directory; another database is backed up by its own tools."""
+    (target / "mic-mail.toml").write_bytes(here.config_path.read_bytes())
+    source = here.config.directory_url.removeprefix("sqlite:///")
+    if source == here.config.directory_url:
+        output.note(
+            Text(
+                "Danh bạ nằm trong CSDL riêng: sao lưu bằng công cụ của nó.",
+                "The directory is in a database of its own: back it up with its tools.",
+            )
+        )
+        return
+    live, copy = sqlite3.connect(f"file:{source}?mode=ro", uri=True), sqlite3.connect(target / "directory.sqlite")
+    try:
+        live.backup(copy)
+    except sqlite3.Error as error:
+        raise Trouble(Text("Không sao lưu được danh bạ.", "The directory cannot be backed up.")) from error
+    finally:
+        live.close()
+        copy.close()
