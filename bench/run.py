@@ -202,24 +202,23 @@ def main() -> int:
     shutil.rmtree(arguments.folder, ignore_errors=True)
     arguments.folder.mkdir(parents=True)
     report = Report(arguments.folder / "results.jsonl")
-    ours = peers.start_ours(arguments.folder / "ours", workers=arguments.workers)
-    dovecot = postfix = None
-    if not arguments.no_peers and shutil.which("dovecot"):
-        dovecot = peers.start_dovecot(arguments.folder / "dovecot")
-        if shutil.which("postfix"):
-            postfix = peers.start_postfix(arguments.folder / "postfix", dovecot)
-    missing = [name for name, server in (("Dovecot", dovecot), ("Postfix", postfix)) if server is None]
-    if missing:
-        print(f"without {' and '.join(missing)}: not installed, or left out by --no-peers", file=sys.stderr)
-    all_of_them = [s for s in (ours, dovecot, postfix) if s is not None]
-    with_imap = [s for s in all_of_them if s.imap]
+    servers: list[Server] = []
     try:
+        servers.append(peers.start_ours(arguments.folder / "ours", workers=arguments.workers))
+        if not arguments.no_peers and shutil.which("dovecot"):
+            servers.append(peers.start_dovecot(arguments.folder / "dovecot"))
+            if shutil.which("postfix"):
+                servers.append(peers.start_postfix(arguments.folder / "postfix", servers[-1]))
+        missing = {"dovecot", "postfix+dovecot"} - {server.name for server in servers}
+        if missing:
+            print(f"without {' and '.join(sorted(missing))}: not installed, or left out by --no-peers", file=sys.stderr)
+        with_imap = [server for server in servers if server.imap]
         if "smtp" in works or "big" in works:
             load = Load(arguments.folder)
         if "smtp" in works:
-            smtp(all_of_them, load, report, arguments.runs)
+            smtp(servers, load, report, arguments.runs)
         if "big" in works:
-            big([s for s in all_of_them if s.name != "postfix+dovecot"], load, report, arguments.runs)
+            big([server for server in servers if server.name != "postfix+dovecot"], load, report, arguments.runs)
         if "imap" in works:
             imap(with_imap, report, arguments.runs)
         if "select" in works:
@@ -228,9 +227,8 @@ def main() -> int:
             for server in with_imap:
                 report.row("1,000 idle sessions, TLS", server.name, **idle.measure(server))
     finally:
-        for server in (postfix, dovecot, ours):
-            if server is not None:
-                server.stop()
+        for server in reversed(servers):
+            server.stop()
     return 0
 
 
