@@ -23,12 +23,13 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from mic_mail.app import RunningServer, make_folders, start_in_process
+from mic_mail.app import RunningServer, start_in_process
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.document import write
 from mic_mail.config.model import Config
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process import status
+from mic_mail.process.startup import make_folders
 from population import Population
 
 T = TypeVar("T")

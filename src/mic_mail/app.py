@@ -1,8 +1,7 @@
 """The composition root: configuration in, running server out. The only place where the rooms of the house are joined.
 
-    run_supervisor(config, reread)   `mic-mail serve`: ports, processes, signals; returns when all has ended
-    run_child(role, fd)              what the supervisor executes: a worker or the housekeeper
-    start_in_process(config, clock)  the same rooms and doors on the caller's event loop, with the caller's clock (tests, demo)
+    run_child(fd)                    what the supervisor (`process.serve`) executes: a worker or the housekeeper
+    start_in_process(config, clock)  the same rooms and doors on the caller's event loop, with the caller's clock
 
 `Rooms` are the stores, lanes and use cases of one process; `Doors` are its protocol servers on listening sockets.
 Nothing here decides anything about mail: it builds, starts, reloads, reports and ends.
@@ -15,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,8 +40,7 @@ from mic_mail.process.channel import Channel, ChildSpec
 from mic_mail.process.feed import Feed
 from mic_mail.process.lag import LoopLag, quantile_ms
 from mic_mail.process.lanes import AccountLanes, Lanes
-from mic_mail.process.startup import SERVED_DOORS, only_server, open_doors
-from mic_mail.process.supervisor import Supervisor
+from mic_mail.process.startup import SERVED_DOORS, make_folders
 from mic_mail.services.access import Access
 from mic_mail.services.housekeeping import ChangedAccounts, Duties, Duty, Visits, only_housekeeper
 from mic_mail.services.mailflow import FlowSettings, MailFlow
@@ -114,12 +112,6 @@ class Rooms:
             await self.lanes.io(close)
         self.lanes.close()
         self.log.close()
-
-
-def make_folders(config: Config, owner: privileges.Account | None = None) -> None:
-    """The folders of a server, private to its account."""
-    folders = (config.server.data_dir, config.run_dir, config.log_dir, config.mail_root, config.spool_dir)
-    privileges.make_folders(folders, owner)
 
 
 async def open_rooms(config: Config, clock: Clock, name: str, *, tee: bool = False, housekeeper: bool = False) -> Rooms:
@@ -452,34 +444,6 @@ async def open_server(
     return Server(rooms, doors)
 
 
-def run_supervisor(
-    config: Config, reread: Callable[[], Config], *, tee: bool = False, announce: Callable[[dict[str, int]], None] | None = None
-) -> int:
-    """Run a whole server until a signal ends it; `announce` is told the ports once they are bound. The exit code."""
-    owner = privileges.account(config.server.user, config.server.group)
-    make_folders(config, owner)
-    privileges.allow_many_files()
-    with only_server(config.run_dir):
-        listening = open_doors(config, time.sleep)
-        privileges.become(owner)
-        log = MailLog(
-            config.log_dir,
-            "super",
-            clock=SystemClock(),
-            segment_octets=config.log.segment,
-            tee=Tee(sys.stderr, "super") if tee else None,
-            threaded=False,
-        )
-        supervisor = Supervisor(config, reread=reread, log=log, clock=SystemClock(), tee=tee)
-        supervisor.start(listening)
-        if announce is not None:
-            announce(supervisor.ports)
-        try:
-            return supervisor.run()
-        finally:
-            log.close()
-
-
 def run_child(spec_fd: int) -> int:
     """Be what the supervisor's spec says, until it says drain or is gone."""
     spec = ChildSpec.from_fd(spec_fd)
@@ -489,10 +453,21 @@ def run_child(spec_fd: int) -> int:
         signal.signal(number, signal.SIG_IGN)
     try:
         uvloop.run(_serve(spec))
-    except MicMailError as error:
-        sys.stderr.write(f"mic-mail {spec.name}: {error}\n")
-        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - a process that cannot go on says why, and is started again
+        return _failed(spec, error)
     return 0
+
+
+def _failed(spec: ChildSpec, error: Exception) -> int:
+    """One line for who watches, the rest for the log."""
+    known = isinstance(error, MicMailError)
+    sys.stderr.write(f"mic-mail {spec.name}: {error if known else type(error).__name__}\n")
+    with contextlib.suppress(OSError):
+        log = MailLog(Config.model_validate_json(spec.config).log_dir, spec.name, clock=SystemClock(), threaded=False)
+        where = "" if known else traceback.format_exc(limit=-8)
+        log.event("process_failed", error=f"{type(error).__name__}: {error}", where=where)
+        log.close()
+    return 3
 
 
 async def _serve(spec: ChildSpec) -> None:

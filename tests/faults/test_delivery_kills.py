@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from harness import config_for
-from mic_mail.app import Rooms, make_folders, open_rooms
+from mic_mail.app import Rooms, open_rooms
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
+from mic_mail.process.startup import make_folders
 from mic_mail.services.access import Peer
 from mic_mail.services.envelope import Accepted, Client, Envelope, Recipient, Role
 from mic_mail.storage.types import AccountRef

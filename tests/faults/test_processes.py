@@ -308,6 +308,21 @@ def test_a_start_with_a_port_that_is_taken_says_which(serve_processes: Make) -> 
     assert "Traceback" not in tried.stderr
 
 
+def test_a_server_that_cannot_become_ready_gives_up_and_says_so(serve_processes: Make) -> None:
+    """A key that is not the certificate's: no endless restarting, exit code 3, the reason on the terminal and in the log."""
+    server = serve_processes({"process": {"workers": 1}})
+    write_pair(server.config.certificate.with_name("x.pem"), server.config.key, self_signed(NAMES, SystemClock().now()))
+    command = [sys.executable, "-m", "mic_mail", "--config", str(server.file), "serve"]
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert tried.returncode == 3
+    assert "cannot be used" in tried.stderr
+    assert "Traceback" not in tried.stderr
+    events = server.events()
+    assert sum(event["event"] == "process_died" and event["process"] == "worker0" for event in events) <= 3
+    assert any(event["event"] == "start_failed" for event in events)
+    assert any(event["event"] == "process_failed" for event in events)
+
+
 def test_tls_is_spoken_on_the_implicit_ports_only_after_the_handshake(server: ProcessServer) -> None:
     """A client that speaks in the open to 993 or 465 gets nothing but the end of the connection."""
     for door in ("imaps", "submissions"):

@@ -1,4 +1,4 @@
-"""What happens before a supervisor supervises: it makes sure that it is the only one, and opens the doors.
+"""What happens before a supervisor supervises: folders are made, it is sure to be the only one, the doors are open.
 
 Blocking; ends before any child is started.
 """
@@ -14,11 +14,19 @@ from mic_mail.config.model import Config
 from mic_mail.errors import Text, Trouble
 from mic_mail.net import listeners as net
 from mic_mail.net.listeners import CannotListen, Listener
+from mic_mail.process import privileges
+from mic_mail.process.privileges import Account
 
 LOCK_FILE = "lock"
 BIND_ATTEMPTS = 10
 SERVED_DOORS = ("smtp", "submission", "submissions", "imap", "imaps")
 """A door of the configuration that has no service yet stays closed."""
+
+
+def make_folders(config: Config, owner: Account | None = None) -> None:
+    """The folders of a server, private to its account."""
+    folders = (config.server.data_dir, config.run_dir, config.log_dir, config.mail_root, config.spool_dir)
+    privileges.make_folders(folders, owner)
 
 
 class AlreadyRunning(Trouble):
@@ -31,8 +39,8 @@ def workers(config: Config) -> int:
 
 
 @contextlib.contextmanager
-def only_server(run_dir: Path) -> Iterator[None]:
-    """Be the only supervisor of a run_dir while the context lasts."""
+def only_server(run_dir: Path, owner: Account | None = None) -> Iterator[None]:
+    """Be the only supervisor of a run_dir while the context lasts; the lock is the account's, who may start it next time."""
     fd = os.open(run_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         try:
@@ -43,6 +51,8 @@ def only_server(run_dir: Path) -> Iterator[None]:
                 Text(f"Máy chủ đang chạy rồi (pid {pid}).", f"The server is running already (pid {ascii(pid)[1:-1]})."),
                 remedy=Text("Xem `mic-mail status`.", "See `mic-mail status`."),
             ) from error
+        if owner is not None:
+            os.fchown(fd, owner.uid, owner.gid)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         yield

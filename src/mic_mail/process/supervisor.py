@@ -35,6 +35,8 @@ from mic_mail.process.systemd import Notifier
 
 STATUS_SOCKET = "status"
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+FIRST_ATTEMPTS = 3
+"""So often a child is started before the server has ever been ready."""
 LONG_LIFE = 10.0
 """A child that lived so long is started again without a pause."""
 HUNG_SECONDS = 60.0
@@ -85,6 +87,7 @@ class Supervisor:
         self._children: list[Child] = []
         self._draining_until: float | None = None
         self._announced = False
+        self._given_up = False
         self._started_at = clock.now()
         self._alive_at = 0.0
 
@@ -157,14 +160,14 @@ class Supervisor:
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
 
     # Running
-    def run(self) -> int:
-        """Until everything has ended; the exit code."""
+    def run(self) -> bool:
+        """Until everything has ended; False if the server never became ready and gave up."""
         while any(child.process is not None or child.restart_at is not None for child in self._children):
             for key, _ in self._selector.select(self._patience()):
                 key.data()
             self._look_at_the_clock()
         self._close()
-        return 0
+        return self._announced or not self._given_up
 
     def _patience(self) -> float:
         """Seconds until something is due; at least each second a look."""
@@ -229,6 +232,8 @@ class Supervisor:
             self._hang_up(child)
             if self._draining_until is None:
                 self._plan_restart(child, process)
+                if not self._announced and child.restarts >= FIRST_ATTEMPTS:
+                    self._give_up(child)
 
     def _hang_up(self, child: Child) -> None:
         if child.channel is not None:
@@ -252,6 +257,12 @@ class Supervisor:
             lived_seconds=round(lived, 1),
             restart_in=child.pause,
         )
+
+    def _give_up(self, child: Child) -> None:
+        """What cannot start the first time will not start the tenth time; systemd or a person has to know."""
+        self._given_up = True
+        self._log.event("start_failed", process=child.name)
+        self.drain()
 
     # Changing
     def reload(self) -> None:

@@ -1,0 +1,50 @@
+"""`mic-mail serve`: from a configuration to a running server, and back when a signal ends it.
+
+Imports none of the rooms: the supervisor stays small, and what it starts builds everything for itself (`app.run_child`).
+"""
+
+import sys
+import time
+from collections.abc import Callable
+
+from mic_mail.clock import SystemClock
+from mic_mail.config.model import Config
+from mic_mail.errors import Text, Trouble
+from mic_mail.log.maillog import MailLog
+from mic_mail.log.tee import Tee
+from mic_mail.process import privileges
+from mic_mail.process.startup import make_folders, only_server, open_doors
+from mic_mail.process.supervisor import Supervisor
+
+
+class StartFailed(Trouble):
+    """The processes of the server end before they are ready."""
+
+
+def run_supervisor(
+    config: Config, reread: Callable[[], Config], *, tee: bool = False, announce: Callable[[dict[str, int]], None] | None = None
+) -> int:
+    """Run a whole server until a signal ends it; `announce` is told the ports once they are bound. The exit code."""
+    owner = privileges.account(config.server.user, config.server.group)
+    make_folders(config, owner)
+    privileges.allow_many_files()
+    with only_server(config.run_dir, owner):
+        listening = open_doors(config, time.sleep)
+        privileges.become(owner)
+        shown = Tee(sys.stderr, "super") if tee else None
+        log = MailLog(
+            config.log_dir, "super", clock=SystemClock(), segment_octets=config.log.segment, tee=shown, threaded=False
+        )
+        try:
+            supervisor = Supervisor(config, reread=reread, log=log, clock=SystemClock(), tee=tee)
+            supervisor.start(listening)
+            if announce is not None:
+                announce(supervisor.ports)
+            if supervisor.run():
+                return 0
+        finally:
+            log.close()
+    raise StartFailed(
+        Text("Máy chủ không khởi động được.", "The server could not be started."),
+        remedy=Text(f"Xem nhật ký trong {config.log_dir}.", f"See the log in {ascii(str(config.log_dir))[1:-1]}."),
+    )
