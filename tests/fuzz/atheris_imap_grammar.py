@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["mic_mail.imap"]):
     from mic_mail.imap.fetchitems import Binary, Section
     from mic_mail.imap.grammar import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, Reader
 
-LIMITS = (Limits.signed_in(), Limits.before_sign_in(), Limits(64, 256, patient=True))
+LIMITS = (Limits.signed_in(), Limits.before_sign_in(), Limits(64, 48, 256, patient=True))
 SEEDS = (
     b"a LOGIN {4+}\r\ndvbe \"x\\\"\"\r\nb NOOP\r\n",
     b"a UID FETCH 1:*,7 (UID BODY.PEEK[1.2.HEADER.FIELDS.NOT (From \"To\")]<0.5> PREVIEW (LAZY)) (CHANGEDSINCE 5 VANISHED)\r\n",

@@ -30,7 +30,7 @@ def test_dialogue(path: Path, shared_server: MailServer, serve: Callable[..., Ma
     server = shared_server if dialogue.settings is None else serve(dialogue.settings)
     variables: dict[str, Any] = {"password": PASSWORD}
     for label in dialogue.people:
-        local = f"{label}-{path.parent.name}-{path.stem}".replace("_", "-")
+        local = f"{label}-{path.stem}".replace("_", "-")  # file names are unique among all rooms
         variables[label] = f"{local}@mic.gov.vn"
         server.population.issue(local)
     server.refresh()

@@ -41,19 +41,22 @@ class Limits:
     """What a connection may cost. `skip_octets` of a refused command are read past; beyond that the connection is closed."""
 
     command_octets: int
+    """Of one command, literals included."""
+    literal_octets: int
+    """Of one literal that is an argument."""
     skip_octets: int
     patient: bool
     """False: a command beyond its limit ends the connection, True: it is answered and the next one is read."""
 
     @classmethod
     def before_sign_in(cls) -> "Limits":
-        """A stranger: nothing but names and passwords comes from there."""
-        return cls(command_octets=8 * 1024, skip_octets=16 * 1024, patient=False)
+        """A stranger: names and passwords, and an ID of at most 30 pairs of 30 and 1,024 octets (RFC 2971 §3.3)."""
+        return cls(command_octets=36 * 1024, literal_octets=8 * 1024, skip_octets=16 * 1024, patient=False)
 
     @classmethod
     def signed_in(cls, command_octets: int = 64 * 1024) -> "Limits":
         """64 KiB as in Dovecot (imap_max_line_length): clients write sets of some thousand UIDs in one line."""
-        return cls(command_octets, skip_octets=256 * 1024 * 1024, patient=True)
+        return cls(command_octets, command_octets, skip_octets=256 * 1024 * 1024, patient=True)
 
 
 # ------------------------------------------------------------------ events
@@ -209,7 +212,7 @@ class Reader:
             self._consume(begin)
             self._turn_away(_answer(tag, fault), None if sync else size)
             return None
-        if begin - self._start + size > self.limits.command_octets:
+        if size > self.limits.literal_octets or begin - self._start + size > self.limits.command_octets:
             self._consume(begin)
             self._turn_away(BadLine(tag, b"Literal too large", b"TOOBIG"), None if sync else size)
             return None

@@ -92,10 +92,6 @@ class Verdict:
         return self.possible ^ self.certain
 
 
-class NoSuchNumber(ValueError):
-    """A sequence set names a message number that is not there: BAD (RFC 9051 §9, seq-number)."""
-
-
 def match(key: SearchKey, columns: Columns, answers: Mapping[TextScan, Answer]) -> Verdict:
     """Evaluate the tree with what is known."""
     return _Evaluation(columns, answers).of(key)
@@ -201,13 +197,8 @@ class _Evaluation:
         if key.messages.saved:
             saved = set(columns.saved_uids)
             return _mask([uid in saved for uid in columns.uids])
-        if key.by_uid:
-            ranges = key.messages.positions_of_uids(columns.uids)
-        else:
-            found = key.messages.positions_of_numbers(self._count)
-            if found is None:
-                raise NoSuchNumber
-            ranges = found
+        wanted = key.messages
+        ranges = wanted.positions_of_uids(columns.uids) if key.by_uid else wanted.positions_within(self._count)
         octets = bytearray(self._count)
         for span in ranges:
             octets[span.start : span.stop] = b"\x01" * len(span)

@@ -6,8 +6,7 @@ Standards: RFC 9051 §9 (sequence-set), RFC 5182 (`$`).
 from collections.abc import Iterable
 
 from mic_mail.imap.conversation import Conversation
-from mic_mail.imap.matching import NoSuchNumber
-from mic_mail.imap.sequence import SequenceSet
+from mic_mail.imap.sequence import NoSuchNumber, SequenceSet
 
 
 def positions_of(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> list[range]:

@@ -32,6 +32,10 @@ class SequenceError(ValueError):
     """The octets are no sequence set."""
 
 
+class NoSuchNumber(ValueError):
+    """A command names a sequence number that is not there: BAD (RFC 9051 §9, seq-number)."""
+
+
 @dataclass(frozen=True, slots=True)
 class SequenceSet:
     """What a client asked for. `saved` is `$`, the result of the last SEARCH RETURN (SAVE) (RFC 5182); it has no ranges."""
@@ -65,7 +69,13 @@ class SequenceSet:
         """
         if count == 0 or self.highest > count:
             return None
-        return [range(low - 1, high) for low, high in self.bounded(count)]
+        return self.positions_within(count)
+
+    def positions_within(self, count: int) -> list[range]:
+        """As `positions_of_numbers`, but numbers beyond the mailbox name nothing: so SEARCH takes them, as in Dovecot."""
+        if count == 0:
+            return []
+        return [range(low - 1, min(high, count)) for low, high in self.bounded(count) if low <= count]
 
     def bounded(self, largest: int) -> Ranges:
         """The ranges with `*` replaced by `largest`; an `n:*` that begins beyond it is `largest:n` (RFC 9051 §9, seq-range)."""

@@ -26,8 +26,8 @@ from mic_mail.imap.actions import Action, Hangup, NeedInput, Note, Send, Step, S
 from mic_mail.imap.commands import Command, ConnectionState
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
 from mic_mail.imap.grammar import AppendMessage, BadLine, Event, Line
-from mic_mail.imap.matching import NoSuchNumber
 from mic_mail.imap.sections import UnknownEncoding
+from mic_mail.imap.sequence import NoSuchNumber
 from mic_mail.imap.shelf import Shelf
 from mic_mail.imap.view import OutOfStep
 

@@ -13,7 +13,6 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.imap.matching import (
     Answer,
     Columns,
-    NoSuchNumber,
     TextScan,
     mask_of,
     match,
@@ -150,13 +149,14 @@ def test_columns() -> None:
 
 
 def test_sets() -> None:
-    """Numbers, UIDs and `$`; a number that is not there is an error, a UID is not."""
+    """Numbers, UIDs and `$`; what is not there is not found (Dovecot takes such numbers in SEARCH too)."""
     messages = [Message()] * 3
     assert found(InSet(parse_set(b"2:*"), by_uid=False), messages) == [1, 2]
     assert found(InSet(parse_set(b"5:20,99"), by_uid=True), messages) == [0, 1]
     assert found(InSet(SAVED_RESULT, by_uid=False), messages, saved_uids=[20, 25]) == [1]
-    with pytest.raises(NoSuchNumber):
-        found(InSet(parse_set(b"4"), by_uid=False), messages)
+    assert found(InSet(parse_set(b"4,9:10"), by_uid=False), messages) == []
+    assert found(InSet(parse_set(b"2:9"), by_uid=False), messages) == [1, 2]
+    assert found(InSet(parse_set(b"9:*"), by_uid=False), messages) == [2]
 
 
 def test_an_empty_mailbox() -> None:

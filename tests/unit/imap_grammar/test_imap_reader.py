@@ -113,7 +113,7 @@ _PIECES = st.sampled_from(
 
 @settings(max_examples=400, deadline=None)
 @given(stream=st.one_of(st.lists(_PIECES, max_size=20).map(b"".join), st.binary(max_size=200)), seed=st.integers(0, 2**32))
-@pytest.mark.parametrize("limits", [Limits.signed_in(), Limits.before_sign_in(), Limits(40, 100, patient=True)])
+@pytest.mark.parametrize("limits", [Limits.signed_in(), Limits.before_sign_in(), Limits(40, 40, 100, patient=True)])
 def test_any_octets_in_any_pieces(limits: Limits, stream: bytes, seed: int) -> None:
     """Whatever comes, nothing is raised, the pieces do not matter, and what is held stays within the limit."""
     chance = random.Random(seed)
@@ -166,14 +166,28 @@ def test_a_literal_beyond_the_limit() -> None:
 
 def test_many_small_literals_count_together() -> None:
     """The limit is on the command, not on the piece."""
-    reader = Reader(Limits(100, 1000, patient=True))
+    reader = Reader(Limits(100, 100, 1000, patient=True))
     reader.feed(b"a SEARCH " + b"BODY {20+}\r\n" * 1 + b"x" * 20 + b" BODY {60+}\r\n" + b"y" * 60 + b"\r\nb NOOP\r\n")
     assert drain(reader) == [BadLine(b"a", b"Literal too large", b"TOOBIG"), c.Noop(b"b")]
 
 
-def test_strangers_have_8_kib() -> None:
-    """Before sign-in more than 8 KiB in one command ends the connection; nothing of it is kept."""
-    for stream in (b"a LOGIN " + b"x" * 9000, b"a LOGIN {20000+}\r\n" + b"x" * 20000, b"a" * 9000 + b"\r\n"):
+def test_an_id_of_full_length_before_sign_in() -> None:
+    """RFC 2971 §3.3 allows 30 pairs of 30 and 1,024 octets: they are taken, in one line."""
+    pairs = b" ".join(b'"%030d" "%s"' % (i, b"x" * 1024) for i in range(30))
+    reader = Reader(Limits.before_sign_in())
+    reader.feed(b"a ID (" + pairs + b")\r\n")
+    event = reader.next()
+    assert isinstance(event, c.Id)
+    assert len(event.fields or ()) == 30
+
+
+def test_strangers_are_kept_short() -> None:
+    """Before sign-in a literal of more than 8 KiB is refused, and more than 36 KiB in one command ends the connection."""
+    reader = Reader(Limits.before_sign_in())
+    reader.feed(b"a LOGIN {8193}\r\nb LOGIN {8193+}\r\n" + b"x" * 8193 + b" x\r\nc NOOP\r\n")
+    too_big = [BadLine(tag, b"Literal too large", b"TOOBIG") for tag in (b"a", b"b")]
+    assert drain(reader) == [*too_big, c.Noop(b"c")]
+    for stream in (b"a LOGIN " + b"x" * 40000, b"a LOGIN {20000+}\r\n" + b"x" * 20000, b"a" * 40000 + b"\r\n"):
         reader = Reader(Limits.before_sign_in())
         reader.feed(stream)
         events = drain(reader)
@@ -286,7 +300,7 @@ def test_lines_of_an_exchange() -> None:
     reader.feed(b"eA==\r\nb NOOP\r\n")
     assert drain(reader) == [Line(b"AGR2YmUAeA=="), c.Noop(b"b")]
     reader.expect_line()
-    reader.feed(b"x" * 9000)
+    reader.feed(b"x" * 40000)
     assert drain(reader) == [BadLine(b"*", b"Command too long", b"LIMIT", fatal=True)]
 
 
