@@ -206,16 +206,24 @@ class Delivering:
 
     # ------------------------------------------------------------ entries of the spool
 
-    def fan_out(self, entry: SpoolEntry, parcels: Sequence[Parcel], answered: Answers | None) -> None:
-        """Deliver an entry to the mailboxes that do not have it yet, beside whatever the caller does next."""
-        self._start(self._fan_out(entry, {parcel.mailbox.mailbox_id: parcel for parcel in parcels}, answered))
+    def fan_out(
+        self, entry: SpoolEntry, parcels: Sequence[Parcel], answered: Answers | None, *, doubtful: bool = False
+    ) -> None:
+        """Deliver an entry to the mailboxes that do not have it yet, beside whatever the caller does next.
 
-    async def _fan_out(self, entry: SpoolEntry, parcels: Mapping[int, Parcel], answered: Answers | None) -> None:
+        `doubtful`: somebody was killed while delivering it. The store knows what it has by origin, but an index that was lost
+        since (deleted, or its last commits in a power loss) has forgotten, so the files themselves are asked first.
+        """
+        self._start(self._fan_out(entry, {parcel.mailbox.mailbox_id: parcel for parcel in parcels}, answered, doubtful))
+
+    async def _fan_out(
+        self, entry: SpoolEntry, parcels: Mapping[int, Parcel], answered: Answers | None, doubtful: bool
+    ) -> None:
         try:
             if answered is None:
                 answered = await self._scanned_file(entry)
             targets = entry.open_targets
-            done = await asyncio.gather(*(self._hand_over(entry, target, parcels, answered) for target in targets))
+            done = await asyncio.gather(*(self._hand_over(entry, target, parcels, answered, doubtful) for target in targets))
             await self._lanes.io(entry.settle, [t.mailbox_id for t, there in zip(targets, done, strict=True) if there])
         except Exception as error:  # noqa: BLE001 - the entry is durable: recovery takes it up again
             self._log.event("spool_entry_waits", trace=entry.slip.trace_id, error=repr(error))
@@ -230,13 +238,17 @@ class Delivering:
                 await self._lanes.cpu(scanner.feed, octets)
         return await self._lanes.cpu(lambda: answers(scanner.finish()))
 
-    async def _hand_over(self, entry: SpoolEntry, target: Target, parcels: Mapping[int, Parcel], answered: Answers) -> bool:
+    async def _hand_over(
+        self, entry: SpoolEntry, target: Target, parcels: Mapping[int, Parcel], answered: Answers, doubtful: bool
+    ) -> bool:
         """Whether this target is settled now."""
         parcel = parcels.get(target.mailbox_id)
         if parcel is None:
             return False
         account = self._store.account(account_ref(parcel.mailbox))
         try:
+            if doubtful and await self._accounts.write(account.ref, account.has_link, entry.path):
+                return True
             staged = await self._lanes.io(account.stage_link, entry.path)
             await self.staged(parcel, staged, answered)
         except MicMailError as error:  # full, locked, no room: it waits in the spool

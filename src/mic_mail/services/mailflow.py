@@ -93,6 +93,7 @@ class MailFlow:
         self._delivering = Delivering(store, lanes, accounts, log, clock)
         self._usage: dict[int, _Usage] = {}
         self._errands: set[asyncio.Task[object]] = set()
+        self._has_recovered = False
 
     # ------------------------------------------------------------ the envelope
 
@@ -343,7 +344,10 @@ class MailFlow:
         """Take up what earlier processes acknowledged and did not finish, and what could not be delivered then."""
         entries = await self._lanes.io(lambda: list(islice(self._spool.recover(), MAX_RECOVERED)))
         for entry in entries:
-            self._delivering.fan_out(entry, self._parcels_of(entry), None)
+            # Later attempts are this process's own, which lives: it knows that they ended.
+            doubtful = not self._has_recovered or entry.slip.attempts == 0
+            self._delivering.fan_out(entry, self._parcels_of(entry), None, doubtful=doubtful)
+        self._has_recovered = self._has_recovered or len(entries) < MAX_RECOVERED
         return len(entries)
 
     def _parcels_of(self, entry: SpoolEntry) -> list[Parcel]:

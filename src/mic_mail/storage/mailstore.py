@@ -192,6 +192,10 @@ class Account:
         """The durable file `source` (a spool entry) as a staged message: by hard link, or by a copy where linking fails."""
         return staging.stage_link(self._store, str(source))
 
+    def has_link(self, source: Path) -> bool:
+        """Whether `source` is a message here already: asked for an entry whose deliveries a lost index may have forgotten."""
+        return staging.has_link(self._store, str(source))
+
     def publish(self, folder_id: int, deliveries: Sequence[Delivery], *, limit_octets: int | None = None) -> list[Published]:
         """Make finished deliveries visible, all or none, in order; durable on return. `OverQuota` above `limit_octets`."""
         return publish(self._store, folder_id, deliveries, limit_octets)

@@ -10,6 +10,7 @@ import os
 
 from mic_mail.storage.errors import of_os_error
 from mic_mail.storage.maildir import MESSAGE_MODE
+from mic_mail.storage.section import writing
 from mic_mail.storage.store import Store
 
 ABANDONED_SECONDS = 36 * 3_600
@@ -78,6 +79,26 @@ def stage_link(store: Store, source: str) -> StagedFile:
         return StagedFile(path, -1, os.stat(path).st_size if copied else os.stat(source).st_size)
     except OSError as error:
         raise of_os_error("staging", error) from error
+
+
+def has_link(store: Store, source: str) -> bool:
+    """Whether the durable file `source` is a message of this account already, under whatever name, expunged ones included.
+
+    The index knows deliveries by their origin; this answers when the index was lost in between. Asked in the critical
+    section, where no name is half way and no rename hides one from the listing. What was copied, not linked, is not known.
+    """
+    wanted = os.stat(source)
+    if wanted.st_nlink == 1:
+        return False
+    with writing(store) as write:
+        for directory, _, _ in os.walk(store.place.maildir):
+            if os.path.basename(directory) in ("tmp", "new") or os.stat(directory).st_dev != wanted.st_dev:
+                continue
+            with os.scandir(directory) as entries:
+                if any(entry.inode() == wanted.st_ino for entry in entries):
+                    write.durable[directory] = None
+                    return True
+    return False
 
 
 def _new_path(store: Store) -> str:
