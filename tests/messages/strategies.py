@@ -77,11 +77,12 @@ well_formed = st.recursive(leaves(), lambda children: st.one_of(_multiparts(chil
 """Trees whose every leaf must be found, with its content."""
 
 _LINES = [b"\r\n", b"\n", b"\r", b"--", b"--b", b"--b--\r\n", b"\r\n--b\r\n", b"\r\n\r\n"]
-_SIGNS = [b"=", b"=\r\n", b"\0", b"\xff", b'"', b"(", b";", b" ", b":"]
+_SIGNS = [b"=", b"=\r\n", b"\0", b"\xff", b'"', b"(", b";", b" ", b" \r\n", b" " * 700, b":"]
 _FIELDS = [
     b"Content-Type: multipart/mixed; boundary=b\r\n\r\n",
     b"Content-Type: message/rfc822\r\n\r\n",
     b"Content-Transfer-Encoding: base64\r\n",
+    b"Content-Transfer-Encoding: quoted-printable\r\n",
 ]
 _BITS = st.sampled_from([*_LINES, *_SIGNS, *_FIELDS, b"begin 644 x\r\n", b"\r\nend\r\n", b"A" * 5000])
 

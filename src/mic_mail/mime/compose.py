@@ -17,6 +17,8 @@ from mic_mail.mime.headers import percent_encode
 from mic_mail.mime.words import encode_words
 
 _COLUMNS = 76
+_NAME_ROOM = 62
+"""Columns for the first word of a display name, after the longest name of a field that has one."""
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
@@ -63,18 +65,18 @@ def compose(
     """
     fields = [
         _field("Date", [_date(date)]),
-        _field("From", [_mailbox(sender)]),
+        _field("From", _mailbox(sender)),
         _field("To", _list(to)),
-        _field("Subject", _words(subject)),
+        _text_field("Subject", subject),
         _field("Message-ID", [_ascii(f"<{message_id}>")]),
     ]
     if reply_to is not None:
-        fields.append(_field("Reply-To", [_mailbox(reply_to)]))
+        fields.append(_field("Reply-To", _mailbox(reply_to)))
     if in_reply_to is not None:
         fields += [_field(name, [_ascii(f"<{in_reply_to}>")]) for name in ("In-Reply-To", "References")]
     if auto_submitted is not None:
         fields.append(_field("Auto-Submitted", [_ascii(auto_submitted)]))
-    fields += [_field(name, _words(value)) for name, value in extra]
+    fields += [_text_field(name, value) for name, value in extra]
     fields.append(b"MIME-Version: 1.0\r\n")
     body = _text_part(text)
     if attachments:
@@ -103,6 +105,11 @@ def _field(name: str, words: Iterable[bytes]) -> bytes:
     return b"\r\n".join([*lines, line]) + b"\r\n"
 
 
+def _text_field(name: str, text: str) -> bytes:
+    """An unstructured field."""
+    return _field(name, _words(text, room=_COLUMNS - len(name) - 2))
+
+
 def _clean(text: str) -> str:
     return _CONTROLS.sub(" ", unicodedata.normalize("NFC", text)).strip()
 
@@ -111,26 +118,37 @@ def _ascii(text: str) -> bytes:
     return _clean(text).encode("ascii", "replace")
 
 
-def _words(text: str) -> list[bytes]:
-    return encode_words(_clean(text)).split(b" ")
+def _words(text: str, *, room: int) -> list[bytes]:
+    """Text in words that lines can be folded between; `room` is left on the first line."""
+    text = _clean(text)
+    words = encode_words(text, first=room).split(b" ")
+    return words if max(map(len, words)) <= room else encode_words(text, always=True, first=room).split(b" ")
 
 
 def _list(mailboxes: Sequence[Mailbox]) -> list[bytes]:
     """An address list (RFC 5322 §3.4); a notice to nobody in particular has an empty group."""
-    if not mailboxes:
-        return [b"undisclosed-recipients:;"]
-    *others, last = map(_mailbox, mailboxes)
-    return [*(other + b"," for other in others), last]
+    words: list[bytes] = []
+    for mailbox in mailboxes:
+        if words:
+            words[-1] += b","
+        words += _mailbox(mailbox)
+    return words or [b"undisclosed-recipients:;"]
 
 
-def _mailbox(mailbox: Mailbox) -> bytes:
-    name = encode_words(_clean(mailbox.name))
+def _mailbox(mailbox: Mailbox) -> list[bytes]:
     address = _clean(mailbox.address).encode("utf-8")
+    words = _words(mailbox.name, room=_NAME_ROOM)
+    name = b" ".join(words)
     if not name:
-        return address
+        return [address]
     if not name.startswith(b"=?") and not _ATOMS.fullmatch(name):
-        name = b'"%b"' % re.sub(rb"([\"\\])", rb"\\\1", name)
-    return b"%b <%b>" % (name.replace(b"?= =?", b"?=\r\n =?"), address)
+        quoted = b'"%b"' % re.sub(rb"([\"\\])", rb"\\\1", name)
+        words = (
+            [quoted]
+            if len(quoted) <= _NAME_ROOM
+            else encode_words(_clean(mailbox.name), always=True, first=_NAME_ROOM).split(b" ")
+        )
+    return [*words, b"<%b>" % address]
 
 
 def _date(date: datetime) -> bytes:

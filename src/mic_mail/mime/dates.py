@@ -11,7 +11,7 @@ from mic_mail.mime.headers import strip_comments
 _MONTHS = {name: number for number, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
 
 _TIME = rb"(?:[ \tT]*+(?P<hour>\d{1,2})[:.](?P<minute>\d{1,2})(?:[:.](?P<second>\d{1,2})(?:[.,]\d*+)?)?)?"
-_ZONE = rb"[ \t]*+(?P<zone>(?:GMT|UTC?)?[+-]\d{1,2}:?\d{2}|[A-Za-z]{1,5})?"
+_ZONE = rb"[ \t]*(?P<zone>(?:GMT|UTC?)?[+-]\d{1,2}:?\d{2}|[A-Za-z]{1,5})?"
 _DAY_FIRST = re.compile(
     rb"[ \t]*+(?:[A-Za-z]{2,9}+[., \t]++)?(?P<day>\d{1,2})[ \t-]*+"
     rb"(?P<month>[A-Za-z]{3})[a-z]*+[., \t-]*+(?P<year>\d{2,4})[ \t,]*+" + _TIME + _ZONE

@@ -1,41 +1,27 @@
 """Transfer encodings, decoded the way that mail programs decode them: what is damaged is skipped, never refused.
 
-In: the raw octets of a part. Out: its content, as long as the scanner says (`Part.decoded_octets`). RFC 2045 §6.7
-(quoted-printable) and §6.8 (base64). Never raises. An encoding that nobody knows passes as it is.
+In: the raw octets of a part. Out: its content, as long as the scanner says (`Part.decoded_octets`; its meter counts what is
+decoded here). RFC 2045 §6.7 (quoted-printable) and §6.8 (base64). Never raises. An encoding that nobody knows passes as it is.
 """
 
 import binascii
 import re
 
-_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
-_ESCAPE = re.compile(rb"=[0-9A-Fa-f]{2}")
-_ESCAPE_OR_SOFT = re.compile(rb"=(?:([0-9A-Fa-f]{2})|\r?\n)")
+BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_NOT_BASE64 = bytes(set(range(256)) - set(BASE64))
 
 
-class Decoder:
-    """Decodes one part in pieces of any size."""
+class Base64:
+    """Digits up to the first padding, whatever stands between them."""
 
-    __slots__ = ("_decode", "_held", "_padded")
+    __slots__ = ("_held", "_padded")
 
-    def __init__(self, encoding: str) -> None:
-        self._decode = {"base64": self._base64, "quoted-printable": self._quoted_printable}.get(encoding.lower())
+    def __init__(self) -> None:
         self._held = b""
         self._padded = False
 
     def feed(self, raw: bytes) -> bytes:
-        """Content that the next raw octets complete."""
-        return self._decode(raw) if self._decode else raw
-
-    def finish(self) -> bytes:
-        """What is left at the end of the part: a last group without its padding; a lone `=` and a lone digit are nothing."""
-        held, self._held = self._held, b""
-        if self._decode == self._base64:
-            held = held[: len(held) - (len(held) % 4 == 1)]
-            return binascii.a2b_base64(held + b"=" * (-len(held) % 4))
-        return _unescape(held[:-1] if held.endswith(b"=") else held)
-
-    def _base64(self, raw: bytes) -> bytes:
+        """Content of the whole groups so far."""
         if self._padded:
             return b""
         pad = raw.find(b"=")
@@ -47,23 +33,114 @@ class Decoder:
         self._held = digits[whole:]
         return binascii.a2b_base64(digits[:whole])
 
-    def _quoted_printable(self, raw: bytes) -> bytes:
-        raw = self._held + raw
-        cut = raw.find(b"=", max(0, len(raw) - 2))
-        if cut < 0:
-            cut = len(raw)
+    def finish(self) -> bytes:
+        """A last group without its padding; a lone digit is nothing."""
+        digits = self._held[: len(self._held) - (len(self._held) % 4 == 1)]
+        return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+
+
+_BLANK = b" \t"
+_MAX_BLANK = 998
+"""RFC 2045 §6.7 (3) deletes white space at the end of a line; a run longer than any line of mail stays, so that the
+decoder need not hold it."""
+_TRAILING = re.compile(rb"(?<![ \t])[ \t]{1,998}+(?=\r?\n)")
+_ESCAPE_OR_SOFT = re.compile(rb"=(?:([0-9A-Fa-f]{2})|\r?\n)")
+
+
+class QuotedPrintable:
+    """Escapes and soft line breaks; an equals sign that begins neither stands for itself and is damage."""
+
+    __slots__ = ("_held", "_in_long_run", "damaged", "ends_softly")
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._in_long_run = False
+        self.damaged = False
+        self.ends_softly = False
+        """The last octets were a soft line break."""
+
+    def feed(self, raw: bytes) -> bytes:
+        """Content so far, but for an end of the piece that may yet become an escape or the end of a line."""
+        raw = self._held + raw if self._held else raw
+        blank = b""
+        if self._in_long_run:
+            rest = raw.lstrip(_BLANK)
+            blank, raw = raw[: len(raw) - len(rest)], rest
+            if not raw:
+                return blank
+            self._in_long_run = False
+        cut = len(raw) if raw.endswith(b"\n") else self._hold(raw)
         self._held = raw[cut:]
-        return _unescape(raw[:cut])
+        return blank + self._decode(raw[:cut])
+
+    def _hold(self, raw: bytes) -> int:
+        """Where the end of the piece begins that cannot be decoded yet."""
+        end = len(raw) - raw.endswith(b"\r")
+        text = raw[:end].rstrip(_BLANK)
+        run = end - len(text)
+        if run > _MAX_BLANK:
+            self._in_long_run = end == len(raw)
+            return end
+        if text.endswith(b"="):
+            return len(text) - 1
+        if run == 0 and end == len(raw) and text[-2:-1] == b"=":
+            return len(text) - 2
+        return len(text)
+
+    def _decode(self, raw: bytes) -> bytes:
+        if b" \r" in raw or b"\t\r" in raw or b" \n" in raw or b"\t\n" in raw:
+            raw = _TRAILING.sub(b"", raw)
+        signs = raw.count(b"=")
+        self.ends_softly = False
+        if not signs:
+            return raw
+        self.ends_softly = raw.endswith((b"=\r\n", b"=\n"))
+        soft_crlf = raw.count(b"=\r\n")
+        decoded = binascii.a2b_qp(raw)
+        saved = 2 * signs + soft_crlf
+        if len(raw) - len(decoded) == saved and raw.count(b"=\r") == soft_crlf and b"==" not in raw:
+            return decoded
+        # Damaged somewhere, and there the standard library swallows what follows.
+        self.damaged = True
+        return _ESCAPE_OR_SOFT.sub(lambda match: binascii.unhexlify(match[1]) if match[1] else b"", raw)
+
+    def finish(self) -> bytes:
+        """What is left at the end of the part; its last line ends there, so a soft break may stand without its line end."""
+        held, self._held = self._held, b""
+        if not held.endswith(b"\r"):
+            held = held.rstrip(_BLANK)
+            held = held[:-1] if held.endswith(b"=") else held
+        return self._decode(held)
 
 
-def _unescape(raw: bytes) -> bytes:
-    signs = raw.count(b"=")
-    if not signs:
+class _Identity:
+    """7bit, 8bit, binary, and what nobody knows."""
+
+    __slots__ = ()
+
+    def feed(self, raw: bytes) -> bytes:
         return raw
-    if signs == len(_ESCAPE.findall(raw)) + raw.count(b"=\r\n") + raw.count(b"=\n"):
-        return binascii.a2b_qp(raw)
-    # Damaged somewhere, and there the standard library swallows what follows; a sign that escapes nothing stands for itself.
-    return _ESCAPE_OR_SOFT.sub(lambda match: binascii.unhexlify(match[1]) if match[1] else b"", raw)
+
+    def finish(self) -> bytes:
+        return b""
+
+
+class Decoder:
+    """Decodes one part in pieces of any size."""
+
+    __slots__ = ("_decoder",)
+
+    def __init__(self, encoding: str) -> None:
+        kinds: dict[str, type[Base64 | QuotedPrintable]] = {"base64": Base64, "quoted-printable": QuotedPrintable}
+        self._decoder = kinds.get(encoding.lower(), _Identity)()
+
+    def feed(self, raw: bytes) -> bytes:
+        """Content that the next raw octets complete."""
+        return self._decoder.feed(raw)
+
+    def finish(self) -> bytes:
+        """What is left at the end of the part."""
+        return self._decoder.finish()
 
 
 def decode(raw: bytes, encoding: str) -> bytes:

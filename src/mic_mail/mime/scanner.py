@@ -15,6 +15,7 @@ delimiter is looked up once and remembered, so time is windows x depth, whatever
 
 from enum import Enum
 
+from mic_mail.mime.encodings import BASE64
 from mic_mail.mime.meter import Base64Meter, Meter, UuMeter, meter_for
 from mic_mail.mime.structure import IDENTITY, Part, Scan
 
@@ -211,7 +212,7 @@ class Scanner:
         frame = self._open[-1]
         if self._state is not State.BODY or type(frame.meter) is not Base64Meter:
             return None
-        rest = window.translate(None, _BASE64)
+        rest = window.translate(None, BASE64)
         return rest if rest.isascii() and b"-" not in rest and b"\0" not in rest else None
 
     # --- states -------------------------------------------------------------------------------------------------------
@@ -414,10 +415,10 @@ class Scanner:
             part.lines = lf - frame.first_line if raw else 0
             part.decoded_octets = raw
             if frame.leaf:
-                line_end = self._body_at - at if raw else 0
+                line_end = self._body_at - at
                 if frame.meter is not None:
                     frame.meter.finish()
-                    part.decoded_octets = frame.meter.octets(raw, line_end)
+                    part.decoded_octets = frame.meter.octets(raw, line_end) if raw else 0
                     part.damaged = part.damaged or frame.meter.damaged
                 self._closed_octets += _metered(frame, raw, line_end)
             elif not part.children:
@@ -458,21 +459,17 @@ class Scanner:
         return None, b""
 
 
-_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
-
 def _metered(frame: _Frame, raw: int, line_end: int) -> int:
     """What an open or ended leaf adds to the attachments."""
     part = frame.part
     if not part.is_attachment:
         return frame.uu.found if frame.uu else 0
+    if not raw:
+        return 0  # what was read is the line end of the delimiter
     meter = frame.meter
     return raw if meter is None or meter.damaged or part.damaged else meter.octets(raw, line_end)
 
 
 def _cut_line(data: bytes, end: int) -> int:
-    """Where to cut a line that is too long, near `end` and never inside CRLF or an escape of quoted-printable."""
-    sign = data.find(b"=", end - 2, end)
-    if sign >= 0:
-        return sign
+    """Where to cut a line that is too long, near `end` and never inside CRLF."""
     return end - 1 if data.endswith(b"\r", 0, end) else end

@@ -164,14 +164,17 @@ _PLAIN_IN_Q = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 """RFC 2047 §5 (3): what may stand for itself inside a word of a phrase, the strictest place."""
 
 
-def encode_words(text: str) -> bytes:
-    """Text as encoded words in UTF-8, parted by single spaces; ASCII text that cannot be mistaken for them stays as it is."""
-    if text.isascii() and "=?" not in text and text.isprintable():
+def encode_words(text: str, *, always: bool = False, first: int = _WORD_OCTETS) -> bytes:
+    """Text as encoded words in UTF-8, parted by single spaces.
+
+    ASCII text that cannot be mistaken for them stays as it is, unless `always`. `first` is the room for the first word.
+    """
+    if not always and text.isascii() and "=?" not in text and text.isprintable():
         return text.encode("ascii")
     octets = text.encode("utf-8", "replace")
     plain = sum(octet in _PLAIN_IN_Q or octet == 0x20 for octet in octets)
     quoted = plain + 3 * (len(octets) - plain) <= 4 * ((len(octets) + 2) // 3)
-    room = _WORD_OCTETS - len("=?utf-8?q??=")
+    room = first - len("=?utf-8?q??=")
     words: list[bytes] = []
     piece = b""
     for character in text:
@@ -180,6 +183,7 @@ def encode_words(text: str) -> bytes:
         if cost > room and piece:
             words.append(_make_word(piece, quoted=quoted))
             piece = b""
+            room = _WORD_OCTETS - len("=?utf-8?q??=")
         piece += encoded
     words.append(_make_word(piece, quoted=quoted))
     return b" ".join(words)

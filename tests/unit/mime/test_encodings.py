@@ -1,0 +1,65 @@
+"""Decoding parts for BINARY: whole or in pieces, damaged or not."""
+
+import base64
+import quopri
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from messages.hard import lines_of_base64
+from mic_mail.mime.encodings import Decoder, decode
+
+NOISE = st.lists(
+    st.sampled_from(
+        [b"QUJD", b"QQ==", b"=", b"\r\n", b"\n", b"=C4", b"=\r\n", b"=\r", b"!", b" ", b"A", b"\xff", b"\t", b" " * 600]
+    )
+).map(b"".join)
+
+
+@given(st.binary(), st.integers(1, 100))
+def test_base64_comes_back(content: bytes, columns: int) -> None:
+    """What was encoded is decoded, whatever the line length."""
+    assert decode(lines_of_base64(content, columns), "base64") == content
+
+
+@given(st.binary())
+def test_quoted_printable_comes_back(content: bytes) -> None:
+    """What the standard library encodes is decoded."""
+    assert decode(quopri.encodestring(content, quotetabs=True), "quoted-printable") == content
+
+
+@given(NOISE, st.sampled_from(["base64", "quoted-printable", "7bit", "x-none"]), st.lists(st.integers(0, 60), max_size=5))
+def test_pieces_decode_as_the_whole(raw: bytes, encoding: str, cuts: list[int]) -> None:
+    """A part that is read in slices gives the octets that it gives at once, and nothing is too damaged."""
+    places = [0, *sorted(cuts), len(raw)]
+    decoder = Decoder(encoding)
+    pieces = [decoder.feed(raw[start:end]) for start, end in zip(places, [*places[1:], len(raw)], strict=True) if start < end]
+    assert b"".join([*pieces, decoder.finish()]) == decode(raw, encoding)
+
+
+DAMAGED = {
+    (b"QUJD!QU*JD\r\n", "base64"): b"ABCABC",
+    (b"QUI=QUJD", "base64"): b"AB",
+    (b"QUJDQ", "base64"): b"ABC",
+    (b"QUI", "base64"): b"AB",
+    (b"a=ZZb=", "quoted-printable"): b"a=ZZb",
+    (b"a==41", "quoted-printable"): b"a=A",
+    (b"a=\rb", "quoted-printable"): b"a=\rb",
+    (b"a=c4=91", "Quoted-Printable"): b"a\xc4\x91",
+    (b"a=3D", "x-none"): b"a=3D",
+    (b"a  \r\nb\t\nc= \r\nd \t", "quoted-printable"): b"a\r\nb\ncd",
+    (b"a =20\r\n = \r\n \r\n= ", "quoted-printable"): b"a  \r\n \r\n",
+    (b" " * 2000 + b"\r\n" + b" " * 900 + b"\r\n", "quoted-printable"): b" " * 2000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize(("raw", "encoding"), DAMAGED)
+def test_damage_is_passed_over(raw: bytes, encoding: str) -> None:
+    """What does not decode is skipped in base64 and stands for itself in quoted-printable."""
+    assert decode(raw, encoding) == DAMAGED[raw, encoding]
+
+
+def test_the_encoding_may_be_written_in_capitals() -> None:
+    """Encodings are case-insensitive (RFC 2045 §6.1)."""
+    assert decode(base64.b64encode(b"abc"), "BASE64") == b"abc"

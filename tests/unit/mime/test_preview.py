@@ -1,0 +1,65 @@
+"""The line of text that clients show under a subject (RFC 8970)."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from messages import strategies
+from messages.hard import HARD, HEAD, HTML, PLAIN, SENTENCE, crlf, multipart, part
+from mic_mail.mime.render import answers_of
+
+
+def preview(message: bytes) -> str:
+    return answers_of(message).preview
+
+
+def test_plain_text_is_taken_from_an_alternative() -> None:
+    """The text is read in its charset and encoding, without its line ends."""
+    assert preview(HEAD + multipart("b", PLAIN, HTML, subtype="alternative")) == SENTENCE
+    assert (
+        preview(HEAD + part("text/plain; charset=utf-8", b"K=C3=ADnh\r\n  g=E1=BB=ADi=\r\n", "quoted-printable")) == "Kính gửi"
+    )
+    assert preview(HEAD + part("text/plain; charset=windows-1258", "Kính".encode("cp1258"), "8bit")) == "Kính"
+    assert preview(HEAD + part("text/plain; charset=utf-8", b"S8OtbmggZ+G7rWk=", "base64")) == "Kính gửi"
+
+
+def test_html_is_read_without_its_markup() -> None:
+    """Styles, scripts, comments, tags and padding go; entities become letters."""
+    page = (
+        "<html><head><title>T</title><style>p {}</style></head><body><!-- c --><script>1<2</script>"
+        "<p>K&iacute;nh&nbsp;gửi<br>anh &zwnj;&#847;\u200b</p><b>B</b>ê</body>"
+    )
+    assert preview(HEAD + part("text/html; charset=utf-8", crlf(page), "8bit")) == "Kính gửi anh B ê"
+
+
+def test_quoted_mail_is_left_out() -> None:
+    """A reply shows what is new in it."""
+    assert preview(HEAD + part("text/plain", crlf("> old\n>> older\nnew\n"))) == "new"
+
+
+def test_files_have_no_preview() -> None:
+    """Attachments are not read."""
+    assert preview(HARD["enveloped"]) == ""
+    assert preview(HEAD + part("text/plain; name=a.txt", b"text")) == ""
+
+
+def test_it_is_bounded() -> None:
+    """At most 200 characters (RFC 8970 §3.1)."""
+    assert len(preview(HEAD + b"\r\n" + b"word " * 1000)) <= 200
+
+
+@given(strategies.anything)
+def test_any_octets_have_a_preview(message: bytes) -> None:
+    """Whatever stands in a message, its preview is one line without controls."""
+    text = preview(message)
+    assert len(text) <= 200
+    assert text.isprintable() or all(not character.isspace() or character == " " for character in text)
+
+
+@given(
+    st.lists(st.sampled_from(["<", ">", "<!--", "-->", "<style", "</style>", "&amp;", "&#", "a", " ", "\u200b", "<head>"])).map(
+        "".join
+    )
+)
+def test_any_html_has_a_preview(page: str) -> None:
+    """Tags that never close, comments that never end: one line of text."""
+    assert "\n" not in preview(HEAD + part("text/html; charset=utf-8", crlf(page), "8bit"))

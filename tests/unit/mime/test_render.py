@@ -1,0 +1,253 @@
+"""ENVELOPE, BODY and BODYSTRUCTURE as clients see them."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from messages import strategies
+from messages.hard import HARD, HEAD, PLAIN, crlf, multipart, part
+from messages.scans import cut_at
+from messages.structures import Value, parse_value
+from mic_mail.mime.render import Answers, answers, answers_of
+from mic_mail.mime.scanner import Scanner
+
+NIL = None
+
+
+def check_body(value: Value, *, extended: bool) -> None:
+    """A body by the grammar of RFC 9051 §9, with every field that clients rely on."""
+    assert isinstance(value, list)
+    if isinstance(value[0], list):
+        children = [child for child in value if isinstance(child, list)][
+            : next(i for i, v in enumerate(value) if not isinstance(v, list))
+        ]
+        for child in children:
+            check_body(child, extended=extended)
+        rest = value[len(children) :]
+        assert isinstance(rest[0], bytes)
+        assert rest[0]
+        assert len(rest) == (5 if extended else 1)
+        if extended:
+            check_extension(rest[1], rest[2:])
+        return
+    maintype, subtype, params, identifier, description, encoding, octets, *rest = value
+    assert all(isinstance(field, bytes) and field for field in (maintype, subtype, encoding))
+    check_parameters(params)
+    for field in (identifier, description):
+        assert field is None or isinstance(field, bytes)
+    assert isinstance(octets, str)
+    assert octets.isdigit()
+    if maintype == b"text":
+        lines, *rest = rest
+        assert isinstance(lines, str)
+        assert lines.isdigit()
+    elif (maintype, subtype) == (b"message", b"rfc822"):
+        envelope, body, lines, *rest = rest
+        check_envelope(envelope)
+        check_body(body, extended=extended)
+        assert isinstance(lines, str)
+        assert lines.isdigit()
+    assert maintype != b"multipart"
+    assert len(rest) == (4 if extended else 0)
+    if extended:
+        assert rest[0] is None or isinstance(rest[0], bytes)
+        check_extension(NIL, rest[1:])
+
+
+def check_parameters(value: Value) -> None:
+    if value is not None:
+        assert isinstance(value, list)
+        assert value
+        assert len(value) % 2 == 0
+        assert all(isinstance(item, bytes) for item in value)
+
+
+def check_extension(params: Value, rest: list[Value]) -> None:
+    check_parameters(params)
+    disposition, language, location = rest
+    if disposition is not None:
+        assert isinstance(disposition, list)
+        kind, disposition_params = disposition
+        assert isinstance(kind, bytes)
+        check_parameters(disposition_params)
+    assert language is None or (isinstance(language, list) and language and all(isinstance(tag, bytes) for tag in language))
+    assert location is None or isinstance(location, bytes)
+
+
+def check_envelope(value: Value) -> None:
+    assert isinstance(value, list)
+    assert len(value) == 10
+    for field in (*value[:2], *value[8:]):
+        assert field is None or isinstance(field, bytes)
+    for addresses in value[2:8]:
+        assert addresses is None or (isinstance(addresses, list) and addresses)
+        for address in addresses or []:
+            assert isinstance(address, list)
+            assert len(address) == 4
+            assert all(item is None or isinstance(item, bytes) for item in address)
+
+
+def check(found: Answers) -> None:
+    """All answers of a message, by the grammar and in 7-bit."""
+    for answer in (found.envelope, found.bodystructure, found.body):
+        assert answer.isascii()
+        assert b"\0" not in answer
+    check_envelope(parse_value(found.envelope))
+    check_body(parse_value(found.bodystructure), extended=True)
+    check_body(parse_value(found.body), extended=False)
+    if found.envelope_utf8 is not None:
+        assert found.envelope_utf8 != found.envelope
+        found.envelope_utf8.decode("utf-8")
+        check_envelope(parse_value(found.envelope_utf8))
+    assert len(found.preview) <= 200
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_hard_messages_have_answers_by_the_grammar(name: str) -> None:
+    """One field that is missing or NIL where it may not be stops a client's whole folder; no message makes us send one."""
+    check(answers_of(HARD[name]))
+
+
+@given(strategies.anything, st.lists(st.integers(0, 20_000), max_size=3))
+def test_any_octets_have_answers_by_the_grammar(message: bytes, cuts: list[int]) -> None:
+    """Any octets, in any chunks, have the same answers, and they keep the grammar."""
+    found = answers_of(message)
+    check(found)
+    scanner = Scanner()
+    for chunk in cut_at(message, cuts):
+        scanner.feed(chunk)
+    assert answers(scanner.finish()) == found
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "Subject",
+                "From",
+                "To",
+                "Date",
+                "Message-ID",
+                "Content-Type",
+                "Content-Disposition",
+                "Content-Language",
+                "Content-Location",
+                "Content-MD5",
+                "Content-ID",
+                "Content-Description",
+                "Content-Transfer-Encoding",
+            ]
+        ),
+        st.binary(max_size=40),
+    )
+)
+def test_any_field_values_have_answers_by_the_grammar(values: dict[str, bytes]) -> None:
+    """Every field that is shown may hold anything."""
+    header = b"".join([name.encode() + b": " + value.replace(b"\n", b"") + b"\r\n" for name, value in values.items()])
+    check(answers_of(header + b"\r\nbody\r\n"))
+
+
+def test_the_envelope() -> None:
+    """RFC 9051 §7.5.2: ten fields in order; Sender and Reply-To default to From."""
+    assert answers_of(HARD["plain"]).envelope == (
+        b'("Tue, 24 Nov 2026 09:30:00 +0700" "=?utf-8?q?L=E1=BB=8Bch_b=E1=BA=A3o_tr=C3=AC?=" '
+        b'(("=?utf-8?b?xJDhu5cgVsSDbiBCw6o=?=" NIL "dvbe" "mic.gov.vn")) '
+        b'(("=?utf-8?b?xJDhu5cgVsSDbiBCw6o=?=" NIL "dvbe" "mic.gov.vn")) '
+        b'(("=?utf-8?b?xJDhu5cgVsSDbiBCw6o=?=" NIL "dvbe" "mic.gov.vn")) '
+        b'((NIL NIL "ttlan" "mic.gov.vn")) NIL NIL NIL "<mot@mic.gov.vn>")'
+    )
+
+
+def test_absent_fields_are_nil_and_empty_ones_empty() -> None:
+    """RFC 9051 §7.5.2 tells them apart."""
+    assert answers_of(b"\r\n").envelope == b"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"
+    assert (
+        answers_of(b"Subject:\r\nDate: \r\nFrom:\r\nMessage-ID:\r\n\r\n").envelope == b'("" "" NIL NIL NIL NIL NIL NIL NIL "")'
+    )
+
+
+def test_of_two_fields_the_last_counts_and_addresses_add_up() -> None:
+    """RFC 5322 §3.6 allows one of each; nobody shall hide a second author behind the first."""
+    envelope = parse_value(answers_of(HARD["fields twice"]).envelope)
+    assert isinstance(envelope, list)
+    assert envelope[1] == b"two"
+    assert envelope[2] == [[NIL, NIL, b"e", b"f.vn"], [NIL, NIL, b"g", b"h.vn"]]
+
+
+def test_raw_utf8_is_encoded_for_those_who_did_not_ask_for_it() -> None:
+    """Raw UTF-8 becomes encoded words; a session with UTF8=ACCEPT gets it as it is."""
+    found = answers_of(HARD["raw UTF-8 in the header"])
+    assert b"=?utf-8?" in found.envelope
+    assert found.envelope_utf8 is not None
+    assert '"Lịch bảo trì" (("Đỗ Văn Bê" NIL'.encode() in found.envelope_utf8
+    assert answers_of(HARD["plain"]).envelope_utf8 is None
+
+
+def test_addresses_beyond_ascii_have_an_ascii_form() -> None:
+    """A domain is shown by its A-labels, a mailbox as an encoded word."""
+    found = answers_of(HARD["address beyond ASCII"])
+    assert b'(NIL NIL "=?utf-8?b?xJHhu5c=?=" "xn--b-mnc.vn")' in re.sub(rb"xn--[a-z0-9-]+\.vn", b"xn--b-mnc.vn", found.envelope)
+    assert found.envelope_utf8 is not None
+    assert '"đỗ" "bộ.vn"'.encode() in found.envelope_utf8
+
+
+STRUCTURES = {
+    "plain": b'("text" "plain" ("charset" "utf-8") NIL NIL "8bit" 118 1 NIL NIL NIL NIL)',
+    "no header at all": b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 12 1 NIL NIL NIL NIL)',
+    "multipart without parts": b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 14 1 NIL NIL NIL NIL)',
+    "global message": b'("message" "global" NIL NIL NIL "7bit" 418 NIL NIL NIL NIL)',
+    "every content field": (
+        b'("text" "plain" ("charset" "us-ascii") "<i@d>" "=?utf-8?b?bcO0IHThuqM=?=" "7bit" 6 1 '
+        b'"Q2hlY2s=" NIL ("vi" "en") "http://a.vn/ b")'
+    ),
+    "raw UTF-8 file name": (
+        b'("application" "pdf" ("name*" "utf-8\'\'b%C3%A1o%20c%C3%A1o.pdf") NIL NIL "7bit" 3 NIL '
+        b'("attachment" ("filename*" "utf-8\'\'b%C3%A1o%20c%C3%A1o.pdf")) NIL NIL)'
+    ),
+    "type of nonsense": b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 6 1 NIL NIL NIL NIL)',
+    "encoding nobody knows": b'("application" "x" NIL NIL NIL "x-uuencode" 6 NIL NIL NIL NIL)',
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_structures(name: str) -> None:
+    """BODYSTRUCTURE of single parts, word for word."""
+    assert answers_of(HARD[name]).bodystructure == STRUCTURES[name]
+
+
+def test_an_attached_message_shows_its_envelope_body_and_lines() -> None:
+    """message/rfc822 has all three, and its lines count its header too."""
+    inner = crlf("Subject: in\n\none\ntwo\n")
+    found = answers_of(HEAD + multipart("b", PLAIN, part("message/rfc822", inner)))
+    expected = (
+        b'("message" "rfc822" NIL NIL NIL "7bit" 25 (NIL "in" NIL NIL NIL NIL NIL NIL NIL NIL) '
+        b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 10 2 NIL NIL NIL NIL) 4 NIL NIL NIL NIL)'
+    )
+    assert expected in found.bodystructure
+
+
+def test_a_message_that_is_not_read_is_shown_as_octets() -> None:
+    """A message/rfc822 in base64 would need an envelope that nobody has read; it is shown as a file."""
+    assert b'("application" "octet-stream" NIL NIL NIL "base64"' in answers_of(HARD["attached message in base64"]).bodystructure
+
+
+def test_strings_are_escaped_or_literal() -> None:
+    """Quotes and backslashes are escaped, a bare CR makes a literal, NUL goes (RFC 9051 §4.3)."""
+    assert rb'"\"a\" \\ b"' in answers_of(HARD["quotes and backslashes"]).envelope
+    assert b"{3}\r\na\rb" in answers_of(b"Subject: a\rb\r\n\r\n").envelope
+    assert b'"ab"' in answers_of(b"Subject: a\0b\r\n\r\n").envelope
+
+
+def test_the_other_answers() -> None:
+    """Size, header, date, message id and preview come with them."""
+    message = HARD["plain"]
+    found = answers_of(message)
+    assert found.size == len(message)
+    assert message.startswith(found.header)
+    assert found.header.endswith(b"\r\n\r\n")
+    assert found.sent_at == 1795487400
+    assert found.message_id == b"<mot@mic.gov.vn>"
+    assert found.preview.startswith("Kính gửi các đơn vị")
+    assert found.attachment_octets == 0
