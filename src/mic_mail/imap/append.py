@@ -26,13 +26,6 @@ class TooBig(Refused):
     """More than a message, or all its attachments together, may have."""
 
 
-class HasNul(Refused):
-    """NUL cannot be given back by BODY[], whose literals have none (RFC 9051 §4.3), and nothing here changes a message."""
-
-    def __init__(self) -> None:
-        super().__init__("A message with NUL octets cannot be stored.")
-
-
 def attachments_too_big(limit: int) -> TooBig:
     """The refusal of Reg. 8.3.b."""
     megabytes = limit / (1 << 20)
@@ -74,8 +67,6 @@ class Incoming:
         assert self._staged is not None, "an empty message is refused when it is announced"
         scan = self._scanner.finish()
         self._check_attachments(scan.attachment_octets)
-        if scan.has_nul:
-            raise HasNul
         self._staged.finish()
         received_at = self._options.received_at
         return Delivery(
@@ -199,8 +190,6 @@ def _tried(work: Steps[None]) -> Steps[Reply | None]:
         yield from work
     except NoSuchFolder as error:
         return refuse(error.text, b"TRYCREATE")
-    except HasNul as error:
-        return refuse(error.text, b"UNKNOWN-CTE")  # RFC 3516 §4.4
     except TooBig as error:
         return refuse(error.text, b"TOOBIG")
     except MicMailError as error:

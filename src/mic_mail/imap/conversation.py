@@ -44,6 +44,8 @@ class SessionSettings:
     """Octets of one message (APPENDLIMIT, RFC 7889)."""
     attachment_limit: int = 20 << 20
     """Decoded octets of all attachments of one message (Reg. 8.3.b)."""
+    command_octets: int = 64 << 10
+    """Longest command of a signed-in session, messages of APPEND excepted."""
     sign_in_seconds: float = 180.0
     idle_seconds: float = 1860.0
     still_here_seconds: float = 120.0

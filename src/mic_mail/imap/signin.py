@@ -123,7 +123,7 @@ def _admit(talk: Conversation, answer: object) -> Steps[Reply]:
     if not (yield Enter(answer)):
         return refuse("This mailbox has too many sessions.", b"LIMIT")
     talk.signed_in = answer
-    talk.reader.limits = Limits.signed_in()
+    talk.reader.limits = Limits.signed_in(talk.settings.command_octets)
     return Reply("Signed in.", code=responses.capability_code(capabilities(talk)))
 
 
