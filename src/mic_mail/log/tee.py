@@ -1,6 +1,6 @@
 """The log as a person watches it pass: one line an event, in the time of Ho Chi Minh City, in colour on a terminal.
 
-    16:04:05 worker0  message_delivered  mailbox=dvbe@mic.gov.vn uid=7 octets=4,096
+    16:04:05 worker0  message_delivered  mailbox=dvbe@mic.gov.vn uid=7 octets=4096
 
 The mail log's thread calls `show` with values that are already plain (no secrets). It never raises: a closed terminal
 only ends the showing.
@@ -53,8 +53,10 @@ class Tee:
 
 
 def _shown(value: object) -> str:
-    """A value on one line: numbers grouped, text without control characters, quoted where it has spaces."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000:
-        return f"{value:,}"
+    """A value on one line: text without control characters, quoted where it has spaces; lists and mappings by commas."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}:{item}" for key, item in value.items())
+    if isinstance(value, list):
+        return ",".join(map(_shown, value))
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
     return f'"{text}"' if " " in text else text

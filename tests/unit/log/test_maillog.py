@@ -127,9 +127,16 @@ def test_a_full_disk_loses_nothing_that_fits_into_memory(tmp_path: Path, monkeyp
 def test_the_tee_shows_one_line_an_event_in_local_time() -> None:
     """For people: the ministry's clock, no controls, nothing that is empty."""
     stream = io.StringIO()
-    fields = {"mailbox": "dvbe@mic.gov.vn", "octets": 12345, "x": None, "s": "a\nb c"}
+    fields = {
+        "mailbox": "dvbe@mic.gov.vn",
+        "octets": 12345,
+        "x": None,
+        "s": "a\nb c",
+        "to": ["a@x", "b@x"],
+        "doors": {"smtp": 25},
+    }
     Tee(stream, "worker0", colour=False).show(int(START.timestamp() * 1_000_000), "message_delivered", fields)
-    shown = 'mailbox=dvbe@mic.gov.vn octets=12,345 s="a\ufffdb c"'
+    shown = 'mailbox=dvbe@mic.gov.vn octets=12345 s="a\ufffdb c" to=a@x,b@x doors=smtp:25'
     assert stream.getvalue() == f"16:00:00 worker0   message_delivered      {shown}\n"
 
 
