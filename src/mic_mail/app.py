@@ -84,6 +84,7 @@ class Rooms:
     spool: Spool
     access: Access
     mailflow: MailFlow
+    usage: ChangedAccounts
     duties: Duties
     _tasks: set[asyncio.Task[None]]
 
@@ -94,6 +95,7 @@ class Rooms:
         self.lag.threshold_seconds = config.process.lag_seconds
         self.access.configure(config)
         self.mailflow.settings = flow_settings(config)
+        self.usage.notices = Notices(self.store, config, self.clock)
         try:
             self.tls.reload(config.certificate, config.key)
         except BadCertificate as error:
@@ -170,6 +172,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, tee: bool = Fal
         mailflow=MailFlow(
             flow_settings(config), store=store, spool=spool, lanes=lanes, accounts=accounts, access=access, log=log, clock=clock
         ),
+        usage=usage,
         duties=Duties(duties, log),
         _tasks=set(),
     )

@@ -83,7 +83,7 @@ class Tls(Section):
     key: Annotated[
         Location | None, About("Its private key (PEM), readable by the server's account only; tls/key.pem unless given.")
     ] = None
-    minimum: Annotated[Literal["1.2", "1.3"], About("The oldest version of TLS that is spoken.", "10.2")] = "1.2"
+    minimum: Annotated[Literal["1.2", "1.3"], About("The oldest version of TLS that is spoken.", "10.2", reload=False)] = "1.2"
     warn_days: Annotated[int, Field(ge=1, le=365), About("Warn so many days before the certificate ends.")] = 21
 
 
@@ -109,7 +109,7 @@ class Process(Section):
     poll_seconds: Annotated[
         Seconds,
         Field(ge=0.05, le=60),
-        About("How often watched mailboxes and the directory are looked at, should a hint have been lost."),
+        About("How often watched mailboxes and the directory are looked at, should a hint have been lost.", reload=False),
     ] = 2.0
 
 
@@ -124,9 +124,11 @@ class Storage(Section):
     expunge_keep: Annotated[
         Seconds,
         Field(ge=0, le=366 * DAY),
-        About("How long an expunged message can be brought back; it does not count for the quota."),
+        About("How long an expunged message can be brought back; it does not count for the quota.", reload=False),
     ] = 7 * DAY
-    names_after: Annotated[Seconds, Field(ge=0.1, le=HOUR), About("File names follow changed flags after this time.")] = 2.0
+    names_after: Annotated[
+        Seconds, Field(ge=0.1, le=HOUR), About("File names follow changed flags after this time.", reload=False)
+    ] = 2.0
     open_indexes: Annotated[
         int, Field(ge=8, le=4096), About("Index files that one worker keeps open; three descriptors each.", reload=False)
     ] = 256
@@ -136,7 +138,7 @@ class Storage(Section):
     rescan: Annotated[
         Seconds,
         Field(ge=MINUTE, le=30 * DAY),
-        About("How often each mailbox is looked through for changes by other Maildir tools."),
+        About("How often each mailbox is looked through for changes by other Maildir tools.", reload=False),
     ] = DAY
 
 

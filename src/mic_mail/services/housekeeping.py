@@ -79,7 +79,7 @@ class ChangedAccounts:
     def __init__(self, store: MailStore, accounts: AccountLanes, notices: Notices, snapshot: Callable[[], Snapshot]) -> None:
         self._store = store
         self._accounts = accounts
-        self._notices = notices
+        self.notices = notices
         self._snapshot = snapshot
         self._changed: set[int] = set()
 
@@ -97,7 +97,7 @@ class ChangedAccounts:
 
     def _look(self, entry: Entry) -> None:
         used = self._store.account(_ref(entry)).quota().octets
-        self._notices.usage(entry, used)
+        self.notices.usage(entry, used)
 
 
 class Visits:
