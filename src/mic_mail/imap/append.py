@@ -105,9 +105,12 @@ class Intake:
         """Make all of them durable and visible, in order."""
         folder = account.folder(self.mailbox)
         deliveries = [message.finish(account) for message in self.messages]
-        return account.publish(folder.folder_id, deliveries, limit_octets=limit_octets)
+        published = account.publish(folder.folder_id, deliveries, limit_octets=limit_octets)
+        self.messages.clear()
+        return published
 
     def discard(self) -> None:
+        """Forget what was not published; runs where the connection ends, so it must not look for what is not there."""
         for message in self.messages:
             message.discard()
 

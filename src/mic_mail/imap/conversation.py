@@ -17,9 +17,9 @@ from mic_mail.errors import MicMailError, Text
 from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Send, Steps, Work
 from mic_mail.imap.commands import ConnectionState
 from mic_mail.imap.grammar import NEED_INPUT, Event, Limits, LiteralRequested, Reader
-from mic_mail.imap.responses import continuation, status_line
+from mic_mail.imap.responses import continuation, ok, status_line
 from mic_mail.imap.shelf import Shelf
-from mic_mail.imap.view import Enabled, Glance, View, look
+from mic_mail.imap.view import Enabled, Glance, View
 from mic_mail.services.access import SignedIn
 from mic_mail.storage.errors import (
     FolderExists,
@@ -171,6 +171,13 @@ class Conversation:
         assert self.signed_in is not None
         return self.desk.quota_octets(self.signed_in.mailbox_id)
 
+    def use_condstore(self) -> None:
+        """The client shows that it knows MODSEQ: it is told where the mailbox stands (RFC 7162 §3.1)."""
+        if Enabled.CONDSTORE not in self.enabled:
+            self.enabled |= Enabled.CONDSTORE
+            if self.view is not None:
+                self.say(ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(self.view.modseq, 1)))
+
     def leave(self) -> None:
         """No mailbox is selected any more; what was found in it is forgotten."""
         self.view = None
@@ -242,9 +249,8 @@ class Conversation:
     def sync(self, *, expunge: bool) -> Steps[None]:
         """Tell what happened to the selected mailbox since the last look, and look first."""
         if (view := self.view) is not None:
-            folder_id, since, looked = view.folder_id, view.modseq, view.looked
             try:
-                glance = yield from self.ask(lambda account: look(account, folder_id, since, looked))
+                glance = yield from self.ask(view.looker())
             except NoSuchFolder as error:  # deleted by another session: no number means anything any more
                 raise Ended("The mailbox has been deleted.") from error
             self.tell(glance, expunge=expunge)

@@ -22,7 +22,7 @@ from mic_mail.imap.fetchitems import Datum
 from mic_mail.imap.fetchplan import Batch, Plan
 from mic_mail.imap.numbering import positions_of, ranges
 from mic_mail.imap.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
-from mic_mail.imap.view import Enabled, Glance, View, look
+from mic_mail.imap.view import Glance, View
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Changes
 
@@ -65,7 +65,7 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
     view = talk.view
     assert view is not None
     if command.changed_since is not None or Datum.MODSEQ in command.items:
-        talk.enabled |= Enabled.CONDSTORE
+        talk.use_condstore()
     places = positions_of(talk, command.messages, by_uid=command.by_uid)
     yield from talk.sync(expunge=False)
     if command.changed_since is not None:
@@ -126,11 +126,11 @@ def _mark_seen(talk: Conversation, view: View, places: list[range], command: Fet
     if not uids:
         return
     expected = {uid: view.flags[at] | SEEN for uid in uids if (at := view.position(uid)) is not None}
-    folder_id, since, looked = view.folder_id, view.modseq, view.looked
+    folder_id, look = view.folder_id, view.looker()
 
     def work(account: Account) -> Glance:
         account.store_flags(folder_id, uids, "+", SEEN)
-        return look(account, folder_id, since, looked)
+        return look(account)
 
     glance = yield from talk.change(work)
     told_anyway = Datum.FLAGS in command.items

@@ -25,7 +25,6 @@ from mic_mail.imap.commands import (
 )
 from mic_mail.imap.conversation import Conversation, Reply, refuse
 from mic_mail.imap.listing import Listed, list_folders, lsub_folders, xlist_folders
-from mic_mail.imap.view import Enabled
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, SPECIAL_USES, FolderInfo, Quota
 
@@ -42,7 +41,7 @@ MOST_MESSAGES = 0xFFFF_FFFF
 def list_(talk: Conversation, command: List) -> Steps[Reply]:
     """LIST; each folder's STATUS follows its line where it was asked for (RFC 5819 §2)."""
     if "HIGHESTMODSEQ" in command.status:
-        talk.enabled |= Enabled.CONDSTORE
+        talk.use_condstore()
 
     def work(account: Account) -> tuple[list[Listed], dict[str, FolderInfo]]:
         infos = account.folders()
@@ -100,11 +99,8 @@ STATUS_ITEMS: dict[str, Callable[[FolderInfo], int | str | None]] = {
 
 def _status_items(talk: Conversation, info: FolderInfo, items: Iterable[str]) -> list[tuple[str, int | str | None]]:
     answers: list[tuple[str, int | str | None]] = []
-    here = talk.view is not None and talk.view.folder_id == info.folder_id and not talk.view.read_only
     for item in items:
-        if item == "RECENT" and here:
-            answers.append((item, 0))  # all of them are recent here, and to nobody else
-        elif item == "APPENDLIMIT":
+        if item == "APPENDLIMIT":
             answers.append((item, talk.settings.append_limit))
         else:
             answers.append((item, STATUS_ITEMS[item](info)))
@@ -113,7 +109,7 @@ def _status_items(talk: Conversation, info: FolderInfo, items: Iterable[str]) ->
 
 def status(talk: Conversation, command: Status) -> Steps[Reply]:
     if "HIGHESTMODSEQ" in command.items:
-        talk.enabled |= Enabled.CONDSTORE  # RFC 7162 §3.1.7
+        talk.use_condstore()  # RFC 7162 §3.1.7
     info = yield from talk.ask(lambda account: account.folder(command.mailbox))
     talk.say(responses.status(info.name, _status_items(talk, info, command.items), utf8=talk.utf8))
     return Reply("Counted.")

@@ -12,7 +12,7 @@ from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands import Copy, FlagChange, Move, Store
 from mic_mail.imap.conversation import Conversation, Reply, refuse
 from mic_mail.imap.numbering import positions_of, uids_of
-from mic_mail.imap.view import Enabled, Glance, look
+from mic_mail.imap.view import Enabled, Glance
 from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_SHIFT, CopyResult, StoreResult
@@ -23,12 +23,12 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
     view = talk.view
     assert view is not None
     if command.unchanged_since is not None:
-        talk.enabled |= Enabled.CONDSTORE
+        talk.use_condstore()
     uids = uids_of(talk, positions_of(talk, command.messages, by_uid=command.by_uid))
     if not uids:
         return Reply("No such messages.")
     before = {uid: view.flags[at] for uid in uids if (at := view.position(uid)) is not None} if command.silent else {}
-    folder_id, since, looked = view.folder_id, view.modseq, view.looked
+    folder_id, look = view.folder_id, view.looker()
 
     def work(account: Account) -> tuple[StoreResult, Glance]:
         result = account.store_flags(
@@ -39,7 +39,7 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
             command.flags.keywords,
             unchanged_since=command.unchanged_since,
         )
-        return result, look(account, folder_id, since, looked)
+        return result, look(account)
 
     result, glance = yield from talk.change(work)
     done = [uid for uid, _, _ in result.changed]
@@ -97,11 +97,11 @@ def move(talk: Conversation, command: Move) -> Steps[Reply]:
     uids = uids_of(talk, positions_of(talk, command.messages, by_uid=command.by_uid))
     if not uids:
         return Reply("Nothing to move.")
-    folder_id, since, looked = view.folder_id, view.modseq, view.looked
+    folder_id, look = view.folder_id, view.looker()
 
     def work(account: Account) -> tuple[CopyResult, Glance]:
         target = account.folder(command.mailbox)
-        return account.move(folder_id, uids, target.folder_id), look(account, folder_id, since, looked)
+        return account.move(folder_id, uids, target.folder_id), look(account)
 
     try:
         result, glance = yield from talk.change(work)

@@ -5,6 +5,7 @@ columns left undecided, in slices, so that a long search tells of its progress (
 Standards: RFC 9051 §6.4.4, RFC 4731 (ESEARCH), RFC 5182 (SEARCHRES), RFC 7162 §3.1.5 (MODSEQ), RFC 5032, RFC 8514, RFC 8474.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
@@ -30,6 +31,7 @@ from mic_mail.imap.searchkeys import (
     ThreadId,
 )
 from mic_mail.imap.view import Enabled, View
+from mic_mail.mime.dates import parse_date
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_SHIFT, Column, TextTest
 
@@ -50,7 +52,7 @@ def search(talk: Conversation, command: Search) -> Steps[Reply]:
     keys = list(leaves(command.key))
     with_modseq = any(isinstance(key, ModSeq) for key in keys)
     if with_modseq:
-        talk.enabled |= Enabled.CONDSTORE
+        talk.use_condstore()
     yield from talk.sync(expunge=False)
     returns = command.returns
     if returns is not None and "SAVE" in returns:
@@ -117,14 +119,15 @@ class Hunt:
         wanted = sorted({column for key in leaves(self._key) for column in _columns_of(key)})
         if wanted and view.messages:
             self._rows = _complete(view, account, wanted)
-        recent_from = view.messages - view.recent_count
         self._columns = Columns(
             uids=view.uids,
             flags=view.flags,
             modseqs=view.modseqs,
             sizes=view.sizes,
             keywords={name.lower(): 1 << (KEYWORD_SHIFT + place) for place, name in enumerate(view.keywords)},
-            recent=matching.mask_of(range(recent_from, view.messages), view.messages),
+            recent=matching.mask_of((at for at, uid in enumerate(view.uids) if view.is_recent(uid)), view.messages)
+            if view.recent
+            else 0,
             saved_uids=self._saved,
             now=self._now,
             zone=HO_CHI_MINH,
@@ -180,7 +183,7 @@ class Hunt:
 
     def _seconds(self, of: DateOf) -> Sequence[int | None]:
         if of is DateOf.SENT:
-            return cast("list[int | None]", self._rows["sent_at"])
+            return [None if found is None else _sent_day(cast("bytes", found)) for found in self._rows["envelope"]]
         column = cast("list[int | None]", self._rows[_INSTANTS[of]])
         return [None if instant is None else instant // 1_000_000 for instant in column]
 
@@ -188,14 +191,27 @@ class Hunt:
         return cast("list[str | None]", self._rows["email_id" if kind is EmailId else "thread_id"])
 
 
-_INSTANTS: dict[DateOf, Column] = {DateOf.INTERNAL: "internaldate_us", DateOf.SAVED: "savedate_us", DateOf.SENT: "sent_at"}
+_INSTANTS: dict[DateOf, Column] = {DateOf.INTERNAL: "internaldate_us", DateOf.SAVED: "savedate_us"}
+
+
+_DATE = re.compile(rb'\(("(?:[^"\\]|\\.)*+")')
+_ZONE = re.compile(rb"[ \t]*(?:\([^)]*\)[ \t]*)?[+-]\d{2}:?\d{2}[ \t]*(?:\([^)]*\))?[ \t]*$|[ \t]+[A-Za-z]{1,5}[ \t]*$")
+"""The zone at the end of a date, which is then read as if it were UTC."""
+_VIETNAM_SECONDS = 7 * 3600
+
+
+def _sent_day(envelope: bytes) -> int | None:
+    """The day of the Date field as it is written, whatever its zone (RFC 9051 §6.4.4), as an instant on that day here."""
+    found = _DATE.match(envelope)
+    local = parse_date(_ZONE.sub(b"", found[1][1:-1])) if found else None
+    return None if local is None else local - _VIETNAM_SECONDS
 
 
 def _columns_of(key: SearchKey) -> tuple[Column, ...]:
     """What the index has to give for a key."""
     match key:
         case DateKey(of=DateOf.SENT):
-            return ("sent_at", "internaldate_us")
+            return ("envelope", "internaldate_us")
         case DateKey():
             return (_INSTANTS[key.of],)
         case Age():

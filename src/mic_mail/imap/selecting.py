@@ -14,8 +14,8 @@ from mic_mail.imap.conversation import Conversation, Ended, Reply, bad
 from mic_mail.imap.fetch import vanished_of
 from mic_mail.imap.grammar import NEED_INPUT, Line
 from mic_mail.imap.numbering import positions_of, uids_of
-from mic_mail.imap.sequence import MAX_NUMBER, SequenceSet
-from mic_mail.imap.view import Enabled, Glance, View, look
+from mic_mail.imap.sequence import MAX_NUMBER, Ranges, SequenceSet
+from mic_mail.imap.view import Enabled, Glance, View, claim_recent
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
 
@@ -26,28 +26,28 @@ class Opened:
 
     looked: int
     fresh: FolderView
-    recent_from: int
+    recent: Ranges
     changes: Changes | None
 
 
 def _open(account: Account, command: Select) -> Opened:
     info = account.folder(command.mailbox)
     looked = account.highest_modseq()
-    recent_from = info.recent_from if command.read_only else account.take_recent(info.folder_id)
     fresh = account.view(info.folder_id)
+    recent = ((info.recent_from, MAX_NUMBER),) if command.read_only else claim_recent(account, fresh)
     resync = command.qresync
     known = resync is not None and resync.uidvalidity == info.uidvalidity
     changes = account.changes(info.folder_id, resync.modseq) if resync is not None and known else None
-    return Opened(looked, fresh, recent_from, changes)
+    return Opened(looked, fresh, recent, changes)
 
 
 def select(talk: Conversation, command: Select) -> Steps[Reply]:
     """SELECT and EXAMINE. A SELECT that fails leaves no mailbox selected (RFC 9051 §6.3.2)."""
     if command.qresync is not None and Enabled.QRESYNC not in talk.enabled:
         return bad("ENABLE QRESYNC comes first.")  # RFC 7162 §3.2.5
-    if command.condstore:
-        talk.enabled |= Enabled.CONDSTORE
     _leave(talk)
+    if command.condstore:
+        talk.use_condstore()
     opened = yield from talk.ask(lambda account: _open(account, command))
     assert talk.signed_in is not None
     view = View(
@@ -55,7 +55,7 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
         looked=opened.looked,
         account_id=talk.signed_in.account.account_id,
         read_only=command.read_only,
-        recent_from=None if Enabled.REV2 in talk.enabled else opened.recent_from,
+        recent=None if Enabled.REV2 in talk.enabled else opened.recent,
     )
     talk.view = view
     talk.say_all(_description(talk, view, opened))
@@ -135,10 +135,10 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
         uids = uids_of(talk, positions_of(talk, command.uids, by_uid=True))
         if not uids:
             return Reply("Nothing to expunge.")
-    folder_id, since, looked = view.folder_id, view.modseq, view.looked
+    folder_id, look = view.folder_id, view.looker()
 
     def work(account: Account) -> tuple[ExpungeResult, Glance]:
-        return account.expunge(folder_id, uids), look(account, folder_id, since, looked)
+        return account.expunge(folder_id, uids), look(account)
 
     result, glance = yield from talk.change(work)
     talk.tell(glance, expunge=True)

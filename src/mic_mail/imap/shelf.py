@@ -1,6 +1,5 @@
 """What the sessions of one process share, so that many cost little more than one. Bounded; losing any of it costs time only.
 
-recents    which messages no session was told of yet (RFC 3501)
 headers    HEADER.FIELDS answers by folder and field set: mail programs ask all messages for the same set, again and again
 """
 

@@ -159,7 +159,9 @@ def enable(talk: Conversation, command: Enable) -> Steps[Reply]:
     names = capability.enable(command.capabilities, talk.hidden)
     new = [name for name in names if ENABLES[name] not in talk.enabled]
     for name in new:
-        talk.enabled |= ENABLES[name]
+        talk.enabled |= ENABLES[name] & ~Enabled.CONDSTORE
+    if {"CONDSTORE", "QRESYNC"} & {*new}:
+        talk.use_condstore()
     talk.reader.utf8 = talk.utf8
     talk.say(responses.enabled(new))
     return Reply("Enabled.")

@@ -13,14 +13,14 @@ Standards: RFC 9051 §7.4-7.5, RFC 7162 §3.2.10 (VANISHED), RFC 3501 §2.3.2 (\
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
 from functools import lru_cache
 
 from mic_mail.errors import Trouble
 from mic_mail.imap.commands import SYSTEM_FLAGS
-from mic_mail.imap.sequence import format_set
+from mic_mail.imap.sequence import Ranges, format_set, merged
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_SHIFT, MAX_KEYWORDS, Changes, FolderView
 
@@ -68,14 +68,18 @@ assert tuple(SYSTEM_FLAGS.values()) == tuple(1 << bit for bit in range(KEYWORD_S
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """A look at a folder: the account's MODSEQ then, and, if it had moved, the folder and what changed since the last look."""
+    """A look at a folder: the account's MODSEQ then, and, if it had moved, the folder and what changed since the last look.
+
+    `recent` are the UIDs that became \\Recent for this session alone.
+    """
 
     account_modseq: int
     fresh: FolderView | None = None
     changes: Changes | None = None
+    recent: Ranges = ()
 
 
-def look(account: Account, folder_id: int, since: int, looked: int) -> Glance:
+def look(account: Account, folder_id: int, since: int, looked: int, *, claims: bool) -> Glance:
     """What is new in a folder after MODSEQ `since`; `looked` is the account's MODSEQ at the last look. Blocks.
 
     The view is taken first, so `changes` is never older; what it has beyond the view is left for the next look.
@@ -86,26 +90,37 @@ def look(account: Account, folder_id: int, since: int, looked: int) -> Glance:
     fresh = account.view(folder_id)
     if fresh.info.highest_modseq == since:
         return Glance(account_modseq)
-    return Glance(account_modseq, fresh, account.changes(folder_id, since))
+    changes = account.changes(folder_id, since)
+    return Glance(account_modseq, fresh, changes, claim_recent(account, fresh) if claims else ())
+
+
+def claim_recent(account: Account, fresh: FolderView) -> Ranges:
+    """Messages that nobody was told of yet are \\Recent for who takes them first (RFC 3501 §2.3.2)."""
+    info = fresh.info
+    if info.recent_from >= info.uidnext:
+        return ()
+    first = account.take_recent(info.folder_id)
+    return ((first, info.uidnext - 1),) if first < info.uidnext else ()
 
 
 class View:
     """The selected mailbox as its client knows it."""
 
     __slots__ = (
-        "_fresh", "_ghosts", "account_id", "flags", "folder_id", "keywords", "looked", "modseq", "modseqs", "name", "names",
-        "read_only", "recent_from", "sizes", "uids", "uidvalidity",
+        "_claims", "_fresh", "_ghosts", "account_id", "flags", "folder_id", "keywords", "looked", "modseq", "modseqs", "name",
+        "names", "read_only", "recent", "sizes", "uids", "uidvalidity",
     )  # fmt: skip
 
     def __init__(
-        self, fresh: FolderView, *, looked: int, account_id: int, read_only: bool = False, recent_from: int | None = None
+        self, fresh: FolderView, *, looked: int, account_id: int, read_only: bool = False, recent: Ranges | None = None
     ) -> None:
         self.account_id = account_id
         self.folder_id = fresh.info.folder_id
         self.uidvalidity = fresh.info.uidvalidity
         self.read_only = read_only
-        self.recent_from = recent_from
-        """Messages from this UID on are \\Recent here (RFC 3501); None in IMAP4rev2, which has no such flag."""
+        self.recent = recent or ()
+        """UIDs that are \\Recent here (RFC 3501); `recent` is None in IMAP4rev2, which has no such flag."""
+        self._claims = recent is not None and not read_only
         self.looked = looked
         """The account's MODSEQ at the last look."""
         self._ghosts: list[int] = []
@@ -125,7 +140,15 @@ class View:
 
     @property
     def recent_count(self) -> int:
-        return 0 if self.recent_from is None else len(self.uids) - bisect_left(self.uids, self.recent_from)
+        return sum(bisect_right(self.uids, high) - bisect_left(self.uids, low) for low, high in self.recent)
+
+    def is_recent(self, uid: int) -> bool:
+        return any(low <= uid <= high for low, high in self.recent)
+
+    def looker(self) -> Callable[[Account], Glance]:
+        """The look that this client needs next, to be taken in a lane."""
+        folder_id, since, looked, claims = self.folder_id, self.modseq, self.looked, self._claims
+        return lambda account: look(account, folder_id, since, looked, claims=claims)
 
     @property
     def has_ghosts(self) -> bool:
@@ -139,7 +162,7 @@ class View:
     def flags_text(self, position: int) -> bytes:
         """The flags of one message, without parentheses."""
         text = self.names[self.flags[position]]
-        if self.recent_from is not None and self.uids[position] >= self.recent_from:
+        if self.recent and self.is_recent(self.uids[position]):
             return b"\\Recent " + text if text else b"\\Recent"
         return text
 
@@ -182,8 +205,9 @@ class View:
         if glance.fresh is not None and glance.changes is not None:
             before = self._take(glance.fresh, glance.changes)
         lines = self._tell_expunged(enabled) if expunge and self._ghosts else []
+        self.recent = merged([*self.recent, *glance.recent]) if glance.recent else self.recent
         if self.uids and self.uids[-1] > last:
-            lines += self._tell_new()
+            lines += self._tell_new(enabled)
         if self.keywords != keywords:
             lines += self.keyword_lines()
         lines += self._tell_flags(before, enabled, expected or {}, asked, with_uid=with_uid)
@@ -249,9 +273,9 @@ class View:
         self._adopt(self._fresh)
         return lines
 
-    def _tell_new(self) -> list[bytes]:
+    def _tell_new(self, enabled: Enabled) -> list[bytes]:
         lines = [b"* %d EXISTS\r\n" % len(self.uids)]
-        if self.recent_from is not None:
+        if Enabled.REV2 not in enabled:
             lines.append(b"* %d RECENT\r\n" % self.recent_count)
         return lines
 
