@@ -1,9 +1,9 @@
 """SEARCH over text: exact substrings in whole messages, without case (RFC 9051 §6.4.4).
 
-HEADER looks into the decoded bodies of one field, BODY into the decoded text of all text parts and the headers of enclosed
-messages, TEXT also into the message's own header. Both sides are NFC and case-folded; "không" and "khong" differ here. This
-is the scan that is always right and reads every octet; an index beside it (`search.sqlite`) may only narrow down which
-messages it has to read.
+HEADER looks into the decoded bodies of one field, BODY into the decoded text of all text parts and the headers of all parts
+(so that a message is found by the name of its attachment), TEXT also into the message's own header. Both sides are NFC and
+case-folded; "không" and "khong" differ here. This is the scan that is always right and reads every octet; an index beside it
+(`search.sqlite`) may only narrow down which messages it has to read.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 from mic_mail.mime.encodings import decode
 from mic_mail.mime.headers import field, fields, parse_parameters
-from mic_mail.mime.parts import LEAF, MESSAGE, Section, Sections
+from mic_mail.mime.parts import LEAF, Section, Sections
 from mic_mail.mime.words import decode_octets, decode_text
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.reader import open_message, rows
@@ -102,9 +102,8 @@ class _Text:
                 raw = self._octets[start : start + min(octets, _MAX_TEXT_OCTETS)]
                 yield folded(decode_octets(decode(raw, part.encoding), charset))
         for child in part.children:
-            if part.kind == MESSAGE:
-                offset, length = child.header
-                yield _header_text(self._octets[offset : offset + length])
+            offset, length = child.header
+            yield _header_text(self._octets[offset : offset + length])
             yield from self._read(child)
 
 
