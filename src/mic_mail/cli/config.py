@@ -12,7 +12,7 @@ from mic_mail.cli.frame import frame
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.config import document
-from mic_mail.config.load import ConfigErrors, Setting, settings
+from mic_mail.config.load import ConfigErrors, Setting, load, settings
 from mic_mail.config.model import Config
 from mic_mail.config.problems import problems
 from mic_mail.errors import Text
@@ -47,7 +47,7 @@ REFERENCE = (
 def check(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     try:
-        config = here.config
+        config = load(here.config_path)
     except ConfigErrors as errors:
         rows: list[Row] = [
             {

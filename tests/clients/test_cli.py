@@ -1,0 +1,318 @@
+"""The command line as a person or a script meets it: languages, exit codes, JSON, and never a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mic_mail.cli.main import NOUNS, main
+from population import PASSWORD
+
+if TYPE_CHECKING:
+    from harness import MailServer
+
+DVBE = "dvbe@mic.gov.vn"
+
+
+class Run:
+    """What one command did."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Command = Callable[..., Run]
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Run the program in this process, in English unless told otherwise."""
+    for variable in ("LC_ALL", "LC_MESSAGES", "LANG", "MIC_MAIL_CONFIG"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    def run(*arguments: object) -> Run:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Run(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def made(command: Command, tmp_path: Path) -> Path:
+    """The configuration file of a server that `init` made, with one mailbox in it."""
+    path = tmp_path / "etc" / "mic-mail.toml"
+    assert command("--config", path, "init", "--yes", "--data-dir", tmp_path / "data").code == 0
+    for arguments in (
+        ("unit", "add", "CNTT", "Cục Công nghệ thông tin", "--document", "1553/QĐ-BTTTT"),
+        ("mailbox", "issue", "--unit", "CNTT", "--document", "12/CV-CNTT"),
+    ):
+        assert command("--config", path, *arguments).code == 0
+    return path
+
+
+@pytest.fixture
+def running(serve: Callable[..., "MailServer"], tmp_path: Path) -> tuple["MailServer", Path]:
+    """A running server with one mailbox, and its configuration file."""
+    from mic_mail.config.document import write
+
+    server = serve()
+    server.issue("dvbe", name="Đỗ Văn Bê")
+    path = tmp_path / "running.toml"
+    path.write_text(write(server.config))
+    return server, path
+
+
+def signs_in(server: "MailServer", address: str, password: str) -> bool:
+    """Whether IMAP lets this password in."""
+    import imaplib
+
+    with imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=20) as client:
+        try:
+            client.authenticate("PLAIN", lambda _: f"\0{address}\0{password}".encode())
+        except imaplib.IMAP4.error:
+            return False
+        return True
+
+
+def refusals(server: "MailServer") -> list[dict[str, Any]]:
+    """The refused sign-ins in the log, at least one; the log writes its lines a moment later."""
+    for _ in range(200):
+        found = [event for event in server.events() if event.get("event") == "sign_in_refused"]
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("no refusal in the log")
+
+
+# ---------------------------------------------------------------- language, help, exit codes
+
+
+@pytest.mark.parametrize(
+    ("lang", "environment", "expected"),
+    [
+        ((), {}, "The official mail server"),
+        (("--lang", "vi"), {}, "Máy chủ thư điện tử công vụ"),
+        ((), {"LANG": "vi_VN.UTF-8"}, "Máy chủ thư điện tử công vụ"),
+        (("--lang=en",), {"LANG": "vi_VN.UTF-8"}, "The official mail server"),
+    ],
+)
+def test_help_speaks_the_language_of_the_person(lang: tuple[str, ...], environment: dict[str, str], expected: str) -> None:
+    """`--lang` beats LANG beats English, in the help too."""
+    clean = {name: value for name, value in os.environ.items() if name not in {"LANG", "LC_ALL", "LC_MESSAGES"}}
+    program = [sys.executable, "-m", "mic_mail", *lang, "--help"]
+    told = subprocess.run(program, env={**clean, **environment}, capture_output=True, text=True, check=True)
+    assert expected in told.stdout
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_every_noun_has_help_in_both_languages(noun: str, command: Command) -> None:
+    """Each command explains itself, without a configuration on the machine."""
+    for lang in ("vi", "en"):
+        run = command("--lang", lang, noun, "--help")
+        assert (run.code, "Usage" in run.out) == (0, True), run.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("nonsense",), 2),
+        (("mailbox", "nonsense"), 2),
+        (("mailbox", "show"), 2),
+        (("--lang", "fr", "status"), 2),
+        (("mailbox", "list", "--bogus"), 2),
+        (("mailbox", "show", "ghost@mic.gov.vn"), 2),
+        (("password", "reset", "cntt@mic.gov.vn"), 2),
+        (("init", "--yes"), 1),
+        (("status",), 3),
+        (("mailbox", "list"), 0),
+        (("config", "check"), 0),
+    ],
+)
+def test_exit_codes(arguments: tuple[str, ...], code: int, command: Command, made: Path) -> None:
+    """0 done, 1 refused by a rule, 2 asked wrongly, 3 trouble; what went wrong goes to standard error, without a traceback."""
+    run = command("--config", made, *arguments)
+    assert run.code == code, (run.out, run.err)
+    assert "Traceback" not in run.out + run.err
+    if code:
+        assert run.err.strip()
+
+
+def test_an_unexpected_error_shows_a_reference_and_keeps_its_traceback(
+    command: Command, made: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Exit 3, a reference, and the path of a file that only this user can read and that holds the traceback."""
+    from mic_mail.directory.repository import Directory
+
+    def broken(_: object) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(Directory, "mailboxes", broken)
+    run = command("--config", made, "mailbox", "repair", "--check")
+    assert run.code == 3
+    assert "Traceback" not in run.out + run.err
+    (kept,) = (tmp_path / "state" / "mic-mail").iterdir()
+    assert str(kept) in run.err
+    assert "nobody foresaw this" in kept.read_text()
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+def test_a_missing_server_names_the_remedy(command: Command, tmp_path: Path) -> None:
+    """Without a configuration, or without a directory behind it, the message says what to run."""
+    missing = command("--config", tmp_path / "nowhere.toml", "mailbox", "list")
+    assert (missing.code, "mic-mail init" in missing.err) == (2, True)
+    path = tmp_path / "half.toml"
+    path.write_text(f'[server]\ndata_dir = "{tmp_path / "empty"}"\n')
+    half = command("--config", path, "mailbox", "list")
+    assert (half.code, "mic-mail init" in half.err) == (3, True)
+    assert not (tmp_path / "empty" / "directory.sqlite").exists(), "looking makes nothing"
+
+
+# ---------------------------------------------------------------- init, config
+
+
+def test_init_makes_a_server_and_never_overwrites(command: Command, made: Path, tmp_path: Path) -> None:
+    """All that `serve` needs is there, private; a second init changes nothing."""
+    before = made.read_text()
+    assert "# " in before
+    assert (tmp_path / "data" / "tls" / "key.pem").stat().st_mode & 0o077 == 0
+    assert command("--config", made, "init", "--yes").code == 1
+    assert made.read_text() == before
+
+
+def test_init_refuses_what_the_file_would_be_refused_for(command: Command, tmp_path: Path) -> None:
+    """The answers go through the same checks as the file."""
+    run = command("--config", tmp_path / "x.toml", "init", "--yes", "--domain", "not a domain", "--data-dir", tmp_path / "d")
+    assert run.code == 2
+    assert not (tmp_path / "x.toml").exists()
+
+
+def test_config_check_tells_all_mistakes_at_once(command: Command, tmp_path: Path) -> None:
+    """File, line, key, reason, remedy and clause of every mistake, also as JSON."""
+    path = tmp_path / "bad.toml"
+    path.write_text('[quota]\ndefault = "500 MiB"\n[log]\nretain_months = 3\n[servr]\n')
+    run = command("--config", path, "config", "check", "--json")
+    assert run.code == 2
+    assert [(row["line"], row["key"], row["clause"]) for row in run.json] == [
+        (2, "quota.default", "8.3.b"),
+        (4, "log.retain_months", "8.2"),
+        (5, "servr", None),
+    ]
+
+
+def test_config_show_and_reference(command: Command, made: Path) -> None:
+    """`show --changed` prints what was decided here; `reference` has every setting with its meaning."""
+    changed = {row["key"] for row in command("--config", made, "config", "show", "--changed", "--json").json}
+    assert changed == {"server.data_dir"}
+    rows = command("--lang", "vi", "config", "reference", "--json").json
+    meanings = {row["key"]: row for row in rows}
+    assert meanings["quota.default"]["clause"] == "8.3.b"
+    assert "hộp thư" in meanings["quota.default"]["meaning"]
+
+
+# ---------------------------------------------------------------- passwords
+
+
+def test_password_set_counts_at_once(
+    command: Command, running: tuple["MailServer", Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password set by command signs in on the running server, the old one does not, and the act is on record."""
+    import io
+
+    server, path = running
+    assert signs_in(server, DVBE, PASSWORD)
+    monkeypatch.setattr("sys.stdin", io.StringIO("ngựa pin kẹp ghim\n"))
+    run = command("--config", path, "password", "set", DVBE, "--stdin", "--actor", "quản trị")
+    assert run.code == 0, run.err
+    assert signs_in(server, DVBE, "ngựa pin kẹp ghim")
+    assert not signs_in(server, DVBE, PASSWORD)
+    audit = "".join(p.read_text() for p in server.config.log_dir.glob("audit-*.jsonl"))
+    assert '"password_set"' in audit
+    assert "ngựa pin" not in audit
+
+
+def test_weak_passwords_are_refused(
+    command: Command, running: tuple["MailServer", Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 2 and the reason, and nothing changes."""
+    import io
+
+    server, path = running
+    monkeypatch.setattr("sys.stdin", io.StringIO("matkhau123\n"))
+    assert command("--config", path, "password", "set", DVBE, "--stdin").code == 2
+    assert signs_in(server, DVBE, PASSWORD)
+
+
+def test_password_reset_needs_a_document_and_must_be_changed(command: Command, running: tuple["MailServer", Path]) -> None:
+    """Reg. 15.2: only on a written request; the new password opens nothing but the password page."""
+    server, path = running
+    assert command("--config", path, "password", "reset", DVBE, "--document", " ").code == 2
+    run = command("--config", path, "password", "reset", DVBE, "--document", "27/CV-CNTT", "--json")
+    assert run.code == 0, run.err
+    assert not signs_in(server, DVBE, run.json["password"])
+    assert refusals(server)[-1]["reason"] == "password-due"
+
+
+# ---------------------------------------------------------------- status, store
+
+
+def test_status_of_real_processes(command: Command, serve_processes: Callable[..., Any]) -> None:
+    """`status` lists every process of a running server, and says 3 once it is gone."""
+    server = serve_processes()
+    server.start()
+    told = command("--config", server.file, "status", "--json").json
+    assert told["ready"]
+    assert len(told["processes"]) >= 2
+    assert "worker0" in command("--config", server.file, "status").out
+    server.terminate()
+    assert command("--config", server.file, "status").code == 3
+
+
+def deliver(server: "MailServer", count: int) -> None:
+    import smtplib
+
+    with smtplib.SMTP(server.host, server.ports["smtp"], timeout=20) as mx:
+        for number in range(count):
+            text = f"From: ban@example.org\r\nTo: {DVBE}\r\nSubject: số {number}\r\n\r\nxin chào\r\n"
+            mx.sendmail("ban@example.org", [DVBE], text.encode(), ["SMTPUTF8"])
+
+
+def test_repair_undelete_backup_and_restore(command: Command, running: tuple["MailServer", Path], tmp_path: Path) -> None:
+    """Beside the running server: nothing to repair, the expunged comes back, a backup restores into the emptied mailbox."""
+    import imaplib
+
+    server, path = running
+    deliver(server, 5)
+    assert command("--config", path, "mailbox", "repair", "--check", "--json").json == []
+    with imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=20) as client:
+        client.authenticate("PLAIN", lambda _: f"\0{DVBE}\0{PASSWORD}".encode())
+        client.select()
+        client.store("1:2", "+FLAGS", r"(\Deleted)")
+        client.expunge()
+        assert len(command("--config", path, "mailbox", "undelete", DVBE, "--list", "--json").json) == 2
+        assert command("--config", path, "mailbox", "undelete", DVBE, "--json").json["restored"] == 2
+        client.noop()
+        assert client.search(None, "ALL")[1][0].split() == [b"1", b"2", b"3", b"4", b"5"]
+
+    target = tmp_path / "backup"
+    rows = command("--config", path, "backup", target, "--json").json
+    assert [(row["address"], row["messages"]) for row in rows] == [(DVBE, 5)]
+    assert command("--config", path, "backup", target).code == 2, "a backup is never written over"
+    assert command("--config", path, "restore", DVBE, target).code == 1, "mail is not replaced unasked"
+    told = command("--config", path, "restore", DVBE, target, "--replace", "--json")
+    assert told.code == 0, told.err
+    assert (told.json["messages"], told.json["findings"]) == (5, 0)
+    with imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=20) as client:
+        client.authenticate("PLAIN", lambda _: f"\0{DVBE}\0{PASSWORD}".encode())
+        assert client.select()[1] == [b"5"]

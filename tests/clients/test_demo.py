@@ -1,0 +1,194 @@
+"""`mic-mail demo` as its first visitor meets it: one command, a table, mail to read, and every state at its door."""
+
+import imaplib
+import json
+import os
+import signal
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mic_mail.services.demo import DEMO, PASSWORD
+
+
+class DemoServer:
+    """One run of the command."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        self.data = data
+        self.base = _free_base()
+        command = [
+            sys.executable,
+            "-m",
+            "mic_mail",
+            "--lang",
+            "vi",
+            "demo",
+            "--data",
+            str(data),
+            "--ports-from",
+            str(self.base),
+        ]
+        self.out, self.log = data.with_suffix(f".{self.base}.out"), data.with_suffix(f".{self.base}.log")
+        with self.out.open("wb") as out, self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, "--workers", "2", *options], stdin=subprocess.DEVNULL, stdout=out, stderr=log
+            )
+        self._until(lambda: "server_ready" in self.log.read_text())
+
+    def _until(self, test: object, seconds: float = 60) -> None:
+        limit = time.monotonic() + seconds
+        while not test():  # type: ignore[operator]
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < limit, self.log.read_text()
+            time.sleep(0.05)
+
+    def imap(self, local: str, password: str = PASSWORD) -> imaplib.IMAP4_SSL:
+        context = ssl.create_default_context(cafile=str(self.data / "tls" / "cert.pem"))
+        client = imaplib.IMAP4_SSL("127.0.0.1", self.base + 993, ssl_context=context, timeout=20)
+        try:
+            client.authenticate("PLAIN", lambda _: f"\0{local}@mic.gov.vn\0{password}".encode())
+        except imaplib.IMAP4.error:
+            client.shutdown()
+            raise
+        return client
+
+    def stop(self) -> int:
+        """Ctrl-C."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(30)
+
+
+def _free_base() -> int:
+    """A base to which every standard port can be added."""
+    for base in range(20_000 + os.getpid() % 1000 * 40, 64_000, 1013):
+        try:
+            for port in (25, 587, 465, 143, 993):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", base + port))
+        except OSError:
+            continue
+        return base
+    raise AssertionError("no free ports")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
+    server = DemoServer(tmp_path_factory.mktemp("demo") / "data", "--bench-users", "3")
+    yield server
+    server.stop()
+
+
+def test_the_table_tells_everything(demo: DemoServer) -> None:
+    """Every mailbox with its state, the common password, the ports to type in, and a log line per event."""
+    table = demo.out.read_text()
+    for member in DEMO:
+        assert member.address in table
+    for word in (PASSWORD, "khóa gửi", "tạm khóa", "phải đổi mật khẩu", "đã thu hồi", "SSL/TLS", "STARTTLS"):
+        assert word in table
+    for port in (993, 143, 465, 587, 25):
+        assert str(demo.base + port) in table
+    row = next(line for line in table.splitlines() if "htnam@" in line)
+    assert " 92 " in row
+
+
+@pytest.mark.parametrize("port", [443, 80])
+def test_doors_without_a_service_stay_closed(demo: DemoServer, port: int) -> None:
+    """Nothing listens where nothing would answer."""
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", demo.base + port), 5):
+        pass
+
+
+def test_letters_folders_and_an_attachment(demo: DemoServer) -> None:
+    """A readable mailbox has Vietnamese letters in several folders, unread ones among them, and one PDF."""
+    client = demo.imap("dvbe")
+    assert int(client.select()[1][0]) >= 4
+    assert client.search(None, "UNSEEN")[1][0]
+    structures = b" ".join(part for part in client.fetch("1:*", "(BODYSTRUCTURE)")[1] if isinstance(part, bytes))
+    assert b'"application" "pdf"' in structures.lower()
+    assert client.select('"C&APQ-ng v&AQM-n &AREevw-n"')[1] == [b"1"]
+    assert client.select("Sent")[1] == [b"1"]
+    client.logout()
+
+
+@pytest.mark.parametrize(
+    ("local", "code"), [("pqkhanh", "CONTACTADMIN"), ("lthoa", "EXPIRED"), ("vdminh", "AUTHENTICATIONFAILED")]
+)
+def test_states_at_the_imap_door(demo: DemoServer, local: str, code: str) -> None:
+    """Suspended, password due and reclaimed are refused, each with its own code."""
+    with pytest.raises(imaplib.IMAP4.error, match=code):
+        demo.imap(local)
+
+
+def test_a_leaver_reads_and_does_not_send(demo: DemoServer) -> None:
+    """Reg. 6.4.c at both doors."""
+    demo.imap("nvhung").logout()
+    context = ssl.create_default_context(cafile=str(demo.data / "tls" / "cert.pem"))
+    with smtplib.SMTP_SSL("127.0.0.1", demo.base + 465, context=context, timeout=20) as smtp:
+        smtp.login("nvhung@mic.gov.vn", PASSWORD)
+        assert smtp.mail("nvhung@mic.gov.vn")[0] == 550
+
+
+def test_the_full_mailbox_is_full_on_paper_only(demo: DemoServer) -> None:
+    """htnam uses 92 % of its gibibyte as links of one file, and was warned (Reg. 8.3.c)."""
+    client = demo.imap("htnam")
+    client.select()
+    quota = client.getquotaroot("INBOX")[1][1][0]
+    used, limit = (int(word.strip(b"()")) for word in quota.split()[2:4])
+    assert round(100 * used / limit) == 92
+    headers = client.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1]
+    assert any(b"full" in part[1].lower() or b"=?utf-8?" in part[1].lower() for part in headers if isinstance(part, tuple))
+    client.logout()
+    files = list((demo.data / "mail" / "mic.gov.vn" / "htnam" / "Maildir" / "cur").iterdir())
+    assert len({file.stat().st_ino for file in files}) < len(files) / 2
+
+
+def test_cleartext_is_refused_unless_asked_for(demo: DemoServer) -> None:
+    """Without TLS nothing is offered and nothing works."""
+    client = imaplib.IMAP4("127.0.0.1", demo.base + 143, timeout=20)
+    assert "LOGINDISABLED" in client.capabilities
+    with pytest.raises(imaplib.IMAP4.error):
+        client.login("dvbe@mic.gov.vn", PASSWORD)
+    client.shutdown()
+
+
+def test_bench_users_sign_in(demo: DemoServer) -> None:
+    """`--bench-users K` makes u0.. at bench.test with their simple password."""
+    context = ssl.create_default_context(cafile=str(demo.data / "tls" / "cert.pem"))
+    with imaplib.IMAP4_SSL("127.0.0.1", demo.base + 993, ssl_context=context, timeout=20) as client:
+        assert client.login("u2@bench.test", "pass")[0] == "OK"
+
+
+def test_commands_work_beside_it(demo: DemoServer) -> None:
+    """The data folder has a configuration like any server's: other commands take it."""
+    command = [sys.executable, "-m", "mic_mail", "--config", str(demo.data / "mic-mail.toml"), "mailbox", "list", "--json"]
+    rows = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    assert {member.address for member in DEMO} <= {row["address"] for row in rows}
+
+
+@pytest.mark.slow
+def test_a_second_start_keeps_everything(tmp_path: Path) -> None:
+    """Ctrl-C ends it with 0; the next start finds the mail as it was left, and `--cleartext` holds for that start."""
+    first = DemoServer(tmp_path / "data")
+    client = first.imap("dvbe")
+    client.select()
+    uids = client.uid("SEARCH", "ALL")[1][0]
+    client.logout()
+    assert first.stop() == 0
+    again = DemoServer(tmp_path / "data", "--cleartext")
+    try:
+        plain = imaplib.IMAP4("127.0.0.1", again.base + 143, timeout=20)
+        plain.login("dvbe@mic.gov.vn", PASSWORD)
+        plain.select()
+        assert plain.uid("SEARCH", "ALL")[1][0] == uids
+        plain.logout()
+    finally:
+        assert again.stop() == 0
