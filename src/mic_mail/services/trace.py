@@ -5,6 +5,7 @@ A peer that did not take SMTPUTF8 gets no letter beyond ASCII into these lines (
 """
 
 from datetime import datetime
+from functools import lru_cache
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.services.envelope import Envelope
@@ -15,6 +16,12 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def date(instant: datetime) -> str:
     """RFC 5322 §3.3, in the time of the ministry."""
+    return _date(instant.replace(microsecond=0))
+
+
+@lru_cache(maxsize=4)
+def _date(instant: datetime) -> str:
+    """Many messages come in one second."""
     local = instant.astimezone(HO_CHI_MINH)
     return (
         f"{_DAYS[local.weekday()]}, {local.day} {_MONTHS[local.month - 1]} {local.year} "

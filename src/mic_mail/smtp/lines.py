@@ -7,9 +7,6 @@ a message leaves by `take`, all of it or the first octets of it.
 """
 
 from enum import Enum
-from typing import Final
-
-_FORBIDDEN: Final = (b"\r", b"\0")
 
 
 class Trouble(Enum):
@@ -56,7 +53,7 @@ class LineBuffer:
             return Trouble.BARE
         self._skipping = False
         line = self._octets[start : end if bare else end - 1]
-        if any(octet in line for octet in _FORBIDDEN):
+        if b"\r" in line or b"\0" in line:
             return Trouble.BARE
         return Trouble.TOO_LONG if len(line) > self.max_octets else line
 

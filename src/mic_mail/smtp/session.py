@@ -226,7 +226,7 @@ class Session:
         self.transaction = None
         if isinstance(outcome, Accepted):
             self.messages += 1
-            return replace(ACCEPTED, spoken=replies.of_acceptance(outcome).encode(voice))
+            return replies.of_acceptance(outcome, voice)
         refusal = (
             outcome if isinstance(outcome, Reply) else replies.of_refusal(outcome, quota_is_final=self.door.quota_is_final)
         )
@@ -415,7 +415,6 @@ SENDER_OK: Final = _spoken("sender-ok")
 RECIPIENT_OK: Final = _spoken("recipient-ok")
 DATA: Final = _spoken("data")
 GREETED: Final = OK
-ACCEPTED: Final = replies.reply("accepted", trace_id="")
 
 
 @dataclass(frozen=True, slots=True)
