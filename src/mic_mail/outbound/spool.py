@@ -174,9 +174,7 @@ class Draft:
         self._path = spool._tmp / (spool_id + MESSAGE)
         self.size = 0
         try:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
-            # The lock lies on the open file, so it goes with it through the rename and to the entry.
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._fd = _create_locked(self._path)
         except OSError as error:
             raise _trouble(error) from error
 
@@ -281,6 +279,19 @@ class Entry:
         lock, self._lock = self._lock, -1
         if lock >= 0:
             os.close(lock)
+
+
+def _create_locked(path: Path) -> int:
+    """A new file of ours alone. The lock lies on the open file, so it goes with it through the rename and to the entry.
+
+    A recovery that came between creation and lock took it for a leftover and removed it: then once more.
+    """
+    while True:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            return fd
+        os.close(fd)
 
 
 def _lock(path: Path) -> int | None:

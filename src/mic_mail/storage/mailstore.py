@@ -6,6 +6,7 @@ raise `Unavailable`. What returns is durable: files, UIDs and folders through a 
 Folder names are checked and brought to NFC here; everything after `folder(name)` goes by `folder_id`.
 """
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -100,6 +101,16 @@ class MailStore:
             due = [store for store in self._stores.values() if store.names_due]
         for store in due:
             flush_names(store, None)
+
+    def flush_names_left(self, refs: Iterable[AccountRef], since: float) -> None:
+        """The names that a killed process owed: of the accounts whose index was written after `since` (seconds, epoch)."""
+        for ref in refs:
+            try:
+                written_at = os.stat(f"{self._root / ref.home}/index.sqlite-wal").st_mtime
+            except FileNotFoundError:
+                continue
+            if written_at >= since:
+                flush_names(self.store(ref), None)
 
     def close(self) -> None:
         """Write pending names and close every index."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,3 +227,26 @@ def test_a_kill_during_recovery_is_recovered_too(tmp_path: Path) -> None:
         ended, _ = killed_at(step, work)
     assert sorted(path.name for path in mailboxes.iterdir()) == [f"spool:ID:{mailbox}" for mailbox in (1, 2, 3)]
     assert files(root) == set()
+
+
+def test_recovery_takes_nothing_from_those_who_begin(tmp_path: Path) -> None:
+    """Drafts that are begun while another process recovers are all committed: none is taken for a leftover."""
+    over = threading.Event()
+    other = Spool(tmp_path)
+
+    def recover() -> None:
+        while not over.is_set():
+            for entry in other.recover():
+                entry.release()
+
+    recovering = threading.Thread(target=recover)
+    recovering.start()
+    spool = Spool(tmp_path)
+    try:
+        for number in range(1500):
+            draft = spool.draft(f"ID{number}")
+            draft.write(b"x")
+            draft.discard()
+    finally:
+        over.set()
+        recovering.join()
