@@ -15,8 +15,8 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import uvloop
@@ -86,7 +86,19 @@ class Rooms:
     mailflow: MailFlow
     usage: ChangedAccounts
     duties: Duties
-    _tasks: set[asyncio.Task[None]]
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def spawn(self, errand: Coroutine[object, object, object]) -> None:
+        """Do something in the background; what goes wrong is an event, and comes again with the next poll or duty."""
+        task = asyncio.get_running_loop().create_task(self._errand(errand))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _errand(self, errand: Coroutine[object, object, object]) -> None:
+        try:
+            await errand
+        except (MicMailError, OSError) as error:
+            self.log.event("errand_failed", error=str(error))
 
     def configure(self, config: Config) -> None:
         """Take over what a reload may change; a certificate that cannot be used is refused and said so in the log."""
@@ -174,7 +186,6 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, tee: bool = Fal
         ),
         usage=usage,
         duties=Duties(duties, log),
-        _tasks=set(),
     )
     if housekeeper:
         rooms.duties = Duties([*duties, *housekeeping(rooms)], log)
@@ -219,16 +230,8 @@ def follow_the_directory(rooms: Rooms) -> None:
         entries = filter(None, map(snapshot.entry, account_ids))
         return await rooms.lanes.io(modseqs, [AccountRef(entry.mailbox_id, entry.home) for entry in entries])
 
-    async def refresh_now() -> None:
-        try:
-            await rooms.access.refresh()
-        except MicMailError as error:  # the next poll asks again
-            rooms.log.event("directory_unavailable", error=str(error))
-
     def refresh(version: int) -> None:
-        task = asyncio.get_running_loop().create_task(refresh_now())
-        rooms._tasks.add(task)
-        task.add_done_callback(rooms._tasks.discard)
+        rooms.spawn(rooms.access.refresh())
 
     async def version() -> int:
         return await rooms.lanes.io(rooms.directory.version)
@@ -417,6 +420,10 @@ class Server:
         self.rooms.configure(config)
         self.doors.configure()
 
+    def recover(self) -> None:
+        """Another process has died: take up what it left in the spool."""
+        self.rooms.spawn(self.rooms.mailflow.recover())
+
     def report(self) -> dict[str, object]:
         """Numbers for `mic-mail status`."""
         lag = self.rooms.lag
@@ -525,6 +532,8 @@ class Orders:
                 self.over.set()
             elif message.get("do") == "drain":
                 self.over.set()
+            elif message.get("do") == "recover" and self._server is not None:
+                self._server.recover()
             elif message.get("do") == "reload" and self._server is not None:
                 self._server.configure(Config.model_validate_json(str(message["config"])))
 

@@ -36,10 +36,10 @@ def server(serve_processes: Make) -> ProcessServer:
     return made
 
 
-def sign_in(server: ProcessServer) -> imaplib.IMAP4_SSL:
+def sign_in(server: ProcessServer, address: str = ADDRESS) -> imaplib.IMAP4_SSL:
     """A signed-in IMAP session."""
     client = imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=30)
-    client.authenticate("PLAIN", lambda _: f"\0{ADDRESS}\0{PASSWORD}".encode())
+    client.authenticate("PLAIN", lambda _: f"\0{address}\0{PASSWORD}".encode())
     return client
 
 
@@ -47,9 +47,9 @@ def message(name: str) -> bytes:
     return f"From: a@example.org\r\nTo: {ADDRESS}\r\nSubject: {name}\r\n\r\n{name}\r\n".encode()
 
 
-def stored(server: ProcessServer) -> list[tuple[int, str]]:
+def stored(server: ProcessServer, address: str = ADDRESS) -> list[tuple[int, str]]:
     """UID and subject of everything in INBOX, by UID."""
-    client = sign_in(server)
+    client = sign_in(server, address)
     client.select(readonly=True)
     _, answers = client.uid("FETCH", "1:*", "(UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
     client.logout()
@@ -293,6 +293,47 @@ def test_systemd_is_told_when_it_is_ready_alive_and_stopping(serve_processes: Ma
     assert server.terminate() == 0
     while not any(b"STOPPING=1" in line for line in told):
         told.append(notify_socket.recv(4096))
+
+
+def test_two_servers_with_data_of_their_own_never_share_a_port(server: ProcessServer, serve_processes: Make) -> None:
+    """The second is refused with port and door, whatever its data folder; the first goes on alone."""
+    port = server.ports["smtp"]
+    other = serve_processes({"listen": {"smtp": port}})
+    command = [sys.executable, "-m", "mic_mail", "--config", str(other.file), "serve"]
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert tried.returncode == 3
+    assert f"smtp at 127.0.0.1 port {port}" in tried.stderr
+    assert sign_in(server).noop()[0] == "OK"
+
+
+@pytest.mark.slow
+def test_what_a_killed_worker_had_acknowledged_to_several_is_delivered_at_once(serve_processes: Make) -> None:
+    """The spool entries of a dead worker are taken up when it is reaped, not at the housekeeper's next round a minute later."""
+    server = serve_processes({"process": {"workers": 1}})
+    people = [f"p{number}" for number in range(20)]
+    for local in (*people, "dvbe"):
+        server.population.issue(local)
+    server.start()
+    addresses = [ADDRESS, *(f"{local}@mic.gov.vn" for local in people)]
+    acknowledged: list[str] = []
+    for number in range(15):
+        with suppress(OSError, smtplib.SMTPException), smtplib.SMTP(server.host, server.ports["smtp"], timeout=30) as client:
+            killer = threading.Timer(0.02 + 0.004 * number, server.kill_workers)
+            killer.start()
+            while True:
+                name = f"m{number}-{len(acknowledged)}"
+                client.sendmail("a@example.org", addresses, message(name))
+                acknowledged.append(name)
+        killer.join()
+        server.wait_for(lambda state: state["ready"])
+    deadline = time.monotonic() + 20
+    while not all(set(acknowledged) <= {name for _, name in stored(server, address)} for address in addresses):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for local in people:
+        names = [name for _, name in stored(server, f"{local}@mic.gov.vn")]
+        assert len(names) == len(set(names))
+        assert set(acknowledged) <= set(names)
 
 
 def test_a_start_with_a_port_that_is_taken_says_which(serve_processes: Make) -> None:

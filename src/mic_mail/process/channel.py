@@ -3,7 +3,7 @@
 A child is started as `python -m mic_mail ROLE FD`: behind FD lies its `ChildSpec` (configuration, listening sockets by number,
 its end of the channel). The channel is a stream of JSON objects, one a line:
 
-    supervisor -> child    {"do": "drain"}    {"do": "reload", "config": {...}}
+    supervisor -> child    {"do": "drain"}    {"do": "reload", "config": "..."}    {"do": "recover"}  (the housekeeper)
     child -> supervisor    {"told": "ready"}    {"told": "report", ...numbers for `status`...}
 
 The end of the channel is the end of the supervisor; a child that reads it drains and exits. Lines are bounded by LONGEST_LINE.

@@ -232,6 +232,7 @@ class Supervisor:
             self._hang_up(child)
             if self._draining_until is None:
                 self._plan_restart(child, process)
+                self._have_recovered()
                 if not self._announced and child.restarts >= FIRST_ATTEMPTS:
                     self._give_up(child)
 
@@ -257,6 +258,12 @@ class Supervisor:
             lived_seconds=round(lived, 1),
             restart_in=child.pause,
         )
+
+    def _have_recovered(self) -> None:
+        """What the dead had acknowledged and not yet delivered lies in the spool: the housekeeper takes it up now."""
+        for child in self._children:
+            if child.role == "housekeeper" and child.channel is not None:
+                child.channel.send({"do": "recover"})
 
     def _give_up(self, child: Child) -> None:
         """What cannot start the first time will not start the tenth time; systemd or a person has to know."""

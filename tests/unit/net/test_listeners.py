@@ -57,3 +57,12 @@ def test_nothing_stays_open_when_one_door_cannot_be_opened() -> None:
             open_listeners(["127.0.0.1"], {"smtp": free, "imap": taken}, copies=1, backlog=16)
     [[again]] = open_listeners(["127.0.0.1"], {"smtp": free}, copies=1, backlog=16)
     close([again])
+
+
+def test_two_servers_never_share_a_port() -> None:
+    """SO_REUSEPORT would let the kernel split connections between them in silence; the second is refused instead."""
+    first = open_listeners(["127.0.0.1"], {"smtp": 0}, copies=2, backlog=16)
+    port = first[0][0].port
+    with pytest.raises(CannotListen):
+        open_listeners(["127.0.0.1"], {"imap": port}, copies=2, backlog=16)
+    close(listener for worker in first for listener in worker)
