@@ -148,7 +148,7 @@ class Session:
 
     def done(self, action: Action, result: object = None) -> None:
         """`action` was carried out."""
-        if action is self._held:  # else it is output that went out in front of it
+        if action is self._held and not isinstance(action, Hangup):  # else it is output that went out in front of it
             self._held, self._result = None, result
 
     def failed(self, action: Action, error: BaseException) -> None:

@@ -1,0 +1,112 @@
+"""A session without a network: octets in, octets out, on a real store, its actions carried out on the spot."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mic_mail.clock import ManualClock
+from mic_mail.errors import Text
+from mic_mail.imap.actions import Action, Enter, Hangup, NeedInput, Note, Send, SignIn, StartCompression, Waiting, Work
+from mic_mail.imap.conversation import SessionSettings
+from mic_mail.imap.session import Session
+from mic_mail.imap.shelf import Shelf
+from mic_mail.policy.lifecycle import Decision
+from mic_mail.services.access import Answered, Refusal, RefusalKind, SignedIn
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import AccountRef
+
+REF = AccountRef(1, "mic.gov.vn/dvbe")
+START = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
+
+
+def decision() -> Decision:
+    """Everything is allowed, for ever."""
+    return Decision(
+        states=frozenset(), receives=True, signs_in=True, sends=True, reasons=(), valid_until=None, fact_seq=0,
+        next_change=None,
+    )  # fmt: skip
+
+
+class Desk:
+    """Answers from memory."""
+
+    def mechanisms(self) -> tuple[str, ...]:
+        return ("PLAIN",)
+
+    def quota_octets(self, mailbox_id: int) -> int | None:
+        return 1 << 30
+
+    def hidden(self, mailbox_id: int) -> frozenset[str]:
+        return frozenset()
+
+
+class Talk:
+    """One connection. `say` gives what the server answered up to the point where it waits again."""
+
+    def __init__(self, store: MailStore, settings: SessionSettings | None = None, *, shelf: Shelf | None = None) -> None:
+        self.clock = ManualClock(START)
+        self.account: Account = store.account(REF)
+        self.notes: list[Note] = []
+        self.sent: list[bytes] = []
+        self.over = False
+        self.work = 0
+        self.waiting: NeedInput | Waiting | None = None
+        self.session = Session(
+            settings or SessionSettings(), clock=self.clock, shelf=shelf or Shelf(), desk=Desk(), tls=True, tokens=lambda n: 0
+        )
+        self.greeting = self.run()
+
+    def say(self, octets: bytes) -> bytes:
+        self.session.feed(octets)
+        return self.run()
+
+    def say_in_pieces(self, pieces: Iterable[bytes]) -> bytes:
+        return b"".join([self.say(piece) for piece in pieces])
+
+    def sign_in(self) -> "Talk":
+        assert b"a OK" in self.say(b"a LOGIN dvbe right\r\n")
+        return self
+
+    def run(self) -> bytes:
+        """Carry out steps until the session waits or ends."""
+        first = len(self.sent)
+        while not self.over:
+            step = self.session.next()
+            if isinstance(step, NeedInput | Waiting):
+                self.waiting = step
+                break
+            self.carry_out(step)
+        return b"".join(self.sent[first:])
+
+    def carry_out(self, action: Action) -> None:
+        result: object = None
+        match action:
+            case Send(data):
+                self.sent.append(data)
+            case Work(run):
+                self.work += 1
+                try:
+                    result = run(self.account)
+                except Exception as error:  # noqa: BLE001 - as the shell does
+                    self.session.failed(action, error)
+                    return
+            case SignIn():
+                result = self.answer(action)
+            case Enter():
+                result = True
+            case Note():
+                self.notes.append(action)
+            case StartCompression():
+                pass
+            case Hangup():
+                self.over = True
+        self.session.done(action, result)
+
+    def answer(self, action: SignIn) -> Answered:
+        if action.password == "right":
+            return SignedIn(1, "dvbe@mic.gov.vn", REF, decision(), "dvbe@mic.gov.vn", 1)
+        return Refusal(RefusalKind.WRONG_CREDENTIALS, Text("Sai.", "Wrong."), None, "REF")
+
+
+def open_store(folder: Path) -> MailStore:
+    return MailStore(folder, clock=ManualClock(START), host="mail.mic.gov.vn")

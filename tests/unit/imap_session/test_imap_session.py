@@ -1,0 +1,211 @@
+"""The session core on a real store: order, limits, ends, and what may go wrong."""
+
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conversing import Talk
+from mic_mail.errors import Text
+from mic_mail.imap import commands, folders
+from mic_mail.imap.actions import Waiting
+from mic_mail.imap.commands import Command, Namespace
+from mic_mail.imap.conversation import SessionSettings
+from mic_mail.imap.session import HANDLERS, Session
+from mic_mail.storage.mailstore import Account, MailStore
+
+MESSAGE = b"From: dvbe@mic.gov.vn\r\nSubject: mot\r\n\r\nNoi dung.\r\n"
+
+
+def append(talk: Talk, octets: bytes = MESSAGE, folder: bytes = b"INBOX") -> bytes:
+    return talk.say(b"p APPEND %b {%d+}\r\n%b\r\n" % (folder, len(octets), octets))
+
+
+def test_every_command_has_a_handler() -> None:
+    """What the grammar can make, the session can do; APPEND alone is begun before it is complete."""
+    kinds = {kind for kind in vars(commands).values() if isinstance(kind, type) and issubclass(kind, Command) and kind.verb}
+    assert kinds - {commands.Append} == set(HANDLERS)
+
+
+DIALOGUE = (
+    b"a LOGIN dvbe right\r\nb CREATE Viec\r\nc APPEND Viec (\\Seen) {45}\r\n" + b"x" * 45 + b"\r\n"
+    b"d SELECT Viec\r\ne FETCH 1 (UID FLAGS RFC822.SIZE BODY[])\r\nf STORE 1 +FLAGS (\\Deleted)\r\ng NOOP\r\n"
+    b"h IDLE\r\nDONE\r\ni EXPUNGE\r\nj BOGUS\r\nk LOGOUT\r\n"
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.integers(0, len(DIALOGUE)), max_size=30))
+def test_answers_do_not_depend_on_how_the_octets_arrive(store: MailStore, cuts: list[int]) -> None:
+    """One packet, one octet at a time, DONE and the next commands together (iOS): the answers are the same, in order."""
+    places = sorted({0, len(DIALOGUE), *cuts})
+    answers = []
+    for edges in ([0, len(DIALOGUE)], places):
+        talk = Talk(store)
+        answers.append(talk.say_in_pieces(DIALOGUE[low:high] for low, high in pairwise(edges)))
+        Talk(store).sign_in().say(b"z DELETE Viec\r\n")
+    assert anonymous(answers[0]) == anonymous(answers[1])
+    assert re.findall(rb"^([a-k]) (OK|NO|BAD)", answers[0], re.MULTILINE) == [
+        (b"a", b"OK"), (b"b", b"OK"), (b"c", b"OK"), (b"d", b"OK"), (b"e", b"OK"), (b"f", b"OK"), (b"g", b"OK"), (b"h", b"OK"),
+        (b"i", b"OK"), (b"j", b"BAD"), (b"k", b"OK"),
+    ]  # fmt: skip
+
+
+def anonymous(answer: bytes) -> bytes:
+    """Without ids and numbers that differ from folder to folder."""
+    return re.sub(rb"MAILBOXID \([^)]*\)|UIDVALIDITY \d+|APPENDUID \d+|HIGHESTMODSEQ \d+|MODSEQ \(\d+\)", b"", answer)
+
+
+def test_a_bug_costs_one_command_and_is_logged(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unexpected exception is NO [SERVERBUG] with a reference that is in the log; the next command works."""
+
+    def broken(self: object, command: object) -> object:
+        raise KeyError("secret detail")
+
+    monkeypatch.setitem(HANDLERS, Namespace, broken)
+    answer = talk.say(b"n NAMESPACE\r\no NOOP\r\n")
+    [note] = talk.notes
+    assert isinstance(note.error, KeyError)
+    assert b"n NO [SERVERBUG]" in answer
+    assert str(note.fields["ref"]).encode() in answer
+    assert b"secret" not in answer
+    assert b"o OK" in answer
+    assert folders.namespace is not broken
+
+
+def test_a_failing_store_is_said_to_be_unavailable(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trouble of the machine is NO [UNAVAILABLE], nothing is lost and the session goes on."""
+    from mic_mail.storage.errors import DiskFull
+
+    def full(*args: object, **more: object) -> object:
+        raise DiskFull("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Account, "publish", full)
+        assert b"p NO [UNAVAILABLE]" in append(talk)
+    assert b"p OK [APPENDUID" in append(talk)
+
+
+def test_wrong_passwords_end_the_connection_after_a_few(store: MailStore) -> None:
+    """NO [AUTHENTICATIONFAILED] each time; after `sign_in_tries` also BYE."""
+    talk = Talk(store, SessionSettings(sign_in_tries=3))
+    for _ in range(2):
+        assert b"l NO [AUTHENTICATIONFAILED]" in talk.say(b"l LOGIN dvbe wrong\r\n")
+        assert not talk.over
+    assert b"* BYE" in talk.say(b"l LOGIN dvbe wrong\r\n")
+    assert talk.over
+
+
+def test_one_mistake_costs_nothing_many_in_a_row_end_it(talk: Talk) -> None:
+    """BAD never ends a session early; only a client that makes no sense for a while is cut."""
+    for _ in range(3):
+        for _ in range(talk.session._talk.settings.errors - 1):
+            assert b"BAD" in talk.say(b"x NONSENSE\r\n")
+        assert b"y OK" in talk.say(b"y NOOP\r\n")
+    for _ in range(talk.session._talk.settings.errors):
+        talk.say(b"x NONSENSE\r\n")
+    assert talk.over
+    assert b"* BYE" in talk.sent[-1]
+
+
+def test_commands_wait_for_their_state(store: MailStore) -> None:
+    """Before sign-in nothing of a mailbox answers, APPEND neither; without SELECT no message command does."""
+    talk = Talk(store)
+    for command in (b"SELECT INBOX", b'LIST "" *', b"IDLE", b"FETCH 1 UID", b"APPEND INBOX {3+}\r\nabc", b"ENABLE QRESYNC"):
+        assert b"x BAD" in talk.say(b"x " + command + b"\r\n"), command
+    talk.sign_in()
+    for command in (b"FETCH 1 UID", b"STORE 1 FLAGS ()", b"SEARCH ALL", b"EXPUNGE", b"CLOSE", b"LOGIN a b", b"STARTTLS"):
+        assert b"x BAD" in talk.say(b"x " + command + b"\r\n"), command
+
+
+def test_who_does_not_sign_in_is_sent_away(store: MailStore) -> None:
+    """The sign-in time counts from the connection's begin; octets in between do not prolong it."""
+    talk = Talk(store, SessionSettings(sign_in_seconds=60))
+    for second in range(0, 59, 10):
+        talk.clock.move_to(talk.clock.now().fromtimestamp(talk.clock.now().timestamp() + 10, talk.clock.now().tzinfo))
+        assert not talk.over, second
+        talk.say(b"x NOOP\r\n")
+    talk.say(b"")
+    assert b"* BYE" in b"".join(talk.sent)
+    assert talk.over
+
+
+def test_the_end_comes_after_the_command_in_progress(talk: Talk) -> None:
+    """Drain and suspension: what waits gets BYE at once, what is buffered is not begun any more."""
+    talk.say(b"i IDLE\r\n")
+    assert isinstance(talk.waiting, Waiting)
+    talk.session.end(Text("Tạm ngừng.", "Going down."))
+    assert talk.run() == b"* BYE Going down.\r\n"
+    assert talk.over
+
+
+def test_idle_tells_what_the_feed_says_and_nothing_else(store: MailStore, talk: Talk) -> None:
+    """A change of the account is looked at only when the feed tells of one; `Still here` comes by the clock."""
+    talk.say(b"s SELECT INBOX\r\ni IDLE\r\n")
+    other = Talk(store).sign_in()
+    append(other)
+    assert talk.run() == b""
+    talk.session.noticed(talk.account.highest_modseq())
+    assert talk.run() == b"* 1 EXISTS\r\n* 1 RECENT\r\n"
+    work = talk.work
+    talk.session.noticed(talk.account.highest_modseq())
+    assert talk.run() == b""
+    assert talk.work == work, "nothing new: not even a look"
+    talk.clock.move_to(talk.clock.now().replace(minute=2, second=1))
+    assert talk.run() == b"* OK Still here\r\n"
+    assert b"i OK" in talk.say(b"done\r\n")
+
+
+def test_a_mailbox_deleted_by_another_session_ends_this_one(store: MailStore, talk: Talk) -> None:
+    """No number means anything any more: BYE, and no endless error."""
+    talk.say(b"c CREATE Tam\r\ns SELECT Tam\r\n")
+    Talk(store).sign_in().say(b"d DELETE Tam\r\n")
+    assert b"* BYE" in talk.say(b"n NOOP\r\n")
+
+
+def test_one_hop_where_one_is_enough(talk: Talk) -> None:
+    """FLAGS of known messages cost one look, so does NOOP; an APPEND with LITERAL+ is one visit, ENABLE none."""
+    append(talk)
+    talk.say(b"s SELECT INBOX\r\n")
+    for command, hops in (
+        (b"f FETCH 1 (UID FLAGS RFC822.SIZE)", 1),
+        (b"n NOOP", 1),
+        (b"t STORE 1 +FLAGS.SILENT (\\Seen)", 1),
+        (b"e ENABLE UTF8=ACCEPT", 0),
+    ):
+        before = talk.work
+        assert b" OK" in talk.say(command + b"\r\n")
+        assert talk.work - before == hops, command
+    talk.say(b"u UNSELECT\r\n")
+    before = talk.work
+    append(talk)
+    assert talk.work - before == 1
+
+
+def test_a_session_lost_in_the_middle_of_append_leaves_nothing(talk: Talk, store: MailStore) -> None:
+    """Whatever ends the connection before the last octet, no file stays and no message appears (RFC 9051 §6.3.12)."""
+    talk.say(b"p APPEND INBOX {1000000+}\r\n" + b"x" * 700_000)
+    home = store.account(talk.account.ref).folder("INBOX")
+    assert home.messages == 0
+    talk.session.close()
+    assert b'* STATUS "INBOX" (MESSAGES 0)' in Talk(store).sign_in().say(b"s STATUS INBOX (MESSAGES)\r\n")
+
+
+def test_multiappend_is_all_or_nothing(talk: Talk) -> None:
+    """An empty message takes the whole APPEND back, and so does one that is refused (RFC 3502 §3-4)."""
+    answer = talk.say(b"p APPEND INBOX {5+}\r\nabcde {5+}\r\nfghij {0+}\r\n\r\n")
+    assert b"p NO" in answer
+    assert b"MESSAGES 0" in talk.say(b"s STATUS INBOX (MESSAGES)\r\n")
+    answer = talk.say(b"p APPEND INBOX {5+}\r\nabcde {5+}\r\nfghij\r\n")
+    assert re.search(rb"p OK \[APPENDUID \d+ 1:2\]", answer)
+
+
+def test_next_is_the_only_door(store: MailStore) -> None:
+    """A session that is over stays over: it says so as often as it is asked."""
+    talk = Talk(store)
+    talk.say(b"l LOGOUT\r\n")
+    assert talk.over
+    assert isinstance(talk.session, Session)
+    assert type(talk.session.next()).__name__ == "Hangup"
