@@ -245,10 +245,9 @@ class Feed:
         if self._version is None:
             return
         version = await self._version()
-        if version != self._directory_version:
-            known, self._directory_version = self._directory_version != -1, version
-            if known:
-                self._call_directory(version)
+        if version != self._directory_version:  # the first answer too: it may be newer than what was loaded at the start
+            self._directory_version = version
+            self._call_directory(version)
 
     async def _poll_for_ever(self) -> None:
         turn = 0
