@@ -1,0 +1,336 @@
+"""The table of states at the end of the clause catalogue, row by row, on every door, in the open, by STARTTLS and by TLS.
+
+Each history is asked about at several instants: first as it was recorded, then after nothing but the clock has moved. The doors
+are asked through real connections by the clients of the standard library. DESIGN's table of codes says what they must hear.
+"""
+
+import base64
+import contextlib
+import imaplib
+import smtplib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from harness import MailServer, ProcessServer
+from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.policy.facts import Draft, FactKind
+from population import PASSWORD, draft
+
+NOW = SystemClock().now()
+MONTH_AGO = NOW - timedelta(days=31)
+LETTER = b"From: %s\r\nSubject: x\r\n\r\n" + b"x" * 70 + b"\r\n"
+CUT_SECONDS = 15.0
+"""Every process asks for new facts each 2 s; the machine may be busy."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a state opens: replies to RCPT of outside mail, to AUTH and MAIL of a submission, to a sign-in by IMAP."""
+
+    rcpt: str
+    auth: str
+    mail: str
+    imap: str
+
+
+ACTIVE = Row("250 2.1.5", "235 2.7.0", "250 2.1.0", "OK")
+PASSWORD_DUE = Row("250 2.1.5", "534 5.7.9", "", "NO [EXPIRED]")
+SEND_LOCKED = Row("250 2.1.5", "235 2.7.0", "550 5.7.1", "OK")
+SUSPENDED = Row("250 2.1.5", "525 5.7.13", "", "NO [CONTACTADMIN]")
+RECLAIMED = Row("550 5.2.1", "535 5.7.8", "", "NO [AUTHENTICATIONFAILED]")
+OVER_QUOTA = Row("452 4.2.2", "235 2.7.0", "250 2.1.0", "OK")
+NEVER_WAS = Row("550 5.1.1", "535 5.7.8", "", "NO [AUTHENTICATIONFAILED]")
+
+Seen = tuple[float, Row]
+"""Days after NOW, and the row that must hold then."""
+
+HISTORIES: dict[str, tuple[list[Draft], list[Seen]]] = {
+    "active, then unused for six months (7.2.a)": ([], [(0, ACTIVE), (100, ACTIVE), (300, SUSPENDED)]),
+    "a new password from the Centre (15.2)": (
+        [draft(FactKind.PASSWORD_RESET, MONTH_AGO)],
+        [(0, PASSWORD_DUE), (100, PASSWORD_DUE)],
+    ),
+    "changed it": (
+        [draft(FactKind.PASSWORD_RESET, MONTH_AGO), draft(FactKind.PASSWORD_SET, MONTH_AGO + timedelta(days=1))],
+        [(0, ACTIVE)],
+    ),
+    "a leaver of a division (6.4.c)": (
+        [draft(FactKind.LEFT, MONTH_AGO, level="division")],
+        [(0, SEND_LOCKED), (120, SEND_LOCKED), (160, RECLAIMED)],
+    ),
+    "a leaver of a department (6.4.c)": (
+        [draft(FactKind.LEFT, NOW - timedelta(days=1), level="department")],
+        [(0, ACTIVE), (25, ACTIVE), (35, SEND_LOCKED), (150, SEND_LOCKED), (370, RECLAIMED)],
+    ),
+    "hijacked (7.2.c)": ([draft(FactKind.SUSPENDED, MONTH_AGO, cause="c")], [(0, SUSPENDED), (1000, SUSPENDED)]),
+    "restored, the password not changed yet (7.3.c)": (
+        [draft(FactKind.SUSPENDED, MONTH_AGO, cause="c"), draft(FactKind.RESTORED, MONTH_AGO + timedelta(days=2))],
+        [(0, PASSWORD_DUE)],
+    ),
+    "suspended and a leaver": (
+        [draft(FactKind.LEFT, MONTH_AGO, level="division"), draft(FactKind.SUSPENDED, MONTH_AGO, cause="c")],
+        [(0, SUSPENDED), (160, RECLAIMED)],
+    ),
+    "a leaver, suspended and restored, with a new password": (
+        [
+            draft(FactKind.LEFT, MONTH_AGO, level="division"),
+            draft(FactKind.SUSPENDED, MONTH_AGO + timedelta(days=1), cause="c"),
+            draft(FactKind.RESTORED, MONTH_AGO + timedelta(days=2)),
+            draft(FactKind.PASSWORD_SET, MONTH_AGO + timedelta(days=3)),
+        ],
+        [(0, SEND_LOCKED), (160, RECLAIMED)],
+    ),
+}
+
+
+@pytest.fixture
+def server(serve: Callable[..., MailServer]) -> MailServer:
+    """Sign-in in the open is allowed, so that each kind of connection answers for itself."""
+    server = serve({"auth": {"cleartext": True}}, clock=ManualClock(NOW))
+    server.issue("ttlan")
+    return server
+
+
+# Doors
+
+
+def smtp(server: Any, way: str, door: str = "smtp") -> smtplib.SMTP:
+    """A client that has said EHLO: `way` is open, starttls or tls."""
+    if way == "tls":
+        client: smtplib.SMTP = smtplib.SMTP_SSL(
+            "localhost", server.ports[f"{door}s"], "client.example", timeout=30, context=server.tls()
+        )
+    else:
+        client = smtplib.SMTP("localhost", server.ports[door], "client.example", timeout=30)
+    if way == "starttls":
+        client.starttls(context=server.tls())
+    client.ehlo()
+    return client
+
+
+def words(reply: tuple[int, bytes]) -> str:
+    """Code and enhanced code of a reply."""
+    return f"{reply[0]} {reply[1].decode().partition(' ')[0]}"
+
+
+def plain(local: str, password: str = PASSWORD) -> str:
+    return base64.b64encode(f"\0{local}@mic.gov.vn\0{password}".encode()).decode()
+
+
+def asked_to_receive(server: MailServer, way: str, local: str) -> str:
+    """RCPT of a message from outside; what is accepted there is delivered."""
+    with smtp(server, way) as client:
+        client.mail("a@a.example", ["SIZE=2000"])
+        answer = words(client.rcpt(f"{local}@mic.gov.vn"))
+        if answer.startswith("250"):
+            code, text = client.data(LETTER % b"a@a.example")
+            assert code == 250, text
+        return answer
+
+
+def asked_to_send(server: MailServer, way: str, local: str) -> tuple[str, str]:
+    """AUTH, and MAIL if that let it in; what is accepted there is sent."""
+    with smtp(server, way, "submission") as client:
+        auth = words(client.docmd("AUTH PLAIN", plain(local)))
+        if not auth.startswith("235"):
+            assert words(client.mail(f"{local}@mic.gov.vn")).startswith("530")
+            return auth, ""
+        mail = words(client.mail(f"{local}@mic.gov.vn"))
+        if mail.startswith("250"):
+            client.rcpt("ttlan@mic.gov.vn")
+            code, text = client.data(LETTER % f"{local}@mic.gov.vn".encode())
+            assert code == 250, text
+        return auth, mail
+
+
+def imap(server: Any, way: str) -> imaplib.IMAP4:
+    """A client that has not signed in."""
+    if way == "tls":
+        return imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=30)
+    client = imaplib.IMAP4("localhost", server.ports["imap"], timeout=30)
+    if way == "starttls":
+        client.starttls(server.tls())
+    return client
+
+
+def sign_in(client: imaplib.IMAP4, local: str, password: str = PASSWORD) -> str:
+    """OK, or NO with its code."""
+    try:
+        client.authenticate("PLAIN", lambda _: f"\0{local}@mic.gov.vn\0{password}".encode())
+    except imaplib.IMAP4.error as error:
+        return f"NO {str(error).removeprefix('b').strip(chr(39)).partition(']')[0]}]"
+    return "OK"
+
+
+def asked_to_read(server: MailServer, way: str, local: str) -> str:
+    """A sign-in by IMAP, and what it is for."""
+    with imap(server, way) as client:
+        answer = sign_in(client, local)
+        if answer == "OK":
+            assert client.select("INBOX")[0] == "OK"
+        return answer
+
+
+def check_row(server: MailServer, local: str, row: Row) -> None:
+    """Every door in every way."""
+    for way in ("open", "starttls"):
+        assert asked_to_receive(server, way, local) == row.rcpt, way
+    for way in ("open", "starttls", "tls"):
+        assert asked_to_send(server, way, local) == (row.auth, row.mail), way
+        assert asked_to_read(server, way, local) == row.imap, way
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_every_door_says_what_the_table_says(server: MailServer, name: str) -> None:
+    """From each history the doors follow, now and later by the clock alone."""
+    facts, instants = HISTORIES[name]
+    server.issue("dvbe", facts=facts, issued_days_ago=60)
+    for days, row in instants:
+        server.move_clock_to(NOW + timedelta(days=days))
+        check_row(server, "dvbe", row)
+
+
+def test_a_mailbox_over_quota(server: MailServer) -> None:
+    """Reg. 8.3.b: nothing comes in, for now, by mail or by APPEND; reading and sending go on, and so it stays with time."""
+    server.issue("htnam", quota_octets=1500)
+    for days in (0, 100):
+        server.move_clock_to(NOW + timedelta(days=days))
+        check_row(server, "htnam", OVER_QUOTA)
+        with imap(server, "tls") as client:
+            sign_in(client, "htnam")
+            status, text = client.append("INBOX", "", "", LETTER % (b"x" * 2000))
+            assert (status, text[0][:11]) == ("NO", b"[OVERQUOTA]")
+
+
+def test_an_address_that_never_was(server: MailServer) -> None:
+    """It is told apart from a reclaimed one by who writes to it, not by who tries its password."""
+    check_row(server, "nobody", NEVER_WAS)
+
+
+@pytest.mark.parametrize(
+    "name", ["hijacked (7.2.c)", "a new password from the Centre (15.2)", "a leaver of a division (6.4.c)"]
+)
+def test_a_wrong_password_tells_no_state(server: MailServer, name: str) -> None:
+    """Whoever does not know the password hears the same of every mailbox, there or not."""
+    server.issue("dvbe", facts=HISTORIES[name][0], issued_days_ago=60)
+    for local in ("dvbe", "nobody"):
+        with smtp(server, "tls", "submission") as client:
+            assert words(client.docmd("AUTH PLAIN", plain(local, "wrong password"))) == "535 5.7.8"
+        with imap(server, "tls") as reader:
+            assert sign_in(reader, local, "wrong password") == "NO [AUTHENTICATIONFAILED]"
+
+
+def test_no_state_signs_in_in_the_open_unless_that_is_allowed(serve: Callable[..., MailServer]) -> None:
+    """The right password of any mailbox is refused without TLS, and nothing offers to take it."""
+    server = serve(clock=ManualClock(NOW))
+    server.issue("dvbe")
+    server.issue("pqkhanh", facts=[draft(FactKind.SUSPENDED, MONTH_AGO, cause="c")], issued_days_ago=60)
+    for local in ("dvbe", "pqkhanh"):
+        with smtp(server, "open", "submission") as client:
+            assert not client.has_extn("auth")
+            assert client.docmd("AUTH PLAIN", plain(local))[0] in (538, 530)
+        with imap(server, "open") as reader:
+            assert "LOGINDISABLED" in reader.capabilities
+            assert not [word for word in reader.capabilities if word.startswith("AUTH=")]
+            assert sign_in(reader, local) == "NO [PRIVACYREQUIRED]"
+
+
+# Open sessions
+
+
+def time_of_bye(client: imaplib.IMAP4, done: Callable[[], object]) -> tuple[float, bytes]:
+    """Seconds from `done` to the BYE of a session, and the line."""
+    began = time.monotonic()
+    done()
+    client.sock.settimeout(CUT_SECONDS)  # type: ignore[union-attr]  # it is connected
+    while not (line := client.readline()).startswith(b"* BYE"):
+        assert line, "closed without a word"
+    return time.monotonic() - began, line
+
+
+def idling(client: imaplib.IMAP4) -> imaplib.IMAP4:
+    client.select("INBOX")
+    client.send(b"I IDLE\r\n")
+    while not client.readline().startswith(b"+"):
+        pass
+    return client
+
+
+@pytest.mark.parametrize("way", ["open", "starttls", "tls"])
+@pytest.mark.parametrize("idle", [True, False], ids=["idle", "between commands"])
+def test_a_suspension_cuts_an_open_imap_session(server: MailServer, way: str, idle: bool) -> None:
+    """Reg. 7.1, 7.2.c: within seconds of the fact, without anybody telling the server."""
+    mailbox = server.issue("dvbe")
+    client = imap(server, way)
+    assert sign_in(client, "dvbe") == "OK"
+    if idle:
+        idling(client)
+    seconds, line = time_of_bye(client, lambda: server.population.record(mailbox, draft(FactKind.SUSPENDED, NOW, cause="c")))
+    assert seconds < CUT_SECONDS
+    assert b"7.1" in line or b"7.2.c" in line, line
+    assert asked_to_read(server, way, "dvbe") == SUSPENDED.imap
+
+
+def test_the_clock_cuts_an_open_imap_session(server: MailServer) -> None:
+    """Reg. 6.4.c: a leaver who reads at the moment at which the mailbox is reclaimed reads no further."""
+    server.issue("dvbe", facts=HISTORIES["a leaver of a division (6.4.c)"][0], issued_days_ago=60)
+    client = imap(server, "tls")
+    assert sign_in(client, "dvbe") == "OK"
+    idling(client)
+    time_of_bye(client, lambda: server.move_clock_to(NOW + timedelta(days=160)))
+
+
+@pytest.mark.parametrize("way", ["open", "starttls", "tls"])
+def test_a_suspension_ends_an_open_submission(server: MailServer, way: str) -> None:
+    """Reg. 7.1, 7.2.c: within seconds no further message is taken, and none that is on its way."""
+    mailbox = server.issue("dvbe")
+    with smtp(server, way, "submission") as client:
+        assert client.docmd("AUTH PLAIN", plain("dvbe"))[0] == 235
+        assert client.mail("dvbe@mic.gov.vn")[0] == 250
+        assert client.rcpt("ttlan@mic.gov.vn")[0] == 250
+        server.population.record(mailbox, draft(FactKind.SUSPENDED, NOW, cause="c"))
+        wait_for(lambda: not server.running.rooms.access.decide(mailbox.mailbox_id).sends)
+        assert client.data(LETTER % b"dvbe@mic.gov.vn")[0] == 525
+        assert client.mail("dvbe@mic.gov.vn")[0] == 525
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    limit = time.monotonic() + CUT_SECONDS
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def signed_in_everywhere(server: ProcessServer, count: int) -> Iterator[list[imaplib.IMAP4]]:
+    clients = [imap(server, "tls") for _ in range(count)]
+    for client in clients:
+        assert sign_in(client, "dvbe") == "OK"
+        idling(client)
+    yield clients
+    for client in clients:
+        client.shutdown()
+
+
+def test_a_suspension_reaches_the_sessions_of_every_worker(serve_processes: Callable[..., ProcessServer]) -> None:
+    """The fact is written by another process (`mic-mail mailbox suspend`): all sessions on all workers end within seconds."""
+    server = serve_processes({"process": {"workers": 2}})
+    mailbox = server.population.issue("dvbe")
+    server.start()
+    with signed_in_everywhere(server, 8) as clients:
+        server.population.record(mailbox, draft(FactKind.SUSPENDED, SystemClock().now(), cause="c"))
+        lines: list[bytes] = []
+        threads = [
+            threading.Thread(target=lambda c=client: lines.append(time_of_bye(c, lambda: None)[1])) for client in clients
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(CUT_SECONDS)
+        assert len(lines) == len(clients)
