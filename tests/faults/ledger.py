@@ -179,8 +179,11 @@ class Tree:
         """`mine` are the names found that could be this client's. From here on, what was found is the state."""
         found = {name: account[name] for name in mine}
         if not self._agrees(self.state, found):
-            assert self._changed is not None, f"promised {self.state}, found {found}"
-            assert self._agrees(self._changed, found), f"promised {self.state} or {self._changed}, found {found}"
+            assert self._changed is not None, self._difference(self.state, found)
+            assert self._agrees(self._changed, found), (
+                self._difference(self.state, found),
+                self._difference(self._changed, found),
+            )
         self._changed = None
         self.state = {name: Folder(dict(seen.messages), (), seen.uidvalidity) for name, seen in found.items()}
 
@@ -198,3 +201,17 @@ class Tree:
         return state.keys() == found.keys() and all(
             folder.agrees(found[name], max(folder.kept, default=0)) for name, folder in state.items()
         )
+
+    @staticmethod
+    def _difference(state: State, found: Account) -> list[object]:
+        """Where books and findings differ, for people."""
+        lines: list[object] = [("folders", set(state) ^ set(found))]
+        for name in state.keys() & found.keys():
+            promised, there = state[name].kept, found[name].messages
+            lines += [
+                (name, uid, promised.get(uid), there.get(uid))
+                for uid in {*promised, *there}
+                if promised.get(uid) != there.get(uid)
+            ]
+            lines.append((name, "promised without UIDs", state[name].new, state[name].uidvalidity, found[name].uidvalidity))
+        return lines
