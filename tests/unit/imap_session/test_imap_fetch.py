@@ -1,0 +1,207 @@
+"""FETCH on a real store: the right octets, in slices, without a message in memory, whatever happens to it meanwhile."""
+
+import os
+import re
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from conversing import Talk
+from messages.hard import HARD
+from mic_mail.imap.actions import SLICE_OCTETS
+from mic_mail.storage.mailstore import MailStore
+
+MESSAGE = (
+    b"From: dvbe@mic.gov.vn\r\nSubject: mot\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    b"--b\r\nContent-Type: text/plain\r\n\r\nmot hai ba\r\n"
+    b"--b\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\nAAECAwQFBgc=\r\n--b--\r\n"
+)
+
+
+def append(talk: Talk, octets: bytes) -> None:
+    assert b"p OK" in talk.say(b"p APPEND INBOX {%d+}\r\n%b\r\n" % (len(octets), octets))
+
+
+def literal(answer: bytes, label: bytes) -> bytes | None:
+    """The literal behind an item; None for NIL."""
+    found = re.search(re.escape(label) + rb" (?:NIL|~?\{(\d+)\}\r\n)", answer)
+    assert found, answer[:300]
+    return None if found[1] is None else answer[found.end() : found.end() + int(found[1])]
+
+
+def test_bodies_come_back_byte_for_byte(talk: Talk) -> None:
+    """Every hard message: BODY[] is what went in, RFC822.SIZE its length, HEADER and TEXT cut it in two."""
+    kept = [octets for octets in HARD.values() if octets]
+    for octets in kept:
+        append(talk, octets)
+    talk.say(b"s SELECT INBOX\r\n")
+    for number, octets in enumerate(kept, 1):
+        answer = talk.say(b"f FETCH %d (RFC822.SIZE BODY.PEEK[] BODY.PEEK[HEADER] BODY.PEEK[TEXT])\r\n" % number)
+        assert b"RFC822.SIZE %d " % len(octets) in answer
+        assert literal(answer, b"BODY[]") == octets
+        header, text = literal(answer, b"BODY[HEADER]"), literal(answer, b"BODY[TEXT]")
+        assert header is not None
+        assert text is not None
+        assert header + text == octets
+
+
+@pytest.mark.parametrize(
+    ("item", "label", "octets"),
+    [
+        (b"BODY.PEEK[1]", b"BODY[1]", b"mot hai ba"),
+        (b"BODY.PEEK[1]<4.3>", b"BODY[1]<4>", b"hai"),
+        (b"BODY.PEEK[1]<4.300>", b"BODY[1]<4>", b"hai ba"),
+        (b"BODY.PEEK[1]<40.3>", b"BODY[1]<40>", b""),
+        (b"BODY.PEEK[1.MIME]", b"BODY[1.MIME]", b"Content-Type: text/plain\r\n\r\n"),
+        (b"BODY.PEEK[9]", b"BODY[9]", None),
+        (b"BODY.PEEK[1.HEADER]", b"BODY[1.HEADER]", None),
+        (b"BODY.PEEK[HEADER.FIELDS (subject X)]", b"BODY[HEADER.FIELDS (subject X)]", b"Subject: mot\r\n\r\n"),
+        (b"BODY.PEEK[HEADER.FIELDS (FROM)]<6.4>", b"BODY[HEADER.FIELDS (FROM)]<6>", b"dvbe"),
+        (b"BINARY.PEEK[2]", b"BINARY[2]", bytes(range(8))),
+        (b"BINARY.PEEK[2]<2.3>", b"BINARY[2]<2>", b"\2\3\4"),
+        (b"BINARY.PEEK[2]<7.9>", b"BINARY[2]<7>", b"\7"),
+        (b"BINARY.PEEK[7]", b"BINARY[7]", None),
+    ],
+)
+def test_sections_and_partials(talk: Talk, item: bytes, label: bytes, octets: bytes | None) -> None:
+    """RFC 9051 §6.4.5.1 and RFC 3516: what lies there, cut where asked, NIL where nothing is."""
+    append(talk, MESSAGE)
+    talk.say(b"s SELECT INBOX\r\n")
+    assert literal(talk.say(b"f FETCH 1 %b\r\n" % item), label) == octets
+
+
+def test_binary_size_is_that_of_what_binary_sends(talk: Talk) -> None:
+    """BINARY.SIZE[2] counts decoded octets; a part with an unknown encoding is NO [UNKNOWN-CTE] (RFC 3516 §4.3)."""
+    append(talk, MESSAGE)
+    append(talk, MESSAGE.replace(b"base64", b"x-nothing"))
+    talk.say(b"s SELECT INBOX\r\n")
+    assert b"BINARY.SIZE[2] 8" in talk.say(b"f FETCH 1 BINARY.SIZE[2]\r\n")
+    for item in (b"BINARY.SIZE[2]", b"BINARY.PEEK[2]"):
+        assert b"f NO [UNKNOWN-CTE]" in talk.say(b"f FETCH 2 %b\r\n" % item)
+
+
+def test_a_large_message_leaves_in_slices_and_is_never_in_memory(talk: Talk) -> None:
+    """20 MB of one message and 3,000 lines: no piece is larger than a slice and a line's rest, memory stays small."""
+    append(talk, b"Subject: to\r\n\r\n" + (b"x" * 998 + b"\r\n") * 20_000)
+    talk.say(b"s SELECT INBOX\r\n")
+    talk.say(b"w FETCH 1 BODY.PEEK[]<0.10>\r\n")
+    seen = len(talk.sent)
+    sizes: list[int] = []
+    talk.sent = Sizes(sizes)  # type: ignore[assignment]  # keeps no octets
+    tracemalloc.start()
+    try:
+        talk.session.feed(b"f FETCH 1 (UID BODY.PEEK[])\r\n")
+        talk.run()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert seen
+    assert sum(sizes) > 20_000_000
+    assert max(sizes) <= 2 * SLICE_OCTETS
+    assert peak < 4 << 20
+
+
+class Sizes(list[bytes]):
+    def __init__(self, sizes: list[int]) -> None:
+        super().__init__()
+        self._sizes = sizes
+
+    def append(self, octets: bytes) -> None:
+        self._sizes.append(len(octets))
+
+
+def test_lost_in_the_middle_of_a_message_closes_its_file(talk: Talk) -> None:
+    """A client that leaves during a long FETCH costs no descriptor."""
+    append(talk, b"Subject: to\r\n\r\n" + b"x" * 3_000_000)
+    talk.say(b"s SELECT INBOX\r\n")
+    before = open_files()
+    talk.session.feed(b"f FETCH 1 BODY.PEEK[]\r\n")
+    for _ in range(6):
+        talk.carry_out(talk.session.next())  # type: ignore[arg-type]  # it has a lot to do
+    assert open_files() != before
+    talk.session.close()
+    assert open_files() == before
+
+
+def open_files() -> set[str]:
+    return {path for fd in os.listdir("/proc/self/fd") if "/cur/" in (path := link(fd))}
+
+
+def link(fd: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return ""
+
+
+def test_a_message_that_became_shorter_on_disk_ends_the_connection(talk: Talk, tmp_path: Path) -> None:
+    """A literal that cannot be filled is never followed by something else: BYE."""
+    append(talk, b"Subject: to\r\n\r\n" + b"x" * 1_000_000)
+    talk.say(b"s SELECT INBOX\r\n")
+    [path] = (path for path in tmp_path.rglob("cur/*") if path.is_file())
+    talk.session.feed(b"f FETCH 1 BODY.PEEK[]\r\n")
+    for _ in range(5):
+        talk.carry_out(talk.session.next())  # type: ignore[arg-type]
+    os.truncate(path, 300_000)
+    talk.run()
+    assert talk.over
+    assert b"f OK" not in b"".join(talk.sent[-3:])
+
+
+def test_expunged_elsewhere_but_still_numbered(store: MailStore, talk: Talk) -> None:
+    """What another session expunged can still be read while it is kept, and EXPUNGE waits for a moment that allows it."""
+    for word in (b"mot", b"hai", b"ba"):
+        append(talk, b"Subject: %b\r\n\r\n" % word)
+    talk.say(b"s SELECT INBOX\r\n")
+    other = Talk(store).sign_in()
+    other.say(b"s SELECT INBOX\r\nd STORE 2 +FLAGS (\\Deleted)\r\ne EXPUNGE\r\n")
+    talk.session.noticed(talk.account.highest_modseq())
+    answer = talk.say(b"f FETCH 2 (BODY.PEEK[] FLAGS)\r\n")
+    assert literal(answer, b"BODY[]") == b"Subject: hai\r\n\r\n"
+    assert b"EXPUNGE" not in answer
+    assert b"* 3 FETCH (BODY[] {15}\r\nSubject: ba\r\n\r\n" in talk.say(b"g FETCH 3 BODY.PEEK[]\r\n")
+    assert b"* 2 EXPUNGE\r\n" in talk.say(b"n NOOP\r\n")
+    assert b"x OK" in talk.say(b"x UID FETCH 2 FLAGS\r\n"), "a UID that is no more is no error"
+
+
+def test_what_is_past_keeping_is_left_out_and_said(store: MailStore, talk: Talk, tmp_path: Path) -> None:
+    """A message whose file is gone does not stop the others; the answer says EXPUNGEISSUED."""
+    for word in (b"mot", b"hai", b"ba"):
+        append(talk, b"Subject: %b\r\n\r\n" % word)
+    talk.say(b"s SELECT INBOX\r\n")
+    other = Talk(store).sign_in()
+    other.say(b"s SELECT INBOX\r\nd STORE 2 +FLAGS (\\Deleted)\r\ne EXPUNGE\r\n")
+    for path in tmp_path.rglob(".expunged/**/*"):
+        if path.is_file():
+            path.unlink()
+    answer = talk.say(b"f FETCH 1:3 BODY.PEEK[]\r\n")
+    assert answer.count(b" FETCH (") == 2
+    assert b"f OK [EXPUNGEISSUED]" in answer
+
+
+def test_header_fields_are_cut_once_and_kept(store: MailStore) -> None:
+    """Another session asking for the same fields of the same folder is answered without the store's headers."""
+    talk = Talk(store).sign_in()
+    append(talk, MESSAGE)
+    other = Talk(store, shelf=talk.session._talk.shelf).sign_in()
+    command = b"f FETCH 1 BODY.PEEK[HEADER.FIELDS (SUBJECT)]\r\n"
+    answers = []
+    for session in (talk, other):
+        session.say(b"s SELECT INBOX\r\n")
+        answers.append(session.say(command))
+    assert answers[0] == answers[1]
+    shelf = talk.session._talk.shelf.headers
+    assert [dict(kept) for kept in shelf._answers.values()] == [{1: b"{16}\r\nSubject: mot\r\n\r\n"}]
+
+
+def test_seen_is_set_in_groups_not_for_all_at_once(talk: Talk) -> None:
+    """BODY[] of many messages marks them as they are sent: who leaves early has read only what it was sent."""
+    for _ in range(300):
+        append(talk, b"Subject: x\r\n\r\n")
+    talk.say(b"s SELECT INBOX\r\n")
+    answer = talk.say(b"f FETCH 1:300 BODY[TEXT]\r\n")
+    assert answer.count(b"FLAGS (\\Recent \\Seen)") + answer.count(b"FLAGS (\\Seen \\Recent)") == 300
+    assert b"UNSEEN 0" in talk.say(b"t STATUS INBOX (UNSEEN)\r\n")
+    first_seen, first_body = answer.index(b"* 299 FETCH (FLAGS"), answer.index(b"* 1 FETCH (BODY[TEXT]")
+    assert first_body < first_seen
