@@ -59,6 +59,8 @@ HANDSHAKE_SECONDS = 30.0
 REPORT_SECONDS = 1.0
 SPOOL_SECONDS = 60.0
 SWEEP_SECONDS = 3600.0
+NAMES_LEFT_SECONDS = 60.0
+"""How far back a killed process may have stored flags whose names had not followed: `storage.names_after` and a busy machine."""
 CERTIFICATE_SECONDS = 86_400.0
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread may hold the interpreter while the loop waits: with Python's 5 ms a busy lane costs every reply as much."""
@@ -421,8 +423,12 @@ class Server:
         self.doors.configure()
 
     def recover(self) -> None:
-        """Another process has died: take up what it left in the spool."""
-        self.rooms.spawn(self.rooms.mailflow.recover())
+        """Another process has died: take up what it left in the spool, and let names follow the flags that it stored last."""
+        rooms = self.rooms
+        rooms.spawn(rooms.mailflow.recover())
+        refs = [AccountRef(entry.mailbox_id, entry.home) for entry in rooms.access.snapshot]
+        since = rooms.clock.now().timestamp() - NAMES_LEFT_SECONDS
+        rooms.spawn(rooms.lanes.io(rooms.store.flush_names_left, refs, since))
 
     def report(self) -> dict[str, object]:
         """Numbers for `mic-mail status`."""
