@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from harness import MailServer
-from mic_mail.smtp.server import _Pace
+from mic_mail.smtp.pace import Pace
 from mic_mail.smtp.session import Limits
 
 
@@ -103,7 +103,7 @@ def test_a_fast_message_may_take_its_time() -> None:
             return self.now
 
     loop = Loop()
-    pace = _Pace(loop, Limits(1, 1, message_seconds=600, slowest_octets_per_second=1024))  # type: ignore[arg-type]
+    pace = Pace(loop.time, Limits(1, 1, message_seconds=600, slowest_octets_per_second=1024))
     loop.now = 599
     assert not pace.too_slow(1)
     loop.now = 601

@@ -17,19 +17,18 @@ from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
+from mic_mail.mime import headers
 from mic_mail.mime.render import Answers
 from mic_mail.outbound.spool import Draft, Slip, Spool, SpoolFull, Target
 from mic_mail.outbound.spool import Entry as SpoolEntry
-from mic_mail.policy.addresses import candidates
-from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.lifecycle import State
 from mic_mail.policy.sending import check_envelope
 from mic_mail.process.lanes import AccountLanes, Lanes
-from mic_mail.services import trace
+from mic_mail.services import authorship, trace
 from mic_mail.services.access import Access, RefusalKind
 from mic_mail.services.delivery import Delivering, Parcel, account_ref, scanned
 from mic_mail.services.envelope import Accepted, Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
 from mic_mail.services.reception import Reception, Sink, Stream
+from mic_mail.services.recipients import Recipients
 from mic_mail.storage.errors import DiskFull, OverQuota
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Staged
@@ -37,8 +36,6 @@ from mic_mail.storage.types import Staged
 T = TypeVar("T")
 MAX_RECOVERED = 500
 """Entries taken up at once: each keeps a file open until it is delivered."""
-USAGE_SECONDS = 10.0
-"""How old a usage may be that lets a recipient pass; a refusal asks anew."""
 
 _STATES = {
     RefusalKind.SEND_LOCKED: Cause.SEND_LOCKED,
@@ -61,12 +58,6 @@ class FlowSettings:
     separator: str = "+"
 
 
-@dataclass(frozen=True, slots=True)
-class _Usage:
-    octets: int
-    known_at: float
-
-
 class MailFlow:
     """What every door that takes mail calls. Belongs to the event loop."""
 
@@ -86,12 +77,11 @@ class MailFlow:
         self._store = store
         self._spool = spool
         self._lanes = lanes
-        self._accounts = accounts
         self._access = access
         self._log = log
         self._clock = clock
         self._delivering = Delivering(store, lanes, accounts, log, clock)
-        self._usage: dict[int, _Usage] = {}
+        self._recipients = Recipients(access, store, accounts, clock)
         self._errands: set[asyncio.Task[object]] = set()
         self._has_recovered = False
 
@@ -103,7 +93,8 @@ class MailFlow:
         """May this transaction begin?"""
         refusal = self._may_send(client, trace_id) or self._may_send_as(sender, client, trace_id)
         if refusal is None and declared_octets is not None and declared_octets > self.settings.message_octets:
-            refusal = Refusal(Cause.MESSAGE_TOO_LARGE, trace_id, self.size_words())
+            sizes = {"size_octets": self.message_octets, "limit_octets": self.attachment_octets}
+            refusal = Refusal(Cause.MESSAGE_TOO_LARGE, trace_id, sizes)
         if refusal is not None:
             self._tell_refused("sender_refused", refusal, client, sender=sender)
         return refusal
@@ -123,10 +114,10 @@ class MailFlow:
         """Reg. 4.3. On the MX the sender is whoever it says it is, until the checks look at it."""
         if client.role is Role.MX:
             return None
-        foreign = check_envelope(self.own_addresses(client), sender, separator=self.settings.separator)
+        foreign = check_envelope(self._own_addresses(client), sender, separator=self.settings.separator)
         return None if foreign is None else Refusal(Cause.SENDER_NOT_YOURS, trace_id, {"address": foreign.address})
 
-    def own_addresses(self, client: Client) -> tuple[str, ...]:
+    def _own_addresses(self, client: Client) -> tuple[str, ...]:
         mailbox = self._access.snapshot.entry(client.signed_in.mailbox_id) if client.signed_in else None
         return () if mailbox is None else mailbox.addresses
 
@@ -142,74 +133,20 @@ class MailFlow:
         orcpt: str | None = None,
     ) -> Recipient | Refusal:
         """Where an address leads. Answered from memory but for a mailbox whose usage is not known."""
+        settings = self.settings
         address = f"{local}@{domain}" if domain else local
-        cause, mailbox = self._find(local, domain or self.settings.domain, client.role)
-        if cause is None and mailbox is not None and await self._is_full(mailbox, declared_octets or 1):
-            cause = Cause.OVER_QUOTA
-        if cause is None:
-            assert mailbox is not None
-            detail = local.partition(self.settings.separator)[2] if self.settings.separator else ""
-            return Recipient(address, (mailbox.mailbox_id,), detail or None, notify, orcpt)
-        refusal = Refusal(cause, trace_id, {"address": address})
+        fallback = (f"postmaster@{settings.domain}", settings.support)
+        found = self._recipients.find(
+            local, domain or settings.domain, client.role, separator=settings.separator, fallback=fallback
+        )
+        if isinstance(found, Mailbox) and await self._recipients.is_full(found, declared_octets or 1):
+            found = Cause.OVER_QUOTA
+        if isinstance(found, Mailbox):
+            detail = local.partition(settings.separator)[2] if settings.separator else ""
+            return Recipient(address, (found.mailbox_id,), detail or None, notify, orcpt)
+        refusal = Refusal(found, trace_id, {"address": address})
         self._tell_refused("recipient_refused", refusal, client, recipient=address)
         return refusal
-
-    def _find(self, local: str, domain: str, role: Role) -> tuple[Cause | None, Mailbox | None]:
-        """The mailbox that receives for an address, or why there is none.
-
-        The domain alone decides whether an address is ours. Whatever the local part looks like (`user%elsewhere`,
-        `host!user`, `"user@elsewhere"`), it is looked up as it is and never taken apart into another address.
-        """
-        snapshot = self._access.snapshot
-        if domain not in snapshot.domains:
-            return (Cause.NO_ROUTE_YET if role is Role.SUBMISSION else Cause.RELAY_DENIED), None
-        if local.lower() == "postmaster":
-            return None, self._postmaster(domain)
-        for candidate in candidates(f"{local}@{domain}", self.settings.separator):
-            mailbox = snapshot.resolve(candidate)
-            if mailbox is not None:
-                return self._receives(mailbox), mailbox
-        return Cause.NO_SUCH_MAILBOX, None
-
-    def _receives(self, mailbox: Mailbox) -> Cause | None:
-        """Reg. 7.1: a suspended mailbox receives; 6.4.c: a reclaimed one does not; one not issued yet does not exist."""
-        decision = self._access.decide(mailbox.mailbox_id)
-        if decision is None or State.NOT_ISSUED in decision.states:
-            return Cause.NO_SUCH_MAILBOX
-        return None if decision.receives else Cause.RECLAIMED
-
-    def _postmaster(self, domain: str) -> Mailbox | None:
-        """RFC 5321 §4.5.1: postmaster always receives: the one of the domain, else the Centre, else the oldest unit."""
-        snapshot = self._access.snapshot
-        named = (f"postmaster@{domain}", f"postmaster@{self.settings.domain}", self.settings.support)
-        units = (mailbox.address for mailbox in sorted(snapshot, key=lambda m: (m.kind is not MailboxKind.UNIT, m.mailbox_id)))
-        for address in (*named, *units):
-            mailbox = snapshot.resolve(address)
-            if mailbox is not None and self._receives(mailbox) is None:
-                return mailbox
-        return None
-
-    async def _is_full(self, mailbox: Mailbox, more_octets: int) -> bool:
-        """Whether `more_octets` certainly do not fit. What is not certain is decided when the message is published."""
-        limit = mailbox.quota_octets
-        known = self._usage.get(mailbox.mailbox_id)
-        now = self._clock.monotonic()
-        if known is not None and now - known.known_at < USAGE_SECONDS and known.octets + more_octets <= limit:
-            return False
-        try:
-            account = self._store.account(account_ref(mailbox))
-            quota = await self._accounts.read(account_ref(mailbox), account.quota)
-        except MicMailError:
-            return False
-        self._usage[mailbox.mailbox_id] = _Usage(quota.octets, now)
-        return quota.octets + more_octets > limit
-
-    def _grew(self, parcels: list[Parcel], octets: int) -> None:
-        """What was just delivered counts at once, until the store is asked again."""
-        for parcel in parcels:
-            known = self._usage.get(parcel.mailbox.mailbox_id)
-            if known is not None:
-                self._usage[parcel.mailbox.mailbox_id] = _Usage(known.octets + octets, known.known_at)
 
     # ------------------------------------------------------------ the message
 
@@ -217,18 +154,29 @@ class MailFlow:
         """A message follows."""
         return Reception(self, envelope)
 
-    def trace_header(self, envelope: Envelope) -> bytes:
-        now = self._clock.now()
-        return trace.return_path(envelope) + trace.received(envelope, self.settings.hostname, now)
+    @property
+    def message_octets(self) -> int:
+        return self.settings.message_octets
 
-    def missing_fields(self, envelope: Envelope, *, dated: bool, identified: bool) -> bytes:
-        return trace.missing(envelope, self.settings.hostname, self._clock.now(), dated=dated, identified=identified)
+    @property
+    def attachment_octets(self) -> int:
+        return self.settings.attachment_octets
 
-    def size_words(self) -> dict[str, object]:
-        return {"size_octets": self.settings.message_octets, "limit_octets": self.settings.attachment_octets}
+    def head(self, envelope: Envelope) -> bytes:
+        """The trace lines (RFC 5321 §4.4)."""
+        return trace.return_path(envelope) + trace.received(envelope, self.settings.hostname, self._clock.now())
 
-    def attachment_words(self, octets: int) -> dict[str, object]:
-        return {"size_octets": octets, "limit_octets": self.settings.attachment_octets}
+    def check_header(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
+        """Why a message with this header may not pass, or the lines that submission adds to it."""
+        if authorship.goes_in_a_circle(header):
+            return self.refusal(envelope, Cause.LOOP)
+        if envelope.client.role is not Role.SUBMISSION:
+            return b""
+        fields = headers.fields(header)
+        objection = authorship.objection_to_author(fields, self._own_addresses(envelope.client), self.settings.separator)
+        if objection is not None:
+            return self.refusal(envelope, objection.cause, address=objection.address)
+        return authorship.missing_fields(fields, envelope, self.settings.hostname, self._clock.now())
 
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
         """A whole message, trace header in front."""
@@ -240,8 +188,9 @@ class MailFlow:
             if len(octets) > self.settings.attachment_octets:
                 attached = (await self._lanes.cpu(scanned, octets)).attachment_octets
                 if attached > self.settings.attachment_octets:
-                    words = self.attachment_words(attached)
-                    return self.refused(envelope, self.refusal(envelope, Cause.ATTACHMENTS_TOO_LARGE, **words))
+                    limit = self.settings.attachment_octets
+                    refusal = self.refusal(envelope, Cause.ATTACHMENTS_TOO_LARGE, size_octets=attached, limit_octets=limit)
+                    return self.refused(envelope, refusal)
             parcels = self._parcels(envelope)
             if len(parcels) == 1:
                 return await self._deliver_small(envelope, parcels[0], octets, received_octets)
@@ -251,7 +200,7 @@ class MailFlow:
 
     async def _deliver_small(self, envelope: Envelope, parcel: Parcel, octets: bytes, received_octets: int) -> Outcome:
         await self._delivering.small(parcel, octets)
-        self._grew([parcel], len(octets))
+        self._recipients.grew(parcel.mailbox.mailbox_id, len(octets))
         return self._accepted(envelope, received_octets, delivered=1)
 
     async def _spool_small(self, envelope: Envelope, parcels: list[Parcel], octets: bytes, received_octets: int) -> Outcome:
@@ -295,7 +244,7 @@ class MailFlow:
             return self._spooled(envelope, entry, parcels, answered, received_octets)
         staged: Staged = sink  # type: ignore[assignment]  # the only other sink that `open_stream` makes
         await self._delivering.staged(parcels[0], staged, answered)
-        self._grew(parcels, answered.size)
+        self._recipients.grew(parcels[0].mailbox.mailbox_id, answered.size)
         return self._accepted(envelope, received_octets, delivered=1)
 
     def _parcels(self, envelope: Envelope) -> list[Parcel]:
@@ -337,7 +286,8 @@ class MailFlow:
         self, envelope: Envelope, entry: SpoolEntry, parcels: list[Parcel], answered: Answers, received_octets: int
     ) -> Accepted:
         self._delivering.fan_out(entry, self._parcels_of(entry), answered)
-        self._grew(parcels, answered.size)
+        for parcel in parcels:
+            self._recipients.grew(parcel.mailbox.mailbox_id, answered.size)
         return self._accepted(envelope, received_octets, spooled=len(parcels))
 
     async def recover(self) -> int:

@@ -7,25 +7,18 @@ listens (RFC 5321 §4.2.5). The message's own octets are never changed; lines ar
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Coroutine
+from typing import Protocol
 
-from mic_mail.mime import headers
-from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.render import Answers, answers
 from mic_mail.mime.scanner import Scanner
-from mic_mail.policy.sending import check_header
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.envelope import Cause, Envelope, Outcome, Refusal, Role
-
-if TYPE_CHECKING:
-    from mic_mail.services.mailflow import MailFlow
 
 SMALL_OCTETS = 65_536
 SLICE_OCTETS = 262_144
 MAX_HEADER_OCTETS = 262_144
 """Of a message that is submitted: its author has to be known before the first octet is written."""
-MAX_RECEIVED = 100
-"""RFC 5321 §6.3: more Received lines than this are a circle."""
 
 
 class Sink(Protocol):
@@ -34,6 +27,34 @@ class Sink(Protocol):
     def write(self, octets: bytes, /) -> None: ...
     def finish(self) -> None: ...
     def discard(self) -> None: ...
+
+
+class Flow(Protocol):
+    """What a reception asks of the mail flow: its limits, its words, and what happens to a message that is complete."""
+
+    @property
+    def message_octets(self) -> int: ...
+    @property
+    def attachment_octets(self) -> int: ...
+    def head(self, envelope: Envelope) -> bytes:
+        """The trace lines."""
+        ...
+
+    def check_header(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
+        """Why a message with this header may not pass, or the lines that have to be added to it."""
+        ...
+
+    def refusal(self, envelope: Envelope, cause: Cause, **words: object) -> Refusal: ...
+    def refusal_of(self, envelope: Envelope, error: Exception) -> Refusal: ...
+    def refused(self, envelope: Envelope, refusal: Refusal) -> Refusal:
+        """Log it."""
+        ...
+
+    async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome: ...
+    async def open_stream(self, envelope: Envelope) -> "Stream": ...
+    async def accept_stream(self, envelope: Envelope, sink: Sink, answered: Answers, received_octets: int) -> Outcome: ...
+    def start(self, errand: Coroutine[object, object, object]) -> object: ...
+    async def run_to_its_end(self, errand: Coroutine[object, object, Outcome]) -> Outcome: ...
 
 
 class Stream:
@@ -81,7 +102,7 @@ class Stream:
 class Reception:
     """One message. `write` as it comes, then `finish` or `abort`."""
 
-    def __init__(self, flow: "MailFlow", envelope: Envelope) -> None:
+    def __init__(self, flow: Flow, envelope: Envelope) -> None:
         self._flow = flow
         self.envelope = envelope
         self.octets = 0
@@ -99,8 +120,8 @@ class Reception:
             return
         self._held.append(octets)
         self._held_octets += len(octets)
-        if self.octets > self._flow.settings.message_octets:
-            self._refuse(Cause.MESSAGE_TOO_LARGE, **self._flow.size_words())
+        if self.octets > self._flow.message_octets:
+            self._refuse_size(Cause.MESSAGE_TOO_LARGE, self._flow.message_octets)
         elif self._held_octets > (SMALL_OCTETS if self._stream is None else SLICE_OCTETS):
             await self._pass_on()
 
@@ -137,8 +158,8 @@ class Reception:
 
     def _check_attachments(self, octets: int) -> None:
         """Reg. 8.3.b: 20 MiB exactly pass, one octet more does not."""
-        if octets > self._flow.settings.attachment_octets:
-            self._refuse(Cause.ATTACHMENTS_TOO_LARGE, **self._flow.attachment_words(octets))
+        if octets > self._flow.attachment_octets:
+            self._refuse_size(Cause.ATTACHMENTS_TOO_LARGE, octets)
 
     async def _finish_stream(self, stream: Stream) -> Outcome:
         try:
@@ -172,44 +193,24 @@ class Reception:
                 self._held, self._held_octets = [octets], len(octets)
                 return False
             if submitted and not whole:
-                self._refuse(Cause.HEADER_TOO_LARGE)
+                self._refuse_with(self._flow.refusal(self.envelope, Cause.HEADER_TOO_LARGE))
                 return False
             end = len(octets)
-        refusal, more = self._examine(octets[:end], submitted=submitted)
-        if refusal is not None:
-            self._refuse_with(refusal)
+        more = self._flow.check_header(self.envelope, octets[:end])
+        if isinstance(more, Refusal):
+            self._refuse_with(more)
             return False
         self._head = True
-        head = self._flow.trace_header(self.envelope) + more
+        head = self._flow.head(self.envelope) + more
         self._held, self._held_octets = [head, octets], len(head) + len(octets)
         return True
 
-    def _examine(self, header: bytes, *, submitted: bool) -> tuple[Refusal | None, bytes]:
-        """Whether the header may pass, and what submission adds to it."""
-        if header.count(b"Received:") > MAX_RECEIVED:
-            return self._flow.refusal(self.envelope, Cause.LOOP), b""
-        if not submitted:
-            return None, b""
-        fields = headers.fields(header)
-        refusal = self._check_author(fields)
-        names = {name.strip() for name, _ in fields}
-        return refusal, self._flow.missing_fields(self.envelope, dated=b"date" in names, identified=b"message-id" in names)
-
-    def _check_author(self, fields: list[tuple[bytes, bytes]]) -> Refusal | None:
-        """Reg. 4.3: nobody writes as somebody else, in From or in Sender, however often the field occurs."""
-        own = self._flow.own_addresses(self.envelope.client)
-        authors = _addresses(fields, b"from")
-        foreign = check_header(own, authors, _addresses(fields, b"sender"), separator=self._flow.settings.separator)
-        if foreign is None:
-            return None
-        if not foreign.address:
-            return self._flow.refusal(self.envelope, Cause.NO_VALID_AUTHOR)
-        return self._flow.refusal(self.envelope, Cause.SENDER_NOT_YOURS, address=foreign.address)
-
     # ------------------------------------------------------------ refusing
 
-    def _refuse(self, cause: Cause, **words: object) -> None:
-        self._refuse_with(self._flow.refusal(self.envelope, cause, **words))
+    def _refuse_size(self, cause: Cause, octets: int) -> None:
+        self._refuse_with(
+            self._flow.refusal(self.envelope, cause, size_octets=octets, limit_octets=self._flow.attachment_octets)
+        )
 
     def _refuse_with(self, refusal: Refusal) -> None:
         self._refusal = refusal
@@ -220,18 +221,3 @@ class Reception:
         stream, self._stream = self._stream, None
         if stream is not None:
             self._flow.start(stream.discard())
-
-
-def _addresses(fields: list[tuple[bytes, bytes]], name: bytes) -> list[str]:
-    """Every address of every field called `name`; one without a domain, and a group's name, is an address of nobody."""
-    return [
-        f"{_text(address.mailbox)}@{_text(address.host)}"
-        for field, value in fields
-        if field.strip() == name
-        for address in parse_addresses(value)
-        if address.mailbox is not None
-    ]
-
-
-def _text(octets: bytes | None) -> str:
-    return (octets or b"").decode("utf-8", "replace").lower()

@@ -1,0 +1,94 @@
+"""Where an address leads: the mailbox that receives for it, or why there is none.
+
+In: the two halves of an address. Out: a mailbox or a `Cause`. Answered from the directory in memory and the cached decision
+of the policy; only a mailbox that may be full is asked about on disk, and it is refused only where that is certain.
+
+The domain alone decides whether an address is ours. Whatever the local part looks like (`user%elsewhere`, `host!user`,
+`"user@elsewhere"`), it is looked up as it is and never taken apart into another address: no form of writing relays.
+"""
+
+from dataclasses import dataclass
+
+from mic_mail.clock import Clock
+from mic_mail.directory.snapshot import Entry as Mailbox
+from mic_mail.errors import MicMailError
+from mic_mail.policy.addresses import candidates
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.lifecycle import State
+from mic_mail.process.lanes import AccountLanes
+from mic_mail.services.access import Access
+from mic_mail.services.envelope import Cause, Role
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef
+
+USAGE_SECONDS = 10.0
+"""How old a usage may be that lets a recipient pass; a refusal asks anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    octets: int
+    known_at: float
+
+
+class Recipients:
+    """The recipients of one process."""
+
+    def __init__(self, access: Access, store: MailStore, accounts: AccountLanes, clock: Clock) -> None:
+        self._access = access
+        self._store = store
+        self._accounts = accounts
+        self._clock = clock
+        self._usage: dict[int, _Usage] = {}
+
+    def find(self, local: str, domain: str, role: Role, *, separator: str, fallback: tuple[str, ...]) -> Mailbox | Cause:
+        """Who receives for `local@domain`; `fallback` are the addresses that stand in for a postmaster who is nobody's."""
+        snapshot = self._access.snapshot
+        if domain not in snapshot.domains:
+            return Cause.NO_ROUTE_YET if role is Role.SUBMISSION else Cause.RELAY_DENIED
+        if local.lower() == "postmaster":
+            return self._postmaster((f"postmaster@{domain}", *fallback))
+        for candidate in candidates(f"{local}@{domain}", separator):
+            mailbox = snapshot.resolve(candidate)
+            if mailbox is not None:
+                return self._why_not(mailbox) or mailbox
+        return Cause.NO_SUCH_MAILBOX
+
+    def _why_not(self, mailbox: Mailbox) -> Cause | None:
+        """Reg. 7.1: a suspended mailbox receives; 6.4.c: a reclaimed one does not; one not issued yet does not exist."""
+        decision = self._access.decide(mailbox.mailbox_id)
+        if decision is None or State.NOT_ISSUED in decision.states:
+            return Cause.NO_SUCH_MAILBOX
+        return None if decision.receives else Cause.RECLAIMED
+
+    def _postmaster(self, addresses: tuple[str, ...]) -> Mailbox | Cause:
+        """RFC 5321 §4.5.1: postmaster always receives: the one who is named, else the oldest unit, else the oldest mailbox."""
+        snapshot = self._access.snapshot
+        for address in addresses:
+            mailbox = snapshot.resolve(address)
+            if mailbox is not None and self._why_not(mailbox) is None:
+                return mailbox
+        receiving = (mailbox for mailbox in snapshot if self._why_not(mailbox) is None)
+        oldest = min(receiving, key=lambda mailbox: (mailbox.kind is not MailboxKind.UNIT, mailbox.mailbox_id), default=None)
+        return oldest or Cause.UNAVAILABLE
+
+    async def is_full(self, mailbox: Mailbox, more_octets: int) -> bool:
+        """Whether `more_octets` certainly do not fit. What is not certain is decided when the message is published."""
+        limit = mailbox.quota_octets
+        known = self._usage.get(mailbox.mailbox_id)
+        now = self._clock.monotonic()
+        if known is not None and now - known.known_at < USAGE_SECONDS and known.octets + more_octets <= limit:
+            return False
+        ref = AccountRef(mailbox.mailbox_id, mailbox.home)
+        try:
+            quota = await self._accounts.read(ref, self._store.account(ref).quota)
+        except MicMailError:
+            return False
+        self._usage[mailbox.mailbox_id] = _Usage(quota.octets, now)
+        return quota.octets + more_octets > limit
+
+    def grew(self, mailbox_id: int, octets: int) -> None:
+        """What was just delivered counts at once, until the store is asked again."""
+        known = self._usage.get(mailbox_id)
+        if known is not None:
+            self._usage[mailbox_id] = _Usage(known.octets + octets, known.known_at)

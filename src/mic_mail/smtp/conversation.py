@@ -1,0 +1,368 @@
+"""One SMTP client's conversation: does what `session` says, over a wire that `server` holds.
+
+In: command lines and octets that the wire reads. Out: replies that it sends, and messages handed to the mail flow. Replies
+gather until the input is used up (RFC 2920 §3.2). A message is ended by nothing but its end: whatever goes wrong on the way,
+either the rest is read and thrown away or the connection is closed, so that no octet of a body is ever taken for a command.
+Never here: transports, timers, TLS handshakes (server.py), syntax and order (grammar, session), who may do what (services).
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from mic_mail.clock import Clock
+from mic_mail.ids import trace_id
+from mic_mail.log.maillog import MailLog
+from mic_mail.net.tls import TlsFront
+from mic_mail.services.access import Access, Challenge, Peer, SignedIn
+from mic_mail.services.envelope import Accepted, Client, Envelope, Refusal, Role
+from mic_mail.services.mailflow import MailFlow
+from mic_mail.services.reception import Reception
+from mic_mail.smtp import replies
+from mic_mail.smtp import session as steps
+from mic_mail.smtp.data import ChunkDecoder, DotDecoder
+from mic_mail.smtp.lines import LineBuffer, Trouble
+from mic_mail.smtp.pace import Pace
+from mic_mail.smtp.replies import Reply
+from mic_mail.smtp.session import DATA, MAX_LINE_OCTETS, Close, Door, Limits, Session
+
+READ_OCTETS: Final = 262_144
+LINE_READ_OCTETS: Final = 65_536
+MAX_UNSENT_OCTETS: Final = 65_536
+"""Replies that a client has not read; beyond them it is not listened to."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpServices:
+    """What the composition root gives the door."""
+
+    mailflow: MailFlow
+    access: Access
+    clock: Clock
+    log: MailLog
+    tls: TlsFront | None
+    hostname: str
+    support: str
+    limits: Limits
+    binarymime: bool = False
+    quota_is_final: bool = False
+    repairs_lf: Callable[[str], bool] = lambda address: False
+    """Whether this address is a known old device whose bare LF is repaired."""
+    note: Callable[[str], None] = lambda label: None
+    """Told each command as it begins, so that a long pause of the loop can be logged with it."""
+
+
+class Wire(Protocol):
+    """A connection as the conversation sees it."""
+
+    over: bool
+    """The last word has been said."""
+    in_message: bool
+    """Octets of a message are being read: a shutdown waits for its end."""
+
+    def time(self) -> float: ...
+    def say(self, octets: bytes) -> None:
+        """Put a reply behind those that wait to be sent."""
+
+    @property
+    def unsent_octets(self) -> int: ...
+    async def flush(self) -> None:
+        """Send what waits."""
+
+    async def read(self, octets: int, deadline: float) -> bytes:
+        """What comes next, at most so much; nothing at the end of the stream. Sends first what waits."""
+        ...
+
+    async def start_tls(self) -> Peer:
+        """Say 220, forget what was read in clear, shake hands; the peer as it is now."""
+        ...
+
+    def describe(self) -> Peer: ...
+    def expire(self, name: str) -> None:
+        """Say the row `name` and close."""
+
+    def close(self) -> None:
+        """Let what was said leave, and close."""
+
+
+class Conversation:
+    """The conversation of one connection."""
+
+    def __init__(self, wire: Wire, services: SmtpServices, door: Door, draining: Callable[[], bool]) -> None:
+        self._wire = wire
+        self._services = services
+        self._door = door
+        self._draining = draining
+        self._core = Session(door)
+        self._peer = wire.describe()
+        self._core.repair_lf = services.repairs_lf(self._peer.address)
+        self._input = LineBuffer(MAX_LINE_OCTETS, repair_lf=self._core.repair_lf)
+        self._reception: Reception | None = None
+        self._chunks: ChunkDecoder | None = None
+        self._signed_in: SignedIn | None = None
+        self._offer()
+
+    def _offer(self) -> None:
+        """What can be announced on this connection as it is now."""
+        self._core.tls = self._peer.tls is not None
+        self._core.tls_offered = self._services.tls is not None
+        self._core.mechanisms = self._services.access.mechanisms(self._peer) if self._door.role is Role.SUBMISSION else ()
+
+    async def run(self) -> None:
+        """From the greeting to the last word; what was begun and not ended leaves nothing behind."""
+        try:
+            await self._converse()
+        finally:
+            self._drop_reception()
+
+    async def _next_line(self) -> bytes | Trouble | None:
+        """The next command or answer; None at the end of the stream. One deadline for the whole line."""
+        deadline = 0.0
+        while (line := self._input.next_line()) is None:
+            deadline = deadline or self._wire.time() + self._door.limits.command_seconds
+            piece = await self._wire.read(LINE_READ_OCTETS, deadline)
+            if not piece:
+                return None
+            self._input.feed(piece)
+        return line
+
+    async def _converse(self) -> None:
+        core = self._core
+        self._wire.say(replies.reply("greeting", hostname=self._door.hostname).encode(core.voice))
+        while not self._wire.over:
+            if self._draining():
+                await self._wire.flush()
+                self._wire.expire("shutdown")
+                return
+            line = await self._next_line()
+            if line is None:
+                return
+            if line is Trouble.BARE:
+                await self._answer(core.bare_line_end())
+            elif line is Trouble.TOO_LONG:
+                await self._answer(core.line_too_long())
+            else:
+                assert isinstance(line, bytes)
+                await self._answer(core.receive(line))
+            if self._wire.unsent_octets > MAX_UNSENT_OCTETS:
+                await self._wire.flush()
+
+    async def _answer(self, answer: Reply | steps.Action) -> None:
+        """Say a reply, or do what the session asks and say what comes of it."""
+        while not isinstance(answer, Reply):
+            if isinstance(answer, Close):
+                self._wire.say(answer.reply.encode(self._core.voice))
+                await self._wire.flush()
+                self._wire.close()
+                return
+            done = await self._do(answer)
+            if done is None:
+                return
+            answer = done
+        if self._reception is not None and self._core.transaction is None:
+            self._drop_reception()  # RSET or EHLO between two chunks
+        self._wire.say(answer.encode(self._core.voice))
+
+    async def _do(self, asked: steps.Action) -> Reply | Close | None:
+        match asked:
+            case steps.AskSender():
+                return await self._ask_sender(asked)
+            case steps.AskRecipient():
+                return await self._ask_recipient(asked)
+            case steps.ReadMessage():
+                return await self._read_message()
+            case steps.ReadChunk():
+                return await self._read_chunk(asked)
+            case steps.StartTls():
+                await self._start_tls()
+                return None
+            case steps.Authenticate():
+                return await self._sign_in(asked)
+            case Close():
+                return asked
+
+    def _drop_reception(self) -> None:
+        reception, self._reception, self._chunks = self._reception, None, None
+        if reception is not None:
+            reception.abort()
+
+    # ------------------------------------------------------------ the envelope
+
+    def _client(self) -> Client:
+        return Client(self._door.role, self._peer, self._core.helo, self._core.protocol, self._signed_in)
+
+    async def _ask_sender(self, asked: steps.AskSender) -> Reply | Close:
+        self._services.note("smtp MAIL")
+        trace = trace_id(self._services.clock.now_us())
+        refusal = await self._services.mailflow.check_sender(
+            asked.path.address, self._client(), trace, declared_octets=asked.parameters.size
+        )
+        return self._core.sender_answered(asked, trace, refusal)
+
+    async def _ask_recipient(self, asked: steps.AskRecipient) -> Reply | Close:
+        transaction = self._core.transaction
+        assert transaction is not None
+        answer = await self._services.mailflow.check_recipient(
+            asked.path.local,
+            asked.path.domain,
+            self._client(),
+            transaction.trace_id,
+            declared_octets=transaction.parameters.size,
+            notify=asked.parameters.notify,
+            orcpt=asked.parameters.orcpt,
+        )
+        return self._core.recipient_answered(answer)
+
+    def _begin(self) -> Reception:
+        transaction = self._core.transaction
+        assert transaction is not None
+        parameters = transaction.parameters
+        return self._services.mailflow.begin(
+            Envelope(
+                trace_id=transaction.trace_id,
+                client=self._client(),
+                sender=transaction.sender.address,
+                recipients=tuple(transaction.recipients),
+                smtputf8=parameters.smtputf8,
+                body=parameters.body,
+                declared_octets=parameters.size,
+                ret=parameters.ret,
+                envid=parameters.envid,
+            )
+        )
+
+    # ------------------------------------------------------------ the message
+
+    async def _read_message(self) -> Reply | Close:
+        """DATA: everything up to CRLF.CRLF, in the pieces in which it arrives."""
+        self._wire.say(DATA.encode(self._core.voice))
+        decoder = DotDecoder(repair_lf=self._core.repair_lf)
+        reception = self._reception = self._begin()
+        pace = Pace(self._wire.time, self._door.limits)
+        self._wire.in_message = True
+        while not decoder.ended:
+            piece = self._input.take() or await self._wire.read(READ_OCTETS, pace.deadline())
+            if not piece:
+                raise ConnectionAbortedError  # it was not a message: nothing has been promised
+            if pace.too_slow(len(piece)):
+                return Close(replies.reply("too-slow"))
+            octets = decoder.feed(piece)
+            if decoder.bare_line_end:
+                reception.abort()
+            elif octets:
+                await reception.write(octets)
+        self._wire.in_message = False
+        self._input.feed(decoder.rest)
+        return await self._ended(reception, bare_line_end=decoder.bare_line_end)
+
+    async def _read_chunk(self, asked: steps.ReadChunk) -> Reply | Close:
+        """BDAT: exactly so many octets (RFC 3030)."""
+        if asked.refusal is None and self._reception is None:
+            transaction = self._core.transaction
+            assert transaction is not None
+            self._reception = self._begin()
+            binary = transaction.parameters.body == "BINARYMIME"
+            self._chunks = ChunkDecoder(repair_lf=self._core.repair_lf, binary=binary)
+        if not await self._swallow_chunk(asked):
+            return Close(replies.reply("too-slow"))
+        if asked.refusal is not None:
+            self._drop_reception()
+            return self._core.chunk_refused(asked.refusal)
+        if not asked.last:
+            return self._core.chunk_ended(asked.octets)
+        reception, chunks = self._reception, self._chunks
+        assert reception is not None
+        assert chunks is not None
+        await reception.write(chunks.close())
+        return await self._ended(reception, bare_line_end=chunks.bare_line_end)
+
+    async def _swallow_chunk(self, asked: steps.ReadChunk) -> bool:
+        """Read a chunk into the reception, or into nothing where it is refused; False: too slow."""
+        left = asked.octets
+        pace = Pace(self._wire.time, self._door.limits)
+        self._wire.in_message = True
+        while left:
+            piece = self._input.take(left) or await self._wire.read(min(left, READ_OCTETS), pace.deadline())
+            if not piece:
+                raise ConnectionAbortedError
+            if pace.too_slow(len(piece)):
+                return False
+            left -= len(piece)
+            if asked.refusal is None:
+                assert self._reception is not None
+                assert self._chunks is not None
+                await self._reception.write(self._chunks.feed(piece))
+        self._wire.in_message = False
+        return True
+
+    async def _ended(self, reception: Reception, *, bare_line_end: bool) -> Reply | Close:
+        """The message is complete: 250 only for what is durable."""
+        outcome: Accepted | Refusal | Reply
+        transaction = self._core.transaction
+        assert transaction is not None
+        if bare_line_end:
+            reception.abort()
+            self._services.log.event(
+                "message_refused",
+                trace=transaction.trace_id,
+                reason="bare-line-end",
+                sender=transaction.sender.address,
+                peer=self._peer.address,
+            )
+            outcome = replies.reply("bare-line-end-in-message", transaction.trace_id)
+        else:
+            outcome = await reception.finish()
+        self._reception = self._chunks = None
+        return self._core.message_ended(outcome)
+
+    # ------------------------------------------------------------ TLS and sign-in
+
+    async def _start_tls(self) -> None:
+        """RFC 3207. Whatever was pipelined behind STARTTLS in clear is dropped: it is not from the client that we trust."""
+        self._input.clear()
+        self._drop_reception()
+        self._signed_in = None
+        self._peer = await self._wire.start_tls()
+        self._core.tls_started()
+        self._offer()
+
+    async def _sign_in(self, asked: steps.Authenticate) -> Reply | Close:
+        """RFC 4954 §4: challenges and answers in base64, `*` gives up."""
+        dialog = self._services.access.begin(asked.mechanism, self._peer)
+        octets = None if asked.initial is None else _unbase64(asked.initial)
+        if asked.initial is not None and octets is None:
+            return self._core.sign_in_refused(replies.reply("auth-syntax"))
+        while True:
+            answer = await dialog.step(octets)
+            if isinstance(answer, SignedIn):
+                self._signed_in = answer
+                return self._core.signed_in(answer.address)
+            if not isinstance(answer, Challenge):
+                refusal = replies.of_sign_in(answer.kind, answer.text)
+                return Close(refusal) if refusal.code == 421 else self._core.sign_in_refused(refusal)
+            self._wire.say(b"334 " + base64.b64encode(answer.data) + b"\r\n")
+            line = await self._next_line()
+            if line is None:
+                raise ConnectionAbortedError
+            if line is Trouble.BARE:
+                return self._core.bare_line_end()
+            if line is Trouble.TOO_LONG:
+                return self._core.sign_in_refused(replies.reply("auth-line-too-long"))
+            assert isinstance(line, bytes)
+            if line == b"*":
+                return self._core.sign_in_refused(replies.reply("auth-cancelled"))
+            octets = _unbase64(line)
+            if octets is None:
+                return self._core.sign_in_refused(replies.reply("auth-syntax"))
+
+
+def _unbase64(text: bytes) -> bytes | None:
+    """RFC 4954 §4: `=` alone is the empty response."""
+    if text == b"=":
+        return b""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
