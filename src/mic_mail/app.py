@@ -60,7 +60,7 @@ REPORT_SECONDS = 1.0
 SPOOL_SECONDS = 60.0
 SWEEP_SECONDS = 3600.0
 NAMES_LEFT_SECONDS = 60.0
-"""How far back a killed process may have stored flags whose names had not followed: `storage.names_after` and a busy machine."""
+"""How far back a killed process may have stored flags whose names had not followed: `storage.names_after` and some."""
 CERTIFICATE_SECONDS = 86_400.0
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread may hold the interpreter while the loop waits: with Python's 5 ms a busy lane costs every reply as much."""
