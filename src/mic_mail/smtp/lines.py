@@ -37,7 +37,7 @@ class LineBuffer:
         start = self._at
         end = self._octets.find(b"\n", start)
         if end < 0:
-            if len(self._octets) - start > self.max_octets:
+            if len(self._octets) - start > self.max_octets + 1:  # the last one may be the CR
                 self._skipping = True
             if self._skipping:
                 # A CR may be half of the line end.
