@@ -1,10 +1,10 @@
 """Files that we did not put where they lie, taken in as messages.
 
 They come from other Maildir tools (`new/`), from a stranger's Maildir, or from ourselves when the index was lost. Each
-becomes a file of ours: named as maildir.py says, lines ended by CRLF (Maildir tools store bare LF; what IMAP sends and
-counts is CRLF, RFC 5322 §2.1), scanned for its answers, INTERNALDATE from the file's time. A UID that the name claims is
-believed only where we may have given it ourselves and nobody else has it; all others take new ones in order of their file
-times.
+becomes a file of ours: named as maildir.py says, lines ended by CRLF unless we had published it (Maildir tools store bare
+LF; what IMAP sends and counts is CRLF, RFC 5322 §2.1), scanned for its answers, INTERNALDATE from the file's time. A UID
+that the name claims is believed only where we may have given it ourselves and nobody else has it; all others take new ones
+in order of their file times.
 """
 
 import os
@@ -20,7 +20,7 @@ from mic_mail.mime.scanner import Scanner
 from mic_mail.storage import schema
 from mic_mail.storage.expunge import add_refs
 from mic_mail.storage.index import Statement
-from mic_mail.storage.maildir import MESSAGE_MODE, MessageName, format_name
+from mic_mail.storage.maildir import MESSAGE_MODE, MessageName, format_name, parse_name
 from mic_mail.storage.publish import insert_email, insert_message
 from mic_mail.storage.rows import FolderRow
 from mic_mail.storage.section import Write
@@ -122,12 +122,18 @@ def _look_at(write: Write, stranger: Stranger) -> _Guest | None:
         found = os.lstat(stranger.path)
         if not stat.S_ISREG(found.st_mode):
             return None
-        ready = _with_crlf(write, stranger.path, found)
+        ready = stranger.path if _is_ours(stranger.path, found) else _with_crlf(write, stranger.path, found)
         size = os.stat(ready).st_size
     except FileNotFoundError:
         return None
     mtime_us = found.st_mtime_ns // 1000
     return _Guest(stranger.path, ready, _base_of(write, stranger.name), size, mtime_us, stranger.name.uid, stranger.name.flags)
+
+
+def _is_ours(path: str, found: os.stat_result) -> bool:
+    """Published by us: the name has a UID and the file's size. Such a file is as it came and stays so (Reg. 9.1)."""
+    name = parse_name(os.path.basename(path))
+    return name.uid > 0 and name.size == found.st_size
 
 
 def _base_of(write: Write, name: MessageName) -> str:
