@@ -226,8 +226,12 @@ class Auth(Section):
         ),
     ] = True
     scram_iterations: Annotated[
-        int, Field(ge=100_000, le=10_000_000), About("PBKDF2 rounds of the SCRAM-SHA-256 keys of new passwords.", "10.2")
-    ] = 100_000
+        int,
+        Field(ge=65_536, le=10_000_000),
+        About(
+            "PBKDF2 rounds of the SCRAM-SHA-256 keys of new passwords; Cyrus SASL's clients refuse more than 65,536.", "10.2"
+        ),
+    ] = 65_536
     argon2_time: Annotated[int, Field(ge=1, le=20), About("argon2id passes over memory, for new passwords.", "10.2")] = 3
     argon2_memory: Annotated[Octets, Field(ge=8 * MIB, le=GIB), About("argon2id memory, for new passwords.", "10.2")] = 32 * MIB
     cache_seconds: Annotated[
