@@ -147,7 +147,7 @@ def _spec(tokens: list[bytes]) -> tuple[bytes | None, bytes, bytes]:
     mailbox = _closed_up([unquote(token) if token.startswith(b'"') else token for token in tokens[:at]])
     if b" " in mailbox and not any(token.startswith(b'"') for token in tokens[:at]):
         mailbox = mailbox.rpartition(b" ")[2]
-    host = _closed_up(tokens[at + 1 :]).partition(b" ")[0]
+    host = _closed_up(tokens[at + 1 :]).partition(b" ")[0].partition(b"@")[0]
     return route, mailbox or NO_MAILBOX, host or NO_HOST
 
 

@@ -88,6 +88,8 @@ class QuotedPrintable:
         return len(text)
 
     def _decode(self, raw: bytes) -> bytes:
+        if not raw:
+            return raw
         if b" \r" in raw or b"\t\r" in raw or b" \n" in raw or b"\t\n" in raw:
             raw = _TRAILING.sub(b"", raw)
         signs = raw.count(b"=")

@@ -199,9 +199,9 @@ def _structure(part: Part) -> tuple[bytes, bytes]:
 
 def _shown_type(part: Part) -> tuple[bytes, bytes, Parameters]:
     """Type and parameters that keep the grammar whole."""
-    if part.maintype == b"multipart":
+    if part.maintype == b"multipart" and not part.damaged:
         return b"text", b"plain", [(b"charset", b"us-ascii")]
-    if part.maintype == b"message" and part.subtype == b"rfc822" and not part.is_message:
+    if part.maintype == b"multipart" or (part.maintype == b"message" and part.subtype == b"rfc822" and not part.is_message):
         return b"application", b"octet-stream", part.params
     if part.maintype == b"text" and part.parameter(b"charset") is None:
         return part.maintype, part.subtype, [*part.params, (b"charset", b"us-ascii")]  # RFC 2045 §5.2

@@ -9,7 +9,7 @@ How: chunks become *windows* that end with a line end (a line longer than a wind
 Inside a window the work is done by `find`, `count` and `translate`: for each open multipart the next occurrence of its
 delimiter is looked up once and remembered, so time is windows x depth, whatever stands in the message.
     HEADER     until the empty line, or a delimiter of a multipart around it
-    BODY       until a delimiter of any open multipart (RFC 2046 §5.1.1: it matches by its beginning; the longest wins)
+    BODY       until a delimiter of any open multipart (RFC 2046 §5.1.1: it matches by its beginning)
     DELIMITER  the rest of that line
 """
 
@@ -283,30 +283,23 @@ class Scanner:
 
     def _next_delimiter(self, window: bytes, pos: int) -> tuple[int, _Frame | None]:
         """Where the next delimiter line of any open multipart begins, at `pos` or later, and whose it is."""
-        best = len(window)
-        found: _Frame | None = None
+        if not self._multiparts:
+            return len(window), None
         if pos == 0 and self._line_start:
-            for frame in reversed(self._multiparts):
-                needle = frame.needle
-                assert needle is not None
-                if window.startswith(needle[1:]) and (found is None or len(needle) > len(found.needle or b"")):
-                    found = frame
-            if found is not None:
-                return 0, found
+            here = [frame for frame in self._multiparts if frame.needle and window.startswith(frame.needle[1:])]
+            if here:
+                return 0, _owner(here, window, 0)
         start = pos - 1 if pos else 0
-        for frame in reversed(self._multiparts):
-            needle = frame.needle
-            assert needle is not None
-            at = frame.next_at
-            if at < start:
-                at = window.find(needle, start)
-                if at < 0:
-                    at = len(window)
-                frame.next_at = at
-            if at + 1 < best or (at + 1 == best and found is not None and len(needle) > len(found.needle or b"")):
-                best = at + 1
-                found = frame
-        return best, found
+        best = len(window)
+        for frame in self._multiparts:
+            assert frame.needle is not None
+            if frame.next_at < start:
+                at = window.find(frame.needle, start)
+                frame.next_at = at if at >= 0 else len(window)
+            best = min(best, frame.next_at + 1)
+        if best == len(window):
+            return best, None
+        return best, _owner([frame for frame in self._multiparts if frame.next_at + 1 == best], window, best)
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
@@ -352,6 +345,8 @@ class Scanner:
                     part.encoding = b"7bit"
                 self._multiparts.append(frame)
                 return
+        elif part.is_message or part.boundary is not None:
+            part.damaged = True  # beyond the limits: nobody looks into it
         part.is_message = False
         self._begin_leaf(frame)
 
@@ -457,6 +452,23 @@ class Scanner:
             if excerpt and text.strip():
                 return excerpt.part, text
         return None, b""
+
+
+def _owner(frames: list[_Frame], window: bytes, pos: int) -> _Frame:
+    """Whose delimiter line begins at `pos`, of those that could be (from the outermost to the innermost multipart).
+
+    RFC 2046 §5.1.1: the beginning of the line decides. Where several boundaries begin it, the innermost that makes up the whole
+    line, else the longest.
+    """
+    if len(frames) > 1:
+        end = window.find(b"\n", pos)
+        line = window[pos : end if end >= 0 else len(window)].rstrip()
+        for frame in reversed(frames):
+            assert frame.needle is not None
+            delimiter = frame.needle[1:]
+            if line in (delimiter, delimiter + b"--"):
+                return frame
+    return max(reversed(frames), key=lambda frame: len(frame.needle or b""))
 
 
 def _metered(frame: _Frame, raw: int, line_end: int) -> int:

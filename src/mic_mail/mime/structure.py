@@ -75,7 +75,7 @@ class Part:
         self.is_attachment = False
         self.decoded_octets = 0
         self.damaged = False
-        """The encoding is broken somewhere: the meter then counts raw octets."""
+        """The encoding is broken somewhere, or the part lies beyond the scanner's limits: it counts with its raw octets."""
 
     def describe(self, header: bytes, *, in_digest: bool, has_envelope: bool) -> None:
         """Take from the header what it says about the body."""

@@ -38,6 +38,7 @@ LISTS = {
     b"<a@b.vn, c@d.vn": [(None, None, b"a", b"b.vn"), (None, None, b"c", b"d.vn")],
     b"a": [(None, None, b"a", b"MISSING_DOMAIN")],
     b"<>": [(None, None, b"MISSING_MAILBOX", b"MISSING_DOMAIN")],
+    b"a@b.vn@c.vn": [(None, None, b"a", b"b.vn")],
     b"@b.vn": [(None, None, b"MISSING_MAILBOX", b"b.vn")],
     b"a@": [(None, None, b"a", b"MISSING_DOMAIN")],
     b"": [],

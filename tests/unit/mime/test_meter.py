@@ -82,6 +82,8 @@ ENCODED = {
     "quoted-printable": (b"=C4=91=\r\nx=3D\r\ny", "quoted-printable", 7),
     "quoted-printable with LF": (b"=C4=91=\nx\ny", "quoted-printable", 5),
     "quoted-printable that ends softly": (b"x=\r\n", "quoted-printable", 1),
+    "quoted-printable that ends in a lone sign": (b"x=3D\r\ny=", "quoted-printable", 5),
+    "quoted-printable with white space at the ends of lines": (b"x  \r\ny\t", "quoted-printable", 4),
     "quoted-printable, damaged": (b"x=3Dy=ZZ", "quoted-printable", 8),
 }
 

@@ -90,17 +90,17 @@ def test_the_running_count_never_falls_and_ends_at_the_total(message: bytes, cut
     assert counts[-1] <= total
 
 
-@pytest.mark.parametrize(
-    ("outer", "inner"), [("b", "bb"), ("bb", "b"), ("b", "b--"), ("=_1", "=_10")], ids=lambda boundary: boundary
-)
-def test_the_longest_matching_boundary_wins(outer: str, inner: str) -> None:
-    """Of two boundaries that begin alike, a delimiter line is the longer one's (RFC 2046 §5.1.1 lets both match)."""
-    if inner == "b--":
-        message = HEAD + multipart(outer, multipart(inner, PLAIN, PLAIN))
-    else:
-        message = HEAD + multipart(outer, multipart(inner, PLAIN, PLAIN), PDF)
-    root = scan(message).root
-    assert len(root.children[0].children) == 2
+@pytest.mark.parametrize(("outer", "inner"), [("b", "bb"), ("bb", "b"), ("b--", "b"), ("=_1", "=_10"), ("b", "b")])
+def test_boundaries_that_begin_alike_are_told_apart(outer: str, inner: str) -> None:
+    """Of several boundaries that begin a line, the innermost that makes it up wins (RFC 2046 §5.1.1 lets all of them match)."""
+    root = scan(HEAD + multipart(outer, multipart(inner, PLAIN, PLAIN), PDF)).root
+    assert [len(child.children) for child in root.children] == [2, 0]
+
+
+def test_of_boundaries_that_only_begin_a_line_the_longest_wins() -> None:
+    """A delimiter line with something after it goes to the longest boundary."""
+    message = HEAD + multipart("b", multipart("bb", PLAIN, PLAIN).replace(b"--bb\r\n", b"--bb x\r\n"), PDF)
+    assert [len(child.children) for child in scan(message).root.children] == [2, 0]
 
 
 @pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
