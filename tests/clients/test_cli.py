@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +192,22 @@ def test_init_makes_a_server_and_never_overwrites(command: Command, made: Path, 
     assert made.read_text() == before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_inits_the_server_can_read(command: Command, tmp_path: Path) -> None:
+    """With `--user`, data belongs to that account, and the file to root and the account's group; nothing is for others."""
+    import pwd
+
+    nobody = pwd.getpwnam("nobody")
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    path, data = tmp_path / "etc" / "mic-mail.toml", tmp_path / "data"
+    run = command("--config", path, "init", "--yes", "--data-dir", data, "--user", "nobody")
+    assert run.code == 0, run.err
+    assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o777) == (0, nobody.pw_gid, 0o640)
+    for made in (data, *data.rglob("*")):
+        assert (made.stat().st_uid, made.stat().st_mode & 0o007) == (nobody.pw_uid, 0), made
+
+
 def test_init_refuses_what_the_file_would_be_refused_for(command: Command, tmp_path: Path) -> None:
     """The answers go through the same checks as the file."""
     run = command("--config", tmp_path / "x.toml", "init", "--yes", "--domain", "not a domain", "--data-dir", tmp_path / "d")
@@ -300,7 +317,10 @@ def test_repair_undelete_backup_and_restore(command: Command, running: tuple["Ma
         client.select()
         client.store("1:2", "+FLAGS", r"(\Deleted)")
         client.expunge()
-        assert len(command("--config", path, "mailbox", "undelete", DVBE, "--list", "--json").json) == 2
+        listed = command("--config", path, "mailbox", "undelete", DVBE, "--list", "--json").json
+        assert len(listed) == 2
+        age = datetime.now(UTC) - datetime.fromisoformat(listed[0]["expunged_at"])
+        assert abs(age) < timedelta(minutes=5), "instants are those of today's clock, not of 1970's Saigon"
         assert command("--config", path, "mailbox", "undelete", DVBE, "--json").json["restored"] == 2
         client.noop()
         assert client.search(None, "ALL")[1][0].split() == [b"1", b"2", b"3", b"4", b"5"]

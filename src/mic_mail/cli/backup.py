@@ -45,7 +45,9 @@ def backup(
 ) -> None:
     here = frame(ctx)
     mailboxes = chosen(here, addresses)
-    here.audit.record(actor=here.actor(actor), act="backup", subject=" ".join(addresses or ["*"]), target=str(target))
+    here.audit.record(
+        actor=here.actor(actor), act="backup", subject=" ".join(addresses or ["*"]), target=str(target.absolute())
+    )
     try:
         target.mkdir(mode=0o700, parents=True)
     except FileExistsError as error:

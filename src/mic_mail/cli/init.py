@@ -4,7 +4,9 @@ Asks for what was not given as a flag, or takes the defaults with `--yes`. Never
 a directory or certificate that is there stays, so running it again after a mishap finishes what was begun.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -91,24 +93,44 @@ def make(config: Config, path: Path, clock: Clock) -> None:
     """Everything that `serve` needs; the configuration file last, so that its presence means that all is there."""
     try:
         owner = privileges.account(config.server.user, config.server.group)
+        os.umask(privileges.UMASK)
         make_folders(config, owner)
-        directory = Directory(config.directory_url, clock=clock)
-        directory.migrate()
-        for name in config.domains:
-            directory.add_domain(name)
-        directory.close()
-        secret = config.server.data_dir / "decoy.key"
-        passwords.load_secret(secret)
-        if not (config.certificate.exists() and config.key.exists()):
-            write_pair(config.certificate, config.key, self_signed([config.server.hostname], clock.now()))
-        if owner is not None:  # made by root, read by the server
-            files = (config.server.data_dir / "directory.sqlite", secret, config.certificate, config.key)
-            for made in filter(Path.exists, files):
-                os.chown(made, owner.uid, owner.gid)
+        with _acting_as(owner):
+            _fill(config, clock)
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            if owner is not None:  # root's to change, the server's to read
+                os.fchown(descriptor, -1, owner.gid)
             file.write(document.write(config, output.language()))
     except OSError as error:
         raise Trouble(Text(f"Không tạo được: {error}.", f"Cannot be made: {ascii(str(error))[1:-1]}.")) from error
     load(path)
+
+
+def _fill(config: Config, clock: Clock) -> None:
+    """What lies in the data folder from the first day; what is there already stays."""
+    directory = Directory(config.directory_url, clock=clock)
+    directory.migrate()
+    for name in config.domains:
+        directory.add_domain(name)
+    directory.close()
+    passwords.load_secret(config.server.data_dir / "decoy.key")
+    if not (config.certificate.exists() and config.key.exists()):
+        write_pair(config.certificate, config.key, self_signed([config.server.hostname], clock.now()))
+
+
+@contextlib.contextmanager
+def _acting_as(owner: privileges.Account | None) -> Iterator[None]:
+    """Be the server's account for a while, so that what is made is its own; then root again, who writes into /etc."""
+    if owner is None:
+        yield
+        return
+    uid, gid = os.geteuid(), os.getegid()
+    os.setegid(owner.gid)
+    os.seteuid(owner.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(uid)
+        os.setegid(gid)

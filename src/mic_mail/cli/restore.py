@@ -56,7 +56,12 @@ def restore(
             Text(f"Không có bản sao lưu của {mailbox.address} trong “{source}”.", "There is no backup of this mailbox there.")
         )
     here.audit.record(
-        actor=here.actor(actor), act="restore", subject=mailbox.address, reason=reason, source=str(place), replace=replace
+        actor=here.actor(actor),
+        act="restore",
+        subject=mailbox.address,
+        reason=reason,
+        source=str(place.absolute()),
+        replace=replace,
     )
     with output.progress() as bar:
         task = bar.add_task(mailbox.address, total=None)

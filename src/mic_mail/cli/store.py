@@ -4,7 +4,7 @@ Joined into the group `mailbox` by main.NOUNS. Without an address a command goes
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -165,4 +165,4 @@ def _instant_us(text: str) -> int:
 
 
 def _at(micros: int) -> datetime:
-    return datetime.fromtimestamp(0, HO_CHI_MINH) + timedelta(microseconds=micros)
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros)
