@@ -1,0 +1,109 @@
+"""Coverage-guided fuzzing of the MIME room: `python tests/fuzz/atheris_mime.py [corpus folders] -max_total_time=600`.
+
+Allowed: any octets have any structure. Not allowed, each an assertion here:
+    an exception
+    a scan or answers that depend on how the octets were cut, a running count that falls or passes the total
+    a part that lies outside its parent, lines that are no LFs, a decoded size that is not what decoding gives
+    an answer against the grammar of RFC 9051, or in more than 7 bits
+    a section that lies outside the message; HEADER.FIELDS and HEADER.FIELDS.NOT that are together not the header
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+with atheris.instrument_imports(include=["mic_mail.mime"]):
+    from mic_mail.mime import addresses, dates, headers, preview, words  # noqa: F401 - instrumented
+    from mic_mail.mime.encodings import decode
+    from mic_mail.mime.parts import Sections, encode
+    from mic_mail.mime.render import answers
+    from mic_mail.mime.scanner import Scanner
+    from mic_mail.mime.structure import Scan
+
+from messages.answers import check
+from messages.hard import HARD
+from messages.scans import everything, scan
+
+_SECTIONS = ((), (1,), (2,), (1, 1), (2, 1), (1, 2, 1))
+
+
+def scan_counting(message: bytes, step: int) -> Scan:
+    """The scan of a message in chunks of `step`, with the running count watched."""
+    scanner = Scanner()
+    before = 0
+    for start in range(0, len(message), step):
+        scanner.feed(message[start : start + step])
+        assert scanner.attachment_octets >= before
+        before = scanner.attachment_octets
+    found = scanner.finish()
+    assert before <= found.attachment_octets
+    return found
+
+
+def check_parts(message: bytes, found: Scan) -> None:
+    """Every part lies where it can."""
+    assert found.root.body_end == found.octets == len(message)
+    stack = [found.root]
+    while stack:
+        this = stack.pop()
+        assert this.header_start <= this.body_start <= this.body_end
+        assert this.lines == message.count(b"\n", this.body_start, this.body_end)
+        at = this.body_start
+        for child in this.children:
+            assert at <= child.header_start
+            assert child.body_end <= this.body_end
+            at = child.body_end
+        if not this.children:
+            raw = message[this.body_start : this.body_end]
+            assert this.decoded_octets == len(decode(raw, this.encoding.decode("latin-1")))
+        stack += this.children
+
+
+def check_sections(message: bytes, found: Scan) -> None:
+    """Every section can be read."""
+    sections = Sections(encode(found))
+    for numbers in _SECTIONS:
+        for kind in ("", "HEADER", "TEXT", "MIME"):
+            place = sections.locate(numbers, kind)
+            assert place is None or 0 <= place[0] <= place[0] + place[1] <= len(message)
+
+
+def check_cuts(header: bytes) -> None:
+    """What is asked for and what is not make up the header."""
+    names = [b"subject", b"content-type"]
+    both = headers.cut(header, names)[:-2].splitlines() + headers.cut(header, names, others=True).splitlines()
+    assert sorted(line for line in both if line) == sorted(line for line in header.splitlines() if line)
+
+
+def test_one_input(octets: bytes) -> None:
+    """One input: a step, then a message."""
+    if not octets:
+        return
+    step, message = octets[0] or 256, octets[1:]
+    found = scan(message)
+    shown = answers(found)
+    check(shown)
+    cut = scan_counting(message, step)
+    assert everything(cut) == everything(found)
+    assert answers(cut) == shown
+    check_parts(message, found)
+    check_sections(message, found)
+    check_cuts(found.header)
+
+
+def main() -> None:
+    """Seeds are the hard messages that are not long."""
+    with tempfile.TemporaryDirectory() as name:
+        for number, message in enumerate(HARD.values()):
+            if len(message) < 6_000:
+                (Path(name) / str(number)).write_bytes(b"\x07" + message)
+        atheris.Setup([*sys.argv, name], test_one_input)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
