@@ -53,9 +53,9 @@ class LineBuffer:
             return Trouble.BARE
         self._skipping = False
         line = self._octets[start : end if bare else end - 1]
-        if b"\r" in line or b"\0" in line:
-            return Trouble.BARE
-        return Trouble.TOO_LONG if len(line) > self.max_octets else line
+        if len(line) > self.max_octets:  # asked first: of a long line that was thrown away nothing else is known
+            return Trouble.TOO_LONG
+        return Trouble.BARE if b"\r" in line or b"\0" in line else line
 
     def take(self, octets: int | None = None) -> bytes:
         """What comes next as it is: all that is here, or no more than `octets`."""
