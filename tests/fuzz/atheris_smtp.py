@@ -1,0 +1,105 @@
+"""Fuzz target: the SMTP grammar, the command lines and the decoders of DATA and BDAT.
+
+    python tests/fuzz/atheris_smtp.py [-max_total_time=600] [CORPUS_DIR]
+
+The only documented rejection is `grammar.Fault`. Besides: an accepted address holds no control character and reads back as
+itself; the dot decoder gives for any split what it gives for the whole; a session answers every line with a well-formed reply.
+"""
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["mic_mail.smtp"]):
+    from mic_mail.services.envelope import Accepted, Recipient, Role
+    from mic_mail.smtp import session as steps
+    from mic_mail.smtp.data import ChunkDecoder, DotDecoder
+    from mic_mail.smtp.grammar import Fault, parse_bdat, parse_helo, parse_mail, parse_rcpt
+    from mic_mail.smtp.lines import LineBuffer, Trouble
+    from mic_mail.smtp.replies import Reply
+    from mic_mail.smtp.session import Close, Door, Limits, Session
+
+DOOR = Door("mail.example", "support@example", Role.MX, Limits(1 << 20, 1 << 20, errors=1 << 30), binarymime=True)
+
+
+def fuzz_grammar(octets: bytes) -> None:
+    for parse in (parse_bdat, parse_helo):
+        try:
+            parse(octets)
+        except Fault:
+            pass
+    for utf8 in (False, True):
+        try:
+            path, _ = parse_rcpt(b"TO:" + octets, smtputf8=utf8)
+        except Fault:
+            continue
+        assert all(char >= " " and char != "\x7f" for char in path.address)
+    try:
+        path, parameters = parse_mail(b"FROM:" + octets)
+    except Fault:
+        return
+    again, _ = parse_mail(f"FROM:<{path.address}> SMTPUTF8".encode())
+    assert again == path, (path, again)
+    assert parameters.size is None or parameters.size >= 0
+
+
+def fuzz_decoders(data: "atheris.FuzzedDataProvider") -> None:
+    repair = data.ConsumeBool()
+    cuts = sorted(data.ConsumeIntListInRange(4, 0, 300))
+    wire = data.ConsumeBytes(300) + b"\r\n.\r\n"
+    results = []
+    for pieces in ([wire], [wire[a:b] for a, b in zip([0, *cuts], [*cuts, len(wire)], strict=True)]):
+        decoder, message, rest = DotDecoder(repair_lf=repair), b"", b""
+        chunks, chunked = ChunkDecoder(repair_lf=repair), b""
+        for piece in pieces:
+            if decoder.ended:
+                rest += piece
+            else:
+                message += decoder.feed(piece)
+            chunked += chunks.feed(piece)
+        chunked += chunks.close()
+        results.append((message, decoder.rest + rest, decoder.bare_line_end, chunked, chunks.bare_line_end))
+    assert results[0] == results[1], (wire, cuts)
+
+
+def fuzz_session(octets: bytes) -> None:
+    lines, session = LineBuffer(12_288), Session(DOOR)
+    lines.feed(b"EHLO x\r\n" + octets)
+    while (line := lines.next_line()) is not None:
+        if isinstance(line, Trouble):
+            return
+        answer = session.receive(line)
+        while not isinstance(answer, Reply):
+            match answer:
+                case Close():
+                    return
+                case steps.AskSender():
+                    answer = session.sender_answered(answer, "ID", None)
+                case steps.AskRecipient():
+                    answer = session.recipient_answered(Recipient(answer.path.address, (1,)))
+                case steps.ReadMessage():
+                    answer = session.message_ended(Accepted("ID", 1, 1))
+                case steps.ReadChunk(octets=size, refusal=refusal):
+                    lines.take(size)
+                    answer = session.chunk_refused(refusal) if refusal else session.message_ended(Accepted("ID", size, 1))
+                case _:
+                    return
+        said = answer.encode(session.voice)
+        assert said.endswith(b"\r\n")
+        assert all(len(part) <= 510 and part[:3].isdigit() for part in said.split(b"\r\n")[:-1])
+
+
+def fuzz(octets: bytes) -> None:
+    data = atheris.FuzzedDataProvider(octets)
+    kind = data.ConsumeIntInRange(0, 2)
+    if kind == 0:
+        fuzz_grammar(data.ConsumeBytes(600))
+    elif kind == 1:
+        fuzz_decoders(data)
+    else:
+        fuzz_session(data.ConsumeBytes(2000))
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, fuzz)
+    atheris.Fuzz()
