@@ -30,8 +30,14 @@ def preview(raw: bytes, part: Part) -> str:
     """The preview of the text body `part` that begins with `raw`."""
     charset = (part.parameter(b"charset") or b"").decode("ascii", "replace")
     text = decode_octets(decode(raw, part.encoding.decode("ascii", "replace")), charset)
-    text = _strip_html(text) if part.subtype == b"html" else _QUOTED.sub("", text)
-    return " ".join(_INVISIBLE.sub("", text[: 4 * _ENOUGH]).split())[:LIMIT].rstrip()
+    if part.subtype == b"html":
+        text = _strip_html(text)
+    elif text.startswith(">") or "\n>" in text:
+        text = _QUOTED.sub("", text)
+    line = " ".join(text[:_ENOUGH].split())[:LIMIT]
+    if len(line) < LIMIT or _INVISIBLE.search(line):
+        line = " ".join(_INVISIBLE.sub("", text[: 4 * _ENOUGH]).split())[:LIMIT]
+    return line.rstrip()
 
 
 def _strip_html(text: str) -> str:
