@@ -182,6 +182,8 @@ class ImapConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._paused = True
+        if self._session.ending:
+            self._loop.call_later(CLOSING_SECONDS, self.abort)
 
     def resume_writing(self) -> None:
         self._paused = False
@@ -191,15 +193,21 @@ class ImapConnection(asyncio.Protocol):
         self._lost = True
         if self._timer is not None:
             self._timer.cancel()
+        self._give_back()
+        if self._task is None:  # else the work in progress ends first: it is not undone
+            self._close_session()
+
+    def _give_back(self) -> None:
+        """The session is over: nothing is watched for it any more, and the mailbox has room for another."""
         for held in (self._subscription, self._watch):
             if held is not None:
                 held.close()
-        if self._signed_in is not None:
+        if self._subscription is not None:
+            self._subscription = None
+            assert self._signed_in is not None
             self._server.sessions[self._signed_in.mailbox_id] -= 1
             if not self._server.sessions[self._signed_in.mailbox_id]:
                 del self._server.sessions[self._signed_in.mailbox_id]
-        if self._task is None:  # else the work in progress ends first: it is not undone
-            self._close_session()
 
     def _close_session(self) -> None:
         self._session.close()
@@ -368,12 +376,12 @@ class ImapConnection(asyncio.Protocol):
             self._signed_in = answer
 
     def end(self, text: Text) -> None:
-        """BYE as soon as the session can; a client that does not read it is cut off after a while."""
+        """BYE as soon as the session can; a client that is behind with its reading is cut off after a while."""
         self._session.end(text)
         if self._waiting is not None:
             self._pump()
-        if self._watch is not None:
-            self._watch.close()
+        elif self._paused:
+            self._loop.call_later(CLOSING_SECONDS, self.abort)
 
     def abort(self) -> None:
         self._transport.abort()
@@ -381,6 +389,7 @@ class ImapConnection(asyncio.Protocol):
     def _hang_up(self) -> None:
         """Close when everything is written, and for CLOSING_SECONDS at most."""
         self._waiting = None
+        self._give_back()
         self._transport.close()
         if self._timer is not None:
             self._timer.cancel()

@@ -114,6 +114,11 @@ class Session:
     def state(self) -> ConnectionState:
         return self._talk.state
 
+    @property
+    def ending(self) -> bool:
+        """`end` was called."""
+        return self._talk.ending is not None
+
     def feed(self, octets: bytes) -> None:
         """What the client sent."""
         self._talk.reader.feed(octets)
