@@ -18,7 +18,7 @@ from mic_mail.mime.parts import encode
 from mic_mail.mime.preview import preview
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.structure import Parameters, Part, Scan
-from mic_mail.mime.words import decode_text, encode_words
+from mic_mail.mime.words import decode_octets, decode_text, encode_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,11 @@ def _token(value: bytes) -> bytes:
     return _string(value if value.isascii() else _8BIT.sub(b"?", value))
 
 
-def _nstring(value: bytes | None) -> bytes:
-    return b"NIL" if value is None else _token(unfold(value))
+def _nstring(value: bytes | None, *, utf8: bool = False) -> bytes:
+    if value is None:
+        return b"NIL"
+    value = unfold(value)
+    return _string(decode_octets(value).encode("utf-8", "replace")) if utf8 and not value.isascii() else _token(value)
 
 
 def _text(value: bytes, *, utf8: bool = False) -> bytes:
@@ -118,7 +121,7 @@ def _envelope(fields: dict[bytes, bytes], *, utf8: bool) -> bytes:
     subject = fields.get(b"subject")
     sender = _addresses(fields.get(b"from"), utf8=utf8)
     return b"(%b %b %b %b %b %b %b %b %b %b)" % (
-        _nstring(fields.get(b"date")),
+        _nstring(fields.get(b"date"), utf8=utf8),
         b"NIL" if subject is None else _text(unfold(subject), utf8=utf8),
         sender,
         # RFC 9051 §7.5.2: where Sender or Reply-To is absent or empty, the server gives the value of From.
@@ -127,8 +130,8 @@ def _envelope(fields: dict[bytes, bytes], *, utf8: bool) -> bytes:
         _addresses(fields.get(b"to"), utf8=utf8),
         _addresses(fields.get(b"cc"), utf8=utf8),
         _addresses(fields.get(b"bcc"), utf8=utf8),
-        _nstring(fields.get(b"in-reply-to")),
-        _nstring(fields.get(b"message-id")),
+        _nstring(fields.get(b"in-reply-to"), utf8=utf8),
+        _nstring(fields.get(b"message-id"), utf8=utf8),
     )
 
 

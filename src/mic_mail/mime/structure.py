@@ -7,7 +7,7 @@ RFC 2045 §5 (Content-Type, its default and what to do with an invalid one), §6
 import re
 from dataclasses import dataclass
 
-from mic_mail.mime.headers import fields, parse_parameters, strip_comments, unfold
+from mic_mail.mime.headers import fields, parse_parameters, strip_comments
 
 Parameters = list[tuple[bytes, bytes]]
 
@@ -155,8 +155,3 @@ class Scan:
     text: bytes
     """The beginning of the first text body as it lies in the message, for the preview."""
     text_part: Part | None
-
-
-def one_line(value: bytes | None) -> bytes | None:
-    """A field's value unfolded, or None."""
-    return None if value is None else unfold(value)

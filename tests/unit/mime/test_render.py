@@ -98,6 +98,14 @@ def test_raw_utf8_is_encoded_for_those_who_did_not_ask_for_it() -> None:
     assert answers_of(HARD["plain"]).envelope_utf8 is None
 
 
+def test_message_ids_beyond_ascii() -> None:
+    """RFC 6532 §3.2 lets them in; a client that did not ask for UTF-8 sees question marks."""
+    found = answers_of(crlf("Message-ID: <đỗ@b.vn>\nSubject: x\n\nbody\n"))
+    assert b'"<?????@b.vn>"' in found.envelope
+    assert found.envelope_utf8 is not None
+    assert '"<đỗ@b.vn>"'.encode() in found.envelope_utf8
+
+
 def test_addresses_beyond_ascii_have_an_ascii_form() -> None:
     """A domain is shown by its A-labels, a mailbox as an encoded word."""
     found = answers_of(HARD["address beyond ASCII"])
