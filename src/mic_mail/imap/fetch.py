@@ -23,6 +23,7 @@ from mic_mail.imap.fetchplan import Batch, Plan
 from mic_mail.imap.numbering import positions_of, ranges
 from mic_mail.imap.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
 from mic_mail.imap.view import Glance, View
+from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Changes
 
@@ -121,7 +122,7 @@ def _seen_groups(view: View, places: Iterable[range]) -> Iterator[list[range]]:
 
 
 def _mark_seen(talk: Conversation, view: View, places: list[range], command: Fetch) -> Steps[None]:
-    """Set \\Seen on those that lack it; the client is told unless FLAGS is among the items."""
+    """Set \\Seen on those that lack it; the client is told unless FLAGS is among the items. On a full disk they stay unseen."""
     uids = [view.uids[at] for place in places for at in place if not view.flags[at] & SEEN]
     if not uids:
         return
@@ -132,7 +133,10 @@ def _mark_seen(talk: Conversation, view: View, places: list[range], command: Fet
         account.store_flags(folder_id, uids, "+", SEEN)
         return look(account)
 
-    glance = yield from talk.change(work)
+    try:
+        glance = yield from talk.change(work)
+    except Unavailable:
+        return
     told_anyway = Datum.FLAGS in command.items
     talk.tell(
         glance,

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, func, literal_column, select
 
 from mic_mail.errors import Text
 from mic_mail.storage import schema
-from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted
+from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, Unavailable
 from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX, ancestors, canonical, encode_directory
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.maildir import make_folder_tree
@@ -236,12 +236,18 @@ def subscriptions(store: Store) -> list[str]:
 
 
 def take_recent(store: Store, folder_id: int) -> int:
-    """The UID from which on messages are recent for this session alone (RFC 3501 §2.3.2)."""
+    """The UID from which on messages are recent for this session alone (RFC 3501 §2.3.2).
+
+    Where nothing can be written now (a full disk), they are recent for the next session too: reading must go on.
+    """
     info = folder_info(store, folder_id=folder_id)
     if info.recent_from == info.uidnext:
         return info.uidnext
-    with writing(store) as write:
-        folder = write.folder(folder_id)
-        first, folder.recent_from = folder.recent_from, folder.uidnext
-        write.keep(folder)
-        return first
+    try:
+        with writing(store) as write:
+            folder = write.folder(folder_id)
+            first, folder.recent_from = folder.recent_from, folder.uidnext
+            write.keep(folder)
+            return first
+    except Unavailable:
+        return info.recent_from

@@ -1,0 +1,192 @@
+"""A server whose disk fills up: it refuses for now, keeps what it promised, lets people read, and recovers by itself.
+
+Everything of the server lies on a small tmpfs: mail, spool, directory, logs. A ballast file takes the space away and gives it
+back. Mounting needs root; elsewhere these tests say so and are skipped.
+"""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from faults.actors import look
+from faults.ledger import Deliveries, identify, message
+from faults.wire import Imap, Refused, Smtp
+from harness import ProcessServer, config_for
+from mic_mail.clock import SystemClock
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef
+from population import PASSWORD
+
+DVBE, TTLAN = ADDRESSES = ("dvbe@mic.gov.vn", "ttlan@mic.gov.vn")
+LARGE = b"large\r\n" * 60_000
+
+
+class Disk:
+    """A mounted tmpfs of 48 MiB and the ballast on it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ballast = path / "ballast"
+
+    def leave(self, octets: int) -> None:
+        """Let only so much be free."""
+        with self._ballast.open("ab", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(1 << 16))
+        with self._ballast.open("ab", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(1 << 12))
+        with self._ballast.open("rb+") as file:
+            file.truncate(max(0, self._ballast.stat().st_size - octets))
+
+    def give_back(self) -> None:
+        self._ballast.unlink()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    path = tmp_path / "small"
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(path)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+    yield Disk(path)
+    subprocess.run(["umount", "-l", str(path)], check=False)
+
+
+@pytest.fixture
+def server(disk: Disk) -> Iterator[ProcessServer]:
+    server = ProcessServer(config_for(disk.path / "data", {"process": {"workers": 1}, "auth": {"cleartext": True}}), disk.path)
+    for address in ADDRESSES:
+        server.population.issue(address.partition("@")[0])
+    server.start()
+    yield server
+    server.stop()
+
+
+class Person:
+    """Who sends and reads, and writes down what was promised."""
+
+    def __init__(self, server: ProcessServer) -> None:
+        self.server = server
+        self.deliveries = Deliveries()
+        self.appended: list[str] = []
+        self.refusals: list[str] = []
+        self._count = 0
+
+    def deliver(self, *to: str, large: bool = False) -> None:
+        self._count += 1
+        token = f"mail-{self._count}"
+        self.deliveries.send(token, to)
+        client = Smtp(self.server.ports["smtp"])
+        try:
+            client.deliver(to, message(token) if not large else b"X-Large: x\r\n\r\n" + LARGE)
+        except Refused as refused:
+            self.refusals.append(str(refused)[:9])
+            self.deliveries.refuse(token)
+        else:
+            if large:
+                self.deliveries.refuse(token)
+            else:
+                self.deliveries.acknowledge(token)
+        client.close()
+
+    def append(self, client: Imap) -> None:
+        self._count += 1
+        octets = message(f"append-{self._count}")
+        try:
+            client.command(b"APPEND Archive {%d+}\r\n%s" % (len(octets), octets))
+        except Refused as refused:
+            self.refusals.append(str(refused).split(" ", 1)[1][:2])
+        else:
+            self.appended.append(f"append-{self._count}")
+
+    def reader(self) -> Imap:
+        return Imap(self.server.ports["imap"], DVBE, PASSWORD)
+
+
+def settled(server: ProcessServer) -> None:
+    limit = time.monotonic() + 90
+    while left := [path for path in server.config.spool_dir.rglob("*") if path.is_file()]:
+        assert time.monotonic() < limit, left
+        time.sleep(0.1)
+
+
+def check(person: Person) -> None:
+    """Promises are kept, nothing else is there, nothing is left half-written, the store is sound."""
+    settled(person.server)
+    for number, address in enumerate(ADDRESSES, 1):
+        client = Imap(person.server.ports["imap"], address, PASSWORD)
+        account, _ = look(client)
+        client.close()
+        person.deliveries.check(address, account)
+        there = sorted(one.token for one in account["Archive"].messages.values())
+        assert there == (sorted(person.appended) if address == DVBE else [])
+        store = MailStore(person.server.config.mail_root, clock=SystemClock(), host="checking")
+        report = store.account(AccountRef(number, f"mic.gov.vn/{address.partition('@')[0]}")).repair(check=True)
+        store.close()
+        assert report.clean, report.findings
+    assert not list(person.server.config.mail_root.glob("*/*/Maildir/tmp/*"))
+
+
+def test_a_full_disk_refuses_for_now_and_recovers(server: ProcessServer, disk: Disk) -> None:
+    """452 or 451 by SMTP, NO by APPEND; reading and signing in go on; the same process takes mail again when there is room."""
+    person, worker = Person(server), server.workers()
+    person.deliver(DVBE)
+    person.deliver(DVBE, TTLAN)
+    reading = person.reader()
+    person.append(reading)
+    settled(server)
+    assert person.refusals == []
+    disk.leave(0)
+    person.deliver(DVBE)
+    person.deliver(DVBE, TTLAN)
+    person.deliver(DVBE, large=True)
+    person.deliver(DVBE, TTLAN, large=True)
+    person.append(reading)
+    assert person.refusals == ["452 4.3.1"] * 4 + ["NO"]
+    for client in (reading, person.reader()):
+        client.command(b"SELECT INBOX")
+        bodies = [parts for parts in client.command(b"UID FETCH 1:* (FLAGS BODY[])") if len(parts) > 1]
+        assert [identify(parts[1]) for parts in bodies] == ["mail-1", "mail-2"]
+        client.command(b"NOOP")
+    assert server.workers() == worker
+    assert not list(server.config.mail_root.glob("*/*/Maildir/tmp/*"))
+    assert not [path for path in server.config.spool_dir.rglob("*") if path.is_file()]
+    disk.give_back()
+    person.refusals.clear()
+    person.deliver(DVBE)
+    person.deliver(DVBE, TTLAN)
+    person.append(reading)
+    assert person.refusals == []
+    assert server.workers() == worker
+    check(person)
+
+
+@pytest.mark.parametrize("step", [1 << 12, 3 << 12, 1 << 15, 1 << 17])
+def test_a_disk_that_fills_in_the_middle_of_anything(server: ProcessServer, disk: Disk, step: int) -> None:
+    """Wherever the last octet goes, what was acknowledged is there once and what was refused is not."""
+    person = Person(server)
+    person.deliver(DVBE, TTLAN)
+    for round_number in range(6):
+        disk.leave(step * (round_number + 1))
+        client = person.reader()
+        for _ in range(8):
+            person.deliver(DVBE)
+            person.deliver(DVBE, TTLAN)
+            person.append(client)
+            with suppress(Refused):
+                client.command(b"SELECT Archive")
+                client.command(b"UID STORE 1:* +FLAGS.SILENT (\\Seen)")
+                client.command(b"UID COPY 1 Junk")
+        client.close()
+        disk.give_back()
+        person.deliver(DVBE)
+    assert person.refusals
+    assert {text for text in person.refusals if text[0] == "4"} <= {"452 4.3.1", "451 4.3.0"}
+    check(person)
