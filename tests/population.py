@@ -22,7 +22,7 @@ UNIT = UnitRecord(0, "CNTT", "Trung tâm Thông tin", document="1553/QĐ-BTTTT")
 @cache
 def credential(password: str) -> Credential:
     """Verifiers of a password, made once."""
-    return verifiers(password, HashSettings(8 << 10, 1, 100_000))
+    return verifiers(password, HashSettings(8 << 10, 1, 65_536))
 
 
 def draft(kind: FactKind, at: datetime, reason: str = "", document: str | None = None, **data: str) -> Draft:

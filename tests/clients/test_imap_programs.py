@@ -59,7 +59,6 @@ Port {port}
 User dvbe@mic.gov.vn
 Pass "{password}"
 TLSType IMAPS
-AuthMechs PLAIN
 SystemCertificates no
 CertificateFile {certificate}
 

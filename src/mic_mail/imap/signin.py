@@ -29,6 +29,9 @@ SIGN_IN_CODES = {
 }
 """What a mail program is told besides the sentence (RFC 5530 §3)."""
 
+ALERTED = frozenset({RefusalKind.SUSPENDED, RefusalKind.PASSWORD_DUE, RefusalKind.RECLAIMED})
+"""States, told only after the right password: Thunderbird shows the person nothing of a tagged NO, but all of an ALERT."""
+
 ENABLES = {
     "CONDSTORE": Enabled.CONDSTORE,
     "QRESYNC": Enabled.QRESYNC | Enabled.CONDSTORE,  # RFC 7162 §3.2.3
@@ -115,6 +118,8 @@ def _admit(talk: Conversation, answer: object) -> Steps[Reply]:
     """The end of a sign-in. Texts are English: the client cannot have said yet that it takes UTF-8."""
     if isinstance(answer, Refusal):
         talk.tries += 1
+        if answer.kind in ALERTED:
+            talk.say(responses.no(b"*", talk.words(answer.text), b"ALERT"))
         reply = refuse(answer.text, SIGN_IN_CODES[answer.kind])
         if talk.tries >= talk.settings.sign_in_tries:
             talk.ending = Ended("Too many attempts.")
