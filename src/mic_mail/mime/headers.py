@@ -9,10 +9,10 @@ import binascii
 import re
 from collections.abc import Collection, Iterator
 
-RawField = tuple[bytes, bytes]
-"""Name as it stands, and everything from the colon to the last line end of the field."""
+_RAW_FIELD = re.compile(rb"([^:\n]*+)(:[^\n]*+(?:\n[ \t][^\n]*+)*+\n?+)|([^\n]*+\n|[^\n]++)")
+"""Name and rest of a field, as they stand; or a line that is no field."""
 
-_RAW_FIELD = re.compile(rb"([^:\n]*+)(:[^\n]*+(?:\n[ \t][^\n]*+)*+\n?+|\n|\Z)")
+_FIELD = re.compile(rb"([^:\n]*+)(:[^\n]*+(?:\n[ \t][^\n]*+)*+\n?+|\n|\Z)")
 _FIELD = re.compile(rb"([^:\n]*+):([^\n]*+(?:\n[ \t][^\n]*+)*+)|[^\n]*+\n")
 _BLANK_LINE = re.compile(rb"(?:^|\n)(\r?\n)\Z")
 _FOLD = re.compile(rb"\r?\n")
@@ -30,9 +30,9 @@ def cut(header: bytes, names: Collection[bytes], *, others: bool = False) -> byt
     wanted = names if isinstance(names, (frozenset, set)) else frozenset(names)
     found = _RAW_FIELD.findall(header)
     if others:
-        kept = b"".join([name + rest for name, rest in found if name.rstrip(b" \t\r").lower() not in wanted])
+        kept = b"".join([name + rest + line for name, rest, line in found if line or name.rstrip(b" \t").lower() not in wanted])
     else:
-        kept = b"".join([name + rest for name, rest in found if name.rstrip(b" \t").lower() in wanted])
+        kept = b"".join([name + rest for name, rest, line in found if not line and name.rstrip(b" \t").lower() in wanted])
     if kept and not kept.endswith(b"\n"):
         kept += b"\r\n"  # a header that ends in the middle of a line
     return kept if others and _BLANK_LINE.search(kept) else kept + b"\r\n"

@@ -28,6 +28,14 @@ def test_fields_not_named_are_the_rest() -> None:
     assert cut(HEADER, [b"subject", b"from"], others=True) == expected
 
 
+def test_a_name_without_a_colon_is_no_field() -> None:
+    """A line that is only a name is not cut out with the fields of that name."""
+    for line_end in (b"\r\n", b"\n"):
+        header = line_end.join([b"Subject", b"Subject  ", b"Subject: x", b"", b""])
+        assert cut(header, [b"subject"]) == b"Subject: x" + line_end + b"\r\n"
+        assert cut(header, [b"subject"], others=True) == line_end.join([b"Subject", b"Subject  ", b"", b""])
+
+
 @pytest.mark.parametrize("others", [False, True])
 def test_nothing_left_is_an_empty_line(others: bool) -> None:
     """A header without such fields answers its empty line (RFC 9051 §6.4.5.1)."""
