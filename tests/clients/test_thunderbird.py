@@ -107,3 +107,16 @@ def test_a_suspended_mailbox_is_not_set_up(server: "MailServer", program: Thunde
     for address, password in (("pqkhanh@mic.gov.vn", PASSWORD), (DVBE, "sai mật khẩu rồi")):
         with pytest.raises(ScriptFailed, match="Unable to log in"):
             program.set_up(login(server, address, "x", password=password))
+
+
+def test_a_suspension_ends_the_session_and_is_explained(server: "MailServer", program: Thunderbird) -> None:
+    """Reg. 7.1: the open session is cut, and at the next click a dialog tells state, clause and where to turn."""
+    mailbox = server.issue("pqkhanh", name="Phạm Quốc Khánh")
+    program.set_up(login(server, mailbox.address, "Phạm Quốc Khánh"))
+    program.wait_for_folders(mailbox.address, len(SPECIAL))
+    program.select(mailbox.address, "INBOX")
+    server.record(mailbox, draft(FactKind.SUSPENDED, datetime.now(HO_CHI_MINH), "mã độc", cause="c"))
+    program.select(mailbox.address, "Sent")
+    words = program.dialog()
+    assert "Reg. 7.2.c" in words
+    assert "support@mic.gov.vn, reference" in words

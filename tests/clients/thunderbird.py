@@ -109,6 +109,8 @@ class Marionette:
         )
         parameters = {"script": wrapped, "args": list(arguments), "sandbox": "system", "newSandbox": False}
         value = self.command("WebDriver:ExecuteAsyncScript", parameters)["value"]
+        if value is None:  # a dialog came up and ended the script; `Thunderbird.dialog` reads it
+            return None
         if "failed" in value:
             raise ScriptFailed(value["failed"])
         return value["ok"]
@@ -321,6 +323,17 @@ class Thunderbird:
             address, to, subject, text, str(attachment) if attachment else None,
         )  # fmt: skip
         return "" if result == "sent" else result
+
+    def dialog(self) -> str:
+        """The words of the dialog that comes up."""
+        until = time.monotonic() + SCRIPT_SECONDS
+        while True:
+            try:
+                return str(self.remote.command("WebDriver:GetAlertText", {})["value"])
+            except ScriptFailed:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
 
     def wait_for(self, address: str, name: str, subject: str, seconds: float = 30) -> None:
         """Until the message is in the list by itself: nobody asks the server here."""
