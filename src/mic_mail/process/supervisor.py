@@ -175,9 +175,16 @@ class Supervisor:
         due = [child.restart_at for child in self._children if child.restart_at is not None]
         if self._draining_until is not None:
             due.append(self._draining_until)
-        if self._notifier.watchdog_seconds is not None:
-            due.append(self._alive_at + self._notifier.watchdog_seconds / 3)
+        if self._watchdog_interval is not None:
+            due.append(self._alive_at + self._watchdog_interval)
         return max(0.0, min([1.0, *(instant - now for instant in due)]))
+
+    @property
+    def _watchdog_interval(self) -> float | None:
+        """Seconds between two signs of life; None until the server is ready: systemd counts from there, and signs of life
+        before it could fill its queue (10 datagrams), so that READY=1 would be lost."""
+        seconds = self._notifier.watchdog_seconds
+        return seconds / 3 if seconds is not None and self._announced else None
 
     def _look_at_the_clock(self) -> None:
         now = self._clock.monotonic()
@@ -190,8 +197,7 @@ class Supervisor:
                 self._log.event("process_hung", process=child.name, pid=child.process.pid)
                 child.process.kill()
                 child.heard_at = now
-        watchdog = self._notifier.watchdog_seconds
-        if watchdog is not None and now >= self._alive_at + watchdog / 3:
+        if self._watchdog_interval is not None and now >= self._alive_at + self._watchdog_interval:
             self._alive_at = now
             self._notifier.alive()
 
