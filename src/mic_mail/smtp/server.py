@@ -151,7 +151,7 @@ class SmtpConnection(SMTP):
         assert transport is not None
         address, port = (transport.get_extra_info("peername") or ("", 0))[:2]
         local_port = (transport.get_extra_info("sockname") or ("", 0))[1]
-        session_id = trace_id(self._services.clock.now_us())
+        session_id = trace_id(self._services.clock.now_us(), self._services.chance)
         return Peer(str(address), port, local_port, self._door_name, self._tls_info(transport), session_id)
 
     def _tls_info(self, transport: asyncio.BaseTransport) -> TlsInfo | None:
