@@ -119,7 +119,7 @@ _HELO_SAFE = re.compile(r"[^A-Za-z0-9._:\[\]\-]")
 
 
 def parse_mail(argument: bytes) -> tuple[Path, MailParameters]:
-    """`FROM:<path> [parameters]`. Measured: bench/smtp_grammar.py."""
+    """`FROM:<path> [parameters]`. 1.6 us without parameters: bench/smtp_grammar.py."""
     path, rest = _path(argument, "from:", "bad-sender")
     parameters = _mail_parameters(rest) if rest else _NO_MAIL_PARAMETERS
     if not parameters.smtputf8 and not path.is_ascii:
