@@ -100,9 +100,9 @@ class QuotedPrintable:
         soft_crlf = raw.count(b"=\r\n")
         decoded = binascii.a2b_qp(raw)
         saved = 2 * signs + soft_crlf
-        if len(raw) - len(decoded) == saved and raw.count(b"=\r") == soft_crlf and b"==" not in raw:
+        if len(raw) - len(decoded) == saved and raw.count(b"=\r") == soft_crlf:
             return decoded
-        # Damaged somewhere, and there the standard library swallows what follows.
+        # Damaged somewhere: the standard library swallows what follows `=\r`, or one of two signs, and saves less elsewhere.
         self.damaged = True
         return _ESCAPE_OR_SOFT.sub(lambda match: binascii.unhexlify(match[1]) if match[1] else b"", raw)
 

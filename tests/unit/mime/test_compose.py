@@ -73,6 +73,20 @@ def test_nothing_given_can_add_a_field_or_break_a_line(name: str, subject: str, 
     ]
 
 
+def test_no_value_can_add_a_field() -> None:
+    """A line end in an address, an identifier or a type becomes a space."""
+    evil = "x\r\nBcc: y@z.vn"
+    message = letter(
+        sender=Mailbox("A", evil),
+        message_id=evil,
+        in_reply_to=evil,
+        auto_submitted=evil,
+        extra=[("X-A", evil)],
+        attachments=[Attachment(evil, evil, b"x")],
+    )
+    assert b"\nBcc" not in message
+
+
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])))
 def test_text_arrives_in_nfc(text: str) -> None:
     """The text comes back letter by letter, composed."""

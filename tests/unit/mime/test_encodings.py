@@ -29,7 +29,7 @@ def test_quoted_printable_comes_back(content: bytes) -> None:
     assert decode(quopri.encodestring(content, quotetabs=True), "quoted-printable") == content
 
 
-@given(NOISE, st.sampled_from(["base64", "quoted-printable", "7bit", "x-none"]), st.lists(st.integers(0, 60), max_size=5))
+@given(NOISE, st.sampled_from(["base64", "quoted-printable", "7bit", "x-none"]), st.lists(st.integers(0, 1500), max_size=5))
 def test_pieces_decode_as_the_whole(raw: bytes, encoding: str, cuts: list[int]) -> None:
     """A part that is read in slices gives the octets that it gives at once, and nothing is too damaged."""
     places = [0, *sorted(cuts), len(raw)]
@@ -58,6 +58,13 @@ DAMAGED = {
 def test_damage_is_passed_over(raw: bytes, encoding: str) -> None:
     """What does not decode is skipped in base64 and stands for itself in quoted-printable."""
     assert decode(raw, encoding) == DAMAGED[raw, encoding]
+
+
+def test_white_space_is_held_until_its_line_ends() -> None:
+    """A run of blanks that comes in pieces is still at the end of its line, or in the middle of it."""
+    for end, expected in ((b"\r\nb", b"a\r\nb"), (b"b", b"a" + b" " * 100 + b"b"), (b"", b"a")):
+        decoder = Decoder("quoted-printable")
+        assert b"".join([decoder.feed(b"a" + b" " * 50), decoder.feed(b" " * 50 + end), decoder.finish()]) == expected
 
 
 def test_the_encoding_may_be_written_in_capitals() -> None:

@@ -97,6 +97,13 @@ def test_decoded_sizes(what: str, line_end: bytes) -> None:
     assert octets(HEAD + (multipart("b", leaf) if line_end else leaf)) == expected
 
 
+def test_damage_is_seen_across_chunks() -> None:
+    """Base64 that goes on after its padding, in a later chunk, is damaged all the same."""
+    chunks = [HEAD, b"Content-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\n", b"QUI=\r\n", b"QUJD\r\n"]
+    assert scan(*chunks).attachment_octets == 12
+    assert scan(*chunks[:3]).attachment_octets == 2
+
+
 def test_uuencode_inside_text_counts() -> None:
     """A uuencoded file in a text body counts with its decoded size; text around it does not."""
     assert octets(HEAD + part("text/plain", b"xem:\r\n" + uuencoded(FILE) + b"\r\nhet\r\n" + uuencoded(bytes(77)))) == 10_077

@@ -120,6 +120,21 @@ def test_a_delimiter_in_a_header_ends_the_part() -> None:
     ]
 
 
+def test_the_first_empty_line_ends_the_header() -> None:
+    """Also where LF and CRLF stand in a row, and whichever of them the line end is."""
+    for message in (b"a:b\n\n\r\nbody", b"a:b\r\n\n\r\nbody", b"a:b\n\n\nbody", b"\n\r\nbody"):
+        assert message[scan(message).root.body_start :] in (b"\r\nbody", b"\nbody")
+    assert scan(b"a:b\n\r\n\nbody").root.body_start == 6
+
+
+def test_a_long_line_is_cut_without_being_seen() -> None:
+    """A line that is longer than what is held for its end has the same line end in any chunks."""
+    message = HEAD + b"\r\n" + b"x" * 5000 + b"\r\n--x\r\n"
+    at = message.index(b"\r\n--x") + 1
+    assert everything(scan(message[:at], message[at:])) == everything(scan(message))
+    assert scan(message[:at], message[at:]).bare_cr == 0
+
+
 def test_digest_parts_are_messages() -> None:
     """RFC 2046 §5.1.5: in a digest a part without a type is a message."""
     first, second = scan(HARD["digest"]).root.children
