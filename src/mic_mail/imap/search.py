@@ -30,6 +30,7 @@ from mic_mail.imap.searchkeys import (
     TextKey,
     ThreadId,
 )
+from mic_mail.imap.shelf import Arrivals
 from mic_mail.imap.view import Enabled, View
 from mic_mail.mime.dates import parse_date
 from mic_mail.storage.mailstore import Account
@@ -59,7 +60,7 @@ def search(talk: Conversation, command: Search) -> Steps[Reply]:
         saved, talk.saved = talk.saved, ()  # stays empty if this fails (RFC 5182 §2.1)
     else:
         saved = talk.saved
-    hunt = Hunt(view, command.key, saved, now=int(talk.clock.now().timestamp()))
+    hunt = Hunt(view, command.key, saved, now=int(talk.clock.now().timestamp()), arrivals=talk.shelf.arrivals)
     yield from talk.ask(hunt.begin)
     told_at = talk.now()
     while hunt.undecided:
@@ -92,8 +93,10 @@ def leaves(key: SearchKey) -> Iterator[SearchKey]:
 class Hunt:
     """One search over the messages that the client knows. `begin`, then `scan` while `undecided`; both block."""
 
-    def __init__(self, view: View, key: SearchKey, saved: Sequence[int], *, now: int) -> None:
+    def __init__(self, view: View, key: SearchKey, saved: Sequence[int], *, now: int, arrivals: Arrivals) -> None:
         self._view = view
+        self._arrivals = arrivals
+        self._arrived: Sequence[int] = ()
         self._key = key
         self._saved = saved
         self._now = now
@@ -116,9 +119,12 @@ class Hunt:
     def begin(self, account: Account) -> None:
         """Ask for the columns that the tree needs and decide what they can."""
         view = self._view
-        wanted = sorted({column for key in leaves(self._key) for column in _columns_of(key)})
-        if wanted and view.messages:
-            self._rows = _complete(view, account, wanted)
+        wanted = {column for key in leaves(self._key) for column in _columns_of(key)}
+        if "internaldate_us" in wanted:
+            wanted.remove("internaldate_us")
+            self._arrived = self._arrivals.of(view, lambda uids: _arrivals_of(account, view.folder_id, uids))
+        if wanted:
+            self._rows = _complete(view, account, sorted(wanted))
         self._columns = Columns(
             uids=view.uids,
             flags=view.flags,
@@ -184,14 +190,18 @@ class Hunt:
     def _seconds(self, of: DateOf) -> Sequence[int | None]:
         if of is DateOf.SENT:
             return [None if found is None else _sent_day(cast("bytes", found)) for found in self._rows["envelope"]]
-        column = cast("list[int | None]", self._rows[_INSTANTS[of]])
+        if of is DateOf.INTERNAL:
+            return self._arrived
+        column = cast("list[int | None]", self._rows["savedate_us"])
         return [None if instant is None else instant // 1_000_000 for instant in column]
 
     def _identifiers(self, kind: type[EmailId] | type[ThreadId]) -> Sequence[str | None]:
         return cast("list[str | None]", self._rows["email_id" if kind is EmailId else "thread_id"])
 
 
-_INSTANTS: dict[DateOf, Column] = {DateOf.INTERNAL: "internaldate_us", DateOf.SAVED: "savedate_us"}
+def _arrivals_of(account: Account, folder_id: int, uids: Sequence[int]) -> dict[int, int]:
+    rows = account.rows(folder_id, uids, ("uid", "internaldate_us"))
+    return {uid: instant // 1_000_000 for uid, instant in cast("list[tuple[int, int]]", rows)}
 
 
 _DATE = re.compile(rb'\(("(?:[^"\\]|\\.)*+")')
@@ -212,8 +222,10 @@ def _columns_of(key: SearchKey) -> tuple[Column, ...]:
     match key:
         case DateKey(of=DateOf.SENT):
             return ("envelope", "internaldate_us")
+        case DateKey(of=DateOf.SAVED):
+            return ("savedate_us",)
         case DateKey():
-            return (_INSTANTS[key.of],)
+            return ("internaldate_us",)
         case Age():
             return ("internaldate_us",)
         case EmailId():
@@ -231,7 +243,7 @@ def _complete(view: View, account: Account, columns: Sequence[Column]) -> dict[C
         by_uid = {row[0]: row for row in rows}
         nothing = (None,) * (1 + len(columns))
         rows = [by_uid.get(uid, nothing) for uid in view.uids]
-    values = zip(*rows, strict=True)
+    values = zip(*rows, strict=True) if rows else iter([()] * (1 + len(columns)))
     next(values)
     return {column: list(value) for column, value in zip(columns, values, strict=True)}
 

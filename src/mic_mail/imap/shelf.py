@@ -1,12 +1,18 @@
 """What the sessions of one process share, so that many cost little more than one. Bounded; losing any of it costs time only.
 
 headers    HEADER.FIELDS answers by folder and field set: mail programs ask all messages for the same set, again and again
+arrivals   the INTERNALDATEs of a folder, for SEARCH
 """
 
+from array import array
 from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
+from mic_mail.imap.view import View
+
 HEADER_OCTETS = 64 << 20
+ARRIVAL_MESSAGES = 2_000_000
 _OVERHEAD_OCTETS = 120  # a dictionary entry, an int and a bytes object
 
 FolderKey = tuple[int, int]
@@ -53,10 +59,37 @@ class HeaderShelf:
                 dropped.octets = 0
 
 
+class Arrivals:
+    """When the messages of a folder arrived, in seconds: 12 octets a message, for SEARCH by date. From any thread."""
+
+    def __init__(self, max_messages: int = ARRIVAL_MESSAGES) -> None:
+        self._max_messages = max_messages
+        self._lock = Lock()
+        self._known: OrderedDict[tuple[FolderKey, int], tuple[array[int], array[int]]] = OrderedDict()
+
+    def of(self, view: View, ask: Callable[[Sequence[int]], Mapping[int, int]]) -> Sequence[int]:
+        """The instants of all messages of a view; `ask` is given the UIDs that are not known (0: such a message is gone)."""
+        key = ((view.account_id, view.folder_id), view.uidvalidity)
+        with self._lock:
+            uids, instants = self._known.pop(key, (array("I"), array("q")))
+        if uids is not view.uids:
+            first = len(uids) if uids == view.uids[: len(uids)] else 0  # mostly only new ones are missing
+            known = {} if first else dict(zip(uids, instants, strict=True))
+            lacking = [uid for uid in view.uids[first:] if uid not in known]
+            known.update(ask(lacking) if lacking else {})
+            instants = instants[:first] + array("q", [known.get(uid, 0) for uid in view.uids[first:]])
+        with self._lock:
+            self._known[key] = (view.uids, instants)
+            while len(self._known) > 1 and sum(len(kept) for kept, _ in self._known.values()) > self._max_messages:
+                self._known.popitem(last=False)
+        return instants
+
+
 class Shelf:
     """One per process."""
 
-    __slots__ = ("headers",)
+    __slots__ = ("arrivals", "headers")
 
     def __init__(self) -> None:
+        self.arrivals = Arrivals()
         self.headers = HeaderShelf()
