@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
+from mic_mail.mime.encodings import decode
 from mic_mail.mime.headers import unfold
 
 FALLBACK = "cp1258"
@@ -119,42 +120,31 @@ def decode_text(value: bytes, charset: str = "") -> str:
 def _runs(value: bytes, charset: str) -> Iterable[tuple[bytes, str]]:
     """Octets and their charset; neighbours in one charset are one run, so a character cut between two words is whole again."""
     pos = 0
-    held = b""
+    held: list[bytes] = []
     held_charset = ""
     for match in _WORD.finditer(value):
         between = value[pos : match.start()]
         if between.strip(b" \t") or not held_charset:
             if held_charset:
-                yield held, held_charset
-                held, held_charset = b"", ""
+                yield b"".join(held), held_charset
+                held, held_charset = [], ""
             yield between, charset
         name = match[1].partition(b"*")[0].decode("ascii", "replace").lower()  # RFC 2231 §5: a language may follow
         if held_charset and name != held_charset:
-            yield held, held_charset
-            held = b""
-        held += _open_word(match[2], match[3])
+            yield b"".join(held), held_charset
+            held = []
+        held.append(_open_word(match[2], match[3]))
         held_charset = name
         pos = match.end()
     if held_charset:
-        yield held, held_charset
+        yield b"".join(held), held_charset
     yield value[pos:], charset
 
 
 def _open_word(encoding: bytes, text: bytes) -> bytes:
     if encoding in b"qQ":
         return binascii.a2b_qp(text, header=True)
-    return decode_base64(text)
-
-
-_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
-
-
-def decode_base64(text: bytes) -> bytes:
-    """Base64 without regard to anything that is not of its alphabet; a last lone digit is dropped."""
-    digits = text.translate(None, _NOT_BASE64)
-    digits = digits[: len(digits) - (len(digits) % 4 == 1)]
-    return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+    return decode(text, "base64")
 
 
 # --- the other way ----------------------------------------------------------------------------------------------------
