@@ -1,0 +1,132 @@
+"""What sessions share, and compression: bounded, and never wrong."""
+
+import zlib
+from array import array
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conversing import Talk
+from mic_mail.imap import search
+from mic_mail.imap.deflate import INFLATE_OCTETS, Damaged, Deflate
+from mic_mail.imap.shelf import Arrivals, HeaderShelf
+from mic_mail.storage.mailstore import Account
+
+
+@dataclass
+class Known:
+    """The part of a view that the shelf looks at."""
+
+    uids: "array[int]"
+    account_id: int = 1
+    folder_id: int = 7
+    uidvalidity: int = 3
+
+
+@given(st.lists(st.sets(st.integers(1, 40)), min_size=1, max_size=8))
+def test_arrivals_are_asked_once_and_follow_the_mailbox(mailboxes: list[set[int]]) -> None:
+    """Whatever comes and goes, each message has its own instant; what was asked before is not asked again."""
+    shelf, asked = Arrivals(), []
+
+    def ask(uids: list[int]) -> dict[int, int]:
+        asked.append(set(uids))
+        return {uid: uid * 1000 for uid in uids}
+
+    before: set[int] = set()
+    for mailbox in mailboxes:
+        asked.clear()
+        view = Known(array("I", sorted(mailbox)))
+        for _ in range(2):
+            assert list(shelf.of(view, ask)) == [uid * 1000 for uid in view.uids]  # type: ignore[arg-type]
+        assert set().union(*asked) == mailbox - before
+        before = mailbox
+
+
+def test_arrivals_forget_the_oldest_folder() -> None:
+    """The bound counts messages over all folders."""
+    shelf = Arrivals(max_messages=10)
+    for folder_id in range(5):
+        shelf.of(Known(array("I", range(1, 7)), folder_id=folder_id), lambda uids: dict.fromkeys(uids, 5))  # type: ignore[arg-type]
+    assert len(shelf._known) == 1
+
+
+def test_header_answers_stay_within_their_octets() -> None:
+    """The field set that was longest unused goes first; what it held is no longer counted."""
+    shelf = HeaderShelf(max_octets=10_000)
+    for folder_id in range(10):
+        answers = shelf.answers((1, folder_id), 1, b"BODY[HEADER.FIELDS (FROM)]")
+        shelf.filled(answers, dict.fromkeys(range(10), b"x" * 280))
+        assert shelf._octets <= 10_000
+    assert [key[0][1] for key in shelf._answers] == [8, 9] or [key[0][1] for key in shelf._answers] == [7, 8, 9]
+
+
+@given(st.lists(st.tuples(st.binary(max_size=2000), st.booleans()), max_size=12))
+def test_dropping_the_compressor_is_invisible(pieces: list[tuple[bytes, bool]]) -> None:
+    """A client's one inflater reads everything, also across compressors that were dropped at IDLE (RFC 4978 §3)."""
+    deflate, client = Deflate(), zlib.decompressobj(-zlib.MAX_WBITS)
+    for octets, drop in pieces:
+        assert client.decompress(deflate.deflate(octets)) == octets
+        if drop:
+            assert client.decompress(deflate.drop()) == b""
+            assert deflate._deflater is None
+
+
+def test_a_bomb_comes_out_in_small_pieces() -> None:
+    """A thousandfold blow-up is handed on 64 KiB at a time."""
+    packed = zlib.compress(b"\0" * 50_000_000, wbits=-zlib.MAX_WBITS)
+    deflate, size, most = Deflate(), 0, 0
+    data = packed
+    while data or deflate.has_more:
+        piece = deflate.inflate(data)
+        data = b""
+        size, most = size + len(piece), max(most, len(piece))
+    assert (size, most) == (50_000_000, INFLATE_OCTETS)
+
+
+def test_what_is_no_deflate_is_said_to_be_damaged() -> None:
+    """Garbage ends the connection, not the process."""
+    with pytest.raises(Damaged):
+        Deflate().inflate(b"this is not compressed")
+
+
+def test_a_long_search_tells_of_its_progress_and_can_be_cut(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text is scanned in slices: after ten seconds INPROGRESS (RFC 9585), and BYE needs not wait for the last message."""
+    monkeypatch.setattr(search, "BODY_SCAN_MESSAGES", 1)
+    for number in range(6):
+        octets = b"Subject: x\r\n\r\nso %d\r\n" % number
+        talk.say(b"p APPEND INBOX {%d+}\r\n%b\r\n" % (len(octets), octets))
+    talk.say(b"s SELECT INBOX\r\n")
+    slow = Account.find_text
+
+    def scan(self: Account, *args: object) -> object:
+        talk.clock.move_to(talk.clock.now().replace(minute=(talk.clock.now().minute + 1) % 60))
+        return slow(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Account, "find_text", scan)
+    answer = talk.say(b'f SEARCH BODY "so 4"\r\n')
+    assert b'* OK [INPROGRESS ("f" 1 6)]' in answer
+    assert b"* SEARCH 5\r\nf OK" in answer
+    talk.session.feed(b'g SEARCH BODY "so 4"\r\n')
+    for _ in range(3):
+        talk.carry_out(talk.session.next())  # type: ignore[arg-type]
+    talk.session.end("Going down.")
+    assert talk.run().endswith(b"* BYE Going down.\r\n")
+
+
+def test_text_decides_only_what_is_still_open(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag that rules a message out saves reading it."""
+    for flags in (b"(\\Seen)", b"()", b"(\\Seen)"):
+        talk.say(b"p APPEND INBOX %b {18+}\r\nSubject: x\r\n\r\nabcd\r\n" % flags)
+    talk.say(b"s SELECT INBOX\r\n")
+    looked_at: list[int] = []
+    scan = Account.find_text
+
+    def watched(self: Account, folder_id: int, uids: list[int], tests: object) -> object:
+        looked_at.extend(uids)
+        return scan(self, folder_id, uids, tests)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Account, "find_text", watched)
+    assert b"* SEARCH 2\r\n" in talk.say(b"f SEARCH UNSEEN BODY abcd\r\n")
+    assert looked_at == [2]
