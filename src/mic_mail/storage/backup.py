@@ -33,6 +33,8 @@ from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.store import Store
 
 _VERSION = 1
+_KEPT_MODE = 0o640
+"""Of what is written to again: the index and the sidecars. (Root can write to any file, so only others miss it.)"""
 _COPY_OCTETS = 1 << 20
 
 _M = schema.message.c
@@ -123,9 +125,9 @@ def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: 
     make_durable(f"{path}/cur")
 
 
-def _copy_out(source: int, path: str) -> None:
+def _copy_out(source: int, path: str, mode: int = MESSAGE_MODE) -> None:
     times = os.fstat(source)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         at = 0
         while chunk := os.pread(source, _COPY_OCTETS, at):
@@ -192,9 +194,10 @@ def _read_manifest(source: Path) -> int:
 
 
 def _copy_file(source: str, target: str) -> None:
+    is_message = os.path.basename(os.path.dirname(target)) == "cur"
     fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _copy_out(fd, target)
+        _copy_out(fd, target, MESSAGE_MODE if is_message else _KEPT_MODE)
     finally:
         os.close(fd)
 

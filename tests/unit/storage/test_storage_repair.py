@@ -227,6 +227,21 @@ def test_backup_restores(root: Root, tmp_path: Path) -> None:
     assert len(list(root.home.parent.glob("dvbe.replaced-*"))) == 1
 
 
+def test_restored_files_can_be_used_without_root(root: Root, tmp_path: Path) -> None:
+    """Their owner may write to the index and the sidecars, and to no message."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    root.use(lambda account: account.backup(tmp_path / "backup"))
+    root.use(lambda account: account.restore(tmp_path / "backup", replace=True))
+    writable = {
+        os.path.basename(os.path.dirname(file)) == "cur": bool(file.stat().st_mode & 0o200)
+        for home in root.path.rglob("index.sqlite")
+        if ".replaced-" not in str(home)
+        for file in home.parent.rglob("*")
+        if file.is_file()
+    }
+    assert writable == {True: False, False: True}
+
+
 def test_restore_without_marks_renumbers(root: Root, tmp_path: Path) -> None:
     """Where the store is gone nothing proves which UIDs were given out: every folder gets a new UIDVALIDITY."""
     root.use(fill)
