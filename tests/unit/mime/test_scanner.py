@@ -203,6 +203,7 @@ TRAPS = {
     "quotes in a parameter": b'Content-Type: text/plain; a="' + b'\\"' * 120_000 + b"\r\n\r\n",
     "parentheses": b"Content-Type: " + b"(" * 250_000 + b"\r\nTo: " + b"(" * 60_000 + b"\r\n\r\n",
     "angle brackets": b"To: " + b",<@a" * 60_000 + b"\r\n\r\n",
+    "marks on one letter": b"Subject: a" + "\u0301\u0323".encode() * 60_000 + b"\r\n\r\n",
     "encoded words": b"Subject: " + b"=?utf-8?q?a?= " * 18_000 + b"\xff\r\n\r\n",
     "sections of a parameter": b"Content-Type: text/plain" + b"".join([b"; a*%d=x" % n for n in range(20_000)]) + b"\r\n\r\n",
     "open tags": HEAD + part("text/html", b"<style" * 1_000_000),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.mime.words import decode_octets, decode_text, encode_words
+from mic_mail.mime.words import compose_letters, decode_octets, decode_text, encode_words
 
 NAME = "Đỗ Văn Bê"
 
@@ -93,6 +93,16 @@ def test_any_octets_are_text(value: bytes, charset: str) -> None:
     """No octets and no charset are too strange to be shown."""
     decode_text(value, charset)
     decode_text(b"=?" + charset.encode() + b"?b?" + value + b"?= =?utf-8?q?" + value + b"?=")
+
+
+@given(
+    st.lists(st.sampled_from(["a", "ê", "e\u0302", "\u0323", "\u0301", " ", "đ", "한", "x" * 250, "e\u0302 " * 100])).map(
+        "".join
+    )
+)
+def test_long_text_is_composed_too(text: str) -> None:
+    """Text is in NFC however long it is, wherever its blocks are cut."""
+    assert compose_letters(text) == unicodedata.normalize("NFC", text)
 
 
 @pytest.mark.skipif(sys.flags.optimize > 0, reason="asserts are off")
