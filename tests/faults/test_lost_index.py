@@ -1,14 +1,20 @@
-"""An index is lost between a delivery and the end of its spool entry: what a mailbox has it does not get again."""
+"""An index is lost after a kill: what a mailbox has it does not get again, and what was answered last is not forgotten."""
 
+import os
+import signal
+import time
 from collections.abc import Callable
 
 import pytest
 
-from harness import MailServer
+from faults.wire import Imap
+from harness import MailServer, ProcessServer
 from mic_mail.mime.render import answers_of
 from mic_mail.outbound.spool import Slip, Target
 from mic_mail.storage.types import AccountRef, Delivery
+from population import PASSWORD
 
+DVBE = "dvbe@mic.gov.vn"
 MESSAGE = b"Return-Path: <a@a.example>\r\nSubject: x\r\n\r\nx\r\n"
 
 
@@ -39,3 +45,29 @@ def test_a_delivery_that_the_index_forgot_is_not_repeated(serve: Callable[..., M
     assert second.folder("INBOX").messages == 1
     assert not [path for path in server.config.spool_dir.rglob("*") if path.is_file()]
     assert first.repair(check=True).clean
+
+
+def test_flags_that_a_killed_worker_stored_last_survive_the_index(serve_processes: Callable[..., ProcessServer]) -> None:
+    """STORE is answered, its worker is killed before names follow, the index is lost later: the flag is there."""
+    server = serve_processes({"process": {"workers": 1}, "auth": {"cleartext": True}})
+    server.population.issue("dvbe")
+    server.start()
+    client = Imap(server.ports["imap"], DVBE, PASSWORD)
+    client.command(b"APPEND INBOX {%d+}\r\n%s" % (len(MESSAGE), MESSAGE))
+    client.command(b"SELECT INBOX")
+    client.command(b"STORE 1 +FLAGS (\\Flagged)")
+    [worker] = server.workers()
+    os.kill(worker, signal.SIGKILL)
+    server.wait_for(lambda state: state["ready"] and worker not in [one["pid"] for one in state["processes"]])
+    cur = server.config.mail_root / "mic.gov.vn/dvbe/Maildir/cur"
+    limit = time.monotonic() + 20
+    while not next(cur.iterdir()).name.endswith(":2,F"):
+        assert time.monotonic() < limit, "its name does not follow"
+        time.sleep(0.05)
+    server.kill()
+    for path in server.config.mail_root.rglob("index.sqlite*"):
+        path.unlink()
+    server.start()
+    client = Imap(server.ports["imap"], DVBE, PASSWORD)
+    client.command(b"SELECT INBOX")
+    assert b"\\Flagged" in client.command(b"FETCH 1 FLAGS")[0][0]
