@@ -8,7 +8,7 @@ tagged line. Nothing here does I/O: `say` collects octets, `Session.next` hands 
 Errors: a `MicMailError` becomes NO with the code of REFUSAL_CODES; `Ended` means that the connection is to end with BYE.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast
 
@@ -189,24 +189,28 @@ class Conversation:
     # ------------------------------------------------------------ saying
 
     def say(self, line: bytes) -> None:
-        """Untagged octets, complete with CRLF."""
-        self.out.append(line)
-        self._octets += len(line)
+        """Untagged octets, complete with CRLF, or none."""
+        if line:
+            self.out.append(line)
+            self._octets += len(line)
 
     def say_all(self, lines: list[bytes]) -> None:
         self.out += lines
         self._octets += sum(map(len, lines))
 
     def take_output(self) -> bytes:
-        """What was said since the last time."""
+        """What was said since the last time, a slice of it if it is much."""
         data = self.out[0] if len(self.out) == 1 else b"".join(self.out)
         self.out.clear()
         self._octets = 0
+        if len(data) > 2 * SLICE_OCTETS:
+            self.say(data[SLICE_OCTETS:])
+            data = data[:SLICE_OCTETS]
         return data
 
     def breathe(self) -> Steps[None]:
         """In a long answer: hand out what is there once it is a slice, and end if the session was cut meanwhile."""
-        if self._octets >= SLICE_OCTETS:
+        while self._octets >= SLICE_OCTETS:
             yield Send(self.take_output())
         if self.ending is not None:
             raise self.ending
@@ -249,11 +253,12 @@ class Conversation:
     def sync(self, *, expunge: bool) -> Steps[None]:
         """Tell what happened to the selected mailbox since the last look, and look first."""
         if (view := self.view) is not None:
+            enabled = self.enabled
             try:
-                glance = yield from self.ask(view.looker())
+                lines = yield from self.ask(lambda account: view.catch_up(view.look(account), enabled, expunge=expunge))
             except NoSuchFolder as error:  # deleted by another session: no number means anything any more
                 raise Ended("The mailbox has been deleted.") from error
-            self.tell(glance, expunge=expunge)
+            self.say_all(lines)
 
     def sync_if_moved(self, *, expunge: bool) -> Steps[None]:
         """The same, without a look if the change feed told of nothing."""
@@ -261,18 +266,4 @@ class Conversation:
             if self.known_modseq > view.looked:
                 yield from self.sync(expunge=expunge)
             elif expunge and view.has_ghosts:
-                self.tell(Glance(view.looked), expunge=True)
-
-    def tell(
-        self,
-        glance: Glance,
-        *,
-        expunge: bool,
-        expected: Mapping[int, int] | None = None,
-        asked: Collection[int] = (),
-        with_uid: bool = False,
-    ) -> None:
-        """Say what a look found (`View.catch_up`)."""
-        if self.view is not None:
-            lines = self.view.catch_up(glance, self.enabled, expunge=expunge, expected=expected, asked=asked, with_uid=with_uid)
-            self.say_all(lines)
+                self.say_all(view.catch_up(Glance(view.looked), self.enabled, expunge=True))

@@ -20,9 +20,9 @@ from mic_mail.imap.commands import SEEN, Fetch
 from mic_mail.imap.conversation import Conversation, Ended, Reply
 from mic_mail.imap.fetchitems import Datum
 from mic_mail.imap.fetchplan import Batch, Plan
-from mic_mail.imap.numbering import positions_of, ranges
+from mic_mail.imap.numbering import intersect, positions_of, ranges
 from mic_mail.imap.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
-from mic_mail.imap.view import Glance, View
+from mic_mail.imap.view import View
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Changes
@@ -67,13 +67,10 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
     assert view is not None
     if command.changed_since is not None or Datum.MODSEQ in command.items:
         talk.use_condstore()
-    places = positions_of(talk, command.messages, by_uid=command.by_uid)
     yield from talk.sync(expunge=False)
+    places = positions_of(talk, command.messages, by_uid=command.by_uid)
     if command.changed_since is not None:
-        since = command.changed_since
-        if command.vanished:
-            yield from _tell_vanished(talk, view, command.messages, since)
-        places = ranges(at for place in places for at in place if view.modseqs[at] > since)
+        places = yield from _changed_since(talk, view, command, places)
     plan = Plan(command.items, view, talk.enabled, talk.shelf.headers)
     if plan.from_memory:
         for batch in Batch.cut(places, MEMORY_BATCH_MESSAGES):
@@ -127,30 +124,39 @@ def _mark_seen(talk: Conversation, view: View, places: list[range], command: Fet
     if not uids:
         return
     expected = {uid: view.flags[at] | SEEN for uid in uids if (at := view.position(uid)) is not None}
-    folder_id, look = view.folder_id, view.looker()
+    told_anyway, enabled = Datum.FLAGS in command.items, talk.enabled
 
-    def work(account: Account) -> Glance:
-        account.store_flags(folder_id, uids, "+", SEEN)
-        return look(account)
+    def work(account: Account) -> list[bytes]:
+        account.store_flags(view.folder_id, uids, "+", SEEN)
+        return view.catch_up(
+            view.look(account),
+            enabled,
+            expunge=False,
+            expected=expected if told_anyway else None,
+            asked=() if told_anyway else uids,
+            with_uid=command.by_uid,
+        )
 
     try:
-        glance = yield from talk.change(work)
+        talk.say_all((yield from talk.change(work)))
     except Unavailable:
         return
-    told_anyway = Datum.FLAGS in command.items
-    talk.tell(
-        glance,
-        expunge=False,
-        expected=expected if told_anyway else None,
-        asked=() if told_anyway else uids,
-        with_uid=command.by_uid,
-    )
 
 
-def _tell_vanished(talk: Conversation, view: View, messages: SequenceSet, since: int) -> Steps[None]:
-    """VANISHED (EARLIER): which of the asked UIDs were expunged since (RFC 7162 §3.2.6)."""
-    changes = yield from talk.ask(lambda account: account.changes(view.folder_id, since))
-    talk.say(responses.vanished(vanished_of(changes, messages, view), earlier=True))
+def _changed_since(talk: Conversation, view: View, command: Fetch, places: list[range]) -> Steps[list[range]]:
+    """CHANGEDSINCE: of `places` those that changed; with VANISHED also which asked UIDs are no more (RFC 7162 §3.2.6)."""
+    since = command.changed_since
+    assert since is not None
+
+    def work(account: Account) -> tuple[bytes, list[range]]:
+        changes = account.changes(view.folder_id, since)
+        changed = [at for uid, _, _, _ in changes.changed if (at := view.position(uid)) is not None]
+        told = responses.vanished(vanished_of(changes, command.messages, view), earlier=True) if command.vanished else b""
+        return told, ranges(intersect(places, changed))
+
+    told, places = yield from talk.ask(work)
+    talk.say(told)
+    return places
 
 
 def vanished_of(changes: Changes, messages: SequenceSet, view: View) -> Ranges:

@@ -12,7 +12,7 @@ from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands import Copy, FlagChange, Move, Store
 from mic_mail.imap.conversation import Conversation, Reply, refuse
 from mic_mail.imap.numbering import positions_of, uids_of
-from mic_mail.imap.view import Enabled, Glance
+from mic_mail.imap.view import Enabled
 from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_SHIFT, CopyResult, StoreResult
@@ -24,35 +24,41 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
     assert view is not None
     if command.unchanged_since is not None:
         talk.use_condstore()
+    yield from talk.sync_if_moved(expunge=False)  # a UID may be one that another session was told of
     uids = uids_of(talk, positions_of(talk, command.messages, by_uid=command.by_uid))
     if not uids:
         return Reply("No such messages.")
-    before = {uid: view.flags[at] for uid in uids if (at := view.position(uid)) is not None} if command.silent else {}
-    folder_id, look = view.folder_id, view.looker()
+    enabled = talk.enabled
 
-    def work(account: Account) -> tuple[StoreResult, Glance]:
+    def work(account: Account) -> tuple[StoreResult, list[bytes]]:
+        before = {uid: view.flags[at] for uid in uids if (at := view.position(uid)) is not None} if command.silent else {}
         result = account.store_flags(
-            folder_id,
+            view.folder_id,
             uids,
             command.change.value,
             command.flags.system,
             command.flags.keywords,
             unchanged_since=command.unchanged_since,
         )
-        return result, look(account)
+        lines = view.catch_up(
+            view.look(account),
+            enabled,
+            expunge=command.by_uid,
+            expected=_expected(command, before, result) if command.silent else None,
+            asked=() if command.silent else {uid for uid, _, _ in result.changed},
+            with_uid=command.by_uid,
+        )
+        return result, lines
 
-    result, glance = yield from talk.change(work)
-    done = [uid for uid, _, _ in result.changed]
-    expected = _expected(command, before, result) if command.silent else None
-    asked = () if command.silent else set(done)
-    talk.tell(glance, expunge=command.by_uid, expected=expected, asked=asked, with_uid=command.by_uid)
+    result, lines = yield from talk.change(work)
+    talk.say_all(lines)
     if result.failed:
         failed = (
             result.failed if command.by_uid else [at + 1 for uid in result.failed if (at := view.position(uid)) is not None]
         )
         return Reply("Some have changed meanwhile.", code=responses.modified(failed))
     # Another session's EXPUNGE is no failure of this client: OK, and the code says why not all were told (RFC 5530 §3).
-    return Reply("Stored.", code=b"EXPUNGEISSUED" if len(done) < len(uids) else b"")
+    return Reply("Stored.", code=b"EXPUNGEISSUED" if len(result.changed) < len(uids) else b"")
 
 
 def _expected(command: Store, before: Mapping[int, int], result: StoreResult) -> dict[int, int]:
@@ -74,6 +80,7 @@ def copy(talk: Conversation, command: Copy) -> Steps[Reply]:
     """COPY: all or nothing; COPYUID tells where they lie (RFC 4315 §3)."""
     view = talk.view
     assert view is not None
+    yield from talk.sync_if_moved(expunge=False)  # a UID may be one that another session was told of
     uids = uids_of(talk, positions_of(talk, command.messages, by_uid=command.by_uid))
     if not uids:
         return Reply("Nothing to copy.")
@@ -94,23 +101,25 @@ def move(talk: Conversation, command: Move) -> Steps[Reply]:
     """MOVE: COPYUID goes out before the EXPUNGE or VANISHED that takes the messages away (RFC 6851 §4.3)."""
     view = talk.view
     assert view is not None
+    yield from talk.sync_if_moved(expunge=False)  # a UID may be one that another session was told of
     uids = uids_of(talk, positions_of(talk, command.messages, by_uid=command.by_uid))
     if not uids:
         return Reply("Nothing to move.")
-    folder_id, look = view.folder_id, view.looker()
+    enabled = talk.enabled
 
-    def work(account: Account) -> tuple[CopyResult, Glance]:
+    def work(account: Account) -> tuple[CopyResult, list[bytes]]:
         target = account.folder(command.mailbox)
-        return account.move(folder_id, uids, target.folder_id), look(account)
+        result = account.move(view.folder_id, uids, target.folder_id)
+        return result, view.catch_up(view.look(account), enabled, expunge=True)
 
     try:
-        result, glance = yield from talk.change(work)
+        result, lines = yield from talk.change(work)
     except NoSuchFolder as error:
         return refuse(error.text, b"TRYCREATE")
     if not result.pairs:
         return _gone(command.by_uid)
     talk.say(talk.line(b"*", Reply("Moved.", code=_copyuid(result))))
-    talk.tell(glance, expunge=True)
+    talk.say_all(lines)
     code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled else b""  # RFC 7162 §3.2.9
     return Reply("Moved.", code=code)
 

@@ -3,6 +3,7 @@
 Standards: RFC 9051 §9 (sequence-set), RFC 5182 (`$`).
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
 
 from mic_mail.imap.conversation import Conversation
@@ -42,3 +43,10 @@ def ranges(positions: Iterable[int]) -> list[range]:
     if start >= 0:
         found.append(range(start, stop))
     return found
+
+
+def intersect(places: list[range], positions: list[int]) -> list[int]:
+    """Those of the ascending `positions` that lie in `places`."""
+    return [
+        at for place in places for at in positions[bisect_left(positions, place.start) : bisect_left(positions, place.stop)]
+    ]

@@ -40,6 +40,8 @@ HEADER_SCAN_MESSAGES = 2000
 BODY_SCAN_MESSAGES = 500
 BODY_SCAN_OCTETS = 16 << 20
 """What is looked through in one hop: between two the session can be cut and tells how far it is."""
+LONG_ANSWER = 2000
+"""Numbers; a longer answer is made in a lane."""
 PROGRESS_SECONDS = 10.0
 """RFC 9585 §3: a sign of life for those who wait."""
 
@@ -69,7 +71,14 @@ def search(talk: Conversation, command: Search) -> Steps[Reply]:
             told_at = talk.now()
             talk.say(responses.ok(b"*", "Still looking.", responses.in_progress(command.tag, *hunt.progress)))
         yield from talk.breathe()
-    _tell(talk, view, command, hunt.found, with_modseq=with_modseq)
+    found, rev2 = hunt.found, Enabled.REV2 in talk.enabled
+    if command.returns is not None and "SAVE" in command.returns:
+        talk.saved = tuple(view.uids[at] for at in _kept(command, found))
+
+    def make(account: Account | None = None) -> bytes:
+        return _answer(view, command, found, rev2=rev2, with_modseq=with_modseq)
+
+    talk.say((yield from talk.ask(make)) if len(found) > LONG_ANSWER else make())
     return Reply("Searched.")
 
 
@@ -261,34 +270,34 @@ def _test(scan: TextScan) -> TextTest:
 # ------------------------------------------------------------------ telling
 
 
-def _tell(talk: Conversation, view: View, command: Search, found: list[int], *, with_modseq: bool) -> None:
-    """The answer; an empty one is also told, since clients wait for it."""
+def _answer(view: View, command: Search, found: list[int], *, rev2: bool, with_modseq: bool) -> bytes:
+    """SEARCH or ESEARCH; an empty one is also told, since clients wait for it. Nothing for RETURN (SAVE) alone (RFC 5182)."""
     name: Callable[[int], int] = view.uids.__getitem__ if command.by_uid else (1).__add__
     numbers = [name(at) for at in found]
     returns = command.returns
-    if returns is None and Enabled.REV2 not in talk.enabled:
-        talk.say(responses.search(numbers, _highest(view, found) if with_modseq else None))
-        return
+    if returns is None and not rev2:
+        return responses.search(numbers, _highest(view, found) if with_modseq else None)
     asked = frozenset({"ALL"}) if returns is None else returns & _EXTENDED
-    ends = [*found[:1]] if "MIN" in asked else []
-    ends += found[-1:] if "MAX" in asked else []
-    only_ends = bool(asked) and not asked & {"ALL", "COUNT"}  # then MODSEQ and `$` are about these alone
-    if returns is not None and "SAVE" in returns:
-        talk.saved = tuple(view.uids[at] for at in sorted({*ends} if only_ends else found))
     if not asked:
-        return
-    counted = ends if only_ends else found
-    talk.say(
-        responses.esearch(
-            command.tag,
-            by_uid=command.by_uid,
-            minimum=numbers[0] if numbers and "MIN" in asked else None,
-            maximum=numbers[-1] if numbers and "MAX" in asked else None,
-            found=numbers if "ALL" in asked else None,
-            count=len(numbers) if "COUNT" in asked else None,
-            modseq=_highest(view, counted) if with_modseq and counted else None,
-        )
+        return b""
+    counted = _kept(command, found)
+    return responses.esearch(
+        command.tag,
+        by_uid=command.by_uid,
+        minimum=numbers[0] if numbers and "MIN" in asked else None,
+        maximum=numbers[-1] if numbers and "MAX" in asked else None,
+        found=numbers if "ALL" in asked else None,
+        count=len(numbers) if "COUNT" in asked else None,
+        modseq=_highest(view, counted) if with_modseq and counted else None,
     )
+
+
+def _kept(command: Search, found: list[int]) -> list[int]:
+    """What `$` and MODSEQ are about: the ends alone where only they were asked for (RFC 5182 §2.1, RFC 4731 §3.2), else all."""
+    asked = (command.returns or frozenset()) & _EXTENDED
+    if not asked or asked & {"ALL", "COUNT"}:
+        return found
+    return sorted({*(found[:1] if "MIN" in asked else ()), *(found[-1:] if "MAX" in asked else ())})
 
 
 def _highest(view: View, positions: Sequence[int]) -> int:

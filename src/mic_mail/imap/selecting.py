@@ -15,7 +15,7 @@ from mic_mail.imap.fetch import vanished_of
 from mic_mail.imap.grammar import NEED_INPUT, Line
 from mic_mail.imap.numbering import positions_of, uids_of
 from mic_mail.imap.sequence import MAX_NUMBER, Ranges, SequenceSet
-from mic_mail.imap.view import Enabled, Glance, View, claim_recent
+from mic_mail.imap.view import Enabled, View, claim_recent
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
 
@@ -27,6 +27,8 @@ class Opened:
     looked: int
     fresh: FolderView
     recent: Ranges
+    first_unseen: int | None
+    """Its position."""
     changes: Changes | None
 
 
@@ -38,7 +40,8 @@ def _open(account: Account, command: Select) -> Opened:
     resync = command.qresync
     known = resync is not None and resync.uidvalidity == info.uidvalidity
     changes = account.changes(info.folder_id, resync.modseq) if resync is not None and known else None
-    return Opened(looked, fresh, recent, changes)
+    first_unseen = next((at for at, flags in enumerate(fresh.flags) if not flags & SEEN), None) if fresh.info.unseen else None
+    return Opened(looked, fresh, recent, first_unseen, changes)
 
 
 def select(talk: Conversation, command: Select) -> Steps[Reply]:
@@ -60,7 +63,8 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
     talk.view = view
     talk.say_all(_description(talk, view, opened))
     if opened.changes is not None and command.qresync is not None:
-        yield from _resynchronise(talk, view, command.qresync, opened)
+        known, changes, enabled = command.qresync, opened.changes, talk.enabled
+        talk.say_all((yield from talk.ask(lambda account: _missed(view, known, changes, enabled))))
     yield Used()
     mode = b"READ-ONLY" if command.read_only else b"READ-WRITE"
     return Reply("Opened.", code=mode)
@@ -73,10 +77,8 @@ def _description(talk: Conversation, view: View, opened: Opened) -> list[bytes]:
     lines = [*view.keyword_lines(), responses.exists(view.messages)]
     if not rev2:
         lines.append(responses.recent(view.recent_count))
-        if info.unseen:
-            first = next((at for at, flags in enumerate(view.flags) if not flags & SEEN), None)
-            if first is not None:
-                lines.append(responses.ok(b"*", "The first unseen one.", b"UNSEEN %d" % (first + 1)))
+        if opened.first_unseen is not None:
+            lines.append(responses.ok(b"*", "The first unseen one.", b"UNSEEN %d" % (opened.first_unseen + 1)))
     lines.append(responses.ok(b"*", "UIDs are valid.", b"UIDVALIDITY %d" % info.uidvalidity))
     lines.append(responses.ok(b"*", "The next UID.", b"UIDNEXT %d" % info.uidnext))
     lines.append(responses.ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(info.highest_modseq, 1)))
@@ -86,20 +88,18 @@ def _description(talk: Conversation, view: View, opened: Opened) -> list[bytes]:
     return lines
 
 
-def _resynchronise(talk: Conversation, view: View, known: QResync, opened: Opened) -> Steps[None]:
+def _missed(view: View, known: QResync, changes: Changes, enabled: Enabled) -> list[bytes]:
     """What a returning client missed: VANISHED (EARLIER), then FETCH for what changed (RFC 7162 §3.2.5.1).
 
     Below the expunge floor the log has holes: then every UID of the client's set that does not exist has vanished (§3.2.5.2).
     """
-    changes = opened.changes
-    assert changes is not None
     asked = known.known_uids or SequenceSet(((1, MAX_NUMBER),))  # only these are to be reported
-    talk.say(responses.vanished(vanished_of(changes, asked, view), earlier=True))
+    lines = [responses.vanished(vanished_of(changes, asked, view), earlier=True)]
     for uid, _, _, _ in changes.changed:
         at = view.position(uid)
         if at is not None and asked.contains(uid, view.uids[-1]):
-            talk.say(view.fetch_line(at, talk.enabled))
-            yield from talk.breathe()
+            lines.append(view.fetch_line(at, enabled))
+    return lines
 
 
 def _leave(talk: Conversation) -> None:
@@ -135,13 +135,14 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
         uids = uids_of(talk, positions_of(talk, command.uids, by_uid=True))
         if not uids:
             return Reply("Nothing to expunge.")
-    folder_id, look = view.folder_id, view.looker()
+    enabled = talk.enabled
 
-    def work(account: Account) -> tuple[ExpungeResult, Glance]:
-        return account.expunge(folder_id, uids), look(account)
+    def work(account: Account) -> tuple[ExpungeResult, list[bytes]]:
+        result = account.expunge(view.folder_id, uids)
+        return result, view.catch_up(view.look(account), enabled, expunge=True)
 
-    result, glance = yield from talk.change(work)
-    talk.tell(glance, expunge=True)
+    result, lines = yield from talk.change(work)
+    talk.say_all(lines)
     code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled and result.uids else b""
     return Reply("Expunged.", code=code)
 

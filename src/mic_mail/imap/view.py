@@ -7,13 +7,14 @@ EXPUNGE is not allowed (RFC 9051 §7.5.1) messages that are gone stay numbered a
 The arrays are the store's own `FolderView`, shared by every session that is at the same MODSEQ; a session has arrays of its own
 only while it has ghosts. An idle session so costs a few hundred octets here, whatever the size of its mailbox.
 
-In: a `Glance`. Out: lines, ready to send. Pure but for `look`, which asks the store.
+In: a `Glance`. Out: lines, ready to send. Pure but for `look`, which asks the store. Both run in a lane, where a mailbox of
+100,000 messages holds nobody up: while a command is in progress nobody else touches its view.
 Standards: RFC 9051 §7.4-7.5, RFC 7162 §3.2.10 (VANISHED), RFC 3501 §2.3.2 (\\Recent).
 """
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
 from functools import lru_cache
@@ -145,10 +146,9 @@ class View:
     def is_recent(self, uid: int) -> bool:
         return any(low <= uid <= high for low, high in self.recent)
 
-    def looker(self) -> Callable[[Account], Glance]:
-        """The look that this client needs next, to be taken in a lane."""
-        folder_id, since, looked, claims = self.folder_id, self.modseq, self.looked, self._claims
-        return lambda account: look(account, folder_id, since, looked, claims=claims)
+    def look(self, account: Account) -> Glance:
+        """The look that this client needs next. Blocks."""
+        return look(account, self.folder_id, self.modseq, self.looked, claims=self._claims)
 
     @property
     def has_ghosts(self) -> bool:
