@@ -28,6 +28,10 @@ from typing import Protocol
 MAX_RESPONSE = 12_288
 """Octets of one response after base64 (RFC 4954 §4 bounds the encoded line by the same figure)."""
 
+MAX_CHARACTERS = 512
+"""Of a name or a password. Longer ones are forbidden before they are prepared: normalization takes the square of a run of
+combining marks (2 ms at this length, half a second at MAX_RESPONSE), and strangers may send them."""
+
 MIN_ITERATIONS = 4096
 """RFC 7677 §4; what we make ourselves has far more (passwords.py)."""
 
@@ -118,6 +122,8 @@ def saslprep(text: str) -> str | None:
 
     Both verifiers of a password are made from this form, so a password typed as NFC or NFD is one password.
     """
+    if len(text) > MAX_CHARACTERS:
+        return None
     mapped = "".join(" " if stringprep.in_table_c12(c) else c for c in text if not stringprep.in_table_b1(c))  # RFC 4013 §2.1
     prepared = unicodedata.ucd_3_2_0.normalize("NFKC", mapped)  # §2.2; stringprep is defined on Unicode 3.2
     if any(forbidden(c) for c in prepared for forbidden in _PROHIBITED):  # §2.3

@@ -97,7 +97,10 @@ def make(config: Config, path: Path, clock: Clock) -> None:
         make_folders(config, owner)
         with _acting_as(owner):
             _fill(config, clock)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True)
+            if owner is not None:  # root's to change, the server's to enter
+                os.chown(path.parent, -1, owner.gid)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             if owner is not None:  # root's to change, the server's to read
