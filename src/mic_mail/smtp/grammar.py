@@ -94,7 +94,7 @@ _QUOTED = r'"(?:[ !#-\[\]-~\u00a0-\U0010ffff]|\\[ -~])*+"'
 _LABEL = r"[A-Za-z0-9_\u00a0-\U0010ffff](?:[A-Za-z0-9_\-\u00a0-\U0010ffff]*[A-Za-z0-9_\u00a0-\U0010ffff])?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_LITERAL = rf"\[(?:{_OCTET}(?:\.{_OCTET}){{3}}|IPv6:[0-9A-Fa-f:.]{{2,45}})\]"
+_LITERAL = rf"\[(?:{_OCTET}(?:\.{_OCTET}){{3}}|(?i:IPv6):[0-9A-Fa-f:.]{{2,45}})\]"
 _HOST = rf"(?:{_DOMAIN}|{_LITERAL})"
 
 # Source routes are accepted and ignored (RFC 5321 §4.1.2, appendix C): what counts is the last mailbox, never the route.
@@ -193,7 +193,8 @@ def _mailbox(local: str, domain: str, fault: FaultName) -> Path:
         domain = unicodedata.normalize("NFC", domain)
     if len(local.encode()) > MAX_LOCAL_OCTETS or len(domain.encode()) > MAX_DOMAIN_OCTETS or not local:
         raise Fault(fault)
-    return Path(local, domain.lower())
+    domain = domain.lower()
+    return Path(local, domain.replace("[ipv6:", "[IPv6:", 1) if domain.startswith("[") else domain)
 
 
 def _parameters(text: str, known: frozenset[str]) -> dict[str, str | None]:
