@@ -34,6 +34,9 @@ from mic_mail.storage.mailstore import Account
 
 T = TypeVar("T")
 
+PACKET_OCTETS = 4096
+"""Answers of pipelined commands gather up to so much."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
@@ -197,6 +200,10 @@ class Conversation:
     def say_all(self, lines: list[bytes]) -> None:
         self.out += lines
         self._octets += sum(map(len, lines))
+
+    @property
+    def has_much_to_say(self) -> bool:
+        return self._octets > PACKET_OCTETS
 
     def take_output(self) -> bytes:
         """What was said since the last time, a slice of it if it is much."""

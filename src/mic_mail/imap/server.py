@@ -56,6 +56,10 @@ INLINE_DEFLATE_OCTETS = 32 << 10
 HANDSHAKE_SECONDS = 30.0
 CLOSING_SECONDS = 10.0
 """How long a client may take to read its goodbye."""
+UNREAD_SECONDS = 300.0
+"""How long a client may leave an answer unread."""
+STEPS_AT_ONCE = 16
+"""After so many steps without a wait the other connections have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ class ImapConnection(asyncio.Protocol):
     __slots__ = (
         "_account", "_deflate", "_dialog", "_door", "_eof", "_loop", "_lost", "_paused", "_peer", "_reading", "_server",
         "_services", "_session", "_session_id", "_signed_in", "_subscription", "_task", "_timer", "_timer_at", "_transport",
-        "_waiting", "_watch",
+        "_unread", "_waiting", "_watch",
     )  # fmt: skip
 
     def __init__(self, server: ImapServer, door: str) -> None:
@@ -145,6 +149,7 @@ class ImapConnection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._unread: asyncio.TimerHandle | None = None  # cuts off a client that does not read what it asked for
         self._waiting: NeedInput | Waiting | None = None  # what the session waits for; None while it has something to do
         self._paused = self._lost = self._eof = False
         self._reading = True
@@ -182,17 +187,20 @@ class ImapConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._paused = True
-        if self._session.ending:
-            self._loop.call_later(CLOSING_SECONDS, self.abort)
+        self._unread = self._loop.call_later(CLOSING_SECONDS if self._session.ending else UNREAD_SECONDS, self.abort)
 
     def resume_writing(self) -> None:
         self._paused = False
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
         self._pump()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._unread):
+            if timer is not None:
+                timer.cancel()
         self._give_back()
         if self._task is None:  # else the work in progress ends first: it is not undone
             self._close_session()
@@ -217,8 +225,13 @@ class ImapConnection(asyncio.Protocol):
 
     def _pump(self) -> None:
         """Do what the session says until it waits for something, an action takes time, or the client is behind."""
+        steps = 0
         while self._task is None and not self._paused and not self._lost:
+            if steps >= STEPS_AT_ONCE:
+                self._loop.call_soon(self._pump)
+                return
             step = self._session.next()
+            steps += STEPS_AT_ONCE if isinstance(step, Send) and len(step.data) > INLINE_DEFLATE_OCTETS else 1
             match step:
                 case NeedInput() | Waiting():
                     self._waiting = step
@@ -380,8 +393,9 @@ class ImapConnection(asyncio.Protocol):
         self._session.end(text)
         if self._waiting is not None:
             self._pump()
-        elif self._paused:
-            self._loop.call_later(CLOSING_SECONDS, self.abort)
+        elif self._unread is not None:
+            self._unread.cancel()
+            self._unread = self._loop.call_later(CLOSING_SECONDS, self.abort)
 
     def abort(self) -> None:
         self._transport.abort()

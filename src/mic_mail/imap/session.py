@@ -173,6 +173,8 @@ class Session:
             while True:
                 event = yield from talk.event(self._patience())
                 yield from self._take(event)
+                if talk.has_much_to_say:  # thousands of pipelined commands: others have their turn in between
+                    yield Send(talk.take_output())
         except Ended as ended:
             talk.say(responses.bye(talk.words(ended.text), ended.code or None))
         yield Hangup()
