@@ -13,10 +13,11 @@ import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from typing import NoReturn
-from unicodedata import category, normalize
+from unicodedata import category
 
 from mic_mail.imap.mutf7 import decode_leniently
 from mic_mail.imap.sequence import SequenceError, SequenceSet, parse_set
+from mic_mail.mime.words import compose_letters
 
 MAX_NUMBER64 = (1 << 63) - 1
 
@@ -196,7 +197,7 @@ class Cursor:
         if not name.isascii():
             if any(category(letter) in {"Cc", "Cs", "Zl", "Zp"} for letter in name):
                 raise Fault(b"Control character in a mailbox name")
-            name = normalize("NFC", name)
+            name = compose_letters(name)
         elif not name.isprintable():
             raise Fault(b"Control character in a mailbox name")
         # RFC 9051 §5.1: INBOX is one mailbox in any case of letters, also as the first level of a name.

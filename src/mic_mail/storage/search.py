@@ -7,12 +7,11 @@ case-folded; "không" and "khong" differ here. This is the scan that is always r
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from unicodedata import normalize
 
 from mic_mail.mime.encodings import decode
 from mic_mail.mime.headers import field, fields, parse_parameters
 from mic_mail.mime.parts import LEAF, Section, Sections
-from mic_mail.mime.words import decode_octets, decode_text
+from mic_mail.mime.words import compose_letters, decode_octets, decode_text
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.reader import open_message, rows
 from mic_mail.storage.store import Store
@@ -113,4 +112,4 @@ def _header_text(header: bytes) -> str:
 
 def folded(text: str) -> str:
     """Without case, in NFC: "Đ" meets "đ", composed meets decomposed."""
-    return text.lower() if text.isascii() else normalize("NFC", text.casefold())
+    return text.lower() if text.isascii() else compose_letters(text.casefold())
