@@ -91,9 +91,9 @@ def _asked(yes: bool, given: object, question: str, default: str) -> str:
 
 def make(config: Config, path: Path, clock: Clock) -> None:
     """Everything that `serve` needs; the configuration file last, so that its presence means that all is there."""
+    umask = os.umask(privileges.UMASK)
     try:
         owner = privileges.account(config.server.user, config.server.group)
-        os.umask(privileges.UMASK)
         make_folders(config, owner)
         with _acting_as(owner):
             _fill(config, clock)
@@ -108,6 +108,8 @@ def make(config: Config, path: Path, clock: Clock) -> None:
             file.write(document.write(config, output.language()))
     except OSError as error:
         raise Trouble(Text(f"Không tạo được: {error}.", f"Cannot be made: {ascii(str(error))[1:-1]}.")) from error
+    finally:
+        os.umask(umask)
     load(path)
 
 

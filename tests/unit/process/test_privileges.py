@@ -44,7 +44,8 @@ def test_folders_are_made_for_the_account_and_what_is_there_stays() -> None:
     """Private to the account from the start; an existing folder is not taken from its owner."""
     with tempfile.TemporaryDirectory() as place:
         there = Path(place) / "there"
-        there.mkdir(mode=0o755)
+        there.mkdir()
+        there.chmod(0o755)  # whatever the umask
         nobody = pwd.getpwnam("nobody")
         make_folders([there / "new" / "deep", there], Account(nobody.pw_uid, nobody.pw_gid, "nobody"))
         for path in (there / "new", there / "new" / "deep"):
