@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
-from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
@@ -57,12 +56,11 @@ def account_ref(mailbox: Mailbox) -> AccountRef:
 class Delivering:
     """The way of messages into the mailboxes of one process."""
 
-    def __init__(self, store: MailStore, lanes: Lanes, accounts: AccountLanes, log: MailLog, clock: Clock) -> None:
+    def __init__(self, store: MailStore, lanes: Lanes, accounts: AccountLanes, log: MailLog) -> None:
         self._store = store
         self._lanes = lanes
         self._accounts = accounts
         self._log = log
-        self._clock = clock
         self._queues: dict[int, deque[_Waiting]] = {}
         self._inboxes: dict[int, int] = {}
         self._errands: set[asyncio.Task[object]] = set()
@@ -171,7 +169,6 @@ class Delivering:
             answered,
             flags=placement.flags,
             keywords=placement.keywords,
-            received_at_us=self._clock.now_us(),
             origin=parcel.origin,
         )
         return delivery, placement.folder
