@@ -416,6 +416,9 @@ class Server:
         """Let running commands end, then everything."""
         seconds = self.rooms.config.process.drain_seconds
         await self.doors.drain(seconds)
+        with contextlib.suppress(TimeoutError):  # what is still not done then lies in the spool, for whoever recovers it
+            async with asyncio.timeout(seconds):
+                await self.rooms.mailflow.settle()
         await self.rooms.close()
 
     def configure(self, config: Config) -> None:
