@@ -3,7 +3,7 @@
 import sys
 
 if len(sys.argv) == 3 and sys.argv[1] in ("worker", "housekeeper"):
-    from mic_mail.app import run_child
+    from mic_mail.app.child import run_child
 
     sys.exit(run_child(int(sys.argv[2])))
 else:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from harness import config_for
-from mic_mail.app import Rooms, open_rooms
+from mic_mail.app.rooms import Rooms, open_rooms
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process.startup import make_folders

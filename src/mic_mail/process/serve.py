@@ -1,6 +1,6 @@
 """`mic-mail serve`: from a configuration to a running server, and back when a signal ends it.
 
-Imports none of the rooms: the supervisor stays small, and what it starts builds everything for itself (`app.run_child`).
+Imports none of the rooms: the supervisor stays small, and what it starts builds everything for itself (`app.child.run_child`).
 """
 
 import sys

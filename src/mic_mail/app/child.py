@@ -1,0 +1,112 @@
+"""A worker or the housekeeper: what the supervisor (`process.serve`) executes, and its end of their channel.
+
+In: the descriptor of a `ChildSpec`. Out: an exit code, after the supervisor said drain or was gone.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import traceback
+
+import uvloop
+
+from mic_mail.app.server import Server, open_server
+from mic_mail.clock import SystemClock
+from mic_mail.config.model import Config
+from mic_mail.errors import MicMailError
+from mic_mail.log.maillog import MailLog
+from mic_mail.net.listeners import Listener
+from mic_mail.process import privileges
+from mic_mail.process.channel import Channel, ChildSpec
+from mic_mail.services.housekeeping import only_housekeeper
+
+REPORT_SECONDS = 1.0
+SWITCH_INTERVAL = 0.0005
+"""Seconds a thread may hold the interpreter while the loop waits: with Python's 5 ms a busy lane costs every reply as much."""
+
+
+def run_child(spec_fd: int) -> int:
+    """Be what the supervisor's spec says, until it says drain or is gone."""
+    spec = ChildSpec.from_fd(spec_fd)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    os.umask(privileges.UMASK)
+    for number in (signal.SIGINT, signal.SIGHUP):  # the supervisor gets them and tells us
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        uvloop.run(_serve(spec))
+    except Exception as error:  # noqa: BLE001 - a process that cannot go on says why, and is started again
+        return _failed(spec, error)
+    return 0
+
+
+def _failed(spec: ChildSpec, error: Exception) -> int:
+    """One line for who watches, the rest for the log."""
+    known = isinstance(error, MicMailError)
+    sys.stderr.write(f"mic-mail {spec.name}: {error if known else type(error).__name__}\n")
+    with contextlib.suppress(OSError):
+        log = MailLog(Config.model_validate_json(spec.config).log_dir, spec.name, clock=SystemClock(), threaded=False)
+        where = "" if known else traceback.format_exc(limit=-8)
+        log.event("process_failed", error=f"{type(error).__name__}: {error}", where=where)
+        log.close()
+    return 3
+
+
+async def _serve(spec: ChildSpec) -> None:
+    config = Config.model_validate_json(spec.config)
+    orders = Orders(Channel(socket.socket(fileno=spec.channel)))
+    if spec.role == "housekeeper":
+        async with only_housekeeper(config.run_dir, orders.over) as mine:
+            if mine:
+                await _live(spec, config, orders)
+    else:
+        await _live(spec, config, orders)
+
+
+async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
+    """From ready to drained."""
+    listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
+    housekeeper = spec.role == "housekeeper"
+    server = await open_server(config, SystemClock(), spec.name, listeners, tee=spec.tee, housekeeper=housekeeper)
+    orders.follow(server)
+    await orders.over.wait()
+    server.rooms.log.event("process_draining")
+    await server.drain()
+
+
+class Orders:
+    """A child's end of the channel: what the supervisor says, and what it is told."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._channel = channel
+        self._server: Server | None = None
+        self.over = asyncio.Event()
+        """Set when this process has to end: told to, or alone in the world."""
+        self._loop.add_reader(channel.fileno(), self._receive)
+        self._loop.add_signal_handler(signal.SIGTERM, self.over.set)
+
+    def follow(self, server: Server) -> None:
+        """The server is ready: say so, report on it each second, let it follow reloads."""
+        self._server = server
+        self._channel.send({"told": "ready"})
+        self._report()
+
+    def _report(self) -> None:
+        if self._server is not None and not self.over.is_set():
+            self._channel.send({"told": "report", **self._server.report()})
+            self._loop.call_later(REPORT_SECONDS, self._report)
+
+    def _receive(self) -> None:
+        for message in self._channel.receive():
+            if message is None:
+                self._loop.remove_reader(self._channel.fileno())
+                self.over.set()
+            elif message.get("do") == "drain":
+                self.over.set()
+            elif message.get("do") == "recover" and self._server is not None:
+                self._server.recover()
+            elif message.get("do") == "reload" and self._server is not None:
+                self._server.configure(Config.model_validate_json(str(message["config"])))

@@ -1,0 +1,114 @@
+"""The doors of one process: its protocol servers on listening sockets, with the gate in front of them.
+
+In: rooms and listening sockets. Out: connections that speak SMTP or IMAP, each let in by `net.admission`.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from mic_mail.app.rooms import Rooms
+from mic_mail.app.settings import admission_limits, imap_settings, repairs_lf, smtp_limits
+from mic_mail.imap.server import ImapServer, ImapServices
+from mic_mail.net.admission import Admission, Gate
+from mic_mail.net.listeners import Listener
+from mic_mail.smtp.server import SmtpServer, SmtpServices
+
+PROTOCOLS = {"smtp": "smtp", "submission": "smtp", "submissions": "smtp", "imap": "imap", "imaps": "imap"}
+TOO_MANY = {
+    "smtp": b"421 4.7.0 Too many connections; try again later.\r\n",
+    "imap": b"* BYE [UNAVAILABLE] Too many connections; try again later.\r\n",
+}
+HANDSHAKE_SECONDS = 30.0
+
+
+class Doors:
+    """The protocol servers of one process, and the gate in front of them."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._listening: list[asyncio.Server] = []
+        self._smtp = SmtpServer(smtp_services(rooms))
+        self._imap = ImapServer(imap_services(rooms))
+        self._servers: Mapping[str, SmtpServer | ImapServer] = {"smtp": self._smtp, "imap": self._imap}
+        self._admission = Admission(admission_limits(rooms.config), rooms.clock.monotonic)
+
+    async def open(self, listeners: Sequence[Listener]) -> None:
+        """Serve on these sockets."""
+        loop = asyncio.get_running_loop()
+        backlog = self._rooms.config.listen.backlog
+        for listener in listeners:
+            tls = self._rooms.tls.context if listener.implicit_tls else None
+            patience = HANDSHAKE_SECONDS if tls else None
+            self._listening.append(
+                await loop.create_server(
+                    self._gated(listener), sock=listener.socket, backlog=backlog, ssl=tls, ssl_handshake_timeout=patience
+                )
+            )
+
+    def _gated(self, listener: Listener) -> Callable[[], asyncio.Protocol]:
+        """What makes the first protocol of each connection at a door."""
+        protocol = PROTOCOLS[listener.door]
+        server = self._servers[protocol]
+        factory = server.factory(door=listener.door, implicit_tls=listener.implicit_tls)
+
+        def refused(address: str, why: str) -> bytes:
+            self._rooms.log.event("connection_refused", peer=address, door=listener.door, reason=why)
+            return TOO_MANY[protocol]
+
+        def total() -> int:
+            return self._smtp.connections + self._imap.connections
+
+        is_open: Callable[[object], bool] = server.open.__contains__
+        return lambda: Gate(self._admission, factory, total=total, is_open=is_open, refused=refused)
+
+    def configure(self) -> None:
+        """New connections follow the new configuration."""
+        self._smtp.configure(smtp_services(self._rooms))
+        self._imap.configure(imap_services(self._rooms))
+        self._admission.configure(admission_limits(self._rooms.config))
+
+    async def drain(self, seconds: float) -> None:
+        """No new connections; those that are open get their goodbye and at most so long."""
+        for listening in self._listening:
+            listening.close()
+        await asyncio.gather(*(server.drain(seconds) for server in self._servers.values()))
+
+    @property
+    def connections(self) -> dict[str, int]:
+        return {protocol: server.connections for protocol, server in self._servers.items()}
+
+
+def smtp_services(rooms: Rooms) -> SmtpServices:
+    """What the SMTP doors are given."""
+    config = rooms.config
+    return SmtpServices(
+        mailflow=rooms.mailflow,
+        access=rooms.access,
+        clock=rooms.clock,
+        log=rooms.log,
+        tls=rooms.tls,
+        hostname=config.server.hostname,
+        support=config.support,
+        limits=smtp_limits(config),
+        binarymime=config.smtp.binarymime,
+        quota_is_final=config.quota.over == "permanent",
+        repairs_lf=repairs_lf(config),
+        note=rooms.lag.note,
+    )
+
+
+def imap_services(rooms: Rooms) -> ImapServices:
+    """What the IMAP doors are given."""
+    return ImapServices(
+        access=rooms.access,
+        store=rooms.store,
+        lanes=rooms.lanes,
+        accounts=rooms.accounts,
+        feed=rooms.feed,
+        clock=rooms.clock,
+        log=rooms.log,
+        tls=rooms.tls,
+        settings=imap_settings(rooms.config),
+        sessions_per_mailbox=rooms.config.imap.sessions_per_mailbox,
+        note=rooms.lag.note,
+    )

@@ -1,0 +1,41 @@
+"""What is done again and again: by each process for what it changed, and by one housekeeper for the whole server."""
+
+from mic_mail.app.rooms import Rooms
+from mic_mail.services.housekeeping import Duties, Duty, Visits
+
+SPOOL_SECONDS = 60.0
+SWEEP_SECONDS = 3600.0
+CERTIFICATE_SECONDS = 86_400.0
+
+
+def duties_of(rooms: Rooms, *, housekeeper: bool) -> Duties:
+    """The duties of one process, not begun yet."""
+    return Duties([*for_itself(rooms), *(for_the_server(rooms) if housekeeper else ())], rooms.log)
+
+
+def for_itself(rooms: Rooms) -> list[Duty]:
+    """What follows from what this process changed."""
+    often = rooms.config.storage.names_after
+    return [
+        Duty("names", often, lambda: rooms.lanes.io(rooms.store.flush_names)),
+        Duty("usage", often, rooms.usage.look),
+    ]
+
+
+def for_the_server(rooms: Rooms) -> list[Duty]:
+    """What one process does for the whole server."""
+    visits = Visits(rooms.store, rooms.accounts, lambda: rooms.access.snapshot, rooms.log)
+
+    async def certificate() -> None:
+        if rooms.tls.ends_within(rooms.clock.now(), rooms.config.tls.warn_days):
+            rooms.log.event("certificate_ending", ends_at=rooms.tls.ends_at)
+
+    async def spool() -> None:
+        await rooms.mailflow.recover()
+
+    return [
+        Duty("spool", SPOOL_SECONDS, spool),
+        Duty("sweep", SWEEP_SECONDS, visits.sweep),
+        Duty("rescan", rooms.config.storage.rescan, visits.rescan),
+        Duty("certificate", CERTIFICATE_SECONDS, certificate),
+    ]

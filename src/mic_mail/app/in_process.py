@@ -1,0 +1,68 @@
+"""A whole server on the caller's event loop, with the caller's clock: for tests and measurements.
+
+The same rooms, doors and duties as in a worker and the housekeeper; no supervisor and no other process.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mic_mail.app.rooms import Rooms
+from mic_mail.app.server import Server, open_server
+from mic_mail.clock import Clock, ManualClock, SystemClock
+from mic_mail.config.model import Config
+from mic_mail.net import listeners as net
+from mic_mail.net.tls import self_signed, write_pair
+from mic_mail.process.startup import SERVED_DOORS, make_folders
+
+
+@dataclass
+class RunningServer:
+    """A whole server on the caller's loop."""
+
+    config: Config
+    clock: Clock
+    server: Server
+    ports: dict[str, int]
+
+    @property
+    def rooms(self) -> Rooms:
+        return self.server.rooms
+
+    async def refresh(self) -> None:
+        """See what the directory and other processes have changed, now instead of within two seconds."""
+        await self.rooms.access.refresh()
+        await self.rooms.feed.check_all()
+
+    async def move_clock_to(self, instant: datetime) -> None:
+        """Set a `ManualClock`, and let everything notice that waits for an instant."""
+        assert isinstance(self.clock, ManualClock), "only a ManualClock can be moved"
+        self.clock.move_to(instant)
+        self.rooms.access.clock_moved()
+        await self.refresh()
+
+    async def housekeep(self) -> None:
+        """Do all recurring duties once."""
+        await self.server.duties.round()
+
+    async def stop(self) -> None:
+        await self.server.drain()
+
+
+async def start_in_process(config: Config, clock: Clock | None = None, *, tee: bool = False) -> RunningServer:
+    """Start rooms, doors and housekeeping on the running loop; port 0 means any free one.
+
+    Missing folders, directory and certificate are made (self-signed, for the host name and loopback).
+    """
+    clock = clock or SystemClock()
+    make_folders(config)
+    if not config.certificate.exists():
+        names = [config.server.hostname, "localhost", "127.0.0.1", "::1"]
+        write_pair(config.certificate, config.key, self_signed(names, clock.now()))
+    ports: dict[str, int] = {door: config.listen.port(door) for door in config.listen.doors if door in SERVED_DOORS}
+    [listeners] = net.open_listeners(config.listen.addresses, ports, 1, config.listen.backlog)
+    try:
+        server = await open_server(config, clock, "worker0", listeners, tee=tee, housekeeper=True)
+    except BaseException:
+        net.close(listeners)
+        raise
+    return RunningServer(config, clock, server, {listener.door: listener.port for listener in listeners})

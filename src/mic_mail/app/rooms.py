@@ -1,0 +1,153 @@
+"""The rooms of one process: its stores, lanes and use cases, built and joined inside the running loop.
+
+In: a configuration, a clock, the process's name. Out: `Rooms`, which follow a reload and end what they have begun.
+Nothing here opens a door or does anything by itself: `app.server` does.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+
+from mic_mail.app.settings import flow_settings, storage_settings
+from mic_mail.auth.passwords import load_secret
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import MicMailError
+from mic_mail.log.maillog import MailLog
+from mic_mail.log.tee import Tee
+from mic_mail.net.tls import BadCertificate, TlsFront
+from mic_mail.outbound.spool import Spool
+from mic_mail.process.feed import Feed
+from mic_mail.process.lag import LoopLag
+from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.services.access import Access
+from mic_mail.services.housekeeping import ChangedAccounts
+from mic_mail.services.mailflow import MailFlow
+from mic_mail.services.notices import Notices
+from mic_mail.storage.mailstore import MailStore
+
+
+@dataclass
+class Rooms:
+    """Everything behind the doors of one process."""
+
+    config: Config
+    clock: Clock
+    log: MailLog
+    lanes: Lanes
+    accounts: AccountLanes
+    feed: Feed
+    lag: LoopLag
+    tls: TlsFront
+    directory: Directory
+    store: MailStore
+    spool: Spool
+    access: Access
+    mailflow: MailFlow
+    usage: ChangedAccounts
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def spawn(self, errand: Coroutine[object, object, object]) -> None:
+        """Do something in the background; what goes wrong is an event, and comes again with the next poll or duty."""
+        task = asyncio.get_running_loop().create_task(self._errand(errand))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _errand(self, errand: Coroutine[object, object, object]) -> None:
+        try:
+            await errand
+        except (MicMailError, OSError) as error:
+            self.log.event("errand_failed", error=str(error))
+
+    def configure(self, config: Config) -> None:
+        """Take over what a reload may change; a certificate that cannot be used is refused and said so in the log."""
+        self.config = config
+        self.lanes.patience = config.process.queue_seconds
+        self.lag.threshold_seconds = config.process.lag_seconds
+        self.access.configure(config)
+        self.mailflow.settings = flow_settings(config)
+        self.usage.notices = Notices(self.store, config, self.clock)
+        try:
+            self.tls.reload(config.certificate, config.key)
+        except BadCertificate as error:
+            self.log.event("certificate_refused", error=str(error))
+        else:
+            self.log.event("certificate_loaded", ends_at=self.tls.ends_at)
+
+    async def close(self) -> None:
+        """End what the rooms have begun, let names follow, close every file."""
+        self.feed.close()
+        for task in self._tasks:
+            task.cancel()
+        self.lag.close()
+        for close in (self.store.close, self.spool.close, self.directory.close):
+            await self.lanes.io(close)
+        self.lanes.close()
+        self.log.close()
+
+
+async def open_rooms(config: Config, clock: Clock, name: str, *, tee: bool = False) -> Rooms:
+    """Build one process's rooms inside the running loop."""
+    log = MailLog(
+        config.log_dir, name, clock=clock, segment_octets=config.log.segment, tee=Tee(sys.stderr, name) if tee else None
+    )
+    process = config.process
+    lanes = Lanes(io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds)
+    accounts = AccountLanes(lanes)
+    feed = Feed(config.run_dir, name, poll_seconds=process.poll_seconds)
+    lag = LoopLag(log, process.lag_seconds)
+    tls = TlsFront(config.certificate, config.key, minimum=config.tls.minimum)
+    directory = Directory(config.directory_url, clock=clock)
+    await lanes.io(prepare_directory, directory, config.domains)
+    snapshot = await lanes.io(directory.load_snapshot)
+    access = Access(
+        config,
+        directory=directory,
+        snapshot=snapshot,
+        lanes=lanes,
+        log=log,
+        clock=clock,
+        decoy_key=await lanes.io(load_secret, config.server.data_dir / "decoy.key"),
+    )
+    changed: list[Callable[[int], None]] = []
+
+    def on_change(account_id: int, modseq: int) -> None:
+        feed.changed(account_id, modseq)
+        for listener in changed:
+            listener(account_id)
+
+    store = MailStore(
+        config.mail_root, clock=clock, host=config.server.hostname, settings=storage_settings(config), on_change=on_change
+    )
+    spool = await lanes.io(Spool, config.spool_dir)
+    usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot)
+    changed.append(usage.add)
+    return Rooms(
+        config=config,
+        clock=clock,
+        log=log,
+        lanes=lanes,
+        accounts=accounts,
+        feed=feed,
+        lag=lag,
+        tls=tls,
+        directory=directory,
+        store=store,
+        spool=spool,
+        access=access,
+        mailflow=MailFlow(
+            flow_settings(config), store=store, spool=spool, lanes=lanes, accounts=accounts, access=access, log=log, clock=clock
+        ),
+        usage=usage,
+    )
+
+
+def prepare_directory(directory: Directory, domains: Sequence[str]) -> None:
+    """The schema of this program and the domains of the configuration; several processes may do it at once."""
+    directory.migrate()
+    known = set(directory.domains())
+    for domain in domains:
+        if domain not in known:
+            directory.add_domain(domain)

@@ -1,0 +1,86 @@
+"""Rooms, doors and duties of one process, and how they begin and end together.
+
+In: a configuration, a clock, listening sockets. Out: a `Server` that follows reloads, reports numbers and drains.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mic_mail.app.doors import Doors
+from mic_mail.app.duties import duties_of
+from mic_mail.app.following import follow_the_directory
+from mic_mail.app.rooms import Rooms, open_rooms
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.net.listeners import Listener
+from mic_mail.process.lag import quantile_ms
+from mic_mail.services.housekeeping import Duties
+from mic_mail.storage.types import AccountRef
+
+NAMES_LEFT_SECONDS = 60.0
+"""How far back a killed process may have stored flags whose names had not followed: `storage.names_after` and some."""
+
+
+@dataclass
+class Server:
+    """What one process is while it serves."""
+
+    rooms: Rooms
+    doors: Doors
+    duties: Duties
+
+    async def drain(self) -> None:
+        """Let running commands end, then everything."""
+        seconds = self.rooms.config.process.drain_seconds
+        await self.doors.drain(seconds)
+        with contextlib.suppress(TimeoutError):  # what is still not done then lies in the spool, for whoever recovers it
+            async with asyncio.timeout(seconds):
+                await self.rooms.mailflow.settle()
+        await self.duties.close()
+        await self.rooms.close()
+
+    def configure(self, config: Config) -> None:
+        self.rooms.configure(config)
+        self.doors.configure()
+
+    def recover(self) -> None:
+        """Another process has died: take up what it left in the spool, and let names follow the flags that it stored last."""
+        rooms = self.rooms
+        rooms.spawn(rooms.mailflow.recover())
+        refs = [AccountRef(entry.mailbox_id, entry.home) for entry in rooms.access.snapshot]
+        since = rooms.clock.now().timestamp() - NAMES_LEFT_SECONDS
+        rooms.spawn(rooms.lanes.io(rooms.store.flush_names_left, refs, since))
+
+    def report(self) -> dict[str, object]:
+        """Numbers for `mic-mail status`."""
+        lag = self.rooms.lag
+        return {
+            "connections": self.doors.connections,
+            "lag_ms": {
+                "p50": quantile_ms(lag.counts, 0.5),
+                "p99": quantile_ms(lag.counts, 0.99),
+                "worst": round(lag.worst_ms, 1),
+            },
+            "directory_version": self.rooms.access.snapshot.version,
+            "certificate_ends_at": self.rooms.tls.ends_at.isoformat(),
+        }
+
+
+async def open_server(
+    config: Config, clock: Clock, name: str, listeners: Sequence[Listener], *, tee: bool = False, housekeeper: bool = False
+) -> Server:
+    """Build rooms, open doors, begin to follow the others and to do the duties."""
+    rooms = await open_rooms(config, clock, name, tee=tee)
+    try:
+        doors = Doors(rooms)
+        await doors.open(listeners)
+    except BaseException:
+        await rooms.close()
+        raise
+    follow_the_directory(rooms)
+    rooms.lag.start()
+    duties = duties_of(rooms, housekeeper=housekeeper)
+    duties.start()
+    return Server(rooms, doors, duties)

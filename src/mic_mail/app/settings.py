@@ -1,0 +1,83 @@
+"""What each room takes from the configuration: one function a room, and no room knows the configuration's shape.
+
+In: a `Config` that holds together. Out: frozen settings. Pure; called at the start and at each reload.
+"""
+
+import ipaddress
+from collections.abc import Callable
+
+from mic_mail.config.model import Config
+from mic_mail.imap.conversation import SessionSettings as ImapSettings
+from mic_mail.net.admission import AdmissionLimits
+from mic_mail.services.mailflow import FlowSettings
+from mic_mail.smtp.session import Limits as SmtpLimits
+from mic_mail.storage.types import StorageSettings
+
+
+def storage_settings(config: Config) -> StorageSettings:
+    """The store's part of the configuration."""
+    storage = config.storage
+    return StorageSettings(
+        synchronous=storage.synchronous,
+        expunge_keep_seconds=int(storage.expunge_keep),
+        open_accounts=storage.open_indexes,
+        view_cache_octets=storage.view_memory,
+    )
+
+
+def flow_settings(config: Config) -> FlowSettings:
+    """What the mail flow takes from the configuration."""
+    return FlowSettings(
+        hostname=config.server.hostname,
+        domain=config.server.domain,
+        message_octets=config.message_octets,
+        attachment_octets=config.limits.attachment.maximum,
+        support=config.support,
+        separator=config.smtp.subaddress,
+    )
+
+
+def admission_limits(config: Config) -> AdmissionLimits:
+    """The gate in front of the doors."""
+    limits = config.limits
+    return AdmissionLimits(
+        limits.connections, limits.connections_per_network, limits.new_per_minute, tuple(limits.exempt_networks)
+    )
+
+
+def smtp_limits(config: Config) -> SmtpLimits:
+    """How much and how long, at the SMTP doors."""
+    smtp = config.smtp
+    return SmtpLimits(
+        message_octets=config.message_octets,
+        attachment_octets=config.limits.attachment.maximum,
+        recipients=smtp.recipients,
+        errors=smtp.errors,
+        messages=smtp.messages_per_connection,
+        command_seconds=smtp.command_seconds,
+        data_seconds=smtp.data_seconds,
+        message_seconds=smtp.message_seconds,
+        slowest_octets_per_second=smtp.slowest_rate,
+    )
+
+
+def repairs_lf(config: Config) -> Callable[[str], bool]:
+    """Whether a client's address belongs to a device whose bare line ends are repaired."""
+    devices = [ipaddress.ip_network(network, strict=False) for network in config.smtp.repair_line_ends]
+    return lambda address: any(ipaddress.ip_address(address) in network for network in devices)
+
+
+def imap_settings(config: Config) -> ImapSettings:
+    """How much, how long and what is offered, at the IMAP doors."""
+    imap = config.imap
+    offered = {"COMPRESS=DEFLATE": imap.compress, "IMAP4REV2": imap.rev2}
+    return ImapSettings(
+        host=config.server.hostname,
+        append_limit=config.message_octets,
+        attachment_limit=config.limits.attachment.maximum,
+        sign_in_seconds=imap.sign_in_seconds,
+        idle_seconds=imap.idle_seconds,
+        still_here_seconds=imap.still_here_seconds,
+        errors=imap.errors,
+        hidden=frozenset(name for name, wanted in offered.items() if not wanted),
+    )
