@@ -1,18 +1,26 @@
 """Following the directory and other processes: what this process has to notice that it did not do itself.
 
 The feed asks each `poll_seconds`, and at every hint, for the MODSEQ of the accounts that are watched here and for the
-directory's version; a new version is a new snapshot.
+directory's version; a new version is a new snapshot. A directory that cannot be read leaves the last snapshot in force, with
+every lock that it holds and every instant at which one falls due; `DirectoryFollower` asks again until it can be read.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
 from mic_mail.app.rooms import Rooms
+from mic_mail.errors import MicMailError
+from mic_mail.log.maillog import MailLog
 from mic_mail.storage.types import AccountRef
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
 
 
 def follow_the_directory(rooms: Rooms) -> None:
-    """Watched accounts and the directory's version are asked for each `poll_seconds`, and at every hint."""
+    """Begin to ask."""
+    follower = DirectoryFollower(rooms.access.refresh, rooms.spawn, rooms.log)
 
     def modseqs(refs: Sequence[AccountRef]) -> dict[int, int]:
         found = {}
@@ -28,11 +36,65 @@ def follow_the_directory(rooms: Rooms) -> None:
         entries = filter(None, map(snapshot.entry, account_ids))
         return await rooms.lanes.io(modseqs, [AccountRef(entry.mailbox_id, entry.home) for entry in entries])
 
-    def refresh(version: int) -> None:
-        rooms.spawn(rooms.access.refresh())
-
     async def version() -> int:
-        return await rooms.lanes.io(rooms.directory.version)
+        try:
+            return await rooms.lanes.io(rooms.directory.version)
+        except MicMailError:
+            follower.begin()  # it says so in the log, and when the trouble is over
+            raise
 
-    rooms.feed.watch_directory(refresh)
+    rooms.feed.watch_directory(lambda _version: follower.changed())
     rooms.feed.start(probe, version)
+
+
+class DirectoryFollower:
+    """Reads the directory anew when it has changed, and goes on trying where it cannot: after 1 s, 2 s, 4 s ... 30 s.
+
+    One try at a time, however many hints come; a hint also ends a pause, since whoever sent it has just used the directory.
+    """
+
+    def __init__(
+        self, refresh: Callable[[], Awaitable[object]], spawn: Callable[[Coroutine[object, object, None]], None], log: MailLog
+    ) -> None:
+        self._refresh = refresh
+        self._spawn = spawn
+        self._log = log
+        self._hinted = asyncio.Event()
+        self._at_work = False
+
+    def changed(self) -> None:
+        """The directory has changed."""
+        self._hinted.set()
+        self.begin()
+
+    def begin(self) -> None:
+        """Read it, unless that is being tried already."""
+        if not self._at_work:
+            self._at_work = True
+            self._spawn(self._keep_at_it())
+
+    async def _keep_at_it(self) -> None:
+        try:
+            await self._until_read()
+            while self._hinted.is_set():
+                await self._until_read()
+        finally:
+            self._at_work = False
+
+    async def _until_read(self) -> None:
+        pause, tries = FIRST_PAUSE_SECONDS, 0
+        while True:
+            self._hinted.clear()
+            try:
+                await self._refresh()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the last snapshot stays and the next try comes
+                if not tries:
+                    self._log.event("directory_unreadable", error=f"{type(error).__name__}: {error}")
+            else:
+                break
+            tries += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hinted.wait(), pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        if tries:
+            self._log.event("directory_readable", tries=tries)

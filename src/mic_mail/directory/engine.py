@@ -95,17 +95,26 @@ def _begin_sqlite(connection: Connection) -> None:
 def _temporary_troubles() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise DirectoryUnavailable(
-            Text(
-                "Cơ sở dữ liệu danh bạ tạm thời không truy cập được.",
-                "The directory database cannot be reached at the moment.",
-            ),
-            remedy=Text(
-                f"Kiểm tra tệp hoặc máy chủ cơ sở dữ liệu: {_plain(error)}",
-                f"Look at the database file or server: {_ascii(error)}",
-            ),
-        ) from error
+    except DatabaseError as error:
+        # A damaged file is a plain DatabaseError; the other kinds below it are mistakes of the caller, or his to answer.
+        if not isinstance(error, OperationalError) and type(error) is not DatabaseError:
+            raise
+        raise _unavailable(error) from error
+    except InterfaceError as error:
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: DatabaseError | InterfaceError) -> DirectoryUnavailable:
+    return DirectoryUnavailable(
+        Text(
+            "Cơ sở dữ liệu danh bạ tạm thời không truy cập được.",
+            "The directory database cannot be reached at the moment.",
+        ),
+        remedy=Text(
+            f"Kiểm tra tệp hoặc máy chủ cơ sở dữ liệu: {_plain(error)}",
+            f"Look at the database file or server: {_ascii(error)}",
+        ),
+    )
 
 
 def _plain(error: DatabaseError | InterfaceError) -> str:

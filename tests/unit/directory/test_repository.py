@@ -243,3 +243,11 @@ def test_locked_database_is_a_temporary_trouble(directory, issue, clock, tmp_pat
     holder.close()
     impatient.append_fact(mailbox.mailbox_id, _draft(clock))
     impatient.close()
+
+
+def test_a_file_that_is_no_database_is_a_temporary_trouble(tmp_path, clock):
+    """Whatever is wrong with the file, callers get the one error that they are prepared for."""
+    (tmp_path / "directory.sqlite").write_bytes(b"not a database at all " * 500)
+    directory = Directory(f"sqlite:///{tmp_path / 'directory.sqlite'}", clock=clock)
+    with pytest.raises(DirectoryUnavailable):
+        directory.version()

@@ -1,0 +1,48 @@
+"""A process that could not read the directory goes on with what it knew, and knows the rest as soon as it can."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Any
+
+from harness import MailServer
+
+
+def tear(server: MailServer) -> None:
+    """The directory changes, and the change cannot be read."""
+    with sqlite3.connect(server.config.server.data_dir / "directory.sqlite") as connection:
+        connection.execute("UPDATE revision SET version = version + 1")
+        connection.execute("ALTER TABLE mailbox RENAME TO torn")
+
+
+def mend(server: MailServer) -> None:
+    with sqlite3.connect(server.config.server.data_dir / "directory.sqlite") as connection:
+        connection.execute("ALTER TABLE torn RENAME TO mailbox")
+
+
+def wait_until(holds: Callable[[], Any]) -> None:
+    limit = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def named(server: MailServer, name: str) -> list[dict[str, Any]]:
+    return [event for event in server.events() if event["event"] == name]
+
+
+def test_a_change_that_could_not_be_read_is_read_later(serve: Callable[..., MailServer]) -> None:
+    """The last snapshot holds until the directory can be read again; nobody has to change it once more for that."""
+    server = serve({"process": {"poll_seconds": 0.1}})
+    server.issue("dvbe")
+    before = server.running.rooms.access.snapshot
+    tear(server)
+    wait_until(lambda: named(server, "directory_unreadable"))
+    time.sleep(0.5)  # several polls: they neither hasten the next try nor say it again
+    assert server.running.rooms.access.snapshot is before
+    mend(server)
+    wait_until(lambda: server.running.rooms.access.snapshot.version == before.version + 1)
+    wait_until(lambda: named(server, "directory_readable"))
+    assert len(named(server, "directory_unreadable")) == 1
+    assert len(named(server, "directory_readable")) == 1
+    assert named(server, "errand_failed") == []
