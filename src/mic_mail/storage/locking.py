@@ -27,6 +27,7 @@ class AccountLock:
         self._seconds = seconds
         self._threads = threading.Lock()
         self._fd = -1
+        self._inode = 0
 
     @contextmanager
     def held(self) -> Iterator[int]:
@@ -47,6 +48,7 @@ class AccountLock:
         while True:
             if self._fd < 0:
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._inode = os.fstat(self._fd).st_ino
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -63,7 +65,7 @@ class AccountLock:
     def _is_current(self) -> bool:
         """The file that others lock, not one that was removed or moved away (restore)."""
         try:
-            return os.fstat(self._fd).st_ino == os.stat(self._path).st_ino
+            return os.stat(self._path).st_ino == self._inode
         except FileNotFoundError:
             return False
 

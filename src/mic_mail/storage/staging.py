@@ -61,7 +61,7 @@ class StagedFile:
 
 
 def stage(store: Store) -> StagedFile:
-    store.ready()
+    store.made()
     path = _new_path(store)
     try:
         # Only this descriptor can ever write: the mode is the final one from the start.
@@ -72,7 +72,7 @@ def stage(store: Store) -> StagedFile:
 
 def stage_link(store: Store, source: str) -> StagedFile:
     """The durable file `source` as a finished staged message."""
-    store.ready()
+    store.made()
     path = _new_path(store)
     try:
         copied = link_or_copy(source, path)

@@ -56,6 +56,11 @@ class Store:
         if self.opened_identity is None or self.opened_identity != self.index.identity():
             self.shared.open_store(self)
 
+    def made(self) -> None:
+        """Open the store unless this process has: its folders are there then, whatever became of the index since."""
+        if self.opened_identity is None:
+            self.shared.open_store(self)
+
     def close(self) -> None:
         """Give descriptors back; those in use close when they return. The store opens again at its next use."""
         self.index.close_readers()
