@@ -100,6 +100,26 @@ def decode_octets(raw: bytes, charset: str = "") -> str:
     return compose_letters(text)
 
 
+_8BIT = bytes(range(0x80, 0x100))
+_LIKE_ASCII = frozenset({None, "ascii", "utf-8", "cp1252", "cp1258"})
+"""Charsets in which ASCII octets stand for themselves, whatever octets follow; None is guessed among them."""
+
+
+def decode_beginning(raw: bytes, charset: str = "") -> str:
+    """How the text begins that `decode_octets` makes of any octets that begin with `raw`; empty where that is not certain.
+
+    Whoever needs a line only need not decode and compose a page. UTF-8 in NFC, and ASCII in its relatives, can be read so.
+    """
+    raw = raw.rstrip(_8BIT)[:-1]  # up to an ASCII octet: what stands before it is whole, and composed with nothing after
+    name = _codec(charset) if charset else None
+    if raw.isascii():
+        return raw.decode("ascii") if name in _LIKE_ASCII else ""
+    if name != "utf-8":
+        return ""
+    text = raw.decode("utf-8", "replace")
+    return text if unicodedata.is_normalized("NFC", text) else ""
+
+
 _BLOCK = 256
 
 
@@ -127,10 +147,11 @@ def _end_of_block(text: str, start: int) -> int:
     space = text.rfind(" ", start + 1, end)
     if space > 0:
         return space
-    for at in range(end, min(end + 32, len(text))):
+    last = min(end + 32, len(text))
+    for at in range(end, last):
         if not unicodedata.combining(text[at]):
             return at
-    return end
+    return last
 
 
 def _is_nearly_utf8(raw: bytes) -> bool:

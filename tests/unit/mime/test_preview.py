@@ -1,5 +1,10 @@
 """The line of text that clients show under a subject (RFC 8970)."""
 
+import binascii
+import quopri
+import unicodedata
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +50,21 @@ def test_files_have_no_preview() -> None:
 def test_it_is_bounded() -> None:
     """At most 200 characters (RFC 8970 §3.1)."""
     assert len(preview(HEAD + b"\r\n" + b"word " * 1000)) <= 200
+
+
+@pytest.mark.parametrize("encoding", ["8bit", "base64", "quoted-printable"])
+@given(
+    st.lists(
+        st.sampled_from(["a", "Kính gửi", "e\u0302\u0323", "\u0338", " ", "\r\n", "\r\n> old\r\n", "\u200b", "x" * 190, "=="])
+    )
+)
+def test_a_long_text_has_the_preview_of_its_beginning(encoding: str, words: list[str]) -> None:
+    """However much follows, and however it is encoded, the line is what 200 visible characters make of the text."""
+    text = "".join(words) + "\r\n" + SENTENCE * 20
+    raw = {"8bit": bytes, "base64": binascii.b2a_base64, "quoted-printable": quopri.encodestring}[encoding](text.encode())
+    composed = unicodedata.normalize("NFC", text)
+    new = " ".join(["" if line.startswith(">") else line for line in composed.split("\n")]).replace("\u200b", "")
+    assert preview(HEAD + part("text/plain; charset=utf-8", raw, encoding)) == " ".join(new.split())[:200].rstrip()
 
 
 @given(strategies.anything)

@@ -5,10 +5,10 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mic_mail.mime.words import compose_letters, decode_octets, decode_text, encode_words
+from mic_mail.mime.words import compose_letters, decode_beginning, decode_octets, decode_text, encode_words
 
 NAME = "Đỗ Văn Bê"
 
@@ -95,6 +95,7 @@ def test_any_octets_are_text(value: bytes, charset: str) -> None:
     decode_text(b"=?" + charset.encode() + b"?b?" + value + b"?= =?utf-8?q?" + value + b"?=")
 
 
+@example("x" * 255 + "e\u0302\u0323")
 @given(
     st.lists(st.sampled_from(["a", "ê", "e\u0302", "\u0323", "\u0301", " ", "đ", "한", "x" * 250, "e\u0302 " * 100])).map(
         "".join
@@ -103,6 +104,25 @@ def test_any_octets_are_text(value: bytes, charset: str) -> None:
 def test_long_text_is_composed_too(text: str) -> None:
     """Text is in NFC however long it is, wherever its blocks are cut."""
     assert compose_letters(text) == unicodedata.normalize("NFC", text)
+
+
+_OCTETS = st.lists(
+    st.sampled_from(
+        [b"a", b" ", "ê".encode(), "e\u0302".encode(), "\u0323".encode(), "\u0338".encode(), b"\xff", b"\xe1\xbb", b">"]
+    )
+).map(b"".join)
+
+
+@given(
+    _OCTETS, _OCTETS, st.sampled_from(["", "utf-8", "us-ascii", "iso-8859-1", "cp1258", "viscii", "utf-16", "iso-2022-jp", "x"])
+)
+@example(b"a>", "\u0338".encode(), "utf-8")
+@example(b"a\xe1\xbb", b"\x87", "utf-8")
+@example(b"ab", b"\xff", "")
+@example(b"abc", b"d", "utf-16")
+def test_a_text_begins_as_its_beginning_says(beginning: bytes, rest: bytes, charset: str) -> None:
+    """What is read of the first octets stands whatever follows: characters cut in two, marks, octets that change the guess."""
+    assert decode_octets(beginning + rest, charset).startswith(decode_beginning(beginning, charset))
 
 
 @pytest.mark.skipif(sys.flags.optimize > 0, reason="asserts are off")
