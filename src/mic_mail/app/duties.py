@@ -3,7 +3,7 @@
 from mic_mail.app.rooms import Rooms
 from mic_mail.services.housekeeping import Duties, Duty, Visits
 
-SPOOL_SECONDS = 60.0
+SPOOL_SECONDS = 20.0
 SWEEP_SECONDS = 3600.0
 CERTIFICATE_SECONDS = 86_400.0
 

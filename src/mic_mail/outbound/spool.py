@@ -20,7 +20,8 @@ Legal orders (each step may be the last thing that happened before a kill; `reco
 
 A living owner holds the flock of its message file from the first octet to the end, so recovery beside running processes
 touches nothing of theirs, and what a killed owner left is free at once. Delivery is idempotent by `Entry.origin`, so an entry
-that is handed out twice doubles nothing. Blocking; no SQL; times are passed in.
+that is handed out twice doubles nothing. A try that leaves a recipient out writes down when the next one is due
+(`outbound.schedule`). Blocking; no SQL; times are passed in.
 """
 
 import errno
@@ -33,6 +34,7 @@ from pathlib import Path
 from typing import Final
 
 from mic_mail.errors import Text, Trouble
+from mic_mail.outbound.schedule import is_due, pause_us
 
 MESSAGE: Final = ".msg"
 ENVELOPE: Final = ".env"
@@ -75,6 +77,8 @@ class Slip:
     ret: str | None = None
     envid: str | None = None
     attempts: int = 0
+    next_try_us: int = 0
+    """Not before this instant; 0 for an entry that nobody has tried to its end."""
 
     def encode(self) -> bytes:
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False).encode()
@@ -109,14 +113,19 @@ class Spool:
         """Begin an entry. `spool_id` is a name nobody else takes (a trace id)."""
         return Draft(self, spool_id)
 
-    def recover(self) -> Iterator["Entry"]:
-        """Every entry that no living process owns, owned from now on; leftovers are removed on the way."""
+    def recover(self, now_us: int | None = None) -> Iterator["Entry"]:
+        """Every entry that no living process owns, owned from now on; with `now_us`, those whose next try is due by then.
+
+        Leftovers are removed on the way.
+        """
         for name in sorted(os.listdir(self._tmp)):
             self._sweep(name)
         for spool_id in sorted({os.path.splitext(name)[0] for name in os.listdir(self._live)}):
             entry = self._adopt(spool_id)
-            if entry is not None:
+            if entry is not None and (now_us is None or is_due(entry.slip.next_try_us, now_us)):
                 yield entry
+            elif entry is not None:
+                entry.release()
 
     def _sweep(self, name: str) -> None:
         """Remove a leftover of `tmp/`, unless its owner lives. An envelope's owner is known by its message's lock."""
@@ -244,11 +253,13 @@ class Entry:
         """The key under which the mailbox's store takes this message once."""
         return f"spool:{self.spool_id}:{mailbox_id}"
 
-    def settle(self, mailbox_ids: Sequence[int]) -> None:
-        """These mailboxes have it. The last one ends the entry; else the progress is made durable and the rest waits."""
+    def settle(self, mailbox_ids: Sequence[int], *, now_us: int) -> None:
+        """A try is over: these mailboxes have it. The last one ends the entry; else the progress, and when the rest is tried
+        again, are made durable."""
         done = set(mailbox_ids)
         targets = tuple(replace(target, settled=True) if target.mailbox_id in done else target for target in self.slip.targets)
-        self.slip = replace(self.slip, targets=targets, attempts=self.slip.attempts + 1)
+        attempts = self.slip.attempts + 1
+        self.slip = replace(self.slip, targets=targets, attempts=attempts, next_try_us=now_us + pause_us(attempts))
         if self.open_targets:
             self._report()
         else:

@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
+from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
-from mic_mail.log.maillog import MailLog
+from mic_mail.log.maillog import MailLog, stamp
 from mic_mail.mime.render import Answers, answers
 from mic_mail.mime.scanner import Scanner
 from mic_mail.outbound.spool import Entry as SpoolEntry
-from mic_mail.outbound.spool import Target
+from mic_mail.outbound.spool import Slip, Target
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.envelope import Recipient
 from mic_mail.services.filing import Arrival, Placement, place
@@ -56,11 +57,12 @@ def account_ref(mailbox: Mailbox) -> AccountRef:
 class Delivering:
     """The way of messages into the mailboxes of one process."""
 
-    def __init__(self, store: MailStore, lanes: Lanes, accounts: AccountLanes, log: MailLog) -> None:
+    def __init__(self, store: MailStore, lanes: Lanes, accounts: AccountLanes, log: MailLog, clock: Clock) -> None:
         self._store = store
         self._lanes = lanes
         self._accounts = accounts
         self._log = log
+        self._clock = clock
         self._queues: dict[int, deque[_Waiting]] = {}
         self._inboxes: dict[int, int] = {}
         self._errands: set[asyncio.Task[object]] = set()
@@ -220,8 +222,12 @@ class Delivering:
             if answered is None:
                 answered = await self._scanned_file(entry)
             targets = entry.open_targets
-            done = await asyncio.gather(*(self._hand_over(entry, target, parcels, answered, doubtful) for target in targets))
-            await self._lanes.io(entry.settle, [t.mailbox_id for t, there in zip(targets, done, strict=True) if there])
+            hurdles = await asyncio.gather(*(self._hand_over(entry, one, parcels, answered, doubtful) for one in targets))
+            done = [target.mailbox_id for target, hurdle in zip(targets, hurdles, strict=True) if hurdle is None]
+            await self._lanes.io(lambda: entry.settle(done, now_us=self._clock.now_us()))
+            for target, hurdle in zip(targets, hurdles, strict=True):
+                if hurdle is not None:
+                    self._tell_deferred(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
         except Exception as error:  # noqa: BLE001 - the entry is durable: recovery takes it up again
             self._log.event("spool_entry_waits", trace=entry.slip.trace_id, error=repr(error))
         finally:
@@ -237,23 +243,33 @@ class Delivering:
 
     async def _hand_over(
         self, entry: SpoolEntry, target: Target, parcels: Mapping[int, Parcel], answered: Answers, doubtful: bool
-    ) -> bool:
-        """Whether this target is settled now."""
+    ) -> str | None:
+        """Settle one target, or why that is not possible yet: full, locked, no room. One's hurdle is not the others'."""
         parcel = parcels.get(target.mailbox_id)
         if parcel is None:
-            return False
+            return "NoMailbox"
         account = self._store.account(account_ref(parcel.mailbox))
         try:
             if doubtful and await self._accounts.write(account.ref, account.has_link, entry.path):
-                return True
+                return None
             staged = await self._lanes.io(account.stage_link, entry.path)
             await self.staged(parcel, staged, answered)
-        except MicMailError as error:  # full, locked, no room: it waits in the spool
-            self._log.event(
-                "delivery_deferred", trace=entry.slip.trace_id, mailbox=parcel.mailbox.address, reason=type(error).__name__
-            )
-            return False
-        return True
+        except MicMailError as error:
+            return type(error).__name__
+        except Exception as error:  # noqa: BLE001 - a defect of ours or of the store: this one waits, the others have it
+            return repr(error)
+        return None
+
+    def _tell_deferred(self, slip: Slip, target: Target, parcel: Parcel | None, hurdle: str) -> None:
+        self._log.event(
+            "delivery_deferred",
+            trace=slip.trace_id,
+            mailbox=parcel.mailbox.address if parcel else None,
+            recipient=target.address,
+            reason=hurdle,
+            attempts=slip.attempts,
+            next_try=stamp(slip.next_try_us),
+        )
 
     # ------------------------------------------------------------ errands
 

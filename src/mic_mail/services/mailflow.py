@@ -80,10 +80,10 @@ class MailFlow:
         self._access = access
         self._log = log
         self._clock = clock
-        self._delivering = Delivering(store, lanes, accounts, log)
+        self._delivering = Delivering(store, lanes, accounts, log, clock)
         self._recipients = Recipients(access, store, accounts, clock)
         self._errands: set[asyncio.Task[object]] = set()
-        self._has_recovered = False
+        self._has_looked = False
 
     # ------------------------------------------------------------ the envelope
 
@@ -291,13 +291,15 @@ class MailFlow:
         return self._accepted(envelope, received_octets, spooled=len(parcels))
 
     async def recover(self) -> int:
-        """Take up what earlier processes acknowledged and did not finish, and what could not be delivered then."""
-        entries = await self._lanes.io(lambda: list(islice(self._spool.recover(), MAX_RECOVERED)))
+        """Take up what earlier processes acknowledged and did not finish, and what could not be delivered then.
+
+        The first time everything, since what was in the way may be why somebody restarted us; after that what is due.
+        """
+        now_us = self._clock.now_us() if self._has_looked else None
+        self._has_looked = True
+        entries = await self._lanes.io(lambda: list(islice(self._spool.recover(now_us), MAX_RECOVERED)))
         for entry in entries:
-            # Later attempts are this process's own, which lives: it knows that they ended.
-            doubtful = not self._has_recovered or entry.slip.attempts == 0
-            self._delivering.fan_out(entry, self._parcels_of(entry), None, doubtful=doubtful)
-        self._has_recovered = self._has_recovered or len(entries) < MAX_RECOVERED
+            self._delivering.fan_out(entry, self._parcels_of(entry), None, doubtful=True)
         return len(entries)
 
     def _parcels_of(self, entry: SpoolEntry) -> list[Parcel]:

@@ -42,9 +42,9 @@ def test_the_life_of_an_entry(tmp_path: Path) -> None:
     assert files(tmp_path) == {"live/ID.msg", "live/ID.env"}
     assert entry.path.read_bytes() == MESSAGE
     assert entry.path.stat().st_mode & 0o777 == 0o440
-    entry.settle([1])
+    entry.settle([1], now_us=1)
     assert [target.mailbox_id for target in entry.open_targets] == [2]
-    entry.settle([2])
+    entry.settle([2], now_us=2)
     assert files(tmp_path) == set()
     draft.discard()
 
@@ -65,7 +65,7 @@ def test_recovery_hands_out_what_nobody_owns(tmp_path: Path) -> None:
     entry = accept(spool, 1, 2)
     assert list(other.recover()) == []
     assert files(tmp_path) == {"live/ID.msg", "live/ID.env", "tmp/DRAFT.msg"}
-    entry.settle([1])
+    entry.settle([1], now_us=1)
     entry.release()
     draft.discard()
     (again,) = other.recover()
@@ -73,8 +73,33 @@ def test_recovery_hands_out_what_nobody_owns(tmp_path: Path) -> None:
     assert [target.mailbox_id for target in again.open_targets] == [2]
     assert again.origin(2) == entry.origin(2)
     assert list(spool.recover()) == []
-    again.settle([2])
+    again.settle([2], now_us=2)
     assert files(tmp_path) == set()
+
+
+def test_what_is_not_due_is_not_handed_out(tmp_path: Path) -> None:
+    """A try that left somebody out says when the next is; the entry is handed out then, or to one who asks for all."""
+    spool = Spool(tmp_path)
+    entry = accept(spool, 1, 2)
+    entry.settle([1], now_us=5_000_000)
+    entry.release()
+    due = entry.slip.next_try_us
+    assert due == 65_000_000
+    assert list(spool.recover(due - 1)) == []
+    for ask in ((due,), ()):
+        [again] = spool.recover(*ask)
+        assert again.slip == entry.slip
+        again.release()
+
+
+def test_a_clock_that_was_far_ahead_keeps_nothing_for_years(tmp_path: Path) -> None:
+    """A next try beyond the longest pause was written under a clock that has been set back: it is due."""
+    spool = Spool(tmp_path)
+    entry = accept(spool, 1)
+    entry.settle([], now_us=10**18)
+    entry.release()
+    [again] = spool.recover(5_000_000)
+    again.release()
 
 
 def test_an_envelope_that_cannot_be_read_is_left_to_people(tmp_path: Path) -> None:
@@ -95,7 +120,9 @@ def test_slips_read_back_as_they_were_written(mailboxes: list[int], sender: str,
     targets = tuple(
         Target(mailbox, sender, detail, ("DELAY", "FAILURE"), "rfc822;x", mailbox % 2 == 0) for mailbox in mailboxes
     )
-    written = Slip("ID", sender, targets, 5, 3, smtputf8=True, body="8BITMIME", ret="FULL", envid=sender, attempts=2)
+    written = Slip(
+        "ID", sender, targets, 5, 3, smtputf8=True, body="8BITMIME", ret="FULL", envid=sender, attempts=2, next_try_us=7
+    )
     try:
         octets = written.encode()
     except UnicodeEncodeError:  # lone surrogates cannot come from the grammar
@@ -118,7 +145,7 @@ def test_a_disk_that_refuses_leaves_nothing_half_written(tmp_path: Path, monkeyp
         commit(spool, draft)
     monkeypatch.setattr(os, call, real)
     assert files(tmp_path) == set()
-    accept(spool, 1).settle([1])
+    accept(spool, 1).settle([1], now_us=1)
 
 
 def commit(spool: Spool, draft: Any) -> None:
@@ -178,7 +205,7 @@ def deliver(entry: Any, mailboxes: Path, say: Callable[[str], None]) -> None:
         except FileExistsError:
             pass
         say(f"delivered-{target.mailbox_id}")
-        entry.settle([target.mailbox_id])
+        entry.settle([target.mailbox_id], now_us=1)
 
 
 def test_a_kill_at_any_step_neither_loses_nor_doubles(tmp_path: Path) -> None:

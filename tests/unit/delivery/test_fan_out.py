@@ -1,0 +1,72 @@
+"""What was acknowledged and cannot be put into one of its mailboxes yet: it waits, is tried again, is never lost."""
+
+import smtplib
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from harness import MailServer
+from mic_mail.clock import ManualClock
+from mic_mail.log.maillog import stamp
+from mic_mail.outbound.spool import Slip
+from mic_mail.policy.facts import FactKind
+from population import draft
+
+NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
+MESSAGE = b"From: a@a.example\r\nSubject: x\r\n\r\n" + b"0123456789\r\n" * 200
+
+
+def slips(server: MailServer) -> list[Slip]:
+    """What waits in the spool when nothing is under way."""
+    server.call(server.running.rooms.mailflow.settle())
+    return [Slip.decode(path.read_bytes()) for path in server.config.spool_dir.rglob("*.env")]
+
+
+def messages(server: MailServer, local: str) -> int:
+    return len(list((server.config.mail_root / "mic.gov.vn" / local / "Maildir" / "cur").glob("*")))
+
+
+def deferred(server: MailServer, count: int) -> list[dict[str, Any]]:
+    """So many events, as soon as the log has them."""
+    limit = time.monotonic() + 30
+    while len(events := [event for event in server.events() if event["event"] == "delivery_deferred"]) < count:
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    return events
+
+
+def test_a_full_mailbox_is_tried_again_with_growing_pauses(serve: Callable[..., MailServer]) -> None:
+    """After 1, 2, 4 ... minutes, then hourly; the log says when; with room it arrives, once; the others have it at once."""
+    clock = ManualClock(NOW)
+    server = serve(clock=clock)
+    server.housekeep()
+    server.issue("dvbe")
+    full = server.issue("ttlan", quota_octets=len(MESSAGE) // 2)
+    with smtplib.SMTP(server.host, server.ports["smtp"]) as client:
+        client.ehlo()
+        assert client.mail("a@a.example")[0] == 250
+        assert client.rcpt("dvbe@mic.gov.vn")[0] == client.rcpt("ttlan@mic.gov.vn")[0] == 250
+        assert client.data(MESSAGE)[0] == 250
+    told = []
+    for minutes in (1, 2, 4, 8, 16, 32, 60, 60, 60):
+        [slip] = slips(server)
+        due = clock.now() + timedelta(minutes=minutes)
+        told.append(stamp(slip.next_try_us))
+        server.move_clock_to(due - timedelta(seconds=1))
+        server.housekeep()
+        assert slips(server) == [slip]
+        server.move_clock_to(due)
+        server.housekeep()
+        assert slips(server)[0].attempts == slip.attempts + 1
+    events = deferred(server, len(told))
+    assert [event["next_try"] for event in events][: len(told)] == told
+    assert {(event["mailbox"], event["reason"]) for event in events} == {("ttlan@mic.gov.vn", "OverQuota")}
+    more = draft(FactKind.QUOTA_SET, clock.now(), octets=str(1 << 30))
+    server.population.directory.set_quota(full.mailbox_id, 1 << 30, more)
+    server.refresh()
+    server.move_clock_to(clock.now() + timedelta(hours=1))
+    server.housekeep()
+    assert slips(server) == []
+    assert (messages(server, "dvbe"), messages(server, "ttlan")) == (1, 1)
+    assert not [path for path in server.config.spool_dir.rglob("*") if path.is_file()]
