@@ -113,7 +113,7 @@ class Person:
 
 
 def settled(server: ProcessServer, patience: float = 2) -> None:
-    """Until the spool is empty. What the full disk held up is tried again in a minute or more, or at once by a new housekeeper."""
+    """Until the spool is empty. What the full disk held up is tried again in its time, or at once by a new housekeeper."""
     limit = time.monotonic() + patience
     asked_again = False
     while left := [path for path in server.config.spool_dir.rglob("*") if path.is_file()]:
