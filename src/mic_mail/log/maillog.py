@@ -13,6 +13,8 @@ Never here: secrets. A value is shown only if it is of a plain type; a field who
 any other object become "…". Control characters are escaped by JSON, octets that are no UTF-8 by `\\udcXX`.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import threading
@@ -20,6 +22,8 @@ from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import Enum
+from functools import lru_cache
+from json.encoder import encode_basestring as quoted
 from pathlib import Path
 
 from mic_mail.clock import Clock
@@ -29,6 +33,7 @@ FLUSH_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 MOST_KEPT = 100_000
 LONGEST_TEXT = 2_000
+LARGEST_NUMBER = 1 << 10_000  # Python refuses to print some beyond
 HIDDEN = "…"
 SECRET_FIELDS = frozenset(
     {
@@ -46,14 +51,21 @@ SECRET_FIELDS = frozenset(
     }
 )
 
+OWN_FIELDS = frozenset({"at", "n", "event"})
+
 _Entry = tuple[int, str, Mapping[str, object]]
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def plain(name: str, value: object) -> object:
     """`value` as JSON can hold it; what must not or cannot be shown is `HIDDEN`."""
     if name in SECRET_FIELDS:
         return HIDDEN
-    if value is None or isinstance(value, bool | int | float):
+    if type(value) is str and len(value) <= LONGEST_TEXT:  # most are; the chain below costs more
+        return value
+    if isinstance(value, int):
+        return value if -LARGEST_NUMBER < value < LARGEST_NUMBER else HIDDEN
+    if value is None or isinstance(value, float):
         return value
     if isinstance(value, Enum):
         return plain(name, value.value)
@@ -72,17 +84,50 @@ def plain(name: str, value: object) -> object:
     return HIDDEN
 
 
+def shown(fields: Mapping[str, object]) -> dict[str, object]:
+    """All fields of an event, plain; never raises, whatever is among them."""
+    try:
+        return {key: plain(key, value) for key, value in fields.items()}
+    except Exception:  # noqa: BLE001 - a list that holds itself, a mapping that changes: the event itself is still told
+        return {"fields": HIDDEN}
+
+
 def stamp(at_us: int) -> str:
     """An instant as the log writes it."""
     seconds, micros = divmod(at_us, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"
+    return f"{_to_the_second(seconds)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=4)  # the events of a second share its text: 0.4 µs instead of 2.4
+def _to_the_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def encode(at_us: int, number: int, name: str, fields: Mapping[str, object]) -> bytes:
-    """One line of a segment, newline included."""
-    record: dict[str, object] = {"at": stamp(at_us), "n": number, "event": name}
-    record.update((key, plain(key, value)) for key, value in fields.items() if key not in record)
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
+    """One line of a segment, newline included; never raises.
+
+    Twice a message: what most events are made of is written without the detour by `plain`, 3 µs instead of 11.
+    """
+    try:
+        told = "".join([f",{quoted(key)}:{_json(key, value)}" for key, value in fields.items() if key not in OWN_FIELDS])
+    except Exception:  # noqa: BLE001 - see `shown`
+        told = f',"fields":"{HIDDEN}"'
+    line = f'{{"at":"{stamp(at_us)}","n":{number},"event":{quoted(name)}{told}}}\n'
+    return line.encode("utf-8", "backslashreplace")
+
+
+def _json(name: str, value: object) -> str:
+    """What `plain` makes of a value, as JSON."""
+    if name not in SECRET_FIELDS:
+        if type(value) is str and len(value) <= LONGEST_TEXT:
+            return quoted(value)
+        if value is None:
+            return "null"
+        if type(value) is int and -LARGEST_NUMBER < value < LARGEST_NUMBER:
+            return repr(value)
+        if type(value) is list:
+            return f"[{','.join([_json(name, item) for item in value[:1000]])}]"
+    return _JSON.encode(plain(name, value))
 
 
 class MailLog:
@@ -161,8 +206,7 @@ class MailLog:
                     self._entries.extendleft(reversed(batch))
                     return
             if self._tee is not None:
-                for at_us, name, fields in batch:
-                    self._tee.show(at_us, name, {key: plain(key, value) for key, value in fields.items()})
+                self._tee.show([(at_us, name, shown(fields)) for at_us, name, fields in batch])
 
     def _write(self, folder: Path, batch: list[_Entry]) -> None:
         """Append a batch whole or not at all; a new segment at a new UTC day and when this one is large enough."""
@@ -171,7 +215,7 @@ class MailLog:
             self._begin_segment(folder, day)
         assert self._fd is not None
         lines = memoryview(
-            b"".join(encode(at_us, self._number + i, name, fields) for i, (at_us, name, fields) in enumerate(batch))
+            b"".join([encode(at_us, n, name, fields) for n, (at_us, name, fields) in enumerate(batch, self._number)])
         )
         written = 0
         try:
@@ -184,11 +228,16 @@ class MailLog:
         self._octets += len(lines)
 
     def _begin_segment(self, folder: Path, day: str) -> None:
+        """A new file, always (a process of the same number may have been here before); locked as long as it is written."""
         self._end_segment()
-        self._segments += 1
-        path = folder / f"{day}.{self._process}.{os.getpid()}.{self._segments}.jsonl"
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-        self._day, self._number, self._octets = day, 0, os.fstat(self._fd).st_size
+        while self._fd is None:
+            self._segments += 1
+            path = folder / f"{day}.{self._process}.{os.getpid()}.{self._segments}.jsonl"
+            with contextlib.suppress(FileExistsError):
+                self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o640)
+        with contextlib.suppress(OSError):  # a file system without locks: `retention` has its age alone to go by
+            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        self._day, self._number, self._octets = day, 0, 0
 
     def _end_segment(self) -> None:
         if self._fd is not None:

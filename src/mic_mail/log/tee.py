@@ -2,12 +2,13 @@
 
     16:04:05 worker0  message_delivered  mailbox=dvbe@mic.gov.vn uid=7 octets=4096
 
-The mail log's thread calls `show` with values that are already plain (no secrets). It never raises: a closed terminal
-only ends the showing.
+The mail log's thread calls `show` with values that are already plain (no secrets), and with all events of one moment at once:
+one write to the terminal. It never raises: a closed terminal only ends the showing.
 """
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import lru_cache
 from typing import TextIO
 
 from mic_mail.clock import HO_CHI_MINH
@@ -23,6 +24,7 @@ _COLOURS = (  # by what the event's name contains, the first that fits
     ("accepted", "\x1b[32m"),
     ("signed_in", "\x1b[36m"),
 )
+_EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
 class Tee:
@@ -34,29 +36,41 @@ class Tee:
         self._colour = stream.isatty() if colour is None else colour
         self._broken = False
 
-    def show(self, at_us: int, name: str, fields: Mapping[str, object]) -> None:
-        """Write one event as one line."""
+    def show(self, events: Iterable[tuple[int, str, Mapping[str, object]]]) -> None:
+        """Write each event (microseconds since the epoch, name, fields) as one line."""
         if self._broken:
             return
-        moment = datetime.fromtimestamp(at_us / 1_000_000, UTC).astimezone(HO_CHI_MINH)
-        told = " ".join(f"{key}={_shown(value)}" for key, value in fields.items() if value not in (None, "", [], {}))
-        if self._colour:
-            colour = next((colour for part, colour in _COLOURS if part in name), "")
-            line = f"{_DIM}{moment:%H:%M:%S} {self._process:<9}{_RESET} {colour}{name:<22}{_RESET} {told}\n"
-        else:
-            line = f"{moment:%H:%M:%S} {self._process:<9} {name:<22} {told}\n"
         try:
-            self._stream.write(line)
+            self._stream.write("".join([self._line(*event) for event in events]))
             self._stream.flush()
         except (OSError, ValueError):
             self._broken = True
 
+    def _line(self, at_us: int, name: str, fields: Mapping[str, object]) -> str:
+        moment = _local_time(at_us // 1_000_000)
+        told = " ".join([f"{key}={_shown(value)}" for key, value in fields.items() if value not in _EMPTY])
+        if self._colour:
+            return f"{_DIM}{moment} {self._process:<9}{_RESET} {_colour_of(name)}{name:<22}{_RESET} {told}\n"
+        return f"{moment} {self._process:<9} {name:<22} {told}\n"
+
+
+@lru_cache(maxsize=4)
+def _local_time(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, HO_CHI_MINH):%H:%M:%S}"
+
+
+@lru_cache(maxsize=256)
+def _colour_of(name: str) -> str:
+    return next((colour for part, colour in _COLOURS if part in name), "")
+
 
 def _shown(value: object) -> str:
     """A value on one line: text without control characters, quoted where it has spaces; lists and mappings by commas."""
-    if isinstance(value, Mapping):
-        return ",".join(f"{key}:{item}" for key, item in value.items())
     if isinstance(value, list):
         return ",".join(map(_shown, value))
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+    if isinstance(value, dict):
+        return ",".join([f"{_shown(key)}:{_shown(item)}" for key, item in value.items()])
+    text = str(value)
+    if not text.isprintable():
+        text = "".join([c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text])
     return f'"{text}"' if " " in text else text

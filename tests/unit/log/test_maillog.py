@@ -5,18 +5,57 @@ import io
 import json
 import os
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Trouble
 from mic_mail.log.audit import Audit
-from mic_mail.log.maillog import HIDDEN, MailLog, encode
+from mic_mail.log.maillog import HIDDEN, LONGEST_TEXT, OWN_FIELDS, MailLog, encode, plain, stamp
 from mic_mail.log.tee import Tee
 
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+
+class Cause(StrEnum):
+    FULL = "đầy"
+
+
+class Level(IntEnum):
+    HIGH = 3
+
+
+class Odd(Enum):
+    LIST = ("a", None)
+
+
+class Label(str):
+    """A text that is no plain `str`."""
+
+    __slots__ = ()
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()), max_size=20)
+    | st.sampled_from([Cause.FULL, Level.HIGH, Odd.LIST, Label("x"), Label("x" * 3000), object(), date(2026, 11, 24), START])
+    | st.integers(LONGEST_TEXT - 1, LONGEST_TEXT + 2).map("ế".__mul__)
+    | st.binary(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.sampled_from(["k", "token", "ế", 7]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
 
 
 def lines(folder: Path) -> list[dict[str, object]]:
@@ -62,6 +101,30 @@ def test_a_field_that_names_a_secret_is_hidden(name: str) -> None:
     assert line.count(HIDDEN) == 2
 
 
+@given(st.integers(0, 1 << 52), st.dictionaries(st.sampled_from(["mailbox", "secret", "at", "n", 'x"\n', "ế"]), VALUES))
+def test_the_short_way_writes_what_the_long_way_says(at_us: int, fields: dict[str, object]) -> None:
+    """A line is the JSON of the event's own fields and of the `plain` form of all others, whichever way it was made."""
+    record = {"at": stamp(at_us), "n": 7, "event": "tested"}
+    record |= {key: plain(key, value) for key, value in fields.items() if key not in OWN_FIELDS}
+    expected = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
+    assert encode(at_us, 7, "tested", fields) == expected
+
+
+def test_a_field_that_cannot_be_written_costs_neither_event_nor_log(tmp_path: Path) -> None:
+    """A list that holds itself and a number beyond all bounds are left out; the event is told, and those after it too."""
+    endless: list[object] = []
+    endless.append(endless)
+    stream = io.StringIO()
+    log = MailLog(tmp_path, "worker0", clock=ManualClock(START), tee=Tee(stream, "worker0", colour=False))
+    log.event("first", endless=endless)
+    log.event("second", number=1 << 20_000)
+    log.event("third")
+    log.close()
+    told = [{key: value for key, value in line.items() if key not in ("at", "n")} for line in lines(tmp_path)]
+    assert told == [{"event": "first", "fields": HIDDEN}, {"event": "second", "number": HIDDEN}, {"event": "third"}]
+    assert stream.getvalue().count("\n") == 3
+
+
 def test_an_object_is_never_formatted() -> None:
     """Only plain values are shown: the repr of a credential, an exception or a request may hold anything."""
 
@@ -103,6 +166,23 @@ def test_a_new_day_and_a_full_segment_begin_a_new_file(tmp_path: Path) -> None:
     assert [line["n"] for line in lines(tmp_path)] == [0, 0, 0]
 
 
+def test_two_logs_of_one_process_never_share_a_segment(tmp_path: Path) -> None:
+    """Nor does a process whose number another had that day: lines are counted from 0 in each file."""
+    first = MailLog(tmp_path, "worker0", clock=ManualClock(START), threaded=False)
+    second = MailLog(tmp_path, "worker0", clock=ManualClock(START), threaded=False)
+    for number in range(2):
+        first.event("of_the_first", number=number)
+        second.event("of_the_second", number=number)
+    first.close()
+    second.close()
+    assert [(line["n"], line["event"]) for line in lines(tmp_path)] == [
+        (0, "of_the_first"),
+        (1, "of_the_first"),
+        (0, "of_the_second"),
+        (1, "of_the_second"),
+    ]
+
+
 def test_a_full_disk_loses_nothing_that_fits_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that fails half-way leaves no half line, and the events are written when there is room again."""
     log = MailLog(tmp_path, "worker0", clock=ManualClock(START), threaded=False)
@@ -133,10 +213,10 @@ def test_the_tee_shows_one_line_an_event_in_local_time() -> None:
         "x": None,
         "s": "a\nb c",
         "to": ["a@x", "b@x"],
-        "doors": {"smtp": 25},
+        "doors": {"smtp": 25, "x": "\x1b"},
     }
-    Tee(stream, "worker0", colour=False).show(int(START.timestamp() * 1_000_000), "message_delivered", fields)
-    shown = 'mailbox=dvbe@mic.gov.vn octets=12345 s="a\ufffdb c" to=a@x,b@x doors=smtp:25'
+    Tee(stream, "worker0", colour=False).show([(int(START.timestamp() * 1_000_000), "message_delivered", fields)])
+    shown = 'mailbox=dvbe@mic.gov.vn octets=12345 s="a\ufffdb c" to=a@x,b@x doors=smtp:25,x:\ufffd'
     assert stream.getvalue() == f"16:00:00 worker0   message_delivered      {shown}\n"
 
 
