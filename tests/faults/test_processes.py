@@ -1,5 +1,6 @@
 """The processes of a server: killed, drained, reloaded, orphaned, while real clients use them."""
 
+import fcntl
 import imaplib
 import os
 import signal
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -379,3 +380,80 @@ def test_tls_is_spoken_on_the_implicit_ports_only_after_the_handshake(server: Pr
         ssl.create_default_context().wrap_socket(
             socket.create_connection((server.host, server.ports["imaps"])), server_hostname="localhost"
         )
+
+
+@contextmanager
+def held(server: ProcessServer, local: str) -> Iterator[None]:
+    """Nobody can write to the mailbox: another process has its lock."""
+    home = server.config.mail_root / "mic.gov.vn" / local
+    [lock] = home.glob("*.lock")
+    with open(lock, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def entries(server: ProcessServer) -> int:
+    return len(list(server.config.spool_dir.rglob("*.env")))
+
+
+def delivered(server: ProcessServer, local: str) -> int:
+    return len(list((server.config.mail_root / "mic.gov.vn" / local / "Maildir" / "cur").iterdir()))
+
+
+def sent_to_two(server: ProcessServer, name: str) -> None:
+    """Acknowledged for dvbe and ttlan."""
+    with smtplib.SMTP(server.host, server.ports["smtp"], timeout=30) as sender:
+        assert sender.sendmail("a@example.org", [ADDRESS, "ttlan@mic.gov.vn"], message(name)) == {}
+
+
+@pytest.fixture
+def pair(serve_processes: Make) -> ProcessServer:
+    """One worker, little time to drain, two people who have had mail."""
+    made = serve_processes({"process": {"workers": 1, "drain_seconds": 3}})
+    for local in ("dvbe", "ttlan"):
+        made.population.issue(local)
+    made.start()
+    sent_to_two(made, "earlier")
+    until(lambda: entries(made) == 0)
+    return made
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_drain_waits_for_a_fan_out_that_is_under_way(pair: ProcessServer) -> None:
+    """SIGTERM between `250` and the last mailbox: the process delivers to it before it ends."""
+    process = pair.process
+    assert process is not None
+    with held(pair, "ttlan"):
+        sent_to_two(pair, "late")
+        until(lambda: delivered(pair, "dvbe") == 2)
+        process.terminate()
+        wait_until_closed(pair)
+        assert delivered(pair, "ttlan") == 1
+    assert process.wait(30) == 0
+    assert (delivered(pair, "ttlan"), entries(pair)) == (2, 0)
+    pair.start()
+    for address in (ADDRESS, "ttlan@mic.gov.vn"):
+        assert [name for _, name in stored(pair, address)] == ["earlier", "late"]
+
+
+def test_what_a_drain_cannot_finish_arrives_after_the_next_start(pair: ProcessServer) -> None:
+    """A mailbox that is locked longer than a drain lasts: the entry stays in the spool, and each gets the message once."""
+    process = pair.process
+    assert process is not None
+    with held(pair, "ttlan"):
+        sent_to_two(pair, "late")
+        until(lambda: delivered(pair, "dvbe") == 2)
+        process.terminate()
+        assert process.wait(60) == 0
+        assert not [event for event in pair.events() if event["event"] == "drain_overdue"]
+        assert (delivered(pair, "ttlan"), entries(pair)) == (1, 1)
+    pair.start()
+    until(lambda: entries(pair) == 0)
+    for address in (ADDRESS, "ttlan@mic.gov.vn"):
+        assert [name for _, name in stored(pair, address)] == ["earlier", "late"]

@@ -28,6 +28,9 @@ from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 
+CLOSE_SECONDS = 1.0
+"""For each store. Only who waits for a lock of another process takes so long; the supervisor's patience is 3 s."""
+
 
 @dataclass
 class Rooms:
@@ -77,13 +80,17 @@ class Rooms:
             self.log.event("certificate_loaded", ends_at=self.tls.ends_at)
 
     async def close(self) -> None:
-        """End what the rooms have begun, let names follow, close every file."""
+        """End what the rooms have begun, let names follow, close every file; what cannot be ended now is safe to leave."""
         self.feed.close()
         for task in self._tasks:
             task.cancel()
         self.lag.close()
         for close in (self.store.close, self.spool.close, self.directory.close):
-            await self.lanes.io(close)
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self.lanes.io(close)
+            except (MicMailError, OSError) as error:  # a mailbox that others hold: recovery and the next process see to it
+                self.log.event("close_failed", error=str(error) or type(error).__name__)
         self.lanes.close()
         self.log.close()
 

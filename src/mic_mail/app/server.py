@@ -32,11 +32,13 @@ class Server:
     duties: Duties
 
     async def drain(self) -> None:
-        """Let running commands end, then everything."""
+        """Let running commands and deliveries end, for `drain_seconds` in all; then everything."""
+        loop = asyncio.get_running_loop()
         seconds = self.rooms.config.process.drain_seconds
+        deadline = loop.time() + seconds
         await self.doors.drain(seconds)
         with contextlib.suppress(TimeoutError):  # what is still not done then lies in the spool, for whoever recovers it
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(deadline):
                 await self.rooms.mailflow.settle()
         await self.duties.close()
         await self.rooms.close()

@@ -14,6 +14,7 @@ The promises:
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -29,6 +30,8 @@ WRITERS_PER_ACCOUNT = 1
 READERS_PER_ACCOUNT = 2
 WAITING_PER_ACCOUNT = 1_000
 WAITING_FOR_HASH = 1_000
+CLOSE_SECONDS = 2.0
+"""Within the margin that the supervisor gives to a child that drains."""
 
 _Finished = tuple["asyncio.Future[object]", object, BaseException | None, Callable[[], None] | None]
 _Call = tuple["asyncio.Future[object]", Callable[[], object], Callable[[], None] | None]
@@ -89,12 +92,15 @@ class Lane:
             else:
                 future.set_exception(error)
 
-    def close(self, timeout: float = 5.0) -> None:
-        """Let the queued calls end and the threads with them."""
+    def end(self) -> None:
+        """Take no call after those that are queued."""
         for _ in self._threads:
             self._calls.put(None)
+
+    def join(self, deadline: float) -> None:
+        """Wait for the threads, until `time.monotonic()` passes the deadline."""
         for thread in self._threads:
-            thread.join(timeout)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class Turns:
@@ -166,8 +172,13 @@ class Lanes:
         return await self._hash_lane._submit(lambda: fn(*args, **kwargs), self._hash_turns.give_back)
 
     def close(self) -> None:
-        for lane in (self.cpu_lane, self.io_lane, self._hash_lane):
-            lane.close()
+        """Let the queued calls end and the threads with them; one that waits for a lock that others hold is left behind."""
+        lanes = (self.cpu_lane, self.io_lane, self._hash_lane)
+        for lane in lanes:
+            lane.end()
+        deadline = time.monotonic() + CLOSE_SECONDS
+        for lane in lanes:
+            lane.join(deadline)
 
 
 class _AccountTurns:
