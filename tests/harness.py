@@ -1,6 +1,7 @@
 """Running servers for tests: in a thread with a clock of the test's own, or as the real processes of `mic-mail serve`.
 
 Both run on free ports of 127.0.0.1 in a fresh data folder, with a self-signed certificate and a population.
+Whatever clock a server has, its certificate is valid by the machine's, which clients look at.
 `MailServer` is the whole composition on an event loop in a thread, so that blocking clients (imaplib, smtplib) and clients on
 the test's loop can be used alike; `call` runs a coroutine on the server's loop. `ProcessServer` is a supervisor with workers.
 """
@@ -74,7 +75,7 @@ class MailServer:
         self.clock = clock or SystemClock()
         self.config = config
         make_folders(config)
-        write_pair(config.certificate, config.key, self_signed(NAMES, self.clock.now()))
+        write_pair(config.certificate, config.key, self_signed(NAMES, SystemClock().now()))
         self.population = Population(config.directory_url, self.clock)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)

@@ -57,7 +57,8 @@ async def start_in_process(config: Config, clock: Clock | None = None, *, tee: b
     make_folders(config)
     if not config.certificate.exists():
         names = [config.server.hostname, "localhost", "127.0.0.1", "::1"]
-        write_pair(config.certificate, config.key, self_signed(names, clock.now()))
+        now = SystemClock().now()  # whatever clock we were given: clients look at the machine's
+        write_pair(config.certificate, config.key, self_signed(names, now))
     ports: dict[str, int] = {door: config.listen.port(door) for door in config.listen.doors if door in SERVED_DOORS}
     [listeners] = net.open_listeners(config.listen.addresses, ports, 1, config.listen.backlog)
     try:
