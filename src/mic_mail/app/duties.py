@@ -1,11 +1,12 @@
 """What is done again and again: by each process for what it changed, and by one housekeeper for the whole server."""
 
 from mic_mail.app.rooms import Rooms
-from mic_mail.services.housekeeping import Duties, Duty, Visits
+from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
 
 SPOOL_SECONDS = 20.0
 SWEEP_SECONDS = 3600.0
 CERTIFICATE_SECONDS = 86_400.0
+RETENTION_SECONDS = 86_400.0
 
 
 def duties_of(rooms: Rooms, *, housekeeper: bool) -> Duties:
@@ -25,6 +26,13 @@ def for_itself(rooms: Rooms) -> list[Duty]:
 def for_the_server(rooms: Rooms) -> list[Duty]:
     """What one process does for the whole server."""
     visits = Visits(rooms.store, rooms.accounts, lambda: rooms.access.snapshot, rooms.log)
+    retention = LogRetention(
+        rooms.config.log_dir,
+        lambda: rooms.config.log.retain_months,  # a reload may change it
+        clock=rooms.clock,
+        lanes=rooms.lanes,
+        log=rooms.log,
+    )
 
     async def certificate() -> None:
         if rooms.tls.ends_within(rooms.clock.now(), rooms.config.tls.warn_days):
@@ -38,4 +46,5 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("sweep", SWEEP_SECONDS, visits.sweep),
         Duty("rescan", rooms.config.storage.rescan, visits.rescan),
         Duty("certificate", CERTIFICATE_SECONDS, certificate),
+        Duty("retention", RETENTION_SECONDS, retention.remove),
     ]

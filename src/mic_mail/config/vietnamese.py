@@ -94,7 +94,7 @@ MEANINGS = {
     "imap.rev2": "Công bố IMAP4rev2.",
     "log": "Nhật ký thư và nhật ký quản trị.",
     "log.dir": "Mặc định log/ trong data_dir.",
-    "log.retain_months": "Thời gian lưu nhật ký (tháng).",
+    "log.retain_months": "Thời gian lưu nhật ký thư (tháng); nhật ký quản trị không bị xóa.",
     "log.segment": "Bắt đầu tệp mới khi đạt kích cỡ này.",
     "regulation": "Quyết định áp dụng cho máy chủ này.",
     "regulation.decision_no": "Số quyết định; để trống thì văn bản bỏ qua.",

@@ -235,7 +235,7 @@ class MailLog:
             path = folder / f"{day}.{self._process}.{os.getpid()}.{self._segments}.jsonl"
             with contextlib.suppress(FileExistsError):
                 self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o640)
-        with contextlib.suppress(OSError):  # a file system without locks: `retention` has its age alone to go by
+        with contextlib.suppress(OSError):  # a file system without locks: `retention` removes nothing there
             fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         self._day, self._number, self._octets = day, 0, 0
 

@@ -9,20 +9,26 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.lanes import AccountLanes
+from mic_mail.log.retention import remove_expired
+from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 
+T = TypeVar("T")
+
 HOUSEKEEPER_LOCK = "housekeeper.lock"
 _LOCK_RETRY_SECONDS = 0.5
+_NAMES_AN_EVENT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,33 @@ class Visits:
                 await self._accounts.write(_ref(entry), work, _ref(entry))
             except MicMailError as error:
                 self._log.event("visit_failed", visit=what, mailbox=entry.address, error=str(error))
+
+
+class LogRetention:
+    """The mail log is kept as many months as the configuration says (Reg. 8.2); what went is itself told there."""
+
+    def __init__(self, folder: Path, months: Callable[[], int], *, clock: Clock, lanes: Lanes, log: MailLog) -> None:
+        self._folder = folder
+        self._months = months
+        self._clock = clock
+        self._lanes = lanes
+        self._log = log
+
+    async def remove(self) -> None:
+        """Remove what is past keeping."""
+        months = self._months()
+        removal = await self._lanes.io(remove_expired, self._folder, months, self._clock.now())
+        for part in _parts(removal.removed):
+            names, octets = zip(*part, strict=True)
+            self._log.event("log_segments_removed", months=months, count=len(part), octets=sum(octets), segments=names)
+        for failed in _parts(removal.failed):
+            names, errors = zip(*failed, strict=True)
+            self._log.event("log_removal_failed", count=len(failed), error=errors[0].strerror, segments=names)
+
+
+def _parts(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    """As many at a time as one event names."""
+    return (things[start : start + _NAMES_AN_EVENT] for start in range(0, len(things), _NAMES_AN_EVENT))
 
 
 def _ref(entry: Entry) -> AccountRef:

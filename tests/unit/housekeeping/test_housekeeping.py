@@ -1,16 +1,22 @@
 """Duties that come again and again, one housekeeper at a time, and the warning about a mailbox that fills up."""
 
 import asyncio
+import errno
 import imaplib
+import os
 import smtplib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
-from harness import MailServer
-from mic_mail.clock import SystemClock
+import pytest
+
+from harness import MailServer, read_events
+from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.errors import Trouble
 from mic_mail.log.maillog import MailLog
-from mic_mail.services.housekeeping import Duties, Duty, only_housekeeper
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.housekeeping import Duties, Duty, LogRetention, only_housekeeper
 from population import PASSWORD
 
 
@@ -63,6 +69,50 @@ async def test_only_one_housekeeper_at_a_time(tmp_path: Path) -> None:
         order.append("first")
     await waiting
     assert order == ["first", "second"]
+
+
+def test_clause_8_2_the_housekeeper_removes_the_mail_log_that_is_past_keeping(serve: Callable[..., MailServer]) -> None:
+    """With the months of the configuration; what went is an event; acts stay."""
+    clock = ManualClock(datetime(2026, 11, 24, 9, 0, tzinfo=UTC))
+    server = serve({"log": {"retain_months": 6}}, clock=clock)
+    folder = server.config.log_dir
+    old, young, audit = "2026-05-22.worker0.1.1.jsonl", "2026-05-23.worker0.1.1.jsonl", "audit-2020-01.jsonl"
+    for name in (old, young, audit):
+        (folder / name).write_bytes(b"{}\n")
+    server.housekeep()
+    server.stop()  # so that its log is whole
+    assert not (folder / old).exists()
+    assert (folder / young).exists()
+    assert (folder / audit).exists()
+    [told] = [event for event in server.events() if event.get("event") == "log_segments_removed"]
+    assert (told["months"], told["count"], told["octets"], told["segments"]) == (6, 1, 3, [old])
+
+
+async def test_more_segments_than_one_event_names_and_some_that_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every removed name is told, in several events; so is every failure, and no error leaves the duty."""
+    names = [f"2020-01-01.worker0.{pid}.1.jsonl" for pid in range(450)]
+    for name in names:
+        (tmp_path / name).touch()
+    real = os.unlink
+
+    def unlink(path: Path) -> None:
+        if path.name.endswith("7.1.jsonl"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        real(path)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    clock, lanes = SystemClock(), Lanes(io_threads=2, hash_threads=1)
+    (tmp_path / "log").mkdir()
+    log = MailLog(tmp_path / "log", "house", clock=clock, threaded=False)
+    await LogRetention(tmp_path, lambda: 6, clock=clock, lanes=lanes, log=log).remove()
+    log.close()
+    lanes.close()
+    events = read_events(tmp_path / "log")
+    removed = [event for event in events if event["event"] == "log_segments_removed"]
+    failed = [event for event in events if event["event"] == "log_removal_failed"]
+    assert [event["count"] for event in removed] == [200, 200, 5]
+    assert [(event["count"], event["error"]) for event in failed] == [(45, "Permission denied")]
+    assert sorted(name for event in events for name in event["segments"]) == sorted(names)
 
 
 def test_a_mailbox_that_fills_up_is_warned_once_whoever_fills_it(serve: Callable[..., MailServer]) -> None:

@@ -1,0 +1,87 @@
+"""How long the mail log is kept: segments go when their months are over, never before (Reg. 8.2), and nothing else goes.
+
+In: the folder, the months, the present instant. Out: what was removed and what could not be. Blocking; for a lane.
+
+A segment is named by its UTC day, and the regulation counts in local days (`policy.calendar`): the last event of the day
+2026-11-24 may have happened on 25/11/2026 in Ho Chi Minh City, so with 6 months its segment is kept to the end of 25/05/2027
+there. A segment that a process still has open bears that process's lock and stays, however old it is.
+
+Never touched: the log of administrative acts, which explains the state of every mailbox for as long as it exists; anything
+whose name is not exactly that of a segment; links.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+
+from mic_mail.policy.calendar import TermEnd, after_months, local_day
+
+_SEGMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.[^./]+\.[0-9]+\.[0-9]+\.jsonl")
+
+
+@dataclass(slots=True)
+class Removal:
+    """What one round did."""
+
+    removed: list[tuple[str, int]] = field(default_factory=list)
+    """Names and octets."""
+    failed: list[tuple[str, OSError]] = field(default_factory=list)
+
+
+def remove_expired(folder: Path, months: int, now: datetime) -> Removal:
+    """Delete the segments in `folder` whose `months` are over at `now`, oldest first; a file that cannot be stops no other."""
+    removal = Removal()
+    for name in sorted(_expired(folder, months, now)):
+        try:
+            octets = _remove(folder / name)
+        except FileNotFoundError:  # an administrator was quicker
+            continue
+        except OSError as error:
+            removal.failed.append((name, error))
+            continue
+        if octets is not None:
+            removal.removed.append((name, octets))
+    return removal
+
+
+def kept_until(day: date, months: int) -> datetime:
+    """The first instant at which the segments of a UTC day may go."""
+    last_event = datetime.combine(day, time.max, UTC)
+    return after_months(local_day(last_event), months, TermEnd.END_OF_DAY)
+
+
+def _expired(folder: Path, months: int, now: datetime) -> Iterator[str]:
+    today = now.astimezone(UTC).date()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            day = _day_of(entry.name)
+            # Today's and the future's are not even counted: terms that begin in the year 9999 have no end.
+            if day is not None and day < today and kept_until(day, months) <= now and entry.is_file(follow_symlinks=False):
+                yield entry.name
+
+
+def _day_of(name: str) -> date | None:
+    """The UTC day of a segment; None for every other file."""
+    segment = _SEGMENT.fullmatch(name)
+    with contextlib.suppress(ValueError):
+        return date.fromisoformat(segment[1]) if segment else None
+    return None
+
+
+def _remove(path: Path) -> int | None:
+    """Delete a segment and say how large it was; None if somebody is writing it."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # MailLog holds LOCK_SH on the segment that it writes
+        octets = os.fstat(fd).st_size
+        os.unlink(path)
+    except BlockingIOError:
+        return None
+    finally:
+        os.close(fd)
+    return octets
