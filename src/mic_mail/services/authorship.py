@@ -6,7 +6,6 @@ put in front. Pure. RFC 5321 §6.3 (loops), RFC 6409 §8 (what submission may ad
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 
 from mic_mail.mime.addresses import parse_addresses
 from mic_mail.policy.sending import check_header
@@ -37,10 +36,10 @@ def objection_to_author(fields: list[tuple[bytes, bytes]], own: Collection[str],
     return Objection(Cause.SENDER_NOT_YOURS, foreign.address) if foreign.address else Objection(Cause.NO_VALID_AUTHOR)
 
 
-def missing_fields(fields: list[tuple[bytes, bytes]], envelope: Envelope, hostname: str, instant: datetime) -> bytes:
+def missing_fields(fields: list[tuple[bytes, bytes]], envelope: Envelope, hostname: str, at_us: int) -> bytes:
     """Date and Message-ID, where the mail program sent none."""
     names = {name.strip() for name, _ in fields}
-    return trace.missing(envelope, hostname, instant, dated=b"date" in names, identified=b"message-id" in names)
+    return trace.missing(envelope, hostname, at_us, dated=b"date" in names, identified=b"message-id" in names)
 
 
 def addresses_of(fields: list[tuple[bytes, bytes]], name: bytes) -> list[str]:

@@ -135,12 +135,18 @@ class MailFlow:
         """Where an address leads. Answered from memory but for a mailbox whose usage is not known."""
         settings = self.settings
         address = f"{local}@{domain}" if domain else local
-        fallback = (f"postmaster@{settings.domain}", settings.support)
         found = self._recipients.find(
-            local, domain or settings.domain, client.role, separator=settings.separator, fallback=fallback
+            local,
+            domain or settings.domain,
+            client.role,
+            separator=settings.separator,
+            home=settings.domain,
+            support=settings.support,
         )
-        if isinstance(found, Mailbox) and await self._recipients.is_full(found, declared_octets or 1):
-            found = Cause.OVER_QUOTA
+        if isinstance(found, Mailbox):
+            octets = declared_octets or 1
+            if not self._recipients.has_room(found, octets) and await self._recipients.is_full(found, octets):
+                found = Cause.OVER_QUOTA
         if isinstance(found, Mailbox):
             detail = local.partition(settings.separator)[2] if settings.separator else ""
             return Recipient(address, (found.mailbox_id,), detail or None, notify, orcpt)
@@ -164,7 +170,7 @@ class MailFlow:
 
     def head(self, envelope: Envelope) -> bytes:
         """The trace lines (RFC 5321 §4.4)."""
-        return trace.return_path(envelope) + trace.received(envelope, self.settings.hostname, self._clock.now())
+        return trace.return_path(envelope) + trace.received(envelope, self.settings.hostname, self._clock.now_us())
 
     def check_header(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
         """Why a message with this header may not pass, or the lines that submission adds to it."""
@@ -176,7 +182,7 @@ class MailFlow:
         objection = authorship.objection_to_author(fields, self._own_addresses(envelope.client), self.settings.separator)
         if objection is not None:
             return self.refusal(envelope, objection.cause, address=objection.address)
-        return authorship.missing_fields(fields, envelope, self.settings.hostname, self._clock.now())
+        return authorship.missing_fields(fields, envelope, self.settings.hostname, self._clock.now_us())
 
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
         """A whole message, trace header in front."""

@@ -25,9 +25,10 @@ USAGE_SECONDS = 10.0
 """How old a usage may be that lets a recipient pass; a refusal asks anew."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Usage:
     octets: int
+    """What the store said, and what was delivered since."""
     known_at: float
 
 
@@ -41,18 +42,20 @@ class Recipients:
         self._clock = clock
         self._usage: dict[int, _Usage] = {}
 
-    def find(self, local: str, domain: str, role: Role, *, separator: str, fallback: tuple[str, ...]) -> Mailbox | Cause:
-        """Who receives for `local@domain`; `fallback` are the addresses that stand in for a postmaster who is nobody's."""
+    def find(self, local: str, domain: str, role: Role, *, separator: str, home: str, support: str) -> Mailbox | Cause:
+        """Who receives for `local@domain`; `home` is the domain, `support` the address, that stand in for a postmaster's."""
         snapshot = self._access.snapshot
         if domain not in snapshot.domains:
             return Cause.NO_ROUTE_YET if role is Role.SUBMISSION else Cause.RELAY_DENIED
-        if local.lower() == "postmaster":
-            return self._postmaster((f"postmaster@{domain}", *fallback))
-        for candidate in candidates(f"{local}@{domain}", separator):
-            mailbox = snapshot.resolve(candidate)
-            if mailbox is not None:
-                return self._why_not(mailbox) or mailbox
-        return Cause.NO_SUCH_MAILBOX
+        local = local.lower()
+        if local == "postmaster":
+            return self._postmaster((f"postmaster@{domain}", f"postmaster@{home}", support))
+        address = f"{local}@{domain}"
+        mailbox = snapshot.resolve(address)
+        if mailbox is None and separator in local:
+            found = (snapshot.resolve(candidate) for candidate in candidates(address, separator))
+            mailbox = next(filter(None, found), None)
+        return Cause.NO_SUCH_MAILBOX if mailbox is None else self._why_not(mailbox) or mailbox
 
     def _why_not(self, mailbox: Mailbox) -> Cause | None:
         """Reg. 7.1: a suspended mailbox receives; 6.4.c: a reclaimed one does not; one not issued yet does not exist."""
@@ -72,23 +75,26 @@ class Recipients:
         oldest = min(receiving, key=lambda mailbox: (mailbox.kind is not MailboxKind.UNIT, mailbox.mailbox_id), default=None)
         return oldest or Cause.UNAVAILABLE
 
+    def has_room(self, mailbox: Mailbox, more_octets: int) -> bool:
+        """Whether `more_octets` fit, by a usage that is known and not old. False says only that one has to ask."""
+        known = self._usage.get(mailbox.mailbox_id)
+        if known is None or self._clock.monotonic() - known.known_at >= USAGE_SECONDS:
+            return False
+        return known.octets + more_octets <= mailbox.quota_octets
+
     async def is_full(self, mailbox: Mailbox, more_octets: int) -> bool:
         """Whether `more_octets` certainly do not fit. What is not certain is decided when the message is published."""
-        limit = mailbox.quota_octets
-        known = self._usage.get(mailbox.mailbox_id)
         now = self._clock.monotonic()
-        if known is not None and now - known.known_at < USAGE_SECONDS and known.octets + more_octets <= limit:
-            return False
         ref = AccountRef(mailbox.mailbox_id, mailbox.home)
         try:
             quota = await self._accounts.read(ref, self._store.account(ref).quota)
         except MicMailError:
             return False
         self._usage[mailbox.mailbox_id] = _Usage(quota.octets, now)
-        return quota.octets + more_octets > limit
+        return quota.octets + more_octets > mailbox.quota_octets
 
     def grew(self, mailbox_id: int, octets: int) -> None:
         """What was just delivered counts at once, until the store is asked again."""
         known = self._usage.get(mailbox_id)
         if known is not None:
-            self._usage[mailbox_id] = _Usage(known.octets + octets, known.known_at)
+            known.octets += octets

@@ -14,15 +14,15 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def date(instant: datetime) -> str:
+def date(at_us: int) -> str:
     """RFC 5322 §3.3, in the time of the ministry."""
-    return _date(instant.replace(microsecond=0))
+    return _date(at_us // 1_000_000)
 
 
 @lru_cache(maxsize=4)
-def _date(instant: datetime) -> str:
+def _date(seconds: int) -> str:
     """Many messages come in one second."""
-    local = instant.astimezone(HO_CHI_MINH)
+    local = datetime.fromtimestamp(seconds, HO_CHI_MINH)
     return (
         f"{_DAYS[local.weekday()]}, {local.day} {_MONTHS[local.month - 1]} {local.year} "
         f"{local.hour:02}:{local.minute:02}:{local.second:02} +0700"
@@ -34,29 +34,27 @@ def return_path(envelope: Envelope) -> bytes:
     return f"Return-Path: <{envelope.sender}>\r\n".encode()
 
 
-def received(envelope: Envelope, hostname: str, instant: datetime) -> bytes:
+def received(envelope: Envelope, hostname: str, at_us: int) -> bytes:
     """The time stamp. `for` names a recipient only where there is one: nobody learns of the others (RFC 5321 §7.2)."""
     client = envelope.client
     tls = client.peer.tls
-    by = f"by {hostname} with {client.protocol}"
     secured = f" ({tls.version} {tls.cipher})" if tls else ""
     to = f" for <{envelope.recipients[0].address}>" if len(envelope.recipients) == 1 else ""
-    lines = (
-        f"Received: from {client.helo or 'unknown'} ({_literal(client.peer.address)})",
-        by + secured,
-        f"id {envelope.trace_id}{to};",
-        date(instant),
-    )
-    return "\r\n\t".join(lines).encode() + b"\r\n"
+    return (
+        f"Received: from {client.helo or 'unknown'} ({_literal(client.peer.address)})\r\n"
+        f"\tby {hostname} with {client.protocol}{secured}\r\n"
+        f"\tid {envelope.trace_id}{to};\r\n"
+        f"\t{date(at_us)}\r\n"
+    ).encode()
 
 
-def missing(envelope: Envelope, hostname: str, instant: datetime, *, dated: bool, identified: bool) -> bytes:
+def missing(envelope: Envelope, hostname: str, at_us: int, *, dated: bool, identified: bool) -> bytes:
     """Date and Message-ID for a mail program that sent none (RFC 6409 §8.2, §8.3).
 
     Nothing else is added, changed or removed. RFC 6409 §8 allows more (Sender, Bcc, encodings), but a changed field breaks what
     the sender has signed, and Bcc is the mail program's to leave out (RFC 5322 §3.6.3): every one in use does.
     """
-    lines = b"" if dated else f"Date: {date(instant)}\r\n".encode()
+    lines = b"" if dated else f"Date: {date(at_us)}\r\n".encode()
     return lines if identified else lines + f"Message-ID: <{envelope.trace_id.lower()}@{hostname}>\r\n".encode()
 
 

@@ -24,6 +24,7 @@ from mic_mail.services.reception import Reception
 from mic_mail.smtp import replies
 from mic_mail.smtp import session as steps
 from mic_mail.smtp.data import ChunkDecoder, DotDecoder
+from mic_mail.smtp.grammar import NO_MAIL_PARAMETERS, MailParameters
 from mic_mail.smtp.lines import LineBuffer, Trouble
 from mic_mail.smtp.pace import Pace
 from mic_mail.smtp.replies import Reply
@@ -105,6 +106,7 @@ class Conversation:
         self._reception: Reception | None = None
         self._chunks: ChunkDecoder | None = None
         self._signed_in: SignedIn | None = None
+        self._client = self._client_with(NO_MAIL_PARAMETERS)
         self._offer()
 
     def _offer(self) -> None:
@@ -139,52 +141,49 @@ class Conversation:
                 await self._wire.flush()
                 self._wire.expire("shutdown")
                 return
-            line = await self._next_line()
+            line = self._input.next_line()
             if line is None:
-                return
-            if line is Trouble.BARE:
-                await self._answer(core.bare_line_end())
-            elif line is Trouble.TOO_LONG:
-                await self._answer(core.line_too_long())
+                line = await self._next_line()
+                if line is None:
+                    return
+            answer = core.receive(line) if isinstance(line, bytes) else core.troubled(line)
+            if isinstance(answer, Reply):
+                self._say(answer)
             else:
-                assert isinstance(line, bytes)
-                await self._answer(core.receive(line))
+                await self._carry_out(answer)
             if self._wire.unsent_octets > MAX_UNSENT_OCTETS:
                 await self._wire.flush()
 
-    async def _answer(self, answer: Reply | steps.Action) -> None:
-        """Say a reply, or do what the session asks and say what comes of it."""
-        while not isinstance(answer, Reply):
-            if isinstance(answer, Close):
-                self._wire.say(answer.reply.encode(self._core.voice))
-                await self._wire.flush()
-                self._wire.close()
-                return
-            done = await self._do(answer)
-            if done is None:
-                return
-            answer = done
+    def _say(self, answer: Reply) -> None:
         if self._reception is not None and self._core.transaction is None:
             self._drop_reception()  # RSET or EHLO between two chunks
-        self._wire.say(answer.encode(self._core.voice))
+        self._wire.say(answer.spoken or answer.encode(self._core.voice))
 
-    async def _do(self, asked: steps.Action) -> Reply | Close | None:
+    async def _carry_out(self, asked: steps.Action) -> None:
+        """Do what the session asks, and say what comes of it."""
+        answer: Reply | Close
         match asked:
             case steps.AskSender():
-                return await self._ask_sender(asked)
+                answer = await self._ask_sender(asked)
             case steps.AskRecipient():
-                return await self._ask_recipient(asked)
+                answer = await self._ask_recipient(asked)
             case steps.ReadMessage():
-                return await self._read_message()
+                answer = await self._read_message()
             case steps.ReadChunk():
-                return await self._read_chunk(asked)
+                answer = await self._read_chunk(asked)
             case steps.StartTls():
                 await self._start_tls()
-                return None
+                return
             case steps.Authenticate():
-                return await self._sign_in(asked)
+                answer = await self._sign_in(asked)
             case Close():
-                return asked
+                answer = asked
+        if isinstance(answer, Reply):
+            self._say(answer)
+        else:
+            self._wire.say(answer.reply.encode(self._core.voice))
+            await self._wire.flush()
+            self._wire.close()
 
     def _drop_reception(self) -> None:
         reception, self._reception, self._chunks = self._reception, None, None
@@ -193,14 +192,17 @@ class Conversation:
 
     # ------------------------------------------------------------ the envelope
 
-    def _client(self) -> Client:
-        return Client(self._door.role, self._peer, self._core.helo, self._core.protocol, self._signed_in)
+    def _client_with(self, parameters: MailParameters) -> Client:
+        """Who hands in the message; the same from MAIL to its end, as whatever would change it ends the transaction."""
+        core = self._core
+        return Client(self._door.role, self._peer, core.helo, core.protocol_of(parameters), self._signed_in)
 
     async def _ask_sender(self, asked: steps.AskSender) -> Reply | Close:
         self._services.note("smtp MAIL")
         trace = trace_id(self._services.clock.now_us(), self._services.chance)
+        self._client = self._client_with(asked.parameters)
         refusal = await self._services.mailflow.check_sender(
-            asked.path.address, self._client(), trace, declared_octets=asked.parameters.size
+            asked.path.address, self._client, trace, declared_octets=asked.parameters.size
         )
         return self._core.sender_answered(asked, trace, refusal)
 
@@ -210,7 +212,7 @@ class Conversation:
         answer = await self._services.mailflow.check_recipient(
             asked.path.local,
             asked.path.domain,
-            self._client(),
+            self._client,
             transaction.trace_id,
             declared_octets=transaction.parameters.size,
             notify=asked.parameters.notify,
@@ -225,7 +227,7 @@ class Conversation:
         return self._services.mailflow.begin(
             Envelope(
                 trace_id=transaction.trace_id,
-                client=self._client(),
+                client=self._client,
                 sender=transaction.sender.address,
                 recipients=tuple(transaction.recipients),
                 smtputf8=parameters.smtputf8,
@@ -240,7 +242,7 @@ class Conversation:
 
     async def _read_message(self) -> Reply | Close:
         """DATA: everything up to CRLF.CRLF, in the pieces in which it arrives."""
-        self._wire.say(DATA.encode(self._core.voice))
+        self._wire.say(DATA.spoken)
         decoder = DotDecoder(repair_lf=self._core.repair_lf)
         reception = self._reception = self._begin()
         pace = Pace(self._wire.time, self._door.limits)
@@ -350,7 +352,7 @@ class Conversation:
             if line is None:
                 raise ConnectionAbortedError
             if line is Trouble.BARE:
-                return self._core.bare_line_end()
+                return self._core.troubled(line)
             if line is Trouble.TOO_LONG:
                 return self._core.sign_in_refused(replies.reply("auth-line-too-long"))
             assert isinstance(line, bytes)

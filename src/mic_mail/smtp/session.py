@@ -21,6 +21,7 @@ from typing import Final
 from mic_mail.services.envelope import Accepted, Recipient, Refusal, Role
 from mic_mail.smtp import grammar, replies
 from mic_mail.smtp.grammar import Fault, MailParameters, Path, RcptParameters
+from mic_mail.smtp.lines import Trouble
 from mic_mail.smtp.replies import Reply, Voice
 
 MAX_LINE_OCTETS = 12_288
@@ -117,6 +118,8 @@ class Close:
     reply: Reply
 
 
+READ_MESSAGE: Final = ReadMessage()
+
 Action = AskSender | AskRecipient | StartTls | Authenticate | ReadMessage | ReadChunk | Close
 
 
@@ -136,21 +139,28 @@ class Session:
         self.tls_offered = False
         self.mechanisms: tuple[str, ...] = ()
         """To announce now; empty where sign-in is not possible (yet)."""
+        self._english, self._vietnamese = Voice(door.support), Voice(door.support, utf8=True)
 
     # ------------------------------------------------------------ what the shell may ask
 
     @property
     def voice(self) -> Voice:
         """How replies are spoken at this point."""
-        utf8 = self.transaction is not None and self.transaction.parameters.smtputf8
-        return Voice(self.door.support, utf8)
+        return self._voice_for(utf8=self.transaction is not None and self.transaction.parameters.smtputf8)
+
+    def _voice_for(self, *, utf8: bool) -> Voice:
+        return self._vietnamese if utf8 else self._english
 
     @property
     def protocol(self) -> str:
         """The `with` word of the trace header (RFC 3848, RFC 6531 §4.3)."""
+        return self.protocol_of(self.transaction.parameters if self.transaction is not None else grammar.NO_MAIL_PARAMETERS)
+
+    def protocol_of(self, parameters: MailParameters) -> str:
+        """Likewise, for the transaction that a MAIL command with these parameters begins."""
         if not self.extended:
             return "SMTP"
-        name = "UTF8SMTP" if self.transaction is not None and self.transaction.parameters.smtputf8 else "ESMTP"
+        name = "UTF8SMTP" if parameters.smtputf8 else "ESMTP"
         return name + ("S" if self.tls else "") + ("A" if self.login is not None else "")
 
     # ------------------------------------------------------------ commands
@@ -172,19 +182,18 @@ class Session:
             answer = replies.reply(fault.name, detail=fault.detail)
         return self._counted(answer) if isinstance(answer, Reply) and answer.refused else answer
 
-    def line_too_long(self) -> Reply | Close:
+    def troubled(self, trouble: Trouble) -> Reply | Close:
+        """What came is no line. RFC 5321 §2.3.8: what stands behind a stray LF may be somebody else's command."""
+        if trouble is Trouble.BARE:
+            return Close(replies.reply("bare-line-end"))
         return self._counted(replies.reply("line-too-long"))
-
-    def bare_line_end(self) -> Close:
-        """RFC 5321 §2.3.8: what stands behind a stray LF may be somebody else's command."""
-        return Close(replies.reply("bare-line-end"))
 
     # ------------------------------------------------------------ results
 
     def sender_answered(self, asked: AskSender, trace_id: str, refusal: Refusal | None) -> Reply | Close:
         if refusal is not None:
             answer = replies.of_refusal(refusal)
-            voice = replace(self.voice, utf8=asked.parameters.smtputf8)
+            voice = self._voice_for(utf8=asked.parameters.smtputf8)
             return self._counted(replace(answer, spoken=answer.encode(voice)))
         self.transaction = Transaction(trace_id, asked.path, asked.parameters)
         return SENDER_OK
@@ -340,7 +349,7 @@ class Session:
         return AskRecipient(path, parameters)
 
     def act_data(self, argument: bytes) -> Action:
-        return ReadMessage()
+        return READ_MESSAGE
 
     def act_bdat(self, argument: bytes) -> Reply | Action:
         """Order is checked here and not before: whatever is wrong, the octets behind the command have to be read."""
