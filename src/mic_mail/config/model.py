@@ -311,7 +311,9 @@ class Log(Section):
     """The mail log and the log of administrative acts."""
 
     dir: Annotated[Location | None, About("log/ below data_dir unless given.", "8.2", reload=False)] = None
-    retain_months: Annotated[int, Field(ge=LOG_MONTHS_FLOOR, le=1200), About("How long the mail log is kept; administrative acts stay.", "8.2")] = 12
+    retain_months: Annotated[
+        int, Field(ge=LOG_MONTHS_FLOOR, le=1200), About("How long the mail log is kept; administrative acts stay.", "8.2")
+    ] = 12
     segment: Annotated[Octets, Field(ge=64 * KIB, le=GIB), About("A new file begins at this size.", reload=False)] = 64 * MIB
 
 
