@@ -67,7 +67,7 @@ def search(talk: Conversation, command: Search) -> Steps[Reply]:
     told_at = talk.now()
     while hunt.undecided:
         yield from talk.ask(hunt.scan)
-        if talk.now() - told_at >= PROGRESS_SECONDS:
+        if hunt.undecided and talk.now() - told_at >= PROGRESS_SECONDS:
             told_at = talk.now()
             talk.say(responses.ok(b"*", "Still looking.", responses.in_progress(command.tag, *hunt.progress)))
         yield from talk.breathe()
