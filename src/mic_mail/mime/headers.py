@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterator
 _RAW_FIELD = re.compile(rb"([^:\n]*+)(:[^\n]*+(?:\n[ \t][^\n]*+)*+\n?+)|([^\n]*+\n|[^\n]++)")
 """Name and rest of a field, as they stand; or a line that is no field."""
 
-_FIELD = re.compile(rb"([^:\n]*+)(:[^\n]*+(?:\n[ \t][^\n]*+)*+\n?+|\n|\Z)")
-_FIELD = re.compile(rb"([^:\n]*+):([^\n]*+(?:\n[ \t][^\n]*+)*+)|[^\n]*+\n")
+_FIELD = re.compile(rb"([^:\n]*+):([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?+|[^\n]++\n?+|\n")
+"""Name and value of a field; or a line that is no field, up to its end, so that no octet is looked at twice."""
+
 _BLANK_LINE = re.compile(rb"(?:^|\n)(\r?\n)\Z")
 _FOLD = re.compile(rb"\r?\n")
 _SPACE = b" \t\r\n"

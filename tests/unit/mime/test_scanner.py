@@ -200,6 +200,7 @@ TRAPS = {
     "begin on every line": HEAD + b"\r\n" + b"begin 644 x\r\n" * 1_000_000,
     "equals signs": HEAD + part("image/png", b"=" * 10_000_000, "quoted-printable"),
     "padding": HEAD + part("image/png", b"A=" * 5_000_000, "base64"),
+    "a last line that is no field": b"Subject: x\r\n" + b"a" * 240_000,
     "quotes in a parameter": b'Content-Type: text/plain; a="' + b'\\"' * 120_000 + b"\r\n\r\n",
     "parentheses": b"Content-Type: " + b"(" * 250_000 + b"\r\nTo: " + b"(" * 60_000 + b"\r\n\r\n",
     "angle brackets": b"To: " + b",<@a" * 60_000 + b"\r\n\r\n",
