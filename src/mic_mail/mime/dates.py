@@ -5,11 +5,13 @@ RFC 5322 §3.3 and §4.3; also what `asctime`, old news software and ISO 8601 wr
 """
 
 import re
+from functools import lru_cache
 
 from mic_mail.mime.headers import strip_comments
 
 _MONTHS = {name: number for number, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
 
+_FIELDS = ("year", "month", "day", "hour", "minute", "second", "zone")
 _TIME = rb"(?:[ \tT]*+(?P<hour>\d{1,2})[:.](?P<minute>\d{1,2})(?:[:.](?P<second>\d{1,2})(?:[.,]\d*+)?)?)?"
 _ZONE = rb"[ \t]*(?P<zone>(?:GMT|UTC?)?[+-]\d{1,2}:?\d{2}|[A-Za-z]{1,5})?"
 _DAY_FIRST = re.compile(
@@ -43,17 +45,18 @@ def parse_date(value: bytes) -> int | None:
 
 
 def _instant(match: re.Match[bytes]) -> int | None:
-    word = match["month"].lower()
-    month = int(word) if word.isdigit() else _MONTHS.get(word, 0)
-    day, year = int(match["day"]), int(match["year"])
-    if len(match["year"]) < 4:  # RFC 5322 §4.3
-        year += 2000 if year < 50 and len(match["year"]) == 2 else 1900
-    hour, minute, second = int(match["hour"] or 0), int(match["minute"] or 0), int(match["second"] or 0)
+    year_, word, day_, hour_, minute_, second_, zone = match.group(*_FIELDS)
+    month = _MONTHS.get(word.lower()) or (int(word) if word.isdigit() else 0)
+    day, year = int(day_), int(year_)
+    if len(year_) < 4:  # RFC 5322 §4.3
+        year += 2000 if year < 50 and len(year_) == 2 else 1900
+    hour, minute, second = int(hour_ or 0), int(minute_ or 0), int(second_ or 0)
     if not (1 <= month <= 12 and 1 <= day <= 31 and hour <= 24 and minute <= 59 and second <= 60):
         return None
-    return _days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - _offset(match["zone"])
+    return _days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - _offset(zone)
 
 
+@lru_cache(maxsize=64)
 def _days(year: int, month: int, day: int) -> int:
     """Days from 1970-01-01, proleptic Gregorian; years counted from March, so that leap days come last."""
     year -= month <= 2
@@ -61,6 +64,7 @@ def _days(year: int, month: int, day: int) -> int:
     return 365 * year + year // 4 - year // 100 + year // 400 + (153 * shifted + 2) // 5 + day - 1 - 719_468
 
 
+@lru_cache(maxsize=64)
 def _offset(zone: bytes | None) -> int:
     """Seconds east of UTC."""
     if not zone:

@@ -127,14 +127,16 @@ class _Identity:
         return b""
 
 
+_KINDS: dict[str, type[Base64 | QuotedPrintable]] = {"base64": Base64, "quoted-printable": QuotedPrintable}
+
+
 class Decoder:
     """Decodes one part in pieces of any size."""
 
     __slots__ = ("_decoder",)
 
     def __init__(self, encoding: str) -> None:
-        kinds: dict[str, type[Base64 | QuotedPrintable]] = {"base64": Base64, "quoted-printable": QuotedPrintable}
-        self._decoder = kinds.get(encoding.lower(), _Identity)()
+        self._decoder = _KINDS.get(encoding.lower(), _Identity)()
 
     def feed(self, raw: bytes) -> bytes:
         """Content that the next raw octets complete."""

