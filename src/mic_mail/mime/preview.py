@@ -50,7 +50,9 @@ def _first_line(text: str) -> str:
     """The beginning of the text on one line; shorter than the limit only where there is no more."""
     line = " ".join(text[:_ENOUGH].split())[:LIMIT]
     if len(line) < LIMIT or _INVISIBLE.search(line):
-        line = " ".join(_INVISIBLE.sub("", text[: 4 * _ENOUGH]).split())[:LIMIT]
+        # U+FFFD by itself: a text in a wrong charset has hundreds, and a match for each costs more than all the rest here.
+        visible = _INVISIBLE.sub("", text[: 4 * _ENOUGH].replace("\ufffd", ""))
+        line = " ".join(visible.split())[:LIMIT]
     return line
 
 

@@ -9,7 +9,7 @@ text/plain.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mic_mail.mime.addresses import Address, parse_addresses
 from mic_mail.mime.dates import parse_date
@@ -21,8 +21,7 @@ from mic_mail.mime.structure import Parameters, Part, Scan
 from mic_mail.mime.words import decode_octets, decode_text, encode_words
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
+class Answers(NamedTuple):
     """The rendered facts of one message; all `bytes` fields go onto the wire as they are."""
 
     size: int
@@ -79,6 +78,8 @@ def answers_of(message: bytes) -> Answers:
 
 # --- strings ----------------------------------------------------------------------------------------------------------
 
+_ODD = re.compile(rb"[^ !#-\[\]-~]")
+"""What keeps a value from being a quoted string as it stands; nearly none has it, so it is asked for first."""
 _UNQUOTABLE = re.compile(rb"[\x00\r\n\"\\]")
 _ESCAPED = re.compile(rb"[\"\\]")
 _8BIT = re.compile(rb"[\x80-\xff]")
@@ -96,6 +97,8 @@ def _string(value: bytes) -> bytes:
 
 def _token(value: bytes) -> bytes:
     """A string that should have been ASCII; what is not becomes a question mark."""
+    if not _ODD.search(value):
+        return b'"%b"' % value
     return _string(value if value.isascii() else _8BIT.sub(b"?", value))
 
 
@@ -108,6 +111,8 @@ def _nstring(value: bytes | None, *, utf8: bool = False) -> bytes:
 
 def _text(value: bytes, *, utf8: bool = False) -> bytes:
     """Header text for people: runs of white space, which folding makes, are one space."""
+    if b"  " not in value and not _ODD.search(value):
+        return b'"%b"' % value
     if value.isascii():
         return _string(b" ".join(value.split()) if b"  " in value or b"\t" in value else value)
     text = decode_text(value)

@@ -5,8 +5,8 @@ RFC 2045 §5 (Content-Type, its default and what to do with an invalid one), §6
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from mic_mail.mime.headers import fields, parse_parameters, strip_comments
 
@@ -132,7 +132,7 @@ class Part:
             kind, params = parse_parameters(disposition)
             if kind.lower() == b"attachment" or any(name.startswith(b"filename") for name, _ in params):
                 return True
-        return any([name.startswith(b"name") for name, _ in self.params])
+        return any(name.startswith(b"name") for name, _ in self.params)
 
 
 def _read_type(value: bytes) -> tuple[bytes, bytes, tuple[tuple[bytes, bytes], ...]]:
@@ -155,8 +155,7 @@ _usual_type = lru_cache(maxsize=256)(_read_type)
 _usual_encoding = lru_cache(maxsize=64)(_read_encoding)
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """What one pass over a message found."""
 
     root: Part
