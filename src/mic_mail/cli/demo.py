@@ -17,7 +17,7 @@ from mic_mail.config import document
 from mic_mail.config.load import load
 from mic_mail.config.model import Auth, Config, Limits, Listen, Process, Server
 from mic_mail.errors import Text
-from mic_mail.i18n.states import KINDS, STATES
+from mic_mail.policy.wording import KINDS, STATES
 
 DEFAULT_DATA = Path("demo-data")
 DEFAULT_PORTS_FROM = 2000
