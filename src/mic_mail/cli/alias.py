@@ -1,5 +1,6 @@
 """`mic-mail alias add|list|remove`: further addresses of mailboxes; a removed one stays taken (Reg. 5.4.a)."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -9,16 +10,22 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Column, say
 from mic_mail.cli.record import on_record
+from mic_mail.directory.model import Role
 from mic_mail.errors import Text
 from mic_mail.services.credentials import Origin
 from mic_mail.services.issuing import Issuing, make_verifiers
 
 app = typer.Typer(help=say("Bí danh.", "Aliases."), no_args_is_help=True)
 
+ROLES: Mapping[str, Text] = {
+    Role.PRIMARY: Text("địa chỉ chính", "primary"),
+    Role.ALIAS: Text("bí danh", "alias"),
+    Role.FORMER: Text("địa chỉ cũ", "former"),
+}
 COLUMNS = (
     Column("address", "Địa chỉ", "Address"),
     Column("mailbox", "Hộp thư", "Mailbox"),
-    Column("role", "Vai trò", "Role"),
+    Column("role", "Vai trò", "Role", names=ROLES),
 )
 
 Mailbox = Annotated[str, typer.Argument(metavar="MAILBOX", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]

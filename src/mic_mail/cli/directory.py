@@ -1,5 +1,7 @@
 """`mic-mail directory check`: where the directory and the mailboxes in operation disagree (Reg. 6.5)."""
 
+from collections.abc import Mapping
+
 import typer
 
 from mic_mail.cli import output
@@ -12,9 +14,14 @@ from mic_mail.services.readings import lifecycle_settings
 
 app = typer.Typer(help=say("Danh bạ điện tử.", "The directory."), no_args_is_help=True)
 
+SEVERITIES: Mapping[str, Text] = {
+    Severity.ERROR: Text("lỗi", "error"),
+    Severity.WARNING: Text("cảnh báo", "warning"),
+    Severity.NOTE: Text("lưu ý", "note"),
+}
 COLUMNS = (
-    Column("severity", "Mức", "Severity"),
-    Column("kind", "Loại", "Kind"),
+    Column("severity", "Mức", "Severity", names=SEVERITIES),
+    Column("kind", "Loại", "Kind", json_only=True),
     Column("subject", "Đối tượng", "Subject"),
     Column("text", "Không khớp", "Disagreement"),
 )

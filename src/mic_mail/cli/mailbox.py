@@ -10,6 +10,7 @@ import typer
 
 from mic_mail.auth import passwords
 from mic_mail.cli import output
+from mic_mail.cli.codes import FACT_DATA
 from mic_mail.cli.days import read_day, read_instant
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
@@ -69,7 +70,7 @@ FACT_COLUMNS = (
     Column("document", "Văn bản", "Document"),
     Column("reason", "Lý do", "Reason"),
     Column("actor", "Người ghi", "By"),
-    Column("data", "Chi tiết", "Details"),
+    Column("data", "Chi tiết", "Details", names=FACT_DATA),
 )
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]

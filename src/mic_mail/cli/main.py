@@ -27,6 +27,23 @@ from mic_mail.i18n.language import Language, language_of
 from mic_mail.ids import trace_id
 
 EXIT_REFUSED, EXIT_USAGE, EXIT_TROUBLE = 1, 2, 3
+# Typer speaks English only; a phrase that is not here stays as it says it.
+TYPER_IN_VIETNAMESE = (
+    ("No such option: ", "không có tùy chọn "),
+    ("No such command ", "không có lệnh "),
+    ("Missing command.", "thiếu lệnh con."),
+    ("Missing argument ", "thiếu tham số "),
+    ("Missing option ", "thiếu tùy chọn "),
+    ("Invalid value for ", "giá trị không hợp lệ cho "),
+    ("Got unexpected extra argument(s)", "thừa tham số"),
+    ("Value error, ", ""),
+    (" is not one of ", " không thuộc: "),
+    ("Option ", "tùy chọn "),
+    (" requires an argument", " cần một giá trị"),
+    ("Input should be a valid integer, unable to parse string as an integer", "phải là số nguyên"),
+    ("Input should be less than or equal to ", "không được quá "),
+    ("Input should be greater than or equal to ", "ít nhất là "),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +179,17 @@ def _usage(error: TyperException) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # typed without a command: the help is the answer
         sys.stderr.write(error.format_message() + "\n")
         return EXIT_USAGE
-    output.note(f"{output.say('Lệnh chưa đúng', 'Wrong command')}: {error.format_message()}")
+    output.note(f"{output.say('Lệnh chưa đúng', 'Wrong command')}: {_in_our_words(error.format_message())}")
     path = context.command_path if context is not None else "mic-mail"
     output.note(output.say(f"Xem hướng dẫn: {path} --help", f"See: {path} --help"))
     return EXIT_USAGE
+
+
+def _in_our_words(message: str) -> str:
+    if output.language() is Language.VI:
+        for english, vietnamese in TYPER_IN_VIETNAMESE:
+            message = message.replace(english, vietnamese)
+    return message
 
 
 def _unexpected() -> int:

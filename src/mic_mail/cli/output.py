@@ -85,13 +85,32 @@ def failure(error: MicMailError) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: `key` in JSON, a heading for people, numbers to the right; `json_only` hides it from the table."""
+    """One column: `key` in JSON, a heading for people, numbers to the right; `json_only` hides it from the table.
+
+    `names`: what the table calls the codes of this column; of a mapping, its keys (`cause`) and its values (`cause=retired`).
+    """
 
     key: str
     vi: str
     en: str
     right: bool = False
     json_only: bool = False
+    names: Mapping[str, Text] | None = None
+
+    def shown(self, row: Row) -> str:
+        """This column's value in `row` as the table shows it."""
+        value = row.get(self.key)
+        return cell(_named(value, self.names) if self.names else value)
+
+
+def _named(value: Cell, names: Mapping[str, Text]) -> Cell:
+    match value:
+        case str():
+            return names.get(value, value)
+        case Mapping():
+            return {told(names[key]) if key in names else key: names.get(f"{key}={item}", item) for key, item in value.items()}
+        case _:
+            return value
 
 
 def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, title: Text | None = None) -> None:
@@ -104,7 +123,7 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
     for column in shown:
         table.add_column(say(column.vi, column.en), justify="right" if column.right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell(row.get(c.key))) for c in shown))
+        table.add_row(*(escape(c.shown(row)) for c in shown))
     _console().print(table)
 
 
@@ -118,7 +137,7 @@ def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | 
     table.add_column(overflow="fold")
     for column in columns:
         if not column.json_only:
-            table.add_row(say(column.vi, column.en), escape(cell(row.get(column.key))))
+            table.add_row(say(column.vi, column.en), escape(column.shown(row)))
     _console().print(table)
 
 

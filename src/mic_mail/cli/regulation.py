@@ -1,6 +1,7 @@
 """`mic-mail regulation list|show`: the clauses, what this server does about each, and the settings that read them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -8,15 +9,22 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
+from mic_mail.errors import Text
 from mic_mail.i18n.citations import clause as cite
 from mic_mail.policy.catalogue import Clause, Standing
 from mic_mail.policy.clauses import CLAUSES, clause
 
 app = typer.Typer(help=say("Quy chế và việc thi hành.", "The regulation and how it is obeyed."), no_args_is_help=True)
 
+STANDINGS: Mapping[str, Text] = {
+    Standing.ENFORCED: Text("đã thi hành", "enforced"),
+    Standing.PARTLY: Text("một phần", "partly"),
+    Standing.LATER: Text("để sau", "later"),
+    Standing.PEOPLE: Text("do con người", "people"),
+}
 COLUMNS = (
     Column("id", "Điểm, khoản", "Clause"),
-    Column("standing", "Thi hành", "Obeyed"),
+    Column("standing", "Thi hành", "Obeyed", names=STANDINGS),
     Column("text", "Quy định", "What it says"),
     Column("does", "Máy chủ làm gì", "What the server does"),
     Column("settings", "Cấu hình", "Settings", json_only=True),
@@ -26,7 +34,7 @@ COLUMNS = (
 ONE = (
     Column("id", "Điểm, khoản", "Clause"),
     Column("cited_as", "Cách dẫn", "Cited as"),
-    *(Column(c.key, c.vi, c.en) for c in COLUMNS[1:]),
+    *(replace(column, json_only=False) for column in COLUMNS[1:]),
 )
 
 

@@ -12,13 +12,14 @@ from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.errors import Text, Trouble
 from mic_mail.process.status import read
 
+LAG: Mapping[str, Text] = {"worst": Text("lâu nhất", "worst")}
 PROCESSES = (
     Column("name", "Tiến trình", "Process"),
     Column("pid", "PID", "PID", right=True),
     Column("ready", "Sẵn sàng", "Ready"),
     Column("restarts", "Khởi động lại", "Restarts", right=True),
     Column("connections", "Kết nối", "Connections"),
-    Column("lag_ms", "Trễ (ms)", "Lag (ms)"),
+    Column("lag_ms", "Trễ (ms)", "Lag (ms)", names=LAG),
 )
 
 app = typer.Typer()

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.cli import output
+from mic_mail.cli import codes, output
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.options import ActorOption, JsonOption
 from mic_mail.cli.output import Column, Row, say
@@ -28,8 +28,8 @@ Addresses = Annotated[
 FINDINGS = (
     Column("address", "Hộp thư", "Mailbox"),
     Column("folder", "Thư mục", "Folder"),
-    Column("kind", "Phát hiện", "Finding"),
-    Column("detail", "Chi tiết", "Detail"),
+    Column("kind", "Phát hiện", "Finding", names=codes.FINDINGS),
+    Column("detail", "Chi tiết", "Detail", names=codes.FINDING_DETAILS),
 )
 TOMBSTONES = (
     Column("folder", "Thư mục", "Folder"),

@@ -1,0 +1,59 @@
+"""What the codes of the store's findings and of facts are called: a table shows the word (`Column.names`), JSON the code."""
+
+from collections.abc import Mapping
+
+from mic_mail.errors import Text
+from mic_mail.policy.wording import LEVELS
+
+FINDINGS: Mapping[str, Text] = {
+    "index-damaged": Text("chỉ mục hỏng", "index damaged"),
+    "name-differs": Text("tên tệp khác chỉ mục", "file name differs"),
+    "name-flags": Text("tên tệp khác cờ", "flags in the file name differ"),
+    "content-changed": Text("nội dung đã bị đổi", "content changed"),
+    "content-missing": Text("thiếu bản ghi nội dung", "content record missing"),
+    "content-refs": Text("số lần dùng nội dung sai", "content miscounted"),
+    "expunged-gone": Text("thư đã xóa không còn để khôi phục", "expunged message gone"),
+    "uidnext": Text("UID kế tiếp sai", "next UID is wrong"),
+    "modseq": Text("số thay đổi sai", "modification sequence is wrong"),
+    "folder-sidecar": Text("tệp phụ của thư mục", "folder's sidecar"),
+    "account-sidecar": Text("tệp phụ của hộp thư", "mailbox's sidecar"),
+    "counters": Text("số đếm sai", "counters"),
+    "folder-renamed": Text("thư mục đổi tên", "folder renamed"),
+    "folder-found": Text("thêm thư mục", "folder found"),
+    "folder-gone": Text("mất thư mục", "folder gone"),
+    "deleted-folder-found": Text("thấy thư mục đã xóa", "deleted folder found"),
+    "message-renamed": Text("tệp thư đổi tên", "message renamed"),
+    "message-gone": Text("mất thư", "message gone"),
+    "message-found": Text("thêm thư", "message found"),
+}
+
+FINDING_DETAILS: Mapping[str, Text] = {
+    "differs from the index": Text("khác chỉ mục", "differs from the index"),
+    "missing or damaged": Text("thiếu hoặc hỏng", "missing or damaged"),
+    "differ from a recount": Text("khác kết quả đếm lại", "differ from a recount"),
+}
+
+# Members of a fact's data, and `member=value` where a value is itself a code (`policy.facts.FactKind` lists them).
+FACT_DATA: Mapping[str, Text] = {
+    "address": Text("địa chỉ", "address"),
+    "source": Text("nguồn", "source"),
+    "chosen_by": Text("người chọn", "chosen_by"),
+    "chosen_by=person": Text("người dùng", "person"),
+    "level": Text("cấp", "level"),
+    **{f"level={level}": name for level, name in LEVELS.items()},
+    "cause": Text("nguyên nhân", "cause"),
+    "cause=retired": Text("nghỉ hưu", "retired"),
+    "cause=resigned": Text("nghỉ việc", "resigned"),
+    "cause=moved": Text("chuyển công tác", "moved"),
+    "conclusion_no": Text("số kết luận", "conclusion_no"),
+    "concluded_on": Text("ngày kết luận", "concluded_on"),
+    "signatory": Text("người ký", "signatory"),
+    "asked_by": Text("người yêu cầu", "asked_by"),
+    "channel": Text("kênh", "channel"),
+    "until": Text("đến", "until"),
+    "clause": Text("theo", "clause"),
+    "octets": Text("dung lượng (byte)", "octets"),
+    "previous": Text("trước đó (byte)", "previous"),
+    "unit_from": Text("từ đơn vị", "unit_from"),
+    "unit_to": Text("đến đơn vị", "unit_to"),
+}
