@@ -235,8 +235,9 @@ class MailFlow:
             raise
 
     async def _discard_when_open(self, opening: "asyncio.Future[Sink]") -> None:
-        sink = await opening
-        await self._lanes.io(sink.discard)
+        await asyncio.wait([opening])
+        if not opening.cancelled() and opening.exception() is None:  # else there is nothing to discard
+            await self._lanes.io(opening.result().discard)
 
     async def accept_stream(self, envelope: Envelope, sink: Sink, answered: Answers, received_octets: int) -> Outcome:
         """A large message whose content is durable already."""

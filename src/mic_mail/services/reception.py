@@ -86,16 +86,18 @@ class Stream:
     async def finish(self) -> Answers:
         """Make the content durable and say what the index keeps about it."""
         await self.rest()
-        syncing = self._lanes.io_lane.submit(self.sink.finish)
+        self._writing = self._lanes.io_lane.submit(self.sink.finish)
         answered = await self._lanes.cpu(lambda: answers(self._scanner.finish()))
-        await asyncio.shield(syncing)
+        await self.rest()
         return answered
 
     async def discard(self) -> None:
-        """Leave nothing behind."""
+        """Leave nothing behind. What failed on the way was for a message that nobody sends any more."""
         for future in (self._writing, self._scanning):
             if future is not None:
                 await asyncio.wait([future])
+                if not future.cancelled():
+                    future.exception()  # looked at: else the loop complains of an error that nobody took
         await self._lanes.io(self.sink.discard)
 
 

@@ -1,0 +1,84 @@
+"""A client that resets its connection in the middle of a large message, while the disk is behind."""
+
+import asyncio
+import errno
+import gc
+import socket
+import struct
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from faults.wire import Smtp
+from harness import MailServer
+from mic_mail.storage.staging import StagedFile
+
+LINE = b"x" * 76 + b"\r\n"
+NO_WAIT = struct.pack("ii", 1, 0)
+"""SO_LINGER: closing the socket resets the connection."""
+
+
+class Disk:
+    """Holds the writes of staged files back until it is released; then they are made, or fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, full: bool) -> None:
+        self.busy, self.released = threading.Event(), threading.Event()
+        write = StagedFile.write
+
+        def held_back(staged: StagedFile, octets: bytes) -> None:
+            self.busy.set()
+            assert self.released.wait(30)
+            if full:
+                raise OSError(errno.ENOSPC, "no room")
+            write(staged, octets)
+
+        monkeypatch.setattr(StagedFile, "write", held_back)
+
+
+def begin_message(port: int) -> socket.socket:
+    """A connection that has sent 100 KB of a message."""
+    client = socket.create_connection(("127.0.0.1", port), 30)
+    heard = client.makefile("rb")
+    client.sendall(b"EHLO x\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<dvbe@mic.gov.vn>\r\nDATA\r\n")
+    while not heard.readline().startswith(b"354 "):
+        pass
+    heard.close()
+    client.sendall(b"Subject: x\r\n\r\n" + LINE * 1_300)
+    return client
+
+
+async def _listen(complaints: list[dict[str, Any]]) -> None:
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+
+
+async def _settle(server: MailServer) -> None:
+    await server.running.rooms.mailflow.settle()
+    gc.collect()  # the loop complains of a future when it is forgotten
+
+
+async def _errands(server: MailServer) -> int:
+    return len(server.running.rooms.mailflow._errands)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["the write succeeds", "the write fails"])
+def test_a_reset_while_a_slice_is_written(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch, full: bool) -> None:
+    """Nothing of the message is left, no error is left that nobody took, and the next message is delivered."""
+    complaints: list[dict[str, Any]] = []
+    mail_server.call(_listen(complaints))
+    with monkeypatch.context() as patches:
+        disk = Disk(patches, full=full)
+        client = begin_message(mail_server.ports["smtp"])
+        assert disk.busy.wait(30)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_WAIT)
+        client.close()
+        while not mail_server.call(_errands(mail_server)):
+            time.sleep(0.01)
+        disk.released.set()
+        mail_server.call(_settle(mail_server))
+    assert complaints == []
+    assert [path for path in mail_server.config.mail_root.rglob("tmp/*") if path.is_file()] == []
+    smtp = Smtp(mail_server.ports["smtp"], 30)
+    smtp.deliver(["dvbe@mic.gov.vn"], b"Subject: next\r\n\r\nx\r\n")
+    smtp.close()
