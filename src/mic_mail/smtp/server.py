@@ -1,10 +1,10 @@
 """The SMTP door on the network: connections, their time limits, TLS, and their end.
 
-The only module that imports aiosmtpd. From `aiosmtpd.smtp.SMTP` come the life of a connection (transport, stream, session
-object, the task that serves it, its end) and its timer; the conversation itself is ours (conversation.py), because the one
-inherited reads a message line by line, answers in many small writes, parses addresses with the standard library, and cuts
-whoever takes long without a word. Every member of aiosmtpd and asyncio that is not public and that we touch is named in a
-canary test.
+The only module that imports aiosmtpd. From `aiosmtpd.smtp.SMTP` come the life of a connection (transport, session object, the
+task that serves it, its end) and its timer; the conversation itself is ours (conversation.py), because the one inherited reads
+a message line by line, answers in many small writes, parses addresses with the standard library, and cuts whoever takes long
+without a word. So are reading and writing: what arrives goes to its reader as it is, where a stream would copy it twice and
+wake a chain of coroutines. Every member of aiosmtpd that is not public and that we touch is named in a canary test.
 
 One shell serves mail servers (25), submission (587, STARTTLS) and submissions (465, TLS from the first octet).
 """
@@ -21,13 +21,15 @@ from mic_mail.ids import trace_id
 from mic_mail.services.access import Peer, TlsInfo
 from mic_mail.services.envelope import Role
 from mic_mail.smtp import replies
-from mic_mail.smtp.conversation import MAX_UNSENT_OCTETS, Conversation, SmtpServices
+from mic_mail.smtp.conversation import Conversation, SmtpServices
 from mic_mail.smtp.session import Door
 
 __all__ = ["SmtpServer", "SmtpServices"]
 
 CLOSING_SECONDS: Final = 5.0
 """How long the last reply of a connection may take to leave."""
+MAX_UNREAD_OCTETS: Final = 131_072
+"""What has arrived and is not read yet; beyond it the client is not listened to."""
 HANDSHAKE_SECONDS: Final = 30.0
 
 ROLES: Final = {"smtp": Role.MX, "submission": Role.SUBMISSION, "submissions": Role.SUBMISSION}
@@ -95,8 +97,6 @@ class _NoHandler:
 class SmtpConnection(SMTP):
     """One connection: the `Wire` of its conversation."""
 
-    line_length_limit = MAX_UNSENT_OCTETS  # of the stream, which stops the transport at twice as much
-
     def __init__(self, server: SmtpServer, door: Door, door_name: str) -> None:
         super().__init__(
             _NoHandler(),
@@ -109,7 +109,12 @@ class SmtpConnection(SMTP):
         self._services = server.services
         self._door = door
         self._door_name = door_name
+        self._arrived = b""
+        self._arrival: asyncio.Future[None] | None = None
+        self._has_said_all = False
+        self._is_held_back = False
         self._unsent: list[bytes] = []
+        self._congestion: asyncio.Future[None] | None = None
         self._deadline: float | None = None
         self.unsent_octets = 0
         self.in_message = False
@@ -126,9 +131,13 @@ class SmtpConnection(SMTP):
         super().connection_lost(error)
         self._server.closed(self)
 
-    def eof_received(self) -> bool | None:
-        """A client that has said everything and closed its half is still answered; the inherited method cuts it off."""
-        return asyncio.StreamReaderProtocol.eof_received(self)
+    def eof_received(self) -> bool:
+        """A client that has said everything and closed its half is still answered, where TLS allows; the inherited method
+        cuts it off."""
+        self._has_said_all = True
+        self._wake_reader()
+        transport = self.transport
+        return transport is not None and transport.get_extra_info("sslcontext") is None
 
     async def _handle_client(self) -> None:
         try:
@@ -185,10 +194,10 @@ class SmtpConnection(SMTP):
 
     def expire(self, name: str) -> None:
         """421 and the end (RFC 5321 §3.8: a server may say it at any time)."""
-        if self.transport is not None and not self.over:
+        if self.transport is not None and not self.transport.is_closing() and not self.over:
             peername = self.transport.get_extra_info("peername") or ("",)
             self._services.log.event("connection_cut", reason=name, peer=peername[0])
-            self._writer.write(replies.fixed(name))
+            self._open_transport().write(replies.fixed(name))
             self.close()
 
     def drain(self) -> None:
@@ -209,6 +218,31 @@ class SmtpConnection(SMTP):
 
     # ------------------------------------------------------------ reading and writing
 
+    def _open_transport(self) -> asyncio.Transport:
+        """To be written to; `ConnectionError` where nobody would hear it."""
+        if self.transport is None or self.transport.is_closing():
+            raise ConnectionAbortedError
+        return cast("asyncio.Transport", self.transport)  # uvloop's are no subclasses of it
+
+    def data_received(self, data: bytes) -> None:
+        self._arrived = self._arrived + data if self._arrived else data
+        self._wake_reader()
+        if len(self._arrived) > MAX_UNREAD_OCTETS and not self._is_held_back and not self.over:
+            self._is_held_back = True
+            self._open_transport().pause_reading()
+
+    def _wake_reader(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._congestion = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._congestion is not None and not self._congestion.done():
+            self._congestion.set_result(None)
+        self._congestion = None
+
     def say(self, octets: bytes) -> None:
         self._unsent.append(octets)
         self.unsent_octets += len(octets)
@@ -216,20 +250,30 @@ class SmtpConnection(SMTP):
     async def flush(self) -> None:
         """Send the replies that have gathered; a client that does not read them is waited for no longer than for a command."""
         if self._unsent:
-            self._writer.write(b"".join(self._unsent))
+            self._open_transport().write(b"".join(self._unsent))
             self._unsent.clear()
             self.unsent_octets = 0
-            self._wait_until(self.loop.time() + self._door.limits.command_seconds)
-            await self._writer.drain()
+        if self._congestion is not None:
+            self._wait_until(self.time() + self._door.limits.command_seconds)
+            await self._congestion
             self._deadline = None
 
     async def read(self, octets: int, deadline: float) -> bytes:
         """The next octets from the network, at most so many; none at the end of the stream."""
         if self._unsent:
             await self.flush()
-        self._wait_until(deadline)
-        piece: bytes = await self._reader.read(octets)
-        self._deadline = None
+        if not self._arrived and not self._has_said_all:
+            self._wait_until(deadline)
+            self._arrival = self.loop.create_future()
+            await self._arrival
+            self._arrival = self._deadline = None
+        piece = self._arrived
+        self._arrived = b""
+        if len(piece) > octets:
+            piece, self._arrived = piece[:octets], piece[octets:]
+        if self._is_held_back and len(self._arrived) <= MAX_UNREAD_OCTETS // 2:
+            self._is_held_back = False
+            self._open_transport().resume_reading()
         return piece
 
     # ------------------------------------------------------------ TLS
@@ -237,9 +281,9 @@ class SmtpConnection(SMTP):
     async def start_tls(self) -> Peer:
         """RFC 3207, on uvloop too: the inherited method builds on asyncio's own classes."""
         assert self._services.tls is not None
-        transport = cast("asyncio.Transport", self.transport)  # uvloop's are no subclasses of it
+        transport = self._open_transport()
         transport.pause_reading()
-        self._forget_input()
+        self._arrived, self._is_held_back = b"", False  # nothing that was read in clear may be read again
         self.say(replies.fixed("start-tls"))
         await self.flush()
         self._wait_until(self.loop.time() + 2 * HANDSHAKE_SECONDS)
@@ -249,17 +293,5 @@ class SmtpConnection(SMTP):
         self._deadline = None
         if secured is None:
             raise ConnectionAbortedError
-        self._speak_through(secured)
+        self.transport = secured
         return self.describe()
-
-    def _forget_input(self) -> None:
-        """Nothing that was read in clear may be read again; asyncio's stream has no public way to drop what it holds."""
-        self._reader._buffer.clear()  # type: ignore[attr-defined]
-        self._reader._paused = False  # type: ignore[attr-defined]
-
-    def _speak_through(self, transport: asyncio.Transport) -> None:
-        """What `StreamWriter.start_tls` does, which Python 3.11 does by halves."""
-        self._over_ssl = True
-        self.transport = transport
-        self._reader._transport = transport  # type: ignore[attr-defined]  # flow control has to stop the new one
-        self._writer._transport = transport  # type: ignore[attr-defined]
