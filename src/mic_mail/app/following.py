@@ -26,9 +26,7 @@ def follow_the_directory(rooms: Rooms) -> None:
         found = {}
         for ref in refs:
             with contextlib.suppress(Exception):  # what cannot be read now is asked for again in two seconds
-                account = rooms.store.account(ref)
-                account.look_for_foreign()
-                found[ref.account_id] = account.highest_modseq()
+                found[ref.account_id] = rooms.store.newest_modseq(ref)
         return found
 
     async def probe(account_ids: Sequence[int]) -> Mapping[int, int]:

@@ -2,7 +2,7 @@
 
 Statements are SQLAlchemy Core, compiled once at import; their SQL runs on the driver's connection (Core's execution costs
 217 us for a delivery, the driver's 77 us). One writer, used only under the account's lock, and up to two idle readers; all
-may be closed at any time by the LRU and come back at the next use. Errors of SQLite leave as `Unavailable` or `DiskFull`:
+may be closed at any time (`Store.rest`) and come back at the next use. Errors of SQLite leave as `Unavailable` or `DiskFull`:
 what is wrong with an index is temporary for the peer, since the files are the mail and `repair` makes an index from them.
 """
 
@@ -19,6 +19,7 @@ from sqlalchemy.dialects import sqlite as dialects
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from mic_mail.clock import Clock
 from mic_mail.storage.errors import DiskFull, Unavailable, of_os_error
 
 _DIALECT = dialects.dialect(paramstyle="named")
@@ -70,14 +71,21 @@ def translated(what: str) -> Iterator[None]:
 
 
 class Index:
-    """One account's index file, opened as needed."""
+    """One account's index file, opened as needed.
 
-    def __init__(self, path: str, *, synchronous: str) -> None:
+    Who uses a connection is the only one to hold it: a reader is taken off the list while it is used, the writer belongs to
+    the holder of the account's lock. So whoever finds a reader on the list, or has the lock, may close it.
+    """
+
+    def __init__(self, path: str, *, synchronous: str, clock: Clock) -> None:
         self._path = path
         self._synchronous = synchronous
+        self._clock = clock
         self._lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
-        self._readers: list[sqlite3.Connection] = []
+        self._writer_used_at = 0.0
+        self._readers: list[tuple[sqlite3.Connection, float]] = []
+        """The idle ones, and when each came back."""
         self._generation = 0
 
     @contextmanager
@@ -85,7 +93,7 @@ class Index:
         """A reader; each statement sees the newest commit."""
         with self._lock:
             generation = self._generation
-            connection = self._readers.pop() if self._readers else None
+            connection = self._readers.pop()[0] if self._readers else None
         if connection is None:
             connection = self._connect(cache_kib=512)
         try:
@@ -98,7 +106,7 @@ class Index:
             with self._lock:
                 keep = generation == self._generation and len(self._readers) < _IDLE_READERS
                 if keep:
-                    self._readers.append(connection)
+                    self._readers.append((connection, self._clock.monotonic()))
             if not keep:
                 connection.close()
 
@@ -114,12 +122,14 @@ class Index:
         """The one writer; the caller holds the account's lock for as long as it uses it."""
         if self._writer is None:
             self._writer = self._connect(cache_kib=1024)
+        self._writer_used_at = self._clock.monotonic()
         return self._writer
 
     def make(self) -> sqlite3.Connection:
         """A writer on a file that is made if need be; under the account's lock."""
         self.close_writer()
         self._writer = self._connect(cache_kib=1024, mode="rwc")
+        self._writer_used_at = self._clock.monotonic()
         self._writer.execute("PRAGMA journal_mode = WAL")
         return self._writer
 
@@ -148,8 +158,26 @@ class Index:
         with self._lock:
             self._generation += 1
             idle, self._readers = self._readers, []
-        for connection in idle:
+        for connection, _ in idle:
             connection.close()
+
+    def rest_readers(self, before: float) -> int:
+        """Close the readers that nobody has used since `before`; how many there were."""
+        with self._lock:
+            idle = [reader for reader in self._readers if reader[1] < before]
+            self._readers = [reader for reader in self._readers if reader[1] >= before]
+        for connection, _ in idle:
+            connection.close()
+        return len(idle)
+
+    @property
+    def rests(self) -> bool:
+        """Whether neither the writer nor an idle reader is open."""
+        return self._writer is None and not self._readers
+
+    def writer_rests(self, before: float) -> bool:
+        """Whether there is a writer that nobody has asked for since `before`. A guess, where the lock is not held."""
+        return self._writer is not None and self._writer_used_at < before
 
     def identity(self) -> int | None:
         """The file's inode, None if there is none: a changed one means that somebody replaced the index."""

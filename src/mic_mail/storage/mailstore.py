@@ -6,6 +6,8 @@ raise `Unavailable`. What returns is durable: files, UIDs and folders through a 
 Folder names are checked and brought to NFC here; everything after `folder(name)` goes by `folder_id`.
 """
 
+import ctypes
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -15,10 +17,11 @@ from typing import Any
 
 from mic_mail.clock import Clock
 from mic_mail.storage import backup as copies
-from mic_mail.storage import expunge, folders, foreign, graves, quota, reader, repair, search, staging, sweep, transfer
+from mic_mail.storage import expunge, folders, graves, quota, reader, repair, search, staging, sweep, transfer
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.maildir import NameSource
 from mic_mail.storage.opening import open_store
+from mic_mail.storage.polling import poll, unmoved
 from mic_mail.storage.publish import publish
 from mic_mail.storage.reader import MessageFile
 from mic_mail.storage.store import OnChange, Shared, Store
@@ -50,6 +53,18 @@ def _boot_id() -> str:
         return file.read().strip()
 
 
+def _written_at(path: str) -> float:
+    """Seconds since the epoch; 0 if there is no such file."""
+    try:
+        return os.stat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+"""glibc's: what sixteen threads have freed stays in their arenas else, most of what was closed."""
+
+
 class MailStore:
     """All accounts below one mail root."""
 
@@ -64,7 +79,10 @@ class MailStore:
     ) -> None:
         settings = settings or StorageSettings()
         self._root = mail_root
-        self._stores: OrderedDict[int, Store] = OrderedDict()
+        self._stores: dict[int, Store] = {}
+        """Of every account that was used: about 2 KiB each while it rests."""
+        self._recent: OrderedDict[int, Store] = OrderedDict()
+        """Those that may have handles, least recently used first."""
         self._lock = threading.Lock()
         self._shared = Shared(
             clock=clock,
@@ -82,18 +100,37 @@ class MailStore:
         return Account(self, ref)
 
     def store(self, ref: AccountRef) -> Store:
-        """For `Account`: the opened store, kept among the least recently used ones."""
+        """For `Account`: the store; the handles of the least recently used one make room for it."""
         with self._lock:
-            store = self._stores.get(ref.account_id)
+            store = self._recent.get(ref.account_id)
             if store is not None:
-                self._stores.move_to_end(ref.account_id)
+                self._recent.move_to_end(ref.account_id)
                 return store
-            store = self._stores[ref.account_id] = Store(ref.account_id, str(self._root / ref.home), self._shared)
-            surplus = len(self._stores) - self._shared.settings.open_accounts
-            evicted = [self._stores.popitem(last=False)[1] for _ in range(surplus)]
+            store = self._stores.get(ref.account_id)
+            if store is None:
+                store = self._stores[ref.account_id] = Store(ref.account_id, str(self._root / ref.home), self._shared)
+            self._recent[ref.account_id] = store
+            surplus = len(self._recent) - self._shared.settings.open_accounts
+            evicted = [self._recent.popitem(last=False)[1] for _ in range(surplus)]
         for old in evicted:
-            old.close()
+            old.rest(math.inf)  # a handle in use now is closed by a later `rest`
         return store
+
+    def newest_modseq(self, ref: AccountRef) -> int:
+        """For the change feed's poll: `highest_modseq` with foreign files taken in; opens nothing while no file has moved."""
+        store = self._stores.get(ref.account_id)
+        modseq = None if store is None else unmoved(store)
+        return poll(self.store(ref)) if modseq is None else modseq
+
+    def rest(self, idle_seconds: float) -> int:
+        """Close what nobody has used for so long and give its memory back; how many handles. Every few seconds, in a lane."""
+        before = self._shared.clock.monotonic() - idle_seconds
+        with self._lock:
+            stores = list(self._stores.values())
+        closed = sum(store.rest(before) for store in stores)
+        if closed and _malloc_trim is not None:
+            _malloc_trim(0)
+        return closed
 
     def flush_names(self) -> None:
         """Let the names of accounts that this process changed follow their flags; call it every 2 s and at drain."""
@@ -105,11 +142,8 @@ class MailStore:
     def flush_names_left(self, refs: Iterable[AccountRef], since: float) -> None:
         """The names that a killed process owed: of the accounts whose index was written after `since` (seconds, epoch)."""
         for ref in refs:
-            try:
-                written_at = os.stat(f"{self._root / ref.home}/index.sqlite-wal").st_mtime
-            except FileNotFoundError:
-                continue
-            if written_at >= since:
+            index = f"{self._root / ref.home}/index.sqlite"
+            if max(_written_at(index), _written_at(f"{index}-wal")) >= since:
                 flush_names(self.store(ref), None)
 
     def close(self) -> None:
@@ -118,6 +152,7 @@ class MailStore:
         with self._lock:
             stores = list(self._stores.values())
             self._stores.clear()
+            self._recent.clear()
         for store in stores:
             store.close()
 
@@ -249,10 +284,6 @@ class Account:
     def flush_names(self, folder_id: int | None = None) -> int:
         """Let file names follow the flags; how many were renamed."""
         return flush_names(self._store, folder_id)
-
-    def look_for_foreign(self, folder_id: int | None = None) -> bool:
-        """Take in what other tools put into `new/` (one stat a folder when nothing did); True if anything came."""
-        return foreign.look(self._store, folder_id)
 
     def sweep(self, *, hold: bool = False) -> None:
         """The housekeeper's visit: drop what is past keeping (nothing under `hold`), flush names, checkpoint."""

@@ -20,6 +20,15 @@ OnChange = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Polled:
+    """The account's MODSEQ, and how its files looked then (polling.py)."""
+
+    modseq: int
+    watched: tuple[str, ...]
+    traces: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
     """What all accounts of a process use together."""
 
@@ -44,12 +53,14 @@ class Store:
         self.clock = shared.clock
         self.settings = shared.settings
         self.lock = AccountLock(self.place.lock, shared.settings.lock_seconds)
-        self.index = Index(self.place.index, synchronous=shared.settings.synchronous)
+        self.index = Index(self.place.index, synchronous=shared.settings.synchronous, clock=shared.clock)
         self.opening = threading.Lock()
         self.opened_identity: int | None = None
         """Inode of the index that was found good; None before the first use."""
         self.names_due = False
         """Some file name lags behind its flags, by this process's doing."""
+        self.polled: Polled | None = None
+        """The last answer to the change feed that still stands if no file has moved."""
 
     def ready(self) -> None:
         """Open the store unless it is open; one stat where it is. Somebody may have replaced the index (`repair`)."""
@@ -60,6 +71,23 @@ class Store:
         """Open the store unless this process has: its folders are there then, whatever became of the index since."""
         if self.opened_identity is None:
             self.shared.open_store(self)
+
+    @property
+    def rests(self) -> bool:
+        """Whether no handle is open now, but for those that some thread is using."""
+        return self.index.rests
+
+    def rest(self, before: float) -> int:
+        """Close the handles that nobody has used since `before`; how many.
+
+        The store stays open: the next use only connects again (0.3 ms). The last process to close a WAL moves it into the index
+        (SQLite does), so this belongs in a lane. A reader in use is not on the list of idle ones; the writer goes, with the
+        lock's descriptor, only while no thread has the lock.
+        """
+        closed = self.index.rest_readers(before)
+        if self.index.writer_rests(before) and self.lock.close(self.index.close_writer):
+            closed += 1
+        return closed
 
     def close(self) -> None:
         """Give descriptors back; those in use close when they return. The store opens again at its next use."""
