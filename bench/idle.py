@@ -49,8 +49,9 @@ class _Fleet:
                 if b" OK" not in answer[:6]:
                     raise RuntimeError(answer.decode())
             writer.write(b"3 IDLE\r\n")
-            while not (await reader.readline()).startswith(b"+"):
-                pass
+            while not (answer := await reader.readline()).startswith(b"+"):
+                if not answer:
+                    raise EOFError("IDLE")
         self.ready += 1
         while line := await reader.readline():
             if b" EXISTS" in line:
@@ -75,8 +76,9 @@ def _deliver(smtp: smtplib.SMTP, recipient: str, number: int) -> float:
     return sent
 
 
-async def _run(server: Server, connections: int, deliveries: int, *, tls: bool, users: int) -> dict[str, object]:
+async def _run(server: Server, connections: int, deliveries: int, *, tls: bool, users: int, settle: float) -> dict[str, object]:
     fleet = _Fleet(server, connections, tls=tls, users=users)
+    await asyncio.sleep(settle)  # what a server does when it starts is no session's memory
     before = memory_kib(server.pids)
     start = time.perf_counter()
     tasks = [asyncio.create_task(fleet.session(n)) for n in range(connections)]
@@ -86,7 +88,7 @@ async def _run(server: Server, connections: int, deliveries: int, *, tls: bool, 
             if task.done():
                 task.result()
     setup = time.perf_counter() - start
-    await asyncio.sleep(3)
+    await asyncio.sleep(settle)
     row: dict[str, object] = {"sessions": fleet.ready, "tls": tls, "setup_s": round(setup, 1)}
     row["pss_kib_each"] = round((memory_kib(server.pids) - before) / max(1, fleet.ready), 1)
     smtp = (smtplib.LMTP if server.protocol == "lmtp" else smtplib.SMTP)("127.0.0.1", server.smtp, timeout=30)
@@ -116,9 +118,9 @@ async def _run(server: Server, connections: int, deliveries: int, *, tls: bool, 
 
 
 def measure(
-    server: Server, connections: int = 1000, deliveries: int = 100, *, tls: bool = True, users: int = 100
+    server: Server, connections: int = 1000, deliveries: int = 100, *, tls: bool = True, users: int = 100, settle: float = 20
 ) -> dict[str, object]:
-    """One row of figures for `server`."""
+    """One row of figures for `server`, whose sessions have been idle for `settle` seconds when memory is read."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return asyncio.run(_run(server, connections, deliveries, tls=tls, users=min(users, USERS)))
+    return asyncio.run(_run(server, connections, deliveries, tls=tls, users=min(users, USERS), settle=settle))
