@@ -103,6 +103,30 @@ def test_msmtp(mail_server: MailServer, tmp_path: Path, mechanism: str) -> None:
     assert b"\r\nBcc:" not in message
 
 
+@pytest.mark.needs_tool
+@needs("msmtp")
+@pytest.mark.parametrize(("version", "binding"), [("1.2", "tls-unique"), ("1.3", "tls-exporter")])
+def test_msmtp_chooses_for_itself(mail_server: MailServer, tmp_path: Path, version: str, binding: str) -> None:
+    """`auth on` takes -PLUS: by tls-unique it signs in; by tls-exporter it is told what to do (`docs/decisions/0012`)."""
+    settings = tmp_path / "msmtprc"
+    settings.write_text(
+        f"account default\nhost localhost\nport {mail_server.ports['submission']}\ntls on\ntls_starttls on\n"
+        f"tls_trust_file {mail_server.config.certificate}\ntls_priorities NORMAL:-VERS-ALL:+VERS-TLS{version}\n"
+        f"auth on\nuser dvbe@mic.gov.vn\npasswordeval printf %s '{PASSWORD}'\nfrom dvbe@mic.gov.vn\n"
+    )
+    settings.chmod(0o600)
+    command = ("msmtp", "-C", str(settings), "ttlan@mic.gov.vn")
+    if binding == "tls-exporter":
+        done = subprocess.run(command, input=LETTER.encode(), capture_output=True, timeout=30, check=False)
+        assert b"set it to PLAIN" in done.stderr
+        return
+    run(*command, stdin=LETTER)
+    (message,) = inbox(mail_server)
+    assert f"SMTPSA (TLSv{version} ".encode() in message
+    (entered,) = [event for event in mail_server.events() if event["event"] == "signed_in"]
+    assert entered["mechanism"] == "SCRAM-SHA-256-PLUS"
+
+
 async def test_aiosmtplib(mail_server: MailServer) -> None:
     """The library that our own outbound queue uses: STARTTLS, sign-in, SMTPUTF8."""
     client = aiosmtplib.SMTP(
@@ -121,19 +145,34 @@ async def test_aiosmtplib(mail_server: MailServer) -> None:
     assert b"with UTF8SMTPSA " in message
 
 
-@pytest.mark.parametrize("bound", [False, True], ids=["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"])
-def test_scram(mail_server: MailServer, bound: bool) -> None:
+def bound_by(kind: str, session: ssl.SSLSocket) -> bytes:
+    """The octets that a client binds to (RFC 5929)."""
+    if kind == "tls-unique":
+        return session.get_channel_binding(kind) or b""
+    return hashlib.sha256(session.getpeercert(binary_form=True) or b"").digest()
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        ("TLSv1_3", None),
+        ("TLSv1_3", "tls-server-end-point"),
+        ("TLSv1_2", "tls-server-end-point"),
+        ("TLSv1_2", "tls-unique"),
+    ],
+)
+def test_scram(mail_server: MailServer, version: str, kind: str | None) -> None:
     """RFC 7677 over RFC 4954: the password never travels, and the server proves that it knows the keys."""
     mail_server.issue("nvan", password="mat khau an toan")
+    context = mail_server.tls()
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
     with smtplib.SMTP("localhost", mail_server.ports["submission"], timeout=10) as client:
-        client.starttls(context=mail_server.tls())
+        client.starttls(context=context)
         client.ehlo()
-        mechanism = "SCRAM-SHA-256-PLUS" if bound else "SCRAM-SHA-256"
-        if mechanism not in client.esmtp_features["auth"].split():
-            pytest.skip(f"{mechanism} is not announced")
+        mechanism = "SCRAM-SHA-256-PLUS" if kind else "SCRAM-SHA-256"
+        assert mechanism in client.esmtp_features["auth"].split()
         assert isinstance(client.sock, ssl.SSLSocket)
-        end_point = hashlib.sha256(client.sock.getpeercert(binary_form=True) or b"").digest()
-        prefix, binding = (b"p=tls-server-end-point,,", end_point) if bound else (b"n,,", b"")
+        prefix, binding = (f"p={kind},,".encode(), bound_by(kind, client.sock)) if kind else (b"n,,", b"")
         bare = b"n=nvan@mic.gov.vn,r=nonce-of-the-client"
         code, first = client.docmd("AUTH", f"{mechanism} {base64.b64encode(prefix + bare).decode()}")
         assert code == 334

@@ -20,9 +20,10 @@ import hashlib
 import hmac
 import stringprep
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
 MAX_RESPONSE = 12_288
@@ -31,6 +32,11 @@ MAX_RESPONSE = 12_288
 MAX_CHARACTERS = 512
 """Of a name or a password. Longer ones are forbidden before they are prepared: normalization takes the square of a run of
 combining marks (2 ms at this length, half a second at MAX_RESPONSE), and strangers may send them."""
+
+PLUS = "SCRAM-SHA-256-PLUS"
+Bindings = Mapping[str, bytes]
+"""The types of channel binding that a connection has, and the octets of each."""
+NO_BINDING: Bindings = MappingProxyType({})
 
 MIN_ITERATIONS = 4096
 """RFC 7677 §4; what we make ourselves has far more (passwords.py)."""
@@ -56,6 +62,7 @@ class Failure(StrEnum):
     TOO_LONG = "too-long"
     WRONG_PROOF = "wrong-proof"
     CHANNEL_BINDING = "channel-binding"
+    BINDING_TYPE = "channel-binding-type"
     DOWNGRADE = "downgrade"
     UNSUPPORTED_EXTENSION = "unsupported-extension"
 
@@ -280,18 +287,15 @@ def _printable(nonce: str) -> bool:
 
 
 class Scram:
-    """RFC 5802 §5 with SHA-256 (RFC 7677), with or without channel binding tls-server-end-point (RFC 5929 §4).
+    """RFC 5802 §5 with SHA-256 (RFC 7677), with or without channel binding.
 
-    `binding` is the hash of our certificate on this connection, None without TLS. `plus_offered` says whether this server
-    announced the -PLUS mechanism here: a client that then says 'y' ("you seem not to offer it") was lied to (§6).
+    `bindings` are the types of channel binding (RFC 5929) that this connection has, with their octets. Where there are any,
+    this server announced the -PLUS mechanism: a client that then says 'y' ("you seem not to offer it") was lied to (§6).
     """
 
-    BINDING = "tls-server-end-point"
-
-    def __init__(self, *, plus: bool, binding: bytes | None, plus_offered: bool, nonce: Callable[[], str]) -> None:
+    def __init__(self, *, plus: bool, bindings: Bindings, nonce: Callable[[], str]) -> None:
         self._plus = plus
-        self._binding = binding
-        self._plus_offered = plus_offered
+        self._bindings = bindings
         self._make_nonce = nonce
         self._asked = False
         self._first: ClientFirst | None = None
@@ -320,11 +324,11 @@ class Scram:
         first = parse_client_first(response)
         if isinstance(first, Failed):
             return first
-        if self._plus and (first.flag != self.BINDING or self._binding is None):
-            return Failed(Failure.CHANNEL_BINDING, first.user)
+        if self._plus and first.flag not in self._bindings:  # §6.1: the client's type, or none
+            return Failed(Failure.BINDING_TYPE, first.user)
         if not self._plus and first.flag not in {"n", "y"}:
             return Failed(Failure.CHANNEL_BINDING, first.user)
-        if first.flag == "y" and self._plus_offered:
+        if first.flag == "y" and self._bindings:
             return Failed(Failure.DOWNGRADE, first.user)
         self._first = first
         return NeedKeys(first.user)
@@ -351,7 +355,7 @@ class Scram:
             return _MALFORMED
         if not hmac.compare_digest(attributes[1][2:], self._nonce.encode()):
             return _MALFORMED
-        expected = first.gs2_header + (self._binding or b"" if self._plus else b"")
+        expected = first.gs2_header + (self._bindings[first.flag] if self._plus else b"")
         if not hmac.compare_digest(bound, expected):
             return Failed(Failure.CHANNEL_BINDING, first.user)
         auth_message = b",".join((first.bare, self._server_first, without_proof))
@@ -378,10 +382,10 @@ def _base64(text: bytes) -> bytes | None:
 
 
 PLAINTEXT_MECHANISMS = ("PLAIN", "LOGIN")
-SCRAM_MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")
+SCRAM_MECHANISMS = (PLUS, "SCRAM-SHA-256")
 
 
-def offered(*, tls: bool, binding: bytes | None, cleartext: bool) -> tuple[str, ...]:
+def offered(*, tls: bool, plus: bool, cleartext: bool) -> tuple[str, ...]:
     """The mechanisms to announce, strongest first; none at all where a password would travel in the open.
 
     SCRAM does not send the password, but without TLS the session that follows is open to anyone on the way, so it waits
@@ -389,11 +393,11 @@ def offered(*, tls: bool, binding: bytes | None, cleartext: bool) -> tuple[str, 
     """
     if not tls and not cleartext:
         return ()
-    scram = SCRAM_MECHANISMS if binding is not None else SCRAM_MECHANISMS[1:]
+    scram = SCRAM_MECHANISMS if plus else SCRAM_MECHANISMS[1:]
     return (*scram, *PLAINTEXT_MECHANISMS)
 
 
-def begin(mechanism: str, *, binding: bytes | None, nonce: Callable[[], str]) -> Exchange | None:
+def begin(mechanism: str, *, bindings: Bindings = NO_BINDING, nonce: Callable[[], str]) -> Exchange | None:
     """A new exchange by `mechanism` (any case), or None for one that we do not speak here."""
     match mechanism.upper():
         case "PLAIN":
@@ -401,8 +405,8 @@ def begin(mechanism: str, *, binding: bytes | None, nonce: Callable[[], str]) ->
         case "LOGIN":
             return Login()
         case "SCRAM-SHA-256":
-            return Scram(plus=False, binding=binding, plus_offered=binding is not None, nonce=nonce)
-        case "SCRAM-SHA-256-PLUS" if binding is not None:
-            return Scram(plus=True, binding=binding, plus_offered=True, nonce=nonce)
+            return Scram(plus=False, bindings=bindings, nonce=nonce)
+        case "SCRAM-SHA-256-PLUS" if bindings:
+            return Scram(plus=True, bindings=bindings, nonce=nonce)
         case _:
             return None

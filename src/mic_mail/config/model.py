@@ -220,8 +220,8 @@ class Auth(Section):
     channel_binding: Annotated[
         bool,
         About(
-            "Offer SCRAM-SHA-256-PLUS, bound by tls-server-end-point; false where clients (msmtp with `auth on`) insist on "
-            "tls-exporter.",
+            "Offer SCRAM-SHA-256-PLUS, bound by tls-server-end-point, in TLS 1.2 also by tls-unique; false where programs "
+            "insist on tls-exporter.",
             "10.2",
         ),
     ] = True

@@ -61,8 +61,8 @@ MEANINGS = {
     "limits.exempt_networks": "Các mạng không áp dụng hai giới hạn trên.",
     "auth": "Mật khẩu và đăng nhập.",
     "auth.cleartext": "Cho đăng nhập không có TLS; chỉ để thử trên một máy.",
-    "auth.channel_binding": "Cung cấp SCRAM-SHA-256-PLUS (ràng buộc tls-server-end-point); false nếu có chương trình "
-    "(msmtp với `auth on`) chỉ dùng tls-exporter.",
+    "auth.channel_binding": "Cung cấp SCRAM-SHA-256-PLUS (ràng buộc tls-server-end-point, với TLS 1.2 cả tls-unique); false "
+    "nếu có chương trình chỉ dùng tls-exporter.",
     "auth.scram_iterations": "Số vòng PBKDF2 của khóa SCRAM-SHA-256 cho mật khẩu mới.",
     "auth.argon2_time": "Số lượt argon2id, cho mật khẩu mới.",
     "auth.argon2_memory": "Bộ nhớ argon2id, cho mật khẩu mới.",

@@ -45,9 +45,13 @@ def bad_mechanism() -> Text:
 
 
 def channel_binding() -> Text:
+    return Text("Không xác nhận được ràng buộc kênh TLS.", "The TLS channel binding does not hold.")
+
+
+def channel_binding_type() -> Text:
     return Text(
-        "Không xác nhận được ràng buộc kênh TLS (chỉ hỗ trợ tls-server-end-point).",
-        "The TLS channel binding does not hold (tls-server-end-point is the one supported).",
+        "Máy chủ không có kiểu ràng buộc kênh TLS mà chương trình của Ông/Bà chọn; đề nghị đặt cách đăng nhập là PLAIN.",
+        "Your program's kind of TLS channel binding is not supported here; set it to PLAIN.",
     )
 
 

@@ -458,8 +458,8 @@ class ImapConnection(asyncio.Protocol):
         if session is None:
             return None
         cipher = session.cipher()
-        binding = self._services.tls.binding(session) if self._services.tls is not None else None
-        return TlsInfo(session.version() or "", cipher[0] if cipher else "", binding)
+        bindings = self._services.tls.bindings(session) if self._services.tls is not None else {}
+        return TlsInfo(session.version() or "", cipher[0] if cipher else "", bindings)
 
     def _log(self, note: Note) -> None:
         mailbox = self._signed_in.address if self._signed_in is not None else None

@@ -12,7 +12,7 @@ import hashlib
 import ipaddress
 import os
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -49,7 +49,7 @@ class TlsFront:
 
     def __init__(self, certificate: Path, key: Path, *, minimum: str = "1.2") -> None:
         self._minimum = minimum
-        self._bindings: WeakKeyDictionary[ssl.SSLContext, bytes | None] = WeakKeyDictionary()
+        self._end_points: WeakKeyDictionary[ssl.SSLContext, bytes | None] = WeakKeyDictionary()
         self._current, self.ends_at = self._read(certificate, key)
         self.context, _ = self._read(certificate, key)
         self.context.sni_callback = self._choose
@@ -61,9 +61,19 @@ class TlsFront:
         """Use these files for handshakes from now on, or raise `BadCertificate` and change nothing."""
         self._current, self.ends_at = self._read(certificate, key)
 
-    def binding(self, session: ssl.SSLObject | ssl.SSLSocket) -> bytes | None:
-        """The tls-server-end-point octets of a session, for SCRAM-SHA-256-PLUS; None where there are none."""
-        return self._bindings.get(session.context)
+    def bindings(self, session: ssl.SSLObject | ssl.SSLSocket) -> Mapping[str, bytes]:
+        """What SCRAM-SHA-256-PLUS can bind to in a session: the octets of each type of channel binding that we have.
+
+        `tls-server-end-point` wherever the certificate has one; `tls-unique` up to TLS 1.2 (RFC 5929 §3: it is not defined for
+        TLS 1.3, RFC 8446 App. C.5). `tls-exporter` (RFC 9266) would need a key exporter, which Python's `ssl` has not.
+        """
+        found = {}
+        end_point = self._end_points.get(session.context)
+        if end_point is not None:
+            found["tls-server-end-point"] = end_point
+        if session.version() == "TLSv1.2" and (unique := session.get_channel_binding("tls-unique")):
+            found["tls-unique"] = unique
+        return found
 
     def ends_within(self, now: datetime, days: int) -> bool:
         """Whether the certificate will have ended in `days`."""
@@ -88,7 +98,7 @@ class TlsFront:
                     "Both must be PEM, belong together, and be readable by the server's account.",
                 ),
             ) from error
-        self._bindings[context] = end_point_binding(leaf)
+        self._end_points[context] = end_point_binding(leaf)
         return context, leaf.not_valid_after_utc
 
 

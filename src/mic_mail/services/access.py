@@ -50,11 +50,11 @@ class Events(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TlsInfo:
-    """What protects a connection; `channel_binding` is tls-server-end-point (RFC 5929 §4)."""
+    """What protects a connection, and what a sign-in can be bound to (RFC 5929)."""
 
     version: str
     cipher: str
-    channel_binding: bytes | None = field(default=None, repr=False)
+    bindings: sasl.Bindings = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,17 +272,20 @@ class Access:
 
     def mechanisms(self, peer: Peer) -> tuple[str, ...]:
         """The SASL mechanisms to announce on this connection, strongest first; empty where TLS has to come first."""
-        return sasl.offered(tls=peer.tls is not None, binding=self._binding(peer), cleartext=self._config.auth.cleartext)
+        plus, cleartext = bool(self._bindings(peer)), self._config.auth.cleartext
+        return sasl.offered(tls=peer.tls is not None, plus=plus, cleartext=cleartext)
 
-    def _binding(self, peer: Peer) -> bytes | None:
-        """What -PLUS binds to on this connection, where it is offered."""
-        return peer.tls.channel_binding if peer.tls and self._config.auth.channel_binding else None
+    def _bindings(self, peer: Peer) -> sasl.Bindings:
+        """What -PLUS can bind to on this connection, where it is offered."""
+        if peer.tls is None or not self._config.auth.channel_binding:
+            return sasl.NO_BINDING
+        return peer.tls.bindings
 
     def begin(self, mechanism: str, peer: Peer) -> "Dialog":
         """A SASL exchange by `mechanism`; one that is not offered here is refused at its first step."""
         offered = mechanism.upper() in self.mechanisms(peer)
         exchange = (
-            sasl.begin(mechanism, binding=self._binding(peer), nonce=lambda: secrets.token_urlsafe(18)) if offered else None
+            sasl.begin(mechanism, bindings=self._bindings(peer), nonce=lambda: secrets.token_urlsafe(18)) if offered else None
         )
         return Dialog(self, exchange, mechanism.upper()[:20], peer)
 
@@ -349,8 +352,10 @@ class Access:
 
     def scram_failed(self, failed: sasl.Failed, peer: Peer) -> Refusal:
         """What to say to an exchange that failed; a wrong proof counts as a wrong password."""
+        if failed.failure is sasl.Failure.BINDING_TYPE:
+            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.channel_binding_type(), detail=failed.failure.value)
         if failed.failure in {sasl.Failure.CHANNEL_BINDING, sasl.Failure.DOWNGRADE}:
-            # Either a program that binds in a way that we have not, or somebody in the middle: not a question of syntax.
+            # Somebody in the middle, or a program that is deceived: not a question of syntax.
             return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.channel_binding(), detail=failed.failure.value)
         if failed.failure is not sasl.Failure.WRONG_PROOF:
             return self._refusal(RefusalKind.BAD_MECHANISM, messages.malformed_sign_in(), detail=failed.failure.value)

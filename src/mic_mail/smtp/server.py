@@ -168,8 +168,8 @@ class SmtpConnection(SMTP):
         if connection is None:
             return None
         cipher = connection.cipher()
-        binding = self._services.tls.binding(connection) if self._services.tls else None
-        return TlsInfo(connection.version() or "", cipher[0] if cipher else "", binding)
+        bindings = self._services.tls.bindings(connection) if self._services.tls else {}
+        return TlsInfo(connection.version() or "", cipher[0] if cipher else "", bindings)
 
     # ------------------------------------------------------------ time
 

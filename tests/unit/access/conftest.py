@@ -53,9 +53,11 @@ class World:
         return mailbox
 
 
-def peer(address: str = "203.0.113.7", *, tls: bool = True, binding: bytes | None = b"\1" * 32, door: str = "imap") -> Peer:
+def peer(address: str = "203.0.113.7", *, tls: bool = True, door: str = "imap") -> Peer:
     """Somebody at a door."""
-    return Peer(address, 50_000, 993, door, TlsInfo("TLSv1.3", "x", binding) if tls else None, "S1")
+    return Peer(
+        address, 50_000, 993, door, TlsInfo("TLSv1.3", "x", {"tls-server-end-point": b"\1" * 32}) if tls else None, "S1"
+    )
 
 
 @pytest.fixture

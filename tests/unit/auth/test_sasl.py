@@ -14,7 +14,7 @@ from mic_mail.auth import passwords, sasl
 from mic_mail.auth.sasl import Challenge, CheckPassword, Done, Failed, Failure, NeedKeys
 
 CHEAP = passwords.HashSettings(memory_kib=8, passes=1)
-BINDING = hashlib.sha256(b"a certificate").digest()
+BINDINGS = {"tls-server-end-point": hashlib.sha256(b"a certificate").digest(), "tls-unique": b"finished"}
 
 
 @dataclass
@@ -47,10 +47,10 @@ class Client:
 
 
 def converse(
-    client: Client, keys: passwords.Scram, mechanism: str = "SCRAM-SHA-256", binding: bytes | None = None
+    client: Client, keys: passwords.Scram, mechanism: str = "SCRAM-SHA-256", bindings: sasl.Bindings = sasl.NO_BINDING
 ) -> sasl.Step:
     """Run one exchange to its end."""
-    exchange = sasl.begin(mechanism, binding=binding, nonce=lambda: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
+    exchange = sasl.begin(mechanism, bindings=bindings, nonce=lambda: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
     assert exchange is not None
     step = exchange.step(client.first())
     if not isinstance(step, NeedKeys):
@@ -70,7 +70,7 @@ def test_the_example_of_rfc_7677() -> None:
     salted = hashlib.pbkdf2_hmac("sha256", b"pencil", salt, 4096)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     keys = passwords.Scram(salt, 4096, stored, hmac.digest(salted, b"Server Key", "sha256"))
-    exchange = sasl.Scram(plus=False, binding=None, plus_offered=False, nonce=lambda: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
+    exchange = sasl.Scram(plus=False, bindings={}, nonce=lambda: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
     assert exchange.step(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO") == NeedKeys("user")
     assert exchange.keys(keys) == Challenge(
         b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
@@ -90,32 +90,33 @@ def test_scram_proves_a_password(user: str) -> None:
     assert (wrong.failure, wrong.user) == (Failure.WRONG_PROOF, user)
 
 
-def test_plus_binds_to_the_certificate() -> None:
-    """-PLUS succeeds with our certificate's hash and fails with that of a man in the middle."""
+@pytest.mark.parametrize("kind", BINDINGS)
+def test_plus_binds_to_the_connection(kind: str) -> None:
+    """-PLUS succeeds with the octets of the type that the client names, and fails with those of a man in the middle."""
     keys = passwords.make("the right password", CHEAP).scram
-    ours = Client("u", "the right password", flag="p=tls-server-end-point", binding=BINDING)
-    assert converse(ours, keys, "SCRAM-SHA-256-PLUS", BINDING) == Done("u")
-    theirs = Client("u", "the right password", flag="p=tls-server-end-point", binding=bytes(32))
-    answer = converse(theirs, keys, "SCRAM-SHA-256-PLUS", BINDING)
+    ours = Client("u", "the right password", flag=f"p={kind}", binding=BINDINGS[kind])
+    assert converse(ours, keys, "SCRAM-SHA-256-PLUS", BINDINGS) == Done("u")
+    theirs = Client("u", "the right password", flag=f"p={kind}", binding=bytes(32))
+    answer = converse(theirs, keys, "SCRAM-SHA-256-PLUS", BINDINGS)
     assert isinstance(answer, Failed)
     assert answer.failure is Failure.CHANNEL_BINDING
 
 
 @pytest.mark.parametrize(
-    ("mechanism", "binding", "flag", "failure"),
+    ("mechanism", "bindings", "flag", "failure"),
     [
-        ("SCRAM-SHA-256", BINDING, "y", Failure.DOWNGRADE),  # somebody hid -PLUS from the client (RFC 5802 §6)
-        ("SCRAM-SHA-256", None, "y", None),  # we really do not offer it: fine
-        ("SCRAM-SHA-256", BINDING, "n", None),
-        ("SCRAM-SHA-256", BINDING, "p=tls-server-end-point", Failure.CHANNEL_BINDING),
-        ("SCRAM-SHA-256-PLUS", BINDING, "n", Failure.CHANNEL_BINDING),
-        ("SCRAM-SHA-256-PLUS", BINDING, "y", Failure.CHANNEL_BINDING),
-        ("SCRAM-SHA-256-PLUS", BINDING, "p=tls-unique", Failure.CHANNEL_BINDING),
+        ("SCRAM-SHA-256", BINDINGS, "y", Failure.DOWNGRADE),  # somebody hid -PLUS from the client (RFC 5802 §6)
+        ("SCRAM-SHA-256", {}, "y", None),  # we really do not offer it: fine
+        ("SCRAM-SHA-256", BINDINGS, "n", None),
+        ("SCRAM-SHA-256", BINDINGS, "p=tls-server-end-point", Failure.CHANNEL_BINDING),
+        ("SCRAM-SHA-256-PLUS", BINDINGS, "n", Failure.BINDING_TYPE),
+        ("SCRAM-SHA-256-PLUS", BINDINGS, "y", Failure.BINDING_TYPE),
+        ("SCRAM-SHA-256-PLUS", BINDINGS, "p=tls-exporter", Failure.BINDING_TYPE),
     ],
 )
-def test_binding_flags(mechanism: str, binding: bytes | None, flag: str, failure: Failure | None) -> None:
+def test_binding_flags(mechanism: str, bindings: sasl.Bindings, flag: str, failure: Failure | None) -> None:
     """Each channel binding flag is taken or refused as RFC 5802 §6 says."""
-    exchange = sasl.begin(mechanism, binding=binding, nonce=lambda: "x")
+    exchange = sasl.begin(mechanism, bindings=bindings, nonce=lambda: "x")
     assert exchange is not None
     step = exchange.step(f"{flag},,n=u,r=abc".encode())
     assert step == NeedKeys("u") if failure is None else isinstance(step, Failed) and step.failure is failure
@@ -130,14 +131,14 @@ def test_binding_flags(mechanism: str, binding: bytes | None, flag: str, failure
 )  # fmt: skip
 def test_malformed_first_messages(message: bytes) -> None:
     """A first message that breaks the grammar ends the exchange as malformed."""
-    exchange = sasl.begin("SCRAM-SHA-256", binding=None, nonce=lambda: "x")
+    exchange = sasl.begin("SCRAM-SHA-256", nonce=lambda: "x")
     assert exchange is not None
     assert exchange.step(message) == Failed(Failure.MALFORMED)
 
 
 def test_mandatory_extensions_are_refused() -> None:
     """`m=` is an extension that must be understood, and we know none (RFC 5802 §5.1)."""
-    exchange = sasl.begin("SCRAM-SHA-256", binding=None, nonce=lambda: "x")
+    exchange = sasl.begin("SCRAM-SHA-256", nonce=lambda: "x")
     assert exchange is not None
     assert exchange.step(b"n,,m=future,n=u,r=abc") == Failed(Failure.UNSUPPORTED_EXTENSION)
 
@@ -147,7 +148,7 @@ def test_spoiled_final_messages(spoil: object) -> None:
     """A final message with another nonce, a cut proof or nothing never signs in."""
     keys = passwords.make("the right password", CHEAP).scram
     client = Client("u", "the right password")
-    exchange = sasl.begin("SCRAM-SHA-256", binding=None, nonce=lambda: "x")
+    exchange = sasl.begin("SCRAM-SHA-256", nonce=lambda: "x")
     assert exchange is not None
     exchange.step(client.first())
     challenge = exchange.keys(keys)
@@ -206,17 +207,17 @@ def test_login_refuses_nothing_and_nonsense(responses: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tls", "binding", "cleartext", "expected"),
+    ("tls", "plus", "cleartext", "expected"),
     [
-        (False, None, False, ()),
-        (False, None, True, ("SCRAM-SHA-256", "PLAIN", "LOGIN")),
-        (True, None, False, ("SCRAM-SHA-256", "PLAIN", "LOGIN")),
-        (True, BINDING, False, ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")),
+        (False, False, False, ()),
+        (False, False, True, ("SCRAM-SHA-256", "PLAIN", "LOGIN")),
+        (True, False, False, ("SCRAM-SHA-256", "PLAIN", "LOGIN")),
+        (True, True, False, ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")),
     ],
 )
-def test_what_is_offered(tls: bool, binding: bytes | None, cleartext: bool, expected: tuple[str, ...]) -> None:
-    """Nothing without TLS, -PLUS only where there is a certificate to bind to, the strongest first."""
-    assert sasl.offered(tls=tls, binding=binding, cleartext=cleartext) == expected
+def test_what_is_offered(tls: bool, plus: bool, cleartext: bool, expected: tuple[str, ...]) -> None:
+    """Nothing without TLS, -PLUS only where it is wanted, the strongest first."""
+    assert sasl.offered(tls=tls, plus=plus, cleartext=cleartext) == expected
 
 
 @pytest.mark.parametrize(
@@ -246,7 +247,7 @@ def test_saslprep(text: str, prepared: str | None) -> None:
 )
 def test_no_input_raises(responses: list[bytes | None], mechanism: str) -> None:
     """Whatever a client sends in whatever order, there is an answer, and never success."""
-    exchange = sasl.begin(mechanism, binding=None, nonce=lambda: "x")
+    exchange = sasl.begin(mechanism, nonce=lambda: "x")
     assert exchange is not None
     for response in responses:
         step = exchange.step(response)

@@ -4,6 +4,7 @@ import hashlib
 import socket
 import ssl
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,23 +28,41 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def shake_hands(front: TlsFront, client: ssl.SSLContext, name: str = "localhost") -> tuple[bytes, bytes | None]:
-    """The certificate that a client sees, and what the server would bind SCRAM to."""
+    """The certificate that a client sees, and the tls-server-end-point of the server."""
+    certificate, bindings, _ = meet(front, client, name)
+    return certificate, bindings.get("tls-server-end-point")
+
+
+def meet(front: TlsFront, client: ssl.SSLContext, name: str = "localhost") -> tuple[bytes, Mapping[str, bytes], bytes | None]:
+    """The certificate that a client sees, what the server would bind SCRAM to, and the client's tls-unique."""
     ours, theirs = socket.socketpair()
-    bindings: list[bytes | None] = []
+    bindings: list[Mapping[str, bytes]] = []
 
     def serve() -> None:
         with ours, front.context.wrap_socket(ours, server_side=True) as session:
-            bindings.append(front.binding(session))
+            bindings.append(front.bindings(session))
             session.recv(1)
 
     thread = threading.Thread(target=serve)
     thread.start()
     with theirs, client.wrap_socket(theirs, server_hostname=name) as session:
         certificate = session.getpeercert(binary_form=True)
+        unique = session.get_channel_binding("tls-unique")
         session.send(b"x")
     thread.join()
     assert certificate is not None
-    return certificate, bindings[0]
+    return certificate, bindings[0], unique
+
+
+def test_what_can_be_bound_to_by_version(pair: tuple[Path, Path]) -> None:
+    """tls-unique in TLS 1.2, as the client computes it (RFC 5929 §3); never in TLS 1.3, where it is not defined (RFC 8446)."""
+    client = ssl.create_default_context(cafile=str(pair[0]))
+    _, bindings, _ = meet(TlsFront(*pair), client)
+    assert set(bindings) == {"tls-server-end-point"}
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    _, bindings, unique = meet(TlsFront(*pair), client)
+    assert set(bindings) == {"tls-server-end-point", "tls-unique"}
+    assert bindings["tls-unique"] == unique
 
 
 @pytest.mark.parametrize("name", ["localhost", "mail.mic.gov.vn", "127.0.0.1"])
