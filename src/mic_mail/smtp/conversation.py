@@ -24,7 +24,7 @@ from mic_mail.services.reception import Reception
 from mic_mail.smtp import replies
 from mic_mail.smtp import session as steps
 from mic_mail.smtp.data import ChunkDecoder, DotDecoder
-from mic_mail.smtp.grammar import NO_MAIL_PARAMETERS, MailParameters
+from mic_mail.smtp.grammar import MailParameters
 from mic_mail.smtp.lines import LineBuffer, Trouble
 from mic_mail.smtp.pace import Pace
 from mic_mail.smtp.replies import Reply
@@ -106,7 +106,7 @@ class Conversation:
         self._reception: Reception | None = None
         self._chunks: ChunkDecoder | None = None
         self._signed_in: SignedIn | None = None
-        self._client = self._client_with(NO_MAIL_PARAMETERS)
+        self._client = Client(door.role, self._peer, "", "SMTP")
         self._offer()
 
     def _offer(self) -> None:
@@ -194,8 +194,10 @@ class Conversation:
 
     def _client_with(self, parameters: MailParameters) -> Client:
         """Who hands in the message; the same from MAIL to its end, as whatever would change it ends the transaction."""
-        core = self._core
-        return Client(self._door.role, self._peer, core.helo, core.protocol_of(parameters), self._signed_in)
+        known, helo, protocol = self._client, self._core.helo, self._core.protocol_of(parameters)
+        if (known.peer, known.helo, known.protocol, known.signed_in) == (self._peer, helo, protocol, self._signed_in):
+            return known  # as most often, from one message to the next
+        return Client(self._door.role, self._peer, helo, protocol, self._signed_in)
 
     async def _ask_sender(self, asked: steps.AskSender) -> Reply | Close:
         self._services.note("smtp MAIL")
