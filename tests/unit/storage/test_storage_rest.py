@@ -278,3 +278,18 @@ def test_names_of_a_killed_process_follow_though_its_log_is_gone(root: Root) -> 
     assert name.endswith(":2,S")
     heir.close()
     killed.close()
+
+
+def test_index_made_anew_by_others_while_resting(root: Root, store: MailStore) -> None:
+    """Nothing holds the old index's inode, so the new one may get its number: what is read is right all the same."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a", "b", "c"])
+    account.view(inbox(account))
+    for gone in ("b", "a"):
+        uid = next(uid for uid, (token, _) in observe(account)["INBOX"].messages.items() if token == gone)
+        store.rest(AT_ONCE)
+        root.lose_index()
+        root.use(lambda other, uid=uid: other.remove(inbox(other), [uid]))
+        root.use(lambda other, gone=gone: deliver(other, inbox(other), [f"new {gone}"]))
+        assert observe(account) == root.use(observe)
+        assert gone not in [token for token, _ in observe(account)["INBOX"].messages.values()]
