@@ -82,8 +82,8 @@ class Store:
 
         The store stays open: the next use only connects again (0.3 ms). The last process to close a WAL moves it into the index
         (SQLite does), so this belongs in a lane. A reader in use is not on the list of idle ones; the writer goes, with the
-        lock's descriptor, only while no thread has the lock. Nothing holds the file's inode then, and an index made anew may get
-        its number: every folder of that has an `expunge_floor` above all MODSEQs known here, so no view of the old is built upon.
+        lock's descriptor, only while no thread has the lock. Nothing holds the file's inode then, and an index made anew may
+        get its number: its folders have an `expunge_floor` above all MODSEQs known here, so no view of the old is built upon.
         """
         closed = self.index.rest_readers(before)
         if self.index.writer_rests(before) and self.lock.close(self.index.close_writer):
