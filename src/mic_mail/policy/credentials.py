@@ -6,6 +6,7 @@ one has grown too old. An imported mailbox keeps the password that its person al
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import zip_longest
 
 from mic_mail.policy.calendar import after_months, local_day
 from mic_mail.policy.facts import Fact, FactKind
@@ -25,7 +26,7 @@ def password_due(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Spa
         key=lambda f: (f.effective_at, f.seq),
     )
     spans: list[Span] = []
-    for turn, following in zip(turns, [*turns[1:], None], strict=True):
+    for turn, following in zip_longest(turns, turns[1:]):
         until = None if following is None else following.effective_at
         since = _due_from(turn, settings)
         if since is not None:

@@ -165,3 +165,19 @@ def test_chain_is_monotone_and_whole(facts):
 def test_spans_are_never_empty(kind, facts, used):
     """Every span of a timeline has a length; none ends before it begins."""
     assert all(span.until is None or span.since < span.until for span in timeline(kind, facts, last_activity=used))
+
+
+@given(kinds, instants, lifecycle_settings)
+def test_a_mailbox_of_which_nothing_is_known_yet(kind, now, chosen):
+    """Before the first fact was recorded there is no mailbox: a state like others, not an error."""
+    decision = decide(kind, (), now, last_activity=None, settings=chosen)
+    assert decision.states == {State.NOT_ISSUED}
+    assert (decision.receives, decision.signs_in, decision.sends) == (False, False, False)
+
+
+@given(kinds, lifecycle_settings)
+def test_an_imported_mailbox_keeps_its_password(kind, chosen):
+    """Nothing else on record than that it came from another system: it works, and no password has to be changed."""
+    imported = record(Draft(FactKind.IMPORTED, START, "t"), mailbox_id=1, previous=None, recorded_at=START)
+    decision = decide(kind, (imported,), START + ONE_DAY, last_activity=None, settings=chosen)
+    assert decision.states == {State.ACTIVE}
