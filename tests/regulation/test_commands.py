@@ -10,11 +10,14 @@ import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from mic_mail.cli.main import main
+from mic_mail.clock import SystemClock
+from mic_mail.policy.calendar import add_months, local_day
 
 PROGRAM = Path(sys.executable).with_name("mic-mail")
 
@@ -111,12 +114,18 @@ def test_a_mailbox_through_its_life(program):
     assert console.run("mailbox", "suspend", bedv, "--cause", "b", "--reason", "x") == 1
     assert "7.2.b" in console.err
     assert console.run("mailbox", "suspend", bedv, "--cause", "c", "--reason", "lộ mật khẩu") == 0, console.err
-    assert console.run("mailbox", "leave", bedv, "31/08/2026") == 1  # "Giám đốc": the rank is asked for
-    assert console.run("mailbox", "leave", bedv, "31/08/2026", "--level", "division", "--document", "5/QĐ") == 0, console.err
-    said = console.json("mailbox", "explain", bedv, "--at", "28/02/2027 23:59")["as_known_now"]
+    left = local_day(SystemClock().now()) - timedelta(days=10)
+    last = add_months(left, 6)
+    assert console.run("mailbox", "leave", bedv, f"{left:%d/%m/%Y}") == 1  # "Giám đốc": the rank is asked for
+    words = ("mailbox", "leave", bedv, f"{left:%d/%m/%Y}", "--level", "division", "--document", "5/QĐ")
+    assert console.run(*words) == 0, console.err
+    said = console.json("mailbox", "explain", bedv, "--at", f"{last:%d/%m/%Y} 23:59")["as_known_now"]
     assert said["states"] == ["password_due", "send_locked", "suspended"]
-    assert said["next_change"] == {"at": "2027-02-28T17:00:00Z", "states": ["reclaimed"], "clause": "6.4.c"}
-    assert console.json("mailbox", "explain", bedv, "--at", "2027-03-01")["as_known_now"]["states"] == ["reclaimed"]
+    assert said["next_change"] == {"at": f"{last}T17:00:00Z", "states": ["reclaimed"], "clause": "6.4.c"}
+    reclaimed = console.json("mailbox", "explain", bedv, "--at", f"{last + timedelta(days=1)}")
+    assert reclaimed["as_known_now"]["states"] == ["reclaimed"]
+    before = console.json("mailbox", "explain", bedv, "--at", "2020-01-01")
+    assert before["as_known_now"]["states"] == before["as_known_then"]["states"] == ["not_issued"]
     restored = console.json("mailbox", "restore", bedv, "--asked-by", "CNTT", "--channel", "fax")
     assert restored["states"]["en"] == "send-locked, password change due"
     facts = [fact["kind"] for fact in console.json("mailbox", "show", bedv)["facts"]]
