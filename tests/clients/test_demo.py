@@ -11,10 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from harness import config_for
+from mic_mail.cli.demo import certify
+from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.net.tls import TlsFront
 from mic_mail.services.demo import DEMO, PASSWORD
 
 
@@ -192,3 +197,15 @@ def test_a_second_start_keeps_everything(tmp_path: Path) -> None:
         plain.logout()
     finally:
         assert again.stop() == 0
+
+
+def test_a_certificate_that_has_ended_is_made_anew(tmp_path: Path) -> None:
+    """Data of an old demonstration: the certificate holds today; one that holds is kept, as somebody has accepted it."""
+    config, clock = config_for(tmp_path), ManualClock(SystemClock().now())
+    certify(config, clock)
+    first = config.certificate.read_bytes()
+    certify(config, clock)
+    assert config.certificate.read_bytes() == first
+    clock.move_to(clock.now() + timedelta(days=1000))
+    certify(config, clock)
+    assert TlsFront(config.certificate, config.key).ends_at > clock.now()

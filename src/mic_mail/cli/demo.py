@@ -92,13 +92,10 @@ def write_configuration(data: Path, *, ports_from: int, workers: int, cleartext:
 
 def prepare(config: Config, clock: Clock, bench_users: int) -> None:
     """Certificate and population, where they are missing."""
-    from mic_mail.net.tls import self_signed, write_pair
     from mic_mail.services.demo import Population
     from mic_mail.storage.mailstore import MailStore
 
-    if not (config.certificate.exists() and config.key.exists()):
-        names = ["localhost", HOST, "::1", config.server.hostname]
-        write_pair(config.certificate, config.key, self_signed(names, clock.now()))
+    certify(config, clock)
     store = MailStore(config.mail_root, clock=clock, host=config.server.hostname)
     try:
         with output.progress() as bar:
@@ -107,6 +104,19 @@ def prepare(config: Config, clock: Clock, bench_users: int) -> None:
                 bar.update(task, advance=1, description=address)
     finally:
         store.close()
+
+
+def certify(config: Config, clock: Clock) -> None:
+    """A self-signed certificate that holds today; one that does is kept, since somebody may have accepted it."""
+    from mic_mail.net.tls import BadCertificate, TlsFront, self_signed, write_pair
+
+    try:
+        holds = not TlsFront(config.certificate, config.key).ends_within(clock.now(), 1)
+    except BadCertificate:
+        holds = False
+    if not holds:
+        names = ["localhost", HOST, "::1", config.server.hostname]
+        write_pair(config.certificate, config.key, self_signed(names, clock.now()))
 
 
 def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> None:
