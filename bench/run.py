@@ -70,6 +70,10 @@ class Load:
         return result
 
 
+SETTLE_SECONDS = 10
+"""What a server does when it starts (ours looks through every account) is not what is measured."""
+
+
 def delivered(server: Server, users: int = 10) -> int:
     """Message files in the INBOXes of the first `users` bench users."""
     total = 0
@@ -213,6 +217,7 @@ def main() -> int:
         if missing:
             print(f"without {' and '.join(sorted(missing))}: not installed, or left out by --no-peers", file=sys.stderr)
         with_imap = [server for server in servers if server.imap]
+        time.sleep(SETTLE_SECONDS)
         if "smtp" in works or "big" in works:
             load = Load(arguments.folder)
         if "smtp" in works:

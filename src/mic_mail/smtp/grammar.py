@@ -119,7 +119,7 @@ _HELO_SAFE = re.compile(r"[^A-Za-z0-9._:\[\]\-]")
 
 
 def parse_mail(argument: bytes) -> tuple[Path, MailParameters]:
-    """`FROM:<path> [parameters]`. 1.1 us without parameters: bench/smtp_grammar.py."""
+    """`FROM:<path> [parameters]`. 1.6 us without parameters: bench/smtp_grammar.py."""
     path, rest = _path(argument, "from:", "bad-sender")
     parameters = _mail_parameters(rest) if rest else NO_MAIL_PARAMETERS
     if not (argument.isascii() or parameters.smtputf8 or path.is_ascii):

@@ -106,13 +106,17 @@ def flush_names(store: Store, folder_id: int | None) -> int:
     store.ready()
     store.names_due = False
     renamed = 0
-    for each in [folder_id] if folder_id is not None else _dirty_folders(store):
-        after = 0
-        while True:
-            done, after = _flush_slice(store, each, after)
-            renamed += done
-            if not after:
-                break
+    try:
+        for each in [folder_id] if folder_id is not None else _dirty_folders(store):
+            after = 0
+            while True:
+                done, after = _flush_slice(store, each, after)
+                renamed += done
+                if not after:
+                    break
+    except BaseException:
+        store.names_due = True
+        raise
     return renamed
 
 

@@ -6,6 +6,7 @@ raise `Unavailable`. What returns is durable: files, UIDs and folders through a 
 Folder names are checked and brought to NFC here; everything after `folder(name)` goes by `folder_id`.
 """
 
+import contextlib
 import ctypes
 import math
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mic_mail.clock import Clock
+from mic_mail.errors import MicMailError
 from mic_mail.storage import backup as copies
 from mic_mail.storage import expunge, folders, graves, quota, reader, repair, search, staging, sweep, transfer
 from mic_mail.storage.flags import flush_names, store_flags
@@ -137,14 +139,14 @@ class MailStore:
         with self._lock:
             due = [store for store in self._stores.values() if store.names_due]
         for store in due:
-            flush_names(store, None)
+            _flush_if_free(store)
 
     def flush_names_left(self, refs: Iterable[AccountRef], since: float) -> None:
         """The names that a killed process owed: of the accounts whose index was written after `since` (seconds, epoch)."""
         for ref in refs:
             index = f"{self._root / ref.home}/index.sqlite"
             if max(_written_at(index), _written_at(f"{index}-wal")) >= since:
-                flush_names(self.store(ref), None)
+                _flush_if_free(self.store(ref))
 
     def close(self) -> None:
         """Write pending names and close every index."""
@@ -155,6 +157,12 @@ class MailStore:
             self._recent.clear()
         for store in stores:
             store.close()
+
+
+def _flush_if_free(store: Store) -> None:
+    """One account that is locked or damaged keeps no other's names back; its own stay due."""
+    with contextlib.suppress(MicMailError):
+        flush_names(store, None)
 
 
 class Account:

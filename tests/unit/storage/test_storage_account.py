@@ -1,5 +1,6 @@
 """An account from outside: deliver, list, flag, expunge, copy, move, folders, quota, idempotency, names."""
 
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from mic_mail.mime.render import answers_of
 from mic_mail.storage.errors import FolderExists, NameNotAllowed, NoSuchFolder, NoSuchMessage, NotPermitted, OverQuota
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, Delivery
+from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef, Delivery
 from storage_model import Root, deliver, message, observe
 
 
@@ -136,6 +137,27 @@ def test_names_follow_flags(account: Account, root: Root) -> None:
     assert sorted(file.name.partition(":2,")[2] for file in (root.home / "Maildir/cur").iterdir()) == ["", "FSa"]
     assert account.flush_names() == 0
     account.open_message(inbox(account), 1).close()
+
+
+def test_a_locked_account_keeps_no_other_accounts_names_back(root: Root) -> None:
+    """Names follow in every account that is free; those of a locked one stay due, and follow when it is free again."""
+    root.settings["lock_seconds"] = 0.05
+    store = root.store()
+    locked, free = (store.account(AccountRef(number, f"mic.gov.vn/u{number}")) for number in (1, 2))
+    for account in (locked, free):
+        deliver(account, inbox(account), ["a"])
+        account.store_flags(inbox(account), [1], "+", SEEN)
+
+    def seen(number: int) -> bool:
+        return [file.name[-1] for file in (root.path / f"mic.gov.vn/u{number}/Maildir/cur").iterdir()] == ["S"]
+
+    with open(root.path / "mic.gov.vn/u1/account.lock") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        store.flush_names()
+        assert (seen(1), seen(2)) == (False, True)
+    store.flush_names()
+    assert seen(1)
+    store.close()
 
 
 def test_expunged_messages_stay_readable(account: Account) -> None:
