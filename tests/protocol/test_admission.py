@@ -3,11 +3,16 @@
 import imaplib
 import smtplib
 import socket
+import struct
+import time
 from collections.abc import Callable
 
 import pytest
 
 from harness import MailServer
+
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER: closing the socket resets the connection."""
 
 
 @pytest.mark.parametrize(("door", "word"), [("smtp", b"421 4.7.0"), ("submission", b"421 4.7.0"), ("imap", b"* BYE")])
@@ -37,3 +42,30 @@ def test_starttls_and_implicit_tls_pass_the_gate(mail_server: MailServer) -> Non
     imap = imaplib.IMAP4("localhost", mail_server.ports["imap"])
     imap.starttls(mail_server.tls())
     imap.logout()
+
+
+@pytest.mark.parametrize("door", ["smtp", "submission", "imap"])
+def test_a_connection_lost_in_the_handshake_is_counted_no_longer(serve: Callable[..., MailServer], door: str) -> None:
+    """Connections that are reset when TLS has been agreed upon take nobody's place, and are nothing to be surprised at."""
+    server = serve({"limits": {"connections_per_network": 2, "exempt_networks": ()}})
+    words = b"1 STARTTLS\r\n" if door == "imap" else b"EHLO x\r\nSTARTTLS\r\n"
+    for _ in range(5):
+        client = _let_in(server, door)
+        client.sendall(words)
+        while not client.recv(10_000).endswith(b"Begin TLS.\r\n"):
+            pass
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        client.close()
+    _let_in(server, door).close()
+    assert [event for event in server.events() if event["event"] in ("imap_bug", "session_failed")] == []
+
+
+def _let_in(server: MailServer, door: str) -> socket.socket:
+    """A connection that is greeted; one that is turned away tries again for a while, as the server learns of ends later."""
+    for _ in range(200):
+        client = socket.create_connection((server.host, server.ports[door]), timeout=10)
+        if client.recv(1000).startswith((b"220 ", b"* OK")):
+            return client
+        client.close()
+        time.sleep(0.01)
+    raise AssertionError("turned away")

@@ -9,7 +9,6 @@ A connection without a command in progress has no task: its state is the session
 """
 
 import asyncio
-import ssl
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -197,6 +196,8 @@ class ImapConnection(asyncio.Protocol):
         self._pump()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._lost:
+            return
         self._lost = True
         for timer in (self._timer, self._unread):
             if timer is not None:
@@ -363,10 +364,12 @@ class ImapConnection(asyncio.Protocol):
                 server_side=True,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
             )
-        except (OSError, ssl.SSLError):
+            if transport is None or transport.is_closing():
+                raise ConnectionAbortedError
+        except OSError:
             self._transport.abort()
-            raise
-        assert transport is not None
+            self.connection_lost(None)  # no loop tells its protocol of a connection that is lost in the handshake
+            return
         self._transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS)
         self._peer = self._describe_peer()

@@ -287,11 +287,15 @@ class SmtpConnection(SMTP):
         self.say(replies.fixed("start-tls"))
         await self.flush()
         self._wait_until(self.loop.time() + 2 * HANDSHAKE_SECONDS)
-        secured = await self.loop.start_tls(
-            transport, self, self._services.tls.context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
-        )
+        try:
+            secured = await self.loop.start_tls(
+                transport, self, self._services.tls.context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+            if secured is None or secured.is_closing():
+                raise ConnectionAbortedError
+        except OSError:
+            self._server.closed(self)  # no loop tells its protocol of a connection that is lost in the handshake
+            raise
         self._deadline = None
-        if secured is None:
-            raise ConnectionAbortedError
         self.transport = secured
         return self.describe()
