@@ -95,6 +95,9 @@ class MemoryWire:
         await self.flush()
         return next(self._pieces)
 
+    async def give_way(self) -> None:
+        pass
+
     async def start_tls(self) -> Peer:
         raise NotImplementedError
 

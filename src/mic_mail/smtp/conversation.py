@@ -34,6 +34,8 @@ READ_OCTETS: Final = 262_144
 LINE_READ_OCTETS: Final = 65_536
 MAX_UNSENT_OCTETS: Final = 65_536
 """Replies that a client has not read; beyond them it is not listened to."""
+COMMANDS_AT_ONCE: Final = 64
+"""After so many commands the other connections have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,9 @@ class Wire(Protocol):
     async def read(self, octets: int, deadline: float) -> bytes:
         """What comes next, at most so much; nothing at the end of the stream. Sends first what waits."""
         ...
+
+    async def give_way(self) -> None:
+        """Let the other connections have their turn."""
 
     async def start_tls(self) -> Peer:
         """Say 220, forget what was read in clear, shake hands; the peer as it is now."""
@@ -136,6 +141,7 @@ class Conversation:
     async def _converse(self) -> None:
         core = self._core
         self._wire.say(replies.reply("greeting", hostname=self._door.hostname).encode(core.voice))
+        commands = 0
         while not self._wire.over:
             if self._draining():
                 await self._wire.flush()
@@ -151,6 +157,9 @@ class Conversation:
                 self._say(answer)
             else:
                 await self._carry_out(answer)
+            commands += 1
+            if commands % COMMANDS_AT_ONCE == 0:
+                await self._wire.give_way()
             if self._wire.unsent_octets > MAX_UNSENT_OCTETS:
                 await self._wire.flush()
 

@@ -276,6 +276,9 @@ class SmtpConnection(SMTP):
             self._open_transport().resume_reading()
         return piece
 
+    async def give_way(self) -> None:
+        await asyncio.sleep(0)
+
     # ------------------------------------------------------------ TLS
 
     async def start_tls(self) -> Peer:

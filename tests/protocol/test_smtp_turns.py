@@ -1,0 +1,71 @@
+"""Connections take turns, whatever one of them has pipelined."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from harness import MailServer
+from mic_mail.services.mailflow import MailFlow
+
+PAIRS = 1_500
+"""Of MAIL and RSET; what a server reads at once."""
+
+
+class Turns:
+    """Counts what is done between one turn of the loop and the next."""
+
+    def __init__(self) -> None:
+        self.now = self.all = self.most = 0
+        self._loop = asyncio.get_running_loop()
+        self._handle = self._loop.call_soon(self._next)
+
+    def count(self) -> None:
+        self.now += 1
+        self.all += 1
+
+    def _next(self) -> None:
+        self.most, self.now = max(self.most, self.now), 0
+        self._handle = self._loop.call_soon(self._next)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+
+@contextmanager
+def turns_of(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Turns]:
+    """Counts the senders that are asked about."""
+
+    async def begin() -> Turns:
+        return Turns()
+
+    async def end() -> None:
+        turns.stop()
+
+    turns = server.call(begin())
+    ask: Callable[..., Any] = MailFlow.check_sender
+
+    async def counted(*given: Any, **named: Any) -> Any:
+        turns.count()
+        return await ask(*given, **named)
+
+    with monkeypatch.context() as patches:
+        patches.setattr(MailFlow, "check_sender", counted)
+        yield turns
+    server.call(end())
+
+
+def test_thousands_of_pipelined_commands_leave_others_their_turn(
+    mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not many commands of one connection are answered in one turn of the loop."""
+    place = (mail_server.host, mail_server.ports["smtp"])
+    with turns_of(mail_server, monkeypatch) as turns, socket.create_connection(place, 30) as client:
+        client.sendall(b"EHLO x\r\n" + b"MAIL FROM:<a@example.org>\r\nRSET\r\n" * PAIRS + b"QUIT\r\n")
+        while client.recv(65_536):
+            pass
+    assert turns.all == PAIRS
+    assert turns.most <= 64
