@@ -22,15 +22,17 @@ A `*.dialog` file is a script; the comments at its top say which sentence of whi
 `c` and `s` are the first connection; `c2`, `s2` the second, and so on. In s~ s+ s*, ${NAME} stands for its text, escaped.
 """
 
+import contextlib
 import json
 import re
 import socket
 import ssl
+import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 TIMEOUT_SECONDS = 15
 _STEP = re.compile(r"([cs])(\d*)([>!~+*-])(?: (.*))?")
@@ -158,6 +160,16 @@ class Connection:
             rest = self._line()
             octets = None if rest is None else octets + rest
         return None if octets is None else octets.removesuffix(b"\r\n")
+
+    def leave(self, *, reset: bool) -> None:
+        """Go without reading what is on its way: by a reset, or in TLS's own way, which the server answers."""
+        if reset:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            self._socket.settimeout(0.1)
+            with contextlib.suppress(OSError):
+                cast("ssl.SSLSocket", self._socket).unwrap()
+        self._socket.close()
 
     def close(self) -> None:
         """Hang up."""

@@ -164,6 +164,35 @@ def test_garbage(server: MailServer, seed: int) -> None:
     after.close()
 
 
+def test_a_stranger_says_what_it_is(server: MailServer) -> None:
+    """A thousand ID commands are answered, and hardly any is logged: nobody fills the log before sign-in."""
+    stranger = Connection(server, "imaps")
+    stranger.response()
+    before = server.events()
+    stranger.send(b"".join(b'%d ID ("name" "flood")\r\n' % i for i in range(1_000)))
+    for i in range(1_000):
+        assert answer(stranger, b"%d" % i).endswith(b"Pleased to meet you.")
+    stranger.close()
+    assert len([event for event in server.events()[len(before) :] if event["event"] == "client_id"]) <= 2
+
+
+def test_a_client_that_leaves_within_answers(server: MailServer, user: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that goes while it is answered is nothing that the loop has to complain of."""
+    for reset in (False, True) * 5:
+        connection = Connection(server, "imaps")
+        connection.response()
+        connection.send(b"a CAPABILITY\r\n" * 4_000)
+        connection.leave(reset=reset)
+        connection = sign_in(server, user)
+        connection.send(b"a SELECT INBOX\r\n" + b"b SEARCH TEXT none\r\n" * 100)
+        connection.leave(reset=reset)
+    settled = sign_in(server, user)
+    settled.send(b"a SELECT INBOX\r\nb SEARCH TEXT none\r\n")
+    assert answer(settled, b"b").startswith(b"b OK")
+    settled.close()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
 def test_nothing_went_wrong_inside(server: MailServer) -> None:
     """All that was refused above was refused on purpose: no unexpected exception is in the log."""
     assert [event for event in server.events() if "SERVERBUG" in str(event) or "traceback" in str(event).lower()] == []

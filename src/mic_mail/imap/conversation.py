@@ -124,8 +124,8 @@ class Conversation:
     """What a connection knows between two commands."""
 
     __slots__ = (
-        "_octets", "clock", "compressed", "desk", "enabled", "ending", "known_modseq", "out", "reader", "saved", "settings",
-        "shelf", "sign_in_until", "signed_in", "tls", "tries", "view",
+        "_octets", "clock", "compressed", "desk", "enabled", "ending", "introductions", "known_modseq", "out", "reader",
+        "saved", "settings", "shelf", "sign_in_until", "signed_in", "tls", "tries", "view",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, desk: Desk, tls: bool) -> None:
@@ -147,6 +147,8 @@ class Conversation:
         self.ending: Ended | None = None
         """Set from outside: the connection is to end at the next chance."""
         self.tries = 0
+        self.introductions = 0
+        """How often the client has said what it is."""
         self.out: list[bytes] = []
         self._octets = 0
 

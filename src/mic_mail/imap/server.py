@@ -180,7 +180,7 @@ class ImapConnection(asyncio.Protocol):
         """A client that has said all it will still gets its answers (not over TLS, which closes)."""
         self._eof = True
         if self._waiting is None:
-            return True
+            return self._peer.tls is None
         self._transport.close()
         return False
 
@@ -227,7 +227,7 @@ class ImapConnection(asyncio.Protocol):
     def _pump(self) -> None:
         """Do what the session says until it waits for something, an action takes time, or the client is behind."""
         steps = 0
-        while self._task is None and not self._paused and not self._lost:
+        while self._task is None and not self._paused and not self._lost and not self._transport.is_closing():
             if steps >= STEPS_AT_ONCE:
                 self._loop.call_soon(self._pump)
                 return

@@ -42,6 +42,8 @@ ENABLES = {
 
 VERSION = version("mic-mail")
 _LONGEST_ID_VALUE = 200
+_LOGGED_IDS = 2
+"""Of one connection: before and after sign-in. Who has not signed in may not fill the log either."""
 
 
 def capabilities(talk: Conversation) -> tuple[bytes, ...]:
@@ -84,8 +86,10 @@ def logout(talk: Conversation, command: Logout) -> Steps[Reply]:
 
 def identify(talk: Conversation, command: Id) -> Steps[Reply]:
     """RFC 2971. Always an ID line: new Outlook gives the account up without one."""
-    said = {key: value[:_LONGEST_ID_VALUE] for key, value in command.fields or () if value is not None}
-    yield Note("client_id", {"name": said.get("name"), "version": said.get("version"), "os": said.get("os")})
+    talk.introductions += 1
+    if talk.introductions <= _LOGGED_IDS:
+        said = {key: value[:_LONGEST_ID_VALUE] for key, value in command.fields or () if value is not None}
+        yield Note("client_id", {"name": said.get("name"), "version": said.get("version"), "os": said.get("os")})
     talk.say(responses.identification({"name": "mic-mail", "version": VERSION}))
     return Reply("Pleased to meet you.")
 
