@@ -59,7 +59,8 @@ class Doors:
             return self._smtp.connections + self._imap.connections
 
         is_open: Callable[[object], bool] = server.open.__contains__
-        return lambda: Gate(self._admission, factory, total=total, is_open=is_open, refused=refused)
+        reader = self._rooms.tls.reader if listener.implicit_tls else None
+        return lambda: Gate(self._admission, factory, total=total, is_open=is_open, refused=refused, reader=reader)
 
     def configure(self) -> None:
         """New connections follow the new configuration."""

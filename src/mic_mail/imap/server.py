@@ -359,7 +359,7 @@ class ImapConnection(asyncio.Protocol):
         try:
             transport = await self._loop.start_tls(
                 self._transport,
-                self,
+                self._services.tls.reader(self),
                 self._services.tls.context,
                 server_side=True,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,

@@ -98,12 +98,14 @@ class Gate(asyncio.Protocol):
         total: Callable[[], int],
         is_open: Callable[[object], bool],
         refused: Callable[[str, str], bytes],
+        reader: Callable[[asyncio.Protocol], asyncio.BaseProtocol] | None = None,
     ) -> None:
         self._admission = admission
         self._factory = factory
         self._total = total
         self._is_open = is_open
         self._refused = refused
+        self._reader = reader
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         there = cast("asyncio.Transport", transport)
@@ -116,5 +118,5 @@ class Gate(asyncio.Protocol):
             return
         protocol = self._factory()
         self._admission.hold(address, protocol)
-        there.set_protocol(protocol)
+        there.set_protocol(protocol if self._reader is None else self._reader(protocol))
         protocol.connection_made(transport)

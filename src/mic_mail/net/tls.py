@@ -7,6 +7,7 @@ shook hands with, new ones get the new certificate, and a pair that cannot be us
 TLS 1.2 and 1.3 only (RFC 8996), no compression, no renegotiation. Blocking (two small files); never before exec.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import ipaddress
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mic_mail.errors import BadInput, Text
+from mic_mail.net.reading import PLACE_OCTETS, TlsReader
 
 SELF_SIGNED_DAYS = 825
 _MINIMA = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -53,9 +55,14 @@ class TlsFront:
         self._current, self.ends_at = self._read(certificate, key)
         self.context, _ = self._read(certificate, key)
         self.context.sni_callback = self._choose
+        self._place = memoryview(bytearray(PLACE_OCTETS))
 
     def _choose(self, handshake: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
         handshake.context = self._current
+
+    def reader(self, protocol: asyncio.Protocol) -> TlsReader:
+        """What a TLS transport gets in place of `protocol`; for the doors of one loop."""
+        return TlsReader(self._place, protocol)
 
     def reload(self, certificate: Path, key: Path) -> None:
         """Use these files for handshakes from now on, or raise `BadCertificate` and change nothing."""

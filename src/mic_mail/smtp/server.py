@@ -283,7 +283,8 @@ class SmtpConnection(SMTP):
 
     async def start_tls(self) -> Peer:
         """RFC 3207, on uvloop too: the inherited method builds on asyncio's own classes."""
-        assert self._services.tls is not None
+        tls = self._services.tls
+        assert tls is not None
         transport = self._open_transport()
         transport.pause_reading()
         self._arrived, self._is_held_back = b"", False  # nothing that was read in clear may be read again
@@ -292,7 +293,7 @@ class SmtpConnection(SMTP):
         self._wait_until(self.loop.time() + 2 * HANDSHAKE_SECONDS)
         try:
             secured = await self.loop.start_tls(
-                transport, self, self._services.tls.context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+                transport, tls.reader(self), tls.context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
             )
             if secured is None or secured.is_closing():
                 raise ConnectionAbortedError
