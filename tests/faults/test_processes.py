@@ -89,6 +89,17 @@ class Sender(threading.Thread):
                 self.cuts += 1
 
 
+def test_children_keep_large_blocks_apart_from_their_heap(serve_processes: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each child, the one in a dead one's place too, is started with our settings for glibc; the administrator's go first."""
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "4096")
+    server = serve_processes({"process": {"workers": 1}})
+    server.start()
+    kill_and_wait(server, server.workers()[0])
+    for child in server.status()["processes"]:
+        environment = Path(f"/proc/{child['pid']}/environ").read_bytes().split(b"\0")
+        assert {b"MALLOC_MMAP_THRESHOLD_=262144", b"MALLOC_TRIM_THRESHOLD_=4096"} <= set(environment)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_killed_workers_cost_their_connections_and_nothing_else(server: ProcessServer) -> None:

@@ -42,6 +42,10 @@ LONG_LIFE = 10.0
 HUNG_SECONDS = 60.0
 """A child that was ready and has not reported for so long is killed."""
 DRAIN_MARGIN = 3.0
+HEAP = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "1048576"}
+"""For glibc in the children; whoever starts the server may say otherwise. Blocks of 256 KiB and more stay apart from the heap.
+Left alone, glibc keeps to that until the first of them is given back and takes the next from the heap; then of uvloop's 256 KiB
+for each TLS connection not only the page or two that it uses are in memory, but whatever lay there in the heap before."""
 
 
 @dataclass(slots=True)
@@ -149,6 +153,7 @@ class Supervisor:
                 [*self._command, child.role, str(spec_fd)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(spec_fd, *spec.descriptors()),
+                env={**HEAP, **os.environ},
                 start_new_session=True,  # a Ctrl-C in the terminal goes to the supervisor, which drains the others
             )
         finally:
