@@ -91,7 +91,7 @@ class Process(Section):
     """Processes, threads and their patience."""
 
     workers: Annotated[int, Field(ge=0, le=64), About("Worker processes; 0: one per core.", reload=False)] = 0
-    io_threads: Annotated[int, Field(ge=2, le=128), About("Threads per worker that wait for the disk.", reload=False)] = 8
+    io_threads: Annotated[int, Field(ge=2, le=128), About("Threads per worker that wait for the disk.", reload=False)] = 4
     hash_threads: Annotated[
         int, Field(ge=1, le=16), About("Threads per worker that verify passwords; each takes auth.argon2_memory.", reload=False)
     ] = 2

@@ -151,7 +151,7 @@ class Turns:
 class Lanes:
     """The lanes of one worker; make it inside the running loop."""
 
-    def __init__(self, *, io_threads: int = 8, hash_threads: int = 2, patience: float = 20.0) -> None:
+    def __init__(self, *, io_threads: int = 4, hash_threads: int = 2, patience: float = 20.0) -> None:
         self.patience = patience
         self.cpu_lane = Lane("cpu", 1)
         self.io_lane = Lane("io", io_threads)
