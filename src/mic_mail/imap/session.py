@@ -147,7 +147,7 @@ class Session:
                     self._held = self._program.send(result)
             except StopIteration:
                 self._held = Hangup()
-        if self._talk.out:
+        if self._talk.out and not isinstance(self._held, Send):  # behind a slice there is only what follows it
             return Send(self._talk.take_output())
         return self._held
 

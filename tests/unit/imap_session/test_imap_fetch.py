@@ -195,6 +195,18 @@ def test_header_fields_are_cut_once_and_kept(store: MailStore) -> None:
     assert [dict(kept) for kept in shelf._answers.values()] == [{1: b"{16}\r\nSubject: mot\r\n\r\n"}]
 
 
+def test_a_long_answer_from_the_index_leaves_in_its_order(talk: Talk) -> None:
+    """Header fields of more than two slices: the octets come in their order, and the line's end behind them."""
+    field = b"X-Long: " + b"".join(b"%07d " % number for number in range(3 * SLICE_OCTETS // 8)) + b"\r\n"
+    append(talk, field + b"\r\n")
+    talk.say(b"s SELECT INBOX\r\n")
+    answer = talk.say(b"f FETCH 1 BODY.PEEK[HEADER.FIELDS (X-LONG)]\r\n")
+    asked = b"BODY[HEADER.FIELDS (X-LONG)]"
+    assert answer.startswith(b"* 1 FETCH (" + asked)
+    assert literal(answer, asked) == field + b"\r\n"
+    assert answer.endswith(b"\r\n)\r\nf OK Fetched.\r\n")
+
+
 def test_seen_is_set_in_groups_not_for_all_at_once(talk: Talk) -> None:
     """BODY[] of many messages marks them as they are sent: who leaves early has read only what it was sent."""
     for _ in range(300):
