@@ -78,7 +78,9 @@ def test_clause_8_2_the_housekeeper_removes_the_mail_log_that_is_past_keeping(se
     folder = server.config.log_dir
     old, young, audit = "2026-05-22.worker0.1.1.jsonl", "2026-05-23.worker0.1.1.jsonl", "audit-2020-01.jsonl"
     for name in (old, young, audit):
-        (folder / name).write_bytes(b"{}\n")
+        written = folder / "being-written"
+        written.write_bytes(b"{}\n")
+        written.rename(folder / name)  # whole at once: the round at the server's start may be looking right now
     server.housekeep()
     server.stop()  # so that its log is whole
     assert not (folder / old).exists()
