@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.mime.render import answers_of
+from mic_mail.storage.journal import Arrival
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef, Delivery, StorageSettings
 
@@ -28,15 +29,22 @@ def message(token: str, *, lines: int = 3) -> bytes:
     return (head + f"{token} xin chao\r\n" * lines).encode()
 
 
-def deliver(account: Account, folder_id: int, tokens: Iterable[str], **fields: object) -> list[int]:
+def deliver(account: Account, folder_id: int, tokens: Iterable[str], *, together: bool = False, **fields: object) -> list[int]:
+    """Acknowledged on return; `together`: by the journal, as a wave of the server does it."""
     deliveries = []
+    arrivals = []
     for token in tokens:
         octets = message(token)
         staged = account.stage()
         staged.write(octets)
-        staged.finish()
+        staged.finish_later() if together else staged.finish()
         deliveries.append(Delivery(staged, answers_of(octets), **fields))
-    return [published.uid for published in account.publish(folder_id, deliveries)]
+        arrivals.append(Arrival(account.ref.home, os.path.basename(staged.path), octets))
+    if not together:
+        return [published.uid for published in account.publish(folder_id, deliveries)]
+    with account._mailstore.journal_holding(arrivals) as held:
+        assert held
+        return [published.uid for published in account.publish(folder_id, deliveries, journaled=True)]
 
 
 @dataclass
@@ -60,6 +68,8 @@ class Root:
     def use(self, act: Callable[[Account], Result]) -> Result:
         store = self.store()
         try:
+            store.recover()
+            store.settle_left_behind()  # as a server does when it starts
             return act(store.account(REF))
         finally:
             store.close()

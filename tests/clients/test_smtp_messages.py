@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import MailServer
+from mic_mail.services.reception import SMALL_OCTETS
 
 LIMIT = 20_971_520
 
@@ -74,7 +75,7 @@ ODD = {
     "binary letters": b"Subject: \xff\xfe\r\n\r\n" + bytes(octet for octet in range(256) if octet not in (10, 13)) + b"\r\n",
     "nul": b"Subject: x\r\n\r\na\0b\r\n",
     "long line": b"Subject: x\r\n\r\n" + b"y" * 200_000 + b"\r\n",
-    "at the edge of small": b"Subject: x\r\n\r\n" + b"z" * (65_536 - 16) + b"\r\n",
+    "at the edge of small": b"Subject: x\r\n\r\n" + b"z" * (SMALL_OCTETS - 16) + b"\r\n",
     "large": b"Subject: x\r\n\r\n" + b"Some line of a large message.\r\n" * 60_000,
     "large header": b"".join(b"X-Field-%d: value\r\n" % i for i in range(20_000)) + b"\r\nx\r\n",
 }

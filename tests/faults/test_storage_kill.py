@@ -92,8 +92,10 @@ class KilledStore(RuleBasedStateMachine):
 
     # Operations
 
-    @rule(data=st.data(), life=LIFE, number=st.integers(1, 3), flags=FLAGS, keywords=KEYWORDS)
-    def deliver(self, data: st.DataObject, life: int, number: int, flags: int, keywords: tuple[str, ...]) -> None:
+    @rule(data=st.data(), life=LIFE, number=st.integers(1, 3), flags=FLAGS, keywords=KEYWORDS, together=st.booleans())
+    def deliver(
+        self, data: st.DataObject, life: int, number: int, flags: int, keywords: tuple[str, ...], together: bool
+    ) -> None:
         name = self.some_folder(data)
         tokens = [f"t{self.count + n}" for n in range(number)]
         self.count += number
@@ -101,7 +103,9 @@ class KilledStore(RuleBasedStateMachine):
         wanted[name].new = [(token, flag_names(flags, ()) | set(keywords)) for token in tokens]
         self.attempt(
             life,
-            lambda account: deliver(account, account.folder(name).folder_id, tokens, flags=flags, keywords=keywords),
+            lambda account: deliver(
+                account, account.folder(name).folder_id, tokens, together=together, flags=flags, keywords=keywords
+            ),
             wanted,
         )
 

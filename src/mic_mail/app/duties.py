@@ -26,6 +26,7 @@ def for_itself(rooms: Rooms) -> list[Duty]:
 
     return [
         Duty("names", often, lambda: rooms.lanes.io(rooms.store.flush_names)),
+        Duty("journal", often, lambda: rooms.lanes.io(rooms.store.settle_journal)),
         Duty("usage", often, rooms.usage.look),
         Duty("rest", REST_SECONDS, rest),
     ]

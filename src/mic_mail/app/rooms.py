@@ -128,6 +128,8 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, tee: bool = Fal
     store = MailStore(
         config.mail_root, clock=clock, host=config.server.hostname, settings=storage_settings(config), on_change=on_change
     )
+    if given_back := await lanes.io(store.recover):
+        log.event("journal_replayed", messages=given_back)
     spool = await lanes.io(Spool, config.spool_dir)
     usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot)
     changed.append(usage.add)

@@ -48,12 +48,14 @@ class Server:
         self.doors.configure()
 
     def recover(self) -> None:
-        """Another process has died: take up what it left in the spool, and let names follow the flags that it stored last."""
+        """Another process has died: take up what it left in the spool and in the journal, and let names follow the flags that
+        it stored last."""
         rooms = self.rooms
         rooms.spawn(rooms.mailflow.recover())
         refs = [AccountRef(entry.mailbox_id, entry.home) for entry in rooms.access.snapshot]
         since = rooms.clock.now().timestamp() - NAMES_LEFT_SECONDS
         rooms.spawn(rooms.lanes.io(rooms.store.flush_names_left, refs, since))
+        rooms.spawn(rooms.lanes.io(rooms.store.settle_left_behind))
 
     def report(self) -> dict[str, object]:
         """Numbers for `mic-mail status`."""
@@ -83,6 +85,8 @@ async def open_server(
         raise
     follow_the_directory(rooms)
     rooms.lag.start()
+    if housekeeper:
+        rooms.spawn(rooms.lanes.io(rooms.store.settle_left_behind))
     duties = duties_of(rooms, housekeeper=housekeeper)
     duties.start()
     return Server(rooms, doors, duties)

@@ -1,7 +1,8 @@
 """Threads beside the event loop: where blocking work runs, in which order, and how long it may wait for its turn.
 
-A worker has three lanes. *cpu* is one thread (with more, pure Python starves the loop: p99 of an echo 181 ms beside four
-threads, 8 ms beside one); *io* waits for disks; *hash* verifies passwords and is narrow, because each call takes megabytes.
+A worker has four lanes. *cpu* is one thread (with more, pure Python starves the loop: p99 of an echo 181 ms beside four
+threads, 8 ms beside one); *delivery* is one too, which publishes small messages wave by wave; *io* waits for disks; *hash*
+verifies passwords and is narrow, because each call takes megabytes.
 `AccountLanes` stands in front of the io lane: one writer and two readers per account, so one busy mailbox never fills the lane.
 
 The promises:
@@ -155,12 +156,17 @@ class Lanes:
         self.patience = patience
         self.cpu_lane = Lane("cpu", 1)
         self.io_lane = Lane("io", io_threads)
+        self._delivery_lane = Lane("delivery", 1)
         self._hash_lane = Lane("hash", hash_threads)
         self._hash_turns = Turns(hash_threads, WAITING_FOR_HASH)
 
     async def cpu(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run pure Python work (scan, render, search) in slices of at most about 2 ms each."""
         return await self.cpu_lane.submit(fn, *args, **kwargs)
+
+    async def delivery(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Publish a wave of messages, in mailboxes that are free."""
+        return await self._delivery_lane.submit(fn, *args, **kwargs)
 
     async def io(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call that waits for a disk and belongs to no account (spool, directory)."""
@@ -173,7 +179,7 @@ class Lanes:
 
     def close(self) -> None:
         """Let the queued calls end and the threads with them; one that waits for a lock that others hold is left behind."""
-        lanes = (self.cpu_lane, self.io_lane, self._hash_lane)
+        lanes = (self.cpu_lane, self.io_lane, self._delivery_lane, self._hash_lane)
         for lane in lanes:
             lane.end()
         deadline = time.monotonic() + CLOSE_SECONDS

@@ -1,15 +1,14 @@
 """Putting messages into mailboxes: one message into one mailbox at once, or an entry of the spool into each of its mailboxes.
 
 In: messages with their trace header in front, and whose they are. Out: each is durable and visible, or the store's error.
-Small messages for one mailbox that come while it is being written wait together and are published together: one lock, one
-commit and one folder fsync for all of them. All that blocks runs in the account's lane, and so does what has to follow a
-durable step (the log line): a waiter that goes away changes nothing.
+Small messages go in waves: what has come while the last wave was written is published together, whatever its mailboxes, by one
+thread that waits for nobody. A mailbox that somebody else is writing, or whose index has to be read from the disk first, holds
+no wave up: its messages wait for its turn, together. What happens in the threads is in posting.py.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
@@ -20,38 +19,17 @@ from mic_mail.mime.scanner import Scanner
 from mic_mail.outbound.spool import Entry as SpoolEntry
 from mic_mail.outbound.spool import Slip, Target
 from mic_mail.process.lanes import AccountLanes, Lanes
-from mic_mail.services.envelope import Recipient
-from mic_mail.services.filing import Arrival, Placement, place
-from mic_mail.storage.errors import NoSuchFolder, OverQuota
-from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import INBOX, AccountRef, Delivery, Published, Staged
+from mic_mail.services.posting import Outcome, Parcel, Posting, Waiting, account_ref
+from mic_mail.storage.errors import Busy
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import Published, Staged
 
 MAX_TOGETHER = 50
-"""Messages in one publication: bounds how long the account's lock is held."""
+"""Messages in one publication: bounds how long an account's lock is held, and how long one wave keeps the next waiting."""
+GATHER_SECONDS, GATHER_TIMES = 0.001, 5
+"""How long a wave of several waits for more, and how often: at 50 sessions waves of 5 become waves of 12, and a fifth more
+messages pass. One message alone never waits."""
 SCAN_OCTETS = 1 << 18
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """One message for one mailbox."""
-
-    trace_id: str
-    sender: str
-    recipient: Recipient
-    mailbox: Mailbox
-    origin: str | None = None
-
-
-@dataclass(slots=True)
-class _Waiting:
-    parcel: Parcel
-    octets: bytes
-    answered: Answers | None
-    future: "asyncio.Future[Published]"
-
-
-def account_ref(mailbox: Mailbox) -> AccountRef:
-    return AccountRef(mailbox.mailbox_id, mailbox.home)
 
 
 class Delivering:
@@ -63,8 +41,11 @@ class Delivering:
         self._accounts = accounts
         self._log = log
         self._clock = clock
-        self._queues: dict[int, deque[_Waiting]] = {}
-        self._inboxes: dict[int, int] = {}
+        self._posting = Posting(store, log)
+        self._wave: deque[Waiting] = deque()
+        self._riding = False
+        self._settling = False
+        self._queues: dict[int, deque[Waiting]] = {}
         self._errands: set[asyncio.Task[object]] = set()
 
     # ------------------------------------------------------------ small messages
@@ -72,73 +53,86 @@ class Delivering:
     async def small(self, parcel: Parcel, octets: bytes, answered: Answers | None = None) -> Published:
         """A whole message for one mailbox. Cancelled before its turn it may or may not arrive; nothing was promised then."""
         future: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(parcel, octets, answered, future)
-        queue = self._queues.get(parcel.mailbox.mailbox_id)
-        if queue is None:
-            queue = self._queues[parcel.mailbox.mailbox_id] = deque([waiting])
-            self._start(self._empty(queue, parcel.mailbox))
+        waiting = Waiting(parcel, octets, future, answered)
+        if parcel.mailbox.mailbox_id in self._queues or not self._store.is_warm(account_ref(parcel.mailbox)):
+            self._queue(waiting)
         else:
-            queue.append(waiting)
+            self._wave.append(waiting)
+            if not self._riding:
+                self._riding = True
+                self._start(self._ride())
         return await future
 
-    async def _empty(self, queue: deque[_Waiting], mailbox: Mailbox) -> None:
+    async def _ride(self) -> None:
+        """Publish what waits, wave by wave, until nothing does."""
+        while self._wave:
+            await self._gather()
+            batch = _take(self._wave)
+            results: Sequence[Outcome]
+            try:
+                results = await self._lanes.delivery(self._posting.wave, batch)
+            except Exception as error:  # noqa: BLE001 - a defect of ours: everybody hears of it
+                results = [error] * len(batch)
+            for waiting, result in zip(batch, results, strict=True):
+                if isinstance(result, Busy):
+                    self._queue(waiting)
+                else:
+                    _answer(waiting.future, result)
+            if self._store.journal_is_full and not self._settling:
+                self._settling = True
+                self._start(self._settle_journal())
+        self._riding = False
+
+    async def _gather(self) -> None:
+        """Let the wave grow while more keep coming."""
+        for _ in range(GATHER_TIMES):
+            size = len(self._wave)
+            if not 1 < size < MAX_TOGETHER:
+                return
+            await asyncio.sleep(GATHER_SECONDS)
+            if len(self._wave) == size:
+                return
+
+    async def _settle_journal(self) -> None:
+        """Make room in the journal at once; the duty that does it every few seconds would come too late."""
+        try:
+            await self._lanes.io(self._store.settle_journal)
+        except MicMailError as error:  # from now on each message is durable by its own file
+            self._log.event("journal_failed", error=str(error))
+        finally:
+            self._settling = False
+
+    def _queue(self, waiting: Waiting) -> None:
+        """Let it wait for the mailbox's turn."""
+        mailbox = waiting.parcel.mailbox
+        queue = self._queues.get(mailbox.mailbox_id)
+        if queue is None:
+            queue = self._queues[mailbox.mailbox_id] = deque([waiting])
+            self._start(self._empty(queue, mailbox))
+        else:
+            queue.append(waiting)
+
+    async def _empty(self, queue: deque[Waiting], mailbox: Mailbox) -> None:
         """Publish what waits for one mailbox until nothing does."""
-        ref = account_ref(mailbox)
-        account = self._store.account(ref)
+        batch: list[Waiting] = []
+
+        def publish() -> Sequence[Outcome]:
+            batch.extend(_take(queue))  # in the lane: what has come by then
+            return self._posting.alone(batch)
+
         try:
             while queue:
-                batch: list[_Waiting] = []
+                batch.clear()
+                results: Sequence[Outcome]
                 try:
-                    results = await self._accounts.write(ref, self._publish_waiting, account, queue, batch)
+                    results = await self._accounts.write(account_ref(mailbox), publish)
                 except Exception as error:  # noqa: BLE001 - the turn did not come, or the store failed: everybody hears it
-                    batch = batch or _take(queue)
+                    batch.extend(() if batch else _take(queue))
                     results = [error] * len(batch)
                 for waiting, result in zip(batch, results, strict=True):
                     _answer(waiting.future, result)
         finally:
             del self._queues[mailbox.mailbox_id]
-
-    def _publish_waiting(
-        self, account: Account, queue: deque[_Waiting], batch: list[_Waiting]
-    ) -> Sequence[Published | BaseException]:
-        """In the lane: take what waits by now, write each file, publish all together."""
-        batch += _take(queue)
-        staged: list[tuple[_Waiting, Delivery, str]] = []
-        results: dict[int, Published | BaseException] = {}
-        for waiting in batch:
-            try:
-                staged.append(self._stage(account, waiting))
-            except Exception as error:  # noqa: BLE001 - this one's answer, not the others'
-                results[id(waiting)] = error
-        for folder in dict.fromkeys(folder for _, _, folder in staged):
-            group = [(waiting, delivery) for waiting, delivery, wanted in staged if wanted == folder]
-            for (waiting, _), result in zip(group, self._publish_group(account, folder, group), strict=True):
-                results[id(waiting)] = result
-        return [results[id(waiting)] for waiting in batch]
-
-    def _stage(self, account: Account, waiting: _Waiting) -> tuple[_Waiting, Delivery, str]:
-        answered = waiting.answered or scanned(waiting.octets)
-        staged = account.stage()
-        staged.write(waiting.octets)
-        staged.finish()
-        delivery, folder = self._delivery(waiting.parcel, staged, answered)
-        return waiting, delivery, folder
-
-    def _publish_group(
-        self, account: Account, folder: str, group: list[tuple[_Waiting, Delivery]]
-    ) -> Sequence[Published | BaseException]:
-        quota_octets = group[0][0].parcel.mailbox.quota_octets
-        try:
-            published = self._into(account, folder, [delivery for _, delivery in group], quota_octets)
-        except Exception as error:  # noqa: BLE001 - handed to each waiter
-            if isinstance(error, OverQuota) and len(group) > 1:  # all or none: let each have its own answer
-                return [self._publish_group(account, folder, [one])[0] for one in group]
-            for _, delivery in group:
-                delivery.staged.discard()
-            return [error] * len(group)
-        for (waiting, delivery), where in zip(group, published, strict=True):
-            self._tell(waiting.parcel, where, folder, delivery.staged.size)
-        return published
 
     # ------------------------------------------------------------ large messages
 
@@ -149,59 +143,7 @@ class Delivering:
     async def staged(self, parcel: Parcel, staged: Staged, answered: Answers) -> Published:
         """Publish a message whose file is finished."""
         account = self._store.account(account_ref(parcel.mailbox))
-        return await self._accounts.write(account_ref(parcel.mailbox), self._publish_one, account, parcel, staged, answered)
-
-    def _publish_one(self, account: Account, parcel: Parcel, staged: Staged, answered: Answers) -> Published:
-        delivery, folder = self._delivery(parcel, staged, answered)
-        try:
-            (published,) = self._into(account, folder, [delivery], parcel.mailbox.quota_octets)
-        except BaseException:
-            staged.discard()
-            raise
-        self._tell(parcel, published, folder, staged.size)
-        return published
-
-    def _delivery(self, parcel: Parcel, staged: Staged, answered: Answers) -> tuple[Delivery, str]:
-        """What is published, and into which folder: the filing step."""
-        placement: Placement = place(
-            Arrival(parcel.trace_id, parcel.sender, parcel.recipient, parcel.mailbox.mailbox_id, answered.header)
-        )
-        delivery = Delivery(
-            staged,
-            answered,
-            flags=placement.flags,
-            keywords=placement.keywords,
-            origin=parcel.origin,
-        )
-        return delivery, placement.folder
-
-    def _into(self, account: Account, folder: str, deliveries: list[Delivery], limit_octets: int) -> list[Published]:
-        """Into `folder`, or into INBOX where the person has deleted it."""
-        if folder != INBOX:
-            try:
-                return account.publish(account.folder(folder).folder_id, deliveries, limit_octets=limit_octets)
-            except NoSuchFolder:
-                pass
-        return account.publish(self._inbox(account), deliveries, limit_octets=limit_octets)
-
-    def _inbox(self, account: Account) -> int:
-        """INBOX's id: it can be neither deleted nor renamed away, so it is asked for once."""
-        known = self._inboxes.get(account.ref.account_id)
-        if known is None:
-            known = self._inboxes[account.ref.account_id] = account.folder(INBOX).folder_id
-        return known
-
-    def _tell(self, parcel: Parcel, published: Published, folder: str, octets: int) -> None:
-        if not published.duplicate:
-            self._log.event(
-                "message_delivered",
-                trace=parcel.trace_id,
-                mailbox=parcel.mailbox.address,
-                recipient=parcel.recipient.address,
-                folder=folder,
-                uid=published.uid,
-                octets=octets,
-            )
+        return await self._accounts.write(account.ref, self._posting.one, account, parcel, staged, answered)
 
     # ------------------------------------------------------------ entries of the spool
 
@@ -284,14 +226,7 @@ class Delivering:
             await asyncio.wait(list(self._errands))
 
 
-def scanned(octets: bytes) -> Answers:
-    """What the index keeps about a message that is in memory."""
-    scanner = Scanner()
-    scanner.feed(octets)
-    return answers(scanner.finish())
-
-
-def _take(queue: deque[_Waiting]) -> list[_Waiting]:
+def _take(queue: deque[Waiting]) -> list[Waiting]:
     return [queue.popleft() for _ in range(min(len(queue), MAX_TOGETHER))]
 
 

@@ -25,8 +25,9 @@ from mic_mail.policy.sending import check_envelope
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services import authorship, trace
 from mic_mail.services.access import Access, RefusalKind
-from mic_mail.services.delivery import Delivering, Parcel, account_ref, scanned
+from mic_mail.services.delivery import Delivering
 from mic_mail.services.envelope import Accepted, Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
+from mic_mail.services.posting import Parcel, account_ref, scanned
 from mic_mail.services.reception import Reception, Sink, Stream
 from mic_mail.services.recipients import Recipients
 from mic_mail.storage.errors import DiskFull, OverQuota

@@ -15,7 +15,7 @@ from mic_mail.mime.scanner import Scanner
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.envelope import Cause, Envelope, Outcome, Refusal, Role
 
-SMALL_OCTETS = 65_536
+SMALL_OCTETS = 131_072
 SLICE_OCTETS = 262_144
 MAX_HEADER_OCTETS = 262_144
 """Of a message that is submitted: its author has to be known before the first octet is written."""

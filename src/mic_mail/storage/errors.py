@@ -55,6 +55,10 @@ class Unavailable(Trouble):
         self.detail = detail
 
 
+class Busy(Unavailable):
+    """Somebody else writes this account now, and the caller did not want to wait so long."""
+
+
 class DiskFull(Unavailable):
     """No space or file-system quota left: SMTP 452 4.3.1. Nothing half-written stays behind."""
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.errors import Busy, Unavailable
 
 _FIRST_PAUSE = 0.00005
 _LONGEST_PAUSE = 0.002
@@ -30,12 +30,13 @@ class AccountLock:
         self._inode = 0
 
     @contextmanager
-    def held(self) -> Iterator[int]:
-        deadline = time.monotonic() + self._seconds
-        if not self._threads.acquire(timeout=self._seconds):
-            raise Unavailable(f"lock {self._path} busy in this process for {self._seconds} s")
+    def held(self, patience: float | None = None) -> Iterator[int]:
+        """`Unavailable` after the lock's own deadline, or `Busy` after `patience` seconds."""
+        deadline = time.monotonic() + (self._seconds if patience is None else patience)
+        if not self._threads.acquire(timeout=self._seconds if patience is None else patience):
+            raise self._given_up(patience)
         try:
-            fd = self._locked(deadline)
+            fd = self._locked(deadline, patience)
             try:
                 yield fd
             finally:
@@ -43,7 +44,7 @@ class AccountLock:
         finally:
             self._threads.release()
 
-    def _locked(self, deadline: float) -> int:
+    def _locked(self, deadline: float, patience: float | None) -> int:
         pause = _FIRST_PAUSE
         while True:
             if self._fd < 0:
@@ -53,7 +54,7 @@ class AccountLock:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise Unavailable(f"lock {self._path} busy for {self._seconds} s") from None
+                    raise self._given_up(patience) from None
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
@@ -61,6 +62,11 @@ class AccountLock:
                 return self._fd
             os.close(self._fd)
             self._fd = -1
+
+    def _given_up(self, patience: float | None) -> Unavailable:
+        if patience is None:
+            return Unavailable(f"lock {self._path} busy for {self._seconds} s")
+        return Busy(f"lock {self._path} busy for {patience} s")
 
     def _is_current(self) -> bool:
         """The file that others lock, not one that was removed or moved away (restore)."""

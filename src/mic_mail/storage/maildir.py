@@ -31,6 +31,10 @@ NAMED_FLAGS = sum(bit for _, bit in _LETTERS) | (((1 << NAMED_KEYWORDS) - 1) << 
 _BIT_OF_LETTER = dict(_LETTERS) | {chr(ord("a") + i): 1 << (KEYWORD_SHIFT + i) for i in range(NAMED_KEYWORDS)}
 
 
+UNKNOWN_UID = (1 << 32) - 1
+"""In the name of a message of ours whose own name was lost (replay.py): no folder ever comes to give it."""
+
+
 @dataclass(frozen=True, slots=True)
 class MessageName:
     """What a file name says. `size` and `uid` are 0 where it does not say."""
@@ -190,9 +194,10 @@ def locate(cur: str, names: Iterable[str]) -> dict[str, str]:
             by_base[parsed.base, parsed.uid] = present
         for name in missing:
             parsed = parse_name(name)
-            now = by_base.get((parsed.base, parsed.uid)) or by_base.get((parsed.base, 0))
-            if now is not None:
-                found[name] = now
+            for uid in (parsed.uid, 0, UNKNOWN_UID):
+                if (now := by_base.get((parsed.base, uid))) is not None:
+                    found[name] = now
+                    break
         missing = [name for name in missing if name not in found]
     return found
 

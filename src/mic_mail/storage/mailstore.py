@@ -21,11 +21,14 @@ from mic_mail.errors import MicMailError
 from mic_mail.storage import backup as copies
 from mic_mail.storage import expunge, folders, graves, quota, reader, repair, search, staging, sweep, transfer
 from mic_mail.storage.flags import flush_names, store_flags
+from mic_mail.storage.index import translated
+from mic_mail.storage.journal import Arrival, Journal
 from mic_mail.storage.maildir import NameSource
 from mic_mail.storage.opening import open_store
 from mic_mail.storage.polling import poll, unmoved
 from mic_mail.storage.publish import publish
 from mic_mail.storage.reader import MessageFile
+from mic_mail.storage.replay import recover, settle_left_behind
 from mic_mail.storage.store import OnChange, Shared, Store
 from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.types import (
@@ -94,8 +97,12 @@ class MailStore:
             views=ViewCache(settings.view_cache_octets),
             boot_id=settings.boot_id or _boot_id(),
             on_change=on_change,
+            recover=self.recover,
             open_store=open_store,
         )
+        self._journal = Journal(str(mail_root), self._shared.boot_id, clock)
+        self._recovering = threading.Lock()
+        self._recovered: int | None = None
 
     def account(self, ref: AccountRef) -> "Account":
         """The account's handle: cheap, touches no disk until it is used; the store is made at first use."""
@@ -148,9 +155,44 @@ class MailStore:
             if max(_written_at(index), _written_at(f"{index}-wal")) >= since:
                 _flush_if_free(self.store(ref))
 
+    # The journal
+
+    def recover(self) -> int:
+        """Before anything else after a power loss; once in a process. How many messages the journal gave back."""
+        with self._recovering:
+            if self._recovered is None:
+                self._recovered = recover(str(self._root), self._shared.boot_id)
+            return self._recovered
+
+    def journal_holding(self, arrivals: Sequence[Arrival]) -> contextlib.AbstractContextManager[bool]:
+        """Staged messages are durable together while the block publishes them as `journaled`; False: each needs `finish`."""
+        return self._journal.holding(arrivals)
+
+    @property
+    def journal_is_full(self) -> bool:
+        """Whether `settle_journal` should be called now and not only every few seconds."""
+        return self._journal.due
+
+    def settle_journal(self) -> None:
+        """Make what the journal holds durable in its own place; every few seconds, in a lane. `Unavailable` if that fails."""
+        with translated("journal"):
+            self._journal.settle()
+
+    def settle_left_behind(self) -> None:
+        """The same for what processes that were killed have left; at start, and when one has died."""
+        with translated("journal"):
+            settle_left_behind(str(self._root), self._shared.boot_id)
+
+    def is_warm(self, ref: AccountRef) -> bool:
+        """Whether the account's index is open here, so that publishing into it waits for no disk but by chance."""
+        store = self._stores.get(ref.account_id)
+        return store is not None and store.opened_identity is not None and not store.rests
+
     def close(self) -> None:
-        """Write pending names and close every index."""
+        """Write pending names, settle the journal and close every index."""
         self.flush_names()
+        with contextlib.suppress(OSError):  # what is not settled is replayed or settled by others
+            self._journal.close()
         with self._lock:
             stores = list(self._stores.values())
             self._stores.clear()
@@ -250,9 +292,21 @@ class Account:
         """Whether `source` is a message here already: asked for an entry whose deliveries a lost index may have forgotten."""
         return staging.has_link(self._store, str(source))
 
-    def publish(self, folder_id: int, deliveries: Sequence[Delivery], *, limit_octets: int | None = None) -> list[Published]:
-        """Make finished deliveries visible, all or none, in order; durable on return. `OverQuota` above `limit_octets`."""
-        return publish(self._store, folder_id, deliveries, limit_octets)
+    def publish(
+        self,
+        folder_id: int,
+        deliveries: Sequence[Delivery],
+        *,
+        limit_octets: int | None = None,
+        patience: float | None = None,
+        journaled: bool = False,
+    ) -> list[Published]:
+        """Make finished deliveries visible, all or none, in order; durable on return. `OverQuota` above `limit_octets`.
+
+        `Busy` where somebody else writes the account for longer than `patience` seconds; `journaled` inside of
+        `MailStore.journal_holding`.
+        """
+        return publish(self._store, folder_id, deliveries, limit_octets, patience=patience, journaled=journaled)
 
     def store_flags(
         self,

@@ -22,6 +22,9 @@ UID. (4) fsync of the folder after COMMIT, outside the lock, before the return: 
 power loss in between costs only what nobody was told. (5) Observers are told last: what they fetch is durable. MOVE, COPY,
 EXPUNGE and folder operations keep the same orders with other names.
 
+Messages that arrive together are made durable by the journal (journal.py) instead: it holds their octets before step one, and
+neither file nor folder is fsynced.
+
 A marked UID (sidecars.py) is never reused, even if the power loss takes the COMMIT: numbering goes on above the mark.
 """
 
@@ -53,9 +56,17 @@ _SEEN_ORIGIN = Statement(
 _REMEMBER_ORIGIN = Statement(insert(schema.delivery), [column.name for column in schema.delivery.c])
 
 
-def publish(store: Store, folder_id: int, deliveries: Sequence[Delivery], limit_octets: int | None) -> list[Published]:
-    """Make finished deliveries visible in order, all or none; DURABLE on return."""
-    with writing(store) as write:
+def publish(
+    store: Store,
+    folder_id: int,
+    deliveries: Sequence[Delivery],
+    limit_octets: int | None,
+    *,
+    patience: float | None = None,
+    journaled: bool = False,
+) -> list[Published]:
+    """Make finished deliveries visible in order, all or none; DURABLE on return, by the journal if they are `journaled`."""
+    with writing(store, patience=patience, sync=not journaled) as write:
         folder = write.folder(folder_id)
         known: dict[str, Published | Delivery] = {}
         for delivery in deliveries:

@@ -25,7 +25,7 @@ from mic_mail.storage.foldernames import EXPUNGED, decode_directory, encode_dire
 from mic_mail.storage.folders import canonical_name, make_folder, new_folder_row
 from mic_mail.storage.graves import adopt_tombstones
 from mic_mail.storage.index import Statement
-from mic_mail.storage.maildir import expunged_name, locate, make_folder_tree, names_in, parse_name
+from mic_mail.storage.maildir import UNKNOWN_UID, expunged_name, locate, make_folder_tree, names_in, parse_name
 from mic_mail.storage.rows import AccountRow, FolderRow, read_all_folders, read_folders, write_account
 from mic_mail.storage.section import Write, folder_sidecar, subscribed_names, transaction
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
@@ -101,12 +101,14 @@ def start_epoch(store: Store, fd: int) -> list[Finding]:
     with transaction(store, fd) as write:
         _believe_sidecars(write)
         write.account.modseq = write.account.modseq_mark
+        for row in read_all_folders(write.connection, store.account_id):
+            folder = write.any_folder(row.folder_id)
+            folder.uidnext = max(folder.uidnext, folder.uidnext_mark)  # a UID that a lost commit gave may be known to clients
         comparison = Comparison(write, believe_uids=True)
         comparison.run()
         _RESTAMP.on(write.connection, account=store.account_id, new_modseq=write.modseq)
         for row in read_all_folders(write.connection, store.account_id):
             folder = write.any_folder(row.folder_id)
-            folder.uidnext = max(folder.uidnext, folder.uidnext_mark)
             folder.expunge_floor = write.modseq
             write.touch(folder)
         write.rewrite_sidecars_that_differ()
@@ -287,16 +289,24 @@ class Comparison:
         if self._check:
             return
         for row, name in difference.renamed:
-            take_foreign_name(self.write, folder, row, name)
+            self._take_name(folder, row, name)
         self._bury(folder, difference.missing)
         adopt(self.write, folder, difference.strangers, self.contents, believe_uids=self._believe_uids)
+
+    def _take_name(self, folder: FolderRow, row: MessageRow, name: str) -> None:
+        """Another tool renamed it; or a replay gave a lost name back without the UID and flags that the row still knows."""
+        if parse_name(name).uid == UNKNOWN_UID:
+            cur = self._place.cur(folder.directory)
+            self.write.rename([(f"{cur}/{name}", f"{cur}/{row.name}")])
+        else:
+            take_foreign_name(self.write, folder, row, name)
 
     def _difference(self, folder: FolderRow) -> _Difference:
         cur, new = self._place.cur(folder.directory), self._place.new(folder.directory)
         rows = read_messages(self.write, folder.folder_id, None)
         present = names_in(cur)
         absent = [row for row in rows if row.name not in present]
-        located = locate(cur, [row.name for row in absent])
+        located = _each_once(locate(cur, [row.name for row in absent]))
         renamed = [(row, located[row.name]) for row in absent if located.get(row.name, row.name) != row.name]
         accounted = {row.name for row in rows} | {name for _, name in renamed}
         uidlist = self._uidlists.get(folder.directory)
@@ -312,6 +322,12 @@ class Comparison:
         expunged = [row for row in missing if names[row.uid] in located]
         bury(self.write, folder, expunged, kept={row.uid: located[names[row.uid]] for row in expunged})
         bury_lost(self.write, folder, [row for row in missing if names[row.uid] not in located])
+
+
+def _each_once(located: dict[str, str]) -> dict[str, str]:
+    """Copies in one folder have one base name: a file that does not tell its UID is one of them, not all."""
+    first = {now: name for name, now in reversed(located.items())}
+    return {name: now for now, name in reversed(first.items())}
 
 
 _MAX_CLAIMED_UID = 1 << 31

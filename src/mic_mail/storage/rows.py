@@ -55,6 +55,11 @@ class FolderRow:
     new_mtime_ns: int
     deleted_at_us: int | None
 
+    @property
+    def key(self) -> tuple[str, int | None]:
+        """What the index of names is made of (`_KEYED_FIELDS`)."""
+        return self.name, self.deleted_at_us
+
     def count(self, flags: int, size: int, times: int = 1) -> None:
         """Take a message with these flags into the counters, or out of them (`times` -1)."""
         self.messages += times
@@ -119,6 +124,12 @@ _UPDATE_FOLDER = Statement(
     update(schema.folder).where(_F.account_id == bindparam("account_id"), _F.folder_id == bindparam("folder_id")),
     _FOLDER_FIELDS[2:],
 )
+_KEYED_FIELDS = ("name", "deleted_at_us")
+"""What the index of names is made of: SQLite writes its page anew whenever one of them is set, changed or not."""
+_UPDATE_COUNTERS = Statement(
+    update(schema.folder).where(_F.account_id == bindparam("account_id"), _F.folder_id == bindparam("folder_id")),
+    [name for name in _FOLDER_FIELDS[2:] if name not in _KEYED_FIELDS],
+)
 _INSERT_FOLDER = Statement(insert(schema.folder), _FOLDER_FIELDS)
 
 
@@ -150,6 +161,11 @@ def read_folders(connection: sqlite3.Connection, account_id: int) -> list[Folder
 def read_all_folders(connection: sqlite3.Connection, account_id: int) -> list[FolderRow]:
     """Deleted ones too, by age."""
     return [FolderRow(*row) for row in _SELECT_ALL.on(connection, account=account_id)]
+
+
+def write_counters(connection: sqlite3.Connection, row: FolderRow) -> None:
+    """A folder that is called as before and has not been deleted or brought back: one page less than `write_folder`."""
+    _UPDATE_COUNTERS.on(connection, **{name: getattr(row, name) for name in _FOLDER_FIELDS if name not in _KEYED_FIELDS})
 
 
 def write_folder(connection: sqlite3.Connection, row: FolderRow, *, new: bool = False) -> None:

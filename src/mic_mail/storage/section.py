@@ -28,6 +28,7 @@ from mic_mail.storage.rows import (
     read_folder_named,
     read_folders,
     write_account,
+    write_counters,
     write_folder,
 )
 from mic_mail.storage.sidecars import MARK_STEP, AccountSidecar, FolderSidecar
@@ -44,16 +45,21 @@ _ACCOUNT = 0
 
 
 @contextmanager
-def writing(store: Store) -> Iterator["Write"]:
-    """One change of one account: all or nothing, durable and told to the observers when the block has been left."""
+def writing(store: Store, *, patience: float | None = None, sync: bool = True) -> Iterator["Write"]:
+    """One change of one account: all or nothing, durable and told to the observers when the block has been left.
+
+    `Busy` where somebody else is writing for longer than `patience` seconds. Without `sync`, folders are not fsynced: the
+    journal answers for what happens to names (journal.py).
+    """
     store.ready()
     with translated(f"account {store.account_id}"):
-        with store.lock.held() as fd:
+        with store.lock.held(patience) as fd:
             finish_interrupted(store, fd, store.index.writer())
             with transaction(store, fd) as write:
                 yield write
-        for path in write.durable:
-            store.shared.syncs.make_durable(path)
+        if sync:
+            for path in write.durable:
+                store.shared.syncs.make_durable(path)
     if write.took_modseq:
         store.shared.on_change(store.account_id, write.account.modseq)
 
@@ -147,6 +153,8 @@ class Write:
         """Directories to fsync before the change may be acknowledged."""
         self._fd = fd
         self._folders: dict[int, FolderRow] = {}
+        self._keys: dict[int, tuple[str, int | None]] = {}
+        """`FolderRow.key` of each as it was read."""
         self._dirty_folders: dict[int, FolderRow] = {}
         self._intent: Intent | None = None
         self._intent_octets = 0
@@ -206,11 +214,16 @@ class Write:
         folder = self._folders.get(folder_id) or read_folder(self.connection, self.store.account_id, folder_id)
         if folder is None:
             raise NoSuchFolder(f"#{folder_id}")
-        return self._folders.setdefault(folder_id, folder)
+        return self._known(folder)
 
     def folder_named(self, name: str) -> FolderRow | None:
         folder = read_folder_named(self.connection, self.store.account_id, name)
-        return folder and self._folders.setdefault(folder.folder_id, folder)
+        return folder and self._known(folder)
+
+    def _known(self, folder: FolderRow) -> FolderRow:
+        """The row that this change works on; `folder` if it is the first."""
+        self._keys.setdefault(folder.folder_id, folder.key)
+        return self._folders.setdefault(folder.folder_id, folder)
 
     def add_folder(self, folder: FolderRow) -> None:
         self._folders[folder.folder_id] = folder
@@ -321,8 +334,9 @@ class Write:
     # End
 
     def save_rows(self) -> None:
-        for folder in self._dirty_folders.values():
-            write_folder(self.connection, folder)
+        for folder_id, folder in self._dirty_folders.items():
+            write = write_counters if self._keys.get(folder_id) == folder.key else write_folder
+            write(self.connection, folder)
         write_account(self.connection, self.account)
 
     def settle(self) -> None:

@@ -22,12 +22,14 @@ _COPY_OCTETS = 1 << 20
 class StagedFile:
     """A message being written; `types.Staged` says what is promised."""
 
-    __slots__ = ("_fd", "path", "size")
+    __slots__ = ("_fd", "_is_durable", "path", "size")
 
     def __init__(self, path: str, fd: int, size: int = 0) -> None:
+        """`fd` is -1 for a file that is durable already."""
         self.path = path
         self.size = size
         self._fd = fd
+        self._is_durable = fd < 0
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         view = memoryview(octets)
@@ -41,13 +43,20 @@ class StagedFile:
             raise of_os_error("staging", error) from error
 
     def finish(self) -> None:
-        if self._fd < 0:
+        if self._is_durable:
             return
         try:
+            if self._fd < 0:
+                self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             os.fsync(self._fd)
         except OSError as error:
             self.discard()
             raise of_os_error("staging", error) from error
+        self._close()
+        self._is_durable = True
+
+    def finish_later(self) -> None:
+        """The content is whole, and durable only by the journal; `finish` may still follow."""
         self._close()
 
     def discard(self) -> None:

@@ -145,7 +145,11 @@ class Staged(Protocol):
         ...
 
     def finish(self) -> None:
-        """Make the content durable (fsync) and read-only."""
+        """Make the content durable (fsync)."""
+        ...
+
+    def finish_later(self) -> None:
+        """The content is whole; durable it is only once `finish` follows, or by the journal."""
         ...
 
     def discard(self) -> None:

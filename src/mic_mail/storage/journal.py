@@ -1,0 +1,294 @@
+"""The journal: one fdatasync makes all messages durable that arrive together, before their own files are.
+
+A message that comes alone is durable by its own file and folder: two fsyncs. Of messages that come together each would cost
+two more, and those are most of what a delivery costs. So their octets are first written behind one another into a *segment*
+and made durable together; then each is published as ever (publish.py), without its fsyncs.
+
+    state     where                                                                 after a power loss
+    STAGED    `tmp/<base>`, not fsynced                                             not acknowledged
+    WRITTEN   also in a segment, fdatasynced (`holding`)                            replay gives it back
+    PUBLISHED `cur/...`, row committed; now `250` may be said                       replay gives content and name back
+    SETTLED   the file systems were synced since (`settle`), the segment is wiped   as any other message
+
+WRITTEN comes before the name: a name never leads to half a message that nobody can mend. A message that is WRITTEN and was
+not published (refused, or its process killed) comes back only if the power fails before its segment is settled: twice, never
+lost. A kill alone needs no replay, as the page cache keeps the files; the segments of the dead are settled by
+`settle_left_behind`. Replay (replay.py) happens before any store is opened under another boot id.
+
+Each process has two segments that take turns; one is filled while the other is settled. Both are written full of zeros when
+they are made, so that an fdatasync is one write and no change of the file's own blocks. A segment belongs to whoever holds its
+flock. Where anything fails here (`holding` yields False) the caller fsyncs the files itself, as if there were no journal.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import struct
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from mic_mail.clock import Clock
+from mic_mail.storage.maildir import make_durable
+
+FOLDER = ".journal"
+"""Below the mail root, beside the domains."""
+SEGMENT_OCTETS = 8 << 20
+SETTLE_SECONDS = 2.0
+"""How long a message may be durable by the journal alone: bounds what replay has to look at."""
+
+PAUSE_SECONDS = 30.0
+"""How long nothing is tried after a segment could not be made: the disk is full, or somebody replays."""
+FAILED = ".failed"
+"""Ends the name of a segment whose messages could not be settled: an fsync that succeeds after one that failed proves nothing,
+so it waits for the replay of the next boot."""
+LOCK = "lock"
+"""In the folder: whoever makes segments or looks through those of others holds it."""
+
+_FRAME = struct.Struct(">4s8sII")
+"""Magic, turn of the segment, octets of what follows and CRC-32 of both: home, NUL, base name, NUL, message."""
+_MAGIC = b"micJ"
+_CLEAR = bytes(_FRAME.size)
+_SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A staged message: whose it is (the account's folder below the mail root), its base name, its octets."""
+
+    home: str
+    base: str
+    octets: bytes
+
+
+def sync_file_system(fd: int) -> None:
+    """syncfs(2): content and names of everything on the file system; an error that came since `fd` was opened is raised."""
+    if _SYNCFS is None or _SYNCFS(fd) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+@dataclass(slots=True)
+class _Segment:
+    path: str
+    fd: int
+    end: int = 0
+    users: int = 0
+    """Blocks that are publishing what they wrote here."""
+    turn: bytes = b""
+    since: float = 0.0
+    """When its first message was written, by the monotonic clock."""
+    devices: dict[int, int] = field(default_factory=dict)
+    """File systems on which its messages lie: device number to a directory's descriptor, opened before they were written."""
+
+    def append(self, frames: Sequence[bytes]) -> None:
+        """Durable on return."""
+        pieces: list[bytes] = []
+        for frame in frames:
+            pieces += (_FRAME.pack(_MAGIC, self.turn, len(frame), zlib.crc32(frame, zlib.crc32(self.turn))), frame)
+        block, at = memoryview(b"".join(pieces)), self.end
+        while block:
+            written = os.pwrite(self.fd, block, at)
+            block, at = block[written:], at + written
+        os.fdatasync(self.fd)
+        self.end = at
+
+    def wipe(self) -> None:
+        os.pwrite(self.fd, _CLEAR, 0)
+        self._forget()
+
+    def close(self) -> None:
+        self._forget()
+        os.close(self.fd)
+
+    def _forget(self) -> None:
+        for fd in self.devices.values():
+            os.close(fd)
+        self.devices.clear()
+        self.end = 0
+
+
+class Journal:
+    """One process's part of the journal of a mail root; safe from any thread."""
+
+    def __init__(self, mail_root: str, boot_id: str, clock: Clock) -> None:
+        self._root = mail_root
+        self._folder = f"{mail_root}/{FOLDER}"
+        self._boot_id = boot_id
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._settling = threading.Lock()
+        self._active: _Segment | None = None
+        self._spare: _Segment | None = None
+        self._full: _Segment | None = None
+        self._devices: dict[str, int] = {}
+        self._broken = _SYNCFS is None
+        self._resume_at = 0.0
+
+    @property
+    def due(self) -> bool:
+        """A segment is full: `settle` gives room again."""
+        return self._full is not None
+
+    @contextmanager
+    def holding(self, arrivals: Sequence[Arrival]) -> Iterator[bool]:
+        """Staged messages are durable together while the block publishes them; False: nothing is promised.
+
+        Not settled before the block has been left: what it does to names has to come before the sync that makes them durable.
+        """
+        frames = [_frame(arrival) for arrival in arrivals]
+        with self._lock:
+            segment = self._write(arrivals, frames)
+            if segment is not None:
+                segment.users += 1
+        try:
+            yield segment is not None
+        finally:
+            if segment is not None:
+                with self._lock:
+                    segment.users -= 1
+
+    def _write(self, arrivals: Sequence[Arrival], frames: Sequence[bytes]) -> _Segment | None:
+        if self._broken or self._clock.monotonic() < self._resume_at:
+            return None
+        try:
+            segment = self._room(sum(len(frame) + _FRAME.size for frame in frames))
+            if segment is None:
+                return None
+            for arrival in arrivals:
+                self._note_device(segment, arrival.home)
+        except OSError:
+            self._resume_at = self._clock.monotonic() + PAUSE_SECONDS
+            return None
+        try:
+            segment.append(frames)
+        except OSError:
+            self._broken = True
+            return None
+        return segment
+
+    def settle(self, older_seconds: float = SETTLE_SECONDS) -> None:
+        """Make everything durable in its own place that a full segment holds, or one begun so long ago. Waits for the disk."""
+        with self._settling:
+            with self._lock:
+                active = self._active
+                if self._full is None and active is not None and active.end:
+                    if self._clock.monotonic() - active.since < older_seconds:
+                        return
+                    self._turn()
+                full = self._full
+                if full is None or full.users:
+                    return
+            try:
+                for fd in full.devices.values():
+                    sync_file_system(fd)
+            except OSError:
+                with self._lock:  # the segment stays on disk for a replay, and messages are fsynced one by one from now on
+                    self._broken = True
+                    self._full = None
+                os.rename(full.path, full.path + FAILED)
+                full.close()
+                raise
+            with self._lock:
+                full.wipe()
+                self._full, self._spare = None, full
+
+    def close(self) -> None:
+        """Settle what is left and remove the segments."""
+        self.settle(0)
+        self.settle(0)  # one may have been full and the other begun
+        with self._lock:
+            for segment in (self._active, self._spare):
+                if segment is not None and not segment.end:
+                    os.unlink(segment.path)
+                    segment.close()
+            self._active = self._spare = None
+
+    # Segments
+
+    def _room(self, octets: int) -> _Segment | None:
+        if self._active is None:
+            self._active = self._take()
+        if self._active.end + octets > SEGMENT_OCTETS:
+            if self._full is not None or octets > SEGMENT_OCTETS:
+                return None
+            self._turn()
+            self._active = self._active or self._take()
+        if not self._active.end:
+            self._active.since = self._clock.monotonic()
+            self._active.turn = secrets.token_bytes(8)
+        return self._active
+
+    def _turn(self) -> None:
+        self._full, self._active = self._active, None
+
+    def _take(self) -> _Segment:
+        segment, self._spare = self._spare or self._make(), None
+        return segment
+
+    def _make(self) -> _Segment:
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        path = f"{self._folder}/{self._boot_id}.{secrets.token_hex(8)}"
+        with locked(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB):  # nobody shall take it for one left behind
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            _fill_with_zeros(fd)
+            make_durable(self._folder)
+            make_durable(self._root)
+        except OSError:
+            os.unlink(path)
+            os.close(fd)
+            raise
+        return _Segment(path, fd)
+
+    def _note_device(self, segment: _Segment, home: str) -> None:
+        maildir = f"{self._root}/{home}/Maildir"
+        device = self._devices.get(home)
+        if device is None:
+            device = self._devices[home] = os.stat(maildir).st_dev
+        if device not in segment.devices:
+            segment.devices[device] = os.open(maildir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+@contextmanager
+def locked(folder: str, how: int) -> Iterator[None]:
+    """The journal's folder lock (`fcntl.flock`)."""
+    fd = os.open(f"{folder}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, how)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _fill_with_zeros(fd: int) -> None:
+    zeros = bytes(1 << 20)
+    for at in range(0, SEGMENT_OCTETS, len(zeros)):
+        if os.pwrite(fd, zeros, at) != len(zeros):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(fd)
+
+
+def _frame(arrival: Arrival) -> bytes:
+    return b"%b\0%b\0%b" % (os.fsencode(arrival.home), os.fsencode(arrival.base), arrival.octets)
+
+
+def arrivals_in(path: str) -> Iterator[Arrival]:
+    """The messages of a segment, in order, up to the first frame that is not whole or is of an earlier turn."""
+    with open(path, "rb") as file:
+        first_turn: bytes | None = None
+        while len(head := file.read(_FRAME.size)) == _FRAME.size:
+            magic, turn, octets, crc = _FRAME.unpack(head)
+            first_turn = first_turn or turn
+            if magic != _MAGIC or turn != first_turn or octets > SEGMENT_OCTETS:
+                return
+            frame = file.read(octets)
+            if len(frame) != octets or zlib.crc32(frame, zlib.crc32(turn)) != crc:
+                return
+            home, base, message = frame.split(b"\0", 2)
+            yield Arrival(os.fsdecode(home), os.fsdecode(base), message)

@@ -1,0 +1,118 @@
+"""What the journal gives back after a power loss, and what becomes of the segments of processes that were killed.
+
+Plain files only, before any store is opened: a message whose name survived gets its content back, one whose name is lost
+is put into INBOX's `cur` as one of ours with an unknown UID, where the comparison that follows under the new boot id
+(reconcile.py) gives it the UID of the row that may have survived, or else the next above the mark. What was moved or expunged
+since is found by its base name wherever it lies, and stays there. Idempotent: a kill anywhere in it leaves the segment, and the
+next opening does the same again.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from itertools import groupby
+from operator import attrgetter
+
+from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Arrival, arrivals_in, locked
+from mic_mail.storage.maildir import MESSAGE_MODE, UNKNOWN_UID, Place, format_name, make_durable, parse_name
+
+
+def recover(mail_root: str, boot_id: str) -> int:
+    """Give back what segments of earlier boots hold; how many messages were mended. One stat where there is no journal."""
+    return sum(_visit(mail_root, boot_id, of_this_boot=False))
+
+
+def settle_left_behind(mail_root: str, boot_id: str) -> None:
+    """fsync what processes of this boot have left in segments when they were killed."""
+    for _ in _visit(mail_root, boot_id, of_this_boot=True):
+        pass
+
+
+def _visit(mail_root: str, boot_id: str, *, of_this_boot: bool) -> Iterator[int]:
+    folder = f"{mail_root}/{FOLDER}"
+    if not os.path.isdir(folder):
+        return
+    with locked(folder, fcntl.LOCK_EX):
+        for name in sorted(os.listdir(folder)):
+            if name == LOCK or name.startswith(f"{boot_id}.") is not of_this_boot or (of_this_boot and name.endswith(FAILED)):
+                continue
+            path = f"{folder}/{name}"
+            with open(path, "rb") as segment:
+                try:
+                    fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue  # its process lives
+                yield _replay(mail_root, path, restore=not of_this_boot)
+                os.unlink(path)
+        make_durable(folder)
+
+
+def _replay(mail_root: str, path: str, *, restore: bool) -> int:
+    mended = 0
+    for home, arrivals in groupby(sorted(arrivals_in(path), key=attrgetter("home")), key=attrgetter("home")):
+        place = Place(f"{mail_root}/{home}")
+        if os.path.isdir(f"{place.maildir}/cur"):
+            mended += _replay_account(place, list(arrivals), restore=restore)
+    return mended
+
+
+def _replay_account(place: Place, arrivals: list[Arrival], *, restore: bool) -> int:
+    mended = 0
+    present = _files_by_base(place)
+    for arrival in arrivals:
+        paths = present.get(arrival.base, [])
+        for path in paths:
+            if not restore or _holds(path, arrival.octets):
+                _sync_file(path)
+            else:
+                _put(place, path, arrival)
+                mended += 1
+        if not paths and restore:
+            _put(place, f"{place.cur('')}/{format_name(arrival.base, len(arrival.octets), UNKNOWN_UID, 0)}", arrival)
+            mended += 1
+    for directory in {os.path.dirname(path) for paths in present.values() for path in paths} | {place.cur("")}:
+        make_durable(directory)
+    return mended
+
+
+def _files_by_base(place: Place) -> dict[str, list[str]]:
+    """Every message of the account, expunged ones and those of deleted folders included."""
+    found: dict[str, list[str]] = {}
+    for directory, _, names in os.walk(place.maildir):
+        if os.path.basename(directory) == "tmp":
+            continue  # staged and not published, or being put here by a replay that was killed
+        buried = directory == place.expunged  # there each name begins with the id of its folder (maildir.expunged_name)
+        for name in names:
+            found.setdefault(parse_name(name.partition(".")[2] if buried else name).base, []).append(f"{directory}/{name}")
+    return found
+
+
+def _holds(path: str, octets: bytes) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(octets) + 1) == octets
+
+
+def _sync_file(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _put(place: Place, path: str, arrival: Arrival) -> None:
+    """The message under this name, whole or not at all; the file's time is when it came."""
+    staging = f"{place.tmp}/{arrival.base}.replayed"
+    fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        view = memoryview(arrival.octets)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fchmod(fd, MESSAGE_MODE)
+        seconds = arrival.base.partition(".")[0]
+        if seconds.isdigit():
+            os.utime(fd, (int(seconds), int(seconds)))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(staging, path)

@@ -1,0 +1,154 @@
+"""Small messages that come together: published together, and nobody's trouble is another's."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from harness import MailServer
+from mic_mail.clock import ManualClock
+from mic_mail.services.delivery import Delivering
+from mic_mail.services.envelope import Recipient
+from mic_mail.services.posting import Parcel, account_ref
+from mic_mail.storage import journal
+from mic_mail.storage.errors import OverQuota
+from mic_mail.storage.journal import FOLDER, LOCK, arrivals_in
+from mic_mail.storage.section import writing
+from mic_mail.storage.types import AccountRef, Published
+
+NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
+NAMES = ("dvbe", "ttlan", "pqkhanh")
+
+
+class Office:
+    """A server with three mailboxes that have been used, and its delivery."""
+
+    def __init__(self, server: MailServer) -> None:
+        self.server = server
+        for name in NAMES:
+            server.issue(name)
+        server.refresh()
+        self.rooms = server.running.rooms
+        for mailbox in self.rooms.access.snapshot:
+            self.rooms.store.account(account_ref(mailbox)).folders()
+
+    def ref(self, name: str) -> AccountRef:
+        return account_ref(self.mailbox(name))
+
+    def mailbox(self, name: str):
+        return next(entry for entry in self.rooms.access.snapshot if entry.address.startswith(f"{name}@"))
+
+    def parcel(self, name: str, number: int) -> Parcel:
+        mailbox = self.mailbox(name)
+        return Parcel(f"T{number}", "a@a.example", Recipient(mailbox.address, (mailbox.mailbox_id,)), mailbox)
+
+    def deliver(self, *wanted: tuple[str, bytes]) -> list[Published | BaseException]:
+        """All at once; what became of each."""
+
+        async def all_at_once() -> list[Published | BaseException]:
+            delivering: Delivering = self.rooms.mailflow._delivering
+            calls = (delivering.small(self.parcel(name, n), octets) for n, (name, octets) in enumerate(wanted))
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+        return self.server.call(all_at_once())
+
+    def inbox(self, name: str) -> list[bytes]:
+        folder = self.server.config.mail_root / self.mailbox(name).home / "Maildir" / "cur"
+        return sorted(path.read_bytes() for path in folder.iterdir())
+
+    def journal(self) -> list[bytes]:
+        folder = self.server.config.mail_root / FOLDER
+        if not folder.exists():
+            return []
+        return [each.octets for path in folder.iterdir() if path.name != LOCK for each in arrivals_in(str(path))]
+
+    def uids(self, name: str) -> list[int]:
+        account = self.rooms.store.account(self.ref(name))
+        return list(account.view(account.folder("INBOX").folder_id).uids)
+
+
+def message(number: int) -> bytes:
+    return b"Subject: %d\r\n\r\n%d\r\n" % (number, number)
+
+
+@pytest.fixture
+def office(serve: Callable[..., MailServer]) -> Office:
+    return Office(serve(clock=ManualClock(NOW)))
+
+
+def test_many_for_several_mailboxes_are_there_once_each(office: Office) -> None:
+    """Every one of 300 is answered with its own place; the journal has held those that came together."""
+    wanted = [(NAMES[number % 3], message(number)) for number in range(300)]
+    outcomes = office.deliver(*wanted)
+    assert len(office.journal()) > 250
+    for name in NAMES:
+        mine = [octets for to, octets in wanted if to == name]
+        assert office.inbox(name) == sorted(mine)
+        uids = [outcome.uid for (to, _), outcome in zip(wanted, outcomes, strict=True) if to == name]
+        assert sorted(uids) == office.uids(name)
+
+
+def test_one_alone_needs_no_journal(office: Office) -> None:
+    """It is durable by its own file and folder."""
+    office.deliver(("dvbe", message(1)))
+    assert office.journal() == []
+    assert office.inbox("dvbe") == [message(1)]
+
+
+def test_a_mailbox_that_others_write_holds_nobody_up(office: Office) -> None:
+    """While one mailbox is locked the others' messages arrive; those for it wait for their turn and arrive after."""
+    with writing(office.rooms.store.store(office.ref("dvbe"))):
+        mine = [(name, message(number)) for number, name in enumerate(("dvbe", "ttlan", "dvbe", "pqkhanh", "ttlan"))]
+
+        async def all_at_once() -> "asyncio.Future[list[Published]]":
+            delivering: Delivering = office.rooms.mailflow._delivering
+            calls = [delivering.small(office.parcel(name, n), octets) for n, (name, octets) in enumerate(mine)]
+            return asyncio.gather(*calls)
+
+        waiting = office.server.call(all_at_once())
+        for name, count in (("ttlan", 2), ("pqkhanh", 1)):
+            while len(office.inbox(name)) < count:
+                pass
+        assert office.inbox("dvbe") == []
+        assert not waiting.done()
+
+    async def the_rest() -> list[Published]:
+        return await waiting
+
+    assert len(office.server.call(the_rest())) == 5
+    assert office.inbox("dvbe") == [message(0), message(2)]
+
+
+def test_a_full_mailbox_refuses_its_own_messages_alone(serve: Callable[..., MailServer]) -> None:
+    """Of a wave the full mailbox takes what fits and refuses the rest; nothing half-done stays in its folders."""
+    server = serve(clock=ManualClock(NOW))
+    office = Office(server)
+    large = b"Subject: x\r\n\r\n" + b"y" * 60_000 + b"\r\n"
+    full = server.issue("full", quota_octets=2 * len(large) + 100)
+    server.refresh()
+    office.rooms.store.account(office.ref("full")).folders()
+    outcomes = office.deliver(*((name, large) for name in ("full", "dvbe", "full", "ttlan", "full")))
+    refused = [isinstance(outcome, OverQuota) for outcome in outcomes]
+    assert refused == [False, False, False, False, True]
+    assert len(office.inbox("full")) == 2
+    tmp = server.config.mail_root / full.home / "Maildir" / "tmp"
+    assert list(tmp.iterdir()) == []
+
+
+def test_without_room_for_a_journal_messages_arrive_all_the_same(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is then durable by its own file."""
+    monkeypatch.setattr(journal, "SEGMENT_OCTETS", 10)
+    office.deliver(*((name, message(number)) for number, name in enumerate(NAMES)))
+    assert office.journal() == []
+    assert [len(office.inbox(name)) for name in NAMES] == [1, 1, 1]
+
+
+def test_a_stopped_server_leaves_no_segment(office: Office) -> None:
+    """The drain settles what the journal held."""
+    office.deliver(*((name, message(number)) for number, name in enumerate(NAMES)))
+    assert len(office.journal()) == 3
+    office.server.stop()
+    assert office.journal() == []
+    assert os.listdir(office.server.config.mail_root / FOLDER) == [LOCK]

@@ -1,0 +1,389 @@
+"""The journal: what it holds survives a power loss whatever became of files and names; what is settled it lets go."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mic_mail.clock import ManualClock
+from mic_mail.mime.render import answers_of
+from mic_mail.storage import journal
+from mic_mail.storage.errors import Busy, Unavailable
+from mic_mail.storage.journal import FOLDER, LOCK, Arrival, arrivals_in
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.section import writing
+from mic_mail.storage.types import DELETED, SEEN, Delivery
+from storage_model import REF, Root, Seen, deliver, killed_at, message, observe
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(datetime(2026, 11, 24, tzinfo=UTC))
+
+
+@pytest.fixture
+def root(tmp_path: Path, clock: ManualClock) -> Root:
+    return Root(tmp_path / "mail", clock=clock)
+
+
+@pytest.fixture
+def store(root: Root) -> Iterator[MailStore]:
+    store = root.store()
+    yield store
+    store.close()
+
+
+def segments(root: Root) -> list[Path]:
+    folder = root.path / FOLDER
+    return sorted(path for path in folder.iterdir() if path.name != LOCK) if folder.exists() else []
+
+
+def held(root: Root) -> list[Arrival]:
+    """All messages that the journal holds."""
+    return [arrival for path in segments(root) for arrival in arrivals_in(str(path))]
+
+
+def inbox(account: Account) -> int:
+    return account.folder("INBOX").folder_id
+
+
+def in_inbox(seen: dict[str, Seen]) -> dict[str, int]:
+    return {token: uid for uid, (token, _) in seen["INBOX"].messages.items()}
+
+
+class Crash:
+    """A machine that has lost power: a copy of everything as it lay in memory, to be damaged, under the next boot id."""
+
+    def __init__(self, root: Root) -> None:
+        path = root.path.with_name(f"{root.path.name}'")
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(root.path, path, symlinks=True)
+        self.root = Root(path, clock=root.clock, settings=dict(root.settings))
+        self.root.settings["boot_id"] = f"{root.settings['boot_id']}'"
+
+    def file_of(self, token: str) -> Path:
+        for path in self.root.home.glob("Maildir/**/*.M*"):
+            if path.is_file() and message(token) == path.read_bytes():
+                return path
+        raise LookupError(token)
+
+
+def lose_content(path: Path) -> None:
+    """The name is on disk, the octets are not."""
+    path.chmod(0o600)
+    path.write_bytes(b"")
+
+
+def get_zeros(path: Path) -> None:
+    size = path.stat().st_size
+    path.chmod(0o600)
+    path.write_bytes(bytes(size))
+
+
+def lose_half(path: Path) -> None:
+    path.chmod(0o600)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def lose_name(path: Path) -> None:
+    path.unlink()
+
+
+def stay_staged(path: Path) -> None:
+    """The rename into `cur` is not on disk."""
+    path.rename(path.parent.parent / "tmp" / path.name.partition(",")[0])
+
+
+def survive(path: Path) -> None:
+    pass
+
+
+Damage = Callable[[Path], None]
+DAMAGES: tuple[Damage, ...] = (lose_content, get_zeros, lose_half, lose_name, stay_staged, survive)
+KEEP_THE_NAME = (lose_content, get_zeros, lose_half, survive)
+
+
+@pytest.mark.parametrize("index", ["as it was", "older", "lost"])
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_power_loss_takes_no_message_that_the_journal_holds(root: Root, store: MailStore, damage: Damage, index: str) -> None:
+    """Every acknowledged message is there once with its octets, under its UID where its name or its row survived."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["before"])
+    older = root.index_copy()
+    uids = dict(zip(("one", "two"), deliver(account, inbox(account), ["one", "two"], together=True), strict=True))
+    crash = Crash(root)
+    damage(crash.file_of("one"))
+    damage(crash.file_of("two"))
+    if index != "as it was":
+        crash.root.lose_index()
+    if index == "older":
+        for name, octets in older.items():
+            (crash.root.home / name).write_bytes(octets)
+    seen = crash.root.use(observe)
+    found = in_inbox(seen)
+    assert sorted(found) == ["before", "one", "two"]
+    assert sum(len(folder.messages) for folder in seen.values()) == 3
+    if damage in KEEP_THE_NAME or index == "as it was":
+        assert {token: found[token] for token in uids} == uids
+    else:
+        assert min(found["one"], found["two"]) > max(uids.values())
+    assert segments(crash.root) == []
+    assert crash.root.use(lambda account: account.repair(check=True)).clean
+    assert in_inbox(crash.root.use(observe)) == found
+
+
+def test_moved_and_expunged_messages_stay_where_they_are(root: Root, store: MailStore) -> None:
+    """Replay finds a message by its base name wherever it lies now: nothing comes back into INBOX, nothing is doubled."""
+    account = store.account(REF)
+    here = inbox(account)
+    moved, copied, gone, read = deliver(account, here, ["moved", "copied", "gone", "read"], together=True)
+    account.move(here, [moved], account.folder("Archive").folder_id)
+    account.copy(here, [copied], account.folder("Archive").folder_id)
+    account.store_flags(here, [gone], "+", DELETED)
+    account.expunge(here)
+    account.store_flags(here, [read], "+", SEEN)
+    account.flush_names()
+    crash = Crash(root)
+    for token in ("moved", "gone"):
+        lose_content(crash.file_of(token))
+    seen = crash.root.use(observe)
+    assert sorted(in_inbox(seen)) == ["copied", "read"]
+    assert sorted(token for token, _ in seen["Archive"].messages.values()) == ["copied", "moved"]
+    assert crash.root.use(lambda account: account.undelete()) == 1
+    assert sorted(in_inbox(crash.root.use(observe))) == ["copied", "gone", "read"]
+
+
+def test_no_octet_of_what_is_given_back_changes(root: Root, store: MailStore) -> None:
+    """A message of ours is not a stranger's file whose line ends are put right: binary parts come back as they came."""
+    account = store.account(REF)
+    octets = b"Subject: binary\r\n\r\n\0\n\r\r\n" + bytes(range(256)) * 9
+    staged = account.stage()
+    staged.write(octets)
+    staged.finish_later()
+    with store.journal_holding([Arrival(REF.home, os.path.basename(staged.path), octets)]):
+        account.publish(inbox(account), [Delivery(staged, answers_of(octets))], journaled=True)
+    crash = Crash(root)
+    crash.root.lose_index()
+    (path,) = (crash.root.home / "Maildir/cur").iterdir()
+    path.unlink()
+
+    def read(account: Account) -> bytes:
+        (uid,) = account.view(inbox(account)).uids
+        with account.open_message(inbox(account), uid) as file:
+            return file.pread(0, 1 << 20)
+
+    assert crash.root.use(read) == octets
+
+
+def test_copies_in_one_folder_whose_names_are_all_lost(root: Root, store: MailStore) -> None:
+    """They have one base name: the message comes back once, as the first of them, and nothing else suffers."""
+    account = store.account(REF)
+    here = inbox(account)
+    first, _ = deliver(account, here, ["twice", "other"], together=True)
+    account.copy(here, [first], here)
+    crash = Crash(root)
+    for _ in range(2):
+        lose_name(crash.file_of("twice"))
+    assert in_inbox(crash.root.use(observe)) == {"twice": first, "other": first + 1}
+    assert crash.root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_other_mailboxes_and_lost_ones_do_not_stop_a_replay(root: Root, store: MailStore) -> None:
+    """A mailbox that was removed since is passed over; the others have their mail."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["here"], together=True)
+    with store.journal_holding([Arrival("mic.gov.vn/gone", "1.M1P1Q1.x", b"x")]) as durable:
+        assert not durable  # its folder cannot be asked on which disk it lies
+    crash = Crash(root)
+    (path,) = segments(crash.root)
+    path.write_bytes(path.read_bytes().replace(b"mic.gov.vn/dvbe", b"mic.gov.vn/dvbX"))  # and the checksum fails
+    lose_name(crash.file_of("here"))
+    assert in_inbox(crash.root.use(observe)) == {}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_power_loss_at_any_time(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Waves, single messages and settling in any order, then a power loss with any damage to what was not settled."""
+    clock = ManualClock(datetime(2026, 11, 24, tzinfo=UTC))
+    root = Root(tmp_path_factory.mktemp("journal") / "mail", clock=clock)
+    store = root.store()
+    account = store.account(REF)
+    tokens: list[str] = []
+    fragile: list[str] = []
+    indexes = [root.index_copy()]
+    for step in data.draw(st.lists(st.sampled_from(["wave", "single", "settle", "index"]), max_size=8)):
+        if step == "settle":
+            clock.move_to(clock.now() + timedelta(seconds=60))
+            store.settle_journal()
+            fragile.clear()
+        elif step == "index":
+            inbox(account)
+            indexes.append(root.index_copy())
+        else:
+            new = [f"t{len(tokens) + n}" for n in range(3 if step == "wave" else 1)]
+            deliver(account, inbox(account), new, together=step == "wave")
+            tokens += new
+            fragile += new if step == "wave" else []
+    inbox(account)
+    indexes += [root.index_copy(), {}]
+    crash = Crash(root)
+    crash.root.lose_index()
+    for name, octets in data.draw(st.sampled_from(indexes)).items():
+        (crash.root.home / name).write_bytes(octets)
+    for token in fragile:
+        data.draw(st.sampled_from(DAMAGES))(crash.file_of(token))
+    life = data.draw(st.integers(0, 3000))
+    killed_at(life, lambda: crash.root.use(lambda account: account.folders()))  # power may fail again: it begins anew
+    crash.root.settings["boot_id"] = data.draw(st.sampled_from(["second boot", "third boot"]))
+    assert sorted(in_inbox(crash.root.use(observe))) == sorted(tokens)
+    assert crash.root.use(lambda account: account.repair(check=True)).clean
+    store.close()
+
+
+def test_a_segment_ends_where_it_is_torn(root: Root, store: MailStore) -> None:
+    """Cut or spoilt at any octet, the messages before that are read and none after; what an earlier turn left is not."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a", "b", "c"], together=True)
+    (path,) = segments(root)
+    whole = list(arrivals_in(str(path)))
+    assert [arrival.octets for arrival in whole] == [message(token) for token in "abc"]
+    octets = path.read_bytes()
+    end = octets.rindex(whole[-1].octets) + len(whole[-1].octets)
+    copy = root.path / "copy"
+    for at in range(0, end, 7):
+        copy.write_bytes(octets[:at])
+        cut = list(arrivals_in(str(copy)))
+        copy.write_bytes(octets[:at] + bytes([octets[at] ^ 0x55]) + octets[at + 1 :])
+        spoilt = list(arrivals_in(str(copy)))
+        assert cut == spoilt == whole[: len(cut)]
+        assert len(cut) < 3
+
+
+def test_a_new_turn_does_not_bring_back_the_last_one(root: Root, store: MailStore, clock: ManualClock) -> None:
+    """A settled segment is used again from its beginning; frames behind the new ones are not read."""
+    account = store.account(REF)
+    deliver(account, inbox(account), [f"old{n}" for n in range(5)], together=True)
+    clock.move_to(clock.now() + timedelta(seconds=60))
+    store.settle_journal()
+    assert held(root) == []
+    clock.move_to(clock.now() + timedelta(seconds=60))
+    deliver(account, inbox(account), ["new0", "new1"], together=True)
+    deliver(account, inbox(account), ["new2"], together=True)
+    assert [arrival.octets for arrival in held(root)] == [message(f"new{n}") for n in range(3)]
+
+
+def test_nothing_is_settled_while_it_is_being_published(root: Root, store: MailStore, clock: ManualClock) -> None:
+    """The sync must come after the names: a segment in use is kept, however old it is and even if it is full."""
+    account = store.account(REF)
+    account.folders()
+    with store.journal_holding([Arrival(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
+        assert durable
+        clock.move_to(clock.now() + timedelta(seconds=60))
+        store.settle_journal()
+        assert len(held(root)) == 1
+        store.settle_journal()
+        assert len(held(root)) == 1
+    store.settle_journal()
+    assert held(root) == []
+
+
+def test_young_messages_are_left_for_the_next_time(root: Root, store: MailStore, clock: ManualClock) -> None:
+    """A sync of the file system for every message would cost more than it saves."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a"], together=True)
+    store.settle_journal()
+    assert len(held(root)) == 1
+    clock.move_to(clock.now() + timedelta(seconds=journal.SETTLE_SECONDS))
+    store.settle_journal()
+    assert held(root) == []
+
+
+def test_two_full_segments_send_messages_to_their_own_files(
+    root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two segments take turns; where neither has room the journal promises nothing, and after settling it does again."""
+    monkeypatch.setattr(journal, "SEGMENT_OCTETS", 1 << 20)
+    account = store.account(REF)
+    account.folders()
+    large = Arrival(REF.home, "1.M1P1Q1.x", bytes(600_000))
+    answers = []
+    for _ in range(3):
+        with store.journal_holding([large]) as durable:
+            answers.append(durable)
+    assert answers == [True, True, False]
+    assert store.journal_is_full
+    store.settle_journal()
+    assert not store.journal_is_full
+    with store.journal_holding([large]) as durable:
+        assert durable
+    with store.journal_holding([Arrival(REF.home, "1.M1P1Q1.x", bytes(2 << 20))]) as durable:
+        assert not durable
+
+
+def test_a_disk_that_cannot_sync_keeps_the_segment(
+    root: Root, store: MailStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is told, the messages stay in the journal for a replay, and from then on each is fsynced by itself."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a"], together=True)
+
+    def fail(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(journal, "sync_file_system", fail)
+    clock.move_to(clock.now() + timedelta(seconds=60))
+    with pytest.raises(Unavailable):
+        store.settle_journal()
+    with store.journal_holding([Arrival(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
+        assert not durable
+    store.close()
+    root.store().settle_left_behind()
+    assert [arrival.octets for arrival in held(root)] == [message("a")]
+    crash = Crash(root)
+    lose_content(crash.file_of("a"))
+    assert list(in_inbox(crash.root.use(observe))) == ["a"]
+    assert segments(crash.root) == []
+
+
+def test_closing_leaves_nothing_behind(root: Root) -> None:
+    """A process that ends in order has settled everything and removed its segments."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"], together=True))
+    assert segments(root) == []
+
+
+def test_segments_of_the_killed_are_settled_and_those_of_the_living_left(root: Root, store: MailStore) -> None:
+    """Within a boot nothing is given back: what was not published was not acknowledged."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["living"], together=True)
+
+    def die() -> None:
+        other = root.store()
+        deliver(other.account(REF), inbox(other.account(REF)), ["published"], together=True)
+        with other.journal_holding([Arrival(REF.home, "1.M1P1Q1.x", message("never published"))]) as durable:
+            os._exit(9 if durable else 1)
+
+    assert not killed_at(10**9, die)
+    assert len(segments(root)) == 2
+    store.settle_left_behind()
+    assert [arrival.octets for arrival in held(root)] == [message("living")]
+    assert sorted(in_inbox(observe(account))) == ["living", "published"]
+
+
+def test_who_writes_for_long_is_not_waited_for(store: MailStore) -> None:
+    """`Busy` after the patience, and the message's file is still there for its turn."""
+    account = store.account(REF)
+    here = inbox(account)
+    with writing(store.store(REF)):
+        other = store.account(REF)
+        staged = other.stage()
+        staged.write(message("later"))
+        staged.finish()
+        with pytest.raises(Busy):
+            other.publish(here, [Delivery(staged, answers_of(message("later")))], patience=0.01)
+    assert os.path.exists(staged.path)
