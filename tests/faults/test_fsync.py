@@ -1,7 +1,9 @@
-"""Before each acknowledgement the message's content and the directory that names it were fsynced: shown by the system calls.
+"""Before each acknowledgement the message's content and the directory that names it were fsynced, or else the journal that
+holds the message was: shown by the system calls.
 
-A worker runs under strace while one client at a time delivers, appends, copies, moves, creates and renames; TLS is off, so the
-replies can be read in the trace. `Disk` is what would be left after a power cut at any line of it.
+A worker runs under strace while one client at a time delivers, appends, copies, moves, creates and renames, or while several
+deliver at once; TLS is off, so the replies can be read in the trace. `Disk` is what would be left after a power cut at any line
+of it.
 """
 
 import re
@@ -10,9 +12,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from posixpath import basename, dirname
+from threading import Barrier
 
 import pytest
 
@@ -21,13 +25,20 @@ from faults.wire import Imap, Smtp
 from harness import ProcessServer
 from population import PASSWORD
 
-CALLS = "fsync,fdatasync,rename,renameat,renameat2,link,linkat,mkdir,mkdirat,sendto,sendmsg,write,writev"
+CALLS = "fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,mkdir,mkdirat,sendto,sendmsg,write,writev,pwrite64"
+SHOWN_OCTETS = 10_000
+"""Of what is written: more than all messages of a wave."""
 DVBE, TTLAN, FRESH = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "fresh@mic.gov.vn"
+STAGED = "/Maildir/tmp/"
+"""Not "/tmp/", which the test's own folder lies in."""
 _LINE = re.compile(r"(\d+) +(?:<\.\.\. (\w+) resumed>(.*)|(\w+)\((.*))$")
-_ENDED = re.compile(r" = (-?\d+)")
+_ENDED = re.compile(r"\) += (-?\d+)[^\"]*$")
 _SYNC = re.compile(r"\d+<([^>]*)>")
 _SAID = re.compile(r"\d+<(?:socket|TCP)[^>]*>, (?:\[\{iov_base=)?\"((?:[^\"\\]|\\.)*)\"")
-_ACKNOWLEDGED = re.compile(r"(?:^|\\r\\n)(250 2\.6\.0 Message|T\d+ OK )")
+_WRITTEN = re.compile(r"\d+<(/[^>]*)>, \"((?:[^\"\\]|\\.)*)\", (\d+)(?:, (\d+))? *\) += \3$")
+"""What was written, wholly and shown wholly: path, octets as strace escapes them, how many, and where."""
+_ACKNOWLEDGED = re.compile(r"(?:^|\\r\\n)(250 2\.6\.0 Message[^\\]*|T\d+ OK )")
+_TOKEN = re.compile(r"X-Token: (\S+?)\\r")
 
 
 @dataclass(frozen=True)
@@ -65,59 +76,115 @@ def calls(trace: Iterable[str]) -> list[Call]:
 
 
 class Disk:
-    """What a power cut would leave: contents that were fsynced, names whose directory was fsynced after they were made."""
+    """What a power cut would leave: contents that were fsynced, names whose directory was fsynced after they were made.
+
+    And whole messages, name and content, that stand in a segment of the journal since an fdatasync of it.
+    """
 
     def __init__(self) -> None:
-        self._contents: set[str] = set()
+        self._contents: dict[str, int] = {}
+        """Since when."""
         self._names: set[str] = set()
         self._made: dict[str, int] = {}
         """Names that mail depends on, and when they were made."""
+        self._octets: dict[str, str] = {}
+        """What was written to files, staged or named."""
+        self._frames: dict[str, dict[str, int]] = {}
+        """By segment the base names of the messages in it, and when they were written."""
+        self._journaled: dict[str, tuple[str, int]] = {}
+        """Base names: in which segment, and since when it is durable."""
+        self.early: list[str] = []
+        """Names of messages that led to content which was not durable yet."""
 
-    def sync(self, path: str, begun: int) -> None:
+    def sync(self, path: str, call: Call) -> None:
         """An fsync that is over: of a file, or of a directory with the names that stood when it began."""
-        self._contents.add(path)
-        self._names |= {name for name, made in self._made.items() if dirname(name) == path and made < begun}
+        self._contents.setdefault(path, call.ended)
+        self._names |= {name for name, made in self._made.items() if dirname(name) == path and made < call.begun}
+        for base, written in self._frames.get(path, {}).items():
+            if written < call.begun:
+                self._journaled.setdefault(base, (path, call.ended))
 
-    def name(self, old: str, new: str, at: int) -> None:
+    def sync_all(self, call: Call) -> None:
+        """A syncfs that is over."""
+        stood = {name: call.ended for name, made in self._made.items() if made < call.begun}
+        self._names |= set(stood)
+        self._contents = stood | self._contents
+
+    def write(self, path: str, octets: str) -> None:
+        self._octets[path] = self._octets.get(path, "") + octets
+
+    def write_journal(self, segment: str, octets: str, at: int, ended: int) -> None:
+        """Messages that are still staged; what is written to the beginning ends all that the segment held."""
+        if at == 0:
+            self._frames.pop(segment, None)
+            self._journaled = {base: held for base, held in self._journaled.items() if held[0] != segment}
+        for path, message_octets in self._octets.items():
+            if STAGED in path and f"{_base(path)}\\0{message_octets}" in octets:
+                self._frames.setdefault(segment, {})[_base(path)] = ended
+
+    def name(self, old: str, new: str, call: Call) -> None:
+        durable = [self._contents.get(old), self._journaled.get(_base(old), ("", None))[1]]
+        if "/cur/" in new and not any(since is not None and since < call.begun for since in durable):
+            self.early.append(new)
         if old in self._contents:
-            self._contents.add(new)
-        self._make(new, at)
+            self._contents[new] = self._contents[old]
+        if old in self._octets:
+            self._octets[new] = self._octets.pop(old)
+        self._make(new, call.ended)
 
     def make_directory(self, path: str, at: int) -> None:
-        self._contents.add(path)
+        self._contents[path] = at
         self._make(path, at)
 
     def _make(self, path: str, at: int) -> None:
         self._made[path] = at
         self._names.discard(path)
 
+    def written(self, text: str) -> dict[str, str]:
+        """Files with this in them."""
+        return {path: octets for path, octets in self._octets.items() if text in octets}
+
     def lacks(self, places: Sequence[str]) -> list[str]:
         """Names below `places` that a power cut would take, or leave without their content."""
         return [
             name
             for name in self._made
-            if any(place in name for place in places) and not (name in self._names and name in self._contents)
+            if any(place in name for place in places)
+            and not (name in self._names and name in self._contents)
+            and _base(name) not in self._journaled
         ]
+
+
+def _base(path: str) -> str:
+    """What of a message's name stays the same, staged or named."""
+    return basename(path).partition(",")[0]
 
 
 def replayed(found: Iterable[Call]) -> Iterator[tuple[str, Disk, int]]:
     """Each acknowledgement, the disk at the moment it was sent, and how many names were made since the one before."""
     disk, made = Disk(), 0
-    events = [(one.begun if one.name in ("write", "writev", "sendto", "sendmsg") else one.ended, one) for one in found]
+    begins = ("write", "writev", "pwrite64", "sendto", "sendmsg")
+    events = [(one.begun if one.name in begins else one.ended, one) for one in found]
     for at, call in sorted(events, key=lambda event: event[0]):
         match call.name:
             case "fsync" | "fdatasync":
                 path = _SYNC.match(call.arguments)
                 assert path, call
-                disk.sync(path[1], call.begun)
+                disk.sync(path[1], call)
+            case "syncfs":
+                disk.sync_all(call)
             case "rename" | "renameat" | "renameat2" | "link" | "linkat":
                 old, new = call.paths
-                disk.name(old, new, at)
+                disk.name(old, new, call)
                 made += 1
             case "mkdir" | "mkdirat":
                 disk.make_directory(call.paths[0], at)
                 made += 1
             case _:
+                if (written := _WRITTEN.match(call.arguments)) and "/.journal/" in written[1]:
+                    disk.write_journal(written[1], written[2], int(written[4]), call.ended)
+                elif written and STAGED in written[1]:
+                    disk.write(written[1], written[2])
                 said = _SAID.match(call.arguments)
                 if said and (acknowledged := _ACKNOWLEDGED.search(said[1])):
                     yield acknowledged[1], disk, made
@@ -138,7 +205,7 @@ def traced(serve_processes: Callable[..., ProcessServer], tmp_path: Path) -> Ite
         server.population.issue(local)
     server.start()
     trace = tmp_path / "trace"
-    command = [strace, "-f", "-y", "-s", "400", "-o", str(trace), "-e", f"trace={CALLS}", "-p", str(server.workers()[0])]
+    command = [strace, "-f", "-y", f"-s{SHOWN_OCTETS}", f"-o{trace}", f"-etrace={CALLS}", f"-p{server.workers()[0]}"]
     tracing = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert tracing.stderr is not None
     first = tracing.stderr.readline()
@@ -211,7 +278,7 @@ def test_nothing_is_acknowledged_before_it_is_on_disk(traced: tuple[ProcessServe
     # A server that forgot either kind would have been found out, by every command that makes names.
     forgets_folders = list_of_lacks(without(found, lambda path: basename(path.rstrip(">) =0")) in ("cur", "live")), done)
     assert len([answer for answer in forgets_folders if answer[2]]) >= 10
-    forgets_files = list_of_lacks(without(found, lambda path: "/tmp/" in path), done)
+    forgets_files = list_of_lacks(without(found, lambda path: STAGED in path or "/spool/tmp/" in path), done)
     assert len([answer for answer in forgets_files if answer[2]]) >= 8
 
 
@@ -222,3 +289,61 @@ def list_of_lacks(found: Sequence[Call], done: Sequence[tuple[str, tuple[str, ..
         answers.append((f"{what}", made, disk.lacks(durable)))
         assert said
     return answers
+
+
+SENDERS, EACH = 8, 10
+
+
+def deliver_together(server: ProcessServer, boxes: Sequence[str]) -> set[str]:
+    """Several clients at once, after one message to each mailbox, which opens its index; the tokens of all that went in."""
+    start = Barrier(SENDERS, timeout=60)
+
+    def deliver(smtp: Smtp, token: str, to: str) -> str:
+        smtp.deliver([to], f"X-Token: {token}\r\nSubject: together\r\n\r\nfrom {token}\r\n".encode())
+        return token
+
+    def send(sender: int) -> list[str]:
+        smtp = Smtp(server.ports["smtp"])
+        start.wait()
+        tokens = [deliver(smtp, f"{sender}-{number}", boxes[(sender + number) % len(boxes)]) for number in range(EACH)]
+        smtp.close()
+        return tokens
+
+    first = Smtp(server.ports["smtp"])
+    tokens = [deliver(first, f"first-{box}", box) for box in boxes]
+    first.close()
+    with ThreadPoolExecutor(SENDERS) as threads:
+        return {*tokens, *(token for sent in threads.map(send, range(SENDERS)) for token in sent)}
+
+
+def by_token(found: Sequence[Call]) -> tuple[dict[str, bool], Disk]:
+    """By its token whether each message was durable, in a mailbox, when 250 was said to it; and the disk at the end."""
+    durable: dict[str, bool] = {}
+    disk = Disk()
+    for said, disk, _ in replayed(found):
+        trace_id = said.rpartition(" ")[2]
+        ((name, octets),) = disk.written(f"\\tid {trace_id} ").items()
+        token = _TOKEN.search(octets)
+        assert token, octets
+        durable[token[1]] = "/cur/" in name and not disk.lacks([name])
+    return durable, disk
+
+
+def test_nothing_that_arrives_together_is_acknowledged_before_it_is_on_disk(traced: tuple[ProcessServer, Path]) -> None:
+    """250 to messages that arrive together: the journal that holds them is fsynced, and only then are they named, or file and
+    folder are as ever; everything is before the journal is wiped."""
+    server, trace = traced
+    sent = deliver_together(server, (DVBE, TTLAN, FRESH))
+    assert len(sent) == SENDERS * EACH + 3
+    assert server.terminate() == 0  # settles the journal
+    found = calls(trace.read_text(errors="replace").splitlines())
+    durable, disk = by_token(found)
+    assert durable == dict.fromkeys(sent, True)
+    assert disk.early == []
+    assert disk.lacks(MAIL) == []
+    # A server that forgot the journal's fdatasync, or the syncfs before it is wiped, would have been found out by most of them.
+    durable, disk = by_token(without(found, lambda path: "/.journal/" in path))
+    assert list(durable.values()).count(False) > len(sent) / 2
+    assert len(disk.early) > len(sent) / 2
+    durable, disk = by_token([one for one in found if one.name != "syncfs"])
+    assert len(disk.lacks(MAIL)) > len(sent) / 2

@@ -38,14 +38,14 @@ class Disk:
 
 
 def begin_message(port: int) -> socket.socket:
-    """A connection that has sent 100 KB of a message."""
+    """A connection that has sent 200 KB of a message."""
     client = socket.create_connection(("127.0.0.1", port), 30)
     heard = client.makefile("rb")
     client.sendall(b"EHLO x\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<dvbe@mic.gov.vn>\r\nDATA\r\n")
     while not heard.readline().startswith(b"354 "):
         pass
     heard.close()
-    client.sendall(b"Subject: x\r\n\r\n" + LINE * 1_300)
+    client.sendall(b"Subject: x\r\n\r\n" + LINE * 2_600)
     return client
 
 

@@ -129,6 +129,7 @@ class Delivering:
                 except Exception as error:  # noqa: BLE001 - the turn did not come, or the store failed: everybody hears it
                     batch.extend(() if batch else _take(queue))
                     results = [error] * len(batch)
+                    await self._lanes.io(self._posting.discard, batch)
                 for waiting, result in zip(batch, results, strict=True):
                     _answer(waiting.future, result)
         finally:

@@ -101,6 +101,12 @@ class Posting:
         self._publish(whole, results)
         return [results[id(waiting)] for waiting in batch]
 
+    def discard(self, batch: Sequence[Waiting]) -> None:
+        """Forget the files of messages that will not be published."""
+        for waiting in batch:
+            if waiting.staged is not None:
+                waiting.staged.discard()
+
     def one(self, account: Account, parcel: Parcel, staged: Staged, answered: Answers) -> Published:
         """A message whose file is finished."""
         delivery, folder = self._delivery(parcel, staged, answered)

@@ -13,7 +13,7 @@ from mic_mail.services.delivery import Delivering
 from mic_mail.services.envelope import Recipient
 from mic_mail.services.posting import Parcel, account_ref
 from mic_mail.storage import journal
-from mic_mail.storage.errors import OverQuota
+from mic_mail.storage.errors import OverQuota, Unavailable
 from mic_mail.storage.journal import FOLDER, LOCK, arrivals_in
 from mic_mail.storage.section import writing
 from mic_mail.storage.types import AccountRef, Published
@@ -119,6 +119,19 @@ def test_a_mailbox_that_others_write_holds_nobody_up(office: Office) -> None:
 
     assert len(office.server.call(the_rest())) == 5
     assert office.inbox("dvbe") == [message(0), message(2)]
+
+
+def test_who_waits_too_long_for_a_mailbox_leaves_nothing(office: Office) -> None:
+    """The turn does not come: each hears that the mailbox is unavailable, and no file of theirs stays."""
+    office.rooms.lanes.patience = 0.1
+    turns = office.rooms.accounts._turns(office.ref("dvbe")).writers
+    office.server.call(turns.take(1))
+    with writing(office.rooms.store.store(office.ref("dvbe"))):
+        outcomes = office.deliver(("dvbe", message(0)), ("dvbe", message(1)))
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 2
+    maildir = office.server.config.mail_root / office.mailbox("dvbe").home / "Maildir"
+    assert list((maildir / "tmp").iterdir()) == []
+    assert office.inbox("dvbe") == []
 
 
 def test_a_full_mailbox_refuses_its_own_messages_alone(serve: Callable[..., MailServer]) -> None:
