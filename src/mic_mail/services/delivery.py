@@ -20,7 +20,7 @@ from mic_mail.outbound.spool import Entry as SpoolEntry
 from mic_mail.outbound.spool import Slip, Target
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.posting import Outcome, Parcel, Posting, Waiting, account_ref
-from mic_mail.storage.errors import Busy
+from mic_mail.storage.errors import Busy, Unavailable
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Published, Staged
 
@@ -52,16 +52,26 @@ class Delivering:
 
     async def small(self, parcel: Parcel, octets: bytes, answered: Answers | None = None) -> Published:
         """A whole message for one mailbox. Cancelled before its turn it may or may not arrive; nothing was promised then."""
-        future: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
-        waiting = Waiting(parcel, octets, future, answered)
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(parcel, octets, loop.create_future(), answered)
         if parcel.mailbox.mailbox_id in self._queues or not self._store.is_warm(account_ref(parcel.mailbox)):
             self._queue(waiting)
-        else:
-            self._wave.append(waiting)
-            if not self._riding:
-                self._riding = True
-                self._start(self._ride())
-        return await future
+            return await waiting.future
+        self._wave.append(waiting)
+        if not self._riding:
+            self._riding = True
+            self._start(self._ride())
+        deadline = loop.call_later(self._lanes.patience, self._give_up, waiting)
+        try:
+            return await waiting.future
+        finally:
+            deadline.cancel()
+
+    def _give_up(self, waiting: Waiting) -> None:
+        """No wave has taken it in time: the disk hangs. What a wave has taken ends as it ends."""
+        if waiting in self._wave:
+            self._wave.remove(waiting)
+            _answer(waiting.future, Unavailable(f"waited {self._lanes.patience:g} s for a wave"))
 
     async def _ride(self) -> None:
         """Publish what waits, wave by wave, until nothing does."""

@@ -38,7 +38,7 @@ class Parcel:
     origin: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Waiting:
     """A small message and who waits for it."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -53,6 +54,21 @@ class Office:
             return await asyncio.gather(*calls, return_exceptions=True)
 
         return self.server.call(all_at_once())
+
+    def deliver_in_turn(self, released: threading.Event, *wanted: tuple[str, bytes]) -> list[Published | BaseException]:
+        """The first alone, so that a wave takes it; the others while that waits. Released once these have ended."""
+
+        async def in_turn() -> list[Published | BaseException]:
+            delivering: Delivering = self.rooms.mailflow._delivering
+            calls = [delivering.small(self.parcel(name, n), octets) for n, (name, octets) in enumerate(wanted)]
+            first = asyncio.ensure_future(calls[0])
+            while delivering._wave or not delivering._riding:
+                await asyncio.sleep(0)
+            others = await asyncio.gather(*calls[1:], return_exceptions=True)
+            released.set()
+            return [await first, *others]
+
+        return self.server.call(in_turn())
 
     def inbox(self, name: str) -> list[bytes]:
         folder = self.server.config.mail_root / self.mailbox(name).home / "Maildir" / "cur"
@@ -132,6 +148,22 @@ def test_who_waits_too_long_for_a_mailbox_leaves_nothing(office: Office) -> None
     maildir = office.server.config.mail_root / office.mailbox("dvbe").home / "Maildir"
     assert list((maildir / "tmp").iterdir()) == []
     assert office.inbox("dvbe") == []
+
+
+def test_a_disk_that_hangs_is_not_waited_for_without_end(office: Office) -> None:
+    """What no wave has taken within the patience hears that the mailbox is unavailable, and is not delivered later."""
+    office.rooms.lanes.patience = 0.2
+    hanging, released = threading.Event(), threading.Event()
+
+    async def hang() -> None:
+        office.rooms.lanes._delivery_lane.submit(lambda: (hanging.set(), released.wait(30)))
+
+    office.server.call(hang())
+    assert hanging.wait(30)
+    taken, *late = office.deliver_in_turn(released, *(("dvbe", message(number)) for number in range(3)))
+    assert isinstance(taken, Published)
+    assert [type(outcome) for outcome in late] == [Unavailable] * 2
+    assert office.inbox("dvbe") == [message(0)]
 
 
 def test_a_full_mailbox_refuses_its_own_messages_alone(serve: Callable[..., MailServer]) -> None:
