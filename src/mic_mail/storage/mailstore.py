@@ -1,8 +1,8 @@
 """The store as the doors and services see it: `MailStore` gives accounts, an `Account` does everything to one mailbox.
 
 All calls block and may come from any thread; writers wait for the account's lock, at most `StorageSettings.lock_seconds`, then
-raise `Unavailable`. What returns is durable: files, UIDs and folders through a power loss, flags through a crash (UIDs of journaled messages: see
-journal.py and decision 0014).
+raise `Unavailable`. What returns is durable: files, UIDs and folders through a power loss, flags through a crash
+(UIDs of journaled messages: see journal.py and decision 0014).
 `on_change(account_id, modseq)` is called after each durable change, in the thread that made it; it must not block.
 Folder names are checked and brought to NFC here; everything after `folder(name)` goes by `folder_id`.
 """
