@@ -142,11 +142,29 @@ def test_the_other_worker_goes_on(server: ProcessServer) -> None:
 
 
 def test_connections_are_spread_over_the_workers(server: ProcessServer) -> None:
-    """Each worker has sockets of its own: of 40 connections no worker is left without."""
+    """Whoever has fewest takes the next: of 40 connections each of two workers gets half, or nearly."""
     clients = [socket.create_connection((server.host, server.ports["imap"])) for _ in range(40)]
     state = server.wait_for(lambda state: sum(one["connections"]["imap"] for one in state["processes"] if one["ready"]) == 40)
     shares = [one["connections"]["imap"] for one in state["processes"] if one["name"].startswith("worker")]
-    assert min(shares) >= 5
+    assert min(shares) >= 17
+    for client in clients:
+        client.close()
+
+
+def test_a_worker_that_hangs_delays_no_connection_for_the_others(server: ProcessServer) -> None:
+    """It has the fewest connections and takes none: the other takes them, and both again when it goes on."""
+    hung = server.workers()[0]
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        clients = [smtplib.SMTP(server.host, server.ports["smtp"], timeout=10) for _ in range(20)]
+        assert time.monotonic() - began < 10
+    finally:
+        os.kill(hung, signal.SIGCONT)
+    clients += [smtplib.SMTP(server.host, server.ports["smtp"], timeout=10) for _ in range(20)]
+    state = server.wait_for(lambda state: sum(one["connections"]["smtp"] for one in state["processes"]) == 40)
+    shares = [one["connections"]["smtp"] for one in state["processes"] if one["name"].startswith("worker")]
+    assert min(shares) >= 17
     for client in clients:
         client.close()
 

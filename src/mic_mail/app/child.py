@@ -19,6 +19,7 @@ from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.listeners import Listener
+from mic_mail.net.sharing import Tally
 from mic_mail.process import privileges
 from mic_mail.process.channel import Channel, ChildSpec
 from mic_mail.services.housekeeping import only_housekeeper
@@ -68,8 +69,9 @@ async def _serve(spec: ChildSpec) -> None:
 async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     """From ready to drained."""
     listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
+    tally = Tally.alone() if spec.tally is None else Tally(spec.tally, spec.row)
     housekeeper = spec.role == "housekeeper"
-    server = await open_server(config, SystemClock(), spec.name, listeners, tee=spec.tee, housekeeper=housekeeper)
+    server = await open_server(config, SystemClock(), spec.name, listeners, tally=tally, tee=spec.tee, housekeeper=housekeeper)
     orders.follow(server)
     await orders.over.wait()
     server.rooms.log.event("process_draining")

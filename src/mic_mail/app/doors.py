@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from mic_mail.app.rooms import Rooms
 from mic_mail.app.settings import admission_limits, imap_settings, repairs_lf, smtp_limits
 from mic_mail.imap.server import ImapServer, ImapServices
+from mic_mail.net.accepting import Acceptor
 from mic_mail.net.admission import Admission, Gate
 from mic_mail.net.listeners import Listener
+from mic_mail.net.sharing import Tally
 from mic_mail.smtp.server import SmtpServer, SmtpServices
 
 PROTOCOLS = {"smtp": "smtp", "submission": "smtp", "submissions": "smtp", "imap": "imap", "imaps": "imap"}
@@ -24,24 +26,28 @@ HANDSHAKE_SECONDS = 30.0
 class Doors:
     """The protocol servers of one process, and the gate in front of them."""
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: Rooms, tally: Tally) -> None:
         self._rooms = rooms
-        self._listening: list[asyncio.Server] = []
-        self._smtp = SmtpServer(smtp_services(rooms))
-        self._imap = ImapServer(imap_services(rooms))
+        self._tally = tally
+        self._shares = {protocol: tally.share(column) for column, protocol in enumerate(TOO_MANY)}
+        self._accepting: list[Acceptor] = []
+        self._smtp = SmtpServer(smtp_services(rooms), self._shares["smtp"].change)
+        self._imap = ImapServer(imap_services(rooms), self._shares["imap"].change)
         self._servers: Mapping[str, SmtpServer | ImapServer] = {"smtp": self._smtp, "imap": self._imap}
         self._admission = Admission(admission_limits(rooms.config), rooms.clock.monotonic)
 
-    async def open(self, listeners: Sequence[Listener]) -> None:
-        """Serve on these sockets."""
-        loop = asyncio.get_running_loop()
-        backlog = self._rooms.config.listen.backlog
+    def open(self, listeners: Sequence[Listener]) -> None:
+        """Serve on these sockets; belongs to the running loop."""
+        log = self._rooms.log
         for listener in listeners:
-            tls = self._rooms.tls.context if listener.implicit_tls else None
-            patience = HANDSHAKE_SECONDS if tls else None
-            self._listening.append(
-                await loop.create_server(
-                    self._gated(listener), sock=listener.socket, backlog=backlog, ssl=tls, ssl_handshake_timeout=patience
+            self._accepting.append(
+                Acceptor(
+                    listener,
+                    self._shares[PROTOCOLS[listener.door]],
+                    self._gated(listener),
+                    tls=self._rooms.tls.context if listener.implicit_tls else None,
+                    handshake_seconds=HANDSHAKE_SECONDS,
+                    exhausted=lambda error: log.event("connections_exhausted", error=str(error)),
                 )
             )
 
@@ -55,12 +61,9 @@ class Doors:
             self._rooms.log.event("connection_refused", peer=address, door=listener.door, reason=why)
             return TOO_MANY[protocol]
 
-        def total() -> int:
-            return self._smtp.connections + self._imap.connections
-
         is_open: Callable[[object], bool] = server.open.__contains__
         reader = self._rooms.tls.reader if listener.implicit_tls else None
-        return lambda: Gate(self._admission, factory, total=total, is_open=is_open, refused=refused, reader=reader)
+        return lambda: Gate(self._admission, factory, total=self._tally.total, is_open=is_open, refused=refused, reader=reader)
 
     def configure(self) -> None:
         """New connections follow the new configuration."""
@@ -70,13 +73,13 @@ class Doors:
 
     async def drain(self, seconds: float) -> None:
         """No new connections; those that are open get their goodbye and at most so long."""
-        for listening in self._listening:
-            listening.close()
+        for acceptor in self._accepting:
+            acceptor.close()
         await asyncio.gather(*(server.drain(seconds) for server in self._servers.values()))
 
     @property
     def connections(self) -> dict[str, int]:
-        return {protocol: server.connections for protocol, server in self._servers.items()}
+        return {protocol: len(server.open) for protocol, server in self._servers.items()}
 
 
 def smtp_services(rooms: Rooms) -> SmtpServices:

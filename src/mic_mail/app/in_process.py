@@ -11,6 +11,7 @@ from mic_mail.app.server import Server, open_server
 from mic_mail.clock import Clock, ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.net import listeners as net
+from mic_mail.net.sharing import Tally
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process.startup import SERVED_DOORS, make_folders
 
@@ -60,9 +61,9 @@ async def start_in_process(config: Config, clock: Clock | None = None, *, tee: b
         now = SystemClock().now()  # whatever clock we were given: clients look at the machine's
         write_pair(config.certificate, config.key, self_signed(names, now))
     ports: dict[str, int] = {door: config.listen.port(door) for door in config.listen.doors if door in SERVED_DOORS}
-    [listeners] = net.open_listeners(config.listen.addresses, ports, 1, config.listen.backlog)
+    listeners = net.open_listeners(config.listen.addresses, ports, config.listen.backlog)
     try:
-        server = await open_server(config, clock, "worker0", listeners, tee=tee, housekeeper=True)
+        server = await open_server(config, clock, "worker0", listeners, tally=Tally.alone(), tee=tee, housekeeper=True)
     except BaseException:
         net.close(listeners)
         raise

@@ -15,6 +15,7 @@ from mic_mail.app.rooms import Rooms, open_rooms
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.net.listeners import Listener
+from mic_mail.net.sharing import Tally
 from mic_mail.process.lag import quantile_ms
 from mic_mail.services.housekeeping import Duties
 from mic_mail.storage.types import AccountRef
@@ -73,13 +74,20 @@ class Server:
 
 
 async def open_server(
-    config: Config, clock: Clock, name: str, listeners: Sequence[Listener], *, tee: bool = False, housekeeper: bool = False
+    config: Config,
+    clock: Clock,
+    name: str,
+    listeners: Sequence[Listener],
+    *,
+    tally: Tally,
+    tee: bool = False,
+    housekeeper: bool = False,
 ) -> Server:
     """Build rooms, open doors, begin to follow the others and to do the duties."""
     rooms = await open_rooms(config, clock, name, tee=tee)
     try:
-        doors = Doors(rooms)
-        await doors.open(listeners)
+        doors = Doors(rooms, tally)
+        doors.open(listeners)
     except BaseException:
         await rooms.close()
         raise

@@ -203,7 +203,7 @@ class Limits(Section):
     """What one message, one connection, one network may take."""
 
     attachment: Annotated[Attachment, About("Attachments.", "8.3.b")] = Attachment()
-    connections: Annotated[int, Field(ge=10, le=1_000_000), About("Connections per worker.")] = 20_000
+    connections: Annotated[int, Field(ge=10, le=1_000_000), About("Connections at once, in all workers.")] = 20_000
     connections_per_network: Annotated[
         int, Field(ge=1, le=1_000_000), About("Connections per worker from one network (/24, /64).")
     ] = 1_000

@@ -40,6 +40,7 @@ from mic_mail.imap.deflate import Damaged, Deflate
 from mic_mail.imap.session import Session
 from mic_mail.imap.shelf import Shelf
 from mic_mail.log.maillog import MailLog
+from mic_mail.net.connections import OpenConnections
 from mic_mail.net.tls import TlsFront
 from mic_mail.process.feed import Feed, Subscription
 from mic_mail.process.lanes import AccountLanes, Lanes
@@ -82,43 +83,30 @@ class ImapServices:
 class ImapServer:
     """Makes the connections of one process and ends them together."""
 
-    def __init__(self, services: ImapServices) -> None:
+    def __init__(self, services: ImapServices, changed: Callable[[int], None] = lambda by: None) -> None:
+        """`changed` is told of each connection that begins (+1) or ends (-1)."""
         self.services = services
         self.shelf = Shelf()
-        self.open: set[ImapConnection] = set()
+        self.open: OpenConnections[ImapConnection] = OpenConnections(changed)
         self.sessions: Counter[int] = Counter()
         """Signed-in sessions by mailbox."""
-        self._all_closed = asyncio.Event()
 
     def configure(self, services: ImapServices) -> None:
         """Take new settings (SIGHUP); open connections keep what they were greeted with."""
         self.services = services
 
-    @property
-    def connections(self) -> int:
-        return len(self.open)
-
     def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[], asyncio.Protocol]:
-        """For `loop.create_server(factory, sock=..., ssl=...)`."""
+        """What makes the protocol of each connection at a door."""
         return lambda: ImapConnection(self, door)
 
     async def drain(self, seconds: float) -> None:
         """BYE to all: at once where nothing is in progress, else after it, and for `seconds` at most."""
         text = Text("Máy chủ tạm ngừng; xin kết nối lại.", "The server is going down; please connect again.")
-        for connection in list(self.open):
+        for connection in self.open:
             connection.end(text)
-        self._all_closed.clear()
-        if self.open:
-            try:
-                await asyncio.wait_for(self._all_closed.wait(), seconds)
-            except TimeoutError:
-                for connection in list(self.open):
-                    connection.abort()
-
-    def closed(self, connection: "ImapConnection") -> None:
-        self.open.discard(connection)
-        if not self.open:
-            self._all_closed.set()
+        if not await self.open.all_closed(seconds):
+            for connection in self.open:
+                connection.abort()
 
 
 class ImapConnection(asyncio.Protocol):
@@ -220,7 +208,7 @@ class ImapConnection(asyncio.Protocol):
 
     def _close_session(self) -> None:
         self._session.close()
-        self._server.closed(self)
+        self._server.open.discard(self)
 
     # ------------------------------------------------------------ the session's side
 

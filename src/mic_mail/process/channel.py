@@ -32,12 +32,17 @@ class ChildSpec:
     channel: int
     listeners: tuple[tuple[str, int], ...] = ()
     """(door, descriptor)"""
+    tally: int | None = None
+    """The descriptor of the page on which the workers count their connections (`net.sharing`)."""
+    row: int = 0
+    """This worker's on that page."""
     tee: bool = False
     """Show events on standard error, for people who watch."""
 
     def descriptors(self) -> tuple[int, ...]:
         """What has to be inherited."""
-        return (self.channel, *(fd for _, fd in self.listeners))
+        tally = () if self.tally is None else (self.tally,)
+        return (self.channel, *(fd for _, fd in self.listeners), *tally)
 
     def to_fd(self) -> int:
         """The descriptor of an anonymous file that holds this; the caller closes it."""

@@ -13,7 +13,7 @@ from mic_mail.errors import Text, Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.process import privileges
-from mic_mail.process.startup import make_folders, only_server, open_doors
+from mic_mail.process.startup import make_folders, only_server, open_doors, workers
 from mic_mail.process.supervisor import Supervisor
 
 
@@ -29,7 +29,7 @@ def run_supervisor(
     make_folders(config, owner)
     privileges.allow_many_files()
     with only_server(config.run_dir, owner):
-        listening = open_doors(config, time.sleep)
+        listeners = open_doors(config, time.sleep)
         privileges.become(owner)
         shown = Tee(sys.stderr, "super") if tee else None
         log = MailLog(
@@ -37,7 +37,7 @@ def run_supervisor(
         )
         try:
             supervisor = Supervisor(config, reread=reread, log=log, clock=SystemClock(), tee=tee)
-            supervisor.start(listening)
+            supervisor.start(listeners, workers(config))
             if announce is not None:
                 announce(supervisor.ports)
             if supervisor.run():

@@ -60,13 +60,13 @@ def only_server(run_dir: Path, owner: Account | None = None) -> Iterator[None]:
         os.close(fd)
 
 
-def open_doors(config: Config, pause: Callable[[float], None]) -> list[list[Listener]]:
-    """The sockets of every worker; waits a little for the workers of a supervisor that has just died to let go."""
+def open_doors(config: Config, pause: Callable[[float], None]) -> list[Listener]:
+    """The sockets that the workers share; waits a little for the workers of a supervisor that has just died to let go."""
     listen = config.listen
     ports: dict[str, int] = {door: listen.port(door) for door in listen.doors if door in SERVED_DOORS}
     for attempt in range(BIND_ATTEMPTS):
         try:
-            return net.open_listeners(listen.addresses, ports, workers(config), listen.backlog)
+            return net.open_listeners(listen.addresses, ports, listen.backlog)
         except CannotListen as error:
             cause = error.__cause__
             if not isinstance(cause, OSError) or cause.errno != errno.EADDRINUSE or attempt == BIND_ATTEMPTS - 1:

@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mic_mail.clock import Clock
@@ -29,6 +29,7 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.net import listeners as net
 from mic_mail.net.listeners import Listener
+from mic_mail.net.sharing import new_page
 from mic_mail.process.channel import Channel, ChildSpec, Message
 from mic_mail.process.feed import PREFIX
 from mic_mail.process.systemd import Notifier
@@ -54,7 +55,7 @@ class Child:
 
     role: str
     name: str
-    listeners: tuple[Listener, ...] = ()
+    row: int = 0
     process: subprocess.Popen[bytes] | None = None
     channel: Channel | None = None
     ready: bool = False
@@ -89,6 +90,8 @@ class Supervisor:
         self._command = tuple(command)
         self._selector = selectors.DefaultSelector()
         self._children: list[Child] = []
+        self._listeners: tuple[Listener, ...] = ()
+        self._tally = -1
         self._draining_until: float | None = None
         self._announced = False
         self._given_up = False
@@ -96,24 +99,25 @@ class Supervisor:
         self._alive_at = 0.0
 
     # Beginning
-    def start(self, listening: Sequence[Sequence[Listener]]) -> None:
-        """Start a worker for each list of sockets, and the housekeeper."""
+    def start(self, listeners: Sequence[Listener], workers: int) -> None:
+        """Start so many workers on these sockets, and the housekeeper."""
         run_dir = self.config.run_dir
         for stale in run_dir.glob(PREFIX + "*"):
             stale.unlink(missing_ok=True)
         self._catch_signals()
         self._open_status(run_dir)
-        for index, sockets in enumerate(listening):
-            self._children.append(Child("worker", f"worker{index}", tuple(sockets)))
+        self._listeners = tuple(listeners)
+        self._tally = new_page(workers)
+        self._children = [Child("worker", f"worker{row}", row) for row in range(workers)]
         self._children.append(Child("housekeeper", "house"))
-        self._log.event("server_started", pid=os.getpid(), workers=len(listening), doors=self.ports)
+        self._log.event("server_started", pid=os.getpid(), workers=workers, doors=self.ports)
         for child in self._children:
             self._spawn(child)
 
     @property
     def ports(self) -> dict[str, int]:
         """The port of each open door."""
-        return {listener.door: listener.port for child in self._children for listener in child.listeners}
+        return {listener.door: listener.port for listener in self._listeners}
 
     def _catch_signals(self) -> None:
         reading, writing = socket.socketpair()
@@ -139,14 +143,10 @@ class Supervisor:
 
     def _spawn(self, child: Child) -> None:
         ours, theirs = socket.socketpair()
-        spec = ChildSpec(
-            role=child.role,
-            name=child.name,
-            config=self.config.model_dump_json(),
-            channel=theirs.fileno(),
-            listeners=tuple((listener.door, listener.socket.fileno()) for listener in child.listeners),
-            tee=self._tee,
-        )
+        spec = ChildSpec(child.role, child.name, self.config.model_dump_json(), theirs.fileno(), tee=self._tee)
+        if child.role == "worker":
+            doors = tuple((listener.door, listener.socket.fileno()) for listener in self._listeners)
+            spec = replace(spec, listeners=doors, tally=self._tally, row=child.row)
         spec_fd = spec.to_fd()
         try:
             child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -311,8 +311,8 @@ class Supervisor:
         self._notifier.stopping()
         self._log.event("server_stopping", seconds=self.config.process.drain_seconds)
         self._draining_until = self._clock.monotonic() + self.config.process.drain_seconds + DRAIN_MARGIN
+        net.close(self._listeners)
         for child in self._children:
-            net.close(child.listeners)
             child.restart_at = None
             if child.channel is not None:
                 child.channel.send({"do": "drain"})

@@ -18,6 +18,7 @@ from typing import Final, cast
 from aiosmtpd.smtp import SMTP
 
 from mic_mail.ids import trace_id
+from mic_mail.net.connections import OpenConnections
 from mic_mail.services.access import Peer, TlsInfo
 from mic_mail.services.envelope import Role
 from mic_mail.smtp import replies
@@ -38,12 +39,12 @@ ROLES: Final = {"smtp": Role.MX, "submission": Role.SUBMISSION, "submissions": R
 class SmtpServer:
     """Makes the connections of one process and ends them together."""
 
-    def __init__(self, services: SmtpServices) -> None:
+    def __init__(self, services: SmtpServices, changed: Callable[[int], None] = lambda by: None) -> None:
+        """`changed` is told of each connection that begins (+1) or ends (-1)."""
         self.services = services
-        self.open: set[SmtpConnection] = set()
+        self.open: OpenConnections[SmtpConnection] = OpenConnections(changed)
         self.draining = False
         self._doors = {role: self._door(role) for role in Role}
-        self._all_closed = asyncio.Event()
 
     def _door(self, role: Role) -> Door:
         services = self.services
@@ -62,32 +63,19 @@ class SmtpServer:
         self.services = services
         self._doors = {role: self._door(role) for role in Role}
 
-    @property
-    def connections(self) -> int:
-        return len(self.open)
-
     def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[], asyncio.Protocol]:
-        """For `loop.create_server(factory, sock=..., ssl=...)`; `door` is a name of `ROLES`."""
+        """What makes the protocol of each connection at a door; `door` is a name of `ROLES`."""
         role = ROLES[door]
         return lambda: SmtpConnection(self, self._doors[role], door)
 
     async def drain(self, seconds: float) -> None:
         """421 to all who are between messages; a message on its way may come to its end, for `seconds` at most."""
         self.draining = True
-        for connection in list(self.open):
+        for connection in self.open:
             connection.drain()
-        self._all_closed.clear()
-        if self.open:
-            try:
-                await asyncio.wait_for(self._all_closed.wait(), seconds)
-            except TimeoutError:
-                for connection in list(self.open):
-                    connection.expire("shutdown")
-
-    def closed(self, connection: "SmtpConnection") -> None:
-        self.open.discard(connection)
-        if not self.open:
-            self._all_closed.set()
+        if not await self.open.all_closed(seconds):
+            for connection in self.open:
+                connection.expire("shutdown")
 
 
 class _NoHandler:
@@ -129,7 +117,7 @@ class SmtpConnection(SMTP):
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
-        self._server.closed(self)
+        self._server.open.discard(self)
 
     def eof_received(self) -> bool:
         """A client that has said everything and closed its half is still answered, where TLS allows; the inherited method
@@ -298,7 +286,7 @@ class SmtpConnection(SMTP):
             if secured is None or secured.is_closing():
                 raise ConnectionAbortedError
         except OSError:
-            self._server.closed(self)  # no loop tells its protocol of a connection that is lost in the handshake
+            self._server.open.discard(self)  # no loop tells its protocol of a connection that is lost in the handshake
             raise
         self._deadline = None
         self.transport = secured

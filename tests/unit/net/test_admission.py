@@ -16,7 +16,7 @@ class Door:
 
     def connect(self, address: str) -> object | str:
         """The connection, or why there is none."""
-        why = self.admission.refusal(address, len(self.open), self.open.__contains__)
+        why = self.admission.refusal(address, len(self.open) + 1, self.open.__contains__)
         if why is not None:
             return why
         connection = object()

@@ -1,4 +1,4 @@
-"""Listening sockets: one per worker and address, all on one port, and none where somebody else listens."""
+"""Listening sockets: one per door and address, on one port for all addresses, and none where somebody else listens."""
 
 import socket
 
@@ -7,11 +7,10 @@ import pytest
 from mic_mail.net.listeners import CannotListen, close, open_listeners
 
 
-def test_each_worker_gets_a_socket_of_its_own_on_the_same_port() -> None:
-    """The kernel spreads connections over the workers' sockets; both families are served."""
-    workers = open_listeners(["127.0.0.1", "::1"], {"smtp": 0, "imaps": 0}, copies=3, backlog=16)
-    listeners = [listener for worker in workers for listener in worker]
-    assert [len(worker) for worker in workers] == [4, 4, 4]
+def test_each_door_gets_a_socket_for_each_address() -> None:
+    """Both families are served, on the same port."""
+    listeners = open_listeners(["127.0.0.1", "::1"], {"smtp": 0, "imaps": 0}, backlog=16)
+    assert [listener.door for listener in listeners] == ["smtp", "smtp", "imaps", "imaps"]
     assert len({listener.port for listener in listeners if listener.door == "smtp"}) == 1
     assert {listener.socket.family for listener in listeners} == {socket.AF_INET, socket.AF_INET6}
     assert {listener.door for listener in listeners if listener.implicit_tls} == {"imaps"}
@@ -21,7 +20,7 @@ def test_each_worker_gets_a_socket_of_its_own_on_the_same_port() -> None:
 
 def test_connections_wait_for_a_worker_that_is_not_there_yet() -> None:
     """A socket queues connections from the moment it is made."""
-    [[listener]] = open_listeners(["127.0.0.1"], {"smtp": 0}, copies=1, backlog=16)
+    [listener] = open_listeners(["127.0.0.1"], {"smtp": 0}, backlog=16)
     with socket.create_connection(("127.0.0.1", listener.port), timeout=5):
         listener.socket.setblocking(True)
         accepted, _ = listener.socket.accept()
@@ -39,7 +38,7 @@ def test_a_port_that_is_taken_is_refused_with_its_remedy(shared: bool) -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(CannotListen) as caught:
-            open_listeners(["127.0.0.1"], {"smtp": 0, "imap": port}, copies=2, backlog=16)
+            open_listeners(["127.0.0.1"], {"smtp": 0, "imap": port}, backlog=16)
     assert str(port) in caught.value.text.en
     assert caught.value.remedy is not None
 
@@ -54,15 +53,14 @@ def test_nothing_stays_open_when_one_door_cannot_be_opened() -> None:
             probe.bind(("127.0.0.1", 0))
             free = probe.getsockname()[1]
         with pytest.raises(CannotListen):
-            open_listeners(["127.0.0.1"], {"smtp": free, "imap": taken}, copies=1, backlog=16)
-    [[again]] = open_listeners(["127.0.0.1"], {"smtp": free}, copies=1, backlog=16)
+            open_listeners(["127.0.0.1"], {"smtp": free, "imap": taken}, backlog=16)
+    [again] = open_listeners(["127.0.0.1"], {"smtp": free}, backlog=16)
     close([again])
 
 
 def test_two_servers_never_share_a_port() -> None:
-    """SO_REUSEPORT would let the kernel split connections between them in silence; the second is refused instead."""
-    first = open_listeners(["127.0.0.1"], {"smtp": 0}, copies=2, backlog=16)
-    port = first[0][0].port
+    """The second is refused, instead of sharing connections and mail with the first in silence."""
+    first = open_listeners(["127.0.0.1"], {"smtp": 0}, backlog=16)
     with pytest.raises(CannotListen):
-        open_listeners(["127.0.0.1"], {"imap": port}, copies=2, backlog=16)
-    close(listener for worker in first for listener in worker)
+        open_listeners(["127.0.0.1"], {"imap": first[0].port}, backlog=16)
+    close(first)

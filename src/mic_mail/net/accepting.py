@@ -1,0 +1,104 @@
+"""Accepting: connections from a listening socket that all workers wait on, each to the worker that has the fewest.
+
+In: a `Listener`, this worker's `Share`, what makes the first protocol. Out: transports on the running loop. A worker that has
+more than another lets a connection lie for `COURTESY_SECONDS`, and takes it if it still lies there then: one that is busy or
+dead delays nobody for longer.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from mic_mail.net.listeners import Listener
+from mic_mail.net.sharing import Share
+
+COURTESY_SECONDS: Final = 0.001
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""No descriptor or no memory for one more connection: it waits in the backlog."""
+EXHAUSTED_SECONDS: Final = 1.0
+
+
+class Acceptor:
+    """One listening socket of this process; belongs to its loop, and is open from the start."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        share: Share,
+        factory: Callable[[], asyncio.Protocol],
+        *,
+        tls: ssl.SSLContext | None,
+        handshake_seconds: float,
+        exhausted: Callable[[OSError], None],
+    ) -> None:
+        self._socket = listener.socket
+        self._share = share
+        self._factory = factory
+        self._tls = tls
+        self._handshake_seconds = handshake_seconds if tls else None
+        self._exhausted = exhausted
+        self._loop = asyncio.get_running_loop()
+        self._pause: asyncio.TimerHandle | None = None
+        self._coming: set[asyncio.Task[None]] = set()
+        self._listen()
+
+    def close(self) -> None:
+        """Take no more; what is in its handshake is let go."""
+        if self._pause is not None:
+            self._pause.cancel()
+        else:
+            self._loop.remove_reader(self._socket)
+        self._socket.close()
+        for coming in self._coming:
+            coming.cancel()
+
+    def _listen(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._socket, self._look)
+
+    def _look(self) -> None:
+        """Something has come."""
+        if self._share.should_wait():
+            self._rest(COURTESY_SECONDS, self._take_what_lies)
+        else:
+            self._accept()
+
+    def _rest(self, seconds: float, then: Callable[[], None]) -> None:
+        self._loop.remove_reader(self._socket)
+        self._pause = self._loop.call_later(seconds, then)
+
+    def _take_what_lies(self) -> None:
+        self._listen()
+        if self._accept():
+            self._share.give_up()
+
+    def _accept(self) -> bool:
+        """Take one connection, if nobody else has."""
+        try:
+            accepted, _ = self._socket.accept()
+        except OSError as error:  # another worker was faster, or the client has gone
+            if error.errno in EXHAUSTED:
+                self._exhausted(error)
+                self._rest(EXHAUSTED_SECONDS, self._listen)
+            return False
+        self._share.take()
+        self._share.change(+1)
+        coming = self._loop.create_task(self._begin(accepted))
+        self._coming.add(coming)
+        coming.add_done_callback(self._has_come)
+        return True
+
+    def _has_come(self, coming: asyncio.Task[None]) -> None:
+        """From here on a connection is counted by its server (`OpenConnections`), if it came to be."""
+        self._coming.discard(coming)
+        self._share.change(-1)
+
+    async def _begin(self, accepted: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # gone, or a handshake that failed
+            await self._loop.connect_accepted_socket(
+                self._factory, accepted, ssl=self._tls, ssl_handshake_timeout=self._handshake_seconds
+            )

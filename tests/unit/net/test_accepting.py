@@ -1,0 +1,167 @@
+"""Accepting from one listening socket by several workers: real sockets, the workers on one loop."""
+
+import asyncio
+import errno
+import os
+import resource
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from mic_mail.clock import SystemClock
+from mic_mail.net.accepting import Acceptor
+from mic_mail.net.connections import OpenConnections
+from mic_mail.net.listeners import Listener, open_listeners
+from mic_mail.net.sharing import Share, Tally, new_page
+from mic_mail.net.tls import self_signed, write_pair
+
+
+class Worker:
+    """What a worker is to its connections: greets each with its name, and knows which are open."""
+
+    def __init__(self, name: str, listener: Listener, share: Share, tls: ssl.SSLContext | None = None) -> None:
+        self.open: OpenConnections[Greeter] = OpenConnections(share.change)
+        self.name = name
+        self.share = share
+        self.errors: list[OSError] = []
+        own = Listener(listener.door, listener.socket.dup())
+        own.socket.setblocking(False)
+        self.acceptor = Acceptor(
+            own, share, lambda: Greeter(self), tls=tls, handshake_seconds=2.0, exhausted=self.errors.append
+        )
+
+
+class Greeter(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._worker.open.add(self)
+        cast("asyncio.Transport", transport).write(self._worker.name.encode() + b"\n")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._worker.open.discard(self)
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """One port."""
+    [made] = open_listeners(["127.0.0.1"], {"smtp": 0}, backlog=128)
+    yield made
+    made.socket.close()
+
+
+def shares(workers: int) -> list[Share]:
+    fd = new_page(workers)
+    try:
+        return [Tally(os.dup(fd), row).share(0) for row in range(workers)]
+    finally:
+        os.close(fd)
+
+
+async def greeted(port: int) -> tuple[str, asyncio.StreamWriter]:
+    """Who answers a new connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    return (await asyncio.wait_for(reader.readline(), 5)).decode().strip(), writer
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """At most five seconds."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_connections_are_spread_evenly(listener: Listener) -> None:
+    """One after the other and all at once; those that end make room for the next."""
+    workers = [Worker(f"w{number}", listener, share) for number, share in enumerate(shares(3))]
+    held = [await greeted(listener.port) for _ in range(9)]
+    assert [len(worker.open) for worker in workers] == [3, 3, 3]
+    held += await asyncio.gather(*(greeted(listener.port) for _ in range(9)))
+    counts = [len(worker.open) for worker in workers]
+    assert sum(counts) == 18
+    assert max(counts) - min(counts) <= 2
+    for name, writer in held:
+        if name == "w1":
+            writer.close()
+    await until(lambda: len(workers[1].open) == 0)
+    again = [await greeted(listener.port) for _ in range(5)]
+    assert {name for name, _ in again} == {"w1"}
+    for worker in workers:
+        worker.acceptor.close()
+
+
+async def test_a_worker_that_does_not_come_delays_nobody(listener: Listener) -> None:
+    """It has the fewest, and never takes one: the other takes them all."""
+    here, stuck = shares(2)
+    worker = Worker("here", listener, here)
+    held = [await greeted(listener.port) for _ in range(20)]
+    assert {name for name, _ in held} == {"here"}
+    assert (worker.share.open, stuck.open) == (20, 0)
+    worker.acceptor.close()
+
+
+async def test_a_handshake_is_counted_while_it_lasts(listener: Listener, tmp_path: Path) -> None:
+    """Also one that fails, or never begins: nothing stays counted, nothing is raised into the loop."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    write_pair(certificate, key, self_signed(["localhost"], SystemClock().now()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    [share] = shares(1)
+    worker = Worker("tls", listener, share, context)
+    silent = socket.create_connection(("127.0.0.1", listener.port))
+    nonsense = socket.create_connection(("127.0.0.1", listener.port))
+    await until(lambda: share.open == 2)
+    nonsense.sendall(b"EHLO nobody\r\n\r\n\r\n")
+    await until(lambda: share.open == 1)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    _, writer = await asyncio.open_connection("127.0.0.1", listener.port, ssl=trusting, server_hostname="localhost")
+    await until(lambda: (share.open, len(worker.open)) == (2, 1))
+    await until(lambda: share.open == 1)  # the silent one has had its two seconds
+    writer.close()
+    await until(lambda: share.open == 0)
+    silent.close()
+    nonsense.close()
+    worker.acceptor.close()
+    assert not complaints
+
+
+async def test_without_a_descriptor_left_connections_wait(listener: Listener) -> None:
+    """They are not lost, the loop does not spin, and they are taken when there is room again."""
+    [share] = shares(1)
+    worker = Worker("full", listener, share)
+    client = socket.create_connection(("127.0.0.1", listener.port))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, limits[1]))
+    try:
+        await until(lambda: worker.errors)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert [error.errno for error in worker.errors] == [errno.EMFILE]
+    await until(lambda: len(worker.open) == 1)
+    assert client.recv(100) == b"full\n"
+    client.close()
+    worker.acceptor.close()
+
+
+async def test_closing_lets_go_of_the_port_and_of_handshakes(listener: Listener) -> None:
+    """What is open stays open; the socket of the others keeps listening."""
+    here, there = shares(2)
+    leaving, staying = Worker("leaving", listener, here), Worker("staying", listener, there)
+    held = [await greeted(listener.port) for _ in range(4)]
+    leaving.acceptor.close()
+    assert len(leaving.open) == 2
+    assert {(await greeted(listener.port))[0] for _ in range(4)} == {"staying"}
+    for _, writer in held:
+        writer.close()
+    await until(lambda: len(leaving.open) == 0)
+    staying.acceptor.close()

@@ -1,0 +1,100 @@
+"""The page on which workers count their connections: who waits for whom, and for how long."""
+
+import os
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mic_mail.net.sharing import COLUMNS, SLACK, Share, Tally, new_page
+
+
+def tallies(workers: int) -> list[Tally]:
+    """One page, seen by so many workers."""
+    fd = new_page(workers)
+    try:
+        return [Tally(os.dup(fd), row) for row in range(workers)]
+    finally:
+        os.close(fd)
+
+
+def take(share: Share, connections: int = 1) -> None:
+    for _ in range(connections):
+        share.take()
+        share.change(+1)
+
+
+def test_whoever_has_more_waits_and_equals_do_not() -> None:
+    """Also after a connection has ended."""
+    first, second = (tally.share(0) for tally in tallies(2))
+    assert not first.should_wait()
+    take(first)
+    assert first.should_wait()
+    assert not second.should_wait()
+    take(second)
+    assert not first.should_wait()
+    second.change(-1)
+    assert first.should_wait()
+
+
+def test_kinds_are_counted_apart_and_together() -> None:
+    """A worker with many idle sessions does not wait with messages; the total counts everything."""
+    one, other = tallies(2)
+    take(one.share(1), 20)
+    assert not one.share(0).should_wait()
+    take(other.share(COLUMNS - 1), 3)
+    assert (one.total(), other.total()) == (23, 23)
+
+
+def test_nobody_waits_twice_for_a_worker_that_takes_nothing() -> None:
+    """It may be busy, draining or dead; it is waited for again as soon as it has taken a connection."""
+    first, second = (tally.share(0) for tally in tallies(2))
+    take(first)
+    first.give_up()
+    assert not first.should_wait()
+    take(first)
+    assert not first.should_wait()
+    take(second)
+    assert first.should_wait()
+
+
+def test_one_that_was_given_up_does_not_hide_another() -> None:
+    """Each of the others is waited for on its own account."""
+    first, second, third = (tally.share(0) for tally in tallies(3))
+    take(second)
+    take(first, 3)
+    first.give_up()
+    take(third)
+    assert first.should_wait()
+
+
+def test_where_connections_pour_in_nearly_as_many_are_enough() -> None:
+    """Up to an eighth; with few connections each one counts."""
+    first, second = (tally.share(0) for tally in tallies(2))
+    take(second, 10 * SLACK)
+    take(first, 10 * SLACK + 10)
+    assert not first.should_wait()
+    take(first)
+    assert first.should_wait()
+
+
+def test_a_successor_begins_with_a_clean_row() -> None:
+    """What a killed worker had open is gone with it; the rows of the others stay."""
+    fd = new_page(2)
+    dead, other = Tally(os.dup(fd), 0), Tally(os.dup(fd), 1)
+    take(dead.share(0), 5)
+    take(other.share(0), 2)
+    successor = Tally(fd, 0)
+    assert successor.total() == 2
+    assert not successor.share(0).should_wait()
+    assert other.share(0).should_wait()
+
+
+@given(st.integers(1, 5), st.lists(st.integers(0, 1 << 16), max_size=200))
+def test_workers_that_obey_it_stay_even(workers: int, looks: list[int]) -> None:
+    """Whoever happens to look first: one may always take, and nobody gets more than an eighth and one above another."""
+    shares = [tally.share(0) for tally in tallies(workers)]
+    for look in looks:
+        willing = [share for share in shares if not share.should_wait()]
+        take(willing[look % len(willing)])
+        fewest = min(share.open for share in shares)
+        assert max(share.open for share in shares) <= fewest + fewest // SLACK + 1
