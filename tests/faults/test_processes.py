@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -167,6 +168,17 @@ def test_a_worker_that_hangs_delays_no_connection_for_the_others(server: Process
     assert min(shares) >= 17
     for client in clients:
         client.close()
+
+
+def test_a_guesser_gets_no_more_tries_from_two_workers_than_from_one(server: ProcessServer) -> None:
+    """Connections alternate between the workers; ten different wrong passwords are counted once each, in both."""
+    answers = []
+    for guess in range(14):
+        with smtplib.SMTP("localhost", server.ports["submission"], timeout=30) as client:
+            client.starttls(context=server.tls())
+            client.ehlo()
+            answers.append(client.docmd("AUTH PLAIN", b64encode(f"\0{ADDRESS}\0wrong {guess}".encode()).decode())[0])
+    assert answers == [535] * 10 + [421] * 4
 
 
 def test_a_delivery_wakes_an_idle_session_of_another_worker(server: ProcessServer) -> None:

@@ -71,7 +71,10 @@ async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
     tally = Tally.alone() if spec.tally is None else Tally(spec.tally, spec.row)
     housekeeper = spec.role == "housekeeper"
-    server = await open_server(config, SystemClock(), spec.name, listeners, tally=tally, tee=spec.tee, housekeeper=housekeeper)
+    secret = bytes.fromhex(spec.secret)
+    server = await open_server(
+        config, SystemClock(), spec.name, listeners, tally=tally, secret=secret, tee=spec.tee, housekeeper=housekeeper
+    )
     orders.follow(server)
     await orders.over.wait()
     server.rooms.log.event("process_draining")

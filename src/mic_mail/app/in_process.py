@@ -3,6 +3,7 @@
 The same rooms, doors and duties as in a worker and the housekeeper; no supervisor and no other process.
 """
 
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -63,7 +64,16 @@ async def start_in_process(config: Config, clock: Clock | None = None, *, tee: b
     ports: dict[str, int] = {door: config.listen.port(door) for door in config.listen.doors if door in SERVED_DOORS}
     listeners = net.open_listeners(config.listen.addresses, ports, config.listen.backlog)
     try:
-        server = await open_server(config, clock, "worker0", listeners, tally=Tally.alone(), tee=tee, housekeeper=True)
+        server = await open_server(
+            config,
+            clock,
+            "worker0",
+            listeners,
+            tally=Tally.alone(),
+            secret=secrets.token_bytes(32),
+            tee=tee,
+            housekeeper=True,
+        )
     except BaseException:
         net.close(listeners)
         raise

@@ -95,8 +95,8 @@ class Rooms:
         self.log.close()
 
 
-async def open_rooms(config: Config, clock: Clock, name: str, *, tee: bool = False) -> Rooms:
-    """Build one process's rooms inside the running loop."""
+async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False) -> Rooms:
+    """Build one process's rooms inside the running loop; `secret` is the same for all processes of a server."""
     log = MailLog(
         config.log_dir, name, clock=clock, segment_octets=config.log.segment, tee=Tee(sys.stderr, name) if tee else None
     )
@@ -117,7 +117,10 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, tee: bool = Fal
         log=log,
         clock=clock,
         decoy_key=await lanes.io(load_secret, config.server.data_dir / "decoy.key"),
+        digest_key=secret,
+        tell=feed.say,
     )
+    feed.listen(access.hear)
     changed: list[Callable[[int], None]] = []
 
     def on_change(account_id: int, modseq: int) -> None:

@@ -80,11 +80,12 @@ async def open_server(
     listeners: Sequence[Listener],
     *,
     tally: Tally,
+    secret: bytes,
     tee: bool = False,
     housekeeper: bool = False,
 ) -> Server:
     """Build rooms, open doors, begin to follow the others and to do the duties."""
-    rooms = await open_rooms(config, clock, name, tee=tee)
+    rooms = await open_rooms(config, clock, name, secret=secret, tee=tee)
     try:
         doors = Doors(rooms, tally)
         doors.open(listeners)

@@ -13,8 +13,9 @@ from enum import Enum
 from typing import Protocol
 
 from mic_mail.auth import passwords
+from mic_mail.auth.hearsay import SharedThrottle
 from mic_mail.auth.passwords import Decoys, VerifiedCache
-from mic_mail.auth.throttle import Answer, Throttle
+from mic_mail.auth.throttle import Answer
 
 
 class Outcome(Enum):
@@ -61,7 +62,7 @@ class Guard:
         self,
         key: bytes,
         *,
-        throttle: Throttle,
+        throttle: SharedThrottle,
         decoys: Decoys,
         cache_seconds: float,
         hash_lane: HashLane,

@@ -62,11 +62,13 @@ Key = TypeVar("Key", bound=Hashable)
 class _Wrongs(Generic[Key]):
     """Per key, the digests that were wrong and when; at most `limit` are kept, because more change nothing."""
 
-    def __init__(self, limit: int, window: float, capacity: int) -> None:
-        self._limit = limit
-        self._window = window
-        self._capacity = capacity
+    def __init__(self) -> None:
+        self._limit = self._capacity = 1
+        self._window = 0.0
         self._seen: OrderedDict[Key, OrderedDict[bytes, float]] = OrderedDict()
+
+    def configure(self, limit: int, window: float, capacity: int) -> None:
+        self._limit, self._window, self._capacity = limit, window, capacity
 
     def _fresh(self, key: Key, now: float) -> OrderedDict[bytes, float]:
         seen = self._seen.get(key)
@@ -92,7 +94,7 @@ class _Wrongs(Generic[Key]):
         seen = self._fresh(key, now)
         if digest not in seen:
             seen[digest] = now
-            if len(seen) > self._limit:
+            while len(seen) > self._limit:
                 seen.popitem(last=False)
         self._seen[key] = seen
         self._seen.move_to_end(key)
@@ -114,12 +116,18 @@ class Throttle:
     """The counters of one process."""
 
     def __init__(self, settings: ThrottleSettings | None = None) -> None:
-        s = settings or ThrottleSettings()
-        self.settings = s
-        self._pairs: _Wrongs[tuple[str, str]] = _Wrongs(s.per_pair, s.window_seconds, s.capacity)
-        self._mailboxes: _Wrongs[str] = _Wrongs(s.per_mailbox, s.window_seconds, s.capacity)
-        self._networks: _Wrongs[str] = _Wrongs(s.per_network, s.window_seconds, s.capacity)
+        self._pairs: _Wrongs[tuple[str, str]] = _Wrongs()
+        self._mailboxes: _Wrongs[str] = _Wrongs()
+        self._networks: _Wrongs[str] = _Wrongs()
         self._known: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self.configure(settings or ThrottleSettings())
+
+    def configure(self, settings: ThrottleSettings) -> None:
+        """Other limits from now on; what was counted stays counted."""
+        s = self.settings = settings
+        self._pairs.configure(s.per_pair, s.window_seconds, s.capacity)
+        self._mailboxes.configure(s.per_mailbox, s.window_seconds, s.capacity)
+        self._networks.configure(s.per_network, s.window_seconds, s.capacity)
 
     def check(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> Verdict:
         """Whether this attempt may be made; `digest` is None where nothing has been tried yet (SCRAM's first message)."""

@@ -36,6 +36,8 @@ class ChildSpec:
     """The descriptor of the page on which the workers count their connections (`net.sharing`)."""
     row: int = 0
     """This worker's on that page."""
+    secret: str = ""
+    """Random, the same for all children of one supervisor, known to nobody else and kept nowhere."""
     tee: bool = False
     """Show events on standard error, for people who watch."""
 

@@ -5,6 +5,8 @@ once per loop turn with the newest MODSEQ, in this process and in every sibling 
 A datagram is a hint and may be lost: a sibling whose queue is full (about 10 datagrams) is owed one "check all", and every
 `poll_seconds` each worker asks the store about the accounts that it watches, and the directory about its version.
 
+Words (`say`, `listen`) go the same way: what siblings should know and need not, such as a password that was wrong.
+
 Never here: what changed (subscribers ask the store), durable state, blocking sends. A process is reached under
 `<run_dir>/feed.<name>`; whoever has the run_dir can send (`mic-mail mailbox suspend` does), only servers listen.
 """
@@ -27,7 +29,7 @@ VersionProbe = Callable[[], Awaitable[int]]
 
 PREFIX = "feed."
 _PAIR = struct.Struct("<QQ")
-_ACCOUNTS, _DIRECTORY, _CHECK_ALL = b"a", b"d", b"!"
+_ACCOUNTS, _DIRECTORY, _CHECK_ALL, _WORD, _HERE = b"a", b"d", b"!", b"w", b"h"
 _PAIRS_PER_DATAGRAM = 500
 _DATAGRAM_OCTETS = 1 + _PAIRS_PER_DATAGRAM * _PAIR.size
 _RETRY_OWED_SECONDS = 0.02
@@ -107,6 +109,7 @@ class Feed:
         self._pending: dict[int, int] = {}
         self._pending_lock = threading.Lock()
         self._directory_watchers: list[Callback] = []
+        self._listeners: list[Callable[[bytes], None]] = []
         self._directory_version = -1
         self._directory_told = False
         self._poll_seconds = poll_seconds
@@ -126,6 +129,7 @@ class Feed:
             os.unlink(run_dir / (PREFIX + name))
         listening.bind(self._peers.address(PREFIX + name))
         self._loop.add_reader(listening.fileno(), self._receive, listening)
+        self._peers.send([_HERE])
         return listening
 
     def start(self, probe: ModseqProbe | None = None, version: VersionProbe | None = None) -> None:
@@ -194,6 +198,15 @@ class Feed:
         for callback in tuple(self._directory_watchers):
             callback(version)
 
+    # Words
+    def say(self, word: bytes) -> None:
+        """Tell every sibling something that is no change; a word may be lost, and is never asked for again."""
+        self._send([_WORD + word])
+
+    def listen(self, callback: Callable[[bytes], None]) -> None:
+        """Call `callback(word)` on the loop for each word of a sibling."""
+        self._listeners.append(callback)
+
     # Siblings
     def _send(self, datagrams: list[bytes], only: Iterable[str] | None = None) -> None:
         if self._peers is None:
@@ -215,10 +228,15 @@ class Feed:
                 datagram = listening.recv(_DATAGRAM_OCTETS)
             except BlockingIOError:
                 break
-            kind, pairs = datagram[:1], datagram[1:]
-            if kind == _ACCOUNTS and len(pairs) % _PAIR.size == 0:
-                for account_id, modseq in _PAIR.iter_unpack(pairs):
+            kind, content = datagram[:1], datagram[1:]
+            if kind == _ACCOUNTS and len(content) % _PAIR.size == 0:
+                for account_id, modseq in _PAIR.iter_unpack(content):
                     newest[account_id] = max(modseq, newest.get(account_id, 0))
+            elif kind == _WORD:
+                for listener in self._listeners:
+                    listener(content)
+            elif kind == _HERE and self._peers is not None:
+                self._peers.refresh()
             elif kind == _DIRECTORY:
                 directory = True
             elif kind == _CHECK_ALL:

@@ -13,6 +13,7 @@ time is safe. Whoever connects to `<run_dir>/status` gets the state of everythin
 import contextlib
 import json
 import os
+import secrets
 import selectors
 import signal
 import socket
@@ -92,6 +93,7 @@ class Supervisor:
         self._children: list[Child] = []
         self._listeners: tuple[Listener, ...] = ()
         self._tally = -1
+        self._secret = secrets.token_hex(32)
         self._draining_until: float | None = None
         self._announced = False
         self._given_up = False
@@ -143,7 +145,9 @@ class Supervisor:
 
     def _spawn(self, child: Child) -> None:
         ours, theirs = socket.socketpair()
-        spec = ChildSpec(child.role, child.name, self.config.model_dump_json(), theirs.fileno(), tee=self._tee)
+        spec = ChildSpec(
+            child.role, child.name, self.config.model_dump_json(), theirs.fileno(), secret=self._secret, tee=self._tee
+        )
         if child.role == "worker":
             doors = tuple((listener.door, listener.socket.fileno()) for listener in self._listeners)
             spec = replace(spec, listeners=doors, tally=self._tally, row=child.row)

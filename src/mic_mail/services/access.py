@@ -21,8 +21,9 @@ from typing import Protocol
 
 from mic_mail.auth import sasl
 from mic_mail.auth.guard import Claim, Guard, Outcome, Wait
+from mic_mail.auth.hearsay import SharedThrottle
 from mic_mail.auth.passwords import Decoys
-from mic_mail.auth.throttle import Throttle, ThrottleSettings
+from mic_mail.auth.throttle import ThrottleSettings
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
@@ -139,15 +140,18 @@ class Access:
         log: Events,
         clock: Clock,
         decoy_key: bytes,
+        digest_key: bytes,
+        tell: Callable[[bytes], None],
     ) -> None:
+        """`digest_key` marks passwords in memory, and is the same in all processes of a server; `tell` reaches their `hear`."""
         self._directory = directory
         self._snapshot = snapshot
         self._lanes = lanes
         self._log = log
         self._clock = clock
         self._decoy_key = decoy_key
-        self._process_key = secrets.token_bytes(32)
-        self._throttle = Throttle()
+        self._digest_key = digest_key
+        self._throttle = SharedThrottle(tell)
         self._decisions: dict[int, tuple[Entry, Decision]] = {}
         self._used: dict[int, datetime] = {}
         self._errands: set[asyncio.Task[None]] = set()
@@ -161,22 +165,26 @@ class Access:
         self._config = config
         self._lifecycle = lifecycle_settings(config)
         self._decisions.clear()
-        limits = ThrottleSettings(
-            per_pair=auth.failures_per_mailbox,
-            per_mailbox=5 * auth.failures_per_mailbox,
-            per_network=auth.failures_per_network,
-            window_seconds=auth.failure_window,
+        self._throttle.configure(
+            ThrottleSettings(
+                per_pair=auth.failures_per_mailbox,
+                per_mailbox=5 * auth.failures_per_mailbox,
+                per_network=auth.failures_per_network,
+                window_seconds=auth.failure_window,
+            )
         )
-        if limits != self._throttle.settings:
-            self._throttle = Throttle(limits)
         self._guard = Guard(
-            self._process_key,
+            self._digest_key,
             throttle=self._throttle,
             decoys=Decoys(self._decoy_key, hashing(config)),
             cache_seconds=auth.cache_seconds,
             hash_lane=self._lanes.hash,
             monotonic=self._clock.monotonic,
         )
+
+    def hear(self, told: bytes) -> None:
+        """What another process tells of passwords that were tried there."""
+        self._throttle.hear(told, self._clock.monotonic())
 
     # ------------------------------------------------------------ the directory as this worker knows it
 

@@ -77,6 +77,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         log=log,
         clock=clock,
         decoy_key=b"k" * 32,
+        digest_key=b"d" * 32,
+        tell=lambda word: None,
     )
     yield World(config, clock, directory, log, lanes, access)
     lanes.close()

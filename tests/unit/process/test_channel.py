@@ -55,7 +55,9 @@ def test_who_does_not_read_is_noticed() -> None:
 
 def test_a_spec_passes_through_its_descriptor() -> None:
     """Everything that a child needs, and nothing stays open."""
-    spec = ChildSpec("worker", "worker0", '{"quota": {}}', 7, (("smtp", 8), ("imaps", 9)), tally=10, row=1, tee=True)
+    spec = ChildSpec(
+        "worker", "worker0", '{"quota": {}}', 7, (("smtp", 8), ("imaps", 9)), tally=10, row=1, secret="ab", tee=True
+    )
     fd = spec.to_fd()
     assert ChildSpec.from_fd(fd) == spec
     assert spec.descriptors() == (7, 8, 9, 10)

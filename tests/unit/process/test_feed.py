@@ -57,6 +57,33 @@ async def test_changes_of_one_turn_are_told_once_with_the_newest_modseq(feeds: C
     assert heard == [1000]
 
 
+async def test_a_new_process_is_known_at_once(tmp_path: Path) -> None:
+    """It says that it is there; nobody waits for the next poll to tell it of changes."""
+    first = Feed(tmp_path, "worker0", poll=False)
+    second = Feed(tmp_path, "worker1", poll=False)
+    heard: list[int] = []
+    second.subscribe(1, heard.append)
+    await asyncio.sleep(0.05)
+    first.changed(1, 7)
+    async with asyncio.timeout(5):
+        await settle(lambda: bool(heard))
+    first.close()
+    second.close()
+
+
+async def test_words_reach_every_sibling_and_not_the_speaker(feeds: Callable[..., Feed]) -> None:
+    """Octets as they are."""
+    heard: list[tuple[str, bytes]] = []
+    names = ("worker0", "worker1", "house")
+    made = {name: feeds(name) for name in names}
+    for name in names:
+        made[name].listen(lambda word, name=name: heard.append((name, word)))  # type: ignore[misc]
+    made["worker0"].say(b"\0one")
+    made["worker0"].say(b"")
+    await settle(lambda: len(heard) >= 4)
+    assert sorted(heard) == [("house", b""), ("house", b"\0one"), ("worker1", b""), ("worker1", b"\0one")]
+
+
 async def test_a_closed_subscription_hears_nothing_more(feeds: Callable[..., Feed]) -> None:
     """Sessions that ended cost nothing."""
     feed = feeds("worker0")
