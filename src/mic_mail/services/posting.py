@@ -90,7 +90,7 @@ class Posting:
         if len(whole) < TOGETHER:
             self._publish(whole, results, patience=PATIENCE_SECONDS)
         else:
-            with self._store.journal_holding(arrivals) as held:
+            with self._store.telling_together(), self._store.journal_holding(arrivals) as held:
                 self._publish(whole, results, patience=PATIENCE_SECONDS, journaled=held)
         return [results[id(waiting)] for waiting in batch]
 

@@ -13,7 +13,7 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,31 @@ def _written_at(path: str) -> float:
         return 0.0
 
 
+class _Telling:
+    """Tells the observers of changes: at once, or all together at the end of a block."""
+
+    def __init__(self, tell: OnChange) -> None:
+        self._tell = tell
+        self._here = threading.local()
+
+    def changed(self, account_id: int, modseq: int) -> None:
+        held: dict[int, int] | None = getattr(self._here, "held", None)
+        if held is None:
+            self._tell(account_id, modseq)
+        else:
+            held[account_id] = modseq
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        held = self._here.held = {}
+        try:
+            yield
+        finally:
+            self._here.held = None
+            for account_id, modseq in held.items():
+                self._tell(account_id, modseq)
+
+
 _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """glibc's: what sixteen threads have freed stays in their arenas else, most of what was closed."""
 
@@ -90,6 +115,7 @@ class MailStore:
         self._recent: OrderedDict[int, Store] = OrderedDict()
         """Those that may have handles, least recently used first."""
         self._lock = threading.Lock()
+        self._telling = _Telling(on_change)
         self._shared = Shared(
             clock=clock,
             settings=settings,
@@ -97,7 +123,7 @@ class MailStore:
             syncs=SharedSync(),
             views=ViewCache(settings.view_cache_octets),
             boot_id=settings.boot_id or _boot_id(),
-            on_change=on_change,
+            on_change=self._telling.changed,
             recover=self.recover,
             open_store=open_store,
         )
@@ -155,6 +181,10 @@ class MailStore:
             index = f"{self._root / ref.home}/index.sqlite"
             if max(_written_at(index), _written_at(f"{index}-wal")) >= since:
                 _flush_if_free(self.store(ref))
+
+    def telling_together(self) -> contextlib.AbstractContextManager[None]:
+        """Observers hear of what this thread changes in the block at its end: each time they hear costs a turn of the loop."""
+        return self._telling.together()
 
     # The journal
 
