@@ -130,8 +130,10 @@ class Storage(Section):
         Seconds, Field(ge=0.1, le=HOUR), About("File names follow changed flags after this time.", reload=False)
     ] = 2.0
     open_indexes: Annotated[
-        int, Field(ge=8, le=4096), About("Index files that one worker keeps open; three descriptors each.", reload=False)
-    ] = 256
+        int,
+        Field(ge=8, le=4096),
+        About("Mailboxes that one worker keeps open; six descriptors and 0.5 MB each.", reload=False),
+    ] = 1024
     view_memory: Annotated[
         Octets, Field(ge=MIB, le=16 * GIB), About("Memory per worker for folder lists that are kept ready.", reload=False)
     ] = 64 * MIB

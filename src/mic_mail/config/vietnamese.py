@@ -41,7 +41,7 @@ MEANINGS = {
     "storage.synchronous": "full: cả thay đổi cờ cuối cùng cũng còn sau mất điện, đổi lấy một fsync mỗi lần.",
     "storage.expunge_keep": "Thư đã xóa còn khôi phục được bao lâu; không tính vào dung lượng.",
     "storage.names_after": "Tên tệp theo kịp cờ thay đổi sau khoảng này.",
-    "storage.open_indexes": "Số tệp chỉ mục mỗi tiến trình giữ mở; mỗi tệp ba descriptor.",
+    "storage.open_indexes": "Số hộp thư mỗi tiến trình giữ mở; mỗi hộp sáu descriptor và 0,5 MB.",
     "storage.view_memory": "Bộ nhớ mỗi tiến trình cho danh sách thư giữ sẵn.",
     "storage.rescan": "Chu kỳ rà từng hộp thư tìm thay đổi do công cụ Maildir khác.",
     "directory": "Danh bạ đơn vị, cá nhân, hộp thư.",

@@ -2,13 +2,13 @@
 
 In: messages with their trace header in front, and whose they are. Out: each is durable and visible, or the store's error.
 Small messages go in waves: what has come while the last wave was written is published together, whatever its mailboxes, by one
-thread that waits for nobody. A mailbox that somebody else is writing, or whose index has to be read from the disk first, holds
-no wave up: its messages wait for its turn, together. What happens in the threads is in posting.py.
+thread. A mailbox that somebody else is writing, or whose index has to be read from the disk first, holds no wave up: its
+messages wait for its turn, together. Nobody waits for ever. What happens in the threads is in posting.py.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
@@ -29,6 +29,8 @@ MAX_TOGETHER = 50
 GATHER_SECONDS, GATHER_TIMES = 0.001, 5
 """How long a wave of several waits for more, and how often: at 50 sessions waves of 5 become waves of 12, and a fifth more
 messages pass. One message alone never waits."""
+MOST_WAITING = 2_000
+"""Small messages in memory that wait; beyond them 451: at worst a quarter of a gigabyte."""
 SCAN_OCTETS = 1 << 18
 
 
@@ -45,53 +47,62 @@ class Delivering:
         self._wave: deque[Waiting] = deque()
         self._riding = False
         self._settling = False
+        self._waiting = 0
         self._queues: dict[int, deque[Waiting]] = {}
         self._errands: set[asyncio.Task[object]] = set()
 
     # ------------------------------------------------------------ small messages
 
-    async def small(self, parcel: Parcel, octets: bytes, answered: Answers | None = None) -> Published:
-        """A whole message for one mailbox. Cancelled before its turn it may or may not arrive; nothing was promised then."""
+    async def small(self, parcel: Parcel, octets: bytes) -> Published:
+        """A whole message for one mailbox. One whose caller has gone before its turn is not delivered."""
+        if self._waiting >= MOST_WAITING:
+            raise Unavailable(f"{MOST_WAITING} messages wait")
         loop = asyncio.get_running_loop()
-        waiting = Waiting(parcel, octets, loop.create_future(), answered)
+        waiting = Waiting(parcel, octets, loop.create_future())
         if parcel.mailbox.mailbox_id in self._queues or not self._store.is_warm(account_ref(parcel.mailbox)):
             self._queue(waiting)
-            return await waiting.future
-        self._wave.append(waiting)
-        if not self._riding:
-            self._riding = True
-            self._start(self._ride())
+        else:
+            self._wave.append(waiting)
+            if not self._riding:
+                self._riding = True
+                self._start(self._ride())
         deadline = loop.call_later(self._lanes.patience, self._give_up, waiting)
+        self._waiting += 1
         try:
             return await waiting.future
         finally:
+            self._waiting -= 1
             deadline.cancel()
 
     def _give_up(self, waiting: Waiting) -> None:
-        """No wave has taken it in time: the disk hangs. What a wave has taken ends as it ends."""
-        if waiting in self._wave:
-            self._wave.remove(waiting)
-            _answer(waiting.future, Unavailable(f"waited {self._lanes.patience:g} s for a wave"))
+        """Its turn has not come in time: the disk hangs, or somebody keeps its mailbox. What has begun ends as it ends."""
+        if not waiting.begun:
+            _answer(waiting.future, Unavailable(f"waited {self._lanes.patience:g} s"))
 
     async def _ride(self) -> None:
         """Publish what waits, wave by wave, until nothing does."""
-        while self._wave:
-            await self._gather()
-            batch = _take(self._wave)
-            results: Sequence[Outcome]
-            try:
-                results = await self._lanes.delivery(self._posting.wave, batch)
-            except Exception as error:  # noqa: BLE001 - a defect of ours: everybody hears of it
-                results = [error] * len(batch)
-            for waiting, result in zip(batch, results, strict=True):
-                if isinstance(result, Busy):
-                    self._queue(waiting)
-                else:
-                    _answer(waiting.future, result)
-            if self._store.journal_is_full and not self._settling:
-                self._settling = True
-                self._start(self._settle_journal())
-        self._riding = False
+        try:
+            while self._wave:
+                await self._gather()
+                if not (batch := _take(self._wave)):
+                    continue
+                results: Sequence[Outcome]
+                try:
+                    results = await self._lanes.delivery(self._posting.wave, batch)
+                except Exception as error:  # noqa: BLE001 - a defect of ours: everybody hears of it
+                    results = [error] * len(batch)
+                    await self._lanes.io(self._posting.discard, batch)
+                for waiting, result in zip(batch, results, strict=True):
+                    if isinstance(result, Busy):
+                        waiting.begun = False
+                        self._queue(waiting)
+                    else:
+                        _answer(waiting.future, result)
+                if self._store.journal_is_full and not self._settling:
+                    self._settling = True
+                    self._start(self._settle_journal())
+        finally:
+            self._riding = False
 
     async def _gather(self) -> None:
         """Let the wave grow while more keep coming."""
@@ -127,7 +138,7 @@ class Delivering:
         batch: list[Waiting] = []
 
         def publish() -> Sequence[Outcome]:
-            batch.extend(_take(queue))  # in the lane: what has come by then
+            batch.extend(_take(queue, self._posting.discard))  # in the lane: what has come by then
             return self._posting.alone(batch)
 
         try:
@@ -137,7 +148,8 @@ class Delivering:
                 try:
                     results = await self._accounts.write(account_ref(mailbox), publish)
                 except Exception as error:  # noqa: BLE001 - the turn did not come, or the store failed: everybody hears it
-                    batch.extend(() if batch else _take(queue))
+                    batch.extend(() if batch else queue)
+                    queue.clear()
                     results = [error] * len(batch)
                     await self._lanes.io(self._posting.discard, batch)
                 for waiting, result in zip(batch, results, strict=True):
@@ -237,8 +249,16 @@ class Delivering:
             await asyncio.wait(list(self._errands))
 
 
-def _take(queue: deque[Waiting]) -> list[Waiting]:
-    return [queue.popleft() for _ in range(min(len(queue), MAX_TOGETHER))]
+def _take(queue: deque[Waiting], discard: Callable[[Sequence[Waiting]], None] = lambda gone: None) -> list[Waiting]:
+    """The next of those for whom somebody still waits; the files of the others go."""
+    batch: list[Waiting] = []
+    gone: list[Waiting] = []
+    while queue and len(batch) < MAX_TOGETHER:
+        waiting = queue.popleft()
+        waiting.begun = not waiting.future.done()
+        (batch if waiting.begun else gone).append(waiting)
+    discard(gone)
+    return batch
 
 
 def _answer(future: "asyncio.Future[Published]", result: Published | BaseException) -> None:

@@ -18,7 +18,7 @@ from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime import headers
-from mic_mail.mime.render import Answers
+from mic_mail.mime.render import Answers, answers_of
 from mic_mail.outbound.spool import Draft, Slip, Spool, SpoolFull, Target
 from mic_mail.outbound.spool import Entry as SpoolEntry
 from mic_mail.policy.sending import check_envelope
@@ -27,7 +27,7 @@ from mic_mail.services import authorship, trace
 from mic_mail.services.access import Access, RefusalKind
 from mic_mail.services.delivery import Delivering
 from mic_mail.services.envelope import Accepted, Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
-from mic_mail.services.posting import Parcel, account_ref, scanned
+from mic_mail.services.posting import Parcel, account_ref
 from mic_mail.services.reception import Reception, Sink, Stream
 from mic_mail.services.recipients import Recipients
 from mic_mail.storage.errors import DiskFull, OverQuota
@@ -193,7 +193,7 @@ class MailFlow:
                 return self.refused(envelope, stopped)
             # What measures less than the limit on the wire cannot hold more than the limit.
             if len(octets) > self.settings.attachment_octets:
-                attached = (await self._lanes.cpu(scanned, octets)).attachment_octets
+                attached = (await self._lanes.cpu(answers_of, octets)).attachment_octets
                 if attached > self.settings.attachment_octets:
                     limit = self.settings.attachment_octets
                     refusal = self.refusal(envelope, Cause.ATTACHMENTS_TOO_LARGE, size_octets=attached, limit_octets=limit)
@@ -214,7 +214,7 @@ class MailFlow:
         def commit() -> tuple[SpoolEntry, Answers]:
             draft = self._spool.draft(envelope.trace_id)
             draft.write(octets)
-            return draft.commit(self._slip(envelope, parcels)), scanned(octets)
+            return draft.commit(self._slip(envelope, parcels)), answers_of(octets)
 
         entry, answered = await self._lanes.io(commit)
         return self._spooled(envelope, entry, parcels, answered, received_octets)

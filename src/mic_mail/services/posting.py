@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.log.maillog import MailLog
-from mic_mail.mime.render import Answers, answers
-from mic_mail.mime.scanner import Scanner
+from mic_mail.mime.render import Answers, answers_of
 from mic_mail.services.envelope import Recipient
 from mic_mail.services.filing import Arrival, Placement, place
 from mic_mail.storage.errors import Busy, NoSuchFolder, OverQuota
@@ -45,6 +44,8 @@ class Waiting:
     parcel: Parcel
     octets: bytes
     future: "asyncio.Future[Published]"
+    begun: bool = False
+    """It is being published: nobody can give it up any more."""
     answered: Answers | None = None
     staged: Staged | None = None
     """Its file, once there is one."""
@@ -55,13 +56,6 @@ Outcome = Published | BaseException
 
 def account_ref(mailbox: Mailbox) -> AccountRef:
     return AccountRef(mailbox.mailbox_id, mailbox.home)
-
-
-def scanned(octets: bytes) -> Answers:
-    """What the index keeps about a message that is in memory."""
-    scanner = Scanner()
-    scanner.feed(octets)
-    return answers(scanner.finish())
 
 
 @dataclass(slots=True)
@@ -86,7 +80,7 @@ class Posting:
         """Messages for whatever mailboxes, made durable together; `Busy` for those that somebody else writes now."""
         results: dict[int, Outcome] = {}
         whole = [waiting for waiting in batch if self._stage(waiting, results)]
-        arrivals = [Journaled(each.parcel.mailbox.home, _base(each), each.octets) for each in whole]
+        arrivals = [Journaled(each.parcel.mailbox.home, each.staged.base, each.octets) for each in whole if each.staged]
         if len(whole) < TOGETHER:
             self._publish(whole, results, patience=PATIENCE_SECONDS)
         else:
@@ -124,7 +118,7 @@ class Posting:
         """Read it and write its file; False where that failed, for this one alone."""
         try:
             if waiting.answered is None:
-                waiting.answered = scanned(waiting.octets)
+                waiting.answered = answers_of(waiting.octets)
             if waiting.staged is None:
                 staged = self._store.account(account_ref(waiting.parcel.mailbox)).stage()
                 staged.write(waiting.octets)
@@ -148,11 +142,12 @@ class Posting:
                     waiting.staged.finish_later()
                 else:
                     waiting.staged.finish()
+                delivery, folder = self._delivery(waiting.parcel, waiting.staged, waiting.answered)
             except Exception as error:  # noqa: BLE001 - as in `_stage`
+                waiting.staged.discard()
                 results[id(waiting)] = error
                 continue
             mailbox = waiting.parcel.mailbox
-            delivery, folder = self._delivery(waiting.parcel, waiting.staged, waiting.answered)
             group = groups.get((mailbox.mailbox_id, folder))
             if group is None:
                 account = self._store.account(account_ref(mailbox))
@@ -239,8 +234,3 @@ class Posting:
                 uid=published.uid,
                 octets=octets,
             )
-
-
-def _base(waiting: Waiting) -> str:
-    assert waiting.staged is not None
-    return waiting.staged.path.rpartition("/")[2]

@@ -136,7 +136,7 @@ class MailStore:
         return Account(self, ref)
 
     def store(self, ref: AccountRef) -> Store:
-        """For `Account`: the store; the handles of the least recently used one make room for it."""
+        """For `Account`: the store. `rest` sees to it that not too many have handles; between two rests they may be double."""
         with self._lock:
             store = self._recent.get(ref.account_id)
             if store is not None:
@@ -146,11 +146,14 @@ class MailStore:
             if store is None:
                 store = self._stores[ref.account_id] = Store(ref.account_id, str(self._root / ref.home), self._shared)
             self._recent[ref.account_id] = store
-            surplus = len(self._recent) - self._shared.settings.open_accounts
-            evicted = [self._recent.popitem(last=False)[1] for _ in range(surplus)]
+            evicted = self._surplus(2 * self._shared.settings.open_accounts)
         for old in evicted:
-            old.rest(math.inf)  # a handle in use now is closed by a later `rest`
+            old.rest(math.inf)
         return store
+
+    def _surplus(self, limit: int) -> list[Store]:
+        """The least recently used ones beyond the limit, which are to give their handles back; under the lock."""
+        return [self._recent.popitem(last=False)[1] for _ in range(len(self._recent) - limit)]
 
     def newest_modseq(self, ref: AccountRef) -> int:
         """For the change feed's poll: `highest_modseq` with foreign files taken in; opens nothing while no file has moved."""
@@ -159,11 +162,16 @@ class MailStore:
         return poll(self.store(ref)) if modseq is None else modseq
 
     def rest(self, idle_seconds: float) -> int:
-        """Close what nobody has used for so long and give its memory back; how many handles. Every few seconds, in a lane."""
+        """Close what nobody has used for so long, or what is open beside too many others, and give its memory back.
+
+        How many handles. Every few seconds, in a lane: closing a log of SQLite's may move it into the index, which is synced.
+        """
         before = self._shared.clock.monotonic() - idle_seconds
         with self._lock:
+            surplus = self._surplus(self._shared.settings.open_accounts)
             stores = list(self._stores.values())
-        closed = sum(store.rest(before) for store in stores)
+        closed = sum(store.rest(math.inf) for store in surplus)  # a handle in use now is closed by a later one
+        closed += sum(store.rest(before) for store in stores)
         if closed and _malloc_trim is not None:
             _malloc_trim(0)
         return closed

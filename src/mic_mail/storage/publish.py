@@ -22,8 +22,8 @@ UID. (4) fsync of the folder after COMMIT, outside the lock, before the return: 
 power loss in between costs only what nobody was told. (5) Observers are told last: what they fetch is durable. MOVE, COPY,
 EXPUNGE and folder operations keep the same orders with other names.
 
-Messages that arrive together are made durable by the journal (journal.py) instead: it holds their octets before step one, and
-neither file nor folder is fsynced.
+Messages that arrive together are made durable by the journal (journal.py) instead: it holds their octets before they are
+RECORDED, and neither their files nor INBOX is fsynced.
 
 A marked UID (sidecars.py) is never reused, even if the power loss takes the COMMIT: numbering goes on above the mark.
 """
@@ -133,7 +133,7 @@ class _Placed:
 def _place(write: Write, folder: FolderRow, delivery: Delivery) -> _Placed:
     flags = delivery.flags | write.keyword_bits(folder, delivery.keywords)
     uid = write.take_uid(folder)
-    base = os.path.basename(delivery.staged.path)
+    base = delivery.staged.base
     return _Placed(delivery, base, uid, flags, format_name(base, delivery.staged.size, uid, flags))
 
 

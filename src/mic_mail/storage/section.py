@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, delete, insert, select
 
 from mic_mail.errors import Text
 from mic_mail.storage import schema
-from mic_mail.storage.errors import NoSuchFolder, NotPermitted
+from mic_mail.storage.errors import Busy, NoSuchFolder, NotPermitted
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.intent import Intent, clear_intent, read_intent, roll_back, roll_forward, write_intent
 from mic_mail.storage.rows import (
@@ -48,9 +48,11 @@ _ACCOUNT = 0
 def writing(store: Store, *, patience: float | None = None, sync: bool = True) -> Iterator["Write"]:
     """One change of one account: all or nothing, durable and told to the observers when the block has been left.
 
-    `Busy` where somebody else is writing for longer than `patience` seconds. Without `sync`, folders are not fsynced: the
-    journal answers for what happens to names (journal.py).
+    `Busy` where somebody else is writing for longer than `patience` seconds, or the store would have to be opened first.
+    Without `sync`, folders are not fsynced: the journal answers for what happens to names (journal.py).
     """
+    if patience is not None and not store.is_ready:
+        raise Busy(f"account {store.account_id} is not open")
     store.ready()
     with translated(f"account {store.account_id}"):
         with store.lock.held(patience) as fd:

@@ -31,6 +31,10 @@ class StagedFile:
         self._fd = fd
         self._is_durable = fd < 0
 
+    @property
+    def base(self) -> str:
+        return self.path.rpartition("/")[2]
+
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         view = memoryview(octets)
         try:

@@ -66,8 +66,12 @@ class Store:
 
     def ready(self) -> None:
         """Open the store unless it is open; one stat where it is. Somebody may have replaced the index (`repair`)."""
-        if self.opened_identity is None or self.opened_identity != self.index.identity():
+        if not self.is_ready:
             self.shared.open_store(self)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.opened_identity is not None and self.opened_identity == self.index.identity()
 
     def made(self) -> None:
         """Open the store unless this process has: its folders are there then, whatever became of the index since."""

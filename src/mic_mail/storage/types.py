@@ -61,7 +61,7 @@ class StorageSettings:
     """How long the index knows which UIDs vanished when (QRESYNC), and which deliveries it has seen (`Delivery.origin`)."""
     lock_seconds: float = 10.0
     """Longest wait for an account that another one writes; then `Unavailable`."""
-    open_accounts: int = 256
+    open_accounts: int = 1_024
     """Accounts with open index handles in one process (about three descriptors each)."""
     view_cache_octets: int = 256 << 20
     """Memory for the compact flag arrays that the sessions of one process share."""
@@ -138,6 +138,11 @@ class Staged(Protocol):
 
     @property
     def path(self) -> str: ...
+    @property
+    def base(self) -> str:
+        """The part of its name that it keeps for ever."""
+        ...
+
     @property
     def size(self) -> int: ...
     def write(self, octets: bytes | bytearray | memoryview) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -10,11 +11,13 @@ import pytest
 
 from harness import MailServer
 from mic_mail.clock import ManualClock
+from mic_mail.services import delivery, posting
 from mic_mail.services.delivery import Delivering
 from mic_mail.services.envelope import Recipient
+from mic_mail.services.filing import Arrival, Placement
 from mic_mail.services.posting import Parcel, account_ref
 from mic_mail.storage import journal
-from mic_mail.storage.errors import OverQuota, Unavailable
+from mic_mail.storage.errors import Busy, OverQuota, Unavailable
 from mic_mail.storage.journal import FOLDER, LOCK, arrivals_in
 from mic_mail.storage.section import writing
 from mic_mail.storage.types import AccountRef, Published
@@ -74,6 +77,10 @@ class Office:
         folder = self.server.config.mail_root / self.mailbox(name).home / "Maildir" / "cur"
         return sorted(path.read_bytes() for path in folder.iterdir())
 
+    def left_behind(self, name: str) -> list[str]:
+        """Files of messages that are not published."""
+        return os.listdir(self.server.config.mail_root / self.mailbox(name).home / "Maildir" / "tmp")
+
     def journal(self) -> list[bytes]:
         folder = self.server.config.mail_root / FOLDER
         if not folder.exists():
@@ -83,6 +90,13 @@ class Office:
     def uids(self, name: str) -> list[int]:
         account = self.rooms.store.account(self.ref(name))
         return list(account.view(account.folder("INBOX").folder_id).uids)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def message(number: int) -> bytes:
@@ -145,9 +159,69 @@ def test_who_waits_too_long_for_a_mailbox_leaves_nothing(office: Office) -> None
     with writing(office.rooms.store.store(office.ref("dvbe"))):
         outcomes = office.deliver(("dvbe", message(0)), ("dvbe", message(1)))
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * 2
-    maildir = office.server.config.mail_root / office.mailbox("dvbe").home / "Maildir"
-    assert list((maildir / "tmp").iterdir()) == []
+    until(lambda: office.left_behind("dvbe") == [])
     assert office.inbox("dvbe") == []
+
+
+def test_one_whose_sender_has_gone_before_its_turn_is_not_delivered(office: Office) -> None:
+    """Nobody was told anything, so the sender will come again: it must not be there twice then."""
+    turns = office.rooms.accounts._turns(office.ref("dvbe")).writers
+    office.server.call(turns.take(1))
+
+    async def send_and_leave() -> "asyncio.Task[Published]":
+        delivering: Delivering = office.rooms.mailflow._delivering
+        staying, leaving = (asyncio.create_task(delivering.small(office.parcel("dvbe", n), message(n))) for n in range(2))
+        while office.ref("dvbe").account_id not in delivering._queues:
+            await asyncio.sleep(0.001)  # a wave has tried, and written both files
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        turns.give_back()
+        return staying
+
+    with writing(office.rooms.store.store(office.ref("dvbe"))):
+        staying = office.server.call(send_and_leave())
+
+    async def the_rest() -> Published:
+        return await staying
+
+    office.server.call(the_rest())
+    assert office.inbox("dvbe") == [message(0)]
+    until(lambda: office.left_behind("dvbe") == [])
+
+
+def test_no_more_wait_than_there_is_memory_for(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond that the client hears at once that it should come again; the others are not harmed."""
+    monkeypatch.setattr(delivery, "MOST_WAITING", 3)
+    outcomes = office.deliver(*(("dvbe", message(number)) for number in range(5)))
+    assert [isinstance(outcome, Unavailable) for outcome in outcomes] == [False, False, False, True, True]
+    assert office.inbox("dvbe") == [message(0), message(1), message(2)]
+
+
+def test_a_store_that_was_replaced_holds_no_wave_up(office: Office) -> None:
+    """Whoever has to open it first hears that it is busy, and waits in its own turn; the message arrives."""
+    store = office.rooms.store.store(office.ref("dvbe"))
+    os.unlink(store.place.index)
+    with pytest.raises(Busy), writing(store, patience=0.02):
+        pass
+    [published] = office.deliver(("dvbe", message(0)))
+    assert isinstance(published, Published)
+    assert office.inbox("dvbe") == [message(0)]
+
+
+def test_what_cannot_be_filed_is_one_messages_trouble(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect in the filing of one leaves the others of its wave alone, and no file behind."""
+    place = posting.place
+
+    def fails_for_two(arrival: Arrival) -> Placement:
+        if arrival.trace_id == "T2":
+            raise RuntimeError("a defect")
+        return place(arrival)
+
+    monkeypatch.setattr(posting, "place", fails_for_two)
+    outcomes = office.deliver(*(("dvbe", message(number)) for number in range(4)))
+    assert [isinstance(outcome, Published) for outcome in outcomes] == [True, True, False, True]
+    assert office.inbox("dvbe") == [message(0), message(1), message(3)]
+    assert office.left_behind("dvbe") == []
 
 
 def test_a_disk_that_hangs_is_not_waited_for_without_end(office: Office) -> None:

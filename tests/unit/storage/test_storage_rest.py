@@ -247,14 +247,19 @@ def test_poll_notices_a_lost_index(root: Root, store: MailStore, clock: ManualCl
 
 
 def test_least_recently_used_handles_make_room(tmp_path: Path) -> None:
-    """No more accounts than `open_accounts` hold handles; the others answer all the same."""
+    """No more than twice `open_accounts` hold handles, and no more than that after a rest; the others answer all the same."""
     root = Root(tmp_path, settings={"boot_id": "first boot", "open_accounts": 3})
     store = root.store()
     refs = [AccountRef(number, f"mic.gov.vn/u{number}") for number in range(1, 9)]
     for ref in refs:
         deliver(store.account(ref), inbox(store.account(ref)), ["a"])
-    holding = {name.split("/mic.gov.vn/")[1].split("/")[0] for name in open_files(tmp_path)}
-    assert holding == {"u6", "u7", "u8"}
+
+    def holding() -> set[str]:
+        return {name.split("/mic.gov.vn/")[1].split("/")[0] for name in open_files(tmp_path)}
+
+    assert holding() == {"u3", "u4", "u5", "u6", "u7", "u8"}
+    store.rest(60)
+    assert holding() == {"u6", "u7", "u8"}
     for ref in refs:
         assert deliver(store.account(ref), inbox(store.account(ref)), ["b"]) == [2]
     store.close()
