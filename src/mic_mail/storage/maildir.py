@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX
+from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX, is_text
 from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, KEYWORD_SHIFT, SEEN
 
 MESSAGE_MODE = 0o440
@@ -176,7 +176,8 @@ def locate(cur: str, names: Iterable[str]) -> dict[str, str]:
     """What each of these files is called now; those that are gone are left out. Only under the account's lock.
 
     Another tool may have renamed a file to set its flags. It is gone only if its own name fails and two full listings lack its
-    base name: during renames a listing hides live files (181 of 182 scans of 20,000 files did).
+    base name: during renames a listing hides live files (181 of 182 scans of 20,000 files did). A name that is no text cannot
+    stand in the index: under it the file is a stranger's.
     """
     found: dict[str, str] = {}
     missing: list[str] = []
@@ -189,7 +190,7 @@ def locate(cur: str, names: Iterable[str]) -> dict[str, str]:
         if not missing:
             break
         by_base: dict[tuple[str, int], str] = {}
-        for present in names_in(cur):
+        for present in filter(is_text, names_in(cur)):
             parsed = parse_name(present)
             by_base[parsed.base, parsed.uid] = present
         for name in missing:

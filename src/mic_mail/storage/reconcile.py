@@ -21,7 +21,7 @@ from mic_mail.storage.adopt import Contents, Stranger, adopt
 from mic_mail.storage.errors import NameNotAllowed
 from mic_mail.storage.expunge import MessageRow, bury, bury_lost, read_messages
 from mic_mail.storage.flags import take_foreign_name
-from mic_mail.storage.foldernames import EXPUNGED, decode_directory, encode_directory
+from mic_mail.storage.foldernames import EXPUNGED, decode_directory, encode_directory, is_text
 from mic_mail.storage.folders import canonical_name, make_folder, new_folder_row
 from mic_mail.storage.graves import adopt_tombstones
 from mic_mail.storage.index import Statement
@@ -191,6 +191,9 @@ class Comparison:
         self._find("folder-renamed" if row else "folder-found", name, directory)
         if self._check:
             return
+        if not is_text(directory):
+            self.write.rename([(self._place.folder(directory), self._place.folder(encode_directory(name)))])
+            directory = encode_directory(name)
         if row is not None:
             folder = self.write.any_folder(row.folder_id)
             if sidecar is not None:
@@ -214,10 +217,14 @@ class Comparison:
         except NameNotAllowed:
             name = "folder"
         free, number = name, 2
-        while self.write.folder_named(free) is not None:
+        while self.write.folder_named(free) is not None or not (is_text(directory) or self._has_room(free)):
             free = f"{name} ({number})"
             number += 1
         return free
+
+    def _has_room(self, name: str) -> bool:
+        """Whether a directory can be called after `name`: asked for one that has to leave a name which is not text."""
+        return not os.path.lexists(self._place.folder(encode_directory(name)))
 
     def _row_of_stranger(self, directory: str, name: str, sidecar: FolderSidecar | None, taken: set[str]) -> FolderRow:
         path = self._place.folder(directory)

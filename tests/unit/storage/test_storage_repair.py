@@ -1,6 +1,7 @@
 """What is lost comes back: index, power, foreign files, a Dovecot Maildir, backup and restore, search."""
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -110,6 +111,58 @@ def test_foreign_changes_in_cur(root: Root) -> None:
         4: ("a", frozenset()),
     }
     assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def lose_nothing(root: Root) -> None:
+    """The next opening is one like any other."""
+
+
+def another_boot(root: Root) -> None:
+    root.settings["boot_id"] = "second boot"
+
+
+@pytest.mark.parametrize("before_opening", [lose_nothing, Root.lose_index, another_boot])
+def test_folders_whose_names_are_not_utf_8_get_names_that_are(root: Root, before_opening: Callable[[Root], None]) -> None:
+    """The index cannot hold such a name: the directory is renamed, its mail is there, and nothing else suffers."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    root.use(lambda account: deliver(account, account.create("Work").folder_id, ["w"]))
+    maildir = os.fsencode(root.home / "Maildir")
+    for place, octets in enumerate((b".\xff\xfe", b".\xfe\xff")):
+        for part in (b"cur", b"new", b"tmp"):
+            os.makedirs(os.path.join(maildir, octets, part))
+        with open(os.path.join(maildir, octets, b"cur", b"1600000000.%d.\xff:2,S" % place), "wb") as file:
+            file.write(message(f"f{place}"))
+    (root.home / "Maildir/.??").mkdir()  # what stands in the way of a name is left alone
+    os.rename(os.path.join(maildir, b".Work"), os.path.join(maildir, b".Work\xff"))
+    before_opening(root)
+    findings = root.use(lambda account: account.repair(check=True)).findings
+    if before_opening is lose_nothing:
+        assert {finding.kind for finding in findings} >= {"folder-found", "folder-renamed"}
+    root.use(lambda account: account.rescan())
+    seen = root.use(observe)
+    assert seen["INBOX"].messages == {1: ("a", frozenset())}
+    found = sorted(token for folder in seen.values() for token, _ in folder.messages.values())
+    assert found == ["a", "f0", "f1", "w"]
+    assert all(entry.isascii() for entry in os.listdir(root.home / "Maildir"))
+    assert root.use(lambda account: account.repair()).clean
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_a_message_that_gets_a_name_that_is_not_utf_8_is_a_new_one(root: Root) -> None:
+    """Its row cannot follow such a name; its octets are there under a UID of their own."""
+    root.use(lambda account: deliver(account, inbox(account), ["a", "b"]))
+    for file in (root.home / "Maildir/cur").iterdir():
+        os.rename(file, os.fsencode(file) + b"S\xff")
+    root.use(lambda account: account.rescan())
+    assert sorted(token for token, _ in root.use(observe)["INBOX"].messages.values()) == ["a", "b"]
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_a_dovecot_subscription_that_is_not_utf_8_is_left_out(root: Root) -> None:
+    """No client can have asked for it."""
+    (root.home / "Maildir/cur").mkdir(parents=True)
+    (root.home / "Maildir/subscriptions").write_bytes(b"V\t2\n\nGood\n\xff\xfe\n")
+    assert "Good" in root.use(lambda account: account.subscriptions())
 
 
 def test_lost_file_is_found_out_by_whoever_opens_it(root: Root) -> None:
