@@ -66,10 +66,8 @@ class Duties:
     async def _do(self, duty: Duty) -> None:
         try:
             await duty.run()
-        except (MicMailError, OSError) as error:
-            self._log.event("duty_failed", duty=duty.name, error=str(error))
         except Exception as error:  # noqa: BLE001 - the next duty must not suffer from this one's defect
-            self._log.event("duty_failed", duty=duty.name, error=f"{type(error).__name__}: {error}")
+            self._log.event("duty_failed", duty=duty.name, error=_told(error))
 
     async def close(self) -> None:
         """Stop; what a thread has begun it ends."""
@@ -82,11 +80,14 @@ class Duties:
 class ChangedAccounts:
     """The accounts that this process changed since it last looked at them: usage is warned of after any change (Reg. 8.3.c)."""
 
-    def __init__(self, store: MailStore, accounts: AccountLanes, notices: Notices, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self, store: MailStore, accounts: AccountLanes, notices: Notices, snapshot: Callable[[], Snapshot], log: MailLog
+    ) -> None:
         self._store = store
         self._accounts = accounts
         self.notices = notices
         self._snapshot = snapshot
+        self._log = log
         self._changed: set[int] = set()
 
     def add(self, account_id: int) -> None:
@@ -94,12 +95,16 @@ class ChangedAccounts:
         self._changed.add(account_id)
 
     async def look(self) -> None:
-        """Warn of every crossing among them."""
-        changed, self._changed = self._changed, set()
-        for account_id in changed:
+        """Warn of every crossing among them. Who is not looked at now is next time; who fails is when it changes again."""
+        for account_id in tuple(self._changed):
+            self._changed.discard(account_id)  # before the look: what changes meanwhile is looked at again
             entry = self._snapshot().entry(account_id)
-            if entry is not None:
+            if entry is None:
+                continue
+            try:
                 await self._accounts.read(_ref(entry), self._look, entry)
+            except Exception as error:  # noqa: BLE001 - as in `Visits`
+                self._log.event("visit_failed", visit="usage", mailbox=entry.address, error=_told(error))
 
     def _look(self, entry: Entry) -> None:
         used = self._store.account(_ref(entry)).quota().octets
@@ -127,8 +132,8 @@ class Visits:
         for entry in tuple(self._snapshot()):
             try:
                 await self._accounts.write(_ref(entry), work, _ref(entry))
-            except MicMailError as error:
-                self._log.event("visit_failed", visit=what, mailbox=entry.address, error=str(error))
+            except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
+                self._log.event("visit_failed", visit=what, mailbox=entry.address, error=_told(error))
 
 
 class LogRetention:
@@ -156,6 +161,11 @@ class LogRetention:
 def _parts(things: Sequence[T]) -> Iterator[Sequence[T]]:
     """As many at a time as one event names."""
     return (things[start : start + _NAMES_AN_EVENT] for start in range(0, len(things), _NAMES_AN_EVENT))
+
+
+def _told(error: Exception) -> str:
+    """What the log says of it: of a defect its kind too."""
+    return str(error) if isinstance(error, MicMailError | OSError) else f"{type(error).__name__}: {error}"
 
 
 def _ref(entry: Entry) -> AccountRef:
