@@ -89,7 +89,7 @@ def scan_file(path: str) -> Answers:
 
 
 def adopt(write: Write, folder: FolderRow, strangers: Iterable[Stranger], contents: Contents, *, believe_uids: bool) -> int:
-    """Take files into a folder; how many came. What is no regular file, or has gone meanwhile, is left."""
+    """Take files into a folder; how many came. What is no regular file, cannot be read, or has gone meanwhile, is left."""
     guests = [guest for stranger in strangers if (guest := _look_at(write, stranger)) is not None]
     if not guests:
         return 0
@@ -120,7 +120,7 @@ def adopt(write: Write, folder: FolderRow, strangers: Iterable[Stranger], conten
 def _look_at(write: Write, stranger: Stranger) -> _Guest | None:
     try:
         found = os.lstat(stranger.path)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(found.st_mode) or not is_readable(stranger.path):
             return None
         ready = stranger.path if _is_ours(stranger.path, found) else _with_crlf(write, stranger.path, found)
         size = os.stat(ready).st_size
@@ -128,6 +128,17 @@ def _look_at(write: Write, stranger: Stranger) -> _Guest | None:
         return None
     mtime_us = found.st_mtime_ns // 1000
     return _Guest(stranger.path, ready, _base_of(write, stranger.name), size, mtime_us, stranger.name.uid, stranger.name.flags)
+
+
+def is_readable(path: str) -> bool:
+    """False where the server may not read the file: it is another user's, and waits until it is given to the server's."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except PermissionError:
+        return False
+    except FileNotFoundError:
+        pass  # gone meanwhile: whoever takes it in will see that
+    return True
 
 
 def _is_ours(path: str, found: os.stat_result) -> bool:

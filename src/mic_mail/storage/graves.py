@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, insert, select, update
 
 from mic_mail.storage import schema
-from mic_mail.storage.adopt import Contents
+from mic_mail.storage.adopt import Contents, is_readable
 from mic_mail.storage.errors import FolderExists, NoSuchFolder
 from mic_mail.storage.foldernames import encode_directory, is_text
 from mic_mail.storage.folders import canonical_name
@@ -157,6 +157,8 @@ def adopt_tombstones(write: Write, contents: Contents) -> None:
         folder = folders.get(mailbox_id)
         parsed = parse_name(name)
         if folder is None or not is_text(file_name) or not parsed.uid or parsed.uid in buried[folder.folder_id]:
+            continue
+        if not is_readable(f"{place.expunged}/{file_name}"):
             continue
         buried[folder.folder_id].add(parsed.uid)
         found = os.stat(f"{place.expunged}/{file_name}")

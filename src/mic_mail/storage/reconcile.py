@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import bindparam, update
 
 from mic_mail.storage import dovecot, schema
-from mic_mail.storage.adopt import Contents, Stranger, adopt
+from mic_mail.storage.adopt import Contents, Stranger, adopt, is_readable
 from mic_mail.storage.errors import NameNotAllowed
 from mic_mail.storage.expunge import MessageRow, bury, bury_lost, read_messages
 from mic_mail.storage.flags import take_foreign_name
@@ -292,7 +292,8 @@ class Comparison:
         for row in difference.missing:
             self._find("message-gone", folder.name, row.name)
         for stranger in difference.strangers:
-            self._find("message-found", folder.name, os.path.basename(stranger.path))
+            readable = is_readable(stranger.path)
+            self._find("message-found" if readable else "file-unreadable", folder.name, os.path.basename(stranger.path))
         if self._check:
             return
         for row, name in difference.renamed:

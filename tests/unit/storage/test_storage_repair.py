@@ -1,7 +1,8 @@
 """What is lost comes back: index, power, foreign files, a Dovecot Maildir, backup and restore, search."""
 
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -163,6 +164,59 @@ def test_a_dovecot_subscription_that_is_not_utf_8_is_left_out(root: Root) -> Non
     (root.home / "Maildir/cur").mkdir(parents=True)
     (root.home / "Maildir/subscriptions").write_bytes(b"V\t2\n\nGood\n\xff\xfe\n")
     assert "Good" in root.use(lambda account: account.subscriptions())
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Root]:
+    """A root whose server is not root, who may read everything: root takes another effective user for as long."""
+    with tempfile.TemporaryDirectory() as folder:
+        if os.geteuid() == 0:
+            if not all(parent.stat().st_mode & 0o001 for parent in Path(folder).parents):
+                pytest.skip("only root may enter the folder for temporary files")
+            os.chown(folder, 65534, 65534)
+            os.seteuid(65534)
+        yield Root(Path(folder))
+        os.seteuid(os.getuid())
+
+
+def put_unreadable(path: Path, token: str) -> None:
+    """As a file of somebody else's is to the server."""
+    path.write_bytes(message(token))
+    path.chmod(0)
+
+
+@pytest.mark.parametrize("before_opening", [lose_nothing, Root.lose_index, another_boot])
+def test_a_file_that_cannot_be_read_is_left_and_told(unprivileged: Root, before_opening: Callable[[Root], None]) -> None:
+    """Wherever it lies: the mailbox goes on, each look names it, and it is taken in once it can be read."""
+    root = unprivileged
+    root.use(lambda account: deliver(account, inbox(account), ["a", "b"]))
+    root.use(lambda account: account.remove(inbox(account), [2]))
+    maildir = root.home / "Maildir"
+    strangers = [maildir / "new/1600000000.V1I2.other", maildir / f"cur/1600000001.V1I3.other,S={len(message('s'))},U=9:2,S"]
+    for place, path in enumerate(strangers):
+        put_unreadable(path, "st"[place])
+    before_opening(root)
+    assert root.use(observe)["INBOX"].messages == {1: ("a", frozenset())}
+    for look in (Account.rescan, Account.repair, lambda account: account.repair(check=True)):
+        findings = root.use(look).findings
+        assert {(finding.kind, finding.detail) for finding in findings} == {
+            ("file-unreadable", path.name) for path in strangers
+        }
+    for path in strangers:
+        path.chmod(0o600)
+    root.use(lambda account: account.rescan())
+    assert sorted(token for token, _ in root.use(observe)["INBOX"].messages.values()) == ["a", "s", "t"]
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_an_expunged_file_that_cannot_be_read_does_not_stop_the_making_of_an_index(unprivileged: Root) -> None:
+    """It cannot be brought back; everything else is as before."""
+    root = unprivileged
+    root.use(lambda account: deliver(account, inbox(account), ["a", "b"]))
+    root.use(lambda account: account.remove(inbox(account), [2]))
+    next((root.home / "Maildir/.expunged").iterdir()).chmod(0)
+    root.lose_index()
+    assert root.use(observe)["INBOX"].messages == {1: ("a", frozenset())}
 
 
 def test_lost_file_is_found_out_by_whoever_opens_it(root: Root) -> None:
