@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,7 @@ from mic_mail.log.retention import remove_expired
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.notices import Notices
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.types import AccountRef
+from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef
 
 T = TypeVar("T")
 
@@ -119,19 +119,34 @@ class Visits:
         self._accounts = accounts
         self._snapshot = snapshot
         self._log = log
+        self._left: dict[int, Mapping[str, Sequence[str]]] = {}
+        """By mailbox and kind, the files that wait for a person, as last told."""
 
     async def sweep(self) -> None:
         """Drop what is past keeping, let names follow, checkpoint."""
-        await self._visit("sweep", lambda ref: self._store.account(ref).sweep())
+        await self._visit("sweep", lambda entry: self._store.account(_ref(entry)).sweep())
 
     async def rescan(self) -> None:
         """Take in what other Maildir tools did."""
-        await self._visit("rescan", lambda ref: self._store.account(ref).rescan())
+        await self._visit("rescan", self._rescan)
 
-    async def _visit(self, what: str, work: Callable[[AccountRef], object]) -> None:
+    def _rescan(self, entry: Entry) -> None:
+        """What has to be left to people is told once, and again when it has changed."""
+        left: dict[str, list[str]] = {}
+        for finding in self._store.account(_ref(entry)).rescan().findings:
+            if finding.kind in LEFT_TO_PEOPLE:
+                left.setdefault(finding.kind, []).append(f"{finding.folder}: {finding.detail}")
+        if left == self._left.get(entry.mailbox_id, {}):
+            return
+        self._left[entry.mailbox_id] = left
+        for kind, files in left.items():
+            told = files[:_NAMES_AN_EVENT]
+            self._log.event("files_left", mailbox=entry.address, kind=kind, count=len(files), files=told)
+
+    async def _visit(self, what: str, work: Callable[[Entry], object]) -> None:
         for entry in tuple(self._snapshot()):
             try:
-                await self._accounts.write(_ref(entry), work, _ref(entry))
+                await self._accounts.write(_ref(entry), work, entry)
             except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
                 self._log.event("visit_failed", visit=what, mailbox=entry.address, error=_told(error))
 

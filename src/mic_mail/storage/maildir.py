@@ -163,13 +163,26 @@ def make_durable(path: str) -> None:
 
 def names_in(path: str) -> set[str]:
     """The message files of a `cur` or `new`. A listing never proves absence: a concurrent rename hides live files."""
+    return _entries(path)[0]
+
+
+def others_in(path: str) -> set[str]:
+    """What in a `cur` or `new` is no message, being no regular file: a directory, a link, a pipe, a socket."""
+    return _entries(path)[1]
+
+
+def _entries(path: str) -> tuple[set[str], set[str]]:
+    """Regular files, and the rest; the listing says which is which, without a look at each."""
+    files: set[str] = set()
+    others: set[str] = set()
     try:
         with os.scandir(path) as entries:
-            return {
-                entry.name for entry in entries if not entry.name.startswith(".") and not entry.is_dir(follow_symlinks=False)
-            }
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    (files if entry.is_file(follow_symlinks=False) else others).add(entry.name)
     except FileNotFoundError:
-        return set()
+        pass
+    return files, others
 
 
 def locate(cur: str, names: Iterable[str]) -> dict[str, str]:

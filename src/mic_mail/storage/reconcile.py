@@ -25,7 +25,7 @@ from mic_mail.storage.foldernames import EXPUNGED, decode_directory, encode_dire
 from mic_mail.storage.folders import canonical_name, make_folder, new_folder_row
 from mic_mail.storage.graves import adopt_tombstones
 from mic_mail.storage.index import Statement
-from mic_mail.storage.maildir import UNKNOWN_UID, expunged_name, locate, make_folder_tree, names_in, parse_name
+from mic_mail.storage.maildir import UNKNOWN_UID, expunged_name, locate, make_folder_tree, names_in, others_in, parse_name
 from mic_mail.storage.rows import AccountRow, FolderRow, read_all_folders, read_folders, write_account
 from mic_mail.storage.section import Write, folder_sidecar, subscribed_names, transaction
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
@@ -294,6 +294,8 @@ class Comparison:
         for stranger in difference.strangers:
             readable = is_readable(stranger.path)
             self._find("message-found" if readable else "file-unreadable", folder.name, os.path.basename(stranger.path))
+        for name in sorted(others_in(self._place.cur(folder.directory)) | others_in(self._place.new(folder.directory))):
+            self._find("not-a-message", folder.name, name)
         if self._check:
             return
         for row, name in difference.renamed:

@@ -173,3 +173,22 @@ def test_a_mailbox_that_is_broken_ends_no_round_and_no_connection(serve: Callabl
     assert told == {(visit, "dvbe@mic.gov.vn") for visit in ("rescan", "usage")}
     assert any(event["event"] == "usage_unknown" for event in server.events())
     assert not any(event["event"] == "duty_failed" for event in server.events())
+
+
+def test_what_lies_in_the_way_of_a_mailbox_is_told_once(serve: Callable[..., MailServer]) -> None:
+    """The round names what it has to leave to people, and again only when that has changed."""
+    server = serve()
+    server.issue("dvbe")
+    server.housekeep()
+    new = server.config.mail_root / "mic.gov.vn/dvbe/Maildir/new"
+    os.mkfifo(new / "one")
+    server.housekeep()
+    server.housekeep()
+    os.mkfifo(new / "two")
+    server.housekeep()
+    server.stop()
+    told = [event for event in server.events() if event["event"] == "files_left"]
+    assert [(event["mailbox"], event["kind"], event["files"]) for event in told] == [
+        ("dvbe@mic.gov.vn", "not-a-message", ["INBOX: one"]),
+        ("dvbe@mic.gov.vn", "not-a-message", ["INBOX: one", "INBOX: two"]),
+    ]

@@ -1,6 +1,7 @@
 """What is lost comes back: index, power, foreign files, a Dovecot Maildir, backup and restore, search."""
 
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -217,6 +218,29 @@ def test_an_expunged_file_that_cannot_be_read_does_not_stop_the_making_of_an_ind
     next((root.home / "Maildir/.expunged").iterdir()).chmod(0)
     root.lose_index()
     assert root.use(observe)["INBOX"].messages == {1: ("a", frozenset())}
+
+
+def test_what_is_no_file_is_no_message(root: Root) -> None:
+    """A pipe, a socket, a link or a directory is told as what it is, kept out of the way, and never taken for mail."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    maildir = root.home / "Maildir"
+    (maildir / "outside").write_bytes(message("b"))
+    for part in ("cur", "new"):
+        os.mkfifo(maildir / part / "pipe")
+        (maildir / part / "link").symlink_to(maildir / "outside")
+        (maildir / part / "directory").mkdir()
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(os.path.relpath(maildir / part / "socket"))
+    for look in (Account.rescan, Account.repair, lambda account: account.repair(check=True)):
+        assert {(finding.kind, finding.detail) for finding in root.use(look).findings} == {
+            ("not-a-message", name) for name in ("pipe", "link", "directory", "socket")
+        }
+    assert root.use(observe)["INBOX"].messages == {1: ("a", frozenset())}
+    for part in ("cur", "new"):
+        (maildir / part / "directory").rmdir()
+        for name in ("pipe", "link", "socket"):
+            (maildir / part / name).unlink()
+    assert root.use(lambda account: account.repair(check=True)).clean
 
 
 def test_lost_file_is_found_out_by_whoever_opens_it(root: Root) -> None:
