@@ -158,11 +158,13 @@ def adopt_tombstones(write: Write, contents: Contents) -> None:
         parsed = parse_name(name)
         if folder is None or not is_text(file_name) or not parsed.uid or parsed.uid in buried[folder.folder_id]:
             continue
-        if not is_readable(f"{place.expunged}/{file_name}"):
+        path = f"{place.expunged}/{file_name}"
+        if not is_readable(path):
             continue
         buried[folder.folder_id].add(parsed.uid)
-        found = os.stat(f"{place.expunged}/{file_name}")
-        email_pk = contents.email_pk(parsed.base, found.st_size, f"{place.expunged}/{file_name}", found.st_mtime_ns // 1000)
+        found = os.stat(path)
+        content = contents.of(parsed.base, found.st_size, path)
+        email_pk = contents.refer(content, path, found.st_mtime_ns // 1000)
         kept = write.any_folder(folder.folder_id)
         kept.uidnext = max(kept.uidnext, parsed.uid + 1)
         write.touch(kept)

@@ -243,6 +243,57 @@ def test_what_is_no_file_is_no_message(root: Root) -> None:
     assert root.use(lambda account: account.repair(check=True)).clean
 
 
+@pytest.mark.parametrize("before_opening", [lose_nothing, Root.lose_index, another_boot])
+def test_a_name_that_is_known_is_no_proof_of_a_content(root: Root, before_opening: Callable[[Root], None]) -> None:
+    """Another message under a base name and size that are taken has its own answers and EMAILID; a copy shares both."""
+    root.use(lambda account: deliver(account, inbox(account), ["a", "g"]))
+    root.use(lambda account: account.remove(inbox(account), [2]))
+    maildir = root.home / "Maildir"
+    (known,) = (maildir / "cur").iterdir()
+    (buried,) = (file for file in (maildir / ".expunged").iterdir() if file.is_file())
+    base = known.name.partition(",")[0]
+    (maildir / "new" / base).write_bytes(message("b"))
+    (maildir / ".Sent/cur" / known.name).write_bytes(message("c"))
+    (maildir / ".Junk/cur" / known.name).write_bytes(message("a"))
+    os.link(known, maildir / ".Trash/cur" / known.name)
+    (maildir / ".Drafts/new" / buried.name.partition(".")[2].partition(",")[0]).write_bytes(message("h"))
+    before_opening(root)
+    root.use(lambda account: account.rescan())
+    seen = root.use(observe)
+    assert [token for token, _ in seen["INBOX"].messages.values()] == ["a", "b"]
+    assert [token for name in ("Sent", "Junk", "Trash", "Drafts") for token, _ in seen[name].messages.values()] == [*"caah"]
+
+    def identities(account: Account) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for info in account.folders():
+            rows = account.rows(info.folder_id, account.view(info.folder_id).uids, ["envelope", "email_id"])
+            for envelope, email_id in rows:
+                found.setdefault(envelope.split(b"<")[-1].split(b"@")[0].decode(), set()).add(email_id)
+        return found
+
+    found = root.use(identities)
+    assert sorted(found) == ["a", "b", "c", "h"]
+    assert all(len(ids) == 1 for ids in found.values())
+    assert len(set.union(*found.values())) == 4
+    root.lose_index()
+    assert root.use(identities) == found
+    assert root.use(lambda account: account.undelete()) == 1
+    assert root.use(observe)["INBOX"].messages.keys() > seen["INBOX"].messages.keys()
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_a_message_keeps_its_emailid_through_a_move_whose_commit_was_lost(root: Root) -> None:
+    """Its file lies elsewhere than its row says: no file is left to compare with, and the name is believed."""
+    root.use(lambda account: deliver(account, account.folder("Sent").folder_id, ["a"]))
+    index = root.index_copy()
+    email_id = root.use(lambda account: account.rows(account.folder("Sent").folder_id, [1], ["email_id"]))
+    root.use(lambda account: account.move(account.folder("Sent").folder_id, [1], inbox(account)))
+    root.power_loss(index)
+    (uid,) = root.use(observe)["INBOX"].messages
+    assert root.use(lambda account: account.rows(inbox(account), [uid], ["email_id"])) == email_id
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
 def test_lost_file_is_found_out_by_whoever_opens_it(root: Root) -> None:
     """A message that another tool removed is NoSuchMessage, and vanishes for all."""
     root.use(lambda account: deliver(account, inbox(account), ["a", "b"]))
