@@ -13,7 +13,7 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from mic_mail.storage.opening import open_store
 from mic_mail.storage.polling import poll, unmoved
 from mic_mail.storage.publish import publish
 from mic_mail.storage.reader import MessageFile
+from mic_mail.storage.replacing import drop_unfinished
 from mic_mail.storage.replay import recover, settle_left_behind
 from mic_mail.storage.store import OnChange, Shared, Store
 from mic_mail.storage.syncing import SharedSync
@@ -188,6 +189,10 @@ class MailStore:
         """Whether the account's index is open here, so that publishing into it waits for no disk but by chance."""
         store = self._stores.get(ref.account_id)
         return store is not None and store.opened_identity is not None and not store.rests
+
+    def drop_unfinished_restores(self, homes: Container[str]) -> None:
+        """Remove what restores that were killed have left a day ago; `homes` are those of all mailboxes."""
+        drop_unfinished(str(self._root), homes, self._shared.clock.now_us())
 
     def close(self) -> None:
         """Write pending names, settle the journal and close every index."""
