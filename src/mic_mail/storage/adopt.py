@@ -20,7 +20,7 @@ from mic_mail.mime.scanner import Scanner
 from mic_mail.storage import schema
 from mic_mail.storage.expunge import add_refs
 from mic_mail.storage.index import Statement
-from mic_mail.storage.maildir import MESSAGE_MODE, MessageName, format_name, parse_name
+from mic_mail.storage.maildir import MESSAGE_MODE, MessageName, format_name, make_tmp, parse_name
 from mic_mail.storage.publish import insert_email, insert_message
 from mic_mail.storage.rows import FolderRow
 from mic_mail.storage.section import Write
@@ -252,6 +252,7 @@ def _with_crlf(write: Write, path: str, found: os.stat_result) -> str:
         if not _has_bare_lf(source):
             return path
         source.seek(0)
+        make_tmp(write.store.place)
         target = f"{write.store.place.tmp}/{write.store.shared.names.base(write.store.clock.now_us())}"
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
         with open(fd, "wb", buffering=0) as copy:

@@ -11,6 +11,7 @@ name: it never changes, COPY and MOVE keep it, and EMAILID is made from it. Any 
 Only system calls here, no rules about when: those are in publish.py.
 """
 
+import contextlib
 import itertools
 import os
 import re
@@ -150,6 +151,12 @@ def make_folder_tree(path: str) -> None:
     """The three directories of a Maildir folder; those that exist stay."""
     for part in ("cur", "new", "tmp"):
         os.makedirs(f"{path}/{part}", mode=FOLDER_MODE, exist_ok=True)
+
+
+def make_tmp(place: Place) -> None:
+    """Another tool may have removed it beside us. Only `tmp/`: where the Maildir itself is gone, nothing is to be delivered."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(place.tmp, mode=FOLDER_MODE)
 
 
 def make_durable(path: str) -> None:

@@ -330,3 +330,21 @@ def test_message_gone_is_said_so(account: Account) -> None:
     with pytest.raises(NoSuchMessage):
         account.open_message(inbox(account), 1)
     assert account.rows(inbox(account), [1, 5], ["uid"]) == []
+
+
+def test_tmp_that_is_removed_beside_us_is_made_again(account: Account, root: Root) -> None:
+    """By whoever needs it: a delivery, a linked one, mail of other tools, the sweep."""
+    deliver(account, inbox(account), ["a"])
+    tmp = root.home / "Maildir/tmp"
+    spool = root.path / "entry"
+    spool.write_bytes(message("b"))
+    tmp.rmdir()
+    deliver(account, inbox(account), ["b"])
+    tmp.rmdir()
+    account.publish(inbox(account), [Delivery(account.stage_link(spool), answers_of(message("b")))])
+    tmp.rmdir()
+    (root.home / "Maildir/new/1600000000.V1I2.other").write_bytes(message("c").replace(b"\r\n", b"\n"))
+    assert [token for token, _ in observe(account)["INBOX"].messages.values()] == ["a", "b", "b", "c"]
+    tmp.rmdir()
+    account.sweep()
+    assert account.repair(check=True).clean
