@@ -25,7 +25,16 @@ from mic_mail.storage.foldernames import EXPUNGED, decode_directory, encode_dire
 from mic_mail.storage.folders import canonical_name, make_folder, new_folder_row
 from mic_mail.storage.graves import adopt_tombstones
 from mic_mail.storage.index import Statement
-from mic_mail.storage.maildir import UNKNOWN_UID, expunged_name, locate, make_folder_tree, names_in, others_in, parse_name
+from mic_mail.storage.maildir import (
+    FOLDER_MODE,
+    UNKNOWN_UID,
+    expunged_name,
+    locate,
+    make_folder_tree,
+    names_in,
+    others_in,
+    parse_name,
+)
 from mic_mail.storage.rows import AccountRow, FolderRow, read_all_folders, read_folders, write_account
 from mic_mail.storage.section import Write, folder_sidecar, subscribed_names, transaction
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
@@ -170,6 +179,8 @@ class Comparison:
     # Directories
 
     def _compare_directories(self) -> None:
+        if not self._check:
+            self._make_what_is_never_lost()
         rows = read_all_folders(self.write.connection, self.write.store.account_id)
         known = {row.directory for row in rows}
         unknown = [directory for directory in self._place.directories() if directory not in known]
@@ -184,6 +195,13 @@ class Comparison:
             self._lose_directory(row, in_expunged=row.mailbox_id in buried)
         for entry in buried - {row.mailbox_id for row in rows}:
             self._take_buried_directory(entry)
+
+    def _make_what_is_never_lost(self) -> None:
+        """INBOX, and the place for what is expunged, where another tool has removed them."""
+        if not os.path.isdir(self._place.cur("")) or not os.path.isdir(self._place.expunged):
+            make_folder_tree(self._place.maildir)
+            os.makedirs(self._place.expunged, mode=FOLDER_MODE, exist_ok=True)
+            self.write.durable[self._place.maildir] = None
 
     def _take_directory(self, directory: str, sidecar: FolderSidecar | None, row: FolderRow | None, taken: set[str]) -> None:
         """A directory without a row: renamed by someone (or by a commit that is lost), or new."""
