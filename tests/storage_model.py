@@ -135,15 +135,15 @@ def observe(account: Account) -> dict[str, Seen]:
     return seen
 
 
-def killed_at(line: int, act: Callable[[], object]) -> bool:
-    """True if `act` came to its end before the death that waited for it."""
+def killed_at(line: int, act: Callable[[], object], within: str = _STORE_CODE) -> bool:
+    """True if `act` came to its end before the death that waited for it; lines of files with `within` in their path count."""
     child = os.fork()
     if child == 0:
         left = line
 
         def count(frame: FrameType, event: str, arg: object) -> object:
             nonlocal left
-            if _STORE_CODE not in frame.f_code.co_filename:
+            if within not in frame.f_code.co_filename:
                 return None
             if event == "line":
                 left -= 1

@@ -330,7 +330,8 @@ def test_clause_6_5(centre, tmp_path):
     """Every disagreement between directory and disk is listed, errors first; a mailbox that nobody opened yet is a note."""
     root = tmp_path / "mail"
     kept, lost, unopened, gone = (centre.mailbox(name) for name in ("Đỗ Văn Bê", "Trần Thị Lan", "Lê Thị Hoa", "Vũ Đức Minh"))
-    for home in (kept.home, gone.home, "mic.gov.vn/stranger"):
+    aside = [f"{kept.home}.{what}-1700000000000000" for what in ("replaced", "restoring")]
+    for home in (kept.home, gone.home, "mic.gov.vn/stranger", *aside):
         (root / home / "Maildir").mkdir(parents=True)
     (root / "mic.gov.vn" / "no-mailbox").mkdir()
     centre.directory.touch_activity(lost.mailbox_id, centre.clock.now())
@@ -342,4 +343,5 @@ def test_clause_6_5(centre, tmp_path):
         (Severity.ERROR, "stray_folder", "mic.gov.vn/stranger"),
         (Severity.NOTE, "no_folder", unopened.address),
         (Severity.NOTE, "reclaimed_with_mail", gone.address),
+        *((Severity.NOTE, "set_aside", home) for home in aside),
     ]

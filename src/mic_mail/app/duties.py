@@ -43,6 +43,11 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         log=rooms.log,
     )
 
+    async def sweep() -> None:
+        await visits.sweep()
+        homes = {entry.home for entry in rooms.access.snapshot}
+        await rooms.lanes.io(rooms.store.drop_unfinished_restores, homes)
+
     async def certificate() -> None:
         if rooms.tls.ends_within(rooms.clock.now(), rooms.config.tls.warn_days):
             rooms.log.event("certificate_ending", ends_at=rooms.tls.ends_at)
@@ -52,7 +57,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
 
     return [
         Duty("spool", SPOOL_SECONDS, spool),
-        Duty("sweep", SWEEP_SECONDS, visits.sweep),
+        Duty("sweep", SWEEP_SECONDS, sweep),
         Duty("rescan", rooms.config.storage.rescan, visits.rescan),
         Duty("certificate", CERTIFICATE_SECONDS, certificate),
         Duty("retention", RETENTION_SECONDS, retention.remove),

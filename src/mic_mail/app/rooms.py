@@ -134,7 +134,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     if given_back := await lanes.io(store.recover):
         log.event("journal_replayed", messages=given_back)
     spool = await lanes.io(Spool, config.spool_dir)
-    usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot)
+    usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot, log)
     changed.append(usage.add)
     return Rooms(
         config=config,

@@ -25,6 +25,13 @@ FINDINGS: Mapping[str, Text] = {
     "message-renamed": Text("tệp thư đổi tên", "message renamed"),
     "message-gone": Text("mất thư", "message gone"),
     "message-found": Text("thêm thư", "message found"),
+    "not-a-message": Text(
+        "không phải tệp thư: hãy chuyển ra khỏi thư mục này", "no message, being no file: move it out of this folder"
+    ),
+    "file-unreadable": Text(
+        "không đọc được tệp: hãy giao tệp cho người dùng của máy chủ rồi chạy rescan",
+        "file cannot be read: give it to the server's user, then rescan",
+    ),
 }
 
 FINDING_DETAILS: Mapping[str, Text] = {

@@ -8,6 +8,7 @@ bool, None, str, tuple): the table shows them in Vietnamese form, JSON as ISO 86
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -56,6 +57,25 @@ def told(text: Text) -> str:
     return in_language(text, _Speech.language)
 
 
+_RAW = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """`text` with what a terminal would obey, or could not show, as escapes: folders and files can be called anything."""
+    return _RAW.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    octet = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code  # an octet of a name that is not UTF-8
+    return f"\\x{octet:02x}" if octet <= 0xFF else f"\\u{code:04x}"
+
+
+def _markup(text: Text | str) -> str:
+    """A sentence as a console takes it."""
+    return escape(visible(told(text) if isinstance(text, Text) else text))
+
+
 def _console(*, stderr: bool = False) -> Console:
     """A console for the stream as it is now (tests replace the streams between runs)."""
     stream = sys.stderr if stderr else sys.stdout
@@ -65,22 +85,22 @@ def _console(*, stderr: bool = False) -> Console:
 
 def line(sentence: Text | str) -> None:
     """One line of result."""
-    _console().print(escape(told(sentence) if isinstance(sentence, Text) else sentence), soft_wrap=True)
+    _console().print(_markup(sentence), soft_wrap=True)
 
 
 def note(sentence: Text | str) -> None:
     """One line beside the result: what was done, what to do next."""
-    _console(stderr=True).print(escape(told(sentence) if isinstance(sentence, Text) else sentence), soft_wrap=True)
+    _console(stderr=True).print(_markup(sentence), soft_wrap=True)
 
 
 def failure(error: MicMailError) -> None:
     """An error as a person needs it: what, by which clause, and what to do."""
     console = _console(stderr=True)
-    console.print(f"[bold red]{say('Lỗi', 'Error')}:[/] {escape(told(error.text))}", soft_wrap=True)
+    console.print(f"[bold red]{say('Lỗi', 'Error')}:[/] {_markup(error.text)}", soft_wrap=True)
     if error.clause:
-        console.print(f"  {say('Căn cứ', 'Clause')}: {escape(error.clause)}", soft_wrap=True)
+        console.print(f"  {say('Căn cứ', 'Clause')}: {_markup(error.clause)}", soft_wrap=True)
     if error.remedy:
-        console.print(f"  {say('Cách xử lý', 'Remedy')}: {escape(told(error.remedy))}", soft_wrap=True)
+        console.print(f"  {say('Cách xử lý', 'Remedy')}: {_markup(error.remedy)}", soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +143,7 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
     for column in shown:
         table.add_column(say(column.vi, column.en), justify="right" if column.right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(c.shown(row)) for c in shown))
+        table.add_row(*(_markup(c.shown(row)) for c in shown))
     _console().print(table)
 
 
@@ -137,7 +157,7 @@ def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | 
     table.add_column(overflow="fold")
     for column in columns:
         if not column.json_only:
-            table.add_row(say(column.vi, column.en), escape(column.shown(row)))
+            table.add_row(say(column.vi, column.en), _markup(column.shown(row)))
     _console().print(table)
 
 
@@ -166,7 +186,8 @@ def cell(value: object) -> str:
 
 def print_json(value: object) -> None:
     """One JSON document on standard output; letters stay letters (Reg. 13.1: Unicode)."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_json_value) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=_json_value)
+    sys.stdout.write(text.encode(errors="backslashreplace").decode() + "\n")  # what is no character, as JSON escapes it
 
 
 def _json_value(value: object) -> object:

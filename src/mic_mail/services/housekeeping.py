@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,7 @@ from mic_mail.log.retention import remove_expired
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.notices import Notices
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.types import AccountRef
+from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef
 
 T = TypeVar("T")
 
@@ -66,10 +66,8 @@ class Duties:
     async def _do(self, duty: Duty) -> None:
         try:
             await duty.run()
-        except (MicMailError, OSError) as error:
-            self._log.event("duty_failed", duty=duty.name, error=str(error))
         except Exception as error:  # noqa: BLE001 - the next duty must not suffer from this one's defect
-            self._log.event("duty_failed", duty=duty.name, error=f"{type(error).__name__}: {error}")
+            self._log.event("duty_failed", duty=duty.name, error=_told(error))
 
     async def close(self) -> None:
         """Stop; what a thread has begun it ends."""
@@ -82,11 +80,14 @@ class Duties:
 class ChangedAccounts:
     """The accounts that this process changed since it last looked at them: usage is warned of after any change (Reg. 8.3.c)."""
 
-    def __init__(self, store: MailStore, accounts: AccountLanes, notices: Notices, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self, store: MailStore, accounts: AccountLanes, notices: Notices, snapshot: Callable[[], Snapshot], log: MailLog
+    ) -> None:
         self._store = store
         self._accounts = accounts
         self.notices = notices
         self._snapshot = snapshot
+        self._log = log
         self._changed: set[int] = set()
 
     def add(self, account_id: int) -> None:
@@ -94,12 +95,16 @@ class ChangedAccounts:
         self._changed.add(account_id)
 
     async def look(self) -> None:
-        """Warn of every crossing among them."""
-        changed, self._changed = self._changed, set()
-        for account_id in changed:
+        """Warn of every crossing among them. Who is not looked at now is next time; who fails is when it changes again."""
+        for account_id in tuple(self._changed):
+            self._changed.discard(account_id)  # before the look: what changes meanwhile is looked at again
             entry = self._snapshot().entry(account_id)
-            if entry is not None:
+            if entry is None:
+                continue
+            try:
                 await self._accounts.read(_ref(entry), self._look, entry)
+            except Exception as error:  # noqa: BLE001 - as in `Visits`
+                self._log.event("visit_failed", visit="usage", mailbox=entry.address, error=_told(error))
 
     def _look(self, entry: Entry) -> None:
         used = self._store.account(_ref(entry)).quota().octets
@@ -114,21 +119,36 @@ class Visits:
         self._accounts = accounts
         self._snapshot = snapshot
         self._log = log
+        self._left: dict[int, Mapping[str, Sequence[str]]] = {}
+        """By mailbox and kind, the files that wait for a person, as last told."""
 
     async def sweep(self) -> None:
         """Drop what is past keeping, let names follow, checkpoint."""
-        await self._visit("sweep", lambda ref: self._store.account(ref).sweep())
+        await self._visit("sweep", lambda entry: self._store.account(_ref(entry)).sweep())
 
     async def rescan(self) -> None:
         """Take in what other Maildir tools did."""
-        await self._visit("rescan", lambda ref: self._store.account(ref).rescan())
+        await self._visit("rescan", self._rescan)
 
-    async def _visit(self, what: str, work: Callable[[AccountRef], object]) -> None:
+    def _rescan(self, entry: Entry) -> None:
+        """What has to be left to people is told once, and again when it has changed."""
+        left: dict[str, list[str]] = {}
+        for finding in self._store.account(_ref(entry)).rescan().findings:
+            if finding.kind in LEFT_TO_PEOPLE:
+                left.setdefault(finding.kind, []).append(f"{finding.folder}: {finding.detail}")
+        if left == self._left.get(entry.mailbox_id, {}):
+            return
+        self._left[entry.mailbox_id] = left
+        for kind, files in left.items():
+            told = files[:_NAMES_AN_EVENT]
+            self._log.event("files_left", mailbox=entry.address, kind=kind, count=len(files), files=told)
+
+    async def _visit(self, what: str, work: Callable[[Entry], object]) -> None:
         for entry in tuple(self._snapshot()):
             try:
-                await self._accounts.write(_ref(entry), work, _ref(entry))
-            except MicMailError as error:
-                self._log.event("visit_failed", visit=what, mailbox=entry.address, error=str(error))
+                await self._accounts.write(_ref(entry), work, entry)
+            except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
+                self._log.event("visit_failed", visit=what, mailbox=entry.address, error=_told(error))
 
 
 class LogRetention:
@@ -156,6 +176,11 @@ class LogRetention:
 def _parts(things: Sequence[T]) -> Iterator[Sequence[T]]:
     """As many at a time as one event names."""
     return (things[start : start + _NAMES_AN_EVENT] for start in range(0, len(things), _NAMES_AN_EVENT))
+
+
+def _told(error: Exception) -> str:
+    """What the log says of it: of a defect its kind too."""
+    return str(error) if isinstance(error, MicMailError | OSError) else f"{type(error).__name__}: {error}"
 
 
 def _ref(entry: Entry) -> AccountRef:

@@ -16,6 +16,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import Text
 from mic_mail.policy.facts import first_broken
 from mic_mail.policy.lifecycle import LifecycleSettings, State, decide
+from mic_mail.storage.replacing import set_aside
 
 
 class Severity(StrEnum):
@@ -94,7 +95,15 @@ def _strays(snapshot: Snapshot, mail_root: Path) -> Iterator[Disagreement]:
     """Mailbox folders that no mailbox of the directory owns."""
     homes = {entry.home for entry in snapshot}
     for home in _homes(mail_root):
-        if home not in homes:
+        if home not in homes and set_aside(home) in homes:
+            yield Disagreement(
+                Severity.NOTE, "set_aside", home,
+                Text(
+                    "Bản cũ được giữ lại hoặc bản khôi phục dở dang: xóa khi không còn cần.",
+                    "What a restore has replaced or left unfinished: delete it when it is not needed any more.",
+                ),
+            )  # fmt: skip
+        elif home not in homes:
             yield Disagreement(
                 Severity.ERROR, "stray_folder", home,
                 Text("Thư mục hộp thư không có trong danh bạ.", "A mailbox folder that the directory does not know."),

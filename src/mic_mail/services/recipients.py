@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
+from mic_mail.log.maillog import MailLog
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import State
@@ -35,10 +36,11 @@ class _Usage:
 class Recipients:
     """The recipients of one process."""
 
-    def __init__(self, access: Access, store: MailStore, accounts: AccountLanes, clock: Clock) -> None:
+    def __init__(self, access: Access, store: MailStore, accounts: AccountLanes, log: MailLog, clock: Clock) -> None:
         self._access = access
         self._store = store
         self._accounts = accounts
+        self._log = log
         self._clock = clock
         self._usage: dict[int, _Usage] = {}
 
@@ -87,11 +89,15 @@ class Recipients:
         now = self._clock.monotonic()
         ref = AccountRef(mailbox.mailbox_id, mailbox.home)
         try:
-            quota = await self._accounts.read(ref, self._store.account(ref).quota)
+            used = (await self._accounts.read(ref, self._store.account(ref).quota)).octets
+            full = used + more_octets > mailbox.quota_octets
         except MicMailError:
             return False
-        self._usage[mailbox.mailbox_id] = _Usage(quota.octets, now)
-        return quota.octets + more_octets > mailbox.quota_octets
+        except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the sender's connection
+            self._log.event("usage_unknown", mailbox=mailbox.address, error=f"{type(error).__name__}: {error}")
+            return False
+        self._usage[mailbox.mailbox_id] = _Usage(used, now)
+        return full
 
     def grew(self, mailbox_id: int, octets: int) -> None:
         """What was just delivered counts at once, until the store is asked again."""

@@ -20,7 +20,7 @@ from mic_mail.mime.scanner import Scanner
 from mic_mail.storage import schema
 from mic_mail.storage.expunge import add_refs
 from mic_mail.storage.index import Statement
-from mic_mail.storage.maildir import MESSAGE_MODE, MessageName, format_name, parse_name
+from mic_mail.storage.maildir import MESSAGE_MODE, MessageName, format_name, make_tmp, parse_name
 from mic_mail.storage.publish import insert_email, insert_message
 from mic_mail.storage.rows import FolderRow
 from mic_mail.storage.section import Write
@@ -34,6 +34,15 @@ _E = schema.email.c
 _UIDS = Statement(select(_M.uid).where(_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder")))
 _GONE_UIDS = Statement(select(_T.uid).where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder")))
 _CONTENTS = Statement(select(_E.base, _E.size, _E.email_pk).where(_E.account_id == bindparam("account")))
+_F = schema.folder.c
+_FILES = Statement(
+    select(_M.email_pk, _F.directory, _M.name)
+    .join_from(schema.message, schema.folder, (_F.account_id == _M.account_id) & (_F.folder_id == _M.folder_id))
+    .where(_M.account_id == bindparam("account"))
+)
+_BURIED_FILES = Statement(
+    select(_T.email_pk, _T.name).where(_T.account_id == bindparam("account"), _T.email_pk.is_not(None), _T.name.is_not(None))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +67,90 @@ class _Guest:
     flags: int
 
 
+@dataclass(slots=True)
+class Content:
+    """What one or more files hold; `email_pk` is None until its row is written."""
+
+    base: str
+    size: int
+    email_pk: int | None
+    paths: list[str]
+
+
 class Contents:
-    """The contents that the index knows, by base name and size: copies of one message share their answers."""
+    """The contents that the index knows, by base name: copies of one message share their answers.
+
+    A name is only a claim: who shares is the same file or has the same octets. Another message under a base name that is taken
+    gets one of its own, since EMAILID is made from it. Where no file is left to compare with, the name is believed (a message
+    that was moved), the answers are not.
+    """
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        self._known: dict[tuple[str, int], int] | None = None
+        self._rows: dict[str, list[tuple[int, int]]] | None = None
+        self._files: dict[int, list[str]] | None = None
+        self._known: dict[str, list[Content]] = {}
 
-    def email_pk(self, base: str, size: int, path: str, received_us: int) -> int:
-        """The content's row, with one reference more."""
-        if self._known is None:
-            rows = _CONTENTS.on(self._write.connection, account=self._write.store.account_id)
-            self._known = {(base, size): email_pk for base, size, email_pk in rows}
-        known = self._known.get((base, size))
-        if known is not None:
-            add_refs(self._write, [known], 1)
-            return known
-        email_pk = insert_email(self._write, base, size, received_us, scan_file(path))
-        self._known[base, size] = email_pk
-        return email_pk
+    def of(self, base: str, size: int, path: str) -> Content:
+        """What the file at `path` holds, which is called `base`; a new content may have another base name."""
+        known = self._known.get(base)
+        if known is None:
+            known = self._known[base] = [Content(base, size, pk, self._paths(pk)) for size, pk in self._indexed(base)]
+        taken = False
+        for content in known:
+            evidence = [same for there in content.paths if (same := _same(content, there, size, path)) is not None]
+            if any(evidence):
+                return content
+            taken = taken or bool(evidence)
+        if taken:
+            base = self._write.store.shared.names.base(self._write.store.clock.now_us())
+        content = Content(base, size, None, [path])
+        self._known.setdefault(base, []).append(content)
+        return content
+
+    def refer(self, content: Content, path: str, received_us: int) -> int:
+        """The content's row, with one reference more; `path` is a file that holds it."""
+        if content.email_pk is None:
+            content.email_pk = insert_email(self._write, content.base, content.size, received_us, scan_file(path))
+            content.paths = [path]
+        else:
+            add_refs(self._write, [content.email_pk], 1)
+        return content.email_pk
+
+    def _indexed(self, base: str) -> list[tuple[int, int]]:
+        if self._rows is None:
+            self._rows = {}
+            for known, size, email_pk in _CONTENTS.on(self._write.connection, account=self._write.store.account_id):
+                self._rows.setdefault(known, []).append((size, email_pk))
+        return self._rows.get(base, [])
+
+    def _paths(self, email_pk: int) -> list[str]:
+        """Where the index says that it lies: asked for only where a base name is met again."""
+        if self._files is None:
+            self._files = {}
+            place, account = self._write.store.place, self._write.store.account_id
+            for known, directory, name in _FILES.on(self._write.connection, account=account):
+                self._files.setdefault(known, []).append(f"{place.cur(directory)}/{name}")
+            for known, name in _BURIED_FILES.on(self._write.connection, account=account):
+                self._files.setdefault(known, []).append(f"{place.expunged}/{name}")
+        return self._files.get(email_pk, [])
+
+
+def _same(content: Content, there: str, size: int, path: str) -> bool | None:
+    """Whether the file at `path` holds this content, by the file `there`; None if that does not hold it any more."""
+    try:
+        found = os.stat(there)
+        if found.st_size != content.size or not stat.S_ISREG(found.st_mode):
+            return None
+        if size != content.size or os.path.samestat(found, os.stat(path)):
+            return size == content.size
+        with open(there, "rb", buffering=0) as one, open(path, "rb", buffering=0) as other:
+            while chunk := one.read(_READ_OCTETS):
+                if chunk != other.read(_READ_OCTETS):
+                    return False
+    except (FileNotFoundError, PermissionError):
+        return None
+    return True
 
 
 def scan_file(path: str) -> Answers:
@@ -89,21 +163,21 @@ def scan_file(path: str) -> Answers:
 
 
 def adopt(write: Write, folder: FolderRow, strangers: Iterable[Stranger], contents: Contents, *, believe_uids: bool) -> int:
-    """Take files into a folder; how many came. What is no regular file, or has gone meanwhile, is left."""
+    """Take files into a folder; how many came. What is no regular file, cannot be read, or has gone meanwhile, is left."""
     guests = [guest for stranger in strangers if (guest := _look_at(write, stranger)) is not None]
     if not guests:
         return 0
     write.touch(folder)
     cur = write.store.place.cur(folder.directory)
-    placed = [
-        (guest, uid, f"{cur}/{format_name(guest.base, guest.size, uid, guest.flags)}")
-        for guest, uid in _with_uids(write, folder, guests, believe=believe_uids)
-    ]
-    write.rename([(guest.ready, target) for guest, _, target in placed if guest.ready != target])
-    write.intend(leftovers=[guest.path for guest, _, _ in placed if guest.ready != guest.path])
+    placed: list[tuple[_Guest, int, Content, str]] = []
+    for guest, uid in _with_uids(write, folder, guests, believe=believe_uids):
+        content = contents.of(guest.base, guest.size, guest.ready)
+        placed.append((guest, uid, content, f"{cur}/{format_name(content.base, guest.size, uid, guest.flags)}"))
+    write.rename([(guest.ready, target) for guest, _, _, target in placed if guest.ready != target])
+    write.intend(leftovers=[guest.path for guest, *_ in placed if guest.ready != guest.path])
     write.durable[cur] = None
-    for guest, uid, target in placed:
-        email_pk = contents.email_pk(guest.base, guest.size, target, guest.mtime_us)
+    for guest, uid, content, target in placed:
+        email_pk = contents.refer(content, target, guest.mtime_us)
         insert_message(
             write,
             folder,
@@ -120,7 +194,7 @@ def adopt(write: Write, folder: FolderRow, strangers: Iterable[Stranger], conten
 def _look_at(write: Write, stranger: Stranger) -> _Guest | None:
     try:
         found = os.lstat(stranger.path)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(found.st_mode) or not is_readable(stranger.path):
             return None
         ready = stranger.path if _is_ours(stranger.path, found) else _with_crlf(write, stranger.path, found)
         size = os.stat(ready).st_size
@@ -128,6 +202,17 @@ def _look_at(write: Write, stranger: Stranger) -> _Guest | None:
         return None
     mtime_us = found.st_mtime_ns // 1000
     return _Guest(stranger.path, ready, _base_of(write, stranger.name), size, mtime_us, stranger.name.uid, stranger.name.flags)
+
+
+def is_readable(path: str) -> bool:
+    """False where the server may not read the file: it is another user's, and waits until it is given to the server's."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except PermissionError:
+        return False
+    except FileNotFoundError:
+        pass  # gone meanwhile: whoever takes it in will see that
+    return True
 
 
 def _is_ours(path: str, found: os.stat_result) -> bool:
@@ -167,6 +252,7 @@ def _with_crlf(write: Write, path: str, found: os.stat_result) -> str:
         if not _has_bare_lf(source):
             return path
         source.seek(0)
+        make_tmp(write.store.place)
         target = f"{write.store.place.tmp}/{write.store.shared.names.base(write.store.clock.now_us())}"
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
         with open(fd, "wb", buffering=0) as copy:

@@ -5,10 +5,10 @@
     <target>/Maildir/         the messages that this index names, under their names in it, and the sidecars
 
 A backup runs beside everything else: it takes no lock, and opens each message like any reader. What was expunged before it
-is not in it. A restore puts the whole store in the place of what is there, which is kept as `<home>.replaced-<instant>`;
-the next opening starts a new epoch, so that clients ask again. UIDs given out since the backup must not mean other
-messages: numbering goes on above the marks of the store that is replaced, or, where those are gone, every folder gets a new
-UIDVALIDITY.
+is not in it. A restore puts the whole store in the place of what is there, which is kept as `<home>.replaced-<instant>`
+(replacing.py); the next opening starts a new epoch, so that clients ask again. UIDs given out since the backup must not
+mean other messages: numbering goes on above the marks of the store that is replaced, or, where those are gone, every folder
+gets a new UIDVALIDITY.
 """
 
 import json
@@ -27,6 +27,8 @@ from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.maildir import FOLDER_MODE, MESSAGE_MODE, Place, make_durable, make_folder_tree, replace_durably
 from mic_mail.storage.quota import quota
 from mic_mail.storage.reader import open_message
+from mic_mail.storage.replacing import finish, restoring
+from mic_mail.storage.replacing import replace as put_in_place
 from mic_mail.storage.rows import read_account, read_all_folders, read_folders, write_account, write_folder
 from mic_mail.storage.section import folder_sidecar, subscribed_names
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
@@ -150,6 +152,8 @@ def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> No
 def restore(store: Store, source: Path, *, replace: bool, progress: Progress) -> None:
     """Put the backup in `source` in the place of the account's store; of one that holds mail only if `replace`."""
     messages = _read_manifest(source)
+    with translated("restore"):
+        finish(store.place.home)
     if not replace and os.path.isdir(store.place.maildir) and quota(store).messages:
         raise NotPermitted(Text("Hộp thư đang có thư.", "The mailbox holds mail."))
     done = 0
@@ -162,23 +166,21 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress) ->
             progress(done, messages)
         return target
 
-    home = Path(store.place.home)
+    home = store.place.home
     instant = store.clock.now_us()
-    staging = home.with_name(f"{home.name}.restoring-{instant}")
+    staging = restoring(home, instant)
     with translated("restore"):
         try:
             shutil.copytree(source, staging, copy_function=copy_file)
-            (staging / "manifest.json").unlink()
-            _raise_numbers(store, Place(str(staging)), store.place)
+            os.unlink(f"{staging}/manifest.json")
+            _raise_numbers(store, Place(staging), store.place)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
         os.makedirs(home, mode=FOLDER_MODE, exist_ok=True)
         with store.lock.held():
             store.index.close_writer()
-            os.rename(home, home.with_name(f"{home.name}.replaced-{instant}"))
-            os.rename(staging, home)
-            make_durable(str(home.parent))
+            put_in_place(home, instant)
         store.index.close_readers()
 
 

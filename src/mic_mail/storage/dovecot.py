@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mic_mail.storage.foldernames import decode_mutf7
+from mic_mail.storage.foldernames import decode_mutf7, is_text
 from mic_mail.storage.types import DELIMITER, MAX_KEYWORDS
 
 _MAX_OCTETS = 256 << 20
@@ -70,7 +70,7 @@ def read_subscriptions(maildir_path: str) -> list[str]:
         split = [[decode_mutf7(level) or level for level in line.split("\t")] for line in lines[1:] if line]
     else:
         split = [[decode_mutf7(level) or level for level in line.split(".")] for line in lines if line]
-    return [DELIMITER.join(levels) for levels in split]
+    return [name for levels in split if is_text(name := DELIMITER.join(levels))]
 
 
 def _number(text: str) -> int:

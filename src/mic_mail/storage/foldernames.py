@@ -86,6 +86,15 @@ def decode_directory(directory: str) -> str | None:
     return DELIMITER.join(level for level in levels if level)
 
 
+def is_text(name: str) -> bool:
+    """Whether the name of a file or a directory is UTF-8 on disk: no other can stand in the index."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def encode_mutf7(text: str) -> str:
     """RFC 3501 §5.1.3: printable ASCII stands for itself, "&" is "&-", all else is base 64 of UTF-16."""
     out: list[str] = []

@@ -1,20 +1,29 @@
-"""Mail that other Maildir tools put into our folders.
+"""Mail that other Maildir tools put into our folders, and folders that they removed beside us.
 
 We publish into `cur/`, so only others change `new/`: its modification time is the whole test, one stat a folder. A time is only
 remembered once it is older than the clock's grain, since a file can come in the same instant as the one that was seen.
-Changes in `cur/` are looked for at the first opening after a boot, after a file is not found, and by `rescan`.
+Changes in `cur/` are looked for at the first opening after a boot, after a file is not found, and by `rescan`. A directory that
+is not found starts the comparison that `rescan` is: the folder is gone then, and whoever asks for it hears so.
 """
 
+import contextlib
 import os
+from collections.abc import Callable
+from typing import TypeVar
 
 from mic_mail.storage.adopt import Contents, Stranger, adopt
+from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index import translated
-from mic_mail.storage.maildir import names_in, parse_name
+from mic_mail.storage.maildir import FOLDER_MODE, names_in, parse_name
+from mic_mail.storage.repair import rescan
 from mic_mail.storage.rows import FolderRow, read_folder, read_folders
 from mic_mail.storage.section import writing
 from mic_mail.storage.store import Store
 
+T = TypeVar("T")
+
 _SETTLED_US = 2_000_000
+_LOST = -1
 
 
 def look(store: Store, folder_id: int | None = None) -> bool:
@@ -31,11 +40,11 @@ def look(store: Store, folder_id: int | None = None) -> bool:
 
 
 def new_changed(store: Store, folder: FolderRow) -> int:
-    """The time of `new/` if it is not the one that was last seen, else 0."""
+    """The time of `new/` if it is not the one that was last seen, else 0; `_LOST` if there is none."""
     try:
         mtime_ns = os.stat(store.place.new(folder.directory)).st_mtime_ns
     except FileNotFoundError:
-        return 0
+        return _LOST
     return mtime_ns if mtime_ns != folder.new_mtime_ns else 0
 
 
@@ -44,6 +53,8 @@ def _look_into(store: Store, folder: FolderRow) -> bool:
     mtime_ns = new_changed(store, folder)
     if not mtime_ns:
         return False
+    if mtime_ns == _LOST:
+        return compare_if_lost(store)
     settled = mtime_ns // 1000 < store.clock.now_us() - _SETTLED_US
     if not names_in(new) and not settled:
         return False
@@ -56,3 +67,26 @@ def _look_into(store: Store, folder: FolderRow) -> bool:
         kept.new_mtime_ns = mtime_ns if settled and not came else 0
         write.keep(kept)
     return came > 0
+
+
+def compare_if_lost(store: Store) -> bool:
+    """Compare index and files if a directory has been removed; whether one had. A `new/` alone is only made again."""
+    with translated("reading the index"), store.index.reading() as connection:
+        folders = read_folders(connection, store.account_id)
+    if all(map(os.path.isdir, (store.place.expunged, *(store.place.cur(folder.directory) for folder in folders)))):
+        for folder in folders:
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
+                os.mkdir(store.place.new(folder.directory), mode=FOLDER_MODE)
+        return False
+    rescan(store)
+    return True
+
+
+def despite_loss(store: Store, act: Callable[[], T]) -> T:
+    """What `act` gives; where it failed since a directory had been removed, once more when the index knows of that."""
+    try:
+        return act()
+    except Unavailable as error:
+        if not isinstance(error.__cause__, FileNotFoundError) or not compare_if_lost(store):
+            raise
+    return act()

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, insert, select, update
 
 from mic_mail.storage import schema
-from mic_mail.storage.adopt import Contents
+from mic_mail.storage.adopt import Contents, is_readable
 from mic_mail.storage.errors import FolderExists, NoSuchFolder
-from mic_mail.storage.foldernames import encode_directory
+from mic_mail.storage.foldernames import encode_directory, is_text
 from mic_mail.storage.folders import canonical_name
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.maildir import format_name, locate, names_in, parse_name
@@ -156,11 +156,15 @@ def adopt_tombstones(write: Write, contents: Contents) -> None:
         mailbox_id, _, name = file_name.partition(".")
         folder = folders.get(mailbox_id)
         parsed = parse_name(name)
-        if folder is None or not parsed.uid or parsed.uid in buried[folder.folder_id]:
+        if folder is None or not is_text(file_name) or not parsed.uid or parsed.uid in buried[folder.folder_id]:
+            continue
+        path = f"{place.expunged}/{file_name}"
+        if not is_readable(path):
             continue
         buried[folder.folder_id].add(parsed.uid)
-        found = os.stat(f"{place.expunged}/{file_name}")
-        email_pk = contents.email_pk(parsed.base, found.st_size, f"{place.expunged}/{file_name}", found.st_mtime_ns // 1000)
+        found = os.stat(path)
+        content = contents.of(parsed.base, found.st_size, path)
+        email_pk = contents.refer(content, path, found.st_mtime_ns // 1000)
         kept = write.any_folder(folder.folder_id)
         kept.uidnext = max(kept.uidnext, parsed.uid + 1)
         write.touch(kept)

@@ -11,6 +11,7 @@ name: it never changes, COPY and MOVE keep it, and EMAILID is made from it. Any 
 Only system calls here, no rules about when: those are in publish.py.
 """
 
+import contextlib
 import itertools
 import os
 import re
@@ -18,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX
+from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX, is_text
 from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, KEYWORD_SHIFT, SEEN
 
 MESSAGE_MODE = 0o440
@@ -152,6 +153,12 @@ def make_folder_tree(path: str) -> None:
         os.makedirs(f"{path}/{part}", mode=FOLDER_MODE, exist_ok=True)
 
 
+def make_tmp(place: Place) -> None:
+    """Another tool may have removed it beside us. Only `tmp/`: where the Maildir itself is gone, nothing is to be delivered."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(place.tmp, mode=FOLDER_MODE)
+
+
 def make_durable(path: str) -> None:
     """fsync a directory."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -163,20 +170,34 @@ def make_durable(path: str) -> None:
 
 def names_in(path: str) -> set[str]:
     """The message files of a `cur` or `new`. A listing never proves absence: a concurrent rename hides live files."""
+    return _entries(path)[0]
+
+
+def others_in(path: str) -> set[str]:
+    """What in a `cur` or `new` is no message, being no regular file: a directory, a link, a pipe, a socket."""
+    return _entries(path)[1]
+
+
+def _entries(path: str) -> tuple[set[str], set[str]]:
+    """Regular files, and the rest; the listing says which is which, without a look at each."""
+    files: set[str] = set()
+    others: set[str] = set()
     try:
         with os.scandir(path) as entries:
-            return {
-                entry.name for entry in entries if not entry.name.startswith(".") and not entry.is_dir(follow_symlinks=False)
-            }
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    (files if entry.is_file(follow_symlinks=False) else others).add(entry.name)
     except FileNotFoundError:
-        return set()
+        pass
+    return files, others
 
 
 def locate(cur: str, names: Iterable[str]) -> dict[str, str]:
     """What each of these files is called now; those that are gone are left out. Only under the account's lock.
 
     Another tool may have renamed a file to set its flags. It is gone only if its own name fails and two full listings lack its
-    base name: during renames a listing hides live files (181 of 182 scans of 20,000 files did).
+    base name: during renames a listing hides live files (181 of 182 scans of 20,000 files did). A name that is no text cannot
+    stand in the index: under it the file is a stranger's.
     """
     found: dict[str, str] = {}
     missing: list[str] = []
@@ -189,7 +210,7 @@ def locate(cur: str, names: Iterable[str]) -> dict[str, str]:
         if not missing:
             break
         by_base: dict[tuple[str, int], str] = {}
-        for present in names_in(cur):
+        for present in filter(is_text, names_in(cur)):
             parsed = parse_name(present)
             by_base[parsed.base, parsed.uid] = present
         for name in missing:

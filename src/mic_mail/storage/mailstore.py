@@ -13,7 +13,7 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from mic_mail.errors import MicMailError
 from mic_mail.storage import backup as copies
 from mic_mail.storage import expunge, folders, graves, quota, reader, repair, search, staging, sweep, transfer
 from mic_mail.storage.flags import flush_names, store_flags
+from mic_mail.storage.foreign import despite_loss
 from mic_mail.storage.index import translated
 from mic_mail.storage.journal import Arrival, Journal
 from mic_mail.storage.maildir import NameSource
@@ -29,6 +30,7 @@ from mic_mail.storage.opening import open_store
 from mic_mail.storage.polling import poll, unmoved
 from mic_mail.storage.publish import publish
 from mic_mail.storage.reader import MessageFile
+from mic_mail.storage.replacing import drop_unfinished
 from mic_mail.storage.replay import recover, settle_left_behind
 from mic_mail.storage.store import OnChange, Shared, Store
 from mic_mail.storage.syncing import SharedSync
@@ -227,6 +229,10 @@ class MailStore:
         store = self._stores.get(ref.account_id)
         return store is not None and store.opened_identity is not None and not store.rests
 
+    def drop_unfinished_restores(self, homes: Container[str]) -> None:
+        """Remove what restores that were killed have left a day ago; `homes` are those of all mailboxes."""
+        drop_unfinished(str(self._root), homes, self._shared.clock.now_us())
+
     def close(self) -> None:
         """Write pending names, settle the journal and close every index."""
         self.flush_names()
@@ -277,11 +283,11 @@ class Account:
 
     def rename(self, old: str, new: str) -> None:
         """With its children; INBOX keeps its place and gives its messages away (RFC 9051 §6.3.6)."""
-        folders.rename(self._store, old, new)
+        despite_loss(self._store, lambda: folders.rename(self._store, old, new))
 
     def delete(self, name: str) -> None:
         """It can be brought back for `expunge_keep_seconds`; children stay (RFC 9051 §6.3.5)."""
-        folders.delete(self._store, name)
+        despite_loss(self._store, lambda: folders.delete(self._store, name))
 
     def subscribe(self, name: str, subscribed: bool) -> None:
         folders.subscribe(self._store, name, subscribed)
@@ -345,7 +351,10 @@ class Account:
         `Busy` where somebody else writes the account for longer than `patience` seconds; `journaled` inside of
         `MailStore.journal_holding`.
         """
-        return publish(self._store, folder_id, deliveries, limit_octets, patience=patience, journaled=journaled)
+        return despite_loss(
+            self._store,
+            lambda: publish(self._store, folder_id, deliveries, limit_octets, patience=patience, journaled=journaled),
+        )
 
     def store_flags(
         self,
@@ -362,17 +371,17 @@ class Account:
 
     def expunge(self, folder_id: int, uids: Iterable[int] | None = None) -> ExpungeResult:
         """EXPUNGE: every message with \\Deleted, of `uids` only where given (UID EXPUNGE)."""
-        return expunge.expunge(self._store, folder_id, uids)
+        return despite_loss(self._store, lambda: expunge.expunge(self._store, folder_id, uids))
 
     def remove(self, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
         """Expunge whatever its flags (POP3, retention, the web)."""
-        return expunge.remove(self._store, folder_id, uids)
+        return despite_loss(self._store, lambda: expunge.remove(self._store, folder_id, uids))
 
     def copy(self, folder_id: int, uids: Iterable[int], target_id: int, *, limit_octets: int | None = None) -> CopyResult:
-        return transfer.copy(self._store, folder_id, uids, target_id, limit_octets)
+        return despite_loss(self._store, lambda: transfer.copy(self._store, folder_id, uids, target_id, limit_octets))
 
     def move(self, folder_id: int, uids: Iterable[int], target_id: int) -> CopyResult:
-        return transfer.move(self._store, folder_id, uids, target_id)
+        return despite_loss(self._store, lambda: transfer.move(self._store, folder_id, uids, target_id))
 
     # Keeping
     def quota(self) -> Quota:

@@ -16,6 +16,7 @@ from mic_mail.storage.errors import NotOurs, of_os_error
 from mic_mail.storage.index import translated
 from mic_mail.storage.intent import clear_intent, read_intent, roll_back
 from mic_mail.storage.maildir import FOLDER_MODE, make_durable, make_folder_tree
+from mic_mail.storage.replacing import finish
 from mic_mail.storage.rows import read_account
 from mic_mail.storage.section import finish_interrupted
 from mic_mail.storage.store import Store
@@ -43,6 +44,7 @@ def _make_directories(store: Store) -> None:
     if os.path.isdir(place.expunged) and os.path.isdir(place.tmp):
         return
     try:
+        finish(place.home)
         make_folder_tree(place.maildir)
         os.makedirs(place.expunged, mode=FOLDER_MODE, exist_ok=True)
         for path in (place.maildir, place.home, os.path.dirname(place.home)):

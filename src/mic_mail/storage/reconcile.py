@@ -17,15 +17,24 @@ from dataclasses import dataclass, replace
 from sqlalchemy import bindparam, update
 
 from mic_mail.storage import dovecot, schema
-from mic_mail.storage.adopt import Contents, Stranger, adopt
+from mic_mail.storage.adopt import Contents, Stranger, adopt, is_readable
 from mic_mail.storage.errors import NameNotAllowed
 from mic_mail.storage.expunge import MessageRow, bury, bury_lost, read_messages
 from mic_mail.storage.flags import take_foreign_name
-from mic_mail.storage.foldernames import EXPUNGED, decode_directory, encode_directory
+from mic_mail.storage.foldernames import EXPUNGED, decode_directory, encode_directory, is_text
 from mic_mail.storage.folders import canonical_name, make_folder, new_folder_row
 from mic_mail.storage.graves import adopt_tombstones
 from mic_mail.storage.index import Statement
-from mic_mail.storage.maildir import UNKNOWN_UID, expunged_name, locate, make_folder_tree, names_in, parse_name
+from mic_mail.storage.maildir import (
+    FOLDER_MODE,
+    UNKNOWN_UID,
+    expunged_name,
+    locate,
+    make_folder_tree,
+    names_in,
+    others_in,
+    parse_name,
+)
 from mic_mail.storage.rows import AccountRow, FolderRow, read_all_folders, read_folders, write_account
 from mic_mail.storage.section import Write, folder_sidecar, subscribed_names, transaction
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
@@ -170,6 +179,8 @@ class Comparison:
     # Directories
 
     def _compare_directories(self) -> None:
+        if not self._check:
+            self._make_what_is_never_lost()
         rows = read_all_folders(self.write.connection, self.write.store.account_id)
         known = {row.directory for row in rows}
         unknown = [directory for directory in self._place.directories() if directory not in known]
@@ -185,12 +196,22 @@ class Comparison:
         for entry in buried - {row.mailbox_id for row in rows}:
             self._take_buried_directory(entry)
 
+    def _make_what_is_never_lost(self) -> None:
+        """INBOX, and the place for what is expunged, where another tool has removed them."""
+        if not os.path.isdir(self._place.cur("")) or not os.path.isdir(self._place.expunged):
+            make_folder_tree(self._place.maildir)
+            os.makedirs(self._place.expunged, mode=FOLDER_MODE, exist_ok=True)
+            self.write.durable[self._place.maildir] = None
+
     def _take_directory(self, directory: str, sidecar: FolderSidecar | None, row: FolderRow | None, taken: set[str]) -> None:
         """A directory without a row: renamed by someone (or by a commit that is lost), or new."""
         name = self._free_name(directory, sidecar)
         self._find("folder-renamed" if row else "folder-found", name, directory)
         if self._check:
             return
+        if not is_text(directory):
+            self.write.rename([(self._place.folder(directory), self._place.folder(encode_directory(name)))])
+            directory = encode_directory(name)
         if row is not None:
             folder = self.write.any_folder(row.folder_id)
             if sidecar is not None:
@@ -214,10 +235,14 @@ class Comparison:
         except NameNotAllowed:
             name = "folder"
         free, number = name, 2
-        while self.write.folder_named(free) is not None:
+        while self.write.folder_named(free) is not None or not (is_text(directory) or self._has_room(free)):
             free = f"{name} ({number})"
             number += 1
         return free
+
+    def _has_room(self, name: str) -> bool:
+        """Whether a directory can be called after `name`: asked for one that has to leave a name which is not text."""
+        return not os.path.lexists(self._place.folder(encode_directory(name)))
 
     def _row_of_stranger(self, directory: str, name: str, sidecar: FolderSidecar | None, taken: set[str]) -> FolderRow:
         path = self._place.folder(directory)
@@ -285,7 +310,10 @@ class Comparison:
         for row in difference.missing:
             self._find("message-gone", folder.name, row.name)
         for stranger in difference.strangers:
-            self._find("message-found", folder.name, os.path.basename(stranger.path))
+            readable = is_readable(stranger.path)
+            self._find("message-found" if readable else "file-unreadable", folder.name, os.path.basename(stranger.path))
+        for name in sorted(others_in(self._place.cur(folder.directory)) | others_in(self._place.new(folder.directory))):
+            self._find("not-a-message", folder.name, name)
         if self._check:
             return
         for row, name in difference.renamed:

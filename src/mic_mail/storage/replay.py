@@ -14,7 +14,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Arrival, arrivals_in, locked
-from mic_mail.storage.maildir import MESSAGE_MODE, UNKNOWN_UID, Place, format_name, make_durable, parse_name
+from mic_mail.storage.maildir import MESSAGE_MODE, UNKNOWN_UID, Place, format_name, make_durable, make_tmp, parse_name
 
 
 def recover(mail_root: str, boot_id: str) -> int:
@@ -58,6 +58,7 @@ def _replay(mail_root: str, path: str, *, restore: bool) -> int:
 
 def _replay_account(place: Place, arrivals: list[Arrival], *, restore: bool) -> int:
     mended = 0
+    make_tmp(place)
     present = _files_by_base(place)
     for arrival in arrivals:
         paths = present.get(arrival.base, [])

@@ -7,10 +7,10 @@ Inside it the rooms take MODSEQ and UIDs, say what they are about to do to names
 exception before the COMMIT undoes names and rows; nobody has seen them. publish.py says why the order is this one.
 """
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 
 from sqlalchemy import bindparam, delete, insert, select
 
@@ -44,7 +44,7 @@ _ACCOUNT = 0
 """In `Intent.sidecars`: the account's own."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def writing(store: Store, *, patience: float | None = None, sync: bool = True) -> Iterator["Write"]:
     """One change of one account: all or nothing, durable and told to the observers when the block has been left.
 
@@ -66,7 +66,7 @@ def writing(store: Store, *, patience: float | None = None, sync: bool = True) -
         store.shared.on_change(store.account_id, write.account.modseq)
 
 
-@contextmanager
+@contextlib.contextmanager
 def transaction(
     store: Store, fd: int, prepare: Callable[[sqlite3.Connection], None] = lambda connection: None
 ) -> Iterator["Write"]:
@@ -113,7 +113,8 @@ def _rewrite_sidecars(store: Store, connection: sqlite3.Connection, folder_ids: 
             if (account := read_account(connection, store.account_id)) is not None:
                 write_account_sidecar(store, connection, account)
         elif (folder := read_folder(connection, store.account_id, folder_id)) is not None:
-            folder_sidecar(folder).write(store.place.folder(folder.directory))
+            with contextlib.suppress(FileNotFoundError):  # another tool has removed the folder: whoever looks next sees that
+                folder_sidecar(folder).write(store.place.folder(folder.directory))
 
 
 def folder_sidecar(folder: FolderRow) -> FolderSidecar:

@@ -82,6 +82,7 @@ def _read(path: str) -> dict[str, object]:
     try:
         with open(path, "rb") as file:
             value = json.loads(file.read(_MAX_OCTETS))
+        json.dumps(value, ensure_ascii=False).encode()  # an escaped half of a character passes for text until it is stored
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -7,9 +7,10 @@ Staging needs no lock and no index. The content is fsynced by `finish`; the name
 
 import errno
 import os
+from collections.abc import Callable
 
 from mic_mail.storage.errors import of_os_error
-from mic_mail.storage.maildir import MESSAGE_MODE
+from mic_mail.storage.maildir import MESSAGE_MODE, make_tmp
 from mic_mail.storage.section import writing
 from mic_mail.storage.store import Store
 
@@ -74,22 +75,31 @@ class StagedFile:
 
 
 def stage(store: Store) -> StagedFile:
-    store.made()
-    path = _new_path(store)
-    try:
-        # Only this descriptor can ever write: the mode is the final one from the start.
-        return StagedFile(path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE))
-    except OSError as error:
-        raise of_os_error("staging", error) from error
+    # Only this descriptor can ever write: the mode is the final one from the start.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return _in_tmp(store, lambda path: StagedFile(path, os.open(path, flags, MESSAGE_MODE)))
 
 
 def stage_link(store: Store, source: str) -> StagedFile:
     """The durable file `source` as a finished staged message."""
+
+    def linked(path: str) -> StagedFile:
+        copied = link_or_copy(source, path)
+        return StagedFile(path, -1, os.stat(path).st_size if copied else os.stat(source).st_size)
+
+    return _in_tmp(store, linked)
+
+
+def _in_tmp(store: Store, make: Callable[[str], StagedFile]) -> StagedFile:
+    """What `make` makes under a new name in `tmp/`, which is made again if it is gone."""
     store.made()
     path = _new_path(store)
     try:
-        copied = link_or_copy(source, path)
-        return StagedFile(path, -1, os.stat(path).st_size if copied else os.stat(source).st_size)
+        try:
+            return make(path)
+        except FileNotFoundError:
+            make_tmp(store.place)
+            return make(path)
     except OSError as error:
         raise of_os_error("staging", error) from error
 

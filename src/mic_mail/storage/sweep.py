@@ -14,6 +14,7 @@ from mic_mail.storage.expunge import drop_refs
 from mic_mail.storage.flags import flush_names
 from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX
 from mic_mail.storage.index import Statement, among, translated, uid_list
+from mic_mail.storage.maildir import make_tmp
 from mic_mail.storage.rows import read_all_folders
 from mic_mail.storage.section import writing
 from mic_mail.storage.staging import ABANDONED_SECONDS, unlink_quietly
@@ -125,6 +126,7 @@ def _let_go_history(store: Store, before_us: int) -> None:
 
 def _drop_abandoned(store: Store, before_seconds: int) -> None:
     """Staged files that nobody published, folders that were never put into place."""
+    make_tmp(store.place)
     with os.scandir(store.place.tmp) as entries:
         stale = [entry.path for entry in entries if entry.stat(follow_symlinks=False).st_mtime < before_seconds]
     for path in stale:

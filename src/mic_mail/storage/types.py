@@ -252,6 +252,10 @@ class Finding:
     detail: str
 
 
+LEFT_TO_PEOPLE = frozenset({"file-unreadable", "not-a-message"})
+"""Kinds of findings that stay until an administrator has acted."""
+
+
 @dataclass(frozen=True, slots=True)
 class RepairReport:
     findings: Sequence[Finding]

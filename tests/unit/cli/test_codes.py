@@ -1,8 +1,9 @@
 """Tables show words where JSON has codes, in the language of the run, and every code has its word."""
 
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 
 import pytest
@@ -11,7 +12,7 @@ from mic_mail.cli import alias, codes, directory, output, regulation
 from mic_mail.cli.main import main
 from mic_mail.cli.output import Column
 from mic_mail.directory.model import Role
-from mic_mail.errors import Text
+from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.language import Language
 from mic_mail.policy.catalogue import Standing
 from mic_mail.services.inspection import Severity
@@ -79,3 +80,35 @@ def test_a_wrong_command_is_told_in_vietnamese(words: tuple[str, ...], told: str
     """Typer's own sentences are English: the ones that people meet are put into Vietnamese."""
     assert main(["--lang", "vi", *words]) == 2
     assert f"Lệnh chưa đúng: {told}\n" in capsys.readouterr().err
+
+
+RAW = os.fsdecode(b".\xff\xc4\x90\x1b[31m\r[bold]")
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda: output.line(RAW),
+        lambda: output.line(Text(RAW, "x")),
+        lambda: output.listing([Column("name", "Tên", "Name")], [{"name": RAW}], as_json=False),
+        lambda: output.record([Column("name", "Tên", "Name")], {"name": RAW}, as_json=False),
+        lambda: output.note(RAW),
+        lambda: output.failure(BadInput(Text(RAW, "x"), clause=RAW, remedy=Text(RAW, "x"))),
+    ],
+    ids=["line", "text", "listing", "record", "note", "failure"],
+)
+def test_a_name_cannot_speak_to_the_terminal(show: Callable[[], None], capsys: pytest.CaptureFixture[str]) -> None:
+    """Octets that are no UTF-8 and control characters are shown as escapes, letters as letters."""
+    show()
+    captured = capsys.readouterr()
+    told = captured.out + captured.err
+    assert r".\xffĐ\x1b[31m\x0d[bold]" in told
+    assert "\x1b" not in told
+
+
+def test_json_says_what_no_character_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """It stays JSON in UTF-8, and gives the name back as it was."""
+    output.listing([Column("name", "Tên", "Name")], [{"name": RAW}], as_json=True)
+    told = capsys.readouterr().out
+    told.encode()
+    assert json.loads(told) == [{"name": RAW}]

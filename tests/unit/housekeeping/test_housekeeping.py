@@ -5,8 +5,9 @@ import errno
 import imaplib
 import os
 import smtplib
+import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,56 @@ def test_a_mailbox_that_fills_up_is_warned_once_whoever_fills_it(serve: Callable
     server.housekeep()
     assert imap.select()[1] == [b"3"]
     imap.logout()
+
+
+def test_a_mailbox_that_is_broken_ends_no_round_and_no_connection(serve: Callable[..., MailServer]) -> None:
+    """Whatever it raises: the others are visited, the log names it, and a sender may offer mail for both."""
+    clock = ManualClock(datetime(2026, 11, 24, 9, 0, tzinfo=UTC))
+    server = serve(clock=clock)
+    server.issue("dvbe")
+    server.issue("ttlan")
+    homes = [server.config.mail_root / "mic.gov.vn" / name for name in ("dvbe", "ttlan")]
+    for home in homes:
+        with smtplib.SMTP(server.host, server.ports["smtp"]) as client:
+            client.sendmail("a@example.org", [f"{home.name}@mic.gov.vn"], b"Subject: first\r\n\r\nx\r\n")
+    broken, sound = homes
+    index = sqlite3.connect(broken / "index.sqlite")
+    index.execute("UPDATE folder SET keywords = '{'")
+    index.execute("UPDATE account SET octets = 'many'")
+    index.commit()
+    index.close()
+    (broken / "Maildir/.Sent").rename(broken / "Maildir/.Found")  # who takes this in reads the keywords
+    for part in ("cur", "new", "tmp"):
+        (sound / "Maildir/.Found" / part).mkdir(parents=True)
+    server.housekeep()
+    assert (sound / "Maildir/.Found/.mic-folder").exists()
+    clock.move_to(clock.now() + timedelta(seconds=20))  # so that usage is asked for again
+    with smtplib.SMTP(server.host, server.ports["smtp"]) as client:
+        client.ehlo()
+        client.mail("a@example.org", ["SIZE=1000"])
+        assert client.rcpt("dvbe@mic.gov.vn")[0] == 250
+        assert client.rcpt("ttlan@mic.gov.vn")[0] == 250
+    server.stop()
+    told = {(event["visit"], event["mailbox"]) for event in server.events() if event.get("event") == "visit_failed"}
+    assert told == {(visit, "dvbe@mic.gov.vn") for visit in ("rescan", "usage")}
+    assert any(event["event"] == "usage_unknown" for event in server.events())
+    assert not any(event["event"] == "duty_failed" for event in server.events())
+
+
+def test_what_lies_in_the_way_of_a_mailbox_is_told_once(serve: Callable[..., MailServer]) -> None:
+    """The round names what it has to leave to people, and again only when that has changed."""
+    server = serve()
+    server.issue("dvbe")
+    server.housekeep()
+    new = server.config.mail_root / "mic.gov.vn/dvbe/Maildir/new"
+    os.mkfifo(new / "one")
+    server.housekeep()
+    server.housekeep()
+    os.mkfifo(new / "two")
+    server.housekeep()
+    server.stop()
+    told = [event for event in server.events() if event["event"] == "files_left"]
+    assert [(event["mailbox"], event["kind"], event["files"]) for event in told] == [
+        ("dvbe@mic.gov.vn", "not-a-message", ["INBOX: one"]),
+        ("dvbe@mic.gov.vn", "not-a-message", ["INBOX: one", "INBOX: two"]),
+    ]

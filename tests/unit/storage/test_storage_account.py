@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -330,3 +332,75 @@ def test_message_gone_is_said_so(account: Account) -> None:
     with pytest.raises(NoSuchMessage):
         account.open_message(inbox(account), 1)
     assert account.rows(inbox(account), [1, 5], ["uid"]) == []
+
+
+def test_tmp_that_is_removed_beside_us_is_made_again(account: Account, root: Root) -> None:
+    """By whoever needs it: a delivery, a linked one, mail of other tools, the sweep."""
+    deliver(account, inbox(account), ["a"])
+    tmp = root.home / "Maildir/tmp"
+    spool = root.path / "entry"
+    spool.write_bytes(message("b"))
+    tmp.rmdir()
+    deliver(account, inbox(account), ["b"])
+    tmp.rmdir()
+    account.publish(inbox(account), [Delivery(account.stage_link(spool), answers_of(message("b")))])
+    tmp.rmdir()
+    (root.home / "Maildir/new/1600000000.V1I2.other").write_bytes(message("c").replace(b"\r\n", b"\n"))
+    assert [token for token, _ in observe(account)["INBOX"].messages.values()] == ["a", "b", "b", "c"]
+    tmp.rmdir()
+    account.sweep()
+    assert account.repair(check=True).clean
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda account, lost, other: account.view(lost),
+        lambda account, lost, other: deliver(account, lost, ["x"]),
+        lambda account, lost, other: account.copy(other, [1], lost),
+        lambda account, lost, other: account.move(other, [1], lost),
+        lambda account, lost, other: account.rename("Lost", "Found"),
+        lambda account, lost, other: account.delete("Lost"),
+    ],
+    ids=["view", "deliver", "copy", "move", "rename", "delete"],
+)
+def test_a_folder_that_is_removed_beside_us_is_gone(account: Account, root: Root, act: Callable[..., object]) -> None:
+    """Whoever meets it first hears that there is no such folder, and so does everybody after; nothing has to be repaired."""
+    lost, other = account.create("Lost").folder_id, inbox(account)
+    deliver(account, lost, ["a"])
+    deliver(account, other, ["b"])
+    account.view(lost)
+    shutil.rmtree(root.home / "Maildir/.Lost")
+    with pytest.raises(NoSuchFolder):
+        act(account, lost, other)
+    assert "Lost" not in {info.name for info in account.folders()}
+    assert [token for token, _ in observe(account)["INBOX"].messages.values()] == ["b"]
+    assert account.repair(check=True).clean
+    assert deliver(account, account.create("Lost").folder_id, ["c"]) == [1]
+    assert account.repair(check=True).clean
+
+
+def test_a_new_keyword_in_a_folder_that_is_removed_does_not_stop_the_mailbox(account: Account, root: Root) -> None:
+    """Its sidecar cannot be written, and must not be what everybody after has to write first."""
+    lost = account.create("Lost").folder_id
+    deliver(account, lost, ["a"])
+    shutil.rmtree(root.home / "Maildir/.Lost")
+    account.store_flags(lost, [1], "+", 0, ["work"])
+    deliver(account, inbox(account), ["b"])
+    account.rescan()
+    assert account.repair(check=True).clean
+
+
+def test_directories_of_inbox_that_are_removed_beside_us_are_made_again(account: Account, root: Root) -> None:
+    """There is always an INBOX, and a place for what is expunged."""
+    deliver(account, inbox(account), ["a"])
+    (root.home / "Maildir/new").rmdir()
+    account.view(inbox(account))
+    assert (root.home / "Maildir/new").is_dir()
+    shutil.rmtree(root.home / "Maildir/cur")
+    (uid,) = deliver(account, inbox(account), ["b"])
+    assert account.view(inbox(account)).uids.tolist() == [uid]
+    (root.home / "Maildir/.expunged").rmdir()
+    assert account.remove(inbox(account), [uid]).uids == [uid]
+    assert account.undelete() == 1
+    assert account.repair(check=True).clean

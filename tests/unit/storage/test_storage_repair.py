@@ -1,6 +1,9 @@
 """What is lost comes back: index, power, foreign files, a Dovecot Maildir, backup and restore, search."""
 
 import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -109,6 +112,185 @@ def test_foreign_changes_in_cur(root: Root) -> None:
         3: ("c", frozenset({"\\Answered"})),
         4: ("a", frozenset()),
     }
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def lose_nothing(root: Root) -> None:
+    """The next opening is one like any other."""
+
+
+def another_boot(root: Root) -> None:
+    root.settings["boot_id"] = "second boot"
+
+
+@pytest.mark.parametrize("before_opening", [lose_nothing, Root.lose_index, another_boot])
+def test_folders_whose_names_are_not_utf_8_get_names_that_are(root: Root, before_opening: Callable[[Root], None]) -> None:
+    """The index cannot hold such a name: the directory is renamed, its mail is there, and nothing else suffers."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    root.use(lambda account: deliver(account, account.create("Work").folder_id, ["w"]))
+    maildir = os.fsencode(root.home / "Maildir")
+    for place, octets in enumerate((b".\xff\xfe", b".\xfe\xff")):
+        for part in (b"cur", b"new", b"tmp"):
+            os.makedirs(os.path.join(maildir, octets, part))
+        with open(os.path.join(maildir, octets, b"cur", b"1600000000.%d.\xff:2,S" % place), "wb") as file:
+            file.write(message(f"f{place}"))
+    (root.home / "Maildir/.??").mkdir()  # what stands in the way of a name is left alone
+    os.rename(os.path.join(maildir, b".Work"), os.path.join(maildir, b".Work\xff"))
+    before_opening(root)
+    findings = root.use(lambda account: account.repair(check=True)).findings
+    if before_opening is lose_nothing:
+        assert {finding.kind for finding in findings} >= {"folder-found", "folder-renamed"}
+    root.use(lambda account: account.rescan())
+    seen = root.use(observe)
+    assert seen["INBOX"].messages == {1: ("a", frozenset())}
+    found = sorted(token for folder in seen.values() for token, _ in folder.messages.values())
+    assert found == ["a", "f0", "f1", "w"]
+    assert all(entry.isascii() for entry in os.listdir(root.home / "Maildir"))
+    assert root.use(lambda account: account.repair()).clean
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_a_message_that_gets_a_name_that_is_not_utf_8_is_a_new_one(root: Root) -> None:
+    """Its row cannot follow such a name; its octets are there under a UID of their own."""
+    root.use(lambda account: deliver(account, inbox(account), ["a", "b"]))
+    for file in (root.home / "Maildir/cur").iterdir():
+        os.rename(file, os.fsencode(file) + b"S\xff")
+    root.use(lambda account: account.rescan())
+    assert sorted(token for token, _ in root.use(observe)["INBOX"].messages.values()) == ["a", "b"]
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_a_dovecot_subscription_that_is_not_utf_8_is_left_out(root: Root) -> None:
+    """No client can have asked for it."""
+    (root.home / "Maildir/cur").mkdir(parents=True)
+    (root.home / "Maildir/subscriptions").write_bytes(b"V\t2\n\nGood\n\xff\xfe\n")
+    assert "Good" in root.use(lambda account: account.subscriptions())
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Root]:
+    """A root whose server is not root, who may read everything: root takes another effective user for as long."""
+    with tempfile.TemporaryDirectory() as folder:
+        if os.geteuid() == 0:
+            if not all(parent.stat().st_mode & 0o001 for parent in Path(folder).parents):
+                pytest.skip("only root may enter the folder for temporary files")
+            os.chown(folder, 65534, 65534)
+            os.seteuid(65534)
+        yield Root(Path(folder))
+        os.seteuid(os.getuid())
+
+
+def put_unreadable(path: Path, token: str) -> None:
+    """As a file of somebody else's is to the server."""
+    path.write_bytes(message(token))
+    path.chmod(0)
+
+
+@pytest.mark.parametrize("before_opening", [lose_nothing, Root.lose_index, another_boot])
+def test_a_file_that_cannot_be_read_is_left_and_told(unprivileged: Root, before_opening: Callable[[Root], None]) -> None:
+    """Wherever it lies: the mailbox goes on, each look names it, and it is taken in once it can be read."""
+    root = unprivileged
+    root.use(lambda account: deliver(account, inbox(account), ["a", "b"]))
+    root.use(lambda account: account.remove(inbox(account), [2]))
+    maildir = root.home / "Maildir"
+    strangers = [maildir / "new/1600000000.V1I2.other", maildir / f"cur/1600000001.V1I3.other,S={len(message('s'))},U=9:2,S"]
+    for place, path in enumerate(strangers):
+        put_unreadable(path, "st"[place])
+    before_opening(root)
+    assert root.use(observe)["INBOX"].messages == {1: ("a", frozenset())}
+    for look in (Account.rescan, Account.repair, lambda account: account.repair(check=True)):
+        findings = root.use(look).findings
+        assert {(finding.kind, finding.detail) for finding in findings} == {
+            ("file-unreadable", path.name) for path in strangers
+        }
+    for path in strangers:
+        path.chmod(0o600)
+    root.use(lambda account: account.rescan())
+    assert sorted(token for token, _ in root.use(observe)["INBOX"].messages.values()) == ["a", "s", "t"]
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_an_expunged_file_that_cannot_be_read_does_not_stop_the_making_of_an_index(unprivileged: Root) -> None:
+    """It cannot be brought back; everything else is as before."""
+    root = unprivileged
+    root.use(lambda account: deliver(account, inbox(account), ["a", "b"]))
+    root.use(lambda account: account.remove(inbox(account), [2]))
+    next((root.home / "Maildir/.expunged").iterdir()).chmod(0)
+    root.lose_index()
+    assert root.use(observe)["INBOX"].messages == {1: ("a", frozenset())}
+
+
+def test_what_is_no_file_is_no_message(root: Root) -> None:
+    """A pipe, a socket, a link or a directory is told as what it is, kept out of the way, and never taken for mail."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    maildir = root.home / "Maildir"
+    (maildir / "outside").write_bytes(message("b"))
+    for part in ("cur", "new"):
+        os.mkfifo(maildir / part / "pipe")
+        (maildir / part / "link").symlink_to(maildir / "outside")
+        (maildir / part / "directory").mkdir()
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(os.path.relpath(maildir / part / "socket"))
+    for look in (Account.rescan, Account.repair, lambda account: account.repair(check=True)):
+        assert {(finding.kind, finding.detail) for finding in root.use(look).findings} == {
+            ("not-a-message", name) for name in ("pipe", "link", "directory", "socket")
+        }
+    assert root.use(observe)["INBOX"].messages == {1: ("a", frozenset())}
+    for part in ("cur", "new"):
+        (maildir / part / "directory").rmdir()
+        for name in ("pipe", "link", "socket"):
+            (maildir / part / name).unlink()
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+@pytest.mark.parametrize("before_opening", [lose_nothing, Root.lose_index, another_boot])
+def test_a_name_that_is_known_is_no_proof_of_a_content(root: Root, before_opening: Callable[[Root], None]) -> None:
+    """Another message under a base name and size that are taken has its own answers and EMAILID; a copy shares both."""
+    root.use(lambda account: deliver(account, inbox(account), ["a", "g"]))
+    root.use(lambda account: account.remove(inbox(account), [2]))
+    maildir = root.home / "Maildir"
+    (known,) = (maildir / "cur").iterdir()
+    (buried,) = (file for file in (maildir / ".expunged").iterdir() if file.is_file())
+    base = known.name.partition(",")[0]
+    (maildir / "new" / base).write_bytes(message("b"))
+    (maildir / ".Sent/cur" / known.name).write_bytes(message("c"))
+    (maildir / ".Junk/cur" / known.name).write_bytes(message("a"))
+    os.link(known, maildir / ".Trash/cur" / known.name)
+    (maildir / ".Drafts/new" / buried.name.partition(".")[2].partition(",")[0]).write_bytes(message("h"))
+    before_opening(root)
+    root.use(lambda account: account.rescan())
+    seen = root.use(observe)
+    assert [token for token, _ in seen["INBOX"].messages.values()] == ["a", "b"]
+    assert [token for name in ("Sent", "Junk", "Trash", "Drafts") for token, _ in seen[name].messages.values()] == [*"caah"]
+
+    def identities(account: Account) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for info in account.folders():
+            rows = account.rows(info.folder_id, account.view(info.folder_id).uids, ["envelope", "email_id"])
+            for envelope, email_id in rows:
+                found.setdefault(envelope.split(b"<")[-1].split(b"@")[0].decode(), set()).add(email_id)
+        return found
+
+    found = root.use(identities)
+    assert sorted(found) == ["a", "b", "c", "h"]
+    assert all(len(ids) == 1 for ids in found.values())
+    assert len(set.union(*found.values())) == 4
+    root.lose_index()
+    assert root.use(identities) == found
+    assert root.use(lambda account: account.undelete()) == 1
+    assert root.use(observe)["INBOX"].messages.keys() > seen["INBOX"].messages.keys()
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_a_message_keeps_its_emailid_through_a_move_whose_commit_was_lost(root: Root) -> None:
+    """Its file lies elsewhere than its row says: no file is left to compare with, and the name is believed."""
+    root.use(lambda account: deliver(account, account.folder("Sent").folder_id, ["a"]))
+    index = root.index_copy()
+    email_id = root.use(lambda account: account.rows(account.folder("Sent").folder_id, [1], ["email_id"]))
+    root.use(lambda account: account.move(account.folder("Sent").folder_id, [1], inbox(account)))
+    root.power_loss(index)
+    (uid,) = root.use(observe)["INBOX"].messages
+    assert root.use(lambda account: account.rows(inbox(account), [uid], ["email_id"])) == email_id
     assert root.use(lambda account: account.repair(check=True)).clean
 
 
