@@ -10,6 +10,7 @@ next opening does the same again.
 import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
 
@@ -103,12 +104,13 @@ def _sync_file(path: str) -> None:
 def _put(place: Place, path: str, arrival: Arrival) -> None:
     """The message under this name, whole or not at all; the file's time is when it came."""
     staging = f"{place.tmp}/{arrival.base}.replayed"
-    fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with suppress(FileNotFoundError):
+        os.unlink(staging)  # of a replay that was killed: nobody may open it for writing any more
+    fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
     try:
         view = memoryview(arrival.octets)
         while view:
             view = view[os.write(fd, view) :]
-        os.fchmod(fd, MESSAGE_MODE)
         seconds = arrival.base.partition(".")[0]
         if seconds.isdigit():
             os.utime(fd, (int(seconds), int(seconds)))

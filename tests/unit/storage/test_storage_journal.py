@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
-from mic_mail.storage import journal
+from mic_mail.storage import journal, replay
 from mic_mail.storage.errors import Busy, Unavailable
 from mic_mail.storage.journal import FOLDER, LOCK, Arrival, arrivals_in
 from mic_mail.storage.mailstore import Account, MailStore
@@ -204,6 +205,54 @@ def test_other_mailboxes_and_lost_ones_do_not_stop_a_replay(root: Root, store: M
     path.write_bytes(path.read_bytes().replace(b"mic.gov.vn/dvbe", b"mic.gov.vn/dvbX"))  # and the checksum fails
     lose_name(crash.file_of("here"))
     assert in_inbox(crash.root.use(observe)) == {}
+
+
+NOBODY = 65534
+
+
+def as_a_service_user(act: Callable[[], object]) -> Callable[[], object]:
+    """For a forked child: with no more rights than a server has, whoever runs the tests."""
+
+    def acting() -> object:
+        if os.getuid() == 0:
+            os.setuid(NOBODY)
+        return act()
+
+    return acting
+
+
+@pytest.fixture
+def owned(clock: ManualClock) -> Iterator[Root]:
+    """A mail root in a folder that a service user can have."""
+    with TemporaryDirectory() as folder:
+        root = Root(Path(folder) / "mail", clock=clock)
+        yield root
+
+
+def give_away(root: Root) -> None:
+    if os.getuid() == 0:
+        for path in (root.path.parent, *root.path.parent.rglob("*")):
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
+def test_a_replay_that_is_killed_does_not_stop_the_next_one(owned: Root) -> None:
+    """Wherever it dies, and though nobody may write into a message of ours once it is there."""
+    store = owned.store()
+    account = store.account(REF)
+    deliver(account, inbox(account), ["one", "two"], together=True)
+    crash = Crash(owned)
+    lose_name(crash.file_of("one"))
+    lose_content(crash.file_of("two"))
+    give_away(crash.root)
+    boot_id = str(crash.root.settings["boot_id"])
+    life, ended = 0, False
+    while not ended:
+        ended = killed_at(life, as_a_service_user(lambda: replay.recover(str(crash.root.path), boot_id)))
+        life += 2
+    assert life > 100
+    give_away(crash.root)
+    assert sorted(in_inbox(crash.root.use(observe))) == ["one", "two"]
+    store.close()
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
