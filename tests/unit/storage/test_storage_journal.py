@@ -159,6 +159,20 @@ def test_moved_and_expunged_messages_stay_where_they_are(root: Root, store: Mail
     assert sorted(in_inbox(crash.root.use(observe))) == ["copied", "gone", "read"]
 
 
+def test_a_copy_does_not_stand_for_the_message_it_was_made_of(
+    root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replay looks for one name: so COPY makes the source's durable as well, and before the copy's."""
+    account = store.account(REF)
+    here = inbox(account)
+    first, _ = deliver(account, here, ["copied", "other"], together=True)
+    cur, archive = root.home / "Maildir/cur", root.home / "Maildir/.Archive/cur"
+    synced: list[str] = []
+    monkeypatch.setattr(store.store(REF).shared.syncs, "make_durable", synced.append)
+    account.copy(here, [first], account.folder("Archive").folder_id)
+    assert synced == [str(cur), str(archive)]
+
+
 def test_no_octet_of_what_is_given_back_changes(root: Root, store: MailStore) -> None:
     """A message of ours is not a stranger's file whose line ends are put right: binary parts come back as they came."""
     account = store.account(REF)
