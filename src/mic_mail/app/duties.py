@@ -2,6 +2,7 @@
 
 from mic_mail.app.rooms import Rooms
 from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
+from mic_mail.storage.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0
 IDLE_SECONDS = 10.0
@@ -26,7 +27,7 @@ def for_itself(rooms: Rooms) -> list[Duty]:
 
     return [
         Duty("names", often, lambda: rooms.lanes.io(rooms.store.flush_names)),
-        Duty("journal", often, lambda: rooms.lanes.io(rooms.store.settle_journal)),
+        Duty("journal", SETTLE_SECONDS / 2, lambda: rooms.lanes.io(rooms.store.settle_journal)),
         Duty("usage", often, rooms.usage.look),
         Duty("rest", REST_SECONDS, rest),
     ]
