@@ -9,6 +9,7 @@ next opening does the same again.
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import groupby
@@ -16,6 +17,9 @@ from operator import attrgetter
 
 from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Arrival, arrivals_in, locked
 from mic_mail.storage.maildir import MESSAGE_MODE, UNKNOWN_UID, Place, format_name, make_durable, parse_name
+
+_CAME = re.compile(r"([0-9]+)\.M([0-9]+)P")
+"""Seconds and microseconds in a base name of ours."""
 
 
 def recover(mail_root: str, boot_id: str) -> int:
@@ -102,7 +106,7 @@ def _sync_file(path: str) -> None:
 
 
 def _put(place: Place, path: str, arrival: Arrival) -> None:
-    """The message under this name, whole or not at all; the file's time is when it came."""
+    """The message under this name, whole or not at all; the file's time, which says the order of new UIDs, is when it came."""
     staging = f"{place.tmp}/{arrival.base}.replayed"
     with suppress(FileNotFoundError):
         os.unlink(staging)  # of a replay that was killed: nobody may open it for writing any more
@@ -111,9 +115,9 @@ def _put(place: Place, path: str, arrival: Arrival) -> None:
         view = memoryview(arrival.octets)
         while view:
             view = view[os.write(fd, view) :]
-        seconds = arrival.base.partition(".")[0]
-        if seconds.isdigit():
-            os.utime(fd, (int(seconds), int(seconds)))
+        if came := _CAME.match(arrival.base):
+            ns = (int(came[1]) * 1_000_000 + int(came[2])) * 1000
+            os.utime(fd, ns=(ns, ns))
         os.fsync(fd)
     finally:
         os.close(fd)

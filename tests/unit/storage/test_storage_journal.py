@@ -159,6 +159,21 @@ def test_moved_and_expunged_messages_stay_where_they_are(root: Root, store: Mail
     assert sorted(in_inbox(crash.root.use(observe))) == ["copied", "gone", "read"]
 
 
+def test_what_is_given_back_keeps_its_order(root: Root, store: MailStore, clock: ManualClock) -> None:
+    """Messages of one second take their new UIDs as they came, not as their names are spelled."""
+    account = store.account(REF)
+    here, tokens = inbox(account), [f"t{n}" for n in range(5)]
+    for token in tokens:
+        deliver(account, here, [token], together=True)
+        clock.move_to(clock.now() + timedelta(microseconds=6))
+    crash = Crash(root)
+    for token in tokens:
+        lose_name(crash.file_of(token))
+    crash.root.lose_index()
+    found = in_inbox(crash.root.use(observe))
+    assert sorted(found, key=found.__getitem__) == tokens
+
+
 def test_a_copy_does_not_stand_for_the_message_it_was_made_of(
     root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
