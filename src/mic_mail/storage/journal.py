@@ -57,7 +57,7 @@ _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class Journaled:
     """A staged message: whose it is (the account's folder below the mail root), its base name, its octets."""
 
     home: str
@@ -130,12 +130,12 @@ class Journal:
         self._resume_at = 0.0
 
     @property
-    def due(self) -> bool:
+    def is_full(self) -> bool:
         """A segment is full: `settle` gives room again."""
         return self._full is not None
 
     @contextmanager
-    def holding(self, arrivals: Sequence[Arrival]) -> Iterator[bool]:
+    def holding(self, arrivals: Sequence[Journaled]) -> Iterator[bool]:
         """Staged messages are durable together while the block publishes them; False: nothing is promised.
 
         Not settled before the block has been left: what it does to names has to come before the sync that makes them durable.
@@ -152,7 +152,7 @@ class Journal:
                 with self._lock:
                     segment.users -= 1
 
-    def _write(self, arrivals: Sequence[Arrival], frames: Sequence[bytes]) -> _Segment | None:
+    def _write(self, arrivals: Sequence[Journaled], frames: Sequence[bytes]) -> _Segment | None:
         if self._broken or self._clock.monotonic() < self._resume_at:
             return None
         try:
@@ -274,11 +274,11 @@ def _fill_with_zeros(fd: int) -> None:
     os.fsync(fd)
 
 
-def _frame(arrival: Arrival) -> bytes:
+def _frame(arrival: Journaled) -> bytes:
     return b"%b\0%b\0%b" % (os.fsencode(arrival.home), os.fsencode(arrival.base), arrival.octets)
 
 
-def arrivals_in(path: str) -> Iterator[Arrival]:
+def arrivals_in(path: str) -> Iterator[Journaled]:
     """The messages of a segment, in order, up to the first frame that is not whole or is of an earlier turn."""
     with open(path, "rb") as file:
         first_turn: bytes | None = None
@@ -291,4 +291,4 @@ def arrivals_in(path: str) -> Iterator[Arrival]:
             if len(frame) != octets or zlib.crc32(frame, zlib.crc32(turn)) != crc:
                 return
             home, base, message = frame.split(b"\0", 2)
-            yield Arrival(os.fsdecode(home), os.fsdecode(base), message)
+            yield Journaled(os.fsdecode(home), os.fsdecode(base), message)

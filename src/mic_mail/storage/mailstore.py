@@ -23,7 +23,7 @@ from mic_mail.storage import backup as copies
 from mic_mail.storage import expunge, folders, graves, quota, reader, repair, search, staging, sweep, transfer
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.index import translated
-from mic_mail.storage.journal import Arrival, Journal
+from mic_mail.storage.journal import Journal, Journaled
 from mic_mail.storage.maildir import NameSource
 from mic_mail.storage.opening import open_store
 from mic_mail.storage.polling import poll, unmoved
@@ -165,14 +165,14 @@ class MailStore:
                 self._recovered = recover(str(self._root), self._shared.boot_id)
             return self._recovered
 
-    def journal_holding(self, arrivals: Sequence[Arrival]) -> contextlib.AbstractContextManager[bool]:
+    def journal_holding(self, arrivals: Sequence[Journaled]) -> contextlib.AbstractContextManager[bool]:
         """Staged messages are durable together while the block publishes them as `journaled`; False: each needs `finish`."""
         return self._journal.holding(arrivals)
 
     @property
     def journal_is_full(self) -> bool:
         """Whether `settle_journal` should be called now and not only every few seconds."""
-        return self._journal.due
+        return self._journal.is_full
 
     def settle_journal(self) -> None:
         """Make what the journal holds durable in its own place; every few seconds, in a lane. `Unavailable` if that fails."""

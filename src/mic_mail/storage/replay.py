@@ -15,7 +15,7 @@ from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
 
-from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Arrival, arrivals_in, locked
+from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Journaled, arrivals_in, locked
 from mic_mail.storage.maildir import MESSAGE_MODE, UNKNOWN_UID, Place, format_name, make_durable, parse_name
 
 _CAME = re.compile(r"([0-9]+)\.M([0-9]+)P")
@@ -61,7 +61,7 @@ def _replay(mail_root: str, path: str, *, restore: bool) -> int:
     return mended
 
 
-def _replay_account(place: Place, arrivals: list[Arrival], *, restore: bool) -> int:
+def _replay_account(place: Place, arrivals: list[Journaled], *, restore: bool) -> int:
     mended = 0
     present = _files_by_base(place)
     for arrival in arrivals:
@@ -105,7 +105,7 @@ def _sync_file(path: str) -> None:
         os.close(fd)
 
 
-def _put(place: Place, path: str, arrival: Arrival) -> None:
+def _put(place: Place, path: str, arrival: Journaled) -> None:
     """The message under this name, whole or not at all; the file's time, which says the order of new UIDs, is when it came."""
     staging = f"{place.tmp}/{arrival.base}.replayed"
     with suppress(FileNotFoundError):

@@ -15,7 +15,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
 from mic_mail.storage import journal, replay
 from mic_mail.storage.errors import Busy, Unavailable
-from mic_mail.storage.journal import FOLDER, LOCK, Arrival, arrivals_in
+from mic_mail.storage.journal import FOLDER, LOCK, Journaled, arrivals_in
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.section import writing
 from mic_mail.storage.types import DELETED, SEEN, Delivery
@@ -44,7 +44,7 @@ def segments(root: Root) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name != LOCK) if folder.exists() else []
 
 
-def held(root: Root) -> list[Arrival]:
+def held(root: Root) -> list[Journaled]:
     """All messages that the journal holds."""
     return [arrival for path in segments(root) for arrival in arrivals_in(str(path))]
 
@@ -195,7 +195,7 @@ def test_no_octet_of_what_is_given_back_changes(root: Root, store: MailStore) ->
     staged = account.stage()
     staged.write(octets)
     staged.finish_later()
-    with store.journal_holding([Arrival(REF.home, os.path.basename(staged.path), octets)]):
+    with store.journal_holding([Journaled(REF.home, os.path.basename(staged.path), octets)]):
         account.publish(inbox(account), [Delivery(staged, answers_of(octets))], journaled=True)
     crash = Crash(root)
     crash.root.lose_index()
@@ -227,7 +227,7 @@ def test_other_mailboxes_and_lost_ones_do_not_stop_a_replay(root: Root, store: M
     """A mailbox that was removed since is passed over; the others have their mail."""
     account = store.account(REF)
     deliver(account, inbox(account), ["here"], together=True)
-    with store.journal_holding([Arrival("mic.gov.vn/gone", "1.M1P1Q1.x", b"x")]) as durable:
+    with store.journal_holding([Journaled("mic.gov.vn/gone", "1.M1P1Q1.x", b"x")]) as durable:
         assert not durable  # its folder cannot be asked on which disk it lies
     crash = Crash(root)
     (path,) = segments(crash.root)
@@ -360,7 +360,7 @@ def test_nothing_is_settled_while_it_is_being_published(root: Root, store: MailS
     """The sync must come after the names: a segment in use is kept, however old it is and even if it is full."""
     account = store.account(REF)
     account.folders()
-    with store.journal_holding([Arrival(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
+    with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
         assert durable
         clock.move_to(clock.now() + timedelta(seconds=60))
         store.settle_journal()
@@ -389,7 +389,7 @@ def test_two_full_segments_send_messages_to_their_own_files(
     monkeypatch.setattr(journal, "SEGMENT_OCTETS", 1 << 20)
     account = store.account(REF)
     account.folders()
-    large = Arrival(REF.home, "1.M1P1Q1.x", bytes(600_000))
+    large = Journaled(REF.home, "1.M1P1Q1.x", bytes(600_000))
     answers = []
     for _ in range(3):
         with store.journal_holding([large]) as durable:
@@ -400,7 +400,7 @@ def test_two_full_segments_send_messages_to_their_own_files(
     assert not store.journal_is_full
     with store.journal_holding([large]) as durable:
         assert durable
-    with store.journal_holding([Arrival(REF.home, "1.M1P1Q1.x", bytes(2 << 20))]) as durable:
+    with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", bytes(2 << 20))]) as durable:
         assert not durable
 
 
@@ -418,7 +418,7 @@ def test_a_disk_that_cannot_sync_keeps_the_segment(
     clock.move_to(clock.now() + timedelta(seconds=60))
     with pytest.raises(Unavailable):
         store.settle_journal()
-    with store.journal_holding([Arrival(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
+    with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
         assert not durable
     store.close()
     root.store().settle_left_behind()
@@ -443,7 +443,7 @@ def test_segments_of_the_killed_are_settled_and_those_of_the_living_left(root: R
     def die() -> None:
         other = root.store()
         deliver(other.account(REF), inbox(other.account(REF)), ["published"], together=True)
-        with other.journal_holding([Arrival(REF.home, "1.M1P1Q1.x", message("never published"))]) as durable:
+        with other.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", message("never published"))]) as durable:
             os._exit(9 if durable else 1)
 
     assert not killed_at(10**9, die)
