@@ -84,6 +84,8 @@ class _Segment:
     """When its first message was written, by the monotonic clock."""
     devices: dict[int, int] = field(default_factory=dict)
     """File systems on which its messages lie: device number to a directory's descriptor, opened before they were written."""
+    homes: set[str] = field(default_factory=set)
+    """The accounts whose file system is among them: asked anew for each turn, as an account may be moved."""
 
     def append(self, frames: Sequence[bytes]) -> None:
         """Durable on return."""
@@ -109,6 +111,7 @@ class _Segment:
         for fd in self.devices.values():
             os.close(fd)
         self.devices.clear()
+        self.homes.clear()
         self.end = 0
 
 
@@ -125,7 +128,6 @@ class Journal:
         self._active: _Segment | None = None
         self._spare: _Segment | None = None
         self._full: _Segment | None = None
-        self._devices: dict[str, int] = {}
         self._broken = _SYNCFS is None
         self._resume_at = 0.0
 
@@ -247,12 +249,25 @@ class Journal:
         return _Segment(path, fd)
 
     def _note_device(self, segment: _Segment, home: str) -> None:
-        maildir = f"{self._root}/{home}/Maildir"
-        device = self._devices.get(home)
-        if device is None:
-            device = self._devices[home] = os.stat(maildir).st_dev
-        if device not in segment.devices:
-            segment.devices[device] = os.open(maildir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if home in segment.homes:
+            return
+        fd = open_home(self._root, home)
+        device = os.fstat(fd).st_dev
+        if device in segment.devices:
+            os.close(fd)
+        else:
+            segment.devices[device] = fd
+        segment.homes.add(home)
+
+
+def open_home(mail_root: str, home: str) -> int:
+    """A directory of the file system that an account lies on; where it is gone, what it lay in: a mount cannot be renamed."""
+    path = f"{mail_root}/{home}/Maildir"
+    while True:
+        try:
+            return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            path = os.path.dirname(path)
 
 
 @contextmanager
@@ -278,9 +293,10 @@ def _frame(arrival: Journaled) -> bytes:
     return b"%b\0%b\0%b" % (os.fsencode(arrival.home), os.fsencode(arrival.base), arrival.octets)
 
 
-def arrivals_in(path: str) -> Iterator[Journaled]:
-    """The messages of a segment, in order, up to the first frame that is not whole or is of an earlier turn."""
-    with open(path, "rb") as file:
+def arrivals_in(segment: str | int) -> Iterator[Journaled]:
+    """The messages of a segment, path or descriptor, up to the first frame that is not whole or is of an earlier turn."""
+    with open(segment, "rb", closefd=isinstance(segment, str)) as file:
+        file.seek(0)
         first_turn: bytes | None = None
         while len(head := file.read(_FRAME.size)) == _FRAME.size:
             magic, turn, octets, crc = _FRAME.unpack(head)

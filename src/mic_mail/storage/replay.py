@@ -10,12 +10,12 @@ next opening does the same again.
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
 
-from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Journaled, arrivals_in, locked
+from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Journaled, arrivals_in, locked, open_home, sync_file_system
 from mic_mail.storage.maildir import MESSAGE_MODE, UNKNOWN_UID, Place, format_name, make_durable, parse_name
 
 _CAME = re.compile(r"([0-9]+)\.M([0-9]+)P")
@@ -24,57 +24,78 @@ _CAME = re.compile(r"([0-9]+)\.M([0-9]+)P")
 
 def recover(mail_root: str, boot_id: str) -> int:
     """Give back what segments of earlier boots hold; how many messages were mended. One stat where there is no journal."""
-    return sum(_visit(mail_root, boot_id, of_this_boot=False))
+    mended = 0
+    for path, segment in _segments(mail_root, lambda name: not name.startswith(f"{boot_id}.")):
+        mended += _replay(mail_root, segment)
+        os.unlink(path)
+        make_durable(os.path.dirname(path))
+    return mended
 
 
 def settle_left_behind(mail_root: str, boot_id: str) -> None:
-    """fsync what processes of this boot have left in segments when they were killed."""
-    for _ in _visit(mail_root, boot_id, of_this_boot=True):
-        pass
+    """Sync what processes of this boot have left in segments when they were killed.
+
+    The file systems and not the messages: others are at work there, and a listing hides what they rename (maildir.names_in).
+    """
+    for path, segment in _segments(mail_root, lambda name: name.startswith(f"{boot_id}.") and not name.endswith(FAILED)):
+        try:
+            _sync_file_systems(mail_root, {arrival.home for arrival in arrivals_in(segment)})
+        except OSError:
+            os.rename(path, path + FAILED)
+            raise
+        os.unlink(path)
 
 
-def _visit(mail_root: str, boot_id: str, *, of_this_boot: bool) -> Iterator[int]:
+def _segments(mail_root: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
+    """Paths and descriptors of those that no living process holds; the folder is locked meanwhile."""
     folder = f"{mail_root}/{FOLDER}"
     if not os.path.isdir(folder):
         return
     with locked(folder, fcntl.LOCK_EX):
         for name in sorted(os.listdir(folder)):
-            if name == LOCK or name.startswith(f"{boot_id}.") is not of_this_boot or (of_this_boot and name.endswith(FAILED)):
+            if name == LOCK or not wanted(name):
                 continue
-            path = f"{folder}/{name}"
-            with open(path, "rb") as segment:
+            with suppress(FileNotFoundError), open(f"{folder}/{name}", "r+b") as segment:  # its process may just have ended
                 try:
                     fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue  # its process lives
-                yield _replay(mail_root, path, restore=not of_this_boot)
-                os.unlink(path)
-        make_durable(folder)
+                if os.fstat(segment.fileno()).st_nlink:
+                    yield segment.name, segment.fileno()
 
 
-def _replay(mail_root: str, path: str, *, restore: bool) -> int:
+def _sync_file_systems(mail_root: str, homes: Iterable[str]) -> None:
+    synced: set[int] = set()
+    for home in homes:
+        fd = open_home(mail_root, home)
+        try:
+            device = os.fstat(fd).st_dev
+            if device not in synced:
+                sync_file_system(fd)
+                synced.add(device)
+        finally:
+            os.close(fd)
+
+
+def _replay(mail_root: str, segment: int) -> int:
     mended = 0
-    for home, arrivals in groupby(sorted(arrivals_in(path), key=attrgetter("home")), key=attrgetter("home")):
+    for home, arrivals in groupby(sorted(arrivals_in(segment), key=attrgetter("home")), key=attrgetter("home")):
         place = Place(f"{mail_root}/{home}")
         if os.path.isdir(f"{place.maildir}/cur"):
-            mended += _replay_account(place, list(arrivals), restore=restore)
+            mended += _replay_account(place, list(arrivals))
     return mended
 
 
-def _replay_account(place: Place, arrivals: list[Journaled], *, restore: bool) -> int:
+def _replay_account(place: Place, arrivals: list[Journaled]) -> int:
+    """What is whole was read from the disk, so only names may have to be fsynced: those that a killed replay has given."""
     mended = 0
     present = _files_by_base(place)
     for arrival in arrivals:
-        paths = present.get(arrival.base, [])
-        for path in paths:
-            if not restore or _holds(path, arrival.octets):
-                _sync_file(path)
-            else:
+        lost = f"{place.cur('')}/{format_name(arrival.base, len(arrival.octets), UNKNOWN_UID, 0)}"
+        for path in present.get(arrival.base, [lost]):
+            if not _holds(path, arrival.octets):
                 _put(place, path, arrival)
                 mended += 1
-        if not paths and restore:
-            _put(place, f"{place.cur('')}/{format_name(arrival.base, len(arrival.octets), UNKNOWN_UID, 0)}", arrival)
-            mended += 1
     for directory in {os.path.dirname(path) for paths in present.values() for path in paths} | {place.cur("")}:
         make_durable(directory)
     return mended
@@ -93,16 +114,11 @@ def _files_by_base(place: Place) -> dict[str, list[str]]:
 
 
 def _holds(path: str, octets: bytes) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(octets) + 1) == octets
-
-
-def _sync_file(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        with open(path, "rb") as file:
+            return file.read(len(octets) + 1) == octets
+    except FileNotFoundError:
+        return False
 
 
 def _put(place: Place, path: str, arrival: Journaled) -> None:

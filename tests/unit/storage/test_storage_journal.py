@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -226,9 +226,12 @@ def test_copies_in_one_folder_whose_names_are_all_lost(root: Root, store: MailSt
 def test_other_mailboxes_and_lost_ones_do_not_stop_a_replay(root: Root, store: MailStore) -> None:
     """A mailbox that was removed since is passed over; the others have their mail."""
     account = store.account(REF)
-    deliver(account, inbox(account), ["here"], together=True)
     with store.journal_holding([Journaled("mic.gov.vn/gone", "1.M1P1Q1.x", b"x")]) as durable:
-        assert not durable  # its folder cannot be asked on which disk it lies
+        assert durable  # if it comes back, then on the disk of the folder that it was in
+    deliver(account, inbox(account), ["here"], together=True)
+    crash = Crash(root)
+    lose_name(crash.file_of("here"))
+    assert list(in_inbox(crash.root.use(observe))) == ["here"]
     crash = Crash(root)
     (path,) = segments(crash.root)
     path.write_bytes(path.read_bytes().replace(b"mic.gov.vn/dvbe", b"mic.gov.vn/dvbX"))  # and the checksum fails
@@ -429,6 +432,39 @@ def test_a_disk_that_cannot_sync_keeps_the_segment(
     assert segments(crash.root) == []
 
 
+OTHER_DISK = Path("/dev/shm")
+other_disk = pytest.mark.skipif(
+    not OTHER_DISK.exists() or OTHER_DISK.stat().st_dev == Path(gettempdir()).stat().st_dev, reason="one file system only"
+)
+
+
+@other_disk
+def test_each_turn_asks_anew_where_accounts_lie(
+    root: Root, store: MailStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mailbox may be moved to another disk while the server runs: that one is synced then."""
+    inbox(store.account(REF))
+    synced: list[int] = []
+    monkeypatch.setattr(journal, "sync_file_system", lambda fd: synced.append(os.fstat(fd).st_dev))
+    stays, moves = Journaled("mic.gov.vn/stays", "1.M1P1Q1.x", b"x"), Journaled(REF.home, "1.M1P1Q1.x", b"x")
+
+    def turn() -> set[int]:
+        synced.clear()
+        for each in (stays, moves):
+            with store.journal_holding([each]) as durable:
+                assert durable
+        clock.move_to(clock.now() + timedelta(seconds=60))
+        store.settle_journal()
+        return set(synced)
+
+    here = {root.path.stat().st_dev}
+    assert turn() == here
+    with TemporaryDirectory(dir=OTHER_DISK) as elsewhere:
+        shutil.move(root.home / "Maildir", elsewhere)
+        (root.home / "Maildir").symlink_to(f"{elsewhere}/Maildir")
+        assert turn() == here | {OTHER_DISK.stat().st_dev}
+
+
 def test_closing_leaves_nothing_behind(root: Root) -> None:
     """A process that ends in order has settled everything and removed its segments."""
     root.use(lambda account: deliver(account, inbox(account), ["a"], together=True))
@@ -451,6 +487,64 @@ def test_segments_of_the_killed_are_settled_and_those_of_the_living_left(root: R
     store.settle_left_behind()
     assert [arrival.octets for arrival in held(root)] == [message("living")]
     assert sorted(in_inbox(observe(account))) == ["living", "published"]
+
+
+def leave_behind(root: Root, home: str, name: str) -> Path:
+    """A segment of this boot whose process was killed: its lock is gone."""
+    other, before = root.store(), segments(root)
+    with other.journal_holding([Journaled(home, "1.M1P1Q1.x", b"x")]) as durable:
+        assert durable
+    (made,) = {path for path in segments(root) if path not in before and list(arrivals_in(str(path)))}
+    path = made.with_name(name)
+    shutil.copy(made, path)
+    other.close()
+    return path
+
+
+def test_what_was_left_behind_is_settled_by_its_file_system(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is looked for: one that is renamed meanwhile would be missed. A mailbox that was moved away counts as well."""
+    root.use(inbox)
+    leave_behind(root, REF.home, "first boot.a")
+    leave_behind(root, "mic.gov.vn/gone", "first boot.b")
+    synced: list[str] = []
+    monkeypatch.setattr(replay, "sync_file_system", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    monkeypatch.setattr(replay, "_files_by_base", pytest.fail)
+    replay.settle_left_behind(str(root.path), "first boot")
+    assert synced == [str(root.home / "Maildir"), str(root.home.parent)]
+    assert segments(root) == []
+
+
+def test_what_was_left_behind_and_cannot_be_synced_waits_for_the_next_boot(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel tells an error once: who comes next would hear that all is well."""
+    root.use(inbox)
+    leave_behind(root, REF.home, "first boot.a")
+
+    def fail(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(replay, "sync_file_system", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            replay.settle_left_behind(str(root.path), "first boot")
+    replay.settle_left_behind(str(root.path), "first boot")
+    assert [path.name for path in segments(root)] == ["first boot.a.failed"]
+    assert [arrival.octets for arrival in held(root)] == [b"x"]
+
+
+def test_a_process_that_ends_meanwhile_hides_no_other_segment(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes its own segment with it, between the listing and the look."""
+    root.use(inbox)
+    first, second = (leave_behind(root, REF.home, f"first boot.{name}") for name in "ab")
+    listed = os.listdir
+
+    def end(folder: str) -> list[str]:
+        names = listed(folder)
+        first.unlink()
+        return names
+
+    monkeypatch.setattr(os, "listdir", end)
+    replay.settle_left_behind(str(root.path), "first boot")
+    assert not second.exists()
 
 
 def test_who_writes_for_long_is_not_waited_for(store: MailStore) -> None:
