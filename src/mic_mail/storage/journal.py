@@ -49,9 +49,12 @@ so it waits for the replay of the next boot."""
 LOCK = "lock"
 """In the folder: whoever makes segments or looks through those of others holds it."""
 
+BLOCK_OCTETS = 4096
+"""Each wave begins a block, so that a power loss in the middle of a write can tear only what was not promised."""
 _FRAME = struct.Struct(">4s8sII")
 """Magic, turn of the segment, octets of what follows and CRC-32 of both: home, NUL, base name, NUL, message."""
 _MAGIC = b"micJ"
+_TURN_OCTETS = 8
 _CLEAR = bytes(_FRAME.size)
 _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
@@ -63,6 +66,9 @@ class Journaled:
     home: str
     base: str
     octets: bytes
+
+    def head(self) -> bytes:
+        return b"%b\0%b\0" % (os.fsencode(self.home), os.fsencode(self.base))
 
 
 def sync_file_system(fd: int) -> None:
@@ -87,17 +93,19 @@ class _Segment:
     homes: set[str] = field(default_factory=set)
     """The accounts whose file system is among them: asked anew for each turn, as an account may be moved."""
 
-    def append(self, frames: Sequence[bytes]) -> None:
-        """Durable on return."""
+    def append(self, arrivals: Sequence[Journaled]) -> None:
+        """Durable on return. Whole blocks: none is written again that holds what was promised before."""
         pieces: list[bytes] = []
-        for frame in frames:
-            pieces += (_FRAME.pack(_MAGIC, self.turn, len(frame), zlib.crc32(frame, zlib.crc32(self.turn))), frame)
-        block, at = memoryview(b"".join(pieces)), self.end
-        while block:
-            written = os.pwrite(self.fd, block, at)
-            block, at = block[written:], at + written
+        for arrival in arrivals:
+            head = arrival.head()
+            crc = zlib.crc32(arrival.octets, zlib.crc32(head, zlib.crc32(self.turn)))
+            pieces += (_FRAME.pack(_MAGIC, self.turn, len(head) + len(arrival.octets), crc), head, arrival.octets)
+        pieces.append(bytes(-sum(map(len, pieces)) % BLOCK_OCTETS))
+        block = b"".join(pieces)
+        if os.pwrite(self.fd, block, self.end) != len(block):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fdatasync(self.fd)
-        self.end = at
+        self.end += len(block)
 
     def wipe(self) -> None:
         os.pwrite(self.fd, _CLEAR, 0)
@@ -142,9 +150,8 @@ class Journal:
 
         Not settled before the block has been left: what it does to names has to come before the sync that makes them durable.
         """
-        frames = [_frame(arrival) for arrival in arrivals]
         with self._lock:
-            segment = self._write(arrivals, frames)
+            segment = self._write(arrivals)
             if segment is not None:
                 segment.users += 1
         try:
@@ -154,11 +161,11 @@ class Journal:
                 with self._lock:
                     segment.users -= 1
 
-    def _write(self, arrivals: Sequence[Journaled], frames: Sequence[bytes]) -> _Segment | None:
+    def _write(self, arrivals: Sequence[Journaled]) -> _Segment | None:
         if self._broken or self._clock.monotonic() < self._resume_at:
             return None
         try:
-            segment = self._room(sum(len(frame) + _FRAME.size for frame in frames))
+            segment = self._room(sum(_FRAME.size + len(each.head()) + len(each.octets) for each in arrivals))
             if segment is None:
                 return None
             for arrival in arrivals:
@@ -167,7 +174,7 @@ class Journal:
             self._resume_at = self._clock.monotonic() + PAUSE_SECONDS
             return None
         try:
-            segment.append(frames)
+            segment.append(arrivals)
         except OSError:
             self._broken = True
             return None
@@ -215,6 +222,7 @@ class Journal:
     def _room(self, octets: int) -> _Segment | None:
         if self._active is None:
             self._active = self._take()
+        octets += -octets % BLOCK_OCTETS
         if self._active.end + octets > SEGMENT_OCTETS:
             if self._full is not None or octets > SEGMENT_OCTETS:
                 return None
@@ -222,7 +230,7 @@ class Journal:
             self._active = self._active or self._take()
         if not self._active.end:
             self._active.since = self._clock.monotonic()
-            self._active.turn = secrets.token_bytes(8)
+            self._active.turn = secrets.token_bytes(_TURN_OCTETS)
         return self._active
 
     def _turn(self) -> None:
@@ -289,22 +297,18 @@ def _fill_with_zeros(fd: int) -> None:
     os.fsync(fd)
 
 
-def _frame(arrival: Journaled) -> bytes:
-    return b"%b\0%b\0%b" % (os.fsencode(arrival.home), os.fsencode(arrival.base), arrival.octets)
-
-
 def arrivals_in(segment: str | int) -> Iterator[Journaled]:
-    """The messages of a segment, path or descriptor, up to the first frame that is not whole or is of an earlier turn."""
+    """The messages of a segment, path or descriptor, that are whole and of its turn, in order."""
     with open(segment, "rb", closefd=isinstance(segment, str)) as file:
         file.seek(0)
-        first_turn: bytes | None = None
-        while len(head := file.read(_FRAME.size)) == _FRAME.size:
-            magic, turn, octets, crc = _FRAME.unpack(head)
-            first_turn = first_turn or turn
-            if magic != _MAGIC or turn != first_turn or octets > SEGMENT_OCTETS:
-                return
-            frame = file.read(octets)
-            if len(frame) != octets or zlib.crc32(frame, zlib.crc32(turn)) != crc:
-                return
+        octets = file.read()
+    beginning = octets[: len(_MAGIC) + _TURN_OCTETS]
+    at = 0 if octets.startswith(_MAGIC) else -1
+    while 0 <= at <= len(octets) - _FRAME.size:
+        _, turn, length, crc = _FRAME.unpack_from(octets, at)
+        frame = octets[at + _FRAME.size : at + _FRAME.size + length]
+        if len(frame) == length and zlib.crc32(frame, zlib.crc32(turn)) == crc:
             home, base, message = frame.split(b"\0", 2)
             yield Journaled(os.fsdecode(home), os.fsdecode(base), message)
+            at += length
+        at = octets.find(beginning, at + 1)  # in the next block, where a wave ends or is torn

@@ -327,11 +327,11 @@ def test_power_loss_at_any_time(tmp_path_factory: pytest.TempPathFactory, data: 
     store.close()
 
 
-def test_a_segment_ends_where_it_is_torn(root: Root, store: MailStore) -> None:
-    """Cut or spoilt at any octet, the messages before that are read and none after; what an earlier turn left is not."""
+def test_of_a_torn_segment_all_is_read_that_is_whole(root: Root, store: MailStore) -> None:
+    """Cut at any octet, the messages before that are read; where one is spoilt the others are, while it can be told whose."""
     account = store.account(REF)
     deliver(account, inbox(account), ["a", "b", "c"], together=True)
-    (path,) = segments(root)
+    (path,) = (path for path in segments(root) if list(arrivals_in(str(path))))
     whole = list(arrivals_in(str(path)))
     assert [arrival.octets for arrival in whole] == [message(token) for token in "abc"]
     octets = path.read_bytes()
@@ -340,10 +340,26 @@ def test_a_segment_ends_where_it_is_torn(root: Root, store: MailStore) -> None:
     for at in range(0, end, 7):
         copy.write_bytes(octets[:at])
         cut = list(arrivals_in(str(copy)))
+        assert cut == whole[: len(cut)]
+        assert len(cut) < 3
         copy.write_bytes(octets[:at] + bytes([octets[at] ^ 0x55]) + octets[at + 1 :])
         spoilt = list(arrivals_in(str(copy)))
-        assert cut == spoilt == whole[: len(cut)]
-        assert len(cut) < 3
+        assert spoilt == (whole[: len(cut)] + whole[len(cut) + 1 :] if at > 12 else [])
+
+
+def test_no_wave_writes_into_a_block_of_another(root: Root, store: MailStore) -> None:
+    """The block that it is in the middle of when the power fails may be lost: nothing else lies there, nor is lost with it."""
+    account = store.account(REF)
+    waves = [["a", "b"], ["c"], ["d", "e"]]
+    for wave in waves:
+        deliver(account, inbox(account), wave, together=True)
+    (path,) = (path for path in segments(root) if list(arrivals_in(str(path))))
+    octets, block = path.read_bytes(), journal.BLOCK_OCTETS
+    for torn, wave in enumerate(waves[1:], 1):
+        path.write_bytes(octets[: torn * block] + os.urandom(block) + octets[(torn + 1) * block :])
+        assert [arrival.octets for arrival in held(root)] == [
+            message(token) for other in waves if other is not wave for token in other
+        ]
 
 
 def test_a_new_turn_does_not_bring_back_the_last_one(root: Root, store: MailStore, clock: ManualClock) -> None:
