@@ -131,8 +131,11 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     store = MailStore(
         config.mail_root, clock=clock, host=config.server.hostname, settings=storage_settings(config), on_change=on_change
     )
-    if given_back := await lanes.io(store.recover):
-        log.event("journal_replayed", messages=given_back)
+    replay = await lanes.io(store.recover)
+    if replay.mended or replay.homeless:
+        log.event("journal_replayed", messages=replay.mended, without_mailbox=replay.homeless)
+    for place, error in replay.failed.items():
+        log.event("journal_not_replayed", place=place, error=str(error))
     spool = await lanes.io(Spool, config.spool_dir)
     usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot)
     changed.append(usage.add)

@@ -53,7 +53,7 @@ BLOCK_OCTETS = 4096
 """Each wave begins a block, so that a power loss in the middle of a write can tear only what was not promised."""
 _FRAME = struct.Struct(">4s8sII")
 """Magic, turn of the segment, octets of what follows and CRC-32 of both: home, NUL, base name, NUL, message."""
-_MAGIC = b"micJ"
+_MAGIC, _REPLAYED = b"micJ", b"micR"
 _TURN_OCTETS = 8
 _CLEAR = bytes(_FRAME.size)
 _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
@@ -66,6 +66,8 @@ class Journaled:
     home: str
     base: str
     octets: bytes
+    at: int = field(default=-1, compare=False)
+    """Where in its segment."""
 
     def head(self) -> bytes:
         return b"%b\0%b\0" % (os.fsencode(self.home), os.fsencode(self.base))
@@ -168,8 +170,9 @@ class Journal:
             segment = self._room(sum(_FRAME.size + len(each.head()) + len(each.octets) for each in arrivals))
             if segment is None:
                 return None
-            for arrival in arrivals:
-                self._note_device(segment, arrival.home)
+            for home in {arrival.home for arrival in arrivals} - segment.homes:
+                note_device(segment.devices, self._root, home)
+                segment.homes.add(home)
         except OSError:
             self._resume_at = self._clock.monotonic() + PAUSE_SECONDS
             return None
@@ -256,26 +259,18 @@ class Journal:
             raise
         return _Segment(path, fd)
 
-    def _note_device(self, segment: _Segment, home: str) -> None:
-        if home in segment.homes:
-            return
-        fd = open_home(self._root, home)
-        device = os.fstat(fd).st_dev
-        if device in segment.devices:
-            os.close(fd)
-        else:
-            segment.devices[device] = fd
-        segment.homes.add(home)
 
-
-def open_home(mail_root: str, home: str) -> int:
-    """A directory of the file system that an account lies on; where it is gone, what it lay in: a mount cannot be renamed."""
+def note_device(devices: dict[int, int], mail_root: str, home: str) -> None:
+    """Add the file system that an account lies on; where the account is gone what it lay in, as no mount can be renamed."""
     path = f"{mail_root}/{home}/Maildir"
-    while True:
+    fd = -1
+    while fd < 0:
         try:
-            return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             path = os.path.dirname(path)
+    if devices.setdefault(os.fstat(fd).st_dev, fd) != fd:
+        os.close(fd)
 
 
 @contextmanager
@@ -302,13 +297,22 @@ def arrivals_in(segment: str | int) -> Iterator[Journaled]:
     with open(segment, "rb", closefd=isinstance(segment, str)) as file:
         file.seek(0)
         octets = file.read()
-    beginning = octets[: len(_MAGIC) + _TURN_OCTETS]
-    at = 0 if octets.startswith(_MAGIC) else -1
+    if not octets.startswith((_MAGIC, _REPLAYED)):
+        return
+    beginning = _MAGIC + octets[len(_MAGIC) : len(_MAGIC) + _TURN_OCTETS]
+    at = octets.find(beginning)
     while 0 <= at <= len(octets) - _FRAME.size:
         _, turn, length, crc = _FRAME.unpack_from(octets, at)
         frame = octets[at + _FRAME.size : at + _FRAME.size + length]
         if len(frame) == length and zlib.crc32(frame, zlib.crc32(turn)) == crc:
             home, base, message = frame.split(b"\0", 2)
-            yield Journaled(os.fsdecode(home), os.fsdecode(base), message)
+            yield Journaled(os.fsdecode(home), os.fsdecode(base), message, at)
             at += length
         at = octets.find(beginning, at + 1)  # in the next block, where a wave ends or is torn
+
+
+def mark_replayed(segment: int, arrivals: Sequence[Journaled]) -> None:
+    """Others have to stay in the segment, and these must not be given back once more. Takes no new room on the disk."""
+    for arrival in arrivals:
+        os.pwrite(segment, _REPLAYED, arrival.at)
+    os.fdatasync(segment)

@@ -10,26 +10,52 @@ next opening does the same again.
 import fcntl
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 
-from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Journaled, arrivals_in, locked, open_home, sync_file_system
+from mic_mail.storage.journal import (
+    FAILED,
+    FOLDER,
+    LOCK,
+    Journaled,
+    arrivals_in,
+    locked,
+    mark_replayed,
+    note_device,
+    sync_file_system,
+)
 from mic_mail.storage.maildir import MESSAGE_MODE, UNKNOWN_UID, Place, format_name, make_durable, parse_name
 
 _CAME = re.compile(r"([0-9]+)\.M([0-9]+)P")
 """Seconds and microseconds in a base name of ours."""
 
 
-def recover(mail_root: str, boot_id: str) -> int:
-    """Give back what segments of earlier boots hold; how many messages were mended. One stat where there is no journal."""
-    mended = 0
-    for path, segment in _segments(mail_root, lambda name: not name.startswith(f"{boot_id}.")):
-        mended += _replay(mail_root, segment)
-        os.unlink(path)
-        make_durable(os.path.dirname(path))
-    return mended
+@dataclass(slots=True)
+class Replay:
+    """What came of it."""
+
+    mended: int = 0
+    homeless: int = 0
+    """Messages of mailboxes that are gone."""
+    failed: dict[str, OSError] = field(default_factory=dict)
+    """Homes that must not be opened before another replay, as their messages wait in a segment; and segments that could not be
+    read, of whose messages nothing is known."""
+
+
+def recover(mail_root: str, boot_id: str) -> Replay:
+    """Give back what segments of earlier boots hold; one stat where there is no journal. What fails for one stops no other."""
+    result = Replay()
+    for path, segment in _segments(mail_root, boot_id, result.failed, of_this_boot=False):
+        try:
+            arrivals = sorted(arrivals_in(segment), key=attrgetter("home"))
+        except OSError as error:
+            result.failed[path] = error
+        else:
+            result.failed |= _replay(mail_root, path, segment, arrivals, result)
+    return result
 
 
 def settle_left_behind(mail_root: str, boot_id: str) -> None:
@@ -37,80 +63,103 @@ def settle_left_behind(mail_root: str, boot_id: str) -> None:
 
     The file systems and not the messages: others are at work there, and a listing hides what they rename (maildir.names_in).
     """
-    for path, segment in _segments(mail_root, lambda name: name.startswith(f"{boot_id}.") and not name.endswith(FAILED)):
+    failed: dict[str, OSError] = {}
+    for path, segment in _segments(mail_root, boot_id, failed, of_this_boot=True):
+        devices: dict[int, int] = {}
         try:
-            _sync_file_systems(mail_root, {arrival.home for arrival in arrivals_in(segment)})
-        except OSError:
+            for home in {arrival.home for arrival in arrivals_in(segment)}:
+                note_device(devices, mail_root, home)
+            for fd in devices.values():
+                sync_file_system(fd)
+            os.unlink(path)
+        except OSError as error:
+            failed[path] = error
             os.rename(path, path + FAILED)
-            raise
-        os.unlink(path)
+        finally:
+            for fd in devices.values():
+                os.close(fd)
+    for trouble in failed.values():
+        raise trouble
 
 
-def _segments(mail_root: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
+def _segments(mail_root: str, boot_id: str, failed: dict[str, OSError], *, of_this_boot: bool) -> Iterator[tuple[str, int]]:
     """Paths and descriptors of those that no living process holds; the folder is locked meanwhile."""
     folder = f"{mail_root}/{FOLDER}"
     if not os.path.isdir(folder):
         return
     with locked(folder, fcntl.LOCK_EX):
         for name in sorted(os.listdir(folder)):
-            if name == LOCK or not wanted(name):
+            path = f"{folder}/{name}"
+            if name == LOCK or name.startswith(f"{boot_id}.") is not of_this_boot or (of_this_boot and name.endswith(FAILED)):
                 continue
-            with suppress(FileNotFoundError), open(f"{folder}/{name}", "r+b") as segment:  # its process may just have ended
+            try:
+                segment = open(path, "r+b")  # noqa: SIM115 - what the caller does with it must not be caught here
+            except FileNotFoundError:
+                continue  # its process has just ended
+            except OSError as error:
+                failed[path] = error
+                continue
+            with segment:
                 try:
                     fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue  # its process lives
                 if os.fstat(segment.fileno()).st_nlink:
-                    yield segment.name, segment.fileno()
+                    yield path, segment.fileno()
 
 
-def _sync_file_systems(mail_root: str, homes: Iterable[str]) -> None:
-    synced: set[int] = set()
-    for home in homes:
-        fd = open_home(mail_root, home)
+def _replay(mail_root: str, path: str, segment: int, arrivals: list[Journaled], result: Replay) -> dict[str, OSError]:
+    """Each account by itself; where it failed. What was done is marked, lest it is done again to an account in use."""
+    failed: dict[str, OSError] = {}
+    for home, group in groupby(arrivals, key=attrgetter("home")):
         try:
-            device = os.fstat(fd).st_dev
-            if device not in synced:
-                sync_file_system(fd)
-                synced.add(device)
-        finally:
-            os.close(fd)
+            _replay_account(Place(f"{mail_root}/{home}"), list(group), result)
+        except OSError as error:
+            failed[home] = error
+    try:
+        if failed:
+            mark_replayed(segment, [arrival for arrival in arrivals if arrival.home not in failed])
+        else:
+            os.unlink(path)
+            make_durable(os.path.dirname(path))
+    except OSError as error:
+        failed = {arrival.home: error for arrival in arrivals}
+    return {f"{mail_root}/{home}": error for home, error in failed.items()}
 
 
-def _replay(mail_root: str, segment: int) -> int:
-    mended = 0
-    for home, arrivals in groupby(sorted(arrivals_in(segment), key=attrgetter("home")), key=attrgetter("home")):
-        place = Place(f"{mail_root}/{home}")
-        if os.path.isdir(f"{place.maildir}/cur"):
-            mended += _replay_account(place, list(arrivals))
-    return mended
-
-
-def _replay_account(place: Place, arrivals: list[Journaled]) -> int:
+def _replay_account(place: Place, arrivals: list[Journaled], result: Replay) -> None:
     """What is whole was read from the disk, so only names may have to be fsynced: those that a killed replay has given."""
-    mended = 0
+    try:
+        os.stat(place.cur(""))
+    except (FileNotFoundError, NotADirectoryError):
+        result.homeless += len(arrivals)
+        return
     present = _files_by_base(place)
     for arrival in arrivals:
         lost = f"{place.cur('')}/{format_name(arrival.base, len(arrival.octets), UNKNOWN_UID, 0)}"
         for path in present.get(arrival.base, [lost]):
             if not _holds(path, arrival.octets):
                 _put(place, path, arrival)
-                mended += 1
+                result.mended += 1
     for directory in {os.path.dirname(path) for paths in present.values() for path in paths} | {place.cur("")}:
         make_durable(directory)
-    return mended
 
 
 def _files_by_base(place: Place) -> dict[str, list[str]]:
     """Every message of the account, expunged ones and those of deleted folders included."""
     found: dict[str, list[str]] = {}
-    for directory, _, names in os.walk(place.maildir):
+    for directory, _, names in os.walk(place.maildir, onerror=_raise):
         if os.path.basename(directory) == "tmp":
             continue  # staged and not published, or being put here by a replay that was killed
         buried = directory == place.expunged  # there each name begins with the id of its folder (maildir.expunged_name)
         for name in names:
             found.setdefault(parse_name(name.partition(".")[2] if buried else name).base, []).append(f"{directory}/{name}")
     return found
+
+
+def _raise(error: OSError) -> None:
+    """What a listing lacks is given back, so it has to be whole."""
+    raise error
 
 
 def _holds(path: str, octets: bytes) -> bool:

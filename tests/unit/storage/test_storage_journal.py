@@ -1,5 +1,6 @@
 """The journal: what it holds survives a power loss whatever became of files and names; what is settled it lets go."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,11 +15,12 @@ from hypothesis import strategies as st
 from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
 from mic_mail.storage import journal, replay
-from mic_mail.storage.errors import Busy, Unavailable
+from mic_mail.storage.errors import Busy, DiskFull, Unavailable
 from mic_mail.storage.journal import FOLDER, LOCK, Journaled, arrivals_in
+from mic_mail.storage.maildir import Place
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.section import writing
-from mic_mail.storage.types import DELETED, SEEN, Delivery
+from mic_mail.storage.types import DELETED, SEEN, AccountRef, Delivery
 from storage_model import REF, Root, Seen, deliver, killed_at, message, observe
 
 
@@ -284,6 +286,97 @@ def test_a_replay_that_is_killed_does_not_stop_the_next_one(owned: Root) -> None
     assert life > 100
     give_away(crash.root)
     assert sorted(in_inbox(crash.root.use(observe))) == ["one", "two"]
+    store.close()
+
+
+NEIGHBOUR = AccountRef(8, "mic.gov.vn/ttlan")
+
+
+def two_mailboxes(root: Root) -> Crash:
+    """Messages of one wave for two mailboxes; the names of both are lost."""
+    store = root.store()
+    for ref in (REF, NEIGHBOUR):
+        account = store.account(ref)
+        deliver(account, inbox(account), [ref.home], together=True)
+    crash = Crash(root)
+    for ref in (REF, NEIGHBOUR):
+        for path in (crash.root.path / ref.home / "Maildir/cur").iterdir():
+            path.unlink()
+    store.close()
+    return crash
+
+
+def test_a_mailbox_that_cannot_be_replayed_stops_no_other(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It alone cannot be opened until its messages are back; those of others are not given back again meanwhile."""
+    crash = two_mailboxes(root)
+    put = replay._put
+
+    def no_room(place: Place, path: str, arrival: Journaled) -> None:
+        if arrival.home == REF.home:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        put(place, path, arrival)
+
+    with monkeypatch.context() as full:
+        full.setattr(replay, "_put", no_room)
+        store = crash.root.store()
+        result = store.recover()
+        assert list(result.failed) == [str(crash.root.home)]
+        assert result.mended == 1
+        neighbour = store.account(NEIGHBOUR)
+        assert list(in_inbox(observe(neighbour))) == [NEIGHBOUR.home]
+        with pytest.raises(DiskFull):
+            store.account(REF).folders()
+    neighbour.remove(inbox(neighbour), neighbour.view(inbox(neighbour)).uids)
+    (buried,) = (crash.root.path / NEIGHBOUR.home / "Maildir/.expunged").iterdir()
+    buried.unlink()
+    other = crash.root.store()
+    assert list(in_inbox(observe(other.account(REF)))) == [REF.home]
+    assert list(in_inbox(observe(store.account(REF)))) == [REF.home]
+    assert in_inbox(observe(neighbour)) == {}
+    assert segments(crash.root) == []
+    for each in (store, other):
+        each.close()
+
+
+def test_a_segment_that_cannot_be_read_stops_no_other(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept for whoever can read it, and told."""
+    crash = two_mailboxes(root)
+    (path,) = (path for path in segments(crash.root) if list(arrivals_in(str(path))))
+    bad = path.with_name("another boot.bad")
+    bad.mkdir()
+    store = crash.root.store()
+    assert list(store.recover().failed) == [str(bad)]
+    assert list(in_inbox(observe(store.account(REF)))) == [REF.home]
+    assert segments(crash.root) == [bad]
+    store.close()
+
+
+def test_messages_of_mailboxes_that_are_gone_are_counted(root: Root) -> None:
+    """Nothing can be given back to them, but somebody should know."""
+    crash = two_mailboxes(root)
+    shutil.rmtree(crash.root.path / NEIGHBOUR.home)
+    result = crash.root.store().recover()
+    assert (result.mended, result.homeless, result.failed) == (1, 1, {})
+    assert segments(crash.root) == []
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(owned: Root) -> None:
+    """What lies there would be given back once more, into INBOX."""
+    store = owned.store()
+    account = store.account(REF)
+    here = inbox(account)
+    moved, _ = deliver(account, here, ["moved", "other"], together=True)
+    account.move(here, [moved], account.folder("Archive").folder_id)
+    crash = Crash(owned)
+    give_away(crash.root)
+    (crash.root.home / "Maildir/.Archive/cur").chmod(0)
+
+    def recover() -> None:
+        assert list(crash.root.store().recover().failed) == [str(crash.root.home)]
+
+    assert killed_at(10**9, as_a_service_user(recover))
+    (crash.root.home / "Maildir/.Archive/cur").chmod(0o700)
+    assert list(in_inbox(crash.root.use(observe))) == ["other"]
     store.close()
 
 
