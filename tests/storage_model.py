@@ -42,6 +42,7 @@ def deliver(account: Account, folder_id: int, tokens: Iterable[str], *, together
         arrivals.append(Journaled(account.ref.home, os.path.basename(staged.path), octets))
     if not together:
         return [published.uid for published in account.publish(folder_id, deliveries)]
+    account._mailstore.prepare_journal()
     with account._mailstore.journal_holding(arrivals) as held:
         assert held
         return [published.uid for published in account.publish(folder_id, deliveries, journaled=True)]

@@ -26,6 +26,7 @@ from mic_mail.services.access import Access
 from mic_mail.services.housekeeping import ChangedAccounts
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.notices import Notices
+from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
 
 CLOSE_SECONDS = 1.0
@@ -63,6 +64,13 @@ class Rooms:
             await errand
         except (MicMailError, OSError) as error:
             self.log.event("errand_failed", error=str(error))
+
+    async def prepare_journal(self) -> None:
+        """Before messages arrive. Where there can be none each is durable by itself: slower, which is said once."""
+        try:
+            await self.lanes.io(self.store.prepare_journal)
+        except Unavailable as error:
+            self.log.event("journal_unavailable", error=error.detail)
 
     def configure(self, config: Config) -> None:
         """Take over what a reload may change; a certificate that cannot be used is refused and said so in the log."""

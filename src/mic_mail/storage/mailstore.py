@@ -179,6 +179,11 @@ class MailStore:
         """Whether `settle_journal` should be called now and not only every few seconds."""
         return self._journal.is_full
 
+    def prepare_journal(self) -> None:
+        """Before messages arrive, in a lane: else the first waves go without it. `Unavailable` if that fails."""
+        with translated("journal"):
+            self._journal.prepare()
+
     def settle_journal(self) -> None:
         """Make what the journal holds durable in its own place; every few seconds, in a lane. `Unavailable` if that fails."""
         with translated("journal"):

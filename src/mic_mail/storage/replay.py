@@ -16,17 +16,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 
-from mic_mail.storage.journal import (
-    FAILED,
-    FOLDER,
-    LOCK,
-    Journaled,
-    arrivals_in,
-    locked,
-    mark_replayed,
-    note_device,
-    sync_file_system,
-)
+from mic_mail.storage.filesystems import note_device, sync_file_system
+from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Journaled, arrivals_in, locked, mark_replayed
 from mic_mail.storage.maildir import MESSAGE_MODE, UNKNOWN_UID, Place, format_name, make_durable, parse_name
 
 _CAME = re.compile(r"([0-9]+)\.M([0-9]+)P")

@@ -1,6 +1,7 @@
 """The journal: what it holds survives a power loss whatever became of files and names; what is settled it lets go."""
 
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 
 from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
-from mic_mail.storage import journal, replay
+from mic_mail.storage import filesystems, journal, replay
 from mic_mail.storage.errors import Busy, DiskFull, Unavailable
-from mic_mail.storage.journal import FOLDER, LOCK, Journaled, arrivals_in
+from mic_mail.storage.journal import FOLDER, LOCK, Journaled, arrivals_in, locked
 from mic_mail.storage.maildir import Place
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.section import writing
@@ -37,6 +38,7 @@ def root(tmp_path: Path, clock: ManualClock) -> Root:
 @pytest.fixture
 def store(root: Root) -> Iterator[MailStore]:
     store = root.store()
+    store.prepare_journal()
     yield store
     store.close()
 
@@ -235,7 +237,7 @@ def test_other_mailboxes_and_lost_ones_do_not_stop_a_replay(root: Root, store: M
     lose_name(crash.file_of("here"))
     assert list(in_inbox(crash.root.use(observe))) == ["here"]
     crash = Crash(root)
-    (path,) = segments(crash.root)
+    (path,) = (path for path in segments(crash.root) if list(arrivals_in(str(path))))
     path.write_bytes(path.read_bytes().replace(b"mic.gov.vn/dvbe", b"mic.gov.vn/dvbX"))  # and the checksum fails
     lose_name(crash.file_of("here"))
     assert in_inbox(crash.root.use(observe)) == {}
@@ -574,6 +576,156 @@ def test_each_turn_asks_anew_where_accounts_lie(
         assert turn() == here | {OTHER_DISK.stat().st_dev}
 
 
+def test_a_wave_waits_for_no_segment_to_be_made(root: Root, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For 8 MiB of zeros, or whoever looks through the segments of others: that is left to `settle`, and waves go without."""
+    store = root.store()
+    one = [Journaled(REF.home, "1.M1P1Q1.x", b"x")]
+    with monkeypatch.context() as waiting:
+        waiting.setattr(journal, "_fill_with_zeros", pytest.fail)
+        with store.journal_holding(one) as durable:
+            assert not durable
+    assert store.journal_is_full
+    store.settle_journal()
+    assert not store.journal_is_full
+    with locked(str(root.path / FOLDER), fcntl.LOCK_EX), store.journal_holding(one) as durable:
+        assert durable
+    store.close()
+
+
+def test_a_full_disk_is_tried_again(root: Root, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a segment cannot be made or cannot be written; it is told once, and messages are fsynced one by one meanwhile."""
+    store = root.store()
+    one = [Journaled(REF.home, "1.M1P1Q1.x", b"x")]
+
+    def no_room(*args: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def later() -> None:
+        clock.move_to(clock.now() + timedelta(seconds=journal.PAUSE_SECONDS))
+
+    def durable() -> bool:
+        with store.journal_holding(one) as durable:
+            return durable
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", no_room)
+        with pytest.raises(DiskFull):
+            store.prepare_journal()
+        assert not durable()
+        assert not store.journal_is_full
+        later()
+        assert not durable()
+        assert store.journal_is_full
+    store.settle_journal()
+    assert durable()
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", no_room)
+        assert not durable()
+    with pytest.raises(DiskFull):
+        store.settle_journal()
+    store.settle_journal()
+    assert not durable()
+    later()
+    assert durable()
+    store.close()
+
+
+def test_a_segment_that_could_not_be_written_is_not_trusted(
+    root: Root, store: MailStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An fdatasync that succeeds after one that failed proves nothing: no more is promised until the server starts anew."""
+
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    one = [Journaled(REF.home, "1.M1P1Q1.x", b"x")]
+    with monkeypatch.context() as bad:
+        bad.setattr(os, "fdatasync", fail)
+        with store.journal_holding(one) as durable:
+            assert not durable
+    clock.move_to(clock.now() + timedelta(days=1))
+    with store.journal_holding(one) as durable:
+        assert not durable
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_after_a_failed_sync_nothing_counts_as_settled(
+    root: Root, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, readonly: bool
+) -> None:
+    """The kernel tells an error once: a wave of just then would be taken for settled by the next sync, ours or another's."""
+    store = root.store()
+    store.prepare_journal()
+
+    def hold(octets: bytes) -> bool:
+        with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", octets)]) as durable:
+            return durable
+
+    def fail(fd: int) -> None:
+        assert hold(b"during")
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def refuse(old: str, new: str) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    assert hold(b"before")
+    clock.move_to(clock.now() + timedelta(seconds=60))
+    with monkeypatch.context() as bad:
+        bad.setattr(journal, "sync_file_system", fail)
+        if readonly:
+            bad.setattr(os, "rename", refuse)
+        with pytest.raises(Unavailable) as told:
+            store.settle_journal()
+        assert os.strerror(errno.EIO) in told.value.detail
+    assert not hold(b"after")
+    clock.move_to(clock.now() + timedelta(seconds=60))
+    store.settle_journal()
+    root.store().settle_left_behind()
+    store.close()
+    assert sorted(arrival.octets for arrival in held(root)) == [b"before", b"during"]
+
+
+def test_no_journal_where_syncfs_proves_nothing(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FUSE answers it at once: told at the start, no segment is left, and each message is durable by itself."""
+    monkeypatch.setattr(filesystems, "file_system_type", lambda fd: 0x65735546)
+    store = root.store()
+    with pytest.raises(Unavailable) as told:
+        store.prepare_journal()
+    assert "0x65735546" in told.value.detail
+    with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
+        assert not durable
+    assert not store.journal_is_full
+    assert segments(root) == []
+    store.close()
+
+
+@other_disk
+def test_no_journal_for_a_mailbox_where_syncfs_proves_nothing(
+    root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others have theirs."""
+    (root.path / "mic.gov.vn/here/Maildir").mkdir(parents=True)
+    (root.path / "mic.gov.vn/there").mkdir()
+    here = os.stat(root.path).st_dev
+    monkeypatch.setattr(filesystems, "file_system_type", lambda fd: 0xEF53 if os.fstat(fd).st_dev == here else 0x65735546)
+    with TemporaryDirectory(dir=OTHER_DISK) as elsewhere:
+        (root.path / "mic.gov.vn/there/Maildir").symlink_to(elsewhere)
+        answers = []
+        for home in ("mic.gov.vn/there", "mic.gov.vn/here"):
+            with store.journal_holding([Journaled(home, "1.M1P1Q1.x", b"x")]) as durable:
+                answers.append(durable)
+    assert answers == [False, True]
+
+
+def test_the_type_of_a_file_system() -> None:
+    """As the manual page numbers them."""
+    for path, number in (("/proc", 0x9FA0), ("/dev/shm", 0x01021994)):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            assert filesystems.file_system_type(fd) == number
+        finally:
+            os.close(fd)
+
+
 def test_closing_leaves_nothing_behind(root: Root) -> None:
     """A process that ends in order has settled everything and removed its segments."""
     root.use(lambda account: deliver(account, inbox(account), ["a"], together=True))
@@ -583,6 +735,7 @@ def test_closing_leaves_nothing_behind(root: Root) -> None:
 def test_segments_of_the_killed_are_settled_and_those_of_the_living_left(root: Root, store: MailStore) -> None:
     """Within a boot nothing is given back: what was not published was not acknowledged."""
     account = store.account(REF)
+    living = segments(root)
     deliver(account, inbox(account), ["living"], together=True)
 
     def die() -> None:
@@ -592,8 +745,9 @@ def test_segments_of_the_killed_are_settled_and_those_of_the_living_left(root: R
             os._exit(9 if durable else 1)
 
     assert not killed_at(10**9, die)
-    assert len(segments(root)) == 2
+    assert len(segments(root)) == 2 * len(living)
     store.settle_left_behind()
+    assert segments(root) == living
     assert [arrival.octets for arrival in held(root)] == [message("living")]
     assert sorted(in_inbox(observe(account))) == ["living", "published"]
 
@@ -601,6 +755,7 @@ def test_segments_of_the_killed_are_settled_and_those_of_the_living_left(root: R
 def leave_behind(root: Root, home: str, name: str) -> Path:
     """A segment of this boot whose process was killed: its lock is gone."""
     other, before = root.store(), segments(root)
+    other.prepare_journal()
     with other.journal_holding([Journaled(home, "1.M1P1Q1.x", b"x")]) as durable:
         assert durable
     (made,) = {path for path in segments(root) if path not in before and list(arrivals_in(str(path)))}
