@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.mime.render import answers_of
-from mic_mail.storage.journal import Arrival
+from mic_mail.storage.journal import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef, Delivery, StorageSettings
 
@@ -39,9 +39,10 @@ def deliver(account: Account, folder_id: int, tokens: Iterable[str], *, together
         staged.write(octets)
         staged.finish_later() if together else staged.finish()
         deliveries.append(Delivery(staged, answers_of(octets), **fields))
-        arrivals.append(Arrival(account.ref.home, os.path.basename(staged.path), octets))
+        arrivals.append(Journaled(account.ref.home, os.path.basename(staged.path), octets))
     if not together:
         return [published.uid for published in account.publish(folder_id, deliveries)]
+    account._mailstore.prepare_journal()
     with account._mailstore.journal_holding(arrivals) as held:
         assert held
         return [published.uid for published in account.publish(folder_id, deliveries, journaled=True)]

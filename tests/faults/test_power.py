@@ -18,7 +18,7 @@ from faults.actors import Company, Sender, Site
 from faults.ledger import identify
 from harness import ProcessServer
 from mic_mail.clock import SystemClock
-from mic_mail.storage.journal import FOLDER, LOCK, Arrival, arrivals_in
+from mic_mail.storage.journal import FOLDER, LOCK, Journaled, arrivals_in
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef, StorageSettings
 
@@ -39,7 +39,7 @@ def stopped_copy(server: ProcessServer, target: Path) -> None:
             os.kill(pid, signal.SIGCONT)
 
 
-def journaled(mail: Path) -> list[Arrival]:
+def journaled(mail: Path) -> list[Journaled]:
     segments = (path for path in (mail / FOLDER).iterdir() if path.name != LOCK)
     return [arrival for path in segments for arrival in arrivals_in(str(path))]
 

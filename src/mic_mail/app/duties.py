@@ -2,6 +2,8 @@
 
 from mic_mail.app.rooms import Rooms
 from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
+from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0
 IDLE_SECONDS = 10.0
@@ -24,9 +26,15 @@ def for_itself(rooms: Rooms) -> list[Duty]:
     async def rest() -> None:
         await rooms.lanes.io(rooms.store.rest, IDLE_SECONDS)
 
+    async def journal() -> None:
+        try:
+            await rooms.lanes.io(rooms.store.settle_journal)
+        except Unavailable as error:  # what the disk said, once; messages are durable one by one then
+            rooms.log.event("journal_failed", error=error.detail)
+
     return [
         Duty("names", often, lambda: rooms.lanes.io(rooms.store.flush_names)),
-        Duty("journal", often, lambda: rooms.lanes.io(rooms.store.settle_journal)),
+        Duty("journal", SETTLE_SECONDS / 2, journal),
         Duty("usage", often, rooms.usage.look),
         Duty("rest", REST_SECONDS, rest),
     ]

@@ -26,6 +26,7 @@ from mic_mail.services.access import Access
 from mic_mail.services.housekeeping import ChangedAccounts
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.notices import Notices
+from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
 
 CLOSE_SECONDS = 1.0
@@ -63,6 +64,13 @@ class Rooms:
             await errand
         except (MicMailError, OSError) as error:
             self.log.event("errand_failed", error=str(error))
+
+    async def prepare_journal(self) -> None:
+        """Before messages arrive. Where there can be none each is durable by itself: slower, which is said once."""
+        try:
+            await self.lanes.io(self.store.prepare_journal)
+        except Unavailable as error:
+            self.log.event("journal_unavailable", error=error.detail)
 
     def configure(self, config: Config) -> None:
         """Take over what a reload may change; a certificate that cannot be used is refused and said so in the log."""
@@ -131,8 +139,11 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     store = MailStore(
         config.mail_root, clock=clock, host=config.server.hostname, settings=storage_settings(config), on_change=on_change
     )
-    if given_back := await lanes.io(store.recover):
-        log.event("journal_replayed", messages=given_back)
+    replay = await lanes.io(store.recover)
+    if replay.mended or replay.homeless:
+        log.event("journal_replayed", messages=replay.mended, without_mailbox=replay.homeless)
+    for place, error in replay.failed.items():
+        log.event("journal_not_replayed", place=place, error=str(error))
     spool = await lanes.io(Spool, config.spool_dir)
     usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot, log)
     changed.append(usage.add)

@@ -87,6 +87,8 @@ async def open_server(
     """Build rooms, open doors, begin to follow the others and to do the duties."""
     rooms = await open_rooms(config, clock, name, secret=secret, tee=tee)
     try:
+        if listeners:
+            await rooms.prepare_journal()
         doors = Doors(rooms, tally)
         doors.open(listeners)
     except BaseException:

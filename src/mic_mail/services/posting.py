@@ -15,7 +15,7 @@ from mic_mail.mime.render import Answers, answers_of
 from mic_mail.services.envelope import Recipient
 from mic_mail.services.filing import Arrival, Placement, place
 from mic_mail.storage.errors import Busy, NoSuchFolder, OverQuota
-from mic_mail.storage.journal import Arrival as Journaled
+from mic_mail.storage.journal import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import INBOX, AccountRef, Delivery, Published, Staged
 

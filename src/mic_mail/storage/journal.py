@@ -16,13 +16,14 @@ lost. A kill alone needs no replay, as the page cache keeps the files; the segme
 `settle_left_behind`. Replay (replay.py) happens before any store is opened under another boot id.
 
 Each process has two segments that take turns; one is filled while the other is settled. Both are written full of zeros when
-they are made, so that an fdatasync is one write and no change of the file's own blocks. A segment belongs to whoever holds its
-flock. Where anything fails here (`holding` yields False) the caller fsyncs the files itself, as if there were no journal.
+they are made, ahead of the first wave, so that an fdatasync is one write and no change of the file's own blocks. A segment
+belongs to whoever holds its flock. Where anything fails here (`holding` yields False) the caller fsyncs the files itself, as if
+there were no journal.
 """
 
-import ctypes
 import errno
 import fcntl
+import math
 import os
 import secrets
 import struct
@@ -33,43 +34,45 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mic_mail.clock import Clock
+from mic_mail.storage.filesystems import check_that_it_syncs, note_device, sync_file_system
 from mic_mail.storage.maildir import make_durable
 
 FOLDER = ".journal"
 """Below the mail root, beside the domains."""
+SEGMENTS = 2
 SEGMENT_OCTETS = 8 << 20
 SETTLE_SECONDS = 2.0
 """How long a message may be durable by the journal alone: bounds what replay has to look at."""
 
 PAUSE_SECONDS = 30.0
-"""How long nothing is tried after a segment could not be made: the disk is full, or somebody replays."""
+"""How long nothing is tried after a segment could not be made or written as the disk is full."""
 FAILED = ".failed"
 """Ends the name of a segment whose messages could not be settled: an fsync that succeeds after one that failed proves nothing,
 so it waits for the replay of the next boot."""
 LOCK = "lock"
 """In the folder: whoever makes segments or looks through those of others holds it."""
 
+BLOCK_OCTETS = 4096
+"""Each wave begins a block, so that a power loss in the middle of a write can tear only what was not promised."""
 _FRAME = struct.Struct(">4s8sII")
 """Magic, turn of the segment, octets of what follows and CRC-32 of both: home, NUL, base name, NUL, message."""
-_MAGIC = b"micJ"
+_MAGIC, _REPLAYED = b"micJ", b"micR"
+_TURN_OCTETS = 8
 _CLEAR = bytes(_FRAME.size)
-_SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class Journaled:
     """A staged message: whose it is (the account's folder below the mail root), its base name, its octets."""
 
     home: str
     base: str
     octets: bytes
+    at: int = field(default=-1, compare=False)
+    """Where in its segment."""
 
-
-def sync_file_system(fd: int) -> None:
-    """syncfs(2): content and names of everything on the file system; an error that came since `fd` was opened is raised."""
-    if _SYNCFS is None or _SYNCFS(fd) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
+    def head(self) -> bytes:
+        return b"%b\0%b\0" % (os.fsencode(self.home), os.fsencode(self.base))
 
 
 @dataclass(slots=True)
@@ -84,18 +87,22 @@ class _Segment:
     """When its first message was written, by the monotonic clock."""
     devices: dict[int, int] = field(default_factory=dict)
     """File systems on which its messages lie: device number to a directory's descriptor, opened before they were written."""
+    homes: set[str] = field(default_factory=set)
+    """The accounts whose file system is among them: asked anew for each turn, as an account may be moved."""
 
-    def append(self, frames: Sequence[bytes]) -> None:
-        """Durable on return."""
+    def append(self, arrivals: Sequence[Journaled]) -> None:
+        """Durable on return. Whole blocks: none is written again that holds what was promised before."""
         pieces: list[bytes] = []
-        for frame in frames:
-            pieces += (_FRAME.pack(_MAGIC, self.turn, len(frame), zlib.crc32(frame, zlib.crc32(self.turn))), frame)
-        block, at = memoryview(b"".join(pieces)), self.end
-        while block:
-            written = os.pwrite(self.fd, block, at)
-            block, at = block[written:], at + written
+        for arrival in arrivals:
+            head = arrival.head()
+            crc = zlib.crc32(arrival.octets, zlib.crc32(head, zlib.crc32(self.turn)))
+            pieces += (_FRAME.pack(_MAGIC, self.turn, len(head) + len(arrival.octets), crc), head, arrival.octets)
+        pieces.append(bytes(-sum(map(len, pieces)) % BLOCK_OCTETS))
+        block = b"".join(pieces)
+        if os.pwrite(self.fd, block, self.end) != len(block):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fdatasync(self.fd)
-        self.end = at
+        self.end += len(block)
 
     def wipe(self) -> None:
         os.pwrite(self.fd, _CLEAR, 0)
@@ -109,6 +116,7 @@ class _Segment:
         for fd in self.devices.values():
             os.close(fd)
         self.devices.clear()
+        self.homes.clear()
         self.end = 0
 
 
@@ -123,26 +131,28 @@ class Journal:
         self._lock = threading.Lock()
         self._settling = threading.Lock()
         self._active: _Segment | None = None
-        self._spare: _Segment | None = None
         self._full: _Segment | None = None
-        self._devices: dict[str, int] = {}
-        self._broken = _SYNCFS is None
+        self._free: list[_Segment] = []
+        self._wanted = False
+        """A wave found no segment at all."""
         self._resume_at = 0.0
+        """Until then nothing is written."""
+        self._untold: OSError | None = None
+        """Why, until `settle` or `prepare` has raised it."""
 
     @property
-    def due(self) -> bool:
-        """A segment is full: `settle` gives room again."""
-        return self._full is not None
+    def is_full(self) -> bool:
+        """`settle` would give room again."""
+        return self._full is not None or self._wanted
 
     @contextmanager
-    def holding(self, arrivals: Sequence[Arrival]) -> Iterator[bool]:
+    def holding(self, arrivals: Sequence[Journaled]) -> Iterator[bool]:
         """Staged messages are durable together while the block publishes them; False: nothing is promised.
 
         Not settled before the block has been left: what it does to names has to come before the sync that makes them durable.
         """
-        frames = [_frame(arrival) for arrival in arrivals]
         with self._lock:
-            segment = self._write(arrivals, frames)
+            segment = self._write(arrivals)
             if segment is not None:
                 segment.users += 1
         try:
@@ -152,91 +162,75 @@ class Journal:
                 with self._lock:
                     segment.users -= 1
 
-    def _write(self, arrivals: Sequence[Arrival], frames: Sequence[bytes]) -> _Segment | None:
-        if self._broken or self._clock.monotonic() < self._resume_at:
+    def _write(self, arrivals: Sequence[Journaled]) -> _Segment | None:
+        if self._clock.monotonic() < self._resume_at:
+            return None
+        segment = self._room(sum(_FRAME.size + len(each.head()) + len(each.octets) for each in arrivals))
+        if segment is None:
             return None
         try:
-            segment = self._room(sum(len(frame) + _FRAME.size for frame in frames))
-            if segment is None:
-                return None
-            for arrival in arrivals:
-                self._note_device(segment, arrival.home)
+            for home in {arrival.home for arrival in arrivals} - segment.homes:
+                note_device(segment.devices, self._root, home)
+                segment.homes.add(home)
         except OSError:
-            self._resume_at = self._clock.monotonic() + PAUSE_SECONDS
-            return None
+            return None  # that mailbox will hear of it; the next wave need not
         try:
-            segment.append(frames)
-        except OSError:
-            self._broken = True
+            segment.append(arrivals)
+        except OSError as error:
+            # Where blocks are not written again in place, room can be missing even here. Any other error proves the disk bad.
+            self._pause(error, passes=error.errno in (errno.ENOSPC, errno.EDQUOT))
             return None
         return segment
-
-    def settle(self, older_seconds: float = SETTLE_SECONDS) -> None:
-        """Make everything durable in its own place that a full segment holds, or one begun so long ago. Waits for the disk."""
-        with self._settling:
-            with self._lock:
-                active = self._active
-                if self._full is None and active is not None and active.end:
-                    if self._clock.monotonic() - active.since < older_seconds:
-                        return
-                    self._turn()
-                full = self._full
-                if full is None or full.users:
-                    return
-            try:
-                for fd in full.devices.values():
-                    sync_file_system(fd)
-            except OSError:
-                with self._lock:  # the segment stays on disk for a replay, and messages are fsynced one by one from now on
-                    self._broken = True
-                    self._full = None
-                os.rename(full.path, full.path + FAILED)
-                full.close()
-                raise
-            with self._lock:
-                full.wipe()
-                self._full, self._spare = None, full
-
-    def close(self) -> None:
-        """Settle what is left and remove the segments."""
-        self.settle(0)
-        self.settle(0)  # one may have been full and the other begun
-        with self._lock:
-            for segment in (self._active, self._spare):
-                if segment is not None and not segment.end:
-                    os.unlink(segment.path)
-                    segment.close()
-            self._active = self._spare = None
-
-    # Segments
 
     def _room(self, octets: int) -> _Segment | None:
-        if self._active is None:
-            self._active = self._take()
-        if self._active.end + octets > SEGMENT_OCTETS:
-            if self._full is not None or octets > SEGMENT_OCTETS:
+        octets += -octets % BLOCK_OCTETS
+        if octets > SEGMENT_OCTETS:
+            return None
+        if self._active is not None and self._active.end + octets > SEGMENT_OCTETS:
+            if self._full is not None:
                 return None
-            self._turn()
-            self._active = self._active or self._take()
-        if not self._active.end:
+            self._full, self._active = self._active, None
+        if self._active is None and self._free:
+            self._active = self._free.pop()
+        self._wanted = self._active is None and self._full is None
+        if self._active is not None and not self._active.end:
             self._active.since = self._clock.monotonic()
-            self._active.turn = secrets.token_bytes(8)
+            self._active.turn = secrets.token_bytes(_TURN_OCTETS)
         return self._active
 
-    def _turn(self) -> None:
-        self._full, self._active = self._active, None
+    def prepare(self) -> None:
+        """Make the segments that are missing. Waits for the disk, which a wave should not."""
+        with self._settling:
+            self._prepare()
+            self._tell()
 
-    def _take(self) -> _Segment:
-        segment, self._spare = self._spare or self._make(), None
-        return segment
+    def _prepare(self) -> None:
+        self._wanted = False
+        try:
+            while len(self._free) + (self._active is not None) + (self._full is not None) < SEGMENTS:
+                segment = self._make()
+                with self._lock:
+                    self._free.append(segment)
+        except OSError as error:
+            self._pause(error, passes=error.errno != errno.EOPNOTSUPP)
+
+    def _pause(self, error: OSError, *, passes: bool) -> None:
+        self._resume_at = self._clock.monotonic() + PAUSE_SECONDS if passes else math.inf
+        self._untold = error
+
+    def _tell(self) -> None:
+        error, self._untold = self._untold, None
+        if error is not None:
+            raise error
 
     def _make(self) -> _Segment:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         path = f"{self._folder}/{self._boot_id}.{secrets.token_hex(8)}"
-        with locked(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB):  # nobody shall take it for one left behind
+        with locked(self._folder, fcntl.LOCK_EX):  # nobody shall take it for one left behind
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(fd, fcntl.LOCK_EX)
         try:
+            check_that_it_syncs(fd)
             _fill_with_zeros(fd)
             make_durable(self._folder)
             make_durable(self._root)
@@ -246,13 +240,62 @@ class Journal:
             raise
         return _Segment(path, fd)
 
-    def _note_device(self, segment: _Segment, home: str) -> None:
-        maildir = f"{self._root}/{home}/Maildir"
-        device = self._devices.get(home)
-        if device is None:
-            device = self._devices[home] = os.stat(maildir).st_dev
-        if device not in segment.devices:
-            segment.devices[device] = os.open(maildir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    def settle(self, older_seconds: float = SETTLE_SECONDS) -> None:
+        """Make everything durable in its own place that a full segment holds, or one begun so long ago. Waits for the disk."""
+        with self._settling:
+            with self._lock:
+                active, old = self._active, self._clock.monotonic() - older_seconds
+                if self._full is None and active is not None and active.end and active.since <= old:
+                    self._full, self._active = active, None
+                full = self._full
+            if full is not None and not full.users:
+                self._settle(full)
+            if self._wanted:
+                self._prepare()
+            self._tell()
+
+    def _settle(self, full: _Segment) -> None:
+        try:
+            for fd in full.devices.values():
+                sync_file_system(fd)
+        except OSError:
+            with self._lock:
+                self._fail()
+            raise
+        with self._lock:
+            full.wipe()
+            self._full = None
+            self._free.append(full)
+
+    def _fail(self) -> None:
+        """What is not settled stays on disk for a replay, what other waves have written meanwhile included."""
+        self._resume_at = math.inf
+        begun = [segment for segment in (self._full, self._active) if segment is not None]
+        self._full = self._active = None
+        for segment in begun:
+            if not segment.end:
+                self._free.append(segment)
+                continue
+            try:
+                os.rename(segment.path, segment.path + FAILED)
+            except OSError:  # a disk that takes no more writes: while we hold its lock, nobody settles and removes it
+                continue
+            segment.close()
+
+    def close(self) -> None:
+        """Settle what is left and remove the segments."""
+        self._wanted = False
+        try:
+            self.settle(0)
+            self.settle(0)  # one may have been full and the other begun
+        finally:
+            with self._lock:
+                for segment in (self._active, *self._free):
+                    if segment is not None and not segment.end:
+                        os.unlink(segment.path)
+                        segment.close()
+                self._active = None
+                self._free.clear()
 
 
 @contextmanager
@@ -274,21 +317,27 @@ def _fill_with_zeros(fd: int) -> None:
     os.fsync(fd)
 
 
-def _frame(arrival: Arrival) -> bytes:
-    return b"%b\0%b\0%b" % (os.fsencode(arrival.home), os.fsencode(arrival.base), arrival.octets)
-
-
-def arrivals_in(path: str) -> Iterator[Arrival]:
-    """The messages of a segment, in order, up to the first frame that is not whole or is of an earlier turn."""
-    with open(path, "rb") as file:
-        first_turn: bytes | None = None
-        while len(head := file.read(_FRAME.size)) == _FRAME.size:
-            magic, turn, octets, crc = _FRAME.unpack(head)
-            first_turn = first_turn or turn
-            if magic != _MAGIC or turn != first_turn or octets > SEGMENT_OCTETS:
-                return
-            frame = file.read(octets)
-            if len(frame) != octets or zlib.crc32(frame, zlib.crc32(turn)) != crc:
-                return
+def arrivals_in(segment: str | int) -> Iterator[Journaled]:
+    """The messages of a segment, path or descriptor, that are whole and of its turn, in order."""
+    with open(segment, "rb", closefd=isinstance(segment, str)) as file:
+        file.seek(0)
+        octets = file.read()
+    if not octets.startswith((_MAGIC, _REPLAYED)):
+        return
+    beginning = _MAGIC + octets[len(_MAGIC) : len(_MAGIC) + _TURN_OCTETS]
+    at = octets.find(beginning)
+    while 0 <= at <= len(octets) - _FRAME.size:
+        _, turn, length, crc = _FRAME.unpack_from(octets, at)
+        frame = octets[at + _FRAME.size : at + _FRAME.size + length]
+        if len(frame) == length and zlib.crc32(frame, zlib.crc32(turn)) == crc:
             home, base, message = frame.split(b"\0", 2)
-            yield Arrival(os.fsdecode(home), os.fsdecode(base), message)
+            yield Journaled(os.fsdecode(home), os.fsdecode(base), message, at)
+            at += length
+        at = octets.find(beginning, at + 1)  # in the next block, where a wave ends or is torn
+
+
+def mark_replayed(segment: int, arrivals: Sequence[Journaled]) -> None:
+    """Others have to stay in the segment, and these must not be given back once more. Takes no new room on the disk."""
+    for arrival in arrivals:
+        os.pwrite(segment, _REPLAYED, arrival.at)
+    os.fdatasync(segment)

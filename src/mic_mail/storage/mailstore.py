@@ -24,14 +24,14 @@ from mic_mail.storage import expunge, folders, graves, quota, reader, repair, se
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.foreign import despite_loss
 from mic_mail.storage.index import translated
-from mic_mail.storage.journal import Arrival, Journal
+from mic_mail.storage.journal import Journal, Journaled
 from mic_mail.storage.maildir import NameSource
 from mic_mail.storage.opening import open_store
 from mic_mail.storage.polling import poll, unmoved
 from mic_mail.storage.publish import publish
 from mic_mail.storage.reader import MessageFile
 from mic_mail.storage.replacing import drop_unfinished
-from mic_mail.storage.replay import recover, settle_left_behind
+from mic_mail.storage.replay import Replay, recover, settle_left_behind
 from mic_mail.storage.store import OnChange, Shared, Store
 from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.types import (
@@ -126,12 +126,12 @@ class MailStore:
             views=ViewCache(settings.view_cache_octets),
             boot_id=settings.boot_id or _boot_id(),
             on_change=self._telling.changed,
-            recover=self.recover,
+            recover=self._recover_for,
             open_store=open_store,
         )
         self._journal = Journal(str(mail_root), self._shared.boot_id, clock)
         self._recovering = threading.Lock()
-        self._recovered: int | None = None
+        self._recovered: Replay | None = None
 
     def account(self, ref: AccountRef) -> "Account":
         """The account's handle: cheap, touches no disk until it is used; the store is made at first use."""
@@ -198,21 +198,31 @@ class MailStore:
 
     # The journal
 
-    def recover(self) -> int:
-        """Before anything else after a power loss; once in a process. How many messages the journal gave back."""
+    def recover(self) -> Replay:
+        """Before anything else after a power loss; once in a process. What the journal gave back, and where it could not."""
+        return self._recover_for(None)
+
+    def _recover_for(self, home: str | None) -> Replay:
         with self._recovering:
-            if self._recovered is None:
+            if self._recovered is None or home in self._recovered.failed:
                 self._recovered = recover(str(self._root), self._shared.boot_id)
+            if home in self._recovered.failed:
+                raise self._recovered.failed[home]
             return self._recovered
 
-    def journal_holding(self, arrivals: Sequence[Arrival]) -> contextlib.AbstractContextManager[bool]:
+    def journal_holding(self, arrivals: Sequence[Journaled]) -> contextlib.AbstractContextManager[bool]:
         """Staged messages are durable together while the block publishes them as `journaled`; False: each needs `finish`."""
         return self._journal.holding(arrivals)
 
     @property
     def journal_is_full(self) -> bool:
         """Whether `settle_journal` should be called now and not only every few seconds."""
-        return self._journal.due
+        return self._journal.is_full
+
+    def prepare_journal(self) -> None:
+        """Before messages arrive, in a lane: else the first waves go without it. `Unavailable` if that fails."""
+        with translated("journal"):
+            self._journal.prepare()
 
     def settle_journal(self) -> None:
         """Make what the journal holds durable in its own place; every few seconds, in a lane. `Unavailable` if that fails."""

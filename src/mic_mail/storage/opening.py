@@ -31,7 +31,7 @@ def open_store(store: Store) -> None:
         store.index.close_readers()
         store.shared.views.forget(store.account_id)
         with translated(f"account {store.account_id}"):
-            store.shared.recover()
+            store.shared.recover(store.place.home)
             _make_directories(store)
             with store.lock.held() as fd:
                 store.index.close_writer()

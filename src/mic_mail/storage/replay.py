@@ -9,77 +9,138 @@ next opening does the same again.
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 
-from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Arrival, arrivals_in, locked
+from mic_mail.storage.filesystems import note_device, sync_file_system
+from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Journaled, arrivals_in, locked, mark_replayed
 from mic_mail.storage.maildir import MESSAGE_MODE, UNKNOWN_UID, Place, format_name, make_durable, make_tmp, parse_name
 
+_CAME = re.compile(r"([0-9]+)\.M([0-9]+)P")
+"""Seconds and microseconds in a base name of ours."""
 
-def recover(mail_root: str, boot_id: str) -> int:
-    """Give back what segments of earlier boots hold; how many messages were mended. One stat where there is no journal."""
-    return sum(_visit(mail_root, boot_id, of_this_boot=False))
+
+@dataclass(slots=True)
+class Replay:
+    """What came of it."""
+
+    mended: int = 0
+    homeless: int = 0
+    """Messages of mailboxes that are gone."""
+    failed: dict[str, OSError] = field(default_factory=dict)
+    """Homes that must not be opened before another replay, as their messages wait in a segment; and segments that could not be
+    read, of whose messages nothing is known."""
+
+
+def recover(mail_root: str, boot_id: str) -> Replay:
+    """Give back what segments of earlier boots hold; one stat where there is no journal. What fails for one stops no other."""
+    result = Replay()
+    for path, segment in _segments(mail_root, boot_id, result.failed, of_this_boot=False):
+        try:
+            arrivals = sorted(arrivals_in(segment), key=attrgetter("home"))
+        except OSError as error:
+            result.failed[path] = error
+        else:
+            result.failed |= _replay(mail_root, path, segment, arrivals, result)
+    return result
 
 
 def settle_left_behind(mail_root: str, boot_id: str) -> None:
-    """fsync what processes of this boot have left in segments when they were killed."""
-    for _ in _visit(mail_root, boot_id, of_this_boot=True):
-        pass
+    """Sync what processes of this boot have left in segments when they were killed.
+
+    The file systems and not the messages: others are at work there, and a listing hides what they rename (maildir.names_in).
+    """
+    failed: dict[str, OSError] = {}
+    for path, segment in _segments(mail_root, boot_id, failed, of_this_boot=True):
+        devices: dict[int, int] = {}
+        try:
+            for home in {arrival.home for arrival in arrivals_in(segment)}:
+                note_device(devices, mail_root, home)
+            for fd in devices.values():
+                sync_file_system(fd)
+            os.unlink(path)
+        except OSError as error:
+            failed[path] = error
+            os.rename(path, path + FAILED)
+        finally:
+            for fd in devices.values():
+                os.close(fd)
+    for trouble in failed.values():
+        raise trouble
 
 
-def _visit(mail_root: str, boot_id: str, *, of_this_boot: bool) -> Iterator[int]:
+def _segments(mail_root: str, boot_id: str, failed: dict[str, OSError], *, of_this_boot: bool) -> Iterator[tuple[str, int]]:
+    """Paths and descriptors of those that no living process holds; the folder is locked meanwhile."""
     folder = f"{mail_root}/{FOLDER}"
     if not os.path.isdir(folder):
         return
     with locked(folder, fcntl.LOCK_EX):
         for name in sorted(os.listdir(folder)):
+            path = f"{folder}/{name}"
             if name == LOCK or name.startswith(f"{boot_id}.") is not of_this_boot or (of_this_boot and name.endswith(FAILED)):
                 continue
-            path = f"{folder}/{name}"
-            with open(path, "rb") as segment:
+            try:
+                segment = open(path, "r+b")  # noqa: SIM115 - what the caller does with it must not be caught here
+            except FileNotFoundError:
+                continue  # its process has just ended
+            except OSError as error:
+                failed[path] = error
+                continue
+            with segment:
                 try:
                     fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue  # its process lives
-                yield _replay(mail_root, path, restore=not of_this_boot)
-                os.unlink(path)
-        make_durable(folder)
+                if os.fstat(segment.fileno()).st_nlink:
+                    yield path, segment.fileno()
 
 
-def _replay(mail_root: str, path: str, *, restore: bool) -> int:
-    mended = 0
-    for home, arrivals in groupby(sorted(arrivals_in(path), key=attrgetter("home")), key=attrgetter("home")):
-        place = Place(f"{mail_root}/{home}")
-        if os.path.isdir(f"{place.maildir}/cur"):
-            mended += _replay_account(place, list(arrivals), restore=restore)
-    return mended
+def _replay(mail_root: str, path: str, segment: int, arrivals: list[Journaled], result: Replay) -> dict[str, OSError]:
+    """Each account by itself; where it failed. What was done is marked, lest it is done again to an account in use."""
+    failed: dict[str, OSError] = {}
+    for home, group in groupby(arrivals, key=attrgetter("home")):
+        try:
+            _replay_account(Place(f"{mail_root}/{home}"), list(group), result)
+        except OSError as error:
+            failed[home] = error
+    try:
+        if failed:
+            mark_replayed(segment, [arrival for arrival in arrivals if arrival.home not in failed])
+        else:
+            os.unlink(path)
+            make_durable(os.path.dirname(path))
+    except OSError as error:
+        failed = {arrival.home: error for arrival in arrivals}
+    return {f"{mail_root}/{home}": error for home, error in failed.items()}
 
 
-def _replay_account(place: Place, arrivals: list[Arrival], *, restore: bool) -> int:
-    mended = 0
+def _replay_account(place: Place, arrivals: list[Journaled], result: Replay) -> None:
+    """What is whole was read from the disk, so only names may have to be fsynced: those that a killed replay has given."""
+    try:
+        os.stat(place.cur(""))
+    except (FileNotFoundError, NotADirectoryError):
+        result.homeless += len(arrivals)
+        return
     make_tmp(place)
     present = _files_by_base(place)
     for arrival in arrivals:
-        paths = present.get(arrival.base, [])
-        for path in paths:
-            if not restore or _holds(path, arrival.octets):
-                _sync_file(path)
-            else:
+        lost = f"{place.cur('')}/{format_name(arrival.base, len(arrival.octets), UNKNOWN_UID, 0)}"
+        for path in present.get(arrival.base, [lost]):
+            if not _holds(path, arrival.octets):
                 _put(place, path, arrival)
-                mended += 1
-        if not paths and restore:
-            _put(place, f"{place.cur('')}/{format_name(arrival.base, len(arrival.octets), UNKNOWN_UID, 0)}", arrival)
-            mended += 1
+                result.mended += 1
     for directory in {os.path.dirname(path) for paths in present.values() for path in paths} | {place.cur("")}:
         make_durable(directory)
-    return mended
 
 
 def _files_by_base(place: Place) -> dict[str, list[str]]:
     """Every message of the account, expunged ones and those of deleted folders included."""
     found: dict[str, list[str]] = {}
-    for directory, _, names in os.walk(place.maildir):
+    for directory, _, names in os.walk(place.maildir, onerror=_raise):
         if os.path.basename(directory) == "tmp":
             continue  # staged and not published, or being put here by a replay that was killed
         buried = directory == place.expunged  # there each name begins with the id of its folder (maildir.expunged_name)
@@ -88,31 +149,32 @@ def _files_by_base(place: Place) -> dict[str, list[str]]:
     return found
 
 
+def _raise(error: OSError) -> None:
+    """What a listing lacks is given back, so it has to be whole."""
+    raise error
+
+
 def _holds(path: str, octets: bytes) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(octets) + 1) == octets
-
-
-def _sync_file(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        with open(path, "rb") as file:
+            return file.read(len(octets) + 1) == octets
+    except FileNotFoundError:
+        return False
 
 
-def _put(place: Place, path: str, arrival: Arrival) -> None:
-    """The message under this name, whole or not at all; the file's time is when it came."""
+def _put(place: Place, path: str, arrival: Journaled) -> None:
+    """The message under this name, whole or not at all; the file's time, which says the order of new UIDs, is when it came."""
     staging = f"{place.tmp}/{arrival.base}.replayed"
-    fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with suppress(FileNotFoundError):
+        os.unlink(staging)  # of a replay that was killed: nobody may open it for writing any more
+    fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
     try:
         view = memoryview(arrival.octets)
         while view:
             view = view[os.write(fd, view) :]
-        os.fchmod(fd, MESSAGE_MODE)
-        seconds = arrival.base.partition(".")[0]
-        if seconds.isdigit():
-            os.utime(fd, (int(seconds), int(seconds)))
+        if came := _CAME.match(arrival.base):
+            ns = (int(came[1]) * 1_000_000 + int(came[2])) * 1000
+            os.utime(fd, ns=(ns, ns))
         os.fsync(fd)
     finally:
         os.close(fd)

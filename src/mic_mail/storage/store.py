@@ -39,8 +39,9 @@ class Shared:
     views: ViewCache
     boot_id: str
     on_change: OnChange
-    recover: Callable[[], object]
-    """Before a store is opened: gives back what the journal holds since a power loss (replay.py), once in a process."""
+    recover: Callable[[str], object]
+    """Before the store of this home is opened: gives back what the journal holds since a power loss (replay.py), once in a
+    process; raises OSError where that failed."""
     open_store: Callable[["Store"], None]
     """Makes, migrates, rebuilds or reconciles a store at its first use (opening.py); called without the lock."""
 

@@ -29,7 +29,8 @@ def copy(store: Store, folder_id: int, uids: Iterable[int], target_id: int, limi
         write.intend(links=[f"{new_cur}/{name}" for _, _, _, name in placed])
         for row, _, _, name in placed:
             link_or_copy(f"{old_cur}/{present[row.name]}", f"{new_cur}/{name}")
-        write.durable[new_cur] = None
+        # The source's name first: while only the journal answers for it (journal.py), a copy that survives would stand for it.
+        write.durable |= dict.fromkeys((old_cur, new_cur))
         add_refs(write, (row.email_pk for row in rows), 1)
         return _insert(write, target, placed)
 

@@ -1,10 +1,13 @@
 """The journal: what it holds survives a power loss whatever became of files and names; what is settled it lets go."""
 
+import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,12 +15,13 @@ from hypothesis import strategies as st
 
 from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
-from mic_mail.storage import journal
-from mic_mail.storage.errors import Busy, Unavailable
-from mic_mail.storage.journal import FOLDER, LOCK, Arrival, arrivals_in
+from mic_mail.storage import filesystems, journal, replay
+from mic_mail.storage.errors import Busy, DiskFull, Unavailable
+from mic_mail.storage.journal import FOLDER, LOCK, Journaled, arrivals_in, locked
+from mic_mail.storage.maildir import Place
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.section import writing
-from mic_mail.storage.types import DELETED, SEEN, Delivery
+from mic_mail.storage.types import DELETED, SEEN, AccountRef, Delivery
 from storage_model import REF, Root, Seen, deliver, killed_at, message, observe
 
 
@@ -34,6 +38,7 @@ def root(tmp_path: Path, clock: ManualClock) -> Root:
 @pytest.fixture
 def store(root: Root) -> Iterator[MailStore]:
     store = root.store()
+    store.prepare_journal()
     yield store
     store.close()
 
@@ -43,7 +48,7 @@ def segments(root: Root) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name != LOCK) if folder.exists() else []
 
 
-def held(root: Root) -> list[Arrival]:
+def held(root: Root) -> list[Journaled]:
     """All messages that the journal holds."""
     return [arrival for path in segments(root) for arrival in arrivals_in(str(path))]
 
@@ -158,6 +163,35 @@ def test_moved_and_expunged_messages_stay_where_they_are(root: Root, store: Mail
     assert sorted(in_inbox(crash.root.use(observe))) == ["copied", "gone", "read"]
 
 
+def test_what_is_given_back_keeps_its_order(root: Root, store: MailStore, clock: ManualClock) -> None:
+    """Messages of one second take their new UIDs as they came, not as their names are spelled."""
+    account = store.account(REF)
+    here, tokens = inbox(account), [f"t{n}" for n in range(5)]
+    for token in tokens:
+        deliver(account, here, [token], together=True)
+        clock.move_to(clock.now() + timedelta(microseconds=6))
+    crash = Crash(root)
+    for token in tokens:
+        lose_name(crash.file_of(token))
+    crash.root.lose_index()
+    found = in_inbox(crash.root.use(observe))
+    assert sorted(found, key=found.__getitem__) == tokens
+
+
+def test_a_copy_does_not_stand_for_the_message_it_was_made_of(
+    root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replay looks for one name: so COPY makes the source's durable as well, and before the copy's."""
+    account = store.account(REF)
+    here = inbox(account)
+    first, _ = deliver(account, here, ["copied", "other"], together=True)
+    cur, archive = root.home / "Maildir/cur", root.home / "Maildir/.Archive/cur"
+    synced: list[str] = []
+    monkeypatch.setattr(store.store(REF).shared.syncs, "make_durable", synced.append)
+    account.copy(here, [first], account.folder("Archive").folder_id)
+    assert synced == [str(cur), str(archive)]
+
+
 def test_no_octet_of_what_is_given_back_changes(root: Root, store: MailStore) -> None:
     """A message of ours is not a stranger's file whose line ends are put right: binary parts come back as they came."""
     account = store.account(REF)
@@ -165,7 +199,7 @@ def test_no_octet_of_what_is_given_back_changes(root: Root, store: MailStore) ->
     staged = account.stage()
     staged.write(octets)
     staged.finish_later()
-    with store.journal_holding([Arrival(REF.home, os.path.basename(staged.path), octets)]):
+    with store.journal_holding([Journaled(REF.home, os.path.basename(staged.path), octets)]):
         account.publish(inbox(account), [Delivery(staged, answers_of(octets))], journaled=True)
     crash = Crash(root)
     crash.root.lose_index()
@@ -196,14 +230,156 @@ def test_copies_in_one_folder_whose_names_are_all_lost(root: Root, store: MailSt
 def test_other_mailboxes_and_lost_ones_do_not_stop_a_replay(root: Root, store: MailStore) -> None:
     """A mailbox that was removed since is passed over; the others have their mail."""
     account = store.account(REF)
+    with store.journal_holding([Journaled("mic.gov.vn/gone", "1.M1P1Q1.x", b"x")]) as durable:
+        assert durable  # if it comes back, then on the disk of the folder that it was in
     deliver(account, inbox(account), ["here"], together=True)
-    with store.journal_holding([Arrival("mic.gov.vn/gone", "1.M1P1Q1.x", b"x")]) as durable:
-        assert not durable  # its folder cannot be asked on which disk it lies
     crash = Crash(root)
-    (path,) = segments(crash.root)
+    lose_name(crash.file_of("here"))
+    assert list(in_inbox(crash.root.use(observe))) == ["here"]
+    crash = Crash(root)
+    (path,) = (path for path in segments(crash.root) if list(arrivals_in(str(path))))
     path.write_bytes(path.read_bytes().replace(b"mic.gov.vn/dvbe", b"mic.gov.vn/dvbX"))  # and the checksum fails
     lose_name(crash.file_of("here"))
     assert in_inbox(crash.root.use(observe)) == {}
+
+
+NOBODY = 65534
+
+
+def as_a_service_user(act: Callable[[], object]) -> Callable[[], object]:
+    """For a forked child: with no more rights than a server has, whoever runs the tests."""
+
+    def acting() -> object:
+        if os.getuid() == 0:
+            os.setuid(NOBODY)
+        return act()
+
+    return acting
+
+
+@pytest.fixture
+def owned(clock: ManualClock) -> Iterator[Root]:
+    """A mail root in a folder that a service user can have."""
+    with TemporaryDirectory() as folder:
+        root = Root(Path(folder) / "mail", clock=clock)
+        yield root
+
+
+def give_away(root: Root) -> None:
+    if os.getuid() == 0:
+        for path in (root.path.parent, *root.path.parent.rglob("*")):
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
+def test_a_replay_that_is_killed_does_not_stop_the_next_one(owned: Root) -> None:
+    """Wherever it dies, and though nobody may write into a message of ours once it is there."""
+    store = owned.store()
+    account = store.account(REF)
+    deliver(account, inbox(account), ["one", "two"], together=True)
+    crash = Crash(owned)
+    lose_name(crash.file_of("one"))
+    lose_content(crash.file_of("two"))
+    give_away(crash.root)
+    boot_id = str(crash.root.settings["boot_id"])
+    life, ended = 0, False
+    while not ended:
+        ended = killed_at(life, as_a_service_user(lambda: replay.recover(str(crash.root.path), boot_id)))
+        life += 2
+    assert life > 100
+    give_away(crash.root)
+    assert sorted(in_inbox(crash.root.use(observe))) == ["one", "two"]
+    store.close()
+
+
+NEIGHBOUR = AccountRef(8, "mic.gov.vn/ttlan")
+
+
+def two_mailboxes(root: Root) -> Crash:
+    """Messages of one wave for two mailboxes; the names of both are lost."""
+    store = root.store()
+    for ref in (REF, NEIGHBOUR):
+        account = store.account(ref)
+        deliver(account, inbox(account), [ref.home], together=True)
+    crash = Crash(root)
+    for ref in (REF, NEIGHBOUR):
+        for path in (crash.root.path / ref.home / "Maildir/cur").iterdir():
+            path.unlink()
+    store.close()
+    return crash
+
+
+def test_a_mailbox_that_cannot_be_replayed_stops_no_other(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It alone cannot be opened until its messages are back; those of others are not given back again meanwhile."""
+    crash = two_mailboxes(root)
+    put = replay._put
+
+    def no_room(place: Place, path: str, arrival: Journaled) -> None:
+        if arrival.home == REF.home:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        put(place, path, arrival)
+
+    with monkeypatch.context() as full:
+        full.setattr(replay, "_put", no_room)
+        store = crash.root.store()
+        result = store.recover()
+        assert list(result.failed) == [str(crash.root.home)]
+        assert result.mended == 1
+        neighbour = store.account(NEIGHBOUR)
+        assert list(in_inbox(observe(neighbour))) == [NEIGHBOUR.home]
+        with pytest.raises(DiskFull):
+            store.account(REF).folders()
+    neighbour.remove(inbox(neighbour), neighbour.view(inbox(neighbour)).uids)
+    (buried,) = (crash.root.path / NEIGHBOUR.home / "Maildir/.expunged").iterdir()
+    buried.unlink()
+    other = crash.root.store()
+    assert list(in_inbox(observe(other.account(REF)))) == [REF.home]
+    assert list(in_inbox(observe(store.account(REF)))) == [REF.home]
+    assert in_inbox(observe(neighbour)) == {}
+    assert segments(crash.root) == []
+    for each in (store, other):
+        each.close()
+
+
+def test_a_segment_that_cannot_be_read_stops_no_other(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept for whoever can read it, and told."""
+    crash = two_mailboxes(root)
+    (path,) = (path for path in segments(crash.root) if list(arrivals_in(str(path))))
+    bad = path.with_name("another boot.bad")
+    bad.mkdir()
+    store = crash.root.store()
+    assert list(store.recover().failed) == [str(bad)]
+    assert list(in_inbox(observe(store.account(REF)))) == [REF.home]
+    assert segments(crash.root) == [bad]
+    store.close()
+
+
+def test_messages_of_mailboxes_that_are_gone_are_counted(root: Root) -> None:
+    """Nothing can be given back to them, but somebody should know."""
+    crash = two_mailboxes(root)
+    shutil.rmtree(crash.root.path / NEIGHBOUR.home)
+    result = crash.root.store().recover()
+    assert (result.mended, result.homeless, result.failed) == (1, 1, {})
+    assert segments(crash.root) == []
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(owned: Root) -> None:
+    """What lies there would be given back once more, into INBOX."""
+    store = owned.store()
+    account = store.account(REF)
+    here = inbox(account)
+    moved, _ = deliver(account, here, ["moved", "other"], together=True)
+    account.move(here, [moved], account.folder("Archive").folder_id)
+    crash = Crash(owned)
+    give_away(crash.root)
+    (crash.root.home / "Maildir/.Archive/cur").chmod(0)
+
+    def recover() -> None:
+        assert list(crash.root.store().recover().failed) == [str(crash.root.home)]
+
+    assert killed_at(10**9, as_a_service_user(recover))
+    (crash.root.home / "Maildir/.Archive/cur").chmod(0o700)
+    assert list(in_inbox(crash.root.use(observe))) == ["other"]
+    store.close()
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -246,11 +422,11 @@ def test_power_loss_at_any_time(tmp_path_factory: pytest.TempPathFactory, data: 
     store.close()
 
 
-def test_a_segment_ends_where_it_is_torn(root: Root, store: MailStore) -> None:
-    """Cut or spoilt at any octet, the messages before that are read and none after; what an earlier turn left is not."""
+def test_of_a_torn_segment_all_is_read_that_is_whole(root: Root, store: MailStore) -> None:
+    """Cut at any octet, the messages before that are read; where one is spoilt the others are, while it can be told whose."""
     account = store.account(REF)
     deliver(account, inbox(account), ["a", "b", "c"], together=True)
-    (path,) = segments(root)
+    (path,) = (path for path in segments(root) if list(arrivals_in(str(path))))
     whole = list(arrivals_in(str(path)))
     assert [arrival.octets for arrival in whole] == [message(token) for token in "abc"]
     octets = path.read_bytes()
@@ -259,10 +435,26 @@ def test_a_segment_ends_where_it_is_torn(root: Root, store: MailStore) -> None:
     for at in range(0, end, 7):
         copy.write_bytes(octets[:at])
         cut = list(arrivals_in(str(copy)))
+        assert cut == whole[: len(cut)]
+        assert len(cut) < 3
         copy.write_bytes(octets[:at] + bytes([octets[at] ^ 0x55]) + octets[at + 1 :])
         spoilt = list(arrivals_in(str(copy)))
-        assert cut == spoilt == whole[: len(cut)]
-        assert len(cut) < 3
+        assert spoilt == (whole[: len(cut)] + whole[len(cut) + 1 :] if at > 12 else [])
+
+
+def test_no_wave_writes_into_a_block_of_another(root: Root, store: MailStore) -> None:
+    """The block that it is in the middle of when the power fails may be lost: nothing else lies there, nor is lost with it."""
+    account = store.account(REF)
+    waves = [["a", "b"], ["c"], ["d", "e"]]
+    for wave in waves:
+        deliver(account, inbox(account), wave, together=True)
+    (path,) = (path for path in segments(root) if list(arrivals_in(str(path))))
+    octets, block = path.read_bytes(), journal.BLOCK_OCTETS
+    for torn, wave in enumerate(waves[1:], 1):
+        path.write_bytes(octets[: torn * block] + os.urandom(block) + octets[(torn + 1) * block :])
+        assert [arrival.octets for arrival in held(root)] == [
+            message(token) for other in waves if other is not wave for token in other
+        ]
 
 
 def test_a_new_turn_does_not_bring_back_the_last_one(root: Root, store: MailStore, clock: ManualClock) -> None:
@@ -282,7 +474,7 @@ def test_nothing_is_settled_while_it_is_being_published(root: Root, store: MailS
     """The sync must come after the names: a segment in use is kept, however old it is and even if it is full."""
     account = store.account(REF)
     account.folders()
-    with store.journal_holding([Arrival(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
+    with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
         assert durable
         clock.move_to(clock.now() + timedelta(seconds=60))
         store.settle_journal()
@@ -311,7 +503,7 @@ def test_two_full_segments_send_messages_to_their_own_files(
     monkeypatch.setattr(journal, "SEGMENT_OCTETS", 1 << 20)
     account = store.account(REF)
     account.folders()
-    large = Arrival(REF.home, "1.M1P1Q1.x", bytes(600_000))
+    large = Journaled(REF.home, "1.M1P1Q1.x", bytes(600_000))
     answers = []
     for _ in range(3):
         with store.journal_holding([large]) as durable:
@@ -322,7 +514,7 @@ def test_two_full_segments_send_messages_to_their_own_files(
     assert not store.journal_is_full
     with store.journal_holding([large]) as durable:
         assert durable
-    with store.journal_holding([Arrival(REF.home, "1.M1P1Q1.x", bytes(2 << 20))]) as durable:
+    with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", bytes(2 << 20))]) as durable:
         assert not durable
 
 
@@ -340,7 +532,7 @@ def test_a_disk_that_cannot_sync_keeps_the_segment(
     clock.move_to(clock.now() + timedelta(seconds=60))
     with pytest.raises(Unavailable):
         store.settle_journal()
-    with store.journal_holding([Arrival(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
+    with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
         assert not durable
     store.close()
     root.store().settle_left_behind()
@@ -349,6 +541,189 @@ def test_a_disk_that_cannot_sync_keeps_the_segment(
     lose_content(crash.file_of("a"))
     assert list(in_inbox(crash.root.use(observe))) == ["a"]
     assert segments(crash.root) == []
+
+
+OTHER_DISK = Path("/dev/shm")
+other_disk = pytest.mark.skipif(
+    not OTHER_DISK.exists() or OTHER_DISK.stat().st_dev == Path(gettempdir()).stat().st_dev, reason="one file system only"
+)
+
+
+@other_disk
+def test_each_turn_asks_anew_where_accounts_lie(
+    root: Root, store: MailStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mailbox may be moved to another disk while the server runs: that one is synced then."""
+    inbox(store.account(REF))
+    synced: list[int] = []
+    monkeypatch.setattr(journal, "sync_file_system", lambda fd: synced.append(os.fstat(fd).st_dev))
+    stays, moves = Journaled("mic.gov.vn/stays", "1.M1P1Q1.x", b"x"), Journaled(REF.home, "1.M1P1Q1.x", b"x")
+
+    def turn() -> set[int]:
+        synced.clear()
+        for each in (stays, moves):
+            with store.journal_holding([each]) as durable:
+                assert durable
+        clock.move_to(clock.now() + timedelta(seconds=60))
+        store.settle_journal()
+        return set(synced)
+
+    here = {root.path.stat().st_dev}
+    assert turn() == here
+    with TemporaryDirectory(dir=OTHER_DISK) as elsewhere:
+        shutil.move(root.home / "Maildir", elsewhere)
+        (root.home / "Maildir").symlink_to(f"{elsewhere}/Maildir")
+        assert turn() == here | {OTHER_DISK.stat().st_dev}
+
+
+def test_a_wave_waits_for_no_segment_to_be_made(root: Root, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For 8 MiB of zeros, or whoever looks through the segments of others: that is left to `settle`, and waves go without."""
+    store = root.store()
+    one = [Journaled(REF.home, "1.M1P1Q1.x", b"x")]
+    with monkeypatch.context() as waiting:
+        waiting.setattr(journal, "_fill_with_zeros", pytest.fail)
+        with store.journal_holding(one) as durable:
+            assert not durable
+    assert store.journal_is_full
+    store.settle_journal()
+    assert not store.journal_is_full
+    with locked(str(root.path / FOLDER), fcntl.LOCK_EX), store.journal_holding(one) as durable:
+        assert durable
+    store.close()
+
+
+def test_a_full_disk_is_tried_again(root: Root, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a segment cannot be made or cannot be written; it is told once, and messages are fsynced one by one meanwhile."""
+    store = root.store()
+    one = [Journaled(REF.home, "1.M1P1Q1.x", b"x")]
+
+    def no_room(*args: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def later() -> None:
+        clock.move_to(clock.now() + timedelta(seconds=journal.PAUSE_SECONDS))
+
+    def durable() -> bool:
+        with store.journal_holding(one) as durable:
+            return durable
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", no_room)
+        with pytest.raises(DiskFull):
+            store.prepare_journal()
+        assert not durable()
+        assert not store.journal_is_full
+        later()
+        assert not durable()
+        assert store.journal_is_full
+    store.settle_journal()
+    assert durable()
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", no_room)
+        assert not durable()
+    with pytest.raises(DiskFull):
+        store.settle_journal()
+    store.settle_journal()
+    assert not durable()
+    later()
+    assert durable()
+    store.close()
+
+
+def test_a_segment_that_could_not_be_written_is_not_trusted(
+    root: Root, store: MailStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An fdatasync that succeeds after one that failed proves nothing: no more is promised until the server starts anew."""
+
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    one = [Journaled(REF.home, "1.M1P1Q1.x", b"x")]
+    with monkeypatch.context() as bad:
+        bad.setattr(os, "fdatasync", fail)
+        with store.journal_holding(one) as durable:
+            assert not durable
+    clock.move_to(clock.now() + timedelta(days=1))
+    with store.journal_holding(one) as durable:
+        assert not durable
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_after_a_failed_sync_nothing_counts_as_settled(
+    root: Root, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, readonly: bool
+) -> None:
+    """The kernel tells an error once: a wave of just then would be taken for settled by the next sync, ours or another's."""
+    store = root.store()
+    store.prepare_journal()
+
+    def hold(octets: bytes) -> bool:
+        with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", octets)]) as durable:
+            return durable
+
+    def fail(fd: int) -> None:
+        assert hold(b"during")
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def refuse(old: str, new: str) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    assert hold(b"before")
+    clock.move_to(clock.now() + timedelta(seconds=60))
+    with monkeypatch.context() as bad:
+        bad.setattr(journal, "sync_file_system", fail)
+        if readonly:
+            bad.setattr(os, "rename", refuse)
+        with pytest.raises(Unavailable) as told:
+            store.settle_journal()
+        assert os.strerror(errno.EIO) in told.value.detail
+    assert not hold(b"after")
+    clock.move_to(clock.now() + timedelta(seconds=60))
+    store.settle_journal()
+    root.store().settle_left_behind()
+    store.close()
+    assert sorted(arrival.octets for arrival in held(root)) == [b"before", b"during"]
+
+
+def test_no_journal_where_syncfs_proves_nothing(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FUSE answers it at once: told at the start, no segment is left, and each message is durable by itself."""
+    monkeypatch.setattr(filesystems, "file_system_type", lambda fd: 0x65735546)
+    store = root.store()
+    with pytest.raises(Unavailable) as told:
+        store.prepare_journal()
+    assert "0x65735546" in told.value.detail
+    with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
+        assert not durable
+    assert not store.journal_is_full
+    assert segments(root) == []
+    store.close()
+
+
+@other_disk
+def test_no_journal_for_a_mailbox_where_syncfs_proves_nothing(
+    root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others have theirs."""
+    (root.path / "mic.gov.vn/here/Maildir").mkdir(parents=True)
+    (root.path / "mic.gov.vn/there").mkdir()
+    here = os.stat(root.path).st_dev
+    monkeypatch.setattr(filesystems, "file_system_type", lambda fd: 0xEF53 if os.fstat(fd).st_dev == here else 0x65735546)
+    with TemporaryDirectory(dir=OTHER_DISK) as elsewhere:
+        (root.path / "mic.gov.vn/there/Maildir").symlink_to(elsewhere)
+        answers = []
+        for home in ("mic.gov.vn/there", "mic.gov.vn/here"):
+            with store.journal_holding([Journaled(home, "1.M1P1Q1.x", b"x")]) as durable:
+                answers.append(durable)
+    assert answers == [False, True]
+
+
+def test_the_type_of_a_file_system() -> None:
+    """As the manual page numbers them."""
+    for path, number in (("/proc", 0x9FA0), ("/dev/shm", 0x01021994)):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            assert filesystems.file_system_type(fd) == number
+        finally:
+            os.close(fd)
 
 
 def test_closing_leaves_nothing_behind(root: Root) -> None:
@@ -360,19 +735,80 @@ def test_closing_leaves_nothing_behind(root: Root) -> None:
 def test_segments_of_the_killed_are_settled_and_those_of_the_living_left(root: Root, store: MailStore) -> None:
     """Within a boot nothing is given back: what was not published was not acknowledged."""
     account = store.account(REF)
+    living = segments(root)
     deliver(account, inbox(account), ["living"], together=True)
 
     def die() -> None:
         other = root.store()
         deliver(other.account(REF), inbox(other.account(REF)), ["published"], together=True)
-        with other.journal_holding([Arrival(REF.home, "1.M1P1Q1.x", message("never published"))]) as durable:
+        with other.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", message("never published"))]) as durable:
             os._exit(9 if durable else 1)
 
     assert not killed_at(10**9, die)
-    assert len(segments(root)) == 2
+    assert len(segments(root)) == 2 * len(living)
     store.settle_left_behind()
+    assert segments(root) == living
     assert [arrival.octets for arrival in held(root)] == [message("living")]
     assert sorted(in_inbox(observe(account))) == ["living", "published"]
+
+
+def leave_behind(root: Root, home: str, name: str) -> Path:
+    """A segment of this boot whose process was killed: its lock is gone."""
+    other, before = root.store(), segments(root)
+    other.prepare_journal()
+    with other.journal_holding([Journaled(home, "1.M1P1Q1.x", b"x")]) as durable:
+        assert durable
+    (made,) = {path for path in segments(root) if path not in before and list(arrivals_in(str(path)))}
+    path = made.with_name(name)
+    shutil.copy(made, path)
+    other.close()
+    return path
+
+
+def test_what_was_left_behind_is_settled_by_its_file_system(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is looked for: one that is renamed meanwhile would be missed. A mailbox that was moved away counts as well."""
+    root.use(inbox)
+    leave_behind(root, REF.home, "first boot.a")
+    leave_behind(root, "mic.gov.vn/gone", "first boot.b")
+    synced: list[str] = []
+    monkeypatch.setattr(replay, "sync_file_system", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    monkeypatch.setattr(replay, "_files_by_base", pytest.fail)
+    replay.settle_left_behind(str(root.path), "first boot")
+    assert synced == [str(root.home / "Maildir"), str(root.home.parent)]
+    assert segments(root) == []
+
+
+def test_what_was_left_behind_and_cannot_be_synced_waits_for_the_next_boot(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel tells an error once: who comes next would hear that all is well."""
+    root.use(inbox)
+    leave_behind(root, REF.home, "first boot.a")
+
+    def fail(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(replay, "sync_file_system", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            replay.settle_left_behind(str(root.path), "first boot")
+    replay.settle_left_behind(str(root.path), "first boot")
+    assert [path.name for path in segments(root)] == ["first boot.a.failed"]
+    assert [arrival.octets for arrival in held(root)] == [b"x"]
+
+
+def test_a_process_that_ends_meanwhile_hides_no_other_segment(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes its own segment with it, between the listing and the look."""
+    root.use(inbox)
+    first, second = (leave_behind(root, REF.home, f"first boot.{name}") for name in "ab")
+    listed = os.listdir
+
+    def end(folder: str) -> list[str]:
+        names = listed(folder)
+        first.unlink()
+        return names
+
+    monkeypatch.setattr(os, "listdir", end)
+    replay.settle_left_behind(str(root.path), "first boot")
+    assert not second.exists()
 
 
 def test_who_writes_for_long_is_not_waited_for(store: MailStore) -> None:

@@ -1,0 +1,65 @@
+"""syncfs, and on which file systems it means anything: what the journal (journal.py) promises rests on it."""
+
+import ctypes
+import errno
+import os
+
+_SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+_FSTATFS = getattr(ctypes.CDLL(None, use_errno=True), "fstatfs", None)
+_STATFS_OCTETS = 512
+"""More than any machine's `struct statfs`, which begins with the type."""
+
+SYNCED = frozenset(
+    {
+        0xEF53,  # ext2, ext3, ext4
+        0x58465342,  # XFS
+        0x9123683E,  # Btrfs
+        0xF2F52010,  # F2FS
+        0x2FC12FC1,  # ZFS
+        0x794C7630,  # overlay
+        0x01021994,  # tmpfs, which a power loss takes whole
+    }
+)
+"""Types (statfs(2)) whose syncfs waits for the disk. FUSE answers at once and asks nobody; network file systems differ."""
+
+
+def sync_file_system(fd: int) -> None:
+    """syncfs(2): content and names of everything on the file system; an error that came since `fd` was opened is raised."""
+    if _SYNCFS is None or _SYNCFS(fd) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def file_system_type(fd: int) -> int:
+    """The magic number of fstatfs(2); 0 where it cannot be told."""
+    told = ctypes.create_string_buffer(_STATFS_OCTETS)
+    if _FSTATFS is None or _FSTATFS(fd, told) != 0:
+        return 0
+    return ctypes.c_ulong.from_buffer(told).value
+
+
+def check_that_it_syncs(fd: int) -> None:
+    """OSError (EOPNOTSUPP) where syncfs proves nothing."""
+    if _SYNCFS is None or file_system_type(fd) not in SYNCED:
+        raise OSError(errno.EOPNOTSUPP, f"syncfs proves nothing on file systems of type {file_system_type(fd):#x}")
+
+
+def note_device(devices: dict[int, int], mail_root: str, home: str) -> None:
+    """Add the file system that an account lies on, by number and descriptor.
+
+    Where the account is gone, what it lay in: no mount can be renamed. OSError where syncfs proves nothing.
+    """
+    path = f"{mail_root}/{home}/Maildir"
+    fd = -1
+    while fd < 0:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            path = os.path.dirname(path)
+    try:
+        check_that_it_syncs(fd)
+        if devices.setdefault(os.fstat(fd).st_dev, fd) == fd:
+            fd = -1
+    finally:
+        if fd >= 0:
+            os.close(fd)
