@@ -116,10 +116,11 @@ def move(talk: Conversation, command: Move) -> Steps[Reply]:
         result, lines = yield from talk.change(work)
     except NoSuchFolder as error:
         return refuse(error.text, b"TRYCREATE")
+    if result.pairs:
+        talk.say(talk.line(b"*", Reply("Moved.", code=_copyuid(result))))
+    talk.say_all(lines)  # also where nothing was left to move: the view has caught up, so its client must (RFC 9051 §7.5.1)
     if not result.pairs:
         return _gone(command.by_uid)
-    talk.say(talk.line(b"*", Reply("Moved.", code=_copyuid(result))))
-    talk.say_all(lines)
     code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled else b""  # RFC 7162 §3.2.9
     return Reply("Moved.", code=code)
 
