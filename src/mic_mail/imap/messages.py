@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands import Copy, FlagChange, Move, Store
-from mic_mail.imap.conversation import Conversation, Reply, refuse
+from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
 from mic_mail.imap.numbering import positions_of, uids_of
 from mic_mail.imap.view import Enabled
-from mic_mail.storage.errors import NoSuchFolder
+from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_SHIFT, CopyResult, StoreResult
 
@@ -77,7 +77,10 @@ def _expected(command: Store, before: Mapping[int, int], result: StoreResult) ->
 
 
 def copy(talk: Conversation, command: Copy) -> Steps[Reply]:
-    """COPY: all or nothing; COPYUID tells where they lie (RFC 4315 §3)."""
+    """COPY: all or nothing; COPYUID tells where they lie (RFC 4315 §3).
+
+    The number of a message that is gone fails the whole (RFC 9051 §6.4.7); UIDs that are no more are passed over (§6.4.9).
+    """
     view = talk.view
     assert view is not None
     yield from talk.sync_if_moved(expunge=False)  # a UID may be one that another session was told of
@@ -88,13 +91,15 @@ def copy(talk: Conversation, command: Copy) -> Steps[Reply]:
 
     def work(account: Account) -> CopyResult:
         target = account.folder(command.mailbox)
-        return account.copy(folder_id, uids, target.folder_id, limit_octets=limit)
+        return account.copy(folder_id, uids, target.folder_id, limit_octets=limit, every=not command.by_uid)
 
     try:
         result = yield from talk.change(work)
     except NoSuchFolder as error:
-        return refuse(error.text, b"TRYCREATE")
-    return Reply("Copied.", code=_copyuid(result)) if result.pairs else _gone(command.by_uid)
+        return _no_folder(error, command.mailbox)
+    except NoSuchMessage:
+        return _gone(by_uid=False)
+    return Reply("Copied.", code=_copyuid(result)) if result.pairs else _gone(by_uid=True)
 
 
 def move(talk: Conversation, command: Move) -> Steps[Reply]:
@@ -115,12 +120,12 @@ def move(talk: Conversation, command: Move) -> Steps[Reply]:
     try:
         result, lines = yield from talk.change(work)
     except NoSuchFolder as error:
-        return refuse(error.text, b"TRYCREATE")
+        return _no_folder(error, command.mailbox)
     if result.pairs:
         talk.say(talk.line(b"*", Reply("Moved.", code=_copyuid(result))))
     talk.say_all(lines)  # also where nothing was left to move: the view has caught up, so its client must (RFC 9051 §7.5.1)
     if not result.pairs:
-        return _gone(command.by_uid)
+        return _gone(by_uid=command.by_uid)
     code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled else b""  # RFC 7162 §3.2.9
     return Reply("Moved.", code=code)
 
@@ -129,6 +134,11 @@ def _copyuid(result: CopyResult) -> bytes:
     return responses.copy_uid(result.uidvalidity, [old for old, _ in result.pairs], [new for _, new in result.pairs])
 
 
-def _gone(by_uid: bool) -> Reply:
-    """Everything that was named is expunged: no error where UIDs were given (RFC 9051 §6.4.9)."""
+def _no_folder(error: NoSuchFolder, destination: str) -> Reply:
+    """TRYCREATE says that CREATE would help (RFC 9051 §6.4.7): not where the selected mailbox is what is missing."""
+    return refuse(error.text, b"TRYCREATE") if error.name == destination else refusal(error)
+
+
+def _gone(*, by_uid: bool) -> Reply:
+    """What was named is expunged: no error where UIDs were given (RFC 9051 §6.4.9)."""
     return Reply("No such messages.") if by_uid else refuse("They are expunged.", b"EXPUNGEISSUED")

@@ -387,8 +387,13 @@ class Account:
         """Expunge whatever its flags (POP3, retention, the web)."""
         return despite_loss(self._store, lambda: expunge.remove(self._store, folder_id, uids))
 
-    def copy(self, folder_id: int, uids: Iterable[int], target_id: int, *, limit_octets: int | None = None) -> CopyResult:
-        return despite_loss(self._store, lambda: transfer.copy(self._store, folder_id, uids, target_id, limit_octets))
+    def copy(
+        self, folder_id: int, uids: Sequence[int], target_id: int, *, limit_octets: int | None = None, every: bool = False
+    ) -> CopyResult:
+        """Those that are there; with `every`, `NoSuchMessage` and nothing is copied unless all are."""
+        return despite_loss(
+            self._store, lambda: transfer.copy(self._store, folder_id, uids, target_id, limit_octets, every=every)
+        )
 
     def move(self, folder_id: int, uids: Iterable[int], target_id: int) -> CopyResult:
         return despite_loss(self._store, lambda: transfer.move(self._store, folder_id, uids, target_id))

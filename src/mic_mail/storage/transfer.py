@@ -5,8 +5,9 @@ source's, all in one critical section, so that a kill leaves everything or nothi
 restore the destination").
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.expunge import MessageRow, add_refs, bury, read_messages
 from mic_mail.storage.maildir import format_name, locate, parse_name
 from mic_mail.storage.publish import check_quota, insert_message
@@ -17,10 +18,16 @@ from mic_mail.storage.store import Store
 from mic_mail.storage.types import KEYWORD_SHIFT, SYSTEM_FLAGS, CopyResult
 
 
-def copy(store: Store, folder_id: int, uids: Iterable[int], target_id: int, limit_octets: int | None) -> CopyResult:
+def copy(
+    store: Store, folder_id: int, uids: Sequence[int], target_id: int, limit_octets: int | None, *, every: bool
+) -> CopyResult:
+    """`every`: all of them or none (RFC 9051 §6.4.7)."""
     with writing(store) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
         rows, present = _present(write, source, uids)
+        if every and len(rows) < len(uids):
+            there = {row.uid for row in rows}
+            raise NoSuchMessage(folder_id, next(uid for uid in uids if uid not in there))
         if not rows:
             return CopyResult(target.uidvalidity, [], write.account.modseq)
         check_quota(write, sum(row.size for row in rows), limit_octets)

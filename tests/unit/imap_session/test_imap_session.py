@@ -165,6 +165,17 @@ def test_a_mailbox_deleted_by_another_session_ends_this_one(store: MailStore, ta
     assert b"* BYE" in talk.say(b"n NOOP\r\n")
 
 
+@pytest.mark.parametrize("command", [b"COPY", b"MOVE"])
+def test_trycreate_is_for_a_missing_destination(store: MailStore, talk: Talk, command: bytes) -> None:
+    """Where the selected mailbox itself is gone, CREATE would not help: NONEXISTENT (RFC 9051 §6.4.7)."""
+    talk.say(b"c CREATE Viec\r\n")
+    append(talk, folder=b"Viec")
+    talk.say(b"s SELECT Viec\r\n")
+    assert b"x NO [TRYCREATE]" in talk.say(b"x %b 1 nothing\r\n" % command)
+    Talk(store).sign_in().say(b"d DELETE Viec\r\n")
+    assert b"x NO [NONEXISTENT]" in talk.say(b"x %b 1 Archive\r\n" % command)
+
+
 def test_one_hop_where_one_is_enough(talk: Talk) -> None:
     """FLAGS of known messages cost one look, so does NOOP; an APPEND with LITERAL+ is one visit, ENABLE none."""
     append(talk)
