@@ -5,6 +5,7 @@ files (blocking: runs in a lane). See `fetch` for the whole.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -253,13 +254,12 @@ class Reading:
 
     def _streams_of(self, message: Message, head: bytes) -> Iterator[bytes]:
         """One message: everything is located before the first octet goes out, so what fails fails between lines."""
-        try:
-            pieces = [piece_of(item, message) for item in self._plan.streams]
-        except NoSuchMessage:
-            self.gone += 1
-            message.close()
-            return
-        try:
+        with closing(message):
+            try:
+                pieces = [piece_of(item, message) for item in self._plan.streams]
+            except NoSuchMessage:
+                self.gone += 1
+                return
             space = b" " if self._plan.fields else b""
             self.mid_line = True
             for piece in pieces:
@@ -274,8 +274,6 @@ class Reading:
                         head = b""
             yield head + b")\r\n"
             self.mid_line = False
-        finally:
-            message.close()
 
     def _with_rows(self, account: Account, batch: Batch) -> Batch:
         """The batch with its index columns and header answers, without the messages that are gone."""

@@ -124,8 +124,18 @@ def test_lost_in_the_middle_of_a_message_closes_its_file(talk: Talk) -> None:
     assert open_files() == before
 
 
-def open_files() -> set[str]:
-    return {path for fd in os.listdir("/proc/self/fd") if "/cur/" in (path := link(fd))}
+def test_a_part_that_cannot_be_decoded_costs_no_descriptor(talk: Talk) -> None:
+    """BINARY of an unknown encoding is refused, and the file that other items of the same FETCH opened is closed."""
+    append(talk, b"Content-Type: text/plain\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nmot\r\n")
+    talk.say(b"s SELECT INBOX\r\n")
+    for _ in range(3):
+        assert b"f NO [UNKNOWN-CTE]" in talk.say(b"f FETCH 1 (BODY.PEEK[] BINARY.PEEK[1])\r\n")
+    assert open_files() == []
+
+
+def open_files() -> list[str]:
+    """The messages that are open, each as often as it is."""
+    return [path for fd in os.listdir("/proc/self/fd") if "/cur/" in (path := link(fd))]
 
 
 def link(fd: str) -> str:
