@@ -12,6 +12,16 @@ from zoneinfo import ZoneInfo
 
 HO_CHI_MINH = ZoneInfo("Asia/Ho_Chi_Minh")
 
+_FIRST_US, _LAST_US = (
+    int(instant.timestamp()) * 1_000_000 for instant in (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+)
+"""A day from the ends of the calendar, so that every zone has a date for them."""
+
+
+def within_calendar(instant_us: int) -> int:
+    """The nearest instant that can be written as a date: what clients and foreign files claim may be none."""
+    return min(max(instant_us, _FIRST_US), _LAST_US)
+
 
 class Clock(Protocol):
     """A source of instants; tests pass one that they move by hand."""

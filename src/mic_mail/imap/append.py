@@ -6,6 +6,7 @@ refusal, a lost connection, an error) leaves nothing behind.
 Standards: RFC 9051 §6.3.12, RFC 3502 (MULTIAPPEND), RFC 4315 (APPENDUID), RFC 7889 (APPENDLIMIT); attachments: Reg. 8.3.b.
 """
 
+from mic_mail.clock import within_calendar
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS, Steps
@@ -74,7 +75,7 @@ class Incoming:
             answers(scan),
             flags=self._options.flags.system,
             keywords=self._options.flags.keywords,
-            received_at_us=0 if received_at is None else int(received_at.timestamp() * 1_000_000),
+            received_at_us=None if received_at is None else within_calendar(int(received_at.timestamp()) * 1_000_000),
         )
 
     def _check_attachments(self, octets: int) -> None:

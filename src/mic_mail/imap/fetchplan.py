@@ -7,6 +7,7 @@ files (blocking: runs in a lane). See `fetch` for the whole.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from itertools import chain
 from typing import cast
@@ -93,9 +94,14 @@ def _made(make: Callable[..., bytes], *columns: Column) -> Callable[[Batch], Val
     return lambda batch: map(make, *[batch.rows[column] for column in columns])
 
 
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
 @lru_cache(maxsize=8192)
 def _day(days: int) -> bytes:
-    return responses.date_time(days * 86_400_000_000, 0)[1:12]
+    """`17-Jul-1996`, for any number of days since the epoch: an index may hold what is beyond the calendar."""
+    ordinal = min(max(days + _EPOCH, date.min.toordinal()), date.max.toordinal())
+    return responses.date_time((ordinal - _EPOCH) * 86_400_000_000, 0)[1:12]
 
 
 _ZONE_SECONDS = 7 * 3600  # Vietnam's, the zone in which SEARCH counts days

@@ -15,6 +15,7 @@ from io import FileIO
 
 from sqlalchemy import bindparam, select
 
+from mic_mail.clock import within_calendar
 from mic_mail.mime.render import Answers, answers
 from mic_mail.mime.scanner import Scanner
 from mic_mail.storage import schema
@@ -200,7 +201,7 @@ def _look_at(write: Write, stranger: Stranger) -> _Guest | None:
         size = os.stat(ready).st_size
     except FileNotFoundError:
         return None
-    mtime_us = found.st_mtime_ns // 1000
+    mtime_us = arrival_of(found)
     return _Guest(stranger.path, ready, _base_of(write, stranger.name), size, mtime_us, stranger.name.uid, stranger.name.flags)
 
 
@@ -213,6 +214,11 @@ def is_readable(path: str) -> bool:
     except FileNotFoundError:
         pass  # gone meanwhile: whoever takes it in will see that
     return True
+
+
+def arrival_of(found: os.stat_result) -> int:
+    """INTERNALDATE by the file's time, which another tool may have set to anything."""
+    return within_calendar(found.st_mtime_ns // 1000)
 
 
 def _is_ours(path: str, found: os.stat_result) -> bool:

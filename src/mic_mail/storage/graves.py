@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, insert, select, update
 
 from mic_mail.storage import schema
-from mic_mail.storage.adopt import Contents, is_readable
+from mic_mail.storage.adopt import Contents, arrival_of, is_readable
 from mic_mail.storage.errors import FolderExists, NoSuchFolder
 from mic_mail.storage.foldernames import encode_directory, is_text
 from mic_mail.storage.folders import canonical_name
@@ -163,8 +163,9 @@ def adopt_tombstones(write: Write, contents: Contents) -> None:
             continue
         buried[folder.folder_id].add(parsed.uid)
         found = os.stat(path)
+        received_us = arrival_of(found)
         content = contents.of(parsed.base, found.st_size, path)
-        email_pk = contents.refer(content, path, found.st_mtime_ns // 1000)
+        email_pk = contents.refer(content, path, received_us)
         kept = write.any_folder(folder.folder_id)
         kept.uidnext = max(kept.uidnext, parsed.uid + 1)
         write.touch(kept)
@@ -178,7 +179,7 @@ def adopt_tombstones(write: Write, contents: Contents) -> None:
             expunged_us=found.st_ctime_ns // 1000,
             flags=parsed.flags,
             size=found.st_size,
-            saved_us=found.st_mtime_ns // 1000,
+            saved_us=received_us,
             email_pk=email_pk,
             name=file_name,
             moved_folder_id=None,

@@ -111,7 +111,7 @@ def _publish_fresh(write: Write, folder: FolderRow, deliveries: Sequence[Deliver
     renames = [(each.delivery.staged.path, f"{cur}/{each.name}") for each in placed]
     write.intend(renames=renames)
     for delivery, (old, new) in zip(deliveries, renames, strict=True):
-        if delivery.received_at_us:  # the file's time says INTERNALDATE once the index is lost
+        if delivery.received_at_us is not None:  # the file's time says INTERNALDATE once the index is lost
             os.utime(old, ns=(delivery.received_at_us * 1000, delivery.received_at_us * 1000))
         os.rename(old, new)
     write.durable[cur] = None
@@ -141,7 +141,8 @@ def _insert(write: Write, folder: FolderRow, placed: _Placed, now_us: int) -> Pu
     delivery = placed.delivery
     size = delivery.staged.size
     published = Published(folder.folder_id, folder.uidvalidity, placed.uid, write.modseq, email_id(placed.base))
-    email_pk = insert_email(write, placed.base, size, delivery.received_at_us or now_us, delivery.answers)
+    received_us = now_us if delivery.received_at_us is None else delivery.received_at_us
+    email_pk = insert_email(write, placed.base, size, received_us, delivery.answers)
     insert_message(
         write, folder, uid=placed.uid, flags=placed.flags, size=size, email_pk=email_pk, name=placed.name, saved_us=now_us
     )

@@ -170,8 +170,8 @@ class Delivery:
     answers: Answers
     flags: int = 0
     keywords: tuple[str, ...] = ()
-    received_at_us: int = 0
-    """INTERNALDATE; 0 means now."""
+    received_at_us: int | None = None
+    """INTERNALDATE; None means now."""
     origin: str | None = None
     """Idempotency key: a second delivery under the same one answers with the first and keeps nothing."""
 

@@ -11,6 +11,7 @@ from conversing import Talk
 from messages.hard import HARD
 from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.storage.mailstore import MailStore
+from storage_model import deliver
 
 MESSAGE = (
     b"From: dvbe@mic.gov.vn\r\nSubject: mot\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
@@ -188,6 +189,22 @@ def test_what_is_past_keeping_is_left_out_and_said(store: MailStore, talk: Talk,
     answer = talk.say(b"f FETCH 1:3 BODY.PEEK[]\r\n")
     assert answer.count(b" FETCH (") == 2
     assert b"f OK [EXPUNGEISSUED]" in answer
+
+
+def test_no_date_of_a_message_ends_a_fetch(talk: Talk) -> None:
+    """Whatever a client claimed or a file's time says, INTERNALDATE is a date with four digits for its year."""
+    for claimed in (b"31-Dec-9999 23:59:59 -0700", b"01-Jan-0001 00:00:00 +1400", b"01-Jan-1970 00:00:00 +0000"):
+        assert b"p OK" in talk.say(b'p APPEND INBOX "%b" {5+}\r\nabcde\r\n' % claimed)
+    for us in (10**18, -(10**18)):
+        deliver(talk.account, talk.account.folder("INBOX").folder_id, ["a"], received_at_us=us)
+    talk.say(b"s SELECT INBOX\r\n")
+    answer = talk.say(b"f FETCH 1:* INTERNALDATE\r\n")
+    assert b"f OK" in answer
+    assert re.findall(rb'"(.*?)"', answer) == [
+        b"31-Dec-9999 07:00:00 +0700", b"02-Jan-0001 07:00:00 +0700", b"01-Jan-1970 07:00:00 +0700",
+        b"31-Dec-9999 08:46:40 +0700", b"01-Jan-0001 05:13:20 +0700",
+    ]  # fmt: skip
+    assert b"* SEARCH 2 5\r\n" in talk.say(b"t SEARCH BEFORE 1-Jan-1900\r\n")
 
 
 def test_header_fields_are_cut_once_and_kept(store: MailStore) -> None:

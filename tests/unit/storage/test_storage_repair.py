@@ -93,6 +93,21 @@ def test_foreign_mail_in_new_is_taken_in(root: Root) -> None:
     assert root.use(lambda account: account.repair(check=True)).clean
 
 
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a file system that keeps any time")
+@pytest.mark.parametrize("seconds", [-(1 << 62), -(1 << 40), 1 << 40, 1 << 62])
+def test_a_foreign_file_of_any_time_is_taken_in(seconds: int) -> None:
+    """Whenever a file claims to be from, it becomes a message, whose INTERNALDATE is within the calendar."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        root = Root(Path(folder))
+        root.use(observe)
+        dropped = root.home / "Maildir/new/1600000000.V1I2.other"
+        dropped.write_bytes(message("b"))
+        os.utime(dropped, (seconds, seconds))
+        assert [token for token, _ in root.use(observe)["INBOX"].messages.values()] == ["b"]
+        [(received_us,)] = root.use(lambda account: account.rows(inbox(account), [1], ["internaldate_us"]))
+        assert 1 <= (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=received_us)).year <= 9999
+
+
 def test_foreign_changes_in_cur(root: Root) -> None:
     """A renamed file gives its flags, a removed one vanishes, a copied one is a new message."""
     root.use(lambda account: deliver(account, inbox(account), ["a", "b", "c"]))
