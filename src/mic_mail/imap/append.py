@@ -163,8 +163,10 @@ def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> St
     limit = talk.settings.append_limit
     if message.size > limit:
         return refuse(f"A message may have {limit} octets.", b"TOOBIG")
-    if message.size == 0 or message.index >= MOST_MESSAGES:  # RFC 3502 §4: an empty message takes the APPEND back
+    if message.size == 0:  # RFC 3502 §4: it takes the APPEND back
         return refuse("Nothing is stored.")
+    if message.index >= MOST_MESSAGES:
+        return refuse(f"One APPEND may have {MOST_MESSAGES} messages.", b"LIMIT")
     if message.index > 0 or not (message.sync or message.size > SLICE_OCTETS):
         return None
     quota_octets = talk.quota_octets()

@@ -28,7 +28,9 @@ from mic_mail.storage.errors import (
     NoSuchMessage,
     NotPermitted,
     OverQuota,
+    TooMany,
     Unavailable,
+    UseNotAllowed,
 )
 from mic_mail.storage.mailstore import Account
 
@@ -92,6 +94,8 @@ REFUSAL_CODES: tuple[tuple[type[MicMailError], bytes], ...] = (
     (FolderExists, b"ALREADYEXISTS"),
     (NameNotAllowed, b"CANNOT"),
     (NotPermitted, b"CANNOT"),
+    (UseNotAllowed, b"USEATTR"),
+    (TooMany, b"LIMIT"),
     (NoSuchMessage, b"EXPUNGEISSUED"),
     (OverQuota, b"OVERQUOTA"),
     (Unavailable, b"UNAVAILABLE"),

@@ -26,7 +26,15 @@ class NameNotAllowed(BadInput):
 
 
 class NotPermitted(Refused):
-    """IMAP CANNOT or NOPERM: INBOX cannot be deleted, a folder cannot go below itself, a keyword table is full."""
+    """IMAP CANNOT or NOPERM: INBOX cannot be deleted, a folder cannot go below itself."""
+
+
+class UseNotAllowed(Refused):
+    """IMAP USEATTR: the special use is unknown, or another folder has it."""
+
+
+class TooMany(Refused):
+    """IMAP LIMIT: a keyword table is full, or the mailbox has as many folders as it may have."""
 
 
 class NoSuchMessage(Refused):

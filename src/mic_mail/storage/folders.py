@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, func, literal_column, select
 
 from mic_mail.errors import Text
 from mic_mail.storage import schema
-from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, Unavailable
+from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, TooMany, Unavailable, UseNotAllowed
 from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX, ancestors, canonical, encode_directory
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.maildir import make_folder_tree
@@ -99,14 +99,14 @@ def _has_children(store: Store, connection: sqlite3.Connection, name: str) -> bo
 def create(store: Store, name: str, special_use: str | None) -> FolderInfo:
     name = canonical_name(store, name)
     if special_use is not None and special_use not in SPECIAL_USES:
-        raise NotPermitted(Text("Công dụng thư mục không biết.", "Unknown special use."))
+        raise UseNotAllowed(Text("Công dụng thư mục không biết.", "Unknown special use."))
     with writing(store) as write:
         if write.folder_named(name) is not None:
             raise FolderExists(name)
         if special_use is not None and any(
             row.special_use == special_use for row in read_folders(write.connection, store.account_id)
-        ):
-            special_use = None  # RFC 6154 §3 lets us; a second \Sent would split a client's mail
+        ):  # a second \Sent would split a client's mail, and a folder without its use is not what was asked (RFC 6154 §3)
+            raise UseNotAllowed(Text("Thư mục khác đã có công dụng này.", "Another folder has that use."))
         for parent in ancestors(name):
             if write.folder_named(parent) is None:
                 make_folder(write, parent)
@@ -119,7 +119,7 @@ def make_folder(write: Write, name: str, *, special_use: str | None = None) -> F
     store = write.store
     (count,) = _COUNT_LIVE.on(write.connection, account=store.account_id).fetchone()
     if count >= store.settings.max_folders:
-        raise NotPermitted(Text("Hộp thư đã có quá nhiều thư mục.", "The mailbox has too many folders."))
+        raise TooMany(Text("Hộp thư đã có quá nhiều thư mục.", "The mailbox has too many folders."))
     folder = new_folder_row(write, name, encode_directory(name), special_use)
     final = store.place.folder(folder.directory)
     if os.path.isdir(final):

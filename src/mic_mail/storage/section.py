@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, delete, insert, select
 
 from mic_mail.errors import Text
 from mic_mail.storage import schema
-from mic_mail.storage.errors import Busy, NoSuchFolder, NotPermitted
+from mic_mail.storage.errors import Busy, NoSuchFolder, TooMany
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.intent import Intent, clear_intent, read_intent, roll_back, roll_forward, write_intent
 from mic_mail.storage.rows import (
@@ -258,7 +258,7 @@ class Write:
                 if not add:
                     continue
                 if len(known) >= MAX_KEYWORDS:
-                    raise NotPermitted(Text("Thư mục đã có quá nhiều nhãn.", "The folder has too many keywords."))
+                    raise TooMany(Text("Thư mục đã có quá nhiều nhãn.", "The folder has too many keywords."))
                 place = places[name.lower()] = len(known)
                 known.append(name)
             bits |= 1 << (KEYWORD_SHIFT + place)

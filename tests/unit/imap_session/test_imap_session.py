@@ -213,6 +213,16 @@ def test_multiappend_is_all_or_nothing(talk: Talk) -> None:
     assert re.search(rb"p OK \[APPENDUID \d+ 1:2\]", answer)
 
 
+def test_limits_are_told_as_limits(talk: Talk) -> None:
+    """What would fit no more is NO [LIMIT] (RFC 5530 §3): keywords of a folder, messages of one APPEND."""
+    append(talk)
+    talk.say(b"s SELECT INBOX\r\n")
+    keywords = b" ".join(b"k%d" % number for number in range(59))
+    assert b"t NO [LIMIT]" in talk.say(b"t STORE 1 +FLAGS (%b)\r\n" % keywords)
+    assert b"p NO [LIMIT] One APPEND may have 1000 messages." in talk.say(b"p APPEND INBOX" + b" {1+}\r\nx" * 1001 + b"\r\n")
+    assert b"* STATUS" in talk.say(b"s STATUS INBOX (MESSAGES)\r\n")
+
+
 def test_next_is_the_only_door(store: MailStore) -> None:
     """A session that is over stays over: it says so as often as it is asked."""
     talk = Talk(store)

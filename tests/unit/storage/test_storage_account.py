@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.mime.render import answers_of
-from mic_mail.storage.errors import FolderExists, NameNotAllowed, NoSuchFolder, NoSuchMessage, NotPermitted, OverQuota
+from mic_mail.storage.errors import FolderExists, NameNotAllowed, NoSuchFolder, NoSuchMessage, NotPermitted, OverQuota, TooMany
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef, Delivery
 from storage_model import Root, deliver, message, observe
@@ -124,7 +124,7 @@ def test_keywords_meet_without_case_and_end_at_58(account: Account) -> None:
     account.store_flags(inbox(account), [1], "+", 0, ["Work"])
     assert account.store_flags(inbox(account), [1], "+", 0, ["work"]).keywords == ("Work",)
     account.store_flags(inbox(account), [1], "+", 0, [f"k{n}" for n in range(57)])
-    with pytest.raises(NotPermitted):
+    with pytest.raises(TooMany):
         account.store_flags(inbox(account), [1], "+", 0, ["one-more"])
     ((_, flags, _),) = account.store_flags(inbox(account), [1], "-", 0, ["unknown"]).changed
     assert flags == ((1 << 58) - 1) << 5
