@@ -19,7 +19,10 @@ from mic_mail.storage.types import KEYWORD_SHIFT, CopyResult, StoreResult
 
 
 def store(talk: Conversation, command: Store) -> Steps[Reply]:
-    """STORE. With .SILENT the client is told only what it cannot work out by itself (RFC 9051 §6.4.6)."""
+    """STORE. With .SILENT the client is told only what it cannot work out by itself (RFC 9051 §6.4.6).
+
+    What UNCHANGEDSINCE held back is told as it is now, which saves the client a FETCH (RFC 7162 §3.1.3).
+    """
     view = talk.view
     assert view is not None
     if command.unchanged_since is not None:
@@ -45,7 +48,7 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
             enabled,
             expunge=command.by_uid,
             expected=_expected(command, before, result) if command.silent else None,
-            asked=() if command.silent else {uid for uid, _, _ in result.changed},
+            asked={*result.failed, *(() if command.silent else (uid for uid, _, _ in result.changed))},
             with_uid=command.by_uid,
         )
         return result, lines

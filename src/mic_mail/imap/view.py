@@ -169,11 +169,11 @@ class View:
     def fetch_line(self, position: int, enabled: Enabled, *, with_uid: bool = False, with_flags: bool = True) -> bytes:
         """The unsolicited FETCH that tells the flags of one message.
 
-        MODSEQ once CONDSTORE is in use (RFC 7162 §3.2.4.1); UID with QRESYNC (§3.2.3), in IMAP4rev2, and in the answer to a UID
-        command (RFC 9051 §6.4.9).
+        UID and MODSEQ once CONDSTORE is in use, since QRESYNC is offered (RFC 7162 §3.2.4); UID in IMAP4rev2, and in the answer
+        to a UID command (RFC 9051 §6.4.9).
         """
         data: list[bytes] = []
-        if with_uid or Enabled.QRESYNC in enabled or Enabled.REV2 in enabled:
+        if with_uid or enabled & (Enabled.CONDSTORE | Enabled.REV2):
             data.append(b"UID %d" % self.uids[position])
         if Enabled.CONDSTORE in enabled:
             data.append(b"MODSEQ (%d)" % self.modseqs[position])

@@ -181,10 +181,10 @@ def test_a_silent_store_hides_only_what_its_client_expects() -> None:
 
 
 def test_condstore_tells_the_modseq_in_spite_of_silent() -> None:
-    """RFC 7162 §3.1.3: a client that uses MODSEQ learns the new one of its own silent STORE."""
+    """RFC 7162 §3.1.3: a client that uses MODSEQ learns the new one of its own silent STORE, by UID too (§3.2.4)."""
     mailbox = Mailbox()
     mailbox.add()
     view = View(mailbox.view(), looked=mailbox.modseq, account_id=1)
     mailbox.flag(1, 8)
     lines = view.catch_up(glance(mailbox, view), Enabled.CONDSTORE, expunge=False, expected={1: 8})
-    assert b"".join(lines) == b"* 1 FETCH (MODSEQ (3))\r\n"
+    assert b"".join(lines) == b"* 1 FETCH (UID 1 MODSEQ (3))\r\n"
