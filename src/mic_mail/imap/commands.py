@@ -18,7 +18,7 @@ from enum import Enum, Flag, auto
 from typing import ClassVar
 
 from mic_mail.imap.fetchitems import FetchItem
-from mic_mail.imap.searchkeys import SearchKey
+from mic_mail.imap.searchkeys import InSet, SearchKey, leaves
 from mic_mail.imap.sequence import SequenceSet
 
 # ------------------------------------------------------------------ flags
@@ -62,6 +62,11 @@ class Command:
     def rule(self) -> "Rule":
         """What this command may do."""
         return RULES[self.name]
+
+    @property
+    def may_expunge(self) -> bool:
+        """Whether EXPUNGE or VANISHED may be sent while it is answered (RFC 9051 §7.5.1)."""
+        return self.rule.may_expunge
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,6 +421,13 @@ class Search(MessageCommand):
     verb: ClassVar[str] = "SEARCH"
     key: SearchKey
     returns: frozenset[str] | None = None
+
+    @property
+    def may_expunge(self) -> bool:
+        """Not in a UID SEARCH whose criteria hold message numbers either (RFC 7162 §3.2.10.2); `$` stands for UIDs."""
+        return self.rule.may_expunge and not any(
+            isinstance(key, InSet) and not key.by_uid and not key.messages.saved for key in leaves(self.key)
+        )
 
 
 # ------------------------------------------------------------------ APPEND, message by message

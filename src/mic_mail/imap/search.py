@@ -6,7 +6,7 @@ Standards: RFC 9051 §6.4.4, RFC 4731 (ESEARCH), RFC 5182 (SEARCHRES), RFC 7162 
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from mic_mail.clock import HO_CHI_MINH
@@ -17,18 +17,16 @@ from mic_mail.imap.conversation import Conversation, Reply
 from mic_mail.imap.matching import Answer, Columns, TextScan
 from mic_mail.imap.searchkeys import (
     Age,
-    And,
     BodyKey,
     DateKey,
     DateOf,
     EmailId,
     HeaderKey,
     ModSeq,
-    Not,
-    Or,
     SearchKey,
     TextKey,
     ThreadId,
+    leaves,
 )
 from mic_mail.imap.shelf import Arrivals
 from mic_mail.imap.view import Enabled, View
@@ -80,20 +78,6 @@ def search(talk: Conversation, command: Search) -> Steps[Reply]:
 
     talk.say((yield from talk.ask(make)) if len(found) > LONG_ANSWER else make())
     return Reply("Searched.")
-
-
-def leaves(key: SearchKey) -> Iterator[SearchKey]:
-    """The keys of a tree that are not AND, OR or NOT."""
-    pending = [key]
-    while pending:
-        at = pending.pop()
-        match at:
-            case And(keys) | Or(keys):
-                pending += keys
-            case Not(inner):
-                pending.append(inner)
-            case _:
-                yield at
 
 
 # ------------------------------------------------------------------ finding

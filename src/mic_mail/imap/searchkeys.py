@@ -4,6 +4,7 @@ Depth is bounded by the grammar: ORs come flattened, NOT NOT cancels, parenthese
 from the charset that the client named.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
@@ -181,3 +182,17 @@ SearchKey = (
     | ThreadId
     | SaveDateSupported
 )
+
+
+def leaves(key: SearchKey) -> Iterator[SearchKey]:
+    """The keys of a tree that are not AND, OR or NOT."""
+    pending = [key]
+    while pending:
+        at = pending.pop()
+        match at:
+            case And(keys) | Or(keys):
+                pending += keys
+            case Not(inner):
+                pending.append(inner)
+            case _:
+                yield at

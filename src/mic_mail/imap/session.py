@@ -231,7 +231,7 @@ class Session:
             if reply is None:  # it has said its tagged line itself
                 return
             if talk.view is not None and type(command) is not commands.Select:
-                yield from talk.sync_if_moved(expunge=command.rule.may_expunge)
+                yield from talk.sync_if_moved(expunge=command.may_expunge)
         self._count(bad=reply.status == b"BAD")
         talk.say(talk.line(command.tag, reply))
 
