@@ -416,15 +416,20 @@ class Move(MessageCommand):
 
 @dataclass(frozen=True, slots=True)
 class Search(MessageCommand):
-    """RFC 9051 §6.4.4; `returns` is None without RETURN (RFC 4731), else MIN MAX ALL COUNT SAVE; `RETURN ()` is ALL."""
+    """RFC 9051 §6.4.4; `returns` is None without RETURN (RFC 4731), else MIN MAX ALL COUNT SAVE; `RETURN ()` is ALL.
+
+    `key` is None where the charset is unknown: that is NO, and not a question of syntax.
+    """
 
     verb: ClassVar[str] = "SEARCH"
-    key: SearchKey
+    key: SearchKey | None
     returns: frozenset[str] | None = None
 
     @property
     def may_expunge(self) -> bool:
         """Not in a UID SEARCH whose criteria hold message numbers either (RFC 7162 §3.2.10.2); `$` stands for UIDs."""
+        if self.key is None:
+            return False
         return self.rule.may_expunge and not any(
             isinstance(key, InSet) and not key.by_uid and not key.messages.saved for key in leaves(self.key)
         )

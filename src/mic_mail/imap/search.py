@@ -13,9 +13,10 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.imap import matching, responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands import Search
-from mic_mail.imap.conversation import Conversation, Reply
+from mic_mail.imap.conversation import Conversation, Reply, refuse
 from mic_mail.imap.matching import Answer, Columns, TextScan
 from mic_mail.imap.searchkeys import (
+    CHARSETS,
     Age,
     BodyKey,
     DateKey,
@@ -50,16 +51,15 @@ def search(talk: Conversation, command: Search) -> Steps[Reply]:
     """SEARCH and UID SEARCH."""
     view = talk.view
     assert view is not None
-    keys = list(leaves(command.key))
-    with_modseq = any(isinstance(key, ModSeq) for key in keys)
+    saved, saves = talk.saved, command.returns is not None and "SAVE" in command.returns
+    if saves:
+        talk.saved = ()  # stays so if this ends in NO (RFC 5182 §2.1)
+    if command.key is None:
+        return refuse("Unknown charset.", b"BADCHARSET (%b)" % b" ".join(CHARSETS))  # RFC 9051 §6.4.4
+    with_modseq = any(isinstance(key, ModSeq) for key in leaves(command.key))
     if with_modseq:
         talk.use_condstore()
     yield from talk.sync(expunge=False)
-    returns = command.returns
-    if returns is not None and "SAVE" in returns:
-        saved, talk.saved = talk.saved, ()  # stays empty if this fails (RFC 5182 §2.1)
-    else:
-        saved = talk.saved
     hunt = Hunt(view, command.key, saved, now=int(talk.clock.now().timestamp()), arrivals=talk.shelf.arrivals)
     yield from talk.ask(hunt.begin)
     told_at = talk.now()
@@ -70,7 +70,7 @@ def search(talk: Conversation, command: Search) -> Steps[Reply]:
             talk.say(responses.ok(b"*", "Still looking.", responses.in_progress(command.tag, *hunt.progress)))
         yield from talk.breathe()
     found, rev2 = hunt.found, Enabled.REV2 in talk.enabled
-    if command.returns is not None and "SAVE" in command.returns:
+    if saves:
         talk.saved = tuple(view.uids[at] for at in _kept(command, found))
 
     def make(account: Account | None = None) -> bytes:

@@ -11,6 +11,15 @@ from enum import Enum
 
 from mic_mail.imap.sequence import SequenceSet
 
+CHARSETS = {
+    b"US-ASCII": "ascii",
+    b"UTF-8": "utf-8",
+    b"ISO-8859-1": "latin-1",
+    b"WINDOWS-1252": "cp1252",
+    b"WINDOWS-1258": "cp1258",  # Vietnamese, in old Windows programs
+}
+"""What a client may write its texts in, and Python's names for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class All:

@@ -11,6 +11,7 @@ from mic_mail.imap import commands
 from mic_mail.imap.commands import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from mic_mail.imap.lexer import Cursor, Fault
 from mic_mail.imap.searchkeys import (
+    CHARSETS,
     Age,
     All,
     And,
@@ -37,13 +38,6 @@ from mic_mail.imap.searchkeys import (
 
 MAX_DEPTH = 32
 _RETURNS = {b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE"}  # RFC 4731 §3.1, RFC 5182
-_CHARSETS = {
-    b"US-ASCII": "ascii",
-    b"UTF-8": "utf-8",
-    b"ISO-8859-1": "latin-1",
-    b"WINDOWS-1252": "cp1252",
-    b"WINDOWS-1258": "cp1258",  # Vietnamese, in old Windows programs
-}
 
 KeyParser = Callable[[Cursor, str], SearchKey]
 
@@ -57,17 +51,23 @@ def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
         returns = _return_options(cursor)
         cursor.space()
     key = program(cursor)
-    cursor.end()
+    if key is not None:
+        cursor.end()
     return commands.Search(tag, by_uid, key, returns)
 
 
-def program(cursor: Cursor) -> SearchKey:
-    """The charset and the keys. Without a charset text is UTF-8, which US-ASCII is part of (RFC 9051 §6.4.4)."""
-    charset = "utf-8"
-    if _word_is(cursor, b"CHARSET"):
-        cursor.space()
-        charset = _charset(cursor)
-        cursor.space()
+def program(cursor: Cursor) -> SearchKey | None:
+    """The charset and the keys; None if the charset is unknown, so that the keys cannot be read.
+
+    Without a charset text is UTF-8, which US-ASCII is part of (RFC 9051 §6.4.4).
+    """
+    if not _word_is(cursor, b"CHARSET"):
+        return _all_of(cursor, "utf-8", 0, cursor.at_end)
+    cursor.space()
+    charset = _charset(cursor)
+    if charset is None:
+        return None
+    cursor.space()
     return _all_of(cursor, charset, 0, cursor.at_end)
 
 
@@ -91,17 +91,15 @@ def _return_options(cursor: Cursor) -> frozenset[str]:
     return frozenset(options or {"ALL"})
 
 
-def _charset(cursor: Cursor) -> str:
-    """RFC 9051 §6.4.4: an unknown charset is NO with the known ones.
+def _charset(cursor: Cursor) -> str | None:
+    """The codec of a charset, None for an unknown one.
 
     RFC 6855 §3 wants none at all once UTF-8 is on; UTF-8 by name says the same and is let through, others are BAD.
     """
     name = cursor.astring().upper()
-    codec = _CHARSETS.get(name)
+    codec = CHARSETS.get(name)
     if cursor.utf8 and codec not in {"utf-8", "ascii"}:
         raise Fault(b"No charset may be given after ENABLE UTF8=ACCEPT")
-    if codec is None:
-        raise Fault(b"Unknown charset", code=b"BADCHARSET (" + b" ".join(_CHARSETS) + b")", status=b"NO")
     return "utf-8" if codec == "ascii" else codec
 
 
