@@ -47,6 +47,11 @@ class Incoming:
         self._staged: Staged | None = None
         self._held: list[bytes] = []
 
+    @property
+    def binary(self) -> bool:
+        """It comes as a literal8, which may hold NUL."""
+        return self._options.binary
+
     def hold(self, data: bytes) -> None:
         """Keep octets until there are enough of them to be worth a hop."""
         self._held.append(data)
@@ -142,6 +147,8 @@ def _receive(talk: Conversation, event: Event, intake: Intake) -> Steps[Reply | 
                     talk.reader.accept()
                     if event.sync:
                         talk.say(responses.continuation())
+            case AppendChunk(data) if refused is None and b"\0" in data and not intake.messages[-1].binary:
+                refused = refuse("A message with NUL needs a literal8.", b"CANNOT")  # RFC 9051 §4.3.1, RFC 3516 §4.4
             case AppendChunk() if refused is None:
                 intake.messages[-1].hold(event.data)
                 intake.held_octets += len(event.data)

@@ -1,7 +1,8 @@
 """Parts of one message for FETCH: finding them by the part table, reading them from the file piece by piece.
 
 In: a section as asked and a `Message` (opened when first needed). Out: a `Piece`: what stands before the octets, and the octets
-as an iterator of slices. A body is never decoded for BODY[]; BINARY undoes the transfer encoding while it streams.
+as an iterator of slices. A body is never decoded for BODY[], but no literal may hold NUL; BINARY undoes the transfer encoding
+while it streams, and gives every octet.
 Standards: RFC 9051 §6.4.5.1; RFC 3516 §4.2-4.3 (BINARY, BINARY.SIZE, UNKNOWN-CTE).
 """
 
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mic_mail.errors import Refused, Trouble
+from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.fetchitems import Binary, BinarySize, Section, Text
 from mic_mail.mime.encodings import Decoder
@@ -20,6 +22,9 @@ from mic_mail.storage.reader import MessageFile
 
 MOST_HEADER_OCTETS = 4 << 20
 """Of a header block longer than the index keeps, fields are looked for in so much."""
+
+SMALL_OCTETS = 8 << 10
+"""A decoded part up to here is made before it is announced; one FETCH may ask for some thousand of them."""
 
 _KINDS: dict[Text, Kind] = {
     Text.ALL: "",
@@ -112,7 +117,7 @@ def _section(item: Section, message: Message) -> Piece:
         first = min(first, octets)
         offset, octets = offset + first, min(most, octets - first)
     message.file  # noqa: B018 - opened now, while nothing of the line is out
-    return Piece(b"%b {%d}\r\n" % (item.label, octets), message.read(offset, octets))
+    return Piece(b"%b {%d}\r\n" % (item.label, octets), map(responses.without_nul, message.read(offset, octets)))
 
 
 def _fields(item: Section, message: Message) -> bytes | None:
@@ -132,14 +137,14 @@ def _in_memory(item: Section, octets: bytes | None) -> Piece:
     if item.partial is not None:
         first, most = item.partial
         octets = octets[first : first + most]
-    return Piece(b"%b {%d}\r\n%b" % (item.label, len(octets), octets), iter(()))
+    return Piece(b"%b %b" % (item.label, responses.literal(octets)), iter(()))
 
 
 # ------------------------------------------------------------------ BINARY
 
 
 def _binary(item: Binary, message: Message) -> Piece:
-    """A literal8, since NUL may occur (RFC 3516 §4.2)."""
+    """A literal8 where NUL may occur (RFC 3516 §4.2); a small part is looked at, and a literal says that there is none."""
     if not item.part:  # the message as it is: it has no transfer encoding of its own
         part, found = None, (0, message.file.size)
     else:
@@ -156,7 +161,12 @@ def _binary(item: Binary, message: Message) -> Piece:
     first = min(first, octets)
     most = min(most, octets - first)
     message.file  # noqa: B018 - opened now, while nothing of the line is out
-    return Piece(b"%b ~{%d}\r\n" % (item.label, most), _window(_decoded(message, found, encoding), first, most))
+    pieces = _window(_decoded(message, found, encoding), first, most)
+    if most > SMALL_OCTETS:
+        return Piece(b"%b ~{%d}\r\n" % (item.label, most), pieces)
+    whole = b"".join(pieces)
+    shown = responses.literal8(whole) if b"\0" in whole else responses.literal(whole)
+    return Piece(b"%b %b" % (item.label, shown), iter(()))
 
 
 _ENCODED = frozenset({"base64", "quoted-printable"})

@@ -21,7 +21,8 @@ MESSAGE = (
 
 
 def append(talk: Talk, octets: bytes) -> None:
-    assert b"p OK" in talk.say(b"p APPEND INBOX {%d+}\r\n%b\r\n" % (len(octets), octets))
+    binary = b"~" if b"\0" in octets else b""
+    assert b"p OK" in talk.say(b"p APPEND INBOX %b{%d+}\r\n%b\r\n" % (binary, len(octets), octets))
 
 
 def literal(answer: bytes, label: bytes) -> bytes | None:
@@ -32,19 +33,25 @@ def literal(answer: bytes, label: bytes) -> bytes | None:
 
 
 def test_bodies_come_back_byte_for_byte(talk: Talk) -> None:
-    """Every hard message: BODY[] is what went in, RFC822.SIZE its length, HEADER and TEXT cut it in two."""
+    """Every hard message: BODY[] is what went in, but NUL as 0x80, RFC822.SIZE its length, HEADER and TEXT cut it in two.
+
+    BINARY[] is what went in, to the octet.
+    """
     kept = [octets for octets in HARD.values() if octets]
     for octets in kept:
         append(talk, octets)
     talk.say(b"s SELECT INBOX\r\n")
     for number, octets in enumerate(kept, 1):
-        answer = talk.say(b"f FETCH %d (RFC822.SIZE BODY.PEEK[] BODY.PEEK[HEADER] BODY.PEEK[TEXT])\r\n" % number)
+        items = b"RFC822.SIZE BODY.PEEK[] BODY.PEEK[HEADER] BODY.PEEK[TEXT] BINARY.PEEK[]"
+        answer = talk.say(b"f FETCH %d (%b)\r\n" % (number, items))
         assert b"RFC822.SIZE %d " % len(octets) in answer
-        assert literal(answer, b"BODY[]") == octets
+        assert literal(answer, b"BINARY[]") == octets
+        shown = octets.replace(b"\0", b"\x80")
+        assert literal(answer, b"BODY[]") == shown
         header, text = literal(answer, b"BODY[HEADER]"), literal(answer, b"BODY[TEXT]")
         assert header is not None
         assert text is not None
-        assert header + text == octets
+        assert header + text == shown
 
 
 @pytest.mark.parametrize(
