@@ -13,6 +13,7 @@ from mic_mail.imap.actions import SLICE_OCTETS, Steps
 from mic_mail.imap.commands import Append
 from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
 from mic_mail.imap.grammar import AppendChunk, AppendMessage, BadLine, Event
+from mic_mail.imap.view import Enabled
 from mic_mail.mime.render import answers
 from mic_mail.mime.scanner import Scanner
 from mic_mail.storage.errors import NoSuchFolder, OverQuota
@@ -168,6 +169,8 @@ def _receive(talk: Conversation, event: Event, intake: Intake) -> Steps[Reply | 
 def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> Steps[Reply | None]:
     """Why the message may not come, if so; the folder is looked for before a client that waits sends its megabytes."""
     limit = talk.settings.append_limit
+    if message.options.utf8 and Enabled.UTF8 not in talk.enabled:
+        return refuse("ENABLE UTF8=ACCEPT comes first.", b"CANNOT")  # RFC 6855 §4; 8-bit in other messages: decision 0003
     if message.size > limit:
         return refuse(f"A message may have {limit} octets.", b"TOOBIG")
     if message.size == 0:  # RFC 3502 §4: it takes the APPEND back
