@@ -8,7 +8,7 @@ Standards: RFC 9051 §6.3.12, RFC 3502 (MULTIAPPEND), RFC 4315 (APPENDUID), RFC 
 
 from mic_mail.clock import within_calendar
 from mic_mail.errors import MicMailError, Refused, Text
-from mic_mail.imap import responses
+from mic_mail.imap import folders, responses
 from mic_mail.imap.actions import SLICE_OCTETS, Steps
 from mic_mail.imap.commands import Append
 from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
@@ -130,6 +130,8 @@ def append(talk: Conversation, first: AppendMessage) -> Steps[None]:
     finally:
         intake.discard()
     if reply is not None:
+        if reply.status == b"OK":
+            yield from folders.tell_name(talk, first.mailbox, first.written)
         yield from talk.sync_if_moved(expunge=True)
         talk.say(talk.line(first.tag, reply))
 

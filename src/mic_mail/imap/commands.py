@@ -207,6 +207,8 @@ class Select(Command):
     read_only: bool = False
     condstore: bool = False
     qresync: QResync | None = None
+    written: str = ""
+    """The name as the client wrote it, where we write it otherwise (RFC 9051 §6.3.9.7, OLDNAME)."""
 
     @property
     def name(self) -> str:
@@ -223,6 +225,7 @@ class Create(Command):
     verb: ClassVar[str] = "CREATE"
     mailbox: str
     use: tuple[str, ...] = ()
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +234,7 @@ class Delete(Command):
 
     verb: ClassVar[str] = "DELETE"
     mailbox: str
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +244,8 @@ class Rename(Command):
     verb: ClassVar[str] = "RENAME"
     mailbox: str
     new_name: str
+    written: str = ""
+    """The old name as the client wrote it, where we write it or the new one otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ from mic_mail.imap.commands import (
     Xlist,
 )
 from mic_mail.imap.conversation import Conversation, Reply, refuse
-from mic_mail.imap.listing import Listed, list_folders, lsub_folders, xlist_folders
+from mic_mail.imap.listing import Listed, describe, list_folders, lsub_folders, xlist_folders
+from mic_mail.imap.view import Enabled
+from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, SPECIAL_USES, FolderInfo, Quota
 
@@ -67,6 +69,16 @@ def xlist(talk: Conversation, command: Xlist) -> Steps[Reply]:
     lines = yield from talk.ask(lambda account: xlist_folders(command, account.folders()))
     _say_listed(talk, b"XLIST", lines)
     return Reply("Listed.")
+
+
+def tell_name(talk: Conversation, name: str, written: str) -> Steps[None]:
+    """A client of IMAP4rev2 that spells a name otherwise than we do learns ours; OLDNAME is its own (RFC 9051 §6.3.9.7)."""
+    if written and Enabled.REV2 in talk.enabled:
+        try:
+            line = yield from talk.ask(lambda account: describe(name, account.folders(), account.subscriptions()))
+        except Unavailable:
+            return  # what was asked is done, and the answer says so
+        talk.say(responses.listed(b"LIST", name, line.attributes, DELIMITER, utf8=talk.utf8, old_name=written))
 
 
 def _say_listed(talk: Conversation, word: bytes, lines: Iterable[Listed]) -> None:
@@ -125,12 +137,14 @@ def create(talk: Conversation, command: Create) -> Steps[Reply]:
         return refuse("No folder can have that use.", b"USEATTR")
     name, use = command.mailbox.removesuffix(DELIMITER), uses[0] if uses else None
     info = yield from talk.change(lambda account: account.create(name, use))
+    yield from tell_name(talk, info.name, command.written)
     return Reply("Created.", code=responses.mailbox_id(info.mailbox_id))
 
 
 def delete(talk: Conversation, command: Delete) -> Steps[Reply]:
     """DELETE. A mailbox that this session has open is left first (RFC 9051 §6.3.5 leaves the choice)."""
     yield from talk.change(lambda account: account.delete(command.mailbox))
+    yield from tell_name(talk, command.mailbox, command.written)
     if talk.view is not None and talk.view.name == command.mailbox:
         talk.leave()
     return Reply("Deleted.")
@@ -139,6 +153,7 @@ def delete(talk: Conversation, command: Delete) -> Steps[Reply]:
 def rename(talk: Conversation, command: Rename) -> Steps[Reply]:
     new_name = command.new_name.removesuffix(DELIMITER)
     yield from talk.change(lambda account: account.rename(command.mailbox, new_name))
+    yield from tell_name(talk, new_name, command.written)
     return Reply("Renamed.")
 
 

@@ -92,6 +92,8 @@ class AppendMessage:
     options: AppendOptions
     size: int
     sync: bool
+    written: str = ""
+    """The name of the mailbox as the client wrote it, where we write it otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +249,8 @@ class Reader:
             mailbox = syntax.append_mailbox(cursor)
         except UnfinishedLiteral:
             return None
-        return AppendMessage(tag, mailbox, 0, *syntax.append_options(cursor))
+        written = cursor.written
+        return AppendMessage(tag, mailbox, 0, *syntax.append_options(cursor), written)
 
     def _announce(self, begin: int, message: AppendMessage) -> AppendMessage:
         self._consume(begin)

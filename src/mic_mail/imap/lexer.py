@@ -58,12 +58,14 @@ class UnfinishedLiteral(Fault):
 class Cursor:
     """A position in the octets of one command. `utf8`: the client turned UTF-8 on, names are not in modified UTF-7."""
 
-    __slots__ = ("data", "position", "utf8")
+    __slots__ = ("data", "position", "utf8", "written")
 
     def __init__(self, data: bytes, position: int = 0, *, utf8: bool = False) -> None:
         self.data = data
         self.position = position
         self.utf8 = utf8
+        self.written = ""
+        """The name of a mailbox read last as the client wrote it, where we write it otherwise."""
 
     # -------------------------------------------------------------- structure
 
@@ -191,18 +193,11 @@ class Cursor:
         Names are compared in NFC: systems that write decomposed letters must find what others named (RFC 5198 §2).
         """
         try:
-            name = octets.decode("utf-8") if self.utf8 or not octets.isascii() else decode_leniently(octets)
+            written = octets.decode("utf-8") if self.utf8 or not octets.isascii() else decode_leniently(octets)
         except UnicodeDecodeError:
             raise Fault(b"Mailbox name is not UTF-8") from None
-        if not name.isascii():
-            if any(category(letter) in {"Cc", "Cs", "Zl", "Zp"} for letter in name):
-                raise Fault(b"Control character in a mailbox name")
-            name = compose_letters(name)
-        elif not name.isprintable():
-            raise Fault(b"Control character in a mailbox name")
-        # RFC 9051 §5.1: INBOX is one mailbox in any case of letters, also as the first level of a name.
-        if name[:5].upper() == "INBOX" and (len(name) == 5 or name[5] == "/"):
-            return "INBOX" + name[5:]
+        name = _normalized(written)
+        self.written = written if written != name else ""
         return name
 
     # -------------------------------------------------------------- numbers, sets, flags, dates
@@ -291,3 +286,17 @@ def _utf8(octets: bytes) -> str:
         return octets.decode("utf-8")
     except UnicodeDecodeError:
         raise Fault(b"Text is not UTF-8") from None
+
+
+def _normalized(name: str) -> str:
+    """The one spelling of a name; a `Fault` for what no mailbox can be called."""
+    if not name.isascii():
+        if any(category(letter) in {"Cc", "Cs", "Zl", "Zp"} for letter in name):
+            raise Fault(b"Control character in a mailbox name")
+        name = compose_letters(name)
+    elif not name.isprintable():
+        raise Fault(b"Control character in a mailbox name")
+    # RFC 9051 §5.1: INBOX is one mailbox in any case of letters, also as the first level of a name.
+    if name[:5].upper() == "INBOX" and (len(name) == 5 or name[5] == "/"):
+        return "INBOX" + name[5:]
+    return name

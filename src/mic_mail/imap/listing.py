@@ -164,6 +164,15 @@ def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
     return lines
 
 
+def describe(name: str, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> Listed:
+    """The line of one mailbox, with all its attributes (RFC 9051 §6.3.2: they MUST be accurate)."""
+    tree = Tree(folders, subscribed, delimiter)
+    attributes = _attributes(tree, name, "\\NonExistent")
+    if name in tree.subscribed:
+        attributes.append("\\Subscribed")
+    return Listed(name, tuple(attributes))
+
+
 def _selected(query: List, tree: Tree) -> set[str]:
     """The names that meet the selection options, whatever the pattern; REMOTE adds nothing where nothing is remote."""
     selected = set(tree.existing)

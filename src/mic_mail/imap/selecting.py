@@ -13,6 +13,7 @@ from mic_mail.imap.commands import SEEN, Close, Expunge, Idle, QResync, Select, 
 from mic_mail.imap.conversation import Conversation, Ended, Reply, bad
 from mic_mail.imap.fetch import vanished_of
 from mic_mail.imap.grammar import NEED_INPUT, Line
+from mic_mail.imap.listing import Listed, describe
 from mic_mail.imap.numbering import positions_of, uids_of
 from mic_mail.imap.sequence import MAX_NUMBER, Ranges, SequenceSet
 from mic_mail.imap.view import Enabled, View, claim_recent
@@ -30,9 +31,11 @@ class Opened:
     first_unseen: int | None
     """Its position."""
     changes: Changes | None
+    listed: Listed | None
+    """For IMAP4rev2, whose SELECT tells the mailbox's attributes."""
 
 
-def _open(account: Account, command: Select) -> Opened:
+def _open(account: Account, command: Select, *, rev2: bool) -> Opened:
     info = account.folder(command.mailbox)
     looked = account.highest_modseq()
     fresh = account.view(info.folder_id)
@@ -41,7 +44,8 @@ def _open(account: Account, command: Select) -> Opened:
     known = resync is not None and resync.uidvalidity == info.uidvalidity
     changes = account.changes(info.folder_id, resync.modseq) if resync is not None and known else None
     first_unseen = next((at for at, flags in enumerate(fresh.flags) if not flags & SEEN), None) if fresh.info.unseen else None
-    return Opened(looked, fresh, recent, first_unseen, changes)
+    listed = describe(info.name, account.folders(), account.subscriptions()) if rev2 else None
+    return Opened(looked, fresh, recent, first_unseen, changes, listed)
 
 
 def select(talk: Conversation, command: Select) -> Steps[Reply]:
@@ -51,17 +55,18 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
     _leave(talk)
     if command.condstore:
         talk.use_condstore()
-    opened = yield from talk.ask(lambda account: _open(account, command))
+    rev2 = Enabled.REV2 in talk.enabled
+    opened = yield from talk.ask(lambda account: _open(account, command, rev2=rev2))
     assert talk.signed_in is not None
     view = View(
         opened.fresh,
         looked=opened.looked,
         account_id=talk.signed_in.account.account_id,
         read_only=command.read_only,
-        recent=None if Enabled.REV2 in talk.enabled else opened.recent,
+        recent=None if rev2 else opened.recent,
     )
     talk.view = view
-    talk.say_all(_description(talk, view, opened))
+    talk.say_all(_description(view, opened, command.written, utf8=talk.utf8))
     if opened.changes is not None and command.qresync is not None:
         known, changes, enabled = command.qresync, opened.changes, talk.enabled
         talk.say_all((yield from talk.ask(lambda account: _missed(view, known, changes, enabled))))
@@ -70,12 +75,11 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
     return Reply("Opened.", code=mode)
 
 
-def _description(talk: Conversation, view: View, opened: Opened) -> list[bytes]:
-    """The untagged lines of SELECT (RFC 9051 §6.3.2; RECENT and UNSEEN are RFC 3501's)."""
-    info = opened.fresh.info
-    rev2 = Enabled.REV2 in talk.enabled
+def _description(view: View, opened: Opened, written: str, *, utf8: bool) -> list[bytes]:
+    """The untagged lines of SELECT (RFC 9051 §6.3.2; RECENT and UNSEEN are RFC 3501's); `written`: the client's spelling."""
+    info, listed = opened.fresh.info, opened.listed
     lines = [*view.keyword_lines(), responses.exists(view.messages)]
-    if not rev2:
+    if listed is None:
         lines.append(responses.recent(view.recent_count))
         if opened.first_unseen is not None:
             lines.append(responses.ok(b"*", "The first unseen one.", b"UNSEEN %d" % (opened.first_unseen + 1)))
@@ -83,8 +87,9 @@ def _description(talk: Conversation, view: View, opened: Opened) -> list[bytes]:
     lines.append(responses.ok(b"*", "The next UID.", b"UIDNEXT %d" % info.uidnext))
     lines.append(responses.ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(info.highest_modseq, 1)))
     lines.append(responses.ok(b"*", "This mailbox.", responses.mailbox_id(info.mailbox_id)))
-    if rev2:
-        lines.append(responses.listed(b"LIST", info.name, (), DELIMITER, utf8=talk.utf8))
+    if listed is not None:
+        old_name = written or None
+        lines.append(responses.listed(b"LIST", info.name, listed.attributes, DELIMITER, utf8=utf8, old_name=old_name))
     return lines
 
 

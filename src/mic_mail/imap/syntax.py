@@ -144,7 +144,7 @@ def _compress(tag: bytes, cursor: Cursor) -> commands.Command:
 def _select(tag: bytes, cursor: Cursor, *, read_only: bool) -> commands.Command:
     """RFC 9051 §6.3.2, with the parameters of RFC 7162 §3.1.8 and §3.2.5."""
     cursor.space()
-    mailbox = cursor.mailbox()
+    mailbox, written = cursor.mailbox(), cursor.written
     condstore, qresync = False, None
     if cursor.another(b"("):
         for _ in cursor.listed():
@@ -157,7 +157,7 @@ def _select(tag: bytes, cursor: Cursor, *, read_only: bool) -> commands.Command:
             else:
                 raise Fault(b"Unknown parameter")
     cursor.end()
-    return commands.Select(tag, mailbox, read_only, condstore, qresync)
+    return commands.Select(tag, mailbox, read_only, condstore, qresync, written)
 
 
 def _qresync(cursor: Cursor) -> commands.QResync:
@@ -186,7 +186,7 @@ def _qresync(cursor: Cursor) -> commands.QResync:
 def _create(tag: bytes, cursor: Cursor) -> commands.Command:
     """RFC 9051 §6.3.4; USE (...) of RFC 6154 §3."""
     cursor.space()
-    mailbox = cursor.mailbox()
+    mailbox, written = cursor.mailbox(), cursor.written
     use: list[str] = []
     if cursor.another(b"("):
         for _ in cursor.listed():
@@ -195,7 +195,15 @@ def _create(tag: bytes, cursor: Cursor) -> commands.Command:
             cursor.space()
             use += [cursor.flag().decode("ascii") for _ in cursor.listed()]
     cursor.end()
-    return commands.Create(tag, mailbox, tuple(use))
+    return commands.Create(tag, mailbox, tuple(use), written)
+
+
+def _delete(tag: bytes, cursor: Cursor) -> commands.Command:
+    """RFC 9051 §6.3.5."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.end()
+    return commands.Delete(tag, mailbox, cursor.written)
 
 
 def _on_mailbox(kind: Callable[[bytes, str], commands.Command], tag: bytes, cursor: Cursor) -> commands.Command:
@@ -209,11 +217,13 @@ def _on_mailbox(kind: Callable[[bytes, str], commands.Command], tag: bytes, curs
 def _rename(tag: bytes, cursor: Cursor) -> commands.Command:
     """RFC 9051 §6.3.6."""
     cursor.space()
-    mailbox = cursor.mailbox()
+    mailbox, written = cursor.mailbox(), cursor.written
     cursor.space()
     new_name = cursor.mailbox()
+    if cursor.written:
+        written = written or mailbox
     cursor.end()
-    return commands.Rename(tag, mailbox, new_name)
+    return commands.Rename(tag, mailbox, new_name, written)
 
 
 _SELECTIONS = {b"SUBSCRIBED", b"REMOTE", b"RECURSIVEMATCH", b"SPECIAL-USE"}
@@ -414,7 +424,7 @@ SYNTAX: dict[bytes, Parser] = {
     b"SELECT": partial(_select, read_only=False),
     b"EXAMINE": partial(_select, read_only=True),
     b"CREATE": _create,
-    b"DELETE": partial(_on_mailbox, commands.Delete),
+    b"DELETE": _delete,
     b"RENAME": _rename,
     b"SUBSCRIBE": partial(_on_mailbox, commands.Subscribe),
     b"UNSUBSCRIBE": partial(_on_mailbox, commands.Unsubscribe),
