@@ -144,9 +144,8 @@ class Tree:
 def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> list[Listed]:
     """The answer to LIST in all its forms."""
     if not query.extended and query.patterns == ("",):
-        # RFC 9051 §6.3.9: an empty pattern asks for the delimiter and the root of the reference.
-        root = query.reference[: query.reference.find(delimiter) + 1]
-        return [Listed(root, ("\\Noselect",))]
+        # RFC 9051 §6.3.9: an empty pattern asks for the delimiter and the root of the reference; ours have none.
+        return [Listed(delimiter if query.reference.startswith(delimiter) else "", ("\\Noselect",))]
     tree = Tree(folders, subscribed, delimiter)
     patterns = [Pattern(query.reference + pattern, delimiter) for pattern in query.patterns]
     selected = _selected(query, tree)

@@ -67,7 +67,9 @@ NO, YES = "\\HasNoChildren", "\\HasChildren"
         ('LIST "" "tofu"', []),  # only INBOX is the same in any case of letters
         ('LIST "" "Nothing"', []),
         ('LIST "" ""', [" (\\Noselect)"]),  # RFC 9051 §6.3.9: the delimiter and the root
-        ('LIST "Fruit/Apple" ""', ["Fruit/ (\\Noselect)"]),
+        ('LIST "Fruit/" ""', [" (\\Noselect)"]),  # a name without a root
+        ('LIST "Fruit/Apple" ""', [" (\\Noselect)"]),
+        ('LIST "/usr/staff" ""', ["/ (\\Noselect)"]),
         ('LIST () "" ""', []),  # the extended form has no such case
         ('LIST "" ("INBOX" "T*")', [f"INBOX ({NO})", f"Tofu ({NO})"]),
         # RFC 5258 §5, example 2: \NonExistent for a subscribed name that is gone
