@@ -8,6 +8,7 @@ case-folded; "không" and "khong" differ here. This is the scan that is always r
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.encodings import decode
 from mic_mail.mime.headers import field, fields, parse_parameters
 from mic_mail.mime.parts import LEAF, Section, Sections
@@ -18,6 +19,7 @@ from mic_mail.storage.store import Store
 from mic_mail.storage.types import TextTest
 
 _TEXT = b"text/"
+_ADDRESS_FIELDS = {b"from", b"to", b"cc", b"bcc"}
 _MAX_TEXT_OCTETS = 8 << 20
 """Of one part: what lies behind is a log file or an attack, and no one's eight megabytes of prose."""
 
@@ -53,7 +55,14 @@ class _Test:
 
     def in_header(self, header: bytes) -> bool:
         """An empty value asks whether the field is there at all (RFC 9051 §6.4.4)."""
-        return any(name == self._field and self._value in folded(decode_text(value)) for name, value in fields(header))
+        return any(name == self._field and self._in_field(value) for name, value in fields(header))
+
+    def _in_field(self, value: bytes) -> bool:
+        """As it is written; FROM, TO, CC and BCC ask about the envelope, which no comment within an address may hide."""
+        if self._value in folded(decode_text(value)):
+            return True
+        commented = self._field in _ADDRESS_FIELDS and b"(" in value
+        return commented and any(self._value in address for address in _addresses(value))
 
     def in_message(self, text: "_Text") -> bool:
         if self.kind == "HEADER":
@@ -108,6 +117,13 @@ class _Text:
 
 def _header_text(header: bytes) -> str:
     return folded("\n".join(f"{decode_octets(name)}: {decode_text(value)}" for name, value in fields(header)))
+
+
+def _addresses(value: bytes) -> Iterator[str]:
+    """`name <mailbox@host>` of each address in a field."""
+    for name, _, mailbox, host in parse_addresses(value):
+        if mailbox is not None and host is not None:
+            yield folded(f"{decode_text(name or b'')} <{decode_text(mailbox)}@{decode_text(host)}>")
 
 
 def folded(text: str) -> str:

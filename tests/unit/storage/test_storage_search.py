@@ -6,6 +6,7 @@ import pytest
 
 from mic_mail.mime.render import answers_of
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.search import _Test
 from mic_mail.storage.types import Delivery, TextTest
 from storage_model import Root
 
@@ -65,3 +66,23 @@ def test_what_the_text_of_a_message_is(tmp_path: Path, kind: str, value: str, hi
         return found
 
     assert Root(tmp_path).use(find) is hit
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "hit"),
+    [
+        ("from", "dvbe@mic.gov.vn", True),
+        ("from", "van be <dvbe@mic", True),
+        ("from", "(phòng)", True),
+        ("to", "b@c.vn", True),
+        ("to", "nhóm", True),
+        ("to", "dvbe", False),
+        ("subject", "a@b", False),
+    ],
+)
+def test_comments_do_not_hide_an_address(field: str, value: str, hit: bool) -> None:
+    """FROM and its kin find what the envelope shows (RFC 9051 §6.4.4) as well as what is written; other fields are text."""
+    header = (
+        "From: Van Be <dvbe (phòng)@ (bộ) mic.gov.vn>\r\nTo: nhóm: <b (x) @c.vn>, d@e.vn;\r\nSubject: a (x)@b\r\n\r\n"
+    ).encode()
+    assert _Test(TextTest("HEADER", value, field)).in_header(header) is hit
