@@ -1,23 +1,22 @@
-"""The vocabulary of IMAP: one frozen value per command, with its arguments decoded, and one table of what each command may do.
+"""The vocabulary of IMAP: one frozen value per command, with its arguments decoded.
 
 `grammar` makes these values from octets; the session acts on them and never sees syntax. Names of mailboxes are `str` (decoded
 from modified UTF-7 or UTF-8, INBOX in capitals), flags are bits and keywords, dates are `date`/`datetime`, sets are
 `SequenceSet`. Passwords and SASL data stay out of `repr`.
 
-What FETCH and SEARCH ask for has files of its own: `fetchitems`, `searchkeys`. The last part here is the table RULES: for each
-command as written on the wire, in which states it is legal, whether it names messages by sequence number, whether EXPUNGE may
-be sent while it is answered, and whether it changes mailboxes. A new command is a class here, a row in RULES, and a row with a
-function in `syntax`.
+What FETCH and SEARCH ask for has files of its own: `fetchitems`, `searchkeys`; what each command may do is in `rules`. A new
+command is a class here, a row there, and a row with a function in `syntax`.
 
 Standards: RFC 3501, RFC 9051 and the extensions named at each class.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum, Flag, auto
+from enum import Enum
 from typing import ClassVar
 
 from mic_mail.imap.fetchitems import FetchItem
+from mic_mail.imap.rules import RULES, Rule
 from mic_mail.imap.searchkeys import InSet, SearchKey, leaves
 from mic_mail.imap.sequence import SequenceSet
 
@@ -48,7 +47,7 @@ class FlagList:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What every command has: the tag, and the name it has in RULES."""
+    """What every command has: the tag, and the name it has in `rules.RULES`."""
 
     verb: ClassVar[str] = ""
     tag: bytes
@@ -59,7 +58,7 @@ class Command:
         return self.verb
 
     @property
-    def rule(self) -> "Rule":
+    def rule(self) -> Rule:
         """What this command may do."""
         return RULES[self.name]
 
@@ -455,84 +454,3 @@ class AppendOptions:
     received_at: datetime | None = None
     binary: bool = False
     utf8: bool = False
-
-
-# ------------------------------------------------------------------ what each command may do
-
-
-class ConnectionState(Flag):
-    """RFC 9051 §3. LOGOUT is a state that no command survives."""
-
-    NOT_AUTHENTICATED = auto()
-    AUTHENTICATED = auto()
-    SELECTED = auto()
-
-
-_ANY = ConnectionState.NOT_AUTHENTICATED | ConnectionState.AUTHENTICATED | ConnectionState.SELECTED
-_BEFORE = ConnectionState.NOT_AUTHENTICATED
-_SIGNED_IN = ConnectionState.AUTHENTICATED | ConnectionState.SELECTED
-_SELECTED = ConnectionState.SELECTED
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One row.
-
-    by_number       arguments or answers are sequence numbers: they must mean the same until the command is done
-    may_expunge     EXPUNGE/VANISHED may be sent before the tagged OK (RFC 9051 §7.5.1: not for FETCH, STORE, SEARCH)
-    changes         mailboxes or messages change: refused when the mailbox is read-only or the account may only read
-    alone           nothing may be sent or read behind it until it is done (TLS, compression, sign-in change what octets mean)
-    """
-
-    states: ConnectionState
-    by_number: bool = False
-    may_expunge: bool = True
-    changes: bool = False
-    alone: bool = False
-
-
-_NUMBERED = Rule(_SELECTED, by_number=True, may_expunge=False)
-
-RULES: dict[str, Rule] = {
-    "CAPABILITY": Rule(_ANY),
-    "NOOP": Rule(_ANY),
-    "LOGOUT": Rule(_ANY),
-    "ID": Rule(_ANY),
-    "STARTTLS": Rule(_BEFORE, alone=True),
-    "AUTHENTICATE": Rule(_BEFORE, alone=True),
-    "LOGIN": Rule(_BEFORE, alone=True),
-    "COMPRESS": Rule(_SIGNED_IN, alone=True),
-    "ENABLE": Rule(_SIGNED_IN, alone=True),
-    "SELECT": Rule(_SIGNED_IN, alone=True),
-    "EXAMINE": Rule(_SIGNED_IN, alone=True),
-    "CREATE": Rule(_SIGNED_IN, changes=True),
-    "DELETE": Rule(_SIGNED_IN, changes=True),
-    "RENAME": Rule(_SIGNED_IN, changes=True),
-    "SUBSCRIBE": Rule(_SIGNED_IN, changes=True),
-    "UNSUBSCRIBE": Rule(_SIGNED_IN, changes=True),
-    "LIST": Rule(_SIGNED_IN),
-    "LSUB": Rule(_SIGNED_IN),
-    "XLIST": Rule(_SIGNED_IN),
-    "NAMESPACE": Rule(_SIGNED_IN),
-    "STATUS": Rule(_SIGNED_IN),
-    "APPEND": Rule(_SIGNED_IN, changes=True),
-    "IDLE": Rule(_SIGNED_IN, alone=True),
-    "GETQUOTA": Rule(_SIGNED_IN),
-    "GETQUOTAROOT": Rule(_SIGNED_IN),
-    "SETQUOTA": Rule(_SIGNED_IN, changes=True),
-    "CHECK": Rule(_SELECTED),
-    "CLOSE": Rule(_SELECTED, changes=True, may_expunge=False, alone=True),  # RFC 9051 §6.4.1: no EXPUNGE is sent
-    "UNSELECT": Rule(_SELECTED, may_expunge=False, alone=True),
-    "EXPUNGE": Rule(_SELECTED, changes=True),
-    "UID EXPUNGE": Rule(_SELECTED, changes=True),
-    "FETCH": _NUMBERED,
-    "UID FETCH": Rule(_SELECTED),
-    "STORE": Rule(_SELECTED, by_number=True, may_expunge=False, changes=True),
-    "UID STORE": Rule(_SELECTED, changes=True),
-    "SEARCH": _NUMBERED,
-    "UID SEARCH": Rule(_SELECTED),
-    "COPY": Rule(_SELECTED, by_number=True, changes=True),
-    "UID COPY": Rule(_SELECTED, changes=True),
-    "MOVE": Rule(_SELECTED, by_number=True, changes=True),
-    "UID MOVE": Rule(_SELECTED, changes=True),
-}

@@ -23,9 +23,10 @@ from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.imap import append, commands, fetch, folders, messages, responses, search, selecting, signin
 from mic_mail.imap.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Waiting
-from mic_mail.imap.commands import Command, ConnectionState
+from mic_mail.imap.commands import Command
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
 from mic_mail.imap.grammar import AppendMessage, BadLine, Event, Line
+from mic_mail.imap.rules import ConnectionState
 from mic_mail.imap.sections import UnknownEncoding
 from mic_mail.imap.sequence import NoSuchNumber
 from mic_mail.imap.shelf import Shelf
@@ -236,7 +237,7 @@ class Session:
         talk.say(talk.line(command.tag, reply))
 
     def _forbidden(self, command: Command) -> Reply | None:
-        """Why a command may not be carried out now (RFC 9051 §3, `commands.RULES`)."""
+        """Why a command may not be carried out now (RFC 9051 §3, `rules.RULES`)."""
         talk, rule = self._talk, command.rule
         if not rule.states & talk.state:
             return bad(_WRONG_STATE[talk.state])

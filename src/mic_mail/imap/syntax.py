@@ -2,7 +2,7 @@
 
 In: a command with its literals, without its final line end. Out: a `commands` value. Raises `Fault`, nothing else.
 One row of SYNTAX per command name as on the wire (`UID FETCH` is its own row); a new command is a row here, a row in
-`commands.RULES` and a class. FETCH and STORE are in `fetchsyntax`, SEARCH in `searchsyntax`.
+`rules.RULES` and a class. FETCH and STORE are in `fetchsyntax`, SEARCH in `searchsyntax`.
 
 Standards: RFC 9051 §9, RFC 3501 §9, and those named at each function.
 """

@@ -5,9 +5,10 @@ from datetime import date, datetime, timedelta, timezone
 import pytest
 
 from mic_mail.imap import commands as c
-from mic_mail.imap.commands import AppendOptions, ConnectionState, FlagChange, FlagList
+from mic_mail.imap.commands import AppendOptions, FlagChange, FlagList
 from mic_mail.imap.fetchitems import Binary, BinarySize, Datum, Preview, Section, Text
 from mic_mail.imap.grammar import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, Reader
+from mic_mail.imap.rules import RULES, ConnectionState
 from mic_mail.imap.searchkeys import (
     Age,
     All,
@@ -429,11 +430,11 @@ def test_a_bad_append_is_refused_behind_its_literal(words: bytes) -> None:
 
 def test_every_command_has_a_row_in_both_tables() -> None:
     """What the grammar can read is what RULES knows, and nothing else."""
-    assert {name.decode("ascii") for name in SYNTAX} == set(c.RULES)
+    assert {name.decode("ascii") for name in SYNTAX} == set(RULES)
     for line, command in COMMANDS:
         if isinstance(command, c.Command):
-            assert command.name in c.RULES, line
-            assert command.rule is c.RULES[command.name]
+            assert command.name in RULES, line
+            assert command.rule is RULES[command.name]
 
 
 @pytest.mark.parametrize(
@@ -453,7 +454,7 @@ def test_every_command_has_a_row_in_both_tables() -> None:
 )
 def test_rules(name: str, states: str, by_number: bool, may_expunge: bool, changes: bool) -> None:
     """RFC 9051 §3 (states), §7.5.1 (no EXPUNGE while FETCH, STORE, SEARCH are answered; UID forms may have them)."""
-    rule = c.RULES[name]
+    rule = RULES[name]
     letters = {
         "N": ConnectionState.NOT_AUTHENTICATED,
         "A": ConnectionState.AUTHENTICATED,
