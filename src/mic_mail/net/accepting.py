@@ -16,7 +16,7 @@ from typing import Final
 from mic_mail.net.listeners import Listener
 from mic_mail.net.sharing import Share
 
-COURTESY_SECONDS: Final = 0.001
+COURTESY_SECONDS: Final = 0.005
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """No descriptor or no memory for one more connection: it waits in the backlog."""
 EXHAUSTED_SECONDS: Final = 1.0
