@@ -7,6 +7,7 @@ messages wait for its turn, together. Nobody waits for ever. What happens in the
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
@@ -29,6 +30,8 @@ MAX_TOGETHER = 50
 GATHER_SECONDS, GATHER_TIMES = 0.001, 5
 """How long a wave of several waits for more, and how often: at 50 sessions waves of 5 become waves of 12, and a fifth more
 messages pass. One message alone never waits."""
+CLOSE_SECONDS = 0.05
+"""Waves that follow one another so closely go by the journal, also where each is one message."""
 MOST_WAITING = 2_000
 """Small messages in memory that wait; beyond them 451: at worst a quarter of a gigabyte."""
 SCAN_OCTETS = 1 << 18
@@ -48,6 +51,7 @@ class Delivering:
         self._riding = False
         self._settling = False
         self._waiting = 0
+        self._last_wave_at = -math.inf
         self._queues: dict[int, deque[Waiting]] = {}
         self._errands: set[asyncio.Task[object]] = set()
 
@@ -88,7 +92,7 @@ class Delivering:
                     continue
                 results: Sequence[Outcome]
                 try:
-                    results = await self._lanes.delivery(self._posting.wave, batch)
+                    results = await self._lanes.delivery(self._posting.wave, batch, by_journal=self._is_busy(batch))
                 except Exception as error:  # noqa: BLE001 - a defect of ours: everybody hears of it
                     results = [error] * len(batch)
                     await self._lanes.io(self._posting.discard, batch)
@@ -103,6 +107,12 @@ class Delivering:
                     self._start(self._settle_journal())
         finally:
             self._riding = False
+
+    def _is_busy(self, batch: Sequence[Waiting]) -> bool:
+        """Whether messages come so closely that the journal should hold them; one alone is durable by its own file."""
+        now = asyncio.get_running_loop().time()
+        is_close, self._last_wave_at = now - self._last_wave_at < CLOSE_SECONDS, now
+        return is_close or len(batch) > 1
 
     async def _gather(self) -> None:
         """Let the wave grow while more keep coming."""

@@ -19,9 +19,6 @@ from mic_mail.storage.journal import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import INBOX, AccountRef, Delivery, Published, Staged
 
-TOGETHER = 2
-"""From so many messages on the journal makes them durable together; one alone is durable by its own file."""
-
 PATIENCE_SECONDS = 0.02
 """How long a wave waits for a mailbox that somebody else writes: another process's delivery takes a millisecond."""
 
@@ -76,16 +73,17 @@ class Posting:
         self._log = log
         self._inboxes: dict[int, int] = {}
 
-    def wave(self, batch: Sequence[Waiting]) -> Sequence[Outcome]:
-        """Messages for whatever mailboxes, made durable together; `Busy` for those that somebody else writes now."""
+    def wave(self, batch: Sequence[Waiting], *, by_journal: bool) -> Sequence[Outcome]:
+        """Messages for whatever mailboxes, durable together or each by its own file; `Busy` for those that others write now."""
         results: dict[int, Outcome] = {}
         whole = [waiting for waiting in batch if self._stage(waiting, results)]
-        arrivals = [Journaled(each.parcel.mailbox.home, each.staged.base, each.octets) for each in whole if each.staged]
-        if len(whole) < TOGETHER:
-            self._publish(whole, results, patience=PATIENCE_SECONDS)
-        else:
-            with self._store.telling_together(), self._store.journal_holding(arrivals) as held:
-                self._publish(whole, results, patience=PATIENCE_SECONDS, journaled=held)
+        with self._store.telling_together():
+            if by_journal and whole:
+                arrivals = [Journaled(each.parcel.mailbox.home, each.staged.base, each.octets) for each in whole if each.staged]
+                with self._store.journal_holding(arrivals) as held:
+                    self._publish(whole, results, patience=PATIENCE_SECONDS, journaled=held)
+            else:
+                self._publish(whole, results, patience=PATIENCE_SECONDS)
         return [results[id(waiting)] for waiting in batch]
 
     def alone(self, batch: Sequence[Waiting]) -> Sequence[Outcome]:

@@ -127,6 +127,15 @@ def test_one_alone_needs_no_journal(office: Office) -> None:
     assert office.inbox("dvbe") == [message(1)]
 
 
+def test_one_closely_after_another_goes_by_the_journal(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waves of one message each that follow closely: each would cost two fsyncs else."""
+    monkeypatch.setattr(delivery, "CLOSE_SECONDS", 30.0)
+    for number in range(3):
+        office.deliver(("dvbe", message(number)))
+    assert office.journal() == [message(1), message(2)]
+    assert office.inbox("dvbe") == [message(0), message(1), message(2)]
+
+
 def test_a_mailbox_that_others_write_holds_nobody_up(office: Office) -> None:
     """While one mailbox is locked the others' messages arrive; those for it wait for their turn and arrive after."""
     with writing(office.rooms.store.store(office.ref("dvbe"))):
