@@ -28,8 +28,9 @@ from mic_mail.storage.types import Published, Staged
 MAX_TOGETHER = 50
 """Messages in one publication: bounds how long an account's lock is held, and how long one wave keeps the next waiting."""
 GATHER_SECONDS, GATHER_TIMES = 0.001, 5
-"""How long a wave of several waits for more, and how often: at 50 sessions waves of 5 become waves of 12, and a fifth more
-messages pass. One message alone never waits."""
+"""How long a wave waits for more, and how often: at 50 sessions waves of 5 become waves of 12, and a fifth more messages pass."""
+GATHER_FROM = 5
+"""Smaller waves do not wait: where few send, everybody's next message would come later for it."""
 CLOSE_SECONDS = 0.05
 """Waves that follow one another so closely go by the journal, also where each is one message."""
 MOST_WAITING = 2_000
@@ -118,7 +119,7 @@ class Delivering:
         """Let the wave grow while more keep coming."""
         for _ in range(GATHER_TIMES):
             size = len(self._wave)
-            if not 1 < size < MAX_TOGETHER:
+            if not GATHER_FROM <= size < MAX_TOGETHER:
                 return
             await asyncio.sleep(GATHER_SECONDS)
             if len(self._wave) == size:
