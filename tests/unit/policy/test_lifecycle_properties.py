@@ -6,6 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mic_mail.clock import HO_CHI_MINH
 from mic_mail.policy.calendar import ONE_DAY, add_months, local_day, start_of
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind, first_broken, known_at, record
 from mic_mail.policy.leaving import TERMS
@@ -181,3 +182,22 @@ def test_an_imported_mailbox_keeps_its_password(kind, chosen):
     imported = record(Draft(FactKind.IMPORTED, START, "t"), mailbox_id=1, previous=None, recorded_at=START)
     decision = decide(kind, (imported,), START + ONE_DAY, last_activity=None, settings=chosen)
     assert decision.states == {State.ACTIVE}
+
+
+far_days = st.dates() | st.dates(max_value=date(1, 3, 1)) | st.dates(min_value=date(9998, 6, 1))
+far = far_days.map(lambda day: datetime.combine(day, datetime.min.time(), UTC))
+far_data = far_days.map(lambda day: {"until": day.isoformat(), "level": "division", "cause": "c"})
+strange_facts = st.lists(st.tuples(st.sampled_from(FactKind), far, far_data), max_size=6)
+
+
+@given(kinds, strange_facts, far, st.none() | far, lifecycle_settings)
+@settings(max_examples=300)
+def test_no_recorded_date_makes_a_mailbox_unreadable(kind, events, now, used, chosen):
+    """Whatever days stand in the facts, from the calendar's first to its last, every door gets an answer."""
+    facts = [record(Draft(FactKind.ISSUED, START, "t"), mailbox_id=1, previous=None, recorded_at=START)]
+    for fact, effective, data in events:
+        facts.append(record(Draft(fact, effective, "t", data=data), mailbox_id=1, previous=facts[-1], recorded_at=START))
+    decision = decide(kind, facts, now, last_activity=used, settings=chosen)
+    assert decision.states
+    for instant in (decision.valid_until, *(reason.since for reason in decision.reasons)):
+        assert instant is None or instant.astimezone(HO_CHI_MINH)
