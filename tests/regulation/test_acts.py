@@ -12,7 +12,7 @@ from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused
 from mic_mail.policy.addresses import AddressRefused
 from mic_mail.policy.eligibility import Employment
-from mic_mail.policy.facts import Cause, FactKind, Level
+from mic_mail.policy.facts import Cause, Draft, FactKind, Level
 from mic_mail.policy.lifecycle import LifecycleSettings, State
 from mic_mail.services.accounts import Accounts, Asked, Conclusion, NotAllowed
 from mic_mail.services.credentials import Origin
@@ -52,8 +52,6 @@ class Centre:
 
     def chosen(self, mailbox):
         """The person chooses a password."""
-        from mic_mail.policy.facts import Draft
-
         self.directory.append_fact(mailbox.mailbox_id, Draft(FactKind.PASSWORD_SET, self.clock.now(), "person"))
 
     def states(self, mailbox):
@@ -343,3 +341,11 @@ def test_clause_6_5(centre, tmp_path):
         (Severity.NOTE, "no_folder", unopened.address),
         (Severity.NOTE, "reclaimed_with_mail", gone.address),
     ]
+
+
+def test_clause_6_5_facts_that_cannot_be_read(centre, tmp_path):
+    """Facts that make no sense are one line of the check, and the other mailboxes are looked at all the same."""
+    bad, good = centre.mailbox(), centre.mailbox("Trần Thị Lan")
+    centre.directory.append_fact(bad.mailbox_id, Draft(FactKind.ABSENCE, centre.clock.now(), "t", data={"until": "mai"}))
+    found = inspect(centre.directory.load_snapshot(), tmp_path, centre.clock.now(), LifecycleSettings())
+    assert {(d.kind, d.subject) for d in found} == {("unreadable_facts", bad.address), ("no_folder", good.address)}

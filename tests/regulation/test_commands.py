@@ -17,7 +17,9 @@ import pytest
 
 from mic_mail.cli.main import main
 from mic_mail.clock import SystemClock
+from mic_mail.directory.repository import Directory
 from mic_mail.policy.calendar import add_months, local_day
+from mic_mail.policy.facts import Draft, FactKind
 
 PROGRAM = Path(sys.executable).with_name("mic-mail")
 
@@ -219,3 +221,18 @@ def test_every_act_is_on_record(console):
     assert {"unit_add", "person_add", "mailbox_issue", "mailbox_quota", "mailbox_quota_refused"} <= acts
     assert all(line["actor"] for line in lines)
     assert {line["clause"] for line in lines if line["act"] == "mailbox_quota_refused"} >= {"8.3.a", "8.3.b"}
+
+
+def test_one_unreadable_record_is_one_line(console):
+    """A fact that makes no sense does not hide the other mailboxes from the list."""
+    console.json("mailbox", "issue", "--group", "Tổ công tác", "--sponsor", "CNTT")
+    directory = Directory(f"sqlite:///{console.folder / 'data' / 'directory.sqlite'}")
+    group = directory.mailbox("tocongtac@mic.gov.vn")
+    directory.append_fact(group.mailbox_id, Draft(FactKind.ABSENCE, SystemClock().now(), "t", data={"until": "mai"}))
+    listed = {row["address"]: row["states"] for row in console.json("mailbox", "list")}
+    assert listed[group.address] == []
+    assert listed["dvbe@mic.gov.vn"]
+    assert console.run("mailbox", "list") == 0
+    assert "facts cannot be read" in console.out
+    assert console.run("directory", "check") == 1
+    directory.close()

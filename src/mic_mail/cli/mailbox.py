@@ -72,6 +72,7 @@ FACT_COLUMNS = (
     Column("actor", "Người ghi", "By"),
     Column("data", "Chi tiết", "Details", names=FACT_DATA),
 )
+UNREADABLE = Text("hồ sơ không đọc được", "facts cannot be read")
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
 WhyOption = Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))]
@@ -213,21 +214,32 @@ def _decide(here: Frame, entry: Entry) -> Decision:
 
 def _rows(here: Frame, entries: Iterator[Entry], state: State | None) -> Iterator[dict[str, Cell]]:
     for entry in entries:
-        decision = _decide(here, entry)
+        try:
+            decision = _decide(here, entry)
+        except (ValueError, OverflowError):  # one record that makes no sense is one line, not the end of the list
+            if state is None:
+                yield {**_entry(entry), "state_names": UNREADABLE, "states": [], "clauses": [], "next_change_at": None}
+            continue
         if state is None or state in decision.states:
             yield _row(entry, decision)
 
 
 def _row(entry: Entry, decision: Decision) -> dict[str, Cell]:
     return {
-        "mailbox_id": entry.mailbox_id,
-        "address": entry.address,
-        "kind": KINDS[entry.kind],
-        "owner": entry.owner.name,
+        **_entry(entry),
         "state_names": _states(decision.states),
         "states": sorted(decision.states),
         "clauses": sorted({reason.clause for reason in decision.reasons}),
         "next_change_at": decision.valid_until,
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Cell]:
+    return {
+        "mailbox_id": entry.mailbox_id,
+        "address": entry.address,
+        "kind": KINDS[entry.kind],
+        "owner": entry.owner.name,
         "last_used_at": entry.last_activity,
         "quota_octets": entry.quota_octets,
     }
