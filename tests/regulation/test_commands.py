@@ -16,10 +16,14 @@ from pathlib import Path
 import pytest
 
 from mic_mail.cli.main import main
-from mic_mail.clock import SystemClock
+from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.calendar import add_months, local_day
 from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.services.accounts import Accounts
+from mic_mail.services.credentials import Origin
+from mic_mail.services.issuing import Issuing, Request, make_verifiers
 
 PROGRAM = Path(sys.executable).with_name("mic-mail")
 
@@ -221,6 +225,28 @@ def test_every_act_is_on_record(console):
     assert {"unit_add", "person_add", "mailbox_issue", "mailbox_quota", "mailbox_quota_refused"} <= acts
     assert all(line["actor"] for line in lines)
     assert {line["clause"] for line in lines if line["act"] == "mailbox_quota_refused"} >= {"8.3.a", "8.3.b"}
+
+
+def test_a_correction_that_opens_a_reclaimed_mailbox_says_so(console):
+    """A longer term opens a reclaimed mailbox again, and the command tells; a correction that leaves it reclaimed does not."""
+    console.run("person", "add", "Lê Thị Hoa", "--unit", "CNTT")
+    config = load(console.folder / "mic-mail.toml")
+    left = local_day(SystemClock().now()) - timedelta(days=250)
+    past = ManualClock(SystemClock().now() - timedelta(days=400))
+    directory = Directory(config.directory_url, clock=past)
+    person = next(person for person in directory.people() if person.full_name == "Lê Thị Hoa")
+    request = Request(Origin("t", "t", "1/CV"))
+    mailbox = Issuing(directory, config, past, make_verifiers(config)).issue_personal(person, "ngựa pin kẹp ghim", request)
+    past.move_to(SystemClock().now() - timedelta(days=249))
+    Accounts(directory, config, past).leave(mailbox, left, None, "retired", request.origin)
+    assert console.json("mailbox", "show", mailbox.address)["states"] == ["reclaimed"]
+    again = ("mailbox", "leave", mailbox.address, f"{left:%d/%m/%Y}", "--correct", "--document", "9/QĐ")
+    assert console.run(*again) == 0, console.err
+    assert "open again" not in console.err
+    assert console.json("mailbox", "show", mailbox.address)["states"] == ["reclaimed"]
+    assert console.run(*again, "--level", "department") == 0, console.err
+    assert f"{mailbox.address} had been reclaimed and is open again: send-locked" in console.err
+    directory.close()
 
 
 def test_one_unreadable_record_is_one_line(console):

@@ -60,6 +60,10 @@ class Accounts:
         instant = at or self._clock.now()
         return decide(entry.kind, entry.facts, instant, last_activity=entry.last_activity, settings=self._settings)
 
+    def state_of(self, mailbox: MailboxRecord) -> Decision:
+        """What the mailbox may do now, from the facts as they are on record."""
+        return self._look(mailbox)[1]
+
     # ------------------------------------------------------------ Reg. 7.2, 7.3
 
     def suspend(self, mailbox: MailboxRecord, cause: Cause, origin: Origin, conclusion: Conclusion | None = None) -> Fact:
