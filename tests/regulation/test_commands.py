@@ -90,6 +90,35 @@ def test_listings(console):
     assert console.json("person", "show", "1")["mailbox"] == "dvbe@mic.gov.vn"
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (1, ("unit", "add", "A" * 500, "Đơn vị")),
+        (2, ("unit", "add", "KHTC", "x" * 201)),
+        (2, ("unit", "add", "KHTC", "  ")),
+        (2, ("person", "add", "Bê " * 100, "--unit", "CNTT")),
+        (2, ("mailbox", "issue", "--group", " ", "--sponsor", "CNTT", "--address", "nhom")),
+        (1, ("mailbox", "issue", "--group", "Nhóm", "--sponsor", "CNTT", "--address", "n" * 65)),
+    ],
+)
+def test_names_that_cannot_be(console, code, words):
+    """Symbols and names that no address, folder or column could hold are refused before anything is stored."""
+    assert console.run(*words) == code, console.err
+    assert console.err.strip()
+
+
+def test_the_password_is_shown_whatever_becomes_of_the_welcome(console, monkeypatch):
+    """A mailbox that is issued has told its first password, even where its store cannot be written: that is a remark."""
+
+    def full(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("mic_mail.services.notices.Notices.welcome", full)
+    assert console.run("mailbox", "issue", "--group", "Ban biên tập", "--sponsor", "CNTT", "--json") == 0
+    assert len(json.loads(console.out)["password"]) >= 16
+    assert "the welcome could not be delivered: disk full" in console.err
+
+
 def test_issuing_to_a_namesake(console):
     """Taken: refused with the clause and what may be chosen; the choice is issued with a password shown once."""
     assert console.run("mailbox", "issue", "--person", "2") == 1

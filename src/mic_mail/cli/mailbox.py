@@ -17,6 +17,7 @@ from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.config.units import parse_octets
+from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
@@ -120,7 +121,6 @@ def issue(
             mailbox = issuing.issue_unit(unit, password, request, quota_octets=octets)
         else:
             mailbox = issuing.issue_group(group or "", _needed(sponsor), password, request, chosen=address, quota_octets=octets)
-    Notices(here.store, here.config, here.clock).welcome(mailbox)
     row: dict[str, Cell] = {
         "address": mailbox.address,
         "password": password,
@@ -128,6 +128,20 @@ def issue(
         "quota": dates.size(mailbox.quota_octets),
     }
     output.record(ISSUED, row, as_json=as_json)
+    _welcome(here, mailbox)
+
+
+def _welcome(here: Frame, mailbox: MailboxRecord) -> None:
+    """The notice; the mailbox is issued and its password shown once, so what fails now may not hide either."""
+    try:
+        Notices(here.store, here.config, here.clock).welcome(mailbox)
+    except Exception as error:  # noqa: BLE001  whatever the store meets, the issue stands
+        output.note(
+            Text(
+                f"Đã cấp hộp thư, nhưng chưa ghi được thư chào mừng: {error}",
+                f"The mailbox is issued, but the welcome could not be delivered: {ascii(str(error))[1:-1]}",
+            )
+        )
 
 
 @app.command("list", help=say("Liệt kê hộp thư và trạng thái.", "List mailboxes and their states."))

@@ -14,7 +14,7 @@ from mic_mail.directory.records import PersonRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.eligibility import Employment, may_have_mailbox
 from mic_mail.policy.facts import Level
-from mic_mail.policy.names import words
+from mic_mail.policy.names import tidy, words
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
 from mic_mail.services.accounts import Accounts
@@ -65,10 +65,11 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
+    name = tidy(name)
     words(name)  # refuses what no address can be made from, before it spreads
     person = PersonRecord(
         person_id=0,
-        full_name=" ".join(name.split()),
+        full_name=name,
         unit_id=here.directory.unit(unit).unit_id,
         position=position,
         level=level or level_of(position),

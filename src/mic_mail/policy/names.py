@@ -13,6 +13,9 @@ from unidecode import unidecode
 
 from mic_mail.errors import BadInput, Text
 
+MAX_NAME = 200
+"""Letters of a name; the longest unit's name has about a hundred, and the directory's column ends soon after."""
+
 
 class UnusableName(BadInput):
     """No address can be made from this name."""
@@ -28,6 +31,18 @@ def plain(text: str) -> str:
     """`text` in lower case without diacritics; đ becomes d before marks are stripped (Reg. 5.1, 5.3)."""
     decomposed = normalize("NFD", text.translate(_STROKES))
     return normalize("NFC", "".join(c for c in decomposed if not combining(c))).lower()
+
+
+def tidy(name: str) -> str:
+    """The name of a person, unit or group as it is kept: NFC, single blanks; an empty or endless one is refused."""
+    kept = " ".join(normalize("NFC", name).split())
+    if not kept:
+        raise UnusableName(Text("Tên để trống.", "The name is empty."))
+    if len(kept) > MAX_NAME:
+        raise UnusableName(
+            Text(f"Tên dài {len(kept)} ký tự, tối đa {MAX_NAME}.", f"The name has {len(kept)} characters; at most {MAX_NAME}.")
+        )
+    return kept
 
 
 def words(name: str) -> list[str]:

@@ -21,6 +21,7 @@ from mic_mail.policy import addresses, eligibility
 from mic_mail.policy.addresses import AddressSettings
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import State, decide
+from mic_mail.policy.names import tidy
 from mic_mail.services.credentials import Origin, hashing, verifiers
 from mic_mail.services.readings import lifecycle_settings
 
@@ -136,13 +137,15 @@ class Issuing:
         quota_octets: int | None = None,
     ) -> MailboxRecord:
         """Reg. 5.2: a group's mailbox at the address that the Centre chose, sponsored by a unit."""
+        name = tidy(name)
         unit = self._directory.unit(sponsor)
         if chosen is None:
             offered = [local for local in addresses.group_suggestions(name) if not self._taken()(local)]
             if not offered:
                 raise AlreadyThere(
-                    Text("Các địa chỉ gợi ý đều đã có; chọn địa chỉ khác.", "All suggested addresses are taken; choose one."),
+                    Text("Không có địa chỉ gợi ý nào dùng được.", "No address that the name suggests can be had."),
                     clause="5.2",
+                    remedy=Text("Chọn địa chỉ với --address.", "Choose one with --address."),
                 )
             chosen = offered[0]
         addresses.check_form(chosen)
