@@ -209,6 +209,7 @@ def test_clause_7_2_a(centre):
     assert [fact.kind for fact in entry.facts[-3:]] == [FactKind.SUSPENDED, FactKind.RESTORED, FactKind.PASSWORD_SET]
     explanation = explain(entry, idle - timedelta(hours=1), LifecycleSettings())
     assert explanation.known_now.decision.states == {State.SUSPENDED}
+    assert entry.facts[-3].text("counted_from") == "2026-01-05"
 
 
 def test_clause_7_2_a_absence(centre):
@@ -322,6 +323,19 @@ def test_explanation_then_and_now(centre):
     assert FactKind.LEFT not in {fact.kind for fact in explanation.known_then.cited}
     assert [span.state for span in explanation.course if span.clause == "6.4.c"] == [State.SEND_LOCKED, State.RECLAIMED]
     assert explanation.chain_broken_at is None
+
+
+def test_explanation_of_reasons_then_and_now(centre):
+    """The same state for another reason, or with another end, is hindsight too; nothing learned since is none."""
+    mailbox = centre.mailbox()
+    centre.accounts.leave(mailbox, date(2026, 1, 6), None, "retired", CENTRE)
+    between = centre.clock.now() + timedelta(days=10)
+    assert not explain(centre.directory.entry(mailbox.mailbox_id), between, LifecycleSettings()).hindsight
+    centre.later(days=30)
+    centre.accounts.correct_leave(mailbox, date(2026, 1, 10), None, CENTRE)
+    explanation = explain(centre.directory.entry(mailbox.mailbox_id), between, LifecycleSettings())
+    assert explanation.known_now.decision.states == explanation.known_then.decision.states == {State.SEND_LOCKED}
+    assert explanation.hindsight
 
 
 def test_clause_6_5(centre, tmp_path):

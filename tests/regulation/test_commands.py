@@ -156,7 +156,9 @@ def test_a_mailbox_through_its_life(program):
     assert console.run(*words) == 0, console.err
     said = console.json("mailbox", "explain", bedv, "--at", f"{last:%d/%m/%Y} 23:59")["as_known_now"]
     assert said["states"] == ["password_due", "send_locked", "suspended"]
-    assert said["next_change"] == {"at": f"{last}T17:00:00Z", "states": ["reclaimed"], "clause": "6.4.c"}
+    change = said["next_change"]
+    assert (change["at"], change["states"], change["clause"]) == (f"{last}T17:00:00Z", ["reclaimed"], "6.4.c")
+    assert [reason["facts"] for reason in change["begins"]] == [[3]]
     reclaimed = console.json("mailbox", "explain", bedv, "--at", f"{last + timedelta(days=1)}")
     assert reclaimed["as_known_now"]["states"] == ["reclaimed"]
     before = console.json("mailbox", "explain", bedv, "--at", "2020-01-01")
@@ -254,6 +256,26 @@ def test_every_act_is_on_record(console):
     assert {"unit_add", "person_add", "mailbox_issue", "mailbox_quota", "mailbox_quota_refused"} <= acts
     assert all(line["actor"] for line in lines)
     assert {line["clause"] for line in lines if line["act"] == "mailbox_quota_refused"} >= {"8.3.a", "8.3.b"}
+
+
+def test_a_suspension_by_disuse_says_what_it_is_counted_from(console):
+    """Reg. 7.2.a: last use and day of counting, for the state that holds and for the one to come, in both languages."""
+    issued = console.json("mailbox", "issue", "--group", "Hội Cựu chiến binh", "--sponsor", "CNTT")["address"]
+    today = local_day(SystemClock().now())
+    due = add_months(today, 6) + timedelta(days=1)
+    assert console.run("mailbox", "explain", issued) == 0
+    assert console.out.startswith(f"{issued} (Vụ Công nghệ thông tin), ")
+    assert f"Next change: {due:%d/%m/%Y} 00:00, password change due, suspended, by Reg. 7.2.a\n" in console.out
+    assert f"    never used; counted from {today.day} {today:%B %Y}\n" in console.out
+    directory = Directory(f"sqlite:///{console.folder / 'data' / 'directory.sqlite'}")
+    directory.touch_activity(directory.mailbox(issued).mailbox_id, SystemClock().now())
+    directory.close()
+    assert console.run("--lang", "vi", "mailbox", "explain", issued, "--at", f"{due:%d/%m/%Y}") == 0
+    assert f"  tạm khóa từ {due:%d/%m/%Y} 00:00 theo điểm a khoản 2 Điều 7 Quy chế\n" in console.out
+    assert f"    dùng lần cuối {today:%d/%m/%Y}" in console.out
+    assert f"; tính từ ngày {today:%d/%m/%Y}\n" in console.out
+    assert console.run("mailbox", "explain", issued, "--at", "01/01/2020") == 0
+    assert "\n  not issued yet by Reg. 6.4.a\n" in console.out
 
 
 def test_a_correction_that_opens_a_reclaimed_mailbox_says_so(console):

@@ -4,6 +4,7 @@ What changes a mailbox's state stands in `acts`, what looks after its store in `
 """
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Annotated
 
 import typer
@@ -24,6 +25,7 @@ from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause as cite
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.lifecycle import Decision, NextChange, Reason, State, decide
+from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.wording import FACTS, KINDS, STATES
 from mic_mail.services.accounts import Accounts
 from mic_mail.services.credentials import Origin
@@ -283,8 +285,8 @@ def _states(states: frozenset[State]) -> Text:
 
 def _tell(explanation: Explanation) -> None:
     entry, when = explanation.entry, dates.instant(explanation.at)
-    output.line(Text(f"{entry.address} ({entry.owner.name}), {when.vi}", f"{entry.address}, {when.en}"))
-    _tell_side(explanation.known_now)
+    output.line(f"{entry.address} ({entry.owner.name}), {output.told(when)}")  # a name has its letters in either language
+    _tell_side(explanation.known_now, entry)
     if explanation.hindsight:
         output.line(
             Text(
@@ -292,7 +294,7 @@ def _tell(explanation: Explanation) -> None:
                 "As known then, by the facts that were on record, it was different:",
             )
         )
-        _tell_side(explanation.known_then)
+        _tell_side(explanation.known_then, entry)
     if explanation.chain_broken_at is not None:
         output.note(
             Text(
@@ -302,7 +304,7 @@ def _tell(explanation: Explanation) -> None:
         )
 
 
-def _tell_side(side: Side) -> None:
+def _tell_side(side: Side, entry: Entry) -> None:
     decision = side.decision
     states = _states(decision.states)
     output.line(Text(f"Trạng thái: {states.vi}", f"State: {states.en}"))
@@ -316,17 +318,36 @@ def _tell_side(side: Side) -> None:
     output.line(Text("  " + "; ".join(t.vi for t in told), "  " + "; ".join(t.en for t in told)))
     for reason in decision.reasons:
         output.line(_because(reason))
+        _tell_use(reason, entry)
     output.line(_next(decision.next_change))
+    for reason in decision.next_change.begins if decision.next_change else ():
+        _tell_use(reason, entry)
     if side.cited:
         output.listing(FACT_COLUMNS, map(_fact, side.cited), as_json=False, title=Text("Căn cứ vào", "It follows from"))
 
 
 def _because(reason: Reason) -> Text:
-    name, cited, since = STATES[reason.state], cite(reason.clause), dates.short(reason.since)
-    facts = ", ".join(map(str, reason.fact_seqs)) or "-"
+    name, cited = STATES[reason.state], cite(reason.clause)
+    since = dates.short(reason.since) if reason.since != BEGINNING else ""
+    facts = ", ".join(map(str, reason.fact_seqs))
     return Text(
-        f"  {name.vi} từ {since} theo {cited.vi} (mục {facts})", f"  {name.en} since {since} by {cited.en} (fact {facts})"
+        f"  {name.vi}{since and f' từ {since}'} theo {cited.vi}{facts and f' (mục {facts})'}",
+        f"  {name.en}{since and f' since {since}'} by {cited.en}{facts and f' (fact {facts})'}",
     )
+
+
+def _tell_use(reason: Reason, entry: Entry) -> None:
+    """What a suspension by disuse (Reg. 7.2.a) follows from: no fact says it, only the last use and the day of counting."""
+    counted_from = reason.params.get("counted_from")
+    if not isinstance(counted_from, str):
+        return
+    start, used = dates.day(date.fromisoformat(counted_from)), entry.last_activity
+    told = Text(f"tính từ ngày {start.vi}", f"counted from {start.en}")
+    if used is None:
+        told = Text(f"chưa sử dụng lần nào; {told.vi}", f"never used; {told.en}")
+    elif used < reason.since:  # a later use says nothing of a suspension before it
+        told = Text(f"dùng lần cuối {dates.short(used)}; {told.vi}", f"last used {dates.short(used)}; {told.en}")
+    output.line(Text(f"    {told.vi}", f"    {told.en}"))
 
 
 def _next(change: NextChange | None) -> Text:
@@ -339,6 +360,8 @@ def _next(change: NextChange | None) -> Text:
 def _explanation(explanation: Explanation) -> dict[str, object]:
     return {
         "address": explanation.entry.address,
+        "owner": explanation.entry.owner.name,
+        "last_used_at": explanation.entry.last_activity,
         "at": explanation.at,
         "as_known_now": _side(explanation.known_now),
         "as_known_then": _side(explanation.known_then),
@@ -355,7 +378,14 @@ def _side(side: Side) -> dict[str, object]:
         "signs_in": decision.signs_in,
         "sends": decision.sends,
         "reasons": [_reason(reason) for reason in decision.reasons],
-        "next_change": None if change is None else {"at": change.at, "states": sorted(change.states), "clause": change.clause},
+        "next_change": None
+        if change is None
+        else {
+            "at": change.at,
+            "states": sorted(change.states),
+            "clause": change.clause,
+            "begins": [_reason(reason) for reason in change.begins],
+        },
         "facts": [_fact(fact) for fact in side.cited],
     }
 
@@ -364,7 +394,7 @@ def _reason(reason: Reason) -> dict[str, object]:
     return {
         "state": reason.state.value,
         "clause": reason.clause,
-        "since": reason.since,
+        "since": None if reason.since == BEGINNING else reason.since,
         "until": reason.until,
         "facts": reason.fact_seqs,
         "details": dict(reason.params),

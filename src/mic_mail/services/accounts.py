@@ -127,7 +127,7 @@ class Accounts:
 
     def _seen_by_the_clock(self, reason: Reason) -> Draft:
         """The suspension of Reg. 7.2.a as a fact: after the restore the last use no longer shows that it was."""
-        return Draft(FactKind.SUSPENDED, reason.since, "clock", data={"cause": Cause.INACTIVE.value})
+        return Draft(FactKind.SUSPENDED, reason.since, "clock", data=dict(reason.params))
 
     def note_absence(self, mailbox: MailboxRecord, begins: date, until: date, origin: Origin) -> Fact:
         """Reg. 7.2.a: the reason was notified; the mailbox is not suspended for inactivity until the absence ends."""
