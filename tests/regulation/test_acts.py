@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
@@ -19,6 +20,7 @@ from mic_mail.services.credentials import Origin
 from mic_mail.services.explain import explain
 from mic_mail.services.inspection import Severity, inspect
 from mic_mail.services.issuing import ChoiceNeeded, Issuing, NotEligible, Request
+from mic_mail.services.quota import QUOTA_CEILING, QuotaRefused
 
 CENTRE = Origin("quản trị", "theo đề nghị", "12/CV-CNTT")
 WHY = Origin("quản trị", "theo đề nghị")
@@ -120,6 +122,44 @@ def test_clause_5_4_a(centre):
     assert again == mailbox
     assert centre.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
     assert centre.directory.entry(mailbox.mailbox_id).credential == Credential(2, "hash of third")
+
+
+def test_reclaimed_mailboxes_of_units_and_groups(centre):
+    """A unit and a group get their own mailbox again after a reclaim; while it is in use there is nothing to issue."""
+    unit = centre.issuing.issue_unit("CNTT", "first", Request(CENTRE))
+    group = centre.issuing.issue_group("Đoàn thanh niên", "CNTT", "first", Request(CENTRE))
+    for mailbox in (unit, group):
+        centre.accounts.reclaim(mailbox, CENTRE)
+    centre.later(days=1)
+    assert centre.issuing.issue_unit("cntt", "second", Request(CENTRE)) == unit
+    other = centre.issuing.issue_group("Đoàn thanh niên", "PTTH&TTĐT", "second", Request(CENTRE))
+    assert other.address == "dtn@mic.gov.vn", "another unit's group is another group"
+    assert centre.issuing.issue_group("đoàn  thanh niên", "CNTT", "second", Request(CENTRE)) == group
+    for mailbox in (unit, group):
+        assert centre.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
+        assert centre.directory.entry(mailbox.mailbox_id).credential == Credential(2, "hash of second")
+    with pytest.raises(AlreadyThere):
+        centre.issuing.issue_unit("CNTT", "third", Request(CENTRE))
+
+
+def test_what_is_asked_for_at_a_second_issue(centre):
+    """The address is the old one, another is refused; a quota counts, and a smaller one needs its reason (8.3.a)."""
+    mailbox = centre.mailbox()
+    person = centre.directory.people()[0]
+    centre.accounts.set_quota(mailbox, 3 * GIB, PLAIN)
+    centre.accounts.reclaim(mailbox, CENTRE)
+    centre.later(days=1)
+    for wrong in ({"chosen": "bedv"}, {"given_words": 2}):
+        with pytest.raises(AddressRefused) as refusal:
+            centre.issuing.issue_personal(person, "second", Request(CENTRE), **wrong)
+        assert refusal.value.clause == "5.4.a"
+    with pytest.raises(Refused) as refusal:
+        centre.issuing.issue_personal(person, "second", Request(PLAIN), quota_octets=2 * GIB)
+    assert refusal.value.clause == "8.3.a"
+    again = centre.issuing.issue_personal(person, "second", Request(CENTRE), chosen="dvbe", quota_octets=2 * GIB)
+    entry = centre.directory.entry(mailbox.mailbox_id)
+    assert (again.quota_octets, entry.quota_octets) == (2 * GIB, 2 * GIB)
+    assert [fact.kind for fact in entry.facts[-2:]] == [FactKind.QUOTA_SET, FactKind.ISSUED]
 
 
 def test_clause_5_1_and_5_2(centre):
@@ -283,17 +323,26 @@ def test_clause_8_3(centre):
     """The quota rises freely, falls only for a reason, and never below 1 GiB, neither at issue nor later."""
     mailbox = centre.mailbox()
     centre.accounts.set_quota(mailbox, 3 * GIB, PLAIN)
-    with pytest.raises(NotAllowed) as refusal:
+    with pytest.raises(QuotaRefused) as refusal:
         centre.accounts.set_quota(mailbox, 2 * GIB, PLAIN)
     assert refusal.value.clause == "8.3.a"
     centre.accounts.set_quota(mailbox, 2 * GIB, WHY)
     for octets in (GIB - 1, 0, -1):
-        with pytest.raises(NotAllowed) as refusal:
+        with pytest.raises(QuotaRefused) as refusal:
             centre.accounts.set_quota(mailbox, octets, WHY)
         assert refusal.value.clause == "8.3.b"
     assert centre.directory.entry(mailbox.mailbox_id).quota_octets == 2 * GIB
     with pytest.raises(Refused):
         centre.issuing.issue_unit("CNTT", "first", Request(CENTRE), quota_octets=GIB - 1)
+    centre.accounts.set_quota(mailbox, QUOTA_CEILING, PLAIN)
+    for octets in (QUOTA_CEILING + 1, 99_999_999_999 << 40):
+        with pytest.raises(BadInput):
+            centre.accounts.set_quota(mailbox, octets, PLAIN)
+        with pytest.raises(BadInput):
+            centre.issuing.issue_unit("CNTT", "first", Request(CENTRE), quota_octets=octets)
+    assert Config.model_validate({"quota": {"default": QUOTA_CEILING}}).quota.default == QUOTA_CEILING
+    with pytest.raises(ValidationError):
+        Config.model_validate({"quota": {"default": QUOTA_CEILING + 1}})
 
 
 def test_lock_by_hand(centre):

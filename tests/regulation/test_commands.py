@@ -178,7 +178,8 @@ def test_quota(console):
     assert console.run("mailbox", "quota", "dvbe@mic.gov.vn", "2 GiB", "--reason", "dùng ít") == 0
     assert console.run("mailbox", "quota", "dvbe@mic.gov.vn", "1023 MiB", "--reason", "x") == 1
     assert "8.3.b" in console.err
-    assert console.run("mailbox", "quota", "dvbe@mic.gov.vn", "much") == 2
+    for size in ("much", "8000000TiB", "99999999999TiB"):
+        assert console.run("mailbox", "quota", "dvbe@mic.gov.vn", size) == 2
 
 
 def test_lock_absence_and_reclaim(console):
@@ -234,6 +235,9 @@ def test_regulation(console):
         ("mailbox", "issue"),
         ("mailbox", "issue", "--person", "1", "--unit", "CNTT"),
         ("mailbox", "issue", "--group", "Nhóm"),
+        ("mailbox", "issue", "--unit", "CNTT", "--address", "cong_nghe"),
+        ("mailbox", "issue", "--unit", "CNTT", "--given-words", "2"),
+        ("mailbox", "issue", "--person", "1", "--sponsor", "CNTT"),
         ("mailbox", "leave", "dvbe@mic.gov.vn"),
         ("mailbox", "leave", "dvbe@mic.gov.vn", "31/02/2026"),
         ("mailbox", "explain", "dvbe@mic.gov.vn", "--at", "yesterday"),

@@ -95,8 +95,8 @@ def issue(
         str | None, typer.Option("--address", help=say("Phần tên được chọn, trước @.", "The chosen local part, before the @."))
     ] = None,
     given_words: Annotated[
-        int, typer.Option("--given-words", min=1, max=4, help=say("Số chữ của tên gọi.", "Words of the given name."))
-    ] = 1,
+        int | None, typer.Option("--given-words", min=1, max=4, help=say("Số chữ của tên gọi.", "Words of the given name."))
+    ] = None,
     quota: Annotated[str | None, typer.Option("--quota", help=say("Dung lượng, ví dụ “2 GiB”.", "E.g. '2 GiB'."))] = None,
     received: Annotated[
         str | None, typer.Option("--received", help=say("Ngày nhận yêu cầu.", "The day the request was received."))
@@ -108,6 +108,9 @@ def issue(
 ) -> None:
     if sum(choice is not None for choice in (person, unit, group)) != 1:
         raise BadInput(Text("Chọn đúng một: --person, --unit hoặc --group.", "Name exactly one of --person, --unit, --group."))
+    _must_fit("--address", given=address is not None, fits=unit is None)  # Reg. 5.1: a unit's follows from its symbol
+    _must_fit("--given-words", given=given_words is not None, fits=person is not None and address is None)
+    _must_fit("--sponsor", given=sponsor is not None, fits=group is not None)
     here = frame(ctx)
     octets = _octets(quota) if quota else None
     request = Request(Origin(here.actor(actor), reason, document), read_day(received) if received else None)
@@ -413,6 +416,12 @@ def _octets(text: str) -> int:
             Text(f"Không hiểu dung lượng “{text}”.", "This is not a size."),
             remedy=Text("Viết “2 GiB”.", "Write '2 GiB'."),
         ) from None
+
+
+def _must_fit(option: str, *, given: bool, fits: bool) -> None:
+    """An option that would be passed over is refused: its author expects something of it."""
+    if given and not fits:
+        raise BadInput(Text(f"{option} không dùng được ở đây.", f"{option} has no meaning here."))
 
 
 def _needed(sponsor: str | None) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from mic_mail.clock import Clock
-from mic_mail.config.model import QUOTA_FLOOR, Config
+from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry
@@ -21,6 +21,7 @@ from mic_mail.policy.leaving import leaves
 from mic_mail.policy.lifecycle import Decision, Reason, State, decide
 from mic_mail.policy.ranks import level_of
 from mic_mail.services.credentials import Origin
+from mic_mail.services.quota import check_quota
 from mic_mail.services.readings import lifecycle_settings
 
 
@@ -218,14 +219,9 @@ class Accounts:
     # ------------------------------------------------------------ Reg. 8.3
 
     def set_quota(self, mailbox: MailboxRecord, octets: int, origin: Origin) -> None:
-        """Reg. 8.3.a, 8.3.b: at least 1 GB; adjusted upwards, and downwards only for a reason."""
-        if octets < QUOTA_FLOOR:
-            raise NotAllowed(
-                Text("Dung lượng tối thiểu 01 GB/hộp thư.", "A mailbox has a quota of at least 1 GB."), clause="8.3.b"
-            )
+        """Reg. 8.3.a, 8.3.b: another quota."""
         entry, _ = self._look(mailbox)
-        if octets < entry.quota_octets:
-            _needs_reason(origin, "8.3.a")
+        check_quota(octets, entry.quota_octets, origin)
         data: dict[str, Detail] = {"octets": octets, "previous": entry.quota_octets}
         self._directory.set_quota(entry.mailbox_id, octets, self._draft(FactKind.QUOTA_SET, origin, data=data))
 
