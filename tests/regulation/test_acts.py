@@ -13,7 +13,7 @@ from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused
 from mic_mail.policy.addresses import AddressRefused
 from mic_mail.policy.eligibility import Employment
-from mic_mail.policy.facts import Cause, Draft, FactKind, Level
+from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
 from mic_mail.policy.lifecycle import LifecycleSettings, State
 from mic_mail.services.accounts import Accounts, Asked, Conclusion, NotAllowed
 from mic_mail.services.credentials import Origin
@@ -267,25 +267,26 @@ def test_clause_7_2_a_absence(centre):
 def test_clause_6_4_c(centre):
     """The rank is taken from the position, asked for where it is unknown; a second leave has to be a correction."""
     mailbox = centre.mailbox()
-    fact = centre.accounts.leave(mailbox, date(2026, 1, 1), None, "retired", CENTRE)
+    fact = centre.accounts.leave(mailbox, date(2026, 1, 5), None, Departure.RESIGNED, CENTRE)
     assert fact.text("level") == Level.DIVISION
     assert centre.states(mailbox) == {State.SEND_LOCKED}
     with pytest.raises(NotAllowed):
-        centre.accounts.leave(mailbox, date(2026, 2, 1), None, "retired", CENTRE)
-    centre.accounts.correct_leave(mailbox, date(2026, 1, 10), None, CENTRE)
+        centre.accounts.leave(mailbox, date(2026, 2, 1), None, Departure.RETIRED, CENTRE)
+    corrected = centre.accounts.correct_leave(mailbox, date(2026, 1, 10), None, None, CENTRE)
+    assert corrected.data == {"level": "division", "cause": "resigned"}, "what is not named stays"
     assert centre.states(mailbox) == {State.ACTIVE}
     centre.accounts.withdraw_leave(mailbox, WHY)
     with pytest.raises(NotAllowed):
         centre.accounts.withdraw_leave(mailbox, WHY)
     director = centre.mailbox("Trần Thị Lan", position="Giám đốc")
     with pytest.raises(NotAllowed) as asked:
-        centre.accounts.leave(director, date(2026, 1, 1), None, "retired", CENTRE)
+        centre.accounts.leave(director, date(2026, 1, 5), None, Departure.RETIRED, CENTRE)
     assert asked.value.clause == "6.4.c"
-    centre.accounts.leave(director, date(2026, 1, 1), Level.DEPARTMENT, "retired", CENTRE)
+    centre.accounts.leave(director, date(2026, 1, 5), Level.DEPARTMENT, Departure.RETIRED, CENTRE)
     assert centre.states(director) == {State.ACTIVE}
     unit = centre.issuing.issue_unit("CNTT", "first", Request(CENTRE))
     with pytest.raises(NotAllowed):
-        centre.accounts.leave(unit, date(2026, 1, 1), Level.DIVISION, "retired", CENTRE)
+        centre.accounts.leave(unit, date(2026, 1, 5), Level.DIVISION, Departure.RETIRED, CENTRE)
 
 
 def test_return(centre):
@@ -293,16 +294,79 @@ def test_return(centre):
     mailbox = centre.mailbox()
     with pytest.raises(NotAllowed):
         centre.accounts.come_back(mailbox, date(2026, 1, 5), CENTRE)
-    centre.accounts.leave(mailbox, date(2026, 1, 1), None, "resigned", CENTRE)
+    centre.accounts.leave(mailbox, date(2026, 1, 5), None, Departure.RESIGNED, CENTRE)
     centre.accounts.come_back(mailbox, date(2026, 1, 5), CENTRE)
     assert centre.states(mailbox) == {State.ACTIVE}
-    centre.accounts.leave(mailbox, date(2026, 1, 6), None, "resigned", CENTRE)
+    centre.accounts.leave(mailbox, date(2026, 1, 6), None, Departure.RESIGNED, CENTRE)
     centre.later(days=250)
     with pytest.raises(NotAllowed) as refusal:
         centre.accounts.come_back(mailbox, date(2026, 9, 1), CENTRE)
     assert refusal.value.clause == "6.4.a"
     with pytest.raises(NotAllowed):
         centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
+
+
+def test_days_that_contradict_each_other(centre):
+    """No return before the leave or after the reclaim, no leave before the issue; the same days the right way round go in."""
+    mailbox = centre.mailbox()
+    with pytest.raises(NotAllowed, match="before the issue of 5 January 2026"):
+        centre.accounts.leave(mailbox, date(2026, 1, 4), None, Departure.RETIRED, CENTRE)
+    centre.accounts.leave(mailbox, date(2026, 2, 1), None, Departure.RETIRED, CENTRE)
+    with pytest.raises(NotAllowed, match="before the issue"):
+        centre.accounts.correct_leave(mailbox, date(2026, 1, 4), None, None, CENTRE)
+    with pytest.raises(NotAllowed, match="before the leave of 1 February 2026"):
+        centre.accounts.come_back(mailbox, date(2026, 1, 31), CENTRE)
+    with pytest.raises(NotAllowed, match="reclaimed by then") as refusal:
+        centre.accounts.come_back(mailbox, date(2026, 8, 2), CENTRE)
+    assert refusal.value.clause == "6.4.a"
+    centre.accounts.come_back(mailbox, date(2026, 8, 1), CENTRE)
+    assert [fact.kind for fact in centre.directory.facts(mailbox.mailbox_id)[2:]] == [FactKind.LEFT, FactKind.RETURNED]
+
+
+def test_an_imported_mailbox_of_somebody_who_left_before(centre):
+    """Taken over from another system, the leave may be older than the import (Reg. 10.4)."""
+    mailbox = centre.mailbox()
+    centre.directory.append_fact(mailbox.mailbox_id, Draft(FactKind.IMPORTED, centre.clock.now(), "t"))
+    centre.accounts.leave(mailbox, date(2025, 12, 1), None, Departure.RETIRED, CENTRE)
+    assert centre.states(mailbox) == {State.SEND_LOCKED}
+
+
+def test_absences_that_are_not_there(centre):
+    """Only an absence that has begun and is not over can be ended, once; a reclaimed mailbox has none."""
+    mailbox = centre.mailbox()
+    with pytest.raises(NotAllowed):
+        centre.accounts.end_absence(mailbox, WHY)
+    centre.accounts.note_absence(mailbox, date(2026, 1, 5), date(2026, 3, 1), WHY)
+    centre.later(days=5)
+    centre.accounts.end_absence(mailbox, WHY)
+    with pytest.raises(NotAllowed):
+        centre.accounts.end_absence(mailbox, WHY)
+    centre.accounts.reclaim(mailbox, CENTRE)
+    centre.later(days=1)
+    with pytest.raises(NotAllowed):
+        centre.accounts.note_absence(mailbox, date(2026, 2, 1), date(2026, 3, 1), WHY)
+
+
+def test_days_that_have_not_come(centre):
+    """A conclusion and the receipt of a request are past; each refusal says which day is meant."""
+    tomorrow = date(2026, 1, 6)
+    with pytest.raises(BadInput, match="day of receipt"):
+        centre.issuing.issue_personal(centre.person(), "first", Request(CENTRE, tomorrow))
+    mailbox = centre.mailbox("Trần Thị Lan")
+    with pytest.raises(BadInput, match="conclusion"):
+        centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", tomorrow, "Thứ trưởng"))
+    centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
+    with pytest.raises(BadInput, match="day of receipt 6 January 2026 is still to come"):
+        centre.accounts.restore(mailbox, Asked("Vụ CNTT", "fax", tomorrow), Credential(0, "new"), PLAIN)
+
+
+def test_no_alias_for_a_reclaimed_mailbox(centre):
+    """It would take an address for ever and lead nowhere."""
+    mailbox = centre.mailbox()
+    centre.accounts.reclaim(mailbox, CENTRE)
+    centre.later(seconds=1)
+    with pytest.raises(NotAllowed):
+        centre.issuing.add_alias(mailbox, "be.do@mic.gov.vn", CENTRE)
 
 
 def test_clause_6_4_b(centre):
@@ -363,7 +427,7 @@ def test_explanation_then_and_now(centre):
     mailbox = centre.mailbox()
     between = centre.clock.now() + timedelta(days=10)
     centre.later(days=30)
-    centre.accounts.leave(mailbox, date(2026, 1, 10), None, "retired", CENTRE)
+    centre.accounts.leave(mailbox, date(2026, 1, 10), None, Departure.RETIRED, CENTRE)
     explanation = explain(centre.directory.entry(mailbox.mailbox_id), between, LifecycleSettings())
     assert explanation.hindsight
     assert explanation.known_then.decision.states == {State.ACTIVE}
@@ -377,11 +441,11 @@ def test_explanation_then_and_now(centre):
 def test_explanation_of_reasons_then_and_now(centre):
     """The same state for another reason, or with another end, is hindsight too; nothing learned since is none."""
     mailbox = centre.mailbox()
-    centre.accounts.leave(mailbox, date(2026, 1, 6), None, "retired", CENTRE)
+    centre.accounts.leave(mailbox, date(2026, 1, 6), None, Departure.RETIRED, CENTRE)
     between = centre.clock.now() + timedelta(days=10)
     assert not explain(centre.directory.entry(mailbox.mailbox_id), between, LifecycleSettings()).hindsight
     centre.later(days=30)
-    centre.accounts.correct_leave(mailbox, date(2026, 1, 10), None, CENTRE)
+    centre.accounts.correct_leave(mailbox, date(2026, 1, 10), None, None, CENTRE)
     explanation = explain(centre.directory.entry(mailbox.mailbox_id), between, LifecycleSettings())
     assert explanation.known_now.decision.states == explanation.known_then.decision.states == {State.SEND_LOCKED}
     assert explanation.hindsight

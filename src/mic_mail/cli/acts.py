@@ -16,7 +16,7 @@ from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.facts import Cause, Level
+from mic_mail.policy.facts import Cause, Departure, Level
 from mic_mail.policy.states import State
 from mic_mail.policy.wording import STATES
 from mic_mail.services.accounts import Accounts, Asked, Conclusion
@@ -99,8 +99,9 @@ def leave(
     *,
     level: LevelOption = None,
     cause: Annotated[
-        str, typer.Option("--cause", help=say("retired, resigned hoặc moved.", "retired, resigned or moved."))
-    ] = "retired",
+        Departure | None,
+        typer.Option("--cause", help=say("Nghỉ hưu (mặc định), nghỉ việc, chuyển đi.", "Why; retired unless named.")),
+    ] = None,
     correct: Annotated[bool, typer.Option("--correct", help=say("Đính chính lần ghi trước.", "Correct the last one."))] = False,
     withdraw: Annotated[bool, typer.Option("--withdraw", help=say("Hủy lần ghi nhầm.", "It was never so."))] = False,
     reason: WhyOption = "",
@@ -108,7 +109,7 @@ def leave(
     actor: ActorOption = None,
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    if withdraw == (day is not None) or (withdraw and correct):
+    if withdraw == (day is not None) or (withdraw and (correct or level or cause)):
         raise BadInput(Text("Nêu ngày, hoặc chỉ --withdraw.", "Name the day, or --withdraw alone."))
     accounts = _accounts(here)
     before = accounts.state_of(mailbox)
@@ -116,9 +117,9 @@ def leave(
         if day is None:
             accounts.withdraw_leave(mailbox, origin)
         elif correct:
-            accounts.correct_leave(mailbox, read_day(day), level, origin)
+            accounts.correct_leave(mailbox, read_day(day), level, cause, origin)
         else:
-            accounts.leave(mailbox, read_day(day), level, cause, origin)
+            accounts.leave(mailbox, read_day(day), level, cause or Departure.RETIRED, origin)
     output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
     after = accounts.state_of(mailbox)
     if after.receives and not before.receives:
@@ -181,7 +182,7 @@ def absence(
     actor: ActorOption = None,
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    if ended == (begins is not None and until is not None):
+    if (begins is None) != (until is None) or ended == (begins is not None):
         raise BadInput(Text("Nêu --from và --until, hoặc chỉ --ended.", "Name --from and --until, or --ended alone."))
     with on_record(here, "mailbox_absence", mailbox.address, origin, begins=begins, until=until):
         if begins is not None and until is not None:

@@ -95,6 +95,14 @@ class Level(StrEnum):
     """Leaders of Vụ and equivalent, deputies included, and all above them."""
 
 
+class Departure(StrEnum):
+    """Reg. 6.4.c: why somebody leaves; told, without bearing on the terms."""
+
+    RETIRED = "retired"
+    RESIGNED = "resigned"
+    MOVED = "moved"
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A fact that is not recorded yet: no number, no recording time, no place in the chain."""

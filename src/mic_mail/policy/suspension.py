@@ -50,6 +50,17 @@ def locked_by_hand(facts: Sequence[Fact]) -> list[Span]:
     return spans
 
 
+def absent_until(facts: Sequence[Fact], now: datetime) -> date | None:
+    """The last day of the notified absence that has begun and was not ended; None: there is none."""
+    until: date | None = None
+    for fact in facts:
+        if fact.kind is FactKind.ABSENCE and fact.effective_at <= now:
+            until = max(until or date.min, _last_day(fact))
+        elif fact.kind is FactKind.ABSENCE_ENDED:
+            until = None
+    return until if until is not None and until >= local_day(now) else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Mark:
     """Something that moves the clock of 7.2.a, at the instant from which the server could know it."""

@@ -23,6 +23,7 @@ from mic_mail.policy.addresses import AddressSettings
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import Decision, State, decide
 from mic_mail.policy.names import tidy
+from mic_mail.services.accounts import RECEIVED, NotAllowed, not_to_come
 from mic_mail.services.credentials import Origin, hashing, verifiers
 from mic_mail.services.quota import check_quota
 from mic_mail.services.readings import lifecycle_settings
@@ -170,6 +171,14 @@ class Issuing:
         addresses.check_form(local)
         if domain not in self._config.domains:
             raise BadInput(Text(f"Tên miền {domain} không thuộc hệ thống.", "The domain of the alias is not local."))
+        if State.RECLAIMED in self._state_of(mailbox).states:
+            raise NotAllowed(
+                Text(
+                    "Hộp thư đã thu hồi; bí danh không nhận được thư.",
+                    "The mailbox is reclaimed; an alias leads nowhere.",
+                ),
+                clause="6.4.c",
+            )
         if local in self._rules.reserved and mailbox.kind is MailboxKind.PERSONAL:
             raise addresses.AddressRefused(
                 Text(f"“{local}” không được cấp cho cá nhân.", "This local part is not given to people."), clause="5.3"
@@ -278,6 +287,7 @@ class Issuing:
 
     def _issued(self, request: Request, details: dict[str, Detail]) -> Draft:
         if request.received_on is not None:
+            not_to_come(request.received_on, self._clock, RECEIVED, clause="5.4.a")
             details["received_on"] = request.received_on.isoformat()  # Reg. 5.4.a: first received, first served
         return self._draft(FactKind.ISSUED, request.origin, **details)
 
