@@ -252,6 +252,27 @@ class Accounts:
         self._must_be_issued(decision)
         return self._append(entry, self._draft(FactKind.RECLAIMED, origin))
 
+    # ------------------------------------------------------------ Reg. 15.2
+
+    def may_change_password(self, mailbox: MailboxRecord, origin: Origin) -> Decision:
+        """Refuse a new password for a mailbox that is reclaimed or not issued, and one that nothing asks for.
+
+        A change that is due (after an issue, a reset, a restore, by age) rests on the document of that act. Any other is what
+        Reg. 15.2 wants a letter or the unit's mail for: who is not there cannot be told from who lost the password.
+        """
+        _, decision = self._look(mailbox)
+        self._must_be_issued(decision)
+        if not decision.password_change_due and not (origin.document or "").strip():
+            raise NotAllowed(
+                Text(
+                    "Chưa đến lúc phải đổi mật khẩu; đặt mật khẩu khác cần văn bản hoặc thư của đơn vị.",
+                    "No change of the password is due; another one needs a letter or the unit's mail.",
+                ),
+                clause="15.2",
+                remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
+            )
+        return decision
+
     # ------------------------------------------------------------ Reg. 8.3
 
     def set_quota(self, mailbox: MailboxRecord, octets: int, origin: Origin) -> None:
