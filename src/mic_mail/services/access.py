@@ -414,9 +414,13 @@ class Access:
                 case State.SUSPENDED:
                     kind, text = RefusalKind.SUSPENDED, messages.suspended(address, reason.since, reason.clause)
                 case _:
-                    kind, text = RefusalKind.PASSWORD_DUE, messages.password_due(self._config.password_page, reason.clause)
+                    kind, text = RefusalKind.PASSWORD_DUE, self._password_due(reason.clause)
             return self._refusal(kind, text, clause=reason.clause)
         return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="not-issued")
+
+    def _password_due(self, clause_id: str) -> Text:
+        page = self._config.regulation.password_page
+        return messages.password_due(page, clause_id) if page else messages.password_due_at_centre(clause_id)
 
     def _send_refusal(self, decision: Decision, address: str) -> Refusal:
         reason = decision.reason(State.SEND_LOCKED)
