@@ -84,6 +84,10 @@ def test_listings(console):
     assert [person["full_name"] for person in console.json("person", "list", "--unit", "CNTT")] == ["Đinh Vũ Bê", "Đỗ Văn Bê"]
     mailbox = console.json("mailbox", "list", "--kind", "personal")[0]
     assert (mailbox["address"], mailbox["states"]) == ("dvbe@mic.gov.vn", ["active", "password_due"])
+    assert (mailbox["kind"], mailbox["kind_name"]) == ("personal", {"vi": "cá nhân", "en": "personal"})
+    person = console.json("person", "list")[1]
+    assert (person["level"], person["employment"]) == ("division", "civil_servant")
+    assert (person["level_name"]["en"], person["employment_name"]["en"]) == ("division level and below", "civil servant")
     assert console.run("mailbox", "list") == 0
     assert "password change due" in console.out
     assert console.json("unit", "show", "CNTT")["mailboxes"] == ["dvbe@mic.gov.vn"]
@@ -164,7 +168,8 @@ def test_a_mailbox_through_its_life(program):
     before = console.json("mailbox", "explain", bedv, "--at", "2020-01-01")
     assert before["as_known_now"]["states"] == before["as_known_then"]["states"] == ["not_issued"]
     restored = console.json("mailbox", "restore", bedv, "--asked-by", "CNTT", "--channel", "fax")
-    assert restored["states"]["en"] == "send-locked, password change due"
+    assert restored["states"] == ["password_due", "send_locked"]
+    assert restored["state_names"]["en"] == "send-locked, password change due"
     facts = [fact["kind"] for fact in console.json("mailbox", "show", bedv)["facts"]]
     assert facts == ["issued", "suspended", "left", "restored"]
     assert console.run("--lang", "vi", "mailbox", "explain", bedv) == 0

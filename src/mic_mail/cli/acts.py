@@ -28,7 +28,8 @@ app = typer.Typer()
 RESTORED = (
     Column("address", "Địa chỉ", "Address"),
     Column("password", "Mật khẩu mới", "New password"),
-    Column("states", "Trạng thái", "State"),
+    Column("state_names", "Trạng thái", "State"),
+    Column("states", "Trạng thái", "State", json_only=True),
 )
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
@@ -85,7 +86,12 @@ def restore(
     with on_record(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel):
         verifiers = make_verifiers(here.config)(password)
         decision = _accounts(here).restore(mailbox, asked, verifiers, origin)
-    row: dict[str, Cell] = {"address": mailbox.address, "password": password, "states": _shown(decision.states)}
+    row: dict[str, Cell] = {
+        "address": mailbox.address,
+        "password": password,
+        "state_names": _shown(decision.states),
+        "states": sorted(decision.states),
+    }
     output.record(RESTORED, row, as_json=as_json)
 
 

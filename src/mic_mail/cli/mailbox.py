@@ -41,11 +41,13 @@ ISSUED = (
     Column("password", "Mật khẩu lần đầu", "First password"),
     Column("mailbox_id", "Mã", "Id"),
     Column("quota", "Dung lượng", "Quota"),
+    Column("quota_octets", "Dung lượng", "Quota", json_only=True),
 )
 COLUMNS = (
     Column("mailbox_id", "Mã", "Id", right=True),
     Column("address", "Địa chỉ", "Address"),
-    Column("kind", "Loại", "Kind"),
+    Column("kind", "Loại", "Kind", json_only=True),
+    Column("kind_name", "Loại", "Kind"),
     Column("owner", "Chủ", "Owner"),
     Column("state_names", "Trạng thái", "State"),
     Column("states", "Trạng thái", "State", json_only=True),
@@ -131,6 +133,7 @@ def issue(
         "password": password,
         "mailbox_id": mailbox.mailbox_id,
         "quota": dates.size(mailbox.quota_octets),
+        "quota_octets": mailbox.quota_octets,
     }
     output.record(ISSUED, row, as_json=as_json)
     _welcome(here, mailbox)
@@ -257,7 +260,8 @@ def _entry(entry: Entry) -> dict[str, Cell]:
     return {
         "mailbox_id": entry.mailbox_id,
         "address": entry.address,
-        "kind": KINDS[entry.kind],
+        "kind": entry.kind.value,
+        "kind_name": KINDS[entry.kind],
         "owner": entry.owner.name,
         "last_used_at": entry.last_activity,
         "quota_octets": entry.quota_octets,

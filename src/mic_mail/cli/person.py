@@ -27,8 +27,10 @@ COLUMNS = (
     Column("full_name", "Họ và tên", "Name"),
     Column("unit", "Đơn vị", "Unit"),
     Column("position", "Chức danh", "Position"),
-    Column("level", "Cấp (6.4.c)", "Rank (6.4.c)"),
-    Column("employment", "Diện", "Employment"),
+    Column("level", "Cấp (6.4.c)", "Rank (6.4.c)", json_only=True),
+    Column("level_name", "Cấp (6.4.c)", "Rank (6.4.c)"),
+    Column("employment", "Diện", "Employment", json_only=True),
+    Column("employment_name", "Diện", "Employment"),
     Column("mailbox", "Hộp thư", "Mailbox"),
 )
 ONE = (
@@ -140,7 +142,9 @@ def _cells(person: PersonRecord, units: dict[int, str], mailboxes: dict[int, str
         "full_name": person.full_name,
         "unit": units[person.unit_id],
         "position": person.position,
-        "level": LEVELS[person.level] if person.level else None,
-        "employment": EMPLOYMENTS[person.employment],
+        "level": person.level.value if person.level else None,
+        "level_name": LEVELS[person.level] if person.level else None,
+        "employment": person.employment.value,
+        "employment_name": EMPLOYMENTS[person.employment],
         "mailbox": mailboxes.get(person.person_id),
     }
