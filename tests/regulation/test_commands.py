@@ -315,6 +315,18 @@ def test_a_correction_that_opens_a_reclaimed_mailbox_says_so(console):
     directory.close()
 
 
+def test_people_are_listed_in_the_vietnamese_alphabet(console):
+    """By the given name, Đ after D and before V, in every list of people."""
+    console.run("unit", "add", "ĐTQT", "Đài Truyền hình quốc tế")
+    for name in ("Vũ Đức Minh", "Đỗ Minh", "Lê Ái", "Trần Đạt", "Dương Dũng"):
+        assert console.run("person", "add", name, "--unit", "ĐTQT") == 0
+    order = ["Lê Ái", "Dương Dũng", "Trần Đạt", "Đỗ Minh", "Vũ Đức Minh"]
+    assert [person["full_name"] for person in console.json("person", "list", "--unit", "ĐTQT")] == order
+    assert console.json("unit", "show", "ĐTQT")["people"] == order
+    console.run("unit", "add", "VP", "Văn phòng")
+    assert [unit["symbol"] for unit in console.json("unit", "list")] == ["CNTT", "ĐTQT", "VP"]
+
+
 def test_one_unreadable_record_is_one_line(console):
     """A fact that makes no sense does not hide the other mailboxes from the list."""
     console.json("mailbox", "issue", "--group", "Tổ công tác", "--sponsor", "CNTT")

@@ -14,7 +14,7 @@ from mic_mail.directory.records import PersonRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.eligibility import Employment, may_have_mailbox
 from mic_mail.policy.facts import Level
-from mic_mail.policy.names import tidy, words
+from mic_mail.policy.names import by_given_name, tidy, words
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
 from mic_mail.services.accounts import Accounts
@@ -94,6 +94,7 @@ def list_people(
 ) -> None:
     here = frame(ctx)
     people = here.directory.people(here.directory.unit(unit).unit_id if unit else None)
+    people.sort(key=lambda person: by_given_name(person.full_name))
     units = {u.unit_id: u.symbol for u in here.directory.units()}
     mailboxes = {m.person_id: m.address for m in here.directory.mailboxes() if m.person_id is not None}
     output.listing(COLUMNS, (_cells(person, units, mailboxes) for person in people), as_json=as_json)

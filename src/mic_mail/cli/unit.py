@@ -12,7 +12,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import Text
 from mic_mail.policy.addresses import AddressRefused, unit_local_part
-from mic_mail.policy.names import tidy
+from mic_mail.policy.names import alphabetical, by_given_name, tidy
 from mic_mail.services.credentials import Origin
 from mic_mail.services.issuing import address_settings
 
@@ -58,7 +58,7 @@ def add(
 
 @app.command("list", help=say("Liệt kê đơn vị.", "List the units."))
 def list_units(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    units = frame(ctx).directory.units()
+    units = sorted(frame(ctx).directory.units(), key=lambda unit: alphabetical(unit.symbol))
     symbols = {unit.unit_id: unit.symbol for unit in units}
     output.listing(COLUMNS, (_row(unit, symbols) for unit in units), as_json=as_json)
 
@@ -68,7 +68,7 @@ def show(ctx: typer.Context, symbol: Symbol, as_json: JsonOption = False) -> Non
     here = frame(ctx)
     unit = here.directory.unit(symbol)
     symbols = {other.unit_id: other.symbol for other in here.directory.units()}
-    people = here.directory.people(unit.unit_id)
+    people = sorted(here.directory.people(unit.unit_id), key=lambda person: by_given_name(person.full_name))
     ids = {person.person_id for person in people}
     mailboxes = [m.address for m in here.directory.mailboxes() if m.unit_id == unit.unit_id or m.person_id in ids]
     more: Row = {
