@@ -250,7 +250,7 @@ def test_password_set_counts_at_once(
     server, path = running
     assert signs_in(server, DVBE, PASSWORD)
     monkeypatch.setattr("sys.stdin", io.StringIO("ngựa pin kẹp ghim\n"))
-    run = command("--config", path, "password", "set", DVBE, "--stdin", "--actor", "quản trị")
+    run = command("--config", path, "password", "set", DVBE, "--stdin", "--actor", "quản trị", "--document", "27/CV-CNTT")
     assert run.code == 0, run.err
     assert signs_in(server, DVBE, "ngựa pin kẹp ghim")
     assert not signs_in(server, DVBE, PASSWORD)
@@ -267,7 +267,7 @@ def test_weak_passwords_are_refused(
 
     server, path = running
     monkeypatch.setattr("sys.stdin", io.StringIO("matkhau123\n"))
-    assert command("--config", path, "password", "set", DVBE, "--stdin").code == 2
+    assert command("--config", path, "password", "set", DVBE, "--stdin", "--document", "27/CV-CNTT").code == 2
     assert signs_in(server, DVBE, PASSWORD)
 
 
@@ -279,6 +279,33 @@ def test_password_reset_needs_a_document_and_must_be_changed(command: Command, r
     assert run.code == 0, run.err
     assert not signs_in(server, DVBE, run.json["password"])
     assert refusals(server)[-1]["reason"] == "password-due"
+
+
+def test_a_password_needs_a_ground(command: Command, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reg. 15.2: the change that is due needs no more documents, any other one does; a reclaimed mailbox gets no password."""
+    import io
+
+    cntt, words = "cntt@mic.gov.vn", iter(["ngựa pin kẹp ghim\n", "pin ghim kẹp ngựa\n", "ghim ngựa pin kẹp\n"])
+    set_it = ("--config", made, "password", "set", cntt, "--stdin")
+    for code, more in ((0, ()), (1, ()), (0, ("--document", "27/CV"))):
+        monkeypatch.setattr("sys.stdin", io.StringIO(next(words)))
+        run = command(*set_it, *more)
+        assert (run.code, "15.2" in run.err) == (code, code == 1), run.err
+    audit = "".join(p.read_text() for p in (made.parent.parent / "data" / "log").glob("audit-*.jsonl"))
+    assert '"password_set_refused"' in audit
+    assert command("--config", made, "mailbox", "reclaim", cntt, "--reason", "giải thể").code == 0
+    for words_of in (("set", cntt, "--stdin", "--document", "1/CV"), ("reset", cntt, "--document", "1/CV")):
+        run = command("--config", made, "password", *words_of)
+        assert (run.code, "reclaimed" in run.err) == (1, True), run.err
+
+
+def test_without_a_terminal_no_password_is_asked_for(made: Path, tmp_path: Path) -> None:
+    """Standard input that nobody types on: one sentence that names --stdin, and no warning about an echo."""
+    program = [sys.executable, "-m", "mic_mail", "--config", str(made), "password", "set", "cntt@mic.gov.vn"]
+    told = subprocess.run(program, input="ngựa pin kẹp ghim\n" * 2, capture_output=True, text=True, check=False, timeout=60)
+    assert told.returncode == 2, told.stderr
+    assert "--stdin" in told.stderr
+    assert "Warning" not in told.stderr
 
 
 # ---------------------------------------------------------------- status, store

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
@@ -12,13 +13,14 @@ from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused
 from mic_mail.policy.addresses import AddressRefused
 from mic_mail.policy.eligibility import Employment
-from mic_mail.policy.facts import Cause, FactKind, Level
+from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
 from mic_mail.policy.lifecycle import LifecycleSettings, State
 from mic_mail.services.accounts import Accounts, Asked, Conclusion, NotAllowed
 from mic_mail.services.credentials import Origin
 from mic_mail.services.explain import explain
 from mic_mail.services.inspection import Severity, inspect
 from mic_mail.services.issuing import ChoiceNeeded, Issuing, NotEligible, Request
+from mic_mail.services.quota import QUOTA_CEILING, QuotaRefused
 
 CENTRE = Origin("quản trị", "theo đề nghị", "12/CV-CNTT")
 WHY = Origin("quản trị", "theo đề nghị")
@@ -52,8 +54,6 @@ class Centre:
 
     def chosen(self, mailbox):
         """The person chooses a password."""
-        from mic_mail.policy.facts import Draft
-
         self.directory.append_fact(mailbox.mailbox_id, Draft(FactKind.PASSWORD_SET, self.clock.now(), "person"))
 
     def states(self, mailbox):
@@ -122,6 +122,44 @@ def test_clause_5_4_a(centre):
     assert again == mailbox
     assert centre.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
     assert centre.directory.entry(mailbox.mailbox_id).credential == Credential(2, "hash of third")
+
+
+def test_reclaimed_mailboxes_of_units_and_groups(centre):
+    """A unit and a group get their own mailbox again after a reclaim; while it is in use there is nothing to issue."""
+    unit = centre.issuing.issue_unit("CNTT", "first", Request(CENTRE))
+    group = centre.issuing.issue_group("Đoàn thanh niên", "CNTT", "first", Request(CENTRE))
+    for mailbox in (unit, group):
+        centre.accounts.reclaim(mailbox, CENTRE)
+    centre.later(days=1)
+    assert centre.issuing.issue_unit("cntt", "second", Request(CENTRE)) == unit
+    other = centre.issuing.issue_group("Đoàn thanh niên", "PTTH&TTĐT", "second", Request(CENTRE))
+    assert other.address == "dtn@mic.gov.vn", "another unit's group is another group"
+    assert centre.issuing.issue_group("đoàn  thanh niên", "CNTT", "second", Request(CENTRE)) == group
+    for mailbox in (unit, group):
+        assert centre.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
+        assert centre.directory.entry(mailbox.mailbox_id).credential == Credential(2, "hash of second")
+    with pytest.raises(AlreadyThere):
+        centre.issuing.issue_unit("CNTT", "third", Request(CENTRE))
+
+
+def test_what_is_asked_for_at_a_second_issue(centre):
+    """The address is the old one, another is refused; a quota counts, and a smaller one needs its reason (8.3.a)."""
+    mailbox = centre.mailbox()
+    person = centre.directory.people()[0]
+    centre.accounts.set_quota(mailbox, 3 * GIB, PLAIN)
+    centre.accounts.reclaim(mailbox, CENTRE)
+    centre.later(days=1)
+    for wrong in ({"chosen": "bedv"}, {"given_words": 2}):
+        with pytest.raises(AddressRefused) as refusal:
+            centre.issuing.issue_personal(person, "second", Request(CENTRE), **wrong)
+        assert refusal.value.clause == "5.4.a"
+    with pytest.raises(Refused) as refusal:
+        centre.issuing.issue_personal(person, "second", Request(PLAIN), quota_octets=2 * GIB)
+    assert refusal.value.clause == "8.3.a"
+    again = centre.issuing.issue_personal(person, "second", Request(CENTRE), chosen="dvbe", quota_octets=2 * GIB)
+    entry = centre.directory.entry(mailbox.mailbox_id)
+    assert (again.quota_octets, entry.quota_octets) == (2 * GIB, 2 * GIB)
+    assert [fact.kind for fact in entry.facts[-2:]] == [FactKind.QUOTA_SET, FactKind.ISSUED]
 
 
 def test_clause_5_1_and_5_2(centre):
@@ -211,6 +249,7 @@ def test_clause_7_2_a(centre):
     assert [fact.kind for fact in entry.facts[-3:]] == [FactKind.SUSPENDED, FactKind.RESTORED, FactKind.PASSWORD_SET]
     explanation = explain(entry, idle - timedelta(hours=1), LifecycleSettings())
     assert explanation.known_now.decision.states == {State.SUSPENDED}
+    assert entry.facts[-3].text("counted_from") == "2026-01-05"
 
 
 def test_clause_7_2_a_absence(centre):
@@ -228,25 +267,26 @@ def test_clause_7_2_a_absence(centre):
 def test_clause_6_4_c(centre):
     """The rank is taken from the position, asked for where it is unknown; a second leave has to be a correction."""
     mailbox = centre.mailbox()
-    fact = centre.accounts.leave(mailbox, date(2026, 1, 1), None, "retired", CENTRE)
+    fact = centre.accounts.leave(mailbox, date(2026, 1, 5), None, Departure.RESIGNED, CENTRE)
     assert fact.text("level") == Level.DIVISION
     assert centre.states(mailbox) == {State.SEND_LOCKED}
     with pytest.raises(NotAllowed):
-        centre.accounts.leave(mailbox, date(2026, 2, 1), None, "retired", CENTRE)
-    centre.accounts.correct_leave(mailbox, date(2026, 1, 10), None, CENTRE)
+        centre.accounts.leave(mailbox, date(2026, 2, 1), None, Departure.RETIRED, CENTRE)
+    corrected = centre.accounts.correct_leave(mailbox, date(2026, 1, 10), None, None, CENTRE)
+    assert corrected.data == {"level": "division", "cause": "resigned"}, "what is not named stays"
     assert centre.states(mailbox) == {State.ACTIVE}
     centre.accounts.withdraw_leave(mailbox, WHY)
     with pytest.raises(NotAllowed):
         centre.accounts.withdraw_leave(mailbox, WHY)
     director = centre.mailbox("Trần Thị Lan", position="Giám đốc")
     with pytest.raises(NotAllowed) as asked:
-        centre.accounts.leave(director, date(2026, 1, 1), None, "retired", CENTRE)
+        centre.accounts.leave(director, date(2026, 1, 5), None, Departure.RETIRED, CENTRE)
     assert asked.value.clause == "6.4.c"
-    centre.accounts.leave(director, date(2026, 1, 1), Level.DEPARTMENT, "retired", CENTRE)
+    centre.accounts.leave(director, date(2026, 1, 5), Level.DEPARTMENT, Departure.RETIRED, CENTRE)
     assert centre.states(director) == {State.ACTIVE}
     unit = centre.issuing.issue_unit("CNTT", "first", Request(CENTRE))
     with pytest.raises(NotAllowed):
-        centre.accounts.leave(unit, date(2026, 1, 1), Level.DIVISION, "retired", CENTRE)
+        centre.accounts.leave(unit, date(2026, 1, 5), Level.DIVISION, Departure.RETIRED, CENTRE)
 
 
 def test_return(centre):
@@ -254,16 +294,79 @@ def test_return(centre):
     mailbox = centre.mailbox()
     with pytest.raises(NotAllowed):
         centre.accounts.come_back(mailbox, date(2026, 1, 5), CENTRE)
-    centre.accounts.leave(mailbox, date(2026, 1, 1), None, "resigned", CENTRE)
+    centre.accounts.leave(mailbox, date(2026, 1, 5), None, Departure.RESIGNED, CENTRE)
     centre.accounts.come_back(mailbox, date(2026, 1, 5), CENTRE)
     assert centre.states(mailbox) == {State.ACTIVE}
-    centre.accounts.leave(mailbox, date(2026, 1, 6), None, "resigned", CENTRE)
+    centre.accounts.leave(mailbox, date(2026, 1, 6), None, Departure.RESIGNED, CENTRE)
     centre.later(days=250)
     with pytest.raises(NotAllowed) as refusal:
         centre.accounts.come_back(mailbox, date(2026, 9, 1), CENTRE)
     assert refusal.value.clause == "6.4.a"
     with pytest.raises(NotAllowed):
         centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
+
+
+def test_days_that_contradict_each_other(centre):
+    """No return before the leave or after the reclaim, no leave before the issue; the same days the right way round go in."""
+    mailbox = centre.mailbox()
+    with pytest.raises(NotAllowed, match="before the issue of 5 January 2026"):
+        centre.accounts.leave(mailbox, date(2026, 1, 4), None, Departure.RETIRED, CENTRE)
+    centre.accounts.leave(mailbox, date(2026, 2, 1), None, Departure.RETIRED, CENTRE)
+    with pytest.raises(NotAllowed, match="before the issue"):
+        centre.accounts.correct_leave(mailbox, date(2026, 1, 4), None, None, CENTRE)
+    with pytest.raises(NotAllowed, match="before the leave of 1 February 2026"):
+        centre.accounts.come_back(mailbox, date(2026, 1, 31), CENTRE)
+    with pytest.raises(NotAllowed, match="reclaimed by then") as refusal:
+        centre.accounts.come_back(mailbox, date(2026, 8, 2), CENTRE)
+    assert refusal.value.clause == "6.4.a"
+    centre.accounts.come_back(mailbox, date(2026, 8, 1), CENTRE)
+    assert [fact.kind for fact in centre.directory.facts(mailbox.mailbox_id)[2:]] == [FactKind.LEFT, FactKind.RETURNED]
+
+
+def test_an_imported_mailbox_of_somebody_who_left_before(centre):
+    """Taken over from another system, the leave may be older than the import (Reg. 10.4)."""
+    mailbox = centre.mailbox()
+    centre.directory.append_fact(mailbox.mailbox_id, Draft(FactKind.IMPORTED, centre.clock.now(), "t"))
+    centre.accounts.leave(mailbox, date(2025, 12, 1), None, Departure.RETIRED, CENTRE)
+    assert centre.states(mailbox) == {State.SEND_LOCKED}
+
+
+def test_absences_that_are_not_there(centre):
+    """Only an absence that has begun and is not over can be ended, once; a reclaimed mailbox has none."""
+    mailbox = centre.mailbox()
+    with pytest.raises(NotAllowed):
+        centre.accounts.end_absence(mailbox, WHY)
+    centre.accounts.note_absence(mailbox, date(2026, 1, 5), date(2026, 3, 1), WHY)
+    centre.later(days=5)
+    centre.accounts.end_absence(mailbox, WHY)
+    with pytest.raises(NotAllowed):
+        centre.accounts.end_absence(mailbox, WHY)
+    centre.accounts.reclaim(mailbox, CENTRE)
+    centre.later(days=1)
+    with pytest.raises(NotAllowed):
+        centre.accounts.note_absence(mailbox, date(2026, 2, 1), date(2026, 3, 1), WHY)
+
+
+def test_days_that_have_not_come(centre):
+    """A conclusion and the receipt of a request are past; each refusal says which day is meant."""
+    tomorrow = date(2026, 1, 6)
+    with pytest.raises(BadInput, match="day of receipt"):
+        centre.issuing.issue_personal(centre.person(), "first", Request(CENTRE, tomorrow))
+    mailbox = centre.mailbox("Trần Thị Lan")
+    with pytest.raises(BadInput, match="conclusion"):
+        centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", tomorrow, "Thứ trưởng"))
+    centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
+    with pytest.raises(BadInput, match="day of receipt 6 January 2026 is still to come"):
+        centre.accounts.restore(mailbox, Asked("Vụ CNTT", "fax", tomorrow), Credential(0, "new"), PLAIN)
+
+
+def test_no_alias_for_a_reclaimed_mailbox(centre):
+    """It would take an address for ever and lead nowhere."""
+    mailbox = centre.mailbox()
+    centre.accounts.reclaim(mailbox, CENTRE)
+    centre.later(seconds=1)
+    with pytest.raises(NotAllowed):
+        centre.issuing.add_alias(mailbox, "be.do@mic.gov.vn", CENTRE)
 
 
 def test_clause_6_4_b(centre):
@@ -284,17 +387,26 @@ def test_clause_8_3(centre):
     """The quota rises freely, falls only for a reason, and never below 1 GiB, neither at issue nor later."""
     mailbox = centre.mailbox()
     centre.accounts.set_quota(mailbox, 3 * GIB, PLAIN)
-    with pytest.raises(NotAllowed) as refusal:
+    with pytest.raises(QuotaRefused) as refusal:
         centre.accounts.set_quota(mailbox, 2 * GIB, PLAIN)
     assert refusal.value.clause == "8.3.a"
     centre.accounts.set_quota(mailbox, 2 * GIB, WHY)
     for octets in (GIB - 1, 0, -1):
-        with pytest.raises(NotAllowed) as refusal:
+        with pytest.raises(QuotaRefused) as refusal:
             centre.accounts.set_quota(mailbox, octets, WHY)
         assert refusal.value.clause == "8.3.b"
     assert centre.directory.entry(mailbox.mailbox_id).quota_octets == 2 * GIB
     with pytest.raises(Refused):
         centre.issuing.issue_unit("CNTT", "first", Request(CENTRE), quota_octets=GIB - 1)
+    centre.accounts.set_quota(mailbox, QUOTA_CEILING, PLAIN)
+    for octets in (QUOTA_CEILING + 1, 99_999_999_999 << 40):
+        with pytest.raises(BadInput):
+            centre.accounts.set_quota(mailbox, octets, PLAIN)
+        with pytest.raises(BadInput):
+            centre.issuing.issue_unit("CNTT", "first", Request(CENTRE), quota_octets=octets)
+    assert Config.model_validate({"quota": {"default": QUOTA_CEILING}}).quota.default == QUOTA_CEILING
+    with pytest.raises(ValidationError):
+        Config.model_validate({"quota": {"default": QUOTA_CEILING + 1}})
 
 
 def test_lock_by_hand(centre):
@@ -315,7 +427,7 @@ def test_explanation_then_and_now(centre):
     mailbox = centre.mailbox()
     between = centre.clock.now() + timedelta(days=10)
     centre.later(days=30)
-    centre.accounts.leave(mailbox, date(2026, 1, 10), None, "retired", CENTRE)
+    centre.accounts.leave(mailbox, date(2026, 1, 10), None, Departure.RETIRED, CENTRE)
     explanation = explain(centre.directory.entry(mailbox.mailbox_id), between, LifecycleSettings())
     assert explanation.hindsight
     assert explanation.known_then.decision.states == {State.ACTIVE}
@@ -324,6 +436,19 @@ def test_explanation_then_and_now(centre):
     assert FactKind.LEFT not in {fact.kind for fact in explanation.known_then.cited}
     assert [span.state for span in explanation.course if span.clause == "6.4.c"] == [State.SEND_LOCKED, State.RECLAIMED]
     assert explanation.chain_broken_at is None
+
+
+def test_explanation_of_reasons_then_and_now(centre):
+    """The same state for another reason, or with another end, is hindsight too; nothing learned since is none."""
+    mailbox = centre.mailbox()
+    centre.accounts.leave(mailbox, date(2026, 1, 6), None, Departure.RETIRED, CENTRE)
+    between = centre.clock.now() + timedelta(days=10)
+    assert not explain(centre.directory.entry(mailbox.mailbox_id), between, LifecycleSettings()).hindsight
+    centre.later(days=30)
+    centre.accounts.correct_leave(mailbox, date(2026, 1, 10), None, None, CENTRE)
+    explanation = explain(centre.directory.entry(mailbox.mailbox_id), between, LifecycleSettings())
+    assert explanation.known_now.decision.states == explanation.known_then.decision.states == {State.SEND_LOCKED}
+    assert explanation.hindsight
 
 
 def test_clause_6_5(centre, tmp_path):
@@ -345,3 +470,11 @@ def test_clause_6_5(centre, tmp_path):
         (Severity.NOTE, "reclaimed_with_mail", gone.address),
         *((Severity.NOTE, "set_aside", home) for home in aside),
     ]
+
+
+def test_clause_6_5_facts_that_cannot_be_read(centre, tmp_path):
+    """Facts that make no sense are one line of the check, and the other mailboxes are looked at all the same."""
+    bad, good = centre.mailbox(), centre.mailbox("Trần Thị Lan")
+    centre.directory.append_fact(bad.mailbox_id, Draft(FactKind.ABSENCE, centre.clock.now(), "t", data={"until": "mai"}))
+    found = inspect(centre.directory.load_snapshot(), tmp_path, centre.clock.now(), LifecycleSettings())
+    assert {(d.kind, d.subject) for d in found} == {("unreadable_facts", bad.address), ("no_folder", good.address)}

@@ -9,12 +9,13 @@ from mic_mail.policy.addresses import (
     AddressSettings,
     candidates,
     check_choice,
+    check_form,
     group_suggestions,
     personal_local_part,
     suggestions,
     unit_local_part,
 )
-from mic_mail.policy.names import UnusableName
+from mic_mail.policy.names import UnusableName, tidy
 
 NAMES = [
     ("Đỗ Văn Bê", "dvbe"),
@@ -88,6 +89,29 @@ def test_clause_5_3_no_name(name):
 def test_clause_5_1(symbol, local):
     """A unit's local part is its symbol with `_` for what an address cannot hold."""
     assert unit_local_part(symbol) == local
+
+
+@pytest.mark.parametrize("symbol", ["A" * 65, "A" * 500, "&" * 100 + "A", "KH-", "-"])
+def test_clause_5_1_symbols_that_make_no_address(symbol):
+    """Neither a symbol that is too long for an address (RFC 5321 §4.5.3.1.1) nor one whose address would be malformed."""
+    with pytest.raises(AddressRefused):
+        unit_local_part(symbol)
+    assert unit_local_part("A" * 64) == "a" * 64
+
+
+@pytest.mark.parametrize("local", ["a..b", "a" * 65, "a.", ".a", "a b", "ă", ""])
+def test_malformed_local_parts(local):
+    """What no mail program could write an address with is refused for units, groups and aliases alike."""
+    with pytest.raises(AddressRefused):
+        check_form(local)
+
+
+def test_names_as_they_are_kept():
+    """Single blanks, NFC; an empty name and an endless one are refused."""
+    assert tidy("  Đỗ \u00a0Văn  Be\u0302\u0301 ") == "Đỗ Văn Bế"
+    for name in ("", "   ", "x" * 201):
+        with pytest.raises(UnusableName):
+            tidy(name)
 
 
 def test_clause_5_1_readings():

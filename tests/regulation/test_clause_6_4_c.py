@@ -134,6 +134,33 @@ def test_correction_to_an_earlier_day_waits_too(history):
     assert history.states("2026-08-09") == RECLAIMED
 
 
+@pytest.mark.parametrize("corrected", ["2026-01-01", "2025-11-20", "2026-05-20"])
+def test_correction_of_a_reclaimed_leave_that_stays_due(history, corrected):
+    """A correction to a day that is past its term as well does not bring a reclaimed mailbox back for seven days."""
+    history.add(FactKind.LEFT, "2026-01-01", recorded="2026-01-02", level="division")
+    history.add(FactKind.LEAVE_CORRECTED, corrected, recorded="2026-11-25", level="division")
+    for moment in ("2026-11-24 23:59", "2026-11-25", "2026-11-25 00:01", "2026-11-28", "2026-12-03", "2027-03-01"):
+        assert history.states(moment) == RECLAIMED, moment
+    assert history.states("2026-06-30") == LOCKED
+
+
+def test_correction_gives_no_second_grace(history):
+    """The seven days run from the first notice that found the reclaim overdue; correcting it does not start them anew."""
+    history.add(FactKind.LEFT, "2026-01-10", recorded="2026-09-10 10:00", level="division")
+    history.add(FactKind.LEAVE_CORRECTED, "2026-01-11", recorded="2026-09-16 10:00", level="division")
+    assert history.states("2026-09-17 23:59") == LOCKED
+    assert history.states("2026-09-18") == RECLAIMED
+
+
+def test_correction_that_opens_again(history):
+    """Raising the rank of a reclaimed leaver whose longer term still runs gives the mailbox back until its end."""
+    history.add(FactKind.LEFT, "2026-01-10", level="division")
+    history.add(FactKind.LEAVE_CORRECTED, "2026-01-10", recorded="2026-08-01", level="department")
+    assert history.states("2026-07-31", known="2026-07-31") == RECLAIMED
+    assert history.states("2026-08-01") == LOCKED
+    assert history.states("2027-01-11") == RECLAIMED
+
+
 def test_correction_of_the_rank(history):
     """A leader taken for staff gets the longer terms back."""
     history.add(FactKind.LEFT, "2026-03-01", level="division")

@@ -16,8 +16,14 @@ from pathlib import Path
 import pytest
 
 from mic_mail.cli.main import main
-from mic_mail.clock import SystemClock
+from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.config.load import load
+from mic_mail.directory.repository import Directory
 from mic_mail.policy.calendar import add_months, local_day
+from mic_mail.policy.facts import Departure, Draft, FactKind
+from mic_mail.services.accounts import Accounts
+from mic_mail.services.credentials import Origin
+from mic_mail.services.issuing import Issuing, Request, make_verifiers
 
 PROGRAM = Path(sys.executable).with_name("mic-mail")
 
@@ -78,10 +84,43 @@ def test_listings(console):
     assert [person["full_name"] for person in console.json("person", "list", "--unit", "CNTT")] == ["Đinh Vũ Bê", "Đỗ Văn Bê"]
     mailbox = console.json("mailbox", "list", "--kind", "personal")[0]
     assert (mailbox["address"], mailbox["states"]) == ("dvbe@mic.gov.vn", ["active", "password_due"])
+    assert (mailbox["kind"], mailbox["kind_name"]) == ("personal", {"vi": "cá nhân", "en": "personal"})
+    person = console.json("person", "list")[1]
+    assert (person["level"], person["employment"]) == ("division", "civil_servant")
+    assert (person["level_name"]["en"], person["employment_name"]["en"]) == ("division level and below", "civil servant")
     assert console.run("mailbox", "list") == 0
     assert "password change due" in console.out
     assert console.json("unit", "show", "CNTT")["mailboxes"] == ["dvbe@mic.gov.vn"]
     assert console.json("person", "show", "1")["mailbox"] == "dvbe@mic.gov.vn"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (1, ("unit", "add", "A" * 500, "Đơn vị")),
+        (2, ("unit", "add", "KHTC", "x" * 201)),
+        (2, ("unit", "add", "KHTC", "  ")),
+        (2, ("person", "add", "Bê " * 100, "--unit", "CNTT")),
+        (2, ("mailbox", "issue", "--group", " ", "--sponsor", "CNTT", "--address", "nhom")),
+        (1, ("mailbox", "issue", "--group", "Nhóm", "--sponsor", "CNTT", "--address", "n" * 65)),
+    ],
+)
+def test_names_that_cannot_be(console, code, words):
+    """Symbols and names that no address, folder or column could hold are refused before anything is stored."""
+    assert console.run(*words) == code, console.err
+    assert console.err.strip()
+
+
+def test_the_password_is_shown_whatever_becomes_of_the_welcome(console, monkeypatch):
+    """A mailbox that is issued has told its first password, even where its store cannot be written: that is a remark."""
+
+    def full(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("mic_mail.services.notices.Notices.welcome", full)
+    assert console.run("mailbox", "issue", "--group", "Ban biên tập", "--sponsor", "CNTT", "--json") == 0
+    assert len(json.loads(console.out)["password"]) >= 16
+    assert "the welcome could not be delivered: disk full" in console.err
 
 
 def test_issuing_to_a_namesake(console):
@@ -114,20 +153,23 @@ def test_a_mailbox_through_its_life(program):
     assert console.run("mailbox", "suspend", bedv, "--cause", "b", "--reason", "x") == 1
     assert "7.2.b" in console.err
     assert console.run("mailbox", "suspend", bedv, "--cause", "c", "--reason", "lộ mật khẩu") == 0, console.err
-    left = local_day(SystemClock().now()) - timedelta(days=10)
+    left = local_day(SystemClock().now())
     last = add_months(left, 6)
     assert console.run("mailbox", "leave", bedv, f"{left:%d/%m/%Y}") == 1  # "Giám đốc": the rank is asked for
     words = ("mailbox", "leave", bedv, f"{left:%d/%m/%Y}", "--level", "division", "--document", "5/QĐ")
     assert console.run(*words) == 0, console.err
     said = console.json("mailbox", "explain", bedv, "--at", f"{last:%d/%m/%Y} 23:59")["as_known_now"]
     assert said["states"] == ["password_due", "send_locked", "suspended"]
-    assert said["next_change"] == {"at": f"{last}T17:00:00Z", "states": ["reclaimed"], "clause": "6.4.c"}
+    change = said["next_change"]
+    assert (change["at"], change["states"], change["clause"]) == (f"{last}T17:00:00Z", ["reclaimed"], "6.4.c")
+    assert [reason["facts"] for reason in change["begins"]] == [[3]]
     reclaimed = console.json("mailbox", "explain", bedv, "--at", f"{last + timedelta(days=1)}")
     assert reclaimed["as_known_now"]["states"] == ["reclaimed"]
     before = console.json("mailbox", "explain", bedv, "--at", "2020-01-01")
     assert before["as_known_now"]["states"] == before["as_known_then"]["states"] == ["not_issued"]
     restored = console.json("mailbox", "restore", bedv, "--asked-by", "CNTT", "--channel", "fax")
-    assert restored["states"]["en"] == "send-locked, password change due"
+    assert restored["states"] == ["password_due", "send_locked"]
+    assert restored["state_names"]["en"] == "send-locked, password change due"
     facts = [fact["kind"] for fact in console.json("mailbox", "show", bedv)["facts"]]
     assert facts == ["issued", "suspended", "left", "restored"]
     assert console.run("--lang", "vi", "mailbox", "explain", bedv) == 0
@@ -141,7 +183,8 @@ def test_quota(console):
     assert console.run("mailbox", "quota", "dvbe@mic.gov.vn", "2 GiB", "--reason", "dùng ít") == 0
     assert console.run("mailbox", "quota", "dvbe@mic.gov.vn", "1023 MiB", "--reason", "x") == 1
     assert "8.3.b" in console.err
-    assert console.run("mailbox", "quota", "dvbe@mic.gov.vn", "much") == 2
+    for size in ("much", "8000000TiB", "99999999999TiB"):
+        assert console.run("mailbox", "quota", "dvbe@mic.gov.vn", size) == 2
 
 
 def test_lock_absence_and_reclaim(console):
@@ -197,9 +240,18 @@ def test_regulation(console):
         ("mailbox", "issue"),
         ("mailbox", "issue", "--person", "1", "--unit", "CNTT"),
         ("mailbox", "issue", "--group", "Nhóm"),
+        ("mailbox", "issue", "--unit", "CNTT", "--address", "cong_nghe"),
+        ("mailbox", "issue", "--unit", "CNTT", "--given-words", "2"),
+        ("mailbox", "issue", "--person", "1", "--sponsor", "CNTT"),
         ("mailbox", "leave", "dvbe@mic.gov.vn"),
         ("mailbox", "leave", "dvbe@mic.gov.vn", "31/02/2026"),
+        ("mailbox", "leave", "dvbe@mic.gov.vn", "31/12/2026", "--cause", "xyz"),
+        ("mailbox", "leave", "dvbe@mic.gov.vn", "31/12/9999", "--level", "division"),
+        ("mailbox", "leave", "dvbe@mic.gov.vn", "--withdraw", "--level", "division", "--reason", "x"),
+        ("mailbox", "absence", "dvbe@mic.gov.vn", "--from", "01/01/2026", "--ended"),
+        ("mailbox", "issue", "--group", "Nhóm", "--sponsor", "CNTT", "--received", "01/01/2199"),
         ("mailbox", "explain", "dvbe@mic.gov.vn", "--at", "yesterday"),
+        ("mailbox", "explain", "dvbe@mic.gov.vn", "--at", "0001-01-01"),
         ("mailbox", "suspend", "dvbe@mic.gov.vn", "--cause", "d", "--reason", "x"),
         ("person", "add", "§ç V¨n Bª", "--unit", "CNTT"),
         ("person", "add", "Đỗ Bê", "--unit", "NOWHERE"),
@@ -219,3 +271,72 @@ def test_every_act_is_on_record(console):
     assert {"unit_add", "person_add", "mailbox_issue", "mailbox_quota", "mailbox_quota_refused"} <= acts
     assert all(line["actor"] for line in lines)
     assert {line["clause"] for line in lines if line["act"] == "mailbox_quota_refused"} >= {"8.3.a", "8.3.b"}
+
+
+def test_a_suspension_by_disuse_says_what_it_is_counted_from(console):
+    """Reg. 7.2.a: last use and day of counting, for the state that holds and for the one to come, in both languages."""
+    issued = console.json("mailbox", "issue", "--group", "Hội Cựu chiến binh", "--sponsor", "CNTT")["address"]
+    today = local_day(SystemClock().now())
+    due = add_months(today, 6) + timedelta(days=1)
+    assert console.run("mailbox", "explain", issued) == 0
+    assert console.out.startswith(f"{issued} (Vụ Công nghệ thông tin), ")
+    assert f"Next change: {due:%d/%m/%Y} 00:00, password change due, suspended, by Reg. 7.2.a\n" in console.out
+    assert f"    never used; counted from {today.day} {today:%B %Y}\n" in console.out
+    directory = Directory(f"sqlite:///{console.folder / 'data' / 'directory.sqlite'}")
+    directory.touch_activity(directory.mailbox(issued).mailbox_id, SystemClock().now())
+    directory.close()
+    assert console.run("--lang", "vi", "mailbox", "explain", issued, "--at", f"{due:%d/%m/%Y}") == 0
+    assert f"  tạm khóa từ {due:%d/%m/%Y} 00:00 theo điểm a khoản 2 Điều 7 Quy chế\n" in console.out
+    assert f"    dùng lần cuối {today:%d/%m/%Y}" in console.out
+    assert f"; tính từ ngày {today:%d/%m/%Y}\n" in console.out
+    assert console.run("mailbox", "explain", issued, "--at", "01/01/2020") == 0
+    assert "\n  not issued yet by Reg. 6.4.a\n" in console.out
+
+
+def test_a_correction_that_opens_a_reclaimed_mailbox_says_so(console):
+    """A longer term opens a reclaimed mailbox again, and the command tells; a correction that leaves it reclaimed does not."""
+    console.run("person", "add", "Lê Thị Hoa", "--unit", "CNTT")
+    config = load(console.folder / "mic-mail.toml")
+    left = local_day(SystemClock().now()) - timedelta(days=250)
+    past = ManualClock(SystemClock().now() - timedelta(days=400))
+    directory = Directory(config.directory_url, clock=past)
+    person = next(person for person in directory.people() if person.full_name == "Lê Thị Hoa")
+    request = Request(Origin("t", "t", "1/CV"))
+    mailbox = Issuing(directory, config, past, make_verifiers(config)).issue_personal(person, "ngựa pin kẹp ghim", request)
+    past.move_to(SystemClock().now() - timedelta(days=249))
+    Accounts(directory, config, past).leave(mailbox, left, None, Departure.RETIRED, request.origin)
+    assert console.json("mailbox", "show", mailbox.address)["states"] == ["reclaimed"]
+    again = ("mailbox", "leave", mailbox.address, f"{left:%d/%m/%Y}", "--correct", "--document", "9/QĐ")
+    assert console.run(*again) == 0, console.err
+    assert "open again" not in console.err
+    assert console.json("mailbox", "show", mailbox.address)["states"] == ["reclaimed"]
+    assert console.run(*again, "--level", "department") == 0, console.err
+    assert f"{mailbox.address} had been reclaimed and is open again: send-locked" in console.err
+    directory.close()
+
+
+def test_people_are_listed_in_the_vietnamese_alphabet(console):
+    """By the given name, Đ after D and before V, in every list of people."""
+    console.run("unit", "add", "ĐTQT", "Đài Truyền hình quốc tế")
+    for name in ("Vũ Đức Minh", "Đỗ Minh", "Lê Ái", "Trần Đạt", "Dương Dũng"):
+        assert console.run("person", "add", name, "--unit", "ĐTQT") == 0
+    order = ["Lê Ái", "Dương Dũng", "Trần Đạt", "Đỗ Minh", "Vũ Đức Minh"]
+    assert [person["full_name"] for person in console.json("person", "list", "--unit", "ĐTQT")] == order
+    assert console.json("unit", "show", "ĐTQT")["people"] == order
+    console.run("unit", "add", "VP", "Văn phòng")
+    assert [unit["symbol"] for unit in console.json("unit", "list")] == ["CNTT", "ĐTQT", "VP"]
+
+
+def test_one_unreadable_record_is_one_line(console):
+    """A fact that makes no sense does not hide the other mailboxes from the list."""
+    console.json("mailbox", "issue", "--group", "Tổ công tác", "--sponsor", "CNTT")
+    directory = Directory(f"sqlite:///{console.folder / 'data' / 'directory.sqlite'}")
+    group = directory.mailbox("tocongtac@mic.gov.vn")
+    directory.append_fact(group.mailbox_id, Draft(FactKind.ABSENCE, SystemClock().now(), "t", data={"until": "mai"}))
+    listed = {row["address"]: row["states"] for row in console.json("mailbox", "list")}
+    assert listed[group.address] == []
+    assert listed["dvbe@mic.gov.vn"]
+    assert console.run("mailbox", "list") == 0
+    assert "facts cannot be read" in console.out
+    assert console.run("directory", "check") == 1
+    directory.close()

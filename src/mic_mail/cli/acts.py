@@ -12,11 +12,11 @@ from mic_mail.cli import output
 from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
-from mic_mail.cli.output import Column, say
+from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.facts import Cause, Level
+from mic_mail.policy.facts import Cause, Departure, Level
 from mic_mail.policy.states import State
 from mic_mail.policy.wording import STATES
 from mic_mail.services.accounts import Accounts, Asked, Conclusion
@@ -28,7 +28,8 @@ app = typer.Typer()
 RESTORED = (
     Column("address", "Địa chỉ", "Address"),
     Column("password", "Mật khẩu mới", "New password"),
-    Column("states", "Trạng thái", "State"),
+    Column("state_names", "Trạng thái", "State"),
+    Column("states", "Trạng thái", "State", json_only=True),
 )
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
@@ -85,9 +86,13 @@ def restore(
     with on_record(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel):
         verifiers = make_verifiers(here.config)(password)
         decision = _accounts(here).restore(mailbox, asked, verifiers, origin)
-    states = [STATES[state] for state in State if state in decision.states]
-    shown = Text(", ".join(s.vi for s in states), ", ".join(s.en for s in states))
-    output.record(RESTORED, {"address": mailbox.address, "password": password, "states": shown}, as_json=as_json)
+    row: dict[str, Cell] = {
+        "address": mailbox.address,
+        "password": password,
+        "state_names": _shown(decision.states),
+        "states": sorted(decision.states),
+    }
+    output.record(RESTORED, row, as_json=as_json)
 
 
 @app.command(help=say("Ghi ngày chính thức nghỉ, chuyển công tác (6.4.c).", "Record the official day of leaving (6.4.c)."))
@@ -100,8 +105,9 @@ def leave(
     *,
     level: LevelOption = None,
     cause: Annotated[
-        str, typer.Option("--cause", help=say("retired, resigned hoặc moved.", "retired, resigned or moved."))
-    ] = "retired",
+        Departure | None,
+        typer.Option("--cause", help=say("Nghỉ hưu (mặc định), nghỉ việc, chuyển đi.", "Why; retired unless named.")),
+    ] = None,
     correct: Annotated[bool, typer.Option("--correct", help=say("Đính chính lần ghi trước.", "Correct the last one."))] = False,
     withdraw: Annotated[bool, typer.Option("--withdraw", help=say("Hủy lần ghi nhầm.", "It was never so."))] = False,
     reason: WhyOption = "",
@@ -109,17 +115,28 @@ def leave(
     actor: ActorOption = None,
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    if withdraw == (day is not None) or (withdraw and correct):
+    if withdraw == (day is not None) or (withdraw and (correct or level or cause)):
         raise BadInput(Text("Nêu ngày, hoặc chỉ --withdraw.", "Name the day, or --withdraw alone."))
+    accounts = _accounts(here)
+    before = accounts.state_of(mailbox)
     with on_record(here, "mailbox_leave", mailbox.address, origin, day=day, withdraw=withdraw):
-        accounts = _accounts(here)
         if day is None:
             accounts.withdraw_leave(mailbox, origin)
         elif correct:
-            accounts.correct_leave(mailbox, read_day(day), level, origin)
+            accounts.correct_leave(mailbox, read_day(day), level, cause, origin)
         else:
-            accounts.leave(mailbox, read_day(day), level, cause, origin)
+            accounts.leave(mailbox, read_day(day), level, cause or Departure.RETIRED, origin)
     output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
+    after = accounts.state_of(mailbox)
+    if after.receives and not before.receives:
+        # A longer term gives back what the shorter one took (Reg. 6.4.c): nobody should find out by chance.
+        shown = _shown(after.states)
+        output.note(
+            Text(
+                f"Lưu ý: hộp thư {mailbox.address} đã bị thu hồi nay được mở lại: {shown.vi}.",
+                f"Note: {mailbox.address} had been reclaimed and is open again: {shown.en}.",
+            )
+        )
 
 
 @app.command("return", help=say("Người đã nghỉ trở lại công tác.", "The leaver is back."))
@@ -171,7 +188,7 @@ def absence(
     actor: ActorOption = None,
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    if ended == (begins is not None and until is not None):
+    if (begins is None) != (until is None) or ended == (begins is not None):
         raise BadInput(Text("Nêu --from và --until, hoặc chỉ --ended.", "Name --from and --until, or --ended alone."))
     with on_record(here, "mailbox_absence", mailbox.address, origin, begins=begins, until=until):
         if begins is not None and until is not None:
@@ -191,6 +208,11 @@ def reclaim(
     with on_record(here, "mailbox_reclaim", mailbox.address, origin):
         _accounts(here).reclaim(mailbox, origin)
     output.note(Text(f"Đã thu hồi {mailbox.address}.", f"{mailbox.address} is reclaimed."))
+
+
+def _shown(states: frozenset[State]) -> Text:
+    names = [STATES[state] for state in State if state in states]
+    return Text(", ".join(name.vi for name in names), ", ".join(name.en for name in names))
 
 
 def _begin(

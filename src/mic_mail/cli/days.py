@@ -1,4 +1,7 @@
-"""Days and instants as administrators type them: `31/08/2026`, `2026-08-31`, with a time behind a blank; Ho Chi Minh City."""
+"""Days and instants as administrators type them: `31/08/2026`, `2026-08-31`, with a time behind a blank; Ho Chi Minh City.
+
+A year that nobody working today can mean is a slip of the fingers, and a fact is for ever: it is refused here.
+"""
 
 from datetime import UTC, date, datetime
 
@@ -7,15 +10,17 @@ from mic_mail.errors import BadInput, Text
 
 _DAYS = ("%d/%m/%Y", "%Y-%m-%d")
 _INSTANTS = tuple(f"{day}{gap}%H:%M{seconds}" for day in _DAYS for gap in (" ", "T") for seconds in ("", ":%S"))
+FIRST_YEAR, LAST_YEAR = 1945, 2199
 
 
 def read_day(text: str) -> date:
     """A calendar day."""
     for form in _DAYS:
         try:
-            return datetime.strptime(text.strip(), form).date()  # noqa: DTZ007 - only its day is kept
+            read = datetime.strptime(text.strip(), form)  # noqa: DTZ007 - only its day is kept
         except ValueError:
             continue
+        return _meant(read, text).date()
     raise _unreadable(text)
 
 
@@ -23,14 +28,25 @@ def read_instant(text: str) -> datetime:
     """An instant; a day alone means its 00:00, an offset or Z overrides the ministry's clock."""
     for form in (*_INSTANTS, *_DAYS):
         try:
-            return datetime.strptime(text.strip(), form).replace(tzinfo=HO_CHI_MINH).astimezone(UTC)
+            read = datetime.strptime(text.strip(), form).replace(tzinfo=HO_CHI_MINH)
         except ValueError:
             continue
+        return _meant(read, text).astimezone(UTC)
     try:
         instant = datetime.fromisoformat(text.strip())
     except ValueError:
         raise _unreadable(text) from None
+    _meant(instant, text)
     return (instant if instant.tzinfo else instant.replace(tzinfo=HO_CHI_MINH)).astimezone(UTC)
+
+
+def _meant(read: datetime, text: str) -> datetime:
+    if FIRST_YEAR <= read.year <= LAST_YEAR:
+        return read
+    raise BadInput(
+        Text(f"Năm trong “{text}” không hợp lý.", "The year makes no sense."),
+        remedy=Text(f"Năm từ {FIRST_YEAR} đến {LAST_YEAR}.", f"A year from {FIRST_YEAR} to {LAST_YEAR}."),
+    )
 
 
 def _unreadable(text: str) -> BadInput:

@@ -4,6 +4,7 @@ What changes a mailbox's state stands in `acts`, what looks after its store in `
 """
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Annotated
 
 import typer
@@ -17,12 +18,14 @@ from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.config.units import parse_octets
+from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause as cite
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.lifecycle import Decision, NextChange, Reason, State, decide
+from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.wording import FACTS, KINDS, STATES
 from mic_mail.services.accounts import Accounts
 from mic_mail.services.credentials import Origin
@@ -38,11 +41,13 @@ ISSUED = (
     Column("password", "Mật khẩu lần đầu", "First password"),
     Column("mailbox_id", "Mã", "Id"),
     Column("quota", "Dung lượng", "Quota"),
+    Column("quota_octets", "Dung lượng", "Quota", json_only=True),
 )
 COLUMNS = (
     Column("mailbox_id", "Mã", "Id", right=True),
     Column("address", "Địa chỉ", "Address"),
-    Column("kind", "Loại", "Kind"),
+    Column("kind", "Loại", "Kind", json_only=True),
+    Column("kind_name", "Loại", "Kind"),
     Column("owner", "Chủ", "Owner"),
     Column("state_names", "Trạng thái", "State"),
     Column("states", "Trạng thái", "State", json_only=True),
@@ -72,6 +77,7 @@ FACT_COLUMNS = (
     Column("actor", "Người ghi", "By"),
     Column("data", "Chi tiết", "Details", names=FACT_DATA),
 )
+UNREADABLE = Text("hồ sơ không đọc được", "facts cannot be read")
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
 WhyOption = Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))]
@@ -91,8 +97,8 @@ def issue(
         str | None, typer.Option("--address", help=say("Phần tên được chọn, trước @.", "The chosen local part, before the @."))
     ] = None,
     given_words: Annotated[
-        int, typer.Option("--given-words", min=1, max=4, help=say("Số chữ của tên gọi.", "Words of the given name."))
-    ] = 1,
+        int | None, typer.Option("--given-words", min=1, max=4, help=say("Số chữ của tên gọi.", "Words of the given name."))
+    ] = None,
     quota: Annotated[str | None, typer.Option("--quota", help=say("Dung lượng, ví dụ “2 GiB”.", "E.g. '2 GiB'."))] = None,
     received: Annotated[
         str | None, typer.Option("--received", help=say("Ngày nhận yêu cầu.", "The day the request was received."))
@@ -104,6 +110,9 @@ def issue(
 ) -> None:
     if sum(choice is not None for choice in (person, unit, group)) != 1:
         raise BadInput(Text("Chọn đúng một: --person, --unit hoặc --group.", "Name exactly one of --person, --unit, --group."))
+    _must_fit("--address", given=address is not None, fits=unit is None)  # Reg. 5.1: a unit's follows from its symbol
+    _must_fit("--given-words", given=given_words is not None, fits=person is not None and address is None)
+    _must_fit("--sponsor", given=sponsor is not None, fits=group is not None)
     here = frame(ctx)
     octets = _octets(quota) if quota else None
     request = Request(Origin(here.actor(actor), reason, document), read_day(received) if received else None)
@@ -119,14 +128,28 @@ def issue(
             mailbox = issuing.issue_unit(unit, password, request, quota_octets=octets)
         else:
             mailbox = issuing.issue_group(group or "", _needed(sponsor), password, request, chosen=address, quota_octets=octets)
-    Notices(here.store, here.config, here.clock).welcome(mailbox)
     row: dict[str, Cell] = {
         "address": mailbox.address,
         "password": password,
         "mailbox_id": mailbox.mailbox_id,
         "quota": dates.size(mailbox.quota_octets),
+        "quota_octets": mailbox.quota_octets,
     }
     output.record(ISSUED, row, as_json=as_json)
+    _welcome(here, mailbox)
+
+
+def _welcome(here: Frame, mailbox: MailboxRecord) -> None:
+    """The notice; the mailbox is issued and its password shown once, so what fails now may not hide either."""
+    try:
+        Notices(here.store, here.config, here.clock).welcome(mailbox)
+    except Exception as error:  # noqa: BLE001  whatever the store meets, the issue stands
+        output.note(
+            Text(
+                f"Đã cấp hộp thư, nhưng chưa ghi được thư chào mừng: {error}",
+                f"The mailbox is issued, but the welcome could not be delivered: {ascii(str(error))[1:-1]}",
+            )
+        )
 
 
 @app.command("list", help=say("Liệt kê hộp thư và trạng thái.", "List mailboxes and their states."))
@@ -213,21 +236,33 @@ def _decide(here: Frame, entry: Entry) -> Decision:
 
 def _rows(here: Frame, entries: Iterator[Entry], state: State | None) -> Iterator[dict[str, Cell]]:
     for entry in entries:
-        decision = _decide(here, entry)
+        try:
+            decision = _decide(here, entry)
+        except (ValueError, OverflowError):  # one record that makes no sense is one line, not the end of the list
+            if state is None:
+                yield {**_entry(entry), "state_names": UNREADABLE, "states": [], "clauses": [], "next_change_at": None}
+            continue
         if state is None or state in decision.states:
             yield _row(entry, decision)
 
 
 def _row(entry: Entry, decision: Decision) -> dict[str, Cell]:
     return {
-        "mailbox_id": entry.mailbox_id,
-        "address": entry.address,
-        "kind": KINDS[entry.kind],
-        "owner": entry.owner.name,
+        **_entry(entry),
         "state_names": _states(decision.states),
         "states": sorted(decision.states),
         "clauses": sorted({reason.clause for reason in decision.reasons}),
         "next_change_at": decision.valid_until,
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Cell]:
+    return {
+        "mailbox_id": entry.mailbox_id,
+        "address": entry.address,
+        "kind": entry.kind.value,
+        "kind_name": KINDS[entry.kind],
+        "owner": entry.owner.name,
         "last_used_at": entry.last_activity,
         "quota_octets": entry.quota_octets,
     }
@@ -257,8 +292,8 @@ def _states(states: frozenset[State]) -> Text:
 
 def _tell(explanation: Explanation) -> None:
     entry, when = explanation.entry, dates.instant(explanation.at)
-    output.line(Text(f"{entry.address} ({entry.owner.name}), {when.vi}", f"{entry.address}, {when.en}"))
-    _tell_side(explanation.known_now)
+    output.line(f"{entry.address} ({entry.owner.name}), {output.told(when)}")  # a name has its letters in either language
+    _tell_side(explanation.known_now, entry)
     if explanation.hindsight:
         output.line(
             Text(
@@ -266,7 +301,7 @@ def _tell(explanation: Explanation) -> None:
                 "As known then, by the facts that were on record, it was different:",
             )
         )
-        _tell_side(explanation.known_then)
+        _tell_side(explanation.known_then, entry)
     if explanation.chain_broken_at is not None:
         output.note(
             Text(
@@ -276,7 +311,7 @@ def _tell(explanation: Explanation) -> None:
         )
 
 
-def _tell_side(side: Side) -> None:
+def _tell_side(side: Side, entry: Entry) -> None:
     decision = side.decision
     states = _states(decision.states)
     output.line(Text(f"Trạng thái: {states.vi}", f"State: {states.en}"))
@@ -290,17 +325,36 @@ def _tell_side(side: Side) -> None:
     output.line(Text("  " + "; ".join(t.vi for t in told), "  " + "; ".join(t.en for t in told)))
     for reason in decision.reasons:
         output.line(_because(reason))
+        _tell_use(reason, entry)
     output.line(_next(decision.next_change))
+    for reason in decision.next_change.begins if decision.next_change else ():
+        _tell_use(reason, entry)
     if side.cited:
         output.listing(FACT_COLUMNS, map(_fact, side.cited), as_json=False, title=Text("Căn cứ vào", "It follows from"))
 
 
 def _because(reason: Reason) -> Text:
-    name, cited, since = STATES[reason.state], cite(reason.clause), dates.short(reason.since)
-    facts = ", ".join(map(str, reason.fact_seqs)) or "-"
+    name, cited = STATES[reason.state], cite(reason.clause)
+    since = dates.short(reason.since) if reason.since != BEGINNING else ""
+    facts = ", ".join(map(str, reason.fact_seqs))
     return Text(
-        f"  {name.vi} từ {since} theo {cited.vi} (mục {facts})", f"  {name.en} since {since} by {cited.en} (fact {facts})"
+        f"  {name.vi}{since and f' từ {since}'} theo {cited.vi}{facts and f' (mục {facts})'}",
+        f"  {name.en}{since and f' since {since}'} by {cited.en}{facts and f' (fact {facts})'}",
     )
+
+
+def _tell_use(reason: Reason, entry: Entry) -> None:
+    """What a suspension by disuse (Reg. 7.2.a) follows from: no fact says it, only the last use and the day of counting."""
+    counted_from = reason.params.get("counted_from")
+    if not isinstance(counted_from, str):
+        return
+    start, used = dates.day(date.fromisoformat(counted_from)), entry.last_activity
+    told = Text(f"tính từ ngày {start.vi}", f"counted from {start.en}")
+    if used is None:
+        told = Text(f"chưa sử dụng lần nào; {told.vi}", f"never used; {told.en}")
+    elif used < reason.since:  # a later use says nothing of a suspension before it
+        told = Text(f"dùng lần cuối {dates.short(used)}; {told.vi}", f"last used {dates.short(used)}; {told.en}")
+    output.line(Text(f"    {told.vi}", f"    {told.en}"))
 
 
 def _next(change: NextChange | None) -> Text:
@@ -313,6 +367,8 @@ def _next(change: NextChange | None) -> Text:
 def _explanation(explanation: Explanation) -> dict[str, object]:
     return {
         "address": explanation.entry.address,
+        "owner": explanation.entry.owner.name,
+        "last_used_at": explanation.entry.last_activity,
         "at": explanation.at,
         "as_known_now": _side(explanation.known_now),
         "as_known_then": _side(explanation.known_then),
@@ -329,7 +385,14 @@ def _side(side: Side) -> dict[str, object]:
         "signs_in": decision.signs_in,
         "sends": decision.sends,
         "reasons": [_reason(reason) for reason in decision.reasons],
-        "next_change": None if change is None else {"at": change.at, "states": sorted(change.states), "clause": change.clause},
+        "next_change": None
+        if change is None
+        else {
+            "at": change.at,
+            "states": sorted(change.states),
+            "clause": change.clause,
+            "begins": [_reason(reason) for reason in change.begins],
+        },
         "facts": [_fact(fact) for fact in side.cited],
     }
 
@@ -338,7 +401,7 @@ def _reason(reason: Reason) -> dict[str, object]:
     return {
         "state": reason.state.value,
         "clause": reason.clause,
-        "since": reason.since,
+        "since": None if reason.since == BEGINNING else reason.since,
         "until": reason.until,
         "facts": reason.fact_seqs,
         "details": dict(reason.params),
@@ -357,6 +420,12 @@ def _octets(text: str) -> int:
             Text(f"Không hiểu dung lượng “{text}”.", "This is not a size."),
             remedy=Text("Viết “2 GiB”.", "Write '2 GiB'."),
         ) from None
+
+
+def _must_fit(option: str, *, given: bool, fits: bool) -> None:
+    """An option that would be passed over is refused: its author expects something of it."""
+    if given and not fits:
+        raise BadInput(Text(f"{option} không dùng được ở đây.", f"{option} has no meaning here."))
 
 
 def _needed(sponsor: str | None) -> str:

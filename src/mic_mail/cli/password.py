@@ -8,9 +8,11 @@ import typer
 from mic_mail.auth import passwords
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
-from mic_mail.cli.options import ActorOption, JsonOption
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Column, say
+from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
+from mic_mail.services.accounts import Accounts
 from mic_mail.services.credentials import Origin, set_password
 
 app = typer.Typer(help=say("Mật khẩu.", "Passwords."), no_args_is_help=True)
@@ -23,7 +25,13 @@ RESET = (
 LONGEST_LINE = 4096
 
 
-@app.command("set", help=say("Đặt mật khẩu do người dùng chọn.", "Set a password that its person chose."))
+@app.command(
+    "set",
+    help=say(
+        "Đặt mật khẩu do người dùng chọn; cần văn bản nếu chưa đến lúc phải đổi (15.2).",
+        "Set a password that its person chose; needs a document unless a change is due (15.2).",
+    ),
+)
 def set_chosen(
     ctx: typer.Context,
     address: Address,
@@ -31,16 +39,20 @@ def set_chosen(
     from_stdin: Annotated[
         bool, typer.Option("--stdin", help=say("Đọc mật khẩu từ đầu vào chuẩn.", "Read the password from standard input."))
     ] = False,
+    document: DocumentOption = None,
     reason: Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))] = "",
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
-    passwords.check_strength(password := _typed(from_stdin), mailbox.address, min_length=here.config.auth.password_length)
-    origin = Origin(here.actor(actor), reason)
-    here.audit.record(actor=origin.actor, act="password_set", subject=mailbox.address, reason=reason)
-    set_password(here.directory, here.config, mailbox, password, at=here.clock.now(), origin=origin, must_change=False)
-    here.tell_server()
+    origin = Origin(here.actor(actor), reason, document)
+    accounts = Accounts(here.directory, here.config, here.clock)
+    with on_record(here, "password_set", mailbox.address, origin):
+        known = accounts.may_change_password(mailbox, origin).fact_seq
+        password = _typed(from_stdin)
+        set_password(
+            here.directory, here.config, mailbox, password, at=here.clock.now(), origin=origin, must_change=False, after=known
+        )
     output.note(Text(f"Đã đặt mật khẩu của {mailbox.address}.", f"The password of {mailbox.address} is set."))
 
 
@@ -69,11 +81,12 @@ def reset(
     mailbox = here.directory.mailbox(address)
     password = passwords.generate()
     origin = Origin(here.actor(actor), reason, document.strip())
-    here.audit.record(
-        actor=origin.actor, act="password_reset", subject=mailbox.address, reason=reason, document=origin.document
-    )
-    set_password(here.directory, here.config, mailbox, password, at=here.clock.now(), origin=origin, must_change=True)
-    here.tell_server()
+    accounts = Accounts(here.directory, here.config, here.clock)
+    with on_record(here, "password_reset", mailbox.address, origin):
+        known = accounts.may_change_password(mailbox, origin).fact_seq
+        set_password(
+            here.directory, here.config, mailbox, password, at=here.clock.now(), origin=origin, must_change=True, after=known
+        )
     output.record(RESET, {"address": mailbox.address, "password": password}, as_json=as_json)
 
 
@@ -81,6 +94,11 @@ def _typed(from_stdin: bool) -> str:
     """The new password, typed twice where nobody sees it, or one line of standard input."""
     if from_stdin:
         return sys.stdin.readline(LONGEST_LINE).rstrip("\r\n")
+    if not sys.stdin.isatty():  # nobody could type unseen: the prompt would echo, with a warning
+        raise BadInput(
+            Text("Không có màn hình để gõ mật khẩu.", "There is no terminal to type the password on."),
+            remedy=Text("Dùng --stdin.", "Use --stdin."),
+        )
     return str(
         typer.prompt(say("Mật khẩu mới", "New password"), hide_input=True, confirmation_prompt=say("Nhập lại", "Once more"))
     )

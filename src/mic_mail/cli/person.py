@@ -14,7 +14,7 @@ from mic_mail.directory.records import PersonRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.eligibility import Employment, may_have_mailbox
 from mic_mail.policy.facts import Level
-from mic_mail.policy.names import words
+from mic_mail.policy.names import by_given_name, tidy, words
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
 from mic_mail.services.accounts import Accounts
@@ -27,8 +27,10 @@ COLUMNS = (
     Column("full_name", "Họ và tên", "Name"),
     Column("unit", "Đơn vị", "Unit"),
     Column("position", "Chức danh", "Position"),
-    Column("level", "Cấp (6.4.c)", "Rank (6.4.c)"),
-    Column("employment", "Diện", "Employment"),
+    Column("level", "Cấp (6.4.c)", "Rank (6.4.c)", json_only=True),
+    Column("level_name", "Cấp (6.4.c)", "Rank (6.4.c)"),
+    Column("employment", "Diện", "Employment", json_only=True),
+    Column("employment_name", "Diện", "Employment"),
     Column("mailbox", "Hộp thư", "Mailbox"),
 )
 ONE = (
@@ -65,10 +67,11 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
+    name = tidy(name)
     words(name)  # refuses what no address can be made from, before it spreads
     person = PersonRecord(
         person_id=0,
-        full_name=" ".join(name.split()),
+        full_name=name,
         unit_id=here.directory.unit(unit).unit_id,
         position=position,
         level=level or level_of(position),
@@ -91,6 +94,7 @@ def list_people(
 ) -> None:
     here = frame(ctx)
     people = here.directory.people(here.directory.unit(unit).unit_id if unit else None)
+    people.sort(key=lambda person: by_given_name(person.full_name))
     units = {u.unit_id: u.symbol for u in here.directory.units()}
     mailboxes = {m.person_id: m.address for m in here.directory.mailboxes() if m.person_id is not None}
     output.listing(COLUMNS, (_cells(person, units, mailboxes) for person in people), as_json=as_json)
@@ -139,7 +143,9 @@ def _cells(person: PersonRecord, units: dict[int, str], mailboxes: dict[int, str
         "full_name": person.full_name,
         "unit": units[person.unit_id],
         "position": person.position,
-        "level": LEVELS[person.level] if person.level else None,
-        "employment": EMPLOYMENTS[person.employment],
+        "level": person.level.value if person.level else None,
+        "level_name": LEVELS[person.level] if person.level else None,
+        "employment": person.employment.value,
+        "employment_name": EMPLOYMENTS[person.employment],
         "mailbox": mailboxes.get(person.person_id),
     }

@@ -10,16 +10,18 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import codes, output
+from mic_mail.cli.days import read_instant
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.options import ActorOption, JsonOption
 from mic_mail.cli.output import Column, Row, say
-from mic_mail.clock import HO_CHI_MINH
 from mic_mail.directory.records import MailboxRecord
-from mic_mail.errors import BadInput, Text
+from mic_mail.errors import Text
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, RepairReport
 
 app = typer.Typer()
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 Addresses = Annotated[
     list[str] | None,
@@ -124,7 +126,7 @@ def undelete(
     folder: Annotated[str | None, typer.Option("--folder", help=say("Chỉ thư mục này.", "Only this folder."))] = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", help=say("Xóa từ lúc này, ví dụ 2026-11-24T08:30.", "Expunged since then: 2026-11-24T08:30.")),
+        typer.Option("--since", help=say("Xóa từ lúc này, “24/11/2026 08:30”.", "Expunged since then, '24/11/2026 08:30'.")),
     ] = None,
     uids: Annotated[list[int] | None, typer.Option("--uid", help=say("Chỉ những UID này.", "Only these UIDs."))] = None,
     only_list: Annotated[bool, typer.Option("--list", help=say("Chỉ liệt kê.", "Only show."))] = False,
@@ -134,7 +136,7 @@ def undelete(
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
     account = account_of(here, mailbox)
-    since_us = _instant_us(since) if since else 0
+    since_us = _micros(read_instant(since)) if since else 0
     if only_list:
         rows: list[Row] = [
             {"folder": t.folder, "uid": t.uid, "size": t.size, "expunged_at": _at(t.expunged_at_us)}
@@ -150,19 +152,9 @@ def undelete(
     output.note(Text(f"Đã khôi phục {count} thư.", f"{count} messages are back."))
 
 
-def _instant_us(text: str) -> int:
-    """A day or a minute of Ho Chi Minh City, in microseconds since the epoch."""
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadInput(
-            Text(f"“{text}” không phải thời điểm.", "That is no point in time."),
-            remedy=Text("Ví dụ: 2026-11-24T08:30", "For example: 2026-11-24T08:30"),
-        ) from error
-    if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=HO_CHI_MINH)
-    return int(instant.timestamp() * 1_000_000)
+def _micros(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(microseconds=1)
 
 
 def _at(micros: int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros)
+    return _EPOCH + timedelta(microseconds=micros)

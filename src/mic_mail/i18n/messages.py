@@ -98,6 +98,15 @@ def password_due(url: str, clause_id: str) -> Text:
     )
 
 
+def password_due_at_centre(clause_id: str) -> Text:
+    """The same where there is no page yet; the tail of the refusal says whom to turn to."""
+    cited = clause(clause_id)
+    return Text(
+        f"Phải đổi mật khẩu tại Trung tâm Thông tin trước khi sử dụng hộp thư ({cited.vi}).",
+        f"The password must be changed at the Information Centre before the mailbox can be used ({cited.en}).",
+    )
+
+
 def reclaimed(address: str, since: datetime, clause_id: str) -> Text:
     """Reg. 6.4.c."""
     cited, when = clause(clause_id), dates.day(since)
@@ -128,14 +137,42 @@ def send_locked(address: str, since: datetime, clause_id: str, until: datetime |
 # ---------------------------------------------------------------- notices
 
 
-def welcome(address: str, url: str) -> Text:
-    """Wording 1; Reg. 6.4.a."""
-    cited = clause("6.4.a")
+def change_at_page(url: str) -> Text:
+    """How a first password is changed where the page for it is there."""
     return Text(
-        f"Trung tâm Thông tin đã cấp hộp thư {address} cho Ông/Bà theo {cited.vi}; "
-        f"đề nghị đổi mật khẩu tại {url} trong lần truy nhập đầu tiên.",
-        f"The Information Centre has issued the mailbox {address} to you ({cited.en}); "
-        f"please change the password at {url} when you sign in for the first time.",
+        f"đổi mật khẩu tại {url} trong lần truy nhập đầu tiên",
+        f"change the password at {url} when you sign in for the first time",
+    )
+
+
+def change_at_centre(support: str) -> Text:
+    """How it is changed while there is no such page."""
+    return Text(
+        f"liên hệ Trung tâm Thông tin ({support}) để đổi mật khẩu trước khi sử dụng",
+        f"turn to the Information Centre ({support}) to change the password before you use the mailbox",
+    )
+
+
+def welcome(address: str, change: Text) -> Text:
+    """Wording 1, to a person; Reg. 6.4.a."""
+    return _welcome(address, Text("Ông/Bà", "you"), "6.4.a", change)
+
+
+def welcome_unit(address: str, change: Text) -> Text:
+    """Wording 1, to a unit; Reg. 5.1."""
+    return _welcome(address, Text("đơn vị", "the unit"), "5.1", change)
+
+
+def welcome_group(address: str, change: Text) -> Text:
+    """Wording 1, to a group; Reg. 5.2."""
+    return _welcome(address, Text("nhóm", "the group"), "5.2", change)
+
+
+def _welcome(address: str, to: Text, clause_id: str, change: Text) -> Text:
+    cited = clause(clause_id)
+    return Text(
+        f"Trung tâm Thông tin đã cấp hộp thư {address} cho {to.vi} theo {cited.vi}; đề nghị {change.vi}.",
+        f"The Information Centre has issued the mailbox {address} to {to.en} ({cited.en}); please {change.en}.",
     )
 
 

@@ -15,7 +15,7 @@ from mic_mail.errors import Refused, Text
 from mic_mail.policy.names import plain, words
 
 MAX_LOCAL_PART = 64  # RFC 5321 §4.5.3.1.1
-_LOCAL_PART = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
+_LOCAL_PART = re.compile(r"(?!.*\.\.)[a-z0-9]+(?:[._-]+[a-z0-9]+)*")  # no two dots together: RFC 5321 §4.1.2, Dot-string
 _ILLEGAL = re.compile(r"[^a-z0-9]")
 
 MAX_ORDERS = 5_000
@@ -68,6 +68,7 @@ def unit_local_part(symbol: str, settings: AddressSettings = DEFAULTS) -> str:
         raise AddressRefused(
             Text(f"Ký hiệu “{symbol}” không tạo được địa chỉ.", "No address can be made from this symbol."), clause="5.1"
         )
+    check_form(symbol if len(symbol) > MAX_LOCAL_PART else mapped)  # no register has such a symbol, no column either
     return mapped
 
 
@@ -115,7 +116,15 @@ def check_choice(local: str, full_name: str, unit_local: str, *, settings: Addre
 
 def check_form(local: str) -> None:
     """Refuse what cannot be the local part of a new address."""
-    if len(local) > MAX_LOCAL_PART or not _LOCAL_PART.fullmatch(local):
+    if len(local) > MAX_LOCAL_PART:
+        raise AddressRefused(
+            Text(
+                f"Phần tên địa chỉ dài {len(local)} ký tự, tối đa {MAX_LOCAL_PART}.",
+                f"The local part has {len(local)} characters; at most {MAX_LOCAL_PART}.",
+            ),
+            clause="5",
+        )
+    if not _LOCAL_PART.fullmatch(local):
         raise AddressRefused(
             Text(
                 f"“{local}” không phải là phần tên địa chỉ hợp lệ (a-z, 0-9, dấu chấm, gạch ngang, gạch dưới ở giữa).",

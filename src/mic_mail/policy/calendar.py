@@ -5,18 +5,25 @@ In: aware instants and dates. Out: aware instants in UTC. Never reads a clock.
 A term of months runs from a day that is not itself counted and ends with the end of the day of the same number, or of the
 month's last day where there is none (Civil Code 2015, Articles 147-148). An act that follows a term therefore happens at
 00:00 of the next day: left on 31/08/2026, six months end with 28/02/2027, reclaimed at 00:00 on 01/03/2027.
+
+Nothing here fails on a date, however far: what would leave the calendar stops at its first or last instant. A fact that was
+recorded with an impossible year must not make its mailbox unreadable for every door.
 """
 
 from calendar import monthrange
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
 from mic_mail.clock import HO_CHI_MINH
 
 ONE_DAY = timedelta(days=1)
 SATURDAY = 5
+
+FIRST_INSTANT = datetime.min.replace(tzinfo=UTC)
+LAST_INSTANT = datetime.combine(date.max, time.min, HO_CHI_MINH).astimezone(UTC)
+"""The edges of the calendar; each has a local time, so both can be shown."""
 
 RestDay = Callable[[date], bool]
 """Whether nobody works on that day; asked only where `terms.roll` moves the end of a term."""
@@ -31,25 +38,39 @@ class TermEnd(StrEnum):
 
 def local_day(instant: datetime) -> date:
     """The calendar day in Ho Chi Minh City on which `instant` falls."""
-    return instant.astimezone(HO_CHI_MINH).date()
+    return min(instant, LAST_INSTANT).astimezone(HO_CHI_MINH).date()
 
 
 def start_of(day: date) -> datetime:
     """00:00 of `day` in Ho Chi Minh City."""
+    if day == date.min:  # its 00:00 there lies in the year before
+        return FIRST_INSTANT
     return datetime.combine(day, time.min, HO_CHI_MINH).astimezone(UTC)
+
+
+def add_days(day: date, days: int) -> date:
+    """The day `days` later."""
+    return day + timedelta(days=days) if days <= (date.max - day).days else date.max
+
+
+def later(instant: datetime, span: timedelta) -> datetime:
+    """The instant `span` after `instant`."""
+    return instant + span if span <= LAST_INSTANT - instant else LAST_INSTANT
 
 
 def add_months(day: date, months: int) -> date:
     """The day of the same number `months` later, or the last day of a month that has no such day."""
     year, month0 = divmod(day.year * 12 + day.month - 1 + months, 12)
+    if year > MAXYEAR:
+        return date.max
     return date(year, month0 + 1, min(day.day, monthrange(year, month0 + 1)[1]))
 
 
 def after_last_day(last: date, end: TermEnd, rest_day: RestDay | None = None) -> datetime:
     """The first instant after a term whose last day is `last`; with `rest_day`, a last day of rest moves on (`terms.roll`)."""
-    while rest_day is not None and rest_day(last):
+    while rest_day is not None and last < date.max and rest_day(last):
         last += ONE_DAY
-    return start_of(last + ONE_DAY if end is TermEnd.END_OF_DAY else last)
+    return start_of(add_days(last, 1) if end is TermEnd.END_OF_DAY else last)
 
 
 def after_months(start: date, months: int, end: TermEnd, rest_day: RestDay | None = None) -> datetime:
@@ -59,7 +80,7 @@ def after_months(start: date, months: int, end: TermEnd, rest_day: RestDay | Non
 
 def after_days(start: date, days: int, end: TermEnd) -> datetime:
     """The first instant after a term of `days` that began on `start`."""
-    return after_last_day(start + timedelta(days=days), end)
+    return after_last_day(add_days(start, days), end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +100,7 @@ class WorkingDays:
     def after(self, start: date, days: int) -> date:
         """The last day of a term of working days that began on `start`, which is not counted (Reg. 7.3.b, 12.4)."""
         day = start
-        while days > 0:
+        while days > 0 and day < date.max:
             day += ONE_DAY
             days -= not self.is_rest(day)
         return day

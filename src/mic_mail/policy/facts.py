@@ -34,10 +34,10 @@ class MailboxKind(StrEnum):
 
 
 class FactKind(StrEnum):
-    """What can happen to a mailbox; data members in brackets, `?` where they may be absent."""
+    """What can happen to a mailbox; data members in brackets, `?` where they may be absent. Days are ISO."""
 
     ISSUED = "issued"
-    """Reg. 6.4.a: created, or given again to the same person after a reclaim. [address]"""
+    """Reg. 6.4.a: created, or given again to its owner after a reclaim. [address, received_on?, chosen_by?, symbol?]"""
     IMPORTED = "imported"
     """Reg. 5.5, 10.4: taken over from another system with its address and password. [address, source?]"""
     LEFT = "left"
@@ -49,15 +49,15 @@ class FactKind(StrEnum):
     RETURNED = "returned"
     """The leaver is back from the effective day on; undoes no reclaim that happened before."""
     SUSPENDED = "suspended"
-    """Reg. 7.2. [cause: a, b or c; for b: conclusion_no, concluded_on, signatory]"""
+    """Reg. 7.2. [cause: a, b or c; for b: conclusion_no, concluded_on, signatory; for a: counted_from?]"""
     RESTORED = "restored"
     """Reg. 7.3: lifts the suspensions recorded before it; `document` is needed for 7.2.b. [asked_by?, channel?]"""
     ABSENCE = "absence"
-    """Reg. 7.2.a: a reason was notified. [until: last day of the absence, ISO]"""
+    """Reg. 7.2.a: a reason was notified. [until: last day of the absence]"""
     ABSENCE_ENDED = "absence_ended"
     """The person came back before the notified day."""
     CLOCK_STOPPED = "clock_stopped"
-    """The service was down from the effective day: these days do not count as inactive. [until: last such day, ISO]"""
+    """The service was down from the effective day: these days do not count as inactive. [until: last such day]"""
     SENDING_LOCKED = "sending_locked"
     """The Centre locked sending by hand (Reg. 10.2). [clause?]"""
     SENDING_UNLOCKED = "sending_unlocked"
@@ -69,7 +69,7 @@ class FactKind(StrEnum):
     QUOTA_SET = "quota_set"
     """Reg. 8.3. [octets, previous]"""
     TRANSFERRED = "transferred"
-    """Reg. 6.4.b: the person works for another unit. [unit_from, unit_to: symbols]"""
+    """Reg. 6.4.b: the person works for another unit. [unit_from, unit_to]"""
     ALIAS_ADDED = "alias_added"
     """[address]"""
     ALIAS_REMOVED = "alias_removed"
@@ -93,6 +93,14 @@ class Level(StrEnum):
     """Leaders of phòng, ban, and all below them."""
     DEPARTMENT = "department"
     """Leaders of Vụ and equivalent, deputies included, and all above them."""
+
+
+class Departure(StrEnum):
+    """Reg. 6.4.c: why somebody leaves; told, without bearing on the terms."""
+
+    RETIRED = "retired"
+    RESIGNED = "resigned"
+    MOVED = "moved"
 
 
 @dataclass(frozen=True, slots=True)

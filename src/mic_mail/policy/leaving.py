@@ -4,6 +4,10 @@ Everything counts from the official day, never from the notice. Sending is locke
 leaders) or after one month (department leaders and above); the mailbox is reclaimed after six or twelve months.
 The notices are read in the order in which they were recorded: a correction replaces the last leave's day and rank, a
 withdrawal takes the leave away, a return ends it.
+
+A reclaim that was due already when its notice came waits for `leave.late_grace_days`, once: the first notice that makes it
+overdue gives that time. A correction gives no second one, and a reclaim that has happened and is due by the corrected day as
+well stays what it is. Only a correction by which it is not due yet opens the mailbox again.
 """
 
 from collections.abc import Sequence
@@ -33,11 +37,18 @@ TERMS = {
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """One leave as it stands after all corrections."""
+    """One leave with the notices of it: the first, and its corrections; the last of them says how it stands."""
 
-    fact: Fact
-    level: Level
+    notices: tuple[Fact, ...]
     returned: Fact | None = None
+
+    @property
+    def fact(self) -> Fact:
+        return self.notices[-1]
+
+    @property
+    def level(self) -> Level:
+        return _level(self.fact)
 
 
 def leaves(facts: Sequence[Fact]) -> list[Leave]:
@@ -46,9 +57,9 @@ def leaves(facts: Sequence[Fact]) -> list[Leave]:
     for fact in facts:
         match fact.kind:
             case FactKind.LEFT if not found or found[-1].returned:
-                found.append(Leave(fact, _level(fact)))
+                found.append(Leave((fact,)))
             case FactKind.LEFT | FactKind.LEAVE_CORRECTED if found:
-                found[-1] = replace(found[-1], fact=fact, level=_level(fact))
+                found[-1] = replace(found[-1], notices=(*found[-1].notices, fact))
             case FactKind.LEAVE_WITHDRAWN if found:
                 found.pop()
             case FactKind.RETURNED if found:
@@ -66,12 +77,25 @@ def lock_at(leave: Leave, settings: LifecycleSettings) -> datetime:
 
 
 def reclaim_at(leave: Leave, settings: LifecycleSettings) -> datetime:
-    """When the mailbox is reclaimed; one that was already due when its notice was recorded waits for the grace period."""
-    day, recorded_at = local_day(leave.fact.effective_at), leave.fact.recorded_at
-    due = after_months(day, TERMS[leave.level].reclaim_months, settings.term_end, settings.rest_day)
-    if due <= recorded_at:
-        return after_days(local_day(recorded_at), settings.late_grace_days, settings.term_end)
-    return due
+    """When the mailbox is reclaimed, by all notices together."""
+    reclaim: datetime | None = None
+    waits = False
+    for notice in leave.notices:
+        due, recorded_at = _due(notice, settings), notice.recorded_at
+        if due > recorded_at:
+            reclaim, waits = due, False
+        elif reclaim is not None and reclaim <= recorded_at:  # it has happened, and is due by this notice too
+            reclaim = max(reclaim, due)
+        elif reclaim is None or not waits:
+            reclaim, waits = after_days(local_day(recorded_at), settings.late_grace_days, settings.term_end), True
+    assert reclaim is not None, "a leave has a notice"
+    return reclaim
+
+
+def _due(notice: Fact, settings: LifecycleSettings) -> datetime:
+    """When the term of one notice is over."""
+    months = TERMS[_level(notice)].reclaim_months
+    return after_months(local_day(notice.effective_at), months, settings.term_end, settings.rest_day)
 
 
 def leaving(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:

@@ -7,11 +7,15 @@ that keep no plain letter after it (ø, ł, ß, æ) are transliterated, and what
 """
 
 import re
+import sys
 from unicodedata import category, combining, normalize
 
 from unidecode import unidecode
 
 from mic_mail.errors import BadInput, Text
+
+MAX_NAME = 200
+"""Letters of a name; the longest unit's name has about a hundred, and the directory's column ends soon after."""
 
 
 class UnusableName(BadInput):
@@ -28,6 +32,18 @@ def plain(text: str) -> str:
     """`text` in lower case without diacritics; đ becomes d before marks are stripped (Reg. 5.1, 5.3)."""
     decomposed = normalize("NFD", text.translate(_STROKES))
     return normalize("NFC", "".join(c for c in decomposed if not combining(c))).lower()
+
+
+def tidy(name: str) -> str:
+    """The name of a person, unit or group as it is kept: NFC, single blanks; an empty or endless one is refused."""
+    kept = " ".join(normalize("NFC", name).split())
+    if not kept:
+        raise UnusableName(Text("Tên để trống.", "The name is empty."))
+    if len(kept) > MAX_NAME:
+        raise UnusableName(
+            Text(f"Tên dài {len(kept)} ký tự, tối đa {MAX_NAME}.", f"The name has {len(kept)} characters; at most {MAX_NAME}.")
+        )
+    return kept
 
 
 def words(name: str) -> list[str]:
@@ -55,6 +71,37 @@ def words(name: str) -> list[str]:
     if not found:
         raise UnusableName(Text("Họ tên để trống.", "The name is empty."), clause="5.3")
     return found
+
+
+# ------------------------------------------------------------ order in lists
+
+_ALPHABET = {letter: place for place, letter in enumerate("aăâbcdđeêfghijklmnoôơpqrstuưvwxyz")}
+_SHAPES = {"\u0302", "\u0306", "\u031b"}  # of â ê ô, of ă, of ơ ư: they make another letter, a tone does not
+_TONE_ORDER = {tone: place for place, tone in enumerate(("\u0300", "\u0309", "\u0303", "\u0301", "\u0323"), start=1)}
+
+Place = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+
+
+def alphabetical(text: str) -> Place:
+    """The place of `text` in the Vietnamese alphabet, word by word: d, đ, e; then ngang, huyền, hỏi, ngã, sắc, nặng."""
+    return tuple(_place(word) for word in normalize("NFC", text).casefold().split())
+
+
+def by_given_name(full_name: str) -> tuple[Place, Place]:
+    """The place of a person in a list: by the given name, which comes last, then by the names before it."""
+    placed = alphabetical(full_name)
+    return placed[-1:], placed[:-1]
+
+
+def _place(word: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The letters of one word, and its tones, which count only where the letters are the same."""
+    letters, tones = [], []
+    for char in word.replace("ð", "đ"):
+        marks = normalize("NFD", char)
+        letter = normalize("NFC", marks[0] + "".join(mark for mark in marks[1:] if mark in _SHAPES))
+        letters.append(_ALPHABET.get(letter, ord(letter[0]) + (len(_ALPHABET) if letter.isalpha() else -sys.maxunicode)))
+        tones.append(next((_TONE_ORDER[mark] for mark in marks if mark in _TONE_ORDER), 0))
+    return tuple(letters), tuple(tones)
 
 
 # ------------------------------------------------------------ old encodings

@@ -8,14 +8,14 @@ begins (a leave that was over before its lock); it holds never, and the timeline
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
-from mic_mail.policy.calendar import RestDay, TermEnd
+from mic_mail.policy.calendar import FIRST_INSTANT, RestDay, TermEnd
 from mic_mail.policy.facts import Detail
 
-BEGINNING = datetime.min.replace(tzinfo=UTC)
-"""Before every instant that a fact can carry."""
+BEGINNING = FIRST_INSTANT
+"""Since when a mailbox has not been issued: no fact comes before."""
 
 
 class State(StrEnum):

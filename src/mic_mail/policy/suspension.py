@@ -10,9 +10,9 @@ Days on which the service was down are not counted, whenever that was recorded.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
-from mic_mail.policy.calendar import ONE_DAY, after_months, local_day
+from mic_mail.policy.calendar import ONE_DAY, add_days, after_months, later, local_day
 from mic_mail.policy.facts import Cause, Fact, FactKind
 from mic_mail.policy.states import LifecycleSettings, Span, State
 
@@ -50,6 +50,17 @@ def locked_by_hand(facts: Sequence[Fact]) -> list[Span]:
     return spans
 
 
+def absent_until(facts: Sequence[Fact], now: datetime) -> date | None:
+    """The last day of the notified absence that has begun and was not ended; None: there is none."""
+    until: date | None = None
+    for fact in facts:
+        if fact.kind is FactKind.ABSENCE and fact.effective_at <= now:
+            until = max(until or date.min, _last_day(fact))
+        elif fact.kind is FactKind.ABSENCE_ENDED:
+            until = None
+    return until if until is not None and until >= local_day(now) else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Mark:
     """Something that moves the clock of 7.2.a, at the instant from which the server could know it."""
@@ -76,9 +87,9 @@ class _Clock:
         start = max(self.used, self.absent_until)
         due = after_months(start, self.settings.inactivity_months, self.settings.term_end, self.settings.rest_day)
         for first, last in self.stops:  # in order of their beginnings, so that one stop can bring in the next
-            counted_from = max(first, start + ONE_DAY)
+            counted_from = max(first, add_days(start, 1))
             if counted_from <= last and counted_from < local_day(due):
-                due += last - counted_from + ONE_DAY
+                due = later(due, last - counted_from + ONE_DAY)
         return due
 
 
@@ -157,7 +168,7 @@ def _stops(facts: Sequence[Fact]) -> list[tuple[date, date]]:
     days = sorted((local_day(f.effective_at), _last_day(f)) for f in facts if f.kind is FactKind.CLOCK_STOPPED)
     joined: list[tuple[date, date]] = []
     for first, last in days:
-        if joined and first <= joined[-1][1] + timedelta(days=1):
+        if joined and first <= add_days(joined[-1][1], 1):
             joined[-1] = (joined[-1][0], max(joined[-1][1], last))
         else:
             joined.append((first, last))

@@ -35,7 +35,7 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.lifecycle import Decision, State, decide
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.credentials import hashing
-from mic_mail.services.readings import lifecycle_settings
+from mic_mail.services.readings import delivery_is_use, lifecycle_settings
 from mic_mail.services.watching import Watch, Watches
 from mic_mail.storage.types import AccountRef
 
@@ -164,6 +164,7 @@ class Access:
         auth = config.auth
         self._config = config
         self._lifecycle = lifecycle_settings(config)
+        self._delivery_is_use = delivery_is_use(config)
         self._decisions.clear()
         self._throttle.configure(
             ThrottleSettings(
@@ -269,6 +270,15 @@ class Access:
         errand = asyncio.get_running_loop().create_task(self._tell_used(mailbox_id, now))
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
+
+    def arrived(self, mailbox_id: int) -> None:
+        """A message came into the mailbox: use only by the other reading of Reg. 7.2.a, and only while it is not suspended.
+
+        Mail comes to a suspended mailbox too (Reg. 7.1), and what lifts the suspension is a restore (7.3). The Centre's own
+        notices do not come this way.
+        """
+        if self._delivery_is_use and (decision := self.decide(mailbox_id)) and State.SUSPENDED not in decision.states:
+            self.used(mailbox_id)
 
     async def _tell_used(self, mailbox_id: int, now: datetime) -> None:
         try:
@@ -414,9 +424,13 @@ class Access:
                 case State.SUSPENDED:
                     kind, text = RefusalKind.SUSPENDED, messages.suspended(address, reason.since, reason.clause)
                 case _:
-                    kind, text = RefusalKind.PASSWORD_DUE, messages.password_due(self._config.password_page, reason.clause)
+                    kind, text = RefusalKind.PASSWORD_DUE, self._password_due(reason.clause)
             return self._refusal(kind, text, clause=reason.clause)
         return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="not-issued")
+
+    def _password_due(self, clause_id: str) -> Text:
+        page = self._config.regulation.password_page
+        return messages.password_due(page, clause_id) if page else messages.password_due_at_centre(clause_id)
 
     def _send_refusal(self, decision: Decision, address: str) -> Refusal:
         reason = decision.reason(State.SEND_LOCKED)

@@ -5,27 +5,37 @@ the facts by itself. Each act reads the chain, decides, and appends only if nobo
 Blocking. Content is never touched here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from mic_mail.clock import Clock
-from mic_mail.config.model import QUOTA_FLOOR, Config
+from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.calendar import WorkingDays, local_day, start_of
-from mic_mail.policy.facts import Cause, Detail, Draft, Fact, FactKind, Level, MailboxKind
-from mic_mail.policy.leaving import leaves
+from mic_mail.policy.facts import Cause, Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind
+from mic_mail.policy.leaving import Leave, leaves, reclaim_at
 from mic_mail.policy.lifecycle import Decision, Reason, State, decide
 from mic_mail.policy.ranks import level_of
+from mic_mail.policy.suspension import absent_until
 from mic_mail.services.credentials import Origin
+from mic_mail.services.quota import check_quota
 from mic_mail.services.readings import lifecycle_settings
 
 
 class NotAllowed(Refused):
     """The act does not fit the mailbox's state or lacks what its clause asks for."""
+
+
+def not_to_come(day: date, clock: Clock, what: Text, *, clause: str) -> None:
+    """Refuse a day that is said to be past and has not come: a conclusion, the receipt of a request."""
+    if day > local_day(clock.now()):
+        shown = dates.day(day)
+        raise BadInput(Text(f"{what.vi} {shown.vi} chưa đến.", f"{what.en} {shown.en} is still to come."), clause=clause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,9 @@ class Asked:
     received_on: date | None = None
 
 
+RECEIVED = Text("Ngày nhận yêu cầu", "The day of receipt")
+
+
 class Accounts:
     """The use cases on existing mailboxes."""
 
@@ -59,6 +72,10 @@ class Accounts:
         """What the mailbox may do at `at`, or now."""
         instant = at or self._clock.now()
         return decide(entry.kind, entry.facts, instant, last_activity=entry.last_activity, settings=self._settings)
+
+    def state_of(self, mailbox: MailboxRecord) -> Decision:
+        """What the mailbox may do now, from the facts as they are on record."""
+        return self._look(mailbox)[1]
 
     # ------------------------------------------------------------ Reg. 7.2, 7.3
 
@@ -74,6 +91,9 @@ class Accounts:
                     ),
                     clause="7.2.b",
                 )
+            not_to_come(
+                conclusion.concluded_on, self._clock, Text("Ngày kết luận", "The day of the conclusion"), clause="7.2.b"
+            )
             data |= {
                 "conclusion_no": conclusion.number,
                 "concluded_on": conclusion.concluded_on.isoformat(),
@@ -86,6 +106,8 @@ class Accounts:
 
     def restore(self, mailbox: MailboxRecord, asked: Asked, verifiers: Credential, origin: Origin) -> Decision:
         """Reg. 7.3.b: lift the suspensions and set a new password, which has to be changed at the first sign-in (7.3.c)."""
+        if asked.received_on is not None:
+            not_to_come(asked.received_on, self._clock, RECEIVED, clause="7.3.b")
         entry, decision = self._look(mailbox)
         suspensions = [reason for reason in decision.reasons if reason.state is State.SUSPENDED]
         if not suspensions:
@@ -123,25 +145,31 @@ class Accounts:
 
     def _seen_by_the_clock(self, reason: Reason) -> Draft:
         """The suspension of Reg. 7.2.a as a fact: after the restore the last use no longer shows that it was."""
-        return Draft(FactKind.SUSPENDED, reason.since, "clock", data={"cause": Cause.INACTIVE.value})
+        return Draft(FactKind.SUSPENDED, reason.since, "clock", data=dict(reason.params))
 
     def note_absence(self, mailbox: MailboxRecord, begins: date, until: date, origin: Origin) -> Fact:
         """Reg. 7.2.a: the reason was notified; the mailbox is not suspended for inactivity until the absence ends."""
         if until < begins:
             raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The absence ends before it begins."), clause="7.2.a")
         _needs_reason(origin, "7.2.a")
-        entry, _ = self._look(mailbox)
+        entry, decision = self._look(mailbox)
+        self._must_be_issued(decision)
         data: dict[str, Detail] = {"until": until.isoformat()}
         return self._append(entry, self._draft(FactKind.ABSENCE, origin, at=start_of(begins), data=data))
 
     def end_absence(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
         """The person is back before the day that was notified."""
         entry, _ = self._look(mailbox)
+        if absent_until(entry.facts, self._clock.now()) is None:
+            raise NotAllowed(
+                Text("Không có lần vắng mặt nào đang diễn ra.", "There is no absence that has begun and is not over."),
+                clause="7.2.a",
+            )
         return self._append(entry, self._draft(FactKind.ABSENCE_ENDED, origin))
 
     # ------------------------------------------------------------ Reg. 6.4
 
-    def leave(self, mailbox: MailboxRecord, official: date, level: Level | None, cause: str, origin: Origin) -> Fact:
+    def leave(self, mailbox: MailboxRecord, official: date, level: Level | None, cause: Departure, origin: Origin) -> Fact:
         """Reg. 6.4.c: the managing unit's notice of the official day; also for a day that is past or to come."""
         entry, decision = self._look(mailbox)
         self._must_be_issued(decision)
@@ -154,14 +182,19 @@ class Accounts:
                 clause="6.4.c",
                 remedy=Text("mic-mail mailbox leave --correct", "mic-mail mailbox leave --correct"),
             )
-        data: dict[str, Detail] = {"level": self._level(entry, level).value, "cause": cause}
+        self._must_follow_issue(official, entry.facts)
+        data: dict[str, Detail] = {"level": self._level(entry, level).value, "cause": cause.value}
         return self._append(entry, self._draft(FactKind.LEFT, origin, at=start_of(official), data=data))
 
-    def correct_leave(self, mailbox: MailboxRecord, official: date, level: Level | None, origin: Origin) -> Fact:
-        """The last leave had another day or rank."""
+    def correct_leave(
+        self, mailbox: MailboxRecord, official: date, level: Level | None, cause: Departure | None, origin: Origin
+    ) -> Fact:
+        """The last leave had another day, rank or cause; what is not named stays."""
         entry, _ = self._look(mailbox)
         last = self._last_leave(entry)
-        data: dict[str, Detail] = {"level": (level or last).value}
+        self._must_follow_issue(official, entry.facts[: last.notices[0].seq])
+        told = cause.value if cause else next((n.text("cause") for n in reversed(last.notices) if n.text("cause")), None)
+        data: dict[str, Detail] = {"level": (level or last.level).value, **({"cause": told} if told else {})}
         return self._append(entry, self._draft(FactKind.LEAVE_CORRECTED, origin, at=start_of(official), data=data))
 
     def withdraw_leave(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
@@ -174,10 +207,18 @@ class Accounts:
     def come_back(self, mailbox: MailboxRecord, returned: date, origin: Origin) -> Fact:
         """The leaver works for the ministry again; a mailbox that is reclaimed by then has to be issued anew."""
         entry, decision = self._look(mailbox)
-        self._last_leave(entry)
-        if State.RECLAIMED in decision.states:
+        last = self._last_leave(entry)
+        if start_of(returned) < last.fact.effective_at:
+            left = dates.day(last.fact.effective_at)
             raise NotAllowed(
-                Text("Hộp thư đã thu hồi; cấp lại hộp thư.", "The mailbox is reclaimed; issue it again."), clause="6.4.a"
+                Text(f"Ngày trở lại trước ngày nghỉ {left.vi}.", f"The return comes before the leave of {left.en}."),
+                clause="6.4.c",
+                remedy=Text("Nếu ghi nhầm: leave --correct hoặc --withdraw.", "A mistake: leave --correct or --withdraw."),
+            )
+        if State.RECLAIMED in decision.states or reclaim_at(last, self._settings) <= start_of(returned):
+            raise NotAllowed(
+                Text("Đến ngày đó hộp thư đã thu hồi; phải cấp lại.", "The mailbox is reclaimed by then; issue it again."),
+                clause="6.4.a",
             )
         return self._append(entry, self._draft(FactKind.RETURNED, origin, at=start_of(returned)))
 
@@ -211,17 +252,33 @@ class Accounts:
         self._must_be_issued(decision)
         return self._append(entry, self._draft(FactKind.RECLAIMED, origin))
 
+    # ------------------------------------------------------------ Reg. 15.2
+
+    def may_change_password(self, mailbox: MailboxRecord, origin: Origin) -> Decision:
+        """Refuse a new password for a mailbox that is reclaimed or not issued, and one that nothing asks for.
+
+        A change that is due (after an issue, a reset, a restore, by age) rests on the document of that act. Any other is what
+        Reg. 15.2 wants a letter or the unit's mail for: who is not there cannot be told from who lost the password.
+        """
+        _, decision = self._look(mailbox)
+        self._must_be_issued(decision)
+        if not decision.password_change_due and not (origin.document or "").strip():
+            raise NotAllowed(
+                Text(
+                    "Chưa đến lúc phải đổi mật khẩu; đặt mật khẩu khác cần văn bản hoặc thư của đơn vị.",
+                    "No change of the password is due; another one needs a letter or the unit's mail.",
+                ),
+                clause="15.2",
+                remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
+            )
+        return decision
+
     # ------------------------------------------------------------ Reg. 8.3
 
     def set_quota(self, mailbox: MailboxRecord, octets: int, origin: Origin) -> None:
-        """Reg. 8.3.a, 8.3.b: at least 1 GB; adjusted upwards, and downwards only for a reason."""
-        if octets < QUOTA_FLOOR:
-            raise NotAllowed(
-                Text("Dung lượng tối thiểu 01 GB/hộp thư.", "A mailbox has a quota of at least 1 GB."), clause="8.3.b"
-            )
+        """Reg. 8.3.a, 8.3.b: another quota."""
         entry, _ = self._look(mailbox)
-        if octets < entry.quota_octets:
-            _needs_reason(origin, "8.3.a")
+        check_quota(octets, entry.quota_octets, origin)
         data: dict[str, Detail] = {"octets": octets, "previous": entry.quota_octets}
         self._directory.set_quota(entry.mailbox_id, octets, self._draft(FactKind.QUOTA_SET, origin, data=data))
 
@@ -243,11 +300,22 @@ class Accounts:
         if decision.states & {State.RECLAIMED, State.NOT_ISSUED}:
             raise NotAllowed(Text("Hộp thư đã thu hồi hoặc chưa cấp.", "The mailbox is reclaimed or not issued yet."))
 
-    def _last_leave(self, entry: Entry) -> Level:
+    def _must_follow_issue(self, official: date, facts: Sequence[Fact]) -> None:
+        """A leave ends an employment that the issue was for; only an imported mailbox can be of somebody who left before."""
+        births = [fact for fact in facts if fact.kind in {FactKind.ISSUED, FactKind.IMPORTED}]
+        if births and births[-1].kind is FactKind.ISSUED and official < local_day(births[-1].effective_at):
+            issued = dates.day(births[-1].effective_at)
+            raise NotAllowed(
+                Text(f"Ngày nghỉ trước ngày cấp hộp thư {issued.vi}.", f"The leave comes before the issue of {issued.en}."),
+                clause="6.4.c",
+                remedy=Text("Nếu cấp nhầm: mic-mail mailbox reclaim.", "Issued by mistake: mic-mail mailbox reclaim."),
+            )
+
+    def _last_leave(self, entry: Entry) -> Leave:
         found = leaves(entry.facts)
         if not found:
             raise NotAllowed(Text("Chưa ghi nhận việc nghỉ nào.", "No leave is recorded."), clause="6.4.c")
-        return found[-1].level
+        return found[-1]
 
     def _level(self, entry: Entry, named: Level | None) -> Level:
         """The rank of Reg. 6.4.c: as named, as recorded for the person, or by the map of positions; else asked for."""

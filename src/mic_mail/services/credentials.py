@@ -47,13 +47,14 @@ def set_password(
     at: datetime,
     origin: Origin,
     must_change: bool,
+    after: int | None = None,
 ) -> Credential:
     """Give `mailbox` this password, with the fact that it was chosen by its person, or reset by the Centre (`must_change`).
 
     Reg. 15.2: a lost password is reset on a letter or a request from the unit's mailbox, and changed at the next sign-in.
-    Raises passwords.WeakPassword.
+    With `after`, only if that is still the number of the newest fact. Raises passwords.WeakPassword.
     """
     passwords.check_strength(password, mailbox.address, min_length=config.auth.password_length)
     kind = FactKind.PASSWORD_RESET if must_change else FactKind.PASSWORD_SET
     fact = Draft(kind, at, origin.actor, origin.reason, origin.document)
-    return directory.set_credential(mailbox.mailbox_id, verifiers(password, hashing(config)), fact)
+    return directory.set_credential(mailbox.mailbox_id, verifiers(password, hashing(config)), fact, after=after)

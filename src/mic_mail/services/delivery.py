@@ -28,7 +28,7 @@ from mic_mail.storage.types import Published, Staged
 MAX_TOGETHER = 50
 """Messages in one publication: bounds how long an account's lock is held, and how long one wave keeps the next waiting."""
 GATHER_SECONDS, GATHER_TIMES = 0.001, 5
-"""How long a wave waits for more, and how often: at 50 sessions waves of 5 become waves of 12, and a fifth more messages pass."""
+"""How long a wave waits for more, and how often: at 50 sessions waves of 5 become waves of 12, and a fifth more pass."""
 GATHER_FROM = 5
 """Smaller waves do not wait: where few send, everybody's next message would come later for it."""
 CLOSE_SECONDS = 0.05
@@ -41,8 +41,19 @@ SCAN_OCTETS = 1 << 18
 class Delivering:
     """The way of messages into the mailboxes of one process."""
 
-    def __init__(self, store: MailStore, lanes: Lanes, accounts: AccountLanes, log: MailLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: MailStore,
+        lanes: Lanes,
+        accounts: AccountLanes,
+        log: MailLog,
+        clock: Clock,
+        *,
+        arrived: Callable[[int], None],
+    ) -> None:
+        """`arrived` hears, on the loop, of each mailbox that a message came into."""
         self._store = store
+        self._arrived = arrived
         self._lanes = lanes
         self._accounts = accounts
         self._log = log
@@ -74,10 +85,12 @@ class Delivering:
         deadline = loop.call_later(self._lanes.patience, self._give_up, waiting)
         self._waiting += 1
         try:
-            return await waiting.future
+            published = await waiting.future
         finally:
             self._waiting -= 1
             deadline.cancel()
+        self._arrived(parcel.mailbox.mailbox_id)
+        return published
 
     def _give_up(self, waiting: Waiting) -> None:
         """Its turn has not come in time: the disk hangs, or somebody keeps its mailbox. What has begun ends as it ends."""
@@ -177,7 +190,9 @@ class Delivering:
     async def staged(self, parcel: Parcel, staged: Staged, answered: Answers) -> Published:
         """Publish a message whose file is finished."""
         account = self._store.account(account_ref(parcel.mailbox))
-        return await self._accounts.write(account.ref, self._posting.one, account, parcel, staged, answered)
+        published = await self._accounts.write(account.ref, self._posting.one, account, parcel, staged, answered)
+        self._arrived(parcel.mailbox.mailbox_id)
+        return published
 
     # ------------------------------------------------------------ entries of the spool
 

@@ -37,8 +37,8 @@ class Explanation:
 
     @property
     def hindsight(self) -> bool:
-        """Whether the state looks different now from how it looked then."""
-        return self.known_now.decision.states != self.known_then.decision.states
+        """Whether state, reasons or what comes next look different now from how they looked then."""
+        return _essence(self.known_now.decision) != _essence(self.known_then.decision)
 
 
 def explain(entry: Entry, at: datetime, settings: LifecycleSettings) -> Explanation:
@@ -52,6 +52,13 @@ def explain(entry: Entry, at: datetime, settings: LifecycleSettings) -> Explanat
         course=tuple(span for span in course if span.state is not State.NOT_ISSUED or span.since != BEGINNING),
         chain_broken_at=first_broken(entry.facts),
     )
+
+
+def _essence(decision: Decision) -> tuple[object, ...]:
+    """What somebody would call different; the numbers of facts may differ for the same reasons."""
+    change = decision.next_change
+    reasons = {(reason.state, reason.clause, reason.since) for reason in decision.reasons}
+    return decision.states, reasons, None if change is None else (change.at, change.states)
 
 
 def _side(entry: Entry, facts: tuple[Fact, ...], at: datetime, settings: LifecycleSettings) -> Side:

@@ -50,7 +50,6 @@ def _of_mailbox(
     entry: Entry, snapshot: Snapshot, mail_root: Path, now: datetime, settings: LifecycleSettings
 ) -> Iterator[Disagreement]:
     subject = entry.address
-    decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
     there = (mail_root / entry.home / "Maildir").is_dir()
     broken = first_broken(entry.facts)
     if broken is not None:
@@ -63,6 +62,25 @@ def _of_mailbox(
             Severity.ERROR, "no_facts", subject,
             Text("Hộp thư không có hồ sơ cấp.", "There is no fact that the mailbox was issued."),
         )  # fmt: skip
+    if entry.quota_octets < QUOTA_FLOOR:
+        yield Disagreement(
+            Severity.ERROR, "quota_below_floor", subject,
+            Text("Dung lượng dưới 01 GB (8.3.b).", "The quota is below 1 GB (Reg. 8.3.b)."),
+        )  # fmt: skip
+    for address in entry.addresses:
+        if address.rpartition("@")[2] not in snapshot.domains:
+            yield Disagreement(
+                Severity.WARNING, "foreign_domain", address,
+                Text("Tên miền không thuộc hệ thống.", "The domain of the address is not local."),
+            )  # fmt: skip
+    try:
+        decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+    except (ValueError, OverflowError):  # one record that makes no sense must not hide what the others say
+        yield Disagreement(
+            Severity.ERROR, "unreadable_facts", subject,
+            Text("Hồ sơ có dữ liệu không đọc được.", "The facts hold data that cannot be read."),
+        )  # fmt: skip
+        return
     if decision.receives and not there:
         used = entry.last_activity is not None
         yield Disagreement(
@@ -78,17 +96,6 @@ def _of_mailbox(
         yield Disagreement(
             Severity.WARNING, "no_password", subject, Text("Hộp thư chưa có mật khẩu.", "The mailbox has no password.")
         )
-    if entry.quota_octets < QUOTA_FLOOR:
-        yield Disagreement(
-            Severity.ERROR, "quota_below_floor", subject,
-            Text("Dung lượng dưới 01 GB (8.3.b).", "The quota is below 1 GB (Reg. 8.3.b)."),
-        )  # fmt: skip
-    for address in entry.addresses:
-        if address.rpartition("@")[2] not in snapshot.domains:
-            yield Disagreement(
-                Severity.WARNING, "foreign_domain", address,
-                Text("Tên miền không thuộc hệ thống.", "The domain of the address is not local."),
-            )  # fmt: skip
 
 
 def _strays(snapshot: Snapshot, mail_root: Path) -> Iterator[Disagreement]:

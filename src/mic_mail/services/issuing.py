@@ -4,15 +4,16 @@ In: who asks for what on which document. Out: a mailbox in the directory with it
 its clause. Blocking. Hashing is a function that is handed in; the password is never stored, logged or returned.
 
 A personal address follows from the name (5.3); where it is taken, the person chooses among suggestions (5.4.b) and the choice
-is recorded as theirs. An address that anybody has or had is never given to another (5.4.a).
+is recorded as theirs. An address that anybody has or had is never given to another (5.4.a). A mailbox that was reclaimed goes
+back to its own person, unit or group, under its old address.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from mic_mail.clock import Clock
-from mic_mail.config.model import QUOTA_FLOOR, Config
+from mic_mail.config.model import Config
 from mic_mail.directory.records import AlreadyThere, MailboxRecord, PersonRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
@@ -20,8 +21,11 @@ from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy import addresses, eligibility
 from mic_mail.policy.addresses import AddressSettings
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
-from mic_mail.policy.lifecycle import State, decide
+from mic_mail.policy.lifecycle import Decision, State, decide
+from mic_mail.policy.names import tidy
+from mic_mail.services.accounts import RECEIVED, NotAllowed, not_to_come
 from mic_mail.services.credentials import Origin, hashing, verifiers
+from mic_mail.services.quota import check_quota
 from mic_mail.services.readings import lifecycle_settings
 
 HashPassword = Callable[[str], Credential]
@@ -94,7 +98,7 @@ class Issuing:
         request: Request,
         *,
         chosen: str | None = None,
-        given_words: int = 1,
+        given_words: int | None = None,
         quota_octets: int | None = None,
     ) -> MailboxRecord:
         """Reg. 6.4.a: a personal mailbox; `chosen` is the local part that the person picked."""
@@ -108,12 +112,15 @@ class Issuing:
             )
         before = self._mailbox_of(person)
         if before is not None:
-            return self._issue_again(before, password, request)
+            wanted = chosen
+            if wanted is None and given_words is not None:
+                wanted = addresses.personal_local_part(person.full_name, given_words=given_words)
+            return self._issue_again(before, password, request, wanted=wanted, quota_octets=quota_octets)
         if chosen is not None:
             addresses.check_choice(chosen, person.full_name, self._unit_local(person), settings=self._rules)
             local = chosen
         else:
-            local = self._plain_form(person, given_words)
+            local = self._plain_form(person, given_words or 1)
         record = self._record(MailboxKind.PERSONAL, local, person.full_name, quota_octets, person_id=person.person_id)
         details: dict[str, Detail] = {"chosen_by": "person"} if chosen is not None else {}
         return self._issue(record, password, request, details)
@@ -121,6 +128,9 @@ class Issuing:
     def issue_unit(self, symbol: str, password: str, request: Request, *, quota_octets: int | None = None) -> MailboxRecord:
         """Reg. 5.1: the mailbox of a unit, its address made from the registered symbol."""
         unit = self._directory.unit(symbol)
+        before = next((m for m in self._of_unit(MailboxKind.UNIT, unit.unit_id)), None)
+        if before is not None:
+            return self._issue_again(before, password, request, quota_octets=quota_octets)
         local = addresses.unit_local_part(unit.symbol, self._rules)
         record = self._record(MailboxKind.UNIT, local, unit.name, quota_octets, unit_id=unit.unit_id)
         return self._issue(record, password, request, {"symbol": unit.symbol})
@@ -136,13 +146,18 @@ class Issuing:
         quota_octets: int | None = None,
     ) -> MailboxRecord:
         """Reg. 5.2: a group's mailbox at the address that the Centre chose, sponsored by a unit."""
+        name = tidy(name)
         unit = self._directory.unit(sponsor)
+        before = self._reclaimed_group(name, unit.unit_id, chosen)
+        if before is not None:
+            return self._issue_again(before, password, request, quota_octets=quota_octets)
         if chosen is None:
             offered = [local for local in addresses.group_suggestions(name) if not self._taken()(local)]
             if not offered:
                 raise AlreadyThere(
-                    Text("Các địa chỉ gợi ý đều đã có; chọn địa chỉ khác.", "All suggested addresses are taken; choose one."),
+                    Text("Không có địa chỉ gợi ý nào dùng được.", "No address that the name suggests can be had."),
                     clause="5.2",
+                    remedy=Text("Chọn địa chỉ với --address.", "Choose one with --address."),
                 )
             chosen = offered[0]
         addresses.check_form(chosen)
@@ -156,6 +171,14 @@ class Issuing:
         addresses.check_form(local)
         if domain not in self._config.domains:
             raise BadInput(Text(f"Tên miền {domain} không thuộc hệ thống.", "The domain of the alias is not local."))
+        if State.RECLAIMED in self._state_of(mailbox).states:
+            raise NotAllowed(
+                Text(
+                    "Hộp thư đã thu hồi; bí danh không nhận được thư.",
+                    "The mailbox is reclaimed; an alias leads nowhere.",
+                ),
+                clause="6.4.c",
+            )
         if local in self._rules.reserved and mailbox.kind is MailboxKind.PERSONAL:
             raise addresses.AddressRefused(
                 Text(f"“{local}” không được cấp cho cá nhân.", "This local part is not given to people."), clause="5.3"
@@ -180,17 +203,57 @@ class Issuing:
         personal = (m for m in self._directory.mailboxes() if m.person_id == person.person_id)
         return next((m for m in personal if m.kind is MailboxKind.PERSONAL), None)
 
-    def _issue_again(self, mailbox: MailboxRecord, password: str, request: Request) -> MailboxRecord:
-        """A mailbox that was reclaimed goes back to its own person under its old address."""
+    def _of_unit(self, kind: MailboxKind, unit_id: int) -> list[MailboxRecord]:
+        return [m for m in self._directory.mailboxes() if m.kind is kind and m.unit_id == unit_id]
+
+    def _reclaimed_group(self, name: str, unit_id: int, chosen: str | None) -> MailboxRecord | None:
+        """The reclaimed mailbox of this group: the same name and sponsor, and the chosen address where one was chosen."""
+        for mailbox in self._of_unit(MailboxKind.GROUP, unit_id):
+            local = mailbox.address.partition("@")[0]
+            same = mailbox.display_name.casefold() == name.casefold() and chosen in {None, local}
+            if same and State.RECLAIMED in self._state_of(mailbox).states:
+                return mailbox
+        return None
+
+    def _state_of(self, mailbox: MailboxRecord) -> Decision:
         entry = self._directory.entry(mailbox.mailbox_id)
-        decision = decide(entry.kind, entry.facts, self._clock.now(), settings=lifecycle_settings(self._config))
+        now, settings = self._clock.now(), lifecycle_settings(self._config)
+        return decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+
+    def _issue_again(
+        self,
+        mailbox: MailboxRecord,
+        password: str,
+        request: Request,
+        *,
+        wanted: str | None = None,
+        quota_octets: int | None = None,
+    ) -> MailboxRecord:
+        """A mailbox that was reclaimed goes back to its owner under its old address, with its old quota or another."""
+        decision = self._state_of(mailbox)
         if State.RECLAIMED not in decision.states:
             raise AlreadyThere(
-                Text(f"Cá nhân đã có hộp thư {mailbox.address}.", f"The person has the mailbox {mailbox.address} already."),
-                clause="5.3",
+                Text(f"Đã có hộp thư {mailbox.address}.", f"There is the mailbox {mailbox.address} already."),
+                clause="5.1" if mailbox.kind is MailboxKind.UNIT else "5.3",
             )
+        local = mailbox.address.partition("@")[0]
+        if wanted is not None and wanted != local:
+            raise addresses.AddressRefused(
+                Text(
+                    f"Hộp thư đã thu hồi được cấp lại với địa chỉ cũ {mailbox.address}.",
+                    f"A reclaimed mailbox is issued again under its old address {mailbox.address}.",
+                ),
+                clause="5.4.a",
+                remedy=Text("Bỏ --address; thêm bí danh nếu cần.", "Leave out the address; add an alias where needed."),
+            )
+        seq = decision.fact_seq
+        if quota_octets is not None and quota_octets != mailbox.quota_octets:
+            check_quota(quota_octets, mailbox.quota_octets, request.origin)
+            data: dict[str, Detail] = {"octets": quota_octets, "previous": mailbox.quota_octets}
+            self._directory.set_quota(mailbox.mailbox_id, quota_octets, self._draft(FactKind.QUOTA_SET, request.origin, **data))
+            mailbox, seq = replace(mailbox, quota_octets=quota_octets), seq + 1
         draft = self._issued(request, {"address": mailbox.address})
-        self._directory.set_credential(mailbox.mailbox_id, self._hash(password), draft, after=decision.fact_seq)
+        self._directory.set_credential(mailbox.mailbox_id, self._hash(password), draft, after=seq)
         return mailbox
 
     def _record(
@@ -215,10 +278,7 @@ class Issuing:
         )
 
     def _issue(self, record: MailboxRecord, password: str, request: Request, details: dict[str, Detail]) -> MailboxRecord:
-        if record.quota_octets < QUOTA_FLOOR:
-            raise Refused(
-                Text("Dung lượng tối thiểu 01 GB/hộp thư.", "A mailbox has a quota of at least 1 GB."), clause="8.3.b"
-            )
+        check_quota(record.quota_octets, None, request.origin)
         credential = self._hash(password)
         self._directory.add_domain(self._domain)
         return self._directory.issue_mailbox(
@@ -227,6 +287,7 @@ class Issuing:
 
     def _issued(self, request: Request, details: dict[str, Detail]) -> Draft:
         if request.received_on is not None:
+            not_to_come(request.received_on, self._clock, RECEIVED, clause="5.4.a")
             details["received_on"] = request.received_on.isoformat()  # Reg. 5.4.a: first received, first served
         return self._draft(FactKind.ISSUED, request.origin, **details)
 

@@ -81,7 +81,7 @@ class MailFlow:
         self._access = access
         self._log = log
         self._clock = clock
-        self._delivering = Delivering(store, lanes, accounts, log, clock)
+        self._delivering = Delivering(store, lanes, accounts, log, clock, arrived=access.arrived)
         self._recipients = Recipients(access, store, accounts, log, clock)
         self._errands: set[asyncio.Task[object]] = set()
         self._has_looked = False

@@ -21,6 +21,7 @@ from mic_mail.i18n import messages
 from mic_mail.ids import trace_id
 from mic_mail.mime.compose import Mailbox, bilingual, compose
 from mic_mail.mime.render import answers_of
+from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef, Delivery, Published
 
@@ -28,11 +29,20 @@ HYSTERESIS = 2
 """Percentage points below a level before it may be warned of again."""
 
 
+WELCOMES = {
+    MailboxKind.PERSONAL: messages.welcome,
+    MailboxKind.UNIT: messages.welcome_unit,
+    MailboxKind.GROUP: messages.welcome_group,
+}
+
+
 class Addressee(Protocol):
     """What a notice needs to know of a mailbox; directory entries and records have this shape."""
 
     @property
     def mailbox_id(self) -> int: ...
+    @property
+    def kind(self) -> MailboxKind: ...
     @property
     def address(self) -> str: ...
     @property
@@ -61,8 +71,10 @@ class Notices:
         self._warned: dict[int, int] = {}
 
     def welcome(self, mailbox: Addressee) -> Published:
-        """Wording 1; Reg. 6.4.a. Once in the life of a mailbox."""
-        text = messages.welcome(mailbox.address, self._config.password_page)
+        """Wording 1; Reg. 5.1, 5.2, 6.4.a. Once in the life of a mailbox."""
+        page = self._config.regulation.password_page
+        change = messages.change_at_page(page) if page else messages.change_at_centre(self._config.support)
+        text = WELCOMES[mailbox.kind](mailbox.address, change)
         return self._deliver(mailbox, messages.welcome_subject(), text, origin=f"welcome:{mailbox.mailbox_id}")
 
     def usage(self, mailbox: Addressee, used_octets: int) -> Published | None:

@@ -17,3 +17,8 @@ def lifecycle_settings(config: Config) -> LifecycleSettings:
         breach_document=config.restore.breach_document,
         password_months=max(1, round(age / _DAYS_PER_MONTH)) if age else None,
     )
+
+
+def delivery_is_use(config: Config) -> bool:
+    """Reg. 7.2.a, `inactivity.counts`: whether a message that comes counts as use, beside what the person does."""
+    return config.inactivity.counts == "any_delivery"

@@ -1,8 +1,8 @@
 """The journal: one fdatasync makes all messages durable that arrive together, before their own files are.
 
 A message that comes alone is durable by its own file and folder: two fsyncs. Of messages that come together, or closely after
-one another, each would cost two more, and those are most of what a delivery costs. So their octets are first written behind one another into a *segment*
-and made durable together; then each is published as ever (publish.py), without its fsyncs.
+one another, each would cost two more, and those are most of what a delivery costs. So their octets are first written behind one
+another into a *segment* and made durable together; then each is published as ever (publish.py), without its fsyncs.
 
     state     where                                                                 after a power loss
     STAGED    `tmp/<base>`, not fsynced                                             not acknowledged

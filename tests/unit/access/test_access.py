@@ -73,6 +73,15 @@ async def test_a_state_is_told_only_after_the_right_password(world: World, fact:
     assert "Quy chế" in owner.text.vi
 
 
+async def test_a_due_password_names_no_page_that_is_not_there(world: World) -> None:
+    """Without `regulation.password_page` the refusal sends people to the Centre, not to a link that nobody answers."""
+    world.add("lthoa", RESET)
+    answer = await login(world, "lthoa")
+    assert isinstance(answer, Refusal)
+    assert "https://" not in answer.text.vi + answer.text.en
+    assert answer.text.vi.startswith("Phải đổi mật khẩu tại Trung tâm Thông tin trước khi sử dụng hộp thư")
+
+
 async def test_every_refusal_is_in_the_log_under_its_reference(world: World) -> None:
     """The reference that a person reads out finds the line, which has no password in it."""
     world.add("pqkhanh", SUSPENDED)

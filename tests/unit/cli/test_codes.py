@@ -1,5 +1,6 @@
 """Tables show words where JSON has codes, in the language of the run, and every code has its word."""
 
+import inspect
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from mic_mail.directory.model import Role
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.language import Language
 from mic_mail.policy.catalogue import Standing
+from mic_mail.policy.facts import FactKind
 from mic_mail.services.inspection import Severity
 
 _CODE = re.compile(r"""(?:Finding|_find)\(\s*"([a-z-]+)"(?: if \w+ else "([a-z-]+)")?""")
@@ -63,6 +65,19 @@ def test_the_data_of_a_fact_are_told_in_words(capsys: pytest.CaptureFixture[str]
     assert column.shown(row) == "nguyên nhân=nghỉ hưu, cấp=cấp phòng, ban trở xuống, người ký=cause"
     output.listing([column], [row], as_json=True)
     assert json.loads(capsys.readouterr().out) == [row]
+
+
+def test_every_member_of_a_fact_has_a_word() -> None:
+    """What the kinds of facts say they hold, in brackets, a Vietnamese table can name."""
+    source = inspect.getsource(FactKind)
+    members = {
+        re.split(r"[?: ]", part.strip())[0]
+        for listed in re.findall(r"\[([^\]]*)\]", source)
+        for part in re.split(r"[,;]|for b:|for a:", re.sub(r": a, b or c", "", listed))
+    }
+    members = {member for member in members if member}
+    assert {"address", "received_on", "symbol", "chosen_by"} <= members
+    assert members <= set(codes.FACT_DATA)
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,14 @@ SAMPLES = {
     "clause_id": "6.4.c",
     "url": "https://mail.mic.gov.vn/",
     "until": AT,
+    "change": Text("đổi mật khẩu", "change the password"),
     "percent": 92,
     "quota_octets": 1 << 30,
 }
 SENTENCES = [
     function
     for name, function in inspect.getmembers(messages, inspect.isfunction)
-    if function.__module__ == messages.__name__ and name != "joined"
+    if function.__module__ == messages.__name__ and name not in {"joined", "_welcome"}
 ]
 
 

@@ -4,7 +4,7 @@ import email
 import email.policy
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config, Server
+from mic_mail.config.readings import Regulation
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.notices import HYSTERESIS, Notices, level_of
@@ -76,6 +77,40 @@ def test_the_welcome_comes_once(world: World) -> None:
     assert letter["Auto-Submitted"] == "auto-generated"
     assert "support@mic.gov.vn" in letter["From"]
     assert "Đỗ Văn Bê" in letter["To"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "to", "english"),
+    [
+        (MailboxKind.PERSONAL, "cho Ông/Bà theo điểm a khoản 4 Điều 6 Quy chế; ", "to you (Reg. 6.4.a); "),
+        (MailboxKind.UNIT, "cho đơn vị theo khoản 1 Điều 5 Quy chế; ", "to the unit (Reg. 5.1); "),
+        (MailboxKind.GROUP, "cho nhóm theo khoản 2 Điều 5 Quy chế; ", "to the group (Reg. 5.2); "),
+    ],
+)
+def test_each_kind_is_welcomed_by_its_own_clause(world: World, kind: MailboxKind, to: str, english: str) -> None:
+    """A unit is no "Ông/Bà", and its mailbox rests on another clause than a person's."""
+    world.notices().welcome(replace(MAILBOX, kind=kind))
+    body = " ".join(world.letters()[0].get_content().split())
+    assert to in body
+    assert english in body
+    assert ("Ông/Bà" in body) == (kind is MailboxKind.PERSONAL)
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        (None, "đề nghị liên hệ Trung tâm Thông tin (support@mic.gov.vn) để đổi mật khẩu trước khi sử dụng."),
+        ("https://mail.mic.gov.vn/mk", "đề nghị đổi mật khẩu tại https://mail.mic.gov.vn/mk trong lần truy nhập đầu tiên."),
+    ],
+)
+def test_the_welcome_names_a_page_only_where_there_is_one(world: World, page: str | None, told: str) -> None:
+    """Without `regulation.password_page` it says whom to turn to: a link that nobody answers helps nobody."""
+    world.config = world.config.model_copy(update={"regulation": Regulation(password_page=page)})
+    world.notices().welcome(MAILBOX)
+    (letter,) = world.letters()
+    body = " ".join(letter.get_content().split())
+    assert told in body
+    assert ("https://" in body) == (page is not None)
 
 
 def test_each_crossing_is_told_once(world: World) -> None:

@@ -1,12 +1,23 @@
 """Months and working days as the regulation counts them."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.policy.calendar import ONE_DAY, TermEnd, WorkingDays, add_months, after_months, local_day, start_of
+from mic_mail.policy.calendar import (
+    LAST_INSTANT,
+    ONE_DAY,
+    TermEnd,
+    WorkingDays,
+    add_months,
+    after_days,
+    after_months,
+    later,
+    local_day,
+    start_of,
+)
 
 # As announced: the holidays around each case, and the working Saturdays that were swapped in.
 ANNOUNCED = WorkingDays(
@@ -66,3 +77,21 @@ def test_terms_of_months(start, months):
     assert end.day == start.day or (end.day < start.day and (end + ONE_DAY).day == 1)
     assert after_months(start, months, TermEnd.END_OF_DAY) == start_of(end + ONE_DAY)
     assert local_day(start_of(end)) == end
+
+
+far = st.dates() | st.dates(max_value=date(1, 3, 1)) | st.dates(min_value=date(9998, 6, 1))
+
+
+@given(far, far, st.integers(0, 36), st.sampled_from(TermEnd), st.sampled_from([None, ANNOUNCED.is_rest]))
+def test_no_date_is_too_far(one, other, months, end, rest_day):
+    """From the first day of the calendar to its last nothing fails, no term ends before it began, and order is kept."""
+    first, second = sorted((one, other))
+    assert start_of(first) <= start_of(second)
+    assert after_months(first, months, end, rest_day) <= after_months(second, months, end, rest_day)
+    assert start_of(first) <= after_months(first, months, end, rest_day) <= LAST_INSTANT
+    assert start_of(first) <= after_days(first, months, end) <= LAST_INSTANT
+    assert first <= add_months(first, months)
+    assert first <= ANNOUNCED.after(first, 3)
+    assert local_day(start_of(first)) == first
+    assert start_of(first) <= later(start_of(first), timedelta(days=months)) <= LAST_INSTANT
+    assert local_day(datetime.combine(second, datetime.max.time(), UTC)) >= second

@@ -6,9 +6,10 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mic_mail.clock import HO_CHI_MINH
 from mic_mail.policy.calendar import ONE_DAY, add_months, local_day, start_of
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind, first_broken, known_at, record
-from mic_mail.policy.leaving import TERMS
+from mic_mail.policy.leaving import TERMS, leaves
 from mic_mail.policy.lifecycle import LifecycleSettings, State, decide, timeline
 from mic_mail.policy.states import DOORS
 
@@ -106,17 +107,40 @@ def test_reclaim_never_before_its_term(facts, now):
     assert any(local_day(f.effective_at) == left for f in facts if f.kind in {FactKind.LEFT, FactKind.LEAVE_CORRECTED})
 
 
+def _due(notice):
+    level = Level(notice.text("level") or "department")
+    return start_of(add_months(local_day(notice.effective_at), TERMS[level].reclaim_months) + ONE_DAY)
+
+
 @given(histories(), instants)
 def test_reclaim_waits_for_late_notices(facts, now):
-    """No reclaim comes within seven days of the notice that made it overdue."""
+    """No reclaim comes within seven days of the first notice that made it overdue."""
     reason = decide(MailboxKind.PERSONAL, facts, now).reason(State.RECLAIMED)
-    if reason is not None and reason.clause == "6.4.c":
-        notice = next(f for f in facts if f.seq == reason.fact_seqs[0])
-        due = start_of(
-            add_months(local_day(notice.effective_at), TERMS[Level(str(reason.params["level"]))].reclaim_months) + ONE_DAY
-        )
-        if due <= notice.recorded_at:
-            assert reason.since >= start_of(local_day(notice.recorded_at) + timedelta(days=8))
+    if reason is None or reason.clause != "6.4.c":
+        return
+    leave = next(leave for leave in leaves(facts) if leave.fact.seq == reason.fact_seqs[0])
+    if _due(leave.notices[0]) <= leave.notices[0].recorded_at:
+        assert reason.since >= start_of(local_day(leave.notices[0].recorded_at) + timedelta(days=8))
+    assert reason.since >= _due(leave.fact)
+
+
+notices = st.tuples(st.integers(-400, 100), st.integers(0, 500), st.sampled_from(Level))
+"""Days from the recording of the notice to the official day, days since the notice before, the rank."""
+
+
+@given(st.lists(notices, min_size=2, max_size=4), st.integers(0, 60))
+@settings(max_examples=400)
+def test_a_correction_that_is_past_due_never_opens_again(told, days):
+    """What was reclaimed by 6.4.c stays so when the leave is corrected to a day whose term is over too."""
+    facts, recorded = [record(Draft(FactKind.ISSUED, START, "t"), mailbox_id=1, previous=None, recorded_at=START)], START
+    for offset, since, level in told:
+        recorded += timedelta(days=since)
+        kind = FactKind.LEFT if len(facts) == 1 else FactKind.LEAVE_CORRECTED
+        draft = Draft(kind, start_of(local_day(recorded) + timedelta(days=offset)), "t", data={"level": level.value})
+        facts.append(record(draft, mailbox_id=1, previous=facts[-1], recorded_at=recorded))
+    before = decide(MailboxKind.PERSONAL, facts[:-1], recorded)
+    if before.states == {State.RECLAIMED} and _due(facts[-1]) <= recorded:
+        assert decide(MailboxKind.PERSONAL, facts, recorded + timedelta(days=days)).states == {State.RECLAIMED}
 
 
 LIFTING = {FactKind.RESTORED, FactKind.ISSUED}
@@ -181,3 +205,22 @@ def test_an_imported_mailbox_keeps_its_password(kind, chosen):
     imported = record(Draft(FactKind.IMPORTED, START, "t"), mailbox_id=1, previous=None, recorded_at=START)
     decision = decide(kind, (imported,), START + ONE_DAY, last_activity=None, settings=chosen)
     assert decision.states == {State.ACTIVE}
+
+
+far_days = st.dates() | st.dates(max_value=date(1, 3, 1)) | st.dates(min_value=date(9998, 6, 1))
+far = far_days.map(lambda day: datetime.combine(day, datetime.min.time(), UTC))
+far_data = far_days.map(lambda day: {"until": day.isoformat(), "level": "division", "cause": "c"})
+strange_facts = st.lists(st.tuples(st.sampled_from(FactKind), far, far_data), max_size=6)
+
+
+@given(kinds, strange_facts, far, st.none() | far, lifecycle_settings)
+@settings(max_examples=300)
+def test_no_recorded_date_makes_a_mailbox_unreadable(kind, events, now, used, chosen):
+    """Whatever days stand in the facts, from the calendar's first to its last, every door gets an answer."""
+    facts = [record(Draft(FactKind.ISSUED, START, "t"), mailbox_id=1, previous=None, recorded_at=START)]
+    for fact, effective, data in events:
+        facts.append(record(Draft(fact, effective, "t", data=data), mailbox_id=1, previous=facts[-1], recorded_at=START))
+    decision = decide(kind, facts, now, last_activity=used, settings=chosen)
+    assert decision.states
+    for instant in (decision.valid_until, *(reason.since for reason in decision.reasons)):
+        assert instant is None or instant.astimezone(HO_CHI_MINH)
