@@ -385,10 +385,6 @@ class Config(Section):
         return support if "@" in support else f"{support}@{self.server.domain}"
 
     @property
-    def password_page(self) -> str:
-        return self.regulation.password_page or f"https://{self.server.hostname}/"
-
-    @property
     def message_octets(self) -> int:
         """The largest message that any door takes."""
         return self.limits.attachment.message_octets

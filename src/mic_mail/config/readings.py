@@ -164,4 +164,6 @@ class Regulation(Section):
         StringConstraints(to_lower=True, max_length=254),
         About("Where people turn to: an address, or a local part of server.domain.", "6.2"),
     ] = "support"
-    password_page: Annotated[str | None, About("Where a password is changed; https://HOSTNAME/ unless given.", "7.3.c")] = None
+    password_page: Annotated[
+        str | None, About("Web page where people change their password; without one the Centre does it.", "7.3.c")
+    ] = None

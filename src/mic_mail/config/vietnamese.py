@@ -100,7 +100,7 @@ MEANINGS = {
     "regulation.decision_no": "Số quyết định; để trống thì văn bản bỏ qua.",
     "regulation.issued_on": "Ngày ban hành; hộp thư cấp trước ngày này giữ nguyên địa chỉ.",
     "regulation.support": "Nơi người dùng liên hệ: địa chỉ, hoặc tên trong server.domain.",
-    "regulation.password_page": "Nơi đổi mật khẩu; mặc định https://HOSTNAME/.",
+    "regulation.password_page": "Trang web để đổi mật khẩu; nếu không có, Trung tâm đổi giúp.",
     "address": "Cách đặt địa chỉ.",
     "address.unit": "Hộp thư đơn vị: từ ký hiệu thành địa chỉ.",
     "address.unit.collapse": "Chuỗi ký tự không được phép thành một `_`; false: mỗi ký tự một `_`.",
