@@ -93,7 +93,7 @@ class Guard:
             self._throttle.right(claim.address, peer, None, now)
             return Outcome.RIGHT
         # Counted as wrong until it proves right: a thousand connections at once get no more tries than one after another.
-        self._throttle.wrong(claim.address, peer, digest, now)
+        self._throttle.suspect(claim.address, peer, digest, now)
         task = asyncio.get_running_loop().create_task(self._verify(claim, peer, digest))
         self._running[digest] = task
         task.add_done_callback(lambda _: self._running.pop(digest, None))
@@ -105,9 +105,10 @@ class Guard:
         except BaseException:  # nobody found out, so it was not wrong either
             self._throttle.forgive(claim.address, peer, digest)
             raise
-        if not right:
-            return Outcome.WRONG
         now = self._monotonic()
+        if not right:
+            self._throttle.wrong(claim.address, peer, digest, now)
+            return Outcome.WRONG
         self._throttle.right(claim.address, peer, digest, now)
         self._verified.add(digest, now + self._cache_seconds)
         return Outcome.RIGHT

@@ -2,7 +2,8 @@
 
 Nobody is asked before a password is looked at: each process decides by what it knows, at once and also when it is the only one
 left. What is told may be lost; then a guesser gets a try more from one process. Digests are the same in all processes, so that
-one stale password counts once wherever it comes in.
+one stale password counts once wherever it comes in. Only what was found out is told: a password that is still being checked
+here may be right, and come to another process at the same moment.
 """
 
 import json
@@ -31,15 +32,18 @@ class SharedThrottle:
         """As `Throttle.check`."""
         return self._own.check(mailbox, peer, digest, now)
 
-    def wrong(self, mailbox: str, peer: str, digest: bytes, now: float) -> None:
-        """As `Throttle.wrong`."""
+    def suspect(self, mailbox: str, peer: str, digest: bytes, now: float) -> None:
+        """Count it here until it is known: as wrong, by `wrong`; as right, by `right`; or nobody could find out: `forgive`."""
         self._own.wrong(mailbox, peer, digest, now)
-        self._say("wrong", mailbox, peer, digest)
 
     def forgive(self, mailbox: str, peer: str, digest: bytes) -> None:
-        """As `Throttle.forgive`."""
+        """As `Throttle.forgive`, for what was suspected."""
         self._own.forgive(mailbox, peer, digest)
-        self._say("forgive", mailbox, peer, digest)
+
+    def wrong(self, mailbox: str, peer: str, digest: bytes, now: float) -> None:
+        """As `Throttle.wrong`; counts once with what was suspected."""
+        self._own.wrong(mailbox, peer, digest, now)
+        self._say("wrong", mailbox, peer, digest)
 
     def right(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> None:
         """As `Throttle.right`."""
@@ -61,7 +65,5 @@ class SharedThrottle:
         match what:
             case "wrong":
                 self._own.wrong(mailbox, peer, digest, now)
-            case "forgive":
-                self._own.forgive(mailbox, peer, digest)
             case "right":
                 self._own.right(mailbox, peer, digest or None, now)
