@@ -129,6 +129,7 @@ TABLE: dict[str, Row] = {
     "auth-needs-tls": Row(538, "5.7.11", "Sign-in needs an encrypted connection."),
     "auth-first": Row(530, "5.7.0", "Sign in first."),
     "auth-mechanism": Row(504, "5.5.4", "This way of signing in is not offered."),
+    "auth-no-mechanism": Row(501, "5.5.4", "Say how you sign in: AUTH and a mechanism."),
     "auth-cancelled": Row(501, "5.7.0", "Sign-in cancelled."),
     "auth-syntax": Row(501, "5.5.2", "This is not base64."),
     "auth-line-too-long": Row(500, "5.5.6", "The sign-in data is too long."),
@@ -296,6 +297,7 @@ SIGN_IN: dict[str, tuple[int, str]] = {
     "unavailable": (454, "4.7.0"),
     "tls-required": (538, "5.7.11"),
     "bad-mechanism": (504, "5.5.4"),
+    "malformed": (501, "5.5.2"),
 }
 """The codes of a refused sign-in by `access.RefusalKind` (RFC 4954 §6; 525 5.7.13 is registered for disabled accounts)."""
 

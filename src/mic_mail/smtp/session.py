@@ -400,6 +400,8 @@ class Session:
     def act_auth(self, argument: bytes) -> Reply | Action:
         # Outlook and .NET send the user name in the AUTH line, and the mechanism in lower case.
         mechanism, _, initial = argument.strip().partition(b" ")
+        if not mechanism:
+            return replies.reply("auth-no-mechanism")
         name = mechanism.decode("ascii", "replace").upper()
         if name not in self.mechanisms:
             return replies.reply("auth-mechanism")

@@ -102,6 +102,7 @@ def test_a_message_from_greeting_to_end(mx: Shell) -> None:
         ([b"EHLO x", b"BDAT 1 LAST"], "503"),
         ([b"EHLO x", b"STARTTLS"], "454"),
         ([b"EHLO x", b"AUTH PLAIN"], "502"),
+        ([b"EHLO x", b"AUTH"], "502"),
         ([b"EHLO"], "501"),
         ([b"EHLO x", b"RSET now"], "501"),
         ([b"WIZ"], "500"),
