@@ -3,9 +3,10 @@
 In: the name of a row and what its sentence needs. Out: a `Reply`, and its octets in a `Voice`. Vietnamese goes to a peer that
 took SMTPUTF8 in this transaction (RFC 6531 §3.7.4), ASCII English to everybody else. A refusal that a person may come to see
 ends with where to turn and the trace id that is also in the log. No line is longer than 512 octets (RFC 5321 §4.5.3.1.5).
-Never here: anything that a peer sent, but for words that the grammar accepted.
+Never here: anything that a peer sent, but for its words, short and without controls.
 """
 
+import re
 from dataclasses import dataclass
 
 from mic_mail.errors import Text
@@ -67,9 +68,18 @@ class Reply:
 
 
 def lines(code: int, texts: list[str]) -> bytes:
-    """A reply of several lines (RFC 5321 §4.2.1)."""
+    """A reply of several lines (RFC 5321 §4.2.1). No text can end a line and begin one of its own."""
     last = len(texts) - 1
-    return "".join(f"{code}{' ' if i == last else '-'}{text}\r\n" for i, text in enumerate(texts)).encode()
+    said = (f"{code}{' ' if i == last else '-'}{_on_one_line(text)}\r\n" for i, text in enumerate(texts))
+    return "".join(said).encode("utf-8", "replace")
+
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]++")
+"""What ends a line for somebody, or means something to a terminal."""
+
+
+def _on_one_line(text: str) -> str:
+    return text if text.isprintable() else _CONTROLS.sub("?", text)
 
 
 def _wrap(text: str, octets: int) -> list[str]:
@@ -247,10 +257,15 @@ def reply(name: str, trace_id: str = "", /, **params: object) -> Reply:
     """The row called `name`; the trace id goes to the end of refusals that a person may come to see."""
     row = TABLE[name]
     cited = clause(row.clause) if row.clause else Text("", "")
-    params = {key: value[:MAX_SHOWN_CHARS] if isinstance(value, str) else value for key, value in params.items()}
+    params = {key: _shown(value) if isinstance(value, str) else value for key, value in params.items()}
     en = row.en.format_map({**params, "clause": cited.en}) if "{" in row.en else row.en
     vi = row.vi.format_map({**params, "clause": cited.vi}) if "{" in row.vi else row.vi
     return Reply(row.code, row.enhanced, Text(vi, _ascii(en)), "" if row.code in _SILENT else trace_id)
+
+
+def _shown(word: str) -> str:
+    """A word of the peer's, so that it can be neither a line of its own nor one too long."""
+    return _on_one_line(word)[:MAX_SHOWN_CHARS]
 
 
 def fixed(name: str) -> bytes:
