@@ -117,6 +117,7 @@ TABLE: dict[str, Row] = {
     "not-here": Row(502, "5.5.1", "This command is not offered here."),
     "line-too-long": Row(500, "5.5.2", "The line is too long."),
     "bare-line-end": Row(521, "5.5.2", "Lines end with CRLF, never with LF alone (RFC 5321, 2.3.8); closing the connection."),
+    "no-web-page": Row(521, "5.5.2", "This is a mail server (SMTP), not a web page; closing the connection."),
     "bad-sequence": Row(503, "5.5.1", "Not now: {hint}."),
     "no-recipients": Row(554, "5.5.1", "No recipient was accepted."),
     "verify": Row(252, "2.0.0", "Addresses are not verified here; send the message."),

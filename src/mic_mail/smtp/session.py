@@ -170,6 +170,8 @@ class Session:
         word, _, argument = line.partition(b" ")
         verb = VERBS.get(word) or VERBS.get(word.upper())
         if verb is None:
+            if word in _HTTP or word.endswith(b":"):
+                return Close(replies.reply("no-web-page"))
             return self._counted(replies.reply("unknown-command"))
         if len(line) > verb.max_octets:
             return self._counted(replies.reply("line-too-long"))
@@ -358,6 +360,11 @@ class Session:
         except Fault as fault:
             # Nobody can tell any more where the next command begins.
             return Close(replies.reply(fault.name, detail=fault.detail))
+        limits = self.door.limits
+        if chunk.octets > 2 * limits.message_octets:
+            # A chunk that is refused is read all the same, but not for hours.
+            trace = self.transaction.trace_id if self.transaction is not None else ""
+            return Close(replies.too_large(trace, limits.message_octets, limits.attachment_octets))
         return ReadChunk(chunk.octets, chunk.last, self._check_chunk(chunk.octets))
 
     def _check_chunk(self, octets: int) -> Reply | None:
@@ -409,6 +416,11 @@ class Session:
 
     def act_not_here(self, argument: bytes) -> Reply:
         return replies.reply("not-here")
+
+
+_HTTP: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"PRI"})
+"""What no client of mail says (RFC 9110 §9, RFC 9113 §3.4), nor a word with a colon at its end: that is a header field. A
+browser can be made to post lines of anybody's choice to any port, behind such a beginning."""
 
 
 def _not_now(hint: str) -> Reply:

@@ -220,7 +220,7 @@ def test_chunks(mx: Shell) -> None:
 def test_after_a_refused_chunk_the_rest_of_the_message_is_refused(mx: Shell) -> None:
     """RFC 3030 §2: pipelined chunks behind a refused one are read, refused, and never become a message."""
     mx.codes(b"EHLO x", b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>")
-    assert mx.says(b"BDAT 99999999999").startswith(b"552 5.3.4 ")
+    assert mx.says(b"BDAT 60000000").startswith(b"552 5.3.4 ")
     assert mx.codes(b"BDAT 10", b"BDAT 0 LAST") == ["503", "503"]
     assert mx.codes(b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"BDAT 1 LAST") == ["250"] * 3
 
@@ -229,6 +229,22 @@ def test_chunk_sizes_that_cannot_be_read_end_the_connection(mx: Shell) -> None:
     """Nobody can tell where the next command would begin."""
     mx.codes(b"EHLO x", b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>")
     assert mx.says(b"BDAT ten LAST").startswith(b"! 501 ")
+
+
+@pytest.mark.parametrize("before", [[], [b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>"]])
+def test_a_chunk_far_beyond_the_limit_is_not_waited_for(mx: Shell, before: list[bytes]) -> None:
+    """Nobody reads ten gigabytes only to throw them away: the connection ends at the command that announces them."""
+    mx.codes(b"EHLO x", *before)
+    assert mx.says(b"BDAT 60000001 LAST").startswith(b"! 552 5.3.4 ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"GET / HTTP/1.1", b"POST /mail HTTP/1.1", b"CONNECT mail.mic.gov.vn:25 HTTP/1.1", b"Host: mail.mic.gov.vn", b"host: x"],
+)
+def test_a_browser_is_sent_away_at_once(mx: Shell, line: bytes) -> None:
+    """What speaks HTTP is no client of mail: a page that makes a browser post to this port reaches no command of its body."""
+    assert mx.says(line).startswith(b"! 521 5.5.2 ")
 
 
 def test_binary_messages_come_in_chunks_only() -> None:
