@@ -53,6 +53,7 @@ def smtp_limits(config: Config) -> SmtpLimits:
         attachment_octets=config.limits.attachment.maximum,
         recipients=smtp.recipients,
         errors=smtp.errors,
+        junk_commands=smtp.junk_commands,
         messages=smtp.messages_per_connection,
         command_seconds=smtp.command_seconds,
         data_seconds=smtp.data_seconds,

@@ -75,6 +75,7 @@ MEANINGS = {
     "smtp": "Nhận và gửi thư (SMTP).",
     "smtp.recipients": "Số người nhận của một thư (RFC 5321 §4.5.3.1.8: ít nhất 100).",
     "smtp.errors": "Số lỗi trong một kết nối trước khi trả lời 421.",
+    "smtp.junk_commands": "Số lệnh không gửi thư (NOOP, RSET...) sau thư được nhận gần nhất; quá mức, mỗi lệnh là một lỗi.",
     "smtp.command_seconds": "Chờ một lệnh (RFC 5321 §4.5.3.2.7: ít nhất 5 phút).",
     "smtp.data_seconds": "Chờ octet tiếp theo của thư.",
     "smtp.message_seconds": "Một thư được truyền trong thời gian này, lâu hơn chỉ khi nhanh hơn `slowest_rate`.",

@@ -38,6 +38,8 @@ class Limits:
     attachment_octets: int
     recipients: int = 1_000  # RFC 5321 §4.5.3.1.8: 100 at least
     errors: int = 20
+    junk_commands: int = 100
+    """Since the last message that was accepted; each one beyond it is an error."""
     messages: int = 10_000
     command_seconds: float = 300.0  # RFC 5321 §4.5.3.2.7: 5 minutes at least
     data_seconds: float = 180.0
@@ -136,6 +138,7 @@ class Session:
         self.transaction: Transaction | None = None
         self.messages = 0
         self.errors = 0
+        self.junk = 0
         self.tls_offered = False
         self.mechanisms: tuple[str, ...] = ()
         """To announce now; empty where sign-in is not possible (yet)."""
@@ -182,7 +185,11 @@ class Session:
             answer = verb.act(self, argument)
         except Fault as fault:
             answer = replies.reply(fault.name, detail=fault.detail)
-        return self._counted(answer) if isinstance(answer, Reply) and answer.refused else answer
+        if not isinstance(answer, Reply):
+            return answer
+        if answer.refused:
+            return self._counted(answer)
+        return self._as_junk(answer) if verb.is_junk else answer
 
     def troubled(self, trouble: Trouble) -> Reply | Close:
         """What came is no line. RFC 5321 §2.3.8: what stands behind a stray LF may be somebody else's command."""
@@ -198,7 +205,7 @@ class Session:
             voice = self._voice_for(utf8=asked.parameters.smtputf8)
             return self._counted(replace(answer, spoken=answer.encode(voice)))
         self.transaction = Transaction(trace_id, asked.path, asked.parameters)
-        return SENDER_OK
+        return self._as_junk(SENDER_OK)
 
     def recipient_answered(self, answer: Recipient | Refusal) -> Reply | Close:
         assert self.transaction is not None
@@ -221,9 +228,10 @@ class Session:
     def sign_in_refused(self, refusal: Reply) -> Reply | Close:
         return self._counted(refusal, SIGN_IN_WEIGHT)
 
-    def chunk_ended(self, octets: int) -> Reply:
-        """A chunk that was not the last lies in the reception."""
-        return replies.reply("chunk-ok", octets=octets)
+    def chunk_ended(self, octets: int) -> Reply | Close:
+        """A chunk that was not the last lies in the reception; an empty one brings nothing forward."""
+        answer = replies.reply("chunk-ok", octets=octets)
+        return answer if octets else self._as_junk(answer)
 
     def chunk_refused(self, refusal: Reply) -> Reply | Close:
         """RFC 3030 §2: the transaction is over; what the client pipelined behind it is thrown away until RSET or MAIL."""
@@ -237,6 +245,7 @@ class Session:
         self.transaction = None
         if isinstance(outcome, Accepted):
             self.messages += 1
+            self.junk = 0
             return replies.of_acceptance(outcome, voice)
         refusal = (
             outcome if isinstance(outcome, Reply) else replies.of_refusal(outcome, quota_is_final=self.door.quota_is_final)
@@ -249,6 +258,11 @@ class Session:
         if self.errors >= self.door.limits.errors:
             return Close(replies.reply("too-many-errors"))
         return answer
+
+    def _as_junk(self, answer: Reply) -> Reply | Close:
+        """`answer`, to a command that brings no message forward; a message that is accepted makes good for all before it."""
+        self.junk += 1
+        return answer if self.junk <= self.door.limits.junk_commands else self._counted(answer)
 
     # ------------------------------------------------------------ rows: where a verb may stand
 
@@ -346,7 +360,8 @@ class Session:
         assert self.transaction is not None
         path, parameters = grammar.parse_rcpt(argument, smtputf8=self.transaction.parameters.smtputf8)
         # RFC 5321 §4.5.3.1.10: 452, and those accepted stay accepted.
-        if len(self.transaction.recipients) >= self.door.limits.recipients:
+        limit = self.door.limits.recipients
+        if len(self.transaction.recipients) >= limit or self.transaction.refused >= limit:
             return replies.reply("too-many-recipients")
         return AskRecipient(path, parameters)
 
@@ -442,26 +457,28 @@ GREETED: Final = OK
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A command: where it may stand, what it does, and its longest line (RFC 5321 §4.5.3.1.4, and what extensions add)."""
+    """A command: where it may stand, what it does, its longest line (RFC 5321 §4.5.3.1.4, and what extensions add), and whether
+    it brings no message forward. MAIL is counted when its sender is accepted."""
 
     check: Callable[[Session, bytes], Reply | None]
     act: Callable[[Session, bytes], Reply | Action]
     max_octets: int = 510
+    is_junk: bool = False
 
 
 VERBS: dict[bytes, Verb] = {
-    b"EHLO": Verb(Session.any_time, Session.act_ehlo),
-    b"HELO": Verb(Session.any_time, Session.act_helo),
+    b"EHLO": Verb(Session.any_time, Session.act_ehlo, is_junk=True),
+    b"HELO": Verb(Session.any_time, Session.act_helo, is_junk=True),
     # SIZE 26 (RFC 1870), SMTPUTF8 10, BODY 17, AUTH 500 (RFC 4954), RET and ENVID 127 (RFC 3461), and the longer paths.
     b"MAIL": Verb(Session.check_mail, Session.act_mail, 1_536),
     b"RCPT": Verb(Session.check_rcpt, Session.act_rcpt, 1_536),  # ORCPT 500, NOTIFY 28
     b"DATA": Verb(Session.check_data, Session.act_data),
     b"BDAT": Verb(Session.any_time, Session.act_bdat),
-    b"RSET": Verb(Session.bare, Session.act_rset),
-    b"NOOP": Verb(Session.any_time, Session.act_noop),
+    b"RSET": Verb(Session.bare, Session.act_rset, is_junk=True),
+    b"NOOP": Verb(Session.any_time, Session.act_noop, is_junk=True),
     b"QUIT": Verb(Session.any_time, Session.act_quit),
-    b"VRFY": Verb(Session.any_time, Session.act_vrfy),
-    b"HELP": Verb(Session.any_time, Session.act_help),
+    b"VRFY": Verb(Session.any_time, Session.act_vrfy, is_junk=True),
+    b"HELP": Verb(Session.any_time, Session.act_help, is_junk=True),
     b"EXPN": Verb(Session.any_time, Session.act_not_here),
     b"STARTTLS": Verb(Session.check_starttls, Session.act_starttls),
     b"AUTH": Verb(Session.check_auth, Session.act_auth, MAX_LINE_OCTETS),

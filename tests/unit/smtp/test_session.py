@@ -157,12 +157,57 @@ def test_too_many_recipients_keep_those_accepted(mx: Shell) -> None:
     assert mx.codes(b"DATA") == ["250"]
 
 
-def test_errors_add_up_and_end_the_connection(mx: Shell) -> None:
+def test_errors_add_up_and_end_the_connection() -> None:
     """At the limit 421 4.7.0; unknown recipients count (harvesting), full mailboxes do not."""
+    mx = Shell(Session(door(limits=replace(LIMITS, recipients=30))))
     mx.codes(b"EHLO x", b"MAIL FROM:<a@b>")
     assert mx.codes(*[b"RCPT TO:<full@b>"] * 20) == ["452"] * 20
     assert mx.codes(*[b"RCPT TO:<nobody@b>"] * 5) == ["550"] * 5
     assert mx.says(b"RCPT TO:<nobody@b>").startswith(b"! 421 4.7.0 ")
+
+
+JUNK = [
+    [b"NOOP"],
+    [b"HELP"],
+    [b"VRFY dvbe"],
+    [b"RSET"],
+    [b"EHLO x"],
+    [b"HELO x"],
+    [b"MAIL FROM:<a@b>", b"RSET"],
+    [b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"BDAT 0", b"BDAT 0", b"RSET"],
+]
+
+
+@pytest.mark.parametrize("lines", JUNK)
+def test_commands_that_bring_no_message_are_limited(lines: list[bytes]) -> None:
+    """Beyond the limit each counts as an error, so that no connection talks for ever and brings nothing."""
+    shell = Shell(Session(door(limits=replace(LIMITS, junk_commands=10))))
+    shell.says(b"EHLO x")
+    said = [code for _ in range(32) for code in shell.codes(*lines)]
+    assert said[9] in {"250", "214", "252"}
+    assert "! 4" in said[: 2 * (10 + LIMITS.errors)]
+
+
+def test_a_message_makes_good_for_the_commands_before_it() -> None:
+    """Whoever brings messages may say as much between them, as connections that are kept open do."""
+    shell = Shell(Session(door(limits=replace(LIMITS, junk_commands=10, messages=100))))
+    shell.says(b"EHLO x")
+    message = [b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"DATA"]
+    for _ in range(50):
+        assert set(shell.codes(b"RSET", b"NOOP", b"EHLO x", *[b"NOOP"] * 5, *message)) == {"250"}
+
+
+def test_a_refused_command_counts_once(mx: Shell) -> None:
+    """What is an error already is not junk besides."""
+    assert mx.codes(*[b"EXPN x"] * 6) == ["502"] * 5 + ["! 4"]
+
+
+def test_refused_recipients_of_one_message_are_limited(mx: Shell) -> None:
+    """Temporary refusals are no errors, but nobody asks for ever (RFC 9422: RCPTMAX counts commands)."""
+    mx.codes(b"EHLO x", b"MAIL FROM:<a@b>")
+    said = mx.codes(*[b"RCPT TO:<full@b>"] * 20)
+    assert said[:3] == ["452"] * 3
+    assert "! 4" in said
 
 
 def test_a_refused_sign_in_counts_more() -> None:
