@@ -34,6 +34,7 @@ def flow_settings(config: Config) -> FlowSettings:
         attachment_octets=config.limits.attachment.maximum,
         support=config.support,
         separator=config.smtp.subaddress,
+        recipients_per_hour=config.limits.recipients_per_hour,
     )
 
 

@@ -211,6 +211,13 @@ class Limits(Section):
         int, Field(ge=1, le=1_000_000), About("New connections a minute per worker from one network.")
     ] = 600
     exempt_networks: Annotated[tuple[NetworkName, ...], About("Networks without the two limits above.")] = ()
+    recipients_per_hour: Annotated[
+        int,
+        Field(ge=10, le=10_000_000),
+        About(
+            "Recipients that one mailbox may write to in an hour, per worker; 450 beyond, in case a password was stolen.", "4.3"
+        ),
+    ] = 2_000
 
 
 class Auth(Section):

@@ -59,6 +59,7 @@ MEANINGS = {
     "limits.connections_per_network": "Số kết nối từ một mạng (/24, /64) trên mỗi tiến trình.",
     "limits.new_per_minute": "Số kết nối mới mỗi phút từ một mạng trên mỗi tiến trình.",
     "limits.exempt_networks": "Các mạng không áp dụng hai giới hạn trên.",
+    "limits.recipients_per_hour": "Số người nhận một hộp thư được gửi đến mỗi giờ, trên mỗi tiến trình; quá mức: trả lời 450.",
     "auth": "Mật khẩu và đăng nhập.",
     "auth.cleartext": "Cho đăng nhập không có TLS; chỉ để thử trên một máy.",
     "auth.channel_binding": "Cung cấp SCRAM-SHA-256-PLUS (ràng buộc tls-server-end-point, với TLS 1.2 cả tls-unique); false "

@@ -34,6 +34,7 @@ class Cause(StrEnum):
     # the sender
     NOT_SIGNED_IN = "not-signed-in"
     SENDER_NOT_YOURS = "sender-not-yours"
+    SENDING_RATE = "sending-rate"
     SEND_LOCKED = "send-locked"
     SUSPENDED = "suspended"
     PASSWORD_DUE = "password-due"  # noqa: S105 - the name of a state, not a password
@@ -48,7 +49,7 @@ class Cause(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-TEMPORARY = frozenset({Cause.NO_ROUTE_YET, Cause.OVER_QUOTA, Cause.DISK_FULL, Cause.UNAVAILABLE})
+TEMPORARY = frozenset({Cause.NO_ROUTE_YET, Cause.OVER_QUOTA, Cause.SENDING_RATE, Cause.DISK_FULL, Cause.UNAVAILABLE})
 """Causes after which the client should try again; every other one is final."""
 
 

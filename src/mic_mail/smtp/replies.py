@@ -189,6 +189,12 @@ TABLE: dict[str, Row] = {
         "Địa chỉ {address} không thuộc hộp thư của Ông/Bà; chỉ được gửi thư bằng địa chỉ của mình ({clause}).",
         "4.3",
     ),
+    Cause.SENDING_RATE: Row(
+        450,
+        "4.7.1",
+        "Your mailbox has written to {limit} recipients within an hour, the most that are allowed; send the rest later.",
+        "Hộp thư của Ông/Bà đã gửi đến {limit} người nhận trong một giờ, mức tối đa cho phép; đề nghị gửi tiếp sau.",
+    ),
     # Thunderbird and Outlook answer a refused sign-in by asking for the password again and again, but show the words of a
     # refused MAIL: so whoever is send-locked signs in, and is told here.
     Cause.SEND_LOCKED: Row(
