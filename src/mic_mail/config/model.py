@@ -214,9 +214,7 @@ class Limits(Section):
     recipients_per_hour: Annotated[
         int,
         Field(ge=10, le=10_000_000),
-        About(
-            "Recipients that one mailbox may write to in an hour, per worker; 450 beyond, in case a password was stolen.", "4.3"
-        ),
+        About("Recipients that one mailbox may write to in an hour, per worker; 450 beyond, in case a password was stolen."),
     ] = 2_000
 
 

@@ -42,7 +42,11 @@ class Cause(StrEnum):
     ATTACHMENTS_TOO_LARGE = "attachments-too-large"
     MESSAGE_TOO_LARGE = "message-too-large"
     HEADER_TOO_LARGE = "header-too-large"
+    HEADER_UNREADABLE = "header-unreadable"
     NO_VALID_AUTHOR = "no-valid-author"
+    AUTHOR_TWICE = "author-twice"
+    AUTHOR_UNREADABLE = "author-unreadable"
+    NAME_NOT_YOURS = "name-not-yours"
     LOOP = "loop"
     # the machine
     DISK_FULL = "disk-full"

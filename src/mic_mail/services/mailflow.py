@@ -192,9 +192,10 @@ class MailFlow:
         if envelope.client.role is not Role.SUBMISSION:
             return b""
         fields = headers.fields(header)
-        objection = authorship.objection_to_author(fields, self._own_addresses(envelope.client), self.settings.separator)
+        own = self._own_addresses(envelope.client)
+        objection = authorship.objection_to_author(header, fields, own, self.settings.separator)
         if objection is not None:
-            return self.refusal(envelope, objection.cause, address=objection.address)
+            return self.refusal(envelope, objection.cause, address=objection.address, field=objection.field)
         return authorship.missing_fields(fields, envelope, self.settings.hostname, self._clock.now_us())
 
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:

@@ -237,8 +237,33 @@ TABLE: dict[str, Row] = {
     Cause.NO_VALID_AUTHOR: Row(
         550,
         "5.6.0",
-        "Not sent: the message names no author (From).",
-        "Thư không được gửi: thư không ghi địa chỉ người gửi (From).",
+        "Not sent: {field} names no author, or too many.",
+        "Thư không được gửi: trường {field} không ghi địa chỉ người gửi, hoặc ghi quá nhiều.",
+    ),
+    Cause.AUTHOR_TWICE: Row(
+        550,
+        "5.6.0",
+        "Not sent: the field {field} stands in the message more than once.",
+        "Thư không được gửi: thư có nhiều hơn một trường {field}.",
+    ),
+    Cause.AUTHOR_UNREADABLE: Row(
+        550,
+        "5.6.0",
+        'Not sent: {field} can be read in more than one way; write "Name" <address>, the name in quotes.',
+        'Thư không được gửi: trường {field} hiểu được theo nhiều cách; đề nghị ghi "Họ tên" <địa chỉ>, họ tên trong ngoặc kép.',
+    ),
+    Cause.HEADER_UNREADABLE: Row(
+        550,
+        "5.6.0",
+        "Not sent: the header of the message holds control characters, or lines that are no field.",
+        "Thư không được gửi: phần tiêu đề thư có ký tự điều khiển hoặc dòng không đúng định dạng.",
+    ),
+    Cause.NAME_NOT_YOURS: Row(
+        550,
+        "5.7.1",
+        "Not sent: the name of the sender shows {address}, which is not an address of your mailbox ({clause}).",
+        "Thư không được gửi: tên người gửi có ghi {address}, không phải địa chỉ của hộp thư Ông/Bà ({clause}).",
+        "4.3",
     ),
     Cause.LOOP: Row(554, "5.4.6", "The message goes in a circle (too many Received lines).", "Thư bị chuyển vòng quanh."),
     "bare-line-end-in-message": Row(

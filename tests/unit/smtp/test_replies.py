@@ -13,7 +13,7 @@ from mic_mail.services.envelope import TEMPORARY, Cause, Refusal
 from mic_mail.smtp import replies
 from mic_mail.smtp.replies import SIGN_IN, TABLE, Reply, Voice
 
-WORDS = {"hostname", "octets", "hint", "support", "detail", "address", "clause", "trace_id", "size", "limit"}
+WORDS = {"hostname", "octets", "hint", "support", "detail", "address", "clause", "trace_id", "size", "limit", "field"}
 
 
 @pytest.mark.parametrize("name", TABLE)
