@@ -210,13 +210,14 @@ def wait_until(true: Callable[[], bool]) -> None:
     raise AssertionError("it never became true")
 
 
-def test_replies_that_nobody_reads_do_not_pile_up(mail_server: MailServer) -> None:
+def test_replies_that_nobody_reads_do_not_pile_up(serve: Callable[..., MailServer]) -> None:
     """A client that only writes is stopped by its own connection; others go on."""
-    with socket.create_connection((mail_server.host, mail_server.ports["smtp"]), timeout=10) as client:
+    server = serve({"smtp": {"junk_commands": 10_000_000}})
+    with socket.create_connection((server.host, server.ports["smtp"]), timeout=10) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(1)
         commands = b"NOOP\r\n" * 10_000_000
         with pytest.raises(TimeoutError):
             client.sendall(commands)
-        with smtplib.SMTP(mail_server.host, mail_server.ports["smtp"], timeout=10) as other:
+        with smtplib.SMTP(server.host, server.ports["smtp"], timeout=10) as other:
             assert other.noop()[0] == 250

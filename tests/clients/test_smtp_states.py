@@ -226,6 +226,33 @@ def test_one_message_for_several_names_of_one_mailbox_comes_once(server: MailSer
     assert len(received_by(server, "dvbe")) == 1
 
 
+def test_a_mailbox_that_writes_to_too_many_waits(serve: Callable[..., MailServer]) -> None:
+    """A stolen password floods nobody: 450 4.7.1 beyond the hour's recipients, logged; mail that arrives is not counted."""
+    clock = ManualClock(NOW)
+    server = serve({"limits": {"recipients_per_hour": 10}}, clock=clock)
+    server.issue("dvbe")
+    server.issue("ttlan")
+
+    def recipients(client: smtplib.SMTP) -> list[tuple[int, bytes]]:
+        client.mail("dvbe@mic.gov.vn")
+        return [client.rcpt("ttlan@mic.gov.vn") for _ in range(6)]
+
+    with submission(server, "dvbe") as client, submission(server, "ttlan") as other, mx(server) as stranger:
+        first, second = recipients(client), client.rset() and recipients(client)
+        assert [code for code, _ in first + second] == [250] * 10 + [450] * 2
+        assert second[-1][1].startswith(b"4.7.1 Your mailbox has written to 10 recipients within an hour")
+        other.mail("ttlan@mic.gov.vn")
+        assert other.rcpt("dvbe@mic.gov.vn")[0] == 250
+        assert [code for code, _ in recipients(stranger)] == [250] * 6
+        server.move_clock_to(NOW + timedelta(minutes=62))
+        assert client.rcpt("ttlan@mic.gov.vn")[0] == 250
+    server.stop()
+    refused = [event for event in server.events() if event["event"] == "recipient_refused"]
+    assert [event["reason"] for event in refused] == ["sending-rate"] * 2
+    assert refused[-1]["trace"] == second[-1][1].rpartition(b" ")[2].decode()
+    assert refused[-1]["login"] == "dvbe@mic.gov.vn"
+
+
 def test_postmaster_is_somebody_always(server: MailServer) -> None:
     """RFC 5321 §4.5.1, also where nobody has given the address to a mailbox."""
     with mx(server) as client:

@@ -6,10 +6,12 @@ Allowed: any octets have any structure. Not allowed, each an assertion here:
     a part that lies outside its parent, lines that are no LFs, a decoded size that is not what decoding gives
     an answer against the grammar of RFC 9051, or in more than 7 bits
     a section that lies outside the message; HEADER.FIELDS and HEADER.FIELDS.NOT that are together not the header
+    authors that are read strictly and are others to the tolerant reader; `Ambiguous` is allowed
 """
 
 import sys
 import tempfile
+import unicodedata
 from pathlib import Path
 
 import atheris
@@ -19,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 with atheris.instrument_imports(include=["mic_mail.mime"]):
     from mic_mail.mime import addresses, dates, headers, preview, words  # noqa: F401 - instrumented
     from mic_mail.mime.encodings import decode
+    from mic_mail.mime.mailboxes import Ambiguous, addresses_in, read_mailboxes
     from mic_mail.mime.parts import Sections, encode
     from mic_mail.mime.render import answers
     from mic_mail.mime.scanner import Scanner
@@ -79,6 +82,21 @@ def check_cuts(header: bytes) -> None:
     assert sorted(line for line in both if line) == sorted(line for line in header.splitlines() if line)
 
 
+def check_authors(header: bytes) -> None:
+    """Whoever is read as an author is one to everybody."""
+    for _, value in headers.fields(header):
+        try:
+            found = read_mailboxes(value)
+        except Ambiguous:
+            continue
+        tolerant = [b"%b@%b" % (one.mailbox or b"", one.host or b"") for one in addresses.parse_addresses(value)]
+        composed = [unicodedata.normalize("NFC", address.decode()).lower() for address in tolerant]
+        assert composed == [mailbox.address for mailbox in found]
+        for mailbox in found:
+            for text in mailbox.shown:
+                addresses_in(text)
+
+
 def test_one_input(octets: bytes) -> None:
     """One input: a step, then a message."""
     if not octets:
@@ -93,6 +111,7 @@ def test_one_input(octets: bytes) -> None:
     check_parts(message, found)
     check_sections(message, found)
     check_cuts(found.header)
+    check_authors(found.header)
 
 
 def main() -> None:

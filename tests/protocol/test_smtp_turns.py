@@ -59,11 +59,12 @@ def turns_of(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tu
 
 
 def test_thousands_of_pipelined_commands_leave_others_their_turn(
-    mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not many commands of one connection are answered in one turn of the loop."""
-    place = (mail_server.host, mail_server.ports["smtp"])
-    with turns_of(mail_server, monkeypatch) as turns, socket.create_connection(place, 30) as client:
+    server = serve({"smtp": {"junk_commands": 100_000}})
+    place = (server.host, server.ports["smtp"])
+    with turns_of(server, monkeypatch) as turns, socket.create_connection(place, 30) as client:
         client.sendall(b"EHLO x\r\n" + b"MAIL FROM:<a@example.org>\r\nRSET\r\n" * PAIRS + b"QUIT\r\n")
         while client.recv(65_536):
             pass

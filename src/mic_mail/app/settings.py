@@ -34,6 +34,7 @@ def flow_settings(config: Config) -> FlowSettings:
         attachment_octets=config.limits.attachment.maximum,
         support=config.support,
         separator=config.smtp.subaddress,
+        recipients_per_hour=config.limits.recipients_per_hour,
     )
 
 
@@ -53,6 +54,7 @@ def smtp_limits(config: Config) -> SmtpLimits:
         attachment_octets=config.limits.attachment.maximum,
         recipients=smtp.recipients,
         errors=smtp.errors,
+        junk_commands=smtp.junk_commands,
         messages=smtp.messages_per_connection,
         command_seconds=smtp.command_seconds,
         data_seconds=smtp.data_seconds,

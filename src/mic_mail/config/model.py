@@ -213,6 +213,11 @@ class Limits(Section):
         int, Field(ge=1, le=1_000_000), About("New connections a minute per worker from one network.")
     ] = 600
     exempt_networks: Annotated[tuple[NetworkName, ...], About("Networks without the two limits above.")] = ()
+    recipients_per_hour: Annotated[
+        int,
+        Field(ge=10, le=10_000_000),
+        About("Recipients that one mailbox may write to in an hour, per worker; 450 beyond, in case a password was stolen."),
+    ] = 2_000
 
 
 class Auth(Section):
@@ -263,6 +268,11 @@ class Smtp(Section):
         int, Field(ge=100, le=10_000), About("Recipients of one message (RFC 5321 §4.5.3.1.8: at least 100).")
     ] = 1_000
     errors: Annotated[int, Field(ge=3, le=1_000), About("Errors in one connection before 421.")] = 20
+    junk_commands: Annotated[
+        int,
+        Field(ge=10, le=10_000_000),
+        About("Commands that bring no message (NOOP, RSET, ...) after the last accepted one before each counts as an error."),
+    ] = 100
     command_seconds: Annotated[
         Seconds, Field(ge=10, le=HOUR), About("Wait for a command (RFC 5321 §4.5.3.2.7: at least 5 minutes).")
     ] = 5 * MINUTE

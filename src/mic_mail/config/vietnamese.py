@@ -59,6 +59,7 @@ MEANINGS = {
     "limits.connections_per_network": "Số kết nối từ một mạng (/24, /64) trên mỗi tiến trình.",
     "limits.new_per_minute": "Số kết nối mới mỗi phút từ một mạng trên mỗi tiến trình.",
     "limits.exempt_networks": "Các mạng không áp dụng hai giới hạn trên.",
+    "limits.recipients_per_hour": "Số người nhận một hộp thư được gửi đến mỗi giờ, trên mỗi tiến trình; quá mức: trả lời 450.",
     "auth": "Mật khẩu và đăng nhập.",
     "auth.cleartext": "Cho đăng nhập không có TLS; chỉ để thử trên một máy.",
     "auth.channel_binding": "Cung cấp SCRAM-SHA-256-PLUS (ràng buộc tls-server-end-point, với TLS 1.2 cả tls-unique); false "
@@ -75,6 +76,7 @@ MEANINGS = {
     "smtp": "Nhận và gửi thư (SMTP).",
     "smtp.recipients": "Số người nhận của một thư (RFC 5321 §4.5.3.1.8: ít nhất 100).",
     "smtp.errors": "Số lỗi trong một kết nối trước khi trả lời 421.",
+    "smtp.junk_commands": "Số lệnh không gửi thư (NOOP, RSET...) sau thư được nhận gần nhất; quá mức, mỗi lệnh là một lỗi.",
     "smtp.command_seconds": "Chờ một lệnh (RFC 5321 §4.5.3.2.7: ít nhất 5 phút).",
     "smtp.data_seconds": "Chờ octet tiếp theo của thư.",
     "smtp.message_seconds": "Một thư được truyền trong thời gian này, lâu hơn chỉ khi nhanh hơn `slowest_rate`.",

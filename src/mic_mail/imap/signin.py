@@ -26,6 +26,7 @@ SIGN_IN_CODES = {
     RefusalKind.UNAVAILABLE: b"UNAVAILABLE",
     RefusalKind.TLS_REQUIRED: b"PRIVACYREQUIRED",
     RefusalKind.BAD_MECHANISM: b"CANNOT",
+    RefusalKind.MALFORMED: b"CANNOT",
 }
 """What a mail program is told besides the sentence (RFC 5530 §3)."""
 

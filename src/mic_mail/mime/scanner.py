@@ -16,7 +16,7 @@ delimiter is looked up once and remembered, so time is windows x depth, whatever
 from enum import Enum
 
 from mic_mail.mime.encodings import BASE64
-from mic_mail.mime.meter import Base64Meter, Meter, UuMeter, meter_for
+from mic_mail.mime.meter import UUENCODE, Base64Meter, Meter, UuMeter, meter_for
 from mic_mail.mime.structure import IDENTITY, Part, Scan
 
 WINDOW = 65_536
@@ -360,12 +360,12 @@ class Scanner:
     def _begin_leaf(self, frame: _Frame) -> None:
         part = frame.part
         frame.leaf = True
-        part.is_attachment = not self._is_body(part)
-        frame.meter = meter_for(part.encoding)
+        part.is_attachment = part.encoding in UUENCODE or not self._is_body(part)
         if part.is_attachment:
+            frame.meter = meter_for(part.encoding)
             return
-        if part.encoding in IDENTITY:
-            frame.uu = UuMeter()
+        frame.uu = UuMeter()
+        frame.meter = meter_for(part.encoding, frame.uu)
         if part.subtype not in self._excerpts:
             room = _TEXT_KEPT if part.subtype == b"plain" else _HTML_KEPT
             self._excerpt = self._excerpts[part.subtype] = _Excerpt(part, room)
@@ -398,7 +398,7 @@ class Scanner:
         if rest is not None and type(frame.meter) is Base64Meter:
             frame.meter.feed_rest(piece, rest)
         elif frame.meter is not None:
-            frame.meter.feed(piece)
+            frame.meter.feed(piece, at_line_start=start > 0 or self._line_start)
         elif frame.uu is not None:
             frame.uu.feed(piece, at_line_start=start > 0 or self._line_start)
         if excerpt is not None:
@@ -420,7 +420,8 @@ class Scanner:
                 line_end = self._body_at - at
                 if frame.meter is not None:
                     frame.meter.finish()
-                    part.decoded_octets = frame.meter.octets(raw, line_end) if raw else 0
+                    if part.encoding not in UUENCODE:  # which BINARY does not decode (RFC 3516 §4.3: UNKNOWN-CTE)
+                        part.decoded_octets = frame.meter.octets(raw, line_end) if raw else 0
                     part.damaged = part.damaged or frame.meter.damaged
                 self._closed_octets += _metered(frame, raw, line_end)
             elif not part.children:

@@ -82,6 +82,7 @@ class RefusalKind(StrEnum):
     UNAVAILABLE = "unavailable"
     TLS_REQUIRED = "tls-required"
     BAD_MECHANISM = "bad-mechanism"
+    MALFORMED = "malformed"
 
 
 _MAY_BE_STALE = {
@@ -376,7 +377,7 @@ class Access:
             # Somebody in the middle, or a program that is deceived: not a question of syntax.
             return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.channel_binding(), detail=failed.failure.value)
         if failed.failure is not sasl.Failure.WRONG_PROOF:
-            return self._refusal(RefusalKind.BAD_MECHANISM, messages.malformed_sign_in(), detail=failed.failure.value)
+            return self._refusal(RefusalKind.MALFORMED, messages.malformed_sign_in(), detail=failed.failure.value)
         self._guard.proof_was_wrong(self.address_of(failed.user), peer.address)
         return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="proof")
 

@@ -34,6 +34,7 @@ class Cause(StrEnum):
     # the sender
     NOT_SIGNED_IN = "not-signed-in"
     SENDER_NOT_YOURS = "sender-not-yours"
+    SENDING_RATE = "sending-rate"
     SEND_LOCKED = "send-locked"
     SUSPENDED = "suspended"
     PASSWORD_DUE = "password-due"  # noqa: S105 - the name of a state, not a password
@@ -41,14 +42,18 @@ class Cause(StrEnum):
     ATTACHMENTS_TOO_LARGE = "attachments-too-large"
     MESSAGE_TOO_LARGE = "message-too-large"
     HEADER_TOO_LARGE = "header-too-large"
+    HEADER_UNREADABLE = "header-unreadable"
     NO_VALID_AUTHOR = "no-valid-author"
+    AUTHOR_TWICE = "author-twice"
+    AUTHOR_UNREADABLE = "author-unreadable"
+    NAME_NOT_YOURS = "name-not-yours"
     LOOP = "loop"
     # the machine
     DISK_FULL = "disk-full"
     UNAVAILABLE = "unavailable"
 
 
-TEMPORARY = frozenset({Cause.NO_ROUTE_YET, Cause.OVER_QUOTA, Cause.DISK_FULL, Cause.UNAVAILABLE})
+TEMPORARY = frozenset({Cause.NO_ROUTE_YET, Cause.OVER_QUOTA, Cause.SENDING_RATE, Cause.DISK_FULL, Cause.UNAVAILABLE})
 """Causes after which the client should try again; every other one is final."""
 
 

@@ -24,10 +24,11 @@ from mic_mail.outbound.spool import Entry as SpoolEntry
 from mic_mail.policy.sending import check_envelope
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services import authorship, trace
-from mic_mail.services.access import Access, RefusalKind
+from mic_mail.services.access import Access, RefusalKind, SignedIn
 from mic_mail.services.delivery import Delivering
 from mic_mail.services.envelope import Accepted, Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
 from mic_mail.services.posting import Parcel, account_ref
+from mic_mail.services.rates import HourlyRate
 from mic_mail.services.reception import Reception, Sink, Stream
 from mic_mail.services.recipients import Recipients
 from mic_mail.storage.errors import DiskFull, OverQuota
@@ -57,6 +58,8 @@ class FlowSettings:
     attachment_octets: int
     support: str
     separator: str = "+"
+    recipients_per_hour: int = 2_000
+    """Of one mailbox, on submission."""
 
 
 class MailFlow:
@@ -83,6 +86,7 @@ class MailFlow:
         self._clock = clock
         self._delivering = Delivering(store, lanes, accounts, log, clock, arrived=access.arrived)
         self._recipients = Recipients(access, store, accounts, log, clock)
+        self._rate = HourlyRate()
         self._errands: set[asyncio.Task[object]] = set()
         self._has_looked = False
 
@@ -148,12 +152,20 @@ class MailFlow:
             octets = declared_octets or 1
             if not self._recipients.has_room(found, octets) and await self._recipients.is_full(found, octets):
                 found = Cause.OVER_QUOTA
+        if isinstance(found, Mailbox) and client.signed_in is not None and self._sends_too_much(client.signed_in):
+            refusal = Refusal(Cause.SENDING_RATE, trace_id, {"limit": str(settings.recipients_per_hour)})
+            self._tell_refused("recipient_refused", refusal, client, recipient=address)
+            return refusal
         if isinstance(found, Mailbox):
             detail = local.partition(settings.separator)[2] if settings.separator else ""
             return Recipient(address, (found.mailbox_id,), detail or None, notify, orcpt)
         refusal = Refusal(found, trace_id, {"address": address})
         self._tell_refused("recipient_refused", refusal, client, recipient=address)
         return refusal
+
+    def _sends_too_much(self, sender: SignedIn) -> bool:
+        """Whether the mailbox has to wait; else this recipient is counted, whatever becomes of the message."""
+        return self._rate.take(sender.mailbox_id, self.settings.recipients_per_hour, self._clock.monotonic()) > 0
 
     # ------------------------------------------------------------ the message
 
@@ -180,9 +192,10 @@ class MailFlow:
         if envelope.client.role is not Role.SUBMISSION:
             return b""
         fields = headers.fields(header)
-        objection = authorship.objection_to_author(fields, self._own_addresses(envelope.client), self.settings.separator)
+        own = self._own_addresses(envelope.client)
+        objection = authorship.objection_to_author(header, fields, own, self.settings.separator)
         if objection is not None:
-            return self.refusal(envelope, objection.cause, address=objection.address)
+            return self.refusal(envelope, objection.cause, address=objection.address, field=objection.field)
         return authorship.missing_fields(fields, envelope, self.settings.hostname, self._clock.now_us())
 
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:

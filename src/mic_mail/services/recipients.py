@@ -5,6 +5,8 @@ of the policy; only a mailbox that may be full is asked about on disk, and it is
 
 The domain alone decides whether an address is ours. Whatever the local part looks like (`user%elsewhere`, `host!user`,
 `"user@elsewhere"`), it is looked up as it is and never taken apart into another address: no form of writing relays.
+An address literal is nobody's domain, not even for postmaster: RFC 5321 §4.5.1 asks for postmaster at the domains that are
+served, and behind a translating router or a balancer the address that a connection came in on is not the one that was written.
 """
 
 from dataclasses import dataclass
@@ -51,12 +53,14 @@ class Recipients:
             return Cause.NO_ROUTE_YET if role is Role.SUBMISSION else Cause.RELAY_DENIED
         local = local.lower()
         if local == "postmaster":
-            return self._postmaster((f"postmaster@{domain}", f"postmaster@{home}", support))
+            return self._postmaster(domain, home, support)
         address = f"{local}@{domain}"
         mailbox = snapshot.resolve(address)
         if mailbox is None and separator in local:
-            found = (snapshot.resolve(candidate) for candidate in candidates(address, separator))
-            mailbox = next(filter(None, found), None)
+            known = candidates(address, separator)
+            mailbox = next(filter(None, map(snapshot.resolve, known)), None)
+            if mailbox is None and f"postmaster@{domain}" in known:
+                return self._postmaster(domain, home, support)
         return Cause.NO_SUCH_MAILBOX if mailbox is None else self._why_not(mailbox) or mailbox
 
     def _why_not(self, mailbox: Mailbox) -> Cause | None:
@@ -66,10 +70,10 @@ class Recipients:
             return Cause.NO_SUCH_MAILBOX
         return None if decision.receives else Cause.RECLAIMED
 
-    def _postmaster(self, addresses: tuple[str, ...]) -> Mailbox | Cause:
+    def _postmaster(self, domain: str, home: str, support: str) -> Mailbox | Cause:
         """RFC 5321 §4.5.1: postmaster always receives: the one who is named, else the oldest unit, else the oldest mailbox."""
         snapshot = self._access.snapshot
-        for address in addresses:
+        for address in (f"postmaster@{domain}", f"postmaster@{home}", support):
             mailbox = snapshot.resolve(address)
             if mailbox is not None and self._why_not(mailbox) is None:
                 return mailbox

@@ -3,9 +3,10 @@
 In: the name of a row and what its sentence needs. Out: a `Reply`, and its octets in a `Voice`. Vietnamese goes to a peer that
 took SMTPUTF8 in this transaction (RFC 6531 §3.7.4), ASCII English to everybody else. A refusal that a person may come to see
 ends with where to turn and the trace id that is also in the log. No line is longer than 512 octets (RFC 5321 §4.5.3.1.5).
-Never here: anything that a peer sent, but for words that the grammar accepted.
+Never here: anything that a peer sent, but for its words, short and without controls.
 """
 
+import re
 from dataclasses import dataclass
 
 from mic_mail.errors import Text
@@ -67,9 +68,18 @@ class Reply:
 
 
 def lines(code: int, texts: list[str]) -> bytes:
-    """A reply of several lines (RFC 5321 §4.2.1)."""
+    """A reply of several lines (RFC 5321 §4.2.1). No text can end a line and begin one of its own."""
     last = len(texts) - 1
-    return "".join(f"{code}{' ' if i == last else '-'}{text}\r\n" for i, text in enumerate(texts)).encode()
+    said = (f"{code}{' ' if i == last else '-'}{_on_one_line(text)}\r\n" for i, text in enumerate(texts))
+    return "".join(said).encode("utf-8", "replace")
+
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]++")
+"""What ends a line for somebody, or means something to a terminal."""
+
+
+def _on_one_line(text: str) -> str:
+    return text if text.isprintable() else _CONTROLS.sub("?", text)
 
 
 def _wrap(text: str, octets: int) -> list[str]:
@@ -107,6 +117,7 @@ TABLE: dict[str, Row] = {
     "not-here": Row(502, "5.5.1", "This command is not offered here."),
     "line-too-long": Row(500, "5.5.2", "The line is too long."),
     "bare-line-end": Row(521, "5.5.2", "Lines end with CRLF, never with LF alone (RFC 5321, 2.3.8); closing the connection."),
+    "no-web-page": Row(521, "5.5.2", "This is a mail server (SMTP), not a web page; closing the connection."),
     "bad-sequence": Row(503, "5.5.1", "Not now: {hint}."),
     "no-recipients": Row(554, "5.5.1", "No recipient was accepted."),
     "verify": Row(252, "2.0.0", "Addresses are not verified here; send the message."),
@@ -129,6 +140,7 @@ TABLE: dict[str, Row] = {
     "auth-needs-tls": Row(538, "5.7.11", "Sign-in needs an encrypted connection."),
     "auth-first": Row(530, "5.7.0", "Sign in first."),
     "auth-mechanism": Row(504, "5.5.4", "This way of signing in is not offered."),
+    "auth-no-mechanism": Row(501, "5.5.4", "Say how you sign in: AUTH and a mechanism."),
     "auth-cancelled": Row(501, "5.7.0", "Sign-in cancelled."),
     "auth-syntax": Row(501, "5.5.2", "This is not base64."),
     "auth-line-too-long": Row(500, "5.5.6", "The sign-in data is too long."),
@@ -177,6 +189,12 @@ TABLE: dict[str, Row] = {
         "Địa chỉ {address} không thuộc hộp thư của Ông/Bà; chỉ được gửi thư bằng địa chỉ của mình ({clause}).",
         "4.3",
     ),
+    Cause.SENDING_RATE: Row(
+        450,
+        "4.7.1",
+        "Your mailbox has written to {limit} recipients within an hour, the most that are allowed; send the rest later.",
+        "Hộp thư của Ông/Bà đã gửi đến {limit} người nhận trong một giờ, mức tối đa cho phép; đề nghị gửi tiếp sau.",
+    ),
     # Thunderbird and Outlook answer a refused sign-in by asking for the password again and again, but show the words of a
     # refused MAIL: so whoever is send-locked signs in, and is told here.
     Cause.SEND_LOCKED: Row(
@@ -219,8 +237,33 @@ TABLE: dict[str, Row] = {
     Cause.NO_VALID_AUTHOR: Row(
         550,
         "5.6.0",
-        "Not sent: the message names no author (From).",
-        "Thư không được gửi: thư không ghi địa chỉ người gửi (From).",
+        "Not sent: {field} names no author, or too many.",
+        "Thư không được gửi: trường {field} không ghi địa chỉ người gửi, hoặc ghi quá nhiều.",
+    ),
+    Cause.AUTHOR_TWICE: Row(
+        550,
+        "5.6.0",
+        "Not sent: the field {field} stands in the message more than once.",
+        "Thư không được gửi: thư có nhiều hơn một trường {field}.",
+    ),
+    Cause.AUTHOR_UNREADABLE: Row(
+        550,
+        "5.6.0",
+        'Not sent: {field} can be read in more than one way; write "Name" <address>, the name in quotes.',
+        'Thư không được gửi: trường {field} hiểu được theo nhiều cách; đề nghị ghi "Họ tên" <địa chỉ>, họ tên trong ngoặc kép.',
+    ),
+    Cause.HEADER_UNREADABLE: Row(
+        550,
+        "5.6.0",
+        "Not sent: the header of the message holds control characters, or lines that are no field.",
+        "Thư không được gửi: phần tiêu đề thư có ký tự điều khiển hoặc dòng không đúng định dạng.",
+    ),
+    Cause.NAME_NOT_YOURS: Row(
+        550,
+        "5.7.1",
+        "Not sent: the name of the sender shows {address}, which is not an address of your mailbox ({clause}).",
+        "Thư không được gửi: tên người gửi có ghi {address}, không phải địa chỉ của hộp thư Ông/Bà ({clause}).",
+        "4.3",
     ),
     Cause.LOOP: Row(554, "5.4.6", "The message goes in a circle (too many Received lines).", "Thư bị chuyển vòng quanh."),
     "bare-line-end-in-message": Row(
@@ -246,10 +289,15 @@ def reply(name: str, trace_id: str = "", /, **params: object) -> Reply:
     """The row called `name`; the trace id goes to the end of refusals that a person may come to see."""
     row = TABLE[name]
     cited = clause(row.clause) if row.clause else Text("", "")
-    params = {key: value[:MAX_SHOWN_CHARS] if isinstance(value, str) else value for key, value in params.items()}
+    params = {key: _shown(value) if isinstance(value, str) else value for key, value in params.items()}
     en = row.en.format_map({**params, "clause": cited.en}) if "{" in row.en else row.en
     vi = row.vi.format_map({**params, "clause": cited.vi}) if "{" in row.vi else row.vi
     return Reply(row.code, row.enhanced, Text(vi, _ascii(en)), "" if row.code in _SILENT else trace_id)
+
+
+def _shown(word: str) -> str:
+    """A word of the peer's, so that it can be neither a line of its own nor one too long."""
+    return _on_one_line(word)[:MAX_SHOWN_CHARS]
 
 
 def fixed(name: str) -> bytes:
@@ -296,6 +344,7 @@ SIGN_IN: dict[str, tuple[int, str]] = {
     "unavailable": (454, "4.7.0"),
     "tls-required": (538, "5.7.11"),
     "bad-mechanism": (504, "5.5.4"),
+    "malformed": (501, "5.5.2"),
 }
 """The codes of a refused sign-in by `access.RefusalKind` (RFC 4954 §6; 525 5.7.13 is registered for disabled accounts)."""
 

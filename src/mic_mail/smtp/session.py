@@ -38,6 +38,8 @@ class Limits:
     attachment_octets: int
     recipients: int = 1_000  # RFC 5321 §4.5.3.1.8: 100 at least
     errors: int = 20
+    junk_commands: int = 100
+    """Since the last message that was accepted; each one beyond it is an error."""
     messages: int = 10_000
     command_seconds: float = 300.0  # RFC 5321 §4.5.3.2.7: 5 minutes at least
     data_seconds: float = 180.0
@@ -136,6 +138,7 @@ class Session:
         self.transaction: Transaction | None = None
         self.messages = 0
         self.errors = 0
+        self.junk = 0
         self.tls_offered = False
         self.mechanisms: tuple[str, ...] = ()
         """To announce now; empty where sign-in is not possible (yet)."""
@@ -170,6 +173,8 @@ class Session:
         word, _, argument = line.partition(b" ")
         verb = VERBS.get(word) or VERBS.get(word.upper())
         if verb is None:
+            if word in _HTTP or word.endswith(b":"):
+                return Close(replies.reply("no-web-page"))
             return self._counted(replies.reply("unknown-command"))
         if len(line) > verb.max_octets:
             return self._counted(replies.reply("line-too-long"))
@@ -180,7 +185,11 @@ class Session:
             answer = verb.act(self, argument)
         except Fault as fault:
             answer = replies.reply(fault.name, detail=fault.detail)
-        return self._counted(answer) if isinstance(answer, Reply) and answer.refused else answer
+        if not isinstance(answer, Reply):
+            return answer
+        if answer.refused:
+            return self._counted(answer)
+        return self._as_junk(answer) if verb.is_junk else answer
 
     def troubled(self, trouble: Trouble) -> Reply | Close:
         """What came is no line. RFC 5321 §2.3.8: what stands behind a stray LF may be somebody else's command."""
@@ -196,7 +205,7 @@ class Session:
             voice = self._voice_for(utf8=asked.parameters.smtputf8)
             return self._counted(replace(answer, spoken=answer.encode(voice)))
         self.transaction = Transaction(trace_id, asked.path, asked.parameters)
-        return SENDER_OK
+        return self._as_junk(SENDER_OK)
 
     def recipient_answered(self, answer: Recipient | Refusal) -> Reply | Close:
         assert self.transaction is not None
@@ -219,9 +228,10 @@ class Session:
     def sign_in_refused(self, refusal: Reply) -> Reply | Close:
         return self._counted(refusal, SIGN_IN_WEIGHT)
 
-    def chunk_ended(self, octets: int) -> Reply:
-        """A chunk that was not the last lies in the reception."""
-        return replies.reply("chunk-ok", octets=octets)
+    def chunk_ended(self, octets: int) -> Reply | Close:
+        """A chunk that was not the last lies in the reception; an empty one brings nothing forward."""
+        answer = replies.reply("chunk-ok", octets=octets)
+        return answer if octets else self._as_junk(answer)
 
     def chunk_refused(self, refusal: Reply) -> Reply | Close:
         """RFC 3030 §2: the transaction is over; what the client pipelined behind it is thrown away until RSET or MAIL."""
@@ -235,6 +245,7 @@ class Session:
         self.transaction = None
         if isinstance(outcome, Accepted):
             self.messages += 1
+            self.junk = 0
             return replies.of_acceptance(outcome, voice)
         refusal = (
             outcome if isinstance(outcome, Reply) else replies.of_refusal(outcome, quota_is_final=self.door.quota_is_final)
@@ -247,6 +258,11 @@ class Session:
         if self.errors >= self.door.limits.errors:
             return Close(replies.reply("too-many-errors"))
         return answer
+
+    def _as_junk(self, answer: Reply) -> Reply | Close:
+        """`answer`, to a command that brings no message forward; a message that is accepted makes good for all before it."""
+        self.junk += 1
+        return answer if self.junk <= self.door.limits.junk_commands else self._counted(answer)
 
     # ------------------------------------------------------------ rows: where a verb may stand
 
@@ -344,7 +360,8 @@ class Session:
         assert self.transaction is not None
         path, parameters = grammar.parse_rcpt(argument, smtputf8=self.transaction.parameters.smtputf8)
         # RFC 5321 §4.5.3.1.10: 452, and those accepted stay accepted.
-        if len(self.transaction.recipients) >= self.door.limits.recipients:
+        limit = self.door.limits.recipients
+        if len(self.transaction.recipients) >= limit or self.transaction.refused >= limit:
             return replies.reply("too-many-recipients")
         return AskRecipient(path, parameters)
 
@@ -358,6 +375,11 @@ class Session:
         except Fault as fault:
             # Nobody can tell any more where the next command begins.
             return Close(replies.reply(fault.name, detail=fault.detail))
+        limits = self.door.limits
+        if chunk.octets > 2 * limits.message_octets:
+            # A chunk that is refused is read all the same, but not for hours.
+            trace = self.transaction.trace_id if self.transaction is not None else ""
+            return Close(replies.too_large(trace, limits.message_octets, limits.attachment_octets))
         return ReadChunk(chunk.octets, chunk.last, self._check_chunk(chunk.octets))
 
     def _check_chunk(self, octets: int) -> Reply | None:
@@ -400,6 +422,8 @@ class Session:
     def act_auth(self, argument: bytes) -> Reply | Action:
         # Outlook and .NET send the user name in the AUTH line, and the mechanism in lower case.
         mechanism, _, initial = argument.strip().partition(b" ")
+        if not mechanism:
+            return replies.reply("auth-no-mechanism")
         name = mechanism.decode("ascii", "replace").upper()
         if name not in self.mechanisms:
             return replies.reply("auth-mechanism")
@@ -407,6 +431,11 @@ class Session:
 
     def act_not_here(self, argument: bytes) -> Reply:
         return replies.reply("not-here")
+
+
+_HTTP: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"PRI"})
+"""What no client of mail says (RFC 9110 §9, RFC 9113 §3.4), nor a word with a colon at its end: that is a header field. A
+browser can be made to post lines of anybody's choice to any port, behind such a beginning."""
 
 
 def _not_now(hint: str) -> Reply:
@@ -428,26 +457,28 @@ GREETED: Final = OK
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A command: where it may stand, what it does, and its longest line (RFC 5321 §4.5.3.1.4, and what extensions add)."""
+    """A command: where it may stand, what it does, its longest line (RFC 5321 §4.5.3.1.4, and what extensions add), and whether
+    it brings no message forward. MAIL is counted when its sender is accepted."""
 
     check: Callable[[Session, bytes], Reply | None]
     act: Callable[[Session, bytes], Reply | Action]
     max_octets: int = 510
+    is_junk: bool = False
 
 
 VERBS: dict[bytes, Verb] = {
-    b"EHLO": Verb(Session.any_time, Session.act_ehlo),
-    b"HELO": Verb(Session.any_time, Session.act_helo),
+    b"EHLO": Verb(Session.any_time, Session.act_ehlo, is_junk=True),
+    b"HELO": Verb(Session.any_time, Session.act_helo, is_junk=True),
     # SIZE 26 (RFC 1870), SMTPUTF8 10, BODY 17, AUTH 500 (RFC 4954), RET and ENVID 127 (RFC 3461), and the longer paths.
     b"MAIL": Verb(Session.check_mail, Session.act_mail, 1_536),
     b"RCPT": Verb(Session.check_rcpt, Session.act_rcpt, 1_536),  # ORCPT 500, NOTIFY 28
     b"DATA": Verb(Session.check_data, Session.act_data),
     b"BDAT": Verb(Session.any_time, Session.act_bdat),
-    b"RSET": Verb(Session.bare, Session.act_rset),
-    b"NOOP": Verb(Session.any_time, Session.act_noop),
+    b"RSET": Verb(Session.bare, Session.act_rset, is_junk=True),
+    b"NOOP": Verb(Session.any_time, Session.act_noop, is_junk=True),
     b"QUIT": Verb(Session.any_time, Session.act_quit),
-    b"VRFY": Verb(Session.any_time, Session.act_vrfy),
-    b"HELP": Verb(Session.any_time, Session.act_help),
+    b"VRFY": Verb(Session.any_time, Session.act_vrfy, is_junk=True),
+    b"HELP": Verb(Session.any_time, Session.act_help, is_junk=True),
     b"EXPN": Verb(Session.any_time, Session.act_not_here),
     b"STARTTLS": Verb(Session.check_starttls, Session.act_starttls),
     b"AUTH": Verb(Session.check_auth, Session.act_auth, MAX_LINE_OCTETS),

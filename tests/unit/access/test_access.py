@@ -132,6 +132,15 @@ async def test_plain_and_unknown_mechanisms(world: World) -> None:
     assert kind_of(await world.access.begin("CRAM-MD5", peer()).step(None)) is RefusalKind.BAD_MECHANISM  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("mechanism", "response"),
+    [("PLAIN", b"u\0p"), ("PLAIN", b""), ("LOGIN", b""), ("SCRAM-SHA-256", b"nonsense"), ("PLAIN", b"\0" * 12_289)],
+)
+async def test_what_makes_no_sense_is_no_unknown_mechanism(world: World, mechanism: str, response: bytes) -> None:
+    """A client that speaks a mechanism wrongly is told so, and not that the mechanism is missing."""
+    assert kind_of(await world.access.begin(mechanism, peer()).step(response)) is RefusalKind.MALFORMED  # type: ignore[arg-type]
+
+
 async def test_channel_binding_can_be_withdrawn(world: World) -> None:
     """-PLUS is offered over TLS unless the administrator withdraws it."""
     assert world.access.mechanisms(peer())[0] == "SCRAM-SHA-256-PLUS"

@@ -1,11 +1,14 @@
 """What counts as an attachment, and how much (Reg. 8.3.b)."""
 
 import os
+import quopri
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from messages.hard import HARD, HEAD, HTML, IMAGE, PDF, PLAIN, crlf, lines_of_base64, multipart, part, uuencoded
-from messages.scans import scan
+from messages.scans import cut_at, leaves, scan
 from mic_mail.mime.scanner import Scanner
 
 FILE = os.urandom(10_000)
@@ -125,6 +128,98 @@ def test_damaged_uuencode_counts_raw() -> None:
 def test_words_that_look_like_uuencode_do_not_count() -> None:
     """`begin` in prose, without a mode, begins nothing."""
     assert octets(HEAD + part("text/plain", b"begin the day\r\nbegin 64 and\r\n begin 644 x\r\nM" + b"x" * 60 + b"\r\n")) == 0
+
+
+@pytest.mark.parametrize("encoding", ["x-uuencode", "uuencode", "X-UUE"])
+def test_a_uuencoded_leaf_counts_decoded(encoding: str) -> None:
+    """No encoding of MIME, but one that programs decode; a text with it is a file too, and the next text the body."""
+    file = uuencoded(FILE)
+    leaf = part("application/octet-stream", file, encoding)
+    assert octets(HEAD + leaf) == octets(HEAD + multipart("b", PLAIN, leaf)) == 10_000
+    assert octets(HEAD + part("text/plain", b"\r\n" + file + b" \r\n", encoding)) == 10_000
+    assert octets(HEAD + multipart("b", part("text/plain", file, encoding), PLAIN)) == 10_000
+    assert [leaf.decoded_octets for leaf in leaves(scan(HEAD + leaf).root)] == [len(file)], "BINARY does not decode it"
+
+
+DAMAGED = {
+    "text before it": b"Xem tep:\r\n" + uuencoded(FILE),
+    "text behind it": uuencoded(FILE) + b"--\r\nfooter\r\n",
+    "a line that does not decode": uuencoded(FILE).replace(b"\r\nM", b"\r\nx", 1),
+    "no beginning": uuencoded(FILE).partition(b"\n")[2],
+    "no end": uuencoded(FILE)[: -len(b"end\r\n")],
+    "something else": b"x" * 10_000,
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_damaged_uuencoded_leaf_counts_raw(what: str) -> None:
+    """As with every other encoding."""
+    assert octets(HEAD + part("application/octet-stream", DAMAGED[what], "x-uuencode")) == len(DAMAGED[what])
+
+
+def quoted(text: bytes) -> bytes:
+    return quopri.encodestring(text.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
+
+
+BODIES = {
+    "base64": lambda text: part("text/plain", lines_of_base64(text), "base64"),
+    "base64 in lines of 77": lambda text: part("text/plain", lines_of_base64(text, 77), "base64"),
+    "base64 in one line": lambda text: part("text/plain", lines_of_base64(text, 1 << 20), "base64"),
+    "base64, its end cut off": lambda text: part("text/plain", lines_of_base64(text).rstrip(b"\r\n="), "base64"),
+    "quoted-printable": lambda text: part("text/html", quoted(text), "quoted-printable"),
+    "as it is": lambda text: part("text/plain", text, "7bit"),
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("before", [b"", b"xem:\r\n", b"x" * 5_000 + b"\r\n"])
+def test_uuencode_counts_under_the_encoding_of_a_text_body(body: str, before: bytes) -> None:
+    """Programs look for files in what they show, whatever it travelled in; text around it still does not count."""
+    for text in (before + uuencoded(FILE) + b"het\r\n", before + uuencoded(FILE).rstrip()):
+        leaf = BODIES[body](text)
+        assert octets(HEAD + leaf) == octets(HEAD + multipart("b", leaf, subtype="alternative")) == 10_000
+    assert octets(HEAD + BODIES[body](before + b"begin the day\r\n" * 100)) == 0
+
+
+def test_a_uuencoded_file_may_have_no_name_and_may_be_in_base64() -> None:
+    """POSIX uuencode -m ends with ====; where the name is missing, decoders take one of their own."""
+    digits = lines_of_base64(FILE, 60)
+    assert octets(HEAD + part("text/plain", b"xem:\r\nbegin-base64 644 a\r\n" + digits + b"====\r\nhet\r\n")) == 10_000
+    assert octets(HEAD + part("text/plain", uuencoded(FILE).replace(b" du-lieu.bin", b""))) == 10_000
+    assert octets(HEAD + part("application/x", b"begin-base64 0644 a\r\n" + digits + b"====\r\n", "x-uuencode")) == 10_000
+
+
+TEXTS = st.lists(
+    st.sampled_from(
+        [b"begin 644 a\r\n", b"begin 644\n", b"begin-base64 644 a\r\n", b"M" + b"A" * 60 + b"\r\n", b"#AAAA\r\n", b"end\r\n",
+         b"====\r\n", b"QUI\r\n", b"QUI=\r\n", b"\r\n", b"xin chao\r\n", b" " * 5_000, b"y" * 5_000, b"=3D=\r\n", b"begin",
+         b" 644 a", b"M"]
+    ),
+    max_size=12,
+).map(b"".join)  # fmt: skip
+
+
+@given(
+    TEXTS,
+    st.sampled_from(["7bit", "base64", "quoted-printable", "x-uuencode"]),
+    st.booleans(),
+    st.sampled_from([60, 61, 76, 9_000]),
+    st.lists(st.integers(0, 100_000), max_size=6),
+)
+def test_what_is_uuencoded_counts_the_same_in_all_chunks(
+    text: bytes, encoding: str, encoded: bool, columns: int, cuts: list[int]
+) -> None:
+    """However a message arrives; and what has been counted is never taken back."""
+    body = lines_of_base64(text, columns) if encoded else text
+    message = HEAD + multipart("b", part("text/plain", body, encoding), PDF)
+    scanner = Scanner()
+    counts = [0]
+    for chunk in cut_at(message, cuts):
+        scanner.feed(chunk)
+        counts.append(scanner.attachment_octets)
+    counts.append(scanner.finish().attachment_octets)
+    assert counts == sorted(counts)
+    assert counts[-1] == octets(message)
 
 
 def test_the_limit_is_exact() -> None:

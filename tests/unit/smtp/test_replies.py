@@ -1,8 +1,11 @@
 """The table of replies: codes, enhanced codes and words agree, and no line is too long."""
 
+import re
 import string
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from mic_mail.errors import Text
 from mic_mail.services.access import RefusalKind
@@ -10,7 +13,7 @@ from mic_mail.services.envelope import TEMPORARY, Cause, Refusal
 from mic_mail.smtp import replies
 from mic_mail.smtp.replies import SIGN_IN, TABLE, Reply, Voice
 
-WORDS = {"hostname", "octets", "hint", "support", "detail", "address", "clause", "trace_id", "size", "limit"}
+WORDS = {"hostname", "octets", "hint", "support", "detail", "address", "clause", "trace_id", "size", "limit", "field"}
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -54,6 +57,47 @@ def test_an_address_as_long_as_the_grammar_allows_fits() -> None:
     address = "ế" * 85 + "@" + "b" * 250
     said = replies.of_refusal(Refusal(Cause.NO_SUCH_MAILBOX, "ID", {"address": address})).encode(Voice("support@x", True))
     assert all(len(line) <= 510 for line in said.split(b"\r\n"))
+
+
+LINE = re.compile(rb"[2-5][0-9]{2}[ -][^\x00-\x1f\x7f]*\r\n")
+ANY_TEXT = st.text() | st.text("\r\n 250-OK\x85\u2028\u2029\0\t<>@")
+
+
+def is_one_reply(said: bytes, code: int) -> bool:
+    """Whether octets are the lines of one reply, each with its code (RFC 5321 §4.2.1), and the last one alone ends it."""
+    lines = said.splitlines(keepends=True)
+    text = said.decode()
+    return (
+        all(LINE.fullmatch(line) and line.startswith(b"%d" % code) for line in lines)
+        and [line[3:4] for line in lines] == [b"-"] * (len(lines) - 1) + [b" "]
+        and text.splitlines() == text.removesuffix("\r\n").split("\r\n")  # nor a line for who breaks it at U+0085 or U+2028
+    )
+
+
+@given(st.sampled_from([name for name, row in TABLE.items() if "{" in row.en]), ANY_TEXT, st.booleans())
+@example(Cause.SENDER_NOT_YOURS, "x\r\n250 2.6.0 OK", False)
+@example(Cause.SENDER_NOT_YOURS, "x\u2028250 2.6.0 OK", True)
+def test_words_of_the_peer_make_no_line(name: str, word: str, utf8: bool) -> None:
+    """Whatever stands in an address or a parameter, the reply stays one reply: nobody writes lines in the server's name."""
+    answer = replies.reply(name, "ID", **dict.fromkeys(WORDS - {"clause"}, word))
+    said = answer.encode(Voice("support@x", utf8))
+    assert is_one_reply(said, answer.code)
+    assert all(len(line) <= 510 for line in said.split(b"\r\n"))
+
+
+@given(st.lists(ANY_TEXT, min_size=1))
+@example(["x\r\n250 2.6.0 OK"])
+def test_no_text_makes_a_line(texts: list[str]) -> None:
+    """What puts lines together lets no text end one, whoever calls it."""
+    assert is_one_reply(replies.lines(550, texts), 550)
+
+
+@given(ANY_TEXT, st.text(st.characters(max_codepoint=127)))
+@example("x\r\n250 2.6.0 OK", "x\r\n250 2.6.0 OK")
+def test_words_of_a_use_case_make_no_line(vi: str, en: str) -> None:
+    """Nor does a sentence that another room has put together."""
+    for utf8 in (True, False):
+        assert is_one_reply(replies.of_sign_in("wrong-credentials", Text(vi, en)).encode(Voice("", utf8)), 535)
 
 
 def test_the_wording_of_too_large_attachments() -> None:

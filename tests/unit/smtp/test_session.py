@@ -102,6 +102,7 @@ def test_a_message_from_greeting_to_end(mx: Shell) -> None:
         ([b"EHLO x", b"BDAT 1 LAST"], "503"),
         ([b"EHLO x", b"STARTTLS"], "454"),
         ([b"EHLO x", b"AUTH PLAIN"], "502"),
+        ([b"EHLO x", b"AUTH"], "502"),
         ([b"EHLO"], "501"),
         ([b"EHLO x", b"RSET now"], "501"),
         ([b"WIZ"], "500"),
@@ -156,12 +157,57 @@ def test_too_many_recipients_keep_those_accepted(mx: Shell) -> None:
     assert mx.codes(b"DATA") == ["250"]
 
 
-def test_errors_add_up_and_end_the_connection(mx: Shell) -> None:
+def test_errors_add_up_and_end_the_connection() -> None:
     """At the limit 421 4.7.0; unknown recipients count (harvesting), full mailboxes do not."""
+    mx = Shell(Session(door(limits=replace(LIMITS, recipients=30))))
     mx.codes(b"EHLO x", b"MAIL FROM:<a@b>")
     assert mx.codes(*[b"RCPT TO:<full@b>"] * 20) == ["452"] * 20
     assert mx.codes(*[b"RCPT TO:<nobody@b>"] * 5) == ["550"] * 5
     assert mx.says(b"RCPT TO:<nobody@b>").startswith(b"! 421 4.7.0 ")
+
+
+JUNK = [
+    [b"NOOP"],
+    [b"HELP"],
+    [b"VRFY dvbe"],
+    [b"RSET"],
+    [b"EHLO x"],
+    [b"HELO x"],
+    [b"MAIL FROM:<a@b>", b"RSET"],
+    [b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"BDAT 0", b"BDAT 0", b"RSET"],
+]
+
+
+@pytest.mark.parametrize("lines", JUNK)
+def test_commands_that_bring_no_message_are_limited(lines: list[bytes]) -> None:
+    """Beyond the limit each counts as an error, so that no connection talks for ever and brings nothing."""
+    shell = Shell(Session(door(limits=replace(LIMITS, junk_commands=10))))
+    shell.says(b"EHLO x")
+    said = [code for _ in range(32) for code in shell.codes(*lines)]
+    assert said[9] in {"250", "214", "252"}
+    assert "! 4" in said[: 2 * (10 + LIMITS.errors)]
+
+
+def test_a_message_makes_good_for_the_commands_before_it() -> None:
+    """Whoever brings messages may say as much between them, as connections that are kept open do."""
+    shell = Shell(Session(door(limits=replace(LIMITS, junk_commands=10, messages=100))))
+    shell.says(b"EHLO x")
+    message = [b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"DATA"]
+    for _ in range(50):
+        assert set(shell.codes(b"RSET", b"NOOP", b"EHLO x", *[b"NOOP"] * 5, *message)) == {"250"}
+
+
+def test_a_refused_command_counts_once(mx: Shell) -> None:
+    """What is an error already is not junk besides."""
+    assert mx.codes(*[b"EXPN x"] * 6) == ["502"] * 5 + ["! 4"]
+
+
+def test_refused_recipients_of_one_message_are_limited(mx: Shell) -> None:
+    """Temporary refusals are no errors, but nobody asks for ever (RFC 9422: RCPTMAX counts commands)."""
+    mx.codes(b"EHLO x", b"MAIL FROM:<a@b>")
+    said = mx.codes(*[b"RCPT TO:<full@b>"] * 20)
+    assert said[:3] == ["452"] * 3
+    assert "! 4" in said
 
 
 def test_a_refused_sign_in_counts_more() -> None:
@@ -219,7 +265,7 @@ def test_chunks(mx: Shell) -> None:
 def test_after_a_refused_chunk_the_rest_of_the_message_is_refused(mx: Shell) -> None:
     """RFC 3030 §2: pipelined chunks behind a refused one are read, refused, and never become a message."""
     mx.codes(b"EHLO x", b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>")
-    assert mx.says(b"BDAT 99999999999").startswith(b"552 5.3.4 ")
+    assert mx.says(b"BDAT 60000000").startswith(b"552 5.3.4 ")
     assert mx.codes(b"BDAT 10", b"BDAT 0 LAST") == ["503", "503"]
     assert mx.codes(b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"BDAT 1 LAST") == ["250"] * 3
 
@@ -228,6 +274,22 @@ def test_chunk_sizes_that_cannot_be_read_end_the_connection(mx: Shell) -> None:
     """Nobody can tell where the next command would begin."""
     mx.codes(b"EHLO x", b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>")
     assert mx.says(b"BDAT ten LAST").startswith(b"! 501 ")
+
+
+@pytest.mark.parametrize("before", [[], [b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>"]])
+def test_a_chunk_far_beyond_the_limit_is_not_waited_for(mx: Shell, before: list[bytes]) -> None:
+    """Nobody reads ten gigabytes only to throw them away: the connection ends at the command that announces them."""
+    mx.codes(b"EHLO x", *before)
+    assert mx.says(b"BDAT 60000001 LAST").startswith(b"! 552 5.3.4 ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"GET / HTTP/1.1", b"POST /mail HTTP/1.1", b"CONNECT mail.mic.gov.vn:25 HTTP/1.1", b"Host: mail.mic.gov.vn", b"host: x"],
+)
+def test_a_browser_is_sent_away_at_once(mx: Shell, line: bytes) -> None:
+    """What speaks HTTP is no client of mail: a page that makes a browser post to this port reaches no command of its body."""
+    assert mx.says(line).startswith(b"! 521 5.5.2 ")
 
 
 def test_binary_messages_come_in_chunks_only() -> None:

@@ -1,0 +1,139 @@
+"""From, Sender and their kin, read in the one way in which everybody reads them, or not at all.
+
+In: the value of a field, folded or not. Out: its mailboxes, each with its address and what a reader shows beside it; or
+`Ambiguous`. Linear in time, bounded by `MAX_OCTETS`. `addresses` reads whatever comes, for display; here it is decided whose
+name a message may carry, so what mail programs read differently is refused, whatever we would have made of it.
+
+RFC 5322 §3.4 with UTF-8 (RFC 6532), and of the old forms one: dots in a name without quotes (§4.1). Not taken, though the
+grammar has it: comments and spaces inside an address, routes, and groups (RFC 6854): no mail program writes them in these
+fields, and few read them.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from mic_mail.mime.headers import unfold
+from mic_mail.mime.words import decode_text
+
+MAX_OCTETS = 8_192
+"""Of a field; sixteen authors with long names take a third of it."""
+
+
+class Ambiguous(ValueError):
+    """The field is not written as RFC 5322 says, so others may read something else in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """One author: the address in lower case and NFC, and the texts beside it (display name, comments), decoded."""
+
+    address: str
+    shown: tuple[str, ...] = ()
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_SPACES = re.compile(r"[ \t]*+")
+_QUOTED = r'"((?:[^"\\]|\\.)*+)"'
+_WORD = re.compile(rf'{_QUOTED}|([^ \t()<>\[\]@,:;\\"]++|\[[^()<>\[\]@,:;\\"]*+\])')
+"""Of a display name. Words in brackets are not in the grammar, but people write them, and nobody reads more in them."""
+_ATEXT = r"[^\x00-\x20\x7f()<>\[\]@,:;\\\".]"
+_DOT_ATOM = rf"{_ATEXT}++(?:\.{_ATEXT}++)*+"
+_QUOTED_LOCAL = r'"((?:[^"\\ \t]|\\[^ \t])++)"'
+_ADDRESS = re.compile(rf"(?:({_DOT_ATOM})|{_QUOTED_LOCAL})@({_DOT_ATOM}|\[[!-Z^-~]*+\])")
+_COMMENT_STEP = re.compile(r"[^()\\]++|\\.|[()]")
+_PAIR = re.compile(r"\\(.)")
+
+
+def read_mailboxes(value: bytes) -> list[Mailbox]:
+    """The mailboxes of one field, none where it is empty; raises `Ambiguous`."""
+    if len(value) > MAX_OCTETS:
+        raise Ambiguous("too long")
+    try:
+        text = unfold(value).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Ambiguous("not in UTF-8") from None
+    if _CONTROL.search(text):
+        raise Ambiguous("control characters")
+    return _Reader(text).mailboxes()
+
+
+class _Reader:
+    """One field and the place that has been read to."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._comments: list[str] = []
+
+    def mailboxes(self) -> list[Mailbox]:
+        found: list[Mailbox] = []
+        self._skip()
+        if self._at == len(self._text):
+            return found
+        while True:
+            found.append(self._mailbox())
+            if self._at == len(self._text):
+                return found
+            self._expect(",")
+            self._skip()
+
+    def _mailbox(self) -> Mailbox:
+        """`mailbox` of RFC 5322 §3.4, and the comments behind it."""
+        words: list[str] = []
+        address = self._take(_ADDRESS)
+        if address is None:
+            while (word := self._take(_WORD)) is not None:
+                words.append(_PAIR.sub(r"\1", word[1]) if word[1] is not None else word[2])
+                self._skip()
+            self._expect("<")
+            self._take(_SPACES)
+            address = self._take(_ADDRESS)
+            if address is None:
+                raise Ambiguous("no address between < and >")
+            self._take(_SPACES)
+            self._expect(">")
+        self._skip()
+        shown = tuple(decode_text(text.encode()) for text in (" ".join(words), *self._comments) if text)
+        self._comments.clear()
+        local = address[1] if address[1] is not None else _PAIR.sub(r"\1", address[2])
+        return Mailbox(unicodedata.normalize("NFC", f"{local}@{address[3]}").lower(), shown)
+
+    def _take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        match = pattern.match(self._text, self._at)
+        if match is not None:
+            self._at = match.end()
+        return match
+
+    def _expect(self, character: str) -> None:
+        if not self._text.startswith(character, self._at):
+            raise Ambiguous(f"{character} expected")
+        self._at += 1
+
+    def _skip(self) -> None:
+        """White space and comments, which nest (RFC 5322 §3.2.2)."""
+        self._take(_SPACES)
+        while self._text.startswith("(", self._at):
+            begin, depth = self._at + 1, 0
+            while depth or self._at < begin:
+                step = self._take(_COMMENT_STEP)
+                if step is None:
+                    raise Ambiguous("a comment that does not end")
+                depth += (step[0] == "(") - (step[0] == ")")
+            self._comments.append(_PAIR.sub(r"\1", self._text[begin : self._at - 1]))
+            self._take(_SPACES)
+
+
+_NO_ADDRESS = r"\s\"<>()\[\],:;@\\"
+_SHOWN_ADDRESS = re.compile(rf"(?<![^{_NO_ADDRESS}])([^{_NO_ADDRESS}]++)(?=@([\w\-]++(?:\.[\w\-]++)++))")
+"""A domain is looked at and not taken: what stands in it may go on to be the local part of the next address."""
+_QUOTES = "'`“”‘’«»."
+
+
+def addresses_in(text: str) -> list[str]:
+    """The addresses that a person sees in a text, also where a letter is only drawn alike (U+FF20) or not to be seen."""
+    if "@" not in text and text.isascii():
+        return []
+    if not text.isascii():
+        text = "".join([unicodedata.normalize("NFKC", letter) for letter in text if unicodedata.category(letter) != "Cf"])
+    return [f"{local.strip(_QUOTES)}@{domain}".lower() for local, domain in _SHOWN_ADDRESS.findall(text)]
