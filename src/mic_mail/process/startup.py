@@ -26,7 +26,24 @@ SERVED_DOORS = ("smtp", "submission", "submissions", "imap", "imaps")
 def make_folders(config: Config, owner: Account | None = None) -> None:
     """The folders of a server, private to its account."""
     folders = (config.server.data_dir, config.run_dir, config.log_dir, config.mail_root, config.spool_dir)
-    privileges.make_folders(folders, owner)
+    with _told():
+        privileges.make_folders(folders, owner)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """A folder that cannot be made or written is a trouble with a name, not an error that nobody foresaw."""
+    try:
+        yield
+    except OSError as error:
+        where, why = error.filename, error.strerror or ""
+        raise Trouble(
+            Text(f"Không ghi được {where}: {why}.", f"{ascii(str(where))[1:-1]} cannot be written: {ascii(why)[1:-1]}."),
+            remedy=Text(
+                "Sửa quyền thư mục, hoặc chạy bằng tài khoản của máy chủ; xem `mic-mail config check`.",
+                "Change the folder's mode, or run this as the server's account; see `mic-mail config check`.",
+            ),
+        ) from error
 
 
 class AlreadyRunning(Trouble):
@@ -41,7 +58,8 @@ def workers(config: Config) -> int:
 @contextlib.contextmanager
 def only_server(run_dir: Path, owner: Account | None = None) -> Iterator[None]:
     """Be the only supervisor of a run_dir while the context lasts; the lock is the account's, who may start it next time."""
-    fd = os.open(run_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    with _told():
+        fd = os.open(run_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
