@@ -25,7 +25,7 @@ MISTAKES = (
     Column("key", "Mục", "Setting"),
     Column("reason", "Lỗi", "Mistake"),
     Column("remedy", "Cách xử lý", "Remedy"),
-    Column("clause", "Điều khoản", "Clause"),
+    Column("clause", "Điều khoản", "Clause", cites=True),
 )
 VALUES = (
     Column("key", "Mục", "Setting"),
@@ -38,7 +38,7 @@ REFERENCE = (
     Column("bounds", "Giới hạn", "Bounds"),
     Column("unit", "Đơn vị", "Unit", json_only=True),
     Column("meaning", "Ý nghĩa", "Meaning"),
-    Column("clause", "Điều khoản", "Clause"),
+    Column("clause", "Điều khoản", "Clause", cites=True),
     Column("reload", "Nạp lại được", "Reloads"),
 )
 

@@ -35,7 +35,7 @@ MAILBOXES = (
     Column("name", "Tên", "Name"),
     Column("kind", "Loại", "Kind"),
     Column("state", "Trạng thái", "State"),
-    Column("clauses", "Điều khoản", "Clause"),
+    Column("clauses", "Điều khoản", "Clause", cites=True),
     Column("usage_percent", "Đã dùng (%)", "Used (%)", right=True),
 )
 CONNECTIONS = (

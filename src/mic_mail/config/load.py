@@ -23,6 +23,9 @@ from mic_mail.config.units import Unit, show_octets, show_seconds
 from mic_mail.errors import BadInput, Text
 
 LARGEST_FILE = 1 << 20
+LONGEST_SHOWN = 60
+WHOLE_FILE = "-"
+"""In place of a key, where the mistake is none of a setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,20 @@ class Mistake:
     reason: Text
     remedy: Text
     clause: str | None = None
+    option: str | None = None
+    """The option of a command that gave the value; it has no line then."""
+
+    @property
+    def place(self) -> str:
+        """Where to look: the option, or file, line and key as far as there are any."""
+        if self.option is not None:
+            return self.option
+        line = f":{self.line}" if self.line else ""
+        return f"{self.file}{line}" if self.key == WHOLE_FILE else f"{self.file}{line}: {self.key}"
 
     def __str__(self) -> str:
         clause = f" (Reg. {self.clause})" if self.clause else ""
-        return f"{self.file}:{self.line}: {self.key}: {self.reason.en}{clause}. {self.remedy.en}"
+        return f"{self.place}: {self.reason.en}{clause}. {self.remedy.en}"
 
 
 class ConfigErrors(BadInput):
@@ -47,10 +60,7 @@ class ConfigErrors(BadInput):
     def __init__(self, mistakes: list[Mistake]) -> None:
         self.mistakes = tuple(sorted(mistakes, key=lambda mistake: (mistake.line, mistake.key)))
         count = len(self.mistakes)
-        super().__init__(
-            Text(f"Tệp cấu hình có {count} lỗi.", f"The configuration has {count} mistake{'s' if count > 1 else ''}."),
-            clause=next((mistake.clause for mistake in self.mistakes if mistake.clause), None),
-        )
+        super().__init__(Text(f"Cấu hình có {count} lỗi.", f"The configuration has {count} mistake{'s' if count > 1 else ''}."))
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.mistakes))
@@ -99,7 +109,7 @@ def load(path: Path) -> Config:
             "Make one with `mic-mail init`, or name it with --config.",
         )
         reason = Text(f"không đọc được tệp ({error.strerror})", f"cannot be read ({ascii(error.strerror)[1:-1]})")
-        raise ConfigErrors([Mistake(path, 0, "-", reason, remedy)]) from error
+        raise ConfigErrors([Mistake(path, 0, WHOLE_FILE, reason, remedy)]) from error
     return parse(octets, path)
 
 
@@ -131,7 +141,7 @@ def _syntax_mistake(path: Path, octets: bytes, error: Exception) -> Mistake:
         return Mistake(
             path,
             line,
-            "-",
+            WHOLE_FILE,
             Text("tệp không phải UTF-8", "the file is not UTF-8"),
             Text("Lưu lại tệp dạng UTF-8.", "Save it as UTF-8."),
         )
@@ -142,7 +152,7 @@ def _syntax_mistake(path: Path, octets: bytes, error: Exception) -> Mistake:
     return Mistake(
         path,
         int(digits or octets.count(b"\n") + 1),
-        "-",
+        WHOLE_FILE,
         reason,
         Text("Sửa dòng này; xem toml.io.", "Correct this line; see toml.io."),
     )
@@ -210,7 +220,21 @@ def _attachment_limit(detail: ErrorDetails, key: str, setting: Setting | None) -
 
 
 def _fixed(vi: str, en: str, remedy_vi: str, remedy_en: str) -> Words:
-    return lambda detail, key, setting: (Text(vi, en), Text(remedy_vi, remedy_en))
+    """A reason that goes on from the wrong value, where that is one and no table, and a remedy that is always the same."""
+
+    def words(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+        given = detail["input"]
+        if not isinstance(given, str | int | float):
+            return Text(vi, en), Text(remedy_vi, remedy_en)
+        return Text(f"{_given(given, repr)} {vi}", f"{_given(given, ascii)} {en}"), Text(remedy_vi, remedy_en)
+
+    return words
+
+
+def _given(value: str | float, escaped: Callable[[object], str]) -> str:
+    """A wrong value as the file has it, so much of it as a line holds, without octets that a terminal obeys."""
+    shown = str(value).lower() if isinstance(value, bool) else escaped(value)
+    return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}..."
 
 
 def _choice(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
@@ -238,20 +262,22 @@ def _other(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Tex
 
 
 _NUMBER = _fixed(
-    "không phải số nguyên", "not a whole number", "Viết một số, không có dấu nháy.", "Write a number without quotes."
+    "không phải số nguyên", "is not a whole number", "Viết một số, không có dấu nháy.", "Write a number without quotes."
 )
-_YES_NO = _fixed("không phải true hay false", "neither true nor false", "Viết true hoặc false.", "Write true or false.")
-_TEXT = _fixed("không phải chuỗi", "not a text", "Viết trong dấu nháy kép.", "Write it in double quotes.")
-_LIST = _fixed("không phải danh sách", "not a list", 'Viết dạng ["a", "b"].', 'Write it as ["a", "b"].')
+_YES_NO = _fixed("không phải true hay false", "is neither true nor false", "Viết true hoặc false.", "Write true or false.")
+_TEXT = _fixed("không phải chuỗi", "is not a text", "Viết trong dấu nháy kép.", "Write it in double quotes.")
+_LIST = _fixed("không phải danh sách", "is not a list", 'Viết dạng ["a", "b"].', 'Write it as ["a", "b"].')
 _TABLE = _fixed("phải là một bảng", "must be a table", "Viết dạng [tên].", "Write it as [name].")
-_DATE = _fixed("không phải ngày", "not a date", "Viết dạng 2016-03-31.", "Write it as 2016-03-31.")
-_TIME = _fixed("không phải giờ", "not a time of day", "Viết dạng 07:30:00.", "Write it as 07:30:00.")
+_DATE = _fixed("không phải ngày", "is not a date", "Viết dạng 2016-03-31.", "Write it as 2016-03-31.")
+_TIME = _fixed("không phải giờ", "is not a time of day", "Viết dạng 07:30:00.", "Write it as 07:30:00.")
 
-_SIZE = _fixed("không phải kích cỡ", "not a size", 'Viết như "20 MiB".', 'Write it as "20 MiB", or in octets.')
-_SPAN = _fixed("không phải khoảng thời gian", "not a span of time", 'Viết như "2 min".', 'Write it as "2 min", or in seconds.')
+_SIZE = _fixed("không phải kích cỡ", "is not a size", 'Viết như "20 MiB".', 'Write it as "20 MiB", or in octets.')
+_SPAN = _fixed(
+    "không phải khoảng thời gian", "is not a span of time", 'Viết như "2 min".', 'Write it as "2 min", or in seconds.'
+)
 _WINDOW = _fixed("kết thúc trước khi bắt đầu", "ends before it begins", "Đổi chỗ hai giờ.", "Swap the two times.")
-_NETWORK = _fixed("không phải mạng", "not a network", 'Viết như "10.1.0.0/16".', 'Write it as "10.1.0.0/16".')
-_ADDRESS = _fixed("không phải địa chỉ IP", "not an address", 'Viết như "0.0.0.0".', 'Write it as "0.0.0.0" or "::".')
+_NETWORK = _fixed("không phải mạng", "is not a network", 'Viết như "10.1.0.0/16".', 'Write it as "10.1.0.0/16".')
+_ADDRESS = _fixed("không phải địa chỉ IP", "is not an address", 'Viết như "0.0.0.0".', 'Write it as "0.0.0.0" or "::".')
 _FORM = _fixed(
     "viết sai dạng",
     "does not have the right form",

@@ -70,7 +70,7 @@ def test_the_data_of_a_fact_are_told_in_words(capsys: pytest.CaptureFixture[str]
         (("nope",), "không có lệnh 'nope'."),
         (("regulation", "show"), "thiếu tham số 'ID'."),
         (("regulation", "list", "--bogus"), "không có tùy chọn --bogus"),
-        (("person", "show", "x"), "giá trị không hợp lệ cho 'person_id': phải là số nguyên"),
+        (("person", "show", "x"), "giá trị không hợp lệ cho 'PERSON_ID': phải là số nguyên"),
         (("demo", "--workers", "99"), "giá trị không hợp lệ cho '--workers': không được quá 64"),
         (("regulation", "show", "8.2", "9"), "thừa tham số (9)"),
     ],
