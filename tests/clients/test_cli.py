@@ -363,6 +363,45 @@ def test_config_check_tells_all_mistakes_at_once(command: Command, tmp_path: Pat
     ]
 
 
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ('[directory]\nurl = "garbage"\n', "directory.url"),
+        ('[directory]\nurl = "oracle://host/db"\n', "directory.url"),
+        ('[tls]\ncertificate = "/tmp"\n', "tls.certificate"),
+    ],
+)
+def test_config_check_finds_what_a_start_would_stumble_over(more: str, key: str, command: Command, made: Path) -> None:
+    """Exit 1 and the setting; and every other command says it in a sentence too."""
+    text = "".join(line for line in made.read_text().splitlines(True) if line.rstrip() not in ("[directory]", "[tls]"))
+    made.write_text(text + more)
+    run = command("--config", made, "config", "check", "--json")
+    assert (run.code, [row["key"] for row in run.json if row["severity"] == "error"]) == (1, [key]), run.err
+    assert "Unexpected" not in command("--config", made, "mailbox", "list").err
+
+
+def test_config_check_reads_the_directory(command: Command, made: Path, tmp_path: Path) -> None:
+    """A damaged file is not right, and the server that would not start says it once, in the person's language."""
+    (tmp_path / "data" / "directory.sqlite").write_bytes(b"no database " * 999)
+    assert command("--config", made, "config", "check").code == 1
+    told = program("--lang", "vi", "--config", made, "serve", environment={"PYTHONIOENCODING": "utf-8"})
+    assert (told.returncode, told.stderr.decode().count("Không đọc được danh bạ")) == (3, 1), told.stderr
+
+
+def test_config_check_warns_of_settings_without_effect(command: Command, made: Path) -> None:
+    """Exit 0, and the setting named."""
+    made.write_text(made.read_text().replace("# own_unit = true", "own_unit = false"))
+    run = command("--config", made, "config", "check", "--json")
+    assert (run.code, [(row["key"], row["severity"]) for row in run.json]) == (0, [("reply.own_unit", "warning")])
+
+
+def test_the_decision_is_named_above_its_clauses(command: Command, made: Path, tmp_path: Path) -> None:
+    """Where the configuration names it; the list needs none."""
+    made.write_text(made.read_text().replace('# decision_no = ""', 'decision_no = "1553/QĐ-BTTTT"'))
+    assert "Quyết định số 1553/QĐ-BTTTT" in command("--lang", "vi", "--config", made, "regulation", "list").out
+    assert command("--config", tmp_path / "none.toml", "regulation", "list").code == 0
+
+
 def test_config_show_and_reference(command: Command, made: Path) -> None:
     """`show --changed` prints what was decided here; `reference` has every setting with its meaning."""
     changed = {row["key"] for row in command("--config", made, "config", "show", "--changed", "--json").json}

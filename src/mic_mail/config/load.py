@@ -28,6 +28,12 @@ WHOLE_FILE = "-"
 """In place of a key, where the mistake is none of a setting."""
 
 
+_NAME_ANOTHER = Text(
+    "Tạo tệp bằng `mic-mail init` hoặc chỉ đúng tệp bằng --config.",
+    "Make one with `mic-mail init`, or name it with --config.",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """One thing wrong with a configuration."""
@@ -91,6 +97,19 @@ def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[Sett
             yield from settings(section, f"{prefix}{name}.")
 
 
+def values(config: Config) -> Iterator[tuple[Setting, object]]:
+    """Every setting with its value; the fields of tables in arrays are part of their array's value."""
+    for setting in settings():
+        node: object = config
+        for name in setting.key.split("."):
+            node = getattr(node, name, _INSIDE_AN_ARRAY)
+        if node is not _INSIDE_AN_ARRAY:
+            yield setting, node
+
+
+_INSIDE_AN_ARRAY = object()
+
+
 def _markers(metadata: list[Any], annotation: object) -> Iterator[object]:
     """What Annotated says of a type, also inside an Optional."""
     yield from metadata
@@ -104,21 +123,19 @@ def load(path: Path) -> Config:
         with path.open("rb") as file:
             octets = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        remedy = Text(
-            "Tạo tệp bằng `mic-mail init` hoặc chỉ đúng tệp bằng --config.",
-            "Make one with `mic-mail init`, or name it with --config.",
-        )
         reason = Text(f"không đọc được tệp ({error.strerror})", f"cannot be read ({ascii(error.strerror)[1:-1]})")
-        raise ConfigErrors([Mistake(path, 0, WHOLE_FILE, reason, remedy)]) from error
+        raise ConfigErrors([Mistake(path, 0, WHOLE_FILE, reason, _NAME_ANOTHER)]) from error
     return parse(octets, path)
 
 
 def parse(octets: bytes, path: Path) -> Config:
     """Likewise from the content of the file at `path`, whose folder is that of relative paths."""
+    if len(octets) > LARGEST_FILE:
+        most = show_octets(LARGEST_FILE)
+        reason = Text(f"lớn hơn {most}, không phải tệp cấu hình", f"is larger than {most}, which no configuration is")
+        raise ConfigErrors([Mistake(path, 0, WHOLE_FILE, reason, _NAME_ANOTHER)])
     try:
         text = octets.decode()
-        if len(octets) > LARGEST_FILE:
-            raise tomllib.TOMLDecodeError("the file is too large (at line 1, column 1)")
         tree = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigErrors([_syntax_mistake(path, octets, error)]) from error
@@ -164,7 +181,7 @@ def _mistake(path: Path, places: dict[Place, int], detail: ErrorDetails) -> Mist
     key = "".join(c if c.isprintable() else "?" for c in ".".join(part for part in loc if isinstance(part, str)))
     setting = _SETTINGS.get(key)
     reason, remedy = _WORDS.get(detail["type"], _other)(detail, key, setting)
-    bounded = detail["type"] not in ("extra_forbidden", "missing")
+    bounded = detail["type"] not in ("extra_forbidden", "missing", "duplicate", "path")
     clause = setting.about.clause if setting is not None and bounded else None
     return Mistake(path, line_of(places, loc), key, reason, remedy, clause)
 
@@ -278,12 +295,39 @@ _SPAN = _fixed(
 _WINDOW = _fixed("kết thúc trước khi bắt đầu", "ends before it begins", "Đổi chỗ hai giờ.", "Swap the two times.")
 _NETWORK = _fixed("không phải mạng", "is not a network", 'Viết như "10.1.0.0/16".', 'Write it as "10.1.0.0/16".')
 _ADDRESS = _fixed("không phải địa chỉ IP", "is not an address", 'Viết như "0.0.0.0".', 'Write it as "0.0.0.0" or "::".')
-_FORM = _fixed(
+_NAME = _fixed("không phải tên miền", "is no name of a domain or host", "Viết như mic.gov.vn.", "Write it as mic.gov.vn.")
+_FORMS: Mapping[str, Words] = {
+    "server.domain": _NAME,
+    "server.more_domains": _NAME,
+    "server.hostname": _NAME,
+    "regulation.support": _fixed(
+        "không phải địa chỉ thư", "is no address", 'Viết như "support" hoặc "support@mic.gov.vn".',
+        'Write it as "support" or "support@mic.gov.vn".',
+    ),
+    "regulation.password_page": _fixed(
+        "không phải địa chỉ trang web", "is no address of a page", 'Viết như "https://mail.mic.gov.vn/".',
+        'Write it as "https://mail.mic.gov.vn/".',
+    ),
+}  # fmt: skip
+_OTHER_FORM = _fixed(
     "viết sai dạng",
     "does not have the right form",
     "Xem `mic-mail config reference`.",
     "See `mic-mail config reference`.",
 )
+
+
+def _form(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    return _FORMS.get(key, _OTHER_FORM)(detail, key, setting)
+
+
+def _duplicate(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    item = ascii(detail["ctx"]["item"])[1:-1]
+    return Text(f"có {item} hai lần", f"has {item} twice"), Text("Ghi một lần.", "Name it once.")
+
+
+_PATH = _fixed("không phải đường dẫn", "is no path", "Ghi đường dẫn, hoặc bỏ mục này.", "Write a path, or remove the setting.")
+_RISING = _fixed("không tăng dần", "does not rise", "Viết từ nhỏ đến lớn, như [80, 90].", "Write the smallest first: [80, 90].")
 
 _WORDS: Mapping[str, Words] = {
     "extra_forbidden": _unknown,
@@ -292,12 +336,15 @@ _WORDS: Mapping[str, Words] = {
     "less_than_equal": _bound("nhiều nhất là", "at most", "le"),
     "too_short": _too_short,
     "string_too_long": _too_long,
-    "string_pattern_mismatch": _FORM,
+    "string_pattern_mismatch": _form,
     "literal_error": _choice,
     "attachment_limit": _attachment_limit,
     "octets": _SIZE,
     "seconds": _SPAN,
     "window": _WINDOW,
+    "duplicate": _duplicate,
+    "rising": _RISING,
+    "path": _PATH,
     "network": _NETWORK,
     "address": _ADDRESS,
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "float_type"), _NUMBER),

@@ -13,7 +13,7 @@ from mic_mail.errors import Text, Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.process import privileges
-from mic_mail.process.startup import make_folders, only_server, open_doors, workers
+from mic_mail.process.startup import look_ahead, make_folders, only_server, open_doors, workers
 from mic_mail.process.supervisor import Supervisor
 
 
@@ -41,6 +41,7 @@ def run_supervisor(
             begin()
         listeners = open_doors(config, time.sleep)
         privileges.become(owner)
+        look_ahead(config)
         shown = Tee(sys.stderr, "super") if tee else None
         log = MailLog(
             config.log_dir, "super", clock=SystemClock(), segment_octets=config.log.segment, tee=shown, threaded=False

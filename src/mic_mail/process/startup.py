@@ -10,7 +10,9 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mic_mail.config import problems
 from mic_mail.config.model import Config
+from mic_mail.directory.looking import trouble_with
 from mic_mail.errors import Text, Trouble
 from mic_mail.net import listeners as net
 from mic_mail.net.listeners import CannotListen, Listener
@@ -44,6 +46,22 @@ def _told() -> Iterator[None]:
                 "Change the folder's mode, or run this as the server's account; see `mic-mail config check`.",
             ),
         ) from error
+
+
+class CannotServe(Trouble):
+    """Something is missing that every worker would miss."""
+
+
+def look_ahead(config: Config) -> None:
+    """Certificate and directory as the server's account sees them: told once here, and not by each worker at each attempt."""
+    problem = next(problems.certificate(config), None)
+    if problem is not None:
+        raise CannotServe(
+            Text(f"{problem.key}: {problem.reason.vi}.", f"{problem.key}: {problem.reason.en}."), remedy=problem.remedy
+        )
+    trouble = trouble_with(config.directory_url)
+    if trouble is not None:
+        raise trouble
 
 
 class AlreadyRunning(Trouble):
