@@ -7,6 +7,6 @@ if len(sys.argv) == 3 and sys.argv[1] in ("worker", "housekeeper"):
 
     sys.exit(run_child(int(sys.argv[2])))
 else:
-    from mic_mail.cli.main import run
+    from mic_mail.cli.start import run
 
     run()

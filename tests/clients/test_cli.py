@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -120,9 +121,9 @@ def test_help_speaks_the_language_of_the_person(lang: tuple[str, ...], environme
 @pytest.mark.parametrize("noun", NOUNS)
 def test_every_noun_has_help_in_both_languages(noun: str, command: Command) -> None:
     """Each command explains itself, without a configuration on the machine."""
-    for lang in ("vi", "en"):
+    for lang, usage in (("vi", "Cách dùng"), ("en", "Usage")):
         run = command("--lang", lang, noun, "--help")
-        assert (run.code, "Usage" in run.out) == (0, True), run.err
+        assert (run.code, usage in run.out) == (0, True), run.err
 
 
 @pytest.mark.parametrize(
@@ -167,6 +168,104 @@ def test_an_unexpected_error_shows_a_reference_and_keeps_its_traceback(
     assert str(kept) in run.err
     assert "nobody foresaw this" in kept.read_text()
     assert kept.stat().st_mode & 0o077 == 0
+
+
+def program(*arguments: object, code: str = "", environment: dict[str, str] | None = None, **how: Any) -> Any:
+    """The program (or `code`) in a process of its own, as a machine without settings of language runs it."""
+    ours = {"LANG", "LC_ALL", "LC_MESSAGES", "PYTHONUNBUFFERED"}
+    clean = {name: value for name, value in os.environ.items() if name not in ours}
+    command = [sys.executable, *(("-c", code) if code else ("-m", "mic_mail")), *map(str, arguments)]
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 60, **how}
+    return subprocess.run(command, check=False, env={**clean, **(environment or {})}, **how)
+
+
+INTERRUPTED = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from mic_mail.cli.start import run
+run()
+"""
+
+
+def test_ctrl_c_is_never_a_traceback() -> None:
+    """While the program is still being read it just ends; later it says so and exits with 130."""
+    early = program("status", code=INTERRUPTED.format(module="mic_mail.cli.main"))
+    assert (early.returncode, early.stderr) == (-signal.SIGINT, b"")
+    later = program("status", code=INTERRUPTED.format(module="mic_mail.cli.status"))
+    assert (later.returncode, later.stderr) == (130, b"Stopped as asked.\n")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"},
+    ],
+)
+def test_a_terminal_without_vietnamese_letters_is_spoken_to_in_english(environment: dict[str, str], made: Path) -> None:
+    """Help, tables in ASCII, names with what letters there are, and JSON with every letter escaped."""
+    told = program("--lang", "vi", "--help", environment=environment)
+    assert (told.returncode, b"Usage" in told.stdout) == (0, True), told.stderr
+    listed = program("--lang", "vi", "--config", made, "unit", "list", environment=environment)
+    assert (listed.returncode, listed.stdout.isascii() or b"latin" in str(environment).encode()) == (0, True), listed.stderr
+    assert "│".encode() not in listed.stdout
+    (unit,) = json.loads(program("--config", made, "unit", "list", "--json", environment=environment).stdout)
+    assert unit["name"] == "Cục Công nghệ thông tin"
+
+
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
+@pytest.mark.parametrize("arguments", [("unit", "list"), ("unit", "list", "--json"), ("config", "show", "--json")])
+def test_a_result_that_cannot_be_written_is_trouble(
+    arguments: tuple[str, ...], environment: dict[str, str], made: Path
+) -> None:
+    """A full disk behind `>`: exit 3 and a sentence, whether it shows at the first octet or at the last."""
+    with Path("/dev/full").open("wb") as full:
+        told = program("--config", made, *arguments, stdout=full, environment=environment)
+    assert (told.returncode, b"cannot be written" in told.stderr) == (3, True), told.stderr
+    assert told.stderr.count(b"\n") == 2, told.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(command: Command, tmp_path: Path) -> None:
+    """`serve` says which folder it is, without a reference to an error that nobody foresaw."""
+    path = tmp_path / "mic-mail.toml"
+    path.write_text(f'[server]\ndata_dir = "{tmp_path / "data"}"\nrun_dir = "/proc/run"\n')
+    run = command("--config", path, "serve")
+    assert (run.code, "/proc/run cannot be written" in run.err) == (3, True), run.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--help",), ("Cách dùng:", "TÙY CHỌN", "Tùy chọn", "Lệnh", "biến môi trường", "Xem hướng dẫn này")),
+        (("person", "move", "--help"), ("{PERSON_ID} {UNIT}", "Tham số", "[bắt buộc]")),
+        (("mailbox", "repair", "--help"), ("[ADDRESS]... ",)),
+        (("demo", "--help"), ("[mặc định: 2000]",)),
+        (("mailbox", "shw"), ("không có lệnh 'shw'. Có phải là 'show'?",)),
+        (("mailbox", "list", "--knd"), ("(có các tùy chọn: --kind)",)),
+        (("mailbox", "list", "--json=1"), ("không nhận giá trị",)),
+        (("person", "move"), ("thiếu tham số 'PERSON_ID'",)),
+    ],
+)
+def test_help_and_usage_errors_are_vietnamese_whole(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+    """What Typer says by itself too."""
+    run = program("--lang", "vi", *arguments, environment={"PYTHONIOENCODING": "utf-8"})
+    told = (run.stdout + run.stderr).decode()
+    for word in words:
+        assert word in told
+    for english in ("Usage", "Options", "Commands", "Arguments", "Show this", "default", "required", "Did you", "Possible"):
+        assert english not in told
+
+
+def test_a_clause_is_cited_as_letters_do(command: Command, made: Path) -> None:
+    """After "Căn cứ" and in tables: the smallest part first."""
+    run = command("--lang", "vi", "--config", made, "mailbox", "issue", "--unit", "CNTT", "--document", "1")
+    assert "Căn cứ: điểm a khoản 4 Điều 5 Quy chế" in run.err
+    assert "điểm b khoản 3 Điều 8 Quy chế" in command("--lang", "vi", "config", "reference").out
 
 
 def test_a_missing_server_names_the_remedy(command: Command, tmp_path: Path) -> None:
@@ -215,6 +314,42 @@ def test_init_refuses_what_the_file_would_be_refused_for(command: Command, tmp_p
     assert not (tmp_path / "x.toml").exists()
 
 
+def test_init_tells_which_option_is_wrong(command: Command, tmp_path: Path) -> None:
+    """Each mistake once, with its option for a place, and no clause of one of them for all."""
+    run = command("--config", tmp_path / "x.toml", "init", "--yes", "--domain", "BAD DOMAIN", "--hostname", "..")
+    told = run.err.splitlines()
+    assert (run.code, told[0]) == (2, "Error: The configuration has 2 mistakes.")
+    assert [line.partition(":")[0] for line in told[1:]] == ["  --domain", "  --hostname"]
+    assert "'BAD DOMAIN'" in told[1]
+
+
+def test_init_asks_again_for_what_is_wrong(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a terminal: the reason, then the same question; what was right is not asked again."""
+    import io
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal("BAD DOMAIN\n\nhelp\nbo.test\n"))
+    path = tmp_path / "x.toml"
+    run = command("--config", path, "init", "--data-dir", tmp_path / "data")
+    assert (run.code, run.err.count("--domain")) == (0, 1), run.err
+    assert '\ndomain = "bo.test"\n' in path.read_text()
+    assert '\nsupport = "help"\n' in path.read_text()
+
+
+def test_every_command_tells_the_mistakes_of_the_file(command: Command, tmp_path: Path) -> None:
+    """File, line and key of each mistake, also where a command only wants the directory."""
+    path = tmp_path / "x.toml"
+    path.write_text('[quota]\ndefault = "500 MiB"\n')
+    run = command("--lang", "vi", "--config", path, "mailbox", "list")
+    assert run.code == 2
+    assert run.err.count(f"{path}:2: quota.default: ") == 1
+    assert "điểm b khoản 3 Điều 8 Quy chế" in run.err
+    assert "Căn cứ" not in run.err
+
+
 def test_config_check_tells_all_mistakes_at_once(command: Command, tmp_path: Path) -> None:
     """File, line, key, reason, remedy and clause of every mistake, also as JSON."""
     path = tmp_path / "bad.toml"
@@ -226,6 +361,45 @@ def test_config_check_tells_all_mistakes_at_once(command: Command, tmp_path: Pat
         (4, "log.retain_months", "8.2"),
         (5, "servr", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ('[directory]\nurl = "garbage"\n', "directory.url"),
+        ('[directory]\nurl = "oracle://host/db"\n', "directory.url"),
+        ('[tls]\ncertificate = "/tmp"\n', "tls.certificate"),
+    ],
+)
+def test_config_check_finds_what_a_start_would_stumble_over(more: str, key: str, command: Command, made: Path) -> None:
+    """Exit 1 and the setting; and every other command says it in a sentence too."""
+    text = "".join(line for line in made.read_text().splitlines(True) if line.rstrip() not in ("[directory]", "[tls]"))
+    made.write_text(text + more)
+    run = command("--config", made, "config", "check", "--json")
+    assert (run.code, [row["key"] for row in run.json if row["severity"] == "error"]) == (1, [key]), run.err
+    assert "Unexpected" not in command("--config", made, "mailbox", "list").err
+
+
+def test_config_check_reads_the_directory(command: Command, made: Path, tmp_path: Path) -> None:
+    """A damaged file is not right, and the server that would not start says it once, in the person's language."""
+    (tmp_path / "data" / "directory.sqlite").write_bytes(b"no database " * 999)
+    assert command("--config", made, "config", "check").code == 1
+    told = program("--lang", "vi", "--config", made, "serve", environment={"PYTHONIOENCODING": "utf-8"})
+    assert (told.returncode, told.stderr.decode().count("Không đọc được danh bạ")) == (3, 1), told.stderr
+
+
+def test_config_check_warns_of_settings_without_effect(command: Command, made: Path) -> None:
+    """Exit 0, and the setting named."""
+    made.write_text(made.read_text().replace("# own_unit = true", "own_unit = false"))
+    run = command("--config", made, "config", "check", "--json")
+    assert (run.code, [(row["key"], row["severity"]) for row in run.json]) == (0, [("reply.own_unit", "warning")])
+
+
+def test_the_decision_is_named_above_its_clauses(command: Command, made: Path, tmp_path: Path) -> None:
+    """Where the configuration names it; the list needs none."""
+    made.write_text(made.read_text().replace('# decision_no = ""', 'decision_no = "1553/QĐ-BTTTT"'))
+    assert "Quyết định số 1553/QĐ-BTTTT" in command("--lang", "vi", "--config", made, "regulation", "list").out
+    assert command("--config", tmp_path / "none.toml", "regulation", "list").code == 0
 
 
 def test_config_show_and_reference(command: Command, made: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import smtplib
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -394,18 +395,30 @@ def test_a_start_with_a_port_that_is_taken_says_which(serve_processes: Make) -> 
 
 
 def test_a_server_that_cannot_become_ready_gives_up_and_says_so(serve_processes: Make) -> None:
-    """A key that is not the certificate's: no endless restarting, exit code 3, the reason on the terminal and in the log."""
+    """A directory of nobody's version: no endless restarting, exit code 3, the reason on the terminal and in the log."""
     server = serve_processes({"process": {"workers": 1}})
-    write_pair(server.config.certificate.with_name("x.pem"), server.config.key, self_signed(NAMES, SystemClock().now()))
+    with closing(sqlite3.connect(server.config.server.data_dir / "directory.sqlite")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'none'")
+        connection.commit()
     command = [sys.executable, "-m", "mic_mail", "--config", str(server.file), "serve"]
     tried = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert tried.returncode == 3
-    assert "cannot be used" in tried.stderr
     assert "Traceback" not in tried.stderr
     events = server.events()
     assert sum(event["event"] == "process_died" and event["process"] == "worker0" for event in events) <= 3
     assert any(event["event"] == "start_failed" for event in events)
     assert any(event["event"] == "process_failed" for event in events)
+
+
+def test_what_every_worker_would_miss_is_told_once(serve_processes: Make) -> None:
+    """A key that is not the certificate's: one sentence, and no worker is started for it."""
+    server = serve_processes({"process": {"workers": 4}})
+    write_pair(server.config.certificate.with_name("x.pem"), server.config.key, self_signed(NAMES, SystemClock().now()))
+    command = [sys.executable, "-m", "mic_mail", "--lang", "en", "--config", str(server.file), "serve"]
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert tried.returncode == 3
+    assert tried.stderr.count("is not the key of this certificate") == 1
+    assert not server.events()
 
 
 def test_tls_is_spoken_on_the_implicit_ports_only_after_the_handshake(server: ProcessServer) -> None:

@@ -1,7 +1,8 @@
 """`mic-mail config check|show|reference`: is the file right, what holds, and what could be set."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,20 +13,22 @@ from mic_mail.cli.frame import frame
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.config import document
-from mic_mail.config.load import ConfigErrors, Setting, load, settings
-from mic_mail.config.model import Config
-from mic_mail.config.problems import problems
+from mic_mail.config.load import ConfigErrors, Mistake, Setting, load, values
+from mic_mail.config.problems import Problem, problems
+from mic_mail.config.vietnamese import UNITS
 from mic_mail.errors import Text
 
 app = typer.Typer(help=say("Cấu hình.", "The configuration."), no_args_is_help=True)
 
+SEVERITIES: Mapping[str, Text] = {"error": Text("lỗi", "error"), "warning": Text("cảnh báo", "warning")}
 MISTAKES = (
+    Column("severity", "Mức", "Severity", names=SEVERITIES),
     Column("file", "Tệp", "File"),
     Column("line", "Dòng", "Line", right=True),
     Column("key", "Mục", "Setting"),
     Column("reason", "Lỗi", "Mistake"),
     Column("remedy", "Cách xử lý", "Remedy"),
-    Column("clause", "Điều khoản", "Clause"),
+    Column("clause", "Điều khoản", "Clause", cites=True),
 )
 VALUES = (
     Column("key", "Mục", "Setting"),
@@ -36,36 +39,59 @@ REFERENCE = (
     Column("key", "Mục", "Setting"),
     Column("default", "Mặc định", "Default"),
     Column("bounds", "Giới hạn", "Bounds"),
-    Column("unit", "Đơn vị", "Unit", json_only=True),
+    Column("unit", "Đơn vị", "Unit", names={unit: document.unit_name(unit) for unit in UNITS}),
     Column("meaning", "Ý nghĩa", "Meaning"),
-    Column("clause", "Điều khoản", "Clause"),
+    Column("clause", "Điều khoản", "Clause", cites=True),
     Column("reload", "Nạp lại được", "Reloads"),
+    Column("later", "Chưa có tác dụng", "No effect yet"),
 )
 
 
 @app.command(help=say("Kiểm tra tệp cấu hình, nêu mọi lỗi một lần.", "Check the file; all mistakes at once."))
-def check(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
+    from mic_mail.directory.looking import trouble_with
+
+    path = frame(ctx).config_path
     try:
-        config = load(here.config_path)
+        config = load(path)
     except ConfigErrors as errors:
-        rows: list[Row] = [
-            {
-                "file": str(m.file), "line": m.line, "key": m.key, "reason": m.reason, "remedy": m.remedy, "clause": m.clause,
-            }
-            for m in errors.mistakes
-        ]  # fmt: skip
-        output.listing(MISTAKES, rows, as_json=as_json)
-        raise
-    found = [
-        {"file": str(here.config_path), "line": None, "key": p.key, "reason": p.reason, "remedy": p.remedy, "clause": None}
-        for p in problems(config)
-    ]
+        output.listing(MISTAKES, [_mistake_row(mistake) for mistake in errors.mistakes], as_json=as_json)
+        output.note(errors.text)
+        return errors.exit_code
+    found = problems(config)
+    trouble = trouble_with(config.directory_url, thorough=True)
+    if trouble is not None:
+        found.append(Problem("directory.url", trouble.text, trouble.remedy or Text("", "")))
     if found or as_json:
-        output.listing(MISTAKES, found, as_json=as_json)
-    if found:
-        raise typer.Exit(1)
+        output.listing(MISTAKES, [_problem_row(path, problem) for problem in found], as_json=as_json)
+    if any(not problem.warning for problem in found):
+        return 1
     output.note(Text("Cấu hình đúng.", "The configuration is right."))
+    return 0
+
+
+def _mistake_row(mistake: Mistake) -> Row:
+    return {
+        "severity": "error",
+        "file": str(mistake.file),
+        "line": mistake.line or None,
+        "key": mistake.key,
+        "reason": mistake.reason,
+        "remedy": mistake.remedy,
+        "clause": mistake.clause,
+    }
+
+
+def _problem_row(path: Path, problem: Problem) -> Row:
+    return {
+        "severity": "warning" if problem.warning else "error",
+        "file": str(path),
+        "line": None,
+        "key": problem.key,
+        "reason": problem.reason,
+        "remedy": problem.remedy,
+        "clause": None,
+    }
 
 
 @app.command(help=say("In mọi giá trị đang có hiệu lực.", "Print every value that holds."))
@@ -78,7 +104,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     config = frame(ctx).config
-    rows = [_value_row(setting, value) for setting, value in _values(config) if not changed or value != setting.default]
+    rows = [_value_row(setting, value) for setting, value in values(config) if not changed or value != setting.default]
     output.listing(VALUES, rows, as_json=as_json)
 
 
@@ -86,19 +112,6 @@ def show(
 def reference(as_json: JsonOption = False) -> None:
     rows: list[Row] = [asdict(row) for row in document.reference(output.language())]
     output.listing(REFERENCE, rows, as_json=as_json)
-
-
-def _values(config: Config) -> Iterator[tuple[Setting, object]]:
-    """Every setting with its value; the fields of tables in arrays are part of their array's value."""
-    for setting in settings():
-        node: object = config
-        for name in setting.key.split("."):
-            node = getattr(node, name, _INSIDE_AN_ARRAY)
-        if node is not _INSIDE_AN_ARRAY:
-            yield setting, node
-
-
-_INSIDE_AN_ARRAY = object()
 
 
 def _value_row(setting: Setting, value: object) -> Row:

@@ -2,10 +2,14 @@
 
 Everything lies in one folder, which later starts find as they left it; the folder has a configuration file like any other
 server's, so `mic-mail --config demo-data/mic-mail.toml mailbox list` works beside it. Listens on loopback only.
+
+The password of its mailboxes is public, so it never touches a folder that holds anything else: `MARKER` is the first file that
+it makes, and a folder with files and without the marker is refused. What somebody changed in the configuration stays.
 """
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,21 +19,23 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.clock import Clock
 from mic_mail.config import document
 from mic_mail.config.load import load
-from mic_mail.config.model import Auth, Config, Limits, Listen, Process, Server
-from mic_mail.errors import Text
+from mic_mail.config.model import Config
+from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.policy.wording import KINDS, STATES
 
 DEFAULT_DATA = Path("demo-data")
 DEFAULT_PORTS_FROM = 2000
-STANDARD_PORTS = {"smtp": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "https": 443, "http": 80}
+STANDARD_PORTS = {"smtp": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993}
 HOST = "127.0.0.1"
+MARKER = "mic-mail-demo"
+"""Names a folder as a demonstration's."""
 
 MAILBOXES = (
     Column("address", "Địa chỉ", "Address"),
     Column("name", "Tên", "Name"),
     Column("kind", "Loại", "Kind"),
     Column("state", "Trạng thái", "State"),
-    Column("clauses", "Điều khoản", "Clause"),
+    Column("clauses", "Điều khoản", "Clause", cites=True),
     Column("usage_percent", "Đã dùng (%)", "Used (%)", right=True),
 )
 CONNECTIONS = (
@@ -60,34 +66,73 @@ def demo(
     ] = 0,
 ) -> None:
     from mic_mail.process.serve import run_supervisor
-    from mic_mail.process.startup import make_folders
 
     clock = frame(ctx).clock
-    path = write_configuration(data, ports_from=ports_from, workers=workers, cleartext=cleartext)
-    config = load(path)
-    make_folders(config)
-    prepare(config, clock, bench_users)
+    claim(data)
+    path = data / "mic-mail.toml"
+    config = configuration(path, ports_from=ports_from, workers=workers, cleartext=cleartext)
+
+    def begin() -> None:  # only once it is sure that no other demonstration runs here
+        path.write_text(document.write(config, output.language()), encoding="utf-8")
+        prepare(config, clock, bench_users)
 
     def announce(ports: dict[str, int]) -> None:
         show(config, path, clock, ports)
 
-    raise typer.Exit(run_supervisor(config, lambda: load(path), tee=True, announce=announce))
+    raise typer.Exit(run_supervisor(config, lambda: load(path), tee=True, begin=begin, announce=announce))
 
 
-def write_configuration(data: Path, *, ports_from: int, workers: int, cleartext: bool) -> Path:
-    """The configuration file of the demonstration, anew at each start: what was asked for this time counts."""
-    data.mkdir(mode=0o750, parents=True, exist_ok=True)
-    ports = {door: port + ports_from for door, port in STANDARD_PORTS.items()}
-    config = Config(
-        server=Server(data_dir=data.absolute()),
-        listen=Listen.model_validate({"addresses": (HOST,), **ports}),
-        process=Process(workers=workers),
-        auth=Auth(cleartext=cleartext),
-        limits=Limits(exempt_networks=("127.0.0.0/8", "::1/128")),
-    )
-    path = data / "mic-mail.toml"
-    path.write_text(document.write(config, output.language()), encoding="utf-8")
-    return path
+def claim(data: Path) -> None:
+    """Make `data` a demonstration's folder; one that holds anything else is refused and left as it is."""
+    from mic_mail.services.demo import MARKER as POPULATED
+
+    shown = ascii(str(data))[1:-1]
+    try:
+        if data.exists() and not data.is_dir():
+            raise BadInput(
+                Text(f"{data} không phải thư mục.", f"{shown} is no folder."),
+                remedy=Text("Chọn thư mục khác bằng --data.", "Name a folder with --data."),
+            )
+        data.mkdir(mode=0o750, parents=True, exist_ok=True)
+        there = set(os.listdir(data))
+        if there and not there & {MARKER, POPULATED}:
+            raise Refused(
+                Text(
+                    f"{data} có dữ liệu không phải của máy chủ chạy thử.",
+                    f"{shown} holds something else than a demonstration.",
+                ),
+                remedy=Text(
+                    "Chọn thư mục chưa có hoặc trống bằng --data; hộp thư mẫu có mật khẩu công khai.",
+                    "Name an empty folder with --data, or one to be made: the demonstration's passwords are public.",
+                ),
+            )
+        (data / MARKER).touch()
+    except OSError as error:
+        raise Trouble(
+            Text(f"Không tạo được {data}: {error.strerror}.", f"{shown} cannot be made: {ascii(error.strerror)[1:-1]}."),
+            remedy=Text("Chọn thư mục khác bằng --data.", "Name another folder with --data."),
+        ) from error
+
+
+def configuration(path: Path, *, ports_from: int, workers: int, cleartext: bool) -> Config:
+    """What was asked for this time, over what the file of an earlier start says."""
+    known = load(path).model_dump() if path.exists() else _beginning()
+    known["server"]["data_dir"] = path.parent.absolute()
+    known["listen"].update({door: port + ports_from for door, port in STANDARD_PORTS.items()})
+    known["process"]["workers"] = workers
+    known["auth"]["cleartext"] = cleartext
+    return Config.model_validate(known)
+
+
+def _beginning() -> dict[str, Any]:
+    """The settings of a first start."""
+    return {
+        "server": {},
+        "listen": {"addresses": (HOST,), "doors": tuple(STANDARD_PORTS)},
+        "process": {},
+        "auth": {},
+        "limits": {"exempt_networks": ("127.0.0.0/8", "::1/128")},
+    }
 
 
 def prepare(config: Config, clock: Clock, bench_users: int) -> None:

@@ -36,19 +36,9 @@ class Frame:
     @cached_property
     def config(self) -> "Config":
         """The configuration file, read once; all its mistakes are reported together."""
-        from mic_mail.cli import output
-        from mic_mail.config.load import ConfigErrors, load
+        from mic_mail.config.load import load
 
-        try:
-            return load(self.config_path)
-        except ConfigErrors as errors:
-            for mistake in errors.mistakes:
-                where, clause = (
-                    f"{mistake.file}:{mistake.line}: {mistake.key}",
-                    f" ({mistake.clause})" if mistake.clause else "",
-                )
-                output.note(f"{where}: {output.told(mistake.reason)}{clause}. {output.told(mistake.remedy)}")
-            raise
+        return load(self.config_path)
 
     @cached_property
     def directory(self) -> "Directory":

@@ -6,7 +6,9 @@ a directory or certificate that is there stays, so running it again after a mish
 
 import contextlib
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +21,7 @@ from mic_mail.cli.options import YesOption
 from mic_mail.cli.output import say
 from mic_mail.clock import Clock
 from mic_mail.config import document
-from mic_mail.config.load import load, parse
+from mic_mail.config.load import ConfigErrors, load, parse
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Refused, Text, Trouble
@@ -59,16 +61,14 @@ def init(
             Text(f"Đã có {path}.", f"There is {_ascii(path)} already."),
             remedy=Text("Sửa tệp đó, hoặc chọn tệp khác bằng --config.", "Edit that file, or name another one with --config."),
         )
-    server = {
-        "domain": _asked(yes, domain, say("Tên miền", "Domain"), DEFAULTS.server.domain),
-        "hostname": _asked(yes, hostname, say("Tên máy chủ", "Host name"), DEFAULTS.server.hostname),
-        "data_dir": _asked(yes, data_dir, say("Thư mục dữ liệu", "Data folder"), str(DEFAULTS.server.data_dir)),
-        "user": user or DEFAULTS.server.user,
+    answers = {
+        "server.domain": domain,
+        "server.hostname": hostname,
+        "server.data_dir": None if data_dir is None else str(data_dir),
+        "regulation.support": support,
+        "server.user": user or DEFAULTS.server.user,
     }
-    address = _asked(yes, support, say("Hộp thư hỗ trợ", "Help desk"), DEFAULTS.regulation.support)
-    lines = ["[server]", *(f"{key} = {document.value(value)}" for key, value in server.items())]
-    asked = "\n".join([*lines, "[regulation]", f"support = {document.value(address)}"])
-    config = parse(asked.encode(), path)  # the same checks and the same words as for a file
+    config = _settled(answers, path, asking=not yes)
     make(config, path, here.clock)
     output.note(
         Text(
@@ -82,11 +82,47 @@ def _ascii(path: Path) -> str:
     return ascii(str(path))[1:-1]
 
 
-def _asked(yes: bool, given: object, question: str, default: str) -> str:
-    """What was given, else what the person types, else the default."""
-    if given is not None:
-        return str(given)
-    return default if yes else str(typer.prompt(question, default=default))
+QUESTIONS: Mapping[str, tuple[str, Text]] = {
+    "server.domain": ("--domain", Text("Tên miền", "Domain")),
+    "server.hostname": ("--hostname", Text("Tên máy chủ", "Host name")),
+    "server.data_dir": ("--data-dir", Text("Thư mục dữ liệu", "Data folder")),
+    "regulation.support": ("--support", Text("Hộp thư hỗ trợ", "Help desk")),
+    "server.user": ("--user", Text("Tài khoản chạy máy chủ", "Account to run as")),
+}
+
+
+def _settled(answers: dict[str, str | None], path: Path, *, asking: bool) -> Config:
+    """The configuration that follows from the answers; who sits at a terminal is asked again for what is wrong."""
+    while True:
+        for key, answer in answers.items():
+            if answer is None:
+                default = _default(key)
+                answers[key] = str(typer.prompt(output.told(QUESTIONS[key][1]), default=default)) if asking else default
+        try:
+            return _parsed(answers, path)
+        except ConfigErrors as errors:
+            wrong = {mistake.key for mistake in errors.mistakes}
+            if not asking or not sys.stdin.isatty() or not wrong <= answers.keys():
+                raise
+            output.failure(errors)
+            answers.update(dict.fromkeys(wrong))
+
+
+def _default(key: str) -> str:
+    node: object = DEFAULTS
+    for name in key.split("."):
+        node = getattr(node, name)
+    return str(node)
+
+
+def _parsed(answers: Mapping[str, str | None], path: Path) -> Config:
+    """The same checks and the same words as for a file; a mistake has the option for its place."""
+    lines = [f"{key} = {document.value(answer)}" for key, answer in answers.items()]
+    try:
+        return parse("\n".join(lines).encode(errors="surrogateescape"), path)
+    except ConfigErrors as errors:
+        placed = [replace(m, option=QUESTIONS[m.key][0]) if m.key in QUESTIONS else m for m in errors.mistakes]
+        raise ConfigErrors(placed) from errors
 
 
 def make(config: Config, path: Path, clock: Clock) -> None:

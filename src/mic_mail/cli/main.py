@@ -1,7 +1,8 @@
 """The command `mic-mail`: root options, the table of commands, and what becomes of an error.
 
-In: arguments and environment. Out: an exit code (0 done, 1 refused by a rule, 2 asked wrongly, 3 trouble: try later) and never
-a traceback: what nobody expected gets a reference number, and the traceback goes to a file that the message names.
+In: arguments and environment. Out: an exit code (0 done, 1 refused by a rule, 2 asked wrongly, 3 trouble: try later, 130
+stopped by Ctrl-C) and never a traceback: what nobody expected gets a reference number, and the traceback goes to a file that
+the message names. A terminal that cannot show Vietnamese is spoken to in English.
 Command modules are imported only when they are run, so that `mic-mail status` does not pay for all the others.
 """
 
@@ -13,13 +14,13 @@ import tempfile
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Never
+from typing import Annotated
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from mic_mail.cli import output
+from mic_mail.cli import output, phrasing
 from mic_mail.cli.frame import CONFIG_VARIABLE, DEFAULT_CONFIG, Frame
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError
@@ -27,23 +28,8 @@ from mic_mail.i18n.language import Language, language_of
 from mic_mail.ids import trace_id
 
 EXIT_REFUSED, EXIT_USAGE, EXIT_TROUBLE = 1, 2, 3
-# Typer speaks English only; a phrase that is not here stays as it says it.
-TYPER_IN_VIETNAMESE = (
-    ("No such option: ", "không có tùy chọn "),
-    ("No such command ", "không có lệnh "),
-    ("Missing command.", "thiếu lệnh con."),
-    ("Missing argument ", "thiếu tham số "),
-    ("Missing option ", "thiếu tùy chọn "),
-    ("Invalid value for ", "giá trị không hợp lệ cho "),
-    ("Got unexpected extra argument(s)", "thừa tham số"),
-    ("Value error, ", ""),
-    (" is not one of ", " không thuộc: "),
-    ("Option ", "tùy chọn "),
-    (" requires an argument", " cần một giá trị"),
-    ("Input should be a valid integer, unable to parse string as an integer", "phải là số nguyên"),
-    ("Input should be less than or equal to ", "không được quá "),
-    ("Input should be greater than or equal to ", "ít nhất là "),
-)
+EXIT_STOPPED = 130
+"""Ctrl-C: what a shell says of a process that the signal ended (128 + SIGINT)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +88,7 @@ def load_noun(noun: Noun) -> TyperGroup | TyperCommand:
         command = typer.main.get_group(joined)
     assert isinstance(command, (TyperGroup, TyperCommand))
     command.name = noun.name
+    phrasing.dress(command)
     return command
 
 
@@ -135,31 +122,56 @@ def build() -> typer.Typer:
     return app
 
 
-def run(arguments: list[str] | None = None) -> Never:
-    """The console script: run one command and exit with its code."""
-    sys.exit(main(sys.argv[1:] if arguments is None else arguments))
+def root_command() -> TyperGroup | TyperCommand:
+    """`mic-mail` itself."""
+    command = typer.main.get_command(build())
+    assert isinstance(command, (TyperGroup, TyperCommand))
+    phrasing.dress(command)
+    return command
 
 
 def main(arguments: list[str]) -> int:
     """Run one command; the exit code of the process. Nothing escapes but `SystemExit`."""
-    output.settle(language_of(os.environ, _language_option(arguments)))
     try:
-        outcome = typer.main.get_command(build()).main(args=arguments, prog_name="mic-mail", standalone_mode=False)
-        return outcome if isinstance(outcome, int) else 0
+        output.settle_streams()
+        output.settle(language_of(os.environ, _language_option(arguments)))
+        outcome = root_command().main(args=arguments, prog_name="mic-mail", standalone_mode=False)
+        sys.stdout.flush()
+        code = outcome if isinstance(outcome, int) else 0
     except TyperException as usage:
         return _usage(usage)
     except MicMailError as error:
         output.failure(error)
+        if isinstance(error, output.Unwritable):
+            _silence_stdout()
         return error.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        output.note(output.say("Đã dừng theo yêu cầu.", "Stopped as asked."))
-        return EXIT_REFUSED
+    except KeyboardInterrupt:
+        code = EXIT_STOPPED
+    except typer.Abort:  # a question was answered with no, or not at all
+        return _stopped(EXIT_REFUSED)
     except BrokenPipeError:
         # `mic-mail ... | head`: the reader has seen enough. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()
         return 0
+    except OSError as error:
+        if not output.is_lost():
+            return _unexpected()
+        output.failure(output.unwritable(error))
+        _silence_stdout()
+        return EXIT_TROUBLE
     except Exception:  # noqa: BLE001  the last line of defence: a person gets a reference, the file gets the traceback
         return _unexpected()
+    return _stopped(code) if code == EXIT_STOPPED else code
+
+
+def _stopped(code: int) -> int:
+    output.note(output.say("Đã dừng theo yêu cầu.", "Stopped as asked."))
+    return code
+
+
+def _silence_stdout() -> None:
+    """What is left in the buffer goes nowhere: Python would fail again when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _language_option(arguments: list[str]) -> str | None:
@@ -179,17 +191,10 @@ def _usage(error: TyperException) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # typed without a command: the help is the answer
         sys.stderr.write(error.format_message() + "\n")
         return EXIT_USAGE
-    output.note(f"{output.say('Lệnh chưa đúng', 'Wrong command')}: {_in_our_words(error.format_message())}")
+    output.note(f"{output.say('Lệnh chưa đúng', 'Wrong command')}: {phrasing.in_our_words(error.format_message())}")
     path = context.command_path if context is not None else "mic-mail"
     output.note(output.say(f"Xem hướng dẫn: {path} --help", f"See: {path} --help"))
     return EXIT_USAGE
-
-
-def _in_our_words(message: str) -> str:
-    if output.language() is Language.VI:
-        for english, vietnamese in TYPER_IN_VIETNAMESE:
-            message = message.replace(english, vietnamese)
-    return message
 
 
 def _unexpected() -> int:

@@ -6,23 +6,30 @@ and the JSON are made from the same rows, so they cannot say different things. V
 bool, None, str, tuple): the table shows them in Vietnamese form, JSON as ISO 8601 in UTC and plain numbers.
 """
 
+import contextlib
+import io
 import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mic_mail.errors import MicMailError, Text
+from mic_mail.errors import MicMailError, Text, Trouble
 from mic_mail.i18n import dates
+from mic_mail.i18n.citations import clause
 from mic_mail.i18n.language import Language, in_language, language_of
+
+if TYPE_CHECKING:  # imported by the commands that read a configuration: `--help` needs none
+    from mic_mail.config.load import Mistake
 
 Cell = str | int | float | bool | datetime | date | Text | None | Sequence[str] | Mapping[str, object]
 Row = Mapping[str, Cell]
@@ -31,15 +38,37 @@ Row = Mapping[str, Cell]
 _PIPE_WIDTH = 400
 
 
+_VIETNAMESE_LETTERS = "ĐđẾếỘộƯư"
+
+
 class _Speech:
     """The language of this run, settled once by `settle` before any command module is imported."""
 
     language = language_of(os.environ)
 
 
+def settle_streams() -> None:
+    """A letter that the terminal or the file cannot hold is shown as `?`, and never the end of a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def settle(language: Language) -> None:
-    """Fix the language; called by `main.run` before the first command module is imported (help texts are read then)."""
-    _Speech.language = language
+    """Fix the language; called by `main.main` before the first command module is imported (help texts are read then).
+
+    Where the letters of Vietnamese cannot be shown it is English, which is ASCII; tables are drawn in ASCII there by rich.
+    """
+    shows = all(_holds_vietnamese(stream) for stream in (sys.stdout, sys.stderr))
+    _Speech.language = language if shows else Language.EN
+
+
+def _holds_vietnamese(stream: TextIO) -> bool:
+    try:
+        _VIETNAMESE_LETTERS.encode(stream.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def language() -> Language:
@@ -83,9 +112,43 @@ def _console(*, stderr: bool = False) -> Console:
     return Console(file=stream, width=width, soft_wrap=False, highlight=False)
 
 
+class Unwritable(Trouble):
+    """Standard output takes no more, as on a full disk."""
+
+
+def unwritable(error: OSError) -> Unwritable:
+    """What a person is told when standard output failed with `error`."""
+    reason = error.strerror or ""
+    return Unwritable(
+        Text(f"Không ghi được kết quả: {reason}.", f"The result cannot be written: {ascii(reason)[1:-1]}."),
+        remedy=Text("Kiểm tra nơi kết quả được chuyển đến.", "Look at where the output is sent."),
+    )
+
+
+def is_lost() -> bool:
+    """Whether standard output still holds what it could not write."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _result() -> Iterator[None]:
+    """Writing to standard output. A reader who went away is no trouble: `main` knows what `| head` means."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable(error) from error
+
+
 def line(sentence: Text | str) -> None:
     """One line of result."""
-    _console().print(_markup(sentence), soft_wrap=True)
+    with _result():
+        _console().print(_markup(sentence), soft_wrap=True)
 
 
 def note(sentence: Text | str) -> None:
@@ -94,11 +157,15 @@ def note(sentence: Text | str) -> None:
 
 
 def failure(error: MicMailError) -> None:
-    """An error as a person needs it: what, by which clause, and what to do."""
+    """An error as a person needs it: what, by which clause, and what to do; of a configuration each of its mistakes."""
     console = _console(stderr=True)
     console.print(f"[bold red]{say('Lỗi', 'Error')}:[/] {_markup(error.text)}", soft_wrap=True)
-    if error.clause:
-        console.print(f"  {say('Căn cứ', 'Clause')}: {_markup(error.clause)}", soft_wrap=True)
+    mistakes: Sequence[Mistake] = getattr(error, "mistakes", ())
+    for mistake in mistakes:
+        reason = f"{told(mistake.reason)} ({told(clause(mistake.clause))})" if mistake.clause else told(mistake.reason)
+        console.print(f"  {_markup(f'{mistake.place}: {reason}. {told(mistake.remedy)}')}", soft_wrap=True)
+    if error.clause and not mistakes:
+        console.print(f"  {say('Căn cứ', 'Clause')}: {_markup(clause(error.clause))}", soft_wrap=True)
     if error.remedy:
         console.print(f"  {say('Cách xử lý', 'Remedy')}: {_markup(error.remedy)}", soft_wrap=True)
 
@@ -108,6 +175,7 @@ class Column:
     """One column: `key` in JSON, a heading for people, numbers to the right; `json_only` hides it from the table.
 
     `names`: what the table calls the codes of this column; of a mapping, its keys (`cause`) and its values (`cause=retired`).
+    `cites`: the values are ids of clauses, which the table names as letters do.
     """
 
     key: str
@@ -116,10 +184,13 @@ class Column:
     right: bool = False
     json_only: bool = False
     names: Mapping[str, Text] | None = None
+    cites: bool = False
 
     def shown(self, row: Row) -> str:
         """This column's value in `row` as the table shows it."""
         value = row.get(self.key)
+        if self.cites and isinstance(value, str | list):
+            return cell([clause(str(item)) for item in ([value] if isinstance(value, str) else value)])
         return cell(_named(value, self.names) if self.names else value)
 
 
@@ -144,7 +215,8 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
         table.add_column(say(column.vi, column.en), justify="right" if column.right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_markup(c.shown(row)) for c in shown))
-    _console().print(table)
+    with _result():
+        _console().print(table)
 
 
 def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | None = None) -> None:
@@ -158,7 +230,8 @@ def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | 
     for column in columns:
         if not column.json_only:
             table.add_row(say(column.vi, column.en), _markup(column.shown(row)))
-    _console().print(table)
+    with _result():
+        _console().print(table)
 
 
 def cell(value: object) -> str:
@@ -185,9 +258,10 @@ def cell(value: object) -> str:
 
 
 def print_json(value: object) -> None:
-    """One JSON document on standard output; letters stay letters (Reg. 13.1: Unicode)."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, default=_json_value)
-    sys.stdout.write(text.encode(errors="backslashreplace").decode() + "\n")  # what is no character, as JSON escapes it
+    """One JSON document on standard output; letters stay letters (Reg. 13.1: Unicode) where the stream can hold them."""
+    text = json.dumps(value, ensure_ascii=not _holds_vietnamese(sys.stdout), indent=2, default=_json_value)
+    with _result():
+        sys.stdout.write(text.encode(errors="backslashreplace").decode() + "\n")  # what is no character, as JSON escapes it
 
 
 def _json_value(value: object) -> object:

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
+from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
-from mic_mail.errors import Text
+from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n.citations import clause as cite
 from mic_mail.policy.catalogue import Clause, Standing
 from mic_mail.policy.clauses import CLAUSES, clause
@@ -40,13 +41,14 @@ ONE = (
 
 @app.command("list", help=say("Liệt kê các điều khoản.", "List the clauses."))
 def list_clauses(
+    ctx: typer.Context,
     standing: Annotated[
         Standing | None, typer.Option("--standing", help=say("Chỉ mức thi hành này.", "Only those of this standing."))
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     wanted = (row for row in CLAUSES.values() if standing is None or row.standing is standing)
-    output.listing(COLUMNS, _rows(wanted), as_json=as_json)
+    output.listing(COLUMNS, _rows(wanted), as_json=as_json, title=_decision(frame(ctx)))
 
 
 @app.command(help=say("Xem một điều khoản, ví dụ 6.4.c.", "Show one clause, e.g. 6.4.c."))
@@ -55,6 +57,15 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     output.record(ONE, next(_rows(iter((clause(clause_id),)))), as_json=as_json)
+
+
+def _decision(here: Frame) -> Text | None:
+    """The decision that binds this server, where there is a configuration that names it."""
+    try:
+        number = here.config.regulation.decision_no
+    except MicMailError:  # the clauses can be read on a machine without a server
+        return None
+    return Text(f"Quyết định số {number}", f"Decision no. {ascii(number)[1:-1]}") if number else None
 
 
 def _rows(clauses: Iterator[Clause]) -> Iterator[Row]:

@@ -22,8 +22,10 @@ from mic_mail.config.load import settings
 from mic_mail.config.model import Config
 from mic_mail.config.section import About, Section
 from mic_mail.config.units import Unit, show_octets, show_seconds
-from mic_mail.config.vietnamese import MEANINGS
-from mic_mail.i18n.language import Language
+from mic_mail.config.vietnamese import MEANINGS, UNITS
+from mic_mail.errors import Text
+from mic_mail.i18n.citations import clause
+from mic_mail.i18n.language import Language, in_language
 
 _HEADS = {
     Language.VI: "# Cấu hình mic-mail. Dòng bắt đầu bằng # là giá trị mặc định; bỏ dấu # để đổi.\n"
@@ -32,6 +34,7 @@ _HEADS = {
     "# Check it with `mic-mail config check`; a running server takes it over at SIGHUP.\n",
 }
 _RESTART = {Language.VI: "cần khởi động lại", Language.EN: "needs a restart"}
+_LATER = {Language.VI: "chưa có tác dụng", Language.EN: "no effect yet"}
 _NOT_SET = {Language.VI: "không đặt", Language.EN: "not set"}
 
 
@@ -46,11 +49,17 @@ class Row:
     bounds: str
     clause: str | None
     reload: bool
+    later: bool
 
 
 def meaning(key: str, about: About, language: Language) -> str:
     """What a setting means, in one language."""
     return MEANINGS[key] if language is Language.VI else about.en
+
+
+def unit_name(unit: str) -> Text:
+    """A unit, in both languages."""
+    return Text(UNITS[unit], unit)
 
 
 def value(content: object, unit: str = "") -> str:
@@ -86,6 +95,7 @@ def reference(language: Language = Language.EN) -> Iterator[Row]:
             " ".join(_bounds(setting.metadata, setting.annotation, setting.unit)),
             setting.about.clause,
             setting.about.reload,
+            setting.about.later,
         )
 
 
@@ -117,8 +127,8 @@ def _table(section: Section, prefix: str, language: Language) -> Iterator[str]:
         if isinstance(content, Section):
             inner.append((name, content, about))
             continue
-        yield _comment(prefix + name, about, language)
         unit = _unit(info.metadata, info.annotation)
+        yield _comment(prefix + name, about, unit, language)
         if content is None:
             yield f"# {name} = ...\n"
         else:
@@ -128,10 +138,14 @@ def _table(section: Section, prefix: str, language: Language) -> Iterator[str]:
         yield from _table(content, f"{prefix}{name}.", language)
 
 
-def _comment(key: str, about: About, language: Language) -> str:
-    remarks = [f"Reg. {about.clause}"] if about.clause else []
+def _comment(key: str, about: About, unit: str, language: Language) -> str:
+    remarks = [in_language(unit_name(unit), language)] if unit else []
+    if about.clause:
+        remarks.append(in_language(clause(about.clause), language))
     if not about.reload:
         remarks.append(_RESTART[language])
+    if about.later:
+        remarks.append(_LATER[language])
     remark = f" ({', '.join(remarks)})" if remarks else ""
     return f"\n# {meaning(key, about, language)}{remark}\n"
 

@@ -23,6 +23,15 @@ from mic_mail.config.units import Unit, show_octets, show_seconds
 from mic_mail.errors import BadInput, Text
 
 LARGEST_FILE = 1 << 20
+LONGEST_SHOWN = 60
+WHOLE_FILE = "-"
+"""In place of a key, where the mistake is none of a setting."""
+
+
+_NAME_ANOTHER = Text(
+    "Tạo tệp bằng `mic-mail init` hoặc chỉ đúng tệp bằng --config.",
+    "Make one with `mic-mail init`, or name it with --config.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +44,20 @@ class Mistake:
     reason: Text
     remedy: Text
     clause: str | None = None
+    option: str | None = None
+    """The option of a command that gave the value; it has no line then."""
+
+    @property
+    def place(self) -> str:
+        """Where to look: the option, or file, line and key as far as there are any."""
+        if self.option is not None:
+            return self.option
+        line = f":{self.line}" if self.line else ""
+        return f"{self.file}{line}" if self.key == WHOLE_FILE else f"{self.file}{line}: {self.key}"
 
     def __str__(self) -> str:
         clause = f" (Reg. {self.clause})" if self.clause else ""
-        return f"{self.file}:{self.line}: {self.key}: {self.reason.en}{clause}. {self.remedy.en}"
+        return f"{self.place}: {self.reason.en}{clause}. {self.remedy.en}"
 
 
 class ConfigErrors(BadInput):
@@ -47,10 +66,7 @@ class ConfigErrors(BadInput):
     def __init__(self, mistakes: list[Mistake]) -> None:
         self.mistakes = tuple(sorted(mistakes, key=lambda mistake: (mistake.line, mistake.key)))
         count = len(self.mistakes)
-        super().__init__(
-            Text(f"Tệp cấu hình có {count} lỗi.", f"The configuration has {count} mistake{'s' if count > 1 else ''}."),
-            clause=next((mistake.clause for mistake in self.mistakes if mistake.clause), None),
-        )
+        super().__init__(Text(f"Cấu hình có {count} lỗi.", f"The configuration has {count} mistake{'s' if count > 1 else ''}."))
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.mistakes))
@@ -81,6 +97,19 @@ def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[Sett
             yield from settings(section, f"{prefix}{name}.")
 
 
+def values(config: Config) -> Iterator[tuple[Setting, object]]:
+    """Every setting with its value; the fields of tables in arrays are part of their array's value."""
+    for setting in settings():
+        node: object = config
+        for name in setting.key.split("."):
+            node = getattr(node, name, _INSIDE_AN_ARRAY)
+        if node is not _INSIDE_AN_ARRAY:
+            yield setting, node
+
+
+_INSIDE_AN_ARRAY = object()
+
+
 def _markers(metadata: list[Any], annotation: object) -> Iterator[object]:
     """What Annotated says of a type, also inside an Optional."""
     yield from metadata
@@ -94,21 +123,19 @@ def load(path: Path) -> Config:
         with path.open("rb") as file:
             octets = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        remedy = Text(
-            "Tạo tệp bằng `mic-mail init` hoặc chỉ đúng tệp bằng --config.",
-            "Make one with `mic-mail init`, or name it with --config.",
-        )
         reason = Text(f"không đọc được tệp ({error.strerror})", f"cannot be read ({ascii(error.strerror)[1:-1]})")
-        raise ConfigErrors([Mistake(path, 0, "-", reason, remedy)]) from error
+        raise ConfigErrors([Mistake(path, 0, WHOLE_FILE, reason, _NAME_ANOTHER)]) from error
     return parse(octets, path)
 
 
 def parse(octets: bytes, path: Path) -> Config:
     """Likewise from the content of the file at `path`, whose folder is that of relative paths."""
+    if len(octets) > LARGEST_FILE:
+        most = show_octets(LARGEST_FILE)
+        reason = Text(f"lớn hơn {most}, không phải tệp cấu hình", f"is larger than {most}, which no configuration is")
+        raise ConfigErrors([Mistake(path, 0, WHOLE_FILE, reason, _NAME_ANOTHER)])
     try:
         text = octets.decode()
-        if len(octets) > LARGEST_FILE:
-            raise tomllib.TOMLDecodeError("the file is too large (at line 1, column 1)")
         tree = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigErrors([_syntax_mistake(path, octets, error)]) from error
@@ -131,7 +158,7 @@ def _syntax_mistake(path: Path, octets: bytes, error: Exception) -> Mistake:
         return Mistake(
             path,
             line,
-            "-",
+            WHOLE_FILE,
             Text("tệp không phải UTF-8", "the file is not UTF-8"),
             Text("Lưu lại tệp dạng UTF-8.", "Save it as UTF-8."),
         )
@@ -142,7 +169,7 @@ def _syntax_mistake(path: Path, octets: bytes, error: Exception) -> Mistake:
     return Mistake(
         path,
         int(digits or octets.count(b"\n") + 1),
-        "-",
+        WHOLE_FILE,
         reason,
         Text("Sửa dòng này; xem toml.io.", "Correct this line; see toml.io."),
     )
@@ -154,7 +181,7 @@ def _mistake(path: Path, places: dict[Place, int], detail: ErrorDetails) -> Mist
     key = "".join(c if c.isprintable() else "?" for c in ".".join(part for part in loc if isinstance(part, str)))
     setting = _SETTINGS.get(key)
     reason, remedy = _WORDS.get(detail["type"], _other)(detail, key, setting)
-    bounded = detail["type"] not in ("extra_forbidden", "missing")
+    bounded = detail["type"] not in ("extra_forbidden", "missing", "duplicate", "path")
     clause = setting.about.clause if setting is not None and bounded else None
     return Mistake(path, line_of(places, loc), key, reason, remedy, clause)
 
@@ -210,7 +237,21 @@ def _attachment_limit(detail: ErrorDetails, key: str, setting: Setting | None) -
 
 
 def _fixed(vi: str, en: str, remedy_vi: str, remedy_en: str) -> Words:
-    return lambda detail, key, setting: (Text(vi, en), Text(remedy_vi, remedy_en))
+    """A reason that goes on from the wrong value, where that is one and no table, and a remedy that is always the same."""
+
+    def words(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+        given = detail["input"]
+        if not isinstance(given, str | int | float):
+            return Text(vi, en), Text(remedy_vi, remedy_en)
+        return Text(f"{_given(given, repr)} {vi}", f"{_given(given, ascii)} {en}"), Text(remedy_vi, remedy_en)
+
+    return words
+
+
+def _given(value: str | float, escaped: Callable[[object], str]) -> str:
+    """A wrong value as the file has it, so much of it as a line holds, without octets that a terminal obeys."""
+    shown = str(value).lower() if isinstance(value, bool) else escaped(value)
+    return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}..."
 
 
 def _choice(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
@@ -238,26 +279,55 @@ def _other(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Tex
 
 
 _NUMBER = _fixed(
-    "không phải số nguyên", "not a whole number", "Viết một số, không có dấu nháy.", "Write a number without quotes."
+    "không phải số nguyên", "is not a whole number", "Viết một số, không có dấu nháy.", "Write a number without quotes."
 )
-_YES_NO = _fixed("không phải true hay false", "neither true nor false", "Viết true hoặc false.", "Write true or false.")
-_TEXT = _fixed("không phải chuỗi", "not a text", "Viết trong dấu nháy kép.", "Write it in double quotes.")
-_LIST = _fixed("không phải danh sách", "not a list", 'Viết dạng ["a", "b"].', 'Write it as ["a", "b"].')
+_YES_NO = _fixed("không phải true hay false", "is neither true nor false", "Viết true hoặc false.", "Write true or false.")
+_TEXT = _fixed("không phải chuỗi", "is not a text", "Viết trong dấu nháy kép.", "Write it in double quotes.")
+_LIST = _fixed("không phải danh sách", "is not a list", 'Viết dạng ["a", "b"].', 'Write it as ["a", "b"].')
 _TABLE = _fixed("phải là một bảng", "must be a table", "Viết dạng [tên].", "Write it as [name].")
-_DATE = _fixed("không phải ngày", "not a date", "Viết dạng 2016-03-31.", "Write it as 2016-03-31.")
-_TIME = _fixed("không phải giờ", "not a time of day", "Viết dạng 07:30:00.", "Write it as 07:30:00.")
+_DATE = _fixed("không phải ngày", "is not a date", "Viết dạng 2016-03-31.", "Write it as 2016-03-31.")
+_TIME = _fixed("không phải giờ", "is not a time of day", "Viết dạng 07:30:00.", "Write it as 07:30:00.")
 
-_SIZE = _fixed("không phải kích cỡ", "not a size", 'Viết như "20 MiB".', 'Write it as "20 MiB", or in octets.')
-_SPAN = _fixed("không phải khoảng thời gian", "not a span of time", 'Viết như "2 min".', 'Write it as "2 min", or in seconds.')
+_SIZE = _fixed("không phải kích cỡ", "is not a size", 'Viết như "20 MiB".', 'Write it as "20 MiB", or in octets.')
+_SPAN = _fixed(
+    "không phải khoảng thời gian", "is not a span of time", 'Viết như "2 min".', 'Write it as "2 min", or in seconds.'
+)
 _WINDOW = _fixed("kết thúc trước khi bắt đầu", "ends before it begins", "Đổi chỗ hai giờ.", "Swap the two times.")
-_NETWORK = _fixed("không phải mạng", "not a network", 'Viết như "10.1.0.0/16".', 'Write it as "10.1.0.0/16".')
-_ADDRESS = _fixed("không phải địa chỉ IP", "not an address", 'Viết như "0.0.0.0".', 'Write it as "0.0.0.0" or "::".')
-_FORM = _fixed(
+_NETWORK = _fixed("không phải mạng", "is not a network", 'Viết như "10.1.0.0/16".', 'Write it as "10.1.0.0/16".')
+_ADDRESS = _fixed("không phải địa chỉ IP", "is not an address", 'Viết như "0.0.0.0".', 'Write it as "0.0.0.0" or "::".')
+_NAME = _fixed("không phải tên miền", "is no name of a domain or host", "Viết như mic.gov.vn.", "Write it as mic.gov.vn.")
+_FORMS: Mapping[str, Words] = {
+    "server.domain": _NAME,
+    "server.more_domains": _NAME,
+    "server.hostname": _NAME,
+    "regulation.support": _fixed(
+        "không phải địa chỉ thư", "is no address", 'Viết như "support" hoặc "support@mic.gov.vn".',
+        'Write it as "support" or "support@mic.gov.vn".',
+    ),
+    "regulation.password_page": _fixed(
+        "không phải địa chỉ trang web", "is no address of a page", 'Viết như "https://mail.mic.gov.vn/".',
+        'Write it as "https://mail.mic.gov.vn/".',
+    ),
+}  # fmt: skip
+_OTHER_FORM = _fixed(
     "viết sai dạng",
     "does not have the right form",
     "Xem `mic-mail config reference`.",
     "See `mic-mail config reference`.",
 )
+
+
+def _form(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    return _FORMS.get(key, _OTHER_FORM)(detail, key, setting)
+
+
+def _duplicate(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    item = ascii(detail["ctx"]["item"])[1:-1]
+    return Text(f"có {item} hai lần", f"has {item} twice"), Text("Ghi một lần.", "Name it once.")
+
+
+_PATH = _fixed("không phải đường dẫn", "is no path", "Ghi đường dẫn, hoặc bỏ mục này.", "Write a path, or remove the setting.")
+_RISING = _fixed("không tăng dần", "does not rise", "Viết từ nhỏ đến lớn, như [80, 90].", "Write the smallest first: [80, 90].")
 
 _WORDS: Mapping[str, Words] = {
     "extra_forbidden": _unknown,
@@ -266,12 +336,15 @@ _WORDS: Mapping[str, Words] = {
     "less_than_equal": _bound("nhiều nhất là", "at most", "le"),
     "too_short": _too_short,
     "string_too_long": _too_long,
-    "string_pattern_mismatch": _FORM,
+    "string_pattern_mismatch": _form,
     "literal_error": _choice,
     "attachment_limit": _attachment_limit,
     "octets": _SIZE,
     "seconds": _SPAN,
     "window": _WINDOW,
+    "duplicate": _duplicate,
+    "rising": _RISING,
+    "path": _PATH,
     "network": _NETWORK,
     "address": _ADDRESS,
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "float_type"), _NUMBER),

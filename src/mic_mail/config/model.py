@@ -13,9 +13,20 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from mic_mail.config.readings import Address, Inactivity, Leave, Maintenance, Regulation, Reply, Restore, Secrecy, Terms, Unit
-from mic_mail.config.section import About, AddressName, DomainName, NetworkName, Section
-from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds
+from mic_mail.config.readings import (
+    Address,
+    Inactivity,
+    Leave,
+    Maintenance,
+    Regulation,
+    Reply,
+    Restore,
+    Secrecy,
+    Terms,
+    UnitMailboxes,
+)
+from mic_mail.config.section import About, AddressName, Distinct, DomainName, NetworkName, Rising, Section
+from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, summed over a message
 QUOTA_FLOOR = GIB  # Reg. 8.3.b, read as 2^30 octets
@@ -23,8 +34,8 @@ LOG_MONTHS_FLOOR = 6  # Reg. 8.2
 
 DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "http", "https"]
 DOORS: tuple[DoorName, ...] = get_args(DoorName)
-Port = Annotated[int, Field(ge=0, le=65535)]
-Percent = Annotated[int, Field(ge=1, le=100)]
+Port = Annotated[int, Field(ge=0, le=65535), Unit("port")]
+Percent = Annotated[int, Field(ge=1, le=100), Unit("percent")]
 
 
 class Server(Section):
@@ -33,7 +44,7 @@ class Server(Section):
     domain: Annotated[DomainName, About("The domain of the addresses that are issued here.", "3.2", reload=False)] = (
         "mic.gov.vn"
     )
-    more_domains: Annotated[tuple[DomainName, ...], About("Further domains that are local here.", reload=False)] = ()
+    more_domains: Annotated[tuple[DomainName, ...], Distinct, About("Further domains that are local here.", reload=False)] = ()
     hostname: Annotated[
         DomainName, About("The name under which mail programs and other servers know this machine.", "3.2", reload=False)
     ] = "mail.mic.gov.vn"
@@ -49,6 +60,13 @@ class Server(Section):
     ] = ""
     group: Annotated[str, About("Likewise the group; empty: the user's own.", reload=False)] = ""
 
+    @field_validator("more_domains")
+    @classmethod
+    def _other_than_the_first(cls, more: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("domain") in more:
+            raise PydanticCustomError("duplicate", "twice", {"item": info.data["domain"]})
+        return more
+
 
 class Listen(Section):
     """Where the doors are."""
@@ -56,18 +74,24 @@ class Listen(Section):
     addresses: Annotated[
         tuple[AddressName, ...],
         Field(min_length=1),
+        Distinct,
         About("Where to listen; 0.0.0.0 and :: mean all.", "13.2", reload=False),
     ] = ("0.0.0.0", "::")  # noqa: S104 - a mail server listens on every interface
-    doors: Annotated[tuple[DoorName, ...], Field(min_length=1), About("Which doors are open.", "13.2", reload=False)] = DOORS
+    doors: Annotated[
+        tuple[DoorName, ...], Field(min_length=1), Distinct, About("Which doors are open.", "13.2", reload=False)
+    ] = DOORS
     smtp: Annotated[Port, About("Mail from other servers (0 here and below: any free port).", reload=False)] = 25
     submission: Annotated[Port, About("Mail from users, STARTTLS.", reload=False)] = 587
     submissions: Annotated[Port, About("Mail from users, TLS from the first octet.", reload=False)] = 465
     imap: Annotated[Port, About("Mailboxes, STARTTLS.", reload=False)] = 143
     imaps: Annotated[Port, About("Mailboxes, TLS from the first octet.", reload=False)] = 993
-    http: Annotated[Port, About("Web pages, redirected to TLS.", reload=False)] = 80
-    https: Annotated[Port, About("Web pages.", "3.2", reload=False)] = 443
+    http: Annotated[Port, About("Web pages, redirected to TLS.", reload=False, later=True)] = 80
+    https: Annotated[Port, About("Web pages.", "3.2", reload=False, later=True)] = 443
     backlog: Annotated[
-        int, Field(ge=16, le=65535), About("Connections that may wait to be accepted, per socket.", reload=False)
+        int,
+        Field(ge=16, le=65535),
+        Unit("connections"),
+        About("Connections that may wait to be accepted, per socket.", reload=False),
     ] = 1024
 
     def port(self, door: str) -> int:
@@ -84,16 +108,23 @@ class Tls(Section):
         Location | None, About("Its private key (PEM), readable by the server's account only; tls/key.pem unless given.")
     ] = None
     minimum: Annotated[Literal["1.2", "1.3"], About("The oldest version of TLS that is spoken.", "10.2", reload=False)] = "1.2"
-    warn_days: Annotated[int, Field(ge=1, le=365), About("Warn so many days before the certificate ends.")] = 21
+    warn_days: Annotated[int, Field(ge=1, le=365), Unit("days"), About("Warn so many days before the certificate ends.")] = 21
 
 
 class Process(Section):
     """Processes, threads and their patience."""
 
-    workers: Annotated[int, Field(ge=0, le=64), About("Worker processes; 0: one per core.", reload=False)] = 0
-    io_threads: Annotated[int, Field(ge=2, le=128), About("Threads per worker that wait for the disk.", reload=False)] = 4
+    workers: Annotated[
+        int, Field(ge=0, le=64), Unit("processes"), About("Worker processes; 0: one per core.", reload=False)
+    ] = 0
+    io_threads: Annotated[
+        int, Field(ge=2, le=128), Unit("threads"), About("Threads per worker that wait for the disk.", reload=False)
+    ] = 4
     hash_threads: Annotated[
-        int, Field(ge=1, le=16), About("Threads per worker that verify passwords; each takes auth.argon2_memory.", reload=False)
+        int,
+        Field(ge=1, le=16),
+        Unit("threads"),
+        About("Threads per worker that verify passwords; each takes auth.argon2_memory.", reload=False),
     ] = 2
     queue_seconds: Annotated[
         Seconds, Field(ge=0.1, le=300), About("How long a command may wait for its turn before it is answered 'try later'.")
@@ -132,6 +163,7 @@ class Storage(Section):
     open_indexes: Annotated[
         int,
         Field(ge=8, le=4096),
+        Unit("mailboxes"),
         About("Mailboxes that one worker keeps open; six descriptors and 0.5 MB each.", reload=False),
     ] = 1024
     view_memory: Annotated[
@@ -164,6 +196,7 @@ class Quota(Section):
     warn_percent: Annotated[
         tuple[Percent, ...],
         Field(min_length=1),
+        Rising,
         About("A notice goes into the mailbox when usage crosses each of these.", "8.3.c"),
     ] = (80, 90, 95)
     over: Annotated[
@@ -205,17 +238,23 @@ class Limits(Section):
     """What one message, one connection, one network may take."""
 
     attachment: Annotated[Attachment, About("Attachments.", "8.3.b")] = Attachment()
-    connections: Annotated[int, Field(ge=10, le=1_000_000), About("Connections at once, in all workers.")] = 20_000
+    connections: Annotated[
+        int, Field(ge=10, le=1_000_000), Unit("connections"), About("Connections at once, in all workers.")
+    ] = 20_000
     connections_per_network: Annotated[
-        int, Field(ge=1, le=1_000_000), About("Connections per worker from one network (/24, /64).")
+        int, Field(ge=1, le=1_000_000), Unit("connections"), About("Connections per worker from one network (/24, /64).")
     ] = 1_000
     new_per_minute: Annotated[
-        int, Field(ge=1, le=1_000_000), About("New connections a minute per worker from one network.")
+        int,
+        Field(ge=1, le=1_000_000),
+        Unit("connections a minute"),
+        About("New connections a minute per worker from one network."),
     ] = 600
     exempt_networks: Annotated[tuple[NetworkName, ...], About("Networks without the two limits above.")] = ()
     recipients_per_hour: Annotated[
         int,
         Field(ge=10, le=10_000_000),
+        Unit("recipients an hour"),
         About("Recipients that one mailbox may write to in an hour, per worker; 450 beyond, in case a password was stolen."),
     ] = 2_000
 
@@ -235,11 +274,14 @@ class Auth(Section):
     scram_iterations: Annotated[
         int,
         Field(ge=65_536, le=10_000_000),
+        Unit("rounds"),
         About(
             "PBKDF2 rounds of the SCRAM-SHA-256 keys of new passwords; Cyrus SASL's clients refuse more than 65,536.", "10.2"
         ),
     ] = 65_536
-    argon2_time: Annotated[int, Field(ge=1, le=20), About("argon2id passes over memory, for new passwords.", "10.2")] = 3
+    argon2_time: Annotated[
+        int, Field(ge=1, le=20), Unit("passes"), About("argon2id passes over memory, for new passwords.", "10.2")
+    ] = 3
     argon2_memory: Annotated[Octets, Field(ge=8 * MIB, le=GIB), About("argon2id memory, for new passwords.", "10.2")] = 32 * MIB
     cache_seconds: Annotated[
         Seconds, Field(ge=0, le=DAY), About("A verified password is known again for this long without a hash.")
@@ -247,15 +289,19 @@ class Auth(Section):
     failures_per_network: Annotated[
         int,
         Field(ge=3, le=100_000),
+        Unit("wrong passwords"),
         About("Wrong passwords from one network in `failure_window` before it has to wait.", "4.3"),
     ] = 60
     failures_per_mailbox: Annotated[
         int,
         Field(ge=3, le=100_000),
+        Unit("wrong passwords"),
         About("Wrong passwords for one mailbox from one network in `failure_window` before it has to wait.", "4.3"),
     ] = 10
     failure_window: Annotated[Seconds, Field(ge=10, le=DAY), About("See the two above.", "4.3")] = 10 * MINUTE
-    password_length: Annotated[int, Field(ge=8, le=128), About("Shortest password that is accepted.", "10.2")] = 10
+    password_length: Annotated[
+        int, Field(ge=8, le=128), Unit("characters"), About("Shortest password that is accepted.", "10.2")
+    ] = 10
     password_age: Annotated[
         Seconds, Field(ge=0, le=3660 * DAY), About("A password older than this is due for change; 0: never.", "15.2")
     ] = 0.0
@@ -265,12 +311,16 @@ class Smtp(Section):
     """Receiving and submission."""
 
     recipients: Annotated[
-        int, Field(ge=100, le=10_000), About("Recipients of one message (RFC 5321 §4.5.3.1.8: at least 100).")
+        int,
+        Field(ge=100, le=10_000),
+        Unit("recipients"),
+        About("Recipients of one message (RFC 5321 §4.5.3.1.8: at least 100)."),
     ] = 1_000
-    errors: Annotated[int, Field(ge=3, le=1_000), About("Errors in one connection before 421.")] = 20
+    errors: Annotated[int, Field(ge=3, le=1_000), Unit("errors"), About("Errors in one connection before 421.")] = 20
     junk_commands: Annotated[
         int,
         Field(ge=10, le=10_000_000),
+        Unit("commands"),
         About("Commands that bring no message (NOOP, RSET, ...) after the last accepted one before each counts as an error."),
     ] = 100
     command_seconds: Annotated[
@@ -281,7 +331,9 @@ class Smtp(Section):
         Seconds, Field(ge=MINUTE, le=DAY), About("One message may take this long, and longer only above `slowest_rate`.")
     ] = 10 * MINUTE
     slowest_rate: Annotated[Octets, Field(ge=0, le=GIB), About("Octets per second below which a long transfer is cut.")] = KIB
-    messages_per_connection: Annotated[int, Field(ge=1, le=10_000_000), About("Messages in one connection.")] = 10_000
+    messages_per_connection: Annotated[
+        int, Field(ge=1, le=10_000_000), Unit("messages"), About("Messages in one connection.")
+    ] = 10_000
     repair_line_ends: Annotated[
         tuple[NetworkName, ...],
         About("Networks of known old devices whose bare LF is made CRLF; others' is refused."),
@@ -313,8 +365,12 @@ class Imap(Section):
     command_octets: Annotated[
         Octets, Field(ge=8 * KIB, le=16 * MIB), About("Longest command of a signed-in session, literals of APPEND excepted.")
     ] = 64 * KIB
-    errors: Annotated[int, Field(ge=3, le=1_000), About("Commands in a row that make no sense before BYE.")] = 20
-    sessions_per_mailbox: Annotated[int, Field(ge=4, le=10_000), About("Sessions of one mailbox per worker.")] = 64
+    errors: Annotated[
+        int, Field(ge=3, le=1_000), Unit("commands"), About("Commands in a row that make no sense before BYE.")
+    ] = 20
+    sessions_per_mailbox: Annotated[
+        int, Field(ge=4, le=10_000), Unit("sessions"), About("Sessions of one mailbox per worker.")
+    ] = 64
     compress: Annotated[bool, About("Offer COMPRESS=DEFLATE.")] = True
     rev2: Annotated[bool, About("Announce IMAP4rev2.")] = True
 
@@ -324,7 +380,10 @@ class Log(Section):
 
     dir: Annotated[Location | None, About("log/ below data_dir unless given.", "8.2", reload=False)] = None
     retain_months: Annotated[
-        int, Field(ge=LOG_MONTHS_FLOOR, le=1200), About("How long the mail log is kept; administrative acts stay.", "8.2")
+        int,
+        Field(ge=LOG_MONTHS_FLOOR, le=1200),
+        Unit("months"),
+        About("How long the mail log is kept; administrative acts stay.", "8.2"),
     ] = 12
     segment: Annotated[Octets, Field(ge=64 * KIB, le=GIB), About("A new file begins at this size.", reload=False)] = 64 * MIB
 
@@ -351,7 +410,7 @@ class Config(Section):
     inactivity: Annotated[Inactivity, About("Inactivity.", "7.2.a")] = Inactivity()
     restore: Annotated[Restore, About("Restoration.", "7.3")] = Restore()
     maintenance: Annotated[Maintenance, About("Downtime.", "10.3")] = Maintenance()
-    unit: Annotated[Unit, About("Unit mailboxes.", "12.3")] = Unit()
+    unit: Annotated[UnitMailboxes, About("Unit mailboxes.", "12.3")] = UnitMailboxes()
     reply: Annotated[Reply, About("Answers.", "12.4")] = Reply()
     secrecy: Annotated[Secrecy, About("Secrecy.", "4.1")] = Secrecy()
 

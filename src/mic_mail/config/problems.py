@@ -7,11 +7,13 @@ import grp
 import os
 import pwd
 import ssl
+import stat
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mic_mail.config.load import LARGEST_FILE, values
 from mic_mail.config.model import Config
 from mic_mail.errors import Text
 
@@ -23,11 +25,13 @@ class Problem:
     key: str
     reason: Text
     remedy: Text
+    warning: bool = False
+    """A server starts all the same."""
 
 
 def problems(config: Config) -> list[Problem]:
     """All that can be found without starting anything."""
-    checks = (_account, _folders, _certificate, _ports, _cleartext)
+    checks = (_account, _folders, certificate, _ports, _cleartext, _without_effect)
     return [problem for check in checks for problem in check(config)]
 
 
@@ -54,7 +58,7 @@ def _folders(config: Config) -> Iterator[Problem]:
         "log.dir": config.log_dir,
     }
     for key, folder in folders.items():
-        nearest = next(place for place in (folder, *folder.parents) if place.exists())
+        nearest = next(place for place in (folder, *folder.parents) if _exists(place))
         if not nearest.is_dir():
             yield Problem(
                 key,
@@ -72,23 +76,45 @@ def _folders(config: Config) -> Iterator[Problem]:
             )
 
 
-def _certificate(config: Config) -> Iterator[Problem]:
+def _exists(place: Path) -> bool:
+    try:
+        return place.exists()
+    except OSError:  # a folder above it is closed to this account, or the name is too long
+        return False
+
+
+def certificate(config: Config) -> Iterator[Problem]:
+    """Whether certificate and key can be read and belong together."""
     for key, path in (("tls.certificate", config.certificate), ("tls.key", config.key)):
-        if not os.access(path, os.R_OK):
+        why = _no_small_file(path)
+        if why is not None:
             yield Problem(
                 key,
-                Text(f"không đọc được {path}", f"{_shown(path)} cannot be read"),
+                Text(f"{path} {why.vi}", f"{_shown(path)} {why.en}"),
                 Text("Tạo bằng `mic-mail init`, hoặc sửa đường dẫn.", "Make it with `mic-mail init`, or correct the path."),
             )
             return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.certificate, config.key, password="")
-    except (ssl.SSLError, ValueError):
+    except (OSError, ValueError):  # of OSError, `ssl.SSLError`
         yield Problem(
             "tls.key",
             Text("không phải khóa của chứng thư này", "is not the key of this certificate"),
             Text("Đặt đúng cặp tệp PEM, khóa không mã hóa.", "Name a pair of PEM files, the key not encrypted."),
         )
+
+
+def _no_small_file(path: Path) -> Text | None:
+    """Why `path` is no file that may be read whole."""
+    try:
+        found = path.stat()
+    except OSError:
+        return Text("không đọc được", "cannot be read")
+    if not stat.S_ISREG(found.st_mode):
+        return Text("không phải là tệp", "is no file")
+    if found.st_size > LARGEST_FILE:
+        return Text("quá lớn", "is too large")
+    return None if os.access(path, os.R_OK) else Text("không đọc được", "cannot be read")
 
 
 def _ports(config: Config) -> Iterator[Problem]:
@@ -113,6 +139,18 @@ def _cleartext(config: Config) -> Iterator[Problem]:
             Text("cho gửi mật khẩu không mã hóa qua mạng", "lets passwords travel in the open"),
             Text("Đặt false; true chỉ để thử trên 127.0.0.1.", "Set it to false; true is for tests on 127.0.0.1."),
         )
+
+
+def _without_effect(config: Config) -> Iterator[Problem]:
+    """What somebody decided, and no part of this version obeys."""
+    for setting, value in values(config):
+        if setting.about.later and value != setting.default:
+            yield Problem(
+                setting.key,
+                Text("chưa có tác dụng trong phiên bản này", "has no effect yet in this version"),
+                Text("Có thể để nguyên; đừng dựa vào giá trị này.", "It may stay; do not rely on it."),
+                warning=True,
+            )
 
 
 def _shown(path: Path) -> str:

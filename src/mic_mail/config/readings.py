@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from mic_mail.config.section import About, Section
+from mic_mail.config.section import About, Distinct, MailboxName, PageName, Section
+from mic_mail.config.units import Unit
 
 
 class UnitAddress(Section):
@@ -27,7 +28,7 @@ class Namesake(Section):
 
     first_by: Annotated[
         Literal["received", "created"],
-        About("The first is whose request was received first, or whose mailbox was created first.", "5.4.a"),
+        About("The first is whose request was received first, or whose mailbox was created first.", "5.4.a", later=True),
     ] = "received"
     permute: Annotated[
         Literal["blocks", "letters"], About("Suggestions move whole blocks (bedv, vdbe) or any letters.", "5.4.b")
@@ -39,7 +40,9 @@ class Address(Section):
 
     unit: Annotated[UnitAddress, About("Unit mailboxes.", "5.1")] = UnitAddress()
     namesake: Annotated[Namesake, About("Namesakes.", "5.4")] = Namesake()
-    shortest: Annotated[int, Field(ge=1, le=16), About("Shortest local part of a personal mailbox.", "5.3")] = 2
+    shortest: Annotated[
+        int, Field(ge=1, le=16), Unit("characters"), About("Shortest local part of a personal mailbox.", "5.3")
+    ] = 2
     reserved: Annotated[tuple[str, ...], About("Local parts that are never given to a person.", "5.3")] = (
         "abuse", "admin", "administrator", "hostmaster", "mailer-daemon", "noreply",
         "postmaster", "root", "security", "support", "webmaster",
@@ -62,6 +65,7 @@ class Leave(Section):
     late_grace_days: Annotated[
         int,
         Field(ge=0, le=366),
+        Unit("days"),
         About(
             "When the notice comes so late that the mailbox is already due to be reclaimed, it waits this many days.", "6.4.c"
         ),
@@ -74,7 +78,11 @@ class Inactivity(Section):
     counts: Annotated[
         Literal["user", "any_delivery"], About("What counts as use: only what the user does, or also any delivery.", "7.2.a")
     ] = "user"
-    warn_days: Annotated[tuple[int, ...], About("Warnings go out this many days ahead.", "7.2.a")] = (30, 7)
+    warn_days: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=180), Unit("days")], ...],
+        Distinct,
+        About("Warnings go out this many days ahead.", "7.2.a", later=True),
+    ] = (30, 7)
 
 
 class Restore(Section):
@@ -84,6 +92,7 @@ class Restore(Section):
     min_wait: Annotated[
         int,
         Field(ge=0, le=30),
+        Unit("working days"),
         About("Working days that have to pass before restoration; the one day of the text is read as a deadline.", "7.3.b"),
     ] = 0
 
@@ -93,15 +102,15 @@ class Maintenance(Section):
 
     count: Annotated[
         Literal["working_days", "hours"],
-        About("3 full working days between, the day of notice not counted, or 72 hours.", "10.3"),
+        About("3 full working days between, the day of notice not counted, or 72 hours.", "10.3", later=True),
     ] = "working_days"
 
 
 class Window(Section):
     """A span of a working day."""
 
-    start: Annotated[time, About("Begins.", "12.3.a")]
-    end: Annotated[time, About("Ends.", "12.3.a")]
+    start: Annotated[time, About("Begins.", "12.3.a", later=True)]
+    end: Annotated[time, About("Ends.", "12.3.a", later=True)]
 
     @field_validator("end")
     @classmethod
@@ -115,12 +124,15 @@ class Openings(Section):
     """Openings of unit mailboxes."""
 
     counts: Annotated[
-        Literal["read", "poll"], About("What is an opening: the keeper reading (SELECT, FETCH), or any poll.", "12.3.a")
+        Literal["read", "poll"],
+        About("What is an opening: the keeper reading (SELECT, FETCH), or any poll.", "12.3.a", later=True),
     ] = "read"
     windows: Annotated[
         tuple[Window, ...],
         Field(min_length=3),
-        About("When a unit mailbox has to be opened: start of morning, end of morning, end of afternoon.", "12.3.a"),
+        About(
+            "When a unit mailbox has to be opened: start of morning, end of morning, end of afternoon.", "12.3.a", later=True
+        ),
     ] = (
         Window(start=time(7, 30), end=time(9, 0)),
         Window(start=time(10, 30), end=time(12, 0)),
@@ -128,7 +140,7 @@ class Openings(Section):
     )
 
 
-class Unit(Section):
+class UnitMailboxes(Section):
     """Unit mailboxes."""
 
     openings: Annotated[Openings, About("Openings.", "12.3.a")] = Openings()
@@ -137,18 +149,18 @@ class Unit(Section):
 class Reply(Section):
     """Mail that waits for an answer."""
 
-    addressed: Annotated[Literal["to", "to_and_cc"], About("Who owes an answer: recipients in To, or also in Cc.", "12.4")] = (
-        "to"
-    )
-    skip_bulk: Annotated[bool, About("Bulk and automatic mail needs no answer.", "12.4")] = True
-    own_unit: Annotated[bool, About("Mail of the own unit counts.", "12.4")] = True
+    addressed: Annotated[
+        Literal["to", "to_and_cc"], About("Who owes an answer: recipients in To, or also in Cc.", "12.4", later=True)
+    ] = "to"
+    skip_bulk: Annotated[bool, About("Bulk and automatic mail needs no answer.", "12.4", later=True)] = True
+    own_unit: Annotated[bool, About("Mail of the own unit counts.", "12.4", later=True)] = True
 
 
 class Secrecy(Section):
     """Documents with a marking of secrecy."""
 
     inbound: Annotated[
-        Literal["flag", "refuse"], About("Marked mail from outside is accepted and flagged, or refused.", "4.1")
+        Literal["flag", "refuse"], About("Marked mail from outside is accepted and flagged, or refused.", "4.1", later=True)
     ] = "flag"
 
 
@@ -156,14 +168,13 @@ class Regulation(Section):
     """The decision that binds this server."""
 
     decision_no: Annotated[str, About("Number of the decision; texts leave it out while it is empty.")] = ""
-    issued_on: Annotated[date | None, About("Date of the decision; mailboxes issued earlier keep their addresses.", "5.5")] = (
-        None
-    )
+    issued_on: Annotated[
+        date | None, About("Date of the decision; mailboxes issued earlier keep their addresses.", "5.5", later=True)
+    ] = None
     support: Annotated[
-        str,
-        StringConstraints(to_lower=True, max_length=254),
+        MailboxName,
         About("Where people turn to: an address, or a local part of server.domain.", "6.2"),
     ] = "support"
     password_page: Annotated[
-        str | None, About("Web page where people change their password; without one the Centre does it.", "7.3.c")
+        PageName | None, About("Web page where people change their password; without one the Centre does it.", "7.3.c")
     ] = None

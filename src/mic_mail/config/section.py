@@ -1,10 +1,12 @@
 """What every table of the configuration is: frozen, strict about names and types, and its own manual.
 
 Each field is `name: Annotated[TYPE, BOUNDS, About(...)] = DEFAULT`. `About` says what the field means, which clause of the
-regulation bounds it, and whether a running server takes a new value at SIGHUP.
+regulation bounds it, whether a running server takes a new value at SIGHUP, and whether anything obeys it yet. A number has a
+`Unit` as well.
 """
 
 import ipaddress
+import itertools
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -21,6 +23,7 @@ class About:
     en: str
     clause: str | None = None
     reload: bool = True  # False: a new value needs a restart, and the log says so at SIGHUP
+    later: bool = False  # True: it can be set, and no part of this version obeys it
 
 
 class Section(BaseModel):
@@ -49,5 +52,31 @@ def _address(text: str) -> str:
         raise PydanticCustomError("address", "not an address") from error
 
 
+def _distinct(items: tuple[object, ...]) -> tuple[object, ...]:
+    for number, item in enumerate(items):
+        if item in items[:number]:
+            raise PydanticCustomError("duplicate", "twice", {"item": str(item)})
+    return items
+
+
+def _rising(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
+        raise PydanticCustomError("rising", "does not rise")
+    return numbers
+
+
+Distinct = AfterValidator(_distinct)
+"""Of a list: what stands there twice is a slip."""
+Rising = AfterValidator(_rising)
+"""Of a list of numbers: each larger than the one before."""
+MailboxName = Annotated[
+    str,
+    StringConstraints(
+        to_lower=True,
+        max_length=254,
+        pattern=rf"^[A-Za-z0-9](?:[A-Za-z0-9._+-]*[A-Za-z0-9])?(?:@(?:{_LABEL}\.)*{_LABEL})?$",
+    ),
+]
+PageName = Annotated[str, StringConstraints(max_length=200, pattern=r"^https?://[!-~]+$")]
 NetworkName = Annotated[str, AfterValidator(_network)]
 AddressName = Annotated[str, AfterValidator(_address)]

@@ -1,11 +1,13 @@
 """The types of settings: sizes, spans of time and paths as people write them.
 
-`20971520`, `"20 MiB"` and `"1 GiB"` are sizes; `90`, `"90 s"`, `"2 min"`, `"1.5 h"` and `"7 d"` are spans. Both are kept as
-plain numbers (octets, seconds), and `show_octets`/`show_seconds` write them back in the largest unit that is exact.
+`20971520`, `"20 MiB"` and `"1 GB"` are sizes, in powers of 1,024; `90`, `"90 s"`, `"2 min"`, `"1.5 h"` and `"7 d"` are spans.
+Both are kept as plain numbers (octets, seconds), and `show_octets`/`show_seconds` write them back in the largest unit that is
+exact.
 A relative path belongs to the folder of the file that names it. What cannot be read is a `PydanticCustomError` whose type is
 a key of `load.REASONS`; nothing here does I/O.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ HOUR = 3600.0
 DAY = 86400.0
 
 _OCTET_UNITS = {"": 1, "b": 1, "kib": KIB, "mib": MIB, "gib": GIB, "tib": 1 << 40}
+_OCTET_UNITS |= {"kb": KIB, "mb": MIB, "gb": GIB, "tb": 1 << 40}  # the regulation's MB and GB are 2^20 and 2^30 octets
 _SECOND_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "min": MINUTE, "h": HOUR, "d": DAY}
 _QUANTITY = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]{0,4})\s*", re.ASCII)
 
@@ -36,6 +39,8 @@ class Unit:
 def _parse(value: object, units: dict[str, float] | dict[str, int], kind: str) -> float:
     """A quantity as a number of base units."""
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise PydanticCustomError(kind, "not a quantity")
         return value
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2].lower() not in units:
@@ -73,6 +78,13 @@ def show_seconds(seconds: float) -> str:
     return _show(seconds, ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s")))
 
 
+def _written(path: object) -> object:
+    """An empty text would be the folder of the file, and nobody means that."""
+    if isinstance(path, str) and (not path.strip() or "\0" in path):
+        raise PydanticCustomError("path", "no path")
+    return path
+
+
 def _in_folder(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder")
     return path if folder is None else folder / path
@@ -80,4 +92,4 @@ def _in_folder(path: Path, info: ValidationInfo) -> Path:
 
 Octets = Annotated[int, BeforeValidator(parse_octets), Unit("octets")]
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Unit("seconds")]
-Location = Annotated[Path, AfterValidator(_in_folder), Unit("path")]
+Location = Annotated[Path, BeforeValidator(_written), AfterValidator(_in_folder), Unit("path")]

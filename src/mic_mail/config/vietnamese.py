@@ -1,7 +1,33 @@
 """The manual of the settings in Vietnamese, by the full name of the setting; `model` holds the English beside each field.
 
-A test keeps the two complete.
+A test keeps the two complete, and likewise the names of the units.
 """
+
+UNITS = {
+    "octets": "octet",
+    "seconds": "giây",
+    "path": "đường dẫn",
+    "port": "cổng",
+    "percent": "phần trăm",
+    "days": "ngày",
+    "working days": "ngày làm việc",
+    "months": "tháng",
+    "connections": "kết nối",
+    "connections a minute": "kết nối mỗi phút",
+    "recipients an hour": "người nhận mỗi giờ",
+    "processes": "tiến trình",
+    "threads": "luồng",
+    "mailboxes": "hộp thư",
+    "sessions": "phiên",
+    "messages": "thư",
+    "recipients": "người nhận",
+    "errors": "lỗi",
+    "commands": "lệnh",
+    "wrong passwords": "lần sai mật khẩu",
+    "characters": "ký tự",
+    "rounds": "vòng",
+    "passes": "lượt",
+}
 
 MEANINGS = {
     "server": "Máy chủ này là ai và giữ dữ liệu ở đâu.",

@@ -14,10 +14,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from mic_mail.errors import Text, Trouble
+from mic_mail.errors import BadInput, Text, Trouble
 
 BUSY_MILLISECONDS = 10_000
 _WRITES = "mic_mail_writes"
@@ -27,9 +27,34 @@ class DirectoryUnavailable(Trouble):
     """The database does not answer, is locked for too long, full, or of a version that this program does not know."""
 
 
+class UnusableUrl(BadInput):
+    """`directory.url` names no database that this program can speak to. Its text is not repeated: it may hold a password."""
+
+
 def connect(url: str) -> Engine:
     """An engine for `url`; opens nothing yet."""
-    engine = create_engine(url)
+    try:
+        engine = create_engine(url)
+    except ArgumentError as error:
+        raise UnusableUrl(
+            Text("directory.url không phải URL của cơ sở dữ liệu nào.", "directory.url is no URL of a database."),
+            remedy=Text(
+                'Bỏ mục này, hoặc viết như "sqlite:////var/lib/mic-mail/directory.sqlite".',
+                'Remove it, or write it as "sqlite:////var/lib/mic-mail/directory.sqlite".',
+            ),
+        ) from error
+    except ImportError as error:
+        driver = error.name or str(error)
+        raise UnusableUrl(
+            Text(
+                f"Chưa cài trình điều khiển {driver} của directory.url.",
+                f"The driver of directory.url is not installed: {ascii(driver)[1:-1]}.",
+            ),
+            remedy=Text(
+                "Cài gói đó vào môi trường Python của mic-mail, hoặc nêu trình điều khiển khác trong URL.",
+                "Install that package beside mic-mail, or name another driver in the URL.",
+            ),
+        ) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

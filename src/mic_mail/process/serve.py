@@ -13,7 +13,7 @@ from mic_mail.errors import Text, Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.process import privileges
-from mic_mail.process.startup import make_folders, only_server, open_doors, workers
+from mic_mail.process.startup import look_ahead, make_folders, only_server, open_doors, workers
 from mic_mail.process.supervisor import Supervisor
 
 
@@ -22,15 +22,26 @@ class StartFailed(Trouble):
 
 
 def run_supervisor(
-    config: Config, reread: Callable[[], Config], *, tee: bool = False, announce: Callable[[dict[str, int]], None] | None = None
+    config: Config,
+    reread: Callable[[], Config],
+    *,
+    tee: bool = False,
+    begin: Callable[[], None] | None = None,
+    announce: Callable[[dict[str, int]], None] | None = None,
 ) -> int:
-    """Run a whole server until a signal ends it; `announce` is told the ports once they are bound. The exit code."""
+    """Run a whole server until a signal ends it. The exit code.
+
+    `begin` is called once it is sure that this is the only server of the folder, `announce` with the ports once they are bound.
+    """
     owner = privileges.account(config.server.user, config.server.group)
     make_folders(config, owner)
     privileges.allow_many_files()
     with only_server(config.run_dir, owner):
+        if begin is not None:
+            begin()
         listeners = open_doors(config, time.sleep)
         privileges.become(owner)
+        look_ahead(config)
         shown = Tee(sys.stderr, "super") if tee else None
         log = MailLog(
             config.log_dir, "super", clock=SystemClock(), segment_octets=config.log.segment, tee=shown, threaded=False

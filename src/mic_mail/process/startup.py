@@ -10,7 +10,9 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mic_mail.config import problems
 from mic_mail.config.model import Config
+from mic_mail.directory.looking import trouble_with
 from mic_mail.errors import Text, Trouble
 from mic_mail.net import listeners as net
 from mic_mail.net.listeners import CannotListen, Listener
@@ -26,7 +28,40 @@ SERVED_DOORS = ("smtp", "submission", "submissions", "imap", "imaps")
 def make_folders(config: Config, owner: Account | None = None) -> None:
     """The folders of a server, private to its account."""
     folders = (config.server.data_dir, config.run_dir, config.log_dir, config.mail_root, config.spool_dir)
-    privileges.make_folders(folders, owner)
+    with _told():
+        privileges.make_folders(folders, owner)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """A folder that cannot be made or written is a trouble with a name, not an error that nobody foresaw."""
+    try:
+        yield
+    except OSError as error:
+        where, why = error.filename, error.strerror or ""
+        raise Trouble(
+            Text(f"Không ghi được {where}: {why}.", f"{ascii(str(where))[1:-1]} cannot be written: {ascii(why)[1:-1]}."),
+            remedy=Text(
+                "Sửa quyền thư mục, hoặc chạy bằng tài khoản của máy chủ; xem `mic-mail config check`.",
+                "Change the folder's mode, or run this as the server's account; see `mic-mail config check`.",
+            ),
+        ) from error
+
+
+class CannotServe(Trouble):
+    """Something is missing that every worker would miss."""
+
+
+def look_ahead(config: Config) -> None:
+    """Certificate and directory as the server's account sees them: told once here, and not by each worker at each attempt."""
+    problem = next(problems.certificate(config), None)
+    if problem is not None:
+        raise CannotServe(
+            Text(f"{problem.key}: {problem.reason.vi}.", f"{problem.key}: {problem.reason.en}."), remedy=problem.remedy
+        )
+    trouble = trouble_with(config.directory_url)
+    if trouble is not None:
+        raise trouble
 
 
 class AlreadyRunning(Trouble):
@@ -41,7 +76,8 @@ def workers(config: Config) -> int:
 @contextlib.contextmanager
 def only_server(run_dir: Path, owner: Account | None = None) -> Iterator[None]:
     """Be the only supervisor of a run_dir while the context lasts; the lock is the account's, who may start it next time."""
-    fd = os.open(run_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    with _told():
+        fd = os.open(run_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

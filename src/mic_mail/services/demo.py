@@ -34,6 +34,9 @@ BENCH_DOMAIN = "bench.test"
 BENCH_PASSWORD = "pass"  # noqa: S105  likewise; drivers of benchmarks expect it
 ACTOR = "demo"
 FULL_SHARE = 0.92
+HELP_DESK = "cntt"
+HELP_DESK_ALIASES = ("support", "abuse")
+"""Whom every refusal names has to receive mail."""
 MARKER = "population-complete"
 
 
@@ -133,7 +136,17 @@ class Population:
                 self._letters(mailbox)
             if demo.nearly_full:
                 self._fill_up(mailbox)
+            if demo.local == HELP_DESK:
+                self._help_desk(mailbox)
             yield demo.address
+
+    def _help_desk(self, mailbox: MailboxRecord) -> None:
+        """The addresses under which people look for help, as aliases of a mailbox that somebody reads."""
+        known = {address.address for address in self._directory.addresses(mailbox.mailbox_id)}
+        for local in HELP_DESK_ALIASES:
+            if (address := f"{local}@{DOMAIN}") not in known:
+                added = self._draft(Event(58, FactKind.ALIAS_ADDED, data={"address": address}))
+                self._directory.add_alias(mailbox.mailbox_id, address, added)
 
     def _unit(self, symbol: str, name: str) -> UnitRecord:
         try:
@@ -233,7 +246,7 @@ class Population:
         )
 
     def _fill_up(self, mailbox: MailboxRecord) -> None:
-        """FULL_SHARE of the quota as links of one large message: a gibibyte for the counters, 24 MB on the disk."""
+        """At least FULL_SHARE of the quota as links of one large message: a gibibyte for the counters, 24 MB on the disk."""
         account = self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         sent_at = self._ago(30)
         to = Mailbox(mailbox.display_name, mailbox.address)
@@ -244,7 +257,7 @@ class Population:
         source = self._config.server.data_dir / "large-message.eml"
         source.write_bytes(octets)
         try:
-            self._publish_links(account, source, answers_of(octets), round(missing / len(octets)), sent_at)
+            self._publish_links(account, source, answers_of(octets), -(-missing // len(octets)), sent_at)
             Notices(self._store, self._config, self._clock).usage(mailbox, account.quota().octets)
         finally:
             source.unlink()

@@ -86,7 +86,7 @@ def test_every_member_of_a_fact_has_a_word() -> None:
         (("nope",), "không có lệnh 'nope'."),
         (("regulation", "show"), "thiếu tham số 'ID'."),
         (("regulation", "list", "--bogus"), "không có tùy chọn --bogus"),
-        (("person", "show", "x"), "giá trị không hợp lệ cho 'person_id': phải là số nguyên"),
+        (("person", "show", "x"), "giá trị không hợp lệ cho 'PERSON_ID': phải là số nguyên"),
         (("demo", "--workers", "99"), "giá trị không hợp lệ cho '--workers': không được quá 64"),
         (("regulation", "show", "8.2", "9"), "thừa tham số (9)"),
     ],
@@ -108,7 +108,7 @@ RAW = os.fsdecode(b".\xff\xc4\x90\x1b[31m\r[bold]")
         lambda: output.listing([Column("name", "Tên", "Name")], [{"name": RAW}], as_json=False),
         lambda: output.record([Column("name", "Tên", "Name")], {"name": RAW}, as_json=False),
         lambda: output.note(RAW),
-        lambda: output.failure(BadInput(Text(RAW, "x"), clause=RAW, remedy=Text(RAW, "x"))),
+        lambda: output.failure(BadInput(Text(RAW, "x"), clause="5.4.b", remedy=Text(RAW, "x"))),
     ],
     ids=["line", "text", "listing", "record", "note", "failure"],
 )

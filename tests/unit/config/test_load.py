@@ -75,3 +75,21 @@ def test_a_mistake_shows_no_octet_that_a_terminal_obeys(tmp_path: Path) -> None:
     with pytest.raises(ConfigErrors) as caught:
         load(file)
     assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "large.toml"])
+def test_a_file_of_a_size_that_no_configuration_has_is_told(name: str, tmp_path: Path) -> None:
+    """Neither read to its end nor taken for wrong TOML."""
+    with (tmp_path / "large.toml").open("wb") as file:
+        file.truncate(100 << 20)
+    with pytest.raises(ConfigErrors) as caught:
+        load(tmp_path / name)
+    (mistake,) = caught.value.mistakes
+    assert mistake.reason.en == "is larger than 1 MiB, which no configuration is"
+    assert mistake.place == str(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["support", "support@mic.gov.vn", "ho-tro_1@a.b"])
+def test_a_help_desk_is_a_local_part_or_an_address(text: str) -> None:
+    """And is kept as it is, in small letters."""
+    assert parse(f'[regulation]\nsupport = "{text.upper()}"\n'.encode(), Path("x.toml")).regulation.support == text

@@ -1,6 +1,7 @@
 """The manual is made from the fields, the written file reads back as the same configuration, and reloads know their limits."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,7 +11,7 @@ from mic_mail.config.lines import locate
 from mic_mail.config.load import parse, settings
 from mic_mail.config.model import Config
 from mic_mail.config.units import MIB, parse_octets, parse_seconds, show_octets, show_seconds
-from mic_mail.config.vietnamese import MEANINGS
+from mic_mail.config.vietnamese import MEANINGS, UNITS
 from mic_mail.i18n.language import Language
 
 PLACE = Path("/etc/mic-mail/mic-mail.toml")
@@ -24,6 +25,30 @@ def test_every_setting_has_a_meaning_in_both_languages() -> None:
     assert set(MEANINGS) == keys | (tables - keys)
     for language in Language:
         assert all(row.meaning for row in reference(language))
+
+
+def test_every_number_has_a_unit_in_both_languages() -> None:
+    """In the manual and in the written file; no unit is named that none has."""
+    rows = {row.key: row for row in reference()}
+    numeric = [setting for setting in settings() if _is_number(setting.annotation)]
+    assert len(numeric) > 50
+    assert [setting.key for setting in numeric if not rows[setting.key].unit] == []
+    assert {row.unit for row in rows.values()} - {""} == UNITS.keys()
+    assert "(tháng, khoản 2 Điều 8 Quy chế)" in write(Config(), Language.VI)
+    assert "(months, Reg. 8.2)" in write(Config(), Language.EN)
+
+
+def _is_number(annotation: object) -> bool:
+    return annotation in (int, float) or any(_is_number(inner) for inner in get_args(annotation))
+
+
+def test_what_nothing_obeys_yet_says_so() -> None:
+    """In the manual and in the written file."""
+    later = {row.key for row in reference() if row.later}
+    assert {"listen.https", "reply.own_unit", "secrecy.inbound", "unit.openings.windows", "maintenance.count"} <= later
+    assert "quota.default" not in later
+    assert "(ngày, điểm a khoản 2 Điều 7 Quy chế, chưa có tác dụng)" in write(Config(), Language.VI)
+    assert "(days, Reg. 7.2.a, no effect yet)" in write(Config(), Language.EN)
 
 
 @pytest.mark.parametrize("language", list(Language))
@@ -77,16 +102,27 @@ def test_what_a_reload_cannot_take_over_keeps_its_running_value() -> None:
 
 @pytest.mark.parametrize(
     ("text", "octets"),
-    [("20 MiB", 20 * MIB), ("1.5KiB", 1536), ("7", 7), (7, 7), ("7 B", 7), ("1 gib", 1 << 30)],
+    [
+        ("20 MiB", 20 * MIB),
+        ("1.5KiB", 1536),
+        ("7", 7),
+        (7, 7),
+        ("7 B", 7),
+        ("1 gib", 1 << 30),
+        ("3 GB", 3 << 30),
+        ("20 mb", 20 * MIB),
+    ],
 )
 def test_sizes_are_read_as_people_write_them(text: str | int, octets: int) -> None:
-    """Numbers are octets; units are powers of 1,024."""
+    """Numbers are octets; units are powers of 1,024, also GB and MB, as the regulation means them (Reg. 8.3.b)."""
     assert parse_octets(text) == octets
 
 
-@pytest.mark.parametrize("text", ["20 MB", "-1", "1e3", "0.3 B", "", " ", True, None, "١ MiB", "1 " * 99])
+@pytest.mark.parametrize(
+    "text", ["20 Mbit", "-1", "1e3", "0.3 B", "", " ", True, None, "١ MiB", "1 " * 99, float("nan"), float("inf")]
+)
 def test_what_is_no_size_is_refused(text: object) -> None:
-    """Also MB: whether it means 10^6 or 2^20 is not guessed."""
+    """Neither other units, nor signs, nor what is no number."""
     with pytest.raises(ValueError, match=r"quantity|whole"):
         parse_octets(text)
 

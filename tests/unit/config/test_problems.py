@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from mic_mail.config.model import Config
 from mic_mail.config.problems import problems
 from mic_mail.net.tls import self_signed, write_pair
@@ -38,3 +40,19 @@ def test_everything_that_a_start_would_stumble_over_is_named(tmp_path: Path) -> 
     write_pair(here.certificate, here.key, self_signed(["localhost"], datetime.now(UTC)))
     write_pair(here.certificate, tmp_path / "other.pem", self_signed(["localhost"], datetime.now(UTC)))
     assert keys(here) == ["server.user", "log.dir", "tls.key", "listen.imap", "auth.cleartext"]
+
+
+@pytest.mark.parametrize("name", ["folder", "/dev/zero", "large.pem", "closed/x.pem"])
+def test_a_certificate_that_is_no_small_file_is_not_read(name: str, tmp_path: Path) -> None:
+    """A folder, a device without an end, a file of a size that no certificate has: said, and never opened."""
+    (tmp_path / "folder").mkdir()
+    with (tmp_path / "large.pem").open("wb") as file:
+        file.truncate(100 << 20)
+    assert keys(config(tmp_path / "data", tls={"certificate": tmp_path / name})) == ["tls.certificate"]
+
+
+def test_a_decision_without_effect_is_a_warning(tmp_path: Path) -> None:
+    """What differs from its default and is obeyed by nothing yet; a server starts all the same."""
+    here = config(tmp_path / "data", reply={"own_unit": False}, listen={"https": 8443})
+    write_pair(here.certificate, here.key, self_signed(["localhost"], datetime.now(UTC)))
+    assert [(p.key, p.warning) for p in problems(here)] == [("listen.https", True), ("reply.own_unit", True)]

@@ -1,0 +1,64 @@
+"""A look at the directory's database before anything is built on it: is there one, and can it be read?
+
+In: its URL. Out: the trouble that whoever opens it would meet, or None. Changes nothing. The usual file is looked at without
+SQLAlchemy, so that a supervisor can afford it.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from mic_mail.errors import MicMailError, Text, Trouble
+
+_FILE = "sqlite:///"
+
+
+class NoDirectory(Trouble):
+    """There is no database, or none that can be read."""
+
+
+def trouble_with(url: str, *, thorough: bool = False) -> MicMailError | None:
+    """What is wrong with the database at `url`; `thorough` reads all of the file, and not its head alone.
+
+    Of a database that is no file the URL and its driver are looked at, and nobody is called.
+    """
+    if not url.startswith(_FILE):
+        return _of_url(url)
+    path = Path(url.removeprefix(_FILE))
+    shown = ascii(str(path))[1:-1]
+    if not path.exists():
+        return NoDirectory(
+            Text(f"Danh bạ chưa được tạo: không có {path}.", f"The directory is not made yet: there is no {shown}."),
+            remedy=Text("Chạy `mic-mail init`.", "Run `mic-mail init`."),
+        )
+    why = _damage(path, thorough)
+    if why is None:
+        return None
+    return NoDirectory(
+        Text(f"Không đọc được danh bạ {path}: {why}.", f"The directory {shown} cannot be read: {ascii(why)[1:-1]}."),
+        remedy=Text(
+            "Sửa quyền của tệp, hoặc lấy lại directory.sqlite từ bản sao lưu.",
+            "Change its mode, or bring directory.sqlite back from a backup.",
+        ),
+    )
+
+
+def _damage(path: Path, thorough: bool) -> str | None:
+    question = "PRAGMA quick_check(1)" if thorough else "SELECT 'ok' FROM (SELECT count(*) FROM sqlite_master)"
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            (answer,) = connection.execute(question).fetchone()
+    except sqlite3.Error as error:
+        return str(error)
+    return None if answer == "ok" else str(answer)
+
+
+def _of_url(url: str) -> MicMailError | None:
+    from mic_mail.directory.engine import connect
+
+    try:
+        connect(url).dispose()
+    except MicMailError as error:
+        return error
+    return None

@@ -1,0 +1,68 @@
+"""A look at the database before anybody builds on it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mic_mail.clock import Clock
+from mic_mail.directory.looking import trouble_with
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import BadInput, Trouble
+
+
+def test_a_directory_in_order_is_no_trouble(tmp_path: Path, clock: Clock) -> None:
+    """Also beside a process that has it open."""
+    url = f"sqlite:///{tmp_path / 'thư mục.sqlite'}"
+    directory = Directory(url, clock=clock)
+    directory.migrate()
+    assert trouble_with(url) is None
+    assert trouble_with(url, thorough=True) is None
+    directory.close()
+    assert trouble_with(url, thorough=True) is None
+
+
+def test_a_missing_file_is_named_and_not_made(tmp_path: Path) -> None:
+    """With the command that makes it."""
+    path = tmp_path / "none.sqlite"
+    trouble = trouble_with(f"sqlite:///{path}")
+    assert isinstance(trouble, Trouble)
+    assert str(path) in trouble.text.en
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_what_is_no_database_is_told(thorough: bool, tmp_path: Path) -> None:
+    """A damaged file, or a folder in its place."""
+    (tmp_path / "damaged").write_bytes(b"not a database at all " * 500)
+    (tmp_path / "folder").mkdir()
+    for name in ("damaged", "folder"):
+        trouble = trouble_with(f"sqlite:///{tmp_path / name}", thorough=thorough)
+        assert isinstance(trouble, Trouble)
+        assert "cannot be read" in trouble.text.en
+
+
+def test_a_thorough_look_finds_damage_in_the_midst(tmp_path: Path) -> None:
+    """Pages that are no pages any more."""
+    path = tmp_path / "x.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+        connection.executemany("INSERT INTO t VALUES (?)", [(b"x" * 3000,)] * 20)
+        connection.commit()
+    octets = bytearray(path.read_bytes())
+    octets[4096 * 2 : 4096 * 8] = b"\xff" * 4096 * 6
+    path.write_bytes(octets)
+    assert trouble_with(f"sqlite:///{path}") is None
+    assert trouble_with(f"sqlite:///{path}", thorough=True) is not None
+
+
+@pytest.mark.parametrize("url", ["garbage", "nosuch://x/y", "oracle://user:secret@host/db", ""])
+def test_a_url_that_cannot_be_used_is_wrong_input(url: str, clock: Clock) -> None:
+    """Said with a remedy, by a look as by an attempt; a password in it is not repeated."""
+    trouble = trouble_with(url)
+    assert isinstance(trouble, BadInput)
+    assert trouble.remedy is not None
+    assert "secret" not in trouble.text.en + trouble.remedy.en
+    with pytest.raises(BadInput):
+        Directory(url, clock=clock)
