@@ -412,6 +412,19 @@ def test_config_show_and_reference(command: Command, made: Path) -> None:
     assert "hộp thư" in meanings["quota.default"]["meaning"]
 
 
+def test_a_help_desk_that_receives_nothing_is_found(command: Command, made: Path) -> None:
+    """Every refusal names it: a warning until it leads to a mailbox; an address elsewhere is left alone."""
+
+    def kinds() -> list[str]:
+        return [row["kind"] for row in command("--config", made, "directory", "check", "--json").json]
+
+    assert "support_receives_nothing" in kinds()
+    assert command("--config", made, "alias", "add", "cntt@mic.gov.vn", "support").code == 0
+    assert "support_receives_nothing" not in kinds()
+    made.write_text(made.read_text().replace('# support = "support"', 'support = "help@elsewhere.vn"'))
+    assert "support_receives_nothing" not in kinds()
+
+
 # ---------------------------------------------------------------- passwords
 
 

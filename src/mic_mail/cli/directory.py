@@ -37,7 +37,9 @@ def directory() -> None:
 )
 def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     here = frame(ctx)
-    found = inspect(here.directory.load_snapshot(), here.config.mail_root, here.clock.now(), lifecycle_settings(here.config))
+    config = here.config
+    snapshot, settings = here.directory.load_snapshot(), lifecycle_settings(config)
+    found = inspect(snapshot, config.mail_root, here.clock.now(), settings, config.support)
     rows = ({"severity": d.severity.value, "kind": d.kind, "subject": d.subject, "text": d.text} for d in found)
     output.listing(COLUMNS, rows, as_json=as_json)
     if not found:

@@ -33,7 +33,7 @@ FLUSH_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 MOST_KEPT = 100_000
 LONGEST_TEXT = 2_000
-LARGEST_NUMBER = 1 << 10_000  # Python refuses to print some beyond
+NUMBER_BITS = 10_000  # Python refuses to print some beyond
 HIDDEN = "…"
 SECRET_FIELDS = frozenset(
     {
@@ -64,9 +64,11 @@ def plain(name: str, value: object) -> object:
     if type(value) is str and len(value) <= LONGEST_TEXT:  # most are; the chain below costs more
         return value
     if isinstance(value, int):
-        return value if -LARGEST_NUMBER < value < LARGEST_NUMBER else HIDDEN
+        return value if value.bit_length() <= NUMBER_BITS else HIDDEN
     if value is None or isinstance(value, float):
         return value
+    if type(value) is list:
+        return [plain(name, item) for item in value[:1000]]
     if isinstance(value, Enum):
         return plain(name, value.value)
     if isinstance(value, bytes | bytearray):
@@ -87,7 +89,10 @@ def plain(name: str, value: object) -> object:
 def shown(fields: Mapping[str, object]) -> dict[str, object]:
     """All fields of an event, plain; never raises, whatever is among them."""
     try:
-        return {key: plain(key, value) for key, value in fields.items()}
+        return {
+            key: value if type(value) is str and len(value) <= LONGEST_TEXT and key not in SECRET_FIELDS else plain(key, value)
+            for key, value in fields.items()
+        }
     except Exception:  # noqa: BLE001 - a list that holds itself, a mapping that changes: the event itself is still told
         return {"fields": HIDDEN}
 
@@ -123,7 +128,7 @@ def _json(name: str, value: object) -> str:
             return quoted(value)
         if value is None:
             return "null"
-        if type(value) is int and -LARGEST_NUMBER < value < LARGEST_NUMBER:
+        if type(value) is int and value.bit_length() <= NUMBER_BITS:
             return repr(value)
         if type(value) is list:
             return f"[{','.join([_json(name, item) for item in value[:1000]])}]"

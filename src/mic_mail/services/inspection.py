@@ -37,9 +37,13 @@ class Disagreement:
     text: Text
 
 
-def inspect(snapshot: Snapshot, mail_root: Path, now: datetime, settings: LifecycleSettings) -> list[Disagreement]:
-    """Every disagreement, gravest first, then by subject."""
+def inspect(
+    snapshot: Snapshot, mail_root: Path, now: datetime, settings: LifecycleSettings, support: str | None = None
+) -> list[Disagreement]:
+    """Every disagreement, gravest first, then by subject; `support` is the help desk that refusals name."""
     found = [*_strays(snapshot, mail_root)]
+    if support is not None:
+        found.extend(_help_desk(support, snapshot, now, settings))
     for entry in snapshot:
         found.extend(_of_mailbox(entry, snapshot, mail_root, now, settings))
     order = list(Severity)
@@ -96,6 +100,21 @@ def _of_mailbox(
         yield Disagreement(
             Severity.WARNING, "no_password", subject, Text("Hộp thư chưa có mật khẩu.", "The mailbox has no password.")
         )
+
+
+def _help_desk(support: str, snapshot: Snapshot, now: datetime, settings: LifecycleSettings) -> Iterator[Disagreement]:
+    """Whoever is refused is told to write there (Reg. 6.2); an address elsewhere is not ours to know."""
+    if support.rpartition("@")[2] not in snapshot.domains:
+        return
+    entry = snapshot.resolve(support)
+    if entry is None or not decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings).receives:
+        yield Disagreement(
+            Severity.WARNING, "support_receives_nothing", support,
+            Text(
+                "Địa chỉ hỗ trợ (regulation.support) không nhận được thư: thêm bí danh bằng `mic-mail alias add`.",
+                "The help desk (regulation.support) receives no mail: give it to a mailbox with `mic-mail alias add`.",
+            ),
+        )  # fmt: skip
 
 
 def _strays(snapshot: Snapshot, mail_root: Path) -> Iterator[Disagreement]:
