@@ -230,6 +230,16 @@ def test_a_result_that_cannot_be_written_is_trouble(
     assert told.stderr.count(b"\n") == 2, told.stderr
 
 
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_a_reader_who_has_seen_enough_is_no_trouble(environment: dict[str, str]) -> None:
+    """`mic-mail ... | head`: exit 0, and not a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        told = program("regulation", "list", "--json", stdout=pipe, environment=environment)
+    assert (told.returncode, told.stderr) == (0, b"")
+
+
 def test_a_folder_that_cannot_be_written_is_named(command: Command, tmp_path: Path) -> None:
     """`serve` says which folder it is, without a reference to an error that nobody foresaw."""
     path = tmp_path / "mic-mail.toml"

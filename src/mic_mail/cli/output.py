@@ -96,6 +96,10 @@ class Unwritable(Trouble):
     """Standard output takes no more, as on a full disk."""
 
 
+class ReaderGone(Exception):
+    """`mic-mail ... | head`: the reader has seen enough. Not an OSError, of which Typer would make exit code 1."""
+
+
 def unwritable(error: OSError) -> Unwritable:
     """What a person is told when standard output failed with `error`."""
     reason = error.strerror or ""
@@ -116,11 +120,11 @@ def is_lost() -> bool:
 
 @contextlib.contextmanager
 def _result() -> Iterator[None]:
-    """Writing to standard output. A reader who went away is no trouble: `main` knows what `| head` means."""
+    """Writing to standard output."""
     try:
         yield
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        raise ReaderGone from error
     except OSError as error:
         raise unwritable(error) from error
 
