@@ -240,6 +240,26 @@ def test_a_reader_who_has_seen_enough_is_no_trouble(environment: dict[str, str])
     assert (told.returncode, told.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_closed_stream_is_no_trouble(number: int, made: Path) -> None:
+    """`>&-`: whoever closes standard output or error does not want to read it."""
+    shell = [
+        "sh",
+        "-c",
+        f'exec "$@" {number}>&-',
+        "sh",
+        sys.executable,
+        "-m",
+        "mic_mail",
+        "--config",
+        str(made),
+        "unit",
+        "list",
+    ]
+    told = subprocess.run(shell, capture_output=True, check=False, timeout=60)
+    assert (told.returncode, told.stderr) == (0, b"")
+
+
 def test_a_folder_that_cannot_be_written_is_named(command: Command, tmp_path: Path) -> None:
     """`serve` says which folder it is, without a reference to an error that nobody foresaw."""
     path = tmp_path / "mic-mail.toml"

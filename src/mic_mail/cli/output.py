@@ -47,7 +47,12 @@ class _Speech:
 
 
 def settle_streams() -> None:
-    """A letter that the terminal or the file cannot hold is shown as `?`, and never the end of a command."""
+    """A letter that the terminal or the file cannot hold is shown as `?`, and never the end of a command.
+
+    A stream that is closed (`>&-`) gets a place that takes everything, before a file of ours is opened under its number.
+    """
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
