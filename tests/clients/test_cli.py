@@ -298,6 +298,15 @@ def test_a_clause_is_cited_as_letters_do(command: Command, made: Path) -> None:
     assert "điểm b khoản 3 Điều 8 Quy chế" in command("--lang", "vi", "config", "reference").out
 
 
+def test_what_the_system_answers_is_in_the_language_of_the_run(command: Command, tmp_path: Path) -> None:
+    """The commonest reasons why a file cannot be used; the rest as the system says it."""
+    missing = ("--config", tmp_path / "none.toml", "mailbox", "list")
+    assert "không đọc được tệp (không có tệp hoặc thư mục này)" in command("--lang", "vi", *missing).err
+    assert "cannot be read (No such file or directory)" in command("--lang", "en", *missing).err
+    nowhere = ("--config", "/proc/x/y.toml", "init", "--yes", "--data-dir", tmp_path / "data")
+    assert "Không tạo được /proc/x: không có tệp hoặc thư mục này." in command("--lang", "vi", *nowhere).err
+
+
 def test_a_missing_server_names_the_remedy(command: Command, tmp_path: Path) -> None:
     """Without a configuration, or without a directory behind it, the message says what to run."""
     missing = command("--config", tmp_path / "nowhere.toml", "mailbox", "list")

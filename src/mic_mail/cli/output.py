@@ -26,6 +26,7 @@ from mic_mail.errors import MicMailError, Text, Trouble
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.language import Language, in_language, language_of
+from mic_mail.i18n.system import reason as system_reason
 
 if TYPE_CHECKING:  # imported by the commands that read a configuration: `--help` needs none
     from mic_mail.config.load import Mistake
@@ -107,9 +108,9 @@ class ReaderGone(Exception):
 
 def unwritable(error: OSError) -> Unwritable:
     """What a person is told when standard output failed with `error`."""
-    reason = error.strerror or ""
+    why = system_reason(error)
     return Unwritable(
-        Text(f"Không ghi được kết quả: {reason}.", f"The result cannot be written: {ascii(reason)[1:-1]}."),
+        Text(f"Không ghi được kết quả: {why.vi}.", f"The result cannot be written: {why.en}."),
         remedy=Text("Kiểm tra nơi kết quả được chuyển đến.", "Look at where the output is sent."),
     )
 
