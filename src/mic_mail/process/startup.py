@@ -54,7 +54,10 @@ class CannotServe(Trouble):
 
 
 def look_ahead(config: Config) -> None:
-    """Certificate and directory as the server's account sees them: told once here, and not by each worker at each attempt."""
+    """Certificate and directory as the server's account sees them: told once here, and not by each worker at each attempt.
+
+    Nothing of either stays open: a supervisor has neither SQLite nor TLS.
+    """
     problem = next(problems.certificate(config), None)
     if problem is not None:
         raise CannotServe(
