@@ -230,6 +230,36 @@ def test_a_result_that_cannot_be_written_is_trouble(
     assert told.stderr.count(b"\n") == 2, told.stderr
 
 
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_a_reader_who_has_seen_enough_is_no_trouble(environment: dict[str, str]) -> None:
+    """`mic-mail ... | head`: exit 0, and not a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        told = program("regulation", "list", "--json", stdout=pipe, environment=environment)
+    assert (told.returncode, told.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_closed_stream_is_no_trouble(number: int, made: Path) -> None:
+    """`>&-`: whoever closes standard output or error does not want to read it."""
+    shell = [
+        "sh",
+        "-c",
+        f'exec "$@" {number}>&-',
+        "sh",
+        sys.executable,
+        "-m",
+        "mic_mail",
+        "--config",
+        str(made),
+        "unit",
+        "list",
+    ]
+    told = subprocess.run(shell, capture_output=True, check=False, timeout=60)
+    assert (told.returncode, told.stderr) == (0, b"")
+
+
 def test_a_folder_that_cannot_be_written_is_named(command: Command, tmp_path: Path) -> None:
     """`serve` says which folder it is, without a reference to an error that nobody foresaw."""
     path = tmp_path / "mic-mail.toml"
@@ -266,6 +296,15 @@ def test_a_clause_is_cited_as_letters_do(command: Command, made: Path) -> None:
     run = command("--lang", "vi", "--config", made, "mailbox", "issue", "--unit", "CNTT", "--document", "1")
     assert "Căn cứ: khoản 1 Điều 5 Quy chế" in run.err
     assert "điểm b khoản 3 Điều 8 Quy chế" in command("--lang", "vi", "config", "reference").out
+
+
+def test_what_the_system_answers_is_in_the_language_of_the_run(command: Command, tmp_path: Path) -> None:
+    """The commonest reasons why a file cannot be used; the rest as the system says it."""
+    missing = ("--config", tmp_path / "none.toml", "mailbox", "list")
+    assert "không đọc được tệp (không có tệp hoặc thư mục này)" in command("--lang", "vi", *missing).err
+    assert "cannot be read (No such file or directory)" in command("--lang", "en", *missing).err
+    nowhere = ("--config", "/proc/x/y.toml", "init", "--yes", "--data-dir", tmp_path / "data")
+    assert "Không tạo được /proc/x: không có tệp hoặc thư mục này." in command("--lang", "vi", *nowhere).err
 
 
 def test_a_missing_server_names_the_remedy(command: Command, tmp_path: Path) -> None:

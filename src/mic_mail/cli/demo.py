@@ -21,6 +21,7 @@ from mic_mail.config import document
 from mic_mail.config.load import load
 from mic_mail.config.model import Config
 from mic_mail.errors import BadInput, Refused, Text, Trouble
+from mic_mail.i18n.system import reason as system_reason
 from mic_mail.policy.wording import KINDS, STATES
 
 DEFAULT_DATA = Path("demo-data")
@@ -108,8 +109,9 @@ def claim(data: Path) -> None:
             )
         (data / MARKER).touch()
     except OSError as error:
+        why = system_reason(error)
         raise Trouble(
-            Text(f"Không tạo được {data}: {error.strerror}.", f"{shown} cannot be made: {ascii(error.strerror)[1:-1]}."),
+            Text(f"Không tạo được {data}: {why.vi}.", f"{shown} cannot be made: {why.en}."),
             remedy=Text("Chọn thư mục khác bằng --data.", "Name another folder with --data."),
         ) from error
 

@@ -25,6 +25,7 @@ from mic_mail.config.load import ConfigErrors, load, parse
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Refused, Text, Trouble
+from mic_mail.i18n.system import reason as system_reason
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process import privileges
 from mic_mail.process.startup import make_folders
@@ -143,7 +144,8 @@ def make(config: Config, path: Path, clock: Clock) -> None:
                 os.fchown(descriptor, -1, owner.gid)
             file.write(document.write(config, output.language()))
     except OSError as error:
-        raise Trouble(Text(f"Không tạo được: {error}.", f"Cannot be made: {ascii(str(error))[1:-1]}.")) from error
+        where, why = str(error.filename), system_reason(error)
+        raise Trouble(Text(f"Không tạo được {where}: {why.vi}.", f"{ascii(where)[1:-1]} cannot be made: {why.en}.")) from error
     finally:
         os.umask(umask)
     load(path)

@@ -149,8 +149,7 @@ def main(arguments: list[str]) -> int:
         code = EXIT_STOPPED
     except typer.Abort:  # a question was answered with no, or not at all
         return _stopped(EXIT_REFUSED)
-    except BrokenPipeError:
-        # `mic-mail ... | head`: the reader has seen enough. Python would complain again when it flushes at exit.
+    except (output.ReaderGone, BrokenPipeError):
         _silence_stdout()
         return 0
     except OSError as error:

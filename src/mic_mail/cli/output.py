@@ -27,6 +27,7 @@ from mic_mail.errors import MicMailError, Text, Trouble
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.language import Language, in_language, language_of
+from mic_mail.i18n.system import reason as system_reason
 
 if TYPE_CHECKING:  # imported by the commands that read a configuration: `--help` needs none
     from mic_mail.config.load import Mistake
@@ -48,7 +49,12 @@ class _Speech:
 
 
 def settle_streams() -> None:
-    """A letter that the terminal or the file cannot hold is shown as `?`, and never the end of a command."""
+    """A letter that the terminal or the file cannot hold is shown as `?`, and never the end of a command.
+
+    A stream that is closed (`>&-`) gets a place that takes everything, before a file of ours is opened under its number.
+    """
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -116,11 +122,15 @@ class Unwritable(Trouble):
     """Standard output takes no more, as on a full disk."""
 
 
+class ReaderGone(Exception):
+    """`mic-mail ... | head`: the reader has seen enough. Not an OSError, of which Typer would make exit code 1."""
+
+
 def unwritable(error: OSError) -> Unwritable:
     """What a person is told when standard output failed with `error`."""
-    reason = error.strerror or ""
+    why = system_reason(error)
     return Unwritable(
-        Text(f"Không ghi được kết quả: {reason}.", f"The result cannot be written: {ascii(reason)[1:-1]}."),
+        Text(f"Không ghi được kết quả: {why.vi}.", f"The result cannot be written: {why.en}."),
         remedy=Text("Kiểm tra nơi kết quả được chuyển đến.", "Look at where the output is sent."),
     )
 
@@ -136,11 +146,11 @@ def is_lost() -> bool:
 
 @contextlib.contextmanager
 def _result() -> Iterator[None]:
-    """Writing to standard output. A reader who went away is no trouble: `main` knows what `| head` means."""
+    """Writing to standard output."""
     try:
         yield
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        raise ReaderGone from error
     except OSError as error:
         raise unwritable(error) from error
 

@@ -21,6 +21,7 @@ from mic_mail.config.model import ATTACHMENT_OCTETS, Config
 from mic_mail.config.section import About
 from mic_mail.config.units import Unit, show_octets, show_seconds
 from mic_mail.errors import BadInput, Text
+from mic_mail.i18n.system import reason as system_reason
 
 LARGEST_FILE = 1 << 20
 LONGEST_SHOWN = 60
@@ -123,7 +124,8 @@ def load(path: Path) -> Config:
         with path.open("rb") as file:
             octets = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        reason = Text(f"không đọc được tệp ({error.strerror})", f"cannot be read ({ascii(error.strerror)[1:-1]})")
+        why = system_reason(error)
+        reason = Text(f"không đọc được tệp ({why.vi})", f"cannot be read ({why.en})")
         raise ConfigErrors([Mistake(path, 0, WHOLE_FILE, reason, _NAME_ANOTHER)]) from error
     return parse(octets, path)
 

@@ -14,6 +14,7 @@ from mic_mail.config import problems
 from mic_mail.config.model import Config
 from mic_mail.directory.looking import trouble_with
 from mic_mail.errors import Text, Trouble
+from mic_mail.i18n.system import reason as system_reason
 from mic_mail.net import listeners as net
 from mic_mail.net.listeners import CannotListen, Listener
 from mic_mail.process import privileges
@@ -38,9 +39,9 @@ def _told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where, why = error.filename, error.strerror or ""
+        where, why = str(error.filename), system_reason(error)
         raise Trouble(
-            Text(f"Không ghi được {where}: {why}.", f"{ascii(str(where))[1:-1]} cannot be written: {ascii(why)[1:-1]}."),
+            Text(f"Không ghi được {where}: {why.vi}.", f"{ascii(where)[1:-1]} cannot be written: {why.en}."),
             remedy=Text(
                 "Sửa quyền thư mục, hoặc chạy bằng tài khoản của máy chủ; xem `mic-mail config check`.",
                 "Change the folder's mode, or run this as the server's account; see `mic-mail config check`.",
@@ -53,7 +54,10 @@ class CannotServe(Trouble):
 
 
 def look_ahead(config: Config) -> None:
-    """Certificate and directory as the server's account sees them: told once here, and not by each worker at each attempt."""
+    """Certificate and directory as the server's account sees them: told once here, and not by each worker at each attempt.
+
+    Nothing of either stays open: a supervisor has neither SQLite nor TLS.
+    """
     problem = next(problems.certificate(config), None)
     if problem is not None:
         raise CannotServe(
