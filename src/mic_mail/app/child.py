@@ -75,6 +75,7 @@ async def _serve(spec: ChildSpec) -> None:
 
 async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     """From ready to drained."""
+    gc.collect()  # what the imports have left; later it would keep the loop waiting
     listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
     tally = Tally.alone() if spec.tally is None else Tally(spec.tally, spec.row)
     housekeeper = spec.role == "housekeeper"
@@ -82,7 +83,6 @@ async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     server = await open_server(
         config, SystemClock(), spec.name, listeners, tally=tally, secret=secret, tee=spec.tee, housekeeper=housekeeper
     )
-    gc.collect()
     gc.freeze()
     orders.follow(server)
     await orders.over.wait()
