@@ -53,7 +53,7 @@ async def take_in(rooms: Rooms, octets: int) -> bool:
 
 
 async def child(config: Any, octets: int, step: int, say: int) -> None:
-    rooms = await open_rooms(config, SystemClock(), "child")
+    rooms = await open_rooms(config, SystemClock(), "child", secret=b"s" * 32)
     for mailbox in rooms.access.snapshot:  # the stores are made at first use: that is not what is tested here
         rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
     kill_before(step)
@@ -109,7 +109,7 @@ def look(config: Any) -> list[int]:
     """After recovery: how many messages each mailbox has; index and files agree, and nothing is left over."""
 
     async def after() -> list[int]:
-        rooms = await open_rooms(config, SystemClock(), "after")
+        rooms = await open_rooms(config, SystemClock(), "after", secret=b"s" * 32)
         try:
             await rooms.mailflow.recover()
             await rooms.mailflow.settle()
