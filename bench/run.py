@@ -5,6 +5,9 @@
 Peers run where their programs are installed (packages dovecot-imapd, dovecot-lmtpd, postfix, gcc, openssl; as root); a missing
 one is said and left out. Runs alternate between the servers and medians are shown, so that a machine that changes its speed
 changes it for all. Every row also goes to DIR/results.jsonl. What the figures mean: docs/performance.md.
+
+Each run has a folder of its own and leaves it there: ext4 passes over recently deleted inodes, some minutes long, whenever it
+makes a file, so a run that began by removing the last one's mail would measure that.
 """
 
 from __future__ import annotations
@@ -204,12 +207,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="smtp,big,imap,select,idle")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--folder", type=Path, default=Path("/var/tmp/mic-mail-bench"))
+    parser.add_argument("--folder", type=Path, default=Path("/var/tmp") / time.strftime("mic-mail-bench-%F-%H%M%S"))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--no-peers", action="store_true")
     arguments = parser.parse_args()
     works = arguments.only.split(",")
-    shutil.rmtree(arguments.folder, ignore_errors=True)
     arguments.folder.mkdir(parents=True)
     report = Report(arguments.folder / "results.jsonl")
     servers: list[Server] = []
@@ -240,6 +242,7 @@ def main() -> int:
     finally:
         for server in reversed(servers):
             server.stop()
+    print(f"mail and logs are in {arguments.folder}; do not remove them within six minutes of the next run")
     return 0
 
 

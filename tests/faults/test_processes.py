@@ -513,3 +513,35 @@ def test_what_a_drain_cannot_finish_arrives_after_the_next_start(pair: ProcessSe
     until(lambda: entries(pair) == 0)
     for address in (ADDRESS, "ttlan@mic.gov.vn"):
         assert [name for _, name in stored(pair, address)] == ["earlier", "late"]
+
+
+def cores_of_threads(pid: int) -> list[set[int]]:
+    """Where each thread of a process may run."""
+    return [os.sched_getaffinity(int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()]
+
+
+def test_the_loop_and_the_publishing_thread_of_a_worker_share_a_core(serve_processes: Make) -> None:
+    """Decision 0016: two threads of each worker on one core, workers on different ones; the others go where they like."""
+    every = os.sched_getaffinity(0)
+    if len(every) < 2:
+        pytest.skip("one core only: all threads share it anyway")
+    server = serve_processes({"process": {"workers": 2}})
+    server.start()
+    kill_and_wait(server, server.workers()[0])  # the one that takes its place does as it did
+    taken = []
+    for pid in server.workers():
+        kept = [cores for cores in cores_of_threads(pid) if cores != every]
+        assert len(kept) == 2
+        assert kept[0] == kept[1]
+        taken += kept[0]
+    assert len(set(taken)) == 2
+    (housekeeper,) = [one["pid"] for one in server.status()["processes"] if one["pid"] not in server.workers()]
+    assert all(cores == every for cores in cores_of_threads(housekeeper))
+
+
+def test_workers_stay_unpinned_where_the_administrator_says_so(serve_processes: Make) -> None:
+    server = serve_processes({"process": {"workers": 1, "pin_workers": False}})
+    server.start()
+    every = os.sched_getaffinity(0)
+    for process in server.status()["processes"]:
+        assert all(cores == every for cores in cores_of_threads(process["pid"]))

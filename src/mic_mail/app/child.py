@@ -23,6 +23,7 @@ from mic_mail.net.listeners import Listener
 from mic_mail.net.sharing import Tally
 from mic_mail.process import privileges
 from mic_mail.process.channel import Channel, ChildSpec
+from mic_mail.process.cores import share_core
 from mic_mail.services.housekeeping import only_housekeeper
 
 REPORT_SECONDS = 1.0
@@ -84,6 +85,8 @@ async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
         config, SystemClock(), spec.name, listeners, tally=tally, secret=secret, tee=spec.tee, housekeeper=housekeeper
     )
     gc.freeze()
+    if not housekeeper and config.process.pin_workers:
+        await share_core(server.rooms.lanes, spec.row)
     orders.follow(server)
     await orders.over.wait()
     server.rooms.log.event("process_draining")

@@ -117,6 +117,10 @@ class Process(Section):
     workers: Annotated[
         int, Field(ge=0, le=64), Unit("processes"), About("Worker processes; 0: one per core.", reload=False)
     ] = 0
+    pin_workers: Annotated[
+        bool,
+        About("Keep each worker's event loop and its delivery thread on one core: faster deliveries.", reload=False),
+    ] = True
     io_threads: Annotated[
         int, Field(ge=2, le=128), Unit("threads"), About("Threads per worker that wait for the disk.", reload=False)
     ] = 4
