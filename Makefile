@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: setup setup-test run test test-all lint format bench lock clean
+.PHONY: setup setup-test run test test-all fuzz lint format bench lock clean
 
 setup: $(VENV)/.run-ready
 setup-test: $(VENV)/.test-ready
@@ -17,6 +17,10 @@ $(VENV)/.run-ready: requirements.lock pyproject.toml
 
 $(VENV)/.test-ready: requirements-test.lock $(VENV)/.run-ready
 	$(BIN)/pip install -q --require-hashes -r requirements-test.lock
+	touch $@
+
+$(VENV)/.fuzz-ready: requirements-fuzz.lock $(VENV)/.test-ready
+	$(BIN)/pip install -q --require-hashes -r requirements-fuzz.lock
 	touch $@
 
 run: setup
@@ -38,13 +42,21 @@ test: lint
 test-all: lint
 	$(BIN)/pytest
 
+# Seconds for each of the fuzzers; what makes one crash is kept in .venv and shown.
+SECONDS := 60
+fuzz: $(VENV)/.fuzz-ready
+	for target in tests/fuzz/atheris_*.py; do \
+		$(BIN)/python $$target -max_total_time=$(SECONDS) -print_final_stats=1 -verbosity=1 -artifact_prefix=$(VENV)/ || exit 1; \
+	done
+
 bench: setup-test
 	$(BIN)/python bench/run.py
 
-# Needs uv on the PATH; writes both lock files anew for every supported Python.
+# Needs uv on the PATH; writes the lock files anew for every supported Python.
 lock:
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra build pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra build --extra test pyproject.toml -c requirements.lock -o requirements-test.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra fuzz pyproject.toml -c requirements-test.lock -o requirements-fuzz.lock
 
 clean:
 	rm -rf $(VENV) demo-data
