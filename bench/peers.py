@@ -34,6 +34,8 @@ class Server:
     protocol: str = "smtp"
     user: str = "u%d@bench.test"
     inbox: str = ""
+    status: str = ""
+    """The socket on which our supervisor tells the server's state."""
     stop: Callable[[], None] = field(default=lambda: None)
 
 
@@ -69,8 +71,9 @@ def start_ours(folder: Path, base: int = 13000, workers: int = 2) -> Server:
 
     wait_for(base + 25, 120)
     wait_for(base + 143, 120)
-    inbox = str(folder / "mail" / "bench.test" / "u%d" / "Maildir")
-    return Server("mic-mail", [child.pid], imap=base + 143, imaps=base + 993, smtp=base + 25, inbox=inbox, stop=stop)
+    ports = {"imap": base + 143, "imaps": base + 993, "smtp": base + 25}
+    inbox, status = str(folder / "mail" / "bench.test" / "u%d" / "Maildir"), str(folder / "run" / "status")
+    return Server("mic-mail", [child.pid], **ports, inbox=inbox, status=status, stop=stop)
 
 
 DOVECOT = """\

@@ -1,6 +1,6 @@
 """`make bench`: this server beside Dovecot and Postfix, in one run on one machine.
 
-    python bench/run.py [--only smtp,big,imap,select,idle] [--runs 3] [--folder DIR] [--workers 2]
+    python bench/run.py [--only smtp,big,imap,select,idle,lag] [--runs 3] [--folder DIR] [--workers 2]
 
 Peers run where their programs are installed (packages dovecot-imapd, dovecot-lmtpd, postfix, gcc, openssl; as root); a missing
 one is said and left out. Runs alternate between the servers and medians are shown, so that a machine that changes its speed
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import corpus
 import idle
+import lag
 import peers
 from measure import ImapClient, cpu_seconds, memory_kib
 from peers import PASSWORD, Server
@@ -205,13 +206,13 @@ def select(servers: list[Server], report: Report, runs: int, count: int = 100_00
 def main() -> int:
     """Run what was asked for; 0 unless a server could not be started."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="smtp,big,imap,select,idle")
+    parser.add_argument("--only", default="smtp,big,imap,select,idle,lag")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp") / time.strftime("mic-mail-bench-%F-%H%M%S"))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--no-peers", action="store_true")
     arguments = parser.parse_args()
-    works = arguments.only.split(",")
+    works = set(arguments.only.split(","))
     arguments.folder.mkdir(parents=True)
     report = Report(arguments.folder / "results.jsonl")
     servers: list[Server] = []
@@ -226,7 +227,7 @@ def main() -> int:
             print(f"without {' and '.join(sorted(missing))}: not installed, or left out by --no-peers", file=sys.stderr)
         with_imap = [server for server in servers if server.imap]
         time.sleep(SETTLE_SECONDS)
-        if "smtp" in works or "big" in works:
+        if works & {"smtp", "big", "lag"}:
             load = Load(arguments.folder)
         if "smtp" in works:
             smtp(servers, load, report, arguments.runs)
@@ -239,6 +240,9 @@ def main() -> int:
         if "idle" in works:
             for server in with_imap:
                 report.row("1,000 idle sessions, TLS", server.name, **idle.measure(server))
+        if "lag" in works:
+            for work, figures in lag.measure(servers[0], load, fill):
+                report.row(work, servers[0].name, **figures)
     finally:
         for server in reversed(servers):
             server.stop()

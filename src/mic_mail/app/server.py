@@ -68,6 +68,7 @@ class Server:
                 "p99": quantile_ms(lag.counts, 0.99),
                 "worst": round(lag.worst_ms, 1),
             },
+            "lag_beats": lag.beats,
             "directory_version": self.rooms.access.snapshot.version,
             "certificate_ends_at": self.rooms.tls.ends_at.isoformat(),
         }

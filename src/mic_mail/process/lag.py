@@ -47,6 +47,11 @@ class LoopLag:
         """Heartbeats by lateness: one count for each of BOUNDS_MS, and one for later ones."""
         return tuple(self._counts)
 
+    @property
+    def beats(self) -> dict[str, int]:
+        """The same by name: how many since the start came at most so many milliseconds late, or "more" than all of them."""
+        return dict(zip((*(f"{bound:g}" for bound in BOUNDS_MS), "more"), self._counts, strict=True))
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()

@@ -28,6 +28,8 @@ async def test_a_pause_is_logged_with_the_commands_that_ran(tmp_path: Path) -> N
     assert paused["ms"] >= 300
     assert lag.worst_ms >= paused["ms"] - 1
     assert sum(lag.counts) >= 3
+    assert list(lag.beats.values()) == list(lag.counts)
+    assert lag.beats["1000"] + lag.beats["more"] + lag.beats["500"] >= 1
 
 
 def test_quantiles_are_bounds() -> None:
