@@ -84,4 +84,4 @@ class LifecycleSettings:
     inactivity_months: int = 6
     """`inactivity.months` (Reg. 7.2.a)."""
     password_months: int | None = None
-    """`password.max_age_months` (Reg. 15.2): how long a password that the person chose lasts; None: for ever."""
+    """`auth.password_age` (Reg. 15.2): how long a password that the person chose lasts; None: for ever."""
