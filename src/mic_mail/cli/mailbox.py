@@ -20,7 +20,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.config.units import parse_octets
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
-from mic_mail.errors import BadInput, Text
+from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause as cite
 from mic_mail.policy.facts import Fact, MailboxKind
@@ -147,7 +147,7 @@ def _welcome(here: Frame, mailbox: MailboxRecord) -> None:
         output.note(
             Text(
                 f"Đã cấp hộp thư, nhưng chưa ghi được thư chào mừng: {error}",
-                f"The mailbox is issued, but the welcome could not be delivered: {ascii(str(error))[1:-1]}",
+                f"The mailbox is issued, but the welcome could not be delivered: {in_ascii(error)}",
             )
         )
 
