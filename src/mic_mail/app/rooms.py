@@ -71,7 +71,7 @@ class Rooms:
         try:
             await self.lanes.io(self.store.prepare_journal)
         except Unavailable as error:
-            self.log.event("journal_unavailable", error=error.detail)
+            self.log.event("journal_unavailable", error=str(error))
 
     def configure(self, config: Config) -> None:
         """Take over what a reload may change; a certificate that cannot be used is refused and said so in the log."""

@@ -278,7 +278,7 @@ async def settle_journal(store: MailStore, lanes: Lanes, log: MailLog) -> None:
     try:
         await lanes.io(store.settle_journal)
     except Unavailable as error:  # from now on each message is durable by its own file
-        log.event("journal_failed", error=error.detail)
+        log.event("journal_failed", error=str(error))
 
 
 def _take(queue: deque[Waiting], discard: Callable[[Sequence[Waiting]], None] = lambda gone: None) -> list[Waiting]:
