@@ -28,7 +28,6 @@ LONGEST_SHOWN = 60
 WHOLE_FILE = "-"
 """In place of a key, where the mistake is none of a setting."""
 
-
 _NAME_ANOTHER = Text(
     "Tạo tệp bằng `mic-mail init` hoặc chỉ đúng tệp bằng --config.",
     "Make one with `mic-mail init`, or name it with --config.",
