@@ -11,7 +11,8 @@ from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.session import Session
 from mic_mail.imap.shelf import Shelf
 from mic_mail.policy.lifecycle import Decision
-from mic_mail.services.access import Answered, Refusal, RefusalKind, SignedIn
+from mic_mail.services.access import Answered, SignedIn
+from mic_mail.services.refusals import Refusal, RefusalKind
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 

@@ -26,6 +26,11 @@ class Text:
         return self.en
 
 
+def in_ascii(value: object) -> str:
+    """A name or a path for the English half of a `Text`: other letters, and what a terminal obeys, as Python escapes them."""
+    return ascii(str(value))[1:-1]
+
+
 class MicMailError(Exception):
     """Base of all errors that this program raises on purpose."""
 

@@ -540,6 +540,7 @@ def test_the_loop_and_the_publishing_thread_of_a_worker_share_a_core(serve_proce
 
 
 def test_workers_stay_unpinned_where_the_administrator_says_so(serve_processes: Make) -> None:
+    """`process.pin_workers`: for machines that do much else beside the mail."""
     server = serve_processes({"process": {"workers": 1, "pin_workers": False}})
     server.start()
     every = os.sched_getaffinity(0)

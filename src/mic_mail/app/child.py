@@ -29,8 +29,6 @@ from mic_mail.services.housekeeping import only_housekeeper
 REPORT_SECONDS = 1.0
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread may hold the interpreter while the loop waits: with Python's 5 ms a busy lane costs every reply as much."""
-
-
 GARBAGE_THRESHOLD = 20_000
 """Objects made and not gone before the collector looks for rings among them. A message makes some hundreds that are no rings:
 with Python's 700 the collector took 5 % of a busy worker's time."""

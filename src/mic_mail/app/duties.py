@@ -1,8 +1,8 @@
 """What is done again and again: by each process for what it changed, and by one housekeeper for the whole server."""
 
 from mic_mail.app.rooms import Rooms
+from mic_mail.services.delivery import settle_journal
 from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
-from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0
@@ -26,15 +26,9 @@ def for_itself(rooms: Rooms) -> list[Duty]:
     async def rest() -> None:
         await rooms.lanes.io(rooms.store.rest, IDLE_SECONDS)
 
-    async def journal() -> None:
-        try:
-            await rooms.lanes.io(rooms.store.settle_journal)
-        except Unavailable as error:  # what the disk said, once; messages are durable one by one then
-            rooms.log.event("journal_failed", error=error.detail)
-
     return [
         Duty("names", often, lambda: rooms.lanes.io(rooms.store.flush_names)),
-        Duty("journal", SETTLE_SECONDS / 2, journal),
+        Duty("journal", SETTLE_SECONDS / 2, lambda: settle_journal(rooms.store, rooms.lanes, rooms.log)),
         Duty("usage", often, rooms.usage.look),
         Duty("rest", REST_SECONDS, rest),
     ]

@@ -28,6 +28,7 @@ from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.notices import Notices
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.replay import Replay
 
 CLOSE_SECONDS = 1.0
 """For each store. Only who waits for a lock of another process takes so long; the supervisor's patience is 3 s."""
@@ -70,7 +71,7 @@ class Rooms:
         try:
             await self.lanes.io(self.store.prepare_journal)
         except Unavailable as error:
-            self.log.event("journal_unavailable", error=error.detail)
+            self.log.event("journal_unavailable", error=str(error))
 
     def configure(self, config: Config) -> None:
         """Take over what a reload may change; a certificate that cannot be used is refused and said so in the log."""
@@ -139,11 +140,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     store = MailStore(
         config.mail_root, clock=clock, host=config.server.hostname, settings=storage_settings(config), on_change=on_change
     )
-    replay = await lanes.io(store.recover)
-    if replay.mended or replay.homeless:
-        log.event("journal_replayed", messages=replay.mended, without_mailbox=replay.homeless)
-    for place, error in replay.failed.items():
-        log.event("journal_not_replayed", place=place, error=str(error))
+    _tell_replay(log, await lanes.io(store.recover))
     spool = await lanes.io(Spool, config.spool_dir)
     usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot, log)
     changed.append(usage.add)
@@ -165,6 +162,14 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         ),
         usage=usage,
     )
+
+
+def _tell_replay(log: MailLog, replay: Replay) -> None:
+    """What the journal gave back after a power loss, and to whom it could not."""
+    if replay.mended or replay.homeless:
+        log.event("journal_replayed", messages=replay.mended, without_mailbox=replay.homeless)
+    for place, error in replay.failed.items():
+        log.event("journal_not_replayed", place=place, error=str(error))
 
 
 def prepare_directory(directory: Directory, domains: Sequence[str]) -> None:

@@ -38,9 +38,6 @@ Bindings = Mapping[str, bytes]
 """The types of channel binding that a connection has, and the octets of each."""
 NO_BINDING: Bindings = MappingProxyType({})
 
-MIN_ITERATIONS = 4096
-"""RFC 7677 §4; what we make ourselves has far more (passwords.py)."""
-
 
 class ScramKeys(Protocol):
     """What a server keeps of a password for SCRAM (RFC 5802 §3); directory rows have this shape."""

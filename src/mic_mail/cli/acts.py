@@ -17,8 +17,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.facts import Cause, Departure, Level
-from mic_mail.policy.states import State
-from mic_mail.policy.wording import STATES
+from mic_mail.policy.wording import state_names
 from mic_mail.services.accounts import Accounts, Asked, Conclusion
 from mic_mail.services.credentials import Origin
 from mic_mail.services.issuing import make_verifiers
@@ -89,7 +88,7 @@ def restore(
     row: dict[str, Cell] = {
         "address": mailbox.address,
         "password": password,
-        "state_names": _shown(decision.states),
+        "state_names": state_names(decision.states),
         "states": sorted(decision.states),
     }
     output.record(RESTORED, row, as_json=as_json)
@@ -130,7 +129,7 @@ def leave(
     after = accounts.state_of(mailbox)
     if after.receives and not before.receives:
         # A longer term gives back what the shorter one took (Reg. 6.4.c): nobody should find out by chance.
-        shown = _shown(after.states)
+        shown = state_names(after.states)
         output.note(
             Text(
                 f"Lưu ý: hộp thư {mailbox.address} đã bị thu hồi nay được mở lại: {shown.vi}.",
@@ -208,11 +207,6 @@ def reclaim(
     with on_record(here, "mailbox_reclaim", mailbox.address, origin):
         _accounts(here).reclaim(mailbox, origin)
     output.note(Text(f"Đã thu hồi {mailbox.address}.", f"{mailbox.address} is reclaimed."))
-
-
-def _shown(states: frozenset[State]) -> Text:
-    names = [STATES[state] for state in State if state in states]
-    return Text(", ".join(name.vi for name in names), ", ".join(name.en for name in names))
 
 
 def _begin(

@@ -20,7 +20,7 @@ from mic_mail.clock import Clock
 from mic_mail.config import document
 from mic_mail.config.load import load
 from mic_mail.config.model import Config
-from mic_mail.errors import BadInput, Refused, Text, Trouble
+from mic_mail.errors import BadInput, Refused, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason
 from mic_mail.policy.wording import KINDS, STATES
 
@@ -87,7 +87,7 @@ def claim(data: Path) -> None:
     """Make `data` a demonstration's folder; one that holds anything else is refused and left as it is."""
     from mic_mail.services.demo import MARKER as POPULATED
 
-    shown = ascii(str(data))[1:-1]
+    shown = in_ascii(data)
     try:
         if data.exists() and not data.is_dir():
             raise BadInput(
@@ -190,7 +190,7 @@ def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> Non
             "User name: the full address. Authentication: normal password. Accept the self-signed certificate once.",
         )
     )
-    output.line(Text(f"Cấu hình: {path}. Dừng bằng Ctrl-C.", f"Configuration: {ascii(str(path))[1:-1]}. Stop with Ctrl-C."))
+    output.line(Text(f"Cấu hình: {path}. Dừng bằng Ctrl-C.", f"Configuration: {in_ascii(path)}. Stop with Ctrl-C."))
 
 
 def mailbox_rows(config: Config, clock: Clock) -> list[Row]:

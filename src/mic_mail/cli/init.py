@@ -24,7 +24,7 @@ from mic_mail.config import document
 from mic_mail.config.load import ConfigErrors, load, parse
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
-from mic_mail.errors import Refused, Text, Trouble
+from mic_mail.errors import Refused, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process import privileges
@@ -59,7 +59,7 @@ def init(
     path = here.config_path
     if path.exists():
         raise Refused(
-            Text(f"Đã có {path}.", f"There is {_ascii(path)} already."),
+            Text(f"Đã có {path}.", f"There is {in_ascii(path)} already."),
             remedy=Text("Sửa tệp đó, hoặc chọn tệp khác bằng --config.", "Edit that file, or name another one with --config."),
         )
     answers = {
@@ -74,13 +74,9 @@ def init(
     output.note(
         Text(
             f"Đã tạo {path} và {config.server.data_dir}. Tiếp theo: xem lại tệp, rồi chạy `mic-mail serve`.",
-            f"Made {_ascii(path)} and {_ascii(config.server.data_dir)}. Next: read the file, then run `mic-mail serve`.",
+            f"Made {in_ascii(path)} and {in_ascii(config.server.data_dir)}. Next: read the file, then run `mic-mail serve`.",
         )
     )
-
-
-def _ascii(path: Path) -> str:
-    return ascii(str(path))[1:-1]
 
 
 QUESTIONS: Mapping[str, tuple[str, Text]] = {
@@ -145,7 +141,7 @@ def make(config: Config, path: Path, clock: Clock) -> None:
             file.write(document.write(config, output.language()))
     except OSError as error:
         where, why = str(error.filename), system_reason(error)
-        raise Trouble(Text(f"Không tạo được {where}: {why.vi}.", f"{ascii(where)[1:-1]} cannot be made: {why.en}.")) from error
+        raise Trouble(Text(f"Không tạo được {where}: {why.vi}.", f"{in_ascii(where)} cannot be made: {why.en}.")) from error
     finally:
         os.umask(umask)
     load(path)

@@ -20,13 +20,13 @@ from mic_mail.cli.record import on_record
 from mic_mail.config.units import parse_octets
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
-from mic_mail.errors import BadInput, Text
+from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause as cite
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.lifecycle import Decision, NextChange, Reason, State, decide
 from mic_mail.policy.states import BEGINNING
-from mic_mail.policy.wording import FACTS, KINDS, STATES
+from mic_mail.policy.wording import FACTS, KINDS, STATES, state_names
 from mic_mail.services.accounts import Accounts
 from mic_mail.services.credentials import Origin
 from mic_mail.services.explain import Explanation, Side, explain
@@ -147,7 +147,7 @@ def _welcome(here: Frame, mailbox: MailboxRecord) -> None:
         output.note(
             Text(
                 f"Đã cấp hộp thư, nhưng chưa ghi được thư chào mừng: {error}",
-                f"The mailbox is issued, but the welcome could not be delivered: {ascii(str(error))[1:-1]}",
+                f"The mailbox is issued, but the welcome could not be delivered: {in_ascii(error)}",
             )
         )
 
@@ -249,7 +249,7 @@ def _rows(here: Frame, entries: Iterator[Entry], state: State | None) -> Iterato
 def _row(entry: Entry, decision: Decision) -> dict[str, Cell]:
     return {
         **_entry(entry),
-        "state_names": _states(decision.states),
+        "state_names": state_names(decision.states),
         "states": sorted(decision.states),
         "clauses": sorted({reason.clause for reason in decision.reasons}),
         "next_change_at": decision.valid_until,
@@ -282,11 +282,6 @@ def _fact(fact: Fact) -> dict[str, Cell]:
     }
 
 
-def _states(states: frozenset[State]) -> Text:
-    names = [STATES[state] for state in State if state in states]
-    return Text(", ".join(name.vi for name in names), ", ".join(name.en for name in names))
-
-
 # ------------------------------------------------------------ explaining
 
 
@@ -313,7 +308,7 @@ def _tell(explanation: Explanation) -> None:
 
 def _tell_side(side: Side, entry: Entry) -> None:
     decision = side.decision
-    states = _states(decision.states)
+    states = state_names(decision.states)
     output.line(Text(f"Trạng thái: {states.vi}", f"State: {states.en}"))
     doors = [
         (decision.receives, Text("nhận thư", "receives")),
@@ -360,7 +355,7 @@ def _tell_use(reason: Reason, entry: Entry) -> None:
 def _next(change: NextChange | None) -> Text:
     if change is None:
         return Text("Không có thay đổi nào theo thời gian.", "Nothing changes by the clock alone.")
-    states, cited, at = _states(change.states), cite(change.clause), dates.short(change.at)
+    states, cited, at = state_names(change.states), cite(change.clause), dates.short(change.at)
     return Text(f"Thay đổi tới: {at}, {states.vi}, theo {cited.vi}", f"Next change: {at}, {states.en}, by {cited.en}")
 
 

@@ -137,7 +137,7 @@ def main(arguments: list[str]) -> int:
         output.settle(language_of(os.environ, _language_option(arguments)))
         outcome = root_command().main(args=arguments, prog_name="mic-mail", standalone_mode=False)
         sys.stdout.flush()
-        code = outcome if isinstance(outcome, int) else 0
+        code = outcome if isinstance(outcome, int) else 0  # EXIT_STOPPED too: Typer ends a command so at Ctrl-C
     except TyperException as usage:
         return _usage(usage)
     except MicMailError as error:

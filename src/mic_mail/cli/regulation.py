@@ -10,7 +10,7 @@ from mic_mail.cli import output
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
-from mic_mail.errors import MicMailError, Text
+from mic_mail.errors import MicMailError, Text, in_ascii
 from mic_mail.i18n.citations import clause as cite
 from mic_mail.policy.catalogue import Clause, Standing
 from mic_mail.policy.clauses import CLAUSES, clause
@@ -65,7 +65,7 @@ def _decision(here: Frame) -> Text | None:
         number = here.config.regulation.decision_no
     except MicMailError:  # the clauses can be read on a machine without a server
         return None
-    return Text(f"Quyết định số {number}", f"Decision no. {ascii(number)[1:-1]}") if number else None
+    return Text(f"Quyết định số {number}", f"Decision no. {in_ascii(number)}") if number else None
 
 
 def _rows(clauses: Iterator[Clause]) -> Iterator[Row]:

@@ -20,14 +20,13 @@ from mic_mail.config.lines import Place, line_of, locate
 from mic_mail.config.model import ATTACHMENT_OCTETS, Config
 from mic_mail.config.section import About
 from mic_mail.config.units import Unit, show_octets, show_seconds
-from mic_mail.errors import BadInput, Text
+from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n.system import reason as system_reason
 
 LARGEST_FILE = 1 << 20
 LONGEST_SHOWN = 60
 WHOLE_FILE = "-"
 """In place of a key, where the mistake is none of a setting."""
-
 
 _NAME_ANOTHER = Text(
     "Tạo tệp bằng `mic-mail init` hoặc chỉ đúng tệp bằng --config.",
@@ -165,7 +164,7 @@ def _syntax_mistake(path: Path, octets: bytes, error: Exception) -> Mistake:
             Text("Lưu lại tệp dạng UTF-8.", "Save it as UTF-8."),
         )
     message = str(error)
-    shown = ascii(message)[1:-1]
+    shown = in_ascii(message)
     digits = "".join(c for c in message.partition("at line ")[2].partition(",")[0] if c.isdigit())
     reason = Text(f"sai cú pháp TOML: {shown}", f"not TOML: {shown}")
     return Mistake(
@@ -200,14 +199,14 @@ def _shown(value: object, setting: Setting | None) -> str:
             return show_octets(int(value))
         if setting.unit == "seconds":
             return show_seconds(float(value))
-    return ascii(value)[1:-1] if isinstance(value, str) else ascii(value)
+    return in_ascii(value) if isinstance(value, str) else ascii(value)
 
 
 Words = Callable[[ErrorDetails, str, Setting | None], tuple[Text, Text]]
 
 
 def _unknown(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
-    named = ascii(key)[1:-1]
+    named = in_ascii(key)
     last = key.rpartition(".")[2]
     near = difflib.get_close_matches(key, _SETTINGS, 1, 0.6) or [name for name in _SETTINGS if name.rpartition(".")[2] == last]
     reason = Text("không có mục này", "there is no such setting")
@@ -257,7 +256,7 @@ def _given(value: str | float, escaped: Callable[[object], str]) -> str:
 
 
 def _choice(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
-    expected = ascii(detail["ctx"]["expected"])[1:-1].replace("\\'", "'")
+    expected = in_ascii(detail["ctx"]["expected"]).replace("\\'", "'")
     got = _shown(detail["input"], None)
     return Text(f"{got} không phải là một lựa chọn", f"{got} is no choice"), Text(f"Chọn {expected}.", f"Choose {expected}.")
 
@@ -273,7 +272,7 @@ def _too_long(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[
 
 
 def _other(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
-    message = ascii(detail["msg"])[1:-1]
+    message = in_ascii(detail["msg"])
     return (
         Text(f"giá trị không dùng được ({message})", f"cannot be used ({message})"),
         Text("Xem `mic-mail config reference`.", "See `mic-mail config reference`."),
@@ -324,7 +323,7 @@ def _form(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text
 
 
 def _duplicate(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
-    item = ascii(detail["ctx"]["item"])[1:-1]
+    item = in_ascii(detail["ctx"]["item"])
     return Text(f"có {item} hai lần", f"has {item} twice"), Text("Ghi một lần.", "Name it once.")
 
 

@@ -30,6 +30,7 @@ from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Oc
 
 ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, summed over a message
 QUOTA_FLOOR = GIB  # Reg. 8.3.b, read as 2^30 octets
+QUOTA_CEILING = 1 << 50  # no disk has more, and no database's number holds much more
 LOG_MONTHS_FLOOR = 6  # Reg. 8.2
 
 DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "http", "https"]
@@ -196,7 +197,7 @@ class Directory(Section):
 class Quota(Section):
     """Space per mailbox."""
 
-    default: Annotated[Octets, Field(ge=QUOTA_FLOOR, le=1 << 50), About("Quota of a new mailbox.", "8.3.b")] = GIB
+    default: Annotated[Octets, Field(ge=QUOTA_FLOOR, le=QUOTA_CEILING), About("Quota of a new mailbox.", "8.3.b")] = GIB
     warn_percent: Annotated[
         tuple[Percent, ...],
         Field(min_length=1),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mic_mail.config.load import LARGEST_FILE, values
 from mic_mail.config.model import Config
-from mic_mail.errors import Text
+from mic_mail.errors import Text, in_ascii
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def _account(config: Config) -> Iterator[Problem]:
             yield Problem(
                 f"server.{key}",
                 Text("không có trên máy này", "does not exist on this machine"),
-                Text(f"Tạo bằng: useradd --system {name}", f"Make it: useradd --system {ascii(name)[1:-1]}"),
+                Text(f"Tạo bằng: useradd --system {name}", f"Make it: useradd --system {in_ascii(name)}"),
             )
 
 
@@ -62,13 +62,13 @@ def _folders(config: Config) -> Iterator[Problem]:
         if not nearest.is_dir():
             yield Problem(
                 key,
-                Text(f"{nearest} không phải thư mục", f"{_shown(nearest)} is no folder"),
+                Text(f"{nearest} không phải thư mục", f"{in_ascii(nearest)} is no folder"),
                 Text("Chọn chỗ khác.", "Choose another place."),
             )
         elif not os.access(nearest, os.W_OK | os.X_OK):
             yield Problem(
                 key,
-                Text(f"không ghi được vào {nearest}", f"{_shown(nearest)} is not writable for this account"),
+                Text(f"không ghi được vào {nearest}", f"{in_ascii(nearest)} is not writable for this account"),
                 Text(
                     "Sửa quyền thư mục, hoặc chạy lệnh bằng tài khoản của máy chủ.",
                     "Change its mode, or run this as the server.",
@@ -90,7 +90,7 @@ def certificate(config: Config) -> Iterator[Problem]:
         if why is not None:
             yield Problem(
                 key,
-                Text(f"{path} {why.vi}", f"{_shown(path)} {why.en}"),
+                Text(f"{path} {why.vi}", f"{in_ascii(path)} {why.en}"),
                 Text("Tạo bằng `mic-mail init`, hoặc sửa đường dẫn.", "Make it with `mic-mail init`, or correct the path."),
             )
             return
@@ -151,7 +151,3 @@ def _without_effect(config: Config) -> Iterator[Problem]:
                 Text("Có thể để nguyên; đừng dựa vào giá trị này.", "It may stay; do not rely on it."),
                 warning=True,
             )
-
-
-def _shown(path: Path) -> str:
-    return ascii(str(path))[1:-1]

@@ -2,9 +2,8 @@
 
 `20971520`, `"20 MiB"` and `"1 GB"` are sizes, in powers of 1,024; `90`, `"90 s"`, `"2 min"`, `"1.5 h"` and `"7 d"` are spans.
 Both are kept as plain numbers (octets, seconds), and `show_octets`/`show_seconds` write them back in the largest unit that is
-exact.
-A relative path belongs to the folder of the file that names it. What cannot be read is a `PydanticCustomError` whose type is
-a key of `load.REASONS`; nothing here does I/O.
+exact. A relative path belongs to the folder of the file that names it. What cannot be read is a `PydanticCustomError` of a type
+for which `load` has words; nothing here does I/O.
 """
 
 import math

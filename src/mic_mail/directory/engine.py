@@ -17,7 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from mic_mail.errors import BadInput, Text, Trouble
+from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 
 BUSY_MILLISECONDS = 10_000
 _WRITES = "mic_mail_writes"
@@ -48,7 +48,7 @@ def connect(url: str) -> Engine:
         raise UnusableUrl(
             Text(
                 f"Chưa cài trình điều khiển {driver} của directory.url.",
-                f"The driver of directory.url is not installed: {ascii(driver)[1:-1]}.",
+                f"The driver of directory.url is not installed: {in_ascii(driver)}.",
             ),
             remedy=Text(
                 "Cài gói đó vào môi trường Python của mic-mail, hoặc nêu trình điều khiển khác trong URL.",

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from mic_mail.errors import MicMailError, Text, Trouble
+from mic_mail.errors import MicMailError, Text, Trouble, in_ascii
 
 _FILE = "sqlite:///"
 
@@ -26,7 +26,7 @@ def trouble_with(url: str, *, thorough: bool = False) -> MicMailError | None:
     if not url.startswith(_FILE):
         return _of_url(url)
     path = Path(url.removeprefix(_FILE))
-    shown = ascii(str(path))[1:-1]
+    shown = in_ascii(path)
     if not path.exists():
         return NoDirectory(
             Text(f"Danh bạ chưa được tạo: không có {path}.", f"The directory is not made yet: there is no {shown}."),
@@ -36,7 +36,7 @@ def trouble_with(url: str, *, thorough: bool = False) -> MicMailError | None:
     if why is None:
         return None
     return NoDirectory(
-        Text(f"Không đọc được danh bạ {path}: {why}.", f"The directory {shown} cannot be read: {ascii(why)[1:-1]}."),
+        Text(f"Không đọc được danh bạ {path}: {why}.", f"The directory {shown} cannot be read: {in_ascii(why)}."),
         remedy=Text(
             "Sửa quyền của tệp, hoặc lấy lại directory.sqlite từ bản sao lưu.",
             "Change its mode, or bring directory.sqlite back from a backup.",

@@ -2,7 +2,7 @@
 
 import errno
 
-from mic_mail.errors import Text
+from mic_mail.errors import Text, in_ascii
 
 _VIETNAMESE = {
     errno.EACCES: "không có quyền",
@@ -23,4 +23,4 @@ _VIETNAMESE = {
 def reason(error: OSError) -> Text:
     """Why a call failed; what has no Vietnamese here stays as the system says it."""
     english = error.strerror or str(error)
-    return Text(_VIETNAMESE.get(error.errno or 0, english), ascii(english)[1:-1])
+    return Text(_VIETNAMESE.get(error.errno or 0, english), in_ascii(english))

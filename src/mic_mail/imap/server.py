@@ -44,7 +44,8 @@ from mic_mail.net.connections import OpenConnections
 from mic_mail.net.tls import TlsFront
 from mic_mail.process.feed import Feed, Subscription
 from mic_mail.process.lanes import AccountLanes, Lanes
-from mic_mail.services.access import Access, Dialog, Peer, Refusal, SignedIn, TlsInfo
+from mic_mail.services.access import Access, Dialog, Peer, SignedIn, TlsInfo
+from mic_mail.services.refusals import Refusal
 from mic_mail.services.watching import Watch
 from mic_mail.storage.mailstore import Account, MailStore
 

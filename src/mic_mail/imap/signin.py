@@ -14,7 +14,8 @@ from mic_mail.imap.commands import StartTls as StartTlsCommand
 from mic_mail.imap.conversation import Conversation, Ended, Reply, bad, refuse
 from mic_mail.imap.grammar import Limits, Line, decode_base64
 from mic_mail.imap.view import Enabled
-from mic_mail.services.access import Challenge, Refusal, RefusalKind, SignedIn
+from mic_mail.services.access import Challenge, SignedIn
+from mic_mail.services.refusals import Refusal, RefusalKind
 
 SIGN_IN_CODES = {
     RefusalKind.WRONG_CREDENTIALS: b"AUTHENTICATIONFAILED",

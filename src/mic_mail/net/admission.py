@@ -37,7 +37,7 @@ def network_of(address: str) -> str:
 
 
 class Admission:
-    """The connections of one process, and `total`, those of all; belongs to its loop."""
+    """The limits in one process, which counts networks by itself and is told the total of all. Belongs to its loop."""
 
     def __init__(self, limits: AdmissionLimits, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -59,7 +59,7 @@ class Admission:
         self._is_exempt = lru_cache(4096)(is_exempt)
 
     def refusal(self, address: str, total: int, is_open: Callable[[object], bool]) -> str | None:
-        """Why a new connection from `address` cannot be, with which `total` are open; None: it may."""
+        """Why a new connection from `address` cannot be; `total` are open, itself among them. None: it may."""
         if total > self.limits.connections:
             return "total"
         if not address or self._is_exempt(address):

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mic_mail.errors import Text, Trouble
+from mic_mail.errors import Text, Trouble, in_ascii
 
 IMPLICIT_TLS = frozenset({"submissions", "imaps", "https"})
 _ATTEMPTS_AT_A_FREE_PORT = 20
@@ -112,7 +112,7 @@ def _cannot(door: str, address: str, port: int, error: OSError) -> CannotListen:
             "Ports below 1024 need a start as root or CAP_NET_BIND_SERVICE.",
         ),
     }
-    why = ascii(error.strerror)[1:-1]
+    why = in_ascii(error.strerror)
     text = Text(
         f"Không mở được cửa {door} tại {address} cổng {port}: {why}.", f"Cannot open {door} at {address} port {port}: {why}."
     )

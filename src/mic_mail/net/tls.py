@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from mic_mail.errors import BadInput, Text
+from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.net.reading import PLACE_OCTETS, TlsReader
 
 SELF_SIGNED_DAYS = 825
@@ -98,7 +98,7 @@ class TlsFront:
             raise BadCertificate(
                 Text(
                     f"Không dùng được chứng thư {certificate} và khóa {key}.",
-                    _ascii(f"Certificate {certificate} and key {key} cannot be used."),
+                    in_ascii(f"Certificate {certificate} and key {key} cannot be used."),
                 ),
                 remedy=Text(
                     "Hai tệp phải là PEM, thuộc về nhau, và tài khoản của máy chủ phải đọc được.",
@@ -112,10 +112,6 @@ class TlsFront:
 def _no_password() -> str:
     """An encrypted key is an error, not a question on the terminal."""
     raise ValueError("the private key is encrypted")
-
-
-def _ascii(text: str) -> str:
-    return ascii(text)[1:-1]
 
 
 def self_signed(names: Iterable[str], now: datetime) -> tuple[bytes, bytes]:

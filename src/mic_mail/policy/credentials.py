@@ -1,6 +1,6 @@
 """Reg. 7.3.c, 6.4.a, 15.2: when a person has to choose a new password before the mailbox can be used.
 
-After an issue, a reset and a restore, until the person has chosen one; with `password.max_age_months` also when the chosen
+After an issue, a reset and a restore, until the person has chosen one; with `auth.password_age` also when the chosen
 one has grown too old. An imported mailbox keeps the password that its person already had.
 """
 

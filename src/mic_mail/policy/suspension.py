@@ -16,6 +16,9 @@ from mic_mail.policy.calendar import ONE_DAY, add_days, after_months, later, loc
 from mic_mail.policy.facts import Cause, Fact, FactKind
 from mic_mail.policy.states import LifecycleSettings, Span, State
 
+INACTIVITY_MONTHS = 6
+"""Reg. 7.2.a."""
+
 
 def decided(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
     """The spans of recorded suspensions."""
@@ -85,7 +88,7 @@ class _Clock:
 
     def due(self) -> datetime:
         start = max(self.used, self.absent_until)
-        due = after_months(start, self.settings.inactivity_months, self.settings.term_end, self.settings.rest_day)
+        due = after_months(start, INACTIVITY_MONTHS, self.settings.term_end, self.settings.rest_day)
         for first, last in self.stops:  # in order of their beginnings, so that one stop can bring in the next
             counted_from = max(first, add_days(start, 1))
             if counted_from <= last and counted_from < local_day(due):

@@ -1,6 +1,6 @@
 """What states, facts, kinds and ranks are called, in both languages; used by commands, listings and explanations."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from mic_mail.errors import Text
 from mic_mail.policy.eligibility import Employment
@@ -15,6 +15,13 @@ STATES: Mapping[State, Text] = {
     State.RECLAIMED: Text("đã thu hồi", "reclaimed"),
     State.NOT_ISSUED: Text("chưa cấp", "not issued yet"),
 }
+
+
+def state_names(states: Collection[State]) -> Text:
+    """States that hold together, in the order of `State`."""
+    names = [STATES[state] for state in State if state in states]
+    return Text(", ".join(name.vi for name in names), ", ".join(name.en for name in names))
+
 
 KINDS: Mapping[MailboxKind, Text] = {
     MailboxKind.PERSONAL: Text("cá nhân", "personal"),

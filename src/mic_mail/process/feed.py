@@ -111,7 +111,6 @@ class Feed:
         self._directory_watchers: list[Callback] = []
         self._listeners: list[Callable[[bytes], None]] = []
         self._directory_version = -1
-        self._directory_told = False
         self._poll_seconds = poll_seconds
         self._poll = poll
         self._probe: ModseqProbe | None = None
@@ -184,15 +183,6 @@ class Feed:
     def watch_directory(self, callback: Callback) -> None:
         """Call `callback(version)` on the loop when the directory has changed (-1: it has, the version is not known yet)."""
         self._directory_watchers.append(callback)
-
-    def directory_changed(self) -> None:
-        """This process has changed the directory; from any thread."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._tell_directory)
-
-    def _tell_directory(self) -> None:
-        self._send([_DIRECTORY])
-        self._call_directory(-1)
 
     def _call_directory(self, version: int) -> None:
         for callback in tuple(self._directory_watchers):

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mic_mail.errors import BadInput, Text
+from mic_mail.errors import BadInput, Text, in_ascii
 
 UMASK = 0o027
 
@@ -36,7 +36,7 @@ def account(user: str, group: str) -> Account | None:
         return Account(found.pw_uid, grp.getgrnam(group).gr_gid if group else found.pw_gid, user)
     except KeyError as error:
         raise BadInput(
-            Text(f"Không có tài khoản hệ thống {user}:{group}.", f"No such system account: {ascii(user + ':' + group)[1:-1]}."),
+            Text(f"Không có tài khoản hệ thống {user}:{group}.", f"No such system account: {in_ascii(user + ':' + group)}."),
             remedy=Text("Tạo bằng: useradd --system mic-mail", "Make it with: useradd --system mic-mail"),
         ) from error
 

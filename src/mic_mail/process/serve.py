@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
-from mic_mail.errors import Text, Trouble
+from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.process import privileges
@@ -57,5 +57,5 @@ def run_supervisor(
             log.close()
     raise StartFailed(
         Text("Máy chủ không khởi động được.", "The server could not be started."),
-        remedy=Text(f"Xem nhật ký trong {config.log_dir}.", f"See the log in {ascii(str(config.log_dir))[1:-1]}."),
+        remedy=Text(f"Xem nhật ký trong {config.log_dir}.", f"See the log in {in_ascii(config.log_dir)}."),
     )

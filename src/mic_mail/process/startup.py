@@ -13,7 +13,7 @@ from pathlib import Path
 from mic_mail.config import problems
 from mic_mail.config.model import Config
 from mic_mail.directory.looking import trouble_with
-from mic_mail.errors import Text, Trouble
+from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason
 from mic_mail.net import listeners as net
 from mic_mail.net.listeners import CannotListen, Listener
@@ -41,7 +41,7 @@ def _told() -> Iterator[None]:
     except OSError as error:
         where, why = str(error.filename), system_reason(error)
         raise Trouble(
-            Text(f"Không ghi được {where}: {why.vi}.", f"{ascii(where)[1:-1]} cannot be written: {why.en}."),
+            Text(f"Không ghi được {where}: {why.vi}.", f"{in_ascii(where)} cannot be written: {why.en}."),
             remedy=Text(
                 "Sửa quyền thư mục, hoặc chạy bằng tài khoản của máy chủ; xem `mic-mail config check`.",
                 "Change the folder's mode, or run this as the server's account; see `mic-mail config check`.",
@@ -88,7 +88,7 @@ def only_server(run_dir: Path, owner: Account | None = None) -> Iterator[None]:
         except BlockingIOError as error:
             pid = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
             raise AlreadyRunning(
-                Text(f"Máy chủ đang chạy rồi (pid {pid}).", f"The server is running already (pid {ascii(pid)[1:-1]})."),
+                Text(f"Máy chủ đang chạy rồi (pid {pid}).", f"The server is running already (pid {in_ascii(pid)})."),
                 remedy=Text("Xem `mic-mail status`.", "See `mic-mail status`."),
             ) from error
         if owner is not None:

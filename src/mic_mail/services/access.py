@@ -1,8 +1,7 @@
 """Signing in: who is it, and may this mailbox be used through this door now?
 
 In: what a client said (a SASL exchange or a user name and password) and who it is (`Peer`). Out: `SignedIn`, or a `Refusal`
-with its kind, its sentence in both languages, its clause and the reference under which the log knows it. Joins the directory's
-snapshot, the policy's decision, the guard over passwords, and the log; every door asks here.
+(`refusals`). Joins the directory's snapshot, the policy's decision, the guard over passwords, and the log; all doors ask here.
 
 Rules:
 - The state of a mailbox is told only after the right password; a stranger learns nothing of suspensions.
@@ -16,7 +15,6 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol
 
 from mic_mail.auth import sasl
@@ -28,14 +26,13 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry, Snapshot
-from mic_mail.errors import Text, Trouble
-from mic_mail.i18n import messages
-from mic_mail.ids import trace_id
+from mic_mail.errors import Trouble
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.lifecycle import Decision, State, decide
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.credentials import hashing
 from mic_mail.services.readings import delivery_is_use, lifecycle_settings
+from mic_mail.services.refusals import MAY_BE_STALE, Refusal, Refusals
 from mic_mail.services.watching import Watch, Watches
 from mic_mail.storage.types import AccountRef
 
@@ -68,42 +65,6 @@ class Peer:
     protocol: str
     tls: TlsInfo | None
     session_id: str
-
-
-class RefusalKind(StrEnum):
-    """What a door maps to its code on the wire."""
-
-    WRONG_CREDENTIALS = "wrong-credentials"
-    SUSPENDED = "suspended"
-    PASSWORD_DUE = "password-due"  # noqa: S105  the name of a state
-    RECLAIMED = "reclaimed"
-    SEND_LOCKED = "send-locked"
-    TOO_MANY = "too-many"
-    UNAVAILABLE = "unavailable"
-    TLS_REQUIRED = "tls-required"
-    BAD_MECHANISM = "bad-mechanism"
-    MALFORMED = "malformed"
-
-
-_MAY_BE_STALE = {
-    RefusalKind.WRONG_CREDENTIALS,
-    RefusalKind.SUSPENDED,
-    RefusalKind.PASSWORD_DUE,
-    RefusalKind.RECLAIMED,
-    RefusalKind.SEND_LOCKED,
-}
-"""Refusals that a change in the directory a moment ago may have lifted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """No, and why. `text` is complete: sentence, clause, where to turn, reference; `detail` is for the log alone."""
-
-    kind: RefusalKind
-    text: Text
-    clause: str | None
-    ref: str
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +125,7 @@ class Access:
         """Take the settings of `config`, at the start and at a reload; wrong passwords counted so far stay counted."""
         auth = config.auth
         self._config = config
+        self._refusals = Refusals(config, self._clock)
         self._lifecycle = lifecycle_settings(config)
         self._delivery_is_use = delivery_is_use(config)
         self._decisions.clear()
@@ -234,8 +196,7 @@ class Access:
         """Whether a session that is open may go on, and with which decision."""
         found = self._find(signed_in.address)
         if found is None or found[1].version != signed_in.credential_version:
-            changed = self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.password_changed(), detail="credential-changed")
-            return self._cut(changed, signed_in, peer)
+            return self._cut(self._refusals.password_changed(), signed_in, peer)
         answer = self._admit(*found, actor=signed_in.actor)
         if isinstance(answer, Refusal):
             return self._cut(answer, signed_in, peer)
@@ -251,8 +212,9 @@ class Access:
         decision = self.decide(signed_in.mailbox_id)
         if decision is None or decision.sends:
             return None
-        refusal = self._state_refusal(decision, signed_in.address) or self._send_refusal(decision, signed_in.address)
-        self._log_refusal("sending_refused", refusal, peer, signed_in.address)
+        address = signed_in.address
+        refusal = self._refusals.of_state(decision, address) or self._refusals.of_sending(decision, address)
+        self._log_refusal("sending_refused", refusal, peer, address)
         return refusal
 
     def clock_moved(self) -> None:
@@ -308,35 +270,37 @@ class Access:
         )
         return Dialog(self, exchange, mechanism.upper()[:20], peer)
 
+    def bad_mechanism(self, peer: Peer) -> Refusal:
+        """The mechanism is not spoken here, or not before TLS."""
+        return self._refusals.bad_mechanism() if self.mechanisms(peer) else self._refusals.tls_required()
+
     async def login(self, user: str, password: str, peer: Peer, mechanism: str = "password") -> Answered:
         """A user name and password as they are (IMAP LOGIN, POP3 PASS, web)."""
         if peer.tls is None and not self._config.auth.cleartext:
-            refusal = self._refusal(RefusalKind.TLS_REQUIRED, messages.tls_required())
-            return self.logged(refusal, self.address_of(user), peer, mechanism)
+            return self.logged(self._refusals.tls_required(), self.address_of(user), peer, mechanism)
         return await self.claim(sasl.CheckPassword(user, password), peer, mechanism)
 
     async def claim(self, claim: sasl.CheckPassword, peer: Peer, mechanism: str) -> Answered:
         """The answer to a claimed password, in the log."""
         answer = await self._attempt(claim, peer)
         # A password reset or a restoration a second ago must not be refused for it: the snapshot follows within 2 s.
-        if isinstance(answer, Refusal) and answer.kind in _MAY_BE_STALE and await self._refreshed():
+        if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._refreshed():
             answer = await self._attempt(claim, peer)
         return self.logged(answer, self.address_of(claim.user), peer, mechanism)
 
     async def _attempt(self, claim: sasl.CheckPassword, peer: Peer) -> Answered:
         address = self.address_of(claim.user)
         if claim.authorize_as and self.address_of(claim.authorize_as) != address:
-            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="authorization-identity")
+            return self._refusals.wrong_credentials("authorization-identity")
         found = self._find(address)
         try:
             outcome = await self._guard.check(Claim(address, found[1] if found else None, claim.password), peer.address)
         except Trouble as trouble:
-            return self._refusal(RefusalKind.UNAVAILABLE, messages.unavailable(), detail=str(trouble))
+            return self._refusals.unavailable(str(trouble))
         if isinstance(outcome, Wait):
-            return self._wait(outcome)
+            return self._refusals.waiting(outcome)
         if outcome is Outcome.WRONG or found is None:
-            detail = "password" if found else "user"
-            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail=detail)
+            return self._refusals.wrong_credentials("password" if found else "user")
         return self._admit(*found, actor=address)
 
     async def _refreshed(self) -> bool:
@@ -364,27 +328,21 @@ class Access:
         address = self.address_of(user)
         wait = self._guard.may_try(address, peer.address)
         if wait is not None:
-            return self._wait(wait)
+            return self._refusals.waiting(wait)
         found = self._find(address)
         scram = found[1].scram if found else None
         return scram or self._guard.decoy_keys(address)
 
     def scram_failed(self, failed: sasl.Failed, peer: Peer) -> Refusal:
         """What to say to an exchange that failed; a wrong proof counts as a wrong password."""
-        if failed.failure is sasl.Failure.BINDING_TYPE:
-            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.channel_binding_type(), detail=failed.failure.value)
-        if failed.failure in {sasl.Failure.CHANNEL_BINDING, sasl.Failure.DOWNGRADE}:
-            # Somebody in the middle, or a program that is deceived: not a question of syntax.
-            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.channel_binding(), detail=failed.failure.value)
-        if failed.failure is not sasl.Failure.WRONG_PROOF:
-            return self._refusal(RefusalKind.MALFORMED, messages.malformed_sign_in(), detail=failed.failure.value)
-        self._guard.proof_was_wrong(self.address_of(failed.user), peer.address)
-        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="proof")
+        if failed.failure is sasl.Failure.WRONG_PROOF:
+            self._guard.proof_was_wrong(self.address_of(failed.user), peer.address)
+        return self._refusals.failed_exchange(failed.failure)
 
     async def scram_proved(self, done: sasl.Done, keys: sasl.ScramKeys, peer: Peer) -> Answered:
         """The client proved the password that belongs to `keys`."""
         answer = self._proved(done, keys, peer)
-        if isinstance(answer, Refusal) and answer.kind in _MAY_BE_STALE and await self._refreshed():
+        if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._refreshed():
             answer = self._proved(done, keys, peer)
         return answer
 
@@ -393,9 +351,9 @@ class Access:
         found = self._find(address)
         # The password may have been changed while the exchange went on: then what was proved is worth nothing.
         if found is None or found[1].scram is None or found[1].scram.stored_key != keys.stored_key:
-            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="credential-changed")
+            return self._refusals.wrong_credentials("credential-changed")
         if done.authorize_as and self.address_of(done.authorize_as) != address:
-            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="authorization-identity")
+            return self._refusals.wrong_credentials("authorization-identity")
         self._guard.proof_was_right(address, peer.address)
         return self._admit(*found, actor=address)
 
@@ -404,55 +362,12 @@ class Access:
     def _admit(self, entry: Entry, credential: Credential, *, actor: str) -> Answered:
         """The door after the right password: in, or the state that forbids it."""
         decision = self._decision(entry, self._clock.now())
-        refusal = self._state_refusal(decision, entry.address)
+        refusal = self._refusals.of_state(decision, entry.address)
         if refusal is not None:
             return refusal
         self.used(entry.mailbox_id)
         account = AccountRef(entry.mailbox_id, entry.home)
         return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version)
-
-    def _state_refusal(self, decision: Decision, address: str) -> Refusal | None:
-        """The state that keeps everybody out (the catalogue's last table), or None; a suspension is told before all others."""
-        if decision.signs_in:
-            return None
-        for state in (State.RECLAIMED, State.SUSPENDED, State.PASSWORD_DUE):
-            reason = decision.reason(state)
-            if reason is None:
-                continue
-            match state:
-                case State.RECLAIMED:
-                    kind, text = RefusalKind.RECLAIMED, messages.reclaimed(address, reason.since, reason.clause)
-                case State.SUSPENDED:
-                    kind, text = RefusalKind.SUSPENDED, messages.suspended(address, reason.since, reason.clause)
-                case _:
-                    kind, text = RefusalKind.PASSWORD_DUE, self._password_due(reason.clause)
-            return self._refusal(kind, text, clause=reason.clause)
-        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail="not-issued")
-
-    def _password_due(self, clause_id: str) -> Text:
-        page = self._config.regulation.password_page
-        return messages.password_due(page, clause_id) if page else messages.password_due_at_centre(clause_id)
-
-    def _send_refusal(self, decision: Decision, address: str) -> Refusal:
-        reason = decision.reason(State.SEND_LOCKED)
-        assert reason is not None, "nothing else lets a mailbox sign in and not send"
-        change = decision.next_change
-        reclaimed_at = change.at if change is not None and State.RECLAIMED in change.states else None
-        text = messages.send_locked(address, reason.since, reason.clause, reclaimed_at)
-        return self._refusal(RefusalKind.SEND_LOCKED, text, clause=reason.clause)
-
-    def _wait(self, wait: Wait) -> Refusal:
-        return self._refusal(RefusalKind.TOO_MANY, messages.too_many(wait.seconds), detail=wait.rule)
-
-    def bad_mechanism(self, peer: Peer) -> Refusal:
-        """The mechanism is not spoken here, or not before TLS."""
-        if not self.mechanisms(peer):
-            return self._refusal(RefusalKind.TLS_REQUIRED, messages.tls_required())
-        return self._refusal(RefusalKind.BAD_MECHANISM, messages.bad_mechanism())
-
-    def _refusal(self, kind: RefusalKind, text: Text, *, clause: str | None = None, detail: str = "") -> Refusal:
-        ref = trace_id(self._clock.now_us())
-        return Refusal(kind, messages.joined(text, messages.where_to_turn(self._config.support, ref)), clause, ref, detail)
 
     def logged(self, answer: Answered, address: str, peer: Peer, mechanism: str) -> Answered:
         """`answer`, after the log has it."""

@@ -141,9 +141,7 @@ class Delivering:
     async def _settle_journal(self) -> None:
         """Make room in the journal at once; the duty that does it every few seconds would come too late."""
         try:
-            await self._lanes.io(self._store.settle_journal)
-        except MicMailError as error:  # from now on each message is durable by its own file
-            self._log.event("journal_failed", error=str(error))
+            await settle_journal(self._store, self._lanes, self._log)
         finally:
             self._settling = False
 
@@ -273,6 +271,14 @@ class Delivering:
         """Wait until nothing is under way."""
         while self._errands:
             await asyncio.wait(list(self._errands))
+
+
+async def settle_journal(store: MailStore, lanes: Lanes, log: MailLog) -> None:
+    """Make durable in its own place what the journal holds long enough. What the disk said to it is told, once."""
+    try:
+        await lanes.io(store.settle_journal)
+    except Unavailable as error:  # from now on each message is durable by its own file
+        log.event("journal_failed", error=str(error))
 
 
 def _take(queue: deque[Waiting], discard: Callable[[Sequence[Waiting]], None] = lambda gone: None) -> list[Waiting]:

@@ -128,7 +128,7 @@ class Issuing:
     def issue_unit(self, symbol: str, password: str, request: Request, *, quota_octets: int | None = None) -> MailboxRecord:
         """Reg. 5.1: the mailbox of a unit, its address made from the registered symbol."""
         unit = self._directory.unit(symbol)
-        before = next((m for m in self._of_unit(MailboxKind.UNIT, unit.unit_id)), None)
+        before = next(iter(self._of_unit(MailboxKind.UNIT, unit.unit_id)), None)
         if before is not None:
             return self._issue_again(before, password, request, quota_octets=quota_octets)
         local = addresses.unit_local_part(unit.symbol, self._rules)

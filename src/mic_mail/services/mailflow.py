@@ -24,13 +24,14 @@ from mic_mail.outbound.spool import Entry as SpoolEntry
 from mic_mail.policy.sending import check_envelope
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services import authorship, trace
-from mic_mail.services.access import Access, RefusalKind, SignedIn
+from mic_mail.services.access import Access, SignedIn
 from mic_mail.services.delivery import Delivering
 from mic_mail.services.envelope import Accepted, Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
 from mic_mail.services.posting import Parcel, account_ref
 from mic_mail.services.rates import HourlyRate
 from mic_mail.services.reception import Reception, Sink, Stream
 from mic_mail.services.recipients import Recipients
+from mic_mail.services.refusals import RefusalKind
 from mic_mail.storage.errors import DiskFull, OverQuota
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Staged

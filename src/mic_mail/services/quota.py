@@ -3,12 +3,9 @@
 In: octets, the quota before (None: a new mailbox), who asks. Out: nothing, or a refusal with its clause. Pure.
 """
 
-from mic_mail.config.model import QUOTA_FLOOR
+from mic_mail.config.model import QUOTA_CEILING, QUOTA_FLOOR
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.services.credentials import Origin
-
-QUOTA_CEILING = 1 << 50
-"""The bound of `quota.default`: no disk has more, and no database's number holds much more."""
 
 
 class QuotaRefused(Refused):

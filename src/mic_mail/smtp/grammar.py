@@ -157,11 +157,6 @@ def decode_xtext(text: str) -> str:
     return re.sub(r"\+([0-9A-F]{2})", lambda match: chr(int(match[1], 16)), text)
 
 
-def encode_xtext(text: str) -> str:
-    """RFC 3461 §4 for ASCII text."""
-    return "".join(char if "!" <= char <= "~" and char not in "+=" else f"+{ord(char):02X}" for char in text)
-
-
 def _path(argument: bytes, keyword: str, fault: FaultName) -> tuple[Path, str]:
     """The path and what follows it, without the spaces between."""
     try:

@@ -346,7 +346,7 @@ SIGN_IN: dict[str, tuple[int, str]] = {
     "bad-mechanism": (504, "5.5.4"),
     "malformed": (501, "5.5.2"),
 }
-"""The codes of a refused sign-in by `access.RefusalKind` (RFC 4954 §6; 525 5.7.13 is registered for disabled accounts)."""
+"""The codes of a refused sign-in by `refusals.RefusalKind` (RFC 4954 §6; 525 5.7.13 is registered for disabled accounts)."""
 
 
 def of_sign_in(kind: str, text: Text) -> Reply:

@@ -62,6 +62,10 @@ class Unavailable(Trouble):
         super().__init__(Text("Hộp thư tạm thời không truy cập được.", "The mailbox is temporarily unavailable."))
         self.detail = detail
 
+    def __str__(self) -> str:
+        """For the log; people and clients are told `text`."""
+        return self.detail
+
 
 class Busy(Unavailable):
     """Somebody else writes this account now, and the caller did not want to wait so long."""

@@ -284,9 +284,6 @@ class Account:
         """One folder by name, or `NoSuchFolder`."""
         return folders.folder_info(self._store, name=folders.canonical_name(self._store, name))
 
-    def folder_by_id(self, folder_id: int) -> FolderInfo:
-        return folders.folder_info(self._store, folder_id=folder_id)
-
     def create(self, name: str, special_use: str | None = None) -> FolderInfo:
         """Make a folder and its missing parents (RFC 9051 §6.3.4)."""
         return folders.create(self._store, name, special_use)

@@ -62,7 +62,7 @@ class StorageSettings:
     lock_seconds: float = 10.0
     """Longest wait for an account that another one writes; then `Unavailable`."""
     open_accounts: int = 1_024
-    """Accounts with open index handles in one process (about three descriptors each)."""
+    """Accounts with open index handles in one process (about six descriptors each)."""
     view_cache_octets: int = 256 << 20
     """Memory for the compact flag arrays that the sessions of one process share."""
     max_folders: int = 10_000

@@ -11,8 +11,9 @@ import pytest
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.access import Access, Challenge, Refusal, RefusalKind, SignedIn
+from mic_mail.services.access import Access, Challenge, SignedIn
 from mic_mail.services.credentials import Origin, set_password
+from mic_mail.services.refusals import Refusal, RefusalKind
 
 from .conftest import PASSWORD, START, World, peer
 

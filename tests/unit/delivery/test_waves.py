@@ -1,6 +1,7 @@
 """Small messages that come together: published together, and nobody's trouble is another's."""
 
 import asyncio
+import errno
 import os
 import threading
 import time
@@ -271,6 +272,24 @@ def test_without_room_for_a_journal_messages_arrive_all_the_same(office: Office,
     office.deliver(*((name, message(number)) for number, name in enumerate(NAMES)))
     assert office.journal() == []
     assert [len(office.inbox(name)) for name in NAMES] == [1, 1, 1]
+
+
+def test_a_full_journal_that_cannot_be_settled_says_why(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes room in it hears of the broken disk first, and alone: the log has to have the reason from there too."""
+
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(delivery, "CLOSE_SECONDS", 30.0)
+    monkeypatch.setattr(journal, "SEGMENT_OCTETS", journal.BLOCK_OCTETS)
+    monkeypatch.setattr(journal, "sync_file_system", fail)
+    for number in range(4):
+        office.deliver(("dvbe", message(number)))
+    office.server.call(office.rooms.mailflow._delivering.settle())
+    office.server.stop()
+    (told,) = [event["error"] for event in office.server.events() if event["event"] == "journal_failed"]
+    assert os.strerror(errno.EIO) in told
+    assert len(office.inbox("dvbe")) == 4
 
 
 def test_a_stopped_server_leaves_no_segment(office: Office) -> None:

@@ -175,6 +175,22 @@ def test_a_mailbox_that_is_broken_ends_no_round_and_no_connection(serve: Callabl
     assert not any(event["event"] == "duty_failed" for event in server.events())
 
 
+def test_the_log_says_what_keeps_a_mailbox_closed(serve: Callable[..., MailServer]) -> None:
+    """People are told that it is unavailable, whoever has to repair it what the disk said."""
+    server = serve()
+    server.issue("dvbe")
+    home = server.config.mail_root / "mic.gov.vn/dvbe"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "Maildir").write_text("no folder")
+    server.housekeep()
+    server.stop()
+    told = {event["visit"]: event["error"] for event in server.events() if event["event"] == "visit_failed"}
+    assert told.keys() == {"sweep", "rescan"}
+    for error in told.values():
+        assert "a file lies where a folder must be" in error
+        assert str(home) in error
+
+
 def test_what_lies_in_the_way_of_a_mailbox_is_told_once(serve: Callable[..., MailServer]) -> None:
     """The round names what it has to leave to people, and again only when that has changed."""
     server = serve()

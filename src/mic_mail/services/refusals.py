@@ -1,0 +1,135 @@
+"""Why a sign-in is refused, or the work of a session that is in, and in which words.
+
+In: what `access` found out: a decision of the policy, a limit, an exchange that failed. Out: a `Refusal`, whose sentence ends
+with where to turn and the reference under which the log knows it. Here nobody is let in or kept out.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mic_mail.auth import sasl
+from mic_mail.auth.guard import Wait
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.errors import Text
+from mic_mail.i18n import messages
+from mic_mail.ids import trace_id
+from mic_mail.policy.lifecycle import Decision, State
+
+
+class RefusalKind(StrEnum):
+    """What a door maps to its code on the wire."""
+
+    WRONG_CREDENTIALS = "wrong-credentials"
+    SUSPENDED = "suspended"
+    PASSWORD_DUE = "password-due"  # noqa: S105  the name of a state
+    RECLAIMED = "reclaimed"
+    SEND_LOCKED = "send-locked"
+    TOO_MANY = "too-many"
+    UNAVAILABLE = "unavailable"
+    TLS_REQUIRED = "tls-required"
+    BAD_MECHANISM = "bad-mechanism"
+    MALFORMED = "malformed"
+
+
+MAY_BE_STALE = {
+    RefusalKind.WRONG_CREDENTIALS,
+    RefusalKind.SUSPENDED,
+    RefusalKind.PASSWORD_DUE,
+    RefusalKind.RECLAIMED,
+    RefusalKind.SEND_LOCKED,
+}
+"""Refusals that a change in the directory a moment ago may have lifted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No, and why. `text` is complete: sentence, clause, where to turn, reference; `detail` is for the log alone."""
+
+    kind: RefusalKind
+    text: Text
+    clause: str | None
+    ref: str
+    detail: str = ""
+
+
+class Refusals:
+    """The refusals of one configuration; each call makes one, with a reference of its own."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+
+    def _refusal(self, kind: RefusalKind, text: Text, *, clause: str | None = None, detail: str = "") -> Refusal:
+        ref = trace_id(self._clock.now_us())
+        return Refusal(kind, messages.joined(text, messages.where_to_turn(self._config.support, ref)), clause, ref, detail)
+
+    # ------------------------------------------------------------ who it is
+
+    def wrong_credentials(self, detail: str) -> Refusal:
+        """The same words whatever was wrong."""
+        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail=detail)
+
+    def password_changed(self) -> Refusal:
+        """Of a session that is open."""
+        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.password_changed(), detail="credential-changed")
+
+    def waiting(self, wait: Wait) -> Refusal:
+        """Too many passwords were wrong."""
+        return self._refusal(RefusalKind.TOO_MANY, messages.too_many(wait.seconds), detail=wait.rule)
+
+    def unavailable(self, detail: str) -> Refusal:
+        """Nobody can look at the password now."""
+        return self._refusal(RefusalKind.UNAVAILABLE, messages.unavailable(), detail=detail)
+
+    def tls_required(self) -> Refusal:
+        """No password may travel on this connection as it is."""
+        return self._refusal(RefusalKind.TLS_REQUIRED, messages.tls_required())
+
+    def bad_mechanism(self) -> Refusal:
+        """The mechanism is not spoken here."""
+        return self._refusal(RefusalKind.BAD_MECHANISM, messages.bad_mechanism())
+
+    def failed_exchange(self, failure: sasl.Failure) -> Refusal:
+        """What the exchange says; a wrong proof is a wrong password."""
+        if failure is sasl.Failure.WRONG_PROOF:
+            return self.wrong_credentials("proof")
+        if failure is sasl.Failure.BINDING_TYPE:
+            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.channel_binding_type(), detail=failure.value)
+        if failure in {sasl.Failure.CHANNEL_BINDING, sasl.Failure.DOWNGRADE}:
+            # Somebody in the middle, or a program that is deceived: not a question of syntax.
+            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.channel_binding(), detail=failure.value)
+        return self._refusal(RefusalKind.MALFORMED, messages.malformed_sign_in(), detail=failure.value)
+
+    # ------------------------------------------------------------ what the mailbox may do
+
+    def of_state(self, decision: Decision, address: str) -> Refusal | None:
+        """The state that keeps everybody out or None; a reclaim is told first, then a suspension."""
+        if decision.signs_in:
+            return None
+        for state in (State.RECLAIMED, State.SUSPENDED, State.PASSWORD_DUE):
+            reason = decision.reason(state)
+            if reason is None:
+                continue
+            match state:
+                case State.RECLAIMED:
+                    kind, text = RefusalKind.RECLAIMED, messages.reclaimed(address, reason.since, reason.clause)
+                case State.SUSPENDED:
+                    kind, text = RefusalKind.SUSPENDED, messages.suspended(address, reason.since, reason.clause)
+                case _:
+                    kind, text = RefusalKind.PASSWORD_DUE, self._password_due(reason.clause)
+            return self._refusal(kind, text, clause=reason.clause)
+        return self.wrong_credentials("not-issued")
+
+    def _password_due(self, clause_id: str) -> Text:
+        page = self._config.regulation.password_page
+        return messages.password_due(page, clause_id) if page else messages.password_due_at_centre(clause_id)
+
+    def of_sending(self, decision: Decision, address: str) -> Refusal:
+        """Of a mailbox that may sign in and not send."""
+        reason = decision.reason(State.SEND_LOCKED)
+        assert reason is not None, "nothing else lets a mailbox sign in and not send"
+        change = decision.next_change
+        reclaimed_at = change.at if change is not None and State.RECLAIMED in change.states else None
+        text = messages.send_locked(address, reason.since, reason.clause, reclaimed_at)
+        return self._refusal(RefusalKind.SEND_LOCKED, text, clause=reason.clause)
