@@ -247,11 +247,15 @@ class Access:
         return refusal
 
     def check_send(self, signed_in: SignedIn, peer: Peer) -> Refusal | None:
-        """Whether this session may send now (Reg. 6.4.c); submission asks at MAIL."""
-        decision = self.decide(signed_in.mailbox_id)
-        if decision is None or decision.sends:
-            return None
-        refusal = self._state_refusal(decision, signed_in.address) or self._send_refusal(decision, signed_in.address)
+        """Whether this session may send now (Reg. 6.4.c), with the password that it gave; submission asks at MAIL."""
+        found = self._find(signed_in.address)
+        if found is None or found[1].version != signed_in.credential_version:
+            refusal = self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.password_changed(), detail="credential-changed")
+        else:
+            decision = self._decision(found[0], self._clock.now())
+            if decision.sends:
+                return None
+            refusal = self._state_refusal(decision, signed_in.address) or self._send_refusal(decision, signed_in.address)
         self._log_refusal("sending_refused", refusal, peer, signed_in.address)
         return refusal
 

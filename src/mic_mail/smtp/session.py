@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mic_mail.services.envelope import Accepted, Recipient, Refusal, Role
+from mic_mail.services.envelope import Accepted, Cause, Recipient, Refusal, Role
 from mic_mail.smtp import grammar, replies
 from mic_mail.smtp.grammar import Fault, MailParameters, Path, RcptParameters
 from mic_mail.smtp.lines import Trouble
@@ -201,6 +201,7 @@ class Session:
 
     def sender_answered(self, asked: AskSender, trace_id: str, refusal: Refusal | None) -> Reply | Close:
         if refusal is not None:
+            self._forget_sign_in(refusal)
             answer = replies.of_refusal(refusal)
             voice = self._voice_for(utf8=asked.parameters.smtputf8)
             return self._counted(replace(answer, spoken=answer.encode(voice)))
@@ -247,11 +248,18 @@ class Session:
             self.messages += 1
             self.junk = 0
             return replies.of_acceptance(outcome, voice)
+        if isinstance(outcome, Refusal):
+            self._forget_sign_in(outcome)
         refusal = (
             outcome if isinstance(outcome, Reply) else replies.of_refusal(outcome, quota_is_final=self.door.quota_is_final)
         )
         refusal = replace(refusal, spoken=refusal.encode(voice))
         return refusal if refusal.code < 500 else self._counted(refusal)
+
+    def _forget_sign_in(self, refusal: Refusal) -> None:
+        """A password that was changed ends what was signed in with it; the person may sign in anew (RFC 4954 §4)."""
+        if refusal.cause is Cause.NOT_SIGNED_IN:
+            self.login = None
 
     def _counted(self, answer: Reply, weight: int = 1) -> Reply | Close:
         self.errors += weight
