@@ -12,7 +12,7 @@ import pytest
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import FactKind
-from population import PASSWORD, draft
+from population import PASSWORD, credential, draft
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 MONTH_AGO = NOW - timedelta(days=25)
@@ -164,6 +164,26 @@ def test_a_suspension_stops_an_open_session(server: MailServer) -> None:
         assert code == 525
         assert client.mail("dvbe@mic.gov.vn")[0] == 525
     assert received_by(server, "ttlan") == []
+
+
+def test_a_changed_password_stops_an_open_session(server: MailServer) -> None:
+    """Whoever knew the old one sends nothing more: 530 5.7.0 at the next MAIL and for a message that is on its way. With the
+    new one the same connection goes on."""
+    mailbox = server.running.rooms.access.snapshot.resolve("dvbe@mic.gov.vn")
+    with submission(server, "dvbe") as client:
+        client.mail("dvbe@mic.gov.vn")
+        client.rcpt("ttlan@mic.gov.vn")
+        changed = draft(FactKind.PASSWORD_SET, NOW)
+        server.population.directory.set_credential(mailbox.mailbox_id, credential("ngựa pin kẹp ghim"), changed)
+        server.refresh()
+        code, text = client.data(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
+        assert (code, text[:38]) == (530, b"5.7.0 The password was changed; sign i")
+        assert client.mail("dvbe@mic.gov.vn")[0] == 530
+        assert client.docmd("AUTH", "PLAIN " + _plain("dvbe@mic.gov.vn", "ngựa pin kẹp ghim"))[0] == 235
+        client.mail("dvbe@mic.gov.vn")
+        client.rcpt("ttlan@mic.gov.vn")
+        assert client.data(b"From: dvbe@mic.gov.vn\r\n\r\ny\r\n")[0] == 250
+    assert len(received_by(server, "ttlan")) == 1
 
 
 def test_the_clock_alone_reclaims_a_mailbox(server: MailServer) -> None:

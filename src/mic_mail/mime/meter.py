@@ -178,7 +178,7 @@ class UuMeter:
             if text == last:
                 self._inside = False
                 return pos
-            if len(line[0]) > 2 or text:  # an empty line is one of no octets that lost its space
+            if text or len(line[0]) > 5:  # one of no octets is a space, which may be lost on the way, or grow by a checksum
                 is_one = not self._base64 and len(line[0]) <= MAX_LINE and _is_uu_line(text)
                 self._damaged = self._damaged or not is_one
                 self._found += _uu_octets(text) if is_one else len(line[0])

@@ -194,8 +194,8 @@ class Access:
 
     def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
         """Whether a session that is open may go on, and with which decision."""
-        found = self._find(signed_in.address)
-        if found is None or found[1].version != signed_in.credential_version:
+        found = self._find_again(signed_in)
+        if found is None:
             return self._cut(self._refusals.password_changed(), signed_in, peer)
         answer = self._admit(*found, actor=signed_in.actor)
         if isinstance(answer, Refusal):
@@ -208,13 +208,19 @@ class Access:
         return refusal
 
     def check_send(self, signed_in: SignedIn, peer: Peer) -> Refusal | None:
-        """Whether this session may send now (Reg. 6.4.c); submission asks at MAIL."""
+        """Whether this session may send now (Reg. 4.3, 6.4.c); submission asks at MAIL and at the end of the message.
+
+        A state is told before a changed password: a restore, a reset and a new password end the session all the same.
+        """
         decision = self.decide(signed_in.mailbox_id)
-        if decision is None or decision.sends:
+        if decision is not None and not decision.sends:
+            address = signed_in.address
+            refusal = self._refusals.of_state(decision, address) or self._refusals.of_sending(decision, address)
+        elif self._find_again(signed_in) is None:
+            refusal = self._refusals.password_changed()
+        else:
             return None
-        address = signed_in.address
-        refusal = self._refusals.of_state(decision, address) or self._refusals.of_sending(decision, address)
-        self._log_refusal("sending_refused", refusal, peer, address)
+        self._log_refusal("sending_refused", refusal, peer, signed_in.address)
         return refusal
 
     def clock_moved(self) -> None:
@@ -320,6 +326,11 @@ class Access:
         """The mailbox that signs in as `address` (Reg. 2.3: by its own address, not by an alias) and its verifiers."""
         entry = self._snapshot.find(address)
         return (entry, entry.credential) if isinstance(entry, Entry) and entry.credential is not None else None
+
+    def _find_again(self, signed_in: SignedIn) -> tuple[Entry, Credential] | None:
+        """Likewise for a session that is open; None too if its password is not the one that opened it any more."""
+        found = self._find(signed_in.address)
+        return found if found is not None and found[1].version == signed_in.credential_version else None
 
     # ------------------------------------------------------------ SCRAM, on behalf of `Dialog`
 

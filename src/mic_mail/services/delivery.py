@@ -242,7 +242,11 @@ class Delivering:
             if doubtful and await self._accounts.write(account.ref, account.has_link, entry.path):
                 return None
             staged = await self._lanes.io(account.stage_link, entry.path)
-            await self.staged(parcel, staged, answered)
+            try:
+                await self.staged(parcel, staged, answered)
+            except Unavailable:  # its turn has not come: nobody has seen the link
+                await self._lanes.io(staged.discard)
+                raise
         except MicMailError as error:
             return type(error).__name__
         except Exception as error:  # noqa: BLE001 - a defect of ours or of the store: this one waits, the others have it

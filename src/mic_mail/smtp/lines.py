@@ -46,12 +46,11 @@ class LineBuffer:
             return None
         self._at = end + 1
         bare = end == start or self._octets[end - 1] != 13
-        if self._skipping and not bare:
+        if self._skipping and (self._repair or not bare):
             self._skipping = False
             return Trouble.TOO_LONG
         if bare and not self._repair:
             return Trouble.BARE
-        self._skipping = False
         line = self._octets[start : end if bare else end - 1]
         if len(line) > self.max_octets:  # asked first: of a long line that was thrown away nothing else is known
             return Trouble.TOO_LONG

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mic_mail.services.envelope import Accepted, Recipient, Refusal, Role
+from mic_mail.services.envelope import Accepted, Cause, Recipient, Refusal, Role
 from mic_mail.smtp import grammar, replies
 from mic_mail.smtp.grammar import Fault, MailParameters, Path, RcptParameters
 from mic_mail.smtp.lines import Trouble
@@ -188,7 +188,7 @@ class Session:
         if not isinstance(answer, Reply):
             return answer
         if answer.refused:
-            return self._counted(answer)
+            return answer if verb.has_patience and answer.code < 500 else self._counted(answer)
         return self._as_junk(answer) if verb.is_junk else answer
 
     def troubled(self, trouble: Trouble) -> Reply | Close:
@@ -201,6 +201,7 @@ class Session:
 
     def sender_answered(self, asked: AskSender, trace_id: str, refusal: Refusal | None) -> Reply | Close:
         if refusal is not None:
+            self._forget_sign_in(refusal)
             answer = replies.of_refusal(refusal)
             voice = self._voice_for(utf8=asked.parameters.smtputf8)
             return self._counted(replace(answer, spoken=answer.encode(voice)))
@@ -247,11 +248,18 @@ class Session:
             self.messages += 1
             self.junk = 0
             return replies.of_acceptance(outcome, voice)
+        if isinstance(outcome, Refusal):
+            self._forget_sign_in(outcome)
         refusal = (
             outcome if isinstance(outcome, Reply) else replies.of_refusal(outcome, quota_is_final=self.door.quota_is_final)
         )
         refusal = replace(refusal, spoken=refusal.encode(voice))
         return refusal if refusal.code < 500 else self._counted(refusal)
+
+    def _forget_sign_in(self, refusal: Refusal) -> None:
+        """A password that was changed ends what was signed in with it; the person may sign in anew (RFC 4954 §4)."""
+        if refusal.cause is Cause.NOT_SIGNED_IN:
+            self.login = None
 
     def _counted(self, answer: Reply, weight: int = 1) -> Reply | Close:
         self.errors += weight
@@ -284,6 +292,8 @@ class Session:
     def check_rcpt(self, argument: bytes) -> Reply | None:
         if self.transaction is None:
             return _not_now("MAIL first")
+        if self.transaction.broken:
+            return _not_now(_BROKEN)
         if self.transaction.in_chunks:
             return _not_now("the message is on its way")
         return None
@@ -359,10 +369,12 @@ class Session:
     def act_rcpt(self, argument: bytes) -> Reply | Action:
         assert self.transaction is not None
         path, parameters = grammar.parse_rcpt(argument, smtputf8=self.transaction.parameters.smtputf8)
-        # RFC 5321 §4.5.3.1.10: 452, and those accepted stay accepted.
+        # RFC 5321 §4.5.3.1.10: 452, and those accepted stay accepted: a long list that was pipelined must not end in 421.
         limit = self.door.limits.recipients
         if len(self.transaction.recipients) >= limit or self.transaction.refused >= limit:
-            return replies.reply("too-many-recipients")
+            self.transaction.refused += 1
+            answer = replies.reply("too-many-recipients")
+            return answer if self.transaction.refused <= limit else self._counted(answer)
         return AskRecipient(path, parameters)
 
     def act_data(self, argument: bytes) -> Action:
@@ -387,7 +399,7 @@ class Session:
         if transaction is None:
             return _not_now("MAIL first")
         if transaction.broken:
-            return _not_now("a chunk of this message was refused")
+            return _not_now(_BROKEN)
         if not transaction.in_chunks:
             refusal = self._no_recipients()
             if refusal is not None:
@@ -438,6 +450,9 @@ _HTTP: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT
 browser can be made to post lines of anybody's choice to any port, behind such a beginning."""
 
 
+_BROKEN: Final = "a chunk of this message was refused"
+
+
 def _not_now(hint: str) -> Reply:
     return replies.reply("bad-sequence", hint=hint)
 
@@ -457,13 +472,14 @@ GREETED: Final = OK
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A command: where it may stand, what it does, its longest line (RFC 5321 §4.5.3.1.4, and what extensions add), and whether
-    it brings no message forward. MAIL is counted when its sender is accepted."""
+    """A command: where it may stand, what it does, its longest line (RFC 5321 §4.5.3.1.4, and what extensions add), whether it
+    brings no message forward (MAIL is counted when its sender is accepted), and whether a temporary refusal is no error."""
 
     check: Callable[[Session, bytes], Reply | None]
     act: Callable[[Session, bytes], Reply | Action]
     max_octets: int = 510
     is_junk: bool = False
+    has_patience: bool = False
 
 
 VERBS: dict[bytes, Verb] = {
@@ -471,7 +487,7 @@ VERBS: dict[bytes, Verb] = {
     b"HELO": Verb(Session.any_time, Session.act_helo, is_junk=True),
     # SIZE 26 (RFC 1870), SMTPUTF8 10, BODY 17, AUTH 500 (RFC 4954), RET and ENVID 127 (RFC 3461), and the longer paths.
     b"MAIL": Verb(Session.check_mail, Session.act_mail, 1_536),
-    b"RCPT": Verb(Session.check_rcpt, Session.act_rcpt, 1_536),  # ORCPT 500, NOTIFY 28
+    b"RCPT": Verb(Session.check_rcpt, Session.act_rcpt, 1_536, has_patience=True),  # ORCPT 500, NOTIFY 28
     b"DATA": Verb(Session.check_data, Session.act_data),
     b"BDAT": Verb(Session.any_time, Session.act_bdat),
     b"RSET": Verb(Session.bare, Session.act_rset, is_junk=True),

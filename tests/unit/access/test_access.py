@@ -242,6 +242,20 @@ async def test_a_verified_password_is_not_hashed_again(world: World, monkeypatch
     assert isinstance(await login(world, "dvbe", "ngựa pin kẹp ghim"), SignedIn)
 
 
+async def test_who_signed_in_with_a_password_that_was_changed_sends_no_more(world: World) -> None:
+    """A stolen password is worth nothing once it was changed, in sessions that are open too."""
+    mailbox = world.add("dvbe")
+    await world.access.refresh()
+    signed_in = await login(world, "dvbe", door="submission")
+    assert isinstance(signed_in, SignedIn)
+    assert world.access.check_send(signed_in, peer()) is None
+    set_password(
+        world.directory, world.config, mailbox, "ngựa pin kẹp ghim", at=START, origin=Origin("test"), must_change=False
+    )
+    await world.access.refresh()
+    assert kind_of(world.access.check_send(signed_in, peer())) is RefusalKind.WRONG_CREDENTIALS
+
+
 async def test_a_password_set_a_moment_ago_is_not_refused(world: World) -> None:
     """The snapshot is seconds old, the refusal is not: what was set or lifted just now counts."""
     mailbox = world.add("dvbe", SUSPENDED)

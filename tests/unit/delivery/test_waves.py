@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import smtplib
 import threading
 import time
 from collections.abc import Callable
@@ -171,6 +172,18 @@ def test_who_waits_too_long_for_a_mailbox_leaves_nothing(office: Office) -> None
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * 2
     until(lambda: office.left_behind("dvbe") == [])
     assert office.inbox("dvbe") == []
+
+
+def test_an_entry_that_waits_too_long_for_a_mailbox_leaves_nothing_there(office: Office) -> None:
+    """The turn does not come: the entry stays in the spool, its link in the mailbox's `tmp` does not."""
+    office.rooms.lanes.patience = 0.1
+    turns = office.rooms.accounts._turns(office.ref("dvbe")).writers
+    office.server.call(turns.take(1))
+    with smtplib.SMTP(office.server.host, office.server.ports["smtp"]) as client:
+        client.sendmail("a@a.example", ["dvbe@mic.gov.vn", "ttlan@mic.gov.vn"], message(0))
+    office.server.call(office.rooms.mailflow.settle())
+    assert len(office.inbox("ttlan")) == 1
+    assert office.left_behind("dvbe") == []
 
 
 def test_one_whose_sender_has_gone_before_its_turn_is_not_delivered(office: Office) -> None:

@@ -119,6 +119,15 @@ def test_uuencode_with_stripped_spaces_counts() -> None:
     assert octets(HEAD + part("text/plain", b"\r\n".join(lines))) == 450
 
 
+@pytest.mark.parametrize("size", [0, 44, 45, 10_000])
+def test_uuencode_with_spaces_for_zeros_counts(size: int) -> None:
+    """Older programs write zeros, and the line of none before the end, as spaces: nothing is damaged, nothing counts raw."""
+    file = uuencoded(bytes(size)).replace(b"`", b" ")
+    assert b"\r\n \r\nend" in file
+    assert octets(HEAD + part("text/plain", file)) == size
+    assert octets(HEAD + part("application/x", file, "x-uuencode")) == size
+
+
 def test_damaged_uuencode_counts_raw() -> None:
     """What stands between begin and end and does not decode counts as it is; a file without end still counts."""
     assert octets(HEAD + part("text/plain", b"begin 644 a\r\n" + b"junk line here\r\n" * 10 + b"end\r\n")) == 160

@@ -43,6 +43,12 @@ def test_a_line_without_end_is_thrown_away_as_it_comes() -> None:
     assert buffer.next_line() == b"NOOP"
 
 
+def test_the_end_of_a_line_that_was_thrown_away_is_no_command() -> None:
+    """Also where LF alone ends a line: what a long line ended with is not told from a command otherwise."""
+    assert lines_of([b"x" * 30, b"NOOP\nQUIT\n"], repair_lf=True) == [Trouble.TOO_LONG, b"QUIT"]
+    assert lines_of([b"x" * 30 + b"\r", b"\nQUIT\n"], repair_lf=True) == [Trouble.TOO_LONG, b"QUIT"]
+
+
 @given(st.lists(st.sampled_from([b"a", b"\r\n", b"\r", b"\n", b"x" * 15, b"\0"]), max_size=25).map(b"".join), st.data())
 def test_every_split_gives_the_same_lines(octets: bytes, data: st.DataObject) -> None:
     """Lines depend on the octets, never on the packets (a bare LF ends the conversation, so up to the first one)."""

@@ -100,6 +100,9 @@ def test_a_message_from_greeting_to_end(mx: Shell) -> None:
         ([b"EHLO x", b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"BDAT 1", b"DATA"], "503"),
         ([b"EHLO x", b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"BDAT 1", b"RCPT TO:<a@b>"], "503"),
         ([b"EHLO x", b"BDAT 1 LAST"], "503"),
+        ([b"EHLO x", b"MAIL FROM:<a@b>", b"BDAT 1", b"RCPT TO:<a@b>"], "503"),
+        ([b"EHLO x", b"MAIL FROM:<a@b>", b"RCPT TO:<nobody@b>", b"BDAT 1", b"RCPT TO:<a@b>", b"DATA"], "503"),
+        ([b"EHLO x", b"MAIL FROM:<a@b>", b"BDAT 1", b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"DATA"], "250"),
         ([b"EHLO x", b"STARTTLS"], "454"),
         ([b"EHLO x", b"AUTH PLAIN"], "502"),
         ([b"EHLO x", b"AUTH"], "502"),
@@ -155,6 +158,15 @@ def test_too_many_recipients_keep_those_accepted(mx: Shell) -> None:
     mx.codes(b"EHLO x", b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"RCPT TO:<b@b>", b"RCPT TO:<c@b>")
     assert mx.says(b"RCPT TO:<d@b>").startswith(b"452 4.5.3 ")
     assert mx.codes(b"DATA") == ["250"]
+
+
+def test_recipients_beyond_the_limit_are_no_errors_until_there_are_twice_as_many() -> None:
+    """A client that pipelines a long list loses neither its connection nor those accepted; one that never ends does."""
+    mx = Shell(Session(door(limits=replace(LIMITS, recipients=50))))
+    mx.codes(b"EHLO x", b"MAIL FROM:<a@b>")
+    assert mx.codes(*[b"RCPT TO:<a@b>"] * 100) == ["250"] * 50 + ["452"] * 50
+    assert mx.codes(b"DATA", b"MAIL FROM:<a@b>") == ["250"] * 2
+    assert mx.codes(*[b"RCPT TO:<a@b>"] * 106)[-6:] == ["452"] * 5 + ["! 4"]
 
 
 def test_errors_add_up_and_end_the_connection() -> None:
