@@ -144,6 +144,36 @@ def test_bare_line_ends_are_repaired_for_known_devices_only(serve: Callable[...,
     assert path.read_bytes().endswith(b"Subject: x\r\n\r\nline\r\n\r\n.dot\r\nlast\r\n")
 
 
+HUGE = b"Subject: x\r\n\r\n" + b"x" * 31_500_000
+
+
+@pytest.mark.parametrize(
+    ("rest", "reason"),
+    [
+        (b"DATA\r\n%s\r\n.\r\n" % HUGE, "message-too-large"),
+        (b"BDAT 4\r\nA: bBDAT %d LAST\r\n%s" % (len(HUGE), HUGE), "message-too-large"),
+        (b"BDAT 900000000 LAST\r\n", "message-too-large"),
+        (b"DATA\r\nA: b\n\r\n.\r\n", "bare-line-end"),
+        (b"BDAT 5 LAST\r\nA: b\n", "bare-line-end"),
+    ],
+    ids=["DATA too large", "BDAT too large", "BDAT far too large", "DATA bare LF", "BDAT bare LF"],
+)
+def test_the_log_knows_each_refused_message_once(mail_server: MailServer, rest: bytes, reason: str) -> None:
+    """Whoever asks with the reference of the reply (Reg. 4.2) finds who wrote to whom, and on which connection."""
+    with socket.create_connection((mail_server.host, mail_server.ports["smtp"]), timeout=60) as client:
+        replies = client.makefile("rb")
+        client.sendall(b"HELO x\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<ttlan@mic.gov.vn>\r\n" + rest)
+        while not (reply := replies.readline()).startswith(b"55"):
+            assert reply
+    trace = reply.decode().rpartition("reference ")[2].strip()
+    wait_until(lambda: any(event.get("trace") == trace for event in mail_server.events()))
+    (told,) = [event for event in mail_server.events() if event.get("trace") == trace]
+    assert (told["event"], told["reason"], told["sender"]) == ("message_refused", reason, "a@a.example")
+    assert told["recipients"] == ["ttlan@mic.gov.vn"]
+    assert told["session"]
+    assert "login" in told
+
+
 def test_mail_that_goes_in_a_circle_is_stopped(mail_server: MailServer) -> None:
     """RFC 5321 §6.3: a hundred Received lines are enough."""
     circle = b"Received: from a by b; x\r\n" * 101 + b"\r\nx\r\n"

@@ -12,6 +12,7 @@ import pytest
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import FactKind
+from mic_mail.services.reception import SMALL_OCTETS, Reception
 from population import PASSWORD, credential, draft
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -215,6 +216,42 @@ def test_submission_adds_what_is_missing_in_front_and_nothing_else(server: MailS
     assert head.count(b"\r\nMessage-ID: <") == 1
     assert b"Date:" not in whole[: whole.index(b"Date: x")]
     assert whole.count(b"Message-ID:") == 1
+
+
+def test_a_long_header_that_comes_in_crumbs_is_not_read_again_for_each(
+    server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The author has to be known before the first octet is written; looking for the header's end takes linear time."""
+    joined = 0
+    take_held = Reception._take_held
+
+    def counted(self: Reception) -> bytes:
+        nonlocal joined
+        octets = take_held(self)
+        joined += len(octets)
+        return octets
+
+    monkeypatch.setattr(Reception, "_take_held", counted)
+    begin = b"From: dvbe@mic.gov.vn\r\nX-Long: " + b"x" * SMALL_OCTETS
+    with submission(server, "dvbe") as client:
+        client.mail("dvbe@mic.gov.vn")
+        client.rcpt("ttlan@mic.gov.vn")
+        assert client.sock is not None
+        client.sock.sendall(b"BDAT %d\r\n" % len(begin) + begin + b"BDAT 1\r\nx" * 500 + b"BDAT 5 LAST\r\n\r\n\r\nx")
+        assert [client.getreply()[0] for _ in range(502)] == [250] * 502
+    assert received_by(server, "ttlan")[0].endswith(begin + b"x" * 500 + b"\r\n\r\nx")
+    assert joined < 10 * SMALL_OCTETS
+
+
+@pytest.mark.parametrize(("octets", "code"), [(200_000, 250), (262_000, 250), (263_000, 552)])
+def test_how_long_a_header_may_be(server: MailServer, octets: int, code: int) -> None:
+    """256 KiB, since its author has to be known before the first octet is written; what is below arrives as it is."""
+    message = b"From: dvbe@mic.gov.vn\r\n" + b"X-Long: 0123456789\r\n" * (octets // 20) + b"\r\n" + b"x" * 200_000 + b"\r\n"
+    with submission(server, "dvbe") as client:
+        client.mail("dvbe@mic.gov.vn")
+        client.rcpt("ttlan@mic.gov.vn")
+        assert client.data(message)[0] == code
+    assert [file.endswith(message) for file in received_by(server, "ttlan")] == ([True] if code == 250 else [])
 
 
 def test_the_trace_header(server: MailServer) -> None:

@@ -33,6 +33,10 @@ class Mailbox:
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_DECODED_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""In an encoded word. Beyond ASCII it may be the charset's name that is wrong: quotes of Windows that are called Latin-9."""
+_UTF_7 = re.compile(r"=\?[^?]*utf-?7[*?]", re.IGNORECASE)
+"""An encoded word that some read by RFC 2152 and others as it stands."""
 _SPACES = re.compile(r"[ \t]*+")
 _QUOTED = r'"((?:[^"\\]|\\.)*+)"'
 _WORD = re.compile(rf'{_QUOTED}|([^ \t()<>\[\]@,:;\\"]++|\[[^()<>\[\]@,:;\\"]*+\])')
@@ -94,7 +98,7 @@ class _Reader:
             self._take(_SPACES)
             self._expect(">")
         self._skip()
-        shown = tuple(decode_text(text.encode()) for text in (" ".join(words), *self._comments) if text)
+        shown = tuple(_decoded(text) for text in (" ".join(words), *self._comments) if text)
         self._comments.clear()
         local = address[1] if address[1] is not None else _PAIR.sub(r"\1", address[2])
         return Mailbox(unicodedata.normalize("NFC", f"{local}@{address[3]}").lower(), shown)
@@ -124,9 +128,19 @@ class _Reader:
             self._take(_SPACES)
 
 
+def _decoded(text: str) -> str:
+    """What a reader shows beside the address."""
+    decoded = decode_text(text.encode())
+    if _DECODED_CONTROL.search(decoded) or _UTF_7.search(text):
+        raise Ambiguous("encoded words that are not shown alike")
+    return decoded
+
+
 _NO_ADDRESS = r"\s\"<>()\[\],:;@\\"
 _SHOWN_ADDRESS = re.compile(rf"(?<![^{_NO_ADDRESS}])([^{_NO_ADDRESS}]++)(?=@([\w\-]++(?:\.[\w\-]++)++))")
 """A domain is looked at and not taken: what stands in it may go on to be the local part of the next address."""
+_UNSEEN = frozenset({"Cf", "Mn", "Me"})
+"""Marks too: most that stand between the letters of an address are drawn over them or not at all."""
 _QUOTES = "'`“”‘’«»."
 
 
@@ -135,5 +149,7 @@ def addresses_in(text: str) -> list[str]:
     if "@" not in text and text.isascii():
         return []
     if not text.isascii():
-        text = "".join([unicodedata.normalize("NFKC", letter) for letter in text if unicodedata.category(letter) != "Cf"])
+        text = "".join(
+            [unicodedata.normalize("NFKC", letter) for letter in text if unicodedata.category(letter) not in _UNSEEN]
+        )
     return [f"{local.strip(_QUOTES)}@{domain}".lower() for local, domain in _SHOWN_ADDRESS.findall(text)]

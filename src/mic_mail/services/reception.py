@@ -110,6 +110,7 @@ class Reception:
         self.octets = 0
         self._held: list[bytes] = []
         self._held_octets = 0
+        self._most_held = SMALL_OCTETS
         self._head = False
         self._stream: Stream | None = None
         self._refusal: Refusal | None = None
@@ -124,7 +125,7 @@ class Reception:
         self._held_octets += len(octets)
         if self.octets > self._flow.message_octets:
             self._refuse_size(Cause.MESSAGE_TOO_LARGE, self._flow.message_octets)
-        elif self._held_octets > (SMALL_OCTETS if self._stream is None else SLICE_OCTETS):
+        elif self._held_octets > self._most_held:
             await self._pass_on()
 
     async def finish(self) -> Outcome:
@@ -152,6 +153,7 @@ class Reception:
         try:
             if self._stream is None:
                 self._stream = await self._flow.open_stream(self.envelope)
+                self._most_held = SLICE_OCTETS
             await self._stream.put(self._take_held())
         except Exception as error:  # noqa: BLE001 - the client hears a temporary refusal, the log has the rest
             self._refuse_with(self._flow.refusal_of(self.envelope, error))
@@ -193,11 +195,12 @@ class Reception:
         if end == 1:  # not found
             if submitted and not whole and len(octets) <= MAX_HEADER_OCTETS:
                 self._held, self._held_octets = [octets], len(octets)
-                return False
-            if submitted and not whole:
-                self._refuse_with(self._flow.refusal(self.envelope, Cause.HEADER_TOO_LARGE))
+                self._most_held = MAX_HEADER_OCTETS  # looked at once more then, however small the pieces are
                 return False
             end = len(octets)
+        if submitted and end > MAX_HEADER_OCTETS:
+            self._refuse_with(self._flow.refusal(self.envelope, Cause.HEADER_TOO_LARGE))
+            return False
         more = self._flow.check_header(self.envelope, octets[:end])
         if isinstance(more, Refusal):
             self._refuse_with(more)

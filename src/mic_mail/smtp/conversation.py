@@ -18,7 +18,7 @@ from mic_mail.ids import TokenSource, trace_id
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import TlsFront
 from mic_mail.services.access import Access, Challenge, Peer, SignedIn
-from mic_mail.services.envelope import Accepted, Client, Envelope, Refusal, Role
+from mic_mail.services.envelope import Accepted, Cause, Client, Envelope, Refusal, Role
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.reception import Reception
 from mic_mail.smtp import replies
@@ -187,6 +187,8 @@ class Conversation:
                 answer = await self._sign_in(asked)
             case Close():
                 answer = asked
+                if asked.reply.trace_id:
+                    self._tell_refused(Cause.MESSAGE_TOO_LARGE)
         if isinstance(answer, Reply):
             self._say(answer)
         else:
@@ -285,6 +287,8 @@ class Conversation:
             return Close(replies.reply("too-slow"))
         if asked.refusal is not None:
             self._drop_reception()
+            if asked.refusal.trace_id:
+                self._tell_refused(Cause.MESSAGE_TOO_LARGE)
             return self._core.chunk_refused(asked.refusal)
         if not asked.last:
             return self._core.chunk_ended(asked.octets)
@@ -320,18 +324,27 @@ class Conversation:
         assert transaction is not None
         if bare_line_end:
             reception.abort()
-            self._services.log.event(
-                "message_refused",
-                trace=transaction.trace_id,
-                reason="bare-line-end",
-                sender=transaction.sender.address,
-                peer=self._peer.address,
-            )
+            self._tell_refused("bare-line-end")
             outcome = replies.reply("bare-line-end-in-message", transaction.trace_id)
         else:
             outcome = await reception.finish()
         self._reception = self._chunks = None
         return self._core.message_ended(outcome)
+
+    def _tell_refused(self, reason: str) -> None:
+        """What the mail flow tells of a message that it refuses, of one that is refused here. Before the transaction ends."""
+        transaction = self._core.transaction
+        assert transaction is not None
+        self._services.log.event(
+            "message_refused",
+            trace=transaction.trace_id,
+            reason=reason,
+            sender=transaction.sender.address,
+            recipients=[recipient.address for recipient in transaction.recipients],
+            peer=self._peer.address,
+            session=self._peer.session_id,
+            login=self._signed_in.address if self._signed_in else None,
+        )
 
     # ------------------------------------------------------------ TLS and sign-in
 

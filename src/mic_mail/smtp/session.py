@@ -390,7 +390,7 @@ class Session:
         limits = self.door.limits
         if chunk.octets > 2 * limits.message_octets:
             # A chunk that is refused is read all the same, but not for hours.
-            trace = self.transaction.trace_id if self.transaction is not None else ""
+            trace = self.transaction.trace_id if self.transaction is not None and not self.transaction.broken else ""
             return Close(replies.too_large(trace, limits.message_octets, limits.attachment_octets))
         return ReadChunk(chunk.octets, chunk.last, self._check_chunk(chunk.octets))
 

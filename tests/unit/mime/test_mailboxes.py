@@ -23,6 +23,7 @@ READ = {
     b'"" <dvbe@mic.gov.vn>': (),
     b"=?utf-8?q?=C4=90=E1=BB=97_V=C4=83n?= =?utf-8?b?IELDqg==?= <dvbe@mic.gov.vn>": ("Đỗ Văn Bê",),
     b'"=?utf-8?q?=C4=90=E1=BB=97?=" <dvbe@mic.gov.vn>': ("Đỗ",),
+    b"=?iso-8859-15?q?O=92Neil?= <dvbe@mic.gov.vn>": ("O\x92Neil",),
     b"dvbe@mic.gov.vn (Do Van Be)": ("Do Van Be",),
     b"(a) Be (b (c) \\) d) <dvbe@mic.gov.vn> (e)": ("Be", "a", "b (c) ) d", "e"),
     b"[Ha Noi] Be <dvbe@mic.gov.vn>": ("[Ha Noi] Be",),
@@ -99,6 +100,11 @@ AMBIGUOUS = [
     b"Be\xc2\x85 <dvbe@mic.gov.vn>",
     b"B\xea <dvbe@mic.gov.vn>",
     b"Be\r <dvbe@mic.gov.vn>",
+    b"=?utf-8?q?ttlan=0D=0A=40mic.gov.vn?= <dvbe@mic.gov.vn>",
+    b"=?utf-8?b?dHRsYW4AQG1pYy5nb3Yudm4=?= <dvbe@mic.gov.vn>",
+    b"dvbe@mic.gov.vn (=?utf-8?q?ttlan=08=40mic.gov.vn?=)",
+    b"=?utf-7?q?ttlan+AEA-mic.gov.vn?= <dvbe@mic.gov.vn>",
+    b"=?UNICODE-1-1-UTF-7*en?Q?ttlan+AEA-mic.gov.vn?= <dvbe@mic.gov.vn>",
     b'"' + b"x" * MAX_OCTETS + b'" <dvbe@mic.gov.vn>',
 ]
 
@@ -154,6 +160,8 @@ def test_what_is_read_is_what_the_tolerant_reader_sees(text: str) -> None:
         ("thư: “ttlan@mic.gov.vn”.", ["ttlan@mic.gov.vn"]),
         ("ttlan＠mic．gov．vn", ["ttlan@mic.gov.vn"]),
         ("ttlan\u200b@\u2060mic.gov.vn", ["ttlan@mic.gov.vn"]),
+        ("ttlan\ufe0f@\u034fmic.go\u180bv.\ufe00vn", ["ttlan@mic.gov.vn"]),
+        ("ttlan@m\u0332ic.\u20ddgov.vn", ["ttlan@mic.gov.vn"]),
         ("a@b@mic.gov.vn", ["b@mic.gov.vn"]),
         ("a@x.vn/b@y.vn", ["a@x.vn", "x.vn/b@y.vn"]),
         ("Be @ MIC", []),
