@@ -144,7 +144,28 @@ class Supervisor:
         self._selector.register(listening, selectors.EVENT_READ, lambda: self._tell_status(listening))
 
     def _spawn(self, child: Child) -> None:
-        ours, theirs = socket.socketpair()
+        """Start a child; where the machine has no room for one now, it is tried again as after a death."""
+        child.restart_at = None
+        child.started_at = self._clock.monotonic()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            self._put_off(child, error)
+            return
+        try:
+            self._execute(child, theirs)
+        except OSError as error:
+            ours.close()
+            self._put_off(child, error)
+            return
+        finally:
+            theirs.close()
+        child.channel = Channel(ours)
+        child.ready, child.report = False, {}
+        child.heard_at = child.started_at
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
+
+    def _execute(self, child: Child, theirs: socket.socket) -> None:
         spec = ChildSpec(
             child.role, child.name, self.config.model_dump_json(), theirs.fileno(), secret=self._secret, tee=self._tee
         )
@@ -162,11 +183,12 @@ class Supervisor:
             )
         finally:
             os.close(spec_fd)
-            theirs.close()
-        child.channel = Channel(ours)
-        child.ready, child.restart_at, child.report = False, None, {}
-        child.started_at = child.heard_at = self._clock.monotonic()
-        self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
+
+    def _put_off(self, child: Child, error: OSError) -> None:
+        """No descriptor, no memory, no process: the others go on serving, and so must who would start the missing one."""
+        self._wait_before_restart(child)
+        self._log.event("process_not_started", process=child.name, error=str(error), restart_in=child.pause)
+        self._unless_hopeless(child)
 
     # Running
     def run(self) -> bool:
@@ -220,7 +242,8 @@ class Supervisor:
                 self.drain()
 
     def _on_message(self, child: Child) -> None:
-        assert child.channel is not None
+        if child.channel is None:  # it has been reaped since it was heard of, in the same look at the selector
+            return
         for message in child.channel.receive():
             if message is None:  # the child is ending; SIGCHLD tells how
                 self._selector.unregister(child.channel.socket)
@@ -248,8 +271,7 @@ class Supervisor:
             if self._draining_until is None:
                 self._plan_restart(child, process)
                 self._have_recovered()
-                if not self._announced and child.restarts >= FIRST_ATTEMPTS:
-                    self._give_up(child)
+                self._unless_hopeless(child)
 
     def _hang_up(self, child: Child) -> None:
         if child.channel is not None:
@@ -259,12 +281,7 @@ class Supervisor:
             child.channel = None
 
     def _plan_restart(self, child: Child, process: subprocess.Popen[bytes]) -> None:
-        now = self._clock.monotonic()
-        lived = now - child.started_at
-        child.pause = 0.0 if lived >= LONG_LIFE else min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * child.pause))
-        child.restart_at = now + child.pause
-        child.restarts += 1
-        child.ready = False
+        lived = self._wait_before_restart(child)
         self._log.event(
             "process_died",
             process=child.name,
@@ -274,17 +291,28 @@ class Supervisor:
             restart_in=child.pause,
         )
 
+    def _wait_before_restart(self, child: Child) -> float:
+        """Say when the child shall be started; how many seconds it has lived."""
+        now = self._clock.monotonic()
+        lived = now - child.started_at
+        child.pause = 0.0 if lived >= LONG_LIFE else min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * child.pause))
+        child.restart_at = now + child.pause
+        child.restarts += 1
+        child.ready = False
+        return lived
+
     def _have_recovered(self) -> None:
         """What the dead had acknowledged and not yet delivered lies in the spool: the housekeeper takes it up now."""
         for child in self._children:
             if child.role == "housekeeper" and child.channel is not None:
                 child.channel.send({"do": "recover"})
 
-    def _give_up(self, child: Child) -> None:
+    def _unless_hopeless(self, child: Child) -> None:
         """What cannot start the first time will not start the tenth time; systemd or a person has to know."""
-        self._given_up = True
-        self._log.event("start_failed", process=child.name)
-        self.drain()
+        if not self._announced and child.restarts >= FIRST_ATTEMPTS and self._draining_until is None:
+            self._given_up = True
+            self._log.event("start_failed", process=child.name)
+            self.drain()
 
     # Changing
     def reload(self) -> None:
