@@ -55,7 +55,7 @@ def writing(store: Store, *, patience: float | None = None, sync: bool = True) -
         raise Busy(f"account {store.account_id} is not open")
     store.ready()
     with translated(f"account {store.account_id}"):
-        with store.lock.held(patience) as fd:
+        with store.lock.held(patience) as fd, store.index.watched():
             finish_interrupted(store, fd, store.index.writer())
             with transaction(store, fd) as write:
                 yield write

@@ -11,7 +11,7 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.errors import BadInput
-from mic_mail.storage.errors import NoSuchMessage, NotPermitted
+from mic_mail.storage.errors import NoSuchMessage, NotPermitted, Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, TextTest
 from storage_model import Root, deliver, message, observe
@@ -379,6 +379,27 @@ def test_repair_mends_what_check_finds(root: Root) -> None:
     assert {finding.kind for finding in checked.findings} == {"account-sidecar", "folder-sidecar"}
     assert root.use(lambda account: account.repair(check=True)) == checked
     root.use(lambda account: account.repair())
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_an_index_damaged_in_its_middle_is_made_anew(root: Root) -> None:
+    """Whoever meets the damage is told to come again, and then finds everything; only `repair --check` leaves it as it is."""
+    root.use(lambda account: deliver(account, inbox(account), [f"m{number}" for number in range(200)]))
+    index = root.home / "index.sqlite"
+    whole = index.read_bytes()
+    damaged = whole[: 30 * 4096] + b"\xff" * (len(whole) - 30 * 4096)
+    index.write_bytes(damaged)
+    assert {finding.kind for finding in root.use(lambda account: account.repair(check=True)).findings} == {"index-damaged"}
+    assert "index-damaged" in {finding.kind for finding in root.use(lambda account: account.repair()).findings}
+    assert len(root.use(observe)["INBOX"].messages) == 200
+    index.write_bytes(damaged)
+
+    def come_again(account: Account) -> int:
+        with pytest.raises(Unavailable):
+            observe(account)
+        return len(observe(account)["INBOX"].messages)
+
+    assert root.use(come_again) == 200
     assert root.use(lambda account: account.repair(check=True)).clean
 
 
