@@ -276,6 +276,25 @@ def test_a_reload_reaches_a_worker_that_is_being_started(server: ProcessServer) 
         time.sleep(0.02)
 
 
+def test_a_storm_of_reloads_kills_no_worker_that_is_being_started(server: ProcessServer) -> None:
+    """It does not read its orders yet, and is told the newest once."""
+    assert server.process is not None
+    pid = server.workers()[0]
+    os.kill(pid, signal.SIGKILL)
+    server.wait_for(lambda state: any(one["restarts"] and one["pid"] and not one["ready"] for one in state["processes"]))
+    place = next(one["pid"] for one in server.status()["processes"] if one["restarts"])
+    os.kill(place, signal.SIGSTOP)
+    reloads = 0
+    while reloads < 100:
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.005)
+        reloads = sum(event["event"] == "configuration_reloaded" for event in server.events())
+    os.kill(place, signal.SIGCONT)
+    state = server.wait_for(lambda state: state["ready"])
+    assert place in [one["pid"] for one in state["processes"]]
+    assert not [event for event in server.events() if event["event"] == "process_hung"]
+
+
 def test_a_worker_that_cannot_be_started_for_now_is_started_later(server: ProcessServer) -> None:
     """No descriptor is free when a worker has died: the other goes on, and there are two again when there is room."""
     assert server.process is not None

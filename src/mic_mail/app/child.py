@@ -22,7 +22,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.net.listeners import Listener
 from mic_mail.net.sharing import Tally
 from mic_mail.process import privileges
-from mic_mail.process.channel import Channel, ChildSpec, Message
+from mic_mail.process.channel import Channel, ChildSpec
 from mic_mail.process.cores import share_core
 from mic_mail.services.housekeeping import only_housekeeper
 
@@ -100,19 +100,14 @@ class Orders:
         self._loop = asyncio.get_running_loop()
         self._channel = channel
         self._server: Server | None = None
-        self._missed: dict[str, Message] = {}
-        """What was ordered before there was a server to do it: the newest of each kind."""
         self.over = asyncio.Event()
         """Set when this process has to end: told to, or alone in the world."""
         self._loop.add_reader(channel.fileno(), self._receive)
         self._loop.add_signal_handler(signal.SIGTERM, self.over.set)
 
     def follow(self, server: Server) -> None:
-        """The server is ready: do what it has missed, say so, report on it each second, let it follow reloads."""
+        """The server is ready: say so, report on it each second, let it follow reloads."""
         self._server = server
-        for message in self._missed.values():
-            self._obey(server, message)
-        self._missed.clear()
         self._channel.send({"told": "ready"})
         self._report()
 
@@ -128,14 +123,7 @@ class Orders:
                 self.over.set()
             elif message.get("do") == "drain":
                 self.over.set()
-            elif self._server is not None:
-                self._obey(self._server, message)
-            else:
-                self._missed[str(message.get("do"))] = message
-
-    def _obey(self, server: Server, message: Message) -> None:
-        match message.get("do"):
-            case "recover":
-                server.recover()
-            case "reload":
-                server.configure(Config.model_validate_json(str(message["config"])))
+            elif message.get("do") == "recover" and self._server is not None:
+                self._server.recover()
+            elif message.get("do") == "reload" and self._server is not None:
+                self._server.configure(Config.model_validate_json(str(message["config"])))

@@ -66,6 +66,8 @@ class Child:
     pause: float = 0.0
     restarts: int = 0
     report: Message = field(default_factory=dict)
+    owed: dict[str, Message] = field(default_factory=dict)
+    """What it has to be told when it is ready: the newest order of each kind. Before that it does not read."""
 
 
 class Supervisor:
@@ -162,6 +164,7 @@ class Supervisor:
             theirs.close()
         child.channel = Channel(ours)
         child.ready, child.report = False, {}
+        child.owed.pop("reload", None)  # it is started with the newest configuration
         child.heard_at = child.started_at
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
 
@@ -251,6 +254,9 @@ class Supervisor:
             child.heard_at = self._clock.monotonic()
             if message.get("told") == "ready":
                 child.ready = True
+                for order in child.owed.values():
+                    self._order(child, order)
+                child.owed.clear()
                 self._announce_ready()
             elif message.get("told") == "report":
                 child.report = message
@@ -304,8 +310,8 @@ class Supervisor:
     def _have_recovered(self) -> None:
         """What the dead had acknowledged and not yet delivered lies in the spool: the housekeeper takes it up now."""
         for child in self._children:
-            if child.role == "housekeeper" and child.channel is not None:
-                child.channel.send({"do": "recover"})
+            if child.role == "housekeeper":
+                self._order(child, {"do": "recover"})
 
     def _unless_hopeless(self, child: Child) -> None:
         """What cannot start the first time will not start the tenth time; systemd or a person has to know."""
@@ -330,10 +336,18 @@ class Supervisor:
             )
             order: Message = {"do": "reload", "config": self.config.model_dump_json()}
             for child in self._children:
-                if child.channel is not None and not child.channel.send(order) and child.process is not None:
-                    self._log.event("process_hung", process=child.name, pid=child.process.pid)
-                    child.process.kill()
+                self._order(child, order)
         self._notifier.ready(f"{len(self._children) - 1} workers")
+
+    def _order(self, child: Child, order: Message) -> None:
+        """Tell a child, now or when it is ready. One that lives and has not read for a long time is killed."""
+        if not child.ready:
+            child.owed[str(order["do"])] = order
+        elif child.channel is not None and not child.channel.send(order):
+            process = child.process
+            if process is not None and process.poll() is None:
+                self._log.event("process_hung", process=child.name, pid=process.pid)
+                process.kill()
 
     def drain(self) -> None:
         """Let no new connection in and everything that runs come to its end; the second time: at once."""
