@@ -3,6 +3,7 @@
 import fcntl
 import imaplib
 import os
+import resource
 import signal
 import smtplib
 import socket
@@ -241,6 +242,74 @@ def test_sighup_changes_certificate_and_settings_and_names_what_it_cannot(server
     assert reloaded["needs_restart"] == ["storage.mail_root"]
     assert sign_in(server).noop()[0] == "OK"  # trusts the new certificate only
     assert old.noop()[0] == "OK"
+
+
+def test_workers_that_die_together_do_not_take_the_supervisor_with_them(server: ProcessServer) -> None:
+    """Two deaths noticed at once, while it was busy reading its configuration: both are started again."""
+    whole = server.file.read_text()
+    server.file.unlink()
+    os.mkfifo(server.file)
+    dead = set(server.workers())
+    assert server.process is not None
+    server.process.send_signal(signal.SIGHUP)
+    with server.file.open("w") as file:  # from here on it reads
+        for pid in dead:
+            os.kill(pid, signal.SIGKILL)
+            while not zombie(pid):
+                time.sleep(0.01)
+        file.write(whole)
+    server.wait_for(lambda state: state["ready"] and not dead.intersection(one["pid"] for one in state["processes"]))
+    assert sign_in(server).noop()[0] == "OK"
+
+
+def test_a_reload_reaches_a_worker_that_is_being_started(server: ProcessServer) -> None:
+    """It was started with the old configuration, and was not ready when the order came: it obeys as soon as it is."""
+    [pid, _] = server.workers()
+    os.kill(pid, signal.SIGKILL)
+    server.wait_for(lambda state: any(one["restarts"] and one["pid"] and not one["ready"] for one in state["processes"]))
+    assert server.process is not None
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for(lambda state: state["ready"])
+    deadline = time.monotonic() + 30
+    while sum(event["event"] == "certificate_loaded" for event in server.events()) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_storm_of_reloads_kills_no_worker_that_is_being_started(server: ProcessServer) -> None:
+    """It does not read its orders yet, and is told the newest once."""
+    assert server.process is not None
+    pid = server.workers()[0]
+    os.kill(pid, signal.SIGKILL)
+    server.wait_for(lambda state: any(one["restarts"] and one["pid"] and not one["ready"] for one in state["processes"]))
+    place = next(one["pid"] for one in server.status()["processes"] if one["restarts"])
+    os.kill(place, signal.SIGSTOP)
+    reloads = 0
+    while reloads < 100:
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.005)
+        reloads = sum(event["event"] == "configuration_reloaded" for event in server.events())
+    os.kill(place, signal.SIGCONT)
+    state = server.wait_for(lambda state: state["ready"])
+    assert place in [one["pid"] for one in state["processes"]]
+    assert not [event for event in server.events() if event["event"] == "process_hung"]
+
+
+def test_a_worker_that_cannot_be_started_for_now_is_started_later(server: ProcessServer) -> None:
+    """No descriptor is free when a worker has died: the other goes on, and there are two again when there is room."""
+    assert server.process is not None
+    pid = server.workers()[0]
+    limits = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while not any(event["event"] == "process_not_started" for event in server.events()):
+        assert server.process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert sign_in(server).noop()[0] == "OK"
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limits)
+    server.wait_for(lambda state: state["ready"] and pid not in [one["pid"] for one in state["processes"]])
 
 
 def test_a_broken_file_changes_nothing_at_sighup(server: ProcessServer) -> None:

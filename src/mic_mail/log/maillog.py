@@ -7,6 +7,7 @@ Out: one JSON object a line in an append-only segment of this process, `<folder>
 
 `n` counts the lines of a segment without a gap, so that a chain of digests can be laid over them and a loader can go on where
 it stopped. Lines are written by a thread, at most 100 ms after the event, and all of them before `close` returns.
+A segment that somebody deletes while it is written takes what it held with it, nothing that comes after.
 If the disk refuses them they are kept, up to `MOST_KEPT`; beyond that they are counted, and the count is an event.
 
 Never here: secrets. A value is shown only if it is of a plain type; a field whose name says that it holds a secret and
@@ -214,9 +215,9 @@ class MailLog:
                 self._tee.show([(at_us, name, shown(fields)) for at_us, name, fields in batch])
 
     def _write(self, folder: Path, batch: list[_Entry]) -> None:
-        """Append a batch whole or not at all; a new segment at a new UTC day and when this one is large enough."""
+        """Append a batch whole or not at all; a new segment at a new UTC day, when this one is large enough or was deleted."""
         day = stamp(self._clock.now_us())[:10]
-        if self._fd is None or day != self._day or self._octets >= self._segment_octets:
+        if self._fd is None or day != self._day or self._octets >= self._segment_octets or not os.fstat(self._fd).st_nlink:
             self._begin_segment(folder, day)
         assert self._fd is not None
         lines = memoryview(
@@ -235,6 +236,7 @@ class MailLog:
     def _begin_segment(self, folder: Path, day: str) -> None:
         """A new file, always (a process of the same number may have been here before); locked as long as it is written."""
         self._end_segment()
+        folder.mkdir(exist_ok=True, mode=0o750)
         while self._fd is None:
             self._segments += 1
             path = folder / f"{day}.{self._process}.{os.getpid()}.{self._segments}.jsonl"

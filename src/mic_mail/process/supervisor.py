@@ -66,6 +66,8 @@ class Child:
     pause: float = 0.0
     restarts: int = 0
     report: Message = field(default_factory=dict)
+    owed: dict[str, Message] = field(default_factory=dict)
+    """What it has to be told when it is ready: the newest order of each kind. Before that it does not read."""
 
 
 class Supervisor:
@@ -144,7 +146,29 @@ class Supervisor:
         self._selector.register(listening, selectors.EVENT_READ, lambda: self._tell_status(listening))
 
     def _spawn(self, child: Child) -> None:
-        ours, theirs = socket.socketpair()
+        """Start a child; where the machine has no room for one now, it is tried again as after a death."""
+        child.restart_at = None
+        child.started_at = self._clock.monotonic()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            self._put_off(child, error)
+            return
+        try:
+            self._execute(child, theirs)
+        except OSError as error:
+            ours.close()
+            self._put_off(child, error)
+            return
+        finally:
+            theirs.close()
+        child.channel = Channel(ours)
+        child.ready, child.report = False, {}
+        child.owed.pop("reload", None)  # it is started with the newest configuration
+        child.heard_at = child.started_at
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
+
+    def _execute(self, child: Child, theirs: socket.socket) -> None:
         spec = ChildSpec(
             child.role, child.name, self.config.model_dump_json(), theirs.fileno(), secret=self._secret, tee=self._tee
         )
@@ -162,11 +186,12 @@ class Supervisor:
             )
         finally:
             os.close(spec_fd)
-            theirs.close()
-        child.channel = Channel(ours)
-        child.ready, child.restart_at, child.report = False, None, {}
-        child.started_at = child.heard_at = self._clock.monotonic()
-        self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
+
+    def _put_off(self, child: Child, error: OSError) -> None:
+        """No descriptor, no memory, no process: the others go on serving, and so must who would start the missing one."""
+        self._wait_before_restart(child)
+        self._log.event("process_not_started", process=child.name, error=str(error), restart_in=child.pause)
+        self._unless_hopeless(child)
 
     # Running
     def run(self) -> bool:
@@ -220,7 +245,8 @@ class Supervisor:
                 self.drain()
 
     def _on_message(self, child: Child) -> None:
-        assert child.channel is not None
+        if child.channel is None:  # it has been reaped since it was heard of, in the same look at the selector
+            return
         for message in child.channel.receive():
             if message is None:  # the child is ending; SIGCHLD tells how
                 self._selector.unregister(child.channel.socket)
@@ -228,6 +254,9 @@ class Supervisor:
             child.heard_at = self._clock.monotonic()
             if message.get("told") == "ready":
                 child.ready = True
+                for order in child.owed.values():
+                    self._order(child, order)
+                child.owed.clear()
                 self._announce_ready()
             elif message.get("told") == "report":
                 child.report = message
@@ -248,8 +277,7 @@ class Supervisor:
             if self._draining_until is None:
                 self._plan_restart(child, process)
                 self._have_recovered()
-                if not self._announced and child.restarts >= FIRST_ATTEMPTS:
-                    self._give_up(child)
+                self._unless_hopeless(child)
 
     def _hang_up(self, child: Child) -> None:
         if child.channel is not None:
@@ -259,12 +287,7 @@ class Supervisor:
             child.channel = None
 
     def _plan_restart(self, child: Child, process: subprocess.Popen[bytes]) -> None:
-        now = self._clock.monotonic()
-        lived = now - child.started_at
-        child.pause = 0.0 if lived >= LONG_LIFE else min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * child.pause))
-        child.restart_at = now + child.pause
-        child.restarts += 1
-        child.ready = False
+        lived = self._wait_before_restart(child)
         self._log.event(
             "process_died",
             process=child.name,
@@ -274,17 +297,28 @@ class Supervisor:
             restart_in=child.pause,
         )
 
+    def _wait_before_restart(self, child: Child) -> float:
+        """Say when the child shall be started; how many seconds it has lived."""
+        now = self._clock.monotonic()
+        lived = now - child.started_at
+        child.pause = 0.0 if lived >= LONG_LIFE else min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * child.pause))
+        child.restart_at = now + child.pause
+        child.restarts += 1
+        child.ready = False
+        return lived
+
     def _have_recovered(self) -> None:
         """What the dead had acknowledged and not yet delivered lies in the spool: the housekeeper takes it up now."""
         for child in self._children:
-            if child.role == "housekeeper" and child.channel is not None:
-                child.channel.send({"do": "recover"})
+            if child.role == "housekeeper":
+                self._order(child, {"do": "recover"})
 
-    def _give_up(self, child: Child) -> None:
+    def _unless_hopeless(self, child: Child) -> None:
         """What cannot start the first time will not start the tenth time; systemd or a person has to know."""
-        self._given_up = True
-        self._log.event("start_failed", process=child.name)
-        self.drain()
+        if not self._announced and child.restarts >= FIRST_ATTEMPTS and self._draining_until is None:
+            self._given_up = True
+            self._log.event("start_failed", process=child.name)
+            self.drain()
 
     # Changing
     def reload(self) -> None:
@@ -302,10 +336,18 @@ class Supervisor:
             )
             order: Message = {"do": "reload", "config": self.config.model_dump_json()}
             for child in self._children:
-                if child.channel is not None and not child.channel.send(order) and child.process is not None:
-                    self._log.event("process_hung", process=child.name, pid=child.process.pid)
-                    child.process.kill()
+                self._order(child, order)
         self._notifier.ready(f"{len(self._children) - 1} workers")
+
+    def _order(self, child: Child, order: Message) -> None:
+        """Tell a child, now or when it is ready. One that lives and has not read for a long time is killed."""
+        if not child.ready:
+            child.owed[str(order["do"])] = order
+        elif child.channel is not None and not child.channel.send(order):
+            process = child.process
+            if process is not None and process.poll() is None:
+                self._log.event("process_hung", process=child.name, pid=process.pid)
+                process.kill()
 
     def drain(self) -> None:
         """Let no new connection in and everything that runs come to its end; the second time: at once."""

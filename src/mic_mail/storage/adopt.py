@@ -171,14 +171,22 @@ def adopt(write: Write, folder: FolderRow, strangers: Iterable[Stranger], conten
     write.touch(folder)
     cur = write.store.place.cur(folder.directory)
     placed: list[tuple[_Guest, int, Content, str]] = []
-    for guest, uid in _with_uids(write, folder, guests, believe=believe_uids):
-        content = contents.of(guest.base, guest.size, guest.ready)
-        placed.append((guest, uid, content, f"{cur}/{format_name(content.base, guest.size, uid, guest.flags)}"))
-    write.rename([(guest.ready, target) for guest, _, _, target in placed if guest.ready != target])
+    for guest, given in _with_uids(write, folder, guests, believe=believe_uids):
+        content, uid = contents.of(guest.base, guest.size, guest.ready), given
+        target = f"{cur}/{format_name(content.base, guest.size, uid, guest.flags)}"
+        while target != guest.ready and os.path.lexists(target):  # another stranger claims that UID, and waits to be renamed
+            uid = write.take_uid(folder)
+            target = f"{cur}/{format_name(content.base, guest.size, uid, guest.flags)}"
+        placed.append((guest, uid, content, target))
+    came = write.rename_those_there([(guest.ready, target) for guest, _, _, target in placed if guest.ready != target])
+    placed = [each for each in placed if each[3] in came or each[0].ready == each[3]]
     write.intend(leftovers=[guest.path for guest, *_ in placed if guest.ready != guest.path])
     write.durable[cur] = None
     for guest, uid, content, target in placed:
-        email_pk = contents.refer(content, target, guest.mtime_us)
+        try:
+            email_pk = contents.refer(content, target, guest.mtime_us)
+        except FileNotFoundError:  # renamed already: under its new name it is a stranger again
+            continue
         insert_message(
             write,
             folder,

@@ -104,7 +104,7 @@ def _copy_index(store: Store, path: str) -> None:
     copy = sqlite3.connect(path, isolation_level=None)
     try:
         with store.index.reading() as connection:
-            connection.backup(copy, pages=1_000)
+            connection.backup(copy)  # in one step: between two it would begin anew whenever somebody has written
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, whole in itself
         copy.execute("CREATE INDEX backup_refs ON message (account_id, email_pk)")
         for statement in _ONLY_WHAT_IS_COPIED:
@@ -173,14 +173,14 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress) ->
         try:
             shutil.copytree(source, staging, copy_function=copy_file)
             os.unlink(f"{staging}/manifest.json")
-            _raise_numbers(store, Place(staging), store.place)
+            os.makedirs(home, mode=FOLDER_MODE, exist_ok=True)
+            with store.lock.held():
+                _raise_numbers(store, Place(staging), store.place)  # nobody goes on giving out numbers any more
+                store.index.close_writer()
+                put_in_place(home, instant)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
-        os.makedirs(home, mode=FOLDER_MODE, exist_ok=True)
-        with store.lock.held():
-            store.index.close_writer()
-            put_in_place(home, instant)
         store.index.close_readers()
 
 

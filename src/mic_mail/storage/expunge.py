@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 
 from mic_mail.storage import schema
 from mic_mail.storage.index import Statement, among, uid_list
-from mic_mail.storage.maildir import expunged_name, locate
+from mic_mail.storage.maildir import MAX_NAME_OCTETS, expunged_name, format_name, locate, parse_name
 from mic_mail.storage.rows import FolderRow
 from mic_mail.storage.section import Write, writing
 from mic_mail.storage.store import Store
@@ -89,10 +89,19 @@ def _bury_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> Exp
     place = write.store.place
     cur = place.cur(folder.directory)
     present = locate(cur, (row.name for row in going))
-    kept = {row.uid: expunged_name(folder.mailbox_id, present[row.name]) for row in going if row.name in present}
+    kept = {row.uid: _buried_name(folder, row, present[row.name]) for row in going if row.name in present}
     write.rename([(f"{cur}/{present[row.name]}", f"{place.expunged}/{kept[row.uid]}") for row in going if row.uid in kept])
     bury(write, folder, going, kept=kept)
     return ExpungeResult([row.uid for row in going], write.modseq)
+
+
+def _buried_name(folder: FolderRow, row: MessageRow, name: str) -> str:
+    """As the file is called; where another tool has made that too long for the folder's id beside it, without what it added."""
+    for each in (name, format_name(parse_name(name).base, row.size, row.uid, row.flags)):
+        buried = expunged_name(folder.mailbox_id, each)
+        if len(buried.encode()) <= MAX_NAME_OCTETS:
+            return buried
+    return expunged_name(folder.mailbox_id, format_name(parse_name(name).base, row.size, row.uid, 0))
 
 
 def bury_lost(write: Write, folder: FolderRow, going: list[MessageRow]) -> None:

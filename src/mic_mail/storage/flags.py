@@ -7,6 +7,7 @@ STORE back.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from sqlalchemy import bindparam, literal_column, select, update
@@ -14,7 +15,7 @@ from sqlalchemy import bindparam, literal_column, select, update
 from mic_mail.storage import schema
 from mic_mail.storage.expunge import MessageRow
 from mic_mail.storage.index import Statement, among, uid_list
-from mic_mail.storage.maildir import NAMED_FLAGS, letters, locate, parse_name
+from mic_mail.storage.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, locate, parse_name
 from mic_mail.storage.rows import FolderRow, read_folder
 from mic_mail.storage.section import Write, writing
 from mic_mail.storage.store import Store
@@ -150,7 +151,10 @@ def name_with_flags(name: str, flags: int) -> str:
     if parse_name(name).flags == flags & NAMED_FLAGS:
         return name
     front, _, _ = name.partition(":2,")
-    return f"{front}:2,{letters(flags)}"
+    new_name = f"{front}:2,{letters(flags)}"
+    if len(new_name.encode()) > MAX_NAME_OCTETS:  # another tool has added to it
+        return replace(parse_name(name), flags=flags).format()
+    return new_name
 
 
 def take_foreign_name(write: Write, folder: FolderRow, row: MessageRow, name: str) -> None:

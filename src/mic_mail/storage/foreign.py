@@ -14,7 +14,7 @@ from typing import TypeVar
 from mic_mail.storage.adopt import Contents, Stranger, adopt
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index import translated
-from mic_mail.storage.maildir import FOLDER_MODE, names_in, parse_name
+from mic_mail.storage.maildir import FOLDER_MODE, is_directory, names_in, parse_name
 from mic_mail.storage.repair import rescan
 from mic_mail.storage.rows import FolderRow, read_folder, read_folders
 from mic_mail.storage.section import writing
@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 _SETTLED_US = 2_000_000
 _LOST = -1
+_TRIES = 5
+"""Of a change, while other tools rename the same files."""
 
 
 def look(store: Store, folder_id: int | None = None) -> bool:
@@ -73,7 +75,7 @@ def compare_if_lost(store: Store) -> bool:
     """Compare index and files if a directory has been removed; whether one had. A `new/` alone is only made again."""
     with translated("reading the index"), store.index.reading() as connection:
         folders = read_folders(connection, store.account_id)
-    if all(map(os.path.isdir, (store.place.expunged, *(store.place.cur(folder.directory) for folder in folders)))):
+    if all(map(_cannot_be_lost, (store.place.expunged, *(store.place.cur(folder.directory) for folder in folders)))):
         for folder in folders:
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 os.mkdir(store.place.new(folder.directory), mode=FOLDER_MODE)
@@ -82,11 +84,21 @@ def compare_if_lost(store: Store) -> bool:
     return True
 
 
-def despite_loss(store: Store, act: Callable[[], T]) -> T:
-    """What `act` gives; where it failed since a directory had been removed, once more when the index knows of that."""
+def _cannot_be_lost(path: str) -> bool:
     try:
-        return act()
-    except Unavailable as error:
-        if not isinstance(error.__cause__, FileNotFoundError) or not compare_if_lost(store):
-            raise
+        return is_directory(path)
+    except PermissionError:
+        return True
+
+
+def despite_loss(store: Store, act: Callable[[], T]) -> T:
+    """What `act` gives. Where it failed since another tool had removed a directory or renamed a file in that moment, again:
+    the index knows of the directory then, and the file is looked for anew."""
+    for _ in range(_TRIES - 1):
+        try:
+            return act()
+        except Unavailable as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            compare_if_lost(store)
     return act()

@@ -18,6 +18,7 @@ from mic_mail.storage.folders import canonical_name
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.maildir import format_name, locate, names_in, parse_name
 from mic_mail.storage.publish import insert_message
+from mic_mail.storage.quota import recount_folder
 from mic_mail.storage.rows import FolderRow, read_all_folders
 from mic_mail.storage.section import Write, writing
 from mic_mail.storage.store import Store
@@ -101,6 +102,7 @@ def _revive(write: Write, row: FolderRow) -> int:
     folder = write.any_folder(row.folder_id)
     write.rename([(place.folder(folder.directory), place.folder(directory))])
     folder.directory, folder.deleted_at_us, folder.modseq = directory, None, write.modseq
+    recount_folder(write, folder)  # the sweep may have begun to let go of it
     write.save(folder)
     write.account.messages += folder.messages
     write.account.octets += folder.octets

@@ -25,6 +25,8 @@ from mic_mail.storage.errors import DiskFull, Unavailable, of_os_error
 _DIALECT = dialects.dialect(paramstyle="named")
 _IDLE_READERS = 2
 _BUSY_SECONDS = 5.0
+_PRIMARY = 0xFF
+"""What of a result code is not its extension."""
 _AUTO_CHECKPOINT_PAGES = 4_000
 """The last resort, 16 MB of write-ahead log; the housekeeper checkpoints long before."""
 
@@ -70,6 +72,11 @@ def translated(what: str) -> Iterator[None]:
         raise of_os_error(what, error) from error
 
 
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether SQLite says that the file is none of its own, or not any more."""
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 class Index:
     """One account's index file, opened as needed.
 
@@ -87,6 +94,8 @@ class Index:
         self._readers: list[tuple[sqlite3.Connection, float]] = []
         """The idle ones, and when each came back."""
         self._generation = 0
+        self.doubtful = False
+        """SQLite has met something that should not be there."""
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -97,7 +106,8 @@ class Index:
         if connection is None:
             connection = self._connect(cache_kib=512)
         try:
-            yield connection
+            with self.watched():
+                yield connection
         except BaseException:
             if connection.in_transaction:
                 connection.rollback()
@@ -109,6 +119,28 @@ class Index:
                     self._readers.append((connection, self._clock.monotonic()))
             if not keep:
                 connection.close()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Remember it if SQLite finds the file damaged in this block: the next use of the store looks through all of it."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            self.doubtful = self.doubtful or is_damage(error)
+            raise
+
+    def damage(self) -> list[str]:
+        """What SQLite finds wrong with the file, looking at every page."""
+        connection = self._connect(cache_kib=1024)
+        try:
+            told = [str(text) for (text,) in connection.execute("PRAGMA quick_check(10)")]
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            return [str(error)]
+        finally:
+            connection.close()
+        return [] if told == ["ok"] else told
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:

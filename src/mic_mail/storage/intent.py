@@ -10,6 +10,7 @@ Frame: 8 octets of length, 4 of CRC-32, then JSON. A frame that does not check w
 after it is; clearing writes zeros over the head.
 """
 
+import contextlib
 import json
 import os
 import zlib
@@ -69,12 +70,16 @@ def read_intent(fd: int) -> Intent | None:
 
 
 def roll_back(intent: Intent) -> None:
-    """Undo what of it has been done."""
+    """Undo what of it has been done.
+
+    Where another tool has removed the directory that a file came from, it stays where it is: whoever compares next finds it.
+    """
     for name in reversed(intent.links):
         _unlink(name)
     for old, new in reversed(intent.renames):
         if os.path.lexists(new) and not os.path.lexists(old):
-            os.rename(new, old)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                os.rename(new, old)
 
 
 def roll_forward(intent: Intent) -> None:

@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -22,6 +23,8 @@ from hashlib import blake2b
 from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX, is_text
 from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, KEYWORD_SHIFT, SEEN
 
+MAX_NAME_OCTETS = 255
+"""Of a file, as file systems have it."""
 MESSAGE_MODE = 0o440
 FOLDER_MODE = 0o700
 
@@ -140,6 +143,14 @@ class Place:
         for name in names:
             if name != EXPUNGED and not name.startswith(OWN_PREFIX) and os.path.isdir(f"{self.maildir}/{name}/cur"):
                 yield name
+
+
+def is_directory(path: str) -> bool:
+    """Whether a directory lies there. OSError where that cannot be told: what we may not look at is not gone."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def expunged_name(mailbox_id: str, name: str) -> str:

@@ -13,7 +13,7 @@ import sqlite3
 
 from mic_mail.storage import reconcile, schema
 from mic_mail.storage.errors import NotOurs, of_os_error
-from mic_mail.storage.index import translated
+from mic_mail.storage.index import is_damage, translated
 from mic_mail.storage.intent import clear_intent, read_intent, roll_back
 from mic_mail.storage.maildir import FOLDER_MODE, make_durable, make_folder_tree
 from mic_mail.storage.replacing import finish
@@ -23,10 +23,10 @@ from mic_mail.storage.store import Store
 
 
 def open_store(store: Store) -> None:
-    """Called when the store is not open, or its index is not the file that it was."""
+    """Called when the store is not open, or its index is not the file that it was, or not as it was written."""
     with store.opening:
         identity = store.index.identity()
-        if identity is not None and identity == store.opened_identity:
+        if identity is not None and identity == store.opened_identity and not store.index.doubtful:
             return
         store.index.close_readers()
         store.shared.views.forget(store.account_id)
@@ -36,6 +36,7 @@ def open_store(store: Store) -> None:
             with store.lock.held() as fd:
                 store.index.close_writer()
                 _open_locked(store, fd)
+                store.index.doubtful = False
                 store.opened_identity = store.index.identity()
 
 
@@ -74,7 +75,7 @@ def _open_locked(store: Store, fd: int) -> None:
 
 
 def _is_sound(store: Store) -> bool:
-    """An index of this version, for this account, which SQLite can read."""
+    """An index of this version, for this account, which SQLite can read: wholly, where it has met damage."""
     if store.index.identity() is None:
         return False
     try:
@@ -89,9 +90,9 @@ def _is_sound(store: Store) -> bool:
             if version not in schema.MIGRATIONS:
                 return False
             version = schema.migrate(connection, version)
-        return read_account(connection, store.account_id) is not None
+        return read_account(connection, store.account_id) is not None and not (store.index.doubtful and store.index.damage())
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such" in str(error):
+        if is_damage(error) or "no such" in str(error):
             return False
         raise
 

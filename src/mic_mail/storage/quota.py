@@ -47,7 +47,7 @@ def recount_within(write: Write, *, fix: bool = True) -> list[str]:
         if counted != (folder.messages, folder.unseen, folder.deleted, folder.octets, folder.deleted_octets):
             wrong.append(folder.name)
             if fix:
-                folder.messages, folder.unseen, folder.deleted, folder.octets, folder.deleted_octets = counted
+                recount_folder(write, folder)
                 write.keep(folder)
         if folder.deleted_at_us is None:
             messages += counted[0]
@@ -57,6 +57,11 @@ def recount_within(write: Write, *, fix: bool = True) -> list[str]:
         if fix:
             write.account.messages, write.account.octets = messages, octets
     return wrong
+
+
+def recount_folder(write: Write, folder: FolderRow) -> None:
+    """Put the counters of a row right; the caller writes it, and knows what it means for the account's."""
+    folder.messages, folder.unseen, folder.deleted, folder.octets, folder.deleted_octets = counts(write, folder)
 
 
 def counts(write: Write, folder: FolderRow) -> tuple[int, int, int, int, int]:

@@ -29,6 +29,7 @@ from mic_mail.storage.maildir import (
     FOLDER_MODE,
     UNKNOWN_UID,
     expunged_name,
+    is_directory,
     locate,
     make_folder_tree,
     names_in,
@@ -184,17 +185,28 @@ class Comparison:
         rows = read_all_folders(self.write.connection, self.write.store.account_id)
         known = {row.directory for row in rows}
         unknown = [directory for directory in self._place.directories() if directory not in known]
-        lost = [row for row in rows if row.directory and not os.path.isdir(self._place.cur(row.directory))]
+        lost = [row for row in rows if row.directory and not self._may_be_there(row.directory)]
         buried = {entry for entry in os.listdir(self._place.expunged) if os.path.isdir(f"{self._place.expunged}/{entry}/cur")}
         by_mailbox_id = {row.mailbox_id: row for row in lost}
-        for directory in unknown:
-            sidecar = FolderSidecar.read(self._place.folder(directory))
+        taken = {row.mailbox_id for row in rows}
+        for directory, sidecar in self._originals_first(unknown):
             row = by_mailbox_id.pop(sidecar.mailbox_id, None) if sidecar else None
-            self._take_directory(directory, sidecar, row, {row.mailbox_id for row in rows})
+            self._take_directory(directory, sidecar, row, taken)
         for row in by_mailbox_id.values():
             self._lose_directory(row, in_expunged=row.mailbox_id in buried)
         for entry in buried - {row.mailbox_id for row in rows}:
             self._take_buried_directory(entry)
+
+    def _may_be_there(self, directory: str) -> bool:
+        try:
+            return is_directory(self._place.cur(directory))
+        except PermissionError:  # another user's now: its messages wait until it is given back
+            return True
+
+    def _originals_first(self, directories: list[str]) -> list[tuple[str, FolderSidecar | None]]:
+        """With what their sidecars say. Of a directory that somebody has copied, sidecar and all, one is called as it says."""
+        found = [(directory, FolderSidecar.read(self._place.folder(directory))) for directory in directories]
+        return sorted(found, key=lambda each: each[1] is None or encode_directory(each[1].name) != each[0])
 
     def _make_what_is_never_lost(self) -> None:
         """INBOX, and the place for what is expunged, where another tool has removed them."""
@@ -222,7 +234,9 @@ class Comparison:
             self.write.intend(sidecars=[folder.folder_id])
             return
         make_folder_tree(self._place.folder(directory))
-        self.write.add_folder(self._row_of_stranger(directory, name, sidecar, taken))
+        folder = self._row_of_stranger(directory, name, sidecar, taken)
+        taken.add(folder.mailbox_id)
+        self.write.add_folder(folder)
 
     def _free_name(self, directory: str, sidecar: FolderSidecar | None) -> str:
         said = sidecar.name if sidecar is not None else None
@@ -304,7 +318,11 @@ class Comparison:
     # Messages
 
     def compare_folder(self, folder: FolderRow) -> None:
-        difference = self._difference(folder)
+        try:
+            difference = self._difference(folder)
+        except PermissionError:
+            self._find("file-unreadable", folder.name, folder.directory)
+            return
         for row, name in difference.renamed:
             self._find("message-renamed", folder.name, f"{row.name} -> {name}")
         for row in difference.missing:

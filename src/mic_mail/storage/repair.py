@@ -1,6 +1,7 @@
 """`mailbox repair`, `mailbox repair --check` and `mailbox rescan`: one pass over everything, in one critical section."""
 
 from mic_mail.storage.graves import adopt_tombstones
+from mic_mail.storage.index import translated
 from mic_mail.storage.reconcile import Comparison
 from mic_mail.storage.section import writing
 from mic_mail.storage.store import Store
@@ -9,11 +10,20 @@ from mic_mail.storage.verify import verify
 
 
 def repair(store: Store, *, check: bool) -> RepairReport:
-    """Compare index, names and sidecars, put right what differs unless `check`."""
+    """Compare index, names and sidecars, put right what differs unless `check`.
+
+    An index that SQLite finds damaged is made anew first; with `check` nothing else is said, as nothing can be believed.
+    """
+    store.ready()
+    with translated("reading the index"):
+        damage = [Finding("index-damaged", "", text) for text in store.index.damage()]
+    if damage and check:
+        return RepairReport(damage, 0, 0, 0)
+    store.index.doubtful = bool(damage)
     with writing(store) as write:
         comparison = Comparison(write, check=check)
         comparison.run()
-        findings: list[Finding] = list(comparison.findings)
+        findings: list[Finding] = damage + comparison.findings
         if not check:
             adopt_tombstones(write, comparison.contents)
         findings += verify(write, check=check)

@@ -55,7 +55,7 @@ def writing(store: Store, *, patience: float | None = None, sync: bool = True) -
         raise Busy(f"account {store.account_id} is not open")
     store.ready()
     with translated(f"account {store.account_id}"):
-        with store.lock.held(patience) as fd:
+        with _locked(store, patience) as fd, store.index.watched():
             finish_interrupted(store, fd, store.index.writer())
             with transaction(store, fd) as write:
                 yield write
@@ -64,6 +64,20 @@ def writing(store: Store, *, patience: float | None = None, sync: bool = True) -
                 store.shared.syncs.make_durable(path)
     if write.took_modseq:
         store.shared.on_change(store.account_id, write.account.modseq)
+
+
+@contextlib.contextmanager
+def _locked(store: Store, patience: float | None) -> Iterator[int]:
+    """The account's lock, with the index open that lies there now: while we waited somebody may have put another in its place
+    (a restore, an index made anew), and what is written to the old one is seen by nobody."""
+    while True:
+        with store.lock.held(patience) as fd:
+            if store.is_ready:
+                yield fd
+                return
+        if patience is not None:
+            raise Busy(f"account {store.account_id} is not open")
+        store.ready()
 
 
 @contextlib.contextmanager
@@ -81,11 +95,10 @@ def transaction(
         write.save_rows()
         connection.execute("COMMIT")
     except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")  # first: where names cannot be undone now, the next holder must find no open change
         if write is not None:
             write.undo_names()
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        if write is not None:
             write.clear()
         raise
     write.settle()
@@ -324,6 +337,17 @@ class Write:
             self.durable[os.path.dirname(new)] = None
         for old, _ in pairs:
             self.durable.setdefault(os.path.dirname(old))
+
+    def rename_those_there(self, pairs: Sequence[tuple[str, str]]) -> set[str]:
+        """The same for files that another tool may rename or remove in this moment; which of the targets came to be."""
+        self.intend(renames=pairs)
+        came: set[str] = set()
+        for old, new in pairs:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(old, new)
+                came.add(new)
+        self.durable |= dict.fromkeys(os.path.dirname(path) for pair in pairs for path in reversed(pair))
+        return came
 
     def undo_names(self) -> None:
         if self._intent is not None:

@@ -2,10 +2,13 @@
 
 With these, the names and the messages, `repair` makes the index anew. The marks are high-water marks, written *before* a number
 above them is used, in steps of `MARK_STEP`; after a power loss or a lost index numbering goes on above the mark, so no UID and
-no MODSEQ ever means two things. Reading never raises: a damaged sidecar is None, and `repair` says so.
+no MODSEQ ever means two things. A damaged sidecar is None, and `repair` says so; OSError only where the process has no
+descriptor or memory left now: to go on without what a good sidecar knows would be to write a new one over it.
 """
 
+import errno
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Self
@@ -16,6 +19,8 @@ MARK_STEP = 1_000
 FOLDER_SIDECAR = ".mic-folder"
 ACCOUNT_SIDECAR = ".mic-account"
 _MAX_OCTETS = 4 << 20
+_PASSES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class FolderSidecar:
         try:
             return cls(
                 name=str(fields["name"]),
-                mailbox_id=str(fields["mailbox_id"]),
+                mailbox_id=_object_id(fields["mailbox_id"]),
                 uidvalidity=_number(fields["uidvalidity"]),
                 uidnext_mark=_number(fields["uidnext_mark"]),
                 keywords=_strings(fields["keywords"]),
@@ -83,13 +88,24 @@ def _read(path: str) -> dict[str, object]:
         with open(path, "rb") as file:
             value = json.loads(file.read(_MAX_OCTETS))
         json.dumps(value, ensure_ascii=False).encode()  # an escaped half of a character passes for text until it is stored
-    except (OSError, ValueError, RecursionError):
+    except OSError as error:
+        if error.errno in _PASSES:
+            raise
+        return {}
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def _write(path: str, fields: dict[str, object]) -> None:
     replace_durably(path, json.dumps(fields, ensure_ascii=False, indent=1).encode() + b"\n")
+
+
+def _object_id(value: object) -> str:
+    """RFC 8474 §4.1. It names a directory, and goes to clients: whoever can write a sidecar must not choose it freely."""
+    if not isinstance(value, str) or _OBJECT_ID.fullmatch(value) is None:
+        raise ValueError(value)
+    return value
 
 
 def _number(value: object) -> int:

@@ -66,13 +66,13 @@ class Store:
         """The last answer to the change feed that still stands if no file has moved."""
 
     def ready(self) -> None:
-        """Open the store unless it is open; one stat where it is. Somebody may have replaced the index (`repair`)."""
+        """Open the store unless it is open and sound; one stat where it is. Somebody may have replaced the index (`repair`)."""
         if not self.is_ready:
             self.shared.open_store(self)
 
     @property
     def is_ready(self) -> bool:
-        return self.opened_identity is not None and self.opened_identity == self.index.identity()
+        return self.opened_identity is not None and not self.index.doubtful and self.opened_identity == self.index.identity()
 
     def made(self) -> None:
         """Open the store unless this process has: its folders are there then, whatever became of the index since."""

@@ -96,6 +96,8 @@ def _let_go_folder(store: Store, folder_id: int) -> None:
     while True:
         with writing(store) as write:
             folder = write.any_folder(folder_id)
+            if folder.deleted_at_us is None:
+                return  # brought back meanwhile
             here = {"account": store.account_id, "folder": folder_id}
             messages = _SOME_MESSAGES.on(write.connection, **here).fetchall()
             graves = _SOME_GRAVES.on(write.connection, **here).fetchall()
@@ -128,11 +130,18 @@ def _drop_abandoned(store: Store, before_seconds: int) -> None:
     """Staged files that nobody published, folders that were never put into place."""
     make_tmp(store.place)
     with os.scandir(store.place.tmp) as entries:
-        stale = [entry.path for entry in entries if entry.stat(follow_symlinks=False).st_mtime < before_seconds]
-    for path in stale:
+        staged = [entry.path for entry in entries]
+    for path in filter(lambda path: _is_older(path, before_seconds), staged):
         unlink_quietly(path)
     with os.scandir(store.place.maildir) as entries:
         made = [entry.path for entry in entries if entry.name.startswith(f"{OWN_PREFIX}new-")]
-    for path in made:
-        if os.stat(path).st_mtime < before_seconds:
-            shutil.rmtree(path, ignore_errors=True)
+    for path in filter(lambda path: _is_older(path, before_seconds), made):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_older(path: str, before_seconds: int) -> bool:
+    """False too for what is published, or put into its place, in this moment."""
+    try:
+        return os.lstat(path).st_mtime < before_seconds
+    except FileNotFoundError:
+        return False

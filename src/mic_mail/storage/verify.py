@@ -1,13 +1,12 @@
 """What must hold in a store, checked one by one and put right where it can be.
 
-    tables    SQLite finds its file whole
     numbers   uid < uidnext <= mark; a message's MODSEQ <= its folder's <= the account's <= mark; counters equal a recount
     contents  `refs` of each content equals the rows that point to it
     names     each row's name says its UID, size and (unless dirty) flags; the file has that size
     sidecars  say what the index says, and no smaller marks
     graves    each tombstone's file lies in `.expunged/`
 
-Whether files and rows match at all is reconcile.py's; `repair` runs that first.
+Whether SQLite finds its file whole, and files and rows match at all, is repair.py's and reconcile.py's: `repair` asks first.
 """
 
 import os
@@ -69,7 +68,6 @@ _FORGET_GRAVE = Statement(
 
 def verify(write: Write, *, check: bool) -> Iterator[Finding]:
     """All findings; each is put right before the next is looked for, unless `check`."""
-    yield from _tables(write)
     folders = [write.any_folder(row.folder_id) for row in read_all_folders(write.connection, write.store.account_id)]
     for folder in folders:
         yield from _names(write, folder, check=check)
@@ -80,12 +78,6 @@ def verify(write: Write, *, check: bool) -> Iterator[Finding]:
         yield from _folder_sidecar(write, folder, check=check)
     yield from _account_sidecar(write, check=check)
     yield from _counters(write, check=check)
-
-
-def _tables(write: Write) -> Iterator[Finding]:
-    for (text,) in write.connection.execute("PRAGMA quick_check(10)"):
-        if text != "ok":
-            yield Finding("index-damaged", "", text)
 
 
 def _names(write: Write, folder: FolderRow, *, check: bool) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import threading
 from datetime import UTC, date, datetime
 from enum import Enum, IntEnum, StrEnum
@@ -202,6 +203,22 @@ def test_a_full_disk_loses_nothing_that_fits_into_memory(tmp_path: Path, monkeyp
     log.event("third")
     log.close()
     assert [(line["n"], line["event"]) for line in lines(tmp_path)] == [(0, "first"), (1, "second"), (2, "third")]
+
+
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_events_after_a_removal_are_on_disk(tmp_path: Path, whole_folder: bool) -> None:
+    """Somebody deletes the segment that is being written, or the folder with it: what happens from then on is in a new one."""
+    folder = tmp_path / "log"
+    log = MailLog(folder, "worker0", clock=ManualClock(START), threaded=False)
+    log.event("first")
+    if whole_folder:
+        shutil.rmtree(folder)
+    else:
+        next(folder.iterdir()).unlink()
+    log.event("second")
+    log.event("third")
+    log.close()
+    assert [(line["n"], line["event"]) for line in lines(folder)] == [(0, "second"), (1, "third")]
 
 
 def test_the_tee_shows_one_line_an_event_in_local_time() -> None:

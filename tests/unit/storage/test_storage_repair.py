@@ -1,6 +1,9 @@
 """What is lost comes back: index, power, foreign files, a Dovecot Maildir, backup and restore, search."""
 
+import json
 import os
+import re
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +14,7 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.errors import BadInput
-from mic_mail.storage.errors import NoSuchMessage, NotPermitted
+from mic_mail.storage.errors import NoSuchMessage, NotPermitted, Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, TextTest
 from storage_model import Root, deliver, message, observe
@@ -379,6 +382,102 @@ def test_repair_mends_what_check_finds(root: Root) -> None:
     assert {finding.kind for finding in checked.findings} == {"account-sidecar", "folder-sidecar"}
     assert root.use(lambda account: account.repair(check=True)) == checked
     root.use(lambda account: account.repair())
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_an_index_damaged_in_its_middle_is_made_anew(root: Root) -> None:
+    """Whoever meets the damage is told to come again, and then finds everything; only `repair --check` leaves it as it is."""
+    root.use(lambda account: deliver(account, inbox(account), [f"m{number}" for number in range(200)]))
+    index = root.home / "index.sqlite"
+    whole = index.read_bytes()
+    damaged = whole[: 30 * 4096] + b"\xff" * (len(whole) - 30 * 4096)
+    index.write_bytes(damaged)
+    assert {finding.kind for finding in root.use(lambda account: account.repair(check=True)).findings} == {"index-damaged"}
+    assert "index-damaged" in {finding.kind for finding in root.use(lambda account: account.repair()).findings}
+    assert len(root.use(observe)["INBOX"].messages) == 200
+    index.write_bytes(damaged)
+
+    def come_again(account: Account) -> int:
+        with pytest.raises(Unavailable):
+            observe(account)
+        return len(observe(account)["INBOX"].messages)
+
+    assert root.use(come_again) == 200
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_strangers_that_claim_the_next_uids_do_not_overwrite_each_other(root: Root) -> None:
+    """Files of one base name, copied from another folder: the UID that one gets is in the name of the other."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    size = len(message("b"))
+    for uid, token in ((1, "b"), (2, "c"), (3, "d")):
+        (root.home / f"Maildir/cur/1600000000.V1I2.other,S={size},U={uid}:2,").write_bytes(message(token))
+    root.use(lambda account: account.rescan())
+    assert sorted(token for token, _ in root.use(observe)["INBOX"].messages.values()) == ["a", "b", "c", "d"]
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+@pytest.mark.parametrize("before_opening", [lose_nothing, Root.lose_index])
+def test_a_folder_copied_with_its_sidecar_is_another_folder(root: Root, before_opening: Callable[[Root], None]) -> None:
+    """The one that is called as the sidecar says stays what it was; of no two folders MAILBOXID is the same (RFC 8474 §4.1)."""
+    root.use(lambda account: deliver(account, account.create("Saved").folder_id, ["a"]))
+    saved = root.use(lambda account: account.folder("Saved"))
+    shutil.copytree(root.home / "Maildir/.Saved", root.home / "Maildir/.Copy")
+    before_opening(root)
+    root.use(lambda account: account.rescan())
+    after = {folder.name: folder for folder in root.use(lambda account: account.folders())}
+    assert (after["Saved"].mailbox_id, after["Saved"].uidvalidity) == (saved.mailbox_id, saved.uidvalidity)
+    assert len({folder.mailbox_id for folder in after.values()}) == len(after)
+    assert [token for token, _ in root.use(observe)["Copy"].messages.values()] == ["a"]
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+@pytest.mark.parametrize("mailbox_id", ["../../../elsewhere", "", "A\r\n* BYE", 7, "a.b"])
+def test_a_sidecar_chooses_no_path_and_no_words_of_ours(root: Root, mailbox_id: object) -> None:
+    """A MAILBOXID that is none (RFC 8474 §4.1) is a damaged sidecar: the folder gets one of ours."""
+    root.use(lambda account: deliver(account, account.create("Saved").folder_id, ["a"]))
+    path = root.home / "Maildir/.Saved/.mic-folder"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"mailbox_id": mailbox_id}))
+    root.lose_index()
+    assert re.fullmatch("F[0-9a-f]{20}", root.use(lambda account: account.folder("Saved").mailbox_id))
+    root.use(lambda account: account.delete("Saved"))
+    assert root.use(lambda account: account.undelete(folder="Saved")) == 1
+
+
+def test_a_name_that_another_tool_made_long_can_be_expunged_and_flagged(root: Root) -> None:
+    """What it added is left out where the name would not fit into a directory any more."""
+    root.use(lambda account: deliver(account, inbox(account), ["a", "b"]))
+    for file in list((root.home / "Maildir/cur").iterdir()):
+        front = file.name.partition(":2,")[0]
+        file.rename(file.with_name(f"{front},X={'x' * (255 - len(front) - 6)}:2,"))
+    root.use(lambda account: account.rescan())
+    assert root.use(lambda account: account.remove(inbox(account), [1])).uids == [1]
+    root.use(lambda account: account.store_flags(inbox(account), [2], "+", FLAGGED | SEEN))
+    assert root.use(lambda account: account.flush_names()) == 0
+    assert root.use(lambda account: account.repair(check=True)).clean
+    root.lose_index()
+    assert root.use(lambda account: account.undelete()) == 1
+    assert sorted(root.use(observe)["INBOX"].messages.values()) == [
+        ("a", frozenset()),
+        ("b", frozenset({"\\Flagged", "\\Seen"})),
+    ]
+
+
+def test_a_folder_that_may_not_be_looked_into_is_not_gone(unprivileged: Root) -> None:
+    """Another user's for a while: the other folders go on, and when it is given back its messages are what they were."""
+    root = unprivileged
+    root.use(lambda account: deliver(account, account.create("Saved").folder_id, ["a", "b"]))
+    before = root.use(observe)
+    folder = root.home / "Maildir/.Saved"
+    folder.chmod(0)
+    try:
+        (root.home / "Maildir/new/1600000000.V1I2.other").write_bytes(message("c"))
+        findings = root.use(lambda account: account.rescan()).findings
+        assert ("file-unreadable", "Saved") in {(finding.kind, finding.folder) for finding in findings}
+        assert root.use(lambda account: account.folder("INBOX").messages) == 1
+    finally:
+        folder.chmod(0o700)
+    assert root.use(observe)["Saved"] == before["Saved"]
     assert root.use(lambda account: account.repair(check=True)).clean
 
 

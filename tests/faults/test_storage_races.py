@@ -1,0 +1,265 @@
+"""Others at work in the same instant: another process, an administrator, a foreign Maildir tool, a limit that is reached."""
+
+import errno
+import fcntl
+import os
+import resource
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mic_mail.mime.render import answers_of
+from mic_mail.storage import sweep
+from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.intent import Intent, write_intent
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.sidecars import FolderSidecar
+from mic_mail.storage.types import DELETED, FLAGGED, SEEN, Delivery
+from storage_model import REF, Root, deliver, message, observe
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    return Root(tmp_path)
+
+
+def inbox(account: Account) -> int:
+    return account.folder("INBOX").folder_id
+
+
+@contextmanager
+def waiting_for_the_lock(root: Root, act: Callable[[Account], object]) -> Iterator[None]:
+    """`act` has begun in another process's store and waits for the account's lock while the block runs; then it has ended."""
+    store = root.store()
+    account = store.account(REF)
+    observe(account)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            act(account)
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    with (root.home / "account.lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        thread.start()
+        time.sleep(0.5)
+        yield
+    thread.join()
+    store.close()
+    for failure in failures:
+        raise failure
+
+
+def test_who_waited_for_the_lock_writes_to_the_index_that_lies_there_now(root: Root) -> None:
+    """It was made anew, or restored, in between: what was acknowledged is in it, not only in the one that is gone."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    index = root.home / "index.sqlite"
+
+    def act(account: Account) -> None:
+        account.store_flags(inbox(account), [1], "+", FLAGGED)
+        deliver(account, inbox(account), ["b"])
+
+    with waiting_for_the_lock(root, act):
+        shutil.copy(index, index.with_suffix(".new"))
+        root.lose_index()
+        index.with_suffix(".new").rename(index)
+    assert root.use(observe)["INBOX"].messages == {1: ("a", frozenset({"\\Flagged"})), 2: ("b", frozenset())}
+
+
+def test_numbers_given_out_while_a_restore_waits_are_not_given_again(root: Root, tmp_path: Path) -> None:
+    """The marks are read when nobody can raise them any more."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    root.use(lambda account: account.backup(tmp_path / "backup"))
+    maildir = str(root.home / "Maildir")
+    with waiting_for_the_lock(root, lambda account: account.restore(tmp_path / "backup", replace=True)):
+        sidecar = FolderSidecar.read(maildir)
+        assert sidecar is not None
+        replace(sidecar, uidnext_mark=5001).write(maildir)
+    assert root.use(lambda account: account.folder("INBOX").uidnext) >= 5001
+
+
+def test_a_backup_ends_beside_somebody_who_never_stops_writing(root: Root, tmp_path: Path) -> None:
+    """An index of many pages is copied as of one instant, however often it changes meanwhile."""
+    store = root.store()
+    account = store.account(REF)
+    padding = b"".join(b"X-Padding: %b\r\n" % (b"x" * 70) for _ in range(1500))
+    answers = answers_of(b"Subject: large\r\n%b\r\n" % padding)
+    deliveries = []
+    for _ in range(500):  # 60 MB of index, and no more of messages than has to be
+        staged = account.stage()
+        staged.write(b"Subject: large\r\n\r\n")
+        staged.finish_later()
+        deliveries.append(Delivery(staged, answers))
+    account.publish(inbox(account), deliveries)
+    writer = root.store().account(REF)
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            writer.store_flags(inbox(writer), [1], "+", SEEN)
+            writer.store_flags(inbox(writer), [1], "-", SEEN)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    backup = threading.Thread(target=account.backup, args=[tmp_path / "backup"])
+    backup.start()
+    backup.join(30)
+    ended.set()
+    stuck = backup.is_alive()
+    writing.join()
+    backup.join()
+    assert not stuck
+    store.close()
+
+
+def test_a_folder_that_is_brought_back_is_not_swept_away(root: Root) -> None:
+    """The sweep had found its term over, and comes to it when it is a folder again."""
+    store = root.store()
+    account = store.account(REF)
+    saved = account.create("Saved").folder_id
+    deliver(account, saved, ["a", "b"])
+    account.delete("Saved")
+    assert account.undelete(folder="Saved") == 2
+    sweep._let_go_folder(store.store(REF), saved)
+    assert len(observe(account)["Saved"].messages) == 2
+    assert account.repair(check=True).clean
+    store.close()
+
+
+def test_a_sweep_beside_deliveries_comes_to_its_end(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A staged file that is published between the listing and the look at its age is nobody's to drop, and stops nothing."""
+    store = root.store()
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a"])
+    staged = account.stage()
+    staged.write(b"x")
+    real = os.scandir
+
+    @contextmanager
+    def scan(path: str) -> Iterator[list[os.DirEntry[str]]]:
+        with real(path) as entries:
+            listed = list(entries)
+        if str(path).endswith("/tmp"):
+            staged.discard()
+        yield listed
+
+    monkeypatch.setattr(os, "scandir", scan)
+    sweep._drop_abandoned(store.store(REF), 0)
+    store.close()
+
+
+def test_names_that_cannot_be_undone_now_stop_the_mailbox_only_until_they_can(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that takes no more writes in the middle of a MOVE, and takes them again: all is as before the MOVE."""
+    store = root.store()
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a", "b"])
+    target = account.create("Target").folder_id
+    before = observe(account)
+    real, calls = os.rename, 0
+
+    def fail(old: str, new: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        real(old, new)
+
+    with monkeypatch.context() as bad:
+        bad.setattr(os, "rename", fail)
+        with pytest.raises(Unavailable):
+            account.move(inbox(account), [1, 2], target)
+    assert {name: seen.messages for name, seen in observe(account).items()} == {
+        name: seen.messages for name, seen in before.items()
+    }
+    deliver(account, inbox(account), ["c"])
+    assert account.repair(check=True).clean
+    store.close()
+
+
+def test_a_directory_that_is_gone_does_not_stop_what_a_kill_left_from_being_undone(root: Root) -> None:
+    """Killed in a MOVE, and the folder that the message came from removed by another tool: it is found where it is."""
+    root.use(lambda account: [account.create("From"), account.create("To")])
+    root.use(lambda account: deliver(account, account.folder("From").folder_id, ["a"]))
+    [old] = (root.home / "Maildir/.From/cur").iterdir()
+    new = root.home / "Maildir/.To/cur" / old.name
+    with (root.home / "account.lock").open("r+b") as file:
+        write_intent(file.fileno(), Intent(1 << 40, "first boot", [(str(old), str(new))]))
+    old.rename(new)
+    shutil.rmtree(root.home / "Maildir/.From")
+    root.use(lambda account: account.rescan())
+    seen = root.use(observe)
+    assert "From" not in seen
+    assert [token for token, _ in seen["To"].messages.values()] == ["a"]
+
+
+@pytest.mark.parametrize("act", ["expunge", "move", "copy", "rescan"])
+def test_a_file_that_is_renamed_in_that_moment_is_found_again(root: Root, act: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another tool sets flags, or takes mail out of `new/`, between our look and our rename or link."""
+    store = root.store()
+    account = store.account(REF)
+    target = account.create("Target").folder_id
+    deliver(account, inbox(account), ["a", "b"])
+    account.store_flags(inbox(account), [1], "+", DELETED)
+    (root.home / "Maildir/new/1600000000.V1I2.other").write_bytes(message("c"))
+    left = [1]
+
+    def beside(real: Callable[[str, str], None]) -> Callable[[str, str], None]:
+        def run(old: str, new: str) -> None:
+            if left and "/Maildir/" in old:
+                left.pop()
+                folder, _, name = old.rpartition("/")
+                moved = f"{folder.removesuffix('/new').removesuffix('/cur')}/cur/{name.partition(':')[0]}:2,S"
+                os.replace(old, moved)
+            real(old, new)
+
+        return run
+
+    with monkeypatch.context() as others:
+        others.setattr(os, "rename", beside(os.rename))
+        others.setattr(os, "link", beside(os.link))
+        match act:
+            case "expunge":
+                assert account.expunge(inbox(account)).uids == [1]
+            case "move":
+                assert [uid for uid, _ in account.move(inbox(account), [1, 2], target).pairs] == [1, 2]
+            case "copy":
+                assert [uid for uid, _ in account.copy(inbox(account), [1, 2], target, every=True).pairs] == [1, 2]
+            case "rescan":
+                account.rescan()
+    assert not left
+    account.rescan()
+    account.flush_names()
+    assert account.repair(check=True).clean
+    account.undelete()
+    assert {token for seen in observe(account).values() for token, _ in seen.messages.values()} == {"a", "b", "c"}
+    store.close()
+
+
+def test_a_sidecar_that_cannot_be_opened_for_want_of_a_descriptor_is_not_a_damaged_one(root: Root) -> None:
+    """Whoever took it for one would write another over it: a new UIDVALIDITY, and keywords that mean something else."""
+    root.use(inbox)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                held.append(os.open("/dev/null", os.O_RDONLY))
+        with pytest.raises(OSError, match="Too many open files"):
+            FolderSidecar.read(str(root.home / "Maildir"))
+    finally:
+        for fd in held:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert FolderSidecar.read(str(root.home / "Maildir"))
