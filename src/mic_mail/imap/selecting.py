@@ -14,7 +14,7 @@ from mic_mail.imap.conversation import Conversation, Ended, Reply, bad
 from mic_mail.imap.fetch import vanished_of
 from mic_mail.imap.grammar import NEED_INPUT, Line
 from mic_mail.imap.listing import Listed, describe
-from mic_mail.imap.numbering import positions_of, uids_of
+from mic_mail.imap.numbering import meet, uids_of
 from mic_mail.imap.sequence import MAX_NUMBER, Ranges, SequenceSet
 from mic_mail.imap.view import Enabled, View, claim_recent
 from mic_mail.storage.mailstore import Account
@@ -137,7 +137,7 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
     assert view is not None
     uids: list[int] | None = None
     if command.uids is not None:
-        uids = uids_of(talk, positions_of(talk, command.uids, by_uid=True))
+        uids = uids_of(talk, (yield from meet(talk, command.uids, by_uid=True)))
         if not uids:
             return Reply("Nothing to expunge.")
     enabled = talk.enabled

@@ -165,6 +165,16 @@ def test_a_mailbox_deleted_by_another_session_ends_this_one(store: MailStore, ta
     assert b"* BYE" in talk.say(b"n NOOP\r\n")
 
 
+@pytest.mark.parametrize("command", [b"STORE 1 +FLAGS (\\Seen)", b"COPY 1 Archive", b"MOVE 1 Archive", b"EXPUNGE 1"])
+def test_a_uid_that_another_session_was_told_of_is_known_here(store: MailStore, talk: Talk, command: bytes) -> None:
+    """The feed's word may be late or lost; what APPENDUID told one connection of a client, another one may name at once."""
+    talk.say(b"c CREATE Archive\r\ns SELECT INBOX\r\n")
+    Talk(store).sign_in().say(b"p APPEND INBOX (\\Deleted) {%d+}\r\n%b\r\n" % (len(MESSAGE), MESSAGE))
+    answer = talk.say(b"u UID %b\r\n" % command)
+    assert re.search(rb"u OK", answer)
+    assert re.search(rb"UID 1\b|COPYUID \d+ 1 |\* 1 EXPUNGE", answer)
+
+
 @pytest.mark.parametrize("command", [b"COPY", b"MOVE"])
 def test_trycreate_is_for_a_missing_destination(store: MailStore, talk: Talk, command: bytes) -> None:
     """Where the selected mailbox itself is gone, CREATE would not help: NONEXISTENT (RFC 9051 §6.4.7)."""
