@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar, cast
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
 from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Send, Steps, Work
-from mic_mail.imap.grammar import NEED_INPUT, Event, Limits, LiteralRequested, Reader
+from mic_mail.imap.grammar import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
 from mic_mail.imap.responses import continuation, ok, status_line
 from mic_mail.imap.rules import ConnectionState
 from mic_mail.imap.shelf import Shelf
@@ -240,12 +240,20 @@ class Conversation:
 
     # ------------------------------------------------------------ steps
 
+    def hear(self) -> Event:
+        """What the reader has next. Behind a line that it could not pass over it is deaf: that is the end, wherever it came."""
+        event = self.reader.next()
+        if isinstance(event, BadLine) and event.fatal:
+            self.say(status_line(event.tag, event.status, event.text, event.code))
+            raise Ended("That is too much.")
+        return event
+
     def event(self, until: float) -> Steps[Event]:
         """The next event that the reader makes of the client's octets; `Ended` when `until` passes or the session is cut."""
         while True:
             if self.ending is not None:
                 raise self.ending
-            event = self.reader.next()
+            event = self.hear()
             if isinstance(event, LiteralRequested):
                 self.say(continuation())
             elif event is not NEED_INPUT:

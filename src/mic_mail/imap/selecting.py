@@ -163,7 +163,7 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
     until = talk.now() + settings.idle_seconds
     still_here = talk.now() + settings.still_here_seconds
     while talk.ending is None:
-        event = talk.reader.next()
+        event = talk.hear()
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"
             return Reply("No more idling.") if done else bad("DONE is what ends IDLE.")

@@ -189,8 +189,6 @@ class Session:
         talk = self._talk
         if isinstance(event, BadLine):
             talk.say(responses.status_line(event.tag, event.status, event.text, event.code))
-            if event.fatal:
-                raise Ended("That is too much.")
             self._count(bad=event.status == b"BAD")
         elif isinstance(event, AppendMessage):
             if talk.signed_in is None:
