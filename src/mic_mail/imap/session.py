@@ -171,7 +171,7 @@ class Session:
         talk = self._talk
         talk.say(signin.greeting(talk))
         try:
-            while True:
+            while not talk.severed:
                 event = yield from talk.event(self._patience())
                 yield from self._take(event)
                 if talk.has_much_to_say:  # thousands of pipelined commands: others have their turn in between
