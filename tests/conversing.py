@@ -6,12 +6,12 @@ from pathlib import Path
 
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Text
-from mic_mail.imap.actions import Action, Enter, Hangup, NeedInput, Note, Send, SignIn, StartCompression, Waiting, Work
+from mic_mail.imap.actions import Action, Answer, Enter, Hangup, NeedInput, Note, Send, SignIn, StartCompression, Waiting, Work
 from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.session import Session
 from mic_mail.imap.shelf import Shelf
 from mic_mail.policy.lifecycle import Decision
-from mic_mail.services.access import Answered, SignedIn
+from mic_mail.services.access import Answered, Challenge, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
@@ -93,6 +93,8 @@ class Talk:
                     return
             case SignIn():
                 result = self.answer(action)
+            case Answer():
+                result = Challenge(b"")
             case Enter():
                 result = True
             case Note():

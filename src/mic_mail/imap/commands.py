@@ -429,6 +429,8 @@ class Search(MessageCommand):
     verb: ClassVar[str] = "SEARCH"
     key: SearchKey | None
     returns: frozenset[str] | None = None
+    foreign_charset: bool = False
+    """A charset was named, and it is neither UTF-8 nor US-ASCII."""
 
     @property
     def may_expunge(self) -> bool:

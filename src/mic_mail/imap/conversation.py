@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar, cast
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
 from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Send, Steps, Work
-from mic_mail.imap.grammar import NEED_INPUT, Event, Limits, LiteralRequested, Reader
+from mic_mail.imap.grammar import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
 from mic_mail.imap.responses import continuation, ok, status_line
 from mic_mail.imap.rules import ConnectionState
 from mic_mail.imap.shelf import Shelf
@@ -129,7 +129,7 @@ class Conversation:
 
     __slots__ = (
         "_octets", "clock", "compressed", "desk", "enabled", "ending", "introductions", "known_modseq", "out", "reader",
-        "saved", "settings", "shelf", "sign_in_until", "signed_in", "tls", "tries", "view",
+        "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tls", "tries", "view",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, desk: Desk, tls: bool) -> None:
@@ -150,6 +150,8 @@ class Conversation:
         """The account's MODSEQ as the change feed told it."""
         self.ending: Ended | None = None
         """Set from outside: the connection is to end at the next chance."""
+        self.severed = False
+        """A literal that was announced cannot be filled: whatever is said now would be taken for its octets."""
         self.tries = 0
         self.introductions = 0
         """How often the client has said what it is."""
@@ -199,13 +201,13 @@ class Conversation:
 
     def say(self, line: bytes) -> None:
         """Untagged octets, complete with CRLF, or none."""
-        if line:
+        if line and not self.severed:
             self.out.append(line)
             self._octets += len(line)
 
     def say_all(self, lines: list[bytes]) -> None:
-        self.out += lines
-        self._octets += sum(map(len, lines))
+        for line in lines:
+            self.say(line)
 
     @property
     def has_much_to_say(self) -> bool:
@@ -217,7 +219,8 @@ class Conversation:
         self.out.clear()
         self._octets = 0
         if len(data) > 2 * SLICE_OCTETS:
-            self.say(data[SLICE_OCTETS:])
+            self.out.append(data[SLICE_OCTETS:])
+            self._octets = len(data) - SLICE_OCTETS
             data = data[:SLICE_OCTETS]
         return data
 
@@ -240,12 +243,20 @@ class Conversation:
 
     # ------------------------------------------------------------ steps
 
+    def hear(self) -> Event:
+        """What the reader has next. Behind a line that it could not pass over it is deaf: that is the end, wherever it came."""
+        event = self.reader.next()
+        if isinstance(event, BadLine) and event.fatal:
+            self.say(status_line(event.tag, event.status, event.text, event.code))
+            raise Ended("That is too much.")
+        return event
+
     def event(self, until: float) -> Steps[Event]:
         """The next event that the reader makes of the client's octets; `Ended` when `until` passes or the session is cut."""
         while True:
             if self.ending is not None:
                 raise self.ending
-            event = self.reader.next()
+            event = self.hear()
             if isinstance(event, LiteralRequested):
                 self.say(continuation())
             elif event is not NEED_INPUT:

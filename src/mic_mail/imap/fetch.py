@@ -13,11 +13,10 @@ RFC 8474.
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-from mic_mail.errors import MicMailError
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS, Steps
 from mic_mail.imap.commands import SEEN, Fetch
-from mic_mail.imap.conversation import Conversation, Ended, Reply
+from mic_mail.imap.conversation import Conversation, Reply
 from mic_mail.imap.fetchitems import Datum
 from mic_mail.imap.fetchplan import Batch, Plan
 from mic_mail.imap.numbering import intersect, positions_of, ranges
@@ -41,17 +40,25 @@ class Slices:
     def __init__(self, chunks: Callable[[Account], Iterator[bytes]]) -> None:
         self._make = chunks
         self._chunks: Iterator[bytes] | None = None
+        self._error: Exception | None = None
 
     def pull(self, account: Account) -> bytes:
-        """The next slice; empty at the end. Blocks."""
+        """The next slice; empty at the end. What goes wrong is raised after the octets before it were given. Blocks."""
+        if self._error is not None:
+            raise self._error
         if self._chunks is None:
             self._chunks = self._make(account)
         octets, pieces = 0, []
-        for piece in self._chunks:
-            pieces.append(piece)
-            octets += len(piece)
-            if octets >= SLICE_OCTETS:
-                break
+        try:
+            for piece in self._chunks:
+                pieces.append(piece)
+                octets += len(piece)
+                if octets >= SLICE_OCTETS:
+                    break
+        except Exception as error:
+            if not pieces:
+                raise
+            self._error = error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
@@ -96,9 +103,8 @@ def _send(talk: Conversation, plan: Plan, places: list[range]) -> Steps[int]:
                 return reader.gone
             talk.say(data)
             yield from talk.breathe()
-    except MicMailError as error:
-        if reader.mid_line:  # a literal has been announced: nothing but its octets may follow
-            raise Ended("The message could not be read to its end.") from error
+    except Exception:
+        talk.severed = reader.mid_line  # a literal has been announced: nothing but its octets may follow, not even BYE
         raise
     finally:
         slices.close()

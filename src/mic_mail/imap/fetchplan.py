@@ -267,7 +267,6 @@ class Reading:
                 self.gone += 1
                 return
             space = b" " if self._plan.fields else b""
-            self.mid_line = True
             for piece in pieces:
                 head += space + piece.head
                 space = b" "
@@ -275,11 +274,12 @@ class Reading:
                     if len(octets) + len(head) <= SLICE_OCTETS // 4:
                         head += octets
                     else:
+                        self.mid_line = True
                         yield head
                         yield octets
                         head = b""
-            yield head + b")\r\n"
             self.mid_line = False
+            yield head + b")\r\n"
 
     def _with_rows(self, account: Account, batch: Batch) -> Batch:
         """The batch with its index columns and header answers, without the messages that are gone."""

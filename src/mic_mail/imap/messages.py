@@ -11,7 +11,7 @@ from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands import Copy, FlagChange, Move, Store
 from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
-from mic_mail.imap.numbering import positions_of, uids_of
+from mic_mail.imap.numbering import meet, uids_of
 from mic_mail.imap.view import Enabled
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account
@@ -27,8 +27,7 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
     assert view is not None
     if command.unchanged_since is not None:
         talk.use_condstore()
-    yield from talk.sync_if_moved(expunge=False)  # a UID may be one that another session was told of
-    uids = uids_of(talk, positions_of(talk, command.messages, by_uid=command.by_uid))
+    uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
     if not uids:
         return Reply("No such messages.")
     enabled = talk.enabled
@@ -86,8 +85,7 @@ def copy(talk: Conversation, command: Copy) -> Steps[Reply]:
     """
     view = talk.view
     assert view is not None
-    yield from talk.sync_if_moved(expunge=False)  # a UID may be one that another session was told of
-    uids = uids_of(talk, positions_of(talk, command.messages, by_uid=command.by_uid))
+    uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
     if not uids:
         return Reply("Nothing to copy.")
     folder_id, limit = view.folder_id, talk.quota_octets()
@@ -109,8 +107,7 @@ def move(talk: Conversation, command: Move) -> Steps[Reply]:
     """MOVE: COPYUID goes out before the EXPUNGE or VANISHED that takes the messages away (RFC 6851 §4.3)."""
     view = talk.view
     assert view is not None
-    yield from talk.sync_if_moved(expunge=False)  # a UID may be one that another session was told of
-    uids = uids_of(talk, positions_of(talk, command.messages, by_uid=command.by_uid))
+    uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
     if not uids:
         return Reply("Nothing to move.")
     enabled = talk.enabled

@@ -6,6 +6,7 @@ Standards: RFC 9051 §9 (sequence-set), RFC 5182 (`$`).
 from bisect import bisect_left
 from collections.abc import Iterable
 
+from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation
 from mic_mail.imap.sequence import NoSuchNumber, SequenceSet
 
@@ -22,6 +23,20 @@ def positions_of(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> 
     if places is None:
         raise NoSuchNumber
     return places
+
+
+def meet(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> Steps[list[range]]:
+    """`positions_of`, after a look if one is due: a UID may be one that only another session was told of.
+
+    The change feed is a hint that may be late or lost; so a UID beyond those known here is looked for, not passed over.
+    """
+    view = talk.view
+    assert view is not None
+    if by_uid and messages.highest > (view.uids[-1] if view.uids else 0):
+        yield from talk.sync(expunge=False)
+    else:
+        yield from talk.sync_if_moved(expunge=False)
+    return positions_of(talk, messages, by_uid=by_uid)
 
 
 def uids_of(talk: Conversation, places: Iterable[range]) -> list[int]:

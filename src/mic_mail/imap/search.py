@@ -13,7 +13,7 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.imap import matching, responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands import Search
-from mic_mail.imap.conversation import Conversation, Reply, refuse
+from mic_mail.imap.conversation import Conversation, Reply, bad, refuse
 from mic_mail.imap.matching import Answer, Columns, TextScan
 from mic_mail.imap.searchkeys import (
     CHARSETS,
@@ -51,6 +51,8 @@ def search(talk: Conversation, command: Search) -> Steps[Reply]:
     """SEARCH and UID SEARCH."""
     view = talk.view
     assert view is not None
+    if command.foreign_charset and Enabled.UTF8 in talk.enabled:  # RFC 6855 §3; by name UTF-8 says the same and is let through
+        return bad("No charset may be given after ENABLE UTF8=ACCEPT.")
     saved, saves = talk.saved, command.returns is not None and "SAVE" in command.returns
     if saves:
         talk.saved = ()  # stays so if this ends in NO (RFC 5182 §2.1)

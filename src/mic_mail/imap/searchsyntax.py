@@ -50,25 +50,25 @@ def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
         cursor.space()
         returns = _return_options(cursor)
         cursor.space()
-    key = program(cursor)
+    key, charset = program(cursor)
     if key is not None:
         cursor.end()
-    return commands.Search(tag, by_uid, key, returns)
+    return commands.Search(tag, by_uid, key, returns, foreign_charset=charset != "utf-8")
 
 
-def program(cursor: Cursor) -> SearchKey | None:
-    """The charset and the keys; None if the charset is unknown, so that the keys cannot be read.
+def program(cursor: Cursor) -> tuple[SearchKey | None, str | None]:
+    """The keys and the codec of their texts; None for both if the charset is unknown, so that the keys cannot be read.
 
     Without a charset text is UTF-8, which US-ASCII is part of (RFC 9051 §6.4.4).
     """
     if not _word_is(cursor, b"CHARSET"):
-        return _all_of(cursor, "utf-8", 0, cursor.at_end)
+        return _all_of(cursor, "utf-8", 0, cursor.at_end), "utf-8"
     cursor.space()
     charset = _charset(cursor)
     if charset is None:
-        return None
+        return None, None
     cursor.space()
-    return _all_of(cursor, charset, 0, cursor.at_end)
+    return _all_of(cursor, charset, 0, cursor.at_end), charset
 
 
 def _word_is(cursor: Cursor, word: bytes) -> bool:
@@ -92,14 +92,8 @@ def _return_options(cursor: Cursor) -> frozenset[str]:
 
 
 def _charset(cursor: Cursor) -> str | None:
-    """The codec of a charset, None for an unknown one.
-
-    RFC 6855 §3 wants none at all once UTF-8 is on; UTF-8 by name says the same and is let through, others are BAD.
-    """
-    name = cursor.astring().upper()
-    codec = CHARSETS.get(name)
-    if cursor.utf8 and codec not in {"utf-8", "ascii"}:
-        raise Fault(b"No charset may be given after ENABLE UTF8=ACCEPT")
+    """The codec of a charset, None for an unknown one."""
+    codec = CHARSETS.get(cursor.astring().upper())
     return "utf-8" if codec == "ascii" else codec
 
 

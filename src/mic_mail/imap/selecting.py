@@ -14,7 +14,7 @@ from mic_mail.imap.conversation import Conversation, Ended, Reply, bad
 from mic_mail.imap.fetch import vanished_of
 from mic_mail.imap.grammar import NEED_INPUT, Line
 from mic_mail.imap.listing import Listed, describe
-from mic_mail.imap.numbering import positions_of, uids_of
+from mic_mail.imap.numbering import meet, uids_of
 from mic_mail.imap.sequence import MAX_NUMBER, Ranges, SequenceSet
 from mic_mail.imap.view import Enabled, View, claim_recent
 from mic_mail.storage.mailstore import Account
@@ -69,7 +69,7 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
     talk.say_all(_description(view, opened, command.written, utf8=talk.utf8))
     if opened.changes is not None and command.qresync is not None:
         known, changes, enabled = command.qresync, opened.changes, talk.enabled
-        talk.say_all((yield from talk.ask(lambda account: _missed(view, known, changes, enabled))))
+        talk.say_all((yield from talk.ask(lambda account: missed(view, known, changes, enabled))))
     yield Used()
     mode = b"READ-ONLY" if command.read_only else b"READ-WRITE"
     return Reply("Opened.", code=mode)
@@ -93,16 +93,17 @@ def _description(view: View, opened: Opened, written: str, *, utf8: bool) -> lis
     return lines
 
 
-def _missed(view: View, known: QResync, changes: Changes, enabled: Enabled) -> list[bytes]:
+def missed(view: View, known: QResync, changes: Changes, enabled: Enabled) -> list[bytes]:
     """What a returning client missed: VANISHED (EARLIER), then FETCH for what changed (RFC 7162 §3.2.5.1).
 
     Below the expunge floor the log has holes: then every UID of the client's set that does not exist has vanished (§3.2.5.2).
     """
     asked = known.known_uids or SequenceSet(((1, MAX_NUMBER),))  # only these are to be reported
     lines = [responses.vanished(vanished_of(changes, asked, view), earlier=True)]
-    for uid, _, _, _ in changes.changed:
+    # Also what was expunged after the view was taken: it has its number still, and HIGHESTMODSEQ covers its flags.
+    for uid in sorted([*(uid for uid, _, _, _ in changes.changed), *changes.vanished]):
         at = view.position(uid)
-        if at is not None and asked.contains(uid, view.uids[-1]):
+        if at is not None and view.modseqs[at] > known.modseq and asked.contains(uid, view.uids[-1]):
             lines.append(view.fetch_line(at, enabled))
     return lines
 
@@ -137,7 +138,7 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
     assert view is not None
     uids: list[int] | None = None
     if command.uids is not None:
-        uids = uids_of(talk, positions_of(talk, command.uids, by_uid=True))
+        uids = uids_of(talk, (yield from meet(talk, command.uids, by_uid=True)))
         if not uids:
             return Reply("Nothing to expunge.")
     enabled = talk.enabled
@@ -163,7 +164,7 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
     until = talk.now() + settings.idle_seconds
     still_here = talk.now() + settings.still_here_seconds
     while talk.ending is None:
-        event = talk.reader.next()
+        event = talk.hear()
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"
             return Reply("No more idling.") if done else bad("DONE is what ends IDLE.")

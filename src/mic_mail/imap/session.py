@@ -171,7 +171,7 @@ class Session:
         talk = self._talk
         talk.say(signin.greeting(talk))
         try:
-            while True:
+            while not talk.severed:
                 event = yield from talk.event(self._patience())
                 yield from self._take(event)
                 if talk.has_much_to_say:  # thousands of pipelined commands: others have their turn in between
@@ -189,8 +189,6 @@ class Session:
         talk = self._talk
         if isinstance(event, BadLine):
             talk.say(responses.status_line(event.tag, event.status, event.text, event.code))
-            if event.fatal:
-                raise Ended("That is too much.")
             self._count(bad=event.status == b"BAD")
         elif isinstance(event, AppendMessage):
             if talk.signed_in is None:

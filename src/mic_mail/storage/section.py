@@ -51,9 +51,6 @@ def writing(store: Store, *, patience: float | None = None, sync: bool = True) -
     `Busy` where somebody else is writing for longer than `patience` seconds, or the store would have to be opened first.
     Without `sync`, folders are not fsynced: the journal answers for what happens to names (journal.py).
     """
-    if patience is not None and not store.is_ready:
-        raise Busy(f"account {store.account_id} is not open")
-    store.ready()
     with translated(f"account {store.account_id}"):
         with _locked(store, patience) as fd, store.index.watched():
             finish_interrupted(store, fd, store.index.writer())
@@ -71,13 +68,16 @@ def _locked(store: Store, patience: float | None) -> Iterator[int]:
     """The account's lock, with the index open that lies there now: while we waited somebody may have put another in its place
     (a restore, an index made anew), and what is written to the old one is seen by nobody."""
     while True:
+        if patience is None:
+            store.ready()
+        elif store.opened_identity is None:
+            raise Busy(f"account {store.account_id} is not open")
         with store.lock.held(patience) as fd:
             if store.is_ready:
                 yield fd
                 return
         if patience is not None:
-            raise Busy(f"account {store.account_id} is not open")
-        store.ready()
+            raise Busy(f"account {store.account_id} has another index")
 
 
 @contextlib.contextmanager

@@ -154,17 +154,43 @@ def link(fd: str) -> str:
 
 
 def test_a_message_that_became_shorter_on_disk_ends_the_connection(talk: Talk, tmp_path: Path) -> None:
-    """A literal that cannot be filled is never followed by something else: BYE."""
-    append(talk, b"Subject: to\r\n\r\n" + b"x" * 1_000_000)
-    talk.say(b"s SELECT INBOX\r\n")
-    [path] = (path for path in tmp_path.rglob("cur/*") if path.is_file())
-    talk.session.feed(b"f FETCH 1 BODY.PEEK[]\r\n")
+    """A literal that cannot be filled is never followed by something else, not even BYE, which would be taken for its end."""
+    talk.session.feed(large_and_fetched(talk))
     for _ in range(5):
         talk.carry_out(talk.session.next())  # type: ignore[arg-type]
+    [path] = (path for path in tmp_path.rglob("cur/*") if path.is_file())
     os.truncate(path, 300_000)
     talk.run()
     assert talk.over
-    assert b"f OK" not in b"".join(talk.sent[-3:])
+    assert b"".join(talk.sent).endswith(b"x" * 1000)
+
+
+def test_a_session_cut_within_a_message_says_nothing_more(talk: Talk) -> None:
+    """Suspension and drain need not wait for the end of a message, but then no BYE may pass for its octets (RFC 9051 §4.3)."""
+    talk.session.feed(large_and_fetched(talk))
+    for _ in range(5):
+        talk.carry_out(talk.session.next())  # type: ignore[arg-type]
+    talk.session.end("Going down.")
+    talk.run()
+    assert talk.over
+    assert b"".join(talk.sent).endswith(b"x" * 1000)
+
+
+def large_and_fetched(talk: Talk) -> bytes:
+    """The command that asks for a message of a megabyte."""
+    append(talk, b"Subject: to\r\n\r\n" + b"x" * 1_000_000)
+    talk.say(b"s SELECT INBOX\r\n")
+    return b"f FETCH 1 BODY.PEEK[]\r\n"
+
+
+def test_what_cannot_be_answered_leaves_the_message_before_it_whole(talk: Talk) -> None:
+    """A refusal comes behind the octets that were announced, never in their place."""
+    append(talk, b"Subject: to\r\n\r\n" + b"x" * 300_000)
+    append(talk, b"Content-Type: text/plain\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nmot\r\n")
+    talk.say(b"s SELECT INBOX\r\n")
+    answer = talk.say(b"f FETCH 1:2 BINARY.PEEK[1]\r\n")
+    head = b"* 1 FETCH (BINARY[1] ~{300000}\r\n"
+    assert answer.startswith(head + b"x" * 300_000 + b")\r\nf NO [UNKNOWN-CTE] ")
 
 
 def test_expunged_elsewhere_but_still_numbered(store: MailStore, talk: Talk) -> None:

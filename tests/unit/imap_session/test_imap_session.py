@@ -165,6 +165,35 @@ def test_a_mailbox_deleted_by_another_session_ends_this_one(store: MailStore, ta
     assert b"* BYE" in talk.say(b"n NOOP\r\n")
 
 
+@pytest.mark.parametrize(
+    ("signed_in", "octets", "answer"),
+    [
+        (False, b"a AUTHENTICATE PLAIN\r\n" + b"A" * 60_000 + b"\r\n", rb"\+ \r\n\* BAD .*\r\n\* BYE .*\r\n"),
+        (True, b"b APPEND INBOX {300000000+}\r\n", rb"b NO \[TOOBIG\] .*\r\n\* BYE .*\r\n"),
+        (True, b"c APPEND INBOX {1+}\r\nx {300000000+}\r\n", rb"c NO \[TOOBIG\] .*\r\n\* BYE .*\r\n"),
+    ],
+)
+def test_more_than_is_passed_over_ends_the_connection_wherever_it_comes(
+    store: MailStore, signed_in: bool, octets: bytes, answer: bytes
+) -> None:
+    """An answer of SASL, a message: who is not read any more is told so, and not left without a word (RFC 7888 §4)."""
+    talk = Talk(store)
+    if signed_in:
+        talk.sign_in()
+    assert re.fullmatch(answer, talk.say(octets))
+    assert talk.over
+
+
+@pytest.mark.parametrize("command", [b"STORE 1 +FLAGS (\\Seen)", b"COPY 1 Archive", b"MOVE 1 Archive", b"EXPUNGE 1"])
+def test_a_uid_that_another_session_was_told_of_is_known_here(store: MailStore, talk: Talk, command: bytes) -> None:
+    """The feed's word may be late or lost; what APPENDUID told one connection of a client, another one may name at once."""
+    talk.say(b"c CREATE Archive\r\ns SELECT INBOX\r\n")
+    Talk(store).sign_in().say(b"p APPEND INBOX (\\Deleted) {%d+}\r\n%b\r\n" % (len(MESSAGE), MESSAGE))
+    answer = talk.say(b"u UID %b\r\n" % command)
+    assert re.search(rb"u OK", answer)
+    assert re.search(rb"UID 1\b|COPYUID \d+ 1 |\* 1 EXPUNGE", answer)
+
+
 @pytest.mark.parametrize("command", [b"COPY", b"MOVE"])
 def test_trycreate_is_for_a_missing_destination(store: MailStore, talk: Talk, command: bytes) -> None:
     """Where the selected mailbox itself is gone, CREATE would not help: NONEXISTENT (RFC 9051 §6.4.7)."""

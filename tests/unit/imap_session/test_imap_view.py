@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mic_mail.imap.commands import QResync
+from mic_mail.imap.selecting import missed
 from mic_mail.imap.view import Enabled, Glance, View, flag_names
 from mic_mail.storage.types import Changes, FolderInfo, FolderView
 
@@ -188,3 +190,23 @@ def test_condstore_tells_the_modseq_in_spite_of_silent() -> None:
     mailbox.flag(1, 8)
     lines = view.catch_up(glance(mailbox, view), Enabled.CONDSTORE, expunge=False, expected={1: 8})
     assert b"".join(lines) == b"* 1 FETCH (UID 1 MODSEQ (3))\r\n"
+
+
+def test_what_is_expunged_while_a_mailbox_is_opened_was_told_of_before() -> None:
+    """SELECT with QRESYNC: HIGHESTMODSEQ covers the flags of all that is numbered, also of what goes at that moment."""
+    mailbox = Mailbox()
+    mailbox.add()
+    mailbox.add()
+    known = mailbox.modseq
+    mailbox.flag(1, 4)
+    view = View(mailbox.view(), looked=mailbox.modseq, account_id=1)
+    mailbox.expunge(1)
+    mailbox.flag(2, 8)
+    enabled = Enabled.QRESYNC | Enabled.CONDSTORE
+    told = missed(view, QResync(3, known), mailbox.changes(known), enabled)
+    assert b"".join(told) == b"* 1 FETCH (UID 1 MODSEQ (4) FLAGS (\\Deleted))\r\n"
+    glance = Glance(mailbox.modseq, mailbox.view(), mailbox.changes(view.modseq))
+    assert view.catch_up(glance, enabled, expunge=True) == [
+        b"* VANISHED 1\r\n",
+        b"* 1 FETCH (UID 2 MODSEQ (6) FLAGS (\\Seen))\r\n",
+    ]
