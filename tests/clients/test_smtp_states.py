@@ -12,6 +12,7 @@ import pytest
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import FactKind
+from mic_mail.services.credentials import Origin, set_password
 from population import PASSWORD, draft
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -164,6 +165,39 @@ def test_a_suspension_stops_an_open_session(server: MailServer) -> None:
         assert code == 525
         assert client.mail("dvbe@mic.gov.vn")[0] == 525
     assert received_by(server, "ttlan") == []
+
+
+def test_a_new_password_stops_an_open_session(server: MailServer) -> None:
+    """Who signed in with the old password submits nothing any more: neither the message that is on its way nor another one."""
+    rooms = server.running.rooms
+    mailbox = rooms.directory.mailbox("dvbe@mic.gov.vn")
+    with submission(server, "dvbe") as client:
+        client.mail("dvbe@mic.gov.vn")
+        client.rcpt("ttlan@mic.gov.vn")
+        set_password(
+            rooms.directory, server.config, mailbox, "mật khẩu mới 2026", at=NOW, origin=Origin("test"), must_change=False
+        )
+        server.refresh()
+        code, text = client.data(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
+        assert (code, b"sign in again" in text) == (530, True)
+        assert client.mail("dvbe@mic.gov.vn")[0] == 530
+    with submission(server, "dvbe", "mật khẩu mới 2026") as client:
+        assert client.mail("dvbe@mic.gov.vn")[0] == 250
+    assert received_by(server, "ttlan") == []
+
+
+@pytest.mark.parametrize(("kind", "clause"), [(FactKind.RECLAIMED, b"Reg. 6.2"), (FactKind.LEFT, b"Reg. 6.4.c")])
+def test_a_reclaimed_recipient_is_refused_by_the_clause_that_reclaimed_it(
+    server: MailServer, kind: FactKind, clause: bytes
+) -> None:
+    """On the unit's request (Reg. 6.2) or by the term of a leaver (6.4.c): each is told as it is."""
+    mailbox = server.issue("bedv", issued_days_ago=400)
+    server.record(mailbox, draft(kind, NOW - timedelta(days=300), **({"level": "division"} if kind is FactKind.LEFT else {})))
+    server.move_clock_to(NOW + timedelta(days=30))
+    with mx(server) as client:
+        client.mail("a@a.example")
+        code, text = client.rcpt("bedv@mic.gov.vn")
+    assert (code, text[:5], clause in text) == (550, b"5.2.1", True), text
 
 
 def test_the_clock_alone_reclaims_a_mailbox(server: MailServer) -> None:

@@ -232,10 +232,9 @@ class Access:
 
     def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
         """Whether a session that is open may go on, and with which decision."""
-        found = self._find(signed_in.address)
-        if found is None or found[1].version != signed_in.credential_version:
-            changed = self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.password_changed(), detail="credential-changed")
-            return self._cut(changed, signed_in, peer)
+        found = self._find_again(signed_in)
+        if found is None:
+            return self._cut(self._password_changed(), signed_in, peer)
         answer = self._admit(*found, actor=signed_in.actor)
         if isinstance(answer, Refusal):
             return self._cut(answer, signed_in, peer)
@@ -247,11 +246,17 @@ class Access:
         return refusal
 
     def check_send(self, signed_in: SignedIn, peer: Peer) -> Refusal | None:
-        """Whether this session may send now (Reg. 6.4.c); submission asks at MAIL."""
+        """Whether this session may send now (Reg. 4.3, 6.4.c); submission asks at MAIL and at the end of the message.
+
+        A state is told before a changed password: a restore, a reset and a new password end the session all the same.
+        """
         decision = self.decide(signed_in.mailbox_id)
-        if decision is None or decision.sends:
+        if decision is not None and not decision.sends:
+            refusal = self._state_refusal(decision, signed_in.address) or self._send_refusal(decision, signed_in.address)
+        elif self._find_again(signed_in) is None:
+            refusal = self._password_changed()
+        else:
             return None
-        refusal = self._state_refusal(decision, signed_in.address) or self._send_refusal(decision, signed_in.address)
         self._log_refusal("sending_refused", refusal, peer, signed_in.address)
         return refusal
 
@@ -357,6 +362,11 @@ class Access:
         entry = self._snapshot.find(address)
         return (entry, entry.credential) if isinstance(entry, Entry) and entry.credential is not None else None
 
+    def _find_again(self, signed_in: SignedIn) -> tuple[Entry, Credential] | None:
+        """Likewise for a session that is open; None too if its password is not the one that opened it any more."""
+        found = self._find(signed_in.address)
+        return found if found is not None and found[1].version == signed_in.credential_version else None
+
     # ------------------------------------------------------------ SCRAM, on behalf of `Dialog`
 
     def scram_keys(self, user: str, peer: Peer) -> sasl.ScramKeys | Refusal:
@@ -440,6 +450,9 @@ class Access:
         reclaimed_at = change.at if change is not None and State.RECLAIMED in change.states else None
         text = messages.send_locked(address, reason.since, reason.clause, reclaimed_at)
         return self._refusal(RefusalKind.SEND_LOCKED, text, clause=reason.clause)
+
+    def _password_changed(self) -> Refusal:
+        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.password_changed(), detail="credential-changed")
 
     def _wait(self, wait: Wait) -> Refusal:
         return self._refusal(RefusalKind.TOO_MANY, messages.too_many(wait.seconds), detail=wait.rule)
