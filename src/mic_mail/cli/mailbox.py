@@ -24,7 +24,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause as cite
 from mic_mail.policy.facts import Fact, MailboxKind
-from mic_mail.policy.lifecycle import Decision, NextChange, Reason, State, decide
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, NextChange, Reason, State, decide
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.wording import FACTS, KINDS, STATES
 from mic_mail.services.accounts import Accounts
@@ -238,7 +238,7 @@ def _rows(here: Frame, entries: Iterator[Entry], state: State | None) -> Iterato
     for entry in entries:
         try:
             decision = _decide(here, entry)
-        except (ValueError, OverflowError):  # one record that makes no sense is one line, not the end of the list
+        except FactsUnreadable:  # one record that makes no sense is one line, not the end of the list
             if state is None:
                 yield {**_entry(entry), "state_names": UNREADABLE, "states": [], "clauses": [], "next_change_at": None}
             continue

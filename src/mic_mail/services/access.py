@@ -32,7 +32,7 @@ from mic_mail.errors import Text, Trouble
 from mic_mail.i18n import messages
 from mic_mail.ids import trace_id
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.lifecycle import Decision, State, decide
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State, decide
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.credentials import hashing
 from mic_mail.services.readings import delivery_is_use, lifecycle_settings
@@ -250,7 +250,10 @@ class Access:
 
         A state is told before a changed password: a restore, a reset and a new password end the session all the same.
         """
-        decision = self.decide(signed_in.mailbox_id)
+        try:
+            decision = self.decide(signed_in.mailbox_id)
+        except FactsUnreadable as trouble:
+            return self._refusal(RefusalKind.UNAVAILABLE, messages.unavailable(), detail=str(trouble))
         if decision is not None and not decision.sends:
             refusal = self._state_refusal(decision, signed_in.address) or self._send_refusal(decision, signed_in.address)
         elif self._find_again(signed_in) is None:
@@ -413,7 +416,10 @@ class Access:
 
     def _admit(self, entry: Entry, credential: Credential, *, actor: str) -> Answered:
         """The door after the right password: in, or the state that forbids it."""
-        decision = self._decision(entry, self._clock.now())
+        try:
+            decision = self._decision(entry, self._clock.now())
+        except FactsUnreadable as trouble:
+            return self._refusal(RefusalKind.UNAVAILABLE, messages.unavailable(), detail=str(trouble))
         refusal = self._state_refusal(decision, entry.address)
         if refusal is not None:
             return refusal

@@ -18,7 +18,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.leaving import CLAUSE as LEAVING
-from mic_mail.policy.lifecycle import State
+from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.process.lanes import AccountLanes
 from mic_mail.services.access import Access
 from mic_mail.services.envelope import Cause, Role
@@ -66,7 +66,10 @@ class Recipients:
 
     def _why_not(self, mailbox: Mailbox) -> Cause | None:
         """Reg. 7.1: a suspended mailbox receives; 6.2, 6.4.c: a reclaimed one does not; one not issued yet does not exist."""
-        decision = self._access.decide(mailbox.mailbox_id)
+        try:
+            decision = self._access.decide(mailbox.mailbox_id)
+        except FactsUnreadable:
+            return Cause.UNAVAILABLE
         if decision is None or State.NOT_ISSUED in decision.states:
             return Cause.NO_SUCH_MAILBOX
         if decision.receives:
