@@ -151,6 +151,50 @@ def test_exit_codes(arguments: tuple[str, ...], code: int, command: Command, mad
         assert run.err.strip()
 
 
+NOT_UTF_8 = "\udcd0\udce7"
+"""Two octets of another encoding, as Python hands them over."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("mailbox", "show", NOT_UTF_8),
+        ("mailbox", "repair", "--check", NOT_UTF_8),
+        ("mailbox", "lock-sending", "cntt@mic.gov.vn", "--reason", NOT_UTF_8),
+        ("mailbox", "issue", "--group", NOT_UTF_8, "--sponsor", "CNTT"),
+        ("person", "show", "9" * 30),
+        ("person", "move", "9" * 30, "CNTT"),
+        ("mailbox", "issue", "--person", "9" * 30),
+        ("restore", "cntt@mic.gov.vn", "x" * 5000),
+        ("--config", "x" * 5000, "init", "--yes"),
+        ("mailbox", "undelete", "cntt@mic.gov.vn", "--since", ""),
+        ("mailbox", "explain", "cntt@mic.gov.vn", "--at", ""),
+        ("person", "add", "Lê A", "--unit", "CNTT", "--contract-until", ""),
+        ("mailbox", "issue", "--group", "Tổ A", "--sponsor", "CNTT", "--quota", ""),
+        ("mailbox", "lock-sending", "cntt@mic.gov.vn", "--reason", "x", "--actor", " "),
+    ],
+)
+def test_what_cannot_be_meant_is_told_and_not_done(arguments: tuple[str, ...], command: Command, made: Path) -> None:
+    """Octets that are no UTF-8, numbers and names beyond all bounds, a variable of a script that was empty: a sentence."""
+    before = command("--config", made, "mailbox", "show", "cntt@mic.gov.vn").out
+    run = command("--config", made, *arguments)
+    assert run.code in {2, 3}, (run.out, run.err)
+    assert "Unexpected" not in run.err
+    assert run.err.strip()
+    assert command("--config", made, "mailbox", "show", "cntt@mic.gov.vn").out == before
+
+
+def test_a_narrow_terminal_shows_every_value(made: Path) -> None:
+    """A column is never squeezed to nothing: the lines are wrapped by the terminal instead."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    told = program("--config", made, "unit", "list", stdout=theirs, environment={"COLUMNS": "12"})
+    os.close(theirs)
+    assert (told.returncode, "1553" in os.read(ours, 65536).decode()) == (0, True), told.stderr
+    os.close(ours)
+
+
 def test_an_unexpected_error_shows_a_reference_and_keeps_its_traceback(
     command: Command, made: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -408,6 +452,7 @@ def test_config_check_tells_all_mistakes_at_once(command: Command, tmp_path: Pat
         ('[directory]\nurl = "garbage"\n', "directory.url"),
         ('[directory]\nurl = "oracle://host/db"\n', "directory.url"),
         ('[tls]\ncertificate = "/tmp"\n', "tls.certificate"),
+        (f'[directory]\nurl = "sqlite:////{"x" * 5000}"\n', "directory.url"),
     ],
 )
 def test_config_check_finds_what_a_start_would_stumble_over(more: str, key: str, command: Command, made: Path) -> None:

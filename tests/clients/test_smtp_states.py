@@ -8,10 +8,13 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import FactKind
+from mic_mail.policy.lifecycle import LifecycleSettings
+from mic_mail.services.inspection import inspect
 from mic_mail.services.reception import SMALL_OCTETS, Reception
 from population import PASSWORD, credential, draft
 
@@ -185,6 +188,42 @@ def test_a_changed_password_stops_an_open_session(server: MailServer) -> None:
         client.rcpt("ttlan@mic.gov.vn")
         assert client.data(b"From: dvbe@mic.gov.vn\r\n\r\ny\r\n")[0] == 250
     assert len(received_by(server, "ttlan")) == 1
+
+
+@pytest.mark.parametrize(("kind", "clause"), [(FactKind.RECLAIMED, b"Reg. 6.2"), (FactKind.LEFT, b"Reg. 6.4.c")])
+def test_a_reclaimed_recipient_is_refused_by_the_clause_that_reclaimed_it(
+    server: MailServer, kind: FactKind, clause: bytes
+) -> None:
+    """On the unit's request (Reg. 6.2) or by the term of a leaver (6.4.c): each is told as it is."""
+    mailbox = server.issue("bedv", issued_days_ago=400)
+    server.record(mailbox, draft(kind, NOW - timedelta(days=300), **({"level": "division"} if kind is FactKind.LEFT else {})))
+    server.move_clock_to(NOW + timedelta(days=30))
+    with mx(server) as client:
+        client.mail("a@a.example")
+        code, text = client.rcpt("bedv@mic.gov.vn")
+    assert (code, text[:5], clause in text) == (550, b"5.2.1", True), text
+
+
+def test_a_damaged_record_closes_one_mailbox_for_the_time_being(server: MailServer) -> None:
+    """It may have been a suspension: try later, and never a word about the others. `directory check` names it."""
+    directory = server.running.rooms.directory
+    damaged = directory.mailbox("dvbe@mic.gov.vn")
+    with submission(server, "dvbe") as sender, mx(server) as client:
+        server.record(damaged, draft(FactKind.QUOTA_SET, NOW, octets=1 << 30, previous=1 << 30))
+        with create_engine(server.config.directory_url).begin() as connection:
+            connection.execute(text("DROP TRIGGER fact_no_update"))
+            connection.execute(text(f"UPDATE fact SET kind = 'x' WHERE mailbox_id = {damaged.mailbox_id}"))
+        server.record(damaged, draft(FactKind.QUOTA_SET, NOW, octets=1 << 30, previous=1 << 30))
+        assert sender.mail("dvbe@mic.gov.vn")[0] == 451
+        client.mail("a@a.example")
+        answers = [client.rcpt(f"{local}@mic.gov.vn")[0] for local in ("dvbe", "ttlan", "postmaster")]
+    assert answers == [451, 250, 250]
+    with pytest.raises(smtplib.SMTPAuthenticationError) as refused, submission(server, "dvbe"):
+        pass
+    assert refused.value.smtp_code == 454
+    found = inspect(directory.load_snapshot(), server.config.mail_root, NOW, LifecycleSettings(), "dvbe@mic.gov.vn")
+    kinds = {disagreement.kind for disagreement in found if disagreement.subject == "dvbe@mic.gov.vn"}
+    assert kinds >= {"chain_broken", "unreadable_facts", "support_receives_nothing"}
 
 
 def test_the_clock_alone_reclaims_a_mailbox(server: MailServer) -> None:

@@ -56,7 +56,7 @@ def suspend(
     actor: ActorOption = None,
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    resting_on = Conclusion(conclusion, read_day(concluded_on), signatory) if concluded_on else None
+    resting_on = Conclusion(conclusion, read_day(concluded_on), signatory) if concluded_on is not None else None
     with on_record(here, "mailbox_suspend", mailbox.address, origin, cause=cause.value):
         _accounts(here).suspend(mailbox, cause, origin, resting_on)
     output.note(Text(f"Đã tạm khóa {mailbox.address}.", f"{mailbox.address} is suspended."))
@@ -81,7 +81,7 @@ def restore(
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
     password = passwords.generate()
-    asked = Asked(asked_by, channel, read_day(received) if received else None)
+    asked = Asked(asked_by, channel, read_day(received) if received is not None else None)
     with on_record(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel):
         verifiers = make_verifiers(here.config)(password)
         decision = _accounts(here).restore(mailbox, asked, verifiers, origin)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mic_mail.clock import Clock, SystemClock
-from mic_mail.errors import Text, Trouble
+from mic_mail.errors import BadInput, Text, Trouble
 
 if TYPE_CHECKING:  # imported when a command asks: `--help` and `init` need none of them
     from mic_mail.config.model import Config
@@ -67,7 +67,7 @@ class Frame:
         # SQLite would make an empty file of a name that was only mistyped.
         url = self.config.directory_url
         path = url.removeprefix("sqlite:///")
-        return (path == url or Path(path).exists()) and directory.is_current()
+        return (path == url or os.path.exists(path)) and directory.is_current()
 
     @cached_property
     def store(self) -> "MailStore":
@@ -96,7 +96,9 @@ class Frame:
         return Audit(self._as_the_server().log_dir, clock=self.clock)
 
     def actor(self, named: str | None = None) -> str:
-        """Who acts: as named, else the login behind sudo, else the login."""
+        """Who acts: as named, else the login behind sudo, else the login. It is recorded for ever: a blank is nobody."""
+        if named is not None and not named.strip():
+            raise BadInput(Text("--actor để trống.", "--actor is empty."))
         return named or os.environ.get("SUDO_USER") or getpass.getuser()
 
 

@@ -57,7 +57,7 @@ def init(
 ) -> None:
     here = frame(ctx)
     path = here.config_path
-    if path.exists():
+    if os.path.exists(path):
         raise Refused(
             Text(f"Đã có {path}.", f"There is {in_ascii(path)} already."),
             remedy=Text("Sửa tệp đó, hoặc chọn tệp khác bằng --config.", "Edit that file, or name another one with --config."),

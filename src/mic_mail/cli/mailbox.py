@@ -24,7 +24,7 @@ from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause as cite
 from mic_mail.policy.facts import Fact, MailboxKind
-from mic_mail.policy.lifecycle import Decision, NextChange, Reason, State, decide
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, NextChange, Reason, State, decide
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.wording import FACTS, KINDS, STATES, state_names
 from mic_mail.services.accounts import Accounts
@@ -114,8 +114,8 @@ def issue(
     _must_fit("--given-words", given=given_words is not None, fits=person is not None and address is None)
     _must_fit("--sponsor", given=sponsor is not None, fits=group is not None)
     here = frame(ctx)
-    octets = _octets(quota) if quota else None
-    request = Request(Origin(here.actor(actor), reason, document), read_day(received) if received else None)
+    octets = _octets(quota) if quota is not None else None
+    request = Request(Origin(here.actor(actor), reason, document), read_day(received) if received is not None else None)
     issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
     password = passwords.generate()
     with on_record(here, "mailbox_issue", str(person or unit or group), request.origin, chosen=address):
@@ -199,7 +199,7 @@ def explain_state(
 ) -> None:
     here = frame(ctx)
     entry = here.directory.entry(here.directory.mailbox(address).mailbox_id)
-    instant = read_instant(at) if at else here.clock.now()
+    instant = read_instant(at) if at is not None else here.clock.now()
     explanation = explain(entry, instant, lifecycle_settings(here.config))
     if as_json:
         output.print_json(_explanation(explanation))
@@ -238,7 +238,7 @@ def _rows(here: Frame, entries: Iterator[Entry], state: State | None) -> Iterato
     for entry in entries:
         try:
             decision = _decide(here, entry)
-        except (ValueError, OverflowError):  # one record that makes no sense is one line, not the end of the list
+        except FactsUnreadable:  # one record that makes no sense is one line, not the end of the list
             if state is None:
                 yield {**_entry(entry), "state_names": UNREADABLE, "states": [], "clauses": [], "next_change_at": None}
             continue

@@ -38,6 +38,9 @@ Row = Mapping[str, Cell]
 # A pipe has no width: a table that is cut to 80 columns there loses what `grep` looks for.
 _PIPE_WIDTH = 400
 
+# With its border and padding. Rich would squeeze columns to nothing on a narrow terminal, which wraps wider lines by itself.
+_NARROWEST_COLUMN = 8
+
 
 _VIETNAMESE_LETTERS = "ĐđẾếỘộƯư"
 
@@ -225,8 +228,10 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
         table.add_column(say(column.vi, column.en), justify="right" if column.right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_markup(c.shown(row)) for c in shown))
+    console = _console()
+    console.width = max(console.width, _NARROWEST_COLUMN * len(shown) + 1)
     with _result():
-        _console().print(table)
+        console.print(table)
 
 
 def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | None = None) -> None:

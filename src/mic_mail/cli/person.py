@@ -76,8 +76,8 @@ def add(
         position=position,
         level=level or level_of(position),
         employment=employment,
-        contract_from=read_day(contract_from) if contract_from else None,
-        contract_until=read_day(contract_until) if contract_until else None,
+        contract_from=read_day(contract_from) if contract_from is not None else None,
+        contract_until=read_day(contract_until) if contract_until is not None else None,
     )
     if employment is Employment.CONTRACT and person.contract_from is None:
         raise BadInput(Text("Thiếu ngày bắt đầu hợp đồng.", "The contract's first day is missing."), clause="6.3")

@@ -1,7 +1,8 @@
 """What Typer says by itself, in the words and the language of this program.
 
-In: a command as Typer built it, or a message of a usage error. Out: the same, its arguments all named in capitals, and in
-Vietnamese where that is the language of the run. Typer speaks English only; a phrase that is not here stays as it says it.
+In: a command as Typer built it, or a message of a usage error. Out: the same, its arguments all named in capitals and refused
+where they are no text, and in Vietnamese where that is the language of the run. Typer speaks English only; a phrase that is
+not here stays as it says it.
 """
 
 from typing import Any
@@ -64,6 +65,7 @@ def in_our_words(message: str) -> str:
 def dress(command: TyperGroup | TyperCommand) -> None:
     """Change how `command`, and each command of a group that is there already, explains itself."""
     for parameter in command.params:
+        _replace(parameter, "process_value", _legible)
         if isinstance(parameter, TyperArgument):  # Typer adds the brackets and dots
             parameter.metavar = (parameter.metavar or parameter.name or "").strip("[].").upper()
     _replace(command, "get_usage", _usage)
@@ -77,6 +79,15 @@ def _replace(command: Any, name: str, wrapper: Any) -> None:
     """Put `wrapper` round a method of this one object: what Typer makes has no place where a class of ours could stand."""
     original = getattr(command, name)
     setattr(command, name, lambda *arguments: wrapper(original, *arguments))
+
+
+def _legible(original: Any, ctx: typer.Context, value: Any) -> Any:
+    """The value of an option or argument. A path may have any octets; all other text is shown, compared and kept as UTF-8."""
+    read = original(ctx, value)
+    words = read if isinstance(read, list | tuple) else (read,)
+    if any(isinstance(word, str) and any("\ud800" <= letter <= "\udfff" for letter in word) for word in words):
+        raise typer.BadParameter(say("không phải UTF-8.", "this is not UTF-8."), ctx=ctx, param=original.__self__)
+    return read
 
 
 def _usage(original: Any, ctx: typer.Context) -> str:

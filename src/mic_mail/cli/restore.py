@@ -1,5 +1,6 @@
 """`mic-mail restore`: put a backup of one mailbox back, into the mailbox that it came from or into another one."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,7 @@ def restore(
 ) -> None:
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
-    place = next((folder for folder in (source / mailbox.home, source) if (folder / "manifest.json").exists()), None)
+    place = next((folder for folder in (source / mailbox.home, source) if os.path.exists(folder / "manifest.json")), None)
     if place is None:
         raise BadInput(
             Text(f"Không có bản sao lưu của {mailbox.address} trong “{source}”.", "There is no backup of this mailbox there.")

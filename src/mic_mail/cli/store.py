@@ -136,7 +136,7 @@ def undelete(
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
     account = account_of(here, mailbox)
-    since_us = _micros(read_instant(since)) if since else 0
+    since_us = _micros(read_instant(since)) if since is not None else 0
     if only_list:
         rows: list[Row] = [
             {"folder": t.folder, "uid": t.uid, "size": t.size, "expunged_at": _at(t.expunged_at_us)}

@@ -42,7 +42,7 @@ def _account(config: Config) -> Iterator[Problem]:
         try:
             if name:
                 lookup(name)
-        except KeyError:
+        except (KeyError, ValueError):  # the latter for what no name can be
             yield Problem(
                 f"server.{key}",
                 Text("không có trên máy này", "does not exist on this machine"),

@@ -6,12 +6,23 @@ Plain SQL in one read transaction, grouped by mailbox in Python; entities of the
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, func, select, type_coerce
 
 from mic_mail.directory import snapshot
-from mic_mail.directory.model import Activity, Address, CredentialRow, Domain, FactRow, Mailbox, Person, Revision, Role, Unit
+from mic_mail.directory.model import (
+    Activity,
+    Address,
+    CredentialRow,
+    Domain,
+    FactRow,
+    Mailbox,
+    Person,
+    Revision,
+    Role,
+    Unit,
+    from_microseconds,
+)
 from mic_mail.directory.snapshot import Credential, Entry, Owner, ScramKeys, Snapshot
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 
@@ -19,16 +30,17 @@ FACTS = select(
     FactRow.mailbox_id,
     FactRow.seq,
     FactRow.kind,
-    FactRow.effective_at,
-    FactRow.recorded_at,
+    type_coerce(FactRow.effective_at, BigInteger),
+    type_coerce(FactRow.recorded_at, BigInteger),
     FactRow.actor,
     FactRow.reason,
     FactRow.document,
     FactRow.data,
     FactRow.digest,
 )
-FactColumns = tuple[int, int, str, datetime, datetime, str, str, str | None, str, bytes]
+FactColumns = tuple[int, int, str, int, int, str, str, str | None, str, bytes]
 
+_EPOCH = from_microseconds(0)
 
 _MAILBOXES = (
     select(
@@ -81,9 +93,14 @@ def facts_of(connection: Connection, mailbox_id: int) -> list[Fact]:
 
 
 def to_fact(row: FactColumns) -> Fact:
-    """A row of `FACTS` as the fact that it stores."""
+    """A row of `FACTS` as the fact that it stores; a damaged one is `UNREADABLE`, and no obstacle to reading all the others."""
     mailbox_id, seq, kind, effective_at, recorded_at, actor, reason, document, data, digest = row
-    return Fact(mailbox_id, seq, FactKind(kind), effective_at, recorded_at, actor, reason, document, json.loads(data), digest)
+    try:
+        known, effective, recorded = FactKind(kind), from_microseconds(effective_at), from_microseconds(recorded_at)
+        details = dict(json.loads(data))
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        known, effective, recorded, details = FactKind.UNREADABLE, _EPOCH, _EPOCH, {}
+    return Fact(mailbox_id, seq, known, effective, recorded, actor, reason, document, details, digest)
 
 
 def entry_of(connection: Connection, mailbox_id: int) -> Entry | None:

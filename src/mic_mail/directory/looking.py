@@ -4,6 +4,7 @@ In: its URL. Out: the trouble that whoever opens it would meet, or None. Changes
 SQLAlchemy, so that a supervisor can afford it.
 """
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -27,7 +28,7 @@ def trouble_with(url: str, *, thorough: bool = False) -> MicMailError | None:
         return _of_url(url)
     path = Path(url.removeprefix(_FILE))
     shown = in_ascii(path)
-    if not path.exists():
+    if not os.path.exists(path):  # also where no file could have such a name
         return NoDirectory(
             Text(f"Danh bạ chưa được tạo: không có {path}.", f"The directory is not made yet: there is no {shown}."),
             remedy=Text("Chạy `mic-mail init`.", "Run `mic-mail init`."),

@@ -51,6 +51,9 @@ T = TypeVar("T")
 ATTEMPTS = 8
 """How often a change is tried when another process numbered a fact or took an address at the same moment."""
 
+IDS_END = 1 << 63
+"""No database counts as far; SQLite cannot even be asked."""
+
 
 class Directory:
     """The directory behind one database URL."""
@@ -108,7 +111,9 @@ class Directory:
         return self._read(lambda session: [_person(row) for row in session.scalars(wanted)])
 
     def person(self, person_id: int) -> PersonRecord:
-        found = self._read(lambda session: [_person(r) for r in session.scalars(select(Person).filter_by(person_id=person_id))])
+        wanted = select(Person).filter_by(person_id=person_id)
+        known = 0 < person_id < IDS_END
+        found = self._read(lambda session: [_person(row) for row in session.scalars(wanted)]) if known else []
         if not found:
             raise NotFound(Text(f"Không có cá nhân mã {person_id}.", f"There is no person {person_id}."))
         return found[0]

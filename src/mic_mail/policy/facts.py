@@ -76,6 +76,8 @@ class FactKind(StrEnum):
     """[address]; the address stays taken."""
     RECLAIMED = "reclaimed"
     """Reg. 6.1, 6.2: reclaimed on request, any kind of mailbox (a unit is dissolved, a working group ends)."""
+    UNREADABLE = "unreadable"
+    """Never recorded: what the directory holds in place of a fact is damaged. The chain breaks here, and nothing is decided."""
 
 
 class Cause(StrEnum):

@@ -11,15 +11,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from mic_mail.errors import Text, Trouble
 from mic_mail.policy.credentials import password_due
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.leaving import leaving, reclaimed_on_request
 from mic_mail.policy.states import BEGINNING, DOORS, FINAL, LifecycleSettings, Reason, Span, State
 from mic_mail.policy.suspension import decided, inactivity, locked_by_hand
 
-__all__ = ["Decision", "LifecycleSettings", "NextChange", "Reason", "State", "decide", "timeline"]
+__all__ = ["Decision", "FactsUnreadable", "LifecycleSettings", "NextChange", "Reason", "State", "decide", "timeline"]
 
 DEFAULTS = LifecycleSettings()
+
+
+class FactsUnreadable(Trouble, ValueError):
+    """A fact is damaged or was tampered with. It may have been a suspension: nothing is allowed without it, nothing refused."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Text("Hồ sơ hộp thư có mục không đọc được.", "The mailbox's record holds a fact that cannot be read."),
+            remedy=Text(
+                "Xem `mic-mail directory check`; lấy lại directory.sqlite từ bản sao lưu.",
+                "See `mic-mail directory check`; bring directory.sqlite back from a backup.",
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +83,7 @@ def decide(
     last_activity: datetime | None = None,
     settings: LifecycleSettings = DEFAULTS,
 ) -> Decision:
-    """What the mailbox may do at `now`."""
+    """What the mailbox may do at `now`; `FactsUnreadable` where the facts do not say it."""
     spans = timeline(kind, facts, last_activity=last_activity, settings=settings)
     reasons = _reasons(spans, now)
     states = _states(reasons)
@@ -94,16 +108,21 @@ def timeline(
     last_activity: datetime | None = None,
     settings: LifecycleSettings = DEFAULTS,
 ) -> tuple[Span, ...]:
-    """Every span of the mailbox's life, past and to come, in order of beginning."""
-    spans = [
-        *_before_issue(facts),
-        *(leaving(facts, settings) if kind is MailboxKind.PERSONAL else ()),  # Reg. 6.4.c: personal mailboxes only
-        *reclaimed_on_request(facts),
-        *decided(facts, settings),
-        *inactivity(facts, last_activity, settings),
-        *locked_by_hand(facts),
-        *password_due(facts, settings),
-    ]
+    """Every span of the mailbox's life, past and to come, in order of beginning; `FactsUnreadable` as above."""
+    if any(fact.kind is FactKind.UNREADABLE for fact in facts):
+        raise FactsUnreadable
+    try:
+        spans = [
+            *_before_issue(facts),
+            *(leaving(facts, settings) if kind is MailboxKind.PERSONAL else ()),  # Reg. 6.4.c: personal mailboxes only
+            *reclaimed_on_request(facts),
+            *decided(facts, settings),
+            *inactivity(facts, last_activity, settings),
+            *locked_by_hand(facts),
+            *password_due(facts, settings),
+        ]
+    except (ValueError, OverflowError) as error:  # a detail that makes no sense
+        raise FactsUnreadable from error
     lasting = (span for span in spans if span.until is None or span.since < span.until)
     return tuple(sorted(lasting, key=lambda span: (span.since, span.state, span.clause, span.fact_seqs)))
 

@@ -34,7 +34,7 @@ def account(user: str, group: str) -> Account | None:
     try:
         found = pwd.getpwnam(user)
         return Account(found.pw_uid, grp.getgrnam(group).gr_gid if group else found.pw_gid, user)
-    except KeyError as error:
+    except (KeyError, ValueError) as error:  # the latter for what no name can be
         raise BadInput(
             Text(f"Không có tài khoản hệ thống {user}:{group}.", f"No such system account: {in_ascii(user + ':' + group)}."),
             remedy=Text("Tạo bằng: useradd --system mic-mail", "Make it with: useradd --system mic-mail"),

@@ -28,7 +28,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry, Snapshot
 from mic_mail.errors import Trouble
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.lifecycle import Decision, State, decide
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State, decide
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.credentials import hashing
 from mic_mail.services.readings import delivery_is_use, lifecycle_settings
@@ -212,7 +212,10 @@ class Access:
 
         A state is told before a changed password: a restore, a reset and a new password end the session all the same.
         """
-        decision = self.decide(signed_in.mailbox_id)
+        try:
+            decision = self.decide(signed_in.mailbox_id)
+        except FactsUnreadable as trouble:
+            return self._refusals.unavailable(str(trouble))
         if decision is not None and not decision.sends:
             address = signed_in.address
             refusal = self._refusals.of_state(decision, address) or self._refusals.of_sending(decision, address)
@@ -372,7 +375,10 @@ class Access:
 
     def _admit(self, entry: Entry, credential: Credential, *, actor: str) -> Answered:
         """The door after the right password: in, or the state that forbids it."""
-        decision = self._decision(entry, self._clock.now())
+        try:
+            decision = self._decision(entry, self._clock.now())
+        except FactsUnreadable as trouble:
+            return self._refusals.unavailable(str(trouble))
         refusal = self._refusals.of_state(decision, entry.address)
         if refusal is not None:
             return refusal

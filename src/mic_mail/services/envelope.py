@@ -28,6 +28,7 @@ class Cause(StrEnum):
     # the recipient
     NO_SUCH_MAILBOX = "no-such-mailbox"
     RECLAIMED = "reclaimed"
+    RECLAIMED_ON_REQUEST = "reclaimed-on-request"
     RELAY_DENIED = "relay-denied"
     NO_ROUTE_YET = "no-route-yet"
     OVER_QUOTA = "over-quota"

@@ -15,7 +15,7 @@ from mic_mail.config.model import QUOTA_FLOOR
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import Text
 from mic_mail.policy.facts import first_broken
-from mic_mail.policy.lifecycle import LifecycleSettings, State, decide
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, State, decide
 from mic_mail.storage.replacing import set_aside
 
 
@@ -78,8 +78,8 @@ def _of_mailbox(
                 Text("Tên miền không thuộc hệ thống.", "The domain of the address is not local."),
             )  # fmt: skip
     try:
-        decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
-    except (ValueError, OverflowError):  # one record that makes no sense must not hide what the others say
+        decision = _decision(entry, now, settings)
+    except FactsUnreadable:  # one record that makes no sense must not hide what the others say
         yield Disagreement(
             Severity.ERROR, "unreadable_facts", subject,
             Text("Hồ sơ có dữ liệu không đọc được.", "The facts hold data that cannot be read."),
@@ -102,12 +102,20 @@ def _of_mailbox(
         )
 
 
+def _decision(entry: Entry, now: datetime, settings: LifecycleSettings) -> Decision:
+    return decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+
+
 def _help_desk(support: str, snapshot: Snapshot, now: datetime, settings: LifecycleSettings) -> Iterator[Disagreement]:
     """Whoever is refused is told to write there (Reg. 6.2); an address elsewhere is not ours to know."""
     if support.rpartition("@")[2] not in snapshot.domains:
         return
     entry = snapshot.resolve(support)
-    if entry is None or not decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings).receives:
+    try:
+        receives = entry is not None and _decision(entry, now, settings).receives
+    except FactsUnreadable:
+        receives = False
+    if not receives:
         yield Disagreement(
             Severity.WARNING, "support_receives_nothing", support,
             Text(

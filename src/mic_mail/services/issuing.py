@@ -171,13 +171,14 @@ class Issuing:
         addresses.check_form(local)
         if domain not in self._config.domains:
             raise BadInput(Text(f"Tên miền {domain} không thuộc hệ thống.", "The domain of the alias is not local."))
-        if State.RECLAIMED in self._state_of(mailbox).states:
+        reclaimed = self._state_of(mailbox).reason(State.RECLAIMED)
+        if reclaimed is not None:
             raise NotAllowed(
                 Text(
                     "Hộp thư đã thu hồi; bí danh không nhận được thư.",
                     "The mailbox is reclaimed; an alias leads nowhere.",
                 ),
-                clause="6.4.c",
+                clause=reclaimed.clause,
             )
         if local in self._rules.reserved and mailbox.kind is MailboxKind.PERSONAL:
             raise addresses.AddressRefused(

@@ -17,7 +17,8 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.lifecycle import State
+from mic_mail.policy.leaving import CLAUSE as LEAVING
+from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.process.lanes import AccountLanes
 from mic_mail.services.access import Access
 from mic_mail.services.envelope import Cause, Role
@@ -64,11 +65,17 @@ class Recipients:
         return Cause.NO_SUCH_MAILBOX if mailbox is None else self._why_not(mailbox) or mailbox
 
     def _why_not(self, mailbox: Mailbox) -> Cause | None:
-        """Reg. 7.1: a suspended mailbox receives; 6.4.c: a reclaimed one does not; one not issued yet does not exist."""
-        decision = self._access.decide(mailbox.mailbox_id)
+        """Reg. 7.1: a suspended mailbox receives; 6.2, 6.4.c: a reclaimed one does not; one not issued yet does not exist."""
+        try:
+            decision = self._access.decide(mailbox.mailbox_id)
+        except FactsUnreadable:
+            return Cause.UNAVAILABLE
         if decision is None or State.NOT_ISSUED in decision.states:
             return Cause.NO_SUCH_MAILBOX
-        return None if decision.receives else Cause.RECLAIMED
+        if decision.receives:
+            return None
+        leavers = any(reason.clause == LEAVING for reason in decision.reasons)
+        return Cause.RECLAIMED if leavers else Cause.RECLAIMED_ON_REQUEST
 
     def _postmaster(self, domain: str, home: str, support: str) -> Mailbox | Cause:
         """RFC 5321 §4.5.1: postmaster always receives: the one who is named, else the oldest unit, else the oldest mailbox."""

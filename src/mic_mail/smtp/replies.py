@@ -155,6 +155,13 @@ TABLE: dict[str, Row] = {
         "Hộp thư {address} đã được thu hồi theo {clause}.",
         "6.4.c",
     ),
+    Cause.RECLAIMED_ON_REQUEST: Row(
+        550,
+        "5.2.1",
+        "Mailbox {address} is no longer in use ({clause}).",
+        "Hộp thư {address} đã được thu hồi theo {clause}.",
+        "6.2",
+    ),
     Cause.RELAY_DENIED: Row(
         550,
         "5.7.1",

@@ -328,6 +328,21 @@ async def test_an_open_session_ends_with_its_password(world: World) -> None:
     assert kind_of(world.access.recheck(signed_in, peer())) is RefusalKind.WRONG_CREDENTIALS
 
 
+async def test_an_open_session_sends_nothing_after_its_password(world: World) -> None:
+    """Submission asks at MAIL and at the end of the message: the old password has no say any more (Reg. 4.3)."""
+    mailbox = world.add("dvbe")
+    signed_in = await login(world, "dvbe", door="submission")
+    assert isinstance(signed_in, SignedIn)
+    set_password(
+        world.directory, world.config, mailbox, "ngựa pin kẹp ghim", at=START, origin=Origin("test"), must_change=False
+    )
+    await world.access.refresh()
+    refusal = world.access.check_send(signed_in, peer(door="submission"))
+    assert kind_of(refusal) is RefusalKind.WRONG_CREDENTIALS
+    assert refusal is not None
+    assert "The password was changed; sign in again." in refusal.text.en
+
+
 async def test_an_open_session_is_cut_by_the_clock(world: World) -> None:
     """A leave that was recorded ahead locks sending when its day begins, without any further fact."""
     leaves = datetime(2026, 11, 25, tzinfo=HO_CHI_MINH)

@@ -40,6 +40,8 @@ def test_everything_that_a_start_would_stumble_over_is_named(tmp_path: Path) -> 
     write_pair(here.certificate, here.key, self_signed(["localhost"], datetime.now(UTC)))
     write_pair(here.certificate, tmp_path / "other.pem", self_signed(["localhost"], datetime.now(UTC)))
     assert keys(here) == ["server.user", "log.dir", "tls.key", "listen.imap", "auth.cleartext"]
+    no_name = here.model_copy(update={"server": here.server.model_copy(update={"user": "mic\0mail", "group": "g\0"})})
+    assert keys(no_name)[:2] == ["server.user", "server.group"]
 
 
 @pytest.mark.parametrize("name", ["folder", "/dev/zero", "large.pem", "closed/x.pem"])

@@ -14,6 +14,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AliasEntry, Credential, ScramKeys
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, FactKind, Level, first_broken
+from mic_mail.policy.lifecycle import FactsUnreadable, decide
 
 SCRAM = ScramKeys(b"salt", 100_000, b"stored", b"server")
 
@@ -164,6 +165,24 @@ def test_facts_cannot_be_changed_or_deleted(directory, issue, url):
         with engine.connect() as connection, pytest.raises(DatabaseError):
             connection.execute(text(statement))
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "damage", ["kind = 'suspend'", "data = '{'", "data = '[1]'", "effective_at = 'today'", "recorded_at = 1 << 62"]
+)
+def test_a_damaged_fact_is_found_and_hides_no_other_mailbox(damage, directory, issue, clock, url):
+    """Its chain breaks there and nothing is decided from it; all others are read as ever, and the next fact is recorded."""
+    damaged, whole = issue(), issue("ttlan")
+    directory.append_fact(damaged.mailbox_id, _draft(clock, FactKind.SUSPENDED, cause="c"))
+    with create_engine(url).begin() as connection:
+        connection.execute(text("DROP TRIGGER fact_no_update"))
+        connection.execute(text(f"UPDATE fact SET {damage} WHERE mailbox_id = {damaged.mailbox_id} AND seq = 2"))
+    snapshot = directory.load_snapshot()
+    entry = snapshot.entry(damaged.mailbox_id)
+    assert (first_broken(entry.facts), first_broken(snapshot.entry(whole.mailbox_id).facts)) == (2, None)
+    with pytest.raises(FactsUnreadable):
+        decide(entry.kind, entry.facts, clock.now())
+    assert directory.append_fact(damaged.mailbox_id, _draft(clock)).seq == 3
 
 
 def test_superseded(directory, issue, clock):
