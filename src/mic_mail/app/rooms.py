@@ -174,7 +174,7 @@ def _tell_replay(log: MailLog, replay: Replay) -> None:
 
 def prepare_directory(directory: Directory, domains: Sequence[str]) -> None:
     """The schema of this program and the domains of the configuration; several processes may do it at once."""
-    directory.migrate()
+    directory.migrate(must_exist=True)
     known = set(directory.domains())
     for domain in domains:
         if domain not in known:

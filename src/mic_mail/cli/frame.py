@@ -43,6 +43,7 @@ class Frame:
     @cached_property
     def directory(self) -> "Directory":
         """The directory of this configuration; refuses tables of another version."""
+        from mic_mail.directory.looking import BRING_BACK
         from mic_mail.directory.repository import Directory
 
         directory = Directory(self._as_the_server().directory_url, clock=self.clock)
@@ -51,7 +52,7 @@ class Frame:
                 Text(
                     "Danh bạ chưa được tạo hoặc thuộc phiên bản khác.", "The directory is not made yet, or of another version."
                 ),
-                remedy=Text("Chạy `mic-mail init`.", "Run `mic-mail init`."),
+                remedy=BRING_BACK,
             )
         return directory
 

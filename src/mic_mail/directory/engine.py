@@ -17,6 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from mic_mail.directory.looking import BRING_BACK
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 
 BUSY_MILLISECONDS = 10_000
@@ -75,9 +76,16 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def migrate(engine: Engine) -> None:
-    """Bring the schema to this program's version; several processes may try at once."""
+def migrate(engine: Engine, *, must_exist: bool = False) -> None:
+    """Bring the schema to this program's version; several processes may try at once.
+
+    Tables are made where there are none, unless they `must_exist`: an emptied file is no directory without mailboxes.
+    """
     with writing(engine) as connection:
+        if must_exist and MigrationContext.configure(connection).get_current_revision() is None:
+            raise DirectoryUnavailable(
+                Text("Cơ sở dữ liệu danh bạ trống.", "The directory database is empty."), remedy=BRING_BACK
+            )
         config = _alembic()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

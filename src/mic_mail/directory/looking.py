@@ -13,6 +13,10 @@ from urllib.parse import quote
 from mic_mail.errors import MicMailError, Text, Trouble, in_ascii
 
 _FILE = "sqlite:///"
+BRING_BACK = Text(
+    "Lấy lại directory.sqlite từ bản sao lưu; với máy chủ mới, chạy `mic-mail init`.",
+    "Bring directory.sqlite back from a backup; for a new server run `mic-mail init`.",
+)
 
 
 class NoDirectory(Trouble):
@@ -31,7 +35,7 @@ def trouble_with(url: str, *, thorough: bool = False) -> MicMailError | None:
     if not os.path.exists(path):  # also where no file could have such a name
         return NoDirectory(
             Text(f"Danh bạ chưa được tạo: không có {path}.", f"The directory is not made yet: there is no {shown}."),
-            remedy=Text("Chạy `mic-mail init`.", "Run `mic-mail init`."),
+            remedy=BRING_BACK,
         )
     why = _damage(path, thorough)
     if why is None:
@@ -46,10 +50,10 @@ def trouble_with(url: str, *, thorough: bool = False) -> MicMailError | None:
 
 
 def _damage(path: Path, thorough: bool) -> str | None:
-    question = "PRAGMA quick_check(1)" if thorough else "SELECT 'ok' FROM (SELECT count(*) FROM sqlite_master)"
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
-            (answer,) = connection.execute(question).fetchone()
+            connection.execute("SELECT version_num FROM alembic_version").fetchone()  # an emptied file has none
+            answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if thorough else "ok"
     except sqlite3.Error as error:
         return str(error)
     return None if answer == "ok" else str(answer)

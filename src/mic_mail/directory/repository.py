@@ -62,9 +62,9 @@ class Directory:
         self._engine = database.connect(url)
         self._clock = clock or SystemClock()
 
-    def migrate(self) -> None:
-        """Make the tables, or bring them to this program's version."""
-        database.migrate(self._engine)
+    def migrate(self, *, must_exist: bool = False) -> None:
+        """Make the tables, or bring them to this program's version; `DirectoryUnavailable` if they `must_exist` and do not."""
+        database.migrate(self._engine, must_exist=must_exist)
 
     def is_current(self) -> bool:
         """Whether the tables are this program's."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import Clock
+from mic_mail.directory.engine import DirectoryUnavailable
 from mic_mail.directory.looking import trouble_with
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Trouble
@@ -43,15 +44,35 @@ def test_what_is_no_database_is_told(thorough: bool, tmp_path: Path) -> None:
         assert "cannot be read" in trouble.text.en
 
 
-def test_a_thorough_look_finds_damage_in_the_midst(tmp_path: Path) -> None:
+@pytest.mark.parametrize("thorough", [False, True])
+def test_an_emptied_file_is_no_directory_without_mailboxes(thorough: bool, tmp_path: Path, clock: Clock) -> None:
+    """Whoever began with it would refuse everybody's mail for good: nothing is built on it, by a look or by an opening."""
+    path = tmp_path / "directory.sqlite"
+    path.touch()
+    trouble = trouble_with(f"sqlite:///{path}", thorough=thorough)
+    assert isinstance(trouble, Trouble)
+    assert "backup" in str(trouble.remedy and trouble.remedy.en)
+    directory = Directory(f"sqlite:///{path}", clock=clock)
+    with pytest.raises(DirectoryUnavailable):
+        directory.migrate(must_exist=True)
+    directory.migrate()
+    directory.migrate(must_exist=True)
+    directory.close()
+
+
+def test_a_thorough_look_finds_damage_in_the_midst(tmp_path: Path, clock: Clock) -> None:
     """Pages that are no pages any more."""
     path = tmp_path / "x.sqlite"
+    directory = Directory(f"sqlite:///{path}", clock=clock)
+    directory.migrate()
+    directory.close()
+    end = path.stat().st_size
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE t (x)")
         connection.executemany("INSERT INTO t VALUES (?)", [(b"x" * 3000,)] * 20)
         connection.commit()
     octets = bytearray(path.read_bytes())
-    octets[4096 * 2 : 4096 * 8] = b"\xff" * 4096 * 6
+    octets[end + 4096 : end + 4096 * 7] = b"\xff" * 4096 * 6
     path.write_bytes(octets)
     assert trouble_with(f"sqlite:///{path}") is None
     assert trouble_with(f"sqlite:///{path}", thorough=True) is not None
