@@ -225,6 +225,7 @@ def program(*arguments: object, code: str = "", environment: dict[str, str] | No
 
 INTERRUPTED = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background ignores it
 class Interrupt:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:

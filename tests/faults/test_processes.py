@@ -145,13 +145,22 @@ def test_the_other_worker_goes_on(server: ProcessServer) -> None:
 
 
 def test_connections_are_spread_over_the_workers(server: ProcessServer) -> None:
-    """Whoever has fewest takes the next: of 40 connections each of two workers gets half, or nearly."""
-    clients = [socket.create_connection((server.host, server.ports["imap"])) for _ in range(40)]
-    state = server.wait_for(lambda state: sum(one["connections"]["imap"] for one in state["processes"] if one["ready"]) == 40)
-    shares = [one["connections"]["imap"] for one in state["processes"] if one["name"].startswith("worker")]
-    assert min(shares) >= 10  # 20, unless the machine is so busy that one does not come in five milliseconds
-    for client in clients:
-        client.close()
+    """Whoever has fewest takes the next: of 40 connections each of two workers gets half, or nearly.
+
+    In one of five rounds at the latest: on a busy machine it may be the turn of one that does not come in five milliseconds.
+    """
+
+    def connected(state: dict[str, Any]) -> list[int]:
+        return [one["connections"]["imap"] for one in state["processes"] if one["ready"] and one["name"].startswith("worker")]
+
+    fewest = []
+    while len(fewest) < 5 and max(fewest, default=0) < 18:
+        clients = [socket.create_connection((server.host, server.ports["imap"])) for _ in range(40)]
+        fewest.append(min(connected(server.wait_for(lambda state: sum(connected(state)) == 40))))
+        for client in clients:
+            client.close()
+        server.wait_for(lambda state: sum(connected(state)) == 0)
+    assert max(fewest) >= 18, fewest
 
 
 def test_a_worker_that_hangs_delays_no_connection_for_the_others(server: ProcessServer) -> None:
