@@ -186,6 +186,7 @@ class Scanner:
         self._lf_mark = 0
         before = self._lf
         rest = self._rest_of_base64(window)
+        crlf: int | None = None
         if rest is None:
             lf = window.count(b"\n")
             self._cr += window.count(b"\r")
@@ -203,7 +204,8 @@ class Scanner:
             lf = rest.count(b"\n")
             self._cr += rest.count(b"\r")
             self._consume(window, 0, size, rest)
-        self._crlf += window.count(b"\r\n")
+            crlf = lf if _all_end_in_crlf(window, lf) else None
+        self._crlf += window.count(b"\r\n") if crlf is None else crlf
         self._lf = before + lf
         self._all_lf = self._lf
         self._at += size
@@ -460,6 +462,20 @@ class Scanner:
             if excerpt and text.strip():
                 return excerpt.part, text
         return None, b""
+
+
+def _all_end_in_crlf(window: bytes, lines: int) -> bool:
+    """Whether all its `lines` LFs have a CR in front, where its lines are equally long but for the last; False also if they are
+    not. Base64 is written so, and looking at its line ends alone is much faster than looking for a pair of octets.
+    """
+    length = window.find(b"\n") + 1
+    if length < 2:
+        return False
+    full = len(window) // length
+    ends = slice(length - 1, full * length, length)
+    if window[ends] != b"\n" * full or window[length - 2 : ends.stop : length] != b"\r" * full:
+        return False
+    return full == lines or (full == lines - 1 and window.endswith(b"\r\n", full * length))
 
 
 def _owner(frames: list[_Frame], window: bytes, pos: int) -> _Frame:

@@ -30,6 +30,25 @@ def test_hard_messages_are_scanned_the_same_in_any_chunks(name: str) -> None:
             assert everything(scan(*[message[at : at + size] for at in range(0, len(message), size)])) == whole
 
 
+@given(
+    st.integers(0, 80),
+    st.integers(0, 60),
+    st.integers(0, 80),
+    st.sampled_from(["\r\n", "\n", "\r", ""]),
+    st.lists(st.tuples(st.integers(0, 5_000), st.sampled_from(["\r", "\n", "\r\n", "A", ""])), max_size=4),
+)
+def test_line_ends_of_base64_are_counted(width: int, lines: int, last: int, end: str, damage: list[tuple[int, str]]) -> None:
+    """Bare ones too, in lines that are all equally long but for the last, and in such that are damaged at a few places."""
+    body = list(("A" * width + "\r\n") * lines + "A" * last + end)
+    for at, octet in damage:
+        body[at % (len(body) + 1) : at % (len(body) + 1) + 1] = octet
+    head = b"Content-Transfer-Encoding: base64\r\n\r\n"
+    message = head + "".join(body).encode()
+    found = scan(head, message[len(head) :])
+    pairs = message.count(b"\r\n")
+    assert (found.bare_cr, found.bare_lf) == (message.count(b"\r") - pairs, message.count(b"\n") - pairs)
+
+
 @given(strategies.anything, st.lists(st.integers(0, 20_000), max_size=6))
 def test_the_result_does_not_depend_on_the_chunks(message: bytes, cuts: list[int]) -> None:
     """Any octets, cut anywhere, give what they give uncut."""
