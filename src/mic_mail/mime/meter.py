@@ -10,6 +10,8 @@ leaf whose encoding is damaged counts with its raw octets. A count never falls w
 import binascii
 import re
 
+import pybase64
+
 from mic_mail.mime.encodings import BASE64, Base64, QuotedPrintable
 
 UUENCODE = frozenset({b"x-uuencode", b"uuencode", b"x-uue", b"uue"})
@@ -58,7 +60,7 @@ class Base64Meter:
         if self._content is None:
             pad = piece.find(b"=")
             try:
-                return binascii.a2b_base64(piece if pad < 0 else piece[:pad] + b"==")
+                return pybase64.b64decode(piece if pad < 0 else piece[:pad] + b"==")
             except binascii.Error:
                 self._content = Base64()
         return self._content.feed(piece)
