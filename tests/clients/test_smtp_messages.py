@@ -131,6 +131,39 @@ def test_a_message_beyond_size_is_refused_at_its_end(mail_server: MailServer, ch
     assert nothing_left_over(mail_server)
 
 
+BASE64_BODY = b"Content-Transfer-Encoding: base64\r\n\r\n" + (b"QUJD" * 19 + b"\r\n") * 10_000
+TEXT_BODY = b"\r\n" + b"Some line of a large message.\r\n" * 30_000
+
+
+@pytest.mark.parametrize("chunks", [False, True], ids=["DATA", "BDAT"])
+@pytest.mark.parametrize("body", [BASE64_BODY, TEXT_BODY], ids=["base64", "text"])
+def test_one_bare_line_end_anywhere_is_enough(mail_server: MailServer, body: bytes, chunks: bool) -> None:
+    """RFC 5321 §2.3.8: whatever looks at the message then, held in memory or scanned on its way to the disk."""
+    message = b"Subject: x\r\n" + body
+    for at in (3, 60_000, 140_000, 700_000, len(message) - 5):
+        for bare in (b"\r", b"\n", b"\n.\n", b"\r.\r"):
+            refused = send(mail_server, message[:at] + bare + message[at:], "dvbe@mic.gov.vn", chunks=chunks)
+            assert refused.startswith(b"550 5.6.0 Not accepted: the message holds CR or LF alone"), (at, bare)
+    assert nothing_left_over(mail_server)
+
+
+def test_octets_of_a_binary_message_are_no_lines(serve: Callable[..., MailServer]) -> None:
+    """RFC 3030 §3: with BODY=BINARYMIME a CR or LF may be alone, also where it is large."""
+    server = serve({"smtp": {"binarymime": True}})
+    server.issue("dvbe")
+    message = b"MIME-Version: 1.0\r\nContent-Transfer-Encoding: binary\r\n\r\n" + b"a\nb\rc\0" * 100_000
+    with smtplib.SMTP(server.host, server.ports["smtp"], timeout=30) as client:
+        client.ehlo()
+        for size in (1_000, len(message)):
+            assert client.docmd("MAIL", "FROM:<a@a.example> BODY=BINARYMIME")[0] == 250
+            assert client.docmd("RCPT", "TO:<dvbe@mic.gov.vn>")[0] == 250
+            client.send(b"BDAT %d LAST\r\n%s" % (size, message[:size]))
+            assert client.getreply()[0] == 250
+    small, large = sorted(files(server, "dvbe"), key=lambda path: path.stat().st_size)
+    assert small.read_bytes().endswith(message[:1_000])
+    assert large.read_bytes().endswith(message)
+
+
 def test_bare_line_ends_are_repaired_for_known_devices_only(serve: Callable[..., MailServer]) -> None:
     """The setting `smtp.repair_line_ends`: LF becomes CRLF for these networks; commands may end in LF as well."""
     server = serve({"smtp": {"repair_line_ends": ["127.0.0.0/8"]}})

@@ -38,6 +38,8 @@ class Answers(NamedTuple):
     sent_at: int | None
     """The Date field in seconds since the epoch, if it can be read."""
     attachment_octets: int
+    has_bare_line_ends: bool
+    """Whether a CR or LF is alone in it (RFC 5321 §2.3.8)."""
     message_id: bytes
     preview: str
     """At most 200 characters of readable text (RFC 8970)."""
@@ -64,6 +66,7 @@ def answers(scan: Scan) -> Answers:
         parts=encode(scan),
         sent_at=parse_date(date) if date is not None else None,
         attachment_octets=scan.attachment_octets,
+        has_bare_line_ends=scan.bare_cr > 0 or scan.bare_lf > 0,
         message_id=unfold(root.fields.get(b"message-id", b"")),
         preview=preview(scan.text, scan.text_part) if scan.text_part else "",
     )

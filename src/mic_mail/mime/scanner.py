@@ -16,6 +16,7 @@ delimiter is looked up once and remembered, so time is windows x depth, whatever
 from enum import Enum
 
 from mic_mail.mime.encodings import BASE64
+from mic_mail.mime.lineends import all_end_in_crlf
 from mic_mail.mime.meter import UUENCODE, Base64Meter, Meter, UuMeter, meter_for
 from mic_mail.mime.structure import IDENTITY, Part, Scan
 
@@ -204,7 +205,7 @@ class Scanner:
             lf = rest.count(b"\n")
             self._cr += rest.count(b"\r")
             self._consume(window, 0, size, rest)
-            crlf = lf if _all_end_in_crlf(window, lf) else None
+            crlf = lf if all_end_in_crlf(window, lf) else None
         self._crlf += window.count(b"\r\n") if crlf is None else crlf
         self._lf = before + lf
         self._all_lf = self._lf
@@ -462,20 +463,6 @@ class Scanner:
             if excerpt and text.strip():
                 return excerpt.part, text
         return None, b""
-
-
-def _all_end_in_crlf(window: bytes, lines: int) -> bool:
-    """Whether all its `lines` LFs have a CR in front, where its lines are equally long but for the last; False also if they are
-    not. Base64 is written so, and looking at its line ends alone is much faster than looking for a pair of octets.
-    """
-    length = window.find(b"\n") + 1
-    if length < 2:
-        return False
-    full = len(window) // length
-    ends = slice(length - 1, full * length, length)
-    if window[ends] != b"\n" * full or window[length - 2 : ends.stop : length] != b"\r" * full:
-        return False
-    return full == lines or (full == lines - 1 and window.endswith(b"\r\n", full * length))
 
 
 def _owner(frames: list[_Frame], window: bytes, pos: int) -> _Frame:

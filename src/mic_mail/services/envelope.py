@@ -49,10 +49,14 @@ class Cause(StrEnum):
     AUTHOR_UNREADABLE = "author-unreadable"
     NAME_NOT_YOURS = "name-not-yours"
     LOOP = "loop"
+    BARE_LINE_END = "bare-line-end"
     # the machine
     DISK_FULL = "disk-full"
     UNAVAILABLE = "unavailable"
 
+
+BINARYMIME = "BINARYMIME"
+"""The `body` of a message whose octets are no lines (RFC 3030 §3)."""
 
 TEMPORARY = frozenset({Cause.NO_ROUTE_YET, Cause.OVER_QUOTA, Cause.SENDING_RATE, Cause.DISK_FULL, Cause.UNAVAILABLE})
 """Causes after which the client should try again; every other one is final."""

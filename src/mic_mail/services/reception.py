@@ -2,6 +2,7 @@
 
 In: the octets of a message as the door decoded them. Out: an `Outcome`. Up to `SMALL_OCTETS` a message is held in memory and
 published in one hop; beyond, it goes in slices to its file, the scanner beside it, one slice under way while the next arrives.
+A bare CR or LF (RFC 5321 §2.3.8) is looked for in what is held when the first line is put in front; beyond, the scanner counts.
 After a refusal became certain the rest is counted and dropped, so that the client hears it at the end of the message, where it
 listens (RFC 5321 §4.2.5). The message's own octets are never changed; lines are only put in front of them.
 """
@@ -10,10 +11,11 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Protocol
 
+from mic_mail.mime.lineends import has_bare
 from mic_mail.mime.render import Answers, answers
 from mic_mail.mime.scanner import Scanner
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.envelope import Cause, Envelope, Outcome, Refusal, Role
+from mic_mail.services.envelope import BINARYMIME, Cause, Envelope, Outcome, Refusal, Role
 
 SMALL_OCTETS = 131_072
 SLICE_OCTETS = 262_144
@@ -108,6 +110,7 @@ class Reception:
         self._flow = flow
         self.envelope = envelope
         self.octets = 0
+        self._has_lines = envelope.body != BINARYMIME
         self._held: list[bytes] = []
         self._held_octets = 0
         self._most_held = SMALL_OCTETS
@@ -171,6 +174,8 @@ class Reception:
                 await stream.put(self._take_held())
             answered = await stream.finish()
             self._check_attachments(answered.attachment_octets)
+            if self._has_lines and answered.has_bare_line_ends:
+                self._refusal = self._flow.refusal(self.envelope, Cause.BARE_LINE_END)
             if self._refusal is None:
                 return await self._flow.accept_stream(self.envelope, stream.sink, answered, self.octets)
         except Exception as error:  # noqa: BLE001 - as in `_pass_on`
@@ -190,6 +195,9 @@ class Reception:
         if self._head:
             return True
         octets = self._take_held()
+        if self._has_lines and has_bare(octets if whole else octets.removesuffix(b"\r")):
+            self._refuse_with(self._flow.refusal(self.envelope, Cause.BARE_LINE_END))
+            return False
         end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n") + 2
         submitted = self.envelope.client.role is Role.SUBMISSION
         if end == 1:  # not found

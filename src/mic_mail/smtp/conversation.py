@@ -18,7 +18,7 @@ from mic_mail.ids import TokenSource, trace_id
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import TlsFront
 from mic_mail.services.access import Access, Challenge, Peer, SignedIn
-from mic_mail.services.envelope import Accepted, Cause, Client, Envelope, Refusal, Role
+from mic_mail.services.envelope import BINARYMIME, Cause, Client, Envelope, Role
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.reception import Reception
 from mic_mail.smtp import replies
@@ -188,7 +188,7 @@ class Conversation:
             case Close():
                 answer = asked
                 if asked.reply.trace_id:
-                    self._tell_refused(Cause.MESSAGE_TOO_LARGE)
+                    self._tell_too_large()
         if isinstance(answer, Reply):
             self._say(answer)
         else:
@@ -267,13 +267,11 @@ class Conversation:
             if pace.too_slow(len(piece)):
                 return Close(replies.reply("too-slow"))
             octets = decoder.feed(piece)
-            if decoder.bare_line_end:
-                reception.abort()
-            elif octets:
+            if octets:
                 await reception.write(octets)
         self._wire.in_message = False
         self._input.feed(decoder.rest)
-        return await self._ended(reception, bare_line_end=decoder.bare_line_end)
+        return await self._ended(reception)
 
     async def _read_chunk(self, asked: steps.ReadChunk) -> Reply | Close:
         """BDAT: exactly so many octets (RFC 3030)."""
@@ -281,14 +279,14 @@ class Conversation:
             transaction = self._core.transaction
             assert transaction is not None
             self._reception = self._begin()
-            binary = transaction.parameters.body == "BINARYMIME"
-            self._chunks = ChunkDecoder(repair_lf=self._core.repair_lf, binary=binary)
+            is_binary = transaction.parameters.body == BINARYMIME
+            self._chunks = ChunkDecoder(repair_lf=self._core.repair_lf and not is_binary)
         if not await self._swallow_chunk(asked):
             return Close(replies.reply("too-slow"))
         if asked.refusal is not None:
             self._drop_reception()
             if asked.refusal.trace_id:
-                self._tell_refused(Cause.MESSAGE_TOO_LARGE)
+                self._tell_too_large()
             return self._core.chunk_refused(asked.refusal)
         if not asked.last:
             return self._core.chunk_ended(asked.octets)
@@ -296,7 +294,7 @@ class Conversation:
         assert reception is not None
         assert chunks is not None
         await reception.write(chunks.close())
-        return await self._ended(reception, bare_line_end=chunks.bare_line_end)
+        return await self._ended(reception)
 
     async def _swallow_chunk(self, asked: steps.ReadChunk) -> bool:
         """Read a chunk into the reception, or into nothing where it is refused; False: too slow."""
@@ -317,28 +315,22 @@ class Conversation:
         self._wire.in_message = False
         return True
 
-    async def _ended(self, reception: Reception, *, bare_line_end: bool) -> Reply | Close:
+    async def _ended(self, reception: Reception) -> Reply | Close:
         """The message is complete: 250 only for what is durable."""
-        outcome: Accepted | Refusal | Reply
-        transaction = self._core.transaction
-        assert transaction is not None
-        if bare_line_end:
-            reception.abort()
-            self._tell_refused("bare-line-end")
-            outcome = replies.reply("bare-line-end-in-message", transaction.trace_id)
-        else:
-            outcome = await reception.finish()
+        outcome = await reception.finish()
         self._reception = self._chunks = None
         return self._core.message_ended(outcome)
 
-    def _tell_refused(self, reason: str) -> None:
-        """What the mail flow tells of a message that it refuses, of one that is refused here. Before the transaction ends."""
+    def _tell_too_large(self) -> None:
+        """What the mail flow tells of a message that it refuses, of one whose announced size is refused here. Before the
+        transaction ends.
+        """
         transaction = self._core.transaction
         assert transaction is not None
         self._services.log.event(
             "message_refused",
             trace=transaction.trace_id,
-            reason=reason,
+            reason=Cause.MESSAGE_TOO_LARGE,
             sender=transaction.sender.address,
             recipients=[recipient.address for recipient in transaction.recipients],
             peer=self._peer.address,

@@ -116,7 +116,9 @@ TABLE: dict[str, Row] = {
     "unknown-command": Row(500, "5.5.2", "This command is not known."),
     "not-here": Row(502, "5.5.1", "This command is not offered here."),
     "line-too-long": Row(500, "5.5.2", "The line is too long."),
-    "bare-line-end": Row(521, "5.5.2", "Lines end with CRLF, never with LF alone (RFC 5321, 2.3.8); closing the connection."),
+    "bare-line-end-in-command": Row(
+        521, "5.5.2", "Lines end with CRLF, never with LF alone (RFC 5321, 2.3.8); closing the connection."
+    ),
     "no-web-page": Row(521, "5.5.2", "This is a mail server (SMTP), not a web page; closing the connection."),
     "bad-sequence": Row(503, "5.5.1", "Not now: {hint}."),
     "no-recipients": Row(554, "5.5.1", "No recipient was accepted."),
@@ -273,7 +275,7 @@ TABLE: dict[str, Row] = {
         "4.3",
     ),
     Cause.LOOP: Row(554, "5.4.6", "The message goes in a circle (too many Received lines).", "Thư bị chuyển vòng quanh."),
-    "bare-line-end-in-message": Row(
+    Cause.BARE_LINE_END: Row(
         550,
         "5.6.0",
         "Not accepted: the message holds CR or LF alone; lines end with CRLF (RFC 5321, 2.3.8).",

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mic_mail.services.envelope import Accepted, Cause, Recipient, Refusal, Role
+from mic_mail.services.envelope import BINARYMIME, Accepted, Cause, Outcome, Recipient, Refusal, Role
 from mic_mail.smtp import grammar, replies
 from mic_mail.smtp.grammar import Fault, MailParameters, Path, RcptParameters
 from mic_mail.smtp.lines import Trouble
@@ -194,7 +194,7 @@ class Session:
     def troubled(self, trouble: Trouble) -> Reply | Close:
         """What came is no line. RFC 5321 §2.3.8: what stands behind a stray LF may be somebody else's command."""
         if trouble is Trouble.BARE:
-            return Close(replies.reply("bare-line-end"))
+            return Close(replies.reply("bare-line-end-in-command"))
         return self._counted(replies.reply("line-too-long"))
 
     # ------------------------------------------------------------ results
@@ -240,19 +240,16 @@ class Session:
             self.transaction.broken = True
         return self._counted(refusal)
 
-    def message_ended(self, outcome: Accepted | Refusal | Reply) -> Reply | Close:
-        """The message has come to its end (a `Reply`: the shell found a fault in its octets)."""
+    def message_ended(self, outcome: Outcome) -> Reply | Close:
+        """The message has come to its end."""
         voice = self.voice
         self.transaction = None
         if isinstance(outcome, Accepted):
             self.messages += 1
             self.junk = 0
             return replies.of_acceptance(outcome, voice)
-        if isinstance(outcome, Refusal):
-            self._forget_sign_in(outcome)
-        refusal = (
-            outcome if isinstance(outcome, Reply) else replies.of_refusal(outcome, quota_is_final=self.door.quota_is_final)
-        )
+        self._forget_sign_in(outcome)
+        refusal = replies.of_refusal(outcome, quota_is_final=self.door.quota_is_final)
         refusal = replace(refusal, spoken=refusal.encode(voice))
         return refusal if refusal.code < 500 else self._counted(refusal)
 
@@ -303,7 +300,7 @@ class Session:
         if refusal is not None:
             return refusal
         assert self.transaction is not None
-        if self.transaction.parameters.body == "BINARYMIME":
+        if self.transaction.parameters.body == BINARYMIME:
             return replies.reply("needs-chunking")
         return self._no_recipients()
 
@@ -348,7 +345,7 @@ class Session:
         words = [self.door.hostname, f"SIZE {limits.message_octets}", "PIPELINING", "8BITMIME", "SMTPUTF8"]
         words += ["ENHANCEDSTATUSCODES", "CHUNKING"]
         if self.door.binarymime:
-            words.append("BINARYMIME")
+            words.append(BINARYMIME)
         words.append("DSN")
         if self.tls_offered and not self.tls:
             words.append("STARTTLS")
@@ -359,7 +356,7 @@ class Session:
 
     def act_mail(self, argument: bytes) -> Reply | Action:
         path, parameters = grammar.parse_mail(argument)
-        if parameters.body == "BINARYMIME" and not self.door.binarymime:
+        if parameters.body == BINARYMIME and not self.door.binarymime:
             return replies.reply("no-binary")
         if self.messages >= self.door.limits.messages:
             return Close(replies.reply("too-many-messages"))
