@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: setup setup-test run test test-all fuzz lint format bench lock clean
+.PHONY: setup setup-test run test test-slow test-all fuzz lint format bench lock clean
 
 setup: $(VENV)/.run-ready
 setup-test: $(VENV)/.test-ready
@@ -36,11 +36,16 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: lint
-	$(BIN)/pytest -m "not slow"
+# Files side by side; what is slow is so because it fills the machine, and runs alone.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
-test-all: lint
-	$(BIN)/pytest
+test: lint
+	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)
+
+test-slow: lint
+	$(BIN)/pytest -m slow
+
+test-all: test test-slow
 
 # Seconds for each of the fuzzers; what makes one crash is kept in .venv and shown.
 SECONDS := 60

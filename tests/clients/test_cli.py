@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -381,8 +382,9 @@ def test_what_root_inits_the_server_can_read(command: Command, tmp_path: Path) -
     import pwd
 
     nobody = pwd.getpwnam("nobody")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & stat.S_IXOTH:
+            folder.chmod(0o755)
     path, data = tmp_path / "etc" / "mic-mail.toml", tmp_path / "data"
     run = command("--config", path, "init", "--yes", "--data-dir", data, "--user", "nobody")
     assert run.code == 0, run.err

@@ -24,7 +24,7 @@ def test_the_version_is_the_one_that_was_read() -> None:
     assert version("aiosmtpd") == "1.4.6"
 
 
-@pytest.mark.parametrize("name", {*INHERITED, *OVERRIDDEN})
+@pytest.mark.parametrize("name", [*INHERITED, *OVERRIDDEN])
 def test_members_that_we_use_or_replace_exist(name: str) -> None:
     """Each of them is aiosmtpd's own, not something that our subclass alone has."""
     assert name in vars(aiosmtpd.smtp.SMTP)
