@@ -7,6 +7,7 @@ reached by their SQLAlchemy URL. What the database cannot do now is `DirectoryUn
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -104,7 +105,8 @@ def head() -> str | None:
 
 def _alembic() -> Config:
     config = Config()
-    config.set_main_option("script_location", "mic_mail.directory:migrations")
+    # Named as a package they would be looked up by modules not loaded yet; after a change of user it is too late.
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.set_main_option("path_separator", "os")
     return config
 
