@@ -15,9 +15,10 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["mic_mail.imap"]):
-    from mic_mail.imap import commands, responses
-    from mic_mail.imap.fetchitems import Binary, Section
-    from mic_mail.imap.grammar import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, Reader
+    from mic_mail.imap import responses
+    from mic_mail.imap.grammar import commands, mailboxcommands
+    from mic_mail.imap.grammar.fetchitems import Binary, Section
+    from mic_mail.imap.grammar.reader import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, Reader
 
 LIMITS = (Limits.signed_in(), Limits.before_sign_in(), Limits(64, 48, 256, patient=True))
 SEEDS = (
@@ -78,7 +79,7 @@ def check(event: Event) -> None:
         for item in event.items:
             if isinstance(item, Section | Binary):
                 assert not set(item.label) & set(b"\r\n\0")
-    elif isinstance(event, commands.Select | commands.Create | AppendMessage):
+    elif isinstance(event, mailboxcommands.Select | mailboxcommands.Create | AppendMessage):
         assert responses.mailbox_name(event.mailbox).isascii()
 
 

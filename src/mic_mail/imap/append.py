@@ -10,9 +10,9 @@ from mic_mail.clock import within_calendar
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.imap import folders, responses
 from mic_mail.imap.actions import SLICE_OCTETS, Steps
-from mic_mail.imap.commands import Append
 from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
-from mic_mail.imap.grammar import AppendChunk, AppendMessage, BadLine, Event
+from mic_mail.imap.grammar.commands import Append
+from mic_mail.imap.grammar.reader import AppendChunk, AppendMessage, BadLine, Event
 from mic_mail.imap.view import Enabled
 from mic_mail.mime.render import answers
 from mic_mail.mime.scanner import Scanner

@@ -9,7 +9,7 @@ Standard: RFC 9051 §6.1.1, and the RFC of each row.
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from mic_mail.imap.rules import ConnectionState
+from mic_mail.imap.grammar.rules import ConnectionState
 
 
 @dataclass(frozen=True, slots=True)

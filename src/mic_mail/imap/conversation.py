@@ -15,9 +15,9 @@ from typing import Protocol, TypeVar, cast
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
 from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Send, Steps, Work
-from mic_mail.imap.grammar import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
+from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
+from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.responses import continuation, ok, status_line
-from mic_mail.imap.rules import ConnectionState
 from mic_mail.imap.shelf import Shelf
 from mic_mail.imap.view import Enabled, Glance, View
 from mic_mail.services.access import SignedIn

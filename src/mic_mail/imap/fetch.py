@@ -15,12 +15,12 @@ from itertools import chain
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS, Steps
-from mic_mail.imap.commands import SEEN, Fetch
 from mic_mail.imap.conversation import Conversation, Reply
-from mic_mail.imap.fetchitems import Datum
 from mic_mail.imap.fetchplan import Batch, Plan
+from mic_mail.imap.grammar.commands import SEEN, Fetch
+from mic_mail.imap.grammar.fetchitems import Datum
+from mic_mail.imap.grammar.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
 from mic_mail.imap.numbering import intersect, positions_of, ranges
-from mic_mail.imap.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
 from mic_mail.imap.view import View
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account

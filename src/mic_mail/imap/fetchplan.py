@@ -14,7 +14,7 @@ from typing import cast
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS
-from mic_mail.imap.fetchitems import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
+from mic_mail.imap.grammar.fetchitems import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
 from mic_mail.imap.numbering import ranges
 from mic_mail.imap.sections import Message, binary_size, long_header, piece_of
 from mic_mail.imap.shelf import HeaderAnswers, HeaderShelf

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.commands import (
+from mic_mail.imap.conversation import Conversation, Reply, refuse
+from mic_mail.imap.grammar.mailboxcommands import (
     Create,
     Delete,
     GetQuota,
@@ -23,7 +24,6 @@ from mic_mail.imap.commands import (
     Unsubscribe,
     Xlist,
 )
-from mic_mail.imap.conversation import Conversation, Reply, refuse
 from mic_mail.imap.listing import Listed, describe, list_folders, lsub_folders, xlist_folders
 from mic_mail.imap.view import Enabled
 from mic_mail.storage.errors import Unavailable

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mic_mail.imap.commands import List, Lsub, Xlist
+from mic_mail.imap.grammar.mailboxcommands import List, Lsub, Xlist
 
 INBOX = "INBOX"
 _XLIST_NAMES = {"\\Junk": "\\Spam", "\\Flagged": "\\Starred", "\\All": "\\AllMail"}

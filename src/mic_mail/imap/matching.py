@@ -16,7 +16,7 @@ from datetime import date, datetime, time, timedelta, tzinfo
 from functools import reduce
 from itertools import compress
 
-from mic_mail.imap.searchkeys import (
+from mic_mail.imap.grammar.searchkeys import (
     Age,
     All,
     And,

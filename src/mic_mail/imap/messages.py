@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.commands import Copy, FlagChange, Move, Store
 from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
+from mic_mail.imap.grammar.commands import Copy, FlagChange, Move, Store
 from mic_mail.imap.numbering import meet, uids_of
 from mic_mail.imap.view import Enabled
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage

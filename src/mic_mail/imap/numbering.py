@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation
-from mic_mail.imap.sequence import NoSuchNumber, SequenceSet
+from mic_mail.imap.grammar.sequence import NoSuchNumber, SequenceSet
 
 
 def positions_of(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> list[range]:

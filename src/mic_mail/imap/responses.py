@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
-from mic_mail.imap.commands import SYSTEM_FLAGS
-from mic_mail.imap.mutf7 import encode
-from mic_mail.imap.sequence import Ranges, format_ranges, format_set
+from mic_mail.imap.grammar.commands import SYSTEM_FLAGS
+from mic_mail.imap.grammar.mutf7 import encode
+from mic_mail.imap.grammar.sequence import Ranges, format_ranges, format_set
 
 MAX_QUOTED = 1024
 """Longer strings go out as literals: some clients read quoted strings into small buffers."""

@@ -12,10 +12,9 @@ from typing import cast
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.imap import matching, responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.commands import Search
 from mic_mail.imap.conversation import Conversation, Reply, bad, refuse
-from mic_mail.imap.matching import Answer, Columns, TextScan
-from mic_mail.imap.searchkeys import (
+from mic_mail.imap.grammar.commands import Search
+from mic_mail.imap.grammar.searchkeys import (
     CHARSETS,
     Age,
     BodyKey,
@@ -29,6 +28,7 @@ from mic_mail.imap.searchkeys import (
     ThreadId,
     leaves,
 )
+from mic_mail.imap.matching import Answer, Columns, TextScan
 from mic_mail.imap.shelf import Arrivals
 from mic_mail.imap.view import Enabled, View
 from mic_mail.mime.dates import parse_date

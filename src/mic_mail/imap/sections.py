@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mic_mail.errors import Refused, Trouble
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS
-from mic_mail.imap.fetchitems import Binary, BinarySize, Section, Text
+from mic_mail.imap.grammar.fetchitems import Binary, BinarySize, Section, Text
 from mic_mail.mime.encodings import Decoder
 from mic_mail.mime.headers import cut
 from mic_mail.mime.parts import Kind, Sections

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import DropCompressor, Steps, Used, Waiting
-from mic_mail.imap.commands import SEEN, Close, Expunge, Idle, QResync, Select, Unselect
 from mic_mail.imap.conversation import Conversation, Ended, Reply, bad
 from mic_mail.imap.fetch import vanished_of
-from mic_mail.imap.grammar import NEED_INPUT, Line
+from mic_mail.imap.grammar.commands import SEEN, Close, Expunge, Idle, Unselect
+from mic_mail.imap.grammar.mailboxcommands import QResync, Select
+from mic_mail.imap.grammar.reader import NEED_INPUT, Line
+from mic_mail.imap.grammar.sequence import MAX_NUMBER, Ranges, SequenceSet
 from mic_mail.imap.listing import Listed, describe
 from mic_mail.imap.numbering import meet, uids_of
-from mic_mail.imap.sequence import MAX_NUMBER, Ranges, SequenceSet
 from mic_mail.imap.view import Enabled, View, claim_recent
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView

@@ -21,14 +21,15 @@ from typing import Any
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
-from mic_mail.imap import append, commands, fetch, folders, messages, responses, search, selecting, signin
+from mic_mail.imap import append, fetch, folders, messages, responses, search, selecting, signin
 from mic_mail.imap.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Waiting
-from mic_mail.imap.commands import Command
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
-from mic_mail.imap.grammar import AppendMessage, BadLine, Event, Line
-from mic_mail.imap.rules import ConnectionState
+from mic_mail.imap.grammar import commands, mailboxcommands
+from mic_mail.imap.grammar.commands import Command
+from mic_mail.imap.grammar.reader import AppendMessage, BadLine, Event, Line
+from mic_mail.imap.grammar.rules import ConnectionState
+from mic_mail.imap.grammar.sequence import NoSuchNumber
 from mic_mail.imap.sections import UnknownEncoding
-from mic_mail.imap.sequence import NoSuchNumber
 from mic_mail.imap.shelf import Shelf
 from mic_mail.imap.view import OutOfStep
 
@@ -46,20 +47,20 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.Authenticate: signin.authenticate,
     commands.Enable: signin.enable,
     commands.Compress: signin.compress,
-    commands.List: folders.list_,
-    commands.Lsub: folders.lsub,
-    commands.Xlist: folders.xlist,
-    commands.Namespace: folders.namespace,
-    commands.Status: folders.status,
-    commands.Create: folders.create,
-    commands.Delete: folders.delete,
-    commands.Rename: folders.rename,
-    commands.Subscribe: folders.subscribe,
-    commands.Unsubscribe: folders.unsubscribe,
-    commands.GetQuota: folders.get_quota,
-    commands.GetQuotaRoot: folders.get_quota_root,
-    commands.SetQuota: folders.set_quota,
-    commands.Select: selecting.select,
+    mailboxcommands.List: folders.list_,
+    mailboxcommands.Lsub: folders.lsub,
+    mailboxcommands.Xlist: folders.xlist,
+    mailboxcommands.Namespace: folders.namespace,
+    mailboxcommands.Status: folders.status,
+    mailboxcommands.Create: folders.create,
+    mailboxcommands.Delete: folders.delete,
+    mailboxcommands.Rename: folders.rename,
+    mailboxcommands.Subscribe: folders.subscribe,
+    mailboxcommands.Unsubscribe: folders.unsubscribe,
+    mailboxcommands.GetQuota: folders.get_quota,
+    mailboxcommands.GetQuotaRoot: folders.get_quota_root,
+    mailboxcommands.SetQuota: folders.set_quota,
+    mailboxcommands.Select: selecting.select,
     commands.Close: selecting.close,
     commands.Unselect: selecting.unselect,
     commands.Expunge: selecting.expunge,
@@ -229,7 +230,7 @@ class Session:
             reply = yield from HANDLERS[type(command)](talk, command)
             if reply is None:  # it has said its tagged line itself
                 return
-            if talk.view is not None and type(command) is not commands.Select:
+            if talk.view is not None and type(command) is not mailboxcommands.Select:
                 yield from talk.sync_if_moved(expunge=command.may_expunge)
         self._count(bad=reply.status == b"BAD")
         talk.say(talk.line(command.tag, reply))

@@ -9,10 +9,10 @@ from importlib.metadata import version
 
 from mic_mail.imap import capability, responses
 from mic_mail.imap.actions import Answer, Begin, Enter, Hangup, Note, SignIn, StartCompression, StartTls, Steps
-from mic_mail.imap.commands import Authenticate, Capability, Command, Compress, Enable, Id, Login, Logout
-from mic_mail.imap.commands import StartTls as StartTlsCommand
 from mic_mail.imap.conversation import Conversation, Ended, Reply, bad, refuse
-from mic_mail.imap.grammar import Limits, Line, decode_base64
+from mic_mail.imap.grammar.commands import Authenticate, Capability, Command, Compress, Enable, Id, Login, Logout
+from mic_mail.imap.grammar.commands import StartTls as StartTlsCommand
+from mic_mail.imap.grammar.reader import Limits, Line, decode_base64
 from mic_mail.imap.view import Enabled
 from mic_mail.services.access import Challenge, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind

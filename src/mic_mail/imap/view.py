@@ -20,8 +20,8 @@ from enum import Flag, auto
 from functools import lru_cache
 
 from mic_mail.errors import Trouble
-from mic_mail.imap.commands import SYSTEM_FLAGS
-from mic_mail.imap.sequence import Ranges, format_set, merged
+from mic_mail.imap.grammar.commands import SYSTEM_FLAGS
+from mic_mail.imap.grammar.sequence import Ranges, format_set, merged
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_SHIFT, MAX_KEYWORDS, Changes, FolderView
 

@@ -4,12 +4,13 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from mic_mail.imap import commands as c
-from mic_mail.imap.commands import AppendOptions, FlagChange, FlagList
-from mic_mail.imap.fetchitems import Binary, BinarySize, Datum, Preview, Section, Text
-from mic_mail.imap.grammar import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, Reader
-from mic_mail.imap.rules import RULES, ConnectionState
-from mic_mail.imap.searchkeys import (
+from mic_mail.imap.grammar import commands as c
+from mic_mail.imap.grammar import mailboxcommands as m
+from mic_mail.imap.grammar.commands import AppendOptions, FlagChange, FlagList
+from mic_mail.imap.grammar.fetchitems import Binary, BinarySize, Datum, Preview, Section, Text
+from mic_mail.imap.grammar.reader import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, Reader
+from mic_mail.imap.grammar.rules import RULES, ConnectionState
+from mic_mail.imap.grammar.searchkeys import (
     Age,
     All,
     And,
@@ -32,8 +33,8 @@ from mic_mail.imap.searchkeys import (
     TextKey,
     ThreadId,
 )
-from mic_mail.imap.sequence import SAVED_RESULT, SequenceSet, parse_set
-from mic_mail.imap.syntax import SYNTAX
+from mic_mail.imap.grammar.sequence import SAVED_RESULT, SequenceSet, parse_set
+from mic_mail.imap.grammar.syntax import SYNTAX
 from mic_mail.storage import types as store_types
 
 ONE = parse_set(b"1")
@@ -61,7 +62,7 @@ COMMANDS: list[tuple[bytes, c.Command]] = [
     (b"a]b logout", c.Logout(b"a]b")),
     (b". starttls", c.StartTls(b".")),
     (b"a IDLE", c.Idle(b"a")),
-    (b"a NAMESPACE", c.Namespace(b"a")),
+    (b"a NAMESPACE", m.Namespace(b"a")),
     (b"a CHECK", c.Check(b"a")),
     (b"a CLOSE", c.Close(b"a")),
     (b"a UNSELECT", c.Unselect(b"a")),
@@ -82,55 +83,55 @@ COMMANDS: list[tuple[bytes, c.Command]] = [
     (b"a ENABLE QResync utf8=accept QRESYNC", c.Enable(b"a", ("QRESYNC", "UTF8=ACCEPT"))),
     (b"a COMPRESS deflate", c.Compress(b"a", "DEFLATE")),
     # mailboxes: RFC 9051 §6.3; RFC 7162; RFC 6154
-    (b"a select INBOX", c.Select(b"a", "INBOX")),
-    (b"a select inbox", c.Select(b"a", "INBOX", written="inbox")),  # §5.1
-    (b'a select "Inbox/Viec"', c.Select(b"a", "INBOX/Viec", written="Inbox/Viec")),
-    (b"a select Inboxes", c.Select(b"a", "Inboxes")),
-    (b"a select NIL", c.Select(b"a", "NIL")),
-    (b"a  select   {3+}\r\nT m", c.Select(b"a", "T m")),
-    (b"a EXAMINE x", c.Select(b"a", "x", read_only=True)),
-    (b"a SELECT x (CONDSTORE)", c.Select(b"a", "x", condstore=True)),
-    (b"a SELECT x (QRESYNC (67890007 20050715194045000))", c.Select(b"a", "x", qresync=c.QResync(67890007, 20050715194045000))),
+    (b"a select INBOX", m.Select(b"a", "INBOX")),
+    (b"a select inbox", m.Select(b"a", "INBOX", written="inbox")),  # §5.1
+    (b'a select "Inbox/Viec"', m.Select(b"a", "INBOX/Viec", written="Inbox/Viec")),
+    (b"a select Inboxes", m.Select(b"a", "Inboxes")),
+    (b"a select NIL", m.Select(b"a", "NIL")),
+    (b"a  select   {3+}\r\nT m", m.Select(b"a", "T m")),
+    (b"a EXAMINE x", m.Select(b"a", "x", read_only=True)),
+    (b"a SELECT x (CONDSTORE)", m.Select(b"a", "x", condstore=True)),
+    (b"a SELECT x (QRESYNC (67890007 20050715194045000))", m.Select(b"a", "x", qresync=m.QResync(67890007, 20050715194045000))),
     (
         b"a SELECT x (QRESYNC (7 0 41,43:211 (1,3:5 41,43:45)) CONDSTORE)",
-        c.Select(
+        m.Select(
             b"a",
             "x",
             condstore=True,
-            qresync=c.QResync(
-                7, 0, parse_set(b"41,43:211"), c.KnownMessages(parse_set(b"1,3:5"), parse_set(b"41,43:45"))
+            qresync=m.QResync(
+                7, 0, parse_set(b"41,43:211"), m.KnownMessages(parse_set(b"1,3:5"), parse_set(b"41,43:45"))
             ),
         ),
     ),
     (
         b"a SELECT x (QRESYNC (7 9 (1 41)))",
-        c.Select(b"a", "x", qresync=c.QResync(7, 9, None, c.KnownMessages(ONE, parse_set(b"41")))),
+        m.Select(b"a", "x", qresync=m.QResync(7, 9, None, m.KnownMessages(ONE, parse_set(b"41")))),
     ),
-    (b"a CREATE a/b/", c.Create(b"a", "a/b/")),
-    (b"a CREATE Sent (USE (\\Sent \\X))", c.Create(b"a", "Sent", ("\\Sent", "\\X"))),
-    (b"a CREATE Sent (USE ())", c.Create(b"a", "Sent")),
-    (b"a DELETE a", c.Delete(b"a", "a")),
-    (b"a RENAME a b", c.Rename(b"a", "a", "b")),
-    (b"a SUBSCRIBE a", c.Subscribe(b"a", "a")),
-    (b"a UNSUBSCRIBE a", c.Unsubscribe(b"a", "a")),
-    (b"a STATUS a (messages UIDNEXT messages)", c.Status(b"a", "a", ("MESSAGES", "UIDNEXT"))),
-    (b"a GETQUOTA \"\"", c.GetQuota(b"a", "")),
-    (b"a GETQUOTAROOT inbox", c.GetQuotaRoot(b"a", "INBOX")),
-    (b"a SETQUOTA \"\" (STORAGE 512 message 5)", c.SetQuota(b"a", "", (("STORAGE", 512), ("MESSAGE", 5)))),
+    (b"a CREATE a/b/", m.Create(b"a", "a/b/")),
+    (b"a CREATE Sent (USE (\\Sent \\X))", m.Create(b"a", "Sent", ("\\Sent", "\\X"))),
+    (b"a CREATE Sent (USE ())", m.Create(b"a", "Sent")),
+    (b"a DELETE a", m.Delete(b"a", "a")),
+    (b"a RENAME a b", m.Rename(b"a", "a", "b")),
+    (b"a SUBSCRIBE a", m.Subscribe(b"a", "a")),
+    (b"a UNSUBSCRIBE a", m.Unsubscribe(b"a", "a")),
+    (b"a STATUS a (messages UIDNEXT messages)", m.Status(b"a", "a", ("MESSAGES", "UIDNEXT"))),
+    (b"a GETQUOTA \"\"", m.GetQuota(b"a", "")),
+    (b"a GETQUOTAROOT inbox", m.GetQuotaRoot(b"a", "INBOX")),
+    (b"a SETQUOTA \"\" (STORAGE 512 message 5)", m.SetQuota(b"a", "", (("STORAGE", 512), ("MESSAGE", 5)))),
     # LIST and its kin: RFC 9051 §6.3.9, RFC 5258 §5, RFC 5819, RFC 6154
-    (b'a LIST "" %', c.List(b"a", "", ("%",))),
-    (b"a LIST ~/Mail/ *", c.List(b"a", "~/Mail/", ("*",))),
+    (b'a LIST "" %', m.List(b"a", "", ("%",))),
+    (b"a LIST ~/Mail/ *", m.List(b"a", "~/Mail/", ("*",))),
     (b'a list (subscribed) "" "*" return (special-use)',
-     c.List(b"a", "", ("*",), frozenset({"SUBSCRIBED"}), frozenset({"SPECIAL-USE"}), extended=True)),
+     m.List(b"a", "", ("*",), frozenset({"SUBSCRIBED"}), frozenset({"SPECIAL-USE"}), extended=True)),
     (b'a LIST "" (INBOX "Drafts" Sent/%) RETURN (SUBSCRIBED children)',
-     c.List(b"a", "", ("INBOX", "Drafts", "Sent/%"), returns=frozenset({"SUBSCRIBED", "CHILDREN"}), extended=True)),
-    (b'a LIST () "" x', c.List(b"a", "", ("x",), extended=True)),
+     m.List(b"a", "", ("INBOX", "Drafts", "Sent/%"), returns=frozenset({"SUBSCRIBED", "CHILDREN"}), extended=True)),
+    (b'a LIST () "" x', m.List(b"a", "", ("x",), extended=True)),
     (b'a LIST (REMOTE RECURSIVEMATCH SUBSCRIBED) "" x RETURN ()',
-     c.List(b"a", "", ("x",), frozenset({"REMOTE", "RECURSIVEMATCH", "SUBSCRIBED"}), extended=True)),
+     m.List(b"a", "", ("x",), frozenset({"REMOTE", "RECURSIVEMATCH", "SUBSCRIBED"}), extended=True)),
     (b'a LIST "" "*" RETURN (SPECIAL-USE STATUS (UNSEEN))',
-     c.List(b"a", "", ("*",), returns=frozenset({"SPECIAL-USE"}), status=("UNSEEN",), extended=True)),
-    (b'a LSUB "" "*"', c.Lsub(b"a", "", "*")),
-    (b'a XLIST "" "%"', c.Xlist(b"a", "", "%")),
+     m.List(b"a", "", ("*",), returns=frozenset({"SPECIAL-USE"}), status=("UNSEEN",), extended=True)),
+    (b'a LSUB "" "*"', m.Lsub(b"a", "", "*")),
+    (b'a XLIST "" "%"', m.Xlist(b"a", "", "%")),
     # messages: RFC 9051 §6.4
     (b"a EXPUNGE", c.Expunge(b"a")),
     (b"a UID EXPUNGE 3000:3002", c.Expunge(b"a", parse_set(b"3000:3002"))),  # RFC 4315 §2.1
@@ -169,7 +170,7 @@ NAMES: list[tuple[bytes, bool, str]] = [
 @pytest.mark.parametrize(("octets", "utf8", "name"), NAMES)
 def test_names_of_mailboxes_are_decoded(octets: bytes, utf8: bool, name: str) -> None:
     """A name means the same folder however the client may write it."""
-    assert read(b"a SUBSCRIBE " + octets + b"\r\n", utf8=utf8) == c.Subscribe(b"a", name)
+    assert read(b"a SUBSCRIBE " + octets + b"\r\n", utf8=utf8) == m.Subscribe(b"a", name)
 
 
 ITEMS: list[tuple[bytes, tuple[object, ...]]] = [

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.imap.commands import List, Lsub, Xlist
-from mic_mail.imap.grammar import Limits, Reader
+from mic_mail.imap.grammar.mailboxcommands import List, Lsub, Xlist
+from mic_mail.imap.grammar.reader import Limits, Reader
 from mic_mail.imap.listing import Folder, Listed, Pattern, Tree, list_folders, lsub_folders, xlist_folders
 
 

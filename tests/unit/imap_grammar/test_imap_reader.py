@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mic_mail.imap import commands as c
-from mic_mail.imap.grammar import (
+from mic_mail.imap.grammar import commands as c
+from mic_mail.imap.grammar.reader import (
     NEED_INPUT,
     AppendChunk,
     AppendMessage,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mic_mail.imap import mutf7
-from mic_mail.imap.sequence import (
+from mic_mail.imap.grammar import mutf7
+from mic_mail.imap.grammar.sequence import (
     SAVED_RESULT,
     STAR,
     Ranges,

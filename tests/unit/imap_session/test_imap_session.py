@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from conversing import Talk
 from mic_mail.errors import Text
-from mic_mail.imap import commands, folders
+from mic_mail.imap import folders
 from mic_mail.imap.actions import Waiting
-from mic_mail.imap.commands import Command, Namespace
 from mic_mail.imap.conversation import SessionSettings
+from mic_mail.imap.grammar import commands, mailboxcommands
+from mic_mail.imap.grammar.commands import Command
+from mic_mail.imap.grammar.mailboxcommands import Namespace
 from mic_mail.imap.session import HANDLERS, Session
 from mic_mail.storage.mailstore import Account, MailStore
 
@@ -25,7 +27,8 @@ def append(talk: Talk, octets: bytes = MESSAGE, folder: bytes = b"INBOX") -> byt
 
 def test_every_command_has_a_handler() -> None:
     """What the grammar can make, the session can do; APPEND alone is begun before it is complete."""
-    kinds = {kind for kind in vars(commands).values() if isinstance(kind, type) and issubclass(kind, Command) and kind.verb}
+    values = [*vars(commands).values(), *vars(mailboxcommands).values()]
+    kinds = {kind for kind in values if isinstance(kind, type) and issubclass(kind, Command) and kind.verb}
     assert kinds - {commands.Append} == set(HANDLERS)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mic_mail.imap.commands import QResync
+from mic_mail.imap.grammar.mailboxcommands import QResync
 from mic_mail.imap.selecting import missed
 from mic_mail.imap.view import Enabled, Glance, View, flag_names
 from mic_mail.storage.types import Changes, FolderInfo, FolderView

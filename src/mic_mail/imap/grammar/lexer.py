@@ -15,8 +15,8 @@ from datetime import date, datetime, timedelta, timezone
 from typing import NoReturn
 from unicodedata import category
 
-from mic_mail.imap.mutf7 import decode_leniently
-from mic_mail.imap.sequence import SequenceError, SequenceSet, parse_set
+from mic_mail.imap.grammar.mutf7 import decode_leniently
+from mic_mail.imap.grammar.sequence import SequenceError, SequenceSet, parse_set
 from mic_mail.mime.words import compose_letters
 
 MAX_NUMBER64 = (1 << 63) - 1

@@ -7,10 +7,10 @@ only for parentheses, up to MAX_DEPTH; chains of OR and NOT of any length are re
 from collections.abc import Callable
 from functools import partial
 
-from mic_mail.imap import commands
-from mic_mail.imap.commands import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
-from mic_mail.imap.lexer import Cursor, Fault
-from mic_mail.imap.searchkeys import (
+from mic_mail.imap.grammar import commands
+from mic_mail.imap.grammar.commands import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from mic_mail.imap.grammar.lexer import Cursor, Fault
+from mic_mail.imap.grammar.searchkeys import (
     CHARSETS,
     Age,
     All,

@@ -7,10 +7,10 @@ What follows the message set of a FETCH is parsed once and remembered: a client 
 import re
 from functools import lru_cache
 
-from mic_mail.imap import commands
-from mic_mail.imap.commands import SYSTEM_FLAGS, FlagChange, FlagList
-from mic_mail.imap.fetchitems import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
-from mic_mail.imap.lexer import Cursor, Fault
+from mic_mail.imap.grammar import commands
+from mic_mail.imap.grammar.commands import SYSTEM_FLAGS, FlagChange, FlagList
+from mic_mail.imap.grammar.fetchitems import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
+from mic_mail.imap.grammar.lexer import Cursor, Fault
 
 MAX_PART_DEPTH = 100
 _REMEMBERED_OCTETS = 1024

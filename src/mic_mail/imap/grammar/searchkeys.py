@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
-from mic_mail.imap.sequence import SequenceSet
+from mic_mail.imap.grammar.sequence import SequenceSet
 
 CHARSETS = {
     b"US-ASCII": "ascii",

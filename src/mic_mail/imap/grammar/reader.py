@@ -25,9 +25,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from mic_mail.imap import syntax
-from mic_mail.imap.commands import Append, AppendOptions, Command
-from mic_mail.imap.lexer import Cursor, Fault, UnfinishedLiteral
+from mic_mail.imap.grammar import syntax
+from mic_mail.imap.grammar.commands import Append, AppendOptions, Command
+from mic_mail.imap.grammar.lexer import Cursor, Fault, UnfinishedLiteral
 
 _LITERAL_AT_END = re.compile(rb"~?\{([0-9]{1,19})(\+?)\}\Z")
 _LITERAL_MAX = 24  # octets of the longest announcement
