@@ -97,11 +97,16 @@ def _bury_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> Exp
 
 def _buried_name(folder: FolderRow, row: MessageRow, name: str) -> str:
     """As the file is called; where another tool has made that too long for the folder's id beside it, without what it added."""
-    for each in (name, format_name(parse_name(name).base, row.size, row.uid, row.flags)):
-        buried = expunged_name(folder.mailbox_id, each)
-        if len(buried.encode()) <= MAX_NAME_OCTETS:
-            return buried
-    return expunged_name(folder.mailbox_id, format_name(parse_name(name).base, row.size, row.uid, 0))
+    buried = expunged_name(folder.mailbox_id, name)
+    if _fits(buried):
+        return buried
+    base = parse_name(name).base
+    buried = expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, row.flags))
+    return buried if _fits(buried) else expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, 0))
+
+
+def _fits(name: str) -> bool:
+    return len(name.encode()) <= MAX_NAME_OCTETS
 
 
 def bury_lost(write: Write, folder: FolderRow, going: list[MessageRow]) -> None:
