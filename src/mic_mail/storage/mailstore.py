@@ -323,9 +323,13 @@ class Account:
         """One tuple with exactly `columns` for each UID that exists or can still be read as a tombstone, ascending by UID."""
         return reader.rows(self._store, folder_id, uids, columns)
 
-    def open_message(self, folder_id: int, uid: int) -> MessageFile:
+    def paths(self, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
+        """Hints for `open_message`, for many messages at a time; some may be missing or wrong."""
+        return reader.paths(self._store, folder_id, uids)
+
+    def open_message(self, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:
         """The message, expunged ones included while they are kept; else `NoSuchMessage`."""
-        return reader.open_message(self._store, folder_id, uid)
+        return reader.open_message(self._store, folder_id, uid, hint)
 
     def find_text(self, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]) -> list[tuple[int, tuple[bool, ...]]]:
         """For each UID that can be read, which of the tests it passes. Reads whole messages: hand it slices."""

@@ -44,7 +44,7 @@ FlagOperation = Literal["+", "-", "="]
 Column = Literal[
     "uid", "flags", "modseq", "size", "internaldate_us", "savedate_us", "email_id", "thread_id",
     "envelope", "envelope_utf8", "body", "bodystructure", "header", "parts", "sent_at", "preview",
-    "message_id", "attachment_octets",
+    "message_id", "attachment_octets", "name",
 ]  # fmt: skip
 """What `Account.rows` can be asked for. An empty `header` is longer than the index keeps: read the file."""
 
