@@ -240,7 +240,8 @@ def main() -> int:
             select(with_imap, report, arguments.runs)
         if "idle" in works:
             for server in with_imap:
-                report.row(f"{arguments.sessions:,} idle sessions, TLS", server.name, **idle.measure(server, arguments.sessions))
+                figures = idle.measure(server, arguments.sessions)
+                report.row(f"{arguments.sessions:,} idle sessions, TLS", server.name, **figures)
         if "lag" in works:
             for work, figures in lag.measure(servers[0], load, fill):
                 report.row(work, servers[0].name, **figures)

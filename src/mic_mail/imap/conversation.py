@@ -187,7 +187,7 @@ class Conversation:
         if Enabled.CONDSTORE not in self.enabled:
             self.enabled |= Enabled.CONDSTORE
             if self.view is not None:
-                self.say(ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(self.view.modseq, 1)))
+                self.say(ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(self.view.told_modseq, 1)))
 
     def leave(self) -> None:
         """No mailbox is selected any more; what was found in it is forgotten."""

@@ -31,7 +31,7 @@ from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.grammar.sequence import NoSuchNumber
 from mic_mail.imap.sections import UnknownEncoding
 from mic_mail.imap.shelf import Shelf
-from mic_mail.imap.view import OutOfStep
+from mic_mail.imap.view import Enabled, OutOfStep
 
 Handler = Callable[[Conversation, Any], Steps[Reply] | Steps[Reply | None]]
 """Carries out one kind of command; the argument is the class that HANDLERS has it under, which is why it is `Any` here."""
@@ -233,6 +233,8 @@ class Session:
             if talk.view is not None and type(command) is not mailboxcommands.Select:
                 yield from talk.sync_if_moved(expunge=command.may_expunge)
         self._count(bad=reply.status == b"BAD")
+        if talk.view is not None and talk.view.has_ghosts and Enabled.QRESYNC in talk.enabled:
+            talk.say(talk.view.hold_line())
         talk.say(talk.line(command.tag, reply))
 
     def _forbidden(self, command: Command) -> Reply | None:

@@ -108,8 +108,8 @@ class View:
     """The selected mailbox as its client knows it."""
 
     __slots__ = (
-        "_claims", "_fresh", "_ghosts", "account_id", "flags", "folder_id", "keywords", "looked", "modseq", "modseqs", "name",
-        "names", "read_only", "recent", "sizes", "uids", "uidvalidity",
+        "_claims", "_fresh", "_ghosts", "_hold_is_known", "_told_before_ghosts", "account_id", "flags", "folder_id", "keywords",
+        "looked", "modseq", "modseqs", "name", "names", "read_only", "recent", "sizes", "uids", "uidvalidity",
     )  # fmt: skip
 
     def __init__(
@@ -125,6 +125,8 @@ class View:
         self.looked = looked
         """The account's MODSEQ at the last look."""
         self._ghosts: list[int] = []
+        self._told_before_ghosts = 0
+        self._hold_is_known = False  # to the client: it is told when there is none any more
         self.uids: array[int]
         self.flags: array[int]
         self.modseqs: array[int]
@@ -153,6 +155,17 @@ class View:
     @property
     def has_ghosts(self) -> bool:
         return bool(self._ghosts)
+
+    @property
+    def told_modseq(self) -> int:
+        """Up to here the client has been told everything, expunges included."""
+        return self._told_before_ghosts if self._ghosts else self.modseq
+
+    def hold_line(self) -> bytes:
+        """MODSEQs were told and older expunges were not: a client that is cut off now must ask from before them
+        (RFC 7162 §3.2, §6)."""
+        self._hold_is_known = True
+        return b"* OK [HIGHESTMODSEQ %d] Expunges are held back.\r\n" % max(self.told_modseq, 1)
 
     def position(self, uid: int) -> int | None:
         """The place of a UID (sequence number less one), None if the client does not know it."""
@@ -211,6 +224,9 @@ class View:
         if self.keywords != keywords:
             lines += self.keyword_lines()
         lines += self._tell_flags(before, enabled, expected or {}, asked, with_uid=with_uid)
+        if expunge and self._hold_is_known:
+            self._hold_is_known = False
+            lines.append(b"* OK [HIGHESTMODSEQ %d] Nothing is held back any more.\r\n" % self.modseq)
         return lines
 
     def keyword_lines(self) -> list[bytes]:
@@ -232,6 +248,7 @@ class View:
         else:
             gone = sorted(set(self.uids).difference(fresh.uids))
         if gone:
+            self._told_before_ghosts = self.told_modseq
             self._ghosts = sorted({*self._ghosts, *gone})
         before: dict[int, int] = {}
         for uid, _, modseq, _ in changes.changed:
