@@ -96,12 +96,19 @@ class Root:
 
 @dataclass(frozen=True)
 class Seen:
-    """One folder as an observer finds it: (token, flags with keyword names) by UID."""
+    """One folder as an observer finds it: (token, flags with keyword names) by UID; annotations by holder and name.
+
+    INBOX has the account's own annotations too, with a space in front of their holder.
+    """
 
     uidvalidity: int
     uidnext: int
     messages: dict[int, tuple[str, frozenset[str]]]
+    annotations: dict[tuple[str, str], bytes | None] = field(default_factory=dict)
 
+
+HOLDERS = ("", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn")
+"""Whose annotations the model sets, everybody's first."""
 
 SYSTEM = {1: "\\Answered", 2: "\\Flagged", 4: "\\Deleted", 8: "\\Seen", 16: "\\Draft"}
 
@@ -131,7 +138,10 @@ def observe(account: Account) -> dict[str, Seen]:
             token = header.split(b"Subject: ")[1].split(b"\r\n")[0].decode()
             assert octets == message(token)
             messages[uid] = (token, flag_names(flags, view.info.keywords))
-        seen[info.name] = Seen(view.info.uidvalidity, view.info.uidnext, messages)
+        annotations = {(each.holder, each.name): each.value for each in account.annotations(info.folder_id, HOLDERS)}
+        if info.name == "INBOX":
+            annotations |= {(f" {each.holder}", each.name): each.value for each in account.annotations(None, HOLDERS)}
+        seen[info.name] = Seen(view.info.uidvalidity, view.info.uidnext, messages, annotations)
     assert account.quota().messages == sum(len(folder.messages) for folder in seen.values())
     return seen
 

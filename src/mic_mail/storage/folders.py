@@ -114,13 +114,14 @@ def create(store: Store, name: str, special_use: str | None) -> FolderInfo:
     return folder_info(store, name=name)
 
 
-def make_folder(write: Write, name: str, *, special_use: str | None = None) -> FolderRow:
+def make_folder(write: Write, name: str, *, special_use: str | None = None, metadata: str | None = None) -> FolderRow:
     """A new folder as part of a larger change; takes an existing directory of that name as it is."""
     store = write.store
     (count,) = _COUNT_LIVE.on(write.connection, account=store.account_id).fetchone()
     if count >= store.settings.max_folders:
         raise TooMany(Text("Hộp thư đã có quá nhiều thư mục.", "The mailbox has too many folders."))
     folder = new_folder_row(write, name, encode_directory(name), special_use)
+    folder.metadata = metadata
     final = store.place.folder(folder.directory)
     if os.path.isdir(final):
         make_folder_tree(final)
@@ -184,7 +185,8 @@ def rename(store: Store, old: str, new: str) -> None:
         if old == INBOX:
             inbox = write.folder_named(INBOX)
             assert inbox is not None
-            move_within(write, inbox, make_folder(write, new), None)
+            # RFC 5464 §4.1: INBOX keeps its annotations, and the new folder gets them too.
+            move_within(write, inbox, make_folder(write, new, metadata=inbox.metadata), None)
             return
         going = [row for row in rows if row.name == old or row.name.startswith(old + DELIMITER)]
         if not going:

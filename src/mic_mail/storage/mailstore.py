@@ -13,14 +13,14 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
+from mic_mail.storage import annotating, expunge, folders, graves, quota, reader, repair, search, staging, sweep, transfer
 from mic_mail.storage import backup as copies
-from mic_mail.storage import expunge, folders, graves, quota, reader, repair, search, staging, sweep, transfer
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.foreign import despite_loss
 from mic_mail.storage.index import translated
@@ -36,6 +36,7 @@ from mic_mail.storage.store import OnChange, Shared, Store
 from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.types import (
     AccountRef,
+    Annotation,
     Changes,
     Column,
     CopyResult,
@@ -334,6 +335,23 @@ class Account:
     def find_text(self, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]) -> list[tuple[int, tuple[bool, ...]]]:
         """For each UID that can be read, which of the tests it passes. Reads whole messages: hand it slices."""
         return search.find_text(self._store, folder_id, uids, tests)
+
+    # Annotations (RFC 5464)
+    def annotations(self, folder_id: int | None, holders: Collection[str]) -> list[Annotation]:
+        """Of a folder or (None) of the account: what these holders have, "" being everybody, in order of names."""
+        return annotating.annotations(self._store, folder_id, holders)
+
+    def annotations_of_folders(self, holders: Collection[str]) -> dict[int, list[Annotation]]:
+        """The same of every folder that has any, by `folder_id`."""
+        return annotating.annotations_of_folders(self._store, holders)
+
+    def annotate(self, folder_id: int | None, changes: Sequence[tuple[str, str, bytes | None]]) -> None:
+        """Set (holder, name, value), all or none; None removes. `AnnotationTooLong`, `TooManyAnnotations`."""
+        despite_loss(self._store, lambda: annotating.annotate(self._store, folder_id, changes))
+
+    def annotations_changed(self, since_modseq: int, holders: Collection[str]) -> list[tuple[str, str]]:
+        """(folder, entry) of what was set or removed after a MODSEQ; the folder "" is the account."""
+        return annotating.changed_since(self._store, since_modseq, holders)
 
     # Writing
     def stage(self) -> Staged:
