@@ -81,5 +81,6 @@ def imap_settings(config: Config) -> ImapSettings:
         idle_seconds=imap.idle_seconds,
         still_here_seconds=imap.still_here_seconds,
         errors=imap.errors,
+        support=config.support,
         hidden=frozenset(name for name, wanted in offered.items() if not wanted),
     )

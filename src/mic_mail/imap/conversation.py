@@ -57,6 +57,8 @@ class SessionSettings:
     errors: int = 20
     sign_in_tries: int = 5
     starttls: bool = True
+    support: str = ""
+    """The help desk's address, told as METADATA's /shared/admin."""
     hidden: frozenset[str] = frozenset()
     """Capabilities that this server does not offer, in capitals."""
 

@@ -28,7 +28,7 @@ class Folder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One line. `folder` is the folder itself where it can be selected, to ask for its STATUS."""
+    """One line. `folder` is the folder itself, to ask for its STATUS, where it can be selected and is meant itself."""
 
     name: str
     attributes: tuple[str, ...]
@@ -159,7 +159,8 @@ def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
         attributes = _attributes(tree, name, "\\NonExistent" if query.extended else "\\Noselect")
         if wants_subscribed and name in tree.subscribed:
             attributes.append("\\Subscribed")
-        lines.append(Listed(name, tuple(attributes), child_info.get(name, ()), tree.selectable(name)))
+        itself = tree.selectable(name) if name in shown else None  # RFC 5819 §2: not where it is shown for what is below it
+        lines.append(Listed(name, tuple(attributes), child_info.get(name, ()), itself))
     return lines
 
 

@@ -21,11 +21,12 @@ from typing import Any
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
-from mic_mail.imap import append, fetch, folders, messages, responses, search, selecting, signin
+from mic_mail.imap import append, fetch, folders, messages, metadata, responses, search, selecting, signin
 from mic_mail.imap.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Waiting
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
 from mic_mail.imap.grammar import commands, mailboxcommands
 from mic_mail.imap.grammar.commands import Command
+from mic_mail.imap.grammar.metadata import GetMetadata, SetMetadata
 from mic_mail.imap.grammar.reader import AppendMessage, BadLine, Event, Line
 from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.grammar.sequence import NoSuchNumber
@@ -60,6 +61,8 @@ HANDLERS: dict[type[Command], Handler] = {
     mailboxcommands.GetQuota: folders.get_quota,
     mailboxcommands.GetQuotaRoot: folders.get_quota_root,
     mailboxcommands.SetQuota: folders.set_quota,
+    GetMetadata: metadata.get_metadata,
+    SetMetadata: metadata.set_metadata,
     mailboxcommands.Select: selecting.select,
     commands.Close: selecting.close,
     commands.Unselect: selecting.unselect,

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field, replace
 from mic_mail.imap.grammar import syntax
 from mic_mail.imap.grammar.commands import Append, AppendOptions, Command
 from mic_mail.imap.grammar.lexer import Cursor, Fault, UnfinishedLiteral
+from mic_mail.storage.types import MAX_ANNOTATION_OCTETS
 
 _LITERAL_AT_END = re.compile(rb"~?\{([0-9]{1,19})(\+?)\}\Z")
 _LITERAL_MAX = 24  # octets of the longest announcement
@@ -206,7 +207,8 @@ class Reader:
         head = bytes(self._buffer[self._start : begin])
         tag = syntax.tag_of(head)
         try:
-            if syntax.check_head(head) == b"APPEND":
+            name = syntax.check_head(head)
+            if name == b"APPEND":
                 message = self._append_message(head, tag)
                 if message is not None:
                     return self._announce(begin, message)
@@ -216,7 +218,10 @@ class Reader:
             return None
         if size > self.limits.literal_octets or begin - self._start + size > self.limits.command_octets:
             self._consume(begin)
-            self._turn_away(BadLine(tag, b"Literal too large", b"TOOBIG"), None if sync else size)
+            too_large = BadLine(tag, b"Literal too large", b"TOOBIG")
+            if name == b"SETMETADATA" and self.limits.patient:  # RFC 5464 §4.3: this is NO, and tells how much may come
+                too_large = replace(too_large, code=b"METADATA MAXSIZE %d" % MAX_ANNOTATION_OCTETS, status=b"NO")
+            self._turn_away(too_large, None if sync else size)
             return None
         self._line = self._scan = begin + size
         return LiteralRequested(tag, size) if sync else None

@@ -64,6 +64,8 @@ RULES: dict[str, Rule] = {
     "NAMESPACE": Rule(_SIGNED_IN),
     "STATUS": Rule(_SIGNED_IN),
     "APPEND": Rule(_SIGNED_IN, changes=True),
+    "GETMETADATA": Rule(_SIGNED_IN),
+    "SETMETADATA": Rule(_SIGNED_IN, changes=True),
     "IDLE": Rule(_SIGNED_IN, alone=True),
     "GETQUOTA": Rule(_SIGNED_IN),
     "GETQUOTAROOT": Rule(_SIGNED_IN),

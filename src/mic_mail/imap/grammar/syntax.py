@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from functools import partial
 
-from mic_mail.imap.grammar import commands, mailboxcommands, mailboxsyntax
+from mic_mail.imap.grammar import commands, mailboxcommands, mailboxsyntax, metadata
 from mic_mail.imap.grammar.commands import AppendOptions, FlagList
 from mic_mail.imap.grammar.fetchsyntax import fetch, flags, store
 from mic_mail.imap.grammar.lexer import TAG, Cursor, Fault
@@ -232,6 +232,8 @@ SYNTAX: dict[bytes, Parser] = {
     b"GETQUOTA": mailboxsyntax.get_quota,
     b"GETQUOTAROOT": partial(mailboxsyntax.on_mailbox, mailboxcommands.GetQuotaRoot),
     b"SETQUOTA": mailboxsyntax.set_quota,
+    b"GETMETADATA": metadata.get_metadata,
+    b"SETMETADATA": metadata.set_metadata,
     b"EXPUNGE": partial(_expunge, by_uid=False),
     b"UID EXPUNGE": partial(_expunge, by_uid=True),
     b"FETCH": partial(fetch, by_uid=False),
