@@ -31,11 +31,13 @@ def decision() -> Decision:
 class Desk:
     """Answers from memory."""
 
+    quota: int | None = 1 << 30
+
     def mechanisms(self) -> tuple[str, ...]:
         return ("PLAIN",)
 
     def quota_octets(self, mailbox_id: int) -> int | None:
-        return 1 << 30
+        return self.quota
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         return frozenset()
@@ -46,6 +48,8 @@ class Talk:
 
     def __init__(self, store: MailStore, settings: SessionSettings | None = None, *, shelf: Shelf | None = None) -> None:
         self.clock = ManualClock(START)
+        self.desk = Desk()
+        self.actor = "dvbe@mic.gov.vn"
         self.account: Account = store.account(REF)
         self.notes: list[Note] = []
         self.sent: list[bytes] = []
@@ -53,8 +57,9 @@ class Talk:
         self.work = 0
         self.waiting: NeedInput | Waiting | None = None
         self.session = Session(
-            settings or SessionSettings(), clock=self.clock, shelf=shelf or Shelf(), desk=Desk(), tls=True, tokens=lambda n: 0
-        )
+            settings or SessionSettings(), clock=self.clock, shelf=shelf or Shelf(), desk=self.desk, tls=True,
+            tokens=lambda n: 0,
+        )  # fmt: skip
         self.greeting = self.run()
 
     def say(self, octets: bytes) -> bytes:
@@ -107,7 +112,7 @@ class Talk:
 
     def answer(self, action: SignIn) -> Answered:
         if action.password == "right":
-            return SignedIn(1, "dvbe@mic.gov.vn", REF, decision(), "dvbe@mic.gov.vn", 1)
+            return SignedIn(1, "dvbe@mic.gov.vn", REF, decision(), self.actor, 1)
         return Refusal(RefusalKind.WRONG_CREDENTIALS, Text("Sai.", "Wrong."), None, "REF")
 
 

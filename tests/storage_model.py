@@ -16,7 +16,7 @@ from mic_mail.clock import Clock, SystemClock
 from mic_mail.mime.render import answers_of
 from mic_mail.storage.journal import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef, Delivery, StorageSettings
+from mic_mail.storage.types import AccountRef, Delivery, Published, StorageSettings
 
 Result = TypeVar("Result")
 
@@ -46,6 +46,17 @@ def deliver(account: Account, folder_id: int, tokens: Iterable[str], *, together
     with account._mailstore.journal_holding(arrivals) as held:
         assert held
         return [published.uid for published in account.publish(folder_id, deliveries, journaled=True)]
+
+
+def exchange(account: Account, source_id: int, uid: int, target_id: int, token: str, **fields: object) -> Published:
+    """REPLACE: acknowledged on return."""
+    octets = message(token)
+    staged = account.stage()
+    staged.write(octets)
+    staged.finish()
+    limit = fields.pop("limit_octets", None)
+    delivery = Delivery(staged, answers_of(octets), **fields)
+    return account.exchange(source_id, uid, target_id, delivery, limit_octets=limit)
 
 
 @dataclass

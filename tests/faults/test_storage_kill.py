@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN
-from storage_model import HOLDERS, Root, Seen, deliver, flag_names, killed_at, observe
+from storage_model import HOLDERS, Root, Seen, deliver, exchange, flag_names, killed_at, observe
 
 Messages = dict[int, tuple[str, frozenset[str]]]
 Annotations = dict[tuple[str, str], bytes | None]
@@ -139,6 +139,24 @@ class KilledStore(RuleBasedStateMachine):
         wanted = self.unchanged()
         wanted[name].kept = {uid: row for uid, row in wanted[name].kept.items() if "\\Deleted" not in row[1]}
         self.attempt(life, lambda account: account.expunge(account.folder(name).folder_id), wanted)
+
+    @rule(data=st.data(), life=LIFE, flags=FLAGS, keywords=KEYWORDS)
+    def exchange(self, data: st.DataObject, life: int, flags: int, keywords: tuple[str, ...]) -> None:
+        source, target = self.some_folder(data), self.some_folder(data)
+        uids = self.some_uids(data, source)[:1]
+        if not uids:
+            return
+        token = f"t{self.count}"
+        self.count += 1
+        wanted = self.unchanged()
+        del wanted[source].kept[uids[0]]
+        wanted[target].new = [(token, flag_names(flags, ()) | set(keywords))]
+
+        def act(account: Account) -> None:
+            folders = account.folder(source).folder_id, account.folder(target).folder_id
+            exchange(account, folders[0], uids[0], folders[1], token, flags=flags, keywords=keywords)
+
+        self.attempt(life, act, wanted)
 
     @rule(data=st.data(), life=LIFE, moving=st.booleans())
     def copy_or_move(self, data: st.DataObject, life: int, moving: bool) -> None:

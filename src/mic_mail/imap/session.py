@@ -21,7 +21,7 @@ from typing import Any
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
-from mic_mail.imap import append, fetch, folders, messages, metadata, responses, search, selecting, signin
+from mic_mail.imap import append, fetch, folders, messages, metadata, replace, responses, search, selecting, signin
 from mic_mail.imap.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Waiting
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
 from mic_mail.imap.grammar import commands, mailboxcommands
@@ -74,7 +74,7 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.Move: messages.move,
     commands.Search: search.search,
 }
-"""Every command but APPEND, which begins before it is complete (`append.append`)."""
+"""Every command but APPEND and REPLACE, which begin before they are complete (`append.append`, `replace.replace`)."""
 
 _WRITING = commands.Store | commands.Expunge | commands.Move
 """What a mailbox opened by EXAMINE does not take."""
@@ -198,7 +198,8 @@ class Session:
             if talk.signed_in is None:
                 talk.reader.refuse(b"BAD", b"Sign in first.")
             else:
-                yield from self._guarded(event.tag, append.append(talk, event))
+                take = append.append if event.replaces is None else replace.replace
+                yield from self._guarded(event.tag, take(talk, event))
         elif isinstance(event, Command):
             yield from self._guarded(event.tag, self._command(event))
         else:

@@ -74,16 +74,17 @@ def expunge(store: Store, folder_id: int, uids: Iterable[int] | None) -> Expunge
             going = [MessageRow(*row) for row in rows]
         else:
             going = [row for row in read_messages(write, folder_id, uids) if row.flags & DELETED]
-        return _bury_files(write, write.folder(folder_id), going)
+        return bury_files(write, write.folder(folder_id), going)
 
 
 def remove(store: Store, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
     """Whatever their flags."""
     with writing(store) as write:
-        return _bury_files(write, write.folder(folder_id), read_messages(write, folder_id, uids))
+        return bury_files(write, write.folder(folder_id), read_messages(write, folder_id, uids))
 
 
-def _bury_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> ExpungeResult:
+def bury_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> ExpungeResult:
+    """Expunge these messages as part of a change."""
     if not going:
         return ExpungeResult([], write.account.modseq)
     place = write.store.place

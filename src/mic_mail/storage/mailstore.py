@@ -19,7 +19,20 @@ from typing import Any
 
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
-from mic_mail.storage import annotating, expunge, folders, graves, quota, reader, repair, search, staging, sweep, transfer
+from mic_mail.storage import (
+    annotating,
+    exchange,
+    expunge,
+    folders,
+    graves,
+    quota,
+    reader,
+    repair,
+    search,
+    staging,
+    sweep,
+    transfer,
+)
 from mic_mail.storage import backup as copies
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.foreign import despite_loss
@@ -416,6 +429,14 @@ class Account:
 
     def move(self, folder_id: int, uids: Iterable[int], target_id: int) -> CopyResult:
         return despite_loss(self._store, lambda: transfer.move(self._store, folder_id, uids, target_id))
+
+    def exchange(
+        self, folder_id: int, uid: int, target_id: int, delivery: Delivery, *, limit_octets: int | None = None
+    ) -> Published:
+        """REPLACE: publish a finished delivery and expunge a message, both or neither; `NoSuchMessage` if that is gone."""
+        return despite_loss(
+            self._store, lambda: exchange.exchange(self._store, folder_id, uid, target_id, delivery, limit_octets=limit_octets)
+        )
 
     # Keeping
     def quota(self) -> Quota:

@@ -66,6 +66,8 @@ RULES: dict[str, Rule] = {
     "APPEND": Rule(_SIGNED_IN, changes=True),
     "GETMETADATA": Rule(_SIGNED_IN),
     "SETMETADATA": Rule(_SIGNED_IN, changes=True),
+    "REPLACE": Rule(_SELECTED, by_number=True, changes=True),
+    "UID REPLACE": Rule(_SELECTED, changes=True),
     "IDLE": Rule(_SIGNED_IN, alone=True),
     "GETQUOTA": Rule(_SIGNED_IN),
     "GETQUOTAROOT": Rule(_SIGNED_IN),

@@ -17,6 +17,7 @@ from mic_mail.imap.grammar.commands import AppendOptions, FlagList
 from mic_mail.imap.grammar.fetchsyntax import fetch, flags, store
 from mic_mail.imap.grammar.lexer import TAG, Cursor, Fault
 from mic_mail.imap.grammar.searchsyntax import search
+from mic_mail.imap.grammar.sequence import SequenceSet
 
 _HEAD = re.compile(rb"(" + TAG + rb") ++(?:([Uu][Ii][Dd]) ++)?([A-Za-z][A-Za-z0-9]*+)(?= |$)")
 _TAG = re.compile(TAG)
@@ -170,6 +171,17 @@ def append_mailbox(cursor: Cursor) -> str:
     return cursor.mailbox()
 
 
+def replaced(cursor: Cursor) -> SequenceSet:
+    """The first argument of REPLACE: one number, or `*` (RFC 8508 §5)."""
+    cursor.space()
+    start = cursor.position
+    messages = cursor.sequence_set()
+    written = cursor.data[start : cursor.position]
+    if not written.isdigit() and written != b"*":
+        raise Fault(b"One message number expected")
+    return messages
+
+
 def append_options(cursor: Cursor) -> tuple[AppendOptions, int, bool]:
     """What stands before one message, its size, and whether the client waits for our go-ahead.
 
@@ -200,6 +212,12 @@ def _append(tag: bytes, cursor: Cursor) -> commands.Command:
     """An APPEND that ends before any message literal: the reader takes the others."""
     append_mailbox(cursor)
     raise Fault(b"Missing message")
+
+
+def _replace(tag: bytes, cursor: Cursor) -> commands.Command:
+    """The same of REPLACE."""
+    replaced(cursor)
+    return _append(tag, cursor)
 
 
 SYNTAX: dict[bytes, Parser] = {
@@ -234,6 +252,8 @@ SYNTAX: dict[bytes, Parser] = {
     b"SETQUOTA": mailboxsyntax.set_quota,
     b"GETMETADATA": metadata.get_metadata,
     b"SETMETADATA": metadata.set_metadata,
+    b"REPLACE": _replace,
+    b"UID REPLACE": _replace,
     b"EXPUNGE": partial(_expunge, by_uid=False),
     b"UID EXPUNGE": partial(_expunge, by_uid=True),
     b"FETCH": partial(fetch, by_uid=False),
