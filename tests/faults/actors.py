@@ -320,7 +320,7 @@ class Editor(ImapActor):
         self.tree.begin(changed)
         octets = message(new.token)
         told = client.command(b"UID REPLACE %d %s (\\Draft) {%d+}\r\n%s" % (uids[0], quoted(target), len(octets), octets))
-        match = next(found for one in told if (found := re.match(rb"OK \[APPENDUID (\d+) (\d+)\]", one[0])))
+        match = next(found for one in told if (found := re.search(rb"\[APPENDUID (\d+) (\d+)\]", one[0])))
         self.numbers.learn(int(match[1]), [(int(match[2]), new.token)])
         self.tree.done({target: [int(match[2])]})
 
