@@ -55,7 +55,7 @@ def day(mail_server: "MailServer") -> dict[str, Any]:
 
 
 def test_imapflow_does_a_day_s_work(day: dict[str, Any]) -> None:
-    """All that it enables at once goes together: IMAP4rev2, QRESYNC, UTF8=ACCEPT, COMPRESS; every answer is the one it asked for."""
+    """All that it enables at once goes together: IMAP4rev2, QRESYNC, UTF8=ACCEPT, COMPRESS; every answer is as asked."""
     assert day["server"] == "mic-mail"
     assert {"CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2"} <= {*day["enabled"]}
     assert day["uses"].items() >= {"Sent": "\\Sent", "Drafts": "\\Drafts", "Junk": "\\Junk", "Trash": "\\Trash"}.items()

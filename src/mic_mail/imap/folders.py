@@ -57,7 +57,7 @@ def list_(talk: Conversation, command: List) -> Steps[Reply]:
         if command.status and line.folder is not None and info is not None:
             talk.say(responses.status(info.name, _status_items(talk, info, command.status), utf8=talk.utf8))
         if command.metadata and line.folder is not None and info is not None:  # RFC 9590 §3
-            known = [(each.name, each.value) for each in annotated.get(info.folder_id, ())]
+            known = metadata.of_folder(info, annotated.get(info.folder_id, ()))
             talk.say(responses.metadata(info.name, metadata.chosen(known, command.metadata), utf8=talk.utf8))
         yield from talk.breathe()
     return Reply("Listed.")

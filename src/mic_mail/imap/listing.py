@@ -147,7 +147,8 @@ def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
         # RFC 9051 §6.3.9: an empty pattern asks for the delimiter and the root of the reference; ours have none.
         return [Listed(delimiter if query.reference.startswith(delimiter) else "", ("\\Noselect",))]
     tree = Tree(folders, subscribed, delimiter)
-    patterns = [Pattern(query.reference + pattern, delimiter) for pattern in query.patterns]
+    # RFC 9051 §6.3.9: in the extended form an empty pattern means nothing, whatever the reference.
+    patterns = [Pattern(query.reference + pattern, delimiter) for pattern in query.patterns if pattern]
     selected = _selected(query, tree)
     names = tree.existing | selected | {parent for name in selected for parent in tree.parents(name)}
     matching = {name for name in names if any(pattern.matches(name) for pattern in patterns)}

@@ -18,9 +18,12 @@ from mic_mail.imap.grammar.metadata import GetMetadata, SetMetadata
 from mic_mail.storage.annotations import SHARED
 from mic_mail.storage.errors import AnnotationTooLong, TooManyAnnotations
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import SPECIAL_USES, Annotation, FolderInfo
 
 SERVER = ""
 """The mailbox name that stands for the server (RFC 5464 §4.1)."""
+SPECIAL_USE = "/private/specialuse"
+"""RFC 6154 §4: the use that LIST tells, which can be changed by this entry."""
 
 Entry = tuple[str, bytes | None]
 """A name, and its value or None where there is none."""
@@ -37,12 +40,12 @@ def get_metadata(talk: Conversation, command: GetMetadata) -> Steps[Reply]:
     seen = holders(talk)
 
     def work(account: Account) -> list[Entry]:
-        folder_id = None if command.mailbox == SERVER else account.folder(command.mailbox).folder_id
-        return [(each.name, each.value) for each in account.annotations(folder_id, seen)]
+        if command.mailbox == SERVER:
+            return [*_of_server(talk), *((each.name, each.value) for each in account.annotations(None, seen))]
+        info = account.folder(command.mailbox)
+        return of_folder(info, account.annotations(info.folder_id, seen))
 
     known = yield from talk.ask(work)
-    if command.mailbox == SERVER:
-        known = [*_of_server(talk), *known]
     found = chosen(known, command.entries, command.depth)
     limit = command.max_octets
     too_long = [len(value) for _, value in found if value is not None and limit is not None and len(value) > limit]
@@ -59,6 +62,12 @@ def _of_server(talk: Conversation) -> list[Entry]:
     if support:
         entries.append(("/shared/admin", f"mailto:{quote(support, safe='@')}".encode("ascii")))
     return entries
+
+
+def of_folder(info: FolderInfo, annotations: Iterable[Annotation]) -> list[Entry]:
+    """What can be asked of a folder: its special use is an entry too (RFC 6154 §4)."""
+    use: list[Entry] = [] if info.special_use is None else [(SPECIAL_USE, info.special_use.encode("ascii"))]
+    return [*use, *((each.name, each.value) for each in annotations)]
 
 
 def chosen(known: Sequence[Entry], asked: Iterable[str], depth: int | None = 0) -> list[Entry]:
@@ -85,13 +94,18 @@ def chosen(known: Sequence[Entry], asked: Iterable[str], depth: int | None = 0) 
 def set_metadata(talk: Conversation, command: SetMetadata) -> Steps[Reply]:
     """SETMETADATA: all of it or nothing, durable before OK (RFC 5464 §4.3)."""
     shared, person = holders(talk)
-    changes = [(person if _is_private(name) else shared, name, value) for name, value in command.changes]
-    if command.mailbox == SERVER and any(holder == shared for holder, _, _ in changes):
+    on_server = command.mailbox == SERVER
+    uses = [_use(value) for name, value in command.changes if name.lower() == SPECIAL_USE and not on_server]
+    changes = [
+        (person if _is_private(name) else shared, name, value)
+        for name, value in command.changes
+        if on_server or name.lower() != SPECIAL_USE
+    ]
+    if on_server and any(holder == shared for holder, _, _ in changes):
         return refuse("What the server says of itself is set by its administrators.", b"NOPERM")
 
     def work(account: Account) -> None:
-        folder_id = None if command.mailbox == SERVER else account.folder(command.mailbox).folder_id
-        account.annotate(folder_id, changes)
+        account.annotate(None if on_server else account.folder(command.mailbox).folder_id, changes, uses)
 
     try:
         yield from talk.change(work)
@@ -100,6 +114,12 @@ def set_metadata(talk: Conversation, command: SetMetadata) -> Steps[Reply]:
     except TooManyAnnotations as error:
         return refuse(error.text, b"METADATA TOOMANY")
     return Reply("Set.")
+
+
+def _use(value: bytes | None) -> str | None:
+    """A special use as we spell it; the store refuses what is none."""
+    word = None if value is None else value.decode("ascii", "replace").strip()
+    return next((use for use in SPECIAL_USES if word is not None and use.lower() == word.lower()), word or None)
 
 
 def _is_private(name: str) -> bool:

@@ -3,7 +3,8 @@
 A folder keeps its own when it is renamed, takes them along when it is deleted, and nothing copies them to another but the
 renaming of INBOX (RFC 5464 §4.1). A change takes a MODSEQ of the account and none of the folder, whose HIGHESTMODSEQ speaks of
 messages (RFC 7162 §3.1.1). Every entry remembers the one of its last change, a removed one too (the newest `MAX_REMOVED` of a
-folder): `changed_since` is what whoever has to tell of changes asks.
+folder): `changed_since` is what whoever has to tell of changes asks. A folder's special use is set here too, since METADATA can
+(RFC 6154 §4); it is no annotation, and a change of it moves the folder's own MODSEQ.
 
 In: names as `imap.grammar` lets them through; they are kept as they were written first. Raises `AnnotationTooLong` and
 `TooManyAnnotations`, and has then changed nothing.
@@ -15,6 +16,7 @@ from dataclasses import replace
 from mic_mail.errors import Text
 from mic_mail.storage.annotations import held, key_of, newest_change, pack, unpack, weight
 from mic_mail.storage.errors import AnnotationTooLong, NoSuchFolder, TooManyAnnotations
+from mic_mail.storage.folders import give_use
 from mic_mail.storage.index import translated
 from mic_mail.storage.rows import read_account, read_folder, read_folders
 from mic_mail.storage.section import Write, writing
@@ -28,8 +30,8 @@ Changes = Sequence[tuple[str, str, bytes | None]]
 """(holder, name, value); None removes."""
 
 
-def annotate(store: Store, folder_id: int | None, changes: Changes) -> None:
-    """All of the changes or none; durable on return."""
+def annotate(store: Store, folder_id: int | None, changes: Changes, uses: Sequence[str | None] = ()) -> None:
+    """All of the changes or none; durable on return. `uses`: another special use of the folder, None for none."""
     with writing(store) as write:
         before = unpack(write.account.metadata if folder_id is None else write.folder(folder_id).metadata)
         after = _changed(before, changes, write.modseq)
@@ -39,6 +41,8 @@ def annotate(store: Store, folder_id: int | None, changes: Changes) -> None:
             write.rewrite_account_sidecar()
         else:
             folder = write.folder(folder_id)
+            for use in uses:
+                give_use(write, folder, use)
             folder.metadata = pack(after)
             write.intend(sidecars=[folder_id])
             write.keep(folder)

@@ -98,20 +98,32 @@ def _has_children(store: Store, connection: sqlite3.Connection, name: str) -> bo
 
 def create(store: Store, name: str, special_use: str | None) -> FolderInfo:
     name = canonical_name(store, name)
-    if special_use is not None and special_use not in SPECIAL_USES:
-        raise UseNotAllowed(Text("Công dụng thư mục không biết.", "Unknown special use."))
     with writing(store) as write:
         if write.folder_named(name) is not None:
             raise FolderExists(name)
-        if special_use is not None and any(
-            row.special_use == special_use for row in read_folders(write.connection, store.account_id)
-        ):  # a second \Sent would split a client's mail, and a folder without its use is not what was asked (RFC 6154 §3)
-            raise UseNotAllowed(Text("Thư mục khác đã có công dụng này.", "Another folder has that use."))
+        _check_use(write, special_use)
         for parent in ancestors(name):
             if write.folder_named(parent) is None:
                 make_folder(write, parent)
         make_folder(write, name, special_use=special_use)
     return folder_info(store, name=name)
+
+
+def _check_use(write: Write, special_use: str | None) -> None:
+    """A second \\Sent would split a client's mail, and a folder without its use is not what was asked (RFC 6154 §3, §4)."""
+    if special_use is None:
+        return
+    if special_use not in SPECIAL_USES:
+        raise UseNotAllowed(Text("Công dụng thư mục không biết.", "Unknown special use."))
+    if any(row.special_use == special_use for row in read_folders(write.connection, write.store.account_id)):
+        raise UseNotAllowed(Text("Thư mục khác đã có công dụng này.", "Another folder has that use."))
+
+
+def give_use(write: Write, folder: FolderRow, special_use: str | None) -> None:
+    """Another special use, or none, as part of a change that writes the folder and its sidecar."""
+    if special_use != folder.special_use:
+        _check_use(write, special_use)
+        folder.special_use, folder.modseq = special_use, write.modseq
 
 
 def make_folder(write: Write, name: str, *, special_use: str | None = None, metadata: str | None = None) -> FolderRow:

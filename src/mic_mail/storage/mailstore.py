@@ -358,9 +358,14 @@ class Account:
         """The same of every folder that has any, by `folder_id`."""
         return annotating.annotations_of_folders(self._store, holders)
 
-    def annotate(self, folder_id: int | None, changes: Sequence[tuple[str, str, bytes | None]]) -> None:
-        """Set (holder, name, value), all or none; None removes. `AnnotationTooLong`, `TooManyAnnotations`."""
-        despite_loss(self._store, lambda: annotating.annotate(self._store, folder_id, changes))
+    def annotate(
+        self, folder_id: int | None, changes: Sequence[tuple[str, str, bytes | None]], uses: Sequence[str | None] = ()
+    ) -> None:
+        """Set (holder, name, value), None removes, and the folder's special use, if one is given: all or none.
+
+        `AnnotationTooLong`, `TooManyAnnotations`, `UseNotAllowed`.
+        """
+        despite_loss(self._store, lambda: annotating.annotate(self._store, folder_id, changes, uses))
 
     def annotations_changed(self, since_modseq: int, holders: Collection[str]) -> list[tuple[str, str]]:
         """(folder, entry) of what was set or removed after a MODSEQ; the folder "" is the account."""

@@ -149,6 +149,7 @@ def _believe_folder_sidecar(write: Write, folder: FolderRow, sidecar: FolderSide
     folder.uidnext_mark = max(folder.uidnext_mark, sidecar.uidnext_mark)
     if len(sidecar.keywords) > len(folder.keyword_names()):  # tables only grow
         folder.set_keywords(sidecar.keywords)
+    folder.special_use = sidecar.special_use
     folder.metadata = from_sidecar(sidecar.metadata, write.modseq, folder.metadata)
     write.keep(folder)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.storage.errors import AnnotationTooLong, NoSuchFolder, TooManyAnnotations
+from mic_mail.storage.errors import AnnotationTooLong, NoSuchFolder, TooManyAnnotations, UseNotAllowed
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
 from storage_model import Root, deliver
@@ -214,3 +214,25 @@ def test_repair_brings_lost_sidecars_back(root: Root) -> None:
     assert kinds == {"folder-sidecar", "account-sidecar"}
     root.lose_index()
     assert root.use(all_there)
+
+
+def test_a_special_use_that_was_changed_stays_changed(root: Root) -> None:
+    """RFC 6154 §4: through a lost index and a power loss that takes the commits, like every annotation."""
+
+    def uses(account: Account) -> dict[str, str | None]:
+        return {info.name: info.special_use for info in account.folders() if info.name in ("Sent", "Trash", "INBOX")}
+
+    root.use(uses)
+    index = root.index_copy()
+    root.use(lambda account: account.annotate(account.folder("Sent").folder_id, [], [None]))
+    root.use(lambda account: account.annotate(account.folder("INBOX").folder_id, [("", COMMENT, b"x")], ["\\Sent"]))
+    wanted = {"Sent": None, "Trash": "\\Trash", "INBOX": "\\Sent"}
+    assert root.use(uses) == wanted
+    with pytest.raises(UseNotAllowed):
+        root.use(lambda account: account.annotate(account.folder("Sent").folder_id, [("", COMMENT, b"x")], ["\\Sent"]))
+    assert root.use(lambda account: held(account, "Sent")) == {}
+    root.power_loss(index)
+    assert root.use(uses) == wanted
+    root.lose_index()
+    assert root.use(uses) == wanted
+    assert root.use(lambda account: account.repair(check=True)).clean
