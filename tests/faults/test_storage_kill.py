@@ -275,6 +275,26 @@ def _run(examples: int, steps: int) -> None:
     )
 
 
+def test_an_exchange_is_all_or_nothing_wherever_it_is_killed(tmp_path: Path) -> None:
+    """REPLACE (RFC 8508 §3.4): the old message or the new one, under every kill of its way; what was answered has happened."""
+    root = Root(tmp_path)
+    inbox, sent = root.use(lambda account: [account.folder(name).folder_id for name in ("INBOX", "Sent")])
+    life, answered, old = 0, False, "old"
+    root.use(lambda account: deliver(account, inbox, [old]))
+    while not answered:
+        [uid] = root.use(observe)["INBOX"].messages
+        new = f"t{life}"
+        answered = killed_at(life, lambda uid=uid, new=new: root.use(lambda account: exchange(account, inbox, uid, sent, new)))  # type: ignore[misc]
+        found = root.use(observe)
+        tokens = [token for seen in found.values() for token, _ in seen.messages.values()]
+        assert tokens == [new] or (tokens == [old] and not answered)
+        assert root.use(lambda account: account.repair(check=True)).clean
+        if tokens == [new] and not answered:  # killed after the COMMIT: go on from there
+            root.use(lambda account: account.remove(sent, list(account.view(sent).uids)))
+            root.use(lambda account: deliver(account, inbox, [old]))
+        life += 9
+
+
 def test_killed_between_any_two_steps() -> None:
     """Acknowledged is there once, UIDs keep their order, repair --check is clean, whatever is killed when."""
     _run(examples=8, steps=12)

@@ -1,5 +1,6 @@
 """REPLACE in a session (RFC 8508): what it may cost, and what a client that goes away leaves behind."""
 
+import re
 from pathlib import Path
 
 from conversing import REF, Talk
@@ -52,6 +53,15 @@ def test_numbers_mean_the_same_until_the_last_octet(store: MailStore) -> None:
     assert b"c OK" in answer
     assert NEW in talk.say(b"d FETCH 1:* BODY.PEEK[]\r\n")
     assert talk.account.folder("Drafts").messages == 1
+
+
+def test_what_is_gone_is_told_before_the_refusal(store: MailStore) -> None:
+    """Also where the change feed has said nothing yet."""
+    talk = with_draft(store)
+    Talk(store).sign_in().say(b"a SELECT Drafts\r\nb STORE 1 +FLAGS.SILENT (\\Deleted)\r\nc CLOSE\r\n")
+    answer = talk.say(b"d REPLACE 1 Drafts {%d+}\r\n%b\r\n" % (len(NEW), NEW))
+    assert re.match(rb"\* 1 EXPUNGE\r\n.*d NO \[EXPUNGEISSUED\] ", answer, re.DOTALL)
+    assert talk.account.folder("Drafts").messages == 0
 
 
 def test_private_annotations_are_the_persons(store: MailStore) -> None:
