@@ -16,6 +16,8 @@ MAX_ENTRIES = 100
 MAX_NAME_OCTETS = 255
 
 _NAME = re.compile(rb"/(?i:shared|private)(?:/[^\x00-\x1f/%*\x7f-\xff]++)*+")
+_OPTIONS = re.compile(rb"\( *+[A-Za-z]")
+"""An option begins with a letter, an entry with a slash, quoted or not."""
 _LITERAL8 = re.compile(rb"~\{([0-9]{1,19})\+?\}\r?\n")
 _DEPTHS: dict[bytes, int | None] = {b"0": 0, b"1": 1, b"INFINITY": None}
 
@@ -51,16 +53,12 @@ def get_metadata(tag: bytes, cursor: Cursor) -> Command:
         cursor.space()
     mailbox = cursor.reference()
     cursor.space()
-    if not options and cursor.at(b"(") and _LETTER.match(cursor.data, cursor.position):
+    if not options and _OPTIONS.match(cursor.data, cursor.position):
         depth, max_octets = _options(cursor)
         cursor.space()
     names = entries(cursor, below=depth != 0)
     cursor.end()
     return GetMetadata(tag, mailbox, names, depth, max_octets)
-
-
-_LETTER = re.compile(rb"\( *+[A-Za-z]")
-"""An option begins with a letter, an entry with a slash, quoted or not."""
 
 
 def _options(cursor: Cursor) -> tuple[int | None, int | None]:
