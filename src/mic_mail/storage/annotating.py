@@ -1,10 +1,10 @@
 """Setting and reading annotations (RFC 5464): of one folder, or of the account as a whole (`folder_id` None).
 
 A folder keeps its own when it is renamed, takes them along when it is deleted, and nothing copies them to another but the
-renaming of INBOX (RFC 5464 §4.1). A change takes a MODSEQ of the account and none of the folder, whose HIGHESTMODSEQ speaks of
-messages (RFC 7162 §3.1.1). Every entry remembers the one of its last change, a removed one too (the newest `MAX_REMOVED` of a
+renaming of INBOX (RFC 5464 §4.1). A change moves the folder's HIGHESTMODSEQ (RFC 7162
+§3.2). Every entry remembers the one of its last change, a removed one too (the newest `MAX_REMOVED` of a
 folder): `changed_since` is what whoever has to tell of changes asks. A folder's special use is set here too, since METADATA can
-(RFC 6154 §4); it is no annotation, and a change of it moves the folder's own MODSEQ.
+(RFC 6154 §4); it is no annotation, but a change of it moves the folder's MODSEQ as well.
 
 In: names as `imap.grammar` lets them through; they are kept as they were written first. Raises `AnnotationTooLong` and
 `TooManyAnnotations`, and has then changed nothing.
@@ -45,7 +45,7 @@ def annotate(store: Store, folder_id: int | None, changes: Changes, uses: Sequen
                 give_use(write, folder, use)
             folder.metadata = pack(after)
             write.intend(sidecars=[folder_id])
-            write.keep(folder)
+            write.touch(folder)
 
 
 def _changed(before: Sequence[Annotation], changes: Changes, modseq: int) -> list[Annotation]:
