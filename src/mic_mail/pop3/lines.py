@@ -2,8 +2,8 @@
 
 In: `feed`. Out: `next`, the next line without its line end, a `Trouble`, or None while more is needed; the same for every way
 to cut the stream. A line ends in CRLF (RFC 1939 §3); a lone LF is taken for one, since nothing is relayed here that others
-could read otherwise. A line that is too long is thrown away as it comes and reported once, when it ends; one that does not end is
-reported as `ENDLESS`, and nothing comes after that.
+could read otherwise. A line that is too long is thrown away as it comes and reported once, when it ends; one that does not end
+is reported as `ENDLESS`, and nothing comes after that.
 """
 
 from enum import Enum

@@ -164,10 +164,7 @@ class Pop3Connection(asyncio.Protocol):
                 timer.cancel()
         self._paused = False
         self._give_back()
-        if self._session.updating:
-            self._pump()
-        elif self._task is None:  # else the work in progress ends first: it is not undone
-            self._close_session()
+        self._pump()
 
     def _give_back(self) -> None:
         """The session is over: nothing is watched for it any more, and the mailbox has room for another."""
@@ -179,10 +176,6 @@ class Pop3Connection(asyncio.Protocol):
             sessions[mailbox_id] -= 1
             if not sessions[mailbox_id]:
                 del sessions[mailbox_id]
-
-    def _close_session(self) -> None:
-        self._session.close()
-        self._server.open.discard(self)
 
     # ------------------------------------------------------------ the session's side
 
@@ -213,6 +206,8 @@ class Pop3Connection(asyncio.Protocol):
                     assert self._signed_in is not None
                     self._services.access.used(self._signed_in.mailbox_id)
                     self._session.done(step)
+                case Hangup() if self._lost:
+                    break
                 case Hangup():
                     self._hang_up()
                     return
@@ -220,6 +215,9 @@ class Pop3Connection(asyncio.Protocol):
                     if isinstance(step, StartTls):
                         self._transport.pause_reading()
                     self._task = self._loop.create_task(self._carry_out(step))
+        if self._lost and self._task is None:  # else the work in progress ends first: it is not undone
+            self._session.close()
+            self._server.open.discard(self)
 
     def _goes_on(self) -> bool:
         """Whether there is somebody to talk to, or a QUIT to be carried out for who has said it and gone (RFC 1939 §6)."""
@@ -242,10 +240,7 @@ class Pop3Connection(asyncio.Protocol):
         else:
             self._session.done(action, result)
         self._task = None
-        if self._goes_on():
-            self._pump()
-        elif self._lost:
-            self._close_session()
+        self._pump()
 
     async def _perform(self, action: Action) -> object:
         services, access = self._services, self._services.access
@@ -332,9 +327,6 @@ class Pop3Connection(asyncio.Protocol):
         """Close when everything is written, and for CLOSING_SECONDS at most."""
         self._waiting = None
         self._give_back()
-        if self._lost:
-            self._close_session()
-            return
         self._transport.close()
         if self._timer is not None:
             self._timer.cancel()
