@@ -102,7 +102,7 @@ def test_fetching_is_use(serve: Callable[..., MailServer]) -> None:
 
 
 def test_a_changed_password_cuts_the_session(serve: Callable[..., MailServer]) -> None:
-    """-ERR [AUTH]: the program asks for the new one; what was marked stays."""
+    """A reset ends what the old password opened, with clause and reference."""
     server = serve(clock=ManualClock(NOW))
     mailbox = server.issue("dvbe")
     client = sign_in(server)

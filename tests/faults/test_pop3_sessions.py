@@ -37,8 +37,8 @@ def subjects(server: MailServer | ProcessServer) -> list[int]:
 
 
 def test_ten_sessions_while_mail_comes(mail_server: MailServer) -> None:
-    """Each sees what was there when it signed in, in the same order to its end; each message is deleted by one of them or stays;
-    nothing that came meanwhile is touched, and no delivery waits for a session."""
+    """Each sees what was there when it signed in, in the same order to its end; a message is deleted where its session said
+    QUIT, and nothing that came meanwhile is touched."""
     first, more = 60, 60
     smtp = Smtp(mail_server.ports["smtp"])
     for number in range(first):
