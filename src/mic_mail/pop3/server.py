@@ -38,8 +38,8 @@ LARGE_OCTETS = 32 << 10
 HANDSHAKE_SECONDS = 30.0
 CLOSING_SECONDS = 10.0
 """How long a client may take to read its goodbye."""
-UNREAD_SECONDS = 300.0
-"""How long a client may leave an answer unread."""
+UNREAD_SECONDS = 600.0
+"""How long a client may leave an answer unread (RFC 1939 §3: 10 minutes at least)."""
 STEPS_AT_ONCE = 16
 """After so many steps without a wait the other connections have their turn."""
 

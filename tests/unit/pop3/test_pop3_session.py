@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conversing import Pop3Talk, Talk, open_store
+from conversing import START, Desk, Pop3Talk, Talk, open_store
+from mic_mail.clock import ManualClock
 from mic_mail.errors import Text
 from mic_mail.pop3 import maildrop
-from mic_mail.pop3.conversation import SessionSettings
+from mic_mail.pop3.conversation import Conversation, SessionSettings, refuse
 from mic_mail.pop3.session import VERBS
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
@@ -339,3 +340,17 @@ def test_quit_removes_many_in_groups(store: MailStore, monkeypatch: pytest.Monke
     assert talk.say(b"QUIT\r\n") == b"+OK Goodbye.\r\n"
     assert talk.work - before == 2
     assert Pop3Talk(store).sign_in().say(b"STAT\r\n").startswith(b"+OK 1 ")
+
+
+@pytest.mark.parametrize("utf8", [False, True])
+def test_a_first_line_has_512_octets_and_no_half_letters(utf8: bool) -> None:
+    """RFC 2449 §4; what does not fit is left away, code and line end stay."""
+    talk = Conversation(SessionSettings(), clock=ManualClock(START), desk=Desk(), tls=True)
+    talk.utf8 = utf8
+    for more in range(4):
+        talk.say_reply(refuse(Text("x" * more + "ệ" * 400, "x" * 700), b"SYS/PERM"))
+        line = talk.take_output()
+        assert line.startswith(b"-ERR [SYS/PERM] x" if more or not utf8 else b"-ERR [SYS/PERM] \xe1")
+        assert line.endswith(b"\r\n")
+        assert 509 < len(line) <= 512
+        line.decode()
