@@ -42,13 +42,14 @@ class Rebuilt(Trouble):
 class Maildrop:
     """The messages of one session; numbers begin at 1, places at 0."""
 
-    __slots__ = ("_all_octets", "_deleted", "_removed_to", "_retrieved", "_view", "messages", "octets")
+    __slots__ = ("_all_octets", "_deleted", "_removed_to", "_retrieved", "_spared", "_view", "messages", "octets")
 
     def __init__(self, view: FolderView) -> None:
         self._view = view
         self._deleted = bytearray(len(view.uids))
         self._removed_to = 0
-        self._retrieved: set[int] = set()
+        self._retrieved: set[int] = set()  # without `\Seen` yet, and to stay
+        self._spared: set[int] = set()  # likewise, but marked as deleted: RSET may bring them back
         self._all_octets = sum(view.sizes)
         self.messages = len(view.uids)
         """How many are not marked as deleted."""
@@ -88,6 +89,9 @@ class Maildrop:
         self._deleted[place] = 1
         self.messages -= 1
         self.octets -= self._view.sizes[place]
+        if place in self._retrieved:
+            self._retrieved.remove(place)
+            self._spared.add(place)
 
     def is_deleted(self, place: int) -> bool:
         return bool(self._deleted[place])
@@ -96,6 +100,8 @@ class Maildrop:
         """Take all marks back (RSET)."""
         self._deleted = bytearray(len(self))
         self.messages, self.octets = len(self), self._all_octets
+        self._retrieved |= self._spared
+        self._spared.clear()
 
     def remove(self, account: Account) -> bool:
         """Expunge the next of what is marked; whether there may be more. Blocks, writes.
@@ -124,11 +130,10 @@ class Maildrop:
 
     def mark_seen(self, account: Account) -> None:
         """Set `\\Seen` on what was retrieved and is to stay. Blocks, writes."""
-        kept = {place for place in self._retrieved if not self._deleted[place]}
-        self._retrieved -= kept  # of the others RSET may bring some back
-        if kept:
-            self._check(account)
-            account.store_flags(self._view.info.folder_id, [self._view.uids[place] for place in sorted(kept)], "+", SEEN)
+        uids = [self._view.uids[place] for place in sorted(self._retrieved)]
+        self._retrieved.clear()
+        self._check(account)
+        account.store_flags(self._view.info.folder_id, uids, "+", SEEN)
 
     # ------------------------------------------------------------ the store
 

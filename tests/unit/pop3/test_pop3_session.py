@@ -273,14 +273,27 @@ def test_seen_follows_in_groups(store: MailStore, monkeypatch: pytest.MonkeyPatc
     talk.say(b"RETR 1\r\n")
     assert (seen(), talk.used) == ([], 1)
     talk.say(b"DELE 1\r\nRETR 2\r\n")
-    assert seen() == [2]
-    talk.say(b"RSET\r\nQUIT\r\n")
-    assert seen() == [1, 2]
+    assert seen() == []
+    talk.say(b"RETR 3\r\n")
+    assert seen() == [2, 3]
+    talk.say(b"RSET\r\nTOP 4 9\r\nQUIT\r\n")
+    assert seen() == [1, 2, 3]
     cut = Pop3Talk(store).sign_in()
-    cut.say(b"RETR 3\r\nTOP 4 9\r\n")
+    cut.say(b"RETR 4\r\n")
     cut.session.end(Text("Ngắt.", "Cut."), b"SYS/TEMP")
     cut.run()
-    assert seen() == [1, 2, 3]
+    assert seen() == [1, 2, 3, 4]
+
+
+def test_what_is_fetched_to_be_deleted_costs_no_flag(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RETR and DELE one after the other, as most programs do: one piece of work for each message, and QUIT's."""
+    monkeypatch.setattr("mic_mail.pop3.session.SEEN_GROUP_MESSAGES", 2)
+    fill(store, KEPT)
+    talk = Pop3Talk(store).sign_in()
+    before = talk.work
+    talk.say(b"".join([b"RETR %d\r\nDELE %d\r\n" % (number, number) for number in (1, 2, 3, 4)]) + b"QUIT\r\n")
+    assert talk.over
+    assert talk.work - before == 5
 
 
 def test_a_session_that_is_cut_ends_within_a_long_answer(store: MailStore) -> None:
