@@ -34,6 +34,7 @@ from mic_mail.process.lanes import Lanes
 from mic_mail.services.credentials import hashing
 from mic_mail.services.readings import delivery_is_use, lifecycle_settings
 from mic_mail.services.refusals import MAY_BE_STALE, Refusal, Refusals
+from mic_mail.services.sharing import Sharing
 from mic_mail.services.watching import Watch, Watches
 from mic_mail.storage.types import AccountRef
 
@@ -77,7 +78,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Somebody is in. `actor` is who acts, which may one day be another than the mailbox's owner."""
+    """Somebody is in. `actor` is who acts, in the own mailbox or in one of a unit or group (`Access.sharing`)."""
 
     mailbox_id: int
     address: str
@@ -119,7 +120,9 @@ class Access:
         self._used: dict[int, datetime] = {}
         self._errands: set[asyncio.Task[None]] = set()
         self._refreshing = asyncio.Lock()
-        self._watches = Watches(clock)
+        self._watches = Watches[int](clock)
+        self.sharing = Sharing(clock, lambda: self._snapshot, self.decide)
+        """The mailboxes of units and groups that people use with their own password."""
         self.configure(config)
 
     def configure(self, config: Config) -> None:
@@ -130,6 +133,7 @@ class Access:
         self._lifecycle = lifecycle_settings(config)
         self._delivery_is_use = delivery_is_use(config)
         self._decisions.clear()
+        self.sharing.configure(config.server.domain)
         self._throttle.configure(
             ThrottleSettings(
                 per_pair=auth.failures_per_mailbox,
@@ -167,6 +171,7 @@ class Access:
             new = await self._lanes.io(self._directory.load_snapshot, old)
             self._snapshot = new
         self._watches.changed(lambda mailbox_id: old.entry(mailbox_id) is not new.entry(mailbox_id))
+        self.sharing.changed(old, new)
         return True
 
     def decide(self, mailbox_id: int, now: datetime | None = None) -> Decision | None:
@@ -185,7 +190,7 @@ class Access:
 
     # ------------------------------------------------------------ open sessions
 
-    def watch(self, mailbox_id: int, callback: Callable[[], None]) -> Watch:
+    def watch(self, mailbox_id: int, callback: Callable[[], None]) -> Watch[int]:
         """Call back (on the loop) when facts, password or clock may have changed the word on a mailbox.
 
         The session then asks `recheck`, and closes the watch at its end.
@@ -230,6 +235,7 @@ class Access:
     def clock_moved(self) -> None:
         """The clock was set: call the watches whose word has run out now instead of within a minute."""
         self._watches.look()
+        self.sharing.look()
 
     def used(self, mailbox_id: int) -> None:
         """The person used the mailbox now (Reg. 7.2.a). Cheap: the directory is told once a day at most, in the background."""
