@@ -3,7 +3,7 @@
 `Talk` speaks IMAP, `Pop3Talk` POP3.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
 from mic_mail.pop3.session import Session as Pop3Session
 from mic_mail.services.access import Answered, Challenge, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
+from mic_mail.services.sharing import Shared
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 
@@ -47,6 +48,15 @@ class Desk:
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         return frozenset()
+
+    def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
+        return {}
+
+    def holders(self, mailbox_id: int) -> Mapping[str, str]:
+        return {}
+
+    def on_record(self, mailbox_id: int) -> bool:
+        return False
 
 
 class Talk:

@@ -7,7 +7,8 @@ nothing: whatever an action does not say, it does not do.
     Send               write octets; done when the transport is below its high water again
     Work               run a function on the account's store in a lane: the only way to the disk
     SignIn, Begin, Answer   ask who this is (services.access)
-    Enter, Used        the account is ours: watch it for changes, watch the decision; the person is there
+    Enter, Attend      the account is ours: watch it for changes, watch the decision; watch another one in its place
+    Used               the person is there
     StartTls, StartCompression, DropCompressor   change what octets on the wire mean
     Note               an event for the log
     Hangup             close the connection when everything is written
@@ -19,6 +20,7 @@ from typing import Generic, TypeVar
 
 from mic_mail.services.access import SignedIn
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import AccountRef
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -50,10 +52,14 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Work(Generic[T_co]):
-    """Run `run(account)`, which blocks, and give back what it returns; `writes` takes the account's writer."""
+    """Run `run(account)`, which blocks, and give back what it returns; `writes` takes the account's writer.
+
+    `at` is whose store (None: the own one). Whether the person may is the session's to know.
+    """
 
     run: Callable[[Account], T_co]
     writes: bool = False
+    at: AccountRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """From here on `Work` works on this account, and changes of it or of the decision are told to the session.
+    """From here on this is the own account, and changes of it or of the decision are told to the session.
 
     Gives False if the mailbox has no room for another session.
     """
@@ -89,8 +95,18 @@ class Enter:
 
 
 @dataclass(frozen=True, slots=True)
+class Attend:
+    """From here on changes of this account (None: the own one) are told, and of the rights in it. Gives None."""
+
+    at: AccountRef | None
+
+
+@dataclass(frozen=True, slots=True)
 class Used:
-    """The person uses the mailbox (Reg. 7.2.a): a mailbox was opened, not merely watched. Gives None."""
+    """The person uses the mailbox (Reg. 7.2.a): a mailbox was opened (`how`), not merely watched. Gives None."""
+
+    at: AccountRef | None = None
+    how: str = "select"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +141,19 @@ class Hangup:
 
 
 Action = (
-    Send | Work[object] | SignIn | Begin | Answer | Enter | Used | StartTls | StartCompression | DropCompressor | Note | Hangup
+    Send
+    | Work[object]
+    | SignIn
+    | Begin
+    | Answer
+    | Enter
+    | Attend
+    | Used
+    | StartTls
+    | StartCompression
+    | DropCompressor
+    | Note
+    | Hangup
 )
 Step = Action | NeedInput | Waiting
 Steps = Generator[Step, object, T]

@@ -152,9 +152,7 @@ def in_force(kind: MailboxKind, facts: Sequence[Fact], instant: datetime, part: 
 def names(facts: Sequence[Fact]) -> frozenset[int]:
     """Every person who was ever named in the record: who has to be looked at, not who holds anything."""
     return frozenset(
-        person
-        for fact in facts
-        if fact.kind is FactKind.AUTHORISED and isinstance(person := fact.data.get("person"), int)
+        person for fact in facts if fact.kind is FactKind.AUTHORISED and isinstance(person := fact.data.get("person"), int)
     )
 
 

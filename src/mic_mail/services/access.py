@@ -209,6 +209,15 @@ class Access:
         self._watches.renew(signed_in.mailbox_id, answer.decision.valid_until)
         return answer
 
+    def recheck_shared(self, signed_in: SignedIn, mailbox_id: int, peer: Peer) -> str | Refusal:
+        """The rights of an open session in a mailbox that is not its own, or why it may not even read it any more."""
+        self.sharing.renew(signed_in.mailbox_id, mailbox_id)
+        rights = self.sharing.holding(signed_in.mailbox_id, mailbox_id).rights
+        if "r" in rights:
+            return rights
+        entry = self._snapshot.entries[mailbox_id]
+        return self._cut(self._refusals.authority_ended(entry.address), signed_in, peer)
+
     def _cut(self, refusal: Refusal, signed_in: SignedIn, peer: Peer) -> Refusal:
         self._log_refusal("session_cut", refusal, peer, signed_in.address)
         return refusal

@@ -60,10 +60,10 @@ class Sharing:
         """What the owner of the mailbox `actor_id` may use beside it, by name."""
         snapshot = self._snapshot()
         actor = snapshot.entry(actor_id)
-        if actor is None or actor.owner.person_id not in snapshot.named_in:
+        if actor is None or actor.owner.person_id is None:
             return {}
         found: dict[str, Shared] = {}
-        for mailbox_id in snapshot.named_in[actor.owner.person_id]:
+        for mailbox_id in snapshot.named_in.get(actor.owner.person_id, ()):
             if holding := self.holding(actor_id, mailbox_id):
                 entry = snapshot.entries[mailbox_id]
                 name = shared_name(entry.address, self._domain)
@@ -132,7 +132,9 @@ class Sharing:
     def changed(self, old: Snapshot, new: Snapshot) -> None:
         """The directory moved from `old` to `new`."""
         self._known = {
-            pair: known for pair, known in self._known.items() if known[0] is new.entry(pair[0]) and known[1] is new.entry(pair[1])
+            pair: known
+            for pair, known in self._known.items()
+            if known[0] is new.entry(pair[0]) and known[1] is new.entry(pair[1])
         }
         self._watches.changed(lambda pair: any(old.entry(each) is not new.entry(each) for each in pair))
 

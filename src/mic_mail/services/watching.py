@@ -1,7 +1,7 @@
 """Who wants to know when the word on a mailbox may have changed: by a newer directory, or by the clock alone.
 
-In: watches (a key, which is a mailbox or who uses which one; a callback; until when the word holds). Out: callbacks on the event loop. One timer for all of them, never
-set further than MAX_NAP ahead, so that a clock that is put right is noticed.
+In: watches (a key: a mailbox, or who uses which one; a callback; until when the word holds). Out: callbacks on the event loop.
+One timer for all of them, never set further than MAX_NAP ahead, so that a clock that is put right is noticed.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from mic_mail.clock import Clock
 
 MAX_NAP = 60.0
 
-K = TypeVar("K", int, tuple[int, int])
+K = TypeVar("K")
 
 
 class Watch(Generic[K]):
