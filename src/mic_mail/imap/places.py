@@ -17,11 +17,10 @@ from dataclasses import dataclass, replace
 
 from mic_mail.errors import Text
 from mic_mail.imap.rights import OWNER, NoPermission
-from mic_mail.services.sharing import Shared
+from mic_mail.services.sharing import ROOT, Shared, shared_folder
 from mic_mail.storage.errors import NameNotAllowed, NoSuchFolder
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderInfo
 
-ROOT = "Shared"
 PREFIX = ROOT + DELIMITER
 _ASIDE = "~"
 
@@ -84,7 +83,7 @@ def find_new(name: str, boxes: Mapping[str, Shared]) -> Place:
 
 def shown_in(box: Shared, name: str) -> str:
     """What the folder `name` of a unit's or group's account is called; the other way round of `find`."""
-    return f"{PREFIX}{box.name}" if name == INBOX else f"{PREFIX}{box.name}{DELIMITER}{name}"
+    return shared_folder(box.name, name)
 
 
 def shown_own(name: str, boxes: Mapping[str, Shared]) -> str:

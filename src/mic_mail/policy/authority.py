@@ -139,7 +139,7 @@ def judge(
     edges = [edge for grant in own for edge in (grant.since, grant.until) if edge is not None and edge > now]
     edges += [edge for edge in (mailbox.valid_until, person.valid_until) if edge is not None]
     letters = "".join(grant.rights for grant in held) if _is_open(mailbox) and _is_in(person) else ""
-    if not mailbox.sends:
+    if State.SEND_LOCKED in mailbox.states:
         letters = letters.replace(POST, "")
     return Holding(ordered(letters), held, min(edges, default=None))
 

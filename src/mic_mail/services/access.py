@@ -28,6 +28,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry, Snapshot
 from mic_mail.errors import Trouble
+from mic_mail.policy.addresses import candidates
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State, decide
 from mic_mail.process.lanes import Lanes
@@ -240,6 +241,17 @@ class Access:
             return None
         self._log_refusal("sending_refused", refusal, peer, signed_in.address)
         return refusal
+
+    def check_send_as(self, signed_in: SignedIn, address: str, separator: str) -> Refusal | None:
+        """Of an address that a session may not write as: the state that forbids it, where nothing else does (Reg. 12.3)."""
+        found = (self._snapshot.resolve(known) for known in candidates(address, separator))
+        entry = next(filter(None, found), None)
+        if entry is None or not self.sharing.holding(signed_in.mailbox_id, entry.mailbox_id).grants:
+            return None
+        decision = self.decide(entry.mailbox_id)
+        if decision is None or not decision.states & {State.SUSPENDED, State.SEND_LOCKED}:
+            return None
+        return self._refusals.of_state(decision, entry.address) or self._refusals.of_sending(decision, entry.address)
 
     def clock_moved(self) -> None:
         """The clock was set: call the watches whose word has run out now instead of within a minute."""

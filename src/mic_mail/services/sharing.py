@@ -15,7 +15,10 @@ from mic_mail.policy.authority import NOTHING, PARTS, Holding, grants, judge
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable
 from mic_mail.services.watching import Watch, Watches
-from mic_mail.storage.types import AccountRef
+from mic_mail.storage.types import DELIMITER, INBOX, AccountRef
+
+ROOT = "Shared"
+"""Below it people see the mailboxes of units and groups."""
 
 Pair = tuple[int, int]
 """Who uses, and what: the person's own mailbox, and the other one."""
@@ -36,6 +39,11 @@ class Shared:
 def shared_name(address: str, domain: str) -> str:
     """The local part; at any other domain than the server's the whole address, as both may have the same unit."""
     return address.removesuffix(f"@{domain}")
+
+
+def shared_folder(name: str, folder: str) -> str:
+    """What a folder of the mailbox called `name` is called below ROOT."""
+    return f"{ROOT}{DELIMITER}{name}" if folder == INBOX else f"{ROOT}{DELIMITER}{name}{DELIMITER}{folder}"
 
 
 class Sharing:
