@@ -13,7 +13,7 @@ from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Reply, bad, refuse
 from mic_mail.imap.grammar.aclcommands import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
 from mic_mail.imap.places import Place
-from mic_mail.imap.rights import NoPermission, may_ask, shown
+from mic_mail.imap.rights import may_ask, shown
 from mic_mail.storage.errors import NoSuchFolder
 
 PERSONAL = Text(
@@ -71,8 +71,7 @@ def _existing(talk: Conversation, name: str, letters: str = "") -> Steps[Place]:
     if not may_ask(place.rights):
         raise NoSuchFolder(name)
     yield from talk.ask(lambda account: account.folder(place.name), place)
-    if not set(letters) <= set(place.rights):
-        raise NoPermission
+    place.need(letters)
     return place
 
 

@@ -188,7 +188,7 @@ def _copyuid(result: CopyResult) -> bytes:
 
 def _no_folder(error: NoSuchFolder, target: Place) -> Reply:
     """TRYCREATE says that CREATE would help (RFC 9051 §6.4.7): not where the selected mailbox is what is missing."""
-    return refuse(error.text, b"TRYCREATE") if error.name == target.name and "k" in target.rights else refusal(error)
+    return refuse(error.text, b"TRYCREATE") if error.name == target.name and target.can_be_made else refusal(error)
 
 
 def _gone(*, by_uid: bool) -> Reply:

@@ -43,6 +43,11 @@ class Place:
     def rights(self) -> str:
         return OWNER if self.box is None else self.box.rights
 
+    @property
+    def can_be_made(self) -> bool:
+        """Whether CREATE would be allowed here."""
+        return "k" in self.rights and (self.box is not None or self.name.partition(DELIMITER)[0] != ROOT)
+
     def need(self, letters: str) -> None:
         """`NoPermission` unless all of these rights are held; to whom cannot see the mailbox it does not exist."""
         if all(letter in self.rights for letter in letters):
@@ -71,7 +76,7 @@ def find(name: str, boxes: Mapping[str, Shared]) -> Place:
 def find_new(name: str, boxes: Mapping[str, Shared]) -> Place:
     """The same for a folder that is to be made: nothing personal is made below `Shared/`, nor in its place."""
     place = find(name, boxes)
-    if place.box is None and name.partition(DELIMITER)[0] == ROOT:
+    if place.box is None and not place.can_be_made:
         raise NameNotAllowed(
             Text(
                 f"Tên “{ROOT}” dành cho hộp thư đơn vị và nhóm.",
