@@ -9,7 +9,20 @@ from pathlib import Path
 
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Text
-from mic_mail.imap.actions import Action, Answer, Enter, Hangup, NeedInput, Note, Send, SignIn, StartCompression, Waiting, Work
+from mic_mail.imap.actions import (
+    Action,
+    Answer,
+    Attend,
+    Enter,
+    Hangup,
+    NeedInput,
+    Note,
+    Send,
+    SignIn,
+    StartCompression,
+    Waiting,
+    Work,
+)
 from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.session import Session
 from mic_mail.imap.shelf import Shelf
@@ -38,7 +51,9 @@ def decision() -> Decision:
 class Desk:
     """Answers from memory."""
 
-    quota: int | None = 1 << 30
+    def __init__(self, *boxes: Shared) -> None:
+        self.quota: int | None = 1 << 30
+        self.boxes = {box.name: box for box in boxes}
 
     def mechanisms(self) -> tuple[str, ...]:
         return ("PLAIN",)
@@ -50,7 +65,7 @@ class Desk:
         return frozenset()
 
     def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
-        return {}
+        return self.boxes
 
     def holders(self, mailbox_id: int) -> Mapping[str, str]:
         return {}
@@ -62,12 +77,21 @@ class Desk:
 class Talk:
     """One connection. `say` gives what the server answered up to the point where it waits again."""
 
-    def __init__(self, store: MailStore, settings: SessionSettings | None = None, *, shelf: Shelf | None = None) -> None:
+    def __init__(
+        self,
+        store: MailStore,
+        settings: SessionSettings | None = None,
+        *,
+        shelf: Shelf | None = None,
+        boxes: Iterable[Shared] = (),
+    ) -> None:
         self.clock = ManualClock(START)
-        self.desk = Desk()
+        self.store = store
+        self.desk = Desk(*boxes)
         self.actor = "dvbe@mic.gov.vn"
         self.account: Account = store.account(REF)
         self.notes: list[Note] = []
+        self.attended: list[AccountRef | None] = []
         self.sent: list[bytes] = []
         self.over = False
         self.work = 0
@@ -105,10 +129,10 @@ class Talk:
         match action:
             case Send(data):
                 self.sent.append(data)
-            case Work(run):
+            case Work(run, _, at):
                 self.work += 1
                 try:
-                    result = run(self.account)
+                    result = run(self.account if at is None else self.store.account(at))
                 except Exception as error:  # noqa: BLE001 - as the shell does
                     self.session.failed(action, error)
                     return
@@ -118,6 +142,8 @@ class Talk:
                 result = Challenge(b"")
             case Enter():
                 result = True
+            case Attend():
+                self.attended.append(action.at)
             case Note():
                 self.notes.append(action)
             case StartCompression():
