@@ -87,7 +87,7 @@ def test_killed_between_two_accounts(memory: Path, verb: str, together: bool) ->
 
 
 def test_a_power_loss_behind_a_move_out_of_the_journal(tmp_path: Path) -> None:
-    """What was moved while only the journal answered for its octets is in the other account; a replay may bring it back here."""
+    """What was moved while only the journal answered for its octets is in the other account, and perhaps here as well."""
     root = Root(tmp_path)
 
     def move(own: Account) -> None:
