@@ -102,7 +102,8 @@ class Population:
     def allow(
         self, mailbox: MailboxRecord, person: MailboxRecord, part: str, rights: str | None = None, until: str | None = None
     ) -> None:
-        """The owner of `person` may use `mailbox` from now on."""
+        """The owner of `person` may use `mailbox` from now on; a substitute for a long time, unless said otherwise."""
+        until = until or ("2099-12-31" if part == "substitute" else None)
         data: dict[str, Detail] = {"person": person.person_id, "holder": person.address, "part": part}
         data |= {name: value for name, value in (("rights", rights), ("until", until)) if value is not None}
         self.record(mailbox, Draft(FactKind.AUTHORISED, self._clock.now(), "test", "", "1/QĐ", data))
