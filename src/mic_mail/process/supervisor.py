@@ -1,6 +1,6 @@
 """The supervisor: the parent of all processes of one server, which serves nobody itself.
 
-    start    lock the run_dir -> bind the ports -> give up root -> exec N workers and one housekeeper, sockets and all
+    start    lock the run_dir -> bind the ports -> give up root -> exec N workers, a housekeeper, an indexer, sockets and all
     a death  the child is started again with the same sockets, at once the first time, then with growing pauses
     SIGHUP   the file is read again; what can be taken over goes to the children, what cannot is named in the log
     SIGTERM  the sockets close, the children drain, who is not done in time is killed; a second signal does not wait
@@ -104,7 +104,7 @@ class Supervisor:
 
     # Beginning
     def start(self, listeners: Sequence[Listener], workers: int) -> None:
-        """Start so many workers on these sockets, and the housekeeper."""
+        """Start so many workers on these sockets, the housekeeper, and the indexer if there shall be one."""
         run_dir = self.config.run_dir
         for stale in run_dir.glob(PREFIX + "*"):
             stale.unlink(missing_ok=True)
@@ -114,9 +114,16 @@ class Supervisor:
         self._tally = new_page(workers)
         self._children = [Child("worker", f"worker{row}", row) for row in range(workers)]
         self._children.append(Child("housekeeper", "house"))
+        if self.config.search.enabled:
+            self._children.append(Child("indexer", "index"))
         self._log.event("server_started", pid=os.getpid(), workers=workers, doors=self.ports)
         for child in self._children:
             self._spawn(child)
+
+    @property
+    def _workers(self) -> str:
+        """For systemd."""
+        return f"{sum(child.role == 'worker' for child in self._children)} workers"
 
     @property
     def ports(self) -> dict[str, int]:
@@ -265,7 +272,7 @@ class Supervisor:
         if not self._announced and all(child.ready for child in self._children):
             self._announced = True
             self._log.event("server_ready", seconds=round((self._clock.now() - self._started_at).total_seconds(), 2))
-            self._notifier.ready(f"{len(self._children) - 1} workers")
+            self._notifier.ready(self._workers)
 
     def _reap(self) -> None:
         for child in self._children:
@@ -337,7 +344,7 @@ class Supervisor:
             order: Message = {"do": "reload", "config": self.config.model_dump_json()}
             for child in self._children:
                 self._order(child, order)
-        self._notifier.ready(f"{len(self._children) - 1} workers")
+        self._notifier.ready(self._workers)
 
     def _order(self, child: Child, order: Message) -> None:
         """Tell a child, now or when it is ready. One that lives and has not read for a long time is killed."""
