@@ -95,7 +95,7 @@ def test_a_message_without_end_is_read() -> None:
 
 def test_fields_apart() -> None:
     """Each of SUBJECT, FROM, TO, CC and BCC is looked for in its own field; comments hide no address."""
-    octets = "From: Lan <ttlan (x)@ mic.gov.vn>\r\nTo: b@c.vn\r\nCc: d@e.vn\r\nBcc: f@g.vn\r\nSubject: ai\r\n\r\n".encode()
+    octets = b"From: Lan <ttlan (x)@ mic.gov.vn>\r\nTo: b@c.vn\r\nCc: d@e.vn\r\nBcc: f@g.vn\r\nSubject: ai\r\n\r\n"
     values = {"from": "ttlan@mic.gov.vn", "to": "b@c.vn", "cc": "d@e.vn", "bcc": "f@g.vn", "subject": "ai"}
     for zone, value in values.items():
         assert [each for each in values if holds(octets, each, value)] == [zone]  # type: ignore[arg-type]  # keys are zones

@@ -3,7 +3,6 @@ scan does, whatever became of it, of the messages and of the index."""
 
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
 from mic_mail.storage import searchfilling
-from mic_mail.storage.lookup import known_keys
 from mic_mail.storage.mailstore import Account, Visited
 from mic_mail.storage.search import _Test
 from mic_mail.storage.types import Delivery, TextTest
