@@ -58,13 +58,19 @@ def _asked_of(store: Store, places: "Places", wanted: set[int] | None, test: Tex
     known: list[int] = []
     found: list[int] = []
     for segment_id, (in_segment, positions) in zip(places.segments, places.lists, strict=True):
-        pairs = zip(in_segment, positions, strict=True)
-        here = list(pairs) if wanted is None else [pair for pair in pairs if pair[1] in wanted]
-        if not here:
-            continue
-        hits = _Segment(store, segment_id).having(test, query, {place for place, _ in here})
-        known += [position for place, position in here if decided or place not in hits]
-        found += [position for place, position in here if decided and place in hits]
+        if wanted is not None:
+            chosen = [at for at, position in enumerate(positions) if position in wanted]
+            if not chosen:
+                continue
+            in_segment = array("H", [in_segment[at] for at in chosen])  # noqa: PLW2901 - what is left of it
+            positions = array("I", [positions[at] for at in chosen])  # noqa: PLW2901
+        hits = _Segment(store, segment_id).having(test, query, in_segment)
+        if decided:
+            known.extend(positions)
+            if hits:
+                found += [position for place, position in zip(in_segment, positions, strict=True) if place in hits]
+        else:
+            known += [position for place, position in zip(in_segment, positions, strict=True) if place not in hits]
     return LookedUp(known, found)
 
 
@@ -75,8 +81,8 @@ class _Segment:
         self._store = store
         self._segment_id = segment_id
 
-    def having(self, test: TextTest, query: Query, wanted: set[int]) -> set[int]:
-        """The documents among `wanted` that pass the test."""
+    def having(self, test: TextTest, query: Query, wanted: Iterable[int]) -> set[int]:
+        """The documents that pass the test; `wanted` has those that matter."""
         found: set[int] = set()
         for zone in _zones_of(test):
             words = self._words(zone)
@@ -84,7 +90,7 @@ class _Segment:
                 found |= words.having(words.numbers(needle(query.text), folded=query.folded))
                 continue
             phrase = Phrase(query, words)
-            candidates = (phrase.candidates & wanted) - found
+            candidates = phrase.candidates.intersection(wanted) - found
             if candidates:
                 found |= phrase.among(candidates, self._flow(zone))
         return found

@@ -38,7 +38,7 @@ _SIEVE_FROM = 64
 _SIEVED_ZONES: frozenset[Zone] = frozenset({"body"})
 _MOST_WAYS = 64
 """In which a phrase may be spelled, to be looked for one by one."""
-_LENGTHS = Struct("<IIII")
+_LENGTHS = Struct("<IIIII")
 _FLOW_LENGTHS = Struct("<II")
 
 
@@ -86,7 +86,11 @@ def _number(code: int) -> int:
 
 @dataclass(slots=True)
 class Words:
-    """The different words of one zone: `text` is ` word word ... `, `holders[starts[n]:starts[n + 1]]` has word n."""
+    """The different words of one zone: `text` is ` word word ... `, `holders[starts[n]:starts[n + 1]]` has word n.
+
+    Those with other letters than ASCII come first, `wide` of them, so that what has such letters is not looked for among the
+    identifiers and signatures of which headers are full; within both the commonest first.
+    """
 
     text: bytes
     folded: bytes
@@ -94,23 +98,21 @@ class Words:
     begins: "array[int]"
     folded_begins: "array[int]"
     starts: "array[int]"
+    wide: int
     filled: int
     """Documents that have any word."""
 
     @classmethod
     def unpack(cls, blob: bytes) -> "Words":
-        text_octets, folded_octets, count, held = _LENGTHS.unpack_from(blob)
-        at = _LENGTHS.size
-        text = blob[at : at + text_octets]
-        folded = blob[at + text_octets : at + text_octets + folded_octets] if folded_octets else text
-        at += text_octets + folded_octets
-        counts, holders = array("H"), array("H")
-        counts.frombytes(blob[at : at + 2 * count])
-        holders.frombytes(blob[at + 2 * count : at + 2 * (count + held)])
-        begins = _begins(text)
-        folded_begins = _begins(folded) if folded_octets else begins
-        starts = array("I", accumulate(counts, initial=0))
-        return cls(text, folded, holders, begins, folded_begins, starts, len(set(holders)))
+        text_octets, folded_octets, count, held, wide = _LENGTHS.unpack_from(blob)
+        reader = _Reader(blob, _LENGTHS.size)
+        text = reader.octets(text_octets)
+        begins = array("I", accumulate(reader.numbers("I", count), initial=1))
+        folded = reader.octets(folded_octets) if folded_octets else text
+        folded_begins = array("I", accumulate(reader.numbers("I", count), initial=1)) if folded_octets else begins
+        starts = array("I", accumulate(reader.numbers("H", count), initial=0))
+        holders = reader.numbers("H", held)
+        return cls(text, folded, holders, begins, folded_begins, starts, wide, len(set(holders)))
 
     @property
     def octets(self) -> int:
@@ -121,13 +123,12 @@ class Words:
     def numbers(self, needle: bytes, *, folded: bool) -> Iterator[int]:
         """The words in which `needle` occurs; a space in it is the edge of a word."""
         text, begins = (self.folded, self.folded_begins) if folded else (self.text, self.begins)
-        at, led = text.find(needle), needle.startswith(b" ")
+        end = len(text) if needle.isascii() else begins[self.wide]
+        at, led = text.find(needle, 0, end), needle.startswith(b" ")
         while at >= 0:
             number = bisect_right(begins, at + led) - 1
             yield number
-            if number + 1 >= len(begins):
-                return
-            at = text.find(needle, begins[number + 1] - 1)
+            at = text.find(needle, begins[number + 1] - 1, end)
 
     def holders_of(self, number: int) -> "array[int]":
         """The documents that have a word."""
@@ -143,8 +144,26 @@ class Words:
         return found
 
 
-def _begins(text: bytes) -> "array[int]":
-    return array("I", accumulate((len(word) + 1 for word in text[1:-1].split(b" ")), initial=1))[:-1] if text else array("I")
+class _Reader:
+    """Takes one thing after the other from a blob."""
+
+    __slots__ = ("_at", "_blob")
+
+    def __init__(self, blob: bytes, at: int) -> None:
+        self._blob = blob
+        self._at = at
+
+    def octets(self, count: int) -> bytes:
+        self._at += count
+        return self._blob[self._at - count : self._at]
+
+    def numbers(self, code: str, count: int) -> "array[int]":
+        numbers = array(code)
+        numbers.frombytes(self.octets(numbers.itemsize * count))
+        return numbers
+
+    def rest(self) -> bytes:
+        return self._blob[self._at :]
 
 
 @dataclass(slots=True)
@@ -162,9 +181,10 @@ class Flow:
     @classmethod
     def unpack(cls, blob: bytes) -> "Flow":
         count, sieved = _FLOW_LENGTHS.unpack_from(blob)
-        at = _FLOW_LENGTHS.size + 4 * count
-        lengths = array("I", blob[_FLOW_LENGTHS.size : at])
-        return cls(blob[at + sieved :].decode("utf-16-le"), array("I", accumulate(lengths, initial=0)), blob[at : at + sieved])
+        reader = _Reader(blob, _FLOW_LENGTHS.size)
+        begins = array("I", accumulate(reader.numbers("I", count), initial=0))
+        sieve = reader.octets(sieved)
+        return cls(reader.rest().decode("utf-16-le"), begins, sieve)
 
     @property
     def octets(self) -> int:
@@ -211,7 +231,7 @@ def _pack_zone(zone: Zone, documents: Sequence[Document]) -> tuple[bytes, bytes]
                 holders[word] = [place]
             else:
                 known.append(place)
-    ordered = sorted(holders, key=lambda word: -len(holders[word]))
+    ordered = sorted(holders, key=lambda word: (word.isascii(), -len(holders[word])))
     codes = {word: _code(number) for number, word in enumerate(ordered, 1)}
     flows: list[array[int]] = []
     for document, vocabulary in zip(documents, vocabularies, strict=True):
@@ -238,16 +258,19 @@ def _sieve_of(flows: "list[array[int]]") -> bytes:
 
 
 def _pack_words(ordered: list[str], holders: list[list[int]]) -> bytes:
-    text = _joined(ordered)
-    folded = b"" if text.isascii() else _joined(map(fold, ordered))
-    counts = array("H", map(len, holders))
+    text, steps = _joined(ordered)
+    wide = sum(not word.isascii() for word in ordered)
+    folded, folded_steps = _joined([fold(word) for word in ordered]) if wide else (b"", b"")
+    counts = array("H", map(len, holders)).tobytes()
     held = array("H", [place for places in holders for place in places])
-    return _LENGTHS.pack(len(text), len(folded), len(counts), len(held)) + text + folded + counts.tobytes() + held.tobytes()
+    lengths = _LENGTHS.pack(len(text), len(folded), len(ordered), len(held), wide)
+    return b"".join((lengths, text, steps, folded, folded_steps, counts, held.tobytes()))
 
 
-def _joined(words: Iterable[str]) -> bytes:
-    text = " ".join(words)
-    return f" {text} ".encode("utf-8", "surrogatepass") if text else b""
+def _joined(words: list[str]) -> tuple[bytes, bytes]:
+    """The words between spaces, and how far each begins from the one before."""
+    encoded = [needle(word) for word in words]
+    return b" %b " % b" ".join(encoded), array("I", [len(word) + 1 for word in encoded]).tobytes()
 
 
 def unpack(packed: Packed, places: Collection[int]) -> list[Document]:
