@@ -69,6 +69,11 @@ class Child:
     owed: dict[str, Message] = field(default_factory=dict)
     """What it has to be told when it is ready: the newest order of each kind. Before that it does not read."""
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is no server without it: a search finds the same without an indexer, only later."""
+        return self.role != "indexer"
+
 
 class Supervisor:
     """One running server, seen from above. Make it, `start`, `run`."""
@@ -269,7 +274,7 @@ class Supervisor:
                 child.report = message
 
     def _announce_ready(self) -> None:
-        if not self._announced and all(child.ready for child in self._children):
+        if not self._announced and all(child.ready for child in self._children if child.is_needed):
             self._announced = True
             self._log.event("server_ready", seconds=round((self._clock.now() - self._started_at).total_seconds(), 2))
             self._notifier.ready(self._workers)
@@ -322,7 +327,7 @@ class Supervisor:
 
     def _unless_hopeless(self, child: Child) -> None:
         """What cannot start the first time will not start the tenth time; systemd or a person has to know."""
-        if not self._announced and child.restarts >= FIRST_ATTEMPTS and self._draining_until is None:
+        if not self._announced and child.is_needed and child.restarts >= FIRST_ATTEMPTS and self._draining_until is None:
             self._given_up = True
             self._log.event("start_failed", process=child.name)
             self.drain()
@@ -402,7 +407,7 @@ class Supervisor:
             "started_at": self._started_at.isoformat(),
             "domain": self.config.server.domain,
             "hostname": self.config.server.hostname,
-            "ready": all(child.ready for child in self._children),
+            "ready": all(child.ready for child in self._children if child.is_needed),
             "draining": self._draining_until is not None,
             "ports": self.ports if self._draining_until is None else {},
             "processes": [
