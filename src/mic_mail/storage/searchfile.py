@@ -125,6 +125,8 @@ class SearchFile:
         """The inode that our readers are on: somebody else may have thrown the file away."""
         self._written: int | None = None
         """The inode that our writer is on."""
+        self._suspect: int | None = None
+        """The inode of the file that was found damaged."""
 
     @property
     def identity(self) -> int:
@@ -160,7 +162,7 @@ class SearchFile:
             raise KeyError(at["at"])
         checksum, blob = row
         if zlib.crc32(blob) != checksum:
-            raise Damaged(f"{self._path}: segment {at['at']}")
+            raise self._damaged(f"segment {at['at']}")
         return bytes(blob)
 
     @contextlib.contextmanager
@@ -174,8 +176,12 @@ class SearchFile:
                 yield connection
         except sqlite3.DatabaseError as error:
             if is_damage(error) or "no such" in str(error):
-                raise Damaged(f"{self._path}: {error}") from error
+                raise self._damaged(error) from error
             raise
+
+    def _damaged(self, what: object) -> Damaged:
+        self._suspect = self._index.identity()
+        return Damaged(f"{self._path}: {what}")
 
     def _follow(self) -> int | None:
         """Let go of a file that has been thrown away; the inode of the one that is there."""
@@ -194,10 +200,10 @@ class SearchFile:
                 told = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
         except sqlite3.DatabaseError as error:
             if is_damage(error):
-                raise Damaged(f"{self._path}: {error}") from error
+                raise self._damaged(error) from error
             raise
         if told != [APPLICATION_ID, VERSION]:
-            raise Damaged(f"{self._path}: version {told[1]}")
+            raise self._damaged(f"version {told[1]}")
 
     # Writing
 
@@ -261,7 +267,7 @@ class SearchFile:
                         connection.execute("ROLLBACK")
             except sqlite3.DatabaseError as error:
                 if is_damage(error) or "no such" in str(error):
-                    raise Damaged(f"{self._path}: {error}") from error
+                    raise self._damaged(error) from error
                 raise
 
     def _writer(self) -> sqlite3.Connection:
@@ -284,41 +290,25 @@ class SearchFile:
             os.close(folder)
 
     def _make(self) -> None:
+        """Beside its place, then put there whole: nobody ever sees half of it."""
         with self._alone():
             if self._index.identity() is None:
-                self._remove()  # a log without its file, left by who was killed while throwing it away
-                self._fill()
+                making = f"{self._path}.new"
+                _remove(making)
+                _remove(self._path)  # a log without its file, left by who was killed while throwing it away
+                _fill(making)
+                os.rename(making, self._path)
         self._identity = self._index.identity()
 
-    def _fill(self) -> None:
-        """The tables come with the version, in one transaction: a kill before its end leaves a file of no version."""
-        dialect = sqlite.dialect()
-        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
-        try:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("BEGIN IMMEDIATE")
-            for table in metadata.sorted_tables:
-                connection.execute(str(CreateTable(table).compile(dialect=dialect)))
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        finally:
-            connection.close()
-
     def discard(self) -> None:
-        """Throw the file away. Who has it open goes on with what nobody else sees, until its next question."""
+        """Throw away the file that was found damaged. Who has it open goes on with what nobody else sees, until its next
+        question; if somebody else was faster, what lies there now stays."""
         with self._writing, self._alone():
             self._index.close_writer()
             self._index.close_readers()
+            if self._index.identity() == self._suspect:
+                _remove(self._path)
             self._identity = self._written = None
-            self._remove()
-
-    def _remove(self) -> None:
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path + suffix)
 
     def damage(self) -> list[str]:
         """What is wrong with the file, looking at every octet."""
@@ -326,10 +316,11 @@ class SearchFile:
             if self._follow() is None:
                 return []
             if told := self._index.damage():
-                return told
+                raise self._damaged("; ".join(told))
             for each in self.live():
-                self.packed(each.segment_id, len(self.keys(each.segment_id)))
-        except (Damaged, KeyError) as error:
+                with contextlib.suppress(KeyError):  # packed anew meanwhile
+                    self.packed(each.segment_id, len(self.keys(each.segment_id)))
+        except Damaged as error:
             return [str(error)]
         return []
 
@@ -346,3 +337,24 @@ class SearchFile:
         with self._writing:
             self._index.close_writer()
         self._index.close_readers()
+
+
+def _fill(path: str) -> None:
+    """The empty tables."""
+    dialect = sqlite.dialect()
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        for table in metadata.sorted_tables:
+            connection.execute(str(CreateTable(table).compile(dialect=dialect)))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    finally:
+        connection.close()
+
+
+def _remove(path: str) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path + suffix)

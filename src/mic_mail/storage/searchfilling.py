@@ -5,6 +5,7 @@ at most and a message is packed about ten times in its life. Everything is worke
 whoever finds that another process was faster begins anew with what is left to do. Raises what `SearchFile` raises.
 """
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -36,24 +37,28 @@ class _Segment:
 def leave(store: Store, read: Mapping[int, Document]) -> int:
     """Put documents by key into the file, those that it does not hold; how many."""
     for _ in range(_ATTEMPTS):
-        live = store.search.live()
-        known = known_keys(store, [each.segment_id for each in live])
-        new = {key: document for key, document in read.items() if key not in known}
-        if not new:
-            return 0
-        joined = _small_enough(store, live, len(new))
-        keys, documents = list(new), list(new.values())
-        for each in joined:
-            keys += each.keys
-            documents += unpack(_packed(store, each), range(len(each.keys)))
-        if store.search.add(
-            pack(documents),
-            keys,
-            known=[each.segment_id for each in live],
-            instead_of=[each.live.segment_id for each in joined],
-        ):
-            return len(new)
+        with contextlib.suppress(KeyError):  # a segment went between two looks
+            done = _leave(store, read)
+            if done is not None:
+                return done
     return 0
+
+
+def _leave(store: Store, read: Mapping[int, Document]) -> int | None:
+    """None where another process was faster."""
+    live = store.search.live()
+    known = known_keys(store, [each.segment_id for each in live])
+    new = {key: document for key, document in read.items() if key not in known}
+    if not new:
+        return 0
+    joined = _small_enough(store, live, len(new))
+    keys, documents = list(new), list(new.values())
+    for each in joined:
+        keys += each.keys
+        documents += unpack(_packed(store, each), range(len(each.keys)))
+    instead_of = [each.live.segment_id for each in joined]
+    added = store.search.add(pack(documents), keys, known=[each.segment_id for each in live], instead_of=instead_of)
+    return len(new) if added else None
 
 
 def _small_enough(store: Store, live: list[Live], documents: int) -> list[_Segment]:

@@ -47,7 +47,7 @@ VISCII = "Quy\xaat \xf0\xb8nh v\xab h\xf3a \xf0\xbdn \xf0i\xaen t\xd8".encode("l
         (VISCII, "text/plain; charset=viscii", "8bit"),
         (TEXT.encode(), "text/plain", "8bit"),
         (TEXT.encode(), "text/plain; charset=nonsense", "8bit"),
-        (b"<meta charset=windows-1258><p>" + CP1258, "text/html", "8bit"),
+        (b"<meta charset=x-viet-tcvn><p>" + TCVN, "text/html", "8bit"),
         ("Quy&#7871;t định về hóa <i>đ</i>ơn &#x111;iện tử".encode(), "text/html; charset=utf-8", "8bit"),
         ("Quyết định về hóa \r\nđơn điện tử".encode(), "text/plain; charset=utf-8; format=flowed", "8bit"),
         ("Quyết định về hóa đ \r\nơn điện tử".encode(), "text/plain; charset=utf-8; format=flowed; delsp=yes", "8bit"),
