@@ -219,6 +219,10 @@ class SearchFile:
 
         False, and nothing has happened, unless the file's segments are just those in `known`: another process was faster.
         """
+        rows = [] if packed is None else _rows(packed)
+        octets = 0 if packed is None else packed.octets
+        messages = array("q", keys).tobytes()
+        at = {"account_id": self._account_id, "segment_id": secrets.randbits(62)}
         with self._transaction() as connection:
             live = {row[0] for row in _LIVE.on(connection, account=self._account_id)}
             if live != set(known):
@@ -226,17 +230,11 @@ class SearchFile:
             for old in instead_of:
                 _DROP.on(connection, account=self._account_id, at=old)
                 _DROP_ZONES.on(connection, account=self._account_id, at=old)
-            if packed is not None:
-                self._insert(connection, packed, array("q", keys).tobytes())
+            if rows:
+                checksum = zlib.crc32(messages)
+                _ADD.on(connection, **at, dead_since_us=None, octets=octets, checksum=checksum, messages=messages)
+                _ADD_ZONE.on_each(connection, (at | row for row in rows))
             return True
-
-    def _insert(self, connection: sqlite3.Connection, packed: Packed, keys: bytes) -> None:
-        at = {"account_id": self._account_id, "segment_id": secrets.randbits(62)}
-        _ADD.on(connection, **at, dead_since_us=None, octets=packed.octets, checksum=zlib.crc32(keys), messages=keys)
-        for place, name in enumerate(ZONES):
-            words, flow = packed.zones[name]
-            sums = {"words_checksum": zlib.crc32(words), "flow_checksum": zlib.crc32(flow)}
-            _ADD_ZONE.on(connection, **at, zone=place, **sums, words=words, flow=flow)
 
     def mark_dead(self, since: Mapping[int, int | None]) -> None:
         """Note since when segments hold messages that are gone."""
@@ -358,3 +356,17 @@ def _remove(path: str) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path + suffix)
+
+
+def _rows(packed: Packed) -> list[dict[str, object]]:
+    """By zone, with the checksums."""
+    return [
+        {
+            "zone": place,
+            "words_checksum": zlib.crc32(packed.zones[name][0]),
+            "flow_checksum": zlib.crc32(packed.zones[name][1]),
+            "words": packed.zones[name][0],
+            "flow": packed.zones[name][1],
+        }
+        for place, name in enumerate(ZONES)
+    ]

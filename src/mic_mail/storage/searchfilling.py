@@ -15,7 +15,7 @@ from mic_mail.storage.searchsegment import Document, Packed, pack, unpack
 from mic_mail.storage.store import Store
 
 MOST_DOCUMENTS = 1_024
-MOST_OCTETS = 6 << 20
+MOST_OCTETS = 3 << 20
 """Of a segment, unless one batch alone is larger: it is written in one transaction, which others wait for."""
 SMALLEST_LEFT = 32
 """Documents that a search leaves; fewer are read again until the indexer comes, and make no segment of their own."""

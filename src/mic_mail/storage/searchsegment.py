@@ -270,7 +270,7 @@ def _pack_words(ordered: list[str], holders: list[list[int]]) -> bytes:
 def _joined(words: list[str]) -> tuple[bytes, bytes]:
     """The words between spaces, and how far each begins from the one before."""
     encoded = [needle(word) for word in words]
-    return b" %b " % b" ".join(encoded), array("I", [len(word) + 1 for word in encoded]).tobytes()
+    return b" %b " % b" ".join(encoded) if words else b"", array("I", [len(word) + 1 for word in encoded]).tobytes()
 
 
 def unpack(packed: Packed, places: Collection[int]) -> list[Document]:

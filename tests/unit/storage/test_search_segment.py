@@ -35,7 +35,7 @@ TEXT = st.lists(st.sampled_from([*WORDS, " ", "\r\n"]), max_size=12).flatmap(
     lambda words: st.sampled_from([" ", "", "  ", "\xa0"]).map(lambda between: between.join(words))
 )
 DOCUMENT = st.lists(st.tuples(st.sampled_from(["body", "subject"]), TEXT), max_size=4)
-QUERY = st.one_of(TEXT, st.text(st.sampled_from("hóađơnbx .í字"), min_size=1, max_size=6)).filter(bool)
+QUERY = st.one_of(TEXT, st.just(" "), st.text(st.sampled_from("hóađơnbx .í字"), min_size=1, max_size=6)).filter(bool)
 
 
 def asked(packed: Packed, zone: Zone, value: str) -> set[int]:

@@ -242,7 +242,7 @@ class Searching(RuleBasedStateMachine):
             elif how == "garbage":
                 file.write(b"garbage" * 20)
             elif how == "flip":
-                file.seek(int((size - 4096) * where))
+                file.seek(int(max(0, size - 4096) * where))
                 file.write(os.urandom(4096))
         if how == "delete":
             path.unlink()
