@@ -29,7 +29,8 @@ BATCH_DOCUMENTS = 256
 BATCH_OCTETS = 16 << 20
 """Of messages read, before what they hold is written: some 30 MB of memory."""
 DROP_SECONDS = 3_600.0
-"""Between two looks for text of messages that are gone."""
+IDLE_DROP_SECONDS = 86_400.0
+"""Between two looks for text of messages that are gone: where the index has been written since, and where it has not."""
 
 _M = schema.message.c
 _E = schema.email.c
@@ -58,7 +59,9 @@ class Visited:
     modseq: int = -1
     trace: tuple[int, ...] = ()
     """Of the index and its log, when the last visit began."""
-    dropped_at: float | None = None
+    dropped_at: float = -IDLE_DROP_SECONDS
+    written: bool = True
+    """The index has been written since text was last dropped."""
     known: int = 0
     """Messages that the file held at the end of the last visit; fewer now means that somebody threw it away."""
     unfit: set[int] = field(default_factory=set)
@@ -67,7 +70,12 @@ class Visited:
 
 def needs_visit(store: Store, visited: Visited) -> bool:
     """Whether the index has been written, or the file thrown away, since the last visit: three stats."""
-    return visited.trace != (*_trace(store), store.search.identity)
+    return visited.trace != (*_trace(store), store.search.identity) or _owes_drop(store, visited)
+
+
+def _owes_drop(store: Store, visited: Visited) -> bool:
+    pause = DROP_SECONDS if visited.written else IDLE_DROP_SECONDS
+    return store.clock.monotonic() - visited.dropped_at >= pause
 
 
 def visit(store: Store, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
@@ -107,10 +115,10 @@ def _visit(store: Store, visited: Visited, go_on: Callable[[], bool]) -> int | N
             done += leave(store, read) if read else 0
     if done:
         store.search.tidy()
-    now = store.clock.monotonic()
-    if visited.dropped_at is None or now - visited.dropped_at >= DROP_SECONDS:
+    visited.written = visited.written or visited.modseq != modseq or visited.trace[:2] != _trace(store)
+    if _owes_drop(store, visited):
         drop_dead(store, lambda: _alive(store))
-        visited.dropped_at = now
+        visited.dropped_at, visited.written = store.clock.monotonic(), False
     visited.known = len(known_keys(store, [each.segment_id for each in store.search.live()]))
     if not whole:
         return None

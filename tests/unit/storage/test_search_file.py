@@ -122,6 +122,34 @@ def test_the_text_of_what_is_gone_leaves_the_file(root: Root) -> None:
     assert segments(root) == [1]
 
 
+def test_what_was_swept_after_the_last_visit_leaves_too(root: Root) -> None:
+    """The same indexer, which has looked a moment ago, and a mailbox that nobody writes any more."""
+    clock = root.clock
+    assert isinstance(clock, ManualClock)
+    store = root.store()
+    account, visited = store.account(REF), Visited()
+    publish(account, *(f"thu {number}" for number in range(40)))
+    assert account.index_text(visited) == 40
+    account.remove(account.folder("INBOX").folder_id, range(1, 21))
+    clock.move_to(clock.now() + timedelta(days=8))
+    assert account.index_text(visited) == 0  # the sweep has not come yet
+    account.sweep()
+    account.index_text(visited)
+    assert segments(root) == [40]
+    clock.move_to(clock.now() + timedelta(hours=2))
+    account.index_text(visited)
+    assert segments(root) == [20]
+    account.remove(account.folder("INBOX").folder_id, [21])
+    clock.move_to(clock.now() + timedelta(days=8))
+    account.sweep()
+    account.index_text(visited)
+    assert segments(root) == [20]
+    clock.move_to(clock.now() + timedelta(days=8))
+    account.index_text(visited)
+    assert segments(root) == [19]
+    store.close()
+
+
 def test_a_few_that_are_gone_wait_for_a_week(root: Root) -> None:
     """Packing a thousand messages anew for each one that is expunged would be most of the work."""
     clock = root.clock
