@@ -119,7 +119,8 @@ class SearchFile:
     def __init__(self, path: str, account_id: int, clock: Clock) -> None:
         self._path = path
         self._account_id = account_id
-        self._index = Index(path, synchronous="normal", clock=clock, busy_seconds=BUSY_SECONDS)
+        # Never synced: each fsync would be one more that deliveries wait for, and what a power loss leaves is found damaged.
+        self._index = Index(path, synchronous="off", clock=clock, busy_seconds=BUSY_SECONDS)
         self._writing = threading.Lock()
         self._identity: int | None = None
         """The inode that our readers are on: somebody else may have thrown the file away."""
