@@ -82,6 +82,7 @@ TABLE: tuple[Row, ...] = (
     Row("QUOTA=RES-STORAGE", _SIGNED_IN, needs=("QUOTA",)),
     Row("QUOTA=RES-MESSAGE", _SIGNED_IN, needs=("QUOTA",)),
     Row("INPROGRESS", _SIGNED_IN),  # RFC 9585
+    Row("NOTIFY", _SIGNED_IN),  # RFC 5465
     Row("COMPRESS=DEFLATE", _SIGNED_IN, lambda offer: offer.compress),  # RFC 4978
 )
 

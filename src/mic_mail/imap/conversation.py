@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
-from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Send, Steps, Work
+from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Send, Steps, Waiting, Work
 from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
 from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.responses import continuation, ok, status_line
@@ -124,12 +124,40 @@ class Desk(Protocol):
         ...
 
 
+class Notifier(Protocol):
+    """What the client asked to be told without asking (`notify.Listening`)."""
+
+    def tell(self, talk: "Conversation", *, expunge: bool = False) -> Steps[None]:
+        """Say what is new, if anything is; `expunge`: a command is in progress that allows EXPUNGE."""
+        ...
+
+    def pause(self) -> float:
+        """When to try again what could not be told (monotonic seconds)."""
+        ...
+
+    def attend(self, view: View) -> None:
+        """A mailbox was selected."""
+        ...
+
+    def leave(self, view: View) -> None:
+        """It is so no more."""
+        ...
+
+    def own(self, modseqs: list[int]) -> None:
+        """The client itself has made these changes."""
+        ...
+
+    def subscribed(self, name: str, is_so: bool) -> None:
+        """The client itself has subscribed, or the opposite."""
+        ...
+
+
 class Conversation:
     """What a connection knows between two commands."""
 
     __slots__ = (
-        "_octets", "clock", "compressed", "desk", "enabled", "ending", "introductions", "known_modseq", "out", "reader",
-        "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tls", "tries", "view",
+        "_octets", "clock", "compressed", "desk", "enabled", "ending", "introductions", "known_modseq", "notifier", "out",
+        "reader", "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tls", "tries", "view",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, desk: Desk, tls: bool) -> None:
@@ -148,6 +176,7 @@ class Conversation:
         """UIDs of the last SEARCH RETURN (SAVE) (RFC 5182)."""
         self.known_modseq = 0
         """The account's MODSEQ as the change feed told it."""
+        self.notifier: Notifier | None = None
         self.ending: Ended | None = None
         """Set from outside: the connection is to end at the next chance."""
         self.severed = False
@@ -191,6 +220,8 @@ class Conversation:
 
     def leave(self) -> None:
         """No mailbox is selected any more; what was found in it is forgotten."""
+        if self.notifier is not None and self.view is not None:
+            self.notifier.leave(self.view)
         self.view = None
         self.saved = ()
 
@@ -251,11 +282,16 @@ class Conversation:
             raise Ended("That is too much.")
         return event
 
-    def event(self, until: float) -> Steps[Event]:
-        """The next event that the reader makes of the client's octets; `Ended` when `until` passes or the session is cut."""
+    def event(self, until: float, meanwhile: Callable[[], Steps[None]] | None = None) -> Steps[Event]:
+        """The next event that the reader makes of the client's octets; `Ended` when `until` passes or the session is cut.
+
+        Between commands `meanwhile` speaks for the notifier, whenever the account has moved.
+        """
         while True:
             if self.ending is not None:
                 raise self.ending
+            if self.notifier is not None and meanwhile is not None:
+                yield from meanwhile()
             event = self.hear()
             if isinstance(event, LiteralRequested):
                 self.say(continuation())
@@ -263,6 +299,8 @@ class Conversation:
                 return event
             elif self.now() >= until:
                 raise Ended("Too long without a command.")
+            elif self.notifier is not None and meanwhile is not None:
+                yield Waiting(min(until, self.notifier.pause()))
             else:
                 yield NeedInput(until)
 
@@ -272,7 +310,11 @@ class Conversation:
 
     def change(self, run: Callable[[Account], T]) -> Steps[T]:
         """Write to the store."""
-        return cast("T", (yield Work(run, writes=True)))
+        if self.notifier is None:
+            return cast("T", (yield Work(run, writes=True)))
+        result, modseqs = cast("tuple[T, list[int]]", (yield Work(lambda account: account.noting(run), writes=True)))
+        self.notifier.own(modseqs)
+        return result
 
     def sync(self, *, expunge: bool) -> Steps[None]:
         """Tell what happened to the selected mailbox since the last look, and look first."""

@@ -88,11 +88,11 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
     for group in _seen_groups(view, places) if plan.marks_seen and not view.read_only else (places,):
         if plan.marks_seen and not view.read_only:
             yield from _mark_seen(talk, view, group, command)
-        gone += yield from _send(talk, plan, group)
+        gone += yield from send(talk, plan, group)
     return Reply("Fetched.", code=b"EXPUNGEISSUED" if gone else b"")  # OK all the same: no client can do better (RFC 5530 §3)
 
 
-def _send(talk: Conversation, plan: Plan, places: list[range]) -> Steps[int]:
+def send(talk: Conversation, plan: Plan, places: list[range]) -> Steps[int]:
     """Pull the lines of these messages through the connection; how many could not be read any more."""
     reader = plan.reading(places, BATCH_MESSAGES)
     slices = Slices(reader.chunks)

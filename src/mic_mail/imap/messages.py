@@ -115,7 +115,8 @@ def move(talk: Conversation, command: Move) -> Steps[Reply]:
     def work(account: Account) -> tuple[CopyResult, list[bytes]]:
         target = account.folder(command.mailbox)
         result = account.move(view.folder_id, uids, target.folder_id)
-        return result, view.catch_up(view.look(account), enabled, expunge=True)
+        own = [uid for uid, _ in result.pairs]
+        return result, view.catch_up(view.look(account), enabled, expunge=True, own=own)
 
     try:
         result, lines = yield from talk.change(work)

@@ -67,6 +67,8 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
         recent=None if rev2 else opened.recent,
     )
     talk.view = view
+    if talk.notifier is not None:
+        talk.notifier.attend(view)
     talk.say_all(_description(view, opened, command.written, utf8=talk.utf8))
     if opened.changes is not None and command.qresync is not None:
         known, changes, enabled = command.qresync, opened.changes, talk.enabled
@@ -146,7 +148,7 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
 
     def work(account: Account) -> tuple[ExpungeResult, list[bytes]]:
         result = account.expunge(view.folder_id, uids)
-        return result, view.catch_up(view.look(account), enabled, expunge=True)
+        return result, view.catch_up(view.look(account), enabled, expunge=True, own=result.uids)
 
     result, lines = yield from talk.change(work)
     talk.say_all(lines)
@@ -165,11 +167,13 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
     until = talk.now() + settings.idle_seconds
     still_here = talk.now() + settings.still_here_seconds
     while talk.ending is None:
+        if talk.notifier is not None:
+            yield from talk.notifier.tell(talk, expunge=True)  # RFC 5465 §4: the events that NOTIFY asked for, and no others
         event = talk.hear()
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"
             return Reply("No more idling.") if done else bad("DONE is what ends IDLE.")
-        if talk.view is not None and talk.known_modseq > talk.view.looked:
+        if talk.notifier is None and talk.view is not None and talk.known_modseq > talk.view.looked:
             yield from talk.sync(expunge=True)
             continue
         if talk.now() >= until:
@@ -177,5 +181,5 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
         if talk.now() >= still_here:
             talk.say(responses.ok(b"*", "Still here"))
             still_here = talk.now() + settings.still_here_seconds
-        yield Waiting(min(until, still_here))
+        yield Waiting(min(until, still_here) if talk.notifier is None else min(until, still_here, talk.notifier.pause()))
     raise talk.ending

@@ -21,10 +21,10 @@ from typing import Any
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
-from mic_mail.imap import append, fetch, folders, messages, responses, search, selecting, signin
+from mic_mail.imap import append, fetch, folders, messages, notify, responses, search, selecting, signin
 from mic_mail.imap.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Waiting
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
-from mic_mail.imap.grammar import commands, mailboxcommands
+from mic_mail.imap.grammar import commands, mailboxcommands, notifycommands
 from mic_mail.imap.grammar.commands import Command
 from mic_mail.imap.grammar.reader import AppendMessage, BadLine, Event, Line
 from mic_mail.imap.grammar.rules import ConnectionState
@@ -70,6 +70,7 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.Copy: messages.copy,
     commands.Move: messages.move,
     commands.Search: search.search,
+    notifycommands.Notify: notify.notify,
 }
 """Every command but APPEND, which begins before it is complete (`append.append`)."""
 
@@ -173,7 +174,7 @@ class Session:
         talk.say(signin.greeting(talk))
         try:
             while not talk.severed:
-                event = yield from talk.event(self._patience())
+                event = yield from talk.event(self._patience(), self._notify)
                 yield from self._take(event)
                 if talk.has_much_to_say:  # thousands of pipelined commands: others have their turn in between
                     yield Send(talk.take_output())
@@ -184,6 +185,21 @@ class Session:
     def _patience(self) -> float:
         talk = self._talk
         return talk.sign_in_until if talk.signed_in is None else talk.now() + talk.settings.idle_seconds
+
+    def _notify(self) -> Steps[None]:
+        """What NOTIFY asked for, between commands. After a bug the client cannot know what it was told: that is the end."""
+        talk = self._talk
+        assert talk.notifier is not None
+        try:
+            yield from talk.notifier.tell(talk)
+        except (Ended, GeneratorExit):
+            raise
+        except OutOfStep as error:
+            raise Ended(error.text) from error
+        except Exception as error:
+            reference = trace_id(talk.clock.now_us(), self._tokens)
+            yield Note("imap_bug", {"ref": reference}, error)
+            raise Ended(Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")) from error
 
     def _take(self, event: Event) -> Steps[None]:
         """One thing that the reader made of the client's octets."""

@@ -67,6 +67,11 @@ def _arguments(rest: bytes, by_uid: bool) -> tuple[tuple[FetchItem, ...], int | 
     return tuple(items), changed_since, vanished
 
 
+def fetch_items(cursor: Cursor) -> tuple[FetchItem, ...]:
+    """A parenthesised list of items, outside of FETCH (RFC 5465 §8)."""
+    return tuple(_items(cursor))
+
+
 def _items(cursor: Cursor) -> dict[FetchItem, None]:
     """The items in the client's order, each once; a macro stands alone (RFC 9051 §9, fetch)."""
     if cursor.at(b"("):

@@ -83,4 +83,5 @@ RULES: dict[str, Rule] = {
     "UID COPY": Rule(_SELECTED, changes=True),
     "MOVE": Rule(_SELECTED, by_number=True, changes=True),
     "UID MOVE": Rule(_SELECTED, changes=True),
+    "NOTIFY": Rule(_SIGNED_IN),
 }

@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from functools import partial
 
-from mic_mail.imap.grammar import commands, mailboxcommands, mailboxsyntax
+from mic_mail.imap.grammar import commands, mailboxcommands, mailboxsyntax, notifysyntax
 from mic_mail.imap.grammar.commands import AppendOptions, FlagList
 from mic_mail.imap.grammar.fetchsyntax import fetch, flags, store
 from mic_mail.imap.grammar.lexer import TAG, Cursor, Fault
@@ -244,4 +244,5 @@ SYNTAX: dict[bytes, Parser] = {
     b"UID COPY": partial(_to_mailbox, commands.Copy, by_uid=True),
     b"MOVE": partial(_to_mailbox, commands.Move, by_uid=False),
     b"UID MOVE": partial(_to_mailbox, commands.Move, by_uid=True),
+    b"NOTIFY": notifysyntax.notify,
 }

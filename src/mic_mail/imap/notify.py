@@ -1,0 +1,366 @@
+"""NOTIFY (RFC 5465): a client is told what happens in all its mailboxes, whether or not a command is in progress.
+
+In: the command, then the hint of the change feed that the account has moved. Out: lines. What is told is the difference between
+the account as the client was told of it and as it is now, asked from the store by MODSEQ: however much happened in between, a
+mailbox costs one STATUS line, a name one LIST line, and a client that does not read costs nothing. What one look finds beyond
+MOST_EVENTS is not told at all: NOTIFICATIONOVERFLOW, and from there on it is as after NOTIFY NONE (§5.8).
+
+    selected mailbox   the view tells, as SELECTED says: at once (EXPUNGE too), with EXPUNGE delayed, or not at all: then the
+                       client keeps the messages that it has, but for its own changes (§3.1; `View.withhold`)
+    other mailboxes    STATUS for messages and flags, LIST for names (`nameevents`) and subscriptions
+    own changes        are known by their MODSEQs and not told (§5), unless somebody else changed the same mailbox
+
+Notifications never set \\Seen, whatever they fetch. One look costs a hop to the store for each turn of the feed that told of
+changes, as in IDLE.
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.conversation import Conversation, Ended, Reply
+from mic_mail.imap.fetch import send
+from mic_mail.imap.fetchplan import Plan
+from mic_mail.imap.grammar.fetchitems import Datum
+from mic_mail.imap.grammar.notifycommands import Events, Notify, Watch
+from mic_mail.imap.listing import Tree, described
+from mic_mail.imap.nameevents import NameEvent, Renamed, name_events
+from mic_mail.imap.numbering import ranges
+from mic_mail.imap.view import Enabled, Glance, View
+from mic_mail.storage.errors import NoSuchFolder, Unavailable
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import DELIMITER, INBOX, FolderNews, FolderState
+
+MOST_EVENTS = 10_000
+"""Of one look: messages of the selected mailbox that changed, mailboxes and names to tell."""
+RETRY_SECONDS = 1.0
+"""After a look that the store could not answer."""
+
+_NEVER = float("inf")
+_MESSAGES_OR_FLAGS = Events.MESSAGES | Events.FLAGS
+_LISTED = Events.NAMES | Events.SUBSCRIPTIONS
+
+
+def notify(talk: Conversation, command: Notify) -> Steps[Reply]:
+    """NOTIFY SET, which is a NOOP too, and NOTIFY NONE (RFC 5465 §3.1)."""
+    if command.none:
+        _listen_to_nothing(talk)
+        return Reply("Nothing will be told.")
+    if talk.notifier is not None:  # what the list before asked for and was not told yet
+        yield from talk.notifier.tell(talk, expunge=True)
+    if talk.view is not None:
+        talk.view.release()
+        yield from talk.sync(expunge=True)
+    listening = Listening(command.watch)
+    state = yield from talk.ask(listening.begin)
+    talk.enabled |= Enabled.NOTIFY
+    talk.notifier = listening
+    if talk.view is not None:
+        listening.attend(talk.view)
+    if command.status:
+        for line in listening.describe_all(state, talk):
+            talk.say(line)
+            yield from talk.breathe()
+    return Reply("It will be told.")
+
+
+def _listen_to_nothing(talk: Conversation) -> None:
+    talk.notifier = Listening(Watch())
+    if talk.view is not None:
+        talk.notifier.attend(talk.view)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one look has to tell. `too_much`: nothing of it was adopted."""
+
+    selected: list[bytes]
+    others: list[bytes]
+    too_much: bool = False
+    deleted: bool = False
+    """The selected mailbox is no more."""
+
+
+class Listening:
+    """What one client asked to hear, and what it has heard; the session's `Notifier`."""
+
+    __slots__ = (
+        "_fetched", "_folders", "_hears_of_folders", "_modseq", "_needs_subscriptions", "_own", "_pending", "_retry_at",
+        "_selected", "_subscriptions", "_watch", "looked",
+    )  # fmt: skip
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._hears_of_folders = bool(watch.all_others)
+        self._needs_subscriptions = bool(watch.subscribed or watch.all_others & _LISTED)
+        self._folders: dict[str, FolderState] = {}
+        """All folders as of `_modseq`, by mailbox id; empty if the client wants to hear of none."""
+        self._subscriptions: frozenset[str] = frozenset()
+        self._modseq = 0
+        self._pending: dict[str, FolderState] = {}
+        """Folders that changed while they were selected, as the client was told of them before."""
+        self._own: set[int] = set()
+        self._selected: str | None = None
+        self._fetched = 0
+        """Messages of the selected mailbox up to this UID need no FETCH."""
+        self._retry_at = 0.0
+        self.looked = 0
+        """The account's MODSEQ at the last look."""
+
+    # ------------------------------------------------------------ the beginning
+
+    def begin(self, account: Account) -> list[FolderState]:
+        """The account as it is now, from which on is told. Blocks."""
+        if not self._hears_of_folders:
+            return []
+        news = account.folder_news(0, subscriptions=self._needs_subscriptions)
+        self._folders = {state.mailbox_id: state for state in news.folders}
+        self._subscriptions = news.subscriptions
+        self._modseq = self.looked = news.modseq
+        return news.folders
+
+    def describe_all(self, states: list[FolderState], talk: Conversation) -> Iterator[bytes]:
+        """STATUS of each mailbox whose messages are watched, the selected one excepted (RFC 5465 §3.1)."""
+        for state in states:
+            events = self._events_of(state.name)
+            if not events & _MESSAGES_OR_FLAGS or state.mailbox_id == self._selected:
+                continue
+            items = ["MESSAGES", "UIDNEXT", "UIDVALIDITY"] if Events.MESSAGES in events else []
+            if Events.FLAGS in events:
+                items = [*(items or ["UIDVALIDITY"]), "UNSEEN", "HIGHESTMODSEQ"]
+            yield _status(state, items, utf8=talk.utf8)
+
+    # ------------------------------------------------------------ the session's side
+
+    def attend(self, view: View) -> None:
+        self._selected = view.info.mailbox_id
+        self._fetched = view.uids[-1] if view.uids else 0
+        view.quiet = Events.FLAGS not in self._watch.selected
+        if Events.MESSAGES in self._watch.selected:
+            view.release()
+        else:
+            view.withhold()
+
+    def leave(self, view: View) -> None:
+        """What the client was told while the mailbox was open needs no STATUS afterwards."""
+        self._selected = None
+        info, place = view.info, self._pending if view.info.mailbox_id in self._pending else self._folders
+        known = place.get(info.mailbox_id)
+        if known is None or not view.is_whole:
+            return
+        told = replace(known, uidvalidity=info.uidvalidity, uidnext=info.uidnext, messages=info.messages)
+        if not view.quiet:
+            told = replace(told, unseen=info.unseen, highest_modseq=info.highest_modseq)
+        place[info.mailbox_id] = told
+
+    def own(self, modseqs: list[int]) -> None:
+        if self._hears_of_folders or self._watch.selected:
+            self._own.update(modseqs)
+
+    def subscribed(self, name: str, is_so: bool) -> None:
+        if self._needs_subscriptions:
+            self._subscriptions = self._subscriptions | {name} if is_so else self._subscriptions - {name}
+
+    def pause(self) -> float:
+        return self._retry_at or _NEVER
+
+    def tell(self, talk: Conversation, *, expunge: bool = False) -> Steps[None]:
+        """Say what is new, until nothing is. EXPUNGE may be said between commands too, unless it is to be delayed (§6.1)."""
+        expunge = expunge or not self._watch.delayed
+        try:
+            while self._is_due(talk, expunge=expunge):
+                self._retry_at = 0.0
+                yield from self._tell(talk, expunge=expunge)
+        except Unavailable as error:
+            if talk.severed:
+                raise Ended(error.text) from error
+            self._retry_at = talk.now() + RETRY_SECONDS
+
+    # ------------------------------------------------------------ one look
+
+    def _is_due(self, talk: Conversation, *, expunge: bool) -> bool:
+        if talk.notifier is not self or talk.now() < self._retry_at:
+            return False
+        view = talk.view
+        if view is not None and self._watch.selected and ((expunge and view.has_ghosts) or self._unfetched(view)):
+            return True
+        hears = self._hears_of_folders or (view is not None and bool(self._watch.selected))
+        return hears and (talk.known_modseq > self.looked or any(key != self._selected for key in self._pending))
+
+    def _unfetched(self, view: View) -> int:
+        """How many new messages are to be fetched."""
+        return view.messages - bisect_right(view.uids, self._fetched) if self._watch.items else 0
+
+    def _tell(self, talk: Conversation, *, expunge: bool) -> Steps[None]:
+        view, known_modseq, own = talk.view, talk.known_modseq, frozenset(self._own)
+        enabled, utf8 = talk.enabled, talk.utf8
+
+        def look(account: Account) -> _Found:
+            news = self._ask(account, own) if self._hears_of_folders else None
+            glance, deleted = None, False
+            if view is not None and not view.withholds:
+                try:
+                    glance = view.look(account)
+                except NoSuchFolder:
+                    deleted = True
+            if _changes(glance) > MOST_EVENTS:
+                return _Found([], [], too_much=True)
+            others = self._learn(news, enabled, utf8=utf8) if news is not None else []
+            if len(others) > MOST_EVENTS:
+                return _Found([], [], too_much=True)
+            selected = view.catch_up(glance, enabled, expunge=expunge) if view is not None and glance is not None else []
+            return _Found(selected, others, deleted=deleted)
+
+        found = yield from talk.ask(look)
+        self.looked = max(self.looked, known_modseq)
+        self._own -= own
+        if found.too_much or (view is not None and self._unfetched(view) > MOST_EVENTS):
+            talk.say(responses.ok(b"*", "Too much has happened; nothing more is told.", b"NOTIFICATIONOVERFLOW"))
+            _listen_to_nothing(talk)
+            return
+        for line in chain(found.selected, found.others):
+            talk.say(line)
+            yield from talk.breathe()
+        if found.deleted:
+            raise Ended("The mailbox has been deleted.")
+        if view is not None and self._unfetched(view):
+            yield from self._fetch_new(talk, view, own)
+
+    def _fetch_new(self, talk: Conversation, view: View, own: Collection[int]) -> Steps[None]:
+        """FETCH for new messages, but those that the client has put there itself (RFC 5465 §5.2)."""
+        items, last = self._watch.items, view.uids[-1]
+        if Enabled.CONDSTORE in talk.enabled and Datum.FLAGS in items:
+            items = tuple(dict.fromkeys((*items, Datum.MODSEQ)))  # RFC 7162 §3.2.4
+        first = bisect_right(view.uids, self._fetched)
+        places = ranges(at for at in range(first, view.messages) if view.modseqs[at] not in own)
+        if places:
+            yield from send(talk, Plan(items, view, talk.enabled, talk.shelf.headers), places)
+        self._fetched = last
+
+    # ------------------------------------------------------------ other mailboxes
+
+    def _events_of(self, name: str) -> Events:
+        return self._watch.of(name, subscribed=name in self._subscriptions)
+
+    def _ask(self, account: Account, own: Collection[int]) -> FolderNews:
+        """What happened to folders; all of them compared where a row is missing (an index made anew, a restore)."""
+        news = account.folder_news(self._modseq, own, subscriptions=self._needs_subscriptions)
+        if len(self._folders) + _more(news, self._folders) == news.live:
+            return news
+        news = account.folder_news(0, own, subscriptions=self._needs_subscriptions)
+        there = {state.mailbox_id for state in news.folders}
+        return replace(news, gone=[mailbox_id for mailbox_id in self._folders if mailbox_id not in there])
+
+    def _learn(self, news: FolderNews, enabled: Enabled, *, utf8: bool) -> list[bytes]:
+        """Adopt these news and give the lines that tell them."""
+        before, subscribed = dict(self._folders), self._subscriptions
+        gone = [before[mailbox_id] for mailbox_id in news.gone if mailbox_id in before]
+        for state in gone:
+            del self._folders[state.mailbox_id]
+            self._pending.pop(state.mailbox_id, None)
+        for state in news.folders:
+            self._folders[state.mailbox_id] = state
+        self._subscriptions, self._modseq = news.subscriptions, news.modseq
+        events = self._name_events(before, gone, news)
+        listed = {event.name for event in events if not event.gone}
+        events += [
+            NameEvent(name)
+            for name in sorted(subscribed ^ news.subscriptions)
+            if name not in listed and Events.SUBSCRIPTIONS in self._watch.of(name, subscribed=True)
+        ]
+        lines = self._list_lines(events, utf8=utf8) if events else []
+        return lines + self._status_lines(before, {state.name: state for state in gone}, news, enabled, utf8=utf8)
+
+    def _name_events(self, before: dict[str, FolderState], gone: list[FolderState], news: FolderNews) -> list[NameEvent]:
+        if Events.NAMES not in self._watch.all_others:
+            return []
+        own = news.own_names
+        renamed = [
+            Renamed(before[state.mailbox_id].name, state.name, told=state.mailbox_id in own)
+            for state in news.folders
+            if state.mailbox_id in before and before[state.mailbox_id].name != state.name
+        ]
+        made = [
+            (state.name, INBOX if state.mailbox_id in news.from_inbox else None)
+            for state in news.folders
+            if state.mailbox_id not in before and state.mailbox_id not in own
+        ]
+        went = [state.name for state in gone if state.mailbox_id not in own]
+        if not (renamed or made or went):
+            return []
+        return name_events(went, renamed, made, lambda name: Events.NAMES in self._events_of(name))
+
+    def _list_lines(self, events: list[NameEvent], *, utf8: bool) -> list[bytes]:
+        tree = Tree(self._folders.values(), self._subscriptions, DELIMITER)
+        return [
+            responses.listed(
+                b"LIST",
+                event.name,
+                described(tree, event.name, gone=event.gone).attributes,
+                DELIMITER,
+                utf8=utf8,
+                old_name=event.old_name,
+            )
+            for event in events
+        ]
+
+    def _status_lines(
+        self, before: dict[str, FolderState], gone: dict[str, FolderState], news: FolderNews, enabled: Enabled, *, utf8: bool
+    ) -> list[bytes]:
+        """STATUS of each folder whose messages changed; what happens in the selected one is kept for later."""
+        waiting, self._pending = self._pending, {}
+        with_modseq = Enabled.CONDSTORE in enabled
+        lines: list[bytes] = []
+        for key in dict.fromkeys((*waiting, *(state.mailbox_id for state in news.folders))):
+            state, known = self._folders[key], waiting.get(key) or before.get(key)
+            if key == self._selected:
+                self._pending[key] = known or state
+                continue
+            if key in news.own_messages and known is not None and known.uidvalidity == state.uidvalidity:
+                continue
+            base = known or gone.get(state.name) or replace(state, uidnext=1, messages=0, unseen=0)
+            items = _changed_items(base, state, self._events_of(state.name), with_modseq=with_modseq)
+            if items:
+                lines.append(_status(state, items, utf8=utf8))
+        return lines
+
+
+def _more(news: FolderNews, known: dict[str, FolderState]) -> int:
+    """By how much these news change the number of folders."""
+    new = sum(state.mailbox_id not in known for state in news.folders)
+    return new - sum(mailbox_id in known for mailbox_id in news.gone)
+
+
+def _changes(glance: Glance | None) -> int:
+    """Messages of the selected mailbox to tell something of."""
+    if glance is None or glance.changes is None:
+        return 0
+    return len(glance.changes.changed) + len(glance.changes.vanished)
+
+
+def _changed_items(base: FolderState, state: FolderState, events: Events, *, with_modseq: bool) -> list[str]:
+    """What STATUS has to say (RFC 5465 §5.1-5.3), nothing if nothing that was asked for has happened.
+
+    With FlagChange UNSEEN too, whenever messages came or went: some of them may be the client's own, which `base` lacks.
+    """
+    moved = (base.uidnext, base.messages, base.uidvalidity) != (state.uidnext, state.messages, state.uidvalidity)
+    flags, modseq = Events.FLAGS in events, ["HIGHESTMODSEQ"] if with_modseq else []
+    if moved and Events.MESSAGES in events:
+        return ["MESSAGES", "UIDNEXT", "UIDVALIDITY", *(["UNSEEN"] if flags else []), *modseq]
+    if flags and (base.unseen != state.unseen or (with_modseq and base.highest_modseq != state.highest_modseq)):
+        return ["UIDVALIDITY", "UNSEEN", *modseq]
+    return []
+
+
+def _status(state: FolderState, items: list[str], *, utf8: bool) -> bytes:
+    values = {
+        "MESSAGES": state.messages,
+        "UIDNEXT": state.uidnext,
+        "UIDVALIDITY": state.uidvalidity,
+        "UNSEEN": state.unseen,
+        "HIGHESTMODSEQ": max(state.highest_modseq, 1),
+    }
+    return responses.status(state.name, [(item, values[item]) for item in items], utf8=utf8)

@@ -1,0 +1,189 @@
+"""NOTIFY (RFC 5465): a client that only listens knows as much as one that asks; it is told no more than it asked for."""
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conversing import Talk, open_store
+from mic_mail.storage.mailstore import MailStore
+
+NAMES = ("INBOX", "Trash", "Viec", "Viec/Con", "Viec/Con/Nua", "Xong", "Xong/Con", "Het")
+NAME = st.sampled_from(NAMES).map(str.encode)
+FLAGS = st.sampled_from([b"+FLAGS (\\Seen)", b"-FLAGS (\\Seen)", b"+FLAGS (\\Deleted)", b"FLAGS ($Viec \\Flagged)"])
+UIDS = st.sampled_from([b"1", b"2", b"1:3", b"2:9", b"4,6", b"1:*"])
+APPEND = b" {21+}\r\nSubject: x\r\n\r\nnoi gi"
+
+
+def command(*parts: object) -> st.SearchStrategy[bytes]:
+    pieces = [st.just(part) if isinstance(part, bytes) else part for part in parts]
+    return st.tuples(*pieces).map(b"".join)  # type: ignore[arg-type]
+
+
+COMMANDS = st.one_of(
+    command(b"APPEND ", NAME, APPEND), command(b"SELECT ", NAME), command(b"UID STORE ", UIDS, b" ", FLAGS),
+    command(b"UID COPY ", UIDS, b" ", NAME), command(b"UID MOVE ", UIDS, b" ", NAME), st.just(b"EXPUNGE"), st.just(b"CLOSE"),
+    command(b"CREATE ", NAME), command(b"DELETE ", NAME), command(b"RENAME ", NAME, b" ", NAME),
+    command(b"SUBSCRIBE ", NAME), command(b"UNSUBSCRIBE ", NAME),
+)  # fmt: skip
+LISTENERS = st.one_of(
+    command(b"SELECT ", st.sampled_from([b"INBOX", b"Trash"])), st.just(b"UNSELECT"), st.just(b"NOOP"),
+    command(b"UID FETCH ", UIDS, b" (FLAGS)"), command(b"UID STORE ", UIDS, b" ", FLAGS), command(b"UID COPY ", UIDS, b" Trash"),
+    command(b"APPEND INBOX", APPEND), command(b"UID MOVE ", UIDS, b" Trash"),
+)  # fmt: skip
+STEP = st.one_of(st.tuples(st.integers(1, 2), COMMANDS), st.tuples(st.just(0), LISTENERS), st.just((3, b"")))
+"""Who says what; 0 is the listener, 3 the change feed's hint."""
+
+
+class Model:
+    """What the listening client believes, from what it hears alone."""
+
+    def __init__(self) -> None:
+        self.folders: set[str] = set()
+        self.status: dict[str, dict[str, int]] = {}
+        self.subscribed: set[str] = set()
+        self.messages: list[tuple[int | None, frozenset[str] | None]] = []
+        """(UID, flags) by sequence number; None until it is told."""
+        self.before: list[tuple[int | None, frozenset[str] | None]] = []
+        """The same, before the command in progress."""
+
+    def hear(self, octets: bytes) -> None:
+        for line in octets.decode().split("\r\n"):
+            if found := re.fullmatch(r"\* (\d+) EXISTS", line):
+                self.messages += [(None, None)] * (int(found[1]) - len(self.messages))
+            elif found := re.fullmatch(r"\* (\d+) EXPUNGE", line):
+                del self.messages[int(found[1]) - 1]
+            elif found := re.fullmatch(r"\* (\d+) FETCH \(UID (\d+) FLAGS \((.*)\)\)", line):
+                flags = frozenset(found[3].split()) - {"\\Recent"}
+                self.messages[int(found[1]) - 1] = (int(found[2]), flags)
+            elif found := re.fullmatch(r'\* STATUS "(.*)" \((.*)\)', line):
+                words = found[2].split()
+                self.status.setdefault(found[1], {}).update(zip(words[::2], map(int, words[1::2]), strict=True))
+            elif found := re.fullmatch(r'\* LIST \((.*)\) "/" "(.*?)"(?: \("OLDNAME" \("(.*)"\)\))?', line):
+                self._hear_list(found[2], set(found[1].split()), found[3])
+
+    def act(self, answer: bytes, octets: bytes, selected: str) -> None:
+        """What the client knows of its own change, by APPENDUID and COPYUID: it is not told (RFC 5465 §5)."""
+        came: list[int] = []
+        unseen: list[bool | None] = []
+        target = "INBOX" if octets.startswith(b"APPEND") else "Trash"
+        if found := re.search(rb"APPENDUID \d+ (\d+)", answer):
+            came, unseen = [int(found[1])], [True]
+        elif found := re.search(rb"COPYUID \d+ (\S+) (\S+)]", answer):
+            came = expanded(found[2])
+            flags = dict(self.before)
+            unseen = [None if flags.get(uid) is None else "\\Seen" not in (flags[uid] or ()) for uid in expanded(found[1])]
+        if not came or target == selected or target not in self.status:
+            return
+        known = self.status[target]
+        known["MESSAGES"] += len(came)
+        known["UIDNEXT"] = max(known["UIDNEXT"], came[-1] + 1)
+        if None in unseen:
+            known.pop("UNSEEN", None)
+        elif "UNSEEN" in known:
+            known["UNSEEN"] += sum(map(bool, unseen))
+
+    def _hear_list(self, name: str, attributes: set[str], old: str | None) -> None:
+        if old == "INBOX":  # a new one is assumed to be there (RFC 5465 §5.4)
+            old = None
+        if old is not None:
+            for held in sorted(self.folders):
+                if held == old or held.startswith(old + "/"):
+                    self.folders.discard(held)
+                    self.folders.add(name + held[len(old) :])
+                    if held in self.status:
+                        self.status[name + held[len(old) :]] = self.status.pop(held)
+        (self.subscribed.add if "\\Subscribed" in attributes else self.subscribed.discard)(name)
+        if "\\NonExistent" in attributes:
+            self.folders.discard(name)
+            self.status.pop(name, None)
+        else:
+            self.folders.add(name)
+            self.status.setdefault(name, {"MESSAGES": 0, "UIDNEXT": 1, "UNSEEN": 0})
+
+
+def expanded(numbers: bytes) -> list[int]:
+    ends = [tuple(map(int, part.split(b":"))) for part in numbers.split(b",")]
+    return [number for pair in ends for number in range(pair[0], pair[-1] + 1)]
+
+
+def notice(talk: Talk) -> bytes:
+    """The change feed tells a session that the account has moved."""
+    talk.session.noticed(talk.account.highest_modseq())
+    return talk.run()
+
+
+def listener(store: MailStore, model: Model, group: bytes = b"SELECTED") -> Talk:
+    """A session that wants to hear everything."""
+    talk = Talk(store).sign_in()
+    model.hear(talk.say(b'l LIST "" "*" RETURN (STATUS (MESSAGES UIDNEXT UNSEEN))\r\n').replace(b"LIST", b"LIST", 1))
+    model.subscribed = set(talk.account.subscriptions())
+    answer = talk.say(
+        b"n NOTIFY SET STATUS (" + group + b" (MessageNew (UID FLAGS) MessageExpunge FlagChange))"
+        b" (PERSONAL (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange))\r\n"
+    )
+    assert b"n OK" in answer
+    model.hear(answer)
+    return talk
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEP, min_size=5, max_size=50))
+def test_who_listens_knows_what_there_is(script: list[tuple[int, bytes]]) -> None:
+    """At every quiet point the folders, their counts and the messages of the open one are what the client was told."""
+    with TemporaryDirectory() as folder:
+        store = open_store(Path(folder))
+        try:
+            others = [Talk(store).sign_in(), Talk(store).sign_in()]
+            model = Model()
+            talk = listener(store, model)
+            selected = ""
+            for who, octets in [*script, (3, b"")]:
+                if talk.over:  # its mailbox was deleted
+                    break
+                if who == 0:
+                    if octets.startswith((b"SELECT", b"UNSELECT")):
+                        model.messages = []
+                    model.before = list(model.messages)
+                    model.hear(answer := talk.say(b"c " + octets + b"\r\n"))
+                    assert b"SERVERBUG" not in answer
+                    model.act(answer, octets, selected)
+                    if octets.startswith(b"UNSELECT"):
+                        selected = ""
+                    elif octets.startswith(b"SELECT"):
+                        selected = octets[7:].decode() if b"c OK" in answer else ""
+                        if selected:
+                            model.hear(talk.say(b"f FETCH 1:* (UID FLAGS)\r\n"))
+                elif who < 3:
+                    if others[who - 1].over:
+                        others[who - 1] = Talk(store).sign_in()
+                    assert b"SERVERBUG" not in others[who - 1].say(b"o " + octets + b"\r\n")
+                else:
+                    model.hear(notice(talk))
+                    if not talk.over:
+                        agrees(model, talk, selected)
+                assert not talk.notes or talk.notes[-1].error is None, talk.notes[-1]
+        finally:
+            store.close()
+
+
+def agrees(model: Model, talk: Talk, selected: str) -> None:
+    """The model is the store."""
+    infos = {info.name: info for info in talk.account.folders() if info.selectable}
+    assert model.folders == set(infos)
+    assert model.subscribed == set(talk.account.subscriptions())
+    for name, info in infos.items():
+        if name == selected:
+            view = talk.account.view(info.folder_id)
+            assert [uid for uid, _ in model.messages if uid is not None] == [
+                uid for (known, _), uid in zip(model.messages, view.uids, strict=True) if known is not None
+            ]
+            names = ["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", *info.keywords]
+            for (uid, flags), bits in zip(model.messages, view.flags, strict=True):
+                assert uid is None or flags == {word for at, word in enumerate(names) if bits >> at & 1}
+        else:
+            known = model.status.get(name, {})
+            found = {"MESSAGES": info.messages, "UIDNEXT": info.uidnext, "UNSEEN": info.unseen}
+            assert {key: known.get(key, found[key] if key == "UNSEEN" else None) for key in found} == found, name
