@@ -37,14 +37,18 @@ class Renamed:
 
 
 def name_events(
-    gone: Iterable[str], renamed: Iterable[Renamed], made: Iterable[tuple[str, str | None]], wants: Wants
+    gone: Iterable[str],
+    renamed: Iterable[Renamed],
+    made: Iterable[tuple[str, str | None]],
+    kept: Iterable[str],
+    wants: Wants,
 ) -> list[NameEvent]:
-    """The events to tell; `made` pairs a name with the one that it took over, if any.
+    """The events to tell; `made` pairs a name with the one that it took over, if any, `kept` are called as before.
 
     A mailbox that is made or goes affects its parent too, which may be none itself (RFC 5465 §5.4).
     """
     events = [NameEvent(name, gone=True) for name in gone if wants(name)]
-    moves, remade = _in_order(list(renamed), wants)
+    moves, remade = _in_order(list(renamed), kept, wants)
     events += moves
     events += [NameEvent(name, old) for name, old in (*made, *((name, None) for name in remade)) if wants(name)]
     affected = {event.name for event in events if event.old_name is None}
@@ -55,33 +59,39 @@ def name_events(
 class _Beliefs:
     """What the client calls the folders that were renamed, as it is told one rename after the other."""
 
-    def __init__(self, renamed: list[Renamed]) -> None:
+    def __init__(self, renamed: list[Renamed], kept: Iterable[str], wants: Wants) -> None:
+        self._unheard = {at for at, move in enumerate(renamed) if not (move.told or wants(move.old))}
         self.names = {at: move.old for at, move in enumerate(renamed)}
         self._at_or_below: Counter[str] = Counter()
         for name in self.names.values():
-            self._count(name, 1)
+            _count(self._at_or_below, name, 1)
+        self._settled: Counter[str] = Counter()
+        if renamed:
+            for name in kept:
+                if wants(name):
+                    _count(self._settled, name, 1)
 
-    def _count(self, name: str, times: int) -> None:
-        cut = len(name)
-        while cut > 0:
-            self._at_or_below[name[:cut]] += times
-            cut = name.rfind(DELIMITER, 0, cut)
-
-    def forget(self, at: int) -> str:
+    def forget(self, at: int, new: str | None = None) -> str:
         """This folder has its name, or none."""
         name = self.names.pop(at)
-        self._count(name, -1)
+        _count(self._at_or_below, name, -1)
+        if new is not None:
+            _count(self._settled, new, 1)
         return name
 
+    def would_drag(self, name: str) -> bool:
+        """Whether a client that renames this would take something along that is where it belongs."""
+        return self._settled[name] > 0
+
     def move_below(self, old: str, new: str) -> None:
-        """Those below a mailbox that the client renames go along."""
+        """Those below a mailbox that the client renames go along, if it has heard of them."""
         if not self._at_or_below[old]:
             return
         for at, name in self.names.items():
-            if name.startswith(old + DELIMITER):
-                self._count(name, -1)
+            if name.startswith(old + DELIMITER) and at not in self._unheard:
+                _count(self._at_or_below, name, -1)
                 self.names[at] = new + name[len(old) :]
-                self._count(self.names[at], 1)
+                _count(self._at_or_below, self.names[at], 1)
 
     def taken(self, new: str, own: str) -> bool:
         """Whether another folder than `own` and those below it is believed to be called `new`, or to lie below that."""
@@ -90,13 +100,21 @@ class _Beliefs:
         return self._at_or_below[new] > self._at_or_below[own]
 
 
-def _in_order(renamed: list[Renamed], wants: Wants) -> tuple[list[NameEvent], list[str]]:
+def _count(counter: Counter[str], name: str, times: int) -> None:
+    """Count a name for itself and for all above it."""
+    cut = len(name)
+    while cut > 0:
+        counter[name[:cut]] += times
+        cut = name.rfind(DELIMITER, 0, cut)
+
+
+def _in_order(renamed: list[Renamed], kept: Iterable[str], wants: Wants) -> tuple[list[NameEvent], list[str]]:
     """Renames, none onto a name that the client still believes taken; and names to be made anew where they go in a circle.
 
     Children that went along with a parent of which the client hears are not told (RFC 5465 §5.4).
     """
     renamed = [move for move in renamed if move.told or wants(move.old) or wants(move.new)]
-    beliefs = _Beliefs(renamed)
+    beliefs = _Beliefs(renamed, kept, wants)
     waiting = sorted(beliefs.names, key=lambda at: (renamed[at].old.count(DELIMITER), renamed[at].old))
     events: list[NameEvent] = []
     remade: list[str] = []
@@ -107,8 +125,12 @@ def _in_order(renamed: list[Renamed], wants: Wants) -> tuple[list[NameEvent], li
             if name != move.new and beliefs.taken(move.new, name):
                 left.append(at)
                 continue
-            beliefs.forget(at)
-            if name != move.new:
+            dragging = name != move.new and not move.told and beliefs.would_drag(name)
+            beliefs.forget(at, None if dragging else move.new)
+            if dragging:
+                events.append(NameEvent(name, gone=True))
+                remade.append(move.new)
+            elif name != move.new:
                 beliefs.move_below(name, move.new)
                 events += [] if move.told else [NameEvent(move.new, name)]
         stuck = left if not patience else left[:1] if len(left) == len(waiting) else []

@@ -145,20 +145,22 @@ class Listening:
             view.withhold()
 
     def leave(self, view: View) -> None:
-        """What the client was told while the mailbox was open needs no STATUS afterwards."""
+        """What the client was told while the mailbox was open needs no STATUS afterwards; how many are unseen it was not."""
         self._selected = None
         info, place = view.info, self._pending if view.info.mailbox_id in self._pending else self._folders
         known = place.get(info.mailbox_id)
-        if known is None or not view.is_whole:
+        if known is None or not view.is_whole or not view.uids or view.uids[-1] + 1 != info.uidnext:
             return
-        told = replace(known, uidvalidity=info.uidvalidity, uidnext=info.uidnext, messages=info.messages)
-        if not view.quiet:
-            told = replace(told, unseen=info.unseen, highest_modseq=info.highest_modseq)
-        place[info.mailbox_id] = told
+        modseq = known.highest_modseq if view.quiet else info.highest_modseq
+        place[info.mailbox_id] = replace(
+            known, uidvalidity=info.uidvalidity, uidnext=info.uidnext, messages=info.messages, highest_modseq=modseq
+        )
 
     def own(self, modseqs: list[int]) -> None:
         if self._hears_of_folders or self._watch.selected:
             self._own.update(modseqs)
+        if self._selected in self._folders:  # what the view tells of it is known when the mailbox is left
+            self._pending.setdefault(self._selected, self._folders[self._selected])
 
     def subscribed(self, name: str, is_so: bool) -> None:
         if self._needs_subscriptions:
@@ -291,7 +293,8 @@ class Listening:
         went = [state.name for state in gone if state.mailbox_id not in own]
         if not (renamed or made or went):
             return []
-        return name_events(went, renamed, made, lambda name: Events.NAMES in self._events_of(name))
+        kept = (state.name for key, state in self._folders.items() if key in before and before[key].name == state.name)
+        return name_events(went, renamed, made, kept, lambda name: Events.NAMES in self._events_of(name))
 
     def _list_lines(self, events: list[NameEvent], *, utf8: bool) -> list[bytes]:
         tree = Tree(self._folders.values(), self._subscriptions, DELIMITER)
@@ -319,7 +322,7 @@ class Listening:
             if key == self._selected:
                 self._pending[key] = known or state
                 continue
-            if key in news.own_messages and known is not None and known.uidvalidity == state.uidvalidity:
+            if key in news.own_messages and key not in waiting and known is not None:
                 continue
             base = known or gone.get(state.name) or replace(state, uidnext=1, messages=0, unseen=0)
             items = _changed_items(base, state, self._events_of(state.name), with_modseq=with_modseq)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import Talk, open_store
+from mic_mail.imap.nameevents import NameEvent, Renamed, name_events
 from mic_mail.storage.mailstore import MailStore
 
 NAMES = ("INBOX", "Trash", "Viec", "Viec/Con", "Viec/Con/Nua", "Xong", "Xong/Con", "Het")
@@ -44,6 +45,8 @@ class Model:
         self.folders: set[str] = set()
         self.status: dict[str, dict[str, int]] = {}
         self.subscribed: set[str] = set()
+        self.uidnext = 1
+        """Of the open mailbox, as SELECT told it."""
         self.messages: list[tuple[int | None, frozenset[str] | None]] = []
         """(UID, flags) by sequence number; None until it is told."""
         self.before: list[tuple[int | None, frozenset[str] | None]] = []
@@ -58,11 +61,20 @@ class Model:
             elif found := re.fullmatch(r"\* (\d+) FETCH \(UID (\d+) FLAGS \((.*)\)\)", line):
                 flags = frozenset(found[3].split()) - {"\\Recent"}
                 self.messages[int(found[1]) - 1] = (int(found[2]), flags)
+            elif found := re.fullmatch(r"\* OK \[UIDNEXT (\d+)\].*", line):
+                self.uidnext = int(found[1])
             elif found := re.fullmatch(r'\* STATUS "(.*)" \((.*)\)', line):
                 words = found[2].split()
                 self.status.setdefault(found[1], {}).update(zip(words[::2], map(int, words[1::2]), strict=True))
             elif found := re.fullmatch(r'\* LIST \((.*)\) "/" "(.*?)"(?: \("OLDNAME" \("(.*)"\)\))?', line):
                 self._hear_list(found[2], set(found[1].split()), found[3])
+
+    def leave(self, selected: str) -> None:
+        """The open mailbox is left: what was told of its messages is its status."""
+        if selected in self.status:
+            uids = [uid + 1 for uid, _ in self.messages if uid is not None]
+            self.status[selected].update(MESSAGES=len(self.messages), UIDNEXT=max([self.uidnext, *uids]))
+        self.messages = []
 
     def act(self, answer: bytes, octets: bytes, selected: str) -> None:
         """What the client knows of its own change, by APPENDUID and COPYUID: it is not told (RFC 5465 §5)."""
@@ -75,6 +87,8 @@ class Model:
             came = expanded(found[2])
             flags = dict(self.before)
             unseen = [None if flags.get(uid) is None else "\\Seen" not in (flags[uid] or ()) for uid in expanded(found[1])]
+        if came and target == selected:
+            self.uidnext = max(self.uidnext, came[-1] + 1)
         if not came or target == selected or target not in self.status:
             return
         known = self.status[target]
@@ -115,10 +129,10 @@ def notice(talk: Talk) -> bytes:
     return talk.run()
 
 
-def listener(store: MailStore, model: Model, group: bytes = b"SELECTED") -> Talk:
+def listener(store: MailStore, model: Model, group: bytes) -> Talk:
     """A session that wants to hear everything."""
     talk = Talk(store).sign_in()
-    model.hear(talk.say(b'l LIST "" "*" RETURN (STATUS (MESSAGES UIDNEXT UNSEEN))\r\n').replace(b"LIST", b"LIST", 1))
+    model.hear(talk.say(b'l LIST "" "*" RETURN (STATUS (MESSAGES UIDNEXT UNSEEN))\r\n'))
     model.subscribed = set(talk.account.subscriptions())
     answer = talk.say(
         b"n NOTIFY SET STATUS (" + group + b" (MessageNew (UID FLAGS) MessageExpunge FlagChange))"
@@ -130,22 +144,22 @@ def listener(store: MailStore, model: Model, group: bytes = b"SELECTED") -> Talk
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(STEP, min_size=5, max_size=50))
-def test_who_listens_knows_what_there_is(script: list[tuple[int, bytes]]) -> None:
+@given(st.sampled_from([b"SELECTED", b"SELECTED-DELAYED"]), st.lists(STEP, min_size=5, max_size=50))
+def test_who_listens_knows_what_there_is(group: bytes, script: list[tuple[int, bytes]]) -> None:
     """At every quiet point the folders, their counts and the messages of the open one are what the client was told."""
     with TemporaryDirectory() as folder:
         store = open_store(Path(folder))
         try:
             others = [Talk(store).sign_in(), Talk(store).sign_in()]
             model = Model()
-            talk = listener(store, model)
+            talk = listener(store, model, group)
             selected = ""
             for who, octets in [*script, (3, b"")]:
                 if talk.over:  # its mailbox was deleted
                     break
                 if who == 0:
                     if octets.startswith((b"SELECT", b"UNSELECT")):
-                        model.messages = []
+                        model.leave(selected)
                     model.before = list(model.messages)
                     model.hear(answer := talk.say(b"c " + octets + b"\r\n"))
                     assert b"SERVERBUG" not in answer
@@ -162,6 +176,8 @@ def test_who_listens_knows_what_there_is(script: list[tuple[int, bytes]]) -> Non
                     assert b"SERVERBUG" not in others[who - 1].say(b"o " + octets + b"\r\n")
                 else:
                     model.hear(notice(talk))
+                    if group != b"SELECTED" and not talk.over:
+                        model.hear(talk.say(b"q NOOP\r\n"))
                     if not talk.over:
                         agrees(model, talk, selected)
                 assert not talk.notes or talk.notes[-1].error is None, talk.notes[-1]
@@ -187,3 +203,55 @@ def agrees(model: Model, talk: Talk, selected: str) -> None:
             known = model.status.get(name, {})
             found = {"MESSAGES": info.messages, "UIDNEXT": info.uidnext, "UNSEEN": info.unseen}
             assert {key: known.get(key, found[key] if key == "UNSEEN" else None) for key in found} == found, name
+
+
+# ------------------------------------------------------------------ names that change hands
+
+LEAF = st.sampled_from(["A", "B", "A/B", "B/A", "A/B/C", "C", "C/A", "B/C"])
+CHANGE = st.one_of(st.tuples(st.just("make"), LEAF, LEAF), st.tuples(st.just("drop"), LEAF, LEAF), st.tuples(st.just("name"), LEAF, LEAF))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(CHANGE, max_size=25), st.sets(LEAF))
+def test_a_client_that_carries_out_name_events_has_the_names(changes: list[tuple[str, str, str]], unwanted: set[str]) -> None:
+    """Whatever was made, dropped and renamed in between, and whichever names the client does not want to hear of."""
+    before = {at: name for at, name in enumerate(["A", "A/B", "A/B/C", "B/A"])}
+    now, following = dict(before), len(before)
+    for what, name, new in changes:
+        names = set(now.values())
+        if what == "make" and name not in names:
+            now[following] = name
+            following += 1
+        elif what == "drop":
+            now = {key: held for key, held in now.items() if held != name}
+        elif what == "name" and not new.startswith(name + "/") and name != new:
+            if any(held == new or held.startswith(new + "/") for held in names):
+                continue
+            now = {key: new + held[len(name) :] if held == name or held.startswith(name + "/") else held for key, held in now.items()}
+    events = name_events(
+        [name for key, name in before.items() if key not in now],
+        [Renamed(before[key], name) for key, name in now.items() if key in before and before[key] != name],
+        [(name, None) for key, name in now.items() if key not in before],
+        [name for key, name in now.items() if before.get(key) == name],
+        lambda name: name not in unwanted,
+    )
+    believed = {name for name in before.values() if name not in unwanted}
+    for event in events:
+        if event.old_name is not None:
+            below = [held for held in believed if held == event.old_name or held.startswith(event.old_name + "/")]
+            believed = (believed - {*below}) | {event.name + held[len(event.old_name) :] for held in below} | {event.name}
+        elif event.gone or event.name not in now.values():
+            believed.discard(event.name)
+        else:
+            believed.add(event.name)
+    assert {name for name in believed if name not in unwanted} == {name for name in now.values() if name not in unwanted}
+
+
+def test_many_names_at_once_cost_little() -> None:
+    """10,000 renames that do not hang together, and a parent with 10,000 children: about as many steps as names."""
+    apart = [Renamed(f"A{at}", f"B{at}") for at in range(10_000)]
+    assert len(name_events([], apart, [], [], lambda name: True)) == 10_000
+    together = [Renamed("A", "B"), *(Renamed(f"A/{at}", f"B/{at}") for at in range(10_000))]
+    assert name_events([], together, [], [], lambda name: True) == [NameEvent("B", "A")]
+    chain = [Renamed(f"A{at:05}", f"A{at + 1:05}") for at in range(1, 10_000)]
+    assert len(name_events([], chain, [], [], lambda name: True)) >= 9_999
