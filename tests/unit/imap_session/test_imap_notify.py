@@ -1,6 +1,7 @@
 """NOTIFY (RFC 5465): a client that only listens knows as much as one that asks; it is told no more than it asked for."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import Talk, open_store
+from mic_mail.imap.actions import NeedInput, Waiting, Work
 from mic_mail.imap.nameevents import NameEvent, Renamed, name_events
+from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.section import writing
 
 NAMES = ("INBOX", "Trash", "Viec", "Viec/Con", "Viec/Con/Nua", "Xong", "Xong/Con", "Het")
 NAME = st.sampled_from(NAMES).map(str.encode)
@@ -31,8 +35,8 @@ COMMANDS = st.one_of(
 )  # fmt: skip
 LISTENERS = st.one_of(
     command(b"SELECT ", st.sampled_from([b"INBOX", b"Trash"])), st.just(b"UNSELECT"), st.just(b"NOOP"),
-    command(b"UID FETCH ", UIDS, b" (FLAGS)"), command(b"UID STORE ", UIDS, b" ", FLAGS), command(b"UID COPY ", UIDS, b" Trash"),
-    command(b"APPEND INBOX", APPEND), command(b"UID MOVE ", UIDS, b" Trash"),
+    command(b"UID FETCH ", UIDS, b" (FLAGS)"), command(b"UID STORE ", UIDS, b" ", FLAGS),
+    command(b"UID COPY ", UIDS, b" Trash"), command(b"APPEND INBOX", APPEND), command(b"UID MOVE ", UIDS, b" Trash"),
 )  # fmt: skip
 STEP = st.one_of(st.tuples(st.integers(1, 2), COMMANDS), st.tuples(st.just(0), LISTENERS), st.just((3, b"")))
 """Who says what; 0 is the listener, 3 the change feed's hint."""
@@ -208,14 +212,14 @@ def agrees(model: Model, talk: Talk, selected: str) -> None:
 # ------------------------------------------------------------------ names that change hands
 
 LEAF = st.sampled_from(["A", "B", "A/B", "B/A", "A/B/C", "C", "C/A", "B/C"])
-CHANGE = st.one_of(st.tuples(st.just("make"), LEAF, LEAF), st.tuples(st.just("drop"), LEAF, LEAF), st.tuples(st.just("name"), LEAF, LEAF))
+CHANGE = st.tuples(st.sampled_from(["make", "drop", "name", "name"]), LEAF, LEAF)
 
 
 @settings(max_examples=500, deadline=None)
 @given(st.lists(CHANGE, max_size=25), st.sets(LEAF))
 def test_a_client_that_carries_out_name_events_has_the_names(changes: list[tuple[str, str, str]], unwanted: set[str]) -> None:
     """Whatever was made, dropped and renamed in between, and whichever names the client does not want to hear of."""
-    before = {at: name for at, name in enumerate(["A", "A/B", "A/B/C", "B/A"])}
+    before = dict(enumerate(["A", "A/B", "A/B/C", "B/A"]))
     now, following = dict(before), len(before)
     for what, name, new in changes:
         names = set(now.values())
@@ -227,7 +231,7 @@ def test_a_client_that_carries_out_name_events_has_the_names(changes: list[tuple
         elif what == "name" and not new.startswith(name + "/") and name != new:
             if any(held == new or held.startswith(new + "/") for held in names):
                 continue
-            now = {key: new + held[len(name) :] if held == name or held.startswith(name + "/") else held for key, held in now.items()}
+            now = {key: new + held[len(name) :] if f"{held}/".startswith(name + "/") else held for key, held in now.items()}
     events = name_events(
         [name for key, name in before.items() if key not in now],
         [Renamed(before[key], name) for key, name in now.items() if key in before and before[key] != name],
@@ -238,8 +242,8 @@ def test_a_client_that_carries_out_name_events_has_the_names(changes: list[tuple
     believed = {name for name in before.values() if name not in unwanted}
     for event in events:
         if event.old_name is not None:
-            below = [held for held in believed if held == event.old_name or held.startswith(event.old_name + "/")]
-            believed = (believed - {*below}) | {event.name + held[len(event.old_name) :] for held in below} | {event.name}
+            below = {held for held in believed if f"{held}/".startswith(event.old_name + "/")}
+            believed = (believed - below) | {event.name + held[len(event.old_name) :] for held in below} | {event.name}
         elif event.gone or event.name not in now.values():
             believed.discard(event.name)
         else:
@@ -255,3 +259,75 @@ def test_many_names_at_once_cost_little() -> None:
     assert name_events([], together, [], [], lambda name: True) == [NameEvent("B", "A")]
     chain = [Renamed(f"A{at:05}", f"A{at + 1:05}") for at in range(1, 10_000)]
     assert len(name_events([], chain, [], [], lambda name: True)) >= 9_999
+
+
+# ------------------------------------------------------------------ too much
+
+
+def test_what_is_too_much_is_not_told(store: MailStore) -> None:
+    """More than 10,000 messages in one look: NOTIFICATIONOVERFLOW, then silence as after NOTIFY NONE (RFC 5465 §5.8)."""
+    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    for each in (talk, other):
+        each.say(b"s SELECT INBOX\r\n")
+    groups = b"(SELECTED (MessageNew (UID) MessageExpunge)) (PERSONAL (MessageNew MessageExpunge))"
+    assert b"n OK" in talk.say(b"n NOTIFY SET " + groups + b"\r\n")
+    other.say(b"a APPEND INBOX" + b" {20+}\r\nSubject: x\r\n\r\nnoi gi" * 700 + b"\r\n")
+    assert notice(talk).count(b" FETCH (UID ") == 700
+    for _ in range(4):
+        assert b"c OK" in other.say(b"n NOOP\r\nc COPY 1:* INBOX\r\n")
+    assert notice(talk) == b"* OK [NOTIFICATIONOVERFLOW] Too much has happened; nothing more is told.\r\n"
+    other.say(b"d APPEND Sent {21+}\r\nSubject: x\r\n\r\nnoi gi\r\n")
+    assert notice(talk) == b""
+    assert talk.say(b"e NOOP\r\n") == b"e OK Nothing else.\r\n"
+    answer = talk.say(b"f NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge))\r\n")
+    assert b"* 11200 EXISTS\r\n" in answer
+    assert b" FETCH " not in answer
+
+
+def test_a_look_that_fails_is_taken_again(store: MailStore) -> None:
+    """A store that cannot answer now costs a second, not the connection and not what is to be told."""
+    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    talk.say(b"n NOTIFY SET (PERSONAL (MessageNew MessageExpunge))\r\n")
+    other.say(b"a APPEND Sent {21+}\r\nSubject: x\r\n\r\nnoi gi\r\n")
+    talk.session.noticed(talk.account.highest_modseq())
+    step = talk.session.next()
+    assert isinstance(step, Work)
+    talk.session.failed(step, Unavailable("busy"))
+    assert talk.run() == b""
+    assert isinstance(talk.waiting, Waiting)
+    assert talk.waiting.until == talk.clock.monotonic() + 1.0
+    talk.clock.move_to(talk.clock.now() + timedelta(seconds=1))
+    assert talk.run().startswith(b'* STATUS "Sent" (MESSAGES 1 ')
+
+
+def test_the_selected_mailbox_is_deleted(store: MailStore) -> None:
+    """What is to be told of others comes first, then the session ends, as it does in IDLE."""
+    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    talk.say(b"s SELECT Trash\r\n")
+    talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge)) (PERSONAL (MailboxName))\r\n")
+    other.say(b"d DELETE Trash\r\n")
+    listed = b'* LIST (\\NonExistent \\HasNoChildren \\Subscribed) "/" "Trash"\r\n'
+    assert notice(talk) == listed + b"* BYE The mailbox has been deleted.\r\n"
+
+
+def test_an_index_made_anew_hides_nothing(store: MailStore) -> None:
+    """A folder that went while its row was lost is told: the number of folders does not fit, so all are compared."""
+    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    other.say(b"c CREATE Viec\r\n")
+    talk.say(b"n NOTIFY SET (PERSONAL (MailboxName MessageNew MessageExpunge))\r\n")
+    other.say(b"d DELETE Viec\r\n")
+    real = store.store(talk.account.ref)
+    with writing(real) as write:
+        write.connection.execute("DELETE FROM folder WHERE deleted_at_us IS NOT NULL")
+        write.announce()
+    assert notice(talk) == b'* LIST (\\NonExistent \\HasNoChildren) "/" "Viec"\r\n'
+
+
+def test_a_session_without_notify_waits_as_before(store: MailStore) -> None:
+    """It is not woken by changes, and holds nothing of other folders."""
+    talk = Talk(store).sign_in()
+    assert isinstance(talk.waiting, NeedInput)
+    work = talk.work
+    Talk(store).sign_in().say(b"a APPEND Sent {21+}\r\nSubject: x\r\n\r\nnoi gi\r\n")
+    assert notice(talk) == b""
+    assert talk.work == work
