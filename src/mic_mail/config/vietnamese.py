@@ -121,6 +121,8 @@ MEANINGS = {
     "imap.sessions_per_mailbox": "Số phiên của một hộp thư trên mỗi tiến trình.",
     "imap.compress": "Cho dùng COMPRESS=DEFLATE.",
     "imap.rev2": "Công bố IMAP4rev2.",
+    "imap.uidonly": "Công bố UIDONLY (RFC 9586): đọc thư không dùng số thứ tự; Outlook không dùng được bên cạnh tính năng này.",
+    "imap.unauthenticate": "Công bố UNAUTHENTICATE (RFC 8437): một kết nối lần lượt dùng cho nhiều hộp thư.",
     "log": "Nhật ký thư và nhật ký quản trị.",
     "log.dir": "Mặc định log/ trong data_dir.",
     "log.retain_months": "Thời gian lưu nhật ký thư (tháng); nhật ký quản trị không bị xóa.",

@@ -7,8 +7,8 @@ nothing: whatever an action does not say, it does not do.
     Send               write octets; done when the transport is below its high water again
     Work               run a function on the account's store in a lane: the only way to the disk
     SignIn, Begin, Answer   ask who this is (services.access)
-    Enter, Used        the account is ours: watch it for changes, watch the decision; the person is there
-    StartTls, StartCompression, DropCompressor   change what octets on the wire mean
+    Enter, Used, Leave the account is ours: watch it for changes, watch the decision; the person is there; it is ours no more
+    StartTls, StartCompression, DropCompressor, EndCompression   change what octets on the wire mean
     Note               an event for the log
     Hangup             close the connection when everything is written
 """
@@ -89,6 +89,11 @@ class Enter:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """The opposite of `Enter` (RFC 8437): the account is not ours any more, the mailbox has room for another. Gives None."""
+
+
+@dataclass(frozen=True, slots=True)
 class Used:
     """The person uses the mailbox (Reg. 7.2.a): a mailbox was opened, not merely watched. Gives None."""
 
@@ -111,6 +116,11 @@ class DropCompressor:
 
 
 @dataclass(frozen=True, slots=True)
+class EndCompression:
+    """Both directions are as they were before COMPRESS, from the next octet on (RFC 8437 §4.1). Gives None."""
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Tell the log; `error` is an unexpected exception, whose traceback belongs there and nowhere else. Gives None."""
 
@@ -125,8 +135,9 @@ class Hangup:
 
 
 Action = (
-    Send | Work[object] | SignIn | Begin | Answer | Enter | Used | StartTls | StartCompression | DropCompressor | Note | Hangup
-)
+    Send | Work[object] | SignIn | Begin | Answer | Enter | Leave | Used | StartTls | StartCompression | DropCompressor
+    | EndCompression | Note | Hangup
+)  # fmt: skip
 Step = Action | NeedInput | Waiting
 Steps = Generator[Step, object, T]
 """A piece of conversation: yields steps, is sent their results, returns a T."""

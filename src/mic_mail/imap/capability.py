@@ -83,13 +83,16 @@ TABLE: tuple[Row, ...] = (
     Row("QUOTA=RES-MESSAGE", _SIGNED_IN, needs=("QUOTA",)),
     Row("INPROGRESS", _SIGNED_IN),  # RFC 9585
     Row("NOTIFY", _SIGNED_IN),  # RFC 5465
+    Row("UNAUTHENTICATE", _SIGNED_IN),  # RFC 8437
+    Row("UIDONLY", _SIGNED_IN, needs=("ENABLE",)),  # RFC 9586
+    Row("UIDBATCHES", _SIGNED_IN),  # RFC 10022
     Row("COMPRESS=DEFLATE", _SIGNED_IN, lambda offer: offer.compress),  # RFC 4978
 )
 
 _SPELLINGS = {"IMAP4REV1": "IMAP4rev1", "IMAP4REV2": "IMAP4rev2"}
 _BY_NAME = {row.name: row for row in TABLE}
 
-ENABLEABLE = ("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2")
+ENABLEABLE = ("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2", "UIDONLY")
 """What ENABLE can turn on, as clients' words come out of the grammar: in capitals."""
 
 

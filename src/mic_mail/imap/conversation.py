@@ -225,6 +225,17 @@ class Conversation:
         self.view = None
         self.saved = ()
 
+    def forget_person(self) -> None:
+        """Nobody is signed in any more; what remains is the connection's: TLS, how often ID was said, attempts to sign in."""
+        self.notifier = None
+        self.leave()
+        self.signed_in = None
+        self.enabled = Enabled.NOTHING
+        self.known_modseq = 0
+        self.reader.limits = Limits.before_sign_in()
+        self.reader.utf8 = False
+        self.sign_in_until = self.now() + self.settings.sign_in_seconds
+
     def now(self) -> float:
         return self.clock.monotonic()
 

@@ -21,7 +21,7 @@ from mic_mail.imap.grammar.commands import SEEN, Fetch
 from mic_mail.imap.grammar.fetchitems import Datum
 from mic_mail.imap.grammar.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
 from mic_mail.imap.numbering import intersect, positions_of, ranges
-from mic_mail.imap.view import View
+from mic_mail.imap.view import Enabled, View
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Changes
@@ -78,7 +78,10 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
     places = positions_of(talk, command.messages, by_uid=command.by_uid)
     if command.changed_since is not None:
         places = yield from _changed_since(talk, view, command, places)
-    plan = Plan(command.items, view, talk.enabled, talk.shelf.headers)
+    items = command.items
+    if command.uid_implied and Enabled.UIDONLY in talk.enabled:
+        items = tuple(item for item in items if item is not Datum.UID)
+    plan = Plan(items, view, talk.enabled, talk.shelf.headers)
     if plan.from_memory:
         for batch in Batch.cut(places, MEMORY_BATCH_MESSAGES):
             talk.say(plan.lines(batch))

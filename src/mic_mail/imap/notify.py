@@ -236,6 +236,8 @@ class Listening:
         items, last = self._watch.items, view.uids[-1]
         if Enabled.CONDSTORE in talk.enabled and Datum.FLAGS in items:
             items = tuple(dict.fromkeys((*items, Datum.MODSEQ)))  # RFC 7162 §3.2.4
+        if Enabled.UIDONLY in talk.enabled:
+            items = tuple(item for item in items if item is not Datum.UID) or items
         first = bisect_right(view.uids, self._fetched)
         places = ranges(at for at in range(first, view.messages) if view.modseqs[at] not in own)
         if places:

@@ -308,6 +308,12 @@ def search(numbers: Sequence[int], highest_modseq: int | None = None) -> bytes:
     return f"* SEARCH{''.join([f' {number}' for number in numbers])}{modseq}\r\n".encode("ascii")
 
 
+def uid_batches(tag: bytes, ranges: Iterable[tuple[int, int]]) -> bytes:
+    """RFC 10022: ranges from the highest UID to the lowest, also when there is none."""
+    written = b",".join([b"%d:%d" % ends for ends in ranges])
+    return b"* UIDBATCHES (TAG %b)%b%b\r\n" % (string(tag), b" " if written else b"", written)
+
+
 def esearch(
     tag: bytes,
     *,

@@ -69,7 +69,7 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
     talk.view = view
     if talk.notifier is not None:
         talk.notifier.attend(view)
-    talk.say_all(_description(view, opened, command.written, utf8=talk.utf8))
+    talk.say_all(_description(view, opened, command.written, talk.enabled, utf8=talk.utf8))
     if opened.changes is not None and command.qresync is not None:
         known, changes, enabled = command.qresync, opened.changes, talk.enabled
         talk.say_all((yield from talk.ask(lambda account: missed(view, known, changes, enabled))))
@@ -78,13 +78,13 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
     return Reply("Opened.", code=mode)
 
 
-def _description(view: View, opened: Opened, written: str, *, utf8: bool) -> list[bytes]:
+def _description(view: View, opened: Opened, written: str, enabled: Enabled, *, utf8: bool) -> list[bytes]:
     """The untagged lines of SELECT (RFC 9051 §6.3.2; RECENT and UNSEEN are RFC 3501's); `written`: the client's spelling."""
     info, listed = opened.fresh.info, opened.listed
     lines = [*view.keyword_lines(), responses.exists(view.messages)]
     if listed is None:
         lines.append(responses.recent(view.recent_count))
-        if opened.first_unseen is not None:
+        if opened.first_unseen is not None and Enabled.UIDONLY not in enabled:  # it is a message number
             lines.append(responses.ok(b"*", "The first unseen one.", b"UNSEEN %d" % (opened.first_unseen + 1)))
     lines.append(responses.ok(b"*", "UIDs are valid.", b"UIDVALIDITY %d" % info.uidvalidity))
     lines.append(responses.ok(b"*", "The next UID.", b"UIDNEXT %d" % info.uidnext))

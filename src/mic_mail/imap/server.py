@@ -23,8 +23,10 @@ from mic_mail.imap.actions import (
     Answer,
     Begin,
     DropCompressor,
+    EndCompression,
     Enter,
     Hangup,
+    Leave,
     NeedInput,
     Note,
     Send,
@@ -158,6 +160,10 @@ class ImapConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deflate is None:
             self._session.feed(data)
+        elif self._waiting is None:
+            self._deflate.hold(data)
+            if self._deflate.waiting_octets > UNUSED_INPUT_OCTETS:
+                self._stop_reading()
         elif not self._inflate(data):
             return
         if self._session.buffered > UNUSED_INPUT_OCTETS:
@@ -231,7 +237,7 @@ class ImapConnection(asyncio.Protocol):
                 case Send() if self._deflate is None or len(step.data) <= INLINE_DEFLATE_OCTETS:
                     self._waiting = None
                     self._write(step)
-                case Note() | Used() | DropCompressor():
+                case Note() | Used() | Leave() | DropCompressor() | EndCompression():
                     self._waiting = None
                     self._do_now(step)
                 case Hangup():
@@ -258,15 +264,20 @@ class ImapConnection(asyncio.Protocol):
         self._transport.write(step.data if self._deflate is None else self._deflate.deflate(step.data))
         self._session.done(step)
 
-    def _do_now(self, step: Note | Used | DropCompressor) -> None:
+    def _do_now(self, step: Note | Used | Leave | DropCompressor | EndCompression) -> None:
         """Actions that take no time."""
         match step:
             case Note():
                 self._log(step)
             case Used() if self._signed_in is not None:
                 self._services.access.used(self._signed_in.mailbox_id)
+            case Leave():
+                self._leave()
             case DropCompressor() if self._deflate is not None:
                 self._transport.write(self._deflate.drop())
+            case EndCompression() if self._deflate is not None:
+                self._session.feed(self._deflate.end())
+                self._deflate = None
             case _:
                 pass
         self._session.done(step)
@@ -340,6 +351,11 @@ class ImapConnection(asyncio.Protocol):
             self._subscription = services.feed.subscribe(signed_in.account.account_id, self._noticed)
             self._watch = services.access.watch(signed_in.mailbox_id, self._decision_moved)
         return True
+
+    def _leave(self) -> None:
+        """Nobody is signed in any more (RFC 8437): nothing that belongs to the mailbox stays."""
+        self._give_back()
+        self._dialog = self._signed_in = self._account = self._watch = None
 
     async def _start_tls(self) -> None:
         """The handshake; what came in clear is thrown away first, and nothing more of it is read."""

@@ -21,7 +21,7 @@ from typing import Any
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
-from mic_mail.imap import append, fetch, folders, messages, notify, responses, search, selecting, signin
+from mic_mail.imap import append, batches, fetch, folders, messages, notify, responses, search, selecting, signin
 from mic_mail.imap.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Waiting
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
 from mic_mail.imap.grammar import commands, mailboxcommands, notifycommands
@@ -31,7 +31,7 @@ from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.grammar.sequence import NoSuchNumber
 from mic_mail.imap.sections import UnknownEncoding
 from mic_mail.imap.shelf import Shelf
-from mic_mail.imap.view import OutOfStep
+from mic_mail.imap.view import Enabled, OutOfStep
 
 Handler = Callable[[Conversation, Any], Steps[Reply] | Steps[Reply | None]]
 """Carries out one kind of command; the argument is the class that HANDLERS has it under, which is why it is `Any` here."""
@@ -47,6 +47,7 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.Authenticate: signin.authenticate,
     commands.Enable: signin.enable,
     commands.Compress: signin.compress,
+    commands.Unauthenticate: signin.unauthenticate,
     mailboxcommands.List: folders.list_,
     mailboxcommands.Lsub: folders.lsub,
     mailboxcommands.Xlist: folders.xlist,
@@ -71,6 +72,7 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.Move: messages.move,
     commands.Search: search.search,
     notifycommands.Notify: notify.notify,
+    commands.UidBatches: batches.uid_batches,
 }
 """Every command but APPEND, which begins before it is complete (`append.append`)."""
 
@@ -256,6 +258,8 @@ class Session:
         talk, rule = self._talk, command.rule
         if not rule.states & talk.state:
             return bad(_WRONG_STATE[talk.state])
+        if Enabled.UIDONLY in talk.enabled and command.uses_numbers:
+            return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")
         if talk.view is not None and talk.view.read_only and isinstance(command, _WRITING):
             return refuse("The mailbox is open for reading only.", b"READ-ONLY")
         return None

@@ -8,7 +8,7 @@ is walked by SQLite and only rows that moved become values: 9,000 folders of whi
 import sqlite3
 from collections.abc import Collection
 
-from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy import BindParameter, bindparam, func, or_, select
 
 from mic_mail.storage import schema
 from mic_mail.storage.index import Statement, among, translated, uid_list
@@ -20,7 +20,7 @@ from mic_mail.storage.types import INBOX, FolderNews, FolderState
 _F = schema.folder.c
 _M = schema.message.c
 _T = schema.tombstone.c
-_SINCE = bindparam("since")
+_SINCE: BindParameter[int] = bindparam("since")
 _HERE = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
 _GONE_HERE = (_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"))
 
