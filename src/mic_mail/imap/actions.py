@@ -27,6 +27,10 @@ SLICE_OCTETS = 256 << 10
 """Largest piece of an answer; the next one is made when the transport has taken this one."""
 
 
+PROGRESS_SECONDS = 10.0
+"""RFC 9585 §3: a sign of life for those who wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class NeedInput:
     """Wait for octets from the client; at `until` (monotonic seconds) come back without."""
@@ -50,10 +54,14 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Work(Generic[T_co]):
-    """Run `run(account)`, which blocks, and give back what it returns; `writes` takes the account's writer."""
+    """Run `run(account)`, which blocks, and give back what it returns; `writes` takes the account's writer.
+
+    `meanwhile` is a line to write every PROGRESS_SECONDS until it is done; only where no line is begun.
+    """
 
     run: Callable[[Account], T_co]
     writes: bool = False
+    meanwhile: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

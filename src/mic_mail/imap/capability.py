@@ -92,6 +92,9 @@ TABLE: tuple[Row, ...] = (
 _SPELLINGS = {"IMAP4REV1": "IMAP4rev1", "IMAP4REV2": "IMAP4rev2"}
 _BY_NAME = {row.name: row for row in TABLE}
 
+HIDEABLE = tuple([row.name for row in TABLE if row.states & _SIGNED_IN and row.name != "IMAP4REV1"])
+"""What can be hidden from a mailbox: what is named once its owner is known."""
+
 ENABLEABLE = ("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2", "UIDONLY")
 """What ENABLE can turn on, as clients' words come out of the grammar: in capitals."""
 

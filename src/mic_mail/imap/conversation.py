@@ -17,7 +17,7 @@ from mic_mail.errors import MicMailError, Text
 from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Send, Steps, Waiting, Work
 from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
 from mic_mail.imap.grammar.rules import ConnectionState
-from mic_mail.imap.responses import continuation, ok, status_line
+from mic_mail.imap.responses import continuation, in_progress, ok, status_line
 from mic_mail.imap.shelf import Shelf
 from mic_mail.imap.view import Enabled, Glance, View
 from mic_mail.services.access import SignedIn
@@ -157,7 +157,7 @@ class Conversation:
 
     __slots__ = (
         "_octets", "clock", "compressed", "desk", "enabled", "ending", "introductions", "known_modseq", "notifier", "out",
-        "reader", "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tls", "tries", "view",
+        "reader", "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tag", "tls", "tries", "view",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, desk: Desk, tls: bool) -> None:
@@ -181,6 +181,8 @@ class Conversation:
         """Set from outside: the connection is to end at the next chance."""
         self.severed = False
         """A literal that was announced cannot be filled: whatever is said now would be taken for its octets."""
+        self.tag = b""
+        """Of the command in progress."""
         self.tries = 0
         self.introductions = 0
         """How often the client has said what it is."""
@@ -320,10 +322,12 @@ class Conversation:
         return cast("T", (yield Work(run)))
 
     def change(self, run: Callable[[Account], T]) -> Steps[T]:
-        """Write to the store."""
+        """Write to the store. What takes long is one piece, so all that can be told meanwhile is that it goes on (RFC 9585)."""
+        alive = b"" if "INPROGRESS" in self.hidden else ok(b"*", "Still at it.", in_progress(self.tag))
         if self.notifier is None:
-            return cast("T", (yield Work(run, writes=True)))
-        result, modseqs = cast("tuple[T, list[int]]", (yield Work(lambda account: account.noting(run), writes=True)))
+            return cast("T", (yield Work(run, writes=True, meanwhile=alive)))
+        work = Work(lambda account: account.noting(run), writes=True, meanwhile=alive)
+        result, modseqs = cast("tuple[T, list[int]]", (yield work))
         self.notifier.own(modseqs)
         return result
 

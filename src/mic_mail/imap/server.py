@@ -19,6 +19,7 @@ from mic_mail.clock import Clock
 from mic_mail.errors import Text
 from mic_mail.ids import trace_id
 from mic_mail.imap.actions import (
+    PROGRESS_SECONDS,
     Action,
     Answer,
     Begin,
@@ -299,12 +300,8 @@ class ImapConnection(asyncio.Protocol):
     async def _perform(self, action: Action) -> object:
         services, access = self._services, self._services.access
         match action:
-            case Work(run, writes):
-                assert self._account is not None
-                assert self._signed_in is not None
-                services.note(run.__qualname__)
-                lane = services.accounts.write if writes else services.accounts.read
-                return await lane(self._signed_in.account, run, self._account)
+            case Work():
+                return await self._work(action)
             case Send(data):
                 assert self._deflate is not None
                 self._transport.write(await services.lanes.cpu(self._deflate.deflate, data))
@@ -325,6 +322,29 @@ class ImapConnection(asyncio.Protocol):
             case _:
                 raise AssertionError(action)
         return None
+
+    async def _work(self, work: Work[object]) -> object:
+        """Run work on the account in its lane; who waits long hears that it goes on."""
+        assert self._account is not None
+        assert self._signed_in is not None
+        self._services.note(work.run.__qualname__)
+        lane = self._services.accounts.write if work.writes else self._services.accounts.read
+        if not work.meanwhile:
+            return await lane(self._signed_in.account, work.run, self._account)
+        timer: asyncio.TimerHandle | None = None
+
+        def still_at_it() -> None:
+            nonlocal timer
+            if timer is not None and not (self._lost or self._paused or self._transport.is_closing()):
+                self._transport.write(work.meanwhile if self._deflate is None else self._deflate.deflate(work.meanwhile))
+            timer = self._loop.call_later(PROGRESS_SECONDS, still_at_it)
+
+        still_at_it()
+        try:
+            return await lane(self._signed_in.account, work.run, self._account)
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def _inflate(self, data: bytes) -> bool:
         """Feed the session from compressed input; False if that is damaged, which ends the connection."""

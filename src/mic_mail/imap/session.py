@@ -222,6 +222,7 @@ class Session:
 
     def _guarded(self, tag: bytes, steps: Steps[None]) -> Steps[None]:
         """Carry out a command; whatever goes wrong becomes its answer."""
+        self._talk.tag = tag
         try:
             yield from steps
         except (Ended, GeneratorExit):
