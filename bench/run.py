@@ -1,6 +1,6 @@
 """`make bench`: this server beside Dovecot and Postfix, in one run on one machine.
 
-    python bench/run.py [--only smtp,big,imap,select,idle,lag] [--runs 3] [--folder DIR] [--workers 2]
+    python bench/run.py [--only smtp,big,imap,select,idle,lag] [--runs 3] [--folder DIR] [--workers 2] [--sessions 1000]
 
 Peers run where their programs are installed (packages dovecot-imapd, dovecot-lmtpd, postfix, gcc, openssl; as root); a missing
 one is said and left out. Runs alternate between the servers and medians are shown, so that a machine that changes its speed
@@ -210,6 +210,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp") / time.strftime("mic-mail-bench-%F-%H%M%S"))
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--sessions", type=int, default=1000, help="of idle")
     parser.add_argument("--no-peers", action="store_true")
     arguments = parser.parse_args()
     works = set(arguments.only.split(","))
@@ -239,7 +240,8 @@ def main() -> int:
             select(with_imap, report, arguments.runs)
         if "idle" in works:
             for server in with_imap:
-                report.row("1,000 idle sessions, TLS", server.name, **idle.measure(server))
+                figures = idle.measure(server, arguments.sessions)
+                report.row(f"{arguments.sessions:,} idle sessions, TLS", server.name, **figures)
         if "lag" in works:
             for work, figures in lag.measure(servers[0], load, fill):
                 report.row(work, servers[0].name, **figures)

@@ -1,4 +1,7 @@
-"""A session without a network: octets in, octets out, on a real store, its actions carried out on the spot."""
+"""A session without a network: octets in, octets out, on a real store, its actions carried out on the spot.
+
+`Talk` speaks IMAP, `Pop3Talk` POP3.
+"""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -11,6 +14,9 @@ from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.session import Session
 from mic_mail.imap.shelf import Shelf
 from mic_mail.policy.lifecycle import Decision
+from mic_mail.pop3 import actions as pop3
+from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
+from mic_mail.pop3.session import Session as Pop3Session
 from mic_mail.services.access import Answered, Challenge, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
 from mic_mail.storage.mailstore import Account, MailStore
@@ -31,11 +37,13 @@ def decision() -> Decision:
 class Desk:
     """Answers from memory."""
 
+    quota: int | None = 1 << 30
+
     def mechanisms(self) -> tuple[str, ...]:
         return ("PLAIN",)
 
     def quota_octets(self, mailbox_id: int) -> int | None:
-        return 1 << 30
+        return self.quota
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         return frozenset()
@@ -46,6 +54,8 @@ class Talk:
 
     def __init__(self, store: MailStore, settings: SessionSettings | None = None, *, shelf: Shelf | None = None) -> None:
         self.clock = ManualClock(START)
+        self.desk = Desk()
+        self.actor = "dvbe@mic.gov.vn"
         self.account: Account = store.account(REF)
         self.notes: list[Note] = []
         self.sent: list[bytes] = []
@@ -53,8 +63,9 @@ class Talk:
         self.work = 0
         self.waiting: NeedInput | Waiting | None = None
         self.session = Session(
-            settings or SessionSettings(), clock=self.clock, shelf=shelf or Shelf(), desk=Desk(), tls=True, tokens=lambda n: 0
-        )
+            settings or SessionSettings(), clock=self.clock, shelf=shelf or Shelf(), desk=self.desk, tls=True,
+            tokens=lambda n: 0,
+        )  # fmt: skip
         self.greeting = self.run()
 
     def say(self, octets: bytes) -> bytes:
@@ -107,8 +118,66 @@ class Talk:
 
     def answer(self, action: SignIn) -> Answered:
         if action.password == "right":
-            return SignedIn(1, "dvbe@mic.gov.vn", REF, decision(), "dvbe@mic.gov.vn", 1)
+            return SignedIn(1, "dvbe@mic.gov.vn", REF, decision(), self.actor, 1)
         return Refusal(RefusalKind.WRONG_CREDENTIALS, Text("Sai.", "Wrong."), None, "REF")
+
+
+class Pop3Talk:
+    """One POP3 connection. `say` gives what the server answered up to the point where it waits again."""
+
+    def __init__(self, store: MailStore, settings: Pop3Settings | None = None, *, tls: bool = True) -> None:
+        self.clock = ManualClock(START)
+        self.account: Account = store.account(REF)
+        self.notes: list[pop3.Note] = []
+        self.work = self.used = 0
+        self.over = False
+        self.session = Pop3Session(settings or Pop3Settings(), clock=self.clock, desk=Desk(), tls=tls, tokens=lambda n: 0)
+        self.greeting = self.run()
+
+    def say(self, octets: bytes) -> bytes:
+        self.session.feed(octets)
+        return self.run()
+
+    def sign_in(self) -> "Pop3Talk":
+        answer = self.say(b"USER dvbe\r\nPASS right\r\n")
+        assert answer.count(b"+OK") == 2, answer
+        return self
+
+    def run(self) -> bytes:
+        """Carry out steps until the session waits or ends."""
+        sent: list[bytes] = []
+        while not self.over:
+            step = self.session.next()
+            if isinstance(step, pop3.NeedInput):
+                break
+            if isinstance(step, pop3.Send):
+                sent.append(step.data)
+            try:
+                self.session.done(step, self.result_of(step))
+            except Exception as error:  # noqa: BLE001 - as the shell does
+                self.session.failed(step, error)
+        return b"".join(sent)
+
+    def result_of(self, action: pop3.Action) -> object:
+        match action:
+            case pop3.Work(run):
+                self.work += 1
+                return run(self.account)
+            case pop3.SignIn(password="right"):
+                return SignedIn(1, "dvbe@mic.gov.vn", REF, decision(), "dvbe@mic.gov.vn", 1)
+            case pop3.SignIn():
+                return Refusal(RefusalKind.WRONG_CREDENTIALS, Text("Sai.", "Wrong."), None, "REF")
+            case pop3.Answer():
+                return Challenge(b"")
+            case pop3.Enter():
+                return True
+            case pop3.Used():
+                self.used += 1
+            case pop3.Note():
+                self.notes.append(action)
+            case pop3.Hangup():
+                self.over = True
+        return None
 
 
 def open_store(folder: Path) -> MailStore:

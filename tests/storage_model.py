@@ -16,7 +16,7 @@ from mic_mail.clock import Clock, SystemClock
 from mic_mail.mime.render import answers_of
 from mic_mail.storage.journal import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef, Delivery, StorageSettings
+from mic_mail.storage.types import AccountRef, Delivery, Published, StorageSettings
 
 Result = TypeVar("Result")
 
@@ -46,6 +46,17 @@ def deliver(account: Account, folder_id: int, tokens: Iterable[str], *, together
     with account._mailstore.journal_holding(arrivals) as held:
         assert held
         return [published.uid for published in account.publish(folder_id, deliveries, journaled=True)]
+
+
+def exchange(account: Account, source_id: int, uid: int, target_id: int, token: str, **fields: object) -> Published:
+    """REPLACE: acknowledged on return."""
+    octets = message(token)
+    staged = account.stage()
+    staged.write(octets)
+    staged.finish()
+    limit = fields.pop("limit_octets", None)
+    delivery = Delivery(staged, answers_of(octets), **fields)
+    return account.exchange(source_id, uid, target_id, delivery, limit_octets=limit)
 
 
 @dataclass
@@ -96,12 +107,19 @@ class Root:
 
 @dataclass(frozen=True)
 class Seen:
-    """One folder as an observer finds it: (token, flags with keyword names) by UID."""
+    """One folder as an observer finds it: (token, flags with keyword names) by UID; annotations by holder and name.
+
+    INBOX has the account's own annotations too, with a space in front of their holder.
+    """
 
     uidvalidity: int
     uidnext: int
     messages: dict[int, tuple[str, frozenset[str]]]
+    annotations: dict[tuple[str, str], bytes | None] = field(default_factory=dict)
 
+
+HOLDERS = ("", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn")
+"""Whose annotations the model sets, everybody's first."""
 
 SYSTEM = {1: "\\Answered", 2: "\\Flagged", 4: "\\Deleted", 8: "\\Seen", 16: "\\Draft"}
 
@@ -131,7 +149,10 @@ def observe(account: Account) -> dict[str, Seen]:
             token = header.split(b"Subject: ")[1].split(b"\r\n")[0].decode()
             assert octets == message(token)
             messages[uid] = (token, flag_names(flags, view.info.keywords))
-        seen[info.name] = Seen(view.info.uidvalidity, view.info.uidnext, messages)
+        annotations = {(each.holder, each.name): each.value for each in account.annotations(info.folder_id, HOLDERS)}
+        if info.name == "INBOX":
+            annotations |= {(f" {each.holder}", each.name): each.value for each in account.annotations(None, HOLDERS)}
+        seen[info.name] = Seen(view.info.uidvalidity, view.info.uidnext, messages, annotations)
     assert account.quota().messages == sum(len(folder.messages) for folder in seen.values())
     return seen
 

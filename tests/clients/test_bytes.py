@@ -6,8 +6,9 @@ can carry only lines that end in CRLF, so for it messages with other line ends a
 
 import base64
 import os
+import poplib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,28 @@ def stored(server: MailServer, address: str, folder: bytes = b"INBOX") -> Iterat
     client.close()
 
 
+def fetched(server: MailServer, address: str) -> Iterator[tuple[int, bytes]]:
+    """UID and octets of each message by RETR; its unique-id ends with the UID, and LIST says how many octets they are."""
+    server.call(server.running.rooms.mailflow.settle())
+    client = poplib.POP3("localhost", server.ports["pop3"], timeout=60)
+    client.user(address)
+    client.pass_(PASSWORD)
+    assert client.file is not None
+    for row, unique in zip(client.list()[1], client.uidl()[1], strict=True):
+        number, size = map(int, row.split())
+        client._shortcmd(f"RETR {number}")
+        octets = b""
+        while (line := client.file.readline()) != b".\r\n":
+            octets += line.removeprefix(b".")
+        assert octets[size:] in (b"", b"\r\n")  # a last line that does not end is ended on the wire
+        yield int(unique.rpartition(b".")[2]), octets[:size]
+    client.quit()
+
+
+def as_imap_shows(messages: Iterable[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    return [(uid, octets.replace(b"\0", b"\x80")) for uid, octets in messages]  # no literal holds NUL (RFC 9051 §4.3.1)
+
+
 def check(name: str, found: bytes, expected: bytes, *, traced: bool) -> None:
     start = found.index(b"+0700\r\n") + len(b"+0700\r\n") if traced else 0
     expected = expected.replace(b"\0", b"\x80")  # no literal holds NUL (RFC 9051 §4.3.1)
@@ -117,10 +140,11 @@ def test_by_smtp(server: MailServer, messages: dict[str, bytes], way: Callable[.
         assert len(found) == len(sent)
         for (name, octets), (_, there) in zip(sent.items(), found, strict=True):
             check(name, there, octets, traced=True)
+        assert as_imap_shows(fetched(server, address)) == found
 
 
 def test_by_append(server: MailServer, messages: dict[str, bytes]) -> None:
-    """What APPEND was given, whatever its line ends, comes out by BODY[]; a copy and a moved message too."""
+    """What APPEND was given, whatever its line ends, comes out by BODY[] and RETR; by BODY[] of a copy and a moved one too."""
     client = Imap(server.ports["imap"], DVBE, PASSWORD)
     for name, octets in messages.items():
         mark = b"~" if b"\0" in octets else b""  # RFC 3516 §4.4: NUL needs literal8
@@ -131,6 +155,9 @@ def test_by_append(server: MailServer, messages: dict[str, bytes]) -> None:
     client.command(b"SELECT INBOX")
     client.command(b"UID COPY 1:* Archive")
     found = list(stored(server, DVBE))
+    by_pop3 = list(fetched(server, DVBE))
+    assert as_imap_shows(by_pop3) == found
+    assert [octets for _, octets in by_pop3] == list(messages.values())
     client.command(b"UID MOVE 1:* Trash")
     client.close()
     for there in (found, list(stored(server, DVBE, b"Archive")), list(stored(server, DVBE, b"Trash"))):

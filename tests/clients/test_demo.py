@@ -3,6 +3,7 @@
 import imaplib
 import json
 import os
+import poplib
 import signal
 import smtplib
 import socket
@@ -76,7 +77,7 @@ def _free_base() -> int:
     """A base to which every standard port can be added."""
     for base in range(20_000 + os.getpid() % 1000 * 40, 64_000, 1013):
         try:
-            for port in (25, 587, 465, 143, 993):
+            for port in (25, 587, 465, 143, 993, 110, 995):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", base + port))
         except OSError:
@@ -170,6 +171,25 @@ def test_bench_users_sign_in(demo: DemoServer) -> None:
     context = ssl.create_default_context(cafile=str(demo.data / "tls" / "cert.pem"))
     with imaplib.IMAP4_SSL("127.0.0.1", demo.base + 993, ssl_context=context, timeout=20) as client:
         assert client.login("u2@bench.test", "pass")[0] == "OK"
+
+
+def test_its_mail_is_fetched_by_pop3(demo: DemoServer) -> None:
+    """The POP3 doors are 110 and 995 more than what was asked for, and the table says so."""
+    context = ssl.create_default_context(cafile=str(demo.data / "tls" / "cert.pem"))
+    client = poplib.POP3("localhost", demo.base + 110, timeout=20)
+    client.stls(context)
+    client.user("dvbe@mic.gov.vn")
+    client.pass_(PASSWORD)
+    messages = client.stat()[0]
+    client.quit()
+    again = poplib.POP3_SSL("localhost", demo.base + 995, timeout=20, context=context)
+    again.user("dvbe@mic.gov.vn")
+    again.pass_(PASSWORD)
+    assert len(again.uidl()[1]) == messages > 0
+    again.quit()
+    table = demo.out.read_text()
+    assert f"{demo.base + 110} " in table
+    assert f"{demo.base + 995} " in table
 
 
 def test_commands_work_beside_it(demo: DemoServer) -> None:

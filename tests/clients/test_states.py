@@ -7,6 +7,8 @@ are asked through real connections by the clients of the standard library. DESIG
 import base64
 import contextlib
 import imaplib
+import poplib
+import re
 import smtplib
 import threading
 import time
@@ -20,6 +22,7 @@ import pytest
 from harness import MailServer, ProcessServer
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.storage.types import AccountRef
 from population import PASSWORD, draft
 
 NOW = SystemClock().now()
@@ -31,21 +34,22 @@ CUT_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Row:
-    """What a state opens: replies to RCPT of outside mail, to AUTH and MAIL of a submission, to a sign-in by IMAP."""
+    """What a state opens: replies to RCPT of outside mail, to AUTH and MAIL of a submission, to a sign-in by IMAP and POP3."""
 
     rcpt: str
     auth: str
     mail: str
     imap: str
+    pop3: str
 
 
-ACTIVE = Row("250 2.1.5", "235 2.7.0", "250 2.1.0", "OK")
-PASSWORD_DUE = Row("250 2.1.5", "534 5.7.9", "", "NO [EXPIRED]")
-SEND_LOCKED = Row("250 2.1.5", "235 2.7.0", "550 5.7.1", "OK")
-SUSPENDED = Row("250 2.1.5", "525 5.7.13", "", "NO [CONTACTADMIN]")
-RECLAIMED = Row("550 5.2.1", "535 5.7.8", "", "NO [AUTHENTICATIONFAILED]")
-OVER_QUOTA = Row("452 4.2.2", "235 2.7.0", "250 2.1.0", "OK")
-NEVER_WAS = Row("550 5.1.1", "535 5.7.8", "", "NO [AUTHENTICATIONFAILED]")
+ACTIVE = Row("250 2.1.5", "235 2.7.0", "250 2.1.0", "OK", "+OK")
+PASSWORD_DUE = Row("250 2.1.5", "534 5.7.9", "", "NO [EXPIRED]", "-ERR [SYS/PERM]")
+SEND_LOCKED = Row("250 2.1.5", "235 2.7.0", "550 5.7.1", "OK", "+OK")
+SUSPENDED = Row("250 2.1.5", "525 5.7.13", "", "NO [CONTACTADMIN]", "-ERR [SYS/PERM]")
+RECLAIMED = Row("550 5.2.1", "535 5.7.8", "", "NO [AUTHENTICATIONFAILED]", "-ERR [AUTH]")
+OVER_QUOTA = Row("452 4.2.2", "235 2.7.0", "250 2.1.0", "OK", "+OK")
+NEVER_WAS = Row("550 5.1.1", "535 5.7.8", "", "NO [AUTHENTICATIONFAILED]", "-ERR [AUTH]")
 
 Seen = tuple[float, Row]
 """Days after NOW, and the row that must hold then."""
@@ -177,6 +181,43 @@ def asked_to_read(server: MailServer, way: str, local: str) -> str:
         return answer
 
 
+def pop3(server: Any, way: str) -> poplib.POP3:
+    """A client that has not signed in."""
+    if way == "tls":
+        return poplib.POP3_SSL("localhost", server.ports["pop3s"], timeout=30, context=server.tls())
+    client = poplib.POP3("localhost", server.ports["pop3"], timeout=30)
+    if way == "starttls":
+        client.stls(server.tls())
+    return client
+
+
+def pop3_sign_in(client: poplib.POP3, local: str, password: str = PASSWORD) -> str:
+    """+OK, or -ERR with its code; by USER and PASS as by SASL."""
+    answers = []
+    for commands in ([f"USER {local}", f"PASS {password}"], [f"AUTH PLAIN {plain(local, password)}"]):
+        try:
+            for command in commands:
+                client._shortcmd(command)
+        except poplib.error_proto as error:
+            said = error.args[0].decode()
+            found = re.match(r"-ERR (\[[A-Z/]+\])? ?", said)
+            assert found, said
+            answers.append(f"-ERR {found[1]}")
+        else:
+            return "+OK"
+    assert len(set(answers)) == 1, answers
+    return answers[0]
+
+
+def asked_to_fetch(server: MailServer, way: str, local: str) -> str:
+    """A sign-in by POP3, and what it is for."""
+    with contextlib.closing(pop3(server, way)) as client:
+        answer = pop3_sign_in(client, local)
+        if answer == "+OK":
+            assert len(client.uidl()[1]) == client.stat()[0]
+        return answer
+
+
 def check_row(server: MailServer, local: str, row: Row) -> None:
     """Every door in every way."""
     for way in ("open", "starttls"):
@@ -184,6 +225,7 @@ def check_row(server: MailServer, local: str, row: Row) -> None:
     for way in ("open", "starttls", "tls"):
         assert asked_to_send(server, way, local) == (row.auth, row.mail), way
         assert asked_to_read(server, way, local) == row.imap, way
+        assert asked_to_fetch(server, way, local) == row.pop3, way
 
 
 @pytest.mark.parametrize("name", HISTORIES)
@@ -224,6 +266,8 @@ def test_a_wrong_password_tells_no_state(server: MailServer, name: str) -> None:
             assert words(client.docmd("AUTH PLAIN", plain(local, "wrong password"))) == "535 5.7.8"
         with imap(server, "tls") as reader:
             assert sign_in(reader, local, "wrong password") == "NO [AUTHENTICATIONFAILED]"
+        with contextlib.closing(pop3(server, "tls")) as fetcher:
+            assert pop3_sign_in(fetcher, local, "wrong password") == "-ERR [AUTH]"
 
 
 def test_no_state_signs_in_in_the_open_unless_that_is_allowed(serve: Callable[..., MailServer]) -> None:
@@ -239,6 +283,9 @@ def test_no_state_signs_in_in_the_open_unless_that_is_allowed(serve: Callable[..
             assert "LOGINDISABLED" in reader.capabilities
             assert not [word for word in reader.capabilities if word.startswith("AUTH=")]
             assert sign_in(reader, local) == "NO [PRIVACYREQUIRED]"
+        with contextlib.closing(pop3(server, "open")) as fetcher:
+            assert not {"USER", "SASL"} & set(fetcher.capa())
+            assert pop3_sign_in(fetcher, local) == "-ERR [SYS/PERM]"
 
 
 # Open sessions
@@ -275,6 +322,23 @@ def test_a_suspension_cuts_an_open_imap_session(server: MailServer, way: str, id
     assert seconds < CUT_SECONDS
     assert b"7.1" in line or b"7.2.c" in line, line
     assert asked_to_read(server, way, "dvbe") == SUSPENDED.imap
+
+
+@pytest.mark.parametrize("way", ["open", "starttls", "tls"])
+def test_a_suspension_cuts_an_open_pop3_session(server: MailServer, way: str) -> None:
+    """Reg. 7.1, 7.2.c: -ERR with clause and reference, within seconds; what was marked as deleted stays."""
+    asked_to_receive(server, "open", "ttlan")
+    client = pop3(server, way)
+    assert pop3_sign_in(client, "ttlan") == "+OK"
+    client.dele(1)
+    entry = server.running.rooms.access.snapshot.find("ttlan@mic.gov.vn")
+    server.population.record(entry, draft(FactKind.SUSPENDED, NOW, cause="c"))
+    client.sock.settimeout(CUT_SECONDS)
+    line = client.file.readline()
+    assert re.match(rb"-ERR \[SYS/PERM\] .*(7\.1|7\.2\.c).*reference \w+", line), line
+    assert client.file.readline() == b""
+    assert asked_to_fetch(server, way, "ttlan") == SUSPENDED.pop3
+    assert server.running.rooms.store.account(AccountRef(entry.mailbox_id, entry.home)).quota().messages == 1
 
 
 def test_the_clock_cuts_an_open_imap_session(server: MailServer) -> None:

@@ -2,7 +2,7 @@
 
     Sender     SMTP: messages for one or several mailboxes
     Filer      IMAP: moves delivered messages out of INBOX
-    Editor     IMAP: APPEND, STORE, COPY, MOVE, EXPUNGE, CREATE, RENAME and DELETE in folders of its own
+    Editor     IMAP: APPEND, REPLACE, STORE, COPY, MOVE, EXPUNGE, CREATE, RENAME and DELETE in folders of its own
     Observer   IMAP: IDLE and NOOP on INBOX; like any mail program it never looks back below the highest UID it saw
 
 A `Site` is the server's ports and what all of them share. `Company` lets them work and stops them. An actor whose connection
@@ -273,7 +273,7 @@ class Editor(ImapActor):
         if len(names) < 2:
             self.do_create(client)
             return
-        kinds = [self.do_append] * 5 + [self.do_store] * 4 + [self.do_copy_or_move] * 5
+        kinds = [self.do_append] * 5 + [self.do_store] * 4 + [self.do_copy_or_move] * 5 + [self.do_replace] * 2
         kinds += [self.do_expunge, self.do_create, self.do_rename, self.do_delete]
         try:
             self.dice.choice(kinds)(client)
@@ -306,6 +306,23 @@ class Editor(ImapActor):
         uids = uid_set(match[2])
         self.numbers.learn(int(match[1]), zip(uids, [one.token for one in new], strict=True))
         self.tree.done({folder: uids})
+
+    def do_replace(self, client: Imap) -> None:
+        source, target = self._folder(), self._folder()
+        client.command(b"SELECT %s" % quoted(source))
+        uids = self._some(source, most=1)
+        if not uids:
+            return
+        new = Message(self._new_name(), frozenset({"\\Draft"}))
+        changed = self.tree.copy()
+        del changed[source].kept[uids[0]]
+        changed[target].new += (new,)
+        self.tree.begin(changed)
+        octets = message(new.token)
+        told = client.command(b"UID REPLACE %d %s (\\Draft) {%d+}\r\n%s" % (uids[0], quoted(target), len(octets), octets))
+        match = next(found for one in told if (found := re.search(rb"\[APPENDUID (\d+) (\d+)\]", one[0])))
+        self.numbers.learn(int(match[1]), [(int(match[2]), new.token)])
+        self.tree.done({target: [int(match[2])]})
 
     def do_store(self, client: Imap) -> None:
         folder = self._folder()

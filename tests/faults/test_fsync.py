@@ -191,7 +191,7 @@ def replayed(found: Iterable[Call]) -> Iterator[tuple[str, Disk, int]]:
                     made = 0
 
 
-MAIL, SPOOL, FOLDERS = ("/cur/",), ("/spool/live/",), ("/Maildir/.",)
+MAIL, SPOOL, FOLDERS, SIDECARS = ("/cur/",), ("/spool/live/",), ("/Maildir/.",), ("/.mic-",)
 
 
 @pytest.fixture
@@ -248,6 +248,9 @@ def conversation(server: ProcessServer) -> list[tuple[str, tuple[str, ...]]]:
     imap("SELECT", b"SELECT INBOX", MAIL)
     imap("COPY", b"UID COPY 1:3 B", MAIL)
     imap("MOVE", b"UID MOVE 2:3 B", MAIL)
+    imap("REPLACE", b"UID REPLACE 1 B {%d+}\r\n%s" % (len(small), small), MAIL)
+    imap("SETMETADATA", b"SETMETADATA B (/shared/comment x)", SIDECARS)
+    imap("SETMETADATA of the server", b'SETMETADATA "" (/private/comment x)', SIDECARS)
     imap("RENAME", b"RENAME B C", FOLDERS)
     client.close()
     smtp.close()
@@ -267,7 +270,7 @@ def without(found: Sequence[Call], drop: Callable[[str], bool]) -> list[Call]:
 
 
 def test_nothing_is_acknowledged_before_it_is_on_disk(traced: tuple[ProcessServer, Path]) -> None:
-    """250 to the final dot and OK to APPEND, COPY, MOVE, CREATE, RENAME: file and folder are fsynced, the spool likewise."""
+    """250 to the final dot and OK to APPEND, REPLACE, COPY, MOVE, CREATE, RENAME, SETMETADATA: file and folder are fsynced."""
     server, trace = traced
     done = conversation(server)
     time.sleep(0.2)
@@ -280,6 +283,10 @@ def test_nothing_is_acknowledged_before_it_is_on_disk(traced: tuple[ProcessServe
     assert len([answer for answer in forgets_folders if answer[2]]) >= 10
     forgets_files = list_of_lacks(without(found, lambda path: STAGED in path or "/spool/tmp/" in path), done)
     assert len([answer for answer in forgets_files if answer[2]]) >= 8
+    forgets_sidecars = list_of_lacks(without(found, lambda path: "/.mic-" in path), done)
+    assert {what for what, _, lacks in forgets_sidecars if lacks and "METADATA" in what} == {
+        "SETMETADATA", "SETMETADATA of the server",
+    }  # fmt: skip
 
 
 def list_of_lacks(found: Sequence[Call], done: Sequence[tuple[str, tuple[str, ...]]]) -> list[tuple[str, int, list[str]]]:

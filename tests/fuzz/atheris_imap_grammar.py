@@ -30,6 +30,8 @@ SEEDS = (
     b"a SEARCH MODSEQ \"/flags/\\\\seen\" all 5\r\n",
     b"a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (% \"*\") RETURN (STATUS (UNSEEN MESSAGES) CHILDREN)\r\na STATUS x (SIZE)\r\n",
     b"a STORE 1 (UNCHANGEDSINCE 3) -FLAGS.SILENT (\\Draft y)\r\n",
+    b"a UID REPLACE 7 Drafts (\\Draft) {3+}\r\nabc\r\na LIST \"\" * RETURN (METADATA (/shared/comment))\r\n",
+    b"a SETMETADATA \"\" (/private/vendor/x/y ~{2+}\r\nx\0 /shared/comment NIL)\r\na GETMETADATA (DEPTH 1) x (/private)\r\n",
     b"a IDLE\r\nDONE\r\na ID (\"a\" NIL)\r\na AUTHENTICATE PLAIN =\r\n",
 )  # fmt: skip
 

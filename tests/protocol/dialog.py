@@ -1,4 +1,4 @@
-"""Dialogues between clients and a running server, kept as text files beside this one.
+"""Dialogues between clients and a running server, kept as text files beside this one; the folder is the protocol.
 
 A `*.dialog` file is a script; the comments at its top say which sentence of which RFC must hold. Lines:
 
@@ -7,11 +7,12 @@ A `*.dialog` file is a script; the comments at its top say which sentence of whi
     @ people LABEL...                  more mailboxes than the one called `user`; ${LABEL} is the address, ${password} opens all
     @ connect LABEL imap|imaps|smtp... a bare connection, whose greeting is to be expected
     @ tls LABEL                        the handshake, after the OK to STARTTLS
+    @ append LABEL...                  these messages are put into the INBOX of ${user}, as they are
     @ deflate LABEL                    both directions compressed, after the OK to COMPRESS
     @ message LABEL                    lines up to `@ end`, with CRLF; <<LABEL>> is then its literal, `{n+}` to the server and
                                        `{n}` from it, <<~LABEL>> a literal8
     c> line                            the client sends this and CRLF; a connection not opened by `@ connect` is opened with TLS
-                                       and signed in as ${user}
+                                       at the folder's door (imaps, pop3s) and signed in as ${user}
     c! octets                          the client sends exactly this; \\r \\n \\x00 \\\\ are escapes
     s> line                            the next response is exactly this (literals included, escapes as above)
     s~ expression                      the next response matches the whole expression; (?P<NAME>...) sets ${NAME}
@@ -41,7 +42,7 @@ _MESSAGE = re.compile(r"<<(~?)(\w+)>>")
 _ESCAPE = re.compile(r"\\(?:r|n|t|\\|x([0-9a-fA-F]{2}))")
 _LITERAL = re.compile(rb"~?\{(\d+)\}\r\n\Z")
 _PLAIN_ESCAPES = {"\\r": "\r", "\\n": "\n", "\\t": "\t", "\\\\": "\\"}
-DIRECTIVES = {"server", "people", "connect", "tls", "deflate"}
+DIRECTIVES = {"server", "people", "connect", "tls", "append", "deflate"}
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,8 @@ class Play:
                 self._connections[label] = Connection(self._server, door)
             case "tls":
                 self._connections[step.text].start_tls()
+            case "append":
+                self._append(step.text.split())
             case "deflate":
                 self._connections[step.text].start_deflate()
             case "c>":
@@ -270,14 +273,35 @@ class Play:
     def _at(self, who: str) -> Connection:
         label = "c" if who == "1" else f"c{who}"
         if label not in self._connections:
-            self._connections[label] = connection = Connection(self._server, "imaps")
-            assert (connection.response() or b"").startswith(b"* OK")
-            connection.send(self._octets('sign-in LOGIN "${user}" "${password}"\r\n', "+"))
-            heard = connection.response() or b""
-            while heard.startswith(b"* "):
-                heard = connection.response() or b""
-            assert heard.startswith(b"sign-in OK"), heard
+            sign_in = self._sign_in_by_pop3 if self._dialogue.path.parent.name == "pop3" else self._sign_in_by_imap
+            self._connections[label] = sign_in()
         return self._connections[label]
+
+    def _sign_in_by_imap(self) -> Connection:
+        connection = Connection(self._server, "imaps")
+        assert (connection.response() or b"").startswith(b"* OK")
+        connection.send(self._octets('sign-in LOGIN "${user}" "${password}"\r\n', "+"))
+        heard = connection.response() or b""
+        while heard.startswith(b"* "):
+            heard = connection.response() or b""
+        assert heard.startswith(b"sign-in OK"), heard
+        return connection
+
+    def _sign_in_by_pop3(self) -> Connection:
+        connection = Connection(self._server, "pop3s")
+        connection.send(self._octets("USER ${user}\r\nPASS ${password}\r\n", ""))
+        for _ in ("greeting", "USER", "PASS"):
+            heard = connection.response() or b""
+            assert heard.startswith(b"+OK"), heard
+        return connection
+
+    def _append(self, labels: list[str]) -> None:
+        connection = self._sign_in_by_imap()
+        for label in labels:
+            connection.send(self._octets(f"a APPEND INBOX <<{label}>>\r\n", "+"))
+            heard = connection.response() or b""
+            assert heard.startswith(b"a OK"), heard
+        connection.close()
 
     def _send(self, who: str, octets: bytes) -> None:
         self._said.append(f"  c{who} {octets!r}")

@@ -1,24 +1,34 @@
 """The doors of one process: its protocol servers on listening sockets, with the gate in front of them.
 
-In: rooms and listening sockets. Out: connections that speak SMTP or IMAP, each let in by `net.admission`.
+In: rooms and listening sockets. Out: connections that speak SMTP, IMAP or POP3, each let in by `net.admission`.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from mic_mail.app.rooms import Rooms
-from mic_mail.app.settings import admission_limits, imap_settings, repairs_lf, smtp_limits
+from mic_mail.app.settings import admission_limits, imap_settings, pop3_settings, repairs_lf, smtp_limits
 from mic_mail.imap.server import ImapServer, ImapServices
 from mic_mail.net.accepting import Acceptor
 from mic_mail.net.admission import Admission, Gate
 from mic_mail.net.listeners import Listener
 from mic_mail.net.sharing import Tally
+from mic_mail.pop3.server import Pop3Server, Pop3Services
 from mic_mail.smtp.server import SmtpServer, SmtpServices
 
-PROTOCOLS = {"smtp": "smtp", "submission": "smtp", "submissions": "smtp", "imap": "imap", "imaps": "imap"}
+PROTOCOLS = {
+    "smtp": "smtp",
+    "submission": "smtp",
+    "submissions": "smtp",
+    "imap": "imap",
+    "imaps": "imap",
+    "pop3": "pop3",
+    "pop3s": "pop3",
+}
 TOO_MANY = {
     "smtp": b"421 4.7.0 Too many connections; try again later.\r\n",
     "imap": b"* BYE [UNAVAILABLE] Too many connections; try again later.\r\n",
+    "pop3": b"-ERR [SYS/TEMP] Too many connections; try again later.\r\n",
 }
 HANDSHAKE_SECONDS = 30.0
 
@@ -33,7 +43,12 @@ class Doors:
         self._accepting: list[Acceptor] = []
         self._smtp = SmtpServer(smtp_services(rooms), self._shares["smtp"].change)
         self._imap = ImapServer(imap_services(rooms), self._shares["imap"].change)
-        self._servers: Mapping[str, SmtpServer | ImapServer] = {"smtp": self._smtp, "imap": self._imap}
+        self._pop3 = Pop3Server(pop3_services(rooms), self._shares["pop3"].change)
+        self._servers: Mapping[str, SmtpServer | ImapServer | Pop3Server] = {
+            "smtp": self._smtp,
+            "imap": self._imap,
+            "pop3": self._pop3,
+        }
         self._admission = Admission(admission_limits(rooms.config), rooms.clock.monotonic)
 
     def open(self, listeners: Sequence[Listener]) -> None:
@@ -69,6 +84,7 @@ class Doors:
         """New connections follow the new configuration."""
         self._smtp.configure(smtp_services(self._rooms))
         self._imap.configure(imap_services(self._rooms))
+        self._pop3.configure(pop3_services(self._rooms))
         self._admission.configure(admission_limits(self._rooms.config))
 
     async def drain(self, seconds: float) -> None:
@@ -114,5 +130,20 @@ def imap_services(rooms: Rooms) -> ImapServices:
         tls=rooms.tls,
         settings=imap_settings(rooms.config),
         sessions_per_mailbox=rooms.config.imap.sessions_per_mailbox,
+        note=rooms.lag.note,
+    )
+
+
+def pop3_services(rooms: Rooms) -> Pop3Services:
+    """What the POP3 doors are given."""
+    return Pop3Services(
+        access=rooms.access,
+        store=rooms.store,
+        accounts=rooms.accounts,
+        clock=rooms.clock,
+        log=rooms.log,
+        tls=rooms.tls,
+        settings=pop3_settings(rooms.config),
+        sessions_per_mailbox=rooms.config.pop3.sessions_per_mailbox,
         note=rooms.lag.note,
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from mic_mail.config.model import Config
 from mic_mail.imap.conversation import SessionSettings as ImapSettings
 from mic_mail.net.admission import AdmissionLimits
+from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
 from mic_mail.services.mailflow import FlowSettings
 from mic_mail.smtp.session import Limits as SmtpLimits
 from mic_mail.storage.types import StorageSettings
@@ -86,5 +87,17 @@ def imap_settings(config: Config) -> ImapSettings:
         idle_seconds=imap.idle_seconds,
         still_here_seconds=imap.still_here_seconds,
         errors=imap.errors,
+        support=config.support,
         hidden=frozenset(name for name, wanted in offered.items() if not wanted),
+    )
+
+
+def pop3_settings(config: Config) -> Pop3Settings:
+    """How much and how long, at the POP3 doors."""
+    pop3 = config.pop3
+    return Pop3Settings(
+        host=config.server.hostname,
+        sign_in_seconds=pop3.sign_in_seconds,
+        idle_seconds=pop3.idle_seconds,
+        errors=pop3.errors,
     )

@@ -26,7 +26,7 @@ from mic_mail.policy.wording import KINDS, STATES
 
 DEFAULT_DATA = Path("demo-data")
 DEFAULT_PORTS_FROM = 2000
-STANDARD_PORTS = {"smtp": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993}
+STANDARD_PORTS = {"smtp": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995}
 HOST = "127.0.0.1"
 MARKER = "mic-mail-demo"
 """Names a folder as a demonstration's."""
@@ -177,6 +177,8 @@ def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> Non
         for door, service, security in (
             ("imaps", say("Nhận (IMAP)", "Incoming (IMAP)"), "SSL/TLS"),
             ("imap", say("hoặc (IMAP)", "or (IMAP)"), "STARTTLS"),
+            ("pop3s", say("hoặc (POP3)", "or (POP3)"), "SSL/TLS"),
+            ("pop3", say("hoặc (POP3)", "or (POP3)"), "STARTTLS"),
             ("submissions", say("Gửi (SMTP)", "Outgoing (SMTP)"), "SSL/TLS"),
             ("submission", say("hoặc (SMTP)", "or (SMTP)"), "STARTTLS"),
             ("smtp", say("Từ máy chủ khác", "From other servers"), "STARTTLS"),

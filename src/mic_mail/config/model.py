@@ -33,7 +33,7 @@ QUOTA_FLOOR = GIB  # Reg. 8.3.b, read as 2^30 octets
 QUOTA_CEILING = 1 << 50  # no disk has more, and no database's number holds much more
 LOG_MONTHS_FLOOR = 6  # Reg. 8.2
 
-DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "http", "https"]
+DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "http", "https"]
 DOORS: tuple[DoorName, ...] = get_args(DoorName)
 Port = Annotated[int, Field(ge=0, le=65535), Unit("port")]
 Percent = Annotated[int, Field(ge=1, le=100), Unit("percent")]
@@ -86,6 +86,8 @@ class Listen(Section):
     submissions: Annotated[Port, About("Mail from users, TLS from the first octet.", reload=False)] = 465
     imap: Annotated[Port, About("Mailboxes, STARTTLS.", reload=False)] = 143
     imaps: Annotated[Port, About("Mailboxes, TLS from the first octet.", reload=False)] = 993
+    pop3: Annotated[Port, About("Fetching mail from INBOX, STLS.", "8.1", reload=False)] = 110
+    pop3s: Annotated[Port, About("Fetching mail from INBOX, TLS from the first octet.", "8.1", reload=False)] = 995
     http: Annotated[Port, About("Web pages, redirected to TLS.", reload=False, later=True)] = 80
     https: Annotated[Port, About("Web pages.", "3.2", reload=False, later=True)] = 443
     backlog: Annotated[
@@ -386,6 +388,25 @@ class Imap(Section):
     ] = True
 
 
+class Pop3(Section):
+    """Fetching mail."""
+
+    sign_in_seconds: Annotated[
+        Seconds, Field(ge=10, le=HOUR), About("A connection that has not signed in is closed after this time.")
+    ] = 3 * MINUTE
+    idle_seconds: Annotated[
+        Seconds,
+        Field(ge=10 * MINUTE, le=DAY),
+        About("A silent session is closed after this time, and nothing is deleted (RFC 1939 §3: at least 10 minutes)."),
+    ] = 11 * MINUTE
+    errors: Annotated[
+        int, Field(ge=3, le=1_000), Unit("commands"), About("Commands in a row that make no sense before the connection ends.")
+    ] = 20
+    sessions_per_mailbox: Annotated[
+        int, Field(ge=4, le=10_000), Unit("sessions"), About("Sessions of one mailbox per worker; none locks the others out.")
+    ] = 64
+
+
 class Log(Section):
     """The mail log and the log of administrative acts."""
 
@@ -413,6 +434,7 @@ class Config(Section):
     auth: Annotated[Auth, About("Sign-in.")] = Auth()
     smtp: Annotated[Smtp, About("SMTP.")] = Smtp()
     imap: Annotated[Imap, About("IMAP.")] = Imap()
+    pop3: Annotated[Pop3, About("POP3.", "8.1")] = Pop3()
     log: Annotated[Log, About("Logs.", "8.2")] = Log()
     regulation: Annotated[Regulation, About("The decision.")] = Regulation()
     address: Annotated[Address, About("Addresses.", "5")] = Address()

@@ -6,6 +6,9 @@ refusal, a lost connection, an error) leaves nothing behind.
 Standards: RFC 9051 §6.3.12, RFC 3502 (MULTIAPPEND), RFC 4315 (APPENDUID), RFC 7889 (APPENDLIMIT); attachments: Reg. 8.3.b.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from mic_mail.clock import within_calendar
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.imap import folders, responses
@@ -108,6 +111,13 @@ class Intake:
         for message in self.messages:
             message.write(account)
 
+    def check(self, account: Account, size: int, limit_octets: int | None) -> None:
+        """Whether a message of so many octets has a folder to go to, and room; asked before they come."""
+        account.folder(self.mailbox)
+        used = account.quota().octets if limit_octets is not None else 0
+        if size and limit_octets is not None and used + size > limit_octets:
+            raise OverQuota(used, limit_octets)
+
     def publish(self, account: Account, limit_octets: int | None) -> list[Published]:
         """Make all of them durable and visible, in order."""
         folder = account.folder(self.mailbox)
@@ -126,7 +136,7 @@ def append(talk: Conversation, first: AppendMessage) -> Steps[None]:
     """A whole APPEND, to its tagged line, which is said here: the reader may have refused the command itself."""
     intake = Intake(first.mailbox)
     try:
-        reply = yield from _receive(talk, first, intake)
+        reply = yield from receive(talk, first, intake, partial(_publish, talk, intake))
     finally:
         intake.discard()
     if reply is not None:
@@ -136,9 +146,13 @@ def append(talk: Conversation, first: AppendMessage) -> Steps[None]:
         talk.say(talk.line(first.tag, reply))
 
 
-def _receive(talk: Conversation, event: Event, intake: Intake) -> Steps[Reply | None]:
-    """Take messages until the command ends. None: the reader refused the rest, and its answer was said."""
-    refused: Reply | None = None
+def receive(
+    talk: Conversation, event: Event, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None = None
+) -> Steps[Reply | None]:
+    """Take messages until the command ends, then publish them. None: the reader refused the rest, and its answer was said.
+
+    `refused`: the command cannot be done; only the octets that come with it are got out of the way.
+    """
     while True:
         match event:
             case AppendMessage():
@@ -156,10 +170,10 @@ def _receive(talk: Conversation, event: Event, intake: Intake) -> Steps[Reply | 
                 intake.messages[-1].hold(event.data)
                 intake.held_octets += len(event.data)
                 if intake.held_octets >= SLICE_OCTETS:
-                    refused = yield from _tried(talk.ask(intake.write))
+                    refused = yield from tried(talk.ask(intake.write), intake.mailbox)
                     intake.held_octets = 0
             case Append():
-                return refused or (yield from _publish(talk, intake))
+                return refused or (yield from publish())
             case BadLine():
                 talk.say(responses.status_line(event.tag, event.status, event.text, event.code))
                 return None
@@ -183,31 +197,25 @@ def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> St
         return None
     quota_octets = talk.quota_octets()
 
-    def look(account: Account) -> None:
-        account.folder(intake.mailbox)
-        used = account.quota().octets if quota_octets is not None else 0
-        if quota_octets is not None and used + message.size > quota_octets:
-            raise OverQuota(used, quota_octets)
-
-    return (yield from _tried(talk.ask(look)))
+    return (yield from tried(talk.ask(lambda account: intake.check(account, message.size, quota_octets)), intake.mailbox))
 
 
 def _publish(talk: Conversation, intake: Intake) -> Steps[Reply]:
     limit = talk.quota_octets()
     published: list[Published] = []
-    refused = yield from _tried(talk.change(lambda account: published.extend(intake.publish(account, limit))))
+    refused = yield from tried(talk.change(lambda account: published.extend(intake.publish(account, limit))), intake.mailbox)
     if refused is not None:
         return refused
     code = responses.append_uid(published[0].uidvalidity, [each.uid for each in published])
     return Reply("Stored.", code=code)
 
 
-def _tried(work: Steps[None]) -> Steps[Reply | None]:
-    """The refusal that a piece of work ends with, if any."""
+def tried(work: Steps[None], mailbox: str) -> Steps[Reply | None]:
+    """The refusal that a piece of work ends with, if any; CREATE would help where it is `mailbox` that is missing."""
     try:
         yield from work
     except NoSuchFolder as error:
-        return refuse(error.text, b"TRYCREATE")
+        return refuse(error.text, b"TRYCREATE") if error.name == mailbox else refusal(error)
     except TooBig as error:
         return refuse(error.text, b"TOOBIG")
     except MicMailError as error:

@@ -81,6 +81,9 @@ TABLE: tuple[Row, ...] = (
     Row("QUOTA", _SIGNED_IN),  # RFC 9208, and RFC 2087 for old clients
     Row("QUOTA=RES-STORAGE", _SIGNED_IN, needs=("QUOTA",)),
     Row("QUOTA=RES-MESSAGE", _SIGNED_IN, needs=("QUOTA",)),
+    Row("REPLACE", _SIGNED_IN),  # RFC 8508
+    Row("METADATA", _SIGNED_IN),  # RFC 5464
+    Row("LIST-METADATA", _SIGNED_IN, needs=("LIST-EXTENDED", "METADATA")),  # RFC 9590
     Row("INPROGRESS", _SIGNED_IN),  # RFC 9585
     Row("NOTIFY", _SIGNED_IN),  # RFC 5465
     Row("UNAUTHENTICATE", _SIGNED_IN),  # RFC 8437

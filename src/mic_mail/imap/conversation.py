@@ -57,6 +57,8 @@ class SessionSettings:
     errors: int = 20
     sign_in_tries: int = 5
     starttls: bool = True
+    support: str = ""
+    """The help desk's address, told as METADATA's /shared/admin."""
     hidden: frozenset[str] = frozenset()
     """Capabilities that this server does not offer, in capitals."""
 
@@ -218,7 +220,7 @@ class Conversation:
         if Enabled.CONDSTORE not in self.enabled:
             self.enabled |= Enabled.CONDSTORE
             if self.view is not None:
-                self.say(ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(self.view.modseq, 1)))
+                self.say(ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(self.view.told_modseq, 1)))
 
     def leave(self) -> None:
         """No mailbox is selected any more; what was found in it is forgotten."""
@@ -346,5 +348,5 @@ class Conversation:
         if (view := self.view) is not None:
             if self.known_modseq > view.looked:
                 yield from self.sync(expunge=expunge)
-            elif expunge and view.has_ghosts:
+            elif expunge and view.owes_expunges:
                 self.say_all(view.catch_up(Glance(view.looked), self.enabled, expunge=True))

@@ -156,6 +156,11 @@ def _made_number(make: Callable[..., int], *columns: Column) -> Callable[[Batch]
     return lambda batch: map(make, *[batch.rows[column] for column in columns])
 
 
+def _is_whole_message(item: Section | Binary) -> bool:
+    """It is answered by the file alone."""
+    return isinstance(item, Section) and item.text is Text.ALL and not item.part
+
+
 # ------------------------------------------------------------------ the plan
 
 
@@ -173,7 +178,7 @@ class Plan:
         for item in items:
             self._add(item)
         self.columns: tuple[Column, ...] = tuple(dict.fromkeys(chain.from_iterable(field.columns for field in self.fields)))
-        if self.streams:
+        if not all(_is_whole_message(item) for item in self.streams):
             self.columns = tuple(dict.fromkeys((*self.columns, "parts", "header")))
         self.from_memory = not (self.columns or self.header_sets or self.streams)
         written = b" ".join([b"%b %b" % (field.label.replace(b"%", b"%%"), field.form) for field in self.fields])
@@ -254,11 +259,13 @@ class Reading:
             if not self._plan.streams:
                 yield self._plan.lines(batch)
                 continue
-            uids = batch.pick(self._plan.view.uids)
-            parts = cast("Sequence[bytes]", batch.rows["parts"])
-            headers = cast("Sequence[bytes]", batch.rows["header"])
+            folder_id, uids = self._plan.view.folder_id, batch.pick(self._plan.view.uids)
+            nothing = (b"",) * len(uids)
+            parts = cast("Sequence[bytes]", batch.rows.get("parts", nothing))
+            headers = cast("Sequence[bytes]", batch.rows.get("header", nothing))
+            paths = account.paths(folder_id, uids)
             for uid, head, table, header in zip(uids, self._plan.heads(batch), parts, headers, strict=True):
-                message = Message(account, self._plan.view.folder_id, uid, table, header)
+                message = Message(account, folder_id, uid, table, header, path=paths.get(uid))
                 yield from self._streams_of(message, head)
 
     def _streams_of(self, message: Message, head: bytes) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ Standards: RFC 9051 §6.3.4-6.3.11, RFC 5258, RFC 5819 (LIST-STATUS), RFC 6154, 
 
 from collections.abc import Callable, Iterable
 
-from mic_mail.imap import responses
+from mic_mail.imap import metadata, responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Reply, refuse
 from mic_mail.imap.grammar.mailboxcommands import (
@@ -28,7 +28,7 @@ from mic_mail.imap.listing import Listed, describe, list_folders, lsub_folders, 
 from mic_mail.imap.view import Enabled
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import DELIMITER, SPECIAL_USES, FolderInfo, Quota
+from mic_mail.storage.types import DELIMITER, SPECIAL_USES, Annotation, FolderInfo, Quota
 
 QUOTA_ROOT = ""
 """The one quota root of an account: everything in it counts (RFC 9208 §3.1)."""
@@ -41,20 +41,24 @@ MOST_MESSAGES = 0xFFFF_FFFF
 
 
 def list_(talk: Conversation, command: List) -> Steps[Reply]:
-    """LIST; each folder's STATUS follows its line where it was asked for (RFC 5819 §2)."""
+    """LIST; each folder's STATUS and METADATA follow its line where they were asked for (RFC 5819 §2, RFC 9590 §3)."""
     if "HIGHESTMODSEQ" in command.status:
         talk.use_condstore()
 
-    def work(account: Account) -> tuple[list[Listed], dict[str, FolderInfo]]:
+    def work(account: Account) -> tuple[list[Listed], dict[str, FolderInfo], dict[int, list[Annotation]]]:
         infos = account.folders()
-        return list_folders(command, infos, account.subscriptions()), {info.name: info for info in infos}
+        annotated = account.annotations_of_folders(metadata.holders(talk)) if command.metadata else {}
+        return list_folders(command, infos, account.subscriptions()), {info.name: info for info in infos}, annotated
 
-    lines, by_name = yield from talk.ask(work)
+    lines, by_name, annotated = yield from talk.ask(work)
     for line in lines:
         _say_listed(talk, b"LIST", [line])
         info = by_name.get(line.name)
         if command.status and line.folder is not None and info is not None:
             talk.say(responses.status(info.name, _status_items(talk, info, command.status), utf8=talk.utf8))
+        if command.metadata and line.folder is not None and info is not None:  # RFC 9590 §3
+            known = metadata.of_folder(info, annotated.get(info.folder_id, ()))
+            talk.say(responses.metadata(info.name, metadata.chosen(known, command.metadata), utf8=talk.utf8))
         yield from talk.breathe()
     return Reply("Listed.")
 

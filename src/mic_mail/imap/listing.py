@@ -28,7 +28,7 @@ class Folder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One line. `folder` is the folder itself where it can be selected, to ask for its STATUS."""
+    """One line. `folder` is the folder itself, to ask for its STATUS, where it can be selected and is meant itself."""
 
     name: str
     attributes: tuple[str, ...]
@@ -147,7 +147,8 @@ def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
         # RFC 9051 §6.3.9: an empty pattern asks for the delimiter and the root of the reference; ours have none.
         return [Listed(delimiter if query.reference.startswith(delimiter) else "", ("\\Noselect",))]
     tree = Tree(folders, subscribed, delimiter)
-    patterns = [Pattern(query.reference + pattern, delimiter) for pattern in query.patterns]
+    # RFC 9051 §6.3.9: in the extended form an empty pattern means nothing, whatever the reference.
+    patterns = [Pattern(query.reference + pattern, delimiter) for pattern in query.patterns if pattern]
     selected = _selected(query, tree)
     names = tree.existing | selected | {parent for name in selected for parent in tree.parents(name)}
     matching = {name for name in names if any(pattern.matches(name) for pattern in patterns)}
@@ -159,7 +160,8 @@ def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
         attributes = _attributes(tree, name, "\\NonExistent" if query.extended else "\\Noselect")
         if wants_subscribed and name in tree.subscribed:
             attributes.append("\\Subscribed")
-        lines.append(Listed(name, tuple(attributes), child_info.get(name, ()), tree.selectable(name)))
+        itself = tree.selectable(name) if name in shown else None  # RFC 5819 §2: not where it is shown for what is below it
+        lines.append(Listed(name, tuple(attributes), child_info.get(name, ()), itself))
     return lines
 
 

@@ -5,14 +5,15 @@ change and of everybody else's in the same way, exactly once.
 Standards: RFC 9051 §6.4.6-6.4.8, RFC 7162 §3.1.3 (UNCHANGEDSINCE), RFC 4315 (COPYUID), RFC 6851 (MOVE).
 """
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
 from mic_mail.imap.grammar.commands import Copy, FlagChange, Move, Store
 from mic_mail.imap.numbering import meet, uids_of
-from mic_mail.imap.view import Enabled
+from mic_mail.imap.view import Enabled, View
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_SHIFT, CopyResult, StoreResult
@@ -27,10 +28,12 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
     assert view is not None
     if command.unchanged_since is not None:
         talk.use_condstore()
+    known = view.uids, view.flags
     uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
     if not uids:
         return Reply("No such messages.")
     enabled = talk.enabled
+    retold = tuple(_retold(*known, view, uids)) if command.silent else ()
 
     def work(account: Account) -> tuple[StoreResult, list[bytes]]:
         before = {uid: view.flags[at] for uid in uids if (at := view.position(uid)) is not None} if command.silent else {}
@@ -47,7 +50,7 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
             enabled,
             expunge=command.by_uid,
             expected=_expected(command, before, result) if command.silent else None,
-            asked={*result.failed, *(() if command.silent else (uid for uid, _, _ in result.changed))},
+            asked={*result.failed, *(retold if command.silent else (uid for uid, _, _ in result.changed))},
             with_uid=command.by_uid,
         )
         return result, lines
@@ -61,6 +64,20 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
         return Reply("Some have changed meanwhile.", code=responses.modified(failed))
     # Another session's EXPUNGE is no failure of this client: OK, and the code says why not all were told (RFC 5530 §3).
     return Reply("Stored.", code=b"EXPUNGEISSUED" if len(result.changed) < len(uids) else b"")
+
+
+def _retold(uids: Sequence[int], flags: Sequence[int], view: View, wanted: Iterable[int]) -> Iterator[int]:
+    """Those whose flags were told a moment ago, in this command, and were others before (`uids`, `flags`).
+
+    The client cannot know whether what it was told is older or newer than its own change: it is told once more at the end, so
+    that its flags are determinate (RFC 9051 §6.4.6).
+    """
+    if flags is view.flags:
+        return
+    for uid in wanted:
+        at, now = bisect_left(uids, uid), view.position(uid)
+        if at < len(uids) and uids[at] == uid and now is not None and flags[at] != view.flags[now]:
+            yield uid
 
 
 def _expected(command: Store, before: Mapping[int, int], result: StoreResult) -> dict[int, int]:

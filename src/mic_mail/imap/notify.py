@@ -7,7 +7,7 @@ MOST_EVENTS is not told at all: NOTIFICATIONOVERFLOW, and from there on it is as
 
     selected mailbox   the view tells, as SELECTED says: at once (EXPUNGE too), with EXPUNGE delayed, or not at all: then the
                        client keeps the messages that it has, but for its own changes (§3.1; `View.withhold`)
-    other mailboxes    STATUS for messages and flags, LIST for names (`nameevents`) and subscriptions
+    other mailboxes    STATUS for messages and flags, LIST for names (`nameevents`) and subscriptions, METADATA for annotations
     own changes        are known by their MODSEQs and not told (§5), unless somebody else changed the same mailbox
 
 Notifications never set \\Seen, whatever they fetch. One look costs a hop to the store for each turn of the feed that told of
@@ -27,6 +27,7 @@ from mic_mail.imap.fetchplan import Plan
 from mic_mail.imap.grammar.fetchitems import Datum
 from mic_mail.imap.grammar.notifycommands import Events, Notify, Watch
 from mic_mail.imap.listing import Tree, described
+from mic_mail.imap.metadata import holders
 from mic_mail.imap.nameevents import NameEvent, Renamed, name_events
 from mic_mail.imap.numbering import ranges
 from mic_mail.imap.view import Enabled, Glance, View
@@ -40,7 +41,9 @@ RETRY_SECONDS = 1.0
 """After a look that the store could not answer."""
 
 _NEVER = float("inf")
+_NOT_TOLD = -1
 _MESSAGES_OR_FLAGS = Events.MESSAGES | Events.FLAGS
+_ANNOTATED = Events.METADATA | Events.SERVER_METADATA
 _LISTED = Events.NAMES | Events.SUBSCRIPTIONS
 
 
@@ -54,7 +57,7 @@ def notify(talk: Conversation, command: Notify) -> Steps[Reply]:
     if talk.view is not None:
         talk.view.release()
         yield from talk.sync(expunge=True)
-    listening = Listening(command.watch)
+    listening = Listening(command.watch, holders(talk))
     state = yield from talk.ask(listening.begin)
     talk.enabled |= Enabled.NOTIFY
     talk.notifier = listening
@@ -68,7 +71,7 @@ def notify(talk: Conversation, command: Notify) -> Steps[Reply]:
 
 
 def _listen_to_nothing(talk: Conversation) -> None:
-    talk.notifier = Listening(Watch())
+    talk.notifier = Listening(Watch(), ())
     if talk.view is not None:
         talk.notifier.attend(talk.view)
 
@@ -88,12 +91,14 @@ class Listening:
     """What one client asked to hear, and what it has heard; the session's `Notifier`."""
 
     __slots__ = (
-        "_fetched", "_folders", "_hears_of_folders", "_modseq", "_needs_subscriptions", "_own", "_pending", "_retry_at",
-        "_selected", "_subscriptions", "_watch", "looked",
+        "_fetched", "_folders", "_hears_of_folders", "_holders", "_modseq", "_needs_subscriptions", "_own", "_pending",
+        "_retry_at", "_selected", "_subscriptions", "_watch", "looked",
     )  # fmt: skip
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, holders: Collection[str]) -> None:
+        """`holders`: whose annotations the client sees (`metadata.holders`)."""
         self._watch = watch
+        self._holders = holders
         self._hears_of_folders = bool(watch.all_others)
         self._needs_subscriptions = bool(watch.subscribed or watch.all_others & _LISTED)
         self._folders: dict[str, FolderState] = {}
@@ -147,14 +152,16 @@ class Listening:
     def leave(self, view: View) -> None:
         """What the client was told while the mailbox was open needs no STATUS afterwards; how many are unseen it was not."""
         self._selected = None
-        info, place = view.info, self._pending if view.info.mailbox_id in self._pending else self._folders
-        known = place.get(info.mailbox_id)
-        if known is None or not view.is_whole or not view.uids or view.uids[-1] + 1 != info.uidnext:
+        info = view.info
+        known = self._pending.get(info.mailbox_id) or self._folders.get(info.mailbox_id)
+        if known is None or (info.highest_modseq == known.highest_modseq and info.mailbox_id not in self._pending):
             return
-        modseq = known.highest_modseq if view.quiet else info.highest_modseq
-        place[info.mailbox_id] = replace(
-            known, uidvalidity=info.uidvalidity, uidnext=info.uidnext, messages=info.messages, highest_modseq=modseq
-        )
+        if view.is_whole and view.uids and view.uids[-1] + 1 == info.uidnext:
+            modseq = known.highest_modseq if view.quiet else info.highest_modseq
+            known = replace(
+                known, uidvalidity=info.uidvalidity, uidnext=info.uidnext, messages=info.messages, highest_modseq=modseq
+            )
+        self._pending[info.mailbox_id] = replace(known, unseen=_NOT_TOLD)
 
     def own(self, modseqs: list[int]) -> None:
         if self._hears_of_folders or self._watch.selected:
@@ -187,7 +194,7 @@ class Listening:
         if talk.notifier is not self or talk.now() < self._retry_at:
             return False
         view = talk.view
-        if view is not None and self._watch.selected and ((expunge and view.has_ghosts) or self._unfetched(view)):
+        if view is not None and self._watch.selected and ((expunge and view.owes_expunges) or self._unfetched(view)):
             return True
         hears = self._hears_of_folders or (view is not None and bool(self._watch.selected))
         return hears and (talk.known_modseq > self.looked or any(key != self._selected for key in self._pending))
@@ -201,7 +208,7 @@ class Listening:
         enabled, utf8 = talk.enabled, talk.utf8
 
         def look(account: Account) -> _Found:
-            news = self._ask(account, own) if self._hears_of_folders else None
+            since, news = self._modseq, self._ask(account, own) if self._hears_of_folders else None
             glance, deleted = None, False
             if view is not None and not view.withholds:
                 try:
@@ -211,9 +218,13 @@ class Listening:
             if _changes(glance) > MOST_EVENTS:
                 return _Found([], [], too_much=True)
             others = self._learn(news, enabled, utf8=utf8) if news is not None else []
+            if self._watch.all_others & _ANNOTATED:
+                others += self._metadata_lines(account.annotations_changed(since, self._holders, own), utf8=utf8)
             if len(others) > MOST_EVENTS:
                 return _Found([], [], too_much=True)
             selected = view.catch_up(glance, enabled, expunge=expunge) if view is not None and glance is not None else []
+            if selected and view is not None and view.has_ghosts and Enabled.QRESYNC in enabled:
+                selected.append(view.hold_line())
             return _Found(selected, others, deleted=deleted)
 
         found = yield from talk.ask(look)
@@ -311,6 +322,18 @@ class Listening:
             )
             for event in events
         ]
+
+    def _metadata_lines(self, changed: list[tuple[str, str]], *, utf8: bool) -> list[bytes]:
+        """METADATA with the names of what changed, one line a mailbox (RFC 5465 §5.6, §5.7)."""
+        entries: dict[str, list[str]] = {}
+        for mailbox, entry in changed:
+            entries.setdefault(mailbox, []).append(entry)
+        lines: list[bytes] = []
+        for mailbox, names in entries.items():
+            wanted = self._events_of(mailbox) & Events.METADATA if mailbox else self._watch.all_others & Events.SERVER_METADATA
+            if wanted:
+                lines.append(responses.metadata_changed(mailbox, names, utf8=utf8))
+        return lines
 
     def _status_lines(
         self, before: dict[str, FolderState], gone: dict[str, FolderState], news: FolderNews, enabled: Enabled, *, utf8: bool

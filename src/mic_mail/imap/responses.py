@@ -20,6 +20,7 @@ MAX_QUOTED = 1024
 
 _UNQUOTABLE = re.compile(rb"[\x00\r\n\x80-\xff]")
 _UNQUOTABLE_UTF8 = re.compile(rb"[\x00\r\n]")
+_ASTRING = re.compile(rb'[^\x00-\x20(){%*"\\\x7f-\xff]++')  # RFC 9051 §9: 1*ASTRING-CHAR
 _LINE_BREAKS = re.compile(rb"[\x00\r\n]++")
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -253,6 +254,29 @@ def status(name: str, items: Iterable[tuple[str, int | str | None]], *, utf8: bo
         shown = "NIL" if value is None else f"({value})" if isinstance(value, str) else str(value)
         words.append(f"{item} {shown}")
     return b"* STATUS %b (%b)\r\n" % (mailbox_name(name, utf8=utf8), " ".join(words).encode("ascii", "replace"))
+
+
+def metadata_changed(mailbox: str, entries: Iterable[str], *, utf8: bool) -> bytes:
+    """RFC 5464 §4.4.2: names alone; the client asks for what it wants to know."""
+    names = b" ".join([string(name.encode("utf-8", "replace")) for name in entries])
+    return b"* METADATA %b %b\r\n" % (mailbox_name(mailbox, utf8=utf8), names)
+
+
+def metadata(mailbox: str, entries: Iterable[tuple[str, bytes | None]], *, utf8: bool) -> bytes:
+    """`* METADATA ...` with values (RFC 5464 §4.4.1); nothing for no entries, as the list may not be empty."""
+    words = [b"%b %b" % (_entry_name(name), _entry_value(value, utf8=utf8)) for name, value in entries]
+    return b"* METADATA %b (%b)\r\n" % (mailbox_name(mailbox, utf8=utf8), b" ".join(words)) if words else b""
+
+
+def _entry_name(name: str) -> bytes:
+    """An astring: `/shared/comment` as it is."""
+    octets = name.encode("ascii", "replace")
+    return octets if _ASTRING.fullmatch(octets) else quoted(octets)
+
+
+def _entry_value(value: bytes | None, *, utf8: bool) -> bytes:
+    """nstring / literal8: the second where there is NUL (RFC 5464 §5)."""
+    return literal8(value) if value is not None and b"\0" in value else nstring(value, utf8=utf8)
 
 
 def flags(keywords: Iterable[str]) -> bytes:

@@ -46,12 +46,16 @@ class UnknownEncoding(Refused):
 class Message:
     """A message that is being answered: its part table and, opened at first use, its file."""
 
-    __slots__ = ("_account", "_file", "_folder_id", "_parts", "_sections", "header", "uid")
+    __slots__ = ("_account", "_file", "_folder_id", "_parts", "_path", "_sections", "header", "uid")
 
-    def __init__(self, account: Account, folder_id: int, uid: int, parts: bytes, header: bytes) -> None:
+    def __init__(
+        self, account: Account, folder_id: int, uid: int, parts: bytes, header: bytes, *, path: str | None = None
+    ) -> None:
+        """`path`: where its file probably is."""
         self._account = account
         self._folder_id = folder_id
         self.uid = uid
+        self._path = path
         self._parts = parts
         self._sections: Sections | None = None
         self.header = header
@@ -68,7 +72,7 @@ class Message:
     def file(self) -> MessageFile:
         """The open file, or `NoSuchMessage`."""
         if self._file is None:
-            self._file = self._account.open_message(self._folder_id, self.uid)
+            self._file = self._account.open_message(self._folder_id, self.uid, self._path)
         return self._file
 
     def close(self) -> None:

@@ -43,6 +43,7 @@ from mic_mail.imap.deflate import Damaged, Deflate
 from mic_mail.imap.session import Session
 from mic_mail.imap.shelf import Shelf
 from mic_mail.log.maillog import MailLog
+from mic_mail.net.acknowledging import acknowledge
 from mic_mail.net.connections import OpenConnections
 from mic_mail.net.tls import TlsFront
 from mic_mail.process.feed import Feed, Subscription
@@ -119,7 +120,7 @@ class ImapConnection(asyncio.Protocol):
     __slots__ = (
         "_account", "_deflate", "_dialog", "_door", "_eof", "_loop", "_lost", "_paused", "_peer", "_reading", "_server",
         "_services", "_session", "_session_id", "_signed_in", "_subscription", "_task", "_timer", "_timer_at", "_transport",
-        "_unread", "_waiting", "_watch",
+        "_unanswered", "_unread", "_waiting", "_watch",
     )  # fmt: skip
 
     def __init__(self, server: ImapServer, door: str) -> None:
@@ -144,6 +145,7 @@ class ImapConnection(asyncio.Protocol):
         self._waiting: NeedInput | Waiting | None = None  # what the session waits for; None while it has something to do
         self._paused = self._lost = self._eof = False
         self._reading = True
+        self._unanswered = False  # nothing was written since the client was last heard
 
     # ------------------------------------------------------------ the transport's side
 
@@ -159,6 +161,7 @@ class ImapConnection(asyncio.Protocol):
         self._pump()
 
     def data_received(self, data: bytes) -> None:
+        self._unanswered = True
         if self._deflate is None:
             self._session.feed(data)
         elif self._waiting is None:
@@ -234,6 +237,9 @@ class ImapConnection(asyncio.Protocol):
                     self._waiting = step
                     self._arm(step.until)
                     if not self._more_input():
+                        if self._unanswered:  # half a command
+                            self._unanswered = False
+                            acknowledge(self._transport)
                         return
                 case Send() if self._deflate is None or len(step.data) <= INLINE_DEFLATE_OCTETS:
                     self._waiting = None
@@ -263,6 +269,7 @@ class ImapConnection(asyncio.Protocol):
 
     def _write(self, step: Send) -> None:
         self._transport.write(step.data if self._deflate is None else self._deflate.deflate(step.data))
+        self._unanswered = False
         self._session.done(step)
 
     def _do_now(self, step: Note | Used | Leave | DropCompressor | EndCompression) -> None:

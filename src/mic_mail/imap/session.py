@@ -21,11 +21,25 @@ from typing import Any
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
-from mic_mail.imap import append, batches, fetch, folders, messages, notify, responses, search, selecting, signin
+from mic_mail.imap import (
+    append,
+    batches,
+    fetch,
+    folders,
+    messages,
+    metadata,
+    notify,
+    replace,
+    responses,
+    search,
+    selecting,
+    signin,
+)
 from mic_mail.imap.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Waiting
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
 from mic_mail.imap.grammar import commands, mailboxcommands, notifycommands
 from mic_mail.imap.grammar.commands import Command
+from mic_mail.imap.grammar.metadata import GetMetadata, SetMetadata
 from mic_mail.imap.grammar.reader import AppendMessage, BadLine, Event, Line
 from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.grammar.sequence import NoSuchNumber
@@ -61,6 +75,8 @@ HANDLERS: dict[type[Command], Handler] = {
     mailboxcommands.GetQuota: folders.get_quota,
     mailboxcommands.GetQuotaRoot: folders.get_quota_root,
     mailboxcommands.SetQuota: folders.set_quota,
+    GetMetadata: metadata.get_metadata,
+    SetMetadata: metadata.set_metadata,
     mailboxcommands.Select: selecting.select,
     commands.Close: selecting.close,
     commands.Unselect: selecting.unselect,
@@ -74,7 +90,7 @@ HANDLERS: dict[type[Command], Handler] = {
     notifycommands.Notify: notify.notify,
     commands.UidBatches: batches.uid_batches,
 }
-"""Every command but APPEND, which begins before it is complete (`append.append`)."""
+"""Every command but APPEND and REPLACE, which begin before they are complete (`append.append`, `replace.replace`)."""
 
 _WRITING = commands.Store | commands.Expunge | commands.Move
 """What a mailbox opened by EXAMINE does not take."""
@@ -213,7 +229,8 @@ class Session:
             if talk.signed_in is None:
                 talk.reader.refuse(b"BAD", b"Sign in first.")
             else:
-                yield from self._guarded(event.tag, append.append(talk, event))
+                take = append.append if event.replaces is None else replace.replace
+                yield from self._guarded(event.tag, take(talk, event))
         elif isinstance(event, Command):
             yield from self._guarded(event.tag, self._command(event))
         else:
@@ -252,6 +269,8 @@ class Session:
             if talk.view is not None and type(command) is not mailboxcommands.Select:
                 yield from talk.sync_if_moved(expunge=command.may_expunge)
         self._count(bad=reply.status == b"BAD")
+        if talk.view is not None and talk.view.has_ghosts and Enabled.QRESYNC in talk.enabled:
+            talk.say(talk.view.hold_line())
         talk.say(talk.line(command.tag, reply))
 
     def _forbidden(self, command: Command) -> Reply | None:

@@ -111,8 +111,9 @@ class View:
     """The selected mailbox as its client knows it."""
 
     __slots__ = (
-        "_claims", "_fresh", "_ghosts", "_withheld", "account_id", "flags", "folder_id", "keywords", "looked", "modseq",
-        "modseqs", "name", "names", "quiet", "read_only", "recent", "sizes", "uids", "uidvalidity",
+        "_claims", "_fresh", "_ghosts", "_hold_is_known", "_told_before_ghosts", "_withheld", "account_id", "flags",
+        "folder_id", "keywords", "looked", "modseq", "modseqs", "name", "names", "quiet", "read_only", "recent", "sizes",
+        "uids", "uidvalidity",
     )  # fmt: skip
 
     def __init__(
@@ -131,6 +132,8 @@ class View:
         self._withheld: int | None = None  # messages from this UID on do not exist for the client
         self.quiet = False
         """Flags that others change are not told (NOTIFY without FlagChange); they are known here all the same."""
+        self._told_before_ghosts = 0
+        self._hold_is_known = False  # to the client: it is told when there is none any more
         self.uids: array[int]
         self.flags: array[int]
         self.modseqs: array[int]
@@ -158,6 +161,11 @@ class View:
 
     @property
     def has_ghosts(self) -> bool:
+        return bool(self._ghosts)
+
+    @property
+    def owes_expunges(self) -> bool:
+        """There are ghosts of which the client will be told as soon as it can be."""
         return bool(self._ghosts) and self._withheld is None
 
     @property
@@ -182,6 +190,17 @@ class View:
     def release(self) -> None:
         """The opposite: what was kept back is told by the next `catch_up`."""
         self._withheld = None
+
+    @property
+    def told_modseq(self) -> int:
+        """Up to here the client has been told everything, expunges included."""
+        return self._told_before_ghosts if self._ghosts else self.modseq
+
+    def hold_line(self) -> bytes:
+        """MODSEQs were told and older expunges were not: a client that is cut off now must ask from before them
+        (RFC 7162 §3.2, §6)."""
+        self._hold_is_known = True
+        return b"* OK [HIGHESTMODSEQ %d] Expunges are held back.\r\n" % max(self.told_modseq, 1)
 
     def position(self, uid: int) -> int | None:
         """The place of a UID (sequence number less one), None if the client does not know it."""
@@ -246,6 +265,9 @@ class View:
         if self.keywords != keywords:
             lines += self.keyword_lines()
         lines += self._tell_flags(before, enabled, expected or {}, asked, with_uid=with_uid)
+        if expunge and self._hold_is_known and not self._ghosts:
+            self._hold_is_known = False
+            lines.append(b"* OK [HIGHESTMODSEQ %d] Nothing is held back any more.\r\n" % self.modseq)
         return lines
 
     def keyword_lines(self) -> list[bytes]:
@@ -267,6 +289,7 @@ class View:
         else:
             gone = sorted(set(self.uids).difference(fresh.uids))
         if gone:
+            self._told_before_ghosts = self.told_modseq
             self._ghosts = sorted({*self._ghosts, *gone})
         before: dict[int, int] = {}
         for uid, _, modseq, _ in changes.changed:

@@ -83,6 +83,8 @@ class QuotedPrintable:
             return end
         if text.endswith(b"="):
             return len(text) - 1
+        if run and text.endswith(b"=\r"):  # without the white space it may be a soft line break
+            return len(text) - 2
         if run == 0 and end == len(raw) and text[-2:-1] == b"=":
             return len(text) - 2
         return len(text)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from mic_mail.errors import Text, Trouble, in_ascii
 
-IMPLICIT_TLS = frozenset({"submissions", "imaps", "https"})
+IMPLICIT_TLS = frozenset({"submissions", "imaps", "pop3s", "https"})
 _ATTEMPTS_AT_A_FREE_PORT = 20
 
 

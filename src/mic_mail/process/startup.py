@@ -22,7 +22,7 @@ from mic_mail.process.privileges import Account
 
 LOCK_FILE = "lock"
 BIND_ATTEMPTS = 10
-SERVED_DOORS = ("smtp", "submission", "submissions", "imap", "imaps")
+SERVED_DOORS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s")
 """A door of the configuration that has no service yet stays closed."""
 
 

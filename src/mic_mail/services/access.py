@@ -11,6 +11,7 @@ Rules:
 """
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -291,9 +292,10 @@ class Access:
 
     async def claim(self, claim: sasl.CheckPassword, peer: Peer, mechanism: str) -> Answered:
         """The answer to a claimed password, in the log."""
+        seen = self._snapshot
         answer = await self._attempt(claim, peer)
         # A password reset or a restoration a second ago must not be refused for it: the snapshot follows within 2 s.
-        if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._refreshed():
+        if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._newer_than(seen):
             answer = await self._attempt(claim, peer)
         return self.logged(answer, self.address_of(claim.user), peer, mechanism)
 
@@ -312,11 +314,11 @@ class Access:
             return self._refusals.wrong_credentials("password" if found else "user")
         return self._admit(*found, actor=address)
 
-    async def _refreshed(self) -> bool:
-        try:
-            return await self.refresh()
-        except Trouble:
-            return False
+    async def _newer_than(self, seen: Snapshot) -> bool:
+        """Whether the directory has changed since, also where somebody else has noticed it meanwhile."""
+        with contextlib.suppress(Trouble):
+            await self.refresh()
+        return self._snapshot is not seen
 
     def address_of(self, user: str) -> str:
         """A user name as an address of the directory: prepared, lower case, the server's domain where none was typed."""
@@ -355,8 +357,9 @@ class Access:
 
     async def scram_proved(self, done: sasl.Done, keys: sasl.ScramKeys, peer: Peer) -> Answered:
         """The client proved the password that belongs to `keys`."""
+        seen = self._snapshot
         answer = self._proved(done, keys, peer)
-        if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._refreshed():
+        if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._newer_than(seen):
             answer = self._proved(done, keys, peer)
         return answer
 

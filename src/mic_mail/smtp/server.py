@@ -18,6 +18,7 @@ from typing import Final, cast
 from aiosmtpd.smtp import SMTP
 
 from mic_mail.ids import trace_id
+from mic_mail.net.acknowledging import acknowledge
 from mic_mail.net.connections import OpenConnections
 from mic_mail.services.access import Peer, TlsInfo
 from mic_mail.services.envelope import Role
@@ -101,6 +102,7 @@ class SmtpConnection(SMTP):
         self._arrival: asyncio.Future[None] | None = None
         self._has_said_all = False
         self._is_held_back = False
+        self._unanswered = False  # nothing was written since the client was last heard
         self._unsent: list[bytes] = []
         self._congestion: asyncio.Future[None] | None = None
         self._deadline: float | None = None
@@ -241,6 +243,7 @@ class SmtpConnection(SMTP):
             self._open_transport().write(b"".join(self._unsent))
             self._unsent.clear()
             self.unsent_octets = 0
+            self._unanswered = False
         if self._congestion is not None:
             self._wait_until(self.time() + self._door.limits.command_seconds)
             await self._congestion
@@ -251,10 +254,14 @@ class SmtpConnection(SMTP):
         if self._unsent:
             await self.flush()
         if not self._arrived and not self._has_said_all:
+            if self._unanswered:
+                self._unanswered = False
+                acknowledge(self._open_transport())
             self._wait_until(deadline)
             self._arrival = self.loop.create_future()
             await self._arrival
             self._arrival = self._deadline = None
+        self._unanswered = True
         piece = self._arrived
         self._arrived = b""
         if len(piece) > octets:

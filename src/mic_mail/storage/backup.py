@@ -30,7 +30,7 @@ from mic_mail.storage.reader import open_message
 from mic_mail.storage.replacing import finish, restoring
 from mic_mail.storage.replacing import replace as put_in_place
 from mic_mail.storage.rows import read_account, read_all_folders, read_folders, write_account, write_folder
-from mic_mail.storage.section import folder_sidecar, subscribed_names
+from mic_mail.storage.section import account_sidecar, folder_sidecar
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.store import Store
 
@@ -145,8 +145,7 @@ def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> No
     assert account is not None
     for row in read_folders(index, store.account_id):
         folder_sidecar(row).write(place.folder(row.directory))
-    names = subscribed_names(index, store.account_id)
-    AccountSidecar(store.account_id, account.modseq_mark, account.uidvalidity_next, names).write(place.maildir)
+    account_sidecar(index, account).write(place.maildir)
 
 
 def restore(store: Store, source: Path, *, replace: bool, progress: Progress) -> None:
@@ -231,8 +230,7 @@ def _raise_numbers(store: Store, staged: Place, live: Place) -> None:
                 folder_sidecar(folder).write(staged.folder(folder.directory))
         account.boot_id = "restored"
         write_account(index, account)
-        names = subscribed_names(index, store.account_id)
-        AccountSidecar(store.account_id, account.modseq_mark, account.uidvalidity_next, names).write(staged.maildir)
+        account_sidecar(index, account).write(staged.maildir)
         index.execute("COMMIT")
         index.execute("PRAGMA journal_mode = WAL")
     finally:

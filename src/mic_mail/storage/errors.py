@@ -37,6 +37,20 @@ class TooMany(Refused):
     """IMAP LIMIT: a keyword table is full, or the mailbox has as many folders as it may have."""
 
 
+class AnnotationTooLong(Refused):
+    """IMAP METADATA MAXSIZE (RFC 5464 §4.3)."""
+
+    def __init__(self, limit_octets: int) -> None:
+        super().__init__(
+            Text(f"Một giá trị chỉ được có {limit_octets} octet.", f"A value may have {limit_octets} octets."),
+        )
+        self.limit_octets = limit_octets
+
+
+class TooManyAnnotations(Refused):
+    """IMAP METADATA TOOMANY (RFC 5464 §4.3): too many entries, or too many octets of them together."""
+
+
 class NoSuchMessage(Refused):
     """IMAP EXPUNGEISSUED: the message is gone and past bringing back for this reader."""
 

@@ -74,16 +74,17 @@ def expunge(store: Store, folder_id: int, uids: Iterable[int] | None) -> Expunge
             going = [MessageRow(*row) for row in rows]
         else:
             going = [row for row in read_messages(write, folder_id, uids) if row.flags & DELETED]
-        return _bury_files(write, write.folder(folder_id), going)
+        return bury_files(write, write.folder(folder_id), going)
 
 
 def remove(store: Store, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
     """Whatever their flags."""
     with writing(store) as write:
-        return _bury_files(write, write.folder(folder_id), read_messages(write, folder_id, uids))
+        return bury_files(write, write.folder(folder_id), read_messages(write, folder_id, uids))
 
 
-def _bury_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> ExpungeResult:
+def bury_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> ExpungeResult:
+    """Expunge these messages as part of a change."""
     if not going:
         return ExpungeResult([], write.account.modseq)
     place = write.store.place
@@ -97,11 +98,16 @@ def _bury_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> Exp
 
 def _buried_name(folder: FolderRow, row: MessageRow, name: str) -> str:
     """As the file is called; where another tool has made that too long for the folder's id beside it, without what it added."""
-    for each in (name, format_name(parse_name(name).base, row.size, row.uid, row.flags)):
-        buried = expunged_name(folder.mailbox_id, each)
-        if len(buried.encode()) <= MAX_NAME_OCTETS:
-            return buried
-    return expunged_name(folder.mailbox_id, format_name(parse_name(name).base, row.size, row.uid, 0))
+    buried = expunged_name(folder.mailbox_id, name)
+    if _fits(buried):
+        return buried
+    base = parse_name(name).base
+    buried = expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, row.flags))
+    return buried if _fits(buried) else expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, 0))
+
+
+def _fits(name: str) -> bool:
+    return len(name.encode()) <= MAX_NAME_OCTETS
 
 
 def bury_lost(write: Write, folder: FolderRow, going: list[MessageRow]) -> None:

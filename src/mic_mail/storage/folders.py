@@ -98,15 +98,10 @@ def _has_children(store: Store, connection: sqlite3.Connection, name: str) -> bo
 
 def create(store: Store, name: str, special_use: str | None) -> FolderInfo:
     name = canonical_name(store, name)
-    if special_use is not None and special_use not in SPECIAL_USES:
-        raise UseNotAllowed(Text("Công dụng thư mục không biết.", "Unknown special use."))
     with writing(store) as write:
         if write.folder_named(name) is not None:
             raise FolderExists(name)
-        if special_use is not None and any(
-            row.special_use == special_use for row in read_folders(write.connection, store.account_id)
-        ):  # a second \Sent would split a client's mail, and a folder without its use is not what was asked (RFC 6154 §3)
-            raise UseNotAllowed(Text("Thư mục khác đã có công dụng này.", "Another folder has that use."))
+        _check_use(write, special_use)
         for parent in ancestors(name):
             if write.folder_named(parent) is None:
                 make_folder(write, parent)
@@ -114,13 +109,31 @@ def create(store: Store, name: str, special_use: str | None) -> FolderInfo:
     return folder_info(store, name=name)
 
 
-def make_folder(write: Write, name: str, *, special_use: str | None = None) -> FolderRow:
+def _check_use(write: Write, special_use: str | None) -> None:
+    """A second \\Sent would split a client's mail, and a folder without its use is not what was asked (RFC 6154 §3, §4)."""
+    if special_use is None:
+        return
+    if special_use not in SPECIAL_USES:
+        raise UseNotAllowed(Text("Công dụng thư mục không biết.", "Unknown special use."))
+    if any(row.special_use == special_use for row in read_folders(write.connection, write.store.account_id)):
+        raise UseNotAllowed(Text("Thư mục khác đã có công dụng này.", "Another folder has that use."))
+
+
+def give_use(write: Write, folder: FolderRow, special_use: str | None) -> None:
+    """Another special use, or none, as part of a change that writes the folder and its sidecar."""
+    if special_use != folder.special_use:
+        _check_use(write, special_use)
+        folder.special_use, folder.modseq = special_use, write.modseq
+
+
+def make_folder(write: Write, name: str, *, special_use: str | None = None, metadata: str | None = None) -> FolderRow:
     """A new folder as part of a larger change; takes an existing directory of that name as it is."""
     store = write.store
     (count,) = _COUNT_LIVE.on(write.connection, account=store.account_id).fetchone()
     if count >= store.settings.max_folders:
         raise TooMany(Text("Hộp thư đã có quá nhiều thư mục.", "The mailbox has too many folders."))
     folder = new_folder_row(write, name, encode_directory(name), special_use)
+    folder.metadata = metadata
     final = store.place.folder(folder.directory)
     if os.path.isdir(final):
         make_folder_tree(final)
@@ -184,7 +197,8 @@ def rename(store: Store, old: str, new: str) -> None:
         if old == INBOX:
             inbox = write.folder_named(INBOX)
             assert inbox is not None
-            move_within(write, inbox, make_folder(write, new), None)
+            # RFC 5464 §4.1: INBOX keeps its annotations, and the new folder gets them too.
+            move_within(write, inbox, make_folder(write, new, metadata=inbox.metadata), None)
             return
         going = [row for row in rows if row.name == old or row.name.startswith(old + DELIMITER)]
         if not going:

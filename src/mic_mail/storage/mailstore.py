@@ -19,8 +19,22 @@ from typing import Any, TypeVar
 
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
+from mic_mail.storage import (
+    annotating,
+    exchange,
+    expunge,
+    foldernews,
+    folders,
+    graves,
+    quota,
+    reader,
+    repair,
+    search,
+    staging,
+    sweep,
+    transfer,
+)
 from mic_mail.storage import backup as copies
-from mic_mail.storage import expunge, foldernews, folders, graves, quota, reader, repair, search, staging, sweep, transfer
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.foreign import despite_loss
 from mic_mail.storage.index import translated
@@ -36,6 +50,7 @@ from mic_mail.storage.store import OnChange, Shared, Store
 from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.types import (
     AccountRef,
+    Annotation,
     Changes,
     Column,
     CopyResult,
@@ -353,13 +368,41 @@ class Account:
         """One tuple with exactly `columns` for each UID that exists or can still be read as a tombstone, ascending by UID."""
         return reader.rows(self._store, folder_id, uids, columns)
 
-    def open_message(self, folder_id: int, uid: int) -> MessageFile:
+    def paths(self, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
+        """Hints for `open_message`, for many messages at a time; some may be missing or wrong."""
+        return reader.paths(self._store, folder_id, uids)
+
+    def open_message(self, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:
         """The message, expunged ones included while they are kept; else `NoSuchMessage`."""
-        return reader.open_message(self._store, folder_id, uid)
+        return reader.open_message(self._store, folder_id, uid, hint)
 
     def find_text(self, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]) -> list[tuple[int, tuple[bool, ...]]]:
         """For each UID that can be read, which of the tests it passes. Reads whole messages: hand it slices."""
         return search.find_text(self._store, folder_id, uids, tests)
+
+    # Annotations (RFC 5464)
+    def annotations(self, folder_id: int | None, holders: Collection[str]) -> list[Annotation]:
+        """Of a folder or (None) of the account: what these holders have, "" being everybody, in order of names."""
+        return annotating.annotations(self._store, folder_id, holders)
+
+    def annotations_of_folders(self, holders: Collection[str]) -> dict[int, list[Annotation]]:
+        """The same of every folder that has any, by `folder_id`."""
+        return annotating.annotations_of_folders(self._store, holders)
+
+    def annotate(
+        self, folder_id: int | None, changes: Sequence[tuple[str, str, bytes | None]], uses: Sequence[str | None] = ()
+    ) -> None:
+        """Set (holder, name, value), None removes, and the folder's special use, if one is given: all or none.
+
+        `AnnotationTooLong`, `TooManyAnnotations`, `UseNotAllowed`.
+        """
+        despite_loss(self._store, lambda: annotating.annotate(self._store, folder_id, changes, uses))
+
+    def annotations_changed(
+        self, since_modseq: int, holders: Collection[str], own: Collection[int] = ()
+    ) -> list[tuple[str, str]]:
+        """(folder, entry) of what was set or removed after a MODSEQ; the folder "" is the account."""
+        return annotating.changed_since(self._store, since_modseq, holders, own)
 
     # Writing
     def stage(self) -> Staged:
@@ -424,6 +467,14 @@ class Account:
 
     def move(self, folder_id: int, uids: Iterable[int], target_id: int) -> CopyResult:
         return despite_loss(self._store, lambda: transfer.move(self._store, folder_id, uids, target_id))
+
+    def exchange(
+        self, folder_id: int, uid: int, target_id: int, delivery: Delivery, *, limit_octets: int | None = None
+    ) -> Published:
+        """REPLACE: publish a finished delivery and expunge a message, both or neither; `NoSuchMessage` if that is gone."""
+        return despite_loss(
+            self._store, lambda: exchange.exchange(self._store, folder_id, uid, target_id, delivery, limit_octets=limit_octets)
+        )
 
     # Keeping
     def quota(self) -> Quota:

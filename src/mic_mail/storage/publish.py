@@ -20,7 +20,8 @@ COMMIT inside one section: UIDs taken in one transaction and published in anothe
 never looks back below UIDNEXT. (3) Record before rename, clear after COMMIT: else a kill between them loses or doubles a
 UID. (4) fsync of the folder after COMMIT, outside the lock, before the return: it may cover many deliveries (syncing.py); a
 power loss in between costs only what nobody was told. (5) Observers are told last: what they fetch is durable. MOVE, COPY,
-EXPUNGE and folder operations keep the same orders with other names.
+EXPUNGE and folder operations keep the same orders with other names. REPLACE (exchange.py) is a publication and an expunging
+under one record and one COMMIT: both are RECORDED and NAMED one after the other, and VISIBLE together.
 
 Messages that arrive together are made durable by the journal (journal.py) instead: it holds their octets before they are
 RECORDED, and neither their files nor INBOX is fsynced.
@@ -74,7 +75,7 @@ def publish(
                 known[delivery.origin] = _published_before(write, delivery.origin) or delivery
         fresh = [delivery for delivery in deliveries if delivery.origin is None or known[delivery.origin] is delivery]
         check_quota(write, sum(delivery.staged.size for delivery in fresh), limit_octets)
-        new = {id(delivery): published for delivery, published in zip(fresh, _publish_fresh(write, folder, fresh), strict=True)}
+        new = {id(delivery): published for delivery, published in zip(fresh, publish_within(write, folder, fresh), strict=True)}
     return [new.get(id(delivery)) or _repeated(delivery, known, new) for delivery in deliveries]
 
 
@@ -102,7 +103,8 @@ def _repeated(delivery: Delivery, known: dict[str, Published | Delivery], new: d
     return replace(new[id(before)], duplicate=True) if isinstance(before, Delivery) else before
 
 
-def _publish_fresh(write: Write, folder: FolderRow, deliveries: Sequence[Delivery]) -> list[Published]:
+def publish_within(write: Write, folder: FolderRow, deliveries: Sequence[Delivery]) -> list[Published]:
+    """The publication as part of a change, which has looked at origins and quota."""
     if not deliveries:
         return []
     cur = write.store.place.cur(folder.directory)

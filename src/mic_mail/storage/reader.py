@@ -1,8 +1,8 @@
 """Reading: the list of a folder, what changed in it, the answers about messages, the messages themselves.
 
-Needs no lock. No read transaction outlives a call. A message is opened by the name in its row; where that fails, the row is
-read again (names follow flags), then again under the lock, then the file is looked for by its base name: only then is it
-gone.
+Needs no lock. No read transaction outlives a call. A message is opened by the path that its row gave a while ago (`paths`),
+or by the name in its row; where that fails, the row is read again (names follow flags), then again under the lock, then the
+file is looked for by its base name: only then is it gone.
 """
 
 import json
@@ -151,6 +151,7 @@ _OF_MESSAGE: Mapping[Column, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
     "modseq": (_M.modseq, _T.modseq),
     "size": (_M.size, _T.size),
     "savedate_us": (_M.saved_us, _T.saved_us),
+    "name": (_M.name, _T.name),
 }
 """Columns of the narrow table, and of a tombstone; all others are of the content."""
 _OF_EMAIL: Mapping[Column, ColumnElement[Any]] = {
@@ -222,10 +223,23 @@ def rows(store: Store, folder_id: int, uids: Iterable[int], columns: Sequence[Co
 # The messages
 
 
-def open_message(store: Store, folder_id: int, uid: int) -> MessageFile:
-    """An open file, also of an expunged message while it is kept; else `NoSuchMessage`."""
+def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
+    """Where the files of messages lie that are not expunged: hints for `open_message`, since names follow flags."""
     store.ready()
+    with translated("reading the index"), store.index.snapshot() as connection:
+        folder = read_folder(connection, store.account_id, folder_id)
+    if folder is None:
+        return {}
+    cur = store.place.cur(folder.directory)
+    return {uid: f"{cur}/{name}" for uid, name in rows(store, folder_id, uids, ("uid", "name"))}
+
+
+def open_message(store: Store, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:
+    """An open file, also of an expunged message while it is kept; else `NoSuchMessage`. `hint`: see `paths`."""
     with translated("opening a message"):
+        if hint is not None and (file := _try_open(hint)) is not None:
+            return file
+        store.ready()
         for _ in range(2):  # the second time under the name that flags gave it in between
             path = _path_of(store, folder_id, uid)
             if path is not None and (file := _try_open(path)) is not None:

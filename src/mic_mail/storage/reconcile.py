@@ -18,6 +18,7 @@ from sqlalchemy import bindparam, update
 
 from mic_mail.storage import dovecot, schema
 from mic_mail.storage.adopt import Contents, Stranger, adopt, is_readable
+from mic_mail.storage.annotations import from_sidecar
 from mic_mail.storage.errors import NameNotAllowed
 from mic_mail.storage.expunge import MessageRow, bury, bury_lost, read_messages
 from mic_mail.storage.flags import take_foreign_name
@@ -79,6 +80,7 @@ def _first_row(store: Store, sidecar: AccountSidecar | None) -> AccountRow:
         octets=0,
         messages=0,
         boot_id=store.shared.boot_id,
+        metadata=from_sidecar(sidecar.metadata, mark) if sidecar else None,
     )
 
 
@@ -110,7 +112,6 @@ def start_epoch(store: Store, fd: int) -> list[Finding]:
     """The first opening under another boot id, or of a restored store."""
     with transaction(store, fd) as write:
         _believe_sidecars(write)
-        write.account.modseq = write.account.modseq_mark
         for row in read_all_folders(write.connection, store.account_id):
             folder = write.any_folder(row.folder_id)
             folder.uidnext = max(folder.uidnext, folder.uidnext_mark)  # a UID that a lost commit gave may be known to clients
@@ -132,6 +133,9 @@ def _believe_sidecars(write: Write) -> None:
     if account is not None:
         write.account.modseq_mark = max(write.account.modseq_mark, account.modseq_mark)
         write.account.uidvalidity_next = max(write.account.uidvalidity_next, account.uidvalidity_next)
+    write.account.modseq = write.account.modseq_mark
+    if account is not None:  # all of it, before a MODSEQ is taken, which writes the sidecar anew
+        write.account.metadata = from_sidecar(account.metadata, write.account.modseq + 1, write.account.metadata)
         known = set(subscribed_names(write.connection, write.store.account_id))
         for name in known.symmetric_difference(account.subscriptions):
             write.subscribe(name, name not in known)
@@ -145,6 +149,8 @@ def _believe_folder_sidecar(write: Write, folder: FolderRow, sidecar: FolderSide
     folder.uidnext_mark = max(folder.uidnext_mark, sidecar.uidnext_mark)
     if len(sidecar.keywords) > len(folder.keyword_names()):  # tables only grow
         folder.set_keywords(sidecar.keywords)
+    folder.special_use = sidecar.special_use
+    folder.metadata = from_sidecar(sidecar.metadata, write.modseq, folder.metadata)
     write.keep(folder)
 
 
@@ -267,6 +273,7 @@ class Comparison:
             folder.uidnext = folder.uidnext_mark = sidecar.uidnext_mark
             folder.special_use = sidecar.special_use
             folder.set_keywords(sidecar.keywords)
+            folder.metadata = from_sidecar(sidecar.metadata, self.write.modseq)
         elif (uidlist := dovecot.read_uidlist(path)) is not None:
             self._uidlists[directory] = uidlist
             folder.uidvalidity = uidlist.uidvalidity

@@ -26,6 +26,8 @@ class AccountRow:
     octets: int
     messages: int
     boot_id: str
+    metadata: str | None = None
+    """Annotations as `annotations.pack` writes them."""
 
 
 @dataclass(slots=True)
@@ -54,11 +56,13 @@ class FolderRow:
     keywords: str
     new_mtime_ns: int
     deleted_at_us: int | None
+    metadata: str | None = None
+    """Annotations as `annotations.pack` writes them."""
 
     @property
-    def key(self) -> tuple[str, int | None]:
-        """What the index of names is made of (`_KEYED_FIELDS`)."""
-        return self.name, self.deleted_at_us
+    def key(self) -> tuple[str, int | None, str | None]:
+        """What is seldom changed and dear to write (`_KEYED_FIELDS`)."""
+        return self.name, self.deleted_at_us, self.metadata
 
     def count(self, flags: int, size: int, times: int = 1) -> None:
         """Take a message with these flags into the counters, or out of them (`times` -1)."""
@@ -124,8 +128,9 @@ _UPDATE_FOLDER = Statement(
     update(schema.folder).where(_F.account_id == bindparam("account_id"), _F.folder_id == bindparam("folder_id")),
     _FOLDER_FIELDS[2:],
 )
-_KEYED_FIELDS = ("name", "deleted_at_us")
-"""What the index of names is made of: SQLite writes its page anew whenever one of them is set, changed or not."""
+_KEYED_FIELDS = ("name", "deleted_at_us", "metadata")
+"""What the index of names is made of: SQLite writes its page anew whenever one of them is set, changed or not; and annotations,
+which may be long."""
 _UPDATE_COUNTERS = Statement(
     update(schema.folder).where(_F.account_id == bindparam("account_id"), _F.folder_id == bindparam("folder_id")),
     [name for name in _FOLDER_FIELDS[2:] if name not in _KEYED_FIELDS],

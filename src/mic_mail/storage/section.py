@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, delete, insert, select
 
 from mic_mail.errors import Text
 from mic_mail.storage import schema
+from mic_mail.storage.annotations import to_sidecar
 from mic_mail.storage.errors import Busy, NoSuchFolder, TooMany
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.intent import Intent, clear_intent, read_intent, roll_back, roll_forward, write_intent
@@ -138,16 +139,22 @@ def folder_sidecar(folder: FolderRow) -> FolderSidecar:
         uidnext_mark=folder.uidnext_mark,
         keywords=folder.keyword_names(),
         special_use=folder.special_use,
+        metadata=to_sidecar(folder.metadata),
+    )
+
+
+def account_sidecar(connection: sqlite3.Connection, row: AccountRow) -> AccountSidecar:
+    return AccountSidecar(
+        account_id=row.account_id,
+        modseq_mark=row.modseq_mark,
+        uidvalidity_next=row.uidvalidity_next,
+        subscriptions=subscribed_names(connection, row.account_id),
+        metadata=to_sidecar(row.metadata),
     )
 
 
 def write_account_sidecar(store: Store, connection: sqlite3.Connection, row: AccountRow) -> None:
-    AccountSidecar(
-        account_id=store.account_id,
-        modseq_mark=row.modseq_mark,
-        uidvalidity_next=row.uidvalidity_next,
-        subscriptions=subscribed_names(connection, store.account_id),
-    ).write(store.place.maildir)
+    account_sidecar(connection, row).write(store.place.maildir)
 
 
 def subscribed_names(connection: sqlite3.Connection, account_id: int) -> tuple[str, ...]:
@@ -169,7 +176,7 @@ class Write:
         """Directories to fsync before the change may be acknowledged."""
         self._fd = fd
         self._folders: dict[int, FolderRow] = {}
-        self._keys: dict[int, tuple[str, int | None]] = {}
+        self._keys: dict[int, tuple[str, int | None, str | None]] = {}
         """`FolderRow.key` of each as it was read."""
         self._dirty_folders: dict[int, FolderRow] = {}
         self._intent: Intent | None = None

@@ -39,12 +39,15 @@ DEFAULT_FOLDERS: Mapping[str, str] = {
 }
 """Made and subscribed with every account: Outlook makes folders of its own where these are missing."""
 
+MAX_ANNOTATION_OCTETS = 32 << 10
+"""Of one value of METADATA (RFC 5464 §4.1 wants 1,024): fits a command of 64 KiB together with its name."""
+
 FlagOperation = Literal["+", "-", "="]
 
 Column = Literal[
     "uid", "flags", "modseq", "size", "internaldate_us", "savedate_us", "email_id", "thread_id",
     "envelope", "envelope_utf8", "body", "bodystructure", "header", "parts", "sent_at", "preview",
-    "message_id", "attachment_octets",
+    "message_id", "attachment_octets", "name",
 ]  # fmt: skip
 """What `Account.rows` can be asked for. An empty `header` is longer than the index keeps: read the file."""
 
@@ -69,6 +72,14 @@ class StorageSettings:
     max_folder_depth: int = 20
     max_folder_name_octets: int = 700
     """Of the whole name in UTF-8, parents and delimiters included."""
+    max_annotations: int = 100
+    """Entries of one holder on one folder, or on the account (RFC 5464 §4.1 wants 10); Kolab's clients use about ten."""
+    max_annotation_octets: int = MAX_ANNOTATION_OCTETS
+    max_annotations_octets: int = 128 << 10
+    """Names and values of one folder's annotations, of all holders. A delivery reads and writes the row in which they lie: with
+    so many it takes 17 % longer (225 us, 264 us)."""
+    max_annotations_octets_in_account: int = 1 << 20
+    """The same of all folders together: a LIST reads every row."""
     default_folders: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_FOLDERS))
     boot_id: str | None = None
     """Instead of the kernel's boot id; a test sets it to play a power loss."""
@@ -252,6 +263,18 @@ class CopyResult:
     pairs: list[tuple[int, int]]
     """(uid in the source, uid in the target), ascending in both."""
     modseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One entry of METADATA (RFC 5464): `holder` is whose it is, "" of an entry that everybody shares."""
+
+    holder: str
+    name: str
+    value: bytes | None
+    """None: it was removed."""
+    modseq: int
+    """Of its last change."""
 
 
 @dataclass(frozen=True, slots=True)

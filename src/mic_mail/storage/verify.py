@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, func, literal_column, select, update
 
 from mic_mail.storage import schema
 from mic_mail.storage.adopt import Contents, Stranger, adopt
+from mic_mail.storage.annotations import to_sidecar
 from mic_mail.storage.expunge import MessageRow, bury_lost, drop_refs, read_messages
 from mic_mail.storage.index import Statement
 from mic_mail.storage.maildir import NAMED_FLAGS, locate, parse_name
@@ -180,6 +181,7 @@ def _account_sidecar(write: Write, *, check: bool) -> Iterator[Finding]:
         and row is not None
         and found.account_id == row.account_id
         and found.subscriptions == subscriptions
+        and found.metadata == to_sidecar(row.metadata)
         and found.modseq_mark >= row.modseq_mark
         and found.uidvalidity_next >= row.uidvalidity_next
     ):

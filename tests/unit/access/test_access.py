@@ -4,11 +4,13 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from mic_mail.clock import HO_CHI_MINH
+from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access, Challenge, SignedIn
@@ -199,6 +201,24 @@ async def test_scram_through_the_use_case(world: World) -> None:
     assert kind_of(await scram(world.access, "pqkhanh@mic.gov.vn", PASSWORD)) is RefusalKind.SUSPENDED
     assert kind_of(await scram(world.access, "dvbe@mic.gov.vn", "wrong")) is RefusalKind.WRONG_CREDENTIALS
     assert kind_of(await scram(world.access, "ghost@mic.gov.vn", "wrong")) is RefusalKind.WRONG_CREDENTIALS
+
+
+async def test_a_mailbox_that_came_while_its_password_was_hashed(world: World) -> None:
+    """Somebody else has loaded the newer directory before the old one's answer is there: that answer is not given."""
+    world.add("dvbe", password="cu ky lam roi")
+    await world.access.refresh()
+    waiting = threading.Event()
+    busy = [asyncio.ensure_future(world.lanes.hash(waiting.wait)) for _ in range(2)]
+    await asyncio.sleep(0)
+    signing_in = asyncio.ensure_future(world.access.login("dvbe@mic.gov.vn", PASSWORD, peer()))
+    await asyncio.sleep(0)
+    mailbox = world.directory.load_snapshot().find("dvbe@mic.gov.vn")
+    assert isinstance(mailbox, Entry)
+    set_password(world.directory, world.config, mailbox, PASSWORD, at=START, origin=Origin("test"), must_change=False)
+    assert await world.access.refresh()
+    waiting.set()
+    assert isinstance(await signing_in, SignedIn)
+    await asyncio.gather(*busy)
 
 
 async def test_a_ghost_is_hashed_like_a_user(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from mic_mail.imap.grammar import commands as c
 from mic_mail.imap.grammar import mailboxcommands as m
+from mic_mail.imap.grammar import metadata as d
 from mic_mail.imap.grammar.commands import AppendOptions, FlagChange, FlagList
 from mic_mail.imap.grammar.fetchitems import Binary, BinarySize, Datum, Preview, Section, Text
 from mic_mail.imap.grammar.reader import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, Reader
@@ -118,6 +119,18 @@ COMMANDS: list[tuple[bytes, c.Command]] = [
     (b"a GETQUOTA \"\"", m.GetQuota(b"a", "")),
     (b"a GETQUOTAROOT inbox", m.GetQuotaRoot(b"a", "INBOX")),
     (b"a SETQUOTA \"\" (STORAGE 512 message 5)", m.SetQuota(b"a", "", (("STORAGE", 512), ("MESSAGE", 5)))),
+    # METADATA: RFC 5464 §5; options also behind the mailbox, as in its examples
+    (b'a GETMETADATA "" /shared/admin', d.GetMetadata(b"a", "", ("/shared/admin",))),
+    (b"a getmetadata inbox (/shared/a /SHARED/a \"/private/b c\")",
+     d.GetMetadata(b"a", "INBOX", ("/shared/a", "/private/b c"))),
+    (b"a GETMETADATA (DEPTH infinity MAXSIZE 5) x (/private)", d.GetMetadata(b"a", "x", ("/private",), None, 5)),
+    (b"a GETMETADATA x (depth 1) /private/a", d.GetMetadata(b"a", "x", ("/private/a",), 1)),
+    (b"a GETMETADATA x {9+}\r\n/shared/a /shared/b", d.GetMetadata(b"a", "x", ("/shared/a", "/shared/b"))),
+    (b"a SETMETADATA x (/shared/a NIL /private/vendor/v/b ~{4+}\r\n\0\r\n) /shared/c {2+}\r\n() /shared/d \"NIL\")",
+     d.SetMetadata(b"a", "x", (
+         ("/shared/a", None), ("/private/vendor/v/b", b"\0\r\n)"), ("/shared/c", b"()"), ("/shared/d", b"NIL")))),
+    (b'a LIST "" % RETURN (METADATA ("/shared/a" /private/b) SUBSCRIBED)',
+     m.List(b"a", "", ("%",), returns=frozenset({"SUBSCRIBED"}), extended=True, metadata=("/shared/a", "/private/b"))),
     # LIST and its kin: RFC 9051 §6.3.9, RFC 5258 §5, RFC 5819, RFC 6154
     (b'a LIST "" %', m.List(b"a", "", ("%",))),
     (b"a LIST ~/Mail/ *", m.List(b"a", "~/Mail/", ("*",))),
@@ -453,6 +466,8 @@ def test_every_command_has_a_row_in_both_tables() -> None:
         ("UID MOVE", "S", False, True, True),
         ("COPY", "S", True, True, True),
         ("CLOSE", "S", False, False, True),
+        ("REPLACE", "S", True, True, True),
+        ("SETMETADATA", "AS", False, True, True),
     ],
 )
 def test_rules(name: str, states: str, by_number: bool, may_expunge: bool, changes: bool) -> None:

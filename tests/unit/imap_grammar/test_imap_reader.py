@@ -23,6 +23,7 @@ from mic_mail.imap.grammar.reader import (
     Reader,
     decode_base64,
 )
+from mic_mail.imap.grammar.sequence import parse_set
 
 STREAM = (
     b"a LOGIN {4+}\r\ndvbe \"x\"\r\n"
@@ -223,6 +224,27 @@ def test_a_refused_message_is_passed_over_unless_the_client_waits() -> None:
     reader.refuse(b"NO", b"Too large", b"TOOBIG")
     reader.feed(b"d NOOP\r\n")
     assert drain(reader) == [BadLine(b"c", b"Too large", b"TOOBIG", b"NO"), c.Noop(b"d")]
+
+
+@pytest.mark.parametrize(("name", "by_uid"), [(b"REPLACE", False), (b"uid replace", True)])
+def test_a_replacement_is_announced_like_a_message(name: bytes, by_uid: bool) -> None:
+    """RFC 8508 §5: one number, a mailbox, then what APPEND has; a second message is BAD, its octets are passed over (§4.7)."""
+    reader = Reader(Limits.signed_in())
+    reader.feed(b"a " + name + b" 7 Drafts (\\Draft) {1+}\r\n1 {2+}\r\n22\r\nz NOOP\r\n")
+    event = reader.next()
+    options = c.AppendOptions(c.FlagList(16))
+    assert event == AppendMessage(b"a", "Drafts", 0, options, 1, sync=False, replaces=parse_set(b"7"), by_uid=by_uid)
+    reader.accept()
+    assert drain(reader) == [AppendChunk(b"1"), BadLine(b"a", b"One message replaces one"), c.Noop(b"z")]
+
+
+@pytest.mark.parametrize("literal", [b"{70000+}\r\n" + b"x" * 70000 + b")\r\n", b"~{70000}\r\n"])
+def test_a_value_too_large_for_a_command_is_refused_as_metadata(literal: bytes) -> None:
+    """RFC 5464 §4.3: NO with MAXSIZE, not the BAD of other literals."""
+    reader = Reader(Limits.signed_in())
+    reader.feed(b"a SETMETADATA x (/shared/a " + literal + b"z NOOP\r\n")
+    refused = BadLine(b"a", b"Literal too large", b"METADATA MAXSIZE 32768", b"NO")
+    assert drain(reader) == [refused, c.Noop(b"z")]
 
 
 def test_the_second_message_can_be_refused() -> None:

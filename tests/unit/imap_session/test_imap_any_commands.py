@@ -45,6 +45,10 @@ COMMANDS = st.one_of(
     command(b"RENAME ", FOLDER, b" ", FOLDER), command(b"SUBSCRIBE ", FOLDER),
     command(b"STATUS ", FOLDER, b" (MESSAGES UIDNEXT SIZE RECENT)"),
     command(b"LIST \"\" ", FOLDER), command(b"GETQUOTAROOT ", FOLDER),
+    command(UID, b"REPLACE ", st.sampled_from([b"1", b"2", b"*", b"9"]), b" ", FOLDER, b" {21+}\r\nSubject: y\r\n\r\nnoi gi"),
+    command(b"SETMETADATA ", FOLDER, b" (/private/a ", st.sampled_from([b"NIL", b"x", b'"y z"', b"~{3+}\r\n\0\r\n"]), b")"),
+    command(b"GETMETADATA (DEPTH infinity MAXSIZE 2) ", FOLDER, b" (/private /shared)"),
+    command(b"LIST \"\" ", FOLDER, b" RETURN (METADATA (/private/a))"),
     command(b"APPEND ", FOLDER, b" ", FLAGS, b" {21+}\r\nSubject: x\r\n\r\nnoi gi"),
     st.sampled_from([
         b"NOOP", b"CHECK", b"EXPUNGE", b"CLOSE", b"UNSELECT", b"IDLE\r\nDONE", b"NAMESPACE",

@@ -12,7 +12,7 @@ from mic_mail.errors import Text
 from mic_mail.imap import folders
 from mic_mail.imap.actions import Waiting
 from mic_mail.imap.conversation import SessionSettings
-from mic_mail.imap.grammar import commands, mailboxcommands, notifycommands
+from mic_mail.imap.grammar import commands, mailboxcommands, metadata, notifycommands
 from mic_mail.imap.grammar.commands import Command
 from mic_mail.imap.grammar.mailboxcommands import Namespace
 from mic_mail.imap.session import HANDLERS, Session
@@ -26,8 +26,8 @@ def append(talk: Talk, octets: bytes = MESSAGE, folder: bytes = b"INBOX") -> byt
 
 
 def test_every_command_has_a_handler() -> None:
-    """What the grammar can make, the session can do; APPEND alone is begun before it is complete."""
-    values = [value for room in (commands, mailboxcommands, notifycommands) for value in vars(room).values()]
+    """What the grammar can make, the session can do; APPEND (and REPLACE) alone is begun before it is complete."""
+    values = [value for room in (commands, mailboxcommands, metadata, notifycommands) for value in vars(room).values()]
     kinds = {kind for kind in values if isinstance(kind, type) and issubclass(kind, Command) and kind.verb}
     assert kinds - {commands.Append} == set(HANDLERS)
 

@@ -4,7 +4,7 @@ import base64
 import quopri
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from messages.hard import lines_of_base64
@@ -30,6 +30,8 @@ def test_quoted_printable_comes_back(content: bytes) -> None:
 
 
 @given(NOISE, st.sampled_from(["base64", "quoted-printable", "7bit", "x-none"]), st.lists(st.integers(0, 1500), max_size=5))
+@example(b"=\r\t\n", "quoted-printable", [3])
+@example(b"=\r\t\r\n", "quoted-printable", [3, 4])
 def test_pieces_decode_as_the_whole(raw: bytes, encoding: str, cuts: list[int]) -> None:
     """A part that is read in slices gives the octets that it gives at once, and nothing is too damaged."""
     places = [0, *sorted(cuts), len(raw)]

@@ -180,6 +180,28 @@ def test_expunged_messages_stay_readable(account: Account) -> None:
     assert account.repair(check=True).clean
 
 
+def test_a_message_is_found_where_its_path_has_changed(account: Account) -> None:
+    """Paths are hints: a name that followed its flags, a message expunged or moved in between, a folder renamed."""
+    folder = account.create("Viec").folder_id
+    deliver(account, folder, ["a", "b", "c"])
+    paths = account.paths(folder, [1, 2, 3, 4])
+    assert sorted(paths) == [1, 2, 3]
+
+    def read(uid: int) -> bytes:
+        with account.open_message(folder, uid, paths.get(uid)) as file:
+            return file.pread(0, 10_000)
+
+    account.store_flags(folder, [1], "+", SEEN)
+    assert account.flush_names() == 1
+    account.remove(folder, [2])
+    account.move(folder, [3], inbox(account))
+    assert [read(uid) for uid in (1, 2, 3)] == [message(token) for token in "abc"]
+    account.rename("Viec", "Viec khac")
+    assert read(1) == message("a")
+    with pytest.raises(NoSuchMessage):
+        read(4)
+
+
 def test_copy_and_move_keep_the_message(account: Account) -> None:
     """COPY and MOVE keep content, flags by name, EMAILID and INTERNALDATE; UIDs are new and in order."""
     deliver(account, inbox(account), ["a", "b", "c"], keywords=("x", "y"), received_at_us=1_600_000_000_000_000)

@@ -119,6 +119,8 @@ class List(Command):
     returns: frozenset[str] = frozenset()
     status: tuple[str, ...] = ()
     extended: bool = False
+    metadata: tuple[str, ...] = ()
+    """Entries whose values are to follow each mailbox (RFC 9590 §3)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from mic_mail.imap.grammar import mailboxcommands
 from mic_mail.imap.grammar.commands import Command
 from mic_mail.imap.grammar.lexer import Cursor, Fault
+from mic_mail.imap.grammar.metadata import entries
 
 MAX_PATTERNS = 20  # of one LIST; each is held against every name
 
@@ -115,7 +116,7 @@ _STATUS_ITEMS = {
 
 
 def list_(tag: bytes, cursor: Cursor) -> Command:
-    """RFC 9051 §6.3.9, RFC 5258 §3 and §6, RFC 5819, RFC 6154; options that are not known are BAD (RFC 5258 §3)."""
+    """RFC 9051 §6.3.9, RFC 5258 §3 and §6, RFC 5819, RFC 6154, RFC 9590; options that are not known are BAD (RFC 5258 §3)."""
     cursor.space()
     selection: set[str] = set()
     extended = cursor.at(b"(")
@@ -136,6 +137,7 @@ def list_(tag: bytes, cursor: Cursor) -> Command:
         patterns = (cursor.pattern(),)
     returns: set[str] = set()
     status: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()
     if not cursor.at_end():
         extended = True
         cursor.space()
@@ -147,12 +149,18 @@ def list_(tag: bytes, cursor: Cursor) -> Command:
             if name == b"STATUS":
                 cursor.space()
                 status = _status_items(cursor)
+            elif name == b"METADATA":
+                cursor.space()
+                if not cursor.at(b"("):
+                    raise Fault(b"Syntax error: list expected")
+                metadata = entries(cursor)
             elif name in _RETURNS:
                 returns.add(name.decode("ascii"))
             else:
                 raise Fault(b"Unknown option")
     cursor.end()
-    return mailboxcommands.List(tag, reference, patterns, frozenset(selection), frozenset(returns), status, extended)
+    returned = frozenset(returns)
+    return mailboxcommands.List(tag, reference, patterns, frozenset(selection), returned, status, extended, metadata)
 
 
 def _option(cursor: Cursor, known: set[bytes]) -> str:

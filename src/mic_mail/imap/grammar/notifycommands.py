@@ -22,6 +22,8 @@ class Events(Flag):
     FLAGS = auto()
     NAMES = auto()
     SUBSCRIPTIONS = auto()
+    METADATA = auto()
+    SERVER_METADATA = auto()
 
 
 @dataclass(frozen=True, slots=True)

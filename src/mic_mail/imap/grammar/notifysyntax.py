@@ -18,9 +18,10 @@ EVENTS: dict[bytes, Events] = {
     b"FlagChange": Events.FLAGS,
     b"MailboxName": Events.NAMES,
     b"SubscriptionChange": Events.SUBSCRIPTIONS,
+    b"MailboxMetadataChange": Events.METADATA,
+    b"ServerMetadataChange": Events.SERVER_METADATA,
 }
-"""Every event that is supported, as BADEVENT lists them. AnnotationChange needs ANNOTATE, MailboxMetadataChange and
-ServerMetadataChange need METADATA: an extension that comes adds its row here."""
+"""Every event that is supported, as BADEVENT lists them. AnnotationChange is not: it needs ANNOTATE (RFC 5257)."""
 
 _BY_NAME = {name.upper(): (name, event) for name, event in EVENTS.items()}
 _OF_MESSAGES = {b"MessageNew", b"MessageExpunge", b"FlagChange"}

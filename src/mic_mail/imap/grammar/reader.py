@@ -11,7 +11,8 @@ In: `feed(octets)`. Out: `next()`, one event per call:
     BadLine            what cannot be taken, with its answer; `fatal` means BYE and close
 
 A command is collected up to `Limits.command_octets`, literals included; more is never kept: it is passed over to its end, as
-RFC 7888 §4 wants for literals that nobody waits for, and then answered. Messages of an APPEND are handed on, never collected.
+RFC 7888 §4 wants for literals that nobody waits for, and then answered. Messages of an APPEND or a REPLACE are handed on, never
+collected.
 Every octet is looked at once by the search for line ends and once by the parser: time is linear, however the input is cut.
 
 Line ends are CRLF; a bare LF counts as one, as in Dovecot: nothing is relayed from here, so there is nobody to smuggle past,
@@ -28,6 +29,8 @@ from dataclasses import dataclass, field, replace
 from mic_mail.imap.grammar import syntax
 from mic_mail.imap.grammar.commands import Append, AppendOptions, Command
 from mic_mail.imap.grammar.lexer import Cursor, Fault, UnfinishedLiteral
+from mic_mail.imap.grammar.sequence import SequenceSet
+from mic_mail.storage.types import MAX_ANNOTATION_OCTETS
 
 _LITERAL_AT_END = re.compile(rb"~?\{([0-9]{1,19})(\+?)\}\Z")
 _LITERAL_MAX = 24  # octets of the longest announcement
@@ -94,6 +97,9 @@ class AppendMessage:
     sync: bool
     written: str = ""
     """The name of the mailbox as the client wrote it, where we write it otherwise."""
+    replaces: SequenceSet | None = None
+    """REPLACE (RFC 8508): the one message that is to go."""
+    by_uid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +212,9 @@ class Reader:
         head = bytes(self._buffer[self._start : begin])
         tag = syntax.tag_of(head)
         try:
-            if syntax.check_head(head) == b"APPEND":
-                message = self._append_message(head, tag)
+            name = syntax.check_head(head)
+            if name in (b"APPEND", b"REPLACE"):
+                message = self._append_message(head, tag, name)
                 if message is not None:
                     return self._announce(begin, message)
         except Fault as fault:
@@ -216,7 +223,10 @@ class Reader:
             return None
         if size > self.limits.literal_octets or begin - self._start + size > self.limits.command_octets:
             self._consume(begin)
-            self._turn_away(BadLine(tag, b"Literal too large", b"TOOBIG"), None if sync else size)
+            too_large = BadLine(tag, b"Literal too large", b"TOOBIG")
+            if name == b"SETMETADATA" and self.limits.patient:  # RFC 5464 §4.3: this is NO, and tells how much may come
+                too_large = replace(too_large, code=b"METADATA MAXSIZE %d" % MAX_ANNOTATION_OCTETS, status=b"NO")
+            self._turn_away(too_large, None if sync else size)
             return None
         self._line = self._scan = begin + size
         return LiteralRequested(tag, size) if sync else None
@@ -241,16 +251,17 @@ class Reader:
 
     # -------------------------------------------------------------- APPEND
 
-    def _append_message(self, head: bytes, tag: bytes) -> AppendMessage | None:
+    def _append_message(self, head: bytes, tag: bytes, name: bytes) -> AppendMessage | None:
         """The message that `head` announces; None if its literal is the name of the mailbox."""
         found = syntax.head_of(head)
         cursor = Cursor(head, found.end(), utf8=self.utf8)
+        replaces = syntax.replaced(cursor) if name == b"REPLACE" else None
         try:
             mailbox = syntax.append_mailbox(cursor)
         except UnfinishedLiteral:
             return None
         written = cursor.written
-        return AppendMessage(tag, mailbox, 0, *syntax.append_options(cursor), written)
+        return AppendMessage(tag, mailbox, 0, *syntax.append_options(cursor), written, replaces, found[2] is not None)
 
     def _announce(self, begin: int, message: AppendMessage) -> AppendMessage:
         self._consume(begin)
@@ -300,6 +311,8 @@ class Reader:
             self._message = None
             self._step = self._read_command
             return Append(message.tag, message.mailbox, message.index + 1)
+        if message.replaces is not None:
+            raise Fault(b"One message replaces one")  # RFC 8508 §4.7
         following = AppendMessage(message.tag, message.mailbox, message.index + 1, *syntax.append_options(cursor))
         return self._announce(self._start, following)
 

@@ -12,11 +12,12 @@ from base64 import b64decode
 from collections.abc import Callable
 from functools import partial
 
-from mic_mail.imap.grammar import commands, mailboxcommands, mailboxsyntax, notifysyntax
+from mic_mail.imap.grammar import commands, mailboxcommands, mailboxsyntax, metadata, notifysyntax
 from mic_mail.imap.grammar.commands import AppendOptions, FlagList
 from mic_mail.imap.grammar.fetchsyntax import fetch, flags, store
 from mic_mail.imap.grammar.lexer import TAG, Cursor, Fault
 from mic_mail.imap.grammar.searchsyntax import search
+from mic_mail.imap.grammar.sequence import SequenceSet
 
 _HEAD = re.compile(rb"(" + TAG + rb") ++(?:([Uu][Ii][Dd]) ++)?([A-Za-z][A-Za-z0-9]*+)(?= |$)")
 _TAG = re.compile(TAG)
@@ -186,6 +187,17 @@ def append_mailbox(cursor: Cursor) -> str:
     return cursor.mailbox()
 
 
+def replaced(cursor: Cursor) -> SequenceSet:
+    """The first argument of REPLACE: one number, or `*` (RFC 8508 §5)."""
+    cursor.space()
+    start = cursor.position
+    messages = cursor.sequence_set()
+    written = cursor.data[start : cursor.position]
+    if not written.isdigit() and written != b"*":
+        raise Fault(b"One message number expected")
+    return messages
+
+
 def append_options(cursor: Cursor) -> tuple[AppendOptions, int, bool]:
     """What stands before one message, its size, and whether the client waits for our go-ahead.
 
@@ -218,6 +230,12 @@ def _append(tag: bytes, cursor: Cursor) -> commands.Command:
     raise Fault(b"Missing message")
 
 
+def _replace(tag: bytes, cursor: Cursor) -> commands.Command:
+    """The same of REPLACE."""
+    replaced(cursor)
+    return _append(tag, cursor)
+
+
 SYNTAX: dict[bytes, Parser] = {
     b"CAPABILITY": partial(_bare, commands.Capability),
     b"NOOP": partial(_bare, commands.Noop),
@@ -248,6 +266,10 @@ SYNTAX: dict[bytes, Parser] = {
     b"GETQUOTA": mailboxsyntax.get_quota,
     b"GETQUOTAROOT": partial(mailboxsyntax.on_mailbox, mailboxcommands.GetQuotaRoot),
     b"SETQUOTA": mailboxsyntax.set_quota,
+    b"GETMETADATA": metadata.get_metadata,
+    b"SETMETADATA": metadata.set_metadata,
+    b"REPLACE": _replace,
+    b"UID REPLACE": _replace,
     b"EXPUNGE": partial(_expunge, by_uid=False),
     b"UID EXPUNGE": partial(_expunge, by_uid=True),
     b"FETCH": partial(fetch, by_uid=False),

@@ -1,0 +1,228 @@
+"""The state of one POP3 connection, and the small steps from which every command is made.
+
+A command's handler answers with a `Reply`, or is a generator: it yields actions, is sent their results, and returns a `Reply`,
+or None where it has said its answer itself. Nothing here does I/O: `say` collects octets, `Session.next` hands them out before
+anything else happens.
+
+Errors: a `MicMailError` becomes -ERR with a code of RFC 3206; `Ended` means that the connection is to end.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Flag, auto
+from typing import Protocol, TypeVar, cast
+
+from mic_mail.clock import Clock
+from mic_mail.errors import MicMailError, Text
+from mic_mail.errors import Trouble as Temporary
+from mic_mail.pop3.actions import NeedInput, Send, Steps, Work
+from mic_mail.pop3.lines import Lines, Trouble
+from mic_mail.pop3.maildrop import LongAnswer, Maildrop
+from mic_mail.services.access import SignedIn
+from mic_mail.storage.mailstore import Account
+
+T = TypeVar("T")
+
+PACKET_OCTETS = 4096
+"""Answers of pipelined commands gather up to so much."""
+MAX_RESPONSE_OCTETS = 512
+"""Of the first line of a response, CRLF included (RFC 2449 §4)."""
+
+
+class State(Flag):
+    """RFC 1939 §3. UPDATE lasts as long as QUIT does."""
+
+    AUTHORIZATION = auto()
+    TRANSACTION = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Limits and times of a session; the shell fills them from the configuration."""
+
+    host: str = "localhost"
+    sign_in_seconds: float = 180.0
+    idle_seconds: float = 660.0
+    errors: int = 20
+    sign_in_tries: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The first line of a response. `senseless`: the command made no sense here, and counts."""
+
+    text: Text | str = ""
+    ok: bool = True
+    code: bytes = b""
+    senseless: bool = False
+
+
+def refuse(text: Text | str, code: bytes = b"") -> Reply:
+    """-ERR: what was asked cannot be done."""
+    return Reply(text, ok=False, code=code)
+
+
+def bad(text: Text | str) -> Reply:
+    """-ERR: what was asked makes no sense here."""
+    return Reply(text, ok=False, senseless=True)
+
+
+class Ended(Exception):
+    """The connection ends. With a text the client hears -ERR first: it takes it for the answer to what it says next."""
+
+    def __init__(self, text: Text | str = "", code: bytes = b"") -> None:
+        super().__init__(str(text))
+        self.text = text
+        self.code = code
+
+
+def refusal(error: MicMailError) -> Reply:
+    """-ERR for an error that the program raised on purpose; trying again helps only where the code says so (RFC 3206)."""
+    return refuse(error.text, b"SYS/TEMP" if isinstance(error, Temporary) else b"")
+
+
+class Desk(Protocol):
+    """What a session may ask without waiting: answers that the process has in memory."""
+
+    def mechanisms(self) -> tuple[str, ...]:
+        """The SASL mechanisms to offer on this connection as it is now; none where TLS has to come first."""
+        ...
+
+
+class Conversation:
+    """What a connection knows between two commands."""
+
+    __slots__ = (
+        "_drop", "_octets", "clock", "desk", "ending", "lines", "out", "over", "settings", "severed", "sign_in_until",
+        "signed_in", "tls", "tries", "user", "utf8",
+    )  # fmt: skip
+
+    def __init__(self, settings: SessionSettings, *, clock: Clock, desk: Desk, tls: bool) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.desk = desk
+        self.tls = tls
+        self.sign_in_until = clock.monotonic() + settings.sign_in_seconds
+        self.lines = Lines()
+        self.signed_in: SignedIn | None = None
+        self.user: str | None = None
+        """Who USER said it is, until the next command."""
+        self.utf8 = False
+        """UTF-8 mode (RFC 6856 §2)."""
+        self.ending: Ended | None = None
+        """Set from outside: the connection is to end at the next chance."""
+        self.severed = False
+        """A multi-line response cannot be completed: whatever is said now would be taken for its lines."""
+        self.over = False
+        """QUIT was said, or a sign-in cannot be completed: the connection ends with the answer to this command."""
+        self.tries = 0
+        self.out: list[bytes] = []
+        self._octets = 0
+        self._drop: Maildrop | None = None
+
+    # ------------------------------------------------------------ what is so
+
+    @property
+    def state(self) -> State:
+        return State.AUTHORIZATION if self._drop is None else State.TRANSACTION
+
+    @property
+    def maildrop(self) -> Maildrop:
+        """In TRANSACTION."""
+        assert self._drop is not None
+        return self._drop
+
+    def now(self) -> float:
+        return self.clock.monotonic()
+
+    # ------------------------------------------------------------ saying
+
+    def say(self, octets: bytes) -> None:
+        if octets and not self.severed:
+            self.out.append(octets)
+            self._octets += len(octets)
+
+    def say_reply(self, reply: Reply) -> None:
+        """`+OK` or `-ERR`, the code in brackets, the words as far as there is room."""
+        head = (b"+OK" if reply.ok else b"-ERR") + (b" [" + reply.code + b"]" if reply.code else b"")
+        words = self._words(reply.text)
+        room = MAX_RESPONSE_OCTETS - len(head) - 3
+        if len(words) > room:
+            words = words[:room].decode("utf-8", "ignore").encode()
+        self.say(head + (b" " + words if words else b"") + b"\r\n")
+
+    def _words(self, text: Text | str) -> bytes:
+        """A text for people: Vietnamese in UTF-8 mode, else English in ASCII (RFC 2449 §3)."""
+        if isinstance(text, str):
+            return text.encode("ascii", "replace")
+        return (text.vi if self.utf8 else text.en).encode()
+
+    @property
+    def has_much_to_say(self) -> bool:
+        return self._octets > PACKET_OCTETS
+
+    def take_output(self) -> bytes:
+        """What was said since the last time."""
+        data = self.out[0] if len(self.out) == 1 else b"".join(self.out)
+        self.out.clear()
+        self._octets = 0
+        return data
+
+    # ------------------------------------------------------------ steps
+
+    def line(self, until: float) -> Steps[bytes | Trouble]:
+        """The next line, or that it is too long; `Ended` when `until` passes, silently (RFC 1939 §3), or the session is cut."""
+        while True:
+            if self.ending is not None:
+                raise self.ending
+            line = self.lines.next()
+            if line is Trouble.ENDLESS:
+                raise Ended("That is too much.")
+            if line is not None:
+                return line
+            if self.now() >= until:
+                raise Ended
+            yield NeedInput(until)
+
+    def ask(self, run: Callable[[Account], T]) -> Steps[T]:
+        """Read from the store."""
+        return cast("T", (yield Work(run)))
+
+    def change(self, run: Callable[[Account], T]) -> Steps[T]:
+        """Write to the store."""
+        return cast("T", (yield Work(run, writes=True)))
+
+    def enter(self, signed_in: SignedIn) -> Steps[None]:
+        """The account is ours: take the snapshot. TRANSACTION begins, or where that fails the end (RFC 1939 §4)."""
+        self.signed_in = signed_in
+        self.over = True
+        self._drop = yield from self.ask(Maildrop.open)
+        self.over = False
+
+    def answer_at_length(self, first: Reply, answer: LongAnswer) -> Steps[None]:
+        """A multi-line response, as fast as the client takes it; what fails before its first line is raised."""
+        begun = False
+        try:
+            while not answer.over:
+                octets = yield from self.ask(answer.pull)
+                if not begun:
+                    begun = True
+                    self.say_reply(first)
+                self.say(octets)
+                if self.has_much_to_say:
+                    yield Send(self.take_output())
+                if self.ending is not None:
+                    raise self.ending
+        except Exception:
+            self.severed = begun and not answer.over
+            raise
+        finally:
+            answer.close()
+
+    def mark_seen(self) -> Steps[None]:
+        """What was retrieved is read; on a full disk it stays unread."""
+        if self._drop is not None and self._drop.has_unmarked:
+            try:
+                yield from self.change(self._drop.mark_seen)
+            except MicMailError:
+                return

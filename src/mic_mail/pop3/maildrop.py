@@ -1,0 +1,215 @@
+"""INBOX as it was at sign-in, what this session marked in it, and the long answers about it, piece by piece.
+
+A maildrop is a snapshot: its numbers mean the same messages until the end (RFC 1939 §4), and it locks nothing. The lists are
+the store's shared arrays; a session adds one octet a message. What others expunge meanwhile can be read while its tombstone is
+kept, and is left out of nothing. A unique-id is `UIDVALIDITY.UID`: it outlives sessions, index and mail program.
+
+Functions that take an `Account` block and run in a lane; each call of `pull` costs a slice of memory and no more.
+"""
+
+from typing import Protocol
+
+from mic_mail.errors import Refused, Text, Trouble
+from mic_mail.pop3.stuffing import END, Stuffing, Top
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.reader import MessageFile
+from mic_mail.storage.types import INBOX, SEEN, FolderView
+
+LINES_AT_ONCE = 4096
+"""Of a listing; about 1 ms."""
+SLICE_OCTETS = 256 << 10
+TOP_SLICE_OCTETS = 32 << 10
+"""A header is small; what TOP does not show is not read but for the rest of a slice."""
+_LINE_OCTETS = 80
+REMOVED_AT_ONCE = 1_000
+"""So that deliveries have their turn while a full mailbox is emptied."""
+
+
+class NoSuchNumber(Refused):
+    """There is no message of that number, or it is marked as deleted."""
+
+    def __init__(self) -> None:
+        super().__init__(Text("Không có thư số đó.", "No such message."))
+
+
+class Rebuilt(Trouble):
+    """INBOX has another UIDVALIDITY than at sign-in: its UIDs may mean other messages."""
+
+    def __init__(self) -> None:
+        super().__init__(Text("Hộp thư đã được dựng lại; xin kết nối lại.", "The mailbox was rebuilt; please connect again."))
+
+
+class Maildrop:
+    """The messages of one session; numbers begin at 1, places at 0."""
+
+    __slots__ = ("_all_octets", "_deleted", "_removed_to", "_retrieved", "_spared", "_view", "messages", "octets")
+
+    def __init__(self, view: FolderView) -> None:
+        self._view = view
+        self._deleted = bytearray(len(view.uids))
+        self._removed_to = 0
+        self._retrieved: set[int] = set()  # without `\Seen` yet, and to stay
+        self._spared: set[int] = set()  # likewise, but marked as deleted: RSET may bring them back
+        self._all_octets = sum(view.sizes)
+        self.messages = len(view.uids)
+        """How many are not marked as deleted."""
+        self.octets = self._all_octets
+        """Likewise, their sizes."""
+
+    @classmethod
+    def open(cls, account: Account) -> "Maildrop":
+        """INBOX now. Blocks."""
+        return cls(account.view(account.folder(INBOX).folder_id))
+
+    def __len__(self) -> int:
+        return len(self._deleted)
+
+    def place(self, number: int) -> int:
+        """Where a message stands; `NoSuchNumber` if it is deleted or never was."""
+        if not 0 < number <= len(self) or self._deleted[number - 1]:
+            raise NoSuchNumber
+        return number - 1
+
+    def size(self, place: int) -> int:
+        """The octets that RETR gives, second dots and a line end that is added not counted (RFC 1939 §11)."""
+        return self._view.sizes[place]
+
+    def scan(self, place: int) -> bytes:
+        """The scan listing of one message (RFC 1939 §5)."""
+        return b"%d %d" % (place + 1, self._view.sizes[place])
+
+    def unique_id(self, place: int) -> bytes:
+        """The unique-id listing of one message (RFC 1939 §7)."""
+        return b"%d %d.%d" % (place + 1, self._view.info.uidvalidity, self._view.uids[place])
+
+    # ------------------------------------------------------------ what becomes of them
+
+    def delete(self, place: int) -> None:
+        """Mark: it is gone for this session; for everybody when QUIT says so."""
+        self._deleted[place] = 1
+        self.messages -= 1
+        self.octets -= self._view.sizes[place]
+        if place in self._retrieved:
+            self._retrieved.remove(place)
+            self._spared.add(place)
+
+    def is_deleted(self, place: int) -> bool:
+        return bool(self._deleted[place])
+
+    def reset(self) -> None:
+        """Take all marks back (RSET)."""
+        self._deleted = bytearray(len(self))
+        self.messages, self.octets = len(self), self._all_octets
+        self._retrieved |= self._spared
+        self._spared.clear()
+
+    def remove(self, account: Account) -> bool:
+        """Expunge the next of what is marked; whether there may be more. Blocks, writes.
+
+        What others expunged or moved first is gone from INBOX, and nothing is left to do about it.
+        """
+        uids: list[int] = []
+        while len(uids) < REMOVED_AT_ONCE and (place := self._deleted.find(1, self._removed_to)) >= 0:
+            uids.append(self._view.uids[place])
+            self._removed_to = place + 1
+        if uids:
+            self._check(account)
+            account.remove(self._view.info.folder_id, uids)
+        return len(uids) == REMOVED_AT_ONCE
+
+    def retrieved(self, place: int) -> int:
+        """The client has this message whole; how many wait for `\\Seen` by now."""
+        if not self._view.flags[place] & SEEN:
+            self._retrieved.add(place)
+        return len(self._retrieved)
+
+    @property
+    def has_unmarked(self) -> bool:
+        """Something was retrieved that `mark_seen` has not seen to."""
+        return bool(self._retrieved)
+
+    def mark_seen(self, account: Account) -> None:
+        """Set `\\Seen` on what was retrieved and is to stay. Blocks, writes."""
+        uids = [self._view.uids[place] for place in sorted(self._retrieved)]
+        self._retrieved.clear()
+        self._check(account)
+        account.store_flags(self._view.info.folder_id, uids, "+", SEEN)
+
+    # ------------------------------------------------------------ the store
+
+    def open_message(self, account: Account, place: int) -> MessageFile:
+        """The file of a message, or `NoSuchMessage`. Blocks."""
+        self._check(account)
+        return account.open_message(self._view.info.folder_id, self._view.uids[place])
+
+    def _check(self, account: Account) -> None:
+        if account.folder(INBOX).uidvalidity != self._view.info.uidvalidity:
+            raise Rebuilt
+
+
+class LongAnswer(Protocol):
+    """The lines of a multi-line response."""
+
+    over: bool
+    """The last piece was pulled, with the line that ends the response."""
+
+    def pull(self, account: Account) -> bytes:
+        """The next piece. Blocks."""
+
+    def close(self) -> None:
+        """Nobody wants the rest."""
+
+
+class Listing:
+    """LIST or UIDL of all messages."""
+
+    def __init__(self, maildrop: Maildrop, *, unique_ids: bool) -> None:
+        self._maildrop = maildrop
+        self._line = maildrop.unique_id if unique_ids else maildrop.scan
+        self._next = 0
+        self.over = False
+
+    def pull(self, account: Account) -> bytes:
+        last = min(self._next + LINES_AT_ONCE, len(self._maildrop))
+        line, deleted = self._line, self._maildrop.is_deleted
+        lines = [line(place) for place in range(self._next, last) if not deleted(place)]
+        self._next = last
+        self.over = last == len(self._maildrop)
+        lines.append(END if self.over else b"")
+        return b"\r\n".join(lines)
+
+    def close(self) -> None:
+        pass
+
+
+class Message:
+    """RETR, or TOP where `lines` says how many of the body."""
+
+    def __init__(self, maildrop: Maildrop, place: int, lines: int | None = None) -> None:
+        self._maildrop = maildrop
+        self._place = place
+        self._top = None if lines is None else Top(lines)
+        self._slice = SLICE_OCTETS if lines is None else min(SLICE_OCTETS, TOP_SLICE_OCTETS + lines * _LINE_OCTETS)
+        self._file: MessageFile | None = None
+        self._offset = 0
+        self._stuffing = Stuffing()
+        self.over = False
+
+    def pull(self, account: Account) -> bytes:
+        """The first one raises where the message cannot be had, before anything is said."""
+        if self._file is None:
+            self._file = self._maildrop.open_message(account, self._place)
+        size = self._file.size
+        octets = self._file.pread(self._offset, self._slice)
+        if not octets and self._offset < size:
+            raise Trouble("The message is shorter on disk than it was.")
+        if self._top is not None:
+            octets = octets[: self._top.take(octets)]
+        self._offset += len(octets)
+        self.over = self._offset >= size or (self._top is not None and self._top.over)
+        stuffed = self._stuffing.feed(octets)
+        return stuffed + self._stuffing.end() if self.over else stuffed
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,293 @@
+"""A POP3 session: octets in, actions out. The pure core; `server` is its shell.
+
+    session = Session(...)
+    session.feed(octets)                    what the client sent
+    session.end(text, code)                 drain, suspension, shutdown: -ERR at the next chance, and the end
+    step = session.next()                   an Action to carry out, or NeedInput
+    session.done(step, result)              or session.failed(step, error)
+    session.close()                         the connection is gone
+
+One command is in progress at a time; pipelined ones wait and are answered in order (RFC 2449 §6.6). What a command said is sent
+before anything else is done. Only QUIT removes messages (RFC 1939 §6); a session that ends otherwise removes none.
+
+RETR sets `\\Seen`, as users of Dovecot are used to, so that a phone shows as read what the PC has fetched; TOP does not. It is
+set in groups of SEEN_GROUP_MESSAGES, at QUIT, and when the server ends the session: a connection that is lost leaves the last
+ones unread.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mic_mail.clock import Clock
+from mic_mail.errors import BadInput, MicMailError, Text
+from mic_mail.ids import TokenSource, trace_id
+from mic_mail.pop3 import signin
+from mic_mail.pop3.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Used
+from mic_mail.pop3.conversation import Conversation, Desk, Ended, Reply, SessionSettings, State, bad, refusal, refuse
+from mic_mail.pop3.lines import Trouble
+from mic_mail.pop3.maildrop import Listing, Message, NoSuchNumber
+
+Answer = Reply | Steps[Reply] | Steps[Reply | None] | None
+SEEN_GROUP_MESSAGES = 128
+_DIGITS = 20
+"""No message has a number as long as this, and no body so many lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A row of VERBS: in which states, what it does, how many arguments; `raw`: all behind the first space is one."""
+
+    states: State
+    act: Callable[[Conversation, list[bytes]], Answer]
+    least: int = 0
+    most: int = 0
+    raw: bool = False
+
+
+# ------------------------------------------------------------------ TRANSACTION
+
+
+def stat(talk: Conversation, arguments: list[bytes]) -> Reply:
+    return Reply(f"{talk.maildrop.messages} {talk.maildrop.octets}")
+
+
+def list_(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
+    """LIST: exact sizes, of all messages or of one."""
+    return (yield from _listing(talk, arguments, unique_ids=False))
+
+
+def uidl(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
+    """UIDL: unique-ids, of all messages or of one."""
+    return (yield from _listing(talk, arguments, unique_ids=True))
+
+
+def _listing(talk: Conversation, arguments: list[bytes], *, unique_ids: bool) -> Steps[Reply | None]:
+    drop = talk.maildrop
+    if arguments:
+        place = drop.place(_number(arguments[0]))
+        return Reply((drop.unique_id if unique_ids else drop.scan)(place).decode("ascii"))
+    yield from talk.answer_at_length(signin.size_of(talk), Listing(drop, unique_ids=unique_ids))
+    return None
+
+
+def retr(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
+    """RETR: the stored octets, whatever they are."""
+    drop = talk.maildrop
+    place = drop.place(_number(arguments[0]))
+    yield Used()
+    yield from talk.answer_at_length(Reply(f"{drop.size(place)} octets."), Message(drop, place))
+    if drop.retrieved(place) >= SEEN_GROUP_MESSAGES:
+        yield from talk.mark_seen()
+    return None
+
+
+def top(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
+    """TOP: the header and so many lines."""
+    drop = talk.maildrop
+    place, lines = drop.place(_number(arguments[0])), _number(arguments[1])
+    yield from talk.answer_at_length(Reply("The top of it."), Message(drop, place, lines))
+    return None
+
+
+def dele(talk: Conversation, arguments: list[bytes]) -> Reply:
+    """DELE marks; QUIT removes."""
+    talk.maildrop.delete(talk.maildrop.place(_number(arguments[0])))
+    return Reply("Marked.")
+
+
+def noop(talk: Conversation, arguments: list[bytes]) -> Reply:
+    return Reply()
+
+
+def rset(talk: Conversation, arguments: list[bytes]) -> Reply:
+    talk.maildrop.reset()
+    return signin.size_of(talk)
+
+
+def quit_(talk: Conversation, arguments: list[bytes]) -> Steps[Reply]:
+    """QUIT: from TRANSACTION into UPDATE (RFC 1939 §6). OK is said when what was marked is durably gone."""
+    talk.over = True
+    if talk.state is State.AUTHORIZATION:
+        return Reply("Goodbye.")
+    yield from talk.mark_seen()
+    drop = talk.maildrop
+    try:
+        while drop.messages < len(drop) and (yield from talk.change(drop.remove)):
+            pass
+    except MicMailError as error:
+        reply = refusal(error)
+        text = Text(
+            f"Chưa xóa hết các thư đã đánh dấu. {error.text.vi}", f"Some deleted messages were not removed. {error.text.en}"
+        )
+        return refuse(text, reply.code)
+    return Reply("Goodbye.")
+
+
+class Malformed(BadInput):
+    """An argument that is no number."""
+
+
+def _number(argument: bytes) -> int:
+    """A number in decimal (RFC 1939 §4); one that is too long for any message is as good as the largest."""
+    if not argument.isdigit():
+        raise Malformed("That is no number.")
+    return int(argument[-_DIGITS:]) if len(argument.lstrip(b"0")) <= _DIGITS else 10**_DIGITS
+
+
+VERBS: dict[bytes, Verb] = {
+    b"CAPA": Verb(State.AUTHORIZATION | State.TRANSACTION, signin.capabilities),
+    b"USER": Verb(State.AUTHORIZATION, signin.user, 1, 1, raw=True),
+    b"PASS": Verb(State.AUTHORIZATION, signin.password, 1, 1, raw=True),
+    b"AUTH": Verb(State.AUTHORIZATION, signin.authenticate, 0, 1, raw=True),
+    b"STLS": Verb(State.AUTHORIZATION, signin.start_tls),
+    b"UTF8": Verb(State.AUTHORIZATION, signin.use_utf8),
+    b"STAT": Verb(State.TRANSACTION, stat),
+    b"LIST": Verb(State.TRANSACTION, list_, 0, 1),
+    b"UIDL": Verb(State.TRANSACTION, uidl, 0, 1),
+    b"RETR": Verb(State.TRANSACTION, retr, 1, 1),
+    b"TOP": Verb(State.TRANSACTION, top, 2, 2),
+    b"DELE": Verb(State.TRANSACTION, dele, 1, 1),
+    b"NOOP": Verb(State.TRANSACTION, noop),
+    b"RSET": Verb(State.TRANSACTION, rset),
+    b"QUIT": Verb(State.AUTHORIZATION | State.TRANSACTION, quit_),
+}
+"""Every command; keywords are case-insensitive (RFC 1939 §3)."""
+
+_WRONG_STATE = {State.AUTHORIZATION: "Sign in first.", State.TRANSACTION: "You are signed in already."}
+
+
+class Session:
+    """One connection."""
+
+    __slots__ = ("_errors", "_held", "_program", "_result", "_talk", "_tokens")
+
+    def __init__(
+        self, settings: SessionSettings, *, clock: Clock, desk: Desk, tls: bool, tokens: TokenSource = secrets.randbits
+    ) -> None:
+        self._talk = Conversation(settings, clock=clock, desk=desk, tls=tls)
+        self._tokens = tokens
+        self._errors = 0  # commands in a row that made no sense
+        self._held: Step | None = None
+        self._result: object = None
+        self._program = self._run()
+
+    # ------------------------------------------------------------ the shell's side
+
+    @property
+    def buffered(self) -> int:
+        """Octets from the client that no command has used yet; above 64 KiB stop reading."""
+        return self._talk.lines.buffered
+
+    @property
+    def ending(self) -> bool:
+        """`end` was called."""
+        return self._talk.ending is not None
+
+    @property
+    def updating(self) -> bool:
+        """QUIT is being carried out: it is to be, even if nobody waits for the answer."""
+        return self._talk.over and not isinstance(self._held, Hangup)
+
+    def feed(self, octets: bytes) -> None:
+        """What the client sent."""
+        self._talk.lines.feed(octets)
+
+    def discard_input(self) -> None:
+        """Forget what no command has used yet."""
+        self._talk.lines.discard()
+
+    def end(self, text: Text | str, code: bytes) -> None:
+        """End after the command in progress, or in the midst of a long answer."""
+        if self._talk.ending is None:
+            self._talk.ending = Ended(text, code)
+
+    def next(self) -> Step:
+        """What to do now; `Hangup` again and again once it is over."""
+        if self._held is None or isinstance(self._held, NeedInput):
+            try:
+                result, self._result = self._result, None
+                if isinstance(result, BaseException):
+                    self._held = self._program.throw(result)
+                else:
+                    self._held = self._program.send(result)
+            except StopIteration:
+                self._held = Hangup()
+        if self._talk.out and not isinstance(self._held, Send):  # behind a slice there is only what follows it
+            return Send(self._talk.take_output())
+        return self._held
+
+    def done(self, action: Action, result: object = None) -> None:
+        """`action` was carried out."""
+        if action is self._held and not isinstance(action, Hangup):  # else it is output that went out in front of it
+            self._held, self._result = None, result
+
+    def failed(self, action: Action, error: BaseException) -> None:
+        """`action` ended in an exception."""
+        self.done(action, error)
+
+    def close(self) -> None:
+        """The connection is gone: whatever was begun is let go of."""
+        self._program.close()
+
+    # ------------------------------------------------------------ the program
+
+    def _run(self) -> Steps[None]:
+        talk = self._talk
+        talk.say_reply(Reply(f"{talk.settings.host} is ready."))
+        try:
+            while not talk.severed and not talk.over:
+                line = yield from talk.line(self._patience())
+                yield from self._take(line)
+                if talk.has_much_to_say:  # thousands of pipelined commands: others have their turn in between
+                    yield Send(talk.take_output())
+        except Ended as ended:
+            if ended.text:
+                talk.say_reply(refuse(ended.text, ended.code))
+            yield from talk.mark_seen()
+        yield Hangup()
+
+    def _patience(self) -> float:
+        talk = self._talk
+        return talk.sign_in_until if talk.signed_in is None else talk.now() + talk.settings.idle_seconds
+
+    def _take(self, line: bytes | Trouble) -> Steps[None]:
+        """One command; whatever goes wrong becomes its answer."""
+        talk = self._talk
+        try:
+            reply = bad("That line is too long.") if isinstance(line, Trouble) else (yield from self._command(line))
+        except (NoSuchNumber, Malformed) as error:
+            reply = bad(error.text)
+        except MicMailError as error:
+            reply = refusal(error)
+        except Ended:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug must cost one command, not the connection, and never be silent
+            reference = trace_id(talk.clock.now_us(), self._tokens)
+            yield Note("pop3_bug", {"ref": reference}, error)
+            reply = refuse(Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}."), b"SYS/PERM")
+        if reply is not None:
+            talk.say_reply(reply)
+        self._count(senseless=reply is not None and reply.senseless)
+
+    def _command(self, line: bytes) -> Steps[Reply | None]:
+        talk = self._talk
+        word, _, rest = line.partition(b" ")
+        verb = VERBS.get(word.upper())
+        if verb is None:
+            return bad("No such command.")
+        if verb is not VERBS[b"PASS"]:
+            talk.user = None
+        if not verb.states & talk.state:
+            return bad(_WRONG_STATE[talk.state])
+        arguments = ([rest] if rest or not verb.least else []) if verb.raw else rest.split()
+        if not verb.least <= len(arguments) <= verb.most:
+            return bad("That is not how this command is used.")
+        answer = verb.act(talk, arguments)
+        return answer if isinstance(answer, Reply | None) else (yield from answer)
+
+    def _count(self, *, senseless: bool) -> None:
+        """A client that makes no sense for a while is ended; one mistake costs nothing."""
+        self._errors = self._errors + 1 if senseless else 0
+        if self._errors >= self._talk.settings.errors:
+            raise Ended("Too many commands that make no sense.")
