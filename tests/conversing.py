@@ -3,13 +3,26 @@
 `Talk` speaks IMAP, `Pop3Talk` POP3.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Text
-from mic_mail.imap.actions import Action, Answer, Enter, Hangup, NeedInput, Note, Send, SignIn, StartCompression, Waiting, Work
+from mic_mail.imap.actions import (
+    Action,
+    Answer,
+    Attend,
+    Enter,
+    Hangup,
+    NeedInput,
+    Note,
+    Send,
+    SignIn,
+    StartCompression,
+    Waiting,
+    Work,
+)
 from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.session import Session
 from mic_mail.imap.shelf import Shelf
@@ -19,6 +32,7 @@ from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
 from mic_mail.pop3.session import Session as Pop3Session
 from mic_mail.services.access import Answered, Challenge, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
+from mic_mail.services.sharing import Shared
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 
@@ -37,7 +51,9 @@ def decision() -> Decision:
 class Desk:
     """Answers from memory."""
 
-    quota: int | None = 1 << 30
+    def __init__(self, *boxes: Shared) -> None:
+        self.quota: int | None = 1 << 30
+        self.boxes = {box.name: box for box in boxes}
 
     def mechanisms(self) -> tuple[str, ...]:
         return ("PLAIN",)
@@ -48,16 +64,34 @@ class Desk:
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         return frozenset()
 
+    def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
+        return self.boxes
+
+    def holders(self, mailbox_id: int) -> Mapping[str, str]:
+        return {}
+
+    def on_record(self, mailbox_id: int) -> bool:
+        return False
+
 
 class Talk:
     """One connection. `say` gives what the server answered up to the point where it waits again."""
 
-    def __init__(self, store: MailStore, settings: SessionSettings | None = None, *, shelf: Shelf | None = None) -> None:
+    def __init__(
+        self,
+        store: MailStore,
+        settings: SessionSettings | None = None,
+        *,
+        shelf: Shelf | None = None,
+        boxes: Iterable[Shared] = (),
+    ) -> None:
         self.clock = ManualClock(START)
-        self.desk = Desk()
+        self.store = store
+        self.desk = Desk(*boxes)
         self.actor = "dvbe@mic.gov.vn"
         self.account: Account = store.account(REF)
         self.notes: list[Note] = []
+        self.attended: list[AccountRef | None] = []
         self.sent: list[bytes] = []
         self.over = False
         self.work = 0
@@ -95,10 +129,10 @@ class Talk:
         match action:
             case Send(data):
                 self.sent.append(data)
-            case Work(run):
+            case Work(run, _, at):
                 self.work += 1
                 try:
-                    result = run(self.account)
+                    result = run(self.account if at is None else self.store.account(at))
                 except Exception as error:  # noqa: BLE001 - as the shell does
                     self.session.failed(action, error)
                     return
@@ -108,6 +142,8 @@ class Talk:
                 result = Challenge(b"")
             case Enter():
                 result = True
+            case Attend():
+                self.attended.append(action.at)
             case Note():
                 self.notes.append(action)
             case StartCompression():

@@ -29,6 +29,7 @@ from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.document import write
 from mic_mail.config.model import Config
 from mic_mail.net.tls import self_signed, write_pair
+from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process import status
 from mic_mail.process.startup import make_folders
 from population import Population
@@ -98,6 +99,20 @@ class MailServer:
         """Facts that the server knows at once."""
         self.population.record(mailbox, *drafts)
         self.refresh()
+
+    def allow(self, mailbox: Any, person: Any, part: str, rights: str | None = None, until: str | None = None) -> None:
+        """An authority (see `Population.allow`) that the server knows at once."""
+        self.population.allow(mailbox, person, part, rights, until)
+        self.refresh()
+
+    def deny(self, mailbox: Any, person: Any) -> None:
+        """Its end."""
+        self.population.deny(mailbox, person)
+        self.refresh()
+
+    def suspend(self, mailbox: Any) -> None:
+        """Reg. 7.2.c, now."""
+        self.record(mailbox, Draft(FactKind.SUSPENDED, self.clock.now(), "test", data={"cause": "c"}))
 
     def refresh(self) -> None:
         self.call(self.running.refresh())

@@ -12,7 +12,7 @@ from mic_mail.clock import Clock, ManualClock
 from mic_mail.directory.records import Employment, MailboxRecord, NotFound, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
-from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
+from mic_mail.policy.facts import Detail, Draft, FactKind, Level, MailboxKind
 from mic_mail.services.credentials import verifiers
 
 PASSWORD = "mật khẩu 2026 dùng để thử"
@@ -98,6 +98,20 @@ class Population:
         for fact in drafts:
             self._past.move_to(fact.effective_at)
             self.directory.append_fact(mailbox.mailbox_id, fact)
+
+    def allow(
+        self, mailbox: MailboxRecord, person: MailboxRecord, part: str, rights: str | None = None, until: str | None = None
+    ) -> None:
+        """The owner of `person` may use `mailbox` from now on; a substitute for a long time, unless said otherwise."""
+        until = until or ("2099-12-31" if part == "substitute" else None)
+        data: dict[str, Detail] = {"person": person.person_id, "holder": person.address, "part": part}
+        data |= {name: value for name, value in (("rights", rights), ("until", until)) if value is not None}
+        self.record(mailbox, Draft(FactKind.AUTHORISED, self._clock.now(), "test", "", "1/QĐ", data))
+
+    def deny(self, mailbox: MailboxRecord, person: MailboxRecord) -> None:
+        """And from now on not any more."""
+        data: dict[str, Detail] = {"person": person.person_id, "holder": person.address}
+        self.record(mailbox, Draft(FactKind.AUTHORITY_REVOKED, self._clock.now(), "test", "", "2/QĐ", data))
 
     def close(self) -> None:
         self.directory.close()

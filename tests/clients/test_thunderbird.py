@@ -11,7 +11,8 @@ import pytest
 from clients import thunderbird
 from clients.thunderbird import Login, ScriptFailed, Thunderbird
 from mic_mail.clock import HO_CHI_MINH
-from mic_mail.policy.facts import FactKind
+from mic_mail.policy.facts import FactKind, MailboxKind
+from mic_mail.services.authorising import show_in
 from population import PASSWORD, draft
 
 if TYPE_CHECKING:
@@ -120,3 +121,26 @@ def test_a_suspension_ends_the_session_and_is_explained(server: "MailServer", pr
     words = program.dialog()
     assert "Reg. 7.2.c" in words
     assert "support@mic.gov.vn, reference" in words
+
+
+def test_a_unit_mailbox_in_the_hands_of_its_keeper(server: "MailServer", program: Thunderbird) -> None:
+    """Reg. 12.3: it is there below Shared, mail comes into it by itself, and Sent stays the person's own.
+
+    When the authority ends, the person's own mailbox goes on as if nothing had been.
+    """
+    unit = server.issue("cntt", name="Cục CNTT", kind=MailboxKind.UNIT)
+    keeper = server.population.directory.mailbox(DVBE)
+    server.allow(unit, keeper, "keeper")
+    show_in(server.running.rooms.store, keeper, unit, "mic.gov.vn")
+    program.set_up(login(server, DVBE, "Đỗ Văn Bê"))
+    program.wait_for_folders(DVBE, 2 * len(SPECIAL))
+    shown = program.folders(DVBE)
+    assert shown["Shared/cntt"] & SPECIAL["INBOX"] == 0, shown
+    assert sum(bool(flags & SPECIAL["Sent"]) for flags in shown.values()) == 1
+    program.select(DVBE, "cntt")
+    deliver(server, unit.address, "Gửi đơn vị")
+    program.wait_for(DVBE, "cntt", "Gửi đơn vị")
+    server.deny(unit, keeper)
+    program.select(DVBE, "INBOX")
+    deliver(server, DVBE, "Gửi cá nhân")
+    program.wait_for(DVBE, "INBOX", "Gửi cá nhân")

@@ -5,6 +5,10 @@ A `*.dialog` file is a script; the comments at its top say which sentence of whi
     # comment
     @ server {"auth": {"cleartext": true}}   settings; such a dialogue gets a server of its own
     @ people LABEL...                  more mailboxes than the one called `user`; ${LABEL} is the address, ${password} opens all
+    @ units LABEL... / @ groups LABEL... their mailboxes; ${LABEL} is the address, ${LABEL_box} its name below Shared/
+    @ allow LABEL WHO PART [RIGHTS]    from here on WHO may use that mailbox, as keeper, substitute or member
+    @ deny LABEL WHO                   and from here on not any more
+    @ suspend LABEL                    the mailbox is suspended
     @ connect LABEL imap|imaps|smtp... a bare connection, whose greeting is to be expected
     @ tls LABEL                        the handshake, after the OK to STARTTLS
     @ append LABEL...                  these messages are put into the INBOX of ${user}, as they are
@@ -42,7 +46,7 @@ _MESSAGE = re.compile(r"<<(~?)(\w+)>>")
 _ESCAPE = re.compile(r"\\(?:r|n|t|\\|x([0-9a-fA-F]{2}))")
 _LITERAL = re.compile(rb"~?\{(\d+)\}\r\n\Z")
 _PLAIN_ESCAPES = {"\\r": "\r", "\\n": "\n", "\\t": "\t", "\\\\": "\\"}
-DIRECTIVES = {"server", "people", "connect", "tls", "append", "deflate"}
+DIRECTIVES = {"server", "people", "units", "groups", "allow", "deny", "suspend", "connect", "tls", "append", "deflate"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Dialogue:
     about: str
     settings: Mapping[str, Any] | None = None
     people: list[str] = field(default_factory=lambda: ["user"])
+    units: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     messages: dict[str, bytes] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
 
@@ -88,8 +94,8 @@ def parse(path: Path) -> Dialogue:
         step = _step(path, at, line)
         if step.kind == "server":
             dialogue.settings = json.loads(step.text)
-        elif step.kind == "people":
-            dialogue.people += step.text.split()
+        elif step.kind in {"people", "units", "groups"}:
+            getattr(dialogue, step.kind).extend(step.text.split())
         else:
             dialogue.steps.append(step)
     return dialogue
@@ -120,6 +126,9 @@ class Server(Protocol):
     ports: Mapping[str, int]
 
     def tls(self) -> ssl.SSLContext: ...
+    def allow(self, mailbox: Any, person: Any, part: str, rights: str | None = None) -> None: ...
+    def deny(self, mailbox: Any, person: Any) -> None: ...
+    def suspend(self, mailbox: Any) -> None: ...
 
 
 class Connection:
@@ -210,8 +219,11 @@ class Connection:
 class Play:
     """One run of a dialogue; a difference raises AssertionError with the place and all that was said."""
 
-    def __init__(self, dialogue: Dialogue, server: Server, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, dialogue: Dialogue, server: Server, variables: Mapping[str, str], mailboxes: Mapping[str, Any] | None = None
+    ) -> None:
         self._dialogue = dialogue
+        self._mailboxes = mailboxes or {}
         self._server = server
         self._variables = dict(variables)
         self._connections: dict[str, Connection] = {}
@@ -238,6 +250,14 @@ class Play:
             case "connect":
                 label, door = step.text.split()
                 self._connections[label] = Connection(self._server, door)
+            case "allow":
+                label, who, *how = step.text.split()
+                self._server.allow(self._mailboxes[label], self._mailboxes[who], *how)
+            case "deny":
+                label, who = step.text.split()
+                self._server.deny(self._mailboxes[label], self._mailboxes[who])
+            case "suspend":
+                self._server.suspend(self._mailboxes[step.text])
             case "tls":
                 self._connections[step.text].start_tls()
             case "append":

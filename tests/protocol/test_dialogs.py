@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from harness import MailServer, config_for
+from mic_mail.policy.facts import MailboxKind
 from population import PASSWORD
 from protocol.dialog import Play, parse
 
@@ -29,9 +30,15 @@ def test_dialogue(path: Path, shared_server: MailServer, serve: Callable[..., Ma
     assert dialogue.about, "a dialogue says at its top what must hold"
     server = shared_server if dialogue.settings is None else serve(dialogue.settings)
     variables: dict[str, Any] = {"password": PASSWORD}
-    for label in dialogue.people:
-        local = f"{label}-{path.stem}".replace("_", "-")  # file names are unique among all rooms
-        variables[label] = f"{local}@mic.gov.vn"
-        server.population.issue(local)
+    mailboxes: dict[str, Any] = {}
+    for kind, labels in (
+        (MailboxKind.PERSONAL, dialogue.people),
+        (MailboxKind.UNIT, dialogue.units),
+        (MailboxKind.GROUP, dialogue.groups),
+    ):
+        for label in labels:
+            local = f"{label}-{path.stem}".replace("_", "-")  # file names are unique among all rooms
+            variables[label], variables[f"{label}_box"] = f"{local}@mic.gov.vn", f"Shared/{local}"
+            mailboxes[label] = server.population.issue(local, kind=kind)
     server.refresh()
-    Play(dialogue, server, variables).run()
+    Play(dialogue, server, variables, mailboxes).run()

@@ -201,6 +201,33 @@ def test_lock_absence_and_reclaim(console):
     assert console.json("mailbox", "list", "--state", "reclaimed")[0]["address"] == group
 
 
+def test_who_may_use_a_unit_mailbox(console):
+    """Named, shown, explained, revoked (Reg. 12.3); refused for a person's mailbox (15.2) and without a document."""
+    console.json("mailbox", "issue", "--unit", "CNTT")
+    unit, be = "cntt@mic.gov.vn", "dvbe@mic.gov.vn"
+    assert console.run("mailbox", "grant", unit, be, "--as", "keeper") == 1
+    assert "12.3" in console.err
+    assert console.run("mailbox", "grant", be, "2", "--as", "member", "--document", "1/QĐ") == 1
+    assert "15.2" in console.err
+    assert console.run("mailbox", "grant", unit, be, "--as", "keeper", "--document", "1/QĐ", "--reason", "phân công") == 0
+    assert "Shared/cntt" in console.err
+    (row,) = console.json("mailbox", "rights", unit)
+    assert (row["holder"], row["part"], row["rights"], row["holds"]) == (be, "keeper", "lrswipkxte", True)
+    assert row["document"] == "1/QĐ"
+    assert console.json("mailbox", "rights", be) == [row]
+    (then,) = console.json("mailbox", "rights", unit, "--at", "01/01/2020")
+    assert not then["holds"]
+    assert console.json("mailbox", "explain", unit)["authority"][0]["part"] == "keeper"
+    for language, word in (("vi", "người quản lý hộp thư"), ("en", "keeper")):
+        assert console.run("--lang", language, "mailbox", "explain", unit) == 0
+        assert word in console.out
+    assert console.run("mailbox", "revoke", unit, be, "--document", "2/QĐ") == 0
+    assert console.run("mailbox", "revoke", unit, be, "--document", "2/QĐ") == 1
+    (row,) = console.json("mailbox", "rights", unit)
+    assert not row["holds"]
+    assert [fact["kind"] for fact in console.json("mailbox", "show", unit)["facts"]][-2:] == ["authorised", "authority_revoked"]
+
+
 def test_aliases(console):
     """Added, listed, removed; removed ones stay in the list as former."""
     assert console.run("alias", "add", "dvbe@mic.gov.vn", "be.do") == 0
@@ -253,6 +280,9 @@ def test_regulation(console):
         ("mailbox", "explain", "dvbe@mic.gov.vn", "--at", "yesterday"),
         ("mailbox", "explain", "dvbe@mic.gov.vn", "--at", "0001-01-01"),
         ("mailbox", "suspend", "dvbe@mic.gov.vn", "--cause", "d", "--reason", "x"),
+        ("mailbox", "grant", "dvbe@mic.gov.vn", "1", "--as", "boss", "--document", "1"),
+        ("mailbox", "grant", "dvbe@mic.gov.vn", "1", "--document", "1"),
+        ("mailbox", "rights", "nobody@mic.gov.vn"),
         ("person", "add", "§ç V¨n Bª", "--unit", "CNTT"),
         ("person", "add", "Đỗ Bê", "--unit", "NOWHERE"),
         ("person", "show", "99"),

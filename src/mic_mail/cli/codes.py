@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mic_mail.errors import Text
-from mic_mail.policy.wording import LEVELS
+from mic_mail.policy.wording import LEVELS, PARTS
 
 FINDINGS: Mapping[str, Text] = {
     "index-damaged": Text("chỉ mục hỏng", "index damaged"),
@@ -67,6 +67,11 @@ FACT_DATA: Mapping[str, Text] = {
     "clause": Text("theo", "clause"),
     "octets": Text("dung lượng (byte)", "octets"),
     "previous": Text("trước đó (byte)", "previous"),
+    "person": Text("mã cá nhân", "person"),
+    "holder": Text("hộp thư cá nhân", "holder"),
+    "part": Text("vai trò", "part"),
+    **{f"part={part}": name for part, name in PARTS.items()},
+    "rights": Text("quyền", "rights"),
     "unit_from": Text("từ đơn vị", "unit_from"),
     "unit_to": Text("đến đơn vị", "unit_to"),
 }

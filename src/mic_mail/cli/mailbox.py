@@ -1,6 +1,7 @@
 """`mic-mail mailbox issue|list|show|explain|quota`: give out mailboxes, look at them, account for their states.
 
-What changes a mailbox's state stands in `acts`, what looks after its store in `store`; main.NOUNS joins the three.
+What changes a mailbox's state stands in `acts`, who else may use it in `authority`, what looks after its store in `store`;
+main.NOUNS joins the four.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import typer
 
 from mic_mail.auth import passwords
 from mic_mail.cli import output
+from mic_mail.cli.authority import COLUMNS as AUTHORITY_COLUMNS
+from mic_mail.cli.authority import authority_rows
 from mic_mail.cli.codes import FACT_DATA
 from mic_mail.cli.days import read_day, read_instant
 from mic_mail.cli.frame import Frame, frame
@@ -201,10 +204,13 @@ def explain_state(
     entry = here.directory.entry(here.directory.mailbox(address).mailbox_id)
     instant = read_instant(at) if at is not None else here.clock.now()
     explanation = explain(entry, instant, lifecycle_settings(here.config))
+    authority = authority_rows(here, entry, instant)
     if as_json:
-        output.print_json(_explanation(explanation))
-    else:
-        _tell(explanation)
+        output.print_json({**_explanation(explanation), "authority": authority})
+        return
+    _tell(explanation)
+    if authority:
+        output.listing(AUTHORITY_COLUMNS, authority, as_json=False, title=Text("Ủy quyền (12.3, 5.2)", "Authority (12.3, 5.2)"))
 
 
 @app.command(help=say("Điều chỉnh dung lượng; giảm phải có lý do (8.3).", "Set the quota; a decrease needs a reason (8.3)."))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from mic_mail.policy import authority
 from mic_mail.policy.facts import Fact, MailboxKind
 
 
@@ -81,6 +82,10 @@ class Snapshot:
     domains: frozenset[str]
     entries: Mapping[int, Entry] = field(repr=False)
     addresses: Mapping[str, Entry | AliasEntry] = field(repr=False)
+    own: Mapping[int, int] = field(repr=False)
+    """Person -> personal mailbox."""
+    named_in: Mapping[int, frozenset[int]] = field(repr=False)
+    """Person -> the mailboxes of units and groups in whose record they were ever named (Reg. 12.3)."""
 
     def find(self, address: str) -> Entry | AliasEntry | None:
         """Who has `address` (lower case, with its domain, without subaddress)."""
@@ -101,7 +106,7 @@ class Snapshot:
         return len(self.entries)
 
 
-EMPTY = Snapshot(version=0, fact_seq=0, domains=frozenset(), entries={}, addresses={})
+EMPTY = Snapshot(version=0, fact_seq=0, domains=frozenset(), entries={}, addresses={}, own={}, named_in={})
 
 
 def assemble(
@@ -114,6 +119,7 @@ def assemble(
 ) -> Snapshot:
     """`previous` with the entries in `changed` put in or replaced; a mailbox never leaves the directory."""
     entries, addresses = dict(previous.entries), dict(previous.addresses)
+    own, named_in = dict(previous.own), dict(previous.named_in)
     for entry in changed:
         old = entries.get(entry.mailbox_id)
         for gone in old.addresses if old is not None else ():
@@ -122,4 +128,9 @@ def assemble(
         addresses[entry.address] = entry
         for alias in entry.aliases:
             addresses[alias] = AliasEntry(alias, entry.mailbox_id)
-    return Snapshot(version, fact_seq, frozenset(domains), entries, addresses)
+        if entry.kind is not MailboxKind.PERSONAL:
+            for person in authority.names(entry.facts):
+                named_in[person] = named_in.get(person, frozenset()) | {entry.mailbox_id}
+        elif entry.owner.person_id is not None:
+            own[entry.owner.person_id] = entry.mailbox_id
+    return Snapshot(version, fact_seq, frozenset(domains), entries, addresses, own, named_in)

@@ -107,6 +107,15 @@ def password_due_at_centre(clause_id: str) -> Text:
     )
 
 
+def authority_ended(address: str) -> Text:
+    """Reg. 12.3: a keeper's or substitute's term is over, or was revoked; or the unit's mailbox itself may not be used now."""
+    cited = clause("12.3")
+    return Text(
+        f"Ông/Bà không còn được sử dụng hộp thư {address} ({cited.vi}).",
+        f"You may not use the mailbox {address} any more ({cited.en}).",
+    )
+
+
 def reclaimed(address: str, since: datetime, clause_id: str) -> Text:
     """Reg. 6.4.c."""
     cited, when = clause(clause_id), dates.day(since)

@@ -7,7 +7,8 @@ nothing: whatever an action does not say, it does not do.
     Send               write octets; done when the transport is below its high water again
     Work               run a function on the account's store in a lane: the only way to the disk
     SignIn, Begin, Answer   ask who this is (services.access)
-    Enter, Used, Leave the account is ours: watch it for changes, watch the decision; the person is there; it is ours no more
+    Enter, Attend, Leave   the account is ours: watch it for changes, watch the decision; watch another too; it is ours no more
+    Used               the person is there
     StartTls, StartCompression, DropCompressor, EndCompression   change what octets on the wire mean
     Note               an event for the log
     Hangup             close the connection when everything is written
@@ -19,6 +20,7 @@ from typing import Generic, TypeVar
 
 from mic_mail.services.access import SignedIn
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import AccountRef
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -56,11 +58,13 @@ class Send:
 class Work(Generic[T_co]):
     """Run `run(account)`, which blocks, and give back what it returns; `writes` takes the account's writer.
 
+    `at` is whose store (None: the own one). Whether the person may is the session's to know.
     `meanwhile` is a line to write every PROGRESS_SECONDS until it is done; only where no line is begun.
     """
 
     run: Callable[[Account], T_co]
     writes: bool = False
+    at: AccountRef | None = None
     meanwhile: bytes = b""
 
 
@@ -88,7 +92,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """From here on `Work` works on this account, and changes of it or of the decision are told to the session.
+    """From here on this is the own account, and changes of it or of the decision are told to the session.
 
     Gives False if the mailbox has no room for another session.
     """
@@ -102,8 +106,18 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class Attend:
+    """From here on changes of this account (None: of none but the own one) are told, and of the rights in it. Gives None."""
+
+    at: AccountRef | None
+
+
+@dataclass(frozen=True, slots=True)
 class Used:
-    """The person uses the mailbox (Reg. 7.2.a): a mailbox was opened, not merely watched. Gives None."""
+    """The person uses the mailbox (Reg. 7.2.a): a mailbox was opened (`how`), not merely watched. Gives None."""
+
+    at: AccountRef | None = None
+    how: str = "select"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +157,22 @@ class Hangup:
 
 
 Action = (
-    Send | Work[object] | SignIn | Begin | Answer | Enter | Leave | Used | StartTls | StartCompression | DropCompressor
-    | EndCompression | Note | Hangup
-)  # fmt: skip
+    Send
+    | Work[object]
+    | SignIn
+    | Begin
+    | Answer
+    | Enter
+    | Leave
+    | Attend
+    | Used
+    | StartTls
+    | StartCompression
+    | DropCompressor
+    | EndCompression
+    | Note
+    | Hangup
+)
 Step = Action | NeedInput | Waiting
 Steps = Generator[Step, object, T]
 """A piece of conversation: yields steps, is sent their results, returns a T."""

@@ -16,12 +16,14 @@ from mic_mail.imap.actions import SLICE_OCTETS, Steps
 from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
 from mic_mail.imap.grammar.commands import Append
 from mic_mail.imap.grammar.reader import AppendChunk, AppendMessage, BadLine, Event
+from mic_mail.imap.places import Place
+from mic_mail.imap.rights import allowed_flags
 from mic_mail.imap.view import Enabled
 from mic_mail.mime.render import answers
 from mic_mail.mime.scanner import Scanner
 from mic_mail.storage.errors import NoSuchFolder, OverQuota
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import Delivery, Published, Staged
+from mic_mail.storage.types import KEYWORD_FLAGS, Delivery, Published, Staged
 
 MOST_MESSAGES = 1000
 """Of one MULTIAPPEND: each is an open temporary file's worth of state until the last has come."""
@@ -71,8 +73,8 @@ class Incoming:
             self._staged.write(data)
         self._held.clear()
 
-    def finish(self, account: Account) -> Delivery:
-        """The message is complete: durable in its temporary file, its answers rendered."""
+    def finish(self, account: Account, allowed: int) -> Delivery:
+        """The message is complete: durable in its temporary file, its answers rendered; with `allowed` flags (RFC 4314 §4)."""
         self.write(account)
         assert self._staged is not None, "an empty message is refused when it is announced"
         scan = self._scanner.finish()
@@ -82,8 +84,8 @@ class Incoming:
         return Delivery(
             self._staged,
             answers(scan),
-            flags=self._options.flags.system,
-            keywords=self._options.flags.keywords,
+            flags=self._options.flags.system & allowed,
+            keywords=self._options.flags.keywords if allowed & KEYWORD_FLAGS else (),
             received_at_us=None if received_at is None else within_calendar(int(received_at.timestamp()) * 1_000_000),
         )
 
@@ -101,8 +103,8 @@ class Incoming:
 class Intake:
     """All messages of one APPEND."""
 
-    def __init__(self, mailbox: str) -> None:
-        self.mailbox = mailbox
+    def __init__(self, place: Place) -> None:
+        self.place = place
         self.messages: list[Incoming] = []
         self.held_octets = 0
 
@@ -113,15 +115,15 @@ class Intake:
 
     def check(self, account: Account, size: int, limit_octets: int | None) -> None:
         """Whether a message of so many octets has a folder to go to, and room; asked before they come."""
-        account.folder(self.mailbox)
+        account.folder(self.place.name)
         used = account.quota().octets if limit_octets is not None else 0
         if size and limit_octets is not None and used + size > limit_octets:
             raise OverQuota(used, limit_octets)
 
     def publish(self, account: Account, limit_octets: int | None) -> list[Published]:
         """Make all of them durable and visible, in order."""
-        folder = account.folder(self.mailbox)
-        deliveries = [message.finish(account) for message in self.messages]
+        folder, allowed = account.folder(self.place.name), allowed_flags(self.place.rights)
+        deliveries = [message.finish(account, allowed) for message in self.messages]
         published = account.publish(folder.folder_id, deliveries, limit_octets=limit_octets)
         self.messages.clear()
         return published
@@ -134,16 +136,33 @@ class Intake:
 
 def append(talk: Conversation, first: AppendMessage) -> Steps[None]:
     """A whole APPEND, to its tagged line, which is said here: the reader may have refused the command itself."""
-    intake = Intake(first.mailbox)
+    place, refused = target_of(talk, first.mailbox)
+    intake = Intake(place)
     try:
-        reply = yield from receive(talk, first, intake, partial(_publish, talk, intake))
+        reply = yield from receive(talk, first, intake, partial(_publish, talk, first.mailbox, intake), refused)
     finally:
         intake.discard()
     if reply is not None:
         if reply.status == b"OK":
-            yield from folders.tell_name(talk, first.mailbox, first.written)
+            yield from folders.tell_name(talk, intake.place, first.written)
         yield from talk.sync_if_moved(expunge=True)
         talk.say(talk.line(first.tag, reply))
+
+
+def target_of(talk: Conversation, mailbox: str) -> tuple[Place, Reply | None]:
+    """Where a message is to go, and why it may not (RFC 4314 §4: `i`)."""
+    try:
+        return talk.place(mailbox, "i"), None
+    except MicMailError as error:
+        return Place(mailbox), refusal(error)
+
+
+def target_again(talk: Conversation, mailbox: str, before: Place) -> tuple[Place, Reply | None]:
+    """The same once the message is there: an authority may have ended meanwhile, and what is staged lies in its account."""
+    place, refused = target_of(talk, mailbox)
+    if refused is None and place.account != before.account:
+        refused = refusal(NoSuchFolder(mailbox))
+    return place, refused
 
 
 def receive(
@@ -170,7 +189,7 @@ def receive(
                 intake.messages[-1].hold(event.data)
                 intake.held_octets += len(event.data)
                 if intake.held_octets >= SLICE_OCTETS:
-                    refused = yield from tried(talk.ask(intake.write), intake.mailbox)
+                    refused = yield from tried(talk.ask(intake.write, intake.place), intake.place)
                     intake.held_octets = 0
             case Append():
                 return refused or (yield from publish())
@@ -195,27 +214,35 @@ def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> St
         return refuse(f"One APPEND may have {MOST_MESSAGES} messages.", b"LIMIT")
     if message.index > 0 or not (message.sync or message.size > SLICE_OCTETS):
         return None
-    quota_octets = talk.quota_octets()
+    place = intake.place
+    limit_octets = talk.quota_octets(place.box)
+    return (yield from tried(talk.ask(lambda account: intake.check(account, message.size, limit_octets), place), place))
 
-    return (yield from tried(talk.ask(lambda account: intake.check(account, message.size, quota_octets)), intake.mailbox))
 
-
-def _publish(talk: Conversation, intake: Intake) -> Steps[Reply]:
-    limit = talk.quota_octets()
+def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
+    place, refused = target_again(talk, mailbox, intake.place)
+    if refused is not None:
+        return refused
+    intake.place = place
+    limit = talk.quota_octets(place.box)
     published: list[Published] = []
-    refused = yield from tried(talk.change(lambda account: published.extend(intake.publish(account, limit))), intake.mailbox)
+
+    def publish(account: Account) -> None:
+        published.extend(intake.publish(account, limit))
+
+    refused = yield from tried(talk.change(publish, place), place)
     if refused is not None:
         return refused
     code = responses.append_uid(published[0].uidvalidity, [each.uid for each in published])
     return Reply("Stored.", code=code)
 
 
-def tried(work: Steps[None], mailbox: str) -> Steps[Reply | None]:
-    """The refusal that a piece of work ends with, if any; CREATE would help where it is `mailbox` that is missing."""
+def tried(work: Steps[None], place: Place) -> Steps[Reply | None]:
+    """The refusal that a piece of work ends with, if any; CREATE would help where it is `place` that is missing."""
     try:
         yield from work
     except NoSuchFolder as error:
-        return refuse(error.text, b"TRYCREATE") if error.name == mailbox else refusal(error)
+        return refuse(error.text, b"TRYCREATE") if error.name == place.name and place.can_be_made else refusal(error)
     except TooBig as error:
         return refuse(error.text, b"TOOBIG")
     except MicMailError as error:

@@ -84,6 +84,9 @@ TABLE: tuple[Row, ...] = (
     Row("REPLACE", _SIGNED_IN),  # RFC 8508
     Row("METADATA", _SIGNED_IN),  # RFC 5464
     Row("LIST-METADATA", _SIGNED_IN, needs=("LIST-EXTENDED", "METADATA")),  # RFC 9590
+    Row("ACL", _SIGNED_IN),  # RFC 4314
+    Row("RIGHTS=KXTE", _SIGNED_IN, needs=("ACL",)),  # RFC 4314 §5.1.1
+    Row("LIST-MYRIGHTS", _SIGNED_IN, needs=("LIST-EXTENDED", "ACL")),  # RFC 8440
     Row("INPROGRESS", _SIGNED_IN),  # RFC 9585
     Row("NOTIFY", _SIGNED_IN),  # RFC 5465
     Row("UNAUTHENTICATE", _SIGNED_IN),  # RFC 8437
@@ -92,7 +95,7 @@ TABLE: tuple[Row, ...] = (
     Row("COMPRESS=DEFLATE", _SIGNED_IN, lambda offer: offer.compress),  # RFC 4978
 )
 
-_SPELLINGS = {"IMAP4REV1": "IMAP4rev1", "IMAP4REV2": "IMAP4rev2"}
+_SPELLINGS = {"IMAP4REV1": "IMAP4rev1", "IMAP4REV2": "IMAP4rev2", "RIGHTS=KXTE": "RIGHTS=kxte"}
 _BY_NAME = {row.name: row for row in TABLE}
 
 HIDEABLE = tuple([row.name for row in TABLE if row.states & _SIGNED_IN and row.name != "IMAP4REV1"])

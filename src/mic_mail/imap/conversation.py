@@ -8,19 +8,23 @@ tagged line. Nothing here does I/O: `say` collects octets, `Session.next` hands 
 Errors: a `MicMailError` becomes NO with the code of REFUSAL_CODES; `Ended` means that the connection is to end with BYE.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
-from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Send, Steps, Waiting, Work
+from mic_mail.imap import places
+from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Note, Send, Steps, Used, Waiting, Work
 from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
 from mic_mail.imap.grammar.rules import ConnectionState
+from mic_mail.imap.places import Place
 from mic_mail.imap.responses import continuation, in_progress, ok, status_line
+from mic_mail.imap.rights import NoPermission
 from mic_mail.imap.shelf import Shelf
 from mic_mail.imap.view import Enabled, Glance, View
 from mic_mail.services.access import SignedIn
+from mic_mail.services.sharing import Shared
 from mic_mail.storage.errors import (
     FolderExists,
     NameNotAllowed,
@@ -33,11 +37,15 @@ from mic_mail.storage.errors import (
     UseNotAllowed,
 )
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import AccountRef
 
 T = TypeVar("T")
 
 PACKET_OCTETS = 4096
 """Answers of pipelined commands gather up to so much."""
+
+OPENING_SECONDS = 600.0
+"""Reading on in a mailbox that is open counts as opening it once in so long (Reg. 12.3.a: three times a day, in windows)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,7 @@ REFUSAL_CODES: tuple[tuple[type[MicMailError], bytes], ...] = (
     (NotPermitted, b"CANNOT"),
     (UseNotAllowed, b"USEATTR"),
     (TooMany, b"LIMIT"),
+    (NoPermission, b"NOPERM"),
     (NoSuchMessage, b"EXPUNGEISSUED"),
     (OverQuota, b"OVERQUOTA"),
     (Unavailable, b"UNAVAILABLE"),
@@ -125,6 +134,18 @@ class Desk(Protocol):
         """Capabilities, in capitals, that this mailbox is not offered, for the sake of a broken mail program."""
         ...
 
+    def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
+        """The mailboxes of units and groups that its owner may use now, by their names below `Shared/`."""
+        ...
+
+    def holders(self, mailbox_id: int) -> Mapping[str, str]:
+        """Who else may use this mailbox now: rights by address."""
+        ...
+
+    def on_record(self, mailbox_id: int) -> bool:
+        """Whether openings are recorded and acts named: a unit's or group's mailbox (Reg. 12.3.a)."""
+        ...
+
 
 class Notifier(Protocol):
     """What the client asked to be told without asking (`notify.Listening`)."""
@@ -145,8 +166,8 @@ class Notifier(Protocol):
         """It is so no more."""
         ...
 
-    def own(self, modseqs: list[int]) -> None:
-        """The client itself has made these changes."""
+    def own(self, at: AccountRef | None, modseqs: list[int]) -> None:
+        """The client itself has made these changes, in this account (None: the own one)."""
         ...
 
     def subscribed(self, name: str, is_so: bool) -> None:
@@ -158,8 +179,9 @@ class Conversation:
     """What a connection knows between two commands."""
 
     __slots__ = (
-        "_octets", "clock", "compressed", "desk", "enabled", "ending", "introductions", "known_modseq", "notifier", "out",
-        "reader", "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tag", "tls", "tries", "view",
+        "_octets", "at", "attending", "clock", "compressed", "desk", "enabled", "ending", "introductions", "known_modseq",
+        "notifier", "out", "own_modseq", "reader", "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tag",
+        "tls", "tries", "view",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, desk: Desk, tls: bool) -> None:
@@ -173,11 +195,17 @@ class Conversation:
         self.reader = Reader(Limits.before_sign_in())
         self.signed_in: SignedIn | None = None
         self.view: View | None = None
+        self.at: AccountRef | None = None
+        """Whose store the command in hand is about (None: the own one): of the selected mailbox, where it is about that."""
+        self.attending: AccountRef | None = None
+        """Whose changes are told."""
         self.enabled = Enabled.NOTHING
         self.saved: tuple[int, ...] = ()
         """UIDs of the last SEARCH RETURN (SAVE) (RFC 5182)."""
         self.known_modseq = 0
-        """The account's MODSEQ as the change feed told it."""
+        """The MODSEQ of the account that is attended, as the change feed told it."""
+        self.own_modseq = 0
+        """The same of the own account."""
         self.notifier: Notifier | None = None
         self.ending: Ended | None = None
         """Set from outside: the connection is to end at the next chance."""
@@ -210,10 +238,37 @@ class Conversation:
         own = self.desk.hidden(self.signed_in.mailbox_id) if self.signed_in else frozenset()
         return self.settings.hidden | own if own else self.settings.hidden
 
-    def quota_octets(self) -> int | None:
-        """How much the mailbox may hold."""
+    def quota_octets(self, box: Shared | None = None) -> int | None:
+        """How much a mailbox may hold; None: the own one."""
+        return self.desk.quota_octets(self.mailbox_id) if box is None else box.quota_octets
+
+    @property
+    def mailbox_id(self) -> int:
+        """The own mailbox."""
         assert self.signed_in is not None
-        return self.desk.quota_octets(self.signed_in.mailbox_id)
+        return self.signed_in.mailbox_id
+
+    @property
+    def boxes(self) -> Mapping[str, Shared]:
+        """What may be used beside the own mailbox now."""
+        return self.desk.shared(self.mailbox_id)
+
+    def account_of(self, place: Place) -> AccountRef:
+        """Whose store a place is in."""
+        assert self.signed_in is not None
+        return place.account or self.signed_in.account
+
+    def place(self, name: str, letters: str = "") -> Place:
+        """Where a name leads now; `NoPermission` or `NoSuchFolder` unless these rights are held there."""
+        place = places.find(name, self.boxes)
+        place.need(letters)
+        return place
+
+    def place_of_new(self, name: str, letters: str = "") -> Place:
+        """The same for a name that is to be made."""
+        place = places.find_new(name, self.boxes)
+        place.need(letters)
+        return place
 
     def use_condstore(self) -> None:
         """The client shows that it knows MODSEQ: it is told where the mailbox stands (RFC 7162 §3.1)."""
@@ -235,7 +290,8 @@ class Conversation:
         self.leave()
         self.signed_in = None
         self.enabled = Enabled.NOTHING
-        self.known_modseq = 0
+        self.known_modseq = self.own_modseq = 0
+        self.at = self.attending = None
         self.reader.limits = Limits.before_sign_in()
         self.reader.utf8 = False
         self.sign_in_until = self.now() + self.settings.sign_in_seconds
@@ -319,26 +375,42 @@ class Conversation:
             else:
                 yield NeedInput(until)
 
-    def ask(self, run: Callable[[Account], T]) -> Steps[T]:
-        """Read from the store."""
-        return cast("T", (yield Work(run)))
+    def ask(self, run: Callable[[Account], T], place: Place | None = None) -> Steps[T]:
+        """Read from the store at `place`, else from the one that the command is about."""
+        return cast("T", (yield Work(run, at=self.at if place is None else place.account)))
 
-    def change(self, run: Callable[[Account], T]) -> Steps[T]:
-        """Write to the store. What takes long is one piece, so all that can be told meanwhile is that it goes on (RFC 9585)."""
+    def change(self, run: Callable[[Account], T], place: Place | None = None) -> Steps[T]:
+        """Write to it. What takes long is one piece, so all that can be told meanwhile is that it goes on (RFC 9585)."""
+        at = self.at if place is None else place.account
         alive = b"" if "INPROGRESS" in self.hidden else ok(b"*", "Still at it.", in_progress(self.tag))
         if self.notifier is None:
-            return cast("T", (yield Work(run, writes=True, meanwhile=alive)))
-        work = Work(lambda account: account.noting(run), writes=True, meanwhile=alive)
+            return cast("T", (yield Work(run, writes=True, at=at, meanwhile=alive)))
+        work = Work(lambda account: account.noting(run), writes=True, at=at, meanwhile=alive)
         result, modseqs = cast("tuple[T, list[int]]", (yield work))
-        self.notifier.own(modseqs)
+        self.notifier.own(at, modseqs)
         return result
+
+    def reading(self) -> Steps[None]:
+        """Somebody reads on in the selected mailbox: that is on record, where it has to be (Reg. 12.3.a)."""
+        view = self.view
+        if view is not None and view.on_record and self.now() - view.opened_at >= OPENING_SECONDS:
+            view.opened_at = self.now()
+            yield Used(view.place.account, "fetch")
+
+    def on_record(self, event: str, place: Place, **fields: object) -> Steps[None]:
+        """Who did this in a mailbox that several people use."""
+        if self.desk.on_record(self.mailbox_id if place.account is None else place.account.account_id):
+            address = {} if place.box is None else {"mailbox": place.box.address}
+            yield Note(event, {**address, "folder": place.name, **fields})
 
     def sync(self, *, expunge: bool) -> Steps[None]:
         """Tell what happened to the selected mailbox since the last look, and look first."""
         if (view := self.view) is not None:
             enabled = self.enabled
             try:
-                lines = yield from self.ask(lambda account: view.catch_up(view.look(account), enabled, expunge=expunge))
+                lines = yield from self.ask(
+                    lambda account: view.catch_up(view.look(account), enabled, expunge=expunge), view.place
+                )
             except NoSuchFolder as error:  # deleted by another session: no number means anything any more
                 raise Ended("The mailbox has been deleted.") from error
             self.say_all(lines)
@@ -346,7 +418,7 @@ class Conversation:
     def sync_if_moved(self, *, expunge: bool) -> Steps[None]:
         """The same, without a look if the change feed told of nothing."""
         if (view := self.view) is not None:
-            if self.known_modseq > view.looked:
+            if self.known_modseq > view.looked or view.rights_moved:
                 yield from self.sync(expunge=expunge)
             elif expunge and view.owes_expunges:
                 self.say_all(view.catch_up(Glance(view.looked), self.enabled, expunge=True))

@@ -74,6 +74,7 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
     assert view is not None
     if command.changed_since is not None or Datum.MODSEQ in command.items:
         talk.use_condstore()
+    yield from talk.reading()
     yield from talk.sync(expunge=False)
     places = positions_of(talk, command.messages, by_uid=command.by_uid)
     if command.changed_since is not None:
@@ -88,8 +89,8 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
             yield from talk.breathe()
         return Reply("Fetched.")
     gone = 0
-    for group in _seen_groups(view, places) if plan.marks_seen and not view.read_only else (places,):
-        if plan.marks_seen and not view.read_only:
+    for group in _seen_groups(view, places) if plan.marks_seen and view.marks_seen else (places,):
+        if plan.marks_seen and view.marks_seen:
             yield from _mark_seen(talk, view, group, command)
         gone += yield from send(talk, plan, group)
     return Reply("Fetched.", code=b"EXPUNGEISSUED" if gone else b"")  # OK all the same: no client can do better (RFC 5530 §3)

@@ -1,22 +1,26 @@
 """STORE, COPY and MOVE: changing what is in the selected mailbox.
 
 In: commands. Out: steps. Each is one piece of work: the change and a look at what it made, so that the client hears of its own
-change and of everybody else's in the same way, exactly once.
+change and of everybody else's in the same way, exactly once. Between two accounts: `transferring`.
 Standards: RFC 9051 §6.4.6-6.4.8, RFC 7162 §3.1.3 (UNCHANGEDSINCE), RFC 4315 (COPYUID), RFC 6851 (MOVE).
 """
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from mic_mail.imap import responses
+from mic_mail.imap import places, responses, transferring
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
 from mic_mail.imap.grammar.commands import Copy, FlagChange, Move, Store
+from mic_mail.imap.grammar.sequence import format_set
 from mic_mail.imap.numbering import meet, uids_of
+from mic_mail.imap.places import Place
+from mic_mail.imap.rights import NoPermission, allowed_flags
 from mic_mail.imap.view import Enabled, View
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import KEYWORD_SHIFT, CopyResult, StoreResult
+from mic_mail.storage.types import ALL_FLAGS, KEYWORD_FLAGS, KEYWORD_SHIFT, CopyResult, StoreResult
 
 
 def store(talk: Conversation, command: Store) -> Steps[Reply]:
@@ -26,13 +30,15 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
     """
     view = talk.view
     assert view is not None
+    if not _may_change(view, command):
+        raise NoPermission
     if command.unchanged_since is not None:
         talk.use_condstore()
     known = view.uids, view.flags
     uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
     if not uids:
         return Reply("No such messages.")
-    enabled = talk.enabled
+    enabled, allowed = talk.enabled, view.allowed
     retold = tuple(_retold(*known, view, uids)) if command.silent else ()
 
     def work(account: Account) -> tuple[StoreResult, list[bytes]]:
@@ -44,6 +50,7 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
             command.flags.system,
             command.flags.keywords,
             unchanged_since=command.unchanged_since,
+            allowed=allowed,
         )
         lines = view.catch_up(
             view.look(account),
@@ -80,6 +87,12 @@ def _retold(uids: Sequence[int], flags: Sequence[int], view: View, wanted: Itera
             yield uid
 
 
+def _may_change(view: View, command: Store) -> bool:
+    """Whether at least one of the flags that are named may be changed; a STORE that names none replaces all (RFC 4314 §4)."""
+    named = command.flags.system | (KEYWORD_FLAGS if command.flags.keywords else 0)
+    return bool(view.allowed & (named or ALL_FLAGS))
+
+
 def _expected(command: Store, before: Mapping[int, int], result: StoreResult) -> dict[int, int]:
     """The flags that a client assumes after its own STORE with .SILENT."""
     names = {name.lower(): 1 << (KEYWORD_SHIFT + place) for place, name in enumerate(result.keywords)}
@@ -102,59 +115,81 @@ def copy(talk: Conversation, command: Copy) -> Steps[Reply]:
     """
     view = talk.view
     assert view is not None
+    target = talk.place(command.mailbox, "i")
     uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
     if not uids:
         return Reply("Nothing to copy.")
-    folder_id, limit = view.folder_id, talk.quota_octets()
-
-    def work(account: Account) -> CopyResult:
-        target = account.folder(command.mailbox)
-        return account.copy(folder_id, uids, target.folder_id, limit_octets=limit, every=not command.by_uid)
-
+    every, allowed = not command.by_uid, allowed_flags(target.rights)
     try:
-        result = yield from talk.change(work)
+        if target.account != view.place.account:
+            result = yield from transferring.copy(talk, view, uids, target, every=every)
+        else:
+            folder_id, limit = view.folder_id, talk.quota_octets(target.box)
+
+            def work(account: Account) -> CopyResult:
+                folder = account.folder(target.name)
+                return account.copy(folder_id, uids, folder.folder_id, limit_octets=limit, every=every, allowed=allowed)
+
+            result = yield from talk.change(work)
     except NoSuchFolder as error:
-        return _no_folder(error, command.mailbox)
+        return _no_folder(error, target)
     except NoSuchMessage:
         return _gone(by_uid=False)
     return Reply("Copied.", code=_copyuid(result)) if result.pairs else _gone(by_uid=True)
 
 
 def move(talk: Conversation, command: Move) -> Steps[Reply]:
-    """MOVE: COPYUID goes out before the EXPUNGE or VANISHED that takes the messages away (RFC 6851 §4.3)."""
+    """MOVE: COPYUID goes out before the EXPUNGE or VANISHED that takes the messages away (RFC 6851 §4.3).
+
+    It needs what STORE \\Deleted, COPY and EXPUNGE need (RFC 6851 §4.2).
+    """
     view = talk.view
     assert view is not None
+    if not {"t", "e"} <= set(view.rights):
+        raise NoPermission
+    target = talk.place(command.mailbox, "i")
     uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
     if not uids:
         return Reply("Nothing to move.")
-    enabled = talk.enabled
-
-    def work(account: Account) -> tuple[CopyResult, list[bytes]]:
-        target = account.folder(command.mailbox)
-        result = account.move(view.folder_id, uids, target.folder_id)
-        own = [uid for uid, _ in result.pairs]
-        return result, view.catch_up(view.look(account), enabled, expunge=True, own=own)
-
     try:
-        result, lines = yield from talk.change(work)
+        if target.account != view.place.account:
+            result, lines = yield from transferring.move(talk, view, uids, target)
+        else:
+            result, lines = yield from _move_within(talk, view, uids, target)
     except NoSuchFolder as error:
-        return _no_folder(error, command.mailbox)
+        return _no_folder(error, target)
     if result.pairs:
         talk.say(talk.line(b"*", Reply("Moved.", code=_copyuid(result))))
     talk.say_all(lines)  # also where nothing was left to move: the view has caught up, so its client must (RFC 9051 §7.5.1)
     if not result.pairs:
         return _gone(by_uid=command.by_uid)
+    moved = format_set([old for old, _ in result.pairs]).decode("ascii")
+    source = replace(view.place, name=view.name)
+    yield from talk.on_record("messages_moved", source, uids=moved, to=places.shown(target, talk.boxes))
     code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled else b""  # RFC 7162 §3.2.9
     return Reply("Moved.", code=code)
+
+
+def _move_within(talk: Conversation, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, list[bytes]]]:
+    """Within one account a move is one rename a message."""
+    enabled, allowed = talk.enabled, allowed_flags(target.rights)
+
+    def work(account: Account) -> tuple[CopyResult, list[bytes]]:
+        folder = account.folder(target.name)
+        result = account.move(view.folder_id, uids, folder.folder_id, allowed=allowed)
+        own = [uid for uid, _ in result.pairs]
+        return result, view.catch_up(view.look(account), enabled, expunge=True, own=own)
+
+    return (yield from talk.change(work))
 
 
 def _copyuid(result: CopyResult) -> bytes:
     return responses.copy_uid(result.uidvalidity, [old for old, _ in result.pairs], [new for _, new in result.pairs])
 
 
-def _no_folder(error: NoSuchFolder, destination: str) -> Reply:
+def _no_folder(error: NoSuchFolder, target: Place) -> Reply:
     """TRYCREATE says that CREATE would help (RFC 9051 §6.4.7): not where the selected mailbox is what is missing."""
-    return refuse(error.text, b"TRYCREATE") if error.name == destination else refusal(error)
+    return refuse(error.text, b"TRYCREATE") if error.name == target.name and target.can_be_made else refusal(error)
 
 
 def _gone(*, by_uid: bool) -> Reply:

@@ -13,8 +13,10 @@ from urllib.parse import quote
 from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.conversation import Conversation, Reply, refuse
+from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
 from mic_mail.imap.grammar.metadata import GetMetadata, SetMetadata
+from mic_mail.imap.places import Place
+from mic_mail.imap.rights import NoPermission
 from mic_mail.storage.annotations import SHARED
 from mic_mail.storage.errors import AnnotationTooLong, TooManyAnnotations
 from mic_mail.storage.mailstore import Account
@@ -37,15 +39,15 @@ def holders(talk: Conversation) -> tuple[str, str]:
 
 def get_metadata(talk: Conversation, command: GetMetadata) -> Steps[Reply]:
     """GETMETADATA; LONGENTRIES tells the largest value that MAXSIZE kept back (RFC 5464 §4.2.1)."""
-    seen = holders(talk)
+    seen, place = holders(talk), _place(talk, command.mailbox)
 
     def work(account: Account) -> list[Entry]:
         if command.mailbox == SERVER:
             return [*_of_server(talk), *((each.name, each.value) for each in account.annotations(None, seen))]
-        info = account.folder(command.mailbox)
-        return of_folder(info, account.annotations(info.folder_id, seen))
+        info = account.folder(place.name)
+        return of_folder(info, account.annotations(info.folder_id, seen), told=place.box is None)
 
-    known = yield from talk.ask(work)
+    known = yield from talk.ask(work, place)
     found = chosen(known, command.entries, command.depth)
     limit = command.max_octets
     too_long = [len(value) for _, value in found if value is not None and limit is not None and len(value) > limit]
@@ -64,9 +66,22 @@ def _of_server(talk: Conversation) -> list[Entry]:
     return entries
 
 
-def of_folder(info: FolderInfo, annotations: Iterable[Annotation]) -> list[Entry]:
-    """What can be asked of a folder: its special use is an entry too (RFC 6154 §4)."""
-    use: list[Entry] = [] if info.special_use is None else [(SPECIAL_USE, info.special_use.encode("ascii"))]
+def _place(talk: Conversation, mailbox: str) -> Place:
+    """The mailbox, if the person may have to do with its entries: `l` and one of r, s, w, i, p (RFC 5464 §3.3)."""
+    place = Place(mailbox) if mailbox == SERVER else talk.place(mailbox)
+    if not may_annotate(place.rights):
+        place.need("lr")
+    return place
+
+
+def may_annotate(rights: str) -> bool:
+    """RFC 5464 §3.3."""
+    return "l" in rights and bool(set("rswip") & set(rights))
+
+
+def of_folder(info: FolderInfo, annotations: Iterable[Annotation], *, told: bool = True) -> list[Entry]:
+    """What can be asked of a folder: its special use, where that is `told`, is an entry too (RFC 6154 §4)."""
+    use: list[Entry] = [] if info.special_use is None or not told else [(SPECIAL_USE, info.special_use.encode("ascii"))]
     return [*use, *((each.name, each.value) for each in annotations)]
 
 
@@ -94,7 +109,7 @@ def chosen(known: Sequence[Entry], asked: Iterable[str], depth: int | None = 0) 
 def set_metadata(talk: Conversation, command: SetMetadata) -> Steps[Reply]:
     """SETMETADATA: all of it or nothing, durable before OK (RFC 5464 §4.3)."""
     shared, person = holders(talk)
-    on_server = command.mailbox == SERVER
+    on_server, place = command.mailbox == SERVER, _place(talk, command.mailbox)
     uses = [_use(value) for name, value in command.changes if name.lower() == SPECIAL_USE and not on_server]
     changes = [
         (person if _is_private(name) else shared, name, value)
@@ -103,12 +118,14 @@ def set_metadata(talk: Conversation, command: SetMetadata) -> Steps[Reply]:
     ]
     if on_server and any(holder == shared for holder, _, _ in changes):
         return refuse("What the server says of itself is set by its administrators.", b"NOPERM")
+    if (uses and place.box is not None) or (any(holder == shared for holder, _, _ in changes) and "w" not in place.rights):
+        return refusal(NoPermission())
 
     def work(account: Account) -> None:
-        account.annotate(None if on_server else account.folder(command.mailbox).folder_id, changes, uses)
+        account.annotate(None if on_server else account.folder(place.name).folder_id, changes, uses)
 
     try:
-        yield from talk.change(work)
+        yield from talk.change(work, place)
     except AnnotationTooLong as error:
         return refuse(error.text, b"METADATA MAXSIZE %d" % error.limit_octets)
     except TooManyAnnotations as error:

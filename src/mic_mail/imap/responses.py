@@ -306,6 +306,23 @@ def quota_root(name: str, roots: Iterable[str], *, utf8: bool) -> bytes:
     return b"* QUOTAROOT " + b" ".join(words) + b"\r\n"
 
 
+def acl(name: str, holders: Mapping[str, bytes], *, utf8: bool) -> bytes:
+    """RFC 4314 §3.6: who holds which rights."""
+    words = [word for who, rights in holders.items() for word in (string(who.encode("utf-8", "replace")), rights)]
+    return b"* ACL " + b" ".join([mailbox_name(name, utf8=utf8), *words]) + b"\r\n"
+
+
+def list_rights(name: str, identifier: str, required: bytes, *, utf8: bool) -> bytes:
+    """RFC 4314 §3.7: what is always held; nothing can be granted."""
+    who = string(identifier.encode("utf-8", "replace"), utf8=utf8)
+    return b"* LISTRIGHTS %b %b %b\r\n" % (mailbox_name(name, utf8=utf8), who, required or b'""')
+
+
+def my_rights(name: str, rights: bytes, *, utf8: bool) -> bytes:
+    """RFC 4314 §3.8."""
+    return b"* MYRIGHTS %b %b\r\n" % (mailbox_name(name, utf8=utf8), rights)
+
+
 # ------------------------------------------------------------------ messages
 
 

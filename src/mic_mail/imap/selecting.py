@@ -5,18 +5,21 @@ In: commands. Out: steps. HIGHESTMODSEQ is told on every SELECT, whether or not 
 Standards: RFC 9051 §6.3.2, §6.3.13, §6.4.1-6.4.3; RFC 7162 §3.2.5 (QRESYNC); RFC 4315 (UID EXPUNGE); RFC 8474 (MAILBOXID).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mic_mail.imap import responses
-from mic_mail.imap.actions import DropCompressor, Steps, Used, Waiting
+from mic_mail.imap.actions import Attend, DropCompressor, Steps, Used, Waiting
 from mic_mail.imap.conversation import Conversation, Ended, Reply, bad
 from mic_mail.imap.fetch import vanished_of
+from mic_mail.imap.folders import listing_of
 from mic_mail.imap.grammar.commands import SEEN, Close, Expunge, Idle, Unselect
 from mic_mail.imap.grammar.mailboxcommands import QResync, Select
 from mic_mail.imap.grammar.reader import NEED_INPUT, Line
-from mic_mail.imap.grammar.sequence import MAX_NUMBER, Ranges, SequenceSet
-from mic_mail.imap.listing import Listed, describe
+from mic_mail.imap.grammar.sequence import MAX_NUMBER, Ranges, SequenceSet, format_set
+from mic_mail.imap.listing import Listed
 from mic_mail.imap.numbering import meet, uids_of
+from mic_mail.imap.places import Place
+from mic_mail.imap.rights import NoPermission, reads_only
 from mic_mail.imap.view import Enabled, View, claim_recent
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
@@ -32,21 +35,19 @@ class Opened:
     first_unseen: int | None
     """Its position."""
     changes: Changes | None
-    listed: Listed | None
-    """For IMAP4rev2, whose SELECT tells the mailbox's attributes."""
 
 
-def _open(account: Account, command: Select, *, rev2: bool) -> Opened:
-    info = account.folder(command.mailbox)
+def _open(account: Account, command: Select, name: str, *, read_only: bool) -> Opened:
+    """`name` is the folder's in its account."""
+    info = account.folder(name)
     looked = account.highest_modseq()
     fresh = account.view(info.folder_id)
-    recent = ((info.recent_from, MAX_NUMBER),) if command.read_only else claim_recent(account, fresh)
+    recent = ((info.recent_from, MAX_NUMBER),) if read_only else claim_recent(account, fresh)
     resync = command.qresync
     known = resync is not None and resync.uidvalidity == info.uidvalidity
     changes = account.changes(info.folder_id, resync.modseq) if resync is not None and known else None
     first_unseen = next((at for at, flags in enumerate(fresh.flags) if not flags & SEEN), None) if fresh.info.unseen else None
-    listed = describe(info.name, account.folders(), account.subscriptions()) if rev2 else None
-    return Opened(looked, fresh, recent, first_unseen, changes, listed)
+    return Opened(looked, fresh, recent, first_unseen, changes)
 
 
 def select(talk: Conversation, command: Select) -> Steps[Reply]:
@@ -57,30 +58,49 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
     if command.condstore:
         talk.use_condstore()
     rev2 = Enabled.REV2 in talk.enabled
-    opened = yield from talk.ask(lambda account: _open(account, command, rev2=rev2))
-    assert talk.signed_in is not None
+    place = talk.place(command.mailbox, "r")
+    yield from _attend(talk, place)
+    read_only = command.read_only or reads_only(place.rights)
+    opened = yield from talk.ask(lambda account: _open(account, command, place.name, read_only=read_only), place)
+    listed = (yield from listing_of(talk, place)) if rev2 else None
+    place = talk.place(command.mailbox, "r")  # an authority may have ended while the store was asked
+    account_id = talk.mailbox_id if place.account is None else place.account.account_id
     view = View(
         opened.fresh,
         looked=opened.looked,
-        account_id=talk.signed_in.account.account_id,
-        read_only=command.read_only,
+        account_id=account_id,
+        place=place,
+        read_only=read_only,
         recent=None if rev2 else opened.recent,
+        on_record=talk.desk.on_record(account_id),
+        opened_at=talk.now(),
     )
     talk.view = view
     if talk.notifier is not None:
         talk.notifier.attend(view)
-    talk.say_all(_description(view, opened, command.written, talk.enabled, utf8=talk.utf8))
+    talk.say_all(_description(view, opened, listed, command.written, talk.enabled, utf8=talk.utf8))
     if opened.changes is not None and command.qresync is not None:
         known, changes, enabled = command.qresync, opened.changes, talk.enabled
-        talk.say_all((yield from talk.ask(lambda account: missed(view, known, changes, enabled))))
-    yield Used()
-    mode = b"READ-ONLY" if command.read_only else b"READ-WRITE"
-    return Reply("Opened.", code=mode)
+        talk.say_all((yield from talk.ask(lambda account: missed(view, known, changes, enabled), place)))
+    yield Used(place.account)
+    return Reply("Opened.", code=b"READ-ONLY" if read_only else b"READ-WRITE")
 
 
-def _description(view: View, opened: Opened, written: str, enabled: Enabled, *, utf8: bool) -> list[bytes]:
-    """The untagged lines of SELECT (RFC 9051 §6.3.2; RECENT and UNSEEN are RFC 3501's); `written`: the client's spelling."""
-    info, listed = opened.fresh.info, opened.listed
+def _attend(talk: Conversation, place: Place) -> Steps[None]:
+    """Be told of the changes in the account of the mailbox that is opened, from before it is looked at."""
+    if talk.attending != place.account:
+        yield Attend(place.account)
+        talk.attending, talk.known_modseq = place.account, 0
+
+
+def _description(
+    view: View, opened: Opened, listed: Listed | None, written: str, enabled: Enabled, *, utf8: bool
+) -> list[bytes]:
+    """The untagged lines of SELECT (RFC 9051 §6.3.2; RECENT and UNSEEN are RFC 3501's).
+
+    `listed` for IMAP4rev2, whose SELECT tells the mailbox's attributes; `written`: the client's spelling.
+    """
+    info = opened.fresh.info
     lines = [*view.keyword_lines(), responses.exists(view.messages)]
     if listed is None:
         lines.append(responses.recent(view.recent_count))
@@ -92,7 +112,7 @@ def _description(view: View, opened: Opened, written: str, enabled: Enabled, *, 
     lines.append(responses.ok(b"*", "This mailbox.", responses.mailbox_id(info.mailbox_id)))
     if listed is not None:
         old_name = written or None
-        lines.append(responses.listed(b"LIST", info.name, listed.attributes, DELIMITER, utf8=utf8, old_name=old_name))
+        lines.append(responses.listed(b"LIST", listed.name, listed.attributes, DELIMITER, utf8=utf8, old_name=old_name))
     return lines
 
 
@@ -119,11 +139,12 @@ def _leave(talk: Conversation) -> None:
 
 
 def close(talk: Conversation, command: Close) -> Steps[Reply]:
-    """CLOSE expunges silently and leaves (RFC 9051 §6.4.1)."""
+    """CLOSE expunges silently and leaves (RFC 9051 §6.4.1); who may not expunge only leaves (RFC 4314 §4)."""
     view = talk.view
     assert view is not None
-    if not view.read_only:
-        yield from talk.change(lambda account: account.expunge(view.folder_id))
+    if not view.read_only and "e" in view.rights:
+        result = yield from talk.change(lambda account: account.expunge(view.folder_id))
+        yield from _tell_expunged(talk, view, result)
     talk.leave()
     return Reply("Closed.")
 
@@ -139,6 +160,8 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
     """EXPUNGE, UID EXPUNGE. The client is told by the look that follows; HIGHESTMODSEQ in the answer: RFC 7162 §3.2.7."""
     view = talk.view
     assert view is not None
+    if "e" not in view.rights:
+        raise NoPermission
     uids: list[int] | None = None
     if command.uids is not None:
         uids = uids_of(talk, (yield from meet(talk, command.uids, by_uid=True)))
@@ -152,8 +175,15 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
 
     result, lines = yield from talk.change(work)
     talk.say_all(lines)
+    yield from _tell_expunged(talk, view, result)
     code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled and result.uids else b""
     return Reply("Expunged.", code=code)
+
+
+def _tell_expunged(talk: Conversation, view: View, result: ExpungeResult) -> Steps[None]:
+    if result.uids:
+        uids = format_set(result.uids).decode("ascii")
+        yield from talk.on_record("messages_expunged", replace(view.place, name=view.name), uids=uids)
 
 
 def idle(talk: Conversation, command: Idle) -> Steps[Reply]:

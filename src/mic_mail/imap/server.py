@@ -11,7 +11,7 @@ A connection without a command in progress has no task: its state is the session
 import asyncio
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,6 +22,7 @@ from mic_mail.imap.actions import (
     PROGRESS_SECONDS,
     Action,
     Answer,
+    Attend,
     Begin,
     DropCompressor,
     EndCompression,
@@ -46,12 +47,15 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.net.acknowledging import acknowledge
 from mic_mail.net.connections import OpenConnections
 from mic_mail.net.tls import TlsFront
+from mic_mail.policy.facts import MailboxKind
 from mic_mail.process.feed import Feed, Subscription
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.access import Access, Dialog, Peer, SignedIn, TlsInfo
 from mic_mail.services.refusals import Refusal
+from mic_mail.services.sharing import Pair, Shared
 from mic_mail.services.watching import Watch
 from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import AccountRef
 
 UNUSED_INPUT_OCTETS = 64 << 10
 """Of unused input; beyond it the client is not listened to."""
@@ -118,9 +122,9 @@ class ImapConnection(asyncio.Protocol):
     """One connection. Also the `Desk` at which its session asks what the process has in memory."""
 
     __slots__ = (
-        "_account", "_deflate", "_dialog", "_door", "_eof", "_loop", "_lost", "_paused", "_peer", "_reading", "_server",
-        "_services", "_session", "_session_id", "_signed_in", "_subscription", "_task", "_timer", "_timer_at", "_transport",
-        "_unanswered", "_unread", "_waiting", "_watch",
+        "_account", "_attended", "_deflate", "_dialog", "_door", "_eof", "_loop", "_lost", "_paused", "_peer", "_reading",
+        "_server", "_services", "_session", "_session_id", "_shared_subscription", "_shared_watch", "_signed_in",
+        "_subscription", "_task", "_timer", "_timer_at", "_transport", "_unanswered", "_unread", "_waiting", "_watch",
     )  # fmt: skip
 
     def __init__(self, server: ImapServer, door: str) -> None:
@@ -136,7 +140,10 @@ class ImapConnection(asyncio.Protocol):
         self._signed_in: SignedIn | None = None
         self._account: Account | None = None
         self._subscription: Subscription | None = None
-        self._watch: Watch | None = None
+        self._watch: Watch[int] | None = None
+        self._attended: AccountRef | None = None  # another account than the own one, whose changes are told
+        self._shared_subscription: Subscription | None = None
+        self._shared_watch: Watch[Pair] | None = None  # of the rights in it
         self._deflate: Deflate | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -207,7 +214,7 @@ class ImapConnection(asyncio.Protocol):
 
     def _give_back(self) -> None:
         """The session is over: nothing is watched for it any more, and the mailbox has room for another."""
-        for held in (self._subscription, self._watch):
+        for held in (self._subscription, self._watch, self._shared_subscription, self._shared_watch):
             if held is not None:
                 held.close()
         if self._subscription is not None:
@@ -244,7 +251,7 @@ class ImapConnection(asyncio.Protocol):
                 case Send() if self._deflate is None or len(step.data) <= INLINE_DEFLATE_OCTETS:
                     self._waiting = None
                     self._write(step)
-                case Note() | Used() | Leave() | DropCompressor() | EndCompression():
+                case Note() | Used() | Attend() | Leave() | DropCompressor() | EndCompression():
                     self._waiting = None
                     self._do_now(step)
                 case Hangup():
@@ -272,13 +279,15 @@ class ImapConnection(asyncio.Protocol):
         self._unanswered = False
         self._session.done(step)
 
-    def _do_now(self, step: Note | Used | Leave | DropCompressor | EndCompression) -> None:
+    def _do_now(self, step: Note | Used | Attend | Leave | DropCompressor | EndCompression) -> None:
         """Actions that take no time."""
         match step:
             case Note():
                 self._log(step)
-            case Used() if self._signed_in is not None:
-                self._services.access.used(self._signed_in.mailbox_id)
+            case Used(at, how) if self._signed_in is not None:
+                self._used(self._signed_in, self._signed_in.mailbox_id if at is None else at.account_id, how)
+            case Attend(at) if self._subscription is not None:
+                self._attend(at)
             case Leave():
                 self._leave()
             case DropCompressor() if self._deflate is not None:
@@ -333,11 +342,11 @@ class ImapConnection(asyncio.Protocol):
     async def _work(self, work: Work[object]) -> object:
         """Run work on the account in its lane; who waits long hears that it goes on."""
         assert self._account is not None
-        assert self._signed_in is not None
+        account = self._account if work.at is None else self._services.store.account(work.at)
         self._services.note(work.run.__qualname__)
         lane = self._services.accounts.write if work.writes else self._services.accounts.read
         if not work.meanwhile:
-            return await lane(self._signed_in.account, work.run, self._account)
+            return await lane(account.ref, work.run, account)
         timer: asyncio.TimerHandle | None = None
 
         def still_at_it() -> None:
@@ -348,7 +357,7 @@ class ImapConnection(asyncio.Protocol):
 
         still_at_it()
         try:
-            return await lane(self._signed_in.account, work.run, self._account)
+            return await lane(account.ref, work.run, account)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -382,7 +391,30 @@ class ImapConnection(asyncio.Protocol):
     def _leave(self) -> None:
         """Nobody is signed in any more (RFC 8437): nothing that belongs to the mailbox stays."""
         self._give_back()
-        self._dialog = self._signed_in = self._account = self._watch = None
+        self._dialog = self._signed_in = self._account = None
+        self._watch = self._shared_watch = self._shared_subscription = self._attended = None
+
+    def _attend(self, at: AccountRef | None) -> None:
+        """Be told of this account's changes beside the own one's, and of what the person may do there."""
+        assert self._signed_in is not None
+        for held in (self._shared_subscription, self._shared_watch):
+            if held is not None:
+                held.close()
+        self._attended, self._shared_subscription, self._shared_watch = at, None, None
+        if at is not None:
+            self._shared_subscription = self._services.feed.subscribe(at.account_id, self._noticed_there)
+            sharing = self._services.access.sharing
+            self._shared_watch = sharing.watch(self._signed_in.mailbox_id, at.account_id, self._rights_moved)
+
+    def _used(self, signed_in: SignedIn, mailbox_id: int, how: str) -> None:
+        """A mailbox was opened: of a unit's it is on record by whom (Reg. 12.3.a)."""
+        self._services.access.used(mailbox_id)
+        if self.on_record(mailbox_id):
+            entry = self._services.access.snapshot.entries[mailbox_id]
+            self._services.log.event(
+                "mailbox_opened", mailbox=entry.address, actor=signed_in.actor, how=how,
+                peer=self._peer.address, session=self._session_id,
+            )  # fmt: skip
 
     async def _start_tls(self) -> None:
         """The handshake; what came in clear is thrown away first, and nothing more of it is read."""
@@ -414,6 +446,12 @@ class ImapConnection(asyncio.Protocol):
         if isinstance(self._waiting, Waiting):
             self._pump()
 
+    def _noticed_there(self, modseq: int) -> None:
+        """The same of the other account that is attended."""
+        self._session.noticed(modseq, there=True)
+        if isinstance(self._waiting, Waiting):
+            self._pump()
+
     def _decision_moved(self) -> None:
         """The word on the mailbox may have changed: ask, and end if it is no (DESIGN: within seconds)."""
         assert self._signed_in is not None
@@ -423,9 +461,26 @@ class ImapConnection(asyncio.Protocol):
         else:
             self._signed_in = answer
 
+    def _rights_moved(self) -> None:
+        """What the person may do in the account that is attended may have changed: a term ended, a fact came (Reg. 12.3)."""
+        assert self._signed_in is not None
+        assert self._attended is not None
+        answer = self._services.access.recheck_shared(self._signed_in, self._attended.account_id, self._peer)
+        if isinstance(answer, Refusal):
+            self._session.barred(self._attended.account_id, answer.text)
+            self._wake()
+        else:
+            self._session.rights_moved(self._attended.account_id, answer)
+
     def end(self, text: Text) -> None:
         """BYE as soon as the session can; a client that is behind with its reading is cut off after a while."""
         self._session.end(text)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Go on, if the session has to end; what is written and not read by then is waited for no longer."""
+        if not self._session.ending:
+            return
         if self._waiting is not None:
             self._pump()
         elif self._unread is not None:
@@ -481,6 +536,19 @@ class ImapConnection(asyncio.Protocol):
         entry = self._services.access.snapshot.entry(mailbox_id)
         return frozenset() if entry is None else entry.capabilities_hidden
 
+    def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
+        """What its owner may use beside it now."""
+        return self._services.access.sharing.of(mailbox_id)
+
+    def holders(self, mailbox_id: int) -> Mapping[str, str]:
+        """Who else may use it now."""
+        return self._services.access.sharing.holders(mailbox_id)
+
+    def on_record(self, mailbox_id: int) -> bool:
+        """Whether it is a unit's or a group's."""
+        entry = self._services.access.snapshot.entry(mailbox_id)
+        return entry is not None and entry.kind is not MailboxKind.PERSONAL
+
     # ------------------------------------------------------------ who, and the log
 
     def _describe_peer(self) -> Peer:
@@ -497,8 +565,9 @@ class ImapConnection(asyncio.Protocol):
         return TlsInfo(session.version() or "", cipher[0] if cipher else "", bindings)
 
     def _log(self, note: Note) -> None:
-        mailbox = self._signed_in.address if self._signed_in is not None else None
+        own = self._signed_in.address if self._signed_in is not None else None
+        mailbox = note.fields.get("mailbox", own)
+        actor = own if mailbox != own else None
+        fields = {**note.fields, "mailbox": mailbox, "actor": actor}
         trace = "".join(traceback.format_exception(note.error)) if note.error is not None else None
-        self._services.log.event(
-            note.event, **note.fields, mailbox=mailbox, peer=self._peer.address, session=self._session_id, trace=trace
-        )
+        self._services.log.event(note.event, **fields, peer=self._peer.address, session=self._session_id, trace=trace)

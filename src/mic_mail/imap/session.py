@@ -22,6 +22,7 @@ from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.imap import (
+    acl,
     append,
     batches,
     fetch,
@@ -37,7 +38,7 @@ from mic_mail.imap import (
 )
 from mic_mail.imap.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Waiting
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
-from mic_mail.imap.grammar import commands, mailboxcommands, notifycommands
+from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, notifycommands
 from mic_mail.imap.grammar.commands import Command
 from mic_mail.imap.grammar.metadata import GetMetadata, SetMetadata
 from mic_mail.imap.grammar.reader import AppendMessage, BadLine, Event, Line
@@ -87,6 +88,11 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.Copy: messages.copy,
     commands.Move: messages.move,
     commands.Search: search.search,
+    aclcommands.SetAcl: acl.set_acl,
+    aclcommands.DeleteAcl: acl.delete_acl,
+    aclcommands.GetAcl: acl.get_acl,
+    aclcommands.ListRights: acl.list_rights,
+    aclcommands.MyRights: acl.my_rights,
     notifycommands.Notify: notify.notify,
     commands.UidBatches: batches.uid_batches,
 }
@@ -148,9 +154,29 @@ class Session:
         """Forget what no command has used yet."""
         self._talk.reader.discard_input()
 
-    def noticed(self, modseq: int) -> None:
-        """The account has reached this MODSEQ."""
-        self._talk.known_modseq = max(self._talk.known_modseq, modseq)
+    def noticed(self, modseq: int, *, there: bool = False) -> None:
+        """The own account, or the other one that is attended (`there`), has reached this MODSEQ."""
+        talk = self._talk
+        if not there:
+            talk.own_modseq = max(talk.own_modseq, modseq)
+        if there == (talk.attending is not None):
+            talk.known_modseq = max(talk.known_modseq, modseq)
+
+    def rights_moved(self, account_id: int, rights: str) -> None:
+        """The person may do something else now in this account, if it is that of the selected mailbox."""
+        view = self._talk.view
+        if view is not None and view.account_id == account_id:
+            view.rights = rights
+
+    def barred(self, account_id: int, text: Text | str) -> None:
+        """The person may not read this account any more: BYE, if a mailbox of it is selected.
+
+        RFC 4314 §5.1.1 lets the server close the connection, since most clients make nothing of NO to all that they ask; they
+        connect again, and whatever else the person has is there.
+        """
+        view = self._talk.view
+        if view is not None and view.account_id == account_id:
+            self.end(text)
 
     def end(self, text: Text | str, code: bytes = b"") -> None:
         """Say BYE after the command in progress, or after the slice in progress of a long one."""
@@ -229,6 +255,7 @@ class Session:
             if talk.signed_in is None:
                 talk.reader.refuse(b"BAD", b"Sign in first.")
             else:
+                talk.at = None
                 take = append.append if event.replaces is None else replace.replace
                 yield from self._guarded(event.tag, take(talk, event))
         elif isinstance(event, Command):
@@ -262,6 +289,8 @@ class Session:
     def _command(self, command: Command) -> Steps[None]:
         talk = self._talk
         reply = self._forbidden(command)
+        selected_only = command.rule.states is ConnectionState.SELECTED
+        talk.at = talk.view.place.account if talk.view is not None and selected_only else None
         if reply is None:
             reply = yield from HANDLERS[type(command)](talk, command)
             if reply is None:  # it has said its tagged line itself

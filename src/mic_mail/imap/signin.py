@@ -50,6 +50,7 @@ SIGN_IN_CODES = {
     RefusalKind.TLS_REQUIRED: b"PRIVACYREQUIRED",
     RefusalKind.BAD_MECHANISM: b"CANNOT",
     RefusalKind.MALFORMED: b"CANNOT",
+    RefusalKind.NOT_AUTHORISED: b"NOPERM",
 }
 """What a mail program is told besides the sentence (RFC 5530 §3)."""
 

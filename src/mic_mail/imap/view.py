@@ -22,8 +22,10 @@ from functools import lru_cache
 from mic_mail.errors import Trouble
 from mic_mail.imap.grammar.commands import SYSTEM_FLAGS
 from mic_mail.imap.grammar.sequence import Ranges, format_set, merged
+from mic_mail.imap.places import Place
+from mic_mail.imap.rights import allowed_flags
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import KEYWORD_SHIFT, MAX_KEYWORDS, Changes, FolderInfo, FolderView
+from mic_mail.storage.types import KEYWORD_FLAGS, KEYWORD_SHIFT, MAX_KEYWORDS, Changes, FolderInfo, FolderView
 from mic_mail.storage.views import before_uid
 
 _MAX_FLAG_NAMES = 4096
@@ -111,15 +113,30 @@ class View:
     """The selected mailbox as its client knows it."""
 
     __slots__ = (
-        "_claims", "_fresh", "_ghosts", "_hold_is_known", "_told_before_ghosts", "_withheld", "account_id", "flags",
-        "folder_id", "keywords", "looked", "modseq", "modseqs", "name", "names", "quiet", "read_only", "recent", "sizes",
-        "uids", "uidvalidity",
+        "_claims", "_fresh", "_ghosts", "_hold_is_known", "_told", "_told_before_ghosts", "_withheld", "account_id", "flags",
+        "folder_id", "keywords", "looked", "modseq", "modseqs", "name", "names", "on_record", "opened_at", "place", "quiet",
+        "read_only", "recent", "rights", "sizes", "uids", "uidvalidity",
     )  # fmt: skip
 
     def __init__(
-        self, fresh: FolderView, *, looked: int, account_id: int, read_only: bool = False, recent: Ranges | None = None
+        self,
+        fresh: FolderView,
+        *,
+        looked: int,
+        account_id: int,
+        place: Place | None = None,
+        read_only: bool = False,
+        recent: Ranges | None = None,
+        on_record: bool = False,
+        opened_at: float = 0.0,
     ) -> None:
         self.account_id = account_id
+        self.place = place or Place(fresh.info.name)
+        self.rights = self._told = self.place.rights
+        """What its client may do here now; the last ones that it was told."""
+        self.on_record = on_record
+        self.opened_at = opened_at
+        """When reading in it was put on record last (monotonic)."""
         self.folder_id = fresh.info.folder_id
         self.uidvalidity = fresh.info.uidvalidity
         self.read_only = read_only
@@ -139,6 +156,21 @@ class View:
         self.modseqs: array[int]
         self.sizes: array[int]
         self._adopt(fresh)
+
+    @property
+    def rights_moved(self) -> bool:
+        """Whether its client may do less or more than it was told."""
+        return self.rights != self._told
+
+    @property
+    def allowed(self) -> int:
+        """The flags that its client may set or clear."""
+        return allowed_flags(self.rights)
+
+    @property
+    def marks_seen(self) -> bool:
+        """Whether what is read becomes \\Seen by it (RFC 4314 §4: not without `s`)."""
+        return not self.read_only and "s" in self.rights
 
     @property
     def messages(self) -> int:
@@ -259,10 +291,11 @@ class View:
         elif self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids):
             self._adopt(self._fresh)  # what was withheld
         lines = self._tell_expunged(enabled, own) if expunge and self._ghosts else []
+        rights_moved, self._told = self.rights_moved, self.rights
         self.recent = merged([*self.recent, *glance.recent]) if glance.recent else self.recent
         if self.uids and self.uids[-1] > last:
             lines += self._tell_new(enabled)
-        if self.keywords != keywords:
+        if self.keywords != keywords or rights_moved:  # RFC 4314 §5.1.1
             lines += self.keyword_lines()
         lines += self._tell_flags(before, enabled, expected or {}, asked, with_uid=with_uid)
         if expunge and self._hold_is_known and not self._ghosts:
@@ -271,11 +304,13 @@ class View:
         return lines
 
     def keyword_lines(self) -> list[bytes]:
-        """FLAGS and PERMANENTFLAGS as they are now (RFC 9051 §7.3.5, §7.1)."""
-        names = b" ".join(self.names.all_names)
-        new_ones = b" \\*" if len(self.keywords) < MAX_KEYWORDS else b""
-        permanent = b"" if self.read_only else names + new_ones
-        return [b"* FLAGS (%b)\r\n" % names, b"* OK [PERMANENTFLAGS (%b)] Flags that stay.\r\n" % permanent]
+        """FLAGS and PERMANENTFLAGS as they are now (RFC 9051 §7.3.5, §7.1): those that the client's rights let it change."""
+        names = self.names.all_names
+        allowed = 0 if self.read_only else self.allowed
+        mine = [name for bit, name in enumerate(names) if allowed >> bit & 1]
+        new_ones = [b"\\*"] if allowed & KEYWORD_FLAGS and len(self.keywords) < MAX_KEYWORDS else []
+        permanent = b" ".join([*mine, *new_ones])
+        return [b"* FLAGS (%b)\r\n" % b" ".join(names), b"* OK [PERMANENTFLAGS (%b)] Flags that stay.\r\n" % permanent]
 
     def _take(self, fresh: FolderView, changes: Changes) -> dict[int, int]:
         """Move to `fresh`; the flags that known messages had, for those that changed since."""

@@ -76,6 +76,10 @@ class FactKind(StrEnum):
     """[address]; the address stays taken."""
     RECLAIMED = "reclaimed"
     """Reg. 6.1, 6.2: reclaimed on request, any kind of mailbox (a unit is dissolved, a working group ends)."""
+    AUTHORISED = "authorised"
+    """Reg. 12.3, 5.2: a person may use the unit's or group's mailbox. [person, holder, part, until?: last day, rights?]"""
+    AUTHORITY_REVOKED = "authority_revoked"
+    """The authority of a person ends before its term, in one part or in all. [person, holder, part?]"""
     UNREADABLE = "unreadable"
     """Never recorded: what the directory holds in place of a fact is damaged. The chain breaks here, and nothing is decided."""
 

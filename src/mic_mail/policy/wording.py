@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from mic_mail.errors import Text
+from mic_mail.policy.authority import Part
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import FactKind, Level, MailboxKind
 from mic_mail.policy.states import State
@@ -50,7 +51,15 @@ FACTS: Mapping[FactKind, Text] = {
     FactKind.TRANSFERRED: Text("thuyên chuyển", "transferred"),
     FactKind.ALIAS_ADDED: Text("thêm bí danh", "alias added"),
     FactKind.ALIAS_REMOVED: Text("bỏ bí danh", "alias removed"),
+    FactKind.AUTHORISED: Text("ủy quyền sử dụng hộp thư", "person authorised"),
+    FactKind.AUTHORITY_REVOKED: Text("chấm dứt ủy quyền", "authority revoked"),
     FactKind.RECLAIMED: Text("thu hồi theo yêu cầu", "reclaimed on request"),
+}
+
+PARTS: Mapping[Part, Text] = {
+    Part.KEEPER: Text("người quản lý hộp thư", "keeper"),
+    Part.SUBSTITUTE: Text("người thay thế", "substitute"),
+    Part.MEMBER: Text("thành viên nhóm", "member"),
 }
 
 LEVELS: Mapping[Level, Text] = {

@@ -108,7 +108,7 @@ class Pop3Connection(asyncio.Protocol):
         self._dialog: Dialog | None = None
         self._signed_in: SignedIn | None = None
         self._account: Account | None = None
-        self._watch: Watch | None = None
+        self._watch: Watch[int] | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0

@@ -28,12 +28,14 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry, Snapshot
 from mic_mail.errors import Trouble
+from mic_mail.policy.addresses import candidates
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State, decide
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.credentials import hashing
 from mic_mail.services.readings import delivery_is_use, lifecycle_settings
 from mic_mail.services.refusals import MAY_BE_STALE, Refusal, Refusals
+from mic_mail.services.sharing import Sharing
 from mic_mail.services.watching import Watch, Watches
 from mic_mail.storage.types import AccountRef
 
@@ -77,7 +79,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Somebody is in. `actor` is who acts, which may one day be another than the mailbox's owner."""
+    """Somebody is in. `actor` is who acts, in the own mailbox or in one of a unit or group (`Access.sharing`)."""
 
     mailbox_id: int
     address: str
@@ -119,7 +121,9 @@ class Access:
         self._used: dict[int, datetime] = {}
         self._errands: set[asyncio.Task[None]] = set()
         self._refreshing = asyncio.Lock()
-        self._watches = Watches(clock)
+        self._watches = Watches[int](clock)
+        self.sharing = Sharing(clock, lambda: self._snapshot, self.decide)
+        """The mailboxes of units and groups that people use with their own password."""
         self.configure(config)
 
     def configure(self, config: Config) -> None:
@@ -130,6 +134,7 @@ class Access:
         self._lifecycle = lifecycle_settings(config)
         self._delivery_is_use = delivery_is_use(config)
         self._decisions.clear()
+        self.sharing.configure(config.server.domain)
         self._throttle.configure(
             ThrottleSettings(
                 per_pair=auth.failures_per_mailbox,
@@ -167,6 +172,7 @@ class Access:
             new = await self._lanes.io(self._directory.load_snapshot, old)
             self._snapshot = new
         self._watches.changed(lambda mailbox_id: old.entry(mailbox_id) is not new.entry(mailbox_id))
+        self.sharing.changed(old, new)
         return True
 
     def decide(self, mailbox_id: int, now: datetime | None = None) -> Decision | None:
@@ -185,7 +191,7 @@ class Access:
 
     # ------------------------------------------------------------ open sessions
 
-    def watch(self, mailbox_id: int, callback: Callable[[], None]) -> Watch:
+    def watch(self, mailbox_id: int, callback: Callable[[], None]) -> Watch[int]:
         """Call back (on the loop) when facts, password or clock may have changed the word on a mailbox.
 
         The session then asks `recheck`, and closes the watch at its end.
@@ -203,6 +209,15 @@ class Access:
             return self._cut(answer, signed_in, peer)
         self._watches.renew(signed_in.mailbox_id, answer.decision.valid_until)
         return answer
+
+    def recheck_shared(self, signed_in: SignedIn, mailbox_id: int, peer: Peer) -> str | Refusal:
+        """The rights of an open session in a mailbox that is not its own, or why it may not even read it any more."""
+        self.sharing.renew(signed_in.mailbox_id, mailbox_id)
+        rights = self.sharing.holding(signed_in.mailbox_id, mailbox_id).rights
+        if "r" in rights:
+            return rights
+        entry = self._snapshot.entries[mailbox_id]
+        return self._cut(self._refusals.authority_ended(entry.address), signed_in, peer)
 
     def _cut(self, refusal: Refusal, signed_in: SignedIn, peer: Peer) -> Refusal:
         self._log_refusal("session_cut", refusal, peer, signed_in.address)
@@ -227,9 +242,21 @@ class Access:
         self._log_refusal("sending_refused", refusal, peer, signed_in.address)
         return refusal
 
+    def check_send_as(self, signed_in: SignedIn, address: str, separator: str) -> Refusal | None:
+        """Of an address that a session may not write as: the state that forbids it, where nothing else does (Reg. 12.3)."""
+        found = (self._snapshot.resolve(known) for known in candidates(address, separator))
+        entry = next(filter(None, found), None)
+        if entry is None or not self.sharing.holding(signed_in.mailbox_id, entry.mailbox_id).grants:
+            return None
+        decision = self.decide(entry.mailbox_id)
+        if decision is None or not decision.states & {State.SUSPENDED, State.SEND_LOCKED}:
+            return None
+        return self._refusals.of_state(decision, entry.address) or self._refusals.of_sending(decision, entry.address)
+
     def clock_moved(self) -> None:
         """The clock was set: call the watches whose word has run out now instead of within a minute."""
         self._watches.look()
+        self.sharing.look()
 
     def used(self, mailbox_id: int) -> None:
         """The person used the mailbox now (Reg. 7.2.a). Cheap: the directory is told once a day at most, in the background."""

@@ -75,6 +75,11 @@ def objection_to_author(
     return Objection(Cause.NAME_NOT_YOURS if foreign.place is Place.NAME else Cause.SENDER_NOT_YOURS, foreign.address)
 
 
+def written_addresses(fields: list[tuple[bytes, bytes]]) -> set[str]:
+    """Every address in From, Sender and their Resent- kin of a header to which there is no objection."""
+    return {mailbox.address.lower() for name, value in fields if name.strip() in PLACES for mailbox in read_mailboxes(value)}
+
+
 def missing_fields(fields: list[tuple[bytes, bytes]], envelope: Envelope, hostname: str, at_us: int) -> bytes:
     """Date and Message-ID, where the mail program sent none."""
     names = {name.strip() for name, _ in fields}

@@ -20,8 +20,10 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
 from mic_mail.mime.compose import Attachment, Mailbox, compose
 from mic_mail.mime.render import Answers, answers_of
+from mic_mail.policy.authority import Part
 from mic_mail.policy.eligibility import Employment
-from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
+from mic_mail.policy.facts import Detail, Draft, FactKind, Level, MailboxKind
+from mic_mail.services.authorising import show_in
 from mic_mail.services.credentials import hashing, verifiers
 from mic_mail.services.demomail import LETTERS, Letter, large_letter, plan_as_pdf
 from mic_mail.services.notices import Notices
@@ -37,6 +39,8 @@ FULL_SHARE = 0.92
 HELP_DESK = "cntt"
 HELP_DESK_ALIASES = ("support", "abuse")
 """Whom every refusal names has to receive mail."""
+KEEPER = (HELP_DESK, "dvbe")
+"""Whose mailbox, and who keeps it."""
 MARKER = "population-complete"
 
 
@@ -139,6 +143,19 @@ class Population:
             if demo.local == HELP_DESK:
                 self._help_desk(mailbox)
             yield demo.address
+        self._name_keeper(*(self._directory.mailbox(f"{local}@{DOMAIN}") for local in KEEPER))
+
+    def _name_keeper(self, mailbox: MailboxRecord, own: MailboxRecord) -> None:
+        """Reg. 12.3: somebody who uses a unit's mailbox with the own password."""
+        if any(fact.kind is FactKind.AUTHORISED for fact in self._directory.facts(mailbox.mailbox_id)):
+            return
+        assert own.person_id is not None
+        at = self._ago(57)
+        self._past.move_to(at)
+        data: dict[str, Detail] = {"person": own.person_id, "holder": own.address, "part": Part.KEEPER.value}
+        named = Draft(FactKind.AUTHORISED, at, ACTOR, "phân công quản lý hộp thư đơn vị", "21/QĐ-CNTT", data)
+        self._directory.append_fact(mailbox.mailbox_id, named)
+        show_in(self._store, own, mailbox, self._config.server.domain)
 
     def _help_desk(self, mailbox: MailboxRecord) -> None:
         """The addresses under which people look for help, as aliases of a mailbox that somebody reads."""

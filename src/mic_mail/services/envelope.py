@@ -117,6 +117,8 @@ class Envelope:
     declared_octets: int | None = None
     ret: str | None = None
     envid: str | None = None
+    written_as: set[int] = field(default_factory=set)
+    """The mailboxes of units and groups that the person writes as (Reg. 12.3); known once the header has been read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from mic_mail.mime import headers
 from mic_mail.mime.render import Answers, answers_of
 from mic_mail.outbound.spool import Draft, Slip, Spool, SpoolFull, Target
 from mic_mail.outbound.spool import Entry as SpoolEntry
+from mic_mail.policy.addresses import candidates
 from mic_mail.policy.sending import check_envelope
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services import authorship, trace
@@ -120,12 +121,33 @@ class MailFlow:
         """Reg. 4.3. On the MX the sender is whoever it says it is, until the checks look at it."""
         if client.role is Role.MX:
             return None
-        foreign = check_envelope(self._own_addresses(client), sender, separator=self.settings.separator)
-        return None if foreign is None else Refusal(Cause.SENDER_NOT_YOURS, trace_id, {"address": foreign.address})
+        foreign = check_envelope(self._addresses(client), sender, separator=self.settings.separator)
+        if foreign is None:
+            return None
+        return self._locked(sender, client) or Refusal(Cause.SENDER_NOT_YOURS, trace_id, {"address": foreign.address})
 
-    def _own_addresses(self, client: Client) -> tuple[str, ...]:
-        mailbox = self._access.snapshot.entry(client.signed_in.mailbox_id) if client.signed_in else None
-        return () if mailbox is None else mailbox.addresses
+    def _addresses(self, client: Client) -> tuple[str, ...]:
+        """What the person may write as: the own addresses, and those of the units and groups that allow it (Reg. 12.3)."""
+        signed_in = client.signed_in
+        mailbox = self._access.snapshot.entry(signed_in.mailbox_id) if signed_in else None
+        if mailbox is None:
+            return ()
+        return (*mailbox.addresses, *self._access.sharing.writes_as(mailbox.mailbox_id))
+
+    def _locked(self, address: str, client: Client) -> Refusal | None:
+        """Why somebody who may use the mailbox of `address` may not send from it: its own state, in its words."""
+        stopped = client.signed_in and self._access.check_send_as(client.signed_in, address, self.settings.separator)
+        return Refusal(_STATES[stopped.kind], stopped.ref, text=stopped.text) if stopped else None
+
+    def _still_written_as(self, envelope: Envelope) -> Refusal | None:
+        """Asked at the end of the message: an authority that ended while it came is over."""
+        client = envelope.client
+        for mailbox_id in envelope.written_as:
+            assert client.signed_in is not None
+            if not self._access.sharing.holding(client.signed_in.mailbox_id, mailbox_id).may_post:
+                address = self._access.snapshot.entries[mailbox_id].address
+                return self._locked(address, client) or self.refusal(envelope, Cause.SENDER_NOT_YOURS, address=address)
+        return None
 
     async def check_recipient(
         self,
@@ -193,16 +215,26 @@ class MailFlow:
         if envelope.client.role is not Role.SUBMISSION:
             return b""
         fields = headers.fields(header)
-        own = self._own_addresses(envelope.client)
-        objection = authorship.objection_to_author(header, fields, own, self.settings.separator)
+        own, separator = self._addresses(envelope.client), self.settings.separator
+        objection = authorship.objection_to_author(header, fields, own, separator)
         if objection is not None:
-            return self.refusal(envelope, objection.cause, address=objection.address, field=objection.field)
+            locked = self._locked(objection.address, envelope.client) if objection.address else None
+            return locked or self.refusal(envelope, objection.cause, address=objection.address, field=objection.field)
+        self._note_written_as(envelope, fields)
         return authorship.missing_fields(fields, envelope, self.settings.hostname, self._clock.now_us())
+
+    def _note_written_as(self, envelope: Envelope, fields: list[tuple[bytes, bytes]]) -> None:
+        assert envelope.client.signed_in is not None
+        others = self._access.sharing.writes_as(envelope.client.signed_in.mailbox_id)
+        if others:
+            written = {envelope.sender, *authorship.written_addresses(fields)}
+            known = {known for address in written for known in candidates(address, self.settings.separator)}
+            envelope.written_as.update(others[address] for address in known & others.keys())
 
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
         """A whole message, trace header in front."""
         try:
-            stopped = self._may_send(envelope.client, envelope.trace_id)
+            stopped = self._may_send(envelope.client, envelope.trace_id) or self._still_written_as(envelope)
             if stopped is not None:
                 return self.refused(envelope, stopped)
             # What measures less than the limit on the wire cannot hold more than the limit.
@@ -256,7 +288,7 @@ class MailFlow:
 
     async def accept_stream(self, envelope: Envelope, sink: Sink, answered: Answers, received_octets: int) -> Outcome:
         """A large message whose content is durable already."""
-        stopped = self._may_send(envelope.client, envelope.trace_id)
+        stopped = self._may_send(envelope.client, envelope.trace_id) or self._still_written_as(envelope)
         if stopped is not None:
             await self._lanes.io(sink.discard)
             return self.refused(envelope, stopped)
@@ -341,7 +373,9 @@ class MailFlow:
     def _accepted(self, envelope: Envelope, octets: int, *, delivered: int = 0, spooled: int = 0) -> Accepted:
         client = envelope.client
         if client.signed_in is not None:
-            self._access.used(client.signed_in.mailbox_id)
+            for mailbox_id in (client.signed_in.mailbox_id, *envelope.written_as):
+                self._access.used(mailbox_id)
+        written_as = [self._access.snapshot.entries[mailbox_id].address for mailbox_id in envelope.written_as]
         self._log.event(
             "message_accepted",
             trace=envelope.trace_id,
@@ -351,6 +385,7 @@ class MailFlow:
             peer=client.peer.address,
             session=client.peer.session_id,
             login=client.signed_in.address if client.signed_in else None,
+            written_as=written_as or None,
         )
         return Accepted(envelope.trace_id, octets, delivered, spooled)
 

@@ -30,6 +30,7 @@ class RefusalKind(StrEnum):
     TLS_REQUIRED = "tls-required"
     BAD_MECHANISM = "bad-mechanism"
     MALFORMED = "malformed"
+    NOT_AUTHORISED = "not-authorised"
 
 
 MAY_BE_STALE = {
@@ -100,6 +101,10 @@ class Refusals:
             # Somebody in the middle, or a program that is deceived: not a question of syntax.
             return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.channel_binding(), detail=failure.value)
         return self._refusal(RefusalKind.MALFORMED, messages.malformed_sign_in(), detail=failure.value)
+
+    def authority_ended(self, address: str) -> Refusal:
+        """Of a session that has a mailbox open that is not its own; what the log knows besides is whose it was."""
+        return self._refusal(RefusalKind.NOT_AUTHORISED, messages.authority_ended(address), clause="12.3", detail=address)
 
     # ------------------------------------------------------------ what the mailbox may do
 

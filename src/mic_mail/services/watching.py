@@ -1,24 +1,27 @@
 """Who wants to know when the word on a mailbox may have changed: by a newer directory, or by the clock alone.
 
-In: watches (mailbox, callback, until when the word holds). Out: callbacks on the event loop. One timer for all of them, never
-set further than MAX_NAP ahead, so that a clock that is put right is noticed.
+In: watches (a key: a mailbox, or who uses which one; a callback; until when the word holds). Out: callbacks on the event loop.
+One timer for all of them, never set further than MAX_NAP ahead, so that a clock that is put right is noticed.
 """
 
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from typing import Generic, TypeVar
 
 from mic_mail.clock import Clock
 
 MAX_NAP = 60.0
 
+K = TypeVar("K")
 
-class Watch:
+
+class Watch(Generic[K]):
     """One session's wish; closed at its end."""
 
-    def __init__(self, watches: "Watches", mailbox_id: int, callback: Callable[[], None]) -> None:
+    def __init__(self, watches: "Watches[K]", key: K, callback: Callable[[], None]) -> None:
         self._watches = watches
-        self.mailbox_id = mailbox_id
+        self.key = key
         self.callback = callback
 
     def close(self) -> None:
@@ -26,46 +29,46 @@ class Watch:
         self._watches.drop(self)
 
 
-class Watches:
+class Watches(Generic[K]):
     """All watches of one process; belongs to the event loop."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._of: dict[int, set[Watch]] = {}
-        self._until: dict[int, datetime] = {}
+        self._of: dict[K, set[Watch[K]]] = {}
+        self._until: dict[K, datetime] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: datetime | None = None
 
-    def add(self, mailbox_id: int, callback: Callable[[], None], until: datetime | None) -> Watch:
-        """Watch a mailbox whose present word holds until `until` (None: for ever, unless the directory changes)."""
-        watch = Watch(self, mailbox_id, callback)
-        self._of.setdefault(mailbox_id, set()).add(watch)
-        self.renew(mailbox_id, until)
+    def add(self, key: K, callback: Callable[[], None], until: datetime | None) -> Watch[K]:
+        """Watch something whose present word holds until `until` (None: for ever, unless the directory changes)."""
+        watch = Watch(self, key, callback)
+        self._of.setdefault(key, set()).add(watch)
+        self.renew(key, until)
         return watch
 
-    def drop(self, watch: Watch) -> None:
+    def drop(self, watch: Watch[K]) -> None:
         """Forget a watch."""
-        group = self._of.get(watch.mailbox_id)
+        group = self._of.get(watch.key)
         if group is not None:
             group.discard(watch)
             if not group:
-                del self._of[watch.mailbox_id]
-                self._until.pop(watch.mailbox_id, None)
+                del self._of[watch.key]
+                self._until.pop(watch.key, None)
 
-    def renew(self, mailbox_id: int, until: datetime | None) -> None:
+    def renew(self, key: K, until: datetime | None) -> None:
         """The word was asked anew and holds until `until`."""
-        if mailbox_id not in self._of:
+        if key not in self._of:
             return
         if until is None:
-            self._until.pop(mailbox_id, None)
+            self._until.pop(key, None)
         else:
-            self._until[mailbox_id] = until
+            self._until[key] = until
             if self._armed_for is None or until < self._armed_for:
                 self._arm()
 
-    def changed(self, is_changed: Callable[[int], bool]) -> None:
-        """Call back those whose mailbox `is_changed`."""
-        self._call([mailbox_id for mailbox_id in self._of if is_changed(mailbox_id)])
+    def changed(self, is_changed: Callable[[K], bool]) -> None:
+        """Call back those whose key `is_changed`."""
+        self._call([key for key in self._of if is_changed(key)])
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -79,13 +82,13 @@ class Watches:
     def look(self) -> None:
         """Call back those whose word has run out, and set the timer for the next."""
         now = self._clock.now()
-        due = [mailbox_id for mailbox_id, until in self._until.items() if until <= now]
-        for mailbox_id in due:
-            del self._until[mailbox_id]
+        due = [key for key, until in self._until.items() if until <= now]
+        for key in due:
+            del self._until[key]
         self._call(due)
         self._arm()
 
-    def _call(self, mailbox_ids: list[int]) -> None:
-        for mailbox_id in mailbox_ids:
-            for watch in tuple(self._of.get(mailbox_id, ())):
+    def _call(self, keys: list[K]) -> None:
+        for key in keys:
+            for watch in tuple(self._of.get(key, ())):
                 watch.callback()

@@ -354,6 +354,7 @@ SIGN_IN: dict[str, tuple[int, str]] = {
     "tls-required": (538, "5.7.11"),
     "bad-mechanism": (504, "5.5.4"),
     "malformed": (501, "5.5.2"),
+    "not-authorised": (550, "5.7.1"),
 }
 """The codes of a refused sign-in by `refusals.RefusalKind` (RFC 4954 §6; 525 5.7.13 is registered for disabled accounts)."""
 

@@ -19,7 +19,7 @@ from mic_mail.storage.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, loca
 from mic_mail.storage.rows import FolderRow, read_folder
 from mic_mail.storage.section import Write, writing
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import SYSTEM_FLAGS, FlagOperation, StoreResult
+from mic_mail.storage.types import ALL_FLAGS, KEYWORD_FLAGS, SYSTEM_FLAGS, FlagOperation, StoreResult
 
 NAMES_AT_ONCE = 500
 """Renames in one critical section: about 10 ms."""
@@ -56,16 +56,20 @@ def store_flags(
     *,
     keywords: Sequence[str],
     unchanged_since: int | None,
+    allowed: int = ALL_FLAGS,
 ) -> StoreResult:
+    """Only `allowed` bits change; keywords may all or none of them."""
     with writing(store) as write:
         folder = write.folder(folder_id)
-        operand = (flags & SYSTEM_FLAGS) | write.keyword_bits(folder, keywords, add=operation != "-")
+        operand = flags & SYSTEM_FLAGS & allowed
+        if allowed & KEYWORD_FLAGS:
+            operand |= write.keyword_bits(folder, keywords, add=operation != "-")
         rows = _SELECT_FLAGS.on(write.connection, account=store.account_id, folder=folder_id, uids=uid_list(uids)).fetchall()
         failed: list[int] = []
         if unchanged_since is not None:  # RFC 7162 §3.1.3: all that are newer are left as they are
             failed = [uid for uid, _, modseq, _ in rows if modseq > unchanged_since]
             rows = [row for row in rows if row[2] <= unchanged_since]
-        wanted = [(uid, _apply(operation, old, operand), old, modseq, size) for uid, old, modseq, size in rows]
+        wanted = [(uid, _apply(operation, old, operand, allowed), old, modseq, size) for uid, old, modseq, size in rows]
         changing = [row for row in wanted if row[1] != row[2]]
         if changing:
             _write_flags(write, folder, changing)
@@ -74,14 +78,14 @@ def store_flags(
     return StoreResult(write.account.modseq, result, failed, names)
 
 
-def _apply(operation: FlagOperation, old: int, operand: int) -> int:
+def _apply(operation: FlagOperation, old: int, operand: int, allowed: int) -> int:
     match operation:
         case "+":
             return old | operand
         case "-":
             return old & ~operand
         case "=":
-            return operand
+            return (old & ~allowed) | operand
 
 
 def _write_flags(write: Write, folder: FolderRow, changing: list[tuple[int, int, int, int, int]]) -> None:

@@ -39,6 +39,7 @@ from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.foreign import despite_loss
 from mic_mail.storage.index import translated
 from mic_mail.storage.journal import Journal, Journaled
+from mic_mail.storage.lending import Lent, lend
 from mic_mail.storage.maildir import NameSource
 from mic_mail.storage.opening import open_store
 from mic_mail.storage.polling import poll, unmoved
@@ -49,6 +50,7 @@ from mic_mail.storage.replay import Replay, recover, settle_left_behind
 from mic_mail.storage.store import OnChange, Shared, Store
 from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.types import (
+    ALL_FLAGS,
     AccountRef,
     Annotation,
     Changes,
@@ -445,9 +447,14 @@ class Account:
         keywords: Sequence[str] = (),
         *,
         unchanged_since: int | None = None,
+        allowed: int = ALL_FLAGS,
     ) -> StoreResult:
-        """STORE: `flags` are system bits, `keywords` names; new keywords take the next free bits."""
-        return store_flags(self._store, folder_id, uids, operation, flags, keywords=keywords, unchanged_since=unchanged_since)
+        """STORE: `flags` are system bits, `keywords` names; new keywords take the next free bits. Other bits than `allowed`
+        stay as they are."""
+        return store_flags(
+            self._store, folder_id, uids, operation, flags,
+            keywords=keywords, unchanged_since=unchanged_since, allowed=allowed,
+        )  # fmt: skip
 
     def expunge(self, folder_id: int, uids: Iterable[int] | None = None) -> ExpungeResult:
         """EXPUNGE: every message with \\Deleted, of `uids` only where given (UID EXPUNGE)."""
@@ -458,15 +465,30 @@ class Account:
         return despite_loss(self._store, lambda: expunge.remove(self._store, folder_id, uids))
 
     def copy(
-        self, folder_id: int, uids: Sequence[int], target_id: int, *, limit_octets: int | None = None, every: bool = False
+        self,
+        folder_id: int,
+        uids: Sequence[int],
+        target_id: int,
+        *,
+        limit_octets: int | None = None,
+        every: bool = False,
+        allowed: int = ALL_FLAGS,
     ) -> CopyResult:
-        """Those that are there; with `every`, `NoSuchMessage` and nothing is copied unless all are."""
+        """Those that are there; with `every`, all or `NoSuchMessage`. Only `allowed` flags go along."""
         return despite_loss(
-            self._store, lambda: transfer.copy(self._store, folder_id, uids, target_id, limit_octets, every=every)
+            self._store,
+            lambda: transfer.copy(self._store, folder_id, uids, target_id, limit_octets, every=every, allowed=allowed),
         )
 
-    def move(self, folder_id: int, uids: Iterable[int], target_id: int) -> CopyResult:
-        return despite_loss(self._store, lambda: transfer.move(self._store, folder_id, uids, target_id))
+    def move(self, folder_id: int, uids: Iterable[int], target_id: int, *, allowed: int = ALL_FLAGS) -> CopyResult:
+        return despite_loss(self._store, lambda: transfer.move(self._store, folder_id, uids, target_id, allowed=allowed))
+
+    def lend(
+        self, to: AccountRef, folder_id: int, uids: Sequence[int], *, every: bool = False, allowed: int = ALL_FLAGS
+    ) -> list[Lent]:
+        """These messages staged in the account `to`, which publishes them: COPY and MOVE between accounts (lending.py)."""
+        target = self._mailstore.store(to)
+        return despite_loss(self._store, lambda: lend(self._store, target, folder_id, uids, every=every, allowed=allowed))
 
     def exchange(
         self, folder_id: int, uid: int, target_id: int, delivery: Delivery, *, limit_octets: int | None = None

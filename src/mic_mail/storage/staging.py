@@ -25,12 +25,12 @@ class StagedFile:
 
     __slots__ = ("_fd", "_is_durable", "path", "size")
 
-    def __init__(self, path: str, fd: int, size: int = 0) -> None:
-        """`fd` is -1 for a file that is durable already."""
+    def __init__(self, path: str, fd: int, size: int = 0, *, durable: bool = False) -> None:
+        """`fd` is -1 for a file that is whole already."""
         self.path = path
         self.size = size
         self._fd = fd
-        self._is_durable = fd < 0
+        self._is_durable = durable
 
     @property
     def base(self) -> str:
@@ -80,12 +80,12 @@ def stage(store: Store) -> StagedFile:
     return _in_tmp(store, lambda path: StagedFile(path, os.open(path, flags, MESSAGE_MODE)))
 
 
-def stage_link(store: Store, source: str) -> StagedFile:
-    """The durable file `source` as a finished staged message."""
+def stage_link(store: Store, source: str, *, durable: bool = True) -> StagedFile:
+    """The file `source` as a staged message: finished if it is `durable`, else `finish` has to follow."""
 
     def linked(path: str) -> StagedFile:
-        copied = link_or_copy(source, path)
-        return StagedFile(path, -1, os.stat(path).st_size if copied else os.stat(source).st_size)
+        link_or_copy(source, path)
+        return StagedFile(path, -1, os.stat(path).st_size, durable=durable)
 
     return _in_tmp(store, linked)
 

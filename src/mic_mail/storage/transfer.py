@@ -15,23 +15,27 @@ from mic_mail.storage.rows import FolderRow
 from mic_mail.storage.section import Write, writing
 from mic_mail.storage.staging import link_or_copy
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import KEYWORD_SHIFT, SYSTEM_FLAGS, CopyResult
+from mic_mail.storage.types import ALL_FLAGS, KEYWORD_FLAGS, KEYWORD_SHIFT, SYSTEM_FLAGS, CopyResult
 
 
 def copy(
-    store: Store, folder_id: int, uids: Sequence[int], target_id: int, limit_octets: int | None, *, every: bool
+    store: Store,
+    folder_id: int,
+    uids: Sequence[int],
+    target_id: int,
+    limit_octets: int | None,
+    *,
+    every: bool,
+    allowed: int = ALL_FLAGS,
 ) -> CopyResult:
-    """`every`: all of them or none (RFC 9051 §6.4.7)."""
+    """`every`: all of them or none (RFC 9051 §6.4.7). Only `allowed` flags go along."""
     with writing(store) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
-        rows, present = _present(write, source, uids)
-        if every and len(rows) < len(uids):
-            there = {row.uid for row in rows}
-            raise NoSuchMessage(folder_id, next(uid for uid in uids if uid not in there))
+        rows, present = present_rows(write, source, uids, every=every)
         if not rows:
             return CopyResult(target.uidvalidity, [], write.account.modseq)
         check_quota(write, sum(row.size for row in rows), limit_octets)
-        placed = _place(write, source, target, rows)
+        placed = _place(write, source, target, rows, allowed)
         old_cur, new_cur = store.place.cur(source.directory), store.place.cur(target.directory)
         write.intend(links=[f"{new_cur}/{name}" for _, _, _, name in placed])
         for row, _, _, name in placed:
@@ -42,17 +46,19 @@ def copy(
         return _insert(write, target, placed)
 
 
-def move(store: Store, folder_id: int, uids: Iterable[int], target_id: int) -> CopyResult:
+def move(store: Store, folder_id: int, uids: Iterable[int], target_id: int, *, allowed: int = ALL_FLAGS) -> CopyResult:
     with writing(store) as write:
-        return move_within(write, write.folder(folder_id), write.folder(target_id), uids)
+        return move_within(write, write.folder(folder_id), write.folder(target_id), uids, allowed=allowed)
 
 
-def move_within(write: Write, source: FolderRow, target: FolderRow, uids: Iterable[int] | None) -> CopyResult:
+def move_within(
+    write: Write, source: FolderRow, target: FolderRow, uids: Iterable[int] | None, *, allowed: int = ALL_FLAGS
+) -> CopyResult:
     """The move as part of a larger change. Moving within one folder gives new UIDs (RFC 6851 §3.3 leaves it open)."""
-    rows, present = _present(write, source, uids)
+    rows, present = present_rows(write, source, uids)
     if not rows:
         return CopyResult(target.uidvalidity, [], write.account.modseq)
-    placed = _place(write, source, target, rows)
+    placed = _place(write, source, target, rows, allowed)
     old_cur, new_cur = write.store.place.cur(source.directory), write.store.place.cur(target.directory)
     write.rename([(f"{old_cur}/{present[row.name]}", f"{new_cur}/{name}") for row, _, _, name in placed])
     add_refs(write, (row.email_pk for row in rows), 1)  # the tombstone keeps its own
@@ -64,32 +70,47 @@ Placed = tuple[MessageRow, int, int, str]
 """A source row, and its UID, flags and name in the target."""
 
 
-def _present(write: Write, source: FolderRow, uids: Iterable[int] | None) -> tuple[list[MessageRow], dict[str, str]]:
-    """The messages whose files are there; a file that another tool removed is left to `rescan`."""
+def present_rows(
+    write: Write, source: FolderRow, uids: Iterable[int] | None, *, every: bool = False
+) -> tuple[list[MessageRow], dict[str, str]]:
+    """The messages whose files are there, and what those are called now; with `every`, `NoSuchMessage` if one is not.
+
+    A file that another tool removed is left to `rescan`.
+    """
+    uids = None if uids is None else list(uids)
     rows = read_messages(write, source.folder_id, uids)
     present = locate(write.store.place.cur(source.directory), (row.name for row in rows))
-    return [row for row in rows if row.name in present], present
+    rows = [row for row in rows if row.name in present]
+    if every and uids is not None and len(rows) < len(uids):
+        there = {row.uid for row in rows}
+        raise NoSuchMessage(source.folder_id, next(uid for uid in uids if uid not in there))
+    return rows, present
 
 
-def _place(write: Write, source: FolderRow, target: FolderRow, rows: list[MessageRow]) -> list[Placed]:
-    translate = _keyword_translation(write, source, target, rows)
+def _place(write: Write, source: FolderRow, target: FolderRow, rows: list[MessageRow], allowed: int) -> list[Placed]:
+    translate = _keyword_translation(write, source, target, rows, allowed)
     write.touch(target)
     placed: list[Placed] = []
     for row in rows:
         uid = write.take_uid(target)
-        flags = (row.flags & SYSTEM_FLAGS) | translate[row.flags & ~SYSTEM_FLAGS]
+        flags = (row.flags & SYSTEM_FLAGS & allowed) | translate[row.flags & ~SYSTEM_FLAGS]
         placed.append((row, uid, flags, format_name(parse_name(row.name).base, row.size, uid, flags)))
     return placed
 
 
-def _keyword_translation(write: Write, source: FolderRow, target: FolderRow, rows: list[MessageRow]) -> dict[int, int]:
+def _keyword_translation(
+    write: Write, source: FolderRow, target: FolderRow, rows: list[MessageRow], allowed: int
+) -> dict[int, int]:
     """The target's bits for each set of keyword bits that occurs: every folder has its own table."""
-    names = source.keyword_names()
     occurring = {row.flags & ~SYSTEM_FLAGS for row in rows}
-    return {
-        bits: write.keyword_bits(target, [name for place, name in enumerate(names) if bits >> (KEYWORD_SHIFT + place) & 1])
-        for bits in occurring
-    }
+    if not allowed & KEYWORD_FLAGS:
+        return dict.fromkeys(occurring, 0)
+    return {bits: write.keyword_bits(target, keywords_of(source, bits)) for bits in occurring}
+
+
+def keywords_of(folder: FolderRow, flags: int) -> list[str]:
+    """The names of the keyword bits in `flags`."""
+    return [name for place, name in enumerate(folder.keyword_names()) if flags >> (KEYWORD_SHIFT + place) & 1]
 
 
 def _insert(write: Write, target: FolderRow, placed: list[Placed]) -> CopyResult:

@@ -107,7 +107,7 @@ class Unsubscribe(Command):
 
 @dataclass(frozen=True, slots=True)
 class List(Command):
-    """LIST, RFC 9051 §6.3.9, RFC 5258, with STATUS (RFC 5819) and SPECIAL-USE (RFC 6154) options in capitals.
+    """LIST, RFC 9051 §6.3.9, RFC 5258, with STATUS (RFC 5819), SPECIAL-USE (RFC 6154), MYRIGHTS (RFC 8440) in capitals.
 
     `extended` tells whether the client used the extended form: only the basic form has the special case of an empty pattern.
     """

@@ -99,7 +99,7 @@ def rename(tag: bytes, cursor: Cursor) -> Command:
 
 
 _SELECTIONS = {b"SUBSCRIBED", b"REMOTE", b"RECURSIVEMATCH", b"SPECIAL-USE"}
-_RETURNS = {b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE"}
+_RETURNS = {b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE", b"MYRIGHTS"}
 _STATUS_ITEMS = {
     b"MESSAGES",
     b"RECENT",
@@ -116,7 +116,7 @@ _STATUS_ITEMS = {
 
 
 def list_(tag: bytes, cursor: Cursor) -> Command:
-    """RFC 9051 §6.3.9, RFC 5258 §3 and §6, RFC 5819, RFC 6154, RFC 9590; options that are not known are BAD (RFC 5258 §3)."""
+    """RFC 9051 §6.3.9, RFC 5258 §3 and §6, RFC 5819, 6154, 8440, 9590; options that are not known are BAD (RFC 5258 §3)."""
     cursor.space()
     selection: set[str] = set()
     extended = cursor.at(b"(")

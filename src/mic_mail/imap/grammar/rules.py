@@ -72,6 +72,11 @@ RULES: dict[str, Rule] = {
     "GETQUOTA": Rule(_SIGNED_IN),
     "GETQUOTAROOT": Rule(_SIGNED_IN),
     "SETQUOTA": Rule(_SIGNED_IN, changes=True),
+    "SETACL": Rule(_SIGNED_IN, changes=True),
+    "DELETEACL": Rule(_SIGNED_IN, changes=True),
+    "GETACL": Rule(_SIGNED_IN),
+    "LISTRIGHTS": Rule(_SIGNED_IN),
+    "MYRIGHTS": Rule(_SIGNED_IN),
     "CHECK": Rule(_SELECTED),
     "CLOSE": Rule(_SELECTED, changes=True, may_expunge=False, alone=True),  # RFC 9051 §6.4.1: no EXPUNGE is sent
     "UNSELECT": Rule(_SELECTED, may_expunge=False, alone=True),

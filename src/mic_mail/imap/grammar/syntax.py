@@ -2,7 +2,7 @@
 
 In: a command with its literals, without its final line end. Out: a `commands` value. Raises `Fault`, nothing else.
 One row of SYNTAX per command name as on the wire (`UID FETCH` is its own row); a new command is a row here, a row in
-`rules.RULES` and a class. FETCH and STORE are in `fetchsyntax`, SEARCH in `searchsyntax`.
+`rules.RULES` and a class. FETCH and STORE are in `fetchsyntax`, SEARCH in `searchsyntax`, rights in `aclsyntax`.
 
 Standards: RFC 9051 §9, RFC 3501 §9, and those named at each function.
 """
@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from functools import partial
 
-from mic_mail.imap.grammar import commands, mailboxcommands, mailboxsyntax, metadata, notifysyntax
+from mic_mail.imap.grammar import aclcommands, aclsyntax, commands, mailboxcommands, mailboxsyntax, metadata, notifysyntax
 from mic_mail.imap.grammar.commands import AppendOptions, FlagList
 from mic_mail.imap.grammar.fetchsyntax import fetch, flags, store
 from mic_mail.imap.grammar.lexer import TAG, Cursor, Fault
@@ -270,6 +270,11 @@ SYNTAX: dict[bytes, Parser] = {
     b"SETMETADATA": metadata.set_metadata,
     b"REPLACE": _replace,
     b"UID REPLACE": _replace,
+    b"SETACL": aclsyntax.set_acl,
+    b"DELETEACL": partial(aclsyntax.on_identifier, aclcommands.DeleteAcl),
+    b"GETACL": partial(mailboxsyntax.on_mailbox, aclcommands.GetAcl),
+    b"LISTRIGHTS": partial(aclsyntax.on_identifier, aclcommands.ListRights),
+    b"MYRIGHTS": partial(mailboxsyntax.on_mailbox, aclcommands.MyRights),
     b"EXPUNGE": partial(_expunge, by_uid=False),
     b"UID EXPUNGE": partial(_expunge, by_uid=True),
     b"FETCH": partial(fetch, by_uid=False),

@@ -1,0 +1,239 @@
+"""Reg. 12.3, 5.2: who may use a unit's or a group's mailbox beside the mailbox's own password, in which part, until when.
+
+In: the mailbox's kind and facts, the facts of the person's own mailbox, both decisions of the lifecycle, an instant.
+Out: `Grant`s, and a `Holding`: the rights of one person now (letters of RFC 4314 §2.1), and until when that holds at least.
+Nothing is stored: every door asks this function, as it does `lifecycle.decide`.
+
+A unit's mailbox has one keeper, whom the head of the unit named, and at most one substitute, for days that are named too (Reg.
+12.3); a group's has members, all alike (Reg. 5.2: for common use). A personal mailbox is nobody else's, whatever its record
+says (Reg. 15.2).
+
+The notices are read in the order in which they were recorded. A naming ends what it overlaps of earlier ones in the same part:
+the new keeper's first day is the old one's last, and the old one does not come back when the new one's term is over. A member's
+naming touches that member alone. Whoever leaves the ministry holds nothing from the official day on (6.4.c); a keeper or
+substitute who works for another unit from some day on is none any more (12.3: a person *of the unit*). A mailbox that was
+reclaimed and is issued again begins without anybody.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from enum import StrEnum
+
+from mic_mail.policy.calendar import add_days, start_of
+from mic_mail.policy.facts import Fact, FactKind, MailboxKind
+from mic_mail.policy.leaving import leaves
+from mic_mail.policy.lifecycle import Decision, State
+
+CLAUSE = "12.3"
+PERSONAL_CLAUSE = "15.2"
+
+RIGHTS = "lrswipkxte"
+"""All that anybody can hold of a mailbox that is not the own one; `a`, naming who may, is the Centre's (Reg. 6.1, 12.3)."""
+POST = "p"
+
+
+class Part(StrEnum):
+    """In which part somebody uses a mailbox that is not the own one."""
+
+    KEEPER = "keeper"
+    SUBSTITUTE = "substitute"
+    MEMBER = "member"
+
+
+PARTS = {
+    MailboxKind.PERSONAL: frozenset[Part](),
+    MailboxKind.UNIT: frozenset({Part.KEEPER, Part.SUBSTITUTE}),
+    MailboxKind.GROUP: frozenset({Part.MEMBER}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """That one person is authorised in one part, over [since, until)."""
+
+    person_id: int
+    holder: str
+    """The address of the person's own mailbox when it was recorded: for people to read."""
+    part: Part
+    rights: str
+    since: datetime
+    until: datetime | None
+    fact_seqs: tuple[int, ...]
+    """The naming, and what ended it early."""
+
+    def holds(self, instant: datetime) -> bool:
+        return self.since <= instant and (self.until is None or instant < self.until)
+
+    def overlaps(self, other: "Grant") -> bool:
+        return (other.until is None or self.since < other.until) and (self.until is None or other.since < self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one person holds of one mailbox at an instant; falsy where that is nothing."""
+
+    rights: str
+    """In the order of RIGHTS; empty: nothing."""
+    grants: tuple[Grant, ...]
+    """By what, also where a state of the mailbox or of the person leaves nothing of it."""
+    valid_until: datetime | None
+    """Nothing changes before this instant by the clock alone; None: never."""
+
+    def __bool__(self) -> bool:
+        return bool(self.rights)
+
+    @property
+    def may_post(self) -> bool:
+        return POST in self.rights
+
+
+NOTHING = Holding("", (), None)
+
+
+def after_day(last: date) -> datetime:
+    """A term that names its last day ends with the end of it (Civil Code 2015, Article 148)."""
+    return start_of(add_days(last, 1))
+
+
+def ordered(rights: str) -> str:
+    """Each letter once, in the order of RIGHTS; what nobody can hold is left out."""
+    return "".join(letter for letter in RIGHTS if letter in rights)
+
+
+def grants(kind: MailboxKind, facts: Sequence[Fact]) -> tuple[Grant, ...]:
+    """Who was ever authorised, is, or will be, as all facts together say it, in order of recording; spans are never empty."""
+    found: list[Grant] = []
+    for fact in facts:
+        match fact.kind:
+            case FactKind.AUTHORISED:
+                grant = _read(kind, fact)
+                if grant is not None:
+                    found = [_after_naming(old, grant, fact) for old in found]
+                    found.append(grant)
+            case FactKind.AUTHORITY_REVOKED:
+                found = [_after_revoking(old, fact) for old in found]
+            case FactKind.ISSUED if found:
+                found = [_ended(old, fact.effective_at, fact.seq) for old in found]
+            case _:
+                pass
+    return tuple(grant for grant in found if grant.until is None or grant.since < grant.until)
+
+
+def judge(
+    grants_of_mailbox: Sequence[Grant],
+    person_id: int,
+    person_facts: Sequence[Fact],
+    now: datetime,
+    *,
+    mailbox: Decision,
+    person: Decision,
+) -> Holding:
+    """What the person holds at `now`; `mailbox` and `person` are the decisions on both mailboxes at that instant."""
+    own = tuple(
+        span for grant in grants_of_mailbox if grant.person_id == person_id for span in _while_in_service(grant, person_facts)
+    )
+    if not own:
+        return NOTHING
+    held = tuple(grant for grant in own if grant.holds(now))
+    edges = [edge for grant in own for edge in (grant.since, grant.until) if edge is not None and edge > now]
+    edges += [edge for edge in (mailbox.valid_until, person.valid_until) if edge is not None]
+    letters = "".join(grant.rights for grant in held) if _is_open(mailbox) and _is_in(person) else ""
+    if State.SEND_LOCKED in mailbox.states:
+        letters = letters.replace(POST, "")
+    return Holding(ordered(letters), held, min(edges, default=None))
+
+
+def in_force(kind: MailboxKind, facts: Sequence[Fact], instant: datetime, part: Part) -> Grant | None:
+    """The one who is authorised in a part of which there is one at a time."""
+    return next((grant for grant in grants(kind, facts) if grant.part is part and grant.holds(instant)), None)
+
+
+def names(facts: Sequence[Fact]) -> frozenset[int]:
+    """Every person who was ever named in the record: who has to be looked at, not who holds anything."""
+    return frozenset(
+        person for fact in facts if fact.kind is FactKind.AUTHORISED and isinstance(person := fact.data.get("person"), int)
+    )
+
+
+def _is_open(mailbox: Decision) -> bool:
+    """Reg. 7.1: nobody uses a suspended mailbox; 7.3.c: nor one that was restored, before its password was changed.
+
+    Any other change of the password that is due concerns who signs in with it.
+    """
+    closed = {State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED}
+    return not any(reason.state in closed or reason.clause == "7.3.c" for reason in mailbox.reasons)
+
+
+def _is_in(person: Decision) -> bool:
+    return not person.states & {State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED}
+
+
+def _read(kind: MailboxKind, fact: Fact) -> Grant | None:
+    """The grant that a fact says; None where it says none: no person, a part or a day that makes no sense, the wrong kind."""
+    person = fact.data.get("person")
+    rights = fact.text("rights")
+    try:
+        part = Part(fact.text("part") or "")
+        last = fact.text("until")
+        until = None if last is None else after_day(date.fromisoformat(last))
+    except ValueError:
+        return None
+    if part not in PARTS[kind] or not isinstance(person, int) or (part is Part.SUBSTITUTE and until is None):
+        return None
+    return Grant(
+        person_id=person,
+        holder=fact.text("holder") or "",
+        part=part,
+        rights=RIGHTS if rights is None else ordered(rights),
+        since=fact.effective_at,
+        until=until,
+        fact_seqs=(fact.seq,),
+    )
+
+
+def _after_naming(old: Grant, new: Grant, fact: Fact) -> Grant:
+    """One at a time, but for members; a second naming of the same person replaces the first all the same."""
+    if old.part is not new.part or (new.part is Part.MEMBER and old.person_id != new.person_id):
+        return old
+    return _ended(old, new.since, fact.seq) if old.overlaps(new) else old
+
+
+def _after_revoking(old: Grant, fact: Fact) -> Grant:
+    part = fact.text("part")
+    meant = old.person_id == fact.data.get("person") and part in {None, old.part.value}
+    return _ended(old, fact.effective_at, fact.seq) if meant else old
+
+
+def _ended(grant: Grant, at: datetime, seq: int) -> Grant:
+    if grant.until is not None and grant.until <= at:
+        return grant
+    return replace(grant, until=at, fact_seqs=(grant.fact_seqs[0], seq))
+
+
+def _while_in_service(grant: Grant, person_facts: Sequence[Fact]) -> Iterator[Grant]:
+    """The stretches of a grant in which its person works where it was named for."""
+    spans = [grant]
+    for since, until in _away(grant, person_facts):
+        spans = [left for span in spans for left in _without(span, since, until)]
+    yield from spans
+
+
+def _away(grant: Grant, person_facts: Sequence[Fact]) -> Iterator[tuple[datetime, datetime | None]]:
+    for leave in leaves(person_facts):
+        yield leave.fact.effective_at, leave.returned.effective_at if leave.returned else None
+    if grant.part is not Part.MEMBER:
+        moves = (f.effective_at for f in person_facts if f.kind is FactKind.TRANSFERRED and f.effective_at > grant.since)
+        first = min(moves, default=None)
+        if first is not None:
+            yield first, None
+
+
+def _without(span: Grant, since: datetime, until: datetime | None) -> Iterator[Grant]:
+    if (until is not None and until <= span.since) or (span.until is not None and span.until <= since):
+        yield span
+        return
+    if span.since < since:
+        yield replace(span, until=since)
+    if until is not None and (span.until is None or until < span.until):
+        yield replace(span, since=until)

@@ -1,0 +1,174 @@
+"""Reg. 12.3: one person of the unit, named by its head, is in charge of the unit's mailbox; another stands in for some days."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mic_mail.clock import HO_CHI_MINH, ManualClock
+from mic_mail.config.model import Config, Server
+from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import BadInput, MicMailError
+from mic_mail.policy.authority import Part
+from mic_mail.policy.eligibility import Employment
+from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
+from mic_mail.services.accounts import Accounts, NotAllowed
+from mic_mail.services.authorising import Authorising, Term
+from mic_mail.services.credentials import Origin
+
+START = datetime(2026, 11, 24, 9, tzinfo=HO_CHI_MINH)
+HEAD = Origin("centre", "phân công", "12/QĐ-CNTT")
+KEEPER, SUBSTITUTE, MEMBER = Part
+
+
+class Office:
+    """CNTT with a division PM below it, and VP; a person in each; the mailbox of CNTT and a group's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = ManualClock(START)
+        config = Config(server=Server(data_dir=folder))
+        self.directory = Directory(config.directory_url, clock=self.clock)
+        self.directory.migrate()
+        self.authorising = Authorising(self.directory, config, self.clock)
+        self.accounts = Accounts(self.directory, config, self.clock)
+        self.units = {"CNTT": self.directory.add_unit(UnitRecord(0, "CNTT", "Cục CNTT"))}
+        self.units["PM"] = self.directory.add_unit(UnitRecord(0, "PM", "Phòng Phần mềm", parent_id=self.units["CNTT"].unit_id))
+        self.units["VP"] = self.directory.add_unit(UnitRecord(0, "VP", "Văn phòng"))
+        self.people = {local: self._person(local, unit) for local, unit in (("be", "CNTT"), ("lan", "PM"), ("hoa", "VP"))}
+        self.unit = self._issue("cntt", MailboxKind.UNIT, unit_id=self.units["CNTT"].unit_id)
+        self.group = self._issue("doan", MailboxKind.GROUP, unit_id=self.units["VP"].unit_id)
+
+    def _person(self, local: str, unit: str) -> PersonRecord:
+        record = PersonRecord(0, local, self.units[unit].unit_id, "Chuyên viên", Level.DIVISION, Employment.CIVIL_SERVANT)
+        person = self.directory.add_person(record)
+        self._issue(local, MailboxKind.PERSONAL, person_id=person.person_id)
+        return person
+
+    def _issue(self, local: str, kind: MailboxKind, **owner: Any) -> MailboxRecord:
+        record = MailboxRecord(0, kind, f"{local}@mic.gov.vn", f"mic.gov.vn/{local}", local, 1 << 30, **owner)
+        drafts = [Draft(kind_, START, "test") for kind_ in (FactKind.ISSUED, FactKind.PASSWORD_SET)]
+        return self.directory.issue_mailbox(record, *drafts)
+
+    def grant(self, who: str, part: Part, begins: date | None = None, until: date | None = None, **how: Any) -> None:
+        how = {"origin": HEAD, "mailbox": self.group if part is MEMBER else self.unit, **how}
+        self.authorising.grant(how.pop("mailbox"), who, part, Term(begins, until), how.pop("origin"), **how)
+
+    def held(self, day: date, mailbox: MailboxRecord | None = None) -> dict[str, str]:
+        """Rights by person at noon of a day."""
+        entry = self.directory.entry((mailbox or self.unit).mailbox_id)
+        at = datetime(day.year, day.month, day.day, 12, tzinfo=HO_CHI_MINH)
+        return {h.person.address.partition("@")[0]: h.holding.rights for h in self.authorising.holders(entry, at) if h.holding}
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(tmp_path)
+
+
+TODAY, NEXT, LATER = date(2026, 11, 24), date(2026, 12, 1), date(2026, 12, 10)
+ALL = "lrswipkxte"
+
+
+def test_one_keeper_at_a_time(office: Office) -> None:
+    """Naming a new one ends the old one's authority on that day; a person of a unit below counts as one of the unit."""
+    office.grant("be", KEEPER)
+    office.grant("lan@mic.gov.vn", KEEPER, NEXT)
+    assert office.held(TODAY) == {"be": ALL}
+    assert office.held(NEXT) == {"lan": ALL}
+
+
+def test_a_substitute_stands_in_for_days_that_are_named(office: Office) -> None:
+    """From the first to the end of the last day, beside the keeper."""
+    office.grant("be", KEEPER)
+    office.grant(str(office.people["lan"].person_id), SUBSTITUTE, NEXT, LATER)
+    assert [set(office.held(day)) for day in (TODAY, NEXT, LATER, date(2026, 12, 11))] == [
+        {"be"},
+        {"be", "lan"},
+        {"be", "lan"},
+        {"be"},
+    ]
+
+
+def test_fewer_rights(office: Office) -> None:
+    """The head may name somebody who only reads."""
+    office.grant("be", KEEPER, rights="srl")
+    assert office.held(TODAY) == {"be": "lrs"}
+
+
+def test_revoked(office: Office) -> None:
+    """At once, or from a day on."""
+    office.grant("be", KEEPER)
+    office.authorising.revoke(office.unit, "be", HEAD, begins=NEXT)
+    assert (office.held(TODAY), office.held(NEXT)) == ({"be": ALL}, {})
+    office.authorising.revoke(office.unit, "be", HEAD)
+    assert office.held(TODAY) == {}
+
+
+def test_who_leaves_or_goes_to_another_unit_keeps_nothing(office: Office) -> None:
+    """6.4.c from the official day on, also where sending is locked later; 6.4.b: no person of the unit any more."""
+    office.grant("be", KEEPER)
+    own = office.directory.mailbox("be@mic.gov.vn")
+    office.accounts.leave(own, NEXT, Level.DEPARTMENT, Departure.RETIRED, HEAD)
+    assert (office.held(TODAY), office.held(NEXT)) == ({"be": ALL}, {})
+    office.grant("lan", KEEPER)
+    office.clock.move_to(START.replace(day=25))
+    office.accounts.transfer(office.people["lan"], office.units["VP"], HEAD)
+    assert office.held(date(2026, 11, 26)) == {}
+
+
+REFUSED: list[tuple[str, Callable[[Office], object]]] = [
+    ("12.3", lambda o: o.grant("hoa", KEEPER)),  # of another unit
+    ("12.3", lambda o: o.grant("be", MEMBER, mailbox=o.unit)),
+    ("12.3", lambda o: o.grant("be", KEEPER, origin=Origin("centre", "nói miệng"))),
+    ("12.3", lambda o: o.grant("lan", SUBSTITUTE, until=LATER)),  # there is no keeper
+    ("5.2", lambda o: o.grant("be", KEEPER, mailbox=o.group)),
+    ("12.3", lambda o: (o.grant("be", KEEPER), o.grant("lan", SUBSTITUTE))),  # a standing deputy
+    ("12.3", lambda o: (o.grant("be", KEEPER), o.grant("be", SUBSTITUTE, until=LATER))),
+    ("12.3", lambda o: o.authorising.revoke(o.unit, "be", HEAD)),
+    ("12.3", lambda o: (o.grant("be", KEEPER), o.authorising.revoke(o.unit, "be", Origin("centre")))),
+    ("12.3", lambda o: o.grant("be", KEEPER, until=date(2026, 11, 23))),
+    ("12.3", lambda o: o.grant("be", KEEPER, begins=LATER, until=NEXT)),
+    ("12.3", lambda o: o.grant("be", KEEPER, rights="lrq")),
+]
+
+
+@pytest.mark.parametrize(("clause", "act"), REFUSED)
+def test_refused(office: Office, clause: str, act: Callable[[Office], object]) -> None:
+    """With the clause, and nothing recorded by what was refused."""
+    with pytest.raises(MicMailError) as error:
+        act(office)
+    assert isinstance(error.value, NotAllowed | BadInput)
+    assert error.value.clause == clause
+
+
+def test_one_substitute_at_a_time(office: Office) -> None:
+    """Days that overlap are refused until the other's are revoked."""
+    office.directory.move_person(
+        office.people["hoa"].person_id, office.units["PM"].unit_id, Draft(FactKind.TRANSFERRED, START, "t")
+    )
+    office.grant("be", KEEPER)
+    office.grant("lan", SUBSTITUTE, NEXT, LATER)
+    with pytest.raises(NotAllowed):
+        office.grant("hoa", SUBSTITUTE, LATER, date(2026, 12, 20))
+    office.grant("hoa", SUBSTITUTE, date(2026, 12, 11), date(2026, 12, 20))
+
+
+def test_a_group_has_members(office: Office) -> None:
+    """Reg. 5.2: in common, of any unit."""
+    for who in ("be", "lan", "hoa"):
+        office.grant(who, MEMBER)
+    assert office.held(TODAY, office.group) == dict.fromkeys(("be", "lan", "hoa"), ALL)
+
+
+def test_what_a_person_holds(office: Office) -> None:
+    """Asked the other way round."""
+    office.grant("be", KEEPER)
+    office.grant("be", MEMBER)
+    own = office.directory.entry(office.directory.mailbox("be@mic.gov.vn").mailbox_id)
+    assert [holder.mailbox.address for holder in office.authorising.held_by(own, START)] == [
+        "cntt@mic.gov.vn",
+        "doan@mic.gov.vn",
+    ]
