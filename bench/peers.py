@@ -58,8 +58,12 @@ def read_pid(path: Path, seconds: float = 10) -> int:
     return int(path.read_text())
 
 
-def start_ours(folder: Path, base: int = 13000, workers: int = 2) -> Server:
+def start_ours(folder: Path, base: int = 13000, workers: int = 2, *, index: bool = True) -> Server:
     """`mic-mail demo` with bench users; the program as it is installed beside this interpreter."""
+    if not index:
+        folder.mkdir()
+        (folder / "mic-mail-demo").touch()
+        (folder / "mic-mail.toml").write_text("[search]\nenabled = false\n")
     command = [str(Path(sys.executable).with_name("mic-mail")), "demo", "--data", str(folder), "--ports-from", str(base)]
     command += ["--workers", str(workers), "--cleartext", "--bench-users", str(USERS)]
     with (folder.parent / f"{folder.name}.log").open("wb") as log:
@@ -73,7 +77,8 @@ def start_ours(folder: Path, base: int = 13000, workers: int = 2) -> Server:
     wait_for(base + 143, 120)
     ports = {"imap": base + 143, "imaps": base + 993, "smtp": base + 25}
     inbox, status = str(folder / "mail" / "bench.test" / "u%d" / "Maildir"), str(folder / "run" / "status")
-    return Server("mic-mail", [child.pid], **ports, inbox=inbox, status=status, stop=stop)
+    name = "mic-mail" if index else "mic-mail, no index"
+    return Server(name, [child.pid], **ports, inbox=inbox, status=status, stop=stop)
 
 
 DOVECOT = """\
@@ -133,8 +138,28 @@ service lmtp {{
 """
 
 
-def start_dovecot(folder: Path, base: int = 14000) -> Server:
-    """Dovecot with its documented high-performance login and default fsync; LMTP at base+24."""
+FLATCURVE = """\
+mail_plugins {{
+  fts = yes
+  fts_flatcurve = yes
+}}
+fts_autoindex = yes
+fts_search_add_missing = yes
+language_tokenizers = generic email-address
+language_tokenizer_generic_algorithm = simple
+language en {{
+  default = yes
+  filters = lowercase snowball english-possessive stopwords
+}}
+fts flatcurve {{
+  substring_search = yes
+}}
+"""
+"""As Debian's dovecot-flatcurve ships it."""
+
+
+def start_dovecot(folder: Path, base: int = 14000, *, flatcurve: bool = False) -> Server:
+    """Dovecot with its documented high-performance login and default fsync; LMTP at base+24. Perhaps with a full-text index."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         account = pwd.getpwnam("vbench")
@@ -151,7 +176,8 @@ def start_dovecot(folder: Path, base: int = 14000) -> Server:
     subprocess.run(key, check=True, capture_output=True)
     (folder / "users").write_text("".join(f"u{i}@bench.test:{{PLAIN}}{PASSWORD}\n" for i in range(USERS)))
     ports = {"imap": base + 143, "imaps": base + 993, "lmtp": base + 24}
-    (folder / "dovecot.conf").write_text(DOVECOT.format(d=folder, **ports))
+    text = DOVECOT + FLATCURVE if flatcurve else DOVECOT
+    (folder / "dovecot.conf").write_text(text.format(d=folder, **ports))
     with (folder / "start.log").open("wb") as log:
         subprocess.run(["dovecot", "-c", str(folder / "dovecot.conf")], check=True, stdout=log, stderr=log)
     wait_for(ports["imap"])
@@ -163,7 +189,7 @@ def start_dovecot(folder: Path, base: int = 14000) -> Server:
 
     inbox = str(folder / "mail" / "u%d@bench.test" / "Maildir")
     return Server(
-        "dovecot",
+        "flatcurve" if flatcurve else "dovecot",
         [master],
         imap=ports["imap"],
         imaps=ports["imaps"],

@@ -1,6 +1,6 @@
 """`make bench`: this server beside Dovecot and Postfix, in one run on one machine.
 
-    python bench/run.py [--only smtp,big,imap,select,idle,lag] [--runs 3] [--folder DIR] [--workers 2] [--sessions 1000]
+    python bench/run.py [--only smtp,big,imap,search,select,idle,lag] [--runs 3] [--folder DIR] [--workers 2] [--sessions 1000]
 
 Peers run where their programs are installed (packages dovecot-imapd, dovecot-lmtpd, postfix, gcc, openssl; as root); a missing
 one is said and left out. Runs alternate between the servers and medians are shown, so that a machine that changes its speed
@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -42,8 +44,18 @@ IMAP_STEPS = (
     ("ENVELOPE BODYSTRUCTURE", "FETCH 1:* (ENVELOPE BODYSTRUCTURE FLAGS)"),
     ("UID FLAGS INTERNALDATE SIZE", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)"),
     ("SEARCH UNSEEN SINCE", "SEARCH UNSEEN SINCE 1-Jun-2024"),
-    ("SEARCH SUBJECT", 'SEARCH SUBJECT "invoice"'),
     ("bodies", "UID FETCH 1:* (BODY.PEEK[])"),
+)
+SEARCHES = (
+    ("SUBJECT", "invoice"),
+    ("SUBJECT", "hóa"),
+    ("FROM", "Nguyễn"),
+    ("BODY", "phở"),
+    ("BODY", "đơn"),
+    ("TEXT", "hóa đơn"),
+    ("TEXT", "hoa don"),
+    ("TEXT", "nvoic"),
+    ("BODY", "zxqwvabsent"),
 )
 
 
@@ -190,6 +202,54 @@ def imap(servers: list[Server], report: Report, runs: int, count: int = 10_000) 
             report.row(name, server, cold_ms=round(values[0], 1), warm_ms=round(statistics.median(values[1:]), 1))
 
 
+def search(servers: list[Server], report: Report, runs: int, count: int = 10_000) -> None:
+    """Text in a mailbox of the corpus, filled here unless `imap` has done so. How many are found is told with the times, since
+    servers mean different things by the same words."""
+    for server in servers:
+        client = ImapClient(server.imap).login(server.user % 150, PASSWORD)
+        if b"MESSAGES 0" in client.command("STATUS INBOX (MESSAGES)", keep=True)[2]:
+            fill(server, 150, count)
+        client.command("SELECT INBOX")
+        if server.status:
+            before = client.command('SEARCH BODY "zxqwvabsent"')[0]
+            start = time.perf_counter()
+            wait_for_indexer(server)
+            report.row(
+                "SEARCH BODY, first, and indexer", server.name, s=round(before, 2), then_s=round(time.perf_counter() - start, 1)
+            )
+        client.close()
+    clients = {s.name: ImapClient(s.imap, timeout=300).login(s.user % 150, PASSWORD) for s in servers}
+    for client in clients.values():
+        client.command("SELECT INBOX")
+    for key, value in SEARCHES:
+        times: dict[str, list[float]] = {s: [] for s in clients}
+        found: dict[str, int] = {}
+        for _ in range(1 + max(3, runs)):
+            for server, client in clients.items():
+                seconds, _, lines = client.command(f"SEARCH CHARSET UTF-8 {key} {{}}", value.encode(), keep=True)
+                times[server].append(seconds * 1000)
+                found[server] = sum(len(each.split()) for each in re.findall(rb"\* SEARCH([\d ]*)", lines))
+        for server, values in times.items():
+            figures = {
+                "found": found[server],
+                "cold_ms": round(values[0], 1),
+                "warm_ms": round(statistics.median(values[1:]), 1),
+            }
+            report.row(f"SEARCH {key} {value}", server, **figures)
+
+
+def wait_for_indexer(server: Server) -> None:
+    """Until our indexer has found nothing new for two of its rounds."""
+    still, last = 0, -1
+    while still < 12:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(server.status)
+            processes = json.loads(asking.recv(1 << 20))["processes"]
+        (now,) = [one.get("indexed", 0) for one in processes if one["name"] == "index"]
+        still, last = (still + 1, last) if now == last else (0, now)
+        time.sleep(1)
+
+
 def select(servers: list[Server], report: Report, runs: int, count: int = 100_000) -> None:
     """SELECT of a mailbox of 100,000 messages."""
     for server in servers:
@@ -206,12 +266,14 @@ def select(servers: list[Server], report: Report, runs: int, count: int = 100_00
 def main() -> int:
     """Run what was asked for; 0 unless a server could not be started."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="smtp,big,imap,select,idle,lag")
+    parser.add_argument("--only", default="smtp,big,imap,search,select,idle,lag")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp") / time.strftime("mic-mail-bench-%F-%H%M%S"))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--sessions", type=int, default=1000, help="of idle")
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--flatcurve", action="store_true", help="also Dovecot with its full-text index (dovecot-flatcurve)")
+    parser.add_argument("--no-index", action="store_true", help="ours also without search.sqlite")
     arguments = parser.parse_args()
     works = set(arguments.only.split(","))
     arguments.folder.mkdir(parents=True)
@@ -219,10 +281,14 @@ def main() -> int:
     servers: list[Server] = []
     try:
         servers.append(peers.start_ours(arguments.folder / "ours", workers=arguments.workers))
+        if arguments.no_index:
+            servers.append(peers.start_ours(arguments.folder / "unindexed", 17000, arguments.workers, index=False))
         if not arguments.no_peers and shutil.which("dovecot"):
-            servers.append(peers.start_dovecot(arguments.folder / "dovecot"))
-            if shutil.which("postfix"):
-                servers.append(peers.start_postfix(arguments.folder / "postfix", servers[-1]))
+            servers.append(dovecot := peers.start_dovecot(arguments.folder / "dovecot"))
+            if arguments.flatcurve:
+                servers.append(peers.start_dovecot(arguments.folder / "flatcurve", 16000, flatcurve=True))
+            if shutil.which("postfix") and not works <= {"imap", "search", "select", "idle"}:
+                servers.append(peers.start_postfix(arguments.folder / "postfix", dovecot))
         missing = {"dovecot", "postfix+dovecot"} - {server.name for server in servers}
         if missing:
             print(f"without {' and '.join(sorted(missing))}: not installed, or left out by --no-peers", file=sys.stderr)
@@ -236,6 +302,8 @@ def main() -> int:
             big([server for server in servers if server.name != "postfix+dovecot"], load, report, arguments.runs)
         if "imap" in works:
             imap(with_imap, report, arguments.runs)
+        if "search" in works:
+            search(with_imap, report, arguments.runs)
         if "select" in works:
             select(with_imap, report, arguments.runs)
         if "idle" in works:

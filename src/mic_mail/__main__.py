@@ -1,8 +1,9 @@
-"""`python -m mic_mail` is the command `mic-mail`; with `worker FD` or `housekeeper FD` it is what a supervisor starts."""
+"""`python -m mic_mail` is the command `mic-mail`; with `worker FD`, `housekeeper FD` or `indexer FD`
+it is what a supervisor starts."""
 
 import sys
 
-if len(sys.argv) == 3 and sys.argv[1] in ("worker", "housekeeper"):
+if len(sys.argv) == 3 and sys.argv[1] in ("worker", "housekeeper", "indexer"):
     from mic_mail.app.child import run_child
 
     sys.exit(run_child(int(sys.argv[2])))

@@ -156,8 +156,9 @@ class Disk:
 
 
 def _base(path: str) -> str:
-    """What of a message's name stays the same, staged or named."""
-    return basename(path).partition(",")[0]
+    """What of a message's name stays the same, staged, named or expunged (the folder's id then stands in front)."""
+    name = basename(path).partition(",")[0]
+    return name.partition(".")[2] if "/.expunged/" in path else name
 
 
 def replayed(found: Iterable[Call]) -> Iterator[tuple[str, Disk, int]]:

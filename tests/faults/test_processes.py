@@ -613,7 +613,7 @@ def test_the_loop_and_the_publishing_thread_of_a_worker_share_a_core(serve_proce
         assert kept[0] == kept[1]
         taken += kept[0]
     assert len(set(taken)) == 2
-    (housekeeper,) = [one["pid"] for one in server.status()["processes"] if one["pid"] not in server.workers()]
+    (housekeeper,) = [one["pid"] for one in server.status()["processes"] if one["name"] == "house"]
     assert all(cores == every for cores in cores_of_threads(housekeeper))
 
 

@@ -1,4 +1,4 @@
-"""A worker or the housekeeper: what the supervisor (`process.serve`) executes, and its end of their channel.
+"""A worker, the housekeeper or the indexer: what the supervisor (`process.serve`) executes, and its end of their channel.
 
 In: the descriptor of a `ChildSpec`. Out: an exit code, after the supervisor said drain or was gone.
 """
@@ -11,10 +11,12 @@ import signal
 import socket
 import sys
 import traceback
+from typing import Protocol
 
 import uvloop
 
-from mic_mail.app.server import Server, open_server
+from mic_mail.app.indexer import Indexer
+from mic_mail.app.server import open_server
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
@@ -68,6 +70,8 @@ async def _serve(spec: ChildSpec) -> None:
         async with only_housekeeper(config.run_dir, orders.over) as mine:
             if mine:
                 await _live(spec, config, orders)
+    elif spec.role == "indexer":
+        await _index(spec, config, orders)
     else:
         await _live(spec, config, orders)
 
@@ -91,19 +95,36 @@ async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     await server.drain()
 
 
+async def _index(spec: ChildSpec, config: Config, orders: "Orders") -> None:
+    indexer = Indexer(config, SystemClock(), spec.name)
+    indexer.start()
+    orders.follow(indexer)
+    await orders.over.wait()
+    indexer.log.event("process_draining")
+    await indexer.drain()
+
+
+class Led(Protocol):
+    """What follows the supervisor's orders: a `Server`, or the indexer."""
+
+    def report(self) -> dict[str, object]: ...
+    def configure(self, config: Config) -> None: ...
+    def recover(self) -> None: ...
+
+
 class Orders:
     """A child's end of the channel: what the supervisor says, and what it is told."""
 
     def __init__(self, channel: Channel) -> None:
         self._loop = asyncio.get_running_loop()
         self._channel = channel
-        self._server: Server | None = None
+        self._server: Led | None = None
         self.over = asyncio.Event()
         """Set when this process has to end: told to, or alone in the world."""
         self._loop.add_reader(channel.fileno(), self._receive)
         self._loop.add_signal_handler(signal.SIGTERM, self.over.set)
 
-    def follow(self, server: Server) -> None:
+    def follow(self, server: Led) -> None:
         """The server is ready: say so, report on it each second, let it follow reloads."""
         self._server = server
         self._channel.send({"told": "ready"})

@@ -3,6 +3,7 @@
 from mic_mail.app.rooms import Rooms
 from mic_mail.services.delivery import settle_journal
 from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
+from mic_mail.services.indexing import ROUND_SECONDS, Indexing
 from mic_mail.storage.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0
@@ -14,9 +15,17 @@ CERTIFICATE_SECONDS = 86_400.0
 RETENTION_SECONDS = 86_400.0
 
 
-def duties_of(rooms: Rooms, *, housekeeper: bool) -> Duties:
+def duties_of(rooms: Rooms, *, housekeeper: bool, indexer: bool = False) -> Duties:
     """The duties of one process, not begun yet."""
-    return Duties([*for_itself(rooms), *(for_the_server(rooms) if housekeeper else ())], rooms.log)
+    duties = [*for_itself(rooms), *(for_the_server(rooms) if housekeeper else ())]
+    if indexer:
+        duties.append(Duty("index", ROUND_SECONDS, _indexing(rooms).round))
+    return Duties(duties, rooms.log)
+
+
+def _indexing(rooms: Rooms) -> Indexing:
+    """For a server of one process; others have a process for it (app.indexer)."""
+    return Indexing(rooms.store, lambda: rooms.access.snapshot, rooms.lanes.io, rooms.log)
 
 
 def for_itself(rooms: Rooms) -> list[Duty]:

@@ -1,6 +1,6 @@
 """A whole server on the caller's event loop, with the caller's clock: for tests and measurements.
 
-The same rooms, doors and duties as in a worker and the housekeeper; no supervisor and no other process.
+The same rooms, doors and duties as in a worker, the housekeeper and the indexer; no supervisor and no other process.
 """
 
 import secrets
@@ -73,6 +73,7 @@ async def start_in_process(config: Config, clock: Clock | None = None, *, tee: b
             secret=secrets.token_bytes(32),
             tee=tee,
             housekeeper=True,
+            indexer=True,
         )
     except BaseException:
         net.close(listeners)

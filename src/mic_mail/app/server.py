@@ -84,6 +84,7 @@ async def open_server(
     secret: bytes,
     tee: bool = False,
     housekeeper: bool = False,
+    indexer: bool = False,
 ) -> Server:
     """Build rooms, open doors, begin to follow the others and to do the duties."""
     rooms = await open_rooms(config, clock, name, secret=secret, tee=tee)
@@ -99,6 +100,6 @@ async def open_server(
     rooms.lag.start()
     if housekeeper:
         rooms.spawn(rooms.lanes.io(rooms.store.settle_left_behind))
-    duties = duties_of(rooms, housekeeper=housekeeper)
+    duties = duties_of(rooms, housekeeper=housekeeper, indexer=indexer and config.search.enabled)
     duties.start()
     return Server(rooms, doors, duties)

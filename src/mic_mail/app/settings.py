@@ -23,6 +23,8 @@ def storage_settings(config: Config) -> StorageSettings:
         expunge_keep_seconds=int(storage.expunge_keep),
         open_accounts=storage.open_indexes,
         view_cache_octets=storage.view_memory,
+        search_file=config.search.enabled,
+        search_cache_octets=config.search.memory,
     )
 
 

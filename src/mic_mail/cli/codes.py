@@ -7,6 +7,7 @@ from mic_mail.policy.wording import LEVELS, PARTS
 
 FINDINGS: Mapping[str, Text] = {
     "index-damaged": Text("chỉ mục hỏng", "index damaged"),
+    "search-damaged": Text("tệp tìm kiếm hỏng", "search file damaged"),
     "name-differs": Text("tên tệp khác chỉ mục", "file name differs"),
     "name-flags": Text("tên tệp khác cờ", "flags in the file name differ"),
     "content-changed": Text("nội dung đã bị đổi", "content changed"),

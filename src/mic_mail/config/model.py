@@ -183,6 +183,24 @@ class Storage(Section):
     ] = DAY
 
 
+class Search(Section):
+    """Finding text in mailboxes."""
+
+    enabled: Annotated[
+        bool,
+        About(
+            "Keep the text of all messages packed in search.sqlite beside each mailbox, about an eighth of its mail (where "
+            "there are no attachments, half): searches take milliseconds then; else they read the messages.",
+            reload=False,
+        ),
+    ] = True
+    memory: Annotated[
+        Octets,
+        Field(ge=MIB, le=16 * GIB),
+        About("Memory per worker for text that was searched lately; 64 MiB hold that of some 15,000 messages.", reload=False),
+    ] = 64 * MIB
+
+
 class Directory(Section):
     """The directory of units, people and mailboxes."""
 
@@ -428,6 +446,7 @@ class Config(Section):
     tls: Annotated[Tls, About("TLS.")] = Tls()
     process: Annotated[Process, About("Processes.")] = Process()
     storage: Annotated[Storage, About("Storage.")] = Storage()
+    search: Annotated[Search, About("Search.")] = Search()
     directory: Annotated[Directory, About("Directory.")] = Directory()
     quota: Annotated[Quota, About("Quota.", "8.3.b")] = Quota()
     limits: Annotated[Limits, About("Limits.")] = Limits()

@@ -73,6 +73,10 @@ MEANINGS = {
     "storage.open_indexes": "Số hộp thư mỗi tiến trình giữ mở; mỗi hộp sáu descriptor và 0,5 MB.",
     "storage.view_memory": "Bộ nhớ mỗi tiến trình cho danh sách thư giữ sẵn.",
     "storage.rescan": "Chu kỳ rà từng hộp thư tìm thay đổi do công cụ Maildir khác.",
+    "search": "Tìm chữ trong hộp thư.",
+    "search.enabled": "Giữ chữ của mọi thư trong search.sqlite cạnh mỗi hộp thư, cỡ một phần tám dung lượng thư "
+    "(thư không có tệp đính kèm: một nửa): tìm kiếm mất vài mili giây; nếu không, mỗi lần tìm phải đọc lại thư.",
+    "search.memory": "Bộ nhớ mỗi tiến trình cho chữ vừa được tìm; 64 MiB giữ được chữ của chừng 15.000 thư.",
     "directory": "Danh bạ đơn vị, cá nhân, hộp thư.",
     "directory.url": "URL SQLAlchemy của cơ sở dữ liệu, không kèm mật khẩu (xem ~/.pgpass); mặc định directory.sqlite.",
     "quota": "Dung lượng hộp thư.",

@@ -1,6 +1,6 @@
 """The supervisor: the parent of all processes of one server, which serves nobody itself.
 
-    start    lock the run_dir -> bind the ports -> give up root -> exec N workers and one housekeeper, sockets and all
+    start    lock the run_dir -> bind the ports -> give up root -> exec N workers, a housekeeper, an indexer, sockets and all
     a death  the child is started again with the same sockets, at once the first time, then with growing pauses
     SIGHUP   the file is read again; what can be taken over goes to the children, what cannot is named in the log
     SIGTERM  the sockets close, the children drain, who is not done in time is killed; a second signal does not wait
@@ -69,6 +69,11 @@ class Child:
     owed: dict[str, Message] = field(default_factory=dict)
     """What it has to be told when it is ready: the newest order of each kind. Before that it does not read."""
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is no server without it: a search finds the same without an indexer, only later."""
+        return self.role != "indexer"
+
 
 class Supervisor:
     """One running server, seen from above. Make it, `start`, `run`."""
@@ -104,7 +109,7 @@ class Supervisor:
 
     # Beginning
     def start(self, listeners: Sequence[Listener], workers: int) -> None:
-        """Start so many workers on these sockets, and the housekeeper."""
+        """Start so many workers on these sockets, the housekeeper, and the indexer if there shall be one."""
         run_dir = self.config.run_dir
         for stale in run_dir.glob(PREFIX + "*"):
             stale.unlink(missing_ok=True)
@@ -114,9 +119,16 @@ class Supervisor:
         self._tally = new_page(workers)
         self._children = [Child("worker", f"worker{row}", row) for row in range(workers)]
         self._children.append(Child("housekeeper", "house"))
+        if self.config.search.enabled:
+            self._children.append(Child("indexer", "index"))
         self._log.event("server_started", pid=os.getpid(), workers=workers, doors=self.ports)
         for child in self._children:
             self._spawn(child)
+
+    @property
+    def _workers(self) -> str:
+        """For systemd."""
+        return f"{sum(child.role == 'worker' for child in self._children)} workers"
 
     @property
     def ports(self) -> dict[str, int]:
@@ -262,10 +274,10 @@ class Supervisor:
                 child.report = message
 
     def _announce_ready(self) -> None:
-        if not self._announced and all(child.ready for child in self._children):
+        if not self._announced and all(child.ready for child in self._children if child.is_needed):
             self._announced = True
             self._log.event("server_ready", seconds=round((self._clock.now() - self._started_at).total_seconds(), 2))
-            self._notifier.ready(f"{len(self._children) - 1} workers")
+            self._notifier.ready(self._workers)
 
     def _reap(self) -> None:
         for child in self._children:
@@ -315,7 +327,7 @@ class Supervisor:
 
     def _unless_hopeless(self, child: Child) -> None:
         """What cannot start the first time will not start the tenth time; systemd or a person has to know."""
-        if not self._announced and child.restarts >= FIRST_ATTEMPTS and self._draining_until is None:
+        if not self._announced and child.is_needed and child.restarts >= FIRST_ATTEMPTS and self._draining_until is None:
             self._given_up = True
             self._log.event("start_failed", process=child.name)
             self.drain()
@@ -337,7 +349,7 @@ class Supervisor:
             order: Message = {"do": "reload", "config": self.config.model_dump_json()}
             for child in self._children:
                 self._order(child, order)
-        self._notifier.ready(f"{len(self._children) - 1} workers")
+        self._notifier.ready(self._workers)
 
     def _order(self, child: Child, order: Message) -> None:
         """Tell a child, now or when it is ready. One that lives and has not read for a long time is killed."""
@@ -395,7 +407,7 @@ class Supervisor:
             "started_at": self._started_at.isoformat(),
             "domain": self.config.server.domain,
             "hostname": self.config.server.hostname,
-            "ready": all(child.ready for child in self._children),
+            "ready": all(child.ready for child in self._children if child.is_needed),
             "draining": self._draining_until is not None,
             "ports": self.ports if self._draining_until is None else {},
             "processes": [

@@ -84,8 +84,9 @@ class Index:
     the holder of the account's lock. So whoever finds a reader on the list, or has the lock, may close it.
     """
 
-    def __init__(self, path: str, *, synchronous: str, clock: Clock) -> None:
+    def __init__(self, path: str, *, synchronous: str, clock: Clock, busy_seconds: float = _BUSY_SECONDS) -> None:
         self._path = path
+        self._busy_seconds = busy_seconds
         self._synchronous = synchronous
         self._clock = clock
         self._lock = threading.Lock()
@@ -169,7 +170,7 @@ class Index:
         connection = sqlite3.connect(
             f"file:{quote(self._path)}?mode={mode}",
             uri=True,
-            timeout=_BUSY_SECONDS,
+            timeout=self._busy_seconds,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,

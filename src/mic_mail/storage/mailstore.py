@@ -26,10 +26,12 @@ from mic_mail.storage import (
     foldernews,
     folders,
     graves,
+    lookup,
     quota,
     reader,
     repair,
     search,
+    searchindexing,
     staging,
     sweep,
     transfer,
@@ -47,6 +49,8 @@ from mic_mail.storage.publish import publish
 from mic_mail.storage.reader import MessageFile
 from mic_mail.storage.replacing import drop_unfinished
 from mic_mail.storage.replay import Replay, recover, settle_left_behind
+from mic_mail.storage.searchcache import SearchCache
+from mic_mail.storage.searchindexing import Visited
 from mic_mail.storage.store import OnChange, Shared, Store
 from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.types import (
@@ -62,6 +66,7 @@ from mic_mail.storage.types import (
     FolderInfo,
     FolderNews,
     FolderView,
+    LookedUp,
     Published,
     Quota,
     RepairReport,
@@ -131,6 +136,9 @@ _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """glibc's: what sixteen threads have freed stays in their arenas else, most of what was closed."""
 
 
+__all__ = ["Account", "MailStore", "MessageFile", "Visited"]
+
+
 class MailStore:
     """All accounts below one mail root."""
 
@@ -157,6 +165,7 @@ class MailStore:
             names=NameSource(host),
             syncs=SharedSync(),
             views=ViewCache(settings.view_cache_octets),
+            searched=SearchCache(settings.search_cache_octets),
             boot_id=settings.boot_id or _boot_id(),
             on_change=self._telling.changed,
             recover=self._recover_for,
@@ -378,9 +387,32 @@ class Account:
         """The message, expunged ones included while they are kept; else `NoSuchMessage`."""
         return reader.open_message(self._store, folder_id, uid, hint)
 
+    def look_up_text(self, folder_id: int, uids: Sequence[int], wanted: Sequence[int], test: TextTest) -> LookedUp:
+        """What `search.sqlite` knows of the messages at the positions `wanted` of a folder's list of UIDs; reads no message.
+
+        Hand it the list that the sessions of a process share (`FolderView.uids`): what it finds out about it is kept.
+        """
+        return lookup.look_up(self._store, folder_id, uids, wanted, test)
+
     def find_text(self, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]) -> list[tuple[int, tuple[bool, ...]]]:
-        """For each UID that can be read, which of the tests it passes. Reads whole messages: hand it slices."""
+        """For each UID that can be read, which of the tests it passes. Reads whole messages: hand it slices.
+
+        What was read for BODY or TEXT is left in `search.sqlite`, if that can be had at once.
+        """
         return search.find_text(self._store, folder_id, uids, tests)
+
+    def index_text(self, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
+        """Bring `search.sqlite` up to date if the index was written since the last visit; how many messages came in.
+
+        For the indexer: takes no lock of the account and opens nothing of it for writing. `go_on` is asked before each batch.
+        """
+        store = self._store
+        if not searchindexing.needs_visit(store, visited):
+            return 0
+        try:
+            return searchindexing.visit(store, visited, go_on)
+        finally:
+            store.search.close()
 
     # Annotations (RFC 5464)
     def annotations(self, folder_id: int | None, holders: Collection[str]) -> list[Annotation]:

@@ -30,6 +30,7 @@ def open_store(store: Store) -> None:
             return
         store.index.close_readers()
         store.shared.views.forget(store.account_id)
+        store.shared.searched.forget(store.account_id)
         with translated(f"account {store.account_id}"):
             store.shared.recover(store.place.home)
             _make_directories(store)

@@ -20,6 +20,10 @@ def repair(store: Store, *, check: bool) -> RepairReport:
     if damage and check:
         return RepairReport(damage, 0, 0, 0)
     store.index.doubtful = bool(damage)
+    with translated("reading the search file"):
+        damage += [Finding("search-damaged", "", text) for text in store.search.damage()]
+        if any(each.kind == "search-damaged" for each in damage) and not check:
+            store.search.discard()  # the indexer makes it anew
     with writing(store) as write:
         comparison = Comparison(write, check=check)
         comparison.run()

@@ -12,6 +12,8 @@ from mic_mail.clock import Clock
 from mic_mail.storage.index import Index
 from mic_mail.storage.locking import AccountLock
 from mic_mail.storage.maildir import NameSource, Place
+from mic_mail.storage.searchcache import SearchCache
+from mic_mail.storage.searchfile import SearchFile
 from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.types import StorageSettings
 from mic_mail.storage.views import ViewCache
@@ -37,6 +39,7 @@ class Shared:
     names: NameSource
     syncs: SharedSync
     views: ViewCache
+    searched: SearchCache
     boot_id: str
     on_change: OnChange
     recover: Callable[[str], object]
@@ -57,6 +60,7 @@ class Store:
         self.settings = shared.settings
         self.lock = AccountLock(self.place.lock, shared.settings.lock_seconds)
         self.index = Index(self.place.index, synchronous=shared.settings.synchronous, clock=shared.clock)
+        self.search = SearchFile(self.place.search, account_id, shared.clock)
         self.opening = threading.Lock()
         self.opened_identity: int | None = None
         """Inode of the index that was found good; None before the first use."""
@@ -92,6 +96,7 @@ class Store:
         lock's descriptor, only while no thread has the lock. Nothing holds the file's inode then, and an index made anew may
         get its number: its folders have an `expunge_floor` above all MODSEQs known here, so no view of the old is built upon.
         """
+        self.search.rest(before)
         closed = self.index.rest_readers(before)
         if self.index.writer_rests(before) and self.lock.close(self.index.close_writer):
             closed += 1
@@ -99,6 +104,7 @@ class Store:
 
     def close(self) -> None:
         """Give descriptors back; those in use close when they return. The store opens again at its next use."""
+        self.search.close()
         self.index.close_readers()
         if self.lock.close(self.index.close_writer):
             self.opened_identity = None

@@ -70,6 +70,10 @@ class StorageSettings:
     """Accounts with open index handles in one process (about six descriptors each)."""
     view_cache_octets: int = 256 << 20
     """Memory for the compact flag arrays that the sessions of one process share."""
+    search_file: bool = True
+    """Whether `search.sqlite` is used and filled; without it every search of text reads the messages."""
+    search_cache_octets: int = 64 << 20
+    """Memory for what was read from `search.sqlite` files: the text of some 20,000 messages."""
     max_folders: int = 10_000
     max_folder_depth: int = 20
     max_folder_name_octets: int = 700
@@ -305,6 +309,15 @@ class TextTest:
     kind: Literal["BODY", "TEXT", "HEADER"]
     value: str
     field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What `search.sqlite` knows: of the messages asked for those that it holds, and of these the ones that pass the test.
+    Positions in the list of UIDs, ascending."""
+
+    known: Sequence[int]
+    found: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)

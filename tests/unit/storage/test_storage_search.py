@@ -1,14 +1,25 @@
-"""The scan behind SEARCH BODY, TEXT and HEADER: what counts as the text of a message (RFC 9051 §6.4.4)."""
+"""SEARCH BODY, TEXT and HEADER: what counts as the text of a message (RFC 9051 §6.4.4), and that `search.sqlite` answers as the
+scan does, whatever became of it, of the messages and of the index."""
 
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
+from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage import searchfilling
+from mic_mail.storage.mailstore import Account, Visited
 from mic_mail.storage.search import _Test
 from mic_mail.storage.types import Delivery, TextTest
-from storage_model import Root
+from storage_model import REF, Root
 
 MESSAGE = """\
 From: Đỗ Văn Bê <dvbe@mic.gov.vn>
@@ -41,11 +52,14 @@ noi dung
     [
         ("BODY", "kế hoạch", True),
         ("BODY", "KẾ HOẠCH", True),
-        ("BODY", "ke hoach", False),
+        ("BODY", "ke hoach", True),
+        ("BODY", "kế hoach", False),
         ("BODY", "hóa đơn", True),
         ("BODY", "công văn", True),
         ("BODY", "noi dung", True),
         ("BODY", "thông báo", False),
+        ("BODY", "", True),
+        ("TEXT", "", True),
         ("TEXT", "thông báo", True),
         ("TEXT", "mat khau", False),
         ("TEXT", "bWF0IGtoYXU=", False),
@@ -86,3 +100,210 @@ def test_comments_do_not_hide_an_address(field: str, value: str, hit: bool) -> N
         "From: Van Be <dvbe (phòng)@ (bộ) mic.gov.vn>\r\nTo: nhóm: <b (x) @c.vn>, d@e.vn;\r\nSubject: a (x)@b\r\n\r\n"
     ).encode()
     assert _Test(TextTest("HEADER", value, field)).in_header(header) is hit
+
+
+def test_an_empty_value_asks_for_the_field() -> None:
+    """RFC 9051 §6.4.4: HEADER with an empty string tests whether the field is there."""
+    header = b"Subject:\r\nX-Test: a\r\n\r\n"
+    assert _Test(TextTest("HEADER", "", "subject")).in_header(header)
+    assert _Test(TextTest("HEADER", "", "x-test")).in_header(header)
+    assert not _Test(TextTest("HEADER", "", "x-other")).in_header(header)
+
+
+# ------------------------------------------------------------------ by search.sqlite
+
+
+WORDS = ["hóa", "đơn", "hoa", "don", "phở", "Phòng", "a"]
+TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=8).map(" ".join)
+ADDRESSES = st.sampled_from(["Nguyễn Lan <lan@x.vn>", "hoa (phòng) <b (x)@ y.vn>", "a@x@y.vn", ""])
+MESSAGES = st.one_of(
+    st.builds(
+        lambda sender, subject, body, html, cut: (
+            f"From: {sender}\r\nSubject: {subject}\r\nX-Test: {body}\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+            f"--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n--b\r\nContent-Type: text/html; charset=utf-8"
+            f'; name="{subject}"\r\n\r\n<p>{html}<b>{body}</b>\r\n--b--\r\n'
+        ).encode()[: cut or None],
+        ADDRESSES,
+        TEXTS,
+        TEXTS,
+        TEXTS,
+        st.sampled_from([0, 0, 0, 60, 150]),
+    ),
+    st.binary(max_size=200),
+)
+KEYS = st.sampled_from(
+    [("BODY", ""), ("TEXT", ""), *(("HEADER", name) for name in ("subject", "From", "to", "cc", "x-test", "nope"))]
+)
+VALUES = st.one_of(
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=2).map(" ".join),
+    st.sampled_from(["óa đ", "oa d", " a ", "ph", "y.vn", "nguyễn lan", "<p>", "b (x)", "b@y.vn", " ", ""]),
+)
+
+
+def deliver(account: Account, *messages: bytes) -> None:
+    inbox = account.folder("INBOX").folder_id
+    deliveries = []
+    for octets in messages:
+        staged = account.stage()
+        staged.write(octets)
+        staged.finish()
+        deliveries.append(Delivery(staged, answers_of(octets)))
+    account.publish(inbox, deliveries)
+
+
+def search(account: Account, folder: str, test: TextTest) -> tuple[list[int], int]:
+    """As the IMAP session asks: what is known, then the rest by reading. The UIDs found, and how many messages were read."""
+    view = account.view(account.folder(folder).folder_id)
+    looked_up = account.look_up_text(view.info.folder_id, view.uids, range(len(view.uids)), test)
+    known = set(looked_up.known)
+    assert known.issuperset(looked_up.found)
+    left = [uid for position, uid in enumerate(view.uids) if position not in known]
+    read = account.find_text(view.info.folder_id, left, [test])
+    return sorted({view.uids[position] for position in looked_up.found} | {uid for uid, (hit,) in read if hit}), len(left)
+
+
+def scan(root: Root, folder: str, tests: list[TextTest]) -> list[list[int]]:
+    """By a store that has no search file."""
+    plain = Root(root.path, root.clock, {**root.settings, "search_file": False})
+
+    def find(account: Account) -> list[list[int]]:
+        view = account.view(account.folder(folder).folder_id)
+        read = account.find_text(view.info.folder_id, view.uids, tests)
+        return [[uid for uid, hits in read if hits[place]] for place in range(len(tests))]
+
+    return plain.use(find)
+
+
+class Searching(RuleBasedStateMachine):
+    """Messages come and go, the indexer visits or does not, files are lost and damaged: the answer is the scan's."""
+
+    root: Root
+    steps = 0
+    """Since the last damage."""
+
+    @initialize(messages=st.lists(MESSAGES, min_size=3, max_size=8))
+    def begin(self, messages: list[bytes]) -> None:
+        self.store = self.root.store()
+        self.store.recover()
+        self.account = self.store.account(REF)
+        self.account.folders()
+        self.visited = Visited()
+        deliver(self.account, *messages)
+
+    @rule(messages=st.lists(MESSAGES, min_size=1, max_size=5))
+    def deliver(self, messages: list[bytes]) -> None:
+        deliver(self.account, *messages)
+
+    @rule(places=st.sets(st.integers(0, 20), max_size=6), move=st.booleans(), to=st.sampled_from(["INBOX", "Archive"]))
+    def transfer(self, places: set[int], move: bool, to: str) -> None:
+        view = self.account.view(self.account.folder("INBOX").folder_id)
+        uids = [uid for place, uid in enumerate(view.uids) if place in places]
+        (self.account.move if move else self.account.copy)(view.info.folder_id, uids, self.account.folder(to).folder_id)
+
+    @rule(places=st.sets(st.integers(0, 20), max_size=4))
+    def expunge(self, places: set[int]) -> None:
+        view = self.account.view(self.account.folder("INBOX").folder_id)
+        self.account.remove(view.info.folder_id, [uid for place, uid in enumerate(view.uids) if place in places])
+
+    @rule()
+    def undelete(self) -> None:
+        self.account.undelete()
+
+    @rule()
+    def index(self) -> None:
+        self.account.index_text(self.visited)
+
+    @rule()
+    def index_by_another(self) -> None:
+        """A process that has just begun."""
+        store = self.root.store()
+        store.account(REF).index_text(Visited())
+        store.close()
+
+    @rule(weeks=st.integers(1, 3))
+    def sweep(self, weeks: int) -> None:
+        assert isinstance(self.root.clock, ManualClock)
+        self.root.clock.move_to(self.root.clock.now() + timedelta(weeks=weeks, seconds=1))
+        self.account.sweep()
+
+    @precondition(lambda self: self.steps > 8)
+    @rule(how=st.sampled_from(["delete", "truncate", "empty", "garbage", "flip"]), where=st.floats(0, 1))
+    def damage(self, how: str, where: float) -> None:
+        self.steps = 0
+        path = self.root.home / "search.sqlite"
+        if not path.exists():
+            return
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            if how == "truncate":
+                file.truncate(int(size * where))
+            elif how == "empty":
+                file.truncate(0)
+            elif how == "garbage":
+                file.write(b"garbage" * 20)
+            elif how == "flip":
+                file.seek(int(max(0, size - 4096) * where))
+                file.write(os.urandom(4096))
+        if how == "delete":
+            path.unlink()
+
+    @rule()
+    def lose_index(self) -> None:
+        """`mailbox repair` makes another; folders and messages may get other numbers in it."""
+        self.store.close()
+        self.root.lose_index()
+        self.store = self.root.store()
+        self.account = self.store.account(REF)
+        self.account.folders()
+
+    @rule(
+        asked=st.lists(st.tuples(KEYS, VALUES), min_size=1, max_size=4), folder=st.sampled_from(["INBOX", "INBOX", "Archive"])
+    )
+    def find(self, asked: list[tuple[tuple[str, str], str]], folder: str) -> None:
+        tests = [TextTest(kind, value, field) for (kind, field), value in asked]  # type: ignore[arg-type]  # of KEYS
+        assert [search(self.account, folder, test)[0] for test in tests] == scan(self.root, folder, tests)
+
+    @invariant()
+    def count(self) -> None:
+        self.steps += 1
+
+    @invariant()
+    def few_segments(self) -> None:
+        """Of a handful of messages there are never more than a handful of segments."""
+        with sqlite_of(self.root) as connection:
+            if connection is not None:
+                assert connection.execute("SELECT count(*) FROM segment").fetchone()[0] <= 12
+
+    def teardown(self) -> None:
+        self.store.close()
+
+
+@contextmanager
+def sqlite_of(root: Root) -> Iterator[sqlite3.Connection | None]:
+    """The search file, if it can be read."""
+    try:
+        connection = sqlite3.connect(f"file:{root.home / 'search.sqlite'}?mode=ro", uri=True)
+        connection.execute("SELECT count(*) FROM segment")
+    except sqlite3.DatabaseError:
+        yield None
+        return
+    yield connection
+    connection.close()
+
+
+def test_any_history_answers_as_the_scan_does(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deliveries, copies, moves, expunges, indexers, damage: never an error, never another answer than from reading all."""
+    monkeypatch.setattr(searchfilling, "DEAD_US", 1)
+    monkeypatch.setattr("mic_mail.storage.search.SMALLEST_LEFT", 2)
+
+    def machine() -> Searching:
+        it = Searching()
+        it.root = Root(tmp_path_factory.mktemp("mail"), clock=ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
+        return it
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(max_examples=20, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)),
+    )

@@ -1,0 +1,70 @@
+"""The indexer: a child of the supervisor that fills the mailboxes' `search.sqlite` when nobody else wants the processor.
+
+In: a configuration. It reads the directory and the mailboxes and writes nothing but those files and its log. It opens no door,
+no spool and no journal, so that it never holds what the others need, wherever the kernel leaves it waiting.
+"""
+
+import asyncio
+import contextlib
+
+from mic_mail.app.settings import storage_settings
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import EMPTY
+from mic_mail.errors import MicMailError
+from mic_mail.log.maillog import MailLog
+from mic_mail.process.lanes import Lane
+from mic_mail.services.indexing import ROUND_SECONDS, Indexing, stand_back
+from mic_mail.storage.mailstore import MailStore
+
+CLOSE_SECONDS = 2.0
+
+
+class Indexer:
+    """What the process is while it runs; follows the supervisor's orders like a `Server`."""
+
+    def __init__(self, config: Config, clock: Clock, name: str) -> None:
+        self.log = MailLog(config.log_dir, name, clock=clock, segment_octets=config.log.segment)
+        self._clock = clock
+        self._directory = Directory(config.directory_url, clock=clock)
+        self._snapshot = EMPTY
+        self._store = MailStore(config.mail_root, clock=clock, host=config.server.hostname, settings=storage_settings(config))
+        self._lane = Lane("index", 1)
+        self._indexing = Indexing(self._store, lambda: self._snapshot, self._lane.submit, self.log)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._rounds())
+
+    async def _rounds(self) -> None:
+        await self._lane.submit(stand_back)
+        while True:
+            try:
+                self._snapshot = await self._lane.submit(self._directory.load_snapshot, self._snapshot)
+                await self._indexing.round()
+            except MicMailError as error:  # a directory that cannot be read now
+                self.log.event("duty_failed", duty="index", error=str(error))
+            await asyncio.sleep(ROUND_SECONDS)
+
+    def configure(self, config: Config) -> None:
+        """Nothing that it uses follows a reload."""
+
+    def recover(self) -> None:
+        """Others see to what the dead have left."""
+
+    def report(self) -> dict[str, object]:
+        """Numbers for `mic-mail status`."""
+        return {"indexed": self._indexing.indexed}
+
+    async def drain(self) -> None:
+        """End with the batch in hand; what is left is for the next start."""
+        self._indexing.end()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._lane.end()
+        self._lane.join(self._clock.monotonic() + CLOSE_SECONDS)
+        self._directory.close()
+        self.log.close()

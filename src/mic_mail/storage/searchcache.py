@@ -1,0 +1,68 @@
+"""What the searches of one process have read and worked out, kept while there is room: segments of all accounts, folders' keys.
+
+Segments never change and their numbers are not used twice, so nothing here is ever wrong; what is dropped is read again.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Protocol, TypeVar
+
+
+class Sized(Protocol):
+    @property
+    def octets(self) -> int: ...
+
+
+T = TypeVar("T", bound=Sized)
+
+_OVERHEAD_OCTETS = 200
+
+
+class SearchCache:
+    """Values by key, the longest unused dropped first; from any thread."""
+
+    def __init__(self, max_octets: int) -> None:
+        self._max_octets = max_octets
+        self._octets = 0
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[type[Sized], Hashable], tuple[Sized, int]] = OrderedDict()
+
+    def get(self, kind: type[T], key: Hashable) -> T | None:
+        """What is kept under a key, if it is of this kind."""
+        with self._lock:
+            found = self._kept.get((kind, key))
+            if found is None:
+                return None
+            self._kept.move_to_end((kind, key))
+            value = found[0]
+        assert isinstance(value, kind)
+        return value
+
+    def put(self, key: Hashable, value: T) -> T:
+        """Keep a value, which must not change any more."""
+        octets = value.octets + _OVERHEAD_OCTETS
+        with self._lock:
+            _, old = self._kept.pop((type(value), key), (None, 0))
+            self._octets += octets - old
+            self._kept[type(value), key] = value, octets
+            while self._octets > self._max_octets and len(self._kept) > 1:
+                _, (_, dropped) = self._kept.popitem(last=False)
+                self._octets -= dropped
+        return value
+
+    def forget(self, account_id: int) -> None:
+        """Drop what an account's index had told: it was made anew. Its keys are tuples that begin with its number."""
+        with self._lock:
+            for kind, key in list(self._kept):
+                if isinstance(key, tuple) and key[0] == account_id:
+                    _, octets = self._kept.pop((kind, key))
+                    self._octets -= octets
+
+    def of(self, kind: type[T], key: Hashable, make: Callable[[], T]) -> T:
+        """The same in one; two threads may make it at once, and either's is as good."""
+        return self.get(kind, key) or self.put(key, make())
+
+    @property
+    def octets(self) -> int:
+        return self._octets

@@ -1,0 +1,344 @@
+"""The text of some messages, packed so that one question is answered for all of them at once. Pure.
+
+In: documents (one a message, by zone), or the blobs of an older segment. Out: blobs, and the documents that match a query,
+by their place in the segment. The answer is that of `Query.matches` on every piece of every document.
+
+    Words    each different word of a zone once, the commonest first, as written and folded, and who has it
+    Flow     every text as a string with one character a word, U+0000 before each piece; and a sieve of neighbouring words
+
+A query within one word is looked for among the different words, which are few: 1 of 100 in prose. The documents that have one
+of them are the answer, no text is read. A phrase is looked for in the flows of those documents that have all its words; its
+first word may be the end of one, its last the beginning. Accents cost nothing: both spellings have the same number.
+
+Measured on 10,000 messages of 447 MB (decision 0022): 51 MB, a word 0.1 to 3 ms, a phrase 3 to 15 ms, without the sieve 30.
+"""
+
+import re
+import sys
+from array import array
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import accumulate, pairwise, product
+from math import prod
+from struct import Struct
+
+from mic_mail.mime.letters import Query, fold, word_batches
+from mic_mail.mime.searchtext import ZONES, Zone
+
+MAX_WORDS = 500_000
+"""Of one document, or different ones of a segment: a message with more is no letter, and is read anew for each question."""
+
+_SURROGATES = 0xD800
+"""No characters; where numbers come to them they go on behind."""
+_SIEVE_BUCKETS = 1 << 13
+_SIEVE_FROM = 64
+"""Documents; fewer are looked through at once."""
+_SIEVED_ZONES: frozenset[Zone] = frozenset({"body"})
+_MOST_WAYS = 64
+"""In which a phrase may be spelled, to be looked for one by one."""
+_LENGTHS = Struct("<IIIII")
+_FLOW_LENGTHS = Struct("<II")
+
+
+class TooLong(Exception):
+    """The document has more words than a segment takes."""
+
+
+class Document:
+    """One message's words by zone: the different ones, and the order in which they stand."""
+
+    __slots__ = ("flows", "vocabularies")
+
+    def __init__(self) -> None:
+        self.vocabularies: dict[Zone, dict[str, int]] = {}
+        self.flows: dict[Zone, array[int]] = {}
+
+    @classmethod
+    def of(cls, pieces: Iterable[tuple[Zone, str]]) -> "Document":
+        """From what `searchtext.pieces` gives; `TooLong` where that does not end."""
+        document, left = cls(), MAX_WORDS
+        for zone, text in pieces:
+            left -= document._add(zone, text, left)
+        return document
+
+    def _add(self, zone: Zone, text: str, left: int) -> int:
+        vocabulary = self.vocabularies.setdefault(zone, {})
+        flow = self.flows.setdefault(zone, array("I"))
+        before = len(flow)
+        flow.append(0)
+        for words in word_batches(text):
+            flow.extend([vocabulary.setdefault(word, len(vocabulary) + 1) for word in words])
+            if len(flow) - before > left:
+                raise TooLong
+        return len(flow) - before
+
+
+def _code(number: int) -> int:
+    """The character that stands for the n-th word, counted from 1."""
+    return number if number < _SURROGATES else number + 0x800
+
+
+def _number(code: int) -> int:
+    return code if code < _SURROGATES else code - 0x800
+
+
+@dataclass(slots=True)
+class Words:
+    """The different words of one zone: `text` is ` word word ... `, `holders[starts[n]:starts[n + 1]]` has word n.
+
+    Those with other letters than ASCII come first, `wide` of them, so that what has such letters is not looked for among the
+    identifiers and signatures of which headers are full; within both the commonest first.
+    """
+
+    text: bytes
+    folded: bytes
+    holders: "array[int]"
+    begins: "array[int]"
+    folded_begins: "array[int]"
+    starts: "array[int]"
+    wide: int
+    filled: int
+    """Documents that have any word."""
+
+    @classmethod
+    def unpack(cls, blob: bytes) -> "Words":
+        text_octets, folded_octets, count, held, wide = _LENGTHS.unpack_from(blob)
+        reader = _Reader(blob, _LENGTHS.size)
+        text = reader.octets(text_octets)
+        begins = array("I", accumulate(reader.numbers("I", count), initial=1))
+        folded = reader.octets(folded_octets) if folded_octets else text
+        folded_begins = array("I", accumulate(reader.numbers("I", count), initial=1)) if folded_octets else begins
+        starts = array("I", accumulate(reader.numbers("H", count), initial=0))
+        holders = reader.numbers("H", held)
+        return cls(text, folded, holders, begins, folded_begins, starts, wide, len(set(holders)))
+
+    @property
+    def octets(self) -> int:
+        """In memory."""
+        folded = 0 if self.folded is self.text else len(self.folded) + 4 * len(self.folded_begins)
+        return len(self.text) + folded + 2 * len(self.holders) + 4 * (len(self.begins) + len(self.starts))
+
+    def numbers(self, needle: bytes, *, folded: bool) -> Iterator[int]:
+        """The words in which `needle` occurs; a space in it is the edge of a word."""
+        text, begins = (self.folded, self.folded_begins) if folded else (self.text, self.begins)
+        end = len(text) if needle.isascii() else begins[self.wide]
+        at, led = text.find(needle, 0, end), needle.startswith(b" ")
+        while at >= 0:
+            number = bisect_right(begins, at + led) - 1
+            yield number
+            at = text.find(needle, begins[number + 1] - 1, end)
+
+    def holders_of(self, number: int) -> "array[int]":
+        """The documents that have a word."""
+        return self.holders[self.starts[number] : self.starts[number + 1]]
+
+    def having(self, numbers: Iterable[int]) -> set[int]:
+        """The documents that have one of these words."""
+        found: set[int] = set()
+        for number in numbers:
+            found.update(self.holders_of(number))
+            if len(found) == self.filled:
+                break
+        return found
+
+
+class _Reader:
+    """Takes one thing after the other from a blob."""
+
+    __slots__ = ("_at", "_blob")
+
+    def __init__(self, blob: bytes, at: int) -> None:
+        self._blob = blob
+        self._at = at
+
+    def octets(self, count: int) -> bytes:
+        self._at += count
+        return self._blob[self._at - count : self._at]
+
+    def numbers(self, code: str, count: int) -> "array[int]":
+        numbers = array(code)
+        numbers.frombytes(self.octets(numbers.itemsize * count))
+        return numbers
+
+    def rest(self) -> bytes:
+        return self._blob[self._at :]
+
+
+@dataclass(slots=True)
+class Flow:
+    """The texts of one zone, one after the other; document n is `text[begins[n]:begins[n + 1]]`.
+
+    `sieve`, where there is one, has a row of bits for each bucket of pairs of words: the documents in which some pair of the
+    bucket stands. A document without its bit does not have the pair.
+    """
+
+    text: str
+    begins: "array[int]"
+    sieve: bytes
+
+    @classmethod
+    def unpack(cls, blob: bytes) -> "Flow":
+        count, sieved = _FLOW_LENGTHS.unpack_from(blob)
+        reader = _Reader(blob, _FLOW_LENGTHS.size)
+        begins = array("I", accumulate(reader.numbers("I", count), initial=0))
+        sieve = reader.octets(sieved)
+        return cls(reader.rest().decode("utf-16-le"), begins, sieve)
+
+    @property
+    def octets(self) -> int:
+        """In memory."""
+        return sys.getsizeof(self.text) + 4 * len(self.begins) + len(self.sieve)
+
+    def of(self, document: int) -> str:
+        return self.text[self.begins[document] : self.begins[document + 1]]
+
+    def sieved(self, first: int, second: int) -> int:
+        """The documents that may have these two one after the other, as bits."""
+        width = len(self.sieve) // _SIEVE_BUCKETS
+        at = _bucket(first, second) * width
+        return int.from_bytes(self.sieve[at : at + width], "little")
+
+
+def _bucket(first: int, second: int) -> int:
+    return (first * 509 + second) & (_SIEVE_BUCKETS - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A segment as it is kept: by zone the blob of its words and that of its flow."""
+
+    documents: int
+    zones: dict[Zone, tuple[bytes, bytes]]
+
+    @property
+    def octets(self) -> int:
+        return sum(len(words) + len(flow) for words, flow in self.zones.values())
+
+
+def pack(documents: Sequence[Document]) -> Packed:
+    """A new segment; the documents' places are their order."""
+    return Packed(len(documents), {zone: _pack_zone(zone, documents) for zone in ZONES})
+
+
+def _pack_zone(zone: Zone, documents: Sequence[Document]) -> tuple[bytes, bytes]:
+    vocabularies = [document.vocabularies.get(zone, {}) for document in documents]
+    holders: dict[str, list[int]] = {}
+    for place, vocabulary in enumerate(vocabularies):
+        for word in vocabulary:
+            if (known := holders.get(word)) is None:
+                holders[word] = [place]
+            else:
+                known.append(place)
+    ordered = sorted(holders, key=lambda word: (word.isascii(), -len(holders[word])))
+    codes = {word: _code(number) for number, word in enumerate(ordered, 1)}
+    flows: list[array[int]] = []
+    for document, vocabulary in zip(documents, vocabularies, strict=True):
+        spelled = [0, *map(codes.__getitem__, vocabulary)]
+        flows.append(array("I", map(spelled.__getitem__, document.flows.get(zone, ()))))
+    words = _pack_words(ordered, [holders[word] for word in ordered])
+    return words, _pack_flows(flows, sieved=zone in _SIEVED_ZONES and len(flows) >= _SIEVE_FROM)
+
+
+def _pack_flows(flows: "list[array[int]]", *, sieved: bool) -> bytes:
+    sieve = _sieve_of(flows) if sieved else b""
+    text = b"".join(flows).decode("utf-32-le").encode("utf-16-le")
+    return _FLOW_LENGTHS.pack(len(flows), len(sieve)) + array("I", map(len, flows)).tobytes() + sieve + text
+
+
+def _sieve_of(flows: "list[array[int]]") -> bytes:
+    width, mask = (len(flows) + 7) // 8, _SIEVE_BUCKETS - 1
+    sieve = bytearray(_SIEVE_BUCKETS * width)
+    for place, flow in enumerate(flows):
+        at, bit = place >> 3, 1 << (place & 7)
+        for bucket in {(first * 509 + second) & mask for first, second in pairwise(flow)}:
+            sieve[bucket * width + at] |= bit
+    return bytes(sieve)
+
+
+def _pack_words(ordered: list[str], holders: list[list[int]]) -> bytes:
+    text, steps = _joined(ordered)
+    wide = sum(not word.isascii() for word in ordered)
+    folded, folded_steps = _joined([fold(word) for word in ordered]) if wide else (b"", b"")
+    counts = array("H", map(len, holders)).tobytes()
+    held = array("H", [place for places in holders for place in places])
+    lengths = _LENGTHS.pack(len(text), len(folded), len(ordered), len(held), wide)
+    return b"".join((lengths, text, steps, folded, folded_steps, counts, held.tobytes()))
+
+
+def _joined(words: list[str]) -> tuple[bytes, bytes]:
+    """The words between spaces, and how far each begins from the one before."""
+    encoded = [needle(word) for word in words]
+    return b" %b " % b" ".join(encoded) if words else b"", array("I", [len(word) + 1 for word in encoded]).tobytes()
+
+
+def unpack(packed: Packed, places: Collection[int]) -> list[Document]:
+    """The documents at these places, to be packed anew with others."""
+    documents = [Document() for _ in places]
+    for zone, (words_blob, flow_blob) in packed.zones.items():
+        words, flow = Words.unpack(words_blob), Flow.unpack(flow_blob)
+        spelled = words.text[1:-1].decode("utf-8", "surrogatepass").split(" ")
+        for document, place in zip(documents, places, strict=True):
+            codes = array("I", flow.of(place).encode("utf-32-le"))
+            used = [code for code in dict.fromkeys(codes) if code]
+            numbers = {0: 0} | {code: number for number, code in enumerate(used, 1)}
+            document.vocabularies[zone] = {spelled[_number(code) - 1]: numbers[code] for code in used}
+            document.flows[zone] = array("I", map(numbers.__getitem__, codes))
+    return documents
+
+
+def needle(text: str) -> bytes:
+    """A piece of a query as it is looked for among words."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+class Phrase:
+    """A query of several words against one zone of one segment: who may have it, and by what it is known in a flow."""
+
+    __slots__ = ("_choices", "_words", "candidates")
+
+    def __init__(self, query: Query, words: Words) -> None:
+        first, *inner, last = query.text.strip(" ").split(" ")
+        needles = [" " * query.text.startswith(" ") + first + " ", *(f" {word} " for word in inner)]
+        needles.append(" " + last + " " * query.text.endswith(" "))
+        self._words = words
+        self._choices: list[list[int]] = []
+        """For each word of the phrase the numbers of the words in which it may stand, the commonest first."""
+        self.candidates: set[int] = set()
+        for turn, each in enumerate(needles):
+            numbers = list(words.numbers(needle(each), folded=query.folded))
+            having = words.having(numbers)
+            self._choices.append(numbers)
+            self.candidates = self.candidates & having if turn else having
+            if not self.candidates:
+                break
+
+    def among(self, candidates: set[int], flow: Flow) -> set[int]:
+        """Those of the candidates that have it."""
+        if prod(map(len, self._choices)) > _MOST_WAYS:
+            return self._by_expression(candidates, flow)
+        holders = {number: set(self._words.holders_of(number)) for numbers in self._choices for number in numbers}
+        found: set[int] = set()
+        for way in product(*self._choices):
+            left = reduce(set.intersection, map(holders.__getitem__, way), candidates - found)
+            if left:
+                found |= _having(left, [_code(number + 1) for number in way], flow)
+        return found
+
+    def _by_expression(self, candidates: set[int], flow: Flow) -> set[int]:
+        """Too many words begin or end so to be tried one by one."""
+        text, begins = flow.text, flow.begins
+        codes = ("".join([re.escape(chr(_code(number + 1))) for number in numbers]) for numbers in self._choices)
+        search = re.compile("".join([f"[{each}]" for each in codes])).search
+        return {each for each in candidates if search(text, begins[each], begins[each + 1])}
+
+
+def _having(candidates: set[int], codes: list[int], flow: Flow) -> set[int]:
+    """The documents in which these words follow one another."""
+    text, begins = flow.text, flow.begins
+    sign = "".join(map(chr, codes))
+    bits = -1
+    if flow.sieve and len(candidates) >= _SIEVE_FROM:
+        bits = reduce(int.__and__, (flow.sieved(first, second) for first, second in pairwise(codes)))
+    return {each for each in candidates if bits >> each & 1 and text.find(sign, begins[each], begins[each + 1]) >= 0}

@@ -1,0 +1,116 @@
+"""SEARCH by the session, with its text ready, half ready, or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from conversing import REF, Talk, open_store
+from mic_mail.imap import search
+from mic_mail.mime.render import answers_of
+from mic_mail.storage.mailstore import Account, MailStore, Visited
+from mic_mail.storage.types import Delivery
+
+SEARCHES = [
+    "BODY pho",
+    'CHARSET UTF-8 BODY "phở"',
+    "CHARSET UTF-8 TEXT {11+}\r\nsố 7 hóa",
+    'TEXT "so 7"',
+    "NOT BODY pho",
+    "OR BODY pho SUBJECT 3",
+    "FLAGGED BODY pho",
+    "2:7 NOT (BODY pho FROM lan)",
+    "HEADER X-Number 4",
+    "HEADER X-Number 4 BODY pho",
+    'HEADER X-Number ""',
+    'HEADER X-Nobody ""',
+    "RETURN (MIN MAX COUNT) BODY pho",
+    'BODY ""',
+]
+
+
+def message(number: int) -> bytes:
+    dish = "phở" if number % 3 == 0 else "phòng" if number % 3 == 1 else "cơm"
+    head = f"From: Lan <{'lan' if number % 2 else 'hoa'}@mic.gov.vn>\r\nSubject: Thư số {number}\r\nX-Number: {number}\r\n"
+    return (head + f"Content-Type: text/plain; charset=utf-8\r\n\r\nsố {number} hóa đơn {dish}\r\n").encode()
+
+
+def deliver(account: Account, numbers: range) -> None:
+    deliveries = []
+    for number in numbers:
+        staged = account.stage()
+        staged.write(message(number))
+        staged.finish()
+        deliveries.append(Delivery(staged, answers_of(message(number)), flags=2 * (number % 2)))
+    account.publish(account.folder("INBOX").folder_id, deliveries)
+
+
+def answers(store: MailStore) -> list[bytes]:
+    talk = Talk(store).sign_in()
+    talk.say(b"b SELECT INBOX\r\n")
+    return [talk.say(f"c SEARCH {key}\r\n".encode()) for key in SEARCHES]
+
+
+@pytest.fixture
+def read(store: MailStore) -> list[bytes]:
+    """What the session answers while nothing is ready."""
+    deliver(store.account(REF), range(1, 13))
+    found = answers(store)
+    assert found[0] == b"* SEARCH 1 3 4 6 7 9 10 12\r\nc OK Searched.\r\n"
+    assert found[1] == b"* SEARCH 3 6 9 12\r\nc OK Searched.\r\n"
+    assert found[2] == b"* SEARCH 7\r\nc OK Searched.\r\n"
+    return found
+
+
+def test_the_answers_are_the_same_when_all_is_ready(
+    store: MailStore, read: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no message is read for them, but headers for fields that are not kept apart."""
+    assert store.account(REF).index_text(Visited()) == 12
+    asked: list[tuple[str, int]] = []
+    find = Account.find_text
+
+    def watched(self: Account, folder_id: int, uids: list[int], tests: list[object]) -> object:
+        asked.extend((test.kind, len(uids)) for test in tests)  # type: ignore[attr-defined]  # of TextTest
+        return find(self, folder_id, uids, tests)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Account, "find_text", watched)
+    assert answers(store) == read
+    assert asked == [("HEADER", 1), ("HEADER", 1), ("HEADER", 12), ("HEADER", 12), ("BODY", 12)]
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 20_000])
+def test_the_answers_are_the_same_when_some_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """What the indexer has not reached is read; in slices of any size."""
+    monkeypatch.setattr(search, "LOOK_UP_MESSAGES", at_once)
+    monkeypatch.setattr(search, "BODY_SCAN_MESSAGES", at_once)
+    plain, store = open_store(tmp_path / "plain"), open_store(tmp_path / "indexed")
+    for each in (plain, store):
+        deliver(each.account(REF), range(1, 8))
+    assert store.account(REF).index_text(Visited()) == 7
+    for each in (plain, store):
+        deliver(each.account(REF), range(8, 13))
+    assert answers(store) == answers(plain)
+    plain.close()
+    store.close()
+
+
+def test_what_a_search_has_read_is_left_for_the_next(
+    store: MailStore, read: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a certain number on; the next search reads nothing."""
+    monkeypatch.setattr("mic_mail.storage.search.SMALLEST_LEFT", 12)
+    account = store.account(REF)
+    view = account.view(account.folder("INBOX").folder_id)
+    assert answers(store) == read
+    known = account.look_up_text(view.info.folder_id, view.uids, range(12), search._test(search.BodyKey("pho"))).known
+    assert sorted(known) == list(range(12))
+
+
+def test_without_search_file_messages_are_read(tmp_path: Path) -> None:
+    """`search.enabled = false`: the same answers, and no file."""
+    store = open_store(tmp_path)
+    object.__setattr__(store._shared.settings, "search_file", False)
+    deliver(store.account(REF), range(1, 41))
+    answers(store)
+    assert not list(tmp_path.rglob("search.sqlite"))
+    store.close()
