@@ -331,3 +331,15 @@ def test_a_session_without_notify_waits_as_before(store: MailStore) -> None:
     Talk(store).sign_in().say(b"a APPEND Sent {21+}\r\nSubject: x\r\n\r\nnoi gi\r\n")
     assert notice(talk) == b""
     assert talk.work == work
+
+
+def test_what_the_client_appends_itself_is_not_fetched(store: MailStore) -> None:
+    """EXISTS counts it, FETCH is for what others put there (RFC 5465 §5.2)."""
+    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    talk.say(b"s SELECT INBOX\r\n")
+    talk.say(b"n NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge)) (PERSONAL (MessageNew MessageExpunge))\r\n")
+    heard = talk.say(b"a APPEND INBOX" + APPEND + b"\r\n") + notice(talk)
+    assert b"* 1 EXISTS\r\n" in heard
+    assert b"FETCH" not in heard
+    other.say(b"a APPEND INBOX" + APPEND + b"\r\n")
+    assert notice(talk).endswith(b"* 2 FETCH (UID 2)\r\n")
