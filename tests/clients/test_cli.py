@@ -637,3 +637,56 @@ def test_repair_undelete_backup_and_restore(command: Command, running: tuple["Ma
     with imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=20) as client:
         client.authenticate("PLAIN", lambda _: f"\0{DVBE}\0{PASSWORD}".encode())
         assert client.select()[1] == [b"5"]
+
+
+# ------------------------------------------------------------ capabilities
+
+
+def announced(server: "MailServer", address: str) -> list[str]:
+    """What IMAP offers after sign-in."""
+    import imaplib
+
+    with imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=20) as client:
+        client.authenticate("PLAIN", lambda _: f"\0{address}\0{PASSWORD}".encode())
+        return client.capability()[1][0].decode().split()
+
+
+def test_a_capability_is_hidden_from_one_mailbox(command: Command, running: tuple["MailServer", Path]) -> None:
+    """From the next sign-in on, with what rests on it, and not from others; shown again likewise; reason on record."""
+    server, path = running
+    server.issue("khac")
+    for _ in range(2):  # hiding twice is hiding
+        hide = ("mailbox", "capability", DVBE, "--hide", "notify", "--hide", "CONDSTORE", "--reason", "Outlook 2013")
+        answer = command("--config", path, *hide, "--json")
+        assert answer.json == {"address": DVBE, "hidden": ["CONDSTORE", "NOTIFY"]}
+    server.refresh()
+    assert not {"NOTIFY", "CONDSTORE", "QRESYNC"} & set(announced(server, DVBE))
+    assert {"NOTIFY", "CONDSTORE", "QRESYNC"} <= set(announced(server, "khac@mic.gov.vn"))
+    assert command("--config", path, "mailbox", "capability", "--json").json == [
+        {"address": DVBE, "hidden": ["CONDSTORE", "NOTIFY"]}
+    ]
+    show = command("--config", path, "mailbox", "capability", DVBE, "--show", "CONDSTORE", "--reason", "Outlook 2019")
+    assert "hidden: NOTIFY." in show.err
+    server.refresh()
+    assert "QRESYNC" in announced(server, DVBE)
+    acts = [json.loads(line) for file in server.config.log_dir.glob("audit*") for line in file.read_text().splitlines()]
+    assert [act["reason"] for act in acts if act["act"] == "mailbox_capability"] == ["Outlook 2013"] * 2 + ["Outlook 2019"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((DVBE, "--hide", "XYZZY", "--reason", "x"), "These can: "),
+        ((DVBE, "--hide", "IMAP4rev1", "--reason", "x"), "cannot be hidden"),
+        ((DVBE, "--hide", "IDLE"), "--reason is missing"),
+        (("--hide", "IDLE", "--reason", "x"), "address is missing"),
+        ((DVBE, "--hide", "IDLE", "--show", "idle", "--reason", "x"), "at once"),
+    ],
+)
+def test_what_cannot_be_hidden(command: Command, made: Path, arguments: tuple[str, ...], says: str) -> None:
+    """A slip is told, and nothing is hidden."""
+    address = command("--config", made, "mailbox", "list", "--json").json[0]["address"]
+    answer = command("--config", made, "mailbox", "capability", *[address if word == DVBE else word for word in arguments])
+    assert answer.code == 2
+    assert says in answer.err
+    assert command("--config", made, "mailbox", "capability", "--json").json == []

@@ -152,6 +152,14 @@ class Connection:
         self._deflate = zlib.compressobj(wbits=-15)
         self._inflate = zlib.decompressobj(wbits=-15)
 
+    def deflated(self, octets: bytes, flush: int) -> bytes:
+        """These octets as the next ones of the compressed stream, flushed in this way."""
+        return bytes(self._deflate.compress(octets) + self._deflate.flush(flush))
+
+    def stop_deflate(self) -> None:
+        """Nothing is compressed any more."""
+        self._deflate = self._inflate = None
+
     def send(self, octets: bytes) -> None:
         """Write, compressed if that is on."""
         if self._deflate is not None:

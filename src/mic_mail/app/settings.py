@@ -75,7 +75,12 @@ def repairs_lf(config: Config) -> Callable[[str], bool]:
 def imap_settings(config: Config) -> ImapSettings:
     """How much, how long and what is offered, at the IMAP doors."""
     imap = config.imap
-    offered = {"COMPRESS=DEFLATE": imap.compress, "IMAP4REV2": imap.rev2}
+    offered = {
+        "COMPRESS=DEFLATE": imap.compress,
+        "IMAP4REV2": imap.rev2,
+        "UIDONLY": imap.uidonly,
+        "UNAUTHENTICATE": imap.unauthenticate,
+    }
     return ImapSettings(
         host=config.server.hostname,
         append_limit=config.message_octets,

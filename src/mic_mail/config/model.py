@@ -398,6 +398,12 @@ class Imap(Section):
     ] = 64
     compress: Annotated[bool, About("Offer COMPRESS=DEFLATE.")] = True
     rev2: Annotated[bool, About("Announce IMAP4rev2.")] = True
+    uidonly: Annotated[
+        bool, About("Announce UIDONLY (RFC 9586): mail without message numbers; Outlook does not work beside it.")
+    ] = False
+    unauthenticate: Annotated[
+        bool, About("Announce UNAUTHENTICATE (RFC 8437): one connection for several mailboxes, one after the other.")
+    ] = True
 
 
 class Pop3(Section):

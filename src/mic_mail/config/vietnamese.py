@@ -127,6 +127,8 @@ MEANINGS = {
     "imap.sessions_per_mailbox": "Số phiên của một hộp thư trên mỗi tiến trình.",
     "imap.compress": "Cho dùng COMPRESS=DEFLATE.",
     "imap.rev2": "Công bố IMAP4rev2.",
+    "imap.uidonly": "Công bố UIDONLY (RFC 9586): đọc thư không dùng số thứ tự; Outlook không dùng được bên cạnh tính năng này.",
+    "imap.unauthenticate": "Công bố UNAUTHENTICATE (RFC 8437): một kết nối lần lượt dùng cho nhiều hộp thư.",
     "pop3": "Tải thư về máy (POP3).",
     "pop3.sign_in_seconds": "Kết nối chưa đăng nhập bị đóng sau thời gian này.",
     "pop3.idle_seconds": "Phiên im lặng bị đóng sau thời gian này, không xóa thư nào (RFC 1939 §3: ít nhất 10 phút).",

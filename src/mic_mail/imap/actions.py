@@ -7,9 +7,9 @@ nothing: whatever an action does not say, it does not do.
     Send               write octets; done when the transport is below its high water again
     Work               run a function on the account's store in a lane: the only way to the disk
     SignIn, Begin, Answer   ask who this is (services.access)
-    Enter, Attend      the account is ours: watch it for changes, watch the decision; watch another one in its place
+    Enter, Attend, Leave   the account is ours: watch it for changes, watch the decision; watch another too; it is ours no more
     Used               the person is there
-    StartTls, StartCompression, DropCompressor   change what octets on the wire mean
+    StartTls, StartCompression, DropCompressor, EndCompression   change what octets on the wire mean
     Note               an event for the log
     Hangup             close the connection when everything is written
 """
@@ -27,6 +27,10 @@ T_co = TypeVar("T_co", covariant=True)
 
 SLICE_OCTETS = 256 << 10
 """Largest piece of an answer; the next one is made when the transport has taken this one."""
+
+
+PROGRESS_SECONDS = 10.0
+"""RFC 9585 §3: a sign of life for those who wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,13 @@ class Work(Generic[T_co]):
     """Run `run(account)`, which blocks, and give back what it returns; `writes` takes the account's writer.
 
     `at` is whose store (None: the own one). Whether the person may is the session's to know.
+    `meanwhile` is a line to write every PROGRESS_SECONDS until it is done; only where no line is begun.
     """
 
     run: Callable[[Account], T_co]
     writes: bool = False
     at: AccountRef | None = None
+    meanwhile: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +101,13 @@ class Enter:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """The opposite of `Enter` (RFC 8437): the account is not ours any more, the mailbox has room for another. Gives None."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attend:
-    """From here on changes of this account (None: the own one) are told, and of the rights in it. Gives None."""
+    """From here on changes of this account (None: of none but the own one) are told, and of the rights in it. Gives None."""
 
     at: AccountRef | None
 
@@ -127,6 +138,11 @@ class DropCompressor:
 
 
 @dataclass(frozen=True, slots=True)
+class EndCompression:
+    """Both directions are as they were before COMPRESS, from the next octet on (RFC 8437 §4.1). Gives None."""
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Tell the log; `error` is an unexpected exception, whose traceback belongs there and nowhere else. Gives None."""
 
@@ -147,11 +163,13 @@ Action = (
     | Begin
     | Answer
     | Enter
+    | Leave
     | Attend
     | Used
     | StartTls
     | StartCompression
     | DropCompressor
+    | EndCompression
     | Note
     | Hangup
 )

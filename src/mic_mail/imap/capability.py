@@ -88,13 +88,20 @@ TABLE: tuple[Row, ...] = (
     Row("RIGHTS=KXTE", _SIGNED_IN, needs=("ACL",)),  # RFC 4314 §5.1.1
     Row("LIST-MYRIGHTS", _SIGNED_IN, needs=("LIST-EXTENDED", "ACL")),  # RFC 8440
     Row("INPROGRESS", _SIGNED_IN),  # RFC 9585
+    Row("NOTIFY", _SIGNED_IN),  # RFC 5465
+    Row("UNAUTHENTICATE", _SIGNED_IN),  # RFC 8437
+    Row("UIDONLY", _SIGNED_IN, needs=("ENABLE",)),  # RFC 9586
+    Row("UIDBATCHES", _SIGNED_IN),  # RFC 10022
     Row("COMPRESS=DEFLATE", _SIGNED_IN, lambda offer: offer.compress),  # RFC 4978
 )
 
 _SPELLINGS = {"IMAP4REV1": "IMAP4rev1", "IMAP4REV2": "IMAP4rev2", "RIGHTS=KXTE": "RIGHTS=kxte"}
 _BY_NAME = {row.name: row for row in TABLE}
 
-ENABLEABLE = ("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2")
+HIDEABLE = tuple([row.name for row in TABLE if row.states & _SIGNED_IN and row.name != "IMAP4REV1"])
+"""What can be hidden from a mailbox: what is named once its owner is known."""
+
+ENABLEABLE = ("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2", "UIDONLY")
 """What ENABLE can turn on, as clients' words come out of the grammar: in capitals."""
 
 

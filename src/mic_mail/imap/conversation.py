@@ -15,11 +15,11 @@ from typing import Protocol, TypeVar, cast
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
 from mic_mail.imap import places
-from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Note, Send, Steps, Used, Work
+from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Note, Send, Steps, Used, Waiting, Work
 from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
 from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.places import Place
-from mic_mail.imap.responses import continuation, ok, status_line
+from mic_mail.imap.responses import continuation, in_progress, ok, status_line
 from mic_mail.imap.rights import NoPermission
 from mic_mail.imap.shelf import Shelf
 from mic_mail.imap.view import Enabled, Glance, View
@@ -147,12 +147,41 @@ class Desk(Protocol):
         ...
 
 
+class Notifier(Protocol):
+    """What the client asked to be told without asking (`notify.Listening`)."""
+
+    def tell(self, talk: "Conversation", *, expunge: bool = False) -> Steps[None]:
+        """Say what is new, if anything is; `expunge`: a command is in progress that allows EXPUNGE."""
+        ...
+
+    def pause(self) -> float:
+        """When to try again what could not be told (monotonic seconds)."""
+        ...
+
+    def attend(self, view: View) -> None:
+        """A mailbox was selected."""
+        ...
+
+    def leave(self, view: View) -> None:
+        """It is so no more."""
+        ...
+
+    def own(self, at: AccountRef | None, modseqs: list[int]) -> None:
+        """The client itself has made these changes, in this account (None: the own one)."""
+        ...
+
+    def subscribed(self, name: str, is_so: bool) -> None:
+        """The client itself has subscribed, or the opposite."""
+        ...
+
+
 class Conversation:
     """What a connection knows between two commands."""
 
     __slots__ = (
         "_octets", "at", "attending", "clock", "compressed", "desk", "enabled", "ending", "introductions", "known_modseq",
-        "out", "reader", "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tls", "tries", "view",
+        "notifier", "out", "own_modseq", "reader", "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tag",
+        "tls", "tries", "view",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, desk: Desk, tls: bool) -> None:
@@ -175,10 +204,15 @@ class Conversation:
         """UIDs of the last SEARCH RETURN (SAVE) (RFC 5182)."""
         self.known_modseq = 0
         """The MODSEQ of the account that is attended, as the change feed told it."""
+        self.own_modseq = 0
+        """The same of the own account."""
+        self.notifier: Notifier | None = None
         self.ending: Ended | None = None
         """Set from outside: the connection is to end at the next chance."""
         self.severed = False
         """A literal that was announced cannot be filled: whatever is said now would be taken for its octets."""
+        self.tag = b""
+        """Of the command in progress."""
         self.tries = 0
         self.introductions = 0
         """How often the client has said what it is."""
@@ -245,8 +279,22 @@ class Conversation:
 
     def leave(self) -> None:
         """No mailbox is selected any more; what was found in it is forgotten."""
+        if self.notifier is not None and self.view is not None:
+            self.notifier.leave(self.view)
         self.view = None
         self.saved = ()
+
+    def forget_person(self) -> None:
+        """Nobody is signed in any more; what remains is the connection's: TLS, how often ID was said, attempts to sign in."""
+        self.notifier = None
+        self.leave()
+        self.signed_in = None
+        self.enabled = Enabled.NOTHING
+        self.known_modseq = self.own_modseq = 0
+        self.at = self.attending = None
+        self.reader.limits = Limits.before_sign_in()
+        self.reader.utf8 = False
+        self.sign_in_until = self.now() + self.settings.sign_in_seconds
 
     def now(self) -> float:
         return self.clock.monotonic()
@@ -305,11 +353,16 @@ class Conversation:
             raise Ended("That is too much.")
         return event
 
-    def event(self, until: float) -> Steps[Event]:
-        """The next event that the reader makes of the client's octets; `Ended` when `until` passes or the session is cut."""
+    def event(self, until: float, meanwhile: Callable[[], Steps[None]] | None = None) -> Steps[Event]:
+        """The next event that the reader makes of the client's octets; `Ended` when `until` passes or the session is cut.
+
+        Between commands `meanwhile` speaks for the notifier, whenever the account has moved.
+        """
         while True:
             if self.ending is not None:
                 raise self.ending
+            if self.notifier is not None and meanwhile is not None:
+                yield from meanwhile()
             event = self.hear()
             if isinstance(event, LiteralRequested):
                 self.say(continuation())
@@ -317,6 +370,8 @@ class Conversation:
                 return event
             elif self.now() >= until:
                 raise Ended("Too long without a command.")
+            elif self.notifier is not None and meanwhile is not None:
+                yield Waiting(min(until, self.notifier.pause()))
             else:
                 yield NeedInput(until)
 
@@ -325,8 +380,15 @@ class Conversation:
         return cast("T", (yield Work(run, at=self.at if place is None else place.account)))
 
     def change(self, run: Callable[[Account], T], place: Place | None = None) -> Steps[T]:
-        """Write to it."""
-        return cast("T", (yield Work(run, writes=True, at=self.at if place is None else place.account)))
+        """Write to it. What takes long is one piece, so all that can be told meanwhile is that it goes on (RFC 9585)."""
+        at = self.at if place is None else place.account
+        alive = b"" if "INPROGRESS" in self.hidden else ok(b"*", "Still at it.", in_progress(self.tag))
+        if self.notifier is None:
+            return cast("T", (yield Work(run, writes=True, at=at, meanwhile=alive)))
+        work = Work(lambda account: account.noting(run), writes=True, at=at, meanwhile=alive)
+        result, modseqs = cast("tuple[T, list[int]]", (yield work))
+        self.notifier.own(at, modseqs)
+        return result
 
     def reading(self) -> Steps[None]:
         """Somebody reads on in the selected mailbox: that is on record, where it has to be (Reg. 12.3.a)."""
@@ -358,5 +420,5 @@ class Conversation:
         if (view := self.view) is not None:
             if self.known_modseq > view.looked or view.rights_moved:
                 yield from self.sync(expunge=expunge)
-            elif expunge and view.has_ghosts:
+            elif expunge and view.owes_expunges:
                 self.say_all(view.catch_up(Glance(view.looked), self.enabled, expunge=True))

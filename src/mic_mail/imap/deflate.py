@@ -2,11 +2,16 @@
 
 In and out: octets. Inflating is bounded: never more than asked for at a time, however far a few octets would blow up. The
 compressor costs 256 KiB, so it is made at the first output and can be dropped after a full flush; the client does not notice.
+
+Compression may end within the connection (RFC 8437 §4.1), behind a command that is somewhere in the input. So what a client
+flushed is inflated piece by piece, the next one only when the commands of the one before have been carried out.
 """
 
 import zlib
 
 INFLATE_OCTETS = 64 << 10
+FLUSHED = b"\0\0\xff\xff"
+"""How a sync flush ends (RFC 1951 §3.2.4: an empty stored block): what follows may be compressed no more."""
 LEVEL = 4
 """Mail headers shrink to a fifth at any level; this one costs 8 ms a MiB."""
 
@@ -30,14 +35,32 @@ class Deflate:
         """Input waits to be inflated: call `inflate` again when there is room."""
         return bool(self._waiting)
 
+    @property
+    def waiting_octets(self) -> int:
+        return len(self._waiting)
+
+    def hold(self, octets: bytes) -> None:
+        """Keep what came while the session was busy."""
+        self._waiting += octets
+
     def inflate(self, octets: bytes = b"") -> bytes:
-        """At most INFLATE_OCTETS of what the client means; the rest waits."""
+        """At most INFLATE_OCTETS of what the client means, and nothing behind its next flush; the rest waits."""
+        octets, self._waiting = self._waiting + octets, b""
+        if self._inflater.eof and octets:
+            raise Damaged  # the client has ended its stream, and said nothing of it
+        stop = octets.find(FLUSHED) + len(FLUSHED)
+        piece, rest = (octets[:stop], octets[stop:]) if stop >= len(FLUSHED) else (octets, b"")
         try:
-            found = self._inflater.decompress(self._waiting + octets if self._waiting else octets, INFLATE_OCTETS)
+            found = self._inflater.decompress(piece, INFLATE_OCTETS)
         except zlib.error as error:
             raise Damaged from error
-        self._waiting = self._inflater.unconsumed_tail
+        self._waiting = self._inflater.unconsumed_tail + self._inflater.unused_data + rest
         return found
+
+    def end(self) -> bytes:
+        """What came behind the compressed input, as it came."""
+        rest, self._waiting = self._waiting, b""
+        return rest
 
     def deflate(self, octets: bytes) -> bytes:
         """Compressed and flushed, so that the client can read all of it now."""

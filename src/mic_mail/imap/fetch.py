@@ -21,7 +21,7 @@ from mic_mail.imap.grammar.commands import SEEN, Fetch
 from mic_mail.imap.grammar.fetchitems import Datum
 from mic_mail.imap.grammar.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
 from mic_mail.imap.numbering import intersect, positions_of, ranges
-from mic_mail.imap.view import View
+from mic_mail.imap.view import Enabled, View
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Changes
@@ -79,7 +79,10 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
     places = positions_of(talk, command.messages, by_uid=command.by_uid)
     if command.changed_since is not None:
         places = yield from _changed_since(talk, view, command, places)
-    plan = Plan(command.items, view, talk.enabled, talk.shelf.headers)
+    items = command.items
+    if command.uid_implied and Enabled.UIDONLY in talk.enabled:
+        items = tuple(item for item in items if item is not Datum.UID)
+    plan = Plan(items, view, talk.enabled, talk.shelf.headers)
     if plan.from_memory:
         for batch in Batch.cut(places, MEMORY_BATCH_MESSAGES):
             talk.say(plan.lines(batch))
@@ -89,11 +92,11 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
     for group in _seen_groups(view, places) if plan.marks_seen and view.marks_seen else (places,):
         if plan.marks_seen and view.marks_seen:
             yield from _mark_seen(talk, view, group, command)
-        gone += yield from _send(talk, plan, group)
+        gone += yield from send(talk, plan, group)
     return Reply("Fetched.", code=b"EXPUNGEISSUED" if gone else b"")  # OK all the same: no client can do better (RFC 5530 §3)
 
 
-def _send(talk: Conversation, plan: Plan, places: list[range]) -> Steps[int]:
+def send(talk: Conversation, plan: Plan, places: list[range]) -> Steps[int]:
     """Pull the lines of these messages through the connection; how many could not be read any more."""
     reader = plan.reading(places, BATCH_MESSAGES)
     slices = Slices(reader.chunks)

@@ -182,7 +182,9 @@ class Plan:
             self.columns = tuple(dict.fromkeys((*self.columns, "parts", "header")))
         self.from_memory = not (self.columns or self.header_sets or self.streams)
         written = b" ".join([b"%b %b" % (field.label.replace(b"%", b"%%"), field.form) for field in self.fields])
-        self._template = b"* %d FETCH (" + written + (b"" if self.streams else b")\r\n")
+        self._by_uid = Enabled.UIDONLY in enabled  # RFC 9586 §3.3
+        opening = b"* %d UIDFETCH (" if self._by_uid else b"* %d FETCH ("
+        self._template = opening + written + (b"" if self.streams else b")\r\n")
 
     def _add(self, item: FetchItem) -> None:
         utf8 = bool(self._enabled & (Enabled.UTF8 | Enabled.REV2))
@@ -227,7 +229,8 @@ class Plan:
 
     def heads(self, batch: Batch) -> Iterator[bytes]:
         """One line for each message; without its end where streams follow."""
-        return map(self._template.__mod__, zip(batch.numbers(), *[field.values(batch) for field in self.fields], strict=True))
+        named = batch.pick(self.view.uids) if self._by_uid else batch.numbers()
+        return map(self._template.__mod__, zip(named, *[field.values(batch) for field in self.fields], strict=True))
 
     def lines(self, batch: Batch) -> bytes:
         """All lines of a batch that needs no file."""

@@ -167,8 +167,14 @@ def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
 
 def describe(name: str, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> Listed:
     """The line of one mailbox, with all its attributes (RFC 9051 §6.3.2: they MUST be accurate)."""
-    tree = Tree(folders, subscribed, delimiter)
+    return described(Tree(folders, subscribed, delimiter), name)
+
+
+def described(tree: Tree, name: str, *, gone: bool = False) -> Listed:
+    """The same from a tree that is there; `gone`: the name as one that is no mailbox."""
     attributes = _attributes(tree, name, "\\NonExistent")
+    if gone and attributes[0] != "\\NonExistent":
+        attributes.insert(0, "\\NonExistent")
     if name in tree.subscribed:
         attributes.append("\\Subscribed")
     return Listed(name, tuple(attributes))

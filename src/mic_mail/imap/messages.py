@@ -177,7 +177,8 @@ def _move_within(talk: Conversation, view: View, uids: list[int], target: Place)
     def work(account: Account) -> tuple[CopyResult, list[bytes]]:
         folder = account.folder(target.name)
         result = account.move(view.folder_id, uids, folder.folder_id, allowed=allowed)
-        return result, view.catch_up(view.look(account), enabled, expunge=True)
+        own = [uid for uid, _ in result.pairs]
+        return result, view.catch_up(view.look(account), enabled, expunge=True, own=own)
 
     return (yield from talk.change(work))
 

@@ -74,6 +74,8 @@ def _replaced(talk: Conversation, message: AppendMessage) -> Steps[tuple[View, i
     view = talk.view
     if view is None:
         return bad("No mailbox is selected.")  # RFC 8508 §3.5
+    if Enabled.UIDONLY in talk.enabled and not message.by_uid:
+        return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")  # RFC 9586 §3
     if view.read_only:
         return refuse("The mailbox is open for reading only.", b"READ-ONLY")
     if not {"t", "e"} <= set(view.rights):
@@ -97,7 +99,7 @@ def _exchange(talk: Conversation, mailbox: str, intake: Replacement) -> Steps[Re
 
     def work(account: Account) -> None:
         published = intake.exchange(account, limit)
-        done.append((published, view.catch_up(view.look(account), enabled, expunge=True)))
+        done.append((published, view.catch_up(view.look(account), enabled, expunge=True, own=[intake.uid])))
 
     refused = yield from tried(talk.change(work, place), place)
     if refused is not None:

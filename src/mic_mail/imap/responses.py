@@ -256,6 +256,12 @@ def status(name: str, items: Iterable[tuple[str, int | str | None]], *, utf8: bo
     return b"* STATUS %b (%b)\r\n" % (mailbox_name(name, utf8=utf8), " ".join(words).encode("ascii", "replace"))
 
 
+def metadata_changed(mailbox: str, entries: Iterable[str], *, utf8: bool) -> bytes:
+    """RFC 5464 §4.4.2: names alone; the client asks for what it wants to know."""
+    names = b" ".join([string(name.encode("utf-8", "replace")) for name in entries])
+    return b"* METADATA %b %b\r\n" % (mailbox_name(mailbox, utf8=utf8), names)
+
+
 def metadata(mailbox: str, entries: Iterable[tuple[str, bytes | None]], *, utf8: bool) -> bytes:
     """`* METADATA ...` with values (RFC 5464 §4.4.1); nothing for no entries, as the list may not be empty."""
     words = [b"%b %b" % (_entry_name(name), _entry_value(value, utf8=utf8)) for name, value in entries]
@@ -341,6 +347,12 @@ def search(numbers: Sequence[int], highest_modseq: int | None = None) -> bytes:
     """RFC 3501 §7.2.5, also when nothing was found: clients wait for it. MODSEQ: RFC 7162 §3.1.5, only with results."""
     modseq = f" (MODSEQ {highest_modseq})" if highest_modseq is not None and numbers else ""
     return f"* SEARCH{''.join([f' {number}' for number in numbers])}{modseq}\r\n".encode("ascii")
+
+
+def uid_batches(tag: bytes, ranges: Iterable[tuple[int, int]]) -> bytes:
+    """RFC 10022: ranges from the highest UID to the lowest, also when there is none."""
+    written = b",".join([b"%d:%d" % ends for ends in ranges])
+    return b"* UIDBATCHES (TAG %b)%b%b\r\n" % (string(tag), b" " if written else b"", written)
 
 
 def esearch(

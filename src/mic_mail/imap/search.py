@@ -11,7 +11,7 @@ from typing import cast
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.imap import matching, responses
-from mic_mail.imap.actions import Steps
+from mic_mail.imap.actions import PROGRESS_SECONDS, Steps
 from mic_mail.imap.conversation import Conversation, Reply, bad, refuse
 from mic_mail.imap.grammar.commands import Search
 from mic_mail.imap.grammar.searchkeys import (
@@ -43,8 +43,6 @@ BODY_SCAN_OCTETS = 16 << 20
 """What is looked through in one hop: between two the session can be cut and tells how far it is."""
 LONG_ANSWER = 2000
 """Numbers; a longer answer is made in a lane."""
-PROGRESS_SECONDS = 10.0
-"""RFC 9585 §3: a sign of life for those who wait."""
 
 _EXTENDED = frozenset({"MIN", "MAX", "ALL", "COUNT"})
 

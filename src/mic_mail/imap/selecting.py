@@ -76,7 +76,9 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
         opened_at=talk.now(),
     )
     talk.view = view
-    talk.say_all(_description(view, opened, listed, command.written, utf8=talk.utf8))
+    if talk.notifier is not None:
+        talk.notifier.attend(view)
+    talk.say_all(_description(view, opened, listed, command.written, talk.enabled, utf8=talk.utf8))
     if opened.changes is not None and command.qresync is not None:
         known, changes, enabled = command.qresync, opened.changes, talk.enabled
         talk.say_all((yield from talk.ask(lambda account: missed(view, known, changes, enabled), place)))
@@ -91,7 +93,9 @@ def _attend(talk: Conversation, place: Place) -> Steps[None]:
         talk.attending, talk.known_modseq = place.account, 0
 
 
-def _description(view: View, opened: Opened, listed: Listed | None, written: str, *, utf8: bool) -> list[bytes]:
+def _description(
+    view: View, opened: Opened, listed: Listed | None, written: str, enabled: Enabled, *, utf8: bool
+) -> list[bytes]:
     """The untagged lines of SELECT (RFC 9051 §6.3.2; RECENT and UNSEEN are RFC 3501's).
 
     `listed` for IMAP4rev2, whose SELECT tells the mailbox's attributes; `written`: the client's spelling.
@@ -100,7 +104,7 @@ def _description(view: View, opened: Opened, listed: Listed | None, written: str
     lines = [*view.keyword_lines(), responses.exists(view.messages)]
     if listed is None:
         lines.append(responses.recent(view.recent_count))
-        if opened.first_unseen is not None:
+        if opened.first_unseen is not None and Enabled.UIDONLY not in enabled:  # it is a message number
             lines.append(responses.ok(b"*", "The first unseen one.", b"UNSEEN %d" % (opened.first_unseen + 1)))
     lines.append(responses.ok(b"*", "UIDs are valid.", b"UIDVALIDITY %d" % info.uidvalidity))
     lines.append(responses.ok(b"*", "The next UID.", b"UIDNEXT %d" % info.uidnext))
@@ -167,7 +171,7 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
 
     def work(account: Account) -> tuple[ExpungeResult, list[bytes]]:
         result = account.expunge(view.folder_id, uids)
-        return result, view.catch_up(view.look(account), enabled, expunge=True)
+        return result, view.catch_up(view.look(account), enabled, expunge=True, own=result.uids)
 
     result, lines = yield from talk.change(work)
     talk.say_all(lines)
@@ -193,11 +197,13 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
     until = talk.now() + settings.idle_seconds
     still_here = talk.now() + settings.still_here_seconds
     while talk.ending is None:
+        if talk.notifier is not None:
+            yield from talk.notifier.tell(talk, expunge=True)  # RFC 5465 §4: the events that NOTIFY asked for, and no others
         event = talk.hear()
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"
             return Reply("No more idling.") if done else bad("DONE is what ends IDLE.")
-        if talk.view is not None and talk.known_modseq > talk.view.looked:
+        if talk.notifier is None and talk.view is not None and talk.known_modseq > talk.view.looked:
             yield from talk.sync(expunge=True)
             continue
         if talk.now() >= until:
@@ -205,5 +211,5 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
         if talk.now() >= still_here:
             talk.say(responses.ok(b"*", "Still here"))
             still_here = talk.now() + settings.still_here_seconds
-        yield Waiting(min(until, still_here))
+        yield Waiting(min(until, still_here) if talk.notifier is None else min(until, still_here, talk.notifier.pause()))
     raise talk.ending

@@ -19,13 +19,16 @@ from mic_mail.clock import Clock
 from mic_mail.errors import Text
 from mic_mail.ids import trace_id
 from mic_mail.imap.actions import (
+    PROGRESS_SECONDS,
     Action,
     Answer,
     Attend,
     Begin,
     DropCompressor,
+    EndCompression,
     Enter,
     Hangup,
+    Leave,
     NeedInput,
     Note,
     Send,
@@ -120,8 +123,8 @@ class ImapConnection(asyncio.Protocol):
 
     __slots__ = (
         "_account", "_attended", "_deflate", "_dialog", "_door", "_eof", "_loop", "_lost", "_paused", "_peer", "_reading",
-        "_server", "_services", "_session", "_session_id", "_shared_watch", "_signed_in", "_subscription", "_task", "_timer",
-        "_timer_at", "_transport", "_unanswered", "_unread", "_waiting", "_watch",
+        "_server", "_services", "_session", "_session_id", "_shared_subscription", "_shared_watch", "_signed_in",
+        "_subscription", "_task", "_timer", "_timer_at", "_transport", "_unanswered", "_unread", "_waiting", "_watch",
     )  # fmt: skip
 
     def __init__(self, server: ImapServer, door: str) -> None:
@@ -139,6 +142,7 @@ class ImapConnection(asyncio.Protocol):
         self._subscription: Subscription | None = None
         self._watch: Watch[int] | None = None
         self._attended: AccountRef | None = None  # another account than the own one, whose changes are told
+        self._shared_subscription: Subscription | None = None
         self._shared_watch: Watch[Pair] | None = None  # of the rights in it
         self._deflate: Deflate | None = None
         self._task: asyncio.Task[None] | None = None
@@ -167,6 +171,10 @@ class ImapConnection(asyncio.Protocol):
         self._unanswered = True
         if self._deflate is None:
             self._session.feed(data)
+        elif self._waiting is None:
+            self._deflate.hold(data)
+            if self._deflate.waiting_octets > UNUSED_INPUT_OCTETS:
+                self._stop_reading()
         elif not self._inflate(data):
             return
         if self._session.buffered > UNUSED_INPUT_OCTETS:
@@ -206,7 +214,7 @@ class ImapConnection(asyncio.Protocol):
 
     def _give_back(self) -> None:
         """The session is over: nothing is watched for it any more, and the mailbox has room for another."""
-        for held in (self._subscription, self._watch, self._shared_watch):
+        for held in (self._subscription, self._watch, self._shared_subscription, self._shared_watch):
             if held is not None:
                 held.close()
         if self._subscription is not None:
@@ -243,7 +251,7 @@ class ImapConnection(asyncio.Protocol):
                 case Send() if self._deflate is None or len(step.data) <= INLINE_DEFLATE_OCTETS:
                     self._waiting = None
                     self._write(step)
-                case Note() | Used() | Attend() | DropCompressor():
+                case Note() | Used() | Attend() | Leave() | DropCompressor() | EndCompression():
                     self._waiting = None
                     self._do_now(step)
                 case Hangup():
@@ -271,7 +279,7 @@ class ImapConnection(asyncio.Protocol):
         self._unanswered = False
         self._session.done(step)
 
-    def _do_now(self, step: Note | Used | Attend | DropCompressor) -> None:
+    def _do_now(self, step: Note | Used | Attend | Leave | DropCompressor | EndCompression) -> None:
         """Actions that take no time."""
         match step:
             case Note():
@@ -280,8 +288,13 @@ class ImapConnection(asyncio.Protocol):
                 self._used(self._signed_in, self._signed_in.mailbox_id if at is None else at.account_id, how)
             case Attend(at) if self._subscription is not None:
                 self._attend(at)
+            case Leave():
+                self._leave()
             case DropCompressor() if self._deflate is not None:
                 self._transport.write(self._deflate.drop())
+            case EndCompression() if self._deflate is not None:
+                self._session.feed(self._deflate.end())
+                self._deflate = None
             case _:
                 pass
         self._session.done(step)
@@ -303,12 +316,8 @@ class ImapConnection(asyncio.Protocol):
     async def _perform(self, action: Action) -> object:
         services, access = self._services, self._services.access
         match action:
-            case Work(run, writes, at):
-                assert self._account is not None
-                services.note(run.__qualname__)
-                lane = services.accounts.write if writes else services.accounts.read
-                account = self._account if at is None else services.store.account(at)
-                return await lane(account.ref, run, account)
+            case Work():
+                return await self._work(action)
             case Send(data):
                 assert self._deflate is not None
                 self._transport.write(await services.lanes.cpu(self._deflate.deflate, data))
@@ -329,6 +338,29 @@ class ImapConnection(asyncio.Protocol):
             case _:
                 raise AssertionError(action)
         return None
+
+    async def _work(self, work: Work[object]) -> object:
+        """Run work on the account in its lane; who waits long hears that it goes on."""
+        assert self._account is not None
+        account = self._account if work.at is None else self._services.store.account(work.at)
+        self._services.note(work.run.__qualname__)
+        lane = self._services.accounts.write if work.writes else self._services.accounts.read
+        if not work.meanwhile:
+            return await lane(account.ref, work.run, account)
+        timer: asyncio.TimerHandle | None = None
+
+        def still_at_it() -> None:
+            nonlocal timer
+            if timer is not None and not (self._lost or self._paused or self._transport.is_closing()):
+                self._transport.write(work.meanwhile if self._deflate is None else self._deflate.deflate(work.meanwhile))
+            timer = self._loop.call_later(PROGRESS_SECONDS, still_at_it)
+
+        still_at_it()
+        try:
+            return await lane(account.ref, work.run, account)
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def _inflate(self, data: bytes) -> bool:
         """Feed the session from compressed input; False if that is damaged, which ends the connection."""
@@ -356,18 +388,21 @@ class ImapConnection(asyncio.Protocol):
             self._watch = services.access.watch(signed_in.mailbox_id, self._decision_moved)
         return True
 
+    def _leave(self) -> None:
+        """Nobody is signed in any more (RFC 8437): nothing that belongs to the mailbox stays."""
+        self._give_back()
+        self._dialog = self._signed_in = self._account = None
+        self._watch = self._shared_watch = self._shared_subscription = self._attended = None
+
     def _attend(self, at: AccountRef | None) -> None:
-        """Be told of this account's changes instead of the other's, and of what the person may do there."""
+        """Be told of this account's changes beside the own one's, and of what the person may do there."""
         assert self._signed_in is not None
-        assert self._subscription is not None
-        self._subscription.close()
-        if self._shared_watch is not None:
-            self._shared_watch.close()
-            self._shared_watch = None
-        self._attended = at
-        account_id = self._signed_in.mailbox_id if at is None else at.account_id
-        self._subscription = self._services.feed.subscribe(account_id, self._noticed)
+        for held in (self._shared_subscription, self._shared_watch):
+            if held is not None:
+                held.close()
+        self._attended, self._shared_subscription, self._shared_watch = at, None, None
         if at is not None:
+            self._shared_subscription = self._services.feed.subscribe(at.account_id, self._noticed_there)
             sharing = self._services.access.sharing
             self._shared_watch = sharing.watch(self._signed_in.mailbox_id, at.account_id, self._rights_moved)
 
@@ -408,6 +443,12 @@ class ImapConnection(asyncio.Protocol):
     def _noticed(self, modseq: int) -> None:
         """The change feed: the account has moved."""
         self._session.noticed(modseq)
+        if isinstance(self._waiting, Waiting):
+            self._pump()
+
+    def _noticed_there(self, modseq: int) -> None:
+        """The same of the other account that is attended."""
+        self._session.noticed(modseq, there=True)
         if isinstance(self._waiting, Waiting):
             self._pump()
 

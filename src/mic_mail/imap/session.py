@@ -21,10 +21,24 @@ from typing import Any
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
-from mic_mail.imap import acl, append, fetch, folders, messages, metadata, replace, responses, search, selecting, signin
+from mic_mail.imap import (
+    acl,
+    append,
+    batches,
+    fetch,
+    folders,
+    messages,
+    metadata,
+    notify,
+    replace,
+    responses,
+    search,
+    selecting,
+    signin,
+)
 from mic_mail.imap.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Waiting
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
-from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands
+from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, notifycommands
 from mic_mail.imap.grammar.commands import Command
 from mic_mail.imap.grammar.metadata import GetMetadata, SetMetadata
 from mic_mail.imap.grammar.reader import AppendMessage, BadLine, Event, Line
@@ -48,6 +62,7 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.Authenticate: signin.authenticate,
     commands.Enable: signin.enable,
     commands.Compress: signin.compress,
+    commands.Unauthenticate: signin.unauthenticate,
     mailboxcommands.List: folders.list_,
     mailboxcommands.Lsub: folders.lsub,
     mailboxcommands.Xlist: folders.xlist,
@@ -78,6 +93,8 @@ HANDLERS: dict[type[Command], Handler] = {
     aclcommands.GetAcl: acl.get_acl,
     aclcommands.ListRights: acl.list_rights,
     aclcommands.MyRights: acl.my_rights,
+    notifycommands.Notify: notify.notify,
+    commands.UidBatches: batches.uid_batches,
 }
 """Every command but APPEND and REPLACE, which begin before they are complete (`append.append`, `replace.replace`)."""
 
@@ -137,9 +154,13 @@ class Session:
         """Forget what no command has used yet."""
         self._talk.reader.discard_input()
 
-    def noticed(self, modseq: int) -> None:
-        """The account that is attended has reached this MODSEQ."""
-        self._talk.known_modseq = max(self._talk.known_modseq, modseq)
+    def noticed(self, modseq: int, *, there: bool = False) -> None:
+        """The own account, or the other one that is attended (`there`), has reached this MODSEQ."""
+        talk = self._talk
+        if not there:
+            talk.own_modseq = max(talk.own_modseq, modseq)
+        if there == (talk.attending is not None):
+            talk.known_modseq = max(talk.known_modseq, modseq)
 
     def rights_moved(self, account_id: int, rights: str) -> None:
         """The person may do something else now in this account, if it is that of the selected mailbox."""
@@ -197,7 +218,7 @@ class Session:
         talk.say(signin.greeting(talk))
         try:
             while not talk.severed:
-                event = yield from talk.event(self._patience())
+                event = yield from talk.event(self._patience(), self._notify)
                 yield from self._take(event)
                 if talk.has_much_to_say:  # thousands of pipelined commands: others have their turn in between
                     yield Send(talk.take_output())
@@ -208,6 +229,21 @@ class Session:
     def _patience(self) -> float:
         talk = self._talk
         return talk.sign_in_until if talk.signed_in is None else talk.now() + talk.settings.idle_seconds
+
+    def _notify(self) -> Steps[None]:
+        """What NOTIFY asked for, between commands. After a bug the client cannot know what it was told: that is the end."""
+        talk = self._talk
+        assert talk.notifier is not None
+        try:
+            yield from talk.notifier.tell(talk)
+        except (Ended, GeneratorExit):
+            raise
+        except OutOfStep as error:
+            raise Ended(error.text) from error
+        except Exception as error:
+            reference = trace_id(talk.clock.now_us(), self._tokens)
+            yield Note("imap_bug", {"ref": reference}, error)
+            raise Ended(Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")) from error
 
     def _take(self, event: Event) -> Steps[None]:
         """One thing that the reader made of the client's octets."""
@@ -230,6 +266,7 @@ class Session:
 
     def _guarded(self, tag: bytes, steps: Steps[None]) -> Steps[None]:
         """Carry out a command; whatever goes wrong becomes its answer."""
+        self._talk.tag = tag
         try:
             yield from steps
         except (Ended, GeneratorExit):
@@ -270,6 +307,8 @@ class Session:
         talk, rule = self._talk, command.rule
         if not rule.states & talk.state:
             return bad(_WRONG_STATE[talk.state])
+        if Enabled.UIDONLY in talk.enabled and command.uses_numbers:
+            return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")
         if talk.view is not None and talk.view.read_only and isinstance(command, _WRITING):
             return refuse("The mailbox is open for reading only.", b"READ-ONLY")
         return None

@@ -1,16 +1,38 @@
-"""Before and around sign-in: CAPABILITY, ID, STARTTLS, LOGIN, AUTHENTICATE, ENABLE, COMPRESS, LOGOUT.
+"""Before and around sign-in: CAPABILITY, ID, STARTTLS, LOGIN, AUTHENTICATE, ENABLE, COMPRESS, UNAUTHENTICATE, LOGOUT.
 
 In: commands. Out: steps; who somebody is and whether they may in is `services.access`' answer, its codes on the wire are here.
-Standards: RFC 9051 §6.1-6.3.1, RFC 4959 (SASL-IR), RFC 2971 (ID), RFC 5161 (ENABLE), RFC 4978 (COMPRESS).
+Standards: RFC 9051 §6.1-6.3.1, RFC 4959 (SASL-IR), RFC 2971 (ID), RFC 5161 (ENABLE), RFC 4978 (COMPRESS), RFC 8437.
 """
 
 from base64 import b64encode
 from importlib.metadata import version
 
 from mic_mail.imap import capability, responses
-from mic_mail.imap.actions import Answer, Begin, Enter, Hangup, Note, SignIn, StartCompression, StartTls, Steps
+from mic_mail.imap.actions import (
+    Answer,
+    Begin,
+    EndCompression,
+    Enter,
+    Hangup,
+    Leave,
+    Note,
+    SignIn,
+    StartCompression,
+    StartTls,
+    Steps,
+)
 from mic_mail.imap.conversation import Conversation, Ended, Reply, bad, refuse
-from mic_mail.imap.grammar.commands import Authenticate, Capability, Command, Compress, Enable, Id, Login, Logout
+from mic_mail.imap.grammar.commands import (
+    Authenticate,
+    Capability,
+    Command,
+    Compress,
+    Enable,
+    Id,
+    Login,
+    Logout,
+    Unauthenticate,
+)
 from mic_mail.imap.grammar.commands import StartTls as StartTlsCommand
 from mic_mail.imap.grammar.reader import Limits, Line, decode_base64
 from mic_mail.imap.view import Enabled
@@ -40,6 +62,7 @@ ENABLES = {
     "QRESYNC": Enabled.QRESYNC | Enabled.CONDSTORE,  # RFC 7162 §3.2.3
     "UTF8=ACCEPT": Enabled.UTF8,
     "IMAP4rev2": Enabled.REV2,
+    "UIDONLY": Enabled.UIDONLY,
 }
 """What ENABLE switches on, by the names of `capability.enable`."""
 
@@ -163,6 +186,24 @@ def compress(talk: Conversation, command: Compress) -> Steps[Reply | None]:
     talk.compressed = True
     talk.say(talk.line(command.tag, Reply("DEFLATE is on.")))
     yield StartCompression(talk.reader.take_input())
+    return None
+
+
+def unauthenticate(talk: Conversation, command: Unauthenticate) -> Steps[Reply | None]:
+    """RFC 8437 §3: all state goes but TLS and what ID said; NO is not permitted, so nothing here may fail.
+
+    Attempts to sign in are still counted: the limit is the connection's, whoever is behind it.
+    """
+    if "UNAUTHENTICATE" in talk.hidden:
+        return bad("That is not offered here.")
+    yield Note("unauthenticated", {})
+    compressed = talk.compressed
+    talk.forget_person()
+    yield Leave()
+    talk.compressed = False
+    talk.say(talk.line(command.tag, Reply("You are nobody again.", code=responses.capability_code(capabilities(talk)))))
+    if compressed:
+        yield EndCompression()  # the answer is the last line that is compressed (§4.1)
     return None
 
 

@@ -53,7 +53,7 @@ def move(talk: Conversation, view: View, uids: list[int], target: Place) -> Step
 
     def work(account: Account) -> tuple[CopyResult, list[bytes]]:
         removed = account.remove(view.folder_id, gone)
-        lines = view.catch_up(view.look(account), enabled, expunge=True)
+        lines = view.catch_up(view.look(account), enabled, expunge=True, own=gone)
         return CopyResult(copied.uidvalidity, copied.pairs, removed.modseq), lines
 
     return (yield from talk.change(work, view.place))

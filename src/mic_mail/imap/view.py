@@ -25,7 +25,8 @@ from mic_mail.imap.grammar.sequence import Ranges, format_set, merged
 from mic_mail.imap.places import Place
 from mic_mail.imap.rights import allowed_flags
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import KEYWORD_FLAGS, KEYWORD_SHIFT, MAX_KEYWORDS, Changes, FolderView
+from mic_mail.storage.types import KEYWORD_FLAGS, KEYWORD_SHIFT, MAX_KEYWORDS, Changes, FolderInfo, FolderView
+from mic_mail.storage.views import before_uid
 
 _MAX_FLAG_NAMES = 4096
 
@@ -38,6 +39,8 @@ class Enabled(Flag):
     QRESYNC = auto()
     UTF8 = auto()
     REV2 = auto()
+    NOTIFY = auto()
+    UIDONLY = auto()
 
 
 class OutOfStep(Trouble):
@@ -110,9 +113,9 @@ class View:
     """The selected mailbox as its client knows it."""
 
     __slots__ = (
-        "_claims", "_fresh", "_ghosts", "_hold_is_known", "_told", "_told_before_ghosts", "account_id", "flags", "folder_id",
-        "keywords", "looked", "modseq", "modseqs", "name", "names", "on_record", "opened_at", "place", "read_only", "recent",
-        "rights", "sizes", "uids", "uidvalidity",
+        "_claims", "_fresh", "_ghosts", "_hold_is_known", "_told", "_told_before_ghosts", "_withheld", "account_id", "flags",
+        "folder_id", "keywords", "looked", "modseq", "modseqs", "name", "names", "on_record", "opened_at", "place", "quiet",
+        "read_only", "recent", "rights", "sizes", "uids", "uidvalidity",
     )  # fmt: skip
 
     def __init__(
@@ -143,6 +146,9 @@ class View:
         self.looked = looked
         """The account's MODSEQ at the last look."""
         self._ghosts: list[int] = []
+        self._withheld: int | None = None  # messages from this UID on do not exist for the client
+        self.quiet = False
+        """Flags that others change are not told (NOTIFY without FlagChange); they are known here all the same."""
         self._told_before_ghosts = 0
         self._hold_is_known = False  # to the client: it is told when there is none any more
         self.uids: array[int]
@@ -183,11 +189,39 @@ class View:
 
     def look(self, account: Account) -> Glance:
         """The look that this client needs next. Blocks."""
-        return look(account, self.folder_id, self.modseq, self.looked, claims=self._claims)
+        return look(account, self.folder_id, self.modseq, self.looked, claims=self._claims and self._withheld is None)
 
     @property
     def has_ghosts(self) -> bool:
         return bool(self._ghosts)
+
+    @property
+    def owes_expunges(self) -> bool:
+        """There are ghosts of which the client will be told as soon as it can be."""
+        return bool(self._ghosts) and self._withheld is None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the client knows which messages there are, as of `info`."""
+        return self._withheld is None and not self._ghosts
+
+    @property
+    def info(self) -> FolderInfo:
+        """The folder at the last look."""
+        return self._fresh.info
+
+    @property
+    def withholds(self) -> bool:
+        return self._withheld is not None
+
+    def withhold(self) -> None:
+        """From here on the client keeps the messages that it has, whatever others put there or take away (RFC 5465 §3.1)."""
+        if self._withheld is None:
+            self._withheld = max(self.uidnext, self.uids[-1] + 1 if self.uids else 1)
+
+    def release(self) -> None:
+        """The opposite: what was kept back is told by the next `catch_up`."""
+        self._withheld = None
 
     @property
     def told_modseq(self) -> int:
@@ -215,16 +249,18 @@ class View:
     def fetch_line(self, position: int, enabled: Enabled, *, with_uid: bool = False, with_flags: bool = True) -> bytes:
         """The unsolicited FETCH that tells the flags of one message.
 
-        UID and MODSEQ once CONDSTORE is in use, since QRESYNC is offered (RFC 7162 §3.2.4); UID in IMAP4rev2, and in the answer
-        to a UID command (RFC 9051 §6.4.9).
+        UID and MODSEQ once CONDSTORE is in use, since QRESYNC is offered (RFC 7162 §3.2.4); UID in IMAP4rev2, with NOTIFY
+        (RFC 5465 §5.1), and in the answer to a UID command (RFC 9051 §6.4.9). With UIDONLY it is what the line begins with.
         """
         data: list[bytes] = []
-        if with_uid or enabled & (Enabled.CONDSTORE | Enabled.REV2):
+        if Enabled.UIDONLY not in enabled and (with_uid or enabled & (Enabled.CONDSTORE | Enabled.REV2 | Enabled.NOTIFY)):
             data.append(b"UID %d" % self.uids[position])
         if Enabled.CONDSTORE in enabled:
             data.append(b"MODSEQ (%d)" % self.modseqs[position])
         if with_flags:
             data.append(b"FLAGS (%b)" % self.flags_text(position))
+        if Enabled.UIDONLY in enabled:
+            return b"* %d UIDFETCH (%b)\r\n" % (self.uids[position], b" ".join(data))
         return b"* %d FETCH (%b)\r\n" % (position + 1, b" ".join(data))
 
     def catch_up(
@@ -235,6 +271,7 @@ class View:
         expunge: bool,
         expected: Mapping[int, int] | None = None,
         asked: Collection[int] = (),
+        own: Collection[int] = (),
         with_uid: bool = False,
     ) -> list[bytes]:
         """Adopt what `glance` saw and give the lines that tell the client.
@@ -242,6 +279,7 @@ class View:
         expunge    EXPUNGE or VANISHED may be sent now
         expected   UID -> flags that the client knows without being told: its own STORE with .SILENT
         asked      UIDs whose flags are told even if they did not change: its own STORE
+        own        UIDs that the client itself has expunged: they go also where others' are withheld
         with_uid   the lines answer a UID command
         """
         last = self.uids[-1] if self.uids else 0
@@ -250,7 +288,9 @@ class View:
         self.looked = max(self.looked, glance.account_modseq)
         if glance.fresh is not None and glance.changes is not None:
             before = self._take(glance.fresh, glance.changes)
-        lines = self._tell_expunged(enabled) if expunge and self._ghosts else []
+        elif self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids):
+            self._adopt(self._fresh)  # what was withheld
+        lines = self._tell_expunged(enabled, own) if expunge and self._ghosts else []
         rights_moved, self._told = self.rights_moved, self.rights
         self.recent = merged([*self.recent, *glance.recent]) if glance.recent else self.recent
         if self.uids and self.uids[-1] > last:
@@ -258,7 +298,7 @@ class View:
         if self.keywords != keywords or rights_moved:  # RFC 4314 §5.1.1
             lines += self.keyword_lines()
         lines += self._tell_flags(before, enabled, expected or {}, asked, with_uid=with_uid)
-        if expunge and self._hold_is_known:
+        if expunge and self._hold_is_known and not self._ghosts:
             self._hold_is_known = False
             lines.append(b"* OK [HIGHESTMODSEQ %d] Nothing is held back any more.\r\n" % self.modseq)
         return lines
@@ -300,6 +340,8 @@ class View:
     def _adopt(self, fresh: FolderView) -> None:
         """Share the arrays of `fresh`, or make own ones that keep the ghosts at their places."""
         self._fresh = fresh
+        if self._withheld is not None:
+            fresh = before_uid(fresh, self._withheld)
         self.modseq = fresh.info.highest_modseq
         self.keywords = fresh.info.keywords
         self.names = flag_names(self.keywords)
@@ -315,12 +357,18 @@ class View:
         self.modseqs = array("Q", [kept[uid][1] for uid in self.uids])
         self.sizes = array("Q", [kept[uid][2] for uid in self.uids])
 
-    def _tell_expunged(self, enabled: Enabled) -> list[bytes]:
+    def _tell_expunged(self, enabled: Enabled, own: Collection[int]) -> list[bytes]:
         """Say that the ghosts are gone and number them no more: VANISHED (RFC 7162 §3.2.10), or EXPUNGE, last one first."""
         ghosts, self._ghosts = self._ghosts, []
+        if self._withheld is not None:
+            mine = set(own)
+            self._ghosts = [uid for uid in ghosts if uid not in mine]
+            ghosts = [uid for uid in ghosts if uid in mine]
+            if not ghosts:
+                return []
         lines = (
             [b"* VANISHED %b\r\n" % format_set(ghosts)]
-            if Enabled.QRESYNC in enabled
+            if enabled & (Enabled.QRESYNC | Enabled.UIDONLY)
             else [b"* %d EXPUNGE\r\n" % (bisect_left(self.uids, uid) + 1) for uid in reversed(ghosts)]
         )
         self._adopt(self._fresh)
@@ -348,6 +396,8 @@ class View:
             if at is None:
                 continue
             known = expected.get(uid, before.get(uid)) == self.flags[at]
+            if self.quiet and uid not in asked and uid not in expected:
+                continue
             if uid in asked or not known:
                 lines.append(self.fetch_line(at, enabled, with_uid=with_uid))
             elif Enabled.CONDSTORE in enabled:  # also after .SILENT: the new MODSEQ must be told (RFC 7162 §3.1.3)

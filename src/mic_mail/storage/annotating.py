@@ -105,8 +105,11 @@ def annotations_of_folders(store: Store, holders: Collection[str]) -> dict[int, 
     return {row.folder_id: held(row.metadata, holders) for row in rows}
 
 
-def changed_since(store: Store, modseq: int, holders: Collection[str]) -> list[tuple[str, str]]:
-    """(folder, entry) of what these holders' annotations changed after a MODSEQ, removed ones too; "" is the account."""
+def changed_since(store: Store, modseq: int, holders: Collection[str], own: Collection[int] = ()) -> list[tuple[str, str]]:
+    """(folder, entry) of what these holders' annotations changed after a MODSEQ, removed ones too; "" is the account.
+
+    Changes with a MODSEQ in `own` are the caller's, and left out.
+    """
     store.ready()
     with translated("reading the index"), store.index.reading() as connection:
         account = read_account(connection, store.account_id)
@@ -117,5 +120,5 @@ def changed_since(store: Store, modseq: int, holders: Collection[str]) -> list[t
         for name, column in columns
         if newest_change(column) > modseq
         for entry in unpack(column)
-        if entry.modseq > modseq and entry.holder in holders
+        if entry.modseq > modseq and entry.modseq not in own and entry.holder in holders
     ]

@@ -241,6 +241,7 @@ def subscribe(store: Store, name: str, subscribed: bool) -> None:
     with writing(store) as write:
         if (name in subscribed_names(write.connection, store.account_id)) != subscribed:
             write.subscribe(name, subscribed)
+            write.announce()
 
 
 def subscriptions(store: Store) -> list[str]:

@@ -15,7 +15,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
@@ -23,6 +23,7 @@ from mic_mail.storage import (
     annotating,
     exchange,
     expunge,
+    foldernews,
     folders,
     graves,
     lookup,
@@ -63,6 +64,7 @@ from mic_mail.storage.types import (
     ExpungeResult,
     FlagOperation,
     FolderInfo,
+    FolderNews,
     FolderView,
     LookedUp,
     Published,
@@ -75,6 +77,8 @@ from mic_mail.storage.types import (
     Tombstone,
 )
 from mic_mail.storage.views import ViewCache
+
+T = TypeVar("T")
 
 
 def _boot_id() -> str:
@@ -91,18 +95,31 @@ def _written_at(path: str) -> float:
 
 
 class _Telling:
-    """Tells the observers of changes: at once, or all together at the end of a block."""
+    """Tells the observers of changes: at once, or all together at the end of a block; notes them for who asks."""
 
     def __init__(self, tell: OnChange) -> None:
         self._tell = tell
         self._here = threading.local()
 
     def changed(self, account_id: int, modseq: int) -> None:
+        noted: list[tuple[int, int]] | None = getattr(self._here, "noted", None)
+        if noted is not None:
+            noted.append((account_id, modseq))
         held: dict[int, int] | None = getattr(self._here, "held", None)
         if held is None:
             self._tell(account_id, modseq)
         else:
             held[account_id] = modseq
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[list[tuple[int, int]]]:
+        """The changes of this thread in the block, as they are told: (account, MODSEQ)."""
+        noted: list[tuple[int, int]] = []
+        self._here.noted = noted
+        try:
+            yield noted
+        finally:
+            self._here.noted = None
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -221,6 +238,10 @@ class MailStore:
         """Observers hear of what this thread changes in the block at its end: each time they hear costs a turn of the loop."""
         return self._telling.together()
 
+    def noting(self) -> contextlib.AbstractContextManager[list[tuple[int, int]]]:
+        """What this thread changes in the block, as (account, MODSEQ): so that a session can tell its own changes apart."""
+        return self._telling.noting()
+
     # The journal
 
     def recover(self) -> Replay:
@@ -300,6 +321,12 @@ class Account:
     def _store(self) -> Store:
         return self._mailstore.store(self.ref)
 
+    def noting(self, act: Callable[["Account"], T]) -> tuple[T, list[int]]:
+        """What `act` gives, and the MODSEQs that it took in this account."""
+        with self._mailstore.noting() as noted:
+            result = act(self)
+        return result, [modseq for account_id, modseq in noted if account_id == self.ref.account_id]
+
     # Folders
     def folders(self) -> list[FolderInfo]:
         """All folders by name, and the names that only have children (`folder_id` 0, not selectable)."""
@@ -308,6 +335,10 @@ class Account:
     def folder(self, name: str) -> FolderInfo:
         """One folder by name, or `NoSuchFolder`."""
         return folders.folder_info(self._store, name=folders.canonical_name(self._store, name))
+
+    def folder_news(self, since: int, own: Collection[int] = (), *, subscriptions: bool = False) -> FolderNews:
+        """What happened to folders after MODSEQ `since`; `own`: MODSEQs of the caller's changes (`noting`)."""
+        return foldernews.folder_news(self._store, since, own, subscriptions=subscriptions)
 
     def create(self, name: str, special_use: str | None = None) -> FolderInfo:
         """Make a folder and its missing parents (RFC 9051 §6.3.4)."""
@@ -401,9 +432,11 @@ class Account:
         """
         despite_loss(self._store, lambda: annotating.annotate(self._store, folder_id, changes, uses))
 
-    def annotations_changed(self, since_modseq: int, holders: Collection[str]) -> list[tuple[str, str]]:
+    def annotations_changed(
+        self, since_modseq: int, holders: Collection[str], own: Collection[int] = ()
+    ) -> list[tuple[str, str]]:
         """(folder, entry) of what was set or removed after a MODSEQ; the folder "" is the account."""
-        return annotating.changed_since(self._store, since_modseq, holders)
+        return annotating.changed_since(self._store, since_modseq, holders, own)
 
     # Writing
     def stage(self) -> Staged:

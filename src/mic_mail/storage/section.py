@@ -195,6 +195,10 @@ class Write:
                 write_account_sidecar(self.store, self.connection, self.account)
         return self.account.modseq
 
+    def announce(self) -> None:
+        """Take this change's MODSEQ where no row carries it: who watches the account hears that something moved."""
+        self.took_modseq = self.modseq > 0
+
     def take_uid(self, folder: FolderRow) -> int:
         """The folder's next UID; the caller also `touch`es the folder."""
         uid = folder.uidnext

@@ -136,6 +136,45 @@ class FolderView:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderState:
+    """The little of a folder that tells whether something happened in it; `mailbox_id` is the folder, whatever its name."""
+
+    mailbox_id: str
+    name: str
+    special_use: str | None
+    uidvalidity: int
+    uidnext: int
+    messages: int
+    unseen: int
+    highest_modseq: int
+
+    @property
+    def selectable(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class FolderNews:
+    """What happened to the folders of an account after a MODSEQ; sets hold `FolderState.mailbox_id`."""
+
+    modseq: int
+    """The account's, to ask from the next time."""
+    folders: list[FolderState]
+    """Those that are new, have another name, or whose messages changed."""
+    gone: list[str]
+    live: int
+    """How many folders there are now: who counts otherwise has missed something and asks from 0."""
+    subscriptions: frozenset[str]
+    """Empty unless they were asked for."""
+    own_messages: frozenset[str] = frozenset()
+    """Folders in which nothing happened but messages that came by the changes that the caller calls its own."""
+    own_names: frozenset[str] = frozenset()
+    """Folders, gone ones included, that were named, made or deleted last by such a change."""
+    from_inbox: frozenset[str] = frozenset()
+    """New ones that came to be as INBOX was renamed, and took its messages (RFC 9051 §6.3.6)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What happened in a folder after a MODSEQ. One message occurs in one of the lists at most."""
 

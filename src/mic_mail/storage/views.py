@@ -75,6 +75,14 @@ def with_changes(
     return FolderView(info, uids, flags, modseqs, sizes)
 
 
+def before_uid(view: FolderView, uid: int) -> FolderView:
+    """The part of a view below a UID; the view itself where that is all of it."""
+    at = bisect_left(view.uids, uid)
+    if at == len(view.uids):
+        return view
+    return FolderView(view.info, view.uids[:at], view.flags[:at], view.modseqs[:at], view.sizes[:at])
+
+
 def _without(
     vanished: list[int], uids: array[int], *columns: array[int]
 ) -> tuple[array[int], array[int], array[int], array[int]]:

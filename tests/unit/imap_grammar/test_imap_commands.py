@@ -222,7 +222,7 @@ def test_fetch_items(words: bytes, items: tuple[object, ...]) -> None:
 def test_fetch_completes_its_items() -> None:
     """UID FETCH answers with UID (RFC 9051 §6.4.9) and CHANGEDSINCE with MODSEQ (RFC 7162 §3.1.4.1), asked for or not."""
     event = read(b"a UID FETCH 1:* (FLAGS) (CHANGEDSINCE 12345 VANISHED)\r\n")
-    assert event == c.Fetch(b"a", True, REST, (Datum.FLAGS, Datum.UID, Datum.MODSEQ), 12345, vanished=True)
+    assert event == c.Fetch(b"a", True, REST, (Datum.FLAGS, Datum.UID, Datum.MODSEQ), 12345, vanished=True, uid_implied=True)
     assert read(b"a FETCH 1 PREVIEW (CHANGEDSINCE 0)\r\n") == c.Fetch(b"a", False, ONE, (Preview(), Datum.MODSEQ), 0)
 
 

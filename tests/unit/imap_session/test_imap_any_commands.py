@@ -55,7 +55,10 @@ COMMANDS = st.one_of(
         b'LIST (SUBSCRIBED RECURSIVEMATCH) "" "%"',
         b'LIST "" "*" RETURN (SPECIAL-USE STATUS (MESSAGES UNSEEN))', b'LSUB "" "*"', b'XLIST "" "*"', b"ENABLE QRESYNC",
         b"ENABLE UTF8=ACCEPT", b"ENABLE IMAP4rev2", b"CAPABILITY", b"ID NIL", b"GETQUOTA \"\"", b'SETQUOTA "" (STORAGE 1)',
-        b"XYZZY", b"FETCH", b"STORE 1", b"LOGIN a b",
+        b"XYZZY", b"FETCH", b"STORE 1", b"LOGIN a b", b"UIDBATCHES 500", b"NOTIFY NONE", b"NOTIFY SET (PERSONAL (MailboxName))",
+        b"NOTIFY SET STATUS (SELECTED (MessageNew (FLAGS) MessageExpunge)) (PERSONAL (MessageNew MessageExpunge FlagChange))",
+        b"NOTIFY SET (SELECTED-DELAYED (MessageNew MessageExpunge FlagChange)) (SUBSCRIBED (SubscriptionChange))",
+        b"ENABLE UIDONLY",
     ]),
 )  # fmt: skip
 

@@ -67,6 +67,11 @@ class Command:
         """Whether EXPUNGE or VANISHED may be sent while it is answered (RFC 9051 §7.5.1)."""
         return self.rule.may_expunge
 
+    @property
+    def uses_numbers(self) -> bool:
+        """Whether message numbers are in its arguments or its answer: not to be used with UIDONLY (RFC 9586 §3)."""
+        return self.rule.by_number
+
 
 @dataclass(frozen=True, slots=True)
 class Capability(Command):
@@ -162,6 +167,13 @@ class Enable(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Unauthenticate(Command):
+    """RFC 8437."""
+
+    verb: ClassVar[str] = "UNAUTHENTICATE"
+
+
+@dataclass(frozen=True, slots=True)
 class Compress(Command):
     """RFC 4978. `mechanism` in capitals."""
 
@@ -196,6 +208,16 @@ class MessageCommand(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class UidBatches(Command):
+    """RFC 10022: batches of `size` messages, those from `first` to `last` of them (counted from 1, newest messages first)."""
+
+    verb: ClassVar[str] = "UIDBATCHES"
+    size: int
+    first: int = 1
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Expunge(Command):
     """RFC 9051 §6.4.3; with `uids` it is UID EXPUNGE (UIDPLUS, RFC 4315 §2.1)."""
 
@@ -216,6 +238,8 @@ class Fetch(MessageCommand):
     items: tuple[FetchItem, ...]
     changed_since: int | None = None
     vanished: bool = False
+    uid_implied: bool = False
+    """UID is among the items although the client did not name it: with UIDONLY each line begins with it (RFC 9586 §3.3)."""
 
 
 class FlagChange(Enum):
@@ -271,11 +295,15 @@ class Search(MessageCommand):
 
     @property
     def may_expunge(self) -> bool:
-        """Not in a UID SEARCH whose criteria hold message numbers either (RFC 7162 §3.2.10.2); `$` stands for UIDs."""
-        if self.key is None:
-            return False
-        return self.rule.may_expunge and not any(
-            isinstance(key, InSet) and not key.by_uid and not key.messages.saved for key in leaves(self.key)
+        """Not in a UID SEARCH whose criteria hold message numbers either (RFC 7162 §3.2.10.2)."""
+        return self.key is not None and self.rule.may_expunge and not self.uses_numbers
+
+    @property
+    def uses_numbers(self) -> bool:
+        """`$` stands for UIDs."""
+        return self.rule.by_number or (
+            self.key is not None
+            and any(isinstance(key, InSet) and not key.by_uid and not key.messages.saved for key in leaves(self.key))
         )
 
 

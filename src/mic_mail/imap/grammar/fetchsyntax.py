@@ -49,22 +49,27 @@ def fetch(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
     cursor.space()
     rest = cursor.data[cursor.position :]
     read = _arguments if len(rest) <= _REMEMBERED_OCTETS else _arguments.__wrapped__
-    items, changed_since, vanished = read(rest, by_uid)
-    return commands.Fetch(tag, by_uid, messages, items, changed_since, vanished)
+    return commands.Fetch(tag, by_uid, messages, *read(rest, by_uid))
 
 
 @lru_cache(maxsize=256)
-def _arguments(rest: bytes, by_uid: bool) -> tuple[tuple[FetchItem, ...], int | None, bool]:
-    """Everything behind the message set; a pure function of its octets."""
+def _arguments(rest: bytes, by_uid: bool) -> tuple[tuple[FetchItem, ...], int | None, bool, bool]:
+    """Everything behind the message set, and whether UID is only implied; a pure function of its octets."""
     cursor = Cursor(rest)
     items = _items(cursor)
+    implied = by_uid and Datum.UID not in items
     changed_since, vanished = _modifiers(cursor, by_uid) if cursor.another(b"(") else (None, False)
     cursor.end()
     if by_uid:
         items.setdefault(Datum.UID)  # RFC 9051 §6.4.9
     if changed_since is not None:
         items.setdefault(Datum.MODSEQ)  # RFC 7162 §3.1.4.1
-    return tuple(items), changed_since, vanished
+    return tuple(items), changed_since, vanished, implied
+
+
+def fetch_items(cursor: Cursor) -> tuple[FetchItem, ...]:
+    """A parenthesised list of items, outside of FETCH (RFC 5465 §8)."""
+    return tuple(_items(cursor))
 
 
 def _items(cursor: Cursor) -> dict[FetchItem, None]:

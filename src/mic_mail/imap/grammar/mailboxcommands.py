@@ -51,6 +51,10 @@ class Select(Command):
     def name(self) -> str:
         return "EXAMINE" if self.read_only else "SELECT"
 
+    @property
+    def uses_numbers(self) -> bool:
+        return self.qresync is not None and self.qresync.known_messages is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Create(Command):

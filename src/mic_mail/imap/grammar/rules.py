@@ -92,4 +92,7 @@ RULES: dict[str, Rule] = {
     "UID COPY": Rule(_SELECTED, changes=True),
     "MOVE": Rule(_SELECTED, by_number=True, changes=True),
     "UID MOVE": Rule(_SELECTED, changes=True),
+    "NOTIFY": Rule(_SIGNED_IN),
+    "UNAUTHENTICATE": Rule(_SIGNED_IN, may_expunge=False, alone=True),  # RFC 8437 §3: no expunge event
+    "UIDBATCHES": Rule(_SELECTED),
 }

@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from functools import partial
 
-from mic_mail.imap.grammar import aclcommands, aclsyntax, commands, mailboxcommands, mailboxsyntax, metadata
+from mic_mail.imap.grammar import aclcommands, aclsyntax, commands, mailboxcommands, mailboxsyntax, metadata, notifysyntax
 from mic_mail.imap.grammar.commands import AppendOptions, FlagList
 from mic_mail.imap.grammar.fetchsyntax import fetch, flags, store
 from mic_mail.imap.grammar.lexer import TAG, Cursor, Fault
@@ -138,6 +138,22 @@ def _compress(tag: bytes, cursor: Cursor) -> commands.Command:
 
 
 # ------------------------------------------------------------------ messages
+
+
+def _uid_batches(tag: bytes, cursor: Cursor) -> commands.Command:
+    """RFC 10022: "UIDBATCHES" SP nz-number [SP nz-number ":" nz-number]; what is no such number is the client's bug."""
+    cursor.space()
+    size, first, last = cursor.number(), 1, None
+    if not cursor.at_end():
+        cursor.space()
+        first = cursor.number()
+        if not cursor.take(b":"):
+            raise Fault(b"Syntax error: range expected")
+        last = cursor.number()
+    cursor.end()
+    if not size or not first or (last is not None and last < first):
+        raise Fault(b"No such batch", b"CLIENTBUG")
+    return commands.UidBatches(tag, size, first, last)
 
 
 def _expunge(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
@@ -271,4 +287,7 @@ SYNTAX: dict[bytes, Parser] = {
     b"UID COPY": partial(_to_mailbox, commands.Copy, by_uid=True),
     b"MOVE": partial(_to_mailbox, commands.Move, by_uid=False),
     b"UID MOVE": partial(_to_mailbox, commands.Move, by_uid=True),
+    b"NOTIFY": notifysyntax.notify,
+    b"UNAUTHENTICATE": partial(_bare, commands.Unauthenticate),
+    b"UIDBATCHES": _uid_batches,
 }

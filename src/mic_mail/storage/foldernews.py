@@ -1,0 +1,98 @@
+"""What happened to the folders of an account since a MODSEQ: made, renamed, deleted, or messages changed in them.
+
+In: a MODSEQ, and the MODSEQs of changes that the caller made itself. Out: `FolderNews`, read in one snapshot. The folder table
+is walked by SQLite and only rows that moved become values: 9,000 folders of which none moved cost 2.7 ms, all of them as values
+19 ms, seven folders 0.03 ms.
+"""
+
+import sqlite3
+from collections.abc import Collection
+
+from sqlalchemy import BindParameter, bindparam, func, or_, select
+
+from mic_mail.storage import schema
+from mic_mail.storage.index import Statement, among, translated, uid_list
+from mic_mail.storage.rows import read_account, read_folder_named
+from mic_mail.storage.section import subscribed_names
+from mic_mail.storage.store import Store
+from mic_mail.storage.types import INBOX, FolderNews, FolderState
+
+_F = schema.folder.c
+_M = schema.message.c
+_T = schema.tombstone.c
+_SINCE: BindParameter[int] = bindparam("since")
+_HERE = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
+_GONE_HERE = (_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"))
+
+_MOVED = Statement(
+    select(
+        _F.folder_id, _F.modseq, _F.created_modseq, _F.mailbox_id, _F.name, _F.special_use, _F.uidvalidity, _F.uidnext,
+        _F.messages, _F.unseen, _F.highest_modseq,
+    )
+    .where(
+        _F.account_id == bindparam("account"),
+        _F.deleted_at_us.is_(None),
+        or_(_F.highest_modseq > _SINCE, _F.modseq > _SINCE),
+    )
+    .order_by(_F.name)
+)  # fmt: skip
+_DELETED = Statement(
+    select(_F.mailbox_id, _F.modseq)
+    .where(_F.account_id == bindparam("account"), _F.deleted_at_us.is_not(None), _F.modseq > _SINCE)
+    .order_by(_F.name)
+)
+_LIVE = Statement(select(func.count()).where(_F.account_id == bindparam("account"), _F.deleted_at_us.is_(None)))
+_FOREIGN = Statement(
+    select(_M.uid).where(*_HERE, _M.modseq > _SINCE, or_(~among(_M.created_modseq), _M.modseq != _M.created_modseq)).limit(1)
+)
+_VANISHED = Statement(select(_T.uid).where(*_GONE_HERE, _T.modseq > _SINCE).limit(1))
+_MOVED_OUT = Statement(
+    select(_T.uid).where(*_GONE_HERE, _T.modseq == bindparam("at"), _T.moved_folder_id == bindparam("target")).limit(1)
+)
+
+
+def folder_news(store: Store, since: int, own: Collection[int], *, subscriptions: bool) -> FolderNews:
+    """What happened after MODSEQ `since`; `own` are MODSEQs of the caller's changes. From 0 it is all folders there are."""
+    store.ready()
+    with translated("reading the index"), store.index.snapshot() as connection:
+        account = read_account(connection, store.account_id)
+        rows = _MOVED.on(connection, account=store.account_id, since=since).fetchall()
+        deleted = _DELETED.on(connection, account=store.account_id, since=since).fetchall() if since else []
+        (live,) = _LIVE.on(connection, account=store.account_id).fetchone()
+        names = frozenset(subscribed_names(connection, store.account_id)) if subscriptions else frozenset()
+        states = [FolderState(*row[3:]) for row in rows]
+        arrivals = [
+            state.mailbox_id
+            for (folder_id, *_), state in zip(rows, states, strict=True)
+            if state.highest_modseq in own and _only_own(store, connection, folder_id, since, own)
+        ]
+        inbox = read_folder_named(connection, store.account_id, INBOX) if since else None
+        renamed = [
+            mailbox_id
+            for folder_id, _, created, mailbox_id, *_ in rows
+            if inbox is not None and created > since and _took_messages(store, connection, inbox.folder_id, folder_id, created)
+        ]
+    return FolderNews(
+        modseq=account.modseq if account else 0,
+        folders=states,
+        gone=[mailbox_id for mailbox_id, _ in deleted],
+        live=live,
+        subscriptions=names,
+        own_messages=frozenset(arrivals),
+        own_names=frozenset(
+            [row[3] for row in rows if row[1] in own] + [mailbox_id for mailbox_id, modseq in deleted if modseq in own]
+        ),
+        from_inbox=frozenset(renamed),
+    )
+
+
+def _only_own(store: Store, connection: sqlite3.Connection, folder_id: int, since: int, own: Collection[int]) -> bool:
+    """Whether all that changed in a folder is that own messages came, and nobody has touched them since."""
+    here = {"account": store.account_id, "folder": folder_id, "since": since}
+    return not (_FOREIGN.on(connection, **here, uids=uid_list(own)).fetchone() or _VANISHED.on(connection, **here).fetchone())
+
+
+def _took_messages(store: Store, connection: sqlite3.Connection, source: int, target: int, modseq: int) -> bool:
+    """Whether messages moved in the very change that made the folder: nothing but RENAME of INBOX does that."""
+    here = {"account": store.account_id, "folder": source}
+    return _MOVED_OUT.on(connection, **here, at=modseq, target=target).fetchone() is not None

@@ -1,0 +1,43 @@
+"""INPROGRESS (RFC 9585): who waits for a command that writes hears that it goes on, compressed if that is on."""
+
+import time
+from threading import Thread
+
+import pytest
+
+from harness import MailServer
+from mic_mail.imap import server as shell
+from mic_mail.storage.locking import AccountLock
+from mic_mail.storage.maildir import Place
+from protocol.test_imap_hostile import answer, sign_in
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_long_change_tells_that_it_goes_on(
+    mail_server: MailServer, monkeypatch: pytest.MonkeyPatch, compressed: bool
+) -> None:
+    """Until it is done, with the tag of its command; afterwards nothing more comes."""
+    monkeypatch.setattr(shell, "PROGRESS_SECONDS", 0.2)
+    connection = sign_in(mail_server, "dvbe@mic.gov.vn")
+    connection.send(b"s SELECT INBOX\r\nt CREATE Viec\r\n")
+    assert answer(connection, b"t").startswith(b"t OK")
+    if compressed:
+        connection.send(b"z COMPRESS DEFLATE\r\n")
+        assert answer(connection, b"z").startswith(b"z OK")
+        connection.start_deflate()
+    place = Place(str(mail_server.config.mail_root / "mic.gov.vn" / "dvbe"))
+    held = AccountLock(place.lock, 10)
+
+    def hold() -> None:
+        with held.held(None):
+            connection.send(b"a RENAME Viec Xong\r\n")
+            time.sleep(1)
+
+    holder = Thread(target=hold)
+    holder.start()
+    assert connection.response() == b'* OK [INPROGRESS ("a" NIL NIL)] Still at it.'
+    assert answer(connection, b"a").startswith(b"a OK")
+    holder.join()
+    connection.send(b"b NOOP\r\n")
+    assert connection.response() == b"b OK Nothing else."
+    connection.close()

@@ -1,0 +1,345 @@
+"""NOTIFY (RFC 5465): a client that only listens knows as much as one that asks; it is told no more than it asked for."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conversing import Talk, open_store
+from mic_mail.imap.actions import NeedInput, Waiting, Work
+from mic_mail.imap.nameevents import NameEvent, Renamed, name_events
+from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.section import writing
+
+NAMES = ("INBOX", "Trash", "Viec", "Viec/Con", "Viec/Con/Nua", "Xong", "Xong/Con", "Het")
+NAME = st.sampled_from(NAMES).map(str.encode)
+FLAGS = st.sampled_from([b"+FLAGS (\\Seen)", b"-FLAGS (\\Seen)", b"+FLAGS (\\Deleted)", b"FLAGS ($Viec \\Flagged)"])
+UIDS = st.sampled_from([b"1", b"2", b"1:3", b"2:9", b"4,6", b"1:*"])
+APPEND = b" {21+}\r\nSubject: x\r\n\r\nnoi gi"
+
+
+def command(*parts: object) -> st.SearchStrategy[bytes]:
+    pieces = [st.just(part) if isinstance(part, bytes) else part for part in parts]
+    return st.tuples(*pieces).map(b"".join)  # type: ignore[arg-type]
+
+
+COMMANDS = st.one_of(
+    command(b"APPEND ", NAME, APPEND), command(b"SELECT ", NAME), command(b"UID STORE ", UIDS, b" ", FLAGS),
+    command(b"UID COPY ", UIDS, b" ", NAME), command(b"UID MOVE ", UIDS, b" ", NAME), st.just(b"EXPUNGE"), st.just(b"CLOSE"),
+    command(b"CREATE ", NAME), command(b"DELETE ", NAME), command(b"RENAME ", NAME, b" ", NAME),
+    command(b"SUBSCRIBE ", NAME), command(b"UNSUBSCRIBE ", NAME),
+)  # fmt: skip
+LISTENERS = st.one_of(
+    command(b"SELECT ", st.sampled_from([b"INBOX", b"Trash"])), st.just(b"UNSELECT"), st.just(b"NOOP"),
+    command(b"UID FETCH ", UIDS, b" (FLAGS)"), command(b"UID STORE ", UIDS, b" ", FLAGS),
+    command(b"UID COPY ", UIDS, b" Trash"), command(b"APPEND INBOX", APPEND), command(b"UID MOVE ", UIDS, b" Trash"),
+)  # fmt: skip
+STEP = st.one_of(st.tuples(st.integers(1, 2), COMMANDS), st.tuples(st.just(0), LISTENERS), st.just((3, b"")))
+"""Who says what; 0 is the listener, 3 the change feed's hint."""
+
+
+class Model:
+    """What the listening client believes, from what it hears alone."""
+
+    def __init__(self) -> None:
+        self.folders: set[str] = set()
+        self.status: dict[str, dict[str, int]] = {}
+        self.subscribed: set[str] = set()
+        self.uidnext = 1
+        """Of the open mailbox, as SELECT told it."""
+        self.messages: list[tuple[int | None, frozenset[str] | None]] = []
+        """(UID, flags) by sequence number; None until it is told."""
+        self.before: list[tuple[int | None, frozenset[str] | None]] = []
+        """The same, before the command in progress."""
+
+    def hear(self, octets: bytes) -> None:
+        for line in octets.decode().split("\r\n"):
+            if found := re.fullmatch(r"\* (\d+) EXISTS", line):
+                self.messages += [(None, None)] * (int(found[1]) - len(self.messages))
+            elif found := re.fullmatch(r"\* (\d+) EXPUNGE", line):
+                del self.messages[int(found[1]) - 1]
+            elif found := re.fullmatch(r"\* (\d+) FETCH \(UID (\d+) FLAGS \((.*)\)\)", line):
+                flags = frozenset(found[3].split()) - {"\\Recent"}
+                self.messages[int(found[1]) - 1] = (int(found[2]), flags)
+            elif found := re.fullmatch(r"\* OK \[UIDNEXT (\d+)\].*", line):
+                self.uidnext = int(found[1])
+            elif found := re.fullmatch(r'\* STATUS "(.*)" \((.*)\)', line):
+                words = found[2].split()
+                self.status.setdefault(found[1], {}).update(zip(words[::2], map(int, words[1::2]), strict=True))
+            elif found := re.fullmatch(r'\* LIST \((.*)\) "/" "(.*?)"(?: \("OLDNAME" \("(.*)"\)\))?', line):
+                self._hear_list(found[2], set(found[1].split()), found[3])
+
+    def leave(self, selected: str) -> None:
+        """The open mailbox is left: what was told of its messages is its status."""
+        if selected in self.status:
+            uids = [uid + 1 for uid, _ in self.messages if uid is not None]
+            self.status[selected].update(MESSAGES=len(self.messages), UIDNEXT=max([self.uidnext, *uids]))
+        self.messages = []
+
+    def act(self, answer: bytes, octets: bytes, selected: str) -> None:
+        """What the client knows of its own change, by APPENDUID and COPYUID: it is not told (RFC 5465 §5)."""
+        came: list[int] = []
+        unseen: list[bool | None] = []
+        target = "INBOX" if octets.startswith(b"APPEND") else "Trash"
+        if found := re.search(rb"APPENDUID \d+ (\d+)", answer):
+            came, unseen = [int(found[1])], [True]
+        elif found := re.search(rb"COPYUID \d+ (\S+) (\S+)]", answer):
+            came = expanded(found[2])
+            flags = dict(self.before)
+            unseen = [None if flags.get(uid) is None else "\\Seen" not in (flags[uid] or ()) for uid in expanded(found[1])]
+        if came and target == selected:
+            self.uidnext = max(self.uidnext, came[-1] + 1)
+        if not came or target == selected or target not in self.status:
+            return
+        known = self.status[target]
+        known["MESSAGES"] += len(came)
+        known["UIDNEXT"] = max(known["UIDNEXT"], came[-1] + 1)
+        if None in unseen:
+            known.pop("UNSEEN", None)
+        elif "UNSEEN" in known:
+            known["UNSEEN"] += sum(map(bool, unseen))
+
+    def _hear_list(self, name: str, attributes: set[str], old: str | None) -> None:
+        if old == "INBOX":  # a new one is assumed to be there (RFC 5465 §5.4)
+            old = None
+        if old is not None:
+            for held in sorted(self.folders):
+                if held == old or held.startswith(old + "/"):
+                    self.folders.discard(held)
+                    self.folders.add(name + held[len(old) :])
+                    if held in self.status:
+                        self.status[name + held[len(old) :]] = self.status.pop(held)
+        (self.subscribed.add if "\\Subscribed" in attributes else self.subscribed.discard)(name)
+        if "\\NonExistent" in attributes:
+            self.folders.discard(name)
+            self.status.pop(name, None)
+        else:
+            self.folders.add(name)
+            self.status.setdefault(name, {"MESSAGES": 0, "UIDNEXT": 1, "UNSEEN": 0})
+
+
+def expanded(numbers: bytes) -> list[int]:
+    ends = [tuple(map(int, part.split(b":"))) for part in numbers.split(b",")]
+    return [number for pair in ends for number in range(pair[0], pair[-1] + 1)]
+
+
+def notice(talk: Talk) -> bytes:
+    """The change feed tells a session that the account has moved."""
+    talk.session.noticed(talk.account.highest_modseq())
+    return talk.run()
+
+
+def listener(store: MailStore, model: Model, group: bytes) -> Talk:
+    """A session that wants to hear everything."""
+    talk = Talk(store).sign_in()
+    model.hear(talk.say(b'l LIST "" "*" RETURN (STATUS (MESSAGES UIDNEXT UNSEEN))\r\n'))
+    model.subscribed = set(talk.account.subscriptions())
+    answer = talk.say(
+        b"n NOTIFY SET STATUS (" + group + b" (MessageNew (UID FLAGS) MessageExpunge FlagChange))"
+        b" (PERSONAL (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange))\r\n"
+    )
+    assert b"n OK" in answer
+    model.hear(answer)
+    return talk
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from([b"SELECTED", b"SELECTED-DELAYED"]), st.lists(STEP, min_size=5, max_size=50))
+def test_who_listens_knows_what_there_is(group: bytes, script: list[tuple[int, bytes]]) -> None:
+    """At every quiet point the folders, their counts and the messages of the open one are what the client was told."""
+    with TemporaryDirectory() as folder:
+        store = open_store(Path(folder))
+        try:
+            others = [Talk(store).sign_in(), Talk(store).sign_in()]
+            model = Model()
+            talk = listener(store, model, group)
+            selected = ""
+            for who, octets in [*script, (3, b"")]:
+                if talk.over:  # its mailbox was deleted
+                    break
+                if who == 0:
+                    if octets.startswith((b"SELECT", b"UNSELECT")):
+                        model.leave(selected)
+                    model.before = list(model.messages)
+                    model.hear(answer := talk.say(b"c " + octets + b"\r\n"))
+                    assert b"SERVERBUG" not in answer
+                    model.act(answer, octets, selected)
+                    if octets.startswith(b"UNSELECT"):
+                        selected = ""
+                    elif octets.startswith(b"SELECT"):
+                        selected = octets[7:].decode() if b"c OK" in answer else ""
+                        if selected:
+                            model.hear(talk.say(b"f FETCH 1:* (UID FLAGS)\r\n"))
+                elif who < 3:
+                    if others[who - 1].over:
+                        others[who - 1] = Talk(store).sign_in()
+                    assert b"SERVERBUG" not in others[who - 1].say(b"o " + octets + b"\r\n")
+                else:
+                    model.hear(notice(talk))
+                    if group != b"SELECTED" and not talk.over:
+                        model.hear(talk.say(b"q NOOP\r\n"))
+                    if not talk.over:
+                        agrees(model, talk, selected)
+                assert not talk.notes or talk.notes[-1].error is None, talk.notes[-1]
+        finally:
+            store.close()
+
+
+def agrees(model: Model, talk: Talk, selected: str) -> None:
+    """The model is the store."""
+    infos = {info.name: info for info in talk.account.folders() if info.selectable}
+    assert model.folders == set(infos)
+    assert model.subscribed == set(talk.account.subscriptions())
+    for name, info in infos.items():
+        if name == selected:
+            view = talk.account.view(info.folder_id)
+            assert [uid for uid, _ in model.messages if uid is not None] == [
+                uid for (known, _), uid in zip(model.messages, view.uids, strict=True) if known is not None
+            ]
+            names = ["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", *info.keywords]
+            for (uid, flags), bits in zip(model.messages, view.flags, strict=True):
+                assert uid is None or flags == {word for at, word in enumerate(names) if bits >> at & 1}
+        else:
+            known = model.status.get(name, {})
+            found = {"MESSAGES": info.messages, "UIDNEXT": info.uidnext, "UNSEEN": info.unseen}
+            assert {key: known.get(key, found[key] if key == "UNSEEN" else None) for key in found} == found, name
+
+
+# ------------------------------------------------------------------ names that change hands
+
+LEAF = st.sampled_from(["A", "B", "A/B", "B/A", "A/B/C", "C", "C/A", "B/C"])
+CHANGE = st.tuples(st.sampled_from(["make", "drop", "name", "name"]), LEAF, LEAF)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(CHANGE, max_size=25), st.sets(LEAF))
+def test_a_client_that_carries_out_name_events_has_the_names(changes: list[tuple[str, str, str]], unwanted: set[str]) -> None:
+    """Whatever was made, dropped and renamed in between, and whichever names the client does not want to hear of."""
+    before = dict(enumerate(["A", "A/B", "A/B/C", "B/A"]))
+    now, following = dict(before), len(before)
+    for what, name, new in changes:
+        names = set(now.values())
+        if what == "make" and name not in names:
+            now[following] = name
+            following += 1
+        elif what == "drop":
+            now = {key: held for key, held in now.items() if held != name}
+        elif what == "name" and not new.startswith(name + "/") and name != new:
+            if any(held == new or held.startswith(new + "/") for held in names):
+                continue
+            now = {key: new + held[len(name) :] if f"{held}/".startswith(name + "/") else held for key, held in now.items()}
+    events = name_events(
+        [name for key, name in before.items() if key not in now],
+        [Renamed(before[key], name) for key, name in now.items() if key in before and before[key] != name],
+        [(name, None) for key, name in now.items() if key not in before],
+        [name for key, name in now.items() if before.get(key) == name],
+        lambda name: name not in unwanted,
+    )
+    believed = {name for name in before.values() if name not in unwanted}
+    for event in events:
+        if event.old_name is not None:
+            below = {held for held in believed if f"{held}/".startswith(event.old_name + "/")}
+            believed = (believed - below) | {event.name + held[len(event.old_name) :] for held in below} | {event.name}
+        elif event.gone or event.name not in now.values():
+            believed.discard(event.name)
+        else:
+            believed.add(event.name)
+    assert {name for name in believed if name not in unwanted} == {name for name in now.values() if name not in unwanted}
+
+
+def test_many_names_at_once_cost_little() -> None:
+    """10,000 renames that do not hang together, and a parent with 10,000 children: about as many steps as names."""
+    apart = [Renamed(f"A{at}", f"B{at}") for at in range(10_000)]
+    assert len(name_events([], apart, [], [], lambda name: True)) == 10_000
+    together = [Renamed("A", "B"), *(Renamed(f"A/{at}", f"B/{at}") for at in range(10_000))]
+    assert name_events([], together, [], [], lambda name: True) == [NameEvent("B", "A")]
+    chain = [Renamed(f"A{at:05}", f"A{at + 1:05}") for at in range(1, 10_000)]
+    assert len(name_events([], chain, [], [], lambda name: True)) >= 9_999
+
+
+# ------------------------------------------------------------------ too much
+
+
+def test_what_is_too_much_is_not_told(store: MailStore) -> None:
+    """More than 10,000 messages in one look: NOTIFICATIONOVERFLOW, then silence as after NOTIFY NONE (RFC 5465 §5.8)."""
+    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    for each in (talk, other):
+        each.say(b"s SELECT INBOX\r\n")
+    groups = b"(SELECTED (MessageNew (UID) MessageExpunge)) (PERSONAL (MessageNew MessageExpunge))"
+    assert b"n OK" in talk.say(b"n NOTIFY SET " + groups + b"\r\n")
+    other.say(b"a APPEND INBOX" + b" {20+}\r\nSubject: x\r\n\r\nnoi gi" * 700 + b"\r\n")
+    assert notice(talk).count(b" FETCH (UID ") == 700
+    for _ in range(4):
+        assert b"c OK" in other.say(b"n NOOP\r\nc COPY 1:* INBOX\r\n")
+    assert notice(talk) == b"* OK [NOTIFICATIONOVERFLOW] Too much has happened; nothing more is told.\r\n"
+    other.say(b"d APPEND Sent {21+}\r\nSubject: x\r\n\r\nnoi gi\r\n")
+    assert notice(talk) == b""
+    assert talk.say(b"e NOOP\r\n") == b"e OK Nothing else.\r\n"
+    answer = talk.say(b"f NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge))\r\n")
+    assert b"* 11200 EXISTS\r\n" in answer
+    assert b" FETCH " not in answer
+
+
+def test_a_look_that_fails_is_taken_again(store: MailStore) -> None:
+    """A store that cannot answer now costs a second, not the connection and not what is to be told."""
+    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    talk.say(b"n NOTIFY SET (PERSONAL (MessageNew MessageExpunge))\r\n")
+    other.say(b"a APPEND Sent {21+}\r\nSubject: x\r\n\r\nnoi gi\r\n")
+    talk.session.noticed(talk.account.highest_modseq())
+    step = talk.session.next()
+    assert isinstance(step, Work)
+    talk.session.failed(step, Unavailable("busy"))
+    assert talk.run() == b""
+    assert isinstance(talk.waiting, Waiting)
+    assert talk.waiting.until == talk.clock.monotonic() + 1.0
+    talk.clock.move_to(talk.clock.now() + timedelta(seconds=1))
+    assert talk.run().startswith(b'* STATUS "Sent" (MESSAGES 1 ')
+
+
+def test_the_selected_mailbox_is_deleted(store: MailStore) -> None:
+    """What is to be told of others comes first, then the session ends, as it does in IDLE."""
+    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    talk.say(b"s SELECT Trash\r\n")
+    talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge)) (PERSONAL (MailboxName))\r\n")
+    other.say(b"d DELETE Trash\r\n")
+    listed = b'* LIST (\\NonExistent \\HasNoChildren \\Subscribed) "/" "Trash"\r\n'
+    assert notice(talk) == listed + b"* BYE The mailbox has been deleted.\r\n"
+
+
+def test_an_index_made_anew_hides_nothing(store: MailStore) -> None:
+    """A folder that went while its row was lost is told: the number of folders does not fit, so all are compared."""
+    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    other.say(b"c CREATE Viec\r\n")
+    talk.say(b"n NOTIFY SET (PERSONAL (MailboxName MessageNew MessageExpunge))\r\n")
+    other.say(b"d DELETE Viec\r\n")
+    real = store.store(talk.account.ref)
+    with writing(real) as write:
+        write.connection.execute("DELETE FROM folder WHERE deleted_at_us IS NOT NULL")
+        write.announce()
+    assert notice(talk) == b'* LIST (\\NonExistent \\HasNoChildren) "/" "Viec"\r\n'
+
+
+def test_a_session_without_notify_waits_as_before(store: MailStore) -> None:
+    """It is not woken by changes, and holds nothing of other folders."""
+    talk = Talk(store).sign_in()
+    assert isinstance(talk.waiting, NeedInput)
+    work = talk.work
+    Talk(store).sign_in().say(b"a APPEND Sent {21+}\r\nSubject: x\r\n\r\nnoi gi\r\n")
+    assert notice(talk) == b""
+    assert talk.work == work
+
+
+def test_what_the_client_appends_itself_is_not_fetched(store: MailStore) -> None:
+    """EXISTS counts it, FETCH is for what others put there (RFC 5465 §5.2)."""
+    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    talk.say(b"s SELECT INBOX\r\n")
+    talk.say(b"n NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge)) (PERSONAL (MessageNew MessageExpunge))\r\n")
+    heard = talk.say(b"a APPEND INBOX" + APPEND + b"\r\n") + notice(talk)
+    assert b"* 1 EXISTS\r\n" in heard
+    assert b"FETCH" not in heard
+    other.say(b"a APPEND INBOX" + APPEND + b"\r\n")
+    assert notice(talk).endswith(b"* 2 FETCH (UID 2)\r\n")
