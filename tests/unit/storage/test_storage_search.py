@@ -249,9 +249,13 @@ class Searching(RuleBasedStateMachine):
 
     @rule()
     def lose_index(self) -> None:
-        """`mailbox repair` makes another; folders and messages may get other numbers in it."""
+        """`mailbox repair` makes another; folders and messages may get other numbers in it.
+
+        Time goes on: a store counts its messages of one instant, and names of files are made of both.
+        """
         self.store.close()
         self.root.lose_index()
+        self.root.clock.move_to(self.root.clock.now() + timedelta(microseconds=1))
         self.store = self.root.store()
         self.account = self.store.account(REF)
         self.account.folders()
