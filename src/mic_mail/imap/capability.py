@@ -80,6 +80,7 @@ TABLE: tuple[Row, ...] = (
     Row("CONTEXT=SORT", _SIGNED_IN, needs=("ESORT",)),  # RFC 5267
     Row("THREAD=ORDEREDSUBJECT", _SIGNED_IN),  # RFC 5256
     Row("THREAD=REFERENCES", _SIGNED_IN),  # RFC 5256
+    Row("THREAD=REFS", _SIGNED_IN),  # draft-ietf-morg-inthread, as in Dovecot
     Row("MULTISEARCH", _SIGNED_IN),  # RFC 7377
     Row("SEARCH=FUZZY", _SIGNED_IN),  # RFC 6203
     Row("WITHIN", _SIGNED_IN),  # RFC 5032

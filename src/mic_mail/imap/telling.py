@@ -29,7 +29,7 @@ class Found(NamedTuple):
 
 
 def tell(view: View, command: Search, found: Found, *, rev2: bool, mailbox: bytes | None = None) -> bytes:
-    """The untagged response; an empty one is also told, since clients wait for it. Nothing where no item is asked for.
+    """The untagged response; an empty one is also told, since clients wait for it. Nothing for SAVE alone (RFC 5182 §2.1).
 
     `mailbox` is the name for ESEARCH, ready to send; its answers tell nothing of a mailbox in which nothing was found.
     """
@@ -42,7 +42,7 @@ def tell(view: View, command: Search, found: Found, *, rev2: bool, mailbox: byte
         modseq = _highest(view, found.positions) if found.with_modseq else None
         return responses.sort(numbers, modseq) if is_sort else responses.search(numbers, modseq)
     asked = frozenset({"ALL"}) if command.returns is None else command.returns & _ITEMS
-    if not asked:
+    if command.returns == {"SAVE"}:
         return b""
     partial = command.partial
     shown = found.positions if partial is None else found.positions[partial.within(len(numbers))]

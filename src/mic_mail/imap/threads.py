@@ -1,4 +1,4 @@
-"""Threads of messages: the algorithms ORDEREDSUBJECT and REFERENCES of RFC 5256 §3, and REFS.
+"""Threads of messages: the algorithms ORDEREDSUBJECT and REFERENCES of RFC 5256 §3, and REFS as other servers have it.
 
 In: columns of the messages that a search found, in the order of the mailbox. Out: a `Forest`, and its octets. Pure; time is
 close to linear whatever the references say: parents are found by a walk up whose length is halved as it goes, nothing recurses.
@@ -83,7 +83,10 @@ def ordered_subject(messages: Messages) -> Forest:
 
 
 def references(messages: Messages, *, by_subject: bool = True) -> Generator[None, None, Forest]:
-    """REFERENCES, step by step as RFC 5256 §3 numbers them; without `by_subject` step 5 is left out."""
+    """REFERENCES, step by step as RFC 5256 §3 numbers them.
+
+    Without `by_subject` it is REFS: no step 5, and in the end the thread comes first that has rested longest.
+    """
     count = len(messages)
     links = _Links(count)
     nodes: dict[bytes, int] = {}
@@ -121,8 +124,18 @@ def references(messages: Messages, *, by_subject: bool = True) -> Generator[None
     for below in forest.children:  # (6)
         if len(below) > 1:
             below.sort(key=ranks.__getitem__)
-    forest.roots.sort(key=rank)
+    forest.roots.sort(key=rank if by_subject else lambda root: _newest(forest, ranks, root))
     return forest
+
+
+def _newest(forest: Forest, ranks: Sequence[int], root: int) -> int:
+    newest, pending = -1, [root]
+    while pending:
+        node = pending.pop()
+        pending += forest.children[node]
+        if node < forest.count:
+            newest = max(newest, ranks[node])
+    return newest
 
 
 class _Links:
