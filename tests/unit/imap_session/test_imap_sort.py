@@ -113,7 +113,9 @@ def expected(letters: Sequence[Letter], criteria: Sequence[tuple[str, bool]]) ->
 
 @given(st.lists(LETTERS, max_size=12), st.lists(CRITERIA, min_size=1, max_size=6))
 @settings(max_examples=60, deadline=None)
-def test_sort_beside_a_model(tmp_path_factory: pytest.TempPathFactory, letters: list[Letter], asked: list[list[tuple[str, bool]]]) -> None:
+def test_sort_beside_a_model(
+    tmp_path_factory: pytest.TempPathFactory, letters: list[Letter], asked: list[list[tuple[str, bool]]]
+) -> None:
     """SORT gives what Python's sort gives, for all messages and for some; UID SORT and ESORT say the same."""
     folder: Path = tmp_path_factory.mktemp("sort")
     store = open_store(folder)
