@@ -42,7 +42,7 @@ def tell(view: View, command: Search, found: Found, *, rev2: bool, mailbox: byte
         modseq = _highest(view, found.positions) if found.with_modseq else None
         return responses.sort(numbers, modseq) if is_sort else responses.search(numbers, modseq)
     asked = frozenset({"ALL"}) if command.returns is None else command.returns & _ITEMS
-    if command.returns == {"SAVE"}:
+    if command.returns == frozenset({"SAVE"}):
         return b""
     partial = command.partial
     shown = found.positions if partial is None else found.positions[partial.within(len(numbers))]

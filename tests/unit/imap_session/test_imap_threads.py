@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -124,7 +125,7 @@ def thread_by_the_book(letters: Sequence[Letter], *, by_subject: bool = True) ->
             by_id.setdefault(letter.own, node)
     for node, letter in zip(nodes, letters, strict=True):  # (1)
         chain = [by_id.setdefault(ref, Node()) for ref in letter.refs]
-        for parent, child in zip(chain, chain[1:], strict=False):  # (A)
+        for parent, child in pairwise(chain):  # (A)
             if child.parent is None and not child.is_above(parent):
                 parent.adopt(child)
         last = chain[-1] if chain else None  # (B)
