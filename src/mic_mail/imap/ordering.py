@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation
-from mic_mail.imap.orders import FolderOrder
+from mic_mail.imap.orders import FolderOrder, Told
 from mic_mail.imap.view import View
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.ordering import Ordered
 
 SLICE_MESSAGES = 1000
 """Where the store has to make them first: 30 ms, with other threads in between."""
@@ -20,14 +19,14 @@ def order_of(talk: Conversation, view: View) -> Steps[FolderOrder]:
     if prior is not None and prior.uids == view.uids:
         return prior
     lacking = list(view.uids) if prior is None else prior.lacking(view.uids)
-    found: list[Ordered] = []
+    told = Told()
 
-    def ask_for(some: list[int]) -> Callable[[Account], list[Ordered]]:
-        return lambda account: account.orderings(view.folder_id, some)
+    def ask_for(some: list[int]) -> Callable[[Account], None]:
+        return lambda account: told.take(account.orderings(view.folder_id, some))
 
     for start in range(0, len(lacking), SLICE_MESSAGES):
-        found += yield from talk.ask(ask_for(lacking[start : start + SLICE_MESSAGES]))
+        yield from talk.ask(ask_for(lacking[start : start + SLICE_MESSAGES]))
         yield from talk.breathe()
-    order = yield from talk.ask(lambda account: FolderOrder.made(view.uids, prior, found))
+    order = yield from talk.ask(lambda account: FolderOrder.made(view.uids, prior, told))
     shelf.put(view, order)
     return order

@@ -72,6 +72,24 @@ class Forests:
             self._known.popitem(last=False)
 
 
+class Told:
+    """What the store has told, by UID and in columns: an object for each message would keep the collector of garbage busy."""
+
+    __slots__ = ("received", "sent", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[int, bytes] = {}
+        self.sent: dict[int, int] = {}
+        self.received: dict[int, int] = {}
+
+    def take(self, ordered: Iterable[Ordered]) -> None:
+        """Some messages more."""
+        for uid, sent_at, received_at, value in ordered:
+            self.values[uid] = value
+            self.sent[uid] = sent_at
+            self.received[uid] = received_at
+
+
 class FolderOrder:
     """All messages of a view, in any order. From any thread: what two make at once is the same."""
 
@@ -88,9 +106,8 @@ class FolderOrder:
         self.octets = sum(map(len, values)) + _OVERHEAD_OCTETS * len(values)
 
     @classmethod
-    def made(cls, uids: array[int], prior: FolderOrder | None, ordered: Iterable[Ordered]) -> FolderOrder:
+    def made(cls, uids: array[int], prior: FolderOrder | None, told: Told) -> FolderOrder:
         """For these UIDs, of what `prior` knows and what the store has told besides."""
-        known: dict[int, tuple[bytes, int, int]] = {each.uid: (each.value, each.sent_at, each.received_at) for each in ordered}
         first = 0
         values: list[bytes] = []
         sent, received = array("q"), array("q")
@@ -99,12 +116,13 @@ class FolderOrder:
                 first = len(prior.uids)
                 values, sent, received = prior._values[:], prior.sent[:], prior._received[:]
             else:
-                known.update(zip(prior.uids, zip(prior._values, prior.sent, prior._received, strict=True), strict=True))
-        for uid in uids[first:]:
-            value, sent_at, received_at = known.get(uid, (NOTHING, 0, 0))
-            values.append(value)
-            sent.append(sent_at)
-            received.append(received_at)
+                told.values.update(zip(prior.uids, prior._values, strict=True))
+                told.sent.update(zip(prior.uids, prior.sent, strict=True))
+                told.received.update(zip(prior.uids, prior._received, strict=True))
+        new = uids[first:]
+        values += [told.values.get(uid, NOTHING) for uid in new]
+        sent.extend([told.sent.get(uid, 0) for uid in new])
+        received.extend([told.received.get(uid, 0) for uid in new])
         return cls(uids, values, sent, received)
 
     def lacking(self, uids: array[int]) -> list[int]:

@@ -93,22 +93,13 @@ def thread(talk: Conversation, command: Thread) -> Steps[Reply]:
 
 def _thread(command: Thread, view: View, order: FolderOrder, positions: Sequence[int]) -> Generator[bytes | None, None, None]:
     """The THREAD response, in the end; before it a None for each slice."""
-    by_date = (Criterion(SortKey.DATE),)
-    details = []
+    messages = threads.Messages()
     for start in range(0, len(positions), threads.SLICE_MESSAGES):
-        details += order.details(positions[start : start + threads.SLICE_MESSAGES])
+        for each in order.details(positions[start : start + threads.SLICE_MESSAGES]):
+            messages.add(each.message_id, each.references, each.subject, is_reply=each.is_reply)
         yield None
-    ranks = [0] * len(positions)
     places = {at: place for place, at in enumerate(positions)}
-    for rank, at in enumerate(order.pick(positions, by_date, view.sizes)):
-        ranks[places[at]] = rank
-    messages = threads.Messages(
-        ids=[each.message_id for each in details],
-        references=[each.references for each in details],
-        subjects=[each.subject for each in details],
-        replies=[each.is_reply for each in details],
-        ranks=ranks,
-    )
+    messages.by_date.extend([places[at] for at in order.pick(positions, (Criterion(SortKey.DATE),), view.sizes)])
     yield None
     if command.algorithm is ThreadAlgorithm.ORDEREDSUBJECT:
         forest = threads.ordered_subject(messages)

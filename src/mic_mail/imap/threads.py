@@ -5,8 +5,8 @@ close to linear whatever the references say: parents are found by a walk up whos
 REFERENCES pauses as it goes, so that a large mailbox is threaded in slices.
 """
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
 
 from mic_mail.mime.ordering import ID_OCTETS
 
@@ -15,17 +15,24 @@ SLICE_MESSAGES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """What threads are made of, message by message."""
+    """What threads are made of, in columns: what is one object a message keeps the collector of garbage busy."""
 
-    ids: Sequence[bytes]
+    ids: list[bytes] = field(default_factory=list)
     """A digest of the Message-ID, or nothing."""
-    references: Sequence[bytes]
+    references: list[bytes] = field(default_factory=list)
     """Digests in a row, the oldest first."""
-    subjects: Sequence[bytes]
-    """Of base subjects, as the collation compares them."""
-    replies: Sequence[bool]
-    ranks: Sequence[int]
-    """The place of each in the order of sent dates; no two have the same."""
+    subjects: list[bytes] = field(default_factory=list)
+    """Base subjects, as the collation compares them."""
+    replies: list[bool] = field(default_factory=list)
+    by_date: list[int] = field(default_factory=list)
+    """All of them in the order of their sent dates."""
+
+    def add(self, own: bytes, references: bytes, subject: bytes, *, is_reply: bool) -> None:
+        """The next one in the order of the mailbox."""
+        self.ids.append(own)
+        self.references.append(references)
+        self.subjects.append(subject)
+        self.replies.append(is_reply)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -33,11 +40,11 @@ class Messages:
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """Nodes below `count` are messages, others stand for one that is not there; children are in order."""
+    """Nodes below `count` are messages, others stand for one that is not there; children, of those that have any, in order."""
 
     count: int
     roots: list[int]
-    children: list[list[int]]
+    children: dict[int, list[int]]
 
 
 def write(forest: Forest, numbers: Sequence[int]) -> bytes:
@@ -45,7 +52,7 @@ def write(forest: Forest, numbers: Sequence[int]) -> bytes:
     out: list[str] = ["* THREAD "] if forest.roots else ["* THREAD"]
     children, count = forest.children, forest.count
     for root in forest.roots:
-        if not children[root]:
+        if root not in children:
             out.append(f"({numbers[root]})")
             continue
         pending: list[int | str] = [")", root, "("]
@@ -54,7 +61,7 @@ def write(forest: Forest, numbers: Sequence[int]) -> bytes:
             if isinstance(item, str):
                 out.append(item)
                 continue
-            below = children[item]
+            below = children.get(item, ())
             if item < count:
                 out.append(f"{numbers[item]} " if below else f"{numbers[item]}")
             if len(below) == 1:
@@ -68,18 +75,16 @@ def write(forest: Forest, numbers: Sequence[int]) -> bytes:
 
 def ordered_subject(messages: Messages) -> Forest:
     """ORDEREDSUBJECT: the first of each base subject, and the others below it."""
-    count = len(messages)
-    by_date = sorted(range(count), key=messages.ranks.__getitem__)
     threads: dict[bytes, int] = {}
-    children: list[list[int]] = [[] for _ in range(count)]
+    children: dict[int, list[int]] = {}
     roots: list[int] = []
-    for at in by_date:
+    for at in messages.by_date:
         root = threads.setdefault(messages.subjects[at], at)
         if root == at:
             roots.append(at)
         else:
-            children[root].append(at)
-    return Forest(count, roots, children)
+            children.setdefault(root, []).append(at)
+    return Forest(len(messages), roots, children)
 
 
 def references(messages: Messages, *, by_subject: bool = True) -> Generator[None, None, Forest]:
@@ -108,31 +113,42 @@ def references(messages: Messages, *, by_subject: bool = True) -> Generator[None
             yield
     forest = _pruned(count, links.parents)  # (2), (3)
     yield
-    ranks = messages.ranks
+    ranks = [0] * count
+    for rank, at in enumerate(messages.by_date):
+        ranks[at] = rank
 
-    def rank(node: int) -> int:
+    def first(node: int) -> int:
         return ranks[node] if node < count else ranks[forest.children[node][0]]
 
     for root in forest.roots:  # (4)
         if root >= count:
             forest.children[root].sort(key=ranks.__getitem__)
-    forest.roots.sort(key=rank)
+    _arrange(forest, first)
     yield
     if by_subject:
         _merge_subjects(forest, messages)  # (5)
         yield
-    for below in forest.children:  # (6)
+    for below in forest.children.values():  # (6)
         if len(below) > 1:
             below.sort(key=ranks.__getitem__)
-    forest.roots.sort(key=rank if by_subject else lambda root: _newest(forest, ranks, root))
+    _arrange(forest, first if by_subject else lambda root: _newest(forest, ranks, root))
     return forest
+
+
+def _arrange(forest: Forest, rank: Callable[[int], int]) -> None:
+    """Put the roots in the order of their ranks, no two of which are the same: each into its own place, since sorting 100,000
+    would keep the loop waiting."""
+    places = [-1] * forest.count
+    for root in forest.roots:
+        places[rank(root)] = root
+    forest.roots[:] = [root for root in places if root >= 0]
 
 
 def _newest(forest: Forest, ranks: Sequence[int], root: int) -> int:
     newest, pending = -1, [root]
     while pending:
         node = pending.pop()
-        pending += forest.children[node]
+        pending += forest.children.get(node, ())
         if node < forest.count:
             newest = max(newest, ranks[node])
     return newest
@@ -184,33 +200,42 @@ class _Links:
 def _pruned(count: int, parents: Sequence[int]) -> Forest:
     """Steps 2 and 3: children under their parents, without those who are not there; only at the top such a one may hold several
     together."""
-    children: list[list[int]] = [[] for _ in parents]
+    children: dict[int, list[int]] = {}
     tops: list[int] = []
     for node, parent in enumerate(parents):
-        (children[parent] if parent >= 0 else tops).append(node)
+        if parent >= 0:
+            children.setdefault(parent, []).append(node)
+        else:
+            tops.append(node)
     downwards, pending = [], tops[:]
     while pending:
         node = pending.pop()
-        if children[node]:
+        if node in children:
             downwards.append(node)
             pending += children[node]
     for node in reversed(downwards):
         if max(children[node]) >= count:
-            children[node] = _promoted(count, children, node)
+            promoted = _promoted(count, children, node)
+            if promoted:
+                children[node] = promoted
+            else:
+                del children[node]
     roots: list[int] = []
     for node in tops:
-        if node < count or len(children[node]) > 1:
+        below = children.get(node, [])
+        if node < count or len(below) > 1:
             roots.append(node)
         else:
-            roots += children[node]
+            roots += below
+            children.pop(node, None)
     return Forest(count, roots, children)
 
 
-def _promoted(count: int, children: list[list[int]], node: int) -> list[int]:
+def _promoted(count: int, children: dict[int, list[int]], node: int) -> list[int]:
     """The children of a node, those of missing ones in their places; the longer list takes the shorter, never the other way."""
     result: list[int] = []
     for child in children[node]:
-        more = [child] if child < count else children[child]
+        more = [child] if child < count else children.pop(child, [])
         if len(more) > len(result):
             result, more = more, result
         result += more
@@ -220,6 +245,7 @@ def _promoted(count: int, children: list[list[int]], node: int) -> list[int]:
 def _merge_subjects(forest: Forest, messages: Messages) -> None:
     """Step 5: threads of the same base subject become one."""
     count, children, subjects, replies = forest.count, forest.children, messages.subjects, messages.replies
+    nodes = max(count, *forest.roots, *children, 0) + 1  # a number that none has
     table: dict[bytes, int] = {}
     for node in forest.roots:  # B
         subject = subjects[node if node < count else children[node][0]]
@@ -236,13 +262,14 @@ def _merge_subjects(forest: Forest, messages: Messages) -> None:
             continue
         known = table[subject]
         if known >= count and node >= count:
-            children[known] += children[node]
+            children[known] += children.pop(node)
         elif known >= count or (replies[node] and not replies[known]):
-            children[known].append(node)
+            children.setdefault(known, []).append(node)
         else:
-            children.append([known, node])
-            table[subject] = len(children) - 1
-            made.append(table[subject])
+            table[subject] = nodes
+            children[nodes] = [known, node]
+            made.append(nodes)
+            nodes += 1
             under.add(known)
         under.add(node)
     forest.roots[:] = [node for node in [*forest.roots, *made] if node not in under]

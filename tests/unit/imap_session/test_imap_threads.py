@@ -43,13 +43,12 @@ LETTERS = st.lists(
 
 
 def columns(letters: Sequence[Letter]) -> Messages:
-    by_date = sorted(range(len(letters)), key=lambda at: letters[at].sent)
     return Messages(
         ids=[b"" if letter.own is None else b"%08d" % letter.own for letter in letters],
         references=[b"".join(b"%08d" % ref for ref in letter.refs) for letter in letters],
         subjects=[letter.subject.encode() for letter in letters],
         replies=[letter.is_reply for letter in letters],
-        ranks=[by_date.index(at) for at in range(len(letters))],
+        by_date=sorted(range(len(letters)), key=lambda at: letters[at].sent),
     )
 
 
@@ -282,18 +281,8 @@ def test_hostile_references(shape: str) -> None:
             letters = [Letter(at, (max(0, at - 7), at + 1, at + 2, max(0, at - 1)), "", False, at) for at in range(count)]
         case _:
             letters = [Letter(at, tuple(range(count + at, count + at + 40)), "", False, at) for at in range(count // 10)]
-    told = written(finished(references(Messages(**_columns_in_order(letters)))))
+    told = written(finished(references(columns(letters))))
     assert len(re.findall(r"\d+", told)) == len(letters)
-
-
-def _columns_in_order(letters: Sequence[Letter]) -> dict[str, list[object]]:
-    return {
-        "ids": [b"%08d" % (letter.own or 0) for letter in letters],
-        "references": [b"".join(b"%08d" % ref for ref in letter.refs) for letter in letters],
-        "subjects": [letter.subject.encode() for letter in letters],
-        "replies": [letter.is_reply for letter in letters],
-        "ranks": list(range(len(letters))),
-    }
 
 
 def append(talk: Talk, *messages: bytes) -> None:
