@@ -42,9 +42,9 @@ def sort(talk: Conversation, command: Sort) -> Steps[Reply]:
     refused = yield from begin(talk, command)
     if refused is not None:
         return refused
-    by_relevancy = any(each.key is SortKey.RELEVANCY for each in command.criteria)
-    found = yield from find_scored(talk, command, view, saved, scored=by_relevancy)
-    order = yield from order_of(talk, view)
+    by_relevancy, progress = any(each.key is SortKey.RELEVANCY for each in command.criteria), Progress(talk, command.tag)
+    found = yield from find_scored(talk, command, view, saved, progress, scored=by_relevancy)
+    order = yield from order_of(talk, view, progress)
 
     def work(account: Account) -> list[int]:
         if by_relevancy:
@@ -76,8 +76,9 @@ def thread(talk: Conversation, command: Thread) -> Steps[Reply]:
     refused = yield from begin(talk, command)
     if refused is not None:
         return refused
-    found = yield from find_scored(talk, command, view, saved)
-    order = yield from order_of(talk, view)
+    progress = Progress(talk, command.tag)
+    found = yield from find_scored(talk, command, view, saved, progress)
+    order = yield from order_of(talk, view, progress)
     positions, key = found.positions, (command.algorithm, command.by_uid)
     known = order.forests.get(key) if len(positions) == view.messages else None
     if known is None:

@@ -180,3 +180,20 @@ def test_as_many_criteria_as_fit_in_a_command(talk: Talk) -> None:
     fill(talk.account, [Letter(subject, "a", "", "", "", 0, 0, 0, flagged=False) for subject in "cab"])
     talk.say(b"a SELECT INBOX\r\n")
     assert answered(talk, f"SORT ({'SUBJECT REVERSE SIZE ' * 2500}) UTF-8 ALL", "SORT") == [2, 3, 1]
+
+
+def test_the_first_sort_of_a_large_mailbox_tells_of_its_progress(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 9585: what is compared is made in slices, and who waits for it hears how far it is."""
+    monkeypatch.setattr("mic_mail.imap.ordering.SLICE_MESSAGES", 1)
+    fill(talk.account, [Letter(subject, "a", "", "", "", 0, 0, 0, flagged=False) for subject in "cab"])
+    talk.say(b"a SELECT INBOX\r\n")
+    make = Account.orderings
+
+    def slowly(self: Account, *args: object) -> object:
+        talk.clock.move_to(talk.clock.now() + timedelta(minutes=1))
+        return make(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Account, "orderings", slowly)
+    told = talk.say(b"f SORT (SUBJECT) UTF-8 ALL\r\n")
+    assert re.findall(rb'\* OK \[INPROGRESS \("f" (\d+) (\d+)\)\]', told) == [(b"1", b"3"), (b"2", b"3")]
+    assert b"* SORT 2 3 1\r\nf OK" in told
