@@ -110,7 +110,7 @@ def _update(talk: Conversation, view: View, context: Context, some: View) -> Ste
             uids = [view.uids[at] for at in order.pick(positions, context.criteria, view.sizes)]
         return context.tell(removed, context.become(uids), view.position)
 
-    talk.say((yield from talk.ask(work)))
+    talk.say((yield from talk.ask(work, view.place)))
 
 
 def cancel_update(talk: Conversation, command: CancelUpdate) -> Steps[Reply]:

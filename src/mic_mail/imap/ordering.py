@@ -26,10 +26,10 @@ def order_of(talk: Conversation, view: View, progress: Progress | None = None) -
         return lambda account: told.take(account.orderings(view.folder_id, some))
 
     for start in range(0, len(lacking), SLICE_MESSAGES):
-        yield from talk.ask(ask_for(lacking[start : start + SLICE_MESSAGES]))
+        yield from talk.ask(ask_for(lacking[start : start + SLICE_MESSAGES]), view.place)
         if progress is not None and start + SLICE_MESSAGES < len(lacking):
             progress.tell(start + SLICE_MESSAGES, len(lacking))
         yield from talk.breathe()
-    order = yield from talk.ask(lambda account: FolderOrder.made(view.uids, prior, told))
+    order = yield from talk.ask(lambda account: FolderOrder.made(view.uids, prior, told), view.place)
     shelf.put(view, order)
     return order

@@ -70,12 +70,12 @@ def find(
 ) -> Steps[list[int]]:
     """The positions of a view that match, ascending; `$` stands for `saved`.
 
-    The view may be of any folder of the account, or an excerpt, for which `arrivals` are not those that sessions share.
+    The view may be of any folder that may be read, or an excerpt, for which `arrivals` are not those that sessions share.
     """
     hunt = Hunt(view, key, saved, now=int(talk.clock.now().timestamp()), arrivals=arrivals or talk.shelf.arrivals)
-    yield from talk.ask(hunt.begin)
+    yield from talk.ask(hunt.begin, view.place)
     while hunt.undecided:
-        yield from talk.ask(hunt.scan)
+        yield from talk.ask(hunt.scan, view.place)
         if hunt.undecided and progress is not None:
             progress.tell(*hunt.progress)
         yield from talk.breathe()

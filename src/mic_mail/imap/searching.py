@@ -52,7 +52,7 @@ def sort(talk: Conversation, command: Sort) -> Steps[Reply]:
             return _sorted_by_relevancy(order, view, command.criteria, found.positions, found.scores)
         return order.pick(found.positions, command.criteria, view.sizes)
 
-    positions = yield from talk.ask(work)
+    positions = yield from talk.ask(work, view.place)
     return (yield from answer(talk, command, found._replace(positions=positions)))
 
 
@@ -84,7 +84,7 @@ def thread(talk: Conversation, command: Thread) -> Steps[Reply]:
     if known is None:
         job = _thread(command, view, order, positions)
         while known is None:
-            known = yield from talk.ask(lambda account: next(job))
+            known = yield from talk.ask(lambda account: next(job), view.place)
             yield from talk.breathe()
         if len(positions) == view.messages:
             order.forests.put(key, known)
@@ -179,7 +179,7 @@ def answer(talk: Conversation, command: Search, found: Found, *, mailbox: bytes 
     def make(account: Account | None = None) -> bytes:
         return tell(view, command, found, rev2=rev2, mailbox=mailbox)
 
-    talk.say((yield from talk.ask(make)) if len(found.positions) > LONG_ANSWER else make())
+    talk.say((yield from talk.ask(make, view.place)) if len(found.positions) > LONG_ANSWER else make())
     if "UPDATE" not in returns:
         return Reply("Searched.")
     if contexts.follow(view, command, found, mailbox=mailbox):

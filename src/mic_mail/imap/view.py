@@ -247,7 +247,8 @@ class View:
             array(column.typecode, [column[at] for at in positions])
             for column in (self.uids, self.flags, self.modseqs, self.sizes)
         ]
-        some = View(FolderView(self._fresh.info, *columns), looked=self.looked, account_id=self.account_id, read_only=True)
+        fresh = FolderView(self._fresh.info, *columns)
+        some = View(fresh, looked=self.looked, account_id=self.account_id, place=self.place, read_only=True)
         some.recent = self.recent
         return some
 

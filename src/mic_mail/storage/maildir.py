@@ -95,6 +95,11 @@ def thread_id(base: str, beginning: bytes) -> str:
     return "T" + (beginning or blake2b(base.encode(errors="surrogateescape"), digest_size=8).digest()).hex()
 
 
+def beginning_of(thread: str) -> bytes:
+    """What a THREADID was made of: a copy in another account stays in its thread."""
+    return bytes.fromhex(thread[1:])
+
+
 class NameSource:
     """Base names that no one else makes: time, process, counter and host (Maildir's own recipe)."""
 
