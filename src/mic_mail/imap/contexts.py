@@ -16,7 +16,7 @@ from mic_mail.imap.conversation import Conversation, Reply
 from mic_mail.imap.followed import MAX_CONTEXTS, Context
 from mic_mail.imap.grammar.commands import Search
 from mic_mail.imap.grammar.searchcommands import CancelUpdate, Sort, SortKey
-from mic_mail.imap.grammar.searchkeys import Age, And, Fuzzy, InSet, Not, Or, SearchKey, leaves
+from mic_mail.imap.grammar.searchkeys import Age, And, InSet, Not, Or, SearchKey, leaves
 from mic_mail.imap.grammar.sequence import SequenceSet, ranges_of
 from mic_mail.imap.matching import text_keys
 from mic_mail.imap.ordering import order_of
@@ -50,27 +50,23 @@ def follow(view: View, command: Search, found: Found, *, mailbox: bytes | None) 
     return True
 
 
-def fixed(key: SearchKey, view: View, saved: Sequence[int], *, stars: bool = False) -> SearchKey:
-    """The tree with message numbers and `$` as the UIDs they stand for now; with `stars` also sets of UIDs that hold `*`."""
+def fixed(key: SearchKey, view: View, saved: Sequence[int]) -> SearchKey:
+    """The tree with message numbers and `$` as the UIDs that they stand for now."""
     match key:
         case InSet(messages, by_uid):
             if messages.saved:
                 uids: Sequence[int] = saved
             elif not by_uid:
                 uids = [view.uids[at] for place in messages.positions_within(view.messages) for at in place]
-            elif messages.has_star and stars:
-                uids = [view.uids[at] for place in messages.positions_of_uids(view.uids) for at in place]
             else:
                 return key
             return InSet(SequenceSet(ranges_of(uids)), by_uid=True)
         case And(keys):
-            return And(tuple(fixed(each, view, saved, stars=stars) for each in keys))
+            return And(tuple(fixed(each, view, saved) for each in keys))
         case Or(keys):
-            return Or(tuple(fixed(each, view, saved, stars=stars) for each in keys))
+            return Or(tuple(fixed(each, view, saved) for each in keys))
         case Not(inner):
-            return Not(fixed(inner, view, saved, stars=stars))
-        case Fuzzy(inner):
-            return Fuzzy(fixed(inner, view, saved, stars=stars))
+            return Not(fixed(inner, view, saved))
         case _:
             return key
 

@@ -11,11 +11,11 @@ from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Reply, bad, refuse
 from mic_mail.imap.grammar.commands import Search
 from mic_mail.imap.grammar.searchcommands import Criterion, Sort, SortKey, Thread, ThreadAlgorithm
-from mic_mail.imap.grammar.searchkeys import CHARSETS, ModSeq, has_fuzzy, leaves
+from mic_mail.imap.grammar.searchkeys import CHARSETS, And, InSet, ModSeq, has_fuzzy, leaves
+from mic_mail.imap.grammar.sequence import SequenceSet, ranges_of
 from mic_mail.imap.ordering import order_of
 from mic_mail.imap.orders import FolderOrder, Scores
 from mic_mail.imap.search import Progress, find
-from mic_mail.imap.shelf import Arrivals
 from mic_mail.imap.telling import Found, kept, tell
 from mic_mail.imap.view import Enabled, View
 from mic_mail.storage.mailstore import Account
@@ -158,11 +158,10 @@ def find_scored(
     found = Found(positions, saved, asks_modseq(command))
     if not scored and "RELEVANCY" not in (command.returns or ()):
         return found
+    among = InSet(SequenceSet(ranges_of(view.uids[at] for at in positions)), by_uid=True)
     tiers: list[list[int]] = []
-    some = view.excerpt(positions)
-    for tier in fuzzy.tiers(contexts.fixed(key, view, saved, stars=True)):
-        places = yield from find(talk, some, tier, progress=progress, arrivals=Arrivals())
-        tiers.append([positions[at] for at in places])
+    for tier in fuzzy.tiers(key):
+        tiers.append((yield from find(talk, view, And((among, tier)), saved, progress=progress)))  # noqa: PERF401 - it yields
     return found._replace(scores=fuzzy.scores(positions, tiers))
 
 

@@ -115,8 +115,8 @@ class View:
 
     __slots__ = (
         "_claims", "_fresh", "_ghosts", "_hold_is_known", "_told", "_told_before_ghosts", "_withheld", "account_id", "contexts",
-        "flags", "folder_id", "keywords", "looked", "modseq", "modseqs", "name", "names", "on_record", "opened_at", "place",
-        "quiet", "read_only", "recent", "rights", "sizes", "uids", "uidvalidity",
+        "flags", "folder_id", "is_excerpt", "keywords", "looked", "modseq", "modseqs", "name", "names", "on_record",
+        "opened_at", "place", "quiet", "read_only", "recent", "rights", "sizes", "uids", "uidvalidity",
     )  # fmt: skip
 
     def __init__(
@@ -152,6 +152,8 @@ class View:
         """Flags that others change are not told (NOTIFY without FlagChange); they are known here all the same."""
         self._told_before_ghosts = 0
         self._hold_is_known = False  # to the client: it is told when there is none any more
+        self.is_excerpt = False
+        """It has some messages of its folder only, so nobody else has the same ones in hand."""
         self.contexts = Contexts()
         """The searches that are followed here (RFC 5267)."""
         self.uids: array[int]
@@ -250,6 +252,7 @@ class View:
         fresh = FolderView(self._fresh.info, *columns)
         some = View(fresh, looked=self.looked, account_id=self.account_id, place=self.place, read_only=True)
         some.recent = self.recent
+        some.is_excerpt = True
         return some
 
     def position(self, uid: int) -> int | None:

@@ -32,7 +32,7 @@ def test_progress_is_that_of_all_mailboxes(talk: Talk, monkeypatch: pytest.Monke
     monkeypatch.setattr(Account, "find_text", scan)
     answer = talk.say(b'f ESEARCH IN (personal) BODY "so 2"\r\n')
     told = [(int(done), int(goal)) for done, goal in re.findall(rb'\* OK \[INPROGRESS \("f" (\d+) (\d+)\)\]', answer)]
-    assert told == [(1, 6), (2, 6), (4, 6), (5, 6)]
+    assert told == [(done, 6) for done in range(1, 6)]
     assert len(re.findall(rb"\* ESEARCH .* UID ALL 3\r\n", answer)) == 2
     talk.session.feed(b'g ESEARCH IN (personal) BODY "so 2"\r\n')
     for _ in range(4):
