@@ -1,4 +1,4 @@
-"""CONTEXT: which searches are followed, and what their clients are told of changes (RFC 5267 §4.3).
+"""CONTEXT: which searches are followed, and what their clients are told of changes (RFC 5267 §4.3, RFC 5465 §7).
 
 Whether messages match that are new or have changed is found out by the code that answers a search, over these messages only, in
 slices, after the view has caught up and before the tagged response, or in IDLE at once.
@@ -8,22 +8,26 @@ together with keys whose answer moves by itself (OLDER, YOUNGER, `*`), since all
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mic_mail.imap import fuzzy
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Reply
+from mic_mail.imap.fetch import send
+from mic_mail.imap.fetchplan import Plan
 from mic_mail.imap.followed import MAX_CONTEXTS, Context
 from mic_mail.imap.grammar.commands import Search
+from mic_mail.imap.grammar.fetchitems import Datum
 from mic_mail.imap.grammar.searchcommands import CancelUpdate, Sort, SortKey
 from mic_mail.imap.grammar.searchkeys import Age, And, InSet, Not, Or, SearchKey, leaves
 from mic_mail.imap.grammar.sequence import SequenceSet, ranges_of
 from mic_mail.imap.matching import text_keys
+from mic_mail.imap.numbering import ranges
 from mic_mail.imap.ordering import order_of
 from mic_mail.imap.search import find
 from mic_mail.imap.shelf import Arrivals
 from mic_mail.imap.telling import Found
-from mic_mail.imap.view import View
+from mic_mail.imap.view import Enabled, View
 from mic_mail.storage.mailstore import Account
 
 
@@ -43,6 +47,7 @@ def follow(view: View, command: Search, found: Found, *, mailbox: bytes | None) 
             criteria,
             command.by_uid,
             None if mailbox is None else (mailbox, view.uidvalidity),
+            command.update_items,
             moves,
             array("I", [view.uids[at] for at in found.positions]),
         )
@@ -80,7 +85,7 @@ def tell_updates(talk: Conversation) -> Steps[None]:
     some = view.excerpt([at for uid in sorted(changed) if (at := view.position(uid)) is not None and not view.is_ghost(uid)])
     for context in view.contexts:
         yield from _update(talk, view, context, some)
-    view.contexts.changed -= changed
+    view.contexts.settle(changed)
 
 
 def _update(talk: Conversation, view: View, context: Context, some: View) -> Steps[None]:
@@ -96,6 +101,8 @@ def _update(talk: Conversation, view: View, context: Context, some: View) -> Ste
     new = matching.difference(listed)
     if not gone and not new:
         return
+    if context.items:
+        yield from _fetch(talk, view, context, new & view.contexts.arrived)
     order = (yield from order_of(talk, view)) if context.criteria and new else None
 
     def work(account: Account) -> bytes:
@@ -107,6 +114,18 @@ def _update(talk: Conversation, view: View, context: Context, some: View) -> Ste
         return context.tell(removed, context.become(uids), view.position)
 
     talk.say((yield from talk.ask(work, view.place)))
+
+
+def _fetch(talk: Conversation, view: View, context: Context, uids: Iterable[int]) -> Steps[None]:
+    """FETCH for new messages that are found, behind EXISTS and before ADDTO (RFC 5465 §7); nothing becomes \\Seen by it."""
+    items = context.items
+    if Enabled.CONDSTORE in talk.enabled and Datum.FLAGS in items:
+        items = tuple(dict.fromkeys((*items, Datum.MODSEQ)))  # RFC 7162 §3.2.4
+    if Enabled.UIDONLY in talk.enabled:
+        items = tuple(item for item in items if item is not Datum.UID) or items
+    places = ranges(sorted(at for uid in uids if (at := view.position(uid)) is not None))
+    if places:
+        yield from send(talk, Plan(items, view, talk.enabled, talk.shelf.headers), places)
 
 
 def cancel_update(talk: Conversation, command: CancelUpdate) -> Steps[Reply]:

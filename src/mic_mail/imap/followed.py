@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from mic_mail.imap.grammar.fetchitems import FetchItem
 from mic_mail.imap.grammar.searchcommands import Criterion
 from mic_mail.imap.grammar.searchkeys import SearchKey
 from mic_mail.imap.grammar.sequence import ranges_of
@@ -35,6 +36,8 @@ class Context:
     by_uid: bool
     mailbox: tuple[bytes, int] | None
     """Name, ready to send, and UIDVALIDITY, where ESEARCH asked (RFC 7377 §2.1)."""
+    items: tuple[FetchItem, ...]
+    """What to fetch of a new message that is found (RFC 5465 §7)."""
     moves: bool
     """Which messages match may change though none of them does."""
     uids: array[int]
@@ -75,12 +78,14 @@ class Context:
 class Contexts:
     """The contexts of one view, and the messages that have yet to be looked at for them."""
 
-    __slots__ = ("_by_tag", "changed")
+    __slots__ = ("_by_tag", "arrived", "changed")
 
     def __init__(self) -> None:
         self._by_tag: dict[bytes, Context] = {}
         self.changed: set[int] = set()
-        """UIDs."""
+        """UIDs of messages that are new or have changed."""
+        self.arrived: set[int] = set()
+        """The new ones among them."""
 
     def __contains__(self, tag: bytes) -> bool:
         return tag in self._by_tag
@@ -104,10 +109,16 @@ class Contexts:
         """Follow it no longer, if it was."""
         self._by_tag.pop(tag, None)
 
-    def note(self, uids: Iterable[int]) -> None:
-        """These messages are new or have changed."""
+    def note(self, changed: Iterable[int], arrived: Iterable[int]) -> None:
+        """These messages have changed, those are new."""
         if self._by_tag:
-            self.changed.update(uids)
+            self.arrived.update(arrived)
+            self.changed.update(changed, self.arrived)
+
+    def settle(self, changed: Collection[int]) -> None:
+        """These have been looked at."""
+        self.changed.difference_update(changed)
+        self.arrived.intersection_update(self.changed)
 
     def expunged(self, gone: Collection[int], position: Callable[[int], int | None]) -> list[bytes]:
         """These messages are no more, but have their numbers still: what to tell before they lose them."""

@@ -201,6 +201,7 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
     while talk.ending is None:
         if talk.notifier is not None:
             yield from talk.notifier.tell(talk, expunge=True)  # RFC 5465 §4: the events that NOTIFY asked for, and no others
+            yield from tell_updates(talk)
         event = talk.hear()
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"

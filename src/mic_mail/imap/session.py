@@ -242,6 +242,7 @@ class Session:
         assert talk.notifier is not None
         try:
             yield from talk.notifier.tell(talk)
+            yield from contexts.tell_updates(talk)
         except (Ended, GeneratorExit):
             raise
         except OutOfStep as error:

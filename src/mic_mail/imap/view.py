@@ -309,10 +309,9 @@ class View:
         self.looked = max(self.looked, glance.account_modseq)
         if glance.fresh is not None and glance.changes is not None:
             before = self._take(glance.fresh, glance.changes)
-            self.contexts.note(before)
         elif self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids):
             self._adopt(self._fresh)  # what was withheld
-        self.contexts.note(self.uids[bisect_right(self.uids, last) :])
+        self.contexts.note(before, self.uids[bisect_right(self.uids, last) :])
         lines = self.contexts.expunged(self._ghosts, self.position) if self._ghosts else []
         lines += self._tell_expunged(enabled, own) if expunge and self._ghosts else []
         rights_moved, self._told = self.rights_moved, self.rights

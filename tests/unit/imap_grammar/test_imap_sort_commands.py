@@ -56,6 +56,14 @@ COMMANDS: list[tuple[bytes, Command]] = [
     ),
     (b"a SEARCH RETURN (CONTEXT) ALL", Search(b"a", False, All(), frozenset({"ALL"}))),
     (b"a SEARCH RETURN (UPDATE) ALL", Search(b"a", False, All(), frozenset({"UPDATE"}))),
+    (
+        b"a UID SEARCH RETURN (UPDATE (UID FLAGS) COUNT) ALL",
+        Search(b"a", True, All(), frozenset({"UPDATE", "COUNT"}), update_items=(Datum.UID, Datum.FLAGS)),
+    ),
+    (
+        b"a SORT RETURN (UPDATE(ENVELOPE)) (SUBJECT) UTF-8 ALL",
+        Sort(b"a", False, All(), frozenset({"UPDATE"}), update_items=(Datum.ENVELOPE,), criteria=SUBJECT),
+    ),
     (b'a CANCELUPDATE "B01" "B 2" c', CancelUpdate(b"a", (b"B01", b"B 2", b"c"))),
     # RFC 9394
     (b"a SEARCH RETURN (PARTIAL -1:-100) ALL", Search(b"a", False, All(), frozenset({"PARTIAL"}), partial=Partial(-1, -100))),
@@ -131,6 +139,8 @@ def test_commands(line: bytes, command: Command) -> None:
         b"SEARCH RETURN (PARTIAL 1:2 ALL) ALL",
         b"SEARCH RETURN (PARTIAL 1:2 PARTIAL 1:2) ALL",
         b"SEARCH RETURN (RELEVANCY) ALL",
+        b"SEARCH RETURN (UPDATE ()) ALL",
+        b"SEARCH RETURN (UPDATE (NONSENSE)) ALL",
         b"SEARCH FUZZY",
         b"FETCH 1 (UID) (PARTIAL 1:2)",
         b"UID FETCH 1 (UID) (PARTIAL 1:2 PARTIAL 1:2)",

@@ -297,6 +297,8 @@ class Search(MessageCommand):
     """A charset was named, and it is neither UTF-8 nor US-ASCII."""
     partial: Partial | None = None
     """With PARTIAL among `returns`."""
+    update_items: tuple[FetchItem, ...] = ()
+    """With UPDATE: what to fetch of a new message that is found (RFC 5465 §7)."""
 
     @property
     def may_expunge(self) -> bool:

@@ -1,5 +1,5 @@
 """The arguments of SEARCH (RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5, RFC 8474 §6, RFC 8514 §4.3,
-RFC 5267 §4, RFC 9394 §4, RFC 6203 §7).
+RFC 5267 §4, RFC 5465 §7, RFC 9394 §4, RFC 6203 §7).
 
 `program` reads `[CHARSET c] key *(SP key)`; SORT and THREAD (`sortsyntax`) share what is behind the charset. One row of KEYS
 per search key. Nesting costs stack only for parentheses, up to MAX_DEPTH; chains of OR and NOT of any length are read in a
@@ -8,9 +8,12 @@ loop and come out flat.
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from mic_mail.imap.grammar import commands
 from mic_mail.imap.grammar.commands import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from mic_mail.imap.grammar.fetchitems import FetchItem
+from mic_mail.imap.grammar.fetchsyntax import fetch_items
 from mic_mail.imap.grammar.lexer import Cursor, Fault
 from mic_mail.imap.grammar.searchkeys import (
     CHARSETS,
@@ -51,18 +54,27 @@ KeyParser = Callable[[Cursor, str], SearchKey]
 def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
     """SEARCH and UID SEARCH."""
     cursor.space()
-    returns, partial = return_options(cursor)
+    returns, partial, items = return_options(cursor)
     key, charset = program(cursor)
     if key is not None:
         cursor.end()
         check_relevancy(key, returns)
-    return commands.Search(tag, by_uid, key, returns, foreign_charset=charset != "utf-8", partial=partial)
+    foreign = charset != "utf-8"
+    return commands.Search(tag, by_uid, key, returns, foreign_charset=foreign, partial=partial, update_items=items)
 
 
-def return_options(cursor: Cursor) -> tuple[frozenset[str] | None, Partial | None]:
+class Returns(NamedTuple):
+    """The options of RETURN (None: it is not there), and the arguments of PARTIAL and UPDATE."""
+
+    options: frozenset[str] | None = None
+    partial: Partial | None = None
+    update_items: tuple[FetchItem, ...] = ()
+
+
+def return_options(cursor: Cursor) -> Returns:
     """`RETURN (...)` and the space behind it, if that stands here."""
     if not word_is(cursor, b"RETURN"):
-        return None, None
+        return Returns()
     cursor.space()
     found = _return_options(cursor)
     cursor.space()
@@ -104,12 +116,14 @@ def word_is(cursor: Cursor, word: bytes) -> bool:
     return True
 
 
-def _return_options(cursor: Cursor) -> tuple[frozenset[str], Partial | None]:
+def _return_options(cursor: Cursor) -> Returns:
     """RFC 4731 §3.1: an empty list means ALL. One PARTIAL or ALL at most (RFC 5267 §4.4).
 
     CONTEXT says that more will be asked of these keys (RFC 5267 §4.2): nothing is faster for it here, so it is passed over.
     """
-    options, partial = set(), None
+    options: set[str] = set()
+    partial: Partial | None = None
+    items: tuple[FetchItem, ...] = ()
     for _ in cursor.listed():
         name = cursor.word()
         if name not in _RETURNS:
@@ -119,11 +133,13 @@ def _return_options(cursor: Cursor) -> tuple[frozenset[str], Partial | None]:
             if partial is not None:
                 raise Fault(b"One PARTIAL only")
             partial = cursor.partial()
+        if name == b"UPDATE" and (cursor.at(b"(") or cursor.another(b"(")):  # RFC 5465 §7; in its grammar there is no space
+            items = fetch_items(cursor)
         if name != b"CONTEXT":
             options.add(name.decode("ascii"))
     if {"PARTIAL", "ALL"} <= options:
         raise Fault(b"PARTIAL and ALL exclude each other")
-    return frozenset(options or {"ALL"}), partial
+    return Returns(frozenset(options or {"ALL"}), partial, items)
 
 
 def _charset(cursor: Cursor) -> str | None:

@@ -24,14 +24,15 @@ _NAMING = {Reach.SUBTREE, Reach.SUBTREE_ONE, Reach.MAILBOXES}
 def sort(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Sort:
     """SORT and UID SORT."""
     cursor.space()
-    returns, partial = return_options(cursor)
+    returns, partial, items = return_options(cursor)
     criteria = _criteria(cursor)
     cursor.space()
     key, charset = program_in_charset(cursor)
     if key is not None:
         cursor.end()
         check_relevancy(key, returns, sorted_by_it=any(criterion.key is SortKey.RELEVANCY for criterion in criteria))
-    return Sort(tag, by_uid, key, returns, foreign_charset=charset != "utf-8", partial=partial, criteria=criteria)
+    foreign = charset != "utf-8"
+    return Sort(tag, by_uid, key, returns, foreign_charset=foreign, partial=partial, update_items=items, criteria=criteria)
 
 
 def _criteria(cursor: Cursor) -> tuple[Criterion, ...]:
@@ -73,7 +74,7 @@ def multi_search(tag: bytes, cursor: Cursor) -> MultiSearch:
         cursor.space()
         sources = _sources(cursor)
         cursor.space()
-    returns, partial = return_options(cursor)
+    returns, partial, items = return_options(cursor)
     returns = frozenset({"ALL"}) if returns is None else returns
     if "SAVE" in returns and any(source.reach is not Reach.SELECTED for source in sources):
         raise Fault(b"SAVE is for the selected mailbox only")  # RFC 7377 §2.2
@@ -81,7 +82,8 @@ def multi_search(tag: bytes, cursor: Cursor) -> MultiSearch:
     if key is not None:
         cursor.end()
         check_relevancy(key, returns)
-    return MultiSearch(tag, True, key, returns, foreign_charset=charset != "utf-8", partial=partial, sources=sources)
+    foreign = charset != "utf-8"
+    return MultiSearch(tag, True, key, returns, foreign_charset=foreign, partial=partial, update_items=items, sources=sources)
 
 
 def _sources(cursor: Cursor) -> tuple[Source, ...]:
