@@ -256,3 +256,35 @@ def test_two_sessions_agree_after_random_work(mail_server: "MailServer") -> None
             data = session.fetch(session.search("ALL"), ["UID", "FLAGS"])
             states.append({uid: {flag for flag in found[b"FLAGS"] if flag != b"\\Recent"} for uid, found in data.items()})
         assert states[0] == states[1]
+
+
+LETTERS = (
+    b"From: b@mic.gov.vn\r\nSubject: Re: Plan\r\nMessage-ID: <1@mic>\r\nReferences: <0@mic>\r\n\r\nx\r\n",
+    b"From: a@mic.gov.vn\r\nSubject: Agenda\r\nMessage-ID: <2@mic>\r\n\r\nx\r\n",
+    b"From: c@mic.gov.vn\r\nSubject: Plan\r\nMessage-ID: <0@mic>\r\n\r\nx\r\n",
+)
+
+
+def test_imaplib_sorts_and_threads(imap: imaplib.IMAP4_SSL) -> None:
+    """`sort`, `thread` and their UID forms (RFC 5256)."""
+    for letter in LETTERS:
+        imap.append("INBOX", None, None, letter)
+    imap.select("INBOX")
+    assert imap.sort("(SUBJECT)", "UTF-8", "ALL") == ("OK", [b"2 1 3"])
+    assert imap.sort("(REVERSE FROM)", "UTF-8", "UNSEEN") == ("OK", [b"3 1 2"])
+    assert imap.sort("(SUBJECT)", "UTF-8", "SEEN") == ("OK", [b""])
+    assert imap.uid("SORT", "(SUBJECT)", "UTF-8", "ALL") == ("OK", [b"2 1 3"])
+    assert imap.thread("REFERENCES", "UTF-8", "ALL") == ("OK", [b"(2)(3 1)"])
+    assert imap.uid("THREAD", "ORDEREDSUBJECT", "UTF-8", "ALL") == ("OK", [b"(1 3)(2)"])
+
+
+def test_imapclient_sorts_and_threads(client: imapclient.IMAPClient) -> None:
+    """It asks for the capabilities first, and parses what comes."""
+    for letter in LETTERS:
+        client.append("INBOX", letter)
+    client.select_folder("INBOX")
+    assert client.has_capability("SORT")
+    assert client.sort(["SUBJECT"]) == [2, 1, 3]
+    assert client.sort("REVERSE ARRIVAL", ["SUBJECT", "plan"]) == [1, 3]
+    assert client.thread() == ((2,), (3, 1))
+    assert client.thread("ORDEREDSUBJECT", "SUBJECT plan") == ((1, 3),)

@@ -13,6 +13,7 @@ from mic_mail.clock import within_calendar
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.imap import folders, responses
 from mic_mail.imap.actions import SLICE_OCTETS, Steps
+from mic_mail.imap.contexts import tell_updates
 from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
 from mic_mail.imap.grammar.commands import Append
 from mic_mail.imap.grammar.reader import AppendChunk, AppendMessage, BadLine, Event
@@ -146,6 +147,7 @@ def append(talk: Conversation, first: AppendMessage) -> Steps[None]:
         if reply.status == b"OK":
             yield from folders.tell_name(talk, intake.place, first.written)
         yield from talk.sync_if_moved(expunge=True)
+        yield from tell_updates(talk)
         talk.say(talk.line(first.tag, reply))
 
 

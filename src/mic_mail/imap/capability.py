@@ -72,6 +72,17 @@ TABLE: tuple[Row, ...] = (
     Row("QRESYNC", _SIGNED_IN, needs=("CONDSTORE", "ENABLE")),  # RFC 7162
     Row("ESEARCH", _SIGNED_IN),  # RFC 4731
     Row("SEARCHRES", _SIGNED_IN, needs=("ESEARCH",)),  # RFC 5182
+    Row("PARTIAL", _SIGNED_IN, needs=("ESEARCH",)),  # RFC 9394
+    Row("CONTEXT=SEARCH", _SIGNED_IN, needs=("ESEARCH",)),  # RFC 5267
+    Row("SORT", _SIGNED_IN),  # RFC 5256
+    Row("SORT=DISPLAY", _SIGNED_IN, needs=("SORT",)),  # RFC 5957
+    Row("ESORT", _SIGNED_IN, needs=("SORT",)),  # RFC 5267
+    Row("CONTEXT=SORT", _SIGNED_IN, needs=("ESORT",)),  # RFC 5267
+    Row("THREAD=ORDEREDSUBJECT", _SIGNED_IN),  # RFC 5256
+    Row("THREAD=REFERENCES", _SIGNED_IN),  # RFC 5256
+    Row("THREAD=REFS", _SIGNED_IN),  # draft-ietf-morg-inthread, as in Dovecot
+    Row("MULTISEARCH", _SIGNED_IN),  # RFC 7377
+    Row("SEARCH=FUZZY", _SIGNED_IN),  # RFC 6203
     Row("WITHIN", _SIGNED_IN),  # RFC 5032
     Row("SAVEDATE", _SIGNED_IN),  # RFC 8514
     Row("OBJECTID", _SIGNED_IN),  # RFC 8474

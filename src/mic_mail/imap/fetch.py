@@ -20,7 +20,7 @@ from mic_mail.imap.fetchplan import Batch, Plan
 from mic_mail.imap.grammar.commands import SEEN, Fetch
 from mic_mail.imap.grammar.fetchitems import Datum
 from mic_mail.imap.grammar.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
-from mic_mail.imap.numbering import intersect, positions_of, ranges
+from mic_mail.imap.numbering import intersect, part_of, positions_of, ranges
 from mic_mail.imap.view import Enabled, View
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
@@ -77,6 +77,8 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
     yield from talk.reading()
     yield from talk.sync(expunge=False)
     places = positions_of(talk, command.messages, by_uid=command.by_uid)
+    if command.partial is not None:
+        places = part_of(places, command.partial)
     if command.changed_since is not None:
         places = yield from _changed_since(talk, view, command, places)
     items = command.items

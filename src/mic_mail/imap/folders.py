@@ -50,7 +50,7 @@ MOST_MESSAGES = 0xFFFF_FFFF
 # ------------------------------------------------------------------ listing
 
 
-def _seen(talk: Conversation, make: Callable[[list[FolderInfo], list[str]], T]) -> Steps[T]:
+def seen_folders(talk: Conversation, make: Callable[[list[FolderInfo], list[str]], T]) -> Steps[T]:
     """What `make` makes of everything that the person sees (RFC 4314 §4, `l`) and of its subscriptions, under their names here.
 
     One hop for who has the own mailbox alone. A unit's account that cannot be read now is left out: the rest is there all the
@@ -81,7 +81,7 @@ def list_(talk: Conversation, command: List) -> Steps[Reply]:
     def work(infos: list[FolderInfo], subscribed: list[str]) -> tuple[list[Listed], dict[str, FolderInfo]]:
         return list_folders(command, infos, subscribed), {info.name: info for info in infos}
 
-    lines, by_name = yield from _seen(talk, work)
+    lines, by_name = yield from seen_folders(talk, work)
     annotated = (yield from _annotated(talk)) if command.metadata else {}
     boxes = talk.boxes
     for line in lines:
@@ -125,13 +125,13 @@ def _only_above(line: Listed) -> bool:
 
 
 def lsub(talk: Conversation, command: Lsub) -> Steps[Reply]:
-    lines = yield from _seen(talk, lambda infos, subscribed: lsub_folders(command, infos, subscribed))
+    lines = yield from seen_folders(talk, lambda infos, subscribed: lsub_folders(command, infos, subscribed))
     _say_listed(talk, b"LSUB", lines)
     return Reply("Listed.")
 
 
 def xlist(talk: Conversation, command: Xlist) -> Steps[Reply]:
-    lines = yield from _seen(talk, lambda infos, subscribed: xlist_folders(command, infos))
+    lines = yield from seen_folders(talk, lambda infos, subscribed: xlist_folders(command, infos))
     _say_listed(talk, b"XLIST", lines)
     return Reply("Listed.")
 

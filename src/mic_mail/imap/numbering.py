@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation
-from mic_mail.imap.grammar.sequence import NoSuchNumber, SequenceSet
+from mic_mail.imap.grammar.sequence import NoSuchNumber, Partial, SequenceSet
 
 
 def positions_of(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> list[range]:
@@ -57,6 +57,19 @@ def ranges(positions: Iterable[int]) -> list[range]:
         stop = at + 1
     if start >= 0:
         found.append(range(start, stop))
+    return found
+
+
+def part_of(places: list[range], partial: Partial) -> list[range]:
+    """Of these positions a part, counted from the first or from the last (RFC 9394 §3.3)."""
+    wanted = partial.within(sum(map(len, places)))
+    found: list[range] = []
+    passed = 0
+    for place in places:
+        some = place[max(0, wanted.start - passed) : max(0, wanted.stop - passed)]
+        if some:
+            found.append(some)
+        passed += len(place)
     return found
 
 

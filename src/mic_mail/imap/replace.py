@@ -11,6 +11,7 @@ from functools import partial
 from mic_mail.imap import folders, responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.append import Intake, receive, target_again, target_of, tried
+from mic_mail.imap.contexts import tell_updates
 from mic_mail.imap.conversation import Conversation, Reply, bad, refusal, refuse
 from mic_mail.imap.grammar.reader import AppendMessage
 from mic_mail.imap.grammar.sequence import NoSuchNumber
@@ -65,6 +66,7 @@ def replace(talk: Conversation, message: AppendMessage) -> Steps[None]:
         if reply.status == b"OK":
             yield from folders.tell_name(talk, intake.place, message.written)
         yield from talk.sync_if_moved(expunge=True)
+        yield from tell_updates(talk)
         talk.say(talk.line(message.tag, reply))
 
 

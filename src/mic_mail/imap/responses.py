@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from mic_mail.imap.grammar.commands import SYSTEM_FLAGS
 from mic_mail.imap.grammar.mutf7 import encode
-from mic_mail.imap.grammar.sequence import Ranges, format_ranges, format_set
+from mic_mail.imap.grammar.sequence import Ranges, format_in_order, format_ranges, format_set
 
 MAX_QUOTED = 1024
 """Longer strings go out as literals: some clients read quoted strings into small buffers."""
@@ -345,8 +345,40 @@ def fetch(number: int, data: Iterable[bytes]) -> bytes:
 
 def search(numbers: Sequence[int], highest_modseq: int | None = None) -> bytes:
     """RFC 3501 §7.2.5, also when nothing was found: clients wait for it. MODSEQ: RFC 7162 §3.1.5, only with results."""
-    modseq = f" (MODSEQ {highest_modseq})" if highest_modseq is not None and numbers else ""
-    return f"* SEARCH{''.join([f' {number}' for number in numbers])}{modseq}\r\n".encode("ascii")
+    return _numbered(b"* SEARCH", numbers, highest_modseq)
+
+
+def sort(numbers: Sequence[int], highest_modseq: int | None = None) -> bytes:
+    """RFC 5256 §4; MODSEQ: RFC 7162 §3.1.9."""
+    return _numbered(b"* SORT", numbers, highest_modseq)
+
+
+def _numbered(word: bytes, numbers: Sequence[int], highest_modseq: int | None) -> bytes:
+    if not numbers:
+        return word + b"\r\n"
+    modseq = b"" if highest_modseq is None else b" (MODSEQ %d)" % highest_modseq
+    # What Python writes of a list is what is wanted but for commas: half the time of a join.
+    return b"%b %b%b\r\n" % (word, str(list(numbers))[1:-1].replace(",", "").encode("ascii"), modseq)
+
+
+def correlators(tag: bytes, *, by_uid: bool, mailbox: tuple[bytes, int] | None = None) -> bytes:
+    """How an ESEARCH response begins: which command it belongs to, and which mailbox (RFC 4466 §2.6.2, RFC 7377 §2.1)."""
+    where = b"" if mailbox is None else b" MAILBOX %b UIDVALIDITY %d" % mailbox
+    return b"* ESEARCH (TAG %b%b)%b" % (string(tag), where, b" UID" if by_uid else b"")
+
+
+def context_updates(beginning: bytes, changes: Iterable[tuple[bytes, Iterable[tuple[int, Sequence[int]]]]]) -> bytes:
+    """ADDTO and REMOVEFROM, each with pairs of a position and what is put in or taken out there (RFC 5267 §4.3)."""
+    items = [
+        b"%b (%b)" % (word, b" ".join([b"%d %b" % (position, format_in_order(numbers)) for position, numbers in pairs]))
+        for word, pairs in changes
+    ]
+    return b" ".join([beginning, *items]) + b"\r\n"
+
+
+def no_update(tag: bytes) -> bytes:
+    """NOUPDATE: this search is not followed (RFC 5267 §4.3.1)."""
+    return b"NOUPDATE " + string(tag)
 
 
 def uid_batches(tag: bytes, ranges: Iterable[tuple[int, int]]) -> bytes:
@@ -359,21 +391,33 @@ def esearch(
     tag: bytes,
     *,
     by_uid: bool,
+    mailbox: tuple[bytes, int] | None = None,
     minimum: int | None = None,
     maximum: int | None = None,
     found: Sequence[int] | None = None,
+    partial: tuple[bytes, Sequence[int]] | None = None,
+    ascending: bool = True,
+    relevancy: Sequence[int] | None = None,
     count: int | None = None,
     modseq: int | None = None,
 ) -> bytes:
-    """RFC 4731 §3.1: give what was asked for; MIN, MAX and ALL do not appear when nothing was found, COUNT does."""
-    words = [b"* ESEARCH (TAG %b)" % string(tag)]
-    if by_uid:
-        words.append(b"UID")
+    """RFC 4731 §3.1: give what was asked for; MIN, MAX and ALL do not appear when nothing was found, COUNT and PARTIAL do.
+
+    mailbox    its name, ready to send, and UIDVALIDITY (RFC 7377 §2.1)
+    partial    the range as it was written, and what lies in it (RFC 9394 §3.1)
+    ascending  numbers come in the order of the mailbox, not in that of SORT (RFC 5267 §3.2)
+    """
+    write = format_set if ascending else format_in_order
+    words = [correlators(tag, by_uid=by_uid, mailbox=mailbox)]
     for name, number in ((b"MIN", minimum), (b"MAX", maximum)):
         if number is not None:
             words.append(b"%b %d" % (name, number))
     if found:
-        words.append(b"ALL " + format_set(found))
+        words.append(b"ALL " + write(found))
+    if partial is not None:
+        words.append(b"PARTIAL (%b %b)" % (partial[0], write(partial[1]) or b"NIL"))
+    if relevancy is not None:
+        words.append(b"RELEVANCY (%b)" % b" ".join([b"%d" % score for score in relevancy]))
     for name, number in ((b"COUNT", count), (b"MODSEQ", modseq)):
         if number is not None:
             words.append(b"%b %d" % (name, number))

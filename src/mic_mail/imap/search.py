@@ -1,28 +1,26 @@
-"""SEARCH: which messages match, told as SEARCH or ESEARCH and kept for `$`.
+"""Finding: which messages match the keys of SEARCH, SORT, THREAD and ESEARCH (`find`).
 
 `matching` evaluates the tree over whole columns; here the columns are asked from the store, and text is scanned for what the
 columns left undecided, in slices, so that a long search tells of its progress (RFC 9585) and can be cut.
-Standards: RFC 9051 §6.4.4, RFC 4731 (ESEARCH), RFC 5182 (SEARCHRES), RFC 7162 §3.1.5 (MODSEQ), RFC 5032, RFC 8514, RFC 8474.
+What is answered is decided in `searching`.
+Standards: RFC 9051 §6.4.4, RFC 5182 (`$`), RFC 7162 §3.1.5 (MODSEQ), RFC 5032, RFC 8514, RFC 8474, RFC 9585.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.imap import matching, responses
 from mic_mail.imap.actions import PROGRESS_SECONDS, Steps
-from mic_mail.imap.conversation import Conversation, Reply, bad, refuse
-from mic_mail.imap.grammar.commands import Search
+from mic_mail.imap.conversation import Conversation
 from mic_mail.imap.grammar.searchkeys import (
-    CHARSETS,
     Age,
     BodyKey,
     DateKey,
     DateOf,
     EmailId,
     HeaderKey,
-    ModSeq,
     SearchKey,
     TextKey,
     ThreadId,
@@ -30,7 +28,7 @@ from mic_mail.imap.grammar.searchkeys import (
 )
 from mic_mail.imap.matching import Answer, Columns, TextScan
 from mic_mail.imap.shelf import Arrivals
-from mic_mail.imap.view import Enabled, View
+from mic_mail.imap.view import View
 from mic_mail.mime.dates import parse_date
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_SHIFT, Column, TextTest
@@ -41,45 +39,47 @@ HEADER_SCAN_MESSAGES = 2000
 BODY_SCAN_MESSAGES = 500
 BODY_SCAN_OCTETS = 16 << 20
 """What is looked through in one hop: between two the session can be cut and tells how far it is."""
-LONG_ANSWER = 2000
-"""Numbers; a longer answer is made in a lane."""
-
-_EXTENDED = frozenset({"MIN", "MAX", "ALL", "COUNT"})
 
 
-def search(talk: Conversation, command: Search) -> Steps[Reply]:
-    """SEARCH and UID SEARCH."""
-    view = talk.view
-    assert view is not None
-    if command.foreign_charset and Enabled.UTF8 in talk.enabled:  # RFC 6855 §3; by name UTF-8 says the same and is let through
-        return bad("No charset may be given after ENABLE UTF8=ACCEPT.")
-    saved, saves = talk.saved, command.returns is not None and "SAVE" in command.returns
-    if saves:
-        talk.saved = ()  # stays so if this ends in NO (RFC 5182 §2.1)
-    if command.key is None:
-        return refuse("Unknown charset.", b"BADCHARSET (%b)" % b" ".join(CHARSETS))  # RFC 9051 §6.4.4
-    with_modseq = any(isinstance(key, ModSeq) for key in leaves(command.key))
-    if with_modseq:
-        talk.use_condstore()
-    yield from talk.sync(expunge=False)
-    hunt = Hunt(view, command.key, saved, now=int(talk.clock.now().timestamp()), arrivals=talk.shelf.arrivals)
-    yield from talk.ask(hunt.begin)
-    told_at = talk.now()
+class Progress:
+    """Tells those who wait how far it is (RFC 9585 §3); `before` and `after` are messages of other mailboxes."""
+
+    def __init__(self, talk: Conversation, tag: bytes) -> None:
+        self._talk = talk
+        self._tag = tag
+        self._told_at = talk.now()
+        self.before = self.after = 0
+
+    def tell(self, done: int, goal: int) -> None:
+        """So many of so many messages have been looked at."""
+        talk = self._talk
+        if talk.now() - self._told_at >= PROGRESS_SECONDS:
+            self._told_at = talk.now()
+            reached, all_of_them = self.before + done, self.before + goal + self.after
+            talk.say(responses.ok(b"*", "Still looking.", responses.in_progress(self._tag, reached, all_of_them)))
+
+
+def find(
+    talk: Conversation,
+    view: View,
+    key: SearchKey,
+    saved: Sequence[int] = (),
+    *,
+    progress: Progress | None = None,
+    arrivals: Arrivals | None = None,
+) -> Steps[list[int]]:
+    """The positions of a view that match, ascending; `$` stands for `saved`.
+
+    The view may be of any folder that may be read, or an excerpt, for which `arrivals` are not those that sessions share.
+    """
+    hunt = Hunt(view, key, saved, now=int(talk.clock.now().timestamp()), arrivals=arrivals or talk.shelf.arrivals)
+    yield from talk.ask(hunt.begin, view.place)
     while hunt.undecided:
-        yield from talk.ask(hunt.scan)
-        if hunt.undecided and talk.now() - told_at >= PROGRESS_SECONDS:
-            told_at = talk.now()
-            talk.say(responses.ok(b"*", "Still looking.", responses.in_progress(command.tag, *hunt.progress)))
+        yield from talk.ask(hunt.scan, view.place)
+        if hunt.undecided and progress is not None:
+            progress.tell(*hunt.progress)
         yield from talk.breathe()
-    found, rev2 = hunt.found, Enabled.REV2 in talk.enabled
-    if saves:
-        talk.saved = tuple(view.uids[at] for at in _kept(command, found))
-
-    def make(account: Account | None = None) -> bytes:
-        return _answer(view, command, found, rev2=rev2, with_modseq=with_modseq)
-
-    talk.say((yield from talk.ask(make)) if len(found) > LONG_ANSWER else make())
-    return Reply("Searched.")
+    return hunt.found
 
 
 # ------------------------------------------------------------------ finding
@@ -162,6 +162,9 @@ class Hunt:
         view, count = self._view, self._view.messages
         if self._left:
             some, self._left = self._left[:LOOK_UP_MESSAGES], self._left[LOOK_UP_MESSAGES:]
+            if view.is_excerpt:  # a few that are new, mostly: the search file would have to find out which they are
+                self._unread += some
+                return
             looked_up = account.look_up_text(view.folder_id, view.uids, some, _test(self._scan))
             known = matching.mask_of(looked_up.known, count)
             self._asked |= known
@@ -260,41 +263,3 @@ def _test(scan: TextScan) -> TextTest:
             return TextTest("BODY", value)
         case TextKey(value):
             return TextTest("TEXT", value)
-
-
-# ------------------------------------------------------------------ telling
-
-
-def _answer(view: View, command: Search, found: list[int], *, rev2: bool, with_modseq: bool) -> bytes:
-    """SEARCH or ESEARCH; an empty one is also told, since clients wait for it. Nothing for RETURN (SAVE) alone (RFC 5182)."""
-    name: Callable[[int], int] = view.uids.__getitem__ if command.by_uid else (1).__add__
-    numbers = [name(at) for at in found]
-    returns = command.returns
-    if returns is None and not rev2:
-        return responses.search(numbers, _highest(view, found) if with_modseq else None)
-    asked = frozenset({"ALL"}) if returns is None else returns & _EXTENDED
-    if not asked:
-        return b""
-    counted = _kept(command, found)
-    return responses.esearch(
-        command.tag,
-        by_uid=command.by_uid,
-        minimum=numbers[0] if numbers and "MIN" in asked else None,
-        maximum=numbers[-1] if numbers and "MAX" in asked else None,
-        found=numbers if "ALL" in asked else None,
-        count=len(numbers) if "COUNT" in asked else None,
-        modseq=_highest(view, counted) if with_modseq and counted else None,
-    )
-
-
-def _kept(command: Search, found: list[int]) -> list[int]:
-    """What `$` and MODSEQ are about: the ends alone where only they were asked for (RFC 5182 §2.1, RFC 4731 §3.2), else all."""
-    asked = (command.returns or frozenset()) & _EXTENDED
-    if not asked or asked & {"ALL", "COUNT"}:
-        return found
-    return sorted({*(found[:1] if "MIN" in asked else ()), *(found[-1:] if "MAX" in asked else ())})
-
-
-def _highest(view: View, positions: Sequence[int]) -> int:
-    """The MODSEQ of an answer is that of its newest message (RFC 7162 §3.1.5)."""
-    return max((view.modseqs[at] for at in positions), default=0)

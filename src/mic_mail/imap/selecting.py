@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Attend, DropCompressor, Steps, Used, Waiting
+from mic_mail.imap.contexts import tell_updates
 from mic_mail.imap.conversation import Conversation, Ended, Reply, bad
 from mic_mail.imap.fetch import vanished_of
 from mic_mail.imap.folders import listing_of
@@ -192,6 +193,7 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
     talk.reader.expect_line()
     talk.say(responses.continuation("Idling."))
     yield from talk.sync(expunge=True)
+    yield from tell_updates(talk)
     if talk.compressed:
         yield DropCompressor()
     until = talk.now() + settings.idle_seconds
@@ -199,12 +201,14 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
     while talk.ending is None:
         if talk.notifier is not None:
             yield from talk.notifier.tell(talk, expunge=True)  # RFC 5465 §4: the events that NOTIFY asked for, and no others
+            yield from tell_updates(talk)
         event = talk.hear()
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"
             return Reply("No more idling.") if done else bad("DONE is what ends IDLE.")
         if talk.notifier is None and talk.view is not None and talk.known_modseq > talk.view.looked:
             yield from talk.sync(expunge=True)
+            yield from tell_updates(talk)
             continue
         if talk.now() >= until:
             raise Ended("Too long without a word.")

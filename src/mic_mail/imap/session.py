@@ -25,20 +25,22 @@ from mic_mail.imap import (
     acl,
     append,
     batches,
+    contexts,
     fetch,
     folders,
     messages,
     metadata,
+    multisearch,
     notify,
     replace,
     responses,
-    search,
+    searching,
     selecting,
     signin,
 )
 from mic_mail.imap.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Waiting
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
-from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, notifycommands
+from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, notifycommands, searchcommands
 from mic_mail.imap.grammar.commands import Command
 from mic_mail.imap.grammar.metadata import GetMetadata, SetMetadata
 from mic_mail.imap.grammar.reader import AppendMessage, BadLine, Event, Line
@@ -87,7 +89,11 @@ HANDLERS: dict[type[Command], Handler] = {
     commands.Store: messages.store,
     commands.Copy: messages.copy,
     commands.Move: messages.move,
-    commands.Search: search.search,
+    commands.Search: searching.search,
+    searchcommands.Sort: searching.sort,
+    searchcommands.Thread: searching.thread,
+    searchcommands.MultiSearch: multisearch.multi_search,
+    searchcommands.CancelUpdate: contexts.cancel_update,
     aclcommands.SetAcl: acl.set_acl,
     aclcommands.DeleteAcl: acl.delete_acl,
     aclcommands.GetAcl: acl.get_acl,
@@ -236,6 +242,7 @@ class Session:
         assert talk.notifier is not None
         try:
             yield from talk.notifier.tell(talk)
+            yield from contexts.tell_updates(talk)
         except (Ended, GeneratorExit):
             raise
         except OutOfStep as error:
@@ -297,6 +304,7 @@ class Session:
                 return
             if talk.view is not None and type(command) is not mailboxcommands.Select:
                 yield from talk.sync_if_moved(expunge=command.may_expunge)
+                yield from contexts.tell_updates(talk)
         self._count(bad=reply.status == b"BAD")
         if talk.view is not None and talk.view.has_ghosts and Enabled.QRESYNC in talk.enabled:
             talk.say(talk.view.hold_line())

@@ -2,6 +2,7 @@
 
 headers    HEADER.FIELDS answers by folder and field set: mail programs ask all messages for the same set, again and again
 arrivals   the INTERNALDATEs of a folder, for SEARCH
+orders     the orders of a folder's messages, for SORT and THREAD (`orders`)
 """
 
 from array import array
@@ -9,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
+from mic_mail.imap.orders import OrderShelf
 from mic_mail.imap.view import View
 
 HEADER_OCTETS = 64 << 20
@@ -88,8 +90,9 @@ class Arrivals:
 class Shelf:
     """One per process."""
 
-    __slots__ = ("arrivals", "headers")
+    __slots__ = ("arrivals", "headers", "orders")
 
     def __init__(self) -> None:
         self.arrivals = Arrivals()
         self.headers = HeaderShelf()
+        self.orders = OrderShelf()

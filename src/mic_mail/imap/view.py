@@ -20,6 +20,7 @@ from enum import Flag, auto
 from functools import lru_cache
 
 from mic_mail.errors import Trouble
+from mic_mail.imap.followed import Contexts
 from mic_mail.imap.grammar.commands import SYSTEM_FLAGS
 from mic_mail.imap.grammar.sequence import Ranges, format_set, merged
 from mic_mail.imap.places import Place
@@ -113,9 +114,9 @@ class View:
     """The selected mailbox as its client knows it."""
 
     __slots__ = (
-        "_claims", "_fresh", "_ghosts", "_hold_is_known", "_told", "_told_before_ghosts", "_withheld", "account_id", "flags",
-        "folder_id", "keywords", "looked", "modseq", "modseqs", "name", "names", "on_record", "opened_at", "place", "quiet",
-        "read_only", "recent", "rights", "sizes", "uids", "uidvalidity",
+        "_claims", "_fresh", "_ghosts", "_hold_is_known", "_told", "_told_before_ghosts", "_withheld", "account_id", "contexts",
+        "flags", "folder_id", "is_excerpt", "keywords", "looked", "modseq", "modseqs", "name", "names", "on_record",
+        "opened_at", "place", "quiet", "read_only", "recent", "rights", "sizes", "uids", "uidvalidity",
     )  # fmt: skip
 
     def __init__(
@@ -151,6 +152,10 @@ class View:
         """Flags that others change are not told (NOTIFY without FlagChange); they are known here all the same."""
         self._told_before_ghosts = 0
         self._hold_is_known = False  # to the client: it is told when there is none any more
+        self.is_excerpt = False
+        """It has some messages of its folder only, so nobody else has the same ones in hand."""
+        self.contexts = Contexts()
+        """The searches that are followed here (RFC 5267)."""
         self.uids: array[int]
         self.flags: array[int]
         self.modseqs: array[int]
@@ -234,6 +239,22 @@ class View:
         self._hold_is_known = True
         return b"* OK [HIGHESTMODSEQ %d] Expunges are held back.\r\n" % max(self.told_modseq, 1)
 
+    def is_ghost(self, uid: int) -> bool:
+        """Whether the message is gone, which the client has not been told."""
+        return _has(self._ghosts, uid)
+
+    def excerpt(self, positions: Sequence[int]) -> "View":
+        """The same mailbox as if it held these messages only, to search among them; it does not catch up."""
+        columns = [
+            array(column.typecode, [column[at] for at in positions])
+            for column in (self.uids, self.flags, self.modseqs, self.sizes)
+        ]
+        fresh = FolderView(self._fresh.info, *columns)
+        some = View(fresh, looked=self.looked, account_id=self.account_id, place=self.place, read_only=True)
+        some.recent = self.recent
+        some.is_excerpt = True
+        return some
+
     def position(self, uid: int) -> int | None:
         """The place of a UID (sequence number less one), None if the client does not know it."""
         at = bisect_left(self.uids, uid)
@@ -290,7 +311,9 @@ class View:
             before = self._take(glance.fresh, glance.changes)
         elif self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids):
             self._adopt(self._fresh)  # what was withheld
-        lines = self._tell_expunged(enabled, own) if expunge and self._ghosts else []
+        self.contexts.note(before, self.uids[bisect_right(self.uids, last) :])
+        lines = self.contexts.expunged(self._ghosts, self.position) if self._ghosts else []
+        lines += self._tell_expunged(enabled, own) if expunge and self._ghosts else []
         rights_moved, self._told = self.rights_moved, self.rights
         self.recent = merged([*self.recent, *glance.recent]) if glance.recent else self.recent
         if self.uids and self.uids[-1] > last:

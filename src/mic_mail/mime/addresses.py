@@ -68,6 +68,21 @@ def parse_addresses(value: bytes) -> list[Address]:
     return found
 
 
+_FIRST_OCTETS = 4096
+
+
+def first_address(value: bytes) -> Address | None:
+    """The first of `parse_addresses`, without a look at the others; an odd one is read in the first 4 KiB of the field."""
+    usual = _USUAL.match(value)
+    if usual is None:
+        found = parse_addresses(value[:_FIRST_OCTETS])
+        return found[0] if found else None
+    quoted, phrase, mailbox, host, bare, bare_host = usual.groups()
+    if bare is not None:
+        return Address(None, None, bare, bare_host)
+    return Address(quoted or (b" ".join(phrase.split()) if phrase else None), None, mailbox, host)
+
+
 def _read_odd_list(value: bytes, pos: int, found: list[Address]) -> None:
     """The slow way, token by token; takes over at the first address that is not written as usual."""
     item: list[bytes] = []

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from mic_mail.mime.addresses import Address, parse_addresses
 from mic_mail.mime.dates import parse_date
 from mic_mail.mime.headers import parse_parameters, percent_encode, unfold
+from mic_mail.mime.ordering import thread_of
 from mic_mail.mime.parts import encode
 from mic_mail.mime.preview import preview
 from mic_mail.mime.scanner import Scanner
@@ -43,6 +44,8 @@ class Answers(NamedTuple):
     message_id: bytes
     preview: str
     """At most 200 characters of readable text (RFC 8970)."""
+    thread: bytes
+    """A digest of the message that began the thread (`mime.ordering.thread_of`), empty where the header names none."""
 
 
 def answers(scan: Scan) -> Answers:
@@ -69,6 +72,7 @@ def answers(scan: Scan) -> Answers:
         has_bare_line_ends=scan.bare_cr > 0 or scan.bare_lf > 0,
         message_id=unfold(root.fields.get(b"message-id", b"")),
         preview=preview(scan.text, scan.text_part) if scan.text_part else "",
+        thread=thread_of(root.fields),
     )
 
 

@@ -18,6 +18,7 @@ IDENTITY = frozenset({b"7bit", b"8bit", b"binary"})
 ENVELOPE_FIELDS = frozenset(
     {b"date", b"subject", b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"in-reply-to", b"message-id"}
 )
+_KEPT_FIELDS = ENVELOPE_FIELDS | {b"references"}
 _ADDRESS_FIELDS = frozenset({b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"})
 _CONTENT_FIELDS = frozenset(
     b"content-" + name
@@ -72,8 +73,8 @@ class Part:
         self.encoding = b"7bit"
         """In lower case; what stands in the field, also when it is not an encoding that anybody knows."""
         self.fields: dict[bytes, bytes] = {}
-        """Fields that ENVELOPE and BODYSTRUCTURE show, by lower-case name, as they stand; the last of a name counts,
-        several address fields of one name are joined."""
+        """Fields that ENVELOPE, BODYSTRUCTURE and THREADID are made of, by lower-case name, as they stand; the last of a name
+        counts, several address fields of one name are joined."""
         self.children: list[Part] = []
         self.is_message = False
         self.is_attachment = False
@@ -88,7 +89,7 @@ class Part:
         for name, value in fields(header):
             if name in _CONTENT_FIELDS:
                 kept.setdefault(name, value)
-            elif has_envelope and name in ENVELOPE_FIELDS:
+            elif has_envelope and name in _KEPT_FIELDS:
                 if name in kept and name in _ADDRESS_FIELDS:
                     more.setdefault(name, [kept[name]]).append(value)
                 else:

@@ -18,7 +18,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sqlalchemy import bindparam, delete, func, literal_column, select, update
+from sqlalchemy import bindparam, delete, exists, func, literal_column, select, update
 
 from mic_mail.errors import BadInput, Text
 from mic_mail.storage import schema
@@ -48,6 +48,7 @@ _MESSAGES = Statement(
 )
 _E = schema.email.c
 _F = schema.folder.c
+_O = schema.ordering.c
 _DELETED_FOLDERS = select(_F.folder_id).where(_F.deleted_at_us.is_not(None))
 _REFERRING = select(func.count()).where(_M.account_id == _E.account_id, _M.email_pk == _E.email_pk).scalar_subquery()
 _ONLY_WHAT_IS_COPIED = (
@@ -57,6 +58,7 @@ _ONLY_WHAT_IS_COPIED = (
     Statement(update(schema.tombstone).values(email_pk=None, name=None)),
     Statement(update(schema.email).values(refs=_REFERRING)),
     Statement(delete(schema.email).where(_E.refs == literal_column("0"))),
+    Statement(delete(schema.ordering).where(~exists().where(_E.account_id == _O.account_id, _E.email_pk == _O.email_pk))),
 )
 """What can still be brought back is not backed up: neither messages expunged nor folders deleted."""
 _ADOPT_ROWS = tuple(

@@ -8,7 +8,7 @@ MOVE leaves a tombstone that points to where the message went. Expunged mail doe
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import bindparam, delete, exists, insert, literal_column, select, update
 
 from mic_mail.storage import schema
 from mic_mail.storage.index import Statement, among, uid_list
@@ -38,6 +38,14 @@ _ADD_REFS = Statement(
 _DROP_UNREFERENCED = Statement(
     delete(schema.email).where(
         _E.account_id == bindparam("account"), _E.email_pk == bindparam("email"), _E.refs <= literal_column("0")
+    )
+)
+_O = schema.ordering.c
+_DROP_ORDERING = Statement(
+    delete(schema.ordering).where(
+        _O.account_id == bindparam("account"),
+        among(_O.email_pk),
+        ~exists().where(_E.account_id == _O.account_id, _E.email_pk == _O.email_pk),
     )
 )
 
@@ -169,3 +177,4 @@ def drop_refs(write: Write, email_pks: Iterable[int]) -> None:
     add_refs(write, gone, -1)
     account = write.store.account_id
     _DROP_UNREFERENCED.on_each(write.connection, ({"account": account, "email": email_pk} for email_pk in gone))
+    _DROP_ORDERING.on(write.connection, account=account, uids=uid_list(gone))

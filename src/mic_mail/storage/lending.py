@@ -15,6 +15,7 @@ from typing import cast
 
 from mic_mail.mime.render import Answers
 from mic_mail.storage import reader
+from mic_mail.storage.maildir import beginning_of
 from mic_mail.storage.section import writing
 from mic_mail.storage.staging import StagedFile, stage_link
 from mic_mail.storage.store import Store
@@ -23,7 +24,7 @@ from mic_mail.storage.types import KEYWORD_FLAGS, SYSTEM_FLAGS, Column, Delivery
 
 _ANSWERS: tuple[Column, ...] = (
     "size", "header", "envelope", "envelope_utf8", "bodystructure", "body", "parts", "sent_at", "attachment_octets",
-    "message_id", "preview",
+    "message_id", "preview", "thread_id",
 )  # fmt: skip
 
 
@@ -71,4 +72,6 @@ def _answers(values: tuple[object, ...]) -> Answers:
     """What the index keeps, as it was rendered; bare line ends were judged when the message arrived."""
     found = dict(zip(_ANSWERS, values, strict=True))
     found["preview"] = found["preview"] or ""
-    return Answers(**cast("dict[str, object]", found), has_bare_line_ends=False)  # type: ignore[arg-type]
+    thread = cast("str | None", found.pop("thread_id"))
+    beginning = beginning_of(thread) if thread else b""
+    return Answers(**cast("dict[str, object]", found), thread=beginning, has_bare_line_ends=False)  # type: ignore[arg-type]

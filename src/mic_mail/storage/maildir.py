@@ -87,6 +87,19 @@ def email_id(base: str) -> str:
     return "E" + blake2b(base.encode(errors="surrogateescape"), digest_size=15).hexdigest()
 
 
+def thread_id(base: str, beginning: bytes) -> str:
+    """RFC 8474 §5.2: made of what began the thread, or of the base name where a message says nothing of that.
+
+    So it never changes, is the same in all folders, and EMAILIDs that are equal have equal ones.
+    """
+    return "T" + (beginning or blake2b(base.encode(errors="surrogateescape"), digest_size=8).digest()).hex()
+
+
+def beginning_of(thread: str) -> bytes:
+    """What a THREADID was made of: a copy in another account stays in its thread."""
+    return bytes.fromhex(thread[1:])
+
+
 class NameSource:
     """Base names that no one else makes: time, process, counter and host (Maildir's own recipe)."""
 

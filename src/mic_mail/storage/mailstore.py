@@ -44,6 +44,7 @@ from mic_mail.storage.journal import Journal, Journaled
 from mic_mail.storage.lending import Lent, lend
 from mic_mail.storage.maildir import NameSource
 from mic_mail.storage.opening import open_store
+from mic_mail.storage.ordering import Ordered, orderings
 from mic_mail.storage.polling import poll, unmoved
 from mic_mail.storage.publish import publish
 from mic_mail.storage.reader import MessageFile
@@ -393,6 +394,10 @@ class Account:
         Hand it the list that the sessions of a process share (`FolderView.uids`): what it finds out about it is kept.
         """
         return lookup.look_up(self._store, folder_id, uids, wanted, test)
+
+    def orderings(self, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
+        """What SORT and THREAD compare, for each UID that can be read; makes and keeps what is missing: hand it slices."""
+        return orderings(self._store, folder_id, uids)
 
     def find_text(self, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]) -> list[tuple[int, tuple[bool, ...]]]:
         """For each UID that can be read, which of the tests it passes. Reads whole messages: hand it slices.

@@ -39,7 +39,7 @@ from mic_mail.mime.render import Answers
 from mic_mail.storage import schema
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.index import Statement
-from mic_mail.storage.maildir import email_id, format_name
+from mic_mail.storage.maildir import email_id, format_name, thread_id
 from mic_mail.storage.rows import FolderRow, read_folder
 from mic_mail.storage.section import Write, writing
 from mic_mail.storage.store import Store
@@ -177,7 +177,7 @@ def insert_email(write: Write, base: str, size: int, received_us: int, answers: 
         attachment_octets=answers.attachment_octets,
         base=base,
         email_id=email_id(base),
-        thread_id=None,
+        thread_id=thread_id(base, answers.thread),
         envelope=answers.envelope,
         envelope_utf8=answers.envelope_utf8,
         bodystructure=answers.bodystructure,

@@ -6,14 +6,14 @@ Every table and key carries `account_id`, also where one SQLite file holds one a
     folder        one row a folder, deleted ones included while they can be brought back
     message       narrow, one row a message in a folder: what list scans need, and its file's name
     email         wide, one row a message *content*: the answers ready to send; COPY shares it, MOVE keeps it (`refs` counts)
+    ordering      what SORT and THREAD compare of a content; made when they first ask, so it may be missing (decision 0025)
     tombstone     UIDs that vanished: with `email_pk` and `name` while readable, after that as history for QRESYNC
     delivery      origins of deliveries seen (idempotency)
     subscription  names, which outlive folders
 
-Room is left for what comes: sort keys and a thread index are columns or a table beside `email` (same key); per-person
-\\Seen is a table (account_id, folder_id, person_id, uid); ACL and metadata have their columns. A change raises
-`INDEX_VERSION`; an older index is migrated at open if `MIGRATIONS` has the way, else rebuilt from the store, so versions N
-and N+1 must differ by additions only.
+Room is left for what comes: per-person \\Seen is a table (account_id, folder_id, person_id, uid); ACL and metadata have
+their columns. A change raises `INDEX_VERSION`; an older index is migrated at open if `MIGRATIONS` has the way, else rebuilt
+from the store, so versions N and N+1 must differ by additions only.
 """
 
 import sqlite3
@@ -23,11 +23,16 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 APPLICATION_ID = 0x6D6D6978
 """SQLite's `application_id`: "mmix"."""
 
-MIGRATIONS: Mapping[int, Sequence[str]] = {}
+MIGRATIONS: Mapping[int, Sequence[str]] = {
+    1: [
+        """CREATE TABLE ordering (account_id INTEGER NOT NULL, email_pk BIGINT NOT NULL, sent_at BIGINT NOT NULL,
+            received_at BIGINT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (account_id, email_pk)) WITHOUT ROWID"""
+    ],
+}
 """From version n to n+1: statements that only add."""
 
 metadata = MetaData()
@@ -122,6 +127,18 @@ email = Table(
     Column("parts", LargeBinary, nullable=False),
     Column("header", LargeBinary),  # last: long ones lie on overflow pages, which list scans then never touch
     PrimaryKeyConstraint("account_id", "email_pk"),
+)
+
+ordering = Table(
+    "ordering",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("email_pk", BigInteger, nullable=False),
+    Column("sent_at", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("account_id", "email_pk"),
+    sqlite_with_rowid=False,
 )
 
 tombstone = Table(

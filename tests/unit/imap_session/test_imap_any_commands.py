@@ -22,9 +22,20 @@ ITEMS = st.sampled_from([
 KEYS = st.sampled_from([
     b"ALL", b"UNSEEN", b"NOT DELETED", b"OR SEEN KEYWORD $Viec", b"SUBJECT x", b"BODY noi", b"SINCE 1-Jan-2026", b"MODSEQ 3",
     b"SENTON 24-Nov-2026", b"1:* NOT 2", b"UID 1:3", b"$", b"RECENT", b"LARGER 10 SMALLER 100", b"YOUNGER 60", b"TEXT \"\"",
-    b"HEADER X-Khong \"\"", b"SAVEDBEFORE 1-Jan-2030", b"EMAILID M1",
+    b"HEADER X-Khong \"\"", b"SAVEDBEFORE 1-Jan-2030", b"EMAILID M1", b"FUZZY TEXT \"noi x\"", b"NOT FUZZY UNSEEN",
 ])  # fmt: skip
-RETURN = st.sampled_from([b"", b"RETURN () ", b"RETURN (SAVE) ", b"RETURN (MIN MAX COUNT) ", b"RETURN (SAVE MIN ALL) "])
+RETURN = st.sampled_from([b"", b"RETURN () ", b"RETURN (SAVE) ", b"RETURN (MIN MAX COUNT) ", b"RETURN (SAVE MIN ALL) ",
+    b"RETURN (UPDATE) ", b"RETURN (CONTEXT UPDATE COUNT) ", b"RETURN (PARTIAL 1:2) ", b"RETURN (SAVE PARTIAL -1:-3 MAX) ",
+    b"RETURN (RELEVANCY ALL) "])  # fmt: skip
+CRITERIA = st.sampled_from([
+    b"(SUBJECT)", b"(REVERSE DATE)", b"(FROM TO CC)", b"(REVERSE SIZE ARRIVAL)", b"(DISPLAYFROM DISPLAYTO)",
+    b"(RELEVANCY)", b"()",
+])  # fmt: skip
+THREADS = st.sampled_from([b"REFERENCES", b"ORDEREDSUBJECT", b"REFS", b"NONE"])
+SOURCES = st.sampled_from([
+    b"", b"IN (personal) ", b"IN (selected) ", b"IN (mailboxes (INBOX Viec)) ", b"IN (subtree Viec subscribed) ",
+    b"IN (subtree-one INBOX inboxes) ", b"IN () ",
+])  # fmt: skip
 UID = st.sampled_from([b"", b"UID "])
 
 
@@ -39,7 +50,9 @@ COMMANDS = st.one_of(
     command(b"UID FETCH ", NUMBER, b" (FLAGS) (CHANGEDSINCE 1 VANISHED)"),
     command(UID, b"STORE ", NUMBER, b" ", st.sampled_from([b"+FLAGS ", b"-FLAGS.SILENT ", b"FLAGS "]), FLAGS),
     command(UID, b"STORE ", NUMBER, b" (UNCHANGEDSINCE 4) +FLAGS.SILENT ", FLAGS),
-    command(UID, b"SEARCH ", RETURN, KEYS),
+    command(UID, b"SEARCH ", RETURN, KEYS), command(UID, b"SORT ", RETURN, CRITERIA, b" UTF-8 ", KEYS),
+    command(UID, b"THREAD ", THREADS, b" UTF-8 ", KEYS), command(b"ESEARCH ", SOURCES, RETURN, KEYS),
+    command(b"UID FETCH ", NUMBER, b" (FLAGS) (PARTIAL -1:-2)"),
     command(UID, b"COPY ", NUMBER, b" ", FOLDER), command(UID, b"MOVE ", NUMBER, b" ", FOLDER),
     command(b"UID EXPUNGE ", NUMBER), command(b"CREATE ", FOLDER), command(b"DELETE ", FOLDER),
     command(b"RENAME ", FOLDER, b" ", FOLDER), command(b"SUBSCRIBE ", FOLDER),
@@ -58,7 +71,7 @@ COMMANDS = st.one_of(
         b"XYZZY", b"FETCH", b"STORE 1", b"LOGIN a b", b"UIDBATCHES 500", b"NOTIFY NONE", b"NOTIFY SET (PERSONAL (MailboxName))",
         b"NOTIFY SET STATUS (SELECTED (MessageNew (FLAGS) MessageExpunge)) (PERSONAL (MessageNew MessageExpunge FlagChange))",
         b"NOTIFY SET (SELECTED-DELAYED (MessageNew MessageExpunge FlagChange)) (SUBSCRIBED (SubscriptionChange))",
-        b"ENABLE UIDONLY",
+        b"ENABLE UIDONLY", b'CANCELUPDATE "t1" "t2"',
     ]),
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from mic_mail.errors import Text
 from mic_mail.imap import folders
 from mic_mail.imap.actions import Waiting
 from mic_mail.imap.conversation import SessionSettings
-from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, metadata, notifycommands
+from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, metadata, notifycommands, searchcommands
 from mic_mail.imap.grammar.commands import Command
 from mic_mail.imap.grammar.mailboxcommands import Namespace
 from mic_mail.imap.session import HANDLERS, Session
@@ -27,7 +27,7 @@ def append(talk: Talk, octets: bytes = MESSAGE, folder: bytes = b"INBOX") -> byt
 
 def test_every_command_has_a_handler() -> None:
     """What the grammar can make, the session can do; APPEND (and REPLACE) alone is begun before it is complete."""
-    modules = (commands, mailboxcommands, metadata, aclcommands, notifycommands)
+    modules = (commands, mailboxcommands, metadata, aclcommands, notifycommands, searchcommands)
     values = [value for module in modules for value in vars(module).values()]
     kinds = {kind for kind in values if isinstance(kind, type) and issubclass(kind, Command) and kind.verb}
     assert kinds - {commands.Append} == set(HANDLERS)

@@ -18,7 +18,7 @@ from typing import ClassVar
 from mic_mail.imap.grammar.fetchitems import FetchItem
 from mic_mail.imap.grammar.rules import RULES, Rule
 from mic_mail.imap.grammar.searchkeys import InSet, SearchKey, leaves
-from mic_mail.imap.grammar.sequence import SequenceSet
+from mic_mail.imap.grammar.sequence import Partial, SequenceSet
 
 # ------------------------------------------------------------------ flags
 
@@ -240,6 +240,8 @@ class Fetch(MessageCommand):
     vanished: bool = False
     uid_implied: bool = False
     """UID is among the items although the client did not name it: with UIDONLY each line begins with it (RFC 9586 §3.3)."""
+    partial: Partial | None = None
+    """Of the messages that the set names only these (RFC 9394 §3.3)."""
 
 
 class FlagChange(Enum):
@@ -282,9 +284,10 @@ class Move(MessageCommand):
 
 @dataclass(frozen=True, slots=True)
 class Search(MessageCommand):
-    """RFC 9051 §6.4.4; `returns` is None without RETURN (RFC 4731), else MIN MAX ALL COUNT SAVE; `RETURN ()` is ALL.
+    """RFC 9051 §6.4.4; `returns` is None without RETURN (RFC 4731), else the options' names; `RETURN ()` is ALL.
 
-    `key` is None where the charset is unknown: that is NO, and not a question of syntax.
+    `key` is None where the charset is unknown: that is NO, and not a question of syntax. SORT, THREAD and ESEARCH are searches
+    too (`searchcommands`).
     """
 
     verb: ClassVar[str] = "SEARCH"
@@ -292,6 +295,10 @@ class Search(MessageCommand):
     returns: frozenset[str] | None = None
     foreign_charset: bool = False
     """A charset was named, and it is neither UTF-8 nor US-ASCII."""
+    partial: Partial | None = None
+    """With PARTIAL among `returns`."""
+    update_items: tuple[FetchItem, ...] = ()
+    """With UPDATE: what to fetch of a new message that is found (RFC 5465 §7)."""
 
     @property
     def may_expunge(self) -> bool:

@@ -6,11 +6,13 @@ What follows the message set of a FETCH is parsed once and remembered: a client 
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 from mic_mail.imap.grammar import commands
 from mic_mail.imap.grammar.commands import SYSTEM_FLAGS, FlagChange, FlagList
 from mic_mail.imap.grammar.fetchitems import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
 from mic_mail.imap.grammar.lexer import Cursor, Fault
+from mic_mail.imap.grammar.sequence import Partial
 
 MAX_PART_DEPTH = 100
 _REMEMBERED_OCTETS = 1024
@@ -49,22 +51,30 @@ def fetch(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
     cursor.space()
     rest = cursor.data[cursor.position :]
     read = _arguments if len(rest) <= _REMEMBERED_OCTETS else _arguments.__wrapped__
-    return commands.Fetch(tag, by_uid, messages, *read(rest, by_uid))
+    items, modifiers, implied = read(rest, by_uid)
+    changed_since, vanished, partial = modifiers
+    return commands.Fetch(tag, by_uid, messages, items, changed_since, vanished, uid_implied=implied, partial=partial)
+
+
+class _Modifiers(NamedTuple):
+    changed_since: int | None = None
+    vanished: bool = False
+    partial: Partial | None = None
 
 
 @lru_cache(maxsize=256)
-def _arguments(rest: bytes, by_uid: bool) -> tuple[tuple[FetchItem, ...], int | None, bool, bool]:
+def _arguments(rest: bytes, by_uid: bool) -> tuple[tuple[FetchItem, ...], _Modifiers, bool]:
     """Everything behind the message set, and whether UID is only implied; a pure function of its octets."""
     cursor = Cursor(rest)
     items = _items(cursor)
     implied = by_uid and Datum.UID not in items
-    changed_since, vanished = _modifiers(cursor, by_uid) if cursor.another(b"(") else (None, False)
+    modifiers = _modifiers(cursor, by_uid) if cursor.another(b"(") else _Modifiers()
     cursor.end()
     if by_uid:
         items.setdefault(Datum.UID)  # RFC 9051 §6.4.9
-    if changed_since is not None:
+    if modifiers.changed_since is not None:
         items.setdefault(Datum.MODSEQ)  # RFC 7162 §3.1.4.1
-    return tuple(items), changed_since, vanished, implied
+    return tuple(items), modifiers, implied
 
 
 def fetch_items(cursor: Cursor) -> tuple[FetchItem, ...]:
@@ -172,9 +182,9 @@ def _partial(cursor: Cursor) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-def _modifiers(cursor: Cursor, by_uid: bool) -> tuple[int | None, bool]:
-    """RFC 7162 §3.1.4.1 and §3.2.6. CHANGEDSINCE 0 is no mod-sequence-value, but iOS Mail sends it: everything."""
-    changed_since, vanished = None, False
+def _modifiers(cursor: Cursor, by_uid: bool) -> _Modifiers:
+    """RFC 7162 §3.1.4.1, §3.2.6; RFC 9394 §3.3. CHANGEDSINCE 0 is no mod-sequence-value, but iOS Mail sends it: everything."""
+    changed_since, vanished, partial = None, False, None
     for _ in cursor.listed():
         name = cursor.word()
         if name == b"CHANGEDSINCE":
@@ -182,11 +192,14 @@ def _modifiers(cursor: Cursor, by_uid: bool) -> tuple[int | None, bool]:
             changed_since = cursor.number64()
         elif name == b"VANISHED":
             vanished = True
+        elif name == b"PARTIAL" and by_uid and partial is None:
+            cursor.space()
+            partial = cursor.partial()
         else:
             raise Fault(b"Unknown fetch modifier")
     if vanished and (changed_since is None or not by_uid):
         raise Fault(b"VANISHED needs UID FETCH and CHANGEDSINCE")
-    return changed_since, vanished
+    return _Modifiers(changed_since, vanished, partial)
 
 
 def store(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:

@@ -16,7 +16,7 @@ from typing import NoReturn
 from unicodedata import category
 
 from mic_mail.imap.grammar.mutf7 import decode_leniently
-from mic_mail.imap.grammar.sequence import SequenceError, SequenceSet, parse_set
+from mic_mail.imap.grammar.sequence import MAX_NUMBER, Partial, SequenceError, SequenceSet, parse_set
 from mic_mail.mime.words import compose_letters
 
 MAX_NUMBER64 = (1 << 63) - 1
@@ -32,6 +32,7 @@ _LIST_MAILBOX = re.compile(rb'[^\x00-\x20(){"\\\x7f-\xff]++')  # RFC 9051 §9: l
 _SET = re.compile(rb"[0-9*$][0-9*:,]*+")
 _NUMBER = re.compile(rb"[0-9]{1,19}+(?![0-9])")
 _FLAG = re.compile(rb'\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]++')
+_PARTIAL = re.compile(rb"(-?[1-9][0-9]{0,9}):(-?[1-9][0-9]{0,9})(?![0-9])")
 _SPACES = re.compile(rb" ++")
 _REST = re.compile(rb" *+\Z")
 _DATE = re.compile(rb'("?)([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})\1')
@@ -227,6 +228,17 @@ class Cursor:
             return parse_set(found[0])
         except SequenceError:
             raise Fault(b"Invalid message set") from None
+
+    def partial(self) -> Partial:
+        """A range of results, from the beginning or from the end (RFC 9394 §4)."""
+        found = _PARTIAL.match(self.data, self.position)
+        if found is None:
+            self._expected(b"range")
+        first, second = int(found[1]), int(found[2])
+        if max(abs(first), abs(second)) > MAX_NUMBER or (first < 0) != (second < 0):
+            raise Fault(b"Invalid range")
+        self.position = found.end()
+        return Partial(first, second)
 
     def known_set(self) -> SequenceSet:
         """A set that may hold neither `*` nor `$` (RFC 7162 §7)."""

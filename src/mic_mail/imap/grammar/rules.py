@@ -88,6 +88,12 @@ RULES: dict[str, Rule] = {
     "UID STORE": Rule(_SELECTED, changes=True),
     "SEARCH": _NUMBERED,
     "UID SEARCH": Rule(_SELECTED),
+    "SORT": _NUMBERED,
+    "UID SORT": Rule(_SELECTED),
+    "THREAD": _NUMBERED,
+    "UID THREAD": Rule(_SELECTED),
+    "ESEARCH": Rule(_SIGNED_IN),  # RFC 7377 §2.2
+    "CANCELUPDATE": Rule(_SELECTED),
     "COPY": Rule(_SELECTED, by_number=True, changes=True),
     "UID COPY": Rule(_SELECTED, changes=True),
     "MOVE": Rule(_SELECTED, by_number=True, changes=True),

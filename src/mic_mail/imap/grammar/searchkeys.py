@@ -170,6 +170,13 @@ class SaveDateSupported:
     """RFC 8514 §4.3: every message, where the mailbox keeps save dates."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fuzzy:
+    """RFC 6203 §3: the key, matched as `imap.fuzzy` understands it."""
+
+    key: "SearchKey"
+
+
 SearchKey = (
     All
     | And
@@ -190,18 +197,36 @@ SearchKey = (
     | EmailId
     | ThreadId
     | SaveDateSupported
+    | Fuzzy
 )
 
 
 def leaves(key: SearchKey) -> Iterator[SearchKey]:
-    """The keys of a tree that are not AND, OR or NOT."""
+    """The keys of a tree that are not AND, OR, NOT or FUZZY."""
     pending = [key]
     while pending:
         at = pending.pop()
         match at:
             case And(keys) | Or(keys):
                 pending += keys
-            case Not(inner):
+            case Not(inner) | Fuzzy(inner):
                 pending.append(inner)
             case _:
                 yield at
+
+
+def has_fuzzy(key: SearchKey) -> bool:
+    """Whether FUZZY stands somewhere in a tree."""
+    pending = [key]
+    while pending:
+        at = pending.pop()
+        match at:
+            case Fuzzy():
+                return True
+            case And(keys) | Or(keys):
+                pending += keys
+            case Not(inner):
+                pending.append(inner)
+            case _:
+                pass
+    return False

@@ -1,14 +1,19 @@
-"""The arguments of SEARCH (RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5, RFC 8474 §6, RFC 8514 §4.3).
+"""The arguments of SEARCH (RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5, RFC 8474 §6, RFC 8514 §4.3,
+RFC 5267 §4, RFC 5465 §7, RFC 9394 §4, RFC 6203 §7).
 
-`program` reads `[CHARSET c] key *(SP key)`, which SORT and THREAD share. One row of KEYS per search key. Nesting costs stack
-only for parentheses, up to MAX_DEPTH; chains of OR and NOT of any length are read in a loop and come out flat.
+`program` reads `[CHARSET c] key *(SP key)`; SORT and THREAD (`sortsyntax`) share what is behind the charset. One row of KEYS
+per search key. Nesting costs stack only for parentheses, up to MAX_DEPTH; chains of OR and NOT of any length are read in a
+loop and come out flat.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from mic_mail.imap.grammar import commands
 from mic_mail.imap.grammar.commands import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from mic_mail.imap.grammar.fetchitems import FetchItem
+from mic_mail.imap.grammar.fetchsyntax import fetch_items
 from mic_mail.imap.grammar.lexer import Cursor, Fault
 from mic_mail.imap.grammar.searchkeys import (
     CHARSETS,
@@ -19,6 +24,7 @@ from mic_mail.imap.grammar.searchkeys import (
     DateKey,
     DateOf,
     EmailId,
+    Fuzzy,
     HasFlag,
     HasKeyword,
     HeaderKey,
@@ -34,10 +40,13 @@ from mic_mail.imap.grammar.searchkeys import (
     Smaller,
     TextKey,
     ThreadId,
+    has_fuzzy,
 )
+from mic_mail.imap.grammar.sequence import Partial
 
 MAX_DEPTH = 32
-_RETURNS = {b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE"}  # RFC 4731 §3.1, RFC 5182
+_RETURNS = {b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"CONTEXT", b"UPDATE", b"RELEVANCY", b"PARTIAL"}
+"""RFC 4731 §3.1, RFC 5182, RFC 5267 §4, RFC 6203 §4."""
 
 KeyParser = Callable[[Cursor, str], SearchKey]
 
@@ -45,15 +54,37 @@ KeyParser = Callable[[Cursor, str], SearchKey]
 def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
     """SEARCH and UID SEARCH."""
     cursor.space()
-    returns = None
-    if _word_is(cursor, b"RETURN"):
-        cursor.space()
-        returns = _return_options(cursor)
-        cursor.space()
+    returns, partial, items = return_options(cursor)
     key, charset = program(cursor)
     if key is not None:
         cursor.end()
-    return commands.Search(tag, by_uid, key, returns, foreign_charset=charset != "utf-8")
+        check_relevancy(key, returns)
+    foreign = charset != "utf-8"
+    return commands.Search(tag, by_uid, key, returns, foreign_charset=foreign, partial=partial, update_items=items)
+
+
+class Returns(NamedTuple):
+    """The options of RETURN (None: it is not there), and the arguments of PARTIAL and UPDATE."""
+
+    options: frozenset[str] | None = None
+    partial: Partial | None = None
+    update_items: tuple[FetchItem, ...] = ()
+
+
+def return_options(cursor: Cursor) -> Returns:
+    """`RETURN (...)` and the space behind it, if that stands here."""
+    if not word_is(cursor, b"RETURN"):
+        return Returns()
+    cursor.space()
+    found = _return_options(cursor)
+    cursor.space()
+    return found
+
+
+def check_relevancy(key: SearchKey, returns: frozenset[str] | None, *, sorted_by_it: bool = False) -> None:
+    """RFC 6203 §4, §6: not without a FUZZY key."""
+    if (sorted_by_it or "RELEVANCY" in (returns or ())) and not has_fuzzy(key):
+        raise Fault(b"RELEVANCY needs a FUZZY key")
 
 
 def program(cursor: Cursor) -> tuple[SearchKey | None, str | None]:
@@ -61,9 +92,14 @@ def program(cursor: Cursor) -> tuple[SearchKey | None, str | None]:
 
     Without a charset text is UTF-8, which US-ASCII is part of (RFC 9051 §6.4.4).
     """
-    if not _word_is(cursor, b"CHARSET"):
+    if not word_is(cursor, b"CHARSET"):
         return _all_of(cursor, "utf-8", 0, cursor.at_end), "utf-8"
     cursor.space()
+    return program_in_charset(cursor)
+
+
+def program_in_charset(cursor: Cursor) -> tuple[SearchKey | None, str | None]:
+    """`charset key *(SP key)`, as SORT and THREAD have it (RFC 5256 §5, search-criteria)."""
     charset = _charset(cursor)
     if charset is None:
         return None, None
@@ -71,7 +107,7 @@ def program(cursor: Cursor) -> tuple[SearchKey | None, str | None]:
     return _all_of(cursor, charset, 0, cursor.at_end), charset
 
 
-def _word_is(cursor: Cursor, word: bytes) -> bool:
+def word_is(cursor: Cursor, word: bytes) -> bool:
     """Pass over `word` if it stands here."""
     stop = cursor.position + len(word)
     if cursor.data[cursor.position : stop].upper() != word or cursor.data[stop : stop + 1] not in {b" ", b""}:
@@ -80,15 +116,30 @@ def _word_is(cursor: Cursor, word: bytes) -> bool:
     return True
 
 
-def _return_options(cursor: Cursor) -> frozenset[str]:
-    """RFC 4731 §3.1: an empty list means ALL."""
-    options = set()
+def _return_options(cursor: Cursor) -> Returns:
+    """RFC 4731 §3.1: an empty list means ALL. One PARTIAL or ALL at most (RFC 5267 §4.4).
+
+    CONTEXT says that more will be asked of these keys (RFC 5267 §4.2): nothing is faster for it here, so it is passed over.
+    """
+    options: set[str] = set()
+    partial: Partial | None = None
+    items: tuple[FetchItem, ...] = ()
     for _ in cursor.listed():
         name = cursor.word()
         if name not in _RETURNS:
             raise Fault(b"Unknown option")
-        options.add(name.decode("ascii"))
-    return frozenset(options or {"ALL"})
+        if name == b"PARTIAL":
+            cursor.space()
+            if partial is not None:
+                raise Fault(b"One PARTIAL only")
+            partial = cursor.partial()
+        if name == b"UPDATE" and (cursor.at(b"(") or cursor.another(b"(")):  # RFC 5465 §7; in its grammar there is no space
+            items = fetch_items(cursor)
+        if name != b"CONTEXT":
+            options.add(name.decode("ascii"))
+    if {"PARTIAL", "ALL"} <= options:
+        raise Fault(b"PARTIAL and ALL exclude each other")
+    return Returns(frozenset(options or {"ALL"}), partial, items)
 
 
 def _charset(cursor: Cursor) -> str | None:
@@ -111,12 +162,19 @@ def _all_of(cursor: Cursor, charset: str, depth: int, finished: Callable[[], boo
 
 
 def _key(cursor: Cursor, charset: str, depth: int) -> SearchKey:
-    """One key, with the NOTs in front of it; NOT NOT is nothing."""
-    negated = False
-    while _word_is(cursor, b"NOT"):
+    """One key, with the NOTs and FUZZYs in front of it; NOT NOT is nothing, FUZZY in front of a NOT belongs behind it."""
+    negated = fuzzy = False
+    while True:
+        if word_is(cursor, b"NOT"):
+            negated = not negated
+        elif word_is(cursor, b"FUZZY"):
+            fuzzy = True
+        else:
+            break
         cursor.space()
-        negated = not negated
     key = _positive(cursor, charset, depth)
+    if fuzzy:
+        key = Fuzzy(key)
     return Not(key) if negated else key
 
 
@@ -152,7 +210,7 @@ def _either(cursor: Cursor, charset: str, depth: int) -> SearchKey:
     wanted = 2
     while wanted:
         cursor.space()
-        if _word_is(cursor, b"OR"):
+        if word_is(cursor, b"OR"):
             wanted += 1
         else:
             keys.append(_key(cursor, charset, depth))

@@ -91,6 +91,22 @@ class SequenceSet:
         return _holds(self.bounded(largest), number)
 
 
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A range of results as it is written: `1:100` the first ones, `-1:-100` the last (RFC 5267 §4.4, RFC 9394 §3.1)."""
+
+    first: int
+    second: int
+
+    def within(self, count: int) -> slice:
+        """Where these lie among `count` results; what does not exist is left out."""
+        low, high = sorted((abs(self.first), abs(self.second)))
+        return slice(low - 1, high) if self.first > 0 else slice(max(0, count - high), max(0, count - low + 1))
+
+    def __bytes__(self) -> bytes:
+        return b"%d:%d" % (self.first, self.second)
+
+
 SAVED_RESULT = SequenceSet((), saved=True)
 
 
@@ -136,7 +152,7 @@ def merged(pairs: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def ranges_of(numbers: Iterable[int]) -> Ranges:
-    """The ranges that hold exactly `numbers` (ascending, each once)."""
+    """The ranges that hold exactly `numbers`, as they follow each other."""
     result: list[tuple[int, int]] = []
     low = high = -1
     for number in numbers:
@@ -163,6 +179,11 @@ def format_set(numbers: Sequence[int]) -> bytes:
     first, last = numbers[0], numbers[-1]
     if last - first + 1 == len(numbers):
         return b"%d" % first if first == last else b"%d:%d" % (first, last)
+    return format_ranges(ranges_of(numbers))
+
+
+def format_in_order(numbers: Iterable[int]) -> bytes:
+    """The octets of numbers in any order, which stays; what counts up by one is a range (RFC 5267 §3.2)."""
     return format_ranges(ranges_of(numbers))
 
 

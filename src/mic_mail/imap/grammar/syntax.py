@@ -2,7 +2,8 @@
 
 In: a command with its literals, without its final line end. Out: a `commands` value. Raises `Fault`, nothing else.
 One row of SYNTAX per command name as on the wire (`UID FETCH` is its own row); a new command is a row here, a row in
-`rules.RULES` and a class. FETCH and STORE are in `fetchsyntax`, SEARCH in `searchsyntax`, rights in `aclsyntax`.
+`rules.RULES` and a class. FETCH and STORE are in `fetchsyntax`, SEARCH in `searchsyntax`, its kin in `sortsyntax`, rights in
+`aclsyntax`.
 
 Standards: RFC 9051 §9, RFC 3501 §9, and those named at each function.
 """
@@ -18,6 +19,7 @@ from mic_mail.imap.grammar.fetchsyntax import fetch, flags, store
 from mic_mail.imap.grammar.lexer import TAG, Cursor, Fault
 from mic_mail.imap.grammar.searchsyntax import search
 from mic_mail.imap.grammar.sequence import SequenceSet
+from mic_mail.imap.grammar.sortsyntax import cancel_update, multi_search, sort, thread
 
 _HEAD = re.compile(rb"(" + TAG + rb") ++(?:([Uu][Ii][Dd]) ++)?([A-Za-z][A-Za-z0-9]*+)(?= |$)")
 _TAG = re.compile(TAG)
@@ -283,6 +285,12 @@ SYNTAX: dict[bytes, Parser] = {
     b"UID STORE": partial(store, by_uid=True),
     b"SEARCH": partial(search, by_uid=False),
     b"UID SEARCH": partial(search, by_uid=True),
+    b"SORT": partial(sort, by_uid=False),
+    b"UID SORT": partial(sort, by_uid=True),
+    b"THREAD": partial(thread, by_uid=False),
+    b"UID THREAD": partial(thread, by_uid=True),
+    b"ESEARCH": multi_search,
+    b"CANCELUPDATE": cancel_update,
     b"COPY": partial(_to_mailbox, commands.Copy, by_uid=False),
     b"UID COPY": partial(_to_mailbox, commands.Copy, by_uid=True),
     b"MOVE": partial(_to_mailbox, commands.Move, by_uid=False),
