@@ -93,7 +93,10 @@ class SequenceSet:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """A range of results as it is written: `1:100` the first ones, `-1:-100` the last (RFC 5267 §4.4, RFC 9394 §3.1)."""
+    """A range of results: `1:100` the first ones, `-1:-100` the last (RFC 5267 §4.4, RFC 9394 §3.1).
+
+    It is told as it was asked for, but `500:400` as the `400:500` that it is the same as, which is what clients compare.
+    """
 
     first: int
     second: int
@@ -104,7 +107,8 @@ class Partial:
         return slice(low - 1, high) if self.first > 0 else slice(max(0, count - high), max(0, count - low + 1))
 
     def __bytes__(self) -> bytes:
-        return b"%d:%d" % (self.first, self.second)
+        ends = sorted((self.first, self.second)) if self.first > 0 else (self.first, self.second)
+        return b"%d:%d" % tuple(ends)
 
 
 SAVED_RESULT = SequenceSet((), saved=True)
