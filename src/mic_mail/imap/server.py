@@ -442,14 +442,12 @@ class ImapConnection(asyncio.Protocol):
 
     def _noticed(self, modseq: int) -> None:
         """The change feed: the account has moved."""
-        self._session.noticed(modseq)
-        if isinstance(self._waiting, Waiting):
+        if self._session.noticed(modseq) and isinstance(self._waiting, Waiting):
             self._pump()
 
     def _noticed_there(self, modseq: int) -> None:
         """The same of the other account that is attended."""
-        self._session.noticed(modseq, there=True)
-        if isinstance(self._waiting, Waiting):
+        if self._session.noticed(modseq, there=True) and isinstance(self._waiting, Waiting):
             self._pump()
 
     def _decision_moved(self) -> None:

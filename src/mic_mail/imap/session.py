@@ -160,13 +160,15 @@ class Session:
         """Forget what no command has used yet."""
         self._talk.reader.discard_input()
 
-    def noticed(self, modseq: int, *, there: bool = False) -> None:
-        """The own account, or the other one that is attended (`there`), has reached this MODSEQ."""
+    def noticed(self, modseq: int, *, there: bool = False) -> bool:
+        """The own account, or the other one that is attended (`there`), has reached this MODSEQ; whether that matters now."""
         talk = self._talk
         if not there:
             talk.own_modseq = max(talk.own_modseq, modseq)
         if there == (talk.attending is not None):
             talk.known_modseq = max(talk.known_modseq, modseq)
+            return True
+        return talk.notifier is not None
 
     def rights_moved(self, account_id: int, rights: str) -> None:
         """The person may do something else now in this account, if it is that of the selected mailbox."""
