@@ -8,26 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mic_mail.clock import ManualClock
+from mic_mail.connection import actions
+from mic_mail.connection.actions import Action, Answer, Enter, Hangup, NeedInput, Note, Send, SignIn
 from mic_mail.errors import Text
-from mic_mail.imap.actions import (
-    Action,
-    Answer,
-    Attend,
-    Enter,
-    Hangup,
-    NeedInput,
-    Note,
-    Send,
-    SignIn,
-    StartCompression,
-    Waiting,
-    Work,
-)
+from mic_mail.imap.actions import Attend, StartCompression, Work
 from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.session import Session
 from mic_mail.imap.shelf import Shelf
 from mic_mail.policy.lifecycle import Decision
-from mic_mail.pop3 import actions as pop3
+from mic_mail.pop3.actions import Used
 from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
 from mic_mail.pop3.session import Session as Pop3Session
 from mic_mail.services.access import Answered, Challenge, SignedIn
@@ -95,7 +84,7 @@ class Talk:
         self.sent: list[bytes] = []
         self.over = False
         self.work = 0
-        self.waiting: NeedInput | Waiting | None = None
+        self.waiting: NeedInput | None = None
         self.session = Session(
             settings or SessionSettings(), clock=self.clock, shelf=shelf or Shelf(), desk=self.desk, tls=True,
             tokens=lambda n: 0,
@@ -118,7 +107,7 @@ class Talk:
         first = len(self.sent)
         while not self.over:
             step = self.session.next()
-            if isinstance(step, NeedInput | Waiting):
+            if isinstance(step, NeedInput):
                 self.waiting = step
                 break
             self.carry_out(step)
@@ -164,7 +153,7 @@ class Pop3Talk:
     def __init__(self, store: MailStore, settings: Pop3Settings | None = None, *, tls: bool = True) -> None:
         self.clock = ManualClock(START)
         self.account: Account = store.account(REF)
-        self.notes: list[pop3.Note] = []
+        self.notes: list[Note] = []
         self.work = self.used = 0
         self.over = False
         self.session = Pop3Session(settings or Pop3Settings(), clock=self.clock, desk=Desk(), tls=tls, tokens=lambda n: 0)
@@ -184,9 +173,9 @@ class Pop3Talk:
         sent: list[bytes] = []
         while not self.over:
             step = self.session.next()
-            if isinstance(step, pop3.NeedInput):
+            if isinstance(step, NeedInput):
                 break
-            if isinstance(step, pop3.Send):
+            if isinstance(step, Send):
                 sent.append(step.data)
             try:
                 self.session.done(step, self.result_of(step))
@@ -194,24 +183,24 @@ class Pop3Talk:
                 self.session.failed(step, error)
         return b"".join(sent)
 
-    def result_of(self, action: pop3.Action) -> object:
+    def result_of(self, action: Action) -> object:
         match action:
-            case pop3.Work(run):
+            case actions.Work(run):
                 self.work += 1
                 return run(self.account)
-            case pop3.SignIn(password="right"):
+            case SignIn(password="right"):
                 return SignedIn(1, "dvbe@mic.gov.vn", REF, decision(), "dvbe@mic.gov.vn", 1)
-            case pop3.SignIn():
+            case SignIn():
                 return Refusal(RefusalKind.WRONG_CREDENTIALS, Text("Sai.", "Wrong."), None, "REF")
-            case pop3.Answer():
+            case Answer():
                 return Challenge(b"")
-            case pop3.Enter():
+            case Enter():
                 return True
-            case pop3.Used():
+            case Used():
                 self.used += 1
-            case pop3.Note():
+            case Note():
                 self.notes.append(action)
-            case pop3.Hangup():
+            case Hangup():
                 self.over = True
         return None
 

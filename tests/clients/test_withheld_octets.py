@@ -56,3 +56,20 @@ def test_message_whose_last_line_comes_apart(mail_server: MailServer) -> None:
         answers.readline()
         say(b"EHLO a.example\r\n")
         assert quickest(send) < DELAYED_ACKNOWLEDGEMENT_SECONDS
+
+
+def test_pop3_command_whose_end_comes_apart(mail_server: MailServer) -> None:
+    """The line and its end in two writes, so often that the kernel no longer acknowledges each at once, as it does at first."""
+    with socket.create_connection((mail_server.host, mail_server.ports["pop3"]), timeout=10) as client:
+        answers = client.makefile("rb")
+
+        def ask() -> None:
+            client.sendall(b"CAPA")
+            client.sendall(b"\r\n")
+            while answers.readline() != b".\r\n":
+                pass
+
+        answers.readline()
+        for _ in range(EXCHANGES):
+            ask()
+        assert quickest(ask) < DELAYED_ACKNOWLEDGEMENT_SECONDS

@@ -1,25 +1,18 @@
-"""What an IMAP session asks of the world: the vocabulary between the pure core and the shell that has the socket.
+"""What an IMAP session asks of the world beside what every session asks (`connection.actions`).
 
-The core yields one of these at a time. An `Action` is carried out and its result goes back (`Session.done`, or `Session.failed`
-with the exception); `NeedInput` and `Waiting` mean that nothing is to be done until something happens. The shell decides
-nothing: whatever an action does not say, it does not do.
-
-    Send               write octets; done when the transport is below its high water again
-    Work               run a function on the account's store in a lane: the only way to the disk
-    SignIn, Begin, Answer   ask who this is (services.access)
-    Enter, Attend, Leave   the account is ours: watch it for changes, watch the decision; watch another too; it is ours no more
-    Used               the person is there
-    StartTls, StartCompression, DropCompressor, EndCompression   change what octets on the wire mean
-    Note               an event for the log
-    Hangup             close the connection when everything is written
+Waiting            nothing is to be done until octets come, or the account changes
+Work               the same, on another account too, with a sign of life where it takes long
+Attend, Leave      `Enter` watches the own account for changes too; watch another beside it; it is ours no more
+Used               the person is there
+StartCompression, DropCompressor, EndCompression   change what octets on the wire mean
 """
 
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeVar
 
-from mic_mail.services.access import SignedIn
-from mic_mail.storage.mailstore import Account
+from mic_mail.connection import actions
+from mic_mail.connection.actions import Action, NeedInput, Step
 from mic_mail.storage.types import AccountRef
 
 T = TypeVar("T")
@@ -34,86 +27,36 @@ PROGRESS_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class NeedInput:
-    """Wait for octets from the client; at `until` (monotonic seconds) come back without."""
-
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NeedInput):
     """Wait for octets or for a change of the account; at `until` come back without."""
 
-    until: float
-
 
 @dataclass(frozen=True, slots=True)
-class Send:
-    """Write `data`."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Work(Generic[T_co]):
-    """Run `run(account)`, which blocks, and give back what it returns; `writes` takes the account's writer.
+class Work(actions.Work[T_co]):
+    """Of more accounts than one, and of more patience.
 
     `at` is whose store (None: the own one). Whether the person may is the session's to know.
     `meanwhile` is a line to write every PROGRESS_SECONDS until it is done; only where no line is begun.
     """
 
-    run: Callable[[Account], T_co]
-    writes: bool = False
     at: AccountRef | None = None
     meanwhile: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
-class SignIn:
-    """The LOGIN command; gives `SignedIn` or `Refusal`."""
-
-    user: str
-    password: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """Begin a SASL exchange; gives None."""
-
-    mechanism: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The client's next answer (None: it sent no initial response); gives `Challenge`, `SignedIn` or `Refusal`."""
-
-    response: bytes | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Enter:
-    """From here on this is the own account, and changes of it or of the decision are told to the session.
-
-    Gives False if the mailbox has no room for another session.
-    """
-
-    signed_in: SignedIn
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(Action):
     """The opposite of `Enter` (RFC 8437): the account is not ours any more, the mailbox has room for another. Gives None."""
 
 
 @dataclass(frozen=True, slots=True)
-class Attend:
+class Attend(Action):
     """From here on changes of this account (None: of none but the own one) are told, and of the rights in it. Gives None."""
 
     at: AccountRef | None
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class Used(Action):
     """The person uses the mailbox (Reg. 7.2.a): a mailbox was opened (`how`), not merely watched. Gives None."""
 
     at: AccountRef | None = None
@@ -121,58 +64,21 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
-class StartTls:
-    """Throw away what came in clear and shake hands (RFC 9051 §6.2.1); gives None."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartCompression:
+class StartCompression(Action):
     """Both directions are DEFLATE from here on (RFC 4978); `pending` is what came compressed already. Gives None."""
 
     pending: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
-class DropCompressor:
+class DropCompressor(Action):
     """Forget the compressor's 256 KiB after a full flush; the next output makes a new one. Gives None."""
 
 
 @dataclass(frozen=True, slots=True)
-class EndCompression:
+class EndCompression(Action):
     """Both directions are as they were before COMPRESS, from the next octet on (RFC 8437 §4.1). Gives None."""
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Tell the log; `error` is an unexpected exception, whose traceback belongs there and nowhere else. Gives None."""
-
-    event: str
-    fields: Mapping[str, object]
-    error: BaseException | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hangup:
-    """Close the connection; nothing comes after it."""
-
-
-Action = (
-    Send
-    | Work[object]
-    | SignIn
-    | Begin
-    | Answer
-    | Enter
-    | Leave
-    | Attend
-    | Used
-    | StartTls
-    | StartCompression
-    | DropCompressor
-    | EndCompression
-    | Note
-    | Hangup
-)
-Step = Action | NeedInput | Waiting
 Steps = Generator[Step, object, T]
 """A piece of conversation: yields steps, is sent their results, returns a T."""

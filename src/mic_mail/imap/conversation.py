@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
+from mic_mail.connection.actions import NeedInput, Note, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.imap import places
-from mic_mail.imap.actions import SLICE_OCTETS, NeedInput, Note, Send, Steps, Used, Waiting, Work
+from mic_mail.imap.actions import SLICE_OCTETS, Steps, Used, Waiting, Work
 from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
 from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.places import Place

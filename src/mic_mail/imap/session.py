@@ -1,12 +1,8 @@
 """An IMAP session: octets in, actions out. The pure core; `server` is its shell.
 
     session = Session(...)
-    session.feed(octets)                    what the client sent
     session.noticed(modseq)                 the account has changed
-    session.end(text, code)                 drain, suspension, shutdown: BYE at the next chance
-    step = session.next()                   an Action to carry out, or NeedInput / Waiting
-    session.done(step, result)              or session.failed(step, error)
-    session.close()                         the connection is gone
+    step = session.next()                   and so on: `connection.session` drives the conversation that is written here
 
 One command is in progress at a time; pipelined ones wait in the reader and are answered in order (RFC 9051 §5.5). What a
 command said is sent before anything else is done. An unexpected exception is `NO [SERVERBUG]` with a reference; the traceback
@@ -19,6 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mic_mail.clock import Clock
+from mic_mail.connection import session
+from mic_mail.connection.actions import Hangup, Note, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.imap import (
@@ -38,7 +36,7 @@ from mic_mail.imap import (
     selecting,
     signin,
 )
-from mic_mail.imap.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Waiting
+from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
 from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, notifycommands, searchcommands
 from mic_mail.imap.grammar.commands import Command
@@ -114,10 +112,12 @@ _WRONG_STATE = {
 }
 
 
-class Session:
+class Session(session.Session):
     """One connection."""
 
-    __slots__ = ("_errors", "_held", "_program", "_result", "_talk", "_tokens")
+    __slots__ = ("_errors", "_tokens")
+
+    _talk: Conversation
 
     def __init__(
         self,
@@ -129,35 +129,24 @@ class Session:
         tls: bool,
         tokens: TokenSource = secrets.randbits,
     ) -> None:
-        self._talk = Conversation(settings, clock=clock, shelf=shelf, desk=desk, tls=tls)
+        super().__init__(Conversation(settings, clock=clock, shelf=shelf, desk=desk, tls=tls))
         self._tokens = tokens
         self._errors = 0  # commands in a row that made no sense
-        self._held: Step | None = None
-        self._result: object = None
-        self._program = self._run()
 
     # ------------------------------------------------------------ the shell's side
 
     @property
     def buffered(self) -> int:
-        """Octets from the client that no command has used yet; above 64 KiB stop reading."""
         return self._talk.reader.buffered
 
     @property
     def state(self) -> ConnectionState:
         return self._talk.state
 
-    @property
-    def ending(self) -> bool:
-        """`end` was called."""
-        return self._talk.ending is not None
-
     def feed(self, octets: bytes) -> None:
-        """What the client sent."""
         self._talk.reader.feed(octets)
 
     def discard_input(self) -> None:
-        """Forget what no command has used yet."""
         self._talk.reader.discard_input()
 
     def noticed(self, modseq: int, *, there: bool = False) -> bool:
@@ -190,34 +179,6 @@ class Session:
         """Say BYE after the command in progress, or after the slice in progress of a long one."""
         if self._talk.ending is None:
             self._talk.ending = Ended(text, code)
-
-    def next(self) -> Step:
-        """What to do now; `Hangup` again and again once it is over."""
-        if self._held is None or isinstance(self._held, NeedInput | Waiting):
-            try:
-                result, self._result = self._result, None
-                if isinstance(result, BaseException):
-                    self._held = self._program.throw(result)
-                else:
-                    self._held = self._program.send(result)
-            except StopIteration:
-                self._held = Hangup()
-        if self._talk.out and not isinstance(self._held, Send):  # behind a slice there is only what follows it
-            return Send(self._talk.take_output())
-        return self._held
-
-    def done(self, action: Action, result: object = None) -> None:
-        """`action` was carried out."""
-        if action is self._held and not isinstance(action, Hangup):  # else it is output that went out in front of it
-            self._held, self._result = None, result
-
-    def failed(self, action: Action, error: BaseException) -> None:
-        """`action` ended in an exception."""
-        self.done(action, error)
-
-    def close(self) -> None:
-        """The connection is gone: whatever was begun is let go of."""
-        self._program.close()
 
     # ------------------------------------------------------------ the program
 

@@ -7,20 +7,9 @@ Standards: RFC 9051 §6.1-6.3.1, RFC 4959 (SASL-IR), RFC 2971 (ID), RFC 5161 (EN
 from base64 import b64encode
 from importlib.metadata import version
 
+from mic_mail.connection.actions import Answer, Begin, Enter, Hangup, Note, SignIn, StartTls
 from mic_mail.imap import capability, responses
-from mic_mail.imap.actions import (
-    Answer,
-    Begin,
-    EndCompression,
-    Enter,
-    Hangup,
-    Leave,
-    Note,
-    SignIn,
-    StartCompression,
-    StartTls,
-    Steps,
-)
+from mic_mail.imap.actions import EndCompression, Leave, StartCompression, Steps
 from mic_mail.imap.conversation import Conversation, Ended, Reply, bad, refuse
 from mic_mail.imap.grammar.commands import (
     Authenticate,

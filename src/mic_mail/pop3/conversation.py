@@ -13,9 +13,10 @@ from enum import Flag, auto
 from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
+from mic_mail.connection.actions import NeedInput, Send, Work
 from mic_mail.errors import MicMailError, Text
 from mic_mail.errors import Trouble as Temporary
-from mic_mail.pop3.actions import NeedInput, Send, Steps, Work
+from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.lines import Lines, Trouble
 from mic_mail.pop3.maildrop import LongAnswer, Maildrop
 from mic_mail.services.access import SignedIn

@@ -1,11 +1,4 @@
-"""A POP3 session: octets in, actions out. The pure core; `server` is its shell.
-
-    session = Session(...)
-    session.feed(octets)                    what the client sent
-    session.end(text, code)                 drain, suspension, shutdown: -ERR at the next chance, and the end
-    step = session.next()                   an Action to carry out, or NeedInput
-    session.done(step, result)              or session.failed(step, error)
-    session.close()                         the connection is gone
+"""A POP3 session: octets in, actions out. The pure core; `connection.session` drives the conversation that is written here.
 
 One command is in progress at a time; pipelined ones wait and are answered in order (RFC 2449 §6.6). What a command said is sent
 before anything else is done. Only QUIT removes messages (RFC 1939 §6); a session that ends otherwise removes none.
@@ -20,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mic_mail.clock import Clock
+from mic_mail.connection import session
+from mic_mail.connection.actions import Hangup, Note, Send
 from mic_mail.errors import BadInput, MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.pop3 import signin
-from mic_mail.pop3.actions import Action, Hangup, NeedInput, Note, Send, Step, Steps, Used
+from mic_mail.pop3.actions import Steps, Used
 from mic_mail.pop3.conversation import Conversation, Desk, Ended, Reply, SessionSettings, State, bad, refusal, refuse
 from mic_mail.pop3.lines import Trouble
 from mic_mail.pop3.maildrop import Listing, Message, NoSuchNumber
@@ -157,78 +152,41 @@ VERBS: dict[bytes, Verb] = {
 _WRONG_STATE = {State.AUTHORIZATION: "Sign in first.", State.TRANSACTION: "You are signed in already."}
 
 
-class Session:
+class Session(session.Session):
     """One connection."""
 
-    __slots__ = ("_errors", "_held", "_program", "_result", "_talk", "_tokens")
+    __slots__ = ("_errors", "_tokens")
+
+    _talk: Conversation
 
     def __init__(
         self, settings: SessionSettings, *, clock: Clock, desk: Desk, tls: bool, tokens: TokenSource = secrets.randbits
     ) -> None:
-        self._talk = Conversation(settings, clock=clock, desk=desk, tls=tls)
+        super().__init__(Conversation(settings, clock=clock, desk=desk, tls=tls))
         self._tokens = tokens
         self._errors = 0  # commands in a row that made no sense
-        self._held: Step | None = None
-        self._result: object = None
-        self._program = self._run()
 
     # ------------------------------------------------------------ the shell's side
 
     @property
     def buffered(self) -> int:
-        """Octets from the client that no command has used yet; above 64 KiB stop reading."""
         return self._talk.lines.buffered
 
     @property
-    def ending(self) -> bool:
-        """`end` was called."""
-        return self._talk.ending is not None
-
-    @property
-    def updating(self) -> bool:
+    def must_finish(self) -> bool:
         """QUIT is being carried out: it is to be, even if nobody waits for the answer."""
         return self._talk.over and not isinstance(self._held, Hangup)
 
     def feed(self, octets: bytes) -> None:
-        """What the client sent."""
         self._talk.lines.feed(octets)
 
     def discard_input(self) -> None:
-        """Forget what no command has used yet."""
         self._talk.lines.discard()
 
-    def end(self, text: Text | str, code: bytes) -> None:
+    def end(self, text: Text | str, code: bytes = b"") -> None:
         """End after the command in progress, or in the midst of a long answer."""
         if self._talk.ending is None:
             self._talk.ending = Ended(text, code)
-
-    def next(self) -> Step:
-        """What to do now; `Hangup` again and again once it is over."""
-        if self._held is None or isinstance(self._held, NeedInput):
-            try:
-                result, self._result = self._result, None
-                if isinstance(result, BaseException):
-                    self._held = self._program.throw(result)
-                else:
-                    self._held = self._program.send(result)
-            except StopIteration:
-                self._held = Hangup()
-        if self._talk.out and not isinstance(self._held, Send):  # behind a slice there is only what follows it
-            return Send(self._talk.take_output())
-        return self._held
-
-    def done(self, action: Action, result: object = None) -> None:
-        """`action` was carried out."""
-        if action is self._held and not isinstance(action, Hangup):  # else it is output that went out in front of it
-            self._held, self._result = None, result
-
-    def failed(self, action: Action, error: BaseException) -> None:
-        """`action` ended in an exception."""
-        self.done(action, error)
-
-    def close(self) -> None:
-        """The connection is gone: whatever was begun is let go of."""
-        self._program.close()
 
     # ------------------------------------------------------------ the program
 

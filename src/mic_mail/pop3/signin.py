@@ -9,7 +9,8 @@ Standards: RFC 1939 §4, §7; RFC 1734 and 5034 (AUTH); RFC 2449 (CAPA); RFC 259
 import binascii
 from base64 import b64decode, b64encode
 
-from mic_mail.pop3.actions import Answer, Begin, Enter, SignIn, StartTls, Steps
+from mic_mail.connection.actions import Answer, Begin, Enter, SignIn, StartTls
+from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.conversation import Conversation, Ended, Reply, State, bad, refuse
 from mic_mail.pop3.lines import Trouble
 from mic_mail.services.access import Challenge, SignedIn

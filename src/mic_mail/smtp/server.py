@@ -17,10 +17,11 @@ from typing import Final, cast
 
 from aiosmtpd.smtp import SMTP
 
+from mic_mail.connection import peer
 from mic_mail.ids import trace_id
 from mic_mail.net.acknowledging import acknowledge
 from mic_mail.net.connections import OpenConnections
-from mic_mail.services.access import Peer, TlsInfo
+from mic_mail.services.access import Peer
 from mic_mail.services.envelope import Role
 from mic_mail.smtp import replies
 from mic_mail.smtp.conversation import Conversation, SmtpServices
@@ -148,18 +149,8 @@ class SmtpConnection(SMTP):
         """Who is at the other end; a new session id each time, as a new conversation begins with TLS."""
         transport = self.transport
         assert transport is not None
-        address, port = (transport.get_extra_info("peername") or ("", 0))[:2]
-        local_port = (transport.get_extra_info("sockname") or ("", 0))[1]
         session_id = trace_id(self._services.clock.now_us(), self._services.chance)
-        return Peer(str(address), port, local_port, self._door_name, self._tls_info(transport), session_id)
-
-    def _tls_info(self, transport: asyncio.BaseTransport) -> TlsInfo | None:
-        connection: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        if connection is None:
-            return None
-        cipher = connection.cipher()
-        bindings = self._services.tls.bindings(connection) if self._services.tls else {}
-        return TlsInfo(connection.version() or "", cipher[0] if cipher else "", bindings)
+        return peer.describe(transport, self._door_name, self._services.tls, session_id)
 
     # ------------------------------------------------------------ time
 

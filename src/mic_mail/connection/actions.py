@@ -1,0 +1,105 @@
+"""What a session asks of the world, whatever it speaks: the vocabulary between the pure core and the shell that has the socket.
+
+The core yields one of these at a time. An `Action` is carried out and its result goes back (`Session.done`, or `Session.failed`
+with the exception); `NeedInput` means that nothing is to be done until something happens. The shell decides nothing: whatever
+an action does not say, it does not do. What only one protocol asks stands in its own `actions`.
+
+    Send                    write octets; done when the transport is below its high water again
+    Work                    run a function on the account's store in a lane: the only way to the disk
+    SignIn, Begin, Answer   ask who this is (services.access)
+    Enter                   the account is ours: watch the decision on it
+    StartTls                change what octets on the wire mean
+    Note                    an event for the log
+    Hangup                  close the connection when everything is written
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from mic_mail.services.access import SignedIn
+from mic_mail.storage.mailstore import Account
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class NeedInput:
+    """Wait for octets from the client; at `until` (monotonic seconds) come back without."""
+
+    until: float
+
+
+class Action:
+    """Something to carry out."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Send(Action):
+    """Write `data`."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Work(Action, Generic[T_co]):
+    """Run `run(account)`, which blocks, and give back what it returns; `writes` takes the account's writer."""
+
+    run: Callable[[Account], T_co]
+    writes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn(Action):
+    """A name and a password in clear; gives `SignedIn` or `Refusal`."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Begin(Action):
+    """Begin a SASL exchange; gives None."""
+
+    mechanism: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Action):
+    """The client's next answer (None: it sent no initial response); gives `Challenge`, `SignedIn` or `Refusal`."""
+
+    response: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Enter(Action):
+    """From here on `Work` works on this account, and the session ends when the word on it does.
+
+    Gives False if the mailbox has no room for another session.
+    """
+
+    signed_in: SignedIn
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls(Action):
+    """Throw away what came in clear and shake hands (RFC 9051 §6.2.1, RFC 2595 §4); gives None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Action):
+    """Tell the log; `error` is an unexpected exception, whose traceback belongs there and nowhere else. Gives None."""
+
+    event: str
+    fields: Mapping[str, object]
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup(Action):
+    """Close the connection; nothing comes after it."""
+
+
+Step = Action | NeedInput

@@ -1,0 +1,408 @@
+"""A connection on the network: the shell around a `session`, whatever it speaks.
+
+Reads when the session can take more, writes when the client has taken what it was sent, and carries out one action at a time:
+work on the store in the account's lanes, sign-in through `services.access`, TLS. Decides nothing: limits, answers and the order
+of things are the session's. What a client costs is bounded here by flow control: reading stops at 64 KiB of unused input, the
+session is not asked for more output while the transport is above its high water.
+
+A connection without a command in progress has no task: its state is the session and one timer. A door makes its own from
+`Server` and `Connection`; what only its protocol asks for it adds to `_do_now` and `_perform`.
+"""
+
+import asyncio
+import traceback
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+from mic_mail.clock import Clock
+from mic_mail.connection import peer
+from mic_mail.connection.actions import Action, Answer, Begin, Enter, Hangup, NeedInput, Note, Send, SignIn, StartTls, Work
+from mic_mail.connection.session import Session
+from mic_mail.errors import Text
+from mic_mail.ids import trace_id
+from mic_mail.log.maillog import MailLog
+from mic_mail.net.acknowledging import acknowledge
+from mic_mail.net.connections import OpenConnections
+from mic_mail.net.tls import TlsFront
+from mic_mail.process.lanes import AccountLanes
+from mic_mail.services.access import Access, Dialog, Peer, SignedIn
+from mic_mail.services.refusals import Refusal, RefusalKind
+from mic_mail.services.watching import Watch
+from mic_mail.storage.mailstore import Account, MailStore
+
+UNUSED_INPUT_OCTETS = 64 << 10
+"""Of unused input; beyond it the client is not listened to."""
+HIGH_WATER_OCTETS = 256 << 10
+LARGE_OCTETS = 32 << 10
+"""To write more than this is a turn of its own."""
+HANDSHAKE_SECONDS = 30.0
+CLOSING_SECONDS = 10.0
+"""How long a client may take to read its goodbye."""
+STEPS_AT_ONCE = 16
+"""After so many steps without a wait the other connections have their turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the composition root gives every door."""
+
+    access: Access
+    store: MailStore
+    accounts: AccountLanes
+    clock: Clock
+    log: MailLog
+    tls: TlsFront
+    sessions_per_mailbox: int = 64
+    note: Callable[[str], None] = lambda label: None
+    """Told each piece of work as it begins, so that a long pause of the loop can be logged with it."""
+
+
+class Server:
+    """Makes the connections of one process and ends them together."""
+
+    connection: ClassVar[type["Connection"]]
+
+    def __init__(self, services: Services, changed: Callable[[int], None] = lambda by: None) -> None:
+        """`changed` is told of each connection that begins (+1) or ends (-1)."""
+        self.services = services
+        self.open: OpenConnections[Connection] = OpenConnections(changed)
+        self.sessions: Counter[int] = Counter()
+        """Signed-in sessions by mailbox."""
+
+    def configure(self, services: Services) -> None:
+        """Take new settings (SIGHUP); open connections keep what they were greeted with."""
+        self.services = services
+
+    def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[], asyncio.Protocol]:
+        """What makes the protocol of each connection at a door."""
+        return lambda: self.connection(self, door)
+
+    async def drain(self, seconds: float) -> None:
+        """A goodbye to all: at once where nothing is in progress, else after it, and for `seconds` at most."""
+        text = Text("Máy chủ tạm ngừng; xin kết nối lại.", "The server is going down; please connect again.")
+        for connection in self.open:
+            connection.end(text, RefusalKind.UNAVAILABLE)
+        if not await self.open.all_closed(seconds):
+            for connection in self.open:
+                connection.abort()
+
+
+class Connection(asyncio.Protocol, ABC):
+    """One connection. Also the `Desk` at which its session asks what the process has in memory."""
+
+    __slots__ = (
+        "_account", "_dialog", "_door", "_eof", "_loop", "_lost", "_paused", "_peer", "_reading", "_server", "_services",
+        "_session", "_session_id", "_signed_in", "_task", "_timer", "_timer_at", "_transport", "_unanswered", "_unread",
+        "_waiting", "_watch",
+    )  # fmt: skip
+
+    UNREAD_SECONDS: ClassVar[float]
+    """How long a client may leave an answer unread."""
+    ENDING_CODES: ClassVar[Mapping[RefusalKind, bytes]] = {}
+    """What its program is told besides the sentence when the session is ended from outside."""
+
+    def __init__(self, server: Server, door: str) -> None:
+        self._server = server
+        self._services = server.services
+        self._door = door
+        self._loop = asyncio.get_running_loop()
+        self._session_id = trace_id(self._services.clock.now_us())
+        self._transport: asyncio.Transport
+        self._session: Session
+        self._peer: Peer
+        self._dialog: Dialog | None = None
+        self._signed_in: SignedIn | None = None
+        self._account: Account | None = None
+        self._watch: Watch[int] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._unread: asyncio.TimerHandle | None = None  # cuts off a client that does not read what it asked for
+        self._waiting: NeedInput | None = None  # what the session waits for; None while it has something to do
+        self._paused = self._lost = self._eof = False
+        self._reading = True
+        self._unanswered = False  # nothing was written since the client was last heard
+
+    @abstractmethod
+    def _new_session(self) -> Session:
+        """The session of a connection that was just made."""
+
+    # ------------------------------------------------------------ the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._take(cast("asyncio.Transport", transport))  # uvloop's TLS transport is none by inheritance
+        self._session = self._new_session()
+        self._server.open.add(self)
+        self._pump()
+
+    def _take(self, transport: asyncio.Transport) -> None:
+        """From here on this is what is read from and written to."""
+        self._transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS)
+        self._peer = peer.describe(transport, self._door, self._services.tls, self._session_id)
+
+    def data_received(self, data: bytes) -> None:
+        self._unanswered = True
+        self._session.feed(data)
+        if self._session.buffered > UNUSED_INPUT_OCTETS:
+            self._stop_reading()
+        if self._waiting is not None:
+            self._pump()
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """A client that has said all it will still gets its answers (not over TLS, which closes)."""
+        self._eof = True
+        if self._waiting is None:
+            return self._peer.tls is None
+        self._transport.close()
+        return False
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        self._unread = self._loop.call_later(CLOSING_SECONDS if self._session.ending else self.UNREAD_SECONDS, self.abort)
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        self._pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        for timer in (self._timer, self._unread):
+            if timer is not None:
+                timer.cancel()
+        self._paused = False
+        self._give_back()
+        self._pump()
+
+    def _give_back(self) -> None:
+        """The session is over: nothing is watched for it any more, and the mailbox has room for another."""
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+            assert self._signed_in is not None
+            sessions, mailbox_id = self._server.sessions, self._signed_in.mailbox_id
+            sessions[mailbox_id] -= 1
+            if not sessions[mailbox_id]:
+                del sessions[mailbox_id]
+
+    # ------------------------------------------------------------ the session's side
+
+    def _pump(self) -> None:
+        """Do what the session says until it waits for something, an action takes time, or the client is behind."""
+        steps = 0
+        while (
+            self._task is None
+            and not self._paused
+            and (not (self._lost or self._transport.is_closing()) or self._session.must_finish)
+        ):
+            if steps >= STEPS_AT_ONCE:
+                self._loop.call_soon(self._pump)
+                return
+            step = self._session.next()
+            steps += STEPS_AT_ONCE if isinstance(step, Send) and len(step.data) > LARGE_OCTETS else 1
+            if isinstance(step, NeedInput):
+                self._waiting = step
+                self._arm(step.until)
+                if self._has_more():
+                    continue
+                self._listen()
+                return
+            self._waiting = None
+            if isinstance(step, Hangup):
+                if self._lost:
+                    break
+                self._hang_up()
+                return
+            if self._do_now(step):
+                self._session.done(step)
+                continue
+            if isinstance(step, StartTls):
+                self._transport.pause_reading()
+            self._task = self._loop.create_task(self._carry_out(step))
+        if self._lost and self._task is None:  # else the work in progress ends first: it is not undone
+            self._session.close()
+            self._server.open.discard(self)
+
+    def _has_more(self) -> bool:
+        """The session wants more: give it what has come and was kept from it; False if there is nothing."""
+        return False
+
+    def _listen(self) -> None:
+        """The session wants what has not come yet."""
+        if self._eof:
+            self._hang_up()
+        elif not self._reading:
+            self._reading = True
+            self._transport.resume_reading()
+        if self._unanswered:  # half a command
+            self._unanswered = False
+            acknowledge(self._transport)
+
+    def _do_now(self, step: Action) -> bool:
+        """Carry out an action that takes no time and has no result; False if it is none."""
+        match step:
+            case Send(data):
+                self._write(data)
+            case Note():
+                self._log(step)
+            case _:
+                return False
+        return True
+
+    def _write(self, data: bytes) -> None:
+        if not self._lost:
+            self._transport.write(data)
+        self._unanswered = False
+
+    async def _carry_out(self, action: Action) -> None:
+        """One action that takes time; then go on. Never cancelled: what has begun on the store ends."""
+        try:
+            result = await (self._work(action) if isinstance(action, Work) else self._perform(action))
+        except Exception as error:  # noqa: BLE001 - the session makes an answer of it
+            self._session.failed(action, error)
+        else:
+            self._session.done(action, result)
+        self._task = None
+        self._pump()
+
+    def _work(self, work: Work[object]) -> Awaitable[object]:
+        """Run work on the own account in its lane."""
+        assert self._account is not None
+        return self._in_lane(self._account, work)
+
+    def _in_lane(self, account: Account, work: Work[object]) -> Awaitable[object]:
+        self._services.note(work.run.__qualname__)
+        lane = self._services.accounts.write if work.writes else self._services.accounts.read
+        return lane(account.ref, work.run, account)
+
+    async def _perform(self, action: Action) -> object:
+        """Anything else that takes time or has a result."""
+        access = self._services.access
+        match action:
+            case SignIn(user, password):
+                return await access.login(user, password, self._peer)
+            case Begin(mechanism):
+                self._dialog = access.begin(mechanism, self._peer)
+            case Answer(response):
+                assert self._dialog is not None
+                return await self._dialog.step(response)
+            case Enter(signed_in):
+                return self._enter(signed_in)
+            case StartTls():
+                await self._start_tls()
+            case _:
+                raise AssertionError(action)
+        return None
+
+    def _enter(self, signed_in: SignedIn) -> bool:
+        """Take the account, if it has room for one more session."""
+        services, sessions = self._services, self._server.sessions
+        if sessions[signed_in.mailbox_id] >= services.sessions_per_mailbox:
+            return False
+        self._dialog = None
+        self._signed_in = signed_in
+        self._account = services.store.account(signed_in.account)
+        if not self._lost:
+            sessions[signed_in.mailbox_id] += 1
+            self._watch = services.access.watch(signed_in.mailbox_id, self._decision_moved)
+        return True
+
+    async def _start_tls(self) -> None:
+        """The handshake; what came in clear is thrown away first, and nothing more of it is read."""
+        self._session.discard_input()
+        tls = self._services.tls
+        try:
+            transport = await self._loop.start_tls(
+                self._transport,
+                tls.reader(self),
+                tls.context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            )
+            if transport is None or transport.is_closing():
+                raise ConnectionAbortedError
+        except OSError:
+            self._transport.abort()
+            self.connection_lost(None)  # no loop tells its protocol of a connection that is lost in the handshake
+            return
+        self._take(transport)
+
+    # ------------------------------------------------------------ what comes from elsewhere
+
+    def _decision_moved(self) -> None:
+        """The word on the mailbox may have changed: ask, and end if it is no (within seconds)."""
+        assert self._signed_in is not None
+        answer = self._services.access.recheck(self._signed_in, self._peer)
+        if isinstance(answer, Refusal):
+            self.end(answer.text, answer.kind)
+        else:
+            self._signed_in = answer
+
+    def end(self, text: Text, why: RefusalKind) -> None:
+        """A goodbye as soon as the session can; a client that is behind with its reading is cut off after a while."""
+        self._session.end(text, self.ENDING_CODES.get(why, b""))
+        self._go_on_ending()
+
+    def _go_on_ending(self) -> None:
+        """The session has to end: what is written and not read by then is waited for no longer."""
+        if self._waiting is not None:
+            self._pump()
+        elif self._unread is not None:
+            self._unread.cancel()
+            self._unread = self._loop.call_later(CLOSING_SECONDS, self.abort)
+
+    def abort(self) -> None:
+        """Now, whatever is not written yet."""
+        self._transport.abort()
+
+    def _hang_up(self) -> None:
+        """Close when everything is written, and for CLOSING_SECONDS at most."""
+        self._waiting = None
+        self._give_back()
+        self._transport.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(CLOSING_SECONDS, self.abort)
+
+    # ------------------------------------------------------------ time
+
+    def _arm(self, until: float) -> None:
+        """Wake the session at `until`; an earlier timer stays, since it only makes the session look at the clock once more."""
+        if self._timer is not None:
+            if self._timer_at <= until:
+                return
+            self._timer.cancel()
+        self._timer_at = until
+        self._timer = self._loop.call_later(max(0.0, until - self._services.clock.monotonic()) + 0.001, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if self._waiting is not None:
+            self._pump()
+
+    # ------------------------------------------------------------ the desk, and the log
+
+    def mechanisms(self) -> tuple[str, ...]:
+        """The SASL mechanisms to offer on this connection as it is now."""
+        return self._services.access.mechanisms(self._peer)
+
+    def _log(self, note: Note) -> None:
+        """Who acts in another mailbox than the own one is named as its actor."""
+        own = self._signed_in.address if self._signed_in is not None else None
+        mailbox = note.fields.get("mailbox", own)
+        fields = {**note.fields, "mailbox": mailbox, "actor": own if mailbox != own else None}
+        trace = "".join(traceback.format_exception(note.error)) if note.error is not None else None
+        self._services.log.event(note.event, **fields, peer=self._peer.address, session=self._session_id, trace=trace)
