@@ -48,8 +48,11 @@ def flags_of(text: bytes) -> frozenset[str]:
 class Mirror:
     """One connection after another, and the picture that it keeps."""
 
-    def __init__(self, ports: Callable[[], Mapping[str, int]], address: str, name: str, *, qresync: bool) -> None:
+    def __init__(
+        self, ports: Callable[[], Mapping[str, int]], address: str, name: str, *, qresync: bool, folder: bytes = b"Chung"
+    ) -> None:
         self.name = name
+        self.folder = folder
         self._ports = ports
         self._address = address
         self._qresync = qresync
@@ -80,7 +83,7 @@ class Mirror:
         """So many commands of any kind; a cut costs the connection, nothing else."""
         for _ in range(steps):
             try:
-                self._connect()
+                self.connect()
                 self._dice.choice(self._acts())()
             except Cut:
                 self.cuts += 1
@@ -96,15 +99,15 @@ class Mirror:
     def picture(self) -> Picture:
         """After a last look; only while nobody works and nothing is killed."""
         try:
-            self._connect()
+            self.connect()
             self._run(b"NOOP")
         except Cut:  # by a kill that it has not noticed before
             self.close()
-            self._connect()
+            self.connect()
         self._fill()
         return [(entry.uid or 0, entry.flags or frozenset()) for entry in self._entries]
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
         """If need be."""
         if self._client is not None:
             return
@@ -117,12 +120,23 @@ class Mirror:
 
     def _run(self, command: bytes, *, counts: bool = False, expected: Sequence[tuple[Entry, frozenset[str]]] = ()) -> bytes:
         """Send it, believe what comes, and give the tagged line. `expected`: flags that are not told if they come to be."""
+        self.send(command)
+        return self.answer(command, counts=counts, expected=expected)
+
+    def send(self, command: bytes) -> None:
+        """The first half of a command, so that others can be sent before its `answer` is read."""
+        assert self._client is not None
+        self._tag += 1
+        self._client.send(b"M%d %b\r\n" % (self._tag, command))
+        self._transcript.append(b"> M%d %b" % (self._tag, command))
+
+    def answer(
+        self, command: bytes, *, counts: bool = False, expected: Sequence[tuple[Entry, frozenset[str]]] = ()
+    ) -> bytes:
+        """The second half: believe what comes, and give the tagged line without its tag. `Cut` where the server says BYE."""
         client = self._client
         assert client is not None
-        self._tag += 1
         tag = b"M%d " % self._tag
-        client.send(tag + command + b"\r\n")
-        self._transcript.append(b"> " + tag + command)
         heard: list[bytes] = []
         while not (line := b"".join(client.response())).startswith(tag):
             if line.startswith(b"* BYE"):
@@ -205,18 +219,31 @@ class Mirror:
     # ------------------------------------------------------------ opening
 
     def _select(self) -> None:
-        """Anew, or from what is known."""
+        self.send_select()
+        assert self.selected().startswith(b"OK")
+
+    def send_select(self) -> None:
+        """The first half of opening it, anew or from what is known."""
+        resync = self._qresync and self._validity and self._modseq
+        since = b" (QRESYNC (%d %d))" % (self._validity, self._modseq) if resync else b""
+        self.send(b"SELECT " + self.folder + since)
+
+    def selected(self) -> bytes:
+        """The second half; the tagged line without its tag. A mailbox that could not be opened leaves none."""
         known = [entry for entry in self._entries if entry.uid is not None]
         resync = self._qresync and self._validity and self._modseq
         client = self._client
         assert client is not None
-        self._tag += 1
         tag = b"M%d " % self._tag
-        since = b" (QRESYNC (%d %d))" % (self._validity, self._modseq) if resync else b""
-        client.send(tag + b"SELECT Chung" + since + b"\r\n")
         heard: list[bytes] = []
         while not (line := b"".join(client.response())).startswith(tag):
+            if line.startswith(b"* BYE"):
+                raise Cut(line.decode())
             heard.append(line)
+        self._transcript += [*heard, line]
+        if line.startswith(tag + b"NO"):
+            self._entries, self._modseq = [], 0
+            return line[len(tag) :]
         assert line.startswith(tag + b"OK"), line
         everything = b"".join(heard)
         validity = _VALIDITY.search(everything)
@@ -242,6 +269,7 @@ class Mirror:
             self._take(int(numbered[1]), told)
         self._fill()
         self._modseq = max(self._modseq, int(highest[1])) if known else int(highest[1])
+        return line[len(tag) :]
 
     def _fill(self) -> None:
         """Ask for what was counted and not told."""
@@ -368,10 +396,10 @@ def _numbers(numbers: Sequence[int]) -> bytes:
     return b",".join(b"%d" % number for number in numbers)
 
 
-def truth(ports: Mapping[str, int], address: str) -> Picture:
+def truth(ports: Mapping[str, int], address: str, folder: bytes = b"Chung") -> Picture:
     """What a new session sees."""
     client = Imap(ports["imap"], address, PASSWORD)
-    client.command(b"EXAMINE Chung")
+    client.command(b"EXAMINE " + folder)
     seen = []
     for response in client.command(b"FETCH 1:* (UID FLAGS)"):
         line = b"".join(response)

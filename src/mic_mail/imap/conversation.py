@@ -309,22 +309,30 @@ class Conversation:
             self._octets += len(line)
 
     def say_all(self, lines: list[bytes]) -> None:
-        for line in lines:
-            self.say(line)
+        """Joined first: 300,000 lines said one by one keep the loop for a tenth of a second."""
+        self.say(b"".join(lines))
 
     @property
     def has_much_to_say(self) -> bool:
         return self._octets > PACKET_OCTETS
 
     def take_output(self) -> bytes:
-        """What was said since the last time, a slice of it if it is much."""
-        data = self.out[0] if len(self.out) == 1 else b"".join(self.out)
-        self.out.clear()
-        self._octets = 0
+        """What was said since the last time, a slice of it if it is much; what is left is not copied again for each slice."""
+        data, rest = b"", self.out
+        if self._octets <= 2 * SLICE_OCTETS:
+            data, rest = b"".join(rest), []
+        else:
+            taken = 0
+            for count, piece in enumerate(rest, 1):
+                taken += len(piece)
+                if taken >= SLICE_OCTETS:
+                    data, rest = b"".join(rest[:count]), rest[count:]
+                    break
         if len(data) > 2 * SLICE_OCTETS:
-            self.out.append(data[SLICE_OCTETS:])
-            self._octets = len(data) - SLICE_OCTETS
+            rest[:0] = [data[at : at + SLICE_OCTETS] for at in range(SLICE_OCTETS, len(data), SLICE_OCTETS)]
             data = data[:SLICE_OCTETS]
+        self.out = rest
+        self._octets -= len(data)
         return data
 
     def breathe(self) -> Steps[None]:
@@ -409,12 +417,12 @@ class Conversation:
         if (view := self.view) is not None:
             enabled = self.enabled
             try:
-                lines = yield from self.ask(
-                    lambda account: view.catch_up(view.look(account), enabled, expunge=expunge), view.place
+                told = yield from self.ask(
+                    lambda account: b"".join(view.catch_up(view.look(account), enabled, expunge=expunge)), view.place
                 )
             except NoSuchFolder as error:  # deleted by another session: no number means anything any more
                 raise Ended("The mailbox has been deleted.") from error
-            self.say_all(lines)
+            self.say(told)
 
     def sync_if_moved(self, *, expunge: bool) -> Steps[None]:
         """The same, without a look if the change feed told of nothing."""

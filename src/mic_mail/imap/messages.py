@@ -41,7 +41,7 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
     enabled, allowed = talk.enabled, view.allowed
     retold = tuple(_retold(*known, view, uids)) if command.silent else ()
 
-    def work(account: Account) -> tuple[StoreResult, list[bytes]]:
+    def work(account: Account) -> tuple[list[int], bool, bytes]:
         before = {uid: view.flags[at] for uid in uids if (at := view.position(uid)) is not None} if command.silent else {}
         result = account.store_flags(
             view.folder_id,
@@ -60,17 +60,16 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
             asked={*result.failed, *(retold if command.silent else (uid for uid, _, _ in result.changed))},
             with_uid=command.by_uid,
         )
-        return result, lines
+        return result.failed, len(result.changed) < len(uids), b"".join(lines)  # the rest is much to let go of in the loop
 
-    result, lines = yield from talk.change(work)
-    talk.say_all(lines)
-    if result.failed:
-        failed = (
-            result.failed if command.by_uid else [at + 1 for uid in result.failed if (at := view.position(uid)) is not None]
-        )
+    failed, some_gone, told = yield from talk.change(work)
+    talk.say(told)
+    if failed:
+        if not command.by_uid:
+            failed = [at + 1 for uid in failed if (at := view.position(uid)) is not None]
         return Reply("Some have changed meanwhile.", code=responses.modified(failed))
     # Another session's EXPUNGE is no failure of this client: OK, and the code says why not all were told (RFC 5530 §3).
-    return Reply("Stored.", code=b"EXPUNGEISSUED" if len(result.changed) < len(uids) else b"")
+    return Reply("Stored.", code=b"EXPUNGEISSUED" if some_gone else b"")
 
 
 def _retold(uids: Sequence[int], flags: Sequence[int], view: View, wanted: Iterable[int]) -> Iterator[int]:
@@ -153,14 +152,14 @@ def move(talk: Conversation, command: Move) -> Steps[Reply]:
         return Reply("Nothing to move.")
     try:
         if target.account != view.place.account:
-            result, lines = yield from transferring.move(talk, view, uids, target)
+            result, told = yield from transferring.move(talk, view, uids, target)
         else:
-            result, lines = yield from _move_within(talk, view, uids, target)
+            result, told = yield from _move_within(talk, view, uids, target)
     except NoSuchFolder as error:
         return _no_folder(error, target)
     if result.pairs:
         talk.say(talk.line(b"*", Reply("Moved.", code=_copyuid(result))))
-    talk.say_all(lines)  # also where nothing was left to move: the view has caught up, so its client must (RFC 9051 §7.5.1)
+    talk.say(told)  # also where nothing was left to move: the view has caught up, so its client must (RFC 9051 §7.5.1)
     if not result.pairs:
         return _gone(by_uid=command.by_uid)
     moved = format_set([old for old, _ in result.pairs]).decode("ascii")
@@ -170,15 +169,15 @@ def move(talk: Conversation, command: Move) -> Steps[Reply]:
     return Reply("Moved.", code=code)
 
 
-def _move_within(talk: Conversation, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, list[bytes]]]:
+def _move_within(talk: Conversation, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
     """Within one account a move is one rename a message."""
     enabled, allowed = talk.enabled, allowed_flags(target.rights)
 
-    def work(account: Account) -> tuple[CopyResult, list[bytes]]:
+    def work(account: Account) -> tuple[CopyResult, bytes]:
         folder = account.folder(target.name)
         result = account.move(view.folder_id, uids, folder.folder_id, allowed=allowed)
         own = [uid for uid, _ in result.pairs]
-        return result, view.catch_up(view.look(account), enabled, expunge=True, own=own)
+        return result, b"".join(view.catch_up(view.look(account), enabled, expunge=True, own=own))
 
     return (yield from talk.change(work))
 

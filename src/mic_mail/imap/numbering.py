@@ -42,7 +42,10 @@ def meet(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> Steps[li
 def uids_of(talk: Conversation, places: Iterable[range]) -> list[int]:
     """The UIDs at these positions."""
     assert talk.view is not None
-    return [uid for place in places for uid in talk.view.uids[place.start : place.stop]]
+    uids: list[int] = []
+    for place in places:
+        uids += talk.view.uids[place.start : place.stop]
+    return uids
 
 
 def ranges(positions: Iterable[int]) -> list[range]:

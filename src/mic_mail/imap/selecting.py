@@ -82,7 +82,7 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
     talk.say_all(_description(view, opened, listed, command.written, talk.enabled, utf8=talk.utf8))
     if opened.changes is not None and command.qresync is not None:
         known, changes, enabled = command.qresync, opened.changes, talk.enabled
-        talk.say_all((yield from talk.ask(lambda account: missed(view, known, changes, enabled), place)))
+        talk.say((yield from talk.ask(lambda account: b"".join(missed(view, known, changes, enabled)), place)))
     yield Used(place.account)
     return Reply("Opened.", code=b"READ-ONLY" if read_only else b"READ-WRITE")
 
@@ -170,12 +170,12 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
             return Reply("Nothing to expunge.")
     enabled = talk.enabled
 
-    def work(account: Account) -> tuple[ExpungeResult, list[bytes]]:
+    def work(account: Account) -> tuple[ExpungeResult, bytes]:
         result = account.expunge(view.folder_id, uids)
-        return result, view.catch_up(view.look(account), enabled, expunge=True, own=result.uids)
+        return result, b"".join(view.catch_up(view.look(account), enabled, expunge=True, own=result.uids))
 
-    result, lines = yield from talk.change(work)
-    talk.say_all(lines)
+    result, told = yield from talk.change(work)
+    talk.say(told)
     yield from _tell_expunged(talk, view, result)
     code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled and result.uids else b""
     return Reply("Expunged.", code=code)

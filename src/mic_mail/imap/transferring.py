@@ -46,14 +46,14 @@ def copy(talk: Conversation, view: View, uids: list[int], target: Place, *, ever
         give_back()  # where the connection was lost in between, or no turn was to be had
 
 
-def move(talk: Conversation, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, list[bytes]]]:
+def move(talk: Conversation, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
     """The same, and then they are expunged here; with the lines that tell the client so."""
     copied = yield from copy(talk, view, uids, target, every=False)
     gone, enabled = [uid for uid, _ in copied.pairs], talk.enabled
 
-    def work(account: Account) -> tuple[CopyResult, list[bytes]]:
+    def work(account: Account) -> tuple[CopyResult, bytes]:
         removed = account.remove(view.folder_id, gone)
-        lines = view.catch_up(view.look(account), enabled, expunge=True, own=gone)
-        return CopyResult(copied.uidvalidity, copied.pairs, removed.modseq), lines
+        told = b"".join(view.catch_up(view.look(account), enabled, expunge=True, own=gone))
+        return CopyResult(copied.uidvalidity, copied.pairs, removed.modseq), told
 
     return (yield from talk.change(work, view.place))

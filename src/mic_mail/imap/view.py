@@ -372,13 +372,19 @@ class View:
         if not self._ghosts:
             self.uids, self.flags, self.modseqs, self.sizes = fresh.uids, fresh.flags, fresh.modseqs, fresh.sizes
             return
-        places = [(uid, bisect_left(self.uids, uid)) for uid in self._ghosts]
-        kept = {uid: (self.flags[at], self.modseqs[at], self.sizes[at]) for uid, at in places}
-        kept.update(zip(fresh.uids, zip(fresh.flags, fresh.modseqs, fresh.sizes, strict=True), strict=True))
-        self.uids = array("I", sorted(kept))
-        self.flags = array("Q", [kept[uid][0] for uid in self.uids])
-        self.modseqs = array("Q", [kept[uid][1] for uid in self.uids])
-        self.sizes = array("Q", [kept[uid][2] for uid in self.uids])
+        before = (self.uids, self.flags, self.modseqs, self.sizes)
+        after = (fresh.uids, fresh.flags, fresh.modseqs, fresh.sizes)
+        kept = tuple(array(column.typecode) for column in after)
+        start = 0
+        for uid in self._ghosts:  # run by run: what stays is copied as it is, however much it is
+            at, was = bisect_left(fresh.uids, uid, start), bisect_left(self.uids, uid)
+            for target, new, old in zip(kept, after, before, strict=True):
+                target.extend(new[start:at])
+                target.append(old[was])
+            start = at
+        for target, new in zip(kept, after, strict=True):
+            target.extend(new[start:])
+        self.uids, self.flags, self.modseqs, self.sizes = kept
 
     def _tell_expunged(self, enabled: Enabled, own: Collection[int]) -> list[bytes]:
         """Say that the ghosts are gone and number them no more: VANISHED (RFC 7162 §3.2.10), or EXPUNGE, last one first."""

@@ -203,19 +203,23 @@ def rename(store: Store, old: str, new: str) -> None:
         going = [row for row in rows if row.name == old or row.name.startswith(old + DELIMITER)]
         if not going:
             raise NoSuchFolder(old)
-        for row in going:
-            _give_name(write, write.folder(row.folder_id), canonical_name(store, new + row.name[len(old) :]))
+        names_now = {row.folder_id: canonical_name(store, new + row.name[len(old) :]) for row in going}
+        _give_names(write, [(write.folder(folder_id), name) for folder_id, name in names_now.items()])
 
 
-def _give_name(write: Write, folder: FolderRow, name: str) -> None:
-    directory = encode_directory(name)
+def _give_names(write: Write, going: list[tuple[FolderRow, str]]) -> None:
+    """All at once: what is intended is written down whole, which one after the other is quadratic in a tree of thousands."""
     place = write.store.place
-    if os.path.lexists(place.folder(directory)):
-        raise FolderExists(name)
-    write.intend(sidecars=[folder.folder_id])
-    write.rename([(place.folder(folder.directory), place.folder(directory))])
-    folder.name, folder.directory, folder.modseq = name, directory, write.modseq
-    write.keep(folder)
+    pairs: list[tuple[str, str]] = []
+    for folder, name in going:
+        directory = encode_directory(name)
+        if os.path.lexists(place.folder(directory)):
+            raise FolderExists(name)
+        pairs.append((place.folder(folder.directory), place.folder(directory)))
+        folder.name, folder.directory, folder.modseq = name, directory, write.modseq
+        write.keep(folder)
+    write.intend(sidecars=[folder.folder_id for folder, _ in going])
+    write.rename(pairs)
 
 
 def delete(store: Store, name: str) -> None:
