@@ -130,9 +130,7 @@ class Mirror:
         self._client.send(b"M%d %b\r\n" % (self._tag, command))
         self._transcript.append(b"> M%d %b" % (self._tag, command))
 
-    def answer(
-        self, command: bytes, *, counts: bool = False, expected: Sequence[tuple[Entry, frozenset[str]]] = ()
-    ) -> bytes:
+    def answer(self, command: bytes, *, counts: bool = False, expected: Sequence[tuple[Entry, frozenset[str]]] = ()) -> bytes:
         """The second half: believe what comes, and give the tagged line without its tag. `Cut` where the server says BYE."""
         client = self._client
         assert client is not None
@@ -401,7 +399,7 @@ def truth(ports: Mapping[str, int], address: str, folder: bytes = b"Chung") -> P
     client = Imap(ports["imap"], address, PASSWORD)
     client.command(b"EXAMINE " + folder)
     seen = []
-    for response in client.command(b"FETCH 1:* (UID FLAGS)"):
+    for response in client.command(b"UID FETCH 1:* (UID FLAGS)"):
         line = b"".join(response)
         uid, flags = _UID.search(line), _FLAGS.search(line)
         if uid and flags:

@@ -5,7 +5,7 @@ RFC allows (`faults.mirrors` asserts it of every untagged line), and afterwards 
 `mailbox repair` agree.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 

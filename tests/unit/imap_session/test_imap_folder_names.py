@@ -1,4 +1,4 @@
-"""Names of mailboxes as anybody may send them: exactly that mailbox comes to be, or a refusal; nothing outside of the Maildir."""
+"""Names of mailboxes as anybody may send them: exactly that mailbox, or a refusal; nothing outside of the Maildir."""
 
 import os
 import re
@@ -15,11 +15,12 @@ from conversing import REF, Talk, open_store
 
 HOME = REF.home
 SPECIAL = [
-    "/", "//", ".", "..", "../", "../../x", "./", "~", "*", "%", "\\", '"', "'", "&", "&-", "&AOk-", "&AC8-", "&AC4ALg-", "&AAA-",
-    "&2D0-", "&2D3cAA-", "&Jjo", "&Jjo!", "&U,BTFw-&ZeVnLIqe-", "&AGE-", "-", "INBOX", "inbox", "InBox/", "Shared", "cur", "new",
-    "tmp", ".mic-folder", "mic-folder", "mic-new-0011", ".mic-account", "dovecot-uidlist", "dovecot.index", "expunged", ".expunged",
-    "maildirfolder", "index.sqlite", "&~", "A", "a", "Thư", "th\u01b0", "e\u0301", "\u00e9", "\u1ec7", "e\u0323\u0302", "\u212b",
-    "\U0001f4e7", "\u202e", "\u2028", "\ufeff", "\ufffd", " ", "\t", "\x01", "\x1b[2J", "\x7f", "\x85", "x" * 100, "ệ" * 80, "a/b/c",
+    "/", "//", ".", "..", "../", "../../x", "./", "~", "*", "%", "\\", '"', "'", "&", "&-", "&AOk-", "&AC8-",
+    "&AC4ALg-", "&AAA-", "&2D0-", "&2D3cAA-", "&Jjo", "&Jjo!", "&U,BTFw-&ZeVnLIqe-", "&AGE-", "-", "INBOX", "inbox",
+    "InBox/", "Shared", "cur", "new", "tmp", ".mic-folder", "mic-folder", "mic-new-0011", ".mic-account",
+    "dovecot-uidlist", "dovecot.index", "expunged", ".expunged", "maildirfolder", "index.sqlite", "&~", "A", "a",
+    "Thư", "th\u01b0", "e\u0301", "\u00e9", "\u1ec7", "e\u0323\u0302", "\u212b", "\U0001f4e7", "\u202e", "\u2028",
+    "\ufeff", "\ufffd", " ", "\t", "\x01", "\x1b[2J", "\x7f", "\x85", "x" * 100, "ệ" * 80, "a/b/c",
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from(SPECIAL) | st.text(max_size=4), min_size=1, max_size=5).map("".join)
 OCTETS = st.lists(

@@ -1,0 +1,100 @@
+"""Hundreds of folders, deep trees, and their RENAME under sessions that have them open."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from conversing import START, Talk
+from mic_mail.clock import ManualClock
+from mic_mail.storage import section
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import StorageSettings
+
+FOLDERS = 500
+MESSAGE = b"Subject: mot\r\n\r\nx\r\n"
+
+
+def append(talk: Talk, name: bytes) -> bytes:
+    return talk.say(b"p APPEND %b {%d+}\r\n%b\r\n" % (name, len(MESSAGE), MESSAGE))
+
+
+def test_500_folders_with_messages_and_no_more(tmp_path: Path) -> None:
+    """LIST tells each with its STATUS; CREATE and RENAME of INBOX beyond the limit are refused by LIMIT and leave nothing."""
+    settings = StorageSettings(max_folders=FOLDERS + 6)
+    store = MailStore(tmp_path, clock=ManualClock(START), host="h", settings=settings)
+    talk = Talk(store).sign_in()
+    wanted = {}
+    for number in range(FOLDERS):
+        name = b"t%d/x%03d" % (number // 100, number) if number % 100 else b"t%d" % (number // 100)
+        assert b"c OK" in talk.say(b"c CREATE %b\r\n" % name)
+        for _ in range(number % 3):
+            assert b"p OK" in append(talk, name)
+        wanted[name] = number % 3
+    for command in (b"CREATE more", b"CREATE a/b", b"RENAME INBOX more", b"RENAME t0/x001 more/x"):
+        assert re.fullmatch(rb"d NO \[LIMIT\] .*\r\n", talk.say(b"d " + command + b"\r\n")), command
+    answer = talk.say(b'l LIST "" "*" RETURN (STATUS (MESSAGES UNSEEN))\r\n')
+    told = {name: int(count) for name, count in re.findall(rb'\* STATUS "(t[^"]+)" \(MESSAGES (\d+) UNSEEN \2\)', answer)}
+    assert told == wanted
+    assert answer.count(b"* LIST ") == answer.count(b"* STATUS ") == FOLDERS + 6
+    assert len(list((tmp_path / "mic.gov.vn/dvbe/Maildir").glob(".*/cur"))) == FOLDERS + 5
+    store.close()
+
+
+def test_a_tree_is_renamed_under_its_readers(talk: Talk) -> None:
+    """Children go along and stay open; their messages, those to come and what is stored go on under the new name."""
+    deep = b"/".join(b"%d" % level for level in range(19))
+    assert b"c OK" in talk.say(b"c CREATE cay/%b\r\n" % deep)
+    reader = Talk(talk.store).sign_in()
+    append(talk, b"cay/%b" % deep)
+    assert b"* 1 EXISTS" in reader.say(b"s SELECT cay/%b\r\n" % deep)
+    assert talk.say(b"r RENAME cay rung\r\n").startswith(b"r OK")
+    assert b"[TRYCREATE]" in append(talk, b"cay/%b" % deep)
+    assert b"p OK" in append(talk, b"rung/%b" % deep)
+    assert b"* 2 EXISTS" in reader.say(b"n NOOP\r\n")
+    assert b"f OK" in (fetched := reader.say(b"f FETCH 1:2 BODY[TEXT]\r\n"))
+    assert fetched.count(b"x\r\n") == 2
+    assert b"s OK" in reader.say(b"s STORE 1 +FLAGS (\\Deleted)\r\n")
+    assert b"* 1 EXPUNGE" in reader.say(b"e EXPUNGE\r\n")
+    assert b"(MESSAGES 1)" in talk.say(b"t STATUS rung/%b (MESSAGES)\r\n" % deep)
+    assert b"* LIST" not in talk.say(b'l LIST "" "cay*"\r\n')
+    assert talk.account.repair(check=True).clean
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (b"RENAME a a/b", b"CANNOT"),
+        (b"RENAME a a", b"CANNOT"),
+        (b"RENAME a b", b"ALREADYEXISTS"),
+        (b"RENAME a inbox", b"ALREADYEXISTS"),
+        (b"RENAME a/c a", b"ALREADYEXISTS"),
+        (b"RENAME none x", b"NONEXISTENT"),
+        (b"RENAME a " + b"/".join([b"x"] * 20), b"CANNOT"),  # its child would be too deep
+        (b"RENAME a " + b"y" * 699, b"CANNOT"),  # and too long
+    ],
+)
+def test_a_rename_that_cannot_be_leaves_everything(talk: Talk, command: bytes, code: bytes) -> None:
+    for name in (b"a", b"a/c", b"b"):
+        talk.say(b"c CREATE %b\r\n" % name)
+    before = talk.say(b'l LIST "" "*"\r\n')
+    assert re.fullmatch(rb"r NO \[%b\] .*\r\n" % code, talk.say(b"r " + command + b"\r\n"))
+    assert talk.say(b'l LIST "" "*"\r\n') == before
+    assert talk.account.repair(check=True).clean
+
+
+def test_what_a_rename_writes_down_grows_with_the_tree_alone(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record of what is intended is written a few times, not once for each child."""
+    for number in range(50):
+        talk.say(b"c CREATE a/%d\r\n" % number)
+    written: list[int] = []
+    write_intent = section.write_intent
+
+    def noting(fd: int, intent: section.Intent) -> int:
+        written.append(len(json.dumps(intent.renames)))
+        return write_intent(fd, intent)
+
+    monkeypatch.setattr(section, "write_intent", noting)
+    assert talk.say(b"r RENAME a b\r\n").startswith(b"r OK")
+    assert len(written) < 5
