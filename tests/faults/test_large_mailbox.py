@@ -28,7 +28,7 @@ MESSAGES = 300_000
 BATCH = 1_000
 MOST_MIB_GROWN = 400
 """Of one worker above what it holds when idle. A STORE on everything is one change, and held some 190 MiB: 650 octets for each
-message (its row as it was and will be, the view before and after, its FETCH line). What needs twice as much keeps or doubles it.
+message (its row as it was and will be, the view before and after, its FETCH line). What needs twice as much doubles it.
 """
 
 DVBE, TTLAN = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
