@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 
 from faults.wire import Cut, Imap, Refused, uid_set
 from population import PASSWORD
@@ -228,7 +229,8 @@ class Mirror:
 
     def selected(self) -> bytes:
         """The second half; the tagged line without its tag. A mailbox that could not be opened leaves none."""
-        known = [entry for entry in self._entries if entry.uid is not None]
+        # Behind one that was counted and never named none has a place.
+        known = list(takewhile(lambda entry: entry.uid is not None, self._entries))
         resync = self._qresync and self._validity and self._modseq
         client = self._client
         assert client is not None
