@@ -190,13 +190,15 @@ class Mirror:
         return 0
 
     def _vanish(self, gone: set[int], line: bytes, *, earlier: bool) -> None:
-        """They may be among those that were counted a moment ago and are not named yet: these are the last ones."""
-        left = [entry for entry in self._entries if entry.uid not in gone]
-        unnamed = len(gone) - (len(self._entries) - len(left))
-        if unnamed and not earlier:
-            assert all(entry.uid is None for entry in left[-unnamed:]), f"{self.name}: {line!r} of what was never told"
-            del left[-unnamed:]
-        self._entries = left
+        """They may be among those that were counted and are not named yet: then one goes that lies between its neighbours."""
+        known = {entry.uid for entry in self._entries}
+        self._entries = [entry for entry in self._entries if entry.uid not in gone]
+        for uid in () if earlier else sorted(gone - known):
+            behind = (place for place, entry in enumerate(self._entries) if entry.uid is not None and entry.uid > uid)
+            place = next(behind, len(self._entries)) - 1
+            assert place >= 0, f"{self.name}: {line!r} of what was never told"
+            assert self._entries[place].uid is None, f"{self.name}: {line!r} of what was never told"
+            del self._entries[place]
 
     def _take(self, number: int, line: bytes) -> int:
         entry = self._entries[number - 1]
