@@ -7,6 +7,7 @@ import shutil
 import smtplib
 import ssl
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,8 +124,11 @@ def test_msmtp_chooses_for_itself(mail_server: MailServer, tmp_path: Path, versi
     run(*command, stdin=LETTER)
     (message,) = inbox(mail_server)
     assert f"SMTPSA (TLSv{version} ".encode() in message
-    (entered,) = [event for event in mail_server.events() if event["event"] == "signed_in"]
-    assert entered["mechanism"] == "SCRAM-SHA-256-PLUS"
+    for _ in range(100):  # the log writes its lines a moment later
+        if entered := [event for event in mail_server.events() if event["event"] == "signed_in"]:
+            break
+        time.sleep(0.05)
+    assert [event["mechanism"] for event in entered] == ["SCRAM-SHA-256-PLUS"]
 
 
 async def test_aiosmtplib(mail_server: MailServer) -> None:

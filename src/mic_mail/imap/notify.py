@@ -255,7 +255,8 @@ class Listening:
             since, news = self._modseq, self._ask(account, own, boxes)
             learned = self._learn(news, boxes, enabled, utf8=utf8)
             if self._watch.all_others & _ANNOTATED:
-                changed = account.annotations_changed(since, self._holders, own)
+                # What came after the folders were looked at is for the next look, else it is told twice.
+                changed = account.annotations_changed(since, self._holders, own, until=self._modseq)
                 learned.lines.extend(self._metadata_lines(changed, boxes, utf8=utf8))
             return learned
 

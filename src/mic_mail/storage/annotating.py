@@ -105,10 +105,12 @@ def annotations_of_folders(store: Store, holders: Collection[str]) -> dict[int, 
     return {row.folder_id: held(row.metadata, holders) for row in rows}
 
 
-def changed_since(store: Store, modseq: int, holders: Collection[str], own: Collection[int] = ()) -> list[tuple[str, str]]:
+def changed_since(
+    store: Store, modseq: int, holders: Collection[str], own: Collection[int] = (), *, until: int | None = None
+) -> list[tuple[str, str]]:
     """(folder, entry) of what these holders' annotations changed after a MODSEQ, removed ones too; "" is the account.
 
-    Changes with a MODSEQ in `own` are the caller's, and left out.
+    Changes with a MODSEQ in `own` are the caller's, and left out, as those after `until`.
     """
     store.ready()
     with translated("reading the index"), store.index.reading() as connection:
@@ -120,5 +122,6 @@ def changed_since(store: Store, modseq: int, holders: Collection[str], own: Coll
         for name, column in columns
         if newest_change(column) > modseq
         for entry in unpack(column)
-        if entry.modseq > modseq and entry.modseq not in own and entry.holder in holders
+        if modseq < entry.modseq and (until is None or entry.modseq <= until)
+        if entry.modseq not in own and entry.holder in holders
     ]

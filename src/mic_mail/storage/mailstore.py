@@ -438,10 +438,10 @@ class Account:
         despite_loss(self._store, lambda: annotating.annotate(self._store, folder_id, changes, uses))
 
     def annotations_changed(
-        self, since_modseq: int, holders: Collection[str], own: Collection[int] = ()
+        self, since_modseq: int, holders: Collection[str], own: Collection[int] = (), *, until: int | None = None
     ) -> list[tuple[str, str]]:
-        """(folder, entry) of what was set or removed after a MODSEQ; the folder "" is the account."""
-        return annotating.changed_since(self._store, since_modseq, holders, own)
+        """(folder, entry) of what was set or removed after a MODSEQ, and not after `until`; the folder "" is the account."""
+        return annotating.changed_since(self._store, since_modseq, holders, own, until=until)
 
     # Writing
     def stage(self) -> Staged:
