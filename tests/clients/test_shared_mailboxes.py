@@ -143,8 +143,9 @@ def test_an_authority_that_is_revoked_cuts_idle_and_nothing_else(server: MailSer
 
 
 def test_a_substitution_ends_by_the_clock(server: MailServer) -> None:
-    """Nobody records anything: at the end of the last day the session is cut."""
+    """Nobody records anything: at the end of the last day the session is cut. (It idles for less than its half hour.)"""
     server.allow(server.cntt, server.ttlan, "substitute", until="2026-11-25")  # type: ignore[attr-defined]
+    server.move_clock_to(datetime(2026, 11, 25, 16, 50, tzinfo=UTC))
     client = sign_in(server, TTLAN)
     client.select("Shared/cntt")
     idle(client)
