@@ -13,8 +13,8 @@ from mic_mail.connection.actions import Action, Answer, Enter, Hangup, NeedInput
 from mic_mail.errors import Text
 from mic_mail.imap.actions import Attend, StartCompression, Work
 from mic_mail.imap.conversation import SessionSettings
+from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.session import Session
-from mic_mail.imap.shelf import Shelf
 from mic_mail.policy.lifecycle import Decision
 from mic_mail.pop3.actions import Used
 from mic_mail.pop3.conversation import SessionSettings as Pop3Settings

@@ -15,15 +15,15 @@ from typing import Protocol, TypeVar, cast
 from mic_mail.clock import Clock
 from mic_mail.connection.actions import NeedInput, Note, Send
 from mic_mail.errors import MicMailError, Text
-from mic_mail.imap import places
 from mic_mail.imap.actions import SLICE_OCTETS, Steps, Used, Waiting, Work
 from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
 from mic_mail.imap.grammar.rules import ConnectionState
-from mic_mail.imap.places import Place
+from mic_mail.imap.names import places
+from mic_mail.imap.names.places import Place
+from mic_mail.imap.names.rights import NoPermission
 from mic_mail.imap.responses import continuation, in_progress, ok, status_line
-from mic_mail.imap.rights import NoPermission
-from mic_mail.imap.shelf import Shelf
-from mic_mail.imap.view import Enabled, Glance, View
+from mic_mail.imap.selected.shelf import Shelf
+from mic_mail.imap.selected.view import Enabled, Glance, View
 from mic_mail.services.access import SignedIn
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.errors import (

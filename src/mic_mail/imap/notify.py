@@ -22,17 +22,17 @@ from dataclasses import dataclass, replace
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Ended, Reply, refuse
-from mic_mail.imap.fetch import send
-from mic_mail.imap.fetchplan import Plan
-from mic_mail.imap.folders import OWN, listing_of
+from mic_mail.imap.fetching.fetch import send
+from mic_mail.imap.fetching.fetchplan import Plan
 from mic_mail.imap.grammar.fetchitems import Datum
 from mic_mail.imap.grammar.notifycommands import Events, Notify, Watch
-from mic_mail.imap.listing import Tree, described
-from mic_mail.imap.metadata import holders
-from mic_mail.imap.nameevents import NameEvent, Renamed, name_events
+from mic_mail.imap.mailboxes.folders import OWN, listing_of
+from mic_mail.imap.mailboxes.metadata import holders
+from mic_mail.imap.names.listing import Tree, described
+from mic_mail.imap.names.nameevents import NameEvent, Renamed, name_events
+from mic_mail.imap.names.places import find, find_box, shown_own
 from mic_mail.imap.numbering import ranges
-from mic_mail.imap.places import find, find_box, shown_own
-from mic_mail.imap.view import Enabled, Glance, View
+from mic_mail.imap.selected.view import Enabled, Glance, View
 from mic_mail.services.sharing import ROOT, Shared
 from mic_mail.storage.errors import NoSuchFolder, Unavailable
 from mic_mail.storage.mailstore import Account

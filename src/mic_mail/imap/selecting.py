@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Attend, DropCompressor, Steps, Used, Waiting
-from mic_mail.imap.contexts import tell_updates
 from mic_mail.imap.conversation import Conversation, Ended, Reply, bad
-from mic_mail.imap.fetch import vanished_of
-from mic_mail.imap.folders import listing_of
+from mic_mail.imap.fetching.fetch import vanished_of
+from mic_mail.imap.finding.contexts import tell_updates
 from mic_mail.imap.grammar.commands import SEEN, Close, Expunge, Idle, Unselect
 from mic_mail.imap.grammar.mailboxcommands import QResync, Select
 from mic_mail.imap.grammar.reader import NEED_INPUT, Line
 from mic_mail.imap.grammar.sequence import MAX_NUMBER, Ranges, SequenceSet, format_set
-from mic_mail.imap.listing import Listed
+from mic_mail.imap.mailboxes.folders import listing_of
+from mic_mail.imap.names.listing import Listed
+from mic_mail.imap.names.places import Place
+from mic_mail.imap.names.rights import NoPermission, reads_only
 from mic_mail.imap.numbering import meet, uids_of
-from mic_mail.imap.places import Place
-from mic_mail.imap.rights import NoPermission, reads_only
-from mic_mail.imap.view import Enabled, View, claim_recent
+from mic_mail.imap.selected.view import Enabled, View, claim_recent
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
 

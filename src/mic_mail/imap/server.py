@@ -24,8 +24,8 @@ from mic_mail.imap.actions import (
 )
 from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.deflate import Damaged, Deflate
+from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.session import Session
-from mic_mail.imap.shelf import Shelf
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.process.feed import Feed, Subscription
 from mic_mail.process.lanes import Lanes

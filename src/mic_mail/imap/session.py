@@ -19,34 +19,22 @@ from mic_mail.connection import session
 from mic_mail.connection.actions import Hangup, Note, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
-from mic_mail.imap import (
-    acl,
-    append,
-    batches,
-    contexts,
-    fetch,
-    folders,
-    messages,
-    metadata,
-    multisearch,
-    notify,
-    replace,
-    responses,
-    searching,
-    selecting,
-    signin,
-)
+from mic_mail.imap import batches, notify, responses, selecting, signin
 from mic_mail.imap.actions import Steps
+from mic_mail.imap.changing import append, messages, replace
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
+from mic_mail.imap.fetching import fetch
+from mic_mail.imap.fetching.sections import UnknownEncoding
+from mic_mail.imap.finding import contexts, multisearch, searching
 from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, notifycommands, searchcommands
 from mic_mail.imap.grammar.commands import Command
 from mic_mail.imap.grammar.metadata import GetMetadata, SetMetadata
 from mic_mail.imap.grammar.reader import AppendMessage, BadLine, Event, Line
 from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.grammar.sequence import NoSuchNumber
-from mic_mail.imap.sections import UnknownEncoding
-from mic_mail.imap.shelf import Shelf
-from mic_mail.imap.view import Enabled, OutOfStep
+from mic_mail.imap.mailboxes import acl, folders, metadata
+from mic_mail.imap.selected.shelf import Shelf
+from mic_mail.imap.selected.view import Enabled, OutOfStep
 
 Handler = Callable[[Conversation, Any], Steps[Reply] | Steps[Reply | None]]
 """Carries out one kind of command; the argument is the class that HANDLERS has it under, which is why it is `Any` here."""

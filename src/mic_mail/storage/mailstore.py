@@ -26,12 +26,9 @@ from mic_mail.storage import (
     foldernews,
     folders,
     graves,
-    lookup,
     quota,
     reader,
     repair,
-    search,
-    searchindexing,
     staging,
     sweep,
     transfer,
@@ -50,10 +47,11 @@ from mic_mail.storage.publish import publish
 from mic_mail.storage.reader import MessageFile
 from mic_mail.storage.replacing import drop_unfinished
 from mic_mail.storage.replay import Replay, recover, settle_left_behind
-from mic_mail.storage.searchcache import SearchCache
-from mic_mail.storage.searchindexing import Visited
 from mic_mail.storage.store import OnChange, Shared, Store
 from mic_mail.storage.syncing import SharedSync
+from mic_mail.storage.textindex.cache import SearchCache
+from mic_mail.storage.textsearch import indexing, lookup, scan
+from mic_mail.storage.textsearch.indexing import Visited
 from mic_mail.storage.types import (
     ALL_FLAGS,
     AccountRef,
@@ -404,7 +402,7 @@ class Account:
 
         What was read for BODY or TEXT is left in `search.sqlite`, if that can be had at once.
         """
-        return search.find_text(self._store, folder_id, uids, tests)
+        return scan.find_text(self._store, folder_id, uids, tests)
 
     def index_text(self, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
         """Bring `search.sqlite` up to date if the index was written since the last visit; how many messages came in.
@@ -412,10 +410,10 @@ class Account:
         For the indexer: takes no lock of the account and opens nothing of it for writing. `go_on` is asked before each batch.
         """
         store = self._store
-        if not searchindexing.needs_visit(store, visited):
+        if not indexing.needs_visit(store, visited):
             return 0
         try:
-            return searchindexing.visit(store, visited, go_on)
+            return indexing.visit(store, visited, go_on)
         finally:
             store.search.close()
 

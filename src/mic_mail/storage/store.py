@@ -12,9 +12,9 @@ from mic_mail.clock import Clock
 from mic_mail.storage.index import Index
 from mic_mail.storage.locking import AccountLock
 from mic_mail.storage.maildir import NameSource, Place
-from mic_mail.storage.searchcache import SearchCache
-from mic_mail.storage.searchfile import SearchFile
 from mic_mail.storage.syncing import SharedSync
+from mic_mail.storage.textindex.cache import SearchCache
+from mic_mail.storage.textindex.file import SearchFile
 from mic_mail.storage.types import StorageSettings
 from mic_mail.storage.views import ViewCache
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mic_mail.imap.grammar.mailboxcommands import List, Lsub, Xlist
 from mic_mail.imap.grammar.reader import Limits, Reader
-from mic_mail.imap.listing import Folder, Listed, Pattern, Tree, list_folders, lsub_folders, xlist_folders
+from mic_mail.imap.names.listing import Folder, Listed, Pattern, Tree, list_folders, lsub_folders, xlist_folders
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mic_mail.clock import HO_CHI_MINH
+from mic_mail.imap.finding.matching import Answer, Columns, TextScan, mask_of, match, positions, text_keys
 from mic_mail.imap.grammar.searchkeys import (
     Age,
     All,
@@ -35,15 +36,6 @@ from mic_mail.imap.grammar.searchkeys import (
     ThreadId,
 )
 from mic_mail.imap.grammar.sequence import SAVED_RESULT, parse_set
-from mic_mail.imap.matching import (
-    Answer,
-    Columns,
-    TextScan,
-    mask_of,
-    match,
-    positions,
-    text_keys,
-)
 
 NOW = 1_700_000_000
 

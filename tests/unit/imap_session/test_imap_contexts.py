@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import Talk, open_store
-from mic_mail.imap.followed import MAX_CONTEXTS
-from mic_mail.imap.shelf import Shelf
+from mic_mail.imap.selected.followed import MAX_CONTEXTS
+from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.mime.render import answers_of
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Delivery

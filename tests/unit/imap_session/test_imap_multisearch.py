@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from conversing import Talk
-from mic_mail.imap import search
+from mic_mail.imap.finding import search
 from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FolderView

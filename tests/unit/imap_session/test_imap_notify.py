@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from conversing import Talk, open_store
 from mic_mail.imap.actions import Waiting, Work
-from mic_mail.imap.nameevents import NameEvent, Renamed, name_events
+from mic_mail.imap.names.nameevents import NameEvent, Renamed, name_events
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.section import writing

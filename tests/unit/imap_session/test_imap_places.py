@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import REF, Talk, open_store
-from mic_mail.imap import places
-from mic_mail.imap.places import Place
-from mic_mail.imap.rights import OWNER, NoPermission, allowed_flags, reads_only, shown
+from mic_mail.imap.names import places
+from mic_mail.imap.names.places import Place
+from mic_mail.imap.names.rights import OWNER, NoPermission, allowed_flags, reads_only, shown
 from mic_mail.policy.authority import RIGHTS
 from mic_mail.services.sharing import Shared, shared_name
 from mic_mail.storage.errors import NameNotAllowed, NoSuchFolder

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conversing import REF, Talk, open_store
-from mic_mail.imap import search
+from mic_mail.imap.finding import search
 from mic_mail.mime.render import answers_of
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.types import Delivery
@@ -98,7 +98,7 @@ def test_what_a_search_has_read_is_left_for_the_next(
     store: MailStore, read: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From a certain number on; the next search reads nothing."""
-    monkeypatch.setattr("mic_mail.storage.search.SMALLEST_LEFT", 12)
+    monkeypatch.setattr("mic_mail.storage.textsearch.scan.SMALLEST_LEFT", 12)
     account = store.account(REF)
     view = account.view(account.folder("INBOX").folder_id)
     assert answers(store) == read

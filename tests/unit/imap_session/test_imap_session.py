@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from conversing import Talk
 from mic_mail.errors import Text
-from mic_mail.imap import folders
 from mic_mail.imap.actions import Waiting
 from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, metadata, notifycommands, searchcommands
 from mic_mail.imap.grammar.commands import Command
 from mic_mail.imap.grammar.mailboxcommands import Namespace
+from mic_mail.imap.mailboxes import folders
 from mic_mail.imap.session import HANDLERS, Session
 from mic_mail.storage.mailstore import Account, MailStore
 

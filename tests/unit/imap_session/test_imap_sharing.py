@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conversing import Talk
-from mic_mail.imap import search
 from mic_mail.imap.deflate import INFLATE_OCTETS, Damaged, Deflate
-from mic_mail.imap.shelf import Arrivals, HeaderShelf
+from mic_mail.imap.finding import search
+from mic_mail.imap.selected.shelf import Arrivals, HeaderShelf
 from mic_mail.storage.mailstore import Account
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import Talk, open_store
-from mic_mail.imap.orders import sorted_in_runs
+from mic_mail.imap.selected.orders import sorted_in_runs
 from mic_mail.mime.basesubject import base_subject
 from mic_mail.mime.collation import casemap
 from mic_mail.mime.render import answers_of
@@ -139,7 +139,7 @@ def test_sort_beside_a_model(
 @given(st.lists(st.integers(0, 20), max_size=200), st.booleans(), st.integers(1, 9))
 def test_sorting_in_runs_is_sorting(monkeypatch_module: pytest.MonkeyPatch, column: list[int], reverse: bool, run: int) -> None:
     """Runs that are merged give the order of one sort, ties included, however long they are."""
-    monkeypatch_module.setattr("mic_mail.imap.orders._RUN", run)
+    monkeypatch_module.setattr("mic_mail.imap.selected.orders._RUN", run)
     positions = list(range(len(column)))
     assert sorted_in_runs(positions, column, reverse=reverse) == sorted(positions, key=column.__getitem__, reverse=reverse)
 
@@ -184,7 +184,7 @@ def test_as_many_criteria_as_fit_in_a_command(talk: Talk) -> None:
 
 def test_the_first_sort_of_a_large_mailbox_tells_of_its_progress(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 9585: what is compared is made in slices, and who waits for it hears how far it is."""
-    monkeypatch.setattr("mic_mail.imap.ordering.SLICE_MESSAGES", 1)
+    monkeypatch.setattr("mic_mail.imap.finding.ordering.SLICE_MESSAGES", 1)
     fill(talk.account, [Letter(subject, "a", "", "", "", 0, 0, 0, flagged=False) for subject in "cab"])
     talk.say(b"a SELECT INBOX\r\n")
     make = Account.orderings

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mic_mail.imap.grammar.mailboxcommands import QResync
+from mic_mail.imap.selected.view import Enabled, Glance, View, flag_names
 from mic_mail.imap.selecting import missed
-from mic_mail.imap.view import Enabled, Glance, View, flag_names
 from mic_mail.storage.types import Changes, FolderInfo, FolderView
 
 KEYWORDS = ("$Viec", "$Forwarded")

@@ -11,11 +11,11 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
-from mic_mail.storage import searchsegment
 from mic_mail.storage.mailstore import Account, Visited
-from mic_mail.storage.searchfilling import leave
-from mic_mail.storage.searchsegment import Document
 from mic_mail.storage.store import Store
+from mic_mail.storage.textindex import segment
+from mic_mail.storage.textindex.segment import Document
+from mic_mail.storage.textsearch.filling import leave
 from mic_mail.storage.types import Delivery, TextTest
 from storage_model import REF, Root, deliver
 
@@ -230,7 +230,7 @@ def test_the_file_outlives_the_index(root: Root) -> None:
 
 def test_what_is_too_long_for_a_segment_is_read(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once by the indexer, and then by each search."""
-    monkeypatch.setattr(searchsegment, "MAX_WORDS", 50)
+    monkeypatch.setattr(segment, "MAX_WORDS", 50)
     root.use(lambda account: publish(account, "ngan", "dai " * 60))
     store = root.store()
     account, visited = store.account(REF), Visited()

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mic_mail.mime.letters import Query
 from mic_mail.mime.searchtext import Zone
-from mic_mail.storage import searchsegment
-from mic_mail.storage.searchsegment import Document, Flow, Packed, Phrase, TooLong, Words, needle, pack, unpack
+from mic_mail.storage.textindex import segment
+from mic_mail.storage.textindex.segment import Document, Flow, Packed, Phrase, TooLong, Words, needle, pack, unpack
 
 Pieces = list[tuple[Zone, str]]
 WORDS = [
@@ -65,8 +65,8 @@ def test_a_segment_answers_as_its_texts_do(documents: list[Pieces], value: str, 
     if not Query.of(value).text:
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(searchsegment, "_SIEVE_FROM", sieve_from)
-        patch.setattr(searchsegment, "_MOST_WAYS", most_ways)
+        patch.setattr(segment, "_SIEVE_FROM", sieve_from)
+        patch.setattr(segment, "_MOST_WAYS", most_ways)
         packed = pack([Document.of(pieces) for pieces in documents])
         for zone in ("body", "subject"):
             assert asked(packed, zone, value) == scanned(documents, zone, value)  # type: ignore[arg-type]  # both are zones
@@ -97,7 +97,7 @@ def test_more_words_than_there_are_characters_below_the_surrogates() -> None:
 def test_a_message_of_too_many_words_is_none_for_a_segment() -> None:
     """It would take too much memory; the search reads it."""
     with pytest.raises(TooLong):
-        Document.of([("body", "a b " * (searchsegment.MAX_WORDS // 2)), ("body", "c d")])
+        Document.of([("body", "a b " * (segment.MAX_WORDS // 2)), ("body", "c d")])
 
 
 def test_matches_do_not_run_from_one_piece_into_the_next() -> None:

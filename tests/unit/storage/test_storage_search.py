@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
-from mic_mail.storage import searchfilling
 from mic_mail.storage.mailstore import Account, Visited
-from mic_mail.storage.search import _Test
+from mic_mail.storage.textsearch import filling
+from mic_mail.storage.textsearch.scan import _Test
 from mic_mail.storage.types import Delivery, TextTest
 from storage_model import REF, Root
 
@@ -299,8 +299,8 @@ def test_any_history_answers_as_the_scan_does(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Deliveries, copies, moves, expunges, indexers, damage: never an error, never another answer than from reading all."""
-    monkeypatch.setattr(searchfilling, "DEAD_US", 1)
-    monkeypatch.setattr("mic_mail.storage.search.SMALLEST_LEFT", 2)
+    monkeypatch.setattr(filling, "DEAD_US", 1)
+    monkeypatch.setattr("mic_mail.storage.textsearch.scan.SMALLEST_LEFT", 2)
 
     def machine() -> Searching:
         it = Searching()

@@ -1,0 +1,1 @@
+"""Commands that change messages: STORE, COPY, MOVE, APPEND, REPLACE."""

@@ -1,0 +1,253 @@
+"""APPEND: a message streams from the client through the MIME scanner into the store, and is published when all is durable.
+
+In: the reader's events (`AppendMessage`, `AppendChunk`..., `Append`). Out: steps. Octets are held up to one slice; OK is said
+after the publication of all messages of the command, or none of them (RFC 3502 §3). Whatever ends the command earlier (a
+refusal, a lost connection, an error) leaves nothing behind.
+Standards: RFC 9051 §6.3.12, RFC 3502 (MULTIAPPEND), RFC 4315 (APPENDUID), RFC 7889 (APPENDLIMIT); attachments: Reg. 8.3.b.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from mic_mail.clock import within_calendar
+from mic_mail.errors import MicMailError, Refused, Text
+from mic_mail.imap import responses
+from mic_mail.imap.actions import SLICE_OCTETS, Steps
+from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
+from mic_mail.imap.finding.contexts import tell_updates
+from mic_mail.imap.grammar.commands import Append
+from mic_mail.imap.grammar.reader import AppendChunk, AppendMessage, BadLine, Event
+from mic_mail.imap.mailboxes import folders
+from mic_mail.imap.names.places import Place
+from mic_mail.imap.names.rights import allowed_flags
+from mic_mail.imap.selected.view import Enabled
+from mic_mail.mime.render import answers
+from mic_mail.mime.scanner import Scanner
+from mic_mail.storage.errors import NoSuchFolder, OverQuota
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import KEYWORD_FLAGS, Delivery, Published, Staged
+
+MOST_MESSAGES = 1000
+"""Of one MULTIAPPEND: each is an open temporary file's worth of state until the last has come."""
+
+
+class TooBig(Refused):
+    """More than a message, or all its attachments together, may have."""
+
+
+def attachments_too_big(limit: int) -> TooBig:
+    """The refusal of Reg. 8.3.b."""
+    megabytes = limit / (1 << 20)
+    text = Text(
+        f"Tổng dung lượng tệp đính kèm vượt quá {megabytes:g} MB (Quy chế, điểm b khoản 3 Điều 8).",
+        f"The attachments exceed {megabytes:g} MB in all (Regulation, 8.3.b).",
+    )
+    return TooBig(text, clause="8.3.b")
+
+
+class Incoming:
+    """One message on its way in. Every method blocks and belongs into a lane, but `hold`, which only collects."""
+
+    def __init__(self, message: AppendMessage, attachment_limit: int) -> None:
+        self._options = message.options
+        self._attachment_limit = attachment_limit
+        self._scanner = Scanner()
+        self._staged: Staged | None = None
+        self._held: list[bytes] = []
+
+    @property
+    def binary(self) -> bool:
+        """It comes as a literal8, which may hold NUL."""
+        return self._options.binary
+
+    def hold(self, data: bytes) -> None:
+        """Keep octets until there are enough of them to be worth a hop."""
+        self._held.append(data)
+
+    def write(self, account: Account) -> None:
+        """Write and scan what is held; `TooBig` as soon as the attachments are."""
+        if self._held and self._staged is None:
+            self._staged = account.stage()
+        for data in self._held:
+            self._scanner.feed(data)
+            self._check_attachments(self._scanner.attachment_octets)
+            assert self._staged is not None
+            self._staged.write(data)
+        self._held.clear()
+
+    def finish(self, account: Account, allowed: int) -> Delivery:
+        """The message is complete: durable in its temporary file, its answers rendered; with `allowed` flags (RFC 4314 §4)."""
+        self.write(account)
+        assert self._staged is not None, "an empty message is refused when it is announced"
+        scan = self._scanner.finish()
+        self._check_attachments(scan.attachment_octets)
+        self._staged.finish()
+        received_at = self._options.received_at
+        return Delivery(
+            self._staged,
+            answers(scan),
+            flags=self._options.flags.system & allowed,
+            keywords=self._options.flags.keywords if allowed & KEYWORD_FLAGS else (),
+            received_at_us=None if received_at is None else within_calendar(int(received_at.timestamp()) * 1_000_000),
+        )
+
+    def _check_attachments(self, octets: int) -> None:
+        if octets > self._attachment_limit:
+            raise attachments_too_big(self._attachment_limit)
+
+    def discard(self) -> None:
+        """Forget it; harmless after publication."""
+        self._held.clear()
+        if self._staged is not None:
+            self._staged.discard()
+
+
+class Intake:
+    """All messages of one APPEND."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.messages: list[Incoming] = []
+        self.held_octets = 0
+
+    def write(self, account: Account) -> None:
+        """Write what is held of any of them."""
+        for message in self.messages:
+            message.write(account)
+
+    def check(self, account: Account, size: int, limit_octets: int | None) -> None:
+        """Whether a message of so many octets has a folder to go to, and room; asked before they come."""
+        account.folder(self.place.name)
+        used = account.quota().octets if limit_octets is not None else 0
+        if size and limit_octets is not None and used + size > limit_octets:
+            raise OverQuota(used, limit_octets)
+
+    def publish(self, account: Account, limit_octets: int | None) -> list[Published]:
+        """Make all of them durable and visible, in order."""
+        folder, allowed = account.folder(self.place.name), allowed_flags(self.place.rights)
+        deliveries = [message.finish(account, allowed) for message in self.messages]
+        published = account.publish(folder.folder_id, deliveries, limit_octets=limit_octets)
+        self.messages.clear()
+        return published
+
+    def discard(self) -> None:
+        """Forget what was not published; runs where the connection ends, so it must not look for what is not there."""
+        for message in self.messages:
+            message.discard()
+
+
+def append(talk: Conversation, first: AppendMessage) -> Steps[None]:
+    """A whole APPEND, to its tagged line, which is said here: the reader may have refused the command itself."""
+    place, refused = target_of(talk, first.mailbox)
+    intake = Intake(place)
+    try:
+        reply = yield from receive(talk, first, intake, partial(_publish, talk, first.mailbox, intake), refused)
+    finally:
+        intake.discard()
+    if reply is not None:
+        if reply.status == b"OK":
+            yield from folders.tell_name(talk, intake.place, first.written)
+        yield from talk.sync_if_moved(expunge=True)
+        yield from tell_updates(talk)
+        talk.say(talk.line(first.tag, reply))
+
+
+def target_of(talk: Conversation, mailbox: str) -> tuple[Place, Reply | None]:
+    """Where a message is to go, and why it may not (RFC 4314 §4: `i`)."""
+    try:
+        return talk.place(mailbox, "i"), None
+    except MicMailError as error:
+        return Place(mailbox), refusal(error)
+
+
+def target_again(talk: Conversation, mailbox: str, before: Place) -> tuple[Place, Reply | None]:
+    """The same once the message is there: an authority may have ended meanwhile, and what is staged lies in its account."""
+    place, refused = target_of(talk, mailbox)
+    if refused is None and place.account != before.account:
+        refused = refusal(NoSuchFolder(mailbox))
+    return place, refused
+
+
+def receive(
+    talk: Conversation, event: Event, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None = None
+) -> Steps[Reply | None]:
+    """Take messages until the command ends, then publish them. None: the reader refused the rest, and its answer was said.
+
+    `refused`: the command cannot be done; only the octets that come with it are got out of the way.
+    """
+    while True:
+        match event:
+            case AppendMessage():
+                refused = refused or (yield from _announced(talk, event, intake))
+                if refused is not None:
+                    talk.reader.refuse(refused.status, talk.words(refused.text), refused.code or None)
+                else:
+                    intake.messages.append(Incoming(event, talk.settings.attachment_limit))
+                    talk.reader.accept()
+                    if event.sync:
+                        talk.say(responses.continuation())
+            case AppendChunk(data) if refused is None and b"\0" in data and not intake.messages[-1].binary:
+                refused = refuse("A message with NUL needs a literal8.", b"CANNOT")  # RFC 9051 §4.3.1, RFC 3516 §4.4
+            case AppendChunk() if refused is None:
+                intake.messages[-1].hold(event.data)
+                intake.held_octets += len(event.data)
+                if intake.held_octets >= SLICE_OCTETS:
+                    refused = yield from tried(talk.ask(intake.write, intake.place), intake.place)
+                    intake.held_octets = 0
+            case Append():
+                return refused or (yield from publish())
+            case BadLine():
+                talk.say(responses.status_line(event.tag, event.status, event.text, event.code))
+                return None
+            case _:
+                pass  # the rest of a message that is refused already
+        event = yield from talk.event(talk.now() + talk.settings.idle_seconds)
+
+
+def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> Steps[Reply | None]:
+    """Why the message may not come, if so; the folder is looked for before a client that waits sends its megabytes."""
+    limit = talk.settings.append_limit
+    if message.options.utf8 and Enabled.UTF8 not in talk.enabled:
+        return refuse("ENABLE UTF8=ACCEPT comes first.", b"CANNOT")  # RFC 6855 §4; 8-bit in other messages: decision 0003
+    if message.size > limit:
+        return refuse(f"A message may have {limit} octets.", b"TOOBIG")
+    if message.size == 0:  # RFC 3502 §4: it takes the APPEND back
+        return refuse("Nothing is stored.")
+    if message.index >= MOST_MESSAGES:
+        return refuse(f"One APPEND may have {MOST_MESSAGES} messages.", b"LIMIT")
+    if message.index > 0 or not (message.sync or message.size > SLICE_OCTETS):
+        return None
+    place = intake.place
+    limit_octets = talk.quota_octets(place.box)
+    return (yield from tried(talk.ask(lambda account: intake.check(account, message.size, limit_octets), place), place))
+
+
+def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
+    place, refused = target_again(talk, mailbox, intake.place)
+    if refused is not None:
+        return refused
+    intake.place = place
+    limit = talk.quota_octets(place.box)
+    published: list[Published] = []
+
+    def publish(account: Account) -> None:
+        published.extend(intake.publish(account, limit))
+
+    refused = yield from tried(talk.change(publish, place), place)
+    if refused is not None:
+        return refused
+    code = responses.append_uid(published[0].uidvalidity, [each.uid for each in published])
+    return Reply("Stored.", code=code)
+
+
+def tried(work: Steps[None], place: Place) -> Steps[Reply | None]:
+    """The refusal that a piece of work ends with, if any; CREATE would help where it is `place` that is missing."""
+    try:
+        yield from work
+    except NoSuchFolder as error:
+        return refuse(error.text, b"TRYCREATE") if error.name == place.name and place.can_be_made else refusal(error)
+    except TooBig as error:
+        return refuse(error.text, b"TOOBIG")
+    except MicMailError as error:
+        return refusal(error)
+    return None

@@ -1,0 +1,59 @@
+"""COPY and MOVE between the own account and that of a unit or group: lent by the one, published in the other.
+
+In: UIDs of the selected mailbox, a place in another account. Out: steps. The other account's quota and rights count. A copy is
+durable before a move takes anything away: a kill in between leaves a message in both accounts, never in neither.
+Standards: RFC 9051 §6.4.7-6.4.8, RFC 6851 §3.3, RFC 4314 §4.
+"""
+
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.conversation import Conversation
+from mic_mail.imap.names.places import Place
+from mic_mail.imap.names.rights import allowed_flags
+from mic_mail.imap.selected.view import View
+from mic_mail.storage.lending import Lent
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import CopyResult
+
+
+def copy(talk: Conversation, view: View, uids: list[int], target: Place, *, every: bool) -> Steps[CopyResult]:
+    """Copies of these messages: those that are there, or with `every` all or none."""
+    destination, limit, allowed = talk.account_of(target), talk.quota_octets(target.box), allowed_flags(target.rights)
+    folder = yield from talk.ask(lambda account: account.folder(target.name), target)
+    lent: list[Lent] = []
+
+    def borrow(account: Account) -> None:
+        lent.extend(account.lend(destination, view.folder_id, uids, every=every, allowed=allowed))
+
+    def publish(account: Account) -> CopyResult:
+        try:
+            published = account.publish(folder.folder_id, [each.delivery for each in lent], limit_octets=limit)
+            pairs = [(each.uid, new.uid) for each, new in zip(lent, published, strict=True)]
+            return CopyResult(published[0].uidvalidity, pairs, published[0].modseq)
+        finally:
+            give_back()
+
+    def give_back() -> None:
+        """What was not published; nothing is left of what was."""
+        while lent:
+            lent.pop().delivery.staged.discard()
+
+    try:
+        yield from talk.change(borrow, view.place)
+        if not lent:
+            return CopyResult(folder.uidvalidity, [], 0)
+        return (yield from talk.change(publish, target))
+    finally:
+        give_back()  # where the connection was lost in between, or no turn was to be had
+
+
+def move(talk: Conversation, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
+    """The same, and then they are expunged here; with the lines that tell the client so."""
+    copied = yield from copy(talk, view, uids, target, every=False)
+    gone, enabled = [uid for uid, _ in copied.pairs], talk.enabled
+
+    def work(account: Account) -> tuple[CopyResult, bytes]:
+        removed = account.remove(view.folder_id, gone)
+        told = b"".join(view.catch_up(view.look(account), enabled, expunge=True, own=gone))
+        return CopyResult(copied.uidvalidity, copied.pairs, removed.modseq), told
+
+    return (yield from talk.change(work, view.place))

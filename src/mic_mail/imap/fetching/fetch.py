@@ -1,0 +1,179 @@
+"""FETCH: from items asked to octets on the wire, in slices.
+
+A FETCH is compiled once into a `Plan`. Items that are ready in memory or in the index become *columns*: for a batch of messages
+one sequence of values each, and all lines of the batch are one formatting, `template % row`, without an object per token. Items
+that lie in the message file become *streams*, read 256 KiB at a time; a message is never in memory as a whole.
+
+In: the command, the client's view, the store (in a lane). Out: lines. Items without PEEK set \\Seen (RFC 9051 §6.4.5), one
+commit per group of messages, just before they are sent.
+Standards: RFC 9051 §6.4.5, §7.5.2; RFC 3516 (BINARY); RFC 7162 §3.1.4, §3.2.6 (CHANGEDSINCE, VANISHED); RFC 8970; RFC 8514;
+RFC 8474.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+
+from mic_mail.imap import responses
+from mic_mail.imap.actions import SLICE_OCTETS, Steps
+from mic_mail.imap.conversation import Conversation, Reply
+from mic_mail.imap.fetching.fetchplan import Batch, Plan
+from mic_mail.imap.grammar.commands import SEEN, Fetch
+from mic_mail.imap.grammar.fetchitems import Datum
+from mic_mail.imap.grammar.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
+from mic_mail.imap.numbering import intersect, part_of, positions_of, ranges
+from mic_mail.imap.selected.view import Enabled, View
+from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import Changes
+
+BATCH_MESSAGES = 256
+"""Lines that are formatted in one go; about one slice of envelopes."""
+MEMORY_BATCH_MESSAGES = 2048
+"""The same where nothing but memory is asked: 1 ms of the loop's time."""
+SEEN_GROUP_MESSAGES = 128
+SEEN_GROUP_OCTETS = 1 << 20
+
+
+class Slices:
+    """The answer for some messages, pulled piece by piece in a lane."""
+
+    def __init__(self, chunks: Callable[[Account], Iterator[bytes]]) -> None:
+        self._make = chunks
+        self._chunks: Iterator[bytes] | None = None
+        self._error: Exception | None = None
+
+    def pull(self, account: Account) -> bytes:
+        """The next slice; empty at the end. What goes wrong is raised after the octets before it were given. Blocks."""
+        if self._error is not None:
+            raise self._error
+        if self._chunks is None:
+            self._chunks = self._make(account)
+        octets, pieces = 0, []
+        try:
+            for piece in self._chunks:
+                pieces.append(piece)
+                octets += len(piece)
+                if octets >= SLICE_OCTETS:
+                    break
+        except Exception as error:
+            if not pieces:
+                raise
+            self._error = error
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """Close what is open; nobody wants the rest."""
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            close()
+
+
+def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
+    """FETCH and UID FETCH."""
+    view = talk.view
+    assert view is not None
+    if command.changed_since is not None or Datum.MODSEQ in command.items:
+        talk.use_condstore()
+    yield from talk.reading()
+    yield from talk.sync(expunge=False)
+    places = positions_of(talk, command.messages, by_uid=command.by_uid)
+    if command.partial is not None:
+        places = part_of(places, command.partial)
+    if command.changed_since is not None:
+        places = yield from _changed_since(talk, view, command, places)
+    items = command.items
+    if command.uid_implied and Enabled.UIDONLY in talk.enabled:
+        items = tuple(item for item in items if item is not Datum.UID)
+    plan = Plan(items, view, talk.enabled, talk.shelf.headers)
+    if plan.from_memory:
+        for batch in Batch.cut(places, MEMORY_BATCH_MESSAGES):
+            talk.say(plan.lines(batch))
+            yield from talk.breathe()
+        return Reply("Fetched.")
+    gone = 0
+    for group in _seen_groups(view, places) if plan.marks_seen and view.marks_seen else (places,):
+        if plan.marks_seen and view.marks_seen:
+            yield from _mark_seen(talk, view, group, command)
+        gone += yield from send(talk, plan, group)
+    return Reply("Fetched.", code=b"EXPUNGEISSUED" if gone else b"")  # OK all the same: no client can do better (RFC 5530 §3)
+
+
+def send(talk: Conversation, plan: Plan, places: list[range]) -> Steps[int]:
+    """Pull the lines of these messages through the connection; how many could not be read any more."""
+    reader = plan.reading(places, BATCH_MESSAGES)
+    slices = Slices(reader.chunks)
+    try:
+        while True:
+            data = yield from talk.ask(slices.pull)
+            if not data:
+                return reader.gone
+            talk.say(data)
+            yield from talk.breathe()
+    except Exception:
+        talk.severed = reader.mid_line  # a literal has been announced: nothing but its octets may follow, not even BYE
+        raise
+    finally:
+        slices.close()
+
+
+def _seen_groups(view: View, places: Iterable[range]) -> Iterator[list[range]]:
+    """Messages that are marked \\Seen together: not all 10,000 for a client that leaves after ten."""
+    group: list[int] = []
+    octets = 0
+    for at in chain.from_iterable(places):
+        if group and (len(group) >= SEEN_GROUP_MESSAGES or octets + view.sizes[at] > SEEN_GROUP_OCTETS):
+            yield ranges(group)
+            group, octets = [], 0
+        group.append(at)
+        octets += view.sizes[at]
+    if group:
+        yield ranges(group)
+
+
+def _mark_seen(talk: Conversation, view: View, places: list[range], command: Fetch) -> Steps[None]:
+    """Set \\Seen on those that lack it; the client is told unless FLAGS is among the items. On a full disk they stay unseen."""
+    uids = [view.uids[at] for place in places for at in place if not view.flags[at] & SEEN]
+    if not uids:
+        return
+    expected = {uid: view.flags[at] | SEEN for uid in uids if (at := view.position(uid)) is not None}
+    told_anyway, enabled = Datum.FLAGS in command.items, talk.enabled
+
+    def work(account: Account) -> list[bytes]:
+        account.store_flags(view.folder_id, uids, "+", SEEN)
+        return view.catch_up(
+            view.look(account),
+            enabled,
+            expunge=False,
+            expected=expected if told_anyway else None,
+            asked=() if told_anyway else uids,
+            with_uid=command.by_uid,
+        )
+
+    try:
+        talk.say_all((yield from talk.change(work)))
+    except Unavailable:
+        return
+
+
+def _changed_since(talk: Conversation, view: View, command: Fetch, places: list[range]) -> Steps[list[range]]:
+    """CHANGEDSINCE: of `places` those that changed; with VANISHED also which asked UIDs are no more (RFC 7162 §3.2.6)."""
+    since = command.changed_since
+    assert since is not None
+
+    def work(account: Account) -> tuple[bytes, list[range]]:
+        changes = account.changes(view.folder_id, since)
+        changed = [at for uid, _, _, _ in changes.changed if (at := view.position(uid)) is not None]
+        told = responses.vanished(vanished_of(changes, command.messages, view), earlier=True) if command.vanished else b""
+        return told, ranges(intersect(places, changed))
+
+    told, places = yield from talk.ask(work)
+    talk.say(told)
+    return places
+
+
+def vanished_of(changes: Changes, messages: SequenceSet, view: View) -> Ranges:
+    """Of the UIDs that a client asks about, those that are no more; all that do not exist where the log has holes."""
+    asked = intersection(messages.bounded(view.uids[-1] if view.uids else 1), ((1, view.uidnext - 1),))
+    if changes.complete:
+        return intersection(ranges_of(uid for uid in changes.vanished if view.position(uid) is None), asked)
+    return missing(asked, view.uids)

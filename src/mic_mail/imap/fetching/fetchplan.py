@@ -1,0 +1,329 @@
+"""What a FETCH asks, compiled: which values come from memory, index and message file, and how a line is formatted.
+
+A `Plan` is made once per command; `Plan.lines` formats a batch of messages, `Reading.chunks` walks over many with what lies in
+files (blocking: runs in a lane). See `fetch` for the whole.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from itertools import chain
+from typing import cast
+
+from mic_mail.imap import responses
+from mic_mail.imap.actions import SLICE_OCTETS
+from mic_mail.imap.fetching.sections import Message, binary_size, long_header, piece_of
+from mic_mail.imap.grammar.fetchitems import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
+from mic_mail.imap.numbering import ranges
+from mic_mail.imap.selected.shelf import HeaderAnswers, HeaderShelf
+from mic_mail.imap.selected.view import Enabled, View
+from mic_mail.mime.headers import cut
+from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import Column
+
+Values = Iterable[object]
+
+
+class Batch:
+    """Some messages at once, by their positions; `rows` holds what the index gave, column by column."""
+
+    __slots__ = ("headers", "places", "rows")
+
+    def __init__(self, places: list[range]) -> None:
+        self.places = places
+        self.rows: dict[str, Sequence[object]] = {}
+        self.headers: dict[bytes, Sequence[bytes]] = {}
+        """Answers to header field sets, by the item's label."""
+
+    @classmethod
+    def cut(cls, places: Iterable[range], size: int) -> Iterator["Batch"]:
+        """Batches of at most `size` messages."""
+        held: list[range] = []
+        count = 0
+        for place in places:
+            start = place.start
+            while start < place.stop:
+                stop = min(place.stop, start + size - count)
+                held.append(range(start, stop))
+                count += stop - start
+                start = stop
+                if count == size:
+                    yield cls(held)
+                    held, count = [], 0
+        if held:
+            yield cls(held)
+
+    def pick(self, column: Sequence[int]) -> Sequence[int]:
+        """The batch's part of a column of the view."""
+        if len(self.places) == 1:
+            place = self.places[0]
+            return column[place.start : place.stop]
+        return list(chain.from_iterable([column[place.start : place.stop] for place in self.places]))
+
+    def numbers(self) -> Iterable[int]:
+        """Sequence numbers."""
+        return chain.from_iterable([range(place.start + 1, place.stop + 1) for place in self.places])
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One item that is ready: its name, how its value is written, and the values of a batch."""
+
+    label: bytes
+    form: bytes
+    values: Callable[[Batch], Values]
+    columns: tuple[Column, ...] = ()
+
+
+# ------------------------------------------------------------------ what the index holds
+
+
+def _column(column: Column) -> Callable[[Batch], Values]:
+    return lambda batch: batch.rows[column]
+
+
+def _headers(label: bytes) -> Callable[[Batch], Values]:
+    return lambda batch: batch.headers[label]
+
+
+def _made(make: Callable[..., bytes], *columns: Column) -> Callable[[Batch], Values]:
+    """A value that is made of one or more columns."""
+    return lambda batch: map(make, *[batch.rows[column] for column in columns])
+
+
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+@lru_cache(maxsize=8192)
+def _day(days: int) -> bytes:
+    """`17-Jul-1996`, for any number of days since the epoch: an index may hold what is beyond the calendar."""
+    ordinal = min(max(days + _EPOCH, date.min.toordinal()), date.max.toordinal())
+    return responses.date_time((ordinal - _EPOCH) * 86_400_000_000, 0)[1:12]
+
+
+_ZONE_SECONDS = 7 * 3600  # Vietnam's, the zone in which SEARCH counts days
+
+
+def _date_time(instant_us: int) -> bytes:
+    """`responses.date_time`, three times as fast: a first sync asks for ten thousand."""
+    days, second = divmod(instant_us // 1_000_000 + _ZONE_SECONDS, 86_400)
+    return b'"%b %02d:%02d:%02d +0700"' % (_day(days), second // 3600, second // 60 % 60, second % 60)
+
+
+def _nil_or(make: Callable[[object], bytes]) -> Callable[[object], bytes]:
+    return lambda value: b"NIL" if value is None else make(value)
+
+
+_STORED: dict[Datum, Field] = {
+    Datum.INTERNALDATE: Field(b"INTERNALDATE", b"%b", _made(_date_time, "internaldate_us"), ("internaldate_us",)),
+    Datum.ENVELOPE: Field(b"ENVELOPE", b"%b", _column("envelope"), ("envelope",)),
+    Datum.BODY: Field(b"BODY", b"%b", _column("body"), ("body",)),
+    Datum.BODYSTRUCTURE: Field(b"BODYSTRUCTURE", b"%b", _column("bodystructure"), ("bodystructure",)),
+    Datum.EMAILID: Field(b"EMAILID", b"(%b)", _made(lambda value: str(value).encode(), "email_id"), ("email_id",)),
+    Datum.THREADID: Field(
+        b"THREADID", b"%b", _made(_nil_or(lambda value: b"(%b)" % str(value).encode()), "thread_id"), ("thread_id",)
+    ),
+    Datum.SAVEDATE: Field(
+        b"SAVEDATE", b"%b", _made(_nil_or(lambda value: _date_time(cast("int", value))), "savedate_us"), ("savedate_us",)
+    ),
+}
+
+_UTF8_ENVELOPE = Field(
+    b"ENVELOPE",
+    b"%b",
+    _made(lambda plain, utf8: plain if utf8 is None else utf8, "envelope", "envelope_utf8"),
+    ("envelope", "envelope_utf8"),
+)
+"""For sessions that read UTF-8 (RFC 6855 §3); the index has it only where it differs."""
+
+
+def _preview(*, utf8: bool) -> Field:
+    """RFC 8970. It is stored with the message, so LAZY is no slower."""
+    text = _nil_or(lambda value: responses.string(str(value).encode(), utf8=utf8))
+    return Field(b"PREVIEW", b"%b", _made(text, "preview"), ("preview",))
+
+
+def _binary_size(item: BinarySize) -> Field:
+    return Field(
+        item.label, b"%d", _made_number(lambda parts, size: binary_size(item, parts, size), "parts", "size"), ("parts", "size")
+    )
+
+
+def _made_number(make: Callable[..., int], *columns: Column) -> Callable[[Batch], Values]:
+    return lambda batch: map(make, *[batch.rows[column] for column in columns])
+
+
+def _is_whole_message(item: Section | Binary) -> bool:
+    """It is answered by the file alone."""
+    return isinstance(item, Section) and item.text is Text.ALL and not item.part
+
+
+# ------------------------------------------------------------------ the plan
+
+
+class Plan:
+    """A compiled list of items."""
+
+    def __init__(self, items: Sequence[FetchItem], view: View, enabled: Enabled, shelf: HeaderShelf) -> None:
+        self.view = view
+        self.shelf = shelf
+        self._enabled = enabled
+        self.fields: list[Field] = []
+        self.streams: list[Section | Binary] = []
+        self.header_sets: list[Section] = []
+        self.marks_seen = False
+        for item in items:
+            self._add(item)
+        self.columns: tuple[Column, ...] = tuple(dict.fromkeys(chain.from_iterable(field.columns for field in self.fields)))
+        if not all(_is_whole_message(item) for item in self.streams):
+            self.columns = tuple(dict.fromkeys((*self.columns, "parts", "header")))
+        self.from_memory = not (self.columns or self.header_sets or self.streams)
+        written = b" ".join([b"%b %b" % (field.label.replace(b"%", b"%%"), field.form) for field in self.fields])
+        self._by_uid = Enabled.UIDONLY in enabled  # RFC 9586 §3.3
+        opening = b"* %d UIDFETCH (" if self._by_uid else b"* %d FETCH ("
+        self._template = opening + written + (b"" if self.streams else b")\r\n")
+
+    def _add(self, item: FetchItem) -> None:
+        utf8 = bool(self._enabled & (Enabled.UTF8 | Enabled.REV2))
+        match item:
+            case Datum.ENVELOPE if utf8:
+                self.fields.append(_UTF8_ENVELOPE)
+            case Datum.FLAGS if self.view.recent_count:
+                self.fields.append(Field(b"FLAGS", b"(%b)", self._flags_with_recent))
+            case Datum() if item in _STORED:
+                self.fields.append(_STORED[item])
+            case Datum():
+                self.fields.append(Field(item.value, *self._known(item)))
+            case Preview():
+                self.fields.append(_preview(utf8=utf8))
+            case BinarySize():
+                self.fields.append(_binary_size(item))
+            case Section(part=(), text=Text.HEADER_FIELDS | Text.HEADER_FIELDS_NOT, partial=None):
+                self.marks_seen |= not item.peek
+                self.header_sets.append(item)
+                self.fields.append(Field(item.label, b"%b", _headers(item.label)))
+            case Section() | Binary():
+                self.marks_seen |= not item.peek
+                self.streams.append(item)
+
+    def _known(self, item: Datum) -> tuple[bytes, Callable[[Batch], Values]]:
+        """What the view holds in memory."""
+        view = self.view
+        match item:
+            case Datum.UID:
+                return b"%d", lambda batch: batch.pick(view.uids)
+            case Datum.FLAGS:
+                return b"(%b)", lambda batch: map(view.names.__getitem__, batch.pick(view.flags))
+            case Datum.SIZE:
+                return b"%d", lambda batch: batch.pick(view.sizes)
+            case Datum.MODSEQ:
+                return b"(%d)", lambda batch: batch.pick(view.modseqs)
+            case _:
+                raise AssertionError(item)
+
+    def _flags_with_recent(self, batch: Batch) -> Values:
+        return [self.view.flags_text(at) for place in batch.places for at in place]
+
+    def heads(self, batch: Batch) -> Iterator[bytes]:
+        """One line for each message; without its end where streams follow."""
+        named = batch.pick(self.view.uids) if self._by_uid else batch.numbers()
+        return map(self._template.__mod__, zip(named, *[field.values(batch) for field in self.fields], strict=True))
+
+    def lines(self, batch: Batch) -> bytes:
+        """All lines of a batch that needs no file."""
+        return b"".join(self.heads(batch))
+
+    def reading(self, places: list[range], batch_messages: int) -> "Reading":
+        return Reading(self, places, batch_messages)
+
+
+class Reading:
+    """One walk over messages with the store at hand. `mid_line`: octets of an unfinished line are out."""
+
+    def __init__(self, plan: Plan, places: list[range], batch_messages: int) -> None:
+        self._plan = plan
+        self._places = places
+        self._batch_messages = batch_messages
+        self.gone = 0
+        self.mid_line = False
+
+    def chunks(self, account: Account) -> Iterator[bytes]:
+        """The answer in pieces of at most a slice; blocks, runs in a lane."""
+        for whole in Batch.cut(self._places, self._batch_messages):
+            batch = self._with_rows(account, whole)
+            if not batch.places:
+                continue
+            if not self._plan.streams:
+                yield self._plan.lines(batch)
+                continue
+            folder_id, uids = self._plan.view.folder_id, batch.pick(self._plan.view.uids)
+            nothing = (b"",) * len(uids)
+            parts = cast("Sequence[bytes]", batch.rows.get("parts", nothing))
+            headers = cast("Sequence[bytes]", batch.rows.get("header", nothing))
+            paths = account.paths(folder_id, uids)
+            for uid, head, table, header in zip(uids, self._plan.heads(batch), parts, headers, strict=True):
+                message = Message(account, folder_id, uid, table, header, path=paths.get(uid))
+                yield from self._streams_of(message, head)
+
+    def _streams_of(self, message: Message, head: bytes) -> Iterator[bytes]:
+        """One message: everything is located before the first octet goes out, so what fails fails between lines."""
+        with closing(message):
+            try:
+                pieces = [piece_of(item, message) for item in self._plan.streams]
+            except NoSuchMessage:
+                self.gone += 1
+                return
+            space = b" " if self._plan.fields else b""
+            for piece in pieces:
+                head += space + piece.head
+                space = b" "
+                for octets in piece.octets:
+                    if len(octets) + len(head) <= SLICE_OCTETS // 4:
+                        head += octets
+                    else:
+                        self.mid_line = True
+                        yield head
+                        yield octets
+                        head = b""
+            self.mid_line = False
+            yield head + b")\r\n"
+
+    def _with_rows(self, account: Account, batch: Batch) -> Batch:
+        """The batch with its index columns and header answers, without the messages that are gone."""
+        plan, view = self._plan, self._plan.view
+        uids = batch.pick(view.uids)
+        answers = [(item, self._header_answers(account, item, uids)) for item in plan.header_sets]
+        rows = account.rows(view.folder_id, uids, ("uid", *plan.columns)) if plan.columns else []
+        there = {row[0] for row in rows} if plan.columns else set(uids)
+        there = {uid for uid in there if all(uid in found for _, found in answers)}
+        if len(there) < len(uids):
+            self.gone += len(uids) - len(there)
+            batch = Batch(ranges(at for place in batch.places for at in place if view.uids[at] in there))
+            uids = batch.pick(view.uids)
+            rows = [row for row in rows if row[0] in there]
+        if rows:
+            batch.rows.update(zip(("uid", *plan.columns), zip(*rows, strict=True), strict=True))
+        for item, found in answers:
+            batch.headers[item.label] = [found[uid] for uid in uids]
+        return batch
+
+    def _header_answers(self, account: Account, item: Section, uids: Sequence[int]) -> HeaderAnswers:
+        """Header fields of these messages: as asked before, or cut from the stored header now."""
+        view = self._plan.view
+        answers = self._plan.shelf.answers((view.account_id, view.folder_id), view.uidvalidity, item.label)
+        lacking = [uid for uid in uids if uid not in answers]
+        if lacking:
+            others = item.text is Text.HEADER_FIELDS_NOT
+            new: dict[int, bytes] = {}
+            rows = cast(
+                "list[tuple[int, bytes | None, bytes]]", account.rows(view.folder_id, lacking, ("uid", "header", "parts"))
+            )
+            for uid, kept, parts in rows:
+                header = kept or long_header(account, view.folder_id, uid, parts)
+                if header is not None:
+                    new[uid] = responses.literal(cut(header, item.fields, others=others))
+            self._plan.shelf.filled(answers, new)
+        return answers

@@ -1,0 +1,1 @@
+"""SEARCH, SORT, THREAD, ESEARCH: finding, ordering, answering, and following what changes."""

@@ -1,0 +1,137 @@
+"""CONTEXT: which searches are followed, and what their clients are told of changes (RFC 5267 §4.3, RFC 5465 §7).
+
+Whether messages match that are new or have changed is found out by the code that answers a search, over these messages only, in
+slices, after the view has caught up and before the tagged response, or in IDLE at once.
+
+Not followed, with NOUPDATE (§4.3.1): more than MAX_CONTEXTS; SORT by RELEVANCY, where each new message moves the others; text
+together with keys whose answer moves by itself (OLDER, YOUNGER, `*`), since all text would have to be read at each look.
+"""
+
+from array import array
+from collections.abc import Iterable, Sequence
+
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.conversation import Conversation, Reply
+from mic_mail.imap.fetching.fetch import send
+from mic_mail.imap.fetching.fetchplan import Plan
+from mic_mail.imap.finding import fuzzy
+from mic_mail.imap.finding.matching import text_keys
+from mic_mail.imap.finding.ordering import order_of
+from mic_mail.imap.finding.search import find
+from mic_mail.imap.finding.telling import Found
+from mic_mail.imap.grammar.commands import Search
+from mic_mail.imap.grammar.fetchitems import Datum
+from mic_mail.imap.grammar.searchcommands import CancelUpdate, Sort, SortKey
+from mic_mail.imap.grammar.searchkeys import Age, And, InSet, Not, Or, SearchKey, leaves
+from mic_mail.imap.grammar.sequence import SequenceSet, ranges_of
+from mic_mail.imap.numbering import ranges
+from mic_mail.imap.selected.followed import MAX_CONTEXTS, Context
+from mic_mail.imap.selected.shelf import Arrivals
+from mic_mail.imap.selected.view import Enabled, View
+from mic_mail.storage.mailstore import Account
+
+
+def follow(view: View, command: Search, found: Found, *, mailbox: bytes | None) -> bool:
+    """Follow a search that was just answered; False if it cannot be."""
+    assert command.key is not None
+    criteria = command.criteria if isinstance(command, Sort) else ()
+    key = fixed(fuzzy.widened(command.key), view, found.saved)
+    moves = any(isinstance(leaf, Age) or (isinstance(leaf, InSet) and leaf.messages.has_star) for leaf in leaves(key))
+    by_relevancy = any(each.key is SortKey.RELEVANCY for each in criteria)
+    if len(view.contexts) >= MAX_CONTEXTS or by_relevancy or (moves and text_keys(key)):
+        return False
+    view.contexts.add(
+        Context(
+            command.tag,
+            key,
+            criteria,
+            command.by_uid,
+            None if mailbox is None else (mailbox, view.uidvalidity),
+            command.update_items,
+            moves,
+            array("I", [view.uids[at] for at in found.positions]),
+        )
+    )
+    return True
+
+
+def fixed(key: SearchKey, view: View, saved: Sequence[int]) -> SearchKey:
+    """The tree with message numbers and `$` as the UIDs that they stand for now."""
+    match key:
+        case InSet(messages, by_uid):
+            if messages.saved:
+                uids: Sequence[int] = saved
+            elif not by_uid:
+                uids = [view.uids[at] for place in messages.positions_within(view.messages) for at in place]
+            else:
+                return key
+            return InSet(SequenceSet(ranges_of(uids)), by_uid=True)
+        case And(keys):
+            return And(tuple(fixed(each, view, saved) for each in keys))
+        case Or(keys):
+            return Or(tuple(fixed(each, view, saved) for each in keys))
+        case Not(inner):
+            return Not(fixed(inner, view, saved))
+        case _:
+            return key
+
+
+def tell_updates(talk: Conversation) -> Steps[None]:
+    """ADDTO and REMOVEFROM for what has changed since the last look; the view has told of the changes themselves."""
+    view = talk.view
+    if view is None or not view.contexts.due:
+        return
+    changed = frozenset(view.contexts.changed)
+    some = view.excerpt([at for uid in sorted(changed) if (at := view.position(uid)) is not None and not view.is_ghost(uid)])
+    for context in view.contexts:
+        yield from _update(talk, view, context, some)
+    view.contexts.settle(changed)
+
+
+def _update(talk: Conversation, view: View, context: Context, some: View) -> Steps[None]:
+    """Look at `some` messages for one context, or at all where nothing else will do."""
+    if context.moves:
+        places = yield from find(talk, view, context.key)
+        looked_at, matching = None, {uid for at in places if not view.is_ghost(uid := view.uids[at])}
+    else:
+        places = yield from find(talk, some, context.key, arrivals=Arrivals())
+        looked_at, matching = some.uids, {some.uids[at] for at in places}
+    listed = set(context.uids)
+    gone = listed.difference(matching) if looked_at is None else listed.intersection(looked_at).difference(matching)
+    new = matching.difference(listed)
+    if not gone and not new:
+        return
+    if context.items:
+        yield from _fetch(talk, view, context, new & view.contexts.arrived)
+    order = (yield from order_of(talk, view)) if context.criteria and new else None
+
+    def work(account: Account) -> bytes:
+        removed = context.without(gone)
+        uids = sorted([*context.uids, *new])
+        if order is not None:
+            positions = [at for uid in uids if (at := view.position(uid)) is not None]
+            uids = [view.uids[at] for at in order.pick(positions, context.criteria, view.sizes)]
+        return context.tell(removed, context.become(uids), view.position)
+
+    talk.say((yield from talk.ask(work, view.place)))
+
+
+def _fetch(talk: Conversation, view: View, context: Context, uids: Iterable[int]) -> Steps[None]:
+    """FETCH for new messages that are found, behind EXISTS and before ADDTO (RFC 5465 §7); nothing becomes \\Seen by it."""
+    items = context.items
+    if Enabled.CONDSTORE in talk.enabled and Datum.FLAGS in items:
+        items = tuple(dict.fromkeys((*items, Datum.MODSEQ)))  # RFC 7162 §3.2.4
+    if Enabled.UIDONLY in talk.enabled:
+        items = tuple(item for item in items if item is not Datum.UID) or items
+    places = ranges(sorted(at for uid in uids if (at := view.position(uid)) is not None))
+    if places:
+        yield from send(talk, Plan(items, view, talk.enabled, talk.shelf.headers), places)
+
+
+def cancel_update(talk: Conversation, command: CancelUpdate) -> Steps[Reply]:
+    """CANCELUPDATE (RFC 5267 §4.3.5). A tag that is not followed is none to be told of either."""
+    assert talk.view is not None
+    for tag in command.tags:
+        talk.view.contexts.cancel(tag)
+    return Reply("No further updates.")
+    yield  # a handler is a generator

@@ -1,0 +1,117 @@
+"""ESEARCH: one search over several mailboxes (RFC 7377). None of them is selected by it, and none is locked.
+
+In: the command. Out: steps. Mailboxes are searched one after the other by the code of SEARCH, in slices; no limit is needed,
+since the work is that of the same searches one by one. Those of units and groups are searched where they are named and may be
+read (RFC 4314 §4). A mailbox that is not there, or goes meanwhile, is passed over.
+"""
+
+from collections.abc import Callable, Sequence
+
+from mic_mail.imap import responses
+from mic_mail.imap.actions import Steps
+from mic_mail.imap.conversation import Conversation, Reply, bad, refuse
+from mic_mail.imap.finding.search import Progress
+from mic_mail.imap.finding.searching import answer, begin, find_scored
+from mic_mail.imap.finding.telling import tell
+from mic_mail.imap.grammar.searchcommands import MultiSearch, Reach, Source
+from mic_mail.imap.mailboxes.folders import seen_folders
+from mic_mail.imap.names import places
+from mic_mail.imap.names.places import Place
+from mic_mail.imap.selected.view import Enabled, View
+from mic_mail.storage.errors import NoSuchFolder
+from mic_mail.storage.types import DELIMITER, FolderInfo
+
+Mailbox = tuple[FolderInfo, Place]
+"""Under the name that its client sees, and where it lies."""
+
+
+def multi_search(talk: Conversation, command: MultiSearch) -> Steps[Reply]:
+    """ESEARCH. The selected mailbox is searched as its client knows it, the others as they are."""
+    selected, saved, returns = talk.view, talk.saved, command.returns or frozenset()
+    if selected is None and (command.searches_selected or "UPDATE" in returns):
+        return bad("No mailbox is selected.")  # RFC 7377 §2.2
+    refused = yield from begin(talk, command)
+    if refused is not None:
+        return refused
+    mailboxes = yield from _named(talk, command.sources)
+    progress = Progress(talk, command.tag)
+    progress.after = sum(folder.messages for folder, _ in mailboxes)
+    reply = Reply("Searched.")
+    followed = False
+    for folder, place in mailboxes:
+        progress.after -= folder.messages
+        name = responses.mailbox_name(folder.name, utf8=talk.utf8)
+        if selected is not None and _is_selected(talk, folder, place):
+            found = yield from find_scored(talk, command, selected, saved, progress)
+            reply = yield from answer(talk, command, found, mailbox=name)
+            followed = True
+        else:
+            yield from _elsewhere(talk, command, (folder, place), name, progress)
+        progress.before += folder.messages
+        yield from talk.breathe()
+    if "UPDATE" in returns and not followed:  # it applies to the selected mailbox, which was not asked for
+        talk.say(talk.line(b"*", refuse("Only the selected mailbox can be followed.", responses.no_update(command.tag))))
+    return reply
+
+
+def _elsewhere(talk: Conversation, command: MultiSearch, mailbox: Mailbox, name: bytes, progress: Progress) -> Steps[None]:
+    """One mailbox that is not selected."""
+    folder, place = mailbox
+    try:
+        fresh = yield from talk.ask(lambda account: account.view(folder.folder_id), place)
+        view = View(fresh, looked=0, account_id=talk.account_of(place).account_id, place=place, read_only=True)
+        found = yield from find_scored(talk, command, view, (), progress)
+    except NoSuchFolder:
+        return
+    rev2 = Enabled.REV2 in talk.enabled
+    talk.say((yield from talk.ask(lambda account: tell(view, command, found, rev2=rev2, mailbox=name), place)))
+
+
+# ------------------------------------------------------------------ which mailboxes
+
+
+def _named(talk: Conversation, sources: Sequence[Source]) -> Steps[list[Mailbox]]:
+    """The mailboxes of these sources that may be read, each once, in the order of LIST; others are not spoken of (§2.2)."""
+    boxes = talk.boxes
+
+    def choose(folders: list[FolderInfo], subscribed: list[str]) -> list[Mailbox]:
+        readable = [
+            (folder, place)
+            for folder in folders
+            if folder.selectable and "r" in (place := places.find(folder.name, boxes)).rights
+        ]
+        wanted = [_belonging(talk, source, frozenset(subscribed)) for source in sources]
+        return [mailbox for mailbox in readable if any(belongs(*mailbox) for belongs in wanted)]
+
+    return (yield from seen_folders(talk, choose))
+
+
+def _is_selected(talk: Conversation, folder: FolderInfo, place: Place) -> bool:
+    view = talk.view
+    return view is not None and (folder.folder_id, talk.account_of(place).account_id) == (view.folder_id, view.account_id)
+
+
+def _belonging(talk: Conversation, source: Source, subscribed: frozenset[str]) -> Callable[[FolderInfo, Place], bool]:
+    """RFC 5465 §6 and RFC 7377 §2.2. Mail may be filed into any folder, so `inboxes` are all of them (RFC 5465 §6.3)."""
+    match source.reach:
+        case Reach.SELECTED:
+            return lambda folder, place: _is_selected(talk, folder, place)
+        case Reach.PERSONAL | Reach.INBOXES:
+            return lambda folder, place: place.box is None
+        case Reach.SUBSCRIBED:
+            return lambda folder, place: folder.name in subscribed
+        case Reach.MAILBOXES:
+            return lambda folder, place: folder.name in source.mailboxes
+        case Reach.SUBTREE:
+            return lambda folder, place: any(_is_below(folder.name, top) for top in source.mailboxes)
+        case Reach.SUBTREE_ONE:
+            return lambda folder, place: any(_is_below(folder.name, top, levels=1) for top in source.mailboxes)
+
+
+def _is_below(name: str, top: str, levels: int | None = None) -> bool:
+    """Whether it is `top` or stands below, at most so many levels."""
+    top = top.rstrip(DELIMITER)
+    if name == top:
+        return True
+    rest = name.removeprefix(top + DELIMITER)
+    return rest != name and (levels is None or rest.count(DELIMITER) < levels)

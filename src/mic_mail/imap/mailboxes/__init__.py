@@ -1,0 +1,1 @@
+"""Commands on names of mailboxes: LIST and its kin, STATUS, CREATE, RENAME, rights, annotations."""

@@ -1,0 +1,205 @@
+"""SEARCH by `search.sqlite`: which messages of a folder it knows, and which of those pass a test.
+
+In: a folder's UIDs, positions among them, one test. Out: `LookedUp`, exactly what a scan of the same messages would say
+(scan.py); what is not known is left to the scan. Never an error: a file that is damaged is thrown away, one that
+cannot be had now knows nothing.
+
+Three things are worked out once and kept (textindex/cache.py): the keys of a folder's messages, where in the segments they lie, and
+the segments themselves as far as questions have needed them.
+"""
+
+import contextlib
+import sqlite3
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mic_mail.mime.letters import Query
+from mic_mail.mime.searchtext import FIELD_ZONES, Zone
+from mic_mail.storage.reader import rows
+from mic_mail.storage.store import Store
+from mic_mail.storage.textindex.file import Damaged, key_of
+from mic_mail.storage.textindex.segment import Flow, Phrase, Words, needle
+from mic_mail.storage.types import LookedUp, TextTest
+
+_NOTHING = LookedUp((), ())
+_ATTEMPTS = 3
+"""Segments may be packed anew between two looks at the file."""
+
+
+def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: Sequence[int], test: TextTest) -> LookedUp:
+    """What is known of the messages at the positions `wanted` of `uids`."""
+    query = Query.of(test.value)
+    if not query.text or not store.settings.search_file:
+        return _NOTHING  # an empty value asks whether a field is there, or nothing at all
+    store.ready()  # an index made anew makes what was known of it void
+    for _ in range(_ATTEMPTS):
+        try:
+            places = _places_of(store, folder_id, _keys_of(store, folder_id, uids))
+            return _asked_of(store, places, None if len(wanted) == len(uids) else set(wanted), test, query)
+        except KeyError:
+            continue
+        except Damaged:
+            return _thrown_away(store)
+        except (sqlite3.Error, OSError):
+            return _NOTHING
+    return _NOTHING
+
+
+def _thrown_away(store: Store) -> LookedUp:
+    with contextlib.suppress(sqlite3.Error, OSError):  # whoever comes next finds it as damaged as we did
+        store.search.discard()
+    return _NOTHING
+
+
+def _asked_of(store: Store, places: "Places", wanted: set[int] | None, test: TextTest, query: Query) -> LookedUp:
+    """What the segments say of the positions `wanted`, or of all."""
+    decided = test.kind != "HEADER" or test.field.lower() in FIELD_ZONES  # else it may stand in another field
+    known: list[int] = []
+    found: list[int] = []
+    for segment_id, (in_segment, positions) in zip(places.segments, places.lists, strict=True):
+        if wanted is not None:
+            chosen = [at for at, position in enumerate(positions) if position in wanted]
+            if not chosen:
+                continue
+            in_segment = array("H", [in_segment[at] for at in chosen])  # noqa: PLW2901 - what is left of it
+            positions = array("I", [positions[at] for at in chosen])  # noqa: PLW2901
+        hits = _Segment(store, segment_id).having(test, query, in_segment)
+        if decided:
+            known.extend(positions)
+            if hits:
+                found += [position for place, position in zip(in_segment, positions, strict=True) if place in hits]
+        else:
+            known += [position for place, position in zip(in_segment, positions, strict=True) if place not in hits]
+    return LookedUp(known, found)
+
+
+class _Segment:
+    """One segment as far as it is needed."""
+
+    def __init__(self, store: Store, segment_id: int) -> None:
+        self._store = store
+        self._segment_id = segment_id
+
+    def having(self, test: TextTest, query: Query, wanted: Iterable[int]) -> set[int]:
+        """The documents that pass the test; `wanted` has those that matter."""
+        found: set[int] = set()
+        for zone in _zones_of(test):
+            words = self._words(zone)
+            if " " not in query.text.strip(" "):
+                found |= words.having(words.numbers(needle(query.text), folded=query.folded))
+                continue
+            phrase = Phrase(query, words)
+            candidates = phrase.candidates.intersection(wanted) - found
+            if candidates:
+                found |= phrase.among(candidates, self._flow(zone))
+        return found
+
+    def _words(self, zone: Zone) -> Words:
+        search, at = self._store.search, self._segment_id
+        return self._store.shared.searched.of(Words, (at, zone), lambda: Words.unpack(search.words(at, zone)))
+
+    def _flow(self, zone: Zone) -> Flow:
+        search, at = self._store.search, self._segment_id
+        return self._store.shared.searched.of(Flow, (at, zone), lambda: Flow.unpack(search.flow(at, zone)))
+
+
+def _zones_of(test: TextTest) -> tuple[Zone, ...]:
+    if test.kind == "BODY":
+        return ("body",)
+    if test.kind == "TEXT":
+        return ("header", "body")
+    return next(((zone,) for zone in FIELD_ZONES if zone == test.field.lower()), ("header",))
+
+
+# ------------------------------------------------------------------ where messages lie
+
+
+@dataclass(slots=True)
+class FolderKeys:
+    """The keys of a folder's messages, aligned with its UIDs; -1 where nothing is left of one."""
+
+    uids: "array[int]"
+    keys: "array[int]"
+
+    @property
+    def octets(self) -> int:
+        return 12 * len(self.uids)
+
+
+@dataclass(slots=True)
+class SegmentKeys:
+    """The keys of a segment's messages, in their places."""
+
+    keys: "array[int]"
+
+    @property
+    def octets(self) -> int:
+        return 8 * len(self.keys)
+
+
+@dataclass(slots=True)
+class Places:
+    """For each segment that holds messages of a folder: their places in it, and their positions in the folder."""
+
+    keys: FolderKeys
+    live: tuple[int, ...]
+    segments: list[int]
+    lists: "list[tuple[array[int], array[int]]]"
+
+    @property
+    def octets(self) -> int:
+        return 6 * sum(len(places) for places, _ in self.lists)
+
+
+def _keys_of(store: Store, folder_id: int, uids: Sequence[int]) -> FolderKeys:
+    at = (store.account_id, folder_id)
+    known = store.shared.searched.get(FolderKeys, at)
+    if known is not None and (known.uids is uids or known.uids == uids):
+        return known
+    listed = uids if isinstance(uids, array) else array("I", uids)
+    old = known.uids if known is not None else array("I")
+    first = len(old) if old == listed[: len(old)] else 0  # mostly only new ones are missing
+    keys = known.keys[:first] if known is not None else array("q")
+    had = {} if first or known is None else dict(zip(old, known.keys, strict=True))
+    lacking = [uid for uid in listed[first:] if uid not in had]
+    had |= {uid: key_of(email_id, size) for uid, email_id, size in rows(store, folder_id, lacking, ("uid", "email_id", "size"))}
+    keys.extend([had.get(uid, -1) for uid in listed[first:]])
+    return store.shared.searched.put(at, FolderKeys(listed, keys))
+
+
+def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
+    live = tuple(sorted(each.segment_id for each in store.search.live()))
+    at = (store.account_id, folder_id)
+    known = store.shared.searched.get(Places, at)
+    if known is not None and known.keys is keys and known.live == live:
+        return known
+    at_positions: dict[int, list[int]] = {}
+    for position, key in enumerate(keys.keys):
+        at_positions.setdefault(key, []).append(position)  # copies within a folder share a key
+    segments: list[int] = []
+    lists: list[tuple[array[int], array[int]]] = []
+    for segment_id in live:
+        pairs = [
+            (place, position)
+            for place, key in enumerate(keys_in(store, segment_id))
+            if key in at_positions
+            for position in at_positions[key]
+        ]
+        if pairs:
+            segments.append(segment_id)
+            lists.append((array("H", [place for place, _ in pairs]), array("I", [position for _, position in pairs])))
+    return store.shared.searched.put(at, Places(keys, live, segments, lists))
+
+
+def keys_in(store: Store, segment_id: int) -> "array[int]":
+    """The messages of a segment."""
+    return store.shared.searched.of(SegmentKeys, segment_id, lambda: SegmentKeys(store.search.keys(segment_id))).keys
+
+
+def known_keys(store: Store, live: Iterable[int]) -> set[int]:
+    """All messages of these segments."""
+    known: set[int] = set()
+    for segment_id in live:
+        known.update(keys_in(store, segment_id))
+    return known
