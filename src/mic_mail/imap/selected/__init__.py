@@ -1,1 +1,1 @@
-"""What a client has been told of its selected mailbox, and what the sessions at one state of a folder share. Knows no command."""
+"""What a client has been told of its selected mailbox, and what sessions at one state of a folder share. No commands."""

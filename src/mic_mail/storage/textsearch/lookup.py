@@ -4,8 +4,8 @@ In: a folder's UIDs, positions among them, one test. Out: `LookedUp`, exactly wh
 (scan.py); what is not known is left to the scan. Never an error: a file that is damaged is thrown away, one that
 cannot be had now knows nothing.
 
-Three things are worked out once and kept (textindex/cache.py): the keys of a folder's messages, where in the segments they lie, and
-the segments themselves as far as questions have needed them.
+Three things are worked out once and kept (textindex/cache.py): the keys of a folder's messages, where in the segments they lie,
+and the segments themselves as far as questions have needed them.
 """
 
 import contextlib
