@@ -10,9 +10,11 @@ Every table and key carries `account_id`, also where one SQLite file holds one a
     tombstone     UIDs that vanished: with `email_pk` and `name` while readable, after that as history for QRESYNC
     delivery      origins of deliveries seen (idempotency)
     subscription  names, which outlive folders
+    reader        who has a \\Seen of their own in this account (decision 0035); empty in a personal one, as the next two are
+    seen          what a reader has read, or has marked as unread again, and under which MODSEQ
+    seen_unwritten  whose sidecar of a folder lags behind
 
-Room is left for what comes: per-person \\Seen is a table (account_id, folder_id, person_id, uid); ACL and metadata have
-their columns. A change raises `INDEX_VERSION`; an older index is migrated at open if `MIGRATIONS` has the way, else rebuilt
+A change raises `INDEX_VERSION`; an older index is migrated at open if `MIGRATIONS` has the way, else rebuilt
 from the store, so versions N and N+1 must differ by additions only.
 """
 
@@ -23,7 +25,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 APPLICATION_ID = 0x6D6D6978
 """SQLite's `application_id`: "mmix"."""
 
@@ -31,6 +33,18 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
     1: [
         """CREATE TABLE ordering (account_id INTEGER NOT NULL, email_pk BIGINT NOT NULL, sent_at BIGINT NOT NULL,
             received_at BIGINT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (account_id, email_pk)) WITHOUT ROWID"""
+    ],
+    2: [
+        "ALTER TABLE account ADD COLUMN seen_each INTEGER DEFAULT 0 NOT NULL",
+        """CREATE TABLE reader (account_id INTEGER NOT NULL, reader_id INTEGER NOT NULL, person TEXT NOT NULL,
+            begun_modseq BIGINT NOT NULL, PRIMARY KEY (account_id, reader_id)) WITHOUT ROWID""",
+        "CREATE UNIQUE INDEX reader_person ON reader (account_id, person)",
+        """CREATE TABLE seen (account_id INTEGER NOT NULL, reader_id INTEGER NOT NULL, folder_id INTEGER NOT NULL,
+            uid BIGINT NOT NULL, seen INTEGER NOT NULL, modseq BIGINT NOT NULL,
+            PRIMARY KEY (account_id, reader_id, folder_id, uid)) WITHOUT ROWID""",
+        "CREATE INDEX seen_modseq ON seen (account_id, reader_id, folder_id, modseq)",
+        """CREATE TABLE seen_unwritten (account_id INTEGER NOT NULL, folder_id INTEGER NOT NULL, reader_id INTEGER NOT NULL,
+            PRIMARY KEY (account_id, folder_id, reader_id)) WITHOUT ROWID""",
     ],
 }
 """From version n to n+1: statements that only add."""
@@ -52,6 +66,7 @@ account = Table(
     Column("boot_id", Text, nullable=False),
     Column("acl", Text),
     Column("metadata", Text),
+    Column("seen_each", Integer, nullable=False, server_default=text("0")),
 )
 
 folder = Table(
@@ -187,6 +202,42 @@ subscription = Table(
     sqlite_with_rowid=False,
 )
 
+reader = Table(
+    "reader",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("reader_id", Integer, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("begun_modseq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "reader_id"),
+    sqlite_with_rowid=False,
+)
+Index("reader_person", reader.c.account_id, reader.c.person, unique=True)
+
+seen = Table(
+    "seen",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("reader_id", Integer, nullable=False),
+    Column("folder_id", Integer, nullable=False),
+    Column("uid", BigInteger, nullable=False),
+    Column("seen", Integer, nullable=False),
+    Column("modseq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "reader_id", "folder_id", "uid"),
+    sqlite_with_rowid=False,
+)
+Index("seen_modseq", seen.c.account_id, seen.c.reader_id, seen.c.folder_id, seen.c.modseq)
+
+seen_unwritten = Table(
+    "seen_unwritten",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("folder_id", Integer, nullable=False),
+    Column("reader_id", Integer, nullable=False),
+    PrimaryKeyConstraint("account_id", "folder_id", "reader_id"),
+    sqlite_with_rowid=False,
+)
+
 
 def create(connection: sqlite3.Connection) -> None:
     """Make all tables in the open transaction and stamp the version."""
@@ -197,6 +248,14 @@ def create(connection: sqlite3.Connection) -> None:
             connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {INDEX_VERSION}")
+
+
+def bring_up(connection: sqlite3.Connection) -> int:
+    """All steps that there are from the version of this index on; the version reached."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    while version < INDEX_VERSION and version in MIGRATIONS:
+        version = migrate(connection, version)
+    return int(version)
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> int:
