@@ -51,13 +51,15 @@ _MESSAGES = Statement(
 _E = schema.email.c
 _F = schema.folder.c
 _O = schema.ordering.c
-_S = schema.seen.c
 _DELETED_FOLDERS = select(_F.folder_id).where(_F.deleted_at_us.is_not(None))
 _REFERRING = select(func.count()).where(_M.account_id == _E.account_id, _M.email_pk == _E.email_pk).scalar_subquery()
 _ONLY_WHAT_IS_COPIED = (
     Statement(delete(schema.message).where(_M.folder_id.in_(_DELETED_FOLDERS))),
     Statement(delete(schema.tombstone).where(_T.folder_id.in_(_DELETED_FOLDERS))),
-    Statement(delete(schema.seen).where(_S.folder_id.in_(_DELETED_FOLDERS))),
+    *(
+        Statement(delete(table).where(table.c.folder_id.in_(_DELETED_FOLDERS)))
+        for table in (schema.seen, schema.seen_tally, schema.seen_unwritten)
+    ),
     Statement(delete(schema.folder).where(_F.deleted_at_us.is_not(None))),
     Statement(update(schema.tombstone).values(email_pk=None, name=None)),
     Statement(update(schema.email).values(refs=_REFERRING)),

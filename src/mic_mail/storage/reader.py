@@ -92,7 +92,7 @@ def view(store: Store, folder_id: int, person: str | None = None) -> FolderView:
     """The folder now, as the person sees it; the same object for everybody who sees the same while nothing changes. Takes in
     what other tools put into `new/`."""
     store.ready()
-    seen.meet(store, person)
+    is_met = seen.meet(store, person)
     with translated("reading the index"), store.index.reading() as connection:
         suspect = new_changed(store, _live_folder(store, connection, folder_id))
     if suspect:
@@ -101,7 +101,7 @@ def view(store: Store, folder_id: int, person: str | None = None) -> FolderView:
         folder = _live_folder(store, connection, folder_id)
         reader = readers.find(connection, store.account_id, person)
         whose = "" if reader is None else reader.person
-        known = store.shared.views.get(store.account_id, folder_id, whose)
+        known = store.shared.views.get(store.account_id, folder_id, whose) if is_met else None  # no MODSEQ tells what is common
         if known is not None:
             now = folder.info(subscribed=known.info.subscribed, has_children=known.info.has_children)
             if known.info == (now if reader is None else readers.info_as_seen(connection, reader, now)):
@@ -113,16 +113,10 @@ def view(store: Store, folder_id: int, person: str | None = None) -> FolderView:
         else:
             fresh = _load(store, connection, info)
             if reader is not None:
-                fresh = _as_seen(store, connection, fresh, reader)
-    store.shared.views.put(store.account_id, folder_id, fresh, whose)
+                fresh = readers.view_as_seen(connection, reader, fresh)
+    if is_met:
+        store.shared.views.put(store.account_id, folder_id, fresh, whose)
     return fresh
-
-
-def _as_seen(store: Store, connection: sqlite3.Connection, common: FolderView, reader: Reader) -> FolderView:
-    states = readers.states(connection, reader, common.info.folder_id)
-    rows = readers.as_seen(zip(common.uids, common.flags, common.modseqs, common.sizes, strict=True), states, reader)
-    flags, modseqs = array("Q", [row[1] for row in rows]), array("Q", [row[2] for row in rows])
-    return FolderView(common.info, common.uids, flags, modseqs, common.sizes)
 
 
 def _load(store: Store, connection: sqlite3.Connection, info: FolderInfo) -> FolderView:

@@ -181,6 +181,8 @@ def _readers(write: Write, *, check: bool) -> Iterator[Finding]:
         yield Finding("seen-stray", folder.name if folder else "", f"uid {uid}")
         if not check:
             readers.drop_states(write.connection, account, folder_id, [uid])
+    if readers.put_right(write.connection, account, check=check):
+        yield Finding("counters", "", "differ from a recount")
 
 
 def _account_sidecar(write: Write, *, check: bool) -> Iterator[Finding]:
