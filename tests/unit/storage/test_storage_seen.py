@@ -91,6 +91,25 @@ def test_nobody_else_hears_of_it(store: MailStore) -> None:
     assert [row[:2] for row in lan.changes(folder, before).changed] == [(1, SEEN | FLAGGED)]
 
 
+def test_news_of_folders(store: MailStore) -> None:
+    """What NOTIFY is made of: what the person marks elsewhere is news, and is so beside an own message too; another's is none."""
+    plain = store.account(REF)
+    folder = inbox(plain)
+    deliver(plain, folder, "ab")
+    plain.keep_seen(each=True, persons=PERSONS)
+    be, lan = store.account(REF, BE), store.account(REF, LAN)
+    since = be.folder_news(0).modseq
+    read(store, BE, 1)
+    (state,) = be.folder_news(since).folders
+    assert (state.name, state.messages, state.unseen) == ("INBOX", 2, 1)
+    assert not lan.folder_news(since).folders
+    assert next(each.unseen for each in lan.folder_news(0).folders if each.name == "INBOX") == 2
+    deliver(be, folder, "c")
+    own = be.folder_news(since).folders[0].highest_modseq
+    assert not be.folder_news(since, [own]).own_messages
+    assert be.folder_news(own - 1, [own]).own_messages == lan.folder_news(since, [own]).own_messages != frozenset()
+
+
 def test_unchanged_since_counts_what_the_reader_was_told(store: MailStore) -> None:
     """RFC 7162 §3.1.3: another's reading fails nobody's STORE, the own one in another session does."""
     plain = store.account(REF)
@@ -245,10 +264,12 @@ def test_an_account_without_the_setting_has_no_rows(root: Root, store: MailStore
 def test_the_files_alone_give_it_back(root: Root) -> None:
     """A lost index: the sidecars followed within seconds, as file names do; without one, what is common."""
 
-    def work(account: Account) -> None:
-        store = account._mailstore
+    def begin(account: Account) -> None:
         deliver(account, inbox(account), "abcd")
         account.keep_seen(each=True, persons=PERSONS)
+
+    def work(account: Account) -> None:
+        store = account._mailstore
         read(store, BE, 1, 2, 4)
         read(store, LAN, 2)
         read(store, LAN, 2, operation="-")
@@ -256,6 +277,7 @@ def test_the_files_alone_give_it_back(root: Root) -> None:
     def each(account: Account) -> list[set[int]]:
         return [seen_by(account._mailstore, person) for person in PERSONS]
 
+    root.use(begin)
     root.use(work)
     for _ in range(2):
         root.lose_index()
@@ -501,6 +523,6 @@ class Readers(RuleBasedStateMachine):
 
 
 Readers.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestReaders = Readers.TestCase
