@@ -92,7 +92,7 @@ def test_nobody_else_hears_of_it(store: MailStore) -> None:
 
 
 def test_news_of_folders(store: MailStore) -> None:
-    """What NOTIFY is made of: what the person marks elsewhere is news, and is so beside an own message too; another's is none."""
+    """What NOTIFY is made of: what the person marks elsewhere is news, also beside an own message; another's is none."""
     plain = store.account(REF)
     folder = inbox(plain)
     deliver(plain, folder, "ab")
