@@ -68,6 +68,8 @@ def switch(store: Store, *, each: bool, persons: Collection[str]) -> bool:
         else:
             _end(write)
         write.announce()
+    with contextlib.suppress(Unavailable):  # they stay owed
+        write_out(store)
     return True
 
 
