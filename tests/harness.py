@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process import status
 from mic_mail.process.startup import make_folders
+from mic_mail.storage.types import AccountRef
 from population import Population
 
 T = TypeVar("T")
@@ -109,6 +110,11 @@ class MailServer:
         """Its end."""
         self.population.deny(mailbox, person)
         self.refresh()
+
+    def keep_seen(self, mailbox: Any, *, each: bool, persons: Iterable[Any] = ()) -> None:
+        """As `mailbox seen` does it; the mailbox's own sign-in is among those who begin at once."""
+        account = self.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        account.keep_seen(each=each, persons=[mailbox.address, *(person.address for person in persons)])
 
     def suspend(self, mailbox: Any) -> None:
         """Reg. 7.2.c, now."""

@@ -15,10 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mic_mail.cli.main import NOUNS, main
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.storage import readers
+from mic_mail.storage.sidecars import AccountSidecar
+from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 
 if TYPE_CHECKING:
     from harness import MailServer
+    from mic_mail.storage.mailstore import Account
 
 DVBE = "dvbe@mic.gov.vn"
 
@@ -671,6 +676,47 @@ def test_a_capability_is_hidden_from_one_mailbox(command: Command, running: tupl
     assert "QRESYNC" in announced(server, DVBE)
     acts = [json.loads(line) for file in server.config.log_dir.glob("audit*") for line in file.read_text().splitlines()]
     assert [act["reason"] for act in acts if act["act"] == "mailbox_capability"] == ["Outlook 2013"] * 2 + ["Outlook 2019"]
+
+
+def test_read_marks_of_each(command: Command, running: tuple["MailServer", Path]) -> None:
+    """`mailbox seen`: told, changed at once, on record; who is named again after a while begins as things stand then."""
+    server, path = running
+    group = server.issue("nhom", kind=MailboxKind.GROUP)
+    server.issue("lan")
+    server.allow(group, server.population.directory.mailbox(DVBE), "member")
+    (row,) = command("--config", path, "mailbox", "seen", "--json").json
+    assert (row["address"], row["seen"], row["seen_name"]["en"]) == (group.address, "one", "one for all")
+    assert command("--config", path, "mailbox", "seen", DVBE, "each", "--reason", "x").code == 1
+    assert "--reason is missing" in command("--config", path, "mailbox", "seen", group.address, "each").err
+    answer = command("--config", path, "mailbox", "seen", group.address, "each", "--reason", "asked")
+    assert "read marks: each person's own" in answer.err
+    assert command("--config", path, "mailbox", "seen", group.address, "--json").json[0]["seen"] == "each"
+    account = server.running.rooms.store.account(AccountRef(group.mailbox_id, group.home))
+    known = AccountSidecar.read(str(server.config.mail_root / group.home / "Maildir"))
+    assert known is not None
+    assert known.readers == (DVBE, group.address)
+    grant = ("mailbox", "grant", group.address, "lan@mic.gov.vn", "--as", "member", "--document", "1/QD")
+    assert command("--config", path, *grant).code == 0
+    for person in ("lan@mic.gov.vn", DVBE):
+        server.running.rooms.store.account(account.ref, person).folders()
+    begun = {person: _begun(account, person) for person in ("lan@mic.gov.vn", DVBE)}
+    for person, at in begun.items():  # named again while it holds: goes on as it was
+        assert command("--config", path, *grant[:3], person, *grant[4:]).code == 0
+        server.running.rooms.store.account(account.ref, person).folders()
+        assert _begun(account, person) == at
+    assert command("--config", path, "mailbox", "revoke", group.address, DVBE, "--document", "2/QD").code == 0
+    assert command("--config", path, *grant[:3], DVBE, *grant[4:]).code == 0
+    server.running.rooms.store.account(account.ref, DVBE).folders()
+    assert _begun(account, DVBE) > begun[DVBE]
+    acts = [json.loads(line) for file in server.config.log_dir.glob("audit*") for line in file.read_text().splitlines()]
+    assert [act["reason"] for act in acts if act["act"] == "mailbox_seen"] == ["asked"]
+
+
+def _begun(account: "Account", person: str) -> int:
+    with account._store.index.reading() as connection:
+        reader = readers.find(connection, account.ref.account_id, person)
+        assert reader is not None
+        return reader.begun_modseq
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A unit's mailbox in the hands of its keeper, over real sockets (Reg. 12.3): read, moved, answered, taken away again."""
 
 import imaplib
+import poplib
 import re
 import shutil
 import smtplib
@@ -103,6 +104,33 @@ def test_two_people_see_the_same_mailbox(server: MailServer) -> None:
     heard(lan, rb"\* 1 EXPUNGE")
     done = told(server, "messages_expunged", 1)
     assert [(event["mailbox"], event["actor"], event["uids"]) for event in done] == [(CNTT, DVBE, "1")]
+
+
+def test_each_reads_for_themselves(server: MailServer) -> None:
+    """Where the mailbox says so (decision 0035): what POP3 retrieves is read for the sign-in that retrieved it; a new keeper
+    takes over what is read and what is not."""
+    server.keep_seen(server.cntt, each=True, persons=[server.dvbe])  # type: ignore[attr-defined]
+    for subject in ("một", "hai", "ba"):
+        deliver(server, CNTT, subject)
+    unit = poplib.POP3_SSL("localhost", server.ports["pop3s"], context=server.tls(), timeout=20)
+    unit.user(CNTT)
+    unit.pass_(PASSWORD)
+    unit.retr(1)
+    unit.quit()
+    keeper, own = sign_in(server), sign_in(server, CNTT)
+    assert own.status("INBOX", "(UNSEEN)")[1] == [b'"INBOX" (UNSEEN 2)']
+    assert keeper.status("Shared/cntt", "(UNSEEN)")[1] == [b'"Shared/cntt" (UNSEEN 3)']
+    keeper.select("Shared/cntt")
+    keeper.fetch("1:2", "(BODY[TEXT])")
+    keeper.store("2", "-FLAGS", r"(\Seen)")
+    assert keeper.search(None, "SEEN")[1] == [b"1"]
+    server.allow(server.cntt, server.ttlan, "keeper")  # type: ignore[attr-defined]
+    new = sign_in(server, TTLAN)
+    new.select("Shared/cntt")
+    assert new.search(None, "UNSEEN")[1] == [b"2 3"]
+    new.fetch("2", "(BODY[TEXT])")
+    assert new.search(None, "UNSEEN")[1] == [b"3"]
+    assert own.status("INBOX", "(UNSEEN)")[1] == [b'"INBOX" (UNSEEN 2)']
 
 
 def test_openings_are_on_record(server: MailServer) -> None:

@@ -20,7 +20,8 @@ from harness import ProcessServer
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef
+from mic_mail.storage.types import SEEN, AccountRef
+from storage_model import REF as OWN
 from storage_model import Root, deliver, killed_at, observe
 
 UNIT = AccountRef(8, "mic.gov.vn/cntt")
@@ -105,6 +106,87 @@ def test_a_power_loss_behind_a_move_out_of_the_journal(tmp_path: Path) -> None:
     assert set(own) <= set(TOKENS)
 
 
+def seen_by(account: Account, person: str) -> frozenset[int]:
+    view = account._mailstore.account(account.ref, person).view(account.folder("INBOX").folder_id)
+    return frozenset(uid for uid, flags in zip(view.uids, view.flags, strict=True) if flags & SEEN)
+
+
+def test_killed_while_reading(memory: Path) -> None:
+    """Wherever it dies where each has their own \\Seen: what was acknowledged is there, and what was not is so wholly or not at
+    all, for that person alone; also once the index is lost."""
+    ends: Counter[frozenset[int]] = Counter()
+    for number, life in enumerate(itertools.count(0, 43)):
+        root = Root(memory / str(number))
+
+        def fill(account: Account) -> None:
+            folder = account.folder("INBOX").folder_id
+            deliver(account, folder, [*TOKENS, "t4"])
+            account.keep_seen(each=True, persons=[DVBE])
+            account._mailstore.account(account.ref, DVBE).store_flags(folder, [1], "+", SEEN)
+
+        def act(root: Root = root) -> None:
+            store = root.store()
+            account = store.account(OWN, DVBE)
+            folder = account.folder("INBOX").folder_id
+            account.store_flags(folder, [2, 3], "+", SEEN)
+            store.account(OWN, TTLAN).store_flags(folder, [4], "+", SEEN)
+            account.remove(folder, [1])
+            store.close()
+
+        root.use(fill)
+        answered = killed_at(life, act)
+        found = root.use(lambda account: seen_by(account, DVBE))
+        assert found in map(frozenset, ([1], [1, 2, 3], [2, 3]))
+        lan = root.use(lambda account: seen_by(account, TTLAN))
+        if not answered:
+            assert lan - {1, 2, 3, 4} == frozenset()
+        assert root.use(lambda account: account.repair(check=True)).clean
+        root.use(Account.flush_names)  # as the server does for a process that was killed (`flush_names_left`)
+        root.lose_index()
+        assert root.use(lambda account: (seen_by(account, DVBE), seen_by(account, TTLAN))) == (found, lan)
+        assert root.use(lambda account: account.repair(check=True)).clean
+        ends[found] += 1
+        if answered:
+            assert (found, lan) == (frozenset({2, 3}), frozenset({2, 3, 4}))
+            break
+    assert len(ends) == 3
+
+
+@pytest.mark.parametrize("each", [True, False])
+def test_killed_while_the_setting_changes(memory: Path, each: bool) -> None:
+    """It is as before or as wanted, and so it stays when the index is lost."""
+    ends: Counter[bool] = Counter()
+    for number, life in enumerate(itertools.count(0, 29)):
+        root = Root(memory / str(number))
+
+        def fill(account: Account) -> None:
+            folder = account.folder("INBOX").folder_id
+            deliver(account, folder, TOKENS)
+            account.store_flags(folder, [1], "+", SEEN)
+            if not each:
+                account.keep_seen(each=True, persons=[DVBE, TTLAN])
+                account._mailstore.account(account.ref, DVBE).store_flags(folder, [2], "+", SEEN)
+
+        def act(root: Root = root) -> None:
+            root.store().account(OWN).keep_seen(each=each, persons=[DVBE, TTLAN])
+
+        root.use(fill)
+        answered = killed_at(life, act)
+        for _ in range(2):
+            now = root.use(Account.seen_is_each)
+            be, lan = root.use(lambda account: (seen_by(account, DVBE), seen_by(account, TTLAN)))
+            assert be == ({1} if each else {1, 2})
+            assert lan == ({1, 2} if not now and not each else {1})
+            assert root.use(lambda account: account.repair(check=True)).clean
+            root.use(Account.flush_names)
+            root.lose_index()
+        ends[now] += 1
+        if answered:
+            assert now is each
+            break
+    assert len(ends) == 2
+
+
 # ------------------------------------------------------------------ processes
 
 
@@ -149,6 +231,30 @@ def test_two_people_in_two_workers(server: ProcessServer) -> None:
     other.store("1", "+FLAGS", r"(\Flagged)")
     for client in clients:
         line(client, rb"\* 1 FETCH \(FLAGS \(.*\\Flagged.*\)\)")
+
+
+def test_two_people_read_in_two_workers(server: ProcessServer, capfd: pytest.CaptureFixture[str]) -> None:
+    """`mailbox seen ... each` from a shell holds in open sessions; then what one reads is told to that one's sessions, in
+    whichever worker they are, and to nobody else's."""
+    from mic_mail.cli.main import main
+
+    assert sign_in(server).append("Shared/cntt", "", "", message("x"))[0] == "OK"
+    mine, others = idling(server, DVBE, 4), idling(server, TTLAN, 4)
+    command = ["--lang", "en", "--config", str(server.file), "mailbox", "seen", CNTT, "each", "--reason", "x"]
+    assert main(command) == 0
+    client = sign_in(server)
+    client.select("Shared/cntt")
+    assert client.fetch("1", "(BODY[TEXT])")[0] == "OK"
+    for each in mine:
+        line(each, rb"\* 1 FETCH \(FLAGS \(.*\\Seen.*\)\)")
+    assert client.status("Shared/cntt", "(UNSEEN)")[1] == [b'"Shared/cntt" (UNSEEN 0)']
+    client.store("1", "+FLAGS", r"(\Flagged)")
+    for each in others:
+        assert b"Seen" not in line(each, rb"\* 1 FETCH ")
+        each.send(b"DONE\r\n")
+        line(each, rb"X OK")
+        assert each.search(None, "UNSEEN")[1] == [b"1"]
+        assert each.status("Shared/cntt", "(UNSEEN)")[1] == [b'"Shared/cntt" (UNSEEN 1)']
 
 
 def test_a_revocation_cuts_every_worker_within_seconds(server: ProcessServer, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ A `*.dialog` file is a script; the comments at its top say which sentence of whi
     @ units LABEL... / @ groups LABEL... their mailboxes; ${LABEL} is the address, ${LABEL_box} its name below Shared/
     @ allow LABEL WHO PART [RIGHTS]    from here on WHO may use that mailbox, as keeper, substitute or member
     @ deny LABEL WHO                   and from here on not any more
+    @ seen LABEL one|each [WHO]...     from here on its \\Seen is one for all, or each person's own; WHO begins at once
     @ suspend LABEL                    the mailbox is suspended
     @ connect LABEL imap|imaps|smtp... a bare connection, whose greeting is to be expected
     @ tls LABEL                        the handshake, after the OK to STARTTLS
@@ -34,7 +35,7 @@ import socket
 import ssl
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -46,7 +47,7 @@ _MESSAGE = re.compile(r"<<(~?)(\w+)>>")
 _ESCAPE = re.compile(r"\\(?:r|n|t|\\|x([0-9a-fA-F]{2}))")
 _LITERAL = re.compile(rb"~?\{(\d+)\}\r\n\Z")
 _PLAIN_ESCAPES = {"\\r": "\r", "\\n": "\n", "\\t": "\t", "\\\\": "\\"}
-DIRECTIVES = {"server", "people", "units", "groups", "allow", "deny", "suspend", "connect", "tls", "append", "deflate"}
+DIRECTIVES = {"server", "people", "units", "groups", "allow", "deny", "seen", "suspend", "connect", "tls", "append", "deflate"}
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ class Server(Protocol):
     def tls(self) -> ssl.SSLContext: ...
     def allow(self, mailbox: Any, person: Any, part: str, rights: str | None = None) -> None: ...
     def deny(self, mailbox: Any, person: Any) -> None: ...
+    def keep_seen(self, mailbox: Any, *, each: bool, persons: Iterable[Any] = ()) -> None: ...
     def suspend(self, mailbox: Any) -> None: ...
 
 
@@ -256,6 +258,10 @@ class Play:
             case "deny":
                 label, who = step.text.split()
                 self._server.deny(self._mailboxes[label], self._mailboxes[who])
+            case "seen":
+                label, kept, *names = step.text.split()
+                persons = [self._mailboxes[who] for who in names]
+                self._server.keep_seen(self._mailboxes[label], each=kept == "each", persons=persons)
             case "suspend":
                 self._server.suspend(self._mailboxes[step.text])
             case "tls":

@@ -14,6 +14,7 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
+from mic_mail.cli.store import account_of
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError, Text
@@ -82,7 +83,8 @@ def grant(
         read_day(begins) if begins is not None else None,
         read_day(until) if until is not None else None,
     )
-    authorising = _authorising(here)
+    authorising = use_cases(here)
+    before = authorising.holders(here.directory.entry(mailbox.mailbox_id), here.clock.now())
     with on_record(here, "mailbox_grant", mailbox.address, origin, person=person, part=part.value, until=until, rights=rights):
         authorising.grant(mailbox, person, part, term, origin, rights=rights)
     own = authorising.person(person)[1]
@@ -95,6 +97,21 @@ def grant(
         )
     )
     _subscribe(here, own, mailbox)
+    if not any(holder.holding for holder in before if holder.person is not None and holder.person.address == own.address):
+        _begin_anew(here, own, mailbox)
+
+
+def _begin_anew(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
+    """Where each has their own read marks: who comes back after a while takes over as things stand then (decision 0035)."""
+    try:
+        account_of(here, mailbox).forget_reader(own.address)
+    except MicMailError as error:
+        output.note(
+            Text(
+                f"{own.address} vẫn giữ đánh dấu đã đọc của lần trước: {error.text.vi}",
+                f"{own.address} still has the read marks of the last time: {error.text.en}",
+            )
+        )
 
 
 def _subscribe(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
@@ -125,7 +142,7 @@ def revoke(
     here = frame(ctx)
     mailbox, origin = here.directory.mailbox(address), Origin(here.actor(actor), reason, document)
     day = read_day(begins) if begins is not None else None
-    authorising = _authorising(here)
+    authorising = use_cases(here)
     with on_record(here, "mailbox_revoke", mailbox.address, origin, person=person, part=part and part.value):
         fact = authorising.revoke(mailbox, person, origin, begins=day, part=part)
     own, when = authorising.person(person)[1], dates.short(fact.effective_at)
@@ -153,7 +170,7 @@ def rights(
 
 def authority_rows(here: Frame, entry: Entry, at: datetime) -> list[dict[str, Cell]]:
     """Everybody who was, is or will be authorised; of a person, everything that it was, is or will be authorised for."""
-    authorising = _authorising(here)
+    authorising = use_cases(here)
     held = authorising.held_by(entry, at) if entry.kind is MailboxKind.PERSONAL else authorising.holders(entry, at)
     return [_row(holder) for holder in held]
 
@@ -175,5 +192,5 @@ def _row(holder: Holder) -> dict[str, Cell]:
     }
 
 
-def _authorising(here: Frame) -> Authorising:
+def use_cases(here: Frame) -> Authorising:
     return Authorising(here.directory, here.config, here.clock)

@@ -18,6 +18,7 @@ FINDINGS: Mapping[str, Text] = {
     "modseq": Text("số thay đổi sai", "modification sequence is wrong"),
     "folder-sidecar": Text("tệp phụ của thư mục", "folder's sidecar"),
     "account-sidecar": Text("tệp phụ của hộp thư", "mailbox's sidecar"),
+    "seen-stray": Text("đánh dấu đã đọc cho thư không còn", "seen, and not there"),
     "counters": Text("số đếm sai", "counters"),
     "folder-renamed": Text("thư mục đổi tên", "folder renamed"),
     "folder-found": Text("thêm thư mục", "folder found"),

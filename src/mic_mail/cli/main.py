@@ -53,7 +53,7 @@ NOUNS = {
         Noun("config", ("config",)),
         Noun("unit", ("unit",)),
         Noun("person", ("person",)),
-        Noun("mailbox", ("mailbox", "acts", "authority", "store", "capability")),
+        Noun("mailbox", ("mailbox", "acts", "authority", "store", "capability", "seen")),
         Noun("alias", ("alias",)),
         Noun("password", ("password",)),
         Noun("directory", ("directory",)),

@@ -27,6 +27,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.net.acknowledging import acknowledge
 from mic_mail.net.connections import OpenConnections
 from mic_mail.net.tls import TlsFront
+from mic_mail.policy.facts import MailboxKind
 from mic_mail.process.lanes import AccountLanes
 from mic_mail.services.access import Access, Dialog, Peer, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
@@ -314,7 +315,9 @@ class Connection(asyncio.Protocol, ABC):
             return False
         self._dialog = None
         self._signed_in = signed_in
-        self._account = services.store.account(signed_in.account)
+        entry = services.access.snapshot.entry(signed_in.mailbox_id)
+        personal = entry is None or entry.kind is MailboxKind.PERSONAL
+        self._account = services.store.account(signed_in.account, None if personal else signed_in.address)
         if not self._lost:
             sessions[signed_in.mailbox_id] += 1
             self._watch = services.access.watch(signed_in.mailbox_id, self._decision_moved)

@@ -84,7 +84,9 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
         known, changes, enabled = command.qresync, opened.changes, talk.enabled
         talk.say((yield from talk.ask(lambda account: b"".join(missed(view, known, changes, enabled)), place)))
     yield Used(place.account)
-    return Reply("Opened.", code=b"READ-ONLY" if read_only else b"READ-WRITE")
+    # RFC 4314 §5.2: only rights over flags that are shared make it READ-WRITE. \Seen may be set all the same.
+    shared = place.rights.replace("s", "") if opened.fresh.info.own_seen else place.rights
+    return Reply("Opened.", code=b"READ-ONLY" if read_only or reads_only(shared) else b"READ-WRITE")
 
 
 def _attend(talk: Conversation, place: Place) -> Steps[None]:

@@ -149,7 +149,8 @@ class ImapConnection(shell.Connection):
         """Run work on an account in its lane; who waits long hears that it goes on."""
         assert isinstance(work, Work)
         assert self._account is not None
-        account = self._account if work.at is None else self._services.store.account(work.at)
+        assert self._signed_in is not None
+        account = self._account if work.at is None else self._services.store.account(work.at, self._signed_in.address)
         return self._long_work(account, work) if work.meanwhile else self._in_lane(account, work)
 
     async def _long_work(self, account: Account, work: Work[object]) -> object:

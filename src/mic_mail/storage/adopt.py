@@ -18,13 +18,14 @@ from sqlalchemy import bindparam, select
 from mic_mail.clock import within_calendar
 from mic_mail.mime.render import Answers, answers
 from mic_mail.mime.scanner import Scanner
-from mic_mail.storage import schema
+from mic_mail.storage import schema, seen
 from mic_mail.storage.expunge import add_refs
 from mic_mail.storage.index import Statement
 from mic_mail.storage.maildir import MESSAGE_MODE, MessageName, format_name, make_tmp, parse_name
 from mic_mail.storage.publish import insert_email, insert_message
 from mic_mail.storage.rows import FolderRow
 from mic_mail.storage.section import Write
+from mic_mail.storage.types import SEEN
 
 _READ_OCTETS = 1 << 20
 _MAX_BASE = 180
@@ -197,6 +198,8 @@ def adopt(write: Write, folder: FolderRow, strangers: Iterable[Stranger], conten
             name=os.path.basename(target),
             saved_us=guest.mtime_us,
         )
+        if guest.flags & SEEN:
+            seen.bring(write, folder, [uid])
     return len(placed)
 
 

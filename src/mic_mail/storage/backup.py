@@ -27,10 +27,12 @@ from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.maildir import FOLDER_MODE, MESSAGE_MODE, Place, make_durable, make_folder_tree, replace_durably
 from mic_mail.storage.quota import quota
 from mic_mail.storage.reader import open_message
+from mic_mail.storage.readers import all_readers
 from mic_mail.storage.replacing import finish, restoring
 from mic_mail.storage.replacing import replace as put_in_place
 from mic_mail.storage.rows import read_account, read_all_folders, read_folders, write_account, write_folder
 from mic_mail.storage.section import account_sidecar, folder_sidecar
+from mic_mail.storage.seen import sidecar as seen_sidecar
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.store import Store
 
@@ -54,6 +56,10 @@ _REFERRING = select(func.count()).where(_M.account_id == _E.account_id, _M.email
 _ONLY_WHAT_IS_COPIED = (
     Statement(delete(schema.message).where(_M.folder_id.in_(_DELETED_FOLDERS))),
     Statement(delete(schema.tombstone).where(_T.folder_id.in_(_DELETED_FOLDERS))),
+    *(
+        Statement(delete(table).where(table.c.folder_id.in_(_DELETED_FOLDERS)))
+        for table in (schema.seen, schema.seen_tally, schema.seen_unwritten)
+    ),
     Statement(delete(schema.folder).where(_F.deleted_at_us.is_not(None))),
     Statement(update(schema.tombstone).values(email_pk=None, name=None)),
     Statement(update(schema.email).values(refs=_REFERRING)),
@@ -147,6 +153,8 @@ def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> No
     assert account is not None
     for row in read_folders(index, store.account_id):
         folder_sidecar(row).write(place.folder(row.directory))
+        for reader in all_readers(index, store.account_id):
+            seen_sidecar(index, row, reader).write(place.folder(row.directory))
     account_sidecar(index, account).write(place.maildir)
 
 
@@ -209,6 +217,7 @@ def _raise_numbers(store: Store, staged: Place, live: Place) -> None:
     """Make the restored index go on above everything that was given out, and start a new epoch at its next opening."""
     index = sqlite3.connect(staged.index, isolation_level=None)
     try:
+        schema.bring_up(index)  # the backup may be an older program's
         index.execute("BEGIN")
         old_account = _old_account(index)
         for statement in _ADOPT_ROWS:  # the mailbox may have another number in the directory by now

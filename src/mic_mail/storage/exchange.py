@@ -14,7 +14,14 @@ from mic_mail.storage.types import Delivery, Published
 
 
 def exchange(
-    store: Store, folder_id: int, uid: int, target_id: int, delivery: Delivery, *, limit_octets: int | None
+    store: Store,
+    folder_id: int,
+    uid: int,
+    target_id: int,
+    delivery: Delivery,
+    *,
+    limit_octets: int | None,
+    person: str | None = None,
 ) -> Published:
     """Publish `delivery` in the target and expunge the message `uid` of the folder, which may be the same, whatever its flags.
 
@@ -26,6 +33,6 @@ def exchange(
         if not going:
             raise NoSuchMessage(folder_id, uid)
         check_quota(write, max(0, delivery.staged.size - going[0].size), limit_octets)
-        [published] = publish_within(write, target, [delivery])
+        [published] = publish_within(write, target, [delivery], person)
         bury_files(write, source, going)
     return published

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, exists, insert, literal_column, select, update
 
-from mic_mail.storage import schema
+from mic_mail.storage import readers, schema
 from mic_mail.storage.index import Statement, among, uid_list
 from mic_mail.storage.maildir import MAX_NAME_OCTETS, expunged_name, format_name, locate, parse_name
 from mic_mail.storage.rows import FolderRow
@@ -140,6 +140,8 @@ def bury(
     now_us = write.store.clock.now_us()
     account = write.store.account_id
     _DELETE_AMONG.on(write.connection, account=account, folder=folder.folder_id, uids=uid_list(row.uid for row in going))
+    if write.account.seen_each:
+        readers.drop_states(write.connection, account, folder.folder_id, (row.uid for row in going))
     _BURY.on_each(
         write.connection,
         (

@@ -6,20 +6,21 @@ cost 16 ms, as much as a whole STORE elsewhere. The name of a dirty row says not
 STORE back.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
 from sqlalchemy import bindparam, literal_column, select, update
 
-from mic_mail.storage import schema
+from mic_mail.storage import readers, schema, seen
 from mic_mail.storage.expunge import MessageRow
 from mic_mail.storage.index import Statement, among, uid_list
 from mic_mail.storage.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, locate, parse_name
+from mic_mail.storage.readers import Reader
 from mic_mail.storage.rows import FolderRow, read_folder
 from mic_mail.storage.section import Write, writing
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import ALL_FLAGS, KEYWORD_FLAGS, SYSTEM_FLAGS, FlagOperation, StoreResult
+from mic_mail.storage.types import ALL_FLAGS, KEYWORD_FLAGS, SEEN, SYSTEM_FLAGS, FlagOperation, StoreResult
 
 NAMES_AT_ONCE = 500
 """Renames in one critical section: about 10 ms."""
@@ -32,6 +33,7 @@ _SET_FLAGS = Statement(
     .where(*_HERE, among(_M.uid))
     .values(flags=bindparam("new_flags"), modseq=bindparam("new_modseq"), name_dirty=1)
 )
+_SET_QUIETLY = Statement(update(schema.message).where(*_HERE, among(_M.uid)).values(flags=bindparam("new_flags"), name_dirty=1))
 _DIRTY = Statement(
     select(_M.uid, _M.flags, _M.name)
     .where(*_HERE, _M.name_dirty == literal_column("1"), _M.uid > bindparam("after"))
@@ -57,21 +59,29 @@ def store_flags(
     keywords: Sequence[str],
     unchanged_since: int | None,
     allowed: int = ALL_FLAGS,
+    person: str | None = None,
 ) -> StoreResult:
-    """Only `allowed` bits change; keywords may all or none of them."""
+    """Only `allowed` bits change; keywords may all or none of them. \\Seen is the person's own, where each has it (seen.py)."""
     with writing(store) as write:
         folder = write.folder(folder_id)
+        reader = seen.within(write, person)
         operand = flags & SYSTEM_FLAGS & allowed
         if allowed & KEYWORD_FLAGS:
             operand |= write.keyword_bits(folder, keywords, add=operation != "-")
         rows = _SELECT_FLAGS.on(write.connection, account=store.account_id, folder=folder_id, uids=uid_list(uids)).fetchall()
+        common = {uid: flags for uid, flags, _, _ in rows} if reader is not None else {}
+        if reader is not None:
+            known = readers.states(write.connection, reader, folder_id, common)
+            rows = readers.as_seen(rows, known, reader)
         failed: list[int] = []
         if unchanged_since is not None:  # RFC 7162 §3.1.3: all that are newer are left as they are
             failed = [uid for uid, _, modseq, _ in rows if modseq > unchanged_since]
             rows = [row for row in rows if row[2] <= unchanged_since]
         wanted = [(uid, _apply(operation, old, operand, allowed), old, modseq, size) for uid, old, modseq, size in rows]
         changing = [row for row in wanted if row[1] != row[2]]
-        if changing:
+        if reader is not None:
+            _write_own_flags(write, folder, reader, changing, common)
+        elif changing:
             _write_flags(write, folder, changing)
         result = [(uid, new, modseq if new == old else write.modseq) for uid, new, old, modseq, _ in wanted]
         names = folder.keyword_names()
@@ -88,26 +98,66 @@ def _apply(operation: FlagOperation, old: int, operand: int, allowed: int) -> in
             return (old & ~allowed) | operand
 
 
-def _write_flags(write: Write, folder: FolderRow, changing: list[tuple[int, int, int, int, int]]) -> None:
+_Changing = tuple[int, int, int, int, int]
+"""uid, new flags, old flags, old modseq, size."""
+
+
+def _write_flags(write: Write, folder: FolderRow, changing: list[_Changing]) -> None:
     write.touch(folder)
-    for _, new, old, _, size in changing:
-        folder.count(old, size, -1)
-        folder.count(new, size)
-    # One statement for each distinct value: STORE on 10,000 messages has few.
-    for new_flags, same in groupby(sorted(changing, key=lambda row: row[1]), key=lambda row: row[1]):
+    _count_anew(folder, changing)
+    for uids, new_flags in _by_value(changing):
         _SET_FLAGS.on(
             write.connection,
             account=write.store.account_id,
             folder=folder.folder_id,
-            uids=uid_list(row[0] for row in same),
+            uids=uids,
             new_flags=new_flags,
             new_modseq=write.modseq,
         )
     write.store.names_due = True
 
 
+def _write_own_flags(
+    write: Write, folder: FolderRow, reader: Reader, changing: list[_Changing], common: Mapping[int, int]
+) -> None:
+    """`changing` as the reader sees it, `common` the flags in the index: other flags are told to all, \\Seen to the reader."""
+    if not changing:
+        return
+    own = [(uid, int(new & SEEN != 0)) for uid, new, old, _, _ in changing if (new ^ old) & SEEN]
+    seen.set_own(write, folder, reader, own)
+    told: list[_Changing] = []
+    quiet: list[_Changing] = []
+    for uid, new, old, modseq, size in changing:
+        was = common[uid]
+        row = (uid, (new & ~SEEN) | ((new if (new ^ old) & SEEN else was) & SEEN), was, modseq, size)
+        if (new ^ old) & ~SEEN:
+            told.append(row)
+        elif row[1] != was:
+            quiet.append(row)
+    if told:
+        _write_flags(write, folder, told)
+    if quiet:
+        _count_anew(folder, quiet)
+        write.keep(folder)
+        for uids, new_flags in _by_value(quiet):
+            here = {"account": write.store.account_id, "folder": folder.folder_id}
+            _SET_QUIETLY.on(write.connection, **here, uids=uids, new_flags=new_flags)
+
+
+def _count_anew(folder: FolderRow, changing: Iterable[_Changing]) -> None:
+    for _, new, old, _, size in changing:
+        folder.count(old, size, -1)
+        folder.count(new, size)
+
+
+def _by_value(changing: Iterable[_Changing]) -> Iterator[tuple[str, int]]:
+    """UIDs, as a list for a statement, by their new flags: STORE on 10,000 messages has few distinct values."""
+    for new_flags, same in groupby(sorted(changing, key=lambda row: row[1]), key=lambda row: row[1]):
+        yield uid_list(row[0] for row in same), new_flags
+
+
 def flush_names(store: Store, folder_id: int | None) -> int:
-    """Rename what lags behind; how many files were. In slices, so that deliveries come in between."""
+    """Rename what lags behind; how many files were. In slices, so that deliveries come in between. Sidecars of \\Seen too."""
     store.ready()
     store.names_due = False
     renamed = 0
@@ -119,6 +169,7 @@ def flush_names(store: Store, folder_id: int | None) -> int:
                 renamed += done
                 if not after:
                     break
+        seen.write_out(store)
     except BaseException:
         store.names_due = True
         raise

@@ -7,11 +7,13 @@ is walked by SQLite and only rows that moved become values: 9,000 folders of whi
 
 import sqlite3
 from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, func, or_, select
 
-from mic_mail.storage import schema
+from mic_mail.storage import readers, schema, seen
 from mic_mail.storage.index import Statement, among, translated, uid_list
+from mic_mail.storage.readers import Reader
 from mic_mail.storage.rows import read_account, read_folder_named
 from mic_mail.storage.section import subscribed_names
 from mic_mail.storage.store import Store
@@ -51,25 +53,37 @@ _MOVED_OUT = Statement(
 )
 
 
-def folder_news(store: Store, since: int, own: Collection[int], *, subscriptions: bool) -> FolderNews:
-    """What happened after MODSEQ `since`; `own` are MODSEQs of the caller's changes. From 0 it is all folders there are."""
+def folder_news(
+    store: Store, since: int, own: Collection[int], *, subscriptions: bool, person: str | None = None
+) -> FolderNews:
+    """What happened after MODSEQ `since`; `own` are MODSEQs of the caller's changes. From 0 it is all folders there are.
+
+    `person`: whose \\Seen counts, where each reader has their own.
+    """
     store.ready()
+    seen.meet(store, person)
     with translated("reading the index"), store.index.snapshot() as connection:
         account = read_account(connection, store.account_id)
-        rows = _MOVED.on(connection, account=store.account_id, since=since).fetchall()
+        reader = readers.find(connection, store.account_id, person)
+        if reader is None:
+            moved = [tuple(row) for row in _MOVED.on(connection, account=store.account_id, since=since)]
+        else:
+            moved = _moved_for(store, connection, since, reader)
         deleted = _DELETED.on(connection, account=store.account_id, since=since).fetchall() if since else []
         (live,) = _LIVE.on(connection, account=store.account_id).fetchone()
         names = frozenset(subscribed_names(connection, store.account_id)) if subscriptions else frozenset()
-        states = [FolderState(*row[3:]) for row in rows]
+        states = [FolderState(*row[3:]) for row in moved]
         arrivals = [
             state.mailbox_id
-            for (folder_id, *_), state in zip(rows, states, strict=True)
-            if state.highest_modseq in own and _only_own(store, connection, folder_id, since, own)
+            for (folder_id, *_), state in zip(moved, states, strict=True)
+            if state.highest_modseq in own
+            and _only_own(store, connection, folder_id, since, own)
+            and (reader is None or _only_own_seen(connection, folder_id, since, own, reader))
         ]
         inbox = read_folder_named(connection, store.account_id, INBOX) if since else None
         renamed = [
             mailbox_id
-            for folder_id, _, created, mailbox_id, *_ in rows
+            for folder_id, _, created, mailbox_id, *_ in moved
             if inbox is not None and created > since and _took_messages(store, connection, inbox.folder_id, folder_id, created)
         ]
     return FolderNews(
@@ -80,10 +94,27 @@ def folder_news(store: Store, since: int, own: Collection[int], *, subscriptions
         subscriptions=names,
         own_messages=frozenset(arrivals),
         own_names=frozenset(
-            [row[3] for row in rows if row[1] in own] + [mailbox_id for mailbox_id, modseq in deleted if modseq in own]
+            [row[3] for row in moved if row[1] in own] + [mailbox_id for mailbox_id, modseq in deleted if modseq in own]
         ),
         from_inbox=frozenset(renamed),
     )
+
+
+def _moved_for(store: Store, connection: sqlite3.Connection, since: int, reader: Reader) -> list[tuple[Any, ...]]:
+    """Rows of `_MOVED` as the reader sees them: also folders in which nothing has changed but what it has seen."""
+    tallies = readers.tallies(connection, reader)
+    found: list[tuple[Any, ...]] = []
+    for *named, messages, _, highest in _MOVED.on(connection, account=store.account_id, since=0):
+        read, changed_at = tallies.get(named[0], readers.NEVER)
+        newest = max(highest, changed_at, reader.begun_modseq)
+        if newest > since or named[1] > since:
+            found.append((*named, messages, messages - read, newest))
+    return found
+
+
+def _only_own_seen(connection: sqlite3.Connection, folder_id: int, since: int, own: Collection[int], reader: Reader) -> bool:
+    """Whether the reader has marked nothing in another session."""
+    return all(modseq in own for _, modseq in readers.states_since(connection, reader, folder_id, since).values())
 
 
 def _only_own(store: Store, connection: sqlite3.Connection, folder_id: int, since: int, own: Collection[int]) -> bool:

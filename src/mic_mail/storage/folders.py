@@ -13,11 +13,12 @@ import sqlite3
 from sqlalchemy import bindparam, func, literal_column, select
 
 from mic_mail.errors import Text
-from mic_mail.storage import schema
+from mic_mail.storage import readers, schema, seen
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, TooMany, Unavailable, UseNotAllowed
 from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX, ancestors, canonical, encode_directory
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.maildir import make_folder_tree
+from mic_mail.storage.readers import Reader
 from mic_mail.storage.rows import FolderRow, read_folder, read_folder_named, read_folders
 from mic_mail.storage.section import Write, folder_sidecar, subscribed_names, writing
 from mic_mail.storage.sidecars import MARK_STEP
@@ -47,14 +48,19 @@ def canonical_name(store: Store, name: str) -> str:
 # Reading
 
 
-def list_folders(store: Store) -> list[FolderInfo]:
-    """By name; names that only have children come as `folder_id` 0."""
+def list_folders(store: Store, person: str | None = None) -> list[FolderInfo]:
+    """By name, as the person sees them; names that only have children come as `folder_id` 0."""
     store.ready()
+    seen.meet(store, person)
     with translated("reading the index"), store.index.snapshot() as connection:
         rows = read_folders(connection, store.account_id)
         subscribed = set(subscribed_names(connection, store.account_id))
+        reader = readers.find(connection, store.account_id, person)
+        tallies = {} if reader is None else readers.tallies(connection, reader)
     parents = {parent for row in rows for parent in ancestors(row.name)}
     infos = [row.info(subscribed=row.name in subscribed, has_children=row.name in parents) for row in rows]
+    if reader is not None:
+        infos = [readers.with_tally(info, tallies.get(info.folder_id), reader) for info in infos]
     phantoms = parents - {row.name for row in rows}
     infos += [_phantom(name, subscribed=name in subscribed) for name in phantoms]
     return sorted(infos, key=lambda info: (info.name != INBOX, info.name))
@@ -68,8 +74,9 @@ def _phantom(name: str, *, subscribed: bool) -> FolderInfo:
     )  # fmt: skip
 
 
-def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0) -> FolderInfo:
+def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0, person: str | None = None) -> FolderInfo:
     store.ready()
+    seen.meet(store, person)
     with translated("reading the index"), store.index.snapshot() as connection:
         if name is not None:
             row = read_folder_named(connection, store.account_id, name)
@@ -77,14 +84,15 @@ def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0) ->
             row = read_folder(connection, store.account_id, folder_id)
         if row is None or row.deleted_at_us is not None:
             raise NoSuchFolder(name or f"#{folder_id}")
-        return info_of(store, connection, row)
+        return info_of(store, connection, row, readers.find(connection, store.account_id, person))
 
 
-def info_of(store: Store, connection: sqlite3.Connection, row: FolderRow) -> FolderInfo:
-    return row.info(
+def info_of(store: Store, connection: sqlite3.Connection, row: FolderRow, reader: Reader | None = None) -> FolderInfo:
+    info = row.info(
         subscribed=row.name in subscribed_names(connection, store.account_id),
         has_children=_has_children(store, connection, row.name),
     )
+    return info if reader is None else readers.info_as_seen(connection, reader, info)
 
 
 def _has_children(store: Store, connection: sqlite3.Connection, name: str) -> bool:
@@ -146,6 +154,9 @@ def make_folder(write: Write, name: str, *, special_use: str | None = None, meta
         folder_sidecar(folder).write(staging)
         write.rename([(staging, final)])
     write.add_folder(folder)
+    if write.account.seen_each:
+        readers.owe(write.connection, store.account_id, folder.folder_id)
+        store.names_due = True
     return folder
 
 

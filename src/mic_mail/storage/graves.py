@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, insert, select, update
 
-from mic_mail.storage import schema
+from mic_mail.storage import schema, seen
 from mic_mail.storage.adopt import Contents, arrival_of, is_readable
 from mic_mail.storage.errors import FolderExists, NoSuchFolder
 from mic_mail.storage.foldernames import encode_directory, is_text
@@ -22,7 +22,7 @@ from mic_mail.storage.quota import recount_folder
 from mic_mail.storage.rows import FolderRow, read_all_folders
 from mic_mail.storage.section import Write, writing
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import DELETED, Tombstone
+from mic_mail.storage.types import DELETED, SEEN, Tombstone
 
 _T = schema.tombstone.c
 _E = schema.email.c
@@ -142,6 +142,8 @@ def _exhume(write: Write, name: str | None, since_us: int, wanted: set[int] | No
             name=new_name,
             saved_us=now_us,
         )
+        if row.flags & SEEN:
+            seen.bring(write, folder, [uid])
     return len(risen)
 
 

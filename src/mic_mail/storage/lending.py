@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import cast
 
 from mic_mail.mime.render import Answers
-from mic_mail.storage import reader
+from mic_mail.storage import reader, readers, seen
 from mic_mail.storage.maildir import beginning_of
 from mic_mail.storage.section import writing
 from mic_mail.storage.staging import StagedFile, stage_link
 from mic_mail.storage.store import Store
 from mic_mail.storage.transfer import keywords_of, present_rows
-from mic_mail.storage.types import KEYWORD_FLAGS, SYSTEM_FLAGS, Column, Delivery
+from mic_mail.storage.types import KEYWORD_FLAGS, SEEN, SYSTEM_FLAGS, Column, Delivery
 
 _ANSWERS: tuple[Column, ...] = (
     "size", "header", "envelope", "envelope_utf8", "bodystructure", "body", "parts", "sent_at", "attachment_octets",
@@ -36,8 +36,17 @@ class Lent:
     delivery: Delivery
 
 
-def lend(store: Store, target: Store, folder_id: int, uids: Sequence[int], *, every: bool, allowed: int) -> list[Lent]:
-    """Stage these messages in `target`, ascending by UID, with those of their flags that are `allowed`.
+def lend(
+    store: Store,
+    target: Store,
+    folder_id: int,
+    uids: Sequence[int],
+    *,
+    every: bool,
+    allowed: int,
+    person: str | None = None,
+) -> list[Lent]:
+    """Stage these messages in `target`, ascending by UID, with those of their flags that are `allowed`, as `person` sees them.
 
     Those that are there; with `every`, `NoSuchMessage` and nothing is staged unless all are.
     """
@@ -48,18 +57,21 @@ def lend(store: Store, target: Store, folder_id: int, uids: Sequence[int], *, ev
             folder = write.folder(folder_id)
             cur = store.place.cur(folder.directory)
             rows, present = present_rows(write, folder, uids, every=every)
+            own = seen.within(write, person)
+            known = {} if own is None else readers.states(write.connection, own, folder_id, uids)
             for row in rows:
+                flags = row.flags if own is None else (row.flags & ~SEEN) | SEEN * known.get(row.uid, readers.NEVER)[0]
                 staged = stage_link(target, f"{cur}/{present[row.name]}", durable=False)
                 keywords = tuple(keywords_of(folder, row.flags)) if allowed & KEYWORD_FLAGS else ()
-                linked.append((row.uid, staged, row.flags & SYSTEM_FLAGS & allowed, keywords))
+                linked.append((row.uid, staged, flags & SYSTEM_FLAGS & allowed, keywords))
         for _, staged, _, _ in linked:
             staged.finish()  # outside the lock; the journal may still be all that answers for the content (journal.py)
-        known = {
+        kept = {
             row[0]: row[1:]
             for row in reader.rows(store, folder_id, [uid for uid, *_ in linked], ("uid", "internaldate_us", *_ANSWERS))
         }
         return [
-            Lent(uid, Delivery(staged, _answers(known[uid][1:]), flags, keywords, known[uid][0]))
+            Lent(uid, Delivery(staged, _answers(kept[uid][1:]), flags, keywords, kept[uid][0]))
             for uid, staged, flags, keywords in linked
         ]
     except BaseException:

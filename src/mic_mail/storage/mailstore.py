@@ -29,6 +29,7 @@ from mic_mail.storage import (
     quota,
     reader,
     repair,
+    seen,
     staging,
     sweep,
     transfer,
@@ -174,9 +175,13 @@ class MailStore:
         self._recovering = threading.Lock()
         self._recovered: Replay | None = None
 
-    def account(self, ref: AccountRef) -> "Account":
-        """The account's handle: cheap, touches no disk until it is used; the store is made at first use."""
-        return Account(self, ref)
+    def account(self, ref: AccountRef, person: str | None = None) -> "Account":
+        """The account's handle: cheap, touches no disk until it is used; the store is made at first use.
+
+        `person`: the address of who reads there, whose \\Seen may be another than that of others (seen.py); None in a personal
+        account, and where nobody reads.
+        """
+        return Account(self, ref, person)
 
     def store(self, ref: AccountRef) -> Store:
         """For `Account`: the store. `rest` sees to it that not too many have handles; between two rests they may be double."""
@@ -310,10 +315,11 @@ def _flush_if_free(store: Store) -> None:
 class Account:
     """Everything that can be done to one mailbox."""
 
-    __slots__ = ("_mailstore", "ref")
+    __slots__ = ("_mailstore", "_person", "ref")
 
-    def __init__(self, mailstore: MailStore, ref: AccountRef) -> None:
+    def __init__(self, mailstore: MailStore, ref: AccountRef, person: str | None = None) -> None:
         self._mailstore = mailstore
+        self._person = person
         self.ref = ref
 
     @property
@@ -329,15 +335,15 @@ class Account:
     # Folders
     def folders(self) -> list[FolderInfo]:
         """All folders by name, and the names that only have children (`folder_id` 0, not selectable)."""
-        return folders.list_folders(self._store)
+        return folders.list_folders(self._store, self._person)
 
     def folder(self, name: str) -> FolderInfo:
         """One folder by name, or `NoSuchFolder`."""
-        return folders.folder_info(self._store, name=folders.canonical_name(self._store, name))
+        return folders.folder_info(self._store, name=folders.canonical_name(self._store, name), person=self._person)
 
     def folder_news(self, since: int, own: Collection[int] = (), *, subscriptions: bool = False) -> FolderNews:
         """What happened to folders after MODSEQ `since`; `own`: MODSEQs of the caller's changes (`noting`)."""
-        return foldernews.folder_news(self._store, since, own, subscriptions=subscriptions)
+        return foldernews.folder_news(self._store, since, own, subscriptions=subscriptions, person=self._person)
 
     def create(self, name: str, special_use: str | None = None) -> FolderInfo:
         """Make a folder and its missing parents (RFC 9051 §6.3.4)."""
@@ -369,13 +375,16 @@ class Account:
 
     def view(self, folder_id: int) -> FolderView:
         """The folder now; shared between the sessions of a process. Takes in new foreign files first."""
-        return reader.view(self._store, folder_id)
+        return reader.view(self._store, folder_id, self._person)
 
     def changes(self, folder_id: int, since_modseq: int) -> Changes:
-        return reader.changes(self._store, folder_id, since_modseq)
+        return reader.changes(self._store, folder_id, since_modseq, self._person)
 
     def rows(self, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
-        """One tuple with exactly `columns` for each UID that exists or can still be read as a tombstone, ascending by UID."""
+        """One tuple with exactly `columns` for each UID that exists or can still be read as a tombstone, ascending by UID.
+
+        `flags` and `modseq` are of the common state; `view` has those that the person sees.
+        """
         return reader.rows(self._store, folder_id, uids, columns)
 
     def paths(self, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
@@ -470,7 +479,9 @@ class Account:
         """
         return despite_loss(
             self._store,
-            lambda: publish(self._store, folder_id, deliveries, limit_octets, patience=patience, journaled=journaled),
+            lambda: publish(
+                self._store, folder_id, deliveries, limit_octets, patience=patience, journaled=journaled, person=self._person
+            ),
         )
 
     def store_flags(
@@ -488,7 +499,7 @@ class Account:
         stay as they are."""
         return store_flags(
             self._store, folder_id, uids, operation, flags,
-            keywords=keywords, unchanged_since=unchanged_since, allowed=allowed,
+            keywords=keywords, unchanged_since=unchanged_since, allowed=allowed, person=self._person,
         )  # fmt: skip
 
     def expunge(self, folder_id: int, uids: Iterable[int] | None = None) -> ExpungeResult:
@@ -512,26 +523,50 @@ class Account:
         """Those that are there; with `every`, all or `NoSuchMessage`. Only `allowed` flags go along."""
         return despite_loss(
             self._store,
-            lambda: transfer.copy(self._store, folder_id, uids, target_id, limit_octets, every=every, allowed=allowed),
+            lambda: transfer.copy(
+                self._store, folder_id, uids, target_id, limit_octets, every=every, allowed=allowed, person=self._person
+            ),
         )
 
     def move(self, folder_id: int, uids: Iterable[int], target_id: int, *, allowed: int = ALL_FLAGS) -> CopyResult:
-        return despite_loss(self._store, lambda: transfer.move(self._store, folder_id, uids, target_id, allowed=allowed))
+        return despite_loss(
+            self._store,
+            lambda: transfer.move(self._store, folder_id, uids, target_id, allowed=allowed, person=self._person),
+        )
 
     def lend(
         self, to: AccountRef, folder_id: int, uids: Sequence[int], *, every: bool = False, allowed: int = ALL_FLAGS
     ) -> list[Lent]:
         """These messages staged in the account `to`, which publishes them: COPY and MOVE between accounts (lending.py)."""
         target = self._mailstore.store(to)
-        return despite_loss(self._store, lambda: lend(self._store, target, folder_id, uids, every=every, allowed=allowed))
+        return despite_loss(
+            self._store,
+            lambda: lend(self._store, target, folder_id, uids, every=every, allowed=allowed, person=self._person),
+        )
 
     def exchange(
         self, folder_id: int, uid: int, target_id: int, delivery: Delivery, *, limit_octets: int | None = None
     ) -> Published:
         """REPLACE: publish a finished delivery and expunge a message, both or neither; `NoSuchMessage` if that is gone."""
         return despite_loss(
-            self._store, lambda: exchange.exchange(self._store, folder_id, uid, target_id, delivery, limit_octets=limit_octets)
+            self._store,
+            lambda: exchange.exchange(
+                self._store, folder_id, uid, target_id, delivery, limit_octets=limit_octets, person=self._person
+            ),
         )
+
+    # Readers
+    def seen_is_each(self) -> bool:
+        """Whether each person who reads here has a \\Seen of their own."""
+        return seen.is_each(self._store)
+
+    def keep_seen(self, *, each: bool, persons: Collection[str] = ()) -> bool:
+        """Each has their own, `persons` from now on, others from their first look on; or all one again. False: it was so."""
+        return seen.switch(self._store, each=each, persons=persons)
+
+    def forget_reader(self, person: str) -> None:
+        """Who comes back begins anew with the next look, and has then read what somebody has."""
+        seen.forget(self._store, person)
 
     # Keeping
     def quota(self) -> Quota:

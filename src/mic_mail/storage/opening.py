@@ -87,10 +87,8 @@ def _is_sound(store: Store) -> bool:
             return False
         if version > schema.INDEX_VERSION:
             raise NotOurs(f"index version {version} is newer than this program's {schema.INDEX_VERSION}")
-        while version < schema.INDEX_VERSION:
-            if version not in schema.MIGRATIONS:
-                return False
-            version = schema.migrate(connection, version)
+        if schema.bring_up(connection) < schema.INDEX_VERSION:
+            return False
         return read_account(connection, store.account_id) is not None and not (store.index.doubtful and store.index.damage())
     except sqlite3.DatabaseError as error:
         if is_damage(error) or "no such" in str(error):

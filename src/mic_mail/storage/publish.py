@@ -36,14 +36,14 @@ from dataclasses import dataclass, replace
 from sqlalchemy import bindparam, insert, select
 
 from mic_mail.mime.render import Answers
-from mic_mail.storage import schema
+from mic_mail.storage import schema, seen
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.index import Statement
 from mic_mail.storage.maildir import email_id, format_name, thread_id
 from mic_mail.storage.rows import FolderRow, read_folder
 from mic_mail.storage.section import Write, writing
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import Delivery, Published
+from mic_mail.storage.types import SEEN, Delivery, Published
 
 INSERT_EMAIL = Statement(insert(schema.email), [column.name for column in schema.email.c])
 INSERT_MESSAGE = Statement(insert(schema.message), [column.name for column in schema.message.c])
@@ -65,8 +65,12 @@ def publish(
     *,
     patience: float | None = None,
     journaled: bool = False,
+    person: str | None = None,
 ) -> list[Published]:
-    """Make finished deliveries visible in order, all or none; DURABLE on return, by the journal if they are `journaled`."""
+    """Make finished deliveries visible in order, all or none; DURABLE on return, by the journal if they are `journaled`.
+
+    `person`: who brings them and has seen those with \\Seen, where each reader has their own.
+    """
     with writing(store, patience=patience, sync=not journaled) as write:
         folder = write.folder(folder_id)
         known: dict[str, Published | Delivery] = {}
@@ -75,7 +79,8 @@ def publish(
                 known[delivery.origin] = _published_before(write, delivery.origin) or delivery
         fresh = [delivery for delivery in deliveries if delivery.origin is None or known[delivery.origin] is delivery]
         check_quota(write, sum(delivery.staged.size for delivery in fresh), limit_octets)
-        new = {id(delivery): published for delivery, published in zip(fresh, publish_within(write, folder, fresh), strict=True)}
+        published_now = publish_within(write, folder, fresh, person)
+        new = {id(delivery): published for delivery, published in zip(fresh, published_now, strict=True)}
     return [new.get(id(delivery)) or _repeated(delivery, known, new) for delivery in deliveries]
 
 
@@ -103,7 +108,9 @@ def _repeated(delivery: Delivery, known: dict[str, Published | Delivery], new: d
     return replace(new[id(before)], duplicate=True) if isinstance(before, Delivery) else before
 
 
-def publish_within(write: Write, folder: FolderRow, deliveries: Sequence[Delivery]) -> list[Published]:
+def publish_within(
+    write: Write, folder: FolderRow, deliveries: Sequence[Delivery], person: str | None = None
+) -> list[Published]:
     """The publication as part of a change, which has looked at origins and quota."""
     if not deliveries:
         return []
@@ -118,7 +125,10 @@ def publish_within(write: Write, folder: FolderRow, deliveries: Sequence[Deliver
         os.rename(old, new)
     write.durable[cur] = None
     now_us = write.store.clock.now_us()
-    return [_insert(write, folder, each, now_us) for each in placed]
+    published = [_insert(write, folder, each, now_us) for each in placed]
+    if write.account.seen_each:
+        seen.bring(write, folder, (each.uid for each in placed if each.flags & SEEN), person)
+    return published
 
 
 @dataclass(frozen=True, slots=True)

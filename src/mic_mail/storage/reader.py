@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from sqlalchemy import ColumnElement, bindparam, func, select
 
-from mic_mail.storage import schema
+from mic_mail.storage import readers, schema, seen
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.expunge import bury_lost, read_messages
 from mic_mail.storage.flags import take_foreign_name
@@ -25,6 +25,7 @@ from mic_mail.storage.folders import info_of
 from mic_mail.storage.foreign import look, new_changed
 from mic_mail.storage.index import Statement, among, translated, uid_list
 from mic_mail.storage.maildir import locate
+from mic_mail.storage.readers import Reader
 from mic_mail.storage.rows import FolderRow, read_folder
 from mic_mail.storage.section import writing
 from mic_mail.storage.store import Store
@@ -41,6 +42,7 @@ _ALL = Statement(select(*(func.json_group_array(column) for column in (_M.uid, _
 """Four arrays as JSON, 100,000 messages in 45 ms, 20 of them in SQLite without Python's lock; rows took 92
 (bench/storage_publish)."""
 _CHANGED = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(*_HERE, _M.modseq > bindparam("since")))
+_AMONG = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(*_HERE, among(_M.uid)))
 _VANISHED = Statement(select(_T.uid).where(*_GONE_HERE, _T.modseq > bindparam("since")).order_by(_T.uid))
 _NAME = Statement(select(_M.name).where(*_HERE, _M.uid == bindparam("at")))
 _BURIED = Statement(select(_T.name, _T.moved_folder_id, _T.moved_uid).where(*_GONE_HERE, _T.uid == bindparam("at")))
@@ -86,26 +88,34 @@ def highest_modseq(store: Store) -> int:
         return int(row[0]) if row else 0
 
 
-def view(store: Store, folder_id: int) -> FolderView:
-    """The folder now; the same object for everybody while nothing changes. Takes in what other tools put into `new/`."""
+def view(store: Store, folder_id: int, person: str | None = None) -> FolderView:
+    """The folder now, as the person sees it; the same object for everybody who sees the same while nothing changes. Takes in
+    what other tools put into `new/`."""
     store.ready()
+    is_met = seen.meet(store, person)
     with translated("reading the index"), store.index.reading() as connection:
         suspect = new_changed(store, _live_folder(store, connection, folder_id))
     if suspect:
         look(store, folder_id)
-    known = store.shared.views.get(store.account_id, folder_id)
     with translated("reading the index"), store.index.snapshot() as connection:
         folder = _live_folder(store, connection, folder_id)
-        if known is not None and known.info == folder.info(
-            subscribed=known.info.subscribed, has_children=known.info.has_children
-        ):
-            return known
-        info = info_of(store, connection, folder)
+        reader = readers.find(connection, store.account_id, person)
+        whose = "" if reader is None else reader.person
+        known = store.shared.views.get(store.account_id, folder_id, whose) if is_met else None  # no MODSEQ tells what is common
+        if known is not None:
+            now = folder.info(subscribed=known.info.subscribed, has_children=known.info.has_children)
+            if known.info == (now if reader is None else readers.info_as_seen(connection, reader, now)):
+                return known
+        info = info_of(store, connection, folder, reader)
         if known is not None and known.info.highest_modseq >= folder.expunge_floor:
-            fresh = with_changes(known, info, *_changes_since(store, connection, folder_id, known.info.highest_modseq))
+            since = known.info.highest_modseq
+            fresh = with_changes(known, info, *_changes_since(store, connection, folder_id, since, reader))
         else:
             fresh = _load(store, connection, info)
-    store.shared.views.put(store.account_id, folder_id, fresh)
+            if reader is not None:
+                fresh = readers.view_as_seen(connection, reader, fresh)
+    if is_met:
+        store.shared.views.put(store.account_id, folder_id, fresh, whose)
     return fresh
 
 
@@ -117,23 +127,47 @@ def _load(store: Store, connection: sqlite3.Connection, info: FolderInfo) -> Fol
     return FolderView(info, array("I", uids), array("Q", flags), array("Q", modseqs), array("Q", sizes))
 
 
-def changes(store: Store, folder_id: int, since_modseq: int) -> Changes:
+def changes(store: Store, folder_id: int, since_modseq: int, person: str | None = None) -> Changes:
     store.ready()
+    seen.meet(store, person)
     with translated("reading the index"), store.index.snapshot() as connection:
         folder = _live_folder(store, connection, folder_id)
+        highest = folder.highest_modseq
+        reader = readers.find(connection, store.account_id, person)
+        if reader is not None:
+            highest = info_of(store, connection, folder, reader).highest_modseq
         changed: list[tuple[int, int, int, int]] = []
         vanished: list[int] = []
-        if folder.highest_modseq > since_modseq:
-            changed, vanished = _changes_since(store, connection, folder_id, since_modseq)
-    return Changes(folder.highest_modseq, folder.keyword_names(), changed, vanished, since_modseq >= folder.expunge_floor)
+        if highest > since_modseq:
+            changed, vanished = _changes_since(store, connection, folder_id, since_modseq, reader)
+    return Changes(highest, folder.keyword_names(), changed, vanished, since_modseq >= folder.expunge_floor)
 
 
 def _changes_since(
-    store: Store, connection: sqlite3.Connection, folder_id: int, since: int
+    store: Store, connection: sqlite3.Connection, folder_id: int, since: int, reader: Reader | None = None
 ) -> tuple[list[tuple[int, int, int, int]], list[int]]:
-    changed = sorted(_CHANGED.on(connection, account=store.account_id, folder=folder_id, since=since))
-    vanished = [uid for (uid,) in _VANISHED.on(connection, account=store.account_id, folder=folder_id, since=since)]
+    here = {"account": store.account_id, "folder": folder_id}
+    if reader is None:
+        changed = sorted(_CHANGED.on(connection, **here, since=since))
+    else:
+        changed = _changed_for(store, connection, folder_id, since, reader)
+    vanished = [uid for (uid,) in _VANISHED.on(connection, **here, since=since)]
     return changed, vanished
+
+
+def _changed_for(
+    store: Store, connection: sqlite3.Connection, folder_id: int, since: int, reader: Reader
+) -> list[tuple[int, int, int, int]]:
+    """What changed for one reader: messages, and what the reader has seen of others; all there are from before it began."""
+    here = {"account": store.account_id, "folder": folder_id}
+    told = since if since >= reader.begun_modseq else 0
+    rows = {row[0]: row for row in _CHANGED.on(connection, **here, since=told)}
+    states = readers.states_since(connection, reader, folder_id, told)
+    others = states.keys() - rows.keys()
+    rows.update((row[0], row) for row in _AMONG.on(connection, **here, uids=uid_list(others)) if others)
+    unknown = rows.keys() - states.keys()
+    states.update(readers.states(connection, reader, folder_id, unknown))
+    return readers.as_seen(sorted(rows.values()), states, reader)
 
 
 def _live_folder(store: Store, connection: sqlite3.Connection, folder_id: int) -> FolderRow:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, update
 
-from mic_mail.storage import dovecot, schema
+from mic_mail.storage import dovecot, schema, seen
 from mic_mail.storage.adopt import Contents, Stranger, adopt, is_readable
 from mic_mail.storage.annotations import from_sidecar
 from mic_mail.storage.errors import NameNotAllowed
@@ -56,12 +56,14 @@ def rebuild(store: Store, fd: int) -> None:
         write_account(connection, _first_row(store, sidecar), new=True)
 
     with transaction(store, fd, make_tables) as write:
+        seen.believe(write, sidecar.readers if sidecar else None)
         names = sidecar.subscriptions if sidecar else dovecot.read_subscriptions(store.place.maildir)
         for name in names:
             write.subscribe(name, True)
         comparison = Comparison(write, believe_uids=True)
         comparison.run()
         adopt_tombstones(write, comparison.contents)
+        seen.believe_sidecars(write)
         if sidecar is None or len(read_folders(write.connection, store.account_id)) == 1:
             _make_defaults(write)  # new, or killed while it was new
 
@@ -136,6 +138,7 @@ def _believe_sidecars(write: Write) -> None:
     write.account.modseq = write.account.modseq_mark
     if account is not None:  # all of it, before a MODSEQ is taken, which writes the sidecar anew
         write.account.metadata = from_sidecar(account.metadata, write.account.modseq + 1, write.account.metadata)
+        seen.believe(write, account.readers)
         known = set(subscribed_names(write.connection, write.store.account_id))
         for name in known.symmetric_difference(account.subscriptions):
             write.subscribe(name, name not in known)

@@ -28,6 +28,8 @@ class AccountRow:
     boot_id: str
     metadata: str | None = None
     """Annotations as `annotations.pack` writes them."""
+    seen_each: int = 0
+    """1: every reader has a \\Seen of their own (seen.py); the flag in `message` is then the common state beside."""
 
 
 @dataclass(slots=True)

@@ -10,9 +10,12 @@ Every table and key carries `account_id`, also where one SQLite file holds one a
     tombstone     UIDs that vanished: with `email_pk` and `name` while readable, after that as history for QRESYNC
     delivery      origins of deliveries seen (idempotency)
     subscription  names, which outlive folders
+    reader        who has a \\Seen of their own in this account (decision 0035); empty in a personal one, as the next three are
+    seen          what a reader has read, or has marked as unread again, and under which MODSEQ
+    seen_tally    how many that are in each folder, and the newest MODSEQ; kept by triggers, since counting takes 1 ms in 10,000
+    seen_unwritten  whose sidecar of a folder lags behind
 
-Room is left for what comes: per-person \\Seen is a table (account_id, folder_id, person_id, uid); ACL and metadata have
-their columns. A change raises `INDEX_VERSION`; an older index is migrated at open if `MIGRATIONS` has the way, else rebuilt
+A change raises `INDEX_VERSION`; an older index is migrated at open if `MIGRATIONS` has the way, else rebuilt
 from the store, so versions N and N+1 must differ by additions only.
 """
 
@@ -23,14 +26,40 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 APPLICATION_ID = 0x6D6D6978
 """SQLite's `application_id`: "mmix"."""
+
+_TALLY = """INSERT INTO seen_tally VALUES (new.account_id, new.reader_id, new.folder_id, {more}, new.modseq)
+            ON CONFLICT (account_id, reader_id, folder_id)
+            DO UPDATE SET seen = seen + excluded.seen, modseq = max(modseq, excluded.modseq);"""
+_TRIGGERS = (
+    f"CREATE TRIGGER seen_came AFTER INSERT ON seen BEGIN {_TALLY.format(more='new.seen')} END",
+    f"CREATE TRIGGER seen_changed AFTER UPDATE OF seen, modseq ON seen BEGIN {_TALLY.format(more='new.seen - old.seen')} END",
+    """CREATE TRIGGER seen_went AFTER DELETE ON seen WHEN old.seen = 1 BEGIN UPDATE seen_tally SET seen = seen - 1
+            WHERE account_id = old.account_id AND reader_id = old.reader_id AND folder_id = old.folder_id; END""",
+)
+"""Whatever changes `seen` must not say OR REPLACE: SQLite would not tell the triggers of what is replaced."""
 
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     1: [
         """CREATE TABLE ordering (account_id INTEGER NOT NULL, email_pk BIGINT NOT NULL, sent_at BIGINT NOT NULL,
             received_at BIGINT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (account_id, email_pk)) WITHOUT ROWID"""
+    ],
+    2: [
+        "ALTER TABLE account ADD COLUMN seen_each INTEGER DEFAULT 0 NOT NULL",
+        """CREATE TABLE reader (account_id INTEGER NOT NULL, reader_id INTEGER NOT NULL, person TEXT NOT NULL,
+            begun_modseq BIGINT NOT NULL, PRIMARY KEY (account_id, reader_id)) WITHOUT ROWID""",
+        "CREATE UNIQUE INDEX reader_person ON reader (account_id, person)",
+        """CREATE TABLE seen (account_id INTEGER NOT NULL, reader_id INTEGER NOT NULL, folder_id INTEGER NOT NULL,
+            uid BIGINT NOT NULL, seen INTEGER NOT NULL, modseq BIGINT NOT NULL,
+            PRIMARY KEY (account_id, reader_id, folder_id, uid)) WITHOUT ROWID""",
+        "CREATE INDEX seen_modseq ON seen (account_id, reader_id, folder_id, modseq)",
+        """CREATE TABLE seen_unwritten (account_id INTEGER NOT NULL, folder_id INTEGER NOT NULL, reader_id INTEGER NOT NULL,
+            PRIMARY KEY (account_id, folder_id, reader_id)) WITHOUT ROWID""",
+        """CREATE TABLE seen_tally (account_id INTEGER NOT NULL, reader_id INTEGER NOT NULL, folder_id INTEGER NOT NULL,
+            seen INTEGER NOT NULL, modseq BIGINT NOT NULL, PRIMARY KEY (account_id, reader_id, folder_id)) WITHOUT ROWID""",
+        *_TRIGGERS,
     ],
 }
 """From version n to n+1: statements that only add."""
@@ -52,6 +81,7 @@ account = Table(
     Column("boot_id", Text, nullable=False),
     Column("acl", Text),
     Column("metadata", Text),
+    Column("seen_each", Integer, nullable=False, server_default=text("0")),
 )
 
 folder = Table(
@@ -187,6 +217,54 @@ subscription = Table(
     sqlite_with_rowid=False,
 )
 
+reader = Table(
+    "reader",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("reader_id", Integer, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("begun_modseq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "reader_id"),
+    sqlite_with_rowid=False,
+)
+Index("reader_person", reader.c.account_id, reader.c.person, unique=True)
+
+seen = Table(
+    "seen",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("reader_id", Integer, nullable=False),
+    Column("folder_id", Integer, nullable=False),
+    Column("uid", BigInteger, nullable=False),
+    Column("seen", Integer, nullable=False),
+    Column("modseq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "reader_id", "folder_id", "uid"),
+    sqlite_with_rowid=False,
+)
+Index("seen_modseq", seen.c.account_id, seen.c.reader_id, seen.c.folder_id, seen.c.modseq)
+
+seen_unwritten = Table(
+    "seen_unwritten",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("folder_id", Integer, nullable=False),
+    Column("reader_id", Integer, nullable=False),
+    PrimaryKeyConstraint("account_id", "folder_id", "reader_id"),
+    sqlite_with_rowid=False,
+)
+
+seen_tally = Table(
+    "seen_tally",
+    metadata,
+    Column("account_id", Integer, nullable=False),
+    Column("reader_id", Integer, nullable=False),
+    Column("folder_id", Integer, nullable=False),
+    Column("seen", Integer, nullable=False),
+    Column("modseq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "reader_id", "folder_id"),
+    sqlite_with_rowid=False,
+)
+
 
 def create(connection: sqlite3.Connection) -> None:
     """Make all tables in the open transaction and stamp the version."""
@@ -195,8 +273,18 @@ def create(connection: sqlite3.Connection) -> None:
         connection.execute(str(CreateTable(table).compile(dialect=dialect)))
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
+    for trigger in _TRIGGERS:
+        connection.execute(trigger)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {INDEX_VERSION}")
+
+
+def bring_up(connection: sqlite3.Connection) -> int:
+    """All steps that there are from the version of this index on; the version reached."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    while version < INDEX_VERSION and version in MIGRATIONS:
+        version = migrate(connection, version)
+    return int(version)
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from sqlalchemy import bindparam, delete, insert, select
 
 from mic_mail.errors import Text
-from mic_mail.storage import schema
+from mic_mail.storage import readers, schema
 from mic_mail.storage.annotations import to_sidecar
 from mic_mail.storage.errors import Busy, NoSuchFolder, TooMany
 from mic_mail.storage.index import Statement, translated
@@ -150,7 +150,13 @@ def account_sidecar(connection: sqlite3.Connection, row: AccountRow) -> AccountS
         uidvalidity_next=row.uidvalidity_next,
         subscriptions=subscribed_names(connection, row.account_id),
         metadata=to_sidecar(row.metadata),
+        readers=readers_of(connection, row),
     )
+
+
+def readers_of(connection: sqlite3.Connection, row: AccountRow) -> tuple[str, ...] | None:
+    """Who has a \\Seen of their own, by address; None: it is one for all."""
+    return tuple(reader.person for reader in readers.all_readers(connection, row.account_id)) if row.seen_each else None
 
 
 def write_account_sidecar(store: Store, connection: sqlite3.Connection, row: AccountRow) -> None:

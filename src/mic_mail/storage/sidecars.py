@@ -1,5 +1,8 @@
 """What no file name can hold: `.mic-folder` in every folder, `.mic-account` once an account (JSON, replaced durably).
 
+Where each reader has a \\Seen of their own, `.mic-seen.<address>` beside `.mic-folder` holds one reader's; like flags in file
+names it follows the index and is not synced (seen.py).
+
 With these, the names and the messages, `repair` makes the index anew. The marks are high-water marks, written *before* a number
 above them is used, in steps of `MARK_STEP`; after a power loss or a lost index numbering goes on above the mark, so no UID and
 no MODSEQ ever means two things. A damaged sidecar is None, and `repair` says so; OSError only where the process has no
@@ -8,16 +11,21 @@ descriptor or memory left now: to go on without what a good sidecar knows would 
 
 import errno
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from typing import Self
+from urllib.parse import quote
 
 from mic_mail.storage.maildir import replace_durably
 
 MARK_STEP = 1_000
 FOLDER_SIDECAR = ".mic-folder"
 ACCOUNT_SIDECAR = ".mic-account"
+SEEN_SIDECAR = ".mic-seen."
+_MAX_PERSON_OCTETS = 160
 _MAX_OCTETS = 4 << 20
 _PASSES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _OBJECT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -62,6 +70,8 @@ class AccountSidecar:
     subscriptions: tuple[str, ...] = ()
     acl: Mapping[str, object] = field(default_factory=dict)
     metadata: Mapping[str, object] = field(default_factory=dict)
+    readers: tuple[str, ...] | None = None
+    """Who has a \\Seen of their own; None: it is one for all."""
     version: int = 1
 
     @classmethod
@@ -75,12 +85,52 @@ class AccountSidecar:
                 subscriptions=_strings(fields["subscriptions"]),
                 acl=_mapping(fields.get("acl")),
                 metadata=_mapping(fields.get("metadata")),
+                readers=None if fields.get("readers") is None else _strings(fields["readers"]),
             )
         except (KeyError, TypeError, ValueError):
             return None
 
     def write(self, maildir_path: str) -> None:
         _write(f"{maildir_path}/{ACCOUNT_SIDECAR}", asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSidecar:
+    """What one reader has seen of one folder; `mailbox_id` is the folder, since UIDs of another one mean nothing."""
+
+    person: str
+    mailbox_id: str
+    seen: Sequence[tuple[int, int]]
+    """Ranges of UIDs, ascending. A UID that is no more may be in one."""
+    version: int = 1
+
+    @classmethod
+    def read(cls, folder_path: str, person: str) -> Self | None:
+        fields = _read(seen_path(folder_path, person))
+        try:
+            ranges = fields["seen"]
+            if not isinstance(ranges, list) or fields["person"] != person:
+                return None
+            pairs = [(_number(low), _number(high)) for low, high in ranges]
+            return cls(person, _object_id(fields["mailbox_id"]), pairs)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def write(self, folder_path: str) -> None:
+        """Readers see the old or the new one; a power loss may leave neither."""
+        path = seen_path(folder_path, self.person)
+        staging = f"{path}.{os.getpid()}.tmp"
+        with open(staging, "wb") as file:
+            file.write(json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        os.rename(staging, path)
+
+
+def seen_path(folder_path: str, person: str) -> str:
+    """An address may hold anything but the end of a string."""
+    name = quote(person, safe="@+")
+    if len(name) > _MAX_PERSON_OCTETS:
+        name = sha256(person.encode()).hexdigest()
+    return f"{folder_path}/{SEEN_SIDECAR}{name}"
 
 
 def _read(path: str) -> dict[str, object]:

@@ -9,7 +9,7 @@ import shutil
 
 from sqlalchemy import bindparam, delete, func, select, update
 
-from mic_mail.storage import schema
+from mic_mail.storage import readers, schema
 from mic_mail.storage.expunge import drop_refs
 from mic_mail.storage.flags import flush_names
 from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX
@@ -109,6 +109,7 @@ def _let_go_folder(store: Store, folder_id: int) -> None:
             done = not messages and not graves
             if done:
                 _DROP_FOLDER.on(write.connection, **here)
+                readers.drop_states(write.connection, store.account_id, folder_id, None)
         if done:
             break
     if folder.directory == f"{EXPUNGED}/{folder.mailbox_id}":

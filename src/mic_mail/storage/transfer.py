@@ -7,6 +7,7 @@ restore the destination").
 
 from collections.abc import Iterable, Sequence
 
+from mic_mail.storage import seen
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.expunge import MessageRow, add_refs, bury, read_messages
 from mic_mail.storage.maildir import format_name, locate, parse_name
@@ -15,7 +16,7 @@ from mic_mail.storage.rows import FolderRow
 from mic_mail.storage.section import Write, writing
 from mic_mail.storage.staging import link_or_copy
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import ALL_FLAGS, KEYWORD_FLAGS, KEYWORD_SHIFT, SYSTEM_FLAGS, CopyResult
+from mic_mail.storage.types import ALL_FLAGS, KEYWORD_FLAGS, KEYWORD_SHIFT, SEEN, SYSTEM_FLAGS, CopyResult
 
 
 def copy(
@@ -27,8 +28,9 @@ def copy(
     *,
     every: bool,
     allowed: int = ALL_FLAGS,
+    person: str | None = None,
 ) -> CopyResult:
-    """`every`: all of them or none (RFC 9051 §6.4.7). Only `allowed` flags go along."""
+    """`every`: all of them or none (RFC 9051 §6.4.7). Only `allowed` flags go along, and the \\Seen of each reader."""
     with writing(store) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
         rows, present = present_rows(write, source, uids, every=every)
@@ -43,16 +45,32 @@ def copy(
         # The source's name first: while only the journal answers for it (journal.py), a copy that survives would stand for it.
         write.durable |= dict.fromkeys((old_cur, new_cur))
         add_refs(write, (row.email_pk for row in rows), 1)
+        seen.carry(write, source, target, _pairs(placed), person=person, marks=bool(allowed & SEEN))
         return _insert(write, target, placed)
 
 
-def move(store: Store, folder_id: int, uids: Iterable[int], target_id: int, *, allowed: int = ALL_FLAGS) -> CopyResult:
+def move(
+    store: Store,
+    folder_id: int,
+    uids: Iterable[int],
+    target_id: int,
+    *,
+    allowed: int = ALL_FLAGS,
+    person: str | None = None,
+) -> CopyResult:
     with writing(store) as write:
-        return move_within(write, write.folder(folder_id), write.folder(target_id), uids, allowed=allowed)
+        source, target = write.folder(folder_id), write.folder(target_id)
+        return move_within(write, source, target, uids, allowed=allowed, person=person)
 
 
 def move_within(
-    write: Write, source: FolderRow, target: FolderRow, uids: Iterable[int] | None, *, allowed: int = ALL_FLAGS
+    write: Write,
+    source: FolderRow,
+    target: FolderRow,
+    uids: Iterable[int] | None,
+    *,
+    allowed: int = ALL_FLAGS,
+    person: str | None = None,
 ) -> CopyResult:
     """The move as part of a larger change. Moving within one folder gives new UIDs (RFC 6851 §3.3 leaves it open)."""
     rows, present = present_rows(write, source, uids)
@@ -62,6 +80,7 @@ def move_within(
     old_cur, new_cur = write.store.place.cur(source.directory), write.store.place.cur(target.directory)
     write.rename([(f"{old_cur}/{present[row.name]}", f"{new_cur}/{name}") for row, _, _, name in placed])
     add_refs(write, (row.email_pk for row in rows), 1)  # the tombstone keeps its own
+    seen.carry(write, source, target, _pairs(placed), person=person, marks=bool(allowed & SEEN))
     bury(write, source, rows, moved_to={row.uid: (target.folder_id, uid) for row, uid, _, _ in placed})
     return _insert(write, target, placed)
 
@@ -113,8 +132,13 @@ def keywords_of(folder: FolderRow, flags: int) -> list[str]:
     return [name for place, name in enumerate(folder.keyword_names()) if flags >> (KEYWORD_SHIFT + place) & 1]
 
 
+def _pairs(placed: Iterable[Placed]) -> list[tuple[int, int]]:
+    """UIDs in the source and in the target."""
+    return [(row.uid, uid) for row, uid, _, _ in placed]
+
+
 def _insert(write: Write, target: FolderRow, placed: list[Placed]) -> CopyResult:
     now_us = write.store.clock.now_us()
     for row, uid, flags, name in placed:
         insert_message(write, target, uid=uid, flags=flags, size=row.size, email_pk=row.email_pk, name=name, saved_us=now_us)
-    return CopyResult(target.uidvalidity, [(row.uid, uid) for row, uid, _, _ in placed], write.modseq)
+    return CopyResult(target.uidvalidity, _pairs(placed), write.modseq)

@@ -122,6 +122,8 @@ class FolderInfo:
     """Messages from this UID on have been announced to no session as recent (`Account.take_recent`; RFC 3501 §2.3.2)."""
     selectable: bool
     has_children: bool
+    own_seen: bool = False
+    """`unseen`, `highest_modseq` and \\Seen are those of who asked, and nobody else's (seen.py)."""
 
 
 @dataclass(frozen=True, slots=True)

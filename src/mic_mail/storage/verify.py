@@ -4,6 +4,7 @@
     contents  `refs` of each content equals the rows that point to it
     names     each row's name says its UID, size and (unless dirty) flags; the file has that size
     sidecars  say what the index says, and no smaller marks
+    readers   have seen only messages that there are
     graves    each tombstone's file lies in `.expunged/`
 
 Whether SQLite finds its file whole, and files and rows match at all, is repair.py's and reconcile.py's: `repair` asks first.
@@ -15,15 +16,15 @@ from dataclasses import replace
 
 from sqlalchemy import bindparam, func, literal_column, select, update
 
-from mic_mail.storage import schema
+from mic_mail.storage import readers, schema
 from mic_mail.storage.adopt import Contents, Stranger, adopt
 from mic_mail.storage.annotations import to_sidecar
 from mic_mail.storage.expunge import MessageRow, bury_lost, drop_refs, read_messages
 from mic_mail.storage.index import Statement
 from mic_mail.storage.maildir import NAMED_FLAGS, locate, parse_name
 from mic_mail.storage.quota import recount_within
-from mic_mail.storage.rows import FolderRow, read_account, read_all_folders
-from mic_mail.storage.section import Write, folder_sidecar, subscribed_names
+from mic_mail.storage.rows import FolderRow, read_account, read_all_folders, read_folder
+from mic_mail.storage.section import Write, folder_sidecar, readers_of, subscribed_names
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.types import Finding
 
@@ -77,6 +78,7 @@ def verify(write: Write, *, check: bool) -> Iterator[Finding]:
     for folder in folders:
         yield from _numbers(write, folder, check=check)
         yield from _folder_sidecar(write, folder, check=check)
+    yield from _readers(write, check=check)
     yield from _account_sidecar(write, check=check)
     yield from _counters(write, check=check)
 
@@ -172,6 +174,17 @@ def _folder_sidecar(write: Write, folder: FolderRow, *, check: bool) -> Iterator
         wanted.write(path)
 
 
+def _readers(write: Write, *, check: bool) -> Iterator[Finding]:
+    account = write.store.account_id
+    for folder_id, uid in readers.stray(write.connection, account):
+        folder = read_folder(write.connection, account, folder_id)
+        yield Finding("seen-stray", folder.name if folder else "", f"uid {uid}")
+        if not check:
+            readers.drop_states(write.connection, account, folder_id, [uid])
+    if readers.put_right(write.connection, account, check=check):
+        yield Finding("counters", "", "differ from a recount")
+
+
 def _account_sidecar(write: Write, *, check: bool) -> Iterator[Finding]:
     found = AccountSidecar.read(write.store.place.maildir)
     row = read_account(write.connection, write.store.account_id)
@@ -182,6 +195,7 @@ def _account_sidecar(write: Write, *, check: bool) -> Iterator[Finding]:
         and found.account_id == row.account_id
         and found.subscriptions == subscriptions
         and found.metadata == to_sidecar(row.metadata)
+        and found.readers == readers_of(write.connection, row)
         and found.modseq_mark >= row.modseq_mark
         and found.uidvalidity_next >= row.uidvalidity_next
     ):

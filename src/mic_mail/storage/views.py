@@ -16,25 +16,25 @@ from mic_mail.storage.types import FolderInfo, FolderView
 
 
 class ViewCache:
-    """Views by (account, folder), least recently used out first; safe from any thread."""
+    """Views by account, folder and reader ("": the common state), least recently used out first; safe from any thread."""
 
     def __init__(self, max_octets: int) -> None:
         self._max_octets = max_octets
         self._octets = 0
-        self._views: OrderedDict[tuple[int, int], FolderView] = OrderedDict()
+        self._views: OrderedDict[tuple[int, int, str], FolderView] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, account_id: int, folder_id: int) -> FolderView | None:
+    def get(self, account_id: int, folder_id: int, person: str = "") -> FolderView | None:
         with self._lock:
-            view = self._views.get((account_id, folder_id))
+            view = self._views.get((account_id, folder_id, person))
             if view is not None:
-                self._views.move_to_end((account_id, folder_id))
+                self._views.move_to_end((account_id, folder_id, person))
             return view
 
-    def put(self, account_id: int, folder_id: int, view: FolderView) -> None:
+    def put(self, account_id: int, folder_id: int, view: FolderView, person: str = "") -> None:
         with self._lock:
-            self._drop((account_id, folder_id))
-            self._views[account_id, folder_id] = view
+            self._drop((account_id, folder_id, person))
+            self._views[account_id, folder_id, person] = view
             self._octets += octets_of(view)
             while self._octets > self._max_octets and len(self._views) > 1:
                 self._drop(next(iter(self._views)))
@@ -45,7 +45,7 @@ class ViewCache:
             for key in [key for key in self._views if key[0] == account_id]:
                 self._drop(key)
 
-    def _drop(self, key: tuple[int, int]) -> None:
+    def _drop(self, key: tuple[int, int, str]) -> None:
         if (view := self._views.pop(key, None)) is not None:
             self._octets -= octets_of(view)
 

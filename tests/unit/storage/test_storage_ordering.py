@@ -101,7 +101,9 @@ def test_an_older_index_gets_the_table(tmp_path: Path, store: MailStore, account
     store.close()
     path = tmp_path / REF.home / "index.sqlite"
     with sqlite3.connect(path) as index:
-        index.execute("DROP TABLE ordering")
+        for table in ("ordering", "reader", "seen", "seen_tally", "seen_unwritten"):
+            index.execute(f"DROP TABLE {table}")
+        index.execute("ALTER TABLE account DROP COLUMN seen_each")
         index.execute("PRAGMA user_version = 1")
     again = open_store(tmp_path)
     assert subjects(again.account(REF), inbox, [1, 2]) == {1: b"0", 2: b"1"}

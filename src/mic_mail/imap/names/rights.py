@@ -17,7 +17,7 @@ KNOWN = frozenset(OWNER + "".join(VIRTUAL))
 
 _FLAG_RIGHTS = {"s": SEEN, "t": DELETED, "w": ALL_FLAGS & ~(SEEN | DELETED)}
 _WRITING = frozenset("iswte")
-"""RFC 4314 §5.2: without any of these SELECT is READ-ONLY; all flags are shared ones here."""
+"""RFC 4314 §5.2: without any of these SELECT is READ-ONLY; all flags are shared, but \\Seen where each has their own."""
 _ASKING = frozenset("lrikxa")
 """RFC 4314 §4: any of these lets ask MYRIGHTS."""
 
