@@ -310,7 +310,7 @@ class Listening:
         first = bisect_right(view.uids, self._fetched)
         places = ranges(at for at in range(first, view.messages) if view.modseqs[at] not in own)
         if places:
-            yield from send(talk, Plan(items, view, talk.enabled, talk.shelf.headers), places)
+            yield from send(talk, Plan(items, view, talk.enabled, talk.shelf.answers), places)
         self._fetched = last
 
     # ------------------------------------------------------------ other mailboxes
