@@ -598,8 +598,8 @@ def cores_of_threads(pid: int) -> list[set[int]]:
     return [os.sched_getaffinity(int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()]
 
 
-def test_the_loop_and_the_publishing_thread_of_a_worker_share_a_core(serve_processes: Make) -> None:
-    """Decision 0016: two threads of each worker on one core, workers on different ones; the others go where they like."""
+def test_the_loop_of_a_worker_and_its_threads_for_accounts_share_a_core(serve_processes: Make) -> None:
+    """Decisions 0016, 0040: loop, publisher and io on one core, workers on different ones; the others go where they like."""
     every = os.sched_getaffinity(0)
     if len(every) < 2:
         pytest.skip("one core only: all threads share it anyway")
@@ -609,8 +609,8 @@ def test_the_loop_and_the_publishing_thread_of_a_worker_share_a_core(serve_proce
     taken = []
     for pid in server.workers():
         kept = [cores for cores in cores_of_threads(pid) if cores != every]
-        assert len(kept) == 2
-        assert kept[0] == kept[1]
+        assert len(kept) == 2 + server.config.process.io_threads
+        assert all(cores == kept[0] for cores in kept)
         taken += kept[0]
     assert len(set(taken)) == 2
     (housekeeper,) = [one["pid"] for one in server.status()["processes"] if one["name"] == "house"]

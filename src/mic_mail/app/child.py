@@ -88,7 +88,7 @@ async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     )
     gc.freeze()
     if not housekeeper and config.process.pin_workers:
-        await share_core(server.rooms.lanes, spec.row)
+        share_core(server.rooms.lanes, spec.row)
     orders.follow(server)
     await orders.over.wait()
     server.rooms.log.event("process_draining")

@@ -46,9 +46,9 @@ class SharedThrottle:
         self._say("wrong", mailbox, peer, digest)
 
     def right(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> None:
-        """As `Throttle.right`."""
-        self._own.right(mailbox, peer, digest, now)
-        self._say("right", mailbox, peer, digest or b"")
+        """As `Throttle.right`; told only where it changes something, which for a mail program at work is once an hour."""
+        if self._own.right(mailbox, peer, digest, now):
+            self._say("right", mailbox, peer, digest or b"")
 
     def _say(self, what: str, mailbox: str, peer: str, digest: bytes) -> None:
         told = json.dumps([what, mailbox, peer, digest.hex()]).encode()

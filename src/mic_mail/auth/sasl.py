@@ -128,6 +128,8 @@ def saslprep(text: str) -> str | None:
     """
     if len(text) > MAX_CHARACTERS:
         return None
+    if text.isascii() and text.isprintable():  # nothing below maps, forbids or turns round any of these
+        return text
     mapped = "".join(" " if stringprep.in_table_c12(c) else c for c in text if not stringprep.in_table_b1(c))  # RFC 4013 §2.1
     prepared = unicodedata.ucd_3_2_0.normalize("NFKC", mapped)  # §2.2; stringprep is defined on Unicode 3.2
     if any(forbidden(c) for c in prepared for forbidden in _PROHIBITED):  # §2.3

@@ -17,8 +17,12 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+NEWS_SECONDS: Final = 3_600.0
+"""A mail program signs in some times a minute; that its network is known need not be said each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +112,9 @@ class _Wrongs(Generic[Key]):
             if not seen:
                 del self._seen[key]
 
-    def forget(self, key: Key) -> None:
-        self._seen.pop(key, None)
+    def forget(self, key: Key) -> bool:
+        """Whether there was anything to forget."""
+        return self._seen.pop(key, None) is not None
 
 
 class Throttle:
@@ -157,16 +162,23 @@ class Throttle:
         self._mailboxes.remove(mailbox, digest)
         self._networks.remove(net, _of(mailbox, digest))
 
-    def right(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> None:
-        """Signed in: this network is known for this mailbox, and its mistypings are forgotten."""
+    def right(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> bool:
+        """Signed in: this network is known for this mailbox, and its mistypings are forgotten.
+
+        Whether others who count need to hear of it: not where nothing was mistyped and they have heard within `NEWS_SECONDS`.
+        """
         if digest is not None:
             self.forgive(mailbox, peer, digest)
         pair = (mailbox, network(peer))
-        self._pairs.forget(pair)
-        self._known[pair] = now
+        mistyped = self._pairs.forget(pair)
+        heard = self._known.get(pair)
+        news = mistyped or digest is not None or heard is None or now - heard > NEWS_SECONDS
+        if news:
+            self._known[pair] = now
         self._known.move_to_end(pair)
         if len(self._known) > self.settings.capacity:
             self._known.popitem(last=False)
+        return news
 
     def _knows(self, mailbox: str, net: str, now: float) -> bool:
         since = self._known.get((mailbox, net))
@@ -177,6 +189,7 @@ def _of(mailbox: str, digest: bytes) -> bytes:
     return mailbox.encode() + b"\0" + digest
 
 
+@lru_cache(maxsize=4096)
 def network(peer: str) -> str:
     """The network that an address counts as: itself in IPv4, its /64 in IPv6 (one customer has at least that)."""
     try:

@@ -122,7 +122,7 @@ class Process(Section):
     ] = 0
     pin_workers: Annotated[
         bool,
-        About("Keep each worker's event loop and its delivery thread on one core: faster deliveries.", reload=False),
+        About("Keep each worker's event loop and its threads for mailboxes on one core, which is faster.", reload=False),
     ] = True
     io_threads: Annotated[
         int, Field(ge=2, le=128), Unit("threads"), About("Threads per worker that wait for the disk.", reload=False)

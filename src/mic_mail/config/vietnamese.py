@@ -58,7 +58,7 @@ MEANINGS = {
     "tls.warn_days": "Cảnh báo trước khi chứng thư hết hạn bao nhiêu ngày.",
     "process": "Tiến trình, luồng và thời gian chờ.",
     "process.workers": "Số tiến trình; 0: mỗi lõi một tiến trình.",
-    "process.pin_workers": "Giữ vòng lặp và luồng phát thư của mỗi tiến trình trên cùng một lõi: phát thư nhanh hơn.",
+    "process.pin_workers": "Giữ vòng lặp và các luồng làm việc với hộp thư của mỗi tiến trình trên cùng một lõi: nhanh hơn.",
     "process.io_threads": "Số luồng mỗi tiến trình chờ đĩa.",
     "process.hash_threads": "Số luồng kiểm tra mật khẩu; mỗi luồng dùng auth.argon2_memory.",
     "process.queue_seconds": "Một lệnh được chờ bao lâu trước khi trả lời 'thử lại sau'.",

@@ -8,6 +8,7 @@ Standard: RFC 9051 §6.1.1, and the RFC of each row.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mic_mail.imap.grammar.rules import ConnectionState
 
@@ -116,6 +117,7 @@ ENABLEABLE = ("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2", "UIDONLY")
 """What ENABLE can turn on, as clients' words come out of the grammar: in capitals."""
 
 
+@lru_cache(maxsize=256)  # what differs is hidden by few accounts; three connections in four ask three times
 def capabilities(state: ConnectionState, offer: Offer) -> tuple[bytes, ...]:
     """The capabilities to name now."""
     names = []

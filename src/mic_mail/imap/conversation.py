@@ -155,6 +155,10 @@ class Notifier(Protocol):
         """Say what is new, if anything is; `expunge`: a command is in progress that allows EXPUNGE."""
         ...
 
+    def is_due(self, talk: "Conversation", *, expunge: bool = False) -> bool:
+        """Whether `tell` would look."""
+        ...
+
     def pause(self) -> float:
         """When to try again what could not be told (monotonic seconds)."""
         ...

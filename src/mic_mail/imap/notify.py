@@ -24,6 +24,7 @@ from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Ended, Reply, refuse
 from mic_mail.imap.fetching.fetch import send
 from mic_mail.imap.fetching.fetchplan import Plan
+from mic_mail.imap.finding.contexts import tell_updates
 from mic_mail.imap.grammar.fetchitems import Datum
 from mic_mail.imap.grammar.notifycommands import Events, Notify, Watch
 from mic_mail.imap.mailboxes.folders import OWN, listing_of
@@ -73,6 +74,15 @@ def notify(talk: Conversation, command: Notify) -> Steps[Reply]:
             talk.say(line)
             yield from talk.breathe()
     return Reply("It will be told.")
+
+
+def tell_all(talk: Conversation, *, expunge: bool = False) -> Steps[None]:
+    """What the client asked to hear, and what that makes of the searches that it follows, until nothing has moved since."""
+    while (notifier := talk.notifier) is not None:
+        yield from notifier.tell(talk, expunge=expunge)
+        yield from tell_updates(talk)
+        if notifier is talk.notifier and not notifier.is_due(talk, expunge=expunge):
+            return
 
 
 def _listen_to_nothing(talk: Conversation) -> None:
@@ -202,11 +212,10 @@ class Listening:
 
     def tell(self, talk: Conversation, *, expunge: bool = False) -> Steps[None]:
         """Say what is new, until nothing is. EXPUNGE may be said between commands too, unless it is to be delayed (§6.1)."""
-        expunge = expunge or not self._watch.delayed
         try:
-            while self._is_due(talk, expunge=expunge):
+            while self.is_due(talk, expunge=expunge):
                 self._retry_at = 0.0
-                yield from self._tell(talk, expunge=expunge)
+                yield from self._tell(talk, expunge=expunge or not self._watch.delayed)
         except Unavailable as error:
             if talk.severed:
                 raise Ended(error.text) from error
@@ -214,10 +223,10 @@ class Listening:
 
     # ------------------------------------------------------------ one look
 
-    def _is_due(self, talk: Conversation, *, expunge: bool) -> bool:
+    def is_due(self, talk: Conversation, *, expunge: bool = False) -> bool:
         if talk.notifier is not self or talk.now() < self._retry_at:
             return False
-        return self._owes_others(talk) or self._owes_selected(talk, expunge=expunge)
+        return self._owes_others(talk) or self._owes_selected(talk, expunge=expunge or not self._watch.delayed)
 
     def _owes_others(self, talk: Conversation) -> bool:
         return self._hears_of_folders and (talk.own_modseq > self.looked or any(key != self._selected for key in self._pending))
@@ -310,7 +319,7 @@ class Listening:
         first = bisect_right(view.uids, self._fetched)
         places = ranges(at for at in range(first, view.messages) if view.modseqs[at] not in own)
         if places:
-            yield from send(talk, Plan(items, view, talk.enabled, talk.shelf.headers), places)
+            yield from send(talk, Plan(items, view, talk.enabled, talk.shelf.answers), places)
         self._fetched = last
 
     # ------------------------------------------------------------ other mailboxes

@@ -20,6 +20,7 @@ from mic_mail.imap.mailboxes.folders import listing_of
 from mic_mail.imap.names.listing import Listed
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import NoPermission, reads_only
+from mic_mail.imap.notify import tell_all
 from mic_mail.imap.numbering import meet, uids_of
 from mic_mail.imap.selected.view import Enabled, View, claim_recent
 from mic_mail.storage.mailstore import Account
@@ -202,8 +203,7 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
     still_here = talk.now() + settings.still_here_seconds
     while talk.ending is None:
         if talk.notifier is not None:
-            yield from talk.notifier.tell(talk, expunge=True)  # RFC 5465 §4: the events that NOTIFY asked for, and no others
-            yield from tell_updates(talk)
+            yield from tell_all(talk, expunge=True)  # RFC 5465 §4: the events that NOTIFY asked for, and no others
         event = talk.hear()
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"

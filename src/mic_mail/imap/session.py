@@ -192,8 +192,7 @@ class Session(session.Session):
         talk = self._talk
         assert talk.notifier is not None
         try:
-            yield from talk.notifier.tell(talk)
-            yield from contexts.tell_updates(talk)
+            yield from notify.tell_all(talk)
         except (Ended, GeneratorExit):
             raise
         except OutOfStep as error:

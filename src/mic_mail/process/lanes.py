@@ -93,6 +93,10 @@ class Lane:
             else:
                 future.set_exception(error)
 
+    def thread_ids(self) -> list[int]:
+        """The numbers by which the system knows the threads."""
+        return [thread.native_id for thread in self._threads if thread.native_id is not None]
+
     def end(self) -> None:
         """Take no call after those that are queued."""
         for _ in self._threads:
@@ -176,6 +180,10 @@ class Lanes:
         """Run a password hash; at most `hash_threads` at once, so the memory they take is bounded."""
         await self._hash_turns.take(self.patience)
         return await self._hash_lane._submit(lambda: fn(*args, **kwargs), self._hash_turns.give_back)
+
+    def close_to_the_loop(self) -> list[int]:
+        """The threads that hand the interpreter to and fro with the loop: for deliveries and all work on accounts."""
+        return self._delivery_lane.thread_ids() + self.io_lane.thread_ids()
 
     def close(self) -> None:
         """Let the queued calls end and the threads with them; one that waits for a lock that others hold is left behind."""

@@ -99,3 +99,21 @@ def test_other_limits_keep_what_was_counted() -> None:
     throttle.configure(ThrottleSettings(per_pair=2, per_mailbox=9, per_network=9, window_seconds=100.0, capacity=50))
     verdict = throttle.check("a", "192.0.2.1", b"new", 2.0)
     assert (verdict.answer, verdict.rule) == (Answer.WAIT, "pair")
+
+
+def test_a_mail_program_at_work_is_news_once_an_hour() -> None:
+    """It signs in some times a minute with what is known to be right; after a mistyping, or a password looked at, all hear."""
+    told: list[bytes] = []
+    throttle = SharedThrottle(told.append)
+    for now in (0.0, 10.0, 3_600.0):
+        throttle.right("a", "192.0.2.1", None, now)
+    assert len(told) == 1
+    throttle.right("a", "192.0.2.1", None, 3_601.0)
+    assert len(told) == 2
+    throttle.right("a", "192.0.2.2", None, 3_602.0)
+    assert len(told) == 3
+    throttle.wrong("a", "192.0.2.1", b"mistyped", 3_603.0)
+    throttle.right("a", "192.0.2.1", None, 3_604.0)
+    assert len(told) == 5
+    throttle.right("a", "192.0.2.1", b"looked at", 3_605.0)
+    assert len(told) == 6

@@ -251,8 +251,27 @@ def test_header_fields_are_cut_once_and_kept(store: MailStore) -> None:
         session.say(b"s SELECT INBOX\r\n")
         answers.append(session.say(command))
     assert answers[0] == answers[1]
-    shelf = talk.session._talk.shelf.headers
+    shelf = talk.session._talk.shelf.answers
     assert [dict(kept) for kept in shelf._answers.values()] == [{1: b"{16}\r\nSubject: mot\r\n\r\n"}]
+
+
+def test_what_a_list_is_made_of_is_kept_for_each_kind_of_client(store: MailStore) -> None:
+    """ENVELOPE and BODYSTRUCTURE are read once; who enabled UTF-8 has an ENVELOPE of its own (RFC 6855 §3)."""
+    talk = Talk(store).sign_in()
+    append(talk, "Subject: Giấy mời\r\nMIME-Version: 1.0\r\n\r\nx".encode())
+    append(talk, MESSAGE)
+    other = Talk(store, shelf=talk.session._talk.shelf).sign_in()
+    other.say(b"e ENABLE UTF8=ACCEPT\r\n")
+    answers = []
+    for session in (talk, other, talk, other):
+        session.say(b"s SELECT INBOX\r\n")
+        answers.append(session.say(b"f FETCH 1:2 (ENVELOPE BODYSTRUCTURE INTERNALDATE)\r\n"))
+    assert answers[:2] == answers[2:]
+    plain, utf8 = answers[:2]
+    assert "Giấy mời".encode() in utf8
+    assert "Giấy mời".encode() not in plain
+    kept = {key[2]: set(answers) for key, answers in talk.session._talk.shelf.answers._answers.items()}
+    assert kept == {key: {1, 2} for key in [b"ENVELOPE", b"ENVELOPE UTF8", b"BODYSTRUCTURE", b"INTERNALDATE"]}
 
 
 def test_a_long_answer_from_the_index_leaves_in_its_order(talk: Talk) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import Talk, open_store
+from mic_mail.connection.actions import Action
 from mic_mail.imap.actions import Waiting, Work
 from mic_mail.imap.names.nameevents import NameEvent, Renamed, name_events
 from mic_mail.storage.errors import Unavailable
@@ -343,3 +344,43 @@ def test_what_the_client_appends_itself_is_not_fetched(store: MailStore) -> None
     assert b"FETCH" not in heard
     other.say(b"a APPEND INBOX" + APPEND + b"\r\n")
     assert notice(talk).endswith(b"* 2 FETCH (UID 2)\r\n")
+
+
+def test_what_happens_while_followed_searches_are_looked_at_is_told_too(store: MailStore) -> None:
+    """An expunge that the change feed tells of in the middle of an update: nobody calls again, so it is looked for."""
+    other = Talk(store).sign_in()
+    for _ in range(2):
+        assert b"OK" in other.say(b"a APPEND INBOX" + APPEND + b"\r\n")
+    other.say(b"s SELECT INBOX\r\n")
+
+    class Interrupted(Talk):
+        """Another session expunges when its n-th work from now on has been done."""
+
+        until = -1
+
+        def carry_out(self, action: Action) -> None:
+            super().carry_out(action)
+            if isinstance(action, Work):
+                self.until -= 1
+                if self.until == 0:
+                    assert b"EXPUNGE" in other.say(b"x EXPUNGE\r\n")
+                    self.session.noticed(self.account.highest_modseq())
+
+    for idle in (b"", b"i IDLE\r\n"):
+        for place in range(1, 4):
+            listener = Interrupted(store).sign_in()
+            assert b"OK" in other.say(b"a APPEND INBOX" + APPEND + b"\r\n")
+            listener.say(b"s SELECT INBOX\r\n")
+            listener.say(b"f SEARCH RETURN (UPDATE) TEXT noi\r\n")
+            listener.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge FlagChange))\r\n")
+            if idle:
+                listener.say(idle)
+            other.say(b"d STORE 1 +FLAGS (\\Deleted)\r\n")
+            listener.until = place
+            assert listener.session.noticed(listener.account.highest_modseq())
+            told = listener.run()
+            if listener.until <= 0:
+                assert b"* 1 EXPUNGE" in told, (idle, place, told)
+            else:
+                assert place == 3, told
+                other.say(b"x EXPUNGE\r\n")

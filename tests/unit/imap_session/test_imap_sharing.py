@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from conversing import Talk
 from mic_mail.imap.deflate import INFLATE_OCTETS, Damaged, Deflate
 from mic_mail.imap.finding import search
-from mic_mail.imap.selected.shelf import Arrivals, HeaderShelf
+from mic_mail.imap.selected.shelf import AnswerShelf, Arrivals
 from mic_mail.storage.mailstore import Account
 
 
@@ -55,7 +55,7 @@ def test_arrivals_forget_the_oldest_folder() -> None:
 
 def test_header_answers_stay_within_their_octets() -> None:
     """The field set that was longest unused goes first; what it held is no longer counted."""
-    shelf = HeaderShelf(max_octets=10_000)
+    shelf = AnswerShelf(max_octets=10_000)
     for folder_id in range(10):
         answers = shelf.answers((1, folder_id), 1, b"BODY[HEADER.FIELDS (FROM)]")
         shelf.filled(answers, dict.fromkeys(range(10), b"x" * 280))

@@ -84,7 +84,7 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
     items = command.items
     if command.uid_implied and Enabled.UIDONLY in talk.enabled:
         items = tuple(item for item in items if item is not Datum.UID)
-    plan = Plan(items, view, talk.enabled, talk.shelf.headers)
+    plan = Plan(items, view, talk.enabled, talk.shelf.answers)
     if plan.from_memory:
         for batch in Batch.cut(places, MEMORY_BATCH_MESSAGES):
             talk.say(plan.lines(batch))

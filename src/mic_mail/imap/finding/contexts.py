@@ -125,7 +125,7 @@ def _fetch(talk: Conversation, view: View, context: Context, uids: Iterable[int]
         items = tuple(item for item in items if item is not Datum.UID) or items
     places = ranges(sorted(at for uid in uids if (at := view.position(uid)) is not None))
     if places:
-        yield from send(talk, Plan(items, view, talk.enabled, talk.shelf.headers), places)
+        yield from send(talk, Plan(items, view, talk.enabled, talk.shelf.answers), places)
 
 
 def cancel_update(talk: Conversation, command: CancelUpdate) -> Steps[Reply]:

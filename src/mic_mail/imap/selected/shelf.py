@@ -1,6 +1,7 @@
 """What the sessions of one process share, so that many cost little more than one. Bounded; losing any of it costs time only.
 
-headers    HEADER.FIELDS answers by folder and field set: mail programs ask all messages for the same set, again and again
+answers    what lists of messages are made of (header fields, envelopes, structures), by folder and item: mail programs ask all
+           messages for the same, again and again
 arrivals   the INTERNALDATEs of a folder, for SEARCH
 orders     the orders of a folder's messages, for SORT and THREAD (`orders`)
 """
@@ -13,7 +14,7 @@ from threading import Lock
 from mic_mail.imap.selected.orders import OrderShelf
 from mic_mail.imap.selected.view import View
 
-HEADER_OCTETS = 64 << 20
+ANSWER_OCTETS = 64 << 20
 ARRIVAL_MESSAGES = 2_000_000
 _OVERHEAD_OCTETS = 120  # a dictionary entry, an int and a bytes object
 
@@ -21,8 +22,8 @@ FolderKey = tuple[int, int]
 """Account and folder."""
 
 
-class HeaderAnswers(dict[int, bytes]):
-    """UID -> the answer to one field set in one folder, a literal ready to send; final, as messages are."""
+class KeptAnswers(dict[int, bytes]):
+    """UID -> the answer to one item in one folder, ready to send; final, as messages are."""
 
     __slots__ = ("octets",)
 
@@ -31,25 +32,25 @@ class HeaderAnswers(dict[int, bytes]):
         self.octets = 0
 
 
-class HeaderShelf:
-    """`HeaderAnswers` by folder and field set, the longest unused dropped first; from any thread."""
+class AnswerShelf:
+    """`KeptAnswers` by folder and item, the longest unused dropped first; from any thread."""
 
-    def __init__(self, max_octets: int = HEADER_OCTETS) -> None:
+    def __init__(self, max_octets: int = ANSWER_OCTETS) -> None:
         self._max_octets = max_octets
         self._octets = 0
         self._lock = Lock()
-        self._answers: OrderedDict[tuple[FolderKey, int, bytes], HeaderAnswers] = OrderedDict()
+        self._answers: OrderedDict[tuple[FolderKey, int, bytes], KeptAnswers] = OrderedDict()
 
-    def answers(self, folder: FolderKey, uidvalidity: int, fields: bytes) -> HeaderAnswers:
-        """The answers known for a field set; the caller fills in what it lacks and tells `filled`."""
-        key = (folder, uidvalidity, fields)
+    def answers(self, folder: FolderKey, uidvalidity: int, item: bytes) -> KeptAnswers:
+        """The answers known for an item; the caller fills in what it lacks and tells `filled`."""
+        key = (folder, uidvalidity, item)
         with self._lock:
-            answers = self._answers.setdefault(key, HeaderAnswers())
+            answers = self._answers.setdefault(key, KeptAnswers())
             self._answers.move_to_end(key)
             return answers
 
-    def filled(self, answers: HeaderAnswers, new: dict[int, bytes]) -> None:
-        """Keep new answers; what is too much is dropped, oldest field set first."""
+    def filled(self, answers: KeptAnswers, new: dict[int, bytes]) -> None:
+        """Keep new answers; what is too much is dropped, the oldest item first."""
         octets = sum(map(len, new.values())) + _OVERHEAD_OCTETS * len(new)
         with self._lock:
             answers.update(new)
@@ -90,9 +91,9 @@ class Arrivals:
 class Shelf:
     """One per process."""
 
-    __slots__ = ("arrivals", "headers", "orders")
+    __slots__ = ("answers", "arrivals", "orders")
 
     def __init__(self) -> None:
         self.arrivals = Arrivals()
-        self.headers = HeaderShelf()
+        self.answers = AnswerShelf()
         self.orders = OrderShelf()
