@@ -93,20 +93,42 @@ def view(store: Store, folder_id: int) -> FolderView:
         suspect = new_changed(store, _live_folder(store, connection, folder_id))
     if suspect:
         look(store, folder_id)
-    known = store.shared.views.get(store.account_id, folder_id)
     with translated("reading the index"), store.index.snapshot() as connection:
-        folder = _live_folder(store, connection, folder_id)
-        if known is not None and known.info == folder.info(
-            subscribed=known.info.subscribed, has_children=known.info.has_children
-        ):
+        return _view(store, connection, _live_folder(store, connection, folder_id))
+
+
+def _view(store: Store, connection: sqlite3.Connection, folder: FolderRow) -> FolderView:
+    """The view of a snapshot: the one that is kept, or the next one made from it."""
+    known = store.shared.views.get(store.account_id, folder.folder_id)
+    if known is None or known.info.highest_modseq < folder.expunge_floor:
+        fresh = _load(store, connection, info_of(store, connection, folder))
+    else:
+        # What LIST alone asks for is as it was: those who look at messages do not.
+        info = folder.info(subscribed=known.info.subscribed, has_children=known.info.has_children)
+        if known.info == info:
             return known
-        info = info_of(store, connection, folder)
-        if known is not None and known.info.highest_modseq >= folder.expunge_floor:
-            fresh = with_changes(known, info, *_changes_since(store, connection, folder_id, known.info.highest_modseq))
-        else:
-            fresh = _load(store, connection, info)
-    store.shared.views.put(store.account_id, folder_id, fresh)
+        fresh = with_changes(known, info, *_changes_since(store, connection, folder.folder_id, known.info.highest_modseq))
+    store.shared.views.put(store.account_id, folder.folder_id, fresh)
     return fresh
+
+
+def news(store: Store, folder_id: int, since_modseq: int, looked: int) -> tuple[int, FolderView | None, Changes | None]:
+    """The account's MODSEQ; if that is not `looked`, and the folder's not `since_modseq`, its view and its changes since, all
+    of one instant."""
+    store.ready()
+    for settled in (False, True):
+        with translated("reading the index"), store.index.snapshot() as connection:
+            (modseq,) = _MODSEQ.on(connection, account=store.account_id).fetchone() or (0,)
+            if modseq == looked:
+                return modseq, None, None
+            folder = _live_folder(store, connection, folder_id)
+            if settled or not new_changed(store, folder):
+                fresh = _view(store, connection, folder)
+                if folder.highest_modseq == since_modseq:
+                    return modseq, None, None
+                return modseq, fresh, _changes(store, connection, folder, since_modseq)
+        look(store, folder_id)
+    raise AssertionError("the second time it is settled")
 
 
 def _load(store: Store, connection: sqlite3.Connection, info: FolderInfo) -> FolderView:
@@ -120,11 +142,14 @@ def _load(store: Store, connection: sqlite3.Connection, info: FolderInfo) -> Fol
 def changes(store: Store, folder_id: int, since_modseq: int) -> Changes:
     store.ready()
     with translated("reading the index"), store.index.snapshot() as connection:
-        folder = _live_folder(store, connection, folder_id)
-        changed: list[tuple[int, int, int, int]] = []
-        vanished: list[int] = []
-        if folder.highest_modseq > since_modseq:
-            changed, vanished = _changes_since(store, connection, folder_id, since_modseq)
+        return _changes(store, connection, _live_folder(store, connection, folder_id), since_modseq)
+
+
+def _changes(store: Store, connection: sqlite3.Connection, folder: FolderRow, since_modseq: int) -> Changes:
+    changed: list[tuple[int, int, int, int]] = []
+    vanished: list[int] = []
+    if folder.highest_modseq > since_modseq:
+        changed, vanished = _changes_since(store, connection, folder.folder_id, since_modseq)
     return Changes(folder.highest_modseq, folder.keyword_names(), changed, vanished, since_modseq >= folder.expunge_floor)
 
 
