@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
@@ -46,6 +47,19 @@ def deliver(account: Account, folder_id: int, tokens: Iterable[str], *, together
     with account._mailstore.journal_holding(arrivals) as held:
         assert held
         return [published.uid for published in account.publish(folder_id, deliveries, journaled=True)]
+
+
+def append(account: Account, folder_id: int, tokens: Iterable[str], **fields: object) -> list[int]:
+    """Acknowledged on return: durable by the journal, as APPENDs that follow one another closely."""
+    deliveries = []
+    for token in tokens:
+        octets = message(token)
+        staged = account.stage()
+        staged.write(octets)
+        staged.finish_later()
+        deliveries.append(Delivery(staged, partial(answers_of, octets), octets=octets, **fields))
+    account._mailstore.prepare_journal()
+    return [published.uid for published in account.publish(folder_id, deliveries)]
 
 
 def exchange(account: Account, source_id: int, uid: int, target_id: int, token: str, **fields: object) -> Published:

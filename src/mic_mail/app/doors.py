@@ -129,6 +129,7 @@ def imap_services(rooms: Rooms) -> ImapServices:
         log=rooms.log,
         tls=rooms.tls,
         settings=imap_settings(rooms.config),
+        stored=rooms.mailflow.look_at_journal,
         sessions_per_mailbox=rooms.config.imap.sessions_per_mailbox,
         note=rooms.lag.note,
     )

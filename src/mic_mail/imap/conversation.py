@@ -180,13 +180,24 @@ class Notifier(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """Where an APPEND went: whether the folder is there and has room need not be looked up again at once."""
+
+    account: AccountRef | None
+    name: str
+    used_octets: int
+    """What the mailbox held then, as far as this session knows."""
+    until: float
+
+
 class Conversation:
     """What a connection knows between two commands."""
 
     __slots__ = (
         "_octets", "at", "attending", "clock", "compressed", "desk", "enabled", "ending", "introductions", "known_modseq",
-        "notifier", "out", "own_modseq", "reader", "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tag",
-        "tls", "tries", "view",
+        "landed", "notifier", "out", "own_modseq", "reader", "saved", "settings", "severed", "shelf",
+        "sign_in_until", "signed_in", "tag", "tls", "tries", "view",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, desk: Desk, tls: bool) -> None:
@@ -212,6 +223,8 @@ class Conversation:
         self.own_modseq = 0
         """The same of the own account."""
         self.notifier: Notifier | None = None
+        self.landed: Landing | None = None
+        """Where the last APPEND went, if that went well."""
         self.ending: Ended | None = None
         """Set from outside: the connection is to end at the next chance."""
         self.severed = False
@@ -296,7 +309,7 @@ class Conversation:
         self.signed_in = None
         self.enabled = Enabled.NOTHING
         self.known_modseq = self.own_modseq = 0
-        self.at = self.attending = None
+        self.at = self.attending = self.landed = None
         self.reader.limits = Limits.before_sign_in()
         self.reader.utf8 = False
         self.sign_in_until = self.now() + self.settings.sign_in_seconds

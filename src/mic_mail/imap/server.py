@@ -47,6 +47,8 @@ class ImapServices(shell.Services):
     lanes: Lanes
     feed: Feed
     settings: SessionSettings
+    stored: Callable[[], None] = lambda: None
+    """Told after each change of an account: the journal may be full."""
 
 
 class ImapConnection(shell.Connection):
@@ -151,7 +153,13 @@ class ImapConnection(shell.Connection):
         assert self._account is not None
         assert self._signed_in is not None
         account = self._account if work.at is None else self._services.store.account(work.at, self._signed_in.address)
-        return self._long_work(account, work) if work.meanwhile else self._in_lane(account, work)
+        return self._change(account, work) if work.writes else self._in_lane(account, work)
+
+    async def _change(self, account: Account, work: Work[object]) -> object:
+        try:
+            return await (self._long_work(account, work) if work.meanwhile else self._in_lane(account, work))
+        finally:
+            self._services.stored()
 
     async def _long_work(self, account: Account, work: Work[object]) -> object:
         timer: asyncio.TimerHandle | None = None

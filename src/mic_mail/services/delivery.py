@@ -22,6 +22,7 @@ from mic_mail.outbound.spool import Slip, Target
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.posting import Outcome, Parcel, Posting, Waiting, account_ref
 from mic_mail.storage.errors import Busy, Unavailable
+from mic_mail.storage.journal import CLOSE_SECONDS
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Published, Staged
 
@@ -31,8 +32,6 @@ GATHER_SECONDS, GATHER_TIMES = 0.001, 5
 """How long a wave waits for more, and how often: at 50 sessions waves of 5 become waves of 12, and a fifth more pass."""
 GATHER_FROM = 5
 """Smaller waves do not wait: where few send, everybody's next message would come later for it."""
-CLOSE_SECONDS = 0.05
-"""Waves that follow one another so closely go by the journal, also where each is one message."""
 MOST_WAITING = 2_000
 """Small messages in memory that wait; beyond them 451: at worst a quarter of a gigabyte."""
 SCAN_OCTETS = 1 << 18
@@ -116,9 +115,7 @@ class Delivering:
                         self._queue(waiting)
                     else:
                         _answer(waiting.future, result)
-                if self._store.journal_is_full and not self._settling:
-                    self._settling = True
-                    self._start(self._settle_journal())
+                self.look_at_journal()
         finally:
             self._riding = False
 
@@ -137,6 +134,12 @@ class Delivering:
             await asyncio.sleep(GATHER_SECONDS)
             if len(self._wave) == size:
                 return
+
+    def look_at_journal(self) -> None:
+        """Something went into the journal: if it is full now, make room in it."""
+        if self._store.journal_is_full and not self._settling:
+            self._settling = True
+            self._start(self._settle_journal())
 
     async def _settle_journal(self) -> None:
         """Make room in the journal at once; the duty that does it every few seconds would come too late."""

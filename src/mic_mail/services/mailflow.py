@@ -432,6 +432,10 @@ class MailFlow:
         """Wait for a durable step that no cancellation stops."""
         return await asyncio.shield(self.start(errand))
 
+    def look_at_journal(self) -> None:
+        """Something was stored: if the journal is full now, make room in it."""
+        self._delivering.look_at_journal()
+
     async def settle(self) -> None:
         """Wait until nothing is under way: the end of a drain."""
         while self._errands:

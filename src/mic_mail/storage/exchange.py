@@ -33,6 +33,6 @@ def exchange(
         if not going:
             raise NoSuchMessage(folder_id, uid)
         check_quota(write, max(0, delivery.staged.size - going[0].size), limit_octets)
-        [published] = publish_within(write, target, [delivery], person)
+        [published] = publish_within(write, target, [delivery], person=person)
         bury_files(write, source, going)
     return published

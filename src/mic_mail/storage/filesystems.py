@@ -5,6 +5,11 @@ import errno
 import os
 
 _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+_SYNC_FILE_RANGE = getattr(ctypes.CDLL(None, use_errno=True), "sync_file_range", None)
+_WRITE = 2
+"""SYNC_FILE_RANGE_WRITE: begin, and wait for nothing."""
+if _SYNC_FILE_RANGE is not None:
+    _SYNC_FILE_RANGE.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 _FSTATFS = getattr(ctypes.CDLL(None, use_errno=True), "fstatfs", None)
 _STATFS_OCTETS = 512
 """More than any machine's `struct statfs`, which begins with the type."""
@@ -28,6 +33,12 @@ def sync_file_system(fd: int) -> None:
     if _SYNCFS is None or _SYNCFS(fd) != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
+
+
+def begin_to_write(fd: int, offset: int, octets: int) -> None:
+    """sync_file_range(2): let the disk begin with these octets. Nothing is promised by it: an fdatasync has to follow."""
+    if _SYNC_FILE_RANGE is not None:
+        _SYNC_FILE_RANGE(fd, offset, octets, _WRITE)
 
 
 def file_system_type(fd: int) -> int:

@@ -87,6 +87,15 @@ def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0, pe
         return info_of(store, connection, row, readers.find(connection, store.account_id, person))
 
 
+def folder_id(store: Store, name: str) -> int:
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        row = read_folder_named(connection, store.account_id, name)
+    if row is None:
+        raise NoSuchFolder(name)
+    return row.folder_id
+
+
 def info_of(store: Store, connection: sqlite3.Connection, row: FolderRow, reader: Reader | None = None) -> FolderInfo:
     info = row.info(
         subscribed=row.name in subscribed_names(connection, store.account_id),

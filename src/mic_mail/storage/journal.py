@@ -10,6 +10,9 @@ another into a *segment* and made durable together; then each is published as ev
     PUBLISHED `cur/...`, row committed; now `250` may be said                       replay gives content and name back
     SETTLED   the file systems were synced since (`settle`), the segment is wiped   as any other message
 
+APPENDs that follow one another closely are WRITTEN in the critical section (publish.py), when their UID is known: then the
+segment also says where they lie (`Berth`).
+
 WRITTEN comes before the name: a name never leads to half a message that nobody can mend. A message that is WRITTEN and was
 not published (refused, or its process killed) comes back only if the power fails before its segment is settled: twice, never
 lost. A kill alone needs no replay, as the page cache keeps the files; the segments of the dead are settled by
@@ -29,18 +32,20 @@ import secrets
 import struct
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mic_mail.clock import Clock
-from mic_mail.storage.filesystems import check_that_it_syncs, note_device, sync_file_system
-from mic_mail.storage.maildir import make_durable
+from mic_mail.storage.filesystems import begin_to_write, check_that_it_syncs, note_device, sync_file_system
+from mic_mail.storage.maildir import make_durable, parse_name
 
 FOLDER = ".journal"
 """Below the mail root, beside the domains."""
 SEGMENTS = 2
 SEGMENT_OCTETS = 8 << 20
+CLOSE_SECONDS = 0.05
+"""What follows so closely goes by the journal, also where it is one message."""
 SETTLE_SECONDS = 2.0
 """How long a message may be durable by the journal alone: bounds what replay has to look at."""
 
@@ -55,10 +60,22 @@ LOCK = "lock"
 BLOCK_OCTETS = 4096
 """Each wave begins a block, so that a power loss in the middle of a write can tear only what was not promised."""
 _FRAME = struct.Struct(">4s8sII")
-"""Magic, turn of the segment, octets of what follows and CRC-32 of both: home, NUL, base name, NUL, message."""
+"""Magic, turn of the segment, octets of what follows and CRC-32 of both: home, NUL, base name or berth, NUL, message."""
 _MAGIC, _REPLAYED = b"micJ", b"micR"
 _TURN_OCTETS = 8
 _CLEAR = bytes(_FRAME.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Berth:
+    """Where a message is about to lie, that had its UID before it was written down here."""
+
+    mailbox_id: str
+    """Of the folder, which may have another name and directory when it is looked for."""
+    name: str
+    """The whole file name: size, UID and flags too."""
+    received_us: int
+    """INTERNALDATE, the file's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +85,28 @@ class Journaled:
     home: str
     base: str
     octets: bytes
+    berth: Berth | None = None
+    """None: INBOX, under a UID that the journal does not know."""
     at: int = field(default=-1, compare=False)
     """Where in its segment."""
 
     def head(self) -> bytes:
-        return b"%b\0%b\0" % (os.fsencode(self.home), os.fsencode(self.base))
+        where = self.base if self.berth is None else f"{self.berth.mailbox_id}/{self.berth.received_us}/{self.berth.name}"
+        return b"%b\0%b\0" % (os.fsencode(self.home), os.fsencode(where))
+
+    @classmethod
+    def at_berth(cls, home: str, berth: Berth, octets: bytes) -> "Journaled":
+        return cls(home, parse_name(berth.name).base, octets, berth)
+
+    @classmethod
+    def of(cls, frame: bytes, at: int) -> "Journaled":
+        """The opposite of `head` and octets; neither a base name nor a mailbox id has a "/" in it."""
+        home, where, octets = frame.split(b"\0", 2)
+        mailbox_id, _, rest = os.fsdecode(where).partition("/")
+        if not rest:
+            return cls(os.fsdecode(home), mailbox_id, octets, None, at)
+        received_us, _, name = rest.partition("/")
+        return cls(os.fsdecode(home), parse_name(name).base, octets, Berth(mailbox_id, name, int(received_us)), at)
 
 
 @dataclass(slots=True)
@@ -90,8 +124,8 @@ class _Segment:
     homes: set[str] = field(default_factory=set)
     """The accounts whose file system is among them: asked anew for each turn, as an account may be moved."""
 
-    def append(self, arrivals: Sequence[Journaled]) -> None:
-        """Durable on return. Whole blocks: none is written again that holds what was promised before."""
+    def write(self, arrivals: Sequence[Journaled]) -> tuple[int, int]:
+        """Durable once `sync` has returned; where they lie. Whole blocks: none that holds a promise is written again."""
         pieces: list[bytes] = []
         for arrival in arrivals:
             head = arrival.head()
@@ -101,8 +135,15 @@ class _Segment:
         block = b"".join(pieces)
         if os.pwrite(self.fd, block, self.end) != len(block):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fdatasync(self.fd)
         self.end += len(block)
+        return self.end - len(block), len(block)
+
+    def begin_sync(self, place: tuple[int, int]) -> None:
+        """Let the disk begin with what `write` has put there."""
+        begin_to_write(self.fd, *place)
+
+    def sync(self) -> None:
+        os.fdatasync(self.fd)
 
     def wipe(self) -> None:
         os.pwrite(self.fd, _CLEAR, 0)
@@ -133,10 +174,14 @@ class Journal:
         self._active: _Segment | None = None
         self._full: _Segment | None = None
         self._free: list[_Segment] = []
+        self._failures = 0
+        """How often a sync has failed: what was written before and not synced yet is not to be trusted then."""
         self._wanted = False
         """A wave found no segment at all."""
         self._resume_at = 0.0
         """Until then nothing is written."""
+        self._asked_at = -math.inf
+        """When a message came last that the journal could have taken (`takes`)."""
         self._untold: OSError | None = None
         """Why, until `settle` or `prepare` has raised it."""
 
@@ -145,24 +190,54 @@ class Journal:
         """`settle` would give room again."""
         return self._full is not None or self._wanted
 
+    def takes(self, octets: int) -> bool:
+        """Whether messages of so many octets in all had better be held: they follow others closely, and there seems to be room.
+
+        One that comes alone costs the disk less by its own two fsyncs than by a sync of the whole file system later.
+        """
+        now = self._clock.monotonic()
+        is_close, self._asked_at = now - self._asked_at < CLOSE_SECONDS, now
+        if not is_close or now < self._resume_at:
+            return False
+        active = self._active
+        has_room = bool(self._free) or (active is not None and active.end + octets + BLOCK_OCTETS <= SEGMENT_OCTETS)
+        self._wanted = self._wanted or (active is None and not self._free and self._full is None)
+        return has_room
+
     @contextmanager
-    def holding(self, arrivals: Sequence[Journaled]) -> Iterator[bool]:
+    def holding(self, arrivals: Sequence[Journaled], meanwhile: Callable[[], None] | None = None) -> Iterator[bool]:
         """Staged messages are durable together while the block publishes them; False: nothing is promised.
 
         Not settled before the block has been left: what it does to names has to come before the sync that makes them durable.
+        `meanwhile` is called in any case before the block is entered, while the disk has begun to write.
         """
         with self._lock:
-            segment = self._write(arrivals)
+            segment, failures = self._write(arrivals, begin=meanwhile is not None), self._failures
             if segment is not None:
                 segment.users += 1
         try:
-            yield segment is not None
+            if meanwhile is not None:
+                meanwhile()
+            yield segment is not None and self._is_synced(segment, failures)
         finally:
             if segment is not None:
                 with self._lock:
                     segment.users -= 1
 
-    def _write(self, arrivals: Sequence[Journaled]) -> _Segment | None:
+    def _is_synced(self, segment: _Segment, failures: int) -> bool:
+        """Make what was written before durable, if no sync has failed since (the kernel tells an error once)."""
+        with self._lock:
+            if failures != self._failures:
+                return False
+            try:
+                segment.sync()
+            except OSError as error:
+                self._failures += 1
+                self._not_written(error)
+                return False
+            return True
+
+    def _write(self, arrivals: Sequence[Journaled], *, begin: bool) -> _Segment | None:
         if self._clock.monotonic() < self._resume_at:
             return None
         segment = self._room(sum(_FRAME.size + len(each.head()) + len(each.octets) for each in arrivals))
@@ -175,12 +250,17 @@ class Journal:
         except OSError:
             return None  # that mailbox will hear of it; the next wave need not
         try:
-            segment.append(arrivals)
+            place = segment.write(arrivals)
+            if begin:
+                segment.begin_sync(place)
         except OSError as error:
-            # Where blocks are not written again in place, room can be missing even here. Any other error proves the disk bad.
-            self._pause(error, passes=error.errno in (errno.ENOSPC, errno.EDQUOT))
+            self._not_written(error)
             return None
         return segment
+
+    def _not_written(self, error: OSError) -> None:
+        """Where blocks are not written again in place, room can be missing even here. Any other error proves the disk bad."""
+        self._pause(error, passes=error.errno in (errno.ENOSPC, errno.EDQUOT))
 
     def _room(self, octets: int) -> _Segment | None:
         octets += -octets % BLOCK_OCTETS
@@ -269,6 +349,7 @@ class Journal:
 
     def _fail(self) -> None:
         """What is not settled stays on disk for a replay, what other waves have written meanwhile included."""
+        self._failures += 1
         self._resume_at = math.inf
         begun = [segment for segment in (self._full, self._active) if segment is not None]
         self._full = self._active = None
@@ -330,8 +411,7 @@ def arrivals_in(segment: str | int) -> Iterator[Journaled]:
         _, turn, length, crc = _FRAME.unpack_from(octets, at)
         frame = octets[at + _FRAME.size : at + _FRAME.size + length]
         if len(frame) == length and zlib.crc32(frame, zlib.crc32(turn)) == crc:
-            home, base, message = frame.split(b"\0", 2)
-            yield Journaled(os.fsdecode(home), os.fsdecode(base), message, at)
+            yield Journaled.of(frame, at)
             at += length
         at = octets.find(beginning, at + 1)  # in the next block, where a wave ends or is torn
 

@@ -2,7 +2,7 @@
 
 All calls block and may come from any thread; writers wait for the account's lock, at most `StorageSettings.lock_seconds`, then
 raise `Unavailable`. What returns is durable: files, UIDs and folders through a power loss, flags through a crash
-(UIDs of journaled messages: see journal.py and decision 0014).
+(UIDs of messages in waves: see journal.py and decision 0014).
 `on_change(account_id, modseq)` is called after each durable change, in the thread that made it; it must not block.
 Folder names are checked and brought to NFC here; everything after `folder(name)` goes by `folder_id`.
 """
@@ -38,7 +38,7 @@ from mic_mail.storage import backup as copies
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.foreign import despite_loss
 from mic_mail.storage.index import translated
-from mic_mail.storage.journal import Journal, Journaled
+from mic_mail.storage.journal import Berth, Journal, Journaled
 from mic_mail.storage.lending import Lent, lend
 from mic_mail.storage.maildir import NameSource
 from mic_mail.storage.opening import open_store
@@ -341,6 +341,10 @@ class Account:
         """One folder by name, or `NoSuchFolder`."""
         return folders.folder_info(self._store, name=folders.canonical_name(self._store, name), person=self._person)
 
+    def folder_id(self, name: str) -> int:
+        """The number of a folder, or `NoSuchFolder`."""
+        return folders.folder_id(self._store, folders.canonical_name(self._store, name))
+
     def folder_news(self, since: int, own: Collection[int] = (), *, subscriptions: bool = False) -> FolderNews:
         """What happened to folders after MODSEQ `since`; `own`: MODSEQs of the caller's changes (`noting`)."""
         return foldernews.folder_news(self._store, since, own, subscriptions=subscriptions, person=self._person)
@@ -379,6 +383,10 @@ class Account:
 
     def changes(self, folder_id: int, since_modseq: int) -> Changes:
         return reader.changes(self._store, folder_id, since_modseq, self._person)
+
+    def news(self, folder_id: int, since_modseq: int, looked: int) -> tuple[int, FolderView | None, Changes | None]:
+        """`highest_modseq`, and where that is not `looked` nor the folder's `since_modseq`, `view` and `changes` as well."""
+        return reader.news(self._store, folder_id, since_modseq, looked, self._person)
 
     def rows(self, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
         """One tuple with exactly `columns` for each UID that exists or can still be read as a tombstone, ascending by UID.
@@ -471,18 +479,30 @@ class Account:
         limit_octets: int | None = None,
         patience: float | None = None,
         journaled: bool = False,
+        claim: bool = False,
     ) -> list[Published]:
-        """Make finished deliveries visible, all or none, in order; durable on return. `OverQuota` above `limit_octets`.
+        """Make deliveries visible, all or none, in order; durable on return. `OverQuota` above `limit_octets`.
 
         `Busy` where somebody else writes the account for longer than `patience` seconds; `journaled` inside of
-        `MailStore.journal_holding`.
+        `MailStore.journal_holding`; `claim`: they are \\Recent for the caller (`take_recent`).
         """
         return despite_loss(
             self._store,
             lambda: publish(
-                self._store, folder_id, deliveries, limit_octets, patience=patience, journaled=journaled, person=self._person
+                self._store, folder_id, deliveries, limit_octets,
+                patience=patience, journaled=journaled, hold=self._hold, claim=claim, person=self._person,
             ),
-        )
+        )  # fmt: skip
+
+    def _hold(
+        self, messages: Sequence[tuple[Berth, bytes]], meanwhile: Callable[[], None]
+    ) -> contextlib.AbstractContextManager[bool]:
+        arrivals = [Journaled.at_berth(self.ref.home, berth, octets) for berth, octets in messages]
+        return self._mailstore._journal.holding(arrivals, meanwhile)
+
+    def journal_takes(self, octets: int) -> bool:
+        """Whether messages of so many octets, whole in memory, should be published with their `Delivery.octets`, unfinished."""
+        return self._mailstore._journal.takes(octets)
 
     def store_flags(
         self,

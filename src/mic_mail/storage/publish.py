@@ -24,13 +24,15 @@ EXPUNGE and folder operations keep the same orders with other names. REPLACE (ex
 under one record and one COMMIT: both are RECORDED and NAMED one after the other, and VISIBLE together.
 
 Messages that arrive together are made durable by the journal (journal.py) instead: it holds their octets before they are
-RECORDED, and neither their files nor INBOX is fsynced.
+RECORDED, and neither their files nor INBOX is fsynced. APPENDs that follow one another are held by it inside the section,
+between UID and record, with folder, name and date: neither their files nor their folder is fsynced (decision 0037).
 
 A marked UID (sidecars.py) is never reused, even if the power loss takes the COMMIT: numbering goes on above the mark.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, insert, select
@@ -39,11 +41,23 @@ from mic_mail.mime.render import Answers
 from mic_mail.storage import schema, seen
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.index import Statement
+from mic_mail.storage.journal import Berth
 from mic_mail.storage.maildir import email_id, format_name, thread_id
 from mic_mail.storage.rows import FolderRow, read_folder
 from mic_mail.storage.section import Write, writing
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import SEEN, Delivery, Published
+
+Hold = Callable[[Sequence[tuple[Berth, bytes]], Callable[[], None]], AbstractContextManager[bool]]
+"""Makes messages durable that are about to be named, while the block names them; False: it cannot. The function handed to it
+is called before the block is entered."""
+
+
+def unheld(messages: Sequence[tuple[Berth, bytes]], meanwhile: Callable[[], None]) -> AbstractContextManager[bool]:
+    """Each by its own file and folder."""
+    meanwhile()
+    return nullcontext(False)
+
 
 INSERT_EMAIL = Statement(insert(schema.email), [column.name for column in schema.email.c])
 INSERT_MESSAGE = Statement(insert(schema.message), [column.name for column in schema.message.c])
@@ -65,11 +79,14 @@ def publish(
     *,
     patience: float | None = None,
     journaled: bool = False,
+    hold: Hold = unheld,
+    claim: bool = False,
     person: str | None = None,
 ) -> list[Published]:
-    """Make finished deliveries visible in order, all or none; DURABLE on return, by the journal if they are `journaled`.
+    """Make deliveries visible in order, all or none; DURABLE on return, by the journal if `journaled` or if `hold` says so.
 
-    `person`: who brings them and has seen those with \\Seen, where each reader has their own.
+    `claim`: they are \\Recent for the caller, if nothing before them waits to be. `person`: who brings them and has seen those
+    with \\Seen, where each reader has their own.
     """
     with writing(store, patience=patience, sync=not journaled) as write:
         folder = write.folder(folder_id)
@@ -79,8 +96,12 @@ def publish(
                 known[delivery.origin] = _published_before(write, delivery.origin) or delivery
         fresh = [delivery for delivery in deliveries if delivery.origin is None or known[delivery.origin] is delivery]
         check_quota(write, sum(delivery.staged.size for delivery in fresh), limit_octets)
-        published_now = publish_within(write, folder, fresh, person)
-        new = {id(delivery): published for delivery, published in zip(fresh, published_now, strict=True)}
+        claims = claim and folder.recent_from == folder.uidnext
+        placed = publish_within(write, folder, fresh, hold, person)
+        if claims:
+            folder.recent_from = folder.uidnext
+            placed = [replace(each, recent=True) for each in placed]
+        new = {id(delivery): published for delivery, published in zip(fresh, placed, strict=True)}
     return [new.get(id(delivery)) or _repeated(delivery, known, new) for delivery in deliveries]
 
 
@@ -109,26 +130,38 @@ def _repeated(delivery: Delivery, known: dict[str, Published | Delivery], new: d
 
 
 def publish_within(
-    write: Write, folder: FolderRow, deliveries: Sequence[Delivery], person: str | None = None
+    write: Write, folder: FolderRow, deliveries: Sequence[Delivery], hold: Hold = unheld, person: str | None = None
 ) -> list[Published]:
     """The publication as part of a change, which has looked at origins and quota."""
     if not deliveries:
         return []
     cur = write.store.place.cur(folder.directory)
+    now_us = write.store.clock.now_us()
     write.touch(folder)
     placed = [_place(write, folder, delivery) for delivery in deliveries]
     renames = [(each.delivery.staged.path, f"{cur}/{each.name}") for each in placed]
-    write.intend(renames=renames)
-    for delivery, (old, new) in zip(deliveries, renames, strict=True):
-        if delivery.received_at_us is not None:  # the file's time says INTERNALDATE once the index is lost
-            os.utime(old, ns=(delivery.received_at_us * 1000, delivery.received_at_us * 1000))
-        os.rename(old, new)
-    write.durable[cur] = None
-    now_us = write.store.clock.now_us()
-    published = [_insert(write, folder, each, now_us) for each in placed]
+    unfinished = [(each.berth(folder, now_us), octets) for each in placed if (octets := each.delivery.octets) is not None]
+    answers: list[Answers] = []
+    with (hold if unfinished else unheld)(unfinished, lambda: answers.extend(map(_answers_of, deliveries))) as held:
+        if not held:
+            for delivery in deliveries:
+                if delivery.octets is not None:
+                    delivery.staged.finish()
+        if not held or len(unfinished) < len(placed):
+            write.durable[cur] = None
+        write.intend(renames=renames)
+        for delivery, (old, new) in zip(deliveries, renames, strict=True):
+            if delivery.received_at_us is not None:  # the file's time says INTERNALDATE once the index is lost
+                os.utime(old, ns=(delivery.received_at_us * 1000, delivery.received_at_us * 1000))
+            os.rename(old, new)
+    published = [_insert(write, folder, each, now_us, answered) for each, answered in zip(placed, answers, strict=True)]
     if write.account.seen_each:
         seen.bring(write, folder, (each.uid for each in placed if each.flags & SEEN), person)
     return published
+
+
+def _answers_of(delivery: Delivery) -> Answers:
+    return delivery.answers() if callable(delivery.answers) else delivery.answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +174,10 @@ class _Placed:
     flags: int
     name: str
 
+    def berth(self, folder: FolderRow, now_us: int) -> Berth:
+        received_us = self.delivery.received_at_us
+        return Berth(folder.mailbox_id, self.name, now_us if received_us is None else received_us)
+
 
 def _place(write: Write, folder: FolderRow, delivery: Delivery) -> _Placed:
     flags = delivery.flags | write.keyword_bits(folder, delivery.keywords)
@@ -149,12 +186,12 @@ def _place(write: Write, folder: FolderRow, delivery: Delivery) -> _Placed:
     return _Placed(delivery, base, uid, flags, format_name(base, delivery.staged.size, uid, flags))
 
 
-def _insert(write: Write, folder: FolderRow, placed: _Placed, now_us: int) -> Published:
+def _insert(write: Write, folder: FolderRow, placed: _Placed, now_us: int, answers: Answers) -> Published:
     delivery = placed.delivery
     size = delivery.staged.size
     published = Published(folder.folder_id, folder.uidvalidity, placed.uid, write.modseq, email_id(placed.base))
     received_us = now_us if delivery.received_at_us is None else delivery.received_at_us
-    email_pk = insert_email(write, placed.base, size, received_us, delivery.answers)
+    email_pk = insert_email(write, placed.base, size, received_us, answers)
     insert_message(
         write, folder, uid=placed.uid, flags=placed.flags, size=size, email_pk=email_pk, name=placed.name, saved_us=now_us
     )

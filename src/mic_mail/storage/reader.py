@@ -99,24 +99,55 @@ def view(store: Store, folder_id: int, person: str | None = None) -> FolderView:
         look(store, folder_id)
     with translated("reading the index"), store.index.snapshot() as connection:
         folder = _live_folder(store, connection, folder_id)
-        reader = readers.find(connection, store.account_id, person)
-        whose = "" if reader is None else reader.person
-        known = store.shared.views.get(store.account_id, folder_id, whose) if is_met else None  # no MODSEQ tells what is common
-        if known is not None:
-            now = folder.info(subscribed=known.info.subscribed, has_children=known.info.has_children)
-            if known.info == (now if reader is None else readers.info_as_seen(connection, reader, now)):
-                return known
-        info = info_of(store, connection, folder, reader)
-        if known is not None and known.info.highest_modseq >= folder.expunge_floor:
-            since = known.info.highest_modseq
-            fresh = with_changes(known, info, *_changes_since(store, connection, folder_id, since, reader))
-        else:
-            fresh = _load(store, connection, info)
-            if reader is not None:
-                fresh = readers.view_as_seen(connection, reader, fresh)
+        return _view(store, connection, folder, readers.find(connection, store.account_id, person), is_met=is_met)
+
+
+def _view(
+    store: Store, connection: sqlite3.Connection, folder: FolderRow, reader: Reader | None, *, is_met: bool
+) -> FolderView:
+    """The view of a snapshot: the one that is kept, or the next one made from it."""
+    whose = "" if reader is None else reader.person
+    # No MODSEQ tells what is common to who has not been met: that view is made anew, and not kept.
+    known = store.shared.views.get(store.account_id, folder.folder_id, whose) if is_met else None
+    if known is None or known.info.highest_modseq < folder.expunge_floor:
+        fresh = _load(store, connection, info_of(store, connection, folder, reader))
+        if reader is not None:
+            fresh = readers.view_as_seen(connection, reader, fresh)
+    else:
+        # What LIST alone asks for is as it was: those who look at messages do not.
+        info = folder.info(subscribed=known.info.subscribed, has_children=known.info.has_children)
+        if reader is not None:
+            info = readers.info_as_seen(connection, reader, info)
+        if known.info == info:
+            return known
+        since = known.info.highest_modseq
+        fresh = with_changes(known, info, *_changes_since(store, connection, folder.folder_id, since, reader))
     if is_met:
-        store.shared.views.put(store.account_id, folder_id, fresh, whose)
+        store.shared.views.put(store.account_id, folder.folder_id, fresh, whose)
     return fresh
+
+
+def news(
+    store: Store, folder_id: int, since_modseq: int, looked: int, person: str | None = None
+) -> tuple[int, FolderView | None, Changes | None]:
+    """The account's MODSEQ; if that is not `looked`, and the folder's not `since_modseq`, its view and its changes since, all
+    of one instant, as the person sees them."""
+    store.ready()
+    is_met = seen.meet(store, person)
+    for settled in (False, True):
+        with translated("reading the index"), store.index.snapshot() as connection:
+            (modseq,) = _MODSEQ.on(connection, account=store.account_id).fetchone() or (0,)
+            if modseq == looked:
+                return modseq, None, None
+            folder = _live_folder(store, connection, folder_id)
+            if settled or not new_changed(store, folder):
+                reader = readers.find(connection, store.account_id, person)
+                fresh = _view(store, connection, folder, reader, is_met=is_met)
+                if fresh.info.highest_modseq == since_modseq:
+                    return modseq, None, None
+                return modseq, fresh, _changes(store, connection, folder, since_modseq, reader)
+        look(store, folder_id)
+    raise AssertionError("the second time it is settled")
 
 
 def _load(store: Store, connection: sqlite3.Connection, info: FolderInfo) -> FolderView:
@@ -132,14 +163,19 @@ def changes(store: Store, folder_id: int, since_modseq: int, person: str | None 
     seen.meet(store, person)
     with translated("reading the index"), store.index.snapshot() as connection:
         folder = _live_folder(store, connection, folder_id)
-        highest = folder.highest_modseq
-        reader = readers.find(connection, store.account_id, person)
-        if reader is not None:
-            highest = info_of(store, connection, folder, reader).highest_modseq
-        changed: list[tuple[int, int, int, int]] = []
-        vanished: list[int] = []
-        if highest > since_modseq:
-            changed, vanished = _changes_since(store, connection, folder_id, since_modseq, reader)
+        return _changes(store, connection, folder, since_modseq, readers.find(connection, store.account_id, person))
+
+
+def _changes(
+    store: Store, connection: sqlite3.Connection, folder: FolderRow, since_modseq: int, reader: Reader | None
+) -> Changes:
+    highest = folder.highest_modseq
+    if reader is not None:
+        highest = info_of(store, connection, folder, reader).highest_modseq
+    changed: list[tuple[int, int, int, int]] = []
+    vanished: list[int] = []
+    if highest > since_modseq:
+        changed, vanished = _changes_since(store, connection, folder.folder_id, since_modseq, reader)
     return Changes(highest, folder.keyword_names(), changed, vanished, since_modseq >= folder.expunge_floor)
 
 

@@ -1,10 +1,11 @@
 """What the journal gives back after a power loss, and what becomes of the segments of processes that were killed.
 
-Plain files only, before any store is opened: a message whose name survived gets its content back, one whose name is lost
-is put into INBOX's `cur` as one of ours with an unknown UID, where the comparison that follows under the new boot id
-(reconcile.py) gives it the UID of the row that may have survived, or else the next above the mark. What was moved or expunged
-since is found by its base name wherever it lies, and stays there. Idempotent: a kill anywhere in it leaves the segment, and the
-next opening does the same again.
+Plain files only, before any store is opened: a message whose name survived gets its content back. One whose name is lost gets
+that again in the folder where it was, if the journal knows it (`Berth`): with its UID and flags, and INTERNALDATE as the
+file's time. Else it is put into INBOX's `cur` as one of ours with an unknown UID, where the comparison that follows under the
+new boot id (reconcile.py) gives it the UID of the row that may have survived, or else the next above the mark. What was moved
+or expunged since is found by its base name wherever it lies, and stays there. Idempotent: a kill anywhere in it leaves the
+segment, and the next opening does the same again.
 """
 
 import fcntl
@@ -17,8 +18,11 @@ from itertools import groupby
 from operator import attrgetter
 
 from mic_mail.storage.filesystems import note_device, sync_file_system
+from mic_mail.storage.foldernames import EXPUNGED, encode_directory
 from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Journaled, arrivals_in, locked, mark_replayed
 from mic_mail.storage.maildir import MESSAGE_MODE, UNKNOWN_UID, Place, format_name, make_durable, make_tmp, parse_name
+from mic_mail.storage.sidecars import FolderSidecar
+from mic_mail.storage.types import SYSTEM_FLAGS
 
 _CAME = re.compile(r"([0-9]+)\.M([0-9]+)P")
 """Seconds and microseconds in a base name of ours."""
@@ -127,14 +131,70 @@ def _replay_account(place: Place, arrivals: list[Journaled], result: Replay) -> 
         return
     make_tmp(place)
     present = _files_by_base(place)
+    folders = _Folders(place)
+    touched = {os.path.dirname(path) for paths in present.values() for path in paths} | {place.cur("")}
     for arrival in arrivals:
-        lost = f"{place.cur('')}/{format_name(arrival.base, len(arrival.octets), UNKNOWN_UID, 0)}"
-        for path in present.get(arrival.base, [lost]):
+        for path in present.get(arrival.base) or [_lost_name(place, arrival, folders)]:
             if not _holds(path, arrival.octets):
                 _put(place, path, arrival)
                 result.mended += 1
-    for directory in {os.path.dirname(path) for paths in present.values() for path in paths} | {place.cur("")}:
+            elif arrival.berth is not None:
+                _date(path, arrival.berth.received_us)
+            touched.add(os.path.dirname(path))
+    for directory in touched:
         make_durable(directory)
+
+
+class _Folders:
+    """Where the folders of an account lie now, by their mailbox ids; looked for when one is asked for."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._by_id: dict[str, str] | None = None
+
+    def cur(self, mailbox_id: str) -> str | None:
+        """The `cur` of a folder, a deleted one included; None where it is gone for good."""
+        if self._by_id is None:
+            self._by_id = {}
+            for directory in (*self._place.directories(), *self._buried()):
+                sidecar = FolderSidecar.read(self._place.folder(directory))
+                # Of a directory that somebody has copied, sidecar and all, one is called as it says.
+                if sidecar is not None and (
+                    sidecar.mailbox_id not in self._by_id or directory == encode_directory(sidecar.name)
+                ):
+                    self._by_id[sidecar.mailbox_id] = directory
+        found = self._by_id.get(mailbox_id)
+        return None if found is None else self._place.cur(found)
+
+    def _buried(self) -> list[str]:
+        try:
+            entries = sorted(os.listdir(self._place.expunged))
+        except FileNotFoundError:
+            return []
+        return [f"{EXPUNGED}/{entry}" for entry in entries if os.path.isdir(self._place.cur(f"{EXPUNGED}/{entry}"))]
+
+
+def _lost_name(place: Place, arrival: Journaled, folders: _Folders) -> str:
+    """What a message whose name is lost is to be called."""
+    berth, flags = arrival.berth, 0
+    if berth is not None:
+        cur = folders.cur(berth.mailbox_id)
+        if cur is not None:
+            return f"{cur}/{berth.name}"
+        flags = parse_name(berth.name).flags & SYSTEM_FLAGS  # keywords have other letters in another folder
+    return f"{place.cur('')}/{format_name(arrival.base, len(arrival.octets), UNKNOWN_UID, flags)}"
+
+
+def _date(path: str, received_us: int) -> None:
+    """The file's time says INTERNALDATE once the index is lost."""
+    if os.stat(path).st_mtime_ns == received_us * 1000:
+        return
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.utime(fd, ns=(received_us * 1000, received_us * 1000))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _files_by_base(place: Place) -> dict[str, list[str]]:
@@ -172,7 +232,9 @@ def _put(place: Place, path: str, arrival: Journaled) -> None:
         view = memoryview(arrival.octets)
         while view:
             view = view[os.write(fd, view) :]
-        if came := _CAME.match(arrival.base):
+        if arrival.berth is not None:
+            os.utime(fd, ns=(arrival.berth.received_us * 1000, arrival.berth.received_us * 1000))
+        elif came := _CAME.match(arrival.base):
             ns = (int(came[1]) * 1_000_000 + int(came[2])) * 1000
             os.utime(fd, ns=(ns, ns))
         os.fsync(fd)

@@ -8,7 +8,7 @@ Folder names are `str` in NFC with "/" between levels; `INBOX` is always spelled
 from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -225,13 +225,16 @@ class Delivery:
     """One message to publish: its finished file, what it starts with and what the index answers about it."""
 
     staged: Staged
-    answers: Answers
+    answers: Answers | Callable[[], Answers]
+    """Or what makes them, while the journal writes; it must not fail."""
     flags: int = 0
     keywords: tuple[str, ...] = ()
     received_at_us: int | None = None
     """INTERNALDATE; None means now."""
     origin: str | None = None
     """Idempotency key: a second delivery under the same one answers with the first and keeps nothing."""
+    octets: bytes | None = None
+    """The content of a file that is whole and not finished: publication makes it durable, by the journal if that takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +247,8 @@ class Published:
     modseq: int
     email_id: str
     duplicate: bool = False
+    recent: bool = False
+    """Told as \\Recent to nobody but the caller, who claimed it."""
 
 
 @dataclass(frozen=True, slots=True)

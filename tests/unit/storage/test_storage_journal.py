@@ -21,8 +21,8 @@ from mic_mail.storage.journal import FOLDER, LOCK, Journaled, arrivals_in, locke
 from mic_mail.storage.maildir import Place
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.section import writing
-from mic_mail.storage.types import DELETED, SEEN, AccountRef, Delivery
-from storage_model import REF, Root, Seen, deliver, killed_at, message, observe
+from mic_mail.storage.types import DELETED, FLAGGED, SEEN, AccountRef, Delivery
+from storage_model import REF, Root, Seen, append, deliver, killed_at, message, observe
 
 
 @pytest.fixture
@@ -140,6 +140,131 @@ def test_power_loss_takes_no_message_that_the_journal_holds(root: Root, store: M
     assert segments(crash.root) == []
     assert crash.root.use(lambda account: account.repair(check=True)).clean
     assert in_inbox(crash.root.use(observe)) == found
+
+
+JULY = datetime(1996, 7, 17, 9, 44, 25, tzinfo=UTC)
+"""An INTERNALDATE that a client gave."""
+
+
+def dates(account: Account, folder: str) -> set[int]:
+    folder_id = account.folder(folder).folder_id
+    rows = account.rows(folder_id, account.view(folder_id).uids, ["internaldate_us"])
+    return {internaldate_us for (internaldate_us,) in rows}
+
+
+@pytest.mark.parametrize("folder", ["INBOX", "Archive"])
+@pytest.mark.parametrize("index", ["as it was", "older", "lost"])
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_power_loss_changes_nothing_about_appended_messages(
+    root: Root, store: MailStore, damage: Damage, index: str, folder: str
+) -> None:
+    """They are in their folder with their octets, UIDs, flags, keywords and INTERNALDATE, though none was fsynced."""
+    account = store.account(REF)
+    target = account.folder(folder).folder_id
+    older = root.index_copy()
+    fields = {"flags": SEEN, "keywords": ("$Label1", "Việc"), "received_at_us": int(JULY.timestamp()) * 1_000_000}
+    append(account, target, ["one", "two"], **fields)
+    assert len(held(root)) == 2
+    promised = observe(account)[folder].messages
+    crash = Crash(root)
+    damage(crash.file_of("one"))
+    damage(crash.file_of("two"))
+    if index != "as it was":
+        crash.root.lose_index()
+    if index == "older":
+        for name, octets in older.items():
+            (crash.root.home / name).write_bytes(octets)
+    seen = crash.root.use(observe)
+    assert seen[folder].messages == promised
+    assert sum(len(each.messages) for each in seen.values()) == 2
+    assert crash.root.use(lambda account: dates(account, folder)) == {int(JULY.timestamp()) * 1_000_000}
+    assert segments(crash.root) == []
+    assert crash.root.use(lambda account: account.repair(check=True)).clean
+    assert crash.root.use(observe)[folder].messages == promised
+
+
+def test_a_file_whose_time_was_not_on_disk_gets_it_back(root: Root, store: MailStore) -> None:
+    """INTERNALDATE is the file's time once the index is lost; it was set without an fsync."""
+    account = store.account(REF)
+    append(account, inbox(account), ["one"], received_at_us=int(JULY.timestamp()) * 1_000_000)
+    crash = Crash(root)
+    os.utime(crash.file_of("one"))
+    crash.root.lose_index()
+    assert crash.root.use(lambda account: dates(account, "INBOX")) == {int(JULY.timestamp()) * 1_000_000}
+
+
+@pytest.mark.parametrize("index", ["as it was", "lost"])
+def test_an_appended_message_finds_its_folder_again(root: Root, store: MailStore, index: str) -> None:
+    """By its mailbox id, whatever it is called now; in a deleted folder it is in that; INBOX has it if there is none."""
+    account = store.account(REF)
+    for name in ("renamed", "deleted", "purged"):
+        append(account, account.create(name).folder_id, [name], flags=FLAGGED)
+    account.rename("renamed", "another")
+    account.delete("deleted")
+    crash = Crash(root)
+    for name in ("renamed", "deleted", "purged"):
+        lose_name(crash.file_of(name))
+    shutil.rmtree(crash.root.home / "Maildir/.purged")
+    if index == "lost":
+        crash.root.lose_index()
+    seen = crash.root.use(observe)
+    assert [token for token, _ in seen["another"].messages.values()] == ["renamed"]
+    assert list(seen["INBOX"].messages.values()) == [("purged", frozenset({"\\Flagged"}))]
+    (buried,) = (crash.root.home / "Maildir/.expunged").glob("*/cur/*")
+    assert buried.read_bytes() == message("deleted")
+
+
+def test_of_folders_with_one_mailbox_id_the_one_called_so_is_meant(root: Root, store: MailStore) -> None:
+    """Somebody has copied a directory, sidecar and all: what the journal gives back belongs to the original."""
+    account = store.account(REF)
+    append(account, account.create("m").folder_id, ["one"])
+    crash = Crash(root)
+    lose_name(crash.file_of("one"))
+    for copy in (".a", ".z"):
+        shutil.copytree(crash.root.home / "Maildir/.m", crash.root.home / f"Maildir/{copy}")
+    seen = crash.root.use(observe)
+    assert [token for token, _ in seen["m"].messages.values()] == ["one"]
+
+
+def test_what_the_journal_cannot_take_is_fsynced(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file before it has a name, and its folder; no message is published twice or without its answers."""
+    store = root.store()
+    account = store.account(REF)
+    here = inbox(account)
+    deliver(account, here, ["before"])  # and the marks are written
+    order: list[str] = []
+    fsync, rename = os.fsync, os.rename
+    monkeypatch.setattr(os, "fsync", lambda fd: (order.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd))[1])
+    monkeypatch.setattr(os, "rename", lambda old, new: (order.append(f"to {new}"), rename(old, new))[1])
+    octets = message("one")
+    staged = account.stage()
+    staged.write(octets)
+    staged.finish_later()
+    account.publish(here, [Delivery(staged, lambda: answers_of(octets), octets=octets)])
+    file, name, folder = order
+    assert file == staged.path
+    assert name.startswith(f"to {folder}/")
+    assert folder == str(root.home / "Maildir/cur")
+    assert in_inbox(observe(account)) == {"before": 1, "one": 2}
+    store.close()
+
+
+def test_a_sync_that_failed_meanwhile_promises_nothing(root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel tells an error once: it may have been about what another thread had written before and syncs later."""
+    one, other = (Journaled(REF.home, f"{number}.M1P1Q1.x", b"x") for number in (1, 2))
+    sync = os.fdatasync
+
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def meanwhile() -> None:
+        monkeypatch.setattr(os, "fdatasync", fail)
+        with store.journal_holding([other]) as durable:
+            assert not durable
+        monkeypatch.setattr(os, "fdatasync", sync)
+
+    with store._journal.holding([one], meanwhile) as durable:
+        assert not durable
 
 
 def test_moved_and_expunged_messages_stay_where_they_are(root: Root, store: MailStore) -> None:
@@ -393,7 +518,7 @@ def test_power_loss_at_any_time(tmp_path_factory: pytest.TempPathFactory, data: 
     tokens: list[str] = []
     fragile: list[str] = []
     indexes = [root.index_copy()]
-    for step in data.draw(st.lists(st.sampled_from(["wave", "single", "settle", "index"]), max_size=8)):
+    for step in data.draw(st.lists(st.sampled_from(["wave", "append", "single", "settle", "index"]), max_size=8)):
         if step == "settle":
             clock.move_to(clock.now() + timedelta(seconds=60))
             store.settle_journal()
@@ -403,9 +528,12 @@ def test_power_loss_at_any_time(tmp_path_factory: pytest.TempPathFactory, data: 
             indexes.append(root.index_copy())
         else:
             new = [f"t{len(tokens) + n}" for n in range(3 if step == "wave" else 1)]
-            deliver(account, inbox(account), new, together=step == "wave")
+            if step == "append":
+                append(account, inbox(account), new)
+            else:
+                deliver(account, inbox(account), new, together=step == "wave")
             tokens += new
-            fragile += new if step == "wave" else []
+            fragile += [] if step == "single" else new
     inbox(account)
     indexes += [root.index_copy(), {}]
     crash = Crash(root)

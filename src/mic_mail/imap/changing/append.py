@@ -7,13 +7,14 @@ Standards: RFC 9051 §6.3.12, RFC 3502 (MULTIAPPEND), RFC 4315 (APPENDUID), RFC 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from mic_mail.clock import within_calendar
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS, Steps
-from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
+from mic_mail.imap.conversation import Conversation, Landing, Reply, refusal, refuse
 from mic_mail.imap.finding.contexts import tell_updates
 from mic_mail.imap.grammar.commands import Append
 from mic_mail.imap.grammar.reader import AppendChunk, AppendMessage, BadLine, Event
@@ -21,7 +22,7 @@ from mic_mail.imap.mailboxes import folders
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import allowed_flags
 from mic_mail.imap.selected.view import Enabled
-from mic_mail.mime.render import answers
+from mic_mail.mime.render import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner
 from mic_mail.storage.errors import NoSuchFolder, OverQuota
 from mic_mail.storage.mailstore import Account
@@ -29,6 +30,10 @@ from mic_mail.storage.types import KEYWORD_FLAGS, Delivery, Published, Staged
 
 MOST_MESSAGES = 1000
 """Of one MULTIAPPEND: each is an open temporary file's worth of state until the last has come."""
+
+
+LANDED_SECONDS = 10.0
+"""How long after an APPEND the next one to the same folder is told to go on without a look whether the folder is there."""
 
 
 class TooBig(Refused):
@@ -60,6 +65,11 @@ class Incoming:
         """It comes as a literal8, which may hold NUL."""
         return self._options.binary
 
+    @property
+    def needs_no_look(self) -> bool:
+        """What is held is less than attachments may have."""
+        return sum(map(len, self._held)) <= self._attachment_limit
+
     def hold(self, data: bytes) -> None:
         """Keep octets until there are enough of them to be worth a hop."""
         self._held.append(data)
@@ -75,20 +85,34 @@ class Incoming:
             self._staged.write(data)
         self._held.clear()
 
-    def finish(self, account: Account, allowed: int) -> Delivery:
-        """The message is complete: durable in its temporary file, its answers rendered; with `allowed` flags (RFC 4314 §4)."""
-        self.write(account)
-        assert self._staged is not None, "an empty message is refused when it is announced"
-        scan = self._scanner.finish()
-        self._check_attachments(scan.attachment_octets)
-        self._staged.finish()
+    def finish(self, account: Account, allowed: int, *, journaled: bool = False) -> Delivery:
+        """The message is complete: its file is written, its answers are rendered; with `allowed` flags (RFC 4314 §4).
+
+        The file is durable, unless the message is to be `journaled`, which has to be held as a whole then.
+        """
+        answered: Answers | Callable[[], Answers]
+        octets: bytes | None = None
+        if journaled:
+            octets = b"".join(self._held)
+            answered = partial(answers_of, octets)
+            self._staged = account.stage()
+            self._staged.write(octets)
+            self._staged.finish_later()
+        else:
+            self.write(account)
+            assert self._staged is not None, "an empty message is refused when it is announced"
+            scan = self._scanner.finish()
+            self._check_attachments(scan.attachment_octets)
+            self._staged.finish()
+            answered = answers(scan)
         received_at = self._options.received_at
         return Delivery(
             self._staged,
-            answers(scan),
+            answered,
             flags=self._options.flags.system & allowed,
             keywords=self._options.flags.keywords if allowed & KEYWORD_FLAGS else (),
             received_at_us=None if received_at is None else within_calendar(int(received_at.timestamp()) * 1_000_000),
+            octets=octets,
         )
 
     def _check_attachments(self, octets: int) -> None:
@@ -109,24 +133,36 @@ class Intake:
         self.place = place
         self.messages: list[Incoming] = []
         self.held_octets = 0
+        self.used_octets: int | None = None
+        """What the mailbox held when the folder was looked for; None: it was not."""
+        self._is_held = True
+        """Nothing of it has been written yet."""
 
     def write(self, account: Account) -> None:
         """Write what is held of any of them."""
+        self._is_held = False
         for message in self.messages:
             message.write(account)
 
     def check(self, account: Account, size: int, limit_octets: int | None) -> None:
         """Whether a message of so many octets has a folder to go to, and room; asked before they come."""
-        account.folder(self.place.name)
-        used = account.quota().octets if limit_octets is not None else 0
-        if size and limit_octets is not None and used + size > limit_octets:
-            raise OverQuota(used, limit_octets)
+        account.folder_id(self.place.name)
+        self.used_octets = account.quota().octets if limit_octets is not None else 0
+        if size and limit_octets is not None and self.used_octets + size > limit_octets:
+            raise OverQuota(self.used_octets, limit_octets)
 
-    def publish(self, account: Account, limit_octets: int | None) -> list[Published]:
-        """Make all of them durable and visible, in order."""
-        folder, allowed = account.folder(self.place.name), allowed_flags(self.place.rights)
-        deliveries = [message.finish(account, allowed) for message in self.messages]
-        published = account.publish(folder.folder_id, deliveries, limit_octets=limit_octets)
+    def publish(self, account: Account, limit_octets: int | None, claimed_id: int = 0) -> list[Published]:
+        """Make all of them durable and visible, in order; \\Recent for this client alone if their folder is `claimed_id`."""
+        folder_id, allowed = account.folder_id(self.place.name), allowed_flags(self.place.rights)
+        journaled = (
+            self._is_held
+            and all(message.needs_no_look for message in self.messages)
+            and account.journal_takes(self.held_octets)
+        )
+        deliveries = [message.finish(account, allowed, journaled=journaled) for message in self.messages]
+        published = account.publish(folder_id, deliveries, limit_octets=limit_octets, claim=folder_id == claimed_id)
+        if self.used_octets is not None:
+            self.used_octets += sum(delivery.staged.size for delivery in deliveries)
         self.messages.clear()
         return published
 
@@ -219,6 +255,12 @@ def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> St
         return None
     place = intake.place
     limit_octets = talk.quota_octets(place.box)
+    landed = talk.landed
+    if landed is not None and (landed.account, landed.name) == (place.account, place.name) and talk.now() < landed.until:
+        has_room = limit_octets is None or landed.used_octets + message.size <= limit_octets
+        if has_room and message.size <= SLICE_OCTETS:  # whether that is still so is found out before OK
+            intake.used_octets = landed.used_octets
+            return None
     return (yield from tried(talk.ask(lambda account: intake.check(account, message.size, limit_octets), place), place))
 
 
@@ -228,14 +270,26 @@ def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
         return refused
     intake.place = place
     limit = talk.quota_octets(place.box)
+    view, enabled = talk.view, talk.enabled
     published: list[Published] = []
+    lines: list[bytes] = []
 
     def publish(account: Account) -> None:
-        published.extend(intake.publish(account, limit))
+        if view is None or view.place.account != place.account:
+            published.extend(intake.publish(account, limit))
+            return
+        published.extend(intake.publish(account, limit, view.folder_id if view.claims else 0))
+        claimed = tuple((each.uid, each.uid) for each in published if each.recent)
+        with suppress(MicMailError):  # the messages are stored: what is wrong with the selected mailbox the next look tells
+            lines.extend(view.catch_up(view.look(account, claimed), enabled, expunge=True))
 
+    talk.landed = None
     refused = yield from tried(talk.change(publish, place), place)
     if refused is not None:
         return refused
+    if intake.used_octets is not None:
+        talk.landed = Landing(place.account, place.name, intake.used_octets, talk.now() + LANDED_SECONDS)
+    talk.say_all(lines)
     code = responses.append_uid(published[0].uidvalidity, [each.uid for each in published])
     return Reply("Stored.", code=code)
 

@@ -15,7 +15,7 @@ Standards: RFC 9051 §7.4-7.5, RFC 7162 §3.2.10 (VANISHED), RFC 3501 §2.3.2 (\
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Flag, auto
 from functools import lru_cache
 
@@ -87,18 +87,9 @@ class Glance:
 
 
 def look(account: Account, folder_id: int, since: int, looked: int, *, claims: bool) -> Glance:
-    """What is new in a folder after MODSEQ `since`; `looked` is the account's MODSEQ at the last look. Blocks.
-
-    The view is taken first, so `changes` is never older; what it has beyond the view is left for the next look.
-    """
-    account_modseq = account.highest_modseq()
-    if account_modseq == looked:
-        return Glance(account_modseq)
-    fresh = account.view(folder_id)
-    if fresh.info.highest_modseq == since:
-        return Glance(account_modseq)
-    changes = account.changes(folder_id, since)
-    return Glance(account_modseq, fresh, changes, claim_recent(account, fresh) if claims else ())
+    """What is new in a folder after MODSEQ `since`; `looked` is the account's MODSEQ at the last look. Blocks."""
+    account_modseq, fresh, changes = account.news(folder_id, since, looked)
+    return Glance(account_modseq, fresh, changes, claim_recent(account, fresh) if claims and fresh is not None else ())
 
 
 def claim_recent(account: Account, fresh: FolderView) -> Ranges:
@@ -192,9 +183,15 @@ class View:
     def is_recent(self, uid: int) -> bool:
         return any(low <= uid <= high for low, high in self.recent)
 
-    def look(self, account: Account) -> Glance:
-        """The look that this client needs next. Blocks."""
-        return look(account, self.folder_id, self.modseq, self.looked, claims=self._claims and self._withheld is None)
+    @property
+    def claims(self) -> bool:
+        """Whether new messages are \\Recent here, if nobody has had them before."""
+        return self._claims and self._withheld is None
+
+    def look(self, account: Account, claimed: Ranges = ()) -> Glance:
+        """The look that this client needs next. Blocks. `claimed`: new messages that it has claimed already."""
+        glance = look(account, self.folder_id, self.modseq, self.looked, claims=self.claims)
+        return replace(glance, recent=merged([*glance.recent, *claimed])) if claimed else glance
 
     @property
     def has_ghosts(self) -> bool:
