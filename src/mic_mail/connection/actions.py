@@ -8,6 +8,7 @@ an action does not say, it does not do. What only one protocol asks stands in it
     Work                    run a function on the account's store in a lane: the only way to the disk
     SignIn, Begin, Answer   ask who this is (services.access)
     Enter                   the account is ours: watch the decision on it
+    Used                    the person is there, and may have opened a mailbox
     StartTls                change what octets on the wire mean
     Note                    an event for the log
     Hangup                  close the connection when everything is written
@@ -19,8 +20,12 @@ from typing import Generic, TypeVar
 
 from mic_mail.services.access import SignedIn
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import AccountRef
 
 T_co = TypeVar("T_co", covariant=True)
+
+OPENING_SECONDS = 600.0
+"""Reading on in a mailbox that is open counts as opening it once in so long (Reg. 12.3.a: three times a day, in windows)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,17 @@ class Enter(Action):
     """
 
     signed_in: SignedIn
+
+
+@dataclass(frozen=True, slots=True)
+class Used(Action):
+    """The person uses a mailbox (Reg. 7.2.a): `at`, or the own one. Gives None.
+
+    `how` says by what it was opened or read on in: of a unit's or group's that is on record (Reg. 12.3.a). None: neither.
+    """
+
+    at: AccountRef | None = None
+    how: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,10 @@ class Session(session.Session):
             return True
         return talk.notifier is not None
 
+    def has_open(self, account_id: int) -> bool:
+        """Whether the selected mailbox is one of this account."""
+        return self._talk.view is not None and self._talk.view.account_id == account_id
+
     def rights_moved(self, account_id: int, rights: str) -> None:
         """The person may do something else now in this account, if it is that of the selected mailbox."""
         view = self._talk.view
@@ -157,10 +161,10 @@ class Session(session.Session):
         """The person may not read this account any more: BYE, if a mailbox of it is selected.
 
         RFC 4314 §5.1.1 lets the server close the connection, since most clients make nothing of NO to all that they ask; they
-        connect again, and whatever else the person has is there.
+        connect again, and whatever else the person has is there. The command in progress does nothing more there.
         """
-        view = self._talk.view
-        if view is not None and view.account_id == account_id:
+        self.rights_moved(account_id, "")
+        if self.has_open(account_id):
             self.end(text)
 
     def end(self, text: Text | str, code: bytes = b"") -> None:
