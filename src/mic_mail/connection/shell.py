@@ -27,6 +27,7 @@ from mic_mail.connection.actions import (
     Hangup,
     NeedInput,
     Note,
+    Pause,
     Send,
     SignIn,
     StartTls,
@@ -226,7 +227,8 @@ class Connection(asyncio.Protocol, ABC):
                 self._loop.call_soon(self._pump)
                 return
             step = self._session.next()
-            steps += STEPS_AT_ONCE if isinstance(step, Send) and len(step.data) > LARGE_OCTETS else 1
+            is_turn = isinstance(step, Pause) or (isinstance(step, Send) and len(step.data) > LARGE_OCTETS)
+            steps += STEPS_AT_ONCE if is_turn else 1
             if isinstance(step, NeedInput):
                 self._waiting = step
                 self._arm(step.until)
@@ -272,6 +274,8 @@ class Connection(asyncio.Protocol, ABC):
                 self._write(data)
             case Note():
                 self._log(step)
+            case Pause():
+                pass
             case Used(at, how):
                 if self._signed_in is not None:
                     self._used(self._signed_in, self._signed_in.mailbox_id if at is None else at.account_id, how)

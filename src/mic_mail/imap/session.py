@@ -16,7 +16,7 @@ from typing import Any
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session
-from mic_mail.connection.actions import Hangup, Note, Send
+from mic_mail.connection.actions import COMMANDS_AT_ONCE, Hangup, Note, Pause, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.imap import batches, notify, responses, selecting, signin
@@ -175,14 +175,17 @@ class Session(session.Session):
     # ------------------------------------------------------------ the program
 
     def _run(self) -> Steps[None]:
-        talk = self._talk
+        talk, commands = self._talk, 0
         talk.say(signin.greeting(talk))
         try:
             while not talk.severed:
                 event = yield from talk.event(self._patience(), self._notify)
                 yield from self._take(event)
-                if talk.has_much_to_say:  # thousands of pipelined commands: others have their turn in between
+                if talk.has_much_to_say:
                     yield Send(talk.take_output())
+                commands += 1
+                if commands % COMMANDS_AT_ONCE == 0:  # thousands of pipelined commands
+                    yield Pause()
         except Ended as ended:
             talk.say(responses.bye(talk.words(ended.text), ended.code or None))
         yield Hangup()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session
-from mic_mail.connection.actions import Hangup, Note, Send
+from mic_mail.connection.actions import COMMANDS_AT_ONCE, Hangup, Note, Pause, Send
 from mic_mail.errors import BadInput, MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.pop3 import signin
@@ -192,14 +192,17 @@ class Session(session.Session):
     # ------------------------------------------------------------ the program
 
     def _run(self) -> Steps[None]:
-        talk = self._talk
+        talk, commands = self._talk, 0
         talk.say_reply(Reply(f"{talk.settings.host} is ready."))
         try:
             while not talk.severed and not talk.over:
                 line = yield from talk.line(self._patience())
                 yield from self._take(line)
-                if talk.has_much_to_say:  # thousands of pipelined commands: others have their turn in between
+                if talk.has_much_to_say:
                     yield Send(talk.take_output())
+                commands += 1
+                if commands % COMMANDS_AT_ONCE == 0:  # thousands of pipelined commands
+                    yield Pause()
         except Ended as ended:
             if ended.text:
                 talk.say_reply(refuse(ended.text, ended.code))
