@@ -9,14 +9,13 @@ from pathlib import Path
 
 from mic_mail.clock import ManualClock
 from mic_mail.connection import actions
-from mic_mail.connection.actions import Action, Answer, Enter, Hangup, NeedInput, Note, Send, SignIn
+from mic_mail.connection.actions import Action, Answer, Enter, Hangup, NeedInput, Note, Send, SignIn, Used
 from mic_mail.errors import Text
 from mic_mail.imap.actions import Attend, StartCompression, Work
 from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.session import Session
 from mic_mail.policy.lifecycle import Decision
-from mic_mail.pop3.actions import Used
 from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
 from mic_mail.pop3.session import Session as Pop3Session
 from mic_mail.services.access import Answered, Challenge, SignedIn

@@ -12,7 +12,7 @@ import pytest
 from faults.wire import Smtp
 from harness import MailServer
 from mic_mail.clock import ManualClock
-from mic_mail.policy.facts import FactKind
+from mic_mail.policy.facts import FactKind, MailboxKind
 from population import PASSWORD, draft
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -71,6 +71,37 @@ def test_the_log_names_the_door(serve: Callable[..., MailServer]) -> None:
     assert (kept_out["door"], kept_out["reason"], kept_out["mailbox"]) == ("pop3", "wrong-credentials", "dvbe@mic.gov.vn")
     assert str(kept_out["ref"]).encode() in refused.value.args[0]
     assert not any("sai" in str(event.values()) for event in server.events())
+
+
+def test_a_units_mailbox_is_opened_and_emptied_on_record(serve: Callable[..., MailServer]) -> None:
+    """Reg. 12.3.a, as for IMAP: a sign-in to a unit's or group's mailbox, the first message that is read and then one in ten
+    minutes, and what QUIT took away; of a person's own mailbox nothing."""
+    server = serve(clock=ManualClock(NOW))
+    server.issue("cntt", kind=MailboxKind.UNIT, name="Cục CNTT")
+    server.issue("dvbe")
+    for local in ("cntt", "dvbe"):
+        with contextlib.closing(Smtp(server.ports["smtp"])) as smtp:
+            for number in range(3):
+                smtp.deliver([f"{local}@mic.gov.vn"], b"From: a@a.example\r\nSubject: %d\r\n\r\nx\r\n" % number)
+        sign_in(server, local).quit()
+        client = sign_in(server, local)
+        client.retr(1)
+        client.retr(2)
+        server.move_clock_to(server.running.rooms.clock.now() + timedelta(minutes=10, seconds=1))
+        client.retr(2)
+        client.dele(1)
+        client.dele(3)
+        client.quit()
+    sign_in(server, "cntt").quit()
+    wanted = ["pop3", "pop3", "retr", "retr", "pop3"]
+    until = time.monotonic() + 10
+    while len(found := events(server, "mailbox_opened")) < len(wanted) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert [(e["mailbox"], e["actor"], e["how"]) for e in found] == [
+        ("cntt@mic.gov.vn", "cntt@mic.gov.vn", how) for how in wanted
+    ]
+    [gone] = events(server, "messages_expunged")
+    assert (gone["mailbox"], gone["folder"], gone["uids"]) == ("cntt@mic.gov.vn", "INBOX", "1,3")
 
 
 def test_wrong_passwords_lock_every_door(serve: Callable[..., MailServer]) -> None:

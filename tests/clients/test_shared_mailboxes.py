@@ -170,6 +170,24 @@ def test_an_authority_that_is_revoked_cuts_idle_and_nothing_else(server: MailSer
     assert [(event["mailbox"], event["detail"], event["clause"]) for event in cut] == [(DVBE, CNTT, "12.3")]
 
 
+@pytest.mark.parametrize("left", ["CLOSE", "UNSELECT", "SELECT Shared/cntt/nix"])
+def test_what_cuts_nothing_is_no_cut_in_the_log(server: MailServer, left: str) -> None:
+    """A session that has left the unit's mailbox goes on, and `session_cut` is not said of it (Reg. 8.2)."""
+    client, watching = sign_in(server), sign_in(server)
+    client.select("Shared/cntt")
+    watching.select("Shared/cntt")
+    client.send(f"x9 {left}\r\n".encode())
+    heard(client, b"x9 ")
+    idle(watching)
+    server.deny(server.cntt, server.dvbe)  # type: ignore[attr-defined]
+    heard(watching, rb"\* BYE ")
+    client.send(b"x2 NOOP\r\n")
+    heard(client, b"x2 OK")
+    sign_in(server, TTLAN).logout()
+    told(server, "signed_in", 3)
+    assert len(told(server, "session_cut", 1)) == 1
+
+
 def test_a_substitution_ends_by_the_clock(server: MailServer) -> None:
     """Nobody records anything: at the end of the last day the session is cut. (It idles for less than its half hour.)"""
     server.allow(server.cntt, server.ttlan, "substitute", until="2026-11-25")  # type: ignore[attr-defined]

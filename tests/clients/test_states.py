@@ -22,6 +22,8 @@ import pytest
 from harness import MailServer, ProcessServer
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.policy.leaving import leaves, reclaim_at
+from mic_mail.services.readings import lifecycle_settings
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD, draft
 
@@ -342,12 +344,20 @@ def test_a_suspension_cuts_an_open_pop3_session(server: MailServer, way: str) ->
 
 
 def test_the_clock_cuts_an_open_imap_session(server: MailServer) -> None:
-    """Reg. 6.4.c: a leaver who reads at the moment at which the mailbox is reclaimed reads no further."""
-    server.issue("dvbe", facts=HISTORIES["a leaver of a division (6.4.c)"][0], issued_days_ago=60)
-    client = imap(server, "tls")
-    assert sign_in(client, "dvbe") == "OK"
+    """Reg. 6.4.c: a leaver who reads at the moment at which the mailbox is reclaimed reads no further, and hears why.
+
+    The session has not been silent for so long that it would end by itself.
+    """
+    mailbox = server.issue("dvbe", facts=HISTORIES["a leaver of a division (6.4.c)"][0], issued_days_ago=60)
+    [leave] = leaves(server.running.rooms.access.snapshot.entries[mailbox.mailbox_id].facts)
+    end = reclaim_at(leave, lifecycle_settings(server.config))
+    for before in (timedelta(days=60), timedelta(minutes=20)):  # used in between, else it is suspended for disuse
+        server.move_clock_to(end - before)
+        client = imap(server, "tls")
+        assert sign_in(client, "dvbe") == "OK"
     idling(client)
-    time_of_bye(client, lambda: server.move_clock_to(NOW + timedelta(days=160)))
+    _, line = time_of_bye(client, lambda: server.move_clock_to(end))
+    assert b"6.4.c" in line, line
 
 
 @pytest.mark.parametrize("way", ["open", "starttls", "tls"])

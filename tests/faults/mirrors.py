@@ -76,7 +76,7 @@ class Mirror:
     def make_folders(self) -> None:
         """Once, for all of them."""
         client = Imap(self._ports()["imap"], self._address, PASSWORD)
-        client.command(b"CREATE Chung")
+        client.command(b"CREATE " + self.folder)
         client.command(b"CREATE Khac")
         client.close()
 
@@ -297,7 +297,7 @@ class Mirror:
 
     def _append(self) -> None:
         messages = b" (\\Seen) {%d+}\r\n%b" % (len(MESSAGE), MESSAGE)
-        self._run(b"APPEND Chung" + messages * self._dice.choice([1, 1, 1, 3]))
+        self._run(b"APPEND " + self.folder + messages * self._dice.choice([1, 1, 1, 3]))
 
     def _store(self) -> None:
         numbers, by_uid = self._some(), self._dice.random() < 0.5
@@ -375,7 +375,7 @@ class Mirror:
     def _copy(self) -> None:
         if numbers := self._some(3):
             by_uid = self._dice.random() < 0.5
-            self._run(b"%sCOPY %s Chung" % (b"UID " if by_uid else b"", self._names(numbers, by_uid=by_uid)))
+            self._run(b"%sCOPY %s %s" % (b"UID " if by_uid else b"", self._names(numbers, by_uid=by_uid), self.folder))
 
     def _bring_back(self) -> None:
         """Another connection moves everything of the other folder into this one."""
@@ -383,7 +383,7 @@ class Mirror:
         try:
             helper.command(b"SELECT Khac")
             with suppress(Refused):  # others were faster
-                helper.command(b"UID MOVE 1:* Chung")
+                helper.command(b"UID MOVE 1:* " + self.folder)
         finally:
             helper.close()
 

@@ -156,6 +156,33 @@ def test_one_substitute_at_a_time(office: Office) -> None:
     office.grant("hoa", SUBSTITUTE, date(2026, 12, 11), date(2026, 12, 20))
 
 
+@pytest.mark.parametrize("how", ["left", "transferred", "suspended"])
+def test_nobody_stands_in_for_a_keeper_who_has_gone(office: Office, how: str) -> None:
+    """No standing deputies: there has to be a keeper then. One whose own mailbox is suspended is still the keeper."""
+    office.grant("be", KEEPER)
+    office.clock.move_to(START.replace(day=25))
+    own = office.directory.mailbox("be@mic.gov.vn")
+    if how == "left":
+        office.accounts.leave(own, NEXT, Level.DEPARTMENT, Departure.RETIRED, HEAD)
+    elif how == "transferred":
+        office.accounts.transfer(office.people["be"], office.units["VP"], HEAD)
+    else:
+        office.directory.append_fact(own.mailbox_id, Draft(FactKind.SUSPENDED, START, "t", data={"cause": "c"}), after=2)
+        office.grant("lan", SUBSTITUTE, NEXT, LATER)
+        return
+    with pytest.raises(NotAllowed, match="no other keeper") as error:
+        office.grant("lan", SUBSTITUTE, NEXT, LATER)
+    assert error.value.clause == "12.3"
+
+
+def test_a_naming_for_later_of_who_goes_before(office: Office) -> None:
+    """Named in November for December, gone to another unit in between: holds nothing when December comes."""
+    office.grant("be", KEEPER, NEXT)
+    office.clock.move_to(START.replace(day=28))
+    office.accounts.transfer(office.people["be"], office.units["VP"], HEAD)
+    assert office.held(LATER) == {}
+
+
 def test_a_group_has_members(office: Office) -> None:
     """Reg. 5.2: in common, of any unit."""
     for who in ("be", "lan", "hoa"):

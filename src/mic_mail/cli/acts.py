@@ -11,7 +11,7 @@ from mic_mail.auth import passwords
 from mic_mail.cli import output
 from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import Frame, frame
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
+from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
@@ -31,8 +31,6 @@ RESTORED = (
     Column("states", "Trạng thái", "State", json_only=True),
 )
 
-Address = Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
-WhyOption = Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))]
 LevelOption = Annotated[
     Level | None,
     typer.Option("--level", help=say("division: phòng, ban trở xuống; department: Vụ trở lên.", "Rank of 6.4.c.")),

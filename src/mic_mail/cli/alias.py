@@ -7,7 +7,7 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import Frame, frame
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.model import Role
@@ -30,7 +30,6 @@ COLUMNS = (
 
 Mailbox = Annotated[str, typer.Argument(metavar="MAILBOX", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
 Alias = Annotated[str, typer.Argument(metavar="ALIAS", help=say("Địa chỉ thêm.", "The further address."))]
-WhyOption = Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))]
 
 
 @app.command(help=say("Thêm bí danh.", "Add an alias."))

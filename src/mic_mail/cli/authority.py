@@ -11,7 +11,7 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.days import read_day, read_instant
 from mic_mail.cli.frame import Frame, frame
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.cli.store import account_of
@@ -43,12 +43,10 @@ COLUMNS = (
     Column("facts", "Mục", "Fact"),
 )
 
-Address = Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
 Person = Annotated[
     str,
     typer.Argument(metavar="PERSON", help=say("Mã cá nhân hoặc địa chỉ hộp thư cá nhân.", "Id or own address of the person.")),
 ]
-WhyOption = Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))]
 FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày; mặc định: ngay.", "First day; default: now."))]
 
 
@@ -163,7 +161,7 @@ def rights(
 ) -> None:
     """Of a person's mailbox: what that person may use elsewhere."""
     here = frame(ctx)
-    entry = here.directory.entry(here.directory.mailbox(address).mailbox_id)
+    entry = here.entry(address)
     instant = read_instant(at) if at is not None else here.clock.now()
     output.listing(COLUMNS, authority_rows(here, entry, instant), as_json=as_json)
 

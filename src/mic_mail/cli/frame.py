@@ -19,6 +19,7 @@ from mic_mail.errors import BadInput, Text, Trouble
 if TYPE_CHECKING:  # imported when a command asks: `--help` and `init` need none of them
     from mic_mail.config.model import Config
     from mic_mail.directory.repository import Directory
+    from mic_mail.directory.snapshot import Entry
     from mic_mail.log.audit import Audit
     from mic_mail.storage.mailstore import MailStore
 
@@ -55,6 +56,10 @@ class Frame:
                 remedy=BRING_BACK,
             )
         return directory
+
+    def entry(self, address: str) -> "Entry":
+        """The mailbox of this address, with its facts."""
+        return self.directory.entry(self.directory.mailbox(address).mailbox_id)
 
     def _as_the_server(self) -> "Config":
         """Become the server's account where root started the command: what root writes, the server could not."""

@@ -17,7 +17,7 @@ from mic_mail.cli.authority import authority_rows
 from mic_mail.cli.codes import FACT_DATA
 from mic_mail.cli.days import read_day, read_instant
 from mic_mail.cli.frame import Frame, frame
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.config.units import parse_octets
@@ -81,9 +81,6 @@ FACT_COLUMNS = (
     Column("data", "Chi tiết", "Details", names=FACT_DATA),
 )
 UNREADABLE = Text("hồ sơ không đọc được", "facts cannot be read")
-
-Address = Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
-WhyOption = Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))]
 
 
 @app.command(help=say("Cấp hộp thư cho cá nhân, đơn vị hoặc nhóm (Điều 5, 6).", "Issue a mailbox (Reg. 5, 6)."))
@@ -172,7 +169,7 @@ def list_mailboxes(
 @app.command(help=say("Xem một hộp thư và hồ sơ của nó.", "Show a mailbox and its facts."))
 def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> None:
     here = frame(ctx)
-    entry = here.directory.entry(here.directory.mailbox(address).mailbox_id)
+    entry = here.entry(address)
     decision = _decide(here, entry)
     more: dict[str, Cell] = {
         "display_name": entry.display_name,
@@ -201,7 +198,7 @@ def explain_state(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    entry = here.directory.entry(here.directory.mailbox(address).mailbox_id)
+    entry = here.entry(address)
     instant = read_instant(at) if at is not None else here.clock.now()
     explanation = explain(entry, instant, lifecycle_settings(here.config))
     authority = authority_rows(here, entry, instant)

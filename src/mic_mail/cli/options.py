@@ -6,9 +6,11 @@ import typer
 
 from mic_mail.cli.output import say
 
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
 JsonOption = Annotated[bool, typer.Option("--json", help=say("In kết quả dạng JSON.", "Print the result as JSON."))]
 YesOption = Annotated[bool, typer.Option("--yes", help=say("Không hỏi lại.", "Do not ask before doing it."))]
 ReasonOption = Annotated[str, typer.Option("--reason", help=say("Lý do, được ghi vào hồ sơ.", "Why; it is recorded."))]
+WhyOption = Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))]
 DocumentOption = Annotated[
     str | None, typer.Option("--document", help=say("Số văn bản làm căn cứ.", "Number of the document that it rests on."))
 ]

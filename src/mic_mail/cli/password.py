@@ -8,7 +8,7 @@ import typer
 from mic_mail.auth import passwords
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
@@ -17,7 +17,6 @@ from mic_mail.services.credentials import Origin, set_password
 
 app = typer.Typer(help=say("Mật khẩu.", "Passwords."), no_args_is_help=True)
 
-Address = Annotated[str, typer.Argument(help=say("Địa chỉ hộp thư.", "The mailbox's address."), metavar="ADDRESS")]
 RESET = (
     Column("address", "Địa chỉ", "Address"),
     Column("password", "Mật khẩu", "Password"),
@@ -40,7 +39,7 @@ def set_chosen(
         bool, typer.Option("--stdin", help=say("Đọc mật khẩu từ đầu vào chuẩn.", "Read the password from standard input."))
     ] = False,
     document: DocumentOption = None,
-    reason: Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))] = "",
+    reason: WhyOption = "",
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
@@ -70,7 +69,7 @@ def reset(
         str,
         typer.Option("--document", help=say("Số văn bản hoặc thư đề nghị.", "Number of the letter or mail that asks for it.")),
     ],
-    reason: Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))] = "",
+    reason: WhyOption = "",
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -7,7 +7,7 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import Frame, frame
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import PersonRecord
@@ -115,7 +115,7 @@ def move(
     unit: Annotated[str, typer.Argument(help=say("Ký hiệu đơn vị tiếp nhận.", "Symbol of the receiving unit."))],
     *,
     document: DocumentOption = None,
-    reason: Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))] = "",
+    reason: WhyOption = "",
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)

@@ -8,7 +8,7 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
-from mic_mail.cli.options import ActorOption, JsonOption
+from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.store import account_of
 from mic_mail.errors import BadInput, Text
@@ -45,7 +45,7 @@ def restore(
     replace: Annotated[
         bool, typer.Option("--replace", help=say("Thay thư hiện có.", "Take the place of the mail that is there."))
     ] = False,
-    reason: Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))] = "",
+    reason: WhyOption = "",
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:

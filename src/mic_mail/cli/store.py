@@ -12,7 +12,7 @@ import typer
 from mic_mail.cli import codes, output
 from mic_mail.cli.days import read_instant
 from mic_mail.cli.frame import Frame, frame
-from mic_mail.cli.options import ActorOption, JsonOption
+from mic_mail.cli.options import ActorOption, Address, JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text
@@ -121,7 +121,7 @@ def rescan(ctx: typer.Context, addresses: Addresses = None, *, as_json: JsonOpti
 )
 def undelete(
     ctx: typer.Context,
-    address: Annotated[str, typer.Argument(help=say("Địa chỉ hộp thư.", "The mailbox's address."), metavar="ADDRESS")],
+    address: Address,
     *,
     folder: Annotated[str | None, typer.Option("--folder", help=say("Chỉ thư mục này.", "Only this folder."))] = None,
     since: Annotated[

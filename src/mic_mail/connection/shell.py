@@ -19,7 +19,21 @@ from typing import ClassVar, cast
 
 from mic_mail.clock import Clock
 from mic_mail.connection import peer
-from mic_mail.connection.actions import Action, Answer, Begin, Enter, Hangup, NeedInput, Note, Send, SignIn, StartTls, Work
+from mic_mail.connection.actions import (
+    Action,
+    Answer,
+    Begin,
+    Enter,
+    Hangup,
+    NeedInput,
+    Note,
+    Pause,
+    Send,
+    SignIn,
+    StartTls,
+    Used,
+    Work,
+)
 from mic_mail.connection.session import Session
 from mic_mail.errors import Text
 from mic_mail.ids import trace_id
@@ -213,7 +227,8 @@ class Connection(asyncio.Protocol, ABC):
                 self._loop.call_soon(self._pump)
                 return
             step = self._session.next()
-            steps += STEPS_AT_ONCE if isinstance(step, Send) and len(step.data) > LARGE_OCTETS else 1
+            is_turn = isinstance(step, Pause) or (isinstance(step, Send) and len(step.data) > LARGE_OCTETS)
+            steps += STEPS_AT_ONCE if is_turn else 1
             if isinstance(step, NeedInput):
                 self._waiting = step
                 self._arm(step.until)
@@ -259,9 +274,24 @@ class Connection(asyncio.Protocol, ABC):
                 self._write(data)
             case Note():
                 self._log(step)
+            case Pause():
+                pass
+            case Used(at, how):
+                if self._signed_in is not None:
+                    self._used(self._signed_in, self._signed_in.mailbox_id if at is None else at.account_id, how)
             case _:
                 return False
         return True
+
+    def _used(self, signed_in: SignedIn, mailbox_id: int, how: str | None) -> None:
+        """A mailbox is used; of a unit's it is on record who opened it (Reg. 12.3.a)."""
+        access = self._services.access
+        access.used(mailbox_id)
+        if how is not None and self.on_record(mailbox_id):
+            self._services.log.event(
+                "mailbox_opened", mailbox=access.snapshot.entries[mailbox_id].address, actor=signed_in.actor, how=how,
+                peer=self._peer.address, session=self._session_id,
+            )  # fmt: skip
 
     def _write(self, data: bytes) -> None:
         if not self._lost:
@@ -401,6 +431,11 @@ class Connection(asyncio.Protocol, ABC):
     def mechanisms(self) -> tuple[str, ...]:
         """The SASL mechanisms to offer on this connection as it is now."""
         return self._services.access.mechanisms(self._peer)
+
+    def on_record(self, mailbox_id: int) -> bool:
+        """Whether a mailbox is a unit's or a group's: who opens it and takes mail away is on record (Reg. 12.3.a)."""
+        entry = self._services.access.snapshot.entry(mailbox_id)
+        return entry is not None and entry.kind is not MailboxKind.PERSONAL
 
     def _log(self, note: Note) -> None:
         """Who acts in another mailbox than the own one is named as its actor."""

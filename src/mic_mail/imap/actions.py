@@ -3,7 +3,6 @@
 Waiting            nothing is to be done until octets come, or the account changes
 Work               the same, on another account too, with a sign of life where it takes long
 Attend, Leave      `Enter` watches the own account for changes too; watch another beside it; it is ours no more
-Used               the person is there
 StartCompression, DropCompressor, EndCompression   change what octets on the wire mean
 """
 
@@ -53,14 +52,6 @@ class Attend(Action):
     """From here on changes of this account (None: of none but the own one) are told, and of the rights in it. Gives None."""
 
     at: AccountRef | None
-
-
-@dataclass(frozen=True, slots=True)
-class Used(Action):
-    """The person uses the mailbox (Reg. 7.2.a): a mailbox was opened (`how`), not merely watched. Gives None."""
-
-    at: AccountRef | None = None
-    how: str = "select"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ Errors: a `MicMailError` becomes NO with the code of REFUSAL_CODES; `Ended` mean
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
-from mic_mail.connection.actions import NeedInput, Note, Send
+from mic_mail.connection.actions import OPENING_SECONDS, NeedInput, Note, Send, Used
 from mic_mail.errors import MicMailError, Text
-from mic_mail.imap.actions import SLICE_OCTETS, Steps, Used, Waiting, Work
+from mic_mail.imap.actions import SLICE_OCTETS, Steps, Waiting, Work
 from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
 from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.names import places
@@ -44,9 +44,6 @@ T = TypeVar("T")
 
 PACKET_OCTETS = 4096
 """Answers of pipelined commands gather up to so much."""
-
-OPENING_SECONDS = 600.0
-"""Reading on in a mailbox that is open counts as opening it once in so long (Reg. 12.3.a: three times a day, in windows)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +278,17 @@ class Conversation:
         place = places.find(name, self.boxes)
         place.need(letters)
         return place
+
+    def place_now(self, place: Place, letters: str) -> Place:
+        """The same place as it may be used by now: in the midst of a command an authority may have ended, or come to less."""
+        if place.box is None:
+            return place
+        box = self.boxes.get(place.box.name)
+        if box is None or box.account != place.box.account:
+            raise NoSuchFolder(places.shown_in(place.box, place.name))
+        now = replace(place, box=box)
+        now.need(letters)
+        return now
 
     def place_of_new(self, name: str, letters: str = "") -> Place:
         """The same for a name that is to be made."""

@@ -7,8 +7,9 @@ Standards: RFC 9051 §6.3.2, §6.3.13, §6.4.1-6.4.3; RFC 7162 §3.2.5 (QRESYNC)
 
 from dataclasses import dataclass, replace
 
+from mic_mail.connection.actions import Used
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Attend, DropCompressor, Steps, Used, Waiting
+from mic_mail.imap.actions import Attend, DropCompressor, Steps, Waiting
 from mic_mail.imap.conversation import Conversation, Ended, Reply, bad
 from mic_mail.imap.fetching.fetch import vanished_of
 from mic_mail.imap.finding.contexts import tell_updates
@@ -84,7 +85,7 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
     if opened.changes is not None and command.qresync is not None:
         known, changes, enabled = command.qresync, opened.changes, talk.enabled
         talk.say((yield from talk.ask(lambda account: b"".join(missed(view, known, changes, enabled)), place)))
-    yield Used(place.account)
+    yield Used(place.account, "select")
     # RFC 4314 §5.2: only rights over flags that are shared make it READ-WRITE. \Seen may be set all the same.
     shared = place.rights.replace("s", "") if opened.fresh.info.own_seen else place.rights
     return Reply("Opened.", code=b"READ-ONLY" if read_only or reads_only(shared) else b"READ-WRITE")

@@ -1,8 +1,7 @@
 """The IMAP door on the network: what `connection.shell` has not, since only IMAP asks for it.
 
-Compression (RFC 4978), changes of the account and of another one that is attended, signs of life while work takes long, who
-leaves without going (RFC 8437), and whose openings of a unit's mailbox are on record. What is compressed is bounded too: it is
-inflated in pieces, as the session takes them.
+Compression (RFC 4978), changes of the account and of another one that is attended, signs of life while work takes long, and who
+leaves without going (RFC 8437). What is compressed is bounded too: it is inflated in pieces, as the session takes them.
 """
 
 import asyncio
@@ -18,7 +17,6 @@ from mic_mail.imap.actions import (
     EndCompression,
     Leave,
     StartCompression,
-    Used,
     Waiting,
     Work,
 )
@@ -26,7 +24,6 @@ from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.deflate import Damaged, Deflate
 from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.session import Session
-from mic_mail.policy.facts import MailboxKind
 from mic_mail.process.feed import Feed, Subscription
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import SignedIn
@@ -118,8 +115,6 @@ class ImapConnection(shell.Connection):
                 self._write(data if self._deflate is None else self._deflate.deflate(data))
             case Work():
                 return False
-            case Used(at, how) if self._signed_in is not None:
-                self._used(self._signed_in, self._signed_in.mailbox_id if at is None else at.account_id, how)
             case Attend(at) if self._subscription is not None:
                 self._attend(at)
             case Leave():
@@ -129,7 +124,7 @@ class ImapConnection(shell.Connection):
             case EndCompression() if self._deflate is not None:
                 self._session.feed(self._deflate.end())
                 self._deflate = None
-            case Used() | Attend() | DropCompressor() | EndCompression():
+            case Attend() | DropCompressor() | EndCompression():
                 pass
             case _:
                 return super()._do_now(step)
@@ -210,16 +205,6 @@ class ImapConnection(shell.Connection):
             sharing = self._services.access.sharing
             self._shared_watch = sharing.watch(self._signed_in.mailbox_id, at.account_id, self._rights_moved)
 
-    def _used(self, signed_in: SignedIn, mailbox_id: int, how: str) -> None:
-        """A mailbox was opened: of a unit's it is on record by whom (Reg. 12.3.a)."""
-        self._services.access.used(mailbox_id)
-        if self.on_record(mailbox_id):
-            entry = self._services.access.snapshot.entries[mailbox_id]
-            self._services.log.event(
-                "mailbox_opened", mailbox=entry.address, actor=signed_in.actor, how=how,
-                peer=self._peer.address, session=self._session_id,
-            )  # fmt: skip
-
     # ------------------------------------------------------------ what comes from elsewhere
 
     def _noticed(self, modseq: int) -> None:
@@ -233,9 +218,15 @@ class ImapConnection(shell.Connection):
             self._pump()
 
     def _rights_moved(self) -> None:
-        """What the person may do in the account that is attended may have changed: a term ended, a fact came (Reg. 12.3)."""
+        """What the person may do in the account that is attended may have changed: a term ended, a fact came (Reg. 12.3).
+
+        Where no mailbox of it is open (it was closed, or is being opened and asked for then) nothing is cut.
+        """
         assert self._signed_in is not None
         assert self._attended is not None
+        if not self._session.has_open(self._attended.account_id):
+            self._services.access.sharing.renew(self._signed_in.mailbox_id, self._attended.account_id)
+            return
         answer = self._services.access.recheck_shared(self._signed_in, self._attended.account_id, self._peer)
         if isinstance(answer, Refusal):
             self._session.barred(self._attended.account_id, answer.text)
@@ -263,11 +254,6 @@ class ImapConnection(shell.Connection):
     def holders(self, mailbox_id: int) -> Mapping[str, str]:
         """Who else may use it now."""
         return self._services.access.sharing.holders(mailbox_id)
-
-    def on_record(self, mailbox_id: int) -> bool:
-        """Whether it is a unit's or a group's."""
-        entry = self._services.access.snapshot.entry(mailbox_id)
-        return entry is not None and entry.kind is not MailboxKind.PERSONAL
 
 
 class ImapServer(shell.Server):

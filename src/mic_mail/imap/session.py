@@ -16,7 +16,7 @@ from typing import Any
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session
-from mic_mail.connection.actions import Hangup, Note, Send
+from mic_mail.connection.actions import COMMANDS_AT_ONCE, Hangup, Note, Pause, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.imap import batches, notify, responses, selecting, signin
@@ -147,6 +147,10 @@ class Session(session.Session):
             return True
         return talk.notifier is not None
 
+    def has_open(self, account_id: int) -> bool:
+        """Whether the selected mailbox is one of this account."""
+        return self._talk.view is not None and self._talk.view.account_id == account_id
+
     def rights_moved(self, account_id: int, rights: str) -> None:
         """The person may do something else now in this account, if it is that of the selected mailbox."""
         view = self._talk.view
@@ -157,10 +161,10 @@ class Session(session.Session):
         """The person may not read this account any more: BYE, if a mailbox of it is selected.
 
         RFC 4314 §5.1.1 lets the server close the connection, since most clients make nothing of NO to all that they ask; they
-        connect again, and whatever else the person has is there.
+        connect again, and whatever else the person has is there. The command in progress does nothing more there.
         """
-        view = self._talk.view
-        if view is not None and view.account_id == account_id:
+        self.rights_moved(account_id, "")
+        if self.has_open(account_id):
             self.end(text)
 
     def end(self, text: Text | str, code: bytes = b"") -> None:
@@ -171,14 +175,17 @@ class Session(session.Session):
     # ------------------------------------------------------------ the program
 
     def _run(self) -> Steps[None]:
-        talk = self._talk
+        talk, commands = self._talk, 0
         talk.say(signin.greeting(talk))
         try:
             while not talk.severed:
                 event = yield from talk.event(self._patience(), self._notify)
                 yield from self._take(event)
-                if talk.has_much_to_say:  # thousands of pipelined commands: others have their turn in between
+                if talk.has_much_to_say:
                     yield Send(talk.take_output())
+                commands += 1
+                if commands % COMMANDS_AT_ONCE == 0:  # thousands of pipelined commands
+                    yield Pause()
         except Ended as ended:
             talk.say(responses.bye(talk.words(ended.text), ended.code or None))
         yield Hangup()

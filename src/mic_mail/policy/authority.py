@@ -11,8 +11,9 @@ says (Reg. 15.2).
 The notices are read in the order in which they were recorded. A naming ends what it overlaps of earlier ones in the same part:
 the new keeper's first day is the old one's last, and the old one does not come back when the new one's term is over. A member's
 naming touches that member alone. Whoever leaves the ministry holds nothing from the official day on (6.4.c); a keeper or
-substitute who works for another unit from some day on is none any more (12.3: a person *of the unit*). A mailbox that was
-reclaimed and is issued again begins without anybody.
+substitute who works for another unit from some day on is none any more (12.3: a person *of the unit*): by a transfer that takes
+effect after the first day, or that was recorded after the naming, whose first day may be to come. A mailbox that was reclaimed
+and is issued again begins without anybody.
 """
 
 from collections.abc import Iterator, Sequence
@@ -59,6 +60,8 @@ class Grant:
     rights: str
     since: datetime
     until: datetime | None
+    named_at: datetime
+    """When the naming was recorded."""
     fact_seqs: tuple[int, ...]
     """The naming, and what ended it early."""
 
@@ -188,6 +191,7 @@ def _read(kind: MailboxKind, fact: Fact) -> Grant | None:
         rights=RIGHTS if rights is None else ordered(rights),
         since=fact.effective_at,
         until=until,
+        named_at=fact.recorded_at,
         fact_seqs=(fact.seq,),
     )
 
@@ -223,8 +227,9 @@ def _away(grant: Grant, person_facts: Sequence[Fact]) -> Iterator[tuple[datetime
     for leave in leaves(person_facts):
         yield leave.fact.effective_at, leave.returned.effective_at if leave.returned else None
     if grant.part is not Part.MEMBER:
-        moves = (f.effective_at for f in person_facts if f.kind is FactKind.TRANSFERRED and f.effective_at > grant.since)
-        first = min(moves, default=None)
+        moves = (f for f in person_facts if f.kind is FactKind.TRANSFERRED)
+        away = (f.effective_at for f in moves if f.effective_at > grant.since or f.recorded_at > grant.named_at)
+        first = min(away, default=None)
         if first is not None:
             yield first, None
 

@@ -1,17 +1,11 @@
-"""What a POP3 session asks of the world beside what every session asks (`connection.actions`)."""
+"""What a POP3 session asks of the world is what every session asks (`connection.actions`)."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import TypeVar
 
-from mic_mail.connection.actions import Action, Step
+from mic_mail.connection.actions import Step
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Used(Action):
-    """The person reads mail (Reg. 7.2.a). Gives None."""
 
 
 Steps = Generator[Step, object, T]

@@ -13,7 +13,7 @@ from enum import Flag, auto
 from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
-from mic_mail.connection.actions import NeedInput, Send, Work
+from mic_mail.connection.actions import OPENING_SECONDS, NeedInput, Note, Send, Used, Work
 from mic_mail.errors import MicMailError, Text
 from mic_mail.errors import Trouble as Temporary
 from mic_mail.pop3.actions import Steps
@@ -21,6 +21,7 @@ from mic_mail.pop3.lines import Lines, Trouble
 from mic_mail.pop3.maildrop import LongAnswer, Maildrop
 from mic_mail.services.access import SignedIn
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import INBOX
 
 T = TypeVar("T")
 
@@ -89,13 +90,17 @@ class Desk(Protocol):
         """The SASL mechanisms to offer on this connection as it is now; none where TLS has to come first."""
         ...
 
+    def on_record(self, mailbox_id: int) -> bool:
+        """Whether openings are recorded and acts named: a unit's or group's mailbox (Reg. 12.3.a)."""
+        ...
+
 
 class Conversation:
     """What a connection knows between two commands."""
 
     __slots__ = (
-        "_drop", "_octets", "clock", "desk", "ending", "lines", "out", "over", "settings", "severed", "sign_in_until",
-        "signed_in", "tls", "tries", "user", "utf8",
+        "_drop", "_octets", "_read_at", "clock", "desk", "ending", "lines", "out", "over", "settings", "severed",
+        "sign_in_until", "signed_in", "tls", "tries", "user", "utf8",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, desk: Desk, tls: bool) -> None:
@@ -120,6 +125,7 @@ class Conversation:
         self.out: list[bytes] = []
         self._octets = 0
         self._drop: Maildrop | None = None
+        self._read_at: float | None = None  # when the log last had it that mail is read here
 
     # ------------------------------------------------------------ what is so
 
@@ -199,6 +205,24 @@ class Conversation:
         self.over = True
         self._drop = yield from self.ask(Maildrop.open)
         self.over = False
+        yield Used(how="pop3")
+
+    def reading(self) -> Steps[None]:
+        """Mail is read: by the first message that is asked for, and then now and again, that is on record (Reg. 12.3.a).
+
+        Programs sign in by themselves every few minutes; what they fetch tells a person who reads from one that is not there.
+        """
+        if self._read_at is None or self.now() - self._read_at >= OPENING_SECONDS:
+            self._read_at = self.now()
+            yield Used(how="retr")
+        else:
+            yield Used()
+
+    def on_record(self, event: str, **fields: object) -> Steps[None]:
+        """What was done in a mailbox that several people may use."""
+        assert self.signed_in is not None
+        if self.desk.on_record(self.signed_in.mailbox_id):
+            yield Note(event, {"folder": INBOX, **fields})
 
     def answer_at_length(self, first: Reply, answer: LongAnswer) -> Steps[None]:
         """A multi-line response, as fast as the client takes it; what fails before its first line is raised."""

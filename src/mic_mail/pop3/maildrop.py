@@ -103,8 +103,8 @@ class Maildrop:
         self._retrieved |= self._spared
         self._spared.clear()
 
-    def remove(self, account: Account) -> bool:
-        """Expunge the next of what is marked; whether there may be more. Blocks, writes.
+    def remove(self, account: Account) -> list[int]:
+        """Expunge the next of what is marked, and give the UIDs that this took away. Blocks, writes.
 
         What others expunged or moved first is gone from INBOX, and nothing is left to do about it.
         """
@@ -112,10 +112,13 @@ class Maildrop:
         while len(uids) < REMOVED_AT_ONCE and (place := self._deleted.find(1, self._removed_to)) >= 0:
             uids.append(self._view.uids[place])
             self._removed_to = place + 1
-        if uids:
-            self._check(account)
-            account.remove(self._view.info.folder_id, uids)
-        return len(uids) == REMOVED_AT_ONCE
+        self._check(account)
+        return account.remove(self._view.info.folder_id, uids).uids
+
+    @property
+    def has_marked(self) -> bool:
+        """Something is marked as deleted that `remove` has not seen to."""
+        return self._deleted.find(1, self._removed_to) >= 0
 
     def retrieved(self, place: int) -> int:
         """The client has this message whole; how many wait for `\\Seen` by now."""

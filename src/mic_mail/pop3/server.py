@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 from mic_mail.connection import shell
-from mic_mail.connection.actions import Action
-from mic_mail.pop3.actions import Used
 from mic_mail.pop3.conversation import SessionSettings
 from mic_mail.pop3.session import Session
 from mic_mail.pop3.signin import SIGN_IN_CODES
@@ -30,13 +28,6 @@ class Pop3Connection(shell.Connection):
 
     def _new_session(self) -> Session:
         return Session(self._services.settings, clock=self._services.clock, desk=self, tls=self._peer.tls is not None)
-
-    def _do_now(self, step: Action) -> bool:
-        if not isinstance(step, Used):
-            return super()._do_now(step)
-        assert self._signed_in is not None
-        self._services.access.used(self._signed_in.mailbox_id)
-        return True
 
 
 class Pop3Server(shell.Server):

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session
-from mic_mail.connection.actions import Hangup, Note, Send
+from mic_mail.connection.actions import COMMANDS_AT_ONCE, Hangup, Note, Pause, Send
 from mic_mail.errors import BadInput, MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.pop3 import signin
-from mic_mail.pop3.actions import Steps, Used
+from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.conversation import Conversation, Desk, Ended, Reply, SessionSettings, State, bad, refusal, refuse
 from mic_mail.pop3.lines import Trouble
 from mic_mail.pop3.maildrop import Listing, Message, NoSuchNumber
@@ -70,7 +70,7 @@ def retr(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
     """RETR: the stored octets, whatever they are."""
     drop = talk.maildrop
     place = drop.place(_number(arguments[0]))
-    yield Used()
+    yield from talk.reading()
     yield from talk.answer_at_length(Reply(f"{drop.size(place)} octets."), Message(drop, place))
     if drop.retrieved(place) >= SEEN_GROUP_MESSAGES:
         yield from talk.mark_seen()
@@ -108,8 +108,9 @@ def quit_(talk: Conversation, arguments: list[bytes]) -> Steps[Reply]:
     yield from talk.mark_seen()
     drop = talk.maildrop
     try:
-        while drop.messages < len(drop) and (yield from talk.change(drop.remove)):
-            pass
+        while drop.has_marked:
+            if removed := (yield from talk.change(drop.remove)):
+                yield from talk.on_record("messages_expunged", uids=",".join(map(str, removed)))
     except MicMailError as error:
         reply = refusal(error)
         text = Text(
@@ -191,14 +192,17 @@ class Session(session.Session):
     # ------------------------------------------------------------ the program
 
     def _run(self) -> Steps[None]:
-        talk = self._talk
+        talk, commands = self._talk, 0
         talk.say_reply(Reply(f"{talk.settings.host} is ready."))
         try:
             while not talk.severed and not talk.over:
                 line = yield from talk.line(self._patience())
                 yield from self._take(line)
-                if talk.has_much_to_say:  # thousands of pipelined commands: others have their turn in between
+                if talk.has_much_to_say:
                     yield Send(talk.take_output())
+                commands += 1
+                if commands % COMMANDS_AT_ONCE == 0:  # thousands of pipelined commands
+                    yield Pause()
         except Ended as ended:
             if ended.text:
                 talk.say_reply(refuse(ended.text, ended.code))

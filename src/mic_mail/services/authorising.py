@@ -86,7 +86,7 @@ class Authorising:
         if mailbox.kind is MailboxKind.UNIT:
             self._must_work_there(person, mailbox)
         if part is Part.SUBSTITUTE:
-            _must_be_the_one_substitute(entry, person, since, until)
+            self._must_be_the_one_substitute(entry, person, since, until)
         data: dict[str, Detail] = {"person": person.person_id, "holder": own.address, "part": part.value}
         if term.until is not None:
             data["until"] = term.until.isoformat()
@@ -215,6 +215,28 @@ class Authorising:
                 clause=CLAUSE,
             )
 
+    def _must_be_the_one_substitute(self, entry: Entry, person: PersonRecord, since: datetime, until: datetime | None) -> None:
+        """There is a keeper to stand in for, somebody else who serves in the unit, and nobody else stands in on these days."""
+        holders = self._holders(self._directory.load_snapshot(), entry, since)
+        keepers = {each.grant.person_id for each in holders if each.grant.part is Part.KEEPER and each.holding.grants}
+        if not keepers - {person.person_id}:
+            raise NotAllowed(
+                Text("Khi đó không có người quản lý nào khác để thay.", "There is no other keeper then to stand in for."),
+                clause=CLAUSE,
+            )
+        wanted = Grant(person.person_id, "", Part.SUBSTITUTE, RIGHTS, since, until, since, ())
+        other = _overlapping(grants(entry.kind, entry.facts), wanted)
+        if other is not None:
+            day = dates.last_day_before(other.until) if other.until else dates.day(other.since)
+            raise NotAllowed(
+                Text(
+                    f"{other.holder} thay thế đến hết {day.vi}.",
+                    f"{other.holder} stands in until the end of {day.en}.",
+                ),
+                clause=CLAUSE,
+                remedy=Text("Trước hết: mailbox revoke.", "First: mailbox revoke."),
+            )
+
     def _append(self, entry: Entry, draft: Draft) -> Fact:
         return self._directory.append_fact(entry.mailbox_id, draft, after=entry.facts[-1].seq if entry.facts else 0)
 
@@ -246,29 +268,6 @@ def _must_have_document(origin: Origin) -> None:
             Text("Phải có văn bản phân công của thủ trưởng.", "The document by which the head of the unit decided is needed."),
             clause=CLAUSE,
             remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
-        )
-
-
-def _must_be_the_one_substitute(entry: Entry, person: PersonRecord, since: datetime, until: datetime | None) -> None:
-    """There is a keeper to stand in for, who is somebody else, and nobody else stands in on these days."""
-    known = grants(entry.kind, entry.facts)
-    keeper = next((grant for grant in known if grant.part is Part.KEEPER and grant.holds(since)), None)
-    if keeper is None or keeper.person_id == person.person_id:
-        raise NotAllowed(
-            Text("Khi đó không có người quản lý nào khác để thay.", "There is no other keeper then to stand in for."),
-            clause=CLAUSE,
-        )
-    wanted = Grant(person.person_id, "", Part.SUBSTITUTE, RIGHTS, since, until, ())
-    other = _overlapping(known, wanted)
-    if other is not None:
-        day = dates.last_day_before(other.until) if other.until else dates.day(other.since)
-        raise NotAllowed(
-            Text(
-                f"{other.holder} thay thế đến hết {day.vi}.",
-                f"{other.holder} stands in until the end of {day.en}.",
-            ),
-            clause=CLAUSE,
-            remedy=Text("Trước hết: mailbox revoke.", "First: mailbox revoke."),
         )
 
 

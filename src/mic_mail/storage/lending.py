@@ -64,12 +64,11 @@ def lend(
                 staged = stage_link(target, f"{cur}/{present[row.name]}", durable=False)
                 keywords = tuple(keywords_of(folder, row.flags)) if allowed & KEYWORD_FLAGS else ()
                 linked.append((row.uid, staged, flags & SYSTEM_FLAGS & allowed, keywords))
+            # Under the lock: what is expunged behind it may be kept for no time at all (`storage.expunge_keep`).
+            wanted = [uid for uid, *_ in linked]
+            kept = {row[0]: row[1:] for row in reader.rows(store, folder_id, wanted, ("uid", "internaldate_us", *_ANSWERS))}
         for _, staged, _, _ in linked:
             staged.finish()  # outside the lock; the journal may still be all that answers for the content (journal.py)
-        kept = {
-            row[0]: row[1:]
-            for row in reader.rows(store, folder_id, [uid for uid, *_ in linked], ("uid", "internaldate_us", *_ANSWERS))
-        }
         return [
             Lent(uid, Delivery(staged, _answers(kept[uid][1:]), flags, keywords, kept[uid][0]))
             for uid, staged, flags, keywords in linked

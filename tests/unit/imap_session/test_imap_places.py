@@ -57,6 +57,13 @@ def test_no_folder_has_two_names(name: str) -> None:
     assert places.shown(place, BOXES) == name
 
 
+@pytest.mark.parametrize("name", ["Shared/cntt/", "Shared/cntt/INBOX", "Shared/cntt/inbox", "Shared/cntt@else.vn/"])
+def test_other_spellings_of_an_inbox_are_nobodys(name: str) -> None:
+    """Not the unit's INBOX, and not the own account's either: SELECT, DELETE, SUBSCRIBE know one name of each folder."""
+    with pytest.raises(NoSuchFolder):
+        places.find(name, BOXES)
+
+
 @given(names)
 def test_nothing_personal_is_made_below_shared(name: str) -> None:
     """A new name leads into a unit's account, or does not begin with Shared."""

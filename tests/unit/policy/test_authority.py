@@ -121,6 +121,18 @@ def test_who_has_left_is_suspended_or_works_elsewhere_holds_nothing(own, held):
     assert [bool(holding(facts, BE, day, own)) for day in (15, 30, 40)] == held
 
 
+@pytest.mark.parametrize(
+    ("effective", "recorded", "held"),
+    [(15, 15, False), (25, 15, False), (5, 15, False), (8, 8, True), (5, 8, True)],
+)
+def test_who_goes_between_the_naming_and_its_first_day(effective, recorded, held):
+    """Named on day 10 for day 20 on, from the unit: a transfer that was recorded later takes the person out of it, whenever it
+    took effect; one that was recorded before had brought the person there."""
+    facts = chain(named(20, BE, recorded=10))
+    own = [(FactKind.TRANSFERRED, effective, {"unit_from": "CNTT", "unit_to": "VP", "recorded": recorded})]
+    assert bool(holding(facts, BE, 30, own)) is held
+
+
 def test_a_member_of_a_group_may_work_anywhere():
     """A group is of no unit."""
     own = [(FactKind.TRANSFERRED, 20, {"unit_from": "CNTT", "unit_to": "VP"})]

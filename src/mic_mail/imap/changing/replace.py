@@ -96,6 +96,8 @@ def _exchange(talk: Conversation, mailbox: str, intake: Replacement) -> Steps[Re
     place, refused = target_again(talk, mailbox, intake.place)
     if refused is not None:
         return refused
+    if not {"t", "e"} <= set(view.rights):  # they may have gone while the message came
+        return refusal(NoPermission())
     intake.place = place
     limit = talk.quota_octets(place.box)
     done: list[tuple[Published, list[bytes]]] = []

@@ -1,14 +1,15 @@
 """COPY and MOVE between the own account and that of a unit or group: lent by the one, published in the other.
 
 In: UIDs of the selected mailbox, a place in another account. Out: steps. The other account's quota and rights count. A copy is
-durable before a move takes anything away: a kill in between leaves a message in both accounts, never in neither.
+durable before a move takes anything away: a kill in between leaves a message in both accounts, never in neither. An authority
+that ends in between leaves what was done by then: nothing is published in what may not be written any more, nor expunged.
 Standards: RFC 9051 §6.4.7-6.4.8, RFC 6851 §3.3, RFC 4314 §4.
 """
 
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation
 from mic_mail.imap.names.places import Place
-from mic_mail.imap.names.rights import allowed_flags
+from mic_mail.imap.names.rights import NoPermission, allowed_flags
 from mic_mail.imap.selected.view import View
 from mic_mail.storage.lending import Lent
 from mic_mail.storage.mailstore import Account
@@ -17,7 +18,7 @@ from mic_mail.storage.types import CopyResult
 
 def copy(talk: Conversation, view: View, uids: list[int], target: Place, *, every: bool) -> Steps[CopyResult]:
     """Copies of these messages: those that are there, or with `every` all or none."""
-    destination, limit, allowed = talk.account_of(target), talk.quota_octets(target.box), allowed_flags(target.rights)
+    destination, allowed = talk.account_of(target), allowed_flags(target.rights)
     folder = yield from talk.ask(lambda account: account.folder(target.name), target)
     lent: list[Lent] = []
 
@@ -41,6 +42,9 @@ def copy(talk: Conversation, view: View, uids: list[int], target: Place, *, ever
         yield from talk.change(borrow, view.place)
         if not lent:
             return CopyResult(folder.uidvalidity, [], 0)
+        if "r" not in view.rights:
+            raise NoPermission
+        limit = talk.quota_octets(talk.place_now(target, "i").box)
         return (yield from talk.change(publish, target))
     finally:
         give_back()  # where the connection was lost in between, or no turn was to be had
@@ -49,6 +53,8 @@ def copy(talk: Conversation, view: View, uids: list[int], target: Place, *, ever
 def move(talk: Conversation, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
     """The same, and then they are expunged here; with the lines that tell the client so."""
     copied = yield from copy(talk, view, uids, target, every=False)
+    if not {"t", "e"} <= set(view.rights):
+        raise NoPermission
     gone, enabled = [uid for uid, _ in copied.pairs], talk.enabled
 
     def work(account: Account) -> tuple[CopyResult, bytes]:

@@ -2,7 +2,8 @@
 
 In: the command. Out: steps. Mailboxes are searched one after the other by the code of SEARCH, in slices; no limit is needed,
 since the work is that of the same searches one by one. Those of units and groups are searched where they are named and may be
-read (RFC 4314 §4). A mailbox that is not there, or goes meanwhile, is passed over.
+read (RFC 4314 §4). A mailbox that is not there, or goes meanwhile, is passed over; so is one that may not be read any more when
+its turn comes, or when its answer is ready.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from mic_mail.imap.grammar.searchcommands import MultiSearch, Reach, Source
 from mic_mail.imap.mailboxes.folders import seen_folders
 from mic_mail.imap.names import places
 from mic_mail.imap.names.places import Place
+from mic_mail.imap.names.rights import NoPermission
 from mic_mail.imap.selected.view import Enabled, View
 from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.types import DELIMITER, FolderInfo
@@ -58,10 +60,12 @@ def _elsewhere(talk: Conversation, command: MultiSearch, mailbox: Mailbox, name:
     """One mailbox that is not selected."""
     folder, place = mailbox
     try:
+        talk.place_now(place, "lr")
         fresh = yield from talk.ask(lambda account: account.view(folder.folder_id), place)
         view = View(fresh, looked=0, account_id=talk.account_of(place).account_id, place=place, read_only=True)
         found = yield from find_scored(talk, command, view, (), progress)
-    except NoSuchFolder:
+        talk.place_now(place, "lr")
+    except (NoSuchFolder, NoPermission):
         return
     rev2 = Enabled.REV2 in talk.enabled
     talk.say((yield from talk.ask(lambda account: tell(view, command, found, rev2=rev2, mailbox=name), place)))

@@ -31,7 +31,7 @@ from mic_mail.imap.mailboxes import metadata
 from mic_mail.imap.names import places
 from mic_mail.imap.names.listing import Listed, describe, list_folders, lsub_folders, xlist_folders
 from mic_mail.imap.names.places import Place
-from mic_mail.imap.names.rights import shown
+from mic_mail.imap.names.rights import OWNER, shown
 from mic_mail.imap.selected.view import Enabled
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.errors import Unavailable
@@ -83,24 +83,35 @@ def list_(talk: Conversation, command: List) -> Steps[Reply]:
     def work(infos: list[FolderInfo], subscribed: list[str]) -> tuple[list[Listed], dict[str, FolderInfo]]:
         return list_folders(command, infos, subscribed), {info.name: info for info in infos}
 
+    boxes = talk.boxes
     lines, by_name = yield from seen_folders(talk, work)
     annotated = (yield from _annotated(talk)) if command.metadata else {}
-    boxes = talk.boxes
     for line in lines:
-        rights = places.rights_of(line.name, boxes)
+        box = places.find_box(line.name, boxes)
+        rights = _rights_now(talk, box)
+        if "l" not in rights:
+            continue  # the authority has ended since the folders were looked at
         info = by_name.get(line.name) if line.folder is not None else None
         closed = info is not None and command.status and "r" not in rights
         _say_listed(talk, b"LIST", [_closed(line) if closed else line])
         if info is not None and command.status and "r" in rights:
             talk.say(responses.status(info.name, _status_items(talk, info, command.status), utf8=talk.utf8))
         if command.metadata and info is not None and metadata.may_annotate(rights):  # RFC 9590 §3
-            annotations = annotated.get(places.find_box(line.name, boxes), {}).get(info.folder_id, ())
+            annotations = annotated.get(box, {}).get(info.folder_id, ())
             known = metadata.of_folder(info, annotations)
             talk.say(responses.metadata(info.name, metadata.chosen(known, command.metadata), utf8=talk.utf8))
         if info is not None and "MYRIGHTS" in command.returns and not _only_above(line):
             talk.say(responses.my_rights(line.name, shown(rights), utf8=talk.utf8))
         yield from talk.breathe()
     return Reply("Listed.")
+
+
+def _rights_now(talk: Conversation, box: Shared | None) -> str:
+    """In the own account, or in this one."""
+    if box is None:
+        return OWNER
+    now = talk.boxes.get(box.name)
+    return now.rights if now is not None and now.account == box.account else ""
 
 
 def _annotated(talk: Conversation) -> Steps[dict[Shared | None, dict[int, list[Annotation]]]]:

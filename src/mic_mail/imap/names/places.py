@@ -52,20 +52,20 @@ class Place:
         """`NoPermission` unless all of these rights are held; to whom cannot see the mailbox it does not exist."""
         if all(letter in self.rights for letter in letters):
             return
-        if "l" not in self.rights:
-            raise NoSuchFolder(self.name)
+        if "l" not in self.rights:  # under the name that was asked for: the words are those of one that is not there
+            raise NoSuchFolder(self.name if self.box is None else shown_in(self.box, self.name))
         raise NoPermission
 
 
 def find(name: str, boxes: Mapping[str, Shared]) -> Place:
-    """Where `name` leads; `NoSuchFolder` for the one spelling that is nobody's."""
+    """Where `name` leads; `NoSuchFolder` for the two spellings that are nobody's (`Shared/cntt/INBOX`, `Shared/cntt/`)."""
     root, _, rest = name.partition(DELIMITER)
     if root != ROOT or not rest:
         return Place(name)
     second, _, below = rest.partition(DELIMITER)
     box = boxes.get(second)
     if box is not None:
-        if below.upper() == INBOX:
+        if below.upper() == INBOX or rest == f"{second}{DELIMITER}":
             raise NoSuchFolder(name)
         return Place(below or INBOX, box)
     if second.endswith(_ASIDE) and second.rstrip(_ASIDE) in boxes:
@@ -121,15 +121,12 @@ def box_folders(folders: Iterable[FolderInfo], box: Shared) -> list[FolderInfo]:
     return [replace(folder, name=shown_in(box, folder.name), special_use=None) for folder in folders]
 
 
-def rights_of(name: str, boxes: Mapping[str, Shared]) -> str:
-    """The rights in a mailbox that is shown under `name`."""
-    box = find_box(name, boxes)
-    return OWNER if box is None else box.rights
-
-
 def leads_nowhere(name: str, folders: Collection[str], boxes: Mapping[str, Shared]) -> bool:
-    """Whether a subscribed name lies below `Shared/` and leads to nothing that there is or that may be used now."""
-    return name.startswith(PREFIX) and find_box(name, boxes) is None and name not in folders
+    """Whether a subscribed name lies below `Shared/` and leads to nothing that there is or that may be seen now."""
+    if not name.startswith(PREFIX) or name in folders:
+        return False
+    box = find_box(name, boxes)
+    return box is None or "l" not in box.rights
 
 
 def find_box(name: str, boxes: Mapping[str, Shared]) -> Shared | None:

@@ -1,0 +1,60 @@
+"""Whoever sends thousands of commands at once, or of nothing: others have their turn in between."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conversing import Pop3Talk, Talk, open_store
+from mic_mail.connection.actions import COMMANDS_AT_ONCE, NeedInput, Pause
+from mic_mail.imap.grammar.reader import NEED_INPUT, Limits, Reader
+from mic_mail.storage.mailstore import MailStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[MailStore]:
+    store = open_store(tmp_path)
+    yield store
+    store.close()
+
+
+def answers_by_turn(talk: Talk | Pop3Talk, octets: bytes) -> list[int]:
+    """How many lines are answered in each turn, whatever it takes to write them."""
+    talk.session.feed(octets)
+    turns = [0]
+    while not isinstance(step := talk.session.next(), NeedInput):
+        if isinstance(step, Pause):
+            turns.append(0)
+        turns[-1] += getattr(step, "data", b"").count(b"\r\n")
+        if isinstance(talk, Talk):
+            talk.carry_out(step)
+        else:
+            talk.session.done(step, talk.result_of(step))
+    return turns
+
+
+@pytest.mark.parametrize(("command", "lines"), [(b"a NOOP\r\n", 1), (b"a NAMESPACE\r\n", 2)])
+def test_commands_of_imap(store: MailStore, command: bytes, lines: int) -> None:
+    turns = answers_by_turn(Talk(store).sign_in(), command * 1_000)
+    assert sum(turns) == 1_000 * lines
+    assert max(turns) <= COMMANDS_AT_ONCE * lines
+
+
+@pytest.mark.parametrize("command", [b"NOOP\r\n", b"STAT\r\n"])
+def test_commands_of_pop3(store: MailStore, command: bytes) -> None:
+    turns = answers_by_turn(Pop3Talk(store).sign_in(), command * 1_000)
+    assert sum(turns) == 1_000
+    assert max(turns) <= COMMANDS_AT_ONCE
+
+
+def test_empty_lines_are_passed_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anybody has signed in: not one by one, for a third of a second."""
+    reader, steps = Reader(Limits.before_sign_in()), []
+    consume = Reader._consume
+    monkeypatch.setattr(Reader, "_consume", lambda self, stop: (steps.append(stop), consume(self, stop)))
+    reader.feed(b"\r\n\n\r\n" * 50_000 + b"a NOO")
+    assert reader.next() is NEED_INPUT
+    assert len(steps) <= 3
+    reader.feed(b"P\r\n\r\n")
+    assert reader.next().tag == b"a"  # type: ignore[union-attr]
+    assert reader.next() is NEED_INPUT
