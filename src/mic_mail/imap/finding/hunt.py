@@ -212,7 +212,8 @@ class Hunt:
             looked_up = self._account.look_up_text(view.folder_id, view.uids, some, test)
             asked.add(looked_up.known)
             hits.add(looked_up.found)
-            unread += [at for at in some if at not in asked]
+            known = set(looked_up.known)
+            unread += [at for at in some if at not in known]
             self.done += len(looked_up.known)
             yield
         for some in self._readable(scan, unread):
@@ -248,9 +249,6 @@ class _Marks:
 
     def __init__(self, mask: Mask, count: int) -> None:
         self._octets = bytearray(mask.to_bytes(count, "little"))
-
-    def __contains__(self, position: int) -> bool:
-        return self._octets[position] == 1
 
     def add(self, positions: Sequence[int]) -> None:
         for position in positions:

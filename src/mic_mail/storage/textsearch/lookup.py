@@ -68,7 +68,10 @@ class _LookedUp:
     def ask(self, places: "Places", wanted: set[int] | None) -> bool:
         """Ask of the positions `wanted`, or of all; False if a segment was packed anew meanwhile: some have no answer."""
         whole = True
-        for segment_id, (in_segment, positions) in zip(places.segments, places.lists, strict=True):
+        least, most = (min(wanted), max(wanted)) if wanted else (0, len(places.keys.uids))
+        for segment_id, (low, high), (in_segment, positions) in zip(places.segments, places.spans, places.lists, strict=True):
+            if high < least or low > most:
+                continue
             if wanted is not None:
                 chosen = [at for at, position in enumerate(positions) if position in wanted]
                 if not chosen:
@@ -164,6 +167,8 @@ class Places:
     live: tuple[int, ...]
     segments: list[int]
     lists: "list[tuple[array[int], array[int]]]"
+    spans: list[tuple[int, int]]
+    """The first and the last of these positions: most segments hold what came at one time."""
 
     @property
     def octets(self) -> int:
@@ -208,7 +213,9 @@ def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
         if pairs:
             segments.append(segment_id)
             lists.append((array("H", [place for place, _ in pairs]), array("I", [position for _, position in pairs])))
-    return store.shared.searched.put(at, Places(keys, live, segments, lists))
+    return store.shared.searched.put(
+        at, Places(keys, live, segments, lists, [(min(positions), max(positions)) for _, positions in lists])
+    )
 
 
 def _positions_by_key(keys: Iterable[int]) -> tuple[dict[int, int], dict[int, list[int]]]:
