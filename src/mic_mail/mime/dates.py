@@ -1,6 +1,6 @@
 """The Date field as an instant.
 
-In: the value of a Date field, as tolerant as mail needs. Out: seconds since the epoch, or None. Never raises; 2 us.
+In: the value of a Date field, as tolerant as mail needs. Out: seconds since the epoch, or the day; or None. Never raises; 2 us.
 RFC 5322 §3.3 and §4.3; also what `asctime`, old news software and ISO 8601 write.
 """
 
@@ -11,7 +11,7 @@ from mic_mail.mime.headers import strip_comments
 
 _MONTHS = {name: number for number, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
 
-_FIELDS = ("year", "month", "day", "hour", "minute", "second", "zone")
+_FIELDS = ("year", "month", "day", "hour", "minute", "second")
 _TIME = rb"(?:[ \tT]*+(?P<hour>\d{1,2})[:.](?P<minute>\d{1,2})(?:[:.](?P<second>\d{1,2})(?:[.,]\d*+)?)?)?"
 _ZONE = rb"[ \t]*(?P<zone>(?:GMT|UTC?)?[+-]\d{1,2}:?\d{2}|[A-Za-z]{1,5})?"
 _DAY_FIRST = re.compile(
@@ -32,20 +32,32 @@ _ZONES = {b"EST": -5, b"EDT": -4, b"CST": -6, b"CDT": -5, b"MST": -7, b"MDT": -6
 
 def parse_date(value: bytes) -> int | None:
     """Seconds since the epoch (UTC), or None when there is no date in it."""
+    found = _read(value)
+    return None if found is None else found[0] - found[1]
+
+
+def written_day(value: bytes) -> int | None:
+    """The day as it is written, whatever its time and zone, in days since 1970-01-01; None when there is no date in it."""
+    found = _read(value)
+    return None if found is None else found[0] // 86_400
+
+
+def _read(value: bytes) -> tuple[int, int] | None:
+    """Seconds since the epoch as if it were in UTC, and how many seconds it is east of that."""
     if len(value) > 200:
         return None
     value = strip_comments(value)
     for form in (_DAY_FIRST, _ASCTIME, _ISO):
         match = form.match(value)
         if match:
-            instant = _instant(match)
-            if instant is not None:
-                return instant
+            local = _local(match)
+            if local is not None:
+                return local, _offset(match["zone"])
     return None
 
 
-def _instant(match: re.Match[bytes]) -> int | None:
-    year_, word, day_, hour_, minute_, second_, zone = match.group(*_FIELDS)
+def _local(match: re.Match[bytes]) -> int | None:
+    year_, word, day_, hour_, minute_, second_ = match.group(*_FIELDS)
     month = _MONTHS.get(word.lower()) or (int(word) if word.isdigit() else 0)
     day, year = int(day_), int(year_)
     if len(year_) < 4:  # RFC 5322 §4.3
@@ -53,7 +65,7 @@ def _instant(match: re.Match[bytes]) -> int | None:
     hour, minute, second = int(hour_ or 0), int(minute_ or 0), int(second_ or 0)
     if not (1 <= month <= 12 and 1 <= day <= 31 and hour <= 24 and minute <= 59 and second <= 60):
         return None
-    return _days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - _offset(zone)
+    return _days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second
 
 
 @lru_cache(maxsize=64)

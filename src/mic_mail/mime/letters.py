@@ -25,7 +25,6 @@ from mic_mail.mime.words import compose_letters
 _NOTHING = dict.fromkeys([0xAD, 0x34F, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF])
 _HAS_NOTHING = re.compile(f"[{''.join(map(chr, _NOTHING))}]")
 _MARKS = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
-_STROKED = str.maketrans("đĐ", "dD")
 _SPACE = re.compile(r"\s")
 _BATCH = 1 << 16
 """Characters."""
@@ -61,7 +60,7 @@ def _folded(word: str) -> str:
     decomposed = "".join(
         [unicodedata.normalize("NFD", letter) for letter in word]
     )  # it is in NFC: a letter has few marks there
-    return compose_letters(_MARKS.sub("", decomposed).translate(_STROKED))
+    return compose_letters(_MARKS.sub("", decomposed).replace("đ", "d").replace("Đ", "D"))
 
 
 def _normal(word: str) -> str:

@@ -91,7 +91,7 @@ def decode_octets(raw: bytes, charset: str = "") -> str:
             name = "utf-8" if name == "utf-8" or _is_nearly_utf8(raw) else FALLBACK
     assert name is not None
     if name in _TABLES:
-        text = raw.decode("latin-1").translate(dict(enumerate(_TABLES[name])))
+        text, _ = codecs.charmap_decode(raw, "strict", _TABLES[name])
     else:
         try:
             text = raw.decode(name, "replace")

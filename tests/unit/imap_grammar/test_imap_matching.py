@@ -1,16 +1,16 @@
 """SEARCH without text against a plain evaluation, message by message; text keys asked for only where they decide."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mic_mail.clock import HO_CHI_MINH
-from mic_mail.imap.finding.matching import Answer, Columns, TextScan, mask_of, match, positions, text_keys
+from mic_mail.imap.finding.matching import Answer, Columns, TextScan, Verdict, mask_of, match, positions, text_keys
 from mic_mail.imap.grammar.searchkeys import (
     Age,
     All,
@@ -58,13 +58,7 @@ class Message:
 def columns_of(messages: Sequence[Message], saved_uids: Sequence[int] = ()) -> Columns:
     """The columns of messages whose UIDs are 10, 20, 30..."""
 
-    def seconds(of: DateOf) -> Sequence[int | None]:
-        column = {DateOf.INTERNAL: "internal", DateOf.SENT: "sent", DateOf.SAVED: "saved"}[of]
-        return [getattr(message, column) for message in messages]
-
-    def identifiers(kind: type[EmailId] | type[ThreadId]) -> Sequence[str | None]:
-        return [message.email_id if kind is EmailId else None for message in messages]
-
+    names = {DateOf.INTERNAL: "internal", DateOf.SENT: "sent", DateOf.SAVED: "saved"}
     return Columns(
         uids=[10 * (i + 1) for i in range(len(messages))],
         flags=[message.flags for message in messages],
@@ -75,14 +69,24 @@ def columns_of(messages: Sequence[Message], saved_uids: Sequence[int] = ()) -> C
         saved_uids=saved_uids,
         now=NOW,
         zone=HO_CHI_MINH,
-        seconds=seconds,
-        identifiers=identifiers,
+        instants={of: [getattr(message, name) for message in messages] for of, name in names.items()},
+        identifiers={EmailId: [message.email_id for message in messages], ThreadId: [None for _ in messages]},
     )
+
+
+def evaluated(key: SearchKey, columns: Columns, answers: Mapping[TextScan, Answer]) -> Verdict:
+    """Without its pauses."""
+    evaluation = match(key, columns, answers)
+    while True:
+        try:
+            next(evaluation)
+        except StopIteration as end:
+            return cast("Verdict", end.value)
 
 
 def found(key: SearchKey, messages: Sequence[Message], saved_uids: Sequence[int] = ()) -> list[int]:
     """The positions of a search that needs no text."""
-    verdict = match(key, columns_of(messages, saved_uids), {})
+    verdict = evaluated(key, columns_of(messages, saved_uids), {})
     assert verdict.undecided == 0
     return positions(verdict.certain, len(messages))
 
@@ -106,10 +110,11 @@ def test_days_are_whole_days_of_the_server(order: Order, expected: list[int]) ->
 
 
 def test_sent_and_saved_dates() -> None:
-    """A message without a Date counts by its arrival (as RFC 5256 §2.2); one without a save date matches no save date."""
+    """The day of a Date is the one that is written, by UTC; a message without a save date matches no save date."""
+    midnight = int(datetime(2026, 2, 1, tzinfo=UTC).timestamp())
     messages = [
-        Message(internal=at("2026-02-01T12:00:00"), sent=at("2026-01-01T12:00:00")),
-        Message(internal=at("2026-02-01T12:00:00"), saved=at("2026-02-01T00:00:00")),
+        Message(internal=at("2026-02-01T12:00:00"), sent=midnight - 86_400),
+        Message(internal=at("2026-01-01T12:00:00"), sent=midnight, saved=at("2026-02-01T00:00:00")),
     ]
     assert found(DateKey(DateOf.SENT, Order.ON, FEBRUARY), messages) == [1]
     assert found(DateKey(DateOf.SAVED, Order.ON, FEBRUARY), messages) == [1]
@@ -220,7 +225,7 @@ def test_trees_with_text(key: SearchKey, messages: list[Message]) -> None:
     columns = columns_of(messages)
     expected = [i for i, message in enumerate(messages) if holds(key, message, columns.uids[i])]
     answers: dict[TextScan, Answer] = {}
-    verdict = match(key, columns, answers)
+    verdict = evaluated(key, columns, answers)
     scans = text_keys(key)
     for scan in scans:
         assert set(positions(verdict.certain, count)) <= set(expected) <= set(positions(verdict.possible, count))
@@ -229,7 +234,7 @@ def test_trees_with_text(key: SearchKey, messages: list[Message]) -> None:
         asked = positions(verdict.undecided, count)
         hits = [i for i in asked if scan.value in messages[i].texts]
         answers[scan] = Answer(verdict.undecided, mask_of(hits, count))
-        verdict = match(key, columns, answers)
+        verdict = evaluated(key, columns, answers)
     assert verdict.undecided == 0
     assert positions(verdict.certain, count) == expected
 
@@ -243,12 +248,12 @@ def test_text_keys_come_cheapest_first() -> None:
 def test_text_is_not_scanned_where_a_flag_decides() -> None:
     """`UNSEEN BODY x` opens no message that was seen."""
     messages = [Message(flags=8), Message()]
-    verdict = match(And((Not(HasFlag(8)), BodyKey("x"))), columns_of(messages), {})
+    verdict = evaluated(And((Not(HasFlag(8)), BodyKey("x"))), columns_of(messages), {})
     assert positions(verdict.undecided, 2) == [1]
 
 
 def test_a_day_in_another_zone() -> None:
     """The zone is an argument: in UTC the same instant is on another day."""
     columns = replace(columns_of([Message(internal=at("2026-02-01T03:00:00"))]), zone=UTC)
-    verdict = match(DateKey(DateOf.INTERNAL, Order.ON, FEBRUARY - timedelta(days=1)), columns, {})
+    verdict = evaluated(DateKey(DateOf.INTERNAL, Order.ON, FEBRUARY - timedelta(days=1)), columns, {})
     assert positions(verdict.certain, 1) == [0]

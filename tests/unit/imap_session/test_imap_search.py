@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conversing import REF, Talk, open_store
-from mic_mail.imap.finding import search
+from mic_mail.imap.finding import hunt
 from mic_mail.mime.render import answers_of
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.types import Delivery
@@ -81,8 +81,8 @@ def test_the_answers_are_the_same_when_all_is_ready(
 @pytest.mark.parametrize("at_once", [1, 5, 20_000])
 def test_the_answers_are_the_same_when_some_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     """What the indexer has not reached is read; in slices of any size."""
-    monkeypatch.setattr(search, "LOOK_UP_MESSAGES", at_once)
-    monkeypatch.setattr(search, "BODY_SCAN_MESSAGES", at_once)
+    monkeypatch.setattr(hunt, "LOOK_UP_MESSAGES", at_once)
+    monkeypatch.setattr(hunt, "BODY_SCAN_MESSAGES", at_once)
     plain, store = open_store(tmp_path / "plain"), open_store(tmp_path / "indexed")
     for each in (plain, store):
         deliver(each.account(REF), range(1, 8))
@@ -102,7 +102,7 @@ def test_what_a_search_has_read_is_left_for_the_next(
     account = store.account(REF)
     view = account.view(account.folder("INBOX").folder_id)
     assert answers(store) == read
-    known = account.look_up_text(view.info.folder_id, view.uids, range(12), search._test(search.BodyKey("pho"))).known
+    known = account.look_up_text(view.info.folder_id, view.uids, range(12), hunt._test(hunt.BodyKey("pho"))).known
     assert sorted(known) == list(range(12))
 
 

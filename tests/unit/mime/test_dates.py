@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.mime.dates import parse_date
+from mic_mail.mime.dates import parse_date, written_day
 
 MORNING = int(datetime(2026, 11, 24, 9, 30, tzinfo=timezone(timedelta(hours=7))).timestamp())
 
@@ -63,3 +63,22 @@ def test_every_date_is_read(naive: datetime, minutes: int) -> None:
 def test_anything_is_read(value: str) -> None:
     """No value is too broken."""
     parse_date(value.encode())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Mon, 2 Feb 2026 00:30:00 +0700",
+        "Mon, 2 Feb 2026 23:30:00 -1100",
+        "2 Feb 2026 0:30 +7:00",
+        "Mon Feb  2 23:59:59 -0800 2026",
+        "Mon, 2 Feb 2026 00:30:00 +0700 (giờ (Hà Nội))",
+        "2026-02-02T00:00:00+14:00",
+        "2 Feb 2026 23:00 PST",
+        "2 Feb 2026",
+    ],
+)
+def test_the_day_that_is_written(value: str) -> None:
+    """SENTON disregards time and zone (RFC 9051 §6.4.4), wherever the zone stands and however it is written."""
+    assert written_day(value.encode()) == 20486
+    assert written_day(b"no date") is None

@@ -11,9 +11,11 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
+from mic_mail.mime.searchtext import Zone
 from mic_mail.storage.mailstore import Account, Visited
 from mic_mail.storage.store import Store
 from mic_mail.storage.textindex import segment
+from mic_mail.storage.textindex.file import SearchFile
 from mic_mail.storage.textindex.segment import Document
 from mic_mail.storage.textsearch.filling import leave
 from mic_mail.storage.types import Delivery, TextTest
@@ -100,6 +102,74 @@ def test_two_that_fill_at_once_leave_every_message_once(root: Root) -> None:
     assert counted == Counter(range(115))
     for store in stores:
         store.close()
+
+
+def test_logs_in_place_of_letters_fill_segments_of_their_own(root: Root) -> None:
+    """More different words than there are characters to stand for them, in messages none of which has too many."""
+    documents = {
+        number: Document.of([("body", " ".join(map(str, range(number * 290_000, (number + 1) * 290_000))))])
+        for number in range(4)
+    }
+    store = root.store()
+    search = store.store(REF).search
+    assert leave(store.store(REF), {9: Document.of([("body", "thu")])}) == 1
+    assert leave(store.store(REF), documents) == 4
+    assert sum(len(search.keys(each.segment_id)) for each in search.live()) == 5
+    store.close()
+
+
+def test_a_long_log_is_left_by_who_reads_it_and_found(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the indexer and by a search: what is packed at once is bounded by its words, not by its messages alone."""
+    for module in ("filling", "indexing", "scan"):
+        monkeypatch.setattr(f"mic_mail.storage.textsearch.{module}.MOST_WORDS", 150)
+    store = root.store()
+    account = store.account(REF)
+    publish(account, *(" ".join(f"w{number}x{word}" for word in range(100)) for number in range(6)))
+    view = account.view(account.folder("INBOX").folder_id)
+    read = account.find_text(view.info.folder_id, view.uids, [TextTest("BODY", "w4x99")])
+    assert [uid for uid, (hit,) in read if hit] == [5]
+    assert (known(account), sum(segments(root))) == (6, 6)
+    store.store(REF).search.discard()
+    assert (known(account), account.index_text(Visited())) == (6, 0)
+    (root.home / "search.sqlite").unlink()
+    assert (known(account), account.index_text(Visited()), known(account)) == (0, 6, 6)
+    store.close()
+
+
+def test_a_segment_that_lacks_a_part_is_damage(root: Root) -> None:
+    """As a power loss may leave it, each page of its own age: the file is thrown away, not passed over for ever."""
+    root.use(lambda account: publish(account, "mot", "hai"))
+    assert index(root) == 2
+    with sqlite3.connect(root.home / "search.sqlite") as connection:
+        connection.execute("DELETE FROM zone")
+    connection.close()
+    assert root.use(known) == 0
+    assert index(root) == 2
+    assert root.use(known) == 2
+
+
+def test_a_segment_that_goes_during_a_look_costs_its_own_answers_only(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others pack segments anew while a search asks one after the other; what the rest has said stays said."""
+    store = root.store()
+    account = store.account(REF)
+    for number in range(3):
+        publish(account, *(f"thu {number} {each}" for each in range(4 - number)))
+        account.index_text(Visited())
+    assert sorted(segments(root)) == [2, 3, 4]
+    words = SearchFile.words
+    gone = min(each.segment_id for each in store.store(REF).search.live())
+
+    def some(self: SearchFile, segment_id: int, zone: Zone) -> bytes:
+        if segment_id == gone:
+            raise KeyError(segment_id)
+        return words(self, segment_id, zone)
+
+    monkeypatch.setattr(SearchFile, "words", some)
+    lost = len(store.store(REF).search.keys(gone))
+    assert known(account) == 9 - lost
+    monkeypatch.undo()
+    assert known(account) == 9
+    store.close()
 
 
 def test_the_text_of_what_is_gone_leaves_the_file(root: Root) -> None:

@@ -15,9 +15,9 @@ from mic_mail.imap.conversation import Conversation, Reply
 from mic_mail.imap.fetching.fetch import send
 from mic_mail.imap.fetching.fetchplan import Plan
 from mic_mail.imap.finding import fuzzy
+from mic_mail.imap.finding.hunt import find
 from mic_mail.imap.finding.matching import text_keys
 from mic_mail.imap.finding.ordering import order_of
-from mic_mail.imap.finding.search import find
 from mic_mail.imap.finding.telling import Found
 from mic_mail.imap.grammar.commands import Search
 from mic_mail.imap.grammar.fetchitems import Datum
@@ -26,7 +26,6 @@ from mic_mail.imap.grammar.searchkeys import Age, And, InSet, Not, Or, SearchKey
 from mic_mail.imap.grammar.sequence import SequenceSet, ranges_of
 from mic_mail.imap.numbering import ranges
 from mic_mail.imap.selected.followed import MAX_CONTEXTS, Context
-from mic_mail.imap.selected.shelf import Arrivals
 from mic_mail.imap.selected.view import Enabled, View
 from mic_mail.storage.mailstore import Account
 
@@ -94,7 +93,7 @@ def _update(talk: Conversation, view: View, context: Context, some: View) -> Ste
         places = yield from find(talk, view, context.key)
         looked_at, matching = None, {uid for at in places if not view.is_ghost(uid := view.uids[at])}
     else:
-        places = yield from find(talk, some, context.key, arrivals=Arrivals())
+        places = yield from find(talk, some, context.key)
         looked_at, matching = some.uids, {some.uids[at] for at in places}
     listed = set(context.uids)
     gone = listed.difference(matching) if looked_at is None else listed.intersection(looked_at).difference(matching)

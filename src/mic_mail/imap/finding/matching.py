@@ -5,15 +5,15 @@ match for certain and which may still match, as masks: integers with one byte of
 single operations on all messages at once (100,000 messages: 4 ms per flag key, 0.1 ms per operator).
 
 Text keys are undecided until they are answered. The caller asks `text_keys` for them, cheapest first, scans only the messages
-that are still `undecided`, puts the answer in, and asks again; when nothing is undecided it is done.
+that are still `undecided`, puts the answer in, and asks again; when nothing is undecided it is done. A tree may have
+thousands of keys: it is evaluated with pauses, and never holds more masks than it is deep.
 
 Standards: RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 5032 (WITHIN), RFC 7162 §3.1.5, RFC 8514 §4.3, RFC 8474 §6, RFC 5182 (`$`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, tzinfo
-from functools import reduce
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import compress
 
 from mic_mail.imap.grammar.searchkeys import (
@@ -50,11 +50,7 @@ _COST = {HeaderKey: 0, BodyKey: 1, TextKey: 2}
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the messages are, position by position; costly columns come on demand.
-
-    `seconds(of)` gives instants in seconds since the epoch, None where there is none; a message without a Date counts by its
-    INTERNALDATE (as RFC 5256 §2.2 does for SORT). `identifiers(kind)` gives EMAILIDs or THREADIDs. `zone` is where days begin.
-    """
+    """What the messages are, position by position; what the tree does not ask for is not there. `zone` is where days begin."""
 
     uids: Sequence[int]
     flags: Sequence[int]
@@ -67,8 +63,9 @@ class Columns:
     """The result of the last SEARCH RETURN (SAVE), ascending."""
     now: int
     zone: tzinfo
-    seconds: Callable[[DateOf], Sequence[int | None]]
-    identifiers: Callable[[type[EmailId] | type[ThreadId]], Sequence[str | None]]
+    instants: Mapping[DateOf, Sequence[int | None]]
+    """Seconds since the epoch, None where there is no such instant; of SENT the midnight (UTC) of the day as it is written."""
+    identifiers: Mapping[type[EmailId] | type[ThreadId], Sequence[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +89,8 @@ class Verdict:
         return self.possible ^ self.certain
 
 
-def match(key: SearchKey, columns: Columns, answers: Mapping[TextScan, Answer]) -> Verdict:
-    """Evaluate the tree with what is known."""
+def match(key: SearchKey, columns: Columns, answers: Mapping[TextScan, Answer]) -> Generator[None, None, Verdict]:
+    """Evaluate the tree with what is known; a pause for each key that looked at all messages."""
     return _Evaluation(columns, answers).of(key)
 
 
@@ -139,27 +136,40 @@ class _Evaluation:
         self._count = len(columns.uids)
         self._all = everything(self._count)
 
-    def of(self, key: SearchKey) -> Verdict:
+    def of(self, key: SearchKey) -> Generator[None, None, Verdict]:
         if isinstance(key, Not):
-            verdict = self.of(key.key)
+            verdict = yield from self.of(key.key)
             return Verdict(self._all ^ verdict.possible, self._all ^ verdict.certain)
         if isinstance(key, And):
-            verdicts = [self.of(part) for part in key.keys]
-            return Verdict(
-                reduce(lambda a, b: a & b, [verdict.certain for verdict in verdicts]),
-                reduce(lambda a, b: a & b, [verdict.possible for verdict in verdicts]),
-            )
+            return (yield from self._all_of(key.keys))
         if isinstance(key, Or):
-            verdicts = [self.of(part) for part in key.keys]
-            return Verdict(
-                reduce(lambda a, b: a | b, [verdict.certain for verdict in verdicts]),
-                reduce(lambda a, b: a | b, [verdict.possible for verdict in verdicts]),
-            )
+            return (yield from self._any_of(key.keys))
         if isinstance(key, HeaderKey | BodyKey | TextKey):
             answer = self._answers.get(key, Answer(0, 0))
             return Verdict(answer.found, answer.found | (self._all ^ answer.asked))
         mask = self._leaf(key)
+        yield
         return Verdict(mask, mask)
+
+    def _all_of(self, keys: Iterable[SearchKey]) -> Generator[None, None, Verdict]:
+        certain = possible = self._all
+        for key in keys:
+            verdict = yield from self.of(key)
+            certain &= verdict.certain
+            possible &= verdict.possible
+            if not possible:
+                break
+        return Verdict(certain, possible)
+
+    def _any_of(self, keys: Iterable[SearchKey]) -> Generator[None, None, Verdict]:
+        certain = possible = 0
+        for key in keys:
+            verdict = yield from self.of(key)
+            certain |= verdict.certain
+            possible |= verdict.possible
+            if certain == self._all:
+                break
+        return Verdict(certain, possible)
 
     def _leaf(self, key: SearchKey) -> Mask:
         columns = self._columns
@@ -185,7 +195,7 @@ class _Evaluation:
             case Age(older, seconds):
                 return self._age(older, seconds)
             case EmailId(value) | ThreadId(value):
-                return _mask([identifier == value for identifier in columns.identifiers(type(key))])
+                return _mask([identifier == value for identifier in columns.identifiers[type(key)]])
             case _:
                 raise AssertionError(key)
 
@@ -204,17 +214,10 @@ class _Evaluation:
             octets[span.start : span.stop] = b"\x01" * len(span)
         return int.from_bytes(octets, "little")
 
-    def _instants(self, of: DateOf) -> Sequence[int | None]:
-        instants = self._columns.seconds(of)
-        if of is not DateOf.SENT or None not in instants:
-            return instants
-        received = self._columns.seconds(DateOf.INTERNAL)
-        return [sent if sent is not None else other for sent, other in zip(instants, received, strict=True)]
-
     def _date(self, key: DateKey) -> Mask:
-        """Whole days in the server's zone (RFC 9051 §6.4.4: time and timezone are disregarded)."""
-        begin, end = _day(key, self._columns.zone)
-        instants = self._instants(key.of)
+        """Whole days: of SENT as they are written, else in the server's zone (RFC 9051 §6.4.4)."""
+        begin, end = _day(key.day, UTC if key.of is DateOf.SENT else self._columns.zone)
+        instants = self._columns.instants[key.of]
         match key.order:
             case Order.BEFORE:
                 return _mask([instant is not None and instant < begin for instant in instants])
@@ -226,16 +229,16 @@ class _Evaluation:
     def _age(self, older: bool, seconds: int) -> Mask:
         """RFC 5032 §3: by INTERNALDATE; YOUNGER and OLDER both include the boundary."""
         boundary = self._columns.now - seconds
-        instants = self._columns.seconds(DateOf.INTERNAL)
+        instants = self._columns.instants[DateOf.INTERNAL]
         if older:
             return _mask([instant is not None and instant <= boundary for instant in instants])
         return _mask([instant is not None and instant >= boundary for instant in instants])
 
 
-def _day(key: DateKey, zone: tzinfo) -> tuple[int, int]:
+def _day(day: date, zone: tzinfo) -> tuple[int, int]:
     """The first second of the day and of the next one; days at the ends of the calendar count as 24 hours."""
-    begin = (key.day - date(1970, 1, 1)).days * 86_400
-    offset = datetime.combine(key.day, time(12), zone).utcoffset() if 1 < key.day.year < 9999 else None
+    begin = (day - date(1970, 1, 1)).days * 86_400
+    offset = datetime.combine(day, time(12), zone).utcoffset() if 1 < day.year < 9999 else None
     begin -= int((offset or timedelta()).total_seconds())
     return begin, begin + 86_400
 

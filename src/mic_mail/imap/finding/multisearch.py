@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Reply, bad, refuse
-from mic_mail.imap.finding.search import Progress
+from mic_mail.imap.finding.hunt import Progress
 from mic_mail.imap.finding.searching import answer, begin, find_scored
 from mic_mail.imap.finding.telling import tell
 from mic_mail.imap.grammar.searchcommands import MultiSearch, Reach, Source

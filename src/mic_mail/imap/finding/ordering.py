@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation
-from mic_mail.imap.finding.search import Progress
+from mic_mail.imap.finding.hunt import Progress
 from mic_mail.imap.selected.orders import FolderOrder, Told
 from mic_mail.imap.selected.view import View
 from mic_mail.storage.mailstore import Account

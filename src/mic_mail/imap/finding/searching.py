@@ -1,6 +1,6 @@
 """SEARCH, SORT and THREAD in the selected mailbox: what is asked, how it is ordered, how it is answered and followed.
 
-In: commands. Out: steps. `search` finds, `orders` and `threads` order, `telling` writes, `contexts` follows.
+In: commands. Out: steps. `hunt` finds, `orders` and `threads` order, `telling` writes, `contexts` follows.
 Standards: RFC 9051 §6.4.4, RFC 5256 §3, RFC 5267, RFC 6203, RFC 6855 §3.
 """
 
@@ -10,8 +10,8 @@ from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Reply, bad, refuse
 from mic_mail.imap.finding import contexts, fuzzy
+from mic_mail.imap.finding.hunt import Progress, find
 from mic_mail.imap.finding.ordering import order_of
-from mic_mail.imap.finding.search import Progress, find
 from mic_mail.imap.finding.telling import Found, kept, tell
 from mic_mail.imap.grammar.commands import Search
 from mic_mail.imap.grammar.searchcommands import Criterion, Sort, SortKey, Thread, ThreadAlgorithm

@@ -2,8 +2,8 @@
 RFC 5267 §4, RFC 5465 §7, RFC 9394 §4, RFC 6203 §7).
 
 `program` reads `[CHARSET c] key *(SP key)`; SORT and THREAD (`sortsyntax`) share what is behind the charset. One row of KEYS
-per search key. Nesting costs stack only for parentheses, up to MAX_DEPTH; chains of OR and NOT of any length are read in a
-loop and come out flat.
+per search key. Chains of OR and of NOT, of any length, are read in a loop and come out flat; what nests otherwise (parentheses,
+OR below a NOT) costs stack, here and for who evaluates the tree, and is refused beyond MAX_DEPTH.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,8 @@ from mic_mail.imap.grammar.searchkeys import (
 )
 from mic_mail.imap.grammar.sequence import Partial
 
-MAX_DEPTH = 32
+MAX_DEPTH = 64
+"""Of parentheses, and of ORs behind a NOT or FUZZY, in each other."""
 _RETURNS = {b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"CONTEXT", b"UPDATE", b"RELEVANCY", b"PARTIAL"}
 """RFC 4731 §3.1, RFC 5182, RFC 5267 §4, RFC 6203 §4."""
 
@@ -158,7 +159,8 @@ def _all_of(cursor: Cursor, charset: str, depth: int, finished: Callable[[], boo
         if finished():
             break
         keys.append(_key(cursor, charset, depth))
-    return keys[0] if len(keys) == 1 else And(tuple(keys))
+    different = tuple(dict.fromkeys(keys))
+    return different[0] if len(different) == 1 else And(different)
 
 
 def _key(cursor: Cursor, charset: str, depth: int) -> SearchKey:
@@ -194,20 +196,24 @@ def _positive(cursor: Cursor, charset: str, depth: int) -> SearchKey:
 
 
 def _group(cursor: Cursor, charset: str, depth: int) -> SearchKey:
-    if depth == MAX_DEPTH:
-        raise Fault(b"Search keys are nested too deeply")
     cursor.take(b"(")
     cursor.skip_spaces()
-    key = _all_of(cursor, charset, depth + 1, lambda: cursor.at(b")"))
+    key = _all_of(cursor, charset, _deeper(depth), lambda: cursor.at(b")"))
     if not cursor.take(b")"):
         raise Fault(b"Syntax error: parenthesis expected")
     return key
 
 
+def _deeper(depth: int) -> int:
+    if depth == MAX_DEPTH:
+        raise Fault(b"Search keys are nested too deeply")
+    return depth + 1
+
+
 def _either(cursor: Cursor, charset: str, depth: int) -> SearchKey:
     """`OR a OR b OR c d`, and `OR OR a b c`: one OR of all operands, whatever the shape of the tree."""
     keys: list[SearchKey] = []
-    wanted = 2
+    depth, wanted = _deeper(depth), 2
     while wanted:
         cursor.space()
         if word_is(cursor, b"OR"):
@@ -215,7 +221,7 @@ def _either(cursor: Cursor, charset: str, depth: int) -> SearchKey:
         else:
             keys.append(_key(cursor, charset, depth))
             wanted -= 1
-    return Or(tuple(keys))
+    return Or(tuple(dict.fromkeys(keys)))
 
 
 # ------------------------------------------------------------------ keys

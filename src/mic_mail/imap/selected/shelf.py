@@ -2,20 +2,21 @@
 
 answers    what lists of messages are made of (header fields, envelopes, structures), by folder and item: mail programs ask all
            messages for the same, again and again
-arrivals   the INTERNALDATEs of a folder, for SEARCH
+dates      the INTERNALDATEs of a folder, and the days of its Date fields, for SEARCH
 orders     the orders of a folder's messages, for SORT and THREAD (`orders`)
 """
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from threading import Lock
 
 from mic_mail.imap.selected.orders import OrderShelf
 from mic_mail.imap.selected.view import View
+from mic_mail.storage.aligned import aligned
 
 ANSWER_OCTETS = 64 << 20
-ARRIVAL_MESSAGES = 2_000_000
+INSTANT_MESSAGES = 2_000_000
 _OVERHEAD_OCTETS = 120  # a dictionary entry, an int and a bytes object
 
 FolderKey = tuple[int, int]
@@ -25,11 +26,12 @@ FolderKey = tuple[int, int]
 class KeptAnswers(dict[int, bytes]):
     """UID -> the answer to one item in one folder, ready to send; final, as messages are."""
 
-    __slots__ = ("octets",)
+    __slots__ = ("is_dropped", "octets")
 
     def __init__(self) -> None:
         super().__init__()
         self.octets = 0
+        self.is_dropped = False
 
 
 class AnswerShelf:
@@ -50,50 +52,62 @@ class AnswerShelf:
             return answers
 
     def filled(self, answers: KeptAnswers, new: dict[int, bytes]) -> None:
-        """Keep new answers; what is too much is dropped, the oldest item first."""
+        """Keep new answers; what is too much is dropped, the oldest item first; answers that were dropped meanwhile are of no
+        use to others."""
         octets = sum(map(len, new.values())) + _OVERHEAD_OCTETS * len(new)
         with self._lock:
             answers.update(new)
+            if answers.is_dropped:
+                return
             answers.octets += octets
             self._octets += octets
             while self._octets > self._max_octets and self._answers:
                 _, dropped = self._answers.popitem(last=False)
                 self._octets -= dropped.octets
-                dropped.octets = 0
+                dropped.is_dropped = True
 
 
-class Arrivals:
-    """When the messages of a folder arrived, in seconds: 12 octets a message, for SEARCH by date. From any thread."""
+class Instants:
+    """An instant for each message of a folder, in seconds since the epoch: 12 octets a message. From any thread."""
 
-    def __init__(self, max_messages: int = ARRIVAL_MESSAGES) -> None:
+    def __init__(self, max_messages: int = INSTANT_MESSAGES) -> None:
         self._max_messages = max_messages
         self._lock = Lock()
         self._known: OrderedDict[tuple[FolderKey, int], tuple[array[int], array[int]]] = OrderedDict()
 
-    def of(self, view: View, ask: Callable[[Sequence[int]], Mapping[int, int]]) -> Sequence[int]:
-        """The instants of all messages of a view; `ask` is given the UIDs that are not known (0: such a message is gone)."""
+    def of(self, view: View, ask: Callable[[Sequence[int]], Mapping[int, int]]) -> Generator[None, None, Sequence[int]]:
+        """The instants of all messages of a view, with pauses; `ask` is given UIDs that are not known. A 0 is of a message that
+        is gone."""
         key = ((view.account_id, view.folder_id), view.uidvalidity)
         with self._lock:
-            uids, instants = self._known.pop(key, (array("I"), array("q")))
+            uids, instants = self._known.get(key, (array("I"), array("q")))
         if uids is not view.uids:
-            first = len(uids) if uids == view.uids[: len(uids)] else 0  # mostly only new ones are missing
-            known = {} if first else dict(zip(uids, instants, strict=True))
-            lacking = [uid for uid in view.uids[first:] if uid not in known]
-            known.update(ask(lacking) if lacking else {})
-            instants = instants[:first] + array("q", [known.get(uid, 0) for uid in view.uids[first:]])
+            uids, instants = view.uids, (yield from aligned(view.uids, uids, instants, ask, missing=0))
         with self._lock:
-            self._known[key] = (view.uids, instants)
+            self._known[key] = (uids, instants)
+            self._known.move_to_end(key)
             while len(self._known) > 1 and sum(len(kept) for kept, _ in self._known.values()) > self._max_messages:
                 self._known.popitem(last=False)
         return instants
 
 
+class Dates:
+    """What date keys compare; neither changes while a message is there."""
+
+    __slots__ = ("received", "sent")
+
+    def __init__(self) -> None:
+        self.received = Instants()
+        self.sent = Instants()
+        """The midnight (UTC) of the day that the Date field names."""
+
+
 class Shelf:
     """One per process."""
 
-    __slots__ = ("answers", "arrivals", "orders")
+    __slots__ = ("answers", "dates", "orders")
 
     def __init__(self) -> None:
-        self.arrivals = Arrivals()
+        self.dates = Dates()
         self.answers = AnswerShelf()
         self.orders = OrderShelf()

@@ -177,8 +177,13 @@ class View:
         return self._fresh.info.uidnext
 
     @property
+    def recent_places(self) -> list[range]:
+        """Where the \\Recent messages stand."""
+        return [range(bisect_left(self.uids, low), bisect_right(self.uids, high)) for low, high in self.recent]
+
+    @property
     def recent_count(self) -> int:
-        return sum(bisect_right(self.uids, high) - bisect_left(self.uids, low) for low, high in self.recent)
+        return sum(map(len, self.recent_places))
 
     def is_recent(self, uid: int) -> bool:
         return any(low <= uid <= high for low, high in self.recent)

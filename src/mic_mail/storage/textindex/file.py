@@ -159,6 +159,12 @@ class SearchFile:
     def _blob(self, statement: Statement, **at: int) -> bytes:
         with self._reading() as connection:
             row = None if connection is None else statement.on(connection, account=self._account_id, **at).fetchone()
+            if (
+                row is None
+                and connection is not None
+                and _KEYS.on(connection, account=self._account_id, at=at["at"]).fetchone()
+            ):
+                raise self._damaged(f"segment {at['at']} lacks a part")  # segments come and go as a whole
         if row is None:
             raise KeyError(at["at"])
         checksum, blob = row

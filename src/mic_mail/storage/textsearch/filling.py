@@ -6,7 +6,7 @@ whoever finds that another process was faster begins anew with what is left to d
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from mic_mail.storage.store import Store
@@ -17,6 +17,9 @@ from mic_mail.storage.textsearch.lookup import keys_in, known_keys
 MOST_DOCUMENTS = 1_024
 MOST_OCTETS = 3 << 20
 """Of a segment, unless one batch alone is larger: it is written in one transaction, which others wait for."""
+MOST_WORDS = 300_000
+"""Different ones, counted anew for each message, of what is packed at once: 50 MB of memory. Logs and lists in place of letters
+have so many; one message alone may have more (segment.MAX_WORDS)."""
 SMALLEST_LEFT = 32
 """Documents that a search leaves; fewer are read again until the indexer comes, and make no segment of their own."""
 _ATTEMPTS = 3
@@ -36,6 +39,24 @@ class _Segment:
 
 def leave(store: Store, read: Mapping[int, Document]) -> int:
     """Put documents by key into the file, those that it does not hold; how many."""
+    return sum(_leave_at_last(store, some) for some in _at_once(read))
+
+
+def _at_once(read: Mapping[int, Document]) -> Iterator[dict[int, Document]]:
+    """What one segment takes."""
+    some: dict[int, Document] = {}
+    words = 0
+    for key, document in read.items():
+        words += document.different_words
+        if some and words > MOST_WORDS:
+            yield some
+            some, words = {}, document.different_words
+        some[key] = document
+    if some:
+        yield some
+
+
+def _leave_at_last(store: Store, read: Mapping[int, Document]) -> int:
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(KeyError):  # a segment went between two looks
             done = _leave(store, read)
@@ -51,7 +72,8 @@ def _leave(store: Store, read: Mapping[int, Document]) -> int | None:
     new = {key: document for key, document in read.items() if key not in known}
     if not new:
         return 0
-    joined = _small_enough(store, live, len(new))
+    is_one_long = sum(document.different_words for document in new.values()) > MOST_WORDS
+    joined = [] if is_one_long else _small_enough(store, live, len(new))
     keys, documents = list(new), list(new.values())
     for each in joined:
         keys += each.keys

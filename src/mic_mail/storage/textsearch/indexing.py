@@ -22,7 +22,7 @@ from mic_mail.storage.rows import read_folders
 from mic_mail.storage.store import Store
 from mic_mail.storage.textindex.file import Damaged, key_of
 from mic_mail.storage.textindex.segment import Document, TooLong
-from mic_mail.storage.textsearch.filling import drop_dead, leave
+from mic_mail.storage.textsearch.filling import MOST_WORDS, drop_dead, leave
 from mic_mail.storage.textsearch.lookup import known_keys
 
 BATCH_DOCUMENTS = 256
@@ -110,9 +110,9 @@ def _visit(store: Store, visited: Visited, go_on: Callable[[], bool]) -> int | N
         for batch in _batches(store, folder.folder_id, visited.modseq, known):
             if not go_on():
                 return None
-            read, seen = _read(store, folder.folder_id, cur, batch, visited)
-            whole = whole and seen
-            done += leave(store, read) if read else 0
+            reading = _Reading(store, visited)
+            done += reading.index(folder.folder_id, cur, batch)
+            whole = whole and reading.whole
     if done:
         store.search.tidy()
     visited.written = visited.written or visited.modseq != modseq or visited.trace[:2] != _trace(store)
@@ -146,24 +146,45 @@ def _batches(store: Store, folder_id: int, since: int, known: set[int]) -> Itera
         yield batch
 
 
-def _read(store: Store, folder_id: int, cur: str, uids: list[int], visited: Visited) -> tuple[dict[int, Document], bool]:
-    """Documents by key, and whether all could be read."""
-    with _reading(store) as connection:
-        rows = _TO_READ.on(connection, account=store.account_id, folder=folder_id, uids=uid_list(uids)).fetchall()
-    read: dict[int, Document] = {}
-    whole = True
-    for email_id, size, parts, name in rows:
+class _Reading:
+    """Messages on their way into the file."""
+
+    def __init__(self, store: Store, visited: Visited) -> None:
+        self._store = store
+        self._visited = visited
+        self.whole = True
+        """All could be read."""
+
+    def index(self, folder_id: int, cur: str, uids: list[int]) -> int:
+        """How many are in the file now that were not."""
+        with _reading(self._store) as connection:
+            found = _TO_READ.on(connection, account=self._store.account_id, folder=folder_id, uids=uid_list(uids)).fetchall()
+        done = words = 0
+        read: dict[int, Document] = {}
+        for email_id, size, parts, name in found:
+            key = key_of(email_id, size)
+            document = self._document(key, f"{cur}/{name}", parts)
+            if document is None:
+                continue
+            read[key] = document
+            words += document.different_words
+            if words > MOST_WORDS:
+                done += leave(self._store, read)
+                read, words = {}, 0
+        return done + leave(self._store, read)
+
+    def _document(self, key: int, path: str, parts: bytes) -> Document | None:
         try:
-            with open(f"{cur}/{name}", "rb") as file:
+            with open(path, "rb") as file:
                 octets = file.read()
         except OSError:
-            whole = False
-            continue
+            self.whole = False
+            return None
         try:
-            read[key_of(email_id, size)] = Document.of(pieces(octets, parts))
+            return Document.of(pieces(octets, parts))
         except TooLong:
-            visited.unfit.add(key_of(email_id, size))
-    return read, whole
+            self._visited.unfit.add(key)
+            return None
 
 
 def _alive(store: Store) -> set[int]:

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 
 from mic_mail.mime.letters import Query
 from mic_mail.mime.searchtext import FIELD_ZONES, Zone
+from mic_mail.storage.aligned import aligned
 from mic_mail.storage.reader import rows
 from mic_mail.storage.store import Store
 from mic_mail.storage.textindex.file import Damaged, key_of
 from mic_mail.storage.textindex.segment import Flow, Phrase, Words, needle
 from mic_mail.storage.types import LookedUp, TextTest
 
-_NOTHING = LookedUp((), ())
 _ATTEMPTS = 3
 """Segments may be packed anew between two looks at the file."""
 
@@ -31,47 +31,68 @@ def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: Sequence[
     """What is known of the messages at the positions `wanted` of `uids`."""
     query = Query.of(test.value)
     if not query.text or not store.settings.search_file:
-        return _NOTHING  # an empty value asks whether a field is there, or nothing at all
+        return LookedUp((), ())  # an empty value asks whether a field is there, or nothing at all
     store.ready()  # an index made anew makes what was known of it void
-    for _ in range(_ATTEMPTS):
-        try:
-            places = _places_of(store, folder_id, _keys_of(store, folder_id, uids))
-            return _asked_of(store, places, None if len(wanted) == len(uids) else set(wanted), test, query)
-        except KeyError:
-            continue
-        except Damaged:
-            return _thrown_away(store)
-        except (sqlite3.Error, OSError):
-            return _NOTHING
-    return _NOTHING
+    looked_up = _LookedUp(store, test, query)
+    try:
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(KeyError):
+                places = _places_of(store, folder_id, _keys_of(store, folder_id, uids))
+                left = None if len(wanted) == len(uids) and not looked_up.known else set(wanted).difference(looked_up.known)
+                if looked_up.ask(places, left):
+                    break
+    except Damaged:
+        _throw_away(store)
+        return LookedUp((), ())
+    except (sqlite3.Error, OSError):
+        pass  # what is known by now stays true
+    return LookedUp(looked_up.known, looked_up.found)
 
 
-def _thrown_away(store: Store) -> LookedUp:
+def _throw_away(store: Store) -> None:
     with contextlib.suppress(sqlite3.Error, OSError):  # whoever comes next finds it as damaged as we did
         store.search.discard()
-    return _NOTHING
 
 
-def _asked_of(store: Store, places: "Places", wanted: set[int] | None, test: TextTest, query: Query) -> LookedUp:
-    """What the segments say of the positions `wanted`, or of all."""
-    decided = test.kind != "HEADER" or test.field.lower() in FIELD_ZONES  # else it may stand in another field
-    known: list[int] = []
-    found: list[int] = []
-    for segment_id, (in_segment, positions) in zip(places.segments, places.lists, strict=True):
-        if wanted is not None:
-            chosen = [at for at, position in enumerate(positions) if position in wanted]
-            if not chosen:
+class _LookedUp:
+    """What the segments have said so far, by position."""
+
+    def __init__(self, store: Store, test: TextTest, query: Query) -> None:
+        self._store = store
+        self._test = test
+        self._query = query
+        self._decides = test.kind != "HEADER" or test.field.lower() in FIELD_ZONES  # else it may stand in another field
+        self.known: list[int] = []
+        self.found: list[int] = []
+
+    def ask(self, places: "Places", wanted: set[int] | None) -> bool:
+        """Ask of the positions `wanted`, or of all; False if a segment was packed anew meanwhile: some have no answer."""
+        whole = True
+        least, most = (min(wanted), max(wanted)) if wanted else (0, len(places.keys.uids))
+        for segment_id, (low, high), (in_segment, positions) in zip(places.segments, places.spans, places.lists, strict=True):
+            if high < least or low > most:
                 continue
-            in_segment = array("H", [in_segment[at] for at in chosen])  # noqa: PLW2901 - what is left of it
-            positions = array("I", [positions[at] for at in chosen])  # noqa: PLW2901
-        hits = _Segment(store, segment_id).having(test, query, in_segment)
-        if decided:
-            known.extend(positions)
-            if hits:
-                found += [position for place, position in zip(in_segment, positions, strict=True) if place in hits]
+            if wanted is not None:
+                chosen = [at for at, position in enumerate(positions) if position in wanted]
+                if not chosen:
+                    continue
+                in_segment = array("H", [in_segment[at] for at in chosen])  # noqa: PLW2901 - what is left of it
+                positions = array("I", [positions[at] for at in chosen])  # noqa: PLW2901
+            try:
+                hits = _Segment(self._store, segment_id).having(self._test, self._query, in_segment)
+            except KeyError:
+                whole = False
+                continue
+            self._take(hits, in_segment, positions)
+        return whole
+
+    def _take(self, hits: set[int], in_segment: "array[int]", positions: "array[int]") -> None:
+        pairs = zip(in_segment, positions, strict=True)
+        if self._decides:
+            self.known.extend(positions)
+            self.found += [position for place, position in pairs if place in hits] if hits else []
         else:
-            known += [position for place, position in zip(in_segment, positions, strict=True) if place not in hits]
-    return LookedUp(known, found)
+            self.known += [position for place, position in pairs if place not in hits]
 
 
 class _Segment:
@@ -146,6 +167,8 @@ class Places:
     live: tuple[int, ...]
     segments: list[int]
     lists: "list[tuple[array[int], array[int]]]"
+    spans: list[tuple[int, int]]
+    """The first and the last of these positions: most segments hold what came at one time."""
 
     @property
     def octets(self) -> int:
@@ -158,14 +181,18 @@ def _keys_of(store: Store, folder_id: int, uids: Sequence[int]) -> FolderKeys:
     if known is not None and (known.uids is uids or known.uids == uids):
         return known
     listed = uids if isinstance(uids, array) else array("I", uids)
-    old = known.uids if known is not None else array("I")
-    first = len(old) if old == listed[: len(old)] else 0  # mostly only new ones are missing
-    keys = known.keys[:first] if known is not None else array("q")
-    had = {} if first or known is None else dict(zip(old, known.keys, strict=True))
-    lacking = [uid for uid in listed[first:] if uid not in had]
-    had |= {uid: key_of(email_id, size) for uid, email_id, size in rows(store, folder_id, lacking, ("uid", "email_id", "size"))}
-    keys.extend([had.get(uid, -1) for uid in listed[first:]])
-    return store.shared.searched.put(at, FolderKeys(listed, keys))
+
+    def ask(some: Sequence[int]) -> dict[int, int]:
+        told = rows(store, folder_id, some, ("uid", "email_id", "size"))
+        return {uid: key_of(email_id, size) for uid, email_id, size in told}
+
+    old = known or FolderKeys(array("I"), array("q"))
+    making = aligned(listed, old.uids, old.keys, ask, missing=-1)
+    while True:
+        try:
+            next(making)
+        except StopIteration as end:
+            return store.shared.searched.put(at, FolderKeys(listed, end.value))
 
 
 def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
@@ -174,22 +201,31 @@ def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
     known = store.shared.searched.get(Places, at)
     if known is not None and known.keys is keys and known.live == live:
         return known
-    at_positions: dict[int, list[int]] = {}
-    for position, key in enumerate(keys.keys):
-        at_positions.setdefault(key, []).append(position)  # copies within a folder share a key
+    first, more = _positions_by_key(keys.keys) if live else ({}, {})
     segments: list[int] = []
     lists: list[tuple[array[int], array[int]]] = []
     for segment_id in live:
-        pairs = [
-            (place, position)
-            for place, key in enumerate(keys_in(store, segment_id))
-            if key in at_positions
-            for position in at_positions[key]
-        ]
+        pairs: list[tuple[int, int]] = []
+        for place, key in enumerate(keys_in(store, segment_id)):
+            # Taken out as it is found: large dictionaries would keep the interpreter when they go as a whole.
+            if (position := first.pop(key, None)) is not None:
+                pairs += [(place, each) for each in (position, *more.pop(key, ()))]
         if pairs:
             segments.append(segment_id)
             lists.append((array("H", [place for place, _ in pairs]), array("I", [position for _, position in pairs])))
-    return store.shared.searched.put(at, Places(keys, live, segments, lists))
+    return store.shared.searched.put(
+        at, Places(keys, live, segments, lists, [(min(positions), max(positions)) for _, positions in lists])
+    )
+
+
+def _positions_by_key(keys: Iterable[int]) -> tuple[dict[int, int], dict[int, list[int]]]:
+    """Where a key stands first, and where else: copies within a folder share it."""
+    first: dict[int, int] = {}
+    more: dict[int, list[int]] = {}
+    for position, key in enumerate(keys):
+        if first.setdefault(key, position) != position:
+            more.setdefault(key, []).append(position)
+    return first, more
 
 
 def keys_in(store: Store, segment_id: int) -> "array[int]":

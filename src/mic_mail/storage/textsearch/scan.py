@@ -19,7 +19,7 @@ from mic_mail.storage.reader import open_message, rows
 from mic_mail.storage.store import Store
 from mic_mail.storage.textindex.file import Damaged, key_of
 from mic_mail.storage.textindex.segment import Document, TooLong
-from mic_mail.storage.textsearch.filling import SMALLEST_LEFT, leave
+from mic_mail.storage.textsearch.filling import MOST_WORDS, SMALLEST_LEFT, leave
 from mic_mail.storage.types import Column, TextTest
 
 Texts = Sequence[tuple[Zone, str]]
@@ -33,6 +33,7 @@ def find_text(
     headers_suffice = all(test.kind == "HEADER" for test in wanted)
     found: list[tuple[int, tuple[bool, ...]]] = []
     read: dict[int, Document] = {}
+    words = 0
     columns: tuple[Column, ...] = ("uid", "email_id", "size", "header", "parts")
     for uid, email_id, size, header, parts in rows(store, folder_id, uids, columns):
         if headers_suffice and header:
@@ -49,9 +50,14 @@ def find_text(
         found.append((uid, tuple(passes)))
         if store.settings.search_file:
             try:
-                read[key_of(email_id, size)] = Document.of(texts)
+                document = Document.of(texts)
             except TooLong:
-                pass  # it will be read again
+                continue  # it will be read again
+            read[key_of(email_id, size)] = document
+            words += document.different_words
+            if words > MOST_WORDS:
+                _leave(store, read)
+                read, words = {}, 0
     if len(read) >= SMALLEST_LEFT:
         _leave(store, read)
     return found
