@@ -26,8 +26,8 @@ from harness import ProcessServer
 from population import PASSWORD
 
 CALLS = "fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,mkdir,mkdirat,sendto,sendmsg,write,writev,pwrite64"
-SHOWN_OCTETS = 10_000
-"""Of what is written: more than all messages of a wave."""
+SHOWN_OCTETS = 400_000
+"""Of what is written: more than all messages of a wave, or of a command."""
 DVBE, TTLAN, FRESH = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "fresh@mic.gov.vn"
 STAGED = "/Maildir/tmp/"
 """Not "/tmp/", which the test's own folder lies in."""
