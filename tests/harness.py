@@ -229,6 +229,12 @@ class ProcessServer:
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.terminate()
+        events = []
+        with contextlib.suppress(ValueError):  # some tests damage the log
+            events = self.events()
+        for event in events:  # a test that fails shows why a process did
+            if event["event"] == "process_failed":
+                print(event["error"], event.get("where", ""), file=sys.stderr)
         self.population.close()
 
 
