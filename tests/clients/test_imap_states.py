@@ -173,6 +173,15 @@ def test_an_end_of_the_server_says_goodbye(serve: Callable[..., MailServer]) -> 
         each.close()
 
 
+def test_who_comes_in_the_midst_of_a_drain_hears_of_it(server: MailServer) -> None:
+    """Its handshake had begun before the doors were closed."""
+    server.call(server.running.server.doors._servers["imap"].drain(0))
+    late = Wire(server)
+    assert late.line().startswith(b"* BYE ")
+    assert late.line() == b""
+    late.close()
+
+
 def test_a_mailbox_has_so_many_sessions(serve: Callable[..., MailServer]) -> None:
     """One more than `imap.sessions_per_mailbox` is NO [LIMIT]; when one ends there is room again."""
     server = serve({"imap": {"sessions_per_mailbox": 4}})

@@ -60,6 +60,9 @@ STEPS_AT_ONCE = 16
 """After so many steps without a wait the other connections have their turn."""
 
 
+GOING_DOWN = Text("Máy chủ tạm ngừng; xin kết nối lại.", "The server is going down; please connect again.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """What the composition root gives every door."""
@@ -86,6 +89,7 @@ class Server:
         self.open: OpenConnections[Connection] = OpenConnections(changed)
         self.sessions: Counter[int] = Counter()
         """Signed-in sessions by mailbox."""
+        self.draining = False
 
     def configure(self, services: Services) -> None:
         """Take new settings (SIGHUP); open connections keep what they were greeted with."""
@@ -97,9 +101,9 @@ class Server:
 
     async def drain(self, seconds: float) -> None:
         """A goodbye to all: at once where nothing is in progress, else after it, and for `seconds` at most."""
-        text = Text("Máy chủ tạm ngừng; xin kết nối lại.", "The server is going down; please connect again.")
+        self.draining = True
         for connection in self.open:
-            connection.end(text, RefusalKind.UNAVAILABLE)
+            connection.end(GOING_DOWN, RefusalKind.UNAVAILABLE)
         if not await self.open.all_closed(seconds):
             for connection in self.open:
                 connection.abort()
@@ -151,6 +155,8 @@ class Connection(asyncio.Protocol, ABC):
         self._take(cast("asyncio.Transport", transport))  # uvloop's TLS transport is none by inheritance
         self._session = self._new_session()
         self._server.open.add(self)
+        if self._server.draining:
+            self._session.end(GOING_DOWN, self.ENDING_CODES.get(RefusalKind.UNAVAILABLE, b""))
         self._pump()
 
     def _take(self, transport: asyncio.Transport) -> None:

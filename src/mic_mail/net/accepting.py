@@ -47,14 +47,13 @@ class Acceptor:
         self._listen()
 
     def close(self) -> None:
-        """Take no more; what is in its handshake is let go."""
+        """Take no more. What is on its way comes all the same, and who made it says goodbye: a connection that is cancelled
+        between its protocol's beginning and its task's end is closed, and its protocol never hears of it."""
         if self._pause is not None:
             self._pause.cancel()
         else:
             self._loop.remove_reader(self._socket)
         self._socket.close()
-        for coming in self._coming:
-            coming.cancel()
 
     def _listen(self) -> None:
         self._pause = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+import uvloop
 
 from mic_mail.clock import SystemClock
 from mic_mail.net.accepting import Acceptor
@@ -153,7 +154,7 @@ async def test_without_a_descriptor_left_connections_wait(listener: Listener) ->
     worker.acceptor.close()
 
 
-async def test_closing_lets_go_of_the_port_and_of_handshakes(listener: Listener) -> None:
+async def test_closing_lets_go_of_the_port(listener: Listener) -> None:
     """What is open stays open; the socket of the others keeps listening."""
     here, there = shares(2)
     leaving, staying = Worker("leaving", listener, here), Worker("staying", listener, there)
@@ -165,3 +166,25 @@ async def test_closing_lets_go_of_the_port_and_of_handshakes(listener: Listener)
         writer.close()
     await until(lambda: len(leaving.open) == 0)
     staying.acceptor.close()
+
+
+def test_what_has_just_come_when_all_closes_can_be_spoken_to(listener: Listener) -> None:
+    """On the loop that workers have: a protocol that was begun is told of its end, and may say goodbye before."""
+
+    async def close_in_the_middle() -> bytes:
+        [share] = shares(1)
+        worker = Worker("late", listener, share)
+        client = socket.create_connection(("127.0.0.1", listener.port))
+        client.settimeout(5)
+        while not len(worker.open):  # each turn of the loop, so as to be there in the one in which it comes
+            await asyncio.sleep(0)
+        worker.acceptor.close()
+        await asyncio.sleep(0)
+        [connection] = worker.open
+        connection._transport.write(b"goodbye\n")  # type: ignore[attr-defined]
+        connection._transport.close()
+        await until(lambda: share.open == 0)
+        with client, client.makefile("rb") as lines:
+            return lines.read()
+
+    assert uvloop.run(close_in_the_middle()) == b"late\ngoodbye\n"
