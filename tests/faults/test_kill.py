@@ -195,9 +195,9 @@ def campaign(trial: Trial, rounds: int) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("trial", [0], indirect=True)
-def test_killed_fifteen_times(trial: Trial) -> None:
+def test_killed_six_times(trial: Trial) -> None:
     """Acknowledged is there once with its UID and its flags; what was under way is there wholly or not at all."""
-    campaign(trial, 15)
+    campaign(trial, 6)
 
 
 @pytest.mark.slow

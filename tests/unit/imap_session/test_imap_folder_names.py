@@ -130,7 +130,7 @@ def spelled(name: str, client: Client) -> bytes:
     return name.encode() if client.utf8 else wire_form(name)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(names=st.lists(TEXTS, min_size=1, max_size=6), utf8=st.booleans())
 def test_a_name_is_made_exactly_or_refused(names: list[str], utf8: bool) -> None:
     """CREATE makes that name and what is above it, or refuses with a code; LIST, SELECT and a new index agree."""
@@ -163,7 +163,7 @@ def test_a_name_is_made_exactly_or_refused(names: list[str], utf8: bool) -> None
         client.store.close()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(names=st.lists(OCTETS, min_size=2, max_size=6), utf8=st.booleans())
 def test_no_octets_lead_out_of_the_maildir(names: list[bytes], utf8: bool) -> None:
     """Whatever is sent as a name to whatever command, legal or not: what there is afterwards can be listed and opened."""
