@@ -28,7 +28,7 @@ def compare(server: ProcessServer, mirrors: list[Mirror]) -> None:
     seen = truth(server.ports, DVBE)
     for mirror in mirrors:
         wrong = [pair for pair in zip_longest(mirror.picture(), seen) if pair[0] != pair[1]]
-        assert wrong == [], f"{mirror.name}\n{mirror.transcript()}"
+        assert wrong == [], f"{mirror.name}\n{wrong[:4]} of {len(wrong)}\n{mirror.transcript()}"
 
 
 def start(server: ProcessServer, mirrors: int, seed: int) -> list[Mirror]:

@@ -97,18 +97,30 @@ def view(store: Store, folder_id: int, person: str | None = None) -> FolderView:
         suspect = new_changed(store, _live_folder(store, connection, folder_id))
     if suspect:
         look(store, folder_id)
+    kept = _kept(store, folder_id, person, is_met=is_met)
     with translated("reading the index"), store.index.snapshot() as connection:
         folder = _live_folder(store, connection, folder_id)
-        return _view(store, connection, folder, readers.find(connection, store.account_id, person), is_met=is_met)
+        return _view(store, connection, folder, readers.find(connection, store.account_id, person), kept)
+
+
+_Kept = dict[str, FolderView | None]
+"""By whose it is."""
+
+
+def _kept(store: Store, folder_id: int, person: str | None, *, is_met: bool) -> _Kept | None:
+    """The views that may be built upon. Asked for before a snapshot is taken: one that is newer than it has flags of which no
+    change tells. None: no MODSEQ tells what is common to who has not been met; that view is made anew, and not kept."""
+    return (
+        {whose: store.shared.views.get(store.account_id, folder_id, whose) for whose in ("", person or "")} if is_met else None
+    )
 
 
 def _view(
-    store: Store, connection: sqlite3.Connection, folder: FolderRow, reader: Reader | None, *, is_met: bool
+    store: Store, connection: sqlite3.Connection, folder: FolderRow, reader: Reader | None, kept: _Kept | None
 ) -> FolderView:
-    """The view of a snapshot: the one that is kept, or the next one made from it."""
+    """The view of a snapshot: the one that was kept, or the next one made from it."""
     whose = "" if reader is None else reader.person
-    # No MODSEQ tells what is common to who has not been met: that view is made anew, and not kept.
-    known = store.shared.views.get(store.account_id, folder.folder_id, whose) if is_met else None
+    known = None if kept is None else kept.get(whose)
     if known is None or known.info.highest_modseq < folder.expunge_floor:
         fresh = _load(store, connection, info_of(store, connection, folder, reader))
         if reader is not None:
@@ -122,7 +134,7 @@ def _view(
             return known
         since = known.info.highest_modseq
         fresh = with_changes(known, info, *_changes_since(store, connection, folder.folder_id, since, reader))
-    if is_met:
+    if kept is not None:
         store.shared.views.put(store.account_id, folder.folder_id, fresh, whose)
     return fresh
 
@@ -135,6 +147,7 @@ def news(
     store.ready()
     is_met = seen.meet(store, person)
     for settled in (False, True):
+        kept = _kept(store, folder_id, person, is_met=is_met)
         with translated("reading the index"), store.index.snapshot() as connection:
             (modseq,) = _MODSEQ.on(connection, account=store.account_id).fetchone() or (0,)
             if modseq == looked:
@@ -142,7 +155,7 @@ def news(
             folder = _live_folder(store, connection, folder_id)
             if settled or not new_changed(store, folder):
                 reader = readers.find(connection, store.account_id, person)
-                fresh = _view(store, connection, folder, reader, is_met=is_met)
+                fresh = _view(store, connection, folder, reader, kept)
                 if fresh.info.highest_modseq == since_modseq:
                     return modseq, None, None
                 return modseq, fresh, _changes(store, connection, folder, since_modseq, reader)

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from mic_mail.mime.render import answers_of
+from mic_mail.storage import reader
 from mic_mail.storage.errors import FolderExists, NameNotAllowed, NoSuchFolder, NoSuchMessage, NotPermitted, OverQuota, TooMany
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.rows import FolderRow
+from mic_mail.storage.store import Store
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef, Delivery
 from storage_model import Root, deliver, message, observe
 
@@ -61,6 +65,35 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@pytest.mark.parametrize("news", [True, False])
+def test_a_view_is_of_its_snapshot_whoever_looks_meanwhile(
+    account: Account, monkeypatch: pytest.MonkeyPatch, news: bool
+) -> None:
+    """Another session changes a flag and keeps its view while this one reads: no flag comes in of which no change tells."""
+    folder_id = inbox(account)
+    deliver(account, folder_id, ["a"])
+    since = account.view(folder_id).info.highest_modseq
+    account.store_flags(folder_id, [1], "+", SEEN)
+    original, meanwhile = reader._live_folder, [FLAGGED]
+    passes = [1, 2] if news else [1]  # `news` looks into new/ after its first, which this clock takes for changed
+
+    def slow(store: Store, connection: sqlite3.Connection, wanted: int) -> FolderRow:
+        row = original(store, connection, wanted)
+        if connection.in_transaction and passes and passes.pop() == 1:
+            account.store_flags(folder_id, [1], "+", meanwhile.pop())
+            assert list(account.view(folder_id).flags) == [SEEN | FLAGGED]
+        return row
+
+    monkeypatch.setattr(reader, "_live_folder", slow)
+    fresh = account.news(folder_id, since, since)[1] if news else account.view(folder_id)
+    assert fresh is not None
+    assert meanwhile == []
+    assert list(fresh.flags) == [SEEN]
+    told = account.changes(folder_id, fresh.info.highest_modseq)
+    assert [(uid, flags) for uid, flags, *_ in told.changed] == [(1, SEEN | FLAGGED)]
+    assert list(account.view(folder_id).flags) == [SEEN | FLAGGED]
 
 
 def test_views_are_shared_and_never_change(account: Account) -> None:
