@@ -233,8 +233,8 @@ class ProcessServer:
         with contextlib.suppress(ValueError):  # some tests damage the log
             events = self.events()
         for event in events:  # a test that fails shows why a process did
-            if event["event"] == "process_failed":
-                print(event["error"], event.get("where", ""), file=sys.stderr)
+            if event.get("event") == "process_failed":
+                print(event.get("error"), event.get("where", ""), file=sys.stderr)
         self.population.close()
 
 
