@@ -89,8 +89,8 @@ class Kept:
     """What tells it from others on the shelf."""
     columns: tuple[Column, ...]
     """Of the index: what it is made of."""
-    make: Callable[..., bytes | None]
-    """From a `Source` and those columns; None if the message is gone."""
+    make: Callable[..., bytes | None] | None = None
+    """From a `Source` and those columns; gives None if the message is gone. Without it the column is the answer."""
 
     def field(self, label: bytes) -> Field:
         """It as an item of a line."""
@@ -145,15 +145,11 @@ def _nil_or(make: Callable[[object], bytes]) -> Callable[[object], bytes]:
     return lambda value: b"NIL" if value is None else make(value)
 
 
-def _as_it_is(source: Source, stored: bytes) -> bytes:
-    return stored
-
-
 _KEPT: dict[Datum, Kept] = {
     Datum.INTERNALDATE: Kept(b"INTERNALDATE", ("internaldate_us",), lambda _, instant_us: _date_time(instant_us)),
-    Datum.ENVELOPE: Kept(b"ENVELOPE", ("envelope",), _as_it_is),
-    Datum.BODY: Kept(b"BODY", ("body",), _as_it_is),
-    Datum.BODYSTRUCTURE: Kept(b"BODYSTRUCTURE", ("bodystructure",), _as_it_is),
+    Datum.ENVELOPE: Kept(b"ENVELOPE", ("envelope",)),
+    Datum.BODY: Kept(b"BODY", ("body",)),
+    Datum.BODYSTRUCTURE: Kept(b"BODYSTRUCTURE", ("bodystructure",)),
 }
 """What lists of messages are made of. Read from the index it costs 3 us a message, from memory a tenth."""
 
@@ -356,6 +352,10 @@ class Reading:
             columns = tuple(dict.fromkeys(chain.from_iterable(kept.columns for kept, _ in lacking)))
             rows = account.rows(view.folder_id, set[int]().union(*[missing for _, missing in lacking]), ("uid", *columns))
             for kept, missing in lacking:
+                if kept.make is None:
+                    place = 1 + columns.index(kept.columns[0])
+                    plan.shelf.filled(answers[kept.key], {row[0]: row[place] for row in rows if row[0] in missing})
+                    continue
                 at = [1 + columns.index(column) for column in kept.columns]
                 made = [
                     (row[0], kept.make(Source(account, view.folder_id, row[0]), *[row[place] for place in at]))
