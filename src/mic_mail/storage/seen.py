@@ -67,6 +67,7 @@ def switch(store: Store, *, each: bool, persons: Collection[str]) -> bool:
                 _begin(write, person, 0)
         else:
             _end(write)
+        write.rewrite_account_sidecar()
         write.announce()
     with contextlib.suppress(Unavailable):  # they stay owed
         write_out(store)
@@ -84,7 +85,6 @@ def _end(write: Write) -> None:
         folder = write.any_folder(row.folder_id)
         write.touch(folder)
         write.intend(leftovers=glob.glob(f"{glob.escape(write.store.place.folder(folder.directory))}/{SEEN_SIDECAR}*"))
-    write.rewrite_account_sidecar()
 
 
 def forget(store: Store, person: str) -> None:

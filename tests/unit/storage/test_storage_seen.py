@@ -72,6 +72,17 @@ def test_each_has_their_own(root: Root, store: MailStore) -> None:
     assert plain.repair(check=True).clean
 
 
+@pytest.mark.parametrize("persons", [(), PERSONS])
+def test_the_setting_outlives_the_index(root: Root, persons: tuple[str, ...]) -> None:
+    """Also before anybody has begun to read: what `.mic-account` does not say, an index made anew does not know."""
+    root.use(lambda account: account.keep_seen(each=True, persons=persons))
+    root.lose_index()
+    assert root.use(lambda account: account.seen_is_each())
+    root.use(lambda account: account.keep_seen(each=False, persons=()))
+    root.lose_index()
+    assert not root.use(lambda account: account.seen_is_each())
+
+
 def test_nobody_else_hears_of_it(store: MailStore) -> None:
     """A reader's own change raises that reader's HIGHESTMODSEQ and no other's; other flags are told to all (RFC 7162 §3.1)."""
     plain = store.account(REF)
