@@ -39,7 +39,10 @@ def decision() -> Decision:
 class Desk:
     """Answers from memory."""
 
-    def __init__(self, *boxes: Shared) -> None:
+    def __init__(self, *boxes: Shared, store: MailStore | None = None) -> None:
+        self.store = store
+        self.mark: int | None = None
+        """What is said instead of the truth: that nothing has changed since."""
         self.quota: int | None = 1 << 30
         self.boxes = {box.name: box for box in boxes}
 
@@ -48,6 +51,11 @@ class Desk:
 
     def quota_octets(self, mailbox_id: int) -> int | None:
         return self.quota
+
+    def change_mark(self, mailbox_id: int) -> int:
+        if self.mark is not None:
+            return self.mark
+        return 0 if self.store is None else self.store.change_mark(mailbox_id)
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         return frozenset()
@@ -75,7 +83,7 @@ class Talk:
     ) -> None:
         self.clock = ManualClock(START)
         self.store = store
-        self.desk = Desk(*boxes)
+        self.desk = Desk(*boxes, store=store)
         self.actor = "dvbe@mic.gov.vn"
         self.account: Account = store.account(REF)
         self.notes: list[Note] = []

@@ -23,7 +23,7 @@ from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import NoPermission
 from mic_mail.imap.responses import continuation, in_progress, ok, status_line
 from mic_mail.imap.selected.shelf import Shelf
-from mic_mail.imap.selected.view import Enabled, Glance, View
+from mic_mail.imap.selected.view import Enabled, View
 from mic_mail.services.access import SignedIn
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.errors import (
@@ -126,6 +126,10 @@ class Desk(Protocol):
 
     def quota_octets(self, mailbox_id: int) -> int | None:
         """How much a mailbox may hold; None if there is no limit."""
+        ...
+
+    def change_mark(self, mailbox_id: int) -> int:
+        """A number that stands only while nothing changes in the mailbox; 0 if that cannot be said now."""
         ...
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
@@ -438,8 +442,12 @@ class Conversation:
             yield Note(event, {**address, "folder": place.name, **fields})
 
     def sync(self, *, expunge: bool) -> Steps[None]:
-        """Tell what happened to the selected mailbox since the last look, and look first."""
+        """Tell what happened to the selected mailbox since the last look; look, if anything can have."""
         if (view := self.view) is not None:
+            mark = self.desk.change_mark(view.account_id)
+            if mark and mark == view.mark and not view.owes(expunge=expunge):
+                view.looked = max(view.looked, self.known_modseq)
+                return
             enabled = self.enabled
             try:
                 told = yield from self.ask(
@@ -448,11 +456,3 @@ class Conversation:
             except NoSuchFolder as error:  # deleted by another session: no number means anything any more
                 raise Ended("The mailbox has been deleted.") from error
             self.say(told)
-
-    def sync_if_moved(self, *, expunge: bool) -> Steps[None]:
-        """The same, without a look if the change feed told of nothing."""
-        if (view := self.view) is not None:
-            if self.known_modseq > view.looked or view.rights_moved:
-                yield from self.sync(expunge=expunge)
-            elif expunge and view.owes_expunges:
-                self.say_all(view.catch_up(Glance(view.looked), self.enabled, expunge=True))

@@ -26,16 +26,8 @@ def positions_of(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> 
 
 
 def meet(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> Steps[list[range]]:
-    """`positions_of`, after a look if one is due: a UID may be one that only another session was told of.
-
-    The change feed is a hint that may be late or lost; so a UID beyond those known here is looked for, not passed over.
-    """
-    view = talk.view
-    assert view is not None
-    if by_uid and messages.highest > (view.uids[-1] if view.uids else 0):
-        yield from talk.sync(expunge=False)
-    else:
-        yield from talk.sync_if_moved(expunge=False)
+    """`positions_of`, after a look if one is due: a UID may be one that only another session was told of."""
+    yield from talk.sync(expunge=False)
     return positions_of(talk, messages, by_uid=by_uid)
 
 

@@ -30,8 +30,9 @@ from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What SELECT asked the store, in one go; `looked` was read first, so that nothing later is missed."""
+    """What SELECT asked the store, in one go: `mark`, then `looked` were read first, so that nothing later is missed."""
 
+    mark: int
     looked: int
     fresh: FolderView
     recent: Ranges
@@ -42,6 +43,7 @@ class Opened:
 
 def _open(account: Account, command: Select, name: str, *, read_only: bool) -> Opened:
     """`name` is the folder's in its account."""
+    mark = account.change_mark()
     info = account.folder(name)
     looked = account.highest_modseq()
     fresh = account.view(info.folder_id)
@@ -50,7 +52,7 @@ def _open(account: Account, command: Select, name: str, *, read_only: bool) -> O
     known = resync is not None and resync.uidvalidity == info.uidvalidity
     changes = account.changes(info.folder_id, resync.modseq) if resync is not None and known else None
     first_unseen = next((at for at, flags in enumerate(fresh.flags) if not flags & SEEN), None) if fresh.info.unseen else None
-    return Opened(looked, fresh, recent, first_unseen, changes)
+    return Opened(mark, looked, fresh, recent, first_unseen, changes)
 
 
 def select(talk: Conversation, command: Select) -> Steps[Reply]:
@@ -71,6 +73,7 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
     view = View(
         opened.fresh,
         looked=opened.looked,
+        mark=opened.mark,
         account_id=account_id,
         place=place,
         read_only=read_only,

@@ -242,6 +242,10 @@ class ImapConnection(shell.Connection):
         entry = self._services.access.snapshot.entry(mailbox_id)
         return None if entry is None else entry.quota_octets
 
+    def change_mark(self, mailbox_id: int) -> int:
+        """A number that stands only while nothing changes in it."""
+        return self._services.store.change_mark(mailbox_id)
+
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         """Capabilities that this mailbox is not offered."""
         entry = self._services.access.snapshot.entry(mailbox_id)

@@ -22,9 +22,19 @@ _LONGEST_PAUSE = 0.002
 class AccountLock:
     """One per account and process; `held` yields the descriptor of the locked file. Not re-entrant."""
 
-    def __init__(self, path: str, seconds: float) -> None:
+    def __init__(
+        self,
+        path: str,
+        seconds: float,
+        *,
+        entered: Callable[[], None] = lambda: None,
+        leaving: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`entered` and `leaving` are called first and last while the lock is held."""
         self._path = path
         self._seconds = seconds
+        self._entered = entered
+        self._leaving = leaving
         self._threads = threading.Lock()
         self._fd = -1
         self._inode = 0
@@ -38,8 +48,10 @@ class AccountLock:
         try:
             fd = self._locked(deadline, patience)
             try:
+                self._entered()
                 yield fd
             finally:
+                self._leaving()
                 fcntl.flock(fd, fcntl.LOCK_UN)
         finally:
             self._threads.release()

@@ -35,6 +35,7 @@ from mic_mail.storage import (
     transfer,
 )
 from mic_mail.storage import backup as copies
+from mic_mail.storage.changemarks import CHANGE_MARKS, ChangeMarks
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.foreign import despite_loss
 from mic_mail.storage.index import translated
@@ -164,6 +165,7 @@ class MailStore:
             settings=settings,
             names=NameSource(host),
             syncs=SharedSync(),
+            marks=ChangeMarks(f"{mail_root}/{CHANGE_MARKS}"),
             views=ViewCache(settings.view_cache_octets),
             searched=SearchCache(settings.search_cache_octets),
             boot_id=settings.boot_id or _boot_id(),
@@ -202,6 +204,10 @@ class MailStore:
     def _surplus(self, limit: int) -> list[Store]:
         """The least recently used ones beyond the limit, which are to give their handles back; under the lock."""
         return [self._recent.popitem(last=False)[1] for _ in range(len(self._recent) - limit)]
+
+    def change_mark(self, account_id: int) -> int:
+        """A number that stands only while nothing changes in the account; 0 if that cannot be said now. Does not block."""
+        return self._shared.marks.read(account_id)
 
     def newest_modseq(self, ref: AccountRef) -> int:
         """For the change feed's poll: `highest_modseq` with foreign files taken in; opens nothing while no file has moved."""
@@ -304,6 +310,7 @@ class MailStore:
             self._recent.clear()
         for store in stores:
             store.close()
+        self._shared.marks.close()
 
 
 def _flush_if_free(store: Store) -> None:
@@ -325,6 +332,10 @@ class Account:
     @property
     def _store(self) -> Store:
         return self._mailstore.store(self.ref)
+
+    def change_mark(self) -> int:
+        """`MailStore.change_mark`. Read it before what is read of the account."""
+        return self._mailstore.change_mark(self.ref.account_id)
 
     def noting(self, act: Callable[["Account"], T]) -> tuple[T, list[int]]:
         """What `act` gives, and the MODSEQs that it took in this account."""

@@ -7,8 +7,10 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from mic_mail.clock import Clock
+from mic_mail.storage.changemarks import ChangeMarks
 from mic_mail.storage.index import Index
 from mic_mail.storage.locking import AccountLock
 from mic_mail.storage.maildir import NameSource, Place
@@ -38,6 +40,7 @@ class Shared:
     settings: StorageSettings
     names: NameSource
     syncs: SharedSync
+    marks: ChangeMarks
     views: ViewCache
     searched: SearchCache
     boot_id: str
@@ -58,7 +61,12 @@ class Store:
         self.shared = shared
         self.clock = shared.clock
         self.settings = shared.settings
-        self.lock = AccountLock(self.place.lock, shared.settings.lock_seconds)
+        self.lock = AccountLock(
+            self.place.lock,
+            shared.settings.lock_seconds,
+            entered=partial(shared.marks.begin, account_id),
+            leaving=partial(shared.marks.end, account_id),
+        )
         self.index = Index(self.place.index, synchronous=shared.settings.synchronous, clock=shared.clock)
         self.search = SearchFile(self.place.search, account_id, shared.clock)
         self.opening = threading.Lock()

@@ -183,7 +183,7 @@ def append(talk: Conversation, first: AppendMessage) -> Steps[None]:
     if reply is not None:
         if reply.status == b"OK":
             yield from folders.tell_name(talk, intake.place, first.written)
-        yield from talk.sync_if_moved(expunge=True)
+        yield from talk.sync(expunge=True)
         yield from tell_updates(talk)
         talk.say(talk.line(first.tag, reply))
 

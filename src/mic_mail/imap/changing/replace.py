@@ -66,7 +66,7 @@ def replace(talk: Conversation, message: AppendMessage) -> Steps[None]:
     if reply is not None:
         if reply.status == b"OK":
             yield from folders.tell_name(talk, intake.place, message.written)
-        yield from talk.sync_if_moved(expunge=True)
+        yield from talk.sync(expunge=True)
         yield from tell_updates(talk)
         talk.say(talk.line(message.tag, reply))
 

@@ -77,19 +77,22 @@ assert tuple(SYSTEM_FLAGS.values()) == tuple(1 << bit for bit in range(KEYWORD_S
 class Glance:
     """A look at a folder: the account's MODSEQ then, and, if it had moved, the folder and what changed since the last look.
 
-    `recent` are the UIDs that became \\Recent for this session alone.
+    `recent` are the UIDs that became \\Recent for this session alone; `mark` is the account's change mark from before the look.
     """
 
     account_modseq: int
     fresh: FolderView | None = None
     changes: Changes | None = None
     recent: Ranges = ()
+    mark: int = 0
 
 
 def look(account: Account, folder_id: int, since: int, looked: int, *, claims: bool) -> Glance:
     """What is new in a folder after MODSEQ `since`; `looked` is the account's MODSEQ at the last look. Blocks."""
+    mark = account.change_mark()
     account_modseq, fresh, changes = account.news(folder_id, since, looked)
-    return Glance(account_modseq, fresh, changes, claim_recent(account, fresh) if claims and fresh is not None else ())
+    recent = claim_recent(account, fresh) if claims and fresh is not None else ()
+    return Glance(account_modseq, fresh, changes, recent, mark)
 
 
 def claim_recent(account: Account, fresh: FolderView) -> Ranges:
@@ -106,7 +109,7 @@ class View:
 
     __slots__ = (
         "_claims", "_fresh", "_ghosts", "_hold_is_known", "_told", "_told_before_ghosts", "_withheld", "account_id", "contexts",
-        "flags", "folder_id", "is_excerpt", "keywords", "looked", "modseq", "modseqs", "name", "names", "on_record",
+        "flags", "folder_id", "is_excerpt", "keywords", "looked", "mark", "modseq", "modseqs", "name", "names", "on_record",
         "opened_at", "place", "quiet", "read_only", "recent", "rights", "sizes", "uids", "uidvalidity",
     )  # fmt: skip
 
@@ -115,6 +118,7 @@ class View:
         fresh: FolderView,
         *,
         looked: int,
+        mark: int = 0,
         account_id: int,
         place: Place | None = None,
         read_only: bool = False,
@@ -137,6 +141,8 @@ class View:
         self._claims = recent is not None and not read_only
         self.looked = looked
         """The account's MODSEQ at the last look."""
+        self.mark = mark
+        """The account's change mark from before it: while it stands there is nothing to be seen."""
         self._ghosts: list[int] = []
         self._withheld: int | None = None  # messages from this UID on do not exist for the client
         self.quiet = False
@@ -206,6 +212,12 @@ class View:
     def owes_expunges(self) -> bool:
         """There are ghosts of which the client will be told as soon as it can be."""
         return bool(self._ghosts) and self._withheld is None
+
+    def owes(self, *, expunge: bool) -> bool:
+        """Whether `catch_up` would have something to say even if nothing has changed."""
+        if self.rights_moved or (expunge and (self._ghosts or self._hold_is_known)):
+            return True
+        return self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids)
 
     @property
     def is_whole(self) -> bool:
@@ -309,6 +321,7 @@ class View:
         keywords = self.keywords
         before: dict[int, int] = {}
         self.looked = max(self.looked, glance.account_modseq)
+        self.mark = glance.mark
         if glance.fresh is not None and glance.changes is not None:
             before = self._take(glance.fresh, glance.changes)
         elif self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids):
