@@ -46,6 +46,29 @@ async def test_watchers_hear_of_changes_of_their_account_only(feeds: Callable[..
     assert sorted(heard) == [("first", 7), ("second", 7)]
 
 
+async def test_many_watchers_do_not_keep_the_loop(feeds: Callable[..., Feed]) -> None:
+    """A unit's mailbox may be open in hundreds of sessions: what else there is to do gets its turn between them, and who is told of
+    a newer change meanwhile hears the newest in the end."""
+    feed = feeds("worker0")
+    heard: dict[int, list[int]] = {number: [] for number in range(200)}
+    turns: list[int] = []
+
+    def other_work() -> None:
+        turns.append(sum(map(bool, heard.values())))
+        if turns[-1] == 100:
+            feed.changed(1, 8)
+        if turns[-1] < len(heard):
+            asyncio.get_running_loop().call_soon(other_work)
+
+    for told in heard.values():
+        feed.subscribe(1, told.append)
+    feed.changed(1, 7)
+    other_work()
+    await settle(lambda: all(told[-1:] == [8] for told in heard.values()))
+    assert len(turns) > 40
+    assert all(told in ([7, 8], [8]) for told in heard.values())
+
+
 async def test_changes_of_one_turn_are_told_once_with_the_newest_modseq(feeds: Callable[..., Feed]) -> None:
     """A thousand changes in a burst are one call."""
     feed = feeds("worker0")
