@@ -27,7 +27,7 @@ def test_what_the_disk_said_to_the_journal_is_told(serve: Callable[..., MailServ
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as bad:
-        bad.setattr(server.running.rooms.store._journal, "settle", fail)
+        bad.setattr(server.running.rooms.store.journal, "settle", fail)
         server.housekeep()
     server.stop()
     told = [event["error"] for event in server.events() if event["event"] == "journal_failed"]

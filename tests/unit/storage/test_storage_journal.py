@@ -263,7 +263,7 @@ def test_a_sync_that_failed_meanwhile_promises_nothing(root: Root, store: MailSt
             assert not durable
         monkeypatch.setattr(os, "fdatasync", sync)
 
-    with store._journal.holding([one], meanwhile) as durable:
+    with store.journal.holding([one], meanwhile) as durable:
         assert not durable
 
 

@@ -1,0 +1,150 @@
+"""Settings of the doors: where they are, their certificate, and how each of them speaks."""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, StringConstraints
+
+from mic_mail.config.section import About, AddressName, Distinct, NetworkName, Section
+from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
+
+DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "http", "https"]
+DOORS: tuple[DoorName, ...] = get_args(DoorName)
+Port = Annotated[int, Field(ge=0, le=65535), Unit("port")]
+
+
+class Listen(Section):
+    """Where the doors are."""
+
+    addresses: Annotated[
+        tuple[AddressName, ...],
+        Field(min_length=1),
+        Distinct,
+        About("Where to listen; 0.0.0.0 and :: mean all.", "13.2", reload=False),
+    ] = ("0.0.0.0", "::")  # noqa: S104 - a mail server listens on every interface
+    doors: Annotated[
+        tuple[DoorName, ...], Field(min_length=1), Distinct, About("Which doors are open.", "13.2", reload=False)
+    ] = DOORS
+    smtp: Annotated[Port, About("Mail from other servers (0 here and below: any free port).", reload=False)] = 25
+    submission: Annotated[Port, About("Mail from users, STARTTLS.", reload=False)] = 587
+    submissions: Annotated[Port, About("Mail from users, TLS from the first octet.", reload=False)] = 465
+    imap: Annotated[Port, About("Mailboxes, STARTTLS.", reload=False)] = 143
+    imaps: Annotated[Port, About("Mailboxes, TLS from the first octet.", reload=False)] = 993
+    pop3: Annotated[Port, About("Fetching mail from INBOX, STLS.", "8.1", reload=False)] = 110
+    pop3s: Annotated[Port, About("Fetching mail from INBOX, TLS from the first octet.", "8.1", reload=False)] = 995
+    http: Annotated[Port, About("Web pages, redirected to TLS.", reload=False, later=True)] = 80
+    https: Annotated[Port, About("Web pages.", "3.2", reload=False, later=True)] = 443
+    backlog: Annotated[
+        int,
+        Field(ge=16, le=65535),
+        Unit("connections"),
+        About("Connections that may wait to be accepted, per socket.", reload=False),
+    ] = 1024
+
+    def port(self, door: str) -> int:
+        """The port of a door."""
+        number: int = getattr(self, door)
+        return number
+
+
+class Tls(Section):
+    """Certificate and key."""
+
+    certificate: Annotated[Location | None, About("Certificate chain (PEM); tls/cert.pem below data_dir unless given.")] = None
+    key: Annotated[
+        Location | None, About("Its private key (PEM), readable by the server's account only; tls/key.pem unless given.")
+    ] = None
+    minimum: Annotated[Literal["1.2", "1.3"], About("The oldest version of TLS that is spoken.", "10.2", reload=False)] = "1.2"
+    warn_days: Annotated[int, Field(ge=1, le=365), Unit("days"), About("Warn so many days before the certificate ends.")] = 21
+
+
+class Smtp(Section):
+    """Receiving and submission."""
+
+    recipients: Annotated[
+        int,
+        Field(ge=100, le=10_000),
+        Unit("recipients"),
+        About("Recipients of one message (RFC 5321 §4.5.3.1.8: at least 100)."),
+    ] = 1_000
+    errors: Annotated[int, Field(ge=3, le=1_000), Unit("errors"), About("Errors in one connection before 421.")] = 20
+    junk_commands: Annotated[
+        int,
+        Field(ge=10, le=10_000_000),
+        Unit("commands"),
+        About("Commands that bring no message (NOOP, RSET, ...) after the last accepted one before each counts as an error."),
+    ] = 100
+    command_seconds: Annotated[
+        Seconds, Field(ge=10, le=HOUR), About("Wait for a command (RFC 5321 §4.5.3.2.7: at least 5 minutes).")
+    ] = 5 * MINUTE
+    data_seconds: Annotated[Seconds, Field(ge=10, le=HOUR), About("Wait for the next octet of a message.")] = 3 * MINUTE
+    message_seconds: Annotated[
+        Seconds, Field(ge=MINUTE, le=DAY), About("One message may take this long, and longer only above `slowest_rate`.")
+    ] = 10 * MINUTE
+    slowest_rate: Annotated[Octets, Field(ge=0, le=GIB), About("Octets per second below which a long transfer is cut.")] = KIB
+    messages_per_connection: Annotated[
+        int, Field(ge=1, le=10_000_000), Unit("messages"), About("Messages in one connection.")
+    ] = 10_000
+    repair_line_ends: Annotated[
+        tuple[NetworkName, ...],
+        About("Networks of known old devices whose bare LF is made CRLF; others' is refused."),
+    ] = ()
+    binarymime: Annotated[bool, About("Offer BINARYMIME (RFC 3030) to other mail servers.")] = False
+    subaddress: Annotated[
+        str,
+        StringConstraints(max_length=1, pattern=r"^[+=_-]?$"),
+        About("What separates the detail from the mailbox (dvbe+detail@); empty: no details."),
+    ] = "+"
+
+
+class Imap(Section):
+    """Reading mail."""
+
+    sign_in_seconds: Annotated[
+        Seconds, Field(ge=10, le=HOUR), About("A connection that has not signed in is closed after this time.")
+    ] = 3 * MINUTE
+    idle_seconds: Annotated[
+        Seconds,
+        Field(ge=30 * MINUTE, le=7 * DAY),
+        About("A silent session is closed after this time (RFC 9051 §5.4: at least 30 minutes)."),
+    ] = 31 * MINUTE
+    still_here_seconds: Annotated[
+        Seconds,
+        Field(ge=10, le=HOUR),
+        About("During IDLE a line is sent this often, so that no middlebox forgets the connection."),
+    ] = 2 * MINUTE
+    command_octets: Annotated[
+        Octets, Field(ge=8 * KIB, le=16 * MIB), About("Longest command of a signed-in session, literals of APPEND excepted.")
+    ] = 64 * KIB
+    errors: Annotated[
+        int, Field(ge=3, le=1_000), Unit("commands"), About("Commands in a row that make no sense before BYE.")
+    ] = 20
+    sessions_per_mailbox: Annotated[
+        int, Field(ge=4, le=10_000), Unit("sessions"), About("Sessions of one mailbox per worker.")
+    ] = 64
+    compress: Annotated[bool, About("Offer COMPRESS=DEFLATE.")] = True
+    rev2: Annotated[bool, About("Announce IMAP4rev2.")] = True
+    uidonly: Annotated[
+        bool, About("Announce UIDONLY (RFC 9586): mail without message numbers; Outlook does not work beside it.")
+    ] = False
+    unauthenticate: Annotated[
+        bool, About("Announce UNAUTHENTICATE (RFC 8437): one connection for several mailboxes, one after the other.")
+    ] = True
+
+
+class Pop3(Section):
+    """Fetching mail."""
+
+    sign_in_seconds: Annotated[
+        Seconds, Field(ge=10, le=HOUR), About("A connection that has not signed in is closed after this time.")
+    ] = 3 * MINUTE
+    idle_seconds: Annotated[
+        Seconds,
+        Field(ge=10 * MINUTE, le=DAY),
+        About("A silent session is closed after this time, and nothing is deleted (RFC 1939 §3: at least 10 minutes)."),
+    ] = 11 * MINUTE
+    errors: Annotated[
+        int, Field(ge=3, le=1_000), Unit("commands"), About("Commands in a row that make no sense before the connection ends.")
+    ] = 20
+    sessions_per_mailbox: Annotated[
+        int, Field(ge=4, le=10_000), Unit("sessions"), About("Sessions of one mailbox per worker; none locks the others out.")
+    ] = 64
