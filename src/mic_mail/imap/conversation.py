@@ -160,6 +160,10 @@ class Notifier(Protocol):
         """Whether `tell` would look."""
         ...
 
+    def put_off(self, talk: "Conversation") -> None:
+        """The store cannot answer now: ask it again in a while."""
+        ...
+
     def pause(self) -> float:
         """When to try again what could not be told (monotonic seconds)."""
         ...

@@ -80,7 +80,12 @@ def tell_all(talk: Conversation, *, expunge: bool = False) -> Steps[None]:
     """What the client asked to hear, and what that makes of the searches that it follows, until nothing has moved since."""
     while (notifier := talk.notifier) is not None:
         yield from notifier.tell(talk, expunge=expunge)
-        yield from tell_updates(talk)
+        try:
+            yield from tell_updates(talk)
+        except Unavailable as error:
+            if talk.severed:
+                raise Ended(error.text) from error
+            notifier.put_off(talk)
         if notifier is talk.notifier and not notifier.is_due(talk, expunge=expunge):
             return
 
@@ -212,14 +217,18 @@ class Listening:
 
     def tell(self, talk: Conversation, *, expunge: bool = False) -> Steps[None]:
         """Say what is new, until nothing is. EXPUNGE may be said between commands too, unless it is to be delayed (§6.1)."""
+        if talk.now() >= self._retry_at:  # also where nothing is due any more: who has looked meanwhile was a command
+            self._retry_at = 0.0
         try:
             while self.is_due(talk, expunge=expunge):
-                self._retry_at = 0.0
                 yield from self._tell(talk, expunge=expunge or not self._watch.delayed)
         except Unavailable as error:
             if talk.severed:
                 raise Ended(error.text) from error
-            self._retry_at = talk.now() + RETRY_SECONDS
+            self.put_off(talk)
+
+    def put_off(self, talk: Conversation) -> None:
+        self._retry_at = talk.now() + RETRY_SECONDS
 
     # ------------------------------------------------------------ one look
 

@@ -104,7 +104,7 @@ def send(talk: Conversation, plan: Plan, places: list[range]) -> Steps[int]:
     slices = Slices(reader.chunks)
     try:
         while True:
-            data = yield from talk.ask(slices.pull)
+            data = yield from talk.ask(slices.pull, plan.view.place)  # between commands too, where none is in hand
             if not data:
                 return reader.gone
             talk.say(data)

@@ -1,0 +1,110 @@
+"""Where features meet: NOTIFY, searches that are followed, units' mailboxes, a store that cannot answer now."""
+
+from datetime import timedelta
+
+import pytest
+
+from conversing import Talk
+from mic_mail.connection.actions import Action
+from mic_mail.imap.actions import Waiting, Work
+from mic_mail.policy.authority import RIGHTS
+from mic_mail.services.sharing import Shared
+from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef
+
+BOX = Shared("cntt", "cntt@mic.gov.vn", AccountRef(8, "mic.gov.vn/cntt"), RIGHTS, 1 << 30)
+
+
+class Failing(Talk):
+    """The store cannot answer the pieces of work that it counts down to."""
+
+    after = failures = 0
+
+    def carry_out(self, action: Action) -> None:
+        if isinstance(action, Work) and self.failures:
+            self.after -= 1
+            if self.after < 0:
+                self.failures -= 1
+                self.session.failed(action, Unavailable("busy"))
+                return
+        super().carry_out(action)
+
+    def fail(self, after: int = 0, times: int = 1) -> None:
+        self.after, self.failures = after, times
+
+    def wait(self) -> bytes:
+        """Until it wants to go on by itself."""
+        assert self.waiting is not None
+        ahead = self.waiting.until - self.clock.monotonic()
+        self.clock.move_to(self.clock.now() + timedelta(seconds=ahead))
+        return self.run()
+
+
+def appended(mailbox: bytes, subject: bytes) -> bytes:
+    message = b"Subject: %b\r\n\r\nnoi gi" % subject
+    return b"p APPEND %b {%d+}\r\n%b\r\n" % (mailbox, len(message), message)
+
+
+def notice(talk: Talk) -> bytes:
+    """The change feed's hint, of the account that is attended."""
+    at = talk.attended[-1] if talk.attended else None
+    account = talk.account if at is None else talk.store.account(at)
+    if talk.session.noticed(account.highest_modseq(), there=at is not None) and isinstance(talk.waiting, Waiting):
+        return talk.run()
+    return b""
+
+
+@pytest.mark.parametrize("command", [b"q NOOP\r\n", b"q IDLE\r\n", appended(b"INBOX", b"third")])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        b"n NOTIFY SET (SELECTED (MessageNew (UID BODY.PEEK[HEADER.FIELDS (SUBJECT)] BODY.PEEK[TEXT]) MessageExpunge))\r\n",
+        b"n SEARCH RETURN (UPDATE (UID BODY.PEEK[HEADER.FIELDS (SUBJECT)] BODY.PEEK[TEXT])) ALL\r\n",
+    ],
+)
+def test_what_is_fetched_unasked_is_of_the_open_mailbox(store: MailStore, wish: bytes, command: bytes) -> None:
+    """Whatever was done last: a unit's mailbox is open, and the command was about no mailbox, or about the own one."""
+    talk = Talk(store, boxes=[BOX]).sign_in()
+    talk.say(appended(b"INBOX", b"own"))
+    assert b"s OK" in talk.say(b"s SELECT Shared/cntt\r\n")
+    assert b"n OK" in talk.say(wish)
+    other = Talk(store, boxes=[BOX]).sign_in()
+    other.say(appended(b"Shared/cntt", b"unit"))
+    heard = notice(talk) if b"SEARCH" in wish else b""  # heard of, and told with the next command
+    heard += talk.say(command) + notice(talk)
+    assert b"Subject: unit" in heard
+    assert b"Subject: own" not in heard
+
+
+def test_a_look_that_became_needless_wakes_nobody(store: MailStore) -> None:
+    """The store could not answer; before it is asked again a command has looked: the session waits for the client, not for
+    an instant that is past."""
+    talk, other = Failing(store).sign_in(), Talk(store).sign_in()
+    talk.say(b"s SELECT INBOX\r\n")
+    talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n")
+    other.say(appended(b"INBOX", b"x"))
+    talk.fail()
+    assert notice(talk) == b""
+    assert b"* 1 EXISTS" in talk.say(b"q NOOP\r\n")
+    talk.wait()
+    assert talk.waiting is not None
+    assert talk.waiting.until > talk.clock.monotonic() + 60
+
+
+@pytest.mark.parametrize("idle", [b"", b"i IDLE\r\n"])
+def test_a_followed_search_waits_for_a_store_that_cannot_answer(store: MailStore, idle: bytes) -> None:
+    """The view has told of the message, what it is to the search is told a second later: no bug, and no goodbye."""
+    talk, other = Failing(store).sign_in(), Talk(store).sign_in()
+    talk.say(b"s SELECT INBOX\r\n")
+    talk.say(b"f SEARCH RETURN (UPDATE) UNSEEN\r\n")
+    talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n" + idle)
+    other.say(appended(b"INBOX", b"x"))
+    talk.fail(after=1)
+    told = notice(talk)
+    assert b"* 1 EXISTS" in told
+    assert b"BYE" not in told
+    assert not talk.notes
+    assert talk.waiting is not None
+    assert talk.waiting.until == talk.clock.monotonic() + 1.0
+    assert b"ADDTO (0 1)" in talk.wait()
