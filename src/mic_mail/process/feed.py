@@ -1,7 +1,8 @@
 """The change feed: who watches an account learns that it changed, whoever changed it.
 
 In: `changed(account_id, modseq)` from any thread, after the commit. Out: the subscribers of the account are called on the loop,
-a few in each of its turns (a mailbox of a unit may be open in hundreds of sessions), with the newest MODSEQ, in this process and in every sibling (a datagram each, sent in the same turn).
+a few in each of its turns (a mailbox of a unit may be open in hundreds of sessions), with the newest MODSEQ, here and
+in every sibling process (a datagram each, sent in the same turn).
 A datagram is a hint and may be lost: a sibling whose queue is full (about 10 datagrams) is owed one "check all", and every
 `poll_seconds` each worker asks the store about the accounts that it watches, and the directory about its version.
 

@@ -93,7 +93,7 @@ class Account:
         return self._mailstore.store(self.ref)
 
     def change_mark(self) -> int:
-        """A number that stands only while nothing changes here, 0 if that cannot be said; read it before what it is to vouch for."""
+        """A number that stands only while nothing changes here; 0: not known now. Read it before what it vouches for."""
         return self._store.shared.marks.read(self.ref.account_id)
 
     def noting(self, act: Callable[["Account"], T]) -> tuple[T, list[int]]:

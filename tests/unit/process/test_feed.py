@@ -47,8 +47,8 @@ async def test_watchers_hear_of_changes_of_their_account_only(feeds: Callable[..
 
 
 async def test_many_watchers_do_not_keep_the_loop(feeds: Callable[..., Feed]) -> None:
-    """A unit's mailbox may be open in hundreds of sessions: what else there is to do gets its turn between them, and who is told of
-    a newer change meanwhile hears the newest in the end."""
+    """A unit's mailbox may be open in hundreds of sessions: what else there is to do gets its turn between them, and a newer
+    change that comes meanwhile reaches all."""
     feed = feeds("worker0")
     heard: dict[int, list[int]] = {number: [] for number in range(200)}
     turns: list[int] = []
