@@ -165,7 +165,11 @@ def unselect(talk: Conversation, command: Unselect) -> Steps[Reply]:
 
 
 def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
-    """EXPUNGE, UID EXPUNGE. The client is told by the look that follows; HIGHESTMODSEQ in the answer: RFC 7162 §3.2.7."""
+    """EXPUNGE, UID EXPUNGE. The client is told by the look that follows; HIGHESTMODSEQ in the answer: RFC 7162 §3.2.7.
+
+    Many clients say it without having marked anything: a look tells whether there is anything to expunge, and costs less than
+    the turn of a writer.
+    """
     view = talk.view
     assert view is not None
     if "e" not in view.rights:
@@ -175,11 +179,16 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
         uids = uids_of(talk, (yield from meet(talk, command.uids, by_uid=True)))
         if not uids:
             return Reply("Nothing to expunge.")
+    if not view.info.deleted:
+        yield from talk.sync(expunge=True)
+        if not view.info.deleted:
+            return Reply("Expunged.")
     enabled = talk.enabled
 
     def work(account: Account) -> tuple[ExpungeResult, bytes]:
         result = account.expunge(view.folder_id, uids)
-        return result, b"".join(view.catch_up(view.look(account), enabled, expunge=True, own=result.uids))
+        lines = view.catch_up(view.look(account, made=result.made), enabled, expunge=True, own=result.uids)
+        return result, b"".join(lines)
 
     result, told = yield from talk.change(work)
     talk.say(told)

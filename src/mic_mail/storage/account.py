@@ -250,17 +250,18 @@ class Account:
         patience: float | None = None,
         journaled: bool = False,
         claim: bool = False,
+        tell: bool = False,
     ) -> list[Published]:
         """Make deliveries visible, all or none, in order; durable on return. `OverQuota` above `limit_octets`.
 
         `Busy` where somebody else writes the account for longer than `patience` seconds; `journaled` inside of
-        `MailStore.journal_holding`; `claim`: they are \\Recent for the caller (`take_recent`).
+        `MailStore.journal_holding`; `claim`: they are \\Recent for the caller (`take_recent`); `tell`: `Published.made`.
         """
         return despite_loss(
             self._store,
             lambda: publish(
                 self._store, folder_id, deliveries, limit_octets,
-                patience=patience, journaled=journaled, hold=self._hold, claim=claim, person=self._person,
+                patience=patience, journaled=journaled, hold=self._hold, claim=claim, tell=tell, person=self._person,
             ),
         )  # fmt: skip
 

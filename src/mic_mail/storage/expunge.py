@@ -6,12 +6,13 @@ MOVE leaves a tombstone that points to where the message went. Expunged mail doe
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, delete, exists, insert, literal_column, select, update
 
 from mic_mail.storage import readers, schema
 from mic_mail.storage.index import Statement, among, uid_list
+from mic_mail.storage.made import made
 from mic_mail.storage.maildir import MAX_NAME_OCTETS, expunged_name, format_name, locate, parse_name
 from mic_mail.storage.rows import FolderRow
 from mic_mail.storage.section import Write, writing
@@ -76,18 +77,20 @@ def read_messages(write: Write, folder_id: int, uids: Iterable[int] | None) -> l
 
 def expunge(store: Store, folder_id: int, uids: Iterable[int] | None) -> ExpungeResult:
     """Those with \\Deleted, of `uids` only where given."""
-    with writing(store) as write:
+    with writing(store, folder_id) as write:
         if uids is None:
             rows = _SELECT_DELETED.on(write.connection, account=store.account_id, folder=folder_id)
             going = [MessageRow(*row) for row in rows]
         else:
             going = [row for row in read_messages(write, folder_id, uids) if row.flags & DELETED]
-        return bury_files(write, write.folder(folder_id), going)
+        folder = write.folder(folder_id)
+        result = bury_files(write, folder, going)
+    return replace(result, made=made(write, folder, vanished=result.uids))
 
 
 def remove(store: Store, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
     """Whatever their flags."""
-    with writing(store) as write:
+    with writing(store, folder_id) as write:
         return bury_files(write, write.folder(folder_id), read_messages(write, folder_id, uids))
 
 

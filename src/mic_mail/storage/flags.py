@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, literal_column, select, update
 from mic_mail.storage import readers, schema, seen
 from mic_mail.storage.expunge import MessageRow
 from mic_mail.storage.index import Statement, among, uid_list
+from mic_mail.storage.made import made
 from mic_mail.storage.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, locate, parse_name
 from mic_mail.storage.readers import Reader
 from mic_mail.storage.rows import FolderRow, read_folder
@@ -62,7 +63,7 @@ def store_flags(
     person: str | None = None,
 ) -> StoreResult:
     """Only `allowed` bits change; keywords may all or none of them. \\Seen is the person's own, where each has it (seen.py)."""
-    with writing(store) as write:
+    with writing(store, folder_id) as write:
         folder = write.folder(folder_id)
         reader = seen.within(write, person)
         operand = flags & SYSTEM_FLAGS & allowed
@@ -85,7 +86,8 @@ def store_flags(
             _write_flags(write, folder, changing)
         result = [(uid, new, modseq if new == old else write.modseq) for uid, new, old, modseq, _ in wanted]
         names = folder.keyword_names()
-    return StoreResult(write.account.modseq, result, failed, names)
+    told = [(uid, new, write.modseq, size) for uid, new, _, _, size in changing]
+    return StoreResult(write.account.modseq, result, failed, names, made(write, folder, changed=told))
 
 
 def _apply(operation: FlagOperation, old: int, operand: int, allowed: int) -> int:

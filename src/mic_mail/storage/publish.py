@@ -42,6 +42,7 @@ from mic_mail.storage import schema, seen
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.index import Statement
 from mic_mail.storage.journal import Berth
+from mic_mail.storage.made import made
 from mic_mail.storage.maildir import email_id, format_name, thread_id
 from mic_mail.storage.rows import FolderRow, read_folder
 from mic_mail.storage.section import Write, writing
@@ -81,14 +82,16 @@ def publish(
     journaled: bool = False,
     hold: Hold = unheld,
     claim: bool = False,
+    tell: bool = False,
     person: str | None = None,
 ) -> list[Published]:
     """Make deliveries visible in order, all or none; DURABLE on return, by the journal if `journaled` or if `hold` says so.
 
-    `claim`: they are \\Recent for the caller, if nothing before them waits to be. `person`: who brings them and has seen those
-    with \\Seen, where each reader has their own.
+    `claim`: they are \\Recent for the caller, if nothing before them waits to be. `tell`: the last one has what was made of
+    the folder, if any was published now. `person`: who brings them and has seen those with \\Seen, where each reader has their
+    own.
     """
-    with writing(store, patience=patience, sync=not journaled) as write:
+    with writing(store, folder_id, patience=patience, sync=not journaled) as write:
         folder = write.folder(folder_id)
         known: dict[str, Published | Delivery] = {}
         for delivery in deliveries:
@@ -101,7 +104,9 @@ def publish(
         if claims:
             folder.recent_from = folder.uidnext
             placed = [replace(each, recent=True) for each in placed]
-        new = {id(delivery): published for delivery, published in zip(fresh, placed, strict=True)}
+    if tell and placed:
+        placed[-1] = replace(placed[-1], made=made(write, folder, changed=write.came))
+    new = {id(delivery): published for delivery, published in zip(fresh, placed, strict=True)}
     return [new.get(id(delivery)) or _repeated(delivery, known, new) for delivery in deliveries]
 
 
@@ -255,4 +260,5 @@ def insert_message(
         name_dirty=0,
         name=name,
     )
+    write.came.append((uid, flags, write.modseq, size))
     write.count(folder, flags, size)

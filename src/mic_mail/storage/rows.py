@@ -4,12 +4,18 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 from sqlalchemy import bindparam, insert, select, update
 
 from mic_mail.storage import schema
-from mic_mail.storage.index import Statement
+from mic_mail.storage.index import RowStatement, Statement
 from mic_mail.storage.types import DELETED, SEEN, FolderInfo
+
+
+@lru_cache(maxsize=512)
+def _names(keywords: str) -> tuple[str, ...]:
+    return tuple(json.loads(keywords))
 
 
 @dataclass(slots=True)
@@ -77,7 +83,7 @@ class FolderRow:
             self.deleted_octets += times * size
 
     def keyword_names(self) -> tuple[str, ...]:
-        return tuple(json.loads(self.keywords))
+        return _names(self.keywords)
 
     def set_keywords(self, names: Sequence[str]) -> None:
         self.keywords = json.dumps(list(names), ensure_ascii=False)
@@ -112,10 +118,17 @@ _FOLDER_FIELDS = tuple(field.name for field in fields(FolderRow))
 _FOLDER_COLUMNS = [_F[name] for name in _FOLDER_FIELDS]
 
 _SELECT_ACCOUNT = Statement(select(*(_A[name] for name in _ACCOUNT_FIELDS)).where(_A.account_id == bindparam("account")))
-_UPDATE_ACCOUNT = Statement(update(schema.account).where(_A.account_id == bindparam("account_id")), _ACCOUNT_FIELDS[1:])
-_INSERT_ACCOUNT = Statement(insert(schema.account), _ACCOUNT_FIELDS)
+_UPDATE_ACCOUNT = RowStatement(update(schema.account).where(_A.account_id == bindparam("account_id")), _ACCOUNT_FIELDS[1:])
+_INSERT_ACCOUNT = RowStatement(insert(schema.account), _ACCOUNT_FIELDS)
 _SELECT_FOLDER = Statement(
     select(*_FOLDER_COLUMNS).where(_F.account_id == bindparam("account"), _F.folder_id == bindparam("folder"))
+)
+_SELECT_BOTH = Statement(
+    select(*(_A[name] for name in _ACCOUNT_FIELDS), *_FOLDER_COLUMNS)
+    .select_from(
+        schema.account.outerjoin(schema.folder, (_F.account_id == _A.account_id) & (_F.folder_id == bindparam("folder")))
+    )
+    .where(_A.account_id == bindparam("account"))
 )
 _SELECT_LIVE = Statement(
     select(*_FOLDER_COLUMNS).where(_F.account_id == bindparam("account"), _F.deleted_at_us.is_(None)).order_by(_F.name)
@@ -126,18 +139,18 @@ _SELECT_NAMED = Statement(
         _F.account_id == bindparam("account"), _F.name == bindparam("name"), _F.deleted_at_us.is_(None)
     )
 )
-_UPDATE_FOLDER = Statement(
+_UPDATE_FOLDER = RowStatement(
     update(schema.folder).where(_F.account_id == bindparam("account_id"), _F.folder_id == bindparam("folder_id")),
     _FOLDER_FIELDS[2:],
 )
 _KEYED_FIELDS = ("name", "deleted_at_us", "metadata")
 """What the index of names is made of: SQLite writes its page anew whenever one of them is set, changed or not; and annotations,
 which may be long."""
-_UPDATE_COUNTERS = Statement(
+_UPDATE_COUNTERS = RowStatement(
     update(schema.folder).where(_F.account_id == bindparam("account_id"), _F.folder_id == bindparam("folder_id")),
     [name for name in _FOLDER_FIELDS[2:] if name not in _KEYED_FIELDS],
 )
-_INSERT_FOLDER = Statement(insert(schema.folder), _FOLDER_FIELDS)
+_INSERT_FOLDER = RowStatement(insert(schema.folder), _FOLDER_FIELDS)
 
 
 def read_account(connection: sqlite3.Connection, account_id: int) -> AccountRow | None:
@@ -145,8 +158,19 @@ def read_account(connection: sqlite3.Connection, account_id: int) -> AccountRow 
     return AccountRow(*row) if row else None
 
 
+def read_account_and_folder(
+    connection: sqlite3.Connection, account_id: int, folder_id: int
+) -> tuple[AccountRow | None, FolderRow | None]:
+    """Both at once; the folder may be a deleted one."""
+    row = _SELECT_BOTH.on(connection, account=account_id, folder=folder_id).fetchone()
+    if row is None:
+        return None, None
+    of_folder = row[len(_ACCOUNT_FIELDS) :]
+    return AccountRow(*row[: len(_ACCOUNT_FIELDS)]), FolderRow(*of_folder) if of_folder[0] is not None else None
+
+
 def write_account(connection: sqlite3.Connection, row: AccountRow, *, new: bool = False) -> None:
-    (_INSERT_ACCOUNT if new else _UPDATE_ACCOUNT).on(connection, **{name: getattr(row, name) for name in _ACCOUNT_FIELDS})
+    (_INSERT_ACCOUNT if new else _UPDATE_ACCOUNT).on(connection, row)
 
 
 def read_folder(connection: sqlite3.Connection, account_id: int, folder_id: int) -> FolderRow | None:
@@ -172,8 +196,8 @@ def read_all_folders(connection: sqlite3.Connection, account_id: int) -> list[Fo
 
 def write_counters(connection: sqlite3.Connection, row: FolderRow) -> None:
     """A folder that is called as before and has not been deleted or brought back: one page less than `write_folder`."""
-    _UPDATE_COUNTERS.on(connection, **{name: getattr(row, name) for name in _FOLDER_FIELDS if name not in _KEYED_FIELDS})
+    _UPDATE_COUNTERS.on(connection, row)
 
 
 def write_folder(connection: sqlite3.Connection, row: FolderRow, *, new: bool = False) -> None:
-    (_INSERT_FOLDER if new else _UPDATE_FOLDER).on(connection, **{name: getattr(row, name) for name in _FOLDER_FIELDS})
+    (_INSERT_FOLDER if new else _UPDATE_FOLDER).on(connection, row)

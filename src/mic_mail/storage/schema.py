@@ -2,7 +2,7 @@
 
 Every table and key carries `account_id`, also where one SQLite file holds one account: with PostgreSQL one database holds all.
 
-    account       the counters: serial of the last critical section, MODSEQ, marks, quota; the boot it was last written under
+    account       the counters: serial of the last recorded change, MODSEQ, marks, quota; the boot it was last written under
     folder        one row a folder, deleted ones included while they can be brought back
     message       narrow, one row a message in a folder: what list scans need, and its file's name
     email         wide, one row a message *content*: the answers ready to send; COPY shares it, MOVE keeps it (`refs` counts)

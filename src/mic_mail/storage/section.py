@@ -11,6 +11,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 
 from sqlalchemy import bindparam, delete, insert, select
 
@@ -24,6 +25,7 @@ from mic_mail.storage.rows import (
     AccountRow,
     FolderRow,
     read_account,
+    read_account_and_folder,
     read_all_folders,
     read_folder,
     read_folder_named,
@@ -46,17 +48,23 @@ _ACCOUNT = 0
 
 
 @contextlib.contextmanager
-def writing(store: Store, *, patience: float | None = None, sync: bool = True) -> Iterator["Write"]:
+def writing(store: Store, folder_id: int = 0, *, patience: float | None = None, sync: bool = True) -> Iterator["Write"]:
     """One change of one account: all or nothing, durable and told to the observers when the block has been left.
+
+    `folder_id`: the folder that it is most about, read together with the account.
 
     `Busy` where somebody else is writing for longer than `patience` seconds, or the store would have to be opened first.
     Without `sync`, folders are not fsynced: the journal answers for what happens to names (journal.py).
     """
     with translated(f"account {store.account_id}"):
-        with _locked(store, patience) as fd, store.index.watched():
-            finish_interrupted(store, fd, store.index.writer())
-            with transaction(store, fd) as write:
-                yield write
+        with _locked(store, patience) as fd:
+            try:
+                finish_interrupted(store, fd, store.index.writer())
+                with transaction(store, fd, folder_id=folder_id) as write:
+                    yield write
+            except BaseException as error:
+                store.index.suspect(error)
+                raise
         if sync:
             for path in write.durable:
                 store.shared.syncs.make_durable(path)
@@ -83,7 +91,11 @@ def _locked(store: Store, patience: float | None) -> Iterator[int]:
 
 @contextlib.contextmanager
 def transaction(
-    store: Store, fd: int, prepare: Callable[[sqlite3.Connection], None] = lambda connection: None
+    store: Store,
+    fd: int,
+    prepare: Callable[[sqlite3.Connection], None] = lambda connection: None,
+    *,
+    folder_id: int = 0,
 ) -> Iterator["Write"]:
     """The part between lock and unlock; `fd` is the locked file. `prepare` comes first, where there are no tables yet."""
     connection = store.index.writer()
@@ -91,7 +103,7 @@ def transaction(
     write: Write | None = None
     try:
         prepare(connection)
-        write = Write(store, connection, fd)
+        write = Write(store, connection, fd, folder_id)
         yield write
         write.save_rows()
         connection.execute("COMMIT")
@@ -170,23 +182,29 @@ def subscribed_names(connection: sqlite3.Connection, account_id: int) -> tuple[s
 class Write:
     """What a room may do inside the critical section."""
 
-    def __init__(self, store: Store, connection: sqlite3.Connection, fd: int) -> None:
-        account = read_account(connection, store.account_id)
+    def __init__(self, store: Store, connection: sqlite3.Connection, fd: int, folder_id: int = 0) -> None:
+        account, folder = read_account_and_folder(connection, store.account_id, folder_id)
         assert account is not None, "opened without an account row"
         self.store = store
         self.connection = connection
         self.account = account
-        self.account.serial += 1
+        self._account_before = copy(account)
         self.took_modseq = False
+        self.came: list[tuple[int, int, int, int]] = []
+        """(uid, flags, modseq, size) of the messages that this change put into folders."""
         self.durable: dict[str, None] = {}
         """Directories to fsync before the change may be acknowledged."""
         self._fd = fd
         self._folders: dict[int, FolderRow] = {}
         self._keys: dict[int, tuple[str, int | None, str | None]] = {}
         """`FolderRow.key` of each as it was read."""
+        self._modseqs: dict[int, int] = {}
+        """`highest_modseq` of each as it was read."""
         self._dirty_folders: dict[int, FolderRow] = {}
         self._intent: Intent | None = None
         self._intent_octets = 0
+        if folder is not None:
+            self._known(folder)
 
     # Numbers
 
@@ -255,8 +273,15 @@ class Write:
 
     def _known(self, folder: FolderRow) -> FolderRow:
         """The row that this change works on; `folder` if it is the first."""
-        self._keys.setdefault(folder.folder_id, folder.key)
-        return self._folders.setdefault(folder.folder_id, folder)
+        if (known := self._folders.get(folder.folder_id)) is not None:
+            return known
+        self._keys[folder.folder_id], self._modseqs[folder.folder_id] = folder.key, folder.highest_modseq
+        self._folders[folder.folder_id] = folder
+        return folder
+
+    def modseq_before(self, folder: FolderRow) -> int:
+        """The folder's HIGHESTMODSEQ before this change."""
+        return self._modseqs.get(folder.folder_id, 0)
 
     def add_folder(self, folder: FolderRow) -> None:
         self._folders[folder.folder_id] = folder
@@ -333,6 +358,7 @@ class Write:
     ) -> None:
         """Record what is about to happen to names; only then may it happen."""
         if self._intent is None:
+            self.account.serial += 1
             self._intent = Intent(self.account.serial, self.store.shared.boot_id)
         self._intent.renames += renames
         self._intent.links += links
@@ -381,7 +407,8 @@ class Write:
         for folder_id, folder in self._dirty_folders.items():
             write = write_counters if self._keys.get(folder_id) == folder.key else write_folder
             write(self.connection, folder)
-        write_account(self.connection, self.account)
+        if self.account != self._account_before:
+            write_account(self.connection, self.account)
 
     def settle(self) -> None:
         """After the COMMIT, still under the lock."""

@@ -6,10 +6,12 @@ restore the destination").
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from mic_mail.storage import seen
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.expunge import MessageRow, add_refs, bury, read_messages
+from mic_mail.storage.made import made
 from mic_mail.storage.maildir import format_name, locate, parse_name
 from mic_mail.storage.publish import check_quota, insert_message
 from mic_mail.storage.rows import FolderRow
@@ -31,7 +33,7 @@ def copy(
     person: str | None = None,
 ) -> CopyResult:
     """`every`: all of them or none (RFC 9051 §6.4.7). Only `allowed` flags go along, and the \\Seen of each reader."""
-    with writing(store) as write:
+    with writing(store, folder_id) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
         rows, present = present_rows(write, source, uids, every=every)
         if not rows:
@@ -58,9 +60,12 @@ def move(
     allowed: int = ALL_FLAGS,
     person: str | None = None,
 ) -> CopyResult:
-    with writing(store) as write:
+    with writing(store, folder_id) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
-        return move_within(write, source, target, uids, allowed=allowed, person=person)
+        result = move_within(write, source, target, uids, allowed=allowed, person=person)
+    if source is target:  # messages have come as well
+        return result
+    return replace(result, made=made(write, source, vanished=[old for old, _ in result.pairs]))
 
 
 def move_within(

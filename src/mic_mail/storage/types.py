@@ -191,6 +191,17 @@ class Changes:
     lacks is gone (RFC 7162 §3.2.5.2)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a change made of its folder: what `Account.news` would tell whoever knew the folder as of `since_modseq`, which is
+    as it was just before. So who changed it need not look."""
+
+    account_modseq: int
+    since_modseq: int
+    fresh: FolderView
+    changes: Changes
+
+
 class Staged(Protocol):
     """A message on its way in, in the account's `tmp/`: nobody sees it, and what is not published is swept away."""
 
@@ -249,6 +260,8 @@ class Published:
     duplicate: bool = False
     recent: bool = False
     """Told as \\Recent to nobody but the caller, who claimed it."""
+    made: Made | None = None
+    """With the last of those that were published together, for a caller who has their folder open; None: look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,12 +273,16 @@ class StoreResult:
     """(uid, flags, modseq) of all that are now as asked; those that were so before keep their MODSEQ."""
     failed: list[int]
     keywords: tuple[str, ...]
+    made: Made | None = None
+    """None: look."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpungeResult:
     uids: list[int]
     modseq: int
+    made: Made | None = None
+    """None: look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +293,8 @@ class CopyResult:
     pairs: list[tuple[int, int]]
     """(uid in the source, uid in the target), ascending in both."""
     modseq: int
+    made: Made | None = None
+    """Of the source, where MOVE took its messages away; None: look."""
 
 
 @dataclass(frozen=True, slots=True)

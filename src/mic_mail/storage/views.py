@@ -51,7 +51,7 @@ class ViewCache:
 
 
 def octets_of(view: FolderView) -> int:
-    return sum(len(column) * column.itemsize for column in (view.uids, view.flags, view.modseqs, view.sizes)) + 1024
+    return len(view.uids) * (view.uids.itemsize + view.flags.itemsize + view.modseqs.itemsize + view.sizes.itemsize) + 1024
 
 
 def with_changes(

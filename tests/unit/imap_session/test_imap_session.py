@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conversing import Talk
+from mic_mail.connection.actions import Action
 from mic_mail.errors import Text
-from mic_mail.imap.actions import Waiting
+from mic_mail.imap.actions import Waiting, Work
 from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, metadata, notifycommands, searchcommands
 from mic_mail.imap.grammar.commands import Command
@@ -228,6 +229,31 @@ def test_one_hop_where_one_is_enough(talk: Talk) -> None:
     before = talk.work
     append(talk)
     assert talk.work - before == 1
+
+
+class _CountingWrites(Talk):
+    """It knows how often a writer's turn was asked for."""
+
+    writes = 0
+
+    def carry_out(self, action: Action) -> None:
+        self.writes += isinstance(action, Work) and action.writes
+        super().carry_out(action)
+
+
+def test_nothing_to_expunge_takes_no_turn_of_a_writer(store: MailStore) -> None:
+    """An EXPUNGE without a \\Deleted message only looks; what another session has marked meanwhile goes all the same."""
+    talk = _CountingWrites(store).sign_in()
+    append(talk)
+    append(talk)
+    talk.say(b"s SELECT INBOX\r\n")
+    before = talk.writes
+    assert talk.say(b"e EXPUNGE\r\nu UID EXPUNGE 1:2\r\n") == b"e OK Expunged.\r\nu OK Expunged.\r\n"
+    assert talk.writes == before
+    other = Talk(store).sign_in()
+    other.say(b"s SELECT INBOX\r\nd STORE 2 +FLAGS (\\Deleted)\r\n")
+    assert b"* 2 EXPUNGE\r\n" in talk.say(b"e EXPUNGE\r\n")
+    assert talk.writes == before + 1
 
 
 def test_a_session_lost_in_the_middle_of_append_leaves_nothing(talk: Talk, store: MailStore) -> None:

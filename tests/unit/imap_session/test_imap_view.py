@@ -2,14 +2,17 @@
 
 from array import array
 from dataclasses import dataclass, field
+from typing import cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mic_mail.imap.grammar.mailboxcommands import QResync
 from mic_mail.imap.selected.view import Enabled, Glance, View, flag_names
 from mic_mail.imap.selecting import missed
-from mic_mail.storage.types import Changes, FolderInfo, FolderView
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import Changes, FolderInfo, FolderView, Made
 
 KEYWORDS = ("$Viec", "$Forwarded")
 
@@ -210,3 +213,19 @@ def test_what_is_expunged_while_a_mailbox_is_opened_was_told_of_before() -> None
         b"* VANISHED 1\r\n",
         b"* 1 FETCH (UID 2 MODSEQ (6) FLAGS (\\Seen))\r\n",
     ]
+
+
+def test_who_changed_something_need_not_look() -> None:
+    """What the own change made of the folder is all there is to see, if the folder was known as it was before; else: a look."""
+    mailbox = Mailbox()
+    mailbox.add()
+    view = View(mailbox.view(), looked=mailbox.modseq, account_id=1)
+    before = mailbox.modseq
+    mailbox.flag(1, 2)
+    made = Made(mailbox.modseq, before, mailbox.view(), mailbox.changes(before))
+    nobody = cast("Account", None)  # to be asked is to fail
+    glance = view.look(nobody, made=made)
+    assert view.catch_up(glance, Enabled.NOTHING, expunge=False) == [b"* 1 FETCH (FLAGS (\\Flagged))\r\n"]
+    assert (view.modseq, view.looked) == (mailbox.modseq, mailbox.modseq)
+    with pytest.raises(AttributeError):
+        view.look(nobody, made=made)

@@ -151,8 +151,12 @@ class Intake:
         if size and limit_octets is not None and self.used_octets + size > limit_octets:
             raise OverQuota(self.used_octets, limit_octets)
 
-    def publish(self, account: Account, limit_octets: int | None, claimed_id: int = 0) -> list[Published]:
-        """Make all of them durable and visible, in order; \\Recent for this client alone if their folder is `claimed_id`."""
+    def publish(self, account: Account, limit_octets: int | None, open_id: int = 0, *, claims: bool = False) -> list[Published]:
+        """Make all of them durable and visible, in order.
+
+        `open_id` is the folder that this client has open: if they go there, the last one tells what was made of it, and if it
+        `claims`, they are \\Recent for this client alone.
+        """
         folder_id, allowed = account.folder_id(self.place.name), allowed_flags(self.place.rights)
         journaled = (
             self._is_held
@@ -160,7 +164,8 @@ class Intake:
             and account.journal_takes(self.held_octets)
         )
         deliveries = [message.finish(account, allowed, journaled=journaled) for message in self.messages]
-        published = account.publish(folder_id, deliveries, limit_octets=limit_octets, claim=folder_id == claimed_id)
+        is_open = folder_id == open_id
+        published = account.publish(folder_id, deliveries, limit_octets=limit_octets, claim=claims and is_open, tell=is_open)
         if self.used_octets is not None:
             self.used_octets += sum(delivery.staged.size for delivery in deliveries)
         self.messages.clear()
@@ -278,10 +283,10 @@ def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
         if view is None or view.place.account != place.account:
             published.extend(intake.publish(account, limit))
             return
-        published.extend(intake.publish(account, limit, view.folder_id if view.claims else 0))
+        published.extend(intake.publish(account, limit, view.folder_id, claims=view.claims))
         claimed = tuple((each.uid, each.uid) for each in published if each.recent)
         with suppress(MicMailError):  # the messages are stored: what is wrong with the selected mailbox the next look tells
-            lines.extend(view.catch_up(view.look(account, claimed), enabled, expunge=True))
+            lines.extend(view.catch_up(view.look(account, claimed, made=published[-1].made), enabled, expunge=True))
 
     talk.landed = None
     refused = yield from tried(talk.change(publish, place), place)

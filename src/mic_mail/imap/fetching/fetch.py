@@ -139,9 +139,9 @@ def _mark_seen(talk: Conversation, view: View, places: list[range], command: Fet
     told_anyway, enabled = Datum.FLAGS in command.items, talk.enabled
 
     def work(account: Account) -> list[bytes]:
-        account.store_flags(view.folder_id, uids, "+", SEEN)
+        result = account.store_flags(view.folder_id, uids, "+", SEEN)
         return view.catch_up(
-            view.look(account),
+            view.look(account, made=result.made),
             enabled,
             expunge=False,
             expected=expected if told_anyway else None,

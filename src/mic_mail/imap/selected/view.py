@@ -26,7 +26,7 @@ from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import allowed_flags
 from mic_mail.imap.selected.followed import Contexts
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import KEYWORD_FLAGS, KEYWORD_SHIFT, MAX_KEYWORDS, Changes, FolderInfo, FolderView
+from mic_mail.storage.types import KEYWORD_FLAGS, KEYWORD_SHIFT, MAX_KEYWORDS, Changes, FolderInfo, FolderView, Made
 from mic_mail.storage.views import before_uid
 
 _MAX_FLAG_NAMES = 4096
@@ -42,6 +42,20 @@ class Enabled(Flag):
     REV2 = auto()
     NOTIFY = auto()
     UIDONLY = auto()
+
+
+_WITH_UID = Enabled.CONDSTORE | Enabled.REV2 | Enabled.NOTIFY
+
+
+@lru_cache
+def _unsolicited(enabled: Enabled) -> tuple[bool, bool, bool]:
+    """Whether a FETCH that nobody asked for has UID, has MODSEQ, and is a UIDFETCH; looked up, since flags are slow to compare.
+
+    UID and MODSEQ once CONDSTORE is in use, since QRESYNC is offered (RFC 7162 §3.2.4); UID in IMAP4rev2, with NOTIFY
+    (RFC 5465 §5.1). With UIDONLY it is what the line begins with.
+    """
+    uid_only = Enabled.UIDONLY in enabled
+    return bool(enabled & _WITH_UID) and not uid_only, Enabled.CONDSTORE in enabled, uid_only
 
 
 class OutOfStep(Trouble):
@@ -199,9 +213,14 @@ class View:
         """Whether new messages are \\Recent here, if nobody has had them before."""
         return self._claims and self._withheld is None
 
-    def look(self, account: Account, claimed: Ranges = ()) -> Glance:
-        """The look that this client needs next. Blocks. `claimed`: new messages that it has claimed already."""
-        glance = look(account, self.folder_id, self.modseq, self.looked, claims=self.claims)
+    def look(self, account: Account, claimed: Ranges = (), *, made: Made | None = None) -> Glance:
+        """The look that this client needs next. Blocks. `claimed`: new messages that it has claimed already; `made`: what its
+        own change made of the folder, which is all there is to see if the folder was before as it is known here."""
+        if made is not None and made.since_modseq == self.modseq:
+            recent = claim_recent(account, made.fresh) if self.claims else ()
+            glance = Glance(made.account_modseq, made.fresh, made.changes, recent)
+        else:
+            glance = look(account, self.folder_id, self.modseq, self.looked, claims=self.claims)
         return replace(glance, recent=merged([*glance.recent, *claimed])) if claimed else glance
 
     @property
@@ -282,19 +301,17 @@ class View:
         return text
 
     def fetch_line(self, position: int, enabled: Enabled, *, with_uid: bool = False, with_flags: bool = True) -> bytes:
-        """The unsolicited FETCH that tells the flags of one message.
-
-        UID and MODSEQ once CONDSTORE is in use, since QRESYNC is offered (RFC 7162 §3.2.4); UID in IMAP4rev2, with NOTIFY
-        (RFC 5465 §5.1), and in the answer to a UID command (RFC 9051 §6.4.9). With UIDONLY it is what the line begins with.
-        """
+        """The unsolicited FETCH that tells the flags of one message; it has the UID also in the answer to a UID command
+        (RFC 9051 §6.4.9)."""
+        has_uid, has_modseq, uid_only = _unsolicited(enabled)
         data: list[bytes] = []
-        if Enabled.UIDONLY not in enabled and (with_uid or enabled & (Enabled.CONDSTORE | Enabled.REV2 | Enabled.NOTIFY)):
+        if has_uid or (with_uid and not uid_only):
             data.append(b"UID %d" % self.uids[position])
-        if Enabled.CONDSTORE in enabled:
+        if has_modseq:
             data.append(b"MODSEQ (%d)" % self.modseqs[position])
         if with_flags:
             data.append(b"FLAGS (%b)" % self.flags_text(position))
-        if Enabled.UIDONLY in enabled:
+        if uid_only:
             return b"* %d UIDFETCH (%b)\r\n" % (self.uids[position], b" ".join(data))
         return b"* %d FETCH (%b)\r\n" % (position + 1, b" ".join(data))
 
