@@ -5,6 +5,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from operator import attrgetter
+from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 
@@ -36,6 +38,12 @@ class AccountRow:
     """Annotations as `annotations.pack` writes them."""
     seen_each: int = 0
     """1: every reader has a \\Seen of their own (seen.py); the flag in `message` is then the common state beside."""
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All of it, to see whether anything has changed."""
+        values: tuple[Any, ...] = _ACCOUNT_VALUES(self)
+        return values
 
 
 @dataclass(slots=True)
@@ -114,6 +122,7 @@ class FolderRow:
 _A = schema.account.c
 _F = schema.folder.c
 _ACCOUNT_FIELDS = tuple(field.name for field in fields(AccountRow))
+_ACCOUNT_VALUES = attrgetter(*_ACCOUNT_FIELDS)
 _FOLDER_FIELDS = tuple(field.name for field in fields(FolderRow))
 _FOLDER_COLUMNS = [_F[name] for name in _FOLDER_FIELDS]
 

@@ -11,7 +11,6 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import copy
 
 from sqlalchemy import bindparam, delete, insert, select
 
@@ -188,7 +187,7 @@ class Write:
         self.store = store
         self.connection = connection
         self.account = account
-        self._account_before = copy(account)
+        self._account_before = account.values
         self.took_modseq = False
         self.came: list[tuple[int, int, int, int]] = []
         """(uid, flags, modseq, size) of the messages that this change put into folders."""
@@ -407,7 +406,7 @@ class Write:
         for folder_id, folder in self._dirty_folders.items():
             write = write_counters if self._keys.get(folder_id) == folder.key else write_folder
             write(self.connection, folder)
-        if self.account != self._account_before:
+        if self.account.values != self._account_before:
             write_account(self.connection, self.account)
 
     def settle(self) -> None:
