@@ -445,11 +445,15 @@ class Conversation:
             address = {} if place.box is None else {"mailbox": place.box.address}
             yield Note(event, {**address, "folder": place.name, **fields})
 
+    def is_current(self, view: View) -> bool:
+        """Whether nothing has changed in its account since its last look."""
+        mark = self.desk.change_mark(view.account_id)
+        return mark != 0 and mark == view.mark
+
     def sync(self, *, expunge: bool) -> Steps[None]:
         """Tell what happened to the selected mailbox since the last look; look, if anything can have."""
         if (view := self.view) is not None:
-            mark = self.desk.change_mark(view.account_id)
-            if mark and mark == view.mark and not view.owes(expunge=expunge):
+            if self.is_current(view) and not view.owes(expunge=expunge):
                 view.looked = max(view.looked, self.known_modseq)
                 return
             enabled = self.enabled

@@ -150,7 +150,8 @@ def close(talk: Conversation, command: Close) -> Steps[Reply]:
     """CLOSE expunges silently and leaves (RFC 9051 §6.4.1); who may not expunge only leaves (RFC 4314 §4)."""
     view = talk.view
     assert view is not None
-    if not view.read_only and "e" in view.rights:
+    is_clean = not view.info.deleted and talk.is_current(view)
+    if not view.read_only and "e" in view.rights and not is_clean:
         result = yield from talk.change(lambda account: account.expunge(view.folder_id))
         yield from _tell_expunged(talk, view, result)
     talk.leave()

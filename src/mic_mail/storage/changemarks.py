@@ -50,10 +50,13 @@ class ChangeMarks:
         number = int.from_bytes(octets, "little")
         return 0 if taken < _OCTETS or number & 1 else generation + number
 
-    def begin(self, account_id: int) -> None:
-        """The account's lock is held, something may change. OSError: then nothing may."""
-        fd, _ = self._current()
-        self._move(fd, account_id, to_even=False)
+    def begin(self, account_id: int) -> int:
+        """The account's lock is held, something may change. OSError: then nothing may.
+
+        What `read` gives from `end` on until somebody else begins: who knows all that this holder did need not look till then.
+        """
+        fd, generation = self._current()
+        return generation + (self._move(fd, account_id, to_even=False) + 1) % _GENERATION
 
     def end(self, account_id: int) -> None:
         """What had to be changed has been. Where that cannot be written the number stays odd, and everybody looks."""
@@ -61,13 +64,14 @@ class ChangeMarks:
             fd, _ = self._current()
             self._move(fd, account_id, to_even=True)
 
-    def _move(self, fd: int, account_id: int, *, to_even: bool) -> None:
+    def _move(self, fd: int, account_id: int, *, to_even: bool) -> int:
         at = account_id * _OCTETS
         octets = os.pread(fd, _OCTETS, at)
         if len(octets) < _OCTETS:
             os.posix_fallocate(fd, 0, (at // _ALLOCATED_AT_ONCE + 1) * _ALLOCATED_AT_ONCE)
-        number = (int.from_bytes(octets, "little") | 1) + to_even
-        os.pwrite(fd, (number % _GENERATION).to_bytes(_OCTETS, "little"), at)
+        number = ((int.from_bytes(octets, "little") | 1) + to_even) % _GENERATION
+        os.pwrite(fd, number.to_bytes(_OCTETS, "little"), at)
+        return number
 
     def _current(self) -> tuple[int, int]:
         """The file that other processes use as well, and how many this process has seen removed."""

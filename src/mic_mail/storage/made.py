@@ -31,4 +31,5 @@ def made(write: Write, folder: FolderRow, *, changed: Sequence[Row] = (), vanish
     if info != known.info or changed or vanished:
         fresh = with_changes(known, info, *told)
         shared.views.put(account_id, folder.folder_id, fresh)
-    return Made(write.account.modseq, since, fresh, Changes(info.highest_modseq, info.keywords, *told, complete=True))
+    changes = Changes(info.highest_modseq, info.keywords, *told, complete=True)
+    return Made(write.account.modseq, since, fresh, changes, write.mark)

@@ -188,6 +188,8 @@ class Write:
         self.connection = connection
         self.account = account
         self._account_before = account.values
+        self.mark = store.mark_to_come
+        """The account's change mark once this change is over: while it stands, nothing has changed since."""
         self.took_modseq = False
         self.came: list[tuple[int, int, int, int]] = []
         """(uid, flags, modseq, size) of the messages that this change put into folders."""

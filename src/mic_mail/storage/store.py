@@ -64,11 +64,13 @@ class Store:
         self.lock = AccountLock(
             self.place.lock,
             shared.settings.lock_seconds,
-            entered=partial(shared.marks.begin, account_id),
+            entered=self._entered,
             leaving=partial(shared.marks.end, account_id),
         )
         self.index = Index(self.place.index, synchronous=shared.settings.synchronous, clock=shared.clock)
         self.search = SearchFile(self.place.search, account_id, shared.clock)
+        self.mark_to_come = 0
+        """For the holder of the lock: the account's change mark from when the lock is given back (changemarks.py)."""
         self.opening = threading.Lock()
         self.opened_identity: int | None = None
         """Inode of the index that was found good; None before the first use."""
@@ -76,6 +78,9 @@ class Store:
         """Some file name lags behind its flags, by this process's doing."""
         self.polled: Polled | None = None
         """The last answer to the change feed that still stands if no file has moved."""
+
+    def _entered(self) -> None:
+        self.mark_to_come = self.shared.marks.begin(self.account_id)
 
     def ready(self) -> None:
         """Open the store unless it is open and sound; one stat where it is. Somebody may have replaced the index (`repair`)."""

@@ -200,6 +200,8 @@ class Made:
     since_modseq: int
     fresh: FolderView
     changes: Changes
+    mark: int
+    """The account's change mark from then on, until somebody changes something else."""
 
 
 class Staged(Protocol):

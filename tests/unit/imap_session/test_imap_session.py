@@ -220,6 +220,7 @@ def test_one_hop_where_one_is_enough(talk: Talk) -> None:
         (b"n NOOP", 0),
         (b"t STORE 1 +FLAGS.SILENT (\\Seen)", 1),
         (b"n NOOP", 0),
+        (b"x EXPUNGE", 0),
         (b"e ENABLE UTF8=ACCEPT", 0),
     ):
         before = talk.work

@@ -222,10 +222,10 @@ def test_who_changed_something_need_not_look() -> None:
     view = View(mailbox.view(), looked=mailbox.modseq, account_id=1)
     before = mailbox.modseq
     mailbox.flag(1, 2)
-    made = Made(mailbox.modseq, before, mailbox.view(), mailbox.changes(before))
+    made = Made(mailbox.modseq, before, mailbox.view(), mailbox.changes(before), 5)
     nobody = cast("Account", None)  # to be asked is to fail
     glance = view.look(nobody, made=made)
     assert view.catch_up(glance, Enabled.NOTHING, expunge=False) == [b"* 1 FETCH (FLAGS (\\Flagged))\r\n"]
-    assert (view.modseq, view.looked) == (mailbox.modseq, mailbox.modseq)
+    assert (view.modseq, view.looked, view.mark) == (mailbox.modseq, mailbox.modseq, 5)
     with pytest.raises(AttributeError):
         view.look(nobody, made=made)

@@ -79,7 +79,7 @@ def test_it_is_what_a_look_sees(accounts: tuple[Account, Account], seed: int) ->
         if made is None:
             continue
         told += 1
-        assert (made.account_modseq, made.since_modseq) == (modseq, before)
+        assert (made.account_modseq, made.since_modseq, made.mark) == (modseq, before, own.change_mark())
         if fresh is None:  # nothing has changed
             assert made.fresh.info.highest_modseq == before
             assert not made.changes.changed

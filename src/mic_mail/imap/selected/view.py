@@ -218,7 +218,7 @@ class View:
         own change made of the folder, which is all there is to see if the folder was before as it is known here."""
         if made is not None and made.since_modseq == self.modseq:
             recent = claim_recent(account, made.fresh) if self.claims else ()
-            glance = Glance(made.account_modseq, made.fresh, made.changes, recent)
+            glance = Glance(made.account_modseq, made.fresh, made.changes, recent, made.mark)
         else:
             glance = look(account, self.folder_id, self.modseq, self.looked, claims=self.claims)
         return replace(glance, recent=merged([*glance.recent, *claimed])) if claimed else glance
