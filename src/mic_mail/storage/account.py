@@ -27,9 +27,10 @@ from mic_mail.storage import (
     transfer,
 )
 from mic_mail.storage import backup as copies
+from mic_mail.storage.expunge import Grave
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.foreign import despite_loss
-from mic_mail.storage.journal import Berth, Journal, Journaled
+from mic_mail.storage.journal import GRAVE_OCTETS, Berth, Departed, Journal, Journaled
 from mic_mail.storage.lending import Lent, lend
 from mic_mail.storage.ordering import Ordered, orderings
 from mic_mail.storage.publish import publish
@@ -295,7 +296,13 @@ class Account:
 
     def expunge(self, folder_id: int, uids: Iterable[int] | None = None) -> ExpungeResult:
         """EXPUNGE: every message with \\Deleted, of `uids` only where given (UID EXPUNGE)."""
-        return despite_loss(self._store, lambda: expunge.expunge(self._store, folder_id, uids))
+        return despite_loss(self._store, lambda: expunge.expunge(self._store, folder_id, uids, self._remember))
+
+    def _remember(self, graves: Sequence[Grave]) -> bool:
+        journal = self._mailstore.journal
+        if not journal.takes(GRAVE_OCTETS * len(graves)):
+            return False
+        return journal.remembers([Departed(self.ref.home, each.mailbox_id, each.name, each.buried) for each in graves])
 
     def remove(self, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
         """Expunge whatever its flags (POP3, retention, the web)."""

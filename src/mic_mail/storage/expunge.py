@@ -5,8 +5,9 @@ stays then is the history of UIDs for QRESYNC, and when that goes too, `expunge_
 MOVE leaves a tombstone that points to where the message went. Expunged mail does not count against the quota.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlalchemy import bindparam, delete, exists, insert, literal_column, select, update
 
@@ -75,7 +76,24 @@ def read_messages(write: Write, folder_id: int, uids: Iterable[int] | None) -> l
     return [MessageRow(*row) for row in rows]
 
 
-def expunge(store: Store, folder_id: int, uids: Iterable[int] | None) -> ExpungeResult:
+@dataclass(frozen=True, slots=True)
+class Grave:
+    """Where the file of an expunged message was, and where it is."""
+
+    mailbox_id: str
+    name: str
+    """In the folder's `cur`."""
+    buried: str
+    """In `.expunged/`."""
+
+
+Remember = Callable[[Sequence[Grave]], bool]
+"""Makes it durable that these files have moved, after they have; False: it cannot."""
+
+
+def expunge(
+    store: Store, folder_id: int, uids: Iterable[int] | None, remember: Remember = lambda graves: False
+) -> ExpungeResult:
     """Those with \\Deleted, of `uids` only where given."""
     with writing(store, folder_id) as write:
         if uids is None:
@@ -84,7 +102,7 @@ def expunge(store: Store, folder_id: int, uids: Iterable[int] | None) -> Expunge
         else:
             going = [row for row in read_messages(write, folder_id, uids) if row.flags & DELETED]
         folder = write.folder(folder_id)
-        result = bury_files(write, folder, going)
+        result = bury_files(write, folder, going, remember)
     return replace(result, made=made(write, folder, vanished=result.uids))
 
 
@@ -94,8 +112,8 @@ def remove(store: Store, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
         return bury_files(write, write.folder(folder_id), read_messages(write, folder_id, uids))
 
 
-def bury_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> ExpungeResult:
-    """Expunge these messages as part of a change."""
+def bury_files(write: Write, folder: FolderRow, going: list[MessageRow], remember: Remember | None = None) -> ExpungeResult:
+    """Expunge these messages as part of a change; with `remember`, of one that does nothing else to names."""
     if not going:
         return ExpungeResult([], write.account.modseq)
     place = write.store.place
@@ -103,6 +121,9 @@ def bury_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> Expu
     present = locate(cur, (row.name for row in going))
     kept = {row.uid: _buried_name(folder, row, present[row.name]) for row in going if row.name in present}
     write.rename([(f"{cur}/{present[row.name]}", f"{place.expunged}/{kept[row.uid]}") for row in going if row.uid in kept])
+    graves = [Grave(folder.mailbox_id, present[row.name], kept[row.uid]) for row in going if row.uid in kept]
+    if remember is not None and all(parse_name(grave.name).uid for grave in graves):  # else another may come under the name
+        write.remember = partial(remember, graves)
     bury(write, folder, going, kept=kept)
     return ExpungeResult([row.uid for row in going], write.modseq)
 

@@ -13,6 +13,9 @@ another into a *segment* and made durable together; then each is published as ev
 APPENDs that follow one another closely are WRITTEN in the critical section (publish.py), when their UID is known: then the
 segment also says where they lie (`Berth`).
 
+EXPUNGEs that follow one another closely are written down as well, after their COMMIT and before they are answered (`Departed`):
+where a file was and where it lies in `.expunged/`, in place of an fsync of both directories.
+
 WRITTEN comes before the name: a name never leads to half a message that nobody can mend. A message that is WRITTEN and was
 not published (refused, or its process killed) comes back only if the power fails before its segment is settled: twice, never
 lost. A kill alone needs no replay, as the page cache keeps the files; the segments of the dead are settled by
@@ -28,6 +31,7 @@ import errno
 import fcntl
 import math
 import os
+import re
 import secrets
 import struct
 import threading
@@ -57,11 +61,14 @@ so it waits for the replay of the next boot."""
 LOCK = "lock"
 """In the folder: whoever makes segments or looks through those of others holds it."""
 
+GRAVE_OCTETS = 1024
+"""A `Departed` in a segment takes less."""
 BLOCK_OCTETS = 4096
 """Each wave begins a block, so that a power loss in the middle of a write can tear only what was not promised."""
 _FRAME = struct.Struct(">4s8sII")
-"""Magic, turn of the segment, octets of what follows and CRC-32 of both: home, NUL, base name or berth, NUL, message."""
-_MAGIC, _REPLAYED = b"micJ", b"micR"
+"""Magic, turn of the segment, octets of what follows and CRC-32 of both: home, NUL, base name or berth, NUL, message; or home,
+NUL, what has departed."""
+_MAGIC, _DEPARTED, _REPLAYED = b"micJ", b"micX", b"micR"
 _TURN_OCTETS = 8
 _CLEAR = bytes(_FRAME.size)
 
@@ -109,6 +116,38 @@ class Journaled:
         return cls(os.fsdecode(home), parse_name(name).base, octets, Berth(mailbox_id, name, int(received_us)), at)
 
 
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """A message that was expunged, whose file may lie in its folder again after a power loss."""
+
+    home: str
+    mailbox_id: str
+    """Of the folder."""
+    name: str
+    """Its file there."""
+    buried: str
+    """Its file in `.expunged/`."""
+    at: int = field(default=-1, compare=False)
+    """Where in its segment."""
+
+    @property
+    def octets(self) -> bytes:
+        return b""
+
+    def head(self) -> bytes:
+        return b"%b\0%b" % (os.fsencode(self.home), os.fsencode(f"{self.mailbox_id}/{self.name}/{self.buried}"))
+
+    @classmethod
+    def of(cls, frame: bytes, at: int) -> "Departed":
+        """The opposite of `head`; neither a mailbox id nor a name has a "/" in it."""
+        home, what = frame.split(b"\0")
+        mailbox_id, name, buried = os.fsdecode(what).split("/")
+        return cls(os.fsdecode(home), mailbox_id, name, buried, at)
+
+
+Frame = Journaled | Departed
+
+
 @dataclass(slots=True)
 class _Segment:
     path: str
@@ -124,13 +163,14 @@ class _Segment:
     homes: set[str] = field(default_factory=set)
     """The accounts whose file system is among them: asked anew for each turn, as an account may be moved."""
 
-    def write(self, arrivals: Sequence[Journaled]) -> tuple[int, int]:
+    def write(self, arrivals: Sequence[Frame]) -> tuple[int, int]:
         """Durable once `sync` has returned; where they lie. Whole blocks: none that holds a promise is written again."""
         pieces: list[bytes] = []
         for arrival in arrivals:
             head = arrival.head()
             crc = zlib.crc32(arrival.octets, zlib.crc32(head, zlib.crc32(self.turn)))
-            pieces += (_FRAME.pack(_MAGIC, self.turn, len(head) + len(arrival.octets), crc), head, arrival.octets)
+            magic = _MAGIC if isinstance(arrival, Journaled) else _DEPARTED
+            pieces += (_FRAME.pack(magic, self.turn, len(head) + len(arrival.octets), crc), head, arrival.octets)
         pieces.append(bytes(-sum(map(len, pieces)) % BLOCK_OCTETS))
         block = b"".join(pieces)
         if os.pwrite(self.fd, block, self.end) != len(block):
@@ -205,7 +245,7 @@ class Journal:
         return has_room
 
     @contextmanager
-    def holding(self, arrivals: Sequence[Journaled], meanwhile: Callable[[], None] | None = None) -> Iterator[bool]:
+    def holding(self, arrivals: Sequence[Frame], meanwhile: Callable[[], None] | None = None) -> Iterator[bool]:
         """Staged messages are durable together while the block publishes them; False: nothing is promised.
 
         Not settled before the block has been left: what it does to names has to come before the sync that makes them durable.
@@ -237,7 +277,12 @@ class Journal:
                 return False
             return True
 
-    def _write(self, arrivals: Sequence[Journaled], *, begin: bool) -> _Segment | None:
+    def remembers(self, gone: Sequence[Departed]) -> bool:
+        """Whether it holds what was expunged from now on: else both directories have to be fsynced."""
+        with self.holding(gone) as held:
+            return held
+
+    def _write(self, arrivals: Sequence[Frame], *, begin: bool) -> _Segment | None:
         if self._clock.monotonic() < self._resume_at:
             return None
         segment = self._room(sum(_FRAME.size + len(each.head()) + len(each.octets) for each in arrivals))
@@ -400,23 +445,29 @@ def _fill_with_zeros(fd: int) -> None:
 
 def arrivals_in(segment: str | int) -> Iterator[Journaled]:
     """The messages of a segment, path or descriptor, that are whole and of its turn, in order."""
+    return (frame for frame in frames_in(segment) if isinstance(frame, Journaled))
+
+
+def frames_in(segment: str | int) -> Iterator[Frame]:
+    """The same with what was expunged."""
     with open(segment, "rb", closefd=isinstance(segment, str)) as file:
         file.seek(0)
         octets = file.read()
-    if not octets.startswith((_MAGIC, _REPLAYED)):
+    if not octets.startswith((_MAGIC, _DEPARTED, _REPLAYED)):
         return
-    beginning = _MAGIC + octets[len(_MAGIC) : len(_MAGIC) + _TURN_OCTETS]
-    at = octets.find(beginning)
-    while 0 <= at <= len(octets) - _FRAME.size:
-        _, turn, length, crc = _FRAME.unpack_from(octets, at)
+    turn = octets[len(_MAGIC) : len(_MAGIC) + _TURN_OCTETS]
+    beginning = re.compile(b"(?:%b|%b)%b" % (_MAGIC, _DEPARTED, re.escape(turn)), re.DOTALL)
+    found = beginning.search(octets)
+    while found is not None and (at := found.start()) <= len(octets) - _FRAME.size:
+        magic, turn, length, crc = _FRAME.unpack_from(octets, at)
         frame = octets[at + _FRAME.size : at + _FRAME.size + length]
         if len(frame) == length and zlib.crc32(frame, zlib.crc32(turn)) == crc:
-            yield Journaled.of(frame, at)
+            yield Journaled.of(frame, at) if magic == _MAGIC else Departed.of(frame, at)
             at += length
-        at = octets.find(beginning, at + 1)  # in the next block, where a wave ends or is torn
+        found = beginning.search(octets, at + 1)  # in the next block, where a wave ends or is torn
 
 
-def mark_replayed(segment: int, arrivals: Sequence[Journaled]) -> None:
+def mark_replayed(segment: int, arrivals: Sequence[Frame]) -> None:
     """Others have to stay in the segment, and these must not be given back once more. Takes no new room on the disk."""
     for arrival in arrivals:
         os.pwrite(segment, _REPLAYED, arrival.at)

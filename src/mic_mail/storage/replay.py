@@ -4,23 +4,34 @@ Plain files only, before any store is opened: a message whose name survived gets
 that again in the folder where it was, if the journal knows it (`Berth`): with its UID and flags, and INTERNALDATE as the
 file's time. Else it is put into INBOX's `cur` as one of ours with an unknown UID, where the comparison that follows under the
 new boot id (reconcile.py) gives it the UID of the row that may have survived, or else the next above the mark. What was moved
-or expunged since is found by its base name wherever it lies, and stays there. Idempotent: a kill anywhere in it leaves the
-segment, and the next opening does the same again.
+or expunged since is found by its base name wherever it lies, and stays there. What was expunged and lies in its folder again
+goes back to `.expunged/`, once all that is given back lies where it belongs: a message and its end may be in the segments of
+two processes, so none is removed before all have been replayed. Idempotent: a kill anywhere in it leaves the segments, and the
+next opening does the same again.
 """
 
 import fcntl
 import os
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 
 from mic_mail.storage.filesystems import note_device, sync_file_system
 from mic_mail.storage.foldernames import EXPUNGED, encode_directory
-from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Journaled, arrivals_in, locked, mark_replayed
-from mic_mail.storage.maildir import MESSAGE_MODE, UNKNOWN_UID, Place, format_name, make_durable, make_tmp, parse_name
+from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Departed, Frame, Journaled, frames_in, locked, mark_replayed
+from mic_mail.storage.maildir import (
+    FOLDER_MODE,
+    MESSAGE_MODE,
+    UNKNOWN_UID,
+    Place,
+    format_name,
+    make_durable,
+    make_tmp,
+    parse_name,
+)
 from mic_mail.storage.sidecars import FolderSidecar
 from mic_mail.storage.types import SYSTEM_FLAGS
 
@@ -43,13 +54,23 @@ class Replay:
 def recover(mail_root: str, boot_id: str) -> Replay:
     """Give back what segments of earlier boots hold; one stat where there is no journal. What fails for one stops no other."""
     result = Replay()
-    for path, segment in _segments(mail_root, boot_id, result.failed, of_this_boot=False):
-        try:
-            arrivals = sorted(arrivals_in(segment), key=attrgetter("home"))
-        except OSError as error:
-            result.failed[path] = error
-        else:
-            result.failed |= _replay(mail_root, path, segment, arrivals, result)
+    read: list[tuple[str, int, list[Frame]]] = []
+    with _segments(mail_root, boot_id, result.failed, of_this_boot=False) as segments:
+        for path, segment in segments:
+            try:
+                read.append((path, segment, list(frames_in(segment))))
+            except OSError as error:
+                result.failed[path] = error
+        frames = sorted(chain.from_iterable(frames for _, _, frames in read), key=attrgetter("home"))
+        failed: dict[str, OSError] = {}
+        for home, group in groupby(frames, key=attrgetter("home")):
+            try:
+                _replay_account(Place(f"{mail_root}/{home}"), list(group), result)
+            except OSError as error:
+                failed[home] = error
+        for path, segment, frames in read:
+            failed |= _let_go(path, segment, frames, failed)
+    result.failed |= {f"{mail_root}/{home}": error for home, error in failed.items()}
     return result
 
 
@@ -59,71 +80,70 @@ def settle_left_behind(mail_root: str, boot_id: str) -> None:
     The file systems and not the messages: others are at work there, and a listing hides what they rename (maildir.names_in).
     """
     failed: dict[str, OSError] = {}
-    for path, segment in _segments(mail_root, boot_id, failed, of_this_boot=True):
-        devices: dict[int, int] = {}
-        try:
-            for home in {arrival.home for arrival in arrivals_in(segment)}:
-                note_device(devices, mail_root, home)
-            for fd in devices.values():
-                sync_file_system(fd)
-            os.unlink(path)
-        except OSError as error:
-            failed[path] = error
-            os.rename(path, path + FAILED)
-        finally:
-            for fd in devices.values():
-                os.close(fd)
+    with _segments(mail_root, boot_id, failed, of_this_boot=True) as segments:
+        for path, segment in segments:
+            devices: dict[int, int] = {}
+            try:
+                for home in {frame.home for frame in frames_in(segment)}:
+                    note_device(devices, mail_root, home)
+                for fd in devices.values():
+                    sync_file_system(fd)
+                os.unlink(path)
+            except OSError as error:
+                failed[path] = error
+                os.rename(path, path + FAILED)
+            finally:
+                for fd in devices.values():
+                    os.close(fd)
     for trouble in failed.values():
         raise trouble
 
 
-def _segments(mail_root: str, boot_id: str, failed: dict[str, OSError], *, of_this_boot: bool) -> Iterator[tuple[str, int]]:
-    """Paths and descriptors of those that no living process holds; the folder is locked meanwhile."""
+@contextmanager
+def _segments(
+    mail_root: str, boot_id: str, failed: dict[str, OSError], *, of_this_boot: bool
+) -> Iterator[list[tuple[str, int]]]:
+    """Paths and descriptors of those that no living process holds; the folder and each of them is locked meanwhile."""
     folder = f"{mail_root}/{FOLDER}"
+    found: list[tuple[str, int]] = []
     if not os.path.isdir(folder):
+        yield found
         return
-    with locked(folder, fcntl.LOCK_EX):
+    with locked(folder, fcntl.LOCK_EX), ExitStack() as opened:
         for name in sorted(os.listdir(folder)):
             path = f"{folder}/{name}"
             if name == LOCK or name.startswith(f"{boot_id}.") is not of_this_boot or (of_this_boot and name.endswith(FAILED)):
                 continue
             try:
-                segment = open(path, "r+b")  # noqa: SIM115 - what the caller does with it must not be caught here
-            except FileNotFoundError:
-                continue  # its process has just ended
+                segment = opened.enter_context(open(path, "r+b"))
+                fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (FileNotFoundError, BlockingIOError):
+                continue  # its process has just ended, or lives
             except OSError as error:
                 failed[path] = error
                 continue
-            with segment:
-                try:
-                    fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue  # its process lives
-                if os.fstat(segment.fileno()).st_nlink:
-                    yield path, segment.fileno()
+            if os.fstat(segment.fileno()).st_nlink:
+                found.append((path, segment.fileno()))
+        yield found
 
 
-def _replay(mail_root: str, path: str, segment: int, arrivals: list[Journaled], result: Replay) -> dict[str, OSError]:
-    """Each account by itself; where it failed. What was done is marked, lest it is done again to an account in use."""
-    failed: dict[str, OSError] = {}
-    for home, group in groupby(arrivals, key=attrgetter("home")):
-        try:
-            _replay_account(Place(f"{mail_root}/{home}"), list(group), result)
-        except OSError as error:
-            failed[home] = error
+def _let_go(path: str, segment: int, frames: list[Frame], failed: Collection[str]) -> dict[str, OSError]:
+    """Remove a segment that was replayed, or mark what of it was, lest it is done again to an account in use."""
+    done = [frame for frame in frames if frame.home not in failed]
     try:
-        if failed:
-            mark_replayed(segment, [arrival for arrival in arrivals if arrival.home not in failed])
+        if len(done) < len(frames):
+            mark_replayed(segment, done)
         else:
             os.unlink(path)
             make_durable(os.path.dirname(path))
     except OSError as error:
-        failed = {arrival.home: error for arrival in arrivals}
-    return {f"{mail_root}/{home}": error for home, error in failed.items()}
+        return {frame.home: error for frame in done}
+    return {}
 
 
-def _replay_account(place: Place, arrivals: list[Journaled], result: Replay) -> None:
+def _replay_account(place: Place, frames: list[Frame], result: Replay) -> None:
     """What is whole was read from the disk, so only names may have to be fsynced: those that a killed replay has given."""
+    arrivals = [frame for frame in frames if isinstance(frame, Journaled)]
     try:
         os.stat(place.cur(""))
     except (FileNotFoundError, NotADirectoryError):
@@ -141,8 +161,28 @@ def _replay_account(place: Place, arrivals: list[Journaled], result: Replay) -> 
             elif arrival.berth is not None:
                 _date(path, arrival.berth.received_us)
             touched.add(os.path.dirname(path))
+    touched |= _bury(place, [frame for frame in frames if isinstance(frame, Departed)], folders)
     for directory in touched:
         make_durable(directory)
+
+
+def _bury(place: Place, departed: list[Departed], folders: "_Folders") -> set[str]:
+    """Expunge again what lies in its folder; the directories that had to do with it, since a killed replay may have done it."""
+    touched: set[str] = set()
+    for mailbox_id, group in groupby(sorted(departed, key=attrgetter("mailbox_id")), key=attrgetter("mailbox_id")):
+        cur = folders.cur(mailbox_id)
+        if cur is None:
+            continue
+        there = {(parsed.base, parsed.uid): name for name in os.listdir(cur) for parsed in (parse_name(name),)}
+        for each in group:
+            named = parse_name(each.name)
+            for uid in (named.uid, UNKNOWN_UID):  # flags may have renamed it; its name may be one that was given back just now
+                name = there.pop((named.base, uid), None)
+                if name is not None:
+                    os.makedirs(place.expunged, mode=FOLDER_MODE, exist_ok=True)
+                    os.rename(f"{cur}/{name}", f"{place.expunged}/{each.buried}")
+        touched |= {cur, place.expunged}
+    return {directory for directory in touched if os.path.isdir(directory)}
 
 
 class _Folders:

@@ -51,7 +51,6 @@ def writing(store: Store, folder_id: int = 0, *, patience: float | None = None, 
     """One change of one account: all or nothing, durable and told to the observers when the block has been left.
 
     `folder_id`: the folder that it is most about, read together with the account.
-
     `Busy` where somebody else is writing for longer than `patience` seconds, or the store would have to be opened first.
     Without `sync`, folders are not fsynced: the journal answers for what happens to names (journal.py).
     """
@@ -64,7 +63,7 @@ def writing(store: Store, folder_id: int = 0, *, patience: float | None = None, 
             except BaseException as error:
                 store.index.suspect(error)
                 raise
-        if sync:
+        if sync and not (write.remember is not None and write.remember()):
             for path in write.durable:
                 store.shared.syncs.make_durable(path)
     if write.took_modseq:
@@ -195,6 +194,8 @@ class Write:
         """(uid, flags, modseq, size) of the messages that this change put into folders."""
         self.durable: dict[str, None] = {}
         """Directories to fsync before the change may be acknowledged."""
+        self.remember: Callable[[], bool] | None = None
+        """Makes durable in another way what was done to them; False: it cannot."""
         self._fd = fd
         self._folders: dict[int, FolderRow] = {}
         self._keys: dict[int, tuple[str, int | None, str | None]] = {}
