@@ -253,7 +253,7 @@ class Conversation:
     @property
     def utf8(self) -> bool:
         """Strings may be UTF-8: UTF8=ACCEPT or IMAP4rev2 is on (RFC 6855 §3, RFC 9051 §4.3)."""
-        return bool(self.enabled & (Enabled.UTF8 | Enabled.REV2))
+        return Enabled.UTF8 in self.enabled or Enabled.REV2 in self.enabled  # `&` of a Flag takes ten times as long
 
     @property
     def hidden(self) -> frozenset[str]:

@@ -23,7 +23,7 @@ from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Ended, Reply, refuse
 from mic_mail.imap.fetching.fetch import send
-from mic_mail.imap.fetching.fetchplan import Plan
+from mic_mail.imap.fetching.fetchplan import plan
 from mic_mail.imap.finding.contexts import tell_updates
 from mic_mail.imap.grammar.fetchitems import Datum
 from mic_mail.imap.grammar.notifycommands import Events, Notify, Watch
@@ -328,7 +328,7 @@ class Listening:
         first = bisect_right(view.uids, self._fetched)
         places = ranges(at for at in range(first, view.messages) if view.modseqs[at] not in own)
         if places:
-            yield from send(talk, Plan(items, view, talk.enabled, talk.shelf.answers), places)
+            yield from send(talk, plan(items, view, talk.enabled), view, places)
         self._fetched = last
 
     # ------------------------------------------------------------ other mailboxes

@@ -10,6 +10,7 @@ Standards: RFC 9051 §7, RFC 3501 §7, and those named at each function.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 from mic_mail.imap.grammar.commands import SYSTEM_FLAGS
 from mic_mail.imap.grammar.mutf7 import encode
@@ -224,7 +225,7 @@ def namespace(personal: Sequence[str], others: Sequence[str], shared: Sequence[s
 def listed(
     word: bytes,
     name: str,
-    attributes: Iterable[str],
+    attributes: tuple[str, ...],
     delimiter: str,
     *,
     utf8: bool,
@@ -232,18 +233,24 @@ def listed(
     old_name: str | None = None,
 ) -> bytes:
     """A LIST, LSUB or XLIST line (RFC 9051 §7.3.1), with CHILDINFO (RFC 5258 §3.5) and OLDNAME (RFC 9051 §6.3.9.7)."""
+    line = _listed(word, name, attributes, delimiter, utf8)
     extended = []
-    criteria = b" ".join([quoted(item.encode("ascii")) for item in child_info])
+    criteria = b" ".join([quoted(item.encode("ascii")) for item in child_info]) if child_info else b""
     if criteria:
         extended.append(b'"CHILDINFO" (' + criteria + b")")
     if old_name is not None:
         extended.append(b'"OLDNAME" (' + mailbox_name(old_name, utf8=utf8) + b")")
-    return b"* %b (%b) %b %b%b\r\n" % (
+    return b"%b (%b)\r\n" % (line, b" ".join(extended)) if extended else line + b"\r\n"
+
+
+@lru_cache(maxsize=4096)
+def _listed(word: bytes, name: str, attributes: tuple[str, ...], delimiter: str, utf8: bool) -> bytes:
+    """What most such lines are: the same few folders are listed to everybody."""
+    return b"* %b (%b) %b %b" % (
         word,
         " ".join(attributes).encode("ascii"),
         quoted(delimiter.encode("ascii")),
         mailbox_name(name, utf8=utf8),
-        b" (" + b" ".join(extended) + b")" if extended else b"",
     )
 
 

@@ -30,10 +30,11 @@ from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What SELECT asked the store, in one go: `mark`, then `looked` were read first, so that nothing later is missed."""
+    """What SELECT asked the store, in one go; `mark` was read first, so that nothing later is missed."""
 
     mark: int
     looked: int
+    """The account's MODSEQ when `fresh` was so."""
     fresh: FolderView
     recent: Ranges
     first_unseen: int | None
@@ -44,9 +45,8 @@ class Opened:
 def _open(account: Account, command: Select, name: str, *, read_only: bool) -> Opened:
     """`name` is the folder's in its account."""
     mark = account.change_mark()
-    info = account.folder(name)
-    looked = account.highest_modseq()
-    fresh = account.view(info.folder_id)
+    looked, fresh = account.opened(name)
+    info = fresh.info
     recent = ((info.recent_from, MAX_NUMBER),) if read_only else claim_recent(account, fresh)
     resync = command.qresync
     known = resync is not None and resync.uidvalidity == info.uidvalidity

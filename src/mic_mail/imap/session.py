@@ -270,7 +270,7 @@ class Session(session.Session):
     def _forbidden(self, command: Command) -> Reply | None:
         """Why a command may not be carried out now (RFC 9051 §3, `rules.RULES`)."""
         talk, rule = self._talk, command.rule
-        if not rule.states & talk.state:
+        if talk.state not in rule.states:
             return bad(_WRONG_STATE[talk.state])
         if Enabled.UIDONLY in talk.enabled and command.uses_numbers:
             return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")

@@ -106,6 +106,10 @@ class Account:
     # Folders
     def folders(self) -> list[FolderInfo]:
         """All folders by name, and the names that only have children (`folder_id` 0, not selectable)."""
+        return self.listing()[0]
+
+    def listing(self) -> tuple[list[FolderInfo], set[str]]:
+        """`folders`, and the names of `subscriptions`, of the same instant."""
         return folders.list_folders(self._store, self._person)
 
     def folder(self, name: str) -> FolderInfo:
@@ -150,7 +154,11 @@ class Account:
 
     def view(self, folder_id: int) -> FolderView:
         """The folder now; shared between the sessions of a process. Takes in new foreign files first."""
-        return reader.view(self._store, folder_id, self._person)
+        return reader.view(self._store, folder_id, self._person)[1]
+
+    def opened(self, name: str) -> tuple[int, FolderView]:
+        """`highest_modseq` and, of the same instant, the `view` of a folder by name, or `NoSuchFolder`."""
+        return reader.view(self._store, self.folder_id(name), self._person)
 
     def changes(self, folder_id: int, since_modseq: int) -> Changes:
         return reader.changes(self._store, folder_id, since_modseq, self._person)

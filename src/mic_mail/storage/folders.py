@@ -28,6 +28,9 @@ from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, FolderInfo
 
 _F = schema.folder.c
 _COUNT_LIVE = Statement(select(func.count()).where(_F.account_id == bindparam("account"), _F.deleted_at_us.is_(None)))
+_ID_NAMED = Statement(
+    select(_F.folder_id).where(_F.account_id == bindparam("account"), _F.name == bindparam("name"), _F.deleted_at_us.is_(None))
+)
 _ANY_BELOW = Statement(
     select(literal_column("1"))
     .where(
@@ -48,8 +51,8 @@ def canonical_name(store: Store, name: str) -> str:
 # Reading
 
 
-def list_folders(store: Store, person: str | None = None) -> list[FolderInfo]:
-    """By name, as the person sees them; names that only have children come as `folder_id` 0."""
+def list_folders(store: Store, person: str | None = None) -> tuple[list[FolderInfo], set[str]]:
+    """By name, as the person sees them; names that only have children come as `folder_id` 0. And all names subscribed to."""
     store.ready()
     seen.meet(store, person)
     with translated("reading the index"), store.index.snapshot() as connection:
@@ -63,7 +66,7 @@ def list_folders(store: Store, person: str | None = None) -> list[FolderInfo]:
         infos = [readers.with_tally(info, tallies.get(info.folder_id), reader) for info in infos]
     phantoms = parents - {row.name for row in rows}
     infos += [_phantom(name, subscribed=name in subscribed) for name in phantoms]
-    return sorted(infos, key=lambda info: (info.name != INBOX, info.name))
+    return sorted(infos, key=lambda info: (info.name != INBOX, info.name)), subscribed
 
 
 def _phantom(name: str, *, subscribed: bool) -> FolderInfo:
@@ -90,10 +93,10 @@ def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0, pe
 def folder_id(store: Store, name: str) -> int:
     store.ready()
     with translated("reading the index"), store.index.reading() as connection:
-        row = read_folder_named(connection, store.account_id, name)
+        row = _ID_NAMED.on(connection, account=store.account_id, name=name).fetchone()
     if row is None:
         raise NoSuchFolder(name)
-    return row.folder_id
+    return int(row[0])
 
 
 def info_of(store: Store, connection: sqlite3.Connection, row: FolderRow, reader: Reader | None = None) -> FolderInfo:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from operator import attrgetter
 from types import TracebackType
 from urllib.parse import quote
@@ -78,8 +78,11 @@ def uid_list(uids: Iterable[int]) -> str:
     return f"[{','.join(map(str, sorted(uids)))}]"
 
 
-class translated:  # noqa: N801 - used as a block, and on every path: a generator would cost four times as much
-    """Turn errors of SQLite and of the file system, raised in the block, into the store's own. `what` was being done."""
+class translated:  # noqa: N801 - read as a function: `with translated("reading the index"):`
+    """Turn errors of SQLite and of the file system in the block into the store's own.
+
+    A class, as `_Reading` is one: a generator with `contextmanager` costs four times as much, and each command meets several.
+    """
 
     __slots__ = ("_what",)
 
@@ -123,28 +126,29 @@ class Index:
         self.doubtful = False
         """SQLite has met something that should not be there."""
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """A reader; each statement sees the newest commit."""
+        return _Reading(self, in_snapshot=False)
+
+    def snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A reader whose statements all see the same commit; short, so that checkpoints come through."""
+        return _Reading(self, in_snapshot=True)
+
+    def take_reader(self) -> tuple[sqlite3.Connection, int]:
+        """For `_Reading`: a reader that nobody else has until it is given back with the number that comes with it."""
         with self._lock:
             generation = self._generation
             connection = self._readers.pop()[0] if self._readers else None
-        if connection is None:
-            connection = self._connect(cache_kib=512)
-        try:
-            yield connection
-        except BaseException as error:
-            self.suspect(error)
-            if connection.in_transaction:
-                connection.rollback()
-            raise
-        finally:
-            with self._lock:
-                keep = generation == self._generation and len(self._readers) < _IDLE_READERS
-                if keep:
-                    self._readers.append((connection, self._clock.monotonic()))
-            if not keep:
-                connection.close()
+        return connection or self._connect(cache_kib=512), generation
+
+    def give_back(self, connection: sqlite3.Connection, generation: int) -> None:
+        """The opposite: it is kept for the next one, or closed."""
+        with self._lock:
+            keep = generation == self._generation and len(self._readers) < _IDLE_READERS
+            if keep:
+                self._readers.append((connection, self._clock.monotonic()))
+        if not keep:
+            connection.close()
 
     def suspect(self, error: BaseException) -> None:
         """Remember it if SQLite has found the file damaged: the next use of the store looks through all of it."""
@@ -163,14 +167,6 @@ class Index:
         finally:
             connection.close()
         return [] if told == ["ok"] else told
-
-    @contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """A reader whose statements all see the same commit; short, so that checkpoints come through."""
-        with self.reading() as connection:
-            connection.execute("BEGIN")
-            yield connection
-            connection.execute("COMMIT")
 
     def writer(self) -> sqlite3.Connection:
         """The one writer; the caller holds the account's lock for as long as it uses it."""
@@ -239,3 +235,44 @@ class Index:
             return os.stat(self._path).st_ino
         except FileNotFoundError:
             return None
+
+
+class _Reading(AbstractContextManager[sqlite3.Connection]):
+    """One use of a reader."""
+
+    __slots__ = ("_connection", "_generation", "_in_snapshot", "_index")
+
+    def __init__(self, index: Index, *, in_snapshot: bool) -> None:
+        self._index = index
+        self._in_snapshot = in_snapshot
+        self._connection: sqlite3.Connection
+        self._generation: int
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._connection, self._generation = self._index.take_reader()
+        if self._in_snapshot:
+            self._run("BEGIN")
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None:
+            self._fail(error)
+            return
+        if self._in_snapshot:
+            self._run("COMMIT")
+        self._index.give_back(self._connection, self._generation)
+
+    def _run(self, statement: str) -> None:
+        try:
+            self._connection.execute(statement)
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _fail(self, error: BaseException) -> None:
+        self._index.suspect(error)
+        try:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+        finally:
+            self._index.give_back(self._connection, self._generation)

@@ -88,19 +88,20 @@ def highest_modseq(store: Store) -> int:
         return int(row[0]) if row else 0
 
 
-def view(store: Store, folder_id: int, person: str | None = None) -> FolderView:
-    """The folder now, as the person sees it; the same object for everybody who sees the same while nothing changes. Takes in
-    what other tools put into `new/`."""
+def view(store: Store, folder_id: int, person: str | None = None) -> tuple[int, FolderView]:
+    """The account's MODSEQ and the folder, of one instant, as the person sees it; the same object for everybody who sees the
+    same while nothing changes. Takes in what other tools put into `new/`."""
     store.ready()
     is_met = seen.meet(store, person)
-    with translated("reading the index"), store.index.reading() as connection:
-        suspect = new_changed(store, _live_folder(store, connection, folder_id))
-    if suspect:
+    for settled in (False, True):
+        kept = _kept(store, folder_id, person, is_met=is_met)
+        with translated("reading the index"), store.index.snapshot() as connection:
+            folder = _live_folder(store, connection, folder_id)
+            if settled or not new_changed(store, folder):
+                (modseq,) = _MODSEQ.on(connection, account=store.account_id).fetchone() or (0,)
+                return modseq, _view(store, connection, folder, readers.find(connection, store.account_id, person), kept)
         look(store, folder_id)
-    kept = _kept(store, folder_id, person, is_met=is_met)
-    with translated("reading the index"), store.index.snapshot() as connection:
-        folder = _live_folder(store, connection, folder_id)
-        return _view(store, connection, folder, readers.find(connection, store.account_id, person), kept)
+    raise AssertionError("the second time it is settled")
 
 
 _Kept = dict[str, FolderView | None]
@@ -285,21 +286,28 @@ def rows(store: Store, folder_id: int, uids: Iterable[int], columns: Sequence[Co
     if not wanted:
         return []
     store.ready()
+    with translated("reading the index"), store.index.snapshot() as connection:
+        return _rows(store, connection, folder_id, wanted, columns)
+
+
+def _rows(
+    store: Store, connection: sqlite3.Connection, folder_id: int, wanted: Sequence[int], columns: Sequence[Column]
+) -> list[tuple[Any, ...]]:
+    """`wanted`: at least one, ascending."""
     statements = _answers(tuple(columns))
     here = {"account": store.account_id, "folder": folder_id}
-    with translated("reading the index"), store.index.snapshot() as connection:
-        low, high = wanted[0], wanted[-1]
-        if high - low < _SPARSE * len(wanted):
-            found = statements.of_range.on(connection, **here, low=low, high=high).fetchall()
-            if len(found) > len(wanted) or high - low + 1 != len(wanted):
-                asked = set(wanted)
-                found = [row for row in found if row[0] in asked]
-        else:
-            found = statements.of_some.on(connection, **here, uids=uid_list(wanted)).fetchall()
-        if len(found) < len(wanted):
-            missing = set(wanted).difference(row[0] for row in found)
-            buried = statements.of_buried.on(connection, **here, uids=uid_list(missing)).fetchall()
-            found = sorted(found + buried, key=itemgetter(0)) if buried else found
+    low, high = wanted[0], wanted[-1]
+    if high - low < _SPARSE * len(wanted):
+        found = statements.of_range.on(connection, **here, low=low, high=high).fetchall()
+        if len(found) > len(wanted) or high - low + 1 != len(wanted):
+            asked = set(wanted)
+            found = [row for row in found if row[0] in asked]
+    else:
+        found = statements.of_some.on(connection, **here, uids=uid_list(wanted)).fetchall()
+    if len(found) < len(wanted):
+        missing = set(wanted).difference(row[0] for row in found)
+        buried = statements.of_buried.on(connection, **here, uids=uid_list(missing)).fetchall()
+        found = sorted(found + buried, key=itemgetter(0)) if buried else found
     return [row[1:] for row in found]
 
 
@@ -308,13 +316,17 @@ def rows(store: Store, folder_id: int, uids: Iterable[int], columns: Sequence[Co
 
 def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
     """Where the files of messages lie that are not expunged: hints for `open_message`, since names follow flags."""
+    wanted = sorted(set(uids))
+    if not wanted:
+        return {}
     store.ready()
     with translated("reading the index"), store.index.snapshot() as connection:
         folder = read_folder(connection, store.account_id, folder_id)
-    if folder is None:
-        return {}
+        if folder is None:
+            return {}
+        named = _rows(store, connection, folder_id, wanted, ("uid", "name"))
     cur = store.place.cur(folder.directory)
-    return {uid: f"{cur}/{name}" for uid, name in rows(store, folder_id, uids, ("uid", "name"))}
+    return {uid: f"{cur}/{name}" for uid, name in named}
 
 
 def open_message(store: Store, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:

@@ -9,7 +9,7 @@ import sqlite3
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import and_, bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.sqlite import Insert, insert
@@ -238,7 +238,7 @@ def with_tally(info: FolderInfo, tally: State | None, reader: Reader) -> FolderI
     """The same with what `tallies` gave for it."""
     seen, modseq = tally or NEVER
     highest = max(info.highest_modseq, modseq, reader.begun_modseq)
-    return replace(info, unseen=info.messages - seen, highest_modseq=highest, own_seen=True)
+    return info._replace(unseen=info.messages - seen, highest_modseq=highest, own_seen=True)
 
 
 # Changes

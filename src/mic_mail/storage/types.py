@@ -10,7 +10,7 @@ from __future__ import annotations  # array[int] cannot be evaluated before Pyth
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from mic_mail.mime.render import Answers
 
@@ -99,9 +99,11 @@ class AccountRef:
     home: str
 
 
-@dataclass(frozen=True, slots=True)
-class FolderInfo:
-    """A folder as LIST, STATUS and SELECT tell it. `folder_id` is 0 where only children exist (RFC 9051 \\NonExistent)."""
+class FolderInfo(NamedTuple):
+    """A folder as LIST, STATUS and SELECT tell it. `folder_id` is 0 where only children exist (RFC 9051 \\NonExistent).
+
+    No frozen dataclass: to make one of so many fields takes 5 us, and LIST makes one of each folder.
+    """
 
     folder_id: int
     name: str

@@ -77,7 +77,7 @@ def test_a_view_is_of_its_snapshot_whoever_looks_meanwhile(
     since = account.view(folder_id).info.highest_modseq
     account.store_flags(folder_id, [1], "+", SEEN)
     original, meanwhile = reader._live_folder, [FLAGGED]
-    passes = [1, 2] if news else [1]  # `news` looks into new/ after its first, which this clock takes for changed
+    passes = [1, 2]  # it looks into new/ after its first, which this clock takes for changed
 
     def slow(store: Store, connection: sqlite3.Connection, wanted: int) -> FolderRow:
         row = original(store, connection, wanted)

@@ -16,7 +16,8 @@ from itertools import chain
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS, Steps
 from mic_mail.imap.conversation import Conversation, Reply
-from mic_mail.imap.fetching.fetchplan import Batch, Plan
+from mic_mail.imap.fetching import fetchplan
+from mic_mail.imap.fetching.fetchplan import Batch, Plan, Reading, from_shelf
 from mic_mail.imap.grammar.commands import SEEN, Fetch
 from mic_mail.imap.grammar.fetchitems import Datum
 from mic_mail.imap.grammar.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
@@ -41,9 +42,11 @@ class Slices:
         self._make = chunks
         self._chunks: Iterator[bytes] | None = None
         self._error: Exception | None = None
+        self.ended = False
+        """The slice that was pulled last was the last one: most answers are one, and a hop to learn that costs more than it."""
 
     def pull(self, account: Account) -> bytes:
-        """The next slice; empty at the end. What goes wrong is raised after the octets before it were given. Blocks."""
+        """The next slice. What goes wrong is raised after the octets before it were given. Blocks."""
         if self._error is not None:
             raise self._error
         if self._chunks is None:
@@ -55,6 +58,8 @@ class Slices:
                 octets += len(piece)
                 if octets >= SLICE_OCTETS:
                     break
+            else:
+                self.ended = True
         except Exception as error:
             if not pieces:
                 raise
@@ -84,31 +89,34 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
     items = command.items
     if command.uid_implied and Enabled.UIDONLY in talk.enabled:
         items = tuple(item for item in items if item is not Datum.UID)
-    plan = Plan(items, view, talk.enabled, talk.shelf.answers)
+    plan = fetchplan.plan(items, view, talk.enabled)
     if plan.from_memory:
         for batch in Batch.cut(places, MEMORY_BATCH_MESSAGES):
-            talk.say(plan.lines(batch))
+            talk.say(plan.lines(view, batch))
             yield from talk.breathe()
         return Reply("Fetched.")
     gone = 0
     for group in _seen_groups(view, places) if plan.marks_seen and view.marks_seen else (places,):
         if plan.marks_seen and view.marks_seen:
             yield from _mark_seen(talk, view, group, command)
-        gone += yield from send(talk, plan, group)
+        gone += yield from send(talk, plan, view, group)
     return Reply("Fetched.", code=b"EXPUNGEISSUED" if gone else b"")  # OK all the same: no client can do better (RFC 5530 §3)
 
 
-def send(talk: Conversation, plan: Plan, places: list[range]) -> Steps[int]:
+def send(talk: Conversation, plan: Plan, view: View, places: list[range]) -> Steps[int]:
     """Pull the lines of these messages through the connection; how many could not be read any more."""
-    reader = plan.reading(places, BATCH_MESSAGES)
+    told = from_shelf(plan, view, talk.shelf.answers, places)
+    if told is not None:
+        talk.say(told)
+        yield from talk.breathe()
+        return 0
+    reader = Reading(plan, view, talk.shelf.answers, places, BATCH_MESSAGES)
     slices = Slices(reader.chunks)
     try:
-        while True:
-            data = yield from talk.ask(slices.pull, plan.view.place)  # between commands too, where none is in hand
-            if not data:
-                return reader.gone
-            talk.say(data)
+        while not slices.ended:
+            talk.say((yield from talk.ask(slices.pull, view.place)))  # between commands too, where none is in hand
             yield from talk.breathe()
+        return reader.gone
     except Exception:
         talk.severed = reader.mid_line  # a literal has been announced: nothing but its octets may follow, not even BYE
         raise

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Reply
 from mic_mail.imap.fetching.fetch import send
-from mic_mail.imap.fetching.fetchplan import Plan
+from mic_mail.imap.fetching.fetchplan import plan
 from mic_mail.imap.finding import fuzzy
 from mic_mail.imap.finding.hunt import find
 from mic_mail.imap.finding.matching import text_keys
@@ -124,7 +124,7 @@ def _fetch(talk: Conversation, view: View, context: Context, uids: Iterable[int]
         items = tuple(item for item in items if item is not Datum.UID) or items
     places = ranges(sorted(at for uid in uids if (at := view.position(uid)) is not None))
     if places:
-        yield from send(talk, Plan(items, view, talk.enabled, talk.shelf.answers), places)
+        yield from send(talk, plan(items, view, talk.enabled), view, places)
 
 
 def cancel_update(talk: Conversation, command: CancelUpdate) -> Steps[Reply]:

@@ -68,9 +68,10 @@ def seen_folders(talk: Conversation, make: Callable[[list[FolderInfo], list[str]
                 continue
 
     def work(account: Account) -> T:
-        seen = places.own_folders(account.folders(), boxes) + others
+        own, subscribed = account.listing()
+        seen = places.own_folders(own, boxes) + others
         there = {info.name for info in seen}
-        return make(seen, [name for name in account.subscriptions() if not places.leads_nowhere(name, there, boxes)])
+        return make(seen, [name for name in subscribed if not places.leads_nowhere(name, there, boxes)])
 
     return (yield from talk.ask(work))
 
@@ -169,8 +170,9 @@ def tell_name(talk: Conversation, place: Place, written: str) -> Steps[None]:
 
 
 def _say_listed(talk: Conversation, word: bytes, lines: Iterable[Listed]) -> None:
+    utf8 = talk.utf8
     for line in lines:
-        talk.say(responses.listed(word, line.name, line.attributes, DELIMITER, utf8=talk.utf8, child_info=line.child_info))
+        talk.say(responses.listed(word, line.name, line.attributes, DELIMITER, utf8=utf8, child_info=line.child_info))
 
 
 def namespace(talk: Conversation, command: Namespace) -> Steps[Reply]:

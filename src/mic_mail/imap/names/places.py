@@ -13,7 +13,7 @@ if it did not exist (RFC 4314 §6).
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mic_mail.errors import Text
 from mic_mail.imap.names.rights import OWNER, NoPermission
@@ -109,7 +109,7 @@ def own_folders(folders: Iterable[FolderInfo], boxes: Mapping[str, Shared]) -> l
     if not boxes:
         return list(folders)
     return [
-        folder if (name := shown_own(folder.name, boxes)) == folder.name else replace(folder, name=name) for folder in folders
+        folder if (name := shown_own(folder.name, boxes)) == folder.name else folder._replace(name=name) for folder in folders
     ]
 
 
@@ -118,7 +118,7 @@ def box_folders(folders: Iterable[FolderInfo], box: Shared) -> list[FolderInfo]:
 
     What they are used for is not told: a mail program would take the unit's Sent or Trash for its person's own.
     """
-    return [replace(folder, name=shown_in(box, folder.name), special_use=None) for folder in folders]
+    return [folder._replace(name=shown_in(box, folder.name), special_use=None) for folder in folders]
 
 
 def leads_nowhere(name: str, folders: Collection[str], boxes: Mapping[str, Shared]) -> bool:
