@@ -9,7 +9,7 @@ what is wrong with an index is temporary for the peer, since the files are the m
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from operator import attrgetter
 from types import TracebackType

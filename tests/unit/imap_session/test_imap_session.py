@@ -2,12 +2,13 @@
 
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conversing import Talk
+from conversing import Talk, open_store
 from mic_mail.connection.actions import Action
 from mic_mail.errors import Text
 from mic_mail.imap.actions import Waiting, Work
@@ -16,6 +17,7 @@ from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, metada
 from mic_mail.imap.grammar.commands import Command
 from mic_mail.imap.grammar.mailboxcommands import Namespace
 from mic_mail.imap.mailboxes import folders
+from mic_mail.imap.selected import shelf
 from mic_mail.imap.session import HANDLERS, Session
 from mic_mail.storage.mailstore import Account, MailStore
 
@@ -212,7 +214,10 @@ def test_trycreate_is_for_a_missing_destination(store: MailStore, talk: Talk, co
 
 
 def test_one_hop_where_one_is_enough(talk: Talk) -> None:
-    """Where nothing has changed FLAGS of known messages and NOOP cost no look; an APPEND with LITERAL+ is one visit."""
+    """Where nothing has changed FLAGS of known messages and NOOP cost no look; an APPEND with LITERAL+ is one visit.
+
+    Nor is anything looked up that the process has in memory: header fields and envelopes asked before, the folders.
+    """
     append(talk)
     talk.say(b"s SELECT INBOX\r\nn NOOP\r\n")
     for command, hops in (
@@ -222,6 +227,16 @@ def test_one_hop_where_one_is_enough(talk: Talk) -> None:
         (b"n NOOP", 0),
         (b"x EXPUNGE", 0),
         (b"e ENABLE UTF8=ACCEPT", 0),
+        (b"f FETCH 1 (BODY.PEEK[])", 1),
+        (b"f FETCH 1 (BODY.PEEK[HEADER])", 1),
+        (b"f FETCH 1 (ENVELOPE BODY.PEEK[HEADER.FIELDS (SUBJECT)])", 1),
+        (b"f FETCH 1 (UID BODY.PEEK[HEADER.FIELDS (SUBJECT)] ENVELOPE FLAGS)", 0),
+        (b"l STATUS Sent (MESSAGES)", 1),
+        (b'l LIST "" *', 1),
+        (b'l LIST "" %', 0),
+        (b"l STATUS Sent (MESSAGES)", 0),
+        (b"l STATUS inbox (UNSEEN)", 0),
+        (b"s SELECT INBOX", 1),
     ):
         before = talk.work
         assert b" OK" in talk.say(command + b"\r\n")
@@ -255,6 +270,38 @@ def test_nothing_to_expunge_takes_no_turn_of_a_writer(store: MailStore) -> None:
     other.say(b"s SELECT INBOX\r\nd STORE 2 +FLAGS (\\Deleted)\r\n")
     assert b"* 2 EXPUNGE\r\n" in talk.say(b"e EXPUNGE\r\n")
     assert talk.writes == before + 1
+
+
+def test_folders_are_read_again_when_something_has_changed(tmp_path: Path, store: MailStore, talk: Talk) -> None:
+    """LIST, LSUB and STATUS tell what is so now, whoever changed it: this session, another one, another process."""
+    elsewhere = open_store(tmp_path)
+    here, there = Talk(store).sign_in(), Talk(elsewhere).sign_in()
+    for number, other in enumerate((talk, here, there), 1):
+        box = b"Viec%d" % number
+        listed = talk.say(b'l LIST "" *\r\n')
+        assert box not in listed
+        assert talk.say(b'l LIST "" *\r\n') == listed
+        assert b" OK" in other.say(b"c CREATE %b\r\n" % box)
+        assert b'"/" "%b"' % box in talk.say(b'l LIST "" *\r\n')
+        assert b"MESSAGES 0" in talk.say(b"t STATUS %b (MESSAGES)\r\n" % box)
+        append(other, folder=box)
+        assert b"MESSAGES 1 UNSEEN 1" in talk.say(b"t STATUS %b (MESSAGES UNSEEN)\r\n" % box)
+        other.say(b"b UNSUBSCRIBE Sent\r\n")
+        assert b'"Sent"' not in talk.say(b'l LSUB "" *\r\n')
+        other.say(b"b SUBSCRIBE Sent\r\n")
+        assert b'"Sent"' in talk.say(b'l LSUB "" *\r\n')
+        other.say(b"d DELETE %b\r\n" % box)
+        assert b"NO [NONEXISTENT]" in talk.say(b"t STATUS %b (MESSAGES)\r\n" % box)
+    elsewhere.close()
+
+
+def test_folders_that_are_many_are_read_in_a_lane(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To list them is not work for the loop."""
+    monkeypatch.setattr(shelf, "LISTED_FOLDERS", 3)
+    talk = Talk(store).sign_in()
+    before = talk.work
+    talk.say(b'l LIST "" *\r\nl LIST "" *\r\nt STATUS Sent (MESSAGES)\r\n')
+    assert talk.work - before == 3
 
 
 def test_a_session_lost_in_the_middle_of_append_leaves_nothing(talk: Talk, store: MailStore) -> None:

@@ -32,6 +32,7 @@ from mic_mail.imap.names import places
 from mic_mail.imap.names.listing import Listed, describe, list_folders, lsub_folders, xlist_folders
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import OWNER, shown
+from mic_mail.imap.selected.shelf import LISTED_FOLDERS, Listing
 from mic_mail.imap.selected.view import Enabled
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.errors import Unavailable
@@ -52,28 +53,55 @@ MOST_MESSAGES = 0xFFFF_FFFF
 # ------------------------------------------------------------------ listing
 
 
+def _key(talk: Conversation, place: Place) -> tuple[int, int]:
+    return talk.account_of(place).account_id, talk.mailbox_id
+
+
+def _kept_listing(talk: Conversation, place: Place) -> Listing | None:
+    """The folders of the account that `place` is in, if they were read before and nothing has changed there since."""
+    kept = talk.shelf.listings.get(_key(talk, place))
+    return kept if kept is not None and kept.mark == talk.desk.change_mark(talk.account_of(place).account_id) else None
+
+
+def _listing(talk: Conversation, place: Place) -> Steps[Listing]:
+    """The same, read if need be."""
+    listing = _kept_listing(talk, place)
+    if listing is None:
+        listing = yield from talk.ask(Listing.read, place)
+        talk.shelf.listings.put(_key(talk, place), listing)
+    return listing
+
+
 def seen_folders(talk: Conversation, make: Callable[[list[FolderInfo], list[str]], T]) -> Steps[T]:
     """What `make` makes of everything that the person sees (RFC 4314 §4, `l`) and of its subscriptions, under their names here.
 
-    One hop for who has the own mailbox alone. A unit's account that cannot be read now is left out: the rest is there all the
-    same. So are subscriptions to what may not be used now (§4, LSUB).
+    One hop at most for who has the own mailbox alone. A unit's account that cannot be read now is left out: the rest is there
+    all the same. So are subscriptions to what may not be used now (§4, LSUB).
     """
     boxes = talk.boxes
     others: list[FolderInfo] = []
     for box in boxes.values():
         if "l" in box.rights:
             try:
-                others += places.box_folders((yield from talk.ask(Account.folders, Place("", box))), box)
+                others += places.box_folders((yield from _listing(talk, Place("", box))).folders, box)
             except Unavailable:
                 continue
 
-    def work(account: Account) -> T:
-        own, subscribed = account.listing()
-        seen = places.own_folders(own, boxes) + others
+    def made(own: Listing) -> T:
+        seen = places.own_folders(own.folders, boxes) + others
         there = {info.name for info in seen}
-        return make(seen, [name for name in subscribed if not places.leads_nowhere(name, there, boxes)])
+        return make(seen, [name for name in own.subscribed if not places.leads_nowhere(name, there, boxes)])
 
-    return (yield from talk.ask(work))
+    def work(account: Account) -> tuple[Listing, T]:
+        own = Listing.read(account)
+        return own, made(own)
+
+    kept = _kept_listing(talk, OWN)
+    if kept is not None and len(others) <= LISTED_FOLDERS:
+        return made(kept)
+    own, result = yield from talk.ask(work)
+    talk.shelf.listings.put(_key(talk, OWN), own)
+    return result
 
 
 def list_(talk: Conversation, command: List) -> Steps[Reply]:
@@ -153,9 +181,9 @@ def xlist(talk: Conversation, command: Xlist) -> Steps[Reply]:
 def listing_of(talk: Conversation, place: Place) -> Steps[Listed]:
     """The line of one mailbox with all its attributes."""
     boxes = talk.boxes
-    found = yield from talk.ask(Account.folders, place)
+    found = (yield from _listing(talk, place)).folders
     seen = places.own_folders(found, boxes) if place.box is None else places.box_folders(found, place.box)
-    subscribed = yield from talk.ask(Account.subscriptions, OWN)
+    subscribed = (yield from _listing(talk, OWN)).subscribed
     return describe(places.shown(place, boxes), seen, subscribed)
 
 
@@ -208,11 +236,20 @@ def _status_items(talk: Conversation, info: FolderInfo, items: Iterable[str]) ->
     return answers
 
 
+def _folder(talk: Conversation, place: Place) -> Steps[FolderInfo]:
+    """One folder. Who asks for one often asks for all, one by one; so where they are few all are read."""
+    if talk.shelf.listings.get(_key(talk, place)) is not None:
+        info = (yield from _listing(talk, place)).by_name.get(place.name)
+        if info is not None and info.selectable:
+            return info
+    return (yield from talk.ask(lambda account: account.folder(place.name), place))
+
+
 def status(talk: Conversation, command: Status) -> Steps[Reply]:
     place = talk.place(command.mailbox, "r")
     if "HIGHESTMODSEQ" in command.items:
         talk.use_condstore()  # RFC 7162 §3.1.7
-    info = yield from talk.ask(lambda account: account.folder(place.name), place)
+    info = yield from _folder(talk, place)
     name = places.shown(replace(place, name=info.name), talk.boxes)
     talk.say(responses.status(name, _status_items(talk, info, command.items), utf8=talk.utf8))
     return Reply("Counted.")

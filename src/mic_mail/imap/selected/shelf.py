@@ -4,6 +4,7 @@ answers    what lists of messages are made of (header fields, envelopes, structu
            messages for the same, again and again
 dates      the INTERNALDATEs of a folder, and the days of its Date fields, for SEARCH
 orders     the orders of a folder's messages, for SORT and THREAD (`orders`)
+listings   the folders of an account, for LIST and STATUS, until its change mark moves
 """
 
 from array import array
@@ -14,6 +15,8 @@ from threading import Lock
 from mic_mail.imap.selected.orders import OrderShelf
 from mic_mail.imap.selected.view import View
 from mic_mail.storage.aligned import aligned
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import FolderInfo
 
 ANSWER_OCTETS = 64 << 20
 INSTANT_MESSAGES = 2_000_000
@@ -102,12 +105,61 @@ class Dates:
         """The midnight (UTC) of the day that the Date field names."""
 
 
+LISTED_FOLDERS = 256
+"""Of one account: a LIST of them takes some milliseconds of the loop's time."""
+LISTINGS = 1024
+
+
+class Listing:
+    """All folders of an account by name, as one person sees them, and what is subscribed to there."""
+
+    __slots__ = ("by_name", "folders", "mark", "subscribed")
+
+    def __init__(self, mark: int, folders: list[FolderInfo], subscribed: set[str]) -> None:
+        """`mark` is the account's change mark from before the folders were read: they are so while it stands."""
+        self.mark = mark
+        self.folders = folders
+        self.subscribed = subscribed
+        self.by_name = {info.name: info for info in folders}
+
+    @classmethod
+    def read(cls, account: Account) -> "Listing":
+        """Blocks."""
+        return cls(account.change_mark(), *account.listing())
+
+
+class Listings:
+    """Those of accounts that are used, by account and by whose sign-in looks (mailbox), the longest unused dropped first.
+
+    Nobody writes to one. For the loop alone.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[int, int], Listing] = OrderedDict()
+
+    def get(self, key: tuple[int, int]) -> Listing | None:
+        """The one that was read last; whether it still is so its `mark` tells."""
+        listing = self._known.get(key)
+        if listing is not None:
+            self._known.move_to_end(key)
+        return listing
+
+    def put(self, key: tuple[int, int], listing: Listing) -> None:
+        """Keep it, if it is small and can be told from an outdated one."""
+        self._known.pop(key, None)
+        if listing.mark and len(listing.folders) <= LISTED_FOLDERS:
+            self._known[key] = listing
+            if len(self._known) > LISTINGS:
+                self._known.popitem(last=False)
+
+
 class Shelf:
     """One per process."""
 
-    __slots__ = ("answers", "dates", "orders")
+    __slots__ = ("answers", "dates", "listings", "orders")
 
     def __init__(self) -> None:
         self.dates = Dates()
         self.answers = AnswerShelf()
         self.orders = OrderShelf()
+        self.listings = Listings()
