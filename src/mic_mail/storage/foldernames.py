@@ -9,6 +9,7 @@ hash, and its text lies in the folder's `.mic-folder`. Two different names never
 
 import binascii
 import unicodedata
+from functools import lru_cache
 from hashlib import blake2b
 
 from mic_mail.errors import Text
@@ -24,6 +25,7 @@ _HASHED = ".&~"
 """Not modified UTF-7, so no name can be spelled like it."""
 
 
+@lru_cache(maxsize=4096)
 def canonical(name: str, *, max_octets: int, max_depth: int) -> str:
     """The one spelling of `name`, or `NameNotAllowed`. Decomposed Vietnamese (macOS) meets its composed form here."""
     if not name:

@@ -46,6 +46,11 @@ _AMONG = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(*_HERE, am
 _VANISHED = Statement(select(_T.uid).where(*_GONE_HERE, _T.modseq > bindparam("since")).order_by(_T.uid))
 _NAME = Statement(select(_M.name).where(*_HERE, _M.uid == bindparam("at")))
 _BURIED = Statement(select(_T.name, _T.moved_folder_id, _T.moved_uid).where(*_GONE_HERE, _T.uid == bindparam("at")))
+_DIRECTORY = Statement(
+    select(schema.folder.c.directory).where(
+        schema.folder.c.account_id == bindparam("account"), schema.folder.c.folder_id == bindparam("folder")
+    )
+)
 _MODSEQ = Statement(select(schema.account.c.modseq).where(schema.account.c.account_id == bindparam("account")))
 
 _MOVES_FOLLOWED = 16
@@ -321,11 +326,11 @@ def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
         return {}
     store.ready()
     with translated("reading the index"), store.index.snapshot() as connection:
-        folder = read_folder(connection, store.account_id, folder_id)
-        if folder is None:
+        row = _DIRECTORY.on(connection, account=store.account_id, folder=folder_id).fetchone()
+        if row is None:
             return {}
         named = _rows(store, connection, folder_id, wanted, ("uid", "name"))
-    cur = store.place.cur(folder.directory)
+    cur = store.place.cur(row[0])
     return {uid: f"{cur}/{name}" for uid, name in named}
 
 
