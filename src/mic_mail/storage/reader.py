@@ -10,12 +10,12 @@ import os
 import sqlite3
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, select
 
 from mic_mail.storage import readers, schema, seen
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
@@ -263,21 +263,32 @@ _SPARSE = 4
 
 
 class _Answers:
-    """The statements that answer one set of columns, UID first."""
+    """The statements that answer one set of columns, the first of them the UID; each is compiled (1 ms) when it is needed."""
 
     def __init__(self, columns: tuple[Column, ...]) -> None:
-        messages = [_M.uid] + [_OF_MESSAGE[name][0] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in columns]
-        buried = [_T.uid] + [_OF_MESSAGE[name][1] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in columns]
-        wide = any(name in _OF_EMAIL for name in columns)
-        live = select(*messages).where(*_HERE).order_by(_M.uid)
-        if wide:
+        self._columns = columns
+
+    def _live(self) -> Select[Any]:
+        columns = [_OF_MESSAGE[name][0] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in self._columns]
+        live = select(*columns).where(*_HERE).order_by(_M.uid)
+        if any(name in _OF_EMAIL for name in self._columns):
             live = live.join_from(schema.message, schema.email, (_E.account_id == _M.account_id) & (_E.email_pk == _M.email_pk))
-        self.of_range = Statement(live.where(_M.uid.between(bindparam("low"), bindparam("high"))))
-        self.of_some = Statement(live.where(among(_M.uid)))
+        return live
+
+    @cached_property
+    def of_range(self) -> Statement:
+        return Statement(self._live().where(_M.uid.between(bindparam("low"), bindparam("high"))))
+
+    @cached_property
+    def of_some(self) -> Statement:
+        return Statement(self._live().where(among(_M.uid)))
+
+    @cached_property
+    def of_buried(self) -> Statement:
+        columns = [_OF_MESSAGE[name][1] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in self._columns]
         joined = (_E.account_id == _T.account_id) & (_E.email_pk == _T.email_pk)
-        self.of_buried = Statement(
-            select(*buried).join_from(schema.tombstone, schema.email, joined).where(*_GONE_HERE, among(_T.uid)).order_by(_T.uid)
-        )
+        buried = select(*columns).join_from(schema.tombstone, schema.email, joined)
+        return Statement(buried.where(*_GONE_HERE, among(_T.uid)).order_by(_T.uid))
 
 
 @lru_cache(maxsize=256)
@@ -286,7 +297,10 @@ def _answers(columns: tuple[Column, ...]) -> _Answers:
 
 
 def rows(store: Store, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
-    """One tuple for each UID that exists, or that can still be read as a tombstone, ascending by UID."""
+    """One tuple for each UID that exists, or that can still be read as a tombstone, ascending by UID. Cheapest where "uid" is
+    the first of the columns."""
+    if tuple(columns[:1]) != ("uid",):
+        return [row[1:] for row in rows(store, folder_id, uids, ("uid", *columns))]
     wanted = sorted(set(uids))
     if not wanted:
         return []
@@ -313,7 +327,7 @@ def _rows(
         missing = set(wanted).difference(row[0] for row in found)
         buried = statements.of_buried.on(connection, **here, uids=uid_list(missing)).fetchall()
         found = sorted(found + buried, key=itemgetter(0)) if buried else found
-    return [row[1:] for row in found]
+    return found
 
 
 # The messages

@@ -3,13 +3,18 @@
 import os
 import re
 import tracemalloc
+from datetime import timedelta
 from pathlib import Path
+from typing import Never
 
 import pytest
 
 from conversing import Talk
 from messages.hard import HARD
+from mic_mail.clock import ManualClock
 from mic_mail.imap.actions import SLICE_OCTETS
+from mic_mail.imap.selected import shelf
+from mic_mail.imap.selected.shelf import KeptAnswers
 from mic_mail.storage.mailstore import MailStore
 from storage_model import deliver
 
@@ -272,6 +277,44 @@ def test_what_a_list_is_made_of_is_kept_for_each_kind_of_client(store: MailStore
     assert "Giấy mời".encode() not in plain
     kept = {key[2]: set(answers) for key, answers in talk.session._talk.shelf.answers._answers.items()}
     assert kept == {key: {1, 2} for key in [b"ENVELOPE", b"ENVELOPE UTF8", b"BODYSTRUCTURE", b"INTERNALDATE"]}
+
+
+def test_what_is_kept_of_a_folder_is_never_walked_through(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of lines looks up its own messages: of 100,000 there are 400 batches, each beside all that is kept."""
+
+    class Unwalkable(KeptAnswers):
+        def __iter__(self) -> Never:
+            raise AssertionError
+
+        keys = values = items = __iter__  # type: ignore[assignment]
+
+    monkeypatch.setattr(shelf, "KeptAnswers", Unwalkable)
+    for word in (b"mot", b"hai", b"ba"):
+        append(talk, b"Subject: %b\r\n\r\n" % word)
+    talk.say(b"s SELECT INBOX\r\n")
+    for _ in range(2):
+        answer = talk.say(b"f FETCH 1:3 (ENVELOPE BODY BODY.PEEK[HEADER.FIELDS (SUBJECT)])\r\n")
+        assert answer.count(b" FETCH (ENVELOPE (") == 3
+        assert b"f OK Fetched." in answer
+
+
+def test_who_is_gone_has_no_line_whatever_is_kept(store: MailStore, talk: Talk) -> None:
+    """One item of an expunged message is kept in memory, another one cannot be read any more: no half of an answer."""
+    for word in (b"mot", b"hai", b"ba"):
+        append(talk, b"Subject: %b\r\n\r\n" % word)
+    talk.say(b"s SELECT INBOX\r\n")
+    assert talk.say(b"f FETCH 1:2 ENVELOPE\r\n").count(b"FETCH") == 2
+    other = Talk(store).sign_in()
+    other.say(b"s SELECT INBOX\r\nd STORE 2 +FLAGS (\\Deleted)\r\ne EXPUNGE\r\n")
+    clock = store._shared.clock
+    assert isinstance(clock, ManualClock)
+    clock.move_to(clock.now() + timedelta(weeks=2))
+    other.account.sweep()
+    answer = talk.say(b"f FETCH 1:3 (ENVELOPE BODYSTRUCTURE)\r\n")
+    assert re.findall(rb"\* (\d) FETCH \(ENVELOPE \(.*\) BODYSTRUCTURE \(.*\)\)\r\n", answer) == [b"1", b"3"]
+    assert b"f OK [EXPUNGEISSUED]" in answer
+    answer = talk.say(b"f FETCH 1:3 (ENVELOPE SAVEDATE)\r\n")
+    assert re.findall(rb"\* (\d) FETCH \(ENVELOPE \(.*\) SAVEDATE \".*\"\)\r\n", answer) == [b"1", b"3"]
 
 
 def test_a_long_answer_from_the_index_leaves_in_its_order(talk: Talk) -> None:

@@ -10,8 +10,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from itertools import chain
-from typing import cast
+from itertools import chain, filterfalse
+from operator import itemgetter
+from typing import Any, cast
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS
@@ -362,42 +363,50 @@ class Reading:
         """The batch with its index columns and kept answers, without the messages that are gone."""
         plan, view = self._plan, self._view
         uids = batch.pick(view.uids)
-        answers = self._kept_answers(account, uids)
+        answers, gone = self._kept_answers(account, uids)
         rows = account.rows(view.folder_id, uids, ("uid", *plan.columns)) if plan.columns else []
-        there = {row[0] for row in rows} if plan.columns else set(uids)
-        for found in answers.values():
-            there.intersection_update(found.keys())
-        if len(there) < len(uids):
-            self.gone += len(uids) - len(there)
-            batch = Batch(ranges(at for place in batch.places for at in place if view.uids[at] in there))
+        if plan.columns and len(rows) < len(uids):
+            gone.update(set(uids).difference([row[0] for row in rows]))
+        if gone:
+            self.gone += len(gone)
+            batch = Batch(ranges(at for place in batch.places for at in place if view.uids[at] not in gone))
             uids = batch.pick(view.uids)
-            rows = [row for row in rows if row[0] in there]
+            rows = [row for row in rows if row[0] not in gone]
         if rows:
             batch.rows.update(zip(("uid", *plan.columns), zip(*rows, strict=True), strict=True))
         for key, found in answers.items():
-            batch.kept[key] = [found[uid] for uid in uids]
+            batch.kept[key] = [*map(found.__getitem__, uids)]
         return batch
 
-    def _kept_answers(self, account: Account, uids: Sequence[int]) -> dict[bytes, KeptAnswers]:
-        """What the shelf has for these messages, and what it lacked, from one walk through the index."""
+    def _kept_answers(self, account: Account, uids: Sequence[int]) -> tuple[dict[bytes, KeptAnswers], set[int]]:
+        """What the shelf has for these messages, and what it lacked, from one walk through the index; and who is gone.
+
+        What the shelf has is of the whole folder: looked into for each UID, never walked through.
+        """
         plan, view = self._plan, self._view
         folder = (view.account_id, view.folder_id)
         answers = {kept.key: self._shelf.answers(folder, view.uidvalidity, kept.key) for kept in plan.kept}
-        lacking = [(kept, {uid for uid in uids if uid not in answers[kept.key]}) for kept in plan.kept]
+        lacking = [(kept, {*filterfalse(answers[kept.key].__contains__, uids)}) for kept in plan.kept]
         lacking = [(kept, missing) for kept, missing in lacking if missing]
+        gone: set[int] = set()
         if lacking:
             columns = tuple(dict.fromkeys(chain.from_iterable(kept.columns for kept, _ in lacking)))
-            rows = account.rows(view.folder_id, set[int]().union(*[missing for _, missing in lacking]), ("uid", *columns))
+            wanted = set[int]().union(*[missing for _, missing in lacking])
+            rows = account.rows(view.folder_id, wanted, ("uid", *columns))
             for kept, missing in lacking:
-                if kept.make is None:
-                    place = 1 + columns.index(kept.columns[0])
-                    self._shelf.filled(answers[kept.key], {row[0]: row[place] for row in rows if row[0] in missing})
-                    continue
-                at = [1 + columns.index(column) for column in kept.columns]
-                made = [
-                    (row[0], kept.make(Source(account, view.folder_id, row[0]), *[row[place] for place in at]))
-                    for row in rows
-                    if row[0] in missing
-                ]
-                self._shelf.filled(answers[kept.key], {uid: answer for uid, answer in made if answer is not None})
-        return answers
+                mine = rows if len(missing) == len(wanted) else [row for row in rows if row[0] in missing]
+                made = _made_answers(kept, account, view.folder_id, columns, mine)
+                self._shelf.filled(answers[kept.key], made)
+                gone.update(filterfalse(made.__contains__, missing))
+        return answers, gone
+
+
+def _made_answers(
+    kept: Kept, account: Account, folder_id: int, columns: tuple[Column, ...], rows: Sequence[tuple[Any, ...]]
+) -> dict[int, bytes]:
+    """The answers of those that are not gone, from rows of the UID and these columns."""
+    at = [1 + columns.index(column) for column in kept.columns]
+    if kept.make is None:
+        return dict(map(itemgetter(0, *at), rows))
+    made = [(row[0], kept.make(Source(account, folder_id, row[0]), *[row[place] for place in at])) for row in rows]
+    return {uid: answer for uid, answer in made if answer is not None}
