@@ -36,7 +36,7 @@ from mic_mail.storage.ordering import Ordered, orderings
 from mic_mail.storage.publish import publish
 from mic_mail.storage.reader import MessageFile
 from mic_mail.storage.store import Store
-from mic_mail.storage.textsearch import indexing, lookup, scan
+from mic_mail.storage.textsearch import indexing, lookup, orders, scan
 from mic_mail.storage.textsearch.indexing import Visited
 from mic_mail.storage.types import (
     ALL_FLAGS,
@@ -192,6 +192,10 @@ class Account:
     def orderings(self, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
         """What SORT and THREAD compare, for each UID that can be read; makes and keeps what is missing: hand it slices."""
         return orderings(self._store, folder_id, uids)
+
+    def indexed_orderings(self, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
+        """What `orderings` would say of those messages for which `search.sqlite` has it ready; 3 us each."""
+        return orders.indexed(self._store, folder_id, uids)
 
     def find_text(self, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]) -> list[tuple[int, tuple[bool, ...]]]:
         """For each UID that can be read, which of the tests it passes. Reads whole messages: hand it slices.

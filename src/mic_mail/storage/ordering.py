@@ -1,8 +1,9 @@
 """What SORT and THREAD compare of the messages of a folder: kept beside the index's answers, made where it is missing.
 
-Nothing is made when a message arrives: most mail programs never sort on a server. Who asks first pays for a folder once
-(25 us a message); what was made is kept in `ordering`, many in one critical section, and goes with the content. Keeping is a
-courtesy to later processes: where it fails (a full disk, somebody else writes), the answer is none the worse. Decision 0025.
+Nothing is made when a message arrives: most mail programs never sort on a server. What the indexer has read needs no making
+(`textsearch.orders`); of the others who asks first pays for a folder once (25 us a message), and what was made is kept in
+`ordering`, many in one critical section, and goes with the content. Keeping is a courtesy to later processes: where it fails (a
+full disk, somebody else writes), the answer is none the worse. Decisions 0025, 0045.
 """
 
 from collections.abc import Iterable, Sequence
@@ -76,12 +77,21 @@ def orderings(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered
 
 
 def _make(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
-    made: list[Ordered] = []
-    for uid, header, sent_at, received_us in rows(store, folder_id, uids, ["uid", "header", "sent_at", "internaldate_us"]):
-        received_at = received_us // 1_000_000
-        value = ordering.ordering(header or _long_header(store, folder_id, uid))
-        made.append(Ordered(uid, received_at if sent_at is None else sent_at, received_at, value))
-    return made
+    return [
+        ordered(uid, sent_at, received_us, ordering.ordering(header or _long_header(store, folder_id, uid)))
+        for uid, header, sent_at, received_us in rows(store, folder_id, uids, ("uid", "header", "sent_at", "internaldate_us"))
+    ]
+
+
+def ordered(uid: int, sent_at: int | None, received_us: int, value: bytes) -> Ordered:
+    """From what the index has of a message."""
+    received_at = received_us // 1_000_000
+    return Ordered(uid, received_at if sent_at is None else sent_at, received_at, value)
+
+
+def value_of(header: bytes | None, octets: bytes) -> bytes:
+    """The value of a message that was read, of which the index has this header: none of one that is too long for it."""
+    return ordering.ordering(header or octets[:MAX_HEADER])
 
 
 def _long_header(store: Store, folder_id: int, uid: int) -> bytes:

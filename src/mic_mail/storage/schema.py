@@ -6,7 +6,7 @@ Every table and key carries `account_id`, also where one SQLite file holds one a
     folder        one row a folder, deleted ones included while they can be brought back
     message       narrow, one row a message in a folder: what list scans need, and its file's name
     email         wide, one row a message *content*: the answers ready to send; COPY shares it, MOVE keeps it (`refs` counts)
-    ordering      what SORT and THREAD compare of a content; made when they first ask, so it may be missing (decision 0025)
+    ordering      what SORT and THREAD compare of a content; made when they first ask, so it may be missing (decision 0045)
     tombstone     UIDs that vanished: with `email_pk` and `name` while readable, after that as history for QRESYNC
     delivery      origins of deliveries seen (idempotency)
     subscription  names, which outlive folders

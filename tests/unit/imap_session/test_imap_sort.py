@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conversing import Talk, open_store
+from conversing import REF, Talk, open_store
 from mic_mail.imap.selected.orders import sorted_in_runs
 from mic_mail.mime.basesubject import base_subject
 from mic_mail.mime.collation import casemap
 from mic_mail.mime.render import answers_of
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.types import Delivery
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -180,6 +180,38 @@ def test_as_many_criteria_as_fit_in_a_command(talk: Talk) -> None:
     fill(talk.account, [Letter(subject, "a", "", "", "", 0, 0, 0, flagged=False) for subject in "cab"])
     talk.say(b"a SELECT INBOX\r\n")
     assert answered(talk, f"SORT ({'SUBJECT REVERSE SIZE ' * 2500}) UTF-8 ALL", "SORT") == [2, 3, 1]
+
+
+def test_sort_and_thread_answer_alike_whatever_is_indexed(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of none, some and all messages the keys lie in `search.sqlite`; of none they are made."""
+    monkeypatch.setattr("mic_mail.imap.finding.ordering.INDEXED_FROM", 1)
+    monkeypatch.setattr("mic_mail.imap.finding.ordering.INDEXED_MESSAGES", 2)
+    made: list[int] = []
+    make = Account.orderings
+
+    def count(self: Account, folder_id: int, uids: Sequence[int]) -> object:
+        made.append(len(uids))
+        return make(self, folder_id, uids)
+
+    monkeypatch.setattr(Account, "orderings", count)
+    commands = ["SORT (SUBJECT REVERSE DATE)", "SORT (DISPLAYFROM ARRIVAL)", "THREAD REFERENCES", "THREAD ORDEREDSUBJECT"]
+    account = store.account(REF)
+    for turn in range(2):
+        fill(
+            account,
+            [Letter(s, f"{s}{turn}@a.vn", "", "", "", 9 - turn, turn, 0, flagged=False) for s in ("b", "Re: a", "", "a")],
+        )
+        answers, lacking = [], []
+        for _ in range(2):  # before the indexer comes and after
+            made.clear()
+            for command in commands:
+                talk = Talk(store).sign_in()
+                talk.say(b"a SELECT INBOX\r\n")
+                answers.append(talk.say(f"c {command} UTF-8 ALL\r\n".encode()))
+            lacking.append(set(made))
+            account.index_text(Visited())
+        assert answers[:4] == answers[4:]
+        assert lacking == [{4}, set()]
 
 
 def test_the_first_sort_of_a_large_mailbox_tells_of_its_progress(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from mic_mail.mime.letters import Query
 from mic_mail.mime.searchtext import Zone
 from mic_mail.storage.textindex import segment
-from mic_mail.storage.textindex.segment import Document, Flow, Packed, Phrase, TooLong, Words, needle, pack, unpack
+from mic_mail.storage.textindex.segment import (
+    Document,
+    Flow,
+    Packed,
+    Phrase,
+    TooLong,
+    Words,
+    needle,
+    pack,
+    unpack,
+    unpack_values,
+)
 
 Pieces = list[tuple[Zone, str]]
 WORDS = [
@@ -76,10 +87,11 @@ def test_a_segment_answers_as_its_texts_do(documents: list[Pieces], value: str, 
 @given(st.lists(DOCUMENT, max_size=6), st.data(), QUERY)
 def test_documents_may_be_packed_anew(documents: list[Pieces], data: st.DataObject, value: str) -> None:
     """What is taken out of a segment and packed with others answers as before."""
-    packed = pack([Document.of(pieces) for pieces in documents])
+    packed = pack([Document.of(pieces, b"value" * place) for place, pieces in enumerate(documents)])
     places = data.draw(st.lists(st.integers(0, len(documents) - 1), unique=True)) if documents else []
     more = data.draw(DOCUMENT)
     again = pack([*unpack(packed, places), Document.of(more)])
+    assert unpack_values(again.values, again.documents) == [*(b"value" * place for place in places), b""]
     if Query.of(value).text:
         assert asked(again, "body", value) == scanned([*(documents[place] for place in places), more], "body", value)
 

@@ -12,7 +12,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.mime.ordering import decode
 from mic_mail.mime.render import answers_of
 from mic_mail.storage import ordering
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.types import Delivery
 
 SENT_AT = 1_767_225_600  # 1 January 2026
@@ -121,6 +121,39 @@ def test_a_header_that_is_too_long_for_the_index(account: Account) -> None:
     """Its beginning is read from the file."""
     inbox = deliver(account, letters(1, more="X-Long: " + "x" * 300_000 + "\r\n"))
     assert subjects(account, inbox, [1]) == {1: b"0"}
+
+
+def test_what_the_indexer_has_read_is_not_made(tmp_path: Path, account: Account) -> None:
+    """SORT and THREAD of an indexed mailbox: all keys from `search.sqlite`, and nothing is made that would be kept."""
+    messages = letters(ordering.KEEP_AT + 1, more="From: Lan <lan@x.vn>\r\nMessage-ID: <a@b>\r\n")
+    messages[-1] = letters(1, more="X-Long: " + "x" * 300_000 + "\r\n")[0]  # too long for the index
+    inbox = deliver(account, messages)
+    uids = list(range(1, len(messages) + 1))
+    assert account.indexed_orderings(inbox, uids) == []
+    assert account.index_text(Visited()) == len(messages)
+    account.copy(inbox, [1], inbox, every=True)
+    uids.append(uids[-1] + 1)
+    found = sorted(account.indexed_orderings(inbox, uids))
+    assert kept(tmp_path) == 0
+    assert found == sorted(account.orderings(inbox, uids))
+    assert found[0] == (1, SENT_AT, 1_000_000_000, found[0].value)
+    assert decode(found[0].value).sender == b"LAN"
+    assert kept(tmp_path) == len(messages)
+
+
+def test_keys_that_are_damaged_are_made_again(tmp_path: Path, account: Account) -> None:
+    """The file is thrown away, as with text."""
+    inbox = deliver(account, letters(3))
+    account.index_text(Visited())
+    assert len(account.indexed_orderings(inbox, [1, 2, 3])) == 3
+    path = tmp_path / REF.home / "search.sqlite"
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE segment SET values_blob = zeroblob(length(values_blob))")
+    again = open_store(tmp_path)
+    assert again.account(REF).indexed_orderings(inbox, [1, 2, 3]) == []
+    assert not path.exists()
+    assert subjects(again.account(REF), inbox, [1, 2, 3]) == {1: b"0", 2: b"1", 3: b"2"}
+    again.close()
 
 
 def test_a_backup_keeps_only_what_it_holds(tmp_path: Path, account: Account) -> None:

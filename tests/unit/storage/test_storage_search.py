@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
 from mic_mail.storage.mailstore import Account, Visited
+from mic_mail.storage.ordering import Ordered
 from mic_mail.storage.textsearch import filling
 from mic_mail.storage.textsearch.scan import _Test
 from mic_mail.storage.types import Delivery, TextTest
@@ -266,6 +267,25 @@ class Searching(RuleBasedStateMachine):
     def find(self, asked: list[tuple[tuple[str, str], str]], folder: str) -> None:
         tests = [TextTest(kind, value, field) for (kind, field), value in asked]  # type: ignore[arg-type]  # of KEYS
         assert [search(self.account, folder, test)[0] for test in tests] == scan(self.root, folder, tests)
+
+    @rule(folder=st.sampled_from(["INBOX", "INBOX", "Archive"]), some=st.sets(st.integers(0, 20)))
+    def order(self, folder: str, some: set[int]) -> None:
+        """What SORT and THREAD compare, for those that the file knows: as a store says it that has no such file."""
+        plain = Root(self.root.path, self.root.clock, {**self.root.settings, "search_file": False})
+
+        def ask(account: Account) -> list[Ordered]:
+            view = account.view(account.folder(folder).folder_id)
+            uids = [uid for place, uid in enumerate(view.uids) if place in some]
+            return account.orderings(view.info.folder_id, uids)
+
+        def ask_file(account: Account) -> list[Ordered]:
+            view = account.view(account.folder(folder).folder_id)
+            return account.indexed_orderings(view.info.folder_id, [uid for at, uid in enumerate(view.uids) if at in some])
+
+        made, known = plain.use(ask), ask_file(self.account)
+        assert len({each.uid for each in known}) == len(known)
+        assert set(known) <= set(made)
+        assert plain.use(ask_file) == []
 
     @invariant()
     def count(self) -> None:

@@ -11,6 +11,10 @@ from mic_mail.storage.mailstore import Account
 
 SLICE_MESSAGES = 1000
 """Where the store has to make them first: 30 ms, with other threads in between."""
+INDEXED_MESSAGES = 5000
+"""Asked of `search.sqlite` in one hop: 20 ms, of which each walks through the keys of all that it knows."""
+INDEXED_FROM = 64
+"""So many are sooner found there than made."""
 
 
 def order_of(talk: Conversation, view: View, progress: Progress | None = None) -> Steps[FolderOrder]:
@@ -21,6 +25,8 @@ def order_of(talk: Conversation, view: View, progress: Progress | None = None) -
         return prior
     lacking = list(view.uids) if prior is None else prior.lacking(view.uids)
     told = Told()
+    if len(lacking) >= INDEXED_FROM:
+        lacking = yield from _indexed(talk, view, lacking, told)
 
     def ask_for(some: list[int]) -> Callable[[Account], None]:
         return lambda account: told.take(account.orderings(view.folder_id, some))
@@ -33,3 +39,20 @@ def order_of(talk: Conversation, view: View, progress: Progress | None = None) -
     order = yield from talk.ask(lambda account: FolderOrder.made(view.uids, prior, told), view.place)
     shelf.put(view, order)
     return order
+
+
+def _indexed(talk: Conversation, view: View, lacking: list[int], told: Told) -> Steps[list[int]]:
+    """Take what nobody has to make; the UIDs that are left."""
+    left: list[int] = []
+
+    def ask_for(some: list[int]) -> Callable[[Account], None]:
+        def work(account: Account) -> None:
+            told.take(account.indexed_orderings(view.folder_id, some))
+            left.extend([uid for uid in some if uid not in told.values])
+
+        return work
+
+    for start in range(0, len(lacking), INDEXED_MESSAGES):
+        yield from talk.ask(ask_for(lacking[start : start + INDEXED_MESSAGES]), view.place)
+        yield from talk.breathe()
+    return left

@@ -13,7 +13,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import compress
+from itertools import compress, repeat
 from threading import Lock
 from typing import Any
 
@@ -157,9 +157,9 @@ class FolderOrder:
                 told.received.update(zip(prior.uids, prior._received, strict=True))
         for start in range(first, len(uids), _RUN):
             new = uids[start : start + _RUN]
-            values += [told.values.get(uid, NOTHING) for uid in new]
-            sent.extend([told.sent.get(uid, 0) for uid in new])
-            received.extend([told.received.get(uid, 0) for uid in new])
+            values += map(told.values.get, new, repeat(NOTHING))
+            sent.extend(map(told.sent.get, new, repeat(0)))
+            received.extend(map(told.received.get, new, repeat(0)))
         return cls(uids, values, sent, received)
 
     def lacking(self, uids: array[int]) -> list[int]:

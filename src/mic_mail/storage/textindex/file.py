@@ -1,6 +1,6 @@
 """`search.sqlite`: the packed text of an account's messages beside its index, and the one place that opens it.
 
-    segment   some messages that were packed together: their keys, in the order of their places
+    segment   some messages that were packed together: their keys, in the order of their places, and a value for each
     zone      by segment and zone: the blob of words and the blob of flows (segment.py), each with its checksum
 
 A segment never changes: it is added, and later replaced by another, under a number that is never used again; so what was read
@@ -45,8 +45,8 @@ from mic_mail.mime.searchtext import ZONES, Zone
 from mic_mail.storage.index import Index, Statement, is_damage
 from mic_mail.storage.textindex.segment import Packed
 
-VERSION = 1 if sys.byteorder == "little" else 2
-"""Of the text (what counts as words) and of the blobs; another one is thrown away."""
+VERSION = 3 if sys.byteorder == "little" else 4
+"""Of the text (what counts as words), of the values and of the blobs; another one is thrown away."""
 APPLICATION_ID = 0x6D6D6973
 """SQLite's `application_id`: "mmis"."""
 BUSY_SECONDS = 0.25
@@ -65,6 +65,8 @@ segment = Table(
     Column("octets", BigInteger, nullable=False),
     Column("checksum", BigInteger, nullable=False),
     Column("messages", LargeBinary, nullable=False),
+    Column("values_checksum", BigInteger, nullable=False),
+    Column("values_blob", LargeBinary, nullable=False),  # last, as below
     PrimaryKeyConstraint("account_id", "segment_id"),
 )
 zone = Table(
@@ -84,6 +86,7 @@ _THIS = (_S.account_id == bindparam("account"), _S.segment_id == bindparam("at")
 _THIS_ZONE = (_Z.account_id == bindparam("account"), _Z.segment_id == bindparam("at"))
 _LIVE = Statement(select(_S.segment_id, _S.octets, _S.dead_since_us).where(_S.account_id == bindparam("account")))
 _KEYS = Statement(select(_S.checksum, _S.messages).where(*_THIS))
+_VALUES = Statement(select(_S.values_checksum, _S.values_blob).where(*_THIS))
 _WORDS = Statement(select(_Z.words_checksum, _Z.words).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
 _FLOW = Statement(select(_Z.flow_checksum, _Z.flow).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
 _ADD = Statement(insert(segment), [column.name for column in _S])
@@ -152,9 +155,14 @@ class SearchFile:
     def flow(self, segment_id: int, zone: Zone) -> bytes:
         return self._blob(_FLOW, at=segment_id, place=ZONES.index(zone))
 
+    def values(self, segment_id: int) -> bytes:
+        """For `segment.unpack_values`."""
+        return self._blob(_VALUES, at=segment_id)
+
     def packed(self, segment_id: int, documents: int) -> Packed:
         """The whole segment."""
-        return Packed(documents, {zone: (self.words(segment_id, zone), self.flow(segment_id, zone)) for zone in ZONES})
+        zones = {zone: (self.words(segment_id, zone), self.flow(segment_id, zone)) for zone in ZONES}
+        return Packed(documents, zones, self.values(segment_id))
 
     def _blob(self, statement: Statement, **at: int) -> bytes:
         with self._reading() as connection:
@@ -228,6 +236,7 @@ class SearchFile:
         """
         rows = [] if packed is None else _rows(packed)
         octets = 0 if packed is None else packed.octets
+        values = b"" if packed is None else packed.values
         messages = array("q", keys).tobytes()
         at = {"account_id": self._account_id, "segment_id": secrets.randbits(62)}
         with self._transaction() as connection:
@@ -238,8 +247,9 @@ class SearchFile:
                 _DROP.on(connection, account=self._account_id, at=old)
                 _DROP_ZONES.on(connection, account=self._account_id, at=old)
             if rows:
-                checksum = zlib.crc32(messages)
-                _ADD.on(connection, **at, dead_since_us=None, octets=octets, checksum=checksum, messages=messages)
+                row = {"checksum": zlib.crc32(messages), "messages": messages}
+                row |= {"values_checksum": zlib.crc32(values), "values_blob": values}
+                _ADD.on(connection, **at, dead_since_us=None, octets=octets, **row)
                 _ADD_ZONE.on_each(connection, (at | row for row in rows))
             return True
 

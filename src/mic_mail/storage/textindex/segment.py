@@ -5,6 +5,7 @@ by their place in the segment. The answer is that of `Query.matches` on every pi
 
     Words    each different word of a zone once, the commonest first, as written and folded, and who has it
     Flow     every text as a string with one character a word, U+0000 before each piece; and a sieve of neighbouring words
+    values   one a document, of any octets: carried along and given back
 
 A query within one word is looked for among the different words, which are few: 1 of 100 in prose. The documents that have one
 of them are the answer, no text is read. A phrase is looked for in the flows of those documents that have all its words; its
@@ -48,18 +49,19 @@ class TooLong(Exception):
 
 
 class Document:
-    """One message's words by zone: the different ones, and the order in which they stand."""
+    """One message's words by zone: the different ones, and the order in which they stand. `value` is kept beside them."""
 
-    __slots__ = ("flows", "vocabularies")
+    __slots__ = ("flows", "value", "vocabularies")
 
-    def __init__(self) -> None:
+    def __init__(self, value: bytes = b"") -> None:
+        self.value = value
         self.vocabularies: dict[Zone, dict[str, int]] = {}
         self.flows: dict[Zone, array[int]] = {}
 
     @classmethod
-    def of(cls, pieces: Iterable[tuple[Zone, str]]) -> "Document":
+    def of(cls, pieces: Iterable[tuple[Zone, str]], value: bytes = b"") -> "Document":
         """From what `searchtext.pieces` gives; `TooLong` where that does not end."""
-        document, left = cls(), MAX_WORDS
+        document, left = cls(value), MAX_WORDS
         for zone, text in pieces:
             left -= document._add(zone, text, left)
         return document
@@ -212,19 +214,34 @@ def _bucket(first: int, second: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A segment as it is kept: by zone the blob of its words and that of its flow."""
+    """A segment as it is kept: by zone the blob of its words and that of its flow; and its values."""
 
     documents: int
     zones: dict[Zone, tuple[bytes, bytes]]
+    values: bytes
 
     @property
     def octets(self) -> int:
-        return sum(len(words) + len(flow) for words, flow in self.zones.values())
+        return len(self.values) + sum(len(words) + len(flow) for words, flow in self.zones.values())
 
 
 def pack(documents: Sequence[Document]) -> Packed:
     """A new segment; the documents' places are their order."""
-    return Packed(len(documents), {zone: _pack_zone(zone, documents) for zone in ZONES})
+    values = pack_values([document.value for document in documents])
+    return Packed(len(documents), {zone: _pack_zone(zone, documents) for zone in ZONES}, values)
+
+
+def pack_values(values: Sequence[bytes]) -> bytes:
+    """Their lengths, then themselves."""
+    return array("I", map(len, values)).tobytes() + b"".join(values)
+
+
+def unpack_values(blob: bytes, documents: int) -> list[bytes]:
+    """What `pack_values` was given, so many; 0.1 us each."""
+    reader = _Reader(blob, 0)
+    ends = array("I", accumulate(reader.numbers("I", documents), initial=0))
+    values = reader.rest()
+    return [values[start:end] for start, end in pairwise(ends)]
 
 
 def _pack_zone(zone: Zone, documents: Sequence[Document]) -> tuple[bytes, bytes]:
@@ -280,7 +297,8 @@ def _joined(words: list[str]) -> tuple[bytes, bytes]:
 
 def unpack(packed: Packed, places: Collection[int]) -> list[Document]:
     """The documents at these places, to be packed anew with others."""
-    documents = [Document() for _ in places]
+    values = unpack_values(packed.values, packed.documents)
+    documents = [Document(values[place]) for place in places]
     for zone, (words_blob, flow_blob) in packed.zones.items():
         words, flow = Words.unpack(words_blob), Flow.unpack(flow_blob)
         spelled = words.text[1:-1].decode("utf-8", "surrogatepass").split(" ")

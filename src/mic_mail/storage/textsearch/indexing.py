@@ -18,6 +18,7 @@ from sqlalchemy import bindparam, select
 from mic_mail.mime.searchtext import pieces
 from mic_mail.storage import schema
 from mic_mail.storage.index import Statement, among, uid_list
+from mic_mail.storage.ordering import value_of
 from mic_mail.storage.rows import read_folders
 from mic_mail.storage.store import Store
 from mic_mail.storage.textindex.file import Damaged, key_of
@@ -44,7 +45,7 @@ _FRESH = Statement(
     .order_by(_M.uid)
 )
 _TO_READ = Statement(
-    select(_E.email_id, _E.size, _E.parts, _M.name)
+    select(_E.email_id, _E.size, _E.parts, _M.name, _E.header)
     .join_from(schema.message, schema.email, _WITH_CONTENT)
     .where(*_HERE, among(_M.uid))
 )
@@ -161,9 +162,9 @@ class _Reading:
             found = _TO_READ.on(connection, account=self._store.account_id, folder=folder_id, uids=uid_list(uids)).fetchall()
         done = words = 0
         read: dict[int, Document] = {}
-        for email_id, size, parts, name in found:
+        for email_id, size, parts, name, header in found:
             key = key_of(email_id, size)
-            document = self._document(key, f"{cur}/{name}", parts)
+            document = self._document(key, f"{cur}/{name}", parts, header)
             if document is None:
                 continue
             read[key] = document
@@ -173,7 +174,7 @@ class _Reading:
                 read, words = {}, 0
         return done + leave(self._store, read)
 
-    def _document(self, key: int, path: str, parts: bytes) -> Document | None:
+    def _document(self, key: int, path: str, parts: bytes, header: bytes | None) -> Document | None:
         try:
             with open(path, "rb") as file:
                 octets = file.read()
@@ -181,7 +182,7 @@ class _Reading:
             self.whole = False
             return None
         try:
-            return Document.of(pieces(octets, parts))
+            return Document.of(pieces(octets, parts), value_of(header, octets))
         except TooLong:
             self._visited.unfit.add(key)
             return None

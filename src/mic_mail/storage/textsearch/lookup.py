@@ -42,14 +42,15 @@ def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: Sequence[
                 if looked_up.ask(places, left):
                     break
     except Damaged:
-        _throw_away(store)
+        throw_away(store)
         return LookedUp((), ())
     except (sqlite3.Error, OSError):
         pass  # what is known by now stays true
     return LookedUp(looked_up.known, looked_up.found)
 
 
-def _throw_away(store: Store) -> None:
+def throw_away(store: Store) -> None:
+    """The file is damaged."""
     with contextlib.suppress(sqlite3.Error, OSError):  # whoever comes next finds it as damaged as we did
         store.search.discard()
 
@@ -201,7 +202,7 @@ def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
     known = store.shared.searched.get(Places, at)
     if known is not None and known.keys is keys and known.live == live:
         return known
-    first, more = _positions_by_key(keys.keys) if live else ({}, {})
+    first, more = positions_by_key(keys.keys) if live else ({}, {})
     segments: list[int] = []
     lists: list[tuple[array[int], array[int]]] = []
     for segment_id in live:
@@ -218,7 +219,7 @@ def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
     )
 
 
-def _positions_by_key(keys: Iterable[int]) -> tuple[dict[int, int], dict[int, list[int]]]:
+def positions_by_key(keys: Iterable[int]) -> tuple[dict[int, int], dict[int, list[int]]]:
     """Where a key stands first, and where else: copies within a folder share it."""
     first: dict[int, int] = {}
     more: dict[int, list[int]] = {}

@@ -15,6 +15,7 @@ from mic_mail.mime.letters import Query
 from mic_mail.mime.parts import Sections
 from mic_mail.mime.searchtext import Zone, field_texts, pieces
 from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.ordering import value_of
 from mic_mail.storage.reader import open_message, rows
 from mic_mail.storage.store import Store
 from mic_mail.storage.textindex.file import Damaged, key_of
@@ -50,7 +51,7 @@ def find_text(
         found.append((uid, tuple(passes)))
         if store.settings.search_file:
             try:
-                document = Document.of(texts)
+                document = Document.of(texts, value_of(header, octets))
             except TooLong:
                 continue  # it will be read again
             read[key_of(email_id, size)] = document
