@@ -33,7 +33,8 @@ MAX_TEXT_OCTETS = 8 << 20
 
 _ADDRESS_FIELDS = {b"from", b"to", b"cc", b"bcc"}
 _ZONE_OF: dict[bytes, FieldZone] = {zone.encode(): zone for zone in get_args(FieldZone)}
-_TEXT = (b"text/", b"message/")
+_TEXT = (b"text/", b"message/", b"multipart/")
+"""Of leaves: what calls itself a multipart and has no part is shown as text."""
 _NAMES = (b"filename", b"name")
 
 

@@ -93,6 +93,16 @@ def test_a_message_without_end_is_read() -> None:
     assert not holds(octets, "subject", "trong")
 
 
+@pytest.mark.parametrize("boundary", [b"; boundary=b", b""])
+def test_a_multipart_without_a_part_is_text(boundary: bytes) -> None:
+    """Its boundary stands in the header, or nowhere: BODYSTRUCTURE calls it text, and BODY finds what is read."""
+    octets = (
+        b"Content-Type: multipart/alternative" + boundary + b"\r\n--b\r\nContent-Type: text/plain\r\n"
+        b"Content-Transfer-Encoding: 7bit\r\n\r\nGood day, hoa\r\n--b--\r\n"
+    )
+    assert holds(octets, "body", "good day, hoa")
+
+
 def test_fields_apart() -> None:
     """Each of SUBJECT, FROM, TO, CC and BCC is looked for in its own field; comments hide no address."""
     octets = b"From: Lan <ttlan (x)@ mic.gov.vn>\r\nTo: b@c.vn\r\nCc: d@e.vn\r\nBcc: f@g.vn\r\nSubject: ai\r\n\r\n"
