@@ -21,9 +21,10 @@ from mic_mail.imap.mailboxes.folders import listing_of
 from mic_mail.imap.names.listing import Listed
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import NoPermission, reads_only
-from mic_mail.imap.notify import tell_all
+from mic_mail.imap.notify import RETRY_SECONDS, tell_all
 from mic_mail.imap.numbering import meet, uids_of
 from mic_mail.imap.selected.view import Enabled, View, claim_recent
+from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
 
@@ -209,12 +210,12 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
     settings = talk.settings
     talk.reader.expect_line()
     talk.say(responses.continuation("Idling."))
-    yield from talk.sync(expunge=True)
-    yield from tell_updates(talk)
+    owes = yield from _owes_after_look(talk)
     if talk.compressed:
         yield DropCompressor()
     until = talk.now() + settings.idle_seconds
     still_here = talk.now() + settings.still_here_seconds
+    look_at = talk.now() + RETRY_SECONDS
     while talk.ending is None:
         if talk.notifier is not None:
             yield from tell_all(talk, expunge=True)  # RFC 5465 §4: the events that NOTIFY asked for, and no others
@@ -222,14 +223,28 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"
             return Reply("No more idling.") if done else bad("DONE is what ends IDLE.")
-        if talk.notifier is None and talk.view is not None and talk.known_modseq > talk.view.looked:
-            yield from talk.sync(expunge=True)
-            yield from tell_updates(talk)
+        if talk.notifier is None and talk.view is not None and talk.known_modseq > talk.view.looked and not owes:
+            owes, look_at = True, 0.0
+        if owes and talk.now() >= look_at:
+            owes, look_at = (yield from _owes_after_look(talk)), talk.now() + RETRY_SECONDS
             continue
         if talk.now() >= until:
             raise Ended("Too long without a word.")
         if talk.now() >= still_here:
             talk.say(responses.ok(b"*", "Still here"))
             still_here = talk.now() + settings.still_here_seconds
-        yield Waiting(min(until, still_here) if talk.notifier is None else min(until, still_here, talk.notifier.pause()))
+        wake_at = min(until, still_here, look_at) if owes else min(until, still_here)
+        yield Waiting(wake_at if talk.notifier is None else min(wake_at, talk.notifier.pause()))
     raise talk.ending
+
+
+def _owes_after_look(talk: Conversation) -> Steps[bool]:
+    """Tell what is new. True: the store cannot say it now. NO would end IDLE at a client that goes on to send DONE."""
+    try:
+        yield from talk.sync(expunge=True)
+        yield from tell_updates(talk)
+    except Unavailable as error:
+        if talk.severed:
+            raise Ended(error.text) from error
+        return True
+    return False

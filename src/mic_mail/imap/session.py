@@ -260,8 +260,7 @@ class Session(session.Session):
             if reply is None:  # it has said its tagged line itself
                 return
             if talk.view is not None and type(command) is not mailboxcommands.Select:
-                yield from talk.sync(expunge=command.may_expunge)
-                yield from contexts.tell_updates(talk)
+                yield from contexts.tell_news(talk, talk.line(command.tag, reply), expunge=command.may_expunge)
         self._count(bad=reply.status == b"BAD")
         if talk.view is not None and talk.view.has_ghosts and Enabled.QRESYNC in talk.enabled:
             talk.say(talk.view.hold_line())

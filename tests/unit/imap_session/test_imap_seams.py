@@ -10,7 +10,8 @@ from mic_mail.imap.actions import Waiting, Work
 from mic_mail.policy.authority import RIGHTS
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.errors import Unavailable
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.section import writing
 from mic_mail.storage.types import AccountRef
 
 BOX = Shared("cntt", "cntt@mic.gov.vn", AccountRef(8, "mic.gov.vn/cntt"), RIGHTS, 1 << 30)
@@ -108,3 +109,87 @@ def test_a_followed_search_waits_for_a_store_that_cannot_answer(store: MailStore
     assert talk.waiting is not None
     assert talk.waiting.until == talk.clock.monotonic() + 1.0
     assert b"ADDTO (0 1)" in talk.wait()
+
+
+def test_idle_waits_for_a_store_that_cannot_answer(store: MailStore) -> None:
+    """At its beginning, and when the change feed tells of something: it goes on, and what is new is told a second later."""
+    talk, other = Failing(store).sign_in(), Talk(store).sign_in()
+    talk.say(b"s SELECT INBOX\r\n")
+    for number in (1, 2):
+        other.say(appended(b"INBOX", b"x"))
+        talk.fail(times=2)
+        assert talk.say(b"i IDLE\r\n") == b"+ Idling.\r\n" if number == 1 else notice(talk) == b""
+        assert talk.wait() == b""
+        assert b"* %d EXISTS" % number in talk.wait()
+    assert talk.say(b"DONE\r\n") == b"i OK No more idling.\r\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "work", "done"),
+    [
+        (appended(b"INBOX", b"x"), 1, b"p OK [APPENDUID "),
+        (b"p COPY 1 Sent\r\n", 2, b"p OK [COPYUID "),
+        (b"p CREATE Viec\r\n", 1, b"p OK [MAILBOXID "),
+    ],
+)
+def test_what_is_done_is_answered_so(store: MailStore, command: bytes, work: int, done: bytes) -> None:
+    """The look behind it finds the store busy: NO would have the client do it once more."""
+    talk, other = Failing(store).sign_in(), Talk(store).sign_in()
+    talk.say(appended(b"Drafts", b"x"))
+    talk.say(b"s SELECT Drafts\r\n")
+    other.say(appended(b"Drafts", b"x"))
+    talk.fail(after=work)
+    talk.session.noticed(1 << 40)
+    heard = talk.say(command)
+    assert done in heard
+    assert not talk.failures
+    assert b"* 2 EXISTS" in heard + talk.say(b"q NOOP\r\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "done", "gone"),
+    [
+        (b"p REPLACE 1 Drafts {15+}\r\nSubject: y\r\n\r\nz\r\n", b"* OK [APPENDUID ", b"* 1 EXPUNGE"),
+        (b"p MOVE 1 Sent\r\n", b"* OK [COPYUID ", b"* 1 EXPUNGE"),
+        (b"p MOVE 1 Shared/cntt\r\n", b"* OK [COPYUID ", b"* 1 EXPUNGE"),
+    ],
+)
+def test_what_cannot_be_done_twice_is_answered_so(
+    store: MailStore, monkeypatch: pytest.MonkeyPatch, command: bytes, done: bytes, gone: bytes
+) -> None:
+    """The look that belongs to the change itself fails: the next one tells what has become of the old message."""
+    talk = Talk(store, boxes=[BOX]).sign_in()
+    talk.say(appended(b"Drafts", b"x"))
+    talk.say(b"s SELECT Drafts\r\n")
+
+    before, news = talk.account.highest_modseq(), Account.news
+
+    def busy(account: Account, folder_id: int, since: int, looked: int) -> object:
+        if account.highest_modseq() > before:
+            raise Unavailable("busy")
+        return news(account, folder_id, since, looked)
+
+    with monkeypatch.context() as moment:
+        moment.setattr(Account, "news", busy)
+        answer = talk.say(command)
+    assert done in answer
+    assert b"\r\np OK" in answer
+    assert gone in talk.say(b"q NOOP\r\n")
+
+
+def test_a_mailbox_out_of_step_takes_no_answer_back(store: MailStore) -> None:
+    """UIDVALIDITY has changed below the client when its message is stored: it hears that it is, and then goodbye."""
+    talk = Talk(store).sign_in()
+    talk.say(b"s SELECT INBOX\r\n")
+    real = store.store(talk.account.ref)
+    with writing(real) as write:
+        folder = write.folder(talk.account.folder_id("INBOX"))
+        folder.uidvalidity += 1
+        write.save(folder)
+        write.touch(folder)
+    heard = talk.say(appended(b"INBOX", b"x"))
+    talk.session.noticed(talk.account.highest_modseq())
+    heard += talk.say(b"q NOOP\r\n") if not talk.over else b""
+    assert b"p OK [APPENDUID " in heard
+    assert b"* BYE The mailbox was rebuilt" in heard
+    assert talk.over

@@ -7,7 +7,6 @@ Standards: RFC 9051 §6.3.12, RFC 3502 (MULTIAPPEND), RFC 4315 (APPENDUID), RFC 
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 from mic_mail.clock import within_calendar
@@ -15,7 +14,7 @@ from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS, Steps
 from mic_mail.imap.conversation import Conversation, Landing, Reply, refusal, refuse
-from mic_mail.imap.finding.contexts import tell_updates
+from mic_mail.imap.finding.contexts import tell_news
 from mic_mail.imap.grammar.commands import Append
 from mic_mail.imap.grammar.reader import AppendChunk, AppendMessage, BadLine, Event
 from mic_mail.imap.mailboxes import folders
@@ -181,16 +180,26 @@ def append(talk: Conversation, first: AppendMessage) -> Steps[None]:
     """A whole APPEND, to its tagged line, which is said here: the reader may have refused the command itself."""
     place, refused = target_of(talk, first.mailbox)
     intake = Intake(place)
+    yield from take(talk, first, intake, partial(_publish, talk, first.mailbox, intake), refused)
+
+
+def take(
+    talk: Conversation, first: AppendMessage, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
+) -> Steps[None]:
+    """What APPEND and REPLACE are: messages come, `publish` makes something of them, and the tagged line says what.
+
+    `refused`: the command cannot be done; only the octets that come with it are got out of the way.
+    """
     try:
-        reply = yield from receive(talk, first, intake, partial(_publish, talk, first.mailbox, intake), refused)
+        reply = yield from _receive(talk, first, intake, publish, refused)
     finally:
         intake.discard()
     if reply is not None:
         if reply.status == b"OK":
             yield from folders.tell_name(talk, intake.place, first.written)
-        yield from talk.sync(expunge=True)
-        yield from tell_updates(talk)
-        talk.say(talk.line(first.tag, reply))
+        last = talk.line(first.tag, reply)
+        yield from tell_news(talk, last, expunge=True)
+        talk.say(last)
 
 
 def target_of(talk: Conversation, mailbox: str) -> tuple[Place, Reply | None]:
@@ -209,13 +218,10 @@ def target_again(talk: Conversation, mailbox: str, before: Place) -> tuple[Place
     return place, refused
 
 
-def receive(
-    talk: Conversation, event: Event, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None = None
+def _receive(
+    talk: Conversation, event: Event, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
 ) -> Steps[Reply | None]:
-    """Take messages until the command ends, then publish them. None: the reader refused the rest, and its answer was said.
-
-    `refused`: the command cannot be done; only the octets that come with it are got out of the way.
-    """
+    """Take messages until the command ends, then publish them. None: the reader refused the rest, and its answer was said."""
     while True:
         match event:
             case AppendMessage():
@@ -285,8 +291,7 @@ def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
             return
         published.extend(intake.publish(account, limit, view.folder_id, claims=view.claims))
         claimed = tuple((each.uid, each.uid) for each in published if each.recent)
-        with suppress(MicMailError):  # the messages are stored: what is wrong with the selected mailbox the next look tells
-            lines.extend(view.catch_up(view.look(account, claimed, made=published[-1].made), enabled, expunge=True))
+        lines.extend(view.look_behind(account, enabled, claimed=claimed, made=published[-1].made))
 
     talk.landed = None
     refused = yield from tried(talk.change(publish, place), place)

@@ -179,7 +179,7 @@ def _move_within(talk: Conversation, view: View, uids: list[int], target: Place)
         folder = account.folder(target.name)
         result = account.move(view.folder_id, uids, folder.folder_id, allowed=allowed)
         own = [uid for uid, _ in result.pairs]
-        return result, b"".join(view.catch_up(view.look(account, made=result.made), enabled, expunge=True, own=own))
+        return result, b"".join(view.look_behind(account, enabled, own=own, made=result.made))
 
     return (yield from talk.change(work))
 

@@ -10,12 +10,10 @@ from functools import partial
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.changing.append import Intake, receive, target_again, target_of, tried
+from mic_mail.imap.changing.append import Intake, take, target_again, target_of, tried
 from mic_mail.imap.conversation import Conversation, Reply, bad, refusal, refuse
-from mic_mail.imap.finding.contexts import tell_updates
 from mic_mail.imap.grammar.reader import AppendMessage
 from mic_mail.imap.grammar.sequence import NoSuchNumber
-from mic_mail.imap.mailboxes import folders
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import NoPermission, allowed_flags
 from mic_mail.imap.numbering import meet, uids_of
@@ -59,16 +57,7 @@ def replace(talk: Conversation, message: AppendMessage) -> Steps[None]:
         intake = Replacement(place, view.folder_id, uid, view.sizes[at])
         if refused is None and place.account != view.place.account:
             refused = refuse("A message is replaced within one account; append and delete it.", b"CANNOT")
-    try:
-        reply = yield from receive(talk, message, intake, partial(_exchange, talk, message.mailbox, intake), refused)
-    finally:
-        intake.discard()
-    if reply is not None:
-        if reply.status == b"OK":
-            yield from folders.tell_name(talk, intake.place, message.written)
-        yield from talk.sync(expunge=True)
-        yield from tell_updates(talk)
-        talk.say(talk.line(message.tag, reply))
+    yield from take(talk, message, intake, partial(_exchange, talk, message.mailbox, intake), refused)
 
 
 def _replaced(talk: Conversation, message: AppendMessage) -> Steps[tuple[View, int] | Reply]:
@@ -104,7 +93,7 @@ def _exchange(talk: Conversation, mailbox: str, intake: Replacement) -> Steps[Re
 
     def work(account: Account) -> None:
         published = intake.exchange(account, limit)
-        done.append((published, view.catch_up(view.look(account), enabled, expunge=True, own=[intake.uid])))
+        done.append((published, view.look_behind(account, enabled, own=[intake.uid])))
 
     refused = yield from tried(talk.change(work, place), place)
     if refused is not None:

@@ -59,7 +59,7 @@ def move(talk: Conversation, view: View, uids: list[int], target: Place) -> Step
 
     def work(account: Account) -> tuple[CopyResult, bytes]:
         removed = account.remove(view.folder_id, gone)
-        told = b"".join(view.catch_up(view.look(account), enabled, expunge=True, own=gone))
+        told = b"".join(view.look_behind(account, enabled, own=gone))
         return CopyResult(copied.uidvalidity, copied.pairs, removed.modseq), told
 
     return (yield from talk.change(work, view.place))

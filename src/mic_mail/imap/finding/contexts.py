@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.conversation import Conversation, Reply
+from mic_mail.imap.conversation import Conversation, Ended, Reply
 from mic_mail.imap.fetching.fetch import send
 from mic_mail.imap.fetching.fetchplan import plan
 from mic_mail.imap.finding import fuzzy
@@ -26,7 +26,8 @@ from mic_mail.imap.grammar.searchkeys import Age, And, InSet, Not, Or, SearchKey
 from mic_mail.imap.grammar.sequence import SequenceSet, ranges_of
 from mic_mail.imap.numbering import ranges
 from mic_mail.imap.selected.followed import MAX_CONTEXTS, Context
-from mic_mail.imap.selected.view import Enabled, View
+from mic_mail.imap.selected.view import Enabled, OutOfStep, View
+from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 
 
@@ -73,6 +74,23 @@ def fixed(key: SearchKey, view: View, saved: Sequence[int]) -> SearchKey:
             return Not(fixed(inner, view, saved))
         case _:
             return key
+
+
+def tell_news(talk: Conversation, last: bytes, *, expunge: bool) -> Steps[None]:
+    """What has happened in the selected mailbox, between the work of a command and `last`, its tagged line.
+
+    Nothing of it takes back what was done: what the store cannot say now it is asked again with the next command, and where the
+    session has to end here, `last` is said before.
+    """
+    try:
+        yield from talk.sync(expunge=expunge)
+        yield from tell_updates(talk)
+    except Unavailable as error:
+        if talk.severed:
+            raise Ended(error.text) from error
+    except (Ended, OutOfStep):
+        talk.say(last)
+        raise
 
 
 def tell_updates(talk: Conversation) -> Steps[None]:

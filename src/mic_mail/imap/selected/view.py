@@ -15,11 +15,12 @@ Standards: RFC 9051 §7.4-7.5, RFC 7162 §3.2.10 (VANISHED), RFC 3501 §2.3.2 (\
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Flag, auto
 from functools import lru_cache
 
-from mic_mail.errors import Trouble
+from mic_mail.errors import MicMailError, Trouble
 from mic_mail.imap.grammar.commands import SYSTEM_FLAGS
 from mic_mail.imap.grammar.sequence import Ranges, format_set, merged
 from mic_mail.imap.names.places import Place
@@ -223,6 +224,21 @@ class View:
             glance = look(account, self.folder_id, self.modseq, self.looked, claims=self.claims)
         return replace(glance, recent=merged([*glance.recent, *claimed])) if claimed else glance
 
+    def look_behind(
+        self,
+        account: Account,
+        enabled: Enabled,
+        *,
+        claimed: Ranges = (),
+        own: Collection[int] = (),
+        made: Made | None = None,
+    ) -> list[bytes]:
+        """`look` and `catch_up` behind a change that cannot be done twice. Blocks. What goes wrong here the next look tells: to
+        raise it would take back the answer to what is done."""
+        with suppress(MicMailError):
+            return self.catch_up(self.look(account, claimed, made=made), enabled, expunge=True, own=own)
+        return []
+
     @property
     def has_ghosts(self) -> bool:
         return bool(self._ghosts)
@@ -337,12 +353,12 @@ class View:
         last = self.uids[-1] if self.uids else 0
         keywords = self.keywords
         before: dict[int, int] = {}
-        self.looked = max(self.looked, glance.account_modseq)
-        self.mark = glance.mark
         if glance.fresh is not None and glance.changes is not None:
             before = self._take(glance.fresh, glance.changes)
         elif self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids):
             self._adopt(self._fresh)  # what was withheld
+        self.looked = max(self.looked, glance.account_modseq)
+        self.mark = glance.mark
         self.contexts.note(before, self.uids[bisect_right(self.uids, last) :])
         lines = self.contexts.expunged(self._ghosts, self.position) if self._ghosts else []
         lines += self._tell_expunged(enabled, own) if expunge and self._ghosts else []
@@ -368,7 +384,10 @@ class View:
         return [b"* FLAGS (%b)\r\n" % b" ".join(names), b"* OK [PERMANENTFLAGS (%b)] Flags that stay.\r\n" % permanent]
 
     def _take(self, fresh: FolderView, changes: Changes) -> dict[int, int]:
-        """Move to `fresh`; the flags that known messages had, for those that changed since."""
+        """Move to `fresh`; the flags that known messages had, for those that changed since.
+
+        `OutOfStep` leaves everything as it is: the next look meets the same.
+        """
         if fresh.info.uidvalidity != self.uidvalidity:
             raise OutOfStep
         known, last = len(self.uids), self.uids[-1] if self.uids else 0
@@ -378,9 +397,12 @@ class View:
             ]
         else:
             gone = sorted(set(self.uids).difference(fresh.uids))
+        ghosts = sorted({*self._ghosts, *gone}) if gone else self._ghosts
+        if bisect_right(fresh.uids, last) + len(ghosts) != known:
+            raise OutOfStep
         if gone:
             self._told_before_ghosts = self.told_modseq
-            self._ghosts = sorted({*self._ghosts, *gone})
+            self._ghosts = ghosts
         before: dict[int, int] = {}
         for uid, _, modseq, _ in changes.changed:
             if uid > last:
@@ -388,8 +410,6 @@ class View:
             if modseq <= fresh.info.highest_modseq and (at := self.position(uid)) is not None:
                 before[uid] = self.flags[at]
         self._adopt(fresh)
-        if bisect_right(self.uids, last) != known:
-            raise OutOfStep
         return before
 
     def _adopt(self, fresh: FolderView) -> None:
