@@ -22,10 +22,8 @@ from dataclasses import dataclass, replace
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Ended, Reply, refuse
-from mic_mail.imap.fetching.fetch import send
-from mic_mail.imap.fetching.fetchplan import plan
+from mic_mail.imap.fetching.fetch import send_unasked
 from mic_mail.imap.finding.contexts import tell_updates
-from mic_mail.imap.grammar.fetchitems import Datum
 from mic_mail.imap.grammar.notifycommands import Events, Notify, Watch
 from mic_mail.imap.mailboxes.folders import OWN, listing_of
 from mic_mail.imap.mailboxes.metadata import holders
@@ -115,7 +113,7 @@ class Listening:
 
     __slots__ = (
         "_fetched", "_folders", "_hears_of_folders", "_holders", "_modseq", "_needs_subscriptions", "_own", "_pending",
-        "_retry_at", "_selected", "_subscriptions", "_watch", "looked",
+        "_retry_at", "_selected", "_subscriptions", "_view", "_watch", "looked",
     )  # fmt: skip
 
     def __init__(self, watch: Watch, holders: Collection[str]) -> None:
@@ -132,7 +130,9 @@ class Listening:
         """Folders that changed while they were selected, as the client was told of them before."""
         self._own: dict[AccountRef | None, set[int]] = {}
         """MODSEQs of the client's changes that were not looked at yet, by account."""
+        self._view: View | None = None
         self._selected: str | None = None
+        """Which mailbox of the own account that is."""
         self._fetched = 0
         """Messages of the selected mailbox up to this UID need no FETCH."""
         self._retry_at = 0.0
@@ -178,6 +178,7 @@ class Listening:
     # ------------------------------------------------------------ the session's side
 
     def attend(self, view: View) -> None:
+        self._view = view
         self._selected = view.info.mailbox_id if view.place.box is None else None
         self._fetched = view.uids[-1] if view.uids else 0
         view.quiet = Events.FLAGS not in self._watch.selected
@@ -188,8 +189,9 @@ class Listening:
 
     def leave(self, view: View) -> None:
         """What the client was told while the mailbox was open needs no STATUS afterwards; how many are unseen it was not."""
-        self._selected = None
+        self._view = self._selected = None
         if view.place.box is not None:
+            self._own.pop(view.place.account, None)
             return
         info = view.info
         known = self._pending.get(info.mailbox_id) or self._folders.get(info.mailbox_id)
@@ -203,7 +205,8 @@ class Listening:
         self._pending[info.mailbox_id] = replace(known, unseen=_NOT_TOLD)
 
     def own(self, at: AccountRef | None, modseqs: list[int]) -> None:
-        if self._hears_of_folders or self._watch.selected:
+        is_open = self._view is not None and at == self._view.place.account and bool(self._watch.selected)
+        if is_open or (at is None and self._hears_of_folders):  # of what is not looked at they would be kept for ever
             self._own.setdefault(at, set()).update(modseqs)
         if at is None and self._selected in self._folders:  # what the view tells of it is known when the mailbox is left
             self._pending.setdefault(self._selected, self._folders[self._selected])
@@ -222,10 +225,22 @@ class Listening:
         try:
             while self.is_due(talk, expunge=expunge):
                 yield from self._tell(talk, expunge=expunge or not self._watch.delayed)
+            self._forget_own()
         except Unavailable as error:
             if talk.severed:
                 raise Ended(error.text) from error
             self.put_off(talk)
+
+    def _forget_own(self) -> None:
+        """The client's own changes that have been looked at."""
+        for at, modseqs in list(self._own.items()):
+            looked = [self.looked] if at is None and self._hears_of_folders else []
+            looked += [self._view.looked] if self._view is not None and at == self._view.place.account else []
+            left = {modseq for modseq in modseqs if looked and modseq > min(looked)}
+            if left:
+                self._own[at] = left
+            else:
+                del self._own[at]
 
     def put_off(self, talk: Conversation) -> None:
         self._retry_at = talk.now() + RETRY_SECONDS
@@ -260,10 +275,6 @@ class Listening:
         together = others and at is None and bool(self._watch.selected)  # the client's own changes are new to both
         if talk.notifier is self and view is not None and (together or self._owes_selected(talk, expunge=expunge)):
             yield from self._tell_selected(talk, view, there, expunge=expunge)
-            if at is not None or not self._hears_of_folders:
-                self._own[at] = self._own.get(at, set()) - there
-        if others:
-            self._own[None] = self._own.get(None, set()) - own
 
     def _tell_others(self, talk: Conversation, own: Collection[int]) -> Steps[None]:
         """STATUS, LIST and METADATA of what happened in the own account."""
@@ -320,15 +331,9 @@ class Listening:
 
     def _fetch_new(self, talk: Conversation, view: View, own: Collection[int]) -> Steps[None]:
         """FETCH for new messages, but those that the client has put there itself (RFC 5465 §5.2)."""
-        items, last = self._watch.items, view.uids[-1]
-        if Enabled.CONDSTORE in talk.enabled and Datum.FLAGS in items:
-            items = tuple(dict.fromkeys((*items, Datum.MODSEQ)))  # RFC 7162 §3.2.4
-        if Enabled.UIDONLY in talk.enabled:
-            items = tuple(item for item in items if item is not Datum.UID) or items
-        first = bisect_right(view.uids, self._fetched)
+        first, last = bisect_right(view.uids, self._fetched), view.uids[-1]
         places = ranges(at for at in range(first, view.messages) if view.modseqs[at] not in own)
-        if places:
-            yield from send(talk, plan(items, view, talk.enabled), view, places)
+        yield from send_unasked(talk, view, self._watch.items, places)
         self._fetched = last
 
     # ------------------------------------------------------------ other mailboxes

@@ -204,6 +204,12 @@ def enable(talk: Conversation, command: Enable) -> Steps[Reply]:
         talk.enabled |= ENABLES[name] & ~Enabled.CONDSTORE
     if {"CONDSTORE", "QRESYNC"} & {*new}:
         talk.use_condstore()
+    if "UIDONLY" in new and talk.view is not None:
+        for context in talk.view.contexts:
+            if not context.by_uid:  # its client is told message numbers, and there are none any more (RFC 9586 §3)
+                talk.view.contexts.cancel(context.tag)
+                gone = refuse("It is followed by message numbers.", responses.no_update(context.tag))
+                talk.say(talk.line(b"*", gone))
     talk.reader.utf8 = talk.utf8
     talk.say(responses.enabled(new))
     return Reply("Enabled.")

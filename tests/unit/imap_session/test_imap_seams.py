@@ -7,6 +7,7 @@ import pytest
 from conversing import Talk
 from mic_mail.connection.actions import Action
 from mic_mail.imap.actions import Waiting, Work
+from mic_mail.imap.notify import Listening
 from mic_mail.policy.authority import RIGHTS
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.errors import Unavailable
@@ -193,3 +194,36 @@ def test_a_mailbox_out_of_step_takes_no_answer_back(store: MailStore) -> None:
     assert b"p OK [APPENDUID " in heard
     assert b"* BYE The mailbox was rebuilt" in heard
     assert talk.over
+
+
+def test_only_what_is_told_of_is_kept_as_the_clients_own(store: MailStore) -> None:
+    """Changes in accounts that nobody looks at for it would be kept as long as it is connected."""
+    talk = Talk(store, boxes=[BOX]).sign_in()
+    talk.say(appended(b"INBOX", b"x"))
+    talk.say(b"s SELECT INBOX\r\n")
+    talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n")
+    for _ in range(3):
+        assert b"OK [COPYUID" in talk.say(b"c COPY 1 Shared/cntt\r\n")
+        assert b"OK [APPENDUID" in talk.say(appended(b"Sent", b"x"))
+        talk.say(b"q NOOP\r\n")
+        notice(talk)
+    talk.say(b"u UNSELECT\r\n")
+    for _ in range(3):
+        assert b"OK [APPENDUID" in talk.say(appended(b"Shared/cntt", b"x") + appended(b"Sent", b"x"))
+    notifier = talk.session._talk.notifier
+    assert isinstance(notifier, Listening)
+    assert sum(map(len, notifier._own.values())) == 0
+
+
+def test_without_message_numbers_no_search_is_followed_by_them(store: MailStore) -> None:
+    """ENABLE UIDONLY (RFC 9586) while a mailbox is open: of what was asked without UID no more is told, and that is said."""
+    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    talk.say(b"s SELECT INBOX\r\n")
+    talk.say(b"f SEARCH RETURN (UPDATE) UNSEEN\r\ng UID SEARCH RETURN (UPDATE) UNSEEN\r\n")
+    enabled = talk.say(b"e ENABLE UIDONLY\r\n")
+    assert b'* NO [NOUPDATE "f"]' in enabled
+    assert b"e OK" in enabled
+    other.say(appended(b"INBOX", b"x"))
+    told = talk.say(b"q NOOP\r\n")
+    assert b'* ESEARCH (TAG "g") UID ADDTO (0 1)' in told
+    assert b'"f"' not in told

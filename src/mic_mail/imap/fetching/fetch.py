@@ -19,7 +19,7 @@ from mic_mail.imap.conversation import Conversation, Reply
 from mic_mail.imap.fetching import fetchplan
 from mic_mail.imap.fetching.fetchplan import Batch, Plan, Reading, from_shelf
 from mic_mail.imap.grammar.commands import SEEN, Fetch
-from mic_mail.imap.grammar.fetchitems import Datum
+from mic_mail.imap.grammar.fetchitems import Datum, FetchItem
 from mic_mail.imap.grammar.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
 from mic_mail.imap.numbering import intersect, part_of, positions_of, ranges
 from mic_mail.imap.selected.view import Enabled, View
@@ -122,6 +122,16 @@ def send(talk: Conversation, plan: Plan, view: View, places: list[range]) -> Ste
         raise
     finally:
         slices.close()
+
+
+def send_unasked(talk: Conversation, view: View, items: tuple[FetchItem, ...], places: list[range]) -> Steps[None]:
+    """FETCH for messages that the client did not name (RFC 5465 §5.2, §7); nothing becomes \\Seen by it."""
+    if Enabled.CONDSTORE in talk.enabled and Datum.FLAGS in items:
+        items = tuple(dict.fromkeys((*items, Datum.MODSEQ)))  # RFC 7162 §3.2.4
+    if Enabled.UIDONLY in talk.enabled:
+        items = tuple(item for item in items if item is not Datum.UID) or items
+    if places:
+        yield from send(talk, fetchplan.plan(items, view, talk.enabled), view, places)
 
 
 def _seen_groups(view: View, places: Iterable[range]) -> Iterator[list[range]]:

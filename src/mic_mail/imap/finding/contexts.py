@@ -8,25 +8,23 @@ together with keys whose answer moves by itself (OLDER, YOUNGER, `*`), since all
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Ended, Reply
-from mic_mail.imap.fetching.fetch import send
-from mic_mail.imap.fetching.fetchplan import plan
+from mic_mail.imap.fetching.fetch import send_unasked
 from mic_mail.imap.finding import fuzzy
 from mic_mail.imap.finding.hunt import find
 from mic_mail.imap.finding.matching import text_keys
 from mic_mail.imap.finding.ordering import order_of
 from mic_mail.imap.finding.telling import Found
 from mic_mail.imap.grammar.commands import Search
-from mic_mail.imap.grammar.fetchitems import Datum
 from mic_mail.imap.grammar.searchcommands import CancelUpdate, Sort, SortKey
 from mic_mail.imap.grammar.searchkeys import Age, And, InSet, Not, Or, SearchKey, leaves
 from mic_mail.imap.grammar.sequence import SequenceSet, ranges_of
 from mic_mail.imap.numbering import ranges
 from mic_mail.imap.selected.followed import MAX_CONTEXTS, Context
-from mic_mail.imap.selected.view import Enabled, OutOfStep, View
+from mic_mail.imap.selected.view import OutOfStep, View
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 
@@ -119,7 +117,8 @@ def _update(talk: Conversation, view: View, context: Context, some: View) -> Ste
     if not gone and not new:
         return
     if context.items:
-        yield from _fetch(talk, view, context, new & view.contexts.arrived)
+        arrived = ranges(sorted(at for uid in new & view.contexts.arrived if (at := view.position(uid)) is not None))
+        yield from send_unasked(talk, view, context.items, arrived)  # behind EXISTS and before ADDTO (RFC 5465 §7)
     order = (yield from order_of(talk, view)) if context.criteria and new else None
 
     def work(account: Account) -> bytes:
@@ -131,18 +130,6 @@ def _update(talk: Conversation, view: View, context: Context, some: View) -> Ste
         return context.tell(removed, context.become(uids), view.position)
 
     talk.say((yield from talk.ask(work, view.place)))
-
-
-def _fetch(talk: Conversation, view: View, context: Context, uids: Iterable[int]) -> Steps[None]:
-    """FETCH for new messages that are found, behind EXISTS and before ADDTO (RFC 5465 §7); nothing becomes \\Seen by it."""
-    items = context.items
-    if Enabled.CONDSTORE in talk.enabled and Datum.FLAGS in items:
-        items = tuple(dict.fromkeys((*items, Datum.MODSEQ)))  # RFC 7162 §3.2.4
-    if Enabled.UIDONLY in talk.enabled:
-        items = tuple(item for item in items if item is not Datum.UID) or items
-    places = ranges(sorted(at for uid in uids if (at := view.position(uid)) is not None))
-    if places:
-        yield from send(talk, plan(items, view, talk.enabled), view, places)
 
 
 def cancel_update(talk: Conversation, command: CancelUpdate) -> Steps[Reply]:
