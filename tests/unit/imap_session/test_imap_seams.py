@@ -1,5 +1,6 @@
 """Where features meet: NOTIFY, searches that are followed, units' mailboxes, a store that cannot answer now."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from conversing import Talk
 from mic_mail.connection.actions import Action
 from mic_mail.imap.actions import Waiting, Work
+from mic_mail.imap.finding.contexts import MANY_MESSAGES
 from mic_mail.imap.notify import Listening
+from mic_mail.imap.selected.view import View
 from mic_mail.policy.authority import RIGHTS
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.errors import Unavailable
@@ -227,3 +230,35 @@ def test_without_message_numbers_no_search_is_followed_by_them(store: MailStore)
     told = talk.say(b"q NOOP\r\n")
     assert b'* ESEARCH (TAG "g") UID ADDTO (0 1)' in told
     assert b'"f"' not in told
+
+
+def test_what_many_changes_mean_to_a_search_is_worked_out_in_a_lane(store: MailStore) -> None:
+    """100,000 flags at once took the event loop half a second; no step between two of its turns looks at many messages."""
+    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    message = b" {20+}\r\nSubject: x\r\n\r\nnoi gi"
+    for _ in range(2):
+        assert b"OK" in talk.say(b"p APPEND INBOX" + message * (MANY_MESSAGES // 2 + 100) + b"\r\n")
+    talk.say(b"s SELECT INBOX\r\nf UID SEARCH RETURN (UPDATE COUNT) UNSEEN\r\n")
+    other.say(b"s SELECT INBOX\r\ng STORE 7 +FLAGS (\\Flagged)\r\n")
+    talk.session.noticed(talk.account.highest_modseq())  # so .SILENT has to be told of what was another's
+    loop, excerpt = threading.get_ident(), []
+
+    class Threaded(Talk):
+        """Its work is done by another thread, as in the server."""
+
+        def carry_out(self, action: Action) -> None:
+            if isinstance(action, Work):
+                thread = threading.Thread(target=super().carry_out, args=(action,))
+                thread.start()
+                thread.join()
+            else:
+                super().carry_out(action)
+
+    talk.__class__ = Threaded
+    with pytest.MonkeyPatch.context() as watching:
+        position = View.position
+        watching.setattr(View, "position", lambda view, uid: (excerpt.append(threading.get_ident()), position(view, uid))[1])
+        told = talk.say(b"t STORE 1:* +FLAGS.SILENT (\\Seen)\r\n")
+    assert b'(TAG "f") UID REMOVEFROM (0 1:%d)' % (MANY_MESSAGES + 200) in told
+    assert len(excerpt) > MANY_MESSAGES
+    assert excerpt.count(loop) < MANY_MESSAGES

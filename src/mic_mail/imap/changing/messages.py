@@ -41,10 +41,10 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
     if not uids:
         return Reply("No such messages.")
     enabled, allowed = talk.enabled, view.allowed
-    retold = tuple(_retold(*known, view, uids)) if command.silent else ()
 
     def work(account: Account) -> tuple[list[int], bool, bytes]:
         before = {uid: view.flags[at] for uid in uids if (at := view.position(uid)) is not None} if command.silent else {}
+        retold = tuple(_retold(*known, view, uids)) if command.silent else ()
         result = account.store_flags(
             view.folder_id,
             uids,
@@ -62,13 +62,14 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
             asked={*result.failed, *(retold if command.silent else (uid for uid, _, _ in result.changed))},
             with_uid=command.by_uid,
         )
-        return result.failed, len(result.changed) < len(uids), b"".join(lines)  # the rest is much to let go of in the loop
+        failed = result.failed
+        if not command.by_uid:
+            failed = [at + 1 for uid in failed if (at := view.position(uid)) is not None]
+        return failed, len(result.changed) < len(uids), b"".join(lines)  # the rest is much to let go of in the loop
 
     failed, some_gone, told = yield from talk.change(work)
     talk.say(told)
     if failed:
-        if not command.by_uid:
-            failed = [at + 1 for uid in failed if (at := view.position(uid)) is not None]
         return Reply("Some have changed meanwhile.", code=responses.modified(failed))
     # Another session's EXPUNGE is no failure of this client: OK, and the code says why not all were told (RFC 5530 §3).
     return Reply("Stored.", code=b"EXPUNGEISSUED" if some_gone else b"")

@@ -8,7 +8,8 @@ together with keys whose answer moves by itself (OLDER, YOUNGER, `*`), since all
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Ended, Reply
@@ -27,6 +28,11 @@ from mic_mail.imap.selected.followed import MAX_CONTEXTS, Context
 from mic_mail.imap.selected.view import OutOfStep, View
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
+
+T = TypeVar("T")
+
+MANY_MESSAGES = 1000
+"""What is about more of them is not worked out in the loop."""
 
 
 def follow(view: View, command: Search, found: Found, *, mailbox: bytes | None) -> bool:
@@ -97,7 +103,12 @@ def tell_updates(talk: Conversation) -> Steps[None]:
     if view is None or not view.contexts.due:
         return
     changed = frozenset(view.contexts.changed)
-    some = view.excerpt([at for uid in sorted(changed) if (at := view.position(uid)) is not None and not view.is_ghost(uid)])
+
+    def look() -> View:
+        known = [at for uid in sorted(changed) if (at := view.position(uid)) is not None and not view.is_ghost(uid)]
+        return view.excerpt(known)
+
+    some = yield from _aside(talk, view, look, len(changed))
     for context in view.contexts:
         yield from _update(talk, view, context, some)
     view.contexts.settle(changed)
@@ -105,15 +116,16 @@ def tell_updates(talk: Conversation) -> Steps[None]:
 
 def _update(talk: Conversation, view: View, context: Context, some: View) -> Steps[None]:
     """Look at `some` messages for one context, or at all where nothing else will do."""
-    if context.moves:
-        places = yield from find(talk, view, context.key)
-        looked_at, matching = None, {uid for at in places if not view.is_ghost(uid := view.uids[at])}
-    else:
-        places = yield from find(talk, some, context.key)
-        looked_at, matching = some.uids, {some.uids[at] for at in places}
-    listed = set(context.uids)
-    gone = listed.difference(matching) if looked_at is None else listed.intersection(looked_at).difference(matching)
-    new = matching.difference(listed)
+    looked_at = view if context.moves else some
+    places = yield from find(talk, looked_at, context.key)
+
+    def compare() -> tuple[set[int], set[int]]:
+        matching = {uid for at in places if not view.is_ghost(uid := looked_at.uids[at])}
+        listed = set(context.uids)
+        lacking = listed.difference(matching)
+        return lacking if context.moves else lacking.intersection(some.uids), matching.difference(listed)
+
+    gone, new = yield from _aside(talk, view, compare, len(places) + len(context.uids))
     if not gone and not new:
         return
     if context.items:
@@ -130,6 +142,11 @@ def _update(talk: Conversation, view: View, context: Context, some: View) -> Ste
         return context.tell(removed, context.become(uids), view.position)
 
     talk.say((yield from talk.ask(work, view.place)))
+
+
+def _aside(talk: Conversation, view: View, run: Callable[[], T], messages: int) -> Steps[T]:
+    """In a lane where it is about many messages: each takes the loop up to 4 us."""
+    return (yield from talk.ask(lambda account: run(), view.place)) if messages > MANY_MESSAGES else run()
 
 
 def cancel_update(talk: Conversation, command: CancelUpdate) -> Steps[Reply]:
