@@ -1,0 +1,154 @@
+"""What the documents name is there: tests, decisions, modules, commands and their options, settings."""
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from typer.core import TyperCommand, TyperGroup
+
+from mic_mail.cli.main import NOUNS, load_noun
+from mic_mail.config.model import Config
+from mic_mail.config.section import Section
+
+ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests"
+MANUALS = [ROOT / name for name in ("docs/admin.en.md", "docs/admin.vi.md", "README.md", "README.vi.md")]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+DECISIONS = {path.name[:4] for path in ROOT.glob("docs/decisions/*.md")}
+SUFFIXES = (".py", ".sqlite", ".toml")
+
+
+# ------------------------------------------------------------------ tests
+
+
+def shown_by() -> Iterator[tuple[str, str]]:
+    """The last column of the tables in rfc.md: (folder of this name or of the one before, name)."""
+    for row in (ROOT / "docs/rfc.md").read_text().splitlines():
+        folder = ""
+        for name in re.findall(r"`(?!docs/)([^`]+)`", row.rstrip("| ").rsplit("|", 1)[1]) if row.startswith("| ") else ():
+            folder = name.rpartition("/")[0] or folder
+            yield folder, name.rpartition("/")[2]
+
+
+def is_test(folder: str, name: str) -> bool:
+    """A dialogue, a module, a folder of modules; a module may be named behind something that lies elsewhere."""
+    modules = TESTS.glob(f"**/{name}.py") if name.startswith("test_") else ()
+    return any(chain(TESTS.glob(f"protocol/{folder}/{name}.dialog"), modules)) or (TESTS / folder / name).is_dir()
+
+
+def test_tests_that_show_a_standard() -> None:
+    named = list(shown_by())
+    assert len(named) > 100
+    assert [f"{folder}/{name}" for folder, name in named if not is_test(folder, name)] == []
+
+
+# ------------------------------------------------------------------ decisions and links
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_decisions(document: Path) -> None:
+    """Links between documents; decisions are also called by their number alone."""
+    text = document.read_text()
+    links = re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", text)
+    assert [link for link in links if not (document.parent / link).exists()] == []
+    assert set(re.findall(r"(?:decisions?[/ ]|\[)(0\d{3})\b", text)) <= DECISIONS
+
+
+def test_decisions_that_the_code_names() -> None:
+    for path in ROOT.glob("src/**/*.py"):
+        named = re.findall(r"\bdecisions?[/ ](0\d{3}(?:(?:, | and )0\d{3})*)", path.read_text())
+        assert set(re.findall(r"\d{4}", " ".join(named))) <= DECISIONS, path
+
+
+# ------------------------------------------------------------------ modules
+
+
+def modules_named(text: str) -> set[str]:
+    """`storage.publish`, `imap.grammar`, `services/accounts.py`: what begins with the name of a room."""
+    rooms = {path.stem for path in (ROOT / "src/mic_mail").iterdir()}
+    dotted = re.findall(r"(?:`|^ {4})([a-z]\w*(?:\.[a-z_]\w*)+)", text, re.MULTILINE)
+    files = [path.replace("/", ".") for path in re.findall(r"`([a-z_]+(?:/[a-z_]+)+)(?:\.py|/)`", text)]
+    return {name for name in (*dotted, *files) if name.partition(".")[0] in rooms and not name.endswith(SUFFIXES)}
+
+
+def is_module(name: str) -> bool:
+    """Or something in one."""
+    path = (ROOT / "src/mic_mail").joinpath(*name.split("."))
+    if path.is_dir() or path.with_suffix(".py").is_file():
+        return True
+    within = path.parent.with_suffix(".py")
+    return within.is_file() and path.name in within.read_text()
+
+
+@pytest.mark.parametrize("document", ["docs/architecture.md", "docs/development.md"])
+def test_modules(document: str) -> None:
+    named = modules_named((ROOT / document).read_text()) - settings_of(Config)
+    assert len(named) > 5
+    assert sorted(name for name in named if not is_module(name)) == []
+
+
+def test_the_house_has_these_rooms() -> None:
+    """The picture of the floors in architecture.md."""
+    text = (ROOT / "docs/architecture.md").read_text()
+    picture = text[text.index("## The house") : text.index("## Processes and threads")]
+    floors = [line[4:42].split() for line in picture.splitlines() if line.startswith("    ")]
+    named = set(chain.from_iterable(floors))
+    assert named == {
+        path.stem for path in (ROOT / "src/mic_mail").iterdir() if not path.name.startswith("__") and path.name != "py.typed"
+    }
+
+
+# ------------------------------------------------------------------ commands and settings
+
+
+def options_of(command: TyperGroup | TyperCommand) -> set[str]:
+    return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def commands() -> dict[tuple[str, ...], set[str]]:
+    """Each command with its options."""
+    found: dict[tuple[str, ...], set[str]] = {}
+    for noun in NOUNS.values():
+        command = load_noun(noun)
+        if isinstance(command, TyperGroup):
+            found |= {(noun.name, name): options_of(each) for name, each in command.commands.items()}
+        else:
+            found[(noun.name,)] = options_of(command)
+    return found
+
+
+@pytest.mark.parametrize("manual", MANUALS, ids=lambda path: path.name)
+def test_commands_and_options(manual: Path) -> None:
+    """Each `mic-mail noun verb --option` that a manual writes."""
+    known, seen, wrong = commands(), 0, []
+    for line in re.findall(r"mic-mail ((?:--config \S+ )?[a-z][^`#\n]*)", manual.read_text()):
+        words = re.sub(r"^--config \S+ ", "", line).split()
+        if words[0] not in NOUNS:
+            continue  # the account of that name, or an image
+        seen += 1
+        path = tuple(words[:1]) if tuple(words[:1]) in known else tuple(words[:2])
+        options = {word.rstrip(",.;:)]").partition("=")[0] for word in words if word.startswith("--")}
+        if not options <= known.get(path, set()) | {"--help"} or (path not in known and len(words) > 1):
+            wrong.append(line)
+    assert wrong == []
+    assert seen > 1
+
+
+def settings_of(section: type[Section], path: str = "") -> set[str]:
+    found: set[str] = set()
+    for name, field in section.model_fields.items():
+        at = f"{path}{name}"
+        found.add(at)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            found |= settings_of(field.annotation, f"{at}.")
+    return found
+
+
+@pytest.mark.parametrize("manual", MANUALS, ids=lambda path: path.name)
+def test_settings(manual: Path) -> None:
+    """`section.setting` in a manual."""
+    named = re.findall(r"`([a-z]\w*(?:\.[a-z]\w*)+)`", manual.read_text())
+    of_a_section = {name for name in named if name.partition(".")[0] in Config.model_fields and not name.endswith(SUFFIXES)}
+    assert sorted(of_a_section - settings_of(Config)) == []
