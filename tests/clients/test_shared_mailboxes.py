@@ -204,14 +204,40 @@ def test_a_substitution_ends_by_the_clock(server: MailServer) -> None:
     heard(client, rb"\* BYE .*Reg. 12.3")
 
 
-@pytest.mark.parametrize(("whose", "clause"), [("cntt", b"Reg. 12.3"), ("dvbe", b"Reg. 7.")])
-def test_a_suspension_of_either_cuts(server: MailServer, whose: str, clause: bytes) -> None:
-    """Reg. 7.1: nobody uses a suspended mailbox, and a suspended person uses none."""
+@pytest.mark.parametrize("whose", ["cntt", "dvbe"])
+def test_a_suspension_of_either_cuts(server: MailServer, whose: str) -> None:
+    """Reg. 7.1: nobody uses a suspended mailbox, and a suspended person uses none. What is told is the suspension (7.2)."""
     client = sign_in(server)
     client.select("Shared/cntt")
     idle(client)
     server.suspend(getattr(server, whose))
-    assert clause in heard(client, rb"\* BYE ")
+    bye = heard(client, rb"\* BYE ")
+    assert f"Mailbox {whose}@mic.gov.vn is suspended".encode() in bye
+    assert b"Reg. 7.2.c" in bye
+    cut = told(server, "session_cut", 1)
+    detail = CNTT if whose == "cntt" else None
+    assert [(e["mailbox"], e.get("detail"), e["reason"], e["clause"]) for e in cut] == [(DVBE, detail, "suspended", "7.2.c")]
+
+
+def test_a_reclaim_cuts_and_is_what_is_told(server: MailServer) -> None:
+    """Of a unit's mailbox that is taken back while its keeper has it open: not that the keeper's authority ended."""
+    client = sign_in(server)
+    client.select("Shared/cntt")
+    idle(client)
+    server.record(server.cntt, draft(FactKind.RECLAIMED, NOW))  # type: ignore[attr-defined]
+    bye = heard(client, rb"\* BYE ")
+    assert b"Mailbox cntt@mic.gov.vn was reclaimed" in bye
+
+
+def test_a_restored_mailbox_waits_for_its_new_password(server: MailServer) -> None:
+    """Reg. 7.3.c: until then its keeper does not use it either, and hears whose password it is."""
+    client = sign_in(server)
+    client.select("Shared/cntt")
+    idle(client)
+    server.record(server.cntt, draft(FactKind.SUSPENDED, NOW, cause="c"), draft(FactKind.RESTORED, NOW))  # type: ignore[attr-defined]
+    bye = heard(client, rb"\* BYE ")
+    assert b"The password of the mailbox cntt@mic.gov.vn must be changed" in bye
+    assert b"Reg. 7.3.c" in bye
 
 
 def test_moving_between_accounts(server: MailServer) -> None:

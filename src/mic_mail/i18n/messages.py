@@ -108,11 +108,20 @@ def password_due_at_centre(clause_id: str) -> Text:
 
 
 def authority_ended(address: str) -> Text:
-    """Reg. 12.3: a keeper's or substitute's term is over, or was revoked; or the unit's mailbox itself may not be used now."""
+    """Reg. 12.3: a keeper's or substitute's term is over, or was revoked."""
     cited = clause("12.3")
     return Text(
         f"Ông/Bà không còn được sử dụng hộp thư {address} ({cited.vi}).",
         f"You may not use the mailbox {address} any more ({cited.en}).",
+    )
+
+
+def shared_password_due(address: str) -> Text:
+    """Reg. 7.3.c, to who is authorised to use a unit's or group's mailbox that was restored."""
+    cited = clause("7.3.c")
+    return Text(
+        f"Phải đổi mật khẩu của hộp thư {address} trước khi tiếp tục sử dụng ({cited.vi}).",
+        f"The password of the mailbox {address} must be changed before it can be used again ({cited.en}).",
     )
 
 

@@ -28,6 +28,8 @@ from mic_mail.policy.lifecycle import Decision, State
 
 CLAUSE = "12.3"
 PERSONAL_CLAUSE = "15.2"
+RESTORED_CLAUSE = "7.3.c"
+"""The one reason for which a password that is due keeps out those too who sign in with their own."""
 
 RIGHTS = "lrswipkxte"
 """All that anybody can hold of a mailbox that is not the own one; `a`, naming who may, is the Centre's (Reg. 6.1, 12.3)."""
@@ -165,7 +167,7 @@ def _is_open(mailbox: Decision) -> bool:
     Any other change of the password that is due concerns who signs in with it.
     """
     closed = {State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED}
-    return not any(reason.state in closed or reason.clause == "7.3.c" for reason in mailbox.reasons)
+    return not any(reason.state in closed or reason.clause == RESTORED_CLAUSE for reason in mailbox.reasons)
 
 
 def _is_in(person: Decision) -> bool:

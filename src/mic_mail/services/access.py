@@ -213,11 +213,17 @@ class Access:
     def recheck_shared(self, signed_in: SignedIn, mailbox_id: int, peer: Peer) -> str | Refusal:
         """The rights of an open session in a mailbox that is not its own, or why it may not even read it any more."""
         self.sharing.renew(signed_in.mailbox_id, mailbox_id)
-        rights = self.sharing.holding(signed_in.mailbox_id, mailbox_id).rights
-        if "r" in rights:
-            return rights
+        holding = self.sharing.holding(signed_in.mailbox_id, mailbox_id)
+        if "r" in holding.rights:
+            return holding.rights
         entry = self._snapshot.entries[mailbox_id]
-        return self._cut(self._refusals.authority_ended(entry.address), signed_in, peer)
+        try:
+            decision = self.decide(mailbox_id)
+        except FactsUnreadable as trouble:
+            return self._cut(self._refusals.unavailable(str(trouble)), signed_in, peer)
+        # Who is still named is kept out by what happened to the mailbox: that is what has to be told, not the naming.
+        state = self._refusals.of_shared(decision, entry.address) if holding.grants and decision is not None else None
+        return self._cut(state or self._refusals.authority_ended(entry.address), signed_in, peer)
 
     def _cut(self, refusal: Refusal, signed_in: SignedIn, peer: Peer) -> Refusal:
         self._log_refusal("session_cut", refusal, peer, signed_in.address)

@@ -14,6 +14,7 @@ from mic_mail.config.model import Config
 from mic_mail.errors import Text
 from mic_mail.i18n import messages
 from mic_mail.ids import trace_id
+from mic_mail.policy.authority import RESTORED_CLAUSE
 from mic_mail.policy.lifecycle import Decision, State
 
 
@@ -112,19 +113,34 @@ class Refusals:
         """The state that keeps everybody out or None; a reclaim is told first, then a suspension."""
         if decision.signs_in:
             return None
-        for state in (State.RECLAIMED, State.SUSPENDED, State.PASSWORD_DUE):
-            reason = decision.reason(state)
-            if reason is None:
-                continue
-            match state:
-                case State.RECLAIMED:
-                    kind, text = RefusalKind.RECLAIMED, messages.reclaimed(address, reason.since, reason.clause)
-                case State.SUSPENDED:
-                    kind, text = RefusalKind.SUSPENDED, messages.suspended(address, reason.since, reason.clause)
-                case _:
-                    kind, text = RefusalKind.PASSWORD_DUE, self._password_due(reason.clause)
-            return self._refusal(kind, text, clause=reason.clause)
+        if refusal := self._closed(decision, address):
+            return refusal
+        if reason := decision.reason(State.PASSWORD_DUE):
+            return self._refusal(RefusalKind.PASSWORD_DUE, self._password_due(reason.clause), clause=reason.clause)
         return self.wrong_credentials("not-issued")
+
+    def of_shared(self, decision: Decision, address: str) -> Refusal | None:
+        """The state of a unit's or group's mailbox that keeps out who is authorised to use it, or None.
+
+        A password that is due is that of the mailbox, not of the person, and keeps nobody out but after a restore (Reg. 7.3.c).
+        """
+        if refusal := self._closed(decision, address, detail=address):
+            return refusal
+        reason = decision.reason(State.PASSWORD_DUE)
+        if reason is None or reason.clause != RESTORED_CLAUSE:
+            return None
+        text = messages.shared_password_due(address)
+        return self._refusal(RefusalKind.PASSWORD_DUE, text, clause=reason.clause, detail=address)
+
+    def _closed(self, decision: Decision, address: str, detail: str = "") -> Refusal | None:
+        for state in (State.RECLAIMED, State.SUSPENDED):
+            if reason := decision.reason(state):
+                reclaimed = state is State.RECLAIMED
+                kind = RefusalKind.RECLAIMED if reclaimed else RefusalKind.SUSPENDED
+                words = messages.reclaimed if reclaimed else messages.suspended
+                text = words(address, reason.since, reason.clause)
+                return self._refusal(kind, text, clause=reason.clause, detail=detail)
+        return None
 
     def _password_due(self, clause_id: str) -> Text:
         page = self._config.regulation.password_page
