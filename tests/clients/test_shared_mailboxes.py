@@ -18,7 +18,7 @@ import pytest
 from clients.test_smtp_states import letter, received_by, submission
 from harness import MailServer
 from mic_mail.clock import ManualClock
-from mic_mail.policy.facts import FactKind, MailboxKind
+from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
 from population import PASSWORD, draft
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -202,6 +202,29 @@ def test_a_substitution_ends_by_the_clock(server: MailServer) -> None:
     idle(client)
     server.move_clock_to(datetime(2026, 11, 25, 17, 0, tzinfo=UTC))
     heard(client, rb"\* BYE .*Reg. 12.3")
+
+
+@pytest.mark.parametrize(
+    ("edge", "comes"), [(datetime(2026, 11, 24, 17, tzinfo=UTC), True), (datetime(2026, 11, 25, 17, tzinfo=UTC), False)]
+)
+def test_who_listens_hears_of_a_substitution_by_the_clock(server: MailServer, edge: datetime, comes: bool) -> None:
+    """NOTIFY (RFC 5465 §5.9): the mailbox is there from the first day and gone after the last, without anybody's doing."""
+    ttlan = server.ttlan  # type: ignore[attr-defined]
+    data: dict[str, Detail] = {"person": ttlan.person_id, "holder": TTLAN, "part": "substitute", "until": "2026-11-25"}
+    named = Draft(FactKind.AUTHORISED, datetime(2026, 11, 24, 17, tzinfo=UTC), "test", "", "1/QĐ", data)
+    server.record(server.cntt, named)  # type: ignore[attr-defined]
+    server.move_clock_to(edge - timedelta(minutes=10))
+    client = sign_in(server, TTLAN)
+    client.send(b"n NOTIFY SET (MAILBOXES Shared/cntt (MessageNew MessageExpunge MailboxName))\r\n")
+    heard(client, rb"n OK")
+    server.move_clock_to(edge)
+    listed = rb"* LIST (\HasChildren)" if comes else rb"* LIST (\NonExistent \NoAccess \HasNoChildren)"
+    assert heard(client, rb"\* LIST ") == listed + b' "/" "Shared/cntt"\r\n'
+    deliver(server, CNTT)
+    if comes:
+        assert heard(client, rb"\* STATUS ").startswith(b'* STATUS "Shared/cntt" (MESSAGES 1 ')
+    client.send(b"m NOOP\r\n")
+    assert client.readline().startswith(b"m OK")
 
 
 @pytest.mark.parametrize("whose", ["cntt", "dvbe"])

@@ -3,6 +3,7 @@
 Waiting            nothing is to be done until octets come, or the account changes
 Work               the same, on another account too, with a sign of life where it takes long
 Attend, Leave      `Enter` watches the own account for changes too; watch another beside it; it is ours no more
+Overhear           NOTIFY: watch still others, in which no mailbox is open, and what the person may use
 StartCompression, DropCompressor, EndCompression   change what octets on the wire mean
 """
 
@@ -52,6 +53,17 @@ class Attend(Action):
     """From here on changes of this account (None: of none but the own one) are told, and of the rights in it. Gives None."""
 
     at: AccountRef | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overhear(Action):
+    """From here on changes of these accounts are told, whichever is attended, and of no others that were; gives None.
+
+    `rights`: also when what the person may use beside the own mailbox may have changed.
+    """
+
+    accounts: frozenset[AccountRef] = frozenset()
+    rights: bool = False
 
 
 @dataclass(frozen=True, slots=True)

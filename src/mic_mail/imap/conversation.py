@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar, cast
 from mic_mail.clock import Clock
 from mic_mail.connection.actions import OPENING_SECONDS, NeedInput, Note, Send, Used
 from mic_mail.errors import MicMailError, Text
-from mic_mail.imap.actions import SLICE_OCTETS, Steps, Waiting, Work
+from mic_mail.imap.actions import SLICE_OCTETS, Overhear, Steps, Waiting, Work
 from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
 from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.names import places
@@ -200,9 +200,9 @@ class Conversation:
     """What a connection knows between two commands."""
 
     __slots__ = (
-        "_octets", "at", "attending", "clock", "compressed", "desk", "enabled", "ending", "introductions", "known_modseq",
-        "landed", "notifier", "out", "own_modseq", "reader", "saved", "settings", "severed", "shelf",
-        "sign_in_until", "signed_in", "tag", "tls", "tries", "view",
+        "_octets", "_overhearing", "at", "attending", "boxes_moved", "clock", "compressed", "desk", "enabled", "ending",
+        "introductions", "known_modseq", "landed", "notifier", "out", "overheard", "own_modseq", "reader", "saved", "settings",
+        "severed", "shelf", "sign_in_until", "signed_in", "tag", "tls", "tries", "view",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, desk: Desk, tls: bool) -> None:
@@ -227,6 +227,11 @@ class Conversation:
         """The MODSEQ of the account that is attended, as the change feed told it."""
         self.own_modseq = 0
         """The same of the own account."""
+        self._overhearing = Overhear()
+        self.overheard: dict[int, int] = {}
+        """The same of accounts that NOTIFY follows beside it, by account id."""
+        self.boxes_moved = False
+        """NOTIFY follows what the person may use, and that may have changed."""
         self.notifier: Notifier | None = None
         self.landed: Landing | None = None
         """Where the last APPEND went, if that went well."""
@@ -325,6 +330,7 @@ class Conversation:
         self.signed_in = None
         self.enabled = Enabled.NOTHING
         self.known_modseq = self.own_modseq = 0
+        self._overhearing, self.overheard, self.boxes_moved = Overhear(), {}, False
         self.at = self.attending = self.landed = None
         self.reader.limits = Limits.before_sign_in()
         self.reader.utf8 = False
@@ -431,6 +437,18 @@ class Conversation:
         result, modseqs = cast("tuple[T, list[int]]", (yield work))
         self.notifier.own(at, modseqs)
         return result
+
+    def overhear(self, wanted: Overhear) -> Steps[None]:
+        """Be told of changes in these accounts from here on, and of no others but the own and the attended one."""
+        if wanted != self._overhearing:
+            yield wanted
+            self._overhearing = wanted
+            there = {at.account_id for at in wanted.accounts}
+            self.overheard = {account_id: modseq for account_id, modseq in self.overheard.items() if account_id in there}
+
+    def modseq_of(self, at: AccountRef | None) -> int:
+        """How far an account that NOTIFY follows has come, as the change feed told (None: the own one)."""
+        return self.own_modseq if at is None else self.overheard.get(at.account_id, 0)
 
     def reading(self) -> Steps[None]:
         """Somebody reads on in the selected mailbox: that is on record, where it has to be (Reg. 12.3.a)."""

@@ -7,20 +7,21 @@ MOST_EVENTS is not told at all: NOTIFICATIONOVERFLOW, and from there on it is as
 
     selected mailbox   the view tells, as SELECTED says: at once (EXPUNGE too), with EXPUNGE delayed, or not at all: then the
                        client keeps the messages that it has, but for its own changes (§3.1; `View.withhold`)
-    other mailboxes    STATUS for messages and flags, LIST for names (`nameevents`) and subscriptions, METADATA for annotations
+    other mailboxes    STATUS for messages and flags, LIST for names (`nameevents`) and subscriptions, METADATA for annotations:
+                       a `Picture` of the own account, and one of each account below `Shared/` in which something is asked for
     own changes        are known by their MODSEQs and not told (§5), unless somebody else changed the same mailbox
+    rights             that end, or begin, in the midst: §5.9, §5.4
 
-Notifications never set \\Seen, whatever they fetch. A turn of the feed that told of changes costs a hop to the store for the
-folders and one for the selected mailbox. That may be a unit's, in another account; the others there are not watched, and who
-asks for them is refused as §3.1 allows.
+Notifications never set \\Seen, whatever they fetch. A turn of the feed that told of changes in an account costs a hop to its
+store for the folders, and one for the selected mailbox if that is there. Only accounts that were asked for wake a session.
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Steps
+from mic_mail.imap.actions import Overhear, Steps
 from mic_mail.imap.conversation import Conversation, Ended, Reply, refuse
 from mic_mail.imap.fetching.fetch import send_unasked
 from mic_mail.imap.finding.contexts import tell_updates
@@ -28,38 +29,36 @@ from mic_mail.imap.grammar.notifycommands import Events, Notify, Watch
 from mic_mail.imap.mailboxes.folders import OWN, listing_of
 from mic_mail.imap.mailboxes.metadata import holders
 from mic_mail.imap.names.listing import Tree, described
-from mic_mail.imap.names.nameevents import NameEvent, Renamed, name_events
-from mic_mail.imap.names.places import find, find_box, shown_own
+from mic_mail.imap.names.places import PREFIX, Place, find
 from mic_mail.imap.numbering import ranges
+from mic_mail.imap.pictures import Coming, Learned, Manner, Picture
 from mic_mail.imap.selected.view import Enabled, Glance, View
-from mic_mail.services.sharing import ROOT, Shared
+from mic_mail.services.sharing import ROOT, Shared, shared_folder
 from mic_mail.storage.errors import NoSuchFolder, Unavailable
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderNews, FolderState
+from mic_mail.storage.types import DELIMITER, INBOX, AccountRef
 
 MOST_EVENTS = 10_000
 """Of one look: messages of the selected mailbox that changed, mailboxes and names to tell."""
+MOST_ACCOUNTS = 32
+"""Below `Shared/`, of one session; each holds a subscription of the feed and some 300 octets a folder."""
 RETRY_SECONDS = 1.0
 """After a look that the store could not answer."""
 
 _NEVER = float("inf")
-_NOT_TOLD = -1
-_MESSAGES_OR_FLAGS = Events.MESSAGES | Events.FLAGS
-_ANNOTATED = Events.METADATA | Events.SERVER_METADATA
-_LISTED = Events.NAMES | Events.SUBSCRIPTIONS
 
 
 def notify(talk: Conversation, command: Notify) -> Steps[Reply]:
     """NOTIFY SET, which is a NOOP too, and NOTIFY NONE (RFC 5465 §3.1)."""
     if command.none:
-        _listen_to_nothing(talk)
+        yield from _listen_to_nothing(talk)
         return Reply("Nothing will be told.")
-    if talk.notifier is not None:  # what the list before asked for and was not told yet
-        yield from talk.notifier.tell(talk, expunge=True)
-    listening, boxes = Listening(command.watch, holders(talk)), talk.boxes
-    states = yield from talk.ask(lambda account: listening.begin(account, boxes), OWN)
-    if listening.reaches_beyond(boxes):
-        return refuse("Below Shared/ only the selected mailbox is told of.", b"NOTIFICATIONOVERFLOW")
+    before = talk.notifier
+    if before is not None:  # what the list before asked for and was not told yet
+        yield from before.tell(talk, expunge=True)
+    listening = Listening(command.watch, holders(talk))
+    if not (yield from listening.begin(talk)):
+        return refuse("Those are mailboxes of too many units and groups.", b"NOTIFICATIONOVERFLOW")
     if talk.view is not None:
         talk.view.release()
         yield from talk.sync(expunge=True)
@@ -67,10 +66,7 @@ def notify(talk: Conversation, command: Notify) -> Steps[Reply]:
     talk.notifier = listening
     if talk.view is not None:
         listening.attend(talk.view)
-    if command.status:
-        for line in listening.describe_all(states, talk):
-            talk.say(line)
-            yield from talk.breathe()
+    yield from listening.describe(talk, status=command.status)
     return Reply("It will be told.")
 
 
@@ -88,32 +84,33 @@ def tell_all(talk: Conversation, *, expunge: bool = False) -> Steps[None]:
             return
 
 
-def _listen_to_nothing(talk: Conversation) -> None:
+def _listen_to_nothing(talk: Conversation) -> Steps[None]:
     talk.notifier = Listening(Watch(), ())
     if talk.view is not None:
         talk.notifier.attend(talk.view)
+    yield from talk.overhear(Overhear())
 
 
-def _overflow(talk: Conversation) -> None:
+def _overflow(talk: Conversation) -> Steps[None]:
     talk.say(responses.ok(b"*", "Too much has happened; nothing more is told.", b"NOTIFICATIONOVERFLOW"))
-    _listen_to_nothing(talk)
+    yield from _listen_to_nothing(talk)
 
 
 @dataclass(frozen=True, slots=True)
-class _Learned:
-    """What a look at the folders of the own account has to tell; `elsewhere`: names whose subscription changed and that lie in
-    another account."""
+class _Root:
+    """The INBOX of an account below `Shared/`, as a name that is there (`listing.Folder`)."""
 
-    lines: list[bytes]
-    elsewhere: list[str]
+    name: str
+    special_use: None = None
+    selectable: bool = True
 
 
 class Listening:
     """What one client asked to hear, and what it has heard; the session's `Notifier`."""
 
     __slots__ = (
-        "_fetched", "_folders", "_hears_of_folders", "_holders", "_modseq", "_needs_subscriptions", "_own", "_pending",
-        "_retry_at", "_selected", "_subscriptions", "_view", "_watch", "looked",
+        "_asks_anew", "_barred", "_fetched", "_hears_of_folders", "_holders", "_own", "_pictures", "_retry_at", "_seen",
+        "_selected", "_selected_at", "_view", "_watch",
     )  # fmt: skip
 
     def __init__(self, watch: Watch, holders: Collection[str]) -> None:
@@ -121,65 +118,143 @@ class Listening:
         self._watch = watch
         self._holders = holders
         self._hears_of_folders = bool(watch.all_others)
-        self._needs_subscriptions = bool(watch.subscribed or watch.all_others & _LISTED)
-        self._folders: dict[str, FolderState] = {}
-        """All folders as of `_modseq`, by mailbox id; empty if the client wants to hear of none."""
-        self._subscriptions: frozenset[str] = frozenset()
-        self._modseq = 0
-        self._pending: dict[str, FolderState] = {}
-        """Folders that changed while they were selected, as the client was told of them before."""
+        self._pictures: dict[AccountRef | None, Picture] = {}
+        """By account, the own one (None) first; empty if the client wants to hear of no folders."""
+        self._seen: frozenset[AccountRef] = frozenset()
+        """Accounts below `Shared/` that the person could see when it was asked last."""
+        self._barred: set[AccountRef] = set()
+        """Those that the client was told are \\NoAccess."""
+        self._asks_anew = False
+        """Which of those accounts are asked for has to be found out: the client has subscribed."""
         self._own: dict[AccountRef | None, set[int]] = {}
         """MODSEQs of the client's changes that were not looked at yet, by account."""
         self._view: View | None = None
         self._selected: str | None = None
-        """Which mailbox of the own account that is."""
+        self._selected_at: AccountRef | None = None
         self._fetched = 0
         """Messages of the selected mailbox up to this UID need no FETCH."""
         self._retry_at = 0.0
-        self.looked = 0
-        """The own account's MODSEQ at the last look."""
 
     # ------------------------------------------------------------ the beginning
 
-    def begin(self, account: Account, boxes: Mapping[str, Shared]) -> list[FolderState]:
-        """The own account as it is now, from which on is told. Blocks."""
+    def begin(self, talk: Conversation) -> Steps[bool]:
+        """Take the pictures from which on is told; False if those are too many. What the former list follows goes on."""
         if not self._hears_of_folders:
-            return []
-        news = _as_shown(account.folder_news(0, subscriptions=self._needs_subscriptions), boxes)
-        self._folders = {state.mailbox_id: state for state in news.folders}
-        self._subscriptions = news.subscriptions
-        self._modseq = self.looked = news.modseq
-        return news.folders
-
-    def reaches_beyond(self, boxes: Mapping[str, Shared]) -> bool:
-        """Whether mailboxes in accounts of units and groups are asked for: too expensive, since each has a feed of its own.
-
-        PERSONAL and INBOXES are the own namespace (RFC 5465 §6.2, §6.3); a name that leads nowhere is no such mailbox.
-        """
-        if not boxes:
+            yield from talk.overhear(Overhear())
+            return True
+        own, manner = Picture(self._watch, self._holders), _manner(talk)
+        yield from talk.ask(lambda account: own.begin(account, manner), OWN)
+        self._pictures[None] = own
+        talk.boxes_moved = False
+        boxes = talk.boxes
+        asked, self._seen = self._asked(boxes), _visible(boxes)
+        if len(asked) > MOST_ACCOUNTS:
             return False
-        named = [*self._watch.mailboxes.items(), *self._watch.subtrees.items()]
-        names = [name for name, events in named if events]
-        if self._watch.subscribed:
-            names += self._subscriptions
-        return bool(self._watch.subtrees.get(ROOT)) or any(find_box(name, boxes) for name in names)
+        yield from self._follow(talk, asked, at_once=True)
+        return True
 
-    def describe_all(self, states: list[FolderState], talk: Conversation) -> Iterator[bytes]:
-        """STATUS of each mailbox whose messages are watched, the selected one excepted (RFC 5465 §3.1)."""
-        for state in states:
-            events = self._events_of(state.name)
-            if not events & _MESSAGES_OR_FLAGS or state.mailbox_id == self._selected:
+    def describe(self, talk: Conversation, *, status: bool) -> Steps[None]:
+        """What has to be said before the OK: \\NoAccess, and STATUS where that was asked for."""
+        for picture in [picture for picture in self._pictures.values() if picture.box is not None]:
+            if not (yield from self._tell_of(talk, picture, ())):
+                picture.coming = Coming.ALLOWED  # it is told when it can be read
+        for picture in tuple(self._pictures.values()) if status else ():
+            for line in picture.describe_all(utf8=talk.utf8):
+                talk.say(line)
+                yield from talk.breathe()
+
+    # ------------------------------------------------------------ accounts below Shared/
+
+    def _asked(self, boxes: Mapping[str, Shared]) -> dict[AccountRef, Shared]:
+        """The accounts in which something is asked for that the person may see.
+
+        PERSONAL and INBOXES are the own namespace (RFC 5465 §6.2, §6.3).
+        """
+        if not (boxes and self._hears_of_folders):
+            return {}
+        subtrees = [name for name, events in self._watch.subtrees.items() if events]
+        names = [*subtrees, *(name for name, events in self._watch.mailboxes.items() if events)]
+        if self._watch.subscribed:
+            names += self._pictures[None].subscriptions
+        if ROOT in subtrees:
+            wanted = set(boxes)
+        else:
+            wanted = {name.removeprefix(PREFIX).partition(DELIMITER)[0] for name in names if name.startswith(PREFIX)}
+        return {box.account: box for name, box in boxes.items() if name in wanted and "l" in box.rights}
+
+    def _reaches_beyond(self) -> bool:
+        """Whether an account that comes into sight later could be asked for."""
+        names = [*self._watch.subtrees, *self._watch.mailboxes]
+        if self._watch.subscribed:
+            names += self._pictures[None].subscriptions
+        return any(name == ROOT or name.startswith(PREFIX) for name in names)
+
+    def _follow(self, talk: Conversation, asked: dict[AccountRef, Shared], *, at_once: bool = False) -> Steps[None]:
+        """Follow these accounts, and forget the others; `at_once`: by a NOTIFY SET. What it takes to look comes later."""
+        yield from talk.overhear(Overhear(frozenset(asked), rights=self._reaches_beyond()))
+        for at in [at for at in self._pictures if at is not None and at not in asked]:
+            del self._pictures[at]
+            if at != self._selected_at:
+                self._own.pop(at, None)
+        for at, box in asked.items():
+            picture = self._pictures.get(at)
+            if picture is not None and ("r" in picture.box_rights or "r" not in box.rights):
+                picture.box = box
                 continue
-            items = ["MESSAGES", "UIDNEXT", "UIDVALIDITY"] if Events.MESSAGES in events else []
-            if Events.FLAGS in events:
-                items = [*(items or ["UIDVALIDITY"]), "UNSEEN", "HIGHESTMODSEQ"]
-            yield _status(state, items, utf8=talk.utf8)
+            coming = Coming.ASKED
+            if not at_once and (picture is not None or at not in self._seen):
+                coming = Coming.ALLOWED_AGAIN if picture is not None or at in self._barred else Coming.ALLOWED
+            self._pictures[at] = fresh = Picture(self._watch, self._holders, box, coming)
+            fresh.subscriptions = self._pictures[None].subscriptions
+            fresh.selected = self._selected if at == self._selected_at else None
+            self._barred.discard(at)
+
+    def _follow_anew(self, talk: Conversation) -> Steps[None]:
+        """Rights have moved, or a subscription: stop or begin to watch, and say so (RFC 5465 §5.9, §6.4)."""
+        talk.boxes_moved = self._asks_anew = False
+        if not self._hears_of_folders:
+            return
+        boxes = talk.boxes
+        asked, seen = self._asked(boxes), _visible(boxes)
+        if len(asked) > MOST_ACCOUNTS:
+            yield from _overflow(talk)
+            return
+        lines: list[bytes] = []
+        for at, picture in self._pictures.items():
+            if at is None:
+                continue
+            if at not in seen:
+                lines += picture.lost_lines(utf8=talk.utf8)
+                self._barred.add(at)
+            elif at in asked and "r" in picture.box_rights and "r" not in asked[at].rights:
+                picture.box = asked[at]
+                lines += picture.closed_lines(utf8=talk.utf8)
+        if seen != self._seen and Events.NAMES in self._events_of_root():
+            lines.append(self._root_line(boxes, utf8=talk.utf8))
+        yield from self._follow(talk, asked)
+        self._seen = seen
+        for line in lines:
+            talk.say(line)
+            yield from talk.breathe()
+
+    def _events_of_root(self) -> Events:
+        own = self._pictures[None]
+        return self._watch.of(ROOT, subscribed=ROOT in own.subscriptions, personal=False)
+
+    def _root_line(self, boxes: Mapping[str, Shared], *, utf8: bool) -> bytes:
+        """The parent of what has come or gone (RFC 5465 §5.4)."""
+        own = self._pictures[None]
+        there = [_Root(shared_folder(name, INBOX)) for name, box in boxes.items() if "l" in box.rights]
+        attributes = described(Tree(there, own.subscriptions, DELIMITER), ROOT).attributes
+        return responses.listed(b"LIST", ROOT, attributes, DELIMITER, utf8=utf8)
 
     # ------------------------------------------------------------ the session's side
 
     def attend(self, view: View) -> None:
         self._view = view
-        self._selected = view.info.mailbox_id if view.place.box is None else None
+        self._selected, self._selected_at = view.info.mailbox_id, view.place.account
+        for at, picture in self._pictures.items():
+            picture.selected = self._selected if at == self._selected_at else None
         self._fetched = view.uids[-1] if view.uids else 0
         view.quiet = Events.FLAGS not in self._watch.selected
         if Events.MESSAGES in self._watch.selected:
@@ -189,34 +264,44 @@ class Listening:
 
     def leave(self, view: View) -> None:
         """What the client was told while the mailbox was open needs no STATUS afterwards; how many are unseen it was not."""
-        self._view = self._selected = None
-        if view.place.box is not None:
+        self._view = self._selected = self._selected_at = None
+        picture = self._pictures.get(view.place.account)
+        if picture is None:
             self._own.pop(view.place.account, None)
             return
+        picture.selected = None
         info = view.info
-        known = self._pending.get(info.mailbox_id) or self._folders.get(info.mailbox_id)
-        if known is None or (info.highest_modseq == known.highest_modseq and info.mailbox_id not in self._pending):
+        known, pending = picture.known_of(info.mailbox_id), picture.is_pending(info.mailbox_id)
+        if known is None or (info.highest_modseq == known.highest_modseq and not pending):
             return
         if view.is_whole and view.uids and view.uids[-1] + 1 == info.uidnext:
             modseq = known.highest_modseq if view.quiet else info.highest_modseq
             known = replace(
                 known, uidvalidity=info.uidvalidity, uidnext=info.uidnext, messages=info.messages, highest_modseq=modseq
             )
-        self._pending[info.mailbox_id] = replace(known, unseen=_NOT_TOLD)
+        picture.left(known)
 
     def own(self, at: AccountRef | None, modseqs: list[int]) -> None:
-        is_open = self._view is not None and at == self._view.place.account and bool(self._watch.selected)
-        if is_open or (at is None and self._hears_of_folders):  # of what is not looked at they would be kept for ever
+        picture = self._pictures.get(at)
+        is_open = self._view is not None and at == self._selected_at and bool(self._watch.selected)
+        if picture is not None or is_open:  # of what is not looked at they would be kept for ever
             self._own.setdefault(at, set()).update(modseqs)
-        if at is None and self._selected in self._folders:  # what the view tells of it is known when the mailbox is left
-            self._pending.setdefault(self._selected, self._folders[self._selected])
+        if picture is not None:
+            picture.keep_selected()
 
     def subscribed(self, name: str, is_so: bool) -> None:
-        if self._needs_subscriptions:
-            self._subscriptions = self._subscriptions | {name} if is_so else self._subscriptions - {name}
+        own = self._pictures.get(None)
+        if own is not None and own.hears_of_subscriptions:
+            self._subscribe(own.subscriptions | {name} if is_so else own.subscriptions - {name})
+
+    def _subscribe(self, names: frozenset[str]) -> None:
+        for picture in self._pictures.values():
+            picture.subscriptions = names
+        self._asks_anew = bool(self._watch.subscribed)
 
     def pause(self) -> float:
-        return self._retry_at or _NEVER
+        again = [self._retry_at, *(picture.retry_at for picture in self._pictures.values())]
+        return min((at for at in again if at), default=_NEVER)
 
     def tell(self, talk: Conversation, *, expunge: bool = False) -> Steps[None]:
         """Say what is new, until nothing is. EXPUNGE may be said between commands too, unless it is to be delayed (§6.1)."""
@@ -234,8 +319,8 @@ class Listening:
     def _forget_own(self) -> None:
         """The client's own changes that have been looked at."""
         for at, modseqs in list(self._own.items()):
-            looked = [self.looked] if at is None and self._hears_of_folders else []
-            looked += [self._view.looked] if self._view is not None and at == self._view.place.account else []
+            looked = [self._pictures[at].looked] if at in self._pictures else []
+            looked += [self._view.looked] if self._view is not None and at == self._selected_at else []
             left = {modseq for modseq in modseqs if looked and modseq > min(looked)}
             if left:
                 self._own[at] = left
@@ -250,10 +335,13 @@ class Listening:
     def is_due(self, talk: Conversation, *, expunge: bool = False) -> bool:
         if talk.notifier is not self or talk.now() < self._retry_at:
             return False
-        return self._owes_others(talk) or self._owes_selected(talk, expunge=expunge or not self._watch.delayed)
+        if talk.boxes_moved or self._asks_anew or self._due(talk):
+            return True
+        return self._owes_selected(talk, expunge=expunge or not self._watch.delayed)
 
-    def _owes_others(self, talk: Conversation) -> bool:
-        return self._hears_of_folders and (talk.own_modseq > self.looked or any(key != self._selected for key in self._pending))
+    def _due(self, talk: Conversation) -> list[Picture]:
+        now = talk.now()
+        return [each for each in self._pictures.values() if now >= each.retry_at and each.is_behind(talk.modseq_of(each.at))]
 
     def _owes_selected(self, talk: Conversation, *, expunge: bool) -> bool:
         view = talk.view
@@ -267,41 +355,53 @@ class Listening:
         return view.messages - bisect_right(view.uids, self._fetched) if self._watch.items else 0
 
     def _tell(self, talk: Conversation, *, expunge: bool) -> Steps[None]:
-        view, others = talk.view, self._owes_others(talk)
+        if talk.boxes_moved or self._asks_anew:
+            yield from self._follow_anew(talk)
+        view = talk.view
         at = None if view is None else view.place.account
-        own, there = frozenset(self._own.get(None, ())), frozenset(self._own.get(at, ()))
-        if others:
-            yield from self._tell_others(talk, own)
-        together = others and at is None and bool(self._watch.selected)  # the client's own changes are new to both
+        due = self._due(talk)
+        own = {key: frozenset(self._own.get(key, ())) for key in (at, *(picture.at for picture in due))}
+        together = False  # the client's own changes are new to the picture and to the view
+        for picture in due:
+            if talk.notifier is self and (yield from self._tell_of(talk, picture, own[picture.at])):
+                together = together or (picture.at == at and bool(self._watch.selected))
         if talk.notifier is self and view is not None and (together or self._owes_selected(talk, expunge=expunge)):
-            yield from self._tell_selected(talk, view, there, expunge=expunge)
+            yield from self._tell_selected(talk, view, own[at], expunge=expunge)
 
-    def _tell_others(self, talk: Conversation, own: Collection[int]) -> Steps[None]:
-        """STATUS, LIST and METADATA of what happened in the own account."""
-        own_modseq, boxes, enabled, utf8 = talk.own_modseq, talk.boxes, talk.enabled, talk.utf8
+    def _tell_of(self, talk: Conversation, picture: Picture, own: Collection[int]) -> Steps[bool]:
+        """STATUS, LIST and METADATA of what happened in one account; whether it could be read, which the own one has to be."""
+        reached, manner, subscribed = talk.modseq_of(picture.at), _manner(talk), picture.subscriptions
 
-        def look(account: Account) -> _Learned:
-            since, news = self._modseq, self._ask(account, own, boxes)
-            learned = self._learn(news, boxes, enabled, utf8=utf8)
-            if self._watch.all_others & _ANNOTATED:
-                # What came after the folders were looked at is for the next look, else it is told twice.
-                changed = account.annotations_changed(since, self._holders, own, until=self._modseq)
-                learned.lines.extend(self._metadata_lines(changed, boxes, utf8=utf8))
-            return learned
+        def look(account: Account) -> Learned:
+            if picture.has_begun:
+                return picture.look(account, own, manner)
+            return Learned(picture.begin(account, manner), [])
 
-        learned = yield from talk.ask(look, OWN)
-        self.looked = max(self.looked, own_modseq)
-        if len(learned.lines) + len(learned.elsewhere) > MOST_EVENTS or self.reaches_beyond(boxes):
-            _overflow(talk)
-            return
+        picture.retry_at = 0.0
+        try:
+            learned = yield from talk.ask(look, Place("", picture.box))
+        except Unavailable:
+            if picture.box is None or talk.severed:
+                raise
+            picture.retry_at = talk.now() + RETRY_SECONDS
+            return False
+        picture.looked = max(picture.looked, reached)
+        if picture.box is None and picture.subscriptions != subscribed:
+            self._subscribe(picture.subscriptions)
+        if len(learned.lines) + len(learned.elsewhere) > MOST_EVENTS:
+            yield from _overflow(talk)
+            return True
+        if self._pictures.get(picture.at) is not picture:
+            return True
         for line in learned.lines:
             talk.say(line)
             yield from talk.breathe()
         for name in learned.elsewhere:
-            place = find(name, boxes)
+            place = find(name, manner.boxes)
             if "l" in place.rights:
                 listed = yield from listing_of(talk, place)
-                talk.say(responses.listed(b"LIST", listed.name, listed.attributes, DELIMITER, utf8=utf8))
+                talk.say(responses.listed(b"LIST", listed.name, listed.attributes, DELIMITER, utf8=talk.utf8))
+        return True
 
     def _tell_selected(self, talk: Conversation, view: View, own: Collection[int], *, expunge: bool) -> Steps[None]:
         """What happened in the selected mailbox, in whichever account it is; then FETCH for new messages."""
@@ -321,7 +421,7 @@ class Listening:
         except NoSuchFolder as error:
             raise Ended("The mailbox has been deleted.") from error
         if lines is None or self._unfetched(view) > MOST_EVENTS:
-            _overflow(talk)
+            yield from _overflow(talk)
             return
         for line in lines:
             talk.say(line)
@@ -336,121 +436,13 @@ class Listening:
         yield from send_unasked(talk, view, self._watch.items, places)
         self._fetched = last
 
-    # ------------------------------------------------------------ other mailboxes
 
-    def _events_of(self, name: str) -> Events:
-        return self._watch.of(name, subscribed=name in self._subscriptions)
-
-    def _ask(self, account: Account, own: Collection[int], boxes: Mapping[str, Shared]) -> FolderNews:
-        """What happened to folders; all of them compared where a row is missing (an index made anew, a restore)."""
-        news = account.folder_news(self._modseq, own, subscriptions=self._needs_subscriptions)
-        if len(self._folders) + _more(news, self._folders) == news.live:
-            return _as_shown(news, boxes)
-        news = account.folder_news(0, own, subscriptions=self._needs_subscriptions)
-        there = {state.mailbox_id for state in news.folders}
-        return replace(_as_shown(news, boxes), gone=[mailbox_id for mailbox_id in self._folders if mailbox_id not in there])
-
-    def _learn(self, news: FolderNews, boxes: Mapping[str, Shared], enabled: Enabled, *, utf8: bool) -> _Learned:
-        """Adopt these news and give the lines that tell them."""
-        before, subscribed = dict(self._folders), self._subscriptions
-        gone = [before[mailbox_id] for mailbox_id in news.gone if mailbox_id in before]
-        for state in gone:
-            del self._folders[state.mailbox_id]
-            self._pending.pop(state.mailbox_id, None)
-        for state in news.folders:
-            self._folders[state.mailbox_id] = state
-        self._subscriptions, self._modseq = news.subscriptions, news.modseq
-        events = self._name_events(before, gone, news)
-        listed = {event.name for event in events if not event.gone}
-        moved = [
-            name
-            for name in sorted(subscribed ^ news.subscriptions)
-            if name not in listed and Events.SUBSCRIPTIONS in self._watch.of(name, subscribed=True)
-        ]
-        elsewhere = [name for name in moved if find_box(name, boxes)]
-        events += [NameEvent(name) for name in moved if not find_box(name, boxes)]
-        lines = self._list_lines(events, utf8=utf8) if events else []
-        lines += self._status_lines(before, {state.name: state for state in gone}, news, enabled, utf8=utf8)
-        return _Learned(lines, elsewhere)
-
-    def _name_events(self, before: dict[str, FolderState], gone: list[FolderState], news: FolderNews) -> list[NameEvent]:
-        if Events.NAMES not in self._watch.all_others:
-            return []
-        own = news.own_names
-        renamed = [
-            Renamed(before[state.mailbox_id].name, state.name, told=state.mailbox_id in own)
-            for state in news.folders
-            if state.mailbox_id in before and before[state.mailbox_id].name != state.name
-        ]
-        made = [
-            (state.name, INBOX if state.mailbox_id in news.from_inbox else None)
-            for state in news.folders
-            if state.mailbox_id not in before and state.mailbox_id not in own
-        ]
-        went = [state.name for state in gone if state.mailbox_id not in own]
-        if not (renamed or made or went):
-            return []
-        kept = (state.name for key, state in self._folders.items() if key in before and before[key].name == state.name)
-        return name_events(went, renamed, made, kept, lambda name: Events.NAMES in self._events_of(name))
-
-    def _list_lines(self, events: list[NameEvent], *, utf8: bool) -> list[bytes]:
-        tree = Tree(self._folders.values(), self._subscriptions, DELIMITER)
-        return [
-            responses.listed(
-                b"LIST",
-                event.name,
-                described(tree, event.name, gone=event.gone).attributes,
-                DELIMITER,
-                utf8=utf8,
-                old_name=event.old_name,
-            )
-            for event in events
-        ]
-
-    def _metadata_lines(self, changed: list[tuple[str, str]], boxes: Mapping[str, Shared], *, utf8: bool) -> list[bytes]:
-        """METADATA with the names of what changed, one line a mailbox (RFC 5465 §5.6, §5.7)."""
-        entries: dict[str, list[str]] = {}
-        for mailbox, entry in changed:
-            entries.setdefault(shown_own(mailbox, boxes), []).append(entry)
-        lines: list[bytes] = []
-        for mailbox, names in entries.items():
-            wanted = self._events_of(mailbox) & Events.METADATA if mailbox else self._watch.all_others & Events.SERVER_METADATA
-            if wanted:
-                lines.append(responses.metadata_changed(mailbox, names, utf8=utf8))
-        return lines
-
-    def _status_lines(
-        self, before: dict[str, FolderState], gone: dict[str, FolderState], news: FolderNews, enabled: Enabled, *, utf8: bool
-    ) -> list[bytes]:
-        """STATUS of each folder whose messages changed; what happens in the selected one is kept for later."""
-        waiting, self._pending = self._pending, {}
-        with_modseq = Enabled.CONDSTORE in enabled
-        lines: list[bytes] = []
-        for key in dict.fromkeys((*waiting, *(state.mailbox_id for state in news.folders))):
-            state, known = self._folders[key], waiting.get(key) or before.get(key)
-            if key == self._selected:
-                self._pending[key] = known or state
-                continue
-            if key in news.own_messages and key not in waiting and known is not None:
-                continue
-            base = known or gone.get(state.name) or replace(state, uidnext=1, messages=0, unseen=0)
-            items = _changed_items(base, state, self._events_of(state.name), with_modseq=with_modseq)
-            if items:
-                lines.append(_status(state, items, utf8=utf8))
-        return lines
+def _visible(boxes: Mapping[str, Shared]) -> frozenset[AccountRef]:
+    return frozenset(box.account for box in boxes.values() if "l" in box.rights)
 
 
-def _as_shown(news: FolderNews, boxes: Mapping[str, Shared]) -> FolderNews:
-    """With the names that the client sees (`places`)."""
-    if not boxes:
-        return news
-    return replace(news, folders=[replace(state, name=shown_own(state.name, boxes)) for state in news.folders])
-
-
-def _more(news: FolderNews, known: dict[str, FolderState]) -> int:
-    """By how much these news change the number of folders."""
-    new = sum(state.mailbox_id not in known for state in news.folders)
-    return new - sum(mailbox_id in known for mailbox_id in news.gone)
+def _manner(talk: Conversation) -> Manner:
+    return Manner(talk.boxes, talk.enabled, talk.utf8)
 
 
 def _changes(glance: Glance) -> int:
@@ -458,28 +450,3 @@ def _changes(glance: Glance) -> int:
     if glance.changes is None:
         return 0
     return len(glance.changes.changed) + len(glance.changes.vanished)
-
-
-def _changed_items(base: FolderState, state: FolderState, events: Events, *, with_modseq: bool) -> list[str]:
-    """What STATUS has to say (RFC 5465 §5.1-5.3), nothing if nothing that was asked for has happened.
-
-    With FlagChange UNSEEN too, whenever messages came or went: some of them may be the client's own, which `base` lacks.
-    """
-    moved = (base.uidnext, base.messages, base.uidvalidity) != (state.uidnext, state.messages, state.uidvalidity)
-    flags, modseq = Events.FLAGS in events, ["HIGHESTMODSEQ"] if with_modseq else []
-    if moved and Events.MESSAGES in events:
-        return ["MESSAGES", "UIDNEXT", "UIDVALIDITY", *(["UNSEEN"] if flags else []), *modseq]
-    if flags and (base.unseen != state.unseen or (with_modseq and base.highest_modseq != state.highest_modseq)):
-        return ["UIDVALIDITY", "UNSEEN", *modseq]
-    return []
-
-
-def _status(state: FolderState, items: list[str], *, utf8: bool) -> bytes:
-    values = {
-        "MESSAGES": state.messages,
-        "UIDNEXT": state.uidnext,
-        "UIDVALIDITY": state.uidvalidity,
-        "UNSEEN": state.unseen,
-        "HIGHESTMODSEQ": max(state.highest_modseq, 1),
-    }
-    return responses.status(state.name, [(item, values[item]) for item in items], utf8=utf8)

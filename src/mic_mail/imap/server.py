@@ -1,12 +1,14 @@
 """The IMAP door on the network: what `connection.shell` has not, since only IMAP asks for it.
 
-Compression (RFC 4978), changes of the account and of another one that is attended, signs of life while work takes long, and who
-leaves without going (RFC 8437). What is compressed is bounded too: it is inflated in pieces, as the session takes them.
+Compression (RFC 4978), changes of the account, of another one that is attended and of those that NOTIFY follows, signs of life
+while work takes long, and who leaves without going (RFC 8437). What is compressed is bounded too: it is inflated in pieces, as
+the session takes them.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from mic_mail.connection import actions, shell
 from mic_mail.connection.actions import Action, Send
@@ -16,6 +18,7 @@ from mic_mail.imap.actions import (
     DropCompressor,
     EndCompression,
     Leave,
+    Overhear,
     StartCompression,
     Waiting,
     Work,
@@ -51,7 +54,9 @@ class ImapServices(shell.Services):
 class ImapConnection(shell.Connection):
     """One connection."""
 
-    __slots__ = ("_attended", "_deflate", "_shared_subscription", "_shared_watch", "_subscription")
+    __slots__ = (
+        "_attended", "_boxes_watch", "_deflate", "_overheard", "_shared_subscription", "_shared_watch", "_subscription",
+    )  # fmt: skip
 
     UNREAD_SECONDS = 300.0
 
@@ -65,6 +70,8 @@ class ImapConnection(shell.Connection):
         self._attended: AccountRef | None = None  # another account than the own one, whose changes are told
         self._shared_subscription: Subscription | None = None
         self._shared_watch: Watch[Pair] | None = None  # of the rights in it
+        self._overheard: dict[AccountRef, Subscription] | None = None  # accounts that NOTIFY follows; most sessions have none
+        self._boxes_watch: Watch[int] | None = None  # of what the person may use at all, for NOTIFY
         self._deflate: Deflate | None = None
 
     def _new_session(self) -> Session:
@@ -117,6 +124,8 @@ class ImapConnection(shell.Connection):
                 return False
             case Attend(at) if self._subscription is not None:
                 self._attend(at)
+            case Overhear() if self._subscription is not None:
+                self._overhear(step)
             case Leave():
                 self._leave()
             case DropCompressor() if self._deflate is not None:
@@ -124,7 +133,7 @@ class ImapConnection(shell.Connection):
             case EndCompression() if self._deflate is not None:
                 self._session.feed(self._deflate.end())
                 self._deflate = None
-            case Attend() | DropCompressor() | EndCompression():
+            case Attend() | Overhear() | DropCompressor() | EndCompression():
                 pass
             case _:
                 return super()._do_now(step)
@@ -183,6 +192,7 @@ class ImapConnection(shell.Connection):
 
     def _give_back(self) -> None:
         self._attend(None)
+        self._overhear(Overhear())
         if self._subscription is not None:
             self._subscription.close()
             self._subscription = None
@@ -205,6 +215,21 @@ class ImapConnection(shell.Connection):
             sharing = self._services.access.sharing
             self._shared_watch = sharing.watch(self._signed_in.mailbox_id, at.account_id, self._rights_moved)
 
+    def _overhear(self, wanted: Overhear) -> None:
+        """Be told of changes in these accounts too, and of what the person may use, where NOTIFY asks for it."""
+        overheard = self._overheard or {}
+        for at in overheard.keys() - wanted.accounts:
+            overheard.pop(at).close()
+        for at in wanted.accounts - overheard.keys():
+            overheard[at] = self._services.feed.subscribe(at.account_id, partial(self._noticed_beyond, at.account_id))
+        self._overheard = overheard or None
+        if self._boxes_watch is not None and not wanted.rights:
+            self._boxes_watch.close()
+            self._boxes_watch = None
+        elif self._boxes_watch is None and wanted.rights:
+            assert self._signed_in is not None
+            self._boxes_watch = self._services.access.sharing.watch_all(self._signed_in.mailbox_id, self._boxes_moved)
+
     # ------------------------------------------------------------ what comes from elsewhere
 
     def _noticed(self, modseq: int) -> None:
@@ -215,6 +240,18 @@ class ImapConnection(shell.Connection):
     def _noticed_there(self, modseq: int) -> None:
         """The same of the other account that is attended."""
         if self._session.noticed(modseq, there=True) and isinstance(self._waiting, Waiting):
+            self._pump()
+
+    def _noticed_beyond(self, account_id: int, modseq: int) -> None:
+        """The same of an account that NOTIFY follows."""
+        if self._session.overheard(account_id, modseq) and isinstance(self._waiting, Waiting):
+            self._pump()
+
+    def _boxes_moved(self) -> None:
+        """What the person may use beside the own mailbox may have changed."""
+        assert self._signed_in is not None
+        self._services.access.sharing.renew_all(self._signed_in.mailbox_id)
+        if self._session.boxes_moved() and isinstance(self._waiting, Waiting):
             self._pump()
 
     def _rights_moved(self) -> None:

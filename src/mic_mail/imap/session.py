@@ -147,6 +147,17 @@ class Session(session.Session):
             return True
         return talk.notifier is not None
 
+    def overheard(self, account_id: int, modseq: int) -> bool:
+        """An account that is overheard has reached this MODSEQ; whether that matters now."""
+        talk = self._talk
+        talk.overheard[account_id] = max(talk.overheard.get(account_id, 0), modseq)
+        return talk.notifier is not None
+
+    def boxes_moved(self) -> bool:
+        """What the person may use beside the own mailbox may have changed; whether that matters now."""
+        self._talk.boxes_moved = True
+        return self._talk.notifier is not None
+
     def has_open(self, account_id: int) -> bool:
         """Whether the selected mailbox is one of this account."""
         return self._talk.view is not None and self._talk.view.account_id == account_id

@@ -58,6 +58,7 @@ class Sharing:
         self._domain = ""
         self._known: dict[Pair, tuple[Entry, Entry, Holding]] = {}
         self._watches = Watches[Pair](clock)
+        self._watches_of_all = Watches[int](clock)
 
     def configure(self, domain: str) -> None:
         """The server's own domain, and readings that may have changed."""
@@ -137,6 +138,25 @@ class Sharing:
         """The word was asked anew."""
         self._watches.renew((actor_id, mailbox_id), self.holding(actor_id, mailbox_id).valid_until)
 
+    def watch_all(self, actor_id: int, callback: Callable[[], None]) -> Watch[int]:
+        """The same of everything that a person uses or comes to use; whoever is called back asks `of`, and `renew_all`s."""
+        return self._watches_of_all.add(actor_id, callback, self._until(actor_id))
+
+    def renew_all(self, actor_id: int) -> None:
+        """The word was asked anew."""
+        self._watches_of_all.renew(actor_id, self._until(actor_id))
+
+    def _until(self, actor_id: int) -> datetime | None:
+        named = self._named_in(self._snapshot(), actor_id)
+        ends = [until for mailbox_id in named if (until := self.holding(actor_id, mailbox_id).valid_until) is not None]
+        return min(ends, default=None)
+
+    def _named_in(self, snapshot: Snapshot, actor_id: int) -> frozenset[int]:
+        """The mailboxes in whose record the owner of this one was ever named."""
+        actor = snapshot.entry(actor_id)
+        person = None if actor is None else actor.owner.person_id
+        return frozenset() if person is None else snapshot.named_in.get(person, frozenset())
+
     def changed(self, old: Snapshot, new: Snapshot) -> None:
         """The directory moved from `old` to `new`."""
         self._known = {
@@ -146,6 +166,12 @@ class Sharing:
         }
         self._watches.changed(lambda pair: any(old.entry(each) is not new.entry(each) for each in pair))
 
+        def moved(actor_id: int) -> bool:
+            return any(old.entry(each) is not new.entry(each) for each in (actor_id, *self._named_in(new, actor_id)))
+
+        self._watches_of_all.changed(moved)
+
     def look(self) -> None:
         """The clock was set."""
         self._watches.look()
+        self._watches_of_all.look()

@@ -1,6 +1,8 @@
 """NOTIFY (RFC 5465): a client that only listens knows as much as one that asks; it is told no more than it asked for."""
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,11 +12,14 @@ from hypothesis import strategies as st
 
 from conversing import Talk, open_store
 from mic_mail.connection.actions import Action
-from mic_mail.imap.actions import Waiting, Work
+from mic_mail.imap.actions import Overhear, Waiting, Work
 from mic_mail.imap.names.nameevents import NameEvent, Renamed, name_events
+from mic_mail.policy.authority import RIGHTS
+from mic_mail.services.sharing import Shared, shared_folder
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.section import writing
+from mic_mail.storage.types import AccountRef
 
 NAMES = ("INBOX", "Trash", "Viec", "Viec/Con", "Viec/Con/Nua", "Xong", "Xong/Con", "Het")
 NAME = st.sampled_from(NAMES).map(str.encode)
@@ -39,14 +44,32 @@ LISTENERS = st.one_of(
     command(b"UID FETCH ", UIDS, b" (FLAGS)"), command(b"UID STORE ", UIDS, b" ", FLAGS),
     command(b"UID COPY ", UIDS, b" Trash"), command(b"APPEND INBOX", APPEND), command(b"UID MOVE ", UIDS, b" Trash"),
 )  # fmt: skip
+BOX = Shared("cntt", "cntt@mic.gov.vn", AccountRef(8, "mic.gov.vn/cntt"), RIGHTS, 1 << 30)
+"""A unit's mailbox, whose folders have the same names below `Shared/`."""
 STEP = st.one_of(st.tuples(st.integers(1, 2), COMMANDS), st.tuples(st.just(0), LISTENERS), st.just((3, b"")))
 """Who says what; 0 is the listener, 3 the change feed's hint."""
 
 
-class Model:
-    """What the listening client believes, from what it hears alone."""
+def in_box(name: str) -> str:
+    """What a folder of the unit's is called."""
+    return shared_folder(BOX.name, name)
 
-    def __init__(self) -> None:
+
+def itself(name: str) -> str:
+    return name
+
+
+def moved_below(octets: bytes) -> bytes:
+    """A command with its names moved below `Shared/`."""
+    names = b"|".join(sorted((name.encode() for name in NAMES), key=len, reverse=True))
+    return re.sub(rb"(?<= )(" + names + rb")(?= |$)", lambda found: in_box(found[1].decode()).encode(), octets)
+
+
+class Model:
+    """What the listening client believes, from what it hears alone; `called`: what its account's folders are called."""
+
+    def __init__(self, called: Callable[[str], str] = itself) -> None:
+        self.called = called
         self.folders: set[str] = set()
         self.status: dict[str, dict[str, int]] = {}
         self.subscribed: set[str] = set()
@@ -85,7 +108,7 @@ class Model:
         """What the client knows of its own change, by APPENDUID and COPYUID: it is not told (RFC 5465 §5)."""
         came: list[int] = []
         unseen: list[bool | None] = []
-        target = "INBOX" if octets.startswith(b"APPEND") else "Trash"
+        target = self.called("INBOX" if octets.startswith(b"APPEND") else "Trash")
         if found := re.search(rb"APPENDUID \d+ (\d+)", answer):
             came, unseen = [int(found[1])], [True]
         elif found := re.search(rb"COPYUID \d+ (\S+) (\S+)]", answer):
@@ -105,7 +128,7 @@ class Model:
             known["UNSEEN"] += sum(map(bool, unseen))
 
     def _hear_list(self, name: str, attributes: set[str], old: str | None) -> None:
-        if old == "INBOX":  # a new one is assumed to be there (RFC 5465 §5.4)
+        if old == self.called("INBOX"):  # a new one is assumed to be there (RFC 5465 §5.4)
             old = None
         if old is not None:
             for held in sorted(self.folders):
@@ -129,19 +152,29 @@ def expanded(numbers: bytes) -> list[int]:
 
 
 def notice(talk: Talk) -> bytes:
-    """The change feed tells a session that the account has moved."""
+    """The change feed tells a session that its account, and those that it follows, have moved."""
     talk.session.noticed(talk.account.highest_modseq())
+    attended = talk.attended[-1] if talk.attended else None
+    if attended is not None:
+        talk.session.noticed(talk.store.account(attended).highest_modseq(), there=True)
+    for at in talk.overheard.accounts:
+        talk.session.overheard(at.account_id, talk.store.account(at).highest_modseq())
     return talk.run()
 
 
 def listener(store: MailStore, model: Model, group: bytes) -> Talk:
-    """A session that wants to hear everything."""
-    talk = Talk(store).sign_in()
-    model.hear(talk.say(b'l LIST "" "*" RETURN (STATUS (MESSAGES UIDNEXT UNSEEN))\r\n'))
+    """A session that wants to hear everything, of the own account or of the unit's."""
+    talk = Talk(store, boxes=[BOX]).sign_in()
+    shared = model.called is in_box
+    model.hear(talk.say(b'l LIST "" "%s*" RETURN (STATUS (MESSAGES UIDNEXT UNSEEN))\r\n' % (b"Shared/" if shared else b"")))
+    model.folders = {name for name in model.folders if name.startswith("Shared/") is shared}
     model.subscribed = set(talk.account.subscriptions())
     answer = talk.say(
-        b"n NOTIFY SET STATUS (" + group + b" (MessageNew (UID FLAGS) MessageExpunge FlagChange))"
-        b" (PERSONAL (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange))\r\n"
+        b"n NOTIFY SET STATUS ("
+        + group
+        + b" (MessageNew (UID FLAGS) MessageExpunge FlagChange)) ("
+        + (b"SUBTREE Shared" if shared else b"PERSONAL")
+        + b" (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange))\r\n"
     )
     assert b"n OK" in answer
     model.hear(answer)
@@ -149,14 +182,20 @@ def listener(store: MailStore, model: Model, group: bytes) -> Talk:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from([b"SELECTED", b"SELECTED-DELAYED"]), st.lists(STEP, min_size=5, max_size=50))
-def test_who_listens_knows_what_there_is(group: bytes, script: list[tuple[int, bytes]]) -> None:
+@given(
+    st.sampled_from([b"SELECTED", b"SELECTED-DELAYED"]),
+    st.sampled_from([itself, in_box]),
+    st.lists(STEP, min_size=5, max_size=50),
+)
+def test_who_listens_knows_what_there_is(group: bytes, called: Callable[[str], str], script: list[tuple[int, bytes]]) -> None:
     """At every quiet point the folders, their counts and the messages of the open one are what the client was told."""
+    if called is in_box:
+        script = [(who, moved_below(octets)) for who, octets in script]
     with TemporaryDirectory() as folder:
         store = open_store(Path(folder))
         try:
-            others = [Talk(store).sign_in(), Talk(store).sign_in()]
-            model = Model()
+            others = [Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()]
+            model = Model(called)
             talk = listener(store, model, group)
             selected = ""
             for who, octets in [*script, (3, b"")]:
@@ -177,7 +216,7 @@ def test_who_listens_knows_what_there_is(group: bytes, script: list[tuple[int, b
                             model.hear(talk.say(b"f FETCH 1:* (UID FLAGS)\r\n"))
                 elif who < 3:
                     if others[who - 1].over:
-                        others[who - 1] = Talk(store).sign_in()
+                        others[who - 1] = Talk(store, boxes=[BOX]).sign_in()
                     assert b"SERVERBUG" not in others[who - 1].say(b"o " + octets + b"\r\n")
                 else:
                     model.hear(notice(talk))
@@ -192,12 +231,13 @@ def test_who_listens_knows_what_there_is(group: bytes, script: list[tuple[int, b
 
 def agrees(model: Model, talk: Talk, selected: str) -> None:
     """The model is the store."""
-    infos = {info.name: info for info in talk.account.folders() if info.selectable}
+    account = talk.account if model.called is itself else talk.store.account(BOX.account)
+    infos = {model.called(info.name): info for info in account.folders() if info.selectable}
     assert model.folders == set(infos)
     assert model.subscribed == set(talk.account.subscriptions())
     for name, info in infos.items():
         if name == selected:
-            view = talk.account.view(info.folder_id)
+            view = account.view(info.folder_id)
             assert [uid for uid, _ in model.messages if uid is not None] == [
                 uid for (known, _), uid in zip(model.messages, view.uids, strict=True) if known is not None
             ]
@@ -299,6 +339,68 @@ def test_a_look_that_fails_is_taken_again(store: MailStore) -> None:
     assert talk.waiting.until == talk.clock.monotonic() + 1.0
     talk.clock.move_to(talk.clock.now() + timedelta(seconds=1))
     assert talk.run().startswith(b'* STATUS "Sent" (MESSAGES 1 ')
+
+
+def test_a_unit_that_cannot_be_read_keeps_nothing_else_back(store: MailStore) -> None:
+    """The own mailbox is told of meanwhile; the unit's is looked at again a second later, also where it was never read."""
+    for at_once in (True, False):
+        talk, other = Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()
+        busy = Busy(talk, at_once=at_once)
+        busy.say(b"n NOTIFY SET (SUBTREE Shared (MessageNew MessageExpunge)) (PERSONAL (MessageNew MessageExpunge))\r\n")
+        other.say(b"a APPEND Shared/cntt" + APPEND + b"\r\nb APPEND Sent" + APPEND + b"\r\n")
+        busy.is_busy = True
+        assert re.fullmatch(rb'\* STATUS "Sent" \(.*\)\r\n', notice(talk))
+        assert isinstance(talk.waiting, Waiting)
+        assert talk.waiting.until == talk.clock.monotonic() + 1.0
+        busy.is_busy = False
+        talk.clock.move_to(talk.clock.now() + timedelta(seconds=1))
+        assert re.fullmatch(rb'\* STATUS "Shared/cntt" \(.*\)\r\n', talk.run())
+
+
+class Busy:
+    """Makes work on the unit's account fail while `is_busy`, `at_once` from the beginning."""
+
+    def __init__(self, talk: Talk, *, at_once: bool) -> None:
+        self.is_busy = at_once
+        self._carry_out = talk.carry_out
+        self._talk = talk
+        talk.carry_out = self._refusing  # type: ignore[method-assign]
+
+    def say(self, octets: bytes) -> bytes:
+        return self._talk.say(octets)
+
+    def _refusing(self, action: Action) -> None:
+        if self.is_busy and isinstance(action, Work) and action.at == BOX.account:
+            self._talk.session.failed(action, Unavailable("busy"))
+        else:
+            self._carry_out(action)
+
+
+def test_so_many_accounts_are_followed_and_no_more(store: MailStore) -> None:
+    """32 below `Shared/`; more are refused as too expensive (RFC 5465 §3.1), or are too much when they come (§5.8)."""
+    boxes = [replace(BOX, name=f"u{at}", account=AccountRef(10 + at, f"mic.gov.vn/u{at}")) for at in range(33)]
+    groups = b"(SUBTREE Shared (MessageNew MessageExpunge))"
+    talk = Talk(store, boxes=boxes).sign_in()
+    assert b"a NO [NOTIFICATIONOVERFLOW]" in talk.say(b"a NOTIFY SET " + groups + b"\r\n")
+    assert not talk.overheard.accounts
+    last = talk.desk.boxes.pop("u32")
+    assert b"b OK" in talk.say(b"b NOTIFY SET " + groups + b"\r\n")
+    assert len(talk.overheard.accounts) == 32
+    talk.desk.boxes["u32"] = last
+    talk.session.boxes_moved()
+    assert talk.run().startswith(b"* OK [NOTIFICATIONOVERFLOW]")
+    assert (len(talk.overheard.accounts), talk.overheard.rights) == (0, False)
+
+
+def test_only_what_is_asked_for_is_followed(store: MailStore) -> None:
+    """A session whose NOTIFY names nothing below `Shared/` is not woken by units, nor when rights move."""
+    talk = Talk(store, boxes=[BOX]).sign_in()
+    talk.say(b"a NOTIFY SET (PERSONAL (MessageNew MessageExpunge)) (SUBSCRIBED (MailboxName))\r\n")
+    assert talk.overheard == Overhear()
+    talk.say(b"b SUBSCRIBE Shared/cntt/Sent\r\n")
+    assert talk.overheard == Overhear(frozenset([BOX.account]), rights=True)
+    talk.say(b"c UNSUBSCRIBE Shared/cntt/Sent\r\n")
+    assert talk.overheard == Overhear()
 
 
 def test_the_selected_mailbox_is_deleted(store: MailStore) -> None:

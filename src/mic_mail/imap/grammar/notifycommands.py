@@ -49,9 +49,9 @@ class Watch:
                 events |= more
         return events
 
-    def of(self, name: str, *, subscribed: bool) -> Events:
-        """What is asked for of the mailbox of this name, however many groups there are."""
-        events = self.personal | self.mailboxes.get(name, Events.NOTHING)
+    def of(self, name: str, *, subscribed: bool, personal: bool = True) -> Events:
+        """What is asked for of the mailbox of this name, however many groups there are; `personal`: it is one of the own."""
+        events = (self.personal if personal else Events.NOTHING) | self.mailboxes.get(name, Events.NOTHING)
         if subscribed:
             events |= self.subscribed
         if self.subtrees:
