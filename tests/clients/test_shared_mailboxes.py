@@ -1,6 +1,7 @@
 """A unit's mailbox in the hands of its keeper, over real sockets (Reg. 12.3): read, moved, answered, taken away again."""
 
 import imaplib
+import json
 import poplib
 import re
 import shutil
@@ -19,6 +20,7 @@ from clients.test_smtp_states import letter, received_by, submission
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
+from mic_mail.storage.types import AccountRef
 from population import PASSWORD, draft
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -294,6 +296,29 @@ def test_the_quota_of_the_target_counts(server: MailServer) -> None:
     assert client.append("Shared/nho", "", "", b"Subject: x\r\n\r\n" + b"x" * 500)[0] == "NO"
     assert client.status("Shared/nho", "(MESSAGES)")[1] == [b'"Shared/nho" (MESSAGES 0)']
     assert not any((server.config.mail_root / "mic.gov.vn/nho/Maildir/tmp").iterdir())
+
+
+def test_read_marks_of_who_is_named_no_more_are_dropped(server: MailServer) -> None:
+    """Decision 0035: who comes back begins anew, so nothing is kept; a suspension is not an end, and leaves all as it is."""
+    server.allow(server.cntt, server.ttlan, "substitute")  # type: ignore[attr-defined]
+    server.keep_seen(server.cntt, each=True, persons=[server.dvbe, server.ttlan])  # type: ignore[attr-defined]
+    home = server.config.mail_root / "mic.gov.vn/cntt"
+    account = server.running.rooms.store.account(AccountRef(server.cntt.mailbox_id, server.cntt.home))  # type: ignore[attr-defined]
+
+    def readers() -> list[str]:
+        return json.loads((home / "Maildir/.mic-account").read_text())["readers"]
+
+    server.suspend(server.cntt)  # type: ignore[attr-defined]
+    server.suspend(server.ttlan)  # type: ignore[attr-defined]
+    server.housekeep()
+    assert readers() == [CNTT, DVBE, TTLAN]
+    account.flush_names()
+    assert len(list(home.glob("Maildir/.mic-seen.*"))) == 3
+    server.deny(server.cntt, server.ttlan)  # type: ignore[attr-defined]
+    server.housekeep()
+    assert readers() == [CNTT, DVBE]
+    assert not list(home.glob("Maildir/.mic-seen.*ttlan*"))
+    assert [(e["mailbox"], e["readers"]) for e in told(server, "readers_forgotten", 1)] == [(CNTT, [TTLAN])]
 
 
 # ------------------------------------------------------------------ sending

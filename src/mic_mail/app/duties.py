@@ -56,6 +56,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
 
     async def sweep() -> None:
         await visits.sweep()
+        await visits.forget_readers(rooms.access.sharing.readers)
         homes = {entry.home for entry in rooms.access.snapshot}
         await rooms.lanes.io(rooms.store.drop_unfinished_restores, homes)
 

@@ -11,6 +11,7 @@ import fcntl
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.retention import remove_expired
+from mic_mail.policy.facts import MailboxKind
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.notices import Notices
 from mic_mail.storage.mailstore import MailStore
@@ -126,6 +128,17 @@ class Visits:
         """Drop what is past keeping, let names follow, checkpoint."""
         await self._visit("sweep", lambda entry: self._store.account(_ref(entry)).sweep())
 
+    async def forget_readers(self, readers: Callable[[int], frozenset[str] | None]) -> None:
+        """Drop the read marks of people who are named in a unit's or group's mailbox no more: who comes back begins anew
+        (decision 0035). `readers`: who may have some (`Sharing.readers`); asked on the loop."""
+        for entry in tuple(self._snapshot()):
+            if entry.kind is not MailboxKind.PERSONAL and (named := readers(entry.mailbox_id)) is not None:
+                await self._visit_one("readers", partial(self._forget_readers, named), entry)
+
+    def _forget_readers(self, named: frozenset[str], entry: Entry) -> None:
+        if gone := self._store.account(_ref(entry)).forget_readers_but(named):
+            self._log.event("readers_forgotten", mailbox=entry.address, readers=gone)
+
     async def rescan(self) -> None:
         """Take in what other Maildir tools did."""
         await self._visit("rescan", self._rescan)
@@ -145,10 +158,13 @@ class Visits:
 
     async def _visit(self, what: str, work: Callable[[Entry], object]) -> None:
         for entry in tuple(self._snapshot()):
-            try:
-                await self._accounts.write(_ref(entry), work, entry)
-            except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
-                self._log.event("visit_failed", visit=what, mailbox=entry.address, error=_told(error))
+            await self._visit_one(what, work, entry)
+
+    async def _visit_one(self, what: str, work: Callable[[Entry], object], entry: Entry) -> None:
+        try:
+            await self._accounts.write(_ref(entry), work, entry)
+        except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
+            self._log.event("visit_failed", visit=what, mailbox=entry.address, error=_told(error))
 
 
 class LogRetention:

@@ -115,6 +115,30 @@ class Sharing:
                 found[actor.address] = holding.rights
         return found
 
+    def readers(self, mailbox_id: int) -> frozenset[str] | None:
+        """Who may have read marks of their own there: the mailbox itself, and everybody whose naming is in force now.
+
+        Also where a state leaves them nothing of it for a while. None where the record, or a person's, cannot be read.
+        """
+        snapshot, now = self._snapshot(), self._clock.now()
+        entry = snapshot.entry(mailbox_id)
+        if entry is None:
+            return None
+        found = {entry.address}
+        try:
+            self._decide(mailbox_id, now)
+            for person in {grant.person_id for grant in grants(entry.kind, entry.facts)}:
+                actor = snapshot.entry(snapshot.own.get(person, 0))
+                if (
+                    actor is not None
+                    and self._decide(actor.mailbox_id, now)
+                    and self.holding(actor.mailbox_id, mailbox_id).grants
+                ):
+                    found.add(actor.address)
+        except FactsUnreadable:
+            return None
+        return frozenset(found)
+
     def writes_as(self, actor_id: int) -> Mapping[str, int]:
         """Every address that is not the own one and that the person may write as now, with its mailbox."""
         snapshot = self._snapshot()

@@ -378,6 +378,10 @@ class Account:
         """Who comes back begins anew with the next look, and has then read what somebody has."""
         seen.forget(self._store, person)
 
+    def forget_readers_but(self, persons: Collection[str]) -> list[str]:
+        """The same of all who are none of `persons`; their addresses."""
+        return seen.forget_all_but(self._store, persons)
+
     # Keeping
     def quota(self) -> Quota:
         return quota.quota(self._store)

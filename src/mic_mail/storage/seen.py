@@ -101,6 +101,21 @@ def forget(store: Store, person: str) -> None:
             write.rewrite_account_sidecar()
 
 
+def forget_all_but(store: Store, persons: Collection[str]) -> list[str]:
+    """Forget every reader who is none of these; who they were. Nothing where \\Seen is one for all."""
+    store.ready()
+    with translated("reading the index"), store.index.reading() as connection:
+        known = [reader.person for reader in readers.all_readers(connection, store.account_id)]
+    if not set(known) - set(persons):
+        return []
+    with writing(store) as write:
+        gone = [each for each in readers.all_readers(write.connection, store.account_id) if each.person not in persons]
+        for reader in gone:
+            _drop(write, reader)
+        write.rewrite_account_sidecar()
+    return [reader.person for reader in gone]
+
+
 def _drop(write: Write, reader: Reader) -> None:
     readers.drop_reader(write.connection, reader)
     folders = read_all_folders(write.connection, write.store.account_id)

@@ -181,7 +181,7 @@ def listener(store: MailStore, model: Model, group: bytes) -> Talk:
     return talk
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     st.sampled_from([b"SELECTED", b"SELECTED-DELAYED"]),
     st.sampled_from([itself, in_box]),
