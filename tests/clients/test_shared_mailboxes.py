@@ -284,6 +284,23 @@ def test_moving_between_accounts(server: MailServer) -> None:
     assert [(e["mailbox"], e["actor"], e["folder"], e["to"]) for e in moved] == [(CNTT, DVBE, "INBOX", "Archive")]
 
 
+def test_a_connection_lost_in_the_midst_leaves_no_staged_file(server: MailServer) -> None:
+    """Half a message for the unit's mailbox: what was written of it is unlinked, by a thread and before any sweep."""
+    staged = server.config.mail_root / "mic.gov.vn/cntt/Maildir/tmp"
+    client = sign_in(server)
+    client.send(b"a APPEND Shared/cntt {900000+}\r\nSubject: x\r\n\r\n" + b"x" * 800_000)
+    wait_until(lambda: any(staged.glob("*")))
+    client.shutdown()
+    wait_until(lambda: not any(staged.glob("*")))
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 def test_the_quota_of_the_target_counts(server: MailServer) -> None:
     """A full unit mailbox takes nothing, from APPEND or COPY, and nothing half."""
     server.allow(server.issue("nho", kind=MailboxKind.UNIT, quota_octets=400), server.dvbe, "keeper")  # type: ignore[attr-defined]

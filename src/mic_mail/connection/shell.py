@@ -256,7 +256,11 @@ class Connection(asyncio.Protocol, ABC):
             self._task = self._loop.create_task(self._carry_out(step))
         if self._lost and self._task is None:  # else the work in progress ends first: it is not undone
             self._session.close()
+            self._closed()
             self._server.open.discard(self)
+
+    def _closed(self) -> None:
+        """The session is no more."""
 
     def _has_more(self) -> bool:
         """The session wants more: give it what has come and was kept from it; False if there is nothing."""

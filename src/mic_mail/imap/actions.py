@@ -4,10 +4,11 @@ Waiting            nothing is to be done until octets come, or the account chang
 Work               the same, on another account too, with a sign of life where it takes long
 Attend, Leave      `Enter` watches the own account for changes too; watch another beside it; it is ours no more
 Overhear           NOTIFY: watch still others, in which no mailbox is open, and what the person may use
+ClearAway          discard files in a thread; nothing waits for it
 StartCompression, DropCompressor, EndCompression   change what octets on the wire mean
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -64,6 +65,13 @@ class Overhear(Action):
 
     accounts: frozenset[AccountRef] = frozenset()
     rights: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAway(Action):
+    """Run this in a thread and go on: it waits for a disk, and belongs to nothing that is still going on. Gives None."""
+
+    run: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)

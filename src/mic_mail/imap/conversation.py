@@ -201,8 +201,8 @@ class Conversation:
 
     __slots__ = (
         "_octets", "_overhearing", "at", "attending", "boxes_moved", "clock", "compressed", "desk", "enabled", "ending",
-        "introductions", "known_modseq", "landed", "notifier", "out", "overheard", "own_modseq", "reader", "saved", "settings",
-        "severed", "shelf", "sign_in_until", "signed_in", "tag", "tls", "tries", "view",
+        "introductions", "known_modseq", "landed", "leftovers", "notifier", "out", "overheard", "own_modseq", "reader", "saved",
+        "settings", "severed", "shelf", "sign_in_until", "signed_in", "tag", "tls", "tries", "view",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, desk: Desk, tls: bool) -> None:
@@ -235,6 +235,8 @@ class Conversation:
         self.notifier: Notifier | None = None
         self.landed: Landing | None = None
         """Where the last APPEND went, if that went well."""
+        self.leftovers: list[Callable[[], None]] = []
+        """Staged files that nobody will publish, to be discarded in a thread."""
         self.ending: Ended | None = None
         """Set from outside: the connection is to end at the next chance."""
         self.severed = False
@@ -437,6 +439,20 @@ class Conversation:
         result, modseqs = cast("tuple[T, list[int]]", (yield work))
         self.notifier.own(at, modseqs)
         return result
+
+    def leave_behind(self, discard: Callable[[], None]) -> None:
+        """Have something cleared away in a thread; also where the connection is gone, and nothing can be waited for."""
+        self.leftovers.append(discard)
+
+    def take_leftovers(self) -> Callable[[], None]:
+        """All of it, to be run once."""
+        left, self.leftovers = self.leftovers, []
+
+        def clear_away() -> None:
+            for discard in left:
+                discard()
+
+        return clear_away
 
     def overhear(self, wanted: Overhear) -> Steps[None]:
         """Be told of changes in these accounts from here on, and of no others but the own and the attended one."""

@@ -6,15 +6,19 @@ the session takes them.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 from mic_mail.connection import actions, shell
 from mic_mail.connection.actions import Action, Send
+from mic_mail.errors import MicMailError
 from mic_mail.imap.actions import (
     PROGRESS_SECONDS,
     Attend,
+    ClearAway,
     DropCompressor,
     EndCompression,
     Leave,
@@ -128,6 +132,8 @@ class ImapConnection(shell.Connection):
                 self._overhear(step)
             case Leave():
                 self._leave()
+            case ClearAway(run):
+                self._server.clear_away(run)
             case DropCompressor() if self._deflate is not None:
                 self._transport.write(self._deflate.drop())
             case EndCompression() if self._deflate is not None:
@@ -138,6 +144,10 @@ class ImapConnection(shell.Connection):
             case _:
                 return super()._do_now(step)
         return True
+
+    def _closed(self) -> None:
+        if (run := self._session.left_behind()) is not None:
+            self._server.clear_away(run)
 
     async def _perform(self, action: Action) -> object:
         match action:
@@ -305,3 +315,15 @@ class ImapServer(shell.Server):
     def __init__(self, services: ImapServices, changed: Callable[[int], None] = lambda by: None) -> None:
         super().__init__(services, changed)
         self.shelf = Shelf()
+        self._errands: set[asyncio.Task[None]] = set()
+
+    def clear_away(self, run: Callable[[], None]) -> None:
+        """Discard files that nobody waits for, in a thread; what is not reached before the process ends is for the sweep."""
+
+        async def errand() -> None:
+            with contextlib.suppress(MicMailError, OSError, RuntimeError):
+                await cast("ImapServices", self.services).lanes.io(run)
+
+        task = asyncio.get_running_loop().create_task(errand())
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)

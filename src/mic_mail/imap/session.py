@@ -20,7 +20,7 @@ from mic_mail.connection.actions import COMMANDS_AT_ONCE, Hangup, Note, Pause, S
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.imap import batches, notify, responses, selecting, signin
-from mic_mail.imap.actions import Steps
+from mic_mail.imap.actions import ClearAway, Steps
 from mic_mail.imap.changing import append, messages, replace
 from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
 from mic_mail.imap.fetching import fetch
@@ -158,6 +158,10 @@ class Session(session.Session):
         self._talk.boxes_moved = True
         return self._talk.notifier is not None
 
+    def left_behind(self) -> Callable[[], None] | None:
+        """What is to be cleared away in a thread, once the session is closed."""
+        return self._talk.take_leftovers() if self._talk.leftovers else None
+
     def has_open(self, account_id: int) -> bool:
         """Whether the selected mailbox is one of this account."""
         return self._talk.view is not None and self._talk.view.account_id == account_id
@@ -260,6 +264,8 @@ class Session(session.Session):
             yield Note("imap_bug", {"ref": reference}, error)
             text = Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")
             self._talk.say(self._talk.line(tag, refuse(text, b"SERVERBUG")))
+        if self._talk.leftovers:
+            yield ClearAway(self._talk.take_leftovers())
 
     def _command(self, command: Command) -> Steps[None]:
         talk = self._talk

@@ -170,8 +170,12 @@ class Intake:
         self.messages.clear()
         return published
 
-    def discard(self) -> None:
-        """Forget what was not published; runs where the connection ends, so it must not look for what is not there."""
+    def leave(self, talk: Conversation) -> None:
+        """Have what was not published discarded; runs where the connection ends too."""
+        if self.messages:
+            talk.leave_behind(self._discard)
+
+    def _discard(self) -> None:
         for message in self.messages:
             message.discard()
 
@@ -193,7 +197,7 @@ def take(
     try:
         reply = yield from _receive(talk, first, intake, publish, refused)
     finally:
-        intake.discard()
+        intake.leave(talk)
     if reply is not None:
         if reply.status == b"OK":
             yield from folders.tell_name(talk, intake.place, first.written)

@@ -47,7 +47,8 @@ def copy(talk: Conversation, view: View, uids: list[int], target: Place, *, ever
         limit = talk.quota_octets(talk.place_now(target, "i").box)
         return (yield from talk.change(publish, target))
     finally:
-        give_back()  # where the connection was lost in between, or no turn was to be had
+        if lent:  # the connection was lost in between, no turn was to be had, or an authority ended
+            talk.leave_behind(give_back)
 
 
 def move(talk: Conversation, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:

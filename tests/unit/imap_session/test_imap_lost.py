@@ -1,0 +1,91 @@
+"""A connection that is lost in the midst: what was staged and is not published goes, and the loop unlinks none of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conversing import REF, Talk
+from mic_mail.connection.actions import Action
+from mic_mail.imap.actions import ClearAway, Work
+from mic_mail.policy.authority import RIGHTS
+from mic_mail.services.sharing import Shared
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef
+
+BOX = Shared("cntt", "cntt@mic.gov.vn", AccountRef(8, "mic.gov.vn/cntt"), RIGHTS, 1 << 30)
+MESSAGE = b"Subject: x\r\n\r\nso 1\r\n"
+
+
+class Cut(Talk):
+    """`meanwhile` happens behind the piece of work that it counts down to; what is to be cleared away is kept."""
+
+    after = -1
+    meanwhile: Callable[[], None]
+    cleared: Callable[[], None] | None = None
+
+    def carry_out(self, action: Action) -> None:
+        if isinstance(action, ClearAway):
+            self.cleared = action.run
+            self.session.done(action)
+            return
+        super().carry_out(action)
+        self.after -= isinstance(action, Work)
+        if isinstance(action, Work) and self.after == 0:
+            self.meanwhile()
+
+    def lose(self) -> None:
+        """As the shell does."""
+        self.session.close()
+        self.over = True
+
+    def staged(self, ref: AccountRef) -> list[Path]:
+        return list(Path(self.store.store(ref).place.tmp).iterdir())
+
+
+@pytest.fixture
+def talk(store: MailStore) -> Cut:
+    talk = Cut(store, boxes=[BOX])
+    talk.sign_in()
+    talk.say(b"p APPEND INBOX" + b" {%d+}\r\n%b" % (len(MESSAGE), MESSAGE) * 3 + b"\r\ns SELECT INBOX\r\n")
+    return talk
+
+
+@pytest.mark.parametrize("command", [b"UID COPY", b"UID MOVE"])
+def test_what_was_lent_when_the_connection_was_lost(talk: Cut, command: bytes) -> None:
+    """COPY and MOVE between accounts, cut behind the lending: the staged files are cleared away in a thread."""
+    talk.after, talk.meanwhile = 2, talk.lose
+    talk.say(b"c " + command + b" 1:* Shared/cntt\r\n")
+    assert len(talk.staged(BOX.account)) == 3
+    clear_away = talk.session.left_behind()
+    assert clear_away is not None
+    clear_away()
+    assert not talk.staged(BOX.account)
+    assert talk.account.folder("INBOX").messages == 3
+
+
+def test_what_was_lent_when_the_authority_ended(talk: Cut) -> None:
+    """The same of a session that goes on: its answer does not wait for the disk."""
+
+    def end() -> None:
+        talk.desk.boxes = {}
+
+    talk.after, talk.meanwhile = 2, end
+    assert b"c NO" in talk.say(b"c UID COPY 1:* Shared/cntt\r\n")
+    assert len(talk.staged(BOX.account)) == 3
+    assert talk.cleared is not None
+    talk.cleared()
+    assert not talk.staged(BOX.account)
+    assert talk.session.left_behind() is None
+
+
+@pytest.mark.parametrize("command", [b"APPEND INBOX", b"UID REPLACE 1 INBOX"])
+def test_half_a_message(talk: Cut, command: bytes) -> None:
+    """APPEND and REPLACE whose octets stop coming: what was written of them goes, in a thread too."""
+    talk.say(b"c " + command + b" {900000+}\r\nSubject: x\r\n\r\n" + b"x" * 800_000)
+    talk.lose()
+    assert len(talk.staged(REF)) == 1
+    clear_away = talk.session.left_behind()
+    assert clear_away is not None
+    clear_away()
+    assert not talk.staged(REF)
