@@ -54,7 +54,7 @@ def talk(store: MailStore) -> Cut:
 @pytest.mark.parametrize("command", [b"UID COPY", b"UID MOVE"])
 def test_what_was_lent_when_the_connection_was_lost(talk: Cut, command: bytes) -> None:
     """COPY and MOVE between accounts, cut behind the lending: the staged files are cleared away in a thread."""
-    talk.after, talk.meanwhile = 2, talk.lose
+    talk.after, talk.meanwhile = 3, talk.lose
     talk.say(b"c " + command + b" 1:* Shared/cntt\r\n")
     assert len(talk.staged(BOX.account)) == 3
     clear_away = talk.session.left_behind()

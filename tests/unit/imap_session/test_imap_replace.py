@@ -37,6 +37,9 @@ def test_a_connection_lost_in_the_middle_changes_nothing(store: MailStore, tmp_p
     talk.say(b"x" * 300000)
     assert list((tmp_path / REF.home / "Maildir/tmp").iterdir())
     talk.session.close()
+    clear_away = talk.session.left_behind()
+    assert clear_away is not None
+    clear_away()
     assert not list((tmp_path / REF.home / "Maildir/tmp").iterdir())
     assert OLD in Talk(store).sign_in().say(b"a EXAMINE Drafts\r\nb FETCH 1 BODY.PEEK[]\r\n")
 

@@ -9,14 +9,15 @@ from conversing import Talk
 from mic_mail.connection.actions import Action
 from mic_mail.imap.actions import Waiting, Work
 from mic_mail.imap.finding.contexts import MANY_MESSAGES
+from mic_mail.imap.grammar.sequence import Ranges
 from mic_mail.imap.notify import Listening
-from mic_mail.imap.selected.view import View
+from mic_mail.imap.selected.view import Glance, View
 from mic_mail.policy.authority import RIGHTS
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.section import writing
-from mic_mail.storage.types import AccountRef
+from mic_mail.storage.types import AccountRef, Made
 
 BOX = Shared("cntt", "cntt@mic.gov.vn", AccountRef(8, "mic.gov.vn/cntt"), RIGHTS, 1 << 30)
 
@@ -166,17 +167,18 @@ def test_what_cannot_be_done_twice_is_answered_so(
     talk.say(appended(b"Drafts", b"x"))
     talk.say(b"s SELECT Drafts\r\n")
 
-    before, news = talk.account.highest_modseq(), Account.news
+    before, look = talk.account.highest_modseq(), View.look
 
-    def busy(account: Account, folder_id: int, since: int, looked: int) -> object:
+    def busy(view: View, account: Account, *known: Ranges, made: Made | None = None) -> Glance:
         if account.highest_modseq() > before:
             raise Unavailable("busy")
-        return news(account, folder_id, since, looked)
+        return look(view, account, *known, made=made)
 
     with monkeypatch.context() as moment:
-        moment.setattr(Account, "news", busy)
+        moment.setattr(View, "look", busy)
         answer = talk.say(command)
     assert done in answer
+    assert gone not in answer
     assert b"\r\np OK" in answer
     assert gone in talk.say(b"q NOOP\r\n")
 
