@@ -25,7 +25,8 @@ under one record and one COMMIT: both are RECORDED and NAMED one after the other
 
 Messages that arrive together are made durable by the journal (journal.py) instead: it holds their octets before they are
 RECORDED, and neither their files nor INBOX is fsynced. APPENDs that follow one another are held by it inside the section,
-between UID and record, with folder, name and date: neither their files nor their folder is fsynced (decision 0037).
+between UID and record, with folder, name and date: neither their files nor their folder is fsynced (decision 0037). EXPUNGEs
+that follow one another are held by it after their COMMIT, in place of step (4) (decision 0041).
 
 A marked UID (sidecars.py) is never reused, even if the power loss takes the COMMIT: numbering goes on above the mark.
 """

@@ -247,6 +247,19 @@ def test_one_hop_where_one_is_enough(talk: Talk) -> None:
     assert talk.work - before == 1
 
 
+def test_an_open_mailbox_that_is_called_otherwise_now_takes_no_append(store: MailStore, talk: Talk) -> None:
+    """The name is looked for again as soon as anything has changed; who has it now gets the message."""
+    talk.say(b"c CREATE Viec\r\ns SELECT Viec\r\n")
+    assert b"p OK" in append(talk, folder=b"Viec")
+    other = Talk(store).sign_in()
+    other.say(b"r RENAME Viec Cu\r\n")
+    assert b"p NO [TRYCREATE]" in append(talk, folder=b"Viec")
+    other.say(b"c CREATE Viec\r\n")
+    assert b"p OK" in append(talk, folder=b"Viec")
+    assert b"MESSAGES 1" in talk.say(b"t STATUS Viec (MESSAGES)\r\n")
+    assert b"MESSAGES 1" in talk.say(b"t STATUS Cu (MESSAGES)\r\n")
+
+
 class _CountingWrites(Talk):
     """It knows how often a writer's turn was asked for."""
 

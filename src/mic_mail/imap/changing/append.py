@@ -150,13 +150,17 @@ class Intake:
         if size and limit_octets is not None and self.used_octets + size > limit_octets:
             raise OverQuota(self.used_octets, limit_octets)
 
-    def publish(self, account: Account, limit_octets: int | None, open_id: int = 0, *, claims: bool = False) -> list[Published]:
+    def publish(
+        self, account: Account, limit_octets: int | None, open_id: int = 0, *, claims: bool = False, is_it: bool = False
+    ) -> list[Published]:
         """Make all of them durable and visible, in order.
 
         `open_id` is the folder that this client has open: if they go there, the last one tells what was made of it, and if it
-        `claims`, they are \\Recent for this client alone.
+        `claims`, they are \\Recent for this client alone. `is_it`: they
+        do, its name is known to stand.
         """
-        folder_id, allowed = account.folder_id(self.place.name), allowed_flags(self.place.rights)
+        folder_id = open_id if is_it else account.folder_id(self.place.name)
+        allowed = allowed_flags(self.place.rights)
         journaled = (
             self._is_held
             and all(message.needs_no_look for message in self.messages)
@@ -286,6 +290,7 @@ def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
     intake.place = place
     limit = talk.quota_octets(place.box)
     view, enabled = talk.view, talk.enabled
+    is_open = view is not None and (view.place.account, view.name) == (place.account, place.name) and talk.is_current(view)
     published: list[Published] = []
     lines: list[bytes] = []
 
@@ -293,7 +298,7 @@ def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
         if view is None or view.place.account != place.account:
             published.extend(intake.publish(account, limit))
             return
-        published.extend(intake.publish(account, limit, view.folder_id, claims=view.claims))
+        published.extend(intake.publish(account, limit, view.folder_id, claims=view.claims, is_it=is_open))
         claimed = tuple((each.uid, each.uid) for each in published if each.recent)
         lines.extend(view.look_behind(account, enabled, claimed=claimed, made=published[-1].made))
 

@@ -129,8 +129,8 @@ def copy(talk: Conversation, command: Copy) -> Steps[Reply]:
             folder_id, limit = view.folder_id, talk.quota_octets(target.box)
 
             def work(account: Account) -> CopyResult:
-                folder = account.folder(target.name)
-                return account.copy(folder_id, uids, folder.folder_id, limit_octets=limit, every=every, allowed=allowed)
+                target_id = account.folder_id(target.name)
+                return account.copy(folder_id, uids, target_id, limit_octets=limit, every=every, allowed=allowed)
 
             result = yield from talk.change(work)
     except NoSuchFolder as error:
@@ -177,8 +177,7 @@ def _move_within(talk: Conversation, view: View, uids: list[int], target: Place)
     enabled, allowed = talk.enabled, allowed_flags(target.rights)
 
     def work(account: Account) -> tuple[CopyResult, bytes]:
-        folder = account.folder(target.name)
-        result = account.move(view.folder_id, uids, folder.folder_id, allowed=allowed)
+        result = account.move(view.folder_id, uids, account.folder_id(target.name), allowed=allowed)
         own = [uid for uid, _ in result.pairs]
         return result, b"".join(view.look_behind(account, enabled, own=own, made=result.made))
 
