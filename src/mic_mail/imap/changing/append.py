@@ -156,8 +156,7 @@ class Intake:
         """Make all of them durable and visible, in order.
 
         `open_id` is the folder that this client has open: if they go there, the last one tells what was made of it, and if it
-        `claims`, they are \\Recent for this client alone. `is_it`: they
-        do, its name is known to stand.
+        `claims`, they are \\Recent for this client alone. `is_it`: they do, the name is known to be its.
         """
         folder_id = open_id if is_it else account.folder_id(self.place.name)
         allowed = allowed_flags(self.place.rights)
