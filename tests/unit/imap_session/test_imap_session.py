@@ -308,6 +308,19 @@ def test_folders_are_read_again_when_something_has_changed(tmp_path: Path, store
     elsewhere.close()
 
 
+def test_listings_are_bounded(talk: Talk) -> None:
+    """The longest unused account goes first; one that is read again counts once."""
+    listings = shelf.Listings()
+    few = [talk.account.folder("INBOX")] * 256
+    for _ in range(2):
+        for account in range(128):
+            listings.put((account, account), shelf.Listing(2, few, set()))
+    assert listings.get((0, 0)) is not None
+    listings.put((128, 128), shelf.Listing(2, few, set()))
+    assert listings.get((0, 0)) is not None
+    assert listings.get((1, 1)) is None
+
+
 def test_folders_that_are_many_are_read_in_a_lane(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """To list them is not work for the loop."""
     monkeypatch.setattr(shelf, "LISTED_FOLDERS", 3)

@@ -107,7 +107,8 @@ class Dates:
 
 LISTED_FOLDERS = 256
 """Of one account: a LIST of them takes some milliseconds of the loop's time."""
-LISTINGS = 1024
+ALL_LISTED_FOLDERS = 32_768
+"""1 KiB for each at most."""
 
 
 class Listing:
@@ -136,6 +137,7 @@ class Listings:
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[int, int], Listing] = OrderedDict()
+        self._folders = 0
 
     def get(self, key: tuple[int, int]) -> Listing | None:
         """The one that was read last; whether it still is so its `mark` tells."""
@@ -146,11 +148,14 @@ class Listings:
 
     def put(self, key: tuple[int, int], listing: Listing) -> None:
         """Keep it, if it is small and can be told from an outdated one."""
-        self._known.pop(key, None)
+        if (before := self._known.pop(key, None)) is not None:
+            self._folders -= len(before.folders)
         if listing.mark and len(listing.folders) <= LISTED_FOLDERS:
             self._known[key] = listing
-            if len(self._known) > LISTINGS:
-                self._known.popitem(last=False)
+            self._folders += len(listing.folders)
+            while self._folders > ALL_LISTED_FOLDERS:
+                _, dropped = self._known.popitem(last=False)
+                self._folders -= len(dropped.folders)
 
 
 class Shelf:
