@@ -302,6 +302,35 @@ class Searching(RuleBasedStateMachine):
         self.store.close()
 
 
+def test_an_index_in_which_folders_have_other_numbers(tmp_path: Path) -> None:
+    """What was worked out under the old numbers answers nothing, though the file has the inode of the one before."""
+    root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
+    store = root.store()
+    store.recover()
+    account = store.account(REF)
+    for folder, words in (("Archive", ["mot", "hai"]), ("Sent", ["hai", "mot"])):
+        for word in words:
+            deliver(account, f"Subject: x\r\n\r\n{word} {folder}\r\n".encode())
+            inbox = account.folder("INBOX").folder_id
+            account.move(inbox, list(account.view(inbox).uids), account.folder(folder).folder_id)
+    account.index_text(Visited())
+    test = TextTest("BODY", "hai")
+    assert [search(account, folder, test) for folder in ("Archive", "Sent")] == [([2], 0), ([1], 0)]
+    one, other = (account.folder(folder).folder_id for folder in ("Archive", "Sent"))
+    store.rest(-1.0)
+    with sqlite3.connect(root.home / "index.sqlite") as index:
+        for table in ("folder", "message"):
+            for old, new in ((one, 999), (other, one), (999, other)):
+                index.execute(f"UPDATE {table} SET folder_id = ? WHERE folder_id = ?", (new, old))
+        index.execute("UPDATE account SET modseq = modseq + 5000")
+        index.execute("UPDATE message SET modseq = modseq + 5000")
+        index.execute("UPDATE folder SET highest_modseq = highest_modseq + 5000, expunge_floor = 5000")
+    index.close()
+    assert account.folder("Sent").folder_id == one
+    assert [search(account, folder, test) for folder in ("Archive", "Sent")] == [([2], 0), ([1], 0)]
+    store.close()
+
+
 @contextmanager
 def sqlite_of(root: Root) -> Iterator[sqlite3.Connection | None]:
     """The search file, if it can be read."""

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from mic_mail.mime.letters import Query
 from mic_mail.mime.searchtext import FIELD_ZONES, Zone
 from mic_mail.storage.aligned import aligned
+from mic_mail.storage.index import translated
 from mic_mail.storage.reader import rows
+from mic_mail.storage.rows import read_folder
 from mic_mail.storage.store import Store
 from mic_mail.storage.textindex.file import Damaged, key_of
 from mic_mail.storage.textindex.segment import Flow, Phrase, Words, needle
@@ -177,7 +179,8 @@ class Places:
 
 
 def _keys_of(store: Store, folder_id: int, uids: Sequence[int]) -> FolderKeys:
-    at = (store.account_id, folder_id)
+    mailbox = _mailbox_of(store, folder_id)
+    at = (store.account_id, *mailbox)
     known = store.shared.searched.get(FolderKeys, at)
     if known is not None and (known.uids is uids or known.uids == uids):
         return known
@@ -193,7 +196,17 @@ def _keys_of(store: Store, folder_id: int, uids: Sequence[int]) -> FolderKeys:
         try:
             next(making)
         except StopIteration as end:
-            return store.shared.searched.put(at, FolderKeys(listed, end.value))
+            made = FolderKeys(listed, end.value)
+            is_same = _mailbox_of(store, folder_id) == mailbox  # else another index was put there meanwhile
+            return store.shared.searched.put(at, made) if is_same else made
+
+
+def _mailbox_of(store: Store, folder_id: int) -> tuple[str, int]:
+    """MAILBOXID and UIDVALIDITY: what a UID stands for under both it stands for whatever becomes of the index, in which the
+    folders may have changed numbers (and the index may have its predecessor's inode: `Store.rest`)."""
+    with translated("reading the index"), store.index.reading() as connection:
+        folder = read_folder(connection, store.account_id, folder_id)
+    return ("", 0) if folder is None else (folder.mailbox_id, folder.uidvalidity)
 
 
 def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
