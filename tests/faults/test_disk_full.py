@@ -4,24 +4,33 @@ Everything of the server lies on a small tmpfs: mail, spool, directory, logs. A 
 back. Mounting needs root; elsewhere these tests say so and are skipped.
 """
 
+import asyncio
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from faults.actors import look
 from faults.ledger import Deliveries, identify, message
 from faults.wire import Imap, Refused, Smtp
-from harness import ProcessServer, config_for
-from mic_mail.clock import SystemClock
+from harness import ProcessServer, config_for, read_events
+from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.directory.snapshot import EMPTY
+from mic_mail.log.maillog import MailLog
+from mic_mail.mime.render import answers_of
+from mic_mail.services.indexing import ROUND_SECONDS, Indexing
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.types import AccountRef
-from population import PASSWORD
+from mic_mail.storage.textindex.segment import Document
+from mic_mail.storage.types import AccountRef, Delivery
+from population import PASSWORD, Population
 
 DVBE, TTLAN = ADDRESSES = ("dvbe@mic.gov.vn", "ttlan@mic.gov.vn")
 LARGE = b"large\r\n" * 60_000
@@ -140,6 +149,56 @@ def check(person: Person, patience: float = 2) -> None:
         store.close()
         assert report.clean, report.findings
     assert not list(person.server.config.mail_root.glob("*/*/Maildir/tmp/*"))
+
+
+def test_the_indexer_waits_longer_and_longer_for_a_full_disk(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads in vain no oftener than after 10, 20 ... 600 seconds, says so once, and says when it goes on."""
+    clock = ManualClock(datetime(2026, 11, 1, tzinfo=UTC))
+    (tmp_path / "data").mkdir()
+    config = config_for(tmp_path / "data", {})
+    people = Population(config.directory_url, clock)
+    for name in ("dvbe", "ttlan"):
+        people.issue(name)
+    entries = list(people.directory.load_snapshot(EMPTY))
+    store = MailStore(disk.path, clock=clock, host="h")
+    for entry in entries:
+        account = store.account(AccountRef(entry.mailbox_id, entry.home))
+        staged = account.stage()
+        octets = b"Subject: x\r\n\r\n" + b"".join(b"%d " % number for number in range(60_000))
+        staged.write(octets)
+        staged.finish()
+        account.publish(account.folder("INBOX").folder_id, [Delivery(staged, answers_of(octets))])
+    read: list[int] = []
+    make = Document.of
+
+    def count(*told: Any) -> Document:
+        read.append(int(clock.monotonic()))
+        return make(*told)
+
+    monkeypatch.setattr(Document, "of", count)
+
+    async def run(call: Callable[[], int]) -> int:
+        return call()
+
+    log = MailLog(tmp_path / "log", "index", clock=clock)
+    indexing = Indexing(store, lambda: entries, run, log, clock)
+    disk.leave(200_000)
+    begun = int(clock.monotonic())
+    for _ in range(400):
+        asyncio.run(indexing.round())
+        clock.move_to(clock.now() + timedelta(seconds=ROUND_SECONDS))
+    waited = [later - earlier for earlier, later in pairwise(read)]
+    assert (read[0], waited) == (begun, [10, 20, 40, 80, 160, 320, 600, 600])
+    disk.give_back()
+    clock.move_to(clock.now() + timedelta(minutes=10))
+    asyncio.run(indexing.round())
+    assert indexing.indexed == 2
+    log.close()
+    store.close()
+    told = [(event["event"], event["visit"]) for event in read_events(tmp_path / "log")]
+    assert told == [("visit_failed", "index"), ("visit_resumed", "index")]
 
 
 def test_a_full_disk_refuses_for_now_and_recovers(server: ProcessServer, disk: Disk) -> None:

@@ -25,7 +25,7 @@ def duties_of(rooms: Rooms, *, housekeeper: bool, indexer: bool = False) -> Duti
 
 def _indexing(rooms: Rooms) -> Indexing:
     """For a server of one process; others have a process for it (app.indexer)."""
-    return Indexing(rooms.store, lambda: rooms.access.snapshot, rooms.lanes.io, rooms.log)
+    return Indexing(rooms.store, lambda: rooms.access.snapshot, rooms.lanes.io, rooms.log, rooms.clock)
 
 
 def for_itself(rooms: Rooms) -> list[Duty]:

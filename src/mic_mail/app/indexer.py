@@ -31,7 +31,7 @@ class Indexer:
         self._snapshot = EMPTY
         self._store = MailStore(config.mail_root, clock=clock, host=config.server.hostname, settings=storage_settings(config))
         self._lane = Lane("index", 1)
-        self._indexing = Indexing(self._store, lambda: self._snapshot, self._lane.submit, self.log)
+        self._indexing = Indexing(self._store, lambda: self._snapshot, self._lane.submit, self.log, clock)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:

@@ -8,27 +8,44 @@ itself. It holds nothing that others wait for (storage/textsearch/indexing.py), 
 import os
 import threading
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 
+from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry
 from mic_mail.log.maillog import MailLog
+from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.mailstore import MailStore, Visited
 from mic_mail.storage.types import AccountRef
 
 ROUND_SECONDS = 5.0
+FIRST_PAUSE_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 600.0
+"""After a visit that failed: a full disk has each message read again for nothing. The pause doubles."""
 
 Run = Callable[[Callable[[], int]], Awaitable[int]]
 """Runs a call that blocks for long beside the loop."""
 
 
+@dataclass(slots=True)
+class _Pause:
+    """A mailbox, or all of them, is left alone for a while."""
+
+    seconds: float
+    until: float
+
+
 class Indexing:
     """Rounds through all mailboxes, and how far each has come."""
 
-    def __init__(self, store: MailStore, entries: Callable[[], Iterable[Entry]], run: Run, log: MailLog) -> None:
+    def __init__(self, store: MailStore, entries: Callable[[], Iterable[Entry]], run: Run, log: MailLog, clock: Clock) -> None:
         self._store = store
         self._entries = entries
         self._run = run
         self._log = log
+        self._clock = clock
         self._visited: dict[int, Visited] = {}
+        self._pauses: dict[int | None, _Pause] = {}
+        """By mailbox; None is the disk."""
         self._over = threading.Event()
         self.indexed = 0
         """Messages, since the process began."""
@@ -43,14 +60,30 @@ class Indexing:
         self._over.set()
 
     def _visit(self, entry: Entry) -> int:
-        if self._over.is_set():
+        if self._over.is_set() or self._pauses_for(None) or self._pauses_for(entry.mailbox_id):
             return 0
         account = self._store.account(AccountRef(entry.mailbox_id, entry.home))
         try:
-            return account.index_text(self._visited.setdefault(entry.mailbox_id, Visited()), lambda: not self._over.is_set())
+            done = account.index_text(self._visited.setdefault(entry.mailbox_id, Visited()), lambda: not self._over.is_set())
         except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
-            self._log.event("visit_failed", visit="index", mailbox=entry.address, error=f"{type(error).__name__}: {error}")
+            self._put_off(None if isinstance(error, DiskFull) else entry.mailbox_id, entry, error)
             return 0
+        self._pauses.pop(entry.mailbox_id, None)
+        if done and self._pauses.pop(None, None) is not None:
+            self._log.event("visit_resumed", visit="index", mailbox=entry.address)
+        return done
+
+    def _pauses_for(self, what: int | None) -> bool:
+        pause = self._pauses.get(what)
+        return pause is not None and self._clock.monotonic() < pause.until
+
+    def _put_off(self, what: int | None, entry: Entry, error: Exception) -> None:
+        """Leave it alone, the longer the oftener; the first time it is told."""
+        last = self._pauses.get(what)
+        seconds = FIRST_PAUSE_SECONDS if last is None else min(2 * last.seconds, LONGEST_PAUSE_SECONDS)
+        self._pauses[what] = _Pause(seconds, self._clock.monotonic() + seconds)
+        if last is None:
+            self._log.event("visit_failed", visit="index", mailbox=entry.address, error=f"{type(error).__name__}: {error}")
 
 
 def stand_back() -> None:

@@ -208,6 +208,7 @@ class Account:
         """Bring `search.sqlite` up to date if the index was written since the last visit; how many messages came in.
 
         For the indexer: takes no lock of the account and opens nothing of it for writing. `go_on` is asked before each batch.
+        `Unavailable`, `DiskFull`: come again later.
         """
         store = self._store
         if not indexing.needs_visit(store, visited):

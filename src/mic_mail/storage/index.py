@@ -27,7 +27,7 @@ _DIALECT = dialects.dialect(paramstyle="named")
 _BY_PLACE = dialects.dialect(paramstyle="qmark")
 _IDLE_READERS = 2
 _BUSY_SECONDS = 5.0
-_PRIMARY = 0xFF
+PRIMARY = 0xFF
 """What of a result code is not its extension."""
 _AUTO_CHECKPOINT_PAGES = 4_000
 """The last resort, 16 MB of write-ahead log; the housekeeper checkpoints long before."""
@@ -102,7 +102,7 @@ class translated:  # noqa: N801 - read as a function: `with translated("reading 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether SQLite says that the file is none of its own, or not any more."""
-    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return getattr(error, "sqlite_errorcode", 0) & PRIMARY in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Index:

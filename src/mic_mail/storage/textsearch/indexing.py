@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, select
 
 from mic_mail.mime.searchtext import pieces
 from mic_mail.storage import schema
-from mic_mail.storage.index import Statement, among, uid_list
+from mic_mail.storage.index import PRIMARY, Statement, among, translated, uid_list
 from mic_mail.storage.ordering import value_of
 from mic_mail.storage.rows import read_folders
 from mic_mail.storage.store import Store
@@ -53,6 +53,12 @@ _ALIVE = Statement(select(_E.email_id, _E.size).where(_E.account_id == bindparam
 _MODSEQ = Statement(select(_A.modseq).where(_A.account_id == bindparam("account")))
 
 
+_PASSING = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CANTOPEN,
+}  # fmt: skip
+"""Somebody writes, or makes the file, in this moment."""
+
+
 @dataclass(slots=True)
 class Visited:
     """How far the visits to an account have come; of one process, lost with it."""
@@ -80,7 +86,10 @@ def _owes_drop(store: Store, visited: Visited) -> bool:
 
 
 def visit(store: Store, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
-    """Index what is new and drop what is gone; how many messages were indexed. Between two batches `go_on` is asked."""
+    """Index what is new and drop what is gone; how many messages were indexed. Between two batches `go_on` is asked.
+
+    `Unavailable`, `DiskFull`: what was read could not be written, or not be read, and a moment later it would be no better.
+    """
     trace = _trace(store)
     if not trace[0]:
         return 0  # nobody has opened the account yet
@@ -90,8 +99,13 @@ def visit(store: Store, visited: Visited, go_on: Callable[[], bool] = lambda: Tr
         store.search.discard()
         visited.modseq, visited.trace = -1, ()
         return 0
-    except (KeyError, sqlite3.Error):
-        return 0  # packed anew, or locked, in this moment
+    except KeyError:
+        return 0  # packed anew in this moment
+    except (sqlite3.Error, OSError) as error:
+        if getattr(error, "sqlite_errorcode", -1) & PRIMARY in _PASSING:
+            return 0
+        with translated("indexing"):
+            raise
     visited.trace = () if done is None else (*trace, store.search.identity)
     return done or 0
 
