@@ -1,5 +1,6 @@
 """SEARCH without text against a plain evaluation, message by message; text keys asked for only where they decide."""
 
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -250,6 +251,27 @@ def test_text_is_not_scanned_where_a_flag_decides() -> None:
     messages = [Message(flags=8), Message()]
     verdict = evaluated(And((Not(HasFlag(8)), BodyKey("x"))), columns_of(messages), {})
     assert positions(verdict.undecided, 2) == [1]
+
+
+@pytest.mark.parametrize(("join", "key"), [(Or, Larger(10)), (And, Smaller(10))])
+def test_a_wide_tree_holds_no_more_masks_than_it_is_deep(join: type[Or | And], key: SearchKey) -> None:
+    """Hundreds of keys side by side that all have to be looked at, of 20,000 messages: a few masks of 20 KB at a time, and a
+    pause behind each key."""
+    columns = columns_of([*[Message()] * 20_000, Message(size=20)])
+    evaluation, pauses = match(join((key,) * 400), columns, {}), 0
+    tracemalloc.start()
+    try:
+        while True:
+            next(evaluation)
+            pauses += 1
+    except StopIteration as end:
+        found: Verdict = end.value
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert found.undecided == 0
+    assert pauses == 400
+    assert peak < 1_000_000
 
 
 def test_a_day_in_another_zone() -> None:

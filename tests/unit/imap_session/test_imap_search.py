@@ -1,5 +1,6 @@
 """SEARCH by the session, with its text ready, half ready, or not at all."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from conversing import REF, Talk, open_store
 from mic_mail.imap.finding import hunt
 from mic_mail.mime.render import answers_of
 from mic_mail.storage.mailstore import Account, MailStore, Visited
-from mic_mail.storage.types import Delivery
+from mic_mail.storage.types import Column, Delivery
 
 SEARCHES = [
     "BODY pho",
@@ -114,3 +115,52 @@ def test_without_search_file_messages_are_read(tmp_path: Path) -> None:
     answers(store)
     assert not list(tmp_path.rglob("search.sqlite"))
     store.close()
+
+
+def test_a_tree_of_many_keys_is_worked_through_in_hops(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other sessions get their turn after so many messages that were looked at, each time counted."""
+    deliver(store.account(REF), range(1, 13))
+    talk = Talk(store).sign_in()
+    talk.say(b"b SELECT INBOX\r\n")
+    command = b"c SEARCH " + b"".join(b"OR LARGER %d " % octets for octets in range(900, 960)) + b"2\r\n"
+    hops = []
+    for at_once in (10_000, 120):
+        monkeypatch.setattr(hunt, "EVALUATED_MESSAGES", at_once)
+        before = talk.work
+        assert talk.say(command) == b"* SEARCH 2\r\nc OK Searched.\r\n"
+        hops.append(talk.work - before)
+    assert hops[1] - hops[0] == 61 * 12 // 120
+
+
+@pytest.mark.parametrize("key", ["SENTSINCE 7-Feb-2026", "SINCE 1-Jan-2026"])
+def test_days_are_read_in_slices_and_kept(store: MailStore, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """No list of all envelopes at once; a message that comes later is asked for alone."""
+    monkeypatch.setattr("mic_mail.storage.aligned.SLICE_MESSAGES", 5)
+    asked: list[int] = []
+    rows = Account.rows
+
+    def count(self: Account, folder_id: int, uids: Sequence[int], columns: Sequence[Column]) -> object:
+        if "internaldate_us" in columns:
+            asked.append(len(uids))
+        return rows(self, folder_id, uids, columns)
+
+    monkeypatch.setattr(Account, "rows", count)
+
+    def append(numbers: range) -> None:
+        for number in numbers:
+            octets = b"Date: %d Feb 2026 10:00:00 +0700\r\n\r\n" % number
+            assert b"p OK" in talk.say(
+                b'p APPEND INBOX "%02d-Jan-2026 10:00:00 +0700" {%d+}\r\n%b\r\n' % (number, len(octets), octets)
+            )
+
+    talk = Talk(store).sign_in()
+    append(range(1, 13))
+    talk.say(b"b SELECT INBOX\r\n")
+    before = talk.work
+    found = talk.say(f"c SEARCH {key}\r\n".encode())
+    assert asked == [5, 5, 2]
+    assert talk.work - before >= len(asked), "each slice is a hop of its own"
+    assert found.endswith(b" 7 8 9 10 11 12\r\nc OK Searched.\r\n")
+    append(range(13, 14))
+    assert talk.say(f"c SEARCH {key}\r\n".encode()).endswith(b" 12 13\r\nc OK Searched.\r\n")
+    assert asked == [5, 5, 2, 1]
