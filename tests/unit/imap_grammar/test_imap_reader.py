@@ -382,3 +382,22 @@ def _steps(line: bytes) -> int:
     finally:
         sys.settrace(before)
     return count
+
+
+def test_blank_lines_are_passed_over_at_once() -> None:
+    """50,000 of them before a command: some programs send one, and nobody is to be kept waiting by who sends only such."""
+    reader = Reader(Limits.signed_in())
+    reader.feed(b"\r\n" * 25_000 + b"\n" * 25_000 + b"a NOOP\r\n")
+    calls = 0
+
+    def count(frame: FrameType, event: str, arg: Any) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        event = reader.next()
+    finally:
+        sys.setprofile(None)
+    assert event == c.Noop(b"a")
+    assert calls < 100
