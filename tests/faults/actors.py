@@ -3,6 +3,7 @@
     Sender     SMTP: messages for one or several mailboxes
     Filer      IMAP: moves delivered messages out of INBOX
     Editor     IMAP: APPEND, REPLACE, STORE, COPY, MOVE, EXPUNGE, CREATE, RENAME and DELETE in folders of its own
+    Appender   IMAP: one APPEND after the other into a folder of its own, with flags and a date
     Observer   IMAP: IDLE and NOOP on INBOX; like any mail program it never looks back below the highest UID it saw
 
 A `Site` is the server's ports and what all of them share. `Company` lets them work and stops them. An actor whose connection
@@ -209,6 +210,38 @@ class Filer(ImapActor):
             assert batch <= in_inbox or batch <= in_filed, f"a half move: {batch & in_inbox} {batch & in_filed}"
             self.moved |= batch & in_filed
         self.moving.clear()
+
+
+class Appender(ImapActor):
+    """Appends to a folder without a pause, so that the journal is what its messages are durable by."""
+
+    FOLDER = "Viec"
+    DATE, DATE_US = "01-Mar-2020 07:08:09 +0700", 1_583_021_289_000_000
+
+    def __init__(self, site: Site, name: str, address: str) -> None:
+        self._count = 0
+        self.told: dict[str, tuple[int, frozenset[str]]] = {}
+        """By token: the UID that APPENDUID told, and the flags."""
+        super().__init__(site, name, address)
+
+    def open(self) -> Imap:
+        client = super().open()
+        try:
+            client.command(b"CREATE %s" % quoted(self.FOLDER))
+        except Refused:  # it is there
+            pass
+        return client
+
+    def act(self, client: Imap) -> None:
+        flags = frozenset(self.dice.sample(FLAGS, self.dice.randint(0, 3)))
+        self._count += 1
+        token, words = f"{self.name}-{self._count}", " ".join(sorted(flags)).encode()
+        octets = message(token)
+        options = b'(%s) "%s" {%d+}\r\n' % (words, self.DATE.encode(), len(octets))
+        client.command(b"APPEND %s " % quoted(self.FOLDER) + options + octets)
+        match = re.match(rb"\[APPENDUID \d+ (\d+)\]", client.code)
+        assert match, client.code
+        self.told[token] = int(match[1]), flags
 
 
 class Observer(ImapActor):
