@@ -3,7 +3,7 @@
 A command's handler is a generator: it yields actions, is sent their results, says untagged lines and returns a `Reply`, the
 tagged line. Nothing here does I/O: `say` collects octets, `Session.next` hands them out before anything else happens.
 
-    handler(talk, command) -> Steps[Reply]        in signin, folders, selecting, messages, fetch, search, append
+    handler(talk, command) -> Steps[Reply]        in signin, selecting, notify, batches and the rooms mailboxes to changing
 
 Errors: a `MicMailError` becomes NO with the code of REFUSAL_CODES; `Ended` means that the connection is to end with BYE.
 """

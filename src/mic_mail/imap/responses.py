@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 
-from mic_mail.imap.grammar.commands import SYSTEM_FLAGS
 from mic_mail.imap.grammar.mutf7 import encode
 from mic_mail.imap.grammar.sequence import Ranges, format_in_order, format_ranges, format_set
 
@@ -69,19 +68,6 @@ def literal8(octets: bytes) -> bytes:
 def mailbox_name(name: str, *, utf8: bool = False) -> bytes:
     """The name of a mailbox."""
     return string(name.encode("utf-8", "replace") if utf8 else encode(name), utf8=utf8)
-
-
-def flag_list(system: int, keywords: Iterable[str] = (), *, recent: bool = False) -> bytes:
-    """`(\\Seen $Forwarded)`; the few sets of system flags that occur are made once."""
-    words = _SYSTEM_FLAG_WORDS[system & 31]
-    if keywords:
-        words = b" ".join([*([words] if words else []), *[word.encode("ascii", "replace") for word in keywords]])
-    if recent:
-        words = words + b" \\Recent" if words else b"\\Recent"
-    return b"(" + words + b")"
-
-
-_SYSTEM_FLAG_WORDS = [b" ".join([name for name, bit in SYSTEM_FLAGS.items() if bits & bit]) for bits in range(32)]
 
 
 def date_time(instant_us: int, offset_minutes: int = 420) -> bytes:
@@ -286,11 +272,6 @@ def _entry_value(value: bytes | None, *, utf8: bool) -> bytes:
     return literal8(value) if value is not None and b"\0" in value else nstring(value, utf8=utf8)
 
 
-def flags(keywords: Iterable[str]) -> bytes:
-    """`* FLAGS (...)`: every flag that the mailbox knows (RFC 9051 §7.3.5)."""
-    return b"* FLAGS " + flag_list(31, list(keywords)) + b"\r\n"
-
-
 def exists(count: int) -> bytes:
     """RFC 9051 §7.4.1."""
     return b"* %d EXISTS\r\n" % count
@@ -333,21 +314,11 @@ def my_rights(name: str, rights: bytes, *, utf8: bool) -> bytes:
 # ------------------------------------------------------------------ messages
 
 
-def expunge(number: int) -> bytes:
-    """RFC 9051 §7.5.1."""
-    return b"* %d EXPUNGE\r\n" % number
-
-
 def vanished(uids: Ranges, *, earlier: bool) -> bytes:
     """RFC 7162 §3.2.10; nothing for no UIDs, as the set may not be empty."""
     if not uids:
         return b""
     return b"* VANISHED %b%b\r\n" % (b"(EARLIER) " if earlier else b"", format_ranges(uids))
-
-
-def fetch(number: int, data: Iterable[bytes]) -> bytes:
-    """`* n FETCH (...)` from items that are ready (RFC 9051 §7.5.2)."""
-    return b"* %d FETCH (%b)\r\n" % (number, b" ".join(data))
 
 
 def search(numbers: Sequence[int], highest_modseq: int | None = None) -> bytes:

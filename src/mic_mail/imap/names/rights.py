@@ -13,7 +13,6 @@ OWNER = RIGHTS + "a"
 """`lrswipkxtea`"""
 VIRTUAL = {"c": "kx", "d": "te"}
 """RFC 4314 §2.1.1: letters of RFC 2086 that are shown where any of these is held."""
-KNOWN = frozenset(OWNER + "".join(VIRTUAL))
 
 _FLAG_RIGHTS = {"s": SEEN, "t": DELETED, "w": ALL_FLAGS & ~(SEEN | DELETED)}
 _WRITING = frozenset("iswte")
