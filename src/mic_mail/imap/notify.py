@@ -307,6 +307,9 @@ class Listening:
         """Say what is new, until nothing is. EXPUNGE may be said between commands too, unless it is to be delayed (§6.1)."""
         if talk.now() >= self._retry_at:  # also where nothing is due any more: who has looked meanwhile was a command
             self._retry_at = 0.0
+        for picture in self._pictures.values():
+            if talk.now() >= picture.retry_at:
+                picture.retry_at = 0.0
         try:
             while self.is_due(talk, expunge=expunge):
                 yield from self._tell(talk, expunge=expunge or not self._watch.delayed)
@@ -377,7 +380,6 @@ class Listening:
                 return picture.look(account, own, manner)
             return Learned(picture.begin(account, manner), [])
 
-        picture.retry_at = 0.0
         try:
             learned = yield from talk.ask(look, Place("", picture.box))
         except Unavailable:

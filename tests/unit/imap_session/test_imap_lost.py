@@ -18,7 +18,7 @@ MESSAGE = b"Subject: x\r\n\r\nso 1\r\n"
 
 
 class Cut(Talk):
-    """`meanwhile` happens behind the piece of work that it counts down to; what is to be cleared away is kept."""
+    """`meanwhile` happens behind the change of a store that it counts down to; what is to be cleared away is kept."""
 
     after = -1
     meanwhile: Callable[[], None]
@@ -30,9 +30,10 @@ class Cut(Talk):
             self.session.done(action)
             return
         super().carry_out(action)
-        self.after -= isinstance(action, Work)
-        if isinstance(action, Work) and self.after == 0:
-            self.meanwhile()
+        if isinstance(action, Work) and action.writes:
+            self.after -= 1
+            if self.after == 0:
+                self.meanwhile()
 
     def lose(self) -> None:
         """As the shell does."""
@@ -54,7 +55,7 @@ def talk(store: MailStore) -> Cut:
 @pytest.mark.parametrize("command", [b"UID COPY", b"UID MOVE"])
 def test_what_was_lent_when_the_connection_was_lost(talk: Cut, command: bytes) -> None:
     """COPY and MOVE between accounts, cut behind the lending: the staged files are cleared away in a thread."""
-    talk.after, talk.meanwhile = 3, talk.lose
+    talk.after, talk.meanwhile = 1, talk.lose
     talk.say(b"c " + command + b" 1:* Shared/cntt\r\n")
     assert len(talk.staged(BOX.account)) == 3
     clear_away = talk.session.left_behind()
@@ -70,7 +71,7 @@ def test_what_was_lent_when_the_authority_ended(talk: Cut) -> None:
     def end() -> None:
         talk.desk.boxes = {}
 
-    talk.after, talk.meanwhile = 2, end
+    talk.after, talk.meanwhile = 1, end
     assert b"c NO" in talk.say(b"c UID COPY 1:* Shared/cntt\r\n")
     assert len(talk.staged(BOX.account)) == 3
     assert talk.cleared is not None

@@ -357,6 +357,23 @@ def test_a_unit_that_cannot_be_read_keeps_nothing_else_back(store: MailStore) ->
         assert re.fullmatch(rb'\* STATUS "Shared/cntt" \(.*\)\r\n', talk.run())
 
 
+def test_a_look_that_nobody_waits_for_any_more_wakes_nobody(store: MailStore) -> None:
+    """The unit's account was busy as its folder was left, which is opened again: nothing is due, and no time to wait for."""
+    talk, other = Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()
+    busy = Busy(talk, at_once=False)
+    busy.say(b"n NOTIFY SET (SUBTREE Shared (MessageNew MessageExpunge))\r\ns SELECT Shared/cntt\r\n")
+    other.say(b"a APPEND Shared/cntt" + APPEND + b"\r\n")
+    assert notice(talk) == b""
+    busy.is_busy = True
+    busy.say(b"u UNSELECT\r\n")
+    busy.is_busy = False
+    assert b"s OK" in busy.say(b"s SELECT Shared/cntt\r\n")
+    talk.clock.move_to(talk.clock.now() + timedelta(seconds=2))
+    assert talk.run() == b""
+    assert isinstance(talk.waiting, Waiting)
+    assert talk.waiting.until > talk.clock.monotonic() + 60
+
+
 class Busy:
     """Makes work on the unit's account fail while `is_busy`, `at_once` from the beginning."""
 
