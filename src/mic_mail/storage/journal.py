@@ -155,6 +155,10 @@ class _Segment:
     end: int = 0
     users: int = 0
     """Blocks that are publishing what they wrote here."""
+    is_lost: bool = False
+    """Renamed after a failure while there were `users`: the last of them closes it."""
+    syncs_begun: int = 0
+    syncs_ended: int = 0
     turn: bytes = b""
     since: float = 0.0
     """When its first message was written, by the monotonic clock."""
@@ -210,6 +214,8 @@ class Journal:
         self._boot_id = boot_id
         self._clock = clock
         self._lock = threading.Lock()
+        self._synced = threading.Condition(self._lock)
+        """Some segment's sync has ended."""
         self._settling = threading.Lock()
         self._active: _Segment | None = None
         self._full: _Segment | None = None
@@ -263,19 +269,36 @@ class Journal:
             if segment is not None:
                 with self._lock:
                     segment.users -= 1
+                    if segment.is_lost and not segment.users:
+                        segment.close()
 
     def _is_synced(self, segment: _Segment, failures: int) -> bool:
-        """Make what was written before durable, if no sync has failed since (the kernel tells an error once)."""
+        """Make what was written before durable, if no sync has failed since (the kernel tells an error once).
+
+        A sync that began after it was written will do, whoever waits for it: while one is under way others write, and the next
+        one is theirs together.
+        """
         with self._lock:
+            enough = segment.syncs_begun + 1
+            while segment.syncs_begun > segment.syncs_ended:
+                self._synced.wait()
+                if segment.syncs_ended >= enough:
+                    return failures == self._failures
             if failures != self._failures:
                 return False
-            try:
-                segment.sync()
-            except OSError as error:
+            segment.syncs_begun += 1
+        failure: OSError | None = None
+        try:
+            segment.sync()
+        except OSError as error:
+            failure = error
+        with self._lock:
+            segment.syncs_ended = segment.syncs_begun
+            if failure is not None:
                 self._failures += 1
-                self._not_written(error)
-                return False
-            return True
+                self._not_written(failure)
+            self._synced.notify_all()
+            return failures == self._failures
 
     def remembers(self, gone: Sequence[Departed]) -> bool:
         """Whether it holds what was expunged from now on: else both directories have to be fsynced."""
@@ -406,7 +429,9 @@ class Journal:
                 os.rename(segment.path, segment.path + FAILED)
             except OSError:  # a disk that takes no more writes: while we hold its lock, nobody settles and removes it
                 continue
-            segment.close()
+            segment.is_lost = segment.users > 0
+            if not segment.is_lost:
+                segment.close()
 
     def close(self) -> None:
         """Settle what is left and remove the segments."""

@@ -4,7 +4,10 @@ import errno
 import fcntl
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -266,6 +269,40 @@ def test_a_sync_that_failed_meanwhile_promises_nothing(root: Root, store: MailSt
 
     with store.journal.holding([one], meanwhile) as durable:
         assert not durable
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_writes_while_a_sync_is_under_way_shares_the_next(
+    root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """A sync covers what was written before it began: one more for all who came meanwhile, and its error is told to all."""
+    store.prepare_journal()
+    sync, first, syncs = os.fdatasync, threading.Event(), []
+
+    def slow(fd: int) -> None:
+        syncs.append(fd)
+        if len(syncs) == 1:
+            assert first.wait(10)
+        elif fails:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(fd)
+
+    def hold(number: int) -> bool:
+        with store.journal_holding([Journaled(REF.home, f"{number}.M1P1.h", message("a"))]) as held:
+            return held
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    with ThreadPoolExecutor(5) as threads:
+        leading = threads.submit(hold, 0)
+        while not syncs:
+            time.sleep(0.001)
+        following = [threads.submit(hold, number) for number in range(1, 5)]
+        while len(held(root)) < 5:
+            time.sleep(0.001)
+        first.set()
+        assert leading.result(10)
+        assert [each.result(10) for each in following] == [not fails] * 4
+    assert len(syncs) == 2
 
 
 def test_moved_and_expunged_messages_stay_where_they_are(root: Root, store: MailStore) -> None:
