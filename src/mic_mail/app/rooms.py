@@ -104,20 +104,15 @@ class Rooms:
         self.log.close()
 
 
-async def open_rooms(
-    config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False, has_doors: bool = True
-) -> Rooms:
-    """Build one process's rooms inside the running loop; `secret` is the same for all processes of a server.
-
-    `has_doors`: whether sessions will watch accounts here.
-    """
+async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False) -> Rooms:
+    """Build one process's rooms inside the running loop; `secret` is the same for all processes of a server."""
     log = MailLog(
         config.log_dir, name, clock=clock, segment_octets=config.log.segment, tee=Tee(sys.stderr, name) if tee else None
     )
     process = config.process
     lanes = Lanes(io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds)
     accounts = AccountLanes(lanes)
-    feed = Feed(config.run_dir, name, accounts=has_doors, poll_seconds=process.poll_seconds)
+    feed = Feed(config.run_dir, name, poll_seconds=process.poll_seconds)
     lag = LoopLag(log, process.lag_seconds)
     tls = TlsFront(config.certificate, config.key, minimum=config.tls.minimum)
     directory = Directory(config.directory_url, clock=clock)

@@ -87,7 +87,7 @@ async def open_server(
     indexer: bool = False,
 ) -> Server:
     """Build rooms, open doors, begin to follow the others and to do the duties."""
-    rooms = await open_rooms(config, clock, name, secret=secret, tee=tee, has_doors=bool(listeners))
+    rooms = await open_rooms(config, clock, name, secret=secret, tee=tee)
     try:
         if listeners:
             await rooms.prepare_journal()

@@ -29,8 +29,6 @@ ModseqProbe = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
 VersionProbe = Callable[[], Awaitable[int]]
 
 PREFIX = "feed."
-_WITHOUT_ACCOUNTS = ".without-accounts"
-"""How the sockets of those end that watch no accounts (the housekeeper): each change of a flag would wake them."""
 _PAIR = struct.Struct("<QQ")
 _ACCOUNTS, _DIRECTORY, _CHECK_ALL, _WORD, _HERE = b"a", b"d", b"!", b"w", b"h"
 _PAIRS_PER_DATAGRAM = 500
@@ -70,9 +68,9 @@ class _Watched:
 class Peers:
     """The other processes' feed sockets: datagrams to all of them, never waiting."""
 
-    def __init__(self, run_dir: Path, own: str | None) -> None:
+    def __init__(self, run_dir: Path, own_name: str | None) -> None:
         self._folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
-        self._own = own
+        self._own = own_name and PREFIX + own_name
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._names: tuple[str, ...] = ()
@@ -83,11 +81,6 @@ class Peers:
         """Look again who is there."""
         self._names = tuple(name for name in os.listdir(self._folder) if name.startswith(PREFIX) and name != self._own)
         self.owed.intersection_update(self._names)
-
-    @property
-    def watching(self) -> tuple[str, ...]:
-        """Those that want to hear of changes of accounts."""
-        return tuple(name for name in self._names if not name.endswith(_WITHOUT_ACCOUNTS))
 
     def address(self, name: str) -> str:
         """A socket path that fits into 108 octets however deep the run_dir lies."""
@@ -114,15 +107,8 @@ class Feed:
     """One process's end of the feed. Make it in the running loop, `start` it once the probes can be asked."""
 
     def __init__(
-        self,
-        run_dir: Path | None = None,
-        name: str | None = None,
-        *,
-        accounts: bool = True,
-        poll_seconds: float = 2.0,
-        poll: bool = True,
+        self, run_dir: Path | None = None, name: str | None = None, *, poll_seconds: float = 2.0, poll: bool = True
     ) -> None:
-        """`accounts`: whether anybody here will ever watch one."""
         self._loop = asyncio.get_running_loop()
         self._watched: dict[int, _Watched] = {}
         self._pending: dict[int, int] = {}
@@ -136,17 +122,16 @@ class Feed:
         self._version: VersionProbe | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
-        own = None if name is None else f"{PREFIX}{name}" if accounts else f"{PREFIX}{name}{_WITHOUT_ACCOUNTS}"
-        self._peers = None if run_dir is None else Peers(run_dir, own)
-        self._socket = None if run_dir is None or own is None else self._listen(run_dir, own)
+        self._peers = None if run_dir is None else Peers(run_dir, name)
+        self._socket = None if run_dir is None or name is None else self._listen(run_dir, name)
 
     def _listen(self, run_dir: Path, name: str) -> socket.socket:
         assert self._peers is not None
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         listening.setblocking(False)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(run_dir / name)
-        listening.bind(self._peers.address(name))
+            os.unlink(run_dir / (PREFIX + name))
+        listening.bind(self._peers.address(PREFIX + name))
         self._loop.add_reader(listening.fileno(), self._receive, listening)
         self._peers.send([_HERE])
         return listening
@@ -187,7 +172,7 @@ class Feed:
         if self._peers is not None:
             pairs = [_PAIR.pack(account_id, modseq) for account_id, modseq in pending.items()]
             chunks = range(0, len(pairs), _PAIRS_PER_DATAGRAM)
-            self._send([_ACCOUNTS + b"".join(pairs[i : i + _PAIRS_PER_DATAGRAM]) for i in chunks], self._peers.watching)
+            self._send([_ACCOUNTS + b"".join(pairs[i : i + _PAIRS_PER_DATAGRAM]) for i in chunks])
         for account_id, modseq in pending.items():
             self._call(account_id, modseq)
 

@@ -17,8 +17,8 @@ async def feeds(tmp_path: Path) -> AsyncIterator[Callable[..., Feed]]:
     """Make feeds of one server; they are closed in the end."""
     made: list[Feed] = []
 
-    def make(name: str | None, *, accounts: bool = True, poll: bool = False, poll_seconds: float = 2.0) -> Feed:
-        made.append(Feed(tmp_path, name, accounts=accounts, poll=poll, poll_seconds=poll_seconds))
+    def make(name: str | None, *, poll: bool = False, poll_seconds: float = 2.0) -> Feed:
+        made.append(Feed(tmp_path, name, poll=poll, poll_seconds=poll_seconds))
         for feed in made:
             if feed._peers is not None:
                 feed._peers.refresh()
@@ -140,22 +140,6 @@ async def test_siblings_hear_each_other(feeds: Callable[..., Feed]) -> None:
     two.subscribe(5, heard.append)
     threading.Thread(target=one.changed, args=(5, 9)).start()
     await settle(lambda: heard == [9])
-
-
-async def test_who_watches_no_accounts_is_not_woken_by_them(feeds: Callable[..., Feed], tmp_path: Path) -> None:
-    """The housekeeper hears words and the directory; a worker that starts later knows it at once."""
-    housekeeper, worker = feeds("house", accounts=False), feeds("worker0")
-    heard: list[object] = []
-    housekeeper.listen(heard.append)
-    housekeeper.watch_directory(heard.append)
-    housekeeper.subscribe(1, heard.append)
-    worker.changed(1, 7)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    worker.say(b"a word")
-    tell_directory_changed(tmp_path)
-    await settle(lambda: len(heard) == 2)
-    assert heard == [b"a word", -1]
 
 
 async def test_a_full_queue_is_owed_one_check_of_everything(feeds: Callable[..., Feed]) -> None:
