@@ -6,6 +6,9 @@ in every sibling process (a datagram each, sent in the same turn).
 A datagram is a hint and may be lost: a sibling whose queue is full (about 10 datagrams) is owed one "check all", and every
 `poll_seconds` each worker asks the store about the accounts that it watches, and the directory about its version.
 
+Nearly no change interests a sibling: most people are signed in at one worker only. So each process shows in a file which
+accounts it watches (`Watchlist`), and is not woken for others.
+
 Words (`say`, `listen`) go the same way: what siblings should know and need not, such as a password that was wrong.
 
 Never here: what changed (subscribers ask the store), durable state, blocking sends. A process is reached under
@@ -29,6 +32,7 @@ ModseqProbe = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
 VersionProbe = Callable[[], Awaitable[int]]
 
 PREFIX = "feed."
+_WATCHLIST = "watched."
 _PAIR = struct.Struct("<QQ")
 _ACCOUNTS, _DIRECTORY, _CHECK_ALL, _WORD, _HERE = b"a", b"d", b"!", b"w", b"h"
 _PAIRS_PER_DATAGRAM = 500
@@ -65,6 +69,34 @@ class _Watched:
         """Those that have to hear of `modseq` still, while they are called."""
 
 
+class Watchlist:
+    """Which accounts a process watches, for the others to see: an octet for each, at its id, in `<run_dir>/watched.<name>`.
+
+    Written before a session's first look and read after a change is committed: either the look sees the change, or who has made
+    it sees the octet. The file stays the same one over a restart. Where there is none the process is told of everything.
+    """
+
+    def __init__(self, folder: int, name: str) -> None:
+        self._folder, self._name = folder, name
+        self._fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        os.ftruncate(self._fd, 0)
+
+    def note(self, account_id: int, *, is_watched: bool) -> None:
+        if self._fd < 0:
+            return
+        try:
+            os.pwrite(self._fd, b"\1" if is_watched else b"\0", account_id)
+        except OSError:  # no room: the others find that out at their next poll
+            self.close()
+            with contextlib.suppress(OSError):
+                os.unlink(self._name, dir_fd=self._folder)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
 class Peers:
     """The other processes' feed sockets: datagrams to all of them, never waiting."""
 
@@ -74,6 +106,7 @@ class Peers:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._names: tuple[str, ...] = ()
+        self._watchlists: dict[str, int] = {}
         self.owed: set[str] = set()
         self.refresh()
 
@@ -81,6 +114,37 @@ class Peers:
         """Look again who is there."""
         self._names = tuple(name for name in os.listdir(self._folder) if name.startswith(PREFIX) and name != self._own)
         self.owed.intersection_update(self._names)
+        self._close_watchlists()
+        for name in self._names:
+            with contextlib.suppress(OSError):
+                at = _WATCHLIST + name.removeprefix(PREFIX)
+                self._watchlists[name] = os.open(at, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
+
+    def watchlist(self, name: str) -> Watchlist:
+        """The own one, under this name."""
+        return Watchlist(self._folder, _WATCHLIST + name)
+
+    def tell(self, changed: Mapping[int, int]) -> None:
+        """MODSEQs by account, to whom they interest."""
+        for name in self._names:
+            pairs = [
+                _PAIR.pack(account_id, modseq) for account_id, modseq in changed.items() if self._watches(name, account_id)
+            ]
+            chunks = range(0, len(pairs), _PAIRS_PER_DATAGRAM)
+            if pairs:
+                self.send([_ACCOUNTS + b"".join(pairs[i : i + _PAIRS_PER_DATAGRAM]) for i in chunks], [name])
+
+    def _watches(self, name: str, account_id: int) -> bool:
+        fd = self._watchlists.get(name)
+        try:
+            return fd is None or os.pread(fd, 1, account_id) == b"\1"
+        except OSError:
+            return True
+
+    def _close_watchlists(self) -> None:
+        for fd in self._watchlists.values():
+            os.close(fd)
+        self._watchlists.clear()
 
     def address(self, name: str) -> str:
         """A socket path that fits into 108 octets however deep the run_dir lies."""
@@ -99,6 +163,7 @@ class Peers:
                 continue
 
     def close(self) -> None:
+        self._close_watchlists()
         self._socket.close()
         os.close(self._folder)
 
@@ -123,6 +188,7 @@ class Feed:
         self._tasks: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._peers = None if run_dir is None else Peers(run_dir, name)
+        self._watchlist = None if self._peers is None or name is None else self._peers.watchlist(name)
         self._socket = None if run_dir is None or name is None else self._listen(run_dir, name)
 
     def _listen(self, run_dir: Path, name: str) -> socket.socket:
@@ -156,7 +222,12 @@ class Feed:
     def subscribe(self, account_id: int, callback: Callback) -> Subscription:
         """Call `callback(modseq)` on the loop whenever the account changes, until the subscription is closed."""
         subscription = Subscription(self, account_id, callback)
-        self._watched.setdefault(account_id, _Watched()).subscriptions.add(subscription)
+        watched = self._watched.get(account_id)
+        if watched is None:
+            watched = self._watched[account_id] = _Watched()
+            if self._watchlist is not None:
+                self._watchlist.note(account_id, is_watched=True)
+        watched.subscriptions.add(subscription)
         return subscription
 
     def _forget(self, subscription: Subscription) -> None:
@@ -165,14 +236,15 @@ class Feed:
             watched.subscriptions.discard(subscription)
             if not watched.subscriptions:
                 del self._watched[subscription.account_id]
+                if self._watchlist is not None:
+                    self._watchlist.note(subscription.account_id, is_watched=False)
 
     def _tell(self) -> None:
         with self._pending_lock:
             pending, self._pending = self._pending, {}
         if self._peers is not None:
-            pairs = [_PAIR.pack(account_id, modseq) for account_id, modseq in pending.items()]
-            chunks = range(0, len(pairs), _PAIRS_PER_DATAGRAM)
-            self._send([_ACCOUNTS + b"".join(pairs[i : i + _PAIRS_PER_DATAGRAM]) for i in chunks])
+            self._peers.tell(pending)
+            self._retry_owed()
         for account_id, modseq in pending.items():
             self._call(account_id, modseq)
 
@@ -221,7 +293,10 @@ class Feed:
         if self._peers is None:
             return
         self._peers.send(datagrams, only)
-        if self._peers.owed and self._retry is None:
+        self._retry_owed()
+
+    def _retry_owed(self) -> None:
+        if self._peers is not None and self._peers.owed and self._retry is None:
             self._retry = self._loop.call_later(_RETRY_OWED_SECONDS, self._pay_owed)
 
     def _pay_owed(self) -> None:
@@ -302,6 +377,9 @@ class Feed:
         if self._socket is not None:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
+        if self._watchlist is not None:
+            self._watchlist.close()
+            self._watchlist = None
         if self._peers is not None:
             self._peers.close()
             self._peers = None

@@ -1,6 +1,8 @@
 """The change feed: within a process, between processes, when datagrams are lost, and when nobody tells at all."""
 
 import asyncio
+import contextlib
+import errno
 import os
 import socket
 import threading
@@ -140,6 +142,71 @@ async def test_siblings_hear_each_other(feeds: Callable[..., Feed]) -> None:
     two.subscribe(5, heard.append)
     threading.Thread(target=one.changed, args=(5, 9)).start()
     await settle(lambda: heard == [9])
+
+
+def unread(feed: Feed) -> list[bytes]:
+    """What lies in its socket; it does not read by itself any more."""
+    assert feed._socket is not None
+    asyncio.get_running_loop().remove_reader(feed._socket.fileno())
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found.append(feed._socket.recv(10_000))
+    return found
+
+
+async def tell(feed: Feed, *account_ids: int) -> None:
+    for account_id in account_ids:
+        feed.changed(account_id, 7)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def test_nobody_is_woken_by_what_nobody_there_watches(feeds: Callable[..., Feed], tmp_path: Path) -> None:
+    """From the first subscription to the end of the last one; also after a restart, and not where it cannot be known."""
+    worker, sibling = feeds("worker0"), Feed(tmp_path, "worker1", poll=False)
+    worker._peers.refresh()
+    unread(sibling)
+    await tell(worker, 1)
+    assert not unread(sibling)
+    first, second = sibling.subscribe(1, lambda modseq: None), sibling.subscribe(1, lambda modseq: None)
+    first.close()
+    await tell(worker, 1, 2, 3)
+    assert [len(datagram) for datagram in unread(sibling)] == [17]
+    second.close()
+    await tell(worker, 1)
+    assert not unread(sibling)
+    sibling.subscribe(1, lambda modseq: None)
+    sibling.close()
+    sibling = feeds("worker1")
+    unread(sibling)
+    await tell(worker, 1)
+    assert not unread(sibling)
+    sibling.subscribe(5_000, lambda modseq: None)
+    await tell(worker, 5_000)
+    assert len(unread(sibling)) == 1
+    (tmp_path / "watched.worker1").unlink()
+    worker._peers.refresh()
+    await tell(worker, 9)
+    assert len(unread(sibling)) == 1
+
+
+async def test_where_a_watchlist_has_no_room_everything_is_told(
+    feeds: Callable[..., Feed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk costs wakings, not news."""
+    worker, sibling = feeds("worker0"), feeds("worker1")
+
+    def full(fd: int, octets: bytes, at: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as moment:
+        moment.setattr(os, "pwrite", full)
+        heard: list[int] = []
+        sibling.subscribe(1, heard.append)
+    worker._peers.refresh()  # as every poll does
+    worker.changed(1, 7)
+    await settle(lambda: heard == [7])
 
 
 async def test_a_full_queue_is_owed_one_check_of_everything(feeds: Callable[..., Feed]) -> None:
