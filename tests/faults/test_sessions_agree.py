@@ -56,6 +56,7 @@ def kill_workers(server: ProcessServer, dice: random.Random, ended: threading.Ev
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("seed", range(2, 4))
 def test_everybody_sees_the_same_after_kills(serve_processes: Callable[..., ProcessServer], seed: int) -> None:
     """The same for twenty sessions, of which a killed worker's come back."""
