@@ -153,9 +153,10 @@ class Peers:
     def send(self, datagrams: Sequence[bytes], only: Iterable[str] | None = None) -> None:
         """Send to every peer; one whose queue is full is owed a "check all", one that is gone is left alone."""
         for name in self._names if only is None else tuple(only):
+            due = [*datagrams, _CHECK_ALL] if name in self.owed else datagrams
             self.owed.discard(name)
             try:
-                for datagram in datagrams:
+                for datagram in due:
                     self._socket.sendto(datagram, self.address(name))
             except BlockingIOError:
                 self.owed.add(name)
@@ -302,7 +303,7 @@ class Feed:
     def _pay_owed(self) -> None:
         self._retry = None
         if self._peers is not None:
-            self._send([_CHECK_ALL], tuple(self._peers.owed))
+            self._send([], tuple(self._peers.owed))
 
     def _receive(self, listening: socket.socket) -> None:
         newest: dict[int, int] = {}

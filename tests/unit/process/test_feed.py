@@ -233,6 +233,27 @@ async def test_a_full_queue_is_owed_one_check_of_everything(feeds: Callable[...,
     assert not one._peers.owed
 
 
+async def test_what_is_owed_stays_owed_when_a_later_hint_comes_through(feeds: Callable[..., Feed]) -> None:
+    """The sibling has read on meanwhile: the newest change reaches it, and of the ones before it must hear all the same."""
+    one, two = feeds("worker0"), feeds("worker1")
+    heard: set[int] = set()
+
+    async def probe(accounts: Sequence[int]) -> Mapping[int, int]:
+        return dict.fromkeys(accounts, 7)
+
+    two.start(probe)
+    for account in range(1, 102):
+        two.subscribe(account, lambda modseq, account=account: heard.add(account))
+    unread(two)
+    for account in range(1, 101):
+        await tell(one, account)
+    assert one._peers.owed
+    unread(two)
+    await tell(one, 101)
+    asyncio.get_running_loop().add_reader(two._socket.fileno(), two._receive, two._socket)
+    await settle(lambda: len(heard) == 101)
+
+
 async def test_a_hint_that_never_came_is_made_up_for_by_polling(feeds: Callable[..., Feed]) -> None:
     """Another program's change, or a lost datagram, is seen within the poll's period."""
     feed = feeds("worker0", poll=True, poll_seconds=0.05)
