@@ -22,7 +22,7 @@ from mic_mail.services.access import Answered, Challenge, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef
+from mic_mail.storage.types import AccountRef, News
 
 REF = AccountRef(1, "mic.gov.vn/dvbe")
 START = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
@@ -43,6 +43,8 @@ class Desk:
         self.store = store
         self.mark: int | None = None
         """What is said instead of the truth: that nothing has changed since."""
+        self.remembers = True
+        """Whether the process knows what its other sessions have done, as where all are in one."""
         self.quota: int | None = 1 << 30
         self.boxes = {box.name: box for box in boxes}
 
@@ -56,6 +58,11 @@ class Desk:
         if self.mark is not None:
             return self.mark
         return 0 if self.store is None else self.store.change_mark(mailbox_id)
+
+    def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> News | None:
+        if self.store is None or not self.remembers:
+            return None
+        return self.store.recall(mailbox_id, folder_id, since_modseq, mark)
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         return frozenset()

@@ -38,7 +38,7 @@ from mic_mail.storage.errors import (
     UseNotAllowed,
 )
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import AccountRef
+from mic_mail.storage.types import AccountRef, News
 
 T = TypeVar("T")
 
@@ -130,6 +130,10 @@ class Desk(Protocol):
 
     def change_mark(self, mailbox_id: int) -> int:
         """A number that stands only while nothing changes in the mailbox; 0 if that cannot be said now."""
+        ...
+
+    def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> News | None:
+        """What happened in one of its folders, while its change mark is this one; None if the store has to be asked."""
         ...
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
@@ -487,10 +491,15 @@ class Conversation:
     def sync(self, *, expunge: bool) -> Steps[None]:
         """Tell what happened to the selected mailbox since the last look; look, if anything can have."""
         if (view := self.view) is not None:
-            if self.is_current(view) and not view.owes(expunge=expunge):
+            mark = self.desk.change_mark(view.account_id)
+            if mark != 0 and mark == view.mark and not view.owes(expunge=expunge):
                 view.looked = max(view.looked, self.known_modseq)
                 return
             enabled = self.enabled
+            news = self.desk.recall(view.account_id, view.folder_id, view.modseq, mark)
+            if news is not None and (glance := view.glance_of(news)) is not None:
+                self.say(b"".join(view.catch_up(glance, enabled, expunge=expunge)))
+                return
             try:
                 told = yield from self.ask(
                     lambda account: b"".join(view.catch_up(view.look(account), enabled, expunge=expunge)), view.place

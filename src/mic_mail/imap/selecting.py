@@ -26,6 +26,7 @@ from mic_mail.imap.numbering import meet, uids_of
 from mic_mail.imap.selected.view import Enabled, View, claim_recent
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.presence import Presence
 from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
 
 
@@ -41,19 +42,21 @@ class Opened:
     first_unseen: int | None
     """Its position."""
     changes: Changes | None
+    presence: Presence
 
 
-def _open(account: Account, command: Select, name: str, *, read_only: bool) -> Opened:
-    """`name` is the folder's in its account."""
+def _open(account: Account, command: Select, name: str, *, read_only: bool, claims: bool) -> Opened:
+    """`name` is the folder's in its account; `claims`: new messages can be \\Recent to this session."""
     mark = account.change_mark()
     looked, fresh = account.opened(name)
     info = fresh.info
+    presence = account.enter(info.folder_id, claims=claims)
     recent = ((info.recent_from, MAX_NUMBER),) if read_only else claim_recent(account, fresh)
     resync = command.qresync
     known = resync is not None and resync.uidvalidity == info.uidvalidity
     changes = account.changes(info.folder_id, resync.modseq) if resync is not None and known else None
     first_unseen = next((at for at, flags in enumerate(fresh.flags) if not flags & SEEN), None) if fresh.info.unseen else None
-    return Opened(mark, looked, fresh, recent, first_unseen, changes)
+    return Opened(mark, looked, fresh, recent, first_unseen, changes, presence)
 
 
 def select(talk: Conversation, command: Select) -> Steps[Reply]:
@@ -67,7 +70,8 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
     place = talk.place(command.mailbox, "r")
     yield from _attend(talk, place)
     read_only = command.read_only or reads_only(place.rights)
-    opened = yield from talk.ask(lambda account: _open(account, command, place.name, read_only=read_only), place)
+    claims = not (read_only or rev2)
+    opened = yield from talk.ask(lambda account: _open(account, command, place.name, read_only=read_only, claims=claims), place)
     listed = (yield from listing_of(talk, place)) if rev2 else None
     place = talk.place(command.mailbox, "r")  # an authority may have ended while the store was asked
     account_id = talk.mailbox_id if place.account is None else place.account.account_id
@@ -79,6 +83,7 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
         place=place,
         read_only=read_only,
         recent=None if rev2 else opened.recent,
+        presence=opened.presence,
         on_record=talk.desk.on_record(account_id),
         opened_at=talk.now(),
     )

@@ -38,7 +38,7 @@ from mic_mail.services.refusals import Refusal
 from mic_mail.services.sharing import Pair, Shared
 from mic_mail.services.watching import Watch
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import AccountRef
+from mic_mail.storage.types import AccountRef, News
 
 INLINE_DEFLATE_OCTETS = 32 << 10
 """More is compressed in the cpu lane."""
@@ -292,6 +292,10 @@ class ImapConnection(shell.Connection):
     def change_mark(self, mailbox_id: int) -> int:
         """A number that stands only while nothing changes in it."""
         return self._services.store.change_mark(mailbox_id)
+
+    def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> News | None:
+        """What happened in one of its folders, as far as this process has it in memory."""
+        return self._services.store.recall(mailbox_id, folder_id, since_modseq, mark)
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         """Capabilities that this mailbox is not offered."""

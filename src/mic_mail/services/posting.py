@@ -90,7 +90,8 @@ class Posting:
         """Messages for one mailbox, in its turn: published together, each durable by its own file."""
         results: dict[int, Outcome] = {}
         whole = [waiting for waiting in batch if self._stage(waiting, results)]
-        self._publish(whole, results)
+        with self._store.telling_together():
+            self._publish(whole, results)
         return [results[id(waiting)] for waiting in batch]
 
     def discard(self, batch: Sequence[Waiting]) -> None:
@@ -103,7 +104,8 @@ class Posting:
         """A message whose file is finished."""
         delivery, folder = self._delivery(parcel, staged, answered)
         try:
-            (published,) = self._into(account, folder, [delivery], parcel.mailbox.quota_octets)
+            with self._store.telling_together():
+                (published,) = self._into(account, folder, [delivery], parcel.mailbox.quota_octets)
         except BaseException:
             staged.discard()
             raise

@@ -33,6 +33,7 @@ from mic_mail.storage.foreign import despite_loss
 from mic_mail.storage.journal import GRAVE_OCTETS, Berth, Departed, Journal, Journaled
 from mic_mail.storage.lending import Lent, lend
 from mic_mail.storage.ordering import Ordered, orderings
+from mic_mail.storage.presence import Presence
 from mic_mail.storage.publish import publish
 from mic_mail.storage.reader import MessageFile
 from mic_mail.storage.store import Store
@@ -52,6 +53,7 @@ from mic_mail.storage.types import (
     FolderNews,
     FolderView,
     LookedUp,
+    News,
     Published,
     Quota,
     RepairReport,
@@ -143,6 +145,10 @@ class Account:
         """By name; a subscription outlives its folder (RFC 9051 §6.3.7)."""
         return folders.subscriptions(self._store)
 
+    def enter(self, folder_id: int, *, claims: bool) -> Presence:
+        """To be held by a session as long as it has the folder open; `claims`: new messages can be \\Recent to it."""
+        return self._store.shared.presences.enter(self.ref.account_id, folder_id, claims=claims)
+
     def take_recent(self, folder_id: int) -> int:
         """SELECT of a session: the UID from which on messages are recent for it alone (RFC 3501 §2.3.2)."""
         return folders.take_recent(self._store, folder_id)
@@ -163,7 +169,7 @@ class Account:
     def changes(self, folder_id: int, since_modseq: int) -> Changes:
         return reader.changes(self._store, folder_id, since_modseq, self._person)
 
-    def news(self, folder_id: int, since_modseq: int, looked: int) -> tuple[int, FolderView | None, Changes | None]:
+    def news(self, folder_id: int, since_modseq: int, looked: int) -> News:
         """`highest_modseq`, and where that is not `looked` nor the folder's `since_modseq`, `view` and `changes` as well."""
         return reader.news(self._store, folder_id, since_modseq, looked, self._person)
 

@@ -29,6 +29,7 @@ _IDLE_READERS = 2
 _BUSY_SECONDS = 5.0
 PRIMARY = 0xFF
 """What of a result code is not its extension."""
+_WRITER_CACHE_KIB, _READER_CACHE_KIB = 1024, 512
 _AUTO_CHECKPOINT_PAGES = 4_000
 """The last resort, 16 MB of write-ahead log; the housekeeper checkpoints long before."""
 
@@ -139,7 +140,7 @@ class Index:
         with self._lock:
             generation = self._generation
             connection = self._readers.pop()[0] if self._readers else None
-        return connection or self._connect(cache_kib=512), generation
+        return connection or self._connect(cache_kib=_READER_CACHE_KIB), generation
 
     def give_back(self, connection: sqlite3.Connection, generation: int) -> None:
         """The opposite: it is kept for the next one, or closed."""
@@ -157,7 +158,7 @@ class Index:
 
     def damage(self) -> list[str]:
         """What SQLite finds wrong with the file, looking at every page."""
-        connection = self._connect(cache_kib=1024)
+        connection = self._connect(cache_kib=_WRITER_CACHE_KIB)
         try:
             told = [str(text) for (text,) in connection.execute("PRAGMA quick_check(10)")]
         except sqlite3.DatabaseError as error:
@@ -171,14 +172,23 @@ class Index:
     def writer(self) -> sqlite3.Connection:
         """The one writer; the caller holds the account's lock for as long as it uses it."""
         if self._writer is None:
-            self._writer = self._connect(cache_kib=1024)
+            self._writer = self._promoted() or self._connect(cache_kib=_WRITER_CACHE_KIB)
         self._writer_used_at = self._clock.monotonic()
         return self._writer
+
+    def _promoted(self) -> sqlite3.Connection | None:
+        """An idle reader, which nobody but the writer has from now on: a delivery to an account at rest has just asked for its
+        quota, and to connect costs more than to look."""
+        with self._lock:
+            connection = self._readers.pop()[0] if self._readers else None
+        if connection is not None:
+            connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
+        return connection
 
     def make(self) -> sqlite3.Connection:
         """A writer on a file that is made if need be; under the account's lock."""
         self.close_writer()
-        self._writer = self._connect(cache_kib=1024, mode="rwc")
+        self._writer = self._connect(cache_kib=_WRITER_CACHE_KIB, mode="rwc")
         self._writer_used_at = self._clock.monotonic()
         self._writer.execute("PRAGMA journal_mode = WAL")
         return self._writer

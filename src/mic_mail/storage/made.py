@@ -10,10 +10,9 @@ has to look: the state before is not at hand, or each reader sees another one (s
 
 from collections.abc import Sequence
 
-from mic_mail.storage.readers import Row
 from mic_mail.storage.rows import FolderRow
 from mic_mail.storage.section import Write
-from mic_mail.storage.types import Changes, Made
+from mic_mail.storage.types import Changes, Made, Row
 from mic_mail.storage.views import with_changes
 
 
@@ -30,6 +29,7 @@ def made(write: Write, folder: FolderRow, *, changed: Sequence[Row] = (), vanish
     fresh = known
     if info != known.info or changed or vanished:
         fresh = with_changes(known, info, *told)
-        shared.views.put(account_id, folder.folder_id, fresh)
+        shared.views.put(account_id, folder.folder_id, fresh, after=known, changed=told[0], vanished=told[1])
+    shared.views.vouch(account_id, folder.folder_id, fresh, write.account.modseq, write.mark)
     changes = Changes(info.highest_modseq, info.keywords, *told, complete=True)
     return Made(write.account.modseq, since, fresh, changes, write.mark)

@@ -23,13 +23,14 @@ from mic_mail.storage.journal import Journal, Journaled
 from mic_mail.storage.maildir import NameSource
 from mic_mail.storage.opening import open_store
 from mic_mail.storage.polling import poll, unmoved
+from mic_mail.storage.presence import Presences
 from mic_mail.storage.replacing import drop_unfinished
 from mic_mail.storage.replay import Replay, recover, settle_left_behind
 from mic_mail.storage.store import OnChange, Shared, Store
 from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.textindex.cache import SearchCache
 from mic_mail.storage.textsearch.indexing import Visited
-from mic_mail.storage.types import AccountRef, StorageSettings
+from mic_mail.storage.types import AccountRef, News, StorageSettings
 from mic_mail.storage.views import ViewCache
 
 
@@ -118,6 +119,7 @@ class MailStore:
             syncs=SharedSync(),
             marks=ChangeMarks(f"{mail_root}/{CHANGE_MARKS}"),
             views=ViewCache(settings.view_cache_octets),
+            presences=Presences(),
             searched=SearchCache(settings.search_cache_octets),
             boot_id=settings.boot_id or _boot_id(),
             on_change=self._telling.changed,
@@ -159,6 +161,11 @@ class MailStore:
     def change_mark(self, account_id: int) -> int:
         """A number that stands only while nothing changes in the account; 0 if that cannot be said now. Does not block."""
         return self._shared.marks.read(account_id)
+
+    def recall(self, account_id: int, folder_id: int, since_modseq: int, mark: int) -> News | None:
+        """What happened in a folder after its HIGHESTMODSEQ `since_modseq`, the account's change mark being `mark` now, as far
+        as this process has it in memory; for everybody the same. Does not block."""
+        return self._shared.views.recall(account_id, folder_id, since_modseq, mark)
 
     def newest_modseq(self, ref: AccountRef) -> int:
         """For the change feed's poll: `highest_modseq` with foreign files taken in; opens nothing while no file has moved."""

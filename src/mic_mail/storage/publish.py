@@ -89,8 +89,9 @@ def publish(
     """Make deliveries visible in order, all or none; DURABLE on return, by the journal if `journaled` or if `hold` says so.
 
     `claim`: they are \\Recent for the caller, if nothing before them waits to be. `tell`: the last one has what was made of
-    the folder, if any was published now. `person`: who brings them and has seen those with \\Seen, where each reader has their
-    own.
+    the folder, if any was published now. Where sessions of this process have it open, that is kept for them, and the messages
+    are \\Recent for the first of them that hears (presence.py). `person`: who brings them and has seen those with \\Seen, where
+    each reader has their own.
     """
     with writing(store, folder_id, patience=patience, sync=not journaled) as write:
         folder = write.folder(folder_id)
@@ -101,12 +102,18 @@ def publish(
         fresh = [delivery for delivery in deliveries if delivery.origin is None or known[delivery.origin] is delivery]
         check_quota(write, sum(delivery.staged.size for delivery in fresh), limit_octets)
         claims = claim and folder.recent_from == folder.uidnext
+        present = None if claims else store.shared.presences.claimant(store.account_id, folder_id)
+        recent_from = folder.recent_from
         placed = publish_within(write, folder, fresh, hold, person)
-        if claims:
+        if placed and (claims or present is not None):
             folder.recent_from = folder.uidnext
+        if claims:
             placed = [replace(each, recent=True) for each in placed]
-    if tell and placed:
-        placed[-1] = replace(placed[-1], made=made(write, folder, changed=write.came))
+    if placed and present is not None:
+        present.claim(recent_from, folder.uidnext - 1)
+    if placed and (tell or store.shared.presences.is_open(store.account_id, folder_id)):
+        done = made(write, folder, changed=write.came)
+        placed[-1] = replace(placed[-1], made=done) if tell else placed[-1]
     new = {id(delivery): published for delivery, published in zip(fresh, placed, strict=True)}
     return [new.get(id(delivery)) or _repeated(delivery, known, new) for delivery in deliveries]
 

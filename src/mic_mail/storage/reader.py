@@ -29,7 +29,7 @@ from mic_mail.storage.readers import Reader
 from mic_mail.storage.rows import FolderRow, read_folder
 from mic_mail.storage.section import writing
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import Changes, Column, FolderInfo, FolderView
+from mic_mail.storage.types import Changes, Column, FolderInfo, FolderView, News
 from mic_mail.storage.views import with_changes
 
 _M = schema.message.c
@@ -52,6 +52,9 @@ _DIRECTORY = Statement(
     )
 )
 _MODSEQ = Statement(select(schema.account.c.modseq).where(schema.account.c.account_id == bindparam("account")))
+_STATE = Statement(
+    select(schema.account.c.modseq, schema.account.c.seen_each).where(schema.account.c.account_id == bindparam("account"))
+)
 
 _MOVES_FOLLOWED = 16
 
@@ -138,33 +141,41 @@ def _view(
             info = readers.info_as_seen(connection, reader, info)
         if known.info == info:
             return known
-        since = known.info.highest_modseq
-        fresh = with_changes(known, info, *_changes_since(store, connection, folder.folder_id, since, reader))
+        changed, vanished = _changes_since(store, connection, folder.folder_id, known.info.highest_modseq, reader)
+        fresh = with_changes(known, info, changed, vanished)
+        store.shared.views.put(
+            store.account_id, folder.folder_id, fresh, whose, after=known, changed=changed, vanished=vanished
+        )
+        return fresh
     if kept is not None:
         store.shared.views.put(store.account_id, folder.folder_id, fresh, whose)
     return fresh
 
 
-def news(
-    store: Store, folder_id: int, since_modseq: int, looked: int, person: str | None = None
-) -> tuple[int, FolderView | None, Changes | None]:
+def news(store: Store, folder_id: int, since_modseq: int, looked: int, person: str | None = None) -> News:
     """The account's MODSEQ; if that is not `looked`, and the folder's not `since_modseq`, its view and its changes since, all
-    of one instant, as the person sees them."""
+    of one instant, as the person sees them. From memory, where another session of the process has just looked."""
+    mark = store.shared.marks.read(store.account_id)
+    if (known := store.shared.views.recall(store.account_id, folder_id, since_modseq, mark)) is not None:
+        return known
     store.ready()
     is_met = seen.meet(store, person)
     for settled in (False, True):
         kept = _kept(store, folder_id, person, is_met=is_met)
         with translated("reading the index"), store.index.snapshot() as connection:
-            (modseq,) = _MODSEQ.on(connection, account=store.account_id).fetchone() or (0,)
+            modseq, seen_each = _STATE.on(connection, account=store.account_id).fetchone() or (0, 0)
             if modseq == looked:
-                return modseq, None, None
+                return News(modseq, None, None, mark)
             folder = _live_folder(store, connection, folder_id)
             if settled or not new_changed(store, folder):
                 reader = readers.find(connection, store.account_id, person)
                 fresh = _view(store, connection, folder, reader, kept)
+                if not seen_each:
+                    store.shared.views.vouch(store.account_id, folder_id, fresh, modseq, mark)
                 if fresh.info.highest_modseq == since_modseq:
-                    return modseq, None, None
-                return modseq, fresh, _changes(store, connection, folder, since_modseq, reader)
+                    return News(modseq, None, None, mark)
+                changes = None if seen_each else store.shared.views.changes(store.account_id, folder_id, since_modseq, fresh)
+                return News(modseq, fresh, changes or _changes(store, connection, folder, since_modseq, reader), mark)
         look(store, folder_id)
     raise AssertionError("the second time it is settled")
 

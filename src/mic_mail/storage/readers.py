@@ -16,10 +16,8 @@ from sqlalchemy.dialects.sqlite import Insert, insert
 
 from mic_mail.storage import schema
 from mic_mail.storage.index import Statement, among, uid_list
-from mic_mail.storage.types import SEEN, FolderInfo, FolderView
+from mic_mail.storage.types import SEEN, FolderInfo, FolderView, Row
 
-Row = tuple[int, int, int, int]
-"""uid, flags, modseq, size."""
 State = tuple[int, int]
 """Whether it is seen, and the MODSEQ under which it became so; no state is the same as `NEVER`."""
 NEVER: State = (0, 0)

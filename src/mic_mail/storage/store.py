@@ -14,6 +14,7 @@ from mic_mail.storage.changemarks import ChangeMarks
 from mic_mail.storage.index import Index
 from mic_mail.storage.locking import AccountLock
 from mic_mail.storage.maildir import NameSource, Place
+from mic_mail.storage.presence import Presences
 from mic_mail.storage.syncing import SharedSync
 from mic_mail.storage.textindex.cache import SearchCache
 from mic_mail.storage.textindex.file import SearchFile
@@ -42,6 +43,7 @@ class Shared:
     syncs: SharedSync
     marks: ChangeMarks
     views: ViewCache
+    presences: Presences
     searched: SearchCache
     boot_id: str
     on_change: OnChange

@@ -99,6 +99,10 @@ class AccountRef:
     home: str
 
 
+Row = tuple[int, int, int, int]
+"""A message as its folder's list has it: UID, flags, MODSEQ, size."""
+
+
 class FolderInfo(NamedTuple):
     """A folder as LIST, STATUS and SELECT tell it. `folder_id` is 0 where only children exist (RFC 9051 \\NonExistent).
 
@@ -191,6 +195,18 @@ class Changes:
     complete: bool
     """False: the question lies below `expunge_floor`, so `vanished` is not all: what a client knows and `FolderView.uids`
     lacks is gone (RFC 7162 §3.2.5.2)."""
+
+
+class News(NamedTuple):
+    """What a look at a folder found that was known as of an earlier state."""
+
+    account_modseq: int
+    """The account's MODSEQ then."""
+    fresh: FolderView | None
+    """The folder, if it has changed since."""
+    changes: Changes | None
+    mark: int
+    """The account's change mark from before the look: while it stands there is nothing else to be seen. 0: not known."""
 
 
 @dataclass(frozen=True, slots=True)

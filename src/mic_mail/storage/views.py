@@ -2,6 +2,10 @@
 
 A view belongs to one state of one folder. A newer state is made from it and the changes since, as new arrays, so that
 thousands of sessions can hold the same object by reference and each keeps a consistent one for as long as it likes.
+
+Beside the newest view lie the steps that led to it, and the account's change mark from when it was known to be the newest.
+While that mark stands, whoever knew the folder at the beginning of one of the steps learns from memory what happened since
+(`recall`): only the first session of a process that looks asks the index, and none where this process made the change.
 """
 
 from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12
@@ -10,9 +14,67 @@ import threading
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
-from mic_mail.storage.types import FolderInfo, FolderView
+from mic_mail.storage.types import Changes, FolderInfo, FolderView, News, Row
+
+_MOST_STEPS = 64
+_MOST_ROWS = 512
+"""Of all steps to one view together; a step of more is not kept."""
+_ROW_OCTETS = 200
+
+
+class _Step(NamedTuple):
+    """What happened to a folder from one of its states to the next that was looked at."""
+
+    until: int
+    """HIGHESTMODSEQ of the next."""
+    changed: Sequence[Row]
+    vanished: Sequence[int]
+
+    @property
+    def rows(self) -> int:
+        return len(self.changed) + len(self.vanished)
+
+
+@dataclass(slots=True)
+class _Kept:
+    view: FolderView
+    steps: dict[int, _Step] = field(default_factory=dict)
+    """By the HIGHESTMODSEQ at which they begin, oldest first."""
+    rows: int = 0
+    account_modseq: int = 0
+    mark: int = 0
+    """The account's change mark while which stands `view` is the newest; 0: not known."""
+
+    @property
+    def octets(self) -> int:
+        return octets_of(self.view) + self.rows * _ROW_OCTETS
+
+    def add(self, since: int, step: _Step) -> None:
+        if (before := self.steps.pop(since, None)) is not None:
+            self.rows -= before.rows
+        self.steps[since] = step
+        self.rows += step.rows
+        while len(self.steps) > _MOST_STEPS or self.rows > _MOST_ROWS:
+            self.rows -= self.steps.pop(next(iter(self.steps))).rows
+
+    def since(self, modseq: int) -> Changes | None:
+        """What happened from that state to `view`; None: not known any more."""
+        info = self.view.info
+        changed: dict[int, Row] = {}
+        vanished: set[int] = set()
+        while modseq != info.highest_modseq:
+            step = self.steps.get(modseq)
+            if step is None:
+                return None
+            changed.update((row[0], row) for row in step.changed)
+            vanished.update(step.vanished)
+            modseq = step.until
+        rows = sorted(row for uid, row in changed.items() if uid not in vanished)
+        return Changes(info.highest_modseq, info.keywords, rows, sorted(vanished), complete=True)
 
 
 class ViewCache:
@@ -21,23 +83,70 @@ class ViewCache:
     def __init__(self, max_octets: int) -> None:
         self._max_octets = max_octets
         self._octets = 0
-        self._views: OrderedDict[tuple[int, int, str], FolderView] = OrderedDict()
+        self._views: OrderedDict[tuple[int, int, str], _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, account_id: int, folder_id: int, person: str = "") -> FolderView | None:
         with self._lock:
-            view = self._views.get((account_id, folder_id, person))
-            if view is not None:
-                self._views.move_to_end((account_id, folder_id, person))
-            return view
+            kept = self._views.get((account_id, folder_id, person))
+            if kept is None:
+                return None
+            self._views.move_to_end((account_id, folder_id, person))
+            return kept.view
 
-    def put(self, account_id: int, folder_id: int, view: FolderView, person: str = "") -> None:
+    def put(
+        self,
+        account_id: int,
+        folder_id: int,
+        view: FolderView,
+        person: str = "",
+        *,
+        after: FolderView | None = None,
+        changed: Sequence[Row] = (),
+        vanished: Sequence[int] = (),
+    ) -> None:
+        """Keep this one, unless a newer one is there. `after`: the view from which it was made, with these changes."""
+        key = (account_id, folder_id, person)
         with self._lock:
-            self._drop((account_id, folder_id, person))
-            self._views[account_id, folder_id, person] = view
-            self._octets += octets_of(view)
+            before = self._views.get(key)
+            if before is not None and before.view.info.highest_modseq > view.info.highest_modseq:
+                return
+            self._drop(key)
+            kept = self._views[key] = _Kept(view)
+            if before is not None and after is not None:
+                since, until = after.info.highest_modseq, view.info.highest_modseq
+                if since == before.view.info.highest_modseq or since in before.steps:
+                    kept.steps, kept.rows = before.steps, before.rows
+                    if since != until:
+                        kept.add(since, _Step(until, changed, vanished))
+            self._octets += kept.octets
             while self._octets > self._max_octets and len(self._views) > 1:
                 self._drop(next(iter(self._views)))
+
+    def vouch(self, account_id: int, folder_id: int, view: FolderView, account_modseq: int, mark: int) -> None:
+        """This one of everybody's is the newest for as long as this change mark stands."""
+        with self._lock:
+            kept = self._views.get((account_id, folder_id, ""))
+            if mark and kept is not None and kept.view is view:
+                kept.account_modseq, kept.mark = account_modseq, mark
+
+    def recall(self, account_id: int, folder_id: int, since: int, mark: int) -> News | None:
+        """What happened to a folder after HIGHESTMODSEQ `since`, the account's change mark being `mark` now; the same for
+        everybody. None: the index has to be asked."""
+        with self._lock:
+            kept = self._views.get((account_id, folder_id, ""))
+            if kept is None or not mark or kept.mark != mark:
+                return None
+            if since == kept.view.info.highest_modseq:
+                return News(kept.account_modseq, None, None, mark)
+            changes = kept.since(since)
+            return None if changes is None else News(kept.account_modseq, kept.view, changes, mark)
+
+    def changes(self, account_id: int, folder_id: int, since: int, view: FolderView) -> Changes | None:
+        """What happened from HIGHESTMODSEQ `since` to `view`; None: not known, or `view` is not everybody's newest here."""
+        with self._lock:
+            kept = self._views.get((account_id, folder_id, ""))
+            return kept.since(since) if kept is not None and kept.view is view else None
 
     def forget(self, account_id: int) -> None:
         """Drop an account's views: its index was made anew."""
@@ -46,17 +155,15 @@ class ViewCache:
                 self._drop(key)
 
     def _drop(self, key: tuple[int, int, str]) -> None:
-        if (view := self._views.pop(key, None)) is not None:
-            self._octets -= octets_of(view)
+        if (kept := self._views.pop(key, None)) is not None:
+            self._octets -= kept.octets
 
 
 def octets_of(view: FolderView) -> int:
     return len(view.uids) * (view.uids.itemsize + view.flags.itemsize + view.modseqs.itemsize + view.sizes.itemsize) + 1024
 
 
-def with_changes(
-    view: FolderView, info: FolderInfo, changed: list[tuple[int, int, int, int]], vanished: list[int]
-) -> FolderView:
+def with_changes(view: FolderView, info: FolderInfo, changed: Sequence[Row], vanished: Sequence[int]) -> FolderView:
     """The view after these changes (both lists ascending by UID)."""
     if not changed and not vanished:
         return replace(view, info=info)
@@ -84,7 +191,7 @@ def before_uid(view: FolderView, uid: int) -> FolderView:
 
 
 def _without(
-    vanished: list[int], uids: array[int], *columns: array[int]
+    vanished: Sequence[int], uids: array[int], *columns: array[int]
 ) -> tuple[array[int], array[int], array[int], array[int]]:
     """Copy what stays, run by run between the UIDs that are gone."""
     kept_uids = array(uids.typecode)

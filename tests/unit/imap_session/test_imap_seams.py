@@ -18,6 +18,7 @@ from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.section import writing
 from mic_mail.storage.types import AccountRef, Made
+from storage_model import deliver
 
 BOX = Shared("cntt", "cntt@mic.gov.vn", AccountRef(8, "mic.gov.vn/cntt"), RIGHTS, 1 << 30)
 
@@ -37,7 +38,9 @@ class Failing(Talk):
         super().carry_out(action)
 
     def fail(self, after: int = 0, times: int = 1) -> None:
+        """And what others have done they did in another process."""
         self.after, self.failures = after, times
+        self.desk.remembers = False
 
     def wait(self) -> bytes:
         """Until it wants to go on by itself."""
@@ -129,6 +132,40 @@ def test_idle_waits_for_a_store_that_cannot_answer(store: MailStore) -> None:
     assert talk.say(b"DONE\r\n") == b"i OK No more idling.\r\n"
 
 
+def test_what_another_session_here_has_done_needs_no_store(store: MailStore) -> None:
+    """New messages, flags, expunges: told between two commands, in IDLE and with a command, while the store answers nobody."""
+    other, talk = Talk(store).sign_in(), Failing(store).sign_in()
+    for each in (other, talk):
+        each.say(b"s SELECT INBOX\r\n")
+    talk.fail(times=1000)
+    talk.desk.remembers = True
+    other.say(appended(b"INBOX", b"x") + appended(b"INBOX", b"y"))
+    assert talk.say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 0 RECENT\r\nq OK Nothing else.\r\n"
+    other.say(b"p STORE 1 +FLAGS.SILENT (\\Deleted \\Seen)\r\n")
+    talk.say(b"i IDLE\r\n")
+    other.say(b"p EXPUNGE\r\n")
+    assert notice(talk) == b"* 1 EXPUNGE\r\n"
+    other.say(b"p STORE 1 +FLAGS (\\Flagged)\r\n")
+    assert notice(talk) == b"* 1 FETCH (FLAGS (\\Flagged))\r\n"
+    assert talk.failures == 1000
+    assert talk.say(b"DONE\r\n") == b"i OK No more idling.\r\n"
+
+
+def test_what_is_delivered_here_is_recent_once(store: MailStore) -> None:
+    """Two sessions of the process: the first that hears of the message has it as \\Recent, without the store being asked."""
+    talks = [Failing(store).sign_in() for _ in range(2)]
+    for talk in talks:
+        talk.say(b"s SELECT INBOX\r\n")
+        talk.fail(times=1000)
+        talk.desk.remembers = True
+    deliver(talks[0].account, talks[0].account.folder_id("INBOX"), ["a", "b"])
+    assert talks[1].say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 2 RECENT\r\nq OK Nothing else.\r\n"
+    assert talks[0].say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 0 RECENT\r\nq OK Nothing else.\r\n"
+    assert [talk.failures for talk in talks] == [1000, 1000]
+    late = Talk(store).sign_in()
+    assert b"* 0 RECENT\r\n" in late.say(b"s SELECT INBOX\r\n")
+
+
 @pytest.mark.parametrize(
     ("command", "work", "done"),
     [
@@ -144,6 +181,7 @@ def test_what_is_done_is_answered_so(store: MailStore, command: bytes, work: int
     talk.say(b"s SELECT Drafts\r\n")
     other.say(appended(b"Drafts", b"x"))
     talk.fail(after=work)
+    talk.desk.mark = 0  # somebody is changing something
     talk.session.noticed(1 << 40)
     heard = talk.say(command)
     assert done in heard
@@ -176,6 +214,7 @@ def test_what_cannot_be_done_twice_is_answered_so(
 
     with monkeypatch.context() as moment:
         moment.setattr(View, "look", busy)
+        moment.setattr(talk.desk, "remembers", False)
         answer = talk.say(command)
     assert done in answer
     assert gone not in answer

@@ -1,5 +1,6 @@
 """An account from outside: deliver, list, flag, expunge, copy, move, folders, quota, idempotency, names."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -69,13 +70,15 @@ def _umask() -> int:
 
 @pytest.mark.parametrize("news", [True, False])
 def test_a_view_is_of_its_snapshot_whoever_looks_meanwhile(
-    account: Account, monkeypatch: pytest.MonkeyPatch, news: bool
+    account: Account, root: Root, monkeypatch: pytest.MonkeyPatch, news: bool
 ) -> None:
     """Another session changes a flag and keeps its view while this one reads: no flag comes in of which no change tells."""
     folder_id = inbox(account)
     deliver(account, folder_id, ["a"])
     since = account.view(folder_id).info.highest_modseq
     account.store_flags(folder_id, [1], "+", SEEN)
+    with contextlib.closing(root.store()) as another_process:  # so that this one has to ask the index
+        another_process.account(account.ref).recount()
     original, meanwhile = reader._live_folder, [FLAGGED]
     passes = [1, 2]  # it looks into new/ after its first, which this clock takes for changed
 

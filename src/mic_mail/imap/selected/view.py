@@ -16,7 +16,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Flag, auto
 from functools import lru_cache
 
@@ -27,10 +27,14 @@ from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import allowed_flags
 from mic_mail.imap.selected.followed import Contexts
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import KEYWORD_FLAGS, KEYWORD_SHIFT, MAX_KEYWORDS, Changes, FolderInfo, FolderView, Made
+from mic_mail.storage.presence import Presence
+from mic_mail.storage.types import KEYWORD_FLAGS, KEYWORD_SHIFT, MAX_KEYWORDS, Changes, FolderInfo, FolderView, Made, News
 from mic_mail.storage.views import before_uid
 
 _MAX_FLAG_NAMES = 4096
+
+_AT_ONCE, _MOVED_AT_ONCE = 50, 20_000
+"""Changes that are told without a thread; and messages in a mailbox whose arrays have to be copied for that."""
 
 
 class Enabled(Flag):
@@ -102,14 +106,6 @@ class Glance:
     mark: int = 0
 
 
-def look(account: Account, folder_id: int, since: int, looked: int, *, claims: bool) -> Glance:
-    """What is new in a folder after MODSEQ `since`; `looked` is the account's MODSEQ at the last look. Blocks."""
-    mark = account.change_mark()
-    account_modseq, fresh, changes = account.news(folder_id, since, looked)
-    recent = claim_recent(account, fresh) if claims and fresh is not None else ()
-    return Glance(account_modseq, fresh, changes, recent, mark)
-
-
 def claim_recent(account: Account, fresh: FolderView) -> Ranges:
     """Messages that nobody was told of yet are \\Recent for who takes them first (RFC 3501 §2.3.2)."""
     info = fresh.info
@@ -123,9 +119,10 @@ class View:
     """The selected mailbox as its client knows it."""
 
     __slots__ = (
-        "_claims", "_fresh", "_ghosts", "_hold_is_known", "_told", "_told_before_ghosts", "_withheld", "account_id", "contexts",
-        "flags", "folder_id", "is_excerpt", "keywords", "looked", "mark", "modseq", "modseqs", "name", "names", "on_record",
-        "opened_at", "place", "quiet", "read_only", "recent", "rights", "sizes", "uids", "uidvalidity",
+        "_claims", "_fresh", "_ghosts", "_hold_is_known", "_presence", "_told", "_told_before_ghosts", "_withheld",
+        "account_id", "contexts", "flags", "folder_id", "is_excerpt", "keywords", "looked", "mark", "modseq", "modseqs",
+        "name", "names", "on_record", "opened_at", "place", "quiet", "read_only", "recent", "rights", "sizes", "uids",
+        "uidvalidity",
     )  # fmt: skip
 
     def __init__(
@@ -138,6 +135,7 @@ class View:
         place: Place | None = None,
         read_only: bool = False,
         recent: Ranges | None = None,
+        presence: Presence | None = None,
         on_record: bool = False,
         opened_at: float = 0.0,
     ) -> None:
@@ -154,6 +152,7 @@ class View:
         self.recent = recent or ()
         """UIDs that are \\Recent here (RFC 3501); `recent` is None in IMAP4rev2, which has no such flag."""
         self._claims = recent is not None and not read_only
+        self._presence = presence
         self.looked = looked
         """The account's MODSEQ at the last look."""
         self.mark = mark
@@ -218,11 +217,29 @@ class View:
         """The look that this client needs next. Blocks. `claimed`: new messages that it has claimed already; `made`: what its
         own change made of the folder, which is all there is to see if the folder was before as it is known here."""
         if made is not None and made.since_modseq == self.modseq:
-            recent = claim_recent(account, made.fresh) if self.claims else ()
-            glance = Glance(made.account_modseq, made.fresh, made.changes, recent, made.mark)
+            news = News(made.account_modseq, made.fresh, made.changes, made.mark)
         else:
-            glance = look(account, self.folder_id, self.modseq, self.looked, claims=self.claims)
-        return replace(glance, recent=merged([*glance.recent, *claimed])) if claimed else glance
+            news = account.news(self.folder_id, self.modseq, self.looked)
+        recent = (*self._taken(), *claimed)
+        if self.claims and news.fresh is not None:
+            recent += claim_recent(account, news.fresh)
+        return Glance(news.account_modseq, news.fresh, news.changes, merged(recent) if recent else (), news.mark)
+
+    def glance_of(self, news: News) -> Glance | None:
+        """The look for which the process has everything in memory, and which takes no longer than an event loop may; else None,
+        and the store has to be asked."""
+        fresh, changes = news.fresh, news.changes
+        if fresh is not None and changes is not None:
+            if self.claims and fresh.info.recent_from < fresh.info.uidnext:
+                return None
+            moves = self.has_ghosts or changes.vanished or self._withheld is not None
+            if len(changes.changed) + len(changes.vanished) > _AT_ONCE or (moves and len(fresh.uids) > _MOVED_AT_ONCE):
+                return None
+        return Glance(news.account_modseq, fresh, changes, self._taken(), news.mark)
+
+    def _taken(self) -> Ranges:
+        """New messages that were claimed for who has the folder open here and hears first."""
+        return self._presence.take() if self._presence is not None and self.claims else ()
 
     def look_behind(
         self,
