@@ -9,26 +9,32 @@ from collections.abc import Iterable
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation
 from mic_mail.imap.grammar.sequence import NoSuchNumber, Partial, SequenceSet
+from mic_mail.storage.mailstore import Account
+
+MANY_SAVED = 2_000
+"""UIDs of a saved result that are looked up in a thread: half a microsecond each."""
 
 
-def positions_of(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> list[range]:
-    """Ascending, disjoint ranges of positions; UIDs that do not exist are passed over, a number that does not is an error."""
-    view = talk.view
+def meet(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> Steps[list[range]]:
+    """Ascending, disjoint ranges of positions; UIDs that do not exist are passed over, a number that does not is an error.
+
+    After a look if one is due: a UID may be one that only another session was told of.
+    """
+    yield from talk.sync(expunge=False)
+    view, saved = talk.view, talk.saved
     assert view is not None
     if messages.saved:
-        return ranges(at for uid in talk.saved if (at := view.position(uid)) is not None)
+
+        def positions_of_saved(account: Account | None = None) -> list[range]:
+            return ranges(at for uid in saved if (at := view.position(uid)) is not None)
+
+        return (yield from talk.ask(positions_of_saved)) if len(saved) > MANY_SAVED else positions_of_saved()
     if by_uid:
         return messages.positions_of_uids(view.uids)
     places = messages.positions_of_numbers(view.messages)
     if places is None:
         raise NoSuchNumber
     return places
-
-
-def meet(talk: Conversation, messages: SequenceSet, *, by_uid: bool) -> Steps[list[range]]:
-    """`positions_of`, after a look if one is due: a UID may be one that only another session was told of."""
-    yield from talk.sync(expunge=False)
-    return positions_of(talk, messages, by_uid=by_uid)
 
 
 def uids_of(talk: Conversation, places: Iterable[range]) -> list[int]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from conversing import Talk, open_store
 from mic_mail.connection.actions import Action
 from mic_mail.errors import Text
+from mic_mail.imap import numbering
 from mic_mail.imap.actions import Waiting, Work
 from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.grammar import aclcommands, commands, mailboxcommands, metadata, notifycommands, searchcommands
@@ -170,6 +171,22 @@ def test_a_mailbox_deleted_by_another_session_ends_this_one(store: MailStore, ta
     talk.say(b"c CREATE Tam\r\ns SELECT Tam\r\n")
     Talk(store).sign_in().say(b"d DELETE Tam\r\n")
     assert b"* BYE" in talk.say(b"n NOOP\r\n")
+
+
+def test_a_saved_result_of_many_is_met_in_a_lane(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same messages by `$`, whether they are few or many; many are one more piece of work, not the loop's."""
+    append = b"a APPEND INBOX" + b" {15+}\r\nSubject: x\r\n\r\ny" * 6
+    talk.say(append + b"\r\n")
+    talk.say(b"s SELECT INBOX\r\ne UID STORE 3 +FLAGS.SILENT (\\Deleted)\r\n")
+    talk.say(b"k SEARCH RETURN (SAVE) 2:5\r\n")
+    talk.say(b"x EXPUNGE\r\n")
+    work = {}
+    for most in (100, 2):
+        monkeypatch.setattr(numbering, "MANY_SAVED", most)
+        before = talk.work
+        assert re.findall(rb"UID (\d+)", talk.say(b"f FETCH $ UID\r\n")) == [b"2", b"4", b"5"]
+        work[most] = talk.work - before
+    assert work[2] == work[100] + 1
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from mic_mail.imap.fetching.fetchplan import Batch, Plan, Reading, from_shelf
 from mic_mail.imap.grammar.commands import SEEN, Fetch
 from mic_mail.imap.grammar.fetchitems import Datum, FetchItem
 from mic_mail.imap.grammar.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
-from mic_mail.imap.numbering import intersect, part_of, positions_of, ranges
+from mic_mail.imap.numbering import intersect, meet, part_of, ranges
 from mic_mail.imap.selected.view import Enabled, View
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
@@ -80,8 +80,7 @@ def fetch(talk: Conversation, command: Fetch) -> Steps[Reply]:
     if command.changed_since is not None or Datum.MODSEQ in command.items:
         talk.use_condstore()
     yield from talk.reading()
-    yield from talk.sync(expunge=False)
-    places = positions_of(talk, command.messages, by_uid=command.by_uid)
+    places = yield from meet(talk, command.messages, by_uid=command.by_uid)
     if command.partial is not None:
         places = part_of(places, command.partial)
     if command.changed_since is not None:

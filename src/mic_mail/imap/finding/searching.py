@@ -174,13 +174,15 @@ def answer(talk: Conversation, command: Search, found: Found, *, mailbox: bytes 
     """
     view, rev2, returns = talk.view, Enabled.REV2 in talk.enabled, command.returns or frozenset()
     assert view is not None
+
+    def make(account: Account | None = None) -> tuple[bytes, tuple[int, ...]]:
+        saved = tuple(view.uids[at] for at in kept(command, found.positions)) if "SAVE" in returns else ()
+        return tell(view, command, found, rev2=rev2, mailbox=mailbox), saved
+
+    told, saved = (yield from talk.ask(make, view.place)) if len(found.positions) > LONG_ANSWER else make()
     if "SAVE" in returns:
-        talk.saved = tuple(view.uids[at] for at in kept(command, found.positions))
-
-    def make(account: Account | None = None) -> bytes:
-        return tell(view, command, found, rev2=rev2, mailbox=mailbox)
-
-    talk.say((yield from talk.ask(make, view.place)) if len(found.positions) > LONG_ANSWER else make())
+        talk.saved = saved
+    talk.say(told)
     if "UPDATE" not in returns:
         return Reply("Searched.")
     if contexts.follow(view, command, found, mailbox=mailbox):
