@@ -15,9 +15,19 @@ from mic_mail.storage.section import Write
 from mic_mail.storage.types import Changes, Made, Row
 from mic_mail.storage.views import with_changes
 
+MANY_MESSAGES = 50_000
+"""Where a folder has more, the arrays that are copied take longer than a delivery, and a look takes in several of those."""
 
-def made(write: Write, folder: FolderRow, *, changed: Sequence[Row] = (), vanished: Sequence[int] = ()) -> Made | None:
-    """`changed`: (uid, flags, modseq, size), new messages included; both ascending by UID."""
+
+def made(
+    write: Write, folder: FolderRow, *, changed: Sequence[Row] = (), vanished: Sequence[int] = (), asked: bool = True
+) -> Made | None:
+    """`changed`: (uid, flags, modseq, size), new messages included; both ascending by UID.
+
+    Not `asked`: nobody waits for it, but sessions that hear of the change may be glad of it.
+    """
+    if not asked and folder.messages > MANY_MESSAGES:
+        return None
     shared, account_id, since = write.store.shared, write.store.account_id, write.modseq_before(folder)
     if write.account.seen_each:
         return None

@@ -112,7 +112,7 @@ def publish(
     if placed and present is not None:
         present.claim(recent_from, folder.uidnext - 1)
     if placed and (tell or store.shared.presences.is_open(store.account_id, folder_id)):
-        done = made(write, folder, changed=write.came)
+        done = made(write, folder, changed=write.came, asked=tell)
         placed[-1] = replace(placed[-1], made=done) if tell else placed[-1]
     new = {id(delivery): published for delivery, published in zip(fresh, placed, strict=True)}
     return [new.get(id(delivery)) or _repeated(delivery, known, new) for delivery in deliveries]

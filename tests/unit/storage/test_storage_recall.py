@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.mime.render import answers_of
+from mic_mail.storage import made
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, Delivery, FlagOperation, FolderView
@@ -180,3 +181,18 @@ def test_a_delivery_that_fails_claims_nothing(two: Two) -> None:
         two.here.publish(two.folder_id, [Delivery(staged, answers_of(b"Subject: x\r\n\r\nx"))], limit_octets=50)
     assert presence.take() == ()
     assert recent_from(two.there) == 1
+
+
+def test_a_delivery_copies_no_large_folder_for_who_may_listen(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look takes in many deliveries at once; each of them would copy all there is."""
+    monkeypatch.setattr(made, "MANY_MESSAGES", 2)
+    presence = two.here.enter(two.folder_id, claims=False)
+    known = two.here.view(two.folder_id).info.highest_modseq
+    deliver(two.here, two.folder_id, ["a", "b"])
+    assert two.own.recall(REF.account_id, two.folder_id, known, two.here.change_mark()) is not None
+    deliver(two.here, two.folder_id, ["c"])
+    assert two.own.recall(REF.account_id, two.folder_id, known, two.here.change_mark()) is None
+    told = two.here.news(two.folder_id, known, -1).changes
+    assert told is not None
+    assert [uid for uid, *_ in told.changed] == [1, 2, 3]
+    del presence
