@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -122,6 +123,13 @@ def test_help_speaks_the_language_of_the_person(lang: tuple[str, ...], environme
     program = [sys.executable, "-m", "mic_mail", *lang, "--help"]
     told = subprocess.run(program, env={**clean, **environment}, capture_output=True, text=True, check=True)
     assert expected in told.stdout
+
+
+def test_the_version_is_told(command: Command) -> None:
+    """For who writes a report: the program and what it runs on; no configuration is needed."""
+    run = command("--version")
+    assert run.code == 0
+    assert re.fullmatch(r"mic-mail \d+\.\d+\.\d+ \(Python 3\.\d+\.\d+, SQLite 3\.\d+\.\d+\)\n", run.out)
 
 
 @pytest.mark.parametrize("noun", NOUNS)

@@ -9,10 +9,13 @@ Command modules are imported only when they are run, so that `mic-mail status` d
 import contextlib
 import importlib
 import os
+import platform
+import sqlite3
 import sys
 import tempfile
 import traceback
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -116,10 +119,25 @@ def build() -> typer.Typer:
         lang: Annotated[  # read by `run` before anything is printed; declared here so that it is known and shown
             Language | None, typer.Option("--lang", help=say("Ngôn ngữ: vi hoặc en.", "Language: vi or en."))
         ] = None,
+        tells_version: Annotated[
+            bool,
+            typer.Option(
+                "--version",
+                callback=_tell_version,
+                is_eager=True,
+                help=say("Cho biết phiên bản rồi kết thúc.", "Tell the version and exit."),
+            ),
+        ] = False,
     ) -> None:
         ctx.obj = Frame(config_path=config)
 
     return app
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        output.line(f"mic-mail {version('mic-mail')} (Python {platform.python_version()}, SQLite {sqlite3.sqlite_version})")
+        raise typer.Exit
 
 
 def root_command() -> TyperGroup | TyperCommand:
