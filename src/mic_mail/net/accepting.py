@@ -1,8 +1,9 @@
 """Accepting: connections from a listening socket that all workers wait on, each to the worker that has the fewest.
 
 In: a `Listener`, this worker's `Share`, what makes the first protocol. Out: transports on the running loop. A worker that has
-more than another lets a connection lie for `COURTESY_SECONDS`, and takes it if it still lies there then: one that is busy or
-dead delays nobody for longer.
+more than another lets connections lie, at most for `COURTESY_SECONDS`, and takes one if it still lies there then: one that is
+busy or dead delays nobody for longer. It also takes one as soon as it has no more than the others: where many come and go, all
+workers may be waiting for one another.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from mic_mail.net.listeners import Listener
 from mic_mail.net.sharing import Share
 
 COURTESY_SECONDS: Final = 0.005
+GLANCE_SECONDS: Final = 0.001
+"""How often a worker that waits looks whether it still should."""
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """No descriptor or no memory for one more connection: it waits in the backlog."""
 EXHAUSTED_SECONDS: Final = 1.0
@@ -62,17 +65,19 @@ class Acceptor:
     def _look(self) -> None:
         """Something has come."""
         if self._share.should_wait():
-            self._rest(COURTESY_SECONDS, self._take_what_lies)
+            self._loop.remove_reader(self._socket)
+            self._let_lie(self._loop.time() + COURTESY_SECONDS)
         else:
             self._accept()
 
-    def _rest(self, seconds: float, then: Callable[[], None]) -> None:
-        self._loop.remove_reader(self._socket)
-        self._pause = self._loop.call_later(seconds, then)
-
-    def _take_what_lies(self) -> None:
+    def _let_lie(self, until: float) -> None:
+        """Wait for those that have fewer, for as long as they have, and not for ever."""
+        is_patient = self._loop.time() < until
+        if is_patient and self._share.should_wait():
+            self._pause = self._loop.call_later(GLANCE_SECONDS, self._let_lie, until)
+            return
         self._listen()
-        if self._accept():
+        if self._accept() and not is_patient:
             self._share.give_up()
 
     def _accept(self) -> bool:
@@ -82,7 +87,8 @@ class Acceptor:
         except OSError as error:  # another worker was faster, or the client has gone
             if error.errno in EXHAUSTED:
                 self._exhausted(error)
-                self._rest(EXHAUSTED_SECONDS, self._listen)
+                self._loop.remove_reader(self._socket)
+                self._pause = self._loop.call_later(EXHAUSTED_SECONDS, self._listen)
             return False
         self._share.take()
         self._share.change(+1)

@@ -14,6 +14,7 @@ import pytest
 import uvloop
 
 from mic_mail.clock import SystemClock
+from mic_mail.net import accepting
 from mic_mail.net.accepting import Acceptor
 from mic_mail.net.connections import OpenConnections
 from mic_mail.net.listeners import Listener, open_listeners
@@ -107,6 +108,26 @@ async def test_a_worker_that_does_not_come_delays_nobody(listener: Listener) -> 
     assert {name for name, _ in held} == {"here"}
     assert (worker.share.open, stuck.open) == (20, 0)
     worker.acceptor.close()
+
+
+async def test_workers_that_wait_for_one_another_do_so_no_longer_than_they_have_to(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One waits since the other had fewer, then that one has more and would wait too: the first takes what comes."""
+    monkeypatch.setattr(accepting, "COURTESY_SECONDS", 60)
+    one, two = shares(2)
+    workers = [Worker("one", listener, one), Worker("two", listener, two)]
+    one.change(+10)
+    held = [await greeted(listener.port)]
+    assert held[0][0] == "two"
+    one.change(-10)
+    two.change(+10)
+    held += [await greeted(listener.port) for _ in range(4)]
+    assert {name for name, _ in held[1:]} == {"one"}
+    for _, writer in held:
+        writer.close()
+    for worker in workers:
+        worker.acceptor.close()
 
 
 async def test_a_handshake_is_counted_while_it_lasts(listener: Listener, tmp_path: Path) -> None:
