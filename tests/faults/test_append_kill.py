@@ -19,7 +19,8 @@ import pytest
 from conversing import REF, START, Talk
 from faults.test_storage_kill import MEMORY
 from mic_mail.clock import ManualClock
-from mic_mail.storage.journal import FOLDER, LOCK, Journaled, arrivals_in
+from mic_mail.storage.journal import FOLDER, LOCK
+from mic_mail.storage.journalframes import Journaled, arrivals_in
 from mic_mail.storage.mailstore import Account
 from storage_model import Root, killed_at, message, observe
 

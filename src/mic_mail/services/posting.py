@@ -15,7 +15,7 @@ from mic_mail.mime.render import Answers, answers_of
 from mic_mail.services.envelope import Recipient
 from mic_mail.services.filing import Arrival, Placement, place
 from mic_mail.storage.errors import Busy, NoSuchFolder, OverQuota
-from mic_mail.storage.journal import Journaled
+from mic_mail.storage.journalframes import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import INBOX, AccountRef, Delivery, Published, Staged
 
@@ -81,7 +81,7 @@ class Posting:
             if by_journal and whole:
                 arrivals = [Journaled(each.parcel.mailbox.home, each.staged.base, each.octets) for each in whole if each.staged]
                 with self._store.journal_holding(arrivals) as held:
-                    self._publish(whole, results, patience=PATIENCE_SECONDS, journaled=held)
+                    self._publish(whole, results, patience=PATIENCE_SECONDS, journaled=held is not None)
             else:
                 self._publish(whole, results, patience=PATIENCE_SECONDS)
         return [results[id(waiting)] for waiting in batch]

@@ -30,7 +30,8 @@ from mic_mail.storage import backup as copies
 from mic_mail.storage.expunge import Grave
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.foreign import despite_loss
-from mic_mail.storage.journal import GRAVE_OCTETS, Berth, Departed, Journal, Journaled
+from mic_mail.storage.journal import GRAVE_OCTETS, Journal, TakeBack
+from mic_mail.storage.journalframes import Berth, Departed, Journaled
 from mic_mail.storage.lending import Lent, lend
 from mic_mail.storage.ordering import Ordered, orderings
 from mic_mail.storage.presence import Presence
@@ -287,7 +288,7 @@ class Account:
 
     def _hold(
         self, messages: Sequence[tuple[Berth, bytes]], meanwhile: Callable[[], None]
-    ) -> contextlib.AbstractContextManager[bool]:
+    ) -> contextlib.AbstractContextManager[TakeBack | None]:
         arrivals = [Journaled.at_berth(self.ref.home, berth, octets) for berth, octets in messages]
         return self._mailstore.journal.holding(arrivals, meanwhile)
 

@@ -17,7 +17,7 @@ EXPUNGEs that follow one another closely are written down as well, after their C
 where a file was and where it lies in `.expunged/`, in place of an fsync of both directories.
 
 WRITTEN comes before the name: a name never leads to half a message that nobody can mend. A message that is WRITTEN and was
-not published (refused, or its process killed) comes back only if the power fails before its segment is settled: twice, never
+not published (its process killed, or refused in a wave) comes back only if the power fails before its segment is settled: twice, never
 lost. A kill alone needs no replay, as the page cache keeps the files; the segments of the dead are settled by
 `settle_left_behind`. Replay (replay.py) happens before any store is opened under another boot id.
 
@@ -27,22 +27,22 @@ belongs to whoever holds its flock. Where anything fails here (`holding` yields 
 there were no journal.
 """
 
+import contextlib
 import errno
 import fcntl
 import math
 import os
-import re
 import secrets
-import struct
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from mic_mail.clock import Clock
 from mic_mail.storage.filesystems import begin_to_write, check_that_it_syncs, note_device, sync_file_system
-from mic_mail.storage.maildir import make_durable, parse_name
+from mic_mail.storage.journalframes import BLOCK_OCTETS, CLEAR, TURN_OCTETS, Departed, Frame, block_of, octets_of, void
+from mic_mail.storage.maildir import make_durable
 
 FOLDER = ".journal"
 """Below the mail root, beside the domains."""
@@ -63,89 +63,6 @@ LOCK = "lock"
 
 GRAVE_OCTETS = 1024
 """A `Departed` in a segment takes less."""
-BLOCK_OCTETS = 4096
-"""Each wave begins a block, so that a power loss in the middle of a write can tear only what was not promised."""
-_FRAME = struct.Struct(">4s8sII")
-"""Magic, turn of the segment, octets of what follows and CRC-32 of both: home, NUL, base name or berth, NUL, message; or home,
-NUL, what has departed."""
-_MAGIC, _DEPARTED, _REPLAYED = b"micJ", b"micX", b"micR"
-_TURN_OCTETS = 8
-_CLEAR = bytes(_FRAME.size)
-
-
-@dataclass(frozen=True, slots=True)
-class Berth:
-    """Where a message is about to lie, that had its UID before it was written down here."""
-
-    mailbox_id: str
-    """Of the folder, which may have another name and directory when it is looked for."""
-    name: str
-    """The whole file name: size, UID and flags too."""
-    received_us: int
-    """INTERNALDATE, the file's time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Journaled:
-    """A staged message: whose it is (the account's folder below the mail root), its base name, its octets."""
-
-    home: str
-    base: str
-    octets: bytes
-    berth: Berth | None = None
-    """None: INBOX, under a UID that the journal does not know."""
-    at: int = field(default=-1, compare=False)
-    """Where in its segment."""
-
-    def head(self) -> bytes:
-        where = self.base if self.berth is None else f"{self.berth.mailbox_id}/{self.berth.received_us}/{self.berth.name}"
-        return b"%b\0%b\0" % (os.fsencode(self.home), os.fsencode(where))
-
-    @classmethod
-    def at_berth(cls, home: str, berth: Berth, octets: bytes) -> "Journaled":
-        return cls(home, parse_name(berth.name).base, octets, berth)
-
-    @classmethod
-    def of(cls, frame: bytes, at: int) -> "Journaled":
-        """The opposite of `head` and octets; neither a base name nor a mailbox id has a "/" in it."""
-        home, where, octets = frame.split(b"\0", 2)
-        mailbox_id, _, rest = os.fsdecode(where).partition("/")
-        if not rest:
-            return cls(os.fsdecode(home), mailbox_id, octets, None, at)
-        received_us, _, name = rest.partition("/")
-        return cls(os.fsdecode(home), parse_name(name).base, octets, Berth(mailbox_id, name, int(received_us)), at)
-
-
-@dataclass(frozen=True, slots=True)
-class Departed:
-    """A message that was expunged, whose file may lie in its folder again after a power loss."""
-
-    home: str
-    mailbox_id: str
-    """Of the folder."""
-    name: str
-    """Its file there."""
-    buried: str
-    """Its file in `.expunged/`."""
-    at: int = field(default=-1, compare=False)
-    """Where in its segment."""
-
-    @property
-    def octets(self) -> bytes:
-        return b""
-
-    def head(self) -> bytes:
-        return b"%b\0%b" % (os.fsencode(self.home), os.fsencode(f"{self.mailbox_id}/{self.name}/{self.buried}"))
-
-    @classmethod
-    def of(cls, frame: bytes, at: int) -> "Departed":
-        """The opposite of `head`; neither a mailbox id nor a name has a "/" in it."""
-        home, what = frame.split(b"\0")
-        mailbox_id, name, buried = os.fsdecode(what).split("/")
-        return cls(os.fsdecode(home), mailbox_id, name, buried, at)
-
-
-Frame = Journaled | Departed
 
 
 @dataclass(slots=True)
@@ -167,30 +84,20 @@ class _Segment:
     homes: set[str] = field(default_factory=set)
     """The accounts whose file system is among them: asked anew for each turn, as an account may be moved."""
 
-    def write(self, arrivals: Sequence[Frame]) -> tuple[int, int]:
-        """Durable once `sync` has returned; where they lie. Whole blocks: none that holds a promise is written again."""
-        pieces: list[bytes] = []
-        for arrival in arrivals:
-            head = arrival.head()
-            crc = zlib.crc32(arrival.octets, zlib.crc32(head, zlib.crc32(self.turn)))
-            magic = _MAGIC if isinstance(arrival, Journaled) else _DEPARTED
-            pieces += (_FRAME.pack(magic, self.turn, len(head) + len(arrival.octets), crc), head, arrival.octets)
-        pieces.append(bytes(-sum(map(len, pieces)) % BLOCK_OCTETS))
-        block = b"".join(pieces)
+    def write(self, frames: Sequence[Frame]) -> "_Written":
+        """Durable once `sync` has returned. Whole blocks: none that holds a promise is written again."""
+        block, places = block_of(frames, self.turn)
         if os.pwrite(self.fd, block, self.end) != len(block):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = _Written(self, self.turn, self.end, len(block), [self.end + at for at in places])
         self.end += len(block)
-        return self.end - len(block), len(block)
-
-    def begin_sync(self, place: tuple[int, int]) -> None:
-        """Let the disk begin with what `write` has put there."""
-        begin_to_write(self.fd, *place)
+        return written
 
     def sync(self) -> None:
         os.fdatasync(self.fd)
 
     def wipe(self) -> None:
-        os.pwrite(self.fd, _CLEAR, 0)
+        os.pwrite(self.fd, CLEAR, 0)
         self._forget()
 
     def close(self) -> None:
@@ -203,6 +110,21 @@ class _Segment:
         self.devices.clear()
         self.homes.clear()
         self.end = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Where in a segment, of which turn."""
+
+    segment: _Segment
+    turn: bytes
+    start: int
+    octets: int
+    places: Sequence[int]
+    """Where each frame begins."""
+
+
+TakeBack = Callable[[], None]
 
 
 class Journal:
@@ -251,26 +173,39 @@ class Journal:
         return has_room
 
     @contextmanager
-    def holding(self, arrivals: Sequence[Frame], meanwhile: Callable[[], None] | None = None) -> Iterator[bool]:
-        """Staged messages are durable together while the block publishes them; False: nothing is promised.
+    def holding(self, arrivals: Sequence[Frame], meanwhile: Callable[[], None] | None = None) -> Iterator[TakeBack | None]:
+        """Staged messages are durable together while the block publishes them; None: nothing is promised.
+
+        What is given is for who refuses them in the end: no replay gives them back then. It is durable with whatever the
+        segment takes next, so before anybody else is promised what was theirs (their UIDs).
 
         Not settled before the block has been left: what it does to names has to come before the sync that makes them durable.
         `meanwhile` is called in any case before the block is entered, while the disk has begun to write.
         """
         with self._lock:
-            segment, failures = self._write(arrivals, begin=meanwhile is not None), self._failures
-            if segment is not None:
-                segment.users += 1
+            written, failures = self._write(arrivals, begin=meanwhile is not None), self._failures
+            if written is not None:
+                written.segment.users += 1
         try:
             if meanwhile is not None:
                 meanwhile()
-            yield segment is not None and self._is_synced(segment, failures)
+            is_held = written is not None and self._is_synced(written.segment, failures)
+            yield partial(self._take_back, written) if written is not None and is_held else None
         finally:
-            if segment is not None:
+            if written is not None:
                 with self._lock:
+                    segment = written.segment
                     segment.users -= 1
                     if segment.is_lost and not segment.users:
                         segment.close()
+
+    def _take_back(self, written: _Written) -> None:
+        segment = written.segment
+        with self._lock:
+            is_there = segment is self._active or segment is self._full
+            if is_there and segment.turn == written.turn:
+                with contextlib.suppress(OSError):
+                    void(segment.fd, written.places)
 
     def _is_synced(self, segment: _Segment, failures: int) -> bool:
         """Make what was written before durable, if no sync has failed since (the kernel tells an error once).
@@ -303,12 +238,12 @@ class Journal:
     def remembers(self, gone: Sequence[Departed]) -> bool:
         """Whether it holds what was expunged from now on: else both directories have to be fsynced."""
         with self.holding(gone) as held:
-            return held
+            return held is not None
 
-    def _write(self, arrivals: Sequence[Frame], *, begin: bool) -> _Segment | None:
+    def _write(self, arrivals: Sequence[Frame], *, begin: bool) -> _Written | None:
         if self._clock.monotonic() < self._resume_at:
             return None
-        segment = self._room(sum(_FRAME.size + len(each.head()) + len(each.octets) for each in arrivals))
+        segment = self._room(octets_of(arrivals))
         if segment is None:
             return None
         try:
@@ -318,13 +253,13 @@ class Journal:
         except OSError:
             return None  # that mailbox will hear of it; the next wave need not
         try:
-            place = segment.write(arrivals)
+            written = segment.write(arrivals)
             if begin:
-                segment.begin_sync(place)
+                begin_to_write(segment.fd, written.start, written.octets)
         except OSError as error:
             self._not_written(error)
             return None
-        return segment
+        return written
 
     def _not_written(self, error: OSError) -> None:
         """Where blocks are not written again in place, room can be missing even here. Any other error proves the disk bad."""
@@ -343,7 +278,7 @@ class Journal:
         self._wanted = self._active is None and self._full is None
         if self._active is not None and not self._active.end:
             self._active.since = self._clock.monotonic()
-            self._active.turn = secrets.token_bytes(_TURN_OCTETS)
+            self._active.turn = secrets.token_bytes(TURN_OCTETS)
         return self._active
 
     def prepare(self) -> None:
@@ -466,34 +401,3 @@ def _fill_with_zeros(fd: int) -> None:
         if os.pwrite(fd, zeros, at) != len(zeros):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.fsync(fd)
-
-
-def arrivals_in(segment: str | int) -> Iterator[Journaled]:
-    """The messages of a segment, path or descriptor, that are whole and of its turn, in order."""
-    return (frame for frame in frames_in(segment) if isinstance(frame, Journaled))
-
-
-def frames_in(segment: str | int) -> Iterator[Frame]:
-    """The same with what was expunged."""
-    with open(segment, "rb", closefd=isinstance(segment, str)) as file:
-        file.seek(0)
-        octets = file.read()
-    if not octets.startswith((_MAGIC, _DEPARTED, _REPLAYED)):
-        return
-    turn = octets[len(_MAGIC) : len(_MAGIC) + _TURN_OCTETS]
-    beginning = re.compile(b"(?:%b|%b)%b" % (_MAGIC, _DEPARTED, re.escape(turn)), re.DOTALL)
-    found = beginning.search(octets)
-    while found is not None and (at := found.start()) <= len(octets) - _FRAME.size:
-        magic, turn, length, crc = _FRAME.unpack_from(octets, at)
-        frame = octets[at + _FRAME.size : at + _FRAME.size + length]
-        if len(frame) == length and zlib.crc32(frame, zlib.crc32(turn)) == crc:
-            yield Journaled.of(frame, at) if magic == _MAGIC else Departed.of(frame, at)
-            at += length
-        found = beginning.search(octets, at + 1)  # in the next block, where a wave ends or is torn
-
-
-def mark_replayed(segment: int, arrivals: Sequence[Frame]) -> None:
-    """Others have to stay in the segment, and these must not be given back once more. Takes no new room on the disk."""
-    for arrival in arrivals:
-        os.pwrite(segment, _REPLAYED, arrival.at)
-    os.fdatasync(segment)

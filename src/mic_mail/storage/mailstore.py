@@ -19,7 +19,8 @@ from mic_mail.storage.account import Account
 from mic_mail.storage.changemarks import CHANGE_MARKS, ChangeMarks
 from mic_mail.storage.flags import flush_names
 from mic_mail.storage.index import translated
-from mic_mail.storage.journal import Journal, Journaled
+from mic_mail.storage.journal import Journal, TakeBack
+from mic_mail.storage.journalframes import Journaled
 from mic_mail.storage.maildir import NameSource
 from mic_mail.storage.opening import open_store
 from mic_mail.storage.polling import poll, unmoved
@@ -224,8 +225,8 @@ class MailStore:
                 raise self._recovered.failed[home]
             return self._recovered
 
-    def journal_holding(self, arrivals: Sequence[Journaled]) -> contextlib.AbstractContextManager[bool]:
-        """Staged messages are durable together while the block publishes them as `journaled`; False: each needs `finish`."""
+    def journal_holding(self, arrivals: Sequence[Journaled]) -> contextlib.AbstractContextManager[TakeBack | None]:
+        """Staged messages are durable together while the block publishes them as `journaled`; None: each needs `finish`."""
         return self.journal.holding(arrivals)
 
     @property

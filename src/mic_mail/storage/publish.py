@@ -42,7 +42,8 @@ from mic_mail.mime.render import Answers
 from mic_mail.storage import schema, seen
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.index import Statement
-from mic_mail.storage.journal import Berth
+from mic_mail.storage.journal import TakeBack
+from mic_mail.storage.journalframes import Berth
 from mic_mail.storage.made import made
 from mic_mail.storage.maildir import email_id, format_name, thread_id
 from mic_mail.storage.rows import FolderRow, read_folder
@@ -50,15 +51,15 @@ from mic_mail.storage.section import Write, writing
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import SEEN, Delivery, Published
 
-Hold = Callable[[Sequence[tuple[Berth, bytes]], Callable[[], None]], AbstractContextManager[bool]]
-"""Makes messages durable that are about to be named, while the block names them; False: it cannot. The function handed to it
-is called before the block is entered."""
+Hold = Callable[[Sequence[tuple[Berth, bytes]], Callable[[], None]], AbstractContextManager[TakeBack | None]]
+"""Makes messages durable that are about to be named, while the block names them; None: it cannot. The function handed to it
+is called before the block is entered; the one that it gives takes it back, if they are not published after all."""
 
 
-def unheld(messages: Sequence[tuple[Berth, bytes]], meanwhile: Callable[[], None]) -> AbstractContextManager[bool]:
+def unheld(messages: Sequence[tuple[Berth, bytes]], meanwhile: Callable[[], None]) -> AbstractContextManager[TakeBack | None]:
     """Each by its own file and folder."""
     meanwhile()
-    return nullcontext(False)
+    return nullcontext(None)
 
 
 INSERT_EMAIL = Statement(insert(schema.email), [column.name for column in schema.email.c])
@@ -156,11 +157,13 @@ def publish_within(
     unfinished = [(each.berth(folder, now_us), octets) for each in placed if (octets := each.delivery.octets) is not None]
     answers: list[Answers] = []
     with (hold if unfinished else unheld)(unfinished, lambda: answers.extend(map(_answers_of, deliveries))) as held:
-        if not held:
+        if held is not None:
+            write.undoing.append(held)
+        else:
             for delivery in deliveries:
                 if delivery.octets is not None:
                     delivery.staged.finish()
-        if not held or len(unfinished) < len(placed):
+        if held is None or len(unfinished) < len(placed):
             write.durable[cur] = None
         write.intend(renames=renames)
         for delivery, (old, new) in zip(deliveries, renames, strict=True):

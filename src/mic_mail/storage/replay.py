@@ -21,7 +21,8 @@ from operator import attrgetter
 
 from mic_mail.storage.filesystems import note_device, sync_file_system
 from mic_mail.storage.foldernames import EXPUNGED, encode_directory
-from mic_mail.storage.journal import FAILED, FOLDER, LOCK, Departed, Frame, Journaled, frames_in, locked, mark_replayed
+from mic_mail.storage.journal import FAILED, FOLDER, LOCK, locked
+from mic_mail.storage.journalframes import Departed, Frame, Journaled, frames_in, mark_replayed
 from mic_mail.storage.maildir import (
     FOLDER_MODE,
     MESSAGE_MODE,

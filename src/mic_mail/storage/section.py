@@ -111,6 +111,8 @@ def transaction(
         if write is not None:
             write.undo_names()
             write.clear()
+            for undo in write.undoing:
+                undo()
         raise
     write.settle()
 
@@ -196,6 +198,8 @@ class Write:
         """Directories to fsync before the change may be acknowledged."""
         self.remember: Callable[[], bool] | None = None
         """Makes durable in another way what was done to them; False: it cannot."""
+        self.undoing: list[Callable[[], None]] = []
+        """What takes back the rest, if all of it is to be undone."""
         self._fd = fd
         self._folders: dict[int, FolderRow] = {}
         self._keys: dict[int, tuple[str, int | None, str | None]] = {}

@@ -20,7 +20,8 @@ from mic_mail.services.filing import Arrival, Placement
 from mic_mail.services.posting import Parcel, account_ref
 from mic_mail.storage import journal
 from mic_mail.storage.errors import Busy, OverQuota, Unavailable
-from mic_mail.storage.journal import FOLDER, LOCK, arrivals_in
+from mic_mail.storage.journal import FOLDER, LOCK
+from mic_mail.storage.journalframes import arrivals_in
 from mic_mail.storage.section import writing
 from mic_mail.storage.types import AccountRef, Published
 

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
 from mic_mail.storage import filesystems, journal, replay
+from mic_mail.storage import publish as publishing
 from mic_mail.storage.errors import Busy, DiskFull, Unavailable
-from mic_mail.storage.journal import FOLDER, LOCK, Departed, Journaled, arrivals_in, frames_in, locked
+from mic_mail.storage.journal import FOLDER, LOCK, locked
+from mic_mail.storage.journalframes import Departed, Journaled, arrivals_in, frames_in
 from mic_mail.storage.maildir import Place
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.section import writing
@@ -55,6 +57,13 @@ def segments(root: Root) -> list[Path]:
 def held(root: Root) -> list[Journaled]:
     """All messages that the journal holds."""
     return [arrival for path in segments(root) for arrival in arrivals_in(str(path))]
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
 
 
 def inbox(account: Account) -> int:
@@ -187,6 +196,41 @@ def test_power_loss_changes_nothing_about_appended_messages(
     assert crash.root.use(observe)[folder].messages == promised
 
 
+@pytest.mark.parametrize("damage", [lose_name, lose_content], ids=lambda damage: damage.__name__)
+def test_what_was_refused_after_all_takes_no_uid_from_who_came_next(
+    root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch, damage: Damage
+) -> None:
+    """The journal had it, then the index could not be written: the next message has its UID, and keeps it in a power loss."""
+    account = store.account(REF)
+    older = root.index_copy()
+    with monkeypatch.context() as moment:
+        moment.setattr(publishing, "insert_message", raising(Unavailable("no room for a row")))
+        with pytest.raises(Unavailable):
+            append(account, inbox(account), ["refused", "as well"])
+    assert held(root) == []
+    assert append(account, inbox(account), ["kept"]) == [1]
+    assert [arrival.octets for arrival in held(root)] == [message("kept")]
+    crash = Crash(root)
+    damage(crash.file_of("kept"))
+    for name, octets in older.items():
+        (crash.root.home / name).write_bytes(octets)
+    assert in_inbox(crash.root.use(observe)) == {"kept": 1}
+
+
+def test_what_is_refused_later_takes_back_nothing_of_the_next_turn(root: Root, store: MailStore, clock: ManualClock) -> None:
+    """The segment was settled in between and holds others: they stay."""
+    account = store.account(REF)
+    with store.journal_holding([Journaled(REF.home, "base", b"octets")]) as take_back:
+        assert take_back is not None
+    clock.move_to(clock.now() + timedelta(seconds=journal.SETTLE_SECONDS))
+    store.settle_journal()
+    deliver(account, inbox(account), ["other", "one more"], together=True)
+    there = held(root)
+    assert len(there) == 2
+    take_back()
+    assert held(root) == there
+
+
 def test_a_file_whose_time_was_not_on_disk_gets_it_back(root: Root, store: MailStore) -> None:
     """INTERNALDATE is the file's time once the index is lost; it was set without an fsync."""
     account = store.account(REF)
@@ -289,7 +333,7 @@ def test_who_writes_while_a_sync_is_under_way_shares_the_next(
 
     def hold(number: int) -> bool:
         with store.journal_holding([Journaled(REF.home, f"{number}.M1P1.h", message("a"))]) as held:
-            return held
+            return held is not None
 
     monkeypatch.setattr(os, "fdatasync", slow)
     with ThreadPoolExecutor(5) as threads:
@@ -775,7 +819,7 @@ def test_two_full_segments_send_messages_to_their_own_files(
     answers = []
     for _ in range(3):
         with store.journal_holding([large]) as durable:
-            answers.append(durable)
+            answers.append(durable is not None)
     assert answers == [True, True, False]
     assert store.journal_is_full
     store.settle_journal()
@@ -980,7 +1024,7 @@ def test_no_journal_for_a_mailbox_where_syncfs_proves_nothing(
         answers = []
         for home in ("mic.gov.vn/there", "mic.gov.vn/here"):
             with store.journal_holding([Journaled(home, "1.M1P1Q1.x", b"x")]) as durable:
-                answers.append(durable)
+                answers.append(durable is not None)
     assert answers == [False, True]
 
 
