@@ -17,8 +17,8 @@ EXPUNGEs that follow one another closely are written down as well, after their C
 where a file was and where it lies in `.expunged/`, in place of an fsync of both directories.
 
 WRITTEN comes before the name: a name never leads to half a message that nobody can mend. A message that is WRITTEN and was
-not published (its process killed, or refused in a wave) comes back only if the power fails before its segment is settled: twice, never
-lost. A kill alone needs no replay, as the page cache keeps the files; the segments of the dead are settled by
+not published (its process killed, or refused in a wave) comes back only if the power fails before its segment is settled:
+twice, never lost. A kill alone needs no replay, as the page cache keeps the files; the segments of the dead are settled by
 `settle_left_behind`. Replay (replay.py) happens before any store is opened under another boot id.
 
 Each process has two segments that take turns; one is filled while the other is settled. Both are written full of zeros when
