@@ -9,8 +9,13 @@ from functools import lru_cache
 
 from mic_mail.mime.headers import strip_comments
 
+_USUAL = re.compile(
+    rb"[ \t]*+(?:[A-Za-z]{3},[ ])?(\d{1,2})[ ]([A-Z][a-z]{2})[ ](\d{4})[ ](\d\d):([0-5]\d):([0-5]\d)[ ]([+-]\d{4})"
+)
+"""As RFC 5322 §3.3 wants it, and nearly all write it; whatever follows."""
 _MONTHS = {name: number for number, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
 
+_MONTHS |= {name.title(): number for name, number in _MONTHS.items()}
 _FIELDS = ("year", "month", "day", "hour", "minute", "second")
 _TIME = rb"(?:[ \tT]*+(?P<hour>\d{1,2})[:.](?P<minute>\d{1,2})(?:[:.](?P<second>\d{1,2})(?:[.,]\d*+)?)?)?"
 _ZONE = rb"[ \t]*(?P<zone>(?:GMT|UTC?)?[+-]\d{1,2}:?\d{2}|[A-Za-z]{1,5})?"
@@ -46,6 +51,13 @@ def _read(value: bytes) -> tuple[int, int] | None:
     """Seconds since the epoch as if it were in UTC, and how many seconds it is east of that."""
     if len(value) > 200:
         return None
+    usual = _USUAL.match(value)
+    if usual is not None:
+        day_, word, year_, hour_, minute_, second_, zone = usual.groups()
+        month, day, hour = _MONTHS.get(word), int(day_), int(hour_)
+        if month is not None and 1 <= day <= 31 and hour <= 24:
+            seconds = _days(int(year_), month, day) * 86_400 + hour * 3600 + int(minute_) * 60 + int(second_)
+            return seconds, _offset(zone)
     value = strip_comments(value)
     for form in (_DAY_FIRST, _ASCTIME, _ISO):
         match = form.match(value)

@@ -14,11 +14,15 @@ from mic_mail.mime.words import decode_beginning, decode_octets
 LIMIT = 200
 """Characters (RFC 8970 §3.1: at most 200 unless there is a reason for more)."""
 
+_LINE_ENDS = 20
+"""Of those, CRLF that become one space."""
+
 _ENOUGH = 1_000
 """Characters of text to collect before white space is folded."""
 
-_GLANCE = 768
-"""Octets that hold the whole line of nearly every plain text. A preview made of them costs 10 us instead of 25."""
+_GLANCE = {"base64": 448, "quoted-printable": 768}
+_GLANCE_AT_IDENTITY = 384
+"""Octets that hold the whole line of nearly every plain text. A preview made of them costs 8 us instead of 25."""
 
 _INVISIBLE_CHARACTER = (
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufffd"
@@ -28,7 +32,8 @@ _INVISIBLE_CHARACTER = (
 _INVISIBLE = re.compile(f"{_INVISIBLE_CHARACTER}{_INVISIBLE_CHARACTER}*+")
 """A run of them. Written in two, `re` looks for the first of them three times as fast as for `[...]++`."""
 
-_SKIPPED = ("style", "script", "head", "title", "template")
+_SKIPPED = re.compile(r"<((?ai:style|script|head|title|template))(?![^\W_])")
+_CLOSED = {name: re.compile(f"</(?ai:{name})") for name in ("style", "script", "head", "title", "template")}
 _QUOTED = re.compile(r"^>.*$", re.MULTILINE)
 
 
@@ -38,9 +43,10 @@ def preview(raw: bytes, part: Part) -> str:
     encoding = part.encoding.decode("ascii", "replace")
     if part.subtype == b"html":
         return _first_line(_strip_html(decode_octets(decode(raw, encoding), charset))).rstrip()
-    if len(raw) > _GLANCE:
+    glance = _GLANCE.get(encoding, _GLANCE_AT_IDENTITY)
+    if len(raw) > glance:
         # Every step on this way makes of a beginning the beginning of what it makes of the whole: a full line is the line.
-        line = _first_line(_strip_quoted(decode_beginning(Decoder(encoding).feed(raw[:_GLANCE]), charset)))
+        line = _beginning(_strip_quoted(decode_beginning(Decoder(encoding).feed(raw[:glance]), charset)))
         if len(line) == LIMIT:
             return line.rstrip()
     return _first_line(_strip_quoted(decode_octets(decode(raw, encoding), charset))).rstrip()
@@ -56,6 +62,16 @@ def _first_line(text: str) -> str:
     return line
 
 
+_NOT_IN_LINE = re.compile(_INVISIBLE_CHARACTER[:-1] + "\t-\r\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+"""What is not seen, or white space other than U+0020."""
+
+
+def _beginning(text: str) -> str:
+    """The same, of the beginning of a text. Nearly every one needs its line ends replaced and nothing else."""
+    line = text.lstrip()[: LIMIT + _LINE_ENDS].replace("\r\n", " ")[:LIMIT]
+    return _first_line(text) if len(line) < LIMIT or "  " in line or _NOT_IN_LINE.search(line) else line
+
+
 def _strip_quoted(text: str) -> str:
     """The text without the lines that it answers to."""
     return _QUOTED.sub("", text) if text.startswith(">") or "\n>" in text else text
@@ -65,32 +81,31 @@ def _strip_html(text: str) -> str:
     """The text between the tags, as far as it is needed."""
     pieces: list[str] = []
     collected = pos = 0
-    lower = text.lower()
     while collected < _ENOUGH:
         tag = text.find("<", pos)
         piece = text[pos:] if tag < 0 else text[pos:tag]
-        if piece.strip():
+        if piece and not piece.isspace():
             pieces.append(piece)
             collected += len(piece)
         if tag < 0:
             break
-        pos = _after_tag(lower, tag)
+        pos = _after_tag(text, tag)
         if pos < 0:
             break
         pieces.append(" ")
     return html.unescape("".join(pieces)[: 2 * _ENOUGH])
 
 
-def _after_tag(lower: str, tag: int) -> int:
+def _after_tag(text: str, tag: int) -> int:
     """Where text goes on after the tag at `tag`, and after its element where that is not for reading; -1 for nowhere."""
-    if lower.startswith("<!--", tag):
-        end = lower.find("-->", tag)
+    if text.startswith("<!--", tag):
+        end = text.find("-->", tag)
         return end + 3 if end >= 0 else -1
-    for name in _SKIPPED:
-        if lower.startswith(name, tag + 1) and not lower[tag + 1 + len(name) : tag + 2 + len(name)].isalnum():
-            tag = lower.find("</" + name, tag)
-            if tag < 0:
-                return -1
-            break
-    end = lower.find(">", tag)
+    skipped = _SKIPPED.match(text, tag)
+    if skipped is not None:
+        closed = _CLOSED[skipped[1].lower()].search(text, tag)
+        if closed is None:
+            return -1
+        tag = closed.start()
+    end = text.find(">", tag)
     return end + 1 if end >= 0 else -1

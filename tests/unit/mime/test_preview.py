@@ -36,6 +36,12 @@ def test_html_is_read_without_its_markup() -> None:
     assert preview(HEAD + part("text/html; charset=utf-8", crlf(page), "8bit")) == "Kính gửi anh B ê"
 
 
+def test_letters_that_are_two_in_lower_case_move_nothing() -> None:
+    """U+0130 is longer in lower case; what stands behind it is still cut at its tags."""
+    page = "\u0130" * 10 + "<STYLE>x</sTyle >Kính<header>gửi</header><styleless>anh"
+    assert preview(HEAD + part("text/html; charset=utf-8", crlf(page), "8bit")) == "\u0130" * 10 + " Kính gửi anh"
+
+
 def test_quoted_mail_is_left_out() -> None:
     """A reply shows what is new in it."""
     assert preview(HEAD + part("text/plain", crlf("> old\n>> older\nnew\n"))) == "new"
