@@ -4,6 +4,7 @@ Each row is the best of several runs in CPU time, so that other work on the mach
 over its octets, and peak memory where it is large.
 """
 
+import itertools
 import os
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import corpus
 from messages.hard import HEAD, HTML, PDF, PLAIN, SENTENCE, crlf, lines_of_base64, multipart, part, uuencoded
 from mic_mail.mime.headers import cut
 from mic_mail.mime.parts import Sections
@@ -92,6 +94,9 @@ def main() -> None:
     }
     for name, message in small.items():
         row(f"answers_of: {name}", len(message), lambda message=message: answers_of(message), 500)
+    office = [corpus.message(number)[0] for number in range(1, 301)]
+    turns = itertools.cycle(office)
+    row("answers_of: the corpus, mean", sum(map(len, office)) // len(office), lambda: answers_of(next(turns)), len(office))
     found = answers_of(small["text, 4 KiB"])
     row("cut: Thunderbird's fields", len(found.header), lambda: cut(found.header, THUNDERBIRD), 5000)
     row("Sections: open and locate", len(found.parts), lambda: Sections(found.parts).locate((1,)), 5000)

@@ -7,6 +7,8 @@ decoded here). RFC 2045 §6.7 (quoted-printable) and §6.8 (base64). Never raise
 import binascii
 import re
 
+from mic_mail.mime.lineends import line_ends
+
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(set(range(256)) - set(BASE64))
 
@@ -40,6 +42,7 @@ class Base64:
 
 
 _BLANK = b" \t"
+_TAB = b"\t"[0]
 _MAX_BLANK = 998
 """RFC 2045 §6.7 (3) deletes white space at the end of a line; a run longer than any line of mail stays, so that the
 decoder need not hold it."""
@@ -92,7 +95,8 @@ class QuotedPrintable:
     def _decode(self, raw: bytes) -> bytes:
         if not raw:
             return raw
-        if b" \r" in raw or b"\t\r" in raw or b" \n" in raw or b"\t\n" in raw:
+        lf, cr, crlf = line_ends(raw)
+        if raw.rfind(b" \r") >= 0 or (lf > crlf and b" \n" in raw) or (_TAB in raw and (b"\t\r" in raw or b"\t\n" in raw)):
             raw = _TRAILING.sub(b"", raw)
         signs = raw.count(b"=")
         self.ends_softly = False
@@ -102,7 +106,7 @@ class QuotedPrintable:
         soft_crlf = raw.count(b"=\r\n")
         decoded = binascii.a2b_qp(raw)
         saved = 2 * signs + soft_crlf
-        if len(raw) - len(decoded) == saved and raw.count(b"=\r") == soft_crlf:
+        if len(raw) - len(decoded) == saved and (cr == crlf or raw.count(b"=\r") == soft_crlf):
             return decoded
         # Damaged somewhere: the standard library swallows what follows `=\r`, or one of two signs, and saves less elsewhere.
         self.damaged = True

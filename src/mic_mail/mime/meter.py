@@ -13,6 +13,9 @@ import re
 import pybase64
 
 from mic_mail.mime.encodings import BASE64, Base64, QuotedPrintable
+from mic_mail.mime.lineends import LineEnds, even_lines
+
+_PADDING = b"="[0]
 
 UUENCODE = frozenset({b"x-uuencode", b"uuencode", b"x-uue", b"uue"})
 """No encoding of MIME (RFC 2045 §6.3), but programs decode a leaf that says so; one in text is no body to anybody."""
@@ -33,18 +36,30 @@ class Base64Meter:
         self._content: Base64 | None = None
         self.damaged = False
 
-    def feed(self, piece: bytes, *, at_line_start: bool = True) -> None:
-        """Count the next raw octets. About 2 GB/s on clean lines."""
-        self.feed_rest(piece, piece.translate(None, BASE64))
+    def feed(self, piece: bytes, *, at_line_start: bool = True) -> tuple[int, LineEnds] | None:
+        """Count the next raw octets; how many of them are lines that hold digits and nothing else, and the ends of these lines.
 
-    def feed_rest(self, piece: bytes, rest: bytes) -> None:
-        """The same for a caller that knows what is left of the piece without its digits."""
+        These are counted at 4 GB/s, anything else at 2 GB/s.
+        """
+        known, content = None, b""
+        if not self._padded and self._content is None and (even := even_lines(piece)) is not None:
+            digits, octets, ends = even
+            content = _only_digits(digits)
+            if content:
+                self._digits += len(digits)
+                known = octets, ends
+                piece = piece[octets:]
         if self._inside is not None and not self._padded:
-            self._inside.feed(self._decoded(piece))
+            self._inside.feed(content + self._decoded(piece))
+        self._count(piece)
+        return known
+
+    def _count(self, piece: bytes) -> None:
+        rest = piece.translate(None, BASE64)
         digits = len(piece) - len(rest)
         if self._padded:
             self.damaged = self.damaged or digits > 0
-        elif b"=" in rest:
+        elif _PADDING in rest:
             pad = piece.find(b"=")
             before = piece[:pad].translate(None, BASE64)
             self._digits += pad - len(before)
@@ -57,6 +72,8 @@ class Base64Meter:
 
     def _decoded(self, piece: bytes) -> bytes:
         """Content. Pieces of whole lines hold whole groups of digits, and are decoded as they are, in a third of the time."""
+        if not piece:
+            return b""
         if self._content is None:
             pad = piece.find(b"=")
             try:
@@ -75,6 +92,15 @@ class Base64Meter:
             self._inside.finish(self._content.finish() if self._content is not None else b"")
         if self._digits % 4 == 1:
             self.damaged = True
+
+
+def _only_digits(octets: bytearray) -> bytes:
+    """What is encoded in whole groups of digits; nothing where there is anything else, were it padding."""
+    try:
+        content = pybase64.b64decode(octets, validate=True)
+    except binascii.Error:
+        return b""
+    return content if 4 * len(content) == 3 * len(octets) else b""
 
 
 class QuotedPrintableMeter:
@@ -150,7 +176,7 @@ class UuMeter:
         size = len(piece)
         while pos < size:
             if not self._inside:
-                begin = _BEGIN.search(piece, pos) if b"begin" in piece and _BEGIN_WORD.search(piece, pos) else None
+                begin = _BEGIN.search(piece, pos) if piece.rfind(b"begin") >= 0 and _BEGIN_WORD.search(piece, pos) else None
                 if self._whole and piece[pos : begin.start() if begin else size].strip():
                     self._damaged = True
                 if begin is None:

@@ -1,29 +1,53 @@
 """What a message is made of: parts, and what their headers say about their bodies.
 
-In: the raw header of a part. Out: its type, parameters, encoding (`Part.describe`). Nothing here reads bodies; never raises.
+In: the raw header of a part. Out: what it says about the body (`read_header`). Nothing here reads bodies; never raises.
 RFC 2045 §5 (Content-Type, its default and what to do with an invalid one), §6 (transfer encodings), RFC 2183 (disposition).
 """
 
 import re
+from collections.abc import Sequence
+from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
-from mic_mail.mime.headers import fields, parse_parameters, strip_comments
+from mic_mail.mime.headers import canonical, parse_parameters, strip_comments, written_fields
 
-Parameters = list[tuple[bytes, bytes]]
+Parameters = Sequence[tuple[bytes, bytes]]
 
 IDENTITY = frozenset({b"7bit", b"8bit", b"binary"})
 """Encodings that change nothing; only under these does a message/rfc822 hold a readable message (RFC 2046 §5.2.1)."""
 
-ENVELOPE_FIELDS = frozenset(
-    {b"date", b"subject", b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"in-reply-to", b"message-id"}
+
+class Kept(Enum):
+    """Which fields of one name count."""
+
+    NONE = 0
+    FIRST = 1
+    LAST = 2
+    ALL = 3
+    """Joined, as they are lists."""
+
+
+NONE, FIRST, LAST, ALL = Kept
+
+
+def _by_names(names: bytes, counts: Kept) -> dict[bytes, tuple[bytes, Kept]]:
+    """A field by its name in lower case, and by what most programs write."""
+    return {name: (written.lower(), counts) for written in names.split() for name in (written, written.lower())}
+
+
+_PART_FIELDS = _by_names(
+    b"Content-Type Content-Transfer-Encoding Content-ID Content-Description Content-Disposition Content-Language "
+    b"Content-Location Content-MD5",
+    FIRST,
 )
-_KEPT_FIELDS = ENVELOPE_FIELDS | {b"references"}
-_ADDRESS_FIELDS = frozenset({b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"})
-_CONTENT_FIELDS = frozenset(
-    b"content-" + name
-    for name in (b"type", b"transfer-encoding", b"id", b"description", b"disposition", b"language", b"location", b"md5")
+_MESSAGE_FIELDS = (
+    _PART_FIELDS
+    | _by_names(b"Date Subject In-Reply-To Message-ID Message-Id References", LAST)
+    | _by_names(b"From Sender Reply-To To Cc Bcc", ALL)
+    | _by_names(b"Return-Path Received DKIM-Signature MIME-Version User-Agent X-Mailer", NONE)
 )
+_OTHER = (b"", NONE)
 
 MAX_BOUNDARY = 998
 """Octets; RFC 2046 §5.1.1 allows 70, a line 998. A longer one cannot be met by any delimiter line."""
@@ -33,8 +57,17 @@ _TYPE = re.compile(rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)[ \t]*+/[ \t]*+([^\x00-
 
 _ENCODING = re.compile(rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)[ \t]*+(?:;|\Z)")
 
-_USUAL_OCTETS = 80
-"""The few values of Content-Type and -Transfer-Encoding that most parts have are shorter; only such are remembered."""
+_USUAL_OCTETS = 160
+"""The header of a part without file name and boundary is shorter. There are few such in all mail; they are remembered."""
+_USUAL_VALUE_OCTETS = 80
+"""Likewise Content-Type and -Transfer-Encoding of a whole message."""
+
+
+Disposition = tuple[bytes, Parameters]
+Described = tuple[dict[bytes, bytes], bytes, bytes, Parameters, bytes, bool, bytes | None, Disposition | None, bool]
+"""What a header says about its part, in the order of `Part.describe`. Never changed: parts of many messages may share it."""
+
+_SAYS_NOTHING: Described = ({}, b"text", b"plain", (), b"7bit", False, None, None, False)
 
 
 class Part:
@@ -48,11 +81,14 @@ class Part:
     __slots__ = (
         "body_end",
         "body_start",
+        "boundary",
         "children",
         "damaged",
         "decoded_octets",
+        "disposition",
         "encoding",
         "fields",
+        "has_filename",
         "header_start",
         "is_attachment",
         "is_message",
@@ -62,81 +98,127 @@ class Part:
         "subtype",
     )
 
+    fields: dict[bytes, bytes]
+    """Fields that ENVELOPE, BODYSTRUCTURE and THREADID are made of, by lower-case name, as they stand; the last of a name
+    counts, several address fields of one name are joined."""
+    maintype: bytes
+    subtype: bytes
+    params: Parameters
+    encoding: bytes
+    """In lower case; what stands in the field, also when it is not an encoding that anybody knows."""
+    is_message: bool
+    boundary: bytes | None
+    """What delimiter lines of a multipart begin with, after their two hyphens; None where there can be none."""
+    disposition: Disposition | None
+    has_filename: bool
+    """Whether the header says that this is a file, or to be treated as one (RFC 2183 §2.2)."""
+
     def __init__(self, header_start: int) -> None:
-        self.header_start = header_start
-        self.body_start = header_start
-        self.body_end = header_start
+        self.header_start = self.body_start = self.body_end = header_start
         self.lines = 0
-        self.maintype = b"text"
-        self.subtype = b"plain"
-        self.params: Parameters = []
-        self.encoding = b"7bit"
-        """In lower case; what stands in the field, also when it is not an encoding that anybody knows."""
-        self.fields: dict[bytes, bytes] = {}
-        """Fields that ENVELOPE, BODYSTRUCTURE and THREADID are made of, by lower-case name, as they stand; the last of a name
-        counts, several address fields of one name are joined."""
         self.children: list[Part] = []
-        self.is_message = False
         self.is_attachment = False
         self.decoded_octets = 0
         self.damaged = False
         """The encoding is broken somewhere, or the part lies beyond the scanner's limits: it counts with its raw octets."""
+        self.describe(_SAYS_NOTHING)
 
-    def describe(self, header: bytes, *, in_digest: bool, has_envelope: bool) -> None:
-        """Take from the header what it says about the body."""
-        kept: dict[bytes, bytes] = {}
-        more: dict[bytes, list[bytes]] = {}
-        for name, value in fields(header):
-            if name in _CONTENT_FIELDS:
-                kept.setdefault(name, value)
-            elif has_envelope and name in _KEPT_FIELDS:
-                if name in kept and name in _ADDRESS_FIELDS:
-                    more.setdefault(name, [kept[name]]).append(value)
-                else:
-                    kept[name] = value
-        for name, values in more.items():
-            kept[name] = b",".join(values)
-        self.fields = kept
-        content_type = kept.get(b"content-type")
-        if content_type is not None:
-            read = _usual_type if len(content_type) <= _USUAL_OCTETS else _read_type
-            self.maintype, self.subtype, params = read(content_type)
-            self.params = list(params)
-        elif in_digest:  # RFC 2046 §5.1.5
-            self.maintype, self.subtype = b"message", b"rfc822"
-        encoding = kept.get(b"content-transfer-encoding")
-        if encoding is not None:
-            self.encoding = (_usual_encoding if len(encoding) <= _USUAL_OCTETS else _read_encoding)(encoding)
-        self.is_message = self.maintype == b"message" and self.subtype == b"rfc822" and self.encoding in IDENTITY
+    def describe(self, described: Described) -> None:
+        """Take what the header says."""
+        (
+            self.fields,
+            self.maintype,
+            self.subtype,
+            self.params,
+            self.encoding,
+            self.is_message,
+            self.boundary,
+            self.disposition,
+            self.has_filename,
+        ) = described
 
     def parameter(self, name: bytes) -> bytes | None:
         """A parameter of the Content-Type, as it stands."""
-        for candidate, value in self.params:
-            if candidate == name:
-                return value
-        return None
-
-    @property
-    def boundary(self) -> bytes | None:
-        """What delimiter lines of a multipart begin with, after their two hyphens; None where there can be none."""
-        if self.maintype != b"multipart":
-            return None
-        boundary = self.parameter(b"boundary") or b""
-        boundary = boundary.rstrip(b" \t\r\n")
-        return boundary if 0 < len(boundary) <= MAX_BOUNDARY and b"\n" not in boundary else None
-
-    @property
-    def has_filename(self) -> bool:
-        """Whether the header says that this is a file, or to be treated as one (RFC 2183 §2.2)."""
-        disposition = self.fields.get(b"content-disposition")
-        if disposition is not None:
-            kind, params = parse_parameters(disposition)
-            if kind.lower() == b"attachment" or any(name.startswith(b"filename") for name, _ in params):
-                return True
-        return any(name.startswith(b"name") for name, _ in self.params)
+        return _parameter(self.params, name)
 
 
-def _read_type(value: bytes) -> tuple[bytes, bytes, tuple[tuple[bytes, bytes], ...]]:
+def read_header(header: bytes, *, in_digest: bool, has_envelope: bool) -> Described:
+    """What the header of a part says about its body; `has_envelope` of one that is the header of a message."""
+    if has_envelope or len(header) > _USUAL_OCTETS:
+        return _read_header(header, in_digest, has_envelope)
+    return _usual_header(header, in_digest, has_envelope)
+
+
+def _read_header(header: bytes, in_digest: bool, has_envelope: bool) -> Described:
+    kept = _kept_fields(header, has_envelope)
+    maintype, subtype, encoding = b"text", b"plain", b"7bit"
+    params: Parameters = ()
+    content_type = kept.get(b"content-type")
+    if content_type is not None:
+        read = _usual_type if len(content_type) <= _USUAL_VALUE_OCTETS else _read_type
+        maintype, subtype, params = read(content_type)
+    elif in_digest:  # RFC 2046 §5.1.5
+        maintype, subtype = b"message", b"rfc822"
+    value = kept.get(b"content-transfer-encoding")
+    if value is not None:
+        encoding = (_usual_encoding if len(value) <= _USUAL_VALUE_OCTETS else _read_encoding)(value)
+    value = kept.get(b"content-disposition")
+    disposition = None if value is None else parse_parameters(value)
+    return (
+        kept,
+        maintype,
+        subtype,
+        params,
+        encoding,
+        maintype == b"message" and subtype == b"rfc822" and encoding in IDENTITY,
+        _boundary(params) if maintype == b"multipart" else None,
+        disposition,
+        _has_filename(disposition, params),
+    )
+
+
+def _kept_fields(header: bytes, has_envelope: bool) -> dict[bytes, bytes]:
+    kept: dict[bytes, bytes] = {}
+    more: dict[bytes, list[bytes]] = {}
+    which = _MESSAGE_FIELDS if has_envelope else _PART_FIELDS
+    for written, value in written_fields(header):
+        name, counts = which.get(written) or which.get(canonical(written)) or _OTHER
+        if counts is FIRST:
+            kept.setdefault(name, value)
+        elif counts is LAST or (counts is ALL and name not in kept):
+            kept[name] = value
+        elif counts is ALL:
+            more.setdefault(name, [kept[name]]).append(value)
+    for name, values in more.items():
+        kept[name] = b",".join(values)
+    return kept
+
+
+def _boundary(params: Parameters) -> bytes | None:
+    boundary = (_parameter(params, b"boundary") or b"").rstrip(b" \t\r\n")
+    return boundary if 0 < len(boundary) <= MAX_BOUNDARY and b"\n" not in boundary else None
+
+
+def _has_filename(disposition: Disposition | None, params: Parameters) -> bool:
+    if disposition is not None:
+        kind, more = disposition
+        if kind.lower() == b"attachment" or _any_begins(more, b"filename"):
+            return True
+    return _any_begins(params, b"name")
+
+
+def _any_begins(params: Parameters, prefix: bytes) -> bool:
+    return any(name.startswith(prefix) for name, _ in params)
+
+
+def _parameter(params: Parameters, name: bytes) -> bytes | None:
+    for candidate, value in params:
+        if candidate == name:
+            return value
+    return None
+
+
+def _read_type(value: bytes) -> tuple[bytes, bytes, Parameters]:
     """Type, subtype and parameters of a Content-Type."""
     leading, params = parse_parameters(value)
     match = _TYPE.match(leading)
@@ -151,8 +233,8 @@ def _read_encoding(value: bytes) -> bytes:
     return match[1] if match else b"7bit"
 
 
-# Reading them anew costs a small message 4 of 75 us.
-_usual_type = lru_cache(maxsize=256)(_read_type)
+_usual_header = lru_cache(maxsize=256)(_read_header)
+_usual_type = lru_cache(maxsize=64)(_read_type)
 _usual_encoding = lru_cache(maxsize=64)(_read_encoding)
 
 

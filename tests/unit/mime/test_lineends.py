@@ -1,31 +1,48 @@
-"""Bare line ends are found wherever they are, and the fast look at base64 never takes one for a CRLF."""
+"""Line ends are counted right wherever they are, and the fast look at even lines never takes anything else for one."""
 
 import re
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.mime.lineends import all_end_in_crlf, has_bare
+from mic_mail.mime.lineends import even_lines, has_bare, line_ends
 
-OCTETS = st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"a", b"abc\r\n", b"\0", b"\xff"]), max_size=20).map(b"".join)
+PIECES = [b"\r", b"\n", b"\r\n", b"a", b"abc\r\n", b"\0", b"\xff", b"x" * 90 + b"\r\n", b"\r\n" * 1_200, b"y" * 2_500]
+OCTETS = st.lists(st.sampled_from(PIECES), max_size=20).map(b"".join)
+
+
+@given(OCTETS)
+def test_line_ends_are_counted(octets: bytes) -> None:
+    """Bare ones and pairs, in long lines and in nothing but line ends."""
+    assert line_ends(octets) == (octets.count(b"\n"), octets.count(b"\r"), octets.count(b"\r\n"))
 
 
 @given(OCTETS)
 def test_a_bare_line_end_is_found(octets: bytes) -> None:
+    """Whatever stands around it."""
     assert has_bare(octets) == (re.search(rb"\r(?!\n)|(?<!\r)\n", octets) is not None)
 
 
-LINES = st.lists(st.sampled_from([b"abc\r\n", b"abcd\n", b"ab\r\n", b"a\r", b"\r\n"]), max_size=8).map(b"".join)
+LINES = st.lists(st.sampled_from([b"abc\r\n", b"abcd\n", b"ab\r\n", b"a\r", b"\r\n", b"\n"]), max_size=8).map(b"".join)
 
 
 @given(LINES)
-def test_the_fast_look_is_right_where_it_says_yes(window: bytes) -> None:
-    if all_end_in_crlf(window, window.count(b"\n")):
-        assert window.count(b"\n") == window.count(b"\r\n")
+def test_even_lines_are_what_they_seem(octets: bytes) -> None:
+    """Where the lines hold no line end themselves, what is said of their ends is what counting says."""
+    found = even_lines(octets)
+    if found is not None:
+        content, size, ends = found
+        beginning = octets[:size]
+        assert len(content) == size - ends[0] - ends[1]
+        if b"\r" not in content and b"\n" not in content:
+            assert ends == (beginning.count(b"\n"), beginning.count(b"\r"), beginning.count(b"\r\n"))
+            assert content == beginning.replace(b"\r", b"").replace(b"\n", b"")
 
 
-def test_the_fast_look_knows_lines_of_base64() -> None:
-    full = b"QUJD" * 19 + b"\r\n"
-    for window in (full * 5, full * 5 + b"QUI=\r\n"):
-        assert all_end_in_crlf(window, window.count(b"\n"))
-    assert not all_end_in_crlf(full * 5 + full.replace(b"\r\n", b"\r\r"), 5 + 1)
+def test_lines_of_base64_are_even() -> None:
+    """But for the last one, whichever line end they have."""
+    full, last = b"QUJD" * 19, b"QUI="
+    assert even_lines((full + b"\r\n") * 5 + last + b"\r\n\r\n") == (full * 5, 390, (5, 5, 5))
+    assert even_lines((full + b"\n") * 5 + last + b"\n") == (full * 5, 385, (5, 0, 0))
+    assert even_lines((full + b"\r\n") * 5 + (full + b"\n") * 5) is None
+    assert even_lines(full) is None

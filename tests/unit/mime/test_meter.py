@@ -3,6 +3,7 @@
 import binascii
 import os
 import quopri
+import re
 from collections.abc import Callable
 
 import pybase64
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 from messages.hard import HARD, HEAD, HTML, IMAGE, PDF, PLAIN, crlf, lines_of_base64, multipart, part, uuencoded
 from messages.scans import cut_at, leaves, scan
+from mic_mail.mime.meter import Base64Meter, UuMeter, meter_for
 from mic_mail.mime.scanner import Scanner
 
 FILE = os.urandom(10_000)
+FULL_LINES = 10_000 // 57
 BINARY = part("application/octet-stream", lines_of_base64(FILE), "base64")
 TEXT_FILE = part("text/plain", b"x" * 100, "", "Content-Disposition: attachment\n")
 
@@ -76,6 +79,34 @@ def test_the_fast_decoder_decodes_like_the_usual_one(pieces: list[bytes], ends: 
             return None
 
     assert decoded(pybase64.b64decode) == decoded(binascii.a2b_base64)
+
+
+LINES_OF_BASE64 = [
+    b"QUJD" * 19 + b"\r\n",
+    b"QUJD" * 19 + b"\n",
+    b"QUI=\r\n",
+    b"QUJDQ\r\n",
+    b"--b\r\n",
+    b"QU D\r\n",
+    b"\r\n",
+    b"\0UJD\r\n",
+]
+
+
+@given(st.lists(st.sampled_from(LINES_OF_BASE64), max_size=6), st.booleans())
+def test_what_the_fast_lane_passes_over_is_digits_in_lines(lines: list[bytes], in_text: bool) -> None:
+    """Nothing that a delimiter could be made of, and line ends are what they are said to be."""
+    octets = b"".join(lines)
+    known = meter_for(b"base64", UuMeter() if in_text else None).feed(octets)
+    if known is not None:
+        size, ends = known
+        assert re.fullmatch(rb"([A-Za-z0-9+/]+\r?\n)+", octets[:size])
+        assert ends == (octets[:size].count(b"\n"), octets[:size].count(b"\r"), octets[:size].count(b"\r\n"))
+
+
+def test_even_lines_of_base64_take_the_fast_lane() -> None:
+    """All but the last, shorter one."""
+    assert Base64Meter().feed(lines_of_base64(FILE)) == (FULL_LINES * 78, (FULL_LINES,) * 3)
 
 
 @pytest.mark.parametrize("what", COUNTED)

@@ -73,6 +73,43 @@ def test_the_envelope() -> None:
     )
 
 
+NAMES = [
+    b"Name",
+    b"J. Smith",
+    b'"Q, R"',
+    b'""',
+    b'" x"',
+    b'"a  b"',
+    b"=?utf-8?q?=C4=91?=",
+    b"two  words",
+    b"\xc4\x91",
+    b"a\tb",
+    b"(c)",
+]
+ADDRESSES = st.one_of(
+    st.just(b"a.b@c.vn"), st.sampled_from([b"", *NAMES]).map(lambda name: name + b" <a@b.vn>"), st.just(b"d@[192.0.2.1]")
+)
+
+
+@given(st.lists(ADDRESSES, min_size=1, max_size=4), st.sampled_from([b",", b", ", b",\r\n "]))
+def test_usual_addresses_are_rendered_like_any_others(found: list[bytes], comma: bytes) -> None:
+    """A list that ends in a comma is read by the tolerant reader, and shows the same."""
+    shown = [answers_of(b"From: " + comma.join(found) + end + b"\r\n\r\n").envelope for end in (b"", b", ")]
+    assert shown[0] == shown[1]
+    assert shown[0].count(b".vn") + shown[0].count(b"192") == 3 * len(found)
+
+
+def test_parts_with_one_header_are_described_alike() -> None:
+    """What is remembered of a header is not what became of an earlier part with it."""
+    header = b'Content-Type: multipart/mixed; boundary="b"\r\nContent-Transfer-Encoding: base64\r\n'
+    message = HEAD + multipart("o", header + b"\r\n--b\r\n\r\nx\r\n--b--", header + b"\r\nno part")
+    for _ in range(2):
+        assert answers_of(message).body == (
+            b'((("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 1 0) "mixed")'
+            b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 7 0) "mixed")'
+        )
+
+
 def test_absent_fields_are_nil_and_empty_ones_empty() -> None:
     """RFC 9051 §7.5.2 tells them apart."""
     assert answers_of(b"\r\n").envelope == b"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"

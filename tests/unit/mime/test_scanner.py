@@ -139,6 +139,15 @@ def test_a_delimiter_in_a_header_ends_the_part() -> None:
     ]
 
 
+def test_a_delimiter_in_the_header_of_an_attached_message_leaves_it_a_message() -> None:
+    """What is in it is not even a header, and is described as RFC 2045 §5.2 describes what says nothing."""
+    message = HEAD + crlf("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n--b--\n")
+    [attached] = scan(message).root.children
+    [inner] = attached.children
+    assert (inner.maintype, inner.subtype, inner.encoding, inner.fields) == (b"text", b"plain", b"7bit", {})
+    assert b'"message" "rfc822" NIL NIL NIL "7bit" 0 (NIL NIL' in answers(scan(message)).body
+
+
 def test_the_first_empty_line_ends_the_header() -> None:
     """Also where LF and CRLF stand in a row, and whichever of them the line end is."""
     for message in (b"a:b\n\n\r\nbody", b"a:b\r\n\n\r\nbody", b"a:b\n\n\nbody", b"\n\r\nbody"):
