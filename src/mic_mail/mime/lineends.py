@@ -5,7 +5,7 @@ is the caller's to put together.
 """
 
 _CR = b"\r"[0]
-"""As a number: `in` finds an octet in bytes five times as fast when it is given as one."""
+"""As a number: an octet is found in bytes five times as fast when it is given as one."""
 
 _SAMPLE = 61
 _MANY = 8
@@ -24,10 +24,11 @@ def line_ends(octets: bytes) -> LineEnds:
     as by counting, as `replace` goes from one octet to the next by `memchr`; but not where they are many, which a look at every
     61st octet shows.
     """
-    if _CR not in octets:
+    first = octets.find(_CR)
+    if first < 0:
         return octets.count(b"\n"), 0, 0
     size = len(octets)
-    if size < _FEW or _are_few(octets[::_SAMPLE]):
+    if octets.startswith(b"\n", first + 1) and (size < _FEW or _are_few(octets[::_SAMPLE])):
         without_cr = octets.replace(b"\r", b"")
         if without_cr.replace(b"\n", b"\r\n") == octets:
             pairs = size - len(without_cr)
