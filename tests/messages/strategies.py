@@ -100,7 +100,31 @@ def damaged(draw: st.DrawFn) -> bytes:
     return octets
 
 
-anything = st.one_of(st.binary(max_size=300), st.lists(_BITS, max_size=30).map(b"".join), damaged())
+_IN_A_MULTIPART = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+_STRUCTURE = st.sampled_from(
+    [
+        b"Content-Type: multipart/mixed; boundary=b",
+        b"Content-Type: multipart/digest; boundary=bb",
+        b"Content-Type: message/rfc822",
+        b"Content-Type: application/pdf; name=x",
+        b"Content-Transfer-Encoding: base64",
+        b"Content-Transfer-Encoding: quoted-printable",
+        b"--b",
+        b"--b--",
+        b"--bb",
+        b"",
+        b"QUJD" * 19,
+        b"QUI=",
+        b"=C4=91 x=",
+    ]
+)
+
+anything = st.one_of(
+    st.binary(max_size=300),
+    st.lists(_BITS, max_size=30).map(b"".join),
+    st.lists(_STRUCTURE, max_size=20).map(lambda lines: _IN_A_MULTIPART + b"\r\n".join(lines)),
+    damaged(),
+)
 """Any octets, with a taste for the dangerous ones."""
 
 
