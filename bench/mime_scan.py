@@ -120,6 +120,10 @@ def main() -> None:
     for level in range(38):
         deep = multipart(f"=_{level}x", deep)
     large["40 open multiparts over 27 MiB of text"] = deep
+    large["990 parts of an octet below 60 open multiparts"] = (
+        b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (depth, depth) for depth in range(60))
+        + b"--b59\r\n\r\nx\r\n" * 990
+    )
     for name, rest in large.items():
         message = TRACE + HEAD + rest
         row(f"stream: {name}", len(message), lambda message=message: stream(message), 1, runs=3)

@@ -276,7 +276,7 @@ class Scanner:
         start = hyphen - 1 if hyphen else 0
         last = end - 1
         found: list[_Frame] = []
-        for frame in self._multiparts:
+        for frame in reversed(self._multiparts):  # the innermost's is mostly near, and bounds how far all others are looked for
             needle = frame.needle
             at = window.find(needle, start, last + len(needle) - 1) + 1
             if at:
@@ -284,7 +284,7 @@ class Scanner:
                     last = at
                     found.clear()
                 found.append(frame)
-        return (last, _owner(found, window, last)) if found else (end, None)
+        return (last, _owner(found[::-1], window, last)) if found else (end, None)
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
