@@ -19,8 +19,12 @@ from mic_mail.storage.types import AccountRef
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-SLICE_OCTETS = 256 << 10
-"""Largest piece of an answer; the next one is made when the transport has taken this one."""
+SLICE_OCTETS = 240 << 10
+"""Largest piece of an answer; the next one is made when the transport has taken this one.
+
+Below 256 KiB: larger blocks come from the kernel and go back to it each time (`process.supervisor.HEAP`), and their pages cost
+as much as reading what is in them.
+"""
 
 
 PROGRESS_SECONDS = 10.0

@@ -185,6 +185,10 @@ class Account:
         """Hints for `open_message`, for many messages at a time; some may be missing or wrong."""
         return reader.paths(self._store, folder_id, uids)
 
+    def read_message(self, hint: str, size: int) -> bytes | None:
+        """All octets of a message, if there are `size` of them and it lies where `paths` said; else None: `open_message`."""
+        return reader.read_message(hint, size)
+
     def open_message(self, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:
         """The message, expunged ones included while they are kept; else `NoSuchMessage`."""
         return reader.open_message(self._store, folder_id, uid, hint)

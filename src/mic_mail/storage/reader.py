@@ -359,6 +359,23 @@ def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
     return {uid: f"{cur}/{name}" for uid, name in named}
 
 
+def read_message(hint: str, size: int) -> bytes | None:
+    """All octets of a message, where `paths` and the index are right about its place and size; else None.
+
+    Three system calls in place of four: that there is no octet behind the last one the read itself tells.
+    """
+    with translated("reading a message"):
+        try:
+            fd = os.open(hint, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            octets = os.pread(fd, size + 1, 0)
+        finally:
+            os.close(fd)
+    return octets if len(octets) == size else None
+
+
 def open_message(store: Store, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:
     """An open file, also of an expunged message while it is kept; else `NoSuchMessage`. `hint`: see `paths`."""
     with translated("opening a message"):

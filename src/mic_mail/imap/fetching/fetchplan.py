@@ -5,13 +5,13 @@ a batch of messages, `Reading.chunks` walks over many with what lies in files (b
 whole.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from itertools import chain, filterfalse
-from operator import itemgetter
+from itertools import chain, filterfalse, repeat
 from typing import Any, cast
 
 from mic_mail.imap import responses
@@ -19,7 +19,7 @@ from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.fetching.sections import Message, binary_size, long_header, piece_of
 from mic_mail.imap.grammar.fetchitems import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
 from mic_mail.imap.numbering import ranges
-from mic_mail.imap.selected.shelf import AnswerShelf, KeptAnswers
+from mic_mail.imap.selected.shelf import AnswerShelf
 from mic_mail.imap.selected.view import Enabled, View
 from mic_mail.mime.headers import cut
 from mic_mail.storage.errors import NoSuchMessage
@@ -28,6 +28,8 @@ from mic_mail.storage.types import Column
 
 Values = Iterable[object]
 
+WHOLE_OCTETS = 128 << 10
+"""Messages up to here are read in one piece, and closed before anything of them is sent."""
 SHELF_MESSAGES = 256
 """Answered without a hop where everything is in memory: 0.1 ms of the loop's time; a hop takes about as much."""
 
@@ -67,6 +69,9 @@ class Batch:
             place = self.places[0]
             return column[place.start : place.stop]
         return list(chain.from_iterable([column[place.start : place.stop] for place in self.places]))
+
+    def __len__(self) -> int:
+        return sum(map(len, self.places))
 
     def numbers(self) -> Iterable[int]:
         """Sequence numbers."""
@@ -202,6 +207,11 @@ def _is_whole_message(item: Section | Binary) -> bool:
     return isinstance(item, Section) and item.text is Text.ALL and not item.part
 
 
+def _is_all_of_it(item: Section | Binary) -> bool:
+    """Neither decoded nor cut."""
+    return _is_whole_message(item) and item.partial is None
+
+
 def _is_header(item: Section | Binary) -> bool:
     """It is answered by the index, but for a header that is longer than what that keeps."""
     return isinstance(item, Section) and item.text in _HEADERS and not item.part
@@ -231,11 +241,11 @@ class Plan:
         if not all(_is_whole_message(item) for item in self.streams):
             self.columns = tuple(dict.fromkeys((*self.columns, "parts", "header")))
         self.reads_files = not all(_is_header(item) for item in self.streams)
+        self.whole = self.streams[0] if len(self.streams) == 1 and _is_all_of_it(self.streams[0]) else None
+        """The one thing that is asked of the file: all of it."""
         self.from_memory = not (self.columns or self.kept or self.streams)
         """The view holds all that is asked."""
-        written = b" ".join([b"%b %b" % (field.label.replace(b"%", b"%%"), field.form) for field in self.fields])
-        opening = b"* %d UIDFETCH (" if by_uid else b"* %d FETCH ("
-        self._template = opening + written + (b"" if self.streams else b")\r\n")
+        self._texts = self._texts_around()
 
     def _add(self, item: FetchItem) -> None:
         match item:
@@ -260,14 +270,44 @@ class Plan:
         self.kept.append(kept)
         self.fields.append(kept.field(label))
 
+    def _texts_around(self) -> list[bytes]:
+        """What stands in front of each value of a line, and behind the last one."""
+        texts = [b"* "]
+        before = b" UIDFETCH (" if self._by_uid else b" FETCH ("
+        for field in self.fields:
+            opening, closing = _VALUE.split(field.form)
+            texts.append(before + field.label + b" " + opening)
+            before = closing + b" "
+        end = before if not self.fields else before[:-1]
+        return [*texts, end + (b"" if self.streams else b")\r\n")]
+
+    def _values(self, view: View, batch: Batch) -> Iterator[Iterable[bytes]]:
+        """The values of a line as they are written, each for all messages."""
+        yield map(_NUMBER, batch.pick(view.uids) if self._by_uid else batch.numbers())
+        for field in self.fields:
+            values = field.values(view, batch)
+            yield map(_NUMBER, cast("Iterable[int]", values)) if b"%d" in field.form else cast("Iterable[bytes]", values)
+
     def heads(self, view: View, batch: Batch) -> Iterator[bytes]:
         """One line for each message; without its end where streams follow."""
-        named = batch.pick(view.uids) if self._by_uid else batch.numbers()
-        return map(self._template.__mod__, zip(named, *[field.values(view, batch) for field in self.fields], strict=True))
+        *texts, end = map(repeat, self._texts)
+        columns = chain.from_iterable(zip(texts, self._values(view, batch), strict=True))
+        return map(b"".join, zip(*columns, end))  # noqa: B905 - texts have no end
 
     def lines(self, view: View, batch: Batch) -> bytes:
-        """All lines of a batch that needs no file."""
-        return b"".join(self.heads(view, batch))
+        """All lines of a batch that needs no file, made as one row of texts and values: half of what a formatting for each
+        costs."""
+        step = 2 * len(self._texts) - 1
+        row: list[bytes] = [b""] * step
+        row[::2] = self._texts
+        row *= len(batch)
+        for at, values in enumerate(self._values(view, batch)):
+            row[2 * at + 1 :: step] = values
+        return b"".join(row)
+
+
+_VALUE = re.compile(rb"%[bd]")
+_NUMBER: Callable[[int], bytes] = b"%d".__mod__
 
 
 _CACHED_ITEMS = 16
@@ -328,13 +368,32 @@ class Reading:
                 yield self._plan.lines(self._view, batch)
                 continue
             folder_id, uids = self._view.folder_id, batch.pick(self._view.uids)
+            paths = account.paths(folder_id, uids) if self._plan.reads_files else {}
+            if self._plan.whole is not None:
+                yield from self._whole(account, self._plan.whole, batch, paths)
+                continue
             nothing = (b"",) * len(uids)
             parts = cast("Sequence[bytes]", batch.rows.get("parts", nothing))
             headers = cast("Sequence[bytes]", batch.rows.get("header", nothing))
-            paths = account.paths(folder_id, uids) if self._plan.reads_files else {}
             for uid, head, table, header in zip(uids, self._plan.heads(self._view, batch), parts, headers, strict=True):
                 message = Message(account, folder_id, uid, table, header, path=paths.get(uid))
                 yield from self._streams_of(message, head)
+
+    def _whole(self, account: Account, item: Section | Binary, batch: Batch, paths: Mapping[int, str]) -> Iterator[bytes]:
+        """Messages of which the file is asked for all that it has: 21 us each, three quarters of it the system's."""
+        plan, view = self._plan, self._view
+        literal = b"%b%b {" % (b" " if plan.fields else b"", item.label)
+        for uid, size, head in zip(batch.pick(view.uids), batch.pick(view.sizes), plan.heads(view, batch), strict=True):
+            path = paths.get(uid)
+            octets = account.read_message(path, size) if path is not None and size <= WHOLE_OCTETS else None
+            if octets is None:  # large, or not there any more
+                yield from self._streams_of(Message(account, view.folder_id, uid, b"", b"", path=path), head)
+                continue
+            self.mid_line = True
+            yield b"%b%b%d}\r\n" % (head, literal, size)
+            yield responses.without_nul(octets)
+            self.mid_line = False
+            yield b")\r\n"
 
     def _streams_of(self, message: Message, head: bytes) -> Iterator[bytes]:
         """One message: everything is located before the first octet goes out, so what fails fails between lines."""
@@ -378,35 +437,47 @@ class Reading:
             batch.kept[key] = [*map(found.__getitem__, uids)]
         return batch
 
-    def _kept_answers(self, account: Account, uids: Sequence[int]) -> tuple[dict[bytes, KeptAnswers], set[int]]:
+    def _kept_answers(self, account: Account, uids: Sequence[int]) -> tuple[dict[bytes, Mapping[int, bytes]], set[int]]:
         """What the shelf has for these messages, and what it lacked, from one walk through the index; and who is gone.
 
         What the shelf has is of the whole folder: looked into for each UID, never walked through.
         """
         plan, view = self._plan, self._view
         folder = (view.account_id, view.folder_id)
-        answers = {kept.key: self._shelf.answers(folder, view.uidvalidity, kept.key) for kept in plan.kept}
-        lacking = [(kept, {*filterfalse(answers[kept.key].__contains__, uids)}) for kept in plan.kept]
+        shelved = {kept.key: self._shelf.answers(folder, view.uidvalidity, kept.key) for kept in plan.kept}
+        answers: dict[bytes, Mapping[int, bytes]] = {**shelved}
+        lacking = [(kept, [*filterfalse(shelved[kept.key].__contains__, uids)]) for kept in plan.kept]
         lacking = [(kept, missing) for kept, missing in lacking if missing]
         gone: set[int] = set()
         if lacking:
-            columns = tuple(dict.fromkeys(chain.from_iterable(kept.columns for kept, _ in lacking)))
-            wanted = set[int]().union(*[missing for _, missing in lacking])
-            rows = account.rows(view.folder_id, wanted, ("uid", *columns))
+            names = tuple(dict.fromkeys(chain.from_iterable(kept.columns for kept, _ in lacking)))
+            wanted = set(chain.from_iterable(missing for _, missing in lacking))
+            rows = account.rows(view.folder_id, wanted, ("uid", *names))
             for kept, missing in lacking:
-                mine = rows if len(missing) == len(wanted) else [row for row in rows if row[0] in missing]
-                made = _made_answers(kept, account, view.folder_id, columns, mine)
-                self._shelf.filled(answers[kept.key], made)
-                gone.update(filterfalse(made.__contains__, missing))
+                if len(missing) < len(wanted):
+                    lacked = set(missing)
+                    mine = [row for row in rows if row[0] in lacked]
+                else:
+                    mine = rows
+                made = _made_answers(kept, account, view.folder_id, names, mine)
+                self._shelf.filled(shelved[kept.key], made)
+                if len(made) < len(missing):
+                    gone.update(filterfalse(made.__contains__, missing))
+                if len(missing) == len(uids):
+                    answers[kept.key] = made  # no need to look among all of the folder
         return answers, gone
 
 
 def _made_answers(
-    kept: Kept, account: Account, folder_id: int, columns: tuple[Column, ...], rows: Sequence[tuple[Any, ...]]
+    kept: Kept, account: Account, folder_id: int, names: tuple[Column, ...], rows: Sequence[tuple[Any, ...]]
 ) -> dict[int, bytes]:
-    """The answers of those that are not gone, from rows of the UID and these columns."""
-    at = [1 + columns.index(column) for column in kept.columns]
+    """The answers of those that are not gone, from rows of the UID and the columns of these names."""
+    if not rows:
+        return {}
+    uids, *columns = zip(*rows, strict=True)
+    values = [columns[names.index(name)] for name in kept.columns]
     if kept.make is None:
-        return dict(map(itemgetter(0, *at), rows))
-    made = [(row[0], kept.make(Source(account, folder_id, row[0]), *[row[place] for place in at])) for row in rows]
+        return dict(zip(uids, *values, strict=True))
+    sources = [Source(account, folder_id, uid) for uid in uids]
+    made = zip(uids, map(kept.make, sources, *values), strict=True)
     return {uid: answer for uid, answer in made if answer is not None}
