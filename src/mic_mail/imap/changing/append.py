@@ -12,7 +12,7 @@ from functools import partial
 from mic_mail.clock import within_calendar
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import SLICE_OCTETS, Steps
+from mic_mail.imap.actions import Steps
 from mic_mail.imap.conversation import Conversation, Landing, Reply, refusal, refuse
 from mic_mail.imap.finding.contexts import tell_news
 from mic_mail.imap.grammar.commands import Append
@@ -31,6 +31,8 @@ MOST_MESSAGES = 1000
 """Of one MULTIAPPEND: each is an open temporary file's worth of state until the last has come."""
 
 
+HELD_OCTETS = 256 << 10
+"""Of a command's messages in memory; more is written to temporary files."""
 LANDED_SECONDS = 10.0
 """How long after an APPEND the next one to the same folder is told to go on without a look whether the folder is there."""
 
@@ -245,7 +247,7 @@ def _receive(
             case AppendChunk() if refused is None:
                 intake.messages[-1].hold(event.data)
                 intake.held_octets += len(event.data)
-                if intake.held_octets >= SLICE_OCTETS:
+                if intake.held_octets >= HELD_OCTETS:
                     refused = yield from tried(talk.ask(intake.write, intake.place), intake.place)
                     intake.held_octets = 0
             case Append():
@@ -269,14 +271,14 @@ def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> St
         return refuse("Nothing is stored.")
     if message.index >= MOST_MESSAGES:
         return refuse(f"One APPEND may have {MOST_MESSAGES} messages.", b"LIMIT")
-    if message.index > 0 or not (message.sync or message.size > SLICE_OCTETS):
+    if message.index > 0 or not (message.sync or message.size > HELD_OCTETS):
         return None
     place = intake.place
     limit_octets = talk.quota_octets(place.box)
     landed = talk.landed
     if landed is not None and (landed.account, landed.name) == (place.account, place.name) and talk.now() < landed.until:
         has_room = limit_octets is None or landed.used_octets + message.size <= limit_octets
-        if has_room and message.size <= SLICE_OCTETS:  # whether that is still so is found out before OK
+        if has_room and message.size <= HELD_OCTETS:  # whether that is still so is found out before OK
             intake.used_octets = landed.used_octets
             return None
     return (yield from tried(talk.ask(lambda account: intake.check(account, message.size, limit_octets), place), place))
