@@ -15,18 +15,13 @@ from typing import Protocol
 
 import uvloop
 
-from mic_mail.app.indexer import Indexer
-from mic_mail.app.server import open_server
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
-from mic_mail.net.listeners import Listener
-from mic_mail.net.sharing import Tally
 from mic_mail.process import privileges
 from mic_mail.process.channel import Channel, ChildSpec
 from mic_mail.process.cores import share_core
-from mic_mail.services.housekeeping import only_housekeeper
 
 REPORT_SECONDS = 1.0
 SWITCH_INTERVAL = 0.0005
@@ -66,7 +61,10 @@ def _failed(spec: ChildSpec, error: Exception) -> int:
 async def _serve(spec: ChildSpec) -> None:
     config = Config.model_validate_json(spec.config)
     orders = Orders(Channel(socket.socket(fileno=spec.channel)))
+    # What each loads it loads here: the indexer knows no protocol, and the collector has its threshold.
     if spec.role == "housekeeper":
+        from mic_mail.services.housekeeping import only_housekeeper
+
         async with only_housekeeper(config.run_dir, orders.over) as mine:
             if mine:
                 await _live(spec, config, orders)
@@ -78,6 +76,10 @@ async def _serve(spec: ChildSpec) -> None:
 
 async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     """From ready to drained."""
+    from mic_mail.app.server import open_server
+    from mic_mail.net.listeners import Listener
+    from mic_mail.net.sharing import Tally
+
     gc.collect()  # what the imports have left; later it would keep the loop waiting
     listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
     tally = Tally.alone() if spec.tally is None else Tally(spec.tally, spec.row)
@@ -96,6 +98,8 @@ async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
 
 
 async def _index(spec: ChildSpec, config: Config, orders: "Orders") -> None:
+    from mic_mail.app.indexer import Indexer
+
     indexer = Indexer(config, SystemClock(), spec.name)
     indexer.start()
     orders.follow(indexer)

@@ -23,6 +23,7 @@ from mic_mail.clock import Clock
 from mic_mail.config import document
 from mic_mail.config.load import ConfigErrors, load, parse
 from mic_mail.config.model import Config
+from mic_mail.directory import migrating  # noqa: F401  # loaded as root: it may lie where the server's account cannot read
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Refused, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason

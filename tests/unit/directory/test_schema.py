@@ -5,6 +5,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 
 from mic_mail.directory import engine as database
+from mic_mail.directory import migrating
 from mic_mail.directory.model import Base
 
 
@@ -14,6 +15,16 @@ def test_migrated_schema_is_the_declared_one(url):
     database.migrate(engine)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), Base.metadata) == []
+    engine.dispose()
+
+
+def test_a_directory_is_current_at_the_newest_revision_that_is_shipped(url):
+    """What a process compares with at its start, without loading the migrations, is what they lead to."""
+    assert migrating.head() == database.HEAD
+    engine = database.connect(url)
+    assert not database.is_current(engine)
+    database.migrate(engine)
+    assert database.is_current(engine)
     engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""How Alembic meets the directory: `engine.migrate` hands it a connection whose transaction is already open."""
+"""How Alembic meets the directory: `migrating.upgrade` hands it a connection whose transaction is already open."""
 
 from alembic import context
 from sqlalchemy import Connection
