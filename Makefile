@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Without byte code each process of each server compiles all of it anew, and each pytest all tests: a third of `make test`.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup setup-test run test test-slow test-all fuzz lint format bench lock clean
 
