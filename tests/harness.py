@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
@@ -167,6 +167,7 @@ class ProcessServer:
         write_pair(config.certificate, config.key, self_signed(NAMES, SystemClock().now()))
         self.population = Population(config.directory_url, SystemClock())
         self.process: subprocess.Popen[bytes] | None = None
+        self._old_events = 0
 
     def start(self) -> None:
         """Start, and wait until every process is ready."""
@@ -216,7 +217,11 @@ class ProcessServer:
         return trusting(self.config)
 
     def events(self) -> list[dict[str, Any]]:
-        return read_events(self.config.log_dir)
+        """Since `forget_events`."""
+        return read_events(self.config.log_dir)[self._old_events :]
+
+    def forget_events(self) -> None:
+        self._old_events = len(read_events(self.config.log_dir))
 
     def terminate(self) -> int:
         """SIGTERM, and the exit code."""
@@ -236,6 +241,42 @@ class ProcessServer:
             if event.get("event") == "process_failed":
                 print(event.get("error"), event.get("where", ""), file=sys.stderr)
         self.population.close()
+
+
+class Standing:
+    """One server of processes for all tests of a module: starting one takes longer than most of what is tried on it.
+
+    Whoever gets it finds all its processes ready, its file as it was, and no events of others. Where a test has left it
+    otherwise, the next one gets a new server.
+    """
+
+    def __init__(self, make: Callable[[int], ProcessServer]) -> None:
+        self._make = make
+        self._made = 0
+        self._server: ProcessServer | None = None
+        self._file = ""
+
+    def get(self) -> ProcessServer:
+        if self._server is None or not self._is_sound(self._server):
+            self.stop()
+            self._server = self._make(self._made)
+            self._made += 1
+            self._file = self._server.file.read_text()
+            self._server.start()
+        self._server.forget_events()
+        return self._server
+
+    def _is_sound(self, server: ProcessServer) -> bool:
+        try:
+            server.wait_for(lambda state: all(one["ready"] and one["pid"] for one in state["processes"]), 20)
+        except AssertionError:
+            return False
+        return server.file.is_file() and server.file.read_text() == self._file
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
 
 
 @contextlib.contextmanager

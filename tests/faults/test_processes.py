@@ -1,4 +1,7 @@
-"""The processes of a server: killed, drained, reloaded, orphaned, while real clients use them."""
+"""The processes of a server: killed, drained, reloaded, orphaned, while real clients use them.
+
+Most of it is done to the same server, which another takes the place of where a test does not leave it as it was.
+"""
 
 import fcntl
 import imaplib
@@ -21,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from harness import NAMES, ProcessServer
+from harness import NAMES, ProcessServer, Standing, config_for, stopping
 from mic_mail.clock import SystemClock
 from mic_mail.config.document import write
 from mic_mail.net.tls import self_signed, write_pair
@@ -29,15 +32,29 @@ from population import PASSWORD
 
 Make = Callable[..., ProcessServer]
 ADDRESS = "dvbe@mic.gov.vn"
+GUESSED, WOKEN, INTERRUPTED = "ndan@mic.gov.vn", "ttlan@mic.gov.vn", "pqlong@mic.gov.vn"
+"""Whose mailboxes one test each needs for itself."""
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """Two workers and some people."""
+
+    def make(number: int) -> ProcessServer:
+        folder = tmp_path_factory.mktemp(f"standing{number}")
+        made = ProcessServer(config_for(folder / "data", {"process": {"workers": 2}}), folder)
+        for address in (ADDRESS, GUESSED, WOKEN, INTERRUPTED):
+            made.population.issue(address.partition("@")[0])
+        return made
+
+    one = Standing(make)
+    with stopping([one]):
+        yield one
 
 
 @pytest.fixture
-def server(serve_processes: Make) -> ProcessServer:
-    """Two workers and one person."""
-    made = serve_processes({"process": {"workers": 2}})
-    made.population.issue("dvbe")
-    made.start()
-    return made
+def server(standing: Standing) -> ProcessServer:
+    return standing.get()
 
 
 def sign_in(server: ProcessServer, address: str = ADDRESS) -> imaplib.IMAP4_SSL:
@@ -189,19 +206,19 @@ def test_a_guesser_gets_no_more_tries_from_two_workers_than_from_one(server: Pro
         with smtplib.SMTP("localhost", server.ports["submission"], timeout=30) as client:
             client.starttls(context=server.tls())
             client.ehlo()
-            answers.append(client.docmd("AUTH PLAIN", b64encode(f"\0{ADDRESS}\0wrong {guess}".encode()).decode())[0])
+            answers.append(client.docmd("AUTH PLAIN", b64encode(f"\0{GUESSED}\0wrong {guess}".encode()).decode())[0])
     assert answers == [535] * 10 + [421] * 4
 
 
 def test_a_delivery_wakes_an_idle_session_of_another_worker(server: ProcessServer) -> None:
     """The change feed crosses processes: every one of many IDLE sessions hears of one delivery."""
-    clients = [sign_in(server) for _ in range(8)]
+    clients = [sign_in(server, WOKEN) for _ in range(8)]
     for client in clients:
         client.select()
         client.send(b"X IDLE\r\n")
         assert client.readline().startswith(b"+")
     with smtplib.SMTP(server.host, server.ports["smtp"], timeout=30) as sender:
-        sender.sendmail("a@example.org", [ADDRESS], message("wake up"))
+        sender.sendmail("a@example.org", [WOKEN], message("wake up"))
     for client in clients:
         client.sock.settimeout(10)
         assert b"1 EXISTS" in client.readline()
@@ -216,7 +233,7 @@ def test_sigterm_lets_a_message_end_and_says_goodbye(server: ProcessServer) -> N
     sending = smtplib.SMTP(server.host, server.ports["smtp"], timeout=30)
     sending.ehlo()
     sending.mail("a@example.org")
-    sending.rcpt(ADDRESS)
+    sending.rcpt(INTERRUPTED)
     sending.putcmd("DATA")
     assert sending.getreply()[0] == 354
     sending.send(message("half")[:40])
@@ -230,12 +247,12 @@ def test_sigterm_lets_a_message_end_and_says_goodbye(server: ProcessServer) -> N
     assert process.wait(30) == 0
     assert server.events()[-1]["event"] == "server_stopped"
     server.start()
-    assert [name for _, name in stored(server)] == ["half"]
+    assert [name for _, name in stored(server, INTERRUPTED)] == ["half"]
 
 
 def test_sighup_changes_certificate_and_settings_and_names_what_it_cannot(server: ProcessServer) -> None:
     """Running sessions stay, new ones see the new certificate; a quota is taken over, a data folder is named in the log."""
-    old = sign_in(server)
+    old, whole = sign_in(server), server.file.read_text()
     write_pair(server.config.certificate, server.config.key, self_signed(NAMES, SystemClock().now()))
     quota = server.config.quota.model_copy(update={"default": 2 << 30})
     storage = server.config.storage.model_copy(update={"mail_root": Path("/elsewhere")})
@@ -251,6 +268,7 @@ def test_sighup_changes_certificate_and_settings_and_names_what_it_cannot(server
     assert reloaded["needs_restart"] == ["storage.mail_root"]
     assert sign_in(server).noop()[0] == "OK"  # trusts the new certificate only
     assert old.noop()[0] == "OK"
+    server.file.write_text(whole)
 
 
 def test_workers_that_die_together_do_not_take_the_supervisor_with_them(server: ProcessServer) -> None:
@@ -269,6 +287,8 @@ def test_workers_that_die_together_do_not_take_the_supervisor_with_them(server: 
         file.write(whole)
     server.wait_for(lambda state: state["ready"] and not dead.intersection(one["pid"] for one in state["processes"]))
     assert sign_in(server).noop()[0] == "OK"
+    server.file.unlink()
+    server.file.write_text(whole)
 
 
 def test_a_reload_reaches_a_worker_that_is_being_started(server: ProcessServer) -> None:
@@ -290,8 +310,8 @@ def test_a_storm_of_reloads_kills_no_worker_that_is_being_started(server: Proces
     assert server.process is not None
     pid = server.workers()[0]
     os.kill(pid, signal.SIGKILL)
-    server.wait_for(lambda state: any(one["restarts"] and one["pid"] and not one["ready"] for one in state["processes"]))
-    place = next(one["pid"] for one in server.status()["processes"] if one["restarts"])
+    state = server.wait_for(lambda state: any(one["pid"] and not one["ready"] for one in state["processes"]))
+    place = next(one["pid"] for one in state["processes"] if one["pid"] and not one["ready"])
     os.kill(place, signal.SIGSTOP)
     reloads = 0
     while reloads < 100:
@@ -323,6 +343,7 @@ def test_a_worker_that_cannot_be_started_for_now_is_started_later(server: Proces
 
 def test_a_broken_file_changes_nothing_at_sighup(server: ProcessServer) -> None:
     """The mistakes are in the log, the server runs on as it was."""
+    whole = server.file.read_text()
     server.file.write_text('[quota]\ndefault = "1 MiB"\n')
     assert server.process is not None
     server.process.send_signal(signal.SIGHUP)
@@ -331,6 +352,7 @@ def test_a_broken_file_changes_nothing_at_sighup(server: ProcessServer) -> None:
     [refused] = [event for event in server.events() if event["event"] == "reload_refused"]
     assert "8.3.b" in str(refused["mistakes"])
     assert sign_in(server).noop()[0] == "OK"
+    server.file.write_text(whole)
 
 
 def test_workers_do_not_outlive_their_supervisor(server: ProcessServer) -> None:
@@ -598,13 +620,11 @@ def cores_of_threads(pid: int) -> list[set[int]]:
     return [os.sched_getaffinity(int(thread.name)) for thread in Path(f"/proc/{pid}/task").iterdir()]
 
 
-def test_the_loop_of_a_worker_and_its_threads_for_accounts_share_a_core(serve_processes: Make) -> None:
+def test_the_loop_of_a_worker_and_its_threads_for_accounts_share_a_core(server: ProcessServer) -> None:
     """Decisions 0016, 0040: loop, publisher and io on one core, workers on different ones; the others go where they like."""
     every = os.sched_getaffinity(0)
     if len(every) < 2:
         pytest.skip("one core only: all threads share it anyway")
-    server = serve_processes({"process": {"workers": 2}})
-    server.start()
     kill_and_wait(server, server.workers()[0])  # the one that takes its place does as it did
     taken = []
     for pid in server.workers():

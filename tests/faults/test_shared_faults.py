@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from conversing import REF, Talk
-from faults.test_processes import Make, message, sign_in, stored
+from faults.test_processes import message, sign_in, stored
 from faults.test_storage_kill import MEMORY
-from harness import ProcessServer
+from harness import ProcessServer, Standing, config_for, stopping
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.mailstore import Account, MailStore
@@ -190,16 +190,29 @@ def test_killed_while_the_setting_changes(memory: Path, each: bool) -> None:
 # ------------------------------------------------------------------ processes
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """Two workers; unit mailboxes with a keeper and a substitute, one for each test."""
+
+    def make(number: int) -> ProcessServer:
+        folder = tmp_path_factory.mktemp(f"standing{number}")
+        made = ProcessServer(config_for(folder / "data", {"process": {"workers": 2}}), folder)
+        people = made.population
+        keeper, substitute = people.issue("dvbe"), people.issue("ttlan")
+        for local in ("cntt", "khtc", "vp"):
+            unit = people.issue(local, kind=MailboxKind.UNIT)
+            people.allow(unit, keeper, "keeper")
+            people.allow(unit, substitute, "substitute", until="2099-12-31")
+        return made
+
+    one = Standing(make)
+    with stopping([one]):
+        yield one
+
+
 @pytest.fixture
-def server(serve_processes: Make) -> ProcessServer:
-    """Two workers; cntt@ with a keeper and a substitute."""
-    made = serve_processes({"process": {"workers": 2}})
-    unit = made.population.issue("cntt", kind=MailboxKind.UNIT)
-    keeper, substitute = made.population.issue("dvbe"), made.population.issue("ttlan")
-    made.population.allow(unit, keeper, "keeper")
-    made.population.allow(unit, substitute, "substitute", until="2099-12-31")
-    made.start()
-    return made
+def server(standing: Standing) -> ProcessServer:
+    return standing.get()
 
 
 def line(client: imaplib.IMAP4_SSL, expression: bytes, seconds: float = 15) -> bytes:
@@ -210,11 +223,11 @@ def line(client: imaplib.IMAP4_SSL, expression: bytes, seconds: float = 15) -> b
     raise AssertionError(f"closed before {expression!r}")
 
 
-def idling(server: ProcessServer, address: str, count: int) -> list[imaplib.IMAP4_SSL]:
-    """Sessions of one person in IDLE on the unit's INBOX: more than one worker has them."""
+def idling(server: ProcessServer, address: str, unit: str, count: int) -> list[imaplib.IMAP4_SSL]:
+    """Sessions of one person in IDLE on a unit's INBOX: more than one worker has them."""
     clients = [sign_in(server, address) for _ in range(count)]
     for client in clients:
-        client.select("Shared/cntt")
+        client.select(f"Shared/{unit}")
         client.send(b"X IDLE\r\n")
         line(client, rb"\+ ")
     return clients
@@ -222,7 +235,7 @@ def idling(server: ProcessServer, address: str, count: int) -> list[imaplib.IMAP
 
 def test_two_people_in_two_workers(server: ProcessServer) -> None:
     """What comes and what one of them does reaches every session of both, whichever worker has it."""
-    clients = idling(server, DVBE, 4) + idling(server, TTLAN, 4)
+    clients = idling(server, DVBE, "cntt", 4) + idling(server, TTLAN, "cntt", 4)
     assert sign_in(server).append("Shared/cntt", "", "", message("x"))[0] == "OK"
     for client in clients:
         line(client, rb"\* 1 EXISTS")
@@ -238,35 +251,35 @@ def test_two_people_read_in_two_workers(server: ProcessServer, capfd: pytest.Cap
     whichever worker they are, and to nobody else's."""
     from mic_mail.cli.main import main
 
-    assert sign_in(server).append("Shared/cntt", "", "", message("x"))[0] == "OK"
-    mine, others = idling(server, DVBE, 4), idling(server, TTLAN, 4)
-    command = ["--lang", "en", "--config", str(server.file), "mailbox", "seen", CNTT, "each", "--reason", "x"]
+    assert sign_in(server).append("Shared/khtc", "", "", message("x"))[0] == "OK"
+    mine, others = idling(server, DVBE, "khtc", 4), idling(server, TTLAN, "khtc", 4)
+    command = ["--lang", "en", "--config", str(server.file), "mailbox", "seen", "khtc@mic.gov.vn", "each", "--reason", "x"]
     assert main(command) == 0
     client = sign_in(server)
-    client.select("Shared/cntt")
+    client.select("Shared/khtc")
     assert client.fetch("1", "(BODY[TEXT])")[0] == "OK"
     for each in mine:
         line(each, rb"\* 1 FETCH \(FLAGS \(.*\\Seen.*\)\)")
-    assert client.status("Shared/cntt", "(UNSEEN)")[1] == [b'"Shared/cntt" (UNSEEN 0)']
+    assert client.status("Shared/khtc", "(UNSEEN)")[1] == [b'"Shared/khtc" (UNSEEN 0)']
     client.store("1", "+FLAGS", r"(\Flagged)")
     for each in others:
         assert b"Seen" not in line(each, rb"\* 1 FETCH ")
         each.send(b"DONE\r\n")
         line(each, rb"X OK")
         assert each.search(None, "UNSEEN")[1] == [b"1"]
-        assert each.status("Shared/cntt", "(UNSEEN)")[1] == [b'"Shared/cntt" (UNSEEN 1)']
+        assert each.status("Shared/khtc", "(UNSEEN)")[1] == [b'"Shared/khtc" (UNSEEN 1)']
 
 
 def test_a_revocation_cuts_every_worker_within_seconds(server: ProcessServer, capfd: pytest.CaptureFixture[str]) -> None:
     """`mailbox revoke` from a shell: the keeper's sessions end with the clause, the substitute's and the keeper's own go on."""
     from mic_mail.cli.main import main
 
-    clients, others, own = idling(server, DVBE, 6), idling(server, TTLAN, 2), sign_in(server)
-    command = ["--lang", "en", "--config", str(server.file), "mailbox", "revoke", CNTT, DVBE, "--document", "9/QĐ"]
+    clients, others, own = idling(server, DVBE, "vp", 6), idling(server, TTLAN, "vp", 2), sign_in(server)
+    command = ["--lang", "en", "--config", str(server.file), "mailbox", "revoke", "vp@mic.gov.vn", DVBE, "--document", "9/QĐ"]
     assert main(command) == 0
     for client in clients:
         assert b"Reg. 12.3" in line(client, rb"\* BYE ")
-    assert own.select("Shared/cntt")[0] == "NO"
+    assert own.select("Shared/vp")[0] == "NO"
     assert own.select("INBOX")[0] == "OK"
     for client in others:
         client.send(b"DONE\r\n")
