@@ -243,8 +243,8 @@ BY_ITSELF = 180
     ("step", "patience"),
     [
         (1 << 12, 2),
-        (3 << 12, 2),
-        (1 << 15, 2),
+        pytest.param(3 << 12, 2, marks=pytest.mark.slow),
+        pytest.param(1 << 15, 2, marks=pytest.mark.slow),
         pytest.param(1 << 17, BY_ITSELF, marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
     ],
 )

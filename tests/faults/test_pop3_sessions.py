@@ -6,21 +6,23 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
 from faults.wire import Imap, Smtp
-from harness import MailServer, ProcessServer
+from harness import MailServer, ProcessServer, Standing, config_for, stopping
 from population import PASSWORD
 
 ADDRESS = "dvbe@mic.gov.vn"
+MARKED, TAKEN, TOLD = "ttlan@mic.gov.vn", "pqlong@mic.gov.vn", "ndan@mic.gov.vn"
+"""One mailbox for each test of the processes."""
 BODY = b"Subject: %d\r\n\r\n.\r\nnoi dung\r\n"
 
 
-def sign_in(server: MailServer | ProcessServer) -> poplib.POP3_SSL:
+def sign_in(server: MailServer | ProcessServer, address: str = ADDRESS) -> poplib.POP3_SSL:
     client = poplib.POP3_SSL("localhost", server.ports["pop3s"], context=server.tls(), timeout=60)
-    client.user(ADDRESS)
+    client.user(address)
     client.pass_(PASSWORD)
     return client
 
@@ -78,20 +80,34 @@ def test_ten_sessions_while_mail_comes(mail_server: MailServer) -> None:
     assert subjects(mail_server) == kept + list(range(first, first + more))
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """Two workers."""
+
+    def make(number: int) -> ProcessServer:
+        folder = tmp_path_factory.mktemp(f"standing{number}")
+        settings = {"process": {"workers": 2}, "auth": {"cleartext": True}}
+        made = ProcessServer(config_for(folder / "data", settings), folder)
+        for address in (MARKED, TAKEN, TOLD):
+            made.population.issue(address.partition("@")[0])
+        return made
+
+    one = Standing(make)
+    with stopping([one]):
+        yield one
+
+
 @pytest.fixture
-def server(serve_processes: Callable[..., ProcessServer]) -> ProcessServer:
-    server = serve_processes({"process": {"workers": 2}, "auth": {"cleartext": True}})
-    server.population.issue("dvbe")
-    server.start()
-    return server
+def server(standing: Standing) -> ProcessServer:
+    return standing.get()
 
 
 def test_a_worker_killed_between_dele_and_quit_removes_nothing(server: ProcessServer) -> None:
     """kill -9: the connection is lost, the marks with it; the unique-ids are the same afterwards."""
     smtp = Smtp(server.ports["smtp"])
     for number in range(3):
-        smtp.deliver([ADDRESS], BODY % number)
-    client = sign_in(server)
+        smtp.deliver([MARKED], BODY % number)
+    client = sign_in(server, MARKED)
     before = uidl(client)
     for number in before:
         client.dele(number)
@@ -99,24 +115,24 @@ def test_a_worker_killed_between_dele_and_quit_removes_nothing(server: ProcessSe
     with pytest.raises((poplib.error_proto, OSError)):
         client.quit()
     server.wait_for(lambda state: state["ready"])
-    again = sign_in(server)
+    again = sign_in(server, MARKED)
     assert uidl(again) == before
     for number in before:
         again.dele(number)
     again.quit()
     server.kill()
     server.start()
-    assert uidl(sign_in(server)) == {}  # what QUIT said OK to is gone for good
+    assert uidl(sign_in(server, MARKED)) == {}  # what QUIT said OK to is gone for good
 
 
 def test_a_worker_killed_in_quit_removes_all_or_nothing_of_each_group(server: ProcessServer) -> None:
     """Whenever it is killed: what is left is whole, readable and the newest; a second QUIT finishes the work."""
     messages = 400
-    imap = Imap(server.ports["imap"], ADDRESS, PASSWORD)
+    imap = Imap(server.ports["imap"], TAKEN, PASSWORD)
     for number in range(messages):
         octets = BODY % number
         imap.command(b"APPEND INBOX {%d+}\r\n%s" % (len(octets), octets))
-    client = sign_in(server)
+    client = sign_in(server, TAKEN)
     for number in range(1, messages + 1):
         client._putcmd(f"DELE {number}")
     for _ in range(messages):
@@ -125,20 +141,20 @@ def test_a_worker_killed_in_quit_removes_all_or_nothing_of_each_group(server: Pr
     time.sleep(0.02)
     server.kill_workers()
     server.wait_for(lambda state: state["ready"])
-    again = sign_in(server)
+    again = sign_in(server, TAKEN)
     left = uidl(again)
     assert len(left) in (0, messages)
     for number in left:
         assert again.retr(number)[1][-4] == b"Subject: %d" % (number - 1)
         again.dele(number)
     again.quit()
-    assert uidl(sign_in(server)) == {}
+    assert uidl(sign_in(server, TAKEN)) == {}
 
 
 def test_an_end_of_the_server_is_told(server: ProcessServer) -> None:
     """SIGTERM: -ERR [SYS/TEMP] to who waits for nothing, whether signed in or not; what was marked stays."""
-    Smtp(server.ports["smtp"]).deliver([ADDRESS], BODY % 0)
-    idle = sign_in(server)
+    Smtp(server.ports["smtp"]).deliver([TOLD], BODY % 0)
+    idle = sign_in(server, TOLD)
     idle.dele(1)
     stranger = poplib.POP3("localhost", server.ports["pop3"], timeout=60)
     assert server.process is not None
@@ -152,4 +168,4 @@ def test_an_end_of_the_server_is_told(server: ProcessServer) -> None:
     server.process.wait(30)
     server.process = None
     server.start()
-    assert len(uidl(sign_in(server))) == 1
+    assert len(uidl(sign_in(server, TOLD))) == 1
