@@ -51,14 +51,20 @@ def memory() -> Iterator[Path]:
         yield Path(folder)
 
 
+def lines_apart(quick: int, slow: int) -> pytest.MarkDecorator:
+    """Every how many lines of the store's code a process dies; each death costs a process and two looks at everything."""
+    return pytest.mark.parametrize("apart", [quick, pytest.param(slow, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+
+
+@lines_apart(quick=173, slow=61)
 @pytest.mark.parametrize(("verb", "together"), [("MOVE", False), ("MOVE", True), ("COPY", False)])
-def test_killed_between_two_accounts(memory: Path, verb: str, together: bool) -> None:
+def test_killed_between_two_accounts(memory: Path, verb: str, together: bool, apart: int) -> None:
     """Wherever a MOVE dies: each message is in one of the accounts or in both, whole; never in neither, never twice in one.
 
     Whether it came by the journal (`together`) or by itself.
     """
     ends: Counter[str] = Counter()
-    for number, life in enumerate(itertools.count(0, 97)):
+    for number, life in enumerate(itertools.count(0, apart)):
         root = Root(memory / str(number))
 
         def fill(own: Account) -> None:
@@ -111,11 +117,12 @@ def seen_by(account: Account, person: str) -> frozenset[int]:
     return frozenset(uid for uid, flags in zip(view.uids, view.flags, strict=True) if flags & SEEN)
 
 
-def test_killed_while_reading(memory: Path) -> None:
+@lines_apart(quick=109, slow=29)
+def test_killed_while_reading(memory: Path, apart: int) -> None:
     """Wherever it dies where each has their own \\Seen: what was acknowledged is there, and what was not is so wholly or not at
     all, for that person alone; also once the index is lost."""
     ends: Counter[frozenset[int]] = Counter()
-    for number, life in enumerate(itertools.count(0, 43)):
+    for number, life in enumerate(itertools.count(0, apart)):
         root = Root(memory / str(number))
 
         def fill(account: Account) -> None:
@@ -152,11 +159,12 @@ def test_killed_while_reading(memory: Path) -> None:
     assert len(ends) == 3
 
 
+@lines_apart(quick=71, slow=19)
 @pytest.mark.parametrize("each", [True, False])
-def test_killed_while_the_setting_changes(memory: Path, each: bool) -> None:
+def test_killed_while_the_setting_changes(memory: Path, each: bool, apart: int) -> None:
     """It is as before or as wanted, and so it stays when the index is lost."""
     ends: Counter[bool] = Counter()
-    for number, life in enumerate(itertools.count(0, 29)):
+    for number, life in enumerate(itertools.count(0, apart)):
         root = Root(memory / str(number))
 
         def fill(account: Account) -> None:
