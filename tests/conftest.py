@@ -3,6 +3,7 @@
     serve            serve(settings, clock=...) -> MailServer     any number, in threads
 mail_server      a MailServer with dvbe and ttlan, system clock
 serve_processes  serve_processes(settings) -> ProcessServer   `mic-mail serve`; issue people, then `start()`
+memory           a folder in memory, for a store without a server
 """
 
 from collections.abc import Callable, Iterator
@@ -11,9 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from memory import folder_in_memory
+
 if TYPE_CHECKING:
     from harness import MailServer, ProcessServer
     from mic_mail.clock import Clock
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory, for a store that needs no disk; see the module of that name."""
+    with folder_in_memory() as folder:
+        yield folder
 
 
 @pytest.fixture

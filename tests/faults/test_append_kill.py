@@ -9,15 +9,13 @@ import re
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from conversing import REF, START, Talk
-from faults.test_storage_kill import MEMORY
 from mic_mail.clock import ManualClock
 from mic_mail.storage.journal import FOLDER, LOCK
 from mic_mail.storage.journalframes import Journaled, arrivals_in
@@ -31,13 +29,7 @@ DATE_US = 1_583_021_289_000_000
 FLAGS = frozenset({"\\Seen", "\\Flagged", "$Viec"})
 STEPS = (("journal.py", 7), ("publish.py", 5), ("section.py", 23), ("intent.py", 3))
 """Modules of the store whose lines are counted to the death, and every how many lines it comes."""
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A kill takes nothing from the page cache, and what a power cut takes is taken by hand."""
-    with TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        yield Path(folder)
+FEW_STEPS = (("journal.py", 35), ("publish.py", 5), ("section.py", 115), ("intent.py", 15))
 
 
 def literal(token: str) -> bytes:
@@ -116,12 +108,15 @@ def check(account: Account, told: dict[str, int]) -> None:
     assert account.repair(check=True).clean
 
 
+@pytest.mark.parametrize(
+    "modules", [FEW_STEPS, pytest.param(STEPS, marks=[pytest.mark.slow, pytest.mark.timeout(600)])], ids=["few", "all"]
+)
 @pytest.mark.parametrize("power", [False, True])
-def test_a_journaled_append_killed_at_any_step(memory: Path, power: bool) -> None:
+def test_a_journaled_append_killed_at_any_step(memory: Path, power: bool, modules: Sequence[tuple[str, int]]) -> None:
     """Before the journal's fdatasync, between it and the rename, between rename and COMMIT, and after it before the answer."""
     steps: Counter[str] = Counter()
     lives = 0
-    for module, stride in STEPS:
+    for module, stride in modules:
         life = 0
         while True:
             root = Root(memory / f"{module}{life}", ManualClock(START))

@@ -9,13 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from conversing import REF, Talk
 from faults.test_processes import message, sign_in, stored
-from faults.test_storage_kill import MEMORY
 from harness import ProcessServer, Standing, config_for, stopping
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.sharing import Shared
@@ -42,13 +40,6 @@ def both(root: Root) -> tuple[list[str], list[str]]:
 
 def talk_to(store: MailStore) -> Talk:
     return Talk(store, boxes=[BOX]).sign_in()
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A folder in memory: a kill takes nothing from the page cache, so these files need no disk."""
-    with TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        yield Path(folder)
 
 
 def lines_apart(quick: int, slow: int) -> pytest.MarkDecorator:

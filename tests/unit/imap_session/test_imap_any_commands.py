@@ -1,13 +1,12 @@
 """Any commands in any order, on a real store: every one is answered, none finds a bug, and what is told stays consistent."""
 
 import re
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import Talk, open_store
+from memory import folder_in_memory
 
 NUMBER = st.sampled_from([b"1", b"2", b"1:*", b"*", b"2:4,1", b"9", b"4294967295", b"$", b"3:1", b"1:4294967295"])
 FOLDER = st.sampled_from([b"INBOX", b"Viec", b"Viec/Con", b"Trash", b'""', b"&AOk-", b"Khong-co", b"inbox/x", b'"a\\"b"'])
@@ -80,8 +79,8 @@ COMMANDS = st.one_of(
 @given(st.lists(st.tuples(st.integers(0, 1), COMMANDS), min_size=5, max_size=40))
 def test_any_commands_of_two_sessions_are_answered(script: list[tuple[int, bytes]]) -> None:
     """One tagged answer each; EXISTS never takes away; an EXPUNGE names a message that is there; nothing is a server's bug."""
-    with TemporaryDirectory() as folder:
-        store = open_store(Path(folder))
+    with folder_in_memory() as folder:
+        store = open_store(folder)
         try:
             talks = [Talk(store).sign_in() for _ in range(2)]
             for talk in talks:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import Talk, open_store
+from memory import folder_in_memory
 from mic_mail.imap.selected.followed import MAX_CONTEXTS
 from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.mime.render import answers_of
@@ -142,23 +143,24 @@ STEPS = st.one_of(
 
 @given(st.lists(STEPS, min_size=4, max_size=30))
 @settings(max_examples=50, deadline=None)
-def test_lists_that_are_followed(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[object, ...]]) -> None:
+def test_lists_that_are_followed(steps: list[tuple[object, ...]]) -> None:
     """Whatever two sessions do: at every quiet point the lists are those of a fresh search, position by position."""
-    store = open_store(tmp_path_factory.mktemp("contexts"))
-    shelf = Shelf()
-    client, other = Client(Talk(store, shelf=shelf).sign_in()), Talk(store, shelf=shelf).sign_in()
-    for subject, sender in ("az", "by", "cx"):
-        deliver(other, subject, sender)
-    for talk in (client.talk, other):
-        client.hear(talk.say(b"a SELECT INBOX\r\n"))
-    for tag in (b"c1", b"c3", b"c4"):
-        client.follow(tag)
-    for step in steps:
-        take(step, client, other)
-    for _ in range(2):  # the second time everything has been told
-        client.say(b"z NOOP")
-    client.check()
-    store.close()
+    with folder_in_memory() as folder:
+        store = open_store(folder)
+        shelf = Shelf()
+        client, other = Client(Talk(store, shelf=shelf).sign_in()), Talk(store, shelf=shelf).sign_in()
+        for subject, sender in ("az", "by", "cx"):
+            deliver(other, subject, sender)
+        for talk in (client.talk, other):
+            client.hear(talk.say(b"a SELECT INBOX\r\n"))
+        for tag in (b"c1", b"c3", b"c4"):
+            client.follow(tag)
+        for step in steps:
+            take(step, client, other)
+        for _ in range(2):  # the second time everything has been told
+            client.say(b"z NOOP")
+        client.check()
+        store.close()
 
 
 def take(step: Sequence[object], client: Client, other: Talk) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 import unicodedata
 from base64 import b64encode
 from pathlib import Path
@@ -12,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import REF, Talk, open_store
+from memory import folder_in_memory
 
 HOME = REF.home
 SPECIAL = [
@@ -134,8 +134,8 @@ def spelled(name: str, client: Client) -> bytes:
 @given(names=st.lists(TEXTS, min_size=1, max_size=6), utf8=st.booleans())
 def test_a_name_is_made_exactly_or_refused(names: list[str], utf8: bool) -> None:
     """CREATE makes that name and what is above it, or refuses with a code; LIST, SELECT and a new index agree."""
-    with tempfile.TemporaryDirectory() as folder:
-        client = Client(Path(folder), utf8=utf8)
+    with folder_in_memory() as folder:
+        client = Client(folder, utf8=utf8)
         before = client.outside()
         made: dict[bytes, bytes] = {}
         for name in names:
@@ -167,8 +167,8 @@ def test_a_name_is_made_exactly_or_refused(names: list[str], utf8: bool) -> None
 @given(names=st.lists(OCTETS, min_size=2, max_size=6), utf8=st.booleans())
 def test_no_octets_lead_out_of_the_maildir(names: list[bytes], utf8: bool) -> None:
     """Whatever is sent as a name to whatever command, legal or not: what there is afterwards can be listed and opened."""
-    with tempfile.TemporaryDirectory() as folder:
-        client = Client(Path(folder), utf8=utf8)
+    with folder_in_memory() as folder:
+        client = Client(folder, utf8=utf8)
         before = client.outside()
         for name, other in zip(names, [*names[1:], names[0]], strict=True):
             for verb in (b"CREATE", b"SUBSCRIBE", b"SELECT", b"GETQUOTAROOT"):

@@ -4,13 +4,12 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import Talk, open_store
+from memory import folder_in_memory
 from mic_mail.connection.actions import Action
 from mic_mail.imap.actions import Overhear, Waiting, Work
 from mic_mail.imap.names.nameevents import NameEvent, Renamed, name_events
@@ -191,8 +190,8 @@ def test_who_listens_knows_what_there_is(group: bytes, called: Callable[[str], s
     """At every quiet point the folders, their counts and the messages of the open one are what the client was told."""
     if called is in_box:
         script = [(who, moved_below(octets)) for who, octets in script]
-    with TemporaryDirectory() as folder:
-        store = open_store(Path(folder))
+    with folder_in_memory() as folder:
+        store = open_store(folder)
         try:
             others = [Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()]
             model = Model(called)

@@ -1,13 +1,11 @@
 """Names below `Shared/`: every folder has exactly one, whatever it is called, and none leads out of its account."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import REF, Talk, open_store
+from memory import folder_in_memory
 from mic_mail.imap.names import places
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import OWNER, NoPermission, allowed_flags, reads_only, shown
@@ -134,8 +132,8 @@ def _shared(line: bytes, half: int) -> bytes:
 def test_any_commands_in_two_accounts(script: list[tuple[int, bytes]], letters: list[str]) -> None:
     """Every command is answered and none finds a bug, whatever rights there are and whichever account a name leads to."""
     rights = "".join(letter for letter in RIGHTS if letter in letters)
-    with TemporaryDirectory() as folder:
-        store = open_store(Path(folder))
+    with folder_in_memory() as folder:
+        store = open_store(folder)
         box = Shared("cntt", "cntt@mic.gov.vn", UNIT, rights or "l", 1 << 30)
         for ref in (REF, UNIT):
             account = store.account(ref)

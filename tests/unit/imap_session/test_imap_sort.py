@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversing import REF, Talk, open_store
+from memory import folder_in_memory
 from mic_mail.imap.selected.orders import sorted_in_runs
 from mic_mail.mime.basesubject import base_subject
 from mic_mail.mime.collation import casemap
@@ -113,27 +113,25 @@ def expected(letters: Sequence[Letter], criteria: Sequence[tuple[str, bool]]) ->
 
 @given(st.lists(LETTERS, max_size=12), st.lists(CRITERIA, min_size=1, max_size=6))
 @settings(max_examples=60, deadline=None)
-def test_sort_beside_a_model(
-    tmp_path_factory: pytest.TempPathFactory, letters: list[Letter], asked: list[list[tuple[str, bool]]]
-) -> None:
+def test_sort_beside_a_model(letters: list[Letter], asked: list[list[tuple[str, bool]]]) -> None:
     """SORT gives what Python's sort gives, for all messages and for some; UID SORT and ESORT say the same."""
-    folder: Path = tmp_path_factory.mktemp("sort")
-    store = open_store(folder)
-    talk = Talk(store).sign_in()
-    fill(talk.account, letters)
-    talk.say(b"a SELECT INBOX\r\n")
-    for criteria in asked:
-        written = " ".join(f"REVERSE {name}" if reverse else name for name, reverse in criteria)
-        order = expected(letters, criteria)
-        assert answered(talk, f"SORT ({written}) UTF-8 ALL", "SORT") == order
-        assert answered(talk, f"UID SORT ({written}) UTF-8 UNDELETED", "SORT") == order
-        flagged = [number for number in order if letters[number - 1].flagged]
-        assert answered(talk, f"SORT ({written}) UTF-8 FLAGGED", "SORT") == flagged
-        told = talk.say(f"x SORT RETURN (ALL) ({written}) UTF-8 FLAGGED\r\n".encode())
-        found = re.search(rb" ALL ([0-9:,]+)", told)
-        ranges = [item.split(b":") for item in found[1].split(b",")] if found else []
-        assert [number for item in ranges for number in range(int(item[0]), int(item[-1]) + 1)] == flagged
-    store.close()
+    with folder_in_memory() as folder:
+        store = open_store(folder)
+        talk = Talk(store).sign_in()
+        fill(talk.account, letters)
+        talk.say(b"a SELECT INBOX\r\n")
+        for criteria in asked:
+            written = " ".join(f"REVERSE {name}" if reverse else name for name, reverse in criteria)
+            order = expected(letters, criteria)
+            assert answered(talk, f"SORT ({written}) UTF-8 ALL", "SORT") == order
+            assert answered(talk, f"UID SORT ({written}) UTF-8 UNDELETED", "SORT") == order
+            flagged = [number for number in order if letters[number - 1].flagged]
+            assert answered(talk, f"SORT ({written}) UTF-8 FLAGGED", "SORT") == flagged
+            told = talk.say(f"x SORT RETURN (ALL) ({written}) UTF-8 FLAGGED\r\n".encode())
+            found = re.search(rb" ALL ([0-9:,]+)", told)
+            ranges = [item.split(b":") for item in found[1].split(b",")] if found else []
+            assert [number for item in ranges for number in range(int(item[0]), int(item[-1]) + 1)] == flagged
+        store.close()
 
 
 @given(st.lists(st.integers(0, 20), max_size=200), st.booleans(), st.integers(1, 9))

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from memory import folder_in_memory
 from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
 from mic_mail.storage import filesystems, journal, replay
@@ -693,45 +694,46 @@ def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(owned: Root) -> N
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
-def test_power_loss_at_any_time(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_power_loss_at_any_time(data: st.DataObject) -> None:
     """Waves, single messages and settling in any order, then a power loss with any damage to what was not settled."""
     clock = ManualClock(datetime(2026, 11, 24, tzinfo=UTC))
-    root = Root(tmp_path_factory.mktemp("journal") / "mail", clock=clock)
-    store = root.store()
-    account = store.account(REF)
-    tokens: list[str] = []
-    fragile: list[str] = []
-    indexes = [root.index_copy()]
-    for step in data.draw(st.lists(st.sampled_from(["wave", "append", "single", "settle", "index"]), max_size=8)):
-        if step == "settle":
-            clock.move_to(clock.now() + timedelta(seconds=60))
-            store.settle_journal()
-            fragile.clear()
-        elif step == "index":
-            inbox(account)
-            indexes.append(root.index_copy())
-        else:
-            new = [f"t{len(tokens) + n}" for n in range(3 if step == "wave" else 1)]
-            if step == "append":
-                append(account, inbox(account), new)
+    with folder_in_memory() as folder:
+        root = Root(folder / "mail", clock=clock)
+        store = root.store()
+        account = store.account(REF)
+        tokens: list[str] = []
+        fragile: list[str] = []
+        indexes = [root.index_copy()]
+        for step in data.draw(st.lists(st.sampled_from(["wave", "append", "single", "settle", "index"]), max_size=8)):
+            if step == "settle":
+                clock.move_to(clock.now() + timedelta(seconds=60))
+                store.settle_journal()
+                fragile.clear()
+            elif step == "index":
+                inbox(account)
+                indexes.append(root.index_copy())
             else:
-                deliver(account, inbox(account), new, together=step == "wave")
-            tokens += new
-            fragile += [] if step == "single" else new
-    inbox(account)
-    indexes += [root.index_copy(), {}]
-    crash = Crash(root)
-    crash.root.lose_index()
-    for name, octets in data.draw(st.sampled_from(indexes)).items():
-        (crash.root.home / name).write_bytes(octets)
-    for token in fragile:
-        data.draw(st.sampled_from(DAMAGES))(crash.file_of(token))
-    life = data.draw(st.integers(0, 3000))
-    killed_at(life, lambda: crash.root.use(lambda account: account.folders()))  # power may fail again: it begins anew
-    crash.root.settings["boot_id"] = data.draw(st.sampled_from(["second boot", "third boot"]))
-    assert sorted(in_inbox(crash.root.use(observe))) == sorted(tokens)
-    assert crash.root.use(lambda account: account.repair(check=True)).clean
-    store.close()
+                new = [f"t{len(tokens) + n}" for n in range(3 if step == "wave" else 1)]
+                if step == "append":
+                    append(account, inbox(account), new)
+                else:
+                    deliver(account, inbox(account), new, together=step == "wave")
+                tokens += new
+                fragile += [] if step == "single" else new
+        inbox(account)
+        indexes += [root.index_copy(), {}]
+        crash = Crash(root)
+        crash.root.lose_index()
+        for name, octets in data.draw(st.sampled_from(indexes)).items():
+            (crash.root.home / name).write_bytes(octets)
+        for token in fragile:
+            data.draw(st.sampled_from(DAMAGES))(crash.file_of(token))
+        life = data.draw(st.integers(0, 3000))
+        killed_at(life, lambda: crash.root.use(lambda account: account.folders()))  # power may fail again: it begins anew
+        crash.root.settings["boot_id"] = data.draw(st.sampled_from(["second boot", "third boot"]))
+        assert sorted(in_inbox(crash.root.use(observe))) == sorted(tokens)
+        assert crash.root.use(lambda account: account.repair(check=True)).clean
+        store.close()
 
 
 def test_of_a_torn_segment_all_is_read_that_is_whole(root: Root, store: MailStore) -> None:

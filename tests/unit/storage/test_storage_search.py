@@ -4,7 +4,7 @@ scan does, whatever became of it, of the messages and of the index."""
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
+from memory import folder_in_memory
 from mic_mail.clock import ManualClock
 from mic_mail.mime.render import answers_of
 from mic_mail.storage.mailstore import Account, Visited
@@ -178,9 +179,13 @@ def scan(root: Root, folder: str, tests: list[TextTest]) -> list[list[int]]:
 class Searching(RuleBasedStateMachine):
     """Messages come and go, the indexer visits or does not, files are lost and damaged: the answer is the scan's."""
 
-    root: Root
     steps = 0
     """Since the last damage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._memory = ExitStack()
+        self.root = Root(self._memory.enter_context(folder_in_memory()), ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
 
     @initialize(messages=st.lists(MESSAGES, min_size=3, max_size=8))
     def begin(self, messages: list[bytes]) -> None:
@@ -300,6 +305,7 @@ class Searching(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.store.close()
+        self._memory.close()
 
 
 def test_an_index_in_which_folders_have_other_numbers(tmp_path: Path) -> None:
@@ -344,19 +350,12 @@ def sqlite_of(root: Root) -> Iterator[sqlite3.Connection | None]:
     connection.close()
 
 
-def test_any_history_answers_as_the_scan_does(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_history_answers_as_the_scan_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deliveries, copies, moves, expunges, indexers, damage: never an error, never another answer than from reading all."""
     monkeypatch.setattr(filling, "DEAD_US", 1)
     monkeypatch.setattr("mic_mail.storage.textsearch.scan.SMALLEST_LEFT", 2)
 
-    def machine() -> Searching:
-        it = Searching()
-        it.root = Root(tmp_path_factory.mktemp("mail"), clock=ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
-        return it
-
     run_state_machine_as_test(
-        machine,
+        Searching,
         settings=settings(max_examples=20, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)),
     )
