@@ -38,8 +38,9 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Files side by side; what is slow is so because it fills the machine, and runs alone.
-SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+# Files side by side, in their order: first those with servers of many processes, last the short ones of units, so that no
+# long one is left when the others are done. What is slow is so because it fills the machine, and runs alone.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)
