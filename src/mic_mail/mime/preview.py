@@ -20,9 +20,9 @@ _LINE_ENDS = 20
 _ENOUGH = 1_000
 """Characters of text to collect before white space is folded."""
 
-_GLANCE = {"base64": 448, "quoted-printable": 768}
-_GLANCE_AT_IDENTITY = 384
-"""Octets that hold the whole line of nearly every plain text. A preview made of them costs 8 us instead of 25."""
+_GLANCE = 768
+"""Octets that hold the whole line of nearly every plain text, in Vietnamese and Chinese too. A preview made of them costs 10 us
+instead of 25 to 100."""
 
 _INVISIBLE_CHARACTER = (
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufffd"
@@ -43,10 +43,9 @@ def preview(raw: bytes, part: Part) -> str:
     encoding = part.encoding.decode("ascii", "replace")
     if part.subtype == b"html":
         return _first_line(_strip_html(decode_octets(decode(raw, encoding), charset))).rstrip()
-    glance = _GLANCE.get(encoding, _GLANCE_AT_IDENTITY)
-    if len(raw) > glance:
+    if len(raw) > _GLANCE:
         # Every step on this way makes of a beginning the beginning of what it makes of the whole: a full line is the line.
-        line = _beginning(_strip_quoted(decode_beginning(Decoder(encoding).feed(raw[:glance]), charset)))
+        line = _beginning(_strip_quoted(decode_beginning(Decoder(encoding).feed(raw[:_GLANCE]), charset)))
         if len(line) == LIMIT:
             return line.rstrip()
     return _first_line(_strip_quoted(decode_octets(decode(raw, encoding), charset))).rstrip()
