@@ -16,6 +16,7 @@ from mic_mail.clock import Clock
 from mic_mail.connection.actions import OPENING_SECONDS, NeedInput, Note, Send, Used
 from mic_mail.errors import MicMailError, Text
 from mic_mail.imap.actions import SLICE_OCTETS, Overhear, Steps, Waiting, Work
+from mic_mail.imap.desk import Desk
 from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
 from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.names import places
@@ -38,7 +39,7 @@ from mic_mail.storage.errors import (
     UseNotAllowed,
 )
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import AccountRef, News
+from mic_mail.storage.types import AccountRef
 
 T = TypeVar("T")
 
@@ -115,42 +116,6 @@ REFUSAL_CODES: tuple[tuple[type[MicMailError], bytes], ...] = (
 def refusal(error: MicMailError) -> Reply:
     """NO for an error that the program raised on purpose."""
     return refuse(error.text, next((code for kind, code in REFUSAL_CODES if isinstance(error, kind)), b"CANNOT"))
-
-
-class Desk(Protocol):
-    """What a session may ask without waiting: answers that the process has in memory."""
-
-    def mechanisms(self) -> tuple[str, ...]:
-        """The SASL mechanisms to offer on this connection as it is now."""
-        ...
-
-    def quota_octets(self, mailbox_id: int) -> int | None:
-        """How much a mailbox may hold; None if there is no limit."""
-        ...
-
-    def change_mark(self, mailbox_id: int) -> int:
-        """A number that stands only while nothing changes in the mailbox; 0 if that cannot be said now."""
-        ...
-
-    def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> News | None:
-        """What happened in one of its folders, while its change mark is this one; None if the store has to be asked."""
-        ...
-
-    def hidden(self, mailbox_id: int) -> frozenset[str]:
-        """Capabilities, in capitals, that this mailbox is not offered, for the sake of a broken mail program."""
-        ...
-
-    def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
-        """The mailboxes of units and groups that its owner may use now, by their names below `Shared/`."""
-        ...
-
-    def holders(self, mailbox_id: int) -> Mapping[str, str]:
-        """Who else may use this mailbox now: rights by address."""
-        ...
-
-    def on_record(self, mailbox_id: int) -> bool:
-        """Whether openings are recorded and acts named: a unit's or group's mailbox (Reg. 12.3.a)."""
-        ...
 
 
 class Notifier(Protocol):

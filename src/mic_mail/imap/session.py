@@ -22,7 +22,8 @@ from mic_mail.ids import TokenSource, trace_id
 from mic_mail.imap import batches, notify, responses, selecting, signin
 from mic_mail.imap.actions import ClearAway, Steps
 from mic_mail.imap.changing import append, messages, replace
-from mic_mail.imap.conversation import Conversation, Desk, Ended, Reply, SessionSettings, bad, refusal, refuse
+from mic_mail.imap.conversation import Conversation, Ended, Reply, SessionSettings, bad, refusal, refuse
+from mic_mail.imap.desk import Desk
 from mic_mail.imap.fetching import fetch
 from mic_mail.imap.fetching.sections import UnknownEncoding
 from mic_mail.imap.finding import contexts, multisearch, searching
