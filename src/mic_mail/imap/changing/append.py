@@ -8,7 +8,6 @@ Standards: RFC 9051 §6.3.12, RFC 3502 (MULTIAPPEND), RFC 4315 (APPENDUID), RFC 
 
 from collections.abc import Callable
 from functools import partial
-from threading import Lock
 
 from mic_mail.clock import within_calendar
 from mic_mail.errors import MicMailError, Refused, Text
@@ -24,7 +23,7 @@ from mic_mail.imap.names.rights import allowed_flags
 from mic_mail.imap.selected.view import Enabled
 from mic_mail.mime.render import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner
-from mic_mail.storage.errors import NoSuchFolder, OverQuota, Unavailable
+from mic_mail.storage.errors import NoSuchFolder, OverQuota
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_FLAGS, Delivery, Published, Staged
 
@@ -61,9 +60,6 @@ class Incoming:
         self._scanner = Scanner()
         self._staged: Staged | None = None
         self._held: list[bytes] = []
-        self._lock = Lock()
-        """A connection that is lost has it discarded while another thread may be writing it."""
-        self._is_gone = False
 
     @property
     def binary(self) -> bool:
@@ -81,12 +77,6 @@ class Incoming:
 
     def write(self, account: Account) -> None:
         """Write and scan what is held; `TooBig` as soon as the attachments are."""
-        with self._lock:
-            self._write(account)
-
-    def _write(self, account: Account) -> None:
-        if self._is_gone:
-            raise Unavailable("the connection is gone")
         if self._held and self._staged is None:
             self._staged = account.stage()
         for data in self._held:
@@ -101,12 +91,6 @@ class Incoming:
 
         The file is durable, unless the message is to be `journaled`, which has to be held as a whole then.
         """
-        with self._lock:
-            return self._finish(account, allowed, journaled=journaled)
-
-    def _finish(self, account: Account, allowed: int, *, journaled: bool) -> Delivery:
-        if self._is_gone:
-            raise Unavailable("the connection is gone")
         answered: Answers | Callable[[], Answers]
         octets: bytes | None = None
         if journaled:
@@ -116,7 +100,7 @@ class Incoming:
             self._staged.write(octets)
             self._staged.finish_later()
         else:
-            self._write(account)
+            self.write(account)
             assert self._staged is not None, "an empty message is refused when it is announced"
             scan = self._scanner.finish()
             self._check_attachments(scan.attachment_octets)
@@ -137,12 +121,10 @@ class Incoming:
             raise attachments_too_big(self._attachment_limit)
 
     def discard(self) -> None:
-        """Forget it, whoever is writing it; harmless after publication."""
-        with self._lock:
-            self._is_gone = True
-            self._held.clear()
-            if self._staged is not None:
-                self._staged.discard()
+        """Forget it; harmless after publication."""
+        self._held.clear()
+        if self._staged is not None:
+            self._staged.discard()
 
 
 class Intake:
