@@ -129,27 +129,21 @@ def _temporary_troubles() -> Iterator[None]:
         # A damaged file is a plain DatabaseError; the other kinds below it are mistakes of the caller, or his to answer.
         if not isinstance(error, OperationalError) and type(error) is not DatabaseError:
             raise
-        raise _unavailable(error) from error
+        raise _unavailable(str(error.orig)) from error
     except InterfaceError as error:
-        raise _unavailable(error) from error
+        raise _unavailable(str(error.orig)) from error
+    except UnicodeDecodeError as error:  # SQLite's message quotes octets of a damaged schema
+        raise _unavailable("malformed database schema") from error
 
 
-def _unavailable(error: DatabaseError | InterfaceError) -> DirectoryUnavailable:
+def _unavailable(why: str) -> DirectoryUnavailable:
     return DirectoryUnavailable(
         Text(
             "Cơ sở dữ liệu danh bạ tạm thời không truy cập được.",
             "The directory database cannot be reached at the moment.",
         ),
         remedy=Text(
-            f"Kiểm tra tệp hoặc máy chủ cơ sở dữ liệu: {_plain(error)}",
-            f"Look at the database file or server: {_ascii(error)}",
+            f"Kiểm tra tệp hoặc máy chủ cơ sở dữ liệu: {why}",
+            f"Look at the database file or server: {in_ascii(why)}",
         ),
     )
-
-
-def _plain(error: DatabaseError | InterfaceError) -> str:
-    return str(error.orig)
-
-
-def _ascii(error: DatabaseError | InterfaceError) -> str:
-    return _plain(error).encode("ascii", "backslashreplace").decode()

@@ -54,7 +54,7 @@ def _damage(path: Path, thorough: bool) -> str | None:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
             connection.execute("SELECT version_num FROM alembic_version").fetchone()  # an emptied file has none
             answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if thorough else "ok"
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter where SQLite's message quotes a damaged schema
         return str(error)
     return None if answer == "ok" else str(answer)
 

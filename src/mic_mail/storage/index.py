@@ -34,6 +34,10 @@ _AUTO_CHECKPOINT_PAGES = 4_000
 """The last resort, 16 MB of write-ahead log; the housekeeper checkpoints long before."""
 
 
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What sqlite3 raises. Where SQLite's message quotes octets of a damaged schema, Python fails to decode the message instead."""
+
+
 class Statement:
     """A compiled statement; `on` runs it with named values."""
 
@@ -94,16 +98,17 @@ class translated:  # noqa: N801 - read as a function: `with translated("reading 
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, SQLITE_ERRORS):
             full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
             raise (DiskFull if full else Unavailable)(f"{self._what}: {error}") from error
         if isinstance(error, OSError):
             raise of_os_error(self._what, error) from error
 
 
-def is_damage(error: sqlite3.DatabaseError) -> bool:
+def is_damage(error: BaseException) -> bool:
     """Whether SQLite says that the file is none of its own, or not any more."""
-    return getattr(error, "sqlite_errorcode", 0) & PRIMARY in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or isinstance(error, UnicodeDecodeError)
 
 
 class Index:
@@ -153,7 +158,7 @@ class Index:
 
     def suspect(self, error: BaseException) -> None:
         """Remember it if SQLite has found the file damaged: the next use of the store looks through all of it."""
-        if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
+        if is_damage(error):
             self.doubtful = True
 
     def damage(self) -> list[str]:
@@ -161,7 +166,7 @@ class Index:
         connection = self._connect(cache_kib=_WRITER_CACHE_KIB)
         try:
             told = [str(text) for (text,) in connection.execute("PRAGMA quick_check(10)")]
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             if not is_damage(error):
                 raise
             return [str(error)]

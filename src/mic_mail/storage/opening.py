@@ -9,11 +9,10 @@ Idempotent: a kill anywhere in it leaves something that the next opening brings 
 """
 
 import os
-import sqlite3
 
 from mic_mail.storage import reconcile, schema
 from mic_mail.storage.errors import NotOurs, of_os_error
-from mic_mail.storage.index import is_damage, translated
+from mic_mail.storage.index import SQLITE_ERRORS, is_damage, translated
 from mic_mail.storage.intent import clear_intent, read_intent, roll_back
 from mic_mail.storage.maildir import FOLDER_MODE, make_durable, make_folder_tree
 from mic_mail.storage.replacing import finish
@@ -90,7 +89,7 @@ def _is_sound(store: Store) -> bool:
         if schema.bring_up(connection) < schema.INDEX_VERSION:
             return False
         return read_account(connection, store.account_id) is not None and not (store.index.doubtful and store.index.damage())
-    except sqlite3.DatabaseError as error:
+    except SQLITE_ERRORS as error:
         if is_damage(error) or "no such" in str(error):
             return False
         raise

@@ -60,6 +60,22 @@ def test_an_emptied_file_is_no_directory_without_mailboxes(thorough: bool, tmp_p
     directory.close()
 
 
+@pytest.mark.parametrize("thorough", [False, True])
+def test_a_schema_that_is_no_text_is_told(thorough: bool, tmp_path: Path, clock: Clock) -> None:
+    """SQLite's message quotes octets that are no UTF-8; whoever opens the directory hears of a trouble too."""
+    path = tmp_path / "x.sqlite"
+    directory = Directory(f"sqlite:///{path}", clock=clock)
+    directory.migrate()
+    directory.close()
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CRE\xc9TE\xffTABL\xc9"[:12]))
+    assert isinstance(trouble_with(f"sqlite:///{path}", thorough=thorough), Trouble)
+    directory = Directory(f"sqlite:///{path}", clock=clock)
+    for ask in (directory.version, directory.load_snapshot, directory.is_current, directory.migrate, directory.units):
+        with pytest.raises(DirectoryUnavailable):
+            ask()
+    directory.close()
+
+
 def test_a_thorough_look_finds_damage_in_the_midst(tmp_path: Path, clock: Clock) -> None:
     """Pages that are no pages any more."""
     path = tmp_path / "x.sqlite"

@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 import threading
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -261,19 +262,45 @@ def test_an_indexer_notices_that_somebody_threw_the_file_away(root: Root) -> Non
     store.close()
 
 
-def test_repair_says_that_it_is_damaged(root: Root) -> None:
+def holed(whole: bytes) -> bytes:
+    return whole[:-9_000] + bytes(4_000) + whole[-5_000:]
+
+
+def no_letters(whole: bytes) -> bytes:
+    """The schema is no text any more: SQLite's message quotes octets that are no UTF-8."""
+    return whole.replace(b"CREATE TABLE", b"CRE\xc9TE\xffTABL\xc9"[:12])
+
+
+@pytest.mark.parametrize("damage", [holed, no_letters])
+def test_repair_says_that_it_is_damaged(root: Root, damage: Callable[[bytes], bytes]) -> None:
     """`mailbox repair --check` tells, `mailbox repair` throws it away; the mailbox itself is whole."""
     root.use(lambda account: publish(account, *(f"thu so {number} " * 50 for number in range(30))))
     index(root)
-    with (root.home / "search.sqlite").open("r+b") as file:
-        file.seek(-9_000, 2)
-        file.write(b"\0" * 4_000)
+    path = root.home / "search.sqlite"
+    path.write_bytes(damage(path.read_bytes()))
     check = root.use(lambda account: account.repair(check=True))
     assert [finding.kind for finding in check.findings] == ["search-damaged"]
     assert (root.home / "search.sqlite").exists()
     assert [finding.kind for finding in root.use(lambda account: account.repair()).findings] == ["search-damaged"]
     assert not (root.home / "search.sqlite").exists()
     assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_a_schema_that_is_no_text_is_damage(root: Root) -> None:
+    """Whoever searches reads the messages, whoever indexes makes the file anew."""
+    root.use(lambda account: publish(account, "mot", "hai"))
+    index(root)
+    path = root.home / "search.sqlite"
+    path.write_bytes(no_letters(path.read_bytes()))
+    store = root.store()
+    store.recover()
+    account = store.account(REF)
+    view = account.view(account.folder("INBOX").folder_id)
+    assert account.find_text(view.info.folder_id, view.uids, [TextTest("BODY", "hai")]) == [(1, (False,)), (2, (True,))]
+    visited = Visited()
+    account.index_text(visited)
+    assert account.index_text(visited) == 2
+    store.close()
 
 
 def test_a_backup_has_none_and_a_restored_mailbox_gets_one(root: Root, tmp_path: Path) -> None:

@@ -58,14 +58,22 @@ def test_index_is_made_again_from_the_files(root: Root) -> None:
     assert root.use(lambda account: account.repair(check=True)).clean
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a database at all" * 100, None])
-def test_damaged_index_is_set_aside(root: Root, damage: bytes | None) -> None:
+def no_letters(whole: bytes) -> bytes:
+    """The schema is no text any more: SQLite's message quotes octets that are no UTF-8."""
+    return whole.replace(b"CREATE TABLE", b"CRE\xc9TE\xffTABL\xc9"[:12])
+
+
+def no_header(whole: bytes) -> bytes:
+    return whole[:100] + b"\xff" * (len(whole) - 100)
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"not a database at all" * 100, no_header, no_letters])
+def test_damaged_index_is_set_aside(root: Root, damage: Callable[[bytes], bytes]) -> None:
     """An index that SQLite cannot read never stops anybody: it is kept aside and made anew."""
     root.use(fill)
     before = root.use(observe)
     index = root.home / "index.sqlite"
-    whole = index.read_bytes()
-    index.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100) if damage is None else damage)
+    index.write_bytes(damage(index.read_bytes()))
     after = root.use(observe)
     assert {name: seen.messages for name, seen in after.items()} == {name: seen.messages for name, seen in before.items()}
 

@@ -343,7 +343,7 @@ def sqlite_of(root: Root) -> Iterator[sqlite3.Connection | None]:
     try:
         connection = sqlite3.connect(f"file:{root.home / 'search.sqlite'}?mode=ro", uri=True)
         connection.execute("SELECT count(*) FROM segment")
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):  # the latter where the message quotes octets of the schema
         yield None
         return
     yield connection

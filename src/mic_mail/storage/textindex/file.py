@@ -42,7 +42,7 @@ from sqlalchemy.schema import CreateTable
 
 from mic_mail.clock import Clock
 from mic_mail.mime.searchtext import ZONES, Zone
-from mic_mail.storage.index import Index, Statement, is_damage
+from mic_mail.storage.index import SQLITE_ERRORS, Index, Statement, is_damage
 from mic_mail.storage.textindex.segment import Packed
 
 VERSION = 3 if sys.byteorder == "little" else 4
@@ -189,7 +189,7 @@ class SearchFile:
         try:
             with self._index.reading() as connection:
                 yield connection
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             if is_damage(error) or "no such" in str(error):
                 raise self._damaged(error) from error
             raise
@@ -213,7 +213,7 @@ class SearchFile:
         try:
             with self._index.reading() as connection:
                 told = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             if is_damage(error):
                 raise self._damaged(error) from error
             raise
@@ -280,7 +280,7 @@ class SearchFile:
                 finally:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
-            except sqlite3.DatabaseError as error:
+            except SQLITE_ERRORS as error:
                 if is_damage(error) or "no such" in str(error):
                     raise self._damaged(error) from error
                 raise
