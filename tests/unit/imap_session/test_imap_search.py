@@ -9,7 +9,7 @@ from conversing import REF, Talk, open_store
 from mic_mail.imap.finding import hunt
 from mic_mail.mime.render import answers_of
 from mic_mail.storage.mailstore import Account, MailStore, Visited
-from mic_mail.storage.types import Column, Delivery
+from mic_mail.storage.types import Column, Delivery, TextTest
 
 SEARCHES = [
     "BODY pho",
@@ -131,6 +131,49 @@ def test_a_tree_of_many_keys_is_worked_through_in_hops(store: MailStore, monkeyp
         assert talk.say(command) == b"* SEARCH 2\r\nc OK Searched.\r\n"
         hops.append(talk.work - before)
     assert hops[1] - hops[0] == 61 * 12 // 120
+
+
+@pytest.mark.parametrize("key", ["HEADER X-{0} y", "SUBJECT zz{0}", "TEXT zz{0}", "BODY zz{0}"])
+def test_thousands_of_text_keys_are_asked_together(store: MailStore, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """The tree is looked at once for many of them, and a message is read once for many: not once for each."""
+    deliver(store.account(REF), range(1, 13))
+    talk = Talk(store).sign_in()
+    talk.say(b"b SELECT INBOX\r\n")
+    read = 0
+    find = Account.find_text
+
+    def watched(self: Account, folder_id: int, uids: list[int], tests: list[TextTest]) -> object:
+        nonlocal read
+        read += len(uids)
+        return find(self, folder_id, uids, tests)
+
+    monkeypatch.setattr(Account, "find_text", watched)
+    before = talk.work
+    keys = " ".join(f"NOT {key.format(number)}" for number in range(640))
+    assert talk.say(f"c SEARCH {keys} 2:3\r\n".encode()) == b"* SEARCH 2 3\r\nc OK Searched.\r\n"
+    assert talk.work - before < 100
+    assert read <= 2 * (hunt.KEYS_ONE_BY_ONE + 640 / hunt.KEYS_AT_ONCE + 2)
+
+
+def test_keys_that_are_asked_together_answer_as_one_by_one(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is ready, of whatever kind they are, and however they are joined."""
+    deliver(store.account(REF), range(1, 8))
+    assert store.account(REF).index_text(Visited()) == 7
+    deliver(store.account(REF), range(8, 13))
+    talk = Talk(store).sign_in()
+    talk.say(b"b SELECT INBOX\r\n")
+    leaves = ["BODY pho", 'TEXT "so 7"', "HEADER X-Number 4", "SUBJECT 3", "FROM lan", "TEXT com", "BODY 11", 'HEADER X-No ""']
+    trees = [
+        " ".join(f"NOT {leaf}" for leaf in leaves),
+        "OR " * (len(leaves) - 1) + " ".join(leaves),
+        f"OR ({leaves[0]} {leaves[4]}) OR (NOT {leaves[2]} {leaves[5]}) NOT {leaves[4]}",
+        f"NOT OR {leaves[0]} NOT {leaves[4]}",
+    ]
+    alone = [talk.say(f"c SEARCH {tree}\r\n".encode()) for tree in trees]
+    for one_by_one, at_once in ((0, 2), (0, 64), (1, 3)):
+        monkeypatch.setattr(hunt, "KEYS_ONE_BY_ONE", one_by_one)
+        monkeypatch.setattr(hunt, "KEYS_AT_ONCE", at_once)
+        assert [talk.say(f"c SEARCH {tree}\r\n".encode()) for tree in trees] == alone
 
 
 @pytest.mark.parametrize("key", ["SENTSINCE 7-Feb-2026", "SINCE 1-Jan-2026"])

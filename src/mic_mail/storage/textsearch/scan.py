@@ -7,7 +7,7 @@ and what was read for BODY or TEXT is left there, so that the second search is q
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mic_mail.errors import MicMailError
 from mic_mail.mime.headers import fields
@@ -24,6 +24,7 @@ from mic_mail.storage.textsearch.filling import MOST_WORDS, SMALLEST_LEFT, leave
 from mic_mail.storage.types import Column, TextTest
 
 Texts = Sequence[tuple[Zone, str]]
+Named = Mapping[bytes, Sequence[bytes]]
 
 
 def find_text(
@@ -38,7 +39,8 @@ def find_text(
     columns: tuple[Column, ...] = ("uid", "email_id", "size", "header", "parts")
     for uid, email_id, size, header, parts in rows(store, folder_id, uids, columns):
         if headers_suffice and header:
-            found.append((uid, tuple(test.in_header(header) for test in wanted)))
+            named = _by_name(header)
+            found.append((uid, tuple(test.in_header(named) for test in wanted)))
             continue
         try:
             with open_message(store, folder_id, uid) as file:
@@ -46,8 +48,8 @@ def find_text(
         except NoSuchMessage:
             continue
         texts = list(pieces(octets, parts))
-        whole_header = header or octets[: Sections(parts).root.body_start]
-        passes = (test.in_header(whole_header) if test.kind == "HEADER" else test.in_texts(texts) for test in wanted)
+        named = _by_name(header or octets[: Sections(parts).root.body_start])
+        passes = (test.in_header(named) if test.kind == "HEADER" else test.in_texts(texts) for test in wanted)
         found.append((uid, tuple(passes)))
         if store.settings.search_file:
             try:
@@ -74,6 +76,14 @@ def _leave(store: Store, read: dict[int, Document]) -> None:
         pass
 
 
+def _by_name(header: bytes) -> Named:
+    """The values of each field; looked through once for all tests."""
+    named: dict[bytes, list[bytes]] = {}
+    for name, value in fields(header):
+        named.setdefault(name, []).append(value)
+    return named
+
+
 class _Test:
     """A search key, its value made ready once."""
 
@@ -82,13 +92,12 @@ class _Test:
         self._query = Query.of(test.value)
         self._field = test.field.lower().encode(errors="replace")
 
-    def in_header(self, header: bytes) -> bool:
+    def in_header(self, named: Named) -> bool:
         """An empty value asks whether the field is there at all (RFC 9051 §6.4.4)."""
         query = self._query
         return any(
-            not query.text or any(query.occurs_in(text) for text in field_texts(name, value))
-            for name, value in fields(header)
-            if name == self._field
+            not query.text or any(query.occurs_in(text) for text in field_texts(self._field, value))
+            for value in named.get(self._field, ())
         )
 
     def in_texts(self, texts: Texts) -> bool:
