@@ -121,8 +121,8 @@ def _add(item: list[bytes], comment: bytes | None, found: list[Address]) -> None
     """What the tokens of one item say, if they say anything."""
     while item and item[-1].isspace():
         item.pop()
-    while item and item[0].isspace():
-        item.pop(0)
+    first = next((at for at, token in enumerate(item) if not token.isspace()), 0)
+    item = item[first:]  # at once: each comment in front of an address has left a space, and there may be 100,000
     if not item or item == [b">"]:
         return
     name: bytes | None = None

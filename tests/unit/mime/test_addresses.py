@@ -72,6 +72,12 @@ def test_any_octets_are_a_list(value: bytes) -> None:
     assert depth == 0
 
 
+@pytest.mark.parametrize("piece", [b"()", b"() ", b"<", b'""'])
+def test_no_list_takes_more_than_linear_time(piece: bytes) -> None:
+    """A million octets that belong to one address: passed along once for each piece, they would take minutes."""
+    assert len(parse_addresses(piece * (1_000_000 // len(piece)) + b"a@b.vn")) == 1
+
+
 def test_lists_are_bounded() -> None:
     """A list without end gives a bounded answer."""
     assert len(parse_addresses(b"a@b.vn," * 10_000)) == MAX_ADDRESSES
