@@ -171,7 +171,7 @@ class Account:
         return reader.changes(self._store, folder_id, since_modseq, self._person)
 
     def news(self, folder_id: int, since_modseq: int, looked: int) -> News:
-        """`highest_modseq`, and where that is not `looked` nor the folder's `since_modseq`, `view` and `changes` as well."""
+        """`highest_modseq`, where that is not `looked` `view` as well, and where that is not as of `since_modseq` `changes`."""
         return reader.news(self._store, folder_id, since_modseq, looked, self._person)
 
     def rows(self, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:

@@ -153,8 +153,8 @@ def _view(
 
 
 def news(store: Store, folder_id: int, since_modseq: int, looked: int, person: str | None = None) -> News:
-    """The account's MODSEQ; if that is not `looked`, and the folder's not `since_modseq`, its view and its changes since, all
-    of one instant, as the person sees them. From memory, where another session of the process has just looked."""
+    """The account's MODSEQ; if that is not `looked`, the folder's view, and if that is not as of `since_modseq`, its changes
+    since, all of one instant, as the person sees them. From memory, where another session of the process has just looked."""
     mark = store.shared.marks.read(store.account_id)
     if (known := store.shared.views.recall(store.account_id, folder_id, since_modseq, mark)) is not None:
         return known
@@ -173,7 +173,7 @@ def news(store: Store, folder_id: int, since_modseq: int, looked: int, person: s
                 if not seen_each:
                     store.shared.views.vouch(store.account_id, folder_id, fresh, modseq, mark)
                 if fresh.info.highest_modseq == since_modseq:
-                    return News(modseq, None, None, mark)
+                    return News(modseq, fresh, None, mark)
                 changes = None if seen_each else store.shared.views.changes(store.account_id, folder_id, since_modseq, fresh)
                 return News(modseq, fresh, changes or _changes(store, connection, folder, since_modseq, reader), mark)
         look(store, folder_id)

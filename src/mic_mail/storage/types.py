@@ -203,8 +203,9 @@ class News(NamedTuple):
     account_modseq: int
     """The account's MODSEQ then."""
     fresh: FolderView | None
-    """The folder, if it has changed since."""
+    """The folder; None: nothing in the account has changed since."""
     changes: Changes | None
+    """Of its messages; None: there are none, though it may have another name."""
     mark: int
     """The account's change mark from before the look: while it stands there is nothing else to be seen. 0: not known."""
 

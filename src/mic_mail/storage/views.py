@@ -138,7 +138,7 @@ class ViewCache:
             if kept is None or not mark or kept.mark != mark:
                 return None
             if since == kept.view.info.highest_modseq:
-                return News(kept.account_modseq, None, None, mark)
+                return News(kept.account_modseq, kept.view, None, mark)
             changes = kept.since(since)
             return None if changes is None else News(kept.account_modseq, kept.view, changes, mark)
 

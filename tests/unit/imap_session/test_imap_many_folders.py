@@ -62,6 +62,50 @@ def test_a_tree_is_renamed_under_its_readers(talk: Talk) -> None:
     assert talk.account.repair(check=True).clean
 
 
+def held(talk: Talk, *names: str) -> list[int]:
+    """How many messages each has."""
+    return [talk.account.folder(name).messages for name in names]
+
+
+@pytest.mark.parametrize("between", [b"", b"n NOOP\r\n", b"x EXPUNGE\r\n", b"i IDLE\r\nDONE\r\n"])
+@pytest.mark.parametrize("remembers", [True, False])
+def test_a_name_that_an_open_folder_had_is_no_longer_its(store: MailStore, between: bytes, remembers: bool) -> None:
+    """RENAME by this session or another, before any message changes: who appends to the old name is told that it is missing,
+    and once it is made anew the message lies there."""
+    talks = [Talk(store).sign_in(), Talk(store).sign_in()]
+    talks[0].say(b"c CREATE cu\r\n")
+    for talk in talks:
+        talk.desk.remembers = remembers
+        talk.say(b"s SELECT cu\r\n")
+    assert talks[0].say(b"r RENAME cu moi\r\n").startswith(b"r OK")
+    for talk in talks:
+        talk.say(between)
+        assert b"p NO [TRYCREATE]" in append(talk, b"cu")
+    assert held(talks[0], "moi") == [0]
+    talks[0].say(b"c CREATE cu\r\n")
+    for talk in talks:
+        talk.say(between)
+        assert b"p OK [APPENDUID" in (answer := append(talk, b"cu"))
+        assert b"EXISTS" not in answer
+    assert held(talks[0], "moi", "cu") == [0, 2]
+    for number, talk in enumerate(talks, 1):
+        assert b"* %d EXISTS" % number in append(talk, b"moi")
+    assert held(talks[0], "moi", "cu") == [2, 2]
+
+
+def test_who_deletes_a_folder_that_is_called_as_the_open_one_was_keeps_that_open(store: MailStore) -> None:
+    """And whoever deletes the open one by its new name has left it; in either case without a look in between."""
+    talk, other = Talk(store).sign_in(), Talk(store).sign_in()
+    talk.say(b"c CREATE cu\r\ns SELECT cu\r\n")
+    append(talk, b"cu")
+    other.say(b"r RENAME cu moi\r\nc CREATE cu\r\n")
+    assert b"d OK" in talk.say(b"d DELETE cu\r\n")
+    assert talk.say(b"f FETCH 1 UID\r\n") == b"* 1 FETCH (UID 1)\r\nf OK Fetched.\r\n"
+    other.say(b"r RENAME moi nua\r\n")
+    assert talk.say(b"d DELETE nua\r\n") == b"d OK Deleted.\r\n"
+    assert talk.say(b"f FETCH 1 UID\r\n").startswith(b"f BAD ")
+
+
 @pytest.mark.parametrize(
     ("command", "code"),
     [

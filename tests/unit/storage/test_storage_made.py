@@ -80,7 +80,8 @@ def test_it_is_what_a_look_sees(accounts: tuple[Account, Account], seed: int) ->
             continue
         told += 1
         assert (made.account_modseq, made.since_modseq, made.mark) == (modseq, before, own.change_mark())
-        if fresh is None:  # nothing has changed
+        assert fresh is not None
+        if changes is None:  # nothing has changed
             assert made.fresh.info.highest_modseq == before
             assert not made.changes.changed
             assert not made.changes.vanished

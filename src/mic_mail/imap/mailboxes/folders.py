@@ -275,11 +275,17 @@ def create(talk: Conversation, command: Create) -> Steps[Reply]:
 def delete(talk: Conversation, command: Delete) -> Steps[Reply]:
     """DELETE. A mailbox that this session has open is left first (RFC 9051 §6.3.5 leaves the choice)."""
     place = talk.place(command.mailbox, "x")
-    yield from talk.change(lambda account: account.delete(place.name), place)
+
+    def work(account: Account) -> int:
+        folder_id = account.folder_id(place.name)
+        account.delete(place.name)
+        return folder_id
+
+    deleted = yield from talk.change(work, place)
     yield from talk.on_record("folder_deleted", place)
     yield from tell_name(talk, place, command.written)
     view = talk.view
-    if view is not None and (view.place.account, view.name) == (place.account, place.name):
+    if view is not None and (view.place.account, view.folder_id) == (place.account, deleted):
         talk.leave()
     return Reply("Deleted.")
 

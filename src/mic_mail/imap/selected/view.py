@@ -16,7 +16,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Flag, auto
 from functools import lru_cache
 
@@ -94,7 +94,7 @@ assert tuple(SYSTEM_FLAGS.values()) == tuple(1 << bit for bit in range(KEYWORD_S
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """A look at a folder: the account's MODSEQ then, and, if it had moved, the folder and what changed since the last look.
+    """A look at a folder: the account's MODSEQ then, and, if it had moved, the folder and (if they had) its messages' changes.
 
     `recent` are the UIDs that became \\Recent for this session alone; `mark` is the account's change mark from before the look.
     """
@@ -374,6 +374,9 @@ class View:
             before = self._take(glance.fresh, glance.changes)
         elif self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids):
             self._adopt(self._fresh)  # what was withheld
+        if glance.fresh is not None and glance.fresh.info.name != self.name:  # a RENAME changes no message
+            self.name = glance.fresh.info.name
+            self._fresh = replace(self._fresh, info=self._fresh.info._replace(name=self.name))
         self.looked = max(self.looked, glance.account_modseq)
         self.mark = glance.mark
         self.contexts.note(before, self.uids[bisect_right(self.uids, last) :])
