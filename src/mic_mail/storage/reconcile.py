@@ -12,6 +12,7 @@ critical section. A listing alone never makes a message disappear (maildir.locat
 
 import os
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, update
@@ -37,7 +38,7 @@ from mic_mail.storage.maildir import (
     others_in,
     parse_name,
 )
-from mic_mail.storage.rows import AccountRow, FolderRow, read_all_folders, read_folders, write_account
+from mic_mail.storage.rows import AccountRow, FolderRow, read_all_folders, read_folder, read_folders, write_account
 from mic_mail.storage.section import Write, folder_sidecar, subscribed_names, transaction
 from mic_mail.storage.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.store import Store
@@ -198,7 +199,10 @@ class Comparison:
         buried = {entry for entry in os.listdir(self._place.expunged) if os.path.isdir(f"{self._place.expunged}/{entry}/cur")}
         by_mailbox_id = {row.mailbox_id: row for row in lost}
         taken = {row.mailbox_id for row in rows}
-        for directory, sidecar in self._originals_first(unknown):
+        found = self._originals_first(unknown)
+        if not self._check:
+            self._keep_free([sidecar.folder_id for _, sidecar in found if sidecar is not None])
+        for directory, sidecar in found:
             row = by_mailbox_id.pop(sidecar.mailbox_id, None) if sidecar else None
             self._take_directory(directory, sidecar, row, taken)
         for row in by_mailbox_id.values():
@@ -216,6 +220,13 @@ class Comparison:
         """With what their sidecars say. Of a directory that somebody has copied, sidecar and all, one is called as it says."""
         found = [(directory, FolderSidecar.read(self._place.folder(directory))) for directory in directories]
         return sorted(found, key=lambda each: each[1] is None or encode_directory(each[1].name) != each[0])
+
+    def _keep_free(self, folder_ids: Iterable[int]) -> None:
+        """Folders had these numbers in an index that is lost, and get them again: what a session with one of them open asks must
+        not be answered from, or done to, another."""
+        account = self.write.account
+        told = [folder_id for folder_id in folder_ids if folder_id < _MAX_FOLDER_ID]
+        account.folder_next = max([account.folder_next, *(folder_id + 1 for folder_id in told)])
 
     def _make_what_is_never_lost(self) -> None:
         """INBOX, and the place for what is expunged, where another tool has removed them."""
@@ -271,6 +282,9 @@ class Comparison:
         path = self._place.folder(directory)
         folder = new_folder_row(self.write, name, directory)
         if sidecar is not None and sidecar.mailbox_id not in taken:
+            self._keep_free([sidecar.folder_id])
+            if 0 < sidecar.folder_id < _MAX_FOLDER_ID and not self._is_taken(sidecar.folder_id):
+                folder.folder_id = sidecar.folder_id
             folder.mailbox_id = sidecar.mailbox_id
             folder.uidvalidity = sidecar.uidvalidity
             folder.uidnext = folder.uidnext_mark = sidecar.uidnext_mark
@@ -289,6 +303,9 @@ class Comparison:
         self.write.account.uidvalidity_next = max(self.write.account.uidvalidity_next, folder.uidvalidity + 1)
         folder_sidecar(folder).write(path)
         return folder
+
+    def _is_taken(self, folder_id: int) -> bool:
+        return read_folder(self.write.connection, self.write.store.account_id, folder_id) is not None
 
     def _lose_directory(self, row: FolderRow, *, in_expunged: bool) -> None:
         """A row without a directory: deleted by someone, or by a commit that is lost."""
@@ -387,6 +404,7 @@ def _each_once(located: dict[str, str]) -> dict[str, str]:
 
 
 _MAX_CLAIMED_UID = 1 << 31
+_MAX_FOLDER_ID = 1 << 31
 
 
 def _stranger(directory: str, name: str, uidlist: dovecot.UidList | None) -> Stranger:

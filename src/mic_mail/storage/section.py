@@ -152,6 +152,7 @@ def folder_sidecar(folder: FolderRow) -> FolderSidecar:
         keywords=folder.keyword_names(),
         special_use=folder.special_use,
         metadata=to_sidecar(folder.metadata),
+        folder_id=folder.folder_id,
     )
 
 

@@ -40,6 +40,8 @@ class FolderSidecar:
     keywords: tuple[str, ...] = ()
     special_use: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
+    folder_id: int = 0
+    """Its number in the index, by which sessions that have it open go on asking once the index was made anew; 0: not told."""
     version: int = 1
 
     @classmethod
@@ -54,6 +56,7 @@ class FolderSidecar:
                 keywords=_strings(fields["keywords"]),
                 special_use=None if fields["special_use"] is None else str(fields["special_use"]),
                 metadata=_mapping(fields.get("metadata")),
+                folder_id=_number(fields.get("folder_id", 0)),
             )
         except (KeyError, TypeError, ValueError):
             return None

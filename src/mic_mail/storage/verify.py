@@ -166,9 +166,10 @@ def _folder_sidecar(write: Write, folder: FolderRow, *, check: bool) -> Iterator
         return
     wanted = folder_sidecar(folder)
     found = FolderSidecar.read(path)
-    mark = found.uidnext_mark if found is not None else 0
-    if mark >= folder.uidnext_mark and found == replace(wanted, uidnext_mark=mark):
-        return
+    if found is not None and found.uidnext_mark >= folder.uidnext_mark:
+        said = found.folder_id or wanted.folder_id  # one that was written before the number stood in it says the rest
+        if replace(found, folder_id=said) == replace(wanted, uidnext_mark=found.uidnext_mark):
+            return
     yield Finding("folder-sidecar", folder.name, "differs from the index" if found else "missing or damaged")
     if not check:
         wanted.write(path)

@@ -29,6 +29,21 @@ def append(talk: Talk, octets: bytes = MESSAGE, folder: bytes = b"INBOX") -> byt
     return talk.say(b"p APPEND %b {%d+}\r\n%b\r\n" % (folder, len(octets), octets))
 
 
+
+@pytest.mark.parametrize("command", [b"x EXPUNGE\r\n", b"x CLOSE\r\n", b"x UID EXPUNGE 1\r\n"])
+def test_what_is_expunged_once_the_index_was_made_anew_is_of_the_open_folder(talk: Talk, command: bytes) -> None:
+    """The index is lost under sessions; whichever number the folders have in the new one."""
+    names = [info.name for info in talk.account.folders()]
+    for name in names:
+        talk.say(b"p APPEND %b (\\Deleted) {16+}\r\nSubject: x\r\n\r\nx\r\n" % name.encode())
+    other = Talk(talk.store).sign_in()
+    assert b"s OK" in other.say(b"s SELECT Sent\r\n")
+    for path in talk.store._root.rglob("index.sqlite*"):
+        path.unlink()
+    assert b"x OK" in other.say(command)
+    assert {name for name in names if not talk.account.folder(name).messages} == {"Sent"}
+
+
 def test_every_command_has_a_handler() -> None:
     """What the grammar can make, the session can do; APPEND (and REPLACE) alone is begun before it is complete."""
     modules = (commands, mailboxcommands, metadata, aclcommands, notifycommands, searchcommands)

@@ -58,6 +58,35 @@ def test_index_is_made_again_from_the_files(root: Root) -> None:
     assert root.use(lambda account: account.repair(check=True)).clean
 
 
+@pytest.mark.parametrize(
+    "told", [{}, {".Sent": None}, {".Sent": 0}, {".Sent": 1 << 61}, {".Sent": "3"}, {".Sent": 4}, {".Junk": 5, ".Trash": 5}]
+)
+def test_folders_keep_their_numbers_without_an_index(root: Root, told: dict[str, object]) -> None:
+    """A session goes on asking by the number. Where a sidecar does not tell it, or another's, it is one that no other has."""
+    root.use(lambda account: (account.create("Aa"), account.create("Zz"), account.delete("Aa"), account.create("Aa")))
+
+    def numbers(account: Account) -> dict[str, int]:
+        return {info.name: info.folder_id for info in account.folders()}
+
+    before = root.use(numbers)
+    for directory, number in told.items():
+        sidecar = root.home / "Maildir" / directory / ".mic-folder"
+        fields = json.loads(sidecar.read_bytes()) | {"folder_id": number}
+        if number is None:
+            del fields["folder_id"]
+        sidecar.write_text(json.dumps(fields))
+    assert root.use(lambda account: account.repair(check=True)).clean == (set(told.values()) <= {None, 0})
+    root.lose_index()
+    after = root.use(numbers)
+    assert after.keys() == before.keys()
+    assert len(set(after.values())) == len(after)
+    sound = before.keys() - {directory[1:] for directory in told}
+    if 4 not in told.values():
+        assert {name: after[name] for name in sound} == {name: before[name] for name in sound}
+    assert root.use(lambda account: account.create("Bb").folder_id) > max(*before.values(), *after.values())
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
 def no_letters(whole: bytes) -> bytes:
     """The schema is no text any more: SQLite's message quotes octets that are no UTF-8."""
     return whole.replace(b"CREATE TABLE", b"CRE\xc9TE\xffTABL\xc9"[:12])
