@@ -150,9 +150,10 @@ class Account:
         """To be held by a session as long as it has the folder open; `claims`: new messages can be \\Recent to it."""
         return self._store.shared.presences.enter(self.ref.account_id, folder_id, claims=claims)
 
-    def take_recent(self, folder_id: int) -> int:
-        """SELECT of a session: the UID from which on messages are recent for it alone (RFC 3501 §2.3.2)."""
-        return folders.take_recent(self._store, folder_id)
+    def take_recent(self, folder_id: int, until: int | None = None) -> int:
+        """SELECT of a session: the UID from which on messages (below `until`, where given) are recent for it alone
+        (RFC 3501 §2.3.2)."""
+        return folders.take_recent(self._store, folder_id, until)
 
     # Reading
     def highest_modseq(self) -> int:

@@ -277,18 +277,20 @@ def subscriptions(store: Store) -> list[str]:
         return list(subscribed_names(connection, store.account_id))
 
 
-def take_recent(store: Store, folder_id: int) -> int:
-    """The UID from which on messages are recent for this session alone (RFC 3501 §2.3.2).
+def take_recent(store: Store, folder_id: int, until: int | None = None) -> int:
+    """The UID from which on messages are recent for this session alone (RFC 3501 §2.3.2), those below `until` where given: what
+    has come since the caller looked is for who is told of it.
 
     Where nothing can be written now (a full disk), they are recent for the next session too: reading must go on.
     """
     info = folder_info(store, folder_id=folder_id)
-    if info.recent_from == info.uidnext:
-        return info.uidnext
+    if info.recent_from >= (info.uidnext if until is None else until):
+        return info.recent_from
     try:
         with writing(store) as write:
             folder = write.folder(folder_id)
-            first, folder.recent_from = folder.recent_from, folder.uidnext
+            first = folder.recent_from
+            folder.recent_from = folder.uidnext if until is None else max(first, until)
             write.keep(folder)
             return first
     except Unavailable:

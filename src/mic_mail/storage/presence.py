@@ -6,7 +6,6 @@ told (RFC 3501 §2.3.2), which would be a change of the account by each listenin
 last session.
 """
 
-from collections import deque
 from threading import Lock
 from weakref import WeakValueDictionary
 
@@ -14,23 +13,26 @@ from weakref import WeakValueDictionary
 class Presence:
     """Sessions that have one folder open; safe from any thread."""
 
-    __slots__ = ("__weakref__", "_claimed")
+    __slots__ = ("__weakref__", "_claimed", "_lock")
 
     def __init__(self) -> None:
-        self._claimed: deque[tuple[int, int]] = deque()
+        self._lock = Lock()
+        self._claimed: list[tuple[int, int]] = []
+        """Ranges of UIDs, apart from each other: nobody may take them for as long as the folder is open (NOTIFY)."""
 
     def claim(self, first: int, last: int) -> None:
         """These UIDs are \\Recent for whoever takes them."""
-        self._claimed.append((first, last))
+        with self._lock:
+            if self._claimed and self._claimed[-1][1] + 1 == first:
+                first, _ = self._claimed.pop()
+            self._claimed.append((first, last))
 
     def take(self) -> tuple[tuple[int, int], ...]:
         """What was claimed for the caller and nobody else."""
-        taken = []
-        while self._claimed:
-            try:
-                taken.append(self._claimed.popleft())
-            except IndexError:  # another thread was quicker
-                break
+        if not self._claimed:
+            return ()
+        with self._lock:
+            taken, self._claimed = self._claimed, []
         return tuple(taken)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mic_mail.imap.selected.view import claim_recent
 from mic_mail.mime.render import answers_of
 from mic_mail.storage import made
 from mic_mail.storage.errors import OverQuota
@@ -168,6 +169,27 @@ def test_nothing_is_claimed_for_nobody(two: Two) -> None:
     assert recent_from(two.there) == 1
     assert two.there.take_recent(two.folder_id) == 1
     del reading
+
+
+def test_what_nobody_takes_is_one_range(two: Two) -> None:
+    """A session that keeps to the messages it has (NOTIFY) may have the folder open for weeks."""
+    presence = two.here.enter(two.folder_id, claims=True)
+    for number in range(20):
+        deliver(two.here, two.folder_id, [f"m{number}"])
+    assert presence.take() == ((1, 20),)
+    deliver(two.here, two.folder_id, ["a"])
+    assert presence.take() == ((21, 21),)
+
+
+def test_what_came_after_a_look_is_recent_for_who_is_told_of_it(two: Two) -> None:
+    """A message comes between the look of a session and its claim: it is no longer for nobody."""
+    deliver(two.here, two.folder_id, ["a", "b"])
+    looked = two.here.view(two.folder_id)
+    deliver(two.there, two.folder_id, ["c"])
+    assert claim_recent(two.here, looked) == ((1, 2),)
+    assert claim_recent(two.here, looked) == ()
+    assert claim_recent(two.there, two.there.view(two.folder_id)) == ((3, 3),)
+    assert claim_recent(two.here, two.here.view(two.folder_id)) == ()
 
 
 def test_a_delivery_that_fails_claims_nothing(two: Two) -> None:

@@ -111,7 +111,7 @@ def claim_recent(account: Account, fresh: FolderView) -> Ranges:
     info = fresh.info
     if info.recent_from >= info.uidnext:
         return ()
-    first = account.take_recent(info.folder_id)
+    first = account.take_recent(info.folder_id, info.uidnext)
     return ((first, info.uidnext - 1),) if first < info.uidnext else ()
 
 
