@@ -289,8 +289,10 @@ class Conversation:
 
     def leave(self) -> None:
         """No mailbox is selected any more; what was found in it is forgotten."""
-        if self.notifier is not None and self.view is not None:
-            self.notifier.leave(self.view)
+        if self.view is not None:
+            if self.notifier is not None:
+                self.notifier.leave(self.view)
+            self.view.let_go()
         self.view = None
         self.saved = ()
 

@@ -138,6 +138,11 @@ class Session(session.Session):
     def discard_input(self) -> None:
         self._talk.reader.discard_input()
 
+    def close(self) -> None:
+        super().close()
+        self._talk.notifier = None
+        self._talk.leave()
+
     def noticed(self, modseq: int, *, there: bool = False) -> bool:
         """The own account, or the other one that is attended (`there`), has reached this MODSEQ; whether that matters now."""
         talk = self._talk
@@ -204,6 +209,7 @@ class Session(session.Session):
                     yield Pause()
         except Ended as ended:
             talk.say(responses.bye(talk.words(ended.text), ended.code or None))
+        talk.leave()
         yield Hangup()
 
     def _patience(self) -> float:

@@ -95,6 +95,7 @@ def noop(talk: Conversation, command: Command) -> Steps[Reply]:
 def logout(talk: Conversation, command: Logout) -> Steps[Reply]:
     talk.say(responses.bye("Goodbye."))
     talk.say(talk.line(command.tag, Reply("Signed out.")))
+    talk.leave()
     yield Hangup()
     raise AssertionError("nothing comes after Hangup")
 

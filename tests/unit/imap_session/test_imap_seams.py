@@ -1,6 +1,8 @@
 """Where features meet: NOTIFY, searches that are followed, units' mailboxes, a store that cannot answer now."""
 
+import gc
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -164,6 +166,47 @@ def test_what_is_delivered_here_is_recent_once(store: MailStore) -> None:
     assert [talk.failures for talk in talks] == [1000, 1000]
     late = Talk(store).sign_in()
     assert b"* 0 RECENT\r\n" in late.say(b"s SELECT INBOX\r\n")
+
+
+class Losing(Talk):
+    """Its connection is lost as the work is done that it asks for."""
+
+    left_at: type[Action] | None = None
+
+    def carry_out(self, action: Action) -> None:
+        if self.left_at is not None and isinstance(action, self.left_at):
+            self.session.done(action, b"")
+            self.session.close()
+            self.over = True
+            return
+        super().carry_out(action)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda talk: talk.say(b"l LOGOUT\r\n"),
+        lambda talk: talk.say(b"x\r\n" * 20),
+        lambda talk: talk.session.close(),
+        lambda talk: (talk.say(b"i IDLE\r\n"), talk.session.close()),
+        lambda talk: (talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\n"), talk.session.close()),
+        lambda talk: (talk.say(b"p APPEND INBOX {20}\r\n"), talk.session.close()),
+        lambda talk: (setattr(talk, "left_at", Work), talk.say(b"p FETCH 1 BODY.PEEK[]\r\n")),
+        lambda talk: talk.say(b"u UNAUTHENTICATE\r\n"),
+    ],
+)
+def test_nothing_is_claimed_for_a_session_that_is_gone(store: MailStore, how: Callable[[Talk], object]) -> None:
+    """Whichever way it ended, and before any collector comes by: what is delivered then is \\Recent for the next one."""
+    talk = Losing(store).sign_in()
+    deliver(talk.account, talk.account.folder_id("INBOX"), ["a"])
+    gc.disable()
+    try:
+        assert b"* 1 RECENT" in talk.say(b"s SELECT INBOX\r\n")
+        how(talk)
+        deliver(talk.account, talk.account.folder_id("INBOX"), ["b"])
+        assert b"* 1 RECENT" in Talk(store).sign_in().say(b"s SELECT INBOX\r\n")
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

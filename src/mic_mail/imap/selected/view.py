@@ -237,6 +237,11 @@ class View:
                 return None
         return Glance(news.account_modseq, fresh, changes, self._taken(), news.mark)
 
+    def let_go(self) -> None:
+        """Its client has left the mailbox. Whatever else holds on to the view (a connection is a ring of references, which goes
+        when the collector comes by), no new message is claimed for it any more."""
+        self._presence = None
+
     def _taken(self) -> Ranges:
         """New messages that were claimed for who has the folder open here and hears first."""
         return self._presence.take() if self._presence is not None and self.claims else ()
