@@ -100,7 +100,6 @@ class Session(ABC):
         self.done(action, error)
 
     def close(self) -> None:
-        """The connection is gone: whatever was begun is let go of, now and not when the collector finds it (the last step may hold
-        what the conversation has open)."""
+        """The connection is gone: whatever was begun is let go of, the last step too, which may hold what was open."""
         self._program.close()
         self._held, self._result = Hangup(), None

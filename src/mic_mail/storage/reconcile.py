@@ -222,8 +222,8 @@ class Comparison:
         return sorted(found, key=lambda each: each[1] is None or encode_directory(each[1].name) != each[0])
 
     def _keep_free(self, folder_ids: Iterable[int]) -> None:
-        """Folders had these numbers in an index that is lost, and get them again: what a session with one of them open asks must
-        not be answered from, or done to, another."""
+        """Folders had these numbers in an index that is lost, and get them again: what a session with one of them open asks
+        must not be answered from another, nor done to it."""
         account = self.write.account
         told = [folder_id for folder_id in folder_ids if folder_id < _MAX_FOLDER_ID]
         account.folder_next = max([account.folder_next, *(folder_id + 1 for folder_id in told)])

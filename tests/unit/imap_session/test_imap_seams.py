@@ -209,6 +209,24 @@ def test_nothing_is_claimed_for_a_session_that_is_gone(store: MailStore, how: Ca
         gc.enable()
 
 
+def test_nothing_is_claimed_for_a_session_that_keeps_to_its_messages(store: MailStore) -> None:
+    """NOTIFY has it hear of no new messages: they are \\Recent for who is told of them, itself once it wants to be."""
+    talk = Talk(store).sign_in()
+    folder_id = talk.account.folder_id("INBOX")
+    talk.say(b"s SELECT INBOX\r\n")
+    talk.say(b"n NOTIFY SET (SELECTED (FlagChange MessageExpunge)) (PERSONAL (MessageNew MessageExpunge))\r\n")
+    talk.say(b"n NOTIFY NONE\r\n")
+    deliver(talk.account, folder_id, ["a"])
+    assert b"EXISTS" not in talk.say(b"q NOOP\r\n")
+    other = Talk(store).sign_in()
+    assert b"* 1 RECENT" in other.say(b"s SELECT INBOX\r\n")
+    other.say(b"u UNSELECT\r\n")
+    deliver(talk.account, folder_id, ["b"])
+    told = talk.say(b"n NOTIFY SET (SELECTED (MessageNew MessageExpunge))\r\nf FETCH 1:* FLAGS\r\n")
+    assert b"* 2 EXISTS\r\n* 1 RECENT\r\n" in told
+    assert b"* 1 FETCH (FLAGS ())\r\n* 2 FETCH (FLAGS (\\Recent))\r\n" in told
+
+
 @pytest.mark.parametrize(
     ("command", "work", "done"),
     [

@@ -29,7 +29,6 @@ def append(talk: Talk, octets: bytes = MESSAGE, folder: bytes = b"INBOX") -> byt
     return talk.say(b"p APPEND %b {%d+}\r\n%b\r\n" % (folder, len(octets), octets))
 
 
-
 @pytest.mark.parametrize("command", [b"x EXPUNGE\r\n", b"x CLOSE\r\n", b"x UID EXPUNGE 1\r\n"])
 def test_what_is_expunged_once_the_index_was_made_anew_is_of_the_open_folder(talk: Talk, command: bytes) -> None:
     """The index is lost under sessions; whichever number the folders have in the new one."""

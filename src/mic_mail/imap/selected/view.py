@@ -171,6 +171,10 @@ class View:
         self.flags: array[int]
         self.modseqs: array[int]
         self.sizes: array[int]
+        self.modseq: int
+        self.keywords: tuple[str, ...]
+        self.name: str
+        self._fresh: FolderView
         self._adopt(fresh)
 
     @property
@@ -238,8 +242,8 @@ class View:
         return Glance(news.account_modseq, fresh, changes, self._taken(), news.mark)
 
     def let_go(self) -> None:
-        """Its client has left the mailbox. Whatever else holds on to the view (a connection is a ring of references, which goes
-        when the collector comes by), no new message is claimed for it any more."""
+        """Its client has left the mailbox, or hears of no new messages: none is claimed for it any more, whatever else holds on
+        to the view (a connection is a ring of references, which goes when the collector comes by)."""
         self._presence = None
 
     def _taken(self) -> Ranges:
@@ -293,6 +297,7 @@ class View:
     def withhold(self) -> None:
         """From here on the client keeps the messages that it has, whatever others put there or take away (RFC 5465 §3.1)."""
         if self._withheld is None:
+            self.let_go()  # new messages are \Recent for who is told of them; `look` claims what is left once it is released
             self._withheld = max(self.uidnext, self.uids[-1] + 1 if self.uids else 1)
 
     def release(self) -> None:
