@@ -391,11 +391,14 @@ class View:
         self.mark = glance.mark
         self.contexts.note(before, self.uids[bisect_right(self.uids, last) :])
         lines = self.contexts.expunged(self._ghosts, self.position) if self._ghosts else []
+        recent = self.recent_count if self.recent else 0
         lines += self._tell_expunged(enabled, own) if expunge and self._ghosts else []
         rights_moved, self._told = self.rights_moved, self.rights
         self.recent = merged([*self.recent, *glance.recent]) if glance.recent else self.recent
         if self.uids and self.uids[-1] > last:
             lines += self._tell_new(enabled)
+        elif recent and self.recent_count != recent and Enabled.REV2 not in enabled:  # RFC 3501 §7.3.2
+            lines.append(b"* %d RECENT\r\n" % self.recent_count)
         if self.keywords != keywords or rights_moved:  # RFC 4314 §5.1.1
             lines += self.keyword_lines()
         lines += self._tell_flags(before, enabled, expected or {}, asked, with_uid=with_uid)
