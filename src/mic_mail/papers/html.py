@@ -1,0 +1,38 @@
+"""Papers as HTML: one file without scripts and without anything from elsewhere, readable in a mail program and printable.
+
+In: a `Paper`. Out: UTF-8. Everything that the paper says is escaped.
+"""
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from mic_mail.papers.paper import MOTTO, NATION, Paper, Table, Terms, day_of, shown
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+def write(paper: Paper) -> bytes:
+    """The file."""
+    return (
+        _template()
+        .render(
+            paper=paper,
+            nation=NATION,
+            motto=MOTTO,
+            day=day_of(paper),
+            shown=shown,
+            is_table=lambda block: isinstance(block, Table),
+            is_terms=lambda block: isinstance(block, Terms),
+        )
+        .encode()
+    )
+
+
+@cache
+def _template() -> "Template":
+    from jinja2 import Environment, StrictUndefined
+
+    source = files("mic_mail.papers").joinpath("paper.html").read_text("utf-8")
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(source)

@@ -1,0 +1,71 @@
+"""Papers as CSV, for other programs: RFC 4180, UTF-8 with a byte order mark, which Excel needs to see that it is UTF-8.
+
+A field that a spreadsheet would take for a formula (it begins with = + - @ or a tab) gets an apostrophe before it: what is
+written into a mailbox's name must not run on the reader's PC. Reading takes it away again.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+
+from mic_mail.errors import Text
+from mic_mail.papers.paper import Cell, Sheet, Table, UnreadableSheet, shown
+
+MOST_ROWS = 20_000
+MOST_OCTETS = 20 << 20
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write(table: Table) -> bytes:
+    """One table."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow([column.title for column in table.columns])
+    for row in (*table.rows, *((table.total,) if table.total is not None else ())):
+        writer.writerow([harmless(cell) for cell in row])
+    return out.getvalue().encode("utf-8-sig")
+
+
+def harmless(cell: Cell) -> str:
+    """A field that no spreadsheet runs; numbers, also negative ones, are no formulas."""
+    text = str(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else shown(cell)
+    return f"'{text}" if isinstance(cell, str) and text.startswith(_FORMULA) else text
+
+
+def read(octets: bytes) -> Sheet:
+    """A table that somebody filled in; commas or semicolons, as Excel writes them by the PC's region. `UnreadableSheet`."""
+    if len(octets) > MOST_OCTETS:
+        raise UnreadableSheet(Text("tệp quá lớn", "the file is too large"))
+    try:
+        text = octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableSheet(Text("không phải UTF-8", "it is not UTF-8")) from error
+    heading = next((line for line in text.splitlines() if line.strip()), "")
+    separator = max(",;\t", key=heading.count)
+    try:
+        return sheet_of(enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), start=1))
+    except csv.Error as error:
+        raise UnreadableSheet(Text("dấu nháy hoặc dòng hỏng", "a quotation mark or a line is broken")) from error
+
+
+def sheet_of(rows: Iterator[tuple[int, list[str]]]) -> Sheet:
+    """The first row that is not empty is the heading; rows longer than it are refused, shorter ones are filled up."""
+    heading: tuple[str, ...] | None = None
+    kept: list[tuple[int, tuple[str, ...]]] = []
+    for number, cells in rows:
+        fields = [cell.strip().removeprefix("'") for cell in cells]
+        while fields and not fields[-1]:
+            fields.pop()
+        if not fields:
+            continue
+        if heading is None:
+            heading = tuple(fields)
+            continue
+        if len(fields) > len(heading):
+            raise UnreadableSheet(Text(f"dòng {number} dài hơn dòng tiêu đề", f"row {number} is longer than the heading"))
+        if len(kept) == MOST_ROWS:
+            raise UnreadableSheet(Text(f"quá {MOST_ROWS} dòng", f"more than {MOST_ROWS} rows"))
+        kept.append((number, (*fields, *[""] * (len(heading) - len(fields)))))
+    if heading is None:
+        raise UnreadableSheet(Text("tệp rỗng", "it is empty"))
+    return Sheet(heading, tuple(kept))

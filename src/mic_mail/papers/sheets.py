@@ -1,0 +1,189 @@
+"""Papers as XLSX, a sheet for each table, and tables that somebody filled in read back (ECMA-376; openpyxl).
+
+In: a `Paper`, or the octets of a file from a mail. Out: octets, or a `Sheet`. Numbers stay numbers and days stay days, so that
+people can sort and sum; text is never a formula. A file from outside is bounded before it is unpacked: a small ZIP can hold
+gigabytes.
+"""
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING
+
+from mic_mail.clock import HO_CHI_MINH
+from mic_mail.errors import Text
+from mic_mail.papers.paper import Block, Cell, Paper, Sheet, Table, Terms, UnreadableSheet, shown
+from mic_mail.papers.plain import MOST_OCTETS, MOST_ROWS, sheet_of
+
+if TYPE_CHECKING:
+    from openpyxl import Workbook
+    from openpyxl.worksheet.worksheet import Worksheet
+
+MOST_UNPACKED = 64 << 20
+MOST_COLUMNS = 100
+_NO_SHEET_NAME = re.compile(r"[\[\]:*?/\\]")
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_WIDEST = 60
+
+
+def write(paper: Paper) -> bytes:
+    """The whole paper: what is no table stands on the first sheet, above the first one."""
+    book = _book(paper.made_at)
+    sheet = book.create_sheet()
+    _titles(sheet, paper)
+    names: set[str] = set()
+    for block in paper.blocks:
+        if isinstance(block, Table):
+            if names:
+                sheet = book.create_sheet()
+            sheet.title = _sheet_name(block.name, names)
+            _table(sheet, block, block.rows or [[block.empty]])
+        else:
+            _words(sheet, block)
+    return _octets(book)
+
+
+def form(table: Table, made_at: datetime) -> bytes:
+    """A sheet to fill in: the heading in the first row, so that `read` understands what comes back."""
+    book = _book(made_at)
+    _table(book.create_sheet(_sheet_name(table.name, set())), table, table.rows)
+    return _octets(book)
+
+
+def _book(made_at: datetime) -> "Workbook":
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for sheet in book.worksheets:
+        book.remove(sheet)
+    book.properties.creator = "mic-mail"
+    book.properties.created = book.properties.modified = made_at.astimezone(UTC).replace(tzinfo=None)
+    return book
+
+
+def _octets(book: "Workbook") -> bytes:
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def _titles(sheet: "Worksheet", paper: Paper) -> None:
+    from openpyxl.styles import Font
+
+    for text, font in ((paper.title, Font(bold=True, size=14)), (paper.subtitle, Font(italic=True)), (paper.foot, Font())):
+        if text:
+            sheet.append([_value(text)])
+            sheet.cell(sheet.max_row, 1).font = font
+    sheet.append([])
+
+
+def _words(sheet: "Worksheet", block: Block) -> None:
+    if isinstance(block, Terms):
+        for what, cell in block.pairs:
+            sheet.append([_value(what), _value(cell)])
+    elif isinstance(block, str):
+        sheet.append([_value(block)])
+    sheet.append([])
+
+
+def _table(sheet: "Worksheet", table: Table, rows: Sequence[Sequence[Cell]]) -> None:
+    from openpyxl.styles import Alignment, Font, PatternFill
+    from openpyxl.utils import get_column_letter
+
+    sheet.append([_value(column.title) for column in table.columns])
+    head = sheet.max_row
+    for row in (*rows, *([table.total] if table.total is not None else [])):
+        sheet.append([_value(cell) for cell in row])
+    for field in sheet[head]:
+        field.font, field.fill = Font(bold=True), PatternFill("solid", start_color="DDE6F0")
+        field.alignment = Alignment(wrap_text=True, vertical="top")
+    if table.total is not None:
+        for field in sheet[sheet.max_row]:
+            field.font = Font(bold=True)
+    for number, column in enumerate(table.columns, start=1):
+        longest = max([len(column.title), *(len(shown(row[number - 1])) for row in table.rows)])
+        dimension = sheet.column_dimensions[get_column_letter(number)]
+        dimension.width = max(dimension.width, min(_WIDEST, longest + 3))
+    if table.rows:
+        sheet.auto_filter.ref = f"A{head}:{get_column_letter(len(table.columns))}{head + len(table.rows)}"
+    sheet.freeze_panes = f"A{head + 1}"
+
+
+def _value(cell: Cell) -> str | int | float | date | datetime | None:
+    """What the file holds: openpyxl takes text that begins with = for a formula, unless an apostrophe goes before it."""
+    match cell:
+        case bool():
+            return shown(cell)
+        case datetime():
+            return cell.astimezone(HO_CHI_MINH).replace(tzinfo=None, microsecond=0)
+        case str():
+            text = _NO_XML.sub("\N{REPLACEMENT CHARACTER}", shown(cell))
+            return f"'{text}" if text.startswith("=") else text
+        case _:
+            return cell
+
+
+def _sheet_name(name: str, taken: set[str]) -> str:
+    """At most 31 letters, some forbidden, each name once."""
+    bare = _NO_SHEET_NAME.sub(" ", name).strip("' ")[:31] or "Bảng"
+    wanted, number = bare, 1
+    while wanted.casefold() in taken:
+        number += 1
+        wanted = f"{bare[: 31 - len(str(number)) - 1]} {number}"
+    taken.add(wanted.casefold())
+    return wanted
+
+
+# ---------------------------------------------------------------- what comes back
+
+
+def read(octets: bytes) -> Sheet:
+    """The first sheet of a workbook as text: days as 24/11/2026, whole numbers without a point. `UnreadableSheet`."""
+    from openpyxl import load_workbook
+
+    _bounded(octets)
+    try:
+        book = load_workbook(io.BytesIO(octets), read_only=True, data_only=True, keep_links=False)
+        try:
+            sheet = book.worksheets[0]
+            rows = sheet.iter_rows(max_row=MOST_ROWS + 2, max_col=MOST_COLUMNS, values_only=True)
+            return sheet_of(_texts(enumerate(rows, start=1)))
+        finally:
+            book.close()
+    except UnreadableSheet:
+        raise
+    except Exception as error:
+        raise UnreadableSheet(Text("tệp hỏng", "the file is damaged")) from error
+
+
+def _bounded(octets: bytes) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(octets)) as packed:
+            unpacked = sum(part.file_size for part in packed.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+        raise UnreadableSheet(Text("không phải tệp XLSX", "it is no XLSX file")) from error
+    if len(octets) > MOST_OCTETS or unpacked > MOST_UNPACKED:
+        raise UnreadableSheet(Text("tệp quá lớn", "the file is too large"))
+
+
+def _texts(rows: Iterator[tuple[int, tuple[object, ...]]]) -> Iterator[tuple[int, list[str]]]:
+    for number, row in rows:
+        yield number, [_text(cell) for cell in row]
+
+
+def _text(cell: object) -> str:
+    match cell:
+        case None:
+            return ""
+        case datetime() if cell.time() == time():
+            return f"{cell:%d/%m/%Y}"
+        case datetime():
+            return f"{cell:%d/%m/%Y %H:%M}"
+        case date():
+            return f"{cell:%d/%m/%Y}"
+        case float() if cell.is_integer():
+            return str(int(cell))
+        case _:
+            return " ".join(str(cell).split())

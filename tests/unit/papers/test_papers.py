@@ -1,0 +1,178 @@
+"""Papers say the same in every form, and nothing that stands in them does anything."""
+
+import io
+import zipfile
+from datetime import UTC, date, datetime
+from unicodedata import normalize
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openpyxl import Workbook, load_workbook
+from pypdf import PdfReader
+
+from mic_mail.papers import html, pdf, plain, sheets
+from mic_mail.papers.paper import Column, Paper, Signature, Table, Terms, UnreadableSheet, day_of, shown
+
+AT = datetime(2026, 11, 26, 2, 5, tzinfo=UTC)
+HOSTILE = "=1+1 <b>đậm</b> #strong[x] $a$ \\ \"nháy\" 'đơn' & {{ 7*7 }}"
+
+
+def paper_of(*blocks: str | Table | Terms, **more: object) -> Paper:
+    return Paper("Biên bản", "theo điểm d khoản 3 Điều 12", AT, blocks, **more)  # type: ignore[arg-type]
+
+
+FOLDERS = Table(
+    "Thư mục",
+    [Column("Thư mục"), Column("Số thư", right=True, wide=0), Column("Ngày", wide=0)],
+    [["INBOX", 1234, date(2026, 11, 2)], ["Đã gửi", -1, None]],
+    total=["Tổng", 1233, None],
+)
+
+
+def words_of(octets: bytes) -> str:
+    return " ".join(" ".join(page.extract_text().replace("\u200b", "") for page in PdfReader(io.BytesIO(octets)).pages).split())
+
+
+def test_how_fields_are_shown() -> None:
+    """Numbers and days as in Vietnam, an instant in local time, letters composed."""
+    cells = (1234567, 1234.56, True, None, date(2026, 2, 3), AT, normalize("NFD", "Đỗ Văn Bê"))
+    assert [shown(cell) for cell in cells] == [
+        "1.234.567", "1.234,6", "có", "", "03/02/2026", "26/11/2026 09:05", "Đỗ Văn Bê",
+    ]  # fmt: skip
+
+
+def test_the_day_in_the_head() -> None:
+    """Days below ten and the first two months have a nought before them (Decree 30/2020/NĐ-CP); the day is Hanoi's."""
+    late = datetime(2026, 2, 4, 17, 30, tzinfo=UTC)
+    assert day_of(Paper("", "", late, ())) == "Hà Nội, ngày 05 tháng 02 năm 2026"
+    assert day_of(paper_of(place="Huế")) == "Huế, ngày 26 tháng 11 năm 2026"
+
+
+def test_a_pdf_says_it_all_and_always_alike() -> None:
+    """Every word is there as text, hostile words as they are; the same paper is the same file."""
+    paper = paper_of(
+        Terms([("Người giao", "Đỗ Văn Bê")]),
+        HOSTILE,
+        FOLDERS,
+        signatures=[Signature("Người giao", "Đỗ Văn Bê"), Signature("Người nhận")],
+        foot="a1b2" * 16,
+    )
+    written = pdf.write(paper)
+    assert written == pdf.write(paper)
+    said = words_of(written)
+    for wanted in ("Đỗ Văn Bê", "1.233", "02/11/2026", "NGƯỜI NHẬN", "BIÊN BẢN", "a1b2" * 16, "<b>đậm</b> #strong[x] $a$"):
+        assert wanted in said
+    assert pdf.pictures(paper)[0].startswith(b"\x89PNG")
+
+
+def test_a_long_table_goes_over_pages_with_its_heading() -> None:
+    """A heading on each page, every row once."""
+    rows = [[f"u{number}@mic.gov.vn", number, None] for number in range(300)]
+    pages = PdfReader(io.BytesIO(pdf.write(paper_of(Table("", FOLDERS.columns, rows))))).pages
+    texts = [page.extract_text().replace("\u200b", "") for page in pages]
+    assert len(texts) > 3
+    assert all("Số thư" in text for text in texts)
+    assert sum(text.count("@mic.gov.vn") for text in texts) == 300
+
+
+def test_html_runs_nothing() -> None:
+    """What stands in a paper is text, in tables and outside."""
+    written = html.write(
+        paper_of(HOSTILE, Terms([(HOSTILE, HOSTILE)]), Table(HOSTILE, [Column(HOSTILE)], [[HOSTILE]]))
+    ).decode()
+    assert "<b>đậm" not in written
+    assert "&lt;b&gt;đậm&lt;/b&gt;" in written
+    assert "{{ 7*7 }}" in written
+    assert "<script" not in written
+    assert "Không có." in html.write(paper_of(Table("Rỗng", FOLDERS.columns, []))).decode()
+
+
+def test_a_workbook_keeps_numbers_and_days() -> None:
+    """Numbers can be summed and days sorted; no text is a formula."""
+    book = load_workbook(io.BytesIO(sheets.write(paper_of(FOLDERS, Table("Thư mục", [Column("A")], [[HOSTILE]])))))
+    assert book.sheetnames == ["Thư mục", "Thư mục 2"]
+    rows = list(book["Thư mục"].iter_rows(values_only=True))
+    assert ("INBOX", 1234, datetime(2026, 11, 2)) in rows
+    assert ("Tổng", 1233, None) in rows
+    (formula,) = [cell for row in book["Thư mục 2"].iter_rows() for cell in row if "1+1" in str(cell.value)]
+    assert formula.data_type == "s"
+    assert formula.value == f"'{HOSTILE}"
+
+
+def test_csv_is_harmless() -> None:
+    """Formulas get an apostrophe, which reading takes away; numbers below nought stay numbers."""
+    written = plain.write(Table("", [Column("A"), Column("B")], [[HOSTILE, -5], ["-x", 2.5]]))
+    assert written.startswith(b"\xef\xbb\xbfA,B\r\n\"'=1+1")
+    assert plain.read(written).rows == ((2, (HOSTILE, "-5")), (3, ("-x", "2.5")))
+
+
+def test_a_table_that_does_not_fit_is_a_mistake() -> None:
+    """Of whoever made it."""
+    with pytest.raises(ValueError, match="1 cells for 3 columns"):
+        Table("", FOLDERS.columns, [["x"]])
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="'\ufeff", exclude_categories=("Cc", "Cs", "Cn")), max_size=12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(TEXTS, TEXTS), max_size=5))
+def test_what_was_filled_in_is_read(rows: list[tuple[str, str]]) -> None:
+    """Text of any letters comes back from both kinds of file as it was written, but for blanks at its ends and between."""
+    table = Table("Mẫu", [Column("Họ và tên"), Column("Đơn vị")], rows)
+    tidy = [tuple(" ".join(normalize("NFC", field).split()) for field in row) for row in rows]
+    wanted = [row for row in tidy if any(row)]
+    assert [row for _, row in sheets.read(sheets.form(table, AT)).rows] == wanted
+    read = [tuple(" ".join(field.split()) for field in row) for _, row in plain.read(plain.write(table)).rows]
+    assert [row for row in read if any(row)] == wanted
+
+
+def test_files_of_excel_in_vietnam() -> None:
+    """Semicolons, a byte order mark, days as days, numbers as floats, empty rows and columns behind."""
+    assert plain.read("\ufeffHọ tên;Ngày\r\nĐỗ Văn Bê;24/11/2026\r\n;\r\n".encode()).rows == ((2, ("Đỗ Văn Bê", "24/11/2026")),)
+    book = Workbook()
+    for row in ([], ["Số", "Ngày"], [5.0, datetime(2026, 11, 24)], [None, None], [1.5, datetime(2026, 11, 24, 8, 30)]):
+        book.active.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    assert sheets.read(out.getvalue()).rows == ((3, ("5", "24/11/2026")), (5, ("1.5", "24/11/2026 08:30")))
+
+
+def bomb() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("xl/worksheets/sheet1.xml", b"\0" * (100 << 20))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", b"PK\x03\x04", b"%PDF-1.4", "Họ tên".encode("utf-16"), bomb()], ids=lambda o: repr(o[:8])
+)
+def test_other_files_are_no_workbooks(octets: bytes) -> None:
+    """They are refused with a sentence, not an accident; a bomb before it is unpacked."""
+    with pytest.raises(UnreadableSheet):
+        sheets.read(octets)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"", b"\r\n;;\r\n", "Họ tên".encode("utf-16"), b'A,B\r\n"x', b"A\r\n1,2", b"x" * (21 << 20), b"A\r\n" + b"1\r\n" * 20_001],
+    ids=lambda octets: repr(octets[:8]),
+)
+def test_other_files_are_no_csv(octets: bytes) -> None:
+    """Nothing in them, not UTF-8, an open quotation, a row longer than the heading, too much."""
+    with pytest.raises(UnreadableSheet):
+        plain.read(octets)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 4_000), st.binary(max_size=40))
+def test_a_damaged_workbook_is_refused_or_read(at: int, junk: bytes) -> None:
+    """Whatever is wrong with it."""
+    whole = sheets.form(FOLDERS, AT)
+    damaged = whole[:at] + junk + whole[at + len(junk) :]
+    try:
+        sheets.read(damaged)
+    except UnreadableSheet:
+        pass
