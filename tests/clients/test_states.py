@@ -21,6 +21,7 @@ import pytest
 
 from harness import MailServer, ProcessServer
 from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.leaving import leaves, reclaim_at
 from mic_mail.services.readings import lifecycle_settings
@@ -358,7 +359,7 @@ def test_the_clock_cuts_an_open_imap_session(server: MailServer) -> None:
     """
     mailbox = server.issue("dvbe", facts=HISTORIES["a leaver of a division (6.4.c)"][0], issued_days_ago=60)
     [leave] = leaves(server.running.rooms.access.snapshot.entries[mailbox.mailbox_id].facts)
-    end = reclaim_at(leave, lifecycle_settings(server.config))
+    end = reclaim_at(leave, lifecycle_settings(server.config, WorkingDays()))
     for before in (timedelta(days=60), timedelta(minutes=20)):  # used in between, else it is suspended for disuse
         server.move_clock_to(end - before)
         client = imap(server, "tls")

@@ -207,13 +207,12 @@ def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
     directory = Directory(config.directory_url, clock=clock)
     store = MailStore(config.mail_root, clock=clock, host=config.server.hostname)
     snapshot, rows = directory.load_snapshot(), []
+    settings = lifecycle_settings(config, snapshot.working_days)
     for member in DEMO:
         entry = snapshot.resolve(member.address)
         if entry is None:
             continue
-        decision = decide(
-            entry.kind, entry.facts, clock.now(), last_activity=entry.last_activity, settings=lifecycle_settings(config)
-        )
+        decision = decide(entry.kind, entry.facts, clock.now(), last_activity=entry.last_activity, settings=settings)
         used = store.account(AccountRef(entry.mailbox_id, entry.home)).quota().octets if decision.receives else 0
         row: Row = {
             "address": entry.address,

@@ -38,7 +38,8 @@ def directory() -> None:
 def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     here = frame(ctx)
     config = here.config
-    snapshot, settings = here.directory.load_snapshot(), lifecycle_settings(config)
+    snapshot = here.directory.load_snapshot()
+    settings = lifecycle_settings(config, snapshot.working_days)
     found = inspect(snapshot, config.mail_root, here.clock.now(), settings, config.support)
     rows = ({"severity": d.severity.value, "kind": d.kind, "subject": d.subject, "text": d.text} for d in found)
     output.listing(COLUMNS, rows, as_json=as_json)

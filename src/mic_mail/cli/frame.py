@@ -18,9 +18,11 @@ from mic_mail.errors import BadInput, Text, Trouble
 
 if TYPE_CHECKING:  # imported when a command asks: `--help` and `init` need none of them
     from mic_mail.config.model import Config
+    from mic_mail.directory.records import UnitRecord
     from mic_mail.directory.repository import Directory
     from mic_mail.directory.snapshot import Entry
     from mic_mail.log.audit import Audit
+    from mic_mail.policy.roles import Officer, Right
     from mic_mail.storage.mailstore import MailStore
 
 DEFAULT_CONFIG = Path("/etc/mic-mail/mic-mail.toml")
@@ -105,7 +107,40 @@ class Frame:
         """Who acts: as named, else the login behind sudo, else the login. It is recorded for ever: a blank is nobody."""
         if named is not None and not named.strip():
             raise BadInput(Text("--actor để trống.", "--actor is empty."))
-        return named or os.environ.get("SUDO_USER") or getpass.getuser()
+        return named or self.login
+
+    @property
+    def login(self) -> str:
+        """As whom the person sits at the machine; root by sudo is who typed it."""
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+
+    def authorise(self, actor: str, right: "Right", unit: "UnitRecord | None" = None) -> "Officer | None":
+        """Refuse what the actor's role does not allow (Reg. 6.1); `unit`: the one that it concerns, None: all of them.
+
+        Who is an officer by his login acts under no other name; automation names an officer by --actor.
+        """
+        from mic_mail.policy import roles
+
+        officers, now = self.directory.officers.all(), self.clock.now()
+        if actor != self.login and roles.officer_of(officers, self.login, now) is not None:
+            raise roles.NotAuthorised(
+                Text(f"{self.login} không được ghi tên người khác.", "An officer acts under the own name."),
+                clause=roles.CLAUSE,
+                remedy=Text("Bỏ --actor.", "Leave out --actor."),
+            )
+        return roles.authorise(officers, actor, right, now, units=self._above(unit))
+
+    def _above(self, unit: "UnitRecord | None") -> frozenset[int] | None:
+        """The unit and those that it is part of."""
+        if unit is None:
+            return None
+        units = {each.unit_id: each for each in self.directory.units()}
+        found: set[int] = set()
+        at: int | None = unit.unit_id
+        while at is not None and at not in found:
+            found.add(at)
+            at = units[at].parent_id
+        return frozenset(found)
 
 
 def frame(ctx: typer.Context) -> Frame:

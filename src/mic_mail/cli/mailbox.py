@@ -200,7 +200,7 @@ def explain_state(
     here = frame(ctx)
     entry = here.entry(address)
     instant = read_instant(at) if at is not None else here.clock.now()
-    explanation = explain(entry, instant, lifecycle_settings(here.config))
+    explanation = explain(entry, instant, lifecycle_settings(here.config, here.directory.years.working_days()))
     authority = authority_rows(here, entry, instant)
     if as_json:
         output.print_json({**_explanation(explanation), "authority": authority})
@@ -233,7 +233,7 @@ def quota(
 
 
 def _decide(here: Frame, entry: Entry) -> Decision:
-    settings = lifecycle_settings(here.config)
+    settings = lifecycle_settings(here.config, here.directory.years.working_days())
     return decide(entry.kind, entry.facts, here.clock.now(), last_activity=entry.last_activity, settings=settings)
 
 

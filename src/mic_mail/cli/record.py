@@ -1,21 +1,34 @@
-"""An administrative act on record: what was begun, and what a rule refused (Reg. 4.3, 8.2).
+"""An administrative act on record: what was begun, and what a rule refused (Reg. 4.3, 6.1, 8.2).
 
-The line is durable before the act begins, so that nothing happens that is not on record; a refusal is a second line.
+The line is durable before the act begins, so that nothing happens that is not on record; a refusal is a second line. Whether
+the actor's role allows the act is asked here, so no command can forget it.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mic_mail.cli.frame import Frame
+from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import BadInput, Refused
+from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 
 
 @contextmanager
-def on_record(here: Frame, act: str, subject: str, origin: Origin, **details: object) -> Iterator[None]:
-    """Do one act; afterwards a running server is told to look at the directory."""
+def on_record(
+    here: Frame,
+    act: str,
+    subject: str,
+    origin: Origin,
+    *,
+    right: Right = Right.ACT,
+    concerns: UnitRecord | None = None,
+    **details: object,
+) -> Iterator[None]:
+    """Do one act that asks for `right`, for one unit or the whole ministry; a running server then looks at the directory."""
     here.audit.record(actor=origin.actor, act=act, subject=subject, reason=origin.reason, document=origin.document, **details)
     try:
+        here.authorise(origin.actor, right, concerns)
         yield
     except (Refused, BadInput) as refusal:
         here.audit.record(

@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, func, select, type_coerce
+from sqlalchemy.orm import Session
 
-from mic_mail.directory import snapshot
+from mic_mail.directory import snapshot, years
 from mic_mail.directory.model import (
     Activity,
     Address,
@@ -24,6 +25,7 @@ from mic_mail.directory.model import (
     from_microseconds,
 )
 from mic_mail.directory.snapshot import Credential, Entry, Owner, ScramKeys, Snapshot
+from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 
 FACTS = select(
@@ -76,9 +78,10 @@ def load(connection: Connection, previous: Snapshot) -> Snapshot:
         return previous
     fact_seq = connection.scalars(select(func.max(FactRow.fact_id))).one() or 0
     domains = connection.scalars(select(Domain.name)).all()
-    return snapshot.assemble(
-        version, fact_seq, domains, _entries(connection, Mailbox.changed_version > previous.version), previous=previous
-    )
+    with Session(connection) as session:
+        working_days = WorkingDays.of(years.of_session(session))
+    changed = _entries(connection, Mailbox.changed_version > previous.version)
+    return snapshot.assemble(version, fact_seq, domains, changed, previous=previous, working_days=working_days)
 
 
 def version(connection: Connection) -> int:

@@ -92,6 +92,43 @@ class Domain(Base):
     name: Mapped[str] = mapped_column(String(253), primary_key=True)
 
 
+class CalendarYear(Base):
+    """Which days of a year are off, and which weekend days are worked: ISO days in JSON lists."""
+
+    __tablename__ = "calendar_year"
+
+    year: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    off: Mapped[str]
+    worked: Mapped[str]
+    document: Mapped[str | None] = mapped_column(String(255))
+    provisional: Mapped[bool]
+    """Expected and not announced yet."""
+
+
+class OfficerRow(Base):
+    """The term of somebody who administers this server (Reg. 6.1)."""
+
+    __tablename__ = "officer"
+
+    officer_id: Mapped[int] = mapped_column(primary_key=True)
+    login: Mapped[str] = mapped_column(String(255), index=True)
+    full_name: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str] = mapped_column(String(16))
+    unit_id: Mapped[int | None] = mapped_column(ForeignKey("unit.unit_id"))
+    since: Mapped[datetime] = mapped_column(Instant)
+    until: Mapped[datetime | None] = mapped_column(Instant)
+    document: Mapped[str | None] = mapped_column(String(255))
+
+
+class SentNotice(Base):
+    """A notice that went out, by its key."""
+
+    __tablename__ = "sent_notice"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    sent_at: Mapped[datetime] = mapped_column(Instant)
+
+
 class Unit(Base):
     """A unit of the ministry, its symbol as registered (Reg. 5.1)."""
 

@@ -3,22 +3,20 @@
 Synchronous; for the command line, the use cases and the workers' lanes (safe from several threads). Every change is one
 transaction that is durable when the method returns and that raises `version()`; facts are only ever appended, each bound to
 the one before it. Whether a change is allowed is not asked here but in the use cases; the database holds to what must never
-be otherwise (an address belongs to one mailbox for ever).
+be otherwise (an address belongs to one mailbox for ever). Registers beside the mailboxes are rooms of their own: `years`,
+`officers`, `sent`.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
 
 from sqlalchemy import ColumnElement, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.directory import engine as database
 from mic_mail.directory import loading
-from mic_mail.directory.engine import DirectoryUnavailable
 from mic_mail.directory.model import (
     Activity,
     Address,
@@ -27,10 +25,10 @@ from mic_mail.directory.model import (
     FactRow,
     Mailbox,
     Person,
-    Revision,
     Role,
     Unit,
 )
+from mic_mail.directory.officers import Officers
 from mic_mail.directory.records import (
     AddressRecord,
     AlreadyThere,
@@ -40,16 +38,14 @@ from mic_mail.directory.records import (
     Superseded,
     UnitRecord,
 )
+from mic_mail.directory.sentnotices import SentNotices
 from mic_mail.directory.snapshot import EMPTY, Credential, Entry, Snapshot
+from mic_mail.directory.tables import Tables
+from mic_mail.directory.years import Years
 from mic_mail.errors import Text
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, Fact, Level, MailboxKind, record
-
-T = TypeVar("T")
-
-ATTEMPTS = 8
-"""How often a change is tried when another process numbered a fact or took an address at the same moment."""
 
 IDS_END = 1 << 63
 """No database counts as far; SQLite cannot even be asked."""
@@ -61,6 +57,11 @@ class Directory:
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
         self._engine = database.connect(url)
         self._clock = clock or SystemClock()
+        tables = Tables(self._engine)
+        self._read, self._change = tables.read, tables.change
+        self.years = Years(tables)
+        self.officers = Officers(tables)
+        self.sent = SentNotices(tables)
 
     def migrate(self, *, must_exist: bool = False) -> None:
         """Make the tables, or bring them to this program's version; `DirectoryUnavailable` if they `must_exist` and do not."""
@@ -308,10 +309,6 @@ class Directory:
 
     # ------------------------------------------------------------ how
 
-    def _read(self, work: Callable[[Session], T]) -> T:
-        with database.reading(self._engine) as connection, Session(connection) as session:
-            return work(session)
-
     def _mailboxes(self, *conditions: ColumnElement[bool]) -> list[MailboxRecord]:
         wanted = (
             select(Mailbox, Address.address)
@@ -320,23 +317,6 @@ class Directory:
             .order_by(Address.address)
         )
         return self._read(lambda session: [_mailbox(row, address) for row, address in session.execute(wanted)])
-
-    def _change(self, work: Callable[[Session, int], T]) -> T:
-        """Run `work` in a write transaction under the next version, anew if another process came between."""
-        for _ in range(ATTEMPTS):
-            try:
-                with database.writing(self._engine) as connection, Session(connection) as session:
-                    version = session.scalars(
-                        update(Revision).values(version=Revision.version + 1).returning(Revision.version)
-                    ).one()
-                    result = work(session, version)
-                    session.flush()
-                    return result
-            except IntegrityError as conflict:
-                last = conflict
-        raise DirectoryUnavailable(
-            Text("Danh bạ đang được sửa đổi ở nơi khác.", "The directory is being changed elsewhere.")
-        ) from last
 
     def _append(
         self, session: Session, version: int, mailbox_id: int, drafts: Sequence[Draft], after: int | None = None

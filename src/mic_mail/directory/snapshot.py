@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mic_mail.policy import authority
+from mic_mail.policy.calendar import WEEKENDS, WorkingDays
 from mic_mail.policy.facts import Fact, MailboxKind
 
 
@@ -86,6 +87,8 @@ class Snapshot:
     """Person -> personal mailbox."""
     named_in: Mapping[int, frozenset[int]] = field(repr=False)
     """Person -> the mailboxes of units and groups in whose record they were ever named (Reg. 12.3)."""
+    working_days: WorkingDays = WEEKENDS
+    """The calendar by which terms of working days count."""
 
     def find(self, address: str) -> Entry | AliasEntry | None:
         """Who has `address` (lower case, with its domain, without subaddress)."""
@@ -116,6 +119,7 @@ def assemble(
     changed: Iterable[Entry],
     *,
     previous: Snapshot = EMPTY,
+    working_days: WorkingDays = WEEKENDS,
 ) -> Snapshot:
     """`previous` with the entries in `changed` put in or replaced; a mailbox never leaves the directory."""
     entries, addresses = dict(previous.entries), dict(previous.addresses)
@@ -133,4 +137,4 @@ def assemble(
                 named_in[person] = named_in.get(person, frozenset()) | {entry.mailbox_id}
         elif entry.owner.person_id is not None:
             own[entry.owner.person_id] = entry.mailbox_id
-    return Snapshot(version, fact_seq, frozenset(domains), entries, addresses, own, named_in)
+    return Snapshot(version, fact_seq, frozenset(domains), entries, addresses, own, named_in, working_days)

@@ -11,7 +11,7 @@ recorded with an impossible year must not make its mailbox unreadable for every 
 """
 
 from calendar import monthrange
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -84,17 +84,44 @@ def after_days(start: date, days: int, end: TermEnd) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
+class Year:
+    """What the government announced for one year: which days are off, and which weekend days are worked instead.
+
+    `provisional`: expected and not announced yet ("dự kiến"); it counts until the announcement replaces it.
+    """
+
+    year: int
+    off: frozenset[date] = frozenset()
+    worked: frozenset[date] = frozenset()
+    document: str | None = None
+    provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class WorkingDays:
     """The days of work: Monday to Friday, but for days that are off, and with weekend days that were swapped in.
 
-    Both lists are what the government announces year by year (Labour Code 2019, Articles 111-112); without them only weekends
-    are days of rest.
+    Both lists are what the government announces year by year (Labour Code 2019, Articles 111-112); in a year without them only
+    weekends are days of rest.
     """
 
     off: frozenset[date] = frozenset()
     worked: frozenset[date] = frozenset()
+    known: frozenset[int] = frozenset()
+    """The years that were entered: of others a deadline may come too early."""
+
+    @classmethod
+    def of(cls, years: Iterable[Year]) -> "WorkingDays":
+        """The calendar that the years add up to; a day that two of them name is worked if either says so."""
+        entered = list(years)
+        return cls(
+            off=frozenset(day for year in entered for day in year.off),
+            worked=frozenset(day for year in entered for day in year.worked),
+            known=frozenset(year.year for year in entered),
+        )
 
     def is_rest(self, day: date) -> bool:
+        """Whether nobody works on that day."""
         return day not in self.worked and (day in self.off or day.weekday() >= SATURDAY)
 
     def after(self, start: date, days: int) -> date:
@@ -104,3 +131,27 @@ class WorkingDays:
             day += ONE_DAY
             days -= not self.is_rest(day)
         return day
+
+    def before(self, end: date, days: int) -> date:
+        """The last day on which to announce what shall have `days` full working days between then and `end` (Reg. 10.3)."""
+        day = end
+        while days > 0 and day > date.min:
+            day -= ONE_DAY
+            days -= not self.is_rest(day)
+        return day - ONE_DAY if day > date.min else day
+
+    def deadline(self, received: datetime, days: int, closes: time) -> datetime:
+        """The end of office hours on the last day of a term of working days that began when something was received.
+
+        What comes on a day of rest, or after the office has closed, came on that day all the same: the day is not counted.
+        """
+        return at_time(self.after(local_day(received), days), closes)
+
+
+WEEKENDS = WorkingDays()
+"""Where no year was entered: Monday to Friday are worked."""
+
+
+def at_time(day: date, moment: time) -> datetime:
+    """A time of day in Ho Chi Minh City, as an instant."""
+    return datetime.combine(day, moment, HO_CHI_MINH).astimezone(UTC)

@@ -131,7 +131,7 @@ class Access:
         auth = config.auth
         self._config = config
         self._refusals = Refusals(config, self._clock)
-        self._lifecycle = lifecycle_settings(config)
+        self._lifecycle = lifecycle_settings(config, self._snapshot.working_days)
         self._delivery_is_use = delivery_is_use(config)
         self._decisions.clear()
         self.sharing.configure(config.server.domain)
@@ -171,7 +171,11 @@ class Access:
                 return False
             new = await self._lanes.io(self._directory.load_snapshot, old)
             self._snapshot = new
-        self._watches.changed(lambda mailbox_id: old.entry(mailbox_id) is not new.entry(mailbox_id))
+        recounted = old.working_days != new.working_days
+        if recounted:  # a term may end on another day (`terms.roll`)
+            self._lifecycle = lifecycle_settings(self._config, new.working_days)
+            self._decisions.clear()
+        self._watches.changed(lambda mailbox_id: recounted or old.entry(mailbox_id) is not new.entry(mailbox_id))
         self.sharing.changed(old, new)
         return True
 

@@ -16,7 +16,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
-from mic_mail.policy.calendar import WorkingDays, local_day, start_of
+from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Cause, Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind
 from mic_mail.policy.leaving import Leave, leaves, reclaim_at
 from mic_mail.policy.lifecycle import Decision, Reason, State, decide
@@ -65,7 +65,8 @@ class Accounts:
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
-        self._settings = lifecycle_settings(config)
+        self._working_days = directory.years.working_days()
+        self._settings = lifecycle_settings(config, self._working_days)
         self._min_wait = config.restore.min_wait
 
     def decide(self, entry: Entry, at: datetime | None = None) -> Decision:
@@ -131,7 +132,7 @@ class Accounts:
     def _must_have_waited(self, asked: Asked) -> None:
         """Reg. 7.3.b read as a wait (`restore.min_wait`); by default the one working day is a deadline."""
         today = local_day(self._clock.now())
-        earliest = WorkingDays().after(asked.received_on or today, self._min_wait)
+        earliest = self._working_days.after(asked.received_on or today, self._min_wait)
         if today < earliest:
             day = dates.day(earliest)
             raise NotAllowed(

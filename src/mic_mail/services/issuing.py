@@ -218,7 +218,8 @@ class Issuing:
 
     def _state_of(self, mailbox: MailboxRecord) -> Decision:
         entry = self._directory.entry(mailbox.mailbox_id)
-        now, settings = self._clock.now(), lifecycle_settings(self._config)
+        now = self._clock.now()
+        settings = lifecycle_settings(self._config, self._directory.years.working_days())
         return decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
 
     def _issue_again(

@@ -7,12 +7,12 @@ from mic_mail.policy.lifecycle import LifecycleSettings
 _DAYS_PER_MONTH = 30 * 86_400.0
 
 
-def lifecycle_settings(config: Config) -> LifecycleSettings:
-    """How `policy.lifecycle.decide` counts on this server."""
+def lifecycle_settings(config: Config, working_days: WorkingDays) -> LifecycleSettings:
+    """How `policy.lifecycle.decide` counts on this server; `working_days`: the calendar on record."""
     age = config.auth.password_age
     return LifecycleSettings(
         term_end=TermEnd(config.terms.end),
-        rest_day=WorkingDays().is_rest if config.terms.roll else None,
+        rest_day=working_days.is_rest if config.terms.roll else None,
         late_grace_days=config.leave.late_grace_days,
         breach_document=config.restore.breach_document,
         password_months=max(1, round(age / _DAYS_PER_MONTH)) if age else None,

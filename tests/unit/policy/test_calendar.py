@@ -1,16 +1,18 @@
 """Months and working days as the regulation counts them."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mic_mail.clock import HO_CHI_MINH
 from mic_mail.policy.calendar import (
     LAST_INSTANT,
     ONE_DAY,
     TermEnd,
     WorkingDays,
+    Year,
     add_months,
     after_days,
     after_months,
@@ -52,6 +54,45 @@ ANNOUNCED = WorkingDays(
 def test_working_days(received, days, due):
     """Weekends, Tết, 2 September and swapped Saturdays count as announced."""
     assert ANNOUNCED.after(received, days) == due
+
+
+@pytest.mark.parametrize(
+    ("stop", "announced"),
+    [
+        (date(2026, 2, 24), date(2026, 2, 11)),
+        (date(2026, 1, 12), date(2026, 1, 7)),
+        (date(2026, 11, 26), date(2026, 11, 22)),
+        (date(2026, 11, 29), date(2026, 11, 24)),
+    ],
+)
+def test_full_working_days_before(stop, announced):
+    """Reg. 10.3: three full working days lie between, the day of notice not counted; a rest day is as good as its eve."""
+    assert ANNOUNCED.before(stop, 3) == announced
+    assert sum(not ANNOUNCED.is_rest(announced + ONE_DAY * n) for n in range(1, (stop - announced).days)) == 3
+
+
+@pytest.mark.parametrize(
+    ("received", "due"),
+    [
+        ("2026-02-13 16:59", "2026-02-23 17:30"),
+        ("2026-02-13 23:59", "2026-02-23 17:30"),
+        ("2026-02-14 08:00", "2026-02-23 17:30"),
+        ("2026-01-09 00:00", "2026-01-10 17:30"),
+    ],
+)
+def test_a_deadline_is_the_end_of_office_hours(received, due):
+    """Reg. 7.3.b: whenever on a day it came, the term is over when the office closes on its last day."""
+    came, ends = (datetime.fromisoformat(text).replace(tzinfo=HO_CHI_MINH) for text in (received, due))
+    assert ANNOUNCED.deadline(came, 1, time(17, 30)) == ends
+
+
+def test_years_add_up():
+    """What each year announced, and which years are known."""
+    years = [Year(2026, frozenset({date(2026, 1, 2)}), frozenset({date(2026, 1, 10)})), Year(2027, provisional=True)]
+    days = WorkingDays.of(years)
+    assert days.known == {2026, 2027}
+    assert days.is_rest(date(2026, 1, 2))
+    assert not days.is_rest(date(2026, 1, 10))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""Which notices went out: so that a warning comes once, whoever is restarted or killed in between.
+
+A notice is published first and put down here afterwards, under the same key; the mailbox itself refuses a second message of one
+key while it has the first, so a kill between the two sends nothing twice. The key outlives the message, which people delete.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mic_mail.directory.model import SentNotice
+from mic_mail.directory.tables import Tables
+
+
+class SentNotices:
+    """The notices on record."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def known(self, keys: Collection[str]) -> set[str]:
+        """Those of `keys` that were sent."""
+        wanted = select(SentNotice.key)
+        if len(keys) <= MOST_ASKED:
+            wanted = wanted.where(SentNotice.key.in_(keys))
+        found = self._tables.read(lambda session: set(session.scalars(wanted)))
+        return found & set(keys)
+
+    def put(self, keys: Collection[str], at: datetime) -> None:
+        """They were sent; may be said twice."""
+
+        def work(session: Session, _version: int) -> None:
+            for key in keys:
+                if session.get(SentNotice, key) is None:
+                    session.add(SentNotice(key=key, sent_at=at))
+
+        self._tables.change(work)
+
+
+MOST_ASKED = 500
+"""Keys in one question; beyond it all of them are read."""

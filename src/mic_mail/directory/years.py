@@ -1,0 +1,58 @@
+"""The working calendar, year by year, as the government announces it (Labour Code 2019, Articles 111-112).
+
+A year is entered whole and replaced whole; what was entered before is in the log of administrative acts.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import date
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mic_mail.directory.model import CalendarYear
+from mic_mail.directory.tables import Tables
+from mic_mail.policy.calendar import WorkingDays, Year
+
+
+class Years:
+    """The years on record."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def all(self) -> list[Year]:
+        """Every year, in order."""
+        return self._tables.read(of_session)
+
+    def working_days(self) -> WorkingDays:
+        """The calendar that they add up to."""
+        return WorkingDays.of(self.all())
+
+    def put(self, year: Year) -> None:
+        """Enter or replace a year."""
+
+        def work(session: Session, _version: int) -> None:
+            row = session.get(CalendarYear, year.year) or CalendarYear(year=year.year)
+            row.off, row.worked = _written(year.off), _written(year.worked)
+            row.document, row.provisional = year.document, year.provisional
+            session.add(row)
+
+        self._tables.change(work)
+
+
+def of_session(session: Session) -> list[Year]:
+    """Every year that a transaction sees."""
+    return [
+        Year(row.year, _read(row.off), _read(row.worked), row.document, provisional=row.provisional)
+        for row in session.scalars(select(CalendarYear).order_by(CalendarYear.year))
+    ]
+
+
+def _written(days: frozenset[date]) -> str:
+    return json.dumps([day.isoformat() for day in sorted(days)])
+
+
+def _read(days: str) -> frozenset[date]:
+    texts: Sequence[str] = json.loads(days)
+    return frozenset(date.fromisoformat(text) for text in texts)
