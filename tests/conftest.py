@@ -12,11 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import clauses
 from memory import folder_in_memory
 
 if TYPE_CHECKING:
     from harness import MailServer, ProcessServer
     from mic_mail.clock import Clock
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--clauses`: fail if a clause that this server obeys had no test that passed."""
+    parser.addoption("--clauses", action="store_true", help="every clause has to be proved by a passing test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--clauses") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(clauses.Passed())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each test's report says which clauses it proves."""
+    for item in items:
+        item.user_properties += [(clauses.PROVEN, clause) for clause in sorted(clauses.of_item(item))]
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ from mic_mail.i18n.system import reason as system_reason
 if TYPE_CHECKING:  # imported by the commands that read a configuration: `--help` needs none
     from mic_mail.config.load import Mistake
 
-Cell = str | int | float | bool | datetime | date | Text | None | Sequence[str] | Mapping[str, object]
+Thing = Mapping[str, object]
+Cell = str | int | float | bool | datetime | date | Text | None | Sequence[str] | Thing | Sequence[Thing]
 Row = Mapping[str, Cell]
 
 # A pipe has no width: a table that is cut to 80 columns there loses what `grep` looks for.

@@ -29,11 +29,6 @@ class Clause:
     reading: Text | None = None
     """How an ambiguous text is read here by default."""
 
-    @property
-    def test(self) -> str:
-        """The name that its tests bear."""
-        return f"test_clause_{self.id.replace('.', '_')}"
-
 
 ENFORCED, PARTLY, LATER, PEOPLE = Standing
 

@@ -1,13 +1,21 @@
 """The clause catalogue says what is there."""
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from unicodedata import is_normalized
 
 import pytest
 
+import clauses
+import mic_mail
+from mic_mail.cli.main import NOUNS, load_noun
 from mic_mail.config.load import settings
 from mic_mail.policy.catalogue import ROWS, Standing
 from mic_mail.policy.clauses import CLAUSES, UnknownClause, clause
 from mic_mail.policy.facts import FactKind, Level, MailboxKind
+from mic_mail.policy.proofs import PROOFS
+from mic_mail.policy.serving import COMMANDS
 from mic_mail.policy.states import State
 from mic_mail.policy.wording import FACTS, KINDS, LEVELS, STATES
 
@@ -46,3 +54,55 @@ def test_everything_has_a_name():
     assert set(FACTS) == set(FactKind)
     assert set(KINDS) == set(MailboxKind)
     assert set(LEVELS) == set(Level)
+
+
+CITED = re.compile(r"Reg\. (\d+(?:\.\d+(?:\.[a-z]\b)?)?)((?:, \d+(?:\.\d+(?:\.[a-z]\b)?)?)*)")
+
+
+def cited() -> Iterator[tuple[str, str]]:
+    """Every clause that the program's code cites, with the module."""
+    package = Path(mic_mail.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        for first, more in CITED.findall(path.read_text("utf-8")):
+            for clause_id in (first, *(each for each in more.split(", ") if each)):
+                yield clause_id, path.relative_to(package).as_posix()
+
+
+def test_what_the_code_cites_exists():
+    """A clause, or an article or clause that has points; nobody obeys what the regulation does not say."""
+    known = set(CLAUSES) | {part for row in CLAUSES for part in (row.split(".")[0], row.rpartition(".")[0])}
+    found = list(cited())
+    assert len(found) > 200
+    assert {(clause_id, path) for clause_id, path in found if clause_id not in known} == set()
+
+
+def test_commands_exist():
+    """Every command that is said to serve a clause can be typed."""
+    assert set(COMMANDS) <= set(CLAUSES)
+    for command in {command for commands in COMMANDS.values() for command in commands}:
+        noun, _, verb = command.partition(" ")
+        found = load_noun(NOUNS[noun])
+        assert NOUNS[noun].single == (not verb), command
+        assert not verb or verb in found.commands, command
+
+
+def test_proofs_are_those_that_there_are():
+    """What the program tells of its tests is what the tests say of themselves: `python tests/clauses.py` writes it."""
+    assert clauses.proofs() == PROOFS
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("test_clause_6_4_c", {"6.4.c"}),
+        ("test_clause_6_4_c_late_notice", {"6.4.c"}),
+        ("test_clause_4_1_marked", {"4.1"}),
+        ("test_clause_17", {"17"}),
+        ("test_clause_18_problems", {"18"}),
+        ("test_clause_99", set()),
+        ("test_claim_6_1", set()),
+    ],
+)
+def test_what_a_test_proves_by_its_name(name, found):
+    """Points, clauses, articles; words that follow do not count."""
+    assert clauses.clauses_of(name) == found

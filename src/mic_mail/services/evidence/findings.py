@@ -1,0 +1,61 @@
+"""What evidence is, and from what it is taken."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.errors import Text
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, decide
+from mic_mail.services.readings import lifecycle_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One figure that shows how a clause stands today."""
+
+    what: Text
+    count: int | None = None
+    at: datetime | None = None
+    """When it was last so, or last done."""
+    overdue: bool = False
+    """Somebody has to act on it."""
+
+
+Evidence = Iterator[tuple[str, Finding]]
+"""Clause and finding."""
+
+
+class Office:
+    """Everything on record as it stands at one instant."""
+
+    def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
+        self.directory = directory
+        self.config = config
+        self.now = clock.now()
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        return self.directory.load_snapshot()
+
+    @cached_property
+    def decisions(self) -> Mapping[int, Decision]:
+        """What each mailbox may do now; those whose record is damaged are left out (`directory check` names them)."""
+        settings = lifecycle_settings(self.config, self.snapshot.working_days)
+        found: dict[int, Decision] = {}
+        for entry in self.snapshot:
+            try:
+                decision = decide(entry.kind, entry.facts, self.now, last_activity=entry.last_activity, settings=settings)
+            except FactsUnreadable:
+                continue
+            found[entry.mailbox_id] = decision
+        return found
+
+    def decided(self) -> Iterator[tuple[Entry, Decision]]:
+        """Each mailbox with its decision."""
+        for mailbox_id, decision in self.decisions.items():
+            yield self.snapshot.entries[mailbox_id], decision

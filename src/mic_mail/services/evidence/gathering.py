@@ -1,0 +1,23 @@
+"""All evidence together; an area whose records cannot be read is left out and said so."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from mic_mail.errors import MicMailError, Text
+from mic_mail.services.evidence import mailboxes
+from mic_mail.services.evidence.findings import Evidence, Finding, Office
+
+AREAS: Sequence[Callable[[Office], Evidence]] = (mailboxes.evidence,)
+"""In the order of the clauses."""
+
+
+def gather(office: Office) -> Mapping[str, Sequence[Finding]]:
+    """Every finding, by clause."""
+    found: dict[str, list[Finding]] = {}
+    for area in AREAS:
+        try:
+            for clause, finding in area(office):
+                found.setdefault(clause, []).append(finding)
+        except (MicMailError, OSError) as error:
+            trouble = error.text if isinstance(error, MicMailError) else Text(str(error), str(error))
+            found.setdefault("10.1", []).append(Finding(trouble, overdue=True))
+    return found

@@ -1,0 +1,114 @@
+"""Which tests prove which clause, read from the tests themselves; and whether each of them passed.
+
+A test proves a clause by its name (`test_clause_6_4_c_...`), by that of its module (`test_clause_7_2_a.py`), or by
+`@pytest.mark.clause("10.3", ...)`. `python tests/clauses.py` writes what it finds to `policy/proofs.py`, from which
+`mic-mail regulation` tells it. Under `--clauses` (`make test`) the run fails where a clause that this server obeys had no
+test that passed.
+"""
+
+import ast
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mic_mail.policy.catalogue import ROWS, Standing
+
+TESTS = Path(__file__).parent
+PROOFS = TESTS.parent / "src/mic_mail/policy/proofs.py"
+_IDS = {row.id: row.id.replace(".", "_") for row in ROWS}
+_NAMED = re.compile(r"test_clause_(\d+(?:_\d+)?(?:_[a-z](?![a-z]))?)")
+PROVEN = "clause"
+OBEYED = {Standing.ENFORCED, Standing.PARTLY}
+
+
+def clauses_of(name: str) -> frozenset[str]:
+    """The clause that the name of a test or of a module says: test_clause_6_4_c_late_notice, 6.4.c; 5 stands for all of 5."""
+    said = _NAMED.match(name)
+    if said is None:
+        return frozenset()
+    wanted = said[1].replace("_", ".")
+    return frozenset(clause for clause in _IDS if clause == wanted or (wanted.isdigit() and clause.startswith(wanted + ".")))
+
+
+def proofs() -> dict[str, tuple[str, ...]]:
+    """Clause -> modules with tests of it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for clause in _in_module(path):
+            found[clause].add(path.relative_to(TESTS.parent).as_posix())
+    return {clause: tuple(sorted(found[clause])) for clause in _IDS if clause in found}
+
+
+def _in_module(path: Path) -> Iterator[str]:
+    whole = clauses_of(path.stem)
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            named = clauses_of(node.name)
+            marked = {
+                argument.value
+                for decorator in node.decorator_list
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == f"pytest.mark.{PROVEN}"
+                for argument in decorator.args
+                if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+            }
+            # A module of a whole article is proof only by the names of its tests.
+            yield from named | marked | (whole if len(whole) == 1 and not named else frozenset())
+
+
+def written(found: dict[str, tuple[str, ...]]) -> str:
+    """The module that the program ships."""
+    lines = ['"""Which tests prove which clause; written by tests/clauses.py from the tests themselves."""', ""]
+    lines += ["from collections.abc import Mapping", "", "PROOFS: Mapping[str, tuple[str, ...]] = {"]
+    for clause, modules in found.items():
+        if len(modules) == 1:
+            lines.append(f'    "{clause}": ("{modules[0]}",),')
+        else:
+            lines += [f'    "{clause}": (', *(f'        "{module}",' for module in modules), "    ),"]
+    return "\n".join([*lines, "}", ""])
+
+
+# ---------------------------------------------------------------- within a run
+
+
+def of_item(item: pytest.Item) -> frozenset[str]:
+    """The clauses that a collected test proves."""
+    function = item.name.partition("[")[0]
+    marked = frozenset(str(clause) for mark in item.iter_markers(PROVEN) for clause in mark.args)
+    unknown = marked - set(_IDS)
+    if unknown:
+        raise pytest.UsageError(f"{item.nodeid}: the regulation has no clause {', '.join(sorted(unknown))}")
+    whole = clauses_of(item.path.stem)
+    named = clauses_of(function)
+    return named | marked | (whole if len(whole) == 1 and not named else frozenset())
+
+
+class Passed:
+    """The clauses that tests of this run proved; the fold of all workers' reports."""
+
+    def __init__(self) -> None:
+        self.clauses: set[str] = set()
+        self.missing: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed:
+            self.clauses.update(str(value) for name, value in report.user_properties if name == PROVEN)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        missing = [row.id for row in ROWS if row.standing in OBEYED and row.id not in self.clauses]
+        if missing and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            self.missing = missing
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.missing:
+            terminalreporter.write_line(f"no passing test for: {', '.join(self.missing)}", red=True)
+
+
+if __name__ == "__main__":
+    PROOFS.write_text(written(proofs()), "utf-8")
+    sys.stdout.write(f"{PROOFS}\n")
