@@ -43,7 +43,7 @@ format: setup-test
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: lint
-	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)
+	$(BIN)/pytest -m "not slow" --clauses $(SIDE_BY_SIDE)
 
 test-slow: lint
 	$(BIN)/pytest -m slow

@@ -119,6 +119,7 @@ def check(name: str, found: bytes, expected: bytes, *, traced: bool) -> None:
     assert found[start:] == expected, f"{name}: {len(found) - start} octets, {len(expected)} expected"
 
 
+@pytest.mark.clause("9.1", "13.2")
 @pytest.mark.parametrize("way", [by_data, by_bdat], ids=["DATA", "BDAT"])
 @pytest.mark.parametrize("to", [[DVBE], [DVBE, TTLAN]], ids=["one", "two"])
 def test_by_smtp(server: MailServer, messages: dict[str, bytes], way: Callable[..., None], to: list[str]) -> None:
@@ -143,6 +144,7 @@ def test_by_smtp(server: MailServer, messages: dict[str, bytes], way: Callable[.
         assert as_imap_shows(fetched(server, address)) == found
 
 
+@pytest.mark.clause("9.1")
 def test_by_append(server: MailServer, messages: dict[str, bytes]) -> None:
     """What APPEND was given, whatever its line ends, comes out by BODY[] and RETR; by BODY[] of a copy and a moved one too."""
     client = Imap(server.ports["imap"], DVBE, PASSWORD)
@@ -223,6 +225,7 @@ WAYS: dict[str, Callable[[MailServer, bytes], None]] = {
 }
 
 
+@pytest.mark.clause("8.3.b")
 @pytest.mark.parametrize("way", WAYS)
 def test_twenty_mebibytes_of_attachments_pass_and_one_octet_more_does_not(server: MailServer, way: str) -> None:
     """Reg. 8.3.b: 20,971,520 octets, not one more; what is refused leaves nothing behind."""

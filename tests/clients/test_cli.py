@@ -502,6 +502,7 @@ def test_the_decision_is_named_above_its_clauses(command: Command, made: Path, t
     assert command("--config", tmp_path / "none.toml", "regulation", "list").code == 0
 
 
+@pytest.mark.clause("3.2")
 def test_config_show_and_reference(command: Command, made: Path) -> None:
     """`show --changed` prints what was decided here; `reference` has every setting with its meaning."""
     changed = {row["key"] for row in command("--config", made, "config", "show", "--changed", "--json").json}
@@ -546,6 +547,7 @@ def test_password_set_counts_at_once(
     assert "ngựa pin" not in audit
 
 
+@pytest.mark.clause("10.2")
 def test_weak_passwords_are_refused(
     command: Command, running: tuple["MailServer", Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -619,6 +621,7 @@ def deliver(server: "MailServer", count: int) -> None:
             mx.sendmail("ban@example.org", [DVBE], text.encode(), ["SMTPUTF8"])
 
 
+@pytest.mark.clause("10.1")
 def test_repair_undelete_backup_and_restore(command: Command, running: tuple["MailServer", Path], tmp_path: Path) -> None:
     """Beside the running server: nothing to repair, the expunged comes back, a backup restores into the emptied mailbox."""
     import imaplib

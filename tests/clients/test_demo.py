@@ -93,6 +93,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
     server.stop()
 
 
+@pytest.mark.clause("3.1")
 def test_the_table_tells_everything(demo: DemoServer) -> None:
     """Every mailbox with its state, the common password, the ports to type in, and a log line per event."""
     table = demo.out.read_text()

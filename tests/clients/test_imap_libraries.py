@@ -94,6 +94,7 @@ def test_imaplib_gets_seen_set_by_reading(imap: imaplib.IMAP4_SSL) -> None:
     assert imap.search(None, "UNSEEN") == ("OK", [b""])
 
 
+@pytest.mark.clause("15.5")
 def test_imapclient_finds_the_special_folders(client: imapclient.IMAPClient) -> None:
     """Every account has subscribed folders with their uses, in LIST and in LSUB (Outlook, iOS)."""
     uses = {flag for flags, _, _ in client.list_folders() for flag in flags if flag[1:] in (b"Sent", b"Drafts", b"Trash")}

@@ -71,6 +71,7 @@ def in_maildir(folder: Path) -> list[bytes]:
 # ------------------------------------------------------------------ poplib
 
 
+@pytest.mark.clause("8.1", "13.2")
 def test_poplib_fetches_and_deletes(mail_server: "MailServer") -> None:
     """By STLS and in UTF-8 mode: lists agree with one another, TOP is the beginning of RETR, unique-ids stay."""
     deliver(mail_server)

@@ -135,6 +135,7 @@ def test_each_reads_for_themselves(server: MailServer) -> None:
     assert own.status("INBOX", "(UNSEEN)")[1] == [b'"INBOX" (UNSEEN 2)']
 
 
+@pytest.mark.clause("12.3.a")
 def test_openings_are_on_record(server: MailServer) -> None:
     """Reg. 12.3.a: SELECT, and reading on in what is open, once in ten minutes; IDLE and STATUS do not count."""
     deliver(server, CNTT)

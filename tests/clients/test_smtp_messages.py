@@ -81,6 +81,7 @@ ODD = {
 }
 
 
+@pytest.mark.clause("9.1")
 @pytest.mark.parametrize("chunks", [False, True], ids=["DATA", "BDAT"])
 @pytest.mark.parametrize("name", ODD)
 def test_octets_arrive_as_they_were_sent(mail_server: MailServer, name: str, chunks: bool) -> None:
@@ -101,6 +102,7 @@ def test_octets_arrive_as_they_were_sent(mail_server: MailServer, name: str, chu
     assert nothing_left_over(mail_server)
 
 
+@pytest.mark.clause("8.3.b")
 @pytest.mark.slow
 @pytest.mark.parametrize("to", [["dvbe@mic.gov.vn"], ["dvbe@mic.gov.vn", "ttlan@mic.gov.vn"]], ids=["one", "two"])
 def test_twenty_mebibytes_exactly_pass_and_one_octet_more_does_not(mail_server: MailServer, to: list[str]) -> None:
@@ -180,6 +182,7 @@ def test_bare_line_ends_are_repaired_for_known_devices_only(serve: Callable[...,
 HUGE = b"Subject: x\r\n\r\n" + b"x" * 31_500_000
 
 
+@pytest.mark.clause("4.2")
 @pytest.mark.parametrize(
     ("rest", "reason"),
     [

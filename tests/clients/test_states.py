@@ -232,6 +232,7 @@ def check_row(server: MailServer, local: str, row: Row) -> None:
         assert asked_to_fetch(server, way, local) == row.pop3, way
 
 
+@pytest.mark.clause("2.3", "7.1", "7.3.c")
 @pytest.mark.parametrize("name", HISTORIES)
 def test_every_door_says_what_the_table_says(server: MailServer, name: str) -> None:
     """From each history the doors follow, now and later by the clock alone."""
@@ -242,6 +243,7 @@ def test_every_door_says_what_the_table_says(server: MailServer, name: str) -> N
         check_row(server, "dvbe", row)
 
 
+@pytest.mark.clause("8.3.b")
 def test_a_mailbox_over_quota(server: MailServer) -> None:
     """Reg. 8.3.b: nothing comes in, for now, by mail or by APPEND; reading and sending go on, and so it stays with time."""
     server.issue("htnam", quota_octets=1500)
@@ -403,6 +405,7 @@ def signed_in_everywhere(server: ProcessServer, count: int) -> Iterator[list[ima
         client.shutdown()
 
 
+@pytest.mark.clause("7.1", "7.2.c")
 def test_a_suspension_reaches_the_sessions_of_every_worker(serve_processes: Callable[..., ProcessServer]) -> None:
     """The fact is written by another process (`mic-mail mailbox suspend`): all sessions on all workers end within seconds."""
     server = serve_processes({"process": {"workers": 2}})

@@ -62,6 +62,7 @@ def deliver(server: "MailServer", to: str, subject: str) -> None:
         mx.sendmail("ban@example.org", [to], message.encode(), ["SMTPUTF8"])
 
 
+@pytest.mark.clause("8.1")
 def test_a_day_with_thunderbird(server: "MailServer", program: Thunderbird, tmp_path: Path) -> None:
     """Set up, read, send with an attachment, find it in Sent, see new mail without asking, answer from the other side."""
     program.set_up(login(server, DVBE, "Đỗ Văn Bê"))

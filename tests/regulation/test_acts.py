@@ -71,6 +71,7 @@ def centre(tmp_path):
     centre.directory.close()
 
 
+@pytest.mark.clause("2.4")
 def test_clause_6_4_a(centre):
     """A new mailbox has its rule's address, 1 GiB, the document of its request, and a password that has to be changed."""
     mailbox = centre.issuing.issue_personal(centre.person(), "first", Request(CENTRE, date(2026, 1, 2)))
@@ -162,6 +163,7 @@ def test_what_is_asked_for_at_a_second_issue(centre):
     assert [fact.kind for fact in entry.facts[-2:]] == [FactKind.QUOTA_SET, FactKind.ISSUED]
 
 
+@pytest.mark.clause("2.5", "5.2")
 def test_clause_5_1_and_5_2(centre):
     """Units have their symbol, groups what the Centre chose or the first free suggestion."""
     unit = centre.issuing.issue_unit("ptth&ttđt", "first", Request(CENTRE))
@@ -205,6 +207,7 @@ def test_clause_7_2_b(centre):
     assert decision.states == {State.ACTIVE, State.PASSWORD_DUE}
 
 
+@pytest.mark.clause("7.3.a")
 def test_clause_7_2_c_and_7_3(centre):
     """Suspended by hand at once; restored with asker, channel and new password; what is not suspended cannot be restored."""
     mailbox = centre.mailbox()
@@ -323,6 +326,7 @@ def test_days_that_contradict_each_other(centre):
     assert [fact.kind for fact in centre.directory.facts(mailbox.mailbox_id)[2:]] == [FactKind.LEFT, FactKind.RETURNED]
 
 
+@pytest.mark.clause("5.5")
 def test_an_imported_mailbox_of_somebody_who_left_before(centre):
     """Taken over from another system, the leave may be older than the import (Reg. 10.4)."""
     mailbox = centre.mailbox()
@@ -383,6 +387,7 @@ def test_clause_6_4_b(centre):
         centre.accounts.transfer(centre.directory.person(person.person_id), to, CENTRE)
 
 
+@pytest.mark.clause("8.3.a", "8.3.b")
 def test_clause_8_3(centre):
     """The quota rises freely, falls only for a reason, and never below 1 GiB, neither at issue nor later."""
     mailbox = centre.mailbox()
@@ -409,6 +414,7 @@ def test_clause_8_3(centre):
         Config.model_validate({"quota": {"default": QUOTA_CEILING + 1}})
 
 
+@pytest.mark.clause("10.2")
 def test_lock_by_hand(centre):
     """The Centre locks sending for a reason and unlocks only what it locked."""
     mailbox = centre.mailbox()

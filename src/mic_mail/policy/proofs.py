@@ -3,18 +3,29 @@
 from collections.abc import Mapping
 
 PROOFS: Mapping[str, tuple[str, ...]] = {
+    "2.3": ("tests/clients/test_states.py",),
+    "2.4": ("tests/regulation/test_acts.py",),
+    "2.5": ("tests/regulation/test_acts.py",),
+    "2.6": ("tests/unit/directory/test_repository.py",),
+    "3.1": ("tests/clients/test_demo.py",),
+    "3.2": ("tests/clients/test_cli.py",),
+    "4.2": ("tests/clients/test_smtp_messages.py",),
     "4.3": ("tests/regulation/test_clause_4_3.py",),
     "5.1": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_5.py",
     ),
-    "5.2": ("tests/regulation/test_clause_5.py",),
+    "5.2": (
+        "tests/regulation/test_acts.py",
+        "tests/regulation/test_clause_5.py",
+    ),
     "5.3": ("tests/regulation/test_clause_5.py",),
     "5.4.a": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_5.py",
     ),
     "5.4.b": ("tests/regulation/test_clause_5.py",),
+    "5.5": ("tests/regulation/test_acts.py",),
     "6.1": ("tests/regulation/test_clause_6_1.py",),
     "6.3": (
         "tests/regulation/test_acts.py",
@@ -27,7 +38,10 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_6_4_c.py",
     ),
     "6.5": ("tests/regulation/test_acts.py",),
-    "7.1": ("tests/regulation/test_clause_7_1.py",),
+    "7.1": (
+        "tests/clients/test_states.py",
+        "tests/regulation/test_clause_7_1.py",
+    ),
     "7.2.a": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_7_2_a.py",
@@ -36,12 +50,47 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_7_2_b.py",
     ),
-    "7.2.c": ("tests/regulation/test_acts.py",),
+    "7.2.c": (
+        "tests/clients/test_states.py",
+        "tests/regulation/test_acts.py",
+    ),
+    "7.3.a": ("tests/regulation/test_acts.py",),
     "7.3.b": ("tests/regulation/test_acts.py",),
+    "7.3.c": ("tests/clients/test_states.py",),
+    "8.1": (
+        "tests/clients/test_pop3_programs.py",
+        "tests/clients/test_thunderbird.py",
+    ),
     "8.2": (
         "tests/unit/housekeeping/test_housekeeping.py",
         "tests/unit/log/test_retention.py",
     ),
+    "8.3.a": ("tests/regulation/test_acts.py",),
+    "8.3.b": (
+        "tests/clients/test_bytes.py",
+        "tests/clients/test_smtp_messages.py",
+        "tests/clients/test_states.py",
+        "tests/regulation/test_acts.py",
+    ),
+    "8.3.c": ("tests/unit/notices/test_notices.py",),
+    "9.1": (
+        "tests/clients/test_bytes.py",
+        "tests/clients/test_smtp_messages.py",
+    ),
+    "9.2": ("tests/unit/spool/test_spool.py",),
+    "10.1": ("tests/clients/test_cli.py",),
+    "10.2": (
+        "tests/clients/test_cli.py",
+        "tests/regulation/test_acts.py",
+    ),
     "12.3": ("tests/regulation/test_clause_12_3.py",),
+    "12.3.a": ("tests/clients/test_shared_mailboxes.py",),
+    "13.1": ("tests/unit/mime/test_compose.py",),
+    "13.2": (
+        "tests/clients/test_bytes.py",
+        "tests/clients/test_pop3_programs.py",
+    ),
     "15.2": ("tests/regulation/test_clause_15_2.py",),
+    "15.5": ("tests/clients/test_imap_libraries.py",),
+    "16.3": ("tests/unit/log/test_maillog.py",),
 }

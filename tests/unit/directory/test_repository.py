@@ -39,6 +39,7 @@ def test_migrating_twice_changes_nothing(directory):
     assert directory.version() == version
 
 
+@pytest.mark.clause("2.6")
 def test_units_people_and_their_mailboxes(directory, clock):
     """What goes in comes out; symbols are found in any case and are unique."""
     unit = directory.unit("cntt")

@@ -140,6 +140,7 @@ def test_an_object_is_never_formatted() -> None:
     assert json.loads(line)["list"] == [HIDDEN, "\udcff\x00ok"]
 
 
+@pytest.mark.clause("16.3")
 def test_an_event_is_one_line_whatever_is_in_it() -> None:
     """Line ends and terminal controls from the network cannot make lines of their own."""
     line = encode(0, 0, "tested", {"helo": 'a\r\nb\x1b[2J\u2028"\x00', "at": "forged", "long": "x" * 100_000})

@@ -87,6 +87,7 @@ def test_no_value_can_add_a_field() -> None:
     assert b"\nBcc" not in message
 
 
+@pytest.mark.clause("13.1")
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])))
 def test_text_arrives_in_nfc(text: str) -> None:
     """The text comes back letter by letter, composed."""

@@ -113,6 +113,7 @@ def test_the_welcome_names_a_page_only_where_there_is_one(world: World, page: st
     assert ("https://" in body) == (page is not None)
 
 
+@pytest.mark.clause("8.3.c")
 def test_each_crossing_is_told_once(world: World) -> None:
     """Reg. 8.3.c: at 80, 90 and 95 %, once per crossing, also when two processes see it, also beyond the quota."""
     one, other = world.notices(), world.notices()

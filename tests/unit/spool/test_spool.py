@@ -32,6 +32,7 @@ def accept(spool: Spool, *mailboxes: int) -> Any:
     return draft.commit(slip(*mailboxes))
 
 
+@pytest.mark.clause("9.2")
 def test_the_life_of_an_entry(tmp_path: Path) -> None:
     """Nothing is live before `commit`, everything is gone after the last recipient is settled."""
     spool = Spool(tmp_path)
