@@ -122,6 +122,19 @@ class Directory:
     def mailboxes(self) -> list[MailboxRecord]:
         return self._mailboxes()
 
+    def mailboxes_of(self, *, person_id: int | None = None, unit_id: int | None = None) -> list[MailboxRecord]:
+        """Those of one person, or those that one unit owns or sponsors."""
+        conditions = []
+        if person_id is not None:
+            conditions.append(Mailbox.person_id == person_id)
+        if unit_id is not None:
+            conditions.append(Mailbox.unit_id == unit_id)
+        return self._mailboxes(*conditions)
+
+    def is_taken(self, address: str) -> bool:
+        """Whether anybody has or had this address."""
+        return self._read(lambda session: session.get(Address, address.lower())) is not None
+
     def mailbox(self, address: str) -> MailboxRecord:
         """The mailbox whose own address or alias this is."""
         address = address.lower()

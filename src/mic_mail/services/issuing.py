@@ -201,11 +201,11 @@ class Issuing:
         return plain
 
     def _mailbox_of(self, person: PersonRecord) -> MailboxRecord | None:
-        personal = (m for m in self._directory.mailboxes() if m.person_id == person.person_id)
+        personal = self._directory.mailboxes_of(person_id=person.person_id)
         return next((m for m in personal if m.kind is MailboxKind.PERSONAL), None)
 
     def _of_unit(self, kind: MailboxKind, unit_id: int) -> list[MailboxRecord]:
-        return [m for m in self._directory.mailboxes() if m.kind is kind and m.unit_id == unit_id]
+        return [m for m in self._directory.mailboxes_of(unit_id=unit_id) if m.kind is kind]
 
     def _reclaimed_group(self, name: str, unit_id: int, chosen: str | None) -> MailboxRecord | None:
         """The reclaimed mailbox of this group: the same name and sponsor, and the chosen address where one was chosen."""
@@ -302,5 +302,4 @@ class Issuing:
 
     def _taken(self) -> Callable[[str], bool]:
         """Whether a local part of the domain is or was anybody's."""
-        known = {address.address for address in self._directory.addresses()}
-        return lambda local: f"{local}@{self._domain}" in known
+        return lambda local: self._directory.is_taken(f"{local}@{self._domain}")
