@@ -60,6 +60,7 @@ NOUNS = {
         Noun("alias", ("alias",)),
         Noun("password", ("password",)),
         Noun("directory", ("directory",)),
+        Noun("calendar", ("calendar",)),
         Noun("regulation", ("regulation",)),
         Noun("backup", ("backup",), single=True),
         Noun("restore", ("restore",), single=True),

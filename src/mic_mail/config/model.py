@@ -19,6 +19,7 @@ from mic_mail.config.readings import (
     Inactivity,
     Leave,
     Maintenance,
+    Office,
     Regulation,
     Reply,
     Restore,
@@ -321,6 +322,7 @@ class Config(Section):
     leave: Annotated[Leave, About("Leavers.", "6.4.c")] = Leave()
     inactivity: Annotated[Inactivity, About("Inactivity.", "7.2.a")] = Inactivity()
     restore: Annotated[Restore, About("Restoration.", "7.3")] = Restore()
+    office: Annotated[Office, About("The office day.", "7.3.b")] = Office()
     maintenance: Annotated[Maintenance, About("Downtime.", "10.3")] = Maintenance()
     unit: Annotated[UnitMailboxes, About("Unit mailboxes.", "12.3")] = UnitMailboxes()
     reply: Annotated[Reply, About("Answers.", "12.4")] = Reply()

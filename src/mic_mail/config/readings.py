@@ -97,6 +97,14 @@ class Restore(Section):
     ] = 0
 
 
+class Office(Section):
+    """The office day."""
+
+    closes: Annotated[
+        time, About("A term of working days ends at this time of its last day, in Ho Chi Minh City.", "7.3.b", later=True)
+    ] = time(17, 30)
+
+
 class Maintenance(Section):
     """Announced downtime."""
 
@@ -171,6 +179,9 @@ class Regulation(Section):
     issued_on: Annotated[
         date | None, About("Date of the decision; mailboxes issued earlier keep their addresses.", "5.5", later=True)
     ] = None
+    ministry: Annotated[str, About("The superior body, in the head of reports and minutes.")] = "Bộ Thông tin và Truyền thông"
+    centre: Annotated[str, About("The operator, in the head of reports and minutes.")] = "Trung tâm Thông tin"
+    place: Annotated[str, About("The place, in the head of reports and minutes.")] = "Hà Nội"
     support: Annotated[
         MailboxName,
         About("Where people turn to: an address, or a local part of server.domain.", "6.2"),

@@ -77,10 +77,10 @@ class Paper:
     made_at: datetime
     """Aware; the day stands in the head."""
     blocks: Sequence[Block]
-    issuer: tuple[str, str] = ("BỘ THÔNG TIN VÀ TRUYỀN THÔNG", "TRUNG TÂM THÔNG TIN")
+    issuer: tuple[str, str]
     """The superior body and the one that issues it."""
+    place: str
     number: str = ""
-    place: str = "Hà Nội"
     signatures: Sequence[Signature] = ()
     foot: str = ""
     """At the foot of each page: a digest, the clause it follows."""

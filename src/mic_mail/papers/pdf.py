@@ -50,8 +50,8 @@ def _data(paper: Paper) -> str:
         {
             "nation": NATION,
             "motto": MOTTO,
-            "superior": paper.issuer[0],
-            "issuer": paper.issuer[1],
+            "superior": shown(paper.issuer[0].upper()),
+            "issuer": shown(paper.issuer[1].upper()),
             "number": f"Số: {paper.number}" if paper.number else "",
             "day": day_of(paper),
             "title": shown(paper.title),

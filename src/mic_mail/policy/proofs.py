@@ -24,7 +24,10 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_5.py",
     ),
-    "5.4.b": ("tests/regulation/test_clause_5.py",),
+    "5.4.b": (
+        "tests/regulation/test_clause_5.py",
+        "tests/regulation/year/test_year.py",
+    ),
     "5.5": ("tests/regulation/test_acts.py",),
     "6.1": ("tests/regulation/test_clause_6_1.py",),
     "6.3": (
@@ -36,27 +39,39 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "6.4.c": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_6_4_c.py",
+        "tests/regulation/year/test_year.py",
     ),
     "6.5": ("tests/regulation/test_acts.py",),
     "7.1": (
         "tests/clients/test_states.py",
         "tests/regulation/test_clause_7_1.py",
+        "tests/regulation/year/test_year.py",
     ),
     "7.2.a": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_7_2_a.py",
+        "tests/regulation/year/test_year.py",
     ),
     "7.2.b": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_7_2_b.py",
+        "tests/regulation/year/test_year.py",
     ),
     "7.2.c": (
         "tests/clients/test_states.py",
         "tests/regulation/test_acts.py",
+        "tests/regulation/year/test_year.py",
     ),
     "7.3.a": ("tests/regulation/test_acts.py",),
-    "7.3.b": ("tests/regulation/test_acts.py",),
-    "7.3.c": ("tests/clients/test_states.py",),
+    "7.3.b": (
+        "tests/regulation/test_acts.py",
+        "tests/regulation/test_calendar_commands.py",
+        "tests/regulation/year/test_year.py",
+    ),
+    "7.3.c": (
+        "tests/clients/test_states.py",
+        "tests/regulation/year/test_year.py",
+    ),
     "8.1": (
         "tests/clients/test_pop3_programs.py",
         "tests/clients/test_thunderbird.py",

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from unicodedata import normalize
 
@@ -19,7 +20,8 @@ HOSTILE = "=1+1 <b>đậm</b> #strong[x] $a$ \\ \"nháy\" 'đơn' & {{ 7*7 }}"
 
 
 def paper_of(*blocks: str | Table | Terms, **more: object) -> Paper:
-    return Paper("Biên bản", "theo điểm d khoản 3 Điều 12", AT, blocks, **more)  # type: ignore[arg-type]
+    head = {"issuer": ("Bộ Thử nghiệm", "Trung tâm"), "place": "Hà Nội", **more}
+    return Paper("Biên bản", "theo điểm d khoản 3 Điều 12", AT, blocks, **head)  # type: ignore[arg-type]
 
 
 FOLDERS = Table(
@@ -45,7 +47,7 @@ def test_how_fields_are_shown() -> None:
 def test_the_day_in_the_head() -> None:
     """Days below ten and the first two months have a nought before them (Decree 30/2020/NĐ-CP); the day is Hanoi's."""
     late = datetime(2026, 2, 4, 17, 30, tzinfo=UTC)
-    assert day_of(Paper("", "", late, ())) == "Hà Nội, ngày 05 tháng 02 năm 2026"
+    assert day_of(replace(paper_of(), made_at=late)) == "Hà Nội, ngày 05 tháng 02 năm 2026"
     assert day_of(paper_of(place="Huế")) == "Huế, ngày 26 tháng 11 năm 2026"
 
 
@@ -61,7 +63,16 @@ def test_a_pdf_says_it_all_and_always_alike() -> None:
     written = pdf.write(paper)
     assert written == pdf.write(paper)
     said = words_of(written)
-    for wanted in ("Đỗ Văn Bê", "1.233", "02/11/2026", "NGƯỜI NHẬN", "BIÊN BẢN", "a1b2" * 16, "<b>đậm</b> #strong[x] $a$"):
+    for wanted in (
+        "Đỗ Văn Bê",
+        "1.233",
+        "02/11/2026",
+        "NGƯỜI NHẬN",
+        "BIÊN BẢN",
+        "BỘ THỬ NGHIỆM",
+        "a1b2" * 16,
+        "<b>đậm</b> #strong[x] $a$",
+    ):
         assert wanted in said
     assert pdf.pictures(paper)[0].startswith(b"\x89PNG")
 

@@ -1,0 +1,92 @@
+"""The working calendar of a year as a file that people write and sign: TOML in, `Year` out, and back. Pure.
+
+year = 2026
+provisional = false
+document = "Thông báo 9441/TB-BNV"
+off = ["01/01/2026", "02/01/2026"]       # a day of the week that is off
+worked = ["10/01/2026"]                  # a day of the weekend that is worked
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+
+from mic_mail.errors import BadInput, Text
+from mic_mail.policy.calendar import SATURDAY, Year
+
+FIRST_YEAR, LAST_YEAR = 1945, 2199
+_KEYS = {"year", "provisional", "document", "off", "worked"}
+
+
+class BadYearFile(BadInput):
+    """The file says no year, or days that are not of it."""
+
+    def __init__(self, why: Text) -> None:
+        super().__init__(
+            Text(f"Tệp lịch làm việc sai: {why.vi}.", f"The calendar file is wrong: {why.en}."),
+            remedy=Text("Xem mẫu: mic-mail calendar prefill NĂM", "See a model: mic-mail calendar prefill YEAR"),
+        )
+
+
+def read(text: str, document: str | None) -> Year:
+    """The year of a file; `document`, where given, is the announcement, and the year is not provisional any more."""
+    try:
+        told = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadYearFile(Text("không phải TOML", "it is not TOML")) from error
+    unknown = sorted(set(told) - _KEYS)
+    if unknown:
+        raise BadYearFile(
+            Text(f"không có mục {unknown[0]}", f"there is no key {unknown[0].encode('ascii', 'replace').decode()}")
+        )
+    number = told.get("year")
+    if type(number) is not int or not FIRST_YEAR <= number <= LAST_YEAR:
+        raise BadYearFile(Text("thiếu year", "year is missing"))
+    off, worked = (_days(told.get(key, []), number) for key in ("off", "worked"))
+    for day in sorted(worked):
+        if day.weekday() < SATURDAY:
+            shown = f"{day:%d/%m/%Y}"
+            raise BadYearFile(Text(f"{shown} không phải ngày cuối tuần", f"{shown} is no day of a weekend"))
+    if off & worked:
+        shown = f"{min(off & worked):%d/%m/%Y}"
+        raise BadYearFile(Text(f"{shown} vừa nghỉ vừa làm", f"{shown} is off and worked"))
+    named = document or told.get("document") or None
+    provisional = document is None and bool(told.get("provisional", named is None))
+    if not provisional and not isinstance(named, str):
+        raise BadYearFile(Text("thiếu số văn bản", "the document is missing"))
+    return Year(number, off, worked, named, provisional=provisional)
+
+
+def _days(told: object, year: int) -> frozenset[date]:
+    if not isinstance(told, list):
+        raise BadYearFile(Text("off và worked là danh sách ngày", "off and worked are lists of days"))
+    days = [_day(each) for each in told]
+    for day in days:
+        if day.year != year:
+            raise BadYearFile(Text(f"{day:%d/%m/%Y} không thuộc năm {year}", f"{day:%d/%m/%Y} is not of {year}"))
+    return frozenset(days)
+
+
+def _day(told: object) -> date:
+    if isinstance(told, date) and not isinstance(told, datetime):
+        return told
+    try:
+        return datetime.strptime(str(told).strip(), "%d/%m/%Y").date()  # noqa: DTZ007 - only its day is kept
+    except ValueError:
+        raise BadYearFile(Text(f"không hiểu ngày “{told}”", "a day cannot be read (write 31/08/2026)")) from None
+
+
+def write(year: Year, names: Mapping[date, str] | None = None) -> str:
+    """A file that `read` reads; `names` say what each day is."""
+    lines = [f"year = {year.year}", f"provisional = {'true' if year.provisional else 'false'}"]
+    if year.provisional:
+        lines[-1] += "  # dự kiến: thay bằng thông báo chính thức"
+    if year.document:
+        escaped = year.document.replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(f'document = "{escaped}"')
+    lines += ["off = [", *_lines(year.off, names or {}), "]", "worked = [", *_lines(year.worked, names or {}), "]", ""]
+    return "\n".join(lines)
+
+
+def _lines(days: Iterable[date], names: Mapping[date, str]) -> list[str]:
+    return [f'    "{day:%d/%m/%Y}",' + (f"  # {names[day]}" if day in names else "") for day in sorted(days)]

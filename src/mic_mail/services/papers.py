@@ -1,0 +1,37 @@
+"""Papers of this server: with the ministry, the operator and the decision in the head, as the configuration names them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from mic_mail.config.model import Config
+from mic_mail.i18n.citations import clause
+from mic_mail.papers.paper import Block, Paper, Signature
+
+
+def paper(
+    config: Config,
+    title: str,
+    subtitle: str,
+    made_at: datetime,
+    blocks: Sequence[Block],
+    *,
+    clause_id: str,
+    signatures: Sequence[Signature] = (),
+    number: str = "",
+    check: str = "",
+) -> Paper:
+    """A paper that the Centre issues by a clause; `check`: a digest by which it can be verified, in the foot."""
+    regulation = config.regulation
+    decision = f" ban hành kèm theo Quyết định số {regulation.decision_no}" if regulation.decision_no else ""
+    foot = f"Lập theo {clause(clause_id).vi}{decision}."
+    return Paper(
+        title,
+        subtitle,
+        made_at,
+        blocks,
+        issuer=(regulation.ministry, regulation.centre),
+        place=regulation.place,
+        number=number,
+        signatures=signatures,
+        foot=f"{foot} Mã kiểm tra: {check}" if check else foot,
+    )

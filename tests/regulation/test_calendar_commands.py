@@ -1,0 +1,106 @@
+"""The working calendar as the Centre enters it: prefilled, mended, signed, counted by (Reg. 7.3.b, 10.3, 12.4)."""
+
+import json
+import tomllib
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mic_mail.policy import yearfile
+from mic_mail.policy.calendar import SATURDAY, Year
+from regulation.test_commands import Console
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
+    """A fresh server."""
+    console = Console(tmp_path_factory.mktemp("calendar"))
+    assert console.run("init", "--yes", "--data-dir", str(console.folder / "data"), "--user", "") == 0, console.err
+    return console
+
+
+ANNOUNCED_2026 = """
+year = 2026
+document = "Thông báo 9441/TB-BNV"
+off = ["01/01/2026", "02/01/2026", "16/02/2026", "17/02/2026", "18/02/2026", "19/02/2026", "20/02/2026", "27/04/2026",
+       "30/04/2026", "01/05/2026", "31/08/2026", "01/09/2026", "02/09/2026"]
+worked = ["10/01/2026", "22/08/2026"]
+"""
+
+
+def test_what_is_expected_is_marked_so(console: Console) -> None:
+    """A library's guess can be entered as it is, and counts as one until the announcement replaces it."""
+    assert console.run("calendar", "prefill", "2027") == 0
+    path = console.folder / "2027.toml"
+    path.write_text(console.out)
+    assert tomllib.loads(console.out)["provisional"] is True
+    assert "dự kiến" in console.out
+    assert console.run("calendar", "set", str(path), "--actor", "lan") == 0, console.err
+    assert console.run("calendar", "show", "2027", "--json") == 0
+    (year,) = json.loads(console.out)
+    assert year["provisional"] is True
+    assert "2027-01-01" in year["off"]
+    assert console.run("calendar", "set", str(path), "--document", "1/TB") == 0
+    assert console.run("calendar", "show", "2027", "--json") == 0
+    assert json.loads(console.out)[0]["provisional"] is False
+
+
+@pytest.mark.clause("7.3.b")
+def test_terms_count_by_what_was_entered(console: Console) -> None:
+    """The Centre's own examples; a year without a file counts weekends alone, and says so."""
+    assert console.run("calendar", "count", "13/02/2026", "1", "--json") == 0
+    assert json.loads(console.out) == {"start": "2026-02-13", "days": 1, "due": "2026-02-16", "known": False}
+    path = console.folder / "2026.toml"
+    path.write_text(ANNOUNCED_2026)
+    assert console.run("calendar", "set", str(path)) == 0, console.err
+    for start, days, due in (("31/12/2025", 1, "2026-01-05"), ("13/02/2026", 2, "2026-02-24"), ("28/08/2026", 2, "2026-09-04")):
+        assert console.run("calendar", "count", start, str(days), "--json") == 0
+        assert json.loads(console.out)["due"] == due
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("year = ", "TOML"),
+        ("off = []", "year"),
+        ("year = 2026\nof = []", "of"),
+        ('year = 2026\ndocument = "1"\noff = ["01/01/2027"]', "2026"),
+        ('year = 2026\ndocument = "1"\nworked = ["12/01/2026"]', "weekend"),
+        ('year = 2026\ndocument = "1"\noff = ["10/01/2026"]\nworked = ["10/01/2026"]', "off and worked"),
+        ('year = 2026\ndocument = "1"\noff = ["31/02/2026"]', "day"),
+        ('year = 2026\ndocument = "1"\noff = "01/01/2026"', "lists"),
+        ("year = 2026\nprovisional = false", "document"),
+        ('year = true', "year"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_calendar_is_refused(console: Console, text: str, why: str) -> None:
+    """With what is wrong, and nothing is entered."""
+    path = console.folder / "bad.toml"
+    path.write_text(text)
+    assert console.run("calendar", "show", "--json") == 0
+    before = console.out
+    assert console.run("--lang", "en", "calendar", "set", str(path)) == 2
+    assert why in console.err
+    assert console.run("calendar", "show", "--json") == 0
+    assert console.out == before
+
+
+@given(
+    st.sets(st.dates(date(2026, 1, 1), date(2026, 12, 31))),
+    st.none() | st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"))),
+)
+def test_a_file_says_what_was_written(days: set[date], document: str | None) -> None:
+    """Any days, any document."""
+    off = frozenset(day for day in days if day.weekday() < SATURDAY)
+    year = Year(2026, off, frozenset(days - off), document or None, provisional=not document)
+    assert yearfile.read(yearfile.write(year, {day: str(day) for day in days}), None) == year
+
+
+def test_files_that_cannot_be_read(console: Console, tmp_path: Path) -> None:
+    """A missing file and one that is no text."""
+    (tmp_path / "x").write_bytes(b"\xff\xfe")
+    for name in ("x", "missing"):
+        assert console.run("calendar", "set", str(tmp_path / name)) == 2
