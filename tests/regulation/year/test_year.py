@@ -28,7 +28,7 @@ def test_a_season() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_a_year() -> None:
     """Three thousand people for a year and a day."""
     live(3_000, 366, seed=2026, sample=6, rate=1.0)
