@@ -1,6 +1,7 @@
 """What is done again and again: by each process for what it changed, and by one housekeeper for the whole server."""
 
 from mic_mail.app.rooms import Rooms
+from mic_mail.services.contentexport import ContentExport
 from mic_mail.services.delivery import settle_journal
 from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
 from mic_mail.services.indexing import ROUND_SECONDS, Indexing
@@ -60,6 +61,9 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         homes = {entry.home for entry in rooms.access.snapshot}
         await rooms.lanes.io(rooms.store.drop_unfinished_restores, homes)
 
+    async def exports() -> None:
+        await rooms.lanes.io(ContentExport(rooms.directory, rooms.clock).settle)
+
     async def certificate() -> None:
         if rooms.tls.ends_within(rooms.clock.now(), rooms.config.tls.warn_days):
             rooms.log.event("certificate_ending", ends_at=rooms.tls.ends_at)
@@ -70,6 +74,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
     return [
         Duty("spool", SPOOL_SECONDS, spool),
         Duty("sweep", SWEEP_SECONDS, sweep),
+        Duty("exports", SWEEP_SECONDS, exports),
         Duty("rescan", rooms.config.storage.rescan, visits.rescan),
         Duty("certificate", CERTIFICATE_SECONDS, certificate),
         Duty("retention", RETENTION_SECONDS, retention.remove),

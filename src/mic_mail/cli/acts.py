@@ -11,12 +11,14 @@ from mic_mail.auth import passwords
 from mic_mail.cli import output
 from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.facts import Cause, Departure, Level
+from mic_mail.policy.roles import Right
 from mic_mail.policy.wording import state_names
 from mic_mail.services.accounts import Accounts, Asked, Conclusion
 from mic_mail.services.credentials import Origin
@@ -39,6 +41,7 @@ Official = Annotated[str, typer.Argument(metavar="DAY", help=say("Ngày chính t
 
 
 @app.command(help=say("Tạm khóa (7.2): nguyên nhân a, b hoặc c.", "Suspend (7.2): cause a, b or c."))
+@asks(Right.ACT)
 def suspend(
     ctx: typer.Context,
     address: Address,
@@ -61,6 +64,7 @@ def suspend(
 
 
 @app.command(help=say("Khôi phục và đặt lại mật khẩu (7.3).", "Restore, with a new password (7.3)."))
+@asks(Right.ACT)
 def restore(
     ctx: typer.Context,
     address: Address,
@@ -93,6 +97,7 @@ def restore(
 
 
 @app.command(help=say("Ghi ngày chính thức nghỉ, chuyển công tác (6.4.c).", "Record the official day of leaving (6.4.c)."))
+@asks(Right.ACT)
 def leave(
     ctx: typer.Context,
     address: Address,
@@ -137,6 +142,7 @@ def leave(
 
 
 @app.command("return", help=say("Người đã nghỉ trở lại công tác.", "The leaver is back."))
+@asks(Right.ACT)
 def come_back(
     ctx: typer.Context,
     address: Address,
@@ -153,6 +159,7 @@ def come_back(
 
 
 @app.command("lock-sending", help=say("Khóa chức năng gửi bằng tay (10.2).", "Lock sending by hand (10.2)."))
+@asks(Right.ACT)
 def lock_sending(
     ctx: typer.Context, address: Address, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
 ) -> None:
@@ -163,6 +170,7 @@ def lock_sending(
 
 
 @app.command("unlock-sending", help=say("Mở khóa gửi đã khóa bằng tay.", "Lift a lock by hand."))
+@asks(Right.ACT)
 def unlock_sending(
     ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None
 ) -> None:
@@ -173,6 +181,7 @@ def unlock_sending(
 
 
 @app.command(help=say("Ghi vắng mặt đã thông báo lý do (7.2.a).", "Record a notified absence (7.2.a)."))
+@asks(Right.ACT)
 def absence(
     ctx: typer.Context,
     address: Address,
@@ -198,6 +207,7 @@ def absence(
 @app.command(
     help=say("Thu hồi theo yêu cầu của đơn vị (6.2); không xóa thư.", "Reclaim on the unit's request (6.2); deletes nothing.")
 )
+@asks(Right.ACT)
 def reclaim(
     ctx: typer.Context, address: Address, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
 ) -> None:

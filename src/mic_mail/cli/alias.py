@@ -7,11 +7,13 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.model import Role
 from mic_mail.errors import Text
+from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 from mic_mail.services.issuing import Issuing, make_verifiers
 
@@ -33,6 +35,7 @@ Alias = Annotated[str, typer.Argument(metavar="ALIAS", help=say("Địa chỉ th
 
 
 @app.command(help=say("Thêm bí danh.", "Add an alias."))
+@asks(Right.ACT)
 def add(
     ctx: typer.Context,
     mailbox: Mailbox,
@@ -51,6 +54,7 @@ def add(
 
 
 @app.command("list", help=say("Liệt kê bí danh, kể cả địa chỉ cũ.", "List aliases, former addresses included."))
+@asks(Right.READ)
 def list_aliases(
     ctx: typer.Context,
     mailbox: Annotated[
@@ -67,6 +71,7 @@ def list_aliases(
 
 
 @app.command(help=say("Bỏ bí danh; địa chỉ không cấp cho ai khác.", "Remove an alias; nobody else will get the address."))
+@asks(Right.ACT)
 def remove(
     ctx: typer.Context,
     mailbox: Mailbox,

@@ -11,6 +11,7 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.days import read_day, read_instant
 from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
@@ -21,6 +22,7 @@ from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authority import Part
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.roles import Right
 from mic_mail.policy.wording import PARTS
 from mic_mail.services.authorising import Authorising, Holder, Term, show_in
 from mic_mail.services.credentials import Origin
@@ -51,6 +53,7 @@ FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày; 
 
 
 @app.command(help=say("Phân công sử dụng hộp thư đơn vị, nhóm (12.3).", "Let a person use a unit's or group's mailbox (12.3)."))
+@asks(Right.ACT)
 def grant(
     ctx: typer.Context,
     address: Address,
@@ -126,6 +129,7 @@ def _subscribe(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
 
 
 @app.command(help=say("Chấm dứt ủy quyền trước hạn (12.3).", "End an authority before its term (12.3)."))
+@asks(Right.ACT)
 def revoke(
     ctx: typer.Context,
     address: Address,
@@ -153,6 +157,7 @@ def revoke(
 
 
 @app.command(help=say("Ai được sử dụng hộp thư, với quyền gì, đến khi nào.", "Who may use a mailbox, how far and until when."))
+@asks(Right.READ)
 def rights(
     ctx: typer.Context,
     address: Address,

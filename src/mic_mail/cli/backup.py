@@ -15,10 +15,15 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, JsonOption
 from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.record import on_record
 from mic_mail.cli.store import Addresses, account_of, chosen
+from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text, Trouble
+from mic_mail.policy.roles import Right
+from mic_mail.services.credentials import Origin
 
 COLUMNS = (
     Column("address", "Hộp thư", "Mailbox"),
@@ -35,6 +40,7 @@ app = typer.Typer()
         "Sao lưu hộp thư vào thư mục mới; máy chủ vẫn chạy.", "Copy mailboxes into a new folder; the server keeps running."
     )
 )
+@asks(Right.ACT)
 def backup(
     ctx: typer.Context,
     target: Annotated[Path, typer.Argument(help=say("Thư mục sao lưu, chưa có.", "The backup's folder, not there yet."))],
@@ -45,9 +51,14 @@ def backup(
 ) -> None:
     here = frame(ctx)
     mailboxes = chosen(here, addresses)
-    here.audit.record(
-        actor=here.actor(actor), act="backup", subject=" ".join(addresses or ["*"]), target=str(target.absolute())
-    )
+    subject = " ".join(addresses or ["*"])
+    with on_record(here, "backup", subject, Origin(here.actor(actor)), target=str(target.absolute())):
+        rows = _copy(here, mailboxes, target)
+    output.listing(COLUMNS, rows, as_json=as_json)
+
+
+def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path) -> list[Row]:
+    """What was copied of each mailbox."""
     try:
         target.mkdir(mode=0o700, parents=True)
     except FileExistsError as error:
@@ -68,7 +79,7 @@ def backup(
             rows.append({"address": mailbox.address, "messages": usage.messages, "octets": usage.octets, "target": str(place)})
             bar.advance(overall)
     _copy_directory(here, target)
-    output.listing(COLUMNS, rows, as_json=as_json)
+    return rows
 
 
 def _copy_directory(here: Frame, target: Path) -> None:

@@ -9,11 +9,13 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
 from mic_mail.imap.capability import HIDEABLE
+from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 
 app = typer.Typer()
@@ -29,6 +31,7 @@ NAME = "NAME"
 
 
 @app.command(help=say("Ẩn hoặc hiện tính năng IMAP của một hộp thư.", "Hide an IMAP capability from a mailbox, or show it."))
+@asks(Right.READ)
 def capability(
     ctx: typer.Context,
     address: Address = None,

@@ -74,6 +74,7 @@ FACT_DATA: Mapping[str, Text] = {
     "part": Text("vai trò", "part"),
     **{f"part={part}": name for part, name in PARTS.items()},
     "rights": Text("quyền", "rights"),
+    "hold": Text("mục lưu giữ", "hold"),
     "unit_from": Text("từ đơn vị", "unit_from"),
     "unit_to": Text("đến đơn vị", "unit_to"),
 }

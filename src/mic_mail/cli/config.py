@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
+from mic_mail.cli.gate import open_to_all
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.config import document
@@ -48,6 +49,7 @@ REFERENCE = (
 
 
 @app.command(help=say("Kiểm tra tệp cấu hình, nêu mọi lỗi một lần.", "Check the file; all mistakes at once."))
+@open_to_all
 def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     from mic_mail.directory.looking import trouble_with
 
@@ -95,6 +97,7 @@ def _problem_row(path: Path, problem: Problem) -> Row:
 
 
 @app.command(help=say("In mọi giá trị đang có hiệu lực.", "Print every value that holds."))
+@open_to_all
 def show(
     ctx: typer.Context,
     *,
@@ -109,6 +112,7 @@ def show(
 
 
 @app.command(help=say("In ý nghĩa của mọi mục cấu hình.", "Print the meaning of every setting."))
+@open_to_all
 def reference(as_json: JsonOption = False) -> None:
     rows: list[Row] = [asdict(row) for row in document.reference(output.language())]
     output.listing(REFERENCE, rows, as_json=as_json)

@@ -15,6 +15,7 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
+from mic_mail.cli.gate import open_to_all
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.clock import Clock
 from mic_mail.config import document
@@ -50,6 +51,7 @@ app = typer.Typer()
 
 
 @app.command(help=say("Chạy thử một máy chủ đầy đủ trên máy này.", "Run a whole server on this machine, to try it out."))
+@open_to_all
 def demo(
     ctx: typer.Context,
     *,

@@ -6,9 +6,11 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, say
 from mic_mail.errors import Text
+from mic_mail.policy.roles import Right
 from mic_mail.services.inspection import Severity, inspect
 from mic_mail.services.readings import lifecycle_settings
 
@@ -35,12 +37,15 @@ def directory() -> None:
 @app.command(
     help=say("Đối chiếu danh bạ với hộp thư; mã thoát 1 nếu có lỗi.", "Compare with the mailboxes; exit code 1 on errors.")
 )
+@asks(Right.READ, whole=True)
 def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     here = frame(ctx)
     config = here.config
     snapshot = here.directory.load_snapshot()
     settings = lifecycle_settings(config, snapshot.working_days)
-    found = inspect(snapshot, config.mail_root, here.clock.now(), settings, config.support)
+    found = inspect(
+        snapshot, config.mail_root, here.clock.now(), settings, config.support, officers=here.directory.officers.all()
+    )
     rows = ({"severity": d.severity.value, "kind": d.kind, "subject": d.subject, "text": d.text} for d in found)
     output.listing(COLUMNS, rows, as_json=as_json)
     if not found:

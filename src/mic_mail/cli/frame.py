@@ -1,11 +1,11 @@
-"""What every command stands in: the language, the configuration, the directory.
+"""What every command stands in: the language, the configuration, the directory, who acts.
 
 `main` makes one `Frame` from the root options and puts it into the Typer context; a command takes it with `frame(ctx)`.
 Nothing is read before a command asks for it, so `--help` and `init` work on a bare machine.
 """
 
-import getpass
 import os
+import pwd
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from mic_mail.cli.identity import Caller
 from mic_mail.clock import Clock, SystemClock
-from mic_mail.errors import BadInput, Text, Trouble
+from mic_mail.errors import BadInput, MicMailError, Text, Trouble
 
 if TYPE_CHECKING:  # imported when a command asks: `--help` and `init` need none of them
     from mic_mail.config.model import Config
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # imported when a command asks: `--help` and `init` need none
 
 DEFAULT_CONFIG = Path("/etc/mic-mail/mic-mail.toml")
 CONFIG_VARIABLE = "MIC_MAIL_CONFIG"
+ACTOR_VARIABLE = "MIC_MAIL_ACTOR"
 
 
 @dataclass
@@ -35,6 +37,11 @@ class Frame:
 
     config_path: Path
     clock: Clock = field(default_factory=SystemClock)
+    named: str | None = None
+    """As whom automation acts, where a command names nobody itself."""
+    caller: Caller = field(default_factory=Caller.of_this_process)
+    officer: "Officer | None" = None
+    """As whom the command was let in; None while no officer is on record."""
 
     @cached_property
     def config(self) -> "Config":
@@ -45,6 +52,18 @@ class Frame:
 
     @cached_property
     def directory(self) -> "Directory":
+        """The directory, as far as who acts may see it: a unit's administrator finds the own unit in it and nothing else."""
+        from mic_mail.directory.partial import PartialDirectory
+        from mic_mail.policy.roles import Role, units_below
+
+        officer = self.officer
+        if officer is None or officer.role is not Role.UNIT:
+            return self._whole
+        below = officer.unit_id or 0
+        return PartialDirectory(self._whole, lambda parents: units_below(parents, below))
+
+    @cached_property
+    def _whole(self) -> "Directory":
         """The directory of this configuration; refuses tables of another version."""
         from mic_mail.directory.looking import BRING_BACK
         from mic_mail.directory.repository import Directory
@@ -103,16 +122,38 @@ class Frame:
 
         return Audit(self._as_the_server().log_dir, clock=self.clock)
 
+    # ------------------------------------------------------------ who acts
+
     def actor(self, named: str | None = None) -> str:
-        """Who acts: as named, else the login behind sudo, else the login. It is recorded for ever: a blank is nobody."""
+        """Who acts: as named, else the login of who sits at the machine. It is recorded for ever: a blank is nobody."""
+        from mic_mail.policy.roles import tidy_login
+
+        named = self.named if named is None else named
         if named is not None and not named.strip():
             raise BadInput(Text("--actor để trống.", "--actor is empty."))
-        return named or self.login
+        return self.login if named is None else tidy_login(named)
 
-    @property
+    @cached_property
     def login(self) -> str:
         """As whom the person sits at the machine; root by sudo is who typed it."""
-        return os.environ.get("SUDO_USER") or getpass.getuser()
+        from mic_mail.policy.roles import tidy_login
+
+        return tidy_login(self.caller.login(self._server_uid()))
+
+    def behind(self, actor: str) -> dict[str, str]:
+        """Who named another one as the actor, for the record."""
+        return {} if actor == self.login else {"login": self.login}
+
+    def enter(self, actor: str, right: "Right", *, whole: bool) -> None:
+        """Let the actor in for `right`, of the whole ministry or of a unit; from then on `directory` shows what is theirs."""
+        from mic_mail.policy import roles
+
+        if whole:
+            self.officer = self.authorise(actor, right)
+            return
+        officers = self._whole.officers.all()
+        roles.must_not_pose(officers, self.login, actor)
+        self.officer = roles.admit(officers, actor, right, self.clock.now())
 
     def authorise(self, actor: str, right: "Right", unit: "UnitRecord | None" = None) -> "Officer | None":
         """Refuse what the actor's role does not allow (Reg. 6.1); `unit`: the one that it concerns, None: all of them.
@@ -121,26 +162,25 @@ class Frame:
         """
         from mic_mail.policy import roles
 
-        officers, now = self.directory.officers.all(), self.clock.now()
-        if actor != self.login and roles.officer_of(officers, self.login, now) is not None:
-            raise roles.NotAuthorised(
-                Text(f"{self.login} không được ghi tên người khác.", "An officer acts under the own name."),
-                clause=roles.CLAUSE,
-                remedy=Text("Bỏ --actor.", "Leave out --actor."),
-            )
-        return roles.authorise(officers, actor, right, now, units=self._above(unit))
+        officers = self._whole.officers.all()
+        roles.must_not_pose(officers, self.login, actor)
+        return roles.authorise(officers, actor, right, self.clock.now(), units=self._above(unit))
 
     def _above(self, unit: "UnitRecord | None") -> frozenset[int] | None:
         """The unit and those that it is part of."""
+        from mic_mail.policy.roles import units_above
+
         if unit is None:
             return None
-        units = {each.unit_id: each for each in self.directory.units()}
-        found: set[int] = set()
-        at: int | None = unit.unit_id
-        while at is not None and at not in found:
-            found.add(at)
-            at = units[at].parent_id
-        return frozenset(found)
+        return units_above({each.unit_id: each.parent_id for each in self._whole.units()}, unit.unit_id)
+
+    def _server_uid(self) -> int | None:
+        """Whose the server's data are; None where there is no server that says it."""
+        try:
+            server = self.config.server
+            return pwd.getpwnam(server.user).pw_uid if server.user else os.stat(server.data_dir).st_uid
+        except (MicMailError, OSError, KeyError):
+            return None
 
 
 def frame(ctx: typer.Context) -> Frame:

@@ -17,6 +17,8 @@ import typer
 from mic_mail.auth import passwords
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
+from mic_mail.cli.gate import open_to_all
+from mic_mail.cli.officer import no_officer_yet
 from mic_mail.cli.options import YesOption
 from mic_mail.cli.output import say
 from mic_mail.clock import Clock
@@ -42,6 +44,7 @@ DEFAULTS = Config()
         "Make a server: configuration, folders, directory, certificate.",
     )
 )
+@open_to_all
 def init(
     ctx: typer.Context,
     *,
@@ -71,13 +74,15 @@ def init(
         "server.user": user or DEFAULTS.server.user,
     }
     config = _settled(answers, path, asking=not yes)
-    make(config, path, here.clock)
+    has_officers = make(config, path, here.clock)
     output.note(
         Text(
             f"Đã tạo {path} và {config.server.data_dir}. Tiếp theo: xem lại tệp, rồi chạy `mic-mail serve`.",
             f"Made {in_ascii(path)} and {in_ascii(config.server.data_dir)}. Next: read the file, then run `mic-mail serve`.",
         )
     )
+    if not has_officers:
+        output.note(no_officer_yet())
 
 
 QUESTIONS: Mapping[str, tuple[str, Text]] = {
@@ -123,14 +128,17 @@ def _parsed(answers: Mapping[str, str | None], path: Path) -> Config:
         raise ConfigErrors(placed) from errors
 
 
-def make(config: Config, path: Path, clock: Clock) -> None:
-    """Everything that `serve` needs; the configuration file last, so that its presence means that all is there."""
+def make(config: Config, path: Path, clock: Clock) -> bool:
+    """Everything that `serve` needs; the configuration file last, so that its presence means that all is there.
+
+    Whether officers are on record: a directory that was there already stays.
+    """
     umask = os.umask(privileges.UMASK)
     try:
         owner = privileges.account(config.server.user, config.server.group)
         make_folders(config, owner)
         with _acting_as(owner):
-            _fill(config, clock)
+            has_officers = _fill(config, clock)
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True)
             if owner is not None:  # root's to change, the server's to enter
@@ -146,18 +154,21 @@ def make(config: Config, path: Path, clock: Clock) -> None:
     finally:
         os.umask(umask)
     load(path)
+    return has_officers
 
 
-def _fill(config: Config, clock: Clock) -> None:
-    """What lies in the data folder from the first day; what is there already stays."""
+def _fill(config: Config, clock: Clock) -> bool:
+    """What lies in the data folder from the first day; what is there already stays. Whether officers are on record."""
     directory = Directory(config.directory_url, clock=clock)
     directory.migrate()
     for name in config.domains:
         directory.add_domain(name)
+    has_officers = bool(directory.officers.all())
     directory.close()
     passwords.load_secret(config.server.data_dir / "decoy.key")
     if not (config.certificate.exists() and config.key.exists()):
         write_pair(config.certificate, config.key, self_signed([config.server.hostname], clock.now()))
+    return has_officers
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from mic_mail.cli.authority import authority_rows
 from mic_mail.cli.codes import FACT_DATA
 from mic_mail.cli.days import read_day, read_instant
 from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
@@ -27,7 +28,9 @@ from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause as cite
 from mic_mail.policy.facts import Fact, MailboxKind
+from mic_mail.policy.holds import holds
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, NextChange, Reason, State, decide
+from mic_mail.policy.roles import Right
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.wording import FACTS, KINDS, STATES, state_names
 from mic_mail.services.accounts import Accounts
@@ -68,6 +71,7 @@ ONE = (
     Column("receives", "Nhận thư", "Receives"),
     Column("signs_in", "Đăng nhập", "Signs in"),
     Column("sends", "Gửi thư", "Sends"),
+    Column("held_by", "Lưu giữ (9.2)", "Held (9.2)"),
 )
 FACT_COLUMNS = (
     Column("seq", "Mục", "Fact", right=True),
@@ -84,6 +88,7 @@ UNREADABLE = Text("hồ sơ không đọc được", "facts cannot be read")
 
 
 @app.command(help=say("Cấp hộp thư cho cá nhân, đơn vị hoặc nhóm (Điều 5, 6).", "Issue a mailbox (Reg. 5, 6)."))
+@asks(Right.ACT)
 def issue(
     ctx: typer.Context,
     *,
@@ -153,6 +158,7 @@ def _welcome(here: Frame, mailbox: MailboxRecord) -> None:
 
 
 @app.command("list", help=say("Liệt kê hộp thư và trạng thái.", "List mailboxes and their states."))
+@asks(Right.READ)
 def list_mailboxes(
     ctx: typer.Context,
     *,
@@ -167,6 +173,7 @@ def list_mailboxes(
 
 
 @app.command(help=say("Xem một hộp thư và hồ sơ của nó.", "Show a mailbox and its facts."))
+@asks(Right.READ)
 def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     entry = here.entry(address)
@@ -179,6 +186,7 @@ def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> N
         "receives": decision.receives,
         "signs_in": decision.signs_in,
         "sends": decision.sends,
+        "held_by": [hold.document for hold in holds(entry.facts)] or None,
     }
     row = {**_row(entry, decision), **more}
     if as_json:
@@ -189,6 +197,7 @@ def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> N
 
 
 @app.command("explain", help=say("Giải thích trạng thái: điều khoản, sự kiện, thay đổi tới.", "Account for the state."))
+@asks(Right.READ)
 def explain_state(
     ctx: typer.Context,
     address: Address,
@@ -211,6 +220,7 @@ def explain_state(
 
 
 @app.command(help=say("Điều chỉnh dung lượng; giảm phải có lý do (8.3).", "Set the quota; a decrease needs a reason (8.3)."))
+@asks(Right.ACT)
 def quota(
     ctx: typer.Context,
     address: Address,

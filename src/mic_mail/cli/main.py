@@ -23,8 +23,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from mic_mail.cli import gate as gates
 from mic_mail.cli import output, phrasing
-from mic_mail.cli.frame import CONFIG_VARIABLE, DEFAULT_CONFIG, Frame
+from mic_mail.cli.frame import ACTOR_VARIABLE, CONFIG_VARIABLE, DEFAULT_CONFIG, Frame
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.language import Language, language_of
@@ -56,9 +57,11 @@ NOUNS = {
         Noun("config", ("config",)),
         Noun("unit", ("unit",)),
         Noun("person", ("person",)),
-        Noun("mailbox", ("mailbox", "acts", "authority", "store", "capability", "seen")),
+        Noun("mailbox", ("mailbox", "acts", "authority", "store", "hold", "capability", "seen")),
         Noun("alias", ("alias",)),
         Noun("password", ("password",)),
+        Noun("content", ("content",)),
+        Noun("officer", ("officer",)),
         Noun("directory", ("directory",)),
         Noun("calendar", ("calendar",)),
         Noun("regulation", ("regulation",)),
@@ -93,6 +96,7 @@ def load_noun(noun: Noun) -> TyperGroup | TyperCommand:
     assert isinstance(command, (TyperGroup, TyperCommand))
     command.name = noun.name
     phrasing.dress(command)
+    gates.guard(command)
     return command
 
 
@@ -120,6 +124,14 @@ def build() -> typer.Typer:
         lang: Annotated[  # read by `run` before anything is printed; declared here so that it is known and shown
             Language | None, typer.Option("--lang", help=say("Ngôn ngữ: vi hoặc en.", "Language: vi or en."))
         ] = None,
+        actor: Annotated[
+            str | None,
+            typer.Option(
+                "--actor",
+                envvar=ACTOR_VARIABLE,
+                help=say("Cán bộ mà lệnh tự động thực hiện thay.", "The officer for whom automation acts."),
+            ),
+        ] = None,
         tells_version: Annotated[
             bool,
             typer.Option(
@@ -130,7 +142,7 @@ def build() -> typer.Typer:
             ),
         ] = False,
     ) -> None:
-        ctx.obj = Frame(config_path=config)
+        ctx.obj = Frame(config_path=config, named=actor)
 
     return app
 

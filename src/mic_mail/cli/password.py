@@ -8,10 +8,12 @@ import typer
 from mic_mail.auth import passwords
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, say
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
+from mic_mail.policy.roles import Right
 from mic_mail.services.accounts import Accounts
 from mic_mail.services.credentials import Origin, set_password
 
@@ -31,6 +33,7 @@ LONGEST_LINE = 4096
         "Set a password that its person chose; needs a document unless a change is due (15.2).",
     ),
 )
+@asks(Right.ACT)
 def set_chosen(
     ctx: typer.Context,
     address: Address,
@@ -61,6 +64,7 @@ def set_chosen(
         "Make a new password on a written request; its person has to change it (15.2).",
     )
 )
+@asks(Right.ACT)
 def reset(
     ctx: typer.Context,
     address: Address,

@@ -7,6 +7,7 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
@@ -16,6 +17,7 @@ from mic_mail.policy.eligibility import Employment, may_have_mailbox
 from mic_mail.policy.facts import Level
 from mic_mail.policy.names import by_given_name, tidy, words
 from mic_mail.policy.ranks import level_of
+from mic_mail.policy.roles import Right
 from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
 from mic_mail.services.accounts import Accounts
 from mic_mail.services.credentials import Origin
@@ -48,6 +50,7 @@ LevelOption = Annotated[
 
 
 @app.command(help=say("Thêm cá nhân.", "Add a person."))
+@asks(Right.ACT)
 def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help=say("Họ và tên đầy đủ, có dấu.", "Full name, with diacritics."))],
@@ -87,6 +90,7 @@ def add(
 
 
 @app.command("list", help=say("Liệt kê cá nhân.", "List people."))
+@asks(Right.READ)
 def list_people(
     ctx: typer.Context,
     unit: Annotated[str | None, typer.Option("--unit", help=say("Chỉ đơn vị này.", "Only this unit."))] = None,
@@ -101,6 +105,7 @@ def list_people(
 
 
 @app.command(help=say("Xem một cá nhân.", "Show a person."))
+@asks(Right.READ)
 def show(ctx: typer.Context, person_id: PersonId, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     output.record(ONE, _row(here, here.directory.person(person_id)), as_json=as_json)
@@ -109,6 +114,7 @@ def show(ctx: typer.Context, person_id: PersonId, as_json: JsonOption = False) -
 @app.command(
     help=say("Thuyên chuyển theo thông báo của đơn vị tiếp nhận (6.4.b).", "Transfer on the receiving unit's notice (6.4.b).")
 )
+@asks(Right.ACT)
 def move(
     ctx: typer.Context,
     person_id: PersonId,

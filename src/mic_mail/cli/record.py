@@ -1,7 +1,8 @@
 """An administrative act on record: what was begun, and what a rule refused (Reg. 4.3, 6.1, 8.2).
 
 The line is durable before the act begins, so that nothing happens that is not on record; a refusal is a second line. Whether
-the actor's role allows the act is asked here, so no command can forget it.
+the actor's role allows the act is asked here for the unit that it concerns; the command's gate has asked for the role alone.
+Who named another one as the actor stands beside it as `login`.
 """
 
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ def on_record(
     **details: object,
 ) -> Iterator[None]:
     """Do one act that asks for `right`, for one unit or the whole ministry; a running server then looks at the directory."""
+    details = {**details, **here.behind(origin.actor)}
     here.audit.record(actor=origin.actor, act=act, subject=subject, reason=origin.reason, document=origin.document, **details)
     try:
         here.authorise(origin.actor, right, concerns)

@@ -9,6 +9,7 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import open_to_all
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import MicMailError, Text, in_ascii
@@ -48,6 +49,7 @@ ONE = (
 
 
 @app.command("list", help=say("Liệt kê các điều khoản.", "List the clauses."))
+@open_to_all
 def list_clauses(
     ctx: typer.Context,
     standing: Annotated[
@@ -61,6 +63,7 @@ def list_clauses(
 
 
 @app.command(help=say("Xem một điều khoản, ví dụ 6.4.c.", "Show one clause, e.g. 6.4.c."))
+@open_to_all
 def show(
     ctx: typer.Context,
     clause_id: Annotated[str, typer.Argument(metavar="ID", help=say("Điều.Khoản.Điểm", "Article.Clause.Point"))],

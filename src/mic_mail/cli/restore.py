@@ -7,11 +7,21 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.frame import frame
+from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import asks
+from mic_mail.cli.officer import officer_now
 from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.record import on_record
 from mic_mail.cli.store import account_of
+from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
+from mic_mail.policy.access import CLAUSE, ContentRefused, Scope
+from mic_mail.policy.holds import Held, must_keep
+from mic_mail.policy.roles import Right
+from mic_mail.services.content import Content, Hand
+from mic_mail.services.credentials import Origin
+from mic_mail.storage.backup import owner_of
 
 COLUMNS = (
     Column("address", "Hộp thư", "Mailbox"),
@@ -30,6 +40,7 @@ app = typer.Typer()
         "Put one mailbox back from a backup; with --replace what is there now is kept aside.",
     )
 )
+@asks(Right.ACT)
 def restore(
     ctx: typer.Context,
     address: Annotated[str, typer.Argument(help=say("Hộp thư nhận lại thư.", "The mailbox to fill."), metavar="ADDRESS")],
@@ -45,6 +56,14 @@ def restore(
     replace: Annotated[
         bool, typer.Option("--replace", help=say("Thay thư hiện có.", "Take the place of the mail that is there."))
     ] = False,
+    request: Annotated[
+        int | None,
+        typer.Option(
+            "--content",
+            metavar="ID",
+            help=say("Bản sao của hộp thư khác: số đề nghị đã phê duyệt.", "Another mailbox's backup: the approved request."),
+        ),
+    ] = None,
     reason: WhyOption = "",
     actor: ActorOption = None,
     as_json: JsonOption = False,
@@ -56,21 +75,39 @@ def restore(
         raise BadInput(
             Text(f"Không có bản sao lưu của {mailbox.address} trong “{source}”.", "There is no backup of this mailbox there.")
         )
-    here.audit.record(
-        actor=here.actor(actor),
-        act="restore",
-        subject=mailbox.address,
-        reason=reason,
-        source=str(place.absolute()),
-        replace=replace,
-    )
-    with output.progress() as bar:
-        task = bar.add_task(mailbox.address, total=None)
-        report = account_of(here, mailbox).restore(
-            place, replace=replace, progress=lambda done, of: bar.update(task, completed=done, total=of)
-        )
+    origin, source = Origin(here.actor(actor), reason), place.absolute()
+    with on_record(here, "restore", mailbox.address, origin, source=str(source), replace=replace, request=request):
+        _must_be_its_own(here, origin, mailbox, place, request)
+        if replace and must_keep(here.directory.facts(mailbox.mailbox_id)):
+            raise Held(mailbox.address)  # Reg. 9.2: what is kept aside is easily deleted
+        with output.progress() as bar:
+            task = bar.add_task(mailbox.address, total=None)
+            report = account_of(here, mailbox).restore(
+                place, replace=replace, progress=lambda done, of: bar.update(task, completed=done, total=of)
+            )
     row: Row = {
         "address": mailbox.address, "folders": report.folders, "messages": report.messages, "octets": report.octets,
         "findings": len(report.findings),
     }  # fmt: skip
     output.record(COLUMNS, row, as_json=as_json)
+
+
+def _must_be_its_own(here: Frame, origin: Origin, mailbox: MailboxRecord, place: Path, request: int | None) -> None:
+    """Reg. 4.3: a backup of another mailbox would show its mail to whoever reads this one, which takes an approved request.
+
+    While no officer is on record the server is being set up, and mailboxes may have other numbers than in the backup.
+    """
+    number = owner_of(place)
+    if number == mailbox.mailbox_id or not here.directory.officers.all():
+        return
+    if request is None:
+        raise ContentRefused(
+            Text("Đây là bản sao lưu của hộp thư khác.", "This is the backup of another mailbox."),
+            clause=CLAUSE,
+            remedy=Text("mic-mail content ask, rồi --content SỐ.", "mic-mail content ask, then --content ID."),
+        )
+    access = Content(here.directory, here.config, here.clock).opened(request, Hand(officer_now(here, origin.actor), here.login))
+    if access.mailbox_id != number or access.scope != Scope(expunged=access.scope.expunged):
+        raise ContentRefused(
+            Text("Đề nghị không cho mở toàn bộ hộp thư này.", "The request does not open all of that mailbox."), clause=CLAUSE
+        )

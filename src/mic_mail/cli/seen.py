@@ -11,6 +11,7 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.authority import use_cases
 from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Column, say
 from mic_mail.cli.record import on_record
@@ -19,6 +20,7 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.authority import PERSONAL_CLAUSE
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 
 app = typer.Typer()
@@ -56,6 +58,7 @@ Wanted = Annotated[
 
 
 @app.command(help=say("Đánh dấu đã đọc chung hay riêng từng người.", "Read marks of a unit's or group's mailbox: one or each."))
+@asks(Right.READ)
 def seen(
     ctx: typer.Context,
     address: Address = None,

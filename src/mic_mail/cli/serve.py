@@ -5,12 +5,14 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli.frame import frame
+from mic_mail.cli.gate import open_to_all
 from mic_mail.cli.output import say
 
 app = typer.Typer()
 
 
 @app.command(help=say("Chạy máy chủ cho đến khi được yêu cầu dừng.", "Run the server until it is told to stop."))
+@open_to_all
 def serve(
     ctx: typer.Context,
     show_log: Annotated[

@@ -7,6 +7,7 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
+from mic_mail.cli.gate import open_to_all
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.errors import Text, Trouble
@@ -26,6 +27,7 @@ app = typer.Typer()
 
 
 @app.command(help=say("Tình trạng của máy chủ đang chạy.", "The state of the running server."))
+@open_to_all
 def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
     told = read(frame(ctx).config.run_dir)
     if told is None:

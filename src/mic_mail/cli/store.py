@@ -3,6 +3,7 @@
 Joined into the group `mailbox` by main.NOUNS. Without an address a command goes over all mailboxes, with a progress bar.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -12,10 +13,14 @@ import typer
 from mic_mail.cli import codes, output
 from mic_mail.cli.days import read_instant
 from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, Address, JsonOption
 from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text
+from mic_mail.policy.roles import Right
+from mic_mail.services.credentials import Origin
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, RepairReport
 
@@ -90,6 +95,7 @@ def _report(here: Frame, addresses: list[str] | None, look: Callable[[Account], 
         "Compare index and files and put right what differs; --check only looks (exit 1 if anything differs).",
     )
 )
+@asks(Right.ACT)
 def repair(
     ctx: typer.Context,
     addresses: Addresses = None,
@@ -99,9 +105,9 @@ def repair(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    if not check:
-        here.audit.record(actor=here.actor(actor), act="mailbox_repair", subject=" ".join(addresses or ["*"]))
-    found = _report(here, addresses, lambda account: account.repair(check=check), as_json=as_json)
+    subject = " ".join(addresses or ["*"])
+    with contextlib.nullcontext() if check else on_record(here, "mailbox_repair", subject, Origin(here.actor(actor))):
+        found = _report(here, addresses, lambda account: account.repair(check=check), as_json=as_json)
     if check and found:
         raise typer.Exit(1)
 
@@ -109,8 +115,11 @@ def repair(
 @app.command(
     help=say("Nhận những thay đổi do công cụ Maildir khác tạo ra.", "Take in what other Maildir tools did."),
 )
-def rescan(ctx: typer.Context, addresses: Addresses = None, *, as_json: JsonOption = False) -> None:
-    _report(frame(ctx), addresses, lambda account: account.rescan(), as_json=as_json)
+@asks(Right.ACT)
+def rescan(ctx: typer.Context, addresses: Addresses = None, *, actor: ActorOption = None, as_json: JsonOption = False) -> None:
+    here = frame(ctx)
+    with on_record(here, "mailbox_rescan", " ".join(addresses or ["*"]), Origin(here.actor(actor))):
+        _report(here, addresses, lambda account: account.rescan(), as_json=as_json)
 
 
 @app.command(
@@ -119,6 +128,7 @@ def rescan(ctx: typer.Context, addresses: Addresses = None, *, as_json: JsonOpti
         "Bring back expunged messages that are still kept; --list only shows them.",
     )
 )
+@asks(Right.ACT)
 def undelete(
     ctx: typer.Context,
     address: Address,
@@ -145,8 +155,8 @@ def undelete(
         ]
         output.listing(TOMBSTONES, rows, as_json=as_json)
         return
-    here.audit.record(actor=here.actor(actor), act="mailbox_undelete", subject=mailbox.address, folder=folder, since=since)
-    count = account.undelete(folder=folder, since_us=since_us, uids=uids or None)
+    with on_record(here, "mailbox_undelete", mailbox.address, Origin(here.actor(actor)), folder=folder, since=since):
+        count = account.undelete(folder=folder, since_us=since_us, uids=uids or None)
     if as_json:
         output.print_json({"address": mailbox.address, "restored": count})
     output.note(Text(f"Đã khôi phục {count} thư.", f"{count} messages are back."))

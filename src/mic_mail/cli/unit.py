@@ -6,6 +6,7 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.record import on_record
@@ -13,6 +14,7 @@ from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import Text
 from mic_mail.policy.addresses import AddressRefused, unit_local_part
 from mic_mail.policy.names import alphabetical, by_given_name, tidy
+from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 from mic_mail.services.issuing import address_settings
 
@@ -36,6 +38,7 @@ Symbol = Annotated[str, typer.Argument(help=say("Ký hiệu đơn vị, ví dụ
 
 
 @app.command(help=say("Thêm đơn vị theo danh mục ký hiệu.", "Add a unit as the register of symbols has it."))
+@asks(Right.ACT)
 def add(
     ctx: typer.Context,
     symbol: Symbol,
@@ -57,6 +60,7 @@ def add(
 
 
 @app.command("list", help=say("Liệt kê đơn vị.", "List the units."))
+@asks(Right.READ)
 def list_units(ctx: typer.Context, as_json: JsonOption = False) -> None:
     units = sorted(frame(ctx).directory.units(), key=lambda unit: alphabetical(unit.symbol))
     symbols = {unit.unit_id: unit.symbol for unit in units}
@@ -64,6 +68,7 @@ def list_units(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(help=say("Xem một đơn vị, người và hộp thư của đơn vị.", "Show a unit with its people and mailboxes."))
+@asks(Right.READ)
 def show(ctx: typer.Context, symbol: Symbol, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     unit = here.directory.unit(symbol)

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 from mic_mail.config.doors import Imap, Listen, Pop3, Smtp, Tls
 from mic_mail.config.readings import (
     Address,
+    Content,
     Inactivity,
     Leave,
     Maintenance,
@@ -327,6 +328,7 @@ class Config(Section):
     unit: Annotated[UnitMailboxes, About("Unit mailboxes.", "12.3")] = UnitMailboxes()
     reply: Annotated[Reply, About("Answers.", "12.4")] = Reply()
     secrecy: Annotated[Secrecy, About("Secrecy.", "4.1")] = Secrecy()
+    content: Annotated[Content, About("Content of others.", "4.3")] = Content()
 
     @property
     def run_dir(self) -> Path:

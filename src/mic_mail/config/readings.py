@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from mic_mail.config.section import About, Distinct, MailboxName, PageName, Section
-from mic_mail.config.units import Unit
+from mic_mail.config.units import DAY, HOUR, Seconds, Unit
 
 
 class UnitAddress(Section):
@@ -170,6 +170,16 @@ class Secrecy(Section):
     inbound: Annotated[
         Literal["flag", "refuse"], About("Marked mail from outside is accepted and flagged, or refused.", "4.1", later=True)
     ] = "flag"
+
+
+class Content(Section):
+    """Opening the content of somebody's mailbox."""
+
+    expires_after: Annotated[
+        Seconds,
+        Field(ge=HOUR, le=30 * DAY),
+        About("How long an approval holds by which the content of a mailbox may be exported.", "4.3"),
+    ] = 3 * DAY
 
 
 class Regulation(Section):

@@ -180,6 +180,8 @@ MEANINGS = {
     "reply.own_unit": "Tính cả thư trong đơn vị.",
     "secrecy": "Tài liệu mang dấu độ mật.",
     "secrecy.inbound": "Thư từ ngoài có dấu độ mật: nhận và đánh dấu, hay từ chối.",
+    "content": "Mở nội dung hộp thư của người khác.",
+    "content.expires_after": "Phê duyệt xuất nội dung một hộp thư có hiệu lực trong bao lâu.",
     "unit.openings.windows.start": "Bắt đầu.",
     "unit.openings.windows.end": "Kết thúc.",
 }

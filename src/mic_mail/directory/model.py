@@ -118,6 +118,50 @@ class OfficerRow(Base):
     since: Mapped[datetime] = mapped_column(Instant)
     until: Mapped[datetime | None] = mapped_column(Instant)
     document: Mapped[str | None] = mapped_column(String(255))
+    person_id: Mapped[int | None] = mapped_column(ForeignKey("person.person_id"))
+
+
+class ContentAccessRow(Base):
+    """A request to open the content of a mailbox, and what a second person said to it (Reg. 4.3)."""
+
+    __tablename__ = "content_access"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    access_id: Mapped[int] = mapped_column(primary_key=True)
+    mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailbox.mailbox_id"), index=True)
+    folder: Mapped[str | None]
+    since: Mapped[date | None] = mapped_column(Day)
+    until: Mapped[date | None] = mapped_column(Day)
+    expunged: Mapped[bool]
+    officer: Mapped[str] = mapped_column(String(255))
+    login: Mapped[str] = mapped_column(String(255))
+    asked_at: Mapped[datetime] = mapped_column(Instant)
+    reason: Mapped[str]
+    document: Mapped[str] = mapped_column(String(255))
+    verdict: Mapped[str | None] = mapped_column(String(16))
+    decided_by: Mapped[str | None] = mapped_column(String(255))
+    decided_login: Mapped[str | None] = mapped_column(String(255))
+    decided_at: Mapped[datetime | None] = mapped_column(Instant)
+    decision_reason: Mapped[str | None]
+    decision_document: Mapped[str | None] = mapped_column(String(255))
+    expires_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class ContentExportRow(Base):
+    """One export under an approved request; unfinished while `finished_at` is empty, and for ever where it was killed."""
+
+    __tablename__ = "content_export"
+
+    export_id: Mapped[int] = mapped_column(primary_key=True)
+    access_id: Mapped[int] = mapped_column(ForeignKey("content_access.access_id"), index=True)
+    officer: Mapped[str] = mapped_column(String(255))
+    begun_at: Mapped[datetime] = mapped_column(Instant)
+    staging: Mapped[str]
+    target: Mapped[str]
+    finished_at: Mapped[datetime | None] = mapped_column(Instant)
+    messages: Mapped[int | None]
+    octets: Mapped[int | None] = mapped_column(BigInteger)
+    digest: Mapped[str | None] = mapped_column(String(64))
 
 
 class SentNotice(Base):

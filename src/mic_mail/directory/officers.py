@@ -1,8 +1,11 @@
 """Who administers this server, in which role, from when until when (Reg. 6.1, 4.3).
 
-An officer's term is entered and ended, never altered: who acted as what in March can be told in November.
+An officer's term is entered and ended, never altered: who acted as what in March can be told in November. Whether a change is
+allowed is asked within its transaction, so that of two at once the second one sees what the first has left.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -11,6 +14,13 @@ from sqlalchemy.orm import Session
 from mic_mail.directory.model import OfficerRow
 from mic_mail.directory.tables import Tables
 from mic_mail.policy.roles import Officer, Role
+
+Check = Callable[[Sequence[Officer], Sequence[Officer]], None]
+"""Told the officers as they are and as they would be; raises what refuses the change."""
+
+
+def _anything(_before: Sequence[Officer], _after: Sequence[Officer]) -> None:
+    """No rule."""
 
 
 class Officers:
@@ -21,13 +31,14 @@ class Officers:
 
     def all(self) -> list[Officer]:
         """Every term, in order of entry."""
-        wanted = select(OfficerRow).order_by(OfficerRow.officer_id)
-        return self._tables.read(lambda session: [_officer(row) for row in session.scalars(wanted)])
+        return self._tables.read(lambda session: [_officer(row) for row in _rows(session)])
 
-    def add(self, officer: Officer) -> None:
+    def add(self, officer: Officer, check: Check = _anything) -> None:
         """A new term."""
 
         def work(session: Session, _version: int) -> None:
+            known = [_officer(row) for row in _rows(session)]
+            check(known, [*known, officer])
             session.add(
                 OfficerRow(
                     login=officer.login,
@@ -37,17 +48,24 @@ class Officers:
                     since=officer.since,
                     until=officer.until,
                     document=officer.document,
+                    person_id=officer.person_id,
                 )
             )
 
         self._tables.change(work)
 
-    def end(self, login: str, at: datetime) -> int:
+    def end(self, login: str, at: datetime, check: Check = _anything) -> int:
         """End the terms of a login that are open at `at`; how many there were."""
 
         def work(session: Session, _version: int) -> int:
-            rows = session.scalars(select(OfficerRow).where(OfficerRow.login == login)).all()
-            open_ones = [row for row in rows if row.until is None or row.until > at]
+            rows = _rows(session)
+            open_ones = [row for row in rows if row.login == login and (row.until is None or row.until > at)]
+            known = [_officer(row) for row in rows]
+            left = [
+                replace(officer, until=max(at, officer.since)) if row in open_ones else officer
+                for row, officer in zip(rows, known, strict=True)
+            ]
+            check(known, left)
             for row in open_ones:
                 row.until = max(at, row.since)
             return len(open_ones)
@@ -55,5 +73,9 @@ class Officers:
         return self._tables.change(work)
 
 
+def _rows(session: Session) -> Sequence[OfficerRow]:
+    return session.scalars(select(OfficerRow).order_by(OfficerRow.officer_id)).all()
+
+
 def _officer(row: OfficerRow) -> Officer:
-    return Officer(row.login, row.full_name, Role(row.role), row.unit_id, row.since, row.until, row.document)
+    return Officer(row.login, row.full_name, Role(row.role), row.unit_id, row.since, row.until, row.document, row.person_id)

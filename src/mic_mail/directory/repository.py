@@ -4,7 +4,7 @@ Synchronous; for the command line, the use cases and the workers' lanes (safe fr
 transaction that is durable when the method returns and that raises `version()`; facts are only ever appended, each bound to
 the one before it. Whether a change is allowed is not asked here but in the use cases; the database holds to what must never
 be otherwise (an address belongs to one mailbox for ever). Registers beside the mailboxes are rooms of their own: `years`,
-`officers`, `sent`.
+`officers`, `content`, `sent`.
 """
 
 import json
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.directory import engine as database
 from mic_mail.directory import loading
+from mic_mail.directory.contentaccess import ContentRegister
 from mic_mail.directory.model import (
     Activity,
     Address,
@@ -55,12 +56,14 @@ class Directory:
     """The directory behind one database URL."""
 
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        self.url = url
+        self.clock = clock or SystemClock()
         self._engine = database.connect(url)
-        self._clock = clock or SystemClock()
         tables = Tables(self._engine)
         self._read, self._change = tables.read, tables.change
         self.years = Years(tables)
         self.officers = Officers(tables)
+        self.content = ContentRegister(tables)
         self.sent = SentNotices(tables)
 
     def migrate(self, *, must_exist: bool = False) -> None:
@@ -344,7 +347,7 @@ class Directory:
             )
         recorded: list[Fact] = []
         for draft in drafts:
-            previous = record(draft, mailbox_id=mailbox_id, previous=previous, recorded_at=self._clock.now())
+            previous = record(draft, mailbox_id=mailbox_id, previous=previous, recorded_at=self.clock.now())
             recorded.append(previous)
             session.add(_fact_row(previous))
         session.flush()

@@ -80,6 +80,10 @@ class FactKind(StrEnum):
     """Reg. 12.3, 5.2: a person may use the unit's or group's mailbox. [person, holder, part, until?: last day, rights?]"""
     AUTHORITY_REVOKED = "authority_revoked"
     """The authority of a person ends before its term, in one part or in all. [person, holder, part?]"""
+    HELD = "held"
+    """Reg. 9.2: an authority demands by `document` that everything be kept."""
+    HOLD_RELEASED = "hold_released"
+    """A hold is lifted by another document. [hold: the number of its fact]"""
     UNREADABLE = "unreadable"
     """Never recorded: what the directory holds in place of a fact is damaged. The chain breaks here, and nothing is decided."""
 

@@ -1,22 +1,26 @@
 """Reg. 6.1, 4.3: who may do what as an administrator. Only the Centre issues, changes, reclaims.
 
-In: the officers on record, who acts, an instant. Out: the officer as whom somebody acts, or `NotAuthorised`. Pure.
+In: the officers on record, who acts, an instant, the tree of units. Out: the officer as whom somebody acts, or
+`NotAuthorised`. Pure.
 
-A unit's administrator files the unit's requests and reads what concerns the unit; an auditor reads everything but content and
-changes nothing. Content of others' mailboxes nobody reads by his role: that takes a basis on record and a second person.
+A unit's administrator files the unit's requests and reads what concerns the unit and those below it; an auditor reads
+everything but content and changes nothing. Content of others' mailboxes nobody reads by his role: that takes a basis on record
+and a second person (`policy.access`).
 
 Before anybody is on record the server has just been installed: whoever can run its commands is the Centre until the first
-officer is entered, who has to be one of the Centre.
+officer is entered. From then on some officer of the Centre serves at every instant to come.
 """
 
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from mic_mail.errors import Refused, Text
+from mic_mail.errors import BadInput, Refused, Text, in_ascii
 
 CLAUSE = "6.1"
+LONGEST_LOGIN = 255
 
 
 class Role(StrEnum):
@@ -59,14 +63,38 @@ class Officer:
     since: datetime
     until: datetime | None = None
     document: str | None = None
+    person_id: int | None = None
+    """Who that is in the directory, where it is known."""
 
     def serves(self, instant: datetime) -> bool:
         """Whether the term has begun and is not over."""
         return self.since <= instant and (self.until is None or instant < self.until)
 
+    def meets(self, other: "Officer") -> bool:
+        """Whether both terms hold at some instant."""
+        return (self.until is None or other.since < self.until) and (other.until is None or self.since < other.until)
+
 
 class NotAuthorised(Refused):
     """The actor is no officer, or none whose role allows the act."""
+
+
+# ------------------------------------------------------------ logins
+
+
+def tidy_login(text: str) -> str:
+    """A login as it is kept and compared: in NFC. `BadInput` for what cannot be told from another one when it is read."""
+    login = unicodedata.normalize("NFC", text)
+    odd = [letter for letter in login if unicodedata.category(letter)[0] in "CZ"]  # controls, invisible ones, blanks
+    if not login or odd or len(login) > LONGEST_LOGIN:
+        raise BadInput(
+            Text(f"Tên đăng nhập “{text}” không dùng được.", f"This is no login: {in_ascii(text)}."),
+            clause=CLAUSE,
+            remedy=Text(
+                "Viết tên tài khoản của hệ điều hành, không có dấu cách.", "Write the machine's login, without blanks."
+            ),
+        )
+    return login
 
 
 def officer_of(officers: Iterable[Officer], login: str, now: datetime) -> Officer | None:
@@ -75,13 +103,21 @@ def officer_of(officers: Iterable[Officer], login: str, now: datetime) -> Office
     return serving[-1] if serving else None
 
 
-def authorise(
-    officers: Sequence[Officer], login: str, right: Right, now: datetime, *, units: frozenset[int] | None = None
-) -> Officer | None:
-    """The officer as whom `login` does something that asks for `right`; None while no officer is on record.
+def must_not_pose(officers: Iterable[Officer], login: str, actor: str) -> None:
+    """Who is, was or will be an officer by his login acts under no other name; automation names an officer."""
+    if actor != login and any(officer.login == login for officer in officers):
+        raise NotAuthorised(
+            Text(f"{login} không được ghi tên người khác.", "An officer acts under the own name."),
+            clause=CLAUSE,
+            remedy=Text("Bỏ --actor và biến MIC_MAIL_ACTOR.", "Leave out --actor and the variable MIC_MAIL_ACTOR."),
+        )
 
-    `units`: the unit that the act concerns and those above it; None: it concerns the whole ministry.
-    """
+
+# ------------------------------------------------------------ acts
+
+
+def admit(officers: Sequence[Officer], login: str, right: Right, now: datetime) -> Officer | None:
+    """The officer as whom `login` asks for `right`, be it for one unit only; None while no officer is on record."""
     if not officers:
         return None
     officer = officer_of(officers, login, now)
@@ -90,7 +126,8 @@ def authorise(
             Text(f"{login} không phải cán bộ quản trị hệ thống.", "The actor is no officer of this server."),
             clause=CLAUSE,
             remedy=Text(
-                "Nêu --actor là cán bộ đã đăng ký: mic-mail officer list", "Name an officer by --actor: mic-mail officer list"
+                "Đăng nhập bằng tài khoản của cán bộ, hoặc nêu tên cán bộ bằng --actor.",
+                "Sign in to the machine as an officer, or name an officer by --actor.",
             ),
         )
     if right not in RIGHTS[officer.role]:
@@ -103,7 +140,18 @@ def authorise(
             else Text("Vai trò của cán bộ không cho phép việc này.", "The officer's role does not allow this."),
             clause=CLAUSE,
         )
-    if officer.role is Role.UNIT and (units is None or officer.unit_id not in units):
+    return officer
+
+
+def authorise(
+    officers: Sequence[Officer], login: str, right: Right, now: datetime, *, units: frozenset[int] | None = None
+) -> Officer | None:
+    """The officer as whom `login` does something that asks for `right`; None while no officer is on record.
+
+    `units`: the unit that the act concerns and those above it; None: it concerns the whole ministry.
+    """
+    officer = admit(officers, login, right, now)
+    if officer is not None and officer.role is Role.UNIT and (units is None or officer.unit_id not in units):
         raise NotAuthorised(
             Text("Quản trị viên đơn vị chỉ làm việc cho đơn vị mình.", "A unit's administrator acts for the own unit alone."),
             clause=CLAUSE,
@@ -111,22 +159,74 @@ def authorise(
     return officer
 
 
-def must_leave_one(officers: Sequence[Officer], login: str, now: datetime) -> None:
-    """Refuse to end the last officer of the Centre: nobody could enter the next one."""
-    others = [each for each in officers if each.role is Role.CENTRE and each.login != login and each.serves(now)]
-    if not others:
+# ------------------------------------------------------------ units
+
+
+def units_above(parents: Mapping[int, int | None], unit_id: int) -> frozenset[int]:
+    """The unit and those that it is part of. A tree that bites its own tail ends where it does."""
+    found: set[int] = set()
+    at: int | None = unit_id
+    while at is not None and at not in found:
+        found.add(at)
+        at = parents.get(at)
+    return frozenset(found)
+
+
+def units_below(parents: Mapping[int, int | None], unit_id: int) -> frozenset[int]:
+    """The unit and those that are part of it."""
+    return frozenset(each for each in parents if unit_id in units_above(parents, each)) | {unit_id}
+
+
+# ------------------------------------------------------------ officers
+
+
+def must_fit(officers: Sequence[Officer], new: Officer) -> None:
+    """Refuse a second term of the same login at the same time: nobody could say as what it acts then."""
+    if any(each.login == new.login and each.meets(new) for each in officers):
         raise NotAuthorised(
-            Text("Phải còn ít nhất một cán bộ của Trung tâm Thông tin.", "At least one officer of the Centre has to remain."),
+            Text(f"{new.login} đã là cán bộ trong thời gian này.", "This login is an officer at that time already."),
             clause=CLAUSE,
+            remedy=Text("Trước hết: mic-mail officer end.", "First: mic-mail officer end."),
         )
 
 
-def must_begin_with_centre(officers: Sequence[Officer], role: Role, now: datetime) -> None:
-    """The first officer is one of the Centre."""
-    if role is not Role.CENTRE and not any(each.role is Role.CENTRE and each.serves(now) for each in officers):
+def must_keep_centre(officers: Sequence[Officer], now: datetime) -> None:
+    """Refuse a list of officers by which at some instant from `now` on none of the Centre serves: nobody could enter one."""
+    edges = {edge for each in officers for edge in (each.since, each.until) if edge is not None and edge > now}
+    if all(_centre_serves(officers, instant) for instant in {now, *edges}):
+        return
+    if not _centre_serves(officers, now) and not any(each.role is Role.CENTRE for each in officers):
         raise NotAuthorised(
             Text(
                 "Cán bộ đầu tiên phải thuộc Trung tâm Thông tin.", "The first officer has to be one of the Information Centre."
             ),
             clause=CLAUSE,
+            remedy=Text("Dùng --role centre.", "Use --role centre."),
         )
+    raise NotAuthorised(
+        Text(
+            "Lúc nào cũng phải còn ít nhất một cán bộ của Trung tâm Thông tin.",
+            "At every time at least one officer of the Information Centre has to remain.",
+        ),
+        clause=CLAUSE,
+        remedy=Text("Trước hết thêm cán bộ khác không có thời hạn.", "First add another officer, without a last day."),
+    )
+
+
+def _centre_serves(officers: Sequence[Officer], instant: datetime) -> bool:
+    logins = {each.login for each in officers}
+    return any((found := officer_of(officers, login, instant)) is not None and found.role is Role.CENTRE for login in logins)
+
+
+def same_person(one: Officer, person_id: int | None, full_name: str) -> bool:
+    """Whether an officer is this person: by the number in the directory where both are known, else by the name.
+
+    Namesakes are taken for one another until somebody says who they are (`officer add --person`): a mistake that harms nobody.
+    """
+    if one.person_id is not None and person_id is not None:
+        return one.person_id == person_id
+    return _plain(one.full_name) == _plain(full_name)
+
+
+def _plain(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", name).casefold().split())

@@ -3,9 +3,11 @@
 from collections.abc import Collection, Mapping
 
 from mic_mail.errors import Text
+from mic_mail.policy.access import Stage
 from mic_mail.policy.authority import Part
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import FactKind, Level, MailboxKind
+from mic_mail.policy.roles import Role
 from mic_mail.policy.states import State
 
 STATES: Mapping[State, Text] = {
@@ -53,6 +55,8 @@ FACTS: Mapping[FactKind, Text] = {
     FactKind.ALIAS_REMOVED: Text("bỏ bí danh", "alias removed"),
     FactKind.AUTHORISED: Text("ủy quyền sử dụng hộp thư", "person authorised"),
     FactKind.AUTHORITY_REVOKED: Text("chấm dứt ủy quyền", "authority revoked"),
+    FactKind.HELD: Text("lưu giữ theo yêu cầu", "held"),
+    FactKind.HOLD_RELEASED: Text("chấm dứt lưu giữ", "hold released"),
     FactKind.RECLAIMED: Text("thu hồi theo yêu cầu", "reclaimed on request"),
 }
 
@@ -65,6 +69,19 @@ PARTS: Mapping[Part, Text] = {
 LEVELS: Mapping[Level, Text] = {
     Level.DIVISION: Text("cấp phòng, ban trở xuống", "division level and below"),
     Level.DEPARTMENT: Text("cấp Vụ và tương đương trở lên", "department level and above"),
+}
+
+ROLES: Mapping[Role, Text] = {
+    Role.CENTRE: Text("Trung tâm Thông tin", "Information Centre"),
+    Role.UNIT: Text("quản trị viên đơn vị", "unit administrator"),
+    Role.AUDITOR: Text("kiểm tra viên", "auditor"),
+}
+
+STAGES: Mapping[Stage, Text] = {
+    Stage.ASKED: Text("chờ phê duyệt", "waits for approval"),
+    Stage.APPROVED: Text("đã phê duyệt", "approved"),
+    Stage.REFUSED: Text("từ chối", "refused"),
+    Stage.EXPIRED: Text("hết hạn", "expired"),
 }
 
 EMPLOYMENTS: Mapping[Employment, Text] = {

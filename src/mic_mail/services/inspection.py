@@ -5,7 +5,7 @@ each line says what to do. A person without a mailbox is information, not an err
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +15,9 @@ from mic_mail.config.model import QUOTA_FLOOR
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import Text
 from mic_mail.policy.facts import first_broken
+from mic_mail.policy.holds import must_keep
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, State, decide
+from mic_mail.policy.roles import NotAuthorised, Officer, must_keep_centre
 from mic_mail.storage.replacing import set_aside
 
 
@@ -38,14 +40,26 @@ class Disagreement:
 
 
 def inspect(
-    snapshot: Snapshot, mail_root: Path, now: datetime, settings: LifecycleSettings, support: str | None = None
+    snapshot: Snapshot,
+    mail_root: Path,
+    now: datetime,
+    settings: LifecycleSettings,
+    support: str | None = None,
+    *,
+    officers: Sequence[Officer] | None = None,
 ) -> list[Disagreement]:
-    """Every disagreement, gravest first, then by subject; `support` is the help desk that refusals name."""
+    """Every disagreement, gravest first, then by subject.
+
+    `support` is the help desk that refusals name; `officers` are those on record, None: nobody asked for them.
+    """
     found = [*_strays(snapshot, mail_root)]
+    if officers is not None:
+        found.extend(_administration(officers, now))
     if support is not None:
         found.extend(_help_desk(support, snapshot, now, settings))
     for entry in snapshot:
         found.extend(_of_mailbox(entry, snapshot, mail_root, now, settings))
+        found.extend(_of_hold(entry, mail_root))
     order = list(Severity)
     return sorted(found, key=lambda d: (order.index(d.severity), d.kind, d.subject))
 
@@ -100,6 +114,35 @@ def _of_mailbox(
         yield Disagreement(
             Severity.WARNING, "no_password", subject, Text("Hộp thư chưa có mật khẩu.", "The mailbox has no password.")
         )
+
+
+def _administration(officers: Sequence[Officer], now: datetime) -> Iterator[Disagreement]:
+    """Reg. 6.1: somebody of the Centre serves; until anybody is on record, everybody at the machine counts as the Centre."""
+    if not officers:
+        yield Disagreement(
+            Severity.WARNING, "no_officer", "officer",
+            Text(
+                "Chưa ghi nhận cán bộ quản trị nào (6.1): ai chạy được lệnh đều được coi là Trung tâm Thông tin.",
+                "No officer is on record (Reg. 6.1): whoever runs commands counts as the Centre. See `mic-mail officer add`.",
+            ),
+        )  # fmt: skip
+        return
+    try:
+        must_keep_centre(officers, now)
+    except NotAuthorised as why:
+        yield Disagreement(Severity.ERROR, "no_centre", "officer", why.text)
+
+
+def _of_hold(entry: Entry, mail_root: Path) -> Iterator[Disagreement]:
+    """Reg. 9.2: the mark of a hold whose fact never came, or whose release was killed."""
+    if (mail_root / entry.home / "hold").exists() and not must_keep(entry.facts):
+        yield Disagreement(
+            Severity.WARNING, "hold_left", entry.address,
+            Text(
+                "Trên đĩa còn dấu lưu giữ mà hồ sơ không có: chạy `mic-mail mailbox release-hold`.",
+                "The store is held, and no hold is on record: run `mic-mail mailbox release-hold`.",
+            ),
+        )  # fmt: skip
 
 
 def _decision(entry: Entry, now: datetime, settings: LifecycleSettings) -> Decision:

@@ -18,6 +18,7 @@ from mic_mail.storage import (
     foldernews,
     folders,
     graves,
+    hold,
     quota,
     reader,
     repair,
@@ -407,9 +408,21 @@ class Account:
         """Let file names follow the flags; how many were renamed."""
         return flush_names(self._store, folder_id)
 
-    def sweep(self, *, hold: bool = False) -> None:
-        """The housekeeper's visit: drop what is past keeping (nothing under `hold`), flush names, checkpoint."""
-        sweep.sweep(self._store, hold=hold)
+    def sweep(self, *, keep: bool = False) -> None:
+        """The housekeeper's visit: drop what is past keeping, unless it is to `keep` or held; flush names, checkpoint."""
+        sweep.sweep(self._store, keep=keep)
+
+    def is_held(self) -> bool:
+        """Whether nothing here may be destroyed (hold.py)."""
+        return hold.is_held(self._store)
+
+    def keep_everything(self, record: Callable[[], T]) -> T:
+        """From now on nothing is destroyed; `record` puts that on record, under the account's lock."""
+        return hold.keep_everything(self._store, record)
+
+    def let_go(self, record: Callable[[], tuple[T, bool]]) -> T:
+        """What `record` gives first; the mark goes, unless it says second that something is still to be kept."""
+        return hold.let_go(self._store, record)
 
     def checkpoint(self) -> None:
         """Move the index's write-ahead log into the index."""

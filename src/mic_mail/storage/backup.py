@@ -23,6 +23,7 @@ from sqlalchemy import bindparam, delete, exists, func, literal_column, select, 
 from mic_mail.errors import BadInput, Text
 from mic_mail.storage import schema
 from mic_mail.storage.errors import NoSuchMessage, NotPermitted
+from mic_mail.storage.hold import is_held
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.maildir import FOLDER_MODE, MESSAGE_MODE, Place, make_durable, make_folder_tree, replace_durably
 from mic_mail.storage.quota import quota
@@ -160,7 +161,7 @@ def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> No
 
 def restore(store: Store, source: Path, *, replace: bool, progress: Progress) -> None:
     """Put the backup in `source` in the place of the account's store; of one that holds mail only if `replace`."""
-    messages = _read_manifest(source)
+    _, messages = _read_manifest(source)
     with translated("restore"):
         finish(store.place.home)
     if not replace and os.path.isdir(store.place.maildir) and quota(store).messages:
@@ -185,6 +186,8 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress) ->
             os.makedirs(home, mode=FOLDER_MODE, exist_ok=True)
             with store.lock.held():
                 _raise_numbers(store, Place(staging), store.place)  # nobody goes on giving out numbers any more
+                if is_held(store):
+                    replace_durably(Place(staging).hold, b"")
                 store.index.close_writer()
                 put_in_place(home, instant)
         except BaseException:
@@ -193,13 +196,18 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress) ->
         store.index.close_readers()
 
 
-def _read_manifest(source: Path) -> int:
-    """How many messages the backup holds."""
+def owner_of(source: Path) -> int:
+    """The number of the mailbox of which `source` is a backup."""
+    return _read_manifest(source)[0]
+
+
+def _read_manifest(source: Path) -> tuple[int, int]:
+    """Whose the backup is, and how many messages it holds."""
     try:
         manifest = json.loads((source / "manifest.json").read_bytes())
         if manifest["version"] != _VERSION:
             raise ValueError(manifest["version"])
-        return int(manifest["messages"])
+        return int(manifest["account_id"]), int(manifest["messages"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(Text(f"“{source}” không phải bản sao lưu trọn vẹn.", "That is no complete backup.")) from error
 

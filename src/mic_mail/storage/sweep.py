@@ -1,7 +1,8 @@
 """What the housekeeper does to an account: let go what is past keeping, and keep the index small.
 
 Each effect is idempotent and a short critical section of its own, so that deliveries come in between; a kill in the middle
-leaves less to do next time. `hold` (legal hold, a running handover) keeps everything that could be brought back.
+leaves less to do next time. `keep` (legal hold, a running handover) keeps everything that could be brought back, and so does
+the mark of a hold (hold.py), which may have come a moment ago: each section that destroys looks for it.
 """
 
 import os
@@ -13,6 +14,7 @@ from mic_mail.storage import readers, schema
 from mic_mail.storage.expunge import drop_refs
 from mic_mail.storage.flags import flush_names
 from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX
+from mic_mail.storage.hold import is_held
 from mic_mail.storage.index import Statement, among, translated, uid_list
 from mic_mail.storage.maildir import make_tmp
 from mic_mail.storage.rows import read_all_folders
@@ -53,10 +55,10 @@ _DROP_FOLDER = Statement(
 )
 
 
-def sweep(store: Store, *, hold: bool) -> None:
+def sweep(store: Store, *, keep: bool) -> None:
     flush_names(store, None)
     now_us = store.clock.now_us()
-    if not hold:
+    if not keep:
         before = now_us - store.settings.expunge_keep_seconds * 1_000_000
         while _let_go_messages(store, before):
             pass
@@ -77,6 +79,8 @@ def checkpoint(store: Store) -> None:
 def _let_go_messages(store: Store, before_us: int) -> bool:
     """A slice of expunged messages whose time is over; True if there may be more."""
     with writing(store) as write:
+        if is_held(store):
+            return False
         rows = _EXPIRED.on(write.connection, account=store.account_id, before=before_us).fetchall()
         write.intend(leftovers=[f"{store.place.expunged}/{name}" for _, _, _, name in rows if name])
         for folder_id, uid, _, _ in rows:
@@ -96,8 +100,8 @@ def _let_go_folder(store: Store, folder_id: int) -> None:
     while True:
         with writing(store) as write:
             folder = write.any_folder(folder_id)
-            if folder.deleted_at_us is None:
-                return  # brought back meanwhile
+            if folder.deleted_at_us is None or is_held(store):
+                return  # brought back meanwhile, or to be kept
             here = {"account": store.account_id, "folder": folder_id}
             messages = _SOME_MESSAGES.on(write.connection, **here).fetchall()
             graves = _SOME_GRAVES.on(write.connection, **here).fetchall()

@@ -527,7 +527,7 @@ def test_sweep_lets_go_after_the_term(tmp_path: Path) -> None:
     root.use(lambda account: deliver(account, account.folder("Đã lưu").folder_id, ["x"]))
     root.use(lambda account: account.delete("Đã lưu"))
     clock.move_to(clock.now() + timedelta(days=8))
-    root.use(lambda account: account.sweep(hold=True))
+    root.use(lambda account: account.sweep(keep=True))
     assert len(root.use(lambda account: account.tombstones())) == 1
     root.use(lambda account: account.sweep())
     assert root.use(lambda account: account.tombstones()) == []

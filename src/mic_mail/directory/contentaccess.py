@@ -1,0 +1,172 @@
+"""The register of requests to open the content of a mailbox, and of the exports under them (Reg. 4.3).
+
+A request is entered and decided, never altered or deleted; what decides it is asked within the transaction. An export is on
+record before its first message is copied, so that one that was killed can be told, and what it left be found.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from mic_mail.directory.model import Address, ContentAccessRow, ContentExportRow, Role
+from mic_mail.directory.records import NotFound
+from mic_mail.directory.tables import Tables
+from mic_mail.errors import Text
+from mic_mail.policy.access import Access, Decision, Scope, Verdict
+
+_IDS_END = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One export; without `finished_at` it runs, or was killed."""
+
+    export_id: int
+    access_id: int
+    officer: str
+    begun_at: datetime
+    staging: str
+    """Where it is made; nothing lies there once it is finished."""
+    target: str
+    finished_at: datetime | None = None
+    messages: int | None = None
+    octets: int | None = None
+    digest: str | None = None
+    """SHA-256 of SHA256SUMS, which lists everything else; in hexadecimal."""
+
+
+class ContentRegister:
+    """The requests and exports on record."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def all(self) -> list[Access]:
+        """Every request, oldest first."""
+        wanted = _ACCESSES.order_by(ContentAccessRow.access_id)
+        return self._tables.read(lambda session: [_access(row, address) for row, address in session.execute(wanted)])
+
+    def get(self, access_id: int) -> Access:
+        return self._tables.read(lambda session: _access(*_existing(session, access_id)))
+
+    def ask(self, access: Access) -> Access:
+        """A new request; its number is given here."""
+
+        def work(session: Session, _version: int) -> int:
+            scope = access.scope
+            row = ContentAccessRow(
+                mailbox_id=access.mailbox_id,
+                folder=scope.folder,
+                since=scope.since,
+                until=scope.until,
+                expunged=scope.expunged,
+                officer=access.officer,
+                login=access.login,
+                asked_at=access.asked_at,
+                reason=access.reason,
+                document=access.document,
+            )
+            session.add(row)
+            session.flush()
+            return row.access_id
+
+        return self.get(self._tables.change(work))
+
+    def decide(
+        self, access_id: int, decision: Decision, check: Callable[[Access], None], expires_at: datetime | None = None
+    ) -> Access:
+        """Enter what a second person said, unless `check` refuses it."""
+
+        def work(session: Session, _version: int) -> Access:
+            row, address = _existing(session, access_id)
+            check(_access(row, address))
+            row.verdict = decision.verdict
+            row.decided_by = decision.officer
+            row.decided_login = decision.login
+            row.decided_at = decision.at
+            row.decision_reason = decision.reason
+            row.decision_document = decision.document
+            row.expires_at = expires_at
+            session.flush()
+            return _access(row, address)
+
+        return self._tables.change(work)
+
+    def begin_export(self, access_id: int, officer: str, at: datetime, staging: str, target: str) -> int:
+        """An export begins; its number."""
+
+        def work(session: Session, _version: int) -> int:
+            row = ContentExportRow(access_id=access_id, officer=officer, begun_at=at, staging=staging, target=target)
+            session.add(row)
+            session.flush()
+            return row.export_id
+
+        return self._tables.change(work)
+
+    def fill_export(self, export_id: int, messages: int, octets: int, digest: str) -> None:
+        """What the export holds, before it comes to its place."""
+
+        def work(session: Session, _version: int) -> None:
+            row = session.get_one(ContentExportRow, export_id)
+            row.messages, row.octets, row.digest = messages, octets, digest
+
+        self._tables.change(work)
+
+    def finish_export(self, export_id: int, at: datetime) -> None:
+        """The export lies at its target, whole."""
+
+        def work(session: Session, _version: int) -> None:
+            session.get_one(ContentExportRow, export_id).finished_at = at
+
+        self._tables.change(work)
+
+    def exports(self, access_id: int | None = None) -> list[Export]:
+        """Of one request or of all, oldest first."""
+        wanted = select(ContentExportRow).order_by(ContentExportRow.export_id)
+        if access_id is not None:
+            wanted = wanted.where(ContentExportRow.access_id == access_id)
+        return self._tables.read(lambda session: [_export(row) for row in session.scalars(wanted)])
+
+
+_ACCESSES: Select[ContentAccessRow, str] = select(ContentAccessRow, Address.address).join(
+    Address, (Address.mailbox_id == ContentAccessRow.mailbox_id) & (Address.role == Role.PRIMARY)
+)
+
+
+def _existing(session: Session, access_id: int) -> tuple[ContentAccessRow, str]:
+    wanted = _ACCESSES.where(ContentAccessRow.access_id == access_id)
+    for row, address in session.execute(wanted) if 0 < access_id < _IDS_END else ():
+        return row, address
+    raise NotFound(Text(f"Không có đề nghị {access_id}.", f"There is no request {access_id}."))
+
+
+def _access(row: ContentAccessRow, address: str) -> Access:
+    decision = None
+    if row.verdict is not None and row.decided_at is not None:
+        decision = Decision(
+            Verdict(row.verdict), row.decided_by or "", row.decided_login or "", row.decided_at, row.decision_reason or "",
+            row.decision_document,
+        )  # fmt: skip
+    return Access(
+        access_id=row.access_id,
+        mailbox_id=row.mailbox_id,
+        address=address,
+        scope=Scope(row.folder, row.since, row.until, row.expunged),
+        officer=row.officer,
+        login=row.login,
+        asked_at=row.asked_at,
+        reason=row.reason,
+        document=row.document,
+        decision=decision,
+        expires_at=row.expires_at,
+    )
+
+
+def _export(row: ContentExportRow) -> Export:
+    return Export(
+        row.export_id, row.access_id, row.officer, row.begun_at, row.staging, row.target,
+        row.finished_at, row.messages, row.octets, row.digest,
+    )  # fmt: skip

@@ -1,0 +1,100 @@
+"""The directory as a unit's administrator sees it: the own unit, the units below it, and what is theirs (Reg. 6.1, 14.3).
+
+A `Directory` whose every question answers as if nothing else existed, so that whoever asks, and whatever is asked later, learns
+nothing of other units: lists are shorter, and what is another unit's is not there. It is not refused, for a refusal would say
+that it exists. Changes are not narrowed: a unit's administrator has the right to none but requests.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import NoReturn
+
+from mic_mail.directory import snapshot as snapshots
+from mic_mail.directory.records import AddressRecord, MailboxRecord, NotFound, PersonRecord, UnitRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import EMPTY, Entry, Snapshot
+from mic_mail.errors import Text, in_ascii
+from mic_mail.policy.facts import Fact
+
+Chosen = Callable[[dict[int, int | None]], frozenset[int]]
+"""Given all units with those above them: the visible ones."""
+
+
+class PartialDirectory(Directory):
+    """What belongs to some units, of the directory `whole`, whose database it uses."""
+
+    def __init__(self, whole: Directory, chosen: Chosen) -> None:
+        super().__init__(whole.url, clock=whole.clock)
+        self._chosen = chosen
+
+    def _units(self) -> frozenset[int]:
+        """Asked anew each time: the tree may change while a command runs."""
+        return self._chosen({unit.unit_id: unit.parent_id for unit in super().units()})
+
+    def units(self) -> list[UnitRecord]:
+        seen = self._units()
+        return [
+            unit if unit.parent_id in seen else replace(unit, parent_id=None)
+            for unit in super().units()
+            if unit.unit_id in seen
+        ]
+
+    def unit(self, symbol: str) -> UnitRecord:
+        wanted = symbol.casefold()
+        found = next((unit for unit in self.units() if unit.symbol.casefold() == wanted), None)
+        return found or _not_here("đơn vị", "unit", symbol)
+
+    def people(self, unit_id: int | None = None) -> list[PersonRecord]:
+        seen = self._units()
+        return [person for person in super().people(unit_id) if person.unit_id in seen]
+
+    def person(self, person_id: int) -> PersonRecord:
+        found = next((person for person in self.people() if person.person_id == person_id), None)
+        return found or _not_here("cá nhân mã", "person", person_id)
+
+    def mailboxes(self) -> list[MailboxRecord]:
+        return self._visible(super().mailboxes())
+
+    def mailbox(self, address: str) -> MailboxRecord:
+        try:
+            found = self._visible([super().mailbox(address)])
+        except NotFound:
+            found = []
+        return found[0] if found else _not_here("hộp thư", "mailbox", address.lower())
+
+    def entry(self, mailbox_id: int) -> Entry:
+        self._must_see(mailbox_id)
+        return super().entry(mailbox_id)
+
+    def facts(self, mailbox_id: int) -> list[Fact]:
+        self._must_see(mailbox_id)
+        return super().facts(mailbox_id)
+
+    def addresses(self, mailbox_id: int | None = None) -> list[AddressRecord]:
+        seen = {mailbox.mailbox_id for mailbox in self.mailboxes()}
+        return [address for address in super().addresses(mailbox_id) if address.mailbox_id in seen]
+
+    def load_snapshot(self, previous: Snapshot = EMPTY) -> Snapshot:
+        whole = super().load_snapshot()
+        if whole.version == previous.version:
+            return previous
+        seen = {mailbox.mailbox_id for mailbox in self.mailboxes()}
+        entries = [entry for entry in whole if entry.mailbox_id in seen]
+        return snapshots.assemble(whole.version, whole.fact_seq, whole.domains, entries, working_days=whole.working_days)
+
+    def _visible(self, mailboxes: Iterable[MailboxRecord]) -> list[MailboxRecord]:
+        units, people = self._units(), {person.person_id for person in self.people()}
+        return [mailbox for mailbox in mailboxes if mailbox.unit_id in units or mailbox.person_id in people]
+
+    def _must_see(self, mailbox_id: int) -> None:
+        if all(mailbox.mailbox_id != mailbox_id for mailbox in self.mailboxes()):
+            _not_here("hộp thư mã", "mailbox", mailbox_id)
+
+
+def _not_here(what_vi: str, what_en: str, which: object) -> NoReturn:
+    raise NotFound(
+        Text(
+            f"Trong phạm vi đơn vị được giao không có {what_vi} {which}.",
+            f"There is no {what_en} {in_ascii(which)} in the unit or below it.",
+        )
+    )

@@ -1,0 +1,160 @@
+"""Reg. 4.3: how the content of somebody's mailbox may be opened by others at all: a basis on record, and a second person.
+
+In: a request to read a mailbox, the officers who act on it, an instant. Out: its state, or a refusal. Pure.
+
+An officer of the Centre asks, with reason and document. Another officer of the Centre approves, with a document: neither the
+same person nor the mailbox's own. Who asked may then export until the approval expires or is taken back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from mic_mail.errors import Refused, Text
+from mic_mail.policy.roles import Officer, same_person
+
+CLAUSE = "4.3"
+
+
+class Verdict(StrEnum):
+    """What became of a request."""
+
+    APPROVED = "approved"
+    REFUSED = "refused"
+
+
+class Stage(StrEnum):
+    """Where a request stands."""
+
+    ASKED = "asked"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+
+
+class ContentRefused(Refused):
+    """The content stays closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is asked for; nothing else is exported."""
+
+    folder: str | None = None
+    """One folder; None: all of them."""
+    since: date | None = None
+    """By the day on which a message came, on the ministry's calendar; both days belong to it."""
+    until: date | None = None
+    expunged: bool = False
+    """Also what was expunged and can still be brought back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a second person said."""
+
+    verdict: Verdict
+    officer: str
+    login: str
+    """As whom the person sat at the machine."""
+    at: datetime
+    reason: str
+    document: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One request to open the content of a mailbox."""
+
+    access_id: int
+    mailbox_id: int
+    address: str
+    scope: Scope
+    officer: str
+    login: str
+    asked_at: datetime
+    reason: str
+    document: str
+    decision: Decision | None = None
+    expires_at: datetime | None = None
+    """Of an approval."""
+
+    def stage(self, now: datetime) -> Stage:
+        """Where it stands at `now`."""
+        if self.decision is None:
+            return Stage.ASKED
+        if self.decision.verdict is Verdict.REFUSED:
+            return Stage.REFUSED
+        return Stage.APPROVED if self.expires_at is not None and now < self.expires_at else Stage.EXPIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Somebody who reads a mailbox as its own: its person, or who holds an authority in a unit's or group's."""
+
+    person_id: int
+    full_name: str
+
+
+def must_be_second(access: Access, asker: Officer, second: Officer, login: str, readers: Sequence[Reader]) -> None:
+    """Refuse the approval of who is not a second person, or no stranger to the mailbox."""
+    if second.login == access.officer or login == access.login or same_person(second, asker.person_id, asker.full_name):
+        raise ContentRefused(
+            Text(
+                "Người phê duyệt phải khác người đề nghị: người khác, tên đăng nhập khác.",
+                "Who approves has to be another person than who asked, by another login.",
+            ),
+            clause=CLAUSE,
+            remedy=Text(
+                "Mỗi người đăng nhập bằng tài khoản riêng; người trùng họ tên được phân biệt bằng officer add --person.",
+                "Each signs in to the machine by the own login; namesakes are told apart by officer add --person.",
+            ),
+        )
+    if any(same_person(second, reader.person_id, reader.full_name) for reader in readers):
+        raise ContentRefused(
+            Text("Người sử dụng hộp thư không được phê duyệt.", "Who uses the mailbox cannot approve."),
+            clause=CLAUSE,
+            remedy=Text("Đề nghị cán bộ khác phê duyệt.", "Let another officer approve."),
+        )
+
+
+def must_be_undecided(access: Access, now: datetime) -> None:
+    """Refuse a second decision; a new request is a new number."""
+    if access.stage(now) is not Stage.ASKED:
+        raise ContentRefused(
+            Text(f"Đề nghị {access.access_id} đã được quyết định.", f"Request {access.access_id} was decided already."),
+            clause=CLAUSE,
+        )
+
+
+def must_be_refusable(access: Access, now: datetime) -> None:
+    """Refuse to refuse what is closed already; an approval that still holds can be taken back."""
+    if access.stage(now) not in {Stage.ASKED, Stage.APPROVED}:
+        raise ContentRefused(
+            Text(f"Đề nghị {access.access_id} không còn hiệu lực.", f"Request {access.access_id} is closed already."),
+            clause=CLAUSE,
+        )
+
+
+_CLOSED = {
+    Stage.ASKED: Text("chưa được phê duyệt", "is not approved yet"),
+    Stage.REFUSED: Text("đã bị từ chối", "was refused"),
+    Stage.EXPIRED: Text("đã hết hạn", "has expired"),
+}
+
+
+def must_be_open(access: Access, officer: str, now: datetime) -> None:
+    """Refuse an export that nobody approved, or that is somebody else's."""
+    stage = access.stage(now)
+    if stage is not Stage.APPROVED:
+        why = _CLOSED[stage]
+        raise ContentRefused(
+            Text(f"Đề nghị {access.access_id} {why.vi}.", f"Request {access.access_id} {why.en}."),
+            clause=CLAUSE,
+            remedy=Text("mic-mail content approve, hoặc ask lại.", "mic-mail content approve, or ask again."),
+        )
+    if officer != access.officer:
+        raise ContentRefused(
+            Text(f"Chỉ {access.officer}, người đề nghị, được xuất.", "Only the officer who asked exports."), clause=CLAUSE
+        )
