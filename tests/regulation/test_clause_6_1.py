@@ -1,11 +1,14 @@
 """Reg. 6.1: only the Information Centre issues, changes, reclaims; units ask and read their own, auditors read."""
 
+import unicodedata
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mic_mail.errors import BadInput
 from mic_mail.policy.roles import (
     RIGHTS,
     NotAuthorised,
@@ -13,8 +16,13 @@ from mic_mail.policy.roles import (
     Right,
     Role,
     authorise,
-    must_begin_with_centre,
-    must_leave_one,
+    must_fit,
+    must_keep_centre,
+    must_not_pose,
+    officer_of,
+    tidy_login,
+    units_above,
+    units_below,
 )
 
 NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
@@ -79,15 +87,84 @@ def test_clause_6_1_the_newest_term_counts() -> None:
 
 
 def test_clause_6_1_a_new_server_is_the_centres() -> None:
-    """Until the first officer is entered, who is one of the Centre; the last one stays."""
+    """Until the first officer is entered, who is one of the Centre and serves at once."""
     assert authorise((), "root", Right.ACT, NOW) is None
-    for role in (Role.UNIT, Role.AUDITOR):
+    for first in (HOA, BE, officer("lan", Role.CENTRE, since=1)):
         with pytest.raises(NotAuthorised):
-            must_begin_with_centre((), role, NOW)
-        must_begin_with_centre(ALL, role, NOW)
-    must_begin_with_centre((), Role.CENTRE, NOW)
+            must_keep_centre((first,), NOW)
+    must_keep_centre((LAN,), NOW)
+    must_keep_centre(ALL, NOW)
+
+
+def test_clause_6_1_one_of_the_centre_remains() -> None:
+    """At every instant to come, not now alone: an end in March counts today."""
+    moi = officer("moi", Role.CENTRE, since=5)
+    leaving = replace(LAN, until=NOW + 3 * DAY)
+    for left in ((replace(LAN, until=NOW), HOA), (leaving, HOA), (leaving, moi), (leaving, replace(moi, until=NOW + 9 * DAY))):
+        with pytest.raises(NotAuthorised):
+            must_keep_centre(left, NOW)
+    must_keep_centre((replace(LAN, until=NOW + 5 * DAY), moi), NOW)
+    must_keep_centre((leaving, officer("moi", Role.CENTRE, since=3)), NOW)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("xyz"), st.sampled_from(Role), st.integers(-2, 4), st.integers(-1, 5) | st.none()), max_size=6
+    )
+)
+def test_clause_6_1_one_of_the_centre_remains_every_day(terms: list[tuple[str, Role, int, int | None]]) -> None:
+    """Asked of each day for itself, naively, the answer is the same."""
+    officers = [officer(login, role, 7, since, until) for login, role, since, until in terms]
+    days = [NOW + number * DAY for number in range(8)]
+    serves = all(
+        any((found := officer_of(officers, login, day)) and found.role is Role.CENTRE for login in "xyz") for day in days
+    )
+    try:
+        must_keep_centre(officers, NOW)
+    except NotAuthorised:
+        assert not serves
+    else:
+        assert serves
+
+
+def test_clause_6_1_one_term_at_a_time() -> None:
+    """A second one for the same login would leave open as what it acts."""
     with pytest.raises(NotAuthorised):
-        must_leave_one(ALL, "lan", NOW)
+        must_fit(ALL, officer("hoa", Role.CENTRE))
+    must_fit(ALL, officer("moi", Role.CENTRE))
+    ended = replace(HOA, until=NOW)
+    must_fit((LAN, ended), officer("hoa", Role.CENTRE, since=0))
+
+
+@pytest.mark.parametrize("since", [-10, 3])
+@pytest.mark.parametrize("until", [None, -1])
+def test_clause_6_1_an_officer_acts_under_the_own_name(since: int, until: int | None) -> None:
+    """Whoever is, was or will be one; automation, which never was, names one."""
+    known = (LAN, officer("hoa", Role.UNIT, 7, since, until))
     with pytest.raises(NotAuthorised):
-        must_leave_one((*ALL, officer("moi", Role.CENTRE, since=1)), "lan", NOW)
-    must_leave_one((*ALL, officer("moi", Role.CENTRE)), "lan", NOW)
+        must_not_pose(known, "hoa", "lan")
+    must_not_pose(known, "hoa", "hoa")
+    must_not_pose(known, "root", "lan")
+    must_not_pose((), "hoa", "lan")
+
+
+@given(st.dictionaries(st.integers(1, 6), st.integers(1, 6) | st.none(), min_size=1))
+def test_clause_6_1_units_of_any_tree(parents: dict[int, int | None]) -> None:
+    """Above and below are each other's mirror, in trees with loops and with parents that are not there."""
+    for unit in parents:
+        assert unit in units_above(parents, unit) & units_below(parents, unit)
+        for other in parents:
+            assert (unit in units_below(parents, other)) == (other in units_above(parents, unit))
+
+
+@pytest.mark.parametrize("login", ["", "lan ", "a b", "lan\n", "la\u200bn", "\u202elan", "x" * 256, "lan\x00"])
+def test_clause_6_1_logins_that_could_be_taken_for_others(login: str) -> None:
+    """Blanks and letters that nobody sees make no login."""
+    with pytest.raises(BadInput):
+        tidy_login(login)
+
+
+def test_clause_6_1_logins_with_diacritics() -> None:
+    """One login however its letters are composed; capitals count, as on the machine."""
+    assert tidy_login(unicodedata.normalize("NFD", "đỗ.bê")) == "đỗ.bê"
+    assert tidy_login("MIC\\Lan") == "MIC\\Lan"

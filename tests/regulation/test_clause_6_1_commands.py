@@ -1,0 +1,425 @@
+"""Reg. 6.1, 14.3 at the command line: nobody but officers on record, each within the own role, under the own name."""
+
+import json
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from typer.core import TyperGroup
+
+from mic_mail.cli import identity
+from mic_mail.cli.frame import Frame
+from mic_mail.cli.gate import Gate, gate_of
+from mic_mail.cli.identity import Caller
+from mic_mail.cli.main import NOUNS, load_noun
+from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.directory.partial import PartialDirectory
+from mic_mail.directory.records import NotFound, UnitRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.policy.roles import NotAuthorised, Officer, Right, Role, must_keep_centre, units_below
+from regulation.test_commands import Console
+
+WHY = ("--document", "3/QĐ-TTTT")
+
+
+class Desk(Console):
+    """A server's command line as different people sit at it: by `sudo` from their own login, or as automation that names one."""
+
+    def _main(self, words):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(identity, "LOGIN_ID", Path("/nonexistent"))
+            return super()._main(words)
+
+    def by(self, login, *words):
+        """The exit code of a command that `login` types."""
+        self.env["SUDO_USER"] = login
+        try:
+            return self.run(*words)
+        finally:
+            del self.env["SUDO_USER"]
+
+    def seen_by(self, login, *words):
+        """What `login` reads as JSON."""
+        assert self.by(login, *words, "--json") == 0, self.err
+        return json.loads(self.out)
+
+    @property
+    def acts(self):
+        """The audit log."""
+        return [json.loads(line) for path in (self.folder / "data" / "log").glob("audit-*") for line in path.open()]
+
+    def directory(self, clock=None):
+        return Directory(f"sqlite:///{self.folder / 'data' / 'directory.sqlite'}", clock=clock or SystemClock())
+
+
+def furnish(folder):
+    """Three units, one below the other and one beside, a person and a mailbox in each; two officers of the Centre, a unit's
+    administrator of CNTT, and an auditor."""
+    desk = Desk(folder)
+    assert desk.run("init", "--yes", "--data-dir", str(folder / "data"), "--user", "") == 0, desk.err
+    assert "No officer is on record yet: whoever runs commands on this machine counts as the Centre." in desk.err
+    for words in (
+        ("unit", "add", "CNTT", "Vụ Công nghệ thông tin"),
+        ("unit", "add", "CNTT-P1", "Phòng 1", "--parent", "CNTT"),
+        ("unit", "add", "KHTC", "Vụ Kế hoạch - Tài chính"),
+        ("person", "add", "Đỗ Văn Bê", "--unit", "CNTT"),
+        ("person", "add", "Trần Thị Lan", "--unit", "CNTT-P1"),
+        ("person", "add", "Lê Hoa", "--unit", "KHTC"),
+        ("mailbox", "issue", "--person", "1"),
+        ("mailbox", "issue", "--person", "2"),
+        ("mailbox", "issue", "--person", "3"),
+        ("mailbox", "issue", "--unit", "CNTT"),
+        ("mailbox", "issue", "--group", "Công đoàn", "--sponsor", "KHTC"),
+        ("officer", "add", "mai", "Phạm Mai", "--role", "centre", *WHY),
+    ):
+        assert desk.run(*words) == 0, desk.err
+    for words in (
+        ("minh", "Ngô Minh", "--role", "centre"),
+        ("hoa", "Vũ Hoà", "--role", "unit", "--unit", "CNTT"),
+        ("kiem", "Bùi Kiểm", "--role", "auditor"),
+    ):
+        assert desk.by("mai", "officer", "add", *words, *WHY) == 0, desk.err
+    return desk
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    return furnish(tmp_path_factory.mktemp("desk"))
+
+
+# ------------------------------------------------------------ every command
+
+
+def commands():
+    """Every command: its words and what Typer made of it."""
+    for noun in NOUNS.values():
+        made = load_noun(noun)
+        inner = made.commands.items() if isinstance(made, TyperGroup) else [("", made)]
+        yield from ((f"{noun.name} {name}".strip(), command) for name, command in inner)
+
+
+OPEN = {
+    "init", "serve", "demo", "status", "config check", "config show", "config reference", "regulation list", "regulation show",
+}  # fmt: skip
+
+
+def test_clause_6_1_every_command_says_what_it_asks_for():
+    """One that is added later and says nothing fails here (and is shut to all but the Centre); these nine ask for nothing."""
+    gates = {words: gate_of(command) for words, command in commands()}
+    assert len(gates) > 50
+    assert [words for words, gate in gates.items() if gate is None] == []
+    assert {words for words, gate in gates.items() if gate == Gate(None)} == OPEN
+
+
+_NEEDED = {
+    "unit add": ("X", "Y"), "unit show": ("CNTT",), "person add": ("Y", "--unit", "CNTT"), "person show": ("1",),
+    "person move": ("1", "KHTC"), "alias add": ("dvbe", "x"), "alias remove": ("dvbe", "x"), "password set": ("dvbe@mic.gov.vn",),
+    "password reset": ("dvbe@mic.gov.vn", "--document", "1"), "backup": ("/nowhere",), "restore": ("dvbe@mic.gov.vn", "/nowhere"),
+    "officer add": ("x", "y", "--role", "centre", "--document", "1"), "officer end": ("mai",),
+    "content ask": ("dvbe@mic.gov.vn", "--reason", "x", "--document", "1"), "content approve": ("1", "--document", "1"),
+    "content refuse": ("1", "--reason", "x"), "content export": ("1", "/nowhere"), "content show": ("1",),
+    "mailbox issue": ("--person", "1"), "mailbox quota": ("dvbe@mic.gov.vn", "2 GiB"),
+    "mailbox suspend": ("dvbe@mic.gov.vn", "--cause", "c", "--reason", "x"),
+    "mailbox restore": ("dvbe@mic.gov.vn", "--asked-by", "x"), "mailbox return": ("dvbe@mic.gov.vn", "01/01/2030"),
+    "mailbox lock-sending": ("dvbe@mic.gov.vn", "--reason", "x"), "mailbox reclaim": ("dvbe@mic.gov.vn", "--reason", "x"),
+    "mailbox grant": ("cntt@mic.gov.vn", "1", "--as", "keeper"), "mailbox revoke": ("cntt@mic.gov.vn", "1"),
+    "mailbox repair": (), "mailbox rescan": (),
+    "mailbox hold": ("dvbe@mic.gov.vn", "--document", "1", "--reason", "x"),
+    "mailbox release-hold": ("dvbe@mic.gov.vn", "--document", "1", "--reason", "x"),
+}  # fmt: skip
+"""What a command needs to get as far as its gate; others of `mailbox` need an address, the rest nothing."""
+
+
+def _words(words):
+    needed = _NEEDED.get(words, ("dvbe@mic.gov.vn",) if words.startswith("mailbox ") and words != "mailbox list" else ())
+    return (*words.split(), *needed)
+
+
+def test_clause_6_1_a_stranger_runs_nothing(desk):
+    """Who is no officer is refused by each command that is not open, before it does or shows anything, and it is on record."""
+    for words, _ in commands():
+        if words not in OPEN:
+            assert desk.by("stranger", *_words(words)) == 1, (words, desk.err)
+            assert "no officer of this server" in desk.err, words
+            assert desk.out == "", words
+    refused = [act for act in desk.acts if act["act"] == "command_refused" and act["actor"] == "stranger"]
+    assert {act["subject"].removeprefix("mic-mail ") for act in refused} == {words for words, _ in commands()} - OPEN
+
+
+@pytest.mark.parametrize("login", ["hoa", "kiem"])
+def test_clause_6_1_only_the_centre_acts_by_command(desk, login):
+    """A unit's administrator and an auditor are refused by each command that changes anything."""
+    for words, command in commands():
+        if gate_of(command) == Gate(Right.ACT):
+            assert desk.by(login, *_words(words)) == 1, (words, desk.err)
+            assert "Reg. 6.1" in desk.err, words
+    asked_twice = (
+        ("mailbox", "seen", "cntt@mic.gov.vn", "each"),
+        ("mailbox", "capability", "dvbe@mic.gov.vn", "--hide", "IDLE"),
+    )
+    for words in asked_twice:  # these show, too
+        assert desk.by(login, *words, "--reason", "x") == 1, desk.err
+
+
+# ------------------------------------------------------------ what each sees
+
+
+def test_clause_14_3_a_unit_sees_its_own(desk):
+    """Lists hold the unit and those below it, and nothing says what else there is."""
+    assert [unit["symbol"] for unit in desk.seen_by("hoa", "unit", "list")] == ["CNTT", "CNTT-P1"]
+    assert [person["full_name"] for person in desk.seen_by("hoa", "person", "list")] == ["Đỗ Văn Bê", "Trần Thị Lan"]
+    own = {"dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "cntt@mic.gov.vn"}
+    assert {mailbox["address"] for mailbox in desk.seen_by("hoa", "mailbox", "list")} == own
+    assert {row["address"] for row in desk.seen_by("hoa", "mailbox", "seen")} == {"cntt@mic.gov.vn"}
+    assert desk.seen_by("hoa", "mailbox", "show", "ttlan@mic.gov.vn")["facts"]
+    assert desk.seen_by("hoa", "mailbox", "explain", "dvbe@mic.gov.vn")["as_known_now"]
+    everybody = {mailbox["address"] for mailbox in desk.seen_by("mai", "mailbox", "list")}
+    assert everybody == own | {"lhoa@mic.gov.vn", "congdoan@mic.gov.vn"}
+    assert {mailbox["address"] for mailbox in desk.seen_by("kiem", "mailbox", "list")} == everybody
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mailbox", "show", "{}@mic.gov.vn"), ("mailbox", "explain", "{}@mic.gov.vn"), ("mailbox", "rights", "{}@mic.gov.vn"),
+        ("mailbox", "seen", "{}@mic.gov.vn"), ("mailbox", "capability", "{}@mic.gov.vn"), ("alias", "list", "{}@mic.gov.vn"),
+    ],
+)  # fmt: skip
+def test_clause_14_3_a_foreign_mailbox_is_not_there(desk, words):
+    """The answer is letter for letter that of an address which nobody has."""
+    answers = []
+    for name in ("lhoa", "khong"):
+        assert desk.by("hoa", *(word.format(name) for word in words)) == 2
+        answers.append(desk.err.replace(name, "?"))
+    assert answers[0] == answers[1]
+    assert "There is no mailbox ?@mic.gov.vn in the unit or below it." in answers[0]
+
+
+def test_clause_14_3_foreign_units_and_people_are_not_there(desk):
+    """Nor by number or symbol."""
+    for real, none in ((("person", "show", "3"), ("person", "show", "9")), (("unit", "show", "KHTC"), ("unit", "show", "XYZ"))):
+        answers = []
+        for words in (real, none):
+            assert desk.by("hoa", *words) == 2
+            answers.append(desk.err.replace(words[-1], "?"))
+        assert answers[0] == answers[1]
+    assert desk.by("hoa", "person", "list", "--unit", "KHTC") == 2
+
+
+def test_clause_6_1_the_whole_is_for_centre_and_auditor(desk):
+    """Officers, content requests and the comparison with the disk concern the whole ministry."""
+    for words in (("officer", "list"), ("content", "list"), ("directory", "check")):
+        assert desk.by("hoa", *words) == 1
+        assert "own unit alone" in desk.err
+        assert desk.by("kiem", *words) == 0, desk.err
+
+
+def test_clause_14_3_no_question_to_the_directory_is_forgotten():
+    """Each public method of a directory is narrowed, or changes something, or is a register of the whole ministry."""
+    narrowed = {name for name in vars(PartialDirectory) if not name.startswith("_")}
+    changes = {
+        "migrate", "close", "add_domain", "add_unit", "add_person", "move_person", "issue_mailbox", "add_alias", "remove_alias",
+        "append_fact", "append_facts", "set_quota", "hide_capabilities", "set_credential", "touch_activity",
+    }  # fmt: skip
+    about_the_whole = {"is_current", "version", "domains"}
+    public = {name for name in vars(Directory) if not name.startswith("_")}
+    assert public == narrowed | changes | about_the_whole
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A directory with a tree of units to bend."""
+    directory = Directory(f"sqlite:///{tmp_path / 'directory.sqlite'}")
+    directory.migrate()
+    for symbol, parent in (("A", None), ("B", 1), ("C", 2), ("D", None)):
+        directory.add_unit(UnitRecord(0, symbol, symbol, parent))
+    yield directory
+    directory.close()
+
+
+def _bend(directory, statement):
+    with directory._engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def test_clause_14_3_a_tree_that_bites_its_tail(tree):
+    """Units in a circle belong to one another, and a question about them has an end."""
+    _bend(tree, "UPDATE unit SET parent_id = 3 WHERE unit_id = 1")
+    seen = PartialDirectory(tree, lambda parents: units_below(parents, 2))
+    assert {unit.symbol for unit in seen.units()} == {"A", "B", "C"}
+    with pytest.raises(NotFound):
+        seen.unit("D")
+    seen.close()
+
+
+def test_clause_14_3_a_renamed_or_moved_unit(tree):
+    """Who administers a unit administers it under any symbol, and what is below it today."""
+    seen = PartialDirectory(tree, lambda parents: units_below(parents, 2))
+    _bend(tree, "UPDATE unit SET symbol = 'E' WHERE unit_id = 2")
+    assert [(unit.symbol, unit.parent_id) for unit in seen.units()] == [("C", 2), ("E", None)]
+    _bend(tree, "UPDATE unit SET parent_id = 4 WHERE unit_id = 3")
+    assert [unit.symbol for unit in seen.units()] == ["E"]
+    seen.close()
+
+
+# ------------------------------------------------------------ names
+
+
+def test_clause_6_1_every_act_is_under_a_named_actor(desk):
+    """Automation names an officer, by option or variable, and stands beside the name; an officer names nobody else."""
+    assert desk.run("unit", "add", "TTRA", "Thanh tra") == 1
+    assert desk.run("unit", "add", "TTRA", "Thanh tra", "--actor", "mai") == 0, desk.err
+    assert desk.run("--actor", "mai", "unit", "add", "VP", "Văn phòng") == 0, desk.err
+    added = [(act["subject"], act["actor"], act.get("login")) for act in desk.acts if act["act"] == "unit_add"]
+    mine = Caller.of_this_process().login(None) if not os.environ.get("SUDO_USER") else None
+    assert [entry[:2] for entry in added[-2:]] == [("TTRA", "mai"), ("VP", "mai")]
+    assert mine is None or added[-1][2] == mine
+    for words in (("--actor", "mai", "mailbox", "list"), ("unit", "add", "X", "Y", "--actor", "mai")):
+        assert desk.by("hoa", *words) == 1
+        assert "under the own name" in desk.err
+    desk.env["MIC_MAIL_ACTOR"] = "mai"
+    assert desk.by("hoa", "mailbox", "list") == 1
+    assert desk.run("mailbox", "list") == 0, desk.err
+    assert desk.run("mailbox", "list", "--json") == 0
+    desk.env["MIC_MAIL_ACTOR"] = " "
+    assert desk.run("mailbox", "list") == 2
+    del desk.env["MIC_MAIL_ACTOR"]
+
+
+def test_clause_6_1_the_kernel_knows_who_sits_there():
+    """A variable is believed where sudo set it: for root and for the server's own account; the session's login comes before it."""
+    nobody, server = 65534, 4242
+    assert Caller(0, None, "mai").login(server) == "mai"
+    assert Caller(server, None, "mai").login(server) == "mai"
+    assert Caller(nobody, None, "mai").login(server) == "nobody"
+    assert Caller(0, nobody, "mai").login(server) == "nobody"
+    assert Caller(0, None, None).login(server) == "root"
+    assert Caller(server, None, None).login(server) == "uid-4242"
+    assert Caller(0, 4_000_000_000, "mai").login(server) == "mai"  # a number that no account of this machine has
+
+
+def test_clause_6_1_variables_name_nobody(monkeypatch, tmp_path):
+    """LOGNAME and USER are anybody's to set."""
+    monkeypatch.setattr(identity, "LOGIN_ID", Path("/nonexistent"))
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    before = Frame(tmp_path / "none.toml").login
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "mai")
+    assert Frame(tmp_path / "none.toml").login == before != "mai"
+
+
+def test_clause_6_1_logins_beyond_ascii(desk):
+    """A login with diacritics is entered in any form and acts in any form."""
+    composed, split = "đỗ.ấn", "đô\u0303.â\u0301n"
+    assert desk.by("mai", "officer", "add", split, "Đỗ Ấn", "--role", "auditor", *WHY) == 0, desk.err
+    assert desk.run("--actor", composed, "officer", "list") == 0, desk.err
+    assert desk.run("--actor", split, "officer", "list") == 0, desk.err
+    assert desk.by(split, "unit", "add", "X", "Y") == 1
+    assert desk.by("mai", "officer", "add", "ma\u200bi", "Giả", "--role", "centre", *WHY) == 2
+    assert desk.by("mai", "officer", "end", split) == 0, desk.err
+    assert desk.by("mai", "officer", "end", composed) == 2
+
+
+# ------------------------------------------------------------ terms
+
+
+def test_clause_6_1_terms_begin_and_end(desk):
+    """Entered once, ended once, told for any day; an ended officer is nobody, and can name nobody."""
+    assert desk.by("mai", "officer", "add", "tam", "Hồ Tâm", "--role", "centre", "--until", "31/12/2199", *WHY) == 0, desk.err
+    assert desk.by("mai", "officer", "add", "tam", "Hồ Tâm", "--role", "auditor", *WHY) == 1
+    assert "officer at that time already" in desk.err
+    assert desk.by("tam", "mailbox", "list") == 0
+    assert desk.by("mai", "officer", "end", "tam", "--document", "4/QĐ") == 0, desk.err
+    assert desk.by("tam", "mailbox", "list") == 1
+    assert desk.by("tam", "--actor", "mai", "mailbox", "list") == 1
+    assert desk.run("--actor", "tam", "mailbox", "list") == 1
+    assert desk.by("mai", "officer", "end", "tam") == 2
+    rows = {row["login"]: row for row in desk.seen_by("kiem", "officer", "list")}
+    assert (rows["tam"]["serves"], rows["hoa"]["unit"], rows["hoa"]["role_name"]["en"]) == (False, "CNTT", "unit administrator")
+    assert "tam" not in {row["login"] for row in desk.seen_by("mai", "officer", "list", "--at", "01/01/2100")}
+    assert desk.seen_by("mai", "officer", "list", "--at", "01/01/2020") == []
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (2, ("x", "X", "--role", "unit")),
+        (2, ("x", "X", "--role", "centre", "--unit", "CNTT")),
+        (2, ("x", "X", "--role", "unit", "--unit", "NOWHERE")),
+        (2, ("x", "X", "--role", "auditor", "--from", "01/01/2020")),
+        (2, ("x", "X", "--role", "auditor", "--until", "01/01/2020")),
+        (2, ("x", "X", "--role", "auditor", "--person", "99")),
+        (2, ("x", " ", "--role", "auditor")),
+        (2, ("a b", "X", "--role", "auditor")),
+        (2, ("x", "X", "--role", "boss")),
+        (1, ("mai", "X", "--role", "auditor")),
+    ],
+)
+def test_clause_6_1_officers_that_make_no_sense(desk, code, words):
+    """Refused whole; past days too, since who acted as what is never changed afterwards."""
+    before = desk.seen_by("mai", "officer", "list")
+    assert desk.by("mai", "officer", "add", *words, *WHY) == code, desk.err
+    assert desk.by("mai", "officer", "add", "x", "X", "--role", "auditor", "--document", " ") == 2
+    assert desk.seen_by("mai", "officer", "list") == before
+
+
+def test_clause_6_1_the_first_is_of_the_centre_and_the_last_stays(tmp_path):
+    """Before the first a fresh server says so; afterwards nothing leaves the Centre without an officer, today or later."""
+    desk = Desk(tmp_path)
+    assert desk.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0
+    assert desk.run("directory", "check") == 0
+    assert "whoever runs commands counts as the Centre" in desk.out
+    assert desk.run("officer", "list") == 0
+    assert "No officer is on record yet" in desk.err
+    assert desk.run("officer", "add", "kiem", "Bùi Kiểm", "--role", "auditor", *WHY) == 1
+    assert "first officer has to be one of the Information Centre" in desk.err
+    assert desk.run("officer", "add", "mai", "Phạm Mai", "--role", "centre", "--until", "31/12/2199", *WHY) == 1
+    assert desk.run("officer", "add", "mai", "Phạm Mai", "--role", "centre", *WHY) == 0, desk.err
+    assert "nobody but officers on record" in desk.err
+    assert desk.run("directory", "check") == 1
+    assert desk.by("mai", "directory", "check") == 0
+    assert "officer" not in desk.out
+    for day in ((), ("--from", "01/01/2100")):
+        assert desk.by("mai", "officer", "end", "mai", *day) == 1
+        assert "at least one officer of the Information Centre" in desk.err
+    assert desk.by("mai", "officer", "add", "minh", "Ngô Minh", "--role", "centre", "--from", "01/01/2100", *WHY) == 0
+    assert desk.by("mai", "officer", "end", "mai", "--from", "02/01/2100") == 0, desk.err
+    assert desk.by("mai", "officer", "end", "minh", "--from", "01/06/2100") == 1
+
+
+def test_clause_6_1_two_ends_at_once(tmp_path):
+    """Of two officers who end one another at the same time one stays, however often it is tried."""
+    clock = ManualClock(SystemClock().now())
+    directory = Directory(f"sqlite:///{tmp_path / 'directory.sqlite'}", clock=clock)
+    directory.migrate()
+    now = clock.now()
+
+    def check(_before, after):
+        must_keep_centre(after, now)
+
+    for round_ in range(8):
+        logins = [f"a{round_}", f"b{round_}"]
+        for login in logins:
+            directory.officers.add(Officer(login, login, Role.CENTRE, None, now, None, "1/QĐ"))
+        if round_:
+            directory.officers.end(left, now, check)
+        barrier = threading.Barrier(2)
+
+        def end(login, barrier=barrier):
+            mine = Directory(directory.url, clock=clock)
+            barrier.wait()
+            with suppress(NotAuthorised):
+                mine.officers.end(login, now, check)
+            mine.close()
+
+        threads = [threading.Thread(target=end, args=(login,)) for login in logins]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        serving = [officer.login for officer in directory.officers.all() if officer.serves(now)]
+        assert len(serving) == 1
+        (left,) = serving
+    directory.close()
