@@ -73,7 +73,7 @@ def test_clause_4_3_asked_approved_exported(desk, tmp_path):
     target = tmp_path / "out"
     assert desk.by("mai", "content", "export", number, str(target), "--json") == 0, desk.err
     told = json.loads(desk.out)
-    assert (told["folders"], told["messages"]) == (7, 5)
+    assert (told["folders"], told["messages"]) == (8, 5)
     manifest = json.loads((target / "manifest.json").read_text())
     assert (manifest["mailbox"], manifest["asked_by"], manifest["approved_by"]) == (BE, "mai", "minh")
     assert (manifest["document"], manifest["approval_document"]) == ("7/QĐ-TTTT", "3/QĐ-TTTT")
@@ -270,6 +270,7 @@ EXPORTER = """
 import sys
 from pathlib import Path
 from mic_mail.clock import SystemClock
+from mic_mail.directory.repository import Directory
 from mic_mail.services.contentexport import ContentExport
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
@@ -351,7 +352,8 @@ def test_clause_4_3_a_backup_opens_no_other_mailbox(desk, tmp_path):
 def test_clause_4_3_no_other_command_shows_content(desk):
     """What the Centre can read of a mailbox without a request holds no subject, no address of a correspondent, no text."""
     for words in (
-        ("mailbox", "show", BE), ("mailbox", "explain", BE), ("mailbox", "undelete", BE, "--list"), ("mailbox", "repair", BE, "--check"),
+        ("mailbox", "show", BE), ("mailbox", "explain", BE),
+        ("mailbox", "undelete", BE, "--list"), ("mailbox", "repair", BE, "--check"),
     ):  # fmt: skip
         assert desk.by("mai", *words) == 0, desk.err
         assert "token-a" not in desk.out
