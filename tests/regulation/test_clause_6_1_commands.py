@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -182,6 +183,20 @@ def test_clause_14_3_a_unit_sees_its_own(desk):
     assert {mailbox["address"] for mailbox in desk.seen_by("kiem", "mailbox", "list")} == everybody
 
 
+def test_clause_14_3_who_uses_a_units_mailbox(desk):
+    """In the own unit's mailboxes its administrator sees members of other units, and that they hold; elsewhere nothing."""
+    assert desk.by("mai", "mailbox", "issue", "--group", "Tổ dự án", "--sponsor", "CNTT-P1") == 0, desk.err
+    for group in ("toduan@mic.gov.vn", "congdoan@mic.gov.vn"):
+        for member in ("lhoa@mic.gov.vn", "dvbe@mic.gov.vn"):
+            assert desk.by("mai", "mailbox", "grant", group, member, "--as", "member", *WHY) == 0, desk.err
+    seen = desk.seen_by("hoa", "mailbox", "rights", "toduan@mic.gov.vn")
+    assert {(row["holder"], row["name"], row["holds"]) for row in seen} == {
+        ("lhoa@mic.gov.vn", "Lê Hoa", True), ("dvbe@mic.gov.vn", "Đỗ Văn Bê", True),
+    }  # fmt: skip
+    assert {row["mailbox"] for row in desk.seen_by("hoa", "mailbox", "rights", "dvbe@mic.gov.vn")} == {"toduan@mic.gov.vn"}
+    assert len(desk.seen_by("kiem", "mailbox", "rights", "dvbe@mic.gov.vn")) == 2
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -292,11 +307,11 @@ def test_clause_6_1_every_act_is_under_a_named_actor(desk):
 
 def test_clause_6_1_the_kernel_knows_who_sits_there():
     """A variable is believed where sudo set it, for root and the server's own account; the session's login comes first."""
-    nobody, server = 65534, 4242
+    daemon, server = pwd.getpwnam("daemon").pw_uid, 4242
     assert Caller(0, None, "mai").login(server) == "mai"
     assert Caller(server, None, "mai").login(server) == "mai"
-    assert Caller(nobody, None, "mai").login(server) == "nobody"
-    assert Caller(0, nobody, "mai").login(server) == "nobody"
+    assert Caller(daemon, None, "mai").login(server) == "daemon"
+    assert Caller(0, daemon, "mai").login(server) == "daemon"
     assert Caller(0, None, None).login(server) == "root"
     assert Caller(server, None, None).login(server) == "uid-4242"
     assert Caller(0, 4_000_000_000, "mai").login(server) == "mai"  # a number that no account of this machine has

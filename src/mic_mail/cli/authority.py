@@ -172,10 +172,13 @@ def rights(
 
 
 def authority_rows(here: Frame, entry: Entry, at: datetime) -> list[dict[str, Cell]]:
-    """Everybody who was, is or will be authorised; of a person, everything that it was, is or will be authorised for."""
-    authorising = use_cases(here)
-    held = authorising.held_by(entry, at) if entry.kind is MailboxKind.PERSONAL else authorising.holders(entry, at)
-    return [_row(holder) for holder in held]
+    """Everybody who was, is or will be authorised; of a person, everything that it was, is or will be authorised for.
+
+    In a unit's own mailbox its administrator sees those of other units too, of a person the mailboxes of the own unit alone.
+    """
+    if entry.kind is MailboxKind.PERSONAL:
+        return [_row(holder) for holder in use_cases(here).held_by(entry, at)]
+    return [_row(holder) for holder in Authorising(here.whole_directory, here.config, here.clock).holders(entry, at)]
 
 
 def _row(holder: Holder) -> dict[str, Cell]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 import typer
 
@@ -58,13 +59,13 @@ class Frame:
 
         officer = self.officer
         if officer is None or officer.role is not Role.UNIT:
-            return self._whole
+            return self.whole_directory
         below = officer.unit_id or 0
-        return PartialDirectory(self._whole, lambda parents: units_below(parents, below))
+        return PartialDirectory(self.whole_directory, lambda parents: units_below(parents, below))
 
     @cached_property
-    def _whole(self) -> "Directory":
-        """The directory of this configuration; refuses tables of another version."""
+    def whole_directory(self) -> "Directory":
+        """All of it; refuses tables of another version. For what a unit may know and cannot be told from its part alone."""
         from mic_mail.directory.looking import BRING_BACK
         from mic_mail.directory.repository import Directory
 
@@ -136,9 +137,7 @@ class Frame:
     @cached_property
     def login(self) -> str:
         """As whom the person sits at the machine; root by sudo is who typed it."""
-        from mic_mail.policy.roles import tidy_login
-
-        return tidy_login(self.caller.login(self._server_uid()))
+        return normalize("NFC", self.caller.login(self._server_uid()))
 
     def behind(self, actor: str) -> dict[str, str]:
         """Who named another one as the actor, for the record."""
@@ -151,7 +150,7 @@ class Frame:
         if whole:
             self.officer = self.authorise(actor, right)
             return
-        officers = self._whole.officers.all()
+        officers = self.whole_directory.officers.all()
         roles.must_not_pose(officers, self.login, actor)
         self.officer = roles.admit(officers, actor, right, self.clock.now())
 
@@ -162,7 +161,7 @@ class Frame:
         """
         from mic_mail.policy import roles
 
-        officers = self._whole.officers.all()
+        officers = self.whole_directory.officers.all()
         roles.must_not_pose(officers, self.login, actor)
         return roles.authorise(officers, actor, right, self.clock.now(), units=self._above(unit))
 
@@ -172,7 +171,7 @@ class Frame:
 
         if unit is None:
             return None
-        return units_above({each.unit_id: each.parent_id for each in self._whole.units()}, unit.unit_id)
+        return units_above({each.unit_id: each.parent_id for each in self.whole_directory.units()}, unit.unit_id)
 
     def _server_uid(self) -> int | None:
         """Whose the server's data are; None where there is no server that says it."""

@@ -19,6 +19,8 @@ from typing import Self
 
 LOGIN_ID = Path("/proc/self/loginuid")
 _UNSET = 2**32 - 1
+_UNMAPPED = 65_534
+"""What a container is told of an account outside of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def _login_uid() -> int | None:
         number = int(LOGIN_ID.read_text())
     except (OSError, ValueError):
         return None
-    return None if number == _UNSET else number
+    return None if number in {_UNSET, _UNMAPPED} else number
 
 
 def _name(uid: int) -> str | None:
