@@ -139,13 +139,14 @@ def test_clause_6_1_one_term_at_a_time() -> None:
 @pytest.mark.parametrize("since", [-10, 3])
 @pytest.mark.parametrize("until", [None, -1])
 def test_clause_6_1_an_officer_acts_under_the_own_name(since: int, until: int | None) -> None:
-    """Whoever is, was or will be one; automation, which never was, names one."""
+    """Whoever is, was or will be one, and any other person; automation, which never was, names one."""
     known = (LAN, officer("hoa", Role.UNIT, 7, since, until))
-    with pytest.raises(NotAuthorised):
-        must_not_pose(known, "hoa", "lan")
-    must_not_pose(known, "hoa", "hoa")
-    must_not_pose(known, "root", "lan")
-    must_not_pose((), "hoa", "lan")
+    for login, automatic in (("hoa", False), ("hoa", True), ("stranger", False)):
+        with pytest.raises(NotAuthorised):
+            must_not_pose(known, login, "lan", automatic=automatic)
+    must_not_pose(known, "hoa", "hoa", automatic=False)
+    must_not_pose(known, "root", "lan", automatic=True)
+    must_not_pose((), "stranger", "lan", automatic=False)
 
 
 @given(st.dictionaries(st.integers(1, 6), st.integers(1, 6) | st.none(), min_size=1))

@@ -31,6 +31,7 @@ class Desk(Console):
     def _main(self, words):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(identity, "LOGIN_ID", Path("/nonexistent"))
+            patch.delenv("SUDO_USER", raising=False)
             return super()._main(words)
 
     def by(self, login, *words):
@@ -290,12 +291,12 @@ def test_clause_6_1_every_act_is_under_a_named_actor(desk):
     assert desk.run("unit", "add", "TTRA", "Thanh tra", "--actor", "mai") == 0, desk.err
     assert desk.run("--actor", "mai", "unit", "add", "VP", "Văn phòng") == 0, desk.err
     added = [(act["subject"], act["actor"], act.get("login")) for act in desk.acts if act["act"] == "unit_add"]
-    mine = Caller.of_this_process().login(None) if not os.environ.get("SUDO_USER") else None
-    assert [entry[:2] for entry in added[-2:]] == [("TTRA", "mai"), ("VP", "mai")]
-    assert mine is None or added[-1][2] == mine
-    for words in (("--actor", "mai", "mailbox", "list"), ("unit", "add", "X", "Y", "--actor", "mai")):
-        assert desk.by("hoa", *words) == 1
-        assert "under the own name" in desk.err
+    mine = pwd.getpwuid(os.getuid()).pw_name
+    assert added[-2:] == [("TTRA", "mai", mine), ("VP", "mai", mine)]
+    for login in ("hoa", "stranger"):
+        for words in (("--actor", "mai", "mailbox", "list"), ("unit", "add", "X", "Y", "--actor", "mai")):
+            assert desk.by(login, *words) == 1
+            assert "under the own name" in desk.err
     desk.env["MIC_MAIL_ACTOR"] = "mai"
     assert desk.by("hoa", "mailbox", "list") == 1
     assert desk.run("mailbox", "list") == 0, desk.err
@@ -315,6 +316,37 @@ def test_clause_6_1_the_kernel_knows_who_sits_there():
     assert Caller(0, None, None).login(server) == "root"
     assert Caller(server, None, None).login(server) == "uid-4242"
     assert Caller(0, 4_000_000_000, "mai").login(server) == "mai"  # a number that no account of this machine has
+
+
+def test_clause_6_1_automation_is_nobody_at_the_machine():
+    """Root by itself, the server's account by itself; never who came by sudo, whatever account a configuration names."""
+    daemon = pwd.getpwnam("daemon").pw_uid
+    assert Caller(0, None, None).is_automatic(4242)
+    assert Caller(4242, None, None).is_automatic(4242)
+    assert Caller(0, 0, "root").is_automatic(4242)
+    assert not Caller(0, None, "mai").is_automatic(4242)
+    assert not Caller(0, None, "daemon").is_automatic(daemon)
+    assert not Caller(0, daemon, None).is_automatic(daemon)
+    assert not Caller(daemon, None, None).is_automatic(4242)
+    assert [caller.is_borrowed for caller in (Caller(0, 0, "root"), Caller(daemon, None, ""), Caller(daemon, None, None))] == [
+        False, False, False,
+    ]  # fmt: skip
+    assert all(caller.is_borrowed for caller in (Caller(0, None, "mai"), Caller(daemon, 0, None), Caller(0, daemon, "root")))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be asked by sudo")
+def test_clause_6_1_sudo_with_a_configuration_of_ones_own(desk, tmp_path):
+    """It could say that the directory is another one, or the record elsewhere; root's own is believed, and root itself."""
+    acts = len(desk.acts)
+    for name, prepare in (("theirs", lambda path: os.chown(path, 1, 1)), ("open", lambda path: path.chmod(0o666))):
+        path = tmp_path / f"{name}.toml"
+        path.write_bytes((desk.folder / "mic-mail.toml").read_bytes())
+        assert desk.by("mai", "--config", str(path), "mailbox", "list") == 0, desk.err
+        prepare(path)
+        assert desk.by("mai", "--config", str(path), "mailbox", "list") == 1
+        assert "does not belong to the server" in desk.err
+        assert len(desk.acts) == acts  # nothing is written to where such a file points
+        assert desk.run("--config", str(path), "--actor", "mai", "mailbox", "list") == 0, desk.err
 
 
 def test_clause_6_1_variables_name_nobody(monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ Nothing is read before a command asks for it, so `--help` and `init` work on a b
 
 import os
 import pwd
+import stat
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ import typer
 
 from mic_mail.cli.identity import Caller
 from mic_mail.clock import Clock, SystemClock
-from mic_mail.errors import BadInput, MicMailError, Text, Trouble
+from mic_mail.errors import BadInput, MicMailError, Text, Trouble, in_ascii
 
 if TYPE_CHECKING:  # imported when a command asks: `--help` and `init` need none of them
     from mic_mail.config.model import Config
@@ -139,6 +140,11 @@ class Frame:
         """As whom the person sits at the machine; root by sudo is who typed it."""
         return normalize("NFC", self.caller.login(self._server_uid()))
 
+    @cached_property
+    def _automatic(self) -> bool:
+        """Whether no person sits at the machine behind this command."""
+        return self.caller.is_automatic(self._server_uid())
+
     def behind(self, actor: str) -> dict[str, str]:
         """Who named another one as the actor, for the record."""
         return {} if actor == self.login else {"login": self.login}
@@ -151,19 +157,36 @@ class Frame:
             self.officer = self.authorise(actor, right)
             return
         officers = self.whole_directory.officers.all()
-        roles.must_not_pose(officers, self.login, actor)
+        roles.must_not_pose(officers, self.login, actor, automatic=self._automatic)
         self.officer = roles.admit(officers, actor, right, self.clock.now())
 
     def authorise(self, actor: str, right: "Right", unit: "UnitRecord | None" = None) -> "Officer | None":
         """Refuse what the actor's role does not allow (Reg. 6.1); `unit`: the one that it concerns, None: all of them.
 
-        Who is an officer by his login acts under no other name; automation names an officer by --actor.
+        Who sits at the machine acts under no other name; automation names an officer by --actor.
         """
         from mic_mail.policy import roles
 
         officers = self.whole_directory.officers.all()
-        roles.must_not_pose(officers, self.login, actor)
+        roles.must_not_pose(officers, self.login, actor, automatic=self._automatic)
         return roles.authorise(officers, actor, right, self.clock.now(), units=self._above(unit))
+
+    def must_be_the_servers(self) -> None:
+        """Refuse a configuration of one's own: whom `sudo` lets in shall not say by it where directory and record lie."""
+        from mic_mail.policy.roles import CLAUSE, NotAuthorised
+
+        if not self.caller.is_borrowed or not os.path.exists(self.config_path):
+            return
+        found = os.stat(self.config_path)
+        if found.st_uid not in {0, self.caller.uid} or found.st_mode & stat.S_IWOTH:
+            raise NotAuthorised(
+                Text(
+                    f"Tệp cấu hình {self.config_path} không thuộc máy chủ.",
+                    f"The configuration does not belong to the server: {in_ascii(self.config_path)}.",
+                ),
+                clause=CLAUSE,
+                remedy=Text("chown root; chmod o-w.", "chown root; chmod o-w."),
+            )
 
     def _above(self, unit: "UnitRecord | None") -> frozenset[int] | None:
         """The unit and those that it is part of."""

@@ -43,6 +43,15 @@ class Caller:
             return self.sudo_user
         return _name(self.uid) or f"uid-{self.uid}"
 
+    @property
+    def is_borrowed(self) -> bool:
+        """Whether a person runs this by another account's powers, as by `sudo`."""
+        return self.login_uid not in {None, self.uid} or self.sudo_user not in {None, "", _name(self.uid)}
+
+    def is_automatic(self, server_uid: int | None) -> bool:
+        """Whether nobody but root or the server's own account is behind it: a timer, a script at start-up."""
+        return self.uid in {0, server_uid} and self.login(server_uid) == (_name(self.uid) or f"uid-{self.uid}")
+
 
 def _login_uid() -> int | None:
     """None: no session was opened (a service, a container), or this kernel does not say."""

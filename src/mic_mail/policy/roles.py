@@ -103,11 +103,14 @@ def officer_of(officers: Iterable[Officer], login: str, now: datetime) -> Office
     return serving[-1] if serving else None
 
 
-def must_not_pose(officers: Iterable[Officer], login: str, actor: str) -> None:
-    """Who is, was or will be an officer by his login acts under no other name; automation names an officer."""
-    if actor != login and any(officer.login == login for officer in officers):
+def must_not_pose(officers: Sequence[Officer], login: str, actor: str, *, automatic: bool) -> None:
+    """Whoever sits at the machine acts under the own name; what runs by itself (`automatic`) names an officer.
+
+    An account that is, was or will be an officer's is a person's. While no officer is on record, names mean nothing yet.
+    """
+    if officers and actor != login and (not automatic or any(officer.login == login for officer in officers)):
         raise NotAuthorised(
-            Text(f"{login} không được ghi tên người khác.", "An officer acts under the own name."),
+            Text(f"{login} không được ghi tên người khác.", "Who sits at the machine acts under the own name."),
             clause=CLAUSE,
             remedy=Text("Bỏ --actor và biến MIC_MAIL_ACTOR.", "Leave out --actor and the variable MIC_MAIL_ACTOR."),
         )
