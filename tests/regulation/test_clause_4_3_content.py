@@ -67,6 +67,7 @@ def events(desk):
     return [json.loads(line) for path in sorted((desk.folder / "data" / "log").glob("*.cli.*")) for line in path.open()]
 
 
+@pytest.mark.clause("4.3", "16.5")
 def test_clause_4_3_asked_approved_exported(desk, tmp_path):
     """The messages come out octet for octet with a list that proves them, private, and every step is on record twice."""
     number = approved(desk)

@@ -104,11 +104,12 @@ def commands():
 
 OPEN = {
     "init", "serve", "demo", "status", "config check", "config show", "config reference", "regulation list", "regulation show",
+    "calendar prefill",
 }  # fmt: skip
 
 
 def test_clause_6_1_every_command_says_what_it_asks_for():
-    """One that is added later and says nothing fails here (and is shut to all but the Centre); these nine ask for nothing."""
+    """One that is added later and says nothing fails here (and is shut to all but the Centre); these ten ask for nothing."""
     gates = {words: gate_of(command) for words, command in commands()}
     assert len(gates) > 50
     assert [words for words, gate in gates.items() if gate is None] == []
@@ -121,6 +122,7 @@ _NEEDED = {
     "password set": ("dvbe@mic.gov.vn",),
     "password reset": ("dvbe@mic.gov.vn", "--document", "1"), "backup": ("/nowhere",),
     "restore": ("dvbe@mic.gov.vn", "/nowhere"),
+    "calendar prefill": ("2026",), "calendar set": ("/nowhere",), "calendar count": ("01/01/2026", "1"),
     "officer add": ("x", "y", "--role", "centre", "--document", "1"), "officer end": ("mai",),
     "content ask": ("dvbe@mic.gov.vn", "--reason", "x", "--document", "1"), "content approve": ("1", "--document", "1"),
     "content refuse": ("1", "--reason", "x"), "content export": ("1", "/nowhere"), "content show": ("1",),
@@ -234,6 +236,23 @@ def test_clause_6_1_the_whole_is_for_centre_and_auditor(desk):
         assert desk.by("kiem", *words) == 0, desk.err
 
 
+def test_clause_6_1_figures_are_not_for_everybody(desk):
+    """The clauses are for all to read, how they stand today in the whole ministry for Centre and auditors."""
+    for login, told in (("stranger", False), ("hoa", False), ("kiem", True), ("mai", True)):
+        rows = {row["id"]: row for row in desk.seen_by(login, "regulation", "list")}
+        assert bool(rows["6.1"]["evidence"]) == told, login
+        assert any(row["evidence"] for row in rows.values()) == told, login
+    assert desk.seen_by("kiem", "regulation", "show", "6.1")["evidence"][0]["count"] >= 2
+
+
+def test_clause_6_1_a_command_that_asks_nobody_reads_nothing(desk):
+    """One that would be open by mistake does not get at the directory either."""
+    here = Frame(desk.folder / "mic-mail.toml", caller=Caller(0, None, "stranger"))
+    with pytest.raises(NotAuthorised):
+        _ = here.directory
+    assert Frame(desk.folder / "mic-mail.toml", caller=Caller(0, None, "kiem")).directory.mailboxes()
+
+
 def test_clause_14_3_no_question_to_the_directory_is_forgotten():
     """Each public method of a directory is narrowed, or changes something, or is a register of the whole ministry."""
     narrowed = {name for name in vars(PartialDirectory) if not name.startswith("_")}
@@ -241,7 +260,7 @@ def test_clause_14_3_no_question_to_the_directory_is_forgotten():
         "migrate", "close", "add_domain", "add_unit", "add_person", "move_person", "issue_mailbox", "add_alias", "remove_alias",
         "append_fact", "append_facts", "set_quota", "hide_capabilities", "set_credential", "touch_activity",
     }  # fmt: skip
-    about_the_whole = {"is_current", "version", "domains"}
+    about_the_whole = {"is_current", "version", "domains", "is_taken"}  # the address book is everybody's (Reg. 2.6)
     public = {name for name in vars(Directory) if not name.startswith("_")}
     assert public == narrowed | changes | about_the_whole
 

@@ -13,6 +13,7 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import frame
+from mic_mail.cli.gate import asks, open_to_all
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.record import on_record
@@ -20,6 +21,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy import yearfile
 from mic_mail.policy.calendar import SATURDAY, Year, local_day
+from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 
 app = typer.Typer(help=say("Lịch làm việc.", "The working calendar."), no_args_is_help=True)
@@ -41,6 +43,7 @@ YearNumber = Annotated[int, typer.Argument(metavar="YEAR", min=yearfile.FIRST_YE
 
 
 @app.command(help=say("In lịch dự kiến của một năm, để sửa rồi nhập.", "Print the expected calendar of a year, to be mended."))
+@open_to_all
 def prefill(year: YearNumber) -> None:
     from holidays import country_holidays
 
@@ -53,6 +56,7 @@ def prefill(year: YearNumber) -> None:
 @app.command(
     "set", help=say("Nhập lịch của một năm; thay lịch đã nhập.", "Enter the calendar of a year; replaces the old one.")
 )
+@asks(Right.ACT)
 def set_year(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help=say("Tệp theo mẫu của prefill.", "A file as prefill writes it."))],
@@ -83,6 +87,7 @@ def set_year(
 
 
 @app.command(help=say("Xem lịch đã nhập.", "Show what was entered."))
+@asks(Right.READ)
 def show(
     ctx: typer.Context,
     year: Annotated[int | None, typer.Argument(metavar="[YEAR]")] = None,
@@ -115,6 +120,7 @@ def show(
 
 
 @app.command(help=say("Tính hạn theo ngày làm việc.", "Count working days from a day."))
+@asks(Right.READ)
 def count(
     ctx: typer.Context,
     start: Annotated[str, typer.Argument(metavar="DAY", help=say("Ngày nhận, không tính.", "Day of receipt, not counted."))],

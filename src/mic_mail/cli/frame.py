@@ -44,6 +44,7 @@ class Frame:
     caller: Caller = field(default_factory=Caller.of_this_process)
     officer: "Officer | None" = None
     """As whom the command was let in; None while no officer is on record."""
+    _entered: bool = field(default=False, init=False)
 
     @cached_property
     def config(self) -> "Config":
@@ -56,8 +57,10 @@ class Frame:
     def directory(self) -> "Directory":
         """The directory, as far as who acts may see it: a unit's administrator finds the own unit in it and nothing else."""
         from mic_mail.directory.partial import PartialDirectory
-        from mic_mail.policy.roles import Role, units_below
+        from mic_mail.policy.roles import Right, Role, units_below
 
+        if not self._entered:  # a command that asks nobody reads nothing that is not everybody's
+            self.enter(self.actor(), Right.READ, whole=True)
         officer = self.officer
         if officer is None or officer.role is not Role.UNIT:
             return self.whole_directory
@@ -128,12 +131,10 @@ class Frame:
 
     def actor(self, named: str | None = None) -> str:
         """Who acts: as named, else the login of who sits at the machine. It is recorded for ever: a blank is nobody."""
-        from mic_mail.policy.roles import tidy_login
-
         named = self.named if named is None else named
         if named is not None and not named.strip():
             raise BadInput(Text("--actor để trống.", "--actor is empty."))
-        return self.login if named is None else tidy_login(named)
+        return self.login if named is None else normalize("NFC", named)
 
     @cached_property
     def login(self) -> str:
@@ -155,10 +156,11 @@ class Frame:
 
         if whole:
             self.officer = self.authorise(actor, right)
-            return
-        officers = self.whole_directory.officers.all()
-        roles.must_not_pose(officers, self.login, actor, automatic=self._automatic)
-        self.officer = roles.admit(officers, actor, right, self.clock.now())
+        else:
+            officers = self.whole_directory.officers.all()
+            roles.must_not_pose(officers, self.login, actor, automatic=self._automatic)
+            self.officer = roles.admit(officers, actor, right, self.clock.now())
+        self._entered = True
 
     def authorise(self, actor: str, right: "Right", unit: "UnitRecord | None" = None) -> "Officer | None":
         """Refuse what the actor's role does not allow (Reg. 6.1); `unit`: the one that it concerns, None: all of them.

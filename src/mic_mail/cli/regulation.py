@@ -18,6 +18,7 @@ from mic_mail.i18n.citations import clause as cite
 from mic_mail.policy.catalogue import Clause, Standing
 from mic_mail.policy.clauses import CLAUSES, clause
 from mic_mail.policy.proofs import PROOFS
+from mic_mail.policy.roles import Right
 from mic_mail.policy.serving import COMMANDS
 from mic_mail.services.evidence.findings import Finding, Office
 from mic_mail.services.evidence.gathering import gather
@@ -83,8 +84,9 @@ def _decision(here: Frame) -> Text | None:
 
 
 def _evidence(here: Frame) -> Mapping[str, Sequence[Finding]]:
-    """What is on record today; nothing where there is no server yet."""
+    """What is on record today; nothing where there is no server yet, or for whom the whole ministry's records are not."""
     try:
+        here.enter(here.actor(), Right.READ, whole=True)
         return gather(Office(here.directory, here.config, here.clock))
     except MicMailError:
         return {}

@@ -55,6 +55,9 @@ class PartialDirectory(Directory):
     def mailboxes(self) -> list[MailboxRecord]:
         return self._visible(super().mailboxes())
 
+    def mailboxes_of(self, *, person_id: int | None = None, unit_id: int | None = None) -> list[MailboxRecord]:
+        return self._visible(super().mailboxes_of(person_id=person_id, unit_id=unit_id))
+
     def mailbox(self, address: str) -> MailboxRecord:
         try:
             found = self._visible([super().mailbox(address)])
