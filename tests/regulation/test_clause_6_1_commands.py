@@ -364,6 +364,8 @@ def test_clause_6_1_sudo_with_a_configuration_of_ones_own(desk, tmp_path):
         prepare(path)
         assert desk.by("mai", "--config", str(path), "mailbox", "list") == 1
         assert "does not belong to the server" in desk.err
+        for words in (("serve",), ("config", "show"), ("regulation", "list")):
+            assert desk.by("mai", "--config", str(path), *words) == 1
         assert len(desk.acts) == acts  # nothing is written to where such a file points
         assert desk.run("--config", str(path), "--actor", "mai", "mailbox", "list") == 0, desk.err
 

@@ -71,9 +71,9 @@ def guard(command: TyperGroup | TyperCommand) -> None:
 def _pass(gate: Gate, ctx: typer.Context) -> None:
     here = ctx.find_object(Frame)
     assert here is not None, "main's callback runs before every command"
+    here.must_be_the_servers()  # first: what it names is not believed, nor written to, nor served
     if gate.right is None:
         return
-    here.must_be_the_servers()  # first: what it names is not believed, nor written to
     actor = here.actor(ctx.params.get("actor"))
     try:
         here.enter(actor, gate.right, whole=gate.whole)
