@@ -11,6 +11,7 @@ mean other messages: numbering goes on above the marks of the store that is repl
 gets a new UIDVALIDITY.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -161,7 +162,7 @@ def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> No
 
 def restore(store: Store, source: Path, *, replace: bool, progress: Progress) -> None:
     """Put the backup in `source` in the place of the account's store; of one that holds mail only if `replace`."""
-    _, messages = _read_manifest(source)
+    messages = _read_manifest(source)
     with translated("restore"):
         finish(store.place.home)
     if not replace and os.path.isdir(store.place.maildir) and quota(store).messages:
@@ -197,17 +198,22 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress) ->
 
 
 def owner_of(source: Path) -> int:
-    """The number of the mailbox of which `source` is a backup."""
-    return _read_manifest(source)[0]
+    """The number of the mailbox of which `source` is a backup, as its index says."""
+    path = Path(Place(str(source)).index).absolute()
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as index:
+            return _old_account(index)
+    except (sqlite3.Error, TypeError) as error:
+        raise BadInput(Text(f"“{source}” không phải bản sao lưu trọn vẹn.", "That is no complete backup.")) from error
 
 
-def _read_manifest(source: Path) -> tuple[int, int]:
-    """Whose the backup is, and how many messages it holds."""
+def _read_manifest(source: Path) -> int:
+    """How many messages the backup holds."""
     try:
         manifest = json.loads((source / "manifest.json").read_bytes())
         if manifest["version"] != _VERSION:
             raise ValueError(manifest["version"])
-        return int(manifest["account_id"]), int(manifest["messages"])
+        return int(manifest["messages"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(Text(f"“{source}” không phải bản sao lưu trọn vẹn.", "That is no complete backup.")) from error
 
