@@ -57,7 +57,7 @@ class Directory:
 
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
         self.url = url
-        self.clock = clock or SystemClock()
+        self._clock = clock or SystemClock()
         self._engine = database.connect(url)
         tables = Tables(self._engine)
         self._read, self._change = tables.read, tables.change
@@ -65,6 +65,11 @@ class Directory:
         self.officers = Officers(tables)
         self.content = ContentRegister(tables)
         self.sent = SentNotices(tables)
+
+    @property
+    def clock(self) -> Clock:
+        """By which facts are recorded."""
+        return self._clock
 
     def migrate(self, *, must_exist: bool = False) -> None:
         """Make the tables, or bring them to this program's version; `DirectoryUnavailable` if they `must_exist` and do not."""
@@ -347,7 +352,7 @@ class Directory:
             )
         recorded: list[Fact] = []
         for draft in drafts:
-            previous = record(draft, mailbox_id=mailbox_id, previous=previous, recorded_at=self.clock.now())
+            previous = record(draft, mailbox_id=mailbox_id, previous=previous, recorded_at=self._clock.now())
             recorded.append(previous)
             session.add(_fact_row(previous))
         session.flush()
