@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
-from mic_mail.config.section import About, AddressName, Distinct, NetworkName, Section
+from mic_mail.config.section import About, AddressName, Distinct, DomainName, NetworkName, Section
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "http", "https"]
@@ -31,8 +31,10 @@ class Listen(Section):
     imaps: Annotated[Port, About("Mailboxes, TLS from the first octet.", reload=False)] = 993
     pop3: Annotated[Port, About("Fetching mail from INBOX, STLS.", "8.1", reload=False)] = 110
     pop3s: Annotated[Port, About("Fetching mail from INBOX, TLS from the first octet.", "8.1", reload=False)] = 995
-    http: Annotated[Port, About("Web pages, redirected to TLS.", reload=False, later=True)] = 80
-    https: Annotated[Port, About("Web pages.", "3.2", reload=False, later=True)] = 443
+    http: Annotated[Port, About("Leads web browsers to https and does nothing else.", reload=False)] = 80
+    https: Annotated[
+        Port, About("The page where people change their password and see the state of their mailbox.", "3.2", reload=False)
+    ] = 443
     backlog: Annotated[
         int,
         Field(ge=16, le=65535),
@@ -44,6 +46,30 @@ class Listen(Section):
         """The port of a door."""
         number: int = getattr(self, door)
         return number
+
+
+class Web(Section):
+    """The page where people change their password."""
+
+    ministry_en: Annotated[
+        str,
+        StringConstraints(max_length=100, pattern=r"^[ -~]*$"),
+        About("`regulation.ministry` in English (ASCII), for the top of the page.", "3.2"),
+    ] = "Ministry of Information and Communications"
+    more_names: Annotated[
+        tuple[DomainName, ...],
+        Distinct,
+        About("Further host names under which browsers may ask for it, beside server.hostname."),
+    ] = ()
+    idle_seconds: Annotated[
+        Seconds, Field(ge=MINUTE, le=HOUR), About("Who does nothing for so long has to sign in again.", "15.2")
+    ] = 10 * MINUTE
+    session_seconds: Annotated[
+        Seconds, Field(ge=MINUTE, le=DAY), About("Who has been signed in for so long has to sign in again.", "15.2")
+    ] = HOUR
+    request_seconds: Annotated[
+        Seconds, Field(ge=1, le=10 * MINUTE), About("A connection that brings no whole request in this time is closed.")
+    ] = 20.0
 
 
 class Tls(Section):

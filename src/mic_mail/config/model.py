@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from mic_mail.config.doors import Imap, Listen, Pop3, Smtp, Tls
+from mic_mail.config.doors import Imap, Listen, Pop3, Smtp, Tls, Web
 from mic_mail.config.readings import (
     Address,
     Content,
@@ -35,6 +35,8 @@ ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, su
 QUOTA_FLOOR = GIB  # Reg. 8.3.b, read as 2^30 octets
 QUOTA_CEILING = 1 << 50  # no disk has more, and no database's number holds much more
 LOG_MONTHS_FLOOR = 6  # Reg. 8.2
+FORMER_PASSWORDS = 24  # as many as the directory keeps verifiers of
+HTTPS_PORT = 443
 
 Percent = Annotated[int, Field(ge=1, le=100), Unit("percent")]
 
@@ -282,9 +284,21 @@ class Auth(Section):
     password_length: Annotated[
         int, Field(ge=8, le=128), Unit("characters"), About("Shortest password that is accepted.", "10.2")
     ] = 10
+    password_reuse: Annotated[
+        int,
+        Field(ge=0, le=FORMER_PASSWORDS),
+        Unit("passwords"),
+        About("A new password must be none of so many that the mailbox had before; 0: only not the one it has.", "15.2"),
+    ] = 5
     password_age: Annotated[
         Seconds, Field(ge=0, le=3660 * DAY), About("A password older than this is due for change; 0: never.", "15.2")
     ] = 0.0
+    password_warn_days: Annotated[
+        int,
+        Field(ge=0, le=366),
+        Unit("days"),
+        About("The password page warns so many days before the password is due for change.", "15.2"),
+    ] = 14
 
 
 class Log(Section):
@@ -316,6 +330,7 @@ class Config(Section):
     smtp: Annotated[Smtp, About("SMTP.")] = Smtp()
     imap: Annotated[Imap, About("IMAP.")] = Imap()
     pop3: Annotated[Pop3, About("POP3.", "8.1")] = Pop3()
+    web: Annotated[Web, About("The password page.", "7.3.c")] = Web()
     log: Annotated[Log, About("Logs.", "8.2")] = Log()
     regulation: Annotated[Regulation, About("The decision.")] = Regulation()
     address: Annotated[Address, About("Addresses.", "5")] = Address()
@@ -368,6 +383,14 @@ class Config(Section):
         """The whole address of the Centre's help desk (Reg. 6.2)."""
         support = self.regulation.support
         return support if "@" in support else f"{support}@{self.server.domain}"
+
+    @property
+    def password_page(self) -> str | None:
+        """Where people change their password (Reg. 7.3.c): as named, or the server's own page where its door is open."""
+        port = self.listen.https
+        if self.regulation.password_page is not None or "https" not in self.listen.doors or port == 0:
+            return self.regulation.password_page
+        return f"https://{self.server.hostname}{'' if port == HTTPS_PORT else f':{port}'}/"
 
     @property
     def message_octets(self) -> int:

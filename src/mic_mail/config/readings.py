@@ -197,5 +197,8 @@ class Regulation(Section):
         About("Where people turn to: an address, or a local part of server.domain.", "6.2"),
     ] = "support"
     password_page: Annotated[
-        PageName | None, About("Web page where people change their password; without one the Centre does it.", "7.3.c")
+        PageName | None,
+        About(
+            "Address of the page where people change their password; the server's own where its https door is open.", "7.3.c"
+        ),
     ] = None

@@ -269,6 +269,16 @@ class CredentialRow(Base):
     scram_server_key: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
+class FormerCredentialRow(Base):
+    """What verified a mailbox's passwords before the present one (Reg. 15.2): the last `FORMER_PASSWORDS` of them."""
+
+    __tablename__ = "former_credential"
+
+    mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailbox.mailbox_id"), primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    argon2: Mapped[str] = mapped_column(String(255))
+
+
 class Activity(Base):
     """The day on which a mailbox was last used; outside the chain, because it changes daily and proves nothing."""
 

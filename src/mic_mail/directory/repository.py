@@ -11,10 +11,11 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from mic_mail.clock import Clock, SystemClock
+from mic_mail.config.model import FORMER_PASSWORDS
 from mic_mail.directory import engine as database
 from mic_mail.directory import loading
 from mic_mail.directory.contentaccess import ContentRegister
@@ -24,6 +25,7 @@ from mic_mail.directory.model import (
     CredentialRow,
     Domain,
     FactRow,
+    FormerCredentialRow,
     Mailbox,
     Person,
     Role,
@@ -159,6 +161,16 @@ class Directory:
         if found is None:
             raise NotFound(Text(f"Không có hộp thư mã {mailbox_id}.", f"There is no mailbox {mailbox_id}."))
         return found
+
+    def former_verifiers(self, mailbox_id: int, most: int) -> list[str]:
+        """The argon2 hashes of the mailbox's last passwords before the present one, the newest first."""
+        wanted = (
+            select(FormerCredentialRow.argon2)
+            .where(FormerCredentialRow.mailbox_id == mailbox_id)
+            .order_by(FormerCredentialRow.version.desc())
+            .limit(most)
+        )
+        return self._read(lambda session: list(session.scalars(wanted)))
 
     def addresses(self, mailbox_id: int | None = None) -> list[AddressRecord]:
         """Every address that was ever given out, or those of one mailbox."""
@@ -379,11 +391,15 @@ def _taken(address: str) -> AlreadyThere:
 
 
 def _store(session: Session, mailbox_id: int, credential: Credential) -> Credential:
-    """Replace the verifiers; caches of the old version forget them by its number."""
+    """Replace the verifiers, which become the newest former ones; caches of the old version forget them by its number."""
     row = session.get(CredentialRow, mailbox_id)
     if row is None:
         row = CredentialRow(mailbox_id=mailbox_id, version=0)
         session.add(row)
+    elif row.version > 0:
+        session.add(FormerCredentialRow(mailbox_id=mailbox_id, version=row.version, argon2=row.argon2))
+        forgotten = FormerCredentialRow.version <= row.version - FORMER_PASSWORDS
+        session.execute(delete(FormerCredentialRow).where(FormerCredentialRow.mailbox_id == mailbox_id, forgotten))
     scram = credential.scram
     row.version += 1
     row.argon2 = credential.argon2

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mic_mail.auth import passwords
-from mic_mail.auth.passwords import HashSettings
+from mic_mail.auth.passwords import HashSettings, WeakPassword
+from mic_mail.auth.strength import check_strength
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Credential, ScramKeys
+from mic_mail.directory.snapshot import Credential, Entry, ScramKeys
+from mic_mail.errors import Text
 from mic_mail.policy.facts import Draft, FactKind
 
 
@@ -54,7 +56,34 @@ def set_password(
     Reg. 15.2: a lost password is reset on a letter or a request from the unit's mailbox, and changed at the next sign-in.
     With `after`, only if that is still the number of the newest fact. Raises passwords.WeakPassword.
     """
-    passwords.check_strength(password, mailbox.address, min_length=config.auth.password_length)
+    check_new(directory, config, mailbox, password, chosen=not must_change)
     kind = FactKind.PASSWORD_RESET if must_change else FactKind.PASSWORD_SET
     fact = Draft(kind, at, origin.actor, origin.reason, origin.document)
     return directory.set_credential(mailbox.mailbox_id, verifiers(password, hashing(config)), fact, after=after)
+
+
+def check_new(directory: Directory, config: Config, mailbox: MailboxRecord | Entry, password: str, *, chosen: bool) -> None:
+    """Raise WeakPassword unless the rules let `mailbox` have this password; blocking.
+
+    One that a person chose (`chosen`) is besides none that the mailbox has or had lately (Reg. 15.2, `auth.password_reuse`).
+    """
+    auth = config.auth
+    check_strength(password, mailbox.address, names=(mailbox.display_name,), min_length=auth.password_length)
+    if not chosen:
+        return
+    present = directory.entry(mailbox.mailbox_id).credential
+    if present is not None and passwords.verify(present.argon2, password):
+        raise WeakPassword(
+            Text("Mật khẩu mới phải khác mật khẩu đang dùng.", "The new password must differ from the present one."),
+            clause="15.2",
+        )
+    if any(
+        passwords.verify(hashed, password) for hashed in directory.former_verifiers(mailbox.mailbox_id, auth.password_reuse)
+    ):
+        raise WeakPassword(
+            Text(
+                f"Mật khẩu mới không được trùng với {auth.password_reuse} mật khẩu gần nhất.",
+                f"The new password must be none of the last {auth.password_reuse} passwords.",
+            ),
+            clause="15.2",
+        )

@@ -72,7 +72,7 @@ class Notices:
 
     def welcome(self, mailbox: Addressee) -> Published:
         """Wording 1; Reg. 5.1, 5.2, 6.4.a. Once in the life of a mailbox."""
-        page = self._config.regulation.password_page
+        page = self._config.password_page
         change = messages.change_at_page(page) if page else messages.change_at_centre(self._config.support)
         text = WELCOMES[mailbox.kind](mailbox.address, change)
         return self._deliver(mailbox, messages.welcome_subject(), text, origin=f"welcome:{mailbox.mailbox_id}")

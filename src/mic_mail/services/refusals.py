@@ -119,6 +119,17 @@ class Refusals:
             return self._refusal(RefusalKind.PASSWORD_DUE, self._password_due(reason.clause), clause=reason.clause)
         return self.wrong_credentials("not-issued")
 
+    def of_page(self, decision: Decision, address: str) -> Refusal | None:
+        """What keeps somebody out of the page where passwords are changed, or None.
+
+        Of a mailbox that is reclaimed there is nothing to say there: whoever may have its password is a stranger by now.
+        """
+        if decision.changes_password:
+            return None
+        if decision.reason(State.RECLAIMED):
+            return self.wrong_credentials("reclaimed")
+        return self.of_state(decision, address)
+
     def of_shared(self, decision: Decision, address: str) -> Refusal | None:
         """The state of a unit's or group's mailbox that keeps out who is authorised to use it, or None.
 
@@ -143,7 +154,7 @@ class Refusals:
         return None
 
     def _password_due(self, clause_id: str) -> Text:
-        page = self._config.regulation.password_page
+        page = self._config.password_page
         return messages.password_due(page, clause_id) if page else messages.password_due_at_centre(clause_id)
 
     def of_sending(self, decision: Decision, address: str) -> Refusal:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.auth import passwords
-from mic_mail.auth.passwords import Decoys, HashSettings, VerifiedCache, WeakPassword
+from mic_mail.auth.passwords import Decoys, HashSettings, VerifiedCache
 
 CHEAP = HashSettings(memory_kib=8, passes=1)
 ADDRESS = "dvbe@mic.gov.vn"
@@ -26,7 +26,7 @@ def test_wrong_passwords_are_wrong(wrong: str) -> None:
     assert not passwords.verify(passwords.make("right password", CHEAP).argon2, wrong)
 
 
-@pytest.mark.parametrize("damaged", ["", "x", "$argon2id$v=19$m=8,t=1,p=1$", "{PLAIN}right password"])
+@pytest.mark.parametrize("damaged", ["", "x", "$argon2id$v=19$m=8,t=1,p=1$", "{PLAIN}right password", "{PLAIN}đúng"])
 def test_a_damaged_hash_fits_nothing(damaged: str) -> None:
     """A verifier that is no argon2 hash lets nobody in."""
     assert not passwords.verify(damaged, "right password")
@@ -73,34 +73,6 @@ def test_the_cache_forgets_by_version_by_time_and_by_room() -> None:
 def test_the_cache_of_one_process_means_nothing_to_another() -> None:
     """The marks are made under a key of the process."""
     assert VerifiedCache(b"a").digest(ADDRESS, 1, "secret") != VerifiedCache(b"b").digest(ADDRESS, 1, "secret")
-
-
-@pytest.mark.parametrize(
-    "weak",
-    [
-        "short", "1234567890", "Password123", "aaaaaaaaaaaa", "abababababab", "dvbe@mic.gov.vn", "DVBE@MIC.GOV.VN",
-        "mic.gov.vn", "matkhau123", "x" * 2000, "nul\0inside it", "\u0007bell bell",
-    ],
-)  # fmt: skip
-def test_weak_passwords(weak: str) -> None:
-    """Too short, too common, too near the address, or unusable: refused with a reason."""
-    with pytest.raises(WeakPassword):
-        passwords.check_strength(weak, ADDRESS)
-
-
-@pytest.mark.parametrize("good", ["demo-mic-2026", "ngựa pin kẹp ghim", "Tr0ub4dor&3x", "con mèo trèo cây cau"])
-def test_good_passwords(good: str) -> None:
-    """No kinds of letters are asked for; Vietnamese sentences are welcome."""
-    passwords.check_strength(good, ADDRESS)
-
-
-def test_generated_passwords_are_strong_and_different() -> None:
-    """A first password passes the rules, is legible on paper, and never comes twice."""
-    made = {passwords.generate() for _ in range(50)}
-    assert len(made) == 50
-    for password in made:
-        passwords.check_strength(password, ADDRESS)
-        assert not set(password) & set("lo01I")
 
 
 def test_secrets_stay_out_of_reprs() -> None:

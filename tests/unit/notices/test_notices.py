@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.clock import ManualClock
+from mic_mail.config.doors import Listen
 from mic_mail.config.model import Config, Server
 from mic_mail.config.readings import Regulation
 from mic_mail.directory.records import MailboxRecord
@@ -104,8 +105,10 @@ def test_each_kind_is_welcomed_by_its_own_clause(world: World, kind: MailboxKind
     ],
 )
 def test_the_welcome_names_a_page_only_where_there_is_one(world: World, page: str | None, told: str) -> None:
-    """Without `regulation.password_page` it says whom to turn to: a link that nobody answers helps nobody."""
-    world.config = world.config.model_copy(update={"regulation": Regulation(password_page=page)})
+    """Without a page, named or of this server, it says whom to turn to: a link that nobody answers helps nobody."""
+    world.config = world.config.model_copy(
+        update={"regulation": Regulation(password_page=page), "listen": Listen(doors=("imaps",))}
+    )
     world.notices().welcome(MAILBOX)
     (letter,) = world.letters()
     body = " ".join(letter.get_content().split())

@@ -1,0 +1,68 @@
+"""Which passwords may protect a mailbox (Reg. 10.2, 15.2; rules of our own)."""
+
+import pytest
+
+from mic_mail.auth import passwords
+from mic_mail.auth.passwords import WeakPassword
+from mic_mail.auth.strength import check_strength
+
+ADDRESS = "dvbe@mic.gov.vn"
+NAMES = ("Đỗ Văn Bê",)
+
+
+@pytest.mark.parametrize(
+    "weak",
+    [
+        "short", "1234567890", "Password123", "aaaaaaaaaaaa", "abababababab", "dvbe@mic.gov.vn", "DVBE@MIC.GOV.VN",
+        "mic.gov.vn", "matkhau123", "x" * 2000, "nul\0inside it", "\u0007bell bell",
+    ],
+)  # fmt: skip
+def test_weak_passwords(weak: str) -> None:
+    """Too short, too common, too near the address, or unusable: refused with a reason."""
+    with pytest.raises(WeakPassword):
+        check_strength(weak, ADDRESS)
+
+
+@pytest.mark.parametrize("good", ["demo-mic-2026", "ngựa pin kẹp ghim", "Tr0ub4dor&3x", "con mèo trèo cây cau"])
+def test_good_passwords(good: str) -> None:
+    """No kinds of letters are asked for; Vietnamese sentences are welcome."""
+    check_strength(good, ADDRESS)
+
+
+def test_generated_passwords_are_strong_and_different() -> None:
+    """A first password passes the rules, is legible on paper, and never comes twice."""
+    made = {passwords.generate() for _ in range(50)}
+    assert len(made) == 50
+    for password in made:
+        check_strength(password, ADDRESS)
+        assert not set(password) & set("lo01I")
+
+
+@pytest.mark.parametrize(
+    "near",
+    ["Đỗ Văn Bê 1985", "dovanbe-2026-x7", "DO VAN BE 99", "xin chào dvbe 2026", "qzDvBe77#!kl"],
+)
+def test_neither_address_nor_name_stands_in_it(near: str) -> None:
+    """With or without diacritics, spaces and case."""
+    with pytest.raises(WeakPassword, match="neither the address nor the name"):
+        check_strength(near, ADDRESS, names=NAMES)
+
+
+@pytest.mark.parametrize(
+    "common",
+    ["Matkhau@2026", "Mật khẩu@2026", "P@ssw0rd2026", "Vietnam@123456", "Admin@12345", "qwertyuiop12", "right password"],
+)
+def test_what_everybody_tries_first_is_refused(common: str) -> None:
+    """In English and in Vietnamese, with the usual disguises."""
+    with pytest.raises(WeakPassword, match="too easy"):
+        check_strength(common, ADDRESS, names=NAMES)
+
+
+def test_a_short_name_forbids_nothing() -> None:
+    """A unit called `IT` must not shut out every password with these letters."""
+    check_strength("con mèo trèo cây cau it", "it@mic.gov.vn", names=("IT",))
+
+
+def test_the_longest_password_is_looked_at_in_no_time_that_grows() -> None:
+    """All octets that are allowed; what is beyond the part looked at does not make it weaker."""
+    check_strength(" ".join(f"chữ{number * number}" for number in range(60)), ADDRESS)
