@@ -1,9 +1,9 @@
-"""`python -m mic_mail` is the command `mic-mail`; with `worker FD`, `housekeeper FD` or `indexer FD`
-it is what a supervisor starts."""
+"""`python -m mic_mail` is the command `mic-mail`; with `worker FD`, `housekeeper FD`, `indexer FD` or
+`web FD` it is what a supervisor starts."""
 
 import sys
 
-if len(sys.argv) == 3 and sys.argv[1] in ("worker", "housekeeper", "indexer"):
+if len(sys.argv) == 3 and sys.argv[1] in ("worker", "housekeeper", "indexer", "web"):
     from mic_mail.app.child import run_child
 
     sys.exit(run_child(int(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""A worker, the housekeeper or the indexer: what the supervisor (`process.serve`) executes, and its end of their channel.
+"""A worker, the housekeeper, the indexer, the pages: what the supervisor (`process.serve`) executes; its end of the channel.
 
 In: the descriptor of a `ChildSpec`. Out: an exit code, after the supervisor said drain or was gone.
 """
@@ -70,6 +70,8 @@ async def _serve(spec: ChildSpec) -> None:
                 await _live(spec, config, orders)
     elif spec.role == "indexer":
         await _index(spec, config, orders)
+    elif spec.role == "web":
+        await _pages(spec, config, orders)
     else:
         await _live(spec, config, orders)
 
@@ -108,8 +110,23 @@ async def _index(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     await indexer.drain()
 
 
+async def _pages(spec: ChildSpec, config: Config, orders: "Orders") -> None:
+    from mic_mail.app.web import WebProcess
+    from mic_mail.net.listeners import Listener
+
+    gc.collect()
+    listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
+    web = WebProcess(config, SystemClock(), spec.name, key=bytes.fromhex(spec.secret), tee=spec.tee)
+    await web.open(listeners)
+    gc.freeze()
+    orders.follow(web)
+    await orders.over.wait()
+    web.log.event("process_draining")
+    await web.drain()
+
+
 class Led(Protocol):
-    """What follows the supervisor's orders: a `Server`, or the indexer."""
+    """What follows the supervisor's orders: a `Server`, the indexer, the pages."""
 
     def report(self) -> dict[str, object]: ...
     def configure(self, config: Config) -> None: ...

@@ -1,6 +1,6 @@
 """A whole server on the caller's event loop, with the caller's clock: for tests and measurements.
 
-The same rooms, doors and duties as in a worker, the housekeeper and the indexer; no supervisor and no other process.
+The same rooms, doors and duties as in the processes of a server; no supervisor and no other process.
 """
 
 import secrets
@@ -14,7 +14,7 @@ from mic_mail.config.model import Config
 from mic_mail.net import listeners as net
 from mic_mail.net.sharing import Tally
 from mic_mail.net.tls import self_signed, write_pair
-from mic_mail.process.startup import SERVED_DOORS, make_folders
+from mic_mail.process.startup import make_folders
 
 
 @dataclass
@@ -61,7 +61,7 @@ async def start_in_process(config: Config, clock: Clock | None = None, *, tee: b
         names = [config.server.hostname, "localhost", "127.0.0.1", "::1"]
         now = SystemClock().now()  # whatever clock we were given: clients look at the machine's
         write_pair(config.certificate, config.key, self_signed(names, now))
-    ports: dict[str, int] = {door: config.listen.port(door) for door in config.listen.doors if door in SERVED_DOORS}
+    ports: dict[str, int] = {door: config.listen.port(door) for door in config.listen.doors}
     listeners = net.open_listeners(config.listen.addresses, ports, config.listen.backlog)
     try:
         server = await open_server(

@@ -6,19 +6,24 @@ In: a configuration, a clock, listening sockets. Out: a `Server` that follows re
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from mic_mail.app.doors import Doors
+from mic_mail.app.doors import TOO_MANY, Doors
 from mic_mail.app.duties import duties_of
 from mic_mail.app.following import follow_the_directory
 from mic_mail.app.rooms import Rooms, open_rooms
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.net.listeners import Listener
+from mic_mail.net.listeners import WEB_DOORS, Listener
 from mic_mail.net.sharing import Tally
 from mic_mail.process.lag import quantile_ms
 from mic_mail.services.housekeeping import Duties
 from mic_mail.storage.types import AccountRef
+
+if TYPE_CHECKING:  # only a server of one process has the pages beside all else
+    from mic_mail.app.web import WebDoors
+    from mic_mail.web.application import WebServices
 
 NAMES_LEFT_SECONDS = 60.0
 """How far back a killed process may have stored flags whose names had not followed: `storage.names_after` and some."""
@@ -31,13 +36,15 @@ class Server:
     rooms: Rooms
     doors: Doors
     duties: Duties
+    web: "WebDoors | None" = None
+    _secret: bytes = field(default=b"", repr=False)
 
     async def drain(self) -> None:
         """Let running commands and deliveries end, for `drain_seconds` in all; then everything."""
         loop = asyncio.get_running_loop()
         seconds = self.rooms.config.process.drain_seconds
         deadline = loop.time() + seconds
-        await self.doors.drain(seconds)
+        await asyncio.gather(self.doors.drain(seconds), *([self.web.drain(seconds)] if self.web else ()))
         with contextlib.suppress(TimeoutError):  # what is still not done then lies in the spool, for whoever recovers it
             async with asyncio.timeout_at(deadline):
                 await self.rooms.mailflow.settle()
@@ -47,6 +54,8 @@ class Server:
     def configure(self, config: Config) -> None:
         self.rooms.configure(config)
         self.doors.configure()
+        if self.web is not None:
+            self.web.configure(_web_services(self.rooms, self._secret))
 
     def recover(self) -> None:
         """Another process has died: take up what it left in the spool and in the journal, and let names follow the flags that
@@ -92,7 +101,8 @@ async def open_server(
         if listeners:
             await rooms.prepare_journal()
         doors = Doors(rooms, tally)
-        doors.open(listeners)
+        doors.open([listener for listener in listeners if listener.door not in WEB_DOORS])
+        web = _open_web(rooms, [listener for listener in listeners if listener.door in WEB_DOORS], secret, tally)
     except BaseException:
         await rooms.close()
         raise
@@ -102,4 +112,22 @@ async def open_server(
         rooms.spawn(rooms.lanes.io(rooms.store.settle_left_behind))
     duties = duties_of(rooms, housekeeper=housekeeper, indexer=indexer and config.search.enabled)
     duties.start()
-    return Server(rooms, doors, duties)
+    return Server(rooms, doors, duties, web, secret)
+
+
+def _open_web(rooms: Rooms, listeners: Sequence[Listener], secret: bytes, tally: Tally) -> "WebDoors | None":
+    """The pages in this process, where it has their doors."""
+    if not listeners:
+        return None
+    from mic_mail.app.web import WebDoors
+
+    return WebDoors(_web_services(rooms, secret), rooms.tls, listeners, tally, column=len(TOO_MANY))
+
+
+def _web_services(rooms: Rooms, secret: bytes) -> "WebServices":
+    from mic_mail.app.web import web_services
+
+    return web_services(
+        rooms.config, access=rooms.access, directory=rooms.directory, store=rooms.store, lanes=rooms.lanes, clock=rooms.clock,
+        log=rooms.log, key=secret,
+    )  # fmt: skip

@@ -27,7 +27,16 @@ from mic_mail.policy.wording import KINDS, STATES
 
 DEFAULT_DATA = Path("demo-data")
 DEFAULT_PORTS_FROM = 2000
-STANDARD_PORTS = {"smtp": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995}
+STANDARD_PORTS = {
+    "smtp": 25,
+    "submission": 587,
+    "submissions": 465,
+    "imap": 143,
+    "imaps": 993,
+    "pop3": 110,
+    "pop3s": 995,
+    "https": 443,
+}
 HOST = "127.0.0.1"
 MARKER = "mic-mail-demo"
 """Names a folder as a demonstration's."""
@@ -125,6 +134,7 @@ def configuration(path: Path, *, ports_from: int, workers: int, cleartext: bool)
     known["listen"].update({door: port + ports_from for door, port in STANDARD_PORTS.items()})
     known["process"]["workers"] = workers
     known["auth"]["cleartext"] = cleartext
+    known["regulation"]["password_page"] = f"https://{HOST}:{STANDARD_PORTS['https'] + ports_from}/"
     return Config.model_validate(known)
 
 
@@ -135,6 +145,7 @@ def _beginning() -> dict[str, Any]:
         "listen": {"addresses": (HOST,), "doors": tuple(STANDARD_PORTS)},
         "process": {},
         "auth": {},
+        "regulation": {},
         "limits": {"exempt_networks": ("127.0.0.0/8", "::1/128")},
     }
 
@@ -188,6 +199,8 @@ def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> Non
         if door in ports
     ]
     output.listing(CONNECTIONS, rows, as_json=False, title=Text("Cấu hình phần mềm thư", "Settings for a mail program"))
+    if config.password_page is not None:
+        output.line(Text(f"Trang mật khẩu: {config.password_page}", f"Password page: {config.password_page}"))
     output.line(
         Text(
             "Tên đăng nhập là địa chỉ đầy đủ; xác thực bằng mật khẩu thông thường; chấp nhận chứng thư tự ký một lần.",

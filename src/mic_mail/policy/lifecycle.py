@@ -59,6 +59,8 @@ class Decision:
     receives: bool
     signs_in: bool
     sends: bool
+    changes_password: bool
+    """Whether its person may choose a new password on the page (Reg. 7.3.c): also, and only, where that is due."""
     reasons: tuple[Reason, ...]
     valid_until: datetime | None
     """The next instant at which the answer changes by the clock alone; None: never."""
@@ -94,6 +96,7 @@ def decide(
         receives=all(door.receives for door in doors),
         signs_in=all(door.signs_in for door in doors),
         sends=all(door.sends for door in doors),
+        changes_password=all(door.password_page for door in doors),
         reasons=reasons,
         valid_until=None if change is None else change.at,
         fact_seq=facts[-1].seq if facts else 0,

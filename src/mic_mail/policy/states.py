@@ -31,20 +31,25 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """What a state leaves open: inbound mail, sign-in (IMAP, POP3, web), submission."""
+    """What a state leaves open: inbound mail, sign-in (IMAP, POP3, web), submission, the page where a password is changed."""
 
     receives: bool
     signs_in: bool
     sends: bool
+    password_page: bool
 
 
 DOORS: Mapping[State, Doors] = {
-    State.ACTIVE: Doors(receives=True, signs_in=True, sends=True),
-    State.SEND_LOCKED: Doors(receives=True, signs_in=True, sends=False),  # Reg. 6.4.c
-    State.PASSWORD_DUE: Doors(receives=True, signs_in=False, sends=False),  # Reg. 7.3.c: the password page only
-    State.SUSPENDED: Doors(receives=True, signs_in=False, sends=False),  # Reg. 7.1
-    State.RECLAIMED: Doors(receives=False, signs_in=False, sends=False),  # Reg. 6.4.c
-    State.NOT_ISSUED: Doors(receives=False, signs_in=False, sends=False),
+    State.ACTIVE: Doors(receives=True, signs_in=True, sends=True, password_page=True),
+    # Reg. 6.4.c
+    State.SEND_LOCKED: Doors(receives=True, signs_in=True, sends=False, password_page=True),
+    # Reg. 7.3.c: the password page only
+    State.PASSWORD_DUE: Doors(receives=True, signs_in=False, sends=False, password_page=True),
+    # Reg. 7.1
+    State.SUSPENDED: Doors(receives=True, signs_in=False, sends=False, password_page=False),
+    # Reg. 6.4.c
+    State.RECLAIMED: Doors(receives=False, signs_in=False, sends=False, password_page=False),
+    State.NOT_ISSUED: Doors(receives=False, signs_in=False, sends=False, password_page=False),
 }
 
 FINAL = (State.NOT_ISSUED, State.RECLAIMED)

@@ -22,8 +22,6 @@ from mic_mail.process.privileges import Account
 
 LOCK_FILE = "lock"
 BIND_ATTEMPTS = 10
-SERVED_DOORS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s")
-"""A door of the configuration that has no service yet stays closed."""
 
 
 def make_folders(config: Config, owner: Account | None = None) -> None:
@@ -101,9 +99,9 @@ def only_server(run_dir: Path, owner: Account | None = None) -> Iterator[None]:
 
 
 def open_doors(config: Config, pause: Callable[[float], None]) -> list[Listener]:
-    """The sockets that the workers share; waits a little for the workers of a supervisor that has just died to let go."""
+    """The sockets that the processes get; waits a little for the workers of a supervisor that has just died to let go."""
     listen = config.listen
-    ports: dict[str, int] = {door: listen.port(door) for door in listen.doors if door in SERVED_DOORS}
+    ports: dict[str, int] = {door: listen.port(door) for door in listen.doors}
     for attempt in range(BIND_ATTEMPTS):
         try:
             return net.open_listeners(listen.addresses, ports, listen.backlog)

@@ -1,6 +1,7 @@
 """The supervisor: the parent of all processes of one server, which serves nobody itself.
 
-    start    lock the run_dir -> bind the ports -> give up root -> exec N workers, a housekeeper, an indexer, sockets and all
+    start    lock the run_dir -> bind the ports -> give up root -> exec N workers, a housekeeper, an indexer, a process for the
+             pages, sockets and all
     a death  the child is started again with the same sockets, at once the first time, then with growing pauses
     SIGHUP   the file is read again; what can be taken over goes to the children, what cannot is named in the log
     SIGTERM  the sockets close, the children drain, who is not done in time is killed; a second signal does not wait
@@ -29,7 +30,7 @@ from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.net import listeners as net
-from mic_mail.net.listeners import Listener
+from mic_mail.net.listeners import WEB_DOORS, Listener
 from mic_mail.net.sharing import new_page
 from mic_mail.process.channel import Channel, ChildSpec, Message
 from mic_mail.process.feed import PREFIX
@@ -71,8 +72,8 @@ class Child:
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is no server without it: a search finds the same without an indexer, only later."""
-        return self.role != "indexer"
+        """Whether there is no server without it: a search finds the same without an indexer, and mail goes on without pages."""
+        return self.role not in ("indexer", "web")
 
 
 class Supervisor:
@@ -109,7 +110,7 @@ class Supervisor:
 
     # Beginning
     def start(self, listeners: Sequence[Listener], workers: int) -> None:
-        """Start so many workers on these sockets, the housekeeper, and the indexer if there shall be one."""
+        """Start so many workers on these sockets, the housekeeper, and the indexer and the pages if there shall be any."""
         run_dir = self.config.run_dir
         for stale in run_dir.glob(PREFIX + "*"):
             stale.unlink(missing_ok=True)
@@ -121,9 +122,12 @@ class Supervisor:
         self._children.append(Child("housekeeper", "house"))
         if self.config.search.enabled:
             self._children.append(Child("indexer", "index"))
+        if any(listener.door in WEB_DOORS for listener in listeners):
+            self._children.append(Child("web", "web"))
         self._log.event("server_started", pid=os.getpid(), workers=workers, doors=self.ports)
         for child in self._children:
-            self._spawn(child)
+            if child.is_needed:
+                self._spawn(child)
 
     @property
     def _workers(self) -> str:
@@ -184,9 +188,11 @@ class Supervisor:
         spec = ChildSpec(
             child.role, child.name, self.config.model_dump_json(), theirs.fileno(), secret=self._secret, tee=self._tee
         )
+        if child.role in ("worker", "web"):
+            mine = [one for one in self._listeners if (one.door in WEB_DOORS) is (child.role == "web")]
+            spec = replace(spec, listeners=tuple((one.door, one.socket.fileno()) for one in mine))
         if child.role == "worker":
-            doors = tuple((listener.door, listener.socket.fileno()) for listener in self._listeners)
-            spec = replace(spec, listeners=doors, tally=self._tally, row=child.row)
+            spec = replace(spec, tally=self._tally, row=child.row)
         spec_fd = spec.to_fd()
         try:
             child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -278,6 +284,13 @@ class Supervisor:
             self._announced = True
             self._log.event("server_ready", seconds=round((self._clock.now() - self._started_at).total_seconds(), 2))
             self._notifier.ready(self._workers)
+            self._spawn_the_others()
+
+    def _spawn_the_others(self) -> None:
+        """Who has mail waits for nobody who is not needed for it; who comes to the pages meanwhile waits in the backlog."""
+        for child in self._children:
+            if not child.is_needed and self._draining_until is None:
+                self._spawn(child)
 
     def _reap(self) -> None:
         for child in self._children:

@@ -188,10 +188,13 @@ class Access:
         known = self._decisions.get(entry.mailbox_id)
         if known is not None and known[0] is entry and (known[1].valid_until is None or now < known[1].valid_until):
             return known[1]
-        used = max(filter(None, (entry.last_activity, self._used.get(entry.mailbox_id))), default=None)
-        decision = decide(entry.kind, entry.facts, now, last_activity=used, settings=self._lifecycle)
+        decision = decide(entry.kind, entry.facts, now, last_activity=self.last_use(entry), settings=self._lifecycle)
         self._decisions[entry.mailbox_id] = (entry, decision)
         return decision
+
+    def last_use(self, entry: Entry) -> datetime | None:
+        """When its person last used the mailbox (Reg. 7.2.a), also where the directory does not know it yet."""
+        return max(filter(None, (entry.last_activity, self._used.get(entry.mailbox_id))), default=None)
 
     # ------------------------------------------------------------ open sessions
 
@@ -329,14 +332,17 @@ class Access:
 
     async def claim(self, claim: sasl.CheckPassword, peer: Peer, mechanism: str) -> Answered:
         """The answer to a claimed password, in the log."""
+        return self.logged(await self._answer(claim, peer), self.address_of(claim.user), peer, mechanism)
+
+    async def _answer(self, claim: sasl.CheckPassword, peer: Peer, *, page: bool = False) -> Answered:
         seen = self._snapshot
-        answer = await self._attempt(claim, peer)
+        answer = await self._attempt(claim, peer, page)
         # A password reset or a restoration a second ago must not be refused for it: the snapshot follows within 2 s.
         if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._newer_than(seen):
-            answer = await self._attempt(claim, peer)
-        return self.logged(answer, self.address_of(claim.user), peer, mechanism)
+            answer = await self._attempt(claim, peer, page)
+        return answer
 
-    async def _attempt(self, claim: sasl.CheckPassword, peer: Peer) -> Answered:
+    async def _attempt(self, claim: sasl.CheckPassword, peer: Peer, page: bool) -> Answered:
         address = self.address_of(claim.user)
         if claim.authorize_as and self.address_of(claim.authorize_as) != address:
             return self._refusals.wrong_credentials("authorization-identity")
@@ -349,7 +355,7 @@ class Access:
             return self._refusals.waiting(outcome)
         if outcome is Outcome.WRONG or found is None:
             return self._refusals.wrong_credentials("password" if found else "user")
-        return self._admit(*found, actor=address)
+        return self._admit(*found, actor=address, page=page)
 
     async def _newer_than(self, seen: Snapshot) -> bool:
         """Whether the directory has changed since, also where somebody else has noticed it meanwhile."""
@@ -373,6 +379,28 @@ class Access:
         """Likewise for a session that is open; None too if its password is not the one that opened it any more."""
         found = self._find(signed_in.address)
         return found if found is not None and found[1].version == signed_in.credential_version else None
+
+    # ------------------------------------------------------------ the page where passwords are changed
+
+    async def enter_page(self, user: str, password: str, peer: Peer) -> Answered:
+        """Likewise for the password page, which a password that is due keeps nobody out of (Reg. 6.4.a, 7.3.c, 15.2)."""
+        answer = await self._answer(sasl.CheckPassword(user, password), peer, page=True)
+        return self.logged(answer, self.address_of(user), peer, "password")
+
+    async def confirm(self, signed_in: SignedIn, password: str, peer: Peer) -> Answered:
+        """Who is signed in at the page types the present password once more: the same limits, and the word on it anew."""
+        answer = await self._answer(sasl.CheckPassword(signed_in.address, password), peer, page=True)
+        if isinstance(answer, Refusal):
+            self._log_refusal("password_not_confirmed", answer, peer, signed_in.address)
+        return answer
+
+    def recheck_page(self, signed_in: SignedIn, peer: Peer) -> Answered:
+        """Whether a session at the page may go on, and with which decision; asked at each of its requests."""
+        found = self._find_again(signed_in)
+        refused_or_in = (
+            self._refusals.password_changed() if found is None else self._admit(*found, actor=signed_in.actor, page=True)
+        )
+        return self._cut(refused_or_in, signed_in, peer) if isinstance(refused_or_in, Refusal) else refused_or_in
 
     # ------------------------------------------------------------ SCRAM, on behalf of `Dialog`
 
@@ -413,16 +441,17 @@ class Access:
 
     # ------------------------------------------------------------ answers
 
-    def _admit(self, entry: Entry, credential: Credential, *, actor: str) -> Answered:
-        """The door after the right password: in, or the state that forbids it."""
+    def _admit(self, entry: Entry, credential: Credential, *, actor: str, page: bool = False) -> Answered:
+        """The door after the right password: in, or the state that forbids it; `page` for the page where passwords change."""
         try:
             decision = self._decision(entry, self._clock.now())
         except FactsUnreadable as trouble:
             return self._refusals.unavailable(str(trouble))
-        refusal = self._refusals.of_state(decision, entry.address)
+        refusal = (self._refusals.of_page if page else self._refusals.of_state)(decision, entry.address)
         if refusal is not None:
             return refusal
-        self.used(entry.mailbox_id)
+        if decision.signs_in:  # who may only choose a password has not used the mailbox yet (Reg. 7.2.a)
+            self.used(entry.mailbox_id)
         account = AccountRef(entry.mailbox_id, entry.home)
         return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version)
 

@@ -1,0 +1,242 @@
+"""The pages of one server: as a child of the supervisor of their own, or beside all else in one process (tests).
+
+In: a configuration, listening sockets of the doors https and http. Out: `WebDoors`; for the child a `WebProcess`, which follows
+the supervisor's orders like a `Server`. The child has a directory, a log, a feed and the mailboxes to read; it takes no mail,
+holds no spool and no journal, and loads none of what the workers need for that. Loaded nowhere else: Starlette, uvicorn and
+the templates cost 40 MB and a quarter of a second.
+"""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from mic_mail.app.following import DirectoryFollower
+from mic_mail.app.settings import admission_limits, storage_settings
+from mic_mail.auth.passwords import load_secret
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import MicMailError
+from mic_mail.log.maillog import MailLog
+from mic_mail.log.tee import Tee
+from mic_mail.net.accepting import Acceptor
+from mic_mail.net.admission import Admission, Gate
+from mic_mail.net.listeners import Listener
+from mic_mail.net.sharing import Tally
+from mic_mail.net.tls import BadCertificate, TlsFront
+from mic_mail.process.feed import Feed, tell_directory_changed
+from mic_mail.process.lag import LoopLag, quantile_ms
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.access import Access
+from mic_mail.services.ownpassword import OwnPassword
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.web.application import WebServices
+from mic_mail.web.server import WebServer
+
+HANDSHAKE_SECONDS = 10.0
+TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 60\r\n\r\n"
+REST_SECONDS = 10.0
+"""A mailbox that was looked at gives back its handles after so long."""
+CLOSE_SECONDS = 1.0
+
+
+class WebDoors:
+    """The doors https and http of one process, and the gate in front of them."""
+
+    def __init__(
+        self, services: WebServices, tls: TlsFront, listeners: Sequence[Listener], tally: Tally, column: int = 0
+    ) -> None:
+        self._services = services
+        share = tally.share(column)
+        self._server = WebServer(services, share.change)
+        self._admission = Admission(admission_limits(services.config), services.clock.monotonic)
+        is_open = self._server.open.__contains__
+
+        def gate(listener: Listener) -> Gate:
+            def refused(address: str, why: str) -> bytes:
+                services.log.event("connection_refused", peer=address, door=listener.door, reason=why)
+                return TOO_MANY
+
+            return Gate(self._admission, self._server.connection, total=tally.total, is_open=is_open, refused=refused)
+
+        self._accepting = [
+            Acceptor(
+                listener,
+                share,
+                lambda listener=listener: gate(listener),  # type: ignore[misc]
+                tls=tls.context if listener.implicit_tls else None,
+                handshake_seconds=HANDSHAKE_SECONDS,
+                exhausted=lambda error: services.log.event("connections_exhausted", error=str(error)),
+            )
+            for listener in listeners
+        ]
+
+    def configure(self, services: WebServices) -> None:
+        self._server.configure(services)
+        self._admission.configure(admission_limits(services.config))
+
+    async def drain(self, seconds: float) -> None:
+        """No new connections; requests that run are answered, in so many seconds."""
+        for acceptor in self._accepting:
+            acceptor.close()
+        await self._server.drain(seconds)
+
+    @property
+    def connections(self) -> int:
+        return self._server.connections
+
+    @property
+    def sessions(self) -> int:
+        return self._server.sessions
+
+
+def web_services(
+    config: Config,
+    *,
+    access: Access,
+    directory: Directory,
+    store: MailStore,
+    lanes: Lanes,
+    clock: Clock,
+    log: MailLog,
+    key: bytes,
+) -> WebServices:
+    """What the pages are given."""
+
+    async def directory_changed() -> None:
+        await lanes.io(tell_directory_changed, config.run_dir)
+
+    return WebServices(
+        config=config,
+        access=access,
+        own_password=OwnPassword(directory, config, clock),
+        store=store,
+        lanes=lanes,
+        clock=clock,
+        log=log,
+        key=key,
+        directory_changed=directory_changed,
+    )
+
+
+class WebProcess:
+    """The child `web` while it serves."""
+
+    def __init__(self, config: Config, clock: Clock, name: str, *, key: bytes, tee: bool = False) -> None:
+        self._config = config
+        self._clock = clock
+        self._key = key
+        shown = Tee(sys.stderr, name) if tee else None
+        self.log = MailLog(config.log_dir, name, clock=clock, segment_octets=config.log.segment, tee=shown)
+        process = config.process
+        self._lanes = Lanes(io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds)
+        self._feed = Feed(config.run_dir, name, poll_seconds=config.process.poll_seconds)
+        self._lag = LoopLag(self.log, config.process.lag_seconds)
+        self._tls = TlsFront(config.certificate, config.key, minimum=config.tls.minimum)
+        self._directory = Directory(config.directory_url, clock=clock)
+        self._store = MailStore(config.mail_root, clock=clock, host=config.server.hostname, settings=storage_settings(config))
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._access: Access
+        self._doors: WebDoors
+
+    async def open(self, listeners: Sequence[Listener]) -> None:
+        """Read the directory, follow it, open the doors."""
+        await self._lanes.io(self._directory.migrate, must_exist=True)
+        snapshot = await self._lanes.io(self._directory.load_snapshot)
+        self._access = Access(
+            self._config,
+            directory=self._directory,
+            snapshot=snapshot,
+            lanes=self._lanes,
+            log=self.log,
+            clock=self._clock,
+            decoy_key=await self._lanes.io(load_secret, self._config.server.data_dir / "decoy.key"),
+            digest_key=self._key,
+            tell=self._feed.say,
+        )
+        self._feed.listen(self._access.hear)
+        self._follow()
+        self._lag.start()
+        self._doors = WebDoors(self._services(), self._tls, listeners, Tally.alone())
+        self._spawn(self._rest())
+
+    def _follow(self) -> None:
+        follower = DirectoryFollower(self._access.refresh, self._spawn, self.log)
+
+        async def version() -> int:
+            try:
+                return await self._lanes.io(self._directory.version)
+            except MicMailError:
+                follower.begin()
+                raise
+
+        self._feed.watch_directory(lambda _version: follower.changed())
+        self._feed.start(version=version)
+
+    def _services(self) -> WebServices:
+        return web_services(
+            self._config, access=self._access, directory=self._directory, store=self._store, lanes=self._lanes,
+            clock=self._clock, log=self.log, key=self._key,
+        )  # fmt: skip
+
+    def _spawn(self, errand: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.get_running_loop().create_task(errand)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _rest(self) -> None:
+        while True:
+            await asyncio.sleep(REST_SECONDS)
+            try:
+                await self._lanes.io(self._store.rest, REST_SECONDS)
+            except (MicMailError, OSError) as error:
+                self.log.event("duty_failed", duty="rest", error=str(error))
+
+    def configure(self, config: Config) -> None:
+        """Take over what a reload may change; a certificate that cannot be used is refused and said so in the log."""
+        self._config = config
+        self._lanes.patience = config.process.queue_seconds
+        self._lag.threshold_seconds = config.process.lag_seconds
+        self._access.configure(config)
+        self._doors.configure(self._services())
+        try:
+            self._tls.reload(config.certificate, config.key)
+        except BadCertificate as error:
+            self.log.event("certificate_refused", error=str(error))
+        else:
+            self.log.event("certificate_loaded", ends_at=self._tls.ends_at)
+
+    def recover(self) -> None:
+        """Others see to what the dead have left."""
+
+    def report(self) -> dict[str, object]:
+        """Numbers for `mic-mail status`."""
+        lag = self._lag
+        return {
+            "connections": {"web": self._doors.connections},
+            "sessions": self._doors.sessions,
+            "lag_ms": {
+                "p50": quantile_ms(lag.counts, 0.5),
+                "p99": quantile_ms(lag.counts, 0.99),
+                "worst": round(lag.worst_ms, 1),
+            },
+            "lag_beats": lag.beats,
+            "directory_version": self._access.snapshot.version,
+            "certificate_ends_at": self._tls.ends_at.isoformat(),
+        }
+
+    async def drain(self) -> None:
+        """Answer what runs, then close everything."""
+        await self._doors.drain(self._config.process.drain_seconds)
+        self._feed.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        self._lag.close()
+        for close in (self._store.close, self._directory.close):
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._lanes.io(close)
+            except (MicMailError, OSError) as error:
+                self.log.event("close_failed", error=str(error) or type(error).__name__)
+        self._lanes.close()
+        self.log.close()

@@ -1,0 +1,243 @@
+"""What the pages say: headings, labels, hints and sentences, in Vietnamese (NFC) and English (ASCII).
+
+As in `messages`, which has the sentences that doors and notices share: a constant or a function per text, both sides together.
+The Vietnamese is that of official letters: "Ông/Bà", "đề nghị". Never here: markup.
+"""
+
+from datetime import datetime
+
+from mic_mail.errors import Text
+from mic_mail.i18n import dates
+from mic_mail.i18n.citations import clause
+
+# ---------------------------------------------------------------- every page
+
+SYSTEM = Text("Hệ thống thư điện tử công vụ", "Official mail system")
+SKIP = Text("Đến nội dung chính", "Skip to the content")
+SIGN_OUT = Text("Đăng xuất", "Sign out")
+ERROR = Text("Có lỗi", "Error")
+DONE = Text("Đã thực hiện", "Done")
+BACK = Text("Quay lại", "Back")
+TO_SIGN_IN = Text("Về trang đăng nhập", "To the sign-in page")
+
+
+def help_line(support: str) -> Text:
+    return Text(f"Hỗ trợ: Trung tâm Thông tin, {support}", f"Help: Information Centre, {support}")
+
+
+# ---------------------------------------------------------------- signing in
+
+SIGN_IN = Text("Đăng nhập", "Sign in")
+SIGN_IN_LEAD = Text(
+    "Để đổi mật khẩu hoặc xem trạng thái hộp thư công vụ.", "To change the password or see the state of your official mailbox."
+)
+ADDRESS = Text("Địa chỉ thư điện tử", "Mail address")
+PASSWORD = Text("Mật khẩu", "Password")
+FORGOT_LINK = Text("Quên mật khẩu?", "Forgotten the password?")
+FORM_EXPIRED = Text(
+    "Biểu mẫu đã hết hiệu lực; đề nghị điền và gửi lại. Trình duyệt phải cho phép cookie của trang này.",
+    "The form has run out; please fill it in and send it again. The browser has to allow this page's cookies.",
+)
+SESSION_ENDED = Text("Phiên làm việc đã kết thúc; đề nghị đăng nhập lại.", "The session has ended; please sign in again.")
+SIGNED_OUT = Text("Ông/Bà đã đăng xuất.", "You have signed out.")
+
+
+def address_hint(domain: str) -> Text:
+    return Text(f"Ví dụ: nvan@{domain}", f"For example: nvan@{domain}")
+
+
+# ---------------------------------------------------------------- the own mailbox
+
+MAILBOX = Text("Hộp thư", "Mailbox")
+STATE = Text("Trạng thái", "State")
+REASON = Text("Căn cứ", "By")
+SINCE = Text("Từ", "Since")
+UNTIL = Text("Đến", "Until")
+UPCOMING = Text("Sắp tới", "What comes next")
+QUOTA = Text("Dung lượng", "Space")
+KIND = Text("Loại hộp thư", "Kind of mailbox")
+CHANGE = Text("Đổi mật khẩu", "Change password")
+IN_ORDER = Text("Hộp thư hoạt động bình thường: nhận, đọc và gửi thư.", "The mailbox works: it receives, is read and sends.")
+QUOTA_UNKNOWN = Text("Chưa xem được dung lượng lúc này.", "The space in use cannot be told now.")
+
+
+def quota(used: int, of: int, percent: int) -> Text:
+    taken, whole = dates.size(used), dates.size(of)
+    return Text(
+        f"Đã sử dụng {percent}%: {taken.vi} trong {whole.vi} được cấp", f"{percent}% in use: {taken.en} of {whole.en} granted"
+    )
+
+
+QUOTA_FULL = Text(
+    "Hộp thư sắp đầy; đề nghị lưu trữ về máy tính và xóa bớt thư.",
+    "The mailbox is nearly full; please archive mail on your computer and delete what is not needed.",
+)
+
+
+def password_set(at: datetime, days: int) -> Text:
+    when = dates.day(at)
+    ago = Text("hôm nay", "today") if days == 0 else Text(f"{days} ngày trước", f"{days} day{'s' if days > 1 else ''} ago")
+    return Text(f"Đặt ngày {when.vi} ({ago.vi})", f"Set on {when.en} ({ago.en})")
+
+
+PASSWORD_TAKEN_OVER = Text("Được chuyển từ hệ thống cũ", "Taken over from the former system")
+PASSWORD_LASTS = Text("Không quy định thời hạn", "No time limit")
+
+
+def password_lasts_until(at: datetime) -> Text:
+    last = dates.last_day_before(at)
+    return Text(f"Phải đổi trước khi hết ngày {last.vi}", f"To be changed by the end of {last.en}")
+
+
+def password_ending(at: datetime) -> Text:
+    """Wording 5; Reg. 15.2."""
+    last, cited = dates.last_day_before(at), clause("15.2")
+    return Text(
+        f"Mật khẩu sẽ hết hạn khi kết thúc ngày {last.vi}; đề nghị đổi theo quy định về định kỳ "
+        f"thay đổi mật khẩu tại {cited.vi}.",
+        f"The password runs out at the end of {last.en}; please change it: passwords are changed periodically ({cited.en}).",
+    )
+
+
+def will_be_due(at: datetime) -> Text:
+    when = dates.day(at)
+    return Text(f"Từ ngày {when.vi} phải đổi mật khẩu.", f"From {when.en} on the password has to be changed.")
+
+
+def will_be_suspended(at: datetime) -> Text:
+    """Reg. 7.2.a: the only suspension that the clock alone brings."""
+    when = dates.day(at)
+    return Text(
+        f"Nếu không sử dụng, hộp thư sẽ bị tạm khóa từ ngày {when.vi}.",
+        f"Unless it is used, it is suspended from {when.en} on.",
+    )
+
+
+def will_be_locked(at: datetime) -> Text:
+    when = dates.day(at)
+    return Text(f"Chức năng gửi thư sẽ bị khóa từ ngày {when.vi}.", f"Sending is locked from {when.en} on.")
+
+
+def will_be_reclaimed(address: str, at: datetime) -> Text:
+    """Wording 7; Reg. 6.4.c."""
+    last = dates.last_day_before(at)
+    return Text(
+        f"Hộp thư {address} sẽ tự động bị thu hồi sau khi kết thúc ngày {last.vi}; "
+        "đề nghị sao lưu dữ liệu cần thiết trước thời điểm này.",
+        f"The mailbox {address} is reclaimed automatically after the end of {last.en}; please save before then what you need.",
+    )
+
+
+# ---------------------------------------------------------------- changing the password
+
+PRESENT = Text("Mật khẩu hiện tại", "Present password")
+NEW = Text("Mật khẩu mới", "New password")
+AGAIN = Text("Nhập lại mật khẩu mới", "New password once more")
+RULES = Text("Yêu cầu đối với mật khẩu mới", "What the new password has to be")
+RULE_NAMES = Text("Không chứa địa chỉ thư hoặc họ tên.", "It contains neither the mail address nor the name.")
+RULE_COMMON = Text(
+    "Không dễ đoán; nên dùng một câu gồm nhiều từ không liên quan đến nhau, có dấu cũng được.",
+    "It is not easy to guess; best is a sentence of several words that have nothing to do with each other.",
+)
+AFTERWARDS = Text(
+    "Sau khi đổi, phần mềm thư trên máy tính và điện thoại sẽ yêu cầu mật khẩu mới.",
+    "Afterwards the mail programs on computer and telephone ask for the new password.",
+)
+CHANGED = Text(
+    "Đã đổi mật khẩu. Các phiên đang mở ở nơi khác kết thúc trong vài giây; "
+    "phần mềm thư trên máy tính và điện thoại sẽ yêu cầu mật khẩu mới.",
+    "The password is changed. Sessions that are open elsewhere end within seconds; "
+    "the mail programs on computer and telephone will ask for the new password.",
+)
+NOT_THE_SAME = Text("Hai lần nhập mật khẩu mới không giống nhau.", "The new password was not typed the same way twice.")
+PRESENT_IS_WRONG = Text("Mật khẩu hiện tại không đúng.", "The present password is wrong.")
+FIELDS_MISSING = Text("Đề nghị điền đủ các mục.", "Please fill in every field.")
+TOO_MANY_TRIES = Text(
+    "Đã thử quá nhiều lần; đề nghị đăng nhập lại.", "There were too many tries in this session; please sign in again."
+)
+
+
+def rule_length(characters: int) -> Text:
+    return Text(f"Có ít nhất {characters} ký tự.", f"It has at least {characters} characters.")
+
+
+def rule_reuse(passwords: int) -> Text:
+    if passwords == 0:
+        return Text("Khác mật khẩu đang dùng.", "It differs from the present one.")
+    return Text(
+        f"Khác mật khẩu đang dùng và {passwords} mật khẩu gần nhất.",
+        f"It differs from the present one and the last {passwords}.",
+    )
+
+
+DUE_REASONS = {
+    "6.4.a": Text(
+        "Đây là lần truy nhập đầu tiên sau khi hộp thư được cấp", "The mailbox was issued and is used for the first time"
+    ),
+    "7.3.c": Text("Hộp thư đã được kích hoạt lại và khởi tạo lại mật khẩu", "The mailbox was restored and its password reset"),
+    "15.2": Text("Mật khẩu đã được khởi tạo lại hoặc đã hết hạn", "The password was reset or has run out"),
+}
+
+
+def due(clause_id: str) -> Text:
+    """Wording 4; Reg. 6.4.a, 7.3.c, 15.2."""
+    cited, why = clause(clause_id), DUE_REASONS[clause_id]
+    return Text(
+        f"{why.vi}; Ông/Bà phải đổi mật khẩu trước khi sử dụng hộp thư ({cited.vi}).",
+        f"{why.en}; you have to change the password before you can use the mailbox ({cited.en}).",
+    )
+
+
+# ---------------------------------------------------------------- a lost password
+
+FORGOT = Text("Quên mật khẩu", "A forgotten password")
+
+
+def forgot_rule() -> Text:
+    cited = clause("15.2")
+    return Text(
+        f"Theo {cited.vi}, mất mật khẩu phải báo ngay; Trung tâm Thông tin khởi tạo lại mật khẩu khi có văn bản "
+        "hoặc thư điện tử của đơn vị. Trang này không tự khởi tạo lại mật khẩu và không nhận yêu cầu qua điện thoại.",
+        f"By {cited.en} a lost password is reported at once, and the Information Centre resets it on a letter of the unit or a "
+        "message from the unit's mailbox. This page resets nothing by itself, and no request is taken by telephone.",
+    )
+
+
+FORGOT_STEPS = (
+    Text(
+        "Báo ngay cho thủ trưởng hoặc người quản lý hộp thư của đơn vị.",
+        "Tell the head of your unit or the keeper of its mailbox at once.",
+    ),
+    Text(
+        "Đơn vị gửi văn bản, hoặc thư từ hộp thư của đơn vị, đến Trung tâm Thông tin; nêu rõ họ tên, đơn vị, địa chỉ thư.",
+        "The unit sends a letter, or a message from its own mailbox, to the Centre, with name, unit and mail address.",
+    ),
+    Text(
+        "Trung tâm Thông tin cấp mật khẩu tạm; Ông/Bà đăng nhập tại trang này và đổi ngay trong lần truy nhập đầu tiên.",
+        "The Centre hands over a temporary password; sign in here with it and change it the first time you do so.",
+    ),
+)
+FORGOT_LEAKED = Text(
+    "Nếu nghi ngờ mật khẩu bị lộ, đề nghị báo ngay Trung tâm Thông tin để tạm khóa hộp thư.",
+    "If the password may be known to others, tell the Information Centre at once, so that the mailbox is suspended.",
+)
+
+
+def send_to(support: str) -> Text:
+    return Text(f"Địa chỉ nhận: {support}", f"Where to write: {support}")
+
+
+# ---------------------------------------------------------------- what goes wrong
+
+NOT_FOUND = Text("Không có trang này.", "There is no such page.")
+NOT_THAT_WAY = Text("Trang này không nhận yêu cầu theo cách đó.", "This page cannot be asked that way.")
+TOO_LARGE = Text("Nội dung gửi lên quá lớn.", "What was sent is too large.")
+UNREADABLE = Text("Không đọc được nội dung gửi lên.", "What was sent cannot be read.")
+NOT_THIS_HOST = Text("Máy chủ này không trả lời dưới tên đó.", "This server does not answer under that name.")
+
+
+def failed(reference: str) -> Text:
+    return Text(
+        f"Hệ thống gặp lỗi, mã {reference}; đề nghị thử lại sau.",
+        f"Something failed, reference {reference}; please try again later.",
+    )

@@ -1,0 +1,397 @@
+"""The pages and what they do: signing in, the own mailbox, a new password, signing out.
+
+In: HTTP requests that `guarding` let through. Out: pages and redirects: the answer to a form that did something is one,
+so that going back or reloading repeats nothing. Hashing, the directory and mailboxes are asked in lanes. A session is looked at
+anew with each request (`Access.recheck_page`): a suspension, a reset or a new password ends it with the next one.
+
+    /                 sign in
+    /sign-in   POST   -> /mailbox or /password
+    /mailbox          state, space, age of the password, what comes next
+    /password  POST   a new one -> /mailbox
+    /sign-out  POST   -> /signed-out
+    /forgot           what to do, and that this page resets nothing (Reg. 15.2)
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Scope
+
+from mic_mail.auth.passwords import WeakPassword
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import Superseded
+from mic_mail.errors import MicMailError, Refused, Text, Trouble
+from mic_mail.i18n import messages, pages
+from mic_mail.i18n.language import Language
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy.lifecycle import FactsUnreadable, State
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.access import Access, Peer, SignedIn
+from mic_mail.services.ownpassword import OwnPassword, own_state
+from mic_mail.services.refusals import Refusal, RefusalKind
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.web import forms
+from mic_mail.web.forms import BadForm, Tokens
+from mic_mail.web.guarding import KEPT_FOR_EVER, Guard
+from mic_mail.web.http import STATE_PEER, Caller
+from mic_mail.web.rendering import ICON, STYLE, STYLE_PATH, Pages
+from mic_mail.web.sessions import TRIES, Patience, Session, Sessions, new_token
+from mic_mail.web.shown import shown_state
+
+SESSION_COOKIE = "__Host-mic-mail"
+FORM_COOKIE = "__Host-mic-mail-form"
+LANGUAGE_COOKIE = "__Host-mic-mail-lang"
+"""By its prefix a browser takes such a cookie over TLS, and from this host alone (RFC 6265bis §4.1.3)."""
+YEAR = 365 * 86_400
+
+STATUS = {
+    RefusalKind.TOO_MANY: 429,
+    RefusalKind.UNAVAILABLE: 503,
+}
+"""Of a refused sign-in; all others are 403: a 401 would have to name a scheme of HTTP's own (RFC 9110 §15.5.2)."""
+ERRORS = {404: pages.NOT_FOUND, 405: pages.NOT_THAT_WAY, 411: pages.UNREADABLE, 421: pages.NOT_THIS_HOST, 431: pages.TOO_LARGE}
+
+DoneElsewhere = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class WebServices:
+    """What the pages are given."""
+
+    config: Config
+    access: Access
+    own_password: OwnPassword
+    store: MailStore
+    lanes: Lanes
+    clock: Clock
+    log: MailLog
+    key: bytes = field(repr=False)
+    """For the tokens of forms; a web process that is started again has the same."""
+    directory_changed: DoneElsewhere
+    """Lets the other processes know, so that sessions with the old password end at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of somebody who is signed in."""
+
+    request: Request
+    token: str
+    session: Session
+    signed_in: SignedIn
+    peer: Peer
+
+
+class Application:
+    """The pages of one process; belongs to its loop."""
+
+    def __init__(self, services: WebServices) -> None:
+        self.sessions = Sessions(_patience(services.config), services.clock.monotonic)
+        self._tokens = Tokens(services.key)
+        routes = [
+            Route("/", self.show_sign_in),
+            Route("/sign-in", self.show_sign_in),
+            Route("/sign-in", self.sign_in, methods=["POST"]),
+            Route("/sign-out", self.sign_out, methods=["POST"]),
+            Route("/signed-out", self.show_signed_out),
+            Route("/mailbox", self.show_mailbox),
+            Route("/password", self.show_change),
+            Route("/password", self.change, methods=["POST"]),
+            Route("/forgot", self.show_forgot),
+            Route("/.well-known/change-password", self.to_change),  # W3C: where password managers send their people
+            Route("/robots.txt", _robots),
+            Route("/icon.svg", _icon),
+            Route(STYLE_PATH, _style),
+        ]
+        handlers = {HTTPException: self._http_error, BadForm: self._bad_form, Exception: self._inner_error}
+        inner = Starlette(routes=routes, exception_handlers=handlers)
+        inner.router.redirect_slashes = False
+        self._guard = Guard(inner, now=services.clock.now, failed=self._failed, refuse=self._refuse)
+        self.configure(services)
+
+    @property
+    def app(self) -> ASGIApp:
+        return self._guard
+
+    def configure(self, services: WebServices) -> None:
+        """Take over what a reload may change; who is signed in stays so."""
+        config = services.config
+        self._services = services
+        self._pages = Pages(config)
+        self.sessions.patience = _patience(config)
+        page = config.password_page or f"https://{config.server.hostname}/"
+        own = page.partition("//")[2].partition("/")[0]
+        loopback = all(address in ("127.0.0.1", "::1") for address in config.listen.addresses)
+        names = [config.server.hostname, own.partition(":")[0], *config.web.more_names]
+        self._guard.configure(page, [*names, *(("localhost", "127.0.0.1", "[::1]") if loopback else ())])
+
+    # ------------------------------------------------------------ signing in and out
+
+    async def show_sign_in(self, request: Request) -> Response:
+        if await self._visit(request) is not None:
+            return _to("/mailbox")
+        return self._sign_in_page(request)
+
+    def _sign_in_page(
+        self, request: Request, error: Text | None = None, *, user: str = "", status: int = 200, is_wrong: bool = False
+    ) -> Response:
+        secret = request.cookies.get(FORM_COOKIE) or new_token()
+        response = self._page(
+            "sign-in", request, status, error=error, user=user, token=self._tokens.mint(secret, "sign-in"), path="/",
+            is_wrong=is_wrong, domain=self._services.config.server.domain,
+        )  # fmt: skip
+        _set_cookie(response, FORM_COOKIE, secret)
+        return response
+
+    async def sign_in(self, request: Request) -> Response:
+        fields = await forms.read(request)
+        secret = request.cookies.get(FORM_COOKIE, "")
+        if not forms.is_from_here(request) or not self._tokens.fits(fields.get("token", ""), secret, "sign-in"):
+            return self._sign_in_page(request, pages.FORM_EXPIRED, status=403)
+        user, password = fields.get("address", ""), fields.get("password", "")
+        if not user.strip() or not password:
+            return self._sign_in_page(request, pages.FIELDS_MISSING, user=user, status=422)
+        answer = await self._services.access.enter_page(user, password, _peer(request))
+        if isinstance(answer, Refusal):
+            # The address is shown again: most who are refused here have mistyped the password.
+            wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
+            return self._sign_in_page(request, answer.text, user=user, status=STATUS.get(answer.kind, 403), is_wrong=wrong)
+        token = self.sessions.begin(answer, instead_of=request.cookies.get(SESSION_COOKIE))
+        response = _to("/password" if answer.decision.password_change_due else "/mailbox")
+        _set_cookie(response, SESSION_COOKIE, token)
+        _drop_cookie(response, FORM_COOKIE)
+        return response
+
+    async def sign_out(self, request: Request) -> Response:
+        fields = await forms.read(request)
+        token = request.cookies.get(SESSION_COOKIE, "")
+        if not forms.is_from_here(request) or not self._tokens.fits(fields.get("token", ""), token, "sign-out"):
+            return self._sign_in_page(request, pages.FORM_EXPIRED, status=403)
+        session = self.sessions.find(token)
+        if session is not None:
+            self.sessions.end(token)
+            self._event("web_signed_out", request, mailbox=session.signed_in.address)
+        response = _to("/signed-out")
+        _drop_cookie(response, SESSION_COOKIE)
+        return response
+
+    async def show_signed_out(self, request: Request) -> Response:
+        return self._page("message", request, text=pages.SIGNED_OUT, title=pages.SIGN_OUT, path="/signed-out", is_error=False)
+
+    async def _visit(self, request: Request) -> Visit | None:
+        """Who this is, if a session says so and the mailbox's state still allows it."""
+        token = request.cookies.get(SESSION_COOKIE, "")
+        session = self.sessions.find(token)
+        if session is None:
+            return None
+        peer = _peer(request)
+        answer = self._services.access.recheck_page(session.signed_in, peer)
+        if isinstance(answer, Refusal):
+            self.sessions.end(token)
+            return None
+        session.signed_in = answer
+        return Visit(request, token, session, answer, peer)
+
+    def _ended(self, request: Request) -> Response:
+        """The page for who is not, or not any more, signed in."""
+        had_one = SESSION_COOKIE in request.cookies
+        response = self._sign_in_page(request, pages.SESSION_ENDED if had_one else None, status=403 if had_one else 200)
+        if had_one:
+            _drop_cookie(response, SESSION_COOKIE)
+        return response
+
+    # ------------------------------------------------------------ the own mailbox
+
+    async def show_mailbox(self, request: Request) -> Response:
+        visit = await self._visit(request)
+        if visit is None:
+            return self._ended(request)
+        if visit.signed_in.decision.password_change_due:
+            return _to("/password")
+        services, address = self._services, visit.signed_in.address
+        snapshot = services.access.snapshot
+        entry = snapshot.entries[visit.signed_in.mailbox_id]
+        last_use = services.access.last_use(entry)
+        state = own_state(
+            snapshot, entry, visit.signed_in.decision, used=last_use, config=services.config, now=services.clock.now()
+        )
+        news, visit.session.news = visit.session.news, None
+        try:
+            used = (await services.lanes.io(lambda: services.store.account(visit.signed_in.account).quota())).octets
+        except (MicMailError, OSError):  # the mailbox cannot be opened now; all else can be told
+            used = None
+        return self._page(
+            "mailbox", request, news=news, state=shown_state(state, used, services.config), address=address, path="/mailbox",
+            sign_out=self._tokens.mint(visit.token, "sign-out"),
+        )  # fmt: skip
+
+    # ------------------------------------------------------------ a new password
+
+    async def show_change(self, request: Request) -> Response:
+        visit = await self._visit(request)
+        return self._ended(request) if visit is None else self._change_page(visit)
+
+    def _change_page(self, visit: Visit, error: Text | None = None, *, at: str = "", status: int = 200) -> Response:
+        reason = visit.signed_in.decision.reason(State.PASSWORD_DUE)
+        auth = self._services.config.auth
+        rules = (
+            pages.rule_length(auth.password_length),
+            pages.RULE_NAMES,
+            pages.RULE_COMMON,
+            pages.rule_reuse(auth.password_reuse),
+        )
+        return self._page(
+            "password", visit.request, status, error=error, at=at, address=visit.signed_in.address, path="/password",
+            due=None if reason is None else pages.due(reason.clause), rules=rules, shortest=auth.password_length,
+            token=self._tokens.mint(visit.token, "password"), sign_out=self._tokens.mint(visit.token, "sign-out"),
+        )  # fmt: skip
+
+    async def change(self, request: Request) -> Response:
+        fields = await forms.read(request)
+        visit = await self._visit(request)
+        if visit is None:
+            return self._ended(request)
+        if not forms.is_from_here(request) or not self._tokens.fits(fields.get("token", ""), visit.token, "password"):
+            return self._change_page(visit, pages.FORM_EXPIRED, status=403)
+        present, new, again = (fields.get(name, "") for name in ("present", "new", "again"))
+        if not (present and new and again):
+            return self._change_page(visit, pages.FIELDS_MISSING, status=422)
+        visit.session.tries += 1
+        if visit.session.tries > TRIES:
+            self.sessions.end(visit.token)
+            return self._sign_in_page(request, pages.TOO_MANY_TRIES, status=429)
+        answer = await self._services.access.confirm(visit.signed_in, present, visit.peer)
+        if isinstance(answer, Refusal):
+            wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
+            text = pages.PRESENT_IS_WRONG if wrong else answer.text
+            return self._change_page(visit, text, at="present" if wrong else "", status=STATUS.get(answer.kind, 403))
+        if new != again:
+            return self._change_page(visit, pages.NOT_THE_SAME, at="again", status=422)
+        return await self._give(visit, answer, new)
+
+    async def _give(self, visit: Visit, confirmed: SignedIn, new: str) -> Response:
+        """Store the new password, and go on under a new session."""
+        services = self._services
+        try:
+            made = await services.lanes.hash(
+                services.own_password.change, confirmed.mailbox_id, confirmed.credential_version, new
+            )
+        except WeakPassword as weak:
+            self._event("web_password_refused", visit.request, mailbox=confirmed.address, reason=weak.text.en)
+            return self._change_page(visit, weak.text, at="new", status=422)
+        except Superseded as passed:
+            return self._change_page(visit, passed.text, status=409)
+        except Refused as refused:
+            return self._change_page(visit, refused.text, status=403)
+        except Trouble as trouble:
+            self._event("web_password_failed", visit.request, mailbox=confirmed.address, error=str(trouble))
+            return self._change_page(visit, messages.unavailable(), status=503)
+        self._event("web_password_changed", visit.request, mailbox=confirmed.address, version=made.version)
+        await services.directory_changed()
+        with_new = await self._signed_in_anew(confirmed, made.version)
+        token = self.sessions.begin(with_new, instead_of=visit.token, news=pages.CHANGED)
+        response = _to("/mailbox")
+        _set_cookie(response, SESSION_COOKIE, token)
+        return response
+
+    async def _signed_in_anew(self, before: SignedIn, version: int) -> SignedIn:
+        try:
+            await self._services.access.refresh()
+            decision = self._services.access.decide(before.mailbox_id) or before.decision
+        except (FactsUnreadable, Trouble):  # the next request finds out what there is
+            decision = before.decision
+        return SignedIn(before.mailbox_id, before.address, before.account, decision, before.actor, version)
+
+    async def to_change(self, request: Request) -> Response:
+        return _to("/password")
+
+    # ------------------------------------------------------------ what needs no sign-in, and what goes wrong
+
+    async def show_forgot(self, request: Request) -> Response:
+        return self._page("forgot", request, path="/forgot")
+
+    async def _http_error(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        response = self._refuse(request.scope, error.status_code)
+        response.headers.update(error.headers or {})
+        return response
+
+    async def _bad_form(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, BadForm)
+        return self._page("message", request, error.status, text=error.text, title=pages.ERROR, path="/", is_error=True)
+
+    async def _inner_error(self, request: Request, error: Exception) -> Response:
+        """Starlette raises it again after this answer; the guard tells the log."""
+        return self._refuse(request.scope, 500)
+
+    def _refuse(self, scope: Scope, status: int) -> Response:
+        request = Request(scope)
+        text = ERRORS.get(status) or pages.failed(_caller(request).session_id)
+        return self._page("message", request, status, text=text, title=pages.ERROR, path="/", is_error=True)
+
+    def _failed(self, error: Exception, path: str) -> None:
+        import traceback
+
+        where = "".join(traceback.format_exception(error, limit=-8))
+        self._services.log.event("web_request_failed", path=path, error=type(error).__name__, where=where)
+
+    # ------------------------------------------------------------ how
+
+    def _page(self, name: str, request: Request, status: int = 200, **values: object) -> Response:
+        asked = request.query_params.get("lang")
+        chosen = asked if asked in set(Language) else request.cookies.get(LANGUAGE_COOKIE)
+        language = Language(chosen) if chosen in set(Language) else Language.VI
+        response = self._pages.page(name, language, status, **values)
+        if asked in set(Language):
+            _set_cookie(response, LANGUAGE_COOKIE, language, max_age=YEAR)
+        return response
+
+    def _event(self, name: str, request: Request, **what: str | int | None) -> None:
+        caller = _caller(request)
+        self._services.log.event(name, **what, peer=caller.address, session=caller.session_id)
+
+
+def _patience(config: Config) -> Patience:
+    return Patience(config.web.idle_seconds, config.web.session_seconds)
+
+
+def _caller(request: Request) -> Caller:
+    caller = request.scope["state"][STATE_PEER]
+    assert isinstance(caller, Caller)
+    return caller
+
+
+def _peer(request: Request) -> Peer:
+    caller = _caller(request)
+    return Peer(caller.address, caller.port, caller.local_port, "web", caller.tls, caller.session_id)
+
+
+def _to(path: str) -> Response:
+    """See other: whatever was sent is not sent again (RFC 9110 §15.4.4)."""
+    return RedirectResponse(path, 303)
+
+
+def _set_cookie(response: Response, name: str, value: str, *, max_age: int | None = None) -> None:
+    response.set_cookie(name, value, max_age=max_age, path="/", secure=True, httponly=True, samesite="strict")
+
+
+def _drop_cookie(response: Response, name: str) -> None:
+    response.delete_cookie(name, path="/", secure=True, httponly=True, samesite="strict")
+
+
+async def _style(request: Request) -> Response:
+    return Response(STYLE, media_type="text/css", headers={"cache-control": KEPT_FOR_EVER})
+
+
+async def _icon(request: Request) -> Response:
+    return Response(ICON, media_type="image/svg+xml", headers={"cache-control": "public, max-age=86400"})
+
+
+async def _robots(request: Request) -> Response:
+    return Response("User-agent: *\nDisallow: /\n", media_type="text/plain")

@@ -1,0 +1,78 @@
+"""Forms: their bodies, read within bounds, and the tokens that show that a form is ours.
+
+In: a request. Out: its fields; `BadForm` with a status where it is none. A form's token is an HMAC over what it is for and over
+the browser's secret (the session's, or the cookie of the sign-in form): a page of somebody else can know neither, and a token
+of another session or of before the sign-in fits nothing. Besides, a browser says where a form was sent from (`Origin`,
+`Sec-Fetch-Site`), and cookies are SameSite=Strict: each of the three would do.
+"""
+
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from starlette.requests import ClientDisconnect, Request
+
+from mic_mail.errors import Text
+from mic_mail.i18n import pages
+
+BODY_OCTETS = 16 << 10
+"""Three passwords of the longest kind, percent-encoded, and the rest."""
+FIELDS = 8
+CONTENT_TYPE = "application/x-www-form-urlencoded"
+
+
+class BadForm(Exception):
+    """What was sent is no form of ours; `status` and `text` answer it."""
+
+    def __init__(self, status: int, text: Text) -> None:
+        self.status = status
+        self.text = text
+        super().__init__(text.en)
+
+
+async def read(request: Request) -> Mapping[str, str]:
+    """The fields of a form, the last one of each name."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != CONTENT_TYPE:
+        raise BadForm(415, pages.UNREADABLE)
+    if (
+        len(declared := request.headers.get("content-length", "0")) > 10 or int(declared) > BODY_OCTETS
+    ):  # h11 lets only digits in
+        raise BadForm(413, pages.TOO_LARGE)
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_OCTETS:
+                raise BadForm(413, pages.TOO_LARGE)
+    except ClientDisconnect:
+        raise BadForm(400, pages.UNREADABLE) from None
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=FIELDS, errors="strict")
+    except ValueError:  # no ASCII, no UTF-8 behind the percent signs, too many fields
+        raise BadForm(400, pages.UNREADABLE) from None
+    return dict(pairs)
+
+
+def is_from_here(request: Request) -> bool:
+    """Whether the browser says that the form was on a page of this host; old ones say nothing, which the token makes up for."""
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    own = f"https://{request.headers.get('host', '')}"
+    return (origin is None or origin.lower() == own.lower()) and site in (None, "same-origin", "none")
+
+
+class Tokens:
+    """Tokens under one key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = hmac.digest(key, b"web forms", "sha256")
+
+    def mint(self, secret: str, purpose: str) -> str:
+        """The token of a form."""
+        mark = hmac.digest(self._key, f"{purpose}\0{secret}".encode("utf-8", "surrogatepass"), "sha256")
+        return urlsafe_b64encode(mark).decode().rstrip("=")
+
+    def fits(self, token: str, secret: str, purpose: str) -> bool:
+        """Whether it is that of this form."""
+        return bool(secret) and hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self.mint(secret, purpose).encode())

@@ -1,0 +1,115 @@
+"""What every request goes through before any page, and every answer after it.
+
+In: an ASGI application. Out: the same behind checks (host, framing, scheme) and with the headers that hold browsers back. An
+exception that nobody foresaw becomes a page with a reference; what it was stands in the log alone. Pure ASGI, no state.
+
+    host            only names of this server: no link, no cookie, no redirect can be made for another one
+    framing         no Transfer-Encoding: no browser sends a form so, and what is framed in one way cannot be smuggled
+                    (RFC 9112 §11.2)
+    plain http      is sent to the https page and served nothing
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from email.utils import format_datetime
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEAD_OCTETS = 16 << 10
+"""The longest path and header fields of a request, together."""
+HSTS_SECONDS = 365 * 86_400
+POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+HEADERS = {
+    "content-security-policy": POLICY,
+    "strict-transport-security": f"max-age={HSTS_SECONDS}",  # RFC 6797; browsers ignore it where the certificate is not trusted
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    # Not no-referrer: browsers would send `Origin: null` with every form then (Fetch, "append a request Origin header").
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "x-robots-tag": "noindex, nofollow",
+}
+KEPT_FOR_EVER = "public, max-age=31536000, immutable"
+NEVER_KEPT = "no-store"
+
+
+def name_of(host: str) -> str:
+    """The name in a Host header, without port: lower case; IPv6 in its brackets."""
+    name = host.lower()
+    return name[: name.find("]") + 1] if name.startswith("[") else name.partition(":")[0]
+
+
+class Guard:
+    """The outermost application."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        now: Callable[[], datetime],
+        failed: Callable[[Exception, str], None],
+        refuse: Callable[[Scope, int], Response],
+    ) -> None:
+        """`failed` is told of an exception and of where; `refuse` makes the page for a status."""
+        self._app = app
+        self._now = now
+        self._failed = failed
+        self._refuse = refuse
+        self.page = ""
+        self.names: frozenset[str] = frozenset()
+
+    def configure(self, page: str, names: Iterable[str]) -> None:
+        """The address of the page, to which plain http is sent, and the names under which it is served."""
+        self.page = page
+        self.names = frozenset(name.lower() for name in names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                self._dress(scope, message["status"], MutableHeaders(scope=message))
+            await send(message)
+
+        refusal = self._look(scope)
+        try:
+            await (refusal or self._app)(scope, receive, send_guarded)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a stranger learns a reference and nothing else
+            self._failed(error, scope["path"])
+            if not begun:
+                await self._refuse(scope, 500)(scope, receive, send_guarded)
+
+    def _look(self, scope: Scope) -> Response | None:
+        """The answer to a request that goes no further."""
+        headers = Headers(scope=scope)
+        if scope["scheme"] != "https":
+            return self._to_https(scope["method"])
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or name_of(hosts[0]) not in self.names:
+            return self._refuse(scope, 421)
+        if "transfer-encoding" in headers:
+            return self._refuse(scope, 411)
+        if len(scope["raw_path"]) + sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_OCTETS:
+            return self._refuse(scope, 431)
+        return None
+
+    def _to_https(self, method: str) -> Response:
+        if method not in ("GET", "HEAD"):  # what was sent in the open shall not be sent again by a browser that follows
+            return Response("https only", 403, media_type="text/plain")
+        return Response(status_code=301, headers={"location": self.page})
+
+    def _dress(self, scope: Scope, status: int, headers: MutableHeaders) -> None:
+        secure = scope["scheme"] == "https"
+        for name, value in HEADERS.items():
+            if secure or name != "strict-transport-security":  # RFC 6797 §7.2: not on plain http
+                headers[name] = value
+        headers.setdefault("cache-control", NEVER_KEPT)
+        headers["date"] = format_datetime(self._now(), usegmt=True)
+        if status >= 400 or not secure:  # of what was refused a body may still be coming
+            headers["connection"] = "close"

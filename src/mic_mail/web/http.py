@@ -1,0 +1,130 @@
+"""HTTP/1.1 on connections that others accept: h11 by uvicorn's protocol, with a deadline for every request.
+
+In: an ASGI application, limits. Out: protocols for `net.accepting` and `net.admission`. uvicorn's own server is not used: it
+opens sockets, catches signals and makes TLS contexts by itself, and waits for ever for who sends slowly. Here alone uvicorn is
+imported; a canary test names each member of it that is touched.
+
+A connection that has not brought a whole request `request_seconds` after it began, or after its last answer, is cut, and so is
+one that does not read. Of a head that is not whole h11 keeps HEAD_OCTETS (what comes whole in one read `guarding` measures);
+bodies are bounded by who reads them.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from starlette.types import ASGIApp
+from uvicorn import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from mic_mail.net.connections import OpenConnections
+from mic_mail.services.access import TlsInfo
+from mic_mail.web.guarding import HEAD_OCTETS
+
+STATE_PEER = "mic_mail.peer"
+"""Where an application finds the connection's `Caller` in its `scope["state"]`."""
+
+
+class Caller:
+    """Who is at the other end of a connection."""
+
+    __slots__ = ("address", "local_port", "port", "session_id", "tls")
+
+    def __init__(self, transport: asyncio.BaseTransport, session_id: str) -> None:
+        peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self.address, self.port = (str(peer[0]), int(peer[1])) if peer else ("", 0)
+        self.local_port = int(here[1]) if here else 0
+        self.session_id = session_id
+        ssl = transport.get_extra_info("ssl_object")
+        cipher = ssl.cipher() if ssl else None
+        self.tls = TlsInfo(ssl.version() or "", cipher[0] if cipher else "") if ssl else None
+
+
+class Http:
+    """What all connections of one process share."""
+
+    def __init__(
+        self, app: ASGIApp, *, new_id: Callable[[], str], changed: Callable[[int], None], request_seconds: float
+    ) -> None:
+        _silence()
+        self.new_id = new_id
+        self.request_seconds = request_seconds
+        self.open: OpenConnections[HttpConnection] = OpenConnections(changed)
+        self.state = ServerState()
+        self.config = Config(
+            app, interface="asgi3", lifespan="off", ws="none", log_config=None, access_log=False, proxy_headers=False,
+            server_header=False, date_header=False, h11_max_incomplete_event_size=HEAD_OCTETS,
+        )  # fmt: skip
+        self.config.load()
+
+    def connection(self) -> "HttpConnection":
+        """The protocol of one new connection."""
+        return HttpConnection(self)
+
+    async def drain(self, seconds: float) -> None:
+        """Requests that run get their answer, in so many seconds; who only holds a connection loses it now."""
+        for connection in self.open:
+            connection.shutdown()
+            if connection.is_idle:  # no browser answers the farewell of TLS
+                connection.transport.abort()
+        if not await self.open.all_closed(seconds):
+            for connection in self.open:
+                connection.transport.abort()
+
+
+class HttpConnection(H11Protocol):
+    """One connection."""
+
+    def __init__(self, shared: Http) -> None:
+        super().__init__(config=shared.config, server_state=shared.state, app_state={})
+        self._shared = shared
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._shared.open.add(self)
+        self.app_state = {STATE_PEER: Caller(transport, self._shared.new_id())}
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self._shared.open.discard(self)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being answered and every answer is on its way."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and self.transport.get_write_buffer_size() == 0
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        running = self.cycle
+        if running is not None and not running.more_body and not running.response_complete:
+            self._disarm()  # the request is whole: from here on it is the application that takes time
+
+    def on_response_complete(self) -> None:
+        self._arm()
+        super().on_response_complete()
+
+    def _arm(self) -> None:
+        self._disarm()
+        self._deadline = self.loop.call_later(self._shared.request_seconds, self._cut)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _cut(self) -> None:
+        self.transport.abort()
+
+
+def _silence() -> None:
+    """What uvicorn says of bad requests goes nowhere: strangers could fill a disk, and what failed here is in our own log."""
+    for name in ("uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.CRITICAL + 1)
+        logger.propagate = False

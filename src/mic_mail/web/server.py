@@ -1,0 +1,61 @@
+"""The https door, and the http door that leads to it: connections by `http`, pages by `application`.
+
+In: services, listening sockets with what accepts on them. Out: protocols for the gate; numbers; a drain. Decides nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from mic_mail.ids import trace_id
+from mic_mail.net.connections import OpenConnections
+from mic_mail.web.application import Application, WebServices
+from mic_mail.web.http import Http, HttpConnection
+
+SWEEP_SECONDS = 60.0
+
+
+class WebServer:
+    """The pages of one process; belongs to its loop."""
+
+    def __init__(self, services: WebServices, changed: Callable[[int], None]) -> None:
+        self._application = Application(services)
+        self._http = Http(
+            self._application.app,
+            new_id=lambda: trace_id(services.clock.now_us()),
+            changed=changed,
+            request_seconds=services.config.web.request_seconds,
+        )
+        self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self._application.sessions.sweep()
+
+    @property
+    def open(self) -> OpenConnections[HttpConnection]:
+        """The connections."""
+        return self._http.open
+
+    @property
+    def connections(self) -> int:
+        return len(self._http.open)
+
+    @property
+    def sessions(self) -> int:
+        """Who is signed in."""
+        return len(self._application.sessions)
+
+    def connection(self) -> asyncio.Protocol:
+        """The protocol of a new connection."""
+        return self._http.connection()
+
+    def configure(self, services: WebServices) -> None:
+        """New requests follow the new configuration."""
+        self._application.configure(services)
+        self._http.request_seconds = services.config.web.request_seconds
+
+    async def drain(self, seconds: float) -> None:
+        """Running requests get their answer; whoever only holds a connection loses it."""
+        self._sweeping.cancel()
+        await self._http.drain(seconds)

@@ -1,0 +1,99 @@
+"""Who is signed in at the pages: sessions in memory, found by a token that only the browser and a digest here know.
+
+In: a token, an instant of the monotonic clock. Out: a `Session` or None. A restart of the web process forgets all of them, and
+people sign in again. Bounded: MOST sessions, MOST_PER_MAILBOX of one mailbox; the one that was not used for longest goes.
+"""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from mic_mail.errors import Text
+from mic_mail.services.access import SignedIn
+
+MOST = 10_000
+MOST_PER_MAILBOX = 8
+TOKEN_OCTETS = 32
+TRIES = 20
+"""New passwords that one session may try: each costs several hashes."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One browser that has signed in."""
+
+    signed_in: SignedIn
+    began: float
+    used: float
+    tries: int = 0
+    news: Text | None = None
+    """What the next page has to say first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a session lasts, in seconds: unused, and at all."""
+
+    idle: float
+    whole: float
+
+
+def new_token() -> str:
+    """256 bits of chance."""
+    return secrets.token_urlsafe(TOKEN_OCTETS)
+
+
+class Sessions:
+    """The sessions of one process; belongs to its loop."""
+
+    def __init__(self, patience: Patience, monotonic: Callable[[], float]) -> None:
+        self.patience = patience
+        self._monotonic = monotonic
+        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def begin(self, signed_in: SignedIn, *, instead_of: str | None = None, news: Text | None = None) -> str:
+        """A session for who has just proved a password, under a token that nobody has seen before; ends `instead_of`."""
+        if instead_of is not None:
+            self.end(instead_of)
+        same = [key for key, one in self._sessions.items() if one.signed_in.mailbox_id == signed_in.mailbox_id]
+        for key in same[: max(0, len(same) - MOST_PER_MAILBOX + 1)]:
+            del self._sessions[key]
+        while len(self._sessions) >= MOST:
+            self._sessions.popitem(last=False)
+        now, token = self._monotonic(), new_token()
+        self._sessions[_digest(token)] = Session(signed_in, now, now, news=news)
+        return token
+
+    def find(self, token: str) -> Session | None:
+        """The session of this token, if it still lasts; it is used by that."""
+        key, now = _digest(token), self._monotonic()
+        session = self._sessions.get(key)
+        if session is None:
+            return None
+        if now - session.used >= self.patience.idle or now - session.began >= self.patience.whole:
+            del self._sessions[key]
+            return None
+        session.used = now
+        self._sessions.move_to_end(key)
+        return session
+
+    def end(self, token: str) -> None:
+        """Forget it; harmless when repeated."""
+        self._sessions.pop(_digest(token), None)
+
+    def sweep(self) -> None:
+        """Forget those that have run out."""
+        now = self._monotonic()
+        for key, one in list(self._sessions.items()):
+            if now - one.used >= self.patience.idle or now - one.began >= self.patience.whole:
+                del self._sessions[key]
+
+
+def _digest(token: str) -> bytes:
+    """What is kept of a token: who reads this process's memory cannot use what is found there."""
+    return sha256(token.encode("utf-8", "surrogatepass")).digest()

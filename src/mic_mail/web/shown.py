@@ -1,0 +1,115 @@
+"""A mailbox's state as its person reads it: what `services.ownpassword` found out, in sentences and rows.
+
+In: an `OwnState`, octets in use (None: not known), the configuration. Out: a `Shown`, for the template. Pure.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from mic_mail.config.model import Config
+from mic_mail.errors import Text
+from mic_mail.i18n import messages, pages
+from mic_mail.policy.lifecycle import Decision, Reason, State
+from mic_mail.policy.wording import KINDS, STATES, state_names
+from mic_mail.services.ownpassword import OwnState, PasswordAge
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One reason for the state as it is: since when, until when, by which clause."""
+
+    state: Text
+    clause: str
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """One thing that the clock will do."""
+
+    at: datetime
+    text: Text
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """How full the mailbox is; `percent` may pass 100."""
+
+    used: int
+    of: int
+    percent: int
+    text: Text
+    is_nearly_full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Everything on the page of the own mailbox."""
+
+    name: str
+    kind: Text
+    states: Text
+    is_restricted: bool
+    why: Text
+    lines: tuple[Line, ...]
+    coming: tuple[Coming, ...]
+    space: Space | None
+    password_set: Text
+    password_lasts: Text
+    warning: Text | None
+
+
+def shown_state(state: OwnState, used: int | None, config: Config) -> Shown:
+    """In words."""
+    entry, decision = state.entry, state.decision
+    return Shown(
+        name=entry.display_name,
+        kind=KINDS[entry.kind],
+        states=state_names(decision.states),
+        is_restricted=not decision.sends,
+        why=_why(entry.address, decision, state.upcoming),
+        lines=tuple(Line(STATES[one.state], one.clause, one.since, one.until) for one in decision.reasons),
+        coming=tuple(_coming(entry.address, state.upcoming)),
+        space=None if used is None else _space(used, entry.quota_octets, config),
+        password_set=_set(state.password),
+        password_lasts=pages.PASSWORD_LASTS
+        if state.password.due_at is None
+        else pages.password_lasts_until(state.password.due_at),
+        warning=pages.password_ending(state.password.due_at) if state.password.due_at and state.password.is_ending else None,
+    )
+
+
+def _why(address: str, decision: Decision, upcoming: tuple[Reason, ...]) -> Text:
+    reason = decision.reason(State.SEND_LOCKED)
+    if reason is None:
+        return pages.IN_ORDER
+    reclaimed_at = next((one.since for one in upcoming if one.state is State.RECLAIMED), None)
+    return messages.send_locked(address, reason.since, reason.clause, reclaimed_at)
+
+
+def _coming(address: str, upcoming: tuple[Reason, ...]) -> Iterator[Coming]:
+    for reason in upcoming:
+        at = reason.since
+        match reason.state:
+            case State.PASSWORD_DUE:
+                yield Coming(at, pages.will_be_due(at), reason.clause)
+            case State.SUSPENDED:
+                yield Coming(at, pages.will_be_suspended(at), reason.clause)
+            case State.SEND_LOCKED:
+                yield Coming(at, pages.will_be_locked(at), reason.clause)
+            case State.RECLAIMED:
+                yield Coming(at, pages.will_be_reclaimed(address, at), reason.clause)
+            case State.ACTIVE | State.NOT_ISSUED:  # no rule brings these about by the clock
+                continue
+
+
+def _space(used: int, of: int, config: Config) -> Space:
+    percent = 100 * used // of if of else 0
+    return Space(used, of, percent, pages.quota(used, of, percent), percent >= config.quota.warn_percent[0])
+
+
+def _set(age: PasswordAge) -> Text:
+    return pages.PASSWORD_TAKEN_OVER if age.set_at is None else pages.password_set(age.set_at, age.days)
