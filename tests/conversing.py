@@ -31,8 +31,8 @@ START = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 def decision() -> Decision:
     """Everything is allowed, for ever."""
     return Decision(
-        states=frozenset(), receives=True, signs_in=True, sends=True, reasons=(), valid_until=None, fact_seq=0,
-        next_change=None,
+        states=frozenset(), receives=True, signs_in=True, sends=True, changes_password=True, reasons=(),
+        valid_until=None, fact_seq=0, next_change=None,
     )  # fmt: skip
 
 

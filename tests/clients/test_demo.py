@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from harness import config_for
@@ -107,11 +108,15 @@ def test_the_table_tells_everything(demo: DemoServer) -> None:
     assert " 92 " in row
 
 
-@pytest.mark.parametrize("port", [443, 80])
-def test_doors_without_a_service_stay_closed(demo: DemoServer, port: int) -> None:
-    """Nothing listens where nothing would answer."""
-    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", demo.base + port), 5):
-        pass
+def test_the_password_page_answers_where_the_table_says(demo: DemoServer) -> None:
+    """And a mail program whose password is due is sent there (Reg. 7.3.c, 15.2)."""
+    page = f"https://127.0.0.1:{demo.base + 443}/"
+    assert page in demo.out.read_text()
+    context = ssl.create_default_context(cafile=str(demo.data / "tls" / "cert.pem"))
+    with httpx.Client(verify=context, timeout=20) as client:
+        assert "<h1>Đăng nhập</h1>" in client.get(page).raise_for_status().text
+    with pytest.raises(imaplib.IMAP4.error, match=page):
+        demo.imap("lthoa")
 
 
 def test_letters_folders_and_an_attachment(demo: DemoServer) -> None:

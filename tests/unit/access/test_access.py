@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mic_mail.clock import HO_CHI_MINH
+from mic_mail.config.doors import Listen
 from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.lanes import Lanes
@@ -77,12 +78,30 @@ async def test_a_state_is_told_only_after_the_right_password(world: World, fact:
 
 
 async def test_a_due_password_names_no_page_that_is_not_there(world: World) -> None:
-    """Without `regulation.password_page` the refusal sends people to the Centre, not to a link that nobody answers."""
+    """Where the https door is closed the refusal sends people to the Centre, not to a link that nobody answers."""
+    world.access.configure(world.config.model_copy(update={"listen": Listen(doors=("imaps",))}))
     world.add("lthoa", RESET)
     answer = await login(world, "lthoa")
     assert isinstance(answer, Refusal)
     assert "https://" not in answer.text.vi + answer.text.en
     assert answer.text.vi.startswith("Phải đổi mật khẩu tại Trung tâm Thông tin trước khi sử dụng hộp thư")
+
+
+@pytest.mark.parametrize(
+    ("listen", "page"),
+    [
+        (Listen(), "https://mail.mic.gov.vn/"),
+        (Listen(https=2443), "https://mail.mic.gov.vn:2443/"),
+    ],
+)
+async def test_a_due_password_is_changed_at_the_servers_own_page(world: World, listen: Listen, page: str) -> None:
+    """Unless another one is named: the refusal points there, with its port where that is not the usual one (Reg. 7.3.c)."""
+    world.access.configure(world.config.model_copy(update={"listen": listen}))
+    world.add("lthoa", RESET)
+    answer = await login(world, "lthoa")
+    assert isinstance(answer, Refusal)
+    assert f" {page} " in answer.text.vi
+    assert f" {page} " in answer.text.en
 
 
 async def test_every_refusal_is_in_the_log_under_its_reference(world: World) -> None:

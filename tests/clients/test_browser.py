@@ -1,0 +1,157 @@
+"""The page in a real browser, without scripts: every step that a person takes, at the width of a desk and of a telephone.
+
+Needs Chromium and its driver. With MIC_MAIL_SCREENSHOTS=FOLDER each page is kept there as a picture, for people to look at.
+"""
+
+import base64
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from harness import MailServer, config_for, stopping
+from mic_mail.policy.facts import FactKind
+from population import PASSWORD, draft
+from unit.web.conftest import NEW, SETTINGS
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+DRIVER = shutil.which("chromedriver") or ""
+pytestmark = [
+    pytest.mark.needs_tool,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromium-driver are not installed"),
+]
+DESK, PHONE, ZOOMED = (1200, 900), (360, 740), (600, 450)
+"""Zoomed: what a desk's window of 1200 pixels shows at 200 %."""
+SECONDS = 40
+
+
+class Visitor:
+    """A person at a browser."""
+
+    def __init__(self, server: MailServer, folder: Path, size: tuple[int, int]) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM
+        for argument in (
+            "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--ignore-certificate-errors", "--hide-scrollbars",
+            f"--user-data-dir={folder}",
+        ):  # fmt: skip
+            options.add_argument(argument)
+        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+        self.driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+        self.driver.set_page_load_timeout(SECONDS)
+        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        self.base = f"https://localhost:{server.ports['https']}"
+        self._size = size
+
+    def go(self, path: str) -> None:
+        self.driver.get(self.base + path)
+
+    def fill(self, **fields: str) -> None:
+        for name, value in fields.items():
+            field = self.driver.find_element(By.ID, name)
+            field.clear()
+            field.send_keys(value)
+
+    def press(self, label: str) -> None:
+        """A button, and wait for the page that follows."""
+        before = self.driver.find_element(By.TAG_NAME, "html").id
+        next(one for one in self.driver.find_elements(By.TAG_NAME, "button") if one.text == label).click()
+        WebDriverWait(self.driver, SECONDS).until(lambda driver: driver.find_element(By.TAG_NAME, "html").id != before)
+
+    def sign_in(self, local: str, password: str = PASSWORD) -> None:
+        self.go("/")
+        self.fill(address=f"{local}@mic.gov.vn", password=password)
+        self.press("Đăng nhập")
+
+    @property
+    def text(self) -> str:
+        return self.driver.find_element(By.TAG_NAME, "body").text
+
+    def is_fit_for_people(self, name: str) -> None:
+        """Nothing runs out at the side, every field has its label, the page its heading and its language."""
+        size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
+        assert size["width"] <= self._size[0], f"{name}: {size['width']} pixels wide"
+        for field in self.driver.find_elements(By.CSS_SELECTOR, "input:not([type=hidden]):not(.away)"):
+            assert self.driver.find_element(By.CSS_SELECTOR, f"label[for={field.get_dom_attribute('id')}]").text
+        assert len(self.driver.find_elements(By.TAG_NAME, "h1")) == 1
+        assert self.driver.find_element(By.TAG_NAME, "html").get_dom_attribute("lang") in ("vi", "en")
+        if folder := os.environ.get("MIC_MAIL_SCREENSHOTS"):
+            clip = {"x": 0, "y": 0, "width": self._size[0], "height": max(size["height"], self._size[1]), "scale": 1}
+            shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+            language = self.driver.find_element(By.TAG_NAME, "html").get_dom_attribute("lang")
+            Path(folder, f"{self._size[0]}-{language}-{name}.png").write_bytes(base64.b64decode(shot["data"]))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
+    servers: list[MailServer] = []
+    with stopping(servers):
+        settings = {**SETTINGS, "auth": {"password_age": 120 * 86_400}}
+        server = MailServer(config_for(tmp_path_factory.mktemp("browser"), settings))
+        servers.append(server)
+        now = server.clock.now()
+        server.issue("dvbe", name="Đỗ Văn Bê", issued_days_ago=112)
+        left = draft(FactKind.LEFT, now - timedelta(days=20), document="118/QĐ-TCCB", level="division", cause="retired")
+        server.issue("nvhung", name="Nguyễn Văn Hùng", facts=[left])
+        server.issue("pqkhanh", name="Phạm Quốc Khánh", facts=[draft(FactKind.SUSPENDED, now - timedelta(days=2), cause="c")])
+        for size in (DESK, PHONE, ZOOMED):
+            restored = draft(FactKind.RESTORED, now - timedelta(days=1))
+            server.issue(f"lthoa{size[0]}", name="Lê Thị Hoa", facts=[restored])
+        yield server
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE, ZOOMED], ids=["desk", "phone", "zoomed"])
+def test_every_page_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:
+    """From a restored mailbox to a changed password, by mouse and keyboard, without a script (Reg. 7.3.c, 15.2)."""
+    visitor = Visitor(site, tmp_path / "profile", size)
+    try:
+        walk(visitor, f"lthoa{size[0]}")
+        for path in ("/?lang=en", "/forgot", "/nothing"):
+            visitor.go(path)
+            visitor.is_fit_for_people(path.strip("/?=").replace("lang=", "") or "start")
+        assert "There is no such page." in visitor.text
+    finally:
+        visitor.driver.quit()
+
+
+def walk(visitor: Visitor, due: str) -> None:
+    visitor.go("/")
+    visitor.is_fit_for_people("sign-in")
+    visitor.sign_in("dvbe", "không phải nó")
+    assert "Tên đăng nhập hoặc mật khẩu không đúng." in visitor.text
+    visitor.is_fit_for_people("wrong")
+    visitor.sign_in("pqkhanh")
+    assert "bị tạm khóa từ" in visitor.text
+    visitor.is_fit_for_people("suspended")
+    visitor.go("/forgot")
+    visitor.is_fit_for_people("forgot")
+    visitor.sign_in(due)
+    assert "Ông/Bà phải đổi mật khẩu trước khi sử dụng hộp thư" in visitor.text
+    visitor.is_fit_for_people("due")
+    visitor.fill(present=PASSWORD, new="Mật khẩu@2026", again="Mật khẩu@2026")
+    visitor.press("Đổi mật khẩu")
+    assert "quá dễ đoán" in visitor.text
+    visitor.is_fit_for_people("weak")
+    visitor.fill(present=PASSWORD, new=NEW, again=NEW)
+    visitor.press("Đổi mật khẩu")
+    assert "Đã đổi mật khẩu." in visitor.text
+    visitor.is_fit_for_people("changed")
+    visitor.press("Đăng xuất")
+    assert "Ông/Bà đã đăng xuất." in visitor.text
+    visitor.is_fit_for_people("signed-out")
+    visitor.sign_in("nvhung")
+    assert "khóa chức năng gửi" in visitor.text.lower()
+    visitor.is_fit_for_people("locked")
+    visitor.press("Đăng xuất")
+    visitor.sign_in("dvbe")
+    assert "Mật khẩu sẽ hết hạn" in visitor.text
+    visitor.is_fit_for_people("mailbox")
+    visitor.press("Đăng xuất")
