@@ -13,7 +13,10 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_password_page.py",
     ),
     "4.2": ("tests/clients/test_smtp_messages.py",),
-    "4.3": ("tests/regulation/test_clause_4_3.py",),
+    "4.3": (
+        "tests/regulation/test_clause_4_3.py",
+        "tests/regulation/test_clause_4_3_content.py",
+    ),
     "5.1": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_5.py",
@@ -32,7 +35,10 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/year/test_year.py",
     ),
     "5.5": ("tests/regulation/test_acts.py",),
-    "6.1": ("tests/regulation/test_clause_6_1.py",),
+    "6.1": (
+        "tests/regulation/test_clause_6_1.py",
+        "tests/regulation/test_clause_6_1_commands.py",
+    ),
     "6.3": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_6_3.py",
@@ -101,7 +107,10 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/clients/test_bytes.py",
         "tests/clients/test_smtp_messages.py",
     ),
-    "9.2": ("tests/unit/spool/test_spool.py",),
+    "9.2": (
+        "tests/regulation/test_clause_9_2.py",
+        "tests/unit/spool/test_spool.py",
+    ),
     "10.1": ("tests/clients/test_cli.py",),
     "10.2": (
         "tests/clients/test_cli.py",
@@ -114,10 +123,12 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/clients/test_bytes.py",
         "tests/clients/test_pop3_programs.py",
     ),
+    "14.3": ("tests/regulation/test_clause_6_1_commands.py",),
     "15.2": (
         "tests/regulation/test_clause_15_2.py",
         "tests/regulation/test_password_page.py",
     ),
     "15.5": ("tests/clients/test_imap_libraries.py",),
     "16.3": ("tests/unit/log/test_maillog.py",),
+    "16.5": ("tests/regulation/test_clause_4_3_content.py",),
 }
