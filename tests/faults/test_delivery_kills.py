@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness import config_for
+from harness import config_for, read_events
 from mic_mail.app.rooms import Rooms, open_rooms
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
@@ -144,5 +144,8 @@ def test_a_kill_at_any_step_of_a_delivery_to_two(tmp_path: Path, octets: int) ->
         if said_250:
             acknowledged += 1
             assert counts == [1, 1], f"lost at step {step}"
+            told = [event for event in read_events(config.log_dir) if event.get("trace") == "TRACE"]
+            whom = {event["mailbox"] for event in told if event["event"] in ("message_delivered", "delivery_found")}
+            assert whom == {"dvbe@mic.gov.vn", "ttlan@mic.gov.vn"}, f"the log does not know of it, killed at step {step}"
     assert step > 15
     assert acknowledged > 5

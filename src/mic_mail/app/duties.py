@@ -5,6 +5,7 @@ from mic_mail.services.contentexport import ContentExport
 from mic_mail.services.delivery import settle_journal
 from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
 from mic_mail.services.indexing import ROUND_SECONDS, Indexing
+from mic_mail.services.logbook import LogKeeping
 from mic_mail.storage.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0
@@ -14,6 +15,10 @@ SPOOL_SECONDS = 20.0
 SWEEP_SECONDS = 3600.0
 CERTIFICATE_SECONDS = 86_400.0
 RETENTION_SECONDS = 86_400.0
+LOG_INDEX_SECONDS = 300.0
+"""What has not been loaded yet a search reads in the segments: 1 GB/s."""
+LOG_ANCHOR_SECONDS = 3600.0
+"""Who cuts off the end of a segment within this time is found out by the index alone."""
 
 
 def duties_of(rooms: Rooms, *, housekeeper: bool, indexer: bool = False) -> Duties:
@@ -55,6 +60,10 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         log=rooms.log,
     )
 
+    keeping = LogKeeping(
+        rooms.config.log_dir, lambda: rooms.access.snapshot, clock=rooms.clock, lanes=rooms.lanes, log=rooms.log
+    )
+
     async def sweep() -> None:
         await visits.sweep()
         await visits.forget_readers(rooms.access.sharing.readers)
@@ -77,5 +86,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("exports", SWEEP_SECONDS, exports),
         Duty("rescan", rooms.config.storage.rescan, visits.rescan),
         Duty("certificate", CERTIFICATE_SECONDS, certificate),
+        Duty("log_anchor", LOG_ANCHOR_SECONDS, keeping.anchor),
+        Duty("log_index", LOG_INDEX_SECONDS, keeping.load),
         Duty("retention", RETENTION_SECONDS, retention.remove),
     ]

@@ -64,6 +64,7 @@ NOUNS = {
         Noun("officer", ("officer",)),
         Noun("directory", ("directory",)),
         Noun("calendar", ("calendar",)),
+        Noun("log", ("log",)),
         Noun("regulation", ("regulation",)),
         Noun("backup", ("backup",), single=True),
         Noun("restore", ("restore",), single=True),

@@ -452,5 +452,5 @@ class Connection(asyncio.Protocol, ABC):
         own = self._signed_in.address if self._signed_in is not None else None
         mailbox = note.fields.get("mailbox", own)
         fields = {**note.fields, "mailbox": mailbox, "actor": own if mailbox != own else None}
-        trace = "".join(traceback.format_exception(note.error)) if note.error is not None else None
-        self._services.log.event(note.event, **fields, peer=self._peer.address, session=self._session_id, trace=trace)
+        where = "".join(traceback.format_exception(note.error)) if note.error is not None else None
+        self._services.log.event(note.event, **fields, peer=self._peer.address, session=self._session_id, where=where)

@@ -2,17 +2,27 @@
 
 One JSON object a line in `<folder>/audit-<UTC year>-<month>.jsonl`, written and fsynced under a file lock before `record`
 returns: an act that is not on record has not happened. Blocking; called by commands and services, never on the loop.
+
+Each line carries the digest of the line before it (`prev`: SHA-256 of all its octets, line end included), over the ends of
+months too, so that no line can be altered, taken out or put in without the next one saying so. One lock for the whole log
+orders its writers. A line that was cut off by a crash stays, and is chained like any other. What follows a chain that somebody
+has broken is still recorded: administration must not stop, and the break stays for `verify` to name.
 """
 
 import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.errors import Text, Trouble
+from mic_mail.log.files import GENESIS, digest, sync
 from mic_mail.log.maillog import plain, stamp
+
+LOCK = "audit.lock"
+_LAST_OCTETS = 4096
 
 
 class Audit:
@@ -35,30 +45,58 @@ class Audit:
             "reason": reason,
             "document": document,
         }
-        entry.update((key, plain(key, value)) for key, value in details.items() if key not in entry)
-        line = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
+        entry.update((key, plain(key, value)) for key, value in details.items() if key not in entry and key != "prev")
         try:
-            self._append(self._folder / f"audit-{at[:7]}.jsonl", line)
+            with self._alone():
+                self._append(self._newest(f"audit-{at[:7]}.jsonl"), entry)
         except OSError as error:
             raise Trouble(Text("Không ghi được nhật ký quản trị.", "The audit log cannot be written.")) from error
 
-    def _append(self, path: Path, line: bytes) -> None:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else writes acts meanwhile."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-        new = not path.exists()
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
+        fd = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def _append(self, path: Path, entry: dict[str, object]) -> None:
+        new = not path.exists()
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
             size = os.fstat(fd).st_size
-            if size and os.pread(fd, 1, size - 1) != b"\n":  # a writer died within its line: end it
-                line = b"\n" + line
+            last = _last_line(fd, size)
+            mend = b"" if not last or last.endswith(b"\n") else b"\n"  # a writer died within its line: end it
+            last = last + mend or self._last_before(path.name)
+            entry["prev"] = digest(last) if last else GENESIS
+            text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+            line = mend + text.encode("utf-8", "backslashreplace") + b"\n"
             if os.write(fd, line) != len(line):
                 os.ftruncate(fd, size)
                 raise OSError("short write")
             os.fsync(fd)
             if new:
-                _sync_folder(self._folder)
+                sync(self._folder)
         finally:
             os.close(fd)
+
+    def _newest(self, name: str) -> Path:
+        """The month of this name, or a later one that was begun: a clock that runs back does not run the chain back."""
+        return max([self._folder / name, *self._folder.glob("audit-*.jsonl")])
+
+    def _last_before(self, name: str) -> bytes:
+        """The last line of the months before; empty where this is the first act of all."""
+        for path in sorted(self._folder.glob("audit-*.jsonl"), reverse=True):
+            if path.name < name and (size := path.stat().st_size):
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    return _last_line(fd, size)
+                finally:
+                    os.close(fd)
+        return b""
 
     def acts(self) -> Iterator[Mapping[str, object]]:
         """Every act on record, oldest first; a line that a crash has cut off is left out."""
@@ -70,9 +108,13 @@ class Audit:
                     continue
 
 
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _last_line(fd: int, size: int) -> bytes:
+    """The last line of a file, its end included where it has one."""
+    octets = _LAST_OCTETS
+    while True:
+        start = max(0, size - octets)
+        text = os.pread(fd, size - start, start)
+        cut = text.rfind(b"\n", 0, -1)
+        if cut >= 0 or start == 0:
+            return text[cut + 1 :]
+        octets *= 8

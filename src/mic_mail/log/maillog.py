@@ -164,6 +164,7 @@ class MailLog:
         self._number = 0
         self._octets = 0
         self._segments = 0
+        self._writing = threading.Lock()
         self._awake = threading.Event()
         self._closing = threading.Event()
         if folder is not None:
@@ -183,6 +184,10 @@ class MailLog:
         elif not self._awake.is_set():
             self._awake.set()
 
+    def flush(self) -> None:
+        """Write at once what has happened so far: before what proves it otherwise is taken away. Blocking; for a lane."""
+        self._write_all()
+
     def close(self) -> None:
         """Write what is left; events after this are lost."""
         self._closing.set()
@@ -200,6 +205,10 @@ class MailLog:
         self._write_all()
 
     def _write_all(self) -> None:
+        with self._writing:
+            self._write_what_is_left()
+
+    def _write_what_is_left(self) -> None:
         if self._lost:
             lost, self._lost = self._lost, 0
             self._entries.append((self._clock.now_us(), "log_events_lost", {"count": lost}))

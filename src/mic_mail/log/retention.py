@@ -6,22 +6,20 @@ A segment is named by its UTC day, and the regulation counts in local days (`pol
 2026-11-24 may have happened on 25/11/2026 in Ho Chi Minh City, so with 6 months its segment is kept to the end of 25/05/2027
 there. A segment that a process still has open bears that process's lock and stays, however old it is.
 
-Never touched: the log of administrative acts, which explains the state of every mailbox for as long as it exists; anything
-whose name is not exactly that of a segment; links.
+Which segments may go is written into the chain of anchors before the first of them does, so that `checking` tells one that has
+expired from one that somebody has deleted. Never touched: the log of administrative acts, which explains the state of every
+mailbox for as long as it exists; anything whose name is not exactly that of a segment; links.
 """
 
-import contextlib
 import fcntl
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
+from mic_mail.log.files import segment_day
 from mic_mail.policy.calendar import TermEnd, after_months, local_day
-
-_SEGMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.[^./]+\.[0-9]+\.[0-9]+\.jsonl")
 
 
 @dataclass(slots=True)
@@ -33,10 +31,18 @@ class Removal:
     failed: list[tuple[str, OSError]] = field(default_factory=list)
 
 
-def remove_expired(folder: Path, months: int, now: datetime) -> Removal:
-    """Delete the segments in `folder` whose `months` are over at `now`, oldest first; a file that cannot be stops no other."""
+def remove_expired(
+    folder: Path, months: int, now: datetime, *, announce: Callable[[Sequence[str]], None] = lambda _: None
+) -> Removal:
+    """Delete the segments in `folder` whose `months` are over at `now`, oldest first; a file that cannot be stops no other.
+
+    `announce` hears their names before the first goes, and puts them on record (`anchoring.Anchoring.announce_removal`).
+    """
     removal = Removal()
-    for name in sorted(_expired(folder, months, now)):
+    names = sorted(_expired(folder, months, now))
+    if names:
+        announce(names)
+    for name in names:
         try:
             octets = _remove(folder / name)
         except FileNotFoundError:  # an administrator was quicker
@@ -59,18 +65,10 @@ def _expired(folder: Path, months: int, now: datetime) -> Iterator[str]:
     today = now.astimezone(UTC).date()
     with os.scandir(folder) as entries:
         for entry in entries:
-            day = _day_of(entry.name)
+            day = segment_day(entry.name)
             # Today's and the future's are not even counted: terms that begin in the year 9999 have no end.
             if day is not None and day < today and kept_until(day, months) <= now and entry.is_file(follow_symlinks=False):
                 yield entry.name
-
-
-def _day_of(name: str) -> date | None:
-    """The UTC day of a segment; None for every other file."""
-    segment = _SEGMENT.fullmatch(name)
-    with contextlib.suppress(ValueError):
-        return date.fromisoformat(segment[1]) if segment else None
-    return None
 
 
 def _remove(path: Path) -> int | None:

@@ -216,7 +216,7 @@ class Delivering:
             targets = entry.open_targets
             hurdles = await asyncio.gather(*(self._hand_over(entry, one, parcels, answered, doubtful) for one in targets))
             done = [target.mailbox_id for target, hurdle in zip(targets, hurdles, strict=True) if hurdle is None]
-            await self._lanes.io(lambda: entry.settle(done, now_us=self._clock.now_us()))
+            await self._lanes.io(self._settle_entry, entry, done)
             for target, hurdle in zip(targets, hurdles, strict=True):
                 if hurdle is not None:
                     self._tell_deferred(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
@@ -224,6 +224,11 @@ class Delivering:
             self._log.event("spool_entry_waits", trace=entry.slip.trace_id, error=repr(error))
         finally:
             entry.release()
+
+    def _settle_entry(self, entry: SpoolEntry, done: Sequence[int]) -> None:
+        """A try is over. Who is killed after this leaves nothing that would be delivered, and told of, once more."""
+        self._log.flush()
+        entry.settle(done, now_us=self._clock.now_us())
 
     async def _scanned_file(self, entry: SpoolEntry) -> Answers:
         """What the index keeps about a message that an earlier process took in."""
@@ -243,6 +248,7 @@ class Delivering:
         account = self._store.account(account_ref(parcel.mailbox))
         try:
             if doubtful and await self._accounts.write(account.ref, account.has_link, entry.path):
+                self._tell_found(entry.slip, parcel)
                 return None
             staged = await self._lanes.io(account.stage_link, entry.path)
             try:
@@ -255,6 +261,12 @@ class Delivering:
         except Exception as error:  # noqa: BLE001 - a defect of ours or of the store: this one waits, the others have it
             return repr(error)
         return None
+
+    def _tell_found(self, slip: Slip, parcel: Parcel) -> None:
+        """Whoever delivered it was killed, perhaps before the log had it."""
+        self._log.event(
+            "delivery_found", trace=slip.trace_id, mailbox=parcel.mailbox.address, recipient=parcel.recipient.address
+        )
 
     def _tell_deferred(self, slip: Slip, target: Target, parcel: Parcel | None, hurdle: str) -> None:
         self._log.event(

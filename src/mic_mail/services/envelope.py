@@ -103,6 +103,14 @@ class Recipient:
     orcpt: str | None = None
 
 
+@dataclass(slots=True)
+class HeaderFacts:
+    """What the header said, for the log; known once it has been read."""
+
+    message_id: str | None = None
+    """Without its brackets."""
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """A transaction whose DATA or BDAT begins."""
@@ -119,6 +127,7 @@ class Envelope:
     envid: str | None = None
     written_as: set[int] = field(default_factory=set)
     """The mailboxes of units and groups that the person writes as (Reg. 12.3); known once the header has been read."""
+    header: HeaderFacts = field(default_factory=HeaderFacts)
 
 
 @dataclass(frozen=True, slots=True)

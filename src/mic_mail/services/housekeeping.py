@@ -18,6 +18,8 @@ from typing import TypeVar
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
+from mic_mail.log.anchoring import Anchoring
+from mic_mail.log.loading import drop_empty_months
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.retention import remove_expired
 from mic_mail.policy.facts import MailboxKind
@@ -180,8 +182,13 @@ class LogRetention:
 
     async def remove(self) -> None:
         """Remove what is past keeping."""
-        months = self._months()
-        removal = await self._lanes.io(remove_expired, self._folder, months, self._clock.now())
+        months, now = self._months(), self._clock.now()
+
+        def announce(names: Sequence[str]) -> None:
+            Anchoring(self._folder).announce_removal(names, months, now)
+
+        removal = await self._lanes.io(lambda: remove_expired(self._folder, months, now, announce=announce))
+        await self._lanes.io(drop_empty_months, self._folder)
         for part in _parts(removal.removed):
             names, octets = zip(*part, strict=True)
             self._log.event("log_segments_removed", months=months, count=len(part), octets=sum(octets), segments=names)

@@ -16,7 +16,7 @@ from typing import TypeVar
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
-from mic_mail.log.maillog import MailLog
+from mic_mail.log.maillog import MailLog, stamp
 from mic_mail.mime import headers
 from mic_mail.mime.render import Answers, answers_of
 from mic_mail.outbound.spool import Draft, Slip, Spool, SpoolFull, Target
@@ -210,6 +210,7 @@ class MailFlow:
 
     def check_header(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
         """Why a message with this header may not pass, or the lines that submission adds to it."""
+        envelope.header.message_id = trace.message_id(header)
         if authorship.goes_in_a_circle(header):
             return self.refusal(envelope, Cause.LOOP)
         if envelope.client.role is not Role.SUBMISSION:
@@ -221,6 +222,7 @@ class MailFlow:
             locked = self._locked(objection.address, envelope.client) if objection.address else None
             return locked or self.refusal(envelope, objection.cause, address=objection.address, field=objection.field)
         self._note_written_as(envelope, fields)
+        envelope.header.message_id = envelope.header.message_id or trace.own_message_id(envelope, self.settings.hostname)
         return authorship.missing_fields(fields, envelope, self.settings.hostname, self._clock.now_us())
 
     def _note_written_as(self, envelope: Envelope, fields: list[tuple[bytes, bytes]]) -> None:
@@ -353,6 +355,15 @@ class MailFlow:
         self._has_looked = True
         entries = await self._lanes.io(lambda: list(islice(self._spool.recover(now_us), MAX_RECOVERED)))
         for entry in entries:
+            slip = entry.slip
+            self._log.event(
+                "message_taken_up",
+                trace=slip.trace_id,
+                sender=slip.sender,
+                recipients=[target.address for target in entry.open_targets],
+                attempts=slip.attempts,
+                accepted_at=stamp(slip.accepted_at_us),
+            )
             self._delivering.fan_out(entry, self._parcels_of(entry), None, doubtful=True)
         return len(entries)
 
@@ -379,6 +390,7 @@ class MailFlow:
         self._log.event(
             "message_accepted",
             trace=envelope.trace_id,
+            message_id=envelope.header.message_id,
             sender=envelope.sender,
             recipients=[recipient.address for recipient in envelope.recipients],
             octets=octets,
@@ -405,7 +417,12 @@ class MailFlow:
 
     def refused(self, envelope: Envelope, refusal: Refusal) -> Refusal:
         recipients = [recipient.address for recipient in envelope.recipients]
-        self._tell_refused("message_refused", refusal, envelope.client, sender=envelope.sender, recipients=recipients)
+        told: dict[str, object] = {
+            "sender": envelope.sender,
+            "recipients": recipients,
+            "message_id": envelope.header.message_id,
+        }
+        self._tell_refused("message_refused", refusal, envelope.client, **told)
         return refusal
 
     def _tell_refused(self, event: str, refusal: Refusal, client: Client, **fields: object) -> None:

@@ -224,13 +224,13 @@ class Posting:
         return known
 
     def _tell(self, parcel: Parcel, published: Published, folder: str, octets: int) -> None:
-        if not published.duplicate:
-            self._log.event(
-                "message_delivered",
-                trace=parcel.trace_id,
-                mailbox=parcel.mailbox.address,
-                recipient=parcel.recipient.address,
-                folder=folder,
-                uid=published.uid,
-                octets=octets,
-            )
+        # A duplicate was delivered by somebody who was killed, perhaps before the log had it.
+        self._log.event(
+            "delivery_found" if published.duplicate else "message_delivered",
+            trace=parcel.trace_id,
+            mailbox=parcel.mailbox.address,
+            recipient=parcel.recipient.address,
+            folder=folder,
+            uid=published.uid,
+            octets=octets,
+        )

@@ -4,6 +4,7 @@ Pure: values in, octets out; nothing below them is touched. The trace id in `Rec
 A peer that did not take SMTPUTF8 gets no letter beyond ASCII into these lines (RFC 6531 §3.7.3).
 """
 
+import re
 from datetime import datetime
 from functools import lru_cache
 
@@ -11,6 +12,10 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.services.envelope import Envelope
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MESSAGE_ID = (b"\nMessage-ID:", b"\nMessage-Id:", b"\nmessage-id:")
+"""As most write it; the last one is compared without regard to case."""
+_FOLDED = re.compile(rb"\r?\n(?=[ \t])")
+LONGEST_MESSAGE_ID = 500
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -55,7 +60,34 @@ def missing(envelope: Envelope, hostname: str, at_us: int, *, dated: bool, ident
     the sender has signed, and Bcc is the mail program's to leave out (RFC 5322 §3.6.3): every one in use does.
     """
     lines = b"" if dated else f"Date: {date(at_us)}\r\n".encode()
-    return lines if identified else lines + f"Message-ID: <{envelope.trace_id.lower()}@{hostname}>\r\n".encode()
+    return lines if identified else lines + f"Message-ID: <{own_message_id(envelope, hostname)}>\r\n".encode()
+
+
+def own_message_id(envelope: Envelope, hostname: str) -> str:
+    """What a message is called whose mail program gave it no name."""
+    return f"{envelope.trace_id.lower()}@{hostname}"
+
+
+def message_id(header: bytes) -> str | None:
+    """What the sender calls the message, for the log: without brackets, shortened where nobody could mean it."""
+    header = b"\n" + header
+    for name in _MESSAGE_ID:
+        at = header.find(name)
+        if at >= 0:
+            break
+    else:
+        at = header.lower().find(_MESSAGE_ID[-1])
+        if at < 0:
+            return None
+    begin = at + len(name)
+    end = header.find(b"\n", begin)
+    if header[end + 1 : end + 2] in (b" ", b"\t"):
+        folded = header[begin : begin + 2 * LONGEST_MESSAGE_ID]
+        value = _FOLDED.sub(b"", folded).partition(b"\n")[0].strip()
+    else:
+        value = header[begin : end if end >= 0 else None].strip()
+    inner = value[1:].partition(b">")[0] if value.startswith(b"<") else value
+    return inner[:LONGEST_MESSAGE_ID].decode("utf-8", "replace") or None
 
 
 def _literal(address: str) -> str:

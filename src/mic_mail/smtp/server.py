@@ -101,6 +101,7 @@ class SmtpConnection(SMTP):
         self._door_name = door_name
         self._arrived = b""
         self._arrival: asyncio.Future[None] | None = None
+        self._session_id = ""
         self._has_said_all = False
         self._is_held_back = False
         self._unanswered = False  # nothing was written since the client was last heard
@@ -139,7 +140,8 @@ class SmtpConnection(SMTP):
             if self.transport is not None:
                 raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the peer hears 421 and the log has the rest
-            self._services.log.event("session_failed", error=repr(error), where=traceback.format_exc(limit=-8))
+            where = traceback.format_exc(limit=-8)
+            self._services.log.event("session_failed", error=repr(error), where=where, session=self._session_id)
             self.expire("failed")
         finally:
             if self.transport is not None and not self.over:
@@ -149,8 +151,8 @@ class SmtpConnection(SMTP):
         """Who is at the other end; a new session id each time, as a new conversation begins with TLS."""
         transport = self.transport
         assert transport is not None
-        session_id = trace_id(self._services.clock.now_us(), self._services.chance)
-        return peer.describe(transport, self._door_name, self._services.tls, session_id)
+        self._session_id = trace_id(self._services.clock.now_us(), self._services.chance)
+        return peer.describe(transport, self._door_name, self._services.tls, self._session_id)
 
     # ------------------------------------------------------------ time
 
@@ -177,7 +179,7 @@ class SmtpConnection(SMTP):
         """421 and the end (RFC 5321 §3.8: a server may say it at any time)."""
         if self.transport is not None and not self.transport.is_closing() and not self.over:
             peername = self.transport.get_extra_info("peername") or ("",)
-            self._services.log.event("connection_cut", reason=name, peer=peername[0])
+            self._services.log.event("connection_cut", reason=name, peer=peername[0], session=self._session_id)
             self._open_transport().write(replies.fixed(name))
             self.close()
 

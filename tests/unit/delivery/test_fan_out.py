@@ -2,6 +2,7 @@
 
 import smtplib
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -70,3 +71,10 @@ def test_a_full_mailbox_is_tried_again_with_growing_pauses(serve: Callable[..., 
     assert slips(server) == []
     assert (messages(server, "dvbe"), messages(server, "ttlan")) == (1, 1)
     assert not [path for path in server.config.spool_dir.rglob("*") if path.is_file()]
+    server.stop()
+    life = [event for event in server.events() if event.get("trace") == events[0]["trace"]]
+    kinds = Counter(event["event"] for event in life)
+    tries = 1 + len(told) + 1
+    assert kinds == {
+        "message_accepted": 1, "message_delivered": 2, "delivery_deferred": tries - 1, "message_taken_up": tries - 1,
+    }  # fmt: skip

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Trouble
 from mic_mail.log.audit import Audit
+from mic_mail.log.files import GENESIS
 from mic_mail.log.maillog import HIDDEN, LONGEST_TEXT, OWN_FIELDS, MailLog, encode, plain, stamp
 from mic_mail.log.tee import Tee
 
@@ -265,6 +266,7 @@ def test_an_act_is_on_record_with_everything_that_explains_it(tmp_path: Path) ->
             "document": "12/KL",
             "password": HIDDEN,
             "cause": "b",
+            "prev": GENESIS,
         }
     ]
 

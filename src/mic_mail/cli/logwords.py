@@ -1,0 +1,133 @@
+"""The words of `mic-mail log`: what an event tells a person, and what is wrong with a log. Pure.
+
+An event that is not here is shown by its name and fields, so a new one is never left out.
+"""
+
+from collections.abc import Mapping
+
+from mic_mail.errors import Text, in_ascii
+from mic_mail.i18n.dates import size
+from mic_mail.log.checking import Finding, Wrong
+
+_SHOWN_ELSEWHERE = frozenset({"at", "n", "event", "act", "trace", "prev"})
+_EVENTS: Mapping[str, tuple[str, str]] = {
+    "signed_in": (
+        "{mailbox} đăng nhập từ {peer} qua {door} ({mechanism}), phiên {session}",
+        "{mailbox} signed in from {peer} by {door} ({mechanism}), session {session}",
+    ),
+    "sign_in_refused": (
+        "Từ chối đăng nhập {mailbox} từ {peer} qua {door}: {reason}, mã {ref}",
+        "Sign-in of {mailbox} from {peer} by {door} refused: {reason}, reference {ref}",
+    ),
+    "message_accepted": (
+        "Nhận thư của <{sender}> gửi {recipients}, {size}, từ {peer}, phiên {session}; Message-ID <{message_id}>",
+        "Accepted from <{sender}> for {recipients}, {size}, from {peer}, session {session}; Message-ID <{message_id}>",
+    ),
+    "message_delivered": (
+        "Đã chuyển vào {mailbox}, thư mục {folder}, UID {uid}",
+        "Delivered to {mailbox}, folder {folder}, UID {uid}",
+    ),
+    "delivery_found": (
+        "Hộp thư {mailbox} đã có thư này từ trước (máy chủ bị ngắt giữa chừng)",
+        "{mailbox} has the message already (the server was interrupted)",
+    ),
+    "delivery_deferred": (
+        "Chưa chuyển được cho {recipient}: {reason}, lần {attempts}, thử lại lúc {next_try} (UTC)",
+        "Not yet delivered to {recipient}: {reason}, try {attempts}, next at {next_try} (UTC)",
+    ),
+    "message_taken_up": (
+        "Lấy lại từ hàng đợi sau {attempts} lần thử: <{sender}> gửi {recipients}, nhận lúc {accepted_at} (UTC)",
+        "Taken up from the queue after {attempts} tries: <{sender}> for {recipients}, accepted at {accepted_at} (UTC)",
+    ),
+    "spool_entry_waits": ("Thư chờ trong hàng đợi: {error}", "The message waits in the queue: {error}"),
+    "message_refused": (
+        "Từ chối thư của <{sender}> gửi {recipients} từ {peer}: {reason}",
+        "Message of <{sender}> for {recipients} from {peer} refused: {reason}",
+    ),
+    "sender_refused": (
+        "Từ chối người gửi <{sender}> từ {peer}: {reason}",
+        "Sender <{sender}> from {peer} refused: {reason}",
+    ),
+    "recipient_refused": (
+        "Từ chối người nhận {recipient}, yêu cầu từ {peer}: {reason}",
+        "Recipient {recipient} refused to {peer}: {reason}",
+    ),
+    "mailbox_opened": ("{actor} mở hộp thư {mailbox} từ {peer}", "{actor} opened {mailbox} from {peer}"),
+}
+
+_WRONG: Mapping[Wrong, tuple[str, str]] = {
+    Wrong.ANCHOR_DAMAGED: ("bản ghi niêm phong {place} không đọc được", "anchor {place} cannot be read"),
+    Wrong.ANCHOR_BROKEN: (
+        "bản ghi niêm phong {place} không nối với bản ghi trước: một trong hai đã bị thay",
+        "anchor {place} does not follow from the one before: one of them was replaced",
+    ),
+    Wrong.ANCHOR_GONE: (
+        "thiếu bản ghi niêm phong {place}, nhật ký có nhắc đến: {detail}",
+        "anchor {place} is gone, of which the log tells: {detail}",
+    ),
+    Wrong.ANCHOR_OTHER: (
+        "bản ghi niêm phong {place} khác với bản mà nhật ký ghi nhận: {detail}",
+        "anchor {place} is not the one that the log tells of: {detail}",
+    ),
+    Wrong.HEAD_UNKNOWN: (
+        "mã niêm phong đã ghi lại không có trong chuỗi: nhật ký cũ hơn hoặc đã bị thay cả",
+        "the head that was noted is not in the chain: the log is older than it, or another one",
+    ),
+    Wrong.ALTERED: ("nội dung đã bị sửa, octet {place} (theo {detail})", "altered, octets {place} (says {detail})"),
+    Wrong.SHORTER: ("đã bị cắt bớt, octet {place} (theo {detail})", "cut off, octets {place} (says {detail})"),
+    Wrong.DELETED: ("bị xóa trước thời hạn (theo {detail})", "deleted before its time (says {detail})"),
+    Wrong.ADDED: ("được thêm vào sau khi ngày đã đóng, octet {place}", "put in after its day was closed, octets {place}"),
+    Wrong.LATE: ("ghi muộn, sau khi ngày đã đóng ({detail})", "came late, after its day was closed ({detail})"),
+    Wrong.LINE_MISSING: ("thiếu dòng trước dòng {place} ({detail})", "lines are missing before line {place} ({detail})"),
+    Wrong.LINE_ORDER: ("dòng {place} không đúng thứ tự ({detail})", "line {place} is out of order ({detail})"),
+    Wrong.LINE_DAMAGED: ("dòng {place} không đọc được", "line {place} cannot be read"),
+    Wrong.LINE_CUT_OFF: ("dòng {place} bị cắt do sự cố", "line {place} was cut off by a crash"),
+    Wrong.ACT_BROKEN: (
+        "dòng {place} không nối với dòng trước: có dòng bị sửa, xóa hoặc thêm",
+        "line {place} does not follow from the one before: a line was altered, taken out or put in",
+    ),
+    Wrong.DAY_MISSING: ("thiếu cả ngày {place} (UTC)", "the day {place} (UTC) is missing"),
+    Wrong.DAY_NOT_CLOSED: (
+        "ngày {place} chưa đóng: máy chủ chưa chạy từ đó",
+        "not closed yet: {place}; the server has not run since",
+    ),
+    Wrong.REMOVED_EARLY: ("bị xóa khi chưa đủ 06 tháng ({detail})", "removed before its 6 months were over ({detail})"),
+    Wrong.EXPIRED_UNTOLD: ("hết hạn lưu, xóa bằng tay", "past keeping, removed by hand"),
+    Wrong.INDEX_DAMAGED: ("chỉ mục hỏng, sẽ được lập lại", "the index is damaged and will be made anew"),
+    Wrong.FACT_BROKEN: ("hồ sơ hộp thư bị sửa từ mục {place}", "the mailbox's record was altered from fact {place} on"),
+    Wrong.FACT_OTHER: (
+        "mục {place} của hồ sơ hộp thư khác hoặc mất so với {detail}",
+        "fact {place} of the mailbox's record is another one or gone (says {detail})",
+    ),
+}
+
+
+class _Words(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "-"
+
+
+def told(fields: Mapping[str, object]) -> Text:
+    """One line of the log as a sentence."""
+    name = str(fields.get("event", fields.get("act", "")))
+    words = _Words({key: _word(value) for key, value in fields.items() if value not in (None, "", [])})
+    octets = fields.get("octets")
+    sizes = size(octets) if isinstance(octets, int) else Text("-", "-")
+    if name in _EVENTS and "event" in fields:
+        vi, en = _EVENTS[name]
+        plain = _Words({key: in_ascii(word) for key, word in words.items()})
+        plain["size"], words["size"] = sizes.en, sizes.vi
+        return Text(vi.format_map(words), en.format_map(plain))
+    shown = ", ".join(f"{key}={word}" for key, word in words.items() if key not in _SHOWN_ELSEWHERE)
+    return Text(f"{name}: {shown}", in_ascii(f"{name}: {shown}"))
+
+
+def _word(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def wrong(finding: Finding) -> Text:
+    """What is wrong, as a sentence without its subject."""
+    vi, en = _WRONG[finding.wrong]
+    words = _Words(place=finding.place or "-", detail=finding.detail or "-")
+    return Text(vi.format_map(words), in_ascii(en.format_map(words)))

@@ -1,0 +1,249 @@
+"""The chain of anchors: what the log held and when, so that nothing in it is altered, taken out or put in unseen (Reg. 8.2).
+
+`<folder>/anchors.chain` has one JSON object a line, durable before anything rests on it, each with the digest of the line
+before (`prev`: SHA-256 of all its octets, line end included). Three kinds:
+
+    checkpoint   every hour: the files that have grown, each with its first `octets`, their `lines` and `sha256`
+    day          a UTC day is over: the same, and the days that are closed with it; nobody writes to their segments any more
+    removal      these segments are past keeping and may go
+
+and in the first two the heads of the mailboxes' chains of facts (`policy.facts`): those that moved, and one digest over all.
+
+Whoever knows the digest of the last line, the *head*, holds all that lies before it: `mic-mail log anchor` prints it, to be
+noted where no administrator of the server can change it. In: the folder. Out: records, and what they come to (`Known`). A line
+that has no end was never durable and is cut off by the next writer; nothing else is ever taken away. Blocking.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+
+from mic_mail.errors import Text, Trouble
+from mic_mail.log.files import GENESIS, digest, segment_day, sync
+
+NAME = "anchors.chain"
+
+
+class Kind(StrEnum):
+    """What a record is for."""
+
+    CHECKPOINT = "checkpoint"
+    DAY = "day"
+    REMOVAL = "removal"
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The beginning of a file: what is said of it holds for ever, as it only grows."""
+
+    name: str
+    octets: int
+    lines: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the chain of facts of one mailbox ended."""
+
+    mailbox_id: int
+    seq: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """One record."""
+
+    number: int
+    at: str
+    kind: Kind
+    prev: str
+    files: tuple[Extent, ...] = ()
+    closes: tuple[date, date] | None = None
+    """First and last UTC day that are over."""
+    heads: tuple[Head, ...] = ()
+    facts: str | None = None
+    """`digest_of_heads` of all mailboxes."""
+    removed: tuple[str, ...] = ()
+    months: int | None = None
+    """How long segments were kept when these were removed."""
+
+    def encode(self) -> bytes:
+        """The record's line."""
+        members: dict[str, object] = {"n": self.number, "at": self.at, "kind": self.kind.value}
+        if self.closes is not None:
+            members["closes"] = [day.isoformat() for day in self.closes]
+        if self.files:
+            members["files"] = [[file.name, file.octets, file.lines, file.sha256] for file in self.files]
+        if self.facts is not None:
+            members["facts"] = self.facts
+            members["heads"] = [[head.mailbox_id, head.seq, head.digest] for head in self.heads]
+        if self.removed:
+            members["removed"], members["months"] = list(self.removed), self.months
+        members["prev"] = self.prev
+        return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, line: bytes) -> "Anchor":
+        """`ValueError` for what no version of ours has written."""
+        try:
+            read = json.loads(line)
+            first, last = (date.fromisoformat(day) for day in read["closes"]) if "closes" in read else (None, None)
+            return cls(
+                number=int(read["n"]),
+                at=str(read["at"]),
+                kind=Kind(read["kind"]),
+                prev=str(read["prev"]),
+                files=tuple(
+                    Extent(str(name), int(octets), int(lines), str(value))
+                    for name, octets, lines, value in read.get("files", ())
+                ),
+                closes=(first, last) if first is not None and last is not None else None,
+                heads=tuple(Head(int(mailbox), int(seq), str(value)) for mailbox, seq, value in read.get("heads", ())),
+                facts=read.get("facts"),
+                removed=tuple(map(str, read.get("removed", ()))),
+                months=read.get("months"),
+            )
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"not an anchor: {error}") from error
+
+
+@dataclass(slots=True)
+class Known:
+    """What all records up to one come to."""
+
+    count: int = 0
+    head: str = GENESIS
+    at: str = ""
+    files: dict[str, Extent] = field(default_factory=dict)
+    """The furthest that each file is held."""
+    anchored_by: dict[str, int] = field(default_factory=dict)
+    """The record that held it so far."""
+    late: dict[str, int] = field(default_factory=dict)
+    """Segments that came, or grew, after their day had been closed."""
+    heads: dict[int, Head] = field(default_factory=dict)
+    begins: date | None = None
+    closed: date | None = None
+    """The last day that is closed: all from `begins` on are."""
+    removed: dict[str, int] = field(default_factory=dict)
+
+    def take(self, anchor: Anchor, line: bytes) -> None:
+        """One record more."""
+        self.count, self.head, self.at = anchor.number, digest(line), anchor.at
+        for file in anchor.files:
+            day = segment_day(file.name)
+            if day is not None and self.closed is not None and day <= self.closed:
+                self.late[file.name] = anchor.number
+            self.files[file.name] = file
+            self.anchored_by[file.name] = anchor.number
+        for head in anchor.heads:
+            self.heads[head.mailbox_id] = head
+        if anchor.closes is not None:
+            self.begins = self.begins or anchor.closes[0]
+            self.closed = anchor.closes[1]
+        self.removed.update(dict.fromkeys(anchor.removed, anchor.number))
+
+
+def digest_of_heads(heads: Iterable[Head]) -> str:
+    """One digest over the ends of all chains of facts, in the order of the mailboxes."""
+    value = sha256()
+    for head in sorted(heads, key=lambda head: head.mailbox_id):
+        value.update(f"{head.mailbox_id}:{head.seq}:{head.digest}\n".encode())
+    return value.hexdigest()
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """Both included."""
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+class AnchorFile:
+    """The chain of one folder; several processes may write to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+        self._known = Known()
+        self._read_octets = 0
+
+    def lines(self) -> Iterator[bytes]:
+        """Every whole line there is."""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                yield from (line for line in file if line.endswith(b"\n"))
+
+    def known(self) -> Known:
+        """What the chain comes to; a line that cannot be read is passed over, and `verify` names it."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size < self._read_octets:
+            self._known, self._read_octets = Known(), 0
+        if size > self._read_octets:
+            with self.path.open("rb") as file:
+                file.seek(self._read_octets)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._read_octets += len(line)
+                    try:
+                        anchor = Anchor.decode(line)
+                    except ValueError:
+                        self._known.head = digest(line)
+                        continue
+                    self._known.take(anchor, line)
+        return self._known
+
+    @contextmanager
+    def writing(self) -> Iterator["Writing"]:
+        """Nobody else writes meanwhile."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+            new = not self.path.exists()
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise _trouble() from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if new:
+                sync(self.path.parent)
+            known = self.known()
+            os.ftruncate(fd, self._read_octets)  # a writer died within its line: that record never was
+            yield Writing(self, fd, known)
+        finally:
+            os.close(fd)
+
+    def _append(self, fd: int, line: bytes) -> None:
+        try:
+            written = os.pwrite(fd, line, self._read_octets)
+            if written != len(line):
+                os.ftruncate(fd, self._read_octets)
+                raise OSError("short write")
+            os.fsync(fd)
+        except OSError as error:
+            raise _trouble() from error
+
+
+@dataclass(slots=True)
+class Writing:
+    """The chain while this process may add to it."""
+
+    _file: AnchorFile
+    _fd: int
+    known: Known
+
+    def add(self, *, at: str, kind: Kind, **content: object) -> Anchor:
+        """One record, durable when this returns. `content`: the other members of `Anchor`."""
+        anchor = Anchor(self.known.count + 1, at, kind, self.known.head, **content)  # type: ignore[arg-type]  # its own fields
+        self._file._append(self._fd, anchor.encode())
+        self.known = self._file.known()
+        return anchor
+
+
+def _trouble() -> Trouble:
+    return Trouble(Text("Không ghi được chuỗi niêm phong nhật ký.", "The chain of anchors cannot be written."))

@@ -1,0 +1,107 @@
+"""The files of the log: how they are called, which there are, and their lines.
+
+    2026-11-24.worker0.4711.1.jsonl   a segment of the mail log: UTC day, process, its number, a number of the process's own
+    audit-2026-11.jsonl               the acts of a UTC month
+    anchors.chain                     what was closed and when (`anchors`)
+    log-2026-11.sqlite                where in that month's files things are found (`index`)
+
+A segment and a month of acts only ever grow, by whole lines; readers therefore read up to the last line end. In: the folder.
+Out: `LogFile`s, lines, digests. Never here: anything that is called otherwise, links, folders.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from hashlib import sha256
+from pathlib import Path
+
+GENESIS = "0" * 64
+"""What stands for the digest of the line before the first."""
+READ_OCTETS = 1 << 20
+
+_SEGMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.[^./]+\.[0-9]+\.[0-9]+\.jsonl")
+_ACTS = re.compile(r"audit-([0-9]{4}-[0-9]{2})\.jsonl")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LogFile:
+    """A segment, or the acts of a month (`day` is None)."""
+
+    name: str
+    month: str
+    """`2026-11`."""
+    day: date | None
+    """The UTC day of a segment."""
+
+
+def log_file(name: str) -> LogFile | None:
+    """What the file of this name is; None for every other file."""
+    day = segment_day(name)
+    if day is not None:
+        return LogFile(name, name[:7], day)
+    acts = _ACTS.fullmatch(name)
+    return LogFile(name, acts[1], None) if acts else None
+
+
+def segment_day(name: str) -> date | None:
+    """The UTC day of a segment; None for every other file."""
+    segment = _SEGMENT.fullmatch(name)
+    with contextlib.suppress(ValueError):
+        return date.fromisoformat(segment[1]) if segment else None
+    return None
+
+
+def log_files(folder: Path) -> dict[LogFile, int]:
+    """All there are, by name, with their octets at this moment."""
+    found: dict[LogFile, int] = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            file = log_file(entry.name)
+            if file is not None and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(FileNotFoundError):  # retention was quicker
+                    found[file] = entry.stat(follow_symlinks=False).st_size
+    return found
+
+
+def digest(line: bytes) -> str:
+    """SHA-256 of a line, its end included: what `tail -n 1 FILE | sha256sum` says of the last."""
+    return sha256(line).hexdigest()
+
+
+def pieces(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> Iterator[bytes]:
+    """What lies between two offsets, piece by piece; shorter where the file ends before."""
+    while start < end and (piece := os.pread(fd, min(octets, end - start), start)):
+        yield piece
+        start += len(piece)
+
+
+def stretches(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> Iterator[tuple[int, bytes]]:
+    """Whole lines between two offsets, about `octets` at a time, and where they begin; a line without an end is left out."""
+    rest = b""
+    for piece in pieces(fd, start, end, octets=octets):
+        whole, newline, left = (rest + piece).rpartition(b"\n")
+        if newline:
+            yield start, whole + newline
+            start += len(whole) + 1
+        rest = left
+
+
+def microseconds(at: object) -> int:
+    """The instant of a line (`maillog.stamp`) in microseconds since the epoch; 0 where it is none."""
+    try:
+        instant = datetime.fromisoformat(at)  # type: ignore[arg-type]  # what is no text is refused like what is no instant
+        return int(instant.timestamp()) * 1_000_000 + instant.microsecond
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or a folder's names, durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

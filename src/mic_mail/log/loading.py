@@ -1,0 +1,132 @@
+"""Loading the log into its index: what the segments and the acts have that the months' indexes do not yet.
+
+In: the folder. Out: rows of `index`, one transaction at a time. Small ones for what has come since the last round; up to
+`MOST_OCTETS` of text where much is to be made up for, since a transaction writes each page once however often it is touched
+(decision 0050). A damaged index is thrown away and made anew. Blocking; for a lane, one call after another.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mic_mail.log.files import LogFile, log_files, microseconds, stretches
+from mic_mail.log.index import BLOCK_OCTETS, Block, Damaged, Month, Stretch, digest_of, discard, months_on_disk
+from mic_mail.log.query import keys_of
+
+MOST_OCTETS = 16 << 20
+"""Of text in one transaction: 1 to 2 s in the housekeeper, which serves nobody meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one call did."""
+
+    lines: int
+    more: bool
+    damaged: str | None = None
+    """What was wrong with an index that was thrown away."""
+
+
+def load_some(folder: Path, *, most_octets: int = MOST_OCTETS) -> Step:
+    """Load a stretch of one file, the oldest first; `more` until there is nothing left."""
+    files = log_files(folder)
+    for month in sorted({file.month for file in files}):
+        of_month = {file: size for file, size in files.items() if file.month == month}
+        try:
+            lines = _load_month(folder, month, of_month, most_octets)
+        except Damaged as damage:
+            discard(folder, month)
+            return Step(0, True, str(damage))
+        if lines:
+            return Step(lines, True)
+    return Step(0, False)
+
+
+def drop_empty_months(folder: Path) -> list[str]:
+    """Take away the indexes of months of which retention has left no file."""
+    months = {file.month for file in log_files(folder)}
+    gone = [month for month in months_on_disk(folder) if month not in months]
+    for month in gone:
+        discard(folder, month)
+    return gone
+
+
+def _load_month(folder: Path, month: str, files: dict[LogFile, int], most_octets: int) -> int:
+    with Month.loading(folder, month) as index:
+        loaded = index.loaded()
+        for file, size in files.items():
+            start = loaded.get(file.name, 0)
+            if size > start and (stretch := _stretch(folder, index, file, start, most_octets)):
+                index.add(stretch)
+                return stretch.lines
+    return 0
+
+
+def _stretch(folder: Path, index: Month, file: LogFile, start: int, most_octets: int) -> Stretch | None:
+    """The next whole lines of a file, in blocks; None where there are none. A last block that is small grows first."""
+    try:
+        fd = os.open(folder / file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        last = index.last_block(file.name) if start else None
+        grows = last is not None and last.octets < BLOCK_OCTETS and last.start + last.octets == start
+        begin = last.start if last is not None and grows else start
+        blocks: list[tuple[Block, set[int]]] = []
+        lines = 0
+        cutter = _Cutter(file.name, begin, blocks)
+        for at, text in stretches(fd, begin, os.fstat(fd).st_size):
+            lines += cutter.feed(text, count_from=start)
+            if at + len(text) - begin >= most_octets:
+                break
+        cutter.end()
+    finally:
+        os.close(fd)
+    return Stretch(file.name, start, blocks, lines, begin if grows else None) if lines else None
+
+
+class _Cutter:
+    """Whole lines into blocks, each with the keys of its lines."""
+
+    def __init__(self, name: str, start: int, blocks: list[tuple[Block, set[int]]]) -> None:
+        self._name = name
+        self._blocks = blocks
+        self._begin(start)
+
+    def _begin(self, start: int) -> None:
+        self._start = start
+        self._octets = 0
+        self._first_us = self._last_us = 0
+        self._parts: list[bytes] = []
+        self._keys: set[int] = set()
+
+    def feed(self, text: bytes, *, count_from: int) -> int:
+        """How many lines begin at `count_from` or behind it."""
+        count = 0
+        for line in text.split(b"\n")[:-1]:
+            count += self._start + self._octets >= count_from
+            self._take(line)
+            if self._octets >= BLOCK_OCTETS:
+                self.end()
+        return count
+
+    def _take(self, line: bytes) -> None:
+        self._parts.append(line)
+        self._octets += len(line) + 1
+        try:
+            fields = json.loads(line.decode())
+            at_us = microseconds(fields["at"])
+            self._keys |= keys_of(fields)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return  # what a crash has cut off is found by nothing
+        self._first_us = min(self._first_us or at_us, at_us)
+        self._last_us = max(self._last_us, at_us)
+
+    def end(self) -> None:
+        """The block is complete, or nothing follows for now."""
+        if self._parts:
+            digest = digest_of(b"\n".join(self._parts) + b"\n")
+            block = Block(self._name, self._start, self._octets, self._first_us, self._last_us, digest)
+            self._blocks.append((block, self._keys))
+            self._begin(self._start + self._octets)

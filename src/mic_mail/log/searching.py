@@ -1,0 +1,198 @@
+"""Searching the log: what an index names is read and looked at, and what no index has loaded yet is read too.
+
+In: the folder and a `Query`. Out: `Found` lines, the latest first as they are looked for, given back in the order of time.
+The index only says where to look, the lines decide; so an answer is complete and right whether the housekeeper runs or not,
+whether an index is there or not, and only slower without. Safe beside writers, loaders and retention. Blocking.
+"""
+
+import heapq
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from mic_mail.log.files import LogFile, log_files, microseconds, stretches
+from mic_mail.log.index import Block, Damaged, Month, Unavailable
+from mic_mail.log.query import Fields, Query, pairs_of
+
+DAY_US = 86_400 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One line of the log."""
+
+    at_us: int
+    name: str
+    start: int
+    line: bytes
+    """Without its end."""
+
+    @property
+    def fields(self) -> Fields:
+        """The line, decoded anew each time: of many that are found only the octets are kept."""
+        fields: Fields = json.loads(self.line)
+        return fields
+
+    @property
+    def what(self) -> str:
+        """The event, or the act."""
+        fields = self.fields
+        return str(fields.get("event", fields.get("act", "")))
+
+
+class Search:
+    """The log of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._distrusted: set[str] = set()
+        self.unread_octets = 0
+        """What the last search read because no index had it."""
+
+    def newest(self, query: Query, limit: int) -> list[Found]:
+        """The latest `limit` lines that `query` asks for, in the order of time."""
+        return self._sure(lambda: self._newest(query, limit))
+
+    def _sure(self, look: Callable[[], list[Found]]) -> list[Found]:
+        """Look again without an index that turns out to be damaged: each month once."""
+        while True:
+            try:
+                return look()
+            except (Damaged, Unavailable) as trouble:
+                self._distrusted.add(trouble.month)
+
+    def _newest(self, query: Query, limit: int) -> list[Found]:
+        best = _Best(limit)
+        files = log_files(self._folder)
+        self.unread_octets = 0
+        with _Reader(self._folder, query) as reader, ExitStack() as stack:
+            indexes: list[Month] = []
+            for month in sorted({file.month for file in files}, reverse=True):
+                index = None if month in self._distrusted else stack.enter_context(Month.reading(self._folder, month))
+                loaded = {} if index is None else index.loaded()
+                if index is not None:
+                    indexes.append(index)
+                for block in self._unread({file: size for file, size in files.items() if file.month == month}, loaded, query):
+                    best.take(reader.found(block))
+            for index in indexes:
+                if best.is_full and best.floor_us >= index.latest_us():
+                    continue
+                for block in index.candidates(query.keys(), query.since_us, query.until_us):
+                    if best.is_full and best.floor_us >= block.last_us:
+                        break
+                    best.take(reader.found(block))
+        return best.in_order()
+
+    def _unread(self, files: dict[LogFile, int], loaded: dict[str, int], query: Query) -> Iterator[Block]:
+        """What no index has."""
+        for file, size in files.items():
+            start = loaded.get(file.name, 0)
+            if size > start and not _is_before(file, query):
+                self.unread_octets += size - start
+                yield Block(file.name, start, size - start, 0, 0)
+
+
+class _Best:
+    """The latest of what was found."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._heap: list[tuple[int, str, int, Found]] = []
+
+    def take(self, lines: Iterator[Found]) -> None:
+        for found in lines:
+            entry = (found.at_us, found.name, found.start, found)
+            if self.is_full:
+                heapq.heappushpop(self._heap, entry)
+            else:
+                heapq.heappush(self._heap, entry)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._heap) >= self._limit
+
+    @property
+    def floor_us(self) -> int:
+        """When the earliest of them is from."""
+        return self._heap[0][0]
+
+    def in_order(self) -> list[Found]:
+        return [found for _, _, _, found in sorted(self._heap, key=lambda entry: entry[:3])]
+
+
+def _is_before(file: LogFile, query: Query) -> bool:
+    """Whether a segment's day, and what follows within the next one, is over before the span that is asked for."""
+    if file.day is None or query.since_us is None:
+        return False
+    return microseconds(f"{file.day}T00:00:00.000000Z") + 2 * DAY_US < query.since_us
+
+
+class _Reader:
+    """Reads blocks for one query; keeps the files open that it has read."""
+
+    def __init__(self, folder: Path, query: Query) -> None:
+        self._folder = folder
+        self._query = query
+        self._needles = query.needles()
+        self._wanted = frozenset(query.wanted())
+        self._open: dict[str, int | None] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "_Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def found(self, block: Block) -> Iterator[Found]:
+        """The lines of a block that are asked for; none where its file is gone."""
+        fd = self._descriptor(block.name)
+        if fd is None:
+            return
+        for at, text in stretches(fd, block.start, block.start + block.octets):
+            for start, line in self._likely(text) if self._needles else _all_lines(text):
+                if (fields := _decoded(line)) is not None:
+                    at_us = microseconds(fields.get("at"))
+                    if self._query.in_time(at_us) and self._wanted <= set(pairs_of(fields)):
+                        yield Found(at_us, block.name, at + start, line)
+
+    def _likely(self, text: bytes) -> Iterator[tuple[int, bytes]]:
+        """The lines that have all the octets that are looked for: of a block of 30 usually one, found in 10 us."""
+        folded = text.lower()
+        first, *others = self._needles
+        at = folded.find(first)
+        while at >= 0:
+            start, end = folded.rfind(b"\n", 0, at) + 1, folded.index(b"\n", at)
+            if all(folded.find(other, start, end) >= 0 for other in others):
+                yield start, text[start:end]
+            at = folded.find(first, end)
+
+    def _descriptor(self, name: str) -> int | None:
+        if name not in self._open:
+            try:
+                fd = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except OSError:
+                self._open[name] = None
+            else:
+                self._stack.callback(os.close, fd)
+                self._open[name] = fd
+        return self._open[name]
+
+
+def _all_lines(text: bytes) -> Iterator[tuple[int, bytes]]:
+    start = 0
+    for line in text.split(b"\n")[:-1]:
+        yield start, line
+        start += len(line) + 1
+
+
+def _decoded(line: bytes) -> Fields | None:
+    """A line of the log; None for one that a crash or somebody has damaged."""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None

@@ -1,0 +1,191 @@
+"""Reg. 14.4, 16.3, 8.2: the commands that read the log, beside a running server and without one.
+
+A message goes in by submission and comes out in two mailboxes; what an administrator then sees of it, exports and verifies.
+"""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import smtplib
+import sqlite3
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from harness import MailServer
+from mic_mail.cli.main import main
+from mic_mail.config.document import write
+from mic_mail.i18n.language import Language
+
+PASSWORD = "mat-khau-2026-dung-de-thu"
+MESSAGE_ID = "cong-van-12@pc.mic.gov.vn"
+
+
+class Desk:
+    """The command line of one server's administrator."""
+
+    def __init__(self, server: MailServer, folder: Path) -> None:
+        self.server = server
+        self.file = folder / "mic-mail.toml"
+        self.file.write_text(write(server.config))
+        self.out = self.err = ""
+
+    def run(self, *words: str) -> int:
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = main(["--config", str(self.file), *words])
+        self.out, self.err = out.getvalue(), err.getvalue()
+        assert "Traceback" not in self.out + self.err
+        return code
+
+    def json(self, *words: str) -> list[dict[str, object]]:
+        assert self.run("--lang", Language.EN, *words, "--json") == 0, self.err
+        return json.loads(self.out)
+
+    def acts(self) -> list[dict[str, object]]:
+        paths = sorted(self.server.config.log_dir.glob("audit-*.jsonl"))
+        return [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
+
+
+@pytest.fixture
+def desk(serve: Callable[..., MailServer], tmp_path: Path) -> Desk:
+    """A server at which dvbe has just written to ttlan and to himself; somebody else has failed to sign in."""
+    server = serve()
+    server.population.issue("dvbe", name="Đỗ Văn Bê", password=PASSWORD)
+    server.issue("ttlan", name="Trần Thị Lan", password=PASSWORD)
+    port = server.ports["submissions"]
+    text = f"From: dvbe@mic.gov.vn\r\nMessage-ID:\r\n <{MESSAGE_ID}>\r\nSubject: x\r\n\r\nx\r\n"
+    with smtplib.SMTP_SSL("localhost", port, context=server.tls()) as client:
+        client.login("dvbe@mic.gov.vn", PASSWORD)
+        client.sendmail("dvbe@mic.gov.vn", ["ttlan@mic.gov.vn", "dvbe@mic.gov.vn"], text.encode())
+    with smtplib.SMTP_SSL("localhost", port, context=server.tls()) as client:
+        client.ehlo()
+        assert client.docmd("AUTH PLAIN", base64.b64encode(b"\0ttlan@mic.gov.vn\0sai").decode())[0] == 535
+    awaited = Counter({"message_delivered": 2, "sign_in_refused": 1})
+    while not Counter(event.get("event") for event in server.events()) >= awaited:  # written by a thread, 0.1 s later at most
+        time.sleep(0.02)
+    return Desk(server, tmp_path)
+
+
+def test_clause_8_2_the_whole_life_of_a_message(desk: Desk) -> None:
+    """By Message-ID or trace id: who signed in from where, acceptance, both deliveries, in order and in one id."""
+    steps = desk.json("log", "trace", MESSAGE_ID.upper())
+    assert [step["event"] for step in steps] == ["signed_in", "message_accepted", "message_delivered", "message_delivered"]
+    trace = steps[1]["trace"]
+    assert {step["trace"] for step in steps[1:]} == {trace}
+    assert {step["fields"]["mailbox"] for step in steps[2:]} == {"dvbe@mic.gov.vn", "ttlan@mic.gov.vn"}
+    desk.server.housekeep()
+    assert [step["event"] for step in desk.json("log", "trace", str(trace))] == [step["event"] for step in steps]
+    assert desk.run("--lang", "vi", "log", "trace", str(trace)) == 0
+    assert "đăng nhập từ 127.0.0.1 qua submissions" in desk.out
+    assert f"Message-ID <{MESSAGE_ID}>" in desk.out
+    desk.server.stop()
+    assert [step["event"] for step in desk.json("log", "trace", f"<{MESSAGE_ID}>")] == [step["event"] for step in steps]
+    assert desk.run("log", "trace", "khong@co") == 2
+
+
+def test_clause_8_2_searching_by_mailbox_event_session_and_day(desk: Desk) -> None:
+    """What is found has all that was asked for; a day is the local one, to its end."""
+    refused = desk.json("log", "search", "--event", "sign_in_refused", "--mailbox", "ttlan@mic.gov.vn")
+    assert [line["fields"]["reason"] for line in refused] == ["wrong-credentials"]
+    assert desk.json("log", "search", "--trace", str(refused[0]["fields"]["ref"])) == refused
+    session = str(refused[0]["fields"]["session"])
+    assert refused[0] in desk.json("log", "search", "--session", session)
+    today = str(refused[0]["time"])[:10]
+    assert desk.json("log", "search", "--event", "sign_in_refused", "--from", today, "--until", today) == refused
+    assert desk.json("log", "search", "--event", "sign_in_refused", "--until", "01/01/2020") == []
+    assert len(desk.json("log", "search", "--limit", "2")) == 2
+
+
+def test_clause_4_3_who_looks_into_the_log_is_on_record(desk: Desk) -> None:
+    """Before the answer, with what was looked for; also when nothing is found."""
+    desk.json("log", "search", "--mailbox", "ttlan@mic.gov.vn", "--actor", "an", "--reason", "khiếu nại", "--document", "7/CV")
+    assert desk.run("log", "trace", "khong@co", "--actor", "binh") == 2
+    desk.run("log", "verify", "--actor", "chi")
+    acts = [(act["actor"], act["act"], act["subject"], act["document"]) for act in desk.acts()]
+    assert acts == [
+        ("an", "log_search", "ttlan@mic.gov.vn", "7/CV"),
+        ("binh", "log_trace", "khong@co", None),
+        ("chi", "log_verify", "*", None),
+    ]
+    assert desk.run("log", "search", "--actor", " ") == 2
+    assert [line["event"] for line in desk.json("log", "search", "--mailbox", "an")] == ["log_search"]
+
+
+def test_clause_14_4_an_incident_is_exported_as_one_file(desk: Desk, tmp_path: Path) -> None:
+    """The lines octet for octet, where each stands, digests that agree, who asked and why; nothing of the messages."""
+    desk.server.housekeep()
+    target = tmp_path / "su-co.zip"
+    span = ("--from", "01/01/2020", "--until", "01/01/2199", "--reason", "sự cố 12", "--actor", "an")
+    (told,) = [desk.json("log", "export", str(target), "--mailbox", "ttlan@mic.gov.vn", *span)]
+    assert told["sha256"] == hashlib.sha256(target.read_bytes()).hexdigest()
+    assert target.stat().st_mode & 0o777 == 0o600
+    with zipfile.ZipFile(target) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for line in members["SHA256SUMS"].decode().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256(members[name]).hexdigest() == digest
+    assert set(members) - {"SHA256SUMS"} == {line.split("  ")[1] for line in members["SHA256SUMS"].decode().splitlines()}
+    manifest = json.loads(members["manifest.json"])
+    assert (manifest["actor"], manifest["reason"], manifest["mailbox"]) == ("an", "sự cố 12", "ttlan@mic.gov.vn")
+    events = [json.loads(line)["event"] for line in members["events.jsonl"].splitlines()]
+    assert sorted(events) == ["message_accepted", "message_delivered", "message_delivered", "sign_in_refused"]
+    lines = {name: members[name].splitlines(keepends=True) for name in ("events.jsonl", "acts.jsonl")}
+    for row in csv.DictReader(io.StringIO(members["places.csv"].decode())):
+        octets = (desk.server.config.log_dir / row["file"]).read_bytes()
+        start = int(row["offset"])
+        assert octets[start : start + int(row["octets"])] == lines[row["member"]][int(row["line"]) - 1]
+    assert manifest["head"] == hashlib.sha256(members["anchors.chain"].splitlines(keepends=True)[-1]).hexdigest()
+    assert [act["act"] for act in desk.acts()] == ["log_export", "log_exported"]
+    assert desk.acts()[1]["sha256"] == told["sha256"]
+    assert desk.run("log", "export", str(target), *span) == 2  # what is there is not written over
+
+
+def test_clause_8_2_verify_says_whole_or_what_is_wrong(desk: Desk) -> None:
+    """Exit code 0 or 1; a noted head; facts of mailboxes are held too."""
+    assert desk.run("log", "anchor") == (0 if (desk.server.config.log_dir / "anchors.chain").exists() else 1)
+    assert desk.run("log", "anchor", "--now", "--json") == 0, desk.err
+    head = json.loads(desk.out)["head"]
+    assert desk.run("--lang", "en", "log", "verify", "--head", head) == 0, desk.out + desk.err
+    assert "The log is whole (Reg. 8.2)." in desk.out
+    assert desk.run("log", "verify", "--head", "0" * 64) == 1
+    assert desk.run("log", "verify", "--head", "xyz") == 2
+    desk.server.stop()
+    segment = max(desk.server.config.log_dir.glob("*.worker0.*.jsonl"))
+    segment.write_bytes(segment.read_bytes().replace(b'"ttlan@mic.gov.vn"', b'"ttlan@mic.gov.xx"', 1))
+    assert desk.run("--lang", "vi", "log", "verify") == 1
+    assert segment.name in desk.out
+    assert "nội dung đã bị sửa" in desk.out
+    assert "NHẬT KÝ KHÔNG NGUYÊN VẸN: 1 lỗi." in desk.err
+
+
+def test_clause_17_an_altered_fact_is_named(desk: Desk) -> None:
+    """The anchors hold the heads of all chains of facts: a chain that was written anew from its beginning is another one."""
+    assert desk.run("log", "anchor", "--now") == 0
+    desk.server.stop()
+    with sqlite3.connect(desk.server.config.directory_url.removeprefix("sqlite:///")) as database:
+        triggers = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for (name,) in triggers:
+            database.execute(f"DROP TRIGGER {name}")
+        database.execute("DELETE FROM fact WHERE mailbox_id = 1 AND seq = (SELECT max(seq) FROM fact WHERE mailbox_id = 1)")
+        database.execute("UPDATE revision SET version = version + 1")
+    database.close()
+    assert desk.run("log", "verify", "--json") == 1
+    findings = json.loads(desk.out)["findings"]
+    assert [(one["wrong"], one["file"]) for one in findings] == [("fact_other", "dvbe@mic.gov.vn")]
+
+
+def test_clause_16_3_security_events_are_found_by_name(desk: Desk) -> None:
+    """Structured, each with the peer and what is needed to look on; so are the acts."""
+    desk.server.housekeep()
+    (refused,) = desk.json("log", "search", "--event", "sign_in_refused")
+    assert {"reason", "peer", "session", "mailbox", "door", "ref"} <= set(refused["fields"])
+    assert desk.json("log", "search", "--event", "signed_in", "--mailbox", "ttlan@mic.gov.vn") == []
+    assert len(desk.json("log", "search", "--event", "signed_in", "--mailbox", "DVBE@mic.gov.vn")) == 1
