@@ -23,6 +23,7 @@ from harness import MailServer
 from mic_mail.cli.main import main
 from mic_mail.config.document import write
 from mic_mail.i18n.language import Language
+from mic_mail.policy.roles import Officer, Role
 
 PASSWORD = "mat-khau-2026-dung-de-thu"
 MESSAGE_ID = "cong-van-12@pc.mic.gov.vn"
@@ -189,3 +190,32 @@ def test_clause_16_3_security_events_are_found_by_name(desk: Desk) -> None:
     assert {"reason", "peer", "session", "mailbox", "door", "ref"} <= set(refused["fields"])
     assert desk.json("log", "search", "--event", "signed_in", "--mailbox", "ttlan@mic.gov.vn") == []
     assert len(desk.json("log", "search", "--event", "signed_in", "--mailbox", "DVBE@mic.gov.vn")) == 1
+
+
+def test_clause_6_1_only_the_centre_and_auditors_read_the_log(desk: Desk) -> None:
+    """A unit's administrator, or nobody on record, is refused, and that is on record too."""
+    now = desk.server.clock.now()
+    officers = desk.server.population.directory.officers
+    unit_id = desk.server.population.unit().unit_id
+    officers.add(Officer("an", "Lê An", Role.CENTRE, None, now))
+    officers.add(Officer("kiem", "Vũ Kiểm", Role.AUDITOR, None, now))
+    officers.add(Officer("don", "Hồ Đơn", Role.UNIT, unit_id, now))
+    for words in (("search",), ("trace", MESSAGE_ID), ("anchor", "--now"), ("verify",)):
+        for actor, code in (("an", 0), ("kiem", 0), ("don", 1), ("la", 1)):
+            assert desk.run("log", *words, "--actor", actor) == code, desk.err
+            assert bool(desk.out) is (code == 0)
+    refused = [(act["actor"], act["act"], act["clause"]) for act in desk.acts() if str(act["act"]).endswith("_refused")]
+    assert refused == [
+        (actor, f"log_{word}_refused", "6.1") for word in ("search", "trace", "anchor", "verify") for actor in ("don", "la")
+    ]
+
+
+def test_clause_8_2_the_evidence_says_what_is_kept_and_checked(desk: Desk) -> None:
+    """`regulation show` has the anchors and the checks, overdue where there are none."""
+    desk.server.housekeep()
+    before = {each["what"]["en"]: each for each in desk.json("regulation", "show", "8.2")["evidence"]}
+    assert before["anchors of the log"]["count"] > 0
+    assert (before["checks of the log"]["count"], before["checks of the log"]["overdue"]) == (0, True)
+    desk.json("log", "verify")
+    after = {each["what"]["en"]: each for each in desk.json("regulation", "show", "8.2")["evidence"]}
+    assert (after["checks of the log"]["count"], after["checks of the log"]["overdue"]) == (1, False)

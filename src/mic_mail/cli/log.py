@@ -5,6 +5,7 @@ for what. They work beside a running server and without one. Days are those of H
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.logwords import told, wrong
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, Row, say
+from mic_mail.cli.record import on_record
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n import dates
@@ -27,6 +29,7 @@ from mic_mail.log.exporting import export as write_export
 from mic_mail.log.query import Query
 from mic_mail.log.searching import Found, Search
 from mic_mail.policy.calendar import start_of
+from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 from mic_mail.services.logbook import anchor_now, incident, lives, verify_all
 
@@ -89,10 +92,10 @@ def search(
     here = frame(ctx)
     query = Query(mailbox, message_id, trace, session, event, _since(since), _until(until))
     asked_at = _microseconds(here.clock.now())
-    _on_record(here, "log_search", query, Origin(here.actor(actor), reason, document))
-    if query.until_us is None:
-        query = replace(query, until_us=asked_at)  # the act of asking is not among the answers
-    found = Search(here.config.log_dir).newest(query, limit)
+    with _looking(here, "log_search", mailbox or "*", Origin(here.actor(actor), reason, document), **_asked(query)):
+        if query.until_us is None:
+            query = replace(query, until_us=asked_at)  # the act of asking is not among the answers
+        found = Search(here.config.log_dir).newest(query, limit)
     output.listing(LINES, (_row(one) for one in found), as_json=as_json)
     if len(found) == limit:
         output.note(Text(f"Chỉ {limit} dòng mới nhất; xem thêm: --limit.", f"Only the latest {limit}; see --limit."))
@@ -109,8 +112,8 @@ def trace(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    _record(here, "log_trace", message, Origin(here.actor(actor), reason, document))
-    found = lives(Search(here.config.log_dir), message)
+    with _looking(here, "log_trace", message, Origin(here.actor(actor), reason, document)):
+        found = lives(Search(here.config.log_dir), message)
     if not found:
         raise BadInput(
             Text(f"Nhật ký không có thư {message}.", f"The log has no message {in_ascii(message)}."),
@@ -139,15 +142,10 @@ def verify(
     here = frame(ctx)
     if head is not None and (len(head.strip()) < 16 or not set(head.strip().lower()) <= set("0123456789abcdef")):
         raise BadInput(Text("--head: ít nhất 16 chữ số thập lục phân.", "--head: at least 16 hexadecimal digits."))
-    _record(here, "log_verify", "*", Origin(here.actor(actor), reason, document), head=head)
-    config, snapshot = here.config, here.directory.load_snapshot()
-    verdict = verify_all(
-        config.log_dir,
-        snapshot,
-        months=config.log.retain_months,
-        now=here.clock.now(),
-        noted_head=head and head.strip(),
-    )
+    config, noted = here.config, head and head.strip()
+    with _looking(here, "log_verify", "*", Origin(here.actor(actor), reason, document), head=head):
+        snapshot, months = here.directory.load_snapshot(), config.log.retain_months
+        verdict = verify_all(config.log_dir, snapshot, months=months, now=here.clock.now(), noted_head=noted)
     if as_json:
         output.print_json({**_summary(verdict), "findings": _findings(verdict)})
     else:
@@ -169,10 +167,10 @@ def anchor(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    if now:
-        _record(here, "log_anchor", "*", Origin(here.actor(actor), reason, document))
-        anchor_now(here.config.log_dir, here.directory.load_snapshot(), here.clock.now())
-    known = AnchorFile(here.config.log_dir).known()
+    with _looking(here, "log_anchor", "*", Origin(here.actor(actor), reason, document)):
+        if now:
+            anchor_now(here.config.log_dir, here.directory.load_snapshot(), here.clock.now())
+        known = AnchorFile(here.config.log_dir).known()
     if not known.count:
         raise Refused(
             Text("Nhật ký chưa được niêm phong lần nào.", "The log has no anchor yet."),
@@ -204,9 +202,9 @@ def export(
 ) -> None:
     here = frame(ctx)
     query = Query(mailbox=mailbox, since_us=_since(since), until_us=_until(until))
-    _on_record(here, "log_export", query, Origin(here.actor(actor), reason, document), file=str(file))
+    origin = Origin(here.actor(actor), reason, document)
     asked = {
-        "actor": here.actor(actor),
+        "actor": origin.actor,
         "reason": reason,
         "document": document,
         "mailbox": mailbox,
@@ -214,12 +212,12 @@ def export(
         "until": _instant(query.until_us),
         "server": here.config.server.hostname,
     }
-    found = incident(Search(here.config.log_dir), query)
-    anchor_now(here.config.log_dir, here.directory.load_snapshot(), here.clock.now())  # it holds each line that goes out
-    done = write_export(here.config.log_dir, file, found, asked, here.clock.now())
-    _record(
-        here, "log_exported", mailbox or "*", Origin(here.actor(actor), reason, document), file=str(file), sha256=done.sha256
-    )
+    with _looking(here, "log_export", mailbox or "*", origin, **_asked(query), file=str(file)):
+        found = incident(Search(here.config.log_dir), query)
+        anchor_now(here.config.log_dir, here.directory.load_snapshot(), here.clock.now())  # it holds each line that goes out
+        done = write_export(here.config.log_dir, file, found, asked, here.clock.now())
+    with _looking(here, "log_exported", mailbox or "*", origin, file=str(file), sha256=done.sha256):
+        pass
     columns = (
         Column("file", "Tệp", "File"),
         Column("sha256", "SHA-256", "SHA-256"),
@@ -236,20 +234,21 @@ def export(
 # ------------------------------------------------------------ who looked for what
 
 
-def _on_record(here: Frame, act: str, query: Query, origin: Origin, **details: object) -> None:
+def _looking(here: Frame, act: str, subject: str, origin: Origin, **details: object) -> AbstractContextManager[None]:
+    """On record before the answer, and only for whose role allows it."""
+    return on_record(here, act, subject, origin, right=Right.READ_LOG, concerns=None, **details)
+
+
+def _asked(query: Query) -> dict[str, object]:
+    """What was looked for, as the act names it: under names of its own, so that no search finds it as a message."""
     asked = {
-        "message_id": query.message_id,
-        "searched": query.trace or query.session,
-        "searched_event": query.event,
+        "message": query.message_id,
+        "looked_for": query.trace or query.session,
+        "event_looked_for": query.event,
         "from": _instant(query.since_us),
         "until": _instant(query.until_us),
     }
-    told = {key: value for key, value in asked.items() if value}
-    _record(here, act, query.mailbox or "*", origin, **told, **details)
-
-
-def _record(here: Frame, act: str, subject: str, origin: Origin, **details: object) -> None:
-    here.audit.record(actor=origin.actor, act=act, subject=subject, reason=origin.reason, document=origin.document, **details)
+    return {key: value for key, value in asked.items() if value}
 
 
 # ------------------------------------------------------------ spans

@@ -1,0 +1,48 @@
+"""Evidence from the log and its chain: what is kept, closed, verified, exported (Reg. 8.2, 14.4, 16.3, 17)."""
+
+from datetime import datetime, timedelta
+
+from mic_mail.clock import SystemClock
+from mic_mail.errors import Text
+from mic_mail.log.anchors import AnchorFile
+from mic_mail.log.audit import Audit
+from mic_mail.log.files import log_files
+from mic_mail.services.evidence.findings import Evidence, Finding, Office
+
+ANCHORS_LATE = timedelta(hours=3)
+"""The housekeeper makes one an hour."""
+VERIFY_LATE = timedelta(days=31)
+
+
+def evidence(office: Office) -> Evidence:
+    """Figures of today."""
+    folder = office.config.log_dir
+    days = {file.day for file in log_files(folder) if file.day is not None}
+    yield "8.2", Finding(Text("ngày có nhật ký thư (UTC)", "days of mail log (UTC)"), len(days))
+    known = AnchorFile(folder).known()
+    at = datetime.fromisoformat(known.at) if known.at else None
+    late = at is None or office.now - at > ANCHORS_LATE
+    yield "8.2", Finding(Text("lần niêm phong nhật ký", "anchors of the log"), known.count, at, overdue=late)
+    done = _last_acts(office)
+    yield "8.2", _act(done, "log_verify", Text("lần kiểm tra nhật ký", "checks of the log"), overdue=_is_late(office, done))
+    for clause in ("14.4", "16.3", "17"):
+        yield clause, _act(done, "log_exported", Text("lần trích xuất nhật ký", "excerpts of the log"))
+
+
+def _last_acts(office: Office) -> dict[str, tuple[int, datetime]]:
+    """How often each of these acts is on record, and when last."""
+    found: dict[str, tuple[int, datetime]] = {}
+    for act in Audit(office.config.log_dir, clock=SystemClock()).acts():
+        name = act.get("act")
+        if name in ("log_verify", "log_exported"):
+            found[str(name)] = found.get(str(name), (0, office.now))[0] + 1, datetime.fromisoformat(str(act["at"]))
+    return found
+
+
+def _act(done: dict[str, tuple[int, datetime]], name: str, what: Text, *, overdue: bool = False) -> Finding:
+    count, at = done.get(name, (0, None))
+    return Finding(what, count, at, overdue=overdue)
+
+
+def _is_late(office: Office, done: dict[str, tuple[int, datetime]]) -> bool:
+    return "log_verify" not in done or office.now - done["log_verify"][1] > VERIFY_LATE
