@@ -60,7 +60,8 @@ def test_clause_8_2_one_altered_octet_is_named(logs: Logs, day: str, indexed: bo
         assert not faults  # what no anchor holds yet and no index remembers: the next hour's record closes this gap
         return
     assert [(fault.wrong, fault.file) for fault in faults] == [(Wrong.ALTERED, path.name)]
-    assert bool(faults[0].place) is indexed
+    assert faults[0].place == f"0-{len(octets)}"  # one block, one record
+    assert faults[0].detail == ("index" if indexed else f"anchor {logs.verify().anchors - 2}")
 
 
 @pytest.mark.parametrize("day", [FIRST, LAST])

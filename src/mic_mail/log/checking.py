@@ -244,8 +244,8 @@ class _Check:
         changed = log_lines.changed_blocks(self._folder / file.name, [b for b in blocks if b.start + b.octets > begin])
         for block in changed[:MOST_A_FILE]:
             verdict.add(Wrong.ALTERED, file.name, f"{block.start}-{block.start + block.octets}", "index")
-        if differs and not changed:
-            verdict.add(Wrong.ALTERED, file.name, detail=f"anchor {self._known.anchored_by[file.name]}")
+        if extent is not None and differs and not changed:  # no index to say where
+            verdict.add(Wrong.ALTERED, file.name, f"0-{extent.octets}", f"anchor {self._known.anchored_by[file.name]}")
         for kind, place, detail in seen.broken:
             verdict.add(Wrong(kind), file.name, place, detail)
         if any(number not in self._heads for number, _, _ in seen.told_anchors):  # the server has added to it meanwhile?
