@@ -16,14 +16,19 @@ from mic_mail.log.checking import Verdict, Wrong
 from mic_mail.log.files import segment_day
 from mic_mail.log.index import discard
 from mic_mail.log.retention import remove_expired
-from unit.log.logs import Logs, made
+from unit.log.logs import Logs, copy, made
 
 FIRST, LAST = "2026-11-20", "2026-11-23"
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Logs:
+    return made(tmp_path_factory.mktemp("template"))
+
+
 @pytest.fixture
-def logs(tmp_path: Path) -> Logs:
-    return made(tmp_path)
+def logs(template: Logs, tmp_path: Path) -> Logs:
+    return copy(template, tmp_path / "log")
 
 
 def put(path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:

@@ -1,6 +1,7 @@
 """Logs for tests: written by the program's own classes, on a clock that the test moves."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -98,3 +99,12 @@ def made(folder: Path, days: int = 3) -> Logs:
     logs.load()
     logs.close()
     return logs
+
+
+def copy(logs: Logs, folder: Path) -> Logs:
+    """Another folder with the same log, at the same moment: made logs cost half a second each."""
+    shutil.copytree(logs.folder, folder)
+    other = Logs(folder)
+    other.clock.move_to(logs.clock.now())
+    other.heads = list(logs.heads)
+    return other

@@ -19,7 +19,7 @@ from mic_mail.log.index import Block, Damaged, Month, Stretch, discard, months_o
 from mic_mail.log.loading import drop_empty_months, load_some
 from mic_mail.log.query import Query, key_of, pairs_of
 from mic_mail.log.searching import Search
-from unit.log.logs import Logs, made
+from unit.log.logs import Logs, copy, made
 
 ALL = 1 << 40
 QUERIES = [
@@ -50,9 +50,14 @@ def in_time(lines: list[dict[str, object]]) -> list[dict[str, object]]:
     return sorted(lines, key=lambda line: (str(line["at"]), repr(line)))
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Logs:
+    return made(tmp_path_factory.mktemp("template"))
+
+
 @pytest.fixture
-def logs(tmp_path: Path) -> Logs:
-    return made(tmp_path)
+def logs(template: Logs, tmp_path: Path) -> Logs:
+    return copy(template, tmp_path / "log")
 
 
 @pytest.mark.parametrize("query", QUERIES)
