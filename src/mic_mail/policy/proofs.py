@@ -8,11 +8,15 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "2.5": ("tests/regulation/test_acts.py",),
     "2.6": ("tests/unit/directory/test_repository.py",),
     "3.1": ("tests/clients/test_demo.py",),
-    "3.2": ("tests/clients/test_cli.py",),
+    "3.2": (
+        "tests/clients/test_cli.py",
+        "tests/regulation/test_password_page.py",
+    ),
     "4.2": ("tests/clients/test_smtp_messages.py",),
     "4.3": (
         "tests/regulation/test_clause_14_4.py",
         "tests/regulation/test_clause_4_3.py",
+        "tests/regulation/test_clause_4_3_content.py",
     ),
     "5.1": (
         "tests/regulation/test_acts.py",
@@ -35,22 +39,28 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "6.1": (
         "tests/regulation/test_clause_14_4.py",
         "tests/regulation/test_clause_6_1.py",
+        "tests/regulation/test_clause_6_1_commands.py",
     ),
     "6.3": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_6_3.py",
     ),
-    "6.4.a": ("tests/regulation/test_acts.py",),
+    "6.4.a": (
+        "tests/regulation/test_acts.py",
+        "tests/regulation/test_password_page.py",
+    ),
     "6.4.b": ("tests/regulation/test_acts.py",),
     "6.4.c": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_6_4_c.py",
+        "tests/regulation/test_password_page.py",
         "tests/regulation/year/test_year.py",
     ),
     "6.5": ("tests/regulation/test_acts.py",),
     "7.1": (
         "tests/clients/test_states.py",
         "tests/regulation/test_clause_7_1.py",
+        "tests/regulation/test_password_page.py",
         "tests/regulation/year/test_year.py",
     ),
     "7.2.a": (
@@ -76,6 +86,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "7.3.c": (
         "tests/clients/test_states.py",
+        "tests/regulation/test_password_page.py",
         "tests/regulation/year/test_year.py",
     ),
     "8.1": (
@@ -100,7 +111,10 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/clients/test_bytes.py",
         "tests/clients/test_smtp_messages.py",
     ),
-    "9.2": ("tests/unit/spool/test_spool.py",),
+    "9.2": (
+        "tests/regulation/test_clause_9_2.py",
+        "tests/unit/spool/test_spool.py",
+    ),
     "10.1": ("tests/clients/test_cli.py",),
     "10.2": (
         "tests/clients/test_cli.py",
@@ -113,12 +127,17 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/clients/test_bytes.py",
         "tests/clients/test_pop3_programs.py",
     ),
+    "14.3": ("tests/regulation/test_clause_6_1_commands.py",),
     "14.4": ("tests/regulation/test_clause_14_4.py",),
-    "15.2": ("tests/regulation/test_clause_15_2.py",),
+    "15.2": (
+        "tests/regulation/test_clause_15_2.py",
+        "tests/regulation/test_password_page.py",
+    ),
     "15.5": ("tests/clients/test_imap_libraries.py",),
     "16.3": (
         "tests/regulation/test_clause_14_4.py",
         "tests/unit/log/test_maillog.py",
     ),
+    "16.5": ("tests/regulation/test_clause_4_3_content.py",),
     "17": ("tests/regulation/test_clause_14_4.py",),
 }

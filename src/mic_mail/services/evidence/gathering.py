@@ -6,7 +6,11 @@ from mic_mail.errors import MicMailError, Text
 from mic_mail.services.evidence import administration, logs, mailboxes
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
-AREAS: Sequence[Callable[[Office], Evidence]] = (mailboxes.evidence, administration.evidence, logs.evidence,)
+AREAS: Sequence[Callable[[Office], Evidence]] = (
+    mailboxes.evidence,
+    administration.evidence,
+    logs.evidence,
+)
 """In the order of the clauses."""
 
 
