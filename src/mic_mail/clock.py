@@ -23,6 +23,11 @@ def within_calendar(instant_us: int) -> int:
     return min(max(instant_us, _FIRST_US), _LAST_US)
 
 
+def instant_of(at_us: int) -> datetime:
+    """Microseconds since the epoch as an aware instant."""
+    return datetime.fromtimestamp(at_us / 1_000_000, UTC)
+
+
 class Clock(Protocol):
     """A source of instants; tests pass one that they move by hand."""
 

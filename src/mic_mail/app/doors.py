@@ -125,6 +125,7 @@ def imap_services(rooms: Rooms) -> ImapServices:
         lanes=rooms.lanes,
         accounts=rooms.accounts,
         feed=rooms.feed,
+        secrecy=rooms.secrecy,
         clock=rooms.clock,
         log=rooms.log,
         tls=rooms.tls,

@@ -1,17 +1,21 @@
 """What is done again and again: by each process for what it changed, and by one housekeeper for the whole server."""
 
 from mic_mail.app.rooms import Rooms
+from mic_mail.outbound.held import Held
 from mic_mail.services.contentexport import ContentExport
 from mic_mail.services.delivery import settle_journal
 from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
 from mic_mail.services.indexing import ROUND_SECONDS, Indexing
 from mic_mail.services.logbook import LogKeeping
+from mic_mail.services.secrecycases import SecrecyCases
 from mic_mail.storage.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0
 IDLE_SECONDS = 10.0
 """An account that nobody has used for so long gives back its handles: about 0.4 MB in each process."""
 SPOOL_SECONDS = 20.0
+SECRECY_SECONDS = 5.0
+"""A listing of a folder that is empty on most days; whoever releases a message sees it go."""
 SWEEP_SECONDS = 3600.0
 CERTIFICATE_SECONDS = 86_400.0
 RETENTION_SECONDS = 86_400.0
@@ -80,8 +84,21 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
     async def spool() -> None:
         await rooms.mailflow.recover()
 
+    cases = SecrecyCases(
+        Held(rooms.config.held_dir),
+        rooms.spool,
+        rooms.lanes,
+        rooms.log,
+        rooms.clock,
+        notices=lambda: rooms.usage.notices,
+        snapshot=lambda: rooms.access.snapshot,
+        support=lambda: rooms.config.support,
+        recover=rooms.mailflow.recover,
+    )
+
     return [
         Duty("spool", SPOOL_SECONDS, spool),
+        Duty("secrecy", SECRECY_SECONDS, cases.look),
         Duty("sweep", SWEEP_SECONDS, sweep),
         Duty("exports", SWEEP_SECONDS, exports),
         Duty("rescan", rooms.config.storage.rescan, visits.rescan),

@@ -26,6 +26,7 @@ from mic_mail.services.access import Access
 from mic_mail.services.housekeeping import ChangedAccounts
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.notices import Notices
+from mic_mail.services.secrecy import Secrecy
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.replay import Replay
@@ -50,6 +51,7 @@ class Rooms:
     store: MailStore
     spool: Spool
     access: Access
+    secrecy: Secrecy
     mailflow: MailFlow
     usage: ChangedAccounts
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -80,6 +82,7 @@ class Rooms:
         self.lag.threshold_seconds = config.process.lag_seconds
         self.access.configure(config)
         self.mailflow.settings = flow_settings(config)
+        self.secrecy.configure(config)
         self.usage.notices = Notices(self.store, config, self.clock)
         try:
             self.tls.reload(config.certificate, config.key)
@@ -94,6 +97,7 @@ class Rooms:
         for task in self._tasks:
             task.cancel()
         self.lag.close()
+        await self.secrecy.close()
         for close in (self.store.close, self.spool.close, self.directory.close):
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -144,6 +148,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     spool = await lanes.io(Spool, config.spool_dir)
     usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot, log)
     changed.append(usage.add)
+    secrecy = Secrecy(config, lanes=lanes, log=log, clock=clock)
     return Rooms(
         config=config,
         clock=clock,
@@ -157,8 +162,17 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         store=store,
         spool=spool,
         access=access,
+        secrecy=secrecy,
         mailflow=MailFlow(
-            flow_settings(config), store=store, spool=spool, lanes=lanes, accounts=accounts, access=access, log=log, clock=clock
+            flow_settings(config),
+            store=store,
+            spool=spool,
+            lanes=lanes,
+            accounts=accounts,
+            access=access,
+            secrecy=secrecy,
+            log=log,
+            clock=clock,
         ),
         usage=usage,
     )

@@ -66,6 +66,7 @@ NOUNS = {
         Noun("calendar", ("calendar",)),
         Noun("log", ("log",)),
         Noun("regulation", ("regulation",)),
+        Noun("secrecy", ("secrecy",)),
         Noun("backup", ("backup",), single=True),
         Noun("restore", ("restore",), single=True),
     )

@@ -358,6 +358,11 @@ class Config(Section):
         return self.server.data_dir / "spool"
 
     @property
+    def held_dir(self) -> Path:
+        """Marked messages that were refused, and records of those that came in."""
+        return self.server.data_dir / "held"
+
+    @property
     def log_dir(self) -> Path:
         return self.log.dir or self.server.data_dir / "log"
 

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from mic_mail.config.section import About, Distinct, MailboxName, PageName, Section
-from mic_mail.config.units import DAY, HOUR, Seconds, Unit
+from mic_mail.config.units import DAY, GIB, HOUR, MIB, Octets, Seconds, Unit
 
 
 class UnitAddress(Section):
@@ -168,8 +168,43 @@ class Secrecy(Section):
     """Documents with a marking of secrecy."""
 
     inbound: Annotated[
-        Literal["flag", "refuse"], About("Marked mail from outside is accepted and flagged, or refused.", "4.1", later=True)
+        Literal["flag", "refuse"], About("Marked mail from outside is accepted and flagged, or refused.", "4.1")
     ] = "flag"
+    unreadable: Annotated[
+        Literal["accept", "refuse"],
+        About(
+            "What is sent and cannot be looked into (encrypted, damaged, beyond the bounds below) is accepted and logged, or "
+            "refused.",
+            "4.1",
+        ),
+    ] = "accept"
+    hold: Annotated[
+        Seconds,
+        Field(ge=0, le=366 * DAY),
+        About("How long a refused message is kept so that two people can release it; 0: not at all.", "4.1"),
+    ] = 30 * DAY
+    hold_space: Annotated[
+        Octets, Field(ge=0, le=1 << 50), About("Room for refused messages; beyond it they are refused and not kept.", "4.1")
+    ] = 2 * GIB
+    seconds: Annotated[
+        Seconds, Field(ge=0.5, le=60), About("How long one message is looked into while its sender waits.", "4.1")
+    ] = 5.0
+    memory: Annotated[
+        Octets, Field(ge=256 * MIB, le=16 * GIB), About("Address space of a process that reads documents.", "4.1")
+    ] = 512 * MIB
+    unpacked: Annotated[
+        Octets, Field(ge=MIB, le=16 * GIB), About("How much the documents of one message may unpack to.", "4.1")
+    ] = 256 * MIB
+    depth: Annotated[int, Field(ge=1, le=20), Unit("levels"), About("Documents within documents that are opened.", "4.1")] = 5
+    parts: Annotated[int, Field(ge=10, le=100_000), Unit("parts"), About("Parts of one message that are opened.", "4.1")] = (
+        1_000
+    )
+    readers: Annotated[
+        int,
+        Field(ge=1, le=16),
+        Unit("processes"),
+        About("Processes per worker that read documents, while there are any.", "4.1", reload=False),
+    ] = 1
 
 
 class Content(Section):

@@ -5,11 +5,13 @@ Work               the same, on another account too, with a sign of life where i
 Attend, Leave      `Enter` watches the own account for changes too; watch another beside it; it is ours no more
 Overhear           NOTIFY: watch still others, in which no mailbox is open, and what the person may use
 ClearAway          discard files in a thread; nothing waits for it
+Inspect            look for a marking of secrecy in a message that is to go into Sent
 StartCompression, DropCompressor, EndCompression   change what octets on the wire mean
 """
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from mic_mail.connection import actions
@@ -76,6 +78,13 @@ class ClearAway(Action):
     """Run this in a thread and go on: it waits for a disk, and belongs to nothing that is still going on. Gives None."""
 
     run: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect(Action):
+    """May this message, held or staged, be kept as one that was sent (Reg. 4.1)? Gives None, or why not."""
+
+    source: bytes | Path
 
 
 @dataclass(frozen=True, slots=True)

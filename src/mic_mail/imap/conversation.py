@@ -163,6 +163,8 @@ class Landing:
     used_octets: int
     """What the mailbox held then, as far as this session knows."""
     until: float
+    is_sent: bool | None = None
+    """Whether messages that were sent are kept there; None: it was not asked."""
 
 
 class Conversation:

@@ -10,17 +10,19 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 from mic_mail.connection import actions, shell
 from mic_mail.connection.actions import Action, Send
-from mic_mail.errors import MicMailError
+from mic_mail.errors import MicMailError, Text
 from mic_mail.imap.actions import (
     PROGRESS_SECONDS,
     Attend,
     ClearAway,
     DropCompressor,
     EndCompression,
+    Inspect,
     Leave,
     Overhear,
     StartCompression,
@@ -35,6 +37,7 @@ from mic_mail.process.feed import Feed, Subscription
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import SignedIn
 from mic_mail.services.refusals import Refusal
+from mic_mail.services.secrecy import Passage, Secrecy, Way
 from mic_mail.services.sharing import Pair, Shared
 from mic_mail.services.watching import Watch
 from mic_mail.storage.mailstore import Account
@@ -50,6 +53,7 @@ class ImapServices(shell.Services):
 
     lanes: Lanes
     feed: Feed
+    secrecy: Secrecy
     settings: SessionSettings
     stored: Callable[[], None] = lambda: None
     """Told after each change of an account: the journal may be full."""
@@ -154,12 +158,28 @@ class ImapConnection(shell.Connection):
             case Send(data):
                 assert self._deflate is not None
                 self._write(await self._services.lanes.cpu(self._deflate.deflate, data))
+            case Inspect(source):
+                return await self._inspect(source)
             case StartCompression(pending):
                 self._deflate = Deflate()
                 self._inflate(pending)
             case _:
                 return await super()._perform(action)
         return None
+
+    async def _inspect(self, source: bytes | Path) -> Text | None:
+        assert self._signed_in is not None
+        secrecy, address = self._services.secrecy, self._signed_in.address
+        passage = Passage(
+            Way.APPEND,
+            secrecy.new_reference(),
+            address,
+            login=address,
+            peer=self._peer.address,
+            session=self._session_id,
+        )
+        stop = (await secrecy.check(passage, source)).stop
+        return secrecy.refusal(stop) if stop is not None else None
 
     def _work(self, work: actions.Work[object]) -> Awaitable[object]:
         """Run work on an account in its lane; who waits long hears that it goes on."""

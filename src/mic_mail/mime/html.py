@@ -36,6 +36,39 @@ def visible_text(source: str) -> str:
     return _ENTITY.sub(_character, text) if "&" in text else text
 
 
+CELL_END, ROW_END = "\x1c", "\x1d"
+_ROUND_CELL_END = re.compile(f"[ \n]*{CELL_END}[ \n]*")
+
+
+def rows_as_lines(text: str) -> str:
+    """Text whose cells and rows end with `CELL_END` and `ROW_END`, their paragraphs with line ends: a row becomes a line, its
+    cells parted by tabs; of cells of several lines the last one and the first one of the next cell share a line."""
+    return _ROUND_CELL_END.sub("\t", text).replace(ROW_END, "\n")
+
+
+_CELL_ENDS = frozenset({"/td", "/th"})
+_INNER = _PARTING - {"td", "th", "tr", "tbody", "thead", "wbr"}
+_SPACES = re.compile(r"[ \t\r\n\f\u00a0]+")
+
+
+def visible_lines(source: str) -> str:
+    """The same, line by line as it is shown: what begins a block begins a line, cells of a row are parted by tabs."""
+    text = _SPACES.sub(" ", source)
+    if "<" in text:
+        text = rows_as_lines(_MARKUP.sub(_breaking, text))
+    return _ENTITY.sub(_character, text) if "&" in text else text
+
+
+def _breaking(tag: re.Match[str]) -> str:
+    name = tag["name"]
+    if name is None:
+        return ""
+    name = name.lower()
+    if name in _CELL_ENDS:
+        return CELL_END
+    return ROW_END if name == "/tr" else "\n" if name.lstrip("/") in _INNER else ""
+
+
 def _parting(tag: re.Match[str]) -> str:
     name = tag["name"]
     return " " if name is not None and name.lstrip("/").lower() in _PARTING else ""

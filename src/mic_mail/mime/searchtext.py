@@ -71,7 +71,7 @@ def _part_texts(octets: bytes, part: Section, header: list[tuple[bytes, bytes]])
     told = dict(reversed(header))  # the first of a name counts
     kind, parameters = parse_parameters(unfold(told.get(b"content-type", b"text/plain")))
     _, disposition = parse_parameters(unfold(told.get(b"content-disposition", b"")))
-    yield from _file_names(parameters, disposition)
+    yield from file_names(parameters, disposition)
     if part.kind == LEAF and (kind.lower().startswith(_TEXT) or b"/" not in kind):
         yield _leaf_text(octets, part, kind.lower(), dict(parameters))
     for child in part.children:
@@ -82,7 +82,7 @@ def _part_texts(octets: bytes, part: Section, header: list[tuple[bytes, bytes]])
         yield from _part_texts(octets, child, inner)
 
 
-def _file_names(*parameters: list[tuple[bytes, bytes]]) -> set[str]:
+def file_names(*parameters: list[tuple[bytes, bytes]]) -> set[str]:
     """What a part calls its file, each spelling once: RFC 2231, or encoded words, as most programs write it."""
     return {
         _extended(value) if name.endswith(b"*") else decode_text(value)

@@ -113,6 +113,10 @@ class Spool:
         """Begin an entry. `spool_id` is a name nobody else takes (a trace id)."""
         return Draft(self, spool_id)
 
+    def has(self, spool_id: str) -> bool:
+        """Whether the entry exists, whoever owns it."""
+        return (self._live / (spool_id + ENVELOPE)).exists()
+
     def recover(self, now_us: int | None = None) -> Iterator["Entry"]:
         """Every entry that no living process owns, owned from now on; with `now_us`, those whose next try is due by then.
 
@@ -186,6 +190,11 @@ class Draft:
             self._fd = _create_locked(self._path)
         except OSError as error:
             raise _trouble(error) from error
+
+    @property
+    def path(self) -> str:
+        """Where the message is while it is written."""
+        return str(self._path)
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         try:

@@ -12,7 +12,14 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/clients/test_cli.py",
         "tests/regulation/test_password_page.py",
     ),
-    "4.2": ("tests/clients/test_smtp_messages.py",),
+    "4.1": (
+        "tests/regulation/test_clause_4_1.py",
+        "tests/regulation/test_markings_corpus.py",
+    ),
+    "4.2": (
+        "tests/clients/test_smtp_messages.py",
+        "tests/regulation/test_clause_4_1.py",
+    ),
     "4.3": (
         "tests/regulation/test_clause_14_4.py",
         "tests/regulation/test_clause_4_3.py",

@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "2.6": ("person add", "person list", "unit list"),
     "3.1": ("status", "config check"),
     "3.2": ("config show",),
+    "4.1": ("secrecy list", "secrecy ask", "secrecy release"),
     "4.2": ("log trace",),
     "4.3": ("content ask", "content approve", "content refuse", "content export", "content list", "mailbox rights"),
     "5.1": ("unit add", "unit show"),

@@ -68,12 +68,13 @@ class Delivering:
 
     # ------------------------------------------------------------ small messages
 
-    async def small(self, parcel: Parcel, octets: bytes) -> Published:
-        """A whole message for one mailbox. One whose caller has gone before its turn is not delivered."""
+    async def small(self, parcel: Parcel, octets: bytes, answered: Answers | None = None) -> Published:
+        """A whole message for one mailbox, scanned already where there is `answered`. One whose caller has gone before its turn
+        is not delivered."""
         if self._waiting >= MOST_WAITING:
             raise Unavailable(f"{MOST_WAITING} messages wait")
         loop = asyncio.get_running_loop()
-        waiting = Waiting(parcel, octets, loop.create_future())
+        waiting = Waiting(parcel, octets, loop.create_future(), answered=answered)
         if parcel.mailbox.mailbox_id in self._queues or not self._store.is_warm(account_ref(parcel.mailbox)):
             self._queue(waiting)
         else:

@@ -48,6 +48,8 @@ class Cause(StrEnum):
     AUTHOR_TWICE = "author-twice"
     AUTHOR_UNREADABLE = "author-unreadable"
     NAME_NOT_YOURS = "name-not-yours"
+    MARKED_SECRET = "marked-secret"  # noqa: S105 - the name of a cause
+    NOT_INSPECTED = "not-inspected"
     LOOP = "loop"
     BARE_LINE_END = "bare-line-end"
     # the machine

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 from mic_mail.clock import Clock
@@ -33,6 +34,7 @@ from mic_mail.services.rates import HourlyRate
 from mic_mail.services.reception import Reception, Sink, Stream
 from mic_mail.services.recipients import Recipients
 from mic_mail.services.refusals import RefusalKind
+from mic_mail.services.secrecy import Checked, Passage, Secrecy, Way
 from mic_mail.storage.errors import DiskFull, OverQuota
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Staged
@@ -76,10 +78,12 @@ class MailFlow:
         lanes: Lanes,
         accounts: AccountLanes,
         access: Access,
+        secrecy: Secrecy,
         log: MailLog,
         clock: Clock,
     ) -> None:
         self.settings = settings
+        self._secrecy = secrecy
         self._store = store
         self._spool = spool
         self._lanes = lanes
@@ -239,30 +243,42 @@ class MailFlow:
             stopped = self._may_send(envelope.client, envelope.trace_id) or self._still_written_as(envelope)
             if stopped is not None:
                 return self.refused(envelope, stopped)
+            parcels = self._parcels(envelope)
+            checked = await self._secrecy.check(self._passage(envelope, parcels), octets)
+            # The look may have taken seconds: what ended meanwhile counts too.
+            stopped = self._marked(envelope, checked) or self._may_send(envelope.client, envelope.trace_id)
+            if stopped is not None:
+                return self.refused(envelope, stopped)
+            answered = checked.answers
             # What measures less than the limit on the wire cannot hold more than the limit.
             if len(octets) > self.settings.attachment_octets:
-                attached = (await self._lanes.cpu(answers_of, octets)).attachment_octets
+                if answered is None:
+                    answered = await self._lanes.cpu(answers_of, octets)
+                attached = answered.attachment_octets
                 if attached > self.settings.attachment_octets:
                     limit = self.settings.attachment_octets
                     refusal = self.refusal(envelope, Cause.ATTACHMENTS_TOO_LARGE, size_octets=attached, limit_octets=limit)
                     return self.refused(envelope, refusal)
-            parcels = self._parcels(envelope)
             if len(parcels) == 1:
-                return await self._deliver_small(envelope, parcels[0], octets, received_octets)
-            return await self.run_to_its_end(self._spool_small(envelope, parcels, octets, received_octets))
+                return await self._deliver_small(envelope, parcels[0], octets, received_octets, answered)
+            return await self.run_to_its_end(self._spool_small(envelope, parcels, octets, received_octets, answered))
         except Exception as error:  # noqa: BLE001 - the client hears a temporary refusal, the log has the rest
             return self.refused(envelope, self.refusal_of(envelope, error))
 
-    async def _deliver_small(self, envelope: Envelope, parcel: Parcel, octets: bytes, received_octets: int) -> Outcome:
-        await self._delivering.small(parcel, octets)
+    async def _deliver_small(
+        self, envelope: Envelope, parcel: Parcel, octets: bytes, received_octets: int, answered: Answers | None
+    ) -> Outcome:
+        await self._delivering.small(parcel, octets, answered)
         self._recipients.grew(parcel.mailbox.mailbox_id, len(octets))
         return self._accepted(envelope, received_octets, delivered=1)
 
-    async def _spool_small(self, envelope: Envelope, parcels: list[Parcel], octets: bytes, received_octets: int) -> Outcome:
+    async def _spool_small(
+        self, envelope: Envelope, parcels: list[Parcel], octets: bytes, received_octets: int, known: Answers | None
+    ) -> Outcome:
         def commit() -> tuple[SpoolEntry, Answers]:
             draft = self._spool.draft(envelope.trace_id)
             draft.write(octets)
-            return draft.commit(self._slip(envelope, parcels)), answers_of(octets)
+            return draft.commit(self._slip(envelope, parcels)), known or answers_of(octets)
 
         entry, answered = await self._lanes.io(commit)
         return self._spooled(envelope, entry, parcels, answered, received_octets)
@@ -295,6 +311,11 @@ class MailFlow:
             await self._lanes.io(sink.discard)
             return self.refused(envelope, stopped)
         parcels = self._parcels(envelope)
+        checked = await self._secrecy.check(self._passage(envelope, parcels), Path(sink.path))
+        stopped = self._marked(envelope, checked) or self._may_send(envelope.client, envelope.trace_id)
+        if stopped is not None:
+            await self._lanes.io(sink.discard)
+            return self.refused(envelope, stopped)
         if isinstance(sink, Draft):
             entry = await self._lanes.io(sink.commit, self._slip(envelope, parcels))
             return self._spooled(envelope, entry, parcels, answered, received_octets)
@@ -302,6 +323,26 @@ class MailFlow:
         await self._delivering.staged(parcels[0], staged, answered)
         self._recipients.grew(parcels[0].mailbox.mailbox_id, answered.size)
         return self._accepted(envelope, received_octets, delivered=1)
+
+    def _passage(self, envelope: Envelope, parcels: list[Parcel]) -> Passage:
+        """The message as the check of markings knows it (Reg. 4.1)."""
+        client = envelope.client
+        is_submitted = client.role is Role.SUBMISSION
+        return Passage(
+            Way.SUBMISSION if is_submitted else Way.INBOUND,
+            envelope.trace_id,
+            envelope.sender,
+            tuple(recipient.address for recipient in envelope.recipients),
+            login=client.signed_in.address if client.signed_in else None,
+            peer=client.peer.address,
+            session=client.peer.session_id,
+            slip=(lambda: self._slip(envelope, parcels)) if is_submitted else None,
+        )
+
+    def _marked(self, envelope: Envelope, checked: Checked) -> Refusal | None:
+        if checked.stop is None:
+            return None
+        return self.refusal(envelope, Cause.NOT_INSPECTED if checked.stop.found is None else Cause.MARKED_SECRET)
 
     def _parcels(self, envelope: Envelope) -> list[Parcel]:
         """One for each mailbox, however many addresses lead there."""

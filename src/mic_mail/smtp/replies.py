@@ -274,6 +274,22 @@ TABLE: dict[str, Row] = {
         "Thư không được gửi: tên người gửi có ghi {address}, không phải địa chỉ của hộp thư Ông/Bà ({clause}).",
         "4.3",
     ),
+    Cause.MARKED_SECRET: Row(  # wording 10
+        550,
+        "5.7.1",
+        "Not sent: the message seems to hold a document marked as a state secret; confidential, secret and top secret "
+        "documents must not be sent by mail ({clause}). If this is a mistake, turn to the Information Centre.",
+        "Thư bị từ chối vì có dấu hiệu chứa tài liệu mang dấu độ mật; {clause} cấm gửi tài liệu mật, tối mật, tuyệt mật qua "
+        "Hệ thống thư điện tử. Nếu có nhầm lẫn, đề nghị liên hệ Trung tâm Thông tin.",
+        "4.1",
+    ),
+    Cause.NOT_INSPECTED: Row(
+        550,
+        "5.7.1",
+        "Not sent: an attachment cannot be inspected: encrypted, damaged, or too large when unpacked ({clause}).",
+        "Thư không được gửi: có tệp gửi kèm không kiểm tra được, do có mật khẩu, bị hỏng hoặc quá lớn khi giải nén ({clause}).",
+        "4.1",
+    ),
     Cause.LOOP: Row(554, "5.4.6", "The message goes in a circle (too many Received lines).", "Thư bị chuyển vòng quanh."),
     Cause.BARE_LINE_END: Row(
         550,

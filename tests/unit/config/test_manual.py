@@ -45,7 +45,7 @@ def _is_number(annotation: object) -> bool:
 def test_what_nothing_obeys_yet_says_so() -> None:
     """In the manual and in the written file."""
     later = {row.key for row in reference() if row.later}
-    assert {"reply.own_unit", "secrecy.inbound", "unit.openings.windows", "maintenance.count"} <= later
+    assert {"reply.own_unit", "unit.openings.windows", "maintenance.count"} <= later
     assert "quota.default" not in later
     assert "(ngày, điểm a khoản 2 Điều 7 Quy chế, chưa có tác dụng)" in write(Config(), Language.VI)
     assert "(days, Reg. 7.2.a, no effect yet)" in write(Config(), Language.EN)

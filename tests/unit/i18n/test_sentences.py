@@ -25,6 +25,9 @@ SAMPLES = {
     "change": Text("đổi mật khẩu", "change the password"),
     "percent": 92,
     "quota_octets": 1 << 30,
+    "sender": "lan@example.vn",
+    "recipients": 2,
+    "degree": "secret",
 }
 SENTENCES = [
     function

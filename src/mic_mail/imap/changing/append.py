@@ -8,11 +8,14 @@ Standards: RFC 9051 §6.3.12, RFC 3502 (MULTIAPPEND), RFC 4315 (APPENDUID), RFC 
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import cast
 
+from mic_mail.checks.clear import is_clear
 from mic_mail.clock import within_calendar
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Steps
+from mic_mail.imap.actions import Inspect, Steps
 from mic_mail.imap.conversation import Conversation, Landing, Reply, refusal, refuse
 from mic_mail.imap.finding.contexts import tell_news
 from mic_mail.imap.grammar.commands import Append
@@ -33,6 +36,8 @@ MOST_MESSAGES = 1000
 
 HELD_OCTETS = 256 << 10
 """Of a command's messages in memory; more is written to temporary files."""
+SENT = "\\Sent"
+"""RFC 6154."""
 LANDED_SECONDS = 10.0
 """How long after an APPEND the next one to the same folder is told to go on without a look whether the folder is there."""
 
@@ -67,6 +72,11 @@ class Incoming:
         return self._options.binary
 
     @property
+    def is_staged(self) -> bool:
+        """Some of it is in a file."""
+        return self._staged is not None
+
+    @property
     def needs_no_look(self) -> bool:
         """What is held is less than attachments may have."""
         return sum(map(len, self._held)) <= self._attachment_limit
@@ -74,6 +84,11 @@ class Incoming:
     def hold(self, data: bytes) -> None:
         """Keep octets until there are enough of them to be worth a hop."""
         self._held.append(data)
+
+    @property
+    def source(self) -> bytes | Path:
+        """The message, once it is complete: as it is held, or the file that holds it."""
+        return b"".join(self._held) if self._staged is None else Path(self._staged.path)
 
     def write(self, account: Account) -> None:
         """Write and scan what is held; `TooBig` as soon as the attachments are."""
@@ -136,6 +151,8 @@ class Intake:
         self.held_octets = 0
         self.used_octets: int | None = None
         """What the mailbox held when the folder was looked for; None: it was not."""
+        self.is_sent: bool | None = None
+        """Whether messages that were sent are kept in the folder; None: nobody has asked."""
         self._is_held = True
         """Nothing of it has been written yet."""
 
@@ -144,6 +161,10 @@ class Intake:
         self._is_held = False
         for message in self.messages:
             message.write(account)
+
+    def look_at_use(self, account: Account) -> None:
+        """Whether messages that were sent are kept in the folder (RFC 6154 \\Sent)."""
+        self.is_sent = account.folder(self.place.name).special_use == SENT
 
     def check(self, account: Account, size: int, limit_octets: int | None) -> None:
         """Whether a message of so many octets has a folder to go to, and room; asked before they come."""
@@ -280,6 +301,7 @@ def _announced(talk: Conversation, message: AppendMessage, intake: Intake) -> St
         has_room = limit_octets is None or landed.used_octets + message.size <= limit_octets
         if has_room and message.size <= HELD_OCTETS:  # whether that is still so is found out before OK
             intake.used_octets = landed.used_octets
+            intake.is_sent = landed.is_sent
             return None
     return (yield from tried(talk.ask(lambda account: intake.check(account, message.size, limit_octets), place), place))
 
@@ -289,6 +311,8 @@ def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
     if refused is not None:
         return refused
     intake.place = place
+    if (refused := (yield from marked(talk, intake))) is not None:
+        return refused
     limit = talk.quota_octets(place.box)
     view, enabled = talk.view, talk.enabled
     is_open = view is not None and (view.place.account, view.name) == (place.account, place.name) and talk.is_current(view)
@@ -308,10 +332,35 @@ def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
     if refused is not None:
         return refused
     if intake.used_octets is not None:
-        talk.landed = Landing(place.account, place.name, intake.used_octets, talk.now() + LANDED_SECONDS)
+        talk.landed = Landing(place.account, place.name, intake.used_octets, talk.now() + LANDED_SECONDS, intake.is_sent)
     talk.say_all(lines)
     code = responses.append_uid(published[0].uidvalidity, [each.uid for each in published])
     return Reply("Stored.", code=code)
+
+
+def marked(talk: Conversation, intake: Intake) -> Steps[Reply | None]:
+    """Reg. 4.1: what is kept as sent must not be marked as secret. Most messages show by themselves that they are not.
+
+    Drafts and all other folders take what they are given: nothing leaves from there.
+    """
+    for message in intake.messages:
+        source = message.source
+        if isinstance(source, bytes) and is_clear(source):
+            continue
+        if intake.is_sent is None:
+            refused = yield from tried(talk.ask(intake.look_at_use, intake.place), intake.place)
+            if refused is not None:
+                return refused
+        if not intake.is_sent:
+            return None
+        if message.is_staged:  # the end of it may be held still
+            refused = yield from tried(talk.ask(message.write, intake.place), intake.place)
+            if refused is not None:
+                return refused
+        why = cast("Text | None", (yield Inspect(source)))
+        if why is not None:
+            return refuse(why, b"CANNOT")
+    return None
 
 
 def tried(work: Steps[None], place: Place) -> Steps[Reply | None]:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from mic_mail.errors import MicMailError, Text
-from mic_mail.services.evidence import administration, logs, mailboxes
+from mic_mail.services.evidence import administration, logs, mailboxes, secrecy
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
 AREAS: Sequence[Callable[[Office], Evidence]] = (
+    secrecy.evidence,
     mailboxes.evidence,
     administration.evidence,
     logs.evidence,

@@ -1,0 +1,102 @@
+"""ZIP, and what is made of it: archives, Office Open XML, OpenDocument. Within bounds: no member unpacks beyond its room.
+
+In: the octets of a file that begins like a ZIP. Out: names of members, and each member as a document of its own; office
+documents go to `office`. What is encrypted or damaged is noted, member by member. No member is ever written to a disk.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+
+from mic_mail.checks import office
+from mic_mail.checks.bounds import CannotRead
+from mic_mail.checks.looking import Look
+from mic_mail.checks.verdict import Unread
+from mic_mail.mime.words import decode_octets
+
+_ENCRYPTED = 0x1
+_UTF8 = 0x800
+_READ_OCTETS = 1 << 20
+
+
+def read(look: Look, content: bytes) -> None:
+    """An archive, or a document that is one."""
+    try:
+        archive = zipfile.ZipFile(BytesIO(content))
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise CannotRead(Unread.DAMAGED) from error
+    with archive:
+        names = {info.filename for info in archive.infolist()}
+        if "[Content_Types].xml" in names:
+            office.read_ooxml(look, _Members(look, archive))
+        elif "content.xml" in names or "META-INF/manifest.xml" in names:
+            office.read_odf(look, _Members(look, archive))
+        else:
+            _read_archive(look, archive)
+
+
+def _read_archive(look: Look, archive: zipfile.ZipFile) -> None:
+    members = _Members(look, archive)
+    for info in archive.infolist():
+        look.budget.take_part()
+        name = _name(info)
+        for part in name.split("/"):
+            look.name(part)
+        if info.is_dir():
+            continue
+        try:
+            content = members.read(info.filename)
+        except CannotRead as error:
+            look.missed(error.reason)
+        else:
+            look.document(content, name)
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """As who packed it wrote it: without the flag of UTF-8 in whatever charset that machine had."""
+    if info.flag_bits & _UTF8:
+        return info.filename
+    try:
+        return decode_octets(info.filename.encode("cp437"))
+    except UnicodeEncodeError:
+        return info.filename
+
+
+class _Members:
+    """The members of an open archive, by name."""
+
+    def __init__(self, look: Look, archive: zipfile.ZipFile) -> None:
+        self._look = look
+        self._archive = archive
+
+    def names(self) -> Iterator[str]:
+        """In the order of the archive; asked for time on the way."""
+        for info in self._archive.infolist():
+            self._look.budget.check_time()
+            yield info.filename
+
+    def read(self, name: str) -> bytes:
+        """A member, unpacked; `CannotRead` if it is encrypted, damaged or larger than there is room for."""
+        budget = self._look.budget
+        info = self._archive.getinfo(name)
+        if info.flag_bits & _ENCRYPTED:
+            raise CannotRead(Unread.ENCRYPTED)
+        room = budget.room()
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            with self._archive.open(info) as file:
+                while piece := file.read(_READ_OCTETS):
+                    budget.check_time()
+                    size += len(piece)
+                    if size > room:  # what the header says of the size is not believed
+                        raise CannotRead(Unread.OVER_BOUNDS)
+                    pieces.append(piece)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
+            raise CannotRead(Unread.DAMAGED) from error
+        budget.take_octets(size)
+        return b"".join(pieces)
+
+
+Members = _Members

@@ -1,0 +1,68 @@
+"""How much of a message is looked into: octets, parts, depth, seconds. Whoever reads a document asks before each step.
+
+In: bounds and a clock. Out: `CannotRead` where one is passed. What was found until then stands.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mic_mail.checks.verdict import Unread
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one message."""
+
+    seconds: float = 5.0
+    memory_octets: int = 512 << 20
+    """Address space of the process that reads documents."""
+    part_octets: int = 64 << 20
+    """Of one part, unpacked."""
+    unpacked_octets: int = 256 << 20
+    """Of all parts together."""
+    depth: int = 5
+    """Of documents within documents."""
+    parts: int = 1_000
+    text_chars: int = 16 << 20
+    """Of one document's text."""
+
+
+class CannotRead(Exception):
+    """A document, or the rest of it, is not looked into."""
+
+    def __init__(self, reason: Unread) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Budget:
+    """What is left of the bounds."""
+
+    def __init__(self, bounds: Bounds, now: Callable[[], float]) -> None:
+        self.bounds = bounds
+        self._now = now
+        self._until = now() + bounds.seconds
+        self._parts = bounds.parts
+        self._octets = bounds.unpacked_octets
+
+    def check_time(self) -> None:
+        """Asked in every loop over somebody else's data."""
+        if self._now() > self._until:
+            raise CannotRead(Unread.TOO_SLOW)
+
+    def take_part(self) -> None:
+        """One more part."""
+        self.check_time()
+        self._parts -= 1
+        if self._parts < 0:
+            raise CannotRead(Unread.OVER_BOUNDS)
+
+    def room(self) -> int:
+        """How many octets the next part may unpack to."""
+        return min(self.bounds.part_octets, self._octets)
+
+    def take_octets(self, octets: int) -> None:
+        """So many were unpacked."""
+        if octets > self.room():
+            raise CannotRead(Unread.OVER_BOUNDS)
+        self._octets -= octets

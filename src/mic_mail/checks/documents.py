@@ -1,0 +1,94 @@
+"""What a document is, by its first octets, and who reads it. Names and content types are believed last: they are easily wrong.
+
+In: the octets of an attachment, its name and content type. Out: what its reader shows to the `Look`. Runs in the process that
+reads documents (`reading`), with its limits on memory and time. Readers are imported when a document of their kind comes.
+"""
+
+import re
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from mic_mail.checks.bounds import CannotRead
+from mic_mail.checks.looking import Look
+from mic_mail.checks.messages import readings, show
+from mic_mail.checks.verdict import Unread
+from mic_mail.mime.html import declared_charset, visible_lines
+from mic_mail.mime.words import decode_octets
+
+_MAGIC = (
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),
+    (b"PK\x07\x08", "zip"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "compound"),
+    (b"\x78\x9f\x3e\x22", "tnef"),
+    (b"Rar!", "archive"),
+    (b"7z\xbc\xaf\x27\x1c", "archive"),
+    (b"\x1f\x8b", "archive"),
+    (b"BZh", "archive"),
+    (b"\xfd7zXZ\x00", "archive"),
+    (b"MSCF", "archive"),
+)
+_READERS = {
+    "zip": "archives",
+    "compound": "compound",
+    "tnef": "tnef",
+    "pdf": "pdf",
+    "rtf": "rtf",
+    "flat-odf": "office",
+}
+_WITHIN = 1024
+"""Octets before the beginning of a PDF that readers of PDF overlook."""
+_HTML = re.compile(rb"\s*(?:<!doctype html|<html|<head|<body|<table|<div|<p[ >])", re.IGNORECASE)
+_FLAT_ODF = re.compile(rb"<office:document[ \t\r\n]")
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_LOOKED_AT = 4096
+
+
+def kind_of(content: bytes, name: str, kind: str) -> str:
+    """The name of a reader, `archive` for one that we cannot open, empty for what holds no text."""
+    head = content[:_LOOKED_AT]
+    for magic, found in _MAGIC:
+        if head.startswith(magic):
+            return found
+    if b"%PDF-" in head[:_WITHIN]:
+        return "pdf"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{\\rtf"):
+        return "rtf"
+    if head[257:262] == b"ustar":
+        return "archive"
+    if kind.lower() == "message/rfc822" or name.lower().endswith((".eml", ".mht", ".mhtml")):
+        return "message"
+    if _FLAT_ODF.search(head):
+        return "flat-odf"
+    if _HTML.match(head.removeprefix(b"\xef\xbb\xbf")) or kind.lower() == "text/html":
+        return "html"
+    if head.startswith(_MARKS) or not _is_binary(head):
+        return "text"
+    return ""
+
+
+def open_document(look: Look, content: bytes, name: str, kind: str) -> None:
+    """Read one document."""
+    found = kind_of(content, name, kind)
+    look.format = found or "binary"
+    match found:
+        case "":
+            return
+        case "message":
+            show(look, content)
+        case "html":
+            look.text(visible_lines(decode_octets(content, declared_charset(content))))
+        case "text":
+            for text in readings(content, ""):
+                look.text(text)
+        case "archive":
+            raise CannotRead(Unread.UNKNOWN_ARCHIVE)
+        case _:
+            reader = import_module(f"mic_mail.checks.{_READERS[found]}")
+            cast("Callable[[Look, bytes], None]", reader.read)(look, content)
+
+
+def _is_binary(head: bytes) -> bool:
+    """Whether there are control characters that no text has."""
+    return len(head.translate(None, bytes(range(8)) + b"\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19")) < len(head) - 8

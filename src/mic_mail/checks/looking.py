@@ -1,0 +1,84 @@
+"""One look into one message: what its readers show to the judge of markings, and what they could not read.
+
+In: texts, titles, names and documents within documents, from the readers of each format. Out: a `Verdict`. Every reader gets
+the `Look`; whatever one raises is noted as unread and ends that document only. Nothing of the text is kept.
+"""
+
+from collections.abc import Callable
+
+from mic_mail.checks.bounds import Bounds, Budget, CannotRead
+from mic_mail.checks.verdict import Found, Missed, Unread, Verdict
+from mic_mail.mime.words import compose_letters
+from mic_mail.policy import markings
+from mic_mail.policy.markings import Marking, Place
+
+Reader = Callable[["Look", bytes, str, str], None]
+"""Reads one document: its octets, its name and its content type, as far as anybody has told."""
+
+_MOST_NOTED = 50
+"""Found and missed things of one message: a log line, not a list of all parts of a hostile archive."""
+
+
+class Look:
+    """The look into one message, shared by all its parts."""
+
+    def __init__(self, bounds: Bounds, now: Callable[[], float], open_document: Reader) -> None:
+        self.budget = Budget(bounds, now)
+        self._open = open_document
+        self._found: list[Found] = []
+        self._missed: list[Missed] = []
+        self._depth = 0
+        self.format = "message"
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict(tuple(self._found), tuple(self._missed))
+
+    # ------------------------------------------------------------ what readers show
+
+    def text(self, text: str, *, margin: bool = False, composed: bool = False) -> None:
+        """A text, line by line; `composed`: it is in NFC."""
+        if markings.may_mark(text):
+            self._note(markings.in_text(text if composed else compose_letters(text), margin=margin))
+
+    def title(self, text: str, place: Place = Place.TITLE) -> None:
+        """A subject, a title, the name of a sheet."""
+        self._note(markings.in_title(compose_letters(text[: markings.MAX_TITLE]), place))
+
+    def name(self, name: str) -> None:
+        """The name of a file."""
+        self._note(markings.in_file_name(compose_letters(name[: markings.MAX_TITLE])))
+
+    def document(self, content: bytes, name: str = "", kind: str = "") -> None:
+        """Something within: an attachment, a member of an archive, an embedded object."""
+        outer = self.format
+        self._depth += 1
+        try:
+            if self._depth > self.budget.bounds.depth:
+                raise CannotRead(Unread.OVER_BOUNDS)
+            self.budget.take_part()
+            self._open(self, content, name, kind)
+        except CannotRead as error:
+            self.missed(error.reason)
+        except RecursionError:
+            self.missed(Unread.OVER_BOUNDS)
+        except MemoryError:
+            self.missed(Unread.OVER_BOUNDS)
+        except Exception:  # noqa: BLE001 - a reader's defect, or a document made to find one: this one is unread
+            self.missed(Unread.DAMAGED)
+        finally:
+            self._depth -= 1
+            self.format = outer
+
+    def missed(self, reason: Unread) -> None:
+        """This document, or the rest of it, was not read."""
+        missed = Missed(reason, self.format)
+        if missed not in self._missed and len(self._missed) < _MOST_NOTED:
+            self._missed.append(missed)
+
+    def _note(self, marking: Marking | None) -> None:
+        if marking is None:
+            return
+        found = Found(marking, self.format)
+        if found not in self._found and len(self._found) < _MOST_NOTED:
+            self._found.append(found)

@@ -1,0 +1,243 @@
+"""Office documents: Office Open XML (DOCX, XLSX, PPTX) and OpenDocument (ODT, ODS, ODP), by the text in their XML.
+
+In: the members of an opened archive. Out: text line by line (a paragraph is a line, cells of a sheet's row are parted by tabs),
+headers and footers as margins, properties as titles, embedded documents. ISO/IEC 29500, ISO/IEC 26300.
+The XML goes through expat as a stream. A document type declaration is refused: no office program writes one, and entities that
+unfold to gigabytes are declared there.
+"""
+
+import re
+from typing import TYPE_CHECKING
+from xml.parsers import expat
+
+from mic_mail.checks.bounds import CannotRead
+from mic_mail.checks.looking import Look
+from mic_mail.checks.verdict import Unread
+from mic_mail.mime.html import CELL_END, ROW_END, rows_as_lines
+
+if TYPE_CHECKING:
+    from mic_mail.checks.archives import Members
+
+_PIECE = 1 << 16
+_MARGINS = re.compile(r"word/(?:header|footer)\d*\.xml")
+_SHEETS = re.compile(r"xl/worksheets/[^/]+\.xml")
+_TEXTS = re.compile(
+    r"(?:word|ppt|xl)/(?!theme/|styles|settings|fontTable|webSettings|sharedStrings|worksheets/|_rels/).*(?<!\.rels)\.xml"
+)
+_EMBEDDED = re.compile(r"(?:word|ppt|xl)/embeddings/.+")
+_FORMATS = (("word/", "docx"), ("xl/", "xlsx"), ("ppt/", "pptx"))
+_ODF_FORMATS = (("spreadsheet", "ods"), ("presentation", "odp"), ("text", "odt"))
+_SHEET_CODES = re.compile(r"&(?:[LCR]|\"[^\"]*\"|\d+|[A-Z])")
+
+
+class XmlText:
+    """The text of an XML document as lines. Names are compared without their namespaces, whose prefixes writers choose."""
+
+    PARAGRAPHS = frozenset({"p", "h", "row", "si", "sheet"})
+    TEXT: frozenset[str] | None = frozenset({"t", "text"})
+    """Elements whose characters are text; None: all."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._room = look.budget.bounds.text_chars
+        self.pieces: list[str] = []
+        self._within = 0
+        parser = self._parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler = self.start
+        parser.EndElementHandler = self.end
+        parser.CharacterDataHandler = self.characters
+        parser.StartDoctypeDeclHandler = self._refuse
+
+    def read(self, content: bytes) -> str:
+        """All of it; `CannotRead` if it is no XML, or more than the bounds allow."""
+        try:
+            for at in range(0, len(content), _PIECE):
+                self._look.budget.check_time()
+                self._parser.Parse(content[at : at + _PIECE], at + _PIECE >= len(content))
+        except expat.ExpatError as error:
+            raise CannotRead(Unread.DAMAGED) from error
+        return rows_as_lines("".join(self.pieces))
+
+    def _refuse(self, *_: object) -> None:
+        raise CannotRead(Unread.DAMAGED)
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        local = name.rpartition(":")[2]
+        if self.TEXT is not None and local in self.TEXT:
+            self._within += 1
+        if local in ("tab", "s"):
+            self.add("\t" if local == "tab" else " ")
+        elif local in ("br", "cr", "line-break") or local == "headerFooter":
+            self.add("\n")
+
+    def end(self, name: str) -> None:
+        local = name.rpartition(":")[2]
+        if self.TEXT is not None and local in self.TEXT:
+            self._within -= 1
+        if local in self.PARAGRAPHS:
+            self.add("\n")
+        elif local in ("tc", "table-cell"):
+            self.add(CELL_END)
+        elif local in ("tr", "table-row"):
+            self.add(ROW_END)
+
+    def characters(self, text: str) -> None:
+        if self.TEXT is None or self._within:
+            self.add(text)
+
+    def add(self, text: str) -> None:
+        self._room -= len(text)
+        if self._room < 0:
+            raise CannotRead(Unread.OVER_BOUNDS)
+        self.pieces.append(text)
+
+
+class _AllText(XmlText):
+    TEXT = None
+
+
+class _Strings(XmlText):
+    """The shared strings of a workbook, in order."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look)
+        self.strings: list[str] = []
+
+    def end(self, name: str) -> None:
+        if name.rpartition(":")[2] == "si":
+            self.strings.append(" ".join("".join(self.pieces).split()))
+            self.pieces.clear()
+        else:
+            super().end(name)
+
+
+class _Rows(XmlText):
+    """The rows of a sheet; text cells are numbers of shared strings."""
+
+    def __init__(self, look: Look, strings: list[str]) -> None:
+        super().__init__(look)
+        self._strings = strings
+        self._shared = False
+        self._value: list[str] | None = None
+        self.margins: list[str] = []
+        self._margin = False
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        local = name.rpartition(":")[2]
+        if local == "c":
+            self._shared = attributes.get("t") == "s"
+        elif local in ("v", "t"):
+            self._value = []
+        elif local in ("oddHeader", "oddFooter", "evenHeader", "evenFooter", "firstHeader", "firstFooter"):
+            self._margin = True
+
+    def end(self, name: str) -> None:
+        local = name.rpartition(":")[2]
+        if local in ("v", "t") and self._value is not None:
+            value, self._value = "".join(self._value), None
+            if self._shared and value.isdecimal() and int(value) < len(self._strings):
+                value = self._strings[int(value)]
+            self.add(value)
+        elif local == "c":
+            self.add("\t")
+        elif local == "row":
+            self.add("\n")
+        elif self._margin and local.endswith(("Header", "Footer")):
+            self._margin = False
+
+    def characters(self, text: str) -> None:
+        if self._value is not None:
+            self._value.append(text)
+        elif self._margin:
+            self.margins.append(text)
+
+
+# --- Office Open XML --------------------------------------------------------------------------------------------------
+
+
+def read_ooxml(look: Look, members: "Members") -> None:
+    """DOCX, XLSX, PPTX, their macro and template kin; what is none of them is an archive with office names."""
+    names = list(members.names())
+    look.format = next((form for folder, form in _FORMATS if any(name.startswith(folder) for name in names)), "ooxml")
+    strings: list[str] = []
+    if "xl/sharedStrings.xml" in names:
+        shared = _Strings(look)
+        shared.read(members.read("xl/sharedStrings.xml"))
+        strings = shared.strings
+    for name in names:
+        look.budget.take_part()
+        try:
+            _read_member(look, members, name, strings)
+        except CannotRead as error:
+            look.missed(error.reason)
+
+
+def _read_member(look: Look, members: "Members", name: str, strings: list[str]) -> None:
+    if _EMBEDDED.fullmatch(name):
+        look.document(members.read(name), name.rpartition("/")[2])
+    elif name.startswith("docProps/") and name.endswith(".xml"):
+        _read_properties(look, members.read(name))
+    elif name == "xl/workbook.xml":
+        for title in re.findall(
+            r"<(?:\w+:)?sheet [^>]*?name=\"([^\"]{1,200})\"", members.read(name).decode("utf-8", "replace")
+        ):
+            look.text(_unescaped(title))  # as a line: a sheet may be called Mật for what bees make
+    elif _SHEETS.fullmatch(name):
+        rows = _Rows(look, strings)
+        look.text(rows.read(members.read(name)))
+        look.text(_SHEET_CODES.sub("\n", "".join(rows.margins)), margin=True)
+    elif _MARGINS.fullmatch(name):
+        look.text(XmlText(look).read(members.read(name)), margin=True)
+    elif _TEXTS.fullmatch(name):
+        look.text(XmlText(look).read(members.read(name)))
+
+
+_PROPERTY = re.compile(
+    r"<(?:\w+:)?(title|subject|keywords|description|category|contentStatus|user-defined|keyword)\b[^>]*>([^<]{1,1000})<"
+)
+_CUSTOM = re.compile(r"(?:<property |<meta:user-defined )[^>]*?name=\"([^\"]{1,200})\"[^>]*>\s*(?:<[^>]*>)?([^<]{1,1000})<")
+
+
+def _read_properties(look: Look, content: bytes) -> None:
+    """Properties as titles; those that people make themselves may be fields: `Độ mật` = `Mật`."""
+    text = content.decode("utf-8", "replace")
+    for _, value in _PROPERTY.findall(text):
+        look.title(_unescaped(value))
+    for name, value in _CUSTOM.findall(text):
+        look.text(f"{_unescaped(name)}: {_unescaped(value)}")
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&apos;", "'").replace("&amp;", "&")
+
+
+# --- OpenDocument -----------------------------------------------------------------------------------------------------
+
+
+def read_odf(look: Look, members: "Members") -> None:
+    """ODT, ODS, ODP and their templates."""
+    names = list(members.names())
+    mimetype = members.read("mimetype").decode("ascii", "replace") if "mimetype" in names else ""
+    look.format = next((form for word, form in _ODF_FORMATS if word in mimetype), "odf")
+    if "META-INF/manifest.xml" in names and b"encryption-data" in members.read("META-INF/manifest.xml"):
+        raise CannotRead(Unread.ENCRYPTED)
+    for name in names:
+        look.budget.take_part()
+        try:
+            if name.endswith("content.xml"):
+                look.text(_AllText(look).read(members.read(name)))
+            elif name == "styles.xml":
+                look.text(_AllText(look).read(members.read(name)), margin=True)
+            elif name == "meta.xml":
+                _read_properties(look, members.read(name))
+            elif name.startswith(("Object ", "ObjectReplacements/")) and not name.endswith((".xml", "/")):
+                look.document(members.read(name), name)
+        except CannotRead as error:
+            look.missed(error.reason)
+
+
+def read(look: Look, content: bytes) -> None:
+    """An OpenDocument in one XML file (.fodt, .fods)."""
+    look.format = "flat-odf"
+    look.text(_AllText(look).read(content))

@@ -1,0 +1,28 @@
+"""RTF: its text, headers, footers and text boxes included.
+
+In: the octets of an RTF file. Out: its text. Read by striprtf, which leaves out what programs may leave out; headers and text
+boxes are where stamps stand, so the words that send them away are taken out first.
+"""
+
+import re
+
+from striprtf.striprtf import rtf_to_text
+
+from mic_mail.checks.looking import Look
+
+_SENT_AWAY = re.compile(
+    r"(?:\\\*)?\\(?:header[lrf]?|footer[lrf]?|shpinst|shpgrp|shptxt|shp|dptxbxtext|do|footnote|annotation)(?![a-z])"
+)
+_CODE_PAGE = re.compile(r"\\ansicpg(\d{3,5})")
+_PAGES = {"1258": "cp1258", "65001": "utf-8"}
+
+
+def read(look: Look, content: bytes) -> None:
+    """One file."""
+    source = content[: look.budget.bounds.text_chars].decode("latin-1")
+    page = _CODE_PAGE.search(source)
+    text: str = rtf_to_text(  # type: ignore[no-untyped-call]  # the package has types but for this one
+        _SENT_AWAY.sub(r"\\par ", source), encoding=_PAGES.get(page[1] if page else "", "cp1252"), errors="replace"
+    )
+    look.budget.take_octets(len(text))
+    look.text(text.replace("|", "\t"))

@@ -1,0 +1,41 @@
+"""TNEF: `winmail.dat`, in which Outlook packs attachments for itself ([MS-OXTNEF]).
+
+In: the octets of one. Out: subject, text and names, and each attachment as a document. There is no kept library for it; what is
+needed of the format is a list of attributes with their lengths. Rich text that is packed once more within is not read.
+"""
+
+from struct import Struct, error
+
+from mic_mail.checks.bounds import CannotRead
+from mic_mail.checks.looking import Look
+from mic_mail.checks.verdict import Unread
+from mic_mail.mime.words import decode_octets
+from mic_mail.policy.markings import Place
+
+_HEAD = 6
+_ATTRIBUTE = Struct("<BII")
+_SUBJECT, _BODY, _TITLE, _DATA = 0x00018004, 0x0002800C, 0x00018010, 0x0006800F
+
+
+def read(look: Look, content: bytes) -> None:
+    """One file; the name of an attachment comes before or after its data, so both are judged as they come."""
+    at = _HEAD
+    while at < len(content):
+        look.budget.check_time()
+        try:
+            _, attribute, length = _ATTRIBUTE.unpack_from(content, at)
+        except error as broken:
+            raise CannotRead(Unread.DAMAGED) from broken
+        start = at + _ATTRIBUTE.size
+        data = content[start : start + length]
+        if len(data) < length:
+            raise CannotRead(Unread.DAMAGED)
+        if attribute == _SUBJECT:
+            look.title(decode_octets(data.rstrip(b"\0")), Place.SUBJECT)
+        elif attribute == _TITLE:
+            look.name(decode_octets(data.rstrip(b"\0")))
+        elif attribute == _BODY:
+            look.text(decode_octets(data.rstrip(b"\0")))
+        elif attribute == _DATA:
+            look.document(data)
+        at = start + length + 2  # a checksum follows

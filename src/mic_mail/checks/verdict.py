@@ -1,0 +1,80 @@
+"""What a look into a message found, as a value that passes between processes. Pure.
+
+Never here: a word of the message. What was found is a degree, a kind of place and the format that it was in; what could not be
+looked into is a reason and its format.
+"""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mic_mail.policy.markings import RANK, Degree, Marking, Place
+
+
+class Unread(StrEnum):
+    """Why something was not looked into."""
+
+    ENCRYPTED = "encrypted"
+    DAMAGED = "damaged"
+    OVER_BOUNDS = "over-bounds"
+    """Too large, too deep, too many parts: unpacked, not as it came."""
+    TOO_SLOW = "too-slow"
+    UNKNOWN_ARCHIVE = "unknown-archive"
+    """RAR, 7z and their kin: there is no kept library for them."""
+    CRASHED = "crashed"
+    """The reader of documents died of it."""
+    UNAVAILABLE = "unavailable"
+    """No reader could be had, or none in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One marking and the format that it stood in (`message`, `text`, `docx` ...)."""
+
+    marking: Marking
+    format: str
+
+    @property
+    def where(self) -> str:
+        """For logs: `stamp/docx`."""
+        return f"{self.marking.place}/{self.format}"
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Something that was not looked into."""
+
+    reason: Unread
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All that was found and missed in one message."""
+
+    found: tuple[Found, ...] = ()
+    missed: tuple[Missed, ...] = ()
+
+    @property
+    def worst(self) -> Found | None:
+        """The marking of the highest degree, the first of several."""
+        return max(self.found, key=lambda found: RANK[found.marking.degree], default=None)
+
+    def encode(self) -> bytes:
+        found = [[one.marking.degree, one.marking.place, one.format] for one in self.found]
+        return json.dumps([found, [[one.reason, one.format] for one in self.missed]]).encode()
+
+    @classmethod
+    def decode(cls, octets: bytes) -> "Verdict":
+        """`ValueError` for what `encode` has not written."""
+        try:
+            found, missed = json.loads(octets)
+            return cls(
+                tuple(Found(Marking(Degree(degree), Place(place)), str(form)) for degree, place, form in found),
+                tuple(Missed(Unread(reason), str(form)) for reason, form in missed),
+            )
+        except TypeError as error:
+            raise ValueError("not a verdict") from error
+
+
+NOTHING = Verdict()

@@ -1,0 +1,218 @@
+"""`mic-mail secrecy list|show|ask|release|discard`: messages refused because of a marking, and marked ones that came in.
+
+Reg. 4.1: a refusal by mistake is made good by two people, each with a reason: one asks, another one releases. Every step is on
+record before it happens. The running server does what was decided within seconds; what the message says is shown to nobody.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import asks
+from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
+from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.record import on_record
+from mic_mail.clock import instant_of
+from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.i18n.messages import DEGREES
+from mic_mail.outbound.held import Held, Record, State, Word
+from mic_mail.policy.markings import Place
+from mic_mail.policy.roles import Right
+from mic_mail.services.credentials import Origin
+
+app = typer.Typer(
+    help=say("Thư có dấu độ mật (4.1): danh sách, giải tỏa.", "Mail with a marking of secrecy (4.1): list, release."),
+    no_args_is_help=True,
+)
+
+STATES: Mapping[str, Text] = {
+    State.HELD: Text("đang giữ", "held"),
+    State.ASKED: Text("chờ người thứ hai", "waits for a second person"),
+    State.RELEASED: Text("được giải tỏa", "released"),
+    State.SUBMITTED: Text("đã chuyển đi", "submitted"),
+    State.DISCARDED: Text("giữ nguyên từ chối", "discarded"),
+    State.FLAGGED: Text("thư đến, đã báo Trung tâm", "came in, flagged"),
+}
+PLACES: Mapping[str, Text] = {
+    Place.SUBJECT: Text("tiêu đề thư", "subject"),
+    Place.TITLE: Text("tiêu đề tài liệu", "title"),
+    Place.FILE_NAME: Text("tên tệp", "file name"),
+    Place.STAMP: Text("dòng đóng dấu", "stamp line"),
+    Place.FIELD: Text("trường độ mật", "field"),
+}
+COLUMNS = (
+    Column("id", "Mã", "Reference"),
+    Column("at", "Lúc", "At"),
+    Column("sender", "Người gửi", "Sender"),
+    Column("recipients", "Số người nhận", "Recipients", right=True),
+    Column("degree", "Độ mật", "Degree", names=DEGREES),
+    Column("where", "Tìm thấy ở", "Found in"),
+    Column("state", "Trạng thái", "State", names=STATES),
+    Column("expires_at", "Giữ đến", "Kept until"),
+)
+ONE = (
+    *COLUMNS[:3],
+    Column("login", "Người đăng nhập", "Signed in as"),
+    Column("to", "Người nhận", "Recipients"),
+    *COLUMNS[4:7],
+    Column("octets", "Kích cỡ (octet)", "Octets", right=True),
+    Column("digest", "SHA-256", "SHA-256"),
+    Column("asked_by", "Người đề nghị", "Asked by"),
+    Column("asked_because", "Lý do đề nghị", "Because"),
+    Column("decided_by", "Người quyết định", "Decided by"),
+    Column("decided_because", "Lý do quyết định", "Because"),
+    COLUMNS[7],
+)
+Reference = Annotated[
+    str, typer.Argument(metavar="ID", help=say("Mã trong thông báo từ chối.", "The reference of the refusal."))
+]
+
+
+@app.command("list", help=say("Liệt kê thư bị từ chối, hoặc thư đến có dấu (--inbound).", "List what was refused, or came in."))
+@asks(Right.READ_LOG, whole=True)
+def list_held(
+    ctx: typer.Context,
+    *,
+    inbound: Annotated[bool, typer.Option("--inbound", help=say("Thư từ bên ngoài.", "What came from outside."))] = False,
+    state: Annotated[
+        State | None, typer.Option("--state", help=say("Chỉ trạng thái này.", "Only those in this state."))
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    records = [
+        record
+        for record in _held(frame(ctx)).records()
+        if (record.state is State.FLAGGED) is inbound and state in (None, record.state)
+    ]
+    output.listing(COLUMNS, map(_row, records), as_json=as_json)
+
+
+@app.command(
+    help=say("Xem một thư: ai, gửi ai, độ mật, ở đâu; không có nội dung.", "Show one: who, to whom, what; no content.")
+)
+@asks(Right.READ_LOG, whole=True)
+def show(ctx: typer.Context, reference: Reference, as_json: JsonOption = False) -> None:
+    output.record(ONE, _row(_held(frame(ctx)).record(reference)), as_json=as_json)
+
+
+@app.command(help=say("Đề nghị giải tỏa một thư bị từ chối nhầm.", "Say that a refusal was a mistake."))
+@asks(Right.ACT)
+def ask(
+    ctx: typer.Context,
+    reference: Reference,
+    *,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here, held, word, origin = _begin(ctx, reason, document, actor)
+    _outgoing(held, reference)
+    with on_record(here, "secrecy_ask", reference, origin):
+        held.ask(reference, word)
+    output.note(
+        Text(
+            f"Đã ghi đề nghị; người khác chạy: mic-mail secrecy release {reference} --reason ...",
+            f"Recorded; another person runs: mic-mail secrecy release {reference} --reason ...",
+        )
+    )
+
+
+@app.command(
+    help=say("Giải tỏa theo đề nghị của người khác; thư được chuyển đi.", "Agree with who asked; the message is sent.")
+)
+@asks(Right.ACT)
+def release(
+    ctx: typer.Context,
+    reference: Reference,
+    *,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here, held, word, origin = _begin(ctx, reason, document, actor)
+    record = _outgoing(held, reference)
+    with on_record(here, "secrecy_release", reference, origin, digest=record.digest):
+        _may_still_send(here, record)
+        held.release(reference, word)
+    output.note(Text(f"Thư {reference} được chuyển đi trong ít giây.", f"{reference} will be on its way within seconds."))
+
+
+@app.command(help=say("Giữ nguyên việc từ chối và xóa thư đang giữ.", "Uphold the refusal; the message is removed."))
+@asks(Right.ACT)
+def discard(
+    ctx: typer.Context,
+    reference: Reference,
+    *,
+    reason: ReasonOption,
+    document: DocumentOption = None,
+    actor: ActorOption = None,
+) -> None:
+    here, held, word, origin = _begin(ctx, reason, document, actor)
+    _outgoing(held, reference)
+    with on_record(here, "secrecy_discard", reference, origin):
+        held.discard(reference, word)
+    output.note(Text(f"Thư {reference} không được chuyển đi.", f"{reference} will not be sent."))
+
+
+def _held(here: Frame) -> Held:
+    return Held(here.config.held_dir)
+
+
+def _begin(ctx: typer.Context, reason: str, document: str | None, actor: str | None) -> tuple[Frame, Held, Word, Origin]:
+    here = frame(ctx)
+    if not reason.strip():
+        raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.1")
+    who = here.actor(actor)
+    return here, _held(here), Word(who, reason, here.clock.now_us(), document), Origin(who, reason, document)
+
+
+def _outgoing(held: Held, reference: str) -> Record:
+    record = held.record(reference)
+    if record.state is State.FLAGGED:
+        raise Refused(
+            Text("Thư này từ bên ngoài và đã được chuyển đến người nhận.", "This one came from outside and was delivered."),
+            clause="4.1",
+        )
+    return record
+
+
+def _may_still_send(here: Frame, record: Record) -> None:
+    """A mailbox that is suspended or send-locked by now sends nothing, not even this (Reg. 6.4.c, 7.1)."""
+    from mic_mail.services.accounts import Accounts
+
+    mailbox = here.directory.mailbox(record.login or record.sender)
+    decision = Accounts(here.directory, here.config, here.clock).state_of(mailbox)
+    if not decision.sends:
+        raise Refused(
+            Text(f"Hộp thư {mailbox.address} hiện không được gửi thư.", f"{mailbox.address} may not send now."),
+            clause=decision.reasons[0].clause if decision.reasons else "7.1",
+        )
+
+
+def _row(record: Record) -> Row:
+    return {
+        "id": record.held_id,
+        "at": instant_of(record.at_us),
+        "sender": record.sender,
+        "login": record.login,
+        "recipients": len(record.recipients),
+        "to": record.recipients,
+        "degree": record.degree,
+        "where": [_place(where) for where in record.where],
+        "state": record.state.value,
+        "octets": record.octets,
+        "digest": record.digest,
+        "asked_by": record.asked.actor if record.asked else None,
+        "asked_because": record.asked.reason if record.asked else None,
+        "decided_by": record.decided.actor if record.decided else None,
+        "decided_because": record.decided.reason if record.decided else None,
+        "expires_at": instant_of(record.expires_at_us),
+    }
+
+
+def _place(where: str) -> str:
+    place, _, form = where.partition("/")
+    return f"{output.told(PLACES[place])} ({form})" if place in PLACES else where

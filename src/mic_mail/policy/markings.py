@@ -1,0 +1,418 @@
+"""Which words mark a document as secret (Reg. 4.1), and which are ordinary words of the language. Pure.
+
+In: text in NFC, line by line as a reader sees it (cells of a row parted by tabs); a title; the name of a file. Out: a `Marking`
+(the degree, and what kind of place it stood in) or None. Never here: the text itself, formats, files.
+
+A marking is what somebody puts on a document, not what a document talks about:
+
+    stamp       a line, or a cell of a table, that is nothing but the degree: MẬT, TỐI MẬT, TUYỆT MẬT, with frames, the number
+                of the copy, an urgency, `CẤM SAO CHỤP` beside it; behind a document's number also in brackets: `Số: 5/BC (Mật)`
+    field       `Độ mật: Tối mật` and its kin, a box that is ticked (`☒ Mật`)
+    title       of subjects and titles: a tag (`[MẬT]`, `(Tối mật)`), or the degree in front or behind, set off
+    file name   likewise
+
+Words in running text are none: `bảo mật`, `bí mật`, `mật khẩu`, `mật ong`, `tuyệt mật` in a novel, rules about `tài liệu mật`.
+Nor are several degrees side by side, which is a list; nor `CONFIDENTIAL` and `SECRET`, which Vietnamese law does not know. In
+other than capitals a stamp counts in the head of an official letter or in a margin only. Without diacritics only what can be
+read in one way: `TOI MAT`, `[MAT]`, `Do mat: Mat`, but neither `mat` (mất, mặt, mắt, mát) nor `toi mat dien thoai`.
+Text that was typed for TCVN3 and VNI fonts is read as it looks. See docs/decisions/0053-what-is-a-marking.md.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+
+class Degree(StrEnum):
+    """Degrees of state secrets, the lowest first (Law on the protection of state secrets 2018, Article 8)."""
+
+    CONFIDENTIAL = "confidential"
+    SECRET = "secret"  # noqa: S105 - a degree, not a password
+    TOP_SECRET = "top-secret"  # noqa: S105 - likewise
+
+
+class Place(StrEnum):
+    """Where a marking stood."""
+
+    SUBJECT = "subject"
+    TITLE = "title"
+    FILE_NAME = "file-name"
+    STAMP = "stamp"
+    FIELD = "field"
+
+
+@dataclass(frozen=True, slots=True)
+class Marking:
+    """What was found; never the words."""
+
+    degree: Degree
+    place: Place
+
+
+RANK = {degree: rank for rank, degree in enumerate(Degree)}
+
+MAX_LINE = 400
+"""Characters; a longer line is a paragraph, and its head is looked at."""
+MAX_TITLE = 1000
+_HEAD_LINES, _HEAD_SEEN = 15, 25
+_LIST_REACH, _BODY_REACH = 3, 4
+_REGISTER_CELLS = 4
+"""A row of so many cells is an entry of a register, which says what other documents are."""
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+_S = r"[ \u00a0\u00ad\u200b.]{0,3}"
+"""Between letters that are spaced out for looks, or torn apart by a PDF."""
+_MAT = rf"m{_S}(?:ậ|ë|aä){_S}t"
+_TOI = rf"t{_S}(?:ố|è|oá){_S}i"
+_TUYET = rf"t{_S}u{_S}y{_S}(?:ệ|ö|eä){_S}t"
+_G = r"[\s_.\-]{0,4}"
+_DEGREE = rf"(?<![^\W_])(?:{_TUYET}{_G}|{_TOI}{_G})?{_MAT}(?![^\W_])"
+"""In letters as they are, in TCVN3 (`mËt`) and in VNI (`maät`) read as Latin-1."""
+_BARE = r"(?<![^\W_])(?:tuyet[\s_\-]{0,3}|toi[\s_\-]{0,3})?mat(?![^\W_])"
+"""Without diacritics."""
+_PAPER = r"(?:tài liệu|văn bản|công văn|báo cáo|tờ trình|công điện|biên bản|phụ lục|kế hoạch|quyết định|bản đồ)"
+_BARE_PAPER = r"(?:tai lieu|van ban|cong van|bao cao|to trinh|cong dien)"
+_URGENT = r"(?:hỏa tốc(?: hẹn giờ)?|hoả tốc|thượng khẩn|khẩn|hoa toc|thuong khan|khan)"
+_TAIL = (
+    rf"(?:[\s,;:/|\-–—()\[\]*.=#~]*(?:bản(?: thứ)?(?: số)?[\s:.…\d/]*|tờ số[\s:.…\d/]*|trang[\s:]*\d+(?:\s?/\s?\d+)?|{_URGENT}"
+    r"|(?:cấm|không(?: được)?) (?:sao chụp|sao chép|sao lục|phổ biến|photocopy|chuyển tiếp|in sao|mang ra)[\w\s,]{0,60}"
+    r"|(?:[\w.\-]+\s){1,5}?[\w.\-]+,\s*ngày[\w\s./…]{0,40}|độc lập\s*[-–]\s*tự do\s*[-–]\s*hạnh phúc"
+    r"|lưu hành nội bộ|(?:tài liệu )?(?:thu hồi|hoàn trả)|chỉ người có tên mới được bóc bì|số\s*:?[\s\w./\-…]{0,40}))*"
+)
+_LABEL = (
+    r"(?:(?:dấu\s+)?(?:chỉ\s+)?(?:(?:mức|cấp|phân loại)\s+)?độ\s+(?:bảo\s+)?mật|mức\s+mật|dấu\s+mật|(?:muc\s+|cap\s+)?do\s+mat"
+    r"|(?:møc\s+)?®é\s+mët|(?:möùc\s+)?ñoä\s+maät)"
+)
+_CAPITAL_LABEL = r"(?:phân loại(?: tài liệu)?|tài liệu|văn bản|tính chất|chế độ|dấu|mức|loại|classification|security level)"
+_FRAME = re.compile(r"^[\W_]+|[\W_]+$")
+
+_HINT = re.compile(
+    rf"m(?<![^\W_it]m)(?<!bảo m)(?<!bí m){_S}(?:ậ|ë|aä|[aâạ][\u0302\u0323]{{0,2}}){_S}t(?![^\W_])(?! (?:khẩu|ong)(?!\w))"
+)
+"""Of text in small letters; the commonest ordinary words are left out at once. Begins with a letter, not with a look back, so
+that the search runs from m to m: 10 us for 4,000 characters, and 430 us otherwise."""
+
+_ORDINARY_BEFORE = re.compile(
+    r"(?:bảo|bí|cơ|cẩn|thân|điện|kín|dịch|túi|ống|đường|gan|trữ|giải|hội|nội|mía|dấu|không|phi|trăng)\W{0,3}\Z", re.IGNORECASE
+)
+_ORDINARY_AFTER = re.compile(
+    r"\A(?:\s{0,2}|[_-])(?:khẩu|ong|độ|mã|thư|vụ|thiết|danh|báo(?! cáo)|lệnh|đàm|nghị|ước|thám|gấu|mía|hoa|ngữ|tín|thất|chỉ|"
+    r"điện|hiệu|tông|giáo|phục|tấu|truyền|rắn|lợn|bò|heo|cá|trăn|ngọt|khu|chiếu|sắc|đạo|khai|cáo|ứng|hội|phái|nhân|hoá|hóa|pháp)"
+    r"(?!\w)",
+    re.IGNORECASE,
+)
+"""Words of two syllables of which `mật` is one."""
+_TORN_AFTER = re.compile(r"\s*(?:khẩu|ong|độ|mã|thư)(?!\w)(?!\s+(?:khẩn|mật))", re.IGNORECASE)
+_ABOUT_RULES = re.compile(
+    r"hướng dẫn|tập huấn|quy định|quy chế|quy trình|nội quy|quản lý|bảo vệ|bảo quản|đào tạo|tuyên truyền|phổ biến|góp ý|mẫu|"
+    r"dấu|phân loại|soạn thảo|danh mục|giải mật|mức độ|sổ tay|tìm hiểu|hỏi đáp|thế nào|nghị định|thông tư|luật|"
+    r"tiểu thuyết|truyện|phim|huong dan|tap huan|quy dinh|quy che|quan ly|bao ve|so tay|danh muc",
+    re.IGNORECASE,
+)
+"""A title with one of these speaks of markings, or tells a story."""
+_OF_BODIES = re.compile(
+    r"(?<!\w)(?:túi mật|ống mật|đường mật|dịch mật|sỏi|siêu âm|gan(?! dạ| góc| lì)|(?<!tận )tụy|"
+    r"mật ong|ong mật|nuôi ong|sáp ong|phấn hoa|mật hoa|mật mía)(?!\w)",
+    re.IGNORECASE,
+)
+"""Bile and honey: what a line MẬT is among those."""
+_OFFICIAL = re.compile(
+    r"cộng hòa xã hội chủ nghĩa|cộng hoà xã hội chủ nghĩa|độc lập\s*[-–]\s*tự do|đảng cộng sản việt nam|^\s*số\s*[:.]|kính gửi|"
+    r"^\s*(?:bộ|ủy ban|cục|vụ|viện|văn phòng|thanh tra|ban|sở|tổng cục|trung tâm)\s+\w",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+_NUMBER_LINE = re.compile(r"\s*số\b", re.IGNORECASE)
+
+_STAMP = re.compile(rf"(?:{_URGENT}[\s,;/|\-–—]+)?(?P<paper>{_PAPER}\s+)?{_DEGREE}{_TAIL}", re.IGNORECASE)
+_BARE_STAMP = re.compile(rf"(?:{_BARE_PAPER}\s+mat|(?:tuyet|toi)[\s_\-]{{0,3}}mat)", re.IGNORECASE)
+_NUMBERED = re.compile(
+    rf"số\s*[:.]?\s*[\d….]*\s*[/\-–]\s*[\w&Đđ/\-–.]{{1,40}}[\s,;]*(?P<open>[(\[])?\s*{_DEGREE}\s*[)\]]?", re.IGNORECASE
+)
+_FIELD = re.compile(
+    rf"(?:^\s*(?:\(?\w{{1,3}}[.)]\s*)?|[,;(\[|–\-]\s*){_LABEL}(?:\s*\([^()]{{0,60}}\))?\s*(?:[:：=\t–\-]|là\s*:|\.{{2,}})\s*[\[(“\"']*(?P<value>{_DEGREE}|{_BARE})",
+    re.IGNORECASE,
+)
+_CAPITAL_FIELD = re.compile(rf"^{_CAPITAL_LABEL}\s*[:：=\t]\s*[\[(“\"']*{_DEGREE}[\s\])”\"'.]*$", re.IGNORECASE)
+_LABEL_ALONE = re.compile(rf"{_LABEL}\s*[:：]?", re.IGNORECASE)
+_VALUE_ALONE = re.compile(rf"[\[(“\"]*(?:{_DEGREE}|{_BARE})[\])”\"]*", re.IGNORECASE)
+_AFTER_VALUE = re.compile(rf"[^\S\t]*\t|[\])”\"']*\.\s|[\s\])”\"'.]*(?:$|[,;|(/–\-]|{_TAIL}[\s.]*$)", re.IGNORECASE)
+_TICKED = re.compile(rf"(?:[☒☑✓✔🗹]|\[\s?[xX]\s?\]|\(\s?[xX]\s?\))\s*{_DEGREE}", re.IGNORECASE)
+_ANY_DEGREE = re.compile(_DEGREE, re.IGNORECASE)
+_IS_TOP = re.compile(_TUYET, re.IGNORECASE)
+_ANY_BARE = re.compile(_BARE, re.IGNORECASE)
+_CELLS = re.compile(r"\t|\||\u00a6| {3,}|;")
+_LETTERS = re.compile(r"[a-zđ]", re.IGNORECASE)
+
+
+def may_mark(text: str) -> bool:
+    """Whether any marking can be in a text: one search, linear, before anything else is done with it."""
+    return _HINT.search(text.lower()) is not None
+
+
+def highest(markings: Iterator[Marking | None]) -> Marking | None:
+    """The one of the highest degree."""
+    return max(filter(None, markings), key=lambda marking: RANK[marking.degree], default=None)
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+def in_text(text: str, *, margin: bool = False) -> Marking | None:
+    """The highest marking in a text; `margin`: it is the header, footer or a text box of a document, which hold little else."""
+    if not may_mark(text):
+        return None
+    lines = [line[:MAX_LINE] for line in text.splitlines() if line and not line.isspace()]
+    found: list[Marking] = []
+    stamps: list[tuple[int, Degree, bool]] = []
+    for number, line in enumerate(lines):
+        if not may_mark(line):
+            continue
+        field = _field_in(line) or _field_over_lines(lines, number)
+        if field is not None:
+            found.append(Marking(field, Place.FIELD))
+            continue
+        stamps += [(number, degree, alone) for degree, alone in _stamps_in(line, _is_apart(lines, number, margin=margin))]
+    found += [Marking(degree, Place.STAMP) for degree in _not_listed(lines, stamps)]
+    return highest(iter(found))
+
+
+def _stamps_in(line: str, apart: bool) -> Iterator[tuple[Degree, bool]]:
+    """The stamps of a line, and whether each is the word MẬT with nothing beside it."""
+    numbered = _NUMBERED.search(line)
+    if numbered is not None and (numbered["open"] or _is_capital(numbered)):
+        yield _degree(numbered), False
+        return
+    cells = [cell for cell in _CELLS.split(line) if _FRAME.sub("", cell)]
+    if len(cells) >= _REGISTER_CELLS:
+        return
+    for cell in cells:
+        core = _FRAME.sub("", cell)
+        stamp = _STAMP.fullmatch(core)
+        if stamp is not None:
+            framed = cell.strip()[:1] in "[(<{【«" and cell.strip()[-1:] in "])>}】»"
+            if _is_capital(stamp) or ((apart or framed) and core[:1].isupper()):
+                degree = _degree(stamp)
+                yield degree, degree is Degree.CONFIDENTIAL and stamp["paper"] is None and not framed
+        elif _BARE_STAMP.fullmatch(core) and core.isupper():
+            yield _degree_bare(core), False
+
+
+def _is_apart(lines: list[str], number: int, *, margin: bool) -> bool:
+    """Whether a degree in small letters would be a stamp here: in a margin, or in the head of an official letter."""
+    if margin:
+        return True
+    if number >= _HEAD_LINES or not _OFFICIAL.search("\n".join(lines[:_HEAD_SEEN])):
+        return False
+    beside = lines[max(0, number - 1) : number] + lines[number + 1 : number + 2]
+    return any(line.isupper() or _NUMBER_LINE.match(line) for line in beside)  # else it may be somebody's name in a list
+
+
+def _not_listed(lines: list[str], stamps: list[tuple[int, Degree, bool]]) -> Iterator[Degree]:
+    """Those that are no list of degrees and no bile or honey."""
+    listed: set[int] = set()
+    for (one, before), (other, after) in pairwise(((number, degree) for number, degree, _ in stamps)):
+        if before is not after and other - one <= _LIST_REACH:
+            listed |= {one, other}
+    for number, degree, alone in stamps:
+        if number in listed:
+            continue
+        around = lines[max(0, number - _BODY_REACH) : number] + lines[number : number + _BODY_REACH + 1]
+        if alone and (any(_OF_BODIES.search(line) for line in around) or _is_torn(lines, number)):
+            continue
+        yield degree
+
+
+def _is_torn(lines: list[str], number: int) -> bool:
+    """Whether a word of two syllables goes on over the end of a line: `BẢO` / `MẬT`, `MẬT` / `KHẨU`."""
+    before, after = lines[max(0, number - 1) : number], lines[number + 1 : number + 2]
+    return any(_ORDINARY_BEFORE.search(line) for line in before) or any(_TORN_AFTER.match(line) for line in after)
+
+
+def _field_in(line: str) -> Degree | None:
+    ticked = {_degree(match) for match in _TICKED.finditer(line)}
+    if len(ticked) == 1:
+        return ticked.pop()
+    field = _FIELD.search(line)
+    if field is not None:
+        rest = line[field.end() :]
+        several = _ANY_DEGREE.search(rest) and not re.match(rf"[\s\])”\"'.]*[,;|(]\s*(?!{_DEGREE})", rest, re.IGNORECASE)
+        if several or not _AFTER_VALUE.match(rest) or _ORDINARY_AFTER.match(rest) or _is_template(rest):
+            return None
+        return _degree_of(field["value"])
+    capital = _CAPITAL_FIELD.match(line.strip())
+    return _degree(capital) if capital is not None and _is_capital(capital) else None
+
+
+_TEMPLATE = re.compile(rf"[\s\])”\"'.]*[/,|(–\-]\s*(?:hoặc\s*)?(?:{_DEGREE}|thường|không)", re.IGNORECASE)
+
+
+def _is_template(rest: str) -> bool:
+    """`Độ mật: Mật/Tối mật/Tuyệt mật` of a form that nobody has filled in."""
+    return _TEMPLATE.match(rest) is not None
+
+
+def _field_over_lines(lines: list[str], number: int) -> Degree | None:
+    """The label in one cell or line, the degree alone in the next; not where another degree follows, which is a list."""
+    cells = [cell.strip() for cell in _CELLS.split(lines[number]) if cell.strip()]
+    for label, value in pairwise(cells):
+        if _LABEL_ALONE.fullmatch(label) and _VALUE_ALONE.fullmatch(value):
+            others = [cell for cell in cells if _VALUE_ALONE.fullmatch(cell)]
+            return _degree_of(value) if len(others) == 1 else None
+    if number + 1 < len(lines) and len(cells) == 1 and _LABEL_ALONE.fullmatch(cells[0]):
+        value = lines[number + 1].strip()
+        after = lines[number + 2].strip() if number + 2 < len(lines) else ""
+        if _VALUE_ALONE.fullmatch(value) and not _VALUE_ALONE.fullmatch(after):
+            return _degree_of(value)
+    return None
+
+
+# --- titles and names -------------------------------------------------------------------------------------------------
+
+_ANSWER = re.compile(r"\s*(?:(?:re|fw|fwd|tr|trả lời|chuyển tiếp|chuyển|vv|v/v)\s*:\s*)+", re.IGNORECASE)
+_TAG = re.compile(r"[\[(【{<«]\s*([^\[\](){}<>【】«»]{2,80}?)\s*[\])】}>»]")
+_TAG_WORDS = re.compile(rf"(?:{_LABEL}\s*[:\-–]?\s*|{_PAPER}\s+|{_URGENT}[\s,;/|\-–]+)?{_DEGREE}{_TAIL}", re.IGNORECASE)
+_BARE_TAG = re.compile(rf"(?:{_LABEL}\s*[:\-–]?\s*)?{_BARE}", re.IGNORECASE)
+_LEAD = re.compile(rf"{_DEGREE}\s*(?:[:|/–—]|-(?!\w)|\s-|\.\s|$)", re.IGNORECASE)
+_PAPER_LEAD = re.compile(
+    rf"{_PAPER}\s+{_DEGREE}(?:\s*$|\s*[:|/–—\-.,]|\s+(?:về|v/v|gửi|số|ngày|tháng|quý|năm|của|\d))", re.IGNORECASE
+)
+_TRAIL = re.compile(rf"(?:\s[-–—|:]\s*|[:|–—]\s*)(?:{_LABEL}\s*:?\s*)?{_DEGREE}[\s.)]*$", re.IGNORECASE)
+_BARE_EDGE = re.compile(
+    r"^(?:tuyet|toi)[\s_\-]{0,3}mat\s*(?:[:|–—]|\s-|-\s|$)|(?:\s[-–—|:]\s*|[:|–—]\s*)(?:tuyet|toi)[\s_\-]?mat\s*$",
+    re.IGNORECASE,
+)
+
+
+def in_title(text: str, place: Place = Place.TITLE) -> Marking | None:
+    """The marking of a subject or a title: as a tag, or set off in front or behind."""
+    text = " ".join(text[:MAX_TITLE].split())
+    if not _ANY_DEGREE.search(text) and not _ANY_BARE.search(text):
+        return None
+    degree = _tagged(text) or _set_off(text) or _field_in(text) or _in_capitals(text)
+    return Marking(degree, place) if degree is not None else None
+
+
+def _tagged(text: str) -> Degree | None:
+    tags = [tag[1] for tag in _TAG.finditer(text)]
+    degrees = {_degree(match) for tag in tags if (match := _TAG_WORDS.fullmatch(tag))}
+    bare = {_degree_bare(tag) for tag in tags if _BARE_TAG.fullmatch(tag) and (tag.isupper() or len(tag) > len("mat"))}
+    if len(degrees | bare) != 1 or _OF_BODIES.search(text):
+        return None
+    return (degrees | bare).pop()
+
+
+def _set_off(text: str) -> Degree | None:
+    answer = _ANSWER.match(text)
+    text = text[answer.end() :] if answer else text
+    text = re.sub(r"^(?:\[[^\]]{1,40}\]\s*)+", "", text)  # tags of lists and departments
+    if _OF_BODIES.search(text) and _LETTERS.sub("", text):
+        return None
+    if (lead := _LEAD.match(text)) is not None and lead.end() == len(text) and not _is_capital(lead):
+        lead = lead if _degree(lead) is not Degree.CONFIDENTIAL else None  # `Mật` alone may be honey
+    match = lead or (None if _ABOUT_RULES.search(text) else _PAPER_LEAD.match(text)) or _TRAIL.search(text)
+    if match is not None:
+        if len({_degree(one) for one in _ANY_DEGREE.finditer(text) if not _is_ordinary(text, one)}) > 1:
+            return None
+        return _degree(match)
+    bare = _BARE_EDGE.search(text)
+    return _degree_bare(bare[0]) if bare is not None else None
+
+
+def _in_capitals(text: str) -> Degree | None:
+    """MẬT among words that are not in capitals, and not in a title that is about rules."""
+    if text.isupper() or _ABOUT_RULES.search(text) or _OF_BODIES.search(text):
+        return None
+    found = {_degree(match) for match in _ANY_DEGREE.finditer(text) if _is_capital(match) and not _is_ordinary(text, match)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _is_ordinary(text: str, match: re.Match[str]) -> bool:
+    before, after = text[: match.start()], text[match.end() :]
+    quoted = before[-1:] in "“\"'‘" and after[:1] in "”\"'’" and before[-1:] != ""
+    return quoted or _ORDINARY_BEFORE.search(before) is not None or _ORDINARY_AFTER.match(after) is not None
+
+
+_EXTENSION = re.compile(r"(?:\.[A-Za-z0-9]{1,5}){1,2}\Z")
+_SLUG = re.compile(r"[_+]|%20|(?<=\w)[-.](?=\w)")
+_NAME_LEAD = re.compile(rf"(?P<degree>{_DEGREE})\s*(?P<next>.*)", re.IGNORECASE)
+_NAME_TRAIL = re.compile(rf"(?<=\w) {_DEGREE}(?:\s*(?:\(\d+\)|v?\d+|final|bản cuối))?$", re.IGNORECASE)
+_BARE_NAME_LEAD = re.compile(r"(?:tuyet|toi)[\s_\-]?mat(?![^\W_])", re.IGNORECASE)
+_BARE_NAME_TRAIL = re.compile(r"(?<=\w)[ _\-](?:tuyet|toi)[\s_\-]?mat(?:\s*(?:\(\d+\)|v?\d+|final))?$", re.IGNORECASE)
+_WHOLE_BARE = re.compile(rf"{_BARE_PAPER} MAT")
+
+
+def in_file_name(name: str) -> Marking | None:
+    """The marking of a file's name; hyphens and underscores may stand for its spaces."""
+    stem = _EXTENSION.sub("", name[:MAX_TITLE].rpartition("/")[2].rpartition("\\")[2])
+    tagged = in_title(stem)
+    if tagged is not None:
+        return Marking(tagged.degree, Place.FILE_NAME)
+    words = " ".join(_SLUG.sub(" ", stem).split())
+    degree = _tagged(words) or _edge_of_name(words) or _bare_edge_of_name(stem, words)
+    return Marking(degree, Place.FILE_NAME) if degree is not None else None
+
+
+def _edge_of_name(words: str) -> Degree | None:
+    if _ABOUT_RULES.search(words) or _OF_BODIES.search(words):
+        return None
+    lead = _NAME_LEAD.match(words)
+    if lead is not None and not _ORDINARY_AFTER.match(words[lead.end("degree") :]):
+        degree, rest = _degree(lead), lead["next"]
+        is_set_off = _is_capital_word(lead["degree"]) and (not rest.isupper() or not _LETTERS.search(rest))
+        if degree is not Degree.CONFIDENTIAL or not rest or is_set_off or re.match(rf"{_PAPER}|\d", rest, re.IGNORECASE):
+            return degree
+    trail = _NAME_TRAIL.search(words)
+    if trail is None or _ORDINARY_BEFORE.search(words[: trail.start() + 1]):
+        return None
+    before = words[: trail.start() + 1].rsplit(maxsplit=1)[-1]
+    is_name = before[:1].isupper() and trail[0].strip()[:1].isupper() and not _is_capital(trail)
+    return None if is_name and _degree(trail) is Degree.CONFIDENTIAL else _degree(trail)  # Nguyễn Văn Mật
+
+
+def _bare_edge_of_name(stem: str, words: str) -> Degree | None:
+    if _ABOUT_RULES.search(words):
+        return None
+    lead = _BARE_NAME_LEAD.match(stem)
+    if lead is not None and (lead[0].isupper() or lead[0][:2].lower() == "tu" or lead.end() == len(stem)):
+        is_sentence = stem.isupper() and " " in stem[lead.end() :].strip(" -_") and "-" not in stem
+        if not is_sentence:
+            return _degree_bare(lead[0])
+    trail = _BARE_NAME_TRAIL.search(stem)
+    if trail is not None:
+        return _degree_bare(trail[0])
+    return Degree.CONFIDENTIAL if re.fullmatch(rf"{_BARE_PAPER}\s+mat", words, re.IGNORECASE) and words.isupper() else None
+
+
+# --- degrees ----------------------------------------------------------------------------------------------------------
+
+
+def _degree(match: re.Match[str]) -> Degree:
+    return _degree_of(match[0])
+
+
+def _degree_of(words: str) -> Degree:
+    """The degree that is named in words, whatever stands around it."""
+    match = _ANY_DEGREE.search(words)
+    if match is None:
+        return _degree_bare(words)
+    first = match[0][:1].lower()
+    return Degree.CONFIDENTIAL if first == "m" else Degree.TOP_SECRET if _IS_TOP.match(match[0]) else Degree.SECRET
+
+
+def _degree_bare(words: str) -> Degree:
+    words = words.lower()
+    return Degree.TOP_SECRET if "tuyet" in words else Degree.SECRET if "toi" in words else Degree.CONFIDENTIAL
+
+
+def _is_capital(match: re.Match[str]) -> bool:
+    """Whether the degree itself is in capitals; vowels of old encodings have no case that can be seen."""
+    found = _ANY_DEGREE.search(match[0])
+    return found is not None and _is_capital_word(found[0])
+
+
+def _is_capital_word(word: str) -> bool:
+    return all(letter.isupper() for letter in word if letter.isascii() and letter.isalpha()) and "ậ" not in word

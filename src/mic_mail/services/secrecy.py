@@ -1,0 +1,266 @@
+"""Documents with a marking of secrecy do not leave (Reg. 4.1): one question, asked on every way out, and about what comes in.
+
+In: a message in memory or as a file, and on which way it is. Out: nothing, it may pass; or a `Stop`, with the reference under
+which the log knows it. What is refused on submission is held, so that two people can make good a mistake (`outbound.held`);
+what comes from outside is accepted and flagged to the Centre. Everything is an event (Reg. 4.2); never a word of the message.
+
+Every way out calls `Secrecy.check`: submission and reception (`mailflow`), APPEND and REPLACE into Sent (`imap.changing`), and
+whatever is built later (redirects, the web). Three steps, the dear ones for few messages only:
+
+    is_clear    one pass over the octets of plain text: most mail ends here
+    glance      fields, names and texts, in the loop while the message is small, else in the cpu lane
+    readers     a process of its own that opens documents, within bounds of time and memory
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from mic_mail.checks.bounds import Bounds, CannotRead
+from mic_mail.checks.clear import is_clear
+from mic_mail.checks.looking import Look
+from mic_mail.checks.messages import glance
+from mic_mail.checks.readers import Readers
+from mic_mail.checks.verdict import NOTHING, Found, Verdict
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.errors import MicMailError, Text
+from mic_mail.i18n import messages
+from mic_mail.ids import trace_id
+from mic_mail.log.maillog import MailLog
+from mic_mail.mime.render import Answers, answers_of
+from mic_mail.outbound.held import Held, Record, State
+from mic_mail.outbound.spool import Slip
+from mic_mail.process.lanes import Lanes
+
+CLAUSE = "4.1"
+INLINE_OCTETS = 16 << 10
+"""A message that is no larger is glanced at in the loop: 0.2 ms, and a hop to a lane costs 0.1."""
+
+
+class Way(StrEnum):
+    """Where a message comes from and goes to."""
+
+    SUBMISSION = "submission"
+    INBOUND = "inbound"
+    APPEND = "append-to-sent"
+    REDIRECT = "redirect"
+    WEB = "web"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One message on its way."""
+
+    way: Way
+    trace_id: str
+    sender: str
+    recipients: tuple[str, ...] = ()
+    login: str | None = None
+    """The address of who has signed in."""
+    peer: str | None = None
+    session: str | None = None
+    slip: Callable[[], Slip] | None = None
+    """The envelope with which a mistaken refusal would be made good; None: there is nothing to hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """It does not pass. `found` is None where it could not be looked into, and the setting refuses that."""
+
+    trace_id: str
+    found: Found | None
+
+
+class Checked(NamedTuple):
+    """The answer, and what the scan of the message gave where there was one."""
+
+    stop: Stop | None
+    answers: Answers | None = None
+
+
+class Secrecy:
+    """The check of one process; belongs to the event loop."""
+
+    def __init__(self, config: Config, *, lanes: Lanes, log: MailLog, clock: Clock) -> None:
+        self._lanes = lanes
+        self._log = log
+        self._clock = clock
+        self._held = Held(config.held_dir)
+        self._settings = config.secrecy
+        self._support = config.support
+        self._readers = Readers(bounds_of(config), lanes, most=config.secrecy.readers)
+
+    def configure(self, config: Config) -> None:
+        """Take over what a reload has changed; readers of the old bounds are let go."""
+        self._settings = config.secrecy
+        self._support = config.support
+        self._readers.bounds = bounds_of(config)
+        self._readers.renew()
+
+    async def close(self) -> None:
+        await self._readers.close()
+
+    # ------------------------------------------------------------ the question
+
+    async def check(self, passage: Passage, source: bytes | Path) -> Checked:
+        """May this message pass? Waits for `secrecy.seconds`, or a little more; never raises for anything in the message."""
+        if isinstance(source, bytes) and is_clear(source):
+            return Checked(None)
+        verdict, answers = await self._look(source)
+        return Checked(await self._judge(passage, source, verdict), answers)
+
+    def refusal(self, stop: Stop) -> Text:
+        """Wording 10, for doors that have no words of their own."""
+        text = messages.marked_secret() if stop.found is not None else messages.not_inspected()
+        turn = messages.where_to_turn(self._support, stop.trace_id)
+        return Text(f"{text.vi} {turn.vi}", f"{text.en} {turn.en}")
+
+    def new_reference(self) -> str:
+        return trace_id(self._clock.now_us())
+
+    # ------------------------------------------------------------ looking
+
+    async def _look(self, source: bytes | Path) -> tuple[Verdict, Answers | None]:
+        if not isinstance(source, bytes):
+            return await self._readers.look(source), None
+        if len(source) <= INLINE_OCTETS:
+            glanced = glance_at(source)
+        else:
+            glanced = await self._lanes.cpu(glance_at, source)
+        if glanced.verdict.found or not glanced.has_more:
+            return glanced.verdict, glanced.answers
+        return await self._readers.look(source), glanced.answers
+
+    # ------------------------------------------------------------ judging
+
+    async def _judge(self, passage: Passage, source: bytes | Path, verdict: Verdict) -> Stop | None:
+        if verdict.missed:
+            self._tell(
+                "message_not_inspected",
+                passage,
+                reasons=sorted({f"{missed.reason}/{missed.format}" for missed in verdict.missed}),
+            )
+        found = verdict.worst
+        if found is None:
+            if verdict.missed and self._settings.unreadable == "refuse" and passage.way is not Way.INBOUND:
+                return Stop(passage.trace_id, None)
+            return None
+        where = sorted({one.where for one in verdict.found})
+        if passage.way is Way.INBOUND and self._settings.inbound == "flag":
+            await self._flag(passage, source, found, where)
+            return None
+        held = await self._hold(passage, source, found, where)
+        self._tell("marked_message_refused", passage, degree=found.marking.degree, where=where, **held)
+        return Stop(passage.trace_id, found)
+
+    async def _hold(self, passage: Passage, source: bytes | Path, found: Found, where: list[str]) -> dict[str, object]:
+        """Keep what was going out, so that a mistake can be made good. Where that fails it is refused all the same."""
+        if passage.slip is None or not self._settings.hold:
+            record = await self._lanes.io(_measured, self._record(passage, found, where, State.HELD), source)
+            return {"held": False, "digest": record.digest, "octets": record.octets}
+        record = replace(self._record(passage, found, where, State.HELD), slip=passage.slip().encode().decode())
+        try:
+            record = await self._lanes.io(lambda: self._held.keep(record, source, room_octets=self._settings.hold_space))
+        except (MicMailError, OSError) as error:
+            self._tell("message_not_held", passage, error=str(error))
+            return {"held": False}
+        return {"held": True, "digest": record.digest, "octets": record.octets}
+
+    async def _flag(self, passage: Passage, source: bytes | Path, found: Found, where: list[str]) -> None:
+        """Put on record what came in marked; the housekeeper tells the Centre, once."""
+        record = await self._lanes.io(_measured, self._record(passage, found, where, State.FLAGGED), source)
+        try:
+            await self._lanes.io(self._held.flag, record)
+        except (MicMailError, OSError) as error:
+            self._tell("message_not_flagged", passage, error=str(error))
+        self._tell("marked_message_flagged", passage, degree=found.marking.degree, where=where, digest=record.digest)
+
+    def _record(self, passage: Passage, found: Found, where: list[str], state: State) -> Record:
+        now_us = self._clock.now_us()
+        return Record(
+            held_id=passage.trace_id,
+            state=state,
+            at_us=now_us,
+            expires_at_us=now_us + int((self._settings.hold or FLAG_SECONDS) * 1_000_000),
+            sender=passage.sender,
+            login=passage.login,
+            recipients=passage.recipients,
+            octets=0,
+            digest="",
+            degree=found.marking.degree,
+            where=tuple(where),
+        )
+
+    def _tell(self, event: str, passage: Passage, **fields: object) -> None:
+        self._log.event(
+            event,
+            trace=passage.trace_id,
+            way=passage.way,
+            clause=CLAUSE,
+            sender=passage.sender,
+            recipients=len(passage.recipients),
+            login=passage.login,
+            peer=passage.peer,
+            session=passage.session,
+            **fields,
+        )
+
+
+FLAG_SECONDS = 30 * 86_400.0
+"""How long a record is kept where nothing is held."""
+
+
+class Glance(NamedTuple):
+    """What a message shows without a document being opened."""
+
+    verdict: Verdict
+    has_more: bool
+    answers: Answers
+
+
+def glance_at(octets: bytes) -> Glance:
+    """Fields, names of files and texts of a message."""
+    answers = answers_of(octets)
+    look = Look(_GLANCE, time.monotonic, _nobody)
+    try:
+        has_more = glance(look, octets, answers.parts)
+    except (CannotRead, RecursionError):
+        return Glance(NOTHING, True, answers)
+    return Glance(look.verdict, has_more, answers)
+
+
+_GLANCE = Bounds(seconds=1.0, parts=200)
+"""Beyond them whoever opens documents looks."""
+
+
+def _nobody(look: Look, content: bytes, name: str, kind: str) -> None:
+    raise AssertionError("a glance opens no document")
+
+
+def _measured(record: Record, source: bytes | Path) -> Record:
+    octets = source if isinstance(source, bytes) else source.read_bytes()
+    return replace(record, octets=len(octets), digest=digest_of(octets))
+
+
+def digest_of(octets: bytes) -> str:
+    """SHA-256 of a message, as logs and records name it."""
+    from hashlib import sha256
+
+    return sha256(octets).hexdigest()
+
+
+def bounds_of(config: Config) -> Bounds:
+    """How much of a message is looked into."""
+    secrecy = config.secrecy
+    return Bounds(
+        seconds=secrecy.seconds,
+        memory_octets=secrecy.memory,
+        unpacked_octets=secrecy.unpacked,
+        part_octets=min(secrecy.unpacked, Bounds().part_octets),
+        depth=secrecy.depth,
+        parts=secrecy.parts,
+    )

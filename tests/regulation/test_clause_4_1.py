@@ -1,0 +1,330 @@
+"""Reg. 4.1, over real connections: what is marked does not leave, or is flagged as it comes in; two people mend a mistake."""
+
+import base64
+import contextlib
+import json
+import re
+import smtplib
+import time
+from collections.abc import Callable, Iterator
+from email.message import EmailMessage
+from imaplib import IMAP4_SSL
+from pathlib import Path
+
+import pytest
+
+from harness import MailServer
+from markings.documents import docx, encrypted_zip, zipped
+from mic_mail.cli.main import main
+from mic_mail.config.document import write
+from mic_mail.outbound.held import Held, Record, State
+from mic_mail.services.reception import SMALL_OCTETS
+from population import PASSWORD
+
+STAMPED = docx(["BỘ THÔNG TIN VÀ TRUYỀN THÔNG", "Số: 12/BC-BTTTT", "TỐI MẬT", "Kính gửi: Lãnh đạo Bộ"])
+ORDINARY = docx(["Hướng dẫn đổi mật khẩu", "Đề nghị các đơn vị bảo mật thông tin đăng nhập."])
+SECRET_WORDS = "phương án điều động lực lượng"
+
+
+def letter(subject: str = "Báo cáo", text: str = "Kính gửi anh chị.\n", files: dict[str, bytes] | None = None) -> bytes:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn", subject
+    message.set_content(text)
+    for name, content in (files or {}).items():
+        message.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
+    return message.as_bytes().replace(b"\n", b"\r\n")
+
+
+@contextlib.contextmanager
+def submission(server: MailServer, local: str = "dvbe") -> Iterator[smtplib.SMTP]:
+    with smtplib.SMTP_SSL("localhost", server.ports["submissions"], "client.example", context=server.tls()) as client:
+        client.ehlo()
+        secret = base64.b64encode(f"\0{local}@mic.gov.vn\0{PASSWORD}".encode()).decode()
+        assert client.docmd("AUTH", f"PLAIN {secret}")[0] == 235
+        yield client
+
+
+def send(client: smtplib.SMTP, octets: bytes, *to: str, options: tuple[str, ...] = ()) -> tuple[int, str]:
+    """The answer to the end of the message."""
+    client.ehlo_or_helo_if_needed()
+    assert client.mail("dvbe@mic.gov.vn", options)[0] == 250
+    for address in to or ("ttlan@mic.gov.vn",):
+        assert client.rcpt(address)[0] == 250
+    code, said = client.data(octets)
+    return code, said.decode()
+
+
+def submit(server: MailServer, octets: bytes, *to: str, options: tuple[str, ...] = ()) -> tuple[int, str]:
+    with submission(server) as client:
+        return send(client, octets, *to, options=options)
+
+
+def received(server: MailServer, local: str) -> list[bytes]:
+    """The messages of a mailbox, as files."""
+    server.call(server.running.rooms.mailflow.settle())
+    folder = server.config.mail_root / "mic.gov.vn" / local / "Maildir" / "cur"
+    return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.exists() else []
+
+
+def logged(server: MailServer, name: str) -> list[dict[str, object]]:
+    server.running.rooms.log.event("written_out")
+    for _ in range(100):
+        events = server.events()
+        if events and events[-1].get("event") == "written_out":
+            return [event for event in events if event.get("event") == name]
+        time.sleep(0.02)
+    raise AssertionError("the log is not written")
+
+
+def held(server: MailServer) -> list[Record]:
+    return list(Held(server.config.held_dir).records())
+
+
+def reference(answer: str) -> str:
+    found = re.search(r"reference (\S+)|mã (\S+)", answer)
+    assert found is not None
+    return found[1] or found[2]
+
+
+PLAINLY_MARKED = b"Subject: [TUYET MAT] a\r\n\r\na\r\n"
+MARKED = {
+    "subject": letter("[MẬT] Báo cáo"),
+    "text": letter(text="Độ mật: Tối mật\nKính gửi anh chị.\n"),
+    "file name": letter(files={"TUYỆT MẬT - phương án.pdf": b"%PDF-1.4"}),
+    "document": letter(files={"bao-cao.docx": STAMPED}),
+    "archive": letter(files={"ho-so.zip": zipped({"a/b.zip": zipped({"bao-cao.docx": STAMPED})})}),
+    "large": letter(text="Kính gửi anh chị.\n" * 10_000, files={"bao-cao.docx": STAMPED}),
+}
+
+
+def test_clause_4_1_submission_is_refused(mail_server: MailServer) -> None:
+    """Refused at the end of DATA with the clause and a reference; nobody gets it, and the log says who and where, not what."""
+    references = []
+    for what, octets in MARKED.items():
+        assert (len(octets) > SMALL_OCTETS) is (what == "large")
+        code, said = submit(mail_server, octets)
+        assert (code, said[:5], "4.1" in said) == (550, "5.7.1", True), what
+        references.append(reference(said))
+    assert received(mail_server, "ttlan") == []
+    assert not [path for path in mail_server.config.spool_dir.rglob("*") if path.is_file()]
+    assert not list(mail_server.config.mail_root.glob("*/*/Maildir/tmp/*"))
+    events = logged(mail_server, "marked_message_refused")
+    assert [event["trace"] for event in events] == references
+    for event in events:
+        assert (event["login"], event["sender"], event["recipients"]) == ("dvbe@mic.gov.vn", "dvbe@mic.gov.vn", 1)
+        assert event["held"] is True
+        assert len(str(event["digest"])) == 64
+    where = ["subject/message", "field/text", "file-name/message", "stamp/docx", "stamp/docx", "stamp/docx"]
+    assert [event["where"] for event in events] == [[one] for one in where]
+
+
+def test_clause_4_1_in_vietnamese(mail_server: MailServer) -> None:
+    """Wording 10, to a peer that takes UTF-8."""
+    _, said = submit(mail_server, letter("[MẬT] Báo cáo"), options=("SMTPUTF8", "BODY=8BITMIME"))
+    said = " ".join(line.removeprefix("5.7.1 ") for line in said.split("\n"))
+    wording = "khoản 1 Điều 4 Quy chế cấm gửi tài liệu mật, tối mật, tuyệt mật qua Hệ thống thư điện tử. Nếu có nhầm lẫn"
+    assert wording in said
+    assert re.search(r"mã \S+$", said)
+
+
+def test_clause_4_1_ordinary_mail_passes(mail_server: MailServer) -> None:
+    """Passwords, secrets and confidential mail are everyday words; pictures, and what nobody can open, go through as well."""
+    files = {"huong-dan.docx": ORDINARY, "anh.png": b"\x89PNG\r\n\x1a\n" + bytes(1000), "kin.zip": encrypted_zip("a", b"x")}
+    assert submit(mail_server, letter("Đổi mật khẩu", "CONFIDENTIAL: bảo mật, bí mật, mật ong.\n", files))[0] == 250
+    assert len(received(mail_server, "ttlan")) == 1
+    [event] = logged(mail_server, "message_not_inspected")
+    assert event["reasons"] == ["encrypted/zip"]
+    assert held(mail_server) == []
+
+
+def test_clause_4_1_chunks(mail_server: MailServer) -> None:
+    """BDAT is no way around."""
+    octets = MARKED["document"]
+    with submission(mail_server) as client:
+        client.mail("dvbe@mic.gov.vn")
+        client.rcpt("ttlan@mic.gov.vn")
+        client.putcmd("BDAT", f"{len(octets)} LAST")
+        client.sock.sendall(octets)
+        assert client.getreply()[0] == 550
+        assert send(client, letter())[0] == 250  # the connection is as good as before
+    assert len(received(mail_server, "ttlan")) == 1
+
+
+def test_clause_4_1_unreadable(serve: Callable[..., MailServer]) -> None:
+    """`secrecy.unreadable = refuse`: what cannot be looked into does not leave; it still comes in."""
+    server = serve({"secrecy": {"unreadable": "refuse"}})
+    server.issue("dvbe")
+    server.issue("ttlan")
+    sealed = letter(files={"kin.zip": encrypted_zip("a.txt", b"x")})
+    code, said = submit(server, sealed)
+    assert (code, "inspected" in said) == (550, True)
+    with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 30) as client:
+        assert send(client, sealed)[0] == 250
+
+
+@pytest.mark.parametrize(("setting", "code"), [("flag", 250), ("refuse", 550)])
+def test_clause_4_1_inbound(
+    serve: Callable[..., MailServer], setting: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From outside: accepted as it is and the Centre told once, without content; or refused."""
+    server = serve({"secrecy": {"inbound": setting}})
+    for local in ("ttlan", "support"):
+        server.issue(local)
+    with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 30) as client:
+        assert send(client, letter("[MẬT] Báo cáo", SECRET_WORDS, {"a.docx": STAMPED}))[0] == code
+    server.housekeep()
+    server.housekeep()
+    told = received(server, "support")
+    if setting == "refuse":
+        assert (told, received(server, "ttlan")) == ([], [])
+        return
+    assert len(received(server, "ttlan")) == 1
+    assert b"[M" not in received(server, "ttlan")[0].partition(b"Subject")[0]
+    [notice] = told
+    [record] = held(server)
+    assert record.state is State.FLAGGED
+    assert record.held_id.encode() in notice
+    assert SECRET_WORDS.encode() not in notice
+    assert not list(server.config.held_dir.glob("*.msg"))
+    centre = Desk(server, tmp_path, capsys)
+    assert record.held_id[:8] in centre("list", "--inbound")[1]
+    assert centre("ask", record.held_id, "--reason", "x")[0] == 1
+
+
+def test_clause_4_1_append_to_sent(mail_server: MailServer) -> None:
+    """What is marked is not kept as sent; drafts are the person's own."""
+    with IMAP4_SSL("localhost", mail_server.ports["imaps"], ssl_context=mail_server.tls()) as client:
+        client.authenticate("PLAIN", lambda _: f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode())
+        for octets in (MARKED["subject"], MARKED["document"], MARKED["large"]):
+            status, said = client.append("Sent", "", "", octets)
+            assert (status, b"[CANNOT]" in said[0], b"4.1" in said[0]) == ("NO", True, True)
+            assert client.append("Drafts", "", "", octets)[0] == "OK"
+        assert client.append("Sent", "", "", letter("Đổi mật khẩu", files={"a.docx": ORDINARY}))[0] == "OK"
+        assert client.append("Sent", "", "", MARKED["subject"])[0] == "NO"  # the folder is known from the APPEND before
+        assert client.select("Sent")[1] == [b"1"]
+        assert client.select("Drafts")[1] == [b"3"]
+        client.send(b"x REPLACE 1 Sent {%d+}\r\n%b\r\n" % (len(PLAINLY_MARKED), PLAINLY_MARKED))  # imaplib does not know it
+        assert client.readline().startswith(b"x NO [CANNOT]")
+        assert client.select("Drafts")[1] == [b"3"]
+    events = logged(mail_server, "marked_message_refused")
+    assert [event["way"] for event in events] == ["append-to-sent"] * 5
+    assert not list(mail_server.config.held_dir.glob("*.msg"))
+
+
+class Desk:
+    """The Centre at its command line, beside a running server."""
+
+    def __init__(self, server: MailServer, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._file = folder / "mic-mail.toml"
+        self._file.write_text(write(server.config))
+        self._capsys = capsys
+
+    def __call__(self, *words: str, as_: str = "an") -> tuple[int, str]:
+        actor = () if words[0] in ("list", "show") else ("--actor", as_)
+        code = main(["--config", str(self._file), "--lang", "vi", "secrecy", *words, *actor])
+        captured = self._capsys.readouterr()
+        return code, captured.out + captured.err
+
+
+@pytest.fixture
+def desk(mail_server: MailServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
+    return Desk(mail_server, tmp_path, capsys)
+
+
+def test_clause_4_1_release_by_a_second_person(mail_server: MailServer, desk: Desk) -> None:
+    """One asks, another releases; then it goes to its recipients as it was, once, and its sender is told."""
+    octets = letter("Thông báo", SECRET_WORDS, {"a.docx": STAMPED})
+    mail_server.issue("nvhung")
+    _, said = submit(mail_server, octets, "ttlan@mic.gov.vn", "nvhung@mic.gov.vn")
+    ref = reference(said)
+    [message] = mail_server.config.held_dir.glob("*.msg")
+    assert (message.stat().st_mode & 0o777, message.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+    code, shown = desk("show", ref)
+    assert (code, "Tối mật" in shown, "dòng đóng dấu (docx)" in shown) == (0, True, True)
+    assert SECRET_WORDS not in shown
+    assert desk("release", ref, "--reason", "nhầm")[0] == 1  # nobody has asked
+    assert desk("ask", ref, "--reason", "mẫu dấu trong giáo trình")[0] == 0
+    assert desk("release", ref, "--reason", "nhầm", as_="An ")[0] == 1  # the same person
+    assert desk("release", ref, "--reason", "nhầm", as_="dvbe")[0] == 1  # who sent it
+    assert received(mail_server, "ttlan") == []
+    assert desk("release", ref, "--reason", "đã kiểm tra", as_="binh")[0] == 0
+    assert desk("discard", ref, "--reason", "x", as_="chi")[0] == 1  # it is decided
+
+    mail_server.housekeep()
+    mail_server.housekeep()
+    for local in ("ttlan", "nvhung"):
+        [message_octets] = received(mail_server, local)
+        assert message_octets.endswith(octets)
+    [notice] = received(mail_server, "dvbe")
+    assert ref.encode() in notice
+    assert not list(mail_server.config.held_dir.glob("*.msg"))
+    acts = [json.loads(line) for line in next(mail_server.config.log_dir.glob("audit-*")).read_bytes().splitlines()]
+    wanted = ["secrecy_release", "secrecy_release_refused", "secrecy_ask", *["secrecy_release", "secrecy_release_refused"] * 2]
+    wanted += ["secrecy_release", "secrecy_discard", "secrecy_discard_refused"]
+    assert [act["act"] for act in acts] == wanted
+    assert [act["actor"] for act in acts if act["act"] == "secrecy_release"][-1] == "binh"
+
+
+def test_clause_4_1_suspended_sender(mail_server: MailServer, desk: Desk) -> None:
+    """A mailbox that may not send by now sends nothing, not even this."""
+    ref = reference(submit(mail_server, MARKED["subject"])[1])
+    assert desk("ask", ref, "--reason", "nhầm")[0] == 0
+    mail_server.suspend(mail_server.population.directory.mailbox("dvbe@mic.gov.vn"))
+    code, shown = desk("release", ref, "--reason", "nhầm", as_="binh")
+    assert (code, "không được gửi" in shown) == (1, True)
+
+
+def test_clause_4_1_discarded_and_expired(mail_server: MailServer, desk: Desk) -> None:
+    """What nobody releases goes: at once with a reason, else when its time is over; the sender hears of the first."""
+    refs = [reference(submit(mail_server, MARKED["subject"])[1]) for _ in range(2)]
+    assert desk("discard", refs[0], "--reason", "đúng là tài liệu mật", as_="binh")[0] == 0
+    mail_server.housekeep()
+    assert [path.stem for path in mail_server.config.held_dir.glob("*.msg")] == refs[1:]
+    assert len(received(mail_server, "dvbe")) == 1
+    store = Held(mail_server.config.held_dir)
+    [record] = [record for record in store.records() if record.held_id == refs[1]]
+    path = mail_server.config.held_dir / f"{refs[1]}.json"
+    path.write_bytes(path.read_bytes().replace(str(record.expires_at_us).encode(), b"1"))
+    mail_server.housekeep()
+    assert not list(mail_server.config.held_dir.glob("*.msg"))
+    assert [event["trace"] for event in logged(mail_server, "held_message_expired")] == refs[1:]
+
+
+def test_clause_4_1_no_room(serve: Callable[..., MailServer]) -> None:
+    """Where no more can be held it is refused all the same."""
+    server = serve({"secrecy": {"hold_space": 100}})
+    server.issue("dvbe")
+    server.issue("ttlan")
+    assert submit(server, MARKED["subject"])[0] == 550
+    assert held(server) == []
+    assert len(logged(server, "message_not_held")) == 1
+
+
+def test_clause_4_2_nothing_of_it_is_logged(mail_server: MailServer) -> None:
+    """Neither the words of the message nor the name of its file are in any log or record."""
+    submit(mail_server, letter("[MẬT] Dự án Sông Hồng", SECRET_WORDS, {"so-do-tram.docx": STAMPED}))
+    logged(mail_server, "marked_message_refused")
+    kept = b"".join(path.read_bytes() for path in mail_server.config.log_dir.iterdir())
+    kept += b"".join(path.read_bytes() for path in mail_server.config.held_dir.glob("*.json"))
+    for words in ("Sông Hồng", SECRET_WORDS, "so-do-tram"):
+        assert words.encode() not in kept
+
+
+def test_clause_4_1_released_twice(mail_server: MailServer, desk: Desk) -> None:
+    """A housekeeper that was killed after the delivery and before it wrote that down sends nothing twice."""
+    ref = reference(submit(mail_server, MARKED["document"])[1])
+    folder = mail_server.config.held_dir
+    kept = (folder / f"{ref}.msg").read_bytes()
+    desk("ask", ref, "--reason", "nhầm")
+    desk("release", ref, "--reason", "nhầm", as_="binh")
+    record = (
+        (folder / f"{ref}.json").read_bytes().replace(b'"submitted"', b'"released"').replace(b'"told": true', b'"told": false')
+    )
+    mail_server.housekeep()
+    assert len(received(mail_server, "ttlan")) == 1
+    (folder / f"{ref}.msg").write_bytes(kept)
+    (folder / f"{ref}.json").write_bytes(record)
+    mail_server.housekeep()
+    assert len(received(mail_server, "ttlan")) == 1
+    assert len(received(mail_server, "dvbe")) == 1  # the notice

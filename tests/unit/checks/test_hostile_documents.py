@@ -1,0 +1,204 @@
+"""Documents made to hurt: each is answered within its bounds, in the process that is there for it, and so is the next."""
+
+import asyncio
+import io
+import os
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from markings.documents import FORMATS, docx, pdf, rtf, tnef, txt, zipped
+from markings.sample import Sample
+from mic_mail.checks.bounds import Bounds
+from mic_mail.checks.readers import Readers
+from mic_mail.checks.reading import look_into
+from mic_mail.checks.verdict import Missed, Unread
+from mic_mail.process.lanes import Lanes
+
+MARKED = txt(["MẬT"])
+SMALL = Bounds(seconds=20, part_octets=1 << 20, unpacked_octets=4 << 20, depth=4, parts=60)
+"""Seconds are no matter in these: what they try ends by other bounds."""
+
+
+def mail(name: str, content: bytes) -> bytes:
+    return Sample("", None, files={name: content}).octets()
+
+
+def reasons(octets: bytes, bounds: Bounds = SMALL) -> set[Unread]:
+    return {missed.reason for missed in look_into(octets, bounds).missed}
+
+
+def nested(levels: int) -> bytes:
+    content = zipped({"a.txt": MARKED})
+    for _ in range(levels - 1):
+        content = zipped({"a.zip": content})
+    return content
+
+
+def flat(members: int) -> bytes:
+    return zipped({f"{number}.txt": b"" for number in range(members)})
+
+
+def overlapping() -> bytes:
+    """Many names for one and the same member: little on the disk, much unpacked (42.zip of our days)."""
+    octets = io.BytesIO()
+    with zipfile.ZipFile(octets, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", bytes(1 << 20))
+        [info] = archive.filelist
+        archive.filelist.extend([info] * 40)
+    return octets.getvalue()
+
+
+def lying() -> bytes:
+    """A member that says that it is small."""
+    octets = bytearray(zipped({"a.txt": bytes(3 << 20)}))
+    at = octets.index(b"PK\x01\x02")
+    octets[at + 24 : at + 28] = (10).to_bytes(4, "little")
+    return bytes(octets)
+
+
+def with_entities() -> bytes:
+    """A billion laughs, in the document of a DOCX."""
+    entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
+    xml = f'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY e0 "ha">{entities}]><w><t>&e9;</t></w>'
+    return zipped({"[Content_Types].xml": "<a/>", "word/document.xml": xml})
+
+
+def deep_xml() -> bytes:
+    xml = "<p>" * 100_000 + "</p>" * 100_000
+    return zipped({"[Content_Types].xml": "<a/>", "word/document.xml": xml})
+
+
+def circular_pdf() -> bytes:
+    """Pages that are their own parents and children."""
+    return pdf(["a"]).replace(b"/Kids[3 0 R]", b"/Kids[2 0 R]")
+
+
+HOSTILE = {
+    "a zip bomb": (zipped({"a": bytes(50 << 20)}), Unread.OVER_BOUNDS),
+    "overlapping members": (overlapping(), Unread.OVER_BOUNDS),
+    "a member larger than it says": (lying(), None),
+    "deep": (nested(30), Unread.OVER_BOUNDS),
+    "ten thousand members": (flat(10_000), Unread.OVER_BOUNDS),
+    "entities": (with_entities(), Unread.DAMAGED),
+    "a deep tree": (deep_xml(), None),
+    "a PDF in a circle": (circular_pdf(), None),
+    "half a PDF": (pdf(["MẬT"])[:300], None),
+    "half a zip": (zipped({"a": MARKED})[:-30], Unread.DAMAGED),
+    "half an office document": (docx(["a"])[:200], Unread.DAMAGED),
+    "no document": (b"PK\x03\x04" + os.urandom(4000), Unread.DAMAGED),
+    "RTF of nothing but braces": (b"{\\rtf1" + b"{" * 100_000, None),
+    "a TNEF of wrong lengths": (b"\x78\x9f\x3e\x22\0\0" + b"\x01\x0f\x80\x06\0\xff\xff\xff\x7f", Unread.DAMAGED),
+    "a RAR": (b"Rar!\x1a\x07\x00", Unread.UNKNOWN_ARCHIVE),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_bounded(what: str) -> None:
+    """Answered, with the reason in the log where something was left out; nothing escapes."""
+    content, reason = HOSTILE[what]
+    found = reasons(mail("a.bin", content))
+    assert reason is None or reason in found
+
+
+def test_what_was_found_before_a_bound_counts() -> None:
+    """A marking in the first member is found, whatever the others do."""
+    octets = mail("a.zip", zipped({"a.txt": MARKED, "bomb": bytes(50 << 20)}))
+    verdict = look_into(octets, SMALL)
+    assert verdict.worst is not None
+    assert verdict.missed == (Missed(Unread.OVER_BOUNDS, "zip"),)
+
+
+def test_messages_within_messages() -> None:
+    """Thousands of enclosed messages end at the bounds of parts and depth."""
+    octets = b"Content-Type: text/plain\r\n\r\nx"
+    for _ in range(300):
+        octets = b"Content-Type: message/rfc822\r\n\r\n" + octets
+    assert look_into(octets, SMALL).worst is None
+    many = b"".join(b"--x\r\nContent-Type: text/plain\r\n\r\na\r\n" for _ in range(10_000))
+    assert reasons(b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + many + b"--x--\r\n") == {Unread.OVER_BOUNDS}
+
+
+@pytest.fixture
+async def lanes() -> AsyncIterator[Lanes]:
+    made = Lanes(io_threads=2, hash_threads=1)
+    yield made
+    made.close()
+
+
+async def readers_of(lanes: Lanes, **bounds: float) -> Readers:
+    return Readers(Bounds(**bounds), lanes)  # type: ignore[arg-type]
+
+
+async def test_the_process_reads(lanes: Lanes, tmp_path: Path) -> None:
+    """From memory and from a file, one after the other, by one process."""
+    readers = await readers_of(lanes, seconds=20)
+    octets = mail("a.docx", docx(["TỐI MẬT"]))
+    path = tmp_path / "message"
+    path.write_bytes(octets)
+    for source in (octets, path, octets):
+        worst = (await readers.look(source)).worst
+        assert worst is not None
+        assert worst.where == "stamp/docx"
+    await readers.close()
+
+
+@pytest.mark.slow
+async def test_what_takes_too_long_is_killed(lanes: Lanes) -> None:
+    """A reader that does not come back is killed, the message is not looked into, and the next one is."""
+    readers = await readers_of(lanes, seconds=0.5)
+    slow = rtf(["a"]).replace(b"a", b"\\'41" * 2_000_000)
+    [missed] = (await readers.look(mail("a.rtf", slow))).missed
+    assert missed.reason in (Unread.TOO_SLOW, Unread.CRASHED)
+    assert (await readers.look(mail("a.txt", MARKED))).worst is not None
+    await readers.close()
+
+
+async def test_who_dies_is_replaced(lanes: Lanes) -> None:
+    """A reader that is killed while it waits or reads costs one message at most."""
+    readers = await readers_of(lanes, seconds=20)
+    await readers.look(mail("a.txt", MARKED))
+    [reader] = readers._free
+    reader.process.kill()
+    reader.process.wait()
+    assert (await readers.look(mail("a.txt", MARKED))).missed == (Missed(Unread.CRASHED, "message"),)
+    assert (await readers.look(mail("a.txt", MARKED))).worst is not None
+    await readers.close()
+
+
+@pytest.mark.slow
+async def test_memory_is_bounded(lanes: Lanes) -> None:
+    """What wants more memory than there is for it ends there."""
+    readers = await readers_of(lanes, seconds=20, memory_octets=256 << 20, part_octets=1 << 30, unpacked_octets=1 << 30)
+    verdict = await readers.look(mail("a.zip", zipped({"a.txt": bytes(250 << 20)})))
+    assert verdict.missed
+    assert (await readers.look(mail("a.txt", MARKED))).worst is not None
+    await readers.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    form=st.sampled_from([*FORMATS, "zip", "tnef"]),
+    cuts=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=8)), max_size=6),
+)
+def test_damage_is_no_error(form: str, cuts: list[tuple[float, bytes]]) -> None:
+    """Whatever is changed in a document, there is an answer."""
+    lines = ["Số: 12/BC", "MẬT", "Độ mật\tMật"]
+    content = zipped({"a.txt": MARKED}) if form == "zip" else tnef(lines) if form == "tnef" else FORMATS[form](lines)
+    for place, octets in cuts:
+        at = int(place * len(content))
+        content = content[:at] + octets + content[at + len(octets) :]
+    look_into(mail(f"a.{form}", content), SMALL)
+
+
+async def test_turns(lanes: Lanes) -> None:
+    """Many at once wait for their turn; who waits longer than a look may take is told so."""
+    readers = await readers_of(lanes, seconds=20)
+    verdicts = await asyncio.gather(*(readers.look(mail("a.txt", MARKED)) for _ in range(20)))
+    assert all(verdict.worst for verdict in verdicts)
+    assert len(readers._free) == 1
+    await readers.close()

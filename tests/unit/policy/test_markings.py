@@ -1,0 +1,125 @@
+"""The judge of markings, line by line: what each rule says yes and no to (decision 0053)."""
+
+import pytest
+
+from mic_mail.policy.markings import Degree, Marking, Place, in_file_name, in_text, in_title
+
+MAT, TOI, TUYET = Degree
+
+
+@pytest.mark.parametrize(
+    ("text", "degree"),
+    [
+        ("MẬT", MAT),
+        ("mật", None),
+        ("Mật", None),
+        ("(Mật)", MAT),
+        ("Số: 5/BC-BTTTT\nMật\nKính gửi: Bộ", MAT),
+        ("“MẬT”", MAT),
+        ("BẢO MẬT", None),
+        ("MẬT KHẨU", None),
+        ("MẬT ONG", None),
+        ("DANH MỤC TÀI LIỆU MẬT", None),
+        ("TÀI LIỆU MẬT", MAT),
+        ("HỒ SƠ MẬT", None),
+        ("Dấu MẬT", None),
+        ("MẬT TỐI MẬT TUYỆT MẬT", None),
+        ("MẬT\nTỐI MẬT", None),
+        ("MẬT\na\nb\nc\nd\nTỐI MẬT", TOI),
+        ("Gan\nMẬT\nTụy", None),
+        ("Siêu âm\nTỐI MẬT", TOI),
+        ("STT\tMẬT\tSáp\tPhấn", None),
+        ("Độ mật: Mật", MAT),
+        ("Độ mật: mật khẩu", None),
+        ("Độ mật: Mật độ", None),
+        ("văn bản có độ mật: Tối mật", None),
+        ("Độ mật: Tối mật trở lên", None),
+        ("Độ mật: Mật hoặc Tối mật", None),
+        ("Độ mật: Mật / Tối mật", None),
+        ("Độ mật: Không", None),
+        ("Độ mật: không mật", None),
+        ("Độ mật: ☐ Mật ☐ Tối mật", None),
+        ("Độ mật: ☐ Mật ☑ Tối mật", TOI),
+        ("Độ mật\n\nTuyệt mật", TUYET),
+        ("Độ mật\nMật\nTối mật\nTuyệt mật", None),
+        ("Phân loại: Mật", None),
+        ("Phân loại: MẬT", MAT),
+        ("Sản phẩm: MẬT", None),
+        ("MAT", None),
+        ("TOI MAT", TOI),
+        ("toi mat", None),
+        ("Do mat: mat", MAT),
+        ("CONFIDENTIAL", None),
+        ("TOP SECRET", None),
+        ("x" * 10_000 + " MẬT", None),
+    ],
+)
+def test_texts(text: str, degree: Degree | None) -> None:
+    found = in_text(text)
+    assert (found.degree if found else None) == degree
+
+
+def test_margins() -> None:
+    """A header holds little else: there a degree in small letters counts."""
+    assert in_text("Tối mật") is None
+    assert in_text("Tối mật", margin=True) == Marking(TOI, Place.STAMP)
+    assert in_text("Bảo mật", margin=True) is None
+
+
+@pytest.mark.parametrize(
+    ("title", "degree"),
+    [
+        ("[MẬT] a", MAT),
+        ("[mật] a", MAT),
+        ("a (tối mật)", TOI),
+        ("(mật, tối mật, tuyệt mật)", None),
+        ("[MẬT] so với [TỐI MẬT]", None),
+        ("Mật ong (mật) nguyên chất", None),
+        ("MẬT", MAT),
+        ("Mật: a", MAT),
+        ("Mật khẩu: a", None),
+        ("Re: Fwd: [X] Tuyệt mật - a", TUYET),
+        ("Báo cáo - bảo mật", None),
+        ("Quy định về tài liệu MẬT", None),
+        ("Gửi anh tài liệu MẬT", MAT),
+        ("gửi anh tài liệu mật", None),
+        ("[MAT] a", MAT),
+        ("[mat] a", None),
+        ("[toi mat] a", TOI),
+        ("format", None),
+    ],
+)
+def test_titles(title: str, degree: Degree | None) -> None:
+    found = in_title(title, Place.SUBJECT)
+    assert (found.degree if found else None) == degree
+
+
+@pytest.mark.parametrize(
+    ("name", "degree"),
+    [
+        ("MẬT.docx", MAT),
+        ("mật ong.docx", None),
+        ("mat.docx", None),
+        ("bao-mat.docx", None),
+        ("tài_liệu_tối_mật_v2.pdf", TOI),
+        ("C:\\tai lieu\\TUYỆT MẬT - a.pdf", TUYET),
+        ("thư mục/Báo cáo mật.tar.gz", MAT),
+        ("toi_mat.docx", TOI),
+        ("Toi mat xe.docx", None),
+        ("tuyet_mat_a.docx", TUYET),
+        ("Quản lý tài liệu mật.docx", None),
+        ("giải mật.docx", None),
+        ("không mật.docx", None),
+    ],
+)
+def test_file_names(name: str, degree: Degree | None) -> None:
+    found = in_file_name(name)
+    assert (found.degree if found else None) == degree
+
+
+@pytest.mark.parametrize("unit", ["m", "m ", "mậ", "MẬT ", "độ mật: ", "[", "(MẬT", "số: 1/", "-–—", "tài liệu mật, ", "\t"])
+def test_repetition_costs_no_more_than_its_length(unit: str) -> None:
+    """No rule looks at a long text again and again: a megabyte of anything is judged."""
+    in_text(unit * (1_000_000 // len(unit)))
+    in_title(unit * 1000)
+    in_file_name(unit * 1000)
