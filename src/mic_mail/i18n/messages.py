@@ -1,4 +1,4 @@
-"""Every sentence that the doors and the notices say to people, in Vietnamese (NFC) and English (ASCII).
+"""Every sentence that the doors say to people, in Vietnamese (NFC) and English (ASCII); notices are in `notices`.
 
 One function per sentence, its parameters typed: a missing parameter is an error of mypy, not a broken notice. That is why
 this is a plain module and not gettext: two languages, a hundred sentences, both sides always needed together (Vietnamese
@@ -149,67 +149,6 @@ def send_locked(address: str, since: datetime, clause_id: str, until: datetime |
     return Text(
         f"Chức năng gửi thư của hộp thư {address} bị khóa từ ngày {when.vi} theo {cited.vi}{reading.vi}",
         f"Sending from {address} is locked since {when.en} ({cited.en}){reading.en}",
-    )
-
-
-# ---------------------------------------------------------------- notices
-
-
-def change_at_page(url: str) -> Text:
-    """How a first password is changed where the page for it is there."""
-    return Text(
-        f"đổi mật khẩu tại {url} trong lần truy nhập đầu tiên",
-        f"change the password at {url} when you sign in for the first time",
-    )
-
-
-def change_at_centre(support: str) -> Text:
-    """How it is changed while there is no such page."""
-    return Text(
-        f"liên hệ Trung tâm Thông tin ({support}) để đổi mật khẩu trước khi sử dụng",
-        f"turn to the Information Centre ({support}) to change the password before you use the mailbox",
-    )
-
-
-def welcome(address: str, change: Text) -> Text:
-    """Wording 1, to a person; Reg. 6.4.a."""
-    return _welcome(address, Text("Ông/Bà", "you"), "6.4.a", change)
-
-
-def welcome_unit(address: str, change: Text) -> Text:
-    """Wording 1, to a unit; Reg. 5.1."""
-    return _welcome(address, Text("đơn vị", "the unit"), "5.1", change)
-
-
-def welcome_group(address: str, change: Text) -> Text:
-    """Wording 1, to a group; Reg. 5.2."""
-    return _welcome(address, Text("nhóm", "the group"), "5.2", change)
-
-
-def _welcome(address: str, to: Text, clause_id: str, change: Text) -> Text:
-    cited = clause(clause_id)
-    return Text(
-        f"Trung tâm Thông tin đã cấp hộp thư {address} cho {to.vi} theo {cited.vi}; đề nghị {change.vi}.",
-        f"The Information Centre has issued the mailbox {address} to {to.en} ({cited.en}); please {change.en}.",
-    )
-
-
-def welcome_subject() -> Text:
-    return Text("Chào mừng sử dụng hộp thư điện tử công vụ", "Welcome to your official mailbox")
-
-
-def quota_subject(percent: int) -> Text:
-    return Text(f"Hộp thư đã sử dụng {percent}% dung lượng", f"Mailbox {percent}% full")
-
-
-def quota_warning(percent: int, quota_octets: int) -> Text:
-    """Wording 2; Reg. 8.3.c."""
-    cited, quota = clause("8.3.c"), dates.size(quota_octets)
-    return Text(
-        f"Hộp thư đã sử dụng {percent}% dung lượng được cấp ({quota.vi}); "
-        f"đề nghị lưu trữ về máy tính và xóa bớt thư ({cited.vi}).",
-        f"The mailbox has used {percent}% of its quota ({quota.en}); "
-        f"please archive mail on your computer and delete what is not needed ({cited.en}).",
     )
 
 

@@ -1,7 +1,11 @@
-"""What the Centre writes into mailboxes by itself: the welcome, and the warnings before a mailbox is full (Reg. 6.4.a, 8.3.c).
+"""What the Centre writes into mailboxes by itself: how a notice (`i18n.notices`) becomes a message and comes to its reader.
 
-In: a mailbox and what happened to it. Out: one message in its INBOX, Vietnamese with English below, published past the quota:
-the warning about a full mailbox is the last thing that a full mailbox may refuse. Blocking; lanes and commands only.
+In: a mailbox and the letter of a notice. Out: one message in its INBOX, Vietnamese with English below, published past the
+quota: the warning about a full mailbox is the last thing that a full mailbox may refuse. Blocking; lanes and commands only.
+
+The message says that a machine wrote it, and has no return address, so that nothing answers it by itself: Return-Path `<>`,
+Auto-Submitted (RFC 3834 §5), and X-Auto-Response-Suppress, which is what Outlook and Exchange heed. One text part: every mail
+program shows it, and a forwarded or printed one still reads as a letter.
 
 Each notice has an origin key, so a notice that is asked for twice (two workers, a repeated command, a restart) comes once.
 Warnings come once per crossing: the level that was warned of is kept in `<data_dir>/notices/<mailbox id>` with the crossing's
@@ -17,7 +21,9 @@ from typing import Protocol
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.errors import Text
-from mic_mail.i18n import messages
+from mic_mail.i18n import dates, messages
+from mic_mail.i18n.notices import mailbox as letters
+from mic_mail.i18n.notices.notice import Letter
 from mic_mail.ids import trace_id
 from mic_mail.mime.compose import Mailbox, bilingual, compose
 from mic_mail.mime.render import answers_of
@@ -30,9 +36,9 @@ HYSTERESIS = 2
 
 
 WELCOMES = {
-    MailboxKind.PERSONAL: messages.welcome,
-    MailboxKind.UNIT: messages.welcome_unit,
-    MailboxKind.GROUP: messages.welcome_group,
+    MailboxKind.PERSONAL: letters.welcome,
+    MailboxKind.UNIT: letters.welcome_unit,
+    MailboxKind.GROUP: letters.welcome_group,
 }
 
 
@@ -73,9 +79,14 @@ class Notices:
     def welcome(self, mailbox: Addressee) -> Published:
         """Wording 1; Reg. 5.1, 5.2, 6.4.a. Once in the life of a mailbox."""
         page = self._config.password_page
-        change = messages.change_at_page(page) if page else messages.change_at_centre(self._config.support)
-        text = WELCOMES[mailbox.kind](mailbox.address, change)
-        return self._deliver(mailbox, messages.welcome_subject(), text, origin=f"welcome:{mailbox.mailbox_id}")
+        change = letters.change_at_page(page) if page else letters.change_at_centre(self._config.support)
+        letter = WELCOMES[mailbox.kind](mailbox.address, change)
+        return self.deliver(mailbox, letter, origin=f"welcome:{mailbox.mailbox_id}")
+
+    @property
+    def renew(self) -> Text:
+        """How a password is changed that grows old."""
+        return letters.renew_at(self._config.password_page or self._config.support)
 
     def about_secrecy(self, mailbox: Addressee, subject: Text, text: Text, key: str) -> Published:
         """Reg. 4.1: what became of a marked message; once for each `key`."""
@@ -100,8 +111,7 @@ class Notices:
         if level > warned:
             # Two workers that see the same crossing make the same key, and the store keeps one.
             origin = f"quota:{mailbox.mailbox_id}:{crossing + 1}:{level}"
-            text = messages.quota_warning(int(percent), mailbox.quota_octets)
-            notice = self._deliver(mailbox, messages.quota_subject(int(percent)), text, origin=origin)
+            notice = self.deliver(mailbox, letters.quota(int(percent), mailbox.quota_octets), origin=origin)
         if level != warned:
             self._remember(mailbox.mailbox_id, level, crossing + 1)
         self._warned[mailbox.mailbox_id] = level
@@ -121,18 +131,9 @@ class Notices:
         fresh.write_text(f"{level} {crossing}\n")
         fresh.replace(path)
 
-    def _deliver(self, mailbox: Addressee, subject: Text, text: Text, *, origin: str) -> Published:
-        """One notice into INBOX, whatever the quota says."""
-        now = self._clock.now()
-        centre = messages.centre()
-        message = compose(
-            sender=Mailbox(centre.vi, self._config.support),
-            to=[Mailbox(mailbox.display_name, mailbox.address)],
-            subject=f"{subject.vi} / {subject.en}",
-            text=bilingual(*self._letter(mailbox, text, centre)),
-            date=now,
-            message_id=f"{trace_id(self._clock.now_us())}@{self._config.server.hostname}",
-        )
+    def deliver(self, mailbox: Addressee, letter: Letter, *, origin: str) -> Published:
+        """One notice into INBOX, whatever the quota says; a second one of the same `origin` keeps nothing."""
+        message = self.compose(mailbox.display_name, mailbox.address, letter)
         account = self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         staged = account.stage()
         try:
@@ -143,9 +144,19 @@ class Notices:
         finally:
             staged.discard()
 
-    def _letter(self, mailbox: Addressee, text: Text, centre: Text) -> tuple[str, str]:
-        name, support = mailbox.display_name, self._config.support
-        return (
-            f"Kính gửi: {name}\n\n{text.vi}\n\nMọi vướng mắc đề nghị liên hệ {support}.\n\n{centre.vi}",
-            f"Dear {name},\n\n{text.en}\n\nFor help, please write to {support}.\n\n{centre.en}",
+    def compose(self, name: str, address: str, letter: Letter) -> bytes:
+        """The message that brings a letter to `name <address>`."""
+        centre, support = messages.centre(), self._config.support
+        message = compose(
+            sender=Mailbox(centre.vi, support),
+            to=[Mailbox(name, address)],
+            subject=f"{letter.subject.vi} / {letter.subject.en}",
+            text=bilingual(
+                f"Kính gửi: {name}\n\n{letter.body.vi}\n\nMọi vướng mắc đề nghị liên hệ {support}.\n\n{centre.vi}",
+                f"Dear {name},\n\n{letter.body.en}\n\nFor help, please write to {support}.\n\n{centre.en}",
+            ),
+            date=dates.local(self._clock.now()),
+            message_id=f"{trace_id(self._clock.now_us())}@{self._config.server.hostname}",
+            extra=[("X-Auto-Response-Suppress", "All"), ("Content-Language", "vi, en")],
         )
+        return b"Return-Path: <>\r\n" + message

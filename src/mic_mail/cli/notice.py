@@ -1,0 +1,70 @@
+"""`mic-mail notice list|preview`: what the server writes to people by itself, by which clause, and how each letter looks."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.frame import frame
+from mic_mail.cli.gate import open_to_all
+from mic_mail.cli.options import JsonOption
+from mic_mail.cli.output import Cell, Column, say
+from mic_mail.i18n.notices.catalogue import CATALOGUE, find
+from mic_mail.i18n.notices.notice import READERS, Notice
+from mic_mail.services.notices import Notices
+
+app = typer.Typer(help=say("Thông báo của máy chủ.", "Notices."), no_args_is_help=True)
+
+COLUMNS = (
+    Column("name", "Tên", "Name"),
+    Column("clause", "Theo", "By", cites=True),
+    Column("reader", "Gửi tới", "To", json_only=True),
+    Column("reader_name", "Gửi tới", "To"),
+    Column("subject", "Chủ đề", "Subject"),
+    Column("means", "Khi nào", "When", json_only=True),
+)
+ONE = (
+    *COLUMNS,
+    Column("vi", "Tiếng Việt", "Vietnamese"),
+    Column("en", "Tiếng Anh", "English"),
+)
+SAMPLE_READER = ("Đỗ Văn Bê", "dvbe@mic.gov.vn")
+
+
+@app.command("list", help=say("Liệt kê mọi thông báo.", "List every notice."))
+@open_to_all
+def list_notices(as_json: JsonOption = False) -> None:
+    output.listing(COLUMNS, map(_row, CATALOGUE.values()), as_json=as_json)
+
+
+@app.command(help=say("Xem một thông báo với số liệu mẫu.", "Show a notice with sample values."))
+@open_to_all
+def preview(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help=say("Tên thông báo.", "The notice's name."))],
+    *,
+    eml: Annotated[bool, typer.Option("--eml", help=say("In cả thư, để mở bằng phần mềm thư.", "Print the message."))] = False,
+    as_json: JsonOption = False,
+) -> None:
+    found = find(name)
+    letter = found.sample()
+    if eml:
+        here = frame(ctx)
+        message = Notices(here.store, here.config, here.clock).compose(*SAMPLE_READER, letter)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(message)
+        return
+    row: dict[str, Cell] = {**_row(found), "vi": letter.body.vi, "en": letter.body.en}
+    output.record(ONE, row, as_json=as_json)
+
+
+def _row(found: Notice[...]) -> dict[str, Cell]:
+    return {
+        "name": found.name,
+        "clause": found.clause,
+        "reader": found.reader.value,
+        "reader_name": READERS[found.reader],
+        "subject": found.sample().subject,
+        "means": found.means,
+    }

@@ -1,0 +1,10 @@
+"""Every notice that the server writes by itself: one function each, of typed parameters, that is also its row of the catalogue.
+
+    notice.py      what a notice and its letter are
+    mailbox.py     to the owner of a mailbox: issue, quota, suspension, restoration, passwords, absence, transfer
+    leaving.py     of leavers: locks, reclaims, archives
+    centre.py      to the Information Centre
+    catalogue.py   all of them by name; a new module is named there
+
+To add one: a function with `@notice(...)` in the module it belongs to, and whoever sends it calls it.
+"""

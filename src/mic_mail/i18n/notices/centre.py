@@ -1,0 +1,62 @@
+"""Notices to the Information Centre: what the server did by itself, or could not do."""
+
+from datetime import UTC, date, datetime
+
+from mic_mail.errors import Text
+from mic_mail.i18n import dates
+from mic_mail.i18n.citations import clause
+from mic_mail.i18n.notices.mailbox import ADDRESS, MIDNIGHT
+from mic_mail.i18n.notices.notice import Letter, Reader, notice
+
+
+@notice("7.2.c", Reader.CENTRE, address=ADDRESS, since=MIDNIGHT, recipients=4000)
+def suspended_by_server(address: str, since: datetime, recipients: int) -> Letter:
+    """The server suspended a mailbox by itself, because it wrote to far too many recipients."""
+    cited, when = clause("7.2.c"), dates.instant(since)
+    return Letter(
+        Text(f"Máy chủ đã tạm khóa {address}", f"{address} was suspended by the server"),
+        Text(
+            f"Hộp thư {address} gửi thư tới {recipients} người nhận trong vòng một giờ và bị tạm khóa tự động lúc {when.vi} "
+            f"theo {cited.vi}. Đề nghị kiểm tra máy tính và mật khẩu của chủ hộp thư trước khi khôi phục.",
+            f"{address} wrote to {recipients} recipients within an hour and was suspended automatically on {when.en} "
+            f"({cited.en}). Please look at its owner's computer and password before it is restored.",
+        ),
+    )
+
+
+@notice(
+    "6.4.c",
+    Reader.CENTRE,
+    address=ADDRESS,
+    clause_id="6.4.c",
+    last=date(2027, 3, 31),
+    why=Text("đang bàn giao", "a handover is running"),
+)
+def not_freed(address: str, clause_id: str, last: date, why: Text) -> Letter:
+    """A reclaimed mailbox is due to be deleted, and something stands against it."""
+    cited, day = clause(clause_id), dates.day(last)
+    return Letter(
+        Text(f"Chưa xóa được hộp thư {address}", f"Mailbox {address} is not deleted"),
+        Text(
+            f"Hộp thư {address} đã thu hồi ({cited.vi}) đến hạn xóa khỏi máy chủ sau ngày {day.vi}, nhưng chưa được xóa: "
+            f"{why.vi}. Xem: mic-mail mailbox due.",
+            f"The reclaimed mailbox {address} ({cited.en}) was to be deleted from the server after {day.en}, and was not: "
+            f"{why.en}. See: mic-mail mailbox due.",
+        ),
+    )
+
+
+@notice("6.4.c", Reader.CENTRE, now=MIDNIGHT, marked=datetime(2026, 11, 24, 2, tzinfo=UTC))
+def clock_untrusted(now: datetime, marked: datetime | None) -> Letter:
+    """The clock is over an hour from the last instant on record: until it is confirmed nothing is archived or freed."""
+    cited, shown = clause("6.4.c"), dates.instant(now)
+    before = dates.instant(marked) if marked is not None else Text("không có", "none")
+    return Letter(
+        Text("Đồng hồ máy chủ cần được xác nhận", "The machine's clock needs a confirmation"),
+        Text(
+            f"Đồng hồ máy chủ chỉ {shown.vi}; thời điểm ghi nhận gần nhất: {before.vi}. Việc lưu trữ và xóa hộp thư đã thu hồi "
+            f"tạm dừng ({cited.vi}); sau khi kiểm tra đồng hồ, đề nghị xác nhận bằng lệnh mic-mail clock confirm.",
+            f"The machine's clock says {shown.en}; the last instant on record: {before.en}. Reclaimed mailboxes are neither "
+            f"archived nor deleted now ({cited.en}); when the clock is right, please confirm it by mic-mail clock confirm.",
+        ),
+    )

@@ -1,0 +1,209 @@
+"""Notices to the owner of a mailbox (wording 1 to 5): issue, quota, suspension, restoration, passwords, absence, transfer."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+from mic_mail.errors import Text, in_ascii
+from mic_mail.i18n import dates, messages
+from mic_mail.i18n.citations import clause
+from mic_mail.i18n.notices.notice import Letter, Reader, notice
+
+ADDRESS = "dvbe@mic.gov.vn"
+MIDNIGHT = datetime(2027, 2, 28, 17, tzinfo=UTC)
+"""00:00 on 01/03/2027 in Ha Noi, for samples."""
+# ---------------------------------------------------------------- how a password is changed
+
+
+def change_at_page(url: str) -> Text:
+    """How a first password is changed where the page for it is there."""
+    return Text(
+        f"đổi mật khẩu tại {url} trong lần truy nhập đầu tiên",
+        f"change the password at {url} when you sign in for the first time",
+    )
+
+
+def change_at_centre(support: str) -> Text:
+    """How it is changed while there is no such page."""
+    return Text(
+        f"liên hệ Trung tâm Thông tin ({support}) để đổi mật khẩu trước khi sử dụng",
+        f"turn to the Information Centre ({support}) to change the password before you use the mailbox",
+    )
+
+
+def renew_at(where: str) -> Text:
+    """How one is changed that grows old; `where`: the page, or the help desk's address."""
+    if "://" in where:
+        return Text(f"đổi tại {where}", f"change it at {where}")
+    return Text(f"liên hệ Trung tâm Thông tin ({where}) để đổi", f"turn to the Information Centre ({where}) to change it")
+
+
+CHANGE = change_at_page("https://mail.mic.gov.vn/mk")
+
+
+# ---------------------------------------------------------------- issue and quota
+
+
+@notice("6.4.a", Reader.OWNER, address=ADDRESS, change=CHANGE)
+def welcome(address: str, change: Text) -> Letter:
+    """A personal mailbox was issued."""
+    return _welcome(address, Text("Ông/Bà", "you"), "6.4.a", change)
+
+
+@notice("5.1", Reader.OWNER, address="cntt@mic.gov.vn", change=CHANGE)
+def welcome_unit(address: str, change: Text) -> Letter:
+    """A unit's mailbox was issued."""
+    return _welcome(address, Text("đơn vị", "the unit"), "5.1", change)
+
+
+@notice("5.2", Reader.OWNER, address="doanthanhnien@mic.gov.vn", change=CHANGE)
+def welcome_group(address: str, change: Text) -> Letter:
+    """A group's mailbox was issued."""
+    return _welcome(address, Text("nhóm", "the group"), "5.2", change)
+
+
+def _welcome(address: str, to: Text, clause_id: str, change: Text) -> Letter:
+    cited = clause(clause_id)
+    return Letter(
+        Text("Chào mừng sử dụng hộp thư điện tử công vụ", "Welcome to your official mailbox"),
+        Text(
+            f"Trung tâm Thông tin đã cấp hộp thư {address} cho {to.vi} theo {cited.vi}; đề nghị {change.vi}.",
+            f"The Information Centre has issued the mailbox {address} to {to.en} ({cited.en}); please {change.en}.",
+        ),
+    )
+
+
+@notice("8.3.c", Reader.OWNER, percent=92, quota_octets=1 << 30)
+def quota(percent: int, quota_octets: int) -> Letter:
+    """Usage has crossed one of `quota.warn_percent` upwards."""
+    cited, size = clause("8.3.c"), dates.size(quota_octets)
+    return Letter(
+        Text(f"Hộp thư đã sử dụng {percent}% dung lượng", f"Mailbox {percent}% full"),
+        Text(
+            f"Hộp thư đã sử dụng {percent}% dung lượng được cấp ({size.vi}); "
+            f"đề nghị lưu trữ về máy tính và xóa bớt thư ({cited.vi}).",
+            f"The mailbox has used {percent}% of its quota ({size.en}); "
+            f"please archive mail on your computer and delete what is not needed ({cited.en}).",
+        ),
+    )
+
+
+# ---------------------------------------------------------------- suspension (Reg. 7)
+
+
+@notice("7.2.a", Reader.OWNER, address=ADDRESS, at=MIDNIGHT)
+def inactivity(address: str, at: datetime) -> Letter:
+    """The mailbox will be suspended because nobody uses it; ahead by each of `inactivity.warn_days`."""
+    cited, day = clause("7.2.a"), dates.day(at)
+    return Letter(
+        Text(f"Hộp thư sẽ bị tạm khóa từ ngày {day.vi}", f"Mailbox will be suspended on {day.en}"),
+        Text(
+            f"Hộp thư {address} không có hoạt động gửi, nhận thư và sẽ bị tạm khóa từ ngày {day.vi} theo {cited.vi}; đề nghị "
+            "truy nhập để gửi, nhận thư trước thời điểm này, hoặc thông báo lý do tới Trung tâm Thông tin.",
+            f"Nobody sends or reads mail in {address}; it will be suspended on {day.en} ({cited.en}). "
+            "Please use it before then, or tell the Information Centre the reason.",
+        ),
+    )
+
+
+@notice("7.2", Reader.OWNER, address=ADDRESS, since=MIDNIGHT, clause_id="7.2.c")
+def suspended(address: str, since: datetime, clause_id: str) -> Letter:
+    """The mailbox is suspended, by the clock (7.2.a) or by the Centre (7.2.b, 7.2.c)."""
+    return Letter(
+        Text("Hộp thư bị tạm khóa", "Mailbox suspended"),
+        messages.suspended(address, since, clause_id),
+    )
+
+
+@notice("7.3", Reader.OWNER, address=ADDRESS)
+def restored(address: str) -> Letter:
+    """The mailbox was restored, with a new password."""
+    return Letter(
+        Text("Hộp thư đã được khôi phục", "Mailbox restored"),
+        Text(
+            f"Hộp thư {address} đã được kích hoạt lại và khởi tạo lại mật khẩu; Ông/Bà phải đổi mật khẩu trong lần truy nhập "
+            "đầu tiên (điểm b, điểm c khoản 3 Điều 7 Quy chế).",
+            f"Mailbox {address} was reactivated and given a new password, which you have to change when you sign in for the "
+            "first time (Reg. 7.3.b, 7.3.c).",
+        ),
+    )
+
+
+@notice("7.2.c", Reader.OWNER, address=ADDRESS, accepted_at=MIDNIGHT, recipients=["ttlan@mic.gov.vn", "pqlong@mic.gov.vn"])
+def not_sent(address: str, accepted_at: datetime, recipients: Sequence[str]) -> Letter:
+    """A message waited in the queue when its sender was suspended (7.2.c), and the Centre has dropped it."""
+    cited, when, to = clause("7.2.c"), dates.instant(accepted_at), ", ".join(recipients)
+    return Letter(
+        Text("Thư chưa được gửi", "Message not sent"),
+        Text(
+            f"Thư gửi từ {address} lúc {when.vi} tới {to} chưa được chuyển khi hộp thư bị tạm khóa theo {cited.vi}, và không "
+            "được gửi nữa; nếu đó là thư của Ông/Bà, đề nghị gửi lại.",
+            f"What {address} sent on {when.en} to {in_ascii(to)} was not delivered when the mailbox was suspended "
+            f"({cited.en}), and will not be; if it was yours, please send it again.",
+        ),
+    )
+
+
+@notice("7.2.a", Reader.OWNER, address=ADDRESS, begins=date(2026, 12, 1), until=date(2027, 6, 30))
+def absence_noted(address: str, begins: date, until: date) -> Letter:
+    """A notified absence was recorded."""
+    cited, first, last = clause("7.2.a"), dates.day(begins), dates.day(until)
+    return Letter(
+        Text("Đã ghi nhận thông báo vắng mặt", "Absence recorded"),
+        Text(
+            f"Trung tâm Thông tin đã ghi nhận Ông/Bà vắng mặt từ ngày {first.vi} đến hết ngày {last.vi}; trong thời gian này "
+            f"hộp thư {address} không bị tạm khóa do không sử dụng ({cited.vi}).",
+            f"The Information Centre has recorded your absence from {first.en} to {last.en}; until then {address} is not "
+            f"suspended for not being used ({cited.en}).",
+        ),
+    )
+
+
+# ---------------------------------------------------------------- passwords (Reg. 15.2)
+
+
+@notice("15.2", Reader.OWNER, at=MIDNIGHT, renew=renew_at("https://mail.mic.gov.vn/mk"))
+def password_ending(at: datetime, renew: Text) -> Letter:
+    """The password grows too old; ahead by each of `auth.password_notice_days`."""
+    cited, last = clause("15.2"), dates.last_day_before(at)
+    return Letter(
+        Text(f"Mật khẩu sẽ hết hạn ngày {last.vi}", f"Password expires on {last.en}"),
+        Text(
+            f"Mật khẩu sẽ hết hạn ngày {last.vi}; đề nghị {renew.vi} theo quy định về định kỳ thay đổi mật khẩu tại "
+            f"{cited.vi}.",
+            f"The password expires at the end of {last.en}; please {renew.en}, as passwords are changed periodically "
+            f"({cited.en}).",
+        ),
+    )
+
+
+@notice("15.2", Reader.OWNER, address=ADDRESS, since=MIDNIGHT, renew=renew_at("support@mic.gov.vn"))
+def password_ended(address: str, since: datetime, renew: Text) -> Letter:
+    """The password has grown too old: it has to be changed before the mailbox can be used."""
+    cited, day = clause("15.2"), dates.day(since)
+    return Letter(
+        Text("Mật khẩu đã hết hạn", "Password expired"),
+        Text(
+            f"Mật khẩu của hộp thư {address} đã hết hạn từ ngày {day.vi}; đề nghị {renew.vi} trước khi tiếp tục sử dụng "
+            f"({cited.vi}). Hộp thư vẫn nhận được thư đến.",
+            f"The password of {address} has expired on {day.en}; please {renew.en} before you go on using the mailbox "
+            f"({cited.en}). It still receives mail.",
+        ),
+    )
+
+
+# ---------------------------------------------------------------- transfer
+
+
+@notice("6.4.b", Reader.OWNER, address=ADDRESS, unit_from="CNTT", unit_to="PTTH&TTĐT")
+def transferred(address: str, unit_from: str, unit_to: str) -> Letter:
+    """The person works for another unit now."""
+    cited = clause("6.4.b")
+    return Letter(
+        Text("Đã cập nhật đơn vị công tác", "Unit changed"),
+        Text(
+            f"Theo thông báo của đơn vị tiếp nhận, danh bạ điện tử đã được cập nhật: đơn vị quản lý hộp thư {address} chuyển "
+            f"từ {unit_from} sang {unit_to} ({cited.vi}). Hộp thư, địa chỉ và thư giữ nguyên.",
+            f"On the notice of the receiving unit the directory has changed the unit that manages {address} ({cited.en}). "
+            "Mailbox, address and mail stay as they are.",
+        ),
+    )
