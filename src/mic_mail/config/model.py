@@ -21,14 +21,16 @@ from mic_mail.config.readings import (
     Leave,
     Maintenance,
     Office,
+    Reclaim,
     Regulation,
     Reply,
     Restore,
     Secrecy,
     Terms,
     UnitMailboxes,
+    WarnDays,
 )
-from mic_mail.config.section import About, Distinct, DomainName, NetworkName, Rising, Section
+from mic_mail.config.section import About, Distinct, DomainName, MailboxName, NetworkName, Rising, Section
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, summed over a message
@@ -239,6 +241,20 @@ class Limits(Section):
         Unit("recipients an hour"),
         About("Recipients that one mailbox may write to in an hour, per worker; 450 beyond, in case a password was stolen."),
     ] = 2_000
+    suspend_beyond: Annotated[
+        float,
+        Field(ge=0, le=1000),
+        Unit("times"),
+        About(
+            "A mailbox that goes on to so many times recipients_per_hour in an hour is suspended by the server; 0: never.",
+            "7.2.c",
+        ),
+    ] = 2.0
+    bulk_senders: Annotated[
+        tuple[MailboxName, ...],
+        Distinct,
+        About("Mailboxes that are allowed to write to very many, which the server does not suspend for it.", "7.2.c"),
+    ] = ()
 
 
 class Auth(Section):
@@ -299,6 +315,9 @@ class Auth(Section):
         Unit("days"),
         About("The password page warns so many days before the password is due for change.", "15.2"),
     ] = 14
+    password_notice_days: Annotated[
+        WarnDays, Distinct, About("The owner gets a notice this many days before the password is due for change.", "15.2")
+    ] = (14, 7, 1)
 
 
 class Log(Section):
@@ -336,6 +355,7 @@ class Config(Section):
     address: Annotated[Address, About("Addresses.", "5")] = Address()
     terms: Annotated[Terms, About("Terms.", "6.4.c")] = Terms()
     leave: Annotated[Leave, About("Leavers.", "6.4.c")] = Leave()
+    reclaim: Annotated[Reclaim, About("Reclaimed mailboxes.", "6.4.c")] = Reclaim()
     inactivity: Annotated[Inactivity, About("Inactivity.", "7.2.a")] = Inactivity()
     restore: Annotated[Restore, About("Restoration.", "7.3")] = Restore()
     office: Annotated[Office, About("The office day.", "7.3.b")] = Office()

@@ -59,8 +59,22 @@ class Terms(Section):
     roll: Annotated[bool, About("A term that ends on a rest day moves to the next working day.", "6.4.c")] = False
 
 
+WarnDays = tuple[Annotated[int, Field(ge=1, le=180), Unit("days")], ...]
+
+
+class Ranks(Section):
+    """Positions of either rank, beside those that are known anyway; each is compared whole."""
+
+    department: Annotated[
+        tuple[str, ...], Distinct, About("Positions of department level and above, deputies included.", "6.4.c")
+    ] = ()
+    division: Annotated[tuple[str, ...], Distinct, About("Positions of division level and below.", "6.4.c")] = ()
+
+
 class Leave(Section):
     """Mailboxes of leavers."""
+
+    ranks: Annotated[Ranks, About("Ranks.", "6.4.c")] = Ranks()
 
     late_grace_days: Annotated[
         int,
@@ -72,17 +86,25 @@ class Leave(Section):
     ] = 7
 
 
+class Reclaim(Section):
+    """What becomes of reclaimed mailboxes."""
+
+    warn_days: Annotated[WarnDays, Distinct, About("The owner is warned this many days ahead.", "6.4.c")] = (30, 14, 7, 1)
+    keep_days: Annotated[
+        int,
+        Field(ge=1, le=3660),
+        Unit("days"),
+        About("A reclaimed mailbox stays on the server this long after it was archived, and can be had back.", "6.4.c"),
+    ] = 30
+
+
 class Inactivity(Section):
     """Suspension of mailboxes that nobody uses."""
 
     counts: Annotated[
         Literal["user", "any_delivery"], About("What counts as use: only what the user does, or also any delivery.", "7.2.a")
     ] = "user"
-    warn_days: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=180), Unit("days")], ...],
-        Distinct,
-        About("Warnings go out this many days ahead.", "7.2.a", later=True),
-    ] = (30, 7)
+    warn_days: Annotated[WarnDays, Distinct, About("Warnings go out this many days ahead.", "7.2.a")] = (30, 14, 7, 1)
 
 
 class Restore(Section):

@@ -2,7 +2,9 @@
 
 from mic_mail.config.model import Config
 from mic_mail.policy.calendar import TermEnd, WorkingDays
+from mic_mail.policy.facts import Level
 from mic_mail.policy.lifecycle import LifecycleSettings
+from mic_mail.policy.warnings import WarnDays
 
 _DAYS_PER_MONTH = 30 * 86_400.0
 
@@ -22,3 +24,18 @@ def lifecycle_settings(config: Config, working_days: WorkingDays) -> LifecycleSe
 def delivery_is_use(config: Config) -> bool:
     """Reg. 7.2.a, `inactivity.counts`: whether a message that comes counts as use, beside what the person does."""
     return config.inactivity.counts == "any_delivery"
+
+
+def warn_days(config: Config) -> WarnDays:
+    """How many days ahead owners are warned; of a password that never grows old nobody is."""
+    return WarnDays(
+        reclaim=config.reclaim.warn_days,
+        inactivity=config.inactivity.warn_days,
+        password=config.auth.password_notice_days,
+    )
+
+
+def ranks(config: Config) -> dict[str, Level]:
+    """Reg. 6.4.c, `leave.ranks`: positions whose rank this ministry has settled."""
+    named = config.leave.ranks
+    return dict.fromkeys(named.division, Level.DIVISION) | dict.fromkeys(named.department, Level.DEPARTMENT)

@@ -47,8 +47,8 @@ def test_what_nothing_obeys_yet_says_so() -> None:
     later = {row.key for row in reference() if row.later}
     assert {"reply.own_unit", "unit.openings.windows", "maintenance.count"} <= later
     assert "quota.default" not in later
-    assert "(ngày, điểm a khoản 2 Điều 7 Quy chế, chưa có tác dụng)" in write(Config(), Language.VI)
-    assert "(days, Reg. 7.2.a, no effect yet)" in write(Config(), Language.EN)
+    assert "(điểm a khoản 3 Điều 12 Quy chế, chưa có tác dụng)" in write(Config(), Language.VI)
+    assert "(Reg. 12.3.a, no effect yet)" in write(Config(), Language.EN)
 
 
 @pytest.mark.parametrize("language", list(Language))

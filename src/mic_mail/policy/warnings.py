@@ -1,0 +1,200 @@
+"""Which notices are due: what the clock is about to do to a mailbox, what it has done, and what was recorded.
+
+In: the mailbox's facts and spans (`lifecycle.timeline`), the days ahead that are configured, the instant. Out: the notices that
+should have gone out by now, each with its key, and the next instant at which that can change without a new fact. Pure: whether
+one was sent already is known by its key, by whoever sends it.
+
+- Ahead (reclaim, suspension for disuse, old password): of the configured days the smallest that has been reached. What was
+  missed while the server was down is so made up for by one warning, as long as what it warns of has not come.
+- Of what has come or was recorded: for `USEFUL` after it came, or after it was recorded if that was later. Later it is no news,
+  and what happened before this server kept notices is not told at all.
+- A key names what it tells of by its day, so a corrected date warns anew; what a fact says is named by the fact.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from mic_mail.policy.calendar import LAST_INSTANT, local_day
+from mic_mail.policy.facts import Fact, FactKind
+from mic_mail.policy.states import FINAL, Span, State
+
+USEFUL = timedelta(days=7)
+
+
+class Kind(StrEnum):
+    """What a notice is about."""
+
+    RECLAIM_COMING = "reclaim_coming"
+    INACTIVITY = "inactivity"
+    PASSWORD_ENDING = "password_ending"  # noqa: S105 - the name of a notice
+    SEND_LOCKED = "send_locked"
+    SUSPENDED = "suspended"
+    RECLAIMED = "reclaimed"
+    PASSWORD_ENDED = "password_ended"  # noqa: S105 - the name of a notice
+    RESTORED = "restored"
+    ABSENCE_NOTED = "absence_noted"
+    TRANSFERRED = "transferred"
+    ARCHIVED = "archived"
+    FREED = "freed"
+
+
+@dataclass(frozen=True, slots=True)
+class WarnDays:
+    """How many days ahead owners are warned."""
+
+    reclaim: tuple[int, ...] = (30, 14, 7, 1)
+    inactivity: tuple[int, ...] = (30, 14, 7, 1)
+    password: tuple[int, ...] = (14, 7, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Notable:
+    """One notice that is due."""
+
+    kind: Kind
+    key: str
+    since: datetime
+    """From when on it should have been sent."""
+    span: Span | None = None
+    """What it tells of, to come or come."""
+    fact: Fact | None = None
+    """What was recorded, where that is what it tells of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The notices of one mailbox."""
+
+    due: tuple[Notable, ...]
+    again_at: datetime | None
+    """When to look next, if no fact comes; None: never."""
+
+
+_RECORDED = {
+    FactKind.RESTORED: Kind.RESTORED,
+    FactKind.ABSENCE: Kind.ABSENCE_NOTED,
+    FactKind.TRANSFERRED: Kind.TRANSFERRED,
+    FactKind.ARCHIVED: Kind.ARCHIVED,
+    FactKind.FREED: Kind.FREED,
+}
+_COME = {
+    State.SEND_LOCKED: Kind.SEND_LOCKED,
+    State.SUSPENDED: Kind.SUSPENDED,
+    State.RECLAIMED: Kind.RECLAIMED,
+    State.PASSWORD_DUE: Kind.PASSWORD_ENDED,
+}
+_DECIDES = {FactKind.SUSPENDED, FactKind.SENDING_LOCKED, FactKind.RECLAIMED}
+"""Facts that put a mailbox into a state by themselves; all other states come by the clock."""
+
+
+def outlook(mailbox_id: int, facts: Sequence[Fact], spans: Sequence[Span], now: datetime, days: WarnDays) -> Outlook:
+    """The notices of a mailbox that are due at `now`."""
+    look = _Look(mailbox_id, {fact.seq: fact for fact in facts}, spans, now, days)
+    due = [*look.recorded(facts)]
+    for span in spans:
+        if span.until is not None and span.until <= now:
+            continue
+        if span.since > now:
+            due += look.ahead(span)
+        elif _counts(span, spans, now):
+            due += look.come(span)
+    return Outlook(tuple(due), min(look.turns, default=None))
+
+
+def warned_keys(mailbox_id: int, reclaimed_at: datetime, at_most: int = 180) -> list[str]:
+    """The keys of all warnings that there could have been of a reclaim: one of them on record proves that there was one."""
+    return [_key(Kind.RECLAIM_COMING, mailbox_id, reclaimed_at, ahead) for ahead in range(1, at_most + 1)]
+
+
+def recorded_key(mailbox_id: int, fact: Fact) -> str:
+    """The key of the notice that tells of a fact."""
+    return f"{_RECORDED[fact.kind]}:{mailbox_id}:{fact.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at one mailbox; `turns` gathers the instants at which another can find something else."""
+
+    mailbox_id: int
+    by_seq: Mapping[int, Fact]
+    spans: Sequence[Span]
+    now: datetime
+    days: WarnDays
+    turns: list[datetime] = field(default_factory=list)
+
+    def recorded(self, facts: Iterable[Fact]) -> Iterator[Notable]:
+        """What facts say, from when they were recorded, whenever it takes effect."""
+        for fact in facts:
+            kind = _RECORDED.get(fact.kind)
+            if kind is None:
+                continue
+            if fact.recorded_at > self.now:  # the clock ran back
+                self.turns.append(fact.recorded_at)
+            elif self.now < fact.recorded_at + USEFUL:
+                yield Notable(kind, recorded_key(self.mailbox_id, fact), fact.recorded_at, fact=fact)
+
+    def ahead(self, span: Span) -> Iterator[Notable]:
+        """A span to come: the smallest number of days that has been reached; the others have their turns."""
+        self.turns.append(span.since)
+        kind, days = self._warned_of(span)
+        if kind is None or span.since >= LAST_INSTANT or not _counts(span, self.spans, span.since):
+            return
+        if kind is Kind.INACTIVITY and _holds(State.SUSPENDED, self.spans, self.now):
+            return  # nobody can do anything against it now
+        begins = {number: span.since - timedelta(days=number) for number in days}
+        self.turns.extend(begin for begin in begins.values() if begin > self.now)
+        reached = [number for number, begin in begins.items() if begin <= self.now]
+        if reached:
+            nearest = min(reached)
+            yield Notable(kind, _key(kind, self.mailbox_id, span.since, nearest), begins[nearest], span)
+
+    def _warned_of(self, span: Span) -> tuple[Kind | None, Sequence[int]]:
+        """What is warned of ahead, and how far; None: nothing."""
+        if span.state is State.RECLAIMED and self._decided_by(span) is None:
+            return Kind.RECLAIM_COMING, self.days.reclaim
+        if span.state is State.SUSPENDED and self._decided_by(span) is None:
+            return Kind.INACTIVITY, self.days.inactivity
+        if self._grew_old(span):
+            return Kind.PASSWORD_ENDING, self.days.password
+        return None, ()
+
+    def come(self, span: Span) -> Iterator[Notable]:
+        """A span that holds: told from its beginning, or from when the facts that it follows from were recorded."""
+        kind = _COME.get(span.state)
+        if kind is None or (span.state is State.PASSWORD_DUE and not self._grew_old(span)):
+            return
+        known_at = max((self.by_seq[seq].recorded_at for seq in span.fact_seqs if seq in self.by_seq), default=span.since)
+        since = max(span.since, known_at)
+        if self.now >= since + USEFUL:
+            return
+        decided = self._decided_by(span)
+        key = _key(kind, self.mailbox_id, span.since, 0) if decided is None else f"{kind}:{self.mailbox_id}:{decided.seq}"
+        yield Notable(kind, key, since, span, decided)
+
+    def _decided_by(self, span: Span) -> Fact | None:
+        """The fact that put the mailbox into this state by itself; None: the clock did."""
+        cited = (self.by_seq.get(seq) for seq in span.fact_seqs)
+        return next((fact for fact in cited if fact is not None and fact.kind in _DECIDES), None)
+
+    def _grew_old(self, span: Span) -> bool:
+        """Whether a password change is due because the one that the person chose is old (Reg. 15.2)."""
+        cited = [self.by_seq.get(seq) for seq in span.fact_seqs]
+        return span.state is State.PASSWORD_DUE and all(fact and fact.kind is FactKind.PASSWORD_SET for fact in cited)
+
+
+def _counts(span: Span, spans: Sequence[Span], instant: datetime) -> bool:
+    """Whether the span is heard at `instant`: a final state silences the others."""
+    for final in FINAL:
+        if _holds(final, spans, instant):
+            return span.state is final
+    return True
+
+
+def _holds(state: State, spans: Sequence[Span], instant: datetime) -> bool:
+    return any(span.state is state and span.holds(instant) for span in spans)
+
+
+def _key(kind: Kind, mailbox_id: int, at: datetime, ahead: int) -> str:
+    return f"{kind}:{mailbox_id}:{local_day(at).isoformat()}:{ahead}"

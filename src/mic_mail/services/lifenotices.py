@@ -1,0 +1,253 @@
+"""The notices of a mailbox's life, sent by the housekeeper as they fall due (Reg. 6.4.b, 6.4.c, 7.2, 7.3, 15.2).
+
+In: the directory's snapshot and the clock. Out: letters in mailboxes, and their keys on record. What is due is said by
+`policy.warnings`; here it gets its words and its readers. A letter goes to the mailbox that it is about, and to the unit that
+manages it while nobody can sign in there; what is not its owner's to know goes to the unit or the Centre.
+
+Each letter is published under its key first and put on record afterwards. A kill between the two sends nothing twice, since
+the mailbox knows the key; a kill before the first sends it at the next look. A mailbox is looked at again only when a fact, its
+last use, the settings or the clock can have changed the answer.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.errors import MicMailError
+from mic_mail.i18n.notices import centre, leaving, mailbox
+from mic_mail.i18n.notices.notice import Letter, Reader
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.facts import Fact, MailboxKind
+from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide, timeline
+from mic_mail.policy.states import State
+from mic_mail.policy.warnings import Kind, Notable, Outlook, WarnDays, outlook
+from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.services.notices import Notices
+from mic_mail.services.readings import lifecycle_settings, warn_days
+from mic_mail.storage.types import AccountRef
+
+AT_ONCE = 50
+"""Mailboxes that are looked at in one turn of a thread: 5 ms."""
+AGAIN = timedelta(hours=1)
+"""When a letter that reached nobody is tried next."""
+SERVER = "server"
+"""The actor of what the server does by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """One letter on its way to one reader."""
+
+    reader: Reader
+    letter: Letter
+
+
+class LifeNotices:
+    """The housekeeper's way through what is due. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        notices: Callable[[], Notices],
+        config: Callable[[], Config],
+        snapshot: Callable[[], Snapshot],
+        *,
+        lanes: Lanes,
+        accounts: AccountLanes,
+        clock: Clock,
+        log: MailLog,
+    ) -> None:
+        """`notices` and `config` are asked at each look: a reload may have changed them."""
+        self._directory = directory
+        self._notices = notices
+        self._config = config
+        self._snapshot = snapshot
+        self._lanes = lanes
+        self._accounts = accounts
+        self._clock = clock
+        self._log = log
+        self._read_by: object = None
+        self._next: dict[int, tuple[Entry, datetime | None]] = {}
+        """By mailbox, as what it was looked at last, and when to look again; None: not before it changes."""
+
+    async def look(self) -> None:
+        """Send what is due now and was not sent."""
+        config, snapshot, now = self._config(), self._snapshot(), self._clock.now()
+        if self._read_by != (config, snapshot.working_days):
+            self._read_by = (config, snapshot.working_days)
+            self._next.clear()
+        settings, days = lifecycle_settings(config, snapshot.working_days), warn_days(config)
+        open_now = [entry for entry in snapshot if self._is_open(entry, now)]
+        for start in range(0, len(open_now), AT_ONCE):
+            for entry, found in await self._lanes.io(_outlooks, open_now[start : start + AT_ONCE], now, settings, days):
+                done = await self._send(entry, found, settings) if found.due else True
+                self._next[entry.mailbox_id] = (entry, found.again_at if done else now + AGAIN)
+
+    def _is_open(self, entry: Entry, now: datetime) -> bool:
+        known = self._next.get(entry.mailbox_id)
+        if known is None or known[0] is not entry:
+            return True
+        return known[1] is not None and known[1] <= now
+
+    async def _send(self, entry: Entry, found: Outlook, settings: LifecycleSettings) -> bool:
+        """Whether each notice of the mailbox has gone out or had gone out before."""
+        sent = await self._lanes.io(self._directory.sent.known, [each.key for each in found.due])
+        done = True
+        for notable in found.due:
+            if notable.key in sent:
+                continue
+            try:
+                await self._send_one(entry, notable, settings)
+            except Exception as error:  # noqa: BLE001 - what one mailbox does not take must not keep back the others'
+                told = str(error) if isinstance(error, MicMailError | OSError) else repr(error)
+                self._log.event("notice_failed", notice=notable.kind, mailbox=entry.address, error=told)
+                done = False
+        return done
+
+    async def _send_one(self, entry: Entry, notable: Notable, settings: LifecycleSettings) -> None:
+        now = self._clock.now()
+        decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+        for posted in self._letters(entry, notable):
+            if posted.reader is Reader.OWNER:  # first, since there may be nobody else who can be told
+                await self._publish(entry, posted, notable.key)
+            if posted.reader is Reader.UNIT or (posted.reader is Reader.OWNER and not decision.signs_in):
+                await self._publish(await self._lanes.io(self._unit_of, entry, settings, now), posted, notable.key)
+            if posted.reader is Reader.CENTRE:
+                await self._publish(self._centre(settings, now), posted, notable.key)
+        await self._lanes.io(self._directory.sent.put, [notable.key], now)
+        late = now - notable.since
+        self._log.event(
+            "notice_sent", notice=notable.kind, mailbox=entry.address, key=notable.key, late_seconds=int(late.total_seconds())
+        )
+
+    async def tell_centre(self, key: str, letter: Letter) -> bool:
+        """Something that the Centre has to know, once under its key; whether it was told now."""
+        if await self._lanes.io(self._directory.sent.known, [key]):
+            return False
+        config, now = self._config(), self._clock.now()
+        reader = self._centre(lifecycle_settings(config, self._snapshot().working_days), now)
+        await self._publish(reader, Posted(Reader.CENTRE, letter), key)
+        await self._lanes.io(self._directory.sent.put, [key], now)
+        return True
+
+    async def _publish(self, reader: Entry, posted: Posted, key: str) -> None:
+        """Into one mailbox; what it has of this key already stays the only one."""
+        ref, origin = AccountRef(reader.mailbox_id, reader.home), f"{key}@{reader.mailbox_id}:{posted.reader}"
+        await self._accounts.write(ref, lambda: self._notices().deliver(reader, posted.letter, origin=origin))
+
+    # ------------------------------------------------------------ readers
+
+    def _unit_of(self, entry: Entry, settings: LifecycleSettings, now: datetime) -> Entry:
+        """The mailbox of the unit that manages this one, if it can be written to; else the Centre's."""
+        unit_id = entry.owner.unit_id
+        if entry.owner.person_id is not None:
+            unit_id = self._directory.person(entry.owner.person_id).unit_id
+        for other in self._snapshot():
+            is_units = other.kind is MailboxKind.UNIT and other.owner.unit_id == unit_id
+            if is_units and other is not entry and _receives(other, settings, now):
+                return other
+        return self._centre(settings, now)
+
+    def _centre(self, settings: LifecycleSettings, now: datetime) -> Entry:
+        found = self._snapshot().resolve(self._config().support)
+        if found is None or not _receives(found, settings, now):
+            raise NobodyToTell
+        return found
+
+    # ------------------------------------------------------------ words
+
+    def _letters(self, entry: Entry, notable: Notable) -> Iterator[Posted]:
+        """What the notice says, and to whom."""
+        if notable.span is not None:
+            yield from self._of_span(entry, notable.kind, notable)
+        elif notable.fact is not None:
+            yield _of_fact(entry, notable.kind, notable.fact)
+
+    def _of_span(self, entry: Entry, kind: Kind, notable: Notable) -> Iterator[Posted]:
+        span, address, renew = notable.span, entry.address, self._notices().renew
+        assert span is not None
+        match kind:
+            case Kind.RECLAIM_COMING:
+                yield Posted(Reader.OWNER, leaving.reclaim_coming(address, span.since))
+            case Kind.INACTIVITY:
+                yield Posted(Reader.OWNER, mailbox.inactivity(address, span.since))
+            case Kind.PASSWORD_ENDING:
+                yield Posted(Reader.OWNER, mailbox.password_ending(span.since, renew))
+            case Kind.PASSWORD_ENDED:
+                yield Posted(Reader.OWNER, mailbox.password_ended(address, span.since, renew))
+            case Kind.SEND_LOCKED:
+                until = self._reclaimed_at(entry)
+                yield Posted(Reader.OWNER, leaving.send_locked(address, span.since, span.clause, until))
+            case Kind.RECLAIMED:
+                yield Posted(Reader.UNIT, leaving.reclaimed(address, span.since, span.clause))
+            case Kind.SUSPENDED:
+                yield Posted(Reader.OWNER, mailbox.suspended(address, span.since, span.clause))
+                if notable.fact is not None and notable.fact.actor == SERVER:
+                    recipients = int(notable.fact.data.get("recipients") or 0)
+                    yield Posted(Reader.CENTRE, centre.suspended_by_server(address, span.since, recipients))
+
+    def _reclaimed_at(self, entry: Entry) -> datetime | None:
+        settings = lifecycle_settings(self._config(), self._snapshot().working_days)
+        spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
+        return next((span.since for span in reversed(spans) if span.state is State.RECLAIMED), None)
+
+
+def _of_fact(entry: Entry, kind: Kind, fact: Fact) -> Posted:
+    address = entry.address
+    match kind:
+        case Kind.RESTORED:
+            return Posted(Reader.OWNER, mailbox.restored(address))
+        case Kind.ABSENCE_NOTED:
+            begins, until = local_day(fact.effective_at), _day(fact, "until")
+            return Posted(Reader.OWNER, mailbox.absence_noted(address, begins, until or begins))
+        case Kind.TRANSFERRED:
+            letter = mailbox.transferred(address, fact.text("unit_from") or "?", fact.text("unit_to") or "?")
+            return Posted(Reader.OWNER, letter)
+        case Kind.ARCHIVED:
+            held = fact.data.get("messages")
+            last = _day(fact, "keep_until") or local_day(fact.effective_at)
+            clause = fact.text("clause") or "6.4.c"
+            return Posted(Reader.UNIT, leaving.archived(address, clause, held if isinstance(held, int) else 0, last))
+        case Kind.FREED:
+            return Posted(Reader.UNIT, leaving.freed(address, fact.text("clause") or "6.4.c", fact.effective_at))
+        case _:
+            raise AssertionError(kind)
+
+
+class NobodyToTell(MicMailError):
+    """Neither the unit nor the Centre has a mailbox that receives."""
+
+    def __init__(self) -> None:
+        super().__init__("neither the unit nor the Centre (regulation.support) has a mailbox that receives")
+
+
+def _outlooks(
+    entries: Sequence[Entry], now: datetime, settings: LifecycleSettings, days: WarnDays
+) -> list[tuple[Entry, Outlook]]:
+    """In a thread: everything here is immutable."""
+    return [(entry, _outlook(entry, now, settings, days)) for entry in entries]
+
+
+def _outlook(entry: Entry, now: datetime, settings: LifecycleSettings, days: WarnDays) -> Outlook:
+    try:
+        spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
+    except FactsUnreadable:  # nothing is decided, so nothing is told; `directory check` names it
+        return Outlook((), None)
+    return outlook(entry.mailbox_id, entry.facts, spans, now, days)
+
+
+def _receives(entry: Entry, settings: LifecycleSettings, now: datetime) -> bool:
+    try:
+        return decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings).receives
+    except FactsUnreadable:
+        return False
+
+
+def _day(fact: Fact, name: str) -> date | None:
+    text = fact.text(name)
+    return date.fromisoformat(text) if text else None

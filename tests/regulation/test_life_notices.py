@@ -1,0 +1,111 @@
+"""Who is told of what: the owner, the unit while the owner cannot sign in, the Centre where a unit cannot be told."""
+
+import email
+import email.policy
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from harness import MailServer
+from mic_mail.clock import ManualClock
+from mic_mail.directory.records import UnitRecord
+from mic_mail.policy.facts import Draft, FactKind, MailboxKind
+from mic_mail.services.accounts import Accounts
+from mic_mail.services.credentials import Origin
+from mic_mail.storage.types import INBOX, AccountRef
+
+NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
+CENTRE = Origin("quản trị", "theo đề nghị", "12/CV-CNTT")
+
+
+class Told:
+    """A server, and what it has written into whose mailbox."""
+
+    def __init__(self, server: MailServer) -> None:
+        self.server = server
+        self.directory = server.population.directory
+
+    def act(self, mailbox: Any, kind: FactKind, document: str | None = None, **data: str) -> None:
+        self.server.record(mailbox, Draft(kind, self.server.clock.now(), "test", "", document, data))
+        self.server.housekeep()
+
+    def subjects(self, mailbox: Any) -> list[str]:
+        account = self.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        view = account.view(account.folder(INBOX).folder_id)
+        return [_subject(row[0]) for row in account.rows(view.info.folder_id, view.uids, ["header"])]
+
+
+def _subject(header: bytes) -> str:
+    """Its Vietnamese half."""
+    return str(email.message_from_bytes(header, policy=email.policy.default)["Subject"]).split(" / ")[0]
+
+
+@pytest.fixture
+def told(serve: Callable[..., MailServer]) -> Told:
+    return Told(serve(clock=ManualClock(NOW)))
+
+
+def test_clause_7_2_who_cannot_sign_in_is_told_through_the_unit(told: Told) -> None:
+    """Suspended and restored: into the mailbox itself and into its unit's; once each, however often it is looked at."""
+    unit = told.server.issue("cntt", kind=MailboxKind.UNIT)
+    owner = told.server.issue("dvbe", name="Đỗ Văn Bê")
+    told.act(owner, FactKind.SUSPENDED, cause="c")
+    told.server.housekeep()
+    assert told.subjects(owner) == told.subjects(unit) == ["Hộp thư bị tạm khóa"]
+    told.act(owner, FactKind.RESTORED)
+    assert told.subjects(owner)[1:] == told.subjects(unit)[1:] == ["Hộp thư đã được khôi phục"]
+    told.server.move_clock_to(NOW + timedelta(hours=1))
+    told.act(owner, FactKind.PASSWORD_SET)
+    told.act(owner, FactKind.ABSENCE, until="2027-01-31")
+    assert told.subjects(owner)[2:] == ["Đã ghi nhận thông báo vắng mặt"]
+    assert len(told.subjects(unit)) == 2
+
+
+def test_clause_6_4_b_a_transfer_is_told(told: Told) -> None:
+    """On the notice of the receiving unit; the directory has changed by then."""
+    owner = told.server.issue("dvbe")
+    told.directory.add_unit(UnitRecord(0, "KHTC", "Vụ Kế hoạch"))
+    assert owner.person_id is not None
+    accounts = Accounts(told.directory, told.server.config, told.server.clock)
+    accounts.transfer(told.directory.person(owner.person_id), told.directory.unit("KHTC"), CENTRE)
+    told.server.refresh()
+    told.server.housekeep()
+    assert told.subjects(owner) == ["Đã cập nhật đơn vị công tác"]
+
+
+def test_clause_7_2_without_a_units_mailbox_the_centre_is_told(told: Told) -> None:
+    """And where there is not even that, the log says so, and it is tried again until somebody can be told."""
+    owner = told.server.issue("dvbe")
+    told.act(owner, FactKind.SUSPENDED, cause="b", document="5/KL")
+    assert told.subjects(owner) == ["Hộp thư bị tạm khóa"]
+    told.server.move_clock_to(NOW + timedelta(minutes=30))
+    support = told.server.issue("support", kind=MailboxKind.GROUP)
+    told.server.housekeep()
+    assert told.subjects(support) == []
+    told.server.move_clock_to(NOW + timedelta(minutes=61))
+    told.server.housekeep()
+    assert told.subjects(support) == ["Hộp thư bị tạm khóa"]
+    assert told.subjects(owner) == ["Hộp thư bị tạm khóa"]
+    told.server.stop()
+    failed = [event for event in told.server.events() if event.get("event") == "notice_failed"]
+    assert [(event["notice"], event["mailbox"]) for event in failed] == [("suspended", "dvbe@mic.gov.vn")]
+
+
+def test_clause_15_2_old_passwords_are_warned_of(serve: Callable[..., MailServer]) -> None:
+    """`auth.password_age`: fourteen days before, with the page where it is changed."""
+    page = "https://mail.mic.gov.vn/mk"
+    settings = {"auth": {"password_age": "90 d"}, "regulation": {"password_page": page}}
+    told = Told(serve(settings, clock=ManualClock(NOW)))
+    owner = told.server.issue("dvbe", issued_days_ago=80)  # chosen on 05/09/2026: three months end with 05/12/2026
+    told.server.housekeep()
+    assert told.subjects(owner) == ["Mật khẩu sẽ hết hạn ngày 05/12/2026"]
+
+
+def test_what_happened_long_ago_is_no_news(told: Told) -> None:
+    """A server that begins to keep notices does not write to everybody who was ever suspended."""
+    then = told.server.clock.now() - timedelta(days=8)
+    owner = told.server.issue("dvbe", facts=[Draft(FactKind.SUSPENDED, then, "test", data={"cause": "c"})])
+    told.server.housekeep()
+    assert told.subjects(owner) == []
