@@ -2,12 +2,15 @@
 
 from mic_mail.app.rooms import Rooms
 from mic_mail.outbound.held import Held
+from mic_mail.services.clockmark import RENEWED_SECONDS
 from mic_mail.services.contentexport import ContentExport
 from mic_mail.services.delivery import settle_journal
 from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
 from mic_mail.services.indexing import ROUND_SECONDS, Indexing
+from mic_mail.services.lifenotices import LifeNotices
 from mic_mail.services.logbook import LogKeeping
 from mic_mail.services.secrecycases import SecrecyCases
+from mic_mail.services.reclaimrounds import ReclaimRounds
 from mic_mail.storage.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0
@@ -23,6 +26,7 @@ LOG_INDEX_SECONDS = 300.0
 """What has not been loaded yet a search reads in the segments: 1 GB/s."""
 LOG_ANCHOR_SECONDS = 3600.0
 """Who cuts off the end of a segment within this time is found out by the index alone."""
+NOTICES_SECONDS = 10.0
 
 
 def duties_of(rooms: Rooms, *, housekeeper: bool, indexer: bool = False) -> Duties:
@@ -96,6 +100,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         recover=rooms.mailflow.recover,
     )
 
+    life = _life_notices(rooms)
     return [
         Duty("spool", SPOOL_SECONDS, spool),
         Duty("secrecy", SECRECY_SECONDS, cases.look),
@@ -106,4 +111,34 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("log_anchor", LOG_ANCHOR_SECONDS, keeping.anchor),
         Duty("log_index", LOG_INDEX_SECONDS, keeping.load),
         Duty("retention", RETENTION_SECONDS, retention.remove),
+        Duty("notices", NOTICES_SECONDS, life.look),
+        Duty("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),
     ]
+
+
+def _life_notices(rooms: Rooms) -> LifeNotices:
+    return LifeNotices(
+        rooms.directory,
+        lambda: rooms.usage.notices,
+        lambda: rooms.config,
+        lambda: rooms.access.snapshot,
+        lanes=rooms.lanes,
+        accounts=rooms.accounts,
+        clock=rooms.clock,
+        log=rooms.log,
+    )
+
+
+def _reclaim_rounds(rooms: Rooms, notices: LifeNotices) -> ReclaimRounds:
+    return ReclaimRounds(
+        rooms.directory,
+        rooms.store,
+        lambda: rooms.config,
+        lambda: rooms.access.snapshot,
+        notices,
+        refresh=rooms.access.refresh,
+        lanes=rooms.lanes,
+        accounts=rooms.accounts,
+        clock=rooms.clock,
+        log=rooms.log,
+    )

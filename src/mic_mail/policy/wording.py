@@ -58,6 +58,10 @@ FACTS: Mapping[FactKind, Text] = {
     FactKind.HELD: Text("lưu giữ theo yêu cầu", "held"),
     FactKind.HOLD_RELEASED: Text("chấm dứt lưu giữ", "hold released"),
     FactKind.RECLAIMED: Text("thu hồi theo yêu cầu", "reclaimed on request"),
+    FactKind.ARCHIVED: Text("lưu trữ hộp thư đã thu hồi", "archived"),
+    FactKind.FREED: Text("xóa khỏi máy chủ sau khi lưu trữ", "freed"),
+    FactKind.UNARCHIVED: Text("lấy lại từ bản lưu trữ", "brought back from the archive"),
+    FactKind.ARCHIVE_DROPPED: Text("xóa bản lưu trữ", "archive dropped"),
 }
 
 PARTS: Mapping[Part, Text] = {

@@ -24,6 +24,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.log.retention import remove_expired
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.holds import must_keep
+from mic_mail.policy.reclaiming import is_empty
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.notices import Notices
 from mic_mail.storage.mailstore import MailStore
@@ -164,6 +165,9 @@ class Visits:
             await self._visit_one(what, work, entry)
 
     async def _visit_one(self, what: str, work: Callable[[Entry], object], entry: Entry) -> None:
+        known = self._snapshot().entry(entry.mailbox_id)
+        if known is not None and is_empty(known.facts):  # a visit would make a new store of one that was freed
+            return
         try:
             await self._accounts.write(_ref(entry), work, entry)
         except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others

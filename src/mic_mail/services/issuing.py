@@ -115,7 +115,7 @@ class Issuing:
             wanted = chosen
             if wanted is None and given_words is not None:
                 wanted = addresses.personal_local_part(person.full_name, given_words=given_words)
-            return self._issue_again(before, password, request, wanted=wanted, quota_octets=quota_octets)
+            return self.issue_again(before, password, request, wanted=wanted, quota_octets=quota_octets)
         if chosen is not None:
             addresses.check_choice(chosen, person.full_name, self._unit_local(person), settings=self._rules)
             local = chosen
@@ -130,7 +130,7 @@ class Issuing:
         unit = self._directory.unit(symbol)
         before = next(iter(self._of_unit(MailboxKind.UNIT, unit.unit_id)), None)
         if before is not None:
-            return self._issue_again(before, password, request, quota_octets=quota_octets)
+            return self.issue_again(before, password, request, quota_octets=quota_octets)
         local = addresses.unit_local_part(unit.symbol, self._rules)
         record = self._record(MailboxKind.UNIT, local, unit.name, quota_octets, unit_id=unit.unit_id)
         return self._issue(record, password, request, {"symbol": unit.symbol})
@@ -150,7 +150,7 @@ class Issuing:
         unit = self._directory.unit(sponsor)
         before = self._reclaimed_group(name, unit.unit_id, chosen)
         if before is not None:
-            return self._issue_again(before, password, request, quota_octets=quota_octets)
+            return self.issue_again(before, password, request, quota_octets=quota_octets)
         if chosen is None:
             offered = [local for local in addresses.group_suggestions(name) if not self._taken()(local)]
             if not offered:
@@ -222,7 +222,7 @@ class Issuing:
         settings = lifecycle_settings(self._config, self._directory.years.working_days())
         return decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
 
-    def _issue_again(
+    def issue_again(
         self,
         mailbox: MailboxRecord,
         password: str,

@@ -17,6 +17,7 @@ from mic_mail.storage import (
     expunge,
     foldernews,
     folders,
+    freeing,
     graves,
     hold,
     quota,
@@ -456,3 +457,7 @@ class Account:
         """
         copies.restore(self._store, source, replace=replace, progress=progress)
         return self.repair()
+
+    def free(self, still: Callable[[], bool]) -> bool:
+        """Delete everything, unless `still`, asked under the lock, says no; True if nothing is left. Repeatable."""
+        return freeing.free(self._store, still)

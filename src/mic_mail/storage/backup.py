@@ -18,6 +18,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import bindparam, delete, exists, func, literal_column, select, update
 
@@ -158,6 +159,33 @@ def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> No
         for reader in all_readers(index, store.account_id):
             seen_sidecar(index, row, reader).write(place.folder(row.directory))
     account_sidecar(index, account).write(place.maildir)
+
+
+def examine(source: Path) -> tuple[int, int]:
+    """Messages and octets of a backup whose every message lies there in its full size; `BadInput` of any other."""
+    expected = _read_manifest(source)
+    place = Place(str(source))
+    messages = octets = 0
+    with translated("examining"):
+        index = sqlite3.connect(f"file:{quote(place.index)}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        try:
+            for folder in read_folders(index, _old_account(index)):
+                path = f"{place.folder(folder.directory)}/cur"
+                for _, name, size in _MESSAGES.on(index, account=folder.account_id, folder=folder.folder_id).fetchall():
+                    if _size(f"{path}/{name}") == size:
+                        messages, octets = messages + 1, octets + size
+        finally:
+            index.close()
+    if messages < expected:
+        raise BadInput(Text(f"“{source}” thiếu thư.", "The backup lacks messages."))
+    return messages, octets
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return -1
 
 
 def restore(store: Store, source: Path, *, replace: bool, progress: Progress) -> None:

@@ -2,6 +2,7 @@
 
     <home>.restoring-<instant>    being made; whoever is killed leaves it, and the housekeeper drops it after a day
     <home>.replaced-<instant>     what was there before, until an administrator deletes it
+    <home>.freed-<instant>        a reclaimed mailbox that is being deleted (freeing.py)
 
 The new store takes the name under which the old one will be kept, then the two change places in one step: whenever a kill
 comes, a whole store lies at `home`, and none that was in use is called one that may be dropped. Where the file system knows
@@ -19,7 +20,7 @@ from collections.abc import Container
 
 from mic_mail.storage.maildir import make_durable
 
-_ASIDE = re.compile(r"(?P<name>.+)\.(?P<what>restoring|replaced)-(?P<instant>[0-9]{15,17})")
+_ASIDE = re.compile(r"(?P<name>.+)\.(?P<what>restoring|replaced|freed)-(?P<instant>[0-9]{15,17})")
 """Instants are in microseconds."""
 _LEFT_OVER_US = 86_400 * 1_000_000
 
@@ -38,6 +39,17 @@ def restoring(home: str, instant: int) -> str:
 
 def replaced(home: str, instant: int) -> str:
     return f"{home}.replaced-{instant}"
+
+
+def freed(home: str, instant: int) -> str:
+    return f"{home}.freed-{instant}"
+
+
+def freed_beside(home: str) -> list[str]:
+    """What a kill has left of stores that were deleted from `home`."""
+    parent, name = os.path.split(home)
+    found = (match for match in map(_ASIDE.fullmatch, sorted(_folders(parent))) if match is not None)
+    return [f"{parent}/{match[0]}" for match in found if match["what"] == "freed" and match["name"] == name]
 
 
 def set_aside(name: str) -> str | None:

@@ -1,0 +1,96 @@
+"""What the clock will do to a mailbox within some days, and what it should have done already: the Centre's morning look.
+
+In: the mailbox's spans, how far it has come if it is reclaimed, what stands against its freeing, the notices that are due and
+were not sent, two instants. Out: items with instant, clause and, where overdue, why. Pure.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from mic_mail.errors import Text
+from mic_mail.policy.reclaiming import OBSTACLES, Course, Obstacle, Stage
+from mic_mail.policy.states import FINAL, Span, State
+from mic_mail.policy.warnings import Notable
+
+SLACK = timedelta(hours=1)
+"""The housekeeper comes every ten seconds to its notices and every ten to reclaimed mailboxes; later than this it does not."""
+
+
+class Deed(StrEnum):
+    """What happens by itself."""
+
+    SEND_LOCK = "send_lock"
+    SUSPEND = "suspend"
+    RECLAIM = "reclaim"
+    PASSWORD_DUE = "password_due"  # noqa: S105 - the name of a deed
+    REOPEN = "reopen"
+    """A state ends: the return of a leaver on a day to come."""
+    NOTICE = "notice"
+    ARCHIVE = "archive"
+    FREE = "free"
+
+
+DEEDS = {
+    Deed.SEND_LOCK: Text("khóa chức năng gửi", "sending is locked"),
+    Deed.SUSPEND: Text("tạm khóa", "suspended"),
+    Deed.RECLAIM: Text("thu hồi", "reclaimed"),
+    Deed.PASSWORD_DUE: Text("phải đổi mật khẩu", "password change due"),
+    Deed.REOPEN: Text("hết hạn chế", "a restriction ends"),
+    Deed.NOTICE: Text("gửi thông báo", "a notice is sent"),
+    Deed.ARCHIVE: Text("lưu trữ", "archived"),
+    Deed.FREE: Text("xóa khỏi máy chủ", "deleted from the server"),
+}
+_BEGINS = {
+    State.SEND_LOCKED: Deed.SEND_LOCK,
+    State.SUSPENDED: Deed.SUSPEND,
+    State.RECLAIMED: Deed.RECLAIM,
+    State.PASSWORD_DUE: Deed.PASSWORD_DUE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing on the list."""
+
+    at: datetime
+    deed: Deed
+    clause: str
+    overdue: bool = False
+    why: Text | None = None
+    """What it waits for, or which notice it is."""
+
+
+def coming(spans: Sequence[Span], now: datetime, until: datetime) -> Iterator[Item]:
+    """What begins or ends by the clock after `now` and by `until`."""
+    for span in spans:
+        if now < span.since <= until and span.state in _BEGINS and _counts(span, spans, span.since):
+            yield Item(span.since, _BEGINS[span.state], span.clause)
+        if span.until is not None and span.since <= now < span.until <= until and span.state in _BEGINS:
+            yield Item(span.until, Deed.REOPEN, span.clause)
+
+
+def aftermath(
+    reason: Span, way: Course, against: Sequence[Obstacle], now: datetime, until: datetime, *, clock_trusted: bool
+) -> Iterator[Item]:
+    """What is still to be done about a reclaimed mailbox."""
+    if way.stage is Stage.RECLAIMED:
+        late = now > reason.since + SLACK
+        yield Item(reason.since, Deed.ARCHIVE, reason.clause, late, None if clock_trusted else OBSTACLES[Obstacle.CLOCK])
+    elif way.stage is Stage.ARCHIVED and way.due_at is not None and way.due_at <= until:
+        standing = [each for each in against if each is not Obstacle.KEPT]
+        yield Item(way.due_at, Deed.FREE, reason.clause, now > way.due_at + SLACK, OBSTACLES[standing[0]] if standing else None)
+
+
+def unsent(due: Iterable[Notable], sent: Collection[str], now: datetime) -> Iterator[Item]:
+    """Notices that should have gone out and did not: the housekeeper does not run, or nobody could be told."""
+    for notable in due:
+        if notable.key not in sent and now > notable.since + SLACK:
+            clause = notable.span.clause if notable.span is not None else ""
+            yield Item(notable.since, Deed.NOTICE, clause, overdue=True, why=Text(notable.kind, notable.kind))
+
+
+def _counts(span: Span, spans: Sequence[Span], instant: datetime) -> bool:
+    """Whether a final state does not silence it."""
+    return span.state in FINAL or not any(other.state in FINAL and other.holds(instant) for other in spans)

@@ -1,0 +1,159 @@
+"""What becomes of a mailbox after it was reclaimed (Reg. 6.4.c, 6.2): archived, kept for a time, freed.
+
+In: the mailbox's facts, since when it is reclaimed, what is on record of warnings, clock and holds, the instant. Out: how far
+it has come, and whether it may go on. Nothing is destroyed on the clock alone: freeing asks for a finished archive, the end of
+the days that were recorded with it, warnings that were sent, a clock that is trusted, and nobody who holds the mailbox. An
+operator may answer for the clock and for the warnings, never for the rest.
+
+    reclaimed -> ARCHIVED (says until when it is kept) -> FREED -> ARCHIVE_DROPPED
+    undone by an issue: from reclaimed and archived at once, from freed with UNARCHIVED before it (`RETURNING` in between)
+
+Only what was recorded since the mailbox is reclaimed counts: one that was open again in between has to be archived anew.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from mic_mail.errors import Text
+from mic_mail.policy.calendar import ONE_DAY, add_days, local_day, start_of
+from mic_mail.policy.facts import Fact, FactKind
+from mic_mail.policy.states import Span
+from mic_mail.policy.warnings import recorded_key, warned_keys
+
+
+class Stage(StrEnum):
+    """How far a reclaimed mailbox has come."""
+
+    RECLAIMED = "reclaimed"
+    ARCHIVED = "archived"
+    FREED = "freed"
+    DROPPED = "dropped"
+    RETURNING = "returning"
+    """Its content is being brought back from the archive; the clock leaves it alone."""
+
+
+class Obstacle(StrEnum):
+    """What stands against freeing."""
+
+    NOT_ARCHIVED = "not-archived"
+    KEPT = "kept"
+    """Its days are not over."""
+    HELD = "held"
+    """A legal hold or a running handover."""
+    NOT_WARNED = "not-warned"
+    CLOCK = "clock"
+    """The machine's clock has jumped, or the server was down: somebody has to look."""
+
+
+OBSTACLES = {
+    Obstacle.NOT_ARCHIVED: Text("chưa lưu trữ", "not archived yet"),
+    Obstacle.KEPT: Text("chưa hết thời gian giữ", "its days are not over"),
+    Obstacle.HELD: Text("đang được giữ hoặc bàn giao", "it is held, or handed over"),
+    Obstacle.NOT_WARNED: Text("chưa có cảnh báo nào được gửi", "no warning was sent"),
+    Obstacle.CLOCK: Text("đồng hồ máy chủ cần được xác nhận", "the machine's clock needs a confirmation"),
+}
+
+ANSWERED_FOR = frozenset({Obstacle.NOT_WARNED, Obstacle.CLOCK})
+"""What an operator may answer for, by a document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A reclaimed mailbox on its way."""
+
+    stage: Stage
+    archived: Fact | None = None
+
+    @property
+    def archive(self) -> str | None:
+        """The archive's name, while there is one."""
+        return self.archived.text("archive") if self.archived is not None and self.stage is not Stage.DROPPED else None
+
+    @property
+    def keep_until(self) -> date | None:
+        """The last day on which the mailbox can be had back at once."""
+        day = self.archived.text("keep_until") if self.archived is not None else None
+        return date.fromisoformat(day) if day else None
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When it is to be freed."""
+        return None if self.keep_until is None else start_of(add_days(self.keep_until, 1))
+
+
+def course(facts: Sequence[Fact], reclaimed_at: datetime) -> Course:
+    """How far the mailbox has come since it is reclaimed."""
+    archived: Fact | None = None
+    stage = Stage.RECLAIMED
+    for fact in facts:
+        match fact.kind:
+            case FactKind.ARCHIVED if fact.effective_at >= reclaimed_at:
+                stage, archived = Stage.ARCHIVED, fact
+            case FactKind.FREED if archived is not None:
+                stage = Stage.FREED
+            case FactKind.ARCHIVE_DROPPED if (
+                stage is Stage.FREED and archived and fact.text("archive") == archived.text("archive")
+            ):
+                stage = Stage.DROPPED
+            case FactKind.UNARCHIVED if stage is Stage.FREED:
+                stage = Stage.RETURNING
+            case FactKind.ISSUED | FactKind.IMPORTED:
+                stage, archived = Stage.RECLAIMED, None
+    return Course(stage, archived)
+
+
+def archives(facts: Sequence[Fact]) -> list[Fact]:
+    """The facts of the archives that there are: made, and not dropped."""
+    dropped = {fact.text("archive") for fact in facts if fact.kind is FactKind.ARCHIVE_DROPPED}
+    return [fact for fact in facts if fact.kind is FactKind.ARCHIVED and fact.text("archive") not in dropped]
+
+
+def is_empty(facts: Sequence[Fact]) -> bool:
+    """Whether the mailbox was freed and not issued since: there is no store to look after, and none must be made."""
+    for fact in reversed(facts):
+        if fact.kind is FactKind.FREED:
+            return True
+        if fact.kind in {FactKind.ISSUED, FactKind.IMPORTED, FactKind.UNARCHIVED}:
+            return False
+    return False
+
+
+def obstacles(way: Course, now: datetime, *, held: bool, warned: bool, clock_trusted: bool) -> list[Obstacle]:
+    """What stands against freeing the mailbox now, in the order of `Obstacle`."""
+    due = way.due_at
+    found = {
+        Obstacle.NOT_ARCHIVED: way.stage is Stage.RECLAIMED,
+        Obstacle.KEPT: due is not None and now < due,
+        Obstacle.HELD: held,
+        Obstacle.NOT_WARNED: not warned,
+        Obstacle.CLOCK: not clock_trusted,
+    }
+    return [obstacle for obstacle, stands in found.items() if stands]
+
+
+CLOCK_STEP = ONE_DAY / 24
+"""How far the clock may be from the last instant on record: 1 hour."""
+
+
+def is_trusted(now: datetime, marked: datetime, newest_fact: datetime) -> bool:
+    """Whether the clock goes on from what is on record: the mark that the housekeeper renews, and the facts."""
+    return abs(now - marked) <= CLOCK_STEP and newest_fact <= now + CLOCK_STEP
+
+
+def keeps_until(now: datetime, keep_days: int) -> date:
+    """The last day on which a mailbox that was archived now is kept; today is not counted (Civil Code 2015, Article 147)."""
+    return add_days(local_day(now), keep_days)
+
+
+def recorded_warnings(mailbox_id: int, facts: Sequence[Fact], reason: Span, way: Course) -> list[list[str]]:
+    """What has to be on record as sent before the mailbox is freed: of each list one key.
+
+    That it would be freed, told to its unit or the Centre when it was archived; and where the clock reclaimed it, that it would
+    be reclaimed, told to its owner.
+    """
+    needed = [] if way.archived is None else [[recorded_key(mailbox_id, way.archived)]]
+    if not any(fact.kind is FactKind.RECLAIMED and fact.seq in reason.fact_seqs for fact in facts):
+        needed.append(warned_keys(mailbox_id, reason.since))
+    return needed

@@ -1,0 +1,52 @@
+"""The list of what is due, over all mailboxes: joins the directory, the policy and what is on record of notices and clock.
+
+In: the directory, the configuration, how many days to look ahead. Out: items, overdue ones first, then by instant and address.
+Reads only; blocking; for commands and reports.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Entry
+from mic_mail.policy.agenda import Item, aftermath, coming, unsent
+from mic_mail.policy.lifecycle import FactsUnreadable, timeline
+from mic_mail.policy.warnings import Outlook, outlook
+from mic_mail.services.clockmark import ClockMark
+from mic_mail.services.readings import warn_days
+from mic_mail.services.reclaiming import Reclaiming
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One item, and whose mailbox it is."""
+
+    entry: Entry
+    item: Item
+
+
+def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaiming, within: timedelta) -> list[Due]:
+    """What the clock will do within that time, and what is overdue."""
+    snapshot, now = directory.load_snapshot(), clock.now()
+    settings, days = reclaiming.settings(), warn_days(config)
+    trusted = ClockMark(config.server.data_dir, clock).is_trusted(snapshot)
+    found: list[Due] = []
+    looks: dict[int, Outlook] = {}
+    for entry in snapshot:
+        try:
+            spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
+        except FactsUnreadable:  # `directory check` names it
+            continue
+        found += [Due(entry, item) for item in coming(spans, now, now + within)]
+        looks[entry.mailbox_id] = outlook(entry.mailbox_id, entry.facts, spans, now, days)
+        if (reclaimed := reclaiming.look(entry, settings)) is not None:
+            against = reclaiming.obstacles(reclaimed, clock_trusted=trusted)
+            items = aftermath(reclaimed.reason, reclaimed.way, against, now, now + within, clock_trusted=trusted)
+            found += [Due(entry, item) for item in items]
+    sent = directory.sent.known([notable.key for look in looks.values() for notable in look.due])
+    for entry in snapshot:
+        if look := looks.get(entry.mailbox_id):
+            found += [Due(entry, item) for item in unsent(look.due, sent, now)]
+    return sorted(found, key=lambda one: (not one.item.overdue, one.item.at, one.entry.address))

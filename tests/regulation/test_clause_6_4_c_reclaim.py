@@ -1,0 +1,276 @@
+"""Reg. 6.4.c on a running server: a leaver is warned, the mailbox reclaimed, archived, freed; and had back at each step."""
+
+import email
+import email.policy
+import imaplib
+import smtplib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+
+from harness import MailServer
+from mic_mail.clock import HO_CHI_MINH, ManualClock
+from mic_mail.policy.facts import Draft, FactKind, MailboxKind
+from mic_mail.policy.reclaiming import Stage
+from mic_mail.services.accounts import NotAllowed
+from mic_mail.services.credentials import Origin
+from mic_mail.services.holds import Holds
+from mic_mail.services.issuing import Issuing, Request
+from mic_mail.services.reclaiming import CLOCK, Reclaiming
+from mic_mail.storage.types import INBOX, AccountRef
+from population import PASSWORD, credential
+
+CENTRE = Origin("quản trị", "theo đề nghị", "12/CV-CNTT")
+
+
+def local(moment: str) -> datetime:
+    return datetime.fromisoformat(moment).replace(tzinfo=HO_CHI_MINH).astimezone(UTC)
+
+
+class Ministry:
+    """A server on a moved clock, with the mailboxes of the Centre, of a unit, and of someone who leaves on 31/08/2026."""
+
+    def __init__(self, serve: Callable[..., MailServer]) -> None:
+        self.clock = ManualClock(local("2026-08-30 09:00"))
+        self.server = serve(clock=self.clock)
+        self.support = self.server.issue("support", kind=MailboxKind.GROUP, name="Trung tâm Thông tin")
+        self.unit = self.server.issue("cntt", kind=MailboxKind.UNIT, name="Vụ CNTT")
+        self.leaver = self.server.issue("dvbe", name="Đỗ Văn Bê")
+        self.deliver("một")
+        self.server.record(self.leaver, Draft(FactKind.LEFT, self.clock.now(), "test", "", "1/QĐ", {"level": "division"}))
+        for mailbox in (self.leaver, self.unit, self.support):
+            self.server.population.directory.touch_activity(mailbox.mailbox_id, local("2026-12-20"))
+
+    @property
+    def reclaiming(self) -> Reclaiming:
+        rooms = self.server.running.rooms
+        return Reclaiming(self.server.population.directory, rooms.store, self.server.config, self.clock)
+
+    def deliver(self, subject: str, to: str = "dvbe") -> None:
+        with smtplib.SMTP(self.server.host, self.server.ports["smtp"]) as client:
+            client.sendmail("a@example.org", [f"{to}@mic.gov.vn"], f"Subject: {subject}\r\n\r\nx\r\n".encode())
+
+    def until(self, moment: str) -> None:
+        """The clock has come to `moment` by itself, so its mark was renewed all the time; the housekeeper looks twice."""
+        self.server.move_clock_to(local(moment))
+        (self.server.config.server.data_dir / "clock.mark").write_text(self.clock.now().isoformat())
+        for _ in range(2):
+            self.server.housekeep()
+            self.server.refresh()
+
+    def letters(self, mailbox: Any) -> list[str]:
+        """The Vietnamese subjects of what the server wrote into a mailbox, oldest first."""
+        return [str(letter["Subject"]).split(" / ")[0] for letter in self.messages(mailbox) if letter["Auto-Submitted"]]
+
+    def messages(self, mailbox: Any) -> list[EmailMessage]:
+        account = self.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        view = account.view(account.folder(INBOX).folder_id)
+        found = []
+        for uid in view.uids:
+            message = account.open_message(view.info.folder_id, uid)
+            parsed = email.message_from_bytes(message.pread(0, message.size), policy=email.policy.default)
+            message.close()
+            assert isinstance(parsed, EmailMessage)
+            found.append(parsed)
+        return found
+
+    def facts(self) -> list[FactKind]:
+        return [fact.kind for fact in self.server.population.directory.facts(self.leaver.mailbox_id)]
+
+    @property
+    def home(self) -> Any:
+        return self.server.config.mail_root / "mic.gov.vn/dvbe"
+
+    @property
+    def archives(self) -> list[str]:
+        root = self.server.config.server.data_dir / "archive/mic.gov.vn/dvbe"
+        return sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+
+
+@pytest.fixture
+def ministry(serve: Callable[..., MailServer]) -> Ministry:
+    return Ministry(serve)
+
+
+def test_clause_6_4_c_the_whole_way(ministry: Ministry) -> None:
+    """Locked, warned 30, 14, 7 and 1 days ahead, reclaimed, archived, kept 30 days, freed; then brought back."""
+    told, coming = ["Chức năng gửi thư bị khóa"], "Hộp thư sẽ bị thu hồi sau ngày 28/02/2027"
+    ministry.until("2026-08-30 10:00")
+    for day in ("01-29", "01-30", "02-15", "02-16", "02-22", "02-27 12:00", "02-28"):  # six months end with 28/02/2027
+        ministry.until(f"2027-{day}")
+        told += [coming] if day in {"01-30", "02-15", "02-22", "02-28"} else []
+        assert ministry.letters(ministry.leaver) == told, day
+    ministry.until("2027-03-01 01:00")
+    with smtplib.SMTP(ministry.server.host, ministry.server.ports["smtp"]) as client:
+        client.ehlo()
+        client.mail("a@example.org")
+        assert client.rcpt("dvbe@mic.gov.vn")[0] == 550
+    assert ministry.facts()[-1] is FactKind.ARCHIVED
+    assert len(ministry.archives) == 1
+    archive = ministry.server.config.server.data_dir / "archive"
+    assert [path.stat().st_mode & 0o777 for path in (archive, archive / "mic.gov.vn")] == [0o700, 0o700]
+    assert ministry.letters(ministry.unit) == [
+        "Hộp thư dvbe@mic.gov.vn đã bị thu hồi",
+        "Dữ liệu hộp thư dvbe@mic.gov.vn đã được lưu trữ",
+    ]
+    ministry.until("2027-03-31 23:30")
+    assert ministry.home.is_dir()
+    ministry.until("2027-04-01 01:00")
+    assert ministry.facts()[-1] is FactKind.FREED
+    assert not ministry.home.exists()
+    assert len(ministry.archives) == 1
+    assert ministry.letters(ministry.unit)[-1] == "Hộp thư dvbe@mic.gov.vn đã được xóa khỏi máy chủ"
+
+    assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) is not None
+    issue_again(ministry)
+    ministry.server.refresh()
+    subjects = [str(message["Subject"]) for message in ministry.messages(ministry.leaver)]
+    assert subjects[0] == "một"
+    assert len(subjects) == 6
+    assert not [
+        event for event in ministry.server.events() if event["event"] in {"duty_failed", "visit_failed", "notice_failed"}
+    ]
+
+
+def issue_again(ministry: Ministry) -> None:
+    server = ministry.server
+    issuing = Issuing(server.population.directory, server.config, ministry.clock, credential)
+    ministry.server.population._past.move_to(ministry.clock.now())
+    issuing.issue_again(ministry.leaver, PASSWORD, Request(CENTRE))
+
+
+def reclaim(ministry: Ministry) -> None:
+    """The leaver's mailbox is warned of, reclaimed and archived."""
+    for moment in ("2027-02-28", "2027-03-01 01:00"):
+        ministry.until(moment)
+
+
+def test_clause_6_4_c_issued_again_before_it_is_freed(ministry: Ministry) -> None:
+    """Until it is freed an issue undoes everything: the mail is there, and no round touches it any more."""
+    reclaim(ministry)
+    assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) is None
+    issue_again(ministry)
+    ministry.until("2027-04-10 01:00")
+    assert ministry.facts()[-1] is FactKind.ISSUED
+    assert str(ministry.messages(ministry.leaver)[0]["Subject"]) == "một"
+    ministry.deliver("hai")
+
+
+def test_clause_6_4_c_what_is_held_is_not_freed(ministry: Ministry) -> None:
+    """A legal hold or a running handover keeps the mailbox, whatever the clock says, also from an operator."""
+    reclaim(ministry)
+    rooms = ministry.server.running.rooms
+    held = Reclaiming(
+        ministry.server.population.directory, rooms.store, ministry.server.config, ministry.clock, holds=lambda entry: True
+    )
+    ministry.server.move_clock_to(local("2027-04-02 00:00"))
+    for origin in (CENTRE, CLOCK):
+        with pytest.raises(NotAllowed) as refusal:
+            held.free(held.of(ministry.leaver), origin, clock_trusted=True)
+        assert "held" in str(refusal.value)
+    assert ministry.home.is_dir()
+
+
+def test_clause_9_2_a_legal_hold_keeps_a_reclaimed_mailbox(ministry: Ministry) -> None:
+    """Put on while its days run: no round frees it, the Centre is told why; once it is lifted the next round does."""
+    reclaim(ministry)
+    population, rooms = ministry.server.population, ministry.server.running.rooms
+    population._past.move_to(ministry.clock.now())
+    holds = Holds(population.directory, rooms.store, ministry.clock)
+    holds.hold(ministry.leaver, CENTRE)
+    ministry.server.refresh()
+    ministry.until("2027-04-02 00:00")
+    assert FactKind.FREED not in ministry.facts()
+    assert ministry.home.is_dir()
+    assert "Chưa xóa được hộp thư dvbe@mic.gov.vn" in ministry.letters(ministry.support)
+    population._past.move_to(ministry.clock.now())
+    holds.release(ministry.leaver, CENTRE)
+    ministry.server.refresh()
+    ministry.until("2027-04-02 01:00")
+    assert not ministry.home.exists()
+
+
+def test_clause_6_4_c_a_clock_that_jumped_frees_nothing(ministry: Ministry) -> None:
+    """A server with a clock far ahead refuses mail, as the clock says, and destroys nothing until somebody confirms."""
+    reclaim(ministry)
+    ministry.server.move_clock_to(local("2037-01-01 00:00"))
+    for _ in range(3):
+        ministry.server.housekeep()
+        ministry.server.refresh()
+    assert FactKind.FREED not in ministry.facts()
+    assert ministry.home.is_dir()
+    assert "Đồng hồ máy chủ cần được xác nhận" in ministry.letters(ministry.support)
+    found = ministry.reclaiming.of(ministry.leaver)
+    ministry.reclaiming.free(found, CENTRE, clock_trusted=False)  # by hand, with its document
+    ministry.reclaiming.finish(found.entry)
+    assert not ministry.home.exists()
+
+
+def test_clause_6_4_c_without_warnings_nothing_is_freed(ministry: Ministry) -> None:
+    """A mailbox that was due while the server was down was warned of by nobody: it waits, and the Centre is told, once."""
+    ministry.until("2027-03-02 00:00")
+    ministry.until("2027-04-03 00:00")
+    assert ministry.facts()[-1] is FactKind.ARCHIVED
+    assert ministry.letters(ministry.support).count("Chưa xóa được hộp thư dvbe@mic.gov.vn") == 1
+    with pytest.raises(NotAllowed):
+        ministry.reclaiming.free(ministry.reclaiming.of(ministry.leaver), Origin("quản trị"), clock_trusted=True)
+    ministry.reclaiming.free(ministry.reclaiming.of(ministry.leaver), CENTRE, clock_trusted=True)
+    assert ministry.facts()[-1] is FactKind.FREED
+
+
+def test_clause_6_4_c_reopened_by_a_correction(ministry: Ministry) -> None:
+    """A corrected day opens the mailbox again; what comes meanwhile is in the archive that is made anew."""
+    reclaim(ministry)
+    correction = Draft(FactKind.LEAVE_CORRECTED, local("2026-10-01 00:00"), "test", "", "2/QĐ", {"level": "division"})
+    ministry.server.population._past.move_to(ministry.clock.now())
+    ministry.server.population.directory.append_fact(ministry.leaver.mailbox_id, correction)
+    ministry.server.refresh()
+    ministry.deliver("hai")
+    ministry.until("2027-04-02 00:40")  # the corrected leave is due on that day
+    found = ministry.reclaiming.of(ministry.leaver)
+    assert found.way.stage is Stage.ARCHIVED
+    assert found.way.archived is not None
+    assert found.way.archived.data["messages"] == len(ministry.messages(ministry.leaver))
+    assert ministry.facts().count(FactKind.ARCHIVED) == 2
+
+
+def test_clause_6_4_c_archives_go_by_a_document_only(ministry: Ministry) -> None:
+    """An archive is dropped by a document, never while it is the only safety of a mailbox that is still to be freed."""
+    reclaim(ministry)
+    (name,) = (
+        fact.text("archive") or "" for fact in ministry.reclaiming.of(ministry.leaver).entry.facts if fact.text("archive")
+    )
+    with pytest.raises(NotAllowed):
+        ministry.reclaiming.drop(ministry.leaver, name, CENTRE)
+    ministry.until("2027-04-01 01:00")
+    with pytest.raises(NotAllowed):
+        ministry.reclaiming.drop(ministry.leaver, name, Origin("quản trị", "hết hạn"))
+    ministry.reclaiming.drop(ministry.leaver, name, CENTRE)
+    assert ministry.archives == []
+    with pytest.raises(NotAllowed):
+        ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+    issue_again(ministry)  # an empty one
+    ministry.server.refresh()
+    ministry.deliver("ba")
+    assert [str(message["Subject"]) for message in ministry.messages(ministry.leaver)] == ["ba"]
+
+
+def test_clause_6_4_c_a_client_of_the_old_mailbox_begins_anew(ministry: Ministry) -> None:
+    """Issued again after it was freed: other UIDVALIDITY, so that no mail program shows what is gone."""
+    before = status(ministry)
+    reclaim(ministry)
+    ministry.until("2027-04-01 01:00")
+    issue_again(ministry)
+    ministry.server.record(ministry.leaver, Draft(FactKind.PASSWORD_SET, ministry.clock.now(), "person"))
+    assert status(ministry) != before
+
+
+def status(ministry: Ministry) -> bytes:
+    client = imaplib.IMAP4_SSL(ministry.server.host, ministry.server.ports["imaps"], ssl_context=ministry.server.tls())
+    client.authenticate("PLAIN", lambda _: f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode())
+    answer: bytes = client.status("INBOX", "(UIDVALIDITY)")[1][0]
+    client.logout()
+    return answer

@@ -1,0 +1,173 @@
+"""Commands about staff life by the clock: what is due, notices, reclaimed mailboxes, archives, the clock."""
+
+import email
+import email.policy
+import io
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mic_mail.cli.main import main
+from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.config.load import load
+from mic_mail.directory.repository import Directory
+from mic_mail.i18n.notices.catalogue import CATALOGUE
+from mic_mail.policy.calendar import add_days, local_day
+from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.policy.warnings import recorded_key
+from mic_mail.services.credentials import Origin
+from mic_mail.services.issuing import Issuing, Request
+from mic_mail.services.notices import Notices
+from mic_mail.services.reclaiming import Reclaiming
+from mic_mail.storage.mailstore import MailStore
+from population import credential
+
+ADDRESS = "dvbe@mic.gov.vn"
+
+
+class Desk:
+    """The Centre's command line on a server that `init` made, with one mailbox."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.file = folder / "mic-mail.toml"
+        for name, value in {"MIC_MAIL_CONFIG": str(self.file), "LC_ALL": "C.UTF-8", "XDG_STATE_HOME": str(folder)}.items():
+            patch.setenv(name, value)
+        self.err = ""
+        self.out = ""
+        self.done("init", "--yes", "--data-dir", str(folder / "data"), "--user", "")
+        self.done("unit", "add", "CNTT", "Vụ Công nghệ thông tin", "--document", "1553/QĐ-BTTTT")
+        self.done("person", "add", "Đỗ Văn Bê", "--unit", "CNTT")
+        self.config = load(self.file)
+        directory, clock = self.directory(100), self.clock(100)
+        issuing = Issuing(directory, self.config, clock, credential)
+        mailbox = issuing.issue_personal(directory.person(1), "first", Request(Origin("test", "", "12/CV")))
+        store = MailStore(self.config.mail_root, clock=clock, host="test")
+        Notices(store, self.config, clock).welcome(mailbox)
+        store.close()
+        directory.close()
+
+    def run(self, *words: str) -> int:
+        out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = main(list(words))
+            out.flush()
+        assert isinstance(out.buffer, io.BytesIO)
+        self.out, self.err = out.buffer.getvalue().decode(), err.getvalue()
+        return code
+
+    def done(self, *words: str) -> str:
+        assert self.run(*words) == 0, self.err
+        return self.out
+
+    def clock(self, days_ago: float) -> ManualClock:
+        return ManualClock(SystemClock().now() - timedelta(days=days_ago))
+
+    def directory(self, days_ago: float) -> Directory:
+        """Facts through it are recorded so long ago."""
+        return Directory(self.config.directory_url, clock=self.clock(days_ago))
+
+    def reclaim(self, days_ago: int, *, warned: bool = True) -> None:
+        """Reclaimed on request and archived so many days ago, as the housekeeper does it."""
+        directory = self.directory(days_ago)
+        clock = self.clock(days_ago)
+        mailbox = directory.mailbox(ADDRESS)
+        directory.append_fact(mailbox.mailbox_id, Draft(FactKind.RECLAIMED, clock.now(), "test", "giải thể", "7/QĐ"))
+        store = MailStore(self.config.mail_root, clock=clock, host="test")
+        reclaiming = Reclaiming(directory, store, self.config, clock)
+        fact = reclaiming.archive(reclaiming.of(mailbox))
+        if warned:
+            directory.sent.put([recorded_key(mailbox.mailbox_id, fact)], clock.now())
+        store.close()
+        directory.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    return Desk(tmp_path, monkeypatch)
+
+
+def test_notices_are_listed_and_shown(desk: Desk) -> None:
+    """Every one by its clause; a preview in both languages, and as the message that would be sent."""
+    rows = json.loads(desk.done("notice", "list", "--json"))
+    assert [row["name"] for row in rows] == list(CATALOGUE)
+    shown = json.loads(desk.done("notice", "preview", "suspended", "--json"))
+    assert "bị tạm khóa" in shown["vi"]
+    assert "is suspended" in shown["en"]
+    message = email.message_from_string(desk.done("notice", "preview", "suspended", "--eml"), policy=email.policy.default)
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert desk.run("notice", "preview", "no_such") == 2
+
+
+def test_what_is_due(desk: Desk) -> None:
+    """What the clock does within the days, by which clause; overdue items come first, with what they wait for."""
+    leaves = add_days(local_day(SystemClock().now()), 5)
+    desk.done("mailbox", "leave", ADDRESS, f"{leaves:%d/%m/%Y}", "--document", "5/QĐ")
+    rows = json.loads(desk.done("mailbox", "due", "--within", "10", "--json"))
+    assert [(row["deed"], row["clause"], row["overdue"]) for row in rows] == [("send_lock", "6.4.c", False)]
+    assert [row["deed"] for row in json.loads(desk.done("mailbox", "due", "--within", "400", "--json"))] == [
+        "send_lock",
+        "suspend",
+        "reclaim",
+    ]
+    desk.reclaim(40, warned=False)
+    rows = json.loads(desk.done("mailbox", "due", "--json"))
+    assert (rows[0]["deed"], rows[0]["overdue"], rows[0]["why"]["en"]) == ("free", True, "no warning was sent")
+    assert "no warning was sent" in desk.done("mailbox", "due")
+
+
+def test_a_reclaimed_mailbox_by_hand(desk: Desk) -> None:
+    """Freed by a document only, never before its days are over; brought back from its archive; the archive dropped."""
+    assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "x", "--yes") == 1
+    desk.reclaim(20)
+    assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "x", "--yes") == 1
+    assert "its days are not over" in desk.err
+    assert desk.run("archive", "drop", ADDRESS, "--document", "9/QĐ", "--yes") == 1
+    again = json.loads(desk.done("mailbox", "restore-reclaimed", ADDRESS, "--reason", "nhầm", "--json"))
+    assert (again["address"], again["from_archive"]) == (ADDRESS, False)
+    assert json.loads(desk.done("archive", "list", "--json"))[0]["stage"] == "issued-again"
+    desk.done("archive", "drop", ADDRESS, "--document", "9/QĐ", "--yes")
+    assert json.loads(desk.done("archive", "list", "--json")) == []
+
+
+def test_freed_and_brought_back(desk: Desk) -> None:
+    """What no round may free an operator does, by the document; the mail comes back with the mailbox."""
+    desk.reclaim(40, warned=False)
+    home = desk.config.mail_root / "mic.gov.vn/dvbe"
+    assert home.is_dir()
+    desk.done("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes")
+    assert not home.exists()
+    (listed,) = json.loads(desk.done("archive", "list", "--json"))
+    assert (listed["stage"], listed["messages"]) == ("freed", 1)
+    again = json.loads(desk.done("mailbox", "restore-reclaimed", ADDRESS, "--reason", "quay lại", "--json"))
+    assert again["from_archive"] is True
+    assert home.is_dir()
+    kinds = [fact["kind"] for fact in json.loads(desk.done("mailbox", "show", ADDRESS, "--json"))["facts"]]
+    assert kinds == ["issued", "reclaimed", "archived", "freed", "unarchived", "issued"]
+    assert json.loads(desk.done("mailbox", "repair", ADDRESS, "--check", "--json")) == []
+    acts = [json.loads(line)["act"] for path in desk.config.log_dir.glob("audit-*.jsonl") for line in path.open()]
+    assert acts[-2:] == ["mailbox_free", "mailbox_restore_reclaimed"]
+
+
+def test_the_clock(desk: Desk) -> None:
+    """Confirmed with a reason, on record; a mark far away is not trusted."""
+    mark = desk.config.server.data_dir / "clock.mark"
+    mark.write_text("2020-01-01T00:00:00+00:00\n")
+    assert json.loads(desk.done("clock", "show", "--json"))["trusted"] is False
+    assert desk.run("clock", "confirm") == 2
+    desk.done("clock", "confirm", "--reason", "máy chủ ngừng để nâng cấp")
+    assert json.loads(desk.done("clock", "show", "--json"))["trusted"] is True
+
+
+def test_ranks_of_the_ministry(desk: Desk) -> None:
+    """Reg. 6.4.c: a position that the settings name is known; any other is asked for."""
+    desk.done("person", "add", "Phạm Giám Đốc", "--unit", "CNTT", "--position", "Giám đốc")
+    written = desk.file.read_text()
+    desk.file.write_text(written.replace("# department = []", 'department = ["Giám đốc Trung tâm Thông tin"]'))
+    added = json.loads(
+        desk.done("person", "add", "An", "--unit", "CNTT", "--position", "giám đốc Trung tâm Thông tin", "--json")
+    )
+    assert added["level"] == "department"
+    assert json.loads(desk.done("person", "show", "2", "--json"))["level"] is None
