@@ -19,7 +19,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.net.tls import BadCertificate, TlsFront
 from mic_mail.outbound.spool import Spool
-from mic_mail.process.feed import Feed
+from mic_mail.process.feed import Feed, tell_directory_changed
 from mic_mail.process.lag import LoopLag
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.access import Access
@@ -27,6 +27,7 @@ from mic_mail.services.housekeeping import ChangedAccounts
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.notices import Notices
 from mic_mail.services.secrecy import Secrecy
+from mic_mail.services.runaways import Runaways
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.replay import Replay
@@ -149,6 +150,20 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot, log)
     changed.append(usage.add)
     secrecy = Secrecy(config, lanes=lanes, log=log, clock=clock)
+    runaways = Runaways(
+        access, directory, tell=lambda: tell_directory_changed(config.run_dir), lanes=lanes, clock=clock, log=log
+    )
+    mailflow = MailFlow(
+        flow_settings(config),
+        store=store,
+        spool=spool,
+        lanes=lanes,
+        accounts=accounts,
+        access=access,
+        log=log,
+        clock=clock,
+        runaway=runaways.noticed,
+    )
     return Rooms(
         config=config,
         clock=clock,
@@ -174,6 +189,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
             log=log,
             clock=clock,
         ),
+        mailflow=mailflow,
         usage=usage,
     )
 

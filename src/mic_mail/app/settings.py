@@ -38,6 +38,10 @@ def flow_settings(config: Config) -> FlowSettings:
         support=config.support,
         separator=config.smtp.subaddress,
         recipients_per_hour=config.limits.recipients_per_hour,
+        runaway_recipients=round(config.limits.suspend_beyond * config.limits.recipients_per_hour),
+        bulk_senders=frozenset(
+            name if "@" in name else f"{name}@{config.server.domain}" for name in config.limits.bulk_senders
+        ),
     )
 
 

@@ -21,6 +21,7 @@ from mic_mail.policy.roles import Right
 from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
 from mic_mail.services.accounts import Accounts
 from mic_mail.services.credentials import Origin
+from mic_mail.services.readings import ranks
 
 app = typer.Typer(help=say("Cá nhân.", "People."), no_args_is_help=True)
 
@@ -77,7 +78,7 @@ def add(
         full_name=name,
         unit_id=here.directory.unit(unit).unit_id,
         position=position,
-        level=level or level_of(position),
+        level=level or level_of(position, ranks(here.config)),
         employment=employment,
         contract_from=read_day(contract_from) if contract_from is not None else None,
         contract_until=read_day(contract_until) if contract_until is not None else None,

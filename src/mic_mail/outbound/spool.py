@@ -28,7 +28,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -76,6 +76,8 @@ class Slip:
     body: str = "7BIT"
     ret: str | None = None
     envid: str | None = None
+    submitted_by: int = 0
+    """The mailbox that signed in to send it; 0: it came from elsewhere."""
     attempts: int = 0
     next_try_us: int = 0
     """Not before this instant; 0 for an entry that nobody has tried to its end."""
@@ -118,15 +120,16 @@ class Spool:
         return (self._live / (spool_id + ENVELOPE)).exists()
 
     def recover(self, now_us: int | None = None) -> Iterator["Entry"]:
+    def recover(self, now_us: int | None = None, waits: Callable[[Slip], bool] = lambda slip: False) -> Iterator["Entry"]:
         """Every entry that no living process owns, owned from now on; with `now_us`, those whose next try is due by then.
 
-        Leftovers are removed on the way.
+        One that `waits` stays as it is. Leftovers are removed on the way.
         """
         for name in sorted(os.listdir(self._tmp)):
             self._sweep(name)
         for spool_id in sorted({os.path.splitext(name)[0] for name in os.listdir(self._live)}):
             entry = self._adopt(spool_id)
-            if entry is not None and (now_us is None or is_due(entry.slip.next_try_us, now_us)):
+            if entry is not None and (now_us is None or is_due(entry.slip.next_try_us, now_us)) and not waits(entry.slip):
                 yield entry
             elif entry is not None:
                 entry.release()

@@ -184,6 +184,22 @@ class Access:
         entry = self._snapshot.entry(mailbox_id)
         return None if entry is None else self._decision(entry, now or self._clock.now())
 
+    def is_stopped(self, mailbox_id: int) -> bool:
+        """Whether nobody may use the mailbox now (Reg. 7.1, 6.4.c), so that what waits in the spool from it stays there.
+
+        From any thread: nothing is kept here. A record that cannot be read may hold a suspension.
+        """
+        entry = self._snapshot.entry(mailbox_id)
+        if entry is None:
+            return True
+        try:
+            decision = decide(
+                entry.kind, entry.facts, self._clock.now(), last_activity=entry.last_activity, settings=self._lifecycle
+            )
+        except FactsUnreadable:
+            return True
+        return bool(decision.states & {State.SUSPENDED, State.RECLAIMED})
+
     def _decision(self, entry: Entry, now: datetime) -> Decision:
         known = self._decisions.get(entry.mailbox_id)
         if known is not None and known[0] is entry and (known[1].valid_until is None or now < known[1].valid_until):

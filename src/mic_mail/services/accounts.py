@@ -24,7 +24,7 @@ from mic_mail.policy.ranks import level_of
 from mic_mail.policy.suspension import absent_until
 from mic_mail.services.credentials import Origin
 from mic_mail.services.quota import check_quota
-from mic_mail.services.readings import lifecycle_settings
+from mic_mail.services.readings import lifecycle_settings, ranks
 
 
 class NotAllowed(Refused):
@@ -68,6 +68,7 @@ class Accounts:
         self._working_days = directory.years.working_days()
         self._settings = lifecycle_settings(config, self._working_days)
         self._min_wait = config.restore.min_wait
+        self._ranks = ranks(config)
 
     def decide(self, entry: Entry, at: datetime | None = None) -> Decision:
         """What the mailbox may do at `at`, or now."""
@@ -324,7 +325,7 @@ class Accounts:
             return named
         if entry.owner.person_id is not None:
             person = self._directory.person(entry.owner.person_id)
-            known = person.level or level_of(person.position)
+            known = person.level or level_of(person.position, self._ranks)
             if known is not None:
                 return known
         raise NotAllowed(

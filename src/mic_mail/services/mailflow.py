@@ -8,7 +8,7 @@ Never here: protocol syntax, reply codes, SQL. Temporary trouble is never turned
 
 import asyncio
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -64,6 +64,10 @@ class FlowSettings:
     separator: str = "+"
     recipients_per_hour: int = 2_000
     """Of one mailbox, on submission."""
+    runaway_recipients: int = 4_000
+    """Named within an hour: then the mailbox is suspended (Reg. 7.2.c); 0: never."""
+    bulk_senders: frozenset[str] = frozenset()
+    """Addresses of mailboxes that are not suspended for it."""
 
 
 class MailFlow:
@@ -81,9 +85,12 @@ class MailFlow:
         secrecy: Secrecy,
         log: MailLog,
         clock: Clock,
+        runaway: Callable[[int, int], None] = lambda mailbox_id, recipients: None,
     ) -> None:
+        """`runaway` hears, on the loop, of a mailbox that goes on to name far too many recipients."""
         self.settings = settings
         self._secrecy = secrecy
+        self._runaway = runaway
         self._store = store
         self._spool = spool
         self._lanes = lanes
@@ -95,6 +102,8 @@ class MailFlow:
         self._rate = HourlyRate()
         self._errands: set[asyncio.Task[object]] = set()
         self._has_looked = False
+        self._held: set[str] = set()
+        """The entries that wait because their sender is suspended, as last seen."""
 
     # ------------------------------------------------------------ the envelope
 
@@ -192,7 +201,13 @@ class MailFlow:
 
     def _sends_too_much(self, sender: SignedIn) -> bool:
         """Whether the mailbox has to wait; else this recipient is counted, whatever becomes of the message."""
-        return self._rate.take(sender.mailbox_id, self.settings.recipients_per_hour, self._clock.monotonic()) > 0
+        settings = self.settings
+        too_much = self._rate.take(sender.mailbox_id, settings.recipients_per_hour, self._clock.monotonic()) > 0
+        if too_much and settings.runaway_recipients and sender.address not in settings.bulk_senders:
+            tried = self._rate.tried(sender.mailbox_id)
+            if tried >= settings.runaway_recipients:
+                self._runaway(sender.mailbox_id, tried)
+        return too_much
 
     # ------------------------------------------------------------ the message
 
@@ -377,6 +392,7 @@ class MailFlow:
             body=envelope.body,
             ret=envelope.ret,
             envid=envelope.envid,
+            submitted_by=envelope.client.signed_in.mailbox_id if envelope.client.signed_in else 0,
         )
 
     def _spooled(
@@ -390,11 +406,14 @@ class MailFlow:
     async def recover(self) -> int:
         """Take up what earlier processes acknowledged and did not finish, and what could not be delivered then.
 
-        The first time everything, since what was in the way may be why somebody restarted us; after that what is due.
+        The first time everything, since what was in the way may be why somebody restarted us; after that what is due. What a
+        mailbox sent that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
         """
         now_us = self._clock.now_us() if self._has_looked else None
         self._has_looked = True
-        entries = await self._lanes.io(lambda: list(islice(self._spool.recover(now_us), MAX_RECOVERED)))
+        held: list[Slip] = []
+        entries = await self._lanes.io(lambda: list(islice(self._spool.recover(now_us, self._waits(held)), MAX_RECOVERED)))
+        self._tell_held(held)
         for entry in entries:
             slip = entry.slip
             self._log.event(
@@ -407,6 +426,28 @@ class MailFlow:
             )
             self._delivering.fan_out(entry, self._parcels_of(entry), None, doubtful=True)
         return len(entries)
+
+    def _waits(self, held: list[Slip]) -> Callable[[Slip], bool]:
+        """Whether an entry's sender may not send now, asked once for each; those that wait are noted. In a thread."""
+        stopped: dict[int, bool] = {}
+
+        def waits(slip: Slip) -> bool:
+            sender = slip.submitted_by
+            if sender and sender not in stopped:
+                stopped[sender] = self._access.is_stopped(sender)
+            if sender and stopped[sender]:
+                held.append(slip)
+            return bool(sender) and stopped[sender]
+
+        return waits
+
+    def _tell_held(self, held: Sequence[Slip]) -> None:
+        """Once for each entry and process: that it waits (Reg. 4.2)."""
+        for slip in held:
+            if slip.trace_id not in self._held:
+                recipients = [target.address for target in slip.targets if not target.settled]
+                self._log.event("delivery_held", trace=slip.trace_id, sender=slip.sender, recipients=recipients)
+        self._held = {slip.trace_id for slip in held}
 
     def _parcels_of(self, entry: SpoolEntry) -> list[Parcel]:
         slip = entry.slip

@@ -21,6 +21,8 @@ from mic_mail.services.access import Access, Challenge, Peer, SignedIn
 from mic_mail.services.envelope import BINARYMIME, Cause, Client, Envelope, Role
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.reception import Reception
+from mic_mail.services.refusals import Refusal
+from mic_mail.services.watching import Watch
 from mic_mail.smtp import replies
 from mic_mail.smtp import session as steps
 from mic_mail.smtp.data import ChunkDecoder, DotDecoder
@@ -92,6 +94,9 @@ class Wire(Protocol):
     def expire(self, name: str) -> None:
         """Say the row `name` and close."""
 
+    def end_soon(self, name: str, still: Callable[[], bool]) -> None:
+        """Likewise, in a moment, if it is `still` so then."""
+
     def close(self) -> None:
         """Let what was said leave, and close."""
 
@@ -111,6 +116,7 @@ class Conversation:
         self._reception: Reception | None = None
         self._chunks: ChunkDecoder | None = None
         self._signed_in: SignedIn | None = None
+        self._watch: Watch[int] | None = None
         self._client = Client(door.role, self._peer, "", "SMTP")
         self._offer()
 
@@ -125,6 +131,7 @@ class Conversation:
         try:
             await self._converse()
         finally:
+            self._sign_out()
             self._drop_reception()
 
     async def _next_line(self) -> bytes | Trouble | None:
@@ -344,7 +351,7 @@ class Conversation:
         """RFC 3207. Whatever was pipelined behind STARTTLS in clear is dropped: it is not from the client that we trust."""
         self._input.clear()
         self._drop_reception()
-        self._signed_in = None
+        self._sign_out()
         self._peer = await self._wire.start_tls()
         self._core.tls_started()
         self._offer()
@@ -358,7 +365,9 @@ class Conversation:
         while True:
             answer = await dialog.step(octets)
             if isinstance(answer, SignedIn):
+                self._sign_out()
                 self._signed_in = answer
+                self._watch = self._services.access.watch(answer.mailbox_id, self._decision_moved)
                 return self._core.signed_in(answer.address)
             if not isinstance(answer, Challenge):
                 refusal = replies.of_sign_in(answer.kind, answer.text)
@@ -377,6 +386,23 @@ class Conversation:
             octets = _unbase64(line)
             if octets is None:
                 return self._core.sign_in_refused(replies.reply("auth-syntax"))
+
+    def _sign_out(self) -> None:
+        """Nobody is signed in, and nothing is watched for it."""
+        self._signed_in = None
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+    def _decision_moved(self) -> None:
+        """The word on the mailbox may have changed: if it may not sign in now, its session ends (Reg. 7.1).
+
+        Nothing is taken from now on; but whoever is about to send has a moment to hear in full why (decision 0001), and who
+        has a new password to sign in with it.
+        """
+        known = self._signed_in
+        if known is not None and isinstance(self._services.access.recheck(known, self._peer), Refusal):
+            self._wire.end_soon("signed-out", lambda: self._signed_in is known)
 
 
 def _unbase64(text: bytes) -> bytes | None:

@@ -31,6 +31,8 @@ __all__ = ["SmtpServer", "SmtpServices"]
 
 CLOSING_SECONDS: Final = 5.0
 """How long the last reply of a connection may take to leave."""
+ENDING_SECONDS: Final = 3.0
+"""How long the session of a mailbox that was suspended meanwhile may still ask and be refused: that says more than a cut."""
 MAX_UNREAD_OCTETS: Final = 131_072
 """What has arrived and is not read yet; beyond it the client is not listened to."""
 HANDSHAKE_SECONDS: Final = 30.0
@@ -187,6 +189,10 @@ class SmtpConnection(SMTP):
         """The server is shutting down: now if nothing is going on, else after the present command."""
         if self._deadline is not None and not self.in_message:
             self.expire("shutdown")
+
+    def end_soon(self, name: str, still: Callable[[], bool]) -> None:
+        """For this connection alone, whatever is going on by then."""
+        self.loop.call_later(ENDING_SECONDS, lambda: self.expire(name) if still() else None)
 
     def close(self) -> None:
         """Let what was said leave, but not for ever."""

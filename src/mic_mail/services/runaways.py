@@ -1,0 +1,69 @@
+"""Suspending a mailbox that writes to far too many people: a stolen password, or a worm (Reg. 7.2.c).
+
+In: a mailbox and how many recipients it named in an hour. Out: a suspension as a fact, an event, and the other processes told;
+the Centre hears of it by a notice that follows from the fact (`services.lifenotices`). Belongs to the event loop; the fact is
+written in the lane. Asked for again and again while the sender goes on: only what is not suspended yet is.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from mic_mail.clock import Clock
+from mic_mail.directory.records import Superseded
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import MicMailError
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy.facts import Cause, Detail, Draft, FactKind
+from mic_mail.policy.states import State
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.access import Access
+from mic_mail.services.lifenotices import SERVER
+
+WHY = "gửi tới quá nhiều người nhận trong một giờ"
+
+
+class Runaways:
+    """The suspensions by one process."""
+
+    def __init__(
+        self,
+        access: Access,
+        directory: Directory,
+        *,
+        tell: Callable[[], None],
+        lanes: Lanes,
+        clock: Clock,
+        log: MailLog,
+    ) -> None:
+        """`tell` hints to the other processes that the directory has changed; without it they see it within two seconds."""
+        self._access = access
+        self._directory = directory
+        self._tell = tell
+        self._lanes = lanes
+        self._clock = clock
+        self._log = log
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+
+    def noticed(self, mailbox_id: int, recipients: int) -> None:
+        """A mailbox names too many recipients."""
+        if mailbox_id not in self._under_way:
+            errand = self._suspend(mailbox_id, recipients)
+            self._under_way[mailbox_id] = asyncio.get_running_loop().create_task(errand, name=f"suspend {mailbox_id}")
+
+    async def _suspend(self, mailbox_id: int, recipients: int) -> None:
+        try:
+            entry, decision = self._access.snapshot.entry(mailbox_id), self._access.decide(mailbox_id)
+            if entry is None or decision is None or State.SUSPENDED in decision.states:
+                return
+            data: dict[str, Detail] = {"cause": Cause.COMPROMISED.value, "trigger": "outbound-rate", "recipients": recipients}
+            fact = Draft(FactKind.SUSPENDED, self._clock.now(), SERVER, WHY, None, data)
+            await self._lanes.io(lambda: self._directory.append_fact(mailbox_id, fact, after=decision.fact_seq))
+            self._log.event("mailbox_suspended", mailbox=entry.address, clause="7.2.c", recipients=recipients)
+            await self._access.refresh()
+            await self._lanes.io(self._tell)
+        except Superseded:  # it may be suspended by now; if not, the next recipient asks again
+            await self._access.refresh()
+        except MicMailError as error:
+            self._log.event("suspension_failed", mailbox_id=mailbox_id, error=str(error))
+        finally:
+            del self._under_way[mailbox_id]

@@ -1,0 +1,175 @@
+"""Reg. 7.2.c: the server suspends a mailbox that runs away, and what a suspended mailbox has sent does not leave the spool."""
+
+import asyncio
+import base64
+import email
+import email.policy
+import smtplib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from harness import MailServer
+from mic_mail.clock import ManualClock
+from mic_mail.policy.facts import Cause, Draft, Fact, FactKind, MailboxKind
+from mic_mail.services.queued import Queued
+from mic_mail.storage.types import INBOX, AccountRef
+from population import PASSWORD
+
+LIMIT = 10
+SETTINGS = {"limits": {"recipients_per_hour": LIMIT, "suspend_beyond": 2, "bulk_senders": ("cntt",)}}
+
+
+@pytest.fixture
+def server(serve: Callable[..., MailServer]) -> MailServer:
+    server = serve(SETTINGS, clock=ManualClock(datetime(2026, 11, 24, 2, 0, tzinfo=UTC)))
+    server.population.issue("dvbe", name="Đỗ Văn Bê")
+    server.population.issue("cntt", kind=MailboxKind.UNIT, name="Vụ CNTT")
+    server.population.issue("support", kind=MailboxKind.GROUP, name="Trung tâm Thông tin")
+    server.issue("ttlan", name="Trần Thị Lan")
+    return server
+
+
+def submission(server: MailServer, local: str = "dvbe") -> smtplib.SMTP_SSL:
+    client = smtplib.SMTP_SSL(server.host, server.ports["submissions"], context=server.tls())
+    client.ehlo()
+    plain = base64.b64encode(f"\0{local}@mic.gov.vn\0{PASSWORD}".encode()).decode()
+    assert client.docmd("AUTH", f"PLAIN {plain}")[0] == 235
+    return client
+
+
+def names(client: smtplib.SMTP_SSL, recipients: int) -> list[int]:
+    return [client.rcpt("ttlan@mic.gov.vn")[0] for _ in range(recipients)]
+
+
+def suspensions(server: MailServer, address: str) -> list[Fact]:
+    server.call(_settled())
+    directory = server.population.directory
+    facts = directory.facts(directory.mailbox(address).mailbox_id)
+    return [fact for fact in facts if fact.kind is FactKind.SUSPENDED]
+
+
+async def _settled() -> None:
+    """Suspensions that are under way are recorded."""
+    for task in [task for task in asyncio.all_tasks() if task.get_name().startswith("suspend ")]:
+        await task
+
+
+def subjects(server: MailServer, mailbox: Any) -> list[bytes]:
+    account = server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    view = account.view(account.folder(INBOX).folder_id)
+    return [row[0] for row in account.rows(view.info.folder_id, view.uids, ["header"])]
+
+
+def test_clause_7_2_c_a_runaway_is_suspended(server: MailServer) -> None:
+    """Refused beyond the limit; suspended at twice the limit, once, with cause and figure; the Centre is told."""
+    client = submission(server)
+    client.mail("dvbe@mic.gov.vn")
+    assert names(client, LIMIT) == [250] * LIMIT
+    assert names(client, LIMIT - 1) == [450] * (LIMIT - 1)
+    assert suspensions(server, "dvbe@mic.gov.vn") == []
+    names(client, 5)
+    (fact,) = suspensions(server, "dvbe@mic.gov.vn")
+    assert (fact.actor, dict(fact.data)) == (
+        "server",
+        {"cause": Cause.COMPROMISED, "trigger": "outbound-rate", "recipients": 2 * LIMIT},
+    )
+    client.rset()
+    assert client.mail("dvbe@mic.gov.vn")[0] == 525
+    client.close()
+    server.housekeep()
+    (header,) = subjects(server, server.population.directory.mailbox("support@mic.gov.vn"))
+    assert b"Auto-Submitted: auto-generated" in header
+    server.stop()
+    (told,) = [event for event in server.events() if event.get("event") == "mailbox_suspended"]
+    assert (told["mailbox"], told["clause"], told["recipients"]) == ("dvbe@mic.gov.vn", "7.2.c", 2 * LIMIT)
+
+
+def test_clause_7_2_c_who_may_write_to_many_is_limited_only(server: MailServer) -> None:
+    """A mailbox in `limits.bulk_senders` waits like any other, and is never suspended for it."""
+    client = submission(server, "cntt")
+    client.mail("cntt@mic.gov.vn")
+    assert set(names(client, 4 * LIMIT)[LIMIT:]) == {450}
+    assert suspensions(server, "cntt@mic.gov.vn") == []
+    assert client.mail("cntt@mic.gov.vn")[0] != 525
+
+
+def test_clause_7_2_c_never_by_setting(serve: Callable[..., MailServer]) -> None:
+    """With `limits.suspend_beyond = 0` the limit alone holds."""
+    server = serve({"limits": {"recipients_per_hour": LIMIT, "suspend_beyond": 0}})
+    server.population.issue("dvbe")
+    server.issue("ttlan")
+    client = submission(server)
+    client.mail("dvbe@mic.gov.vn")
+    names(client, 6 * LIMIT)
+    assert suspensions(server, "dvbe@mic.gov.vn") == []
+
+
+def test_clause_7_1_what_is_queued_stays(server: MailServer) -> None:
+    """A message that waits for a full mailbox stays in the spool while its sender is suspended, and goes on after a restore."""
+    directory = server.population.directory
+    sender, full = directory.mailbox("dvbe@mic.gov.vn"), directory.mailbox("ttlan@mic.gov.vn")
+    other = server.issue("pqlong")
+    client = submission(server)
+    with Blocked(server, full):
+        client.sendmail(
+            "dvbe@mic.gov.vn",
+            ["ttlan@mic.gov.vn", "pqlong@mic.gov.vn"],
+            "From: dvbe@mic.gov.vn\r\nSubject: hai noi\r\n\r\nx\r\n",
+        )
+        server.call(server.running.rooms.mailflow.settle())
+    client.close()
+    assert [len(subjects(server, mailbox)) for mailbox in (full, other)] == [0, 1]
+    server.suspend(sender)
+    server.move_clock_to(server.clock.now() + timedelta(days=1))
+    for _ in range(2):
+        server.housekeep()
+        server.call(server.running.rooms.mailflow.settle())
+    assert len(subjects(server, full)) == 0
+    server.record(sender, Draft(FactKind.RESTORED, server.clock.now(), "test", "", "3/CV"))
+    server.housekeep()
+    server.call(server.running.rooms.mailflow.settle())
+    assert len(subjects(server, full)) == 1
+    server.stop()
+    held = [event for event in server.events() if event.get("event") == "delivery_held"]
+    assert [event["recipients"] for event in held] == [["ttlan@mic.gov.vn"]]
+
+
+def test_clause_7_2_c_what_is_queued_is_dropped(server: MailServer) -> None:
+    """By the Centre's word it does not go out, and the owner is told to whom it was addressed."""
+    directory = server.population.directory
+    sender, full = directory.mailbox("dvbe@mic.gov.vn"), directory.mailbox("ttlan@mic.gov.vn")
+    server.issue("pqlong")
+    with Blocked(server, full):
+        recipients = ["ttlan@mic.gov.vn", "pqlong@mic.gov.vn"]
+        submission(server).sendmail("dvbe@mic.gov.vn", recipients, "From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
+        server.call(server.running.rooms.mailflow.settle())
+    server.suspend(sender)
+    server.housekeep()
+    queued = Queued(server.config.spool_dir, server.clock, sender)
+    assert queued.count() == 1
+    assert Queued(server.config.spool_dir, server.clock, full).count() == 0
+    assert queued.drop(server.running.rooms.usage.notices) == 1
+    assert queued.count() == 0
+    server.record(sender, Draft(FactKind.RESTORED, server.clock.now(), "test", "", "3/CV"))
+    server.move_clock_to(server.clock.now() + timedelta(days=1))
+    server.housekeep()
+    assert subjects(server, full) == []
+    parsed = [email.message_from_bytes(header, policy=email.policy.default) for header in subjects(server, sender)]
+    assert ["Message not sent" in str(message["Subject"]) for message in parsed].count(True) == 1
+
+
+class Blocked:
+    """While it lasts nothing can be delivered into the mailbox."""
+
+    def __init__(self, server: MailServer, mailbox: Any) -> None:
+        self._home = server.config.mail_root / mailbox.home
+
+    def __enter__(self) -> None:
+        self._home.parent.mkdir(parents=True, exist_ok=True)
+        self._home.write_text("no folder")
+
+    def __exit__(self, *_: object) -> None:
+        self._home.unlink()
