@@ -132,7 +132,6 @@ _NEEDED = {
     "mailbox lock-sending": ("dvbe@mic.gov.vn", "--reason", "x"), "mailbox reclaim": ("dvbe@mic.gov.vn", "--reason", "x"),
     "mailbox grant": ("cntt@mic.gov.vn", "1", "--as", "keeper"), "mailbox revoke": ("cntt@mic.gov.vn", "1"),
     "mailbox repair": (), "mailbox rescan": (),
-    "log trace": ("x",), "log export": ("/nowhere", "--from", "01/01/2026", "--until", "02/01/2026", "--reason", "x"),
     "mailbox hold": ("dvbe@mic.gov.vn", "--document", "1", "--reason", "x"),
     "mailbox release-hold": ("dvbe@mic.gov.vn", "--document", "1", "--reason", "x"),
 }  # fmt: skip

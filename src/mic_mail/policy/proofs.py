@@ -56,10 +56,14 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_acts.py",
         "tests/regulation/test_password_page.py",
     ),
-    "6.4.b": ("tests/regulation/test_acts.py",),
+    "6.4.b": (
+        "tests/regulation/test_acts.py",
+        "tests/regulation/test_life_notices.py",
+    ),
     "6.4.c": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_6_4_c.py",
+        "tests/regulation/test_clause_6_4_c_reclaim.py",
         "tests/regulation/test_password_page.py",
         "tests/regulation/year/test_year.py",
     ),
@@ -67,6 +71,8 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "7.1": (
         "tests/clients/test_states.py",
         "tests/regulation/test_clause_7_1.py",
+        "tests/regulation/test_clause_7_1_sessions.py",
+        "tests/regulation/test_clause_7_2_c.py",
         "tests/regulation/test_password_page.py",
         "tests/regulation/year/test_year.py",
     ),
@@ -83,6 +89,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "7.2.c": (
         "tests/clients/test_states.py",
         "tests/regulation/test_acts.py",
+        "tests/regulation/test_clause_7_2_c.py",
         "tests/regulation/year/test_year.py",
     ),
     "7.3.a": ("tests/regulation/test_acts.py",),
@@ -138,6 +145,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "14.4": ("tests/regulation/test_clause_14_4.py",),
     "15.2": (
         "tests/regulation/test_clause_15_2.py",
+        "tests/regulation/test_life_notices.py",
         "tests/regulation/test_password_page.py",
     ),
     "15.5": ("tests/clients/test_imap_libraries.py",),
