@@ -134,6 +134,9 @@ _NEEDED = {
     "mailbox repair": (), "mailbox rescan": (),
     "mailbox hold": ("dvbe@mic.gov.vn", "--document", "1", "--reason", "x"),
     "mailbox release-hold": ("dvbe@mic.gov.vn", "--document", "1", "--reason", "x"),
+    "mailbox due": (), "mailbox restore-reclaimed": ("dvbe@mic.gov.vn", "--reason", "x"),
+    "mailbox free": ("dvbe@mic.gov.vn", "--document", "1", "--reason", "x", "--yes"),
+    "notice preview": ("welcome",), "archive drop": ("dvbe@mic.gov.vn", "--yes"), "clock confirm": ("--reason", "x"),
 }  # fmt: skip
 """What a command needs to get as far as its gate; others of `mailbox` need an address, the rest nothing."""
 

@@ -4,7 +4,7 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import Frame, frame
-from mic_mail.cli.gate import asks, open_to_all
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, JsonOption, ReasonOption
 from mic_mail.cli.output import Column, say
 from mic_mail.cli.record import on_record
@@ -24,7 +24,7 @@ ONE = (
 
 
 @app.command(help=say("Xem đồng hồ và mốc gần nhất.", "Show the clock and the last instant on record."))
-@open_to_all
+@asks(Right.READ, whole=True)
 def show(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     mark = _mark(here)

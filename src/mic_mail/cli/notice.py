@@ -7,11 +7,12 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import frame
-from mic_mail.cli.gate import open_to_all
+from mic_mail.cli.gate import asks
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.i18n.notices.catalogue import CATALOGUE, find
 from mic_mail.i18n.notices.notice import READERS, Notice
+from mic_mail.policy.roles import Right
 from mic_mail.services.notices import Notices
 
 app = typer.Typer(help=say("Thông báo của máy chủ.", "Notices."), no_args_is_help=True)
@@ -33,13 +34,13 @@ SAMPLE_READER = ("Đỗ Văn Bê", "dvbe@mic.gov.vn")
 
 
 @app.command("list", help=say("Liệt kê mọi thông báo.", "List every notice."))
-@open_to_all
+@asks(Right.READ)
 def list_notices(as_json: JsonOption = False) -> None:
     output.listing(COLUMNS, map(_row, CATALOGUE.values()), as_json=as_json)
 
 
 @app.command(help=say("Xem một thông báo với số liệu mẫu.", "Show a notice with sample values."))
-@open_to_all
+@asks(Right.READ)
 def preview(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help=say("Tên thông báo.", "The notice's name."))],
