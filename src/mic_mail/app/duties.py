@@ -9,8 +9,8 @@ from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
 from mic_mail.services.indexing import ROUND_SECONDS, Indexing
 from mic_mail.services.lifenotices import LifeNotices
 from mic_mail.services.logbook import LogKeeping
-from mic_mail.services.secrecycases import SecrecyCases
 from mic_mail.services.reclaimrounds import ReclaimRounds
+from mic_mail.services.secrecycases import SecrecyCases
 from mic_mail.storage.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0

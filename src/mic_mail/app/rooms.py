@@ -26,8 +26,8 @@ from mic_mail.services.access import Access
 from mic_mail.services.housekeeping import ChangedAccounts
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.notices import Notices
-from mic_mail.services.secrecy import Secrecy
 from mic_mail.services.runaways import Runaways
+from mic_mail.services.secrecy import Secrecy
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.replay import Replay
@@ -160,6 +160,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         lanes=lanes,
         accounts=accounts,
         access=access,
+        secrecy=secrecy,
         log=log,
         clock=clock,
         runaway=runaways.noticed,
@@ -178,17 +179,6 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         spool=spool,
         access=access,
         secrecy=secrecy,
-        mailflow=MailFlow(
-            flow_settings(config),
-            store=store,
-            spool=spool,
-            lanes=lanes,
-            accounts=accounts,
-            access=access,
-            secrecy=secrecy,
-            log=log,
-            clock=clock,
-        ),
         mailflow=mailflow,
         usage=usage,
     )

@@ -119,7 +119,6 @@ class Spool:
         """Whether the entry exists, whoever owns it."""
         return (self._live / (spool_id + ENVELOPE)).exists()
 
-    def recover(self, now_us: int | None = None) -> Iterator["Entry"]:
     def recover(self, now_us: int | None = None, waits: Callable[[Slip], bool] = lambda slip: False) -> Iterator["Entry"]:
         """Every entry that no living process owns, owned from now on; with `now_us`, those whose next try is due by then.
 

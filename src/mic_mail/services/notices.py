@@ -90,7 +90,7 @@ class Notices:
 
     def about_secrecy(self, mailbox: Addressee, subject: Text, text: Text, key: str) -> Published:
         """Reg. 4.1: what became of a marked message; once for each `key`."""
-        return self._deliver(mailbox, subject, text, origin=f"secrecy:{mailbox.mailbox_id}:{key}")
+        return self.deliver(mailbox, Letter(subject, text), origin=f"secrecy:{mailbox.mailbox_id}:{key}")
 
     def usage(self, mailbox: Addressee, used_octets: int) -> Published | None:
         """Look at the usage after a change; a warning if it crossed a level upwards (Reg. 8.3.c).
