@@ -236,7 +236,9 @@ def absence(
 
 
 @app.command(
-    help=say("Thu hồi theo yêu cầu của đơn vị (6.2); không xóa thư.", "Reclaim on the unit's request (6.2); deletes nothing.")
+    help=say(
+        "Thu hồi theo yêu cầu của đơn vị (6.2); thư được lưu trữ.", "Reclaim on the unit's request (6.2); mail is archived."
+    )
 )
 @asks(Right.ACT)
 def reclaim(

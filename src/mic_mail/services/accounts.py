@@ -248,7 +248,7 @@ class Accounts:
         return self._append(entry, self._draft(FactKind.SENDING_UNLOCKED, origin))
 
     def reclaim(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
-        """Reg. 6.1, 6.2: reclaim on the unit's request, any kind of mailbox; nothing is destroyed by it."""
+        """Reg. 6.1, 6.2: reclaim on the unit's request, any kind of mailbox; what follows is in `services.reclaiming`."""
         _needs_reason(origin, "6.2")
         entry, decision = self._look(mailbox)
         self._must_be_issued(decision)
