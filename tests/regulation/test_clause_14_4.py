@@ -204,9 +204,9 @@ def test_clause_6_1_only_the_centre_and_auditors_read_the_log(desk: Desk) -> Non
         for actor, code in (("an", 0), ("kiem", 0), ("don", 1), ("la", 1)):
             assert desk.run("log", *words, "--actor", actor) == code, desk.err
             assert bool(desk.out) is (code == 0)
-    refused = [(act["actor"], act["act"], act["clause"]) for act in desk.acts() if str(act["act"]).endswith("_refused")]
+    refused = [(act["actor"], act["subject"], act["clause"]) for act in desk.acts() if act["act"] == "command_refused"]
     assert refused == [
-        (actor, f"log_{word}_refused", "6.1") for word in ("search", "trace", "anchor", "verify") for actor in ("don", "la")
+        (actor, f"mic-mail log {word}", "6.1") for word in ("search", "trace", "anchor", "verify") for actor in ("don", "la")
     ]
 
 

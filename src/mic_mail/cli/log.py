@@ -16,6 +16,7 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.days import read_day, read_instant
 from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import asks
 from mic_mail.cli.logwords import told, wrong
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, Row, say
@@ -71,6 +72,7 @@ UntilOption = Annotated[
 
 
 @app.command(help=say("Tìm trong nhật ký.", "Search the log."))
+@asks(Right.READ_LOG, whole=True)
 def search(
     ctx: typer.Context,
     *,
@@ -102,6 +104,7 @@ def search(
 
 
 @app.command(help=say("Toàn bộ đường đi của một thư.", "The whole life of one message."))
+@asks(Right.READ_LOG, whole=True)
 def trace(
     ctx: typer.Context,
     message: Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư hoặc Message-ID.", "Trace id or Message-ID."))],
@@ -128,6 +131,7 @@ def trace(
 
 
 @app.command(help=say("Kiểm tra nhật ký có nguyên vẹn.", "Check that the log is whole."))
+@asks(Right.READ_LOG, whole=True)
 def verify(
     ctx: typer.Context,
     *,
@@ -157,6 +161,7 @@ def verify(
 
 
 @app.command(help=say("In mã niêm phong để ghi lại nơi khác.", "Print the head, to be noted elsewhere."))
+@asks(Right.READ_LOG, whole=True)
 def anchor(
     ctx: typer.Context,
     *,
@@ -186,6 +191,7 @@ def anchor(
 
 
 @app.command(help=say("Trích xuất phục vụ xử lý sự cố (14.4, 16.3).", "An excerpt for an incident (14.4, 16.3)."))
+@asks(Right.READ_LOG, whole=True)
 def export(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp ZIP sẽ ghi.", "The ZIP file to write."))],

@@ -73,6 +73,10 @@ class PartialDirectory(Directory):
         self._must_see(mailbox_id)
         return super().facts(mailbox_id)
 
+    def former_verifiers(self, mailbox_id: int, most: int) -> list[str]:
+        self._must_see(mailbox_id)
+        return super().former_verifiers(mailbox_id, most)
+
     def addresses(self, mailbox_id: int | None = None) -> list[AddressRecord]:
         seen = {mailbox.mailbox_id for mailbox in self.mailboxes()}
         return [address for address in super().addresses(mailbox_id) if address.mailbox_id in seen]
