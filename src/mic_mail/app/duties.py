@@ -10,6 +10,8 @@ from mic_mail.services.indexing import ROUND_SECONDS, Indexing
 from mic_mail.services.lifenotices import LifeNotices
 from mic_mail.services.logbook import LogKeeping
 from mic_mail.services.reclaimrounds import ReclaimRounds
+from mic_mail.services.requests.intake import Intake
+from mic_mail.services.requests.reminding import remind
 from mic_mail.services.secrecycases import SecrecyCases
 from mic_mail.storage.journal import SETTLE_SECONDS
 
@@ -27,6 +29,8 @@ LOG_INDEX_SECONDS = 300.0
 LOG_ANCHOR_SECONDS = 3600.0
 """Who cuts off the end of a segment within this time is found out by the index alone."""
 NOTICES_SECONDS = 10.0
+INTAKE_SECONDS = 5.0
+REMINDER_SECONDS = 600.0
 
 
 def duties_of(rooms: Rooms, *, housekeeper: bool, indexer: bool = False) -> Duties:
@@ -101,7 +105,17 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
     )
 
     life = _life_notices(rooms)
+
+    async def requests() -> None:
+        intake = Intake(rooms.directory, rooms.store, rooms.config, rooms.clock, rooms.log)
+        await rooms.lanes.io(intake.look, rooms.access.snapshot)
+
+    async def overdue_requests() -> None:
+        await rooms.lanes.io(remind, rooms.directory, rooms.store, rooms.config, rooms.clock, rooms.access.snapshot)
+
     return [
+        Duty("requests", INTAKE_SECONDS, requests),
+        Duty("overdue_requests", REMINDER_SECONDS, overdue_requests),
         Duty("spool", SPOOL_SECONDS, spool),
         Duty("secrecy", SECRECY_SECONDS, cases.look),
         Duty("sweep", SWEEP_SECONDS, sweep),

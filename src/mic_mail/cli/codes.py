@@ -85,6 +85,7 @@ FACT_DATA: Mapping[str, Text] = {
     "trigger": Text("dấu hiệu", "trigger"),
     "trigger=outbound-rate": Text("gửi quá nhiều", "outbound-rate"),
     "recipients": Text("số người nhận", "recipients"),
+    "request": Text("yêu cầu số", "request"),
     "unit_from": Text("từ đơn vị", "unit_from"),
     "unit_to": Text("đến đơn vị", "unit_to"),
 }

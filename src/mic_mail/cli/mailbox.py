@@ -141,10 +141,10 @@ def issue(
         "quota_octets": mailbox.quota_octets,
     }
     output.record(ISSUED, row, as_json=as_json)
-    _welcome(here, mailbox)
+    welcome(here, mailbox)
 
 
-def _welcome(here: Frame, mailbox: MailboxRecord) -> None:
+def welcome(here: Frame, mailbox: MailboxRecord) -> None:
     """The notice; the mailbox is issued and its password shown once, so what fails now may not hide either."""
     try:
         Notices(here.store, here.config, here.clock).welcome(mailbox)

@@ -65,6 +65,7 @@ NOUNS = {
         Noun("notice", ("notice",)),
         Noun("archive", ("archive",)),
         Noun("clock", ("clock",)),
+        Noun("request", ("request", "requestacts")),
         Noun("directory", ("directory",)),
         Noun("calendar", ("calendar",)),
         Noun("log", ("log",)),

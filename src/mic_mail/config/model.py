@@ -24,6 +24,7 @@ from mic_mail.config.readings import (
     Reclaim,
     Regulation,
     Reply,
+    Requests,
     Restore,
     Secrecy,
     Terms,
@@ -359,6 +360,7 @@ class Config(Section):
     inactivity: Annotated[Inactivity, About("Inactivity.", "7.2.a")] = Inactivity()
     restore: Annotated[Restore, About("Restoration.", "7.3")] = Restore()
     office: Annotated[Office, About("The office day.", "7.3.b")] = Office()
+    request: Annotated[Requests, About("Requests.", "6.2")] = Requests()
     maintenance: Annotated[Maintenance, About("Downtime.", "10.3")] = Maintenance()
     unit: Annotated[UnitMailboxes, About("Unit mailboxes.", "12.3")] = UnitMailboxes()
     reply: Annotated[Reply, About("Answers.", "12.4")] = Reply()

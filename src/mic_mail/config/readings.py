@@ -28,7 +28,7 @@ class Namesake(Section):
 
     first_by: Annotated[
         Literal["received", "created"],
-        About("The first is whose request was received first, or whose mailbox was created first.", "5.4.a", later=True),
+        About("The first is whose request was received first, or whose mailbox was created first.", "5.4.a"),
     ] = "received"
     permute: Annotated[
         Literal["blocks", "letters"], About("Suggestions move whole blocks (bedv, vdbe) or any letters.", "5.4.b")
@@ -123,8 +123,21 @@ class Office(Section):
     """The office day."""
 
     closes: Annotated[
-        time, About("A term of working days ends at this time of its last day, in Ho Chi Minh City.", "7.3.b", later=True)
+        time, About("A term of working days ends at this time of its last day, in Ho Chi Minh City.", "7.3.b")
     ] = time(17, 30)
+
+
+class Requests(Section):
+    """Requests to the Centre."""
+
+    target_days: Annotated[
+        int,
+        Field(ge=1, le=60),
+        Unit("working days"),
+        About(
+            "Working days in which a request is answered: a target of our own, the regulation has one for 7.3.b only.", "6.2"
+        ),
+    ] = 3
 
 
 class Maintenance(Section):

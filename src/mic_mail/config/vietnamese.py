@@ -188,6 +188,8 @@ MEANINGS = {
     "office": "Giờ làm việc.",
     "office.closes": "Thời hạn tính bằng ngày làm việc kết thúc vào giờ này của ngày cuối, giờ Việt Nam.",
     "restore": "Khôi phục hộp thư bị tạm khóa.",
+    "request": "Yêu cầu gửi Trung tâm.",
+    "request.target_days": "Số ngày làm việc để trả lời một yêu cầu: mục tiêu của Trung tâm, Quy chế chỉ có hạn ở 7.3.b.",
     "restore.breach_document": "Sau vi phạm (7.2.b) phải có văn bản cho khôi phục.",
     "restore.min_wait": "Số ngày làm việc phải chờ trước khi khôi phục; 01 ngày trong Quy chế được hiểu là thời hạn.",
     "maintenance": "Tạm ngừng có báo trước.",

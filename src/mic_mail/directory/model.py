@@ -286,3 +286,53 @@ class Activity(Base):
 
     mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailbox.mailbox_id"), primary_key=True, autoincrement=False)
     last_used_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class RequestRow(Base):
+    """A request to the Centre (Reg. 6.2); its deadline is nowhere here: it follows from the calendar."""
+
+    __tablename__ = "request"
+    __table_args__ = (UniqueConstraint("batch", "row"),)
+
+    request_id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    channel: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    asker: Mapped[str] = mapped_column(String(255))
+    unit_id: Mapped[int] = mapped_column(ForeignKey("unit.unit_id"), index=True)
+    received_at: Mapped[datetime] = mapped_column(Instant)
+    document: Mapped[str | None] = mapped_column(String(255))
+    document_date: Mapped[date | None] = mapped_column(Day)
+    items: Mapped[str]
+    """JSON: what the kind asks for."""
+    opened_by: Mapped[str] = mapped_column(String(255))
+    opened_at: Mapped[datetime] = mapped_column(Instant)
+    batch: Mapped[str | None] = mapped_column(String(255))
+    row: Mapped[int | None]
+    handler: Mapped[str | None] = mapped_column(String(255))
+    handled_at: Mapped[datetime | None] = mapped_column(Instant)
+    result: Mapped[str | None]
+    hindrance: Mapped[str | None]
+    person_id: Mapped[int | None] = mapped_column(ForeignKey("person.person_id"))
+    mailbox_id: Mapped[int | None] = mapped_column(ForeignKey("mailbox.mailbox_id"))
+
+
+class RequestMail(Base):
+    """A mail that was looked through for requests, and what was answered; each is looked through once."""
+
+    __tablename__ = "request_mail"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    read_at: Mapped[datetime] = mapped_column(Instant)
+    outcomes: Mapped[str]
+    """JSON: what became of each row."""
+
+
+class ReadingMark(Base):
+    """How far a mailbox was read: all UIDs up to this one, while UIDVALIDITY is that."""
+
+    __tablename__ = "reading_mark"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    uidvalidity: Mapped[int] = mapped_column(BigInteger)
+    uid: Mapped[int] = mapped_column(BigInteger)

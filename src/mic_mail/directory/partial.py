@@ -26,6 +26,7 @@ class PartialDirectory(Directory):
     def __init__(self, whole: Directory, chosen: Chosen) -> None:
         super().__init__(whole.url, clock=whole.clock)
         self._chosen = chosen
+        self.requests = self.requests.narrowed(self._units)
 
     def _units(self) -> frozenset[int]:
         """Asked anew each time: the tree may change while a command runs."""

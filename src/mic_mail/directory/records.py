@@ -24,6 +24,10 @@ class Superseded(Refused):
     """Somebody recorded a newer fact while this change was being decided; look again."""
 
 
+class DoneBefore(Refused):
+    """The request was acted on already: its fact is in the mailbox's record."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnitRecord:
     """A unit; `symbol` as in the register of Reg. 5.1, `document` the one that lists it."""

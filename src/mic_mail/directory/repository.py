@@ -4,7 +4,7 @@ Synchronous; for the command line, the use cases and the workers' lanes (safe fr
 transaction that is durable when the method returns and that raises `version()`; facts are only ever appended, each bound to
 the one before it. Whether a change is allowed is not asked here but in the use cases; the database holds to what must never
 be otherwise (an address belongs to one mailbox for ever). Registers beside the mailboxes are rooms of their own: `years`,
-`officers`, `content`, `sent`.
+`officers`, `content`, `sent`, `requests`.
 """
 
 import json
@@ -35,12 +35,14 @@ from mic_mail.directory.officers import Officers
 from mic_mail.directory.records import (
     AddressRecord,
     AlreadyThere,
+    DoneBefore,
     MailboxRecord,
     NotFound,
     PersonRecord,
     Superseded,
     UnitRecord,
 )
+from mic_mail.directory.requests import Requests
 from mic_mail.directory.sentnotices import SentNotices
 from mic_mail.directory.snapshot import EMPTY, Credential, Entry, Snapshot
 from mic_mail.directory.tables import Tables
@@ -48,7 +50,7 @@ from mic_mail.directory.years import Years
 from mic_mail.errors import Text
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import Employment
-from mic_mail.policy.facts import Draft, Fact, Level, MailboxKind, record
+from mic_mail.policy.facts import REQUEST, Draft, Fact, Level, MailboxKind, record
 
 IDS_END = 1 << 63
 """No database counts as far; SQLite cannot even be asked."""
@@ -67,6 +69,7 @@ class Directory:
         self.officers = Officers(tables)
         self.content = ContentRegister(tables)
         self.sent = SentNotices(tables)
+        self.requests = Requests(tables)
 
     @property
     def clock(self) -> Clock:
@@ -363,12 +366,26 @@ class Directory:
                 Text("Hồ sơ hộp thư vừa thay đổi; đề nghị xem lại.", "The mailbox's record has just changed; look again.")
             )
         recorded: list[Fact] = []
+        _must_be_first(session, mailbox_id, drafts)
         for draft in drafts:
             previous = record(draft, mailbox_id=mailbox_id, previous=previous, recorded_at=self._clock.now())
             recorded.append(previous)
             session.add(_fact_row(previous))
         session.flush()
         return recorded
+
+
+def _must_be_first(session: Session, mailbox_id: int, drafts: Sequence[Draft]) -> None:
+    """A request (Reg. 6.2) is acted on once, by whoever records its fact first."""
+    for draft in drafts:
+        number = draft.data.get(REQUEST)
+        if number is None:
+            continue
+        same = select(FactRow.data).where(FactRow.mailbox_id == mailbox_id, FactRow.kind == draft.kind)
+        if any(json.loads(data).get(REQUEST) == number for data in session.scalars(same)):
+            raise DoneBefore(
+                Text(f"Yêu cầu số {number} đã được thực hiện.", f"Request {number} was acted on already."), clause="6.2"
+            )
 
 
 def _take(session: Session, address: str, mailbox_id: int, role: Role) -> None:

@@ -21,6 +21,8 @@ from unicodedata import normalize
 Detail = str | int | bool | None
 """What a fact's data may hold: values that have exactly one JSON form."""
 
+REQUEST = "request"
+"""The data member of any fact that was recorded on a request (Reg. 6.2): its number in the register."""
 GENESIS = bytes(32)
 _ENCODING = 1
 

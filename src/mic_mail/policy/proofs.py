@@ -32,11 +32,14 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "5.2": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_5.py",
+        "tests/regulation/test_clause_6_2.py",
     ),
     "5.3": ("tests/regulation/test_clause_5.py",),
     "5.4.a": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_5.py",
+        "tests/regulation/test_clause_6_2.py",
+        "tests/regulation/test_clause_7_3_b.py",
     ),
     "5.4.b": (
         "tests/regulation/test_clause_5.py",
@@ -62,6 +65,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "6.4.c": (
         "tests/regulation/test_acts.py",
+        "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_clause_6_4_c.py",
         "tests/regulation/test_clause_6_4_c_reclaim.py",
         "tests/regulation/test_password_page.py",
@@ -92,10 +96,14 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_7_2_c.py",
         "tests/regulation/year/test_year.py",
     ),
-    "7.3.a": ("tests/regulation/test_acts.py",),
+    "7.3.a": (
+        "tests/regulation/test_acts.py",
+        "tests/regulation/test_clause_7_3_b.py",
+    ),
     "7.3.b": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_calendar_commands.py",
+        "tests/regulation/test_clause_7_3_b.py",
         "tests/regulation/year/test_year.py",
     ),
     "7.3.c": (

@@ -296,7 +296,9 @@ class Accounts:
     def _draft(
         self, kind: FactKind, origin: Origin, *, at: datetime | None = None, data: dict[str, Detail] | None = None
     ) -> Draft:
-        return Draft(kind, at or self._clock.now(), origin.actor, origin.reason, origin.document, data or {})
+        return Draft(
+            kind, at or self._clock.now(), origin.actor, origin.reason, origin.document, {**(data or {}), **origin.details()}
+        )
 
     def _must_be_issued(self, decision: Decision) -> None:
         if decision.states & {State.RECLAIMED, State.NOT_ISSUED}:

@@ -15,7 +15,7 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry, ScramKeys
 from mic_mail.errors import Text
-from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.policy.facts import REQUEST, Detail, Draft, FactKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,12 @@ class Origin:
     actor: str
     reason: str = ""
     document: str | None = None
+    request: int | None = None
+    """The request on which it is done (Reg. 6.2): its fact says so, and is recorded once."""
+
+    def details(self) -> dict[str, Detail]:
+        """What a fact says of the request."""
+        return {} if self.request is None else {REQUEST: self.request}
 
 
 def hashing(config: Config) -> HashSettings:
@@ -58,7 +64,7 @@ def set_password(
     """
     check_new(directory, config, mailbox, password, chosen=not must_change)
     kind = FactKind.PASSWORD_RESET if must_change else FactKind.PASSWORD_SET
-    fact = Draft(kind, at, origin.actor, origin.reason, origin.document)
+    fact = Draft(kind, at, origin.actor, origin.reason, origin.document, origin.details())
     return directory.set_credential(mailbox.mailbox_id, verifiers(password, hashing(config)), fact, after=after)
 
 

@@ -20,9 +20,11 @@ from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy import addresses, eligibility
 from mic_mail.policy.addresses import AddressSettings
+from mic_mail.policy.calendar import start_of
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import Decision, State, decide
 from mic_mail.policy.names import tidy
+from mic_mail.policy.requests import Item, earlier
 from mic_mail.services.accounts import RECEIVED, NotAllowed, not_to_come
 from mic_mail.services.credentials import Origin, hashing, verifiers
 from mic_mail.services.quota import check_quota
@@ -121,6 +123,7 @@ class Issuing:
             local = chosen
         else:
             local = self._plain_form(person, given_words or 1)
+        self._must_be_first(local, person, request)
         record = self._record(MailboxKind.PERSONAL, local, person.full_name, quota_octets, person_id=person.person_id)
         details: dict[str, Detail] = {"chosen_by": "person"} if chosen is not None else {}
         return self._issue(record, password, request, details)
@@ -192,6 +195,33 @@ class Issuing:
         self._directory.remove_alias(mailbox.mailbox_id, address, draft)
 
     # ------------------------------------------------------------ how
+
+    def _must_be_first(self, local: str, person: PersonRecord, request: Request) -> None:
+        """Reg. 5.4.a, `address.namesake.first_by`: an address is kept for whose request was received before."""
+        if self._config.address.namesake.first_by != "received":
+            return
+        number, register = request.origin.request, self._directory.requests
+        received = self._clock.now()
+        if number is not None:
+            received = register.get(number).filing.received_at
+        elif request.received_on is not None:
+            received = start_of(request.received_on)
+        for other in earlier(register.pending(), received, number):
+            name, chosen = other.item(Item.NAME) or "", other.item(Item.CHOSEN)
+            wanted = chosen.partition("@")[0] if chosen else addresses.personal_local_part(name)
+            same = (name, other.filing.unit_id) == (person.full_name, person.unit_id)
+            his = other.person_id == person.person_id or (number is None and same)
+            if not his and wanted == local:
+                raise NotAllowed(
+                    Text(
+                        f"Yêu cầu số {other.request_id} về địa chỉ {local} được nhận trước.",
+                        f"Request {other.request_id}, for the address {local} too, was received before.",
+                    ),
+                    clause="5.4.a",
+                    remedy=Text(
+                        f"Giải quyết yêu cầu số {other.request_id} trước.", f"Settle request {other.request_id} first."
+                    ),
+                )
 
     def _plain_form(self, person: PersonRecord, given_words: int) -> str:
         plain = addresses.personal_local_part(person.full_name, given_words=given_words)
@@ -294,7 +324,7 @@ class Issuing:
         return self._draft(FactKind.ISSUED, request.origin, **details)
 
     def _draft(self, kind: FactKind, origin: Origin, **data: Detail) -> Draft:
-        return Draft(kind, self._clock.now(), origin.actor, origin.reason, origin.document, data)
+        return Draft(kind, self._clock.now(), origin.actor, origin.reason, origin.document, {**data, **origin.details()})
 
     def _unit_local(self, person: PersonRecord) -> str:
         unit = next(unit for unit in self._directory.units() if unit.unit_id == person.unit_id)

@@ -131,9 +131,9 @@ class Notices:
         fresh.write_text(f"{level} {crossing}\n")
         fresh.replace(path)
 
-    def deliver(self, mailbox: Addressee, letter: Letter, *, origin: str) -> Published:
+    def deliver(self, mailbox: Addressee, letter: Letter, *, origin: str, in_reply_to: str | None = None) -> Published:
         """One notice into INBOX, whatever the quota says; a second one of the same `origin` keeps nothing."""
-        message = self.compose(mailbox.display_name, mailbox.address, letter)
+        message = self.compose(mailbox.display_name, mailbox.address, letter, in_reply_to=in_reply_to)
         account = self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         staged = account.stage()
         try:
@@ -144,8 +144,8 @@ class Notices:
         finally:
             staged.discard()
 
-    def compose(self, name: str, address: str, letter: Letter) -> bytes:
-        """The message that brings a letter to `name <address>`."""
+    def compose(self, name: str, address: str, letter: Letter, *, in_reply_to: str | None = None) -> bytes:
+        """The message that brings a letter to `name <address>`; `in_reply_to`: the Message-ID that it answers."""
         centre, support = messages.centre(), self._config.support
         message = compose(
             sender=Mailbox(centre.vi, support),
@@ -157,6 +157,7 @@ class Notices:
             ),
             date=dates.local(self._clock.now()),
             message_id=f"{trace_id(self._clock.now_us())}@{self._config.server.hostname}",
+            in_reply_to=in_reply_to,
             extra=[("X-Auto-Response-Suppress", "All"), ("Content-Language", "vi, en")],
         )
         return b"Return-Path: <>\r\n" + message

@@ -36,6 +36,7 @@ class Office:
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self.directory = directory
         self.config = config
+        self.clock = clock
         self.now = clock.now()
 
     @cached_property

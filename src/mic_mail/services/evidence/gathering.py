@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from mic_mail.errors import MicMailError, Text
-from mic_mail.services.evidence import administration, logs, mailboxes, secrecy
+from mic_mail.services.evidence import administration, logs, mailboxes, requests, secrecy
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
 AREAS: Sequence[Callable[[Office], Evidence]] = (
     secrecy.evidence,
     mailboxes.evidence,
+    requests.evidence,
     administration.evidence,
     logs.evidence,
 )

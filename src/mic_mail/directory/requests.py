@@ -1,0 +1,233 @@
+"""The register of requests (Reg. 6.2): what was asked, by whom, when, and what became of it.
+
+A request is entered once and only moves on from state to state; who asked for what is never altered. The rows of one mail or
+file are entered in one transaction together with the word that it was read, so none of them can come twice. Whether a step may
+follow is asked in `policy.requests`; here only that nobody else took one in between (`Superseded`).
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from mic_mail.directory.model import Person, ReadingMark, RequestMail, RequestRow
+from mic_mail.directory.records import NotFound, PersonRecord, Superseded
+from mic_mail.directory.tables import Tables
+from mic_mail.errors import Text
+from mic_mail.policy.requests import PENDING, Channel, Filing, Item, Kind, Request, State
+
+IDS_END = 1 << 63
+Outcomes = Sequence[Mapping[str, object]]
+"""What became of each row of a mail, as JSON holds it; a row that was opened gets its `request` here."""
+
+
+class Requests:
+    """The requests on record."""
+
+    def __init__(self, tables: Tables, units: Callable[[], frozenset[int]] | None = None) -> None:
+        self._tables = tables
+        self._units = units
+
+    def narrowed(self, units: Callable[[], frozenset[int]]) -> "Requests":
+        """The same register, of which whoever looks finds what these units asked for and nothing else (Reg. 6.1)."""
+        return Requests(self._tables, units)
+
+    def all(self) -> list[Request]:
+        """Every request, in order of entry."""
+        return self._found(select(RequestRow).order_by(RequestRow.request_id))
+
+    def pending(self) -> list[Request]:
+        """Those about which somebody has to do something."""
+        return self._found(select(RequestRow).where(RequestRow.state.in_(PENDING)).order_by(RequestRow.request_id))
+
+    def get(self, number: int) -> Request:
+        """One request; `NotFound`."""
+        known = 0 < number < IDS_END
+        found = self._found(select(RequestRow).where(RequestRow.request_id == number)) if known else []
+        if not found:
+            raise NotFound(Text(f"Không có yêu cầu số {number}.", f"There is no request {number}."))
+        return found[0]
+
+    def _found(self, wanted: Select[Any]) -> list[Request]:
+        if self._units is not None:
+            wanted = wanted.where(RequestRow.unit_id.in_(self._units()))
+        return self._tables.read(lambda session: [_request(row) for row in session.scalars(wanted)])
+
+    def add(self, filing: Filing, opened_by: str, at: datetime) -> Request:
+        """A new request; its number is given here."""
+
+        def work(session: Session, _version: int) -> Request:
+            return _enter(session, filing, opened_by, at)
+
+        return self._tables.change(work)
+
+    def add_rows(self, batch: str, rows: Sequence[tuple[int, Filing]], opened_by: str, at: datetime) -> list[Request]:
+        """The rows of one file together; those that the register has already are given back as they are."""
+
+        def work(session: Session, _version: int) -> list[Request]:
+            return [_enter(session, filing, opened_by, at, batch=batch, number=row) for row, filing in rows]
+
+        return self._tables.change(work)
+
+    def step(
+        self,
+        request: Request,
+        to: State,
+        handler: str,
+        at: datetime,
+        *,
+        result: str,
+        mailbox_id: int | None = None,
+    ) -> Request:
+        """The next state; only from the one that `request` is in."""
+
+        def work(session: Session, _version: int) -> Request:
+            row = _unmoved(session, request)
+            row.state, row.handler, row.handled_at, row.result, row.hindrance = to, handler, at, result, None
+            row.mailbox_id = mailbox_id if mailbox_id is not None else row.mailbox_id
+            return _request(row)
+
+        return self._tables.change(work)
+
+    def hinder(self, request: Request, why: str) -> None:
+        """Its act was refused by a rule: it stays as it is, and says why."""
+
+        def work(session: Session, _version: int) -> None:
+            _unmoved(session, request).hindrance = why
+
+        self._tables.change(work)
+
+    def person(self, request: Request, person: PersonRecord) -> int:
+        """For whom it asks: once and for good, either who is in the directory already or (id 0) who is entered now."""
+
+        def work(session: Session, _version: int) -> int:
+            row = session.get_one(RequestRow, request.request_id)
+            if row.person_id is None and person.person_id:
+                row.person_id = person.person_id
+            elif row.person_id is None:
+                entered = Person(
+                    full_name=person.full_name,
+                    unit_id=person.unit_id,
+                    position=person.position,
+                    level=person.level,
+                    employment=person.employment,
+                    contract_from=person.contract_from,
+                    contract_until=person.contract_until,
+                )
+                session.add(entered)
+                session.flush()
+                row.person_id = entered.person_id
+            return row.person_id
+
+        return self._tables.change(work)
+
+    # ------------------------------------------------------------ mail
+
+    def outcomes(self, key: str) -> Outcomes | None:
+        """What became of the rows of a mail that was read; None: it was not."""
+        found = self._tables.read(lambda session: _maybe_outcomes(session.get(RequestMail, key)))
+        return None if found is None else json.loads(found)
+
+    def read_mail(self, key: str, rows: Sequence[tuple[int, Filing]], outcomes: Outcomes, by: str, at: datetime) -> Outcomes:
+        """Enter the rows of a mail, and that it was read; what is on record of it afterwards, also where it was read before."""
+
+        def work(session: Session, _version: int) -> Outcomes:
+            before = session.get(RequestMail, key)
+            if before is not None:
+                return list(json.loads(before.outcomes))
+            numbers = {row: _enter(session, filing, by, at, batch=f"mail:{key}", number=row).request_id for row, filing in rows}
+            whole = [{**each, "request": numbers.get(int(str(each["row"])))} for each in outcomes]
+            session.add(RequestMail(key=key, read_at=at, outcomes=json.dumps(whole, ensure_ascii=False)))
+            return whole
+
+        return self._tables.change(work)
+
+    def mark(self, name: str) -> tuple[int, int] | None:
+        """UIDVALIDITY, and up to which UID a mailbox was read; None: never."""
+
+        def look(session: Session) -> tuple[int, int] | None:
+            row = session.get(ReadingMark, name)
+            return None if row is None else (row.uidvalidity, row.uid)
+
+        return self._tables.read(look)
+
+    def set_mark(self, name: str, uidvalidity: int, uid: int) -> None:
+        """It was read so far."""
+
+        def work(session: Session, _version: int) -> None:
+            row = session.get(ReadingMark, name) or ReadingMark(name=name)
+            row.uidvalidity, row.uid = uidvalidity, uid
+            session.add(row)
+
+        self._tables.change(work)
+
+
+def _enter(
+    session: Session, filing: Filing, by: str, at: datetime, *, batch: str | None = None, number: int | None = None
+) -> Request:
+    if batch is not None:
+        known = select(RequestRow).where(RequestRow.batch == batch, RequestRow.row == number)
+        before = session.scalars(known).one_or_none()
+        if before is not None:
+            return _request(before)
+    row = RequestRow(
+        kind=filing.kind,
+        channel=filing.channel,
+        state=State.OPEN,
+        asker=filing.asker,
+        unit_id=filing.unit_id,
+        received_at=filing.received_at,
+        document=filing.document,
+        document_date=filing.document_date,
+        items=json.dumps(dict(filing.items), ensure_ascii=False, sort_keys=True),
+        opened_by=by,
+        opened_at=at,
+        batch=batch,
+        row=number,
+    )
+    session.add(row)
+    session.flush()
+    return _request(row)
+
+
+def _unmoved(session: Session, request: Request) -> RequestRow:
+    row = session.get_one(RequestRow, request.request_id)
+    if row.state != request.state:
+        raise Superseded(
+            Text("Yêu cầu vừa được người khác xử lý; đề nghị xem lại.", "The request was just handled elsewhere; look again.")
+        )
+    return row
+
+
+def _maybe_outcomes(row: RequestMail | None) -> str | None:
+    return None if row is None else row.outcomes
+
+
+def _request(row: RequestRow) -> Request:
+    return Request(
+        request_id=row.request_id,
+        filing=Filing(
+            kind=Kind(row.kind),
+            channel=Channel(row.channel),
+            asker=row.asker,
+            unit_id=row.unit_id,
+            received_at=row.received_at,
+            document=row.document,
+            document_date=row.document_date,
+            items={Item(name): value for name, value in json.loads(row.items).items()},
+        ),
+        state=State(row.state),
+        opened_by=row.opened_by,
+        opened_at=row.opened_at,
+        batch=row.batch,
+        row=row.row,
+        handler=row.handler,
+        handled_at=row.handled_at,
+        result=row.result,
+        hindrance=row.hindrance,
+        person_id=row.person_id,
+        mailbox_id=row.mailbox_id,
+    )

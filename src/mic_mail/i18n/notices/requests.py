@@ -1,0 +1,93 @@
+"""Notices about requests to the Centre (Reg. 6.2): what became of a form that came by mail, and what is overdue."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from mic_mail.errors import Text
+from mic_mail.i18n import dates
+from mic_mail.i18n.citations import clause
+from mic_mail.i18n.notices.mailbox import MIDNIGHT
+from mic_mail.i18n.notices.notice import Letter, Reader, notice
+
+LISTED = "mic-mail request list --overdue"
+ANSWER = Text("Kết quả tiếp nhận yêu cầu", "Your requests")
+
+
+def opened_row(row: int, number: int, about: Text, due: datetime, due_by: str | None) -> Text:
+    """A row that is a request now; `due_by`: the clause that sets the deadline, None: the Centre's own target."""
+    by = clause(due_by) if due_by else Text("mục tiêu của Trung tâm", "our own target")
+    when = dates.instant(due)
+    return Text(
+        f"- Dòng {row}: yêu cầu số {number}, {about.vi}; hạn {when.vi} ({by.vi}).",
+        f"- Row {row}: request {number}, {about.en}; due {when.en} ({by.en}).",
+    )
+
+
+def refused_row(row: int, why: Text, clause_id: str | None) -> Text:
+    """A row that is none, and why."""
+    cited = clause(clause_id) if clause_id else None
+    return Text(
+        f"- Dòng {row}: từ chối. {why.vi}{f' ({cited.vi})' if cited else ''}",
+        f"- Row {row}: refused. {why.en}{f' ({cited.en})' if cited else ''}",
+    )
+
+
+def overdue_row(number: int, about: Text, due: datetime) -> Text:
+    """A request whose deadline is past."""
+    when = dates.instant(due)
+    return Text(
+        f"- Yêu cầu số {number}, {about.vi}: hạn {when.vi}.",
+        f"- Request {number}, {about.en}: was due {when.en}.",
+    )
+
+
+def and_more(count: int) -> Text:
+    """Behind the rows that are named."""
+    return Text(f"- và {count} yêu cầu khác.", f"- and {count} more.")
+
+
+@notice(
+    "6.2",
+    Reader.UNIT,
+    opened=1,
+    refused=1,
+    rows=(
+        opened_row(2, 12, Text("cấp mới: Đỗ Văn Bê", "issue"), MIDNIGHT, None),
+        refused_row(3, Text("Thiếu số văn bản.", "The number of the letter is missing."), "6.2"),
+    ),
+)
+def requests_answered(opened: int, refused: int, rows: Sequence[Text]) -> Letter:
+    """A unit's mailbox sent the request form; each row with what became of it."""
+    cited = clause("6.2")
+    head = Text(
+        f"Trung tâm Thông tin đã nhận mẫu yêu cầu theo {cited.vi}: {opened} yêu cầu đã ghi sổ, {refused} dòng bị từ chối.",
+        f"The Information Centre has received your form ({cited.en}): {opened} requests entered, {refused} rows refused.",
+    )
+    return Letter(ANSWER, _listed(head, rows))
+
+
+@notice("6.2", Reader.UNIT, why=Text("Không đọc được bảng: tệp hỏng.", "The table cannot be read: the file is damaged."))
+def request_form_unreadable(why: Text) -> Letter:
+    """A unit's mailbox sent what was meant to be the request form, and it cannot be read."""
+    return Letter(
+        ANSWER,
+        Text(
+            f"Không tiếp nhận được yêu cầu nào từ tệp gửi kèm. {why.vi} Đề nghị gửi lại theo mẫu.",
+            f"No request could be taken from the attachment. {why.en} Please send it again after the form.",
+        ),
+    )
+
+
+@notice("6.2", Reader.CENTRE, count=1, rows=(overdue_row(7, Text("khôi phục dvbe@mic.gov.vn", "restore"), MIDNIGHT),))
+def requests_overdue(count: int, rows: Sequence[Text]) -> Letter:
+    """Each working day, while requests wait although their deadline is past."""
+    cited, restore = clause("6.2"), clause("7.3.b")
+    head = Text(
+        f"Có {count} yêu cầu đã quá hạn giải quyết ({cited.vi}; khôi phục: {restore.vi}). Xem: {LISTED}",
+        f"{count} requests are overdue ({cited.en}; restores: {restore.en}). See: {LISTED}",
+    )
+    return Letter(Text(f"{count} yêu cầu quá hạn", f"{count} requests are overdue"), _listed(head, rows))
+
+
+def _listed(head: Text, rows: Sequence[Text]) -> Text:
+    return Text("\n".join([head.vi, "", *(row.vi for row in rows)]), "\n".join([head.en, "", *(row.en for row in rows)]))

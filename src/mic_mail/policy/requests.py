@@ -1,0 +1,294 @@
+"""Reg. 6.2, 7.3, 15.2, 18: what may be asked of the Centre, what a request has to say, by when it is answered, what follows it.
+
+In: what is asked, by whom, how and when it was received, the working calendar. Out: a refusal with its clause, a deadline, or
+the states that may come next. Pure.
+
+The regulation has one deadline: a suspended mailbox is restored one working day after receipt (7.3.b). For the others the
+Centre has a target of its own (`request.target_days`), which is said to be so wherever it is shown. Neither is stored: both
+follow from the day of receipt and the calendar as it is on record, so a changed calendar moves every open deadline.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from enum import StrEnum
+
+from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.policy.calendar import WorkingDays
+
+CLAUSE = "6.2"
+RESTORE_DAYS = 1
+"""Working days, Reg. 7.3.b."""
+
+
+class Channel(StrEnum):
+    """By which way a request came (Reg. 6.2, 7.3.a)."""
+
+    LETTER = "letter"
+    MAIL = "mail"
+    """From the unit's mailbox, inside the system."""
+    FAX = "fax"
+    TELEPHONE = "telephone"
+    MEETING = "meeting"
+
+
+class Kind(StrEnum):
+    """What is asked for."""
+
+    ISSUE = "issue"
+    TRANSFER = "transfer"
+    LEAVE = "leave"
+    RESTORE = "restore"
+    RESET = "reset"
+    GROUP = "group"
+    ALIAS = "alias"
+    CORRECTION = "correction"
+    """Of the directory, or of the unit's list (Reg. 6.5, 14.3)."""
+    PROBLEM = "problem"
+    """Reg. 18: told to the Centre, which collects them."""
+    OTHER = "other"
+
+
+class State(StrEnum):
+    """How far a request is."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    """Agreed to, and somebody's work; only of kinds that this server does not do by itself."""
+    REFUSED = "refused"
+    DONE = "done"
+    WITHDRAWN = "withdrawn"
+
+
+class Item(StrEnum):
+    """What a request can name, beside who asks and how."""
+
+    NAME = "name"
+    """Of the person, or of the group."""
+    ADDRESS = "address"
+    """The mailbox that it is about."""
+    POSITION = "position"
+    LEVEL = "level"
+    EMPLOYMENT = "employment"
+    CONTRACT_FROM = "contract_from"
+    CONTRACT_UNTIL = "contract_until"
+    DAY = "day"
+    """The official day of a leave."""
+    CAUSE = "cause"
+    CHOSEN = "chosen"
+    """The address that is wanted."""
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one kind has to name, by which clause."""
+
+    clause: str
+    needs: tuple[Item, ...] = ()
+    acts: bool = False
+    """Its approval is the act: this server does it."""
+    channels: frozenset[Channel] = frozenset(Channel)
+
+
+WRITTEN = frozenset({Channel.LETTER, Channel.MAIL})
+"""Reg. 15.2: by letter or from the unit's mailbox; 6.2 likewise. 7.3.a takes telephone and fax too, for a restore."""
+
+RULES: Mapping[Kind, Rule] = {
+    Kind.ISSUE: Rule("6.4.a", (Item.NAME, Item.POSITION, Item.EMPLOYMENT), acts=True, channels=WRITTEN),
+    Kind.TRANSFER: Rule("6.4.b", (Item.ADDRESS,), acts=True, channels=WRITTEN),
+    Kind.LEAVE: Rule("6.4.c", (Item.ADDRESS, Item.DAY), acts=True, channels=WRITTEN),
+    Kind.RESTORE: Rule("7.3.a", (Item.ADDRESS,), acts=True),
+    Kind.RESET: Rule("15.2", (Item.ADDRESS,), acts=True, channels=WRITTEN),
+    Kind.GROUP: Rule("5.2", (Item.NAME,), acts=True, channels=WRITTEN),
+    Kind.ALIAS: Rule("6.1", (Item.ADDRESS, Item.CHOSEN), acts=True, channels=WRITTEN),
+    Kind.CORRECTION: Rule("14.3", (Item.NOTE,)),
+    Kind.PROBLEM: Rule("18", (Item.NOTE,)),
+    Kind.OTHER: Rule("6.2", (Item.NOTE,)),
+}
+
+NEXT: Mapping[State, frozenset[State]] = {
+    State.OPEN: frozenset({State.APPROVED, State.REFUSED, State.DONE, State.WITHDRAWN}),
+    State.APPROVED: frozenset({State.DONE, State.REFUSED, State.WITHDRAWN}),
+    State.REFUSED: frozenset(),
+    State.DONE: frozenset(),
+    State.WITHDRAWN: frozenset(),
+}
+PENDING = frozenset(state for state, following in NEXT.items() if following)
+"""Somebody still has to do something about it."""
+
+KINDS: Mapping[Kind, Text] = {
+    Kind.ISSUE: Text("cấp mới", "issue"),
+    Kind.TRANSFER: Text("thuyên chuyển", "transfer"),
+    Kind.LEAVE: Text("nghỉ, chuyển đi", "leave"),
+    Kind.RESTORE: Text("khôi phục", "restore"),
+    Kind.RESET: Text("đặt lại mật khẩu", "password reset"),
+    Kind.GROUP: Text("hộp thư nhóm", "group mailbox"),
+    Kind.ALIAS: Text("bí danh", "alias"),
+    Kind.CORRECTION: Text("đính chính", "correction"),
+    Kind.PROBLEM: Text("vướng mắc", "problem"),
+    Kind.OTHER: Text("khác", "other"),
+}
+CHANNELS: Mapping[Channel, Text] = {
+    Channel.LETTER: Text("văn bản", "letter"),
+    Channel.MAIL: Text("thư điện tử của đơn vị", "mail of the unit"),
+    Channel.FAX: Text("fax", "fax"),
+    Channel.TELEPHONE: Text("điện thoại", "telephone"),
+    Channel.MEETING: Text("trực tiếp", "in person"),
+}
+STATES: Mapping[State, Text] = {
+    State.OPEN: Text("đang chờ", "open"),
+    State.APPROVED: Text("đã chấp thuận", "approved"),
+    State.REFUSED: Text("từ chối", "refused"),
+    State.DONE: Text("đã giải quyết", "done"),
+    State.WITHDRAWN: Text("đã rút", "withdrawn"),
+}
+ITEMS: Mapping[Item, Text] = {
+    Item.NAME: Text("họ và tên", "name"),
+    Item.ADDRESS: Text("địa chỉ hộp thư", "address"),
+    Item.POSITION: Text("chức danh", "position"),
+    Item.LEVEL: Text("cấp", "rank"),
+    Item.EMPLOYMENT: Text("diện", "employment"),
+    Item.CONTRACT_FROM: Text("hợp đồng từ", "contract from"),
+    Item.CONTRACT_UNTIL: Text("hợp đồng đến", "contract until"),
+    Item.DAY: Text("ngày chính thức", "official day"),
+    Item.CAUSE: Text("nguyên nhân", "cause"),
+    Item.CHOSEN: Text("địa chỉ đã chọn", "chosen address"),
+    Item.NOTE: Text("nội dung", "note"),
+}
+
+
+class RequestRefused(Refused):
+    """A request that may not be filed, or a step that may not follow."""
+
+
+class Incomplete(BadInput):
+    """A request that does not say what its kind has to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """A request as it comes, before it is on record."""
+
+    kind: Kind
+    channel: Channel
+    asker: str
+    """Name of who asks, for a person or for the unit."""
+    unit_id: int
+    received_at: datetime
+    document: str | None = None
+    document_date: date | None = None
+    items: Mapping[Item, str] = field(default_factory=dict)
+    """Days as ISO 8601, codes as codes."""
+
+    @property
+    def subject(self) -> str:
+        """Whom or what it is about, in short."""
+        named = (self.items.get(item) for item in (Item.ADDRESS, Item.NAME, Item.NOTE))
+        return next((text for text in named if text), "")[:80]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request on record."""
+
+    request_id: int
+    filing: Filing
+    state: State
+    opened_by: str
+    opened_at: datetime
+    batch: str | None = None
+    """What the rows of one mail or file have in common."""
+    row: int | None = None
+    handler: str | None = None
+    handled_at: datetime | None = None
+    result: str | None = None
+    hindrance: str | None = None
+    """Why its act could not be done the last time that somebody approved it."""
+    person_id: int | None = None
+    mailbox_id: int | None = None
+    """The mailbox that it led to."""
+
+    @property
+    def kind(self) -> Kind:
+        return self.filing.kind
+
+    def item(self, name: Item) -> str | None:
+        return self.filing.items.get(name)
+
+    @property
+    def basis(self) -> str:
+        """What an act on it rests on: the document, or the number in this register."""
+        return self.filing.document or f"YC-{self.request_id}"
+
+
+def check(filing: Filing) -> None:
+    """Refuse what lacks something that its kind has to say, or came by a way that its clause does not allow."""
+    rule = RULES[filing.kind]
+    if not filing.asker.strip():
+        raise Incomplete(Text("Thiếu người đề nghị.", "Who asks is missing."), clause="7.3.a")
+    if filing.channel not in rule.channels:
+        name, way = KINDS[filing.kind], CHANNELS[filing.channel]
+        raise RequestRefused(
+            Text(
+                f"Yêu cầu {name.vi} phải bằng văn bản hoặc từ hộp thư đơn vị, không qua kênh “{way.vi}”.",
+                f"A request ({name.en}) comes by letter or from the unit's mailbox, not so: {way.en}.",
+            ),
+            clause="15.2" if filing.kind is Kind.RESET else CLAUSE,
+        )
+    if filing.channel is Channel.LETTER and not (filing.document or "").strip():
+        raise Incomplete(Text("Thiếu số văn bản.", "The number of the letter is missing."), clause=CLAUSE)
+    missing = [ITEMS[item] for item in rule.needs if not filing.items.get(item, "").strip()]
+    if missing:
+        raise Incomplete(
+            Text(f"Thiếu {', '.join(m.vi for m in missing)}.", f"Missing: {', '.join(m.en for m in missing)}."),
+            clause=rule.clause,
+        )
+    if filing.kind is Kind.ISSUE and not (filing.document or "").strip():
+        raise Incomplete(
+            Text("Thiếu số quyết định tuyển dụng, tiếp nhận.", "The number of the decision is missing."), clause=rule.clause
+        )
+
+
+def check_step(request: Request, to: State) -> None:
+    """Refuse a state that may not follow."""
+    if to not in NEXT[request.state]:
+        name = STATES[request.state]
+        raise RequestRefused(
+            Text(
+                f"Yêu cầu số {request.request_id} {name.vi}, không thay đổi được nữa.",
+                f"Request {request.request_id} is {name.en} and stays so.",
+            ),
+            clause=CLAUSE,
+        )
+    if to is State.DONE and RULES[request.kind].acts:
+        raise RequestRefused(
+            Text("Yêu cầu này được giải quyết bằng cách chấp thuận.", "This request is done by its approval."),
+            clause=RULES[request.kind].clause,
+            remedy=Text(f"mic-mail request approve {request.request_id}", f"mic-mail request approve {request.request_id}"),
+        )
+
+
+def deadline(filing: Filing, calendar: WorkingDays, closes: time, target_days: int) -> datetime:
+    """Until when it has to be answered: Reg. 7.3.b for a restore, else the Centre's own target."""
+    days = RESTORE_DAYS if filing.kind is Kind.RESTORE else target_days
+    return calendar.deadline(filing.received_at, days, closes)
+
+
+def deadline_clause(kind: Kind) -> str | None:
+    """The clause that sets the deadline; None: a target of our own."""
+    return "7.3.b" if kind is Kind.RESTORE else None
+
+
+def overdue(request: Request, due: datetime, now: datetime) -> bool:
+    """Whether it waits although its deadline is past."""
+    return request.state in PENDING and now > due
+
+
+def earlier(requests: Iterable[Request], before: datetime, number: int | None) -> Iterable[Request]:
+    """Reg. 5.4.a: the open requests for an issue that were received before; of the same instant those with smaller numbers."""
+    for request in requests:
+        if request.kind is Kind.ISSUE and request.state in PENDING and request.request_id != number:
+            at = request.filing.received_at
+            if at < before or (at == before and (number is None or request.request_id < number)):
+                yield request

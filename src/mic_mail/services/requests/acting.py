@@ -1,0 +1,246 @@
+"""Approving a request: the act that it asks for, through the same use cases as the commands, and what became of it (Reg. 6.2).
+
+In: a request on record, who approves, what the person chose. Out: the request as it is then, the mailbox, a new password where
+there is one; or the refusal of the rule that forbids the act, and then the request stays as it is and says why. Blocking.
+
+An act is done once. Its fact carries the request's number, and the directory takes no second fact of one kind and number into a
+mailbox's record. Whoever was killed between the act and the word in the register, or came at the same time, finds the fact and
+puts down what is missing; the password of then is not to be had any more, and another one needs a reset.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+
+from mic_mail.auth import passwords
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import MailboxRecord, PersonRecord, Superseded
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.policy.addresses import personal_local_part
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.facts import REQUEST, Departure, Level, MailboxKind
+from mic_mail.policy.ranks import level_of
+from mic_mail.policy.requests import Item, Kind, Request, State
+from mic_mail.services.accounts import Accounts, Asked
+from mic_mail.services.credentials import Origin, set_password
+from mic_mail.services.issuing import HashPassword, Issuing
+from mic_mail.services.issuing import Request as Ground
+from mic_mail.services.requests.form import contract_of
+from mic_mail.services.requests.register import Register, still_pending
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the one who approves adds to what the request says."""
+
+    address: str | None = None
+    """The local part that the person chose (Reg. 5.4.b)."""
+    level: Level | None = None
+    """The rank of Reg. 6.4.c."""
+    person_id: int | None = None
+    """Of an issue: who is in the directory already."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """What became of it."""
+
+    request: Request
+    mailbox: MailboxRecord | None = None
+    password: str | None = None
+    """To be shown once."""
+    before: bool = False
+    """It had been done already."""
+
+
+Done = tuple[MailboxRecord, str | None]
+"""The mailbox that an act led to, and its new password."""
+
+
+class Approving:
+    """The use case."""
+
+    def __init__(self, directory: Directory, config: Config, clock: Clock, hash_password: HashPassword) -> None:
+        self._directory = directory
+        self._config = config
+        self._clock = clock
+        self._hash = hash_password
+        self._register = Register(directory, config, clock)
+        self._accounts = Accounts(directory, config, clock)
+        self._issuing = Issuing(directory, config, clock, hash_password)
+        self._acts: Mapping[Kind, Callable[[Request, Origin, Choices], Done]] = {
+            Kind.ISSUE: self._issue,
+            Kind.GROUP: self._group,
+            Kind.TRANSFER: self._transfer,
+            Kind.LEAVE: self._leave,
+            Kind.RESTORE: self._restore,
+            Kind.RESET: self._reset,
+            Kind.ALIAS: self._alias,
+        }
+
+    def approve(self, request: Request, actor: str, choices: Choices) -> Approved:
+        """Do what it asks for; approved twice, it is done once."""
+        still_pending(request)
+        act = self._acts.get(request.kind)
+        if act is None:
+            before = request.state is not State.OPEN
+            return Approved(self._register.agree(request, actor, choices.note), before=before)
+        if request.state is State.DONE:
+            mailbox = self._acted_on(request)
+            return Approved(request, mailbox, before=True)
+        mailbox, password, before = self._once(request, partial(act, request, _origin(request, actor, choices), choices))
+        return Approved(self._close(request, actor, mailbox), mailbox, password, before)
+
+    def _once(self, request: Request, act: Callable[[], Done]) -> tuple[MailboxRecord, str | None, bool]:
+        found = self._acted_on(request)
+        if found is not None:
+            return found, None, True
+        try:
+            mailbox, password = act()
+        except (Refused, BadInput) as refusal:
+            found = self._acted_on(self._directory.requests.get(request.request_id))
+            if found is not None:  # somebody approved it at the same time
+                return found, None, True
+            self._directory.requests.hinder(request, refusal.text.vi)
+            raise
+        return mailbox, password, False
+
+    def _close(self, request: Request, actor: str, mailbox: MailboxRecord) -> Request:
+        try:
+            return self._directory.requests.step(
+                request, State.DONE, actor, self._clock.now(), result=mailbox.address, mailbox_id=mailbox.mailbox_id
+            )
+        except Superseded:
+            return self._directory.requests.get(request.request_id)
+
+    def _acted_on(self, request: Request) -> MailboxRecord | None:
+        """The mailbox in whose record a fact says that this was done."""
+        for mailbox in self._candidates(request):
+            if any(fact.data.get(REQUEST) == request.request_id for fact in self._directory.facts(mailbox.mailbox_id)):
+                return mailbox
+        return None
+
+    def _candidates(self, request: Request) -> list[MailboxRecord]:
+        if request.kind is Kind.ISSUE:
+            return [] if request.person_id is None else self._directory.mailboxes_of(person_id=request.person_id)
+        if request.kind is Kind.GROUP:
+            sponsored = self._directory.mailboxes_of(unit_id=request.filing.unit_id)
+            return [mailbox for mailbox in sponsored if mailbox.kind is MailboxKind.GROUP]
+        return [self._mailbox(request)]
+
+    # ------------------------------------------------------------ the acts
+
+    def _issue(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        person = self._directory.person(self._directory.requests.person(request, self._person(request, choices)))
+        chosen = _chosen(request, choices)
+        if chosen == personal_local_part(person.full_name):
+            chosen = None  # the plain form of the name (Reg. 5.3) is nobody's choice
+        password = passwords.generate()
+        return self._issuing.issue_personal(person, password, _ground(request, origin), chosen=chosen), password
+
+    def _person(self, request: Request, choices: Choices) -> PersonRecord:
+        """For whom: as named, or the one of this name in the unit who has no mailbox, or somebody new."""
+        if choices.person_id is not None:
+            return self._directory.person(choices.person_id)
+        filing, name = request.filing, request.item(Item.NAME) or ""
+        for person in self._directory.people(filing.unit_id):
+            if person.full_name == name and not self._directory.mailboxes_of(person_id=person.person_id):
+                return person
+        position = request.item(Item.POSITION) or ""
+        level = request.item(Item.LEVEL)
+        employment, begins, ends = contract_of(filing)
+        return PersonRecord(
+            person_id=0,
+            full_name=name,
+            unit_id=filing.unit_id,
+            position=position,
+            level=choices.level or (Level(level) if level else level_of(position)),
+            employment=employment,
+            contract_from=begins,
+            contract_until=ends,
+        )
+
+    def _group(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        sponsor = next(u.symbol for u in self._directory.units() if u.unit_id == request.filing.unit_id)
+        password, chosen = passwords.generate(), _chosen(request, choices)
+        name, ground = request.item(Item.NAME) or "", _ground(request, origin)
+        return self._issuing.issue_group(name, sponsor, password, ground, chosen=chosen), password
+
+    def _transfer(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        mailbox = self._mailbox(request)
+        to = next(unit for unit in self._directory.units() if unit.unit_id == request.filing.unit_id)
+        self._accounts.transfer(self._directory.person(mailbox.person_id or 0), to, origin)
+        return mailbox, None
+
+    def _leave(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        mailbox = self._mailbox(request)
+        level, cause = request.item(Item.LEVEL), request.item(Item.CAUSE)
+        self._accounts.leave(
+            mailbox,
+            date.fromisoformat(request.item(Item.DAY) or ""),
+            choices.level or (Level(level) if level else None),
+            Departure(cause) if cause else Departure.RETIRED,
+            origin,
+        )
+        return mailbox, None
+
+    def _restore(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        filing, mailbox, password = request.filing, self._mailbox(request), passwords.generate()
+        asked = Asked(filing.asker, filing.channel, local_day(filing.received_at))
+        # After a breach (7.2.b) the document itself is needed; the number in our register is none.
+        origin = Origin(origin.actor, origin.reason, filing.document, origin.request)
+        self._accounts.restore(mailbox, asked, self._hash(password), origin)
+        return mailbox, password
+
+    def _reset(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        mailbox, password = self._mailbox(request), passwords.generate()
+        known = self._accounts.may_change_password(mailbox, origin).fact_seq
+        set_password(
+            self._directory, self._config, mailbox, password,
+            at=self._clock.now(), origin=origin, must_change=True, after=known,
+        )  # fmt: skip
+        return mailbox, password
+
+    def _alias(self, request: Request, origin: Origin, choices: Choices) -> Done:
+        mailbox = self._mailbox(request)
+        self._issuing.add_alias(mailbox, request.item(Item.CHOSEN) or "", origin)
+        return mailbox, None
+
+    def _mailbox(self, request: Request) -> MailboxRecord:
+        return self._directory.mailbox(request.item(Item.ADDRESS) or "")
+
+
+def told(approved: Approved) -> Text:
+    """What an officer is told beside the result."""
+    number, mailbox = approved.request.request_id, approved.mailbox
+    if not approved.before:
+        return Text(f"Đã chấp thuận yêu cầu số {number}.", f"Request {number} is approved.")
+    if mailbox is None or approved.request.kind not in WITH_PASSWORD:
+        return Text(f"Yêu cầu số {number} đã được chấp thuận từ trước.", f"Request {number} had been approved before.")
+    again = f"mic-mail password reset {mailbox.address} --document YC-{number}"
+    return Text(
+        f"Yêu cầu số {number} đã được thực hiện từ trước; mật khẩu khi đó không hiện lại. Nếu chưa giao được: {again}",
+        f"Request {number} had been done before; its password is not shown again. If it never arrived: {again}",
+    )
+
+
+WITH_PASSWORD = frozenset({Kind.ISSUE, Kind.GROUP, Kind.RESTORE, Kind.RESET})
+"""Kinds whose act makes a password."""
+
+
+def _origin(request: Request, actor: str, choices: Choices) -> Origin:
+    reason = choices.note or f"Yêu cầu số {request.request_id} của {request.filing.asker}"
+    return Origin(actor, reason, request.basis, request.request_id)
+
+
+def _ground(request: Request, origin: Origin) -> Ground:
+    return Ground(origin, local_day(request.filing.received_at))
+
+
+def _chosen(request: Request, choices: Choices) -> str | None:
+    wanted = choices.address or request.item(Item.CHOSEN)
+    return None if wanted is None else wanted.partition("@")[0].lower()

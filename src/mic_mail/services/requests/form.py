@@ -1,0 +1,340 @@
+"""The request form: what stands in its columns becomes a request, or is refused with its clause (Reg. 6.2).
+
+In: the rows of a table that a unit filled in (XLSX, CSV), or the same items as options of a command. Out: a `Filing` for each
+row, or why not. Headings and codes are understood in Vietnamese (with or without diacritics) and English. Nothing is stored.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from enum import StrEnum
+from typing import TypeVar
+
+from mic_mail.clock import HO_CHI_MINH, Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.records import MailboxRecord, UnitRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
+from mic_mail.i18n import dates
+from mic_mail.mime import letters
+from mic_mail.papers import plain, sheets
+from mic_mail.papers.paper import Column, Sheet, Table, UnreadableSheet
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
+from mic_mail.policy.eligibility import Employment, may_have_mailbox
+from mic_mail.policy.facts import Departure, Level
+from mic_mail.policy.names import tidy, words
+from mic_mail.policy.requests import (
+    CHANNELS,
+    CLAUSE,
+    ITEMS,
+    KINDS,
+    RULES,
+    Channel,
+    Filing,
+    Incomplete,
+    Item,
+    Kind,
+    RequestRefused,
+    check,
+)
+from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
+from mic_mail.policy.yearfile import FIRST_YEAR, LAST_YEAR
+
+MOST_ROWS = 1_000
+"""Of one form: the people of the largest unit."""
+LONGEST = 1_000
+"""Characters of one cell."""
+
+E = TypeVar("E", bound=StrEnum)
+
+KIND, UNIT, ASKER, CHANNEL = "kind", "unit", "asker", "channel"
+DOCUMENT, DOCUMENT_DATE, RECEIVED = "document", "document_date", "received"
+
+DEPARTURES: Mapping[Departure, Text] = {
+    Departure.RETIRED: Text("nghỉ hưu", "retired"),
+    Departure.RESIGNED: Text("nghỉ việc", "resigned"),
+    Departure.MOVED: Text("chuyển đi", "moved"),
+}
+HEADINGS: Mapping[str, Text] = {
+    KIND: Text("Loại yêu cầu", "Request"),
+    **{item: Text(f"{name.vi[0].upper()}{name.vi[1:]}", name.en.capitalize()) for item, name in ITEMS.items()},
+    DOCUMENT: Text("Số văn bản", "Document"),
+    DOCUMENT_DATE: Text("Ngày văn bản", "Document date"),
+    ASKER: Text("Người đề nghị", "Asked by"),
+    UNIT: Text("Đơn vị", "Unit"),
+    CHANNEL: Text("Kênh", "Channel"),
+    RECEIVED: Text("Ngày nhận", "Received"),
+}
+"""Column -> heading. The last three are understood in `request import` only: of a mail they are known."""
+IN_THE_FORM = tuple(key for key in HEADINGS if key not in {UNIT, CHANNEL, RECEIVED})
+_HINTS: Mapping[str, str] = {
+    KIND: ", ".join(name.vi for name in KINDS.values()),
+    Item.NAME: "của cá nhân hoặc nhóm",
+    Item.LEVEL: "phòng, vụ",
+    Item.EMPLOYMENT: ", ".join(name.vi for name in EMPLOYMENTS.values()),
+    Item.CAUSE: ", ".join(name.vi for name in DEPARTURES.values()),
+    Item.DAY: "ngày nghỉ, 31/08/2026",
+}
+_SHORT: Mapping[StrEnum, tuple[str, ...]] = {
+    Kind.LEAVE: ("nghỉ", "chuyển đi"),
+    Kind.RESET: ("mật khẩu", "reset"),
+    Kind.GROUP: ("nhóm", "group"),
+    Kind.ISSUE: ("cấp",),
+    Channel.MAIL: ("thư", "thư điện tử", "email"),
+    Level.DIVISION: ("phòng", "ban"),
+    Level.DEPARTMENT: ("vụ", "cục"),
+    Employment.CONTRACT: ("hợp đồng",),
+}
+"""What people also write for a code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of all rows of one form; `fixed`: the form may not say otherwise (it came by mail from that unit)."""
+
+    unit: UnitRecord | None
+    channel: Channel | None
+    received_at: datetime
+    asker: str = ""
+    document: str | None = None
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a form: its number as the file counts, and what it asks for or why it does not."""
+
+    number: int
+    filing: Filing | None = None
+    refusal: MicMailError | None = None
+
+
+def empty_form(made_at: datetime, *, as_csv: bool) -> bytes:
+    """The form to be filled in: a heading, with what may stand below it in brackets."""
+    titles = (f"{HEADINGS[key].vi} ({_HINTS[key]})" if key in _HINTS else HEADINGS[key].vi for key in IN_THE_FORM)
+    table = Table("Yêu cầu", [Column(title) for title in titles], [])
+    return plain.write(table) if as_csv else sheets.form(table, made_at)
+
+
+def read_table(octets: bytes) -> Sheet:
+    """XLSX, or else CSV: by the first octets, whatever the file is called. `UnreadableSheet`."""
+    return sheets.read(octets) if octets.startswith(b"PK") else plain.read(octets)
+
+
+def is_form(sheet: Sheet) -> bool:
+    """Whether a table has the column without which it asks for nothing."""
+    return KIND in _columns(sheet.heading).values()
+
+
+def is_meant(octets: bytes) -> bool:
+    """Whether a file that cannot be read was to be the form: a workbook, or text that begins with a heading of it."""
+    if octets.startswith(b"PK"):
+        return b"xl/workbook.xml" in octets
+    heading = octets[:LONGEST].decode("utf-8-sig", "ignore").partition("\n")[0]
+    return _folded(HEADINGS[KIND].vi) in _folded(heading)
+
+
+class Reader:
+    """Reads forms against the directory as it is now."""
+
+    def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
+        self._directory = directory
+        self._domain = config.server.domain
+        self._clock = clock
+        self._parents = {unit.unit_id: unit.parent_id for unit in directory.units()}
+
+    def rows(self, sheet: Sheet, known: Known) -> Iterator[Row]:
+        """Every row, in order."""
+        columns = _columns(sheet.heading)
+        if KIND not in columns.values():
+            title = HEADINGS[KIND]
+            raise UnreadableSheet(Text(f"không có cột “{title.vi}”", f"there is no column '{title.en}'"))
+        if len(sheet.rows) > MOST_ROWS:
+            raise UnreadableSheet(Text(f"quá {MOST_ROWS} dòng", f"more than {MOST_ROWS} rows"))
+        for number, cells in sheet.rows:
+            said = {columns[at]: cell for at, cell in enumerate(cells) if cell and at in columns}
+            try:
+                yield Row(number, self.filing(said, known))
+            except (Refused, BadInput) as refusal:
+                yield Row(number, refusal=refusal)
+
+    def filing(self, said: Mapping[str, str], known: Known) -> Filing:
+        """What `said` asks for, by column; refused where the policy or the directory does not allow it."""
+        if any(len(text) > LONGEST for text in said.values()):
+            raise BadInput(Text(f"Một ô dài quá {LONGEST} ký tự.", f"A cell has more than {LONGEST} characters."))
+        kind = _code(Kind, KINDS, said.get(KIND, ""), HEADINGS[KIND])
+        document = said.get(DOCUMENT) or known.document
+        filing = Filing(
+            kind=kind,
+            channel=self._channel(said, known),
+            asker=(said.get(ASKER) or known.asker).strip()[:255],
+            unit_id=self._unit(said, known).unit_id,
+            received_at=self._received(said, known),
+            document=document.strip()[:255] if document else None,
+            document_date=_day(said[DOCUMENT_DATE]) if said.get(DOCUMENT_DATE) else None,
+            items={item: self._item(item, said[item]) for item in Item if said.get(item, "").strip()},
+        )
+        check(filing)
+        self._must_fit(filing)
+        return filing
+
+    # ------------------------------------------------------------ what is known
+
+    def _unit(self, said: Mapping[str, str], known: Known) -> UnitRecord:
+        if known.unit is not None and (known.fixed or not said.get(UNIT)):
+            if said.get(UNIT) and said[UNIT].casefold() != known.unit.symbol.casefold():
+                raise RequestRefused(Text("Đơn vị chỉ gửi yêu cầu của mình.", "A unit asks for itself alone."), clause=CLAUSE)
+            return known.unit
+        if not said.get(UNIT):
+            raise Incomplete(Text("Thiếu đơn vị.", "The unit is missing."), clause=CLAUSE)
+        return self._directory.unit(said[UNIT])
+
+    def _channel(self, said: Mapping[str, str], known: Known) -> Channel:
+        if known.channel is not None and (known.fixed or not said.get(CHANNEL)):
+            return known.channel
+        return _code(Channel, CHANNELS, said.get(CHANNEL, ""), HEADINGS[CHANNEL])
+
+    def _received(self, said: Mapping[str, str], known: Known) -> datetime:
+        at = known.received_at
+        if said.get(RECEIVED) and not known.fixed:
+            at = self._moment(said[RECEIVED])
+        if at > self._clock.now():
+            shown = dates.day(at)
+            raise BadInput(Text(f"Ngày nhận {shown.vi} chưa đến.", f"The day of receipt {shown.en} is still to come."))
+        return at
+
+    def _moment(self, text: str) -> datetime:
+        """A day, or a day and a time; a day alone is its morning."""
+        try:
+            return datetime.strptime(text.strip(), "%d/%m/%Y %H:%M").replace(tzinfo=HO_CHI_MINH)
+        except ValueError:
+            day, now = _day(text), self._clock.now()
+            morning = datetime.combine(day, time(8), HO_CHI_MINH)
+            return min(morning, now) if day == local_day(now) else morning
+
+    def _item(self, item: Item, text: str) -> str:
+        """A cell as the register keeps it."""
+        match item:
+            case Item.DAY | Item.CONTRACT_FROM | Item.CONTRACT_UNTIL:
+                return _day(text).isoformat()
+            case Item.EMPLOYMENT:
+                return _code(Employment, EMPLOYMENTS, text, HEADINGS[item])
+            case Item.LEVEL:
+                return _code(Level, LEVELS, text, HEADINGS[item])
+            case Item.CAUSE:
+                return _code(Departure, DEPARTURES, text, HEADINGS[item])
+            case Item.ADDRESS | Item.CHOSEN:
+                return text.strip().lower() if "@" in text else f"{text.strip().lower()}@{self._domain}"
+            case Item.NAME:
+                return tidy(text)
+            case _:
+                return text.strip()
+
+    # ------------------------------------------------------------ what the directory says
+
+    def _must_fit(self, filing: Filing) -> None:
+        if filing.kind is Kind.ISSUE:
+            _must_be_eligible(filing)
+        elif Item.ADDRESS in RULES[filing.kind].needs:
+            self._must_concern(filing, self._directory.mailbox(filing.items[Item.ADDRESS]))
+
+    def _must_concern(self, filing: Filing, mailbox: MailboxRecord) -> None:
+        """A unit asks for its own mailboxes; a transfer is asked for by the unit that receives (Reg. 6.4.b)."""
+        person = self._directory.person(mailbox.person_id) if mailbox.person_id is not None else None
+        if filing.kind in {Kind.TRANSFER, Kind.LEAVE} and person is None:
+            raise RequestRefused(
+                Text("Chỉ áp dụng cho hộp thư cá nhân.", "For personal mailboxes only."), clause=RULES[filing.kind].clause
+            )
+        unit_id = person.unit_id if person is not None else mailbox.unit_id
+        if filing.kind is Kind.TRANSFER:
+            if unit_id == filing.unit_id:
+                raise RequestRefused(
+                    Text("Cá nhân đã thuộc đơn vị này.", "The person works for this unit already."), clause="6.4.b"
+                )
+        elif not self._within(unit_id, filing.unit_id):
+            raise RequestRefused(
+                Text(
+                    f"Hộp thư {mailbox.address} không thuộc đơn vị đề nghị.",
+                    f"The mailbox {mailbox.address} is not the asking unit's.",
+                ),
+                clause=RULES[filing.kind].clause,
+            )
+
+    def _within(self, unit_id: int | None, whole: int) -> bool:
+        """Whether a unit is `whole` or a part of it."""
+        seen: set[int] = set()
+        while unit_id is not None and unit_id not in seen:
+            if unit_id == whole:
+                return True
+            seen.add(unit_id)
+            unit_id = self._parents.get(unit_id)
+        return False
+
+
+def contract_of(filing: Filing) -> tuple[Employment, date | None, date | None]:
+    """How the person of an issue is employed."""
+    begins, ends = (filing.items.get(item) for item in (Item.CONTRACT_FROM, Item.CONTRACT_UNTIL))
+    return (
+        Employment(filing.items[Item.EMPLOYMENT]),
+        date.fromisoformat(begins) if begins else None,
+        date.fromisoformat(ends) if ends else None,
+    )
+
+
+def _must_be_eligible(filing: Filing) -> None:
+    """Reg. 6.3, told at once and not only when somebody approves."""
+    words(filing.items[Item.NAME])
+    if not may_have_mailbox(*contract_of(filing)):
+        raise RequestRefused(
+            Text(
+                "Chỉ cấp hộp thư cá nhân cho cán bộ, công chức, viên chức hoặc hợp đồng từ 01 năm trở lên.",
+                "Personal mailboxes are for officials, civil servants, public employees, or contracts of at least a year.",
+            ),
+            clause=ELIGIBLE,
+        )
+
+
+def _columns(heading: Sequence[str]) -> dict[int, str]:
+    """Which column holds what; what stands in brackets is a hint. Columns that nobody knows are left alone."""
+    known = {_folded(name): key for key, title in HEADINGS.items() for name in (title.vi, title.en, key)}
+    found: dict[int, str] = {}
+    for at, title in enumerate(heading):
+        key = known.get(_folded(title.partition("(")[0]))
+        if key is None:
+            continue
+        if key in found.values():
+            raise UnreadableSheet(Text(f"hai cột “{HEADINGS[key].vi}”", f"two columns '{HEADINGS[key].en}'"))
+        found[at] = key
+    return found
+
+
+def _folded(text: str) -> str:
+    return letters.fold(" ".join(letters.words(text)))
+
+
+def _code(codes: type[E], names: Mapping[E, Text], text: str, what: Text) -> E:
+    """The code that a cell means, by its name in either language or as it is."""
+    wanted = _folded(text)
+    for code in codes:
+        told = names.get(code, Text(code, code))
+        if wanted and wanted in {_folded(str(name)) for name in (code, told.vi, told.en, *_SHORT.get(code, ()))}:
+            return code
+    offered = [names[code].vi for code in codes]
+    raise BadInput(
+        Text(f"{what.vi} “{text}” không hợp lệ.", f"{what.en} '{in_ascii(text)}' is none of those there are."),
+        remedy=Text(f"Một trong: {', '.join(offered)}.", f"One of: {', '.join(codes)}."),
+    )
+
+
+def _day(text: str) -> date:
+    for form in ("%d/%m/%Y", "%Y-%m-%d"):
+        try:
+            day = datetime.strptime(text.strip(), form).date()  # noqa: DTZ007 - only its day is kept
+        except ValueError:
+            continue
+        if FIRST_YEAR <= day.year <= LAST_YEAR:
+            return day
+    raise BadInput(
+        Text(f"Không hiểu ngày “{text}”.", "This is not a day."), remedy=Text("Viết 31/08/2026.", "Write 31/08/2026.")
+    )

@@ -1,0 +1,109 @@
+"""The register as the Centre uses it: what waits, until when, and the steps that change nothing but the request itself.
+
+In: requests on record and the calendar as it stands. Out: each with its deadline; a next state, or a refusal with its clause.
+Blocking. What an approval does to mailboxes is done in `acting`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import BadInput, Text
+from mic_mail.policy import requests as policy
+from mic_mail.policy.requests import CLAUSE, RULES, Filing, Request, RequestRefused, State
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A request with its deadline, as the calendar says it now."""
+
+    request: Request
+    at: datetime
+    overdue: bool
+
+
+class Register:
+    """The use cases on the register."""
+
+    def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
+        self._requests = directory.requests
+        self._clock = clock
+        self._calendar = directory.years.working_days()
+        self._closes = config.office.closes
+        self._target = config.request.target_days
+
+    def file(self, filing: Filing, by: str) -> Due:
+        """A new request on record."""
+        return self.due(self._requests.add(filing, by, self._clock.now()))
+
+    def deadline(self, filing: Filing) -> datetime:
+        """Reg. 7.3.b, or the Centre's own target."""
+        return policy.deadline(filing, self._calendar, self._closes, self._target)
+
+    def due(self, request: Request) -> Due:
+        """One request with its deadline."""
+        at = self.deadline(request.filing)
+        return Due(request, at, policy.overdue(request, at, self._clock.now()))
+
+    def all(self, requests: Iterable[Request] | None = None) -> list[Due]:
+        """Every request, or those given."""
+        return [self.due(request) for request in (self._requests.all() if requests is None else requests)]
+
+    def overdue(self) -> Sequence[Due]:
+        """Those that wait although their deadline is past, the oldest deadline first."""
+        late = [due for due in self.all(self._requests.pending()) if due.overdue]
+        return sorted(late, key=lambda due: (due.at, due.request.request_id))
+
+    # ------------------------------------------------------------ steps
+
+    def agree(self, request: Request, handler: str, note: str) -> Request:
+        """Approve what somebody has to do by hand; twice is once."""
+        if request.state is State.APPROVED:
+            return request
+        return self._step(request, State.APPROVED, handler, note)
+
+    def done(self, request: Request, handler: str, result: str) -> Request:
+        """What had to be done by hand is done."""
+        if request.state is State.DONE:
+            return request
+        if not RULES[request.kind].acts:
+            _needs(result, Text("kết quả", "the result"), "--result")
+        return self._step(request, State.DONE, handler, result)
+
+    def refuse(self, request: Request, handler: str, reason: str) -> Request:
+        """It is not done, and why."""
+        _needs(reason, Text("lý do", "a reason"), "--reason")
+        return self._step(request, State.REFUSED, handler, reason)
+
+    def withdraw(self, request: Request, handler: str, reason: str) -> Request:
+        """Who asked for it does not any more."""
+        return self._step(request, State.WITHDRAWN, handler, reason)
+
+    def _step(self, request: Request, to: State, handler: str, result: str) -> Request:
+        policy.check_step(request, to)
+        return self._requests.step(request, to, handler, self._clock.now(), result=result)
+
+
+def still_pending(request: Request) -> None:
+    """Refuse to approve what was refused or withdrawn."""
+    if request.state in {State.REFUSED, State.WITHDRAWN}:
+        name = policy.STATES[request.state]
+        raise RequestRefused(
+            Text(
+                f"Yêu cầu số {request.request_id} {name.vi}; đề nghị lập yêu cầu mới.",
+                f"Request {request.request_id} is {name.en}; file a new one.",
+            ),
+            clause=CLAUSE,
+        )
+
+
+def _needs(text: str, what: Text, option: str) -> None:
+    if not text.strip():
+        raise BadInput(
+            Text(f"Phải nêu {what.vi}.", f"It needs {what.en}."),
+            clause=CLAUSE,
+            remedy=Text(f"Thêm {option}.", f"Add {option}."),
+        )

@@ -1,0 +1,44 @@
+"""What is overdue, told to the Centre once each working day (Reg. 6.2, 7.3.b).
+
+In: the register and the calendar as they are. Out: at most one notice a day in the mailbox of `regulation.support`, by a key of
+the day: whoever is killed, restarted or does it twice sends no second. Blocking; the housekeeper's.
+"""
+
+from mic_mail.clock import HO_CHI_MINH, Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Snapshot
+from mic_mail.errors import Text
+from mic_mail.i18n.notices import requests as texts
+from mic_mail.policy.requests import KINDS
+from mic_mail.services.notices import Notices
+from mic_mail.services.requests.register import Due, Register
+from mic_mail.storage.mailstore import MailStore
+
+FROM_HOUR = 7
+"""In Ho Chi Minh City: before the office opens."""
+MOST_NAMED = 50
+
+
+def remind(directory: Directory, store: MailStore, config: Config, clock: Clock, snapshot: Snapshot) -> bool:
+    """Send the notice of the day, if there is reason to and it was not sent; whether it was now."""
+    now = clock.now().astimezone(HO_CHI_MINH)
+    support = snapshot.resolve(config.support)
+    key = f"requests-overdue:{now.date().isoformat()}"
+    if support is None or now.hour < FROM_HOUR or snapshot.working_days.is_rest(now.date()) or directory.sent.known({key}):
+        return False
+    late = Register(directory, config, clock).overdue()
+    if not late:
+        return False
+    lines = [_line(due) for due in late[:MOST_NAMED]]
+    if len(late) > MOST_NAMED:
+        lines.append(texts.and_more(len(late) - MOST_NAMED))
+    Notices(store, config, clock).deliver(support, texts.requests_overdue(len(late), lines), origin=key)
+    directory.sent.put({key}, clock.now())
+    return True
+
+
+def _line(due: Due) -> Text:
+    kind, filing = KINDS[due.request.kind], due.request.filing
+    about = Text(f"{kind.vi} {filing.subject} ({filing.asker})", kind.en)
+    return texts.overdue_row(due.request.request_id, about, due.at)

@@ -1,0 +1,305 @@
+"""Reg. 6.2: what units ask of the Centre is on record with who, how, when and what became of it; each act is done once."""
+
+import csv
+import io
+import json
+import os
+import sqlite3
+import subprocess
+from contextlib import closing
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from mic_mail.directory.records import DoneBefore, MailboxRecord, UnitRecord
+from mic_mail.directory.repository import Directory
+from mic_mail.papers import sheets
+from mic_mail.papers.paper import Column, Table
+from mic_mail.policy.facts import REQUEST, Draft, FactKind, MailboxKind
+from mic_mail.policy.roles import Officer, Role
+from mic_mail.services.requests.form import empty_form, is_form, read_table
+from regulation.test_commands import PROGRAM, Console
+
+HOA = "Nguyễn Thị Hoa"
+CLERK = ("--position", "Chuyên viên", "--employment", "công chức")
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
+    """A server with two units, and one person with a mailbox in the first."""
+    console = Console(tmp_path_factory.mktemp("requests"))
+    assert console.run("init", "--yes", "--data-dir", str(console.folder / "data"), "--user", "") == 0, console.err
+    for symbol, name in (("CNTT", "Vụ Công nghệ thông tin"), ("PC", "Vụ Pháp chế")):
+        assert console.run("unit", "add", symbol, name, "--document", "1553/QĐ-BTTTT") == 0, console.err
+    assert console.run("person", "add", "Trần Văn An", "--unit", "CNTT") == 0, console.err
+    console.json("mailbox", "issue", "--person", "1", "--document", "1/CV")
+    return console
+
+
+def ask(console: Console, kind: str, *more: str, unit: str = "CNTT") -> int:
+    """The number of a new request."""
+    words = ("request", "add", kind, "--unit", unit, "--asked-by", HOA)
+    return console.json(*words, *(more if "--channel" in more else ("--document", "12/CV", *more)))["request_id"]
+
+
+def facts(console: Console, address: str) -> list[dict]:
+    return console.json("mailbox", "show", address)["facts"]
+
+
+def test_clause_6_2_who_asked_how_and_when(console: Console) -> None:
+    """All that the clause wants known stands in the register; what lacks of it is refused with the clause."""
+    number = ask(console, "reset", "--address", "tvan", "--dated", "24/11/2026", "--received", "25/11/2026 09:30")
+    shown = console.json("request", "show", str(number))
+    assert (shown["unit"], shown["asker"], shown["channel"], shown["document"]) == ("CNTT", HOA, "letter", "12/CV")
+    assert (shown["received_at"], shown["document_date"]) == ("2026-11-25T02:30:00Z", "2026-11-24")
+    assert (shown["state"], shown["due_by"]["en"]) == ("open", "the Centre's own target")
+    for more, clause in (
+        (("--document", ""), "6.2"),
+        (("--document", "1/CV", "--asked-by", " "), "7.3.a"),
+        (("--document", "1/CV", "--received", "01/01/2190"), ""),
+        (("--document", "1/CV", "--address", "nobody"), ""),
+    ):
+        words = ("request", "add", "reset", "--unit", "CNTT", "--asked-by", HOA, "--address", "tvan")
+        assert console.run(*words, *more) != 0
+        assert clause in console.err
+    assert console.run("request", "withdraw", str(number)) == 0
+    assert console.run("request", "approve", str(number)) == 1  # what was withdrawn stays so
+    assert console.run("request", "withdraw", str(number)) == 1
+
+
+@pytest.mark.clause("15.2")
+def test_a_lost_password_is_not_told_by_telephone(console: Console) -> None:
+    """By letter or from the unit's mailbox, and for the unit's own people."""
+    for channel in ("telephone", "fax", "meeting"):
+        words = ("request", "add", "reset", "--unit", "CNTT", "--asked-by", HOA, "--address", "tvan")
+        assert console.run(*words, "--channel", channel) == 1
+        assert "15.2" in console.err
+    assert (
+        console.run("request", "add", "reset", "--unit", "PC", "--asked-by", HOA, "--document", "1", "--address", "tvan") == 1
+    )
+    assert "15.2" in console.err
+    number = ask(console, "reset", "--address", "tvan")
+    approved = console.json("request", "approve", str(number))
+    assert approved["password"]
+    reset = facts(console, "tvan@mic.gov.vn")[-1]
+    assert (reset["kind"], reset["document"], reset["data"]["request"]) == ("password_reset", "12/CV", number)
+    shown = console.json("request", "show", str(number))
+    assert (shown["state"], shown["mailbox"], shown["result"]) == ("done", "tvan@mic.gov.vn", "tvan@mic.gov.vn")
+
+
+@pytest.mark.clause("6.4.a", "6.4.b", "6.4.c", "5.2", "6.1")
+def test_an_approval_is_the_act(console: Console) -> None:
+    """Issue, transfer, leave, group and alias, each with the request in the fact that it made."""
+    issued = console.json("request", "approve", str(ask(console, "issue", "--name", "Lê Thị Bình", *CLERK)))
+    assert (issued["address"], issued["state"]) == ("ltbinh@mic.gov.vn", "done")
+    moved = ask(console, "transfer", "--address", "ltbinh", unit="PC")
+    assert console.run("request", "approve", str(moved)) == 0, console.err
+    assert "Lê Thị Bình" in console.json("unit", "show", "PC")["people"]
+    left = ask(console, "leave", "--address", "ltbinh", "--day", "01/01/2190", "--cause", "nghỉ việc", unit="PC")
+    assert console.run("request", "approve", str(left)) == 0, console.err
+    group = console.json("request", "approve", str(ask(console, "group", "--name", "Đoàn Thanh niên")))
+    assert group["address"] == "doanthanhnien@mic.gov.vn"
+    alias = ask(console, "alias", "--address", "ltbinh", "--chosen", "binh.le", unit="PC")
+    assert console.run("request", "approve", str(alias)) == 0, console.err
+    done = {fact["kind"]: fact["data"].get("request") for fact in facts(console, "ltbinh@mic.gov.vn")}
+    assert (done["transferred"], done["left"], done["alias_added"]) == (moved, left, alias)
+
+
+def test_what_a_rule_refuses_stays_open_and_says_why(console: Console) -> None:
+    """The act may be possible tomorrow, or with a choice of the person's (Reg. 5.4.b)."""
+    first = ask(console, "issue", "--name", "Vũ Văn Cường", *CLERK)
+    assert console.run("request", "approve", str(first)) == 0
+    second = ask(console, "issue", "--name", "Võ Việt Cường", *CLERK)
+    assert console.run("request", "approve", str(second)) == 1
+    assert "5.4.b" in console.err
+    shown = console.json("request", "show", str(second))
+    assert shown["state"] == "open"
+    assert "vvcuong" in shown["hindrance"]
+    people = len(console.json("person", "list"))
+    assert console.json("request", "approve", str(second), "--address", "cuongvv")["address"] == "cuongvv@mic.gov.vn"
+    assert len(console.json("person", "list")) == people
+    assert facts(console, "cuongvv@mic.gov.vn")[0]["data"]["chosen_by"] == "person"
+
+
+@pytest.mark.clause("5.4.a")
+def test_first_received_first_served(console: Console) -> None:
+    """The plain form waits for whose request came first, whoever is approved, or issued to, before; until that is settled."""
+    later = ask(console, "issue", "--name", "Đào Văn Khoa", *CLERK, "--received", "25/11/2026 10:00")
+    first = ask(console, "issue", "--name", "Đỗ Vũ Khoa", *CLERK, "--received", "25/11/2026 09:00", unit="PC")
+    assert console.run("request", "approve", str(later)) == 1
+    assert "5.4.a" in console.err
+    assert str(first) in console.err
+    assert console.run("person", "add", "Dương Văn Khoa", "--unit", "CNTT") == 0
+    direct = next(p["person_id"] for p in console.json("person", "list") if p["full_name"] == "Dương Văn Khoa")
+    assert console.run("mailbox", "issue", "--person", str(direct), "--document", "9/CV") == 1
+    assert "5.4.a" in console.err
+    assert console.run("request", "refuse", str(first), "--reason", "Hồ sơ chưa đủ") == 0
+    assert console.json("request", "approve", str(later))["address"] == "dvkhoa@mic.gov.vn"
+    assert console.json("request", "show", str(first))["result"] == "Hồ sơ chưa đủ"
+    # An address that is chosen is waited for as well, and who chose another one keeps nobody waiting.
+    chosen = ask(console, "issue", "--name", "Đoàn Vĩnh Khoa", *CLERK, "--chosen", "khoadv")
+    other = ask(console, "issue", "--name", "Đặng Việt Khoa", *CLERK)
+    assert console.run("request", "approve", str(other), "--address", "khoadv") == 1
+    assert f"{chosen}" in console.err
+    assert console.json("request", "approve", str(other), "--address", "vdkhoa")["address"] == "vdkhoa@mic.gov.vn"
+
+
+# ------------------------------------------------------------ once
+
+
+def test_an_act_is_done_once_whoever_is_killed_in_between(console: Console) -> None:
+    """A kill between the act and the word in the register leaves it open with its fact there: approving puts it down."""
+    for kind, more in (
+        ("issue", ("--name", "Hồ Văn Ninh", *CLERK)),
+        ("reset", ("--address", "tvan")),
+        ("group", ("--name", "Công đoàn Bộ")),
+        ("alias", ("--address", "tvan", "--chosen", "an.tran")),
+    ):
+        number = ask(console, kind, *more)
+        address = console.json("request", "approve", str(number))["address"]
+        before = facts(console, address)
+        with closing(sqlite3.connect(console.folder / "data/directory.sqlite")) as database, database:
+            undone = "UPDATE request SET state = 'open', handler = NULL, result = NULL, mailbox_id = NULL WHERE request_id = ?"
+            assert database.execute(undone, (number,)).rowcount == 1
+        again = console.json("request", "approve", str(number))
+        assert (again["address"], again["password"], again["before"], again["state"]) == (address, None, True, "done")
+        if kind != "alias":
+            assert "mic-mail password reset" in console.err
+        assert facts(console, address) == before
+        assert console.json("request", "approve", str(number))["before"] is True
+
+
+def test_an_act_is_done_once_by_many_at_the_same_time(console: Console) -> None:
+    """One of them makes the password; for the others it had been done, or somebody else was at it."""
+    number = ask(console, "reset", "--address", "tvan")
+    command = [PROGRAM, "--lang", "en", "request", "approve", str(number), "--json"]
+    env = {**os.environ, **console.env}
+    running = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    said = [each.communicate(timeout=60) for each in running]
+    assert [each.returncode for each in running] == [0] * 4, said
+    made = [out for out, _ in said if b'"password": null' not in out]
+    assert len(made) == 1
+    mine = [fact for fact in facts(console, "tvan@mic.gov.vn") if fact["data"].get("request") == number]
+    assert len(mine) == 1
+
+
+# ------------------------------------------------------------ many at once
+
+
+def table(*rows: tuple[str, ...]) -> bytes:
+    """A CSV as a unit would fill it in."""
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows(rows)
+    return out.getvalue().encode("utf-8-sig")
+
+
+HEADING = ("Loai yeu cau", "HỌ VÀ TÊN", "Địa chỉ hộp thư", "Chức danh", "Diện", "Số văn bản", "Đơn vị", "Kênh", "Người đề nghị")
+ROWS = (
+    ("Cấp mới", "Phan Văn Tú", "", "Chuyên viên", "Viên chức", "7/QĐ", "CNTT", "Văn bản", HOA),
+    ("cap moi", "Phan Văn Tư", "", "Chuyên viên", "Hợp đồng", "8/QĐ", "CNTT", "văn bản", HOA),
+    ("khôi phục", "", "tvan@mic.gov.vn", "", "", "", "CNTT", "điện thoại", HOA),
+    ("đặt lại mật khẩu", "", "khongco", "", "", "9/CV", "CNTT", "văn bản", HOA),
+    ("xin nghỉ phép", "", "tvan", "", "", "9/CV", "CNTT", "văn bản", HOA),
+)
+
+
+def test_many_from_a_file_each_with_its_result(console: Console) -> None:
+    """First dry, then entered, then once more, which enters nothing."""
+    path = console.folder / "yêu cầu.csv"
+    path.write_bytes(table(HEADING, *ROWS))
+    known = len(console.json("request", "list"))
+    for entered in (False, True, True):
+        words = ("request", "import", str(path), *(() if entered else ("--dry-run",)), "--json")
+        assert console.run(*words) == 1  # some rows were refused
+        rows = json.loads(console.out)
+        assert [row["row"] for row in rows] == [2, 3, 4, 5, 6]
+        assert [row["refused"] is None for row in rows] == [True, False, True, False, False]
+        assert rows[1]["clause"] == "6.3"
+        assert [row["request_id"] is not None for row in rows] == [entered, False, entered, False, False]
+        assert len(console.json("request", "list")) == known + 2 * entered
+
+
+def test_the_form_comes_back_as_it_was_sent(console: Console) -> None:
+    """Both forms have the columns that the reader knows; a filled-in XLSX with days as days is understood."""
+    for words, name in (((), "mẫu.xlsx"), (("--csv",), "mẫu.csv")):
+        path = console.folder / name
+        assert console.run("request", "form", str(path), *words) == 0
+        sheet = read_table(path.read_bytes())
+        assert is_form(sheet)
+        assert sheet.rows == ()
+    made_at = datetime(2026, 11, 26, tzinfo=UTC)
+    heading = read_table(empty_form(made_at, as_csv=False)).heading
+    filled = {"Loại yêu cầu": "nghỉ", "Địa chỉ hộp thư": "tvan", "Ngày chính thức": date(2190, 2, 1), "Số văn bản": "5/QĐ"}
+    row = [filled.get(title.partition(" (")[0]) for title in heading]
+    path = console.folder / "nghỉ.xlsx"
+    path.write_bytes(sheets.form(Table("Yêu cầu", [Column(title) for title in heading], [row]), made_at))
+    words = ("request", "import", str(path), "--unit", "CNTT", "--asked-by", HOA, "--channel", "letter")
+    (entered,) = console.json(*words)
+    shown = console.json("request", "show", str(entered["request_id"]))
+    assert shown["items"] == {"address": "tvan@mic.gov.vn", "day": "2190-02-01"}
+    for damaged in (b"", b"PK\x03\x04 no archive", b"\xff\xfe", table(("Họ và tên",), ("An",))):
+        path.write_bytes(damaged)
+        assert console.run("request", "import", str(path)) == 2
+
+
+# ------------------------------------------------------------ whose
+
+
+@pytest.mark.clause("6.1")
+def test_a_unit_asks_and_does_not_decide(tmp_path: Path) -> None:
+    """Its administrator files for the own unit, reads and withdraws that; nothing of another's, and no approval."""
+    console = Console(tmp_path)
+    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0
+    for symbol in ("CNTT", "PC"):
+        assert console.run("unit", "add", symbol, symbol) == 0
+    enter_officers(tmp_path / "data/directory.sqlite")
+    filed = ("request", "add", "problem", "--asked-by", HOA, "--channel", "telephone", "--note", "Thư đến chậm", "--actor")
+    assert console.run(*filed, "hoa", "--unit", "CNTT") == 0, console.err
+    assert console.run(*filed, "hoa", "--unit", "PC") == 1
+    assert "6.1" in console.err
+    assert console.run(*filed, "lan", "--unit", "PC") == 0
+    for words, code in (
+        (("list", "--unit", "CNTT"), 0), (("list", "--unit", "PC"), 1), (("list",), 1),
+        (("show", "1"), 0), (("show", "2"), 1), (("approve", "1"), 1), (("refuse", "1", "--reason", "x"), 1),
+        (("withdraw", "2"), 1), (("withdraw", "1"), 0),
+    ):  # fmt: skip
+        assert console.run("request", *words, "--actor", "hoa") == code, (words, console.err)
+
+
+def enter_officers(path: Path) -> None:
+    """Lan of the Centre, Hoa of the first unit."""
+    with closing(Directory(f"sqlite:///{path}")) as directory:
+        since = datetime(2026, 1, 1, tzinfo=UTC)
+        directory.officers.add(Officer("lan", "Lan", Role.CENTRE, None, since))
+        directory.officers.add(Officer("hoa", HOA, Role.UNIT, directory.unit("CNTT").unit_id, since))
+
+
+def test_clause_14_3_a_unit_has_its_list_corrected(console: Console) -> None:
+    """It reads its list, and says by a request what is wrong with it."""
+    assert "tvan@mic.gov.vn" in console.json("unit", "show", "CNTT")["mailboxes"]
+    words = ("request", "add", "correction", "--unit", "CNTT", "--asked-by", HOA, "--channel", "telephone")
+    assert console.run(*words) == 2
+    assert "14.3" in console.err
+    number = str(console.json(*words, "--note", "Trần Văn An là Phó trưởng phòng")["request_id"])
+    assert console.run("request", "done", number, "--result", "Đã sửa chức danh") == 0
+    assert console.json("request", "show", number)["state"] == "done"
+
+
+def test_a_record_takes_one_fact_of_a_request(tmp_path: Path) -> None:
+    """Of each kind: what the one who came second would record is refused where it is written, whatever it had looked at."""
+    with closing(Directory(f"sqlite:///{tmp_path / 'directory.sqlite'}")) as directory:
+        directory.migrate()
+        unit = directory.add_unit(UnitRecord(0, "CNTT", "Vụ CNTT"))
+        at = datetime(2026, 11, 26, tzinfo=UTC)
+        new = MailboxRecord(0, MailboxKind.UNIT, "cntt@mic.gov.vn", "mic.gov.vn/cntt", "CNTT", 1 << 30, unit_id=unit.unit_id)
+        mailbox = directory.issue_mailbox(new, Draft(FactKind.ISSUED, at, "lan", data={REQUEST: 7}))
+        directory.append_fact(mailbox.mailbox_id, Draft(FactKind.SENDING_LOCKED, at, "lan", data={REQUEST: 7}))
+        for other in (8, None):
+            data = {} if other is None else {REQUEST: other}
+            for _ in range(2 if other is None else 1):
+                directory.append_fact(mailbox.mailbox_id, Draft(FactKind.SENDING_LOCKED, at, "lan", data=data))
+        for number in (7, 8):
+            with pytest.raises(DoneBefore):
+                directory.append_fact(mailbox.mailbox_id, Draft(FactKind.SENDING_LOCKED, at, "hoa", data={REQUEST: number}))
+        assert len(directory.facts(mailbox.mailbox_id)) == 5

@@ -1,0 +1,249 @@
+"""Reg. 6.2: a unit's mail to support@ with the form opens requests; from outside, or without it, nothing."""
+
+import csv
+import email
+import io
+import smtplib
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from email import policy
+from email.message import EmailMessage, Message
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mic_mail.clock import HO_CHI_MINH, ManualClock
+from mic_mail.papers import sheets
+from mic_mail.papers.paper import Column, Table
+from mic_mail.policy.calendar import Year
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.requests import Channel, Filing, Item, Kind
+from mic_mail.services import trace
+from mic_mail.services.requests.form import empty_form, read_table
+from mic_mail.services.requests.submitted import submitted_from
+from mic_mail.storage.types import INBOX, AccountRef
+
+SECRET = "mat khau 2026 de thu"
+HOST = "mail.mic.gov.vn"
+NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)  # a Thursday, 10:00 in Hà Nội
+HEADING = ("Loại yêu cầu", "Họ và tên", "Địa chỉ hộp thư", "Chức danh", "Diện", "Số văn bản", "Nội dung")
+ROWS = (
+    ("cấp mới", "Đỗ Văn Bê", "", "Chuyên viên", "công chức", "12/QĐ", ""),
+    ("đặt lại mật khẩu", "", "be", "", "", "", "Quên"),
+    ("đặt lại mật khẩu", "", "nobody", "", "", "", ""),
+    ("cấp mới", "Đỗ Văn Xê", "", "Chuyên viên", "hợp đồng", "13/QĐ", ""),
+)
+
+
+def a_csv(*rows: tuple[str, ...]) -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter=";").writerows(rows)
+    return out.getvalue().encode("utf-8-sig")
+
+
+def an_xlsx(*rows: tuple[str, ...]) -> bytes:
+    """The form itself, filled in."""
+    titles = read_table(empty_form(NOW, as_csv=False)).heading
+    at = {title.partition(" (")[0]: number for number, title in enumerate(titles)}
+    cells = [
+        [next((v for k, v in zip(HEADING, row, strict=True) if at[k] == n), "") for n in range(len(titles))] for row in rows
+    ]
+    return sheets.form(Table("Yêu cầu", [Column(title) for title in titles], cells), NOW)
+
+
+class Desk:
+    """A ministry with the Centre's support@, a unit's mailbox, its keeper and another person."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.support = server.issue("support", password=SECRET, kind=MailboxKind.UNIT)
+        self.unit = server.issue("cntt", name="Vụ CNTT", password=SECRET, kind=MailboxKind.UNIT)
+        self.be = server.issue("be", password=SECRET)
+        self.directory = server.population.directory
+        server.housekeep()
+
+    def mail(self, sender: str, octets: bytes | None, name: str = "yêu cầu.csv", **fields: str) -> EmailMessage:
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = sender, "support@mic.gov.vn", "Yêu cầu"
+        message["Message-ID"] = "<mau-1@cntt.mic.gov.vn>"
+        for field, value in fields.items():
+            message[field.replace("_", "-")] = value
+        message.set_content("Kính gửi Trung tâm")
+        if octets is not None:
+            message.add_attachment(octets, maintype="application", subtype="octet-stream", filename=name)
+        return message
+
+    def submit(self, message: EmailMessage, sign_in: str, sender: str | None = None) -> None:
+        """From a mail program that signs in."""
+        with smtplib.SMTP("localhost", self.server.ports["submission"], timeout=30) as client:
+            client.starttls(context=self.server.tls())
+            client.login(sign_in, SECRET)
+            client.send_message(message, sender or str(message["From"]))
+        self.server.housekeep()
+
+    def inbox(self, mailbox: Any) -> list[Message]:
+        account = self.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        folder = account.folder(INBOX).folder_id
+        found = []
+        for uid in account.view(folder).uids:
+            with account.open_message(folder, uid) as file:
+                found.append(email.message_from_bytes(file.pread(0, file.size)))
+        return found
+
+    def opened(self) -> list[Any]:
+        return self.directory.requests.all()
+
+
+@pytest.fixture
+def desk(serve: Callable[..., Any]) -> Iterator[Desk]:
+    """On a clock of its own."""
+    return Desk(serve(clock=ManualClock(NOW)))
+
+
+@pytest.mark.parametrize("form", [a_csv(HEADING, *ROWS), an_xlsx(*ROWS)], ids=["csv", "xlsx"])
+def test_each_row_opens_a_request_or_says_why_not(desk: Desk, form: bytes) -> None:
+    """By real submission of the unit's mailbox; the answer lies in it, each row with its number and deadline, or its clause."""
+    desk.submit(desk.mail("cntt@mic.gov.vn", form, "yêu cầu.xlsx"), "cntt@mic.gov.vn")
+    issue, reset = desk.opened()
+    assert (issue.kind, issue.row, issue.filing.channel, issue.filing.unit_id) == (
+        Kind.ISSUE,
+        2,
+        Channel.MAIL,
+        desk.unit.unit_id,
+    )
+    assert (reset.kind, reset.row, reset.filing.received_at, reset.opened_by) == (Kind.RESET, 3, NOW, "cntt@mic.gov.vn")
+    assert issue.batch == reset.batch
+    (answer,) = desk.inbox(desk.unit)
+    assert (answer["In-Reply-To"], answer["Auto-Submitted"]) == ("<mau-1@cntt.mic.gov.vn>", "auto-generated")
+    text = answer.get_payload(decode=True).decode()
+    for said in (
+        "2 yêu cầu đã ghi sổ, 2 dòng bị từ chối",
+        f"Dòng 2: yêu cầu số {issue.request_id}, cấp mới: Đỗ Văn Bê; hạn 17 giờ 30 phút, ngày 01/12/2026 (mục tiêu",
+        "Dòng 4: từ chối. Không có hộp thư nobody@mic.gov.vn.",
+        "khoản 3 Điều 6",
+        "Row 5: refused.",
+    ):
+        assert said in text
+    assert len(desk.inbox(desk.support)) == 1  # the mail lies where people read it
+
+
+def test_the_keeper_writes_for_the_unit(desk: Desk) -> None:
+    """Who is in charge of the unit's mailbox (Reg. 12.3) signs in as himself and sends as the unit; nobody else can."""
+    message = desk.mail("cntt@mic.gov.vn", a_csv(HEADING, *ROWS))
+    with pytest.raises(smtplib.SMTPException):
+        desk.submit(message, "be@mic.gov.vn")
+    desk.server.housekeep()
+    assert desk.opened() == []
+    desk.server.allow(desk.unit, desk.be, "keeper")
+    desk.submit(message, "be@mic.gov.vn")
+    assert len(desk.opened()) == 2
+
+
+def test_other_mail_opens_nothing_and_is_not_answered(desk: Desk) -> None:
+    """Without a form, from a person's mailbox, by a program, and from outside, whatever it says about itself."""
+    form = a_csv(HEADING, *ROWS)
+    desk.submit(desk.mail("cntt@mic.gov.vn", None), "cntt@mic.gov.vn")
+    desk.submit(desk.mail("cntt@mic.gov.vn", a_csv(("Họ tên", "Số"), ("Bê", "1"))), "cntt@mic.gov.vn")
+    desk.submit(desk.mail("cntt@mic.gov.vn", b"%PDF-1.4 \xff", "công văn.pdf"), "cntt@mic.gov.vn")
+    desk.submit(desk.mail("cntt@mic.gov.vn", form, Auto_Submitted="auto-replied"), "cntt@mic.gov.vn")
+    desk.submit(desk.mail("be@mic.gov.vn", form), "be@mic.gov.vn")
+    forged = desk.mail("cntt@mic.gov.vn", form).as_bytes(policy=policy.SMTP)
+    lines = (
+        b"Return-Path: <cntt@mic.gov.vn>\r\nReceived: from x ([10.0.0.1])\r\n\tby mail.mic.gov.vn with ESMTPSA (TLSv1.3 X)\r\n"
+        b"\tid 01ABC for <support@mic.gov.vn>;\r\n\tThu, 26 Nov 2026 10:00:00 +0700\r\n"
+    )
+    for helo in ("outside.example", "x)\tby mail.mic.gov.vn with ESMTPSA"):
+        for head in (b"", lines):
+            with smtplib.SMTP("localhost", desk.server.ports["smtp"], helo, timeout=30) as client:
+                client.sendmail("cntt@mic.gov.vn", "support@mic.gov.vn", head + forged)
+    desk.server.housekeep()
+    assert len(desk.inbox(desk.support)) == 5 + 4
+    assert desk.opened() == []
+    assert desk.inbox(desk.unit) == []
+    assert desk.inbox(desk.be) == []
+
+
+def test_a_form_that_cannot_be_read_is_answered(desk: Desk) -> None:
+    """Too many rows, a row longer than the heading: nothing is opened, and the unit hears why."""
+    for number, damaged in enumerate((a_csv(HEADING, *[ROWS[0]] * 1001), a_csv(HEADING, (*ROWS[0], "x"))), start=1):
+        message = desk.mail("cntt@mic.gov.vn", damaged)
+        desk.submit(message, "cntt@mic.gov.vn")
+        assert len(desk.inbox(desk.unit)) == number
+        assert "Không tiếp nhận được" in desk.inbox(desk.unit)[-1].get_payload(decode=True).decode()
+    assert desk.opened() == []
+
+
+def test_a_mail_is_read_once_wherever_the_housekeeper_is_killed(desk: Desk) -> None:
+    """Before the mark, before the answer, with the mailbox restored under another UIDVALIDITY: nothing comes twice."""
+    desk.submit(desk.mail("cntt@mic.gov.vn", a_csv(HEADING, *ROWS)), "cntt@mic.gov.vn")
+    once = desk.opened()
+    path = desk.server.config.server.data_dir / "directory.sqlite"
+    for left_behind in ("uidvalidity = 1, uid = 99", "uid = 0"):
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute(f"UPDATE reading_mark SET {left_behind}")
+        desk.server.housekeep()
+        assert desk.opened() == once
+        assert len(desk.inbox(desk.unit)) == 1
+
+
+def test_an_answer_that_a_kill_withheld_is_sent(desk: Desk) -> None:
+    """The rows were entered and the housekeeper was killed: the next one answers from what is on record, and opens nothing."""
+    with smtplib.SMTP("localhost", desk.server.ports["submission"], timeout=30) as client:
+        client.starttls(context=desk.server.tls())
+        client.login("cntt@mic.gov.vn", SECRET)
+        client.send_message(desk.mail("cntt@mic.gov.vn", a_csv(HEADING, *ROWS)))
+    account = desk.server.running.rooms.store.account(AccountRef(desk.support.mailbox_id, desk.support.home))
+    folder = account.folder(INBOX).folder_id
+    ((key,),) = account.rows(folder, account.view(folder).uids, ("email_id",))
+    filing = Filing(Kind.PROBLEM, Channel.MAIL, "Vụ CNTT", desk.unit.unit_id, NOW, items={Item.NOTE: "Thư chậm"})
+    for _ in range(2):
+        told = desk.directory.requests.read_mail(key, [(2, filing)], [{"row": 2, "refused": None, "clause": None}], "cntt", NOW)
+        assert [each["request"] for each in told] == [1]
+    before = desk.opened()
+    desk.server.housekeep()
+    assert desk.opened() == before
+    (answer,) = desk.inbox(desk.unit)
+    assert "yêu cầu số 1, vướng mắc: Thư chậm" in answer.get_payload(decode=True).decode()
+
+
+def test_what_is_overdue_is_told_once_each_working_day(desk: Desk) -> None:
+    """Not on the day itself, not on a day of rest, and by the calendar as it is on record then."""
+    received = NOW - timedelta(days=1)
+    asked = Filing(Kind.RESTORE, Channel.TELEPHONE, "Nguyễn Thị Hoa", desk.unit.unit_id, received)
+    desk.directory.requests.add(asked, "lan", NOW)
+    told = []
+    for day, hour in ((26, 17), (26, 18), (27, 6), (27, 8), (27, 15), (28, 9), (29, 9), (30, 9)):
+        desk.server.move_clock_to(datetime(2026, 11, day, hour, 45, tzinfo=HO_CHI_MINH))
+        for _ in range(2):
+            desk.server.housekeep()
+        told.append(len(desk.inbox(desk.support)))
+    assert told == [1, 1, 1, 2, 2, 2, 2, 3]
+    text = desk.inbox(desk.support)[-1].get_payload(decode=True).decode()
+    assert "Yêu cầu số 1, khôi phục" in text
+    assert "17 giờ 30 phút, ngày 26/11/2026" in text
+    desk.directory.years.put(Year(2026, off=frozenset({datetime(2026, 12, 1).date()})))
+    desk.server.move_clock_to(datetime(2026, 12, 1, 9, tzinfo=HO_CHI_MINH))
+    desk.server.housekeep()
+    assert len(desk.inbox(desk.support)) == 3
+
+
+# ------------------------------------------------------------ what cannot be forged
+
+
+@given(st.binary(max_size=200), st.sampled_from(["ESMTPSA", "ESMTPA", "UTF8SMTPSA", "ESMTPS", "SMTP", "ESMTP"]))
+def test_only_our_own_first_lines_count(rest: bytes, protocol: str) -> None:
+    """Whatever follows them; and whatever stands before them makes them nobody's."""
+    own = (
+        f"Return-Path: <cntt@mic.gov.vn>\r\nReceived: from pc ([10.0.0.1])\r\n\tby {HOST} with {protocol} (TLSv1.3 X)\r\n"
+        f"\tid 01ABC;\r\n\t{trace.date(1_790_000_000_000_000)}\r\n"
+    ).encode()
+    expected = "cntt@mic.gov.vn" if protocol.endswith("A") else None
+    assert submitted_from(own + rest, HOST) == expected
+    assert submitted_from(own + rest, "other.example") is None
+    assert submitted_from(b"X-Spam: no\r\n" + own, HOST) is None
+    outside = own.replace(protocol.encode(), b"ESMTPS").replace(b"cntt@", b"x@")
+    assert submitted_from(outside + own + rest, HOST) is None
