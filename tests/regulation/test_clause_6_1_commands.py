@@ -104,7 +104,7 @@ def commands():
 
 OPEN = {
     "init", "serve", "demo", "status", "config check", "config show", "config reference", "regulation list", "regulation show",
-    "calendar prefill",
+    "calendar prefill", "request form",
 }  # fmt: skip
 
 
@@ -140,6 +140,9 @@ _NEEDED = {
     "mailbox due": (), "mailbox restore-reclaimed": ("dvbe@mic.gov.vn", "--reason", "x"),
     "mailbox free": ("dvbe@mic.gov.vn", "--document", "1", "--reason", "x", "--yes"),
     "notice preview": ("welcome",), "archive drop": ("dvbe@mic.gov.vn", "--yes"), "clock confirm": ("--reason", "x"),
+    "request add": ("problem", "--unit", "CNTT", "--asked-by", "x"), "request show": ("1",), "request import": ("/nowhere",),
+    "request approve": ("1",), "request refuse": ("1", "--reason", "x"), "request withdraw": ("1",),
+    "request done": ("1", "--result", "x"),
 }  # fmt: skip
 """What a command needs to get as far as its gate; others of `mailbox` need an address, the rest nothing."""
 

@@ -94,6 +94,9 @@ class Desk:
                 found.append(email.message_from_bytes(file.pread(0, file.size)))
         return found
 
+    def reminders(self) -> list[Message]:
+        return [m for m in self.inbox(self.support) if b"request list --overdue" in m.get_payload(decode=True)]
+
     def opened(self) -> list[Any]:
         return self.directory.requests.all()
 
@@ -125,7 +128,7 @@ def test_each_row_opens_a_request_or_says_why_not(desk: Desk, form: bytes) -> No
         f"Dòng 2: yêu cầu số {issue.request_id}, cấp mới: Đỗ Văn Bê; hạn 17 giờ 30 phút, ngày 01/12/2026 (mục tiêu",
         "Dòng 4: từ chối. Không có hộp thư nobody@mic.gov.vn.",
         "khoản 3 Điều 6",
-        "Row 5: refused.",
+        "Row 5: refused (Reg. 6.3).",
     ):
         assert said in text
     assert len(desk.inbox(desk.support)) == 1  # the mail lies where people read it
@@ -220,15 +223,15 @@ def test_what_is_overdue_is_told_once_each_working_day(desk: Desk) -> None:
         desk.server.move_clock_to(datetime(2026, 11, day, hour, 45, tzinfo=HO_CHI_MINH))
         for _ in range(2):
             desk.server.housekeep()
-        told.append(len(desk.inbox(desk.support)))
+        told.append(len(desk.reminders()))
     assert told == [1, 1, 1, 2, 2, 2, 2, 3]
-    text = desk.inbox(desk.support)[-1].get_payload(decode=True).decode()
+    text = desk.reminders()[-1].get_payload(decode=True).decode()
     assert "Yêu cầu số 1, khôi phục" in text
     assert "17 giờ 30 phút, ngày 26/11/2026" in text
     desk.directory.years.put(Year(2026, off=frozenset({datetime(2026, 12, 1).date()})))
     desk.server.move_clock_to(datetime(2026, 12, 1, 9, tzinfo=HO_CHI_MINH))
     desk.server.housekeep()
-    assert len(desk.inbox(desk.support)) == 3
+    assert len(desk.reminders()) == 3
 
 
 # ------------------------------------------------------------ what cannot be forged

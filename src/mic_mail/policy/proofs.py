@@ -50,6 +50,12 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_14_4.py",
         "tests/regulation/test_clause_6_1.py",
         "tests/regulation/test_clause_6_1_commands.py",
+        "tests/regulation/test_clause_6_2.py",
+    ),
+    "6.2": (
+        "tests/regulation/test_clause_6_2.py",
+        "tests/regulation/test_clause_6_2_mail.py",
+        "tests/regulation/test_clause_7_3_b.py",
     ),
     "6.3": (
         "tests/regulation/test_acts.py",
@@ -57,10 +63,12 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "6.4.a": (
         "tests/regulation/test_acts.py",
+        "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_password_page.py",
     ),
     "6.4.b": (
         "tests/regulation/test_acts.py",
+        "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_life_notices.py",
     ),
     "6.4.c": (
@@ -153,6 +161,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "14.4": ("tests/regulation/test_clause_14_4.py",),
     "15.2": (
         "tests/regulation/test_clause_15_2.py",
+        "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_life_notices.py",
         "tests/regulation/test_password_page.py",
     ),
@@ -163,4 +172,5 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "16.5": ("tests/regulation/test_clause_4_3_content.py",),
     "17": ("tests/regulation/test_clause_14_4.py",),
+    "18": ("tests/regulation/test_clause_18.py",),
 }

@@ -1,6 +1,5 @@
 """Notices about requests to the Centre (Reg. 6.2): what became of a form that came by mail, and what is overdue."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from mic_mail.errors import Text
@@ -27,8 +26,8 @@ def refused_row(row: int, why: Text, clause_id: str | None) -> Text:
     """A row that is none, and why."""
     cited = clause(clause_id) if clause_id else None
     return Text(
-        f"- Dòng {row}: từ chối. {why.vi}{f' ({cited.vi})' if cited else ''}",
-        f"- Row {row}: refused. {why.en}{f' ({cited.en})' if cited else ''}",
+        f"- Dòng {row}: từ chối{f' theo {cited.vi}' if cited else ''}. {why.vi}",
+        f"- Row {row}: refused{f' ({cited.en})' if cited else ''}. {why.en}",
     )
 
 
@@ -46,48 +45,53 @@ def and_more(count: int) -> Text:
     return Text(f"- và {count} yêu cầu khác.", f"- and {count} more.")
 
 
+def listed(*rows: Text) -> Text:
+    """Rows below one another."""
+    return Text("\n".join(row.vi for row in rows), "\n".join(row.en for row in rows))
+
+
 @notice(
     "6.2",
     Reader.UNIT,
     opened=1,
     refused=1,
-    rows=(
+    rows=listed(
         opened_row(2, 12, Text("cấp mới: Đỗ Văn Bê", "issue"), MIDNIGHT, None),
         refused_row(3, Text("Thiếu số văn bản.", "The number of the letter is missing."), "6.2"),
     ),
 )
-def requests_answered(opened: int, refused: int, rows: Sequence[Text]) -> Letter:
+def requests_answered(opened: int, refused: int, rows: Text) -> Letter:
     """A unit's mailbox sent the request form; each row with what became of it."""
     cited = clause("6.2")
     head = Text(
         f"Trung tâm Thông tin đã nhận mẫu yêu cầu theo {cited.vi}: {opened} yêu cầu đã ghi sổ, {refused} dòng bị từ chối.",
         f"The Information Centre has received your form ({cited.en}): {opened} requests entered, {refused} rows refused.",
     )
-    return Letter(ANSWER, _listed(head, rows))
+    return Letter(ANSWER, Text(f"{head.vi}\n\n{rows.vi}", f"{head.en}\n\n{rows.en}"))
 
 
 @notice("6.2", Reader.UNIT, why=Text("Không đọc được bảng: tệp hỏng.", "The table cannot be read: the file is damaged."))
 def request_form_unreadable(why: Text) -> Letter:
     """A unit's mailbox sent what was meant to be the request form, and it cannot be read."""
+    cited = clause("6.2")
     return Letter(
         ANSWER,
         Text(
-            f"Không tiếp nhận được yêu cầu nào từ tệp gửi kèm. {why.vi} Đề nghị gửi lại theo mẫu.",
-            f"No request could be taken from the attachment. {why.en} Please send it again after the form.",
+            f"Không tiếp nhận được yêu cầu nào từ tệp gửi kèm. {why.vi} Đề nghị gửi lại theo mẫu ({cited.vi}).",
+            f"No request could be taken from the attachment. {why.en} Please send it again after the form ({cited.en}).",
         ),
     )
 
 
-@notice("6.2", Reader.CENTRE, count=1, rows=(overdue_row(7, Text("khôi phục dvbe@mic.gov.vn", "restore"), MIDNIGHT),))
-def requests_overdue(count: int, rows: Sequence[Text]) -> Letter:
+@notice("6.2", Reader.CENTRE, count=1, rows=listed(overdue_row(7, Text("khôi phục dvbe@mic.gov.vn", "restore"), MIDNIGHT)))
+def requests_overdue(count: int, rows: Text) -> Letter:
     """Each working day, while requests wait although their deadline is past."""
     cited, restore = clause("6.2"), clause("7.3.b")
     head = Text(
         f"Có {count} yêu cầu đã quá hạn giải quyết ({cited.vi}; khôi phục: {restore.vi}). Xem: {LISTED}",
         f"{count} requests are overdue ({cited.en}; restores: {restore.en}). See: {LISTED}",
     )
-    return Letter(Text(f"{count} yêu cầu quá hạn", f"{count} requests are overdue"), _listed(head, rows))
-
-
-def _listed(head: Text, rows: Sequence[Text]) -> Text:
-    return Text("\n".join([head.vi, "", *(row.vi for row in rows)]), "\n".join([head.en, "", *(row.en for row in rows)]))
+    return Letter(
+        Text(f"Có {count} yêu cầu quá hạn", f"{count} requests are overdue"),
+        Text(f"{head.vi}\n\n{rows.vi}", f"{head.en}\n\n{rows.en}"),
+    )

@@ -171,7 +171,7 @@ class Intake:
             about = Text(f"{kind.vi}: {request.filing.subject}", kind.en)
             due = register.deadline(request.filing)
             lines.append(texts.opened_row(row, request.request_id, about, due, deadline_clause(request.kind)))
-        return texts.requests_answered(opened, len(outcomes) - opened, lines)
+        return texts.requests_answered(opened, len(outcomes) - opened, texts.listed(*lines))
 
 
 def _outcome(row: Row) -> dict[str, object]:
