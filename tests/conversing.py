@@ -3,7 +3,7 @@
 `Talk` speaks IMAP, `Pop3Talk` POP3.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -69,6 +69,9 @@ class Desk:
 
     def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
         return self.boxes
+
+    def alerts(self) -> Sequence[Text]:
+        return ()
 
     def holders(self, mailbox_id: int) -> Mapping[str, str]:
         return {}

@@ -5,11 +5,13 @@ from mic_mail.outbound.held import Held
 from mic_mail.services.clockmark import RENEWED_SECONDS
 from mic_mail.services.contentexport import ContentExport
 from mic_mail.services.delivery import settle_journal
+from mic_mail.services.downtimes import DowntimeNotices
 from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
 from mic_mail.services.indexing import ROUND_SECONDS, Indexing
 from mic_mail.services.lifenotices import LifeNotices
 from mic_mail.services.logbook import LogKeeping
 from mic_mail.services.reclaimrounds import ReclaimRounds
+from mic_mail.services.replies import ReplyReminders
 from mic_mail.services.requests.intake import Intake
 from mic_mail.services.requests.reminding import remind
 from mic_mail.services.secrecycases import SecrecyCases
@@ -24,6 +26,8 @@ SECRECY_SECONDS = 5.0
 SWEEP_SECONDS = 3600.0
 CERTIFICATE_SECONDS = 86_400.0
 RETENTION_SECONDS = 86_400.0
+DOWNTIME_SECONDS = 30.0
+REPLIES_SECONDS = 600.0
 LOG_INDEX_SECONDS = 300.0
 """What has not been loaded yet a search reads in the segments: 1 GB/s."""
 LOG_ANCHOR_SECONDS = 3600.0
@@ -125,6 +129,8 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("log_anchor", LOG_ANCHOR_SECONDS, keeping.anchor),
         Duty("log_index", LOG_INDEX_SECONDS, keeping.load),
         Duty("retention", RETENTION_SECONDS, retention.remove),
+        Duty("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round),
+        Duty("replies", REPLIES_SECONDS, _reply_reminders(rooms).round),
         Duty("notices", NOTICES_SECONDS, life.look),
         Duty("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),
     ]
@@ -155,4 +161,30 @@ def _reclaim_rounds(rooms: Rooms, notices: LifeNotices) -> ReclaimRounds:
         accounts=rooms.accounts,
         clock=rooms.clock,
         log=rooms.log,
+    )
+
+
+def _downtime_notices(rooms: Rooms) -> DowntimeNotices:
+    return DowntimeNotices(
+        lambda: rooms.usage.notices,
+        directory=rooms.directory,
+        access=rooms.access,
+        accounts=rooms.accounts,
+        lanes=rooms.lanes,
+        log=rooms.log,
+        clock=rooms.clock,
+    )
+
+
+def _reply_reminders(rooms: Rooms) -> ReplyReminders:
+    return ReplyReminders(
+        lambda: rooms.usage.notices,
+        lambda: rooms.config,
+        store=rooms.store,
+        directory=rooms.directory,
+        access=rooms.access,
+        accounts=rooms.accounts,
+        lanes=rooms.lanes,
+        log=rooms.log,
+        clock=rooms.clock,
     )

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 from mic_mail.config.doors import Imap, Listen, Pop3, Smtp, Tls, Web
 from mic_mail.config.readings import (
     Address,
+    Census,
     Content,
     Inactivity,
     Leave,
@@ -24,6 +25,7 @@ from mic_mail.config.readings import (
     Reclaim,
     Regulation,
     Reply,
+    Report,
     Requests,
     Restore,
     Secrecy,
@@ -364,6 +366,8 @@ class Config(Section):
     maintenance: Annotated[Maintenance, About("Downtime.", "10.3")] = Maintenance()
     unit: Annotated[UnitMailboxes, About("Unit mailboxes.", "12.3")] = UnitMailboxes()
     reply: Annotated[Reply, About("Answers.", "12.4")] = Reply()
+    census: Annotated[Census, About("Census.", "14.6")] = Census()
+    report: Annotated[Report, About("Reports.", "16.2")] = Report()
     secrecy: Annotated[Secrecy, About("Secrecy.", "4.1")] = Secrecy()
     content: Annotated[Content, About("Content of others.", "4.3")] = Content()
 

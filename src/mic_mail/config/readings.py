@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from mic_mail.config.section import About, Distinct, MailboxName, PageName, Section
+from mic_mail.config.section import About, Distinct, MailboxName, PageName, Rising, Section
 from mic_mail.config.units import DAY, GIB, HOUR, MIB, Octets, Seconds, Unit
 
 
@@ -145,7 +145,7 @@ class Maintenance(Section):
 
     count: Annotated[
         Literal["working_days", "hours"],
-        About("3 full working days between, the day of notice not counted, or 72 hours.", "10.3", later=True),
+        About("3 full working days between, the day of notice not counted, or 72 hours.", "10.3"),
     ] = "working_days"
 
 
@@ -192,11 +192,34 @@ class UnitMailboxes(Section):
 class Reply(Section):
     """Mail that waits for an answer."""
 
-    addressed: Annotated[
-        Literal["to", "to_and_cc"], About("Who owes an answer: recipients in To, or also in Cc.", "12.4", later=True)
-    ] = "to"
-    skip_bulk: Annotated[bool, About("Bulk and automatic mail needs no answer.", "12.4", later=True)] = True
-    own_unit: Annotated[bool, About("Mail of the own unit counts.", "12.4", later=True)] = True
+    addressed: Annotated[Literal["to", "to_and_cc"], About("Who owes an answer: recipients in To, or also in Cc.", "12.4")] = (
+        "to"
+    )
+    skip_bulk: Annotated[bool, About("Bulk and automatic mail needs no answer.", "12.4")] = True
+    own_unit: Annotated[bool, About("Mail of the own unit counts.", "12.4")] = True
+
+
+class Census(Section):
+    """The list of those who use mailboxes."""
+
+    months: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=12), Unit("months")], ...],
+        Field(min_length=1),
+        Distinct,
+        Rising,
+        About("A period begins with each of these months; the list is due by the end of that month.", "14.6"),
+    ] = (1, 7)
+
+
+class Report(Section):
+    """Reports to the leadership."""
+
+    usage_months: Annotated[
+        int,
+        Field(ge=1, le=12),
+        Unit("months"),
+        About("A usage report is due when the last one ended so long ago.", "16.2"),
+    ] = 3
 
 
 class Secrecy(Section):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from sqlalchemy import BigInteger, ColumnElement, Connection, func, select, type_coerce
 from sqlalchemy.orm import Session
 
-from mic_mail.directory import snapshot, years
+from mic_mail.directory import downtimes, snapshot, years
 from mic_mail.directory.model import (
     Activity,
     Address,
@@ -80,8 +80,11 @@ def load(connection: Connection, previous: Snapshot) -> Snapshot:
     domains = connection.scalars(select(Domain.name)).all()
     with Session(connection) as session:
         working_days = WorkingDays.of(years.of_session(session))
+        newest = downtimes.newest_of_session(session)
     changed = _entries(connection, Mailbox.changed_version > previous.version)
-    return snapshot.assemble(version, fact_seq, domains, changed, previous=previous, working_days=working_days)
+    return snapshot.assemble(
+        version, fact_seq, domains, changed, previous=previous, working_days=working_days, downtimes=newest
+    )
 
 
 def version(connection: Connection) -> int:

@@ -173,6 +173,40 @@ class SentNotice(Base):
     sent_at: Mapped[datetime] = mapped_column(Instant)
 
 
+class DowntimeRow(Base):
+    """A span in which the service is down (Reg. 10.3), or an incident was (10.1)."""
+
+    __tablename__ = "downtime"
+
+    downtime_id: Mapped[int] = mapped_column(primary_key=True)
+    starts_at: Mapped[datetime] = mapped_column(Instant)
+    ends_at: Mapped[datetime] = mapped_column(Instant, index=True)
+    reason: Mapped[str]
+    document: Mapped[str | None] = mapped_column(String(255))
+    incident: Mapped[bool]
+    announced_at: Mapped[datetime] = mapped_column(Instant)
+    actor: Mapped[str] = mapped_column(String(255))
+    cancelled_at: Mapped[datetime | None] = mapped_column(Instant)
+    report: Mapped[str | None] = mapped_column(String(255))
+    reported_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class CensusRow(Base):
+    """What a unit listed (Reg. 14.6): `lines` as `policy.census` encodes them."""
+
+    __tablename__ = "census"
+
+    census_id: Mapped[int] = mapped_column(primary_key=True)
+    unit_id: Mapped[int] = mapped_column(ForeignKey("unit.unit_id"), index=True)
+    period: Mapped[date] = mapped_column(Day)
+    made_at: Mapped[datetime] = mapped_column(Instant)
+    actor: Mapped[str] = mapped_column(String(255))
+    lines: Mapped[str]
+    confirmed_at: Mapped[datetime | None] = mapped_column(Instant)
+    confirmed_by: Mapped[str | None] = mapped_column(String(255))
+    document: Mapped[str | None] = mapped_column(String(255))
+
+
 class Unit(Base):
     """A unit of the ministry, its symbol as registered (Reg. 5.1)."""
 

@@ -88,7 +88,14 @@ class PartialDirectory(Directory):
             return previous
         seen = {mailbox.mailbox_id for mailbox in self.mailboxes()}
         entries = [entry for entry in whole if entry.mailbox_id in seen]
-        return snapshots.assemble(whole.version, whole.fact_seq, whole.domains, entries, working_days=whole.working_days)
+        return snapshots.assemble(
+            whole.version,
+            whole.fact_seq,
+            whole.domains,
+            entries,
+            working_days=whole.working_days,
+            downtimes=whole.downtimes,
+        )
 
     def _visible(self, mailboxes: Iterable[MailboxRecord]) -> list[MailboxRecord]:
         units, people = self._units(), {person.person_id for person in self.people()}

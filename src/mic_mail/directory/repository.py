@@ -4,7 +4,7 @@ Synchronous; for the command line, the use cases and the workers' lanes (safe fr
 transaction that is durable when the method returns and that raises `version()`; facts are only ever appended, each bound to
 the one before it. Whether a change is allowed is not asked here but in the use cases; the database holds to what must never
 be otherwise (an address belongs to one mailbox for ever). Registers beside the mailboxes are rooms of their own: `years`,
-`officers`, `content`, `sent`, `requests`.
+`officers`, `content`, `sent`, `requests`, `downtimes`, `censuses`.
 """
 
 import json
@@ -18,7 +18,9 @@ from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.model import FORMER_PASSWORDS
 from mic_mail.directory import engine as database
 from mic_mail.directory import loading
+from mic_mail.directory.censuses import Censuses
 from mic_mail.directory.contentaccess import ContentRegister
+from mic_mail.directory.downtimes import Downtimes
 from mic_mail.directory.model import (
     Activity,
     Address,
@@ -69,6 +71,8 @@ class Directory:
         self.officers = Officers(tables)
         self.content = ContentRegister(tables)
         self.sent = SentNotices(tables)
+        self.downtimes = Downtimes(tables)
+        self.censuses = Censuses(tables)
         self.requests = Requests(tables)
 
     @property

@@ -28,6 +28,11 @@ class SentNotices:
         found = self._tables.read(lambda session: set(session.scalars(wanted)))
         return found & set(keys)
 
+    def beginning(self, prefix: str) -> list[str]:
+        """The keys that begin with `prefix`."""
+        wanted = select(SentNotice.key).where(SentNotice.key.startswith(prefix, autoescape=True))
+        return self._tables.read(lambda session: list(session.scalars(wanted)))
+
     def put(self, keys: Collection[str], at: datetime) -> None:
         """They were sent; may be said twice."""
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from mic_mail.policy import authority
 from mic_mail.policy.calendar import WEEKENDS, WorkingDays
+from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Fact, MailboxKind
 
 
@@ -89,6 +90,8 @@ class Snapshot:
     """Person -> the mailboxes of units and groups in whose record they were ever named (Reg. 12.3)."""
     working_days: WorkingDays = WEEKENDS
     """The calendar by which terms of working days count."""
+    downtimes: tuple[Downtime, ...] = ()
+    """The newest of those that were not called off, also what is over (Reg. 10.3)."""
 
     def find(self, address: str) -> Entry | AliasEntry | None:
         """Who has `address` (lower case, with its domain, without subaddress)."""
@@ -120,6 +123,7 @@ def assemble(
     *,
     previous: Snapshot = EMPTY,
     working_days: WorkingDays = WEEKENDS,
+    downtimes: Iterable[Downtime] = (),
 ) -> Snapshot:
     """`previous` with the entries in `changed` put in or replaced; a mailbox never leaves the directory."""
     entries, addresses = dict(previous.entries), dict(previous.addresses)
@@ -137,4 +141,4 @@ def assemble(
                 named_in[person] = named_in.get(person, frozenset()) | {entry.mailbox_id}
         elif entry.owner.person_id is not None:
             own[entry.owner.person_id] = entry.mailbox_id
-    return Snapshot(version, fact_seq, frozenset(domains), entries, addresses, own, named_in, working_days)
+    return Snapshot(version, fact_seq, frozenset(domains), entries, addresses, own, named_in, working_days, tuple(downtimes))

@@ -152,6 +152,16 @@ def send_locked(address: str, since: datetime, clause_id: str, until: datetime |
     )
 
 
+def maintenance(since: datetime, until: datetime, clause_id: str) -> Text:
+    """Wording 11, also at IMAP's doors and on pages; Reg. 10.3, of an incident 10.1."""
+    cited, begins, ends = clause(clause_id), dates.instant(since), dates.instant(until)
+    return Text(
+        f"Vì lý do kỹ thuật, Hệ thống thư điện tử công vụ tạm ngừng từ {begins.vi} đến {ends.vi}; "
+        f"Trung tâm Thông tin thông báo để các cơ quan, đơn vị, cá nhân được biết ({cited.vi}).",
+        f"For technical reasons the official mail system will be down from {begins.en} to {ends.en} ({cited.en}).",
+    )
+
+
 def centre() -> Text:
     """The operator's name (Reg. 2, "the Centre")."""
     return Text("Trung tâm Thông tin", "Information Centre")

@@ -1,8 +1,9 @@
 """What a session asks of the process without waiting, and what its shell answers (`server.ImapConnection`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from mic_mail.errors import Text
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.types import News
 
@@ -36,6 +37,10 @@ class Desk(Protocol):
 
     def holders(self, mailbox_id: int) -> Mapping[str, str]:
         """Who else may use this mailbox now: rights by address."""
+        ...
+
+    def alerts(self) -> Sequence[Text]:
+        """What everybody who signs in has to be told now (RFC 9051 §7.1, ALERT)."""
         ...
 
     def on_record(self, mailbox_id: int) -> bool:

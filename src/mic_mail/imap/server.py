@@ -7,7 +7,7 @@ the session takes them.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from mic_mail.imap.session import Session
 from mic_mail.process.feed import Feed, Subscription
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import SignedIn
+from mic_mail.services.downtimes import announcements
 from mic_mail.services.refusals import Refusal
 from mic_mail.services.secrecy import Passage, Secrecy, Way
 from mic_mail.services.sharing import Pair, Shared
@@ -321,6 +322,10 @@ class ImapConnection(shell.Connection):
         """Capabilities that this mailbox is not offered."""
         entry = self._services.access.snapshot.entry(mailbox_id)
         return frozenset() if entry is None else entry.capabilities_hidden
+
+    def alerts(self) -> Sequence[Text]:
+        """The downtimes that are announced (Reg. 10.3)."""
+        return announcements(self._services.access.snapshot.downtimes, self._services.clock.now())
 
     def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
         """What its owner may use beside it now."""

@@ -149,6 +149,8 @@ def _admit(talk: Conversation, answer: object) -> Steps[Reply]:
         return refuse("This mailbox has too many sessions.", b"LIMIT")
     talk.signed_in = answer
     talk.reader.limits = Limits.signed_in(talk.settings.command_octets)
+    for alert in talk.desk.alerts():
+        talk.say(responses.ok(b"*", talk.words(alert), b"ALERT"))
     return Reply("Signed in.", code=responses.capability_code(capabilities(talk)))
 
 

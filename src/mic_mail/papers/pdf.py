@@ -24,7 +24,7 @@ def write(paper: Paper) -> bytes:
         sys_inputs={"paper": _data(paper)},
         ignore_system_fonts=True,
         pdf_standards="a-2b",
-        timestamp=paper.made_at.astimezone(UTC),
+        timestamp=paper.made_at.astimezone(UTC).replace(microsecond=0),
     )
     assert isinstance(written, bytes)
     return written

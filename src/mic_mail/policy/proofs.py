@@ -150,15 +150,21 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/clients/test_cli.py",
         "tests/regulation/test_acts.py",
     ),
+    "10.3": ("tests/regulation/test_clause_10_3.py",),
     "12.3": ("tests/regulation/test_clause_12_3.py",),
     "12.3.a": ("tests/clients/test_shared_mailboxes.py",),
+    "12.4": ("tests/regulation/test_clause_12_4.py",),
     "13.1": ("tests/unit/mime/test_compose.py",),
     "13.2": (
         "tests/clients/test_bytes.py",
         "tests/clients/test_pop3_programs.py",
     ),
-    "14.3": ("tests/regulation/test_clause_6_1_commands.py",),
+    "14.3": (
+        "tests/regulation/test_clause_14_6.py",
+        "tests/regulation/test_clause_6_1_commands.py",
+    ),
     "14.4": ("tests/regulation/test_clause_14_4.py",),
+    "14.6": ("tests/regulation/test_clause_14_6.py",),
     "15.2": (
         "tests/regulation/test_clause_15_2.py",
         "tests/regulation/test_clause_6_2.py",
@@ -166,6 +172,12 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_password_page.py",
     ),
     "15.5": ("tests/clients/test_imap_libraries.py",),
+    "16.1.b": (
+        "tests/regulation/test_clause_12_4.py",
+        "tests/regulation/test_clause_16_2.py",
+    ),
+    "16.1.c": ("tests/regulation/test_clause_16_2.py",),
+    "16.2": ("tests/regulation/test_clause_16_2.py",),
     "16.3": (
         "tests/regulation/test_clause_14_4.py",
         "tests/unit/log/test_maillog.py",

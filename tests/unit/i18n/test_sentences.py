@@ -24,6 +24,7 @@ SAMPLES = {
     "until": AT,
     "change": Text("đổi mật khẩu", "change the password"),
     "percent": 92,
+    "count": 3,
     "quota_octets": 1 << 30,
     "sender": "lan@example.vn",
     "recipients": 2,

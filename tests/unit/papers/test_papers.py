@@ -51,6 +51,11 @@ def test_the_day_in_the_head() -> None:
     assert day_of(paper_of(place="Huế")) == "Huế, ngày 26 tháng 11 năm 2026"
 
 
+def test_any_instant_can_stand_on_a_pdf() -> None:
+    """A clock gives microseconds, a PDF knows seconds."""
+    assert pdf.write(replace(paper_of(), made_at=AT.replace(microsecond=1))) == pdf.write(paper_of())
+
+
 def test_a_pdf_says_it_all_and_always_alike() -> None:
     """Every word is there as text, hostile words as they are; the same paper is the same file."""
     paper = paper_of(

@@ -3,13 +3,27 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from mic_mail.errors import MicMailError, Text
-from mic_mail.services.evidence import administration, logs, mailboxes, requests, secrecy
+from mic_mail.services.evidence import (
+    administration,
+    censuses,
+    downtimes,
+    logs,
+    mailboxes,
+    replies,
+    reports,
+    requests,
+    secrecy,
+)
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
 AREAS: Sequence[Callable[[Office], Evidence]] = (
     secrecy.evidence,
     mailboxes.evidence,
     requests.evidence,
+    downtimes.evidence,
+    replies.evidence,
+    censuses.evidence,
+    reports.evidence,
     administration.evidence,
     logs.evidence,
 )

@@ -1,0 +1,64 @@
+"""`mic-mail report usage`: what the Centre reports to the leadership at intervals, and units' statistics (Reg. 16.1, 16.2)."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.days import read_day
+from mic_mail.cli.frame import frame
+from mic_mail.cli.gate import asks
+from mic_mail.cli.options import ActorOption, WhyOption
+from mic_mail.cli.output import say
+from mic_mail.cli.paperfile import check_kind, write_paper
+from mic_mail.cli.record import on_record
+from mic_mail.errors import Text
+from mic_mail.policy.calendar import ONE_DAY, add_months, local_day
+from mic_mail.policy.roles import Right
+from mic_mail.services.credentials import Origin
+from mic_mail.services.usage import Span, Usage
+
+app = typer.Typer(help=say("Báo cáo.", "Reports."), no_args_is_help=True)
+
+OutOption = Annotated[
+    Path, typer.Option("--out", help=say("Tệp .pdf, .xlsx, .html hoặc .csv.", "A file .pdf, .xlsx, .html or .csv."))
+]
+
+
+@app.command(help=say("Tình hình sử dụng trong một khoảng thời gian.", "How the system was used in a span of days."))
+@asks(Right.READ)
+def usage(
+    ctx: typer.Context,
+    *,
+    out: OutOption,
+    first: Annotated[
+        str | None,
+        typer.Option("--from", help=say("Từ ngày; mặc định: một kỳ trước.", "First day; default: one interval ago.")),
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--until", help=say("Đến hết ngày; mặc định: hôm qua.", "Last day; default: yesterday."))
+    ] = None,
+    unit: Annotated[str | None, typer.Option("--unit", help=say("Chỉ một đơn vị.", "Of one unit alone."))] = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    check_kind(out)
+    ends = read_day(last) if last else local_day(here.clock.now()) - ONE_DAY
+    span = Span(read_day(first) if first else _interval_before(ends, here.config.report.usage_months), ends)
+    which = here.directory.unit(unit) if unit else None
+    with on_record(
+        here, "report_usage", which.symbol if which else "*", Origin(here.actor(actor), reason),
+        right=Right.READ, concerns=which, first=span.first, last=span.last,
+    ):  # fmt: skip
+        paper = Usage(here.directory, here.store, here.config, here.clock, span).paper(which)
+        written = write_paper(out, paper)
+    names = ", ".join(map(str, written))
+    output.note(Text(f"Đã ghi {names}.", f"{len(written)} files are written." if len(written) > 1 else "The file is written."))
+
+
+def _interval_before(last: date, months: int) -> date:
+    """The first day of an interval that ends with `last`."""
+    return add_months(last + ONE_DAY, -months)

@@ -1,0 +1,74 @@
+"""Censuses on record (Reg. 14.6): what each unit listed, when, and which document confirmed it. A list is never altered."""
+
+from datetime import date, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mic_mail.directory.model import CensusRow
+from mic_mail.directory.records import NotFound
+from mic_mail.directory.tables import Tables
+from mic_mail.errors import Text
+from mic_mail.policy.census import Census, decode, encode
+
+
+class Censuses:
+    """The censuses on record."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def of(self, unit_id: int | None = None) -> list[Census]:
+        """Those of one unit, or of all, oldest first."""
+        wanted = select(CensusRow).order_by(CensusRow.census_id)
+        if unit_id is not None:
+            wanted = wanted.where(CensusRow.unit_id == unit_id)
+        return self._tables.read(lambda session: [_census(row) for row in session.scalars(wanted)])
+
+    def add(self, census: Census) -> Census:
+        """Put a list on record; gives it back with its number."""
+
+        def work(session: Session, _version: int) -> Census:
+            row = CensusRow(
+                unit_id=census.unit_id,
+                period=census.period,
+                made_at=census.made_at,
+                actor=census.actor,
+                lines=encode(census.lines),
+            )
+            session.add(row)
+            session.flush()
+            return _census(row)
+
+        return self._tables.change(work)
+
+    def confirm(self, unit_id: int, period: date, actor: str, document: str, at: datetime) -> Census:
+        """The unit has signed its newest list of the period; `NotFound` where there is none. The first confirmation stands."""
+
+        def work(session: Session, _version: int) -> Census:
+            newest = select(CensusRow).where(CensusRow.unit_id == unit_id, CensusRow.period == period)
+            row = session.scalars(newest.order_by(CensusRow.census_id.desc()).limit(1)).first()
+            if row is None:
+                raise NotFound(
+                    Text(f"Đơn vị chưa có bản thống kê của kỳ {period:%m/%Y}.", f"The unit has no census of {period:%m/%Y}."),
+                    remedy=Text("Lập trước: census make --unit.", "Make it first: census make --unit."),
+                )
+            if row.confirmed_at is None:
+                row.confirmed_at, row.confirmed_by, row.document = at, actor, document
+            return _census(row)
+
+        return self._tables.change(work)
+
+
+def _census(row: CensusRow) -> Census:
+    return Census(
+        row.census_id,
+        row.unit_id,
+        row.period,
+        row.made_at,
+        row.actor,
+        decode(row.lines),
+        row.confirmed_at,
+        row.confirmed_by,
+        row.document,
+    )

@@ -1,0 +1,105 @@
+"""Downtimes on record (Reg. 10.3): announced, called off, reported; never altered and never taken away."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mic_mail.directory.model import DowntimeRow
+from mic_mail.directory.records import NotFound
+from mic_mail.directory.tables import Tables
+from mic_mail.errors import Text
+from mic_mail.policy.downtime import Downtime
+
+MOST_IN_MEMORY = 50
+"""Of those that were not called off, by their ends: nobody announces as many ahead."""
+IDS_END = 1 << 31
+
+
+class Downtimes:
+    """The downtimes on record."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def all(self) -> list[Downtime]:
+        """Every one, in order of announcement."""
+        wanted = select(DowntimeRow).order_by(DowntimeRow.downtime_id)
+        return self._tables.read(lambda session: [_downtime(row) for row in session.scalars(wanted)])
+
+    def one(self, downtime_id: int) -> Downtime:
+        """The one of this number; `NotFound`."""
+        return self._tables.read(lambda session: _downtime(_existing(session, downtime_id)))
+
+    def add(self, downtime: Downtime) -> Downtime:
+        """Put one on record; gives it back with its number."""
+
+        def work(session: Session, _version: int) -> Downtime:
+            row = DowntimeRow(
+                starts_at=downtime.starts_at,
+                ends_at=downtime.ends_at,
+                reason=downtime.reason,
+                document=downtime.document,
+                incident=downtime.incident,
+                announced_at=downtime.announced_at,
+                actor=downtime.actor,
+            )
+            session.add(row)
+            session.flush()
+            return _downtime(row)
+
+        return self._tables.change(work)
+
+    def cancel(self, downtime_id: int, at: datetime) -> Downtime:
+        """Call it off; `NotFound`. What was called off stays so since the first time."""
+
+        def cancelled(row: DowntimeRow) -> None:
+            row.cancelled_at = row.cancelled_at or at
+
+        return self._alter(downtime_id, cancelled)
+
+    def report(self, downtime_id: int, document: str, at: datetime) -> Downtime:
+        """The document that says what happened; a later one takes its place. `NotFound`."""
+
+        def reported(row: DowntimeRow) -> None:
+            row.report, row.reported_at = document, at
+
+        return self._alter(downtime_id, reported)
+
+    def _alter(self, downtime_id: int, act: Callable[[DowntimeRow], None]) -> Downtime:
+        def work(session: Session, _version: int) -> Downtime:
+            row = _existing(session, downtime_id)
+            act(row)
+            return _downtime(row)
+
+        return self._tables.change(work)
+
+
+def newest_of_session(session: Session) -> list[Downtime]:
+    """Those that a snapshot holds."""
+    wanted = select(DowntimeRow).where(DowntimeRow.cancelled_at.is_(None)).order_by(DowntimeRow.ends_at.desc())
+    return [_downtime(row) for row in session.scalars(wanted.limit(MOST_IN_MEMORY))]
+
+
+def _existing(session: Session, downtime_id: int) -> DowntimeRow:
+    row = session.get(DowntimeRow, downtime_id) if 0 < downtime_id < IDS_END else None
+    if row is None:
+        raise NotFound(Text(f"Không có đợt tạm ngừng số {downtime_id}.", f"There is no downtime {downtime_id}."))
+    return row
+
+
+def _downtime(row: DowntimeRow) -> Downtime:
+    return Downtime(
+        row.downtime_id,
+        row.starts_at,
+        row.ends_at,
+        row.reason,
+        row.document,
+        row.incident,
+        row.announced_at,
+        row.actor,
+        row.cancelled_at,
+        row.report,
+        row.reported_at,
+    )

@@ -1,0 +1,218 @@
+"""Units and individuals answer mail within 2 working days: what waits, until when, and who is reminded."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import MailServer
+from mic_mail.clock import HO_CHI_MINH, ManualClock
+from mic_mail.config.document import write
+from mic_mail.mime.render import answers_of
+from mic_mail.policy.calendar import WorkingDays
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.replies import Addressed, Incoming, ReplySettings, due_at, is_automatic, owes_answer, unanswered
+from mic_mail.services.replies import Replies, Waiting, week_of
+from mic_mail.storage.types import ANSWERED, AccountRef, Delivery
+from regulation.test_clause_10_3 import letters
+from regulation.test_commands import Console
+
+OWN = frozenset({"dvbe@mic.gov.vn"})
+FRIDAY = datetime(2026, 11, 20, 2, tzinfo=UTC)
+TUESDAY_EVENING = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
+"""17:30 of the 2nd working day after that Friday."""
+LETTER = Incoming("<1@x>", "a@mof.gov.vn", OWN, frozenset(), FRIDAY, is_marked=False, is_automatic=False)
+
+
+def test_the_deadline_is_the_end_of_the_second_working_day() -> None:
+    """The day of receipt and days of rest are not counted."""
+    assert due_at(LETTER, WorkingDays(), time(17, 30)) == TUESDAY_EVENING
+    off = WorkingDays(off=frozenset({datetime(2026, 11, 24).date()}))
+    assert due_at(LETTER, off, time(17, 0)) == datetime(2026, 11, 25, 10, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sender", "automatic"),
+    [
+        ({}, "a@b", False),
+        ({"auto-submitted": "no"}, "a@b", False),
+        ({"auto-submitted": "auto-replied; x"}, "a@b", True),
+        ({"auto-submitted": "auto-generated"}, "a@b", True),
+        ({"list-id": "<x>"}, "a@b", True),
+        ({"list-unsubscribe": ""}, "a@b", True),
+        ({"precedence": "bulk"}, "a@b", True),
+        ({"precedence": "first-class"}, "a@b", False),
+        ({"content-type": "multipart/report; report-type=delivery-status"}, "a@b", True),
+        ({"return-path": "<>"}, "a@b", True),
+        ({"return-path": "<a@b>"}, "a@b", False),
+        ({}, "no-reply@b", True),
+        ({}, "", True),
+    ],
+)
+def test_nobody_answers_a_machine(fields: dict[str, str], sender: str, automatic: bool) -> None:
+    """Automatic mail, lists, bulk mail, reports, senders that read nothing; a person's mail is none of them."""
+    assert is_automatic(fields, sender) is automatic
+
+
+def test_the_settings_choose_whose_turn_it_is() -> None:
+    """Cc, bulk mail and mail of the own unit by setting; what one sends to oneself waits for nobody."""
+    copied = replace(LETTER, to=frozenset({"x@y"}), cc=OWN)
+    assert not owes_answer(copied, OWN, (), ReplySettings())
+    assert owes_answer(copied, OWN, (), ReplySettings(addressed=Addressed.TO_AND_CC))
+    automatic = replace(LETTER, is_automatic=True)
+    assert not owes_answer(automatic, OWN, (), ReplySettings())
+    assert owes_answer(automatic, OWN, (), ReplySettings(skip_bulk=False))
+    assert owes_answer(LETTER, OWN, {LETTER.sender}, ReplySettings())
+    assert not owes_answer(LETTER, OWN, {LETTER.sender}, ReplySettings(own_unit=False))
+    assert not owes_answer(replace(LETTER, sender="dvbe@mic.gov.vn"), OWN, (), ReplySettings())
+
+
+incoming = st.builds(
+    replace,
+    st.just(LETTER),
+    message_id=st.sampled_from(["", "<1@x>", "<2@x>", "<3@x>"]),
+    received_at=st.integers(0, 9).map(lambda hours: FRIDAY + timedelta(hours=hours)),
+    is_marked=st.booleans(),
+)
+
+
+@given(st.lists(incoming, max_size=8), st.sets(st.sampled_from(["<1@x>", "<2@x>"])))
+def test_what_is_answered_once_is_answered(these: list[Incoming], named: set[str]) -> None:
+    """In whichever folder its copies lie; each message waits once, since its first copy came; order does not matter."""
+    found = unanswered(these, OWN, (), named, ReplySettings())
+    ids = {each.message_id for each in these if each.message_id}
+    waiting = {one for one in ids if one not in named and not any(e.is_marked for e in these if e.message_id == one)}
+    assert {each.message_id for each in found if each.message_id} == waiting
+    assert len([each for each in found if each.message_id]) == len(waiting)
+    assert sum(not each.message_id for each in found) == sum(not e.message_id and not e.is_marked for e in these)
+    for each in found:
+        if each.message_id:
+            assert each.received_at == min(e.received_at for e in these if e.message_id == each.message_id)
+    assert len(unanswered(these[::-1], OWN, (), named, ReplySettings())) == len(found)
+
+
+# ---------------------------------------------------------------- in mailboxes
+
+
+class Post:
+    """A server with people, and mail put into their folders at the instants that a test names."""
+
+    def __init__(self, server: MailServer) -> None:
+        self.server = server
+        self.clock = server.clock
+
+    def put(self, mailbox: Any, number: int, *, folder: str = "INBOX", flags: int = 0, header: str = "", **names: str) -> None:
+        sender, to = names.get("sender", "a@mof.gov.vn"), names.get("to", mailbox.address)
+        octets = (
+            f"From: {sender}\r\nTo: {to}\r\nMessage-ID: <{number}@x>\r\nSubject: Thu {number}\r\n{header}\r\nx\r\n".encode()
+        )
+        account = self.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        staged = account.stage()
+        staged.write(octets)
+        staged.finish()
+        delivery = Delivery(staged, answers_of(octets), received_at_us=self.clock.now_us(), flags=flags)
+        account.publish(account.folder(folder).folder_id, [delivery])
+        staged.discard()
+
+    def waiting(self, mailbox: Any) -> list[Waiting]:
+        rooms = self.server.running.rooms
+        snapshot = rooms.directory.load_snapshot()
+        return Replies(rooms.store, rooms.config).waiting(snapshot.entries[mailbox.mailbox_id], snapshot, self.clock.now())
+
+
+@pytest.fixture
+def post(serve: Callable[..., MailServer]) -> Post:
+    return Post(serve(clock=ManualClock(FRIDAY)))
+
+
+def test_what_waits_in_a_mailbox(post: Post) -> None:
+    """Not what was answered from Sent, marked, thrown away, or came by itself; nor what came more than 30 days ago."""
+    bee = post.server.issue("dvbe")
+    for number in (1, 2):
+        post.put(bee, number)
+    post.put(bee, 3, flags=ANSWERED)
+    post.put(bee, 4, header="Auto-Submitted: auto-generated\r\n")
+    post.put(bee, 5, folder="Trash")
+    post.put(bee, 6, to="other@mic.gov.vn")
+    post.put(bee, 20, folder="Sent", sender="dvbe@mic.gov.vn", to="a@mof.gov.vn", header="References: <0@x>\r\n <2@x>\r\n")
+    (one,) = post.waiting(bee)
+    assert (one.subject, one.due_at) == ("Thu 1", TUESDAY_EVENING)
+    post.clock.move_to(FRIDAY + timedelta(days=31))  # type: ignore[attr-defined]
+    assert post.waiting(bee) == []
+
+
+def test_a_keeper_answers_for_the_unit(post: Post) -> None:
+    """From the own mailbox, where the answer names the unit's letter (Reg. 12.3)."""
+    keeper, unit = post.server.issue("dvbe"), post.server.issue("cntt", kind=MailboxKind.UNIT)
+    post.put(unit, 1)
+    post.put(keeper, 9, folder="Sent", sender="dvbe@mic.gov.vn", to="a@mof.gov.vn", header="In-Reply-To: <1@x>\r\n")
+    assert len(post.waiting(unit)) == 1, "he is nobody there yet"
+    post.server.allow(unit, keeper, "keeper")
+    assert post.waiting(unit) == []
+
+
+def test_late_mailboxes_are_reminded_once_a_week(post: Post) -> None:
+    """Not before the deadline, not on a day of rest, not twice after a restart, and anew next week while it is so."""
+    bee, lan = post.server.issue("dvbe"), post.server.issue("ttlan")
+    post.put(bee, 1)
+    post.server.move_clock_to(TUESDAY_EVENING - timedelta(seconds=1))
+    post.server.housekeep()
+    assert len(letters(post.server, "dvbe")) == 1
+    reminders = next(d for d in post.server.running.server.duties._duties if d.name == "replies").run.__self__  # type: ignore[attr-defined]
+    expected = 1
+    for moment, more in (("2026-11-29 10:00", 0), ("2026-11-30 08:00", 1), ("2026-12-01 08:00", 0), ("2026-12-07 08:00", 1)):
+        post.server.move_clock_to(datetime.fromisoformat(moment).replace(tzinfo=HO_CHI_MINH))
+        for _ in range(2):
+            post.server.housekeep()
+            reminders._done = ""  # as after a restart
+        expected += more
+        assert len(letters(post.server, "dvbe")) == expected, moment
+    letter = letters(post.server, "dvbe")[-1]
+    assert "Hộp thư có 1 thư điện tử đến chưa được trả lời quá 02 ngày làm việc" in letter
+    assert "- 20/11/2026 09:00, từ a@mof.gov.vn: Thu 1" in letter
+    assert letters(post.server, lan.address.partition("@")[0]) == []
+    assert len(post.waiting(bee)) == 1, "a reminder needs no answer"
+
+
+def test_who_is_on_the_register_is_not_reminded_again(post: Post) -> None:
+    """Whatever has become of the letter in the mailbox; the next week is another key."""
+    bee = post.server.issue("dvbe")
+    post.put(bee, 1)
+    monday = datetime(2026, 11, 30, 1, tzinfo=UTC)
+    post.server.population.directory.sent.put([f"{week_of(monday)}:{bee.mailbox_id}"], monday)
+    post.server.move_clock_to(monday)
+    post.server.housekeep()
+    assert len(letters(post.server, "dvbe")) == 1
+    post.server.move_clock_to(monday + timedelta(days=7))
+    post.server.housekeep()
+    assert len(letters(post.server, "dvbe")) == 2
+
+
+@pytest.mark.clause("16.1.b")
+def test_by_command(post: Post, tmp_path: Path) -> None:
+    """Figures of all mailboxes or a unit's, deadlines of one; never a subject; as a file too."""
+    bee = post.server.issue("dvbe")
+    post.server.issue("ttlan")
+    now = datetime.now(UTC)
+    post.clock.move_to(now - timedelta(days=20))  # type: ignore[attr-defined]
+    post.put(bee, 1)
+    post.clock.move_to(now)  # type: ignore[attr-defined]
+    post.put(bee, 2)
+    console = Console(tmp_path)
+    (tmp_path / "mic-mail.toml").write_text(write(post.server.config))
+    (row,) = console.json("report", "unanswered")
+    assert (row["mailbox"], row["waiting"], row["late"]) == ("dvbe@mic.gov.vn", 2, 1)
+    assert [row] == console.json("report", "unanswered", "--unit", "CNTT")
+    assert [each["overdue"] for each in console.json("report", "unanswered", "--mailbox", "dvbe@mic.gov.vn")] == [True, False]
+    assert "Thu 1" not in console.out
+    assert console.run("report", "unanswered", "--mailbox", "dvbe@mic.gov.vn", "--out", str(tmp_path / "x.pdf")) == 0, (
+        console.err
+    )
+    assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF-")
+    assert console.run("report", "unanswered", "--mailbox", "a@b", "--unit", "CNTT") == 2
+    assert console.json("regulation", "show", "12.4")["evidence"][0]["overdue"] is False

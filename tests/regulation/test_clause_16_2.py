@@ -1,0 +1,132 @@
+"""The Centre reports at intervals how the system is used; heads of units have their unit's figures (also 16.1.b, 16.1.c)."""
+
+import base64
+import io
+import smtplib
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pypdf import PdfReader
+
+from harness import MailServer
+from mic_mail.clock import HO_CHI_MINH, ManualClock
+from mic_mail.errors import BadInput
+from mic_mail.log.counting import Traffic, count
+from mic_mail.log.maillog import MailLog
+from mic_mail.papers import pdf
+from mic_mail.papers.paper import Table
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.services.usage import Span, Usage
+from population import PASSWORD
+from regulation.test_commands import Console
+
+NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
+FIRST = date(2026, 11, 1)
+events = st.tuples(
+    st.datetimes(datetime(2026, 10, 30), datetime(2026, 11, 8)).map(lambda at: at.replace(tzinfo=UTC)),
+    st.sampled_from(["message_accepted", "message_delivered", "message_refused", "recipient_refused", "signed_in"]),
+    st.sampled_from([None, "a@mic.gov.vn", "b@mic.gov.vn", '"login":null']),
+    st.integers(0, 1 << 30),
+)
+
+
+@given(st.lists(events, max_size=30), st.booleans())
+def test_every_event_counts_on_its_local_day(these: list[tuple[datetime, str, str | None, int]], some: bool) -> None:
+    """As a naive count by the calendar of Ho Chi Minh City says; whatever text stands in a field."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clock = ManualClock(NOW)
+        for at, event, who, octets in sorted(these, key=lambda each: each[0]):
+            clock.move_to(at)
+            log = MailLog(folder, "worker0", clock=clock, threaded=False)
+            log.event(event, login=who, mailbox=who, octets=octets)
+            log.close()
+        (folder / "2026-11-03.worker9.1.1.jsonl").write_text('{"at":"2026-11-03T01:00:00.0Z","n":0,"event":"message_acc')
+        counted = count(folder, FIRST, date(2026, 11, 6), {"a@mic.gov.vn"} if some else None)
+    naive = {FIRST + timedelta(days=number): Traffic() for number in range(6)}
+    for at, event, who, octets in these:
+        day = naive.get(at.astimezone(HO_CHI_MINH).date())
+        if day is None or (some and who != "a@mic.gov.vn"):
+            continue
+        day.sent += event == "message_accepted" and who is not None
+        day.received += event == "message_accepted" and who is None
+        day.delivered += event == "message_delivered"
+        day.refused += event.endswith("_refused")
+        day.octets += octets if event == "message_accepted" else 0
+    assert counted == naive
+
+
+def test_no_log_is_no_traffic(tmp_path: Path) -> None:
+    """A folder that is not there yet."""
+    assert count(tmp_path / "missing", FIRST, FIRST) == {FIRST: Traffic()}
+
+
+def test_a_span_is_a_span() -> None:
+    """Neither upside down nor longer than a year."""
+    for first, last in ((FIRST, FIRST - timedelta(days=1)), (FIRST, FIRST + timedelta(days=366))):
+        with pytest.raises(BadInput):
+            Span(first, last)
+    assert Span(FIRST, FIRST).holds(datetime(2026, 10, 31, 17, tzinfo=UTC))
+
+
+def table_of(tables: list[Table], title: str) -> Table:
+    return next(table for table in tables if table.name.startswith(title))
+
+
+@pytest.mark.clause("16.1.b", "16.1.c")
+def test_what_happened_stands_in_the_report(serve: Callable[..., MailServer]) -> None:
+    """Real mail of two people, one refusal, a suspension: counted where they belong, and for their unit alone as well."""
+    server = serve(clock=ManualClock(NOW))
+    server.issue("dvbe", name="Đỗ Văn Bê")
+    lan = server.issue("ttlan", name="Trần Thị Lan")
+    server.issue("cntt", kind=MailboxKind.UNIT)
+    with smtplib.SMTP_SSL("localhost", server.ports["submissions"], context=server.tls()) as client:
+        client.ehlo()
+        client.docmd("AUTH PLAIN", base64.b64encode(f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode()).decode())
+        letter = "From: dvbe@mic.gov.vn\r\nTo: ttlan@mic.gov.vn\r\nSubject: x\r\n\r\nx\r\n"
+        client.sendmail("dvbe@mic.gov.vn", ["ttlan@mic.gov.vn", "cntt@mic.gov.vn"], letter)
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            client.sendmail("dvbe@mic.gov.vn", ["nobody@mic.gov.vn"], letter)
+    server.suspend(lan)
+    config, rooms = server.config, server.running.rooms
+    server.stop()
+    directory = server.population.directory
+    clock, span = ManualClock(NOW + timedelta(hours=1)), Span(date(2026, 11, 1), date(2026, 11, 24))
+    usage = Usage(directory, rooms.store, config, clock, span)
+    for paper in (usage.paper(), usage.paper(directory.unit("CNTT"))):
+        kinds = {row[0]: row[1:] for row in table_of(paper.tables, "I.").rows}
+        assert list(kinds["Cá nhân"]) == [2, 1, 0, 0, 1, 0]
+        assert list(kinds["Đơn vị"])[:2] == [1, 1]
+        traffic = table_of(paper.tables, "III.")
+        assert len(traffic.rows) == 24
+        assert traffic.total is not None
+        assert [cell or 0 for cell in traffic.total[1:5]] == [1, 0, 2, 1]
+        changed = {str(row[0]): row[1] for row in table_of(paper.tables, "II.").rows}
+        assert changed["Tạm khóa theo quyết định"] == 1
+        assert changed["Hộp thư chuyển sang tạm khóa trong kỳ"] == 1
+        text = "".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf.write(paper))).pages)
+        assert "24/11/2026" in text
+
+
+def test_the_next_one_falls_due(tmp_path: Path) -> None:
+    """After `report.usage_months`; each form of the file says what it is; who asked for it is on record."""
+    console = Console(tmp_path)
+    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
+    words = ("report", "usage", "--from", "01/01/2026", "--until", "31/03/2026")
+    assert console.run(*words, "--out", str(tmp_path / "usage.doc")) == 2
+    for kind, magic in ((".pdf", b"%PDF-"), (".xlsx", b"PK"), (".html", b"<!")):
+        assert console.run(*words, "--out", str(tmp_path / f"usage{kind}"), "--actor", "lan") == 0, console.err
+        assert (tmp_path / f"usage{kind}").read_bytes().startswith(magic)
+    assert console.run(*words, "--out", str(tmp_path / "usage.csv")) == 0, console.err
+    assert "Ngày" in (tmp_path / "usage-3.csv").read_text("utf-8-sig")
+    found = console.json("regulation", "show", "16.2")["evidence"]
+    assert [(each["count"], each["overdue"]) for each in found] == [(4, False), (None, True)]
+    yesterday = datetime.now(HO_CHI_MINH) - timedelta(days=1)
+    assert console.run("report", "usage", "--until", f"{yesterday:%d/%m/%Y}", "--out", str(tmp_path / "new.pdf")) == 0
+    assert [each["overdue"] for each in console.json("regulation", "show", "16.2")["evidence"]] == [False]
