@@ -490,9 +490,9 @@ def test_config_check_reads_the_directory(command: Command, made: Path, tmp_path
 
 def test_config_check_warns_of_settings_without_effect(command: Command, made: Path) -> None:
     """Exit 0, and the setting named."""
-    made.write_text(made.read_text().replace("# own_unit = true", "own_unit = false"))
+    made.write_text(made.read_text().replace('# counts = "read"', 'counts = "poll"'))
     run = command("--config", made, "config", "check", "--json")
-    assert (run.code, [(row["key"], row["severity"]) for row in run.json]) == (0, [("reply.own_unit", "warning")])
+    assert (run.code, [(row["key"], row["severity"]) for row in run.json]) == (0, [("unit.openings.counts", "warning")])
 
 
 def test_the_decision_is_named_above_its_clauses(command: Command, made: Path, tmp_path: Path) -> None:
