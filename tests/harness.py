@@ -63,6 +63,14 @@ def config_for(data_dir: Path, settings: Mapping[str, Any] | None = None) -> Con
     return Config.model_validate(merged(merged(BASE, {"server": {"data_dir": data_dir}}), settings or {}))
 
 
+def left_in_staging(mail_root: Path) -> list[Path]:
+    """Files of messages that were not published; what is refused by IMAP is thrown away just behind the answer."""
+    limit = time.monotonic() + 20
+    while (left := list(mail_root.glob("*/*/Maildir/tmp/*"))) and time.monotonic() < limit:
+        time.sleep(0.02)
+    return left
+
+
 def trusting(config: Config) -> ssl.SSLContext:
     """A client's context that trusts this server's certificate and checks its name (`localhost`)."""
     return ssl.create_default_context(cafile=str(config.certificate))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from faults.wire import Imap, Refused, Smtp, dotted
-from harness import MailServer
+from harness import MailServer, left_in_staging
 from messages.hard import HARD
 from population import PASSWORD
 
@@ -238,5 +238,5 @@ def test_twenty_mebibytes_of_attachments_pass_and_one_octet_more_does_not(server
     assert "8.3.b" in said
     [(_, there)] = stored(server, DVBE)
     check(way, there[-len(whole) :], whole, traced=False)
-    assert not list(server.config.mail_root.glob("*/*/Maildir/tmp/*"))
+    assert left_in_staging(server.config.mail_root) == []
     assert not [path for path in server.config.spool_dir.rglob("*") if path.is_file()]

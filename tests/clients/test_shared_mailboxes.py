@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from clients.test_smtp_states import letter, received_by, submission
-from harness import MailServer
+from harness import MailServer, left_in_staging
 from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
 from mic_mail.storage.types import AccountRef
@@ -313,7 +313,7 @@ def test_the_quota_of_the_target_counts(server: MailServer) -> None:
     assert (code, answer[0][:11]) == ("NO", b"[OVERQUOTA]")
     assert client.append("Shared/nho", "", "", b"Subject: x\r\n\r\n" + b"x" * 500)[0] == "NO"
     assert client.status("Shared/nho", "(MESSAGES)")[1] == [b'"Shared/nho" (MESSAGES 0)']
-    assert not any((server.config.mail_root / "mic.gov.vn/nho/Maildir/tmp").iterdir())
+    assert left_in_staging(server.config.mail_root) == []
 
 
 def test_read_marks_of_who_is_named_no_more_are_dropped(server: MailServer) -> None:

@@ -21,7 +21,7 @@ import pytest
 from faults.actors import look
 from faults.ledger import Deliveries, identify, message
 from faults.wire import Imap, Refused, Smtp
-from harness import ProcessServer, config_for, read_events
+from harness import ProcessServer, config_for, left_in_staging, read_events
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.directory.snapshot import EMPTY
 from mic_mail.log.maillog import MailLog
@@ -148,7 +148,7 @@ def check(person: Person, patience: float = 2) -> None:
         report = store.account(AccountRef(number, f"mic.gov.vn/{address.partition('@')[0]}")).repair(check=True)
         store.close()
         assert report.clean, report.findings
-    assert not list(person.server.config.mail_root.glob("*/*/Maildir/tmp/*"))
+    assert left_in_staging(person.server.config.mail_root) == []
 
 
 def test_the_indexer_waits_longer_and_longer_for_a_full_disk(
@@ -223,7 +223,7 @@ def test_a_full_disk_refuses_for_now_and_recovers(server: ProcessServer, disk: D
         assert [identify(parts[1]) for parts in bodies] == ["mail-1", "mail-2"]
         client.command(b"NOOP")
     assert server.workers() == worker
-    assert not list(server.config.mail_root.glob("*/*/Maildir/tmp/*"))
+    assert left_in_staging(server.config.mail_root) == []
     assert not [path for path in server.config.spool_dir.rglob("*") if path.is_file()]
     disk.give_back()
     person.refusals.clear()
