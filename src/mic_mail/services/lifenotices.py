@@ -122,7 +122,7 @@ class LifeNotices:
         await self._lanes.io(self._directory.sent.put, [notable.key], now)
         late = now - notable.since
         self._log.event(
-            "notice_sent", notice=notable.kind, mailbox=entry.address, key=notable.key, late_seconds=int(late.total_seconds())
+            "notice_sent", notice=notable.kind, mailbox=entry.address, due=notable.key, late_seconds=int(late.total_seconds())
         )
 
     async def tell_centre(self, key: str, letter: Letter) -> bool:
