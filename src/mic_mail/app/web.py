@@ -9,6 +9,7 @@ the templates cost 40 MB and a quarter of a second.
 import asyncio
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from mic_mail.app.following import DirectoryFollower
 from mic_mail.app.settings import admission_limits, storage_settings
@@ -63,7 +64,7 @@ class WebDoors:
             Acceptor(
                 listener,
                 share,
-                lambda listener=listener: gate(listener),  # type: ignore[misc]
+                partial(gate, listener),
                 tls=tls.context if listener.implicit_tls else None,
                 handshake_seconds=HANDSHAKE_SECONDS,
                 exhausted=lambda error: services.log.event("connections_exhausted", error=str(error)),
