@@ -59,3 +59,5 @@ class Trouble(MicMailError):
     """Temporary: disk full, lock or database not available, a peer that does not answer."""
 
     exit_code = 3
+    detail = ""
+    """Where and why, in the machine's words: for the log and whoever runs the server, never for a client."""

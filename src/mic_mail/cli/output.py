@@ -180,6 +180,8 @@ def failure(error: MicMailError) -> None:
         console.print(f"  {_markup(f'{mistake.place}: {reason}. {told(mistake.remedy)}')}", soft_wrap=True)
     if error.clause and not mistakes:
         console.print(f"  {say('Căn cứ', 'Clause')}: {_markup(clause(error.clause))}", soft_wrap=True)
+    if isinstance(error, Trouble) and error.detail:
+        console.print(f"  {say('Chi tiết', 'Details')}: {_markup(error.detail)}", soft_wrap=True)
     if error.remedy:
         console.print(f"  {say('Cách xử lý', 'Remedy')}: {_markup(error.remedy)}", soft_wrap=True)
 

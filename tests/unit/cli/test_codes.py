@@ -18,6 +18,7 @@ from mic_mail.i18n.language import Language
 from mic_mail.policy.catalogue import Standing
 from mic_mail.policy.facts import FactKind
 from mic_mail.services.inspection import Severity
+from mic_mail.storage.errors import Unavailable
 
 _CODE = re.compile(r"""(?:Finding|_find)\(\s*"([a-z-]+)"(?: if \w+ else "([a-z-]+)")?""")
 
@@ -119,6 +120,12 @@ def test_a_name_cannot_speak_to_the_terminal(show: Callable[[], None], capsys: p
     told = captured.out + captured.err
     assert r".\xffĐ\x1b[31m\x0d[bold]" in told
     assert "\x1b" not in told
+
+
+def test_trouble_with_a_mailbox_says_which_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever runs the server needs more than clients are told."""
+    output.failure(Unavailable("lock /srv/mail/mic.gov.vn/dvbe/.lock busy for 10.0 s"))
+    assert "/srv/mail/mic.gov.vn/dvbe/.lock busy" in capsys.readouterr().err
 
 
 def test_json_says_what_no_character_is(capsys: pytest.CaptureFixture[str]) -> None:
