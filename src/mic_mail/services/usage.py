@@ -79,6 +79,8 @@ class Usage:
         self._begins = start_of(span.first)
         self._ends = min(self._now, start_of(add_days(span.last, 1)))
         self._snapshot: Snapshot = directory.load_snapshot()
+        self._octets: dict[int, int] = {}
+        """What each mailbox holds, as it was first looked at: opening a store takes 2 ms."""
 
     def paper(self, unit: UnitRecord | None = None) -> Paper:
         """Of the ministry, or of one unit."""
@@ -121,7 +123,10 @@ class Usage:
             return frozenset()
 
     def _used(self, entry: Entry) -> int:
-        return self._store.account(AccountRef(entry.mailbox_id, entry.home)).quota().octets
+        if entry.mailbox_id not in self._octets:
+            account = self._store.account(AccountRef(entry.mailbox_id, entry.home))
+            self._octets[entry.mailbox_id] = account.quota().octets
+        return self._octets[entry.mailbox_id]
 
     # ------------------------------------------------------------ parts
 
