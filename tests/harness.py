@@ -81,7 +81,8 @@ class MailServer:
 
     host = "127.0.0.1"
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(self, config: Config, clock: Clock | None = None, *, housekeeper: bool = True) -> None:
+        """Without `housekeeper` the test has one of its own."""
         self.clock = clock or SystemClock()
         self.config = config
         make_folders(config)
@@ -90,7 +91,7 @@ class MailServer:
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
-        self.running: RunningServer = self.call(start_in_process(config, self.clock))
+        self.running: RunningServer = self.call(start_in_process(config, self.clock, housekeeper=housekeeper))
         self.ports = self.running.ports
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:

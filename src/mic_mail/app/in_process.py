@@ -50,8 +50,11 @@ class RunningServer:
         await self.server.drain()
 
 
-async def start_in_process(config: Config, clock: Clock | None = None, *, tee: bool = False) -> RunningServer:
-    """Start rooms, doors and housekeeping on the running loop; port 0 means any free one.
+async def start_in_process(
+    config: Config, clock: Clock | None = None, *, tee: bool = False, housekeeper: bool = True
+) -> RunningServer:
+    """Start rooms, doors and housekeeping on the running loop; port 0 means any free one. Without `housekeeper` another
+    process keeps house.
 
     Missing folders, directory and certificate are made (self-signed, for the host name and loopback).
     """
@@ -72,8 +75,8 @@ async def start_in_process(config: Config, clock: Clock | None = None, *, tee: b
             tally=Tally.alone(),
             secret=secrets.token_bytes(32),
             tee=tee,
-            housekeeper=True,
-            indexer=True,
+            housekeeper=housekeeper,
+            indexer=housekeeper,
         )
     except BaseException:
         net.close(listeners)

@@ -26,7 +26,7 @@ from typer.exceptions import TyperException
 from mic_mail.cli import gate as gates
 from mic_mail.cli import output, phrasing
 from mic_mail.cli.frame import ACTOR_VARIABLE, CONFIG_VARIABLE, DEFAULT_CONFIG, Frame
-from mic_mail.clock import SystemClock
+from mic_mail.clock import Clock, SystemClock
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.language import Language, language_of
 from mic_mail.ids import trace_id
@@ -151,7 +151,7 @@ def build() -> typer.Typer:
             ),
         ] = False,
     ) -> None:
-        ctx.obj = Frame(config_path=config, named=actor)
+        ctx.obj = Frame(config_path=config, clock=ctx.obj, named=actor)
 
     return app
 
@@ -170,12 +170,14 @@ def root_command() -> TyperGroup | TyperCommand:
     return command
 
 
-def main(arguments: list[str]) -> int:
-    """Run one command; the exit code of the process. Nothing escapes but `SystemExit`."""
+def main(arguments: list[str], clock: Clock | None = None) -> int:
+    """Run one command by `clock`, the machine's unless named; the exit code. Nothing escapes but `SystemExit`."""
     try:
         output.settle_streams()
         output.settle(language_of(os.environ, _language_option(arguments)))
-        outcome = root_command().main(args=arguments, prog_name="mic-mail", standalone_mode=False)
+        outcome = root_command().main(
+            args=arguments, prog_name="mic-mail", standalone_mode=False, obj=clock or SystemClock()
+        )
         sys.stdout.flush()
         code = outcome if isinstance(outcome, int) else 0  # EXIT_STOPPED too: Typer ends a command so at Ctrl-C
     except TyperException as usage:

@@ -1,26 +1,26 @@
 """A ministry that lives: recruits, transfers, leavers, absences, compromises, corrections, day by day.
 
-Each act goes to the program by its use cases, as the commands have it, and to the naive mailbox; where the regulation refuses
-an act, the program has to. What people do themselves (read, change a password) they do by real connections.
+Each act is a command at the Centre's desk, and told to the naive mailbox; where the regulation refuses an act, the command has
+to. What people do themselves at their mailboxes they do by real connections (`doors`); the passwords that they choose are put
+on record as the password page does it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
 from random import Random
 
-import pytest
-
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
-from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
-from mic_mail.errors import Refused
+from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.policy.eligibility import Employment
-from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
-from mic_mail.services.accounts import Accounts, Asked, Conclusion
+from mic_mail.policy.facts import Departure, Draft, FactKind
 from mic_mail.services.credentials import Origin
 from mic_mail.services.issuing import Issuing, Request
 from population import PASSWORD, credential
-from regulation.year.naive import ONE, Mailbox
+from regulation.year.desk import DOCUMENT, REASON, Desk
+from regulation.year.naive import ONE, Mailbox, plain_form
+from regulation.year.reports import Month
 
 FAMILIES = "Nguyễn Trần Lê Phạm Hoàng Huỳnh Phan Vũ Võ Đặng Bùi Đỗ Hồ Ngô Dương Lý Đinh Trịnh Mai Tô Cao Chu Đoàn".split()
 MIDDLES = "Văn Thị Đức Minh Hữu Ngọc Quang Thanh Xuân Thu Hồng Công Đình Bảo Gia Hải Kim Mỹ Tuấn Việt".split()
@@ -28,6 +28,7 @@ GIVENS = (
     "An Anh Bình Châu Chi Cường Dũng Dung Duy Giang Hà Hải Hạnh Hằng Hiền Hiếu Hoa Hòa Hùng Hương Khánh Lan Linh Long Mai "
     "Nam Nga Ngân Nhung Phong Phúc Phương Quân Quỳnh Sơn Tâm Thảo Thắng Thủy Trang Trung Tú Tuấn Tùng Uyên Vân Vinh Yến Ưng Đạt"
 ).split()
+COUNTED = ("Cấp hộp thư", "Thuyên chuyển", "Nghỉ, chuyển đi", "Tạm khóa theo quyết định", "Khôi phục", "Đặt lại mật khẩu")
 UNITS = "CNTT VP TCCB KHTC PTTH&TTĐT XB,I&PH CB BC TTTH QHQT PC T.Tra KH&CN VT CĐ".split()
 
 CENTRE = Origin("lan", "theo văn bản", "15/TB-VP")
@@ -36,35 +37,42 @@ CENTRE = Origin("lan", "theo văn bản", "15/TB-VP")
 class Person:
     """Somebody with a mailbox: what the program has, and what the clauses say."""
 
-    def __init__(self, record: PersonRecord, mailbox: MailboxRecord, naive: Mailbox) -> None:
-        self.record = record
-        self.mailbox = mailbox
+    def __init__(self, person_id: int, mailbox_id: int, unit: str, naive: Mailbox, *, high: bool) -> None:
+        self.person_id = person_id
+        self.mailbox_id = mailbox_id
+        self.unit = unit
         self.naive = naive
+        self.high = high
+        """Of department level (6.4.c)."""
+        self.password = PASSWORD
         self.uses_it = True
         self.next_use: date = date.max
 
     @property
-    def local(self) -> str:
-        return self.naive.address.partition("@")[0]
+    def address(self) -> str:
+        return self.naive.address
 
 
 class Ministry:
     """Its people, and the program that serves them."""
 
-    def __init__(self, server: MailServer, clock: ManualClock, seed: int) -> None:
+    def __init__(self, server: MailServer, desk: Desk, clock: ManualClock, seed: int) -> None:
         self.server = server
+        self.desk = desk
         self.clock = clock
         self.chance = Random(seed)
-        directory, config = server.population.directory, server.config
-        directory._clock = clock
-        self.accounts = Accounts(directory, config, clock)
-        self.issuing = Issuing(directory, config, clock, credential)
-        self.directory = directory
-        self.units = [directory.add_unit(UnitRecord(0, symbol, symbol, document="1553/QĐ-BTTTT")) for symbol in UNITS]
+        self.directory = server.population.directory
+        self.directory._clock = clock
+        for symbol in UNITS:
+            self.directory.add_unit(UnitRecord(0, symbol, symbol, document="1553/QĐ-BTTTT"))
         self.people: list[Person] = []
+        self.taken: set[str] = set()
+        """Local parts that somebody has or had."""
         self.due: dict[date, list[Callable[[], None]]] = {}
         self.changed: set[str] = set()
         self.acts = 0
+        self.done: dict[tuple[int, int], Counter[str]] = {}
+        """By month, what was done, by its name in the usage report (16.2)."""
         self.refused = 0
 
     @property
@@ -73,49 +81,65 @@ class Ministry:
 
     # ------------------------------------------------------------ people come
 
-    def hire(self, *, seasoned: bool = False) -> Person:
-        """6.4.a: a recruit; who was there before the year began has a password and a history of use."""
-        chance = self.chance
-        name = f"{chance.choice(FAMILIES)} {' '.join(chance.sample(MIDDLES, chance.randint(1, 2)))} {chance.choice(GIVENS)}"
-        high = chance.random() < 0.04
-        unit = chance.choice(self.units)
-        person = self.directory.add_person(
-            PersonRecord(
-                person_id=0,
-                full_name=name,
-                unit_id=unit.unit_id,
-                position="Vụ trưởng" if high else "Chuyên viên",
-                level=None,
-                employment=Employment.CIVIL_SERVANT,
-            )
-        )
-        mailbox = self._issue(person)
-        naive = Mailbox(mailbox.address, self.today, self.today, password_due=True)
-        found = Person(person, mailbox, naive)
-        self.people.append(found)
-        found.uses_it = chance.random() > 0.03
-        if seasoned:
+    def people_of_before(self, count: int) -> None:
+        """Who was there when the year began: with passwords of their own; put straight into the directory."""
+        issuing = Issuing(self.directory, self.server.config, self.clock, credential)
+        issuing.issue_group("support", "CNTT", PASSWORD, Request(CENTRE, self.today), chosen="support")
+        self._did("Cấp hộp thư")
+        for symbol in UNITS:
+            unit = issuing.issue_unit(symbol, PASSWORD, Request(CENTRE, self.today))
+            self.taken.add(unit.address.partition("@")[0])
+            self._did("Cấp hộp thư")
+        units = {symbol: self.directory.unit(symbol).unit_id for symbol in UNITS}
+        for _ in range(count):
+            name, unit, high = self._somebody()
+            record = PersonRecord(0, name, units[unit], _position(high=high), None, Employment.CIVIL_SERVANT)
+            person = self.directory.add_person(record)
+            chosen = self.chance.choice(issuing.suggest(person)) if plain_form(name) in self.taken else None
+            mailbox = issuing.issue_personal(person, PASSWORD, Request(CENTRE, self.today), chosen=chosen)
+            naive = Mailbox(mailbox.address, self.today, self.today)
+            found = Person(person.person_id, mailbox.mailbox_id, unit, naive, high=high)
             self._choose_password(found)
-        else:
-            self._later(chance.randint(0, 5), lambda: self._choose_password(found))
-        self._plan_use(found)
-        self._acted(found)
+            self._joins(found)
+            self._did("Cấp hộp thư")
+
+    def hire(self) -> Person:
+        """6.4.a: a recruit; 5.4.b: a namesake chooses, here anything that is offered."""
+        name, unit, high = self._somebody()
+        person_id = self.desk.ask("person", "add", name, "--unit", unit, "--position", _position(high=high))["person_id"]
+        issue = ("mailbox", "issue", "--person", str(person_id), *DOCUMENT, "--received", f"{self.today:%d/%m/%Y}")
+        if plain_form(name) in self.taken:
+            offered = self.desk.is_refused(*issue).partition("to choose: ")[2].partition(".\n")[0].split(", ")
+            issue = (*issue, "--address", self.chance.choice(offered))
+        issued = self.desk.ask(*issue)
+        naive = Mailbox(issued["address"], self.today, self.today, password_due=True)
+        found = Person(person_id, issued["mailbox_id"], unit, naive, high=high)
+        found.password = issued["password"]
+        self._later(self.chance.randint(0, 5), lambda: self._choose_password(found))
+        self._joins(found)
+        self._did("Cấp hộp thư")
         return found
 
-    def _issue(self, person: PersonRecord) -> MailboxRecord:
-        """5.4.b: a namesake chooses, here anything that is offered."""
-        request = Request(CENTRE, self.today)
-        offered = self.issuing.suggest(person)
-        plain = self.issuing.suggest(person)[0] if len(offered) == 1 else None
-        chosen = None if plain else self.chance.choice(offered)
-        return self.issuing.issue_personal(person, PASSWORD, request, chosen=chosen)
+    def _somebody(self) -> tuple[str, str, bool]:
+        """A name, a unit, and whether of department level."""
+        chance = self.chance
+        name = f"{chance.choice(FAMILIES)} {' '.join(chance.sample(MIDDLES, chance.randint(1, 2)))} {chance.choice(GIVENS)}"
+        return name, chance.choice(UNITS), chance.random() < 0.04
+
+    def _joins(self, person: Person) -> None:
+        self.people.append(person)
+        self.taken.add(person.address.partition("@")[0])
+        person.uses_it = self.chance.random() > 0.03
+        self._plan_use(person)
+        self._acted(person)
 
     def _choose_password(self, person: Person) -> None:
-        """7.3.c: as the password page and `password set` record it."""
+        """7.3.c: as the password page records it."""
         if person.naive.reclaimed:
             return
-        draft = Draft(FactKind.PASSWORD_SET, self.clock.now(), person.naive.address)
-        self.directory.set_credential(person.mailbox.mailbox_id, credential(PASSWORD), draft)
+        draft = Draft(FactKind.PASSWORD_SET, self.clock.now(), person.address)
+        self.directory.set_credential(person.mailbox_id, credential(PASSWORD), draft)
+        person.password = PASSWORD
         person.naive.chose_password()
         self._acted(person)
 
@@ -128,8 +152,9 @@ class Ministry:
             count = int(expected) + (self.chance.random() < expected % 1)
             for _ in range(count):
                 act()
-        for errand in self.due.pop(self.today, []):
-            errand()
+        for due in [day for day in self.due if day <= self.today]:
+            for errand in self.due.pop(due):
+                errand()
 
     def _acts(self) -> dict[Callable[[], object], int]:
         return {
@@ -146,7 +171,7 @@ class Ministry:
             self._lock: 15,
             self._unlock: 12,
             self._reclaim_on_request: 5,
-            self._issue_again: 15,
+            self._give_back: 15,
             self._forbidden: 60,
         }
 
@@ -157,12 +182,16 @@ class Ministry:
                 return person
         return next((person for person in self.people if fits(person.naive)), None)
 
+    def _mailbox(self, act: str, person: Person, *words: str) -> None:
+        self.desk.act("mailbox", act, person.address, *words)
+        self._acted(person)
+
     def _transfer(self) -> None:
         person = self._some(lambda m: not m.reclaimed)
         if person is not None:
-            at = self.directory.person(person.record.person_id).unit_id
-            to = self.chance.choice([unit for unit in self.units if unit.unit_id != at])
-            self.accounts.transfer(self.directory.person(person.record.person_id), to, CENTRE)
+            person.unit = self.chance.choice([unit for unit in UNITS if unit != person.unit])
+            self.desk.act("person", "move", str(person.person_id), person.unit, *DOCUMENT)
+            self._did("Thuyên chuyển")
             self._acted(person)
 
     def _leave(self) -> None:
@@ -173,10 +202,9 @@ class Ministry:
         days = self.chance.choices([0, self.chance.randint(1, 60), -self.chance.randint(1, 60), -self.chance.randint(150, 420)],
                                    [40, 30, 20, 10])[0]  # fmt: skip
         official = max(self.today + days * ONE, person.naive.issued)
-        high = person.record.position == "Vụ trưởng"
-        self.accounts.leave(person.mailbox, official, None, self.chance.choice(list(Departure)), CENTRE)
-        person.naive.left(official, high, self.today)
-        self._acted(person)
+        self._mailbox("leave", person, _typed(official), "--cause", self.chance.choice(list(Departure)).value, *DOCUMENT)
+        person.naive.left(official, person.high, self.today)
+        self._did("Nghỉ, chuyển đi")
 
     def _correct(self) -> None:
         """Another day or rank, as long as nothing has ended by the first."""
@@ -194,60 +222,66 @@ class Ministry:
         assert last.leave is not None
         if last.leave.last_day() <= self.today + 8 * ONE:
             return
-        level = Level.DEPARTMENT if high else Level.DIVISION
-        self.accounts.correct_leave(person.mailbox, official, level, None, CENTRE)
+        level = "department" if high else "division"
+        self._mailbox("leave", person, _typed(official), "--correct", "--level", level, *REASON, *DOCUMENT)
         person.naive.corrected(official, high, self.today)
-        self._acted(person)
 
     def _withdraw(self) -> None:
         person = self._some(lambda m: m.leave is not None and not m.reclaimed)
         if person is not None:
-            self.accounts.withdraw_leave(person.mailbox, CENTRE)
+            self._mailbox("leave", person, "--withdraw", *REASON, *DOCUMENT)
             person.naive.withdrawn()
-            self._acted(person)
 
     def _return(self) -> None:
         person = self._some(lambda m: m.leave is not None and not m.reclaimed and m.leave.official < self.today)
         if person is not None:
-            self.accounts.come_back(person.mailbox, self.today, CENTRE)
+            self._mailbox("return", person, _typed(self.today), *DOCUMENT)
             person.naive.returned(self.today)
-            self._acted(person)
 
     def _absence(self) -> None:
         """7.2.a: a long course, a sick leave; also of people who do not use their mailbox at all."""
         person = self._some(lambda m: not m.reclaimed and m.absent_until is None)
         if person is not None:
             until = self.today + self.chance.randint(20, 300) * ONE
-            self.accounts.note_absence(person.mailbox, self.today, until, CENTRE)
+            self._mailbox("absence", person, "--from", _typed(self.today), "--until", _typed(until), *REASON, *DOCUMENT)
             person.naive.absent(until)
             person.next_use = max(person.next_use, until + 5 * ONE)
-            self._acted(person)
 
     def _compromise(self) -> None:
         """7.2.c, and within a working day or two the restore that is asked for."""
         person = self._some(lambda m: not m.reclaimed and not m.suspended)
         if person is not None:
-            self.accounts.suspend(person.mailbox, Cause.COMPROMISED, CENTRE)
+            self._mailbox("suspend", person, "--cause", "c", *REASON)
             person.naive.suspend("c")
-            self._acted(person)
+            self._did("Tạm khóa theo quyết định")
             self._later(self.chance.randint(1, 4), lambda: self._restore(person))
 
     def _breach(self) -> None:
         """7.2.b: only on the leadership's conclusion; lifted, if at all, by a document."""
         person = self._some(lambda m: not m.reclaimed and not m.suspended)
         if person is not None:
-            conclusion = Conclusion("07/KL-BTTTT", self.today - 3 * ONE, "Thứ trưởng")
-            self.accounts.suspend(person.mailbox, Cause.BREACH, CENTRE, conclusion)
+            on = _typed(self.today - 3 * ONE)
+            conclusion = (
+                "--conclusion",
+                "07/KL-BTTTT",
+                "--concluded-on",
+                on,
+                "--signatory",
+                "Thứ trưởng",
+            )
+            self._mailbox("suspend", person, "--cause", "b", *REASON, *conclusion)
             person.naive.suspend("b")
-            self._acted(person)
+            self._did("Tạm khóa theo quyết định")
             if self.chance.random() < 0.7:
                 self._later(self.chance.randint(20, 60), lambda: self._restore(person))
 
     def _restore(self, person: Person) -> None:
         if not person.naive.suspended or person.naive.reclaimed:
             return
-        self.accounts.restore(person.mailbox, Asked("đơn vị", "letter", self.today), credential(PASSWORD), CENTRE)
+        asked = ("--asked-by", "đơn vị", "--received", _typed(self.today))
+        person.password = self.desk.ask("mailbox", "restore", person.address, *asked, *DOCUMENT)["password"]
         person.naive.restore(self.today)
+        self._did("Khôi phục")
         self._acted(person)
         self._later(self.chance.randint(0, 3), lambda: self._choose_password(person))
 
@@ -255,41 +289,38 @@ class Ministry:
         """15.2: by letter; the person changes it soon."""
         person = self._some(lambda m: not m.reclaimed and not m.suspended)
         if person is not None:
-            draft = Draft(FactKind.PASSWORD_RESET, self.clock.now(), CENTRE.actor, CENTRE.reason, CENTRE.document)
-            self.directory.set_credential(person.mailbox.mailbox_id, credential(PASSWORD), draft)
+            person.password = self.desk.ask("password", "reset", person.address, *DOCUMENT)["password"]
             person.naive.reset_password()
+            self._did("Đặt lại mật khẩu")
             self._acted(person)
             self._later(self.chance.randint(0, 4), lambda: self._choose_password(person))
 
     def _lock(self) -> None:
         person = self._some(lambda m: not m.reclaimed and not m.hand_locked)
         if person is not None:
-            self.accounts.lock_sending(person.mailbox, CENTRE)
+            self._mailbox("lock-sending", person, *REASON)
             person.naive.lock()
-            self._acted(person)
 
     def _unlock(self) -> None:
         person = self._some(lambda m: not m.reclaimed and m.hand_locked)
         if person is not None:
-            self.accounts.unlock_sending(person.mailbox, CENTRE)
+            self._mailbox("unlock-sending", person, *REASON)
             person.naive.unlock()
-            self._acted(person)
 
     def _reclaim_on_request(self) -> None:
         person = self._some(lambda m: not m.reclaimed)
         if person is not None:
-            self.accounts.reclaim(person.mailbox, CENTRE)
+            self._mailbox("reclaim", person, *REASON, *DOCUMENT)
             person.naive.reclaim()
-            self._acted(person)
 
-    def _issue_again(self) -> None:
-        """A reclaimed mailbox goes back to its own person under its old address, and to nobody else (5.4.a)."""
+    def _give_back(self) -> None:
+        """A reclaimed mailbox goes back to its own person under its old address, with its mail, and to nobody else (5.4.a)."""
         person = self._some(lambda m: m.reclaimed and not m.suspended and not m.hand_locked)
         if person is not None and person.naive.reclaimed and not person.naive.suspended:
-            before = person.mailbox.address
-            again = self.issuing.issue_personal(person.record, PASSWORD, Request(CENTRE, self.today))
-            assert again.address == before
+            given = self.desk.ask("mailbox", "restore-reclaimed", person.address, *REASON, *DOCUMENT)
+            person.password = given["password"]
             person.naive.issue_again(self.today)
+            self._did("Cấp hộp thư")
             self._acted(person)
             self._later(1, lambda: self._choose_password(person))
             self._plan_use(person)
@@ -297,22 +328,18 @@ class Ministry:
     def _forbidden(self) -> None:
         """What a clause refuses is refused, and changes nothing."""
         person = self.chance.choice(self.people)
-        mailbox, naive = person.mailbox, person.naive
-        tries: list[Callable[[], object]] = [
-            lambda: self.accounts.suspend(mailbox, Cause.BREACH, CENTRE, None),
-            lambda: self.accounts.set_quota(mailbox, 1 << 29, CENTRE),
-        ]
+        address, naive = person.address, person.naive
+        again = ("--asked-by", "x")
+        tries: list[tuple[str, ...]] = [("suspend", address, "--cause", "b", *REASON), ("quota", address, "512 MiB", *REASON)]
         if naive.leave is not None and not naive.reclaimed:
-            tries.append(lambda: self.accounts.leave(mailbox, self.today, None, Departure.RETIRED, CENTRE))
+            tries.append(("leave", address, _typed(self.today), *DOCUMENT))
         if not naive.suspended and not naive.reclaimed:
-            tries.append(lambda: self.accounts.restore(mailbox, Asked("x", "letter"), credential(PASSWORD), CENTRE))
+            tries.append(("restore", address, *again, *DOCUMENT))
         if naive.suspended == {"b"} and not naive.reclaimed:
-            bare = Origin("lan", "xin lại")
-            tries.append(lambda: self.accounts.restore(mailbox, Asked("x", "letter"), credential(PASSWORD), bare))
+            tries.append(("restore", address, *again, *REASON))
         if naive.reclaimed:
-            tries.append(lambda: self.accounts.suspend(mailbox, Cause.COMPROMISED, CENTRE))
-        with pytest.raises(Refused):
-            self.chance.choice(tries)()
+            tries.append(("suspend", address, "--cause", "c", *REASON))
+        self.desk.is_refused("mailbox", *self.chance.choice(tries))
         self.refused += 1
 
     # ------------------------------------------------------------ use
@@ -337,9 +364,28 @@ class Ministry:
         else:
             self.due.setdefault(self.today + days * ONE, []).append(errand)
 
+    def month_that_ends(self, day: date) -> Month:
+        """At 0:00 of `day`, the first of the next."""
+        last = day - ONE
+        states = Counter(state for person in self.people for state in person.naive.states(day))
+        return Month(last, len(self.people), states, self.done[last.year, last.month])
+
+    def _did(self, what: str) -> None:
+        month = self.today.year, self.today.month
+        self.done.setdefault(month, Counter(dict.fromkeys(COUNTED, 0)))[what] += 1
+
     def _acted(self, person: Person) -> None:
         self.acts += 1
-        self.changed.add(person.naive.address)
+        self.changed.add(person.address)
+
+
+def _position(*, high: bool) -> str:
+    return "Vụ trưởng" if high else "Chuyên viên"
+
+
+def _typed(day: date) -> str:
+    """As people write it."""
+    return f"{day:%d/%m/%Y}"
 
 
 def at(day: date, hour: int) -> datetime:

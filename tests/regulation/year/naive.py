@@ -7,6 +7,7 @@ Slow and simple on purpose: what it has in common with the program is the regula
 from calendar import monthrange
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from unicodedata import combining, normalize
 
 ONE = timedelta(days=1)
 
@@ -17,6 +18,13 @@ def same_day(day: date, months: int) -> date:
     for _ in range(months):
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)
     return date(year, month, min(day.day, monthrange(year, month)[1]))
+
+
+def plain_form(full_name: str) -> str:
+    """5.3: the initials of family and middle names and the given name, without diacritics."""
+    bare = "".join(letter for letter in normalize("NFD", full_name.lower().replace("đ", "d")) if not combining(letter))
+    *others, given = bare.split()
+    return "".join(word[0] for word in others) + given
 
 
 @dataclass
@@ -59,12 +67,22 @@ class Mailbox:
         if self.leave is not None and day > self.leave.last_day():
             self.reclaimed = True
             return
-        if "a" not in self.suspended:
-            start = self.counted_from
-            if self.absent_until is not None and self.absent_until > start:
-                start = self.absent_until
-            if day > same_day(start, 6):
-                self.suspended.add("a")
+        on = self.suspended_on()
+        if on is not None and day >= on:
+            self.suspended.add("a")
+
+    def reclaimed_on(self) -> date | None:
+        """6.4.c: the day that begins with it, if nothing else comes."""
+        return None if self.reclaimed or self.leave is None else self.leave.last_day() + ONE
+
+    def suspended_on(self) -> date | None:
+        """7.2.a: the day after six months without use, or after those that follow an absence."""
+        if self.reclaimed or "a" in self.suspended:
+            return None
+        start = self.counted_from
+        if self.absent_until is not None and self.absent_until > start:
+            start = self.absent_until
+        return same_day(start, 6) + ONE
 
     # ------------------------------------------------------------ acts
 
