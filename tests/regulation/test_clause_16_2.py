@@ -2,7 +2,10 @@
 
 import base64
 import io
+import resource
 import smtplib
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,6 +17,7 @@ from pypdf import PdfReader
 
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
+from mic_mail.config.document import write
 from mic_mail.errors import BadInput
 from mic_mail.log.counting import Traffic, count
 from mic_mail.log.maillog import MailLog
@@ -130,3 +134,18 @@ def test_the_next_one_falls_due(tmp_path: Path) -> None:
     yesterday = datetime.now(HO_CHI_MINH) - timedelta(days=1)
     assert console.run("report", "usage", "--until", f"{yesterday:%d/%m/%Y}", "--out", str(tmp_path / "new.pdf")) == 0
     assert [each["overdue"] for each in console.json("regulation", "show", "16.2")["evidence"]] == [False]
+
+
+def test_a_report_over_many_mailboxes_needs_few_files(mail_server: MailServer) -> None:
+    """A shell gives a command 1,024 descriptors, and a ministry has more mailboxes than that."""
+    for number in range(90):
+        mail_server.population.issue(f"hop{number}")
+    file = mail_server.config.server.data_dir / "mic-mail.toml"
+    file.write_text(write(mail_server.config))
+    report = ["report", "usage", "--out", str(file.with_name("u.csv"))]
+    command = [sys.executable, "-m", "mic_mail", "--config", str(file), *report]
+    few = (400, 400)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few)
+    )
+    assert done.returncode == 0, done.stderr

@@ -7,7 +7,6 @@ no spool and no journal, so that it never holds what the others need, wherever t
 import asyncio
 import contextlib
 
-from mic_mail.app.settings import storage_settings
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
@@ -16,7 +15,7 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.lanes import Lane
 from mic_mail.services.indexing import ROUND_SECONDS, Indexing, stand_back
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.services.stores import open_mail_store
 
 CLOSE_SECONDS = 2.0
 
@@ -29,7 +28,7 @@ class Indexer:
         self._clock = clock
         self._directory = Directory(config.directory_url, clock=clock)
         self._snapshot = EMPTY
-        self._store = MailStore(config.mail_root, clock=clock, host=config.server.hostname, settings=storage_settings(config))
+        self._store = open_mail_store(config, clock)
         self._lane = Lane("index", 1)
         self._indexing = Indexing(self._store, lambda: self._snapshot, self._lane.submit, self.log, clock)
         self._task: asyncio.Task[None] | None = None

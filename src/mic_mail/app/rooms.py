@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
-from mic_mail.app.settings import flow_settings, storage_settings
+from mic_mail.app.settings import flow_settings
 from mic_mail.auth.passwords import load_secret
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -28,6 +28,7 @@ from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.notices import Notices
 from mic_mail.services.runaways import Runaways
 from mic_mail.services.secrecy import Secrecy
+from mic_mail.services.stores import open_mail_store
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.replay import Replay
@@ -142,9 +143,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         for listener in changed:
             listener(account_id)
 
-    store = MailStore(
-        config.mail_root, clock=clock, host=config.server.hostname, settings=storage_settings(config), on_change=on_change
-    )
+    store = open_mail_store(config, clock, on_change=on_change)
     _tell_replay(log, await lanes.io(store.recover))
     spool = await lanes.io(Spool, config.spool_dir)
     usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot, log)

@@ -12,20 +12,6 @@ from mic_mail.net.admission import AdmissionLimits
 from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
 from mic_mail.services.mailflow import FlowSettings
 from mic_mail.smtp.session import Limits as SmtpLimits
-from mic_mail.storage.types import StorageSettings
-
-
-def storage_settings(config: Config) -> StorageSettings:
-    """The store's part of the configuration."""
-    storage = config.storage
-    return StorageSettings(
-        synchronous=storage.synchronous,
-        expunge_keep_seconds=int(storage.expunge_keep),
-        open_accounts=storage.open_indexes,
-        view_cache_octets=storage.view_memory,
-        search_file=config.search.enabled,
-        search_cache_octets=config.search.memory,
-    )
 
 
 def flow_settings(config: Config) -> FlowSettings:

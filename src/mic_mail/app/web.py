@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from mic_mail.app.following import DirectoryFollower
-from mic_mail.app.settings import admission_limits, storage_settings
+from mic_mail.app.settings import admission_limits
 from mic_mail.auth.passwords import load_secret
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -30,6 +30,7 @@ from mic_mail.process.lag import LoopLag, quantile_ms
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access
 from mic_mail.services.ownpassword import OwnPassword
+from mic_mail.services.stores import open_mail_store
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web.application import WebServices
 from mic_mail.web.server import WebServer
@@ -135,7 +136,7 @@ class WebProcess:
         self._lag = LoopLag(self.log, config.process.lag_seconds)
         self._tls = TlsFront(config.certificate, config.key, minimum=config.tls.minimum)
         self._directory = Directory(config.directory_url, clock=clock)
-        self._store = MailStore(config.mail_root, clock=clock, host=config.server.hostname, settings=storage_settings(config))
+        self._store = open_mail_store(config, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._access: Access
         self._doors: WebDoors

@@ -153,10 +153,10 @@ def _beginning() -> dict[str, Any]:
 def prepare(config: Config, clock: Clock, bench_users: int) -> None:
     """Certificate and population, where they are missing."""
     from mic_mail.services.demo import Population
-    from mic_mail.storage.mailstore import MailStore
+    from mic_mail.services.stores import OPEN_BY_COMMANDS, open_mail_store
 
     certify(config, clock)
-    store = MailStore(config.mail_root, clock=clock, host=config.server.hostname)
+    store = open_mail_store(config, clock, open_accounts=OPEN_BY_COMMANDS)
     try:
         with output.progress() as bar:
             task = bar.add_task(say("Đang tạo hộp thư mẫu", "Making the mailboxes"), total=None)
@@ -216,11 +216,11 @@ def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
     from mic_mail.policy.lifecycle import decide
     from mic_mail.services.demo import DEMO
     from mic_mail.services.readings import lifecycle_settings
-    from mic_mail.storage.mailstore import MailStore
+    from mic_mail.services.stores import OPEN_BY_COMMANDS, open_mail_store
     from mic_mail.storage.types import AccountRef
 
     directory = Directory(config.directory_url, clock=clock)
-    store = MailStore(config.mail_root, clock=clock, host=config.server.hostname)
+    store = open_mail_store(config, clock, open_accounts=OPEN_BY_COMMANDS)
     snapshot, rows = directory.load_snapshot(), []
     settings = lifecycle_settings(config, snapshot.working_days)
     for member in DEMO:

@@ -105,14 +105,14 @@ class Frame:
     def store(self) -> "MailStore":
         """The mailboxes' store; safe beside a running server (its locks are between processes)."""
         from mic_mail.process.feed import tell_account_changed
-        from mic_mail.storage.mailstore import MailStore
+        from mic_mail.services.stores import OPEN_BY_COMMANDS, open_mail_store
 
         config = self._as_the_server()
 
         def tell(account_id: int, modseq: int) -> None:
             tell_account_changed(config.run_dir, account_id, modseq)
 
-        return MailStore(config.mail_root, clock=self.clock, host=config.server.hostname, on_change=tell)
+        return open_mail_store(config, self.clock, open_accounts=OPEN_BY_COMMANDS, on_change=tell)
 
     def tell_server(self) -> None:
         """Hint to a running server that the directory changed; without it the workers see it within two seconds."""

@@ -175,9 +175,7 @@ def main(arguments: list[str], clock: Clock | None = None) -> int:
     try:
         output.settle_streams()
         output.settle(language_of(os.environ, _language_option(arguments)))
-        outcome = root_command().main(
-            args=arguments, prog_name="mic-mail", standalone_mode=False, obj=clock or SystemClock()
-        )
+        outcome = root_command().main(args=arguments, prog_name="mic-mail", standalone_mode=False, obj=clock or SystemClock())
         sys.stdout.flush()
         code = outcome if isinstance(outcome, int) else 0  # EXIT_STOPPED too: Typer ends a command so at Ctrl-C
     except TyperException as usage:
