@@ -146,6 +146,8 @@ _NEEDED = {
     "request add": ("problem", "--unit", "CNTT", "--asked-by", "x"), "request show": ("1",), "request import": ("/nowhere",),
     "request approve": ("1",), "request refuse": ("1", "--reason", "x"), "request withdraw": ("1",),
     "request done": ("1", "--result", "x"),
+    "incident open": ("other", "x"), "incident show": ("1",), "incident note": ("1", "x"),
+    "incident close": ("1", "--result", "x"), "incident export": ("1", "/nowhere", "--reason", "x"),
 }  # fmt: skip
 """What a command needs to get as far as its gate; others of `mailbox` need an address, the rest nothing."""
 

@@ -10,6 +10,7 @@ from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
 from mic_mail.services.indexing import ROUND_SECONDS, Indexing
 from mic_mail.services.lifenotices import LifeNotices
 from mic_mail.services.logbook import LogKeeping
+from mic_mail.services.outcomes import Outcomes
 from mic_mail.services.reclaimrounds import ReclaimRounds
 from mic_mail.services.replies import ReplyReminders
 from mic_mail.services.requests.intake import Intake
@@ -132,6 +133,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round),
         Duty("replies", REPLIES_SECONDS, _reply_reminders(rooms).round),
         Duty("notices", NOTICES_SECONDS, life.look),
+        Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round),
         Duty("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),
     ]
 
@@ -161,6 +163,12 @@ def _reclaim_rounds(rooms: Rooms, notices: LifeNotices) -> ReclaimRounds:
         accounts=rooms.accounts,
         clock=rooms.clock,
         log=rooms.log,
+    )
+
+
+def _outcomes(rooms: Rooms, notices: LifeNotices) -> Outcomes:
+    return Outcomes(
+        rooms.directory, notices, lambda: rooms.access.snapshot, lanes=rooms.lanes, clock=rooms.clock, log=rooms.log
     )
 
 

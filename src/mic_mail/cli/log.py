@@ -32,7 +32,7 @@ from mic_mail.log.searching import Found, Search
 from mic_mail.policy.calendar import start_of
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
-from mic_mail.services.logbook import anchor_now, incident, lives, verify_all
+from mic_mail.services.logbook import anchor_now, excerpt, lives, verify_all
 
 app = typer.Typer(
     help=say("Nhật ký thư và nhật ký quản trị (8.2, 14.4).", "The mail log and the acts (8.2, 14.4)."), no_args_is_help=True
@@ -219,7 +219,7 @@ def export(
         "server": here.config.server.hostname,
     }
     with _looking(here, "log_export", mailbox or "*", origin, **_asked(query), file=str(file)):
-        found = incident(Search(here.config.log_dir), query)
+        found = excerpt(Search(here.config.log_dir), query)
         anchor_now(here.config.log_dir, here.directory.load_snapshot(), here.clock.now())  # it holds each line that goes out
         done = write_export(here.config.log_dir, file, found, asked, here.clock.now())
     with _looking(here, "log_exported", mailbox or "*", origin, file=str(file), sha256=done.sha256):

@@ -69,6 +69,7 @@ NOUNS = {
         Noun("directory", ("directory",)),
         Noun("calendar", ("calendar",)),
         Noun("maintenance", ("maintenance",)),
+        Noun("incident", ("incident",)),
         Noun("census", ("census",)),
         Noun("report", ("report", "unanswered")),
         Noun("log", ("log",)),

@@ -9,7 +9,7 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.days import read_instant
-from mic_mail.cli.frame import frame
+from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
@@ -29,6 +29,7 @@ COLUMNS = (
     Column("ends_at", "Đến", "Until"),
     Column("state", "Tình trạng", "State"),
     Column("incident", "Sự cố", "Incident"),
+    Column("incident_id", "Sự cố số", "Incident no.", right=True),
     Column("reason", "Lý do", "Reason"),
     Column("document", "Văn bản", "Document"),
     Column("announced_at", "Thông báo lúc", "Announced"),
@@ -51,6 +52,12 @@ def announce(
         bool,
         typer.Option("--incident", help=say("Sự cố: không cần báo trước, phải báo cáo.", "No notice needed, but a report.")),
     ] = False,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "--for", help=say("Sự cố số, trong sổ sự cố; bỏ trống: ghi mới.", "The incident on record; else a new one.")
+        ),
+    ] = None,
     document: DocumentOption = None,
     reason: WhyOption = "",
     actor: ActorOption = None,
@@ -61,7 +68,7 @@ def announce(
     with on_record(here, "maintenance_announce", starts_at.isoformat(), origin, until=ends_at, incident=incident):
         now = here.clock.now()
         drafted = downtimes.draft(here.config, here.directory, (starts_at, ends_at), origin, now, incident=incident)
-        found = here.directory.downtimes.add(drafted)
+        found = downtimes.announce(here.directory, drafted, number)
     begins, ends_text = dates.instant(found.starts_at), dates.instant(found.ends_at)
     output.note(
         Text(
@@ -70,10 +77,11 @@ def announce(
         )
     )
     if found.incident:
+        no = _incidents(here)[found.downtime_id]
         output.note(
             Text(
-                f"Sau sự cố phải báo cáo: maintenance report {found.downtime_id} --document SỐ.",
-                f"Afterwards it has to be reported: maintenance report {found.downtime_id} --document NUMBER.",
+                f"Sự cố số {no}. Sau sự cố phải báo cáo: incident close {no} --result ... --document SỐ.",
+                f"Incident {no}. Afterwards it has to be reported: incident close {no} --result ... --document NO.",
             )
         )
 
@@ -82,7 +90,7 @@ def announce(
 @asks(Right.READ)
 def list_downtimes(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
-    now = here.clock.now()
+    now, incidents = here.clock.now(), _incidents(here)
 
     def row(each: Downtime) -> Row:
         if each.cancelled_at is not None:
@@ -97,6 +105,7 @@ def list_downtimes(ctx: typer.Context, as_json: JsonOption = False) -> None:
             "ends_at": each.ends_at,
             "state": state,
             "incident": each.incident,
+            "incident_id": incidents.get(each.downtime_id),
             "reason": each.reason,
             "document": each.document,
             "announced_at": each.announced_at,
@@ -127,3 +136,9 @@ def report(
     with on_record(here, "maintenance_report", str(number), Origin(here.actor(actor), reason, document)):
         downtimes.report(here.directory, number, document, here.clock.now())
     output.note(Text(f"Đã ghi báo cáo của đợt số {number}.", f"The report of downtime {number} is on record."))
+
+
+def _incidents(here: Frame) -> dict[int, int]:
+    """Because of which incident each downtime was taken; those of the whole ministry concern everybody."""
+    found = here.whole_directory.incidents.all()
+    return {downtime_id: incident.incident_id for incident in found for downtime_id in incident.downtimes}

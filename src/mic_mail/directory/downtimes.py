@@ -6,11 +6,13 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.model import DowntimeRow
+from mic_mail.directory import incidents
+from mic_mail.directory.model import DowntimeRow, IncidentDowntime
 from mic_mail.directory.records import NotFound
 from mic_mail.directory.tables import Tables
 from mic_mail.errors import Text
 from mic_mail.policy.downtime import Downtime
+from mic_mail.policy.incidents import Told
 
 MOST_IN_MEMORY = 50
 """Of those that were not called off, by their ends: nobody announces as many ahead."""
@@ -32,8 +34,8 @@ class Downtimes:
         """The one of this number; `NotFound`."""
         return self._tables.read(lambda session: _downtime(_existing(session, downtime_id)))
 
-    def add(self, downtime: Downtime) -> Downtime:
-        """Put one on record; gives it back with its number."""
+    def add(self, downtime: Downtime, incident: int | Told | None = None) -> Downtime:
+        """Put one on record, with the incident because of which it is taken: one of the register, or one entered now."""
 
         def work(session: Session, _version: int) -> Downtime:
             row = DowntimeRow(
@@ -47,6 +49,11 @@ class Downtimes:
             )
             session.add(row)
             session.flush()
+            if incident is not None:
+                number = incident
+                if isinstance(incident, Told):
+                    number = incidents.enter(session, incident, downtime.actor, downtime.announced_at).incident_id
+                session.add(IncidentDowntime(incident_id=number, downtime_id=row.downtime_id))
             return _downtime(row)
 
         return self._tables.change(work)

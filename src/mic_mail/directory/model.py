@@ -191,6 +191,56 @@ class DowntimeRow(Base):
     reported_at: Mapped[datetime | None] = mapped_column(Instant)
 
 
+class IncidentRow(Base):
+    """An incident (Reg. 14.4): what is known of it now; how that came to be known is in its notes."""
+
+    __tablename__ = "incident"
+
+    incident_id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    severity: Mapped[str] = mapped_column(String(16))
+    title: Mapped[str]
+    reporter: Mapped[str] = mapped_column(String(255))
+    unit_id: Mapped[int | None] = mapped_column(ForeignKey("unit.unit_id"))
+    channel: Mapped[str | None] = mapped_column(String(16))
+    document: Mapped[str | None] = mapped_column(String(255))
+    began_at: Mapped[datetime] = mapped_column(Instant)
+    ended_at: Mapped[datetime | None] = mapped_column(Instant)
+    units: Mapped[str]
+    """JSON: ids of other units that it concerns."""
+    mailboxes: Mapped[str]
+    """JSON: addresses."""
+    opened_at: Mapped[datetime] = mapped_column(Instant)
+    opened_by: Mapped[str] = mapped_column(String(255))
+    request_id: Mapped[int | None] = mapped_column(ForeignKey("request.request_id"), unique=True)
+    closed_at: Mapped[datetime | None] = mapped_column(Instant)
+    closed_by: Mapped[str | None] = mapped_column(String(255))
+    result: Mapped[str | None]
+    report: Mapped[str | None] = mapped_column(String(255))
+
+
+class IncidentNote(Base):
+    """What was found out about an incident, or done; appended, never touched again."""
+
+    __tablename__ = "incident_note"
+
+    note_id: Mapped[int] = mapped_column(primary_key=True)
+    incident_id: Mapped[int] = mapped_column(ForeignKey("incident.incident_id"), index=True)
+    at: Mapped[datetime] = mapped_column(Instant)
+    actor: Mapped[str] = mapped_column(String(255))
+    text: Mapped[str]
+    measure: Mapped[bool]
+
+
+class IncidentDowntime(Base):
+    """Which downtime was taken because of which incident (Reg. 10.3)."""
+
+    __tablename__ = "incident_downtime"
+
+    incident_id: Mapped[int] = mapped_column(ForeignKey("incident.incident_id"), primary_key=True, autoincrement=False)
+    downtime_id: Mapped[int] = mapped_column(ForeignKey("downtime.downtime_id"), primary_key=True, autoincrement=False)
+
+
 class CensusRow(Base):
     """What a unit listed (Reg. 14.6): `lines` as `policy.census` encodes them."""
 

@@ -27,6 +27,7 @@ class PartialDirectory(Directory):
         super().__init__(whole.url, clock=whole.clock)
         self._chosen = chosen
         self.requests = self.requests.narrowed(self._units)
+        self.incidents = self.incidents.narrowed(self._units)
 
     def _units(self) -> frozenset[int]:
         """Asked anew each time: the tree may change while a command runs."""

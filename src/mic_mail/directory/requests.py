@@ -13,10 +13,13 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from mic_mail.directory import incidents
 from mic_mail.directory.model import Person, ReadingMark, RequestMail, RequestRow
 from mic_mail.directory.records import NotFound, PersonRecord, Superseded
 from mic_mail.directory.tables import Tables
 from mic_mail.errors import Text
+from mic_mail.policy.incidents import number as incident_number
+from mic_mail.policy.incidents import of_request
 from mic_mail.policy.requests import PENDING, Channel, Filing, Item, Kind, Request, State
 
 IDS_END = 1 << 63
@@ -42,6 +45,11 @@ class Requests:
     def pending(self) -> list[Request]:
         """Those about which somebody has to do something."""
         return self._found(select(RequestRow).where(RequestRow.state.in_(PENDING)).order_by(RequestRow.request_id))
+
+    def decided(self, since: datetime) -> list[Request]:
+        """Those that were done or refused since then."""
+        wanted = select(RequestRow).where(RequestRow.state.in_((State.DONE, State.REFUSED)), RequestRow.handled_at >= since)
+        return self._found(wanted.order_by(RequestRow.request_id))
 
     def get(self, number: int) -> Request:
         """One request; `NotFound`."""
@@ -190,6 +198,9 @@ def _enter(
     )
     session.add(row)
     session.flush()
+    if filing.kind is Kind.INCIDENT:  # recorded together with the request, which has nothing more to wait for
+        incident = incidents.enter(session, of_request(filing), by, at, request_id=row.request_id)
+        row.state, row.handler, row.handled_at, row.result = State.DONE, by, at, incident_number(incident.incident_id)
     return _request(row)
 
 

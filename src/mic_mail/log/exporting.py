@@ -7,6 +7,7 @@ In: lines that a search has found, who asks for them and why. Out: a ZIP file, c
     places.csv     where each line stands: member, line, file, offset, octets
     anchors.chain  the chain of anchors from the first record that holds one of those files to the head
     manifest.json  who, when, why, what was asked for; counts; the files that were read, with digests and anchors
+    *.pdf          the paper of the incident, where it is one on record
     READ-ME.txt    in Vietnamese and English: what this is and how to check it
     SHA256SUMS     of all members, for `sha256sum -c`
 
@@ -55,8 +56,16 @@ class Exported:
     acts: int
 
 
-def export(folder: Path, target: Path, found: Sequence[Found], asked: Mapping[str, object], now: datetime) -> Exported:
-    """Write the excerpt. `asked`: who, why and what for, as the manifest tells it."""
+def export(
+    folder: Path,
+    target: Path,
+    found: Sequence[Found],
+    asked: Mapping[str, object],
+    now: datetime,
+    *,
+    papers: Mapping[str, bytes] | None = None,
+) -> Exported:
+    """Write the excerpt. `asked`: who, why and what for, as the manifest tells it; `papers`: files that lie beside it."""
     if target.exists():
         raise BadInput(Text(f"Tệp {target} đã có.", f"There is a file {in_ascii(target)} already."))
     events = [one for one in found if "event" in one.fields]
@@ -68,6 +77,7 @@ def export(folder: Path, target: Path, found: Sequence[Found], asked: Mapping[st
         "acts.jsonl": _lines(acts),
         "places.csv": _places(("events.jsonl", events), ("acts.jsonl", acts)),
         "anchors.chain": _chain(folder, names),
+        **(papers or {}),
     }
     manifest = {
         **asked,

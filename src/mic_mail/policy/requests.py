@@ -1,4 +1,4 @@
-"""Reg. 6.2, 7.3, 15.2, 18: what may be asked of the Centre, what a request has to say, by when it is answered, what follows it.
+"""Reg. 6.2, 7.3, 14.4, 15.2, 18: what may be asked of the Centre, what a request says, by when it is answered, what follows.
 
 In: what is asked, by whom, how and when it was received, the working calendar. Out: a refusal with its clause, a deadline, or
 the states that may come next. Pure.
@@ -46,6 +46,8 @@ class Kind(StrEnum):
     """Of the directory, or of the unit's list (Reg. 6.5, 14.3)."""
     PROBLEM = "problem"
     """Reg. 18: told to the Centre, which collects them."""
+    INCIDENT = "incident"
+    """Reg. 14.4: recorded at once in the register of incidents."""
     OTHER = "other"
 
 
@@ -104,6 +106,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.ALIAS: Rule("6.1", (Item.ADDRESS, Item.CHOSEN), acts=True, channels=WRITTEN),
     Kind.CORRECTION: Rule("14.3", (Item.NOTE,)),
     Kind.PROBLEM: Rule("18", (Item.NOTE,)),
+    Kind.INCIDENT: Rule("14.4", (Item.NOTE,)),
     Kind.OTHER: Rule("6.2", (Item.NOTE,)),
 }
 
@@ -127,6 +130,7 @@ KINDS: Mapping[Kind, Text] = {
     Kind.ALIAS: Text("bí danh", "alias"),
     Kind.CORRECTION: Text("đính chính", "correction"),
     Kind.PROBLEM: Text("vướng mắc", "problem"),
+    Kind.INCIDENT: Text("sự cố", "incident"),
     Kind.OTHER: Text("khác", "other"),
 }
 CHANNELS: Mapping[Channel, Text] = {

@@ -22,6 +22,7 @@ from mic_mail.i18n.notices.notice import Letter
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy import downtime as rules
 from mic_mail.policy.downtime import Count, Downtime, announced
+from mic_mail.policy.incidents import Kind, Severity, Told, still_open
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.access import Access
 from mic_mail.services.credentials import Origin
@@ -42,6 +43,20 @@ def draft(
     downtime = Downtime(0, *span, origin.reason, origin.document, incident, now, origin.actor)
     rules.check(downtime, directory.years.working_days(), Count(config.maintenance.count))
     return downtime
+
+
+def announce(directory: Directory, downtime: Downtime, incident: int | None) -> Downtime:
+    """Put it on record. An incident (Reg. 10.1) stands in the register of incidents, as the one named or a new one."""
+    if incident is not None:
+        if not downtime.incident:
+            raise BadInput(Text("--for chỉ dùng cùng --incident.", "--for goes with --incident."), clause=rules.CLAUSE)
+        still_open(directory.incidents.one(incident))
+        return directory.downtimes.add(downtime, incident)
+    if not downtime.incident:
+        return directory.downtimes.add(downtime)
+    began = min(downtime.starts_at, downtime.announced_at)
+    told = Told(Kind.OUTAGE, Severity.SERIOUS, downtime.reason, downtime.actor, None, began, document=downtime.document)
+    return directory.downtimes.add(downtime, told)
 
 
 def cancel(directory: Directory, downtime_id: int, now: datetime) -> Downtime:

@@ -135,6 +135,23 @@ class LifeNotices:
         await self._lanes.io(self._directory.sent.put, [key], now)
         return True
 
+    async def tell_unit(self, key: str, unit_id: int, letter: Letter, *, asked_from: str) -> bool:
+        """Something that a unit has to know, once under its key; False where it was told before, or has no mailbox for it.
+
+        `asked_from`: the mailbox from which it asked, if it was one; another one of the unit is as good.
+        """
+        if await self._lanes.io(self._directory.sent.known, [key]):
+            return False
+        now, settings = self._clock.now(), lifecycle_settings(self._config(), self._snapshot().working_days)
+        reader = self._snapshot().resolve(asked_from)
+        if reader is None or reader.owner.unit_id != unit_id or not _receives(reader, settings, now):
+            reader = self._of_unit(unit_id, settings, now)
+        if reader is None:
+            return False
+        await self._publish(reader, Posted(Reader.UNIT, letter), key)
+        await self._lanes.io(self._directory.sent.put, [key], now)
+        return True
+
     async def _publish(self, reader: Entry, posted: Posted, key: str) -> None:
         """Into one mailbox; what it has of this key already stays the only one."""
         ref, origin = AccountRef(reader.mailbox_id, reader.home), f"{key}@{reader.mailbox_id}:{posted.reader}"
@@ -147,11 +164,16 @@ class LifeNotices:
         unit_id = entry.owner.unit_id
         if entry.owner.person_id is not None:
             unit_id = self._directory.person(entry.owner.person_id).unit_id
-        for other in self._snapshot():
-            is_units = other.kind is MailboxKind.UNIT and other.owner.unit_id == unit_id
-            if is_units and other is not entry and _receives(other, settings, now):
-                return other
-        return self._centre(settings, now)
+        return self._of_unit(unit_id, settings, now, other_than=entry) or self._centre(settings, now)
+
+    def _of_unit(
+        self, unit_id: int | None, settings: LifecycleSettings, now: datetime, *, other_than: Entry | None = None
+    ) -> Entry | None:
+        for entry in self._snapshot():
+            is_units = entry.kind is MailboxKind.UNIT and entry.owner.unit_id == unit_id
+            if is_units and entry is not other_than and _receives(entry, settings, now):
+                return entry
+        return None
 
     def _centre(self, settings: LifecycleSettings, now: datetime) -> Entry:
         found = self._snapshot().resolve(self._config().support)

@@ -141,16 +141,18 @@ def _step(one: Found) -> tuple[int, int, str, int]:
     return FIRST_STEPS.index(one.what) if one.what in FIRST_STEPS else len(FIRST_STEPS), one.at_us, one.name, one.start
 
 
-def incident(search: Search, query: Query) -> list[Found]:
+def excerpt(search: Search, *queries: Query) -> list[Found]:
     """What was asked for, and where a mailbox is named also the rest of the lives of its messages (Reg. 14.4)."""
-    latest = search.newest(query, MOST_EXPORTED + 1)
-    if len(latest) > MOST_EXPORTED:
-        raise BadInput(
-            Text(f"Quá {MOST_EXPORTED} dòng nhật ký.", f"More than {MOST_EXPORTED} lines."),
-            remedy=Text("Chọn khoảng ngắn hơn, hoặc một hộp thư.", "Name a shorter span, or a mailbox."),
-        )
-    found = {(one.name, one.start): one for one in latest}
-    if query.mailbox is not None:
-        for trace in {str(trace) for one in latest if (trace := one.fields.get("trace"))}:
-            found.update({(one.name, one.start): one for one in search.newest(Query(trace=trace), MOST_OF_ONE)})
+    found: dict[tuple[str, int], Found] = {}
+    for query in queries:
+        latest = search.newest(query, MOST_EXPORTED + 1 - len(found))
+        found.update({(one.name, one.start): one for one in latest})
+        if len(found) > MOST_EXPORTED:
+            raise BadInput(
+                Text(f"Quá {MOST_EXPORTED} dòng nhật ký.", f"More than {MOST_EXPORTED} lines."),
+                remedy=Text("Chọn khoảng ngắn hơn, hoặc một hộp thư.", "Name a shorter span, or a mailbox."),
+            )
+        if query.mailbox is not None:
+            for trace in {str(trace) for one in latest if (trace := one.fields.get("trace"))}:
+                found.update({(one.name, one.start): one for one in search.newest(Query(trace=trace), MOST_OF_ONE)})
     return sorted(found.values(), key=lambda one: (one.at_us, one.name, one.start))

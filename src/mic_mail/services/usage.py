@@ -20,6 +20,9 @@ from mic_mail.log.counting import Traffic, count
 from mic_mail.papers.paper import Block, Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.policy.calendar import add_days, local_day, start_of
 from mic_mail.policy.facts import FactKind, MailboxKind, known_at
+from mic_mail.policy.incidents import KINDS as INCIDENTS
+from mic_mail.policy.incidents import SEVERITIES, Incident, Severity
+from mic_mail.policy.incidents import State as Stage
 from mic_mail.policy.lifecycle import FactsUnreadable, State, decide
 from mic_mail.policy.wording import KINDS, STATES
 from mic_mail.services.evidence.findings import Office
@@ -65,6 +68,11 @@ class Span:
         """Whether it happened then."""
         return self.first <= local_day(instant) <= self.last
 
+    @property
+    def instants(self) -> tuple[datetime, datetime]:
+        """From the first instant of it to the first that is not of it any more."""
+        return start_of(self.first), start_of(add_days(self.last, 1))
+
 
 class Usage:
     """The report of one span."""
@@ -76,8 +84,8 @@ class Usage:
         self._clock = clock
         self._span = span
         self._now = clock.now()
-        self._begins = start_of(span.first)
-        self._ends = min(self._now, start_of(add_days(span.last, 1)))
+        self._begins, ends = span.instants
+        self._ends = min(self._now, ends)
         self._snapshot: Snapshot = directory.load_snapshot()
         self._octets: dict[int, int] = {}
         """What each mailbox holds, as it was first looked at: opening a store takes 2 ms."""
@@ -92,7 +100,7 @@ class Usage:
             self._traffic(entries if unit is not None else None),
         ]
         if unit is None:
-            blocks += [self._storage(), self._downtimes(), self._overdue()]
+            blocks += [self._storage(), self._incidents(), self._downtimes(), self._overdue()]
         whose = "Hệ thống thư điện tử công vụ" if unit is None else unit.name
         return paper(
             self._config,
@@ -208,6 +216,11 @@ class Usage:
         rows: list[list[Cell]] = [[units[unit].symbol, units[unit].name, boxes[unit], octets[unit] / _MIB] for unit in ordered]
         return Table("IV. Dung lượng theo đơn vị", columns, rows, total=["Tổng", None, boxes.total(), octets.total() / _MIB])
 
+    def _incidents(self) -> Table:
+        """Those of the register that went on in the span, by kind and severity (Reg. 14.4)."""
+        within = [each for each in self._directory.incidents.all() if each.within(self._begins, self._ends)]
+        return counted_incidents("V. Sự cố", within)
+
     def _downtimes(self) -> Table:
         columns = [
             Column("Từ", wide=2),
@@ -221,7 +234,7 @@ class Usage:
             for each in self._directory.downtimes.all()
             if each.cancelled_at is None and each.starts_at < self._ends and self._begins <= each.ends_at
         ]
-        return Table("V. Sự cố và tạm ngừng", columns, rows)
+        return Table("VI. Tạm ngừng", columns, rows)
 
     def _overdue(self) -> Table:
         """As of today, whatever the span."""
@@ -233,7 +246,27 @@ class Usage:
             if finding.overdue
         ]
         columns = [Column("Căn cứ", wide=2), Column("Nội dung", wide=4), Column("Số lượng", right=True)]
-        return Table("VI. Việc quá hạn hiện nay", columns, rows)
+        return Table("VII. Việc quá hạn hiện nay", columns, rows)
+
+
+def counted_incidents(name: str, incidents: Sequence[Incident]) -> Table:
+    """How many of each kind, by severity, and how many are closed."""
+    found: Counter[tuple[object, object]] = Counter()
+    for each in incidents:
+        found.update([(each.told.kind, each.told.severity), (each.told.kind, each.state)])
+    shown = (*Severity, Stage.CLOSED)
+    columns = [
+        Column("Loại sự cố", wide=3),
+        *(Column(SEVERITIES[severity].vi.capitalize(), right=True) for severity in Severity),
+        Column("Đã kết thúc", right=True),
+    ]
+    rows: list[list[Cell]] = [
+        [text.vi.capitalize(), *(found[kind, each] for each in shown)]
+        for kind, text in INCIDENTS.items()
+        if any(found[kind, each] for each in shown)
+    ]
+    total = [sum(found[kind, each] for kind in INCIDENTS) for each in shown]
+    return Table(name, columns, rows, total=["Tổng", *total])
 
 
 def _traffic_cells(traffic: Traffic, *, whole: bool) -> Iterator[Cell]:

@@ -60,3 +60,18 @@ def clock_untrusted(now: datetime, marked: datetime | None) -> Letter:
             f"archived nor deleted now ({cited.en}); when the clock is right, please confirm it by mic-mail clock confirm.",
         ),
     )
+
+
+@notice(
+    "14.4", Reader.CENTRE, number="SC-5", unit="CNTT", title="máy trạm nhiễm mã độc", severity=Text("nghiêm trọng", "serious")
+)
+def incident_recorded(number: str, unit: str, title: str, severity: Text) -> Letter:
+    """A unit has recorded an incident; what it typed stands in the Vietnamese half alone."""
+    cited, command = clause("14.4"), f"mic-mail incident show {number.removeprefix('SC-')}"
+    return Letter(
+        Text(f"Đơn vị báo sự cố {number}", f"A unit tells of incident {number}"),
+        Text(
+            f"Đơn vị {unit} báo sự cố {number}, mức độ {severity.vi} ({cited.vi}): {title}. Xem: {command}",
+            f"A unit has recorded the incident {number}, {severity.en} ({cited.en}). See: {command}",
+        ),
+    )

@@ -22,6 +22,15 @@ def opened_row(row: int, number: int, about: Text, due: datetime, due_by: str | 
     )
 
 
+def recorded_row(row: int, number: int, incident: str) -> Text:
+    """A row that is an incident on record (Reg. 14.4)."""
+    cited = clause("14.4")
+    return Text(
+        f"- Dòng {row}: đã ghi sự cố {incident} (yêu cầu số {number}), chuyển Trung tâm xử lý ({cited.vi}).",
+        f"- Row {row}: incident {incident} is on record (request {number}) and with the Centre ({cited.en}).",
+    )
+
+
 def refused_row(row: int, why: Text, clause_id: str | None) -> Text:
     """A row that is none, and why."""
     cited = clause(clause_id) if clause_id else None
@@ -94,4 +103,32 @@ def requests_overdue(count: int, rows: Text) -> Letter:
     return Letter(
         Text(f"Có {count} yêu cầu quá hạn", f"{count} requests are overdue"),
         Text(f"{head.vi}\n\n{rows.vi}", f"{head.en}\n\n{rows.en}"),
+    )
+
+
+@notice("6.2", Reader.UNIT, number=12, about=Text("cấp mới: Đỗ Văn Bê", "issue"), done=True, result="dvbe@mic.gov.vn")
+def request_decided(number: int, about: Text, done: bool, result: str) -> Letter:
+    """The Centre has done or refused what the unit asked for; `result` is typed, and stands in the Vietnamese half alone."""
+    cited = clause("6.2")
+    state = Text("đã được giải quyết", "is done") if done else Text("bị từ chối", "was refused")
+    named = f"{'Kết quả' if done else 'Lý do'}: {result}" if result else ""
+    return Letter(
+        Text(f"Yêu cầu số {number} {state.vi}", f"Request {number} {state.en}"),
+        Text(
+            f"Yêu cầu số {number} của đơn vị ({about.vi}) {state.vi} ({cited.vi}). {named}".rstrip(),
+            f"Your request {number} ({about.en}) {state.en} ({cited.en}).",
+        ),
+    )
+
+
+@notice("14.4", Reader.UNIT, number="SC-5", title="máy trạm nhiễm mã độc", result="đã cài lại máy, đổi mật khẩu")
+def incident_closed(number: str, title: str, result: str) -> Letter:
+    """An incident that the unit told of is closed; `title` and `result` are typed, and stand in the Vietnamese half alone."""
+    cited = clause("14.4")
+    return Letter(
+        Text(f"Sự cố {number} đã kết thúc", f"Incident {number} is closed"),
+        Text(
+            f"Sự cố {number} ({title}) do đơn vị báo theo {cited.vi} đã được xử lý xong. Kết quả: {result}",
+            f"The incident {number} that your unit told of ({cited.en}) is closed.",
+        ),
     )

@@ -19,6 +19,7 @@ from mic_mail.i18n import dates
 from mic_mail.mime import letters
 from mic_mail.papers import plain, sheets
 from mic_mail.papers.paper import Column, Sheet, Table, UnreadableSheet
+from mic_mail.policy import incidents
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
 from mic_mail.policy.eligibility import Employment, may_have_mailbox
@@ -74,7 +75,7 @@ _HINTS: Mapping[str, str] = {
     Item.LEVEL: "phòng, vụ",
     Item.EMPLOYMENT: ", ".join(name.vi for name in EMPLOYMENTS.values()),
     Item.CAUSE: ", ".join(name.vi for name in DEPARTURES.values()),
-    Item.DAY: "ngày nghỉ, 31/08/2026",
+    Item.DAY: "ngày nghỉ, ngày xảy ra sự cố, 31/08/2026",
 }
 _SHORT: Mapping[StrEnum, tuple[str, ...]] = {
     Kind.LEAVE: ("nghỉ", "chuyển đi"),
@@ -236,6 +237,10 @@ class Reader:
     def _must_fit(self, filing: Filing) -> None:
         if filing.kind is Kind.ISSUE:
             _must_be_eligible(filing)
+        elif filing.kind is Kind.INCIDENT:
+            incidents.check(incidents.of_request(filing), filing.received_at)
+            if Item.ADDRESS in filing.items:
+                self._must_concern(filing, self._directory.mailbox(filing.items[Item.ADDRESS]))
         elif Item.ADDRESS in RULES[filing.kind].needs:
             self._must_concern(filing, self._directory.mailbox(filing.items[Item.ADDRESS]))
 

@@ -28,7 +28,7 @@ from mic_mail.mime.structure import Part
 from mic_mail.papers.paper import Sheet, UnreadableSheet
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.requests import KINDS, Channel, deadline_clause
+from mic_mail.policy.requests import KINDS, Channel, Kind, deadline_clause
 from mic_mail.services.notices import Notices
 from mic_mail.services.requests import form as forms
 from mic_mail.services.requests.form import Known, Reader, Row
@@ -168,6 +168,9 @@ class Intake:
                 continue
             request = self._directory.requests.get(int(str(each["request"])))
             kind, opened = KINDS[request.kind], opened + 1
+            if request.kind is Kind.INCIDENT:
+                lines.append(texts.recorded_row(row, request.request_id, request.result or ""))
+                continue
             about = Text(f"{kind.vi}: {request.filing.subject}", kind.en)
             due = register.deadline(request.filing)
             lines.append(texts.opened_row(row, request.request_id, about, due, deadline_clause(request.kind)))

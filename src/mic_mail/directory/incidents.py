@@ -1,0 +1,155 @@
+"""Incidents on record (Reg. 14.4): opened, added to, closed; what was written down is never altered or taken away."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from mic_mail.directory.model import DowntimeRow, IncidentDowntime, IncidentNote, IncidentRow
+from mic_mail.directory.records import NotFound, Superseded
+from mic_mail.directory.tables import Tables
+from mic_mail.errors import Text
+from mic_mail.policy.incidents import Change, Incident, Kind, Note, Severity, Told, changed
+from mic_mail.policy.requests import Channel
+
+IDS_END = 1 << 31
+
+
+class Incidents:
+    """The incidents on record."""
+
+    def __init__(self, tables: Tables, units: Callable[[], frozenset[int]] | None = None) -> None:
+        self._tables = tables
+        self._units = units
+
+    def narrowed(self, units: Callable[[], frozenset[int]]) -> "Incidents":
+        """The same register, of which whoever looks finds what concerns these units and nothing else (Reg. 6.1)."""
+        return Incidents(self._tables, units)
+
+    def all(self) -> list[Incident]:
+        """Every one, in order of entry."""
+        wanted = select(IncidentRow).order_by(IncidentRow.incident_id)
+        found = self._tables.read(lambda session: [_incident(session, row) for row in session.scalars(wanted)])
+        seen = None if self._units is None else self._units()
+        return [incident for incident in found if seen is None or incident.concerns & seen]
+
+    def one(self, incident_id: int) -> Incident:
+        """The one of this number; `NotFound`."""
+        found = self._tables.read(lambda session: _incident(session, _existing(session, incident_id)))
+        if self._units is not None and not found.concerns & self._units():
+            raise _none(incident_id)
+        return found
+
+    def add(self, told: Told, opened_by: str, at: datetime) -> Incident:
+        """Put one on record; gives it back with its number."""
+        return self._tables.change(lambda session, _version: _incident(session, enter(session, told, opened_by, at)))
+
+    def note(self, incident: Incident, note: Note, change: Change) -> Incident:
+        """Something more, and what follows from it; `Superseded` where it was closed meanwhile."""
+
+        def work(session: Session, _version: int) -> Incident:
+            row = _unclosed(session, incident)
+            now = changed(_incident(session, row).told, change)
+            row.kind, row.severity, row.ended_at = now.kind, now.severity, now.ended_at
+            row.units, row.mailboxes = _encoded(sorted(now.units)), _encoded(now.mailboxes)
+            session.add(
+                IncidentNote(incident_id=row.incident_id, at=note.at, actor=note.actor, text=note.text, measure=note.measure)
+            )
+            session.flush()
+            return _incident(session, row)
+
+        return self._tables.change(work)
+
+    def close(
+        self, incident: Incident, actor: str, at: datetime, *, result: str, report: str | None, ended_at: datetime
+    ) -> Incident:
+        """What became of it; once. Its report is that of its downtimes too, where they have none."""
+
+        def work(session: Session, _version: int) -> Incident:
+            row = _unclosed(session, incident)
+            row.closed_at, row.closed_by, row.result, row.report = at, actor, result, report
+            row.ended_at = ended_at
+            if report is not None:
+                linked = select(IncidentDowntime.downtime_id).where(IncidentDowntime.incident_id == row.incident_id)
+                unreported = DowntimeRow.downtime_id.in_(linked), DowntimeRow.report.is_(None)
+                session.execute(update(DowntimeRow).where(*unreported).values(report=report, reported_at=at))
+            return _incident(session, row)
+
+        return self._tables.change(work)
+
+
+def enter(session: Session, told: Told, opened_by: str, at: datetime, *, request_id: int | None = None) -> IncidentRow:
+    """A new row within a transaction of this or another register."""
+    row = IncidentRow(
+        kind=told.kind,
+        severity=told.severity,
+        title=told.title,
+        reporter=told.reporter,
+        unit_id=told.unit_id,
+        channel=told.channel,
+        document=told.document,
+        began_at=told.began_at,
+        ended_at=told.ended_at,
+        units=_encoded(sorted(told.units)),
+        mailboxes=_encoded(told.mailboxes),
+        opened_at=at,
+        opened_by=opened_by,
+        request_id=request_id,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _encoded(items: Sequence[object]) -> str:
+    return json.dumps(list(items), ensure_ascii=False)
+
+
+def _existing(session: Session, incident_id: int) -> IncidentRow:
+    row = session.get(IncidentRow, incident_id) if 0 < incident_id < IDS_END else None
+    if row is None:
+        raise _none(incident_id)
+    return row
+
+
+def _none(incident_id: int) -> NotFound:
+    return NotFound(Text(f"Không có sự cố số {incident_id}.", f"There is no incident {incident_id}."))
+
+
+def _unclosed(session: Session, incident: Incident) -> IncidentRow:
+    row = _existing(session, incident.incident_id)
+    if row.closed_at is not None:
+        raise Superseded(Text("Sự cố vừa được kết thúc; đề nghị xem lại.", "It was just closed elsewhere; look again."))
+    return row
+
+
+def _incident(session: Session, row: IncidentRow) -> Incident:
+    notes = select(IncidentNote).where(IncidentNote.incident_id == row.incident_id).order_by(IncidentNote.note_id)
+    linked = select(IncidentDowntime.downtime_id).where(IncidentDowntime.incident_id == row.incident_id)
+    return Incident(
+        row.incident_id,
+        Told(
+            Kind(row.kind),
+            Severity(row.severity),
+            row.title,
+            row.reporter,
+            row.unit_id,
+            row.began_at,
+            row.ended_at,
+            None if row.channel is None else Channel(row.channel),
+            row.document,
+            frozenset(json.loads(row.units)),
+            tuple(json.loads(row.mailboxes)),
+        ),
+        row.opened_at,
+        row.opened_by,
+        row.request_id,
+        row.closed_at,
+        row.closed_by,
+        row.result,
+        row.report,
+        tuple(Note(each.at, each.actor, each.text, each.measure) for each in session.scalars(notes)),
+        tuple(session.scalars(linked.order_by(IncidentDowntime.downtime_id))),
+    )

@@ -1,0 +1,252 @@
+"""Reg. 14.4, 16.3, 10.1: what an incident on record says, and when it is complete.
+
+In: what somebody tells of an incident, instants. Out: a refusal, or a `Told` that can be put on record; names of kinds and
+severities; what a request of a unit says as an incident. Pure.
+
+A unit records its serious incidents and sends them to the Centre (14.4), which finds others by itself (10.1). The record is
+what VNCERT is given (16.3), so it is added to and closed, never altered: a severity that turned out to be another one is a
+note that says so.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
+from enum import StrEnum
+from hashlib import sha256
+
+from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.requests import Channel, Filing, Item
+
+CLAUSE = "14.4"
+INVESTIGATED_BY = "16.3"
+LONGEST_TITLE = 1_000
+MOST_MAILBOXES = 200
+
+
+class Kind(StrEnum):
+    """What happened."""
+
+    MALWARE = "malware"
+    TAKEOVER = "takeover"
+    """Somebody else used a mailbox (Reg. 7.2.c)."""
+    PHISHING = "phishing"
+    SPAM = "spam"
+    LEAK = "leak"
+    """Of documents or passwords (Reg. 4.1, 15.2)."""
+    INTRUSION = "intrusion"
+    OUTAGE = "outage"
+    """Reg. 10.1, 10.3."""
+    LOSS = "loss"
+    """Of mail."""
+    OTHER = "other"
+
+
+class Severity(StrEnum):
+    """How grave it is."""
+
+    MINOR = "minor"
+    SERIOUS = "serious"
+    """What Reg. 14.4 asks units to record."""
+    CRITICAL = "critical"
+    """The whole ministry, or state secrets."""
+
+
+class State(StrEnum):
+    """Whether something still has to be done about it."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+KINDS: Mapping[Kind, Text] = {
+    Kind.MALWARE: Text("mã độc", "malware"),
+    Kind.TAKEOVER: Text("chiếm quyền hộp thư", "mailbox taken over"),
+    Kind.PHISHING: Text("lừa đảo", "phishing"),
+    Kind.SPAM: Text("phát tán thư rác", "spam sent"),
+    Kind.LEAK: Text("lộ, lọt thông tin", "leak"),
+    Kind.INTRUSION: Text("tấn công, xâm nhập", "attack, intrusion"),
+    Kind.OUTAGE: Text("gián đoạn dịch vụ", "outage"),
+    Kind.LOSS: Text("mất dữ liệu thư", "mail lost"),
+    Kind.OTHER: Text("khác", "other"),
+}
+SEVERITIES: Mapping[Severity, Text] = {
+    Severity.MINOR: Text("nhẹ", "minor"),
+    Severity.SERIOUS: Text("nghiêm trọng", "serious"),
+    Severity.CRITICAL: Text("đặc biệt nghiêm trọng", "critical"),
+}
+STATES: Mapping[State, Text] = {
+    State.OPEN: Text("đang xử lý", "open"),
+    State.CLOSED: Text("đã kết thúc", "closed"),
+}
+
+
+class IncidentRefused(Refused):
+    """A step that may not follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An incident as somebody tells it, before it is on record."""
+
+    kind: Kind
+    severity: Severity
+    title: str
+    reporter: str
+    """Name of who noticed it."""
+    unit_id: int | None
+    """The unit that tells of it; None: the Centre found it by itself."""
+    began_at: datetime
+    ended_at: datetime | None = None
+    """None: it still goes on, or nobody knows."""
+    channel: Channel | None = None
+    document: str | None = None
+    units: frozenset[int] = frozenset()
+    """Others that it concerns."""
+    mailboxes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What was found out, or done about it (`measure`)."""
+
+    at: datetime
+    actor: str
+    text: str
+    measure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a note puts right or adds; what is None stays."""
+
+    kind: Kind | None = None
+    severity: Severity | None = None
+    ended_at: datetime | None = None
+    units: frozenset[int] = frozenset()
+    mailboxes: tuple[str, ...] = ()
+
+    @property
+    def assesses(self) -> bool:
+        """Whether it says anew what the incident is or whom it concerns: the Centre's to say."""
+        return self.kind is not None or self.severity is not None or bool(self.units)
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """An incident on record."""
+
+    incident_id: int
+    told: Told
+    """As it is known now."""
+    opened_at: datetime
+    opened_by: str
+    request_id: int | None = None
+    """The unit's request by which it came."""
+    closed_at: datetime | None = None
+    closed_by: str | None = None
+    result: str | None = None
+    report: str | None = None
+    """Number of the document that reports it."""
+    notes: tuple[Note, ...] = ()
+    downtimes: tuple[int, ...] = ()
+    """Downtimes that were taken because of it (Reg. 10.3)."""
+
+    @property
+    def state(self) -> State:
+        return State.OPEN if self.closed_at is None else State.CLOSED
+
+    @property
+    def number(self) -> str:
+        return number(self.incident_id)
+
+    @property
+    def concerns(self) -> frozenset[int]:
+        """All units that may read it."""
+        return self.told.units if self.told.unit_id is None else self.told.units | {self.told.unit_id}
+
+    @property
+    def digest(self) -> str:
+        """By which a signed paper is found to be of this record."""
+        return sha256(json.dumps(asdict(self), default=_plain, sort_keys=True).encode()).hexdigest()[:32]
+
+    def within(self, begins: datetime, ends: datetime) -> bool:
+        """Whether any of it lies in the span."""
+        return self.told.began_at < ends and (self.told.ended_at is None or begins <= self.told.ended_at)
+
+
+def _plain(value: object) -> object:
+    """For JSON; two records that say the same are the same octets."""
+    return sorted(value) if isinstance(value, frozenset) else str(value)
+
+
+def number(incident_id: int) -> str:
+    """As papers, letters and the register of requests name it."""
+    return f"SC-{incident_id}"
+
+
+def check(told: Told, now: datetime) -> None:
+    """Refuse what says too little, or cannot be."""
+    if not told.title.strip():
+        raise _incomplete(Text("Thiếu nội dung sự cố.", "What happened is missing."))
+    if len(told.title) > LONGEST_TITLE:
+        raise _incomplete(Text(f"Nội dung dài quá {LONGEST_TITLE} ký tự.", f"More than {LONGEST_TITLE} characters."))
+    if not told.reporter.strip():
+        raise _incomplete(Text("Thiếu người báo sự cố.", "Who tells of it is missing."))
+    if told.began_at > now:
+        raise _incomplete(Text("Sự cố bắt đầu trong tương lai.", "It begins in the future."))
+    if len(told.mailboxes) > MOST_MAILBOXES:
+        raise _incomplete(Text(f"Quá {MOST_MAILBOXES} hộp thư.", f"More than {MOST_MAILBOXES} mailboxes."))
+    check_end(told.began_at, told.ended_at, now)
+
+
+def check_end(began_at: datetime, ended_at: datetime | None, now: datetime) -> None:
+    """Refuse an end that cannot be."""
+    if ended_at is not None and not began_at <= ended_at <= now:
+        raise _incomplete(Text("Thời điểm kết thúc không hợp lý.", "The end is before the beginning, or still to come."))
+
+
+def still_open(incident: Incident) -> None:
+    """Refuse to add to what is closed: its paper is signed."""
+    if incident.state is State.CLOSED:
+        raise IncidentRefused(
+            Text(f"Sự cố {incident.number} đã kết thúc.", f"Incident {incident.number} is closed."),
+            clause=CLAUSE,
+            remedy=Text("Ghi sự cố mới: mic-mail incident open.", "Record another: mic-mail incident open."),
+        )
+
+
+def changed(told: Told, change: Change) -> Told:
+    """What is known after a note."""
+    return replace(
+        told,
+        kind=change.kind or told.kind,
+        severity=change.severity or told.severity,
+        ended_at=change.ended_at or told.ended_at,
+        units=told.units | change.units,
+        mailboxes=tuple(dict.fromkeys((*told.mailboxes, *change.mailboxes))),
+    )
+
+
+def of_request(filing: Filing) -> Told:
+    """What a unit's request tells (Reg. 14.4): serious until the Centre has looked at it."""
+    day, address = filing.items.get(Item.DAY), filing.items.get(Item.ADDRESS)
+    began = filing.received_at
+    if day is not None and date.fromisoformat(day) != local_day(began):
+        began = start_of(date.fromisoformat(day))
+    return Told(
+        Kind.OTHER,
+        Severity.SERIOUS,
+        filing.items.get(Item.NOTE, ""),
+        filing.asker,
+        filing.unit_id,
+        began,
+        channel=filing.channel,
+        document=filing.document,
+        mailboxes=(address,) if address else (),
+    )
+
+
+def _incomplete(text: Text) -> BadInput:
+    return BadInput(text, clause=CLAUSE)
