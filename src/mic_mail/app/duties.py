@@ -16,6 +16,7 @@ from mic_mail.services.replies import ReplyReminders
 from mic_mail.services.requests.intake import Intake
 from mic_mail.services.requests.reminding import remind
 from mic_mail.services.secrecycases import SecrecyCases
+from mic_mail.services.syslog import Syslog
 from mic_mail.storage.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0
@@ -33,6 +34,7 @@ LOG_INDEX_SECONDS = 300.0
 """What has not been loaded yet a search reads in the segments: 1 GB/s."""
 LOG_ANCHOR_SECONDS = 3600.0
 """Who cuts off the end of a segment within this time is found out by the index alone."""
+SYSLOG_SECONDS = 1.0
 NOTICES_SECONDS = 10.0
 INTAKE_SECONDS = 5.0
 REMINDER_SECONDS = 600.0
@@ -129,6 +131,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("certificate", CERTIFICATE_SECONDS, certificate),
         Duty("log_anchor", LOG_ANCHOR_SECONDS, keeping.anchor),
         Duty("log_index", LOG_INDEX_SECONDS, keeping.load),
+        Duty("syslog", SYSLOG_SECONDS, Syslog(lambda: rooms.config, rooms.clock, rooms.log).round),
         Duty("retention", RETENTION_SECONDS, retention.remove),
         Duty("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round),
         Duty("replies", REPLIES_SECONDS, _reply_reminders(rooms).round),

@@ -295,6 +295,12 @@ _SPAN = _fixed(
 )
 _WINDOW = _fixed("kết thúc trước khi bắt đầu", "ends before it begins", "Đổi chỗ hai giờ.", "Swap the two times.")
 _NETWORK = _fixed("không phải mạng", "is not a network", 'Viết như "10.1.0.0/16".', 'Write it as "10.1.0.0/16".')
+_COLLECTOR = _fixed(
+    "không phải nơi nhận syslog",
+    "is no collector",
+    'Viết như "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
+    'Write it as "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
+)
 _ADDRESS = _fixed("không phải địa chỉ IP", "is not an address", 'Viết như "0.0.0.0".', 'Write it as "0.0.0.0" or "::".')
 _NAME = _fixed("không phải tên miền", "is no name of a domain or host", "Viết như mic.gov.vn.", "Write it as mic.gov.vn.")
 _FORMS: Mapping[str, Words] = {
@@ -347,6 +353,7 @@ _WORDS: Mapping[str, Words] = {
     "rising": _RISING,
     "path": _PATH,
     "network": _NETWORK,
+    "collector": _COLLECTOR,
     "address": _ADDRESS,
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "float_type"), _NUMBER),
     **dict.fromkeys(("bool_type", "bool_parsing"), _YES_NO),

@@ -7,6 +7,7 @@ regulation bounds it, whether a running server takes a new value at SIGHUP, and 
 
 import ipaddress
 import itertools
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -80,3 +81,15 @@ MailboxName = Annotated[
 PageName = Annotated[str, StringConstraints(max_length=200, pattern=r"^https?://[!-~]+$")]
 NetworkName = Annotated[str, AfterValidator(_network)]
 AddressName = Annotated[str, AfterValidator(_address)]
+
+
+def _collector(text: str) -> str:
+    unix = text.startswith("unix:/") and "\0" not in text
+    found = _COLLECTOR.fullmatch(text)
+    if not unix and (found is None or not 0 < int(found["port"] or 1) < 65_536):
+        raise PydanticCustomError("collector", "not a collector")
+    return text
+
+
+_COLLECTOR = re.compile(r"(?:udp|tcp|tls)://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
+CollectorName = Annotated[str, StringConstraints(max_length=300), AfterValidator(_collector)]

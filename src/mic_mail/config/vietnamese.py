@@ -154,6 +154,13 @@ MEANINGS = {
     "log.dir": "Mặc định log/ trong data_dir.",
     "log.retain_months": "Thời gian lưu nhật ký thư (tháng); nhật ký quản trị không bị xóa.",
     "log.segment": "Bắt đầu tệp mới khi đạt kích cỡ này.",
+    "log.syslog": "Gửi sự kiện an ninh tới máy thu syslog (RFC 5424).",
+    "log.syslog.collectors": (
+        "Nơi nhận sự kiện an ninh: `unix:/dev/log`, `udp://MÁY:514`, `tcp://MÁY:601`, `tls://MÁY:6514`; trống: không gửi."
+    ),
+    "log.syslog.facility": "Nhóm (facility) của các bản tin.",
+    "log.syslog.enterprise": "Số hiệu doanh nghiệp (IANA) của Bộ, cho dữ liệu có cấu trúc; 32473 là số dành cho ví dụ.",
+    "log.syslog.tls_ca": "Chứng thư (PEM) để xác thực máy thu `tls:`; mặc định dùng của hệ điều hành.",
     "regulation": "Quyết định áp dụng cho máy chủ này.",
     "regulation.decision_no": "Số quyết định; để trống thì văn bản bỏ qua.",
     "regulation.issued_on": "Ngày ban hành; hộp thư cấp trước ngày này giữ nguyên địa chỉ.",

@@ -1,0 +1,175 @@
+"""Lines of the log as syslog messages (RFC 5424): which of them concern security, and how each is written (Reg. 16.3).
+
+In: a decoded line of the mail log or of the acts. Out: the octets of one message, or None: it is nothing for a collector.
+
+    <86>1 2026-11-24T09:00:00.123456Z mail.mic.gov.vn mic-mail worker0.4711 sign_in_refused
+        [mic@32473 id="2026-11-24.worker0.4711.1.jsonl:1234" reason="wrong-credentials" peer="192.0.2.7" ...] BOM text
+
+Every field of the line is a parameter of the structured data, under its own name; `id` says where the line stands, so that a
+collector that has it twice can tell. What a stranger chose (a user name, a sender) cannot end a message, a parameter or a line
+on somebody's screen: control, line and direction characters are written as `\\u000a`. The log holds no secrets. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from unicodedata import category
+
+BOM = b"\xef\xbb\xbf"
+"""RFC 5424 §6.4: in front of text in UTF-8."""
+APP_NAME = "mic-mail"
+LONGEST_DATAGRAM = 2_048
+"""Octets; RFC 5426 §3.2: receivers should take as many."""
+LONGEST = 8_192
+"""Octets of a message on a stream (RFC 5425 §4.3.1)."""
+MOST_CHARACTERS = 500
+"""Of one value."""
+MOST_ITEMS = 20
+"""Of a list."""
+FACILITIES: Mapping[str, int] = {"auth": 4, "authpriv": 10, **{f"local{number}": 16 + number for number in range(8)}}
+_ALWAYS_ESCAPED = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
+_DIRECTIONS = frozenset(map(chr, (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x061C, 0xFEFF)))
+_NOT_IN_THE_DATA = frozenset({"at", "n", "event", "act", "prev"})
+
+
+class Severity(IntEnum):
+    """RFC 5424 §6.2.1."""
+
+    ALERT = 1
+    CRITICAL = 2
+    ERROR = 3
+    WARNING = 4
+    NOTICE = 5
+    INFORMATIONAL = 6
+
+
+SECURITY: Mapping[str, tuple[Severity, str]] = {
+    "signed_in": (Severity.INFORMATIONAL, "Đăng nhập"),
+    "sign_in_refused": (Severity.WARNING, "Từ chối đăng nhập"),
+    "sign_in_anomaly": (Severity.ALERT, "Đăng nhập bất thường"),
+    "sending_refused": (Severity.NOTICE, "Từ chối gửi thư"),
+    "sender_refused": (Severity.NOTICE, "Từ chối người gửi"),
+    "connection_refused": (Severity.NOTICE, "Từ chối kết nối"),
+    "connection_cut": (Severity.NOTICE, "Cắt kết nối"),
+    "connections_exhausted": (Severity.ERROR, "Hết chỗ cho kết nối"),
+    "mailbox_suspended": (Severity.ALERT, "Tự động tạm khóa hộp thư"),
+    "suspension_failed": (Severity.CRITICAL, "Không tạm khóa được hộp thư"),
+    "mailbox_opened": (Severity.INFORMATIONAL, "Mở hộp thư của đơn vị, nhóm"),
+    "marked_message_refused": (Severity.WARNING, "Từ chối thư có dấu độ mật"),
+    "marked_message_flagged": (Severity.WARNING, "Thư đến có dấu độ mật"),
+    "held_message_submitted": (Severity.NOTICE, "Giải tỏa thư bị giữ"),
+    "web_password_changed": (Severity.NOTICE, "Đổi mật khẩu"),
+    "web_password_refused": (Severity.NOTICE, "Từ chối mật khẩu mới"),
+    "certificate_refused": (Severity.ERROR, "Chứng thư không dùng được"),
+    "certificate_ending": (Severity.WARNING, "Chứng thư sắp hết hạn"),
+    "clock_untrusted": (Severity.ERROR, "Đồng hồ máy chủ không tin được"),
+    "files_left": (Severity.NOTICE, "Tệp lạ trong hộp thư"),
+    "log_anchored": (Severity.INFORMATIONAL, "Niêm phong nhật ký"),
+    "log_removal_failed": (Severity.ERROR, "Không xóa được nhật ký hết hạn"),
+    "log_events_lost": (Severity.CRITICAL, "Mất sự kiện nhật ký"),
+    "log_index_remade": (Severity.WARNING, "Chỉ mục nhật ký hỏng, lập lại"),
+    "directory_unreadable": (Severity.CRITICAL, "Không đọc được danh bạ"),
+    "process_died": (Severity.ERROR, "Tiến trình chết"),
+    "process_hung": (Severity.ERROR, "Tiến trình treo"),
+    "reload_refused": (Severity.ERROR, "Cấu hình mới bị từ chối"),
+    "server_started": (Severity.NOTICE, "Máy chủ khởi động"),
+    "server_stopped": (Severity.NOTICE, "Máy chủ dừng"),
+    "syslog_missed": (Severity.CRITICAL, "Sự kiện chưa kịp gửi đã mất"),
+}
+"""Event -> severity, and what a person reads."""
+ACT = Severity.NOTICE
+REFUSED_ACT = Severity.WARNING
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What all messages of one server have in common."""
+
+    hostname: str
+    facility: int
+    enterprise: str
+    """The private enterprise number of the structured data (RFC 5424 §7.2.2)."""
+
+
+def message(header: Header, fields: Mapping[str, object], where: str, process: str, *, most: int) -> bytes | None:
+    """One message of at most `most` octets; None for a line that does not concern security."""
+    described = _described(fields)
+    if described is None:
+        return None
+    severity, name, told = described
+    priority = header.facility * 8 + severity
+    at = str(fields.get("at") or "-")
+    head = f"<{priority}>1 {_printable(at, 32)} {_printable(header.hostname, 255)} {APP_NAME} {_printable(process, 128)} "
+    head += _printable(name, 32)
+    text = BOM + told.encode()
+    data, told_fields = _data(f"mic@{header.enterprise}", fields, where, most - len(head) - len(text) - 2)
+    if told_fields:
+        text += f": {told_fields}".encode()
+    return f"{head} ".encode() + data + b" " + _cut(text, most - len(head) - len(data) - 2)
+
+
+def _described(fields: Mapping[str, object]) -> tuple[Severity, str, str] | None:
+    """Severity, name, and what a person reads."""
+    act = fields.get("act")
+    if isinstance(act, str):
+        refused = act.endswith("_refused")
+        return (REFUSED_ACT if refused else ACT), act, "Việc quản trị bị từ chối" if refused else "Việc quản trị"
+    name = fields.get("event")
+    row = SECURITY.get(name) if isinstance(name, str) else None
+    return None if row is None or not isinstance(name, str) else (row[0], name, row[1])
+
+
+def _data(sd_id: str, fields: Mapping[str, object], where: str, room: int) -> tuple[bytes, str]:
+    """The structured data, as many parameters as there is room for, and the same for people."""
+    data, told = f'[{sd_id} id="{_value(where)}"'.encode(), list[str]()
+    for name, value in fields.items():
+        if name in _NOT_IN_THE_DATA or value is None or value == "":
+            continue
+        shown = visible(_plain(value))[:MOST_CHARACTERS]
+        parameter = f' {_name(name)}="{_value(shown)}"'.encode()
+        if len(data) + len(parameter) + 1 > room:
+            continue
+        data += parameter
+        told.append(f"{_name(name)}={shown}")
+    return data + b"]", " ".join(told)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value[:MOST_ITEMS])) + (",..." if len(value) > MOST_ITEMS else "")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def visible(text: str) -> str:
+    """What a terminal or a line-wise reader would obey, as `\\u000a`; half a surrogate likewise."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(f"\\u{ord(c):04x}" if category(c) in _ALWAYS_ESCAPED or c in _DIRECTIONS else c for c in text)
+
+
+def _value(text: str) -> str:
+    """RFC 5424 §6.3.3: these three are escaped."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
+
+
+def _name(text: str) -> str:
+    """RFC 5424 §6.3.2: printable ASCII but `=`, space, `]`, `"`; 32 at most. `id` is ours."""
+    kept = "".join(c for c in text if c.isascii() and (c.isalnum() or c in "_.-"))
+    return kept[:32] if kept and kept != "id" else f"field_{kept}"
+
+
+def _printable(text: str, most: int) -> str:
+    """A field of the header; RFC 5424 §6: `-` where there is nothing to say."""
+    return "".join(c for c in text if "!" <= c <= "~")[:most] or "-"
+
+
+def _cut(text: bytes, most: int) -> bytes:
+    """No more than `most` octets, and no half character."""
+    return text if len(text) <= most else text[:most].decode(errors="ignore").encode()
+
+
+def framed(octets: bytes) -> bytes:
+    """RFC 6587 §3.4.1: with its length in front, so that nothing in it can begin another message."""
+    return b"%d %s" % (len(octets), octets)

@@ -1,0 +1,131 @@
+"""Syslog collectors as they are reached: a socket of this machine, UDP (RFC 5426), TCP (RFC 6587), TLS (RFC 5425).
+
+In: messages, each whole. Out: they are with the collector's machine when `send` returns, as far as its way can tell: a stream
+waits until the peer's kernel has acknowledged every octet; a datagram that nobody received is lost, as UDP is. Anything else
+is an `OSError`. Each step has a deadline; blocking, for a thread of its own.
+"""
+
+import contextlib
+import fcntl
+import re
+import socket
+import ssl
+import struct
+import termios
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PATIENCE_SECONDS = 3.0
+"""For a connection to be made, for octets to be taken, for them to be acknowledged."""
+_LOOK_SECONDS = 0.01
+_WAYS = {"udp": 514, "tcp": 601, "tls": 6514}
+_PLACE = re.compile(
+    r"(?P<way>udp|tcp|tls)://(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a collector is."""
+
+    way: str
+    """unix, udp, tcp or tls."""
+    host: str
+    """Of unix: the path of the socket."""
+    port: int = 0
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether messages follow one another on one connection."""
+        return self.way in ("tcp", "tls")
+
+    def __str__(self) -> str:
+        return f"unix:{self.host}" if self.way == "unix" else f"{self.way}://{self.host}:{self.port}"
+
+
+def place(text: str) -> Place:
+    """`unix:/dev/log`, `udp://192.0.2.1`, `tcp://[2001:db8::1]:601`, `tls://siem.mic.gov.vn`; `ValueError`."""
+    if text.startswith("unix:/"):
+        return Place("unix", text.removeprefix("unix:"))
+    found = _PLACE.fullmatch(text)
+    port = int(found["port"] or _WAYS[found["way"]]) if found else 0
+    if found is None or not 0 < port < 65_536:
+        raise ValueError(text)
+    return Place(found["way"], found["six"] or found["host"], port)
+
+
+class Collector:
+    """One collector; connected when there is something to send."""
+
+    def __init__(self, where: Place, ca: Path | None = None) -> None:
+        self.where = where
+        self._ca = ca
+        self._socket: socket.socket | None = None
+
+    def send(self, messages: Sequence[bytes]) -> None:
+        """All of them, in order; raises `OSError`, and then nobody knows how many of them arrived."""
+        try:
+            made = self._socket = self._socket or self._connect()
+            if self.where.is_stream:
+                self._must_be_open(made)
+                made.sendall(b"".join(messages))
+                _wait_until_acknowledged(made)
+            else:
+                for message in messages:
+                    made.send(message)
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.close()
+            self._socket = None
+
+    def _connect(self) -> socket.socket:
+        where = self.where
+        if where.way == "unix":
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            made.settimeout(PATIENCE_SECONDS)
+            made.connect(where.host)
+            return made
+        if where.way == "udp":
+            family, kind, protocol, _, address = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_DGRAM)[0]
+            made = socket.socket(family, kind, protocol)
+            made.settimeout(PATIENCE_SECONDS)
+            made.connect(address)
+            return made
+        made = socket.create_connection((where.host, where.port), PATIENCE_SECONDS)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if where.way == "tcp":
+            return made
+        context = ssl.create_default_context(cafile=str(self._ca) if self._ca else None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            return context.wrap_socket(made, server_hostname=where.host)
+        except OSError:
+            made.close()
+            raise
+
+    def _must_be_open(self, made: socket.socket) -> None:
+        """A collector that closed says so on its side of the stream: without a look the next batch would go nowhere."""
+        made.settimeout(0)
+        try:
+            if made.recv(1) == b"":
+                raise ConnectionResetError("closed by the collector")
+        except (BlockingIOError, ssl.SSLWantReadError):
+            pass
+        finally:
+            made.settimeout(PATIENCE_SECONDS)
+
+
+def _wait_until_acknowledged(made: socket.socket) -> None:
+    """Until nothing is left in the socket's send queue (SIOCOUTQ): the peer's kernel has it all."""
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while struct.unpack("i", fcntl.ioctl(made, termios.TIOCOUTQ, b"\0" * 4))[0]:
+        if time.monotonic() > ends:
+            raise TimeoutError("the collector does not take what was sent")
+        time.sleep(_LOOK_SECONDS)

@@ -1,0 +1,165 @@
+"""Security events to syslog collectors (Reg. 16.3): the log is read behind its writers and passed on, at least once.
+
+In: the log's folder, the setting `log.syslog`. Out: messages to each collector; a file for each that says how far it has come;
+events when one cannot be reached, is back, or has missed what retention took away. The housekeeper's, in threads of its own:
+no worker and no loop does anything for it, and a collector that is dead or hangs holds up nobody but itself. What it could not
+be given stays in the log and comes when it is back.
+
+A message is given again if the housekeeper is killed between a batch and the word that it went (`id` tells the two apart).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
+from hashlib import sha256
+from pathlib import Path
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.log import following
+from mic_mail.log.following import Cursor, Line
+from mic_mail.log.maillog import MailLog
+from mic_mail.log.syslog import FACILITIES, LONGEST, LONGEST_DATAGRAM, Header, framed, message
+from mic_mail.net.collectors import Collector, place
+
+FOLDER = "syslog"
+THREADS = 8
+"""More collectors take turns."""
+BATCHES = 20
+"""Of one collector in one round: 40,000 lines."""
+ROUND_SECONDS = 0.2
+"""A round does not wait longer for a collector; it goes on by itself."""
+AGAIN_SECONDS = (1.0, 60.0)
+"""After how long a collector that failed is tried again: doubled each time, between these."""
+
+
+class Forwarding:
+    """One collector's way through the log. Blocking; one thread at a time."""
+
+    def __init__(
+        self, collector: Collector, header: Header, log_dir: Path, cursor: Path, *, clock: Clock, log: MailLog
+    ) -> None:
+        self._collector = collector
+        self._header = header
+        self._log_dir = log_dir
+        self._cursor_file = cursor
+        self._clock = clock
+        self._log = log
+        self._cursor: Cursor | None = None
+        self._failures = 0
+        self._not_before = 0.0
+
+    def pass_on(self) -> int:
+        """Give the collector what it does not have; how many messages that were. Never raises what a network can do."""
+        if time.monotonic() < self._not_before:
+            return 0
+        passed = 0
+        try:
+            for _ in range(BATCHES):
+                count, more = self._pass_batch()
+                passed += count
+                if not more:
+                    break
+        except OSError as error:
+            self._failed(error)
+        return passed
+
+    def close(self) -> None:
+        self._collector.close()
+
+    def _pass_batch(self) -> tuple[int, bool]:
+        today = self._clock.now().astimezone(UTC).date()
+        if self._cursor is None:
+            self._cursor = following.load(self._cursor_file)
+        if self._cursor is None:
+            self._cursor = following.at_the_end(self._log_dir, today)
+            following.save(self._cursor_file, self._cursor)
+        batch = following.read_on(self._log_dir, self._cursor, today)
+        messages = [octets for line in batch.lines if (octets := self._message(line)) is not None]
+        if messages:
+            self._collector.send(messages)
+            self._succeeded()
+        if batch.missed_octets:
+            self._log.event("syslog_missed", collector=str(self._collector.where), octets=batch.missed_octets)
+        if batch.cursor != self._cursor:
+            following.save(self._cursor_file, batch.cursor)
+            self._cursor = batch.cursor
+        return len(messages), batch.is_full
+
+    def _message(self, line: Line) -> bytes | None:
+        stream = self._collector.where.is_stream
+        process = ".".join(line.name.split(".")[1:3]) if line.name[:1].isdigit() else "audit"
+        where, most = f"{line.name}:{line.start}", LONGEST if stream else LONGEST_DATAGRAM
+        octets = message(self._header, line.fields, where, process, most=most)
+        return framed(octets) if octets is not None and stream else octets
+
+    def _failed(self, error: OSError) -> None:
+        """Told once; tried again later and later."""
+        if not self._failures:
+            self._log.event("syslog_unreachable", collector=str(self._collector.where), error=str(error) or repr(error))
+        least, most = AGAIN_SECONDS
+        self._not_before = time.monotonic() + min(most, least * 2 ** min(self._failures, 10))
+        self._failures += 1
+
+    def _succeeded(self) -> None:
+        if self._failures:
+            self._log.event("syslog_back", collector=str(self._collector.where), tries=self._failures)
+            self._failures = 0
+
+
+class Syslog:
+    """All collectors that the configuration names. Belongs to the event loop."""
+
+    def __init__(self, config: Callable[[], Config], clock: Clock, log: MailLog) -> None:
+        self._config = config
+        self._clock = clock
+        self._log = log
+        self._read: object = None
+        self._forwardings: Mapping[str, Forwarding] = {}
+        self._under_way: dict[str, asyncio.Future[int]] = {}
+        self._threads: ThreadPoolExecutor | None = None
+
+    async def round(self) -> None:
+        """Begin with each collector that nobody is with; those that are quick are done when this returns."""
+        self._follow(self._config())
+        for name, forwarding in self._forwardings.items():
+            if name not in self._under_way or self._under_way[name].done():
+                assert self._threads is not None
+                self._under_way[name] = asyncio.get_running_loop().run_in_executor(self._threads, forwarding.pass_on)
+        if self._under_way:
+            done, _ = await asyncio.wait(self._under_way.values(), timeout=ROUND_SECONDS)
+            for each in done:
+                each.result()  # a defect is an event of the duty
+
+    def _follow(self, config: Config) -> None:
+        """Other collectors after a reload; who stays goes on where it was, since each has a file of its own."""
+        syslog, server = config.log.syslog, config.server
+        if self._read == (syslog, server.hostname):
+            return
+        if any(not each.done() for each in self._under_way.values()):
+            return  # within seconds; the next round
+        for forwarding in self._forwardings.values():
+            forwarding.close()
+        header = Header(server.hostname, FACILITIES[syslog.facility], syslog.enterprise)
+        self._under_way = {}
+        self._forwardings = {
+            name: Forwarding(
+                Collector(place(name), syslog.tls_ca),
+                header,
+                config.log_dir,
+                cursor_file(config, name),
+                clock=self._clock,
+                log=self._log,
+            )
+            for name in syslog.collectors
+        }
+        if self._forwardings and self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS, "syslog")
+        self._read = (syslog, server.hostname)
+
+
+def cursor_file(config: Config, collector: str) -> Path:
+    """What says how far a collector has come."""
+    return config.server.data_dir / FOLDER / f"{sha256(collector.encode()).hexdigest()[:16]}.json"
