@@ -16,6 +16,7 @@ from mic_mail.services.replies import ReplyReminders
 from mic_mail.services.requests.intake import Intake
 from mic_mail.services.requests.reminding import remind
 from mic_mail.services.secrecycases import SecrecyCases
+from mic_mail.services.signinwatch import SignInWatch
 from mic_mail.services.syslog import Syslog
 from mic_mail.storage.journal import SETTLE_SECONDS
 
@@ -35,6 +36,7 @@ LOG_INDEX_SECONDS = 300.0
 LOG_ANCHOR_SECONDS = 3600.0
 """Who cuts off the end of a segment within this time is found out by the index alone."""
 SYSLOG_SECONDS = 1.0
+SIGN_INS_SECONDS = 5.0
 NOTICES_SECONDS = 10.0
 INTAKE_SECONDS = 5.0
 REMINDER_SECONDS = 600.0
@@ -136,6 +138,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round),
         Duty("replies", REPLIES_SECONDS, _reply_reminders(rooms).round),
         Duty("notices", NOTICES_SECONDS, life.look),
+        Duty("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(rooms, life).round),
         Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round),
         Duty("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),
     ]
@@ -164,6 +167,19 @@ def _reclaim_rounds(rooms: Rooms, notices: LifeNotices) -> ReclaimRounds:
         refresh=rooms.access.refresh,
         lanes=rooms.lanes,
         accounts=rooms.accounts,
+        clock=rooms.clock,
+        log=rooms.log,
+    )
+
+
+def _sign_in_watch(rooms: Rooms, notices: LifeNotices) -> SignInWatch:
+    return SignInWatch(
+        lambda: rooms.config,
+        lambda: rooms.access.snapshot,
+        rooms.directory,
+        notices,
+        rooms.runaways,
+        lanes=rooms.lanes,
         clock=rooms.clock,
         log=rooms.log,
     )

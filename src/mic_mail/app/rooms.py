@@ -55,6 +55,7 @@ class Rooms:
     access: Access
     secrecy: Secrecy
     mailflow: MailFlow
+    runaways: Runaways
     usage: ChangedAccounts
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -179,6 +180,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         access=access,
         secrecy=secrecy,
         mailflow=mailflow,
+        runaways=runaways,
         usage=usage,
     )
 

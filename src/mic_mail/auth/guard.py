@@ -23,6 +23,8 @@ class Outcome(Enum):
 
     RIGHT = "right"
     WRONG = "wrong"
+    WRONG_AGAIN = "wrong-again"
+    """This very password was wrong a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Guard:
         if verdict.answer is Answer.WAIT:
             return Wait(verdict.seconds, verdict.rule)
         if verdict.answer is Answer.KNOWN_WRONG:
-            return Outcome.WRONG
+            return Outcome.WRONG_AGAIN
         if self._verified.holds(digest, now):
             self._throttle.right(claim.address, peer, None, now)
             return Outcome.RIGHT

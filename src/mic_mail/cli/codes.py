@@ -84,6 +84,7 @@ FACT_DATA: Mapping[str, Text] = {
     "by=operator": Text("người vận hành", "operator"),
     "trigger": Text("dấu hiệu", "trigger"),
     "trigger=outbound-rate": Text("gửi quá nhiều", "outbound-rate"),
+    "trigger=sign-in-anomaly": Text("đăng nhập bất thường", "sign-in-anomaly"),
     "recipients": Text("số người nhận", "recipients"),
     "request": Text("yêu cầu số", "request"),
     "unit_from": Text("từ đơn vị", "unit_from"),

@@ -10,7 +10,7 @@ Never here: reading files (`load`), secrets (the tree may be printed whole), any
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from mic_mail.config.doors import Imap, Listen, Pop3, Smtp, Tls, Web
@@ -33,7 +33,8 @@ from mic_mail.config.readings import (
     UnitMailboxes,
     WarnDays,
 )
-from mic_mail.config.section import About, CollectorName, Distinct, DomainName, MailboxName, NetworkName, Rising, Section
+from mic_mail.config.section import About, Distinct, DomainName, MailboxName, NetworkName, Rising, Section
+from mic_mail.config.security import Anomaly, Syslog
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, summed over a message
@@ -323,31 +324,6 @@ class Auth(Section):
     ] = (14, 7, 1)
 
 
-class Syslog(Section):
-    """Security events to collectors of syslog (RFC 5424)."""
-
-    collectors: Annotated[
-        tuple[CollectorName, ...],
-        Distinct,
-        About(
-            "Where security events go: `unix:/dev/log`, `udp://HOST:514`, `tcp://HOST:601`, `tls://HOST:6514`; none: nowhere.",
-            "16.3",
-        ),
-    ] = ()
-    facility: Annotated[
-        Literal["auth", "authpriv", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"],
-        About("The facility of the messages.", "16.3"),
-    ] = "authpriv"
-    enterprise: Annotated[
-        str,
-        StringConstraints(max_length=64, pattern=r"^[1-9][0-9]{0,9}(?:\.[0-9]{1,10})*$"),
-        About("The ministry's private enterprise number (IANA), for the structured data; 32473 is that of examples.", "16.3"),
-    ] = "32473"
-    tls_ca: Annotated[
-        Location | None, About("Certificates (PEM) by which `tls:` collectors are known; the system's unless given.", "16.3")
-    ] = None
-
-
 class Log(Section):
     """The mail log and the log of administrative acts."""
 
@@ -380,6 +356,7 @@ class Config(Section):
     pop3: Annotated[Pop3, About("POP3.", "8.1")] = Pop3()
     web: Annotated[Web, About("The password page.", "7.3.c")] = Web()
     log: Annotated[Log, About("Logs.", "8.2")] = Log()
+    anomaly: Annotated[Anomaly, About("Sign-ins that look like a stolen password.", "7.2.c")] = Anomaly()
     regulation: Annotated[Regulation, About("The decision.")] = Regulation()
     address: Annotated[Address, About("Addresses.", "5")] = Address()
     terms: Annotated[Terms, About("Terms.", "6.4.c")] = Terms()

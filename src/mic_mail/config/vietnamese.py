@@ -24,6 +24,7 @@ UNITS = {
     "sessions": "phiên",
     "messages": "thư",
     "recipients": "người nhận",
+    "networks": "mạng",
     "errors": "lỗi",
     "commands": "lệnh",
     "wrong passwords": "lần sai mật khẩu",
@@ -154,6 +155,12 @@ MEANINGS = {
     "log.dir": "Mặc định log/ trong data_dir.",
     "log.retain_months": "Thời gian lưu nhật ký thư (tháng); nhật ký quản trị không bị xóa.",
     "log.segment": "Bắt đầu tệp mới khi đạt kích cỡ này.",
+    "anomaly": "Đăng nhập có dấu hiệu lộ mật khẩu: báo cá nhân và Trung tâm.",
+    "anomaly.suspend": "Tự động tạm khóa hộp thư bị một mạng vào được sau khi thử nhiều hộp thư khác (quy tắc `sprayed`).",
+    "anomaly.window": "Khoảng thời gian để đếm ba mức dưới đây.",
+    "anomaly.sprayed": "Một mạng không ai khác dùng đã thử sai bấy nhiêu hộp thư trước khi vào được một hộp thư.",
+    "anomaly.guesses": "Một mạng không ai khác dùng đã thử sai bấy nhiêu mật khẩu của một hộp thư trước khi vào được.",
+    "anomaly.networks": "Một hộp thư được đăng nhập từ bấy nhiêu mạng (/24, /48), một nửa ở cách xa nhau (/16, /32).",
     "log.syslog": "Gửi sự kiện an ninh tới máy thu syslog (RFC 5424).",
     "log.syslog.collectors": (
         "Nơi nhận sự kiện an ninh: `unix:/dev/log`, `udp://MÁY:514`, `tcp://MÁY:601`, `tls://MÁY:6514`; trống: không gửi."

@@ -125,11 +125,23 @@ def _split(text: bytes) -> list[bytes]:
     return [line + b"\n" for line in text.split(b"\n")[:-1]]
 
 
+def encoded(cursor: Cursor) -> Mapping[str, object]:
+    """As JSON holds it."""
+    return {"floor": cursor.floor.isoformat(), "offsets": dict(cursor.offsets), "sizes": dict(cursor.sizes)}
+
+
+def decoded(kept: Mapping[str, object]) -> Cursor:
+    """As it was; `KeyError`, `TypeError`, `ValueError` for what was none."""
+    offsets, sizes = kept["offsets"], kept["sizes"]
+    if not isinstance(offsets, dict) or not isinstance(sizes, dict):
+        raise TypeError(kept)
+    return Cursor(date.fromisoformat(str(kept["floor"])), offsets, sizes)
+
+
 def load(path: Path) -> Cursor | None:
     """The cursor in a file; None where there is none, or one that cannot be read."""
     try:
-        kept = json.loads(path.read_bytes())
-        return Cursor(date.fromisoformat(kept["floor"]), dict(kept["offsets"]), dict(kept["sizes"]))
+        return decoded(json.loads(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -138,6 +150,5 @@ def save(path: Path, cursor: Cursor) -> None:
     """Replace the file whole. After a power cut an older one may stand there: then some lines are read again."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     fresh = path.with_suffix(".new")
-    kept = {"floor": cursor.floor.isoformat(), "offsets": dict(cursor.offsets), "sizes": dict(cursor.sizes)}
-    fresh.write_text(json.dumps(kept))
+    fresh.write_text(json.dumps(encoded(cursor)))
     fresh.replace(path)

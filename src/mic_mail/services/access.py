@@ -369,8 +369,9 @@ class Access:
             return self._refusals.unavailable(str(trouble))
         if isinstance(outcome, Wait):
             return self._refusals.waiting(outcome)
-        if outcome is Outcome.WRONG or found is None:
-            return self._refusals.wrong_credentials("password" if found else "user")
+        if outcome is not Outcome.RIGHT or found is None:
+            again = "-again" if outcome is Outcome.WRONG_AGAIN else ""
+            return self._refusals.wrong_credentials(f"{'password' if found else 'user'}{again}")
         return self._admit(*found, actor=address, page=page)
 
     async def _newer_than(self, seen: Snapshot) -> bool:

@@ -17,7 +17,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.errors import MicMailError
+from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n.notices import centre, leaving, mailbox
 from mic_mail.i18n.notices.notice import Letter, Reader
 from mic_mail.log.maillog import MailLog
@@ -135,6 +135,14 @@ class LifeNotices:
         await self._lanes.io(self._directory.sent.put, [key], now)
         return True
 
+    async def tell_owner(self, key: str, entry: Entry, letter: Letter) -> bool:
+        """Something that a mailbox's owner has to know, once under its key; whether it was told now."""
+        if await self._lanes.io(self._directory.sent.known, [key]):
+            return False
+        await self._publish(entry, Posted(Reader.OWNER, letter), key)
+        await self._lanes.io(self._directory.sent.put, [key], self._clock.now())
+        return True
+
     async def tell_unit(self, key: str, unit_id: int, letter: Letter, *, asked_from: str) -> bool:
         """Something that a unit has to know, once under its key; False where it was told before, or has no mailbox for it.
 
@@ -210,8 +218,7 @@ class LifeNotices:
             case Kind.SUSPENDED:
                 yield Posted(Reader.OWNER, mailbox.suspended(address, span.since, span.clause))
                 if notable.fact is not None and notable.fact.actor == SERVER:
-                    recipients = int(notable.fact.data.get("recipients") or 0)
-                    yield Posted(Reader.CENTRE, centre.suspended_by_server(address, span.since, recipients))
+                    yield Posted(Reader.CENTRE, centre.suspended_by_server(address, span.since, _noticed(notable.fact)))
 
     def _reclaimed_at(self, entry: Entry) -> datetime | None:
         settings = lifecycle_settings(self._config(), self._snapshot().working_days)
@@ -239,6 +246,12 @@ def _of_fact(entry: Entry, kind: Kind, fact: Fact) -> Posted:
             return Posted(Reader.UNIT, leaving.freed(address, fact.text("clause") or "6.4.c", fact.effective_at))
         case _:
             raise AssertionError(kind)
+
+
+def _noticed(fact: Fact) -> Text:
+    """Because of what the server suspended a mailbox by itself."""
+    recipients = fact.data.get("recipients")
+    return centre.looks_stolen() if recipients is None else centre.too_many_recipients(int(recipients))
 
 
 class NobodyToTell(MicMailError):

@@ -1,6 +1,6 @@
-"""Suspending a mailbox that writes to far too many people: a stolen password, or a worm (Reg. 7.2.c).
+"""Suspending a mailbox by itself: it writes to far too many people, or its password looks stolen (Reg. 7.2.c).
 
-In: a mailbox and how many recipients it named in an hour. Out: a suspension as a fact, an event, and the other processes told;
+In: a mailbox and what was noticed. Out: a suspension as a fact, an event, and the other processes told;
 the Centre hears of it by a notice that follows from the fact (`services.lifenotices`). Belongs to the event loop; the fact is
 written in the lane. Asked for again and again while the sender goes on: only what is not suspended yet is.
 """
@@ -47,23 +47,28 @@ class Runaways:
     def noticed(self, mailbox_id: int, recipients: int) -> None:
         """A mailbox names too many recipients."""
         if mailbox_id not in self._under_way:
-            errand = self._suspend(mailbox_id, recipients)
+            errand = self._once(mailbox_id, recipients)
             self._under_way[mailbox_id] = asyncio.get_running_loop().create_task(errand, name=f"suspend {mailbox_id}")
 
-    async def _suspend(self, mailbox_id: int, recipients: int) -> None:
+    async def _once(self, mailbox_id: int, recipients: int) -> None:
+        try:
+            await self.suspend(mailbox_id, "outbound-rate", WHY, recipients=recipients)
+        finally:
+            del self._under_way[mailbox_id]
+
+    async def suspend(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> None:
+        """Suspend it, unless it is already."""
         try:
             entry, decision = self._access.snapshot.entry(mailbox_id), self._access.decide(mailbox_id)
             if entry is None or decision is None or State.SUSPENDED in decision.states:
                 return
-            data: dict[str, Detail] = {"cause": Cause.COMPROMISED.value, "trigger": "outbound-rate", "recipients": recipients}
-            fact = Draft(FactKind.SUSPENDED, self._clock.now(), SERVER, WHY, None, data)
+            data: dict[str, Detail] = {"cause": Cause.COMPROMISED.value, "trigger": trigger, **figures}
+            fact = Draft(FactKind.SUSPENDED, self._clock.now(), SERVER, why, None, data)
             await self._lanes.io(lambda: self._directory.append_fact(mailbox_id, fact, after=decision.fact_seq))
-            self._log.event("mailbox_suspended", mailbox=entry.address, clause="7.2.c", recipients=recipients)
+            self._log.event("mailbox_suspended", mailbox=entry.address, clause="7.2.c", trigger=trigger, **figures)
             await self._access.refresh()
             await self._lanes.io(self._tell)
         except Superseded:  # it may be suspended by now; if not, the next recipient asks again
             await self._access.refresh()
         except MicMailError as error:
             self._log.event("suspension_failed", mailbox_id=mailbox_id, error=str(error))
-        finally:
-            del self._under_way[mailbox_id]

@@ -9,17 +9,61 @@ from mic_mail.i18n.notices.mailbox import ADDRESS, MIDNIGHT
 from mic_mail.i18n.notices.notice import Letter, Reader, notice
 
 
-@notice("7.2.c", Reader.CENTRE, address=ADDRESS, since=MIDNIGHT, recipients=4000)
-def suspended_by_server(address: str, since: datetime, recipients: int) -> Letter:
-    """The server suspended a mailbox by itself, because it wrote to far too many recipients."""
+def too_many_recipients(recipients: int) -> Text:
+    """What was noticed: mail to very many."""
+    return Text(f"gửi thư tới {recipients} người nhận trong vòng một giờ", f"wrote to {recipients} recipients within an hour")
+
+
+def looks_stolen() -> Text:
+    """What was noticed: a sign-in that looks like a stolen password."""
+    return Text("có đăng nhập bất thường", "was signed in to as if its password were stolen")
+
+
+@notice("7.2.c", Reader.CENTRE, address=ADDRESS, since=MIDNIGHT, why=too_many_recipients(4000))
+def suspended_by_server(address: str, since: datetime, why: Text) -> Letter:
+    """The server suspended a mailbox by itself."""
     cited, when = clause("7.2.c"), dates.instant(since)
     return Letter(
         Text(f"Máy chủ đã tạm khóa {address}", f"{address} was suspended by the server"),
         Text(
-            f"Hộp thư {address} gửi thư tới {recipients} người nhận trong vòng một giờ và bị tạm khóa tự động lúc {when.vi} "
-            f"theo {cited.vi}. Đề nghị kiểm tra máy tính và mật khẩu của chủ hộp thư trước khi khôi phục.",
-            f"{address} wrote to {recipients} recipients within an hour and was suspended automatically on {when.en} "
-            f"({cited.en}). Please look at its owner's computer and password before it is restored.",
+            f"Hộp thư {address} {why.vi} và bị tạm khóa tự động lúc {when.vi} theo {cited.vi}. Đề nghị kiểm tra máy tính và "
+            "mật khẩu của chủ hộp thư trước khi khôi phục.",
+            f"{address} {why.en} and was suspended automatically on {when.en} ({cited.en}). Please look at its owner's "
+            "computer and password before it is restored.",
+        ),
+    )
+
+
+_RULES = {
+    "sprayed": Text(
+        "mạng này vừa thử mật khẩu của {count} hộp thư hoặc tên khác", "that network had just tried {count} other names"
+    ),
+    "guessed": Text("mạng này vừa thử sai {count} mật khẩu khác nhau", "that network had just tried {count} wrong passwords"),
+    "scattered": Text(
+        "đăng nhập từ {count} mạng trong một thời gian ngắn", "it was signed in to from {count} networks in a short time"
+    ),
+}
+
+
+@notice(
+    "7.2.c", Reader.CENTRE, address=ADDRESS, at=MIDNIGHT, network="198.51.100.0/24", rule="sprayed", count=23, suspended=False
+)
+def sign_in_anomaly_found(address: str, at: datetime, network: str, rule: str, count: int, *, suspended: bool) -> Letter:
+    """A sign-in looks like a stolen password; once a day for each mailbox and rule."""
+    cited, when, why = clause("7.2.c"), dates.instant(at), _RULES[rule]
+    done = (
+        Text("Hộp thư đã bị tạm khóa tự động.", "The mailbox was suspended automatically.")
+        if suspended
+        else Text("Hộp thư chưa bị tạm khóa.", "The mailbox is not suspended.")
+    )
+    search = f"mic-mail log search --mailbox {address}"
+    return Letter(
+        Text(f"Đăng nhập bất thường vào {address}", f"Abnormal sign-in to {address}"),
+        Text(
+            f"Hộp thư {address} được đăng nhập lúc {when.vi} từ mạng {network}; {why.vi.format(count=count)} ({cited.vi}). "
+            f"{done.vi} Đề nghị liên hệ chủ hộp thư để xác minh. Xem: {search}",
+            f"{address} was signed in to on {when.en} from {network}; {why.en.format(count=count)} ({cited.en}). {done.en} "
+            f"Please ask its owner. See: {search}",
         ),
     )
 

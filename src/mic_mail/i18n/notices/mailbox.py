@@ -207,3 +207,18 @@ def transferred(address: str, unit_from: str, unit_to: str) -> Letter:
             "Mailbox, address and mail stay as they are.",
         ),
     )
+
+
+@notice("7.2.c", Reader.OWNER, address=ADDRESS, at=MIDNIGHT, network="198.51.100.0/24")
+def sign_in_anomaly(address: str, at: datetime, network: str) -> Letter:
+    """A sign-in to the mailbox looks like a stolen password; once a day for each rule."""
+    when, cited = dates.instant(at), clause("15.2")
+    return Letter(
+        Text("Đăng nhập bất thường vào hộp thư", "Abnormal sign-in to your mailbox"),
+        Text(
+            f"Hộp thư {address} được đăng nhập lúc {when.vi} từ mạng {network}. Nếu không phải Ông/Bà, đề nghị đổi mật khẩu "
+            f"ngay và báo Trung tâm Thông tin ({cited.vi}).",
+            f"Your mailbox {address} was signed in to on {when.en} from {network}. If that was not you, change your password "
+            f"at once and tell the Information Centre ({cited.en}).",
+        ),
+    )

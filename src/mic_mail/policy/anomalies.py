@@ -1,0 +1,240 @@
+"""Reg. 7.2.c: sign-ins that look like a stolen password. Conservative: what an office or a phone does in a day is none.
+
+In: sign-ins and refused passwords in about the order in which they happened, limits, instants. Out: anomalies. Pure; a `Watch`
+holds what it needs and can be stored and read back.
+
+    sprayed    one network tried many mailboxes, and then got into one                         strong
+    guessed    one network tried many different passwords of a mailbox, and then got in
+    scattered  a mailbox was signed in to from many networks that lie far apart, in an hour
+
+The first two only where the mailbox never signed in from that network in the last 30 days and nobody else does, before or
+until `GRACE` afterwards: behind one address of an office are many, of whom some mistype and the others do not. A program that
+sends one old password again and again counts once. A phone that changes between Wi-Fi and its provider has some networks, most
+of them in one wider one: `scattered` asks for many of both.
+"""
+
+import ipaddress
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+
+CLAUSE = "7.2.c"
+KNOWN = timedelta(days=30)
+"""How long it is remembered who signed in from where."""
+GRACE = timedelta(minutes=10)
+"""How long others may take to show that a network is an office."""
+MOST_OF_A_NETWORK = 8
+"""Mailboxes remembered of one network; with two it is an office."""
+MOST_TRIES = 2_000
+"""Wrong passwords remembered of one network."""
+MOST_NETWORKS = 50_000
+"""Networks remembered; those that were quiet for longest go first."""
+WIDER_SHARE = 2
+"""Networks in `scattered` for one wider one: 15 have to lie in 8."""
+NOBODY = "?"
+"""A name that is no mailbox of ours, as the log shows it."""
+
+
+class Rule(StrEnum):
+    """By which rule."""
+
+    SPRAYED = "sprayed"
+    GUESSED = "guessed"
+    SCATTERED = "scattered"
+
+    @property
+    def is_strong(self) -> bool:
+        """Whether it may suspend by itself."""
+        return self is Rule.SPRAYED
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Settings `anomaly.*`."""
+
+    window: timedelta = timedelta(hours=1)
+    sprayed: int = 20
+    """Different mailboxes, or names that are none."""
+    guesses: int = 15
+    """Different wrong passwords."""
+    networks: int = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A sign-in, or a wrong password."""
+
+    at: datetime
+    mailbox: str
+    """The address; `NOBODY...` for what is none."""
+    network: str
+    ok: bool
+    differs: bool = True
+    """Of a wrong password: it is another one than those before. A SCRAM proof does not show that, and counts once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """Something to be looked at."""
+
+    rule: Rule
+    mailbox: str
+    at: datetime
+    """Of the sign-in."""
+    network: str
+    count: int
+    """Of mailboxes, passwords or networks, as the rule counts."""
+
+
+@lru_cache(maxsize=4096)
+def network_of(peer: str) -> str | None:
+    """The /24 or /48 of an address; None for what is none."""
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped or address
+    return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))
+
+
+def wider(network: str) -> str:
+    """The /16 or /32 that a network lies in."""
+    narrow = ipaddress.ip_network(network)
+    return str(narrow.supernet(new_prefix=16 if narrow.version == 4 else 32))
+
+
+@dataclass(slots=True)
+class _Network:
+    """What is known of one network."""
+
+    signed_in: dict[str, datetime] = field(default_factory=dict)
+    """Mailbox -> when last."""
+    wrong: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=MOST_TRIES))
+
+    def used_by_others(self, mailbox: str, since: datetime) -> bool:
+        return any(other != mailbox and at >= since for other, at in self.signed_in.items())
+
+    def last(self) -> datetime:
+        return max([*self.signed_in.values(), *(at for at, _ in list(self.wrong)[-1:])])
+
+
+class Watch:
+    """What was seen so far."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._networks: dict[str, _Network] = {}
+        self._places: dict[str, dict[str, datetime]] = {}
+        """Mailbox -> network -> when last, within the window."""
+        self._waiting: list[Anomaly] = []
+        """Seen, and within their grace."""
+
+    def take(self, attempt: Attempt) -> None:
+        """One more."""
+        network = self._networks.setdefault(attempt.network, _Network())
+        if not attempt.ok:
+            if attempt.differs or all(name != attempt.mailbox for _, name in network.wrong):
+                network.wrong.append((attempt.at, attempt.mailbox))
+            return
+        known_since = attempt.at - KNOWN
+        before = network.signed_in.get(attempt.mailbox)
+        if (before is None or before < known_since) and not network.used_by_others(attempt.mailbox, known_since):
+            self._waiting.extend(self._forced(attempt, network))
+        if len(network.signed_in) < MOST_OF_A_NETWORK or attempt.mailbox in network.signed_in:
+            network.signed_in[attempt.mailbox] = attempt.at
+        self._waiting.extend(self._scattered(attempt))
+
+    def due(self, now: datetime) -> list[Anomaly]:
+        """What has stood its grace; each comes once."""
+        ripe = [each for each in self._waiting if each.at + GRACE <= now]
+        self._waiting = [each for each in self._waiting if each.at + GRACE > now]
+        return [each for each in ripe if each.rule is Rule.SCATTERED or not self._is_office(each)]
+
+    def _is_office(self, anomaly: Anomaly) -> bool:
+        network = self._networks.get(anomaly.network)
+        return network is not None and network.used_by_others(anomaly.mailbox, anomaly.at - KNOWN)
+
+    def _forced(self, attempt: Attempt, network: _Network) -> Iterator[Anomaly]:
+        """At most one: the stronger rule first."""
+        begins = attempt.at - self.limits.window
+        tried = [name for at, name in network.wrong if begins <= at <= attempt.at]
+        others = {name for name in tried if not name.startswith(NOBODY) and name != attempt.mailbox}
+        sprayed = len(others) + sum(name.startswith(NOBODY) for name in tried)
+        guesses = tried.count(attempt.mailbox)
+        if sprayed >= self.limits.sprayed:
+            yield Anomaly(Rule.SPRAYED, attempt.mailbox, attempt.at, attempt.network, sprayed)
+        elif guesses >= self.limits.guesses:
+            yield Anomaly(Rule.GUESSED, attempt.mailbox, attempt.at, attempt.network, guesses)
+
+    def _scattered(self, attempt: Attempt) -> Iterator[Anomaly]:
+        begins = attempt.at - self.limits.window
+        places = {net: at for net, at in self._places.get(attempt.mailbox, {}).items() if at >= begins}
+        places[attempt.network] = attempt.at
+        self._places[attempt.mailbox] = places
+        if len(places) >= self.limits.networks and len(set(map(wider, places))) * WIDER_SHARE >= self.limits.networks:
+            yield Anomaly(Rule.SCATTERED, attempt.mailbox, attempt.at, attempt.network, len(places))
+            self._places[attempt.mailbox] = {}  # counted from here on, so that it is told once
+
+    # ------------------------------------------------------------ kept
+
+    def forget(self, now: datetime) -> None:
+        """Let go what cannot matter any more."""
+        window, known = now - self.limits.window - GRACE, now - KNOWN
+        for name, network in list(self._networks.items()):
+            network.signed_in = {mailbox: at for mailbox, at in network.signed_in.items() if at >= known}
+            while network.wrong and network.wrong[0][0] < window:
+                network.wrong.popleft()
+            if not network.signed_in and not network.wrong:
+                del self._networks[name]
+        if len(self._networks) > MOST_NETWORKS:
+            newest = sorted(self._networks.items(), key=lambda item: item[1].last(), reverse=True)
+            self._networks = dict(newest[:MOST_NETWORKS])
+        fresh = {box: {net: at for net, at in nets.items() if at >= window} for box, nets in self._places.items()}
+        self._places = {mailbox: networks for mailbox, networks in fresh.items() if networks}
+
+    def kept(self) -> Mapping[str, object]:
+        """As JSON holds it."""
+        return {
+            "networks": {
+                name: {
+                    "signed_in": {mailbox: at.isoformat() for mailbox, at in network.signed_in.items()},
+                    "wrong": [[at.isoformat(), mailbox] for at, mailbox in network.wrong],
+                }
+                for name, network in self._networks.items()
+            },
+            "places": {
+                mailbox: {name: at.isoformat() for name, at in networks.items()} for mailbox, networks in self._places.items()
+            },
+            "waiting": [[each.rule, each.mailbox, each.at.isoformat(), each.network, each.count] for each in self._waiting],
+        }
+
+    @classmethod
+    def of(cls, kept: Mapping[str, object], limits: Limits) -> "Watch":
+        """As it was stored; `ValueError`, `KeyError`, `TypeError`, `AttributeError` for what was not."""
+        watch = cls(limits)
+        at = datetime.fromisoformat
+        for name, network in _members(kept["networks"]).items():
+            seen = _Network({mailbox: at(str(when)) for mailbox, when in _members(_members(network)["signed_in"]).items()})
+            seen.wrong.extend((at(str(when)), str(mailbox)) for when, mailbox in _rows(_members(network)["wrong"]))
+            watch._networks[name] = seen
+        for mailbox, networks in _members(kept["places"]).items():
+            watch._places[mailbox] = {name: at(str(when)) for name, when in _members(networks).items()}
+        for rule, box, when, place, count in _rows(kept["waiting"]):
+            watch._waiting.append(Anomaly(Rule(str(rule)), str(box), at(str(when)), str(place), int(str(count))))
+        return watch
+
+
+def _members(value: object) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise TypeError(value)
+    return value
+
+
+def _rows(value: object) -> Iterator[list[object]]:
+    if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+        raise TypeError(value)
+    yield from value

@@ -1,0 +1,180 @@
+"""Sign-ins that look like a stolen password are told to the person and the Centre, and may suspend the mailbox (Reg. 7.2.c).
+
+In: the mail log, read behind its writers; settings `anomaly.*`. Out: an event, a letter to the mailbox and one to the Centre,
+once a day for each mailbox and rule; with `anomaly.suspend` a suspension, for the one rule that is strong enough. The
+housekeeper's: a sign-in costs nothing more than the line of the log that it always wrote.
+
+What was seen, and how far the log was read, are one file that is replaced whole: whoever is killed reads the same lines again
+from the same knowledge. What follows from an anomaly is done under keys, so twice is once.
+"""
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.snapshot import Snapshot
+from mic_mail.errors import MicMailError
+from mic_mail.i18n.notices import centre, mailbox
+from mic_mail.log import following
+from mic_mail.log.following import Cursor, Line
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy.anomalies import Anomaly, Attempt, Limits, Watch, network_of
+from mic_mail.policy.calendar import local_day
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.lifenotices import LifeNotices
+from mic_mail.services.runaways import Runaways
+
+FILE = "sign-ins.json"
+BATCHES = 20
+"""Of 2,000 lines, in one round."""
+SAVED_EVERY = timedelta(minutes=5)
+_WRONG = "wrong-credentials"
+_PROOF = "proof"
+_COUNTED = frozenset({"password", "user", _PROOF})
+"""Details of a refusal that tell of a password that was not tried just before; of a SCRAM proof nobody knows."""
+TRIGGER = "sign-in-anomaly"
+WHY = "đăng nhập bất thường"
+
+
+@dataclass(slots=True)
+class _State:
+    """What is in the file."""
+
+    cursor: Cursor
+    watch: Watch
+
+
+class SignInWatch:
+    """The housekeeper's round. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        snapshot: Callable[[], Snapshot],
+        directory: Directory,
+        notices: LifeNotices,
+        runaways: Runaways,
+        *,
+        lanes: Lanes,
+        clock: Clock,
+        log: MailLog,
+    ) -> None:
+        self._config = config
+        self._snapshot = snapshot
+        self._directory = directory
+        self._notices = notices
+        self._runaways = runaways
+        self._lanes = lanes
+        self._clock = clock
+        self._log = log
+        self._state: _State | None = None
+        self._saved_at: datetime | None = None
+        self._unhandled: list[Anomaly] = []
+        self._alone = asyncio.Lock()
+
+    async def round(self) -> None:
+        """Read on, and do what follows; what could not be done is tried in the next round."""
+        async with self._alone:
+            config = self._config()
+            self._unhandled += await self._lanes.io(self._read_on, config)
+            left: list[Anomaly] = []
+            for anomaly in self._unhandled:
+                try:
+                    await self._act(anomaly, config)
+                except MicMailError as error:
+                    self._log.event("notice_failed", notice=TRIGGER, mailbox=anomaly.mailbox, error=str(error))
+                    left.append(anomaly)
+            handled, self._unhandled = len(self._unhandled) > len(left), left
+            await self._lanes.io(self._save, config, handled)
+
+    # ------------------------------------------------------------ the log, in a thread
+
+    def _read_on(self, config: Config) -> list[Anomaly]:
+        now = self._clock.now()
+        today = now.astimezone(UTC).date()
+        limits = _limits(config)
+        state = self._state = self._state or self._load(config, today, limits)
+        state.watch.limits = limits
+        exempt = [ipaddress.ip_network(network) for network in config.limits.exempt_networks]
+        for _ in range(BATCHES):
+            batch = following.read_on(config.log_dir, state.cursor, today)
+            state.cursor = batch.cursor
+            for attempt in sorted(_attempts(batch.lines, exempt), key=lambda each: each.at):
+                state.watch.take(attempt)
+            if not batch.is_full:
+                break
+        return state.watch.due(now)
+
+    def _load(self, config: Config, today: date, limits: Limits) -> _State:
+        try:
+            kept = json.loads(_file(config).read_bytes())
+            return _State(following.decoded(kept["cursor"]), Watch.of(kept["watch"], limits))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return _State(following.at_the_end(config.log_dir, today), Watch(limits))
+
+    def _save(self, config: Config, handled: bool) -> None:
+        """After something was done, and now and then; not while something waits to be done."""
+        now, state = self._clock.now(), self._state
+        recent = self._saved_at is not None and now - self._saved_at < SAVED_EVERY
+        if state is None or self._unhandled or (recent and not handled):
+            return
+        state.watch.forget(now)
+        kept = {"cursor": following.encoded(state.cursor), "watch": state.watch.kept()}
+        path = _file(config)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(kept, ensure_ascii=False))
+        fresh.chmod(0o640)
+        fresh.replace(path)
+        self._saved_at = now
+
+    # ------------------------------------------------------------ what follows
+
+    async def _act(self, anomaly: Anomaly, config: Config) -> None:
+        entry = self._snapshot().resolve(anomaly.mailbox)
+        if entry is None:
+            return
+        key = f"sign-in:{entry.mailbox_id}:{anomaly.rule}:{local_day(anomaly.at).isoformat()}"
+        if await self._lanes.io(self._directory.sent.known, [key]):
+            return
+        suspends = config.anomaly.suspend and anomaly.rule.is_strong
+        if suspends:
+            await self._runaways.suspend(entry.mailbox_id, TRIGGER, WHY)
+        rule, at, network, count = anomaly.rule, anomaly.at, anomaly.network, anomaly.count
+        self._log.event(
+            "sign_in_anomaly", mailbox=entry.address, clause="7.2.c", rule=rule.value, network=network, count=count,
+            signed_in_at=at, suspended=suspends,
+        )  # fmt: skip
+        await self._notices.tell_owner(key, entry, mailbox.sign_in_anomaly(entry.address, at, network))
+        letter = centre.sign_in_anomaly_found(entry.address, at, network, rule.value, count, suspended=suspends)
+        await self._notices.tell_centre(f"{key}:centre", letter)
+
+
+def _attempts(lines: Iterable[Line], exempt: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> Iterable[Attempt]:
+    for line in lines:
+        fields = line.fields
+        ok = fields.get("event") == "signed_in"
+        wrong = fields.get("reason") == _WRONG and fields.get("detail") in _COUNTED
+        if not ok and not (fields.get("event") == "sign_in_refused" and wrong):
+            continue
+        peer, who = fields.get("peer"), fields.get("mailbox")
+        network = network_of(peer) if isinstance(peer, str) else None
+        if network is None or not isinstance(who, str) or any(ipaddress.ip_address(str(peer)) in each for each in exempt):
+            continue
+        at, differs = datetime.fromisoformat(str(fields["at"])), fields.get("detail") != _PROOF
+        yield Attempt(at, who, network, ok, differs)
+
+
+def _limits(config: Config) -> Limits:
+    anomaly = config.anomaly
+    return Limits(timedelta(seconds=anomaly.window), anomaly.sprayed, anomaly.guesses, anomaly.networks)
+
+
+def _file(config: Config) -> Path:
+    return config.server.data_dir / FILE
