@@ -17,6 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from harness import MailServer, config_for, stopping
+from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import FactKind
 from population import PASSWORD, draft
 from unit.web.conftest import NEW, SETTINGS
@@ -155,3 +156,27 @@ def walk(visitor: Visitor, due: str) -> None:
     assert "Mật khẩu sẽ hết hạn" in visitor.text
     visitor.is_fit_for_people("mailbox")
     visitor.press("Đăng xuất")
+
+
+@pytest.mark.clause("10.3")
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_announced_downtime_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:
+    """It stands above what people came for, and fits a telephone; when it is called off the page is as before."""
+    downtimes, now = site.population.directory.downtimes, site.clock.now()
+    starts = now + timedelta(days=7)
+    found = downtimes.add(Downtime(0, starts, starts + timedelta(hours=4), "nâng cấp", "12/TB", False, now, "lan"))
+    site.refresh()
+    visitor = Visitor(site, tmp_path / "profile", size)
+    try:
+        visitor.go("/")
+        assert "Hệ thống thư điện tử công vụ tạm ngừng từ" in visitor.text
+        visitor.is_fit_for_people("downtime")
+        visitor.sign_in("nvhung")
+        assert "the official mail system will be down from" in visitor.text
+        visitor.is_fit_for_people("downtime-mailbox")
+        downtimes.cancel(found.downtime_id, now)
+        site.refresh()
+        visitor.go("/mailbox")
+        assert "tạm ngừng" not in visitor.text
+    finally:
+        visitor.driver.quit()

@@ -191,7 +191,11 @@ def test_half_a_year_on_paper(ministry: Ministry) -> None:
     ):
         assert words_there in text
     book = load_workbook(io.BytesIO(sheets.write(paper)))
-    assert [sheet.title for sheet in book][1:] == ["II. Hộp thư của đơn vị và nhóm", "III. Thay đổi so với kỳ trước"]
+    assert [sheet.title for sheet in book][1:] == [
+        "II. Hộp thư của đơn vị và nhóm",
+        "III. Thay đổi so với kỳ trước",
+        "IV. Đề nghị sửa của đơn vị",
+    ]
     roll_up = censuses.roll_up()
     assert roll_up.tables[0].total is not None
     assert list(roll_up.tables[0].total[2:5]) == [3, 2, 1]

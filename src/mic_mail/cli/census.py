@@ -53,6 +53,7 @@ LINES = (
     Column("keepers", "Người quản lý", "Keepers"),
     Column("quota_octets", "Dung lượng", "Quota", right=True),
     Column("used_octets", "Đã dùng", "Used", right=True),
+    Column("requests", "Yêu cầu sửa", "Disputed by"),
 )
 CHANGES = (
     Column(
@@ -114,10 +115,14 @@ def show(
     censuses, which = _censuses(here), here.directory.unit(unit)
     lines = censuses.lines(which)
     if not changes:
-        output.listing(LINES, (_line(line, as_json=as_json) for line in lines), as_json=as_json)
+        disputed: dict[str, list[str]] = {}
+        for line, request in censuses.disputed(which):
+            disputed.setdefault(line.key, []).append(str(request.request_id))
+        rows = ({**_line(line, as_json=as_json), "requests": disputed.get(line.key)} for line in lines)
+        output.listing(LINES, rows, as_json=as_json)
         return
     before = censuses.before(which)
-    rows: list[Row] = [
+    changed: list[Row] = [
         {
             "what": each.what,
             "name": each.line.name,
@@ -125,7 +130,7 @@ def show(
         }
         for each in (rules.changes(before.lines, lines) if before else ())
     ]
-    output.listing(CHANGES, rows, as_json=as_json)
+    output.listing(CHANGES, changed, as_json=as_json)
 
 
 @app.command("list", help=say("Đơn vị nào đã xác nhận, đơn vị nào quá hạn.", "Which units have confirmed, which are overdue."))

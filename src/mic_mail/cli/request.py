@@ -60,6 +60,7 @@ ONE = (
     Column("result", "Kết quả", "Result"),
     Column("hindrance", "Chưa thực hiện được vì", "Not done because"),
     Column("mailbox", "Hộp thư", "Mailbox"),
+    Column("census_line", "Dòng thống kê", "Line of the census"),
     Column("batch", "Cùng thư, tệp", "Mail or file"),
     Column("row", "Dòng", "Row"),
 )
@@ -277,9 +278,21 @@ def one(here: Frame, due: Due) -> dict[str, Cell]:
         "result": request.result,
         "hindrance": request.hindrance,
         "mailbox": mailboxes.get(request.mailbox_id or 0),
+        "census_line": _census_line(here, request),
         "batch": request.batch,
         "row": request.row,
     }
+
+
+def _census_line(here: Frame, request: Request) -> Text | None:
+    """Which line of which list a correction is about (Reg. 14.3)."""
+    unit_id = request.filing.unit_id
+    link = next((each for each in here.directory.censuses.disputes(unit_id) if each.request_id == request.request_id), None)
+    census = next((each for each in here.directory.censuses.of(unit_id) if link and each.census_id == link.census_id), None)
+    if link is None or census is None:
+        return None
+    name = next(line.name for line in census.lines if line.key == link.key)
+    return Text(f"kỳ {census.period:%m/%Y}: {name}", f"{census.period:%m/%Y}: {in_ascii(name)}")
 
 
 def unit_of(here: Frame, request: Request) -> UnitRecord:

@@ -1,15 +1,17 @@
-"""Censuses on record (Reg. 14.6): what each unit listed, when, and which document confirmed it. A list is never altered."""
+"""Censuses on record (Reg. 14.6): what each unit listed, when, and which document confirmed it, and which lines
+units dispute (14.3). A list is never altered."""
 
 from datetime import date, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.model import CensusRow
+from mic_mail.directory.model import CensusDispute, CensusRow
 from mic_mail.directory.records import NotFound
 from mic_mail.directory.tables import Tables
 from mic_mail.errors import Text
-from mic_mail.policy.census import Census, decode, encode
+from mic_mail.policy.census import Census, Dispute, decode, encode, meant
+from mic_mail.policy.requests import Filing, Item
 
 
 class Censuses:
@@ -58,6 +60,25 @@ class Censuses:
             return _census(row)
 
         return self._tables.change(work)
+
+    def disputes(self, unit_id: int) -> list[Dispute]:
+        """What the unit wants put right in its lists, in order of the requests."""
+        wanted = select(CensusDispute).join(CensusRow, CensusRow.census_id == CensusDispute.census_id)
+        wanted = wanted.where(CensusRow.unit_id == unit_id).order_by(CensusDispute.request_id)
+
+        def work(session: Session) -> list[Dispute]:
+            return [Dispute(row.request_id, row.census_id, row.line) for row in session.scalars(wanted)]
+
+        return self._tables.read(work)
+
+
+def dispute(session: Session, filing: Filing, request_id: int) -> None:
+    """A request for a correction, within the transaction that enters it: the line of the newest list, if one is meant."""
+    newest = select(CensusRow).where(CensusRow.unit_id == filing.unit_id).order_by(CensusRow.census_id.desc()).limit(1)
+    row = session.scalars(newest).first()
+    line = None if row is None else meant(decode(row.lines), filing.items.get(Item.ADDRESS), filing.items.get(Item.NAME))
+    if row is not None and line is not None:
+        session.add(CensusDispute(request_id=request_id, census_id=row.census_id, line=line.key))
 
 
 def _census(row: CensusRow) -> Census:

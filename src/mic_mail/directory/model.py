@@ -257,6 +257,16 @@ class CensusRow(Base):
     document: Mapped[str | None] = mapped_column(String(255))
 
 
+class CensusDispute(Base):
+    """Which line of which census a unit's request wants put right (Reg. 14.3)."""
+
+    __tablename__ = "census_dispute"
+
+    request_id: Mapped[int] = mapped_column(ForeignKey("request.request_id"), primary_key=True, autoincrement=False)
+    census_id: Mapped[int] = mapped_column(ForeignKey("census.census_id"), index=True)
+    line: Mapped[str] = mapped_column(String(64))
+
+
 class Unit(Base):
     """A unit of the ministry, its symbol as registered (Reg. 5.1)."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory import incidents
+from mic_mail.directory import censuses, incidents
 from mic_mail.directory.model import Person, ReadingMark, RequestMail, RequestRow
 from mic_mail.directory.records import NotFound, PersonRecord, Superseded
 from mic_mail.directory.tables import Tables
@@ -198,6 +198,8 @@ def _enter(
     )
     session.add(row)
     session.flush()
+    if filing.kind is Kind.CORRECTION:
+        censuses.dispute(session, filing, row.request_id)
     if filing.kind is Kind.INCIDENT:  # recorded together with the request, which has nothing more to wait for
         incident = incidents.enter(session, of_request(filing), by, at, request_id=row.request_id)
         row.state, row.handler, row.handled_at, row.result = State.DONE, by, at, incident_number(incident.incident_id)

@@ -72,6 +72,25 @@ class Census:
 
 
 @dataclass(frozen=True, slots=True)
+class Dispute:
+    """A request by which a unit wants a line of a list put right (Reg. 14.3)."""
+
+    request_id: int
+    census_id: int
+    key: str
+    """Of the line."""
+
+
+def meant(lines: Iterable[Line], address: str | None, name: str | None) -> Line | None:
+    """The line that a request is about, by its address or else its name; None: no line, or one of several."""
+    listed = list(lines)
+    if address is not None:
+        return next((line for line in listed if line.address == address), None)
+    named = [line for line in listed if name is not None and line.name.casefold() == name.casefold()]
+    return named[0] if len(named) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """How one line differs from the last list: it came, it went, or fields of it are others (names of fields, old, new)."""
 

@@ -86,5 +86,5 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "16.3": ("incident export", "incident show", "log search", "log export"),
     "16.5": ("content export",),
     "17": ("log verify", "log export"),
-    "18": ("request add", "request list", "request done"),
+    "18": ("report problems", "request add", "request list", "request done"),
 }

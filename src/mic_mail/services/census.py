@@ -13,7 +13,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.papers.paper import Block, Column, Paper, Signature, Table, Terms
+from mic_mail.papers.paper import Block, Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.policy import census as rules
 from mic_mail.policy.authority import grants
 from mic_mail.policy.calendar import ONE_DAY, local_day
@@ -21,6 +21,8 @@ from mic_mail.policy.census import Census, Change, Group, Line, Standing
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, decide
 from mic_mail.policy.names import alphabetical, by_given_name
+from mic_mail.policy.requests import PENDING, Item, Request
+from mic_mail.policy.requests import STATES as REQUEST_STATES
 from mic_mail.policy.states import State
 from mic_mail.policy.wording import KINDS, STATES
 from mic_mail.services.papers import paper
@@ -153,6 +155,21 @@ class Censuses:
         entries = [*self._boxes.get(unit.unit_id, ()), *(self._snapshot.entries[own] for own in persons if own is not None)]
         return min((entry.facts[0].recorded_at for entry in entries if entry.facts), default=None)
 
+    # ------------------------------------------------------------ what is disputed
+
+    def disputed(self, unit: UnitRecord) -> list[tuple[Line, Request]]:
+        """The lines of this and the last list that the unit asked to have put right, and every one that still waits."""
+        lists = {census.census_id: census for census in self._of(unit)}
+        before = self.before(unit)
+        since = before.period if before is not None else self.period
+        found: list[tuple[Line, Request]] = []
+        for each in self._directory.censuses.disputes(unit.unit_id):
+            census, request = lists[each.census_id], self._directory.requests.get(each.request_id)
+            line = next((line for line in census.lines if line.key == each.key), None)
+            if line is not None and (census.period >= since or request.state in PENDING):
+                found.append((line, request))
+        return found
+
     # ------------------------------------------------------------ papers
 
     def paper_of(self, unit: UnitRecord, census: Census) -> Paper:
@@ -173,6 +190,7 @@ class Censuses:
             _people_table(people),
             _boxes_table(boxes),
             _changes_table(rules.changes(before.lines, census.lines) if before else [], first=before is None),
+            _disputes_table(self.disputed(unit)),
             f"Nội dung chưa đúng, đơn vị lập yêu cầu gửi Trung tâm Thông tin ({self._config.support}) để sửa trong danh bạ.",
         ]
         return paper(
@@ -305,6 +323,21 @@ def _changes_table(found: Sequence[Change], *, first: bool) -> Table:
         rows,
         empty="Đây là kỳ thống kê đầu tiên của đơn vị." if first else "Không có thay đổi.",
     )
+
+
+def _disputes_table(found: Sequence[tuple[Line, Request]]) -> Table:
+    columns = [
+        Column("Yêu cầu số", wide=0, right=True),
+        Column("Cá nhân, hộp thư", wide=3),
+        Column("Đề nghị", wide=4),
+        Column("Tình trạng", wide=2),
+        Column("Kết quả", wide=4),
+    ]
+    rows: list[list[Cell]] = [
+        [request.request_id, line.name, request.item(Item.NOTE), REQUEST_STATES[request.state].vi, request.result]
+        for line, request in found
+    ]
+    return Table("IV. Đề nghị sửa của đơn vị", columns, rows)
 
 
 def _told(change: Change) -> str:

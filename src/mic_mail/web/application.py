@@ -2,7 +2,8 @@
 
 In: HTTP requests that `guarding` let through. Out: pages and redirects: the answer to a form that did something is one,
 so that going back or reloading repeats nothing. Hashing, the directory and mailboxes are asked in lanes. A session is looked at
-anew with each request (`Access.recheck_page`): a suspension, a reset or a new password ends it with the next one.
+anew with each request (`Access.recheck_page`): a suspension, a reset or a new password ends it with the next one. What downtime
+is announced stands on every page (Reg. 10.3).
 
     /                 sign in
     /sign-in   POST   -> /mailbox or /password
@@ -33,6 +34,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access, Peer, SignedIn
+from mic_mail.services.downtimes import announcements
 from mic_mail.services.ownpassword import OwnPassword, own_state
 from mic_mail.services.refusals import Refusal, RefusalKind
 from mic_mail.storage.mailstore import MailStore
@@ -347,7 +349,8 @@ class Application:
         asked = request.query_params.get("lang")
         chosen = asked if asked in set(Language) else request.cookies.get(LANGUAGE_COOKIE)
         language = Language(chosen) if chosen in set(Language) else Language.VI
-        response = self._pages.page(name, language, status, **values)
+        downtimes = announcements(self._services.access.snapshot.downtimes, self._services.clock.now())
+        response = self._pages.page(name, language, status, downtimes=downtimes, **values)
         if asked in set(Language):
             _set_cookie(response, LANGUAGE_COOKIE, language, max_age=YEAR)
         return response

@@ -1,4 +1,4 @@
-"""Evidence of reports (Reg. 16.1, 16.2): when the leadership had the last one, and whether the next is due."""
+"""Evidence of reports (Reg. 16.1, 16.2, 18): when the leadership had the last one, and whether the next is due."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
@@ -10,6 +10,7 @@ from mic_mail.policy.calendar import add_months, local_day
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
 CLAUSE = "16.2"
+PROBLEMS = "18"
 UNIT_CLAUSES = ("16.1.b", "16.1.c")
 
 
@@ -23,6 +24,11 @@ def evidence(office: Office) -> Evidence:
     for clause in UNIT_CLAUSES:
         of_units = [act for act in acts if act.get("subject") != "*"]
         yield clause, Finding(Text("báo cáo theo đơn vị đã lập", "reports of units made"), len(of_units), _last(of_units))
+    collected = [act for act in audit.acts() if act.get("act") == "report_problems"]
+    yield (
+        PROBLEMS,
+        Finding(Text("bản tổng hợp vướng mắc đã lập", "collections of problems made"), len(collected), _last(collected)),
+    )
     begun = min((local_day(entry.facts[0].recorded_at) for entry in office.snapshot if entry.facts), default=None)
     counted_from = max(ends, default=begun)
     if counted_from is not None and add_months(counted_from, office.config.report.usage_months) < local_day(office.now):

@@ -1,4 +1,4 @@
-"""The register of incidents."""
+"""The register of incidents, and which lines of a census units dispute."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -60,3 +60,13 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("incident_id", "downtime_id", name=op.f("pk_incident_downtime")),
     )
+    op.create_table(
+        "census_dispute",
+        sa.Column("request_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("census_id", sa.Integer(), nullable=False),
+        sa.Column("line", sa.String(64), nullable=False),
+        sa.ForeignKeyConstraint(["request_id"], ["request.request_id"], name=op.f("fk_census_dispute_request_id_request")),
+        sa.ForeignKeyConstraint(["census_id"], ["census.census_id"], name=op.f("fk_census_dispute_census_id_census")),
+        sa.PrimaryKeyConstraint("request_id", name=op.f("pk_census_dispute")),
+    )
+    op.create_index(op.f("ix_census_dispute_census_id"), "census_dispute", ["census_id"])
