@@ -45,9 +45,9 @@ def test_done_and_refused_are_told_once_with_the_result(desk: Desk) -> None:
     told = looked(desk, 3)
     assert len(told) == 2
     assert f"Yêu cầu số {problem.request_id} của đơn vị (vướng mắc: Thư đến chậm) đã được giải quyết" in told[0]
-    assert "Kết quả: Đã tăng số tiến trình" in told[0]
+    assert "kết quả: Đã tăng số tiến trình" in told[0]
     assert "bị từ chối" in told[1]
-    assert "Lý do: Không thuộc thẩm quyền" in told[1]
+    assert "lý do: Không thuộc thẩm quyền" in told[1]
     assert len(desk.inbox(desk.support)) == 1
 
 

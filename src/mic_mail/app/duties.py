@@ -73,17 +73,7 @@ def for_itself(rooms: Rooms) -> list[Duty]:
 def for_the_server(rooms: Rooms) -> list[Duty]:
     """What one process does for the whole server."""
     visits = Visits(rooms.store, rooms.accounts, lambda: rooms.access.snapshot, rooms.log)
-    retention = LogRetention(
-        rooms.config.log_dir,
-        lambda: rooms.config.log.retain_months,  # a reload may change it
-        clock=rooms.clock,
-        lanes=rooms.lanes,
-        log=rooms.log,
-    )
-
-    keeping = LogKeeping(
-        rooms.config.log_dir, lambda: rooms.access.snapshot, clock=rooms.clock, lanes=rooms.lanes, log=rooms.log
-    )
+    life = _life_notices(rooms)
 
     async def sweep() -> None:
         await visits.sweep()
@@ -101,20 +91,25 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
     async def spool() -> None:
         await rooms.mailflow.recover()
 
-    cases = SecrecyCases(
-        Held(rooms.config.held_dir),
-        rooms.spool,
-        rooms.lanes,
-        rooms.log,
-        rooms.clock,
-        notices=lambda: rooms.usage.notices,
-        snapshot=lambda: rooms.access.snapshot,
-        support=lambda: rooms.config.support,
-        recover=rooms.mailflow.recover,
-    )
+    return [
+        *_about_requests(rooms),
+        Duty("spool", SPOOL_SECONDS, spool),
+        Duty("secrecy", SECRECY_SECONDS, _secrecy_cases(rooms).look),
+        Duty("sweep", SWEEP_SECONDS, sweep),
+        Duty("exports", SWEEP_SECONDS, exports),
+        Duty("rescan", rooms.config.storage.rescan, visits.rescan),
+        Duty("certificate", CERTIFICATE_SECONDS, certificate),
+        *_about_the_log(rooms),
+        Duty("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round),
+        Duty("replies", REPLIES_SECONDS, _reply_reminders(rooms).round),
+        Duty("notices", NOTICES_SECONDS, life.look),
+        Duty("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(rooms, life).round),
+        Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round),
+        Duty("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),
+    ]
 
-    life = _life_notices(rooms)
 
+def _about_requests(rooms: Rooms) -> list[Duty]:
     async def requests() -> None:
         intake = Intake(rooms.directory, rooms.store, rooms.config, rooms.clock, rooms.log)
         await rooms.lanes.io(intake.look, rooms.access.snapshot)
@@ -125,23 +120,40 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
     return [
         Duty("requests", INTAKE_SECONDS, requests),
         Duty("overdue_requests", REMINDER_SECONDS, overdue_requests),
-        Duty("spool", SPOOL_SECONDS, spool),
-        Duty("secrecy", SECRECY_SECONDS, cases.look),
-        Duty("sweep", SWEEP_SECONDS, sweep),
-        Duty("exports", SWEEP_SECONDS, exports),
-        Duty("rescan", rooms.config.storage.rescan, visits.rescan),
-        Duty("certificate", CERTIFICATE_SECONDS, certificate),
+    ]
+
+
+def _about_the_log(rooms: Rooms) -> list[Duty]:
+    retention = LogRetention(
+        rooms.config.log_dir,
+        lambda: rooms.config.log.retain_months,  # a reload may change it
+        clock=rooms.clock,
+        lanes=rooms.lanes,
+        log=rooms.log,
+    )
+    keeping = LogKeeping(
+        rooms.config.log_dir, lambda: rooms.access.snapshot, clock=rooms.clock, lanes=rooms.lanes, log=rooms.log
+    )
+    return [
         Duty("log_anchor", LOG_ANCHOR_SECONDS, keeping.anchor),
         Duty("log_index", LOG_INDEX_SECONDS, keeping.load),
         Duty("syslog", SYSLOG_SECONDS, Syslog(lambda: rooms.config, rooms.clock, rooms.log).round),
         Duty("retention", RETENTION_SECONDS, retention.remove),
-        Duty("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round),
-        Duty("replies", REPLIES_SECONDS, _reply_reminders(rooms).round),
-        Duty("notices", NOTICES_SECONDS, life.look),
-        Duty("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(rooms, life).round),
-        Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round),
-        Duty("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),
     ]
+
+
+def _secrecy_cases(rooms: Rooms) -> SecrecyCases:
+    return SecrecyCases(
+        Held(rooms.config.held_dir),
+        rooms.spool,
+        rooms.lanes,
+        rooms.log,
+        rooms.clock,
+        notices=lambda: rooms.usage.notices,
+        snapshot=lambda: rooms.access.snapshot,
+        support=lambda: rooms.config.support,
+        recover=rooms.mailflow.recover,
+    )
 
 
 def _life_notices(rooms: Rooms) -> LifeNotices:

@@ -123,28 +123,9 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     lag = LoopLag(log, process.lag_seconds)
     tls = TlsFront(config.certificate, config.key, minimum=config.tls.minimum)
     directory = Directory(config.directory_url, clock=clock)
-    await lanes.io(prepare_directory, directory, config.domains)
-    snapshot = await lanes.io(directory.load_snapshot)
-    access = Access(
-        config,
-        directory=directory,
-        snapshot=snapshot,
-        lanes=lanes,
-        log=log,
-        clock=clock,
-        decoy_key=await lanes.io(load_secret, config.server.data_dir / "decoy.key"),
-        digest_key=secret,
-        tell=feed.say,
-    )
-    feed.listen(access.hear)
+    access = await _open_access(config, directory, lanes=lanes, log=log, clock=clock, feed=feed, secret=secret)
     changed: list[Callable[[int], None]] = []
-
-    def on_change(account_id: int, modseq: int) -> None:
-        feed.changed(account_id, modseq)
-        for listener in changed:
-            listener(account_id)
-
-    store = open_mail_store(config, clock, on_change=on_change)
+    store = _store(config, clock, feed, changed)
     _tell_replay(log, await lanes.io(store.recover))
     spool = await lanes.io(Spool, config.spool_dir)
     usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot, log)
@@ -183,6 +164,37 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         runaways=runaways,
         usage=usage,
     )
+
+
+async def _open_access(
+    config: Config, directory: Directory, *, lanes: Lanes, log: MailLog, clock: Clock, feed: Feed, secret: bytes
+) -> Access:
+    """Sign-in, from the directory as it is now; hears what other processes say of wrong passwords."""
+    await lanes.io(prepare_directory, directory, config.domains)
+    access = Access(
+        config,
+        directory=directory,
+        snapshot=await lanes.io(directory.load_snapshot),
+        lanes=lanes,
+        log=log,
+        clock=clock,
+        decoy_key=await lanes.io(load_secret, config.server.data_dir / "decoy.key"),
+        digest_key=secret,
+        tell=feed.say,
+    )
+    feed.listen(access.hear)
+    return access
+
+
+def _store(config: Config, clock: Clock, feed: Feed, changed: Sequence[Callable[[int], None]]) -> MailStore:
+    """The mailboxes; each change goes to the other processes and to the listeners `changed` of this one."""
+
+    def on_change(account_id: int, modseq: int) -> None:
+        feed.changed(account_id, modseq)
+        for listener in changed:
+            listener(account_id)
+
+    return open_mail_store(config, clock, on_change=on_change)
 
 
 def _tell_replay(log: MailLog, replay: Replay) -> None:

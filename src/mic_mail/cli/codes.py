@@ -83,6 +83,7 @@ FACT_DATA: Mapping[str, Text] = {
     "by=clock": Text("đến hạn", "clock"),
     "by=operator": Text("người vận hành", "operator"),
     "trigger": Text("dấu hiệu", "trigger"),
+    "created_on": Text("có từ", "created_on"),
     "trigger=outbound-rate": Text("gửi quá nhiều", "outbound-rate"),
     "trigger=sign-in-anomaly": Text("đăng nhập bất thường", "sign-in-anomaly"),
     "recipients": Text("số người nhận", "recipients"),

@@ -44,7 +44,13 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     snapshot = here.directory.load_snapshot()
     settings = lifecycle_settings(config, snapshot.working_days)
     found = inspect(
-        snapshot, config.mail_root, here.clock.now(), settings, config.support, officers=here.directory.officers.all()
+        snapshot,
+        config.mail_root,
+        here.clock.now(),
+        settings,
+        config.support,
+        officers=here.directory.officers.all(),
+        issued_on=config.regulation.issued_on,
     )
     rows = ({"severity": d.severity.value, "kind": d.kind, "subject": d.subject, "text": d.text} for d in found)
     output.listing(COLUMNS, rows, as_json=as_json)

@@ -65,7 +65,7 @@ def guard(command: TyperGroup | TyperCommand) -> None:
         _pass(gate, ctx)
         return invoke(ctx)
 
-    command.invoke = behind  # type: ignore[method-assign,assignment]
+    command.invoke = behind  # type: ignore[method-assign,assignment]  # Typer asks for this one instance's
 
 
 def _pass(gate: Gate, ctx: typer.Context) -> None:

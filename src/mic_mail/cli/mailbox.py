@@ -27,6 +27,7 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause as cite
+from mic_mail.policy.addresses import is_bound
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.holds import holds
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, NextChange, Reason, State, decide
@@ -66,6 +67,7 @@ ONE = (
     *COLUMNS,
     Column("display_name", "Tên hiển thị", "Display name"),
     Column("aliases", "Bí danh", "Aliases"),
+    Column("older_address", "Địa chỉ có trước Quy chế (5.5)", "Older than the rules (5.5)"),
     Column("home", "Thư mục", "Folder"),
     Column("quota", "Dung lượng", "Quota"),
     Column("receives", "Nhận thư", "Receives"),
@@ -181,6 +183,7 @@ def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> N
     more: dict[str, Cell] = {
         "display_name": entry.display_name,
         "aliases": entry.aliases,
+        "older_address": bool(entry.facts) and not is_bound(entry.facts, here.config.regulation.issued_on),
         "home": entry.home,
         "quota": dates.size(entry.quota_octets),
         "receives": decision.receives,

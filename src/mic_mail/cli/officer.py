@@ -76,18 +76,17 @@ def add(
     if not document.strip():
         raise BadInput(Text("Cần số quyết định phân công.", "The number of the decision is needed."), clause=CLAUSE)
     now = here.clock.now()
-    since = _beginning(begins, now)
     officer = Officer(
         login=tidy_login(login),
         full_name=tidy(name),
         role=role,
         unit_id=here.directory.unit(unit).unit_id if unit is not None else None,
-        since=since,
+        since=_beginning(begins, now),
         until=after_day(read_day(until)) if until is not None else None,
         document=document.strip(),
         person_id=here.directory.person(person).person_id if person is not None else None,
     )
-    if officer.until is not None and officer.until <= max(now, since):
+    if officer.until is not None and officer.until <= max(now, officer.since):
         raise BadInput(Text("Thời hạn kết thúc trước khi bắt đầu.", "The term ends before it begins."))
     origin = Origin(here.actor(actor), reason, officer.document)
     is_first = not here.directory.officers.all()
@@ -96,9 +95,15 @@ def add(
         must_fit(before, officer)
         must_keep_centre(after, now)
 
-    with on_record(here, "officer_add", officer.login, origin, role=role.value, unit=unit, since=since, until=officer.until):
+    with on_record(
+        here, "officer_add", officer.login, origin, role=role.value, unit=unit, since=officer.since, until=officer.until
+    ):
         here.directory.officers.add(officer, check)
-    named = ROLES[role]
+    _tell_added(officer, is_first=is_first)
+
+
+def _tell_added(officer: Officer, *, is_first: bool) -> None:
+    named, since = ROLES[officer.role], officer.since
     output.note(
         Text(
             f"{officer.login} ({officer.full_name}): {named.vi}, từ {dates.short(since)}.",

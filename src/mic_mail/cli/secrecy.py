@@ -4,7 +4,8 @@ Reg. 4.1: a refusal by mistake is made good by two people, each with a reason: o
 record before it happens. The running server does what was decided within seconds; what the message says is shown to nobody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -108,9 +109,7 @@ def ask(
     document: DocumentOption = None,
     actor: ActorOption = None,
 ) -> None:
-    here, held, word, origin = _begin(ctx, reason, document, actor)
-    _outgoing(held, reference)
-    with on_record(here, "secrecy_ask", reference, origin):
+    with _deciding(ctx, "ask", reference, (reason, document, actor)) as (_, held, _record, word):
         held.ask(reference, word)
     output.note(
         Text(
@@ -132,9 +131,7 @@ def release(
     document: DocumentOption = None,
     actor: ActorOption = None,
 ) -> None:
-    here, held, word, origin = _begin(ctx, reason, document, actor)
-    record = _outgoing(held, reference)
-    with on_record(here, "secrecy_release", reference, origin, digest=record.digest):
+    with _deciding(ctx, "release", reference, (reason, document, actor)) as (here, held, record, word):
         _may_still_send(here, record)
         held.release(reference, word)
     output.note(Text(f"Thư {reference} được chuyển đi trong ít giây.", f"{reference} will be on its way within seconds."))
@@ -150,9 +147,7 @@ def discard(
     document: DocumentOption = None,
     actor: ActorOption = None,
 ) -> None:
-    here, held, word, origin = _begin(ctx, reason, document, actor)
-    _outgoing(held, reference)
-    with on_record(here, "secrecy_discard", reference, origin):
+    with _deciding(ctx, "discard", reference, (reason, document, actor)) as (_, held, _record, word):
         held.discard(reference, word)
     output.note(Text(f"Thư {reference} không được chuyển đi.", f"{reference} will not be sent."))
 
@@ -161,12 +156,18 @@ def _held(here: Frame) -> Held:
     return Held(here.config.held_dir)
 
 
-def _begin(ctx: typer.Context, reason: str, document: str | None, actor: str | None) -> tuple[Frame, Held, Word, Origin]:
-    here = frame(ctx)
+@contextmanager
+def _deciding(
+    ctx: typer.Context, act: str, reference: str, said: tuple[str, str | None, str | None]
+) -> Iterator[tuple[Frame, Held, Record, Word]]:
+    """One word about a refused message, on record before it counts; `said`: reason, document, actor."""
+    here, (reason, document, actor) = frame(ctx), said
     if not reason.strip():
         raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.1")
-    who = here.actor(actor)
-    return here, _held(here), Word(who, reason, here.clock.now_us(), document), Origin(who, reason, document)
+    who, held = here.actor(actor), _held(here)
+    record = _outgoing(held, reference)
+    with on_record(here, f"secrecy_{act}", reference, Origin(who, reason, document), digest=record.digest):
+        yield here, held, record, Word(who, reason, here.clock.now_us(), document)
 
 
 def _outgoing(held: Held, reference: str) -> Record:

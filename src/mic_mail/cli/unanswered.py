@@ -130,7 +130,7 @@ def _write(here: Frame, out: Path, subject: str, columns: Sequence[Column], rows
             papers.Column(column.vi, right=column.right, wide=2 if column.key in {"mailbox", "sender", "name"} else 1)
             for column in columns
         ],
-        [[row[column.key] for column in columns] for row in rows],  # type: ignore[misc]
+        [[row[column.key] for column in columns] for row in rows],  # type: ignore[misc]  # its cells are texts, numbers, instants
     )
     whose = "toàn hệ thống" if subject == "*" else subject
     made = paper(

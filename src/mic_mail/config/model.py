@@ -314,13 +314,12 @@ class Auth(Section):
         Seconds, Field(ge=0, le=3660 * DAY), About("A password older than this is due for change; 0: never.", "15.2")
     ] = 0.0
     password_warn_days: Annotated[
-        int,
-        Field(ge=0, le=366),
-        Unit("days"),
-        About("The password page warns so many days before the password is due for change.", "15.2"),
-    ] = 14
-    password_notice_days: Annotated[
-        WarnDays, Distinct, About("The owner gets a notice this many days before the password is due for change.", "15.2")
+        WarnDays,
+        Distinct,
+        About(
+            "The owner gets a notice this many days before the password is due for change; the page warns from the first on.",
+            "15.2",
+        ),
     ] = (14, 7, 1)
 
 

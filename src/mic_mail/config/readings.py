@@ -280,7 +280,7 @@ class Regulation(Section):
 
     decision_no: Annotated[str, About("Number of the decision; texts leave it out while it is empty.")] = ""
     issued_on: Annotated[
-        date | None, About("Date of the decision; mailboxes issued earlier keep their addresses.", "5.5", later=True)
+        date | None, About("Date of the decision; the address rules do not bind mailboxes that are older.", "5.5")
     ] = None
     ministry: Annotated[str, About("The superior body, in the head of reports and minutes.")] = "Bộ Thông tin và Truyền thông"
     centre: Annotated[str, About("The operator, in the head of reports and minutes.")] = "Trung tâm Thông tin"

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.model import FORMER_PASSWORDS
 from mic_mail.directory import engine as database
-from mic_mail.directory import loading
+from mic_mail.directory import loading, people
 from mic_mail.directory.censuses import Censuses
 from mic_mail.directory.contentaccess import ContentRegister
 from mic_mail.directory.downtimes import Downtimes
@@ -52,8 +52,7 @@ from mic_mail.directory.tables import Tables
 from mic_mail.directory.years import Years
 from mic_mail.errors import Text
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.eligibility import Employment
-from mic_mail.policy.facts import REQUEST, Draft, Fact, Level, MailboxKind, record
+from mic_mail.policy.facts import REQUEST, Draft, Fact, MailboxKind, record
 
 IDS_END = 1 << 63
 """No database counts as far; SQLite cannot even be asked."""
@@ -128,12 +127,12 @@ class Directory:
         wanted = select(Person).order_by(Person.full_name, Person.person_id)
         if unit_id is not None:
             wanted = wanted.where(Person.unit_id == unit_id)
-        return self._read(lambda session: [_person(row) for row in session.scalars(wanted)])
+        return self._read(lambda session: [people.record(row) for row in session.scalars(wanted)])
 
     def person(self, person_id: int) -> PersonRecord:
         wanted = select(Person).filter_by(person_id=person_id)
         known = 0 < person_id < IDS_END
-        found = self._read(lambda session: [_person(row) for row in session.scalars(wanted)]) if known else []
+        found = self._read(lambda session: [people.record(row) for row in session.scalars(wanted)]) if known else []
         if not found:
             raise NotFound(Text(f"Không có cá nhân mã {person_id}.", f"There is no person {person_id}."))
         return found[0]
@@ -219,18 +218,7 @@ class Directory:
         """A new person; the id is given here."""
 
         def work(session: Session, _version: int) -> PersonRecord:
-            row = Person(
-                full_name=person.full_name,
-                unit_id=person.unit_id,
-                position=person.position,
-                level=person.level,
-                employment=person.employment,
-                contract_from=person.contract_from,
-                contract_until=person.contract_until,
-            )
-            session.add(row)
-            session.flush()
-            return _person(row)
+            return people.record(people.enter(session, person))
 
         return self._change(work)
 
@@ -457,19 +445,6 @@ def _fact_row(fact: Fact) -> FactRow:
 
 def _unit(row: Unit) -> UnitRecord:
     return UnitRecord(row.unit_id, row.symbol, row.name, row.parent_id, row.document)
-
-
-def _person(row: Person) -> PersonRecord:
-    return PersonRecord(
-        person_id=row.person_id,
-        full_name=row.full_name,
-        unit_id=row.unit_id,
-        position=row.position,
-        level=Level(row.level) if row.level else None,
-        employment=Employment(row.employment),
-        contract_from=row.contract_from,
-        contract_until=row.contract_until,
-    )
 
 
 def _mailbox(row: Mailbox, address: str) -> MailboxRecord:

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory import censuses, incidents
-from mic_mail.directory.model import Person, ReadingMark, RequestMail, RequestRow
+from mic_mail.directory import censuses, incidents, people
+from mic_mail.directory.model import ReadingMark, RequestMail, RequestRow
 from mic_mail.directory.records import NotFound, PersonRecord, Superseded
 from mic_mail.directory.tables import Tables
 from mic_mail.errors import Text
@@ -116,18 +116,7 @@ class Requests:
             if row.person_id is None and person.person_id:
                 row.person_id = person.person_id
             elif row.person_id is None:
-                entered = Person(
-                    full_name=person.full_name,
-                    unit_id=person.unit_id,
-                    position=person.position,
-                    level=person.level,
-                    employment=person.employment,
-                    contract_from=person.contract_from,
-                    contract_until=person.contract_until,
-                )
-                session.add(entered)
-                session.flush()
-                row.person_id = entered.person_id
+                row.person_id = people.enter(session, person).person_id
             return row.person_id
 
         return self._tables.change(work)

@@ -8,7 +8,7 @@ The wording follows official letters: "Ông/Bà", "đề nghị", the clause nam
 
 from datetime import datetime
 
-from mic_mail.errors import Text, in_ascii
+from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause
 
@@ -195,46 +195,3 @@ DEGREES = {
     "secret": Text("Tối mật", "secret"),
     "top-secret": Text("Tuyệt mật", "top secret"),
 }
-
-
-def inbound_marked_subject() -> Text:
-    return Text("Có thư đến mang dấu hiệu độ mật", "Incoming mail seems to be marked")
-
-
-def inbound_marked(reference: str, sender: str, recipients: int, degree: str) -> Text:
-    """To the Centre, of mail from outside; Reg. 4.1. Nothing of the message."""
-    cited, named = clause("4.1"), DEGREES[degree]
-    return Text(
-        f"Hệ thống đã nhận một thư từ bên ngoài có dấu hiệu mang dấu độ mật ({named.vi}), người gửi {sender}, {recipients} "
-        f"người nhận, mã {reference}. Thư đã được chuyển đến người nhận; đề nghị Trung tâm Thông tin xem xét theo {cited.vi} "
-        f"(mic-mail secrecy show {reference}).",
-        f"A message from outside ({in_ascii(sender)}) that seems to be marked as {named.en} was accepted, reference "
-        f"{reference}; it went to {recipients} recipient(s). Please look into it under {cited.en} "
-        f"(mic-mail secrecy show {reference}).",
-    )
-
-
-def held_released_subject() -> Text:
-    return Text("Thư của Ông/Bà đã được chuyển đi", "Your message has been released")
-
-
-def held_released(reference: str) -> Text:
-    cited = clause("4.1")
-    return Text(
-        f"Thư mã {reference} trước đây bị từ chối theo {cited.vi} nay đã được Trung tâm Thông tin cho chuyển đến người nhận.",
-        f"The message {reference}, refused earlier under {cited.en}, has been released by the Information Centre and is on "
-        "its way.",
-    )
-
-
-def held_discarded_subject() -> Text:
-    return Text("Thư của Ông/Bà không được chuyển đi", "Your message will not be sent")
-
-
-def held_discarded(reference: str) -> Text:
-    cited = clause("4.1")
-    return Text(
-        f"Trung tâm Thông tin giữ nguyên việc từ chối thư mã {reference} theo {cited.vi}; thư không được chuyển đến người "
-        "nhận.",
-        f"The Information Centre upholds the refusal of the message {reference} ({cited.en}); it was not sent to anybody.",
-    )

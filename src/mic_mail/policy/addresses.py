@@ -7,11 +7,14 @@ The person chooses (Reg. 5.4.b); these are suggestions in order, and a check for
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from itertools import chain, islice, permutations
 
 from mic_mail.errors import Refused, Text
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.names import plain, words
 
 MAX_LOCAL_PART = 64  # RFC 5321 §4.5.3.1.1
@@ -101,9 +104,7 @@ def check_choice(local: str, full_name: str, unit_local: str, *, settings: Addre
     """Refuse a chosen personal local part that is no arrangement of the person's own name (Reg. 5.3, 5.4.b)."""
     check_form(local)
     name, dot, suffix = local.partition(".")
-    count = len(words(full_name))
-    arranged = any(sorted(name) == sorted(personal_local_part(full_name, given_words=given)) for given in range(1, count + 1))
-    if not arranged or (dot and suffix != unit_local):
+    if not is_of_name(name, full_name) or (dot and suffix != unit_local):
         raise AddressRefused(
             Text(f"“{local}” không được tạo từ họ tên của cá nhân.", "This local part is not made from the person's name."),
             clause="5.4.b",
@@ -112,6 +113,31 @@ def check_choice(local: str, full_name: str, unit_local: str, *, settings: Addre
         raise AddressRefused(
             Text(f"“{local}” không được cấp cho cá nhân.", "This local part is not given to people."), clause="5.3"
         )
+
+
+def is_of_name(local: str, full_name: str) -> bool:
+    """Whether a local part, without a unit behind a dot, is some arrangement of the name's letters (Reg. 5.3, 5.4.b)."""
+    name, given = local.partition(".")[0], range(1, len(words(full_name)) + 1)
+    return any(sorted(name) == sorted(personal_local_part(full_name, given_words=count)) for count in given)
+
+
+def is_bound(facts: Iterable[Fact], issued_on: date | None) -> bool:
+    """Reg. 5.5: whether the rules of Reg. 5 bind a mailbox: only one that was issued after the regulation, on `issued_on`.
+
+    None: the decision is older than everything here. An imported one is as old as the system says that had made it; where
+    nobody knows, its address is kept.
+    """
+    birth = next((fact for fact in facts if fact.kind in {FactKind.ISSUED, FactKind.IMPORTED}), None)
+    if birth is None:
+        return False
+    if birth.kind is FactKind.ISSUED:
+        day = local_day(birth.effective_at)
+    else:
+        made = birth.text("created_on")
+        if made is None:
+            return False
+        day = date.fromisoformat(made)
+    return issued_on is None or issued_on <= day
 
 
 def check_form(local: str) -> None:

@@ -132,7 +132,10 @@ ROWS: tuple[Clause, ...] = (
     _row("5.5", ENFORCED,
         ("Định dạng chỉ áp dụng cho hộp thư cấp mới sau Quy chế.",
          "The rule binds only mailboxes issued after the regulation."),
-        ("Địa chỉ cũ được chuyển sang giữ nguyên.", "Imported older addresses are kept as they are."),
+        (("Địa chỉ có trước ngày ban hành, và địa chỉ chuyển sang không rõ ngày, được giữ nguyên và ghi là cũ; quy tắc chỉ "
+          "kiểm tra hộp thư cấp sau."),
+         ("Addresses older than the decision, and imported ones of unknown age, are kept and shown as such; only later "
+          "mailboxes are held to the rules.")),
         settings="regulation.issued_on"),
     _row("6.1", ENFORCED,
         ("Chỉ Trung tâm Thông tin cấp mới, thay đổi, thu hồi hộp thư; quản lý thống nhất danh bạ.",
@@ -203,9 +206,13 @@ ROWS: tuple[Clause, ...] = (
     _row("7.2.c", PARTLY,
         ("Bị virus, chiếm dụng, lộ mật khẩu; phát tán thư rác, mã độc.",
          "Infected, hijacked, password leaked, spreading spam or malware."),
-        ("Tạm khóa bằng lệnh, và tự động khi gửi quá nhiều; phiên đang mở bị ngắt trong vài giây.",
-         "Suspended by command, and by the server when it sends far too much; sessions are cut within seconds."),
-        settings="limits.recipients_per_hour limits.suspend_beyond limits.bulk_senders"),
+        (("Tạm khóa bằng lệnh, và tự động khi gửi quá nhiều, hoặc (nếu đặt) khi bị dò mật khẩu hàng loạt; đăng nhập bất thường "
+          "được báo cá nhân và Trung tâm; phiên bị ngắt trong vài giây. Chưa quét virus thư gửi đi."),
+         ("Suspended by command, by the server when it sends far too much, and (by setting) after a spray of passwords; "
+          "abnormal sign-ins are told to person and Centre; sessions are cut within seconds. Outbound mail is not scanned for "
+          "viruses yet.")),
+        settings="limits.recipients_per_hour limits.suspend_beyond limits.bulk_senders anomaly.suspend anomaly.window "
+                 "anomaly.sprayed anomaly.guesses anomaly.networks"),
     _row("7.3.a", ENFORCED,
         ("Đơn vị, cá nhân liên hệ bằng văn bản, fax, điện thoại để khôi phục.",
          "The unit or person asks, by letter, fax, telephone."),
@@ -270,7 +277,8 @@ ROWS: tuple[Clause, ...] = (
     _row("10.1", PARTLY,
         ("Bảo đảm ổn định, tốc độ, dung lượng, dự phòng; xử lý sự cố.",
          "Stability, speed, capacity, standby, incident handling."),
-        ("Sao lưu, khôi phục, kiểm tra tình trạng.", "Backup, restore, status."),
+        ("Sao lưu, khôi phục, kiểm tra tình trạng; sổ sự cố có biện pháp và kết quả.",
+         "Backup, restore, status; a register of incidents with measures and results."),
         settings="process.lag_seconds storage.synchronous"),
     _row("10.2", PARTLY,
         ("An ninh, chống virus, lọc thư rác, xóa và lưu trữ, đổi mật khẩu, quyền truy nhập.",
@@ -281,8 +289,10 @@ ROWS: tuple[Clause, ...] = (
     _row("10.3", ENFORCED,
         ("Ngừng dịch vụ vì kỹ thuật phải báo trước tối thiểu 03 ngày làm việc.",
          "Technical downtime is announced at least 3 working days ahead."),
-        ("Từ chối thông báo ngắn hạn hơn; gửi tới mọi hộp thư, báo khi đăng nhập IMAP; sự cố là ngoại lệ có lý do và báo cáo.",
-         "A shorter notice is refused; told to every mailbox and at IMAP sign-in; an incident needs a reason and a report."),
+        (("Từ chối thông báo ngắn hạn hơn; gửi tới mọi hộp thư, báo khi đăng nhập IMAP và trên trang mật khẩu; sự cố là ngoại "
+          "lệ, vào sổ sự cố, có lý do và báo cáo."),
+         ("A shorter notice is refused; told to every mailbox, at IMAP sign-in and on the password page; an incident is the "
+          "exception: on the register, with a reason and a report.")),
         settings="maintenance.count",
         reading=("Trọn 3 ngày làm việc ở giữa, không tính ngày thông báo.",
                  "3 full working days between, the day of notice not counted.")),
@@ -361,13 +371,15 @@ ROWS: tuple[Clause, ...] = (
     _row("14.3", ENFORCED,
         ("Đơn vị duy trì danh sách hộp thư cập nhật.", "The unit keeps its list of mailboxes up to date."),
         (("Quản trị viên đơn vị đọc danh sách của đơn vị mình và đơn vị trực thuộc, không thấy đơn vị khác; đính chính bằng "
-          "yêu cầu."),
-         ("Its administrator reads the list of the own unit and of those below it, and nothing of others; corrected by "
-          "request."))),
+          "yêu cầu, gắn với dòng của bản thống kê."),
+         ("Its administrator reads the list of the own unit and of those below it, and nothing of others; corrected by a "
+          "request that is linked to the line of the census."))),
     _row("14.4", ENFORCED,
         ("Ghi lại sự cố nghiêm trọng, gửi Trung tâm Thông tin.", "Serious incidents are recorded and sent to the Centre."),
-        ("`log export`: nhật ký của một khoảng thời gian và hộp thư thành một tệp, kèm mã kiểm tra.",
-         "`log export`: the log of a span and a mailbox as one file, with digests that prove it.")),
+        (("Sổ sự cố: đơn vị ghi bằng lệnh hoặc mẫu gửi support@, báo ngay Trung tâm; diễn biến, biện pháp, kết quả; nhật ký "
+          "của sự cố thành một tệp có mã kiểm tra."),
+         ("A register of incidents: told by a unit's command or form to support@, at once with the Centre; notes, measures, "
+          "result; its log as one file with digests that prove it."))),
     _row("14.5", PEOPLE,
         ("Đơn vị có kế hoạch chuyển sang hệ thống này.", "Units plan to leave other systems."),
         ("Sổ các đơn vị còn dùng hệ thống khác, về sau.", "A register of units still elsewhere, later.")),
@@ -386,8 +398,7 @@ ROWS: tuple[Clause, ...] = (
          "Guard the account; change the password periodically; a lost one is reported at once."),
         ("Ai biết mật khẩu thì đổi tại trang mật khẩu; không tự khởi tạo lại, không dùng lại; có tuổi tối đa, không chia sẻ.",
          "Who knows the password changes it at the server's page; no reset by oneself; no reuse; a greatest age; no sharing."),
-        settings="auth.password_age auth.password_length auth.password_reuse auth.password_warn_days auth.password_notice_days "
-                 "web.idle_seconds"),
+        settings="auth.password_age auth.password_length auth.password_reuse auth.password_warn_days web.idle_seconds"),
     _row("15.3", PEOPLE,
         ("Cá nhân tự lưu trữ dữ liệu thư.", "People keep their own archives."),
         ("Phần mềm thư tải được toàn bộ hộp thư.", "Mail programs can pull everything.")),
@@ -411,10 +422,13 @@ ROWS: tuple[Clause, ...] = (
         ("Báo cáo sử dụng: hộp thư, thư theo ngày, dung lượng, sự cố, việc quá hạn; nhắc khi đến kỳ.",
          "Usage report: mailboxes, mail by days, storage, incidents, what is overdue; due at intervals."),
         settings="report.usage_months"),
-    _row("16.3", PARTLY,
+    _row("16.3", ENFORCED,
         ("VNCERT chủ trì khắc phục sự cố an toàn thông tin.", "VNCERT leads in security incidents."),
-        ("Sự kiện an ninh là dòng nhật ký có cấu trúc, tìm theo tên; `log export` trích xuất phục vụ xử lý.",
-         "Security events are structured log lines, found by name; `log export` is the excerpt for whoever investigates.")),
+        (("Sự kiện an ninh là dòng nhật ký có cấu trúc, gửi tới máy thu syslog (RFC 5424), không mất khi máy thu hỏng; "
+          "`incident export` trích xuất nhật ký của sự cố kèm báo cáo và chuỗi niêm phong."),
+         ("Security events are structured log lines and go to syslog collectors (RFC 5424), none lost while one is away; "
+          "`incident export` is an incident's log with its paper and the chain of anchors.")),
+        settings="log.syslog.collectors log.syslog.facility log.syslog.enterprise log.syslog.tls_ca"),
     _row("16.4", PEOPLE,
         ("Tập huấn, đào tạo.", "Training."),
         ("Không có việc cho máy chủ.", "Nothing for a server to do.")),
@@ -426,7 +440,8 @@ ROWS: tuple[Clause, ...] = (
         ("Khen thưởng, xử lý vi phạm, khiếu nại.", "Rewards, violations, complaints."),
         ("Chứng cứ: hồ sơ hộp thư và nhật ký, sửa là lộ (`log verify`); trích xuất có mã kiểm tra (`log export`).",
          "Evidence: facts and logs that cannot be altered unseen (`log verify`); excerpts with digests (`log export`).")),
-    _row("18", PARTLY,
+    _row("18", ENFORCED,
         ("Vướng mắc phản ánh về Trung tâm Thông tin để tổng hợp.", "Problems are told to the Centre, which collects them."),
-        ("Một loại yêu cầu, có kết quả; liệt kê và đếm được.", "A kind of request with its result; listed and counted.")),
+        (("Một loại yêu cầu, có hạn và kết quả, báo lại đơn vị; bản tổng hợp theo đơn vị, trạng thái, trả lời trong hạn."),
+         ("A kind of request with deadline and result, told to the unit; collected by unit, state and answer in time."))),
 )

@@ -41,7 +41,8 @@ class FactKind(StrEnum):
     ISSUED = "issued"
     """Reg. 6.4.a: created, or given again to its owner after a reclaim. [address, received_on?, chosen_by?, symbol?]"""
     IMPORTED = "imported"
-    """Reg. 5.5, 10.4: taken over from another system with its address and password. [address, source?]"""
+    """Reg. 5.5, 10.4: taken over from another system with its address and password. [address, source?,
+    created_on?: day on which that system had made it]"""
     LEFT = "left"
     """Reg. 6.4.c: effective on the official day of retirement, resignation or leaving. [level, cause?]"""
     LEAVE_CORRECTED = "leave_corrected"

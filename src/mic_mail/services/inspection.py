@@ -7,14 +7,15 @@ each line says what to do. A person without a mailbox is information, not an err
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 
 from mic_mail.config.model import QUOTA_FLOOR
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.errors import Text
-from mic_mail.policy.facts import first_broken
+from mic_mail.errors import MicMailError, Text
+from mic_mail.policy.addresses import is_bound, is_of_name
+from mic_mail.policy.facts import MailboxKind, first_broken
 from mic_mail.policy.holds import must_keep
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, State, decide
 from mic_mail.policy.roles import NotAuthorised, Officer, must_keep_centre
@@ -47,10 +48,12 @@ def inspect(
     support: str | None = None,
     *,
     officers: Sequence[Officer] | None = None,
+    issued_on: date | None = None,
 ) -> list[Disagreement]:
     """Every disagreement, gravest first, then by subject.
 
-    `support` is the help desk that refusals name; `officers` are those on record, None: nobody asked for them.
+    `support` is the help desk that refusals name; `officers` are those on record, None: nobody asked for them. `issued_on` is
+    the day of the decision: the addresses of older mailboxes agree with it whatever they are (Reg. 5.5).
     """
     found = [*_strays(snapshot, mail_root)]
     if officers is not None:
@@ -60,6 +63,7 @@ def inspect(
     for entry in snapshot:
         found.extend(_of_mailbox(entry, snapshot, mail_root, now, settings))
         found.extend(_of_hold(entry, mail_root))
+        found.extend(_of_address(entry, issued_on))
     order = list(Severity)
     return sorted(found, key=lambda d: (order.index(d.severity), d.kind, d.subject))
 
@@ -143,6 +147,26 @@ def _of_hold(entry: Entry, mail_root: Path) -> Iterator[Disagreement]:
                 "The store is held, and no hold is on record: run `mic-mail mailbox release-hold`.",
             ),
         )  # fmt: skip
+
+
+def _of_address(entry: Entry, issued_on: date | None) -> Iterator[Disagreement]:
+    """Reg. 5.3, 5.4: a personal address that is not made of its person's name; people marry, so it is a note."""
+    local = entry.address.partition("@")[0]
+    if entry.kind is MailboxKind.PERSONAL and is_bound(entry.facts, issued_on) and not _is_of(local, entry.owner.name):
+        yield Disagreement(
+            Severity.NOTE, "address_not_of_the_name", entry.address,
+            Text(
+                "Địa chỉ không theo họ tên hiện nay, hộp thư cấp sau Quy chế (5.3, 5.5).",
+                "Not made of the present name, and issued after the regulation (Reg. 5.3, 5.5).",
+            ),
+        )  # fmt: skip
+
+
+def _is_of(local: str, name: str) -> bool:
+    try:
+        return is_of_name(local, name)
+    except MicMailError:  # a name that no address can be made of
+        return True
 
 
 def _decision(entry: Entry, now: datetime, settings: LifecycleSettings) -> Decision:

@@ -88,10 +88,6 @@ class Notices:
         """How a password is changed that grows old."""
         return letters.renew_at(self._config.password_page or self._config.support)
 
-    def about_secrecy(self, mailbox: Addressee, subject: Text, text: Text, key: str) -> Published:
-        """Reg. 4.1: what became of a marked message; once for each `key`."""
-        return self.deliver(mailbox, Letter(subject, text), origin=f"secrecy:{mailbox.mailbox_id}:{key}")
-
     def usage(self, mailbox: Addressee, used_octets: int) -> Published | None:
         """Look at the usage after a change; a warning if it crossed a level upwards (Reg. 8.3.c).
 

@@ -64,7 +64,8 @@ def _password_age(entry: Entry, upcoming: list[Reason], config: Config, now: dat
     kinds = {FactKind.PASSWORD_SET, FactKind.PASSWORD_RESET, FactKind.RESTORED, FactKind.ISSUED}
     last: Fact | None = max((fact for fact in entry.facts if fact.kind in kinds), key=_turn, default=None)
     due_at = next((span.since for span in upcoming if span.state is State.PASSWORD_DUE), None)
-    warned_from = None if due_at is None else due_at - timedelta(days=config.auth.password_warn_days)
+    first = max(config.auth.password_warn_days, default=0)
+    warned_from = None if due_at is None else due_at - timedelta(days=first)
     return PasswordAge(
         set_at=last.effective_at if last else None,
         days=max(0, (now - last.effective_at).days) if last else 0,

@@ -31,7 +31,7 @@ def warn_days(config: Config) -> WarnDays:
     return WarnDays(
         reclaim=config.reclaim.warn_days,
         inactivity=config.inactivity.warn_days,
-        password=config.auth.password_notice_days,
+        password=config.auth.password_warn_days,
     )
 
 

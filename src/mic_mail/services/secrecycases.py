@@ -14,8 +14,9 @@ from dataclasses import replace
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.errors import MicMailError, Text
-from mic_mail.i18n import messages
+from mic_mail.errors import MicMailError
+from mic_mail.i18n.notices import secrecy as letters
+from mic_mail.i18n.notices.notice import Letter
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.held import OPEN, Held, Record, State
 from mic_mail.outbound.spool import Spool
@@ -72,7 +73,7 @@ class SecrecyCases:
         elif record.state is State.RELEASED:
             return self._submit(record)
         elif record.state is State.DISCARDED and not record.told:
-            self._tell_sender(record, messages.held_discarded_subject(), messages.held_discarded(record.held_id))
+            self._tell_sender(record, letters.held_discarded(record.held_id))
             self._held.settled(record)
         elif record.expires_at_us <= self._clock.now_us():
             self._held.forget(record)
@@ -87,19 +88,22 @@ class SecrecyCases:
             self._held.settled(replace(record, state=State.DISCARDED))
             return False
         self._log.event("held_message_submitted", trace=record.held_id, sender=record.sender, recipients=len(record.recipients))
-        self._tell_sender(record, messages.held_released_subject(), messages.held_released(record.held_id))
+        self._tell_sender(record, letters.held_released(record.held_id))
         self._held.settled(record)
         return True
 
     def _tell_centre(self, record: Record) -> None:
         support = self._snapshot().resolve(self._support())
         if support is not None:
-            text = messages.inbound_marked(record.held_id, record.sender, len(record.recipients), record.degree)
-            self._notices().about_secrecy(support, messages.inbound_marked_subject(), text, record.held_id)
+            letter = letters.inbound_marked(record.held_id, record.sender, len(record.recipients), record.degree)
+            self._tell(support, letter, record.held_id)
         self._log.event("centre_told", trace=record.held_id, mailbox=support.address if support else None)
         self._held.settled(record)
 
-    def _tell_sender(self, record: Record, subject: Text, text: Text) -> None:
+    def _tell_sender(self, record: Record, letter: Letter) -> None:
         mailbox: Entry | None = self._snapshot().resolve(record.login or record.sender)
         if mailbox is not None:
-            self._notices().about_secrecy(mailbox, subject, text, f"{record.held_id}:{record.state}")
+            self._tell(mailbox, letter, f"{record.held_id}:{record.state}")
+
+    def _tell(self, mailbox: Entry, letter: Letter, key: str) -> None:
+        self._notices().deliver(mailbox, letter, origin=f"secrecy:{mailbox.mailbox_id}:{key}")

@@ -61,9 +61,9 @@ def sign_in_anomaly_found(address: str, at: datetime, network: str, rule: str, c
         Text(f"Đăng nhập bất thường vào {address}", f"Abnormal sign-in to {address}"),
         Text(
             f"Hộp thư {address} được đăng nhập lúc {when.vi} từ mạng {network}; {why.vi.format(count=count)} ({cited.vi}). "
-            f"{done.vi} Đề nghị liên hệ chủ hộp thư để xác minh. Xem: {search}",
+            f"{done.vi} Đề nghị liên hệ chủ hộp thư để xác minh. Xem: {search}.",
             f"{address} was signed in to on {when.en} from {network}; {why.en.format(count=count)} ({cited.en}). {done.en} "
-            f"Please ask its owner. See: {search}",
+            f"Please ask its owner. See: {search}.",
         ),
     )
 
@@ -115,7 +115,7 @@ def incident_recorded(number: str, unit: str, title: str, severity: Text) -> Let
     return Letter(
         Text(f"Đơn vị báo sự cố {number}", f"A unit tells of incident {number}"),
         Text(
-            f"Đơn vị {unit} báo sự cố {number}, mức độ {severity.vi} ({cited.vi}): {title}. Xem: {command}",
-            f"A unit has recorded the incident {number}, {severity.en} ({cited.en}). See: {command}",
+            f"Đơn vị {unit} báo sự cố {number}, mức độ {severity.vi} ({cited.vi}): {title}. Xem: {command}.",
+            f"A unit has recorded the incident {number}, {severity.en} ({cited.en}). See: {command}.",
         ),
     )

@@ -163,7 +163,7 @@ def absence_noted(address: str, begins: date, until: date) -> Letter:
 
 @notice("15.2", Reader.OWNER, at=MIDNIGHT, renew=renew_at("https://mail.mic.gov.vn/mk"))
 def password_ending(at: datetime, renew: Text) -> Letter:
-    """The password grows too old; ahead by each of `auth.password_notice_days`."""
+    """The password grows too old; ahead by each of `auth.password_warn_days`."""
     cited, last = clause("15.2"), dates.last_day_before(at)
     return Letter(
         Text(f"Mật khẩu sẽ hết hạn ngày {last.vi}", f"Password expires on {last.en}"),

@@ -111,11 +111,11 @@ def request_decided(number: int, about: Text, done: bool, result: str) -> Letter
     """The Centre has done or refused what the unit asked for; `result` is typed, and stands in the Vietnamese half alone."""
     cited = clause("6.2")
     state = Text("đã được giải quyết", "is done") if done else Text("bị từ chối", "was refused")
-    named = f"{'Kết quả' if done else 'Lý do'}: {result}" if result else ""
+    named = f"; {'kết quả' if done else 'lý do'}: {result}" if result else ""
     return Letter(
         Text(f"Yêu cầu số {number} {state.vi}", f"Request {number} {state.en}"),
         Text(
-            f"Yêu cầu số {number} của đơn vị ({about.vi}) {state.vi} ({cited.vi}). {named}".rstrip(),
+            f"Yêu cầu số {number} của đơn vị ({about.vi}) {state.vi}{named} ({cited.vi}).",
             f"Your request {number} ({about.en}) {state.en} ({cited.en}).",
         ),
     )
@@ -128,7 +128,7 @@ def incident_closed(number: str, title: str, result: str) -> Letter:
     return Letter(
         Text(f"Sự cố {number} đã kết thúc", f"Incident {number} is closed"),
         Text(
-            f"Sự cố {number} ({title}) do đơn vị báo theo {cited.vi} đã được xử lý xong. Kết quả: {result}",
+            f"Sự cố {number} ({title}) do đơn vị báo đã được xử lý xong; kết quả: {result} ({cited.vi}).",
             f"The incident {number} that your unit told of ({cited.en}) is closed.",
         ),
     )

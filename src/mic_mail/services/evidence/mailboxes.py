@@ -3,6 +3,7 @@
 from collections import Counter
 
 from mic_mail.errors import Text
+from mic_mail.policy.addresses import is_bound
 from mic_mail.policy.authority import Part, grants
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
@@ -72,6 +73,10 @@ def _facts(office: Office) -> Evidence:
     for kind, (clause, name) in _FACT_CLAUSES.items():
         facts = by_kind.get(kind, [])
         yield clause, Finding(name, len(facts), max((fact.recorded_at for fact in facts), default=None))
+    older = sum(
+        bool(entry.facts) and not is_bound(entry.facts, office.config.regulation.issued_on) for entry in office.snapshot
+    )
+    yield "5.5", Finding(Text("địa chỉ có trước Quy chế, giữ nguyên", "addresses older than the rules, kept"), older)
     chosen = [fact for fact in by_kind.get(FactKind.ISSUED, []) if fact.data.get("chosen_by")]
     yield "5.4.b", Finding(Text("địa chỉ do cá nhân chọn", "addresses that the person chose"), len(chosen))
 

@@ -1,0 +1,38 @@
+"""Rows of people: entered in one way, whether by a command or because of a request, and read back as records."""
+
+from sqlalchemy.orm import Session
+
+from mic_mail.directory.model import Person
+from mic_mail.directory.records import PersonRecord
+from mic_mail.policy.eligibility import Employment
+from mic_mail.policy.facts import Level
+
+
+def enter(session: Session, person: PersonRecord) -> Person:
+    """A new row, with its id, within a transaction."""
+    row = Person(
+        full_name=person.full_name,
+        unit_id=person.unit_id,
+        position=person.position,
+        level=person.level,
+        employment=person.employment,
+        contract_from=person.contract_from,
+        contract_until=person.contract_until,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def record(row: Person) -> PersonRecord:
+    """What a row says."""
+    return PersonRecord(
+        person_id=row.person_id,
+        full_name=row.full_name,
+        unit_id=row.unit_id,
+        position=row.position,
+        level=Level(row.level) if row.level else None,
+        employment=Employment(row.employment),
+        contract_from=row.contract_from,
+        contract_until=row.contract_until,
+    )

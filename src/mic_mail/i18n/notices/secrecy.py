@@ -1,0 +1,55 @@
+"""Notices of marked messages (Reg. 4.1): to the Centre of what came from outside, to senders of what two people decided."""
+
+from mic_mail.errors import Text, in_ascii
+from mic_mail.i18n.citations import clause
+from mic_mail.i18n.messages import DEGREES
+from mic_mail.i18n.notices.notice import Letter, Reader, notice
+
+REFERENCE = "01JD3M6Q8V"
+
+
+@notice("4.1", Reader.CENTRE, reference=REFERENCE, sender="a@example.org", recipients=2, degree="confidential")
+def inbound_marked(reference: str, sender: str, recipients: int, degree: str) -> Letter:
+    """A message from outside seems to be marked as a state secret; nothing of it stands here."""
+    cited, named = clause("4.1"), DEGREES[degree]
+    return Letter(
+        Text("Có thư đến mang dấu hiệu độ mật", "Incoming mail seems to be marked"),
+        Text(
+            f"Hệ thống đã nhận một thư từ bên ngoài có dấu hiệu mang dấu độ mật ({named.vi}), người gửi {sender}, "
+            f"{recipients} người nhận, mã {reference}. Thư đã được chuyển đến người nhận; đề nghị Trung tâm Thông tin xem xét "
+            f"theo {cited.vi} "
+            f"(mic-mail secrecy show {reference}).",
+            f"A message from outside ({in_ascii(sender)}) that seems to be marked as {named.en} was accepted, reference "
+            f"{reference}; it went to {recipients} recipient(s). Please look into it under {cited.en} "
+            f"(mic-mail secrecy show {reference}).",
+        ),
+    )
+
+
+@notice("4.1", Reader.OWNER, reference=REFERENCE)
+def held_released(reference: str) -> Letter:
+    """A message of theirs that was refused is released by two people."""
+    cited = clause("4.1")
+    return Letter(
+        Text("Thư của Ông/Bà đã được chuyển đi", "Your message has been released"),
+        Text(
+            f"Thư mã {reference} trước đây bị từ chối theo {cited.vi} nay đã được Trung tâm Thông tin cho chuyển đến "
+            "người nhận.",
+            f"The message {reference}, refused earlier under {cited.en}, has been released by the Information Centre and is on "
+            "its way.",
+        ),
+    )
+
+
+@notice("4.1", Reader.OWNER, reference=REFERENCE)
+def held_discarded(reference: str) -> Letter:
+    """A message of theirs that was refused stays refused."""
+    cited = clause("4.1")
+    return Letter(
+        Text("Thư của Ông/Bà không được chuyển đi", "Your message will not be sent"),
+        Text(
+            f"Trung tâm Thông tin giữ nguyên việc từ chối thư mã {reference} theo {cited.vi}; thư không được chuyển đến người "
+            "nhận.",
+            f"The Information Centre upholds the refusal of the message {reference} ({cited.en}); it was not sent to anybody.",
+        ),
+    )
