@@ -1,4 +1,4 @@
-"""rsyslog takes our security events, by TCP with octet counting and by UDP, and reads them as RFC 5424 messages (Reg. 16.3)."""
+"""rsyslog takes our security events by TCP (octet counting), UDP and its socket, and reads them as RFC 5424 messages (16.3)."""
 
 import json
 import shutil
@@ -31,6 +31,8 @@ RULES = """
 global(workDirectory="{folder}")
 module(load="imtcp")
 module(load="imudp")
+module(load="imuxsock" sysSock.use="off")
+input(type="imuxsock" socket="{folder}/log" useSpecialParser="off" ignoreTimestamp="off")
 input(type="imtcp" port="{port}" address="127.0.0.1")
 input(type="imudp" port="{port}" address="127.0.0.1")
 template(name="read" type="list" option.jsonf="on") {{
@@ -73,11 +75,11 @@ def rsyslog(tmp_path: Path) -> Iterator[tuple[int, Path]]:
         process.communicate(timeout=20)
 
 
-@pytest.mark.parametrize("way", ["tcp", "udp"])
+@pytest.mark.parametrize("way", ["tcp", "udp", "unix"])
 def test_rsyslog_reads_what_we_say(rsyslog: tuple[int, Path], tmp_path: Path, way: str) -> None:
     """Severity, host, name, data and Vietnamese text; what would begin another message begins none."""
     port, read = rsyslog
-    folder = tmp_path / "log"
+    folder = tmp_path / "our-log"
     clock = ManualClock(NOW)
     log = MailLog(folder, "worker0", clock=clock)
     log.event("sign_in_refused", mailbox="dvbe@mic.gov.vn", reason='Đỗ "Bê"] \n<13>1 - - evil - - -')
@@ -87,9 +89,8 @@ def test_rsyslog_reads_what_we_say(rsyslog: tuple[int, Path], tmp_path: Path, wa
     following.save(folder / "cursor", following.Cursor(date(2026, 11, 26)))
     header = Header("mail.mic.gov.vn", 10, "32473")
     own = MailLog(None, "housekeeper", clock=clock)
-    forwarding = Forwarding(
-        Collector(place(f"{way}://127.0.0.1:{port}")), header, folder, folder / "cursor", clock=clock, log=own
-    )
+    where = f"unix:{tmp_path / 'log'}" if way == "unix" else f"{way}://127.0.0.1:{port}"
+    forwarding = Forwarding(Collector(place(where)), header, folder, folder / "cursor", clock=clock, log=own)
     assert forwarding.pass_on() == 2
     while not read.exists() or len(read.read_text().splitlines()) < 2:
         time.sleep(0.05)

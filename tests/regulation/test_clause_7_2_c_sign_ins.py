@@ -190,11 +190,12 @@ def test_networks() -> None:
 class Ministry:
     """A server that counts this machine's many networks (127.0.0.0/8 has 65,536 of /24)."""
 
-    def __init__(self, serve: Callable[..., MailServer], **anomaly: Any) -> None:
+    def __init__(self, serve: Callable[..., MailServer], *, support: bool = True, **anomaly: Any) -> None:
         self.clock = ManualClock(NOW)
         self.server = serve({"limits": {"exempt_networks": ()}, "anomaly": {"sprayed": 10, **anomaly}}, clock=self.clock)
         self.names = [f"m{number}" for number in range(10)]
-        self.server.population.issue("support", name="Trung tâm Thông tin")
+        if support:
+            self.server.population.issue("support", name="Trung tâm Thông tin")
         self.be = self.server.population.issue("dvbe", name="Đỗ Văn Bê")
         for name in self.names:
             self.server.population.issue(name)
@@ -320,3 +321,23 @@ def test_clause_7_2_c_what_was_seen_outlives_the_housekeeper(serve: Callable[...
     for damage in ("{}", "[]", "nonsense", '{"cursor": 1, "watch": {}}'):
         with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
             Watch.of(json.loads(damage)["watch"], Limits())
+
+
+def test_clause_7_2_c_a_kill_between_two_letters_leaves_none_out(serve: Callable[..., MailServer]) -> None:
+    """The person was told, the Centre not yet: it is, and nobody twice; a Centre that has no mailbox holds up nothing."""
+    ministry = Ministry(serve, support=False)
+    for name in ministry.names:
+        ministry.sign_in(name, "127.7.7.7", "thu-mat-khau")
+    assert ministry.sign_in("dvbe", "127.7.7.7")
+    kept = ministry.server.config.server.data_dir / "sign-ins.json"
+    ministry.later(GRACE)
+    assert len(ministry.letters("dvbe")) == 1
+    failed = [event["notice"] for event in ministry.server.events() if event.get("event") == "notice_failed"]
+    assert failed.count("sign-in-anomaly") == 1
+    assert json.loads(kept.read_text())["watch"]["waiting"]  # whoever goes on from here knows of it
+    ministry.server.population.issue("support", name="Trung tâm Thông tin")
+    ministry.later(timedelta(minutes=61))
+    assert len(ministry.letters("support")) == 1
+    assert len(ministry.letters("dvbe")) == 1
+    assert len(ministry.anomalies()) == 1
+    assert not json.loads(kept.read_text())["watch"]["waiting"]

@@ -52,6 +52,23 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Từ chối người nhận {recipient}, yêu cầu từ {peer}: {reason}",
         "Recipient {recipient} refused to {peer}: {reason}",
     ),
+    "sign_in_anomaly": (
+        "Đăng nhập bất thường vào {mailbox} từ mạng {network}: {rule}, {count}; tạm khóa: {suspended}",
+        "Abnormal sign-in to {mailbox} from {network}: {rule}, {count}; suspended: {suspended}",
+    ),
+    "mailbox_suspended": (
+        "Máy chủ tự tạm khóa {mailbox}: {trigger}",
+        "The server suspended {mailbox}: {trigger}",
+    ),
+    "syslog_unreachable": (
+        "Không gửi được tới máy thu {collector}: {error}",
+        "Collector {collector} cannot be reached: {error}",
+    ),
+    "syslog_back": ("Máy thu {collector} nhận lại sau {tries} lần thử", "Collector {collector} is back after {tries} tries"),
+    "syslog_missed": (
+        "Nhật ký bị xóa trước khi gửi tới {collector}: {octets} octet",
+        "The log was removed before {collector} had it: {octets} octets",
+    ),
     "mailbox_opened": ("{actor} mở hộp thư {mailbox} từ {peer}", "{actor} opened {mailbox} from {peer}"),
 }
 

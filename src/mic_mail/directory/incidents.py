@@ -3,8 +3,9 @@
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import DowntimeRow, IncidentDowntime, IncidentNote, IncidentRow
@@ -30,7 +31,14 @@ class Incidents:
 
     def all(self) -> list[Incident]:
         """Every one, in order of entry."""
-        wanted = select(IncidentRow).order_by(IncidentRow.incident_id)
+        return self._found(select(IncidentRow))
+
+    def recent(self, since: datetime) -> list[Incident]:
+        """Those that were opened or closed since then."""
+        return self._found(select(IncidentRow).where(or_(IncidentRow.opened_at >= since, IncidentRow.closed_at >= since)))
+
+    def _found(self, wanted: Select[Any]) -> list[Incident]:
+        wanted = wanted.order_by(IncidentRow.incident_id)
         found = self._tables.read(lambda session: [_incident(session, row) for row in session.scalars(wanted)])
         seen = None if self._units is None else self._units()
         return [incident for incident in found if seen is None or incident.concerns & seen]

@@ -76,9 +76,14 @@ def read_on(folder: Path, cursor: Cursor, today: date, *, most_lines: int = MOST
         else:
             offsets[name] = start
     missed = sum(max(0, cursor.sizes.get(name, 0) - start) for name, start in cursor.offsets.items() if name not in sizes)
-    floor = max(cursor.floor, today - _LOOKED_BACK)
+    floor = today - _LOOKED_BACK  # a clock that is set back reads those days again rather than not at all
     kept = {name: at for name, at in offsets.items() if name in sizes and (at < sizes[name] or _is_recent(name, floor))}
     return Batch(tuple(lines), Cursor(floor, kept, {name: sizes[name] for name in kept}), missed)
+
+
+def unread_octets(folder: Path, cursor: Cursor) -> int:
+    """How much there is behind a cursor."""
+    return sum(max(0, size - cursor.offsets.get(name, 0)) for name, size in _sizes(folder, cursor).items())
 
 
 def _is_recent(name: str, floor: date) -> bool:

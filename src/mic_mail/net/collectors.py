@@ -59,9 +59,10 @@ def place(text: str) -> Place:
 class Collector:
     """One collector; connected when there is something to send."""
 
-    def __init__(self, where: Place, ca: Path | None = None) -> None:
+    def __init__(self, where: Place, ca: Path | None = None, *, patience: float = PATIENCE_SECONDS) -> None:
         self.where = where
         self._ca = ca
+        self._patience = patience
         self._socket: socket.socket | None = None
 
     def send(self, messages: Sequence[bytes]) -> None:
@@ -71,7 +72,7 @@ class Collector:
             if self.where.is_stream:
                 self._must_be_open(made)
                 made.sendall(b"".join(messages))
-                _wait_until_acknowledged(made)
+                _wait_until_acknowledged(made, self._patience)
             else:
                 for message in messages:
                     made.send(message)
@@ -89,16 +90,16 @@ class Collector:
         where = self.where
         if where.way == "unix":
             made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            made.settimeout(PATIENCE_SECONDS)
+            made.settimeout(self._patience)
             made.connect(where.host)
             return made
         if where.way == "udp":
             family, kind, protocol, _, address = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_DGRAM)[0]
             made = socket.socket(family, kind, protocol)
-            made.settimeout(PATIENCE_SECONDS)
+            made.settimeout(self._patience)
             made.connect(address)
             return made
-        made = socket.create_connection((where.host, where.port), PATIENCE_SECONDS)
+        made = socket.create_connection((where.host, where.port), self._patience)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if where.way == "tcp":
             return made
@@ -119,12 +120,12 @@ class Collector:
         except (BlockingIOError, ssl.SSLWantReadError):
             pass
         finally:
-            made.settimeout(PATIENCE_SECONDS)
+            made.settimeout(self._patience)
 
 
-def _wait_until_acknowledged(made: socket.socket) -> None:
+def _wait_until_acknowledged(made: socket.socket, seconds: float) -> None:
     """Until nothing is left in the socket's send queue (SIOCOUTQ): the peer's kernel has it all."""
-    ends = time.monotonic() + PATIENCE_SECONDS
+    ends = time.monotonic() + seconds
     while struct.unpack("i", fcntl.ioctl(made, termios.TIOCOUTQ, b"\0" * 4))[0]:
         if time.monotonic() > ends:
             raise TimeoutError("the collector does not take what was sent")

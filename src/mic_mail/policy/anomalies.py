@@ -154,6 +154,10 @@ class Watch:
         self._waiting = [each for each in self._waiting if each.at + GRACE > now]
         return [each for each in ripe if each.rule is Rule.SCATTERED or not self._is_office(each)]
 
+    def again(self, anomaly: Anomaly) -> None:
+        """Nobody could be told of it yet: it comes once more."""
+        self._waiting.append(anomaly)
+
     def _is_office(self, anomaly: Anomaly) -> bool:
         network = self._networks.get(anomaly.network)
         return network is not None and network.used_by_others(anomaly.mailbox, anomaly.at - KNOWN)

@@ -132,8 +132,8 @@ def decode(text: str) -> tuple[Line, ...]:
 
 
 def _line(members: Mapping[str, object]) -> Line:
-    stored = {**members, "group": Group(str(members["group"])), "states": tuple(members["states"])}  # type: ignore[arg-type]
-    return Line(**stored)  # type: ignore[arg-type]
+    stored = {**members, "group": Group(str(members["group"])), "states": tuple(members["states"])}  # type: ignore[arg-type]  # as `encode` wrote it
+    return Line(**stored)  # type: ignore[arg-type]  # likewise
 
 
 # ---------------------------------------------------------------- when

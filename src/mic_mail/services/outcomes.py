@@ -7,7 +7,7 @@ ago than `WINDOW` is not told any more: a server that was away for so long has t
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from mic_mail.clock import Clock
 from mic_mail.directory.repository import Directory
@@ -20,7 +20,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.incidents import SEVERITIES, Incident
 from mic_mail.policy.requests import KINDS, Kind, Request, State
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.lifenotices import LifeNotices
+from mic_mail.services.lifenotices import AGAIN, LifeNotices
 
 WINDOW = timedelta(days=30)
 
@@ -56,11 +56,13 @@ class Outcomes:
         self._log = log
         self._seen = -1
         """The version of the directory after which everything was told."""
+        self._not_before = datetime.min.replace(tzinfo=UTC)
+        """After a letter that reached nobody."""
 
     async def round(self) -> None:
         """Tell what was not told; a directory that has not changed costs nothing."""
-        version = self._snapshot().version
-        if version == self._seen:
+        version, now = self._snapshot().version, self._clock.now()
+        if version == self._seen or now < self._not_before:
             return
         due = await self._lanes.io(lambda: list(self._due()))
         told = await self._lanes.io(self._directory.sent.known, [each.key for each in due])
@@ -70,6 +72,8 @@ class Outcomes:
                 done = await self._tell(each) and done
         if done:
             self._seen = version
+        else:
+            self._not_before = now + AGAIN
 
     async def _tell(self, each: _Due) -> bool:
         try:
@@ -90,7 +94,7 @@ class Outcomes:
                 key = f"request-decided:{request.request_id}"
                 yield _Due(key, request.filing.unit_id, _of_request(request), request.opened_by)
         symbols = {unit.unit_id: unit.symbol for unit in self._directory.units()}
-        for incident in self._directory.incidents.all():
+        for incident in self._directory.incidents.recent(since):
             unit_id = incident.told.unit_id
             if unit_id is None:  # the Centre's own
                 continue

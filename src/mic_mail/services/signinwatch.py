@@ -28,7 +28,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.anomalies import Anomaly, Attempt, Limits, Watch, network_of
 from mic_mail.policy.calendar import local_day
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.lifenotices import LifeNotices
+from mic_mail.services.lifenotices import AGAIN, LifeNotices
 from mic_mail.services.runaways import Runaways
 
 FILE = "sign-ins.json"
@@ -76,23 +76,30 @@ class SignInWatch:
         self._log = log
         self._state: _State | None = None
         self._saved_at: datetime | None = None
-        self._unhandled: list[Anomaly] = []
+        self._resting: dict[Anomaly, datetime] = {}
+        """Of which nobody could be told: when that is tried next."""
         self._alone = asyncio.Lock()
 
     async def round(self) -> None:
-        """Read on, and do what follows; what could not be done is tried in the next round."""
+        """Read on, and do what follows; what could not be done is tried again after a while."""
         async with self._alone:
-            config = self._config()
-            self._unhandled += await self._lanes.io(self._read_on, config)
-            left: list[Anomaly] = []
-            for anomaly in self._unhandled:
+            config, now = self._config(), self._clock.now()
+            found = await self._lanes.io(self._read_on, config)
+            state = self._state
+            assert state is not None
+            for anomaly in found:
+                if self._resting.get(anomaly, now) > now:
+                    state.watch.again(anomaly)
+                    continue
                 try:
                     await self._act(anomaly, config)
-                except MicMailError as error:
-                    self._log.event("notice_failed", notice=TRIGGER, mailbox=anomaly.mailbox, error=str(error))
-                    left.append(anomaly)
-            handled, self._unhandled = len(self._unhandled) > len(left), left
-            await self._lanes.io(self._save, config, handled)
+                    self._resting.pop(anomaly, None)
+                except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it must not keep back the others'
+                    told = str(error) if isinstance(error, MicMailError | OSError) else repr(error)
+                    self._log.event("notice_failed", notice=TRIGGER, mailbox=anomaly.mailbox, error=told)
+                    self._resting[anomaly] = now + AGAIN
+                    state.watch.again(anomaly)
+            await self._lanes.io(self._save, config, bool(found))
 
     # ------------------------------------------------------------ the log, in a thread
 
@@ -119,11 +126,11 @@ class SignInWatch:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return _State(following.at_the_end(config.log_dir, today), Watch(limits))
 
-    def _save(self, config: Config, handled: bool) -> None:
-        """After something was done, and now and then; not while something waits to be done."""
+    def _save(self, config: Config, found: bool) -> None:
+        """After something was found, and now and then."""
         now, state = self._clock.now(), self._state
         recent = self._saved_at is not None and now - self._saved_at < SAVED_EVERY
-        if state is None or self._unhandled or (recent and not handled):
+        if state is None or (recent and not found):
             return
         state.watch.forget(now)
         kept = {"cursor": following.encoded(state.cursor), "watch": state.watch.kept()}
@@ -141,17 +148,17 @@ class SignInWatch:
         if entry is None:
             return
         key = f"sign-in:{entry.mailbox_id}:{anomaly.rule}:{local_day(anomaly.at).isoformat()}"
-        if await self._lanes.io(self._directory.sent.known, [key]):
-            return
         suspends = config.anomaly.suspend and anomaly.rule.is_strong
-        if suspends:
-            await self._runaways.suspend(entry.mailbox_id, TRIGGER, WHY)
         rule, at, network, count = anomaly.rule, anomaly.at, anomaly.network, anomaly.count
-        self._log.event(
-            "sign_in_anomaly", mailbox=entry.address, clause="7.2.c", rule=rule.value, network=network, count=count,
-            signed_in_at=at, suspended=suspends,
-        )  # fmt: skip
-        await self._notices.tell_owner(key, entry, mailbox.sign_in_anomaly(entry.address, at, network))
+        if not await self._lanes.io(self._directory.sent.known, [key]):
+            if suspends:
+                await self._runaways.suspend(entry.mailbox_id, TRIGGER, WHY)
+            self._log.event(
+                "sign_in_anomaly", mailbox=entry.address, clause="7.2.c", rule=rule.value, network=network, count=count,
+                signed_in_at=at, suspended=suspends,
+            )  # fmt: skip
+            await self._lanes.io(self._directory.sent.put, [key], self._clock.now())
+        await self._notices.tell_owner(f"{key}:owner", entry, mailbox.sign_in_anomaly(entry.address, at, network))
         letter = centre.sign_in_anomaly_found(entry.address, at, network, rule.value, count, suspended=suspends)
         await self._notices.tell_centre(f"{key}:centre", letter)
 

@@ -1,17 +1,21 @@
 """Evidence from the log and its chain: what is kept, closed, verified, exported (Reg. 8.2, 14.4, 16.3, 17)."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from mic_mail.clock import SystemClock
 from mic_mail.errors import Text
+from mic_mail.log import following
 from mic_mail.log.anchors import AnchorFile
 from mic_mail.log.audit import Audit
 from mic_mail.log.files import log_files
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
+from mic_mail.services.syslog import cursor_file
 
 ANCHORS_LATE = timedelta(hours=3)
 """The housekeeper makes one an hour."""
 VERIFY_LATE = timedelta(days=31)
+BEHIND_LATE = timedelta(minutes=15)
+"""The housekeeper comes every second."""
 
 
 def evidence(office: Office) -> Evidence:
@@ -25,8 +29,28 @@ def evidence(office: Office) -> Evidence:
     yield "8.2", Finding(Text("lần niêm phong nhật ký", "anchors of the log"), known.count, at, overdue=late)
     done = _last_acts(office)
     yield "8.2", _act(done, "log_verify", Text("lần kiểm tra nhật ký", "checks of the log"), overdue=_is_late(office, done))
+    yield from _collectors(office)
     for clause in ("14.4", "16.3", "17"):
         yield clause, _act(done, "log_exported", Text("lần trích xuất nhật ký", "excerpts of the log"))
+
+
+def _collectors(office: Office) -> Evidence:
+    """Reg. 16.3: where security events go, and which of these places has not had everything for a while."""
+    names = office.config.log.syslog.collectors
+    yield "16.3", Finding(Text("máy thu syslog", "syslog collectors"), len(names))
+    behind = sum(_is_behind(office, name) for name in names)
+    if behind:
+        what = Text("máy thu syslog chưa nhận đủ", "syslog collectors that are behind")
+        yield "16.3", Finding(what, behind, overdue=True)
+
+
+def _is_behind(office: Office, collector: str) -> bool:
+    path = cursor_file(office.config, collector)
+    cursor = following.load(path)
+    if cursor is None:
+        return True
+    moved = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return office.now - moved > BEHIND_LATE and following.unread_octets(office.config.log_dir, cursor) > 0
 
 
 def _last_acts(office: Office) -> dict[str, tuple[int, datetime]]:

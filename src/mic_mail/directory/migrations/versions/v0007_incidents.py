@@ -60,6 +60,10 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("incident_id", "downtime_id", name=op.f("pk_incident_downtime")),
     )
+    _disputes()
+
+
+def _disputes() -> None:
     op.create_table(
         "census_dispute",
         sa.Column("request_id", sa.Integer(), autoincrement=False, nullable=False),
