@@ -45,7 +45,10 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_5.py",
         "tests/regulation/year/test_year.py",
     ),
-    "5.5": ("tests/regulation/test_acts.py",),
+    "5.5": (
+        "tests/regulation/test_acts.py",
+        "tests/regulation/test_clause_5_5.py",
+    ),
     "6.1": (
         "tests/regulation/test_clause_14_4.py",
         "tests/regulation/test_clause_6_1.py",
@@ -55,6 +58,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "6.2": (
         "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_clause_6_2_mail.py",
+        "tests/regulation/test_clause_6_2_outcomes.py",
         "tests/regulation/test_clause_7_3_b.py",
     ),
     "6.3": (
@@ -101,7 +105,9 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "7.2.c": (
         "tests/clients/test_states.py",
         "tests/regulation/test_acts.py",
+        "tests/regulation/test_clause_14_4_register.py",
         "tests/regulation/test_clause_7_2_c.py",
+        "tests/regulation/test_clause_7_2_c_sign_ins.py",
         "tests/regulation/year/test_year.py",
     ),
     "7.3.a": (
@@ -145,12 +151,20 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_9_2.py",
         "tests/unit/spool/test_spool.py",
     ),
-    "10.1": ("tests/clients/test_cli.py",),
+    "10.1": (
+        "tests/clients/test_cli.py",
+        "tests/regulation/test_clause_14_4_register.py",
+    ),
     "10.2": (
         "tests/clients/test_cli.py",
         "tests/regulation/test_acts.py",
     ),
-    "10.3": ("tests/regulation/test_clause_10_3.py",),
+    "10.3": (
+        "tests/clients/test_browser.py",
+        "tests/regulation/test_clause_10_3.py",
+        "tests/regulation/test_clause_10_3_page.py",
+        "tests/regulation/test_clause_14_4_register.py",
+    ),
     "12.3": ("tests/regulation/test_clause_12_3.py",),
     "12.3.a": ("tests/clients/test_shared_mailboxes.py",),
     "12.4": ("tests/regulation/test_clause_12_4.py",),
@@ -161,10 +175,17 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "14.3": (
         "tests/regulation/test_clause_14_6.py",
+        "tests/regulation/test_clause_18.py",
         "tests/regulation/test_clause_6_1_commands.py",
     ),
-    "14.4": ("tests/regulation/test_clause_14_4.py",),
-    "14.6": ("tests/regulation/test_clause_14_6.py",),
+    "14.4": (
+        "tests/regulation/test_clause_14_4.py",
+        "tests/regulation/test_clause_14_4_register.py",
+    ),
+    "14.6": (
+        "tests/regulation/test_clause_14_6.py",
+        "tests/regulation/test_clause_18.py",
+    ),
     "15.2": (
         "tests/regulation/test_clause_15_2.py",
         "tests/regulation/test_clause_6_2.py",
@@ -177,9 +198,15 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_16_2.py",
     ),
     "16.1.c": ("tests/regulation/test_clause_16_2.py",),
-    "16.2": ("tests/regulation/test_clause_16_2.py",),
+    "16.2": (
+        "tests/regulation/test_clause_14_4_register.py",
+        "tests/regulation/test_clause_16_2.py",
+    ),
     "16.3": (
+        "tests/faults/test_syslog_kill.py",
         "tests/regulation/test_clause_14_4.py",
+        "tests/regulation/test_clause_14_4_register.py",
+        "tests/regulation/test_clause_16_3_syslog.py",
         "tests/unit/log/test_maillog.py",
     ),
     "16.5": ("tests/regulation/test_clause_4_3_content.py",),
