@@ -7,6 +7,7 @@ Allowed: any octets have any structure. Not allowed, each an assertion here:
     an answer against the grammar of RFC 9051, or in more than 7 bits
     a section that lies outside the message; HEADER.FIELDS and HEADER.FIELDS.NOT that are together not the header
     authors that are read strictly and are others to the tolerant reader; `Ambiguous` is allowed
+    a report of delivery or reading whose values are long, or more of whose recipients than there may be
 """
 
 import sys
@@ -24,11 +25,13 @@ with atheris.instrument_imports(include=["mic_mail.mime"]):
     from mic_mail.mime.mailboxes import Ambiguous, addresses_in, read_mailboxes
     from mic_mail.mime.parts import Sections, encode
     from mic_mail.mime.render import answers
+    from mic_mail.mime.reports import MOST_RECIPIENTS, DeliveryReport, DispositionReport, read_report
     from mic_mail.mime.scanner import Scanner
     from mic_mail.mime.structure import Scan
 
 from messages.answers import check
 from messages.hard import HARD
+from messages.reports import REPORTS
 from messages.scans import everything, scan
 
 _SECTIONS = ((), (1,), (2,), (1, 1), (2, 1), (1, 2, 1))
@@ -97,6 +100,17 @@ def check_authors(header: bytes) -> None:
                 addresses_in(text)
 
 
+def check_report(message: bytes) -> None:
+    """Whatever is reported is short."""
+    match read_report(message):
+        case DeliveryReport(envelope_id, message_ids, recipients):
+            assert len(recipients) <= MOST_RECIPIENTS + 1
+            told = [text for each in recipients for text in (each.original, each.final, each.status, each.diagnostic)]
+            assert all(len(text) <= 500 for text in (envelope_id, *message_ids, *told))
+        case DispositionReport(message_ids, recipient, disposition):
+            assert all(len(text) <= 500 for text in (recipient, disposition, *message_ids))
+
+
 def test_one_input(octets: bytes) -> None:
     """One input: a step, then a message."""
     if not octets:
@@ -112,12 +126,13 @@ def test_one_input(octets: bytes) -> None:
     check_sections(message, found)
     check_cuts(found.header)
     check_authors(found.header)
+    check_report(message)
 
 
 def main() -> None:
     """Seeds are the hard messages that are not long."""
     with tempfile.TemporaryDirectory() as name:
-        for number, message in enumerate(HARD.values()):
+        for number, message in enumerate((*HARD.values(), *REPORTS.values())):
             if len(message) < 6_000:
                 (Path(name) / str(number)).write_bytes(b"\x07" + message)
         atheris.Setup([*sys.argv, name], test_one_input)

@@ -1,0 +1,188 @@
+"""What other servers and mail programs report of a message: its delivery (RFC 3464) and its reading (RFC 8098).
+
+In: the octets of a message that calls itself a multipart/report (RFC 6522), or as many of its first ones as one cares to read.
+Out: a `DeliveryReport` or a `DispositionReport`, or None where it is neither. Never raises; time and memory are bounded by the
+scanner's limits and those below, whatever the octets are.
+
+Nothing here is true because it is reported: anybody can write such a message. What is told of it has to say so.
+Addresses may be written as RFC 6533 has it (`utf-8;`), fields in any case, parts in any transfer encoding.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mic_mail.mime.encodings import decode
+from mic_mail.mime.headers import fields, strip_comments, unfold
+from mic_mail.mime.scanner import Scanner
+from mic_mail.mime.structure import Part
+
+MOST_OCTETS = 512 << 10
+"""Of a report that are read: what it reports stands before the message that it returns."""
+MOST_RECIPIENTS = 500
+_MOST_PARTS = 50
+_MOST_STATUS_OCTETS = 256 << 10
+_LONGEST = 500
+"""Characters of a value that are kept."""
+
+_GROUPS = re.compile(rb"\r?\n(?:[ \t]*\r?\n)+")
+_MESSAGE_ID = re.compile(r"<[^<>\s]+>")
+_CODE = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_STATUS = frozenset({b"delivery-status", b"global-delivery-status"})
+_DISPOSITION = frozenset({b"disposition-notification", b"global-disposition-notification"})
+_HEADERS = frozenset({b"rfc822-headers", b"global-headers", b"rfc822", b"global"})
+"""What begins with the header of the returned message; the last two where they are encoded, or in UTF-8 (RFC 6532)."""
+
+
+class Action(StrEnum):
+    """RFC 3464 §2.3.3."""
+
+    FAILED = "failed"
+    DELAYED = "delayed"
+    DELIVERED = "delivered"
+    RELAYED = "relayed"
+    EXPANDED = "expanded"
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientStatus:
+    """What is reported of one recipient; addresses in lower case."""
+
+    original: str
+    """As the sender wrote it, where that is said; else as `final`."""
+    final: str
+    action: Action
+    status: str
+    """Such as 5.1.1; empty where none was given."""
+    diagnostic: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReport:
+    """A delivery status notification."""
+
+    envelope_id: str
+    """ENVID of the submission (RFC 3461 §4.4), empty where none was given."""
+    message_ids: frozenset[str]
+    """With their brackets: of the message that is returned, if anything of it is."""
+    recipients: tuple[RecipientStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DispositionReport:
+    """A message disposition notification: displayed, deleted, ..."""
+
+    message_ids: frozenset[str]
+    recipient: str
+    disposition: str
+    """The type, in lower case: displayed, deleted, dispatched, processed."""
+    automatic: bool
+    """Sent without that a person allowed it (`automatic-action` or `MDN-sent-automatically`)."""
+
+
+def read_report(octets: bytes) -> DeliveryReport | DispositionReport | None:
+    """What a message reports."""
+    octets = octets[:MOST_OCTETS]
+    scanner = Scanner()
+    scanner.feed(octets)
+    parts = list(_parts(scanner.finish().root))
+    for part in parts:
+        if part.maintype == b"message" and part.subtype in _DISPOSITION:
+            return _disposition(_content(octets, part))
+    for part in parts:
+        if part.maintype == b"message" and part.subtype in _STATUS:
+            return _delivery(_content(octets, part), _returned(octets, parts))
+    return None
+
+
+def _parts(root: Part) -> Iterator[Part]:
+    """Parts in reading order, not those within a returned message."""
+    waiting, given = [root], 0
+    while waiting and given < _MOST_PARTS:
+        part = waiting.pop()
+        given += 1
+        yield part
+        if not part.is_message:
+            waiting.extend(reversed(part.children))
+
+
+def _content(octets: bytes, part: Part) -> bytes:
+    raw = octets[part.body_start : min(part.body_end, part.body_start + _MOST_STATUS_OCTETS)]
+    return decode(raw, part.encoding.decode("ascii", "replace"))
+
+
+def _returned(octets: bytes, parts: list[Part]) -> frozenset[str]:
+    """The Message-IDs that the returned message, or its header, has."""
+    for part in parts:
+        if part.is_message and part.children:
+            found = _ids(_text(part.children[0].fields.get(b"message-id", b"")))
+        elif part.subtype in _HEADERS:
+            header = _GROUPS.split(_content(octets, part).lstrip(b"\r\n"), maxsplit=1)[0]
+            found = _ids(_first(header).get("message-id", ""))
+        else:
+            continue
+        if found:
+            return found
+    return frozenset()
+
+
+def _delivery(content: bytes, message_ids: frozenset[str]) -> DeliveryReport:
+    """RFC 3464 §2.1: fields of the message, then a group of fields for each recipient."""
+    groups = [_first(group) for group in _GROUPS.split(content.strip(b"\r\n"), maxsplit=MOST_RECIPIENTS + 1) if group]
+    envelope_id = groups[0].get("original-envelope-id", "") if groups else ""
+    named = (_recipient(group) for group in groups[: MOST_RECIPIENTS + 1])
+    return DeliveryReport(envelope_id, message_ids, tuple(each for each in named if each is not None))
+
+
+def _recipient(group: Mapping[str, str]) -> RecipientStatus | None:
+    """None for the fields of the message, and for a group that says nothing that one could tell."""
+    final = _address(group.get("final-recipient", ""))
+    original = _address(group.get("original-recipient", ""))
+    word = _text(strip_comments(group.get("action", "").encode())).lower()
+    if word not in _ACTIONS or not (final or original):
+        return None
+    code = _CODE.search(group.get("status", ""))
+    diagnostic = group.get("diagnostic-code", "").partition(";")
+    text = diagnostic[2].strip() or diagnostic[0].strip()
+    return RecipientStatus(original or final, final or original, Action(word), code[0] if code else "", text)
+
+
+_ACTIONS = frozenset(Action)
+
+
+def _disposition(content: bytes) -> DispositionReport | None:
+    """RFC 8098 §3.1: one group of fields."""
+    said = _first(content.strip(b"\r\n"))
+    mode, _, kind = said.get("disposition", "").partition(";")
+    word = re.split(r"[/,\s]", kind.strip().lower(), maxsplit=1)[0]
+    if not word:
+        return None
+    recipient = _address(said.get("original-recipient", "")) or _address(said.get("final-recipient", ""))
+    automatic = "automatic-action" in mode.lower() or "mdn-sent-automatically" in mode.lower()
+    return DispositionReport(_ids(said.get("original-message-id", "")), recipient, word, automatic)
+
+
+def _first(group: bytes) -> dict[str, str]:
+    """The first field of each name, as text."""
+    found: dict[str, str] = {}
+    for name, value in fields(group.lstrip(b"\r\n")):
+        found.setdefault(name.decode("ascii", "replace"), _text(unfold(value)))
+    return found
+
+
+def _address(value: str) -> str:
+    """What stands after `rfc822;`: in lower case, without brackets and comments."""
+    kind, semicolon, address = value.partition(";")
+    address = _text(strip_comments((address if semicolon else kind).encode()))
+    return address.strip().removeprefix("<").removesuffix(">").strip().lower()
+
+
+def _ids(value: str) -> frozenset[str]:
+    return frozenset(_MESSAGE_ID.findall(value))
+
+
+def _text(value: bytes) -> str:
+    """Printable, on one line and not too long: it is shown in reports."""
+    return _CONTROL.sub(" ", value[: 4 * _LONGEST].decode("utf-8", "replace"))[:_LONGEST].strip()
