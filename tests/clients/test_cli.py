@@ -490,9 +490,9 @@ def test_config_check_reads_the_directory(command: Command, made: Path, tmp_path
 
 def test_config_check_warns_of_settings_without_effect(command: Command, made: Path) -> None:
     """Exit 0, and the setting named."""
-    made.write_text(made.read_text().replace('# counts = "read"', 'counts = "poll"'))
+    made.write_text(made.read_text().replace("# issued_on = ...", "issued_on = 2016-03-31"))
     run = command("--config", made, "config", "check", "--json")
-    assert (run.code, [(row["key"], row["severity"]) for row in run.json]) == (0, [("unit.openings.counts", "warning")])
+    assert (run.code, [(row["key"], row["severity"]) for row in run.json]) == (0, [("regulation.issued_on", "warning")])
 
 
 def test_the_decision_is_named_above_its_clauses(command: Command, made: Path, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_each_reads_for_themselves(server: MailServer) -> None:
 
 @pytest.mark.clause("12.3.a")
 def test_openings_are_on_record(server: MailServer) -> None:
-    """Reg. 12.3.a: SELECT, and reading on in what is open, once in ten minutes; IDLE and STATUS do not count."""
+    """Reg. 12.3.a: SELECT, and reading on in what is open, once in five minutes; IDLE and STATUS do not count."""
     deliver(server, CNTT)
     client = sign_in(server)
     client.status("Shared/cntt", "(MESSAGES)")

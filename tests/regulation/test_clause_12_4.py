@@ -17,7 +17,8 @@ from mic_mail.mime.render import answers_of
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.replies import Addressed, Incoming, ReplySettings, due_at, is_automatic, owes_answer, unanswered
-from mic_mail.services.replies import Replies, Waiting, week_of
+from mic_mail.services.replies import DUTY, Replies, Waiting
+from mic_mail.services.weekly import week_of
 from mic_mail.storage.types import ANSWERED, AccountRef, Delivery
 from regulation.test_clause_10_3 import letters
 from regulation.test_commands import Console
@@ -169,7 +170,7 @@ def test_late_mailboxes_are_reminded_once_a_week(post: Post) -> None:
         post.server.move_clock_to(datetime.fromisoformat(moment).replace(tzinfo=HO_CHI_MINH))
         for _ in range(2):
             post.server.housekeep()
-            reminders._done = ""  # as after a restart
+            reminders.forget()  # as after a restart
         expected += more
         assert len(letters(post.server, "dvbe")) == expected, moment
     letter = letters(post.server, "dvbe")[-1]
@@ -184,7 +185,7 @@ def test_who_is_on_the_register_is_not_reminded_again(post: Post) -> None:
     bee = post.server.issue("dvbe")
     post.put(bee, 1)
     monday = datetime(2026, 11, 30, 1, tzinfo=UTC)
-    post.server.population.directory.sent.put([f"{week_of(monday)}:{bee.mailbox_id}"], monday)
+    post.server.population.directory.sent.put([f"{week_of(DUTY, monday)}:{bee.mailbox_id}"], monday)
     post.server.move_clock_to(monday)
     post.server.housekeep()
     assert len(letters(post.server, "dvbe")) == 1

@@ -10,14 +10,20 @@ from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
 from mic_mail.services.indexing import ROUND_SECONDS, Indexing
 from mic_mail.services.lifenotices import LifeNotices
 from mic_mail.services.logbook import LogKeeping
+from mic_mail.services.openings import DUTY as OPENINGS
+from mic_mail.services.openings import opening_reminders
 from mic_mail.services.outcomes import Outcomes
+from mic_mail.services.passedon import DUTY as PASSED_ON
+from mic_mail.services.passedon import passed_on_reminders
 from mic_mail.services.reclaimrounds import ReclaimRounds
-from mic_mail.services.replies import ReplyReminders
+from mic_mail.services.replies import DUTY as REPLIES
+from mic_mail.services.replies import reply_reminders
 from mic_mail.services.requests.intake import Intake
 from mic_mail.services.requests.reminding import remind
 from mic_mail.services.secrecycases import SecrecyCases
 from mic_mail.services.signinwatch import SignInWatch
 from mic_mail.services.syslog import Syslog
+from mic_mail.services.weekly import Prepare, WeeklyReminders
 from mic_mail.storage.journal import SETTLE_SECONDS
 
 REST_SECONDS = 2.0
@@ -30,7 +36,7 @@ SWEEP_SECONDS = 3600.0
 CERTIFICATE_SECONDS = 86_400.0
 RETENTION_SECONDS = 86_400.0
 DOWNTIME_SECONDS = 30.0
-REPLIES_SECONDS = 600.0
+WEEKLY_SECONDS = 600.0
 LOG_INDEX_SECONDS = 300.0
 """What has not been loaded yet a search reads in the segments: 1 GB/s."""
 LOG_ANCHOR_SECONDS = 3600.0
@@ -101,7 +107,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("certificate", CERTIFICATE_SECONDS, certificate),
         *_about_the_log(rooms),
         Duty("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round),
-        Duty("replies", REPLIES_SECONDS, _reply_reminders(rooms).round),
+        *_weekly_duties(rooms),
         Duty("notices", NOTICES_SECONDS, life.look),
         Duty("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(rooms, life).round),
         Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round),
@@ -215,11 +221,22 @@ def _downtime_notices(rooms: Rooms) -> DowntimeNotices:
     )
 
 
-def _reply_reminders(rooms: Rooms) -> ReplyReminders:
-    return ReplyReminders(
-        lambda: rooms.usage.notices,
-        lambda: rooms.config,
-        store=rooms.store,
+def _weekly_duties(rooms: Rooms) -> list[Duty]:
+    """Reminders of Article 12, each on the first working day of a week."""
+    weekly = (
+        ("replies", REPLIES, reply_reminders(rooms.store, rooms.directory)),
+        ("openings", OPENINGS, opening_reminders(rooms.directory.downtimes.all, rooms.clock)),
+        ("passed_on", PASSED_ON, passed_on_reminders(rooms.store)),
+    )
+    return [Duty(name, WEEKLY_SECONDS, _weekly(rooms, duty, prepare).round) for name, duty, prepare in weekly]
+
+
+def _weekly(rooms: Rooms, duty: str, prepare: Prepare) -> WeeklyReminders:
+    return WeeklyReminders(
+        duty,
+        prepare,
+        notices=lambda: rooms.usage.notices,
+        config=lambda: rooms.config,
         directory=rooms.directory,
         access=rooms.access,
         accounts=rooms.accounts,

@@ -80,6 +80,8 @@ def imap_settings(config: Config) -> ImapSettings:
         still_here_seconds=imap.still_here_seconds,
         errors=imap.errors,
         support=config.support,
+        passed_on=frozenset(keyword.lower() for keyword in config.unit.passed_on.keywords),
+        polls_open=config.unit.openings.counts == "poll",
         hidden=frozenset(name for name, wanted in offered.items() if not wanted),
     )
 

@@ -69,6 +69,10 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Nhật ký bị xóa trước khi gửi tới {collector}: {octets} octet",
         "The log was removed before {collector} had it: {octets} octets",
     ),
+    "messages_passed_on": (
+        "{actor} đánh dấu đã chuyển UID {uids} trong {folder} của {mailbox}",
+        "{actor} marked UID {uids} in {folder} of {mailbox} as passed on",
+    ),
     "mailbox_opened": ("{actor} mở hộp thư {mailbox} từ {peer}", "{actor} opened {mailbox} from {peer}"),
 }
 

@@ -1,8 +1,10 @@
 """Files of papers that a command writes: whole or not at all, readable by their owner and group."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from mic_mail.cli import output
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason
 from mic_mail.papers import html, pdf, plain, sheets
@@ -54,3 +56,9 @@ def write_paper(path: Path, paper: Paper) -> list[Path]:
                 write_file(path.with_name(f"{path.stem}-{number}{path.suffix}"), plain.write(table))
                 for number, table in enumerate(paper.tables, 1)
             ]
+
+
+def tell_written(files: Sequence[Path]) -> None:
+    """Say which files were written."""
+    names = ", ".join(map(str, files))
+    output.note(Text(f"Đã ghi {names}.", f"{len(files)} files are written." if len(files) > 1 else "The file is written."))

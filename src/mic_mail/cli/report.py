@@ -6,21 +6,20 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.cli import output
 from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, WhyOption
 from mic_mail.cli.output import say
-from mic_mail.cli.paperfile import check_kind, write_paper
+from mic_mail.cli.paperfile import check_kind, tell_written, write_paper
 from mic_mail.cli.record import on_record
-from mic_mail.errors import Text
 from mic_mail.policy.calendar import ONE_DAY, add_months, local_day
 from mic_mail.policy.requests import Kind
 from mic_mail.policy.roles import Right
+from mic_mail.policy.spans import Span
 from mic_mail.services.credentials import Origin
 from mic_mail.services.problems import Problems
-from mic_mail.services.usage import Span, Usage
+from mic_mail.services.usage import Usage
 
 app = typer.Typer(help=say("Báo cáo.", "Reports."), no_args_is_help=True)
 
@@ -58,8 +57,7 @@ def usage(
         right=Right.READ, concerns=which, first=span.first, last=span.last,
     ):  # fmt: skip
         paper = Usage(here.directory, here.store, here.config, here.clock, span).paper(which)
-        written = write_paper(out, paper)
-    _tell(written)
+        tell_written(write_paper(out, paper))
 
 
 @app.command(help=say("Tổng hợp vướng mắc (Điều 18).", "What was told to the Centre, collected (18)."))
@@ -87,18 +85,12 @@ def problems(
         right=Right.READ, concerns=which, kinds=wanted, first=span.first, last=span.last,
     ):  # fmt: skip
         paper = Problems(here.directory, here.config, here.clock, span, wanted).paper(which)
-        written = write_paper(out, paper)
-    _tell(written)
+        tell_written(write_paper(out, paper))
 
 
 def _span(here: Frame, first: str | None, last: str | None) -> Span:
     ends = read_day(last) if last else local_day(here.clock.now()) - ONE_DAY
     return Span(read_day(first) if first else _interval_before(ends, here.config.report.usage_months), ends)
-
-
-def _tell(written: list[Path]) -> None:
-    names = ", ".join(map(str, written))
-    output.note(Text(f"Đã ghi {names}.", f"{len(written)} files are written." if len(written) > 1 else "The file is written."))
 
 
 def _interval_before(last: date, months: int) -> date:

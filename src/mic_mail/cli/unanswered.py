@@ -16,15 +16,14 @@ from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.paperfile import check_kind, write_paper
 from mic_mail.cli.record import on_record
+from mic_mail.cli.unitchoice import is_in_use
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import BadInput, Text
 from mic_mail.papers import paper as papers
 from mic_mail.policy import replies as rules
-from mic_mail.policy.lifecycle import FactsUnreadable, decide
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 from mic_mail.services.papers import paper
-from mic_mail.services.readings import lifecycle_settings
 from mic_mail.services.replies import Replies, addresses_of_units
 
 app = typer.Typer(no_args_is_help=True)
@@ -97,7 +96,7 @@ def _of_mailboxes(here: Frame, snapshot: Snapshot, unit_id: int | None) -> list[
     for entry in snapshot:
         if unit_id is not None and entry.owner.unit_id != unit_id and entry.owner.person_id not in persons:
             continue
-        if not _is_in_use(here, entry, snapshot):
+        if not is_in_use(here, entry, snapshot):
             continue
         waiting = finder.waiting(entry, snapshot, now, units(entry))
         if waiting:
@@ -112,15 +111,6 @@ def _of_mailboxes(here: Frame, snapshot: Snapshot, unit_id: int | None) -> list[
             }
             rows.append((late, row))
     return [row for _, row in sorted(rows, key=lambda each: -each[0])]
-
-
-def _is_in_use(here: Frame, entry: Entry, snapshot: Snapshot) -> bool:
-    settings = lifecycle_settings(here.config, snapshot.working_days)
-    try:
-        decision = decide(entry.kind, entry.facts, here.clock.now(), last_activity=entry.last_activity, settings=settings)
-    except FactsUnreadable:
-        return False
-    return decision.receives
 
 
 def _write(here: Frame, out: Path, subject: str, columns: Sequence[Column], rows: list[Row]) -> None:

@@ -293,6 +293,13 @@ _SIZE = _fixed("không phải kích cỡ", "is not a size", 'Viết như "20 MiB
 _SPAN = _fixed(
     "không phải khoảng thời gian", "is not a span of time", 'Viết như "2 min".', 'Write it as "2 min", or in seconds.'
 )
+_WINDOWS = _fixed(
+    "các khung giờ không theo thứ tự trong ngày, hoặc chồng nhau",
+    "the windows are not in the order of the day, or overlap",
+    "Xếp theo giờ, không chồng nhau.",
+    "Put them in order, one after the other.",
+)
+_WINDOW_EDGE = _fixed("không chẵn 5 phút", "is not on a full five minutes", "Ví dụ: 07:30.", "For example: 07:30.")
 _WINDOW = _fixed("kết thúc trước khi bắt đầu", "ends before it begins", "Đổi chỗ hai giờ.", "Swap the two times.")
 _NETWORK = _fixed("không phải mạng", "is not a network", 'Viết như "10.1.0.0/16".', 'Write it as "10.1.0.0/16".')
 _COLLECTOR = _fixed(
@@ -349,6 +356,8 @@ _WORDS: Mapping[str, Words] = {
     "octets": _SIZE,
     "seconds": _SPAN,
     "window": _WINDOW,
+    "window_edge": _WINDOW_EDGE,
+    "windows_overlap": _WINDOWS,
     "duplicate": _duplicate,
     "rising": _RISING,
     "path": _PATH,

@@ -5,6 +5,7 @@ months, 1 and 2 working days) is no setting and not here.
 """
 
 from datetime import date, time
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
@@ -12,6 +13,9 @@ from pydantic_core import PydanticCustomError
 
 from mic_mail.config.section import About, Distinct, MailboxName, PageName, Rising, Section
 from mic_mail.config.units import DAY, GIB, HOUR, MIB, Octets, Seconds, Unit
+
+Keyword = Annotated[str, StringConstraints(pattern=r"^[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~-]{1,60}$")]
+"""A keyword of RFC 9051 (`flag-keyword`): an atom."""
 
 
 class UnitAddress(Section):
@@ -152,8 +156,16 @@ class Maintenance(Section):
 class Window(Section):
     """A span of a working day."""
 
-    start: Annotated[time, About("Begins.", "12.3.a", later=True)]
-    end: Annotated[time, About("Ends.", "12.3.a", later=True)]
+    start: Annotated[time, About("Begins; on a full five minutes.", "12.3.a")]
+    end: Annotated[time, About("Ends; on a full five minutes.", "12.3.a")]
+
+    @field_validator("start", "end")
+    @classmethod
+    def _on_five_minutes(cls, edge: time) -> time:
+        """Who reads on in an open mailbox is on record once in five minutes (`connection.actions.OPENING_MINUTES`)."""
+        if edge.minute % 5 or edge.second or edge.microsecond or edge.tzinfo is not None:
+            raise PydanticCustomError("window_edge", "not a full five minutes of the local day")
+        return edge
 
     @field_validator("end")
     @classmethod
@@ -168,25 +180,55 @@ class Openings(Section):
 
     counts: Annotated[
         Literal["read", "poll"],
-        About("What is an opening: the keeper reading (SELECT, FETCH), or any poll.", "12.3.a", later=True),
+        About("What is an opening: the keeper reading (SELECT, FETCH), or any poll.", "12.3.a"),
     ] = "read"
     windows: Annotated[
         tuple[Window, ...],
         Field(min_length=3),
-        About(
-            "When a unit mailbox has to be opened: start of morning, end of morning, end of afternoon.", "12.3.a", later=True
-        ),
+        About("When a unit mailbox has to be opened: start of morning, end of morning, end of afternoon.", "12.3.a"),
     ] = (
         Window(start=time(7, 30), end=time(9, 0)),
         Window(start=time(10, 30), end=time(12, 0)),
         Window(start=time(16, 0), end=time(17, 30)),
     )
+    remind: Annotated[
+        bool, About("Once a week the keeper is told in which windows of the last week the mailbox was not opened.", "12.3.a")
+    ] = True
+
+    @field_validator("windows")
+    @classmethod
+    def _in_order(cls, windows: tuple[Window, ...]) -> tuple[Window, ...]:
+        if any(later.start < earlier.end for earlier, later in pairwise(windows)):
+            raise PydanticCustomError("windows_overlap", "the windows are not in the order of the day, or overlap")
+        return windows
+
+
+class PassedOn(Section):
+    """How mail of a unit mailbox is marked as passed on to the document system."""
+
+    keywords: Annotated[
+        tuple[Keyword, ...],
+        About("Message keywords (tags) that say so; upper and lower case are alike.", "12.3.c"),
+    ] = ("$PassedOn", "PassedOn")
+    folder: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, max_length=200),
+        About("A folder that says so too, with those below it: for programs without tags; empty: none.", "12.3.c"),
+    ] = "Đã chuyển QLVB"
+    days: Annotated[
+        int,
+        Field(ge=0, le=30),
+        Unit("working days"),
+        About("Working days after receipt by whose end it has to be passed on; our reading of 'without delay'.", "12.3.c"),
+    ] = 1
+    remind: Annotated[bool, About("Once a week the unit mailbox is told what is overdue in it.", "12.3.c")] = True
 
 
 class UnitMailboxes(Section):
     """Unit mailboxes."""
 
     openings: Annotated[Openings, About("Openings.", "12.3.a")] = Openings()
+    passed_on: Annotated[PassedOn, About("What is passed on to the document system.", "12.3.c")] = PassedOn()
 
 
 class Reply(Section):

@@ -27,8 +27,15 @@ T_co = TypeVar("T_co", covariant=True)
 
 COMMANDS_AT_ONCE = 100
 """Of those that a client has pipelined, without giving others their turn; 13,000 NOOPs in one took 80 to 350 ms."""
-OPENING_SECONDS = 600.0
-"""Reading on in a mailbox that is open counts as opening it once in so long (Reg. 12.3.a: three times a day, in windows)."""
+OPENING_MINUTES = 5
+"""Reading on in a mailbox that is open counts as opening it, once in each stretch of so long by the wall clock (Reg. 12.3.a).
+
+The windows in which it has to be opened begin and end with such a stretch, so whoever reads in one is on record in it."""
+
+
+def opening_stretch(now_us: int) -> int:
+    """The number of the stretch of `OPENING_MINUTES` in which an instant lies."""
+    return now_us // (OPENING_MINUTES * 60_000_000)
 
 
 @dataclass(frozen=True, slots=True)

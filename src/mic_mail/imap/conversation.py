@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
-from mic_mail.connection.actions import OPENING_SECONDS, NeedInput, Note, Send, Used
+from mic_mail.connection.actions import NeedInput, Note, Send, Used, opening_stretch
 from mic_mail.errors import MicMailError, Text
 from mic_mail.imap.actions import SLICE_OCTETS, Overhear, Steps, Waiting, Work
 from mic_mail.imap.desk import Desk
@@ -68,6 +68,10 @@ class SessionSettings:
     """The help desk's address, told as METADATA's /shared/admin."""
     hidden: frozenset[str] = frozenset()
     """Capabilities that this server does not offer, in capitals."""
+    passed_on: frozenset[str] = frozenset()
+    """Keywords, in lower case, that say that a message was passed on to the document system (Reg. 12.3.c): set on record."""
+    polls_open: bool = False
+    """A program that looks for new mail by itself opens a unit's mailbox too (`unit.openings.counts`, Reg. 12.3.a)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +176,8 @@ class Conversation:
 
     __slots__ = (
         "_octets", "_overhearing", "at", "attending", "boxes_moved", "clock", "compressed", "desk", "enabled", "ending",
-        "introductions", "known_modseq", "landed", "leftovers", "notifier", "out", "overheard", "own_modseq", "reader", "saved",
-        "settings", "severed", "shelf", "sign_in_until", "signed_in", "tag", "tls", "tries", "view",
+        "introductions", "known_modseq", "landed", "leftovers", "notifier", "opened", "out", "overheard", "own_modseq",
+        "reader", "saved", "settings", "severed", "shelf", "sign_in_until", "signed_in", "tag", "tls", "tries", "view",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: Shelf, desk: Desk, tls: bool) -> None:
@@ -187,6 +191,8 @@ class Conversation:
         self.reader = Reader(Limits.before_sign_in())
         self.signed_in: SignedIn | None = None
         self.view: View | None = None
+        self.opened: dict[int, int] = {}
+        """In which stretch of time each account was last said to be opened (`opening_stretch`)."""
         self.at: AccountRef | None = None
         """Whose store the command in hand is about (None: the own one): of the selected mailbox, where it is about that."""
         self.attending: AccountRef | None = None
@@ -303,6 +309,7 @@ class Conversation:
         self.notifier = None
         self.leave()
         self.signed_in = None
+        self.opened = {}
         self.enabled = Enabled.NOTHING
         self.known_modseq = self.own_modseq = 0
         self._overhearing, self.overheard, self.boxes_moved = Overhear(), {}, False
@@ -441,10 +448,22 @@ class Conversation:
 
     def reading(self) -> Steps[None]:
         """Somebody reads on in the selected mailbox: that is on record, where it has to be (Reg. 12.3.a)."""
-        view = self.view
-        if view is not None and view.on_record and self.now() - view.opened_at >= OPENING_SECONDS:
-            view.opened_at = self.now()
-            yield Used(view.place.account, "fetch")
+        if self.view is not None and self.view.on_record:
+            yield from self._opening(self.view.place.account, "fetch")
+
+    def polling(self, place: Place | None) -> Steps[None]:
+        """A program looks whether anything is new there: an opening where the settings say so (`unit.openings.counts`)."""
+        if self.settings.polls_open and place is not None:
+            account_id = self.mailbox_id if place.account is None else place.account.account_id
+            if self.desk.on_record(account_id):
+                yield from self._opening(place.account, "poll")
+
+    def _opening(self, account: AccountRef | None, how: str) -> Steps[None]:
+        account_id = self.mailbox_id if account is None else account.account_id
+        stretch = opening_stretch(self.clock.now_us())
+        if self.opened.get(account_id) != stretch:
+            self.opened[account_id] = stretch
+            yield Used(account, how)
 
     def on_record(self, event: str, place: Place, **fields: object) -> Steps[None]:
         """Who did this in a mailbox that several people use."""

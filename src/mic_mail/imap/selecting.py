@@ -7,7 +7,7 @@ Standards: RFC 9051 §6.3.2, §6.3.13, §6.4.1-6.4.3; RFC 7162 §3.2.5 (QRESYNC)
 
 from dataclasses import dataclass, replace
 
-from mic_mail.connection.actions import Used
+from mic_mail.connection.actions import Used, opening_stretch
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Attend, DropCompressor, Steps, Waiting
 from mic_mail.imap.conversation import Conversation, Ended, Reply, bad
@@ -85,7 +85,6 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
         recent=None if rev2 else opened.recent,
         presence=opened.presence,
         on_record=talk.desk.on_record(account_id),
-        opened_at=talk.now(),
     )
     talk.view = view
     if talk.notifier is not None:
@@ -94,6 +93,7 @@ def select(talk: Conversation, command: Select) -> Steps[Reply]:
     if opened.changes is not None and command.qresync is not None:
         known, changes, enabled = command.qresync, opened.changes, talk.enabled
         talk.say((yield from talk.ask(lambda account: b"".join(missed(view, known, changes, enabled)), place)))
+    talk.opened[account_id] = opening_stretch(talk.clock.now_us())
     yield Used(place.account, "select")
     # RFC 4314 §5.2: only rights over flags that are shared make it READ-WRITE. \Seen may be set all the same.
     shared = place.rights.replace("s", "") if opened.fresh.info.own_seen else place.rights
@@ -215,6 +215,7 @@ def idle(talk: Conversation, command: Idle) -> Steps[Reply]:
     settings = talk.settings
     talk.reader.expect_line()
     talk.say(responses.continuation("Idling."))
+    yield from talk.polling(None if talk.view is None else talk.view.place)
     owes = yield from _owes_after_look(talk)
     if talk.compressed:
         yield DropCompressor()

@@ -89,6 +89,7 @@ def tell_capability(talk: Conversation, command: Capability) -> Steps[Reply]:
 def noop(talk: Conversation, command: Command) -> Steps[Reply]:
     """NOOP and CHECK: the moment to look whether something is new (RFC 9051 §6.1.2)."""
     yield from talk.sync(expunge=True)
+    yield from talk.polling(None if talk.view is None else talk.view.place)
     return Reply("Nothing else.")
 
 

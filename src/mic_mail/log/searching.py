@@ -8,9 +8,10 @@ whether an index is there or not, and only slower without. Safe beside writers, 
 import heapq
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from mic_mail.log.files import LogFile, log_files, microseconds, stretches
@@ -56,6 +57,34 @@ class Search:
         """The latest `limit` lines that `query` asks for, in the order of time."""
         return self._sure(lambda: self._newest(query, limit))
 
+    def each(self, query: Query) -> Iterator[tuple[int, Fields]]:
+        """Instant (us) and fields of every line that `query` asks for, file by file: for more of them than one would hold.
+
+        One file is open at a time, and memory is that of the blocks' places.
+        """
+        files = log_files(self._folder)
+        self.unread_octets = 0
+        for month in sorted({file.month for file in files if not _is_outside(file.month, query)}):
+            blocks = self._places(month, {file: size for file, size in files.items() if file.month == month}, query)
+            for _, of_file in groupby(_joined(blocks), key=lambda block: block.name):
+                with _Reader(self._folder, query) as reader:
+                    for block in of_file:
+                        yield from ((found.at_us, fields) for found, fields in reader.read(block))
+
+    def _places(self, month: str, files: dict[LogFile, int], query: Query) -> list[Block]:
+        """Where lines of a month may be, in the order of the files."""
+        blocks: list[Block] = []
+        loaded: dict[str, int] = {}
+        try:
+            with Month.reading(self._folder, month) as index:
+                if index is not None and month not in self._distrusted:
+                    loaded = index.loaded()
+                    blocks = list(index.candidates(query.keys(), query.since_us, query.until_us))
+        except (Damaged, Unavailable):
+            self._distrusted.add(month)
+            blocks, loaded = [], {}
+        return sorted([*blocks, *self._unread(files, loaded, query)], key=lambda block: (block.name, block.start))
+
     def _sure(self, look: Callable[[], list[Found]]) -> list[Found]:
         """Look again without an index that turns out to be damaged: each month once."""
         while True:
@@ -95,6 +124,20 @@ class Search:
                 yield Block(file.name, start, size - start, 0, 0)
 
 
+def _joined(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Blocks that follow one another as one: what is read together costs less."""
+    joined: Block | None = None
+    for block in blocks:
+        if joined is not None and (joined.name, joined.start + joined.octets) == (block.name, block.start):
+            joined = replace(joined, octets=joined.octets + block.octets)
+            continue
+        if joined is not None:
+            yield joined
+        joined = block
+    if joined is not None:
+        yield joined
+
+
 class _Best:
     """The latest of what was found."""
 
@@ -130,6 +173,13 @@ def _is_before(file: LogFile, query: Query) -> bool:
     return microseconds(f"{file.day}T00:00:00.000000Z") + 2 * DAY_US < query.since_us
 
 
+def _is_outside(month: str, query: Query) -> bool:
+    """Whether a month's files hold nothing of the span: what a segment is called after is the day on which it was begun."""
+    begins = microseconds(f"{month}-01T00:00:00.000000Z")
+    after = (query.until_us is not None and query.until_us <= begins) or begins == 0
+    return after or (query.since_us is not None and begins + 33 * DAY_US < query.since_us)
+
+
 class _Reader:
     """Reads blocks for one query; keeps the files open that it has read."""
 
@@ -149,6 +199,10 @@ class _Reader:
 
     def found(self, block: Block) -> Iterator[Found]:
         """The lines of a block that are asked for; none where its file is gone."""
+        return (found for found, _ in self.read(block))
+
+    def read(self, block: Block) -> Iterator[tuple[Found, Fields]]:
+        """The same, each with its fields."""
         fd = self._descriptor(block.name)
         if fd is None:
             return
@@ -157,7 +211,7 @@ class _Reader:
                 if (fields := _decoded(line)) is not None:
                     at_us = microseconds(fields.get("at"))
                     if self._query.in_time(at_us) and self._wanted <= set(pairs_of(fields)):
-                        yield Found(at_us, block.name, at + start, line)
+                        yield Found(at_us, block.name, at + start, line), fields
 
     def _likely(self, text: bytes) -> Iterator[tuple[int, bytes]]:
         """The lines that have all the octets that are looked for: of a block of 30 usually one, found in 10 us."""

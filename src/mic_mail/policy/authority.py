@@ -136,7 +136,7 @@ def judge(
 ) -> Holding:
     """What the person holds at `now`; `mailbox` and `person` are the decisions on both mailboxes at that instant."""
     own = tuple(
-        span for grant in grants_of_mailbox if grant.person_id == person_id for span in _while_in_service(grant, person_facts)
+        span for grant in grants_of_mailbox if grant.person_id == person_id for span in while_in_service(grant, person_facts)
     )
     if not own:
         return NOTHING
@@ -217,7 +217,7 @@ def _ended(grant: Grant, at: datetime, seq: int) -> Grant:
     return replace(grant, until=at, fact_seqs=(grant.fact_seqs[0], seq))
 
 
-def _while_in_service(grant: Grant, person_facts: Sequence[Fact]) -> Iterator[Grant]:
+def while_in_service(grant: Grant, person_facts: Sequence[Fact]) -> Iterator[Grant]:
     """The stretches of a grant in which its person works where it was named for."""
     spans = [grant]
     for since, until in _away(grant, person_facts):

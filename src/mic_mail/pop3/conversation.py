@@ -13,7 +13,7 @@ from enum import Flag, auto
 from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
-from mic_mail.connection.actions import OPENING_SECONDS, NeedInput, Note, Send, Used, Work
+from mic_mail.connection.actions import NeedInput, Note, Send, Used, Work, opening_stretch
 from mic_mail.errors import MicMailError, Text
 from mic_mail.errors import Trouble as Temporary
 from mic_mail.pop3.actions import Steps
@@ -99,7 +99,7 @@ class Conversation:
     """What a connection knows between two commands."""
 
     __slots__ = (
-        "_drop", "_octets", "_read_at", "clock", "desk", "ending", "lines", "out", "over", "settings", "severed",
+        "_drop", "_octets", "_read_in", "clock", "desk", "ending", "lines", "out", "over", "settings", "severed",
         "sign_in_until", "signed_in", "tls", "tries", "user", "utf8",
     )  # fmt: skip
 
@@ -125,7 +125,7 @@ class Conversation:
         self.out: list[bytes] = []
         self._octets = 0
         self._drop: Maildrop | None = None
-        self._read_at: float | None = None  # when the log last had it that mail is read here
+        self._read_in: int | None = None  # in which stretch of time the log last had it that mail is read here
 
     # ------------------------------------------------------------ what is so
 
@@ -212,8 +212,9 @@ class Conversation:
 
         Programs sign in by themselves every few minutes; what they fetch tells a person who reads from one that is not there.
         """
-        if self._read_at is None or self.now() - self._read_at >= OPENING_SECONDS:
-            self._read_at = self.now()
+        stretch = opening_stretch(self.clock.now_us())
+        if self._read_in != stretch:
+            self._read_in = stretch
             yield Used(how="retr")
         else:
             yield Used()

@@ -24,7 +24,6 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Self
-from unicodedata import normalize
 
 from mic_mail.clock import Clock
 from mic_mail.directory.contentaccess import Export
@@ -34,16 +33,14 @@ from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason
 from mic_mail.policy.access import Access, Scope
 from mic_mail.policy.calendar import local_day
+from mic_mail.services.emlfiles import Summed, copy_message, iso, safe_name, shown_id, sync
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FolderInfo
 
 AT_ONCE = 500
 """Rows of the index read together."""
-CHUNK_OCTETS = 1 << 20
 _STAGED = re.compile(r"\..+\.exporting-[0-9]+")
-_UNSAFE = re.compile(r"[^\w-]+")
-_LONGEST_NAME = 60
 
 Progress = Callable[[int], None]
 """Told how many messages are written."""
@@ -183,36 +180,10 @@ class _Folder:
     def publish(self, target: Path) -> None:
         """Make it appear under its own name, whole."""
         for folder, _, _ in os.walk(self.path, topdown=False):
-            _sync(Path(folder))
+            sync(Path(folder))
         os.rename(self.path, target)
         self._published = True
-        _sync(target.parent)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-class _Summed:
-    """A file that knows its size and digest."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._sum = sha256()
-        self.octets = 0
-
-    def write(self, octets: bytes) -> None:
-        self._file.write(octets)
-        self._sum.update(octets)
-        self.octets += len(octets)
-
-    @property
-    def digest(self) -> str:
-        return self._sum.hexdigest()
+        sync(target.parent)
 
 
 def _fill(folder: _Folder, scope: Scope, account: Account, opening: bytes, progress: Progress) -> Exported:
@@ -220,12 +191,12 @@ def _fill(folder: _Folder, scope: Scope, account: Account, opening: bytes, progr
     messages = octets = 0
     chosen = _folders(account, scope)
     with folder.file("SHA256SUMS") as sums_file, folder.file("manifest.json") as manifest_file:
-        sums, manifest = _Summed(sums_file), _Summed(manifest_file)
+        sums, manifest = Summed(sums_file), Summed(manifest_file)
         manifest.write(opening)
         for number, info in enumerate(chosen, start=1):
             for message in _messages(account, info, scope):
                 below = "" if message.expunged_us is None else "expunged/"
-                name = f"{number:03d}-{_safe(info.name)}/{below}{message.uid}.eml"
+                name = f"{number:03d}-{safe_name(info.name)}/{below}{message.uid}.eml"
                 copy = _copied(folder, name, account, info.folder_id, message.uid)
                 if copy is None:
                     continue
@@ -259,7 +230,7 @@ def _messages(account: Account, info: FolderInfo, scope: Scope) -> Iterator[_Mes
             part = uids[start : start + AT_ONCE]
             for uid, arrived_us, message_id in account.rows(info.folder_id, part, ("uid", "internaldate_us", "message_id")):
                 if _is_wanted(scope, arrived_us):
-                    yield _Message(uid, arrived_us, _shown(message_id), expunged.get(uid))
+                    yield _Message(uid, arrived_us, shown_id(message_id), expunged.get(uid))
 
 
 def _is_wanted(scope: Scope, arrived_us: int) -> bool:
@@ -269,28 +240,14 @@ def _is_wanted(scope: Scope, arrived_us: int) -> bool:
     return (scope.since is None or scope.since <= day) and (scope.until is None or day <= scope.until)
 
 
-def _copied(folder: _Folder, name: str, account: Account, folder_id: int, uid: int) -> _Summed | None:
+def _copied(folder: _Folder, name: str, account: Account, folder_id: int, uid: int) -> Summed | None:
     """One message in its file; None if it was expunged and past keeping before it could be opened."""
     try:
         message = account.open_message(folder_id, uid)
     except NoSuchMessage:
         return None
     with message, folder.file(name) as file:
-        copy = _Summed(file)
-        while octets := message.pread(copy.octets, CHUNK_OCTETS):
-            copy.write(octets)
-    return copy
-
-
-def _shown(message_id: object) -> str | None:
-    if isinstance(message_id, bytes):
-        return message_id.decode("utf-8", "backslashreplace")
-    return message_id if isinstance(message_id, str) else None
-
-
-def _safe(name: str) -> str:
-    """A folder's name as part of a path: letters, digits, `-` and `_`; the manifest has it as it is."""
-    return _UNSAFE.sub("_", normalize("NFC", name))[:_LONGEST_NAME].strip("_") or "_"
+        return copy_message(message, file)
 
 
 def _opening(access: Access, officer: str, now: datetime) -> bytes:
@@ -300,25 +257,25 @@ def _opening(access: Access, officer: str, now: datetime) -> bytes:
         "request": access.access_id,
         "mailbox": access.address,
         "folder": scope.folder,
-        "since": _iso(scope.since),
-        "until": _iso(scope.until),
+        "since": iso(scope.since),
+        "until": iso(scope.until),
         "with_expunged": scope.expunged,
         "asked_by": access.officer,
-        "asked_at": _iso(access.asked_at),
+        "asked_at": iso(access.asked_at),
         "reason": access.reason,
         "document": access.document,
         "approved_by": decision.officer if decision else None,
-        "approved_at": _iso(decision.at) if decision else None,
+        "approved_at": iso(decision.at) if decision else None,
         "approval_document": decision.document if decision else None,
-        "expires_at": _iso(access.expires_at),
+        "expires_at": iso(access.expires_at),
         "exported_by": officer,
-        "exported_at": _iso(now),
+        "exported_at": iso(now),
     }
     text = json.dumps(told, ensure_ascii=False, indent=1)
     return text.removesuffix("\n}").encode() + b',\n "messages": ['
 
 
-def _line(info: FolderInfo, message: _Message, name: str, copy: _Summed) -> bytes:
+def _line(info: FolderInfo, message: _Message, name: str, copy: Summed) -> bytes:
     told = {
         "file": name,
         "folder": info.name,
@@ -327,12 +284,7 @@ def _line(info: FolderInfo, message: _Message, name: str, copy: _Summed) -> byte
         "size": copy.octets,
         "sha256": copy.digest,
         "message_id": message.message_id,
-        "arrived_at": _iso(from_microseconds(message.arrived_us)),
-        "expunged_at": None if message.expunged_us is None else _iso(from_microseconds(message.expunged_us)),
+        "arrived_at": iso(from_microseconds(message.arrived_us)),
+        "expunged_at": None if message.expunged_us is None else iso(from_microseconds(message.expunged_us)),
     }
     return json.dumps(told, ensure_ascii=False).encode("utf-8", "backslashreplace")
-
-
-def _iso(moment: object) -> str | None:
-    isoformat = getattr(moment, "isoformat", None)
-    return None if isoformat is None else str(isoformat())

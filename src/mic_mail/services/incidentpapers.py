@@ -12,9 +12,10 @@ from mic_mail.papers.paper import Block, Cell, Column, Paper, Signature, Table, 
 from mic_mail.policy import incidents as rules
 from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Incident
 from mic_mail.policy.requests import CHANNELS
+from mic_mail.policy.spans import Span
 from mic_mail.services.incidents import Incidents
 from mic_mail.services.papers import paper
-from mic_mail.services.usage import Span, counted_incidents
+from mic_mail.services.usage import counted_incidents
 
 BY_THE_CENTRE = "Trung tâm tự phát hiện"
 

@@ -480,6 +480,7 @@ class MailFlow:
             session=client.peer.session_id,
             login=client.signed_in.address if client.signed_in else None,
             written_as=written_as or None,
+            **({"envid": envelope.envid} if envelope.envid else {}),  # by it a report of delivery may name it (RFC 3464)
         )
         return Accepted(envelope.trace_id, octets, delivered, spooled)
 

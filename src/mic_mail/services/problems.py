@@ -16,9 +16,9 @@ from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.papers.paper import Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.policy.requests import CHANNELS, KINDS, PENDING, STATES, Item, Kind, State
+from mic_mail.policy.spans import Span
 from mic_mail.services.papers import paper
 from mic_mail.services.requests.register import Due, Register
-from mic_mail.services.usage import Span
 
 CLAUSE = "18"
 

@@ -6,24 +6,22 @@ States are those at the end of the span, from what was known then. Blocking: com
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.citations import clause
 from mic_mail.log.counting import Traffic, count
 from mic_mail.papers.paper import Block, Cell, Column, Paper, Signature, Table, Terms
-from mic_mail.policy.calendar import add_days, local_day, start_of
 from mic_mail.policy.facts import FactKind, MailboxKind, known_at
 from mic_mail.policy.incidents import KINDS as INCIDENTS
 from mic_mail.policy.incidents import SEVERITIES, Incident, Severity
 from mic_mail.policy.incidents import State as Stage
 from mic_mail.policy.lifecycle import FactsUnreadable, State, decide
+from mic_mail.policy.spans import Span
 from mic_mail.policy.wording import KINDS, STATES
 from mic_mail.services.evidence.findings import Office
 from mic_mail.services.evidence.gathering import gather
@@ -34,7 +32,6 @@ from mic_mail.storage.types import AccountRef
 
 CLAUSE = "16.2"
 UNIT_CLAUSE = "16.1.c"
-MOST_DAYS = 366
 _MIB = 1 << 20
 _GIB = 1 << 30
 _SHOWN = (State.ACTIVE, State.SEND_LOCKED, State.PASSWORD_DUE, State.SUSPENDED, State.RECLAIMED)
@@ -48,30 +45,6 @@ _EVENTS = {
     FactKind.PASSWORD_RESET: "Đặt lại mật khẩu",
     FactKind.QUOTA_SET: "Điều chỉnh dung lượng",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Local days, both included."""
-
-    first: date
-    last: date
-
-    def __post_init__(self) -> None:
-        if self.last < self.first or (self.last - self.first).days >= MOST_DAYS:
-            raise BadInput(
-                Text("Khoảng thời gian không hợp lệ.", "That is no span of days."),
-                remedy=Text(f"Từ 1 đến {MOST_DAYS} ngày.", f"From 1 to {MOST_DAYS} days."),
-            )
-
-    def holds(self, instant: datetime) -> bool:
-        """Whether it happened then."""
-        return self.first <= local_day(instant) <= self.last
-
-    @property
-    def instants(self) -> tuple[datetime, datetime]:
-        """From the first instant of it to the first that is not of it any more."""
-        return start_of(self.first), start_of(add_days(self.last, 1))
 
 
 class Usage:

@@ -69,10 +69,20 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
 
     failed, some_gone, told = yield from talk.change(work)
     talk.say(told)
+    if _marks_passed_on(talk, command):
+        named = format_set(uids).decode("ascii")
+        yield from talk.on_record("messages_passed_on", replace(view.place, name=view.name), uids=named)
     if failed:
         return Reply("Some have changed meanwhile.", code=responses.modified(failed))
     # Another session's EXPUNGE is no failure of this client: OK, and the code says why not all were told (RFC 5530 §3).
     return Reply("Stored.", code=b"EXPUNGEISSUED" if some_gone else b"")
+
+
+def _marks_passed_on(talk: Conversation, command: Store) -> bool:
+    """Whether messages are said to be passed on to the document system: that is on record (Reg. 12.3.c)."""
+    if command.change is FlagChange.REMOVE:
+        return False
+    return any(keyword.lower() in talk.settings.passed_on for keyword in command.flags.keywords)
 
 
 def _retold(uids: Sequence[int], flags: Sequence[int], view: View, wanted: Iterable[int]) -> Iterator[int]:

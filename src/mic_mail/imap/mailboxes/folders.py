@@ -125,6 +125,7 @@ def list_(talk: Conversation, command: List) -> Steps[Reply]:
         _say_listed(talk, b"LIST", [_closed(line) if closed else line])
         if info is not None and command.status and "r" in rights:
             talk.say(responses.status(info.name, _status_items(talk, info, command.status), utf8=talk.utf8))
+            yield from talk.polling(Place("", box))
         if command.metadata and info is not None and metadata.may_annotate(rights):  # RFC 9590 §3
             annotations = annotated.get(box, {}).get(info.folder_id, ())
             known = metadata.of_folder(info, annotations)
@@ -252,6 +253,7 @@ def status(talk: Conversation, command: Status) -> Steps[Reply]:
     info = yield from _folder(talk, place)
     name = places.shown(replace(place, name=info.name), talk.boxes)
     talk.say(responses.status(name, _status_items(talk, info, command.items), utf8=talk.utf8))
+    yield from talk.polling(place)
     return Reply("Counted.")
 
 

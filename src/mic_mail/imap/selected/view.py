@@ -121,7 +121,7 @@ class View:
     __slots__ = (
         "_claims", "_fresh", "_ghosts", "_hold_is_known", "_presence", "_told", "_told_before_ghosts", "_withheld",
         "account_id", "contexts", "flags", "folder_id", "is_excerpt", "keywords", "looked", "mark", "modseq", "modseqs",
-        "name", "names", "on_record", "opened_at", "place", "quiet", "read_only", "recent", "rights", "sizes", "uids",
+        "name", "names", "on_record", "place", "quiet", "read_only", "recent", "rights", "sizes", "uids",
         "uidvalidity",
     )  # fmt: skip
 
@@ -137,14 +137,12 @@ class View:
         recent: Ranges | None = None,
         presence: Presence | None = None,
         on_record: bool = False,
-        opened_at: float = 0.0,
     ) -> None:
         self.account_id = account_id
         self.place = place or Place(fresh.info.name)
         self.rights = self._told = self.place.rights
         """What its client may do here now; the last ones that it was told."""
         self.on_record = on_record
-        self.opened_at = opened_at
         """When reading in it was put on record last (monotonic)."""
         self.folder_id = fresh.info.folder_id
         self.uidvalidity = fresh.info.uidvalidity

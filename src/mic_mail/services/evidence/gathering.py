@@ -14,6 +14,7 @@ from mic_mail.services.evidence import (
     reports,
     requests,
     secrecy,
+    unitmail,
 )
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
@@ -23,6 +24,7 @@ AREAS: Sequence[Callable[[Office], Evidence]] = (
     requests.evidence,
     downtimes.evidence,
     incidents.evidence,
+    unitmail.evidence,
     replies.evidence,
     censuses.evidence,
     reports.evidence,

@@ -3,11 +3,12 @@
 from mic_mail.errors import Text
 from mic_mail.policy.replies import CLAUSE
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
-from mic_mail.services.replies import week_of
+from mic_mail.services.replies import DUTY
+from mic_mail.services.weekly import week_of
 
 
 def evidence(office: Office) -> Evidence:
     """Figures of today."""
-    reminded = len(office.directory.sent.beginning(f"{week_of(office.now)}:"))
+    reminded = len(office.directory.sent.beginning(f"{week_of(DUTY, office.now)}:"))
     what = Text("hộp thư có thư quá hạn trả lời, đã nhắc tuần này", "mailboxes with late answers, reminded this week")
     yield CLAUSE, Finding(what, reminded, overdue=reminded > 0)

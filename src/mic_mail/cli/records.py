@@ -1,0 +1,167 @@
+"""`mic-mail mailbox export|mark-passed-on`: a unit's mail on its way to the records system (Reg. 11.4, 12.3.c).
+
+Joined into the group `mailbox` by main.NOUNS. An export goes on where it was broken off: the same command again.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mic_mail.cli import output
+from mic_mail.cli.days import read_day
+from mic_mail.cli.frame import Frame, frame
+from mic_mail.cli.gate import asks
+from mic_mail.cli.officer import officer_now
+from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
+from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.record import on_record
+from mic_mail.directory.snapshot import Entry
+from mic_mail.errors import BadInput, Text, in_ascii
+from mic_mail.i18n.notices import unitmail
+from mic_mail.policy import passedon
+from mic_mail.policy.access import Reader
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.records import Selection, must_be_asked_for, must_be_exportable
+from mic_mail.policy.roles import Right
+from mic_mail.services.authorising import Authorising
+from mic_mail.services.credentials import Origin
+from mic_mail.services.notices import Notices
+from mic_mail.services.passedon import PassedOn
+from mic_mail.services.recordsexport import Exported, RecordsExport
+from mic_mail.storage.types import AccountRef
+
+app = typer.Typer()
+
+DONE = (
+    Column("mailbox", "Hộp thư", "Mailbox"),
+    Column("target", "Nơi lưu", "Target"),
+    Column("messages", "Số thư", "Messages"),
+    Column("octets", "Byte", "Octets"),
+    Column("resumed", "Đã có từ lần trước", "Written before"),
+    Column("digest", "SHA-256 của SHA256SUMS", "SHA-256 of SHA256SUMS"),
+)
+DocumentOption = Annotated[str, typer.Option("--document", help=say("Văn bản đề nghị của đơn vị.", "The unit's request."))]
+
+
+@app.command(help=say("Xuất thư đơn vị thành tệp EML kèm mã băm (11.4).", "A unit's mail as EML files with digests (11.4)."))
+@asks(Right.ACT)
+def export(
+    ctx: typer.Context,
+    address: Address,
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help=say("Thư mục mới, chưa có.", "A folder not there yet."))],
+    *,
+    document: DocumentOption,
+    asked_by: Annotated[
+        str, typer.Option("--asked-by", help=say("Người quản lý hộp thư đề nghị.", "The keeper who asks for it."))
+    ],
+    folder: Annotated[str | None, typer.Option("--folder", help=say("Chỉ thư mục này.", "Only this folder."))] = None,
+    since: Annotated[str | None, typer.Option("--since", help=say("Thư đến từ ngày.", "Mail from this day on."))] = None,
+    until: Annotated[str | None, typer.Option("--until", help=say("Đến hết ngày.", "Until the end of this day."))] = None,
+    passed: Annotated[
+        bool | None,
+        typer.Option(
+            "--only-passed-on/--only-not-passed-on",
+            help=say("Chỉ thư đã chuyển, hoặc chưa chuyển.", "Only what was passed on, or was not."),
+        ),
+    ] = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    entry, target, origin = here.entry(address), target.absolute(), Origin(here.actor(actor), reason, document)
+    selection = Selection(folder, read_day(since) if since else None, read_day(until) if until else None, passed)
+    if selection.since is not None and selection.until is not None and selection.until < selection.since:
+        raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The last day comes before the first one."))
+    with on_record(
+        here, "mailbox_export", entry.address, origin,
+        target=str(target), asked_by=asked_by, folder=folder, since=since, until=until, passed_on=passed,
+    ):  # fmt: skip
+        keeper = _must_be_asked_for(here, entry, origin, asked_by)
+        basis = {"mailbox": entry.address, "asked_by": keeper, "document": document, "exported_by": origin.actor}
+        account = here.store.account(AccountRef(entry.mailbox_id, entry.home))
+
+        def whole(done: Exported) -> None:
+            here.audit.record(
+                actor=origin.actor, act="mailbox_exported", subject=entry.address, target=str(target), document=document,
+                asked_by=keeper, messages=done.messages, octets=done.octets, sums=done.digest,
+            )  # fmt: skip
+            _tell_keeper(here, entry, origin, keeper, done)
+
+        with output.progress() as bar:
+            task = bar.add_task(entry.address, total=None)
+            done = RecordsExport(here.store, here.config, here.clock).run(
+                account, selection, target, basis, progress=lambda count: bar.update(task, completed=count), whole=whole
+            )
+    row: dict[str, Cell] = {
+        "mailbox": entry.address,
+        "target": str(target),
+        "messages": done.messages,
+        "octets": done.octets,
+        "resumed": done.resumed,
+        "digest": done.digest,
+    }
+    output.record(DONE, row, as_json=as_json)
+    if not as_json:
+        output.note(
+            Text(
+                f"Kiểm tra lại: cd “{target}” && sha256sum -c SHA256SUMS",
+                f"To verify: cd '{in_ascii(target)}' && sha256sum -c SHA256SUMS",
+            )
+        )
+
+
+def _must_be_asked_for(here: Frame, entry: Entry, origin: Origin, asked_by: str) -> str:
+    """The address of the keeper on whose request it is done; refused where that is nobody who may ask (Reg. 4.3, 11.4)."""
+    must_be_exportable(entry.kind, origin.document or "")
+    officer = officer_now(here, origin.actor)
+    authorising = Authorising(here.directory, here.config, here.clock)
+    person, own = authorising.person(asked_by)
+    holders = [
+        Reader(holder.grant.person_id, holder.person.owner.name)
+        for holder in authorising.holders(entry, here.clock.now())
+        if holder.holding and holder.person is not None
+    ]
+    must_be_asked_for(person.person_id, holders, officer)
+    return own.address
+
+
+def _tell_keeper(here: Frame, entry: Entry, origin: Origin, keeper: str, done: Exported) -> None:
+    """So that nobody's name is used in silence."""
+    letter = unitmail.exported(entry.address, origin.document or "", origin.actor, done.messages, done.digest)
+    own = here.directory.mailbox(keeper)
+    Notices(here.store, here.config, here.clock).deliver(own, letter, origin=f"records:{entry.mailbox_id}:{done.digest}")
+
+
+@app.command(
+    "mark-passed-on",
+    help=say("Đánh dấu thư đã chuyển vào hệ thống văn bản (12.3.c).", "Mark mail as passed on to the records (12.3.c)."),
+)
+@asks(Right.ACT)
+def mark_passed_on(
+    ctx: typer.Context,
+    address: Address,
+    message_ids: Annotated[
+        list[str], typer.Argument(metavar="MESSAGE-ID...", help=say("Message-ID của các thư.", "Of the messages."))
+    ],
+    *,
+    document: DocumentOption,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    entry, origin = here.entry(address), Origin(here.actor(actor), reason, document)
+    if entry.kind is not MailboxKind.UNIT:
+        raise BadInput(
+            Text(f"{entry.address} không phải hộp thư đơn vị.", f"{entry.address} is no unit's mailbox."),
+            clause=passedon.CLAUSE,
+        )
+    with on_record(here, "mailbox_mark_passed_on", entry.address, origin, message_ids=message_ids):
+        missing = PassedOn(here.store, here.config).mark(entry, message_ids)
+    if missing:
+        raise BadInput(
+            Text(f"Không thấy trong hộp thư: {', '.join(missing)}.", f"Not in the mailbox: {in_ascii(', '.join(missing))}."),
+            remedy=Text("Các thư khác đã được đánh dấu.", "The others are marked."),
+        )
+    output.note(Text(f"Đã đánh dấu {len(message_ids)} thư.", f"{len(message_ids)} messages are marked."))

@@ -1,0 +1,191 @@
+"""Reg. 12.3.a: a unit's mailbox is opened at least three times each working day, by the person in charge of it.
+
+In: when whom the mailbox was opened by, who was in charge when, what kept it shut (not issued yet, suspended, the service
+down), the working calendar and the windows of the day. Out: for each working day and window whether it was opened, by whom and
+when first; or why nobody could. Pure.
+
+Who counts: the keeper, on the days of a dated substitution the substitute too, and whoever signs in with the mailbox's own
+password, which is in the keeper's hands (12.3.d). Others' openings are told and do not count. A window in which the mailbox was
+shut for any part is explained and not held against anybody: nobody owes an opening within what was left of it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from enum import StrEnum
+from functools import lru_cache
+
+from mic_mail.policy.calendar import ONE_DAY, WorkingDays, at_time, local_day
+
+CLAUSE = "12.3.a"
+
+READING = frozenset({"select", "fetch", "retr"})
+"""What reading a mailbox is by IMAP and POP3; `pop3` (a sign-in that retrieves nothing) and `poll` are a program's look."""
+
+
+class Counts(StrEnum):
+    """Setting `unit.openings.counts`."""
+
+    READ = "read"
+    POLL = "poll"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of each working day; local time, the end excluded."""
+
+    start: time
+    end: time
+
+    def on(self, day: date) -> tuple[datetime, datetime]:
+        """Its instants on a day."""
+        return _instants(self.start, self.end, day)
+
+
+@lru_cache(maxsize=4096)  # the same days are asked for each of some hundred mailboxes
+def _instants(start: time, end: time, day: date) -> tuple[datetime, datetime]:
+    return at_time(day, start), at_time(day, end)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Somebody opened the mailbox."""
+
+    at: datetime
+    actor: str
+    """Whose sign-in it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Somebody is in charge over [since, until): the keeper, or who stands in."""
+
+    holder: str
+    since: datetime
+    until: datetime | None
+
+    def holds(self, instant: datetime) -> bool:
+        return self.since <= instant and (self.until is None or instant < self.until)
+
+
+class Shut(StrEnum):
+    """What kept a mailbox shut."""
+
+    NOT_ISSUED = "not_issued"
+    SUSPENDED = "suspended"
+    RECLAIMED = "reclaimed"
+    DOWNTIME = "downtime"
+    UNLOGGED = "unlogged"
+    """The log of that day is past keeping, or the server was not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """The mailbox could not be opened over [since, until)."""
+
+    why: Shut
+    since: datetime
+    until: datetime | None
+
+    def meets(self, since: datetime, until: datetime) -> bool:
+        return self.since < until and (self.until is None or since < self.until)
+
+
+class Verdict(StrEnum):
+    """What became of one window of one day."""
+
+    OPENED = "opened"
+    MISSED = "missed"
+    SHUT = "shut"
+    """Explained by a closure."""
+    PENDING = "pending"
+    """It is not over yet."""
+
+
+@dataclass(slots=True)
+class Cell:
+    """One window of one day."""
+
+    day: date
+    window: Window
+    verdict: Verdict = Verdict.MISSED
+    first: Opening | None = None
+    """The first opening that counts."""
+    others: list[Opening] = field(default_factory=list)
+    """The first of each person whose openings do not count."""
+    shut: Shut | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What has to be known of one mailbox."""
+
+    own: frozenset[str]
+    """Its own addresses: whoever signs in so has its password."""
+    charges: Sequence[Charge]
+    closures: Sequence[Closure]
+
+
+def counts(how: str, setting: Counts) -> bool:
+    """Whether an event of the log is an opening under the setting."""
+    return setting is Counts.POLL or how in READING
+
+
+def working_days(first: date, last: date, calendar: WorkingDays) -> Iterator[date]:
+    """The days of a span on which the mailbox has to be opened."""
+    day = first
+    while day <= last:
+        if not calendar.is_rest(day):
+            yield day
+        day += ONE_DAY
+
+
+class Tally:
+    """The cells of one mailbox over a span; openings are added in any order, each costs a look."""
+
+    def __init__(self, days: Iterable[date], windows: Sequence[Window], facts: Circumstances) -> None:
+        self._facts = facts
+        self._cells: Mapping[date, list[Cell]] = {day: [Cell(day, window) for window in windows] for day in days}
+        self._spans = {day: [window.on(day) for window in windows] for day in self._cells}
+
+    def add(self, opening: Opening) -> None:
+        """One opening; those outside of every window, and on days of rest, change nothing."""
+        day = local_day(opening.at)
+        for cell, (since, until) in zip(self._cells.get(day, ()), self._spans.get(day, ()), strict=True):
+            if since <= opening.at < until:
+                self._take(cell, opening)
+
+    def _take(self, cell: Cell, opening: Opening) -> None:
+        if self._is_in_charge(opening):
+            if cell.first is None or opening.at < cell.first.at:
+                cell.first = opening
+            return
+        for place, other in enumerate(cell.others):
+            if other.actor == opening.actor:
+                if opening.at < other.at:
+                    cell.others[place] = opening
+                return
+        cell.others.append(opening)
+
+    def _is_in_charge(self, opening: Opening) -> bool:
+        return opening.actor in self._facts.own or any(
+            charge.holder == opening.actor and charge.holds(opening.at) for charge in self._facts.charges
+        )
+
+    def cells(self, now: datetime) -> list[Cell]:
+        """All of them with their verdicts as of `now`, by day and window."""
+        found = [cell for day in self._cells.values() for cell in day]
+        for cell in found:
+            self._judge(cell, now)
+        return found
+
+    def _judge(self, cell: Cell, now: datetime) -> None:
+        since, until = cell.window.on(cell.day)
+        cell.shut = next((each.why for each in self._facts.closures if each.meets(since, until)), None)
+        if cell.first is not None:
+            cell.verdict = Verdict.OPENED
+        elif cell.shut is not None:
+            cell.verdict = Verdict.SHUT
+        else:
+            cell.verdict = Verdict.PENDING if now < until else Verdict.MISSED
+        cell.others.sort(key=lambda opening: opening.at)

@@ -1,0 +1,33 @@
+"""Spans of local days, as reports cover them. Pure."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from mic_mail.errors import BadInput, Text
+from mic_mail.policy.calendar import add_days, local_day, start_of
+
+MOST_DAYS = 366
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Local days, both included."""
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first or (self.last - self.first).days >= MOST_DAYS:
+            raise BadInput(
+                Text("Khoảng thời gian không hợp lệ.", "That is no span of days."),
+                remedy=Text(f"Từ 1 đến {MOST_DAYS} ngày.", f"From 1 to {MOST_DAYS} days."),
+            )
+
+    def holds(self, instant: datetime) -> bool:
+        """Whether it happened then."""
+        return self.first <= local_day(instant) <= self.last
+
+    @property
+    def instants(self) -> tuple[datetime, datetime]:
+        """From the first instant of it to the first that is not of it any more."""
+        return start_of(self.first), start_of(add_days(self.last, 1))

@@ -1,0 +1,250 @@
+"""A unit's mailbox is opened at least three times each working day by who is in charge of it: what counts, and who is told."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import MailServer
+from mic_mail.directory.snapshot import Entry
+from mic_mail.policy.calendar import WorkingDays
+from mic_mail.policy.downtime import Downtime
+from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.policy.openings import (
+    Charge,
+    Circumstances,
+    Closure,
+    Counts,
+    Opening,
+    Shut,
+    Tally,
+    Verdict,
+    Window,
+    counts,
+    working_days,
+)
+from mic_mail.policy.spans import Span
+from mic_mail.services.openings import Openings, unit_mailboxes
+from regulation.test_clause_10_3 import letters
+from regulation.unitmail import CNTT, DVBE, MONDAY, TTLAN, Desk, at, shown
+
+ONE = timedelta(days=1)
+WINDOWS = (Window(time(7, 30), time(9)), Window(time(10, 30), time(12)), Window(time(16), time(17, 30)))
+DAYS = [MONDAY + ONE * n for n in range(3)]
+
+
+@pytest.fixture
+def desk(serve: Callable[..., MailServer], tmp_path: Path) -> Desk:
+    return Desk(serve, tmp_path)
+
+
+def report(desk: Desk, *words: str) -> list[dict[str, object]]:
+    """`report openings` of cntt@ over Monday to Wednesday."""
+    span = ("--from", MONDAY.isoformat(), "--until", DAYS[-1].isoformat())
+    found: list[dict[str, object]] = desk.console.json("report", "openings", "--mailbox", CNTT, *span, *words)
+    return found
+
+
+def verdicts(rows: list[dict[str, object]]) -> list[str]:
+    return [str(row["verdict"]) for row in rows]
+
+
+# ---------------------------------------------------------------- by sessions
+
+
+def test_one_session_that_stays_open_all_day_counts_in_each_window(desk: Desk) -> None:
+    """SELECT once; what is fetched in each window counts there, to the minute at its edges; STATUS and IDLE count nowhere."""
+    desk.put(desk.cntt, b"From: a@b\r\n\r\nx\r\n")
+    client = desk.sign_in()
+    desk.move_to(MONDAY, "07:26")
+    client.select("Shared/cntt")
+    desk.move_to(MONDAY, "07:30")  # four minutes later: in the window
+    client.fetch("1", "(BODY[])")
+    client.fetch("1", "(FLAGS)")
+    desk.move_to(MONDAY, "11:59")
+    client.fetch("1", "(FLAGS)")
+    desk.move_to(MONDAY, "12:00")  # the window is over
+    client.fetch("1", "(FLAGS)")
+    desk.move_to(MONDAY, "16:10")
+    client.status("Shared/cntt", "(UNSEEN)")
+    client.noop()
+    desk.opened(4)
+    rows = report(desk)
+    assert verdicts(rows) == ["opened", "opened", *["missed"] * 7]
+    first, second = rows[:2]
+    assert [(shown(str(r["opened_at"])), r["opened_by"]) for r in (first, second)] == [
+        (f"{MONDAY:%d/%m/%Y} 07:30", DVBE),
+        (f"{MONDAY:%d/%m/%Y} 11:59", DVBE),
+    ]
+    assert [event["how"] for event in desk.opened(4)] == ["select", "fetch", "fetch", "fetch"]
+
+
+def test_who_counts(desk: Desk) -> None:
+    """The keeper, the mailbox's own password; a substitute on the named days alone. Others are told, and do not count."""
+    desk.move_to(MONDAY, "08:00")
+    desk.sign_in(CNTT).select("INBOX")
+    desk.server.allow(desk.cntt, desk.ttlan, "substitute", until=DAYS[1].isoformat())
+    lan = desk.sign_in(TTLAN)
+    desk.move_to(MONDAY, "11:00")
+    lan.select("Shared/cntt")
+    desk.move_to(DAYS[1], "08:00")
+    lan.select("Shared/cntt")
+    desk.server.deny(desk.cntt, desk.dvbe)
+    desk.server.allow(desk.cntt, desk.ttlan, "keeper")
+    desk.move_to(DAYS[2], "08:00")
+    desk.server.allow(desk.cntt, desk.dvbe, "keeper")  # and lan is nothing any more
+    desk.sign_in(DVBE).select("Shared/cntt")
+    desk.opened(4)
+    rows = report(desk)
+    assert [row["opened_by"] for row in rows if row["verdict"] == "opened"] == [CNTT, TTLAN, TTLAN, DVBE]
+    assert [str(row["day"]) for row in rows if row["verdict"] == "opened"] == [
+        day.isoformat() for day in (MONDAY, MONDAY, DAYS[1], DAYS[2])
+    ]
+
+
+def test_any_poll_counts_where_the_setting_says_so(serve: Callable[..., MailServer], tmp_path: Path) -> None:
+    """`unit.openings.counts = "poll"`: STATUS, NOOP in the open mailbox; else a look by a program is none."""
+    desk = Desk(serve, tmp_path, {"unit": {"openings": {"counts": "poll"}}})
+    client = desk.sign_in()
+    desk.move_to(MONDAY, "08:00")
+    client.status("Shared/cntt", "(UNSEEN)")
+    client.status("Shared/cntt", "(UNSEEN)")
+    client.status("INBOX", "(UNSEEN)")
+    client.select("Shared/cntt")
+    desk.move_to(MONDAY, "11:00")
+    client.noop()
+    desk.move_to(MONDAY, "16:05")
+    client.xatom("LIST", '"" "Shared/*" RETURN (STATUS (UNSEEN))')
+    assert [event["how"] for event in desk.opened(4)] == ["poll", "select", "poll", "poll"]
+    assert verdicts(report(desk))[:4] == ["opened", "opened", "opened", "missed"]
+    assert [counts(how, Counts.READ) for how in ("select", "fetch", "retr", "pop3", "poll")] == [True] * 3 + [False] * 2
+
+
+def test_what_nobody_could_help_is_explained(desk: Desk) -> None:
+    """Downtime, suspension; days of rest are left out; before the log begins nothing is known."""
+    directory = desk.server.population.directory
+    directory.downtimes.add(
+        Downtime(0, at(MONDAY, "08:30"), at(MONDAY, "10:00"), "điện", "1", True, at(MONDAY, "08:30"), "mai")
+    )
+    desk.move_to(DAYS[1], "09:30")
+    desk.server.record(desk.cntt, Draft(FactKind.SUSPENDED, at(DAYS[1], "09:30"), "test", data={"cause": "c"}))
+    rows = report(desk)
+    assert [(row["verdict"], row["why"]) for row in rows] == [
+        ("shut", "downtime"), ("missed", None), ("missed", None),
+        ("missed", None), ("shut", "suspended"), ("shut", "suspended"),
+        *[("shut", "suspended")] * 3,
+    ]  # fmt: skip
+    before = (MONDAY - ONE * 7).isoformat()
+    week = desk.console.json("report", "openings", "--mailbox", CNTT, "--from", before, "--until", MONDAY.isoformat())
+    assert {(row["verdict"], row["why"]) for row in week[:-3]} == {("shut", "unlogged")}
+    assert len(week) == 3 * 6, "the week-end is left out"
+
+
+def test_reports_and_papers(desk: Desk, tmp_path: Path) -> None:
+    """Figures by mailbox, files of every kind, what is refused, and the evidence of the clause."""
+    desk.move_to(MONDAY, "08:00")
+    desk.sign_in().select("Shared/cntt")
+    desk.opened(1)
+    span = ("--from", MONDAY.isoformat(), "--until", MONDAY.isoformat())
+    (row,) = desk.console.json("report", "openings", *span)
+    assert (row["mailbox"], row["keepers"], row["due"], row["opened"], row["missed"]) == (CNTT, [DVBE], 3, 1, 2)
+    assert row["share"] == 33.3
+    desk.console.installed = True
+    assert [row] == desk.console.json("report", "openings", "--unit", "CNTT", *span)
+    desk.console.installed = False
+    for name in ("x.pdf", "x.xlsx", "x.html", "x.csv"):
+        assert desk.console.run("report", "openings", *span, "--out", str(tmp_path / name)) == 0, desk.console.err
+    assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF-")
+    told = (tmp_path / "x-2.csv").read_text("utf-8-sig")
+    assert told.splitlines()[1] == f"{MONDAY:%d/%m/%Y},08:00 {DVBE},không mở,không mở,"
+    assert desk.console.run("report", "openings", "--mailbox", DVBE, *span) == 2
+    assert "Reg. 12.3.a" in desk.console.err
+    assert desk.console.run("report", "openings", "--mailbox", CNTT, "--unit", "CNTT") == 2
+    found = desk.console.json("regulation", "show", "12.3.a")["evidence"]
+    assert [finding["count"] for finding in found] == [1, 1, 1]
+    assert found[-1]["overdue"] is True
+    assert CNTT in json.dumps(found)
+
+
+def test_the_keeper_is_told_once_a_week(desk: Desk) -> None:
+    """In the own mailbox, on the week's first working day, whatever is restarted; nobody where every window was opened."""
+    client = desk.sign_in()
+    for day in (MONDAY + ONE * n for n in range(5)):
+        for clock in ("08:00", "11:00", "16:30"):
+            desk.move_to(day, clock)
+            if (day, clock) != (DAYS[1], "11:00"):
+                client.select("Shared/cntt")
+    desk.opened(14)
+    before = len(letters(desk.server, "dvbe"))
+    sunday, monday = MONDAY + ONE * 6, MONDAY + ONE * 7
+    for day, clock in ((sunday, "10:00"), (monday, "05:30"), (monday, "08:00"), (monday, "08:30")):
+        desk.move_to(day, clock)
+        desk.server.housekeep()
+    told = letters(desk.server, "dvbe")
+    assert len(told) == before + 1
+    assert f"- {DAYS[1]:%d/%m/%Y}: 10:30 - 12:00." in told[-1]
+    assert CNTT in told[-1]
+
+
+# ---------------------------------------------------------------- by rule
+
+NOON = datetime(2026, 11, 16, 5, tzinfo=UTC)
+people = st.sampled_from(["keeper", "substitute", "own", "other"])
+openings = st.builds(
+    Opening, st.integers(0, 5 * 24 * 60).map(lambda minute: at(date(2026, 11, 14), "00:00") + timedelta(minutes=minute)), people
+)
+charges = [
+    Charge("keeper", at(date(2026, 11, 1), "00:00"), None),
+    Charge("substitute", at(date(2026, 11, 16), "00:00"), at(date(2026, 11, 17), "00:00")),
+]
+closures = [Closure(Shut.SUSPENDED, at(date(2026, 11, 17), "11:00"), at(date(2026, 11, 17), "13:00"))]
+
+
+@given(st.lists(openings, max_size=30), st.integers(0, 5 * 24 * 60), st.randoms())
+def test_each_window_of_each_working_day_as_one_would_by_hand(these: list[Opening], now: int, random: object) -> None:
+    """Whatever the order of the events; days of rest do not appear; the first opening that counts is the one that is told."""
+    facts = Circumstances(frozenset({"own"}), charges, closures)
+    first, last = date(2026, 11, 14), date(2026, 11, 18)
+    clock = at(first, "00:00") + timedelta(minutes=now)
+    tally = Tally(working_days(first, last, WorkingDays(off=frozenset({date(2026, 11, 18)}))), WINDOWS, facts)
+    random.shuffle(these)  # type: ignore[attr-defined]
+    for opening in these:
+        tally.add(opening)
+    cells = tally.cells(clock)
+    assert [cell.day.day for cell in cells] == [16, 16, 16, 17, 17, 17]
+    for cell in cells:
+        inside = [o for o in these if o.at.astimezone().timestamp() >= cell.window.on(cell.day)[0].timestamp()]
+        inside = [o for o in inside if o.at < cell.window.on(cell.day)[1]]
+        counting = [o for o in inside if o.actor in {"keeper", "own"} or (o.actor == "substitute" and cell.day.day == 16)]
+        assert (cell.first.at if cell.first else None) == min((o.at for o in counting), default=None)
+        assert {o.actor for o in cell.others} == {o.actor for o in inside} - {o.actor for o in counting}
+        if counting:
+            assert cell.verdict is Verdict.OPENED
+        elif (cell.day.day, cell.window) == (17, WINDOWS[1]):
+            assert cell.verdict is Verdict.SHUT
+        else:
+            assert cell.verdict is (Verdict.PENDING if clock < cell.window.on(cell.day)[1] else Verdict.MISSED)
+
+
+def test_the_log_is_read_alike_with_an_index_and_without(desk: Desk) -> None:
+    """Of one mailbox by its name, of all by the event."""
+    for clock in ("08:00", "11:00", "16:30"):
+        desk.move_to(MONDAY, clock)
+        desk.sign_in().select("Shared/cntt")
+    desk.opened(3)
+    found = []
+    for _ in range(2):
+        rooms = desk.server.running.rooms
+        snapshot = rooms.directory.load_snapshot()
+        finder = Openings(snapshot, (), rooms.config, rooms.clock)
+        entries: list[Entry] = unit_mailboxes(snapshot)
+        for named in (entries, entries * 2):
+            attended = finder.of(named, Span(MONDAY, MONDAY))[-1]
+            found.append([cell.first for cell in attended.cells])
+        desk.server.housekeep()
+    assert found[0] == found[1] == found[2] == found[3]
+    assert all(found[0])

@@ -1,0 +1,242 @@
+"""The keeper reports times sent, received, confirmations and responses: by real sessions, reports of others, answers."""
+
+import json
+import smtplib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clients.test_smtp_states import letter as mail
+from clients.test_smtp_states import submission
+from harness import MailServer
+from messages.reports import GMAIL, POSTFIX, THUNDERBIRD
+from mic_mail.policy.correspondence import Fate, Handover, Heard, Reported, Submission, Word, lines
+from regulation.test_clause_6_1_commands import WHY
+from regulation.test_clause_6_1_commands import Desk as Officers
+from regulation.unitmail import CNTT, DVBE, MONDAY, TTLAN, Desk, at, letter, shown
+
+ONE = timedelta(days=1)
+MESSAGE_ID = "<42.7@mail.mic.gov.vn>"
+"""What the reports of the samples speak of."""
+
+
+@pytest.fixture
+def desk(serve: Callable[..., MailServer], tmp_path: Path) -> Desk:
+    desk = Desk(serve, tmp_path)
+    desk.move_to(MONDAY, "09:00")
+    return desk
+
+
+def send(desk: Desk, to: str, message_id: str, *, login: str = DVBE, **header: str) -> None:
+    """A message of cntt@, by submission."""
+    message = mail(CNTT, to, body="xin chào")
+    message["Message-ID"] = message_id
+    for name, value in header.items():
+        message[name.replace("_", "-")] = value
+    with submission(desk.server, login.partition("@")[0]) as client:
+        client.send_message(message)
+
+
+def arrive(desk: Desk, octets: bytes, sender: str = "") -> None:
+    """A message from elsewhere, by SMTP."""
+    with smtplib.SMTP(desk.server.host, desk.server.ports["smtp"], "mx.example", timeout=10) as client:
+        client.sendmail(sender, [CNTT], octets)
+
+
+def accepted_for_elsewhere(desk: Desk, *recipients: str, envid: str | None = None) -> None:
+    """As the log has a message that went to other servers: there is no way to them here."""
+    desk.server.running.rooms.log.event(
+        "message_accepted", trace="T" * 16, message_id=MESSAGE_ID.strip("<>"), sender=CNTT, recipients=list(recipients),
+        octets=100, peer="127.0.0.1", session="S", login=DVBE, written_as=[CNTT], envid=envid,
+    )  # fmt: skip
+
+
+def report(desk: Desk, *words: str) -> dict[str, Any]:
+    """`report correspondence` of cntt@ over Monday and Tuesday, once the log holds what was sent."""
+    span = ("--from", MONDAY.isoformat(), "--until", (MONDAY + ONE).isoformat())
+    desk.console.json("report", "correspondence", "--mailbox", CNTT, *span, *words)
+    found: dict[str, Any] = json.loads(desk.console.out)
+    return found
+
+
+def settled(desk: Desk, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The report, as soon as it is as wanted: the log is written in a thread of its own."""
+    for _ in range(100):
+        found = report(desk)
+        if wanted(found):
+            return found
+    raise AssertionError(found)
+
+
+# ---------------------------------------------------------------- by sessions
+
+
+def test_sent_within_the_house(desk: Desk) -> None:
+    """Of each recipient when it came into the mailbox, and when an answer came back; by whom it was sent is known."""
+    send(desk, TTLAN, "<1@x>")
+    desk.move_to(MONDAY, "10:30")
+    with submission(desk.server, "ttlan") as client:
+        answer = mail(TTLAN, CNTT, body="đồng ý")
+        answer["Message-ID"], answer["In-Reply-To"] = "<2@x>", "<1@x>"
+        client.send_message(answer)
+    desk.move_to(MONDAY, "11:15")
+    send(desk, TTLAN, "<3@x>", References="<1@x> <2@x>")
+    desk.put(desk.cntt, letter(3, CNTT, TTLAN, "References: <1@x> <2@x>\r\n"), folder="Sent")
+    found = settled(desk, lambda found: found["delivered"] == 2)
+    first, second = found["sent_to"]
+    assert (first["recipient"], first["fate"], first["actor"], first["message_id"]) == (TTLAN, "delivered", DVBE, "<1@x>")
+    assert [shown(first[name])[-5:] for name in ("at", "fate_at", "answered_at")] == ["09:00", "09:00", "10:30"]
+    assert first["answered_by"] == TTLAN
+    assert (second["fate"], second["answered_at"]) == ("delivered", None)
+    (received,) = (each for each in found["received_from"] if not each["automatic"])
+    assert (received["sender"], shown(received["answered_at"])[-5:], received["answered_by"]) == (TTLAN, "11:15", CNTT)
+    assert (found["sent"], found["answered"], found["received"]) == (2, 1, 1)
+    assert "subject" not in first
+    assert "Thu so" not in desk.console.out
+
+
+def test_what_others_report(desk: Desk) -> None:
+    """Postfix: one failed, one relayed; Thunderbird: read. Said to be reported, and matched by the Message-ID."""
+    accepted_for_elsewhere(desk, "khong.co@mof.gov.vn", "vp@mof.gov.vn", "hoa@mof.gov.vn", "ai.do@gmail.com")
+    desk.move_to(MONDAY, "09:10")
+    arrive(desk, POSTFIX)
+    arrive(desk, GMAIL)
+    desk.move_to(MONDAY, "14:00")
+    arrive(desk, THUNDERBIRD, "hoa@mof.gov.vn")
+    found = settled(desk, lambda found: len(found["sent_to"]) == 4)
+    by_recipient = {each["recipient"]: each for each in found["sent_to"]}
+    assert {name: (each["fate"], each["status"]) for name, each in by_recipient.items()} == {
+        "khong.co@mof.gov.vn": ("reported_failed", "5.1.1"),
+        "vp@mof.gov.vn": ("reported_relayed", "2.0.0"),
+        "ai.do@gmail.com": ("reported_failed", "5.1.1"),
+        "hoa@mof.gov.vn": ("accepted", None),
+    }
+    assert shown(by_recipient["hoa@mof.gov.vn"]["read_at"])[-5:] == "14:00"
+    assert (found["failed"], found["read"]) == (2, 1)
+
+
+def test_the_envelope_id_names_the_message_too(desk: Desk) -> None:
+    """Where nothing of the message is returned (RFC 3461 §4.4)."""
+    accepted_for_elsewhere(desk, "vp@mof.gov.vn", envid="QQ314159")
+    head, _, _ = POSTFIX.partition(b"--4XyZ.1732/mx.mof.gov.vn\r\nContent-Description: Undelivered")
+    arrive(desk, head + b"--4XyZ.1732/mx.mof.gov.vn--\r\n")
+    found = settled(desk, lambda found: bool(found["sent_to"]))
+    assert [each["fate"] for each in found["sent_to"]] == ["reported_failed"], (
+        "one recipient: whatever it was called on the way"
+    )
+
+
+def test_a_forged_report_undoes_nothing(desk: Desk) -> None:
+    """What this server delivered it knows; a report of a message that was never sent is no line."""
+    send(desk, TTLAN, MESSAGE_ID)
+    forged = POSTFIX.replace(b"khong.co@mof.gov.vn", b"ttlan@mic.gov.vn").replace(b"Khong.Co@mof.gov.vn", b"ttlan@mic.gov.vn")
+    arrive(desk, forged)
+    arrive(desk, POSTFIX.replace(b"42.7@mail", b"43@mail"))
+    found = settled(desk, lambda found: found["delivered"] == 1)
+    assert [(each["recipient"], each["fate"]) for each in found["sent_to"]] == [(TTLAN, "delivered")]
+
+
+def test_papers(desk: Desk, tmp_path: Path) -> None:
+    """Every kind of file; subjects stand in none unless they are asked for."""
+    send(desk, TTLAN, "<1@x>")
+    desk.put(desk.cntt, letter(1, CNTT, TTLAN), folder="Sent")
+    desk.put(desk.cntt, letter(7))
+    settled(desk, lambda found: found["delivered"] == 1)
+    words = ("report", "correspondence", "--mailbox", CNTT, "--from", MONDAY.isoformat(), "--until", MONDAY.isoformat())
+    for name in ("x.pdf", "x.xlsx", "x.html", "x.csv"):
+        assert desk.console.run(*words, "--out", str(tmp_path / name)) == 0, desk.console.err
+    assert "Thu so" not in (tmp_path / "x.html").read_text() + (tmp_path / "x-2.csv").read_text("utf-8-sig")
+    assert desk.console.run(*words, "--subjects", "--document", "3/CV-CNTT", "--out", str(tmp_path / "y.html")) == 0
+    told = (tmp_path / "y.html").read_text()
+    assert "Thu so 1" in told
+    assert "Thu so 7" in told
+    assert desk.console.run(*words, "--subjects") == 1
+    assert "Reg. 4.3" in desk.console.err
+    assert desk.console.run("report", "correspondence", "--mailbox", DVBE) == 2
+    found = desk.console.json("regulation", "show", "12.3.b")["evidence"]
+    assert found[0]["count"] >= 6
+
+
+@pytest.mark.clause("4.3")
+def test_who_may_see_it(tmp_path: Path) -> None:
+    """The unit's administrator, with subjects; the Centre and auditors without; the Centre on the unit's document."""
+    from regulation.test_clause_6_1_commands import furnish
+
+    desk: Officers = furnish(tmp_path)
+    words = ("report", "correspondence", "--mailbox", CNTT)
+    for login, more, code in (
+        ("hoa", (), 0), ("hoa", ("--subjects",), 0), ("kiem", (), 0), ("kiem", ("--subjects", "--document", "1"), 1),
+        ("mai", (), 0), ("mai", ("--subjects",), 1), ("mai", ("--subjects", *WHY), 0), ("stranger", (), 1),
+    ):  # fmt: skip
+        assert desk.by(login, *words, *more) == code, (login, more, desk.err)
+    for report in ("openings", "passed-on"):
+        for login, more, code in (
+            ("hoa", ("--unit", "CNTT"), 0), ("hoa", ("--mailbox", CNTT), 0), ("hoa", (), 1), ("hoa", ("--unit", "KHTC"), 2),
+            ("kiem", (), 0), ("mai", (), 0), ("stranger", (), 1),
+        ):  # fmt: skip
+            assert desk.by(login, "report", report, *more) == code, (report, login, more, desk.err)
+    assert desk.by("mai", "officer", "add", "xa", "Lê Xa", "--role", "unit", "--unit", "KHTC", *WHY) == 0, desk.err
+    assert desk.by("xa", *words) == 2, "what is another unit's is not there"
+    acts = [act for act in desk.acts if act["act"].startswith("report_correspondence")]
+    assert {(act["actor"], act["act"]) for act in acts if "refused" in act["act"]} == {
+        ("kiem", "report_correspondence_refused"), ("mai", "report_correspondence_refused"),
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------- by rule
+
+T0 = at(MONDAY, "08:00")
+minutes = st.integers(0, 600).map(lambda n: T0 + timedelta(minutes=n))
+names = st.sampled_from(["a@x", "b@x", "c@x"])
+submissions = st.builds(
+    lambda n, when, to: Submission(f"T{n}", when, f"<{n}@x>", f"E{n}", tuple(to), DVBE),
+    st.integers(0, 3),
+    minutes,
+    st.lists(names, min_size=1, max_size=3, unique=True),
+)
+ids = st.frozensets(st.integers(0, 4).map(lambda n: f"<{n}@x>"), max_size=2)
+reports = st.builds(Reported, minutes, ids, st.just(""), st.tuples(names), st.sampled_from(list(Fate)[3:]), st.just("5.0.0"))
+words = st.builds(Word, minutes, ids, st.just(""), st.tuples(names))
+handovers = st.builds(
+    Handover, st.sampled_from(["T0", "T1", "T9"]), names, st.sampled_from([Fate.DELIVERED, Fate.DEFERRED]), minutes
+)
+
+
+@given(
+    st.lists(submissions, max_size=4, unique_by=lambda s: s.trace),
+    st.lists(handovers, max_size=6),
+    st.lists(reports, max_size=6),
+    st.lists(words, max_size=6),
+    st.randoms(),
+)
+def test_reports_never_undo_what_the_server_did(
+    sent: list[Submission], done: list[Handover], told: list[Reported], said: list[Word], random: Any
+) -> None:
+    """A line for each message and recipient; delivered here stays delivered; nothing is known before; order is nothing."""
+    found = lines(sent, Heard(done, told, said, said))
+    assert [(line.submission.trace, line.recipient) for line in found] == [
+        (each.trace, recipient) for each in sorted(sent, key=lambda s: s.at) for recipient in each.recipients
+    ]
+    for line in found:
+        own = [
+            d for d in done if (d.trace, d.recipient) == (line.submission.trace, line.recipient) and d.at >= line.submission.at
+        ]
+        if any(d.fate is Fate.DELIVERED for d in own):
+            assert (line.fate, line.status) == (Fate.DELIVERED, "")
+        for moment in (line.fate_at, line.read_at, line.answered_at):
+            assert moment is None or moment >= line.submission.at
+        if not own and not any(line.submission.message_id in r.message_ids for r in told):
+            assert line.fate is Fate.ACCEPTED
+    again = [list(each) for each in (sent, done, told, said)]
+    for each in again:
+        random.shuffle(each)
+    assert _told(lines(again[0], Heard(again[1], again[2], again[3], again[3]))) == _told(found)
+
+
+def _told(found: list[Any]) -> set[tuple[str, str, Fate, datetime | None, datetime | None, datetime | None]]:
+    return {(e.submission.trace, e.recipient, e.fate, e.fate_at, e.read_at, e.answered_at) for e in found}

@@ -1,0 +1,197 @@
+"""What arrives at a unit's mailbox is passed on to the document system: marked from any program, the rest listed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import MailServer
+from mic_mail.policy.calendar import WorkingDays
+from mic_mail.policy.passedon import Arrival, Mark, age, due_at, waiting
+from mic_mail.policy.replies import Incoming
+from mic_mail.services.passedon import PassedOn, Pending
+from mic_mail.storage.foldernames import encode_mutf7
+from regulation.test_clause_10_3 import letters
+from regulation.unitmail import CNTT, DVBE, MONDAY, Desk, at, letter
+
+ONE = timedelta(days=1)
+FOLDER = f'"Shared/cntt/{encode_mutf7("Đã chuyển QLVB")}"'
+
+
+@pytest.fixture
+def desk(serve: Callable[..., MailServer], tmp_path: Path) -> Desk:
+    desk = Desk(serve, tmp_path)
+    desk.move_to(MONDAY, "09:00")
+    return desk
+
+
+def pending(desk: Desk) -> list[Pending]:
+    rooms = desk.server.running.rooms
+    snapshot = rooms.directory.load_snapshot()
+    return PassedOn(rooms.store, rooms.config).pending(
+        snapshot.entries[desk.cntt.mailbox_id], snapshot, desk.server.clock.now()
+    )
+
+
+def subjects(desk: Desk) -> list[str]:
+    return [each.subject for each in pending(desk)]
+
+
+def test_a_keeper_marks_from_any_program(desk: Desk) -> None:
+    """A keyword, a Thunderbird tag, a move or a copy into the folder; what is taken back waits again; who did is on record."""
+    for number in range(1, 6):
+        desk.put(desk.cntt, letter(number))
+    client = desk.sign_in()
+    client.create(FOLDER)
+    client.select("Shared/cntt")
+    assert subjects(desk) == [f"Thu so {number}" for number in range(1, 6)]
+    client.store("1", "+FLAGS", "($PassedOn)")
+    client.store("2", "+FLAGS.SILENT", "(passedon)")
+    client.copy("3", FOLDER)
+    client.uid("MOVE", "4", FOLDER)
+    assert subjects(desk) == ["Thu so 5"]
+    client.store("1", "-FLAGS", "($PassedOn)")
+    assert subjects(desk) == ["Thu so 1", "Thu so 5"]
+    client.store("4", "+FLAGS", r"(\Seen other)")
+    client.logout()
+    desk.server.stop()  # what is on record is written
+    events = [event for event in desk.server.events() if event.get("event") == "messages_passed_on"]
+    assert [(event["mailbox"], event["actor"], event["uids"]) for event in events] == [(CNTT, DVBE, "1"), (CNTT, DVBE, "2")]
+
+
+def test_what_is_nothing_to_pass_on(desk: Desk) -> None:
+    """Automatic mail, notices of the server, the mailbox's own, junk, what was thrown away; and what came 90 days ago."""
+    desk.put(desk.cntt, letter(1, header="Auto-Submitted: auto-generated\r\n"))
+    desk.put(desk.cntt, letter(2, CNTT, "a@mof.gov.vn"))
+    desk.put(desk.cntt, letter(3), folder="Junk")
+    desk.put(desk.cntt, letter(4), folder="Trash")
+    desk.put(desk.cntt, letter(5), folder="Drafts")
+    desk.put(desk.cntt, letter(6), folder="Archive")
+    desk.put(desk.cntt, letter(7, to="nhom@mic.gov.vn"))
+    assert sorted(subjects(desk)) == ["Thu so 6", "Thu so 7"]
+    desk.move_to(MONDAY + ONE * 91, "09:00")
+    assert subjects(desk) == []
+
+
+def test_deadlines_and_ages(desk: Desk) -> None:
+    """The end of office hours of the next working day; ages in working days."""
+    desk.put(desk.cntt, letter(1))
+    desk.move_to(MONDAY + ONE * 4, "18:00")
+    desk.put(desk.cntt, letter(2))
+    desk.move_to(MONDAY + ONE * 7, "08:00")
+    first, second = pending(desk)
+    assert (first.due_at, first.age) == (at(MONDAY + ONE, "17:30"), 5)
+    assert (second.due_at, second.age) == (at(MONDAY + ONE * 7, "17:30"), 1)
+
+
+def test_the_mailbox_is_reminded_once_a_week(desk: Desk) -> None:
+    """Of what is overdue, with its subjects, in the mailbox itself; never of what is marked."""
+    desk.put(desk.cntt, letter(1))
+    desk.put(desk.cntt, letter(2), keywords=("$PassedOn",))
+    for days, clock in ((0, "18:00"), (7, "08:00"), (7, "12:00"), (8, "08:00")):
+        desk.move_to(MONDAY + ONE * days, clock)
+        desk.server.housekeep()
+    told = [text for text in letters(desk.server, "cntt") if "hệ thống quản lý văn bản" in text]
+    assert len(told) == 1
+    assert f"- {MONDAY:%d/%m/%Y} 09:00, từ a@mof.gov.vn: Thu so 1." in told[0]
+    assert "Thu so 2" not in told[0]
+    desk.move_to(MONDAY + ONE * 14, "08:00")
+    desk.server.housekeep()
+    assert len([text for text in letters(desk.server, "cntt") if "hệ thống quản lý văn bản" in text]) == 2
+
+
+def test_by_command(desk: Desk, tmp_path: Path) -> None:
+    """Figures of all, deadlines of one, never a subject; marked by Message-ID with a document; files; evidence."""
+    for number in (1, 2, 3):
+        desk.put(desk.cntt, letter(number))
+    desk.put(desk.cntt, letter(1), folder="Archive")
+    console = desk.console
+    (row,) = console.json("report", "passed-on")
+    assert (row["mailbox"], row["waiting"], row["late"]) == (CNTT, 3, 3)
+    rows = console.json("report", "passed-on", "--mailbox", CNTT)
+    assert [each["message_id"] for each in rows] == ["<1@x>", "<2@x>", "<3@x>"]
+    assert "Thu so" not in console.out
+    assert console.run("mailbox", "mark-passed-on", CNTT, "<1@x>", "3@x", "--document", "9/QLVB") == 0, console.err
+    assert [each["message_id"] for each in console.json("report", "passed-on", "--mailbox", CNTT)] == ["<2@x>"]
+    assert console.run("mailbox", "mark-passed-on", CNTT, "<2@x>", "<9@x>", "--document", "9/QLVB") == 2
+    assert "<9@x>" in console.err
+    assert console.json("report", "passed-on") == []
+    assert console.run("mailbox", "mark-passed-on", DVBE, "<2@x>", "--document", "1") == 2
+    desk.put(desk.cntt, letter(4))
+    for name in ("x.pdf", "x.xlsx", "x.html", "x.csv"):
+        words = ("report", "passed-on", "--unit", "CNTT", "--out", str(tmp_path / name))
+        assert console.run(*words) == 0, console.err
+    assert CNTT in (tmp_path / "x-1.csv").read_text("utf-8-sig")
+    assert console.json("regulation", "show", "12.3.c")["evidence"][0]["count"] == 0
+
+
+def test_the_settings_choose_the_mark(serve: Callable[..., MailServer], tmp_path: Path) -> None:
+    """Other keywords, another folder with those below it, none at all."""
+    passed_on = {"keywords": ["QLVB"], "folder": "Archive", "days": 3}
+    desk = Desk(serve, tmp_path, {"unit": {"passed_on": passed_on}})
+    desk.put(desk.cntt, letter(1), folder="Archive")
+    desk.account(desk.cntt).create("Archive/2026")
+    desk.put(desk.cntt, letter(2), folder="Archive/2026")
+    desk.put(desk.cntt, letter(3), keywords=("qlvb",))
+    desk.put(desk.cntt, letter(4), keywords=("$PassedOn",))
+    (one,) = pending(desk)
+    assert (one.subject, one.due_at) == ("Thu so 4", at(MONDAY + ONE * 3, "17:30"))
+    assert not Mark(frozenset(), "").is_folder("INBOX")
+
+
+# ---------------------------------------------------------------- by rule
+
+OWN = frozenset({CNTT})
+FRIDAY = datetime(2026, 11, 20, 2, tzinfo=UTC)
+LETTER = Incoming("<1@x>", "a@mof.gov.vn", OWN, frozenset(), FRIDAY, is_marked=False, is_automatic=False)
+arrivals = st.builds(
+    Arrival,
+    st.builds(
+        replace,
+        st.just(LETTER),
+        message_id=st.sampled_from(["", "<1@x>", "<2@x>"]),
+        sender=st.sampled_from(["a@mof.gov.vn", CNTT]),
+        received_at=st.integers(0, 9).map(lambda hours: FRIDAY + timedelta(hours=hours)),
+        is_automatic=st.booleans(),
+    ),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@given(st.lists(arrivals, max_size=8))
+def test_one_copy_that_is_marked_is_enough(these: list[Arrival]) -> None:
+    """Each message waits once, since its first copy came; in whatever order they are read."""
+    found = waiting(these, OWN)
+    done = {each.message.message_id for each in these if each.passed_on}
+    asked = [each for each in these if each.counts and not each.passed_on and not each.message.is_automatic]
+    asked = [each for each in asked if each.message.sender != CNTT]
+    named = {each.message.message_id for each in asked if each.message.message_id} - done
+    assert sorted(each.message_id for each in found if each.message_id) == sorted(named)
+    assert sum(not each.message_id for each in found) == sum(not each.message.message_id for each in asked)
+    for each in found:
+        if each.message_id:
+            assert each.received_at == min(a.message.received_at for a in asked if a.message.message_id == each.message_id)
+    assert len(waiting(these[::-1], OWN)) == len(found)
+
+
+@given(st.dates(date(2026, 1, 1), date(2026, 12, 31)), st.integers(0, 40), st.integers(0, 5))
+def test_days_are_counted_one_by_one(came: date, later: int, days: int) -> None:
+    """A deadline is never on a day of rest, nor before the message came; an age counts the working days between."""
+    calendar = WorkingDays(off=frozenset({date(2026, 4, 30), date(2026, 5, 1)}))
+    received = at(came, "10:00")
+    message = replace(LETTER, received_at=received)
+    due = due_at(message, calendar, days, time(17, 30))
+    local = due.astimezone(at(came, "00:00").tzinfo)
+    assert due > received
+    on = came
+    between = []
+    while on < came + ONE * later:
+        on += ONE
+        between.append(on)
+    assert age(received, at(came + ONE * later, "09:00"), calendar) == sum(not calendar.is_rest(day) for day in between)
+    assert not calendar.is_rest((local + timedelta(hours=7)).date())
