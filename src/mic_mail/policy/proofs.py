@@ -21,6 +21,8 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_4_1.py",
     ),
     "4.3": (
+        "tests/regulation/test_clause_11_4.py",
+        "tests/regulation/test_clause_12_3_b.py",
         "tests/regulation/test_clause_14_4.py",
         "tests/regulation/test_clause_4_3.py",
         "tests/regulation/test_clause_4_3_content.py",
@@ -165,8 +167,14 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_10_3_page.py",
         "tests/regulation/test_clause_14_4_register.py",
     ),
+    "11.4": ("tests/regulation/test_clause_11_4.py",),
     "12.3": ("tests/regulation/test_clause_12_3.py",),
-    "12.3.a": ("tests/clients/test_shared_mailboxes.py",),
+    "12.3.a": (
+        "tests/clients/test_shared_mailboxes.py",
+        "tests/regulation/test_clause_12_3_a.py",
+    ),
+    "12.3.b": ("tests/regulation/test_clause_12_3_b.py",),
+    "12.3.c": ("tests/regulation/test_clause_12_3_c.py",),
     "12.4": ("tests/regulation/test_clause_12_4.py",),
     "13.1": ("tests/unit/mime/test_compose.py",),
     "13.2": (
