@@ -57,7 +57,7 @@ NOUNS = {
         Noun("config", ("config",)),
         Noun("unit", ("unit",)),
         Noun("person", ("person",)),
-        Noun("mailbox", ("mailbox", "acts", "reclaimed", "authority", "store", "hold", "capability", "seen", "records")),
+        Noun("mailbox", ("mailbox", "acts", "reclaimed", "authority", "store", "hold", "capability", "seen", "recordsexport")),
         Noun("alias", ("alias",)),
         Noun("password", ("password",)),
         Noun("content", ("content",)),

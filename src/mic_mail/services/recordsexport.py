@@ -31,7 +31,7 @@ from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason
 from mic_mail.papers.plain import harmless
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.records import Selection
+from mic_mail.policy.recordsexport import Selection
 from mic_mail.services.emlfiles import Summed, copy_message, iso, safe_name, shown_id, sync
 from mic_mail.services.passedon import PassedOn
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage

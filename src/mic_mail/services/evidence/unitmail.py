@@ -6,7 +6,7 @@ from datetime import datetime
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Text
 from mic_mail.log.audit import Audit
-from mic_mail.policy import correspondence, passedon, records
+from mic_mail.policy import correspondence, passedon, recordsexport
 from mic_mail.policy import openings as rules
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.openings import Verdict
@@ -31,7 +31,10 @@ def evidence(office: Office) -> Evidence:
     for clause in (correspondence.CLAUSE, *_COPIES):
         yield clause, Finding(Text("báo cáo gửi nhận đã lập", "correspondence reports made"), len(reports), _last(reports))
     exports = _of(acts, "mailbox_exported")
-    yield records.CLAUSE, Finding(Text("lần xuất thư để lưu trữ", "exports for the records"), len(exports), _last(exports))
+    yield (
+        recordsexport.CLAUSE,
+        Finding(Text("lần xuất thư để lưu trữ", "exports for the records"), len(exports), _last(exports)),
+    )
 
 
 def _openings(office: Office) -> Evidence:

@@ -22,7 +22,7 @@ from mic_mail.i18n.notices import unitmail
 from mic_mail.policy import passedon
 from mic_mail.policy.access import Reader
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.records import Selection, must_be_asked_for, must_be_exportable
+from mic_mail.policy.recordsexport import Selection, must_be_asked_for, must_be_exportable
 from mic_mail.policy.roles import Right
 from mic_mail.services.authorising import Authorising
 from mic_mail.services.credentials import Origin
