@@ -1,6 +1,5 @@
 """`mic-mail config check|show|reference`: is the file right, what holds, and what could be set."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -21,9 +20,7 @@ from mic_mail.errors import Text
 
 app = typer.Typer(help=say("Cấu hình.", "The configuration."), no_args_is_help=True)
 
-SEVERITIES: Mapping[str, Text] = {"error": Text("lỗi", "error"), "warning": Text("cảnh báo", "warning")}
 MISTAKES = (
-    Column("severity", "Mức", "Severity", names=SEVERITIES),
     Column("file", "Tệp", "File"),
     Column("line", "Dòng", "Line", right=True),
     Column("key", "Mục", "Setting"),
@@ -44,7 +41,6 @@ REFERENCE = (
     Column("meaning", "Ý nghĩa", "Meaning"),
     Column("clause", "Điều khoản", "Clause", cites=True),
     Column("reload", "Nạp lại được", "Reloads"),
-    Column("later", "Chưa có tác dụng", "No effect yet"),
 )
 
 
@@ -66,7 +62,7 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
         found.append(Problem("directory.url", trouble.text, trouble.remedy or Text("", "")))
     if found or as_json:
         output.listing(MISTAKES, [_problem_row(path, problem) for problem in found], as_json=as_json)
-    if any(not problem.warning for problem in found):
+    if found:
         return 1
     output.note(Text("Cấu hình đúng.", "The configuration is right."))
     return 0
@@ -74,7 +70,6 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
 
 def _mistake_row(mistake: Mistake) -> Row:
     return {
-        "severity": "error",
         "file": str(mistake.file),
         "line": mistake.line or None,
         "key": mistake.key,
@@ -86,7 +81,6 @@ def _mistake_row(mistake: Mistake) -> Row:
 
 def _problem_row(path: Path, problem: Problem) -> Row:
     return {
-        "severity": "warning" if problem.warning else "error",
         "file": str(path),
         "line": None,
         "key": problem.key,

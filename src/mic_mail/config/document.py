@@ -34,7 +34,6 @@ _HEADS = {
     "# Check it with `mic-mail config check`; a running server takes it over at SIGHUP.\n",
 }
 _RESTART = {Language.VI: "cần khởi động lại", Language.EN: "needs a restart"}
-_LATER = {Language.VI: "chưa có tác dụng", Language.EN: "no effect yet"}
 _NOT_SET = {Language.VI: "không đặt", Language.EN: "not set"}
 
 
@@ -49,7 +48,6 @@ class Row:
     bounds: str
     clause: str | None
     reload: bool
-    later: bool
 
 
 def meaning(key: str, about: About, language: Language) -> str:
@@ -95,7 +93,6 @@ def reference(language: Language = Language.EN) -> Iterator[Row]:
             " ".join(_bounds(setting.metadata, setting.annotation, setting.unit)),
             setting.about.clause,
             setting.about.reload,
-            setting.about.later,
         )
 
 
@@ -144,8 +141,6 @@ def _comment(key: str, about: About, unit: str, language: Language) -> str:
         remarks.append(in_language(clause(about.clause), language))
     if not about.reload:
         remarks.append(_RESTART[language])
-    if about.later:
-        remarks.append(_LATER[language])
     remark = f" ({', '.join(remarks)})" if remarks else ""
     return f"\n# {meaning(key, about, language)}{remark}\n"
 

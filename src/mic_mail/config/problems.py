@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mic_mail.config.load import LARGEST_FILE, values
+from mic_mail.config.load import LARGEST_FILE
 from mic_mail.config.model import Config
 from mic_mail.errors import Text, in_ascii
 
@@ -25,13 +25,11 @@ class Problem:
     key: str
     reason: Text
     remedy: Text
-    warning: bool = False
-    """A server starts all the same."""
 
 
 def problems(config: Config) -> list[Problem]:
     """All that can be found without starting anything."""
-    checks = (_account, _folders, certificate, _ports, _cleartext, _without_effect)
+    checks = (_account, _folders, certificate, _ports, _cleartext)
     return [problem for check in checks for problem in check(config)]
 
 
@@ -139,15 +137,3 @@ def _cleartext(config: Config) -> Iterator[Problem]:
             Text("cho gửi mật khẩu không mã hóa qua mạng", "lets passwords travel in the open"),
             Text("Đặt false; true chỉ để thử trên 127.0.0.1.", "Set it to false; true is for tests on 127.0.0.1."),
         )
-
-
-def _without_effect(config: Config) -> Iterator[Problem]:
-    """What somebody decided, and no part of this version obeys."""
-    for setting, value in values(config):
-        if setting.about.later and value != setting.default:
-            yield Problem(
-                setting.key,
-                Text("chưa có tác dụng trong phiên bản này", "has no effect yet in this version"),
-                Text("Có thể để nguyên; đừng dựa vào giá trị này.", "It may stay; do not rely on it."),
-                warning=True,
-            )

@@ -24,7 +24,6 @@ class About:
     en: str
     clause: str | None = None
     reload: bool = True  # False: a new value needs a restart, and the log says so at SIGHUP
-    later: bool = False  # True: it can be set, and no part of this version obeys it
 
 
 class Section(BaseModel):

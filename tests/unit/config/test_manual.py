@@ -42,15 +42,6 @@ def _is_number(annotation: object) -> bool:
     return annotation in (int, float) or any(_is_number(inner) for inner in get_args(annotation))
 
 
-def test_what_nothing_obeys_yet_says_so() -> None:
-    """In the manual and in the written file."""
-    later = {row.key for row in reference() if row.later}
-    assert "regulation.issued_on" in later
-    assert "quota.default" not in later
-    assert "(khoản 5 Điều 5 Quy chế, chưa có tác dụng)" in write(Config(), Language.VI)
-    assert "(Reg. 5.5, no effect yet)" in write(Config(), Language.EN)
-
-
 @pytest.mark.parametrize("language", list(Language))
 def test_the_written_file_is_the_configuration(language: Language) -> None:
     """What `init` writes reads back equal, for defaults and for values of every kind that differ."""

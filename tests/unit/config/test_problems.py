@@ -51,10 +51,3 @@ def test_a_certificate_that_is_no_small_file_is_not_read(name: str, tmp_path: Pa
     with (tmp_path / "large.pem").open("wb") as file:
         file.truncate(100 << 20)
     assert keys(config(tmp_path / "data", tls={"certificate": tmp_path / name})) == ["tls.certificate"]
-
-
-def test_a_decision_without_effect_is_a_warning(tmp_path: Path) -> None:
-    """What differs from its default and is obeyed by nothing yet; a server starts all the same."""
-    here = config(tmp_path / "data", regulation={"issued_on": "2016-03-31"})
-    write_pair(here.certificate, here.key, self_signed(["localhost"], datetime.now(UTC)))
-    assert [(p.key, p.warning) for p in problems(here)] == [("regulation.issued_on", True)]
