@@ -76,6 +76,9 @@ class Desk:
     def holders(self, mailbox_id: int) -> Mapping[str, str]:
         return {}
 
+    def withheld(self, mailbox_id: int) -> str:
+        return ""
+
     def on_record(self, mailbox_id: int) -> bool:
         return False
 

@@ -163,9 +163,9 @@ def test_clause_6_4_c_what_is_held_is_not_freed(ministry: Ministry) -> None:
     """A legal hold or a running handover keeps the mailbox, whatever the clock says, also from an operator."""
     reclaim(ministry)
     rooms = ministry.server.running.rooms
-    held = Reclaiming(
-        ministry.server.population.directory, rooms.store, ministry.server.config, ministry.clock, holds=lambda entry: True
-    )
+    directory = ministry.server.population.directory
+    held = Reclaiming(directory, rooms.store, ministry.server.config, ministry.clock)
+    directory.append_fact(ministry.leaver.mailbox_id, Draft(FactKind.HANDOVER_BEGUN, ministry.clock.now(), "mai"))
     ministry.server.move_clock_to(local("2027-04-02 00:00"))
     for origin in (CENTRE, CLOCK):
         with pytest.raises(NotAllowed) as refusal:

@@ -17,10 +17,10 @@ from mic_mail.cli.store import account_of
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.access import CLAUSE, ContentRefused, Scope
-from mic_mail.policy.holds import Held, must_keep
 from mic_mail.policy.roles import Right
 from mic_mail.services.content import Content, Hand
 from mic_mail.services.credentials import Origin
+from mic_mail.services.holds import Holds
 from mic_mail.storage.backup import owner_of
 
 COLUMNS = (
@@ -78,8 +78,8 @@ def restore(
     origin, source = Origin(here.actor(actor), reason), place.absolute()
     with on_record(here, "restore", mailbox.address, origin, source=str(source), replace=replace, request=request):
         _must_be_its_own(here, origin, mailbox, place, request)
-        if replace and must_keep(here.directory.facts(mailbox.mailbox_id)):
-            raise Held(mailbox.address)  # Reg. 9.2: what is kept aside is easily deleted
+        if replace:  # what is kept aside is easily deleted
+            Holds(here.directory, here.store, here.clock).must_not_be_held(here.directory.entry(mailbox.mailbox_id))
         with output.progress() as bar:
             task = bar.add_task(mailbox.address, total=None)
             report = account_of(here, mailbox).restore(

@@ -42,6 +42,7 @@ from mic_mail.net.acknowledging import acknowledge
 from mic_mail.net.connections import OpenConnections
 from mic_mail.net.tls import TlsFront
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.handover import withheld
 from mic_mail.process.lanes import AccountLanes
 from mic_mail.services.access import Access, Dialog, Peer, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
@@ -446,6 +447,11 @@ class Connection(asyncio.Protocol, ABC):
         """Whether a mailbox is a unit's or a group's: who opens it and takes mail away is on record (Reg. 12.3.a)."""
         entry = self._services.access.snapshot.entry(mailbox_id)
         return entry is not None and entry.kind is not MailboxKind.PERSONAL
+
+    def withheld(self, mailbox_id: int) -> str:
+        """The rights that nobody holds in a mailbox now: while it is handed over (Reg. 12.3.d)."""
+        entry = self._services.access.snapshot.entry(mailbox_id)
+        return withheld(entry.facts) if entry is not None and entry.kind is MailboxKind.UNIT else ""
 
     def _log(self, note: Note) -> None:
         """Who acts in another mailbox than the own one is named as its actor."""

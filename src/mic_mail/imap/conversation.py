@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
 from mic_mail.connection.actions import NeedInput, Note, Send, Used, opening_stretch
-from mic_mail.errors import MicMailError, Text
+from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.imap.actions import SLICE_OCTETS, Overhear, Steps, Waiting, Work
 from mic_mail.imap.desk import Desk
 from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
@@ -29,6 +29,7 @@ from mic_mail.services.access import SignedIn
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.errors import (
     FolderExists,
+    Frozen,
     NameNotAllowed,
     NoSuchFolder,
     NoSuchMessage,
@@ -110,6 +111,7 @@ REFUSAL_CODES: tuple[tuple[type[MicMailError], bytes], ...] = (
     (UseNotAllowed, b"USEATTR"),
     (TooMany, b"LIMIT"),
     (NoPermission, b"NOPERM"),
+    (Frozen, b"INUSE"),
     (NoSuchMessage, b"EXPUNGEISSUED"),
     (OverQuota, b"OVERQUOTA"),
     (Unavailable, b"UNAVAILABLE"),
@@ -267,7 +269,7 @@ class Conversation:
 
     def place(self, name: str, letters: str = "") -> Place:
         """Where a name leads now; `NoPermission` or `NoSuchFolder` unless these rights are held there."""
-        place = places.find(name, self.boxes)
+        place = self._as_it_is_now(places.find(name, self.boxes))
         place.need(letters)
         return place
 
@@ -278,15 +280,33 @@ class Conversation:
         box = self.boxes.get(place.box.name)
         if box is None or box.account != place.box.account:
             raise NoSuchFolder(places.shown_in(place.box, place.name))
-        now = replace(place, box=box)
+        now = self._as_it_is_now(replace(place, box=box))
         now.need(letters)
         return now
 
     def place_of_new(self, name: str, letters: str = "") -> Place:
         """The same for a name that is to be made."""
-        place = places.find_new(name, self.boxes)
+        place = self._as_it_is_now(places.find_new(name, self.boxes))
         place.need(letters)
         return place
+
+    def _as_it_is_now(self, place: Place) -> Place:
+        withheld = self.desk.withheld(self.mailbox_id if place.account is None else place.account.account_id)
+        return place if withheld == place.withheld else replace(place, withheld=withheld)
+
+    @property
+    def own_rights(self) -> str:
+        """What may be done in the own mailbox now."""
+        return self._as_it_is_now(Place("")).rights
+
+    def must_hold(self, view: View, letters: str) -> None:
+        """`NoPermission`, or `Frozen`, unless the client holds all of these rights in the mailbox that it has selected."""
+        if not set(letters) <= set(view.rights):
+            raise self.lacks(view, letters)
+
+    def lacks(self, view: View, letters: str) -> Refused:
+        """Why it does not."""
+        return replace(view.place, withheld=self.desk.withheld(view.account_id)).lacks(letters)
 
     def use_condstore(self) -> None:
         """The client shows that it knows MODSEQ: it is told where the mailbox stands (RFC 7162 §3.1)."""

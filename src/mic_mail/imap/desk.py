@@ -46,3 +46,7 @@ class Desk(Protocol):
     def on_record(self, mailbox_id: int) -> bool:
         """Whether openings are recorded and acts named: a unit's or group's mailbox (Reg. 12.3.a)."""
         ...
+
+    def withheld(self, mailbox_id: int) -> str:
+        """The rights that nobody holds in this mailbox now: while it is handed over (Reg. 12.3.d)."""
+        ...

@@ -8,6 +8,7 @@ Standards: RFC 9051 §6.3.2, §6.3.13, §6.4.1-6.4.3; RFC 7162 §3.2.5 (QRESYNC)
 from dataclasses import dataclass, replace
 
 from mic_mail.connection.actions import Used, opening_stretch
+from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Attend, DropCompressor, Steps, Waiting
 from mic_mail.imap.conversation import Conversation, Ended, Reply, bad
@@ -20,11 +21,11 @@ from mic_mail.imap.grammar.sequence import MAX_NUMBER, Ranges, SequenceSet, form
 from mic_mail.imap.mailboxes.folders import listing_of
 from mic_mail.imap.names.listing import Listed
 from mic_mail.imap.names.places import Place
-from mic_mail.imap.names.rights import NoPermission, reads_only
+from mic_mail.imap.names.rights import reads_only
 from mic_mail.imap.notify import RETRY_SECONDS, tell_all
 from mic_mail.imap.numbering import meet, uids_of
 from mic_mail.imap.selected.view import Enabled, View, claim_recent
-from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.errors import Frozen, Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.presence import Presence
 from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
@@ -153,15 +154,24 @@ def _leave(talk: Conversation) -> None:
 
 
 def close(talk: Conversation, command: Close) -> Steps[Reply]:
-    """CLOSE expunges silently and leaves (RFC 9051 §6.4.1); who may not expunge only leaves (RFC 4314 §4)."""
+    """CLOSE expunges silently and leaves (RFC 9051 §6.4.1); who may not expunge only leaves (RFC 4314 §4).
+
+    Neither does who asks for it while the mailbox is handed over: a NO would leave a client in a mailbox that it has left.
+    """
     view = talk.view
     assert view is not None
     is_clean = not view.info.deleted and talk.is_current(view)
+    text: Text | str = "Closed."
     if not view.read_only and "e" in view.rights and not is_clean:
-        result = yield from talk.change(lambda account: account.expunge(view.folder_id))
-        yield from _tell_expunged(talk, view, result)
+        try:
+            result = yield from talk.change(lambda account: account.expunge(view.folder_id))
+            yield from _tell_expunged(talk, view, result)
+        except Frozen as frozen:
+            text = frozen.text
+    elif view.info.deleted and "e" in talk.desk.withheld(view.account_id):
+        text = Frozen().text
     talk.leave()
-    return Reply("Closed.")
+    return Reply(text)
 
 
 def unselect(talk: Conversation, command: Unselect) -> Steps[Reply]:
@@ -179,8 +189,8 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
     """
     view = talk.view
     assert view is not None
-    if "e" not in view.rights:
-        raise NoPermission
+    if "e" not in talk.desk.withheld(view.account_id):
+        talk.must_hold(view, "e")
     uids: list[int] | None = None
     if command.uids is not None:
         uids = uids_of(talk, (yield from meet(talk, command.uids, by_uid=True)))
@@ -190,6 +200,7 @@ def expunge(talk: Conversation, command: Expunge) -> Steps[Reply]:
         yield from talk.sync(expunge=True)
         if not view.info.deleted:
             return Reply("Expunged.")
+    talk.must_hold(view, "e")
     enabled = talk.enabled
 
     def work(account: Account) -> tuple[ExpungeResult, bytes]:

@@ -285,6 +285,12 @@ class ImapConnection(shell.Connection):
         if self._session.boxes_moved() and isinstance(self._waiting, Waiting):
             self._pump()
 
+    def _decision_moved(self) -> None:
+        """Nobody expunges in a mailbox from the moment at which its handover begins (Reg. 12.3.d)."""
+        super()._decision_moved()
+        assert self._signed_in is not None
+        self._session.own_rights_moved()
+
     def _rights_moved(self) -> None:
         """What the person may do in the account that is attended may have changed: a term ended, a fact came (Reg. 12.3).
 

@@ -178,6 +178,11 @@ class Session(session.Session):
         if view is not None and view.account_id == account_id:
             view.rights = rights
 
+    def own_rights_moved(self) -> None:
+        """The same of the own mailbox, in which what may be done hangs on its state alone."""
+        if self._talk.signed_in is not None:
+            self.rights_moved(self._talk.mailbox_id, self._talk.own_rights)
+
     def barred(self, account_id: int, text: Text | str) -> None:
         """The person may not read this account any more: BYE, if a mailbox of it is selected.
 

@@ -133,8 +133,12 @@ def judge(
     *,
     mailbox: Decision,
     person: Decision,
+    withheld: str = "",
 ) -> Holding:
-    """What the person holds at `now`; `mailbox` and `person` are the decisions on both mailboxes at that instant."""
+    """What the person holds at `now`; `mailbox` and `person` are the decisions on both mailboxes at that instant.
+
+    `withheld`: rights that nobody holds in the mailbox now (`handover.withheld`).
+    """
     own = tuple(
         span for grant in grants_of_mailbox if grant.person_id == person_id for span in while_in_service(grant, person_facts)
     )
@@ -146,6 +150,7 @@ def judge(
     letters = "".join(grant.rights for grant in held) if _is_open(mailbox) and _is_in(person) else ""
     if State.SEND_LOCKED in mailbox.states:
         letters = letters.replace(POST, "")
+    letters = "".join(letter for letter in letters if letter not in withheld)
     return Holding(ordered(letters), held, min(edges, default=None))
 
 

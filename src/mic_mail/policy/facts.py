@@ -97,6 +97,16 @@ class FactKind(StrEnum):
     """Reg. 9.2: an authority demands by `document` that everything be kept."""
     HOLD_RELEASED = "hold_released"
     """A hold is lifted by another document. [hold: the number of its fact]"""
+    HANDOVER_BEGUN = "handover_begun"
+    """Reg. 12.3.d: the mailbox is handed over to the person whom the head named; nothing may be expunged until that ends.
+    [person, holder, named_by, named_on?: day of the document, until?: last day of the term to come, from_holder?, witness?]"""
+    HANDOVER_COUNTED = "handover_counted"
+    """Everything in the mailbox was read and counted; the inventory's file has this digest. [handover: the number of the fact
+    that began it, digest, folders, messages, octets, unreadable]"""
+    HANDOVER_FINISHED = "handover_finished"
+    """The rights have moved and the password is another one. [handover]"""
+    HANDOVER_CANCELLED = "handover_cancelled"
+    """It was not to be: everything is as before. [handover]"""
     UNREADABLE = "unreadable"
     """Never recorded: what the directory holds in place of a fact is damaged. The chain breaks here, and nothing is decided."""
 

@@ -22,6 +22,7 @@ from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.conversation import Conversation, Desk, Ended, Reply, SessionSettings, State, bad, refusal, refuse
 from mic_mail.pop3.lines import Trouble
 from mic_mail.pop3.maildrop import Listing, Message, NoSuchNumber
+from mic_mail.storage.errors import Frozen
 
 Answer = Reply | Steps[Reply] | Steps[Reply | None] | None
 SEEN_GROUP_MESSAGES = 128
@@ -86,7 +87,10 @@ def top(talk: Conversation, arguments: list[bytes]) -> Steps[Reply | None]:
 
 
 def dele(talk: Conversation, arguments: list[bytes]) -> Reply:
-    """DELE marks; QUIT removes."""
+    """DELE marks; QUIT removes. While the mailbox is handed over nothing is marked that may not be removed (Reg. 12.3.d)."""
+    assert talk.signed_in is not None
+    if talk.desk.withheld(talk.signed_in.mailbox_id):
+        raise Frozen
     talk.maildrop.delete(talk.maildrop.place(_number(arguments[0])))
     return Reply("Marked.")
 

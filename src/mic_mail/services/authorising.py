@@ -18,6 +18,7 @@ from mic_mail.i18n import dates
 from mic_mail.policy.authority import CLAUSE, PARTS, PERSONAL_CLAUSE, RIGHTS, Grant, Holding, Part, after_day, grants, judge
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
+from mic_mail.policy.handover import BeingHandedOver, running, withheld
 from mic_mail.policy.leaving import leaves
 from mic_mail.policy.lifecycle import State
 from mic_mail.services.accounts import Accounts, NotAllowed
@@ -76,6 +77,15 @@ class Authorising:
         self, mailbox: MailboxRecord, named: str, part: Part, term: Term, origin: Origin, *, rights: str | None = None
     ) -> Fact:
         """Name a keeper or a substitute of a unit's mailbox, or a member of a group's."""
+        entry = self._directory.entry(mailbox.mailbox_id)
+        if part is Part.KEEPER and running(entry.facts) is not None:
+            raise BeingHandedOver(entry.address)
+        return self._append(entry, self.naming(mailbox, named, part, term, origin, rights=rights))
+
+    def naming(
+        self, mailbox: MailboxRecord, named: str, part: Part, term: Term, origin: Origin, *, rights: str | None = None
+    ) -> Draft:
+        """The fact that names somebody, if the rules allow it; not recorded yet."""
         self._must_fit(mailbox, part)
         _must_have_document(origin)
         person, own = self.person(named)
@@ -92,7 +102,7 @@ class Authorising:
             data["until"] = term.until.isoformat()
         if rights is not None:
             data["rights"] = _checked(rights)
-        return self._append(entry, Draft(FactKind.AUTHORISED, since, origin.actor, origin.reason, origin.document, data))
+        return Draft(FactKind.AUTHORISED, since, origin.actor, origin.reason, origin.document, data)
 
     def revoke(
         self, mailbox: MailboxRecord, named: str, origin: Origin, *, begins: date | None = None, part: Part | None = None
@@ -139,7 +149,10 @@ class Authorising:
                 holding = Holding("", (), None)
             else:
                 theirs = self._accounts.decide(person, at)
-                holding = judge([grant], grant.person_id, person.facts, at, mailbox=decision, person=theirs)
+                holding = judge(
+                    [grant], grant.person_id, person.facts, at,
+                    mailbox=decision, person=theirs, withheld=withheld(entry.facts),
+                )  # fmt: skip
             yield Holder(entry, person, grant, holding, documents.get(grant.fact_seqs[0]))
 
     # ------------------------------------------------------------ rules

@@ -10,6 +10,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Text
 from mic_mail.policy.facts import Draft, Fact, FactKind
+from mic_mail.policy.handover import BeingHandedOver, running
 from mic_mail.policy.holds import CLAUSE, Held, Hold, holds, must_keep, the_hold
 from mic_mail.services.accounts import NotAllowed
 from mic_mail.services.credentials import Origin
@@ -54,13 +55,15 @@ class Holds:
         """Remove the mark of a hold that never came on record, or whose release was killed; whether there was one."""
 
         def record() -> tuple[bool, bool]:
-            return account.is_held(), must_keep(self._directory.facts(mailbox.mailbox_id))
+            return account.has_hold_mark(), must_keep(self._directory.facts(mailbox.mailbox_id))
 
         account = self._account(mailbox)
         return account.let_go(record)
 
     def must_not_be_held(self, entry: Entry) -> None:
         """Refuse to destroy what has to be kept, by the record or by the store's own mark."""
+        if running(entry.facts) is not None:
+            raise BeingHandedOver(entry.address)
         if must_keep(entry.facts) or self._store.account(AccountRef(entry.mailbox_id, entry.home)).is_held():
             raise Held(entry.address)
 

@@ -23,7 +23,7 @@ from mic_mail.log.loading import drop_empty_months
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.retention import remove_expired
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.holds import must_keep
+from mic_mail.policy.handover import nothing_may_go
 from mic_mail.policy.reclaiming import is_empty
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.notices import Notices
@@ -129,8 +129,8 @@ class Visits:
         """By mailbox and kind, the files that wait for a person, as last told."""
 
     async def sweep(self) -> None:
-        """Drop what is past keeping and not held (Reg. 9.2), let names follow, checkpoint."""
-        await self._visit("sweep", lambda entry: self._store.account(_ref(entry)).sweep(keep=must_keep(entry.facts)))
+        """Drop what is past keeping and not held (Reg. 9.2, 12.3.d), let names follow, checkpoint."""
+        await self._visit("sweep", lambda entry: self._store.account(_ref(entry)).sweep(keep=nothing_may_go(entry.facts)))
 
     async def forget_readers(self, readers: Callable[[int], frozenset[str] | None]) -> None:
         """Drop the read marks of people who are named in a unit's or group's mailbox no more: who comes back begins anew

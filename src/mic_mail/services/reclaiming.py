@@ -13,7 +13,6 @@ that is gone or back. Blocking; lanes and commands only. Every step can be the l
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
-from mic_mail.policy.holds import must_keep
+from mic_mail.policy.handover import nothing_may_go
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
 from mic_mail.policy.reclaiming import (
     ANSWERED_FOR,
@@ -54,14 +53,6 @@ ARCHIVE_MODE = 0o700
 CLOCK = Origin("clock")
 """Who acts where nobody does."""
 
-Holds = Callable[[Entry], bool]
-"""Whether somebody else than an authority (Reg. 9.2) holds the mailbox as it is: a running handover (Reg. 12.3.d)."""
-
-
-def held_by_nobody(_entry: Entry) -> bool:
-    """No mailbox is held."""
-    return False
-
 
 @dataclass(frozen=True, slots=True)
 class Reclaimed:
@@ -75,14 +66,11 @@ class Reclaimed:
 class Reclaiming:
     """The use cases on reclaimed mailboxes."""
 
-    def __init__(
-        self, directory: Directory, store: MailStore, config: Config, clock: Clock, *, holds: Holds = held_by_nobody
-    ) -> None:
+    def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
         self._directory = directory
         self._store = store
         self._config = config
         self._clock = clock
-        self._holds = holds
         self.root = config.server.data_dir / "archive"
 
     def settings(self) -> LifecycleSettings:
@@ -106,8 +94,8 @@ class Reclaiming:
         return obstacles(found.way, self._clock.now(), held=self._is_held(entry), warned=warned, clock_trusted=clock_trusted)
 
     def _is_held(self, entry: Entry) -> bool:
-        """Reg. 9.2, 12.3.d: by a legal hold, on record or by the store's own mark, or by what the caller knows of."""
-        return must_keep(entry.facts) or self._account(entry).is_held() or self._holds(entry)
+        """Reg. 9.2, 12.3.d: by a legal hold or a running handover, on record or by the store's own mark."""
+        return nothing_may_go(entry.facts) or self._account(entry).is_held()
 
     # ------------------------------------------------------------ what the clock does
 
@@ -179,7 +167,7 @@ class Reclaiming:
     def _may_go(self, entry: Entry) -> bool:
         """Asked under the store's lock, under which a hold is put on as well."""
         facts = self._directory.facts(entry.mailbox_id)
-        return is_empty(facts) and not must_keep(facts) and not self._account(entry).is_held()
+        return is_empty(facts) and not nothing_may_go(facts) and not self._account(entry).is_held()
 
     def tidy(self, entry: Entry) -> None:
         """Remove folders of the archive that no fact names: of copies that were killed, and of archives that were dropped."""

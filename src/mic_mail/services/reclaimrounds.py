@@ -22,7 +22,7 @@ from mic_mail.policy.reclaiming import OBSTACLES, Obstacle, Stage, is_empty
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.clockmark import ClockMark
 from mic_mail.services.lifenotices import LifeNotices, NobodyToTell
-from mic_mail.services.reclaiming import Holds, Reclaimed, Reclaiming, held_by_nobody
+from mic_mail.services.reclaiming import Reclaimed, Reclaiming
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 
@@ -43,20 +43,18 @@ class ReclaimRounds:
         snapshot: Callable[[], Snapshot],
         notices: LifeNotices,
         *,
-        holds: Holds = held_by_nobody,
         refresh: Callable[[], Awaitable[object]],
         lanes: Lanes,
         accounts: AccountLanes,
         clock: Clock,
         log: MailLog,
     ) -> None:
-        """`config` is asked at each round, `holds` in the lane; `refresh` reads the directory anew."""
+        """`config` is asked at each round; `refresh` reads the directory anew."""
         self._directory = directory
         self._store = store
         self._config = config
         self._snapshot = snapshot
         self._notices = notices
-        self._holds = holds
         self._refresh = refresh
         self._lanes = lanes
         self._accounts = accounts
@@ -70,7 +68,7 @@ class ReclaimRounds:
         trusted = await self._lanes.io(mark.renew, snapshot)
         if not trusted:
             await self._tell_clock(mark)
-        reclaiming = Reclaiming(self._directory, self._store, config, self._clock, holds=self._holds)
+        reclaiming = Reclaiming(self._directory, self._store, config, self._clock)
         settings = await self._lanes.io(reclaiming.settings)
         for entry in [entry for entry in snapshot if any(fact.kind in _CONCERNS for fact in entry.facts)]:
             try:

@@ -13,6 +13,7 @@ from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.policy.authority import NOTHING, PARTS, Holding, grants, judge
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.handover import withheld
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable
 from mic_mail.services.watching import Watch, Watches
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef
@@ -98,7 +99,10 @@ class Sharing:
         assert mailbox is not None
         assert person is not None
         named = grants(entry.kind, entry.facts)
-        holding = judge(named, actor.owner.person_id, actor.facts, now, mailbox=mailbox, person=person)
+        holding = judge(
+            named, actor.owner.person_id, actor.facts, now,
+            mailbox=mailbox, person=person, withheld=withheld(entry.facts),
+        )  # fmt: skip
         self._known[actor_id, mailbox_id] = (actor, entry, holding)
         return holding
 

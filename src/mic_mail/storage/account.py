@@ -32,6 +32,8 @@ from mic_mail.storage import backup as copies
 from mic_mail.storage.expunge import Grave
 from mic_mail.storage.flags import flush_names, store_flags
 from mic_mail.storage.foreign import despite_loss
+from mic_mail.storage.graves import Fate
+from mic_mail.storage.hold import Mark
 from mic_mail.storage.journal import GRAVE_OCTETS, Journal, TakeBack
 from mic_mail.storage.journalframes import Berth, Departed, Journaled
 from mic_mail.storage.lending import Lent, lend
@@ -417,13 +419,33 @@ class Account:
         """Whether nothing here may be destroyed (hold.py)."""
         return hold.is_held(self._store)
 
+    def has_hold_mark(self) -> bool:
+        """Whether that is so by `keep_everything`."""
+        return hold.is_on(self._store, Mark.HOLD)
+
     def keep_everything(self, record: Callable[[], T]) -> T:
         """From now on nothing is destroyed; `record` puts that on record, under the account's lock."""
-        return hold.keep_everything(self._store, record)
+        return hold.put_on(self._store, Mark.HOLD, record)
 
     def let_go(self, record: Callable[[], tuple[T, bool]]) -> T:
         """What `record` gives first; the mark goes, unless it says second that something is still to be kept."""
-        return hold.let_go(self._store, record)
+        return hold.take_off(self._store, Mark.HOLD, record)
+
+    def is_frozen(self) -> bool:
+        """Whether nothing may be expunged, moved, renamed or deleted here (hold.py)."""
+        return hold.is_on(self._store, Mark.FROZEN)
+
+    def must_not_be_frozen(self) -> None:
+        """`Frozen` if that is so, before anything is done that ends in it; whoever then does it is asked again."""
+        hold.must_not_be_frozen(self._store)
+
+    def freeze(self, record: Callable[[], T]) -> T:
+        """From now on it is so; `record` puts that on record, under the account's lock."""
+        return hold.put_on(self._store, Mark.FROZEN, record)
+
+    def thaw(self, record: Callable[[], tuple[T, bool]]) -> T:
+        """As `let_go`."""
+        return hold.take_off(self._store, Mark.FROZEN, record)
 
     def checkpoint(self) -> None:
         """Move the index's write-ahead log into the index."""
@@ -431,6 +453,10 @@ class Account:
 
     def tombstones(self, folder_id: int | None = None) -> list[Tombstone]:
         return graves.tombstones(self._store, folder_id)
+
+    def fates(self, mailbox_id: str, uids: Iterable[int]) -> dict[int, Fate]:
+        """What became of messages that are in this folder no more, as far as the index knows."""
+        return graves.fates(self._store, mailbox_id, uids)
 
     def undelete(self, *, folder: str | None = None, since_us: int = 0, uids: Iterable[int] | None = None) -> int:
         """Bring expunged messages back into their folders (under new UIDs); how many came."""

@@ -25,7 +25,7 @@ from sqlalchemy import bindparam, delete, exists, func, literal_column, select, 
 from mic_mail.errors import BadInput, Text
 from mic_mail.storage import schema
 from mic_mail.storage.errors import NoSuchMessage, NotPermitted
-from mic_mail.storage.hold import is_held
+from mic_mail.storage.hold import Mark, is_on, must_not_be_frozen
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.maildir import FOLDER_MODE, MESSAGE_MODE, Place, make_durable, make_folder_tree, replace_durably
 from mic_mail.storage.quota import quota
@@ -215,8 +215,9 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress) ->
             os.makedirs(home, mode=FOLDER_MODE, exist_ok=True)
             with store.lock.held():
                 _raise_numbers(store, Place(staging), store.place)  # nobody goes on giving out numbers any more
-                if is_held(store):
-                    replace_durably(Place(staging).hold, b"")
+                must_not_be_frozen(store)
+                if is_on(store, Mark.HOLD):
+                    replace_durably(Place(staging).mark(Mark.HOLD), b"")
                 store.index.close_writer()
                 put_in_place(home, instant)
         except BaseException:

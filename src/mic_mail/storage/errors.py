@@ -51,6 +51,19 @@ class TooManyAnnotations(Refused):
     """IMAP METADATA TOOMANY (RFC 5464 §4.3): too many entries, or too many octets of them together."""
 
 
+class Frozen(Refused):
+    """IMAP INUSE (RFC 5530 §3): the mailbox is being handed over, and nothing of it may be taken away (hold.py)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Text(
+                "Hộp thư đang được bàn giao: chưa được xóa, chuyển hoặc đổi tên (điểm d khoản 3 Điều 12 Quy chế).",
+                "The mailbox is being handed over: nothing is expunged, moved or renamed until that is done (Reg. 12.3.d).",
+            ),
+            clause="12.3.d",
+        )
+
+
 class NoSuchMessage(Refused):
     """IMAP EXPUNGEISSUED: the message is gone and past bringing back for this reader."""
 

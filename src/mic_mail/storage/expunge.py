@@ -12,6 +12,7 @@ from functools import partial
 from sqlalchemy import bindparam, delete, exists, insert, literal_column, select, update
 
 from mic_mail.storage import readers, schema
+from mic_mail.storage.hold import must_not_be_frozen
 from mic_mail.storage.index import Statement, among, uid_list
 from mic_mail.storage.made import made
 from mic_mail.storage.maildir import MAX_NAME_OCTETS, expunged_name, format_name, locate, parse_name
@@ -116,6 +117,7 @@ def bury_files(write: Write, folder: FolderRow, going: list[MessageRow], remembe
     """Expunge these messages as part of a change; with `remember`, of one that does nothing else to names."""
     if not going:
         return ExpungeResult([], write.account.modseq)
+    must_not_be_frozen(write.store)
     place = write.store.place
     cur = place.cur(folder.directory)
     present = locate(cur, (row.name for row in going))

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, literal_column, select, update
 
 from mic_mail.storage import readers, schema, seen
 from mic_mail.storage.expunge import MessageRow
+from mic_mail.storage.hold import Mark, is_on
 from mic_mail.storage.index import Statement, among, uid_list
 from mic_mail.storage.made import made
 from mic_mail.storage.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, locate, parse_name
@@ -21,7 +22,7 @@ from mic_mail.storage.readers import Reader
 from mic_mail.storage.rows import FolderRow, read_folder
 from mic_mail.storage.section import Write, writing
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import ALL_FLAGS, KEYWORD_FLAGS, SEEN, SYSTEM_FLAGS, FlagOperation, StoreResult
+from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, SEEN, SYSTEM_FLAGS, FlagOperation, StoreResult
 
 NAMES_AT_ONCE = 500
 """Renames in one critical section: about 10 ms."""
@@ -62,9 +63,14 @@ def store_flags(
     allowed: int = ALL_FLAGS,
     person: str | None = None,
 ) -> StoreResult:
-    """Only `allowed` bits change; keywords may all or none of them. \\Seen is the person's own, where each has it (seen.py)."""
+    """Only `allowed` bits change; keywords may all or none of them. \\Seen is the person's own, where each has it (seen.py).
+
+    \\Deleted stays as it is while the account is frozen (hold.py).
+    """
     with writing(store, folder_id) as write:
         folder = write.folder(folder_id)
+        if (flags & DELETED or operation == "=") and is_on(store, Mark.FROZEN):
+            allowed &= ~DELETED  # what is marked now would go with the first CLOSE when it is frozen no more
         reader = seen.within(write, person)
         operand = flags & SYSTEM_FLAGS & allowed
         if allowed & KEYWORD_FLAGS:

@@ -16,6 +16,7 @@ from mic_mail.errors import Text
 from mic_mail.storage import readers, schema, seen
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, TooMany, Unavailable, UseNotAllowed
 from mic_mail.storage.foldernames import EXPUNGED, OWN_PREFIX, ancestors, canonical, encode_directory
+from mic_mail.storage.hold import must_not_be_frozen
 from mic_mail.storage.index import Statement, translated
 from mic_mail.storage.maildir import make_folder_tree
 from mic_mail.storage.readers import Reader
@@ -210,6 +211,7 @@ def rename(store: Store, old: str, new: str) -> None:
     if new == old or (new.startswith(old + DELIMITER) and old != INBOX):
         raise NotPermitted(Text("Không thể chuyển thư mục vào chính nó.", "A folder cannot go below itself."))
     with writing(store) as write:
+        must_not_be_frozen(store)
         rows = read_folders(write.connection, store.account_id)
         names = {row.name for row in rows}
         if new in names or any(name.startswith(new + DELIMITER) for name in names):
@@ -253,6 +255,7 @@ def delete(store: Store, name: str) -> None:
         folder = write.folder_named(name)
         if folder is None:
             raise NoSuchFolder(name)
+        must_not_be_frozen(store)
         place = write.store.place
         directory = f"{EXPUNGED}/{folder.mailbox_id}"
         write.rename([(place.folder(folder.directory), place.folder(directory))])

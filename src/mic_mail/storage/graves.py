@@ -5,7 +5,8 @@ back as it was. What a rebuilt index finds here becomes tombstones again; when e
 """
 
 import os
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, insert, select, update
@@ -15,7 +16,7 @@ from mic_mail.storage.adopt import Contents, arrival_of, is_readable
 from mic_mail.storage.errors import FolderExists, NoSuchFolder
 from mic_mail.storage.foldernames import encode_directory, is_text
 from mic_mail.storage.folders import canonical_name
-from mic_mail.storage.index import Statement, translated
+from mic_mail.storage.index import Statement, among, translated, uid_list
 from mic_mail.storage.maildir import format_name, locate, names_in, parse_name
 from mic_mail.storage.publish import insert_message
 from mic_mail.storage.quota import recount_folder
@@ -40,6 +41,13 @@ _FORGET = Statement(
     update(schema.tombstone)
     .where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"), _T.uid == bindparam("at"))
     .values(email_pk=None, name=None, moved_folder_id=bindparam("to_folder"), moved_uid=bindparam("to_uid"))
+)
+
+
+_FATES = Statement(
+    select(_T.uid, _T.expunged_us, _T.name, _T.moved_folder_id, _T.moved_uid).where(
+        _T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"), among(_T.uid)
+    )
 )
 
 
@@ -68,6 +76,58 @@ def tombstones(store: Store, folder_id: int | None) -> list[Tombstone]:
         for row in (_Grave(*row) for row in rows)
         if folder_id is None or row.folder_id == folder_id
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What the index knows of a message that left its folder."""
+
+    gone_at_us: int
+    folder: str
+    uid: int
+    """Where it was last."""
+    can_come_back: bool
+    """It was expunged, by itself or with its folder, and is kept still. Else it is past keeping, or its file was taken away by
+    another tool, or it was moved to where it is now."""
+
+
+def fates(store: Store, mailbox_id: str, uids: Iterable[int]) -> dict[int, Fate]:
+    """Of these UIDs those that are gone from the folder that has this id, a deleted one too, after all their moves.
+
+    What is past history, or was in a folder that is, is not among them.
+    """
+    store.ready()
+    wanted = list(uids)
+    with translated("reading the index"), store.index.snapshot() as connection:
+        folders = {row.folder_id: row for row in read_all_folders(connection, store.account_id)}
+        folder = next((row for row in folders.values() if row.mailbox_id == mailbox_id), None)
+        if folder is None:
+            return {}
+        here = {"account": store.account_id, "folder": folder.folder_id}
+        rows = {row[0]: row for row in _FATES.on(connection, **here, uids=uid_list(wanted))}
+        found = {uid: _fate(store, connection, folders, (folder, uid), rows.get(uid)) for uid in wanted}
+    return {uid: fate for uid, fate in found.items() if fate is not None}
+
+
+def _fate(
+    store: Store,
+    connection: sqlite3.Connection,
+    folders: Mapping[int, FolderRow],
+    at: tuple[FolderRow, int],
+    row: tuple[int, int, str | None, int | None, int | None] | None,
+) -> Fate | None:
+    fate: Fate | None = None
+    while row is not None:
+        _, gone_at_us, name, moved_folder_id, moved_uid = row
+        fate = Fate(gone_at_us, at[0].name, at[1], can_come_back=name is not None)
+        moved_to = folders.get(moved_folder_id or 0)
+        if moved_to is None:
+            return fate
+        at = moved_to, moved_uid or 0
+        here = {"account": store.account_id, "folder": at[0].folder_id}
+        row = _FATES.on(connection, **here, uids=uid_list([at[1]])).fetchone()
+    deleted_at_us = at[0].deleted_at_us  # there it lies still, unless it is deleted as a whole
+    return fate if deleted_at_us is None else Fate(deleted_at_us, at[0].name, at[1], can_come_back=True)
 
 
 def undelete(store: Store, *, folder: str | None, since_us: int, uids: Iterable[int] | None) -> int:

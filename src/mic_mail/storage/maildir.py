@@ -3,7 +3,7 @@
     <home>/account.lock              flock of all writers, and what the present one is about to do (intent.py)
     <home>/index.sqlite              the index (schema.py)
     <home>/search.sqlite             the text of the messages, packed (textindex/file.py); whoever misses it makes it again
-    <home>/hold                      nothing is destroyed while it is there (hold.py)
+    <home>/hold, <home>/frozen       nothing is destroyed, or even expunged, while it is there (hold.py)
     <home>/Maildir/                  INBOX: cur new tmp .mic-folder; also .mic-account, .expunged/
     <home>/Maildir/.Sub.Folder/      a folder (foldernames.py): cur new tmp .mic-folder maildirfolder
     <home>/Maildir/.expunged/        <mailbox id>.<name> of each expunged message, <mailbox id>/ of each deleted folder
@@ -134,9 +134,9 @@ class Place:
     def lock(self) -> str:
         return f"{self.home}/account.lock"
 
-    @property
-    def hold(self) -> str:
-        return f"{self.home}/hold"
+    def mark(self, name: str) -> str:
+        """One of `hold.Mark`."""
+        return f"{self.home}/{name}"
 
     @property
     def tmp(self) -> str:

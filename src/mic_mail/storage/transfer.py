@@ -11,6 +11,7 @@ from dataclasses import replace
 from mic_mail.storage import seen
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.expunge import MessageRow, add_refs, bury, read_messages
+from mic_mail.storage.hold import must_not_be_frozen
 from mic_mail.storage.made import made
 from mic_mail.storage.maildir import format_name, locate, parse_name
 from mic_mail.storage.publish import check_quota, insert_message
@@ -81,6 +82,7 @@ def move_within(
     rows, present = present_rows(write, source, uids)
     if not rows:
         return CopyResult(target.uidvalidity, [], write.account.modseq)
+    must_not_be_frozen(write.store)
     placed = _place(write, source, target, rows, allowed)
     old_cur, new_cur = write.store.place.cur(source.directory), write.store.place.cur(target.directory)
     write.rename([(f"{old_cur}/{present[row.name]}", f"{new_cur}/{name}") for row, _, _, name in placed])

@@ -17,12 +17,12 @@ from mic_mail.imap.grammar.commands import Copy, FlagChange, Move, Store
 from mic_mail.imap.grammar.sequence import format_set
 from mic_mail.imap.names import places
 from mic_mail.imap.names.places import Place
-from mic_mail.imap.names.rights import NoPermission, allowed_flags
+from mic_mail.imap.names.rights import allowed_flags
 from mic_mail.imap.numbering import meet, uids_of
 from mic_mail.imap.selected.view import Enabled, View
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import ALL_FLAGS, KEYWORD_FLAGS, KEYWORD_SHIFT, CopyResult, StoreResult
+from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, KEYWORD_SHIFT, CopyResult, StoreResult
 
 
 def store(talk: Conversation, command: Store) -> Steps[Reply]:
@@ -33,7 +33,7 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
     view = talk.view
     assert view is not None
     if not _may_change(view, command):
-        raise NoPermission
+        raise talk.lacks(view, "t" if command.flags.system & DELETED else "w")
     if command.unchanged_since is not None:
         talk.use_condstore()
     known = view.uids, view.flags
@@ -157,8 +157,7 @@ def move(talk: Conversation, command: Move) -> Steps[Reply]:
     """
     view = talk.view
     assert view is not None
-    if not {"t", "e"} <= set(view.rights):
-        raise NoPermission
+    talk.must_hold(view, "te")
     target = talk.place(command.mailbox, "i")
     uids = uids_of(talk, (yield from meet(talk, command.messages, by_uid=command.by_uid)))
     if not uids:

@@ -15,7 +15,7 @@ from mic_mail.imap.conversation import Conversation, Reply, bad, refusal, refuse
 from mic_mail.imap.grammar.reader import AppendMessage
 from mic_mail.imap.grammar.sequence import NoSuchNumber
 from mic_mail.imap.names.places import Place
-from mic_mail.imap.names.rights import NoPermission, allowed_flags
+from mic_mail.imap.names.rights import allowed_flags
 from mic_mail.imap.numbering import meet, uids_of
 from mic_mail.imap.selected.view import Enabled, View
 from mic_mail.storage.mailstore import Account
@@ -71,7 +71,7 @@ def _replaced(talk: Conversation, message: AppendMessage) -> Steps[tuple[View, i
     if view.read_only:
         return refuse("The mailbox is open for reading only.", b"READ-ONLY")
     if not {"t", "e"} <= set(view.rights):
-        return refusal(NoPermission())  # what STORE and EXPUNGE would need
+        return refusal(talk.lacks(view, "te"))  # what STORE and EXPUNGE would need
     try:
         uids = uids_of(talk, (yield from meet(talk, message.replaces, by_uid=message.by_uid)))
     except NoSuchNumber:
@@ -86,7 +86,7 @@ def _exchange(talk: Conversation, mailbox: str, intake: Replacement) -> Steps[Re
     if refused is not None:
         return refused
     if not {"t", "e"} <= set(view.rights):  # they may have gone while the message came
-        return refusal(NoPermission())
+        return refusal(talk.lacks(view, "te"))
     intake.place = place
     if (refused := (yield from marked(talk, intake))) is not None:
         return refused

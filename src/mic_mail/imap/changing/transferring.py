@@ -53,9 +53,9 @@ def copy(talk: Conversation, view: View, uids: list[int], target: Place, *, ever
 
 def move(talk: Conversation, view: View, uids: list[int], target: Place) -> Steps[tuple[CopyResult, bytes]]:
     """The same, and then they are expunged here; with the lines that tell the client so."""
+    yield from talk.ask(lambda account: account.must_not_be_frozen(), view.place)
     copied = yield from copy(talk, view, uids, target, every=False)
-    if not {"t", "e"} <= set(view.rights):
-        raise NoPermission
+    talk.must_hold(view, "te")
     gone, enabled = [uid for uid, _ in copied.pairs], talk.enabled
 
     def work(account: Account) -> tuple[CopyResult, bytes]:

@@ -31,7 +31,7 @@ from mic_mail.imap.mailboxes import metadata
 from mic_mail.imap.names import places
 from mic_mail.imap.names.listing import Listed, describe, list_folders, lsub_folders, xlist_folders
 from mic_mail.imap.names.places import Place
-from mic_mail.imap.names.rights import OWNER, shown
+from mic_mail.imap.names.rights import shown
 from mic_mail.imap.selected.shelf import LISTED_FOLDERS, Listing
 from mic_mail.imap.selected.view import Enabled
 from mic_mail.services.sharing import Shared
@@ -139,7 +139,7 @@ def list_(talk: Conversation, command: List) -> Steps[Reply]:
 def _rights_now(talk: Conversation, box: Shared | None) -> str:
     """In the own account, or in this one."""
     if box is None:
-        return OWNER
+        return talk.own_rights
     now = talk.boxes.get(box.name)
     return now.rights if now is not None and now.account == box.account else ""
 

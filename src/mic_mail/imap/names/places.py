@@ -15,10 +15,10 @@ if it did not exist (RFC 4314 §6).
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from mic_mail.errors import Text
+from mic_mail.errors import Refused, Text
 from mic_mail.imap.names.rights import OWNER, NoPermission
 from mic_mail.services.sharing import ROOT, Shared, shared_folder
-from mic_mail.storage.errors import NameNotAllowed, NoSuchFolder
+from mic_mail.storage.errors import Frozen, NameNotAllowed, NoSuchFolder
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderInfo
 
 PREFIX = ROOT + DELIMITER
@@ -33,6 +33,8 @@ class Place:
     """In its account."""
     box: Shared | None = None
     """None: in the own account."""
+    withheld: str = ""
+    """Rights that nobody holds there now, the mailbox itself included (Reg. 12.3.d)."""
 
     @property
     def account(self) -> AccountRef | None:
@@ -41,7 +43,8 @@ class Place:
 
     @property
     def rights(self) -> str:
-        return OWNER if self.box is None else self.box.rights
+        held = OWNER if self.box is None else self.box.rights
+        return "".join(letter for letter in held if letter not in self.withheld) if self.withheld else held
 
     @property
     def can_be_made(self) -> bool:
@@ -49,12 +52,17 @@ class Place:
         return "k" in self.rights and (self.box is not None or self.name.partition(DELIMITER)[0] != ROOT)
 
     def need(self, letters: str) -> None:
-        """`NoPermission` unless all of these rights are held; to whom cannot see the mailbox it does not exist."""
+        """`NoPermission` unless all of these rights are held, `Frozen` where nobody holds them now; to whom cannot see the
+        mailbox it does not exist."""
         if all(letter in self.rights for letter in letters):
             return
         if "l" not in self.rights:  # under the name that was asked for: the words are those of one that is not there
             raise NoSuchFolder(self.name if self.box is None else shown_in(self.box, self.name))
-        raise NoPermission
+        raise self.lacks(letters)
+
+    def lacks(self, letters: str) -> Refused:
+        """Why these rights are not held by who sees the mailbox."""
+        return Frozen() if set(letters) & set(self.withheld) else NoPermission()
 
 
 def find(name: str, boxes: Mapping[str, Shared]) -> Place:
