@@ -6,6 +6,8 @@ from mic_mail.services.clockmark import RENEWED_SECONDS
 from mic_mail.services.contentexport import ContentExport
 from mic_mail.services.delivery import settle_journal
 from mic_mail.services.downtimes import DowntimeNotices
+from mic_mail.services.handover.handing import Handovers
+from mic_mail.services.handover.rounds import HandoverMarks
 from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
 from mic_mail.services.indexing import ROUND_SECONDS, Indexing
 from mic_mail.services.lifenotices import LifeNotices
@@ -46,6 +48,7 @@ SIGN_INS_SECONDS = 5.0
 NOTICES_SECONDS = 10.0
 INTAKE_SECONDS = 5.0
 REMINDER_SECONDS = 600.0
+HANDOVER_SECONDS = 60.0
 
 
 def duties_of(rooms: Rooms, *, housekeeper: bool, indexer: bool = False) -> Duties:
@@ -111,6 +114,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("notices", NOTICES_SECONDS, life.look),
         Duty("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(rooms, life).round),
         Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round),
+        Duty("handovers", HANDOVER_SECONDS, _handover_marks(rooms).round),
         Duty("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),
     ]
 
@@ -199,6 +203,17 @@ def _sign_in_watch(rooms: Rooms, notices: LifeNotices) -> SignInWatch:
         rooms.runaways,
         lanes=rooms.lanes,
         clock=rooms.clock,
+        log=rooms.log,
+    )
+
+
+def _handover_marks(rooms: Rooms) -> HandoverMarks:
+    return HandoverMarks(
+        lambda: Handovers(rooms.directory, rooms.store, rooms.config, rooms.clock),
+        rooms.store,
+        lambda: rooms.access.snapshot,
+        lanes=rooms.lanes,
+        accounts=rooms.accounts,
         log=rooms.log,
     )
 

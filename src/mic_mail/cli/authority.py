@@ -97,12 +97,12 @@ def grant(
             f"{own.address} is {name.en} of {mailbox.address}; mail programs show it as {shown}.",
         )
     )
-    _subscribe(here, own, mailbox)
+    subscribe(here, own, mailbox)
     if not any(holder.holding for holder in before if holder.person is not None and holder.person.address == own.address):
-        _begin_anew(here, own, mailbox)
+        begin_anew(here, own, mailbox)
 
 
-def _begin_anew(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
+def begin_anew(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
     """Where each has their own read marks: who comes back after a while takes over as things stand then (decision 0035)."""
     try:
         account_of(here, mailbox).forget_reader(own.address)
@@ -115,7 +115,7 @@ def _begin_anew(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None
         )
 
 
-def _subscribe(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
+def subscribe(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
     """The authority stands whatever becomes of this."""
     try:
         show_in(here.store, own, mailbox, here.config.server.domain)

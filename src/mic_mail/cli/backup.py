@@ -1,12 +1,14 @@
 """`mic-mail backup`: copy mailboxes into a folder, beside a running server.
 
     <target>/<domain>/<local part>/    one mailbox each (storage.backup)
+    <target>/handovers/                what was counted when mailboxes were handed over (Reg. 12.3.d)
     <target>/directory.sqlite          the directory, where it is an SQLite file
     <target>/mic-mail.toml             the configuration
 
 Keys and certificates are not in it: a backup lies in more places than a server.
 """
 
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +26,7 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text, Trouble
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
+from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
 
 COLUMNS = (
     Column("address", "Hộp thư", "Mailbox"),
@@ -75,11 +78,18 @@ def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path) -> list[Row
             bar.reset(current, description=mailbox.address, total=None)
             account = account_of(here, mailbox)
             account.backup(place, progress=lambda done, of: bar.update(current, completed=done, total=of))
+            _copy_inventories(here, mailbox, target)
             usage = account.quota()
             rows.append({"address": mailbox.address, "messages": usage.messages, "octets": usage.octets, "target": str(place)})
             bar.advance(overall)
     _copy_directory(here, target)
     return rows
+
+
+def _copy_inventories(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
+    inventories = here.config.server.data_dir / INVENTORIES / mailbox.home
+    if inventories.is_dir():
+        shutil.copytree(inventories, target / INVENTORIES / mailbox.home)
 
 
 def _copy_directory(here: Frame, target: Path) -> None:

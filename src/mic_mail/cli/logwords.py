@@ -73,6 +73,14 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "{actor} đánh dấu đã chuyển UID {uids} trong {folder} của {mailbox}",
         "{actor} marked UID {uids} in {folder} of {mailbox} as passed on",
     ),
+    "keeper_missing": (
+        "Hộp thư {mailbox} không còn người quản lý: phân công {holder} đã hết",
+        "Nobody is in charge of {mailbox}: the authority of {holder} has ended",
+    ),
+    "handover_settled": (
+        "Dấu bàn giao của {mailbox} đã khớp với hồ sơ",
+        "The mark of the handover of {mailbox} is as on record",
+    ),
     "mailbox_opened": ("{actor} mở hộp thư {mailbox} từ {peer}", "{actor} opened {mailbox} from {peer}"),
 }
 

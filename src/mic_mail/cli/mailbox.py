@@ -29,6 +29,7 @@ from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause as cite
 from mic_mail.policy.addresses import is_bound
 from mic_mail.policy.facts import Fact, MailboxKind
+from mic_mail.policy.handover import running
 from mic_mail.policy.holds import holds
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, NextChange, Reason, State, decide
 from mic_mail.policy.roles import Right
@@ -74,6 +75,7 @@ ONE = (
     Column("signs_in", "Đăng nhập", "Signs in"),
     Column("sends", "Gửi thư", "Sends"),
     Column("held_by", "Lưu giữ (9.2)", "Held (9.2)"),
+    Column("handed_over_to", "Đang bàn giao cho (12.3.d)", "Being handed over to (12.3.d)"),
 )
 FACT_COLUMNS = (
     Column("seq", "Mục", "Fact", right=True),
@@ -190,6 +192,7 @@ def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> N
         "signs_in": decision.signs_in,
         "sends": decision.sends,
         "held_by": [hold.document for hold in holds(entry.facts)] or None,
+        "handed_over_to": handover.successor if (handover := running(entry.facts)) is not None else None,
     }
     row = {**_row(entry, decision), **more}
     if as_json:

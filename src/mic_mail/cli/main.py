@@ -58,6 +58,7 @@ NOUNS = {
         Noun("unit", ("unit",)),
         Noun("person", ("person",)),
         Noun("mailbox", ("mailbox", "acts", "reclaimed", "authority", "store", "hold", "capability", "seen", "recordsexport")),
+        Noun("handover", ("handover", "handoveracts")),
         Noun("alias", ("alias",)),
         Noun("password", ("password",)),
         Noun("content", ("content",)),

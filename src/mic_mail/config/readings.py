@@ -229,6 +229,11 @@ class UnitMailboxes(Section):
 
     openings: Annotated[Openings, About("Openings.", "12.3.a")] = Openings()
     passed_on: Annotated[PassedOn, About("What is passed on to the document system.", "12.3.c")] = PassedOn()
+    term_warn_days: Annotated[
+        WarnDays,
+        Distinct,
+        About("The unit and the Centre are warned this many days before a keeper's term ends with nobody to follow.", "12.3.d"),
+    ] = (30, 14, 7, 1)
 
 
 class Reply(Section):

@@ -208,6 +208,7 @@ MEANINGS = {
     "maintenance": "Tạm ngừng có báo trước.",
     "maintenance.count": "03 ngày làm việc trọn, không tính ngày thông báo, hay 72 giờ.",
     "unit": "Hộp thư đơn vị.",
+    "unit.term_warn_days": "Nhắc đơn vị và Trung tâm trước số ngày này khi sắp hết phân công mà chưa có người nhận bàn giao.",
     "unit.openings": "Việc mở hộp thư đơn vị.",
     "unit.openings.counts": "Tính là mở: người phụ trách đọc thư (SELECT, FETCH), hay cả kiểm tra tự động.",
     "unit.openings.windows": "Khi nào phải mở hộp thư đơn vị: đầu giờ sáng, cuối giờ sáng, cuối giờ chiều.",

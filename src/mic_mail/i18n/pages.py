@@ -61,6 +61,23 @@ IN_ORDER = Text("Hộp thư hoạt động bình thường: nhận, đọc và g
 QUOTA_UNKNOWN = Text("Chưa xem được dung lượng lúc này.", "The space in use cannot be told now.")
 
 
+KEPT = Text("Hộp thư đơn vị, nhóm Ông/Bà sử dụng", "Mailboxes of units and groups that you use")
+KEPT_HINT = Text(
+    "Đọc trong phần mềm thư, dưới thư mục Shared, bằng mật khẩu của Ông/Bà.",
+    "Read them in your mail program below Shared, with your own password.",
+)
+PART = Text("Vai trò", "Part")
+TERM = Text("Thời hạn", "Term")
+NO_TERM = Text("đến khi có phân công khác", "until further notice")
+BEING_HANDED_OVER = Text("đang bàn giao: chưa được xóa, chuyển thư", "being handed over: nothing is expunged or moved")
+STATE_UNKNOWN = Text("chưa xác định được", "cannot be told now")
+
+
+def term_until(at: datetime) -> Text:
+    last = dates.last_day_before(at)
+    return Text(f"đến hết ngày {last.vi}", f"until the end of {last.en}")
+
+
 def quota(used: int, of: int, percent: int) -> Text:
     taken, whole = dates.size(used), dates.size(of)
     return Text(

@@ -54,6 +54,8 @@ class Terms:
     """Pairs of what and how: "Hộp thư: cntt@mic.gov.vn"."""
 
     pairs: Sequence[tuple[str, Cell]]
+    name: str = ""
+    """The heading."""
 
 
 Block = str | Table | Terms

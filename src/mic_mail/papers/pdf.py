@@ -76,6 +76,7 @@ def _block(block: Block) -> dict[str, object]:
                 "empty": shown(block.empty),
             }
         case Terms():
-            return {"is": "terms", "pairs": [[shown(what), shown(cell)] for what, cell in block.pairs]}
+            pairs = [[shown(what), shown(cell)] for what, cell in block.pairs]
+            return {"is": "terms", "name": shown(block.name), "pairs": pairs}
         case str():
             return {"is": "text", "text": shown(block)}

@@ -81,6 +81,8 @@ def _titles(sheet: "Worksheet", paper: Paper) -> None:
 
 def _words(sheet: "Worksheet", block: Block) -> None:
     if isinstance(block, Terms):
+        if block.name:
+            sheet.append([_value(block.name)])
         for what, cell in block.pairs:
             sheet.append([_value(what), _value(cell)])
     elif isinstance(block, str):

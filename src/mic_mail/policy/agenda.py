@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mic_mail.errors import Text
+from mic_mail.policy.handover import CLAUSE as HANDOVER
 from mic_mail.policy.reclaiming import OBSTACLES, Course, Obstacle, Stage
 from mic_mail.policy.states import FINAL, Span, State
+from mic_mail.policy.succession import Vacancy
 from mic_mail.policy.warnings import Notable
 
 SLACK = timedelta(hours=1)
@@ -30,6 +32,8 @@ class Deed(StrEnum):
     NOTICE = "notice"
     ARCHIVE = "archive"
     FREE = "free"
+    TERM_END = "term_end"
+    """A keeper's authority ends and nobody is named to follow: no state changes, somebody has to act (Reg. 12.3.d)."""
 
 
 DEEDS = {
@@ -41,6 +45,7 @@ DEEDS = {
     Deed.NOTICE: Text("gửi thông báo", "a notice is sent"),
     Deed.ARCHIVE: Text("lưu trữ", "archived"),
     Deed.FREE: Text("xóa khỏi máy chủ", "deleted from the server"),
+    Deed.TERM_END: Text("hết phân công, chưa có người nhận bàn giao", "the keeper's authority ends, nobody follows"),
 }
 _BEGINS = {
     State.SEND_LOCKED: Deed.SEND_LOCK,
@@ -83,12 +88,24 @@ def aftermath(
         yield Item(way.due_at, Deed.FREE, reason.clause, now > way.due_at + SLACK, OBSTACLES[standing[0]] if standing else None)
 
 
+def vacant(vacancies: Iterable[Vacancy], now: datetime, until: datetime) -> Iterator[Item]:
+    """Mailboxes of units that have nobody in charge, or are about to."""
+    for vacancy in vacancies:
+        if vacancy.holds(now) or now < vacancy.since <= until:
+            holder = vacancy.last.holder
+            why = (
+                Text(f"{holder}, đang bàn giao", f"{holder}, a handover runs")
+                if vacancy.is_being_filled
+                else Text(holder, holder)
+            )
+            yield Item(vacancy.since, Deed.TERM_END, HANDOVER, vacancy.holds(now), why)
+
+
 def unsent(due: Iterable[Notable], sent: Collection[str], now: datetime) -> Iterator[Item]:
     """Notices that should have gone out and did not: the housekeeper does not run, or nobody could be told."""
     for notable in due:
         if notable.key not in sent and now > notable.since + SLACK:
-            clause = notable.span.clause if notable.span is not None else ""
-            yield Item(notable.since, Deed.NOTICE, clause, overdue=True, why=Text(notable.kind, notable.kind))
+            yield Item(notable.since, Deed.NOTICE, notable.clause, overdue=True, why=Text(notable.kind, notable.kind))
 
 
 def _counts(span: Span, spans: Sequence[Span], instant: datetime) -> bool:

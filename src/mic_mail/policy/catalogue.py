@@ -350,11 +350,18 @@ ROWS: tuple[Clause, ...] = (
         settings="unit.passed_on.keywords unit.passed_on.folder unit.passed_on.days unit.passed_on.remind",
         reading=("“Kịp thời”: hết giờ làm việc ngày làm việc sau ngày nhận; bỏ qua thư tự động.",
                  "'Without delay': by the end of office hours of the working day after receipt; automatic mail skipped.")),
-    _row("12.3.d", LATER,
+    _row("12.3.d", ENFORCED,
         ("Hết phân công: bàn giao nguyên trạng hộp thư cùng mật khẩu và nội dung.",
          "When the authority ends: handover as it stands of mailbox, password, content."),
-        ("Bàn giao kèm đặt lại mật khẩu, cấm xóa trong khi bàn giao.",
-         "Handover with a password reset; no expunge while it runs.")),
+        (("Trong khi bàn giao không thư nào bị xóa, chuyển; kiểm kê từng thư theo mã băm, biên bản để ký, đối chiếu về sau; "
+          "chuyển quyền, kết thúc phiên cũ; hết phân công mà chưa có người nhận thì nhắc và báo động."),
+         ("While it runs nothing is expunged or moved; every message counted by digest, minutes to sign, verified later; "
+          "rights move, old sessions end; a term that ends with nobody to follow is warned of and is an alarm.")),
+        settings="unit.term_warn_days",
+        reading=(("Khởi tạo lại mật khẩu thay cho giao mật khẩu đang dùng; hết phân công thì hết quyền truy nhập, hộp thư vẫn "
+                  "nhận thư."),
+                 ("The password is reset instead of handed on, which goes further than the text; access ends with the term, "
+                  "the mailbox goes on receiving."))),
     _row("12.4", ENFORCED,
         ("Trả lời thư trong vòng 02 ngày làm việc.", "Mail is answered within 2 working days."),
         ("Danh sách chưa trả lời trong 30 ngày kèm thời hạn; nhắc vào hộp thư mỗi tuần một lần.",

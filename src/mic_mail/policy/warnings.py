@@ -18,7 +18,9 @@ from enum import StrEnum
 
 from mic_mail.policy.calendar import LAST_INSTANT, local_day
 from mic_mail.policy.facts import Fact, FactKind
+from mic_mail.policy.handover import CLAUSE as HANDOVER
 from mic_mail.policy.states import FINAL, Span, State
+from mic_mail.policy.succession import Vacancy
 
 USEFUL = timedelta(days=7)
 
@@ -38,6 +40,8 @@ class Kind(StrEnum):
     TRANSFERRED = "transferred"
     ARCHIVED = "archived"
     FREED = "freed"
+    TERM_ENDING = "term_ending"
+    TERM_ENDED = "term_ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class WarnDays:
     reclaim: tuple[int, ...] = (30, 14, 7, 1)
     inactivity: tuple[int, ...] = (30, 14, 7, 1)
     password: tuple[int, ...] = (14, 7, 1)
+    term: tuple[int, ...] = (30, 14, 7, 1)
+    """Of a keeper whom nobody is named to follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,13 @@ class Notable:
     """What it tells of, to come or come."""
     fact: Fact | None = None
     """What was recorded, where that is what it tells of."""
+    vacancy: Vacancy | None = None
+    """Whom nobody follows, where it tells of that."""
+
+    @property
+    def clause(self) -> str:
+        """By which it tells; "" where its text names one for itself."""
+        return HANDOVER if self.vacancy is not None else self.span.clause if self.span is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +102,15 @@ _DECIDES = {FactKind.SUSPENDED, FactKind.SENDING_LOCKED, FactKind.RECLAIMED}
 """Facts that put a mailbox into a state by themselves; all other states come by the clock."""
 
 
-def outlook(mailbox_id: int, facts: Sequence[Fact], spans: Sequence[Span], now: datetime, days: WarnDays) -> Outlook:
+def outlook(
+    mailbox_id: int,
+    facts: Sequence[Fact],
+    spans: Sequence[Span],
+    now: datetime,
+    days: WarnDays,
+    *,
+    vacancies: Sequence[Vacancy] = (),
+) -> Outlook:
     """The notices of a mailbox that are due at `now`."""
     look = _Look(mailbox_id, {fact.seq: fact for fact in facts}, spans, now, days)
     due = [*look.recorded(facts)]
@@ -100,6 +121,8 @@ def outlook(mailbox_id: int, facts: Sequence[Fact], spans: Sequence[Span], now: 
             due += look.ahead(span)
         elif _counts(span, spans, now):
             due += look.come(span)
+    if not any(_holds(final, spans, now) for final in FINAL):
+        due += [notable for vacancy in vacancies for notable in look.vacant(vacancy)]
     return Outlook(tuple(due), min(look.turns, default=None))
 
 
@@ -172,6 +195,23 @@ class _Look:
         decided = self._decided_by(span)
         key = _key(kind, self.mailbox_id, span.since, 0) if decided is None else f"{kind}:{self.mailbox_id}:{decided.seq}"
         yield Notable(kind, key, since, span, decided)
+
+    def vacant(self, vacancy: Vacancy) -> Iterator[Notable]:
+        """Of a term that ends with nobody to follow: ahead, unless a handover runs; from its end on for as long as that lasts.
+
+        It is an alarm, so it does not grow old: who begins to keep notices hears of every mailbox that has nobody.
+        """
+        self.turns.extend(at for at in (vacancy.since, vacancy.until) if at is not None and at > self.now)
+        if vacancy.holds(self.now):
+            key = _key(Kind.TERM_ENDED, self.mailbox_id, vacancy.since, 0)
+            yield Notable(Kind.TERM_ENDED, key, vacancy.since, vacancy=vacancy)
+        elif vacancy.since > self.now and not vacancy.is_being_filled:
+            begins = {number: vacancy.since - timedelta(days=number) for number in self.days.term}
+            self.turns.extend(begin for begin in begins.values() if begin > self.now)
+            nearest = min((number for number, begin in begins.items() if begin <= self.now), default=None)
+            if nearest is not None:
+                key = _key(Kind.TERM_ENDING, self.mailbox_id, vacancy.since, nearest)
+                yield Notable(Kind.TERM_ENDING, key, max(begins[nearest], vacancy.last.named_at), vacancy=vacancy)
 
     def _decided_by(self, span: Span) -> Fact | None:
         """The fact that put the mailbox into this state by itself; None: the clock did."""

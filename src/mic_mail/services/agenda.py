@@ -11,12 +11,14 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
-from mic_mail.policy.agenda import Item, aftermath, coming, unsent
+from mic_mail.policy.agenda import Item, aftermath, coming, unsent, vacant
 from mic_mail.policy.lifecycle import FactsUnreadable, timeline
+from mic_mail.policy.states import FINAL
 from mic_mail.policy.warnings import Outlook, outlook
 from mic_mail.services.clockmark import ClockMark
 from mic_mail.services.readings import warn_days
 from mic_mail.services.reclaiming import Reclaiming
+from mic_mail.services.succession import vacancies_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaimi
         except FactsUnreadable:  # `directory check` names it
             continue
         found += [Due(entry, item) for item in coming(spans, now, now + within)]
-        looks[entry.mailbox_id] = outlook(entry.mailbox_id, entry.facts, spans, now, days)
+        vacancies = vacancies_of(entry, snapshot)
+        looks[entry.mailbox_id] = outlook(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies)
+        if not any(span.state in FINAL and span.holds(now) for span in spans):
+            found += [Due(entry, item) for item in vacant(vacancies, now, now + within)]
         if (reclaimed := reclaiming.look(entry, settings)) is not None:
             against = reclaiming.obstacles(reclaimed, clock_trusted=trusted)
             items = aftermath(reclaimed.reason, reclaimed.way, against, now, now + within, clock_trusted=trusted)

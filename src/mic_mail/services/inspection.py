@@ -16,6 +16,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Text
 from mic_mail.policy.addresses import is_bound, is_of_name
 from mic_mail.policy.facts import MailboxKind, first_broken
+from mic_mail.policy.handover import running
 from mic_mail.policy.holds import must_keep
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, State, decide
 from mic_mail.policy.roles import NotAuthorised, Officer, must_keep_centre
@@ -64,6 +65,7 @@ def inspect(
         found.extend(_of_mailbox(entry, snapshot, mail_root, now, settings))
         found.extend(_of_hold(entry, mail_root))
         found.extend(_of_address(entry, issued_on))
+        found.extend(_of_handover(entry, mail_root))
     order = list(Severity)
     return sorted(found, key=lambda d: (order.index(d.severity), d.kind, d.subject))
 
@@ -158,6 +160,18 @@ def _of_address(entry: Entry, issued_on: date | None) -> Iterator[Disagreement]:
             Text(
                 "Địa chỉ không theo họ tên hiện nay, hộp thư cấp sau Quy chế (5.3, 5.5).",
                 "Not made of the present name, and issued after the regulation (Reg. 5.3, 5.5).",
+            ),
+        )  # fmt: skip
+
+
+def _of_handover(entry: Entry, mail_root: Path) -> Iterator[Disagreement]:
+    """Reg. 12.3.d: the store's mark and the record say different things; the housekeeper puts that right within minutes."""
+    if (mail_root / entry.home / "frozen").exists() != (running(entry.facts) is not None) and (mail_root / entry.home).exists():
+        yield Disagreement(
+            Severity.WARNING, "handover_mark", entry.address,
+            Text(
+                "Dấu bàn giao trên đĩa không khớp hồ sơ: máy chủ tự sửa khi chạy.",
+                "The store's mark of a handover and the record differ: a running server puts it right.",
             ),
         )  # fmt: skip
 

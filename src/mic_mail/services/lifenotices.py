@@ -18,17 +18,19 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Text
-from mic_mail.i18n.notices import centre, leaving, mailbox
+from mic_mail.i18n.notices import centre, keepers, leaving, mailbox
 from mic_mail.i18n.notices.notice import Letter, Reader
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide, timeline
 from mic_mail.policy.states import State
+from mic_mail.policy.succession import Vacancy
 from mic_mail.policy.warnings import Kind, Notable, Outlook, WarnDays, outlook
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.notices import Notices
 from mic_mail.services.readings import lifecycle_settings, warn_days
+from mic_mail.services.succession import basis, vacancies_on
 from mic_mail.storage.types import AccountRef
 
 AT_ONCE = 50
@@ -72,8 +74,9 @@ class LifeNotices:
         self._clock = clock
         self._log = log
         self._read_by: object = None
-        self._next: dict[int, tuple[Entry, datetime | None]] = {}
-        """By mailbox, as what it was looked at last, and when to look again; None: not before it changes."""
+        self._next: dict[int, tuple[tuple[Entry, ...], datetime | None]] = {}
+        """By mailbox, as what it and who was named in it were looked at last, and when to look again; None: not before one of
+        them changes."""
 
     async def look(self) -> None:
         """Send what is due now and was not sent."""
@@ -82,15 +85,19 @@ class LifeNotices:
             self._read_by = (config, snapshot.working_days)
             self._next.clear()
         settings, days = lifecycle_settings(config, snapshot.working_days), warn_days(config)
-        open_now = [entry for entry in snapshot if self._is_open(entry, now)]
+        open_now = [on for entry in snapshot if self._is_open(on := basis(entry, snapshot), now)]
         for start in range(0, len(open_now), AT_ONCE):
-            for entry, found in await self._lanes.io(_outlooks, open_now[start : start + AT_ONCE], now, settings, days):
-                done = await self._send(entry, found, settings) if found.due else True
-                self._next[entry.mailbox_id] = (entry, found.again_at if done else now + AGAIN)
+            for on, found in await self._lanes.io(_outlooks, open_now[start : start + AT_ONCE], now, settings, days):
+                done = await self._send(on[0], found, settings) if found.due else True
+                self._next[on[0].mailbox_id] = (on, found.again_at if done else now + AGAIN)
 
-    def _is_open(self, entry: Entry, now: datetime) -> bool:
-        known = self._next.get(entry.mailbox_id)
-        if known is None or known[0] is not entry:
+    def _is_open(self, on: tuple[Entry, ...], now: datetime) -> bool:
+        known = self._next.get(on[0].mailbox_id)
+        if (
+            known is None
+            or len(known[0]) != len(on)
+            or any(was is not now_is for was, now_is in zip(known[0], on, strict=True))
+        ):
             return True
         return known[1] is not None and known[1] <= now
 
@@ -115,7 +122,8 @@ class LifeNotices:
         for posted in self._letters(entry, notable):
             if posted.reader is Reader.OWNER:  # first, since there may be nobody else who can be told
                 await self._publish(entry, posted, notable.key)
-            if posted.reader is Reader.UNIT or (posted.reader is Reader.OWNER and not decision.signs_in):
+            is_unheard = posted.reader is Reader.OWNER and not decision.signs_in
+            if posted.reader is Reader.UNIT or (is_unheard and notable.vacancy is None):  # of that the Centre hears anyway
                 await self._publish(await self._lanes.io(self._unit_of, entry, settings, now), posted, notable.key)
             if posted.reader is Reader.CENTRE:
                 await self._publish(self._centre(settings, now), posted, notable.key)
@@ -124,6 +132,10 @@ class LifeNotices:
         self._log.event(
             "notice_sent", notice=notable.kind, mailbox=entry.address, due=notable.key, late_seconds=int(late.total_seconds())
         )
+        if notable.kind is Kind.TERM_ENDED and notable.vacancy is not None:
+            self._log.event(
+                "keeper_missing", mailbox=entry.address, holder=notable.vacancy.last.holder, since=notable.vacancy.since
+            )
 
     async def tell_centre(self, key: str, letter: Letter) -> bool:
         """Something that the Centre has to know, once under its key; whether it was told now."""
@@ -193,7 +205,9 @@ class LifeNotices:
 
     def _letters(self, entry: Entry, notable: Notable) -> Iterator[Posted]:
         """What the notice says, and to whom."""
-        if notable.span is not None:
+        if notable.vacancy is not None:
+            yield from _of_vacancy(entry.address, notable.vacancy, is_over=notable.kind is Kind.TERM_ENDED)
+        elif notable.span is not None:
             yield from self._of_span(entry, notable.kind, notable)
         elif notable.fact is not None:
             yield _of_fact(entry, notable.kind, notable.fact)
@@ -224,6 +238,13 @@ class LifeNotices:
         settings = lifecycle_settings(self._config(), self._snapshot().working_days)
         spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
         return next((span.since for span in reversed(spans) if span.state is State.RECLAIMED), None)
+
+
+def _of_vacancy(address: str, vacancy: Vacancy, *, is_over: bool) -> Iterator[Posted]:
+    """Into the mailbox, where its unit reads it, and to the Centre."""
+    letter = (keepers.term_ended if is_over else keepers.term_ending)(address, vacancy.last.holder, vacancy.since)
+    yield Posted(Reader.OWNER, letter)
+    yield Posted(Reader.CENTRE, letter)
 
 
 def _of_fact(entry: Entry, kind: Kind, fact: Fact) -> Posted:
@@ -262,18 +283,19 @@ class NobodyToTell(MicMailError):
 
 
 def _outlooks(
-    entries: Sequence[Entry], now: datetime, settings: LifecycleSettings, days: WarnDays
-) -> list[tuple[Entry, Outlook]]:
+    open_now: Sequence[tuple[Entry, ...]], now: datetime, settings: LifecycleSettings, days: WarnDays
+) -> list[tuple[tuple[Entry, ...], Outlook]]:
     """In a thread: everything here is immutable."""
-    return [(entry, _outlook(entry, now, settings, days)) for entry in entries]
+    return [(on, _outlook(on, now, settings, days)) for on in open_now]
 
 
-def _outlook(entry: Entry, now: datetime, settings: LifecycleSettings, days: WarnDays) -> Outlook:
+def _outlook(on: tuple[Entry, ...], now: datetime, settings: LifecycleSettings, days: WarnDays) -> Outlook:
+    entry = on[0]
     try:
         spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
     except FactsUnreadable:  # nothing is decided, so nothing is told; `directory check` names it
         return Outlook((), None)
-    return outlook(entry.mailbox_id, entry.facts, spans, now, days)
+    return outlook(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies_on(on))
 
 
 def _receives(entry: Entry, settings: LifecycleSettings, now: datetime) -> bool:

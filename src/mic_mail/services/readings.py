@@ -32,6 +32,7 @@ def warn_days(config: Config) -> WarnDays:
         reclaim=config.reclaim.warn_days,
         inactivity=config.inactivity.warn_days,
         password=config.auth.password_warn_days,
+        term=config.unit.term_warn_days,
     )
 
 

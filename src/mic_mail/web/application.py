@@ -35,6 +35,7 @@ from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access, Peer, SignedIn
 from mic_mail.services.downtimes import announcements
+from mic_mail.services.kept import kept_by, measured
 from mic_mail.services.ownpassword import OwnPassword, own_state
 from mic_mail.services.refusals import Refusal, RefusalKind
 from mic_mail.storage.mailstore import MailStore
@@ -44,7 +45,7 @@ from mic_mail.web.guarding import KEPT_FOR_EVER, Guard
 from mic_mail.web.http import STATE_PEER, Caller
 from mic_mail.web.rendering import ICON, STYLE, STYLE_PATH, Pages
 from mic_mail.web.sessions import TRIES, Patience, Session, Sessions, new_token
-from mic_mail.web.shown import shown_state
+from mic_mail.web.shown import shown_kept, shown_state
 
 SESSION_COOKIE = "__Host-mic-mail"
 FORM_COOKIE = "__Host-mic-mail-form"
@@ -228,8 +229,10 @@ class Application:
             used = (await services.lanes.io(lambda: services.store.account(visit.signed_in.account).quota())).octets
         except (MicMailError, OSError):  # the mailbox cannot be opened now; all else can be told
             used = None
+        kept = await services.lanes.io(measured, kept_by(services.access, entry.mailbox_id), services.store)
         return self._page(
             "mailbox", request, news=news, state=shown_state(state, used, services.config), address=address, path="/mailbox",
+            kept=[shown_kept(each) for each in kept],
             sign_out=self._tokens.mint(visit.token, "sign-out"),
         )  # fmt: skip
 

@@ -11,7 +11,8 @@ from mic_mail.config.model import Config
 from mic_mail.errors import Text
 from mic_mail.i18n import messages, pages
 from mic_mail.policy.lifecycle import Decision, Reason, State
-from mic_mail.policy.wording import KINDS, STATES, state_names
+from mic_mail.policy.wording import KINDS, PARTS, STATES, state_names
+from mic_mail.services.kept import Kept
 from mic_mail.services.ownpassword import OwnState, PasswordAge
 
 
@@ -60,6 +61,37 @@ class Shown:
     password_set: Text
     password_lasts: Text
     warning: Text | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownKept:
+    """A unit's or group's mailbox that the person uses: a row, nothing of its content."""
+
+    address: str
+    name: str
+    part: Text
+    term: Text
+    state: Text
+    is_restricted: bool
+    space: Text
+
+
+def shown_kept(kept: Kept) -> ShownKept:
+    """In words."""
+    entry, decision = kept.entry, kept.decision
+    state = (
+        pages.BEING_HANDED_OVER if kept.is_handed_over else state_names(decision.states) if decision else pages.STATE_UNKNOWN
+    )
+    percent = 100 * kept.used // entry.quota_octets if kept.used is not None and entry.quota_octets else 0
+    return ShownKept(
+        address=entry.address,
+        name=entry.display_name,
+        part=PARTS[kept.part],
+        term=pages.NO_TERM if kept.until is None else pages.term_until(kept.until),
+        state=state,
+        is_restricted=kept.is_handed_over or decision is None or not decision.sends,
+        space=pages.QUOTA_UNKNOWN if kept.used is None else pages.quota(kept.used, entry.quota_octets, percent),
+    )
 
 
 def shown_state(state: OwnState, used: int | None, config: Config) -> Shown:

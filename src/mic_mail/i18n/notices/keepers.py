@@ -1,0 +1,46 @@
+"""Notices about who is in charge of a unit's mailbox (Reg. 12.3, 12.3.d): into that mailbox, and to the Centre."""
+
+from datetime import datetime
+
+from mic_mail.errors import Text
+from mic_mail.i18n import dates
+from mic_mail.i18n.citations import clause
+from mic_mail.i18n.notices.mailbox import MIDNIGHT
+from mic_mail.i18n.notices.notice import Letter, Reader, notice
+
+UNIT = "cntt@mic.gov.vn"
+HOLDER = "dvbe@mic.gov.vn"
+
+
+@notice("12.3.d", Reader.OWNER, address=UNIT, holder=HOLDER, at=MIDNIGHT)
+def term_ending(address: str, holder: str, at: datetime) -> Letter:
+    """A keeper's authority ends on one of the next days, and nobody is named to follow."""
+    cited, last = clause("12.3.d"), dates.last_day_before(at)
+    return Letter(
+        Text(f"Sắp hết phân công quản lý hộp thư {address}", f"The term of the keeper of {address} ends soon"),
+        Text(
+            f"Phân công {holder} quản lý hộp thư {address} hết hiệu lực khi kết thúc ngày {last.vi}, chưa ghi nhận người nhận "
+            f"bàn giao. Theo {cited.vi}, đề nghị Thủ trưởng đơn vị chỉ định người nhận và gửi văn bản tới Trung tâm Thông tin "
+            "để bàn giao nguyên trạng hộp thư, mật khẩu và toàn bộ nội dung.",
+            f"The authority of {holder} over the mailbox {address} ends with {last.en}, and nobody is on record to take over. "
+            "The head of the unit is asked to name a successor, and the unit to send the document to the Information Centre, "
+            f"so that the mailbox is handed over as it stands ({cited.en}).",
+        ),
+    )
+
+
+@notice("12.3.d", Reader.OWNER, address=UNIT, holder=HOLDER, at=MIDNIGHT)
+def term_ended(address: str, holder: str, at: datetime) -> Letter:
+    """A keeper's authority has ended, and nobody has followed: once, to the unit and the Centre."""
+    cited, when = clause("12.3.d"), dates.instant(at)
+    return Letter(
+        Text(f"Hộp thư {address} không còn người quản lý", f"Nobody is in charge of {address}"),
+        Text(
+            f"Phân công {holder} quản lý hộp thư {address} đã hết hiệu lực từ {when.vi} mà chưa bàn giao; người đó không còn "
+            f"truy nhập hộp thư. Hộp thư vẫn nhận thư đến. Theo {cited.vi}, đề nghị Thủ trưởng đơn vị chỉ định ngay người "
+            "nhận và gửi văn bản tới Trung tâm Thông tin để bàn giao.",
+            f"The authority of {holder} over the mailbox {address} ended on {when.en} without a handover, and with it the "
+            "access. Mail still comes in. The head of the unit is asked to name a successor at once, and the unit to send the "
+            f"document to the Information Centre ({cited.en}).",
+        ),
+    )

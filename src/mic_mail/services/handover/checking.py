@@ -1,0 +1,288 @@
+"""What became of what was handed over: an inventory against the mailbox as it is now (Reg. 12.3.d).
+
+In: an inventory, the account, the mail log. Out: a fate for every message of the inventory, and how many came since. Blocking:
+commands only. Every message of the inventory that is there is read and compared by its digest, whatever index, UIDs or names
+say of it; so a mailbox that was repaired, restored from a backup or had its index made anew is told as it is.
+
+    same       in its folder, with these octets
+    moved      with these octets, elsewhere in the mailbox
+    expunged   taken away after the handover by somebody who may: it can still be brought back, or the log says who did it
+    changed    there, with other octets: damaged, or tampered with
+    missing    not there, and nothing says why; or expunged before the handover had ended
+
+A message counts once: of two that are alike, one that is gone is missing.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from mic_mail.errors import Text, in_ascii
+from mic_mail.i18n import dates
+from mic_mail.policy.handover import Handover
+from mic_mail.services.handover.inventory import (
+    Folder,
+    Message,
+    Progress,
+    digest_of_message,
+    no_progress,
+    read_folders,
+    read_head,
+    read_messages,
+)
+from mic_mail.services.handover.removals import Removals
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import FolderInfo
+
+
+class Fate(StrEnum):
+    """What became of a message."""
+
+    SAME = "same"
+    MOVED = "moved"
+    EXPUNGED = "expunged"
+    CHANGED = "changed"
+    MISSING = "missing"
+
+
+FATES: Mapping[Fate, Text] = {
+    Fate.SAME: Text("nguyên vẹn", "same"),
+    Fate.MOVED: Text("chuyển thư mục", "moved"),
+    Fate.EXPUNGED: Text("xóa sau bàn giao", "expunged since"),
+    Fate.CHANGED: Text("bị thay đổi", "changed"),
+    Fate.MISSING: Text("bị mất", "missing"),
+}
+WRONG = frozenset({Fate.CHANGED, Fate.MISSING})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message of the inventory that is not as it was."""
+
+    folder: str
+    message: Message
+    fate: Fate
+    note: Text
+
+
+@dataclass(slots=True)
+class FolderCheck:
+    """How one folder of the inventory stands."""
+
+    folder: Folder
+    fates: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
+    added: int = 0
+    """Messages that are there and are not of the inventory."""
+
+    @property
+    def is_whole(self) -> bool:
+        return not any(self.fates[fate] for fate in WRONG)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The whole answer."""
+
+    folders: Sequence[FolderCheck]
+    found: Sequence[Found]
+    new_folders: Sequence[tuple[str, int]]
+    """Folders that were made since, with how many messages."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Nothing is changed or missing."""
+        return all(folder.is_whole for folder in self.folders)
+
+
+def verify(
+    account: Account, path: Path, handover: Handover, removals: Removals, progress: Progress = no_progress
+) -> Verification:
+    """Compare; `InventoryDamaged` where the inventory itself is not what was recorded when it was counted."""
+    assert handover.counted is not None, "there is no inventory before that"
+    digest = handover.counted.text("digest") or ""
+    of = read_head(path, digest).messages
+    return _Checking(account, handover, removals, lambda done: progress(done, of)).run(path, digest)
+
+
+@dataclass(slots=True)
+class _Here:
+    """A folder as it is now."""
+
+    info: FolderInfo
+    left: set[int]
+    """UIDs that no message of the inventory was found under."""
+
+
+_Place = tuple[str, int]
+"""A folder's id and a UID."""
+_Places = dict[str, list[int]]
+"""UIDs by folder, the lowest last."""
+_Pending = list[tuple[FolderCheck, Message]]
+
+
+class _Checking:
+    def __init__(self, account: Account, handover: Handover, removals: Removals, progress: Callable[[int], None]) -> None:
+        self._account = account
+        self._until = None if handover.ended is None else handover.ended.effective_at
+        self._removals = removals
+        self._progress = progress
+        infos = [info for info in account.folders() if info.selectable]
+        self._here = {info.mailbox_id: _Here(info, set(account.view(info.folder_id).uids)) for info in infos}
+        self._names = {info.name: info.mailbox_id for info in infos}
+        self._digests: dict[_Place, str | None] = {}
+        """Of messages in `left` that were read."""
+        self._found: list[Found] = []
+        self._done = 0
+
+    def run(self, path: Path, digest: str) -> Verification:
+        checks: list[FolderCheck] = []
+        pending: _Pending = []
+        for folder, messages in read_folders(path, digest):
+            checks.append(FolderCheck(folder))
+            pending += [(checks[-1], message) for message in self._in_place(checks[-1], messages)]
+        if pending:
+            pending = self._elsewhere(pending)
+            pending = self._with_other_octets(pending)
+            for check in checks:
+                self._taken_away(check, [message for of, message in pending if of is check])
+        return self._answer(checks)
+
+    def _answer(self, checks: list[FolderCheck]) -> Verification:
+        known: set[str] = set()
+        for check in checks:
+            if (here := self._now(check.folder)) is not None:
+                check.added = len(here.left)
+                known.add(here.info.mailbox_id)
+        new = [(here.info.name, len(here.left)) for mailbox_id, here in self._here.items() if mailbox_id not in known]
+        return Verification(checks, self._found, sorted(new))
+
+    def _now(self, folder: Folder) -> _Here | None:
+        """The folder by its id, whatever it is called; by its name, where it was made anew."""
+        return self._here.get(folder.mailbox_id) or self._here.get(self._names.get(folder.name, ""))
+
+    # ------------------------------------------------------------ one after the other, what is found no more
+
+    def _in_place(self, check: FolderCheck, messages: Sequence[Message]) -> list[Message]:
+        """Find those that lie where they lay; the others."""
+        here = self._now(check.folder)
+        if here is None:
+            return list(messages)
+        open_ones: list[Message] = []
+        paths = self._account.paths(here.info.folder_id, [message.uid for message in messages if message.uid in here.left])
+        for message in messages:
+            self._done += 1
+            if message.uid in here.left:
+                digest = digest_of_message(self._account, here.info.folder_id, message.uid, paths.get(message.uid))
+                self._progress(self._done)
+                if digest == message.digest:
+                    here.left.discard(message.uid)
+                    check.fates[Fate.SAME] += 1
+                    continue
+                self._digests[here.info.mailbox_id, message.uid] = digest
+            open_ones.append(message)
+        return open_ones
+
+    def _elsewhere(self, pending: _Pending) -> _Pending:
+        """Find what has another UID or lies in another folder: by digest, among what could be it by size."""
+        places = self._by_digest({message.octets for _, message in pending})
+        open_ones: _Pending = []
+        for check, message in pending:
+            own = self._now(check.folder)
+            own_id = own.info.mailbox_id if own is not None else ""
+            at = _taken(places.get(message.digest or "", {}), own_id)
+            if at is None:
+                open_ones.append((check, message))
+                continue
+            here = self._here[at[0]]
+            here.left.discard(at[1])
+            if at[0] == own_id:
+                check.fates[Fate.SAME] += 1  # under another number
+            else:
+                now_in = f"{here.info.name}, UID {at[1]}"
+                self._tell(check, message, Fate.MOVED, Text(f"nay ở {now_in}", f"now in {in_ascii(now_in)}"))
+        return open_ones
+
+    def _by_digest(self, sizes: set[int]) -> dict[str, _Places]:
+        found: dict[str, _Places] = defaultdict(dict)
+        for mailbox_id, here in self._here.items():
+            sized = self._account.rows(here.info.folder_id, here.left, ("uid", "size"))
+            fitting = [uid for uid, size in sized if size in sizes]
+            unread = [uid for uid in fitting if (mailbox_id, uid) not in self._digests]
+            for message in read_messages(self._account, here.info.folder_id, unread):
+                self._digests[mailbox_id, message.uid] = message.digest
+            for uid in reversed(fitting):
+                if (digest := self._digests.get((mailbox_id, uid))) is not None:
+                    found[digest].setdefault(mailbox_id, []).append(uid)
+        return found
+
+    def _with_other_octets(self, pending: _Pending) -> _Pending:
+        """Find what is there under the same EMAILID with other octets: in its place, or where a repair has put it."""
+        by_email: dict[str, _Places] = defaultdict(dict)
+        for mailbox_id, here in self._here.items():
+            for uid, email_id in reversed(self._account.rows(here.info.folder_id, here.left, ("uid", "email_id"))):
+                by_email[email_id].setdefault(mailbox_id, []).append(uid)
+        open_ones: _Pending = []
+        for check, message in pending:
+            own = self._now(check.folder)
+            at = _taken(by_email.get(message.email_id, {}), own.info.mailbox_id if own is not None else "")
+            if at is None:
+                open_ones.append((check, message))
+                continue
+            here = self._here[at[0]]
+            here.left.discard(at[1])
+            if self._digests.get(at, "") is None:
+                self._tell(check, message, Fate.MISSING, Text("không đọc được tệp", "its file cannot be read"))
+            else:
+                where = f"{here.info.name}, UID {at[1]}"
+                note = Text(f"mã băm khác ({where})", f"another digest ({in_ascii(where)})")
+                self._tell(check, message, Fate.CHANGED, note)
+        return open_ones
+
+    def _taken_away(self, check: FolderCheck, messages: Sequence[Message]) -> None:
+        """What is nowhere: expunged by somebody after the handover, or gone."""
+        fates = self._account.fates(check.folder.mailbox_id, [message.uid for message in messages]) if messages else {}
+        for message in messages:
+            gone = fates.get(message.uid)
+            folder, uid = (gone.folder, gone.uid) if gone is not None else (check.folder.name, message.uid)
+            removal = self._removals.of(folder, uid)
+            if gone is not None and gone.can_come_back:
+                at = datetime.fromtimestamp(gone.gone_at_us / 1_000_000, UTC)
+            elif removal is not None:
+                at = removal.at
+            else:
+                self._tell(check, message, Fate.MISSING, self._last_heard(folder, uid))
+                continue
+            in_time = self._until is not None and at >= self._until
+            who = f" ({removal.actor})" if removal is not None else ""
+            when = dates.short(at)
+            note = Text(f"xóa lúc {when}{who}", f"expunged {when}{who}")
+            self._tell(check, message, Fate.EXPUNGED if in_time else Fate.MISSING, note)
+
+    def _last_heard(self, folder: str, uid: int) -> Text:
+        """Of a message that nobody is on record to have expunged."""
+        moved = self._removals.moved(folder, uid)
+        if moved is None:
+            return Text("không có ghi nhận ai đã xóa", "nothing says who has taken it away")
+        when, to = dates.short(moved.at), moved.to
+        return Text(
+            f"chuyển sang {to} lúc {when} ({moved.actor}), nay không còn ở đó",
+            f"moved to {in_ascii(to)} {when} ({moved.actor}), and not there now",
+        )
+
+    def _tell(self, check: FolderCheck, message: Message, fate: Fate, note: Text) -> None:
+        check.fates[fate] += 1
+        self._found.append(Found(check.folder.name, message, fate, note))
+
+
+def _taken(places: _Places, own_id: str) -> _Place | None:
+    """One of the places, its own folder first, which nobody else gets then."""
+    at = own_id if own_id in places else next(iter(places), None)
+    if at is None:
+        return None
+    uid = places[at].pop()
+    if not places[at]:
+        del places[at]
+    return at, uid

@@ -1,0 +1,326 @@
+"""What a mailbox holds at one moment: each folder, each message with the digest of its octets; as a file that is kept.
+
+In: an account in which nothing is expunged. Out: an inventory: a file called by the handover's number and its own digest.
+Blocking: commands only. Every message is read, in pieces; at no time more than one folder's list is in memory.
+
+The moment is when the folders' lists are taken, all at once, before anything is read: what comes later has a UID of `uidnext`
+or above, and is no part of it. The file is JSON in UTF-8, a line each:
+
+    {"inventory": 1, "mailbox": ..., "mailbox_id": ..., "handover": ..., "taken_at": ...}
+    {"folder": name, "id": MAILBOXID, "uidvalidity": ..., "uidnext": ..., "messages": ..., "octets": ..., "marked": ...,
+     "unreadable": ..., "oldest": ..., "newest": ..., "digest": ...}
+    [uid, octets, received, SHA-256 or null where it cannot be read, EMAILID, Message-ID]        of each message in that folder
+
+A folder's digest is SHA-256 of its messages' digests in hexadecimal, sorted, a line each; so anybody can make it again from the
+files alone: `sha256sum cur/* | cut -c1-64 | LC_ALL=C sort | sha256sum`. It does not depend on UIDs, flags or names.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mic_mail.errors import Text, Trouble
+from mic_mail.storage.errors import NoSuchMessage, Unavailable
+from mic_mail.storage.maildir import make_durable
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import DELETED, Column, FolderView
+
+FOLDER = "handovers"
+"""Below the server's data."""
+READ_OCTETS = 1 << 20
+_FOLDER_LINE = '{"folder":'
+_AT_ONCE = 500
+"""Messages whose rows are read together."""
+_VERSION = 1
+_UNREADABLE = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP})
+"""What a file that is damaged, or was put there by somebody else, answers; all else may be another answer in a moment."""
+_COLUMNS: tuple[Column, ...] = ("uid", "size", "internaldate_us", "email_id", "message_id")
+
+Progress = Callable[[int, int], None]
+"""Told how many messages are done, and of how many."""
+
+
+def no_progress(done: int, of: int) -> None:
+    """Nobody watches."""
+
+
+class InventoryDamaged(Trouble):
+    """The inventory's file is not what was recorded, or is not there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            Text(
+                f"Bản kiểm kê {path.name} bị mất hoặc đã bị thay đổi.",
+                f"The inventory {path.name} is missing or is not what was recorded.",
+            ),
+            remedy=Text("Lấy lại tệp từ bản sao lưu.", "Bring the file back from a backup."),
+        )
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the inventory."""
+
+    uid: int
+    octets: int
+    received_us: int
+    digest: str | None
+    """SHA-256 in hexadecimal; None: it could not be read then."""
+    email_id: str
+    message_id: str
+
+    @property
+    def received_at(self) -> datetime:
+        return datetime.fromtimestamp(self.received_us / 1_000_000, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One folder of the inventory."""
+
+    name: str
+    mailbox_id: str
+    uidvalidity: int
+    uidnext: int
+    messages: int
+    octets: int
+    marked: int
+    """How many of them were marked as \\Deleted: the next EXPUNGE after the handover takes them."""
+    unreadable: int
+    oldest: datetime | None
+    newest: datetime | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The folders of a mailbox at one moment."""
+
+    mailbox: str
+    mailbox_id: int
+    handover: int
+    taken_at: datetime
+    folders: tuple[Folder, ...]
+
+    @property
+    def messages(self) -> int:
+        return sum(folder.messages for folder in self.folders)
+
+    @property
+    def octets(self) -> int:
+        return sum(folder.octets for folder in self.folders)
+
+    @property
+    def unreadable(self) -> int:
+        return sum(folder.unreadable for folder in self.folders)
+
+
+def digest_of(digests: Iterable[str]) -> str:
+    """A folder's digest."""
+    total = sha256()
+    for each in sorted(digests):
+        total.update(each.encode("ascii") + b"\n")
+    return total.hexdigest()
+
+
+def take(
+    account: Account, place: Path, *, mailbox: str, handover: int, now: datetime, progress: Progress = no_progress
+) -> tuple[Inventory, str]:
+    """Read everything and write the file into the folder `place`, whole or not at all; the inventory, and the file's digest.
+
+    Two who count at once get a file each, since it is called by its digest.
+    """
+    views = [account.view(folder.folder_id) for folder in account.folders() if folder.selectable]
+    of, done = sum(len(view.uids) for view in views), 0
+    head = {"inventory": _VERSION, "mailbox": mailbox, "mailbox_id": account.ref.account_id, "handover": handover}
+    folders: list[Folder] = []
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = place / f".{handover}.{secrets.token_hex(8)}"
+    try:
+        with open(fresh, "wb") as file:
+            written = _Digesting(file)
+            written.line({**head, "taken_at": _instant(now)})
+            for view in views:
+                messages: list[Message] = []
+                for message in read_messages(account, view.info.folder_id, view.uids):
+                    messages.append(message)
+                    done += 1
+                    progress(done, of)
+                folder = _folder(view, messages)
+                folders.append(folder)
+                written.line(_folder_line(folder))
+                for each in messages:
+                    written.line([each.uid, each.octets, each.received_us, each.digest, each.email_id, each.message_id])
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(fresh, 0o440)
+        os.replace(fresh, place / file_name(handover, written.digest.hexdigest()))
+        make_durable(str(place))
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            fresh.unlink()
+    return Inventory(mailbox, account.ref.account_id, handover, now, tuple(folders)), written.digest.hexdigest()
+
+
+def file_name(handover: int, digest: str) -> str:
+    """What the inventory of a handover is called that has this digest."""
+    return f"{handover}-{digest[:16]}.jsonl"
+
+
+def tidy(place: Path) -> None:
+    """Remove what counts that were killed have left."""
+    for left in place.glob(".*"):
+        left.unlink(missing_ok=True)
+
+
+def read_messages(account: Account, folder_id: int, uids: Sequence[int]) -> Iterator[Message]:
+    """These messages as they lie there now, each read whole; what the index does not have any more is left out."""
+    for start in range(0, len(uids), _AT_ONCE):
+        some = list(uids[start : start + _AT_ONCE])
+        paths = account.paths(folder_id, some)
+        for uid, size, received_us, email_id, message_id in account.rows(folder_id, some, _COLUMNS):
+            digest = digest_of_message(account, folder_id, uid, paths.get(uid))
+            yield Message(uid, size, received_us, digest, email_id, message_id.decode("utf-8", "replace"))
+
+
+def digest_of_message(account: Account, folder_id: int, uid: int, path: str | None) -> str | None:
+    """SHA-256 of a message's octets; None: there is no such file, or it cannot be read."""
+    try:
+        with account.open_message(folder_id, uid, path) as file:
+            total, at = sha256(), 0
+            while octets := file.pread(at, READ_OCTETS):
+                total.update(octets)
+                at += len(octets)
+            return total.hexdigest()
+    except NoSuchMessage:
+        return None
+    except Unavailable as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _UNREADABLE:
+            return None
+        raise
+
+
+def read_head(path: Path, digest: str) -> Inventory:
+    """The folders of an inventory whose file still has the digest that was recorded; `InventoryDamaged`."""
+    head: dict[str, Any] = {}
+    folders: list[Folder] = []
+    for line in _lines(path, digest):
+        if line.startswith(_FOLDER_LINE):
+            folders.append(_read_folder(json.loads(line)))
+        elif not head:
+            head = json.loads(line)
+    try:
+        taken_at = datetime.fromisoformat(head["taken_at"])
+        return Inventory(head["mailbox"], head["mailbox_id"], head["handover"], taken_at, tuple(folders))
+    except (KeyError, ValueError) as error:
+        raise InventoryDamaged(path) from error
+
+
+def read_folders(path: Path, digest: str) -> Iterator[tuple[Folder, list[Message]]]:
+    """Each folder with its messages; one at a time. `InventoryDamaged` before the first, where the file is another one."""
+    folder: Folder | None = None
+    messages: list[Message] = []
+    for line in _lines(path, digest):
+        if line.startswith("["):
+            messages.append(Message(*json.loads(line)))
+        elif line.startswith(_FOLDER_LINE):
+            if folder is not None:
+                yield folder, messages
+            folder, messages = _read_folder(json.loads(line)), []
+    if folder is not None:
+        yield folder, messages
+
+
+def _lines(path: Path, digest: str) -> Iterator[str]:
+    try:
+        with open(path, "rb") as file:
+            total = sha256()
+            while octets := file.read(READ_OCTETS):
+                total.update(octets)
+            if total.hexdigest() != digest:
+                raise InventoryDamaged(path)
+            file.seek(0)
+            for line in file:
+                yield line.decode()
+    except FileNotFoundError as error:
+        raise InventoryDamaged(path) from error
+
+
+class _Digesting:
+    """Lines into a file, and the digest of all of them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = sha256()
+
+    def line(self, value: object) -> None:
+        octets = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+        self.digest.update(octets)
+        self._file.write(octets)
+
+
+def _folder(view: FolderView, messages: Sequence[Message]) -> Folder:
+    readable = [message.digest for message in messages if message.digest is not None]
+    times = [message.received_us for message in messages]
+    return Folder(
+        name=view.info.name,
+        mailbox_id=view.info.mailbox_id,
+        uidvalidity=view.info.uidvalidity,
+        uidnext=view.info.uidnext,
+        messages=len(messages),
+        octets=sum(message.octets for message in messages),
+        marked=sum(1 for flags in view.flags if flags & DELETED),
+        unreadable=len(messages) - len(readable),
+        oldest=_at(min(times, default=None)),
+        newest=_at(max(times, default=None)),
+        digest=digest_of(readable),
+    )
+
+
+def _folder_line(folder: Folder) -> dict[str, object]:
+    return {
+        "folder": folder.name,
+        "id": folder.mailbox_id,
+        "uidvalidity": folder.uidvalidity,
+        "uidnext": folder.uidnext,
+        "messages": folder.messages,
+        "octets": folder.octets,
+        "marked": folder.marked,
+        "unreadable": folder.unreadable,
+        "oldest": folder.oldest and _instant(folder.oldest),
+        "newest": folder.newest and _instant(folder.newest),
+        "digest": folder.digest,
+    }
+
+
+def _read_folder(line: dict[str, Any]) -> Folder:
+    return Folder(
+        name=line["folder"],
+        mailbox_id=line["id"],
+        uidvalidity=line["uidvalidity"],
+        uidnext=line["uidnext"],
+        messages=line["messages"],
+        octets=line["octets"],
+        marked=line["marked"],
+        unreadable=line["unreadable"],
+        oldest=line["oldest"] and datetime.fromisoformat(line["oldest"]),
+        newest=line["newest"] and datetime.fromisoformat(line["newest"]),
+        digest=line["digest"],
+    )
+
+
+def _at(instant_us: int | None) -> datetime | None:
+    return None if instant_us is None else datetime.fromtimestamp(instant_us / 1_000_000, UTC)
+
+
+def _instant(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="seconds")

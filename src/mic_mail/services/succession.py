@@ -1,0 +1,31 @@
+"""Which mailboxes of units have nobody in charge, or are about to: joins a mailbox's facts with those of who was named in it.
+
+In: the directory's snapshot, a mailbox. Out: its vacancies (`policy.succession`). Pure.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.policy.authority import names
+from mic_mail.policy.facts import Fact, MailboxKind
+from mic_mail.policy.succession import Vacancy, vacancies
+
+
+def basis(entry: Entry, snapshot: Snapshot) -> tuple[Entry, ...]:
+    """What the word on a mailbox hangs on: itself, and of a unit's the own mailboxes of all who were ever named in it."""
+    if entry.kind is not MailboxKind.UNIT:
+        return (entry,)
+    own = (snapshot.entry(snapshot.own.get(person, 0)) for person in sorted(names(entry.facts)))
+    return (entry, *(each for each in own if each is not None))
+
+
+def vacancies_on(found: Sequence[Entry]) -> tuple[Vacancy, ...]:
+    """Of a mailbox and who was named in it (`basis`)."""
+    entry, *named = found
+    by_person: Mapping[int, Sequence[Fact]] = {each.owner.person_id or 0: each.facts for each in named}
+    return vacancies(entry.kind, entry.facts, by_person)
+
+
+def vacancies_of(entry: Entry, snapshot: Snapshot) -> tuple[Vacancy, ...]:
+    """The vacancies of a mailbox."""
+    return vacancies_on(basis(entry, snapshot))

@@ -1,0 +1,233 @@
+"""Reg. 12.3.d: a unit's mailbox goes to another keeper as it stands: who may, what is counted, what can be shown later."""
+
+import hashlib
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.errors import BadInput
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy.authority import Part
+from mic_mail.policy.facts import Departure, FactKind, Level, MailboxKind
+from mic_mail.policy.handover import WITHHELD, BeingHandedOver, Standing, handovers, nothing_may_go, running, withheld
+from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.services.accounts import Accounts, NotAllowed
+from mic_mail.services.authorising import Authorising, Term
+from mic_mail.services.credentials import Origin
+from mic_mail.services.handover.checking import Fate
+from mic_mail.services.handover.handing import Naming
+from mic_mail.services.handover.inventory import InventoryDamaged, digest_of, read_folders
+from mic_mail.services.holds import Holds
+from mic_mail.services.housekeeping import Visits
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef
+from regulation.conftest import History
+from regulation.handing import BE, HEAD, LAN, NAMING, Office, afresh, still_office
+
+pytestmark = pytest.mark.clause("12.3.d")
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    yield from still_office(tmp_path / "server")
+
+
+# ------------------------------------------------------------ the facts
+
+
+def test_clause_12_3_d_a_handover_follows_from_its_facts() -> None:
+    """It runs until it is finished or cancelled; what comes later for one that has ended says nothing."""
+    history = History(MailboxKind.UNIT)
+    assert running(history.facts) is None
+    assert withheld(history.facts) == ""
+    first = history.add(FactKind.HANDOVER_BEGUN, "2026-01-02", person=2, holder=LAN, named_by="An", until="2027-01-01")
+    assert withheld(history.facts) == WITHHELD
+    assert nothing_may_go(history.facts)
+    history.add(FactKind.HANDOVER_COUNTED, "2026-01-02", handover=first.seq, digest="ab")
+    history.add(FactKind.HANDOVER_CANCELLED, "2026-01-03", handover=first.seq)
+    history.add(FactKind.HANDOVER_FINISHED, "2026-01-03", handover=first.seq)
+    history.add(FactKind.HANDOVER_FINISHED, "2026-01-03", handover=99)
+    second = history.add(FactKind.HANDOVER_BEGUN, "2026-01-04", person=2)
+    found = handovers(history.facts)
+    assert [(each.seq, each.standing) for each in found] == [
+        (first.seq, Standing.CANCELLED),
+        (second.seq, Standing.BEGUN),
+    ]
+    assert (found[0].until, found[0].successor_id, found[0].successor) == (date(2027, 1, 1), 2, LAN)
+    history.add(FactKind.HANDOVER_FINISHED, "2026-01-05", handover=second.seq)
+    assert running(history.facts) is None
+    assert not nothing_may_go(history.facts)
+
+
+# ------------------------------------------------------------ who may
+
+
+REFUSED: list[Callable[[Office], object]] = [
+    lambda o: o.handovers.begin(o.be, NAMING, HEAD),  # a personal mailbox
+    lambda o: o.handovers.begin(o.server.issue("doan", kind=MailboxKind.GROUP), NAMING, HEAD),
+    lambda o: o.handovers.begin(o.unit, NAMING, Origin("mai", "nói miệng")),
+    lambda o: o.handovers.begin(o.unit, Naming(LAN, " "), HEAD),
+    lambda o: o.handovers.begin(o.unit, Naming(LAN, "An", date(2999, 1, 1)), HEAD),
+    lambda o: o.handovers.begin(o.unit, Naming(LAN, "An", None, date(2020, 1, 1)), HEAD),
+    lambda o: o.handovers.begin(o.unit, Naming(BE, "An"), HEAD),  # the keeper
+    lambda o: o.handovers.finish(o.unit, "x" * 20, HEAD),
+    lambda o: o.cancel(),
+    lambda o: (o.begin(), o.server.issue("hoa"), o.handovers.begin(o.unit, Naming("hoa", "An"), HEAD)),
+    lambda o: o.begin(Naming(LAN, NAMING.named_by, None, date(2999, 1, 1))),  # from here on one runs
+    lambda o: authorise(o, o.be),
+    lambda o: o.handovers.cancel(o.unit, Origin("mai")),
+    lambda o: Holds(o.directory, o.store, o.server.clock).must_not_be_held(o.directory.entry(o.unit.mailbox_id)),
+    lambda o: (o.cancel(), o.cancel()),
+    lambda o: (o.handovers.begin(o.unit, NAMING, HEAD), o.finish()),  # nothing is counted yet
+    lambda o: (o.begin(), leave(o, o.lan), o.finish()),
+    lambda o: (o.cancel(), o.begin()),  # nobody is named who has left
+]
+"""One after the other, each in the state that those before it left."""
+
+
+def leave(office: Office, whose: object) -> None:
+    accounts = Accounts(office.directory, office.server.config, office.server.clock)
+    accounts.leave(whose, SystemClock().now().date(), Level.DEPARTMENT, Departure.RETIRED, HEAD)
+
+
+def authorise(office: Office, whom: object, part: Part = Part.KEEPER, until: date | None = None) -> None:
+    authorising = Authorising(office.directory, office.server.config, office.server.clock)
+    authorising.grant(office.unit, whom.address, part, Term(None, until), HEAD)
+
+
+def test_clause_12_3_d_refused(office: Office) -> None:
+    """With the clause, and the store is frozen while a handover runs, and only then."""
+    for number, act in enumerate(REFUSED):
+        with pytest.raises((NotAllowed, BadInput, BeingHandedOver)) as error:
+            act(office)
+        assert error.value.clause in {"12.3.d", "12.3"}, number
+        assert office.account.is_frozen() == (running(office.directory.facts(office.unit.mailbox_id)) is not None), number
+
+
+def test_clause_12_3_d_the_rights_move(office: Office) -> None:
+    """One keeper with the new term; the old one and every substitute hold nothing; the password has to be changed."""
+    authorise(office, office.server.issue("hoa"), Part.SUBSTITUTE, date(2999, 1, 1))
+    office.begin(Naming(LAN, "Nguyễn Văn An", date(2026, 1, 2), date(2999, 12, 31)))
+    before = office.directory.entry(office.unit.mailbox_id).credential
+    office.finish()
+    entry = office.directory.entry(office.unit.mailbox_id)
+    holders = Authorising(office.directory, office.server.config, office.server.clock).holders(entry, SystemClock().now())
+    assert [(h.person.address, h.grant.part, str(h.grant.until)[:10]) for h in holders if h.holding] == [
+        (LAN, Part.KEEPER, "2999-12-31")
+    ]
+    assert entry.credential.version == before.version + 1
+    assert entry.credential.scram != before.scram
+    assert Accounts(office.directory, office.server.config, office.server.clock).decide(entry).password_change_due
+    assert [fact.kind for fact in entry.facts[-4:]] == [
+        FactKind.AUTHORITY_REVOKED, FactKind.AUTHORISED, FactKind.PASSWORD_RESET, FactKind.HANDOVER_FINISHED,
+    ]  # fmt: skip
+    assert entry.facts[-3].document == "45/QĐ-CNTT"
+
+
+def test_clause_12_3_d_a_mailbox_that_nobody_kept(office: Office) -> None:
+    """The record has no predecessor; the minutes leave room for a name."""
+    office.server.deny(office.unit, office.be)
+    authorise(office, office.be, until=SystemClock().now().date())
+    assert office.begin().predecessor == BE
+    lonely = office.server.issue("vp", kind=MailboxKind.UNIT)
+    assert office.handovers.begin(lonely, NAMING, HEAD).predecessor is None
+
+
+# ------------------------------------------------------------ what is counted
+
+
+def test_clause_12_3_d_the_inventory_can_be_made_again_from_the_files(office: Office) -> None:
+    """Count, octets and digest of each folder; the digest as `sha256sum | sort | sha256sum` makes it, UIDs and flags aside."""
+    handover = office.begin()
+    inventory = office.handovers.inventory(office.unit, handover)
+    assert inventory is not None
+    by_name = {folder.name: folder for folder in inventory.folders}
+    assert {name: folder.messages for name, folder in by_name.items() if folder.messages} == {
+        "INBOX": 4, "Sent": 1, "Công văn/2026": 1,
+    }  # fmt: skip
+    maildir = office.server.config.mail_root / office.unit.home / "Maildir"
+    lines = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in (maildir / "cur").iterdir())
+    made = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+    assert by_name["INBOX"].digest == made == digest_of(lines)
+    assert by_name["INBOX"].octets == sum(path.stat().st_size for path in (maildir / "cur").iterdir())
+    path = office.handovers.path_of(office.unit.home, handover)
+    shell = "sha256sum cur/* | cut -c1-64 | LC_ALL=C sort | sha256sum | cut -c1-64"  # as the manual has it
+    assert subprocess.check_output(["sh", "-c", shell], cwd=maildir, text=True).strip() == made
+    assert handover.counted.text("digest") == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert [len(messages) for _, messages in read_folders(path, handover.counted.text("digest"))] == [
+        folder.messages for folder in inventory.folders
+    ]
+
+
+def test_clause_12_3_d_counted_again_the_newest_counts(office: Office) -> None:
+    """Begun once more for the same successor, it is counted anew; a damaged inventory says so and does not finish."""
+    first = office.begin()
+    office.fill("sáu")
+    second = office.begin()
+    assert (first.seq, first.counted.data["messages"], second.counted.data["messages"]) == (second.seq, 6, 7)
+    path = office.handovers.path_of(office.unit.home, second)
+    path.chmod(0o640)
+    path.write_bytes(path.read_bytes().replace(b'"messages":5', b'"messages":4'))
+    for act in (office.verify, office.finish):
+        with pytest.raises(InventoryDamaged):
+            act()
+    path.unlink()
+    with pytest.raises(InventoryDamaged):
+        office.finish()
+    office.begin()
+    office.finish()
+    assert office.fates() == {Fate.SAME: 7}
+
+
+def test_clause_12_3_d_counted_by_two_at_once(office: Office) -> None:
+    """Each has a file of its own, and the one on record is there whole."""
+    office.handovers.begin(office.unit, NAMING, HEAD)
+    threads = [
+        threading.Thread(target=lambda: afresh(office, lambda handovers: handovers.count(office.unit, HEAD))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    office.finish()
+    assert office.fates() == {Fate.SAME: 6}
+
+
+def test_clause_12_3_d_what_cannot_be_read_is_counted_as_that(office: Office) -> None:
+    """A file that is no file costs neither the handover nor the others."""
+    [path] = office.account.paths(office.account.folder("Sent").folder_id, [1]).values()
+    os.unlink(path)
+    os.symlink("/nonexistent/loop", path)
+    handover = office.begin()
+    assert handover.counted.data["messages"] in {5, 6}
+    assert handover.counted.data["messages"] - handover.counted.data["unreadable"] == 5
+    office.finish()
+    assert office.fates()[Fate.SAME] >= 5
+
+
+# ------------------------------------------------------------ what would destroy
+
+
+async def test_clause_12_3_d_nothing_is_swept(office: Office) -> None:
+    """What was expunged before stays as long as it runs, by the mark and by the facts; it goes with the next sweep after it."""
+    office.account.remove(office.account.folder("INBOX").folder_id, [1])
+    office.begin()
+    late = ManualClock(SystemClock().now() + timedelta(days=30))
+    store = MailStore(office.server.config.mail_root, clock=late, host="test")
+    account = store.account(AccountRef(office.unit.mailbox_id, office.unit.home))
+    lanes, log = Lanes(), MailLog(None, "test", clock=late, threaded=False)
+    visits = Visits(store, AccountLanes(lanes), office.directory.load_snapshot, log)
+    account.sweep()  # as one whose facts are a moment old
+    await visits.sweep()
+    assert len(account.tombstones()) == 1
+    office.finish()
+    await visits.sweep()
+    assert account.tombstones() == []
+    store.close()
+    lanes.close()

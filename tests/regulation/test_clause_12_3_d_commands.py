@@ -1,0 +1,118 @@
+"""Reg. 12.3.d as the Centre types it: begun, shown, signed, verified, finished once; and the page on which a keeper sees it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import MailServer
+from mic_mail.clock import SystemClock
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef
+from population import PASSWORD
+from regulation.handing import BE, CNTT, LAN, Office
+from regulation.test_clause_6_1_commands import furnish
+from storage_model import deliver
+from unit.web.conftest import Browser
+
+pytestmark = pytest.mark.clause("12.3.d")
+NAMED = ("--to", "2", "--named-by", "Nguyễn Văn An, Vụ trưởng", "--dated", "20/11/2026", "--document", "45/QĐ-CNTT")
+
+
+def fill(folder: Path, desk: object) -> Path:
+    """Some mail in cntt@; where its INBOX lies."""
+    directory = desk.directory()
+    mailbox = directory.mailbox(CNTT)
+    store = MailStore(folder / "data" / "mail", clock=SystemClock(), host="mail.mic.gov.vn")
+    account = store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    deliver(account, account.folder("INBOX").folder_id, ["một", "hai", "ba"])
+    store.close()
+    directory.close()
+    return folder / "data" / "mail" / mailbox.home / "Maildir" / "cur"
+
+
+def test_clause_12_3_d_from_begin_to_verify(tmp_path: Path) -> None:
+    """The whole course by commands; every act is on record with its document, the inventory's digest among them."""
+    desk = furnish(tmp_path)
+    cur = fill(tmp_path, desk)
+    assert desk.by("mai", "mailbox", "grant", CNTT, "1", "--as", "keeper", "--document", "1/QĐ") == 0, desk.err
+    assert desk.by("mai", "handover", "begin", CNTT, *NAMED[:-2]) == 1  # no document
+    assert desk.by("mai", "handover", "begin", CNTT, *NAMED) == 0, desk.err
+    assert desk.by("mai", "handover", "cancel", CNTT) == 2  # no reason
+    assert desk.by("mai", "handover", "cancel", CNTT, "--reason", "Thủ trưởng đổi ý") == 0, desk.err
+    assert desk.seen_by("mai", "handover", "show", CNTT)["standing"] == "cancelled"
+    assert [row["holder"] for row in desk.seen_by("mai", "mailbox", "rights", CNTT) if row["holds"]] == [BE]
+    begun = desk.seen_by("mai", "handover", "begin", CNTT, *NAMED, "--until", "31/12/2099")
+    assert (begun["standing"], begun["from"], begun["to"], begun["until"]) == ("counted", BE, LAN, "2099-12-31")
+    assert begun["messages"] == 4  # a welcome too
+    assert "Nothing of cntt@mic.gov.vn is expunged" in desk.err
+    assert [row["to"] for row in desk.seen_by("hoa", "handover", "list", "--running")] == [LAN]
+    assert desk.seen_by("hoa", "mailbox", "show", CNTT)["handed_over_to"] == LAN
+    assert desk.by("mai", "handover", "begin", CNTT, *NAMED, "--until", "30/12/2099") == 1  # not what was begun
+    assert desk.by("mai", "mailbox", "grant", CNTT, "2", "--as", "keeper", "--document", "1/QĐ") == 1
+    assert "being handed over" in desk.err
+    assert desk.by("mai", "backup", str(tmp_path / "b")) == 0, desk.err
+    assert desk.by("mai", "restore", CNTT, str(tmp_path / "b"), "--replace") == 1
+    assert "Reg. 12.3.d" in desk.err
+
+    finished = desk.seen_by("mai", "handover", "finish", CNTT)
+    assert (finished["keeper"], finished["until"]) == (LAN, "2099-12-31")
+    assert len(finished["password"]) > 12
+    again = desk.seen_by("mai", "handover", "finish", CNTT)
+    assert again["password"] is None
+    assert "had been handed over before" in desk.err
+
+    pdf, html = tmp_path / "bb.pdf", tmp_path / "bb.html"
+    assert desk.by("kiem", "handover", "minutes", CNTT, "--out", str(pdf), "--number", "07/BB") == 0, desk.err
+    assert pdf.read_bytes().startswith(b"%PDF-1.7")
+    assert desk.by("mai", "handover", "minutes", CNTT, "--out", str(html)) == 0, desk.err
+    told = html.read_text()
+    for words in (
+        "CỘNG HÒA XÃ HỘI CHỦ NGHĨA VIỆT NAM", "Biên bản bàn giao hộp thư điện tử của đơn vị", "Số: ............/BB",
+        "Căn cứ văn bản số 45/QĐ-CNTT ngày 20/11/2026 của Nguyễn Văn An, Vụ trưởng", "Đỗ Văn Bê", "Trần Thị Lan",
+        "Trung tâm Thông tin (Phạm Mai)", "Bảng kiểm kê", begun["digest"], "đến hết ngày 31/12/2099", "khởi tạo lại mật khẩu",
+    ):  # fmt: skip
+        assert words in told, words
+
+    assert desk.seen_by("kiem", "handover", "verify", CNTT)["whole"]
+    next(path for path in cur.iterdir() if "U=2" in path.name).unlink()
+    assert desk.by("kiem", "handover", "verify", CNTT, "--json") == 1
+    [lost] = json.loads(desk.out)["messages"]
+    assert (lost["folder"], lost["uid"], lost["fate"], lost["message_id"]) == ("INBOX", 2, "missing", "<một@mic.gov.vn>")
+    assert desk.by("kiem", "handover", "verify", CNTT) == 1
+    assert "<một@mic.gov.vn>" in desk.out
+
+    acts = {act["act"]: act for act in desk.acts}
+    assert acts["handover_begin"]["document"] == "45/QĐ-CNTT"
+    assert acts["handover_counted"]["digest"] == begun["digest"]
+    assert {"handover_finish", "handover_minutes", "handover_verify", "mailbox_grant_refused"} <= acts.keys()
+    kept = tmp_path / "data" / "handovers" / "mic.gov.vn" / "cntt"
+    name = f"{begun['number']}-{begun['digest'][:16]}.jsonl"
+    assert name in [path.name for path in kept.iterdir()]
+    assert (tmp_path / "b" / "handovers" / "mic.gov.vn" / "cntt" / name).exists()
+
+
+@pytest.mark.clause("12.3")
+def test_clause_12_3_what_is_kept_is_seen_by_its_keeper(serve: Callable[..., MailServer]) -> None:
+    """On the page of the own mailbox: the unit's mailbox with part, term, space and state; who keeps nothing sees no list."""
+    office = Office(serve({"listen": {"doors": ("imaps", "https")}}))
+    office.server.allow(office.unit, office.be, "keeper", until="2099-12-31")
+    office.fill("bí mật của đơn vị")
+    browser = Browser(office.server)
+    page = browser.signed_in("dvbe", PASSWORD).page.text
+    for words in ("Cục CNTT", CNTT, "người quản lý hộp thư", "đến hết ngày 31/12/2099", "đang hoạt động", "Đã sử dụng 0%"):
+        assert words in page, words
+    assert "bí mật" not in page
+    office.begin()
+    assert "đang bàn giao: chưa được xóa, chuyển thư" in browser.get("/mailbox").text
+    other = Browser(office.server)
+    assert "Hộp thư đơn vị, nhóm" not in other.signed_in("ttlan", PASSWORD).page.text
+    office.finish()
+    assert CNTT not in browser.get("/mailbox").text
+    page = other.get("/mailbox").text
+    assert CNTT in page
+    assert "phải đổi mật khẩu" in page
+    for each in (browser, other):
+        each.close()
+    office.close()

@@ -1,0 +1,104 @@
+"""Reg. 12.3.d, killed at any step: what was begun is finished once, and nothing goes in between."""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from clients.test_shared_mailboxes import told
+from harness import MailServer
+from mic_mail.directory.repository import Directory
+from mic_mail.policy.authority import Part, in_force
+from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.services.handover.checking import Fate
+from mic_mail.services.handover.handing import Handovers
+from regulation.handing import BE, HEAD, LAN, NAMING, Office, afresh, open_office, still_office
+from storage_model import killed_at
+
+pytestmark = pytest.mark.clause("12.3.d")
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    yield from still_office(tmp_path / "server")
+
+
+# ------------------------------------------------------------ killed
+
+
+def record_of(office: Office) -> tuple[object, ...]:
+    """What a finished handover leaves: kinds of facts, who holds, the mark, one version of the password more."""
+    directory = Directory(office.server.config.directory_url, clock=office.server.clock)
+    entry = directory.entry(office.unit.mailbox_id)
+    directory.close()
+    frozen = (office.server.config.mail_root / office.unit.home / "frozen").exists()
+    kinds = tuple(fact.kind for fact in entry.facts if fact.kind is not FactKind.HANDOVER_COUNTED)
+    keeper = in_force(entry.kind, entry.facts, office.server.clock.now() + timedelta(seconds=1), Part.KEEPER)
+    return kinds, keeper and keeper.holder, frozen, entry.credential and entry.credential.version
+
+
+SRC = f"{os.sep}mic_mail{os.sep}"
+WHERE = {name: f"{SRC}{name}" for name in ("services/handover", "storage/hold", "directory/repository")}
+
+
+def killed_again_and_again(office: Office, act: Callable[[Handovers], object], check: Callable[[], None], step: int) -> int:
+    """Killed before each `step`-th line of what it comes to, until it comes to its end; how often."""
+    kills = 0
+    for within in WHERE.values():
+        line = 0
+        while not killed_at(line, lambda: afresh(office, act), within):
+            check()
+            kills += 1
+            line += step
+        check()
+    return kills
+
+
+@pytest.mark.parametrize("step", [61, pytest.param(1, marks=pytest.mark.slow)])
+def test_clause_12_3_d_killed_at_any_step_it_is_done_once(office: Office, step: int) -> None:
+    """`begin`, `count`, `finish`: killed anywhere and run again they come to the same, once; between them nothing goes."""
+    password = "một mật khẩu tạm thời"
+    before = record_of(office)
+
+    def begun() -> None:
+        """Frozen as soon as it is on record; a mark alone is taken off by the housekeeper."""
+        kinds, _, frozen, _ = record_of(office)
+        assert frozen or FactKind.HANDOVER_BEGUN not in kinds
+
+    def begin(handovers: Handovers) -> None:
+        handovers.begin(office.unit, NAMING, HEAD)
+
+    kills = killed_again_and_again(office, begin, begun, step)
+    kills += killed_again_and_again(office, lambda handovers: handovers.count(office.unit, HEAD), begun, step)
+    counted = record_of(office)
+    assert counted[0] == (*before[0], FactKind.HANDOVER_BEGUN)
+    assert office.fates() == {Fate.SAME: 6}
+    after = (*counted[0], FactKind.AUTHORISED, FactKind.PASSWORD_RESET, FactKind.HANDOVER_FINISHED)
+
+    def finished() -> None:
+        """All of it, or none; what can be left is the mark."""
+        kinds, keeper, frozen, version = record_of(office)
+        assert (kinds, keeper, version) in ((counted[0], BE, counted[3]), (after, LAN, counted[3] + 1))
+        assert frozen or kinds == after
+
+    kills += killed_again_and_again(office, lambda h: h.finish(office.unit, password, HEAD), finished, step)
+    assert record_of(office) == (after, LAN, False, counted[3] + 1)
+    assert office.fates() == {Fate.SAME: 6}
+    assert kills > 5
+
+
+def test_clause_12_3_d_a_mark_that_is_left_goes(serve: Callable[..., MailServer]) -> None:
+    """Killed between the mark and its fact, or the other way round: the housekeeper puts it right, and says so."""
+    office = open_office(serve)
+    entry = office.directory.entry(office.unit.mailbox_id)
+    office.account.freeze(lambda: None)
+    office.server.housekeep()
+    assert not office.account.is_frozen()
+    office.server.record(office.unit, Draft(FactKind.HANDOVER_BEGUN, office.server.clock.now(), "test"))
+    office.server.housekeep()
+    assert office.account.is_frozen()
+    assert told(office.server, "handover_settled", 2)
+    assert not office.handovers.settle(office.directory.entry(entry.mailbox_id))
+    office.close()
