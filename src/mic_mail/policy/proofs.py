@@ -168,13 +168,25 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_14_4_register.py",
     ),
     "11.4": ("tests/regulation/test_clause_11_4.py",),
-    "12.3": ("tests/regulation/test_clause_12_3.py",),
+    "12.3": (
+        "tests/regulation/test_clause_12_3.py",
+        "tests/regulation/test_clause_12_3_d_commands.py",
+    ),
     "12.3.a": (
         "tests/clients/test_shared_mailboxes.py",
         "tests/regulation/test_clause_12_3_a.py",
     ),
     "12.3.b": ("tests/regulation/test_clause_12_3_b.py",),
     "12.3.c": ("tests/regulation/test_clause_12_3_c.py",),
+    "12.3.d": (
+        "tests/faults/test_handover_processes.py",
+        "tests/regulation/test_clause_12_3_d.py",
+        "tests/regulation/test_clause_12_3_d_commands.py",
+        "tests/regulation/test_clause_12_3_d_doors.py",
+        "tests/regulation/test_clause_12_3_d_kills.py",
+        "tests/regulation/test_clause_12_3_d_terms.py",
+        "tests/regulation/test_clause_12_3_d_verify.py",
+    ),
     "12.4": ("tests/regulation/test_clause_12_4.py",),
     "13.1": ("tests/unit/mime/test_compose.py",),
     "13.2": (
