@@ -135,7 +135,7 @@ def move(
 
 def _row(here: Frame, person: PersonRecord) -> dict[str, Cell]:
     units = {u.unit_id: u.symbol for u in here.directory.units()}
-    mailboxes = {person.person_id: m.address for m in here.directory.mailboxes_of(person_id=person.person_id)}
+    mailboxes = {m.person_id: m.address for m in here.directory.mailboxes_of(person_id=person.person_id) if m.person_id}
     return {
         **_cells(person, units, mailboxes),
         "contract_from": person.contract_from,
