@@ -146,6 +146,7 @@ _NEEDED = {
     "maintenance cancel": ("1",), "maintenance report": ("1", "--document", "1"),
     "census show": ("CNTT",), "census confirm": ("CNTT", "--document", "1"), "report usage": ("--out", "/nowhere/x.pdf"),
     "report problems": ("--out", "/nowhere/x.pdf"),
+    "directory export": ("--out", "/nowhere/x"),
     "notice preview": ("welcome",), "archive drop": ("dvbe@mic.gov.vn", "--yes"), "clock confirm": ("--reason", "x"),
     "request add": ("problem", "--unit", "CNTT", "--asked-by", "x"), "request show": ("1",), "request import": ("/nowhere",),
     "request approve": ("1",), "request refuse": ("1", "--reason", "x"), "request withdraw": ("1",),

@@ -1,16 +1,29 @@
-"""`mic-mail directory check`: where the directory and the mailboxes in operation disagree (Reg. 6.5)."""
+"""`mic-mail directory check|export`: where the directory and the mailboxes in operation disagree (Reg. 6.5), and the directory
+as an address book (2.6), which names people: who takes it out of the server is on record."""
 
+import sys
 from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from mic_mail.addressbook import ldif, table, vcard
+from mic_mail.addressbook.cards import Book
 from mic_mail.cli import output
-from mic_mail.cli.frame import frame
+from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
-from mic_mail.cli.options import JsonOption
+from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, say
-from mic_mail.errors import Text
-from mic_mail.policy.roles import Right
+from mic_mail.cli.paperfile import write_file
+from mic_mail.cli.record import on_record
+from mic_mail.directory.records import UnitRecord
+from mic_mail.errors import Text, in_ascii
+from mic_mail.papers import plain
+from mic_mail.policy.roles import Right, units_below
+from mic_mail.services.addressbook import make_book
+from mic_mail.services.credentials import Origin
 from mic_mail.services.inspection import Severity, inspect
 from mic_mail.services.readings import lifecycle_settings
 
@@ -29,9 +42,13 @@ COLUMNS = (
 )
 
 
-@app.callback()
-def directory() -> None:
-    """Keeps `check` a command of its own."""
+class Format(StrEnum):
+    """What other programs read; the numbers are vCard's versions."""
+
+    VCARD = "vcard"
+    VCARD3 = "vcard3"
+    LDIF = "ldif"
+    CSV = "csv"
 
 
 @app.command(
@@ -57,3 +74,60 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     if not found:
         output.note(Text("Danh bạ khớp với hộp thư.", "The directory and the mailboxes agree."))
     return int(any(d.severity is Severity.ERROR for d in found))
+
+
+@app.command(help=say("Xuất danh bạ: vCard, LDIF hoặc CSV.", "Write the directory as vCard, LDIF or CSV."))
+@asks(Right.READ)
+def export(
+    ctx: typer.Context,
+    *,
+    form: Annotated[
+        Format,
+        typer.Option("--format", help=say("vcard3: vCard 3.0 cho phần mềm cũ.", "vcard3: vCard 3.0 for older programs.")),
+    ] = Format.VCARD,
+    unit: Annotated[
+        str | None,
+        typer.Option("--unit", help=say("Đơn vị này và đơn vị trực thuộc.", "This unit and those below it."), metavar="SYMBOL"),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help=say("Tệp; - là đầu ra chuẩn.", "The file; - is standard output."))] = Path(
+        "-"
+    ),
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+) -> None:
+    here = frame(ctx)
+    of = _whose(here, unit)
+    units = None if of is None else units_below({one.unit_id: one.parent_id for one in here.directory.units()}, of.unit_id)
+    origin = Origin(here.actor(actor), reason, None)
+    subject = "*" if of is None else of.symbol
+    with on_record(here, "directory_export", subject, origin, right=Right.READ, concerns=of, format=form.value, file=str(out)):
+        book = make_book(here.directory, here.config, here.clock.now(), units)
+        octets = _written(book, form)
+        if str(out) == "-":
+            sys.stdout.buffer.write(octets)
+            return
+        write_file(out, octets)
+    output.note(
+        Text(
+            f"Đã xuất {len(book)} mục của danh bạ: {out}", f"{len(book)} entries of the directory are written: {in_ascii(out)}"
+        )
+    )
+
+
+def _whose(here: Frame, symbol: str | None) -> UnitRecord | None:
+    """The unit that was asked for; None: the whole ministry, or for a unit's administrator the own unit."""
+    if symbol is not None:
+        return here.directory.unit(symbol)
+    own = here.officer.unit_id if here.officer is not None else None
+    return next((one for one in here.directory.units() if one.unit_id == own), None)
+
+
+def _written(book: Book, form: Format) -> bytes:
+    match form:
+        case Format.LDIF:
+            return ldif.write(book)
+        case Format.CSV:
+            return plain.write(table.table(book, output.language()))
+        case _:
+            version = vcard.Version.V3 if form is Format.VCARD3 else vcard.Version.V4
+            return vcard.write(book.for_people(), book.ministry, version)

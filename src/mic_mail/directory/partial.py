@@ -12,6 +12,7 @@ from typing import NoReturn
 from mic_mail.directory import snapshot as snapshots
 from mic_mail.directory.records import AddressRecord, MailboxRecord, NotFound, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
+from mic_mail.directory.rolls import Roll
 from mic_mail.directory.snapshot import EMPTY, Entry, Snapshot
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.facts import Fact
@@ -53,6 +54,9 @@ class PartialDirectory(Directory):
     def person(self, person_id: int) -> PersonRecord:
         found = next((person for person in self.people() if person.person_id == person_id), None)
         return found or _not_here("cá nhân mã", "person", person_id)
+
+    def roll(self) -> Roll:
+        return super().roll().only(self._units())
 
     def mailboxes(self) -> list[MailboxRecord]:
         return self._visible(super().mailboxes())

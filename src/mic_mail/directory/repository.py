@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.model import FORMER_PASSWORDS
 from mic_mail.directory import engine as database
-from mic_mail.directory import loading, people
+from mic_mail.directory import loading, people, rolls
 from mic_mail.directory.censuses import Censuses
 from mic_mail.directory.contentaccess import ContentRegister
 from mic_mail.directory.downtimes import Downtimes
@@ -103,6 +103,11 @@ class Directory:
         """The whole directory; reads only what changed since `previous`, and gives that back if nothing did."""
         with database.reading(self._engine) as connection:
             return loading.load(connection, previous)
+
+    def roll(self) -> rolls.Roll:
+        """All units and people, for an address book."""
+        with database.reading(self._engine) as connection:
+            return rolls.load(connection)
 
     def facts(self, mailbox_id: int) -> list[Fact]:
         """A mailbox's chain, in order."""

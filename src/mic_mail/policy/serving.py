@@ -9,7 +9,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "2.3": ("mailbox issue",),
     "2.4": ("mailbox issue",),
     "2.5": ("mailbox issue",),
-    "2.6": ("person add", "person list", "unit list"),
+    "2.6": ("person add", "person list", "unit list", "directory export"),
     "3.1": ("status", "config check"),
     "3.2": ("config show",),
     "4.1": ("secrecy list", "secrecy ask", "secrecy release"),

@@ -1,0 +1,49 @@
+"""The book as LDIF (RFC 2849), as `ldapadd` takes it (`slapadd` alone knows no version line).
+
+In: a book. Out: octets; values that are not safe ASCII as base64, lines folded at 76 octets.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator
+
+from mic_mail.addressbook.cards import Book
+from mic_mail.addressbook.entries import Entry, all_entries
+
+LINE_OCTETS = 76
+
+
+def write(book: Book) -> bytes:
+    """The whole book, what stands above first."""
+    return b"version: 1\n" + b"\n".join(record(entry) for entry in all_entries(book))
+
+
+def record(entry: Entry) -> bytes:
+    """One entry."""
+    return b"".join(_folded(line) for line in _lines(entry))
+
+
+def _lines(entry: Entry) -> Iterator[bytes]:
+    yield _line("dn", entry.dn)
+    for name, values in entry.attributes.items():
+        for value in values:
+            yield _line(name, value)
+
+
+def _line(name: str, value: str) -> bytes:
+    octets = value.encode()
+    return name.encode() + (b": " + octets if is_safe(octets) else b":: " + b64encode(octets))
+
+
+def is_safe(octets: bytes) -> bool:
+    """SAFE-STRING (RFC 2849), and no blank at the end (its note 8)."""
+    if not octets:
+        return True
+    return (
+        octets.isascii() and not any(sign in octets for sign in b"\0\r\n") and octets[0] not in b" :<" and octets[-1:] != b" "
+    )
+
+
+def _folded(line: bytes) -> bytes:
+    pieces = [line[:LINE_OCTETS]]
+    pieces += [line[at : at + LINE_OCTETS - 1] for at in range(LINE_OCTETS, len(line), LINE_OCTETS - 1)]
+    return b"\n ".join(pieces) + b"\n"

