@@ -1,6 +1,6 @@
 """A session without a network: octets in, octets out, on a real store, its actions carried out on the spot.
 
-`Talk` speaks IMAP, `Pop3Talk` POP3.
+`Talk` speaks IMAP, `Pop3Talk` POP3, `LdapTalk` LDAP, which needs no store.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +15,10 @@ from mic_mail.imap.actions import Attend, ClearAway, Overhear, StartCompression,
 from mic_mail.imap.conversation import SessionSettings
 from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.session import Session
+from mic_mail.ldap.actions import Consult
+from mic_mail.ldap.conversation import SessionSettings as LdapSettings
+from mic_mail.ldap.session import Session as LdapSession
+from mic_mail.ldap.tree import Tree
 from mic_mail.policy.lifecycle import Decision
 from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
 from mic_mail.pop3.session import Session as Pop3Session
@@ -223,6 +227,61 @@ class Pop3Talk:
                 return True
             case Used():
                 self.used += 1
+            case Note():
+                self.notes.append(action)
+            case Hangup():
+                self.over = True
+        return None
+
+
+class LdapTalk:
+    """One LDAP connection. `say` gives what the server answered up to the point where it waits again."""
+
+    def __init__(self, tree: Tree, settings: LdapSettings | None = None, *, strangers: bool = False, tls: bool = True) -> None:
+        self.clock = ManualClock(START)
+        self.tree = tree
+        self.strangers = strangers
+        self.notes: list[Note] = []
+        self.over = False
+        self.session = LdapSession(settings or LdapSettings(), clock=self.clock, desk=self, tls=tls, tokens=lambda n: 0)
+
+    def mechanisms(self) -> tuple[str, ...]:
+        return ("PLAIN",)
+
+    def is_open_to_strangers(self) -> bool:
+        return self.strangers
+
+    def say(self, octets: bytes) -> bytes:
+        self.session.feed(octets)
+        return self.run()
+
+    def run(self) -> bytes:
+        """Carry out steps until the session waits or ends."""
+        sent: list[bytes] = []
+        while not self.over:
+            step = self.session.next()
+            if isinstance(step, NeedInput):
+                break
+            if isinstance(step, Send):
+                sent.append(step.data)
+            try:
+                self.session.done(step, self.result_of(step))
+            except Exception as error:  # noqa: BLE001 - as the shell does
+                self.session.failed(step, error)
+        return b"".join(sent)
+
+    def result_of(self, action: Action) -> object:
+        match action:
+            case SignIn(password="right"):
+                return SignedIn(1, "dvbe@mic.gov.vn", REF, decision(), "dvbe@mic.gov.vn", 1)
+            case SignIn():
+                return Refusal(RefusalKind.WRONG_CREDENTIALS, Text("Sai.", "Wrong."), None, "REF")
+            case Answer():
+                return Challenge(b"")
+            case Enter():
+                return True
+            case Consult():
+                return self.tree
             case Note():
                 self.notes.append(action)
             case Hangup():

@@ -42,7 +42,9 @@ BASE: dict[str, Any] = {
     "listen": {
         "addresses": ("127.0.0.1",),
         "doors": ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"),
-        **dict.fromkeys(("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "http", "https"), 0),
+        **dict.fromkeys(
+            ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "ldap", "ldaps", "http", "https"), 0
+        ),
     },
     "auth": {"argon2_memory": "8 MiB", "argon2_time": 1},
     "limits": {"exempt_networks": ("127.0.0.0/8",)},

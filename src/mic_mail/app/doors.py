@@ -1,19 +1,31 @@
 """The doors of one process: its protocol servers on listening sockets, with the gate in front of them.
 
-In: rooms and listening sockets. Out: connections that speak SMTP, IMAP or POP3, each let in by `net.admission`.
+In: rooms and listening sockets. Out: connections that speak SMTP, IMAP, POP3 or LDAP, each let in by `net.admission`.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from mic_mail.app.rooms import Rooms
-from mic_mail.app.settings import admission_limits, imap_settings, pop3_settings, repairs_lf, smtp_limits
+from mic_mail.app.settings import (
+    admission_limits,
+    imap_settings,
+    ldap_settings,
+    open_networks,
+    pop3_settings,
+    repairs_lf,
+    smtp_limits,
+)
 from mic_mail.imap.server import ImapServer, ImapServices
+from mic_mail.ldap.answers import Code, farewell
+from mic_mail.ldap.server import LdapServer, LdapServices
+from mic_mail.ldap.tree import Tree
 from mic_mail.net.accepting import Acceptor
 from mic_mail.net.admission import Admission, Gate
 from mic_mail.net.listeners import Listener
 from mic_mail.net.sharing import Tally
 from mic_mail.pop3.server import Pop3Server, Pop3Services
+from mic_mail.services.addressbook import Kept
 from mic_mail.smtp.server import SmtpServer, SmtpServices
 
 PROTOCOLS = {
@@ -24,11 +36,14 @@ PROTOCOLS = {
     "imaps": "imap",
     "pop3": "pop3",
     "pop3s": "pop3",
+    "ldap": "ldap",
+    "ldaps": "ldap",
 }
 TOO_MANY = {
     "smtp": b"421 4.7.0 Too many connections; try again later.\r\n",
     "imap": b"* BYE [UNAVAILABLE] Too many connections; try again later.\r\n",
     "pop3": b"-ERR [SYS/TEMP] Too many connections; try again later.\r\n",
+    "ldap": farewell(Code.UNAVAILABLE, "Too many connections; try again later."),
 }
 HANDSHAKE_SECONDS = 30.0
 
@@ -44,15 +59,27 @@ class Doors:
         self._smtp = SmtpServer(smtp_services(rooms), self._shares["smtp"].change)
         self._imap = ImapServer(imap_services(rooms), self._shares["imap"].change)
         self._pop3 = Pop3Server(pop3_services(rooms), self._shares["pop3"].change)
-        self._servers: Mapping[str, SmtpServer | ImapServer | Pop3Server] = {
+        self._book = Kept(
+            rooms.config,
+            Tree,
+            directory=rooms.directory,
+            snapshot=lambda: rooms.access.snapshot,
+            lanes=rooms.lanes,
+            clock=rooms.clock,
+        )
+        self._ldap = LdapServer(ldap_services(rooms, self._book), self._shares["ldap"].change)
+        self._servers: Mapping[str, SmtpServer | ImapServer | Pop3Server | LdapServer] = {
             "smtp": self._smtp,
             "imap": self._imap,
             "pop3": self._pop3,
+            "ldap": self._ldap,
         }
         self._admission = Admission(admission_limits(rooms.config), rooms.clock.monotonic)
 
     def open(self, listeners: Sequence[Listener]) -> None:
         """Serve on these sockets; belongs to the running loop."""
+        if any(PROTOCOLS[listener.door] == "ldap" for listener in listeners):
+            self._rooms.spawn(self._book.current())  # made before somebody waits for it
         log = self._rooms.log
         for listener in listeners:
             self._accepting.append(
@@ -85,7 +112,13 @@ class Doors:
         self._smtp.configure(smtp_services(self._rooms))
         self._imap.configure(imap_services(self._rooms))
         self._pop3.configure(pop3_services(self._rooms))
+        self._book.configure(self._rooms.config)
+        self._ldap.configure(ldap_services(self._rooms, self._book))
         self._admission.configure(admission_limits(self._rooms.config))
+
+    async def renew(self) -> None:
+        """See what the directory has changed, also in what is made of it."""
+        await self._book.renew()
 
     async def drain(self, seconds: float) -> None:
         """No new connections; those that are open get their goodbye and at most so long."""
@@ -147,5 +180,22 @@ def pop3_services(rooms: Rooms) -> Pop3Services:
         tls=rooms.tls,
         settings=pop3_settings(rooms.config),
         sessions_per_mailbox=rooms.config.pop3.sessions_per_mailbox,
+        note=rooms.lag.note,
+    )
+
+
+def ldap_services(rooms: Rooms, book: Kept[Tree]) -> LdapServices:
+    """What the LDAP doors are given."""
+    return LdapServices(
+        access=rooms.access,
+        store=rooms.store,
+        accounts=rooms.accounts,
+        clock=rooms.clock,
+        log=rooms.log,
+        tls=rooms.tls,
+        settings=ldap_settings(rooms.config),
+        book=book,
+        open_networks=open_networks(rooms.config),
+        sessions_per_mailbox=rooms.config.ldap.sessions_per_mailbox,
         note=rooms.lag.note,
     )

@@ -34,6 +34,7 @@ class RunningServer:
         """See what the directory and other processes have changed, now instead of within two seconds."""
         await self.rooms.access.refresh()
         await self.rooms.feed.check_all()
+        await self.server.doors.renew()
 
     async def move_clock_to(self, instant: datetime) -> None:
         """Set a `ManualClock`, and let everything notice that waits for an instant."""

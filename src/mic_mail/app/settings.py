@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from mic_mail.config.model import Config
 from mic_mail.imap.conversation import SessionSettings as ImapSettings
+from mic_mail.ldap.conversation import SessionSettings as LdapSettings
+from mic_mail.ldap.server import Network
 from mic_mail.net.admission import AdmissionLimits
 from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
 from mic_mail.services.mailflow import FlowSettings
@@ -95,3 +97,20 @@ def pop3_settings(config: Config) -> Pop3Settings:
         idle_seconds=pop3.idle_seconds,
         errors=pop3.errors,
     )
+
+
+def ldap_settings(config: Config) -> LdapSettings:
+    """How much and how long, at the LDAP doors."""
+    ldap = config.ldap
+    return LdapSettings(
+        sign_in_seconds=ldap.sign_in_seconds,
+        idle_seconds=ldap.idle_seconds,
+        search_seconds=ldap.search_seconds,
+        entries=ldap.entries,
+        errors=ldap.errors,
+    )
+
+
+def open_networks(config: Config) -> tuple[Network, ...]:
+    """From where the address book may be searched by whom nobody knows."""
+    return tuple(ipaddress.ip_network(network) for network in config.ldap.anonymous_networks)

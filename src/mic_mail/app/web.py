@@ -29,10 +29,12 @@ from mic_mail.process.feed import Feed, tell_directory_changed
 from mic_mail.process.lag import LoopLag, quantile_ms
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access
+from mic_mail.services.addressbook import Kept
 from mic_mail.services.ownpassword import OwnPassword
 from mic_mail.services.stores import open_mail_store
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web.application import WebServices
+from mic_mail.web.carddav.collection import Shelf
 from mic_mail.web.server import WebServer
 
 HANDSHAKE_SECONDS = 10.0
@@ -111,6 +113,7 @@ def web_services(
     return WebServices(
         config=config,
         access=access,
+        book=Kept(config, Shelf.of, directory=directory, snapshot=lambda: access.snapshot, lanes=lanes, clock=clock),
         own_password=OwnPassword(directory, config, clock),
         store=store,
         lanes=lanes,

@@ -35,6 +35,8 @@ STANDARD_PORTS = {
     "imaps": 993,
     "pop3": 110,
     "pop3s": 995,
+    "ldap": 389,
+    "ldaps": 636,
     "https": 443,
 }
 HOST = "127.0.0.1"
@@ -195,12 +197,20 @@ def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> Non
             ("submissions", say("Gửi (SMTP)", "Outgoing (SMTP)"), "SSL/TLS"),
             ("submission", say("hoặc (SMTP)", "or (SMTP)"), "STARTTLS"),
             ("smtp", say("Từ máy chủ khác", "From other servers"), "STARTTLS"),
+            ("ldaps", say("Danh bạ (LDAP)", "Address book (LDAP)"), "SSL/TLS"),
+            ("ldap", say("hoặc (LDAP)", "or (LDAP)"), "STARTTLS"),
         )
         if door in ports
     ]
     output.listing(CONNECTIONS, rows, as_json=False, title=Text("Cấu hình phần mềm thư", "Settings for a mail program"))
     if config.password_page is not None:
         output.line(Text(f"Trang mật khẩu: {config.password_page}", f"Password page: {config.password_page}"))
+        output.line(
+            Text(
+                f"Danh bạ cho điện thoại, Thunderbird (CardDAV): {config.password_page}",
+                f"Address book for telephones, Thunderbird (CardDAV): {config.password_page}",
+            )
+        )
     output.line(
         Text(
             "Tên đăng nhập là địa chỉ đầy đủ; xác thực bằng mật khẩu thông thường; chấp nhận chứng thư tự ký một lần.",

@@ -19,6 +19,10 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Từ chối đăng nhập {mailbox} từ {peer} qua {door}: {reason}, mã {ref}",
         "Sign-in of {mailbox} from {peer} by {door} refused: {reason}, reference {ref}",
     ),
+    "directory_searched": (
+        "{mailbox} tra danh bạ qua {door} từ {peer}: {searches} lần, {entries} mục, phiên {session}",
+        "{mailbox} searched the directory by {door} from {peer}: {searches} times, {entries} entries, session {session}",
+    ),
     "message_accepted": (
         "Nhận thư của <{sender}> gửi {recipients}, {size}, từ {peer}, phiên {session}; Message-ID <{message_id}>",
         "Accepted from <{sender}> for {recipients}, {size}, from {peer}, session {session}; Message-ID <{message_id}>",

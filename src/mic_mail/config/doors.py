@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 from mic_mail.config.section import About, AddressName, Distinct, DomainName, NetworkName, Section
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
-DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "http", "https"]
+DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "ldap", "ldaps", "http", "https"]
 DOORS: tuple[DoorName, ...] = get_args(DoorName)
 Port = Annotated[int, Field(ge=0, le=65535), Unit("port")]
 
@@ -31,6 +31,8 @@ class Listen(Section):
     imaps: Annotated[Port, About("Mailboxes, TLS from the first octet.", reload=False)] = 993
     pop3: Annotated[Port, About("Fetching mail from INBOX, STLS.", "8.1", reload=False)] = 110
     pop3s: Annotated[Port, About("Fetching mail from INBOX, TLS from the first octet.", "8.1", reload=False)] = 995
+    ldap: Annotated[Port, About("The directory as an address book, StartTLS.", "2.6", reload=False)] = 389
+    ldaps: Annotated[Port, About("The directory as an address book, TLS from the first octet.", "2.6", reload=False)] = 636
     http: Annotated[Port, About("Leads web browsers to https and does nothing else.", reload=False)] = 80
     https: Annotated[
         Port, About("The page where people change their password and see the state of their mailbox.", "3.2", reload=False)
@@ -67,6 +69,7 @@ class Web(Section):
     session_seconds: Annotated[
         Seconds, Field(ge=MINUTE, le=DAY), About("Who has been signed in for so long has to sign in again.", "15.2")
     ] = HOUR
+    carddav: Annotated[bool, About("The directory as an address book by CardDAV, at the same address.", "2.6")] = True
     request_seconds: Annotated[
         Seconds, Field(ge=1, le=10 * MINUTE), About("A connection that brings no whole request in this time is closed.")
     ] = 20.0
@@ -174,3 +177,29 @@ class Pop3(Section):
     sessions_per_mailbox: Annotated[
         int, Field(ge=4, le=10_000), Unit("sessions"), About("Sessions of one mailbox per worker; none locks the others out.")
     ] = 64
+
+
+class Ldap(Section):
+    """The directory as an address book by LDAP; read-only."""
+
+    anonymous_networks: Annotated[
+        tuple[NetworkName, ...],
+        Distinct,
+        About("Networks from which who has not signed in may search too; empty: nobody.", "2.6"),
+    ] = ()
+    entries: Annotated[
+        int, Field(ge=10, le=100_000), Unit("entries"), About("Entries in the answer to one search, or in one page of it.")
+    ] = 500
+    search_seconds: Annotated[Seconds, Field(ge=1, le=MINUTE), About("A search that takes longer is ended.")] = 5.0
+    sign_in_seconds: Annotated[
+        Seconds, Field(ge=10, le=HOUR), About("A connection that has not signed in is closed after this time.")
+    ] = MINUTE
+    idle_seconds: Annotated[Seconds, Field(ge=MINUTE, le=DAY), About("A silent session is closed after this time.")] = (
+        15 * MINUTE
+    )
+    errors: Annotated[
+        int, Field(ge=3, le=1_000), Unit("requests"), About("Requests in a row that make no sense before the connection ends.")
+    ] = 20
+    sessions_per_mailbox: Annotated[
+        int, Field(ge=4, le=10_000), Unit("sessions"), About("Sessions of one mailbox per worker.")
+    ] = 16

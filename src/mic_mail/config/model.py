@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from mic_mail.config.doors import Imap, Listen, Pop3, Smtp, Tls, Web
+from mic_mail.config.doors import Imap, Ldap, Listen, Pop3, Smtp, Tls, Web
 from mic_mail.config.readings import (
     Address,
     Census,
@@ -353,6 +353,7 @@ class Config(Section):
     smtp: Annotated[Smtp, About("SMTP.")] = Smtp()
     imap: Annotated[Imap, About("IMAP.")] = Imap()
     pop3: Annotated[Pop3, About("POP3.", "8.1")] = Pop3()
+    ldap: Annotated[Ldap, About("LDAP.", "2.6")] = Ldap()
     web: Annotated[Web, About("The password page.", "7.3.c")] = Web()
     log: Annotated[Log, About("Logs.", "8.2")] = Log()
     anomaly: Annotated[Anomaly, About("Sign-ins that look like a stolen password.", "7.2.c")] = Anomaly()

@@ -11,6 +11,7 @@ is announced stands on every page (Reg. 10.3).
     /password  POST   a new one -> /mailbox
     /sign-out  POST   -> /signed-out
     /forgot           what to do, and that this page resets nothing (Reg. 15.2)
+    /dav/             the address book, for programs (`carddav`)
 """
 
 from collections.abc import Awaitable, Callable
@@ -34,15 +35,18 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access, Peer, SignedIn
+from mic_mail.services.addressbook import Kept
 from mic_mail.services.downtimes import announcements
 from mic_mail.services.kept import kept_by, measured
 from mic_mail.services.ownpassword import OwnPassword, own_state
 from mic_mail.services.refusals import Refusal, RefusalKind
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web import forms
+from mic_mail.web.carddav.collection import Shelf
+from mic_mail.web.carddav.service import AddressBooks
 from mic_mail.web.forms import BadForm, Tokens
 from mic_mail.web.guarding import KEPT_FOR_EVER, Guard
-from mic_mail.web.http import STATE_PEER, Caller
+from mic_mail.web.http import caller_of, peer_of
 from mic_mail.web.rendering import ICON, STYLE, STYLE_PATH, Pages
 from mic_mail.web.sessions import TRIES, Patience, Session, Sessions, new_token
 from mic_mail.web.shown import shown_kept, shown_state
@@ -74,6 +78,7 @@ class WebServices:
     lanes: Lanes
     clock: Clock
     log: MailLog
+    book: Kept[Shelf]
     key: bytes = field(repr=False)
     """For the tokens of forms; a web process that is started again has the same."""
     directory_changed: DoneElsewhere
@@ -97,6 +102,7 @@ class Application:
     def __init__(self, services: WebServices) -> None:
         self.sessions = Sessions(_patience(services.config), services.clock.monotonic)
         self._tokens = Tokens(services.key)
+        self._books = AddressBooks(services.access, services.key, lanes=services.lanes, clock=services.clock, log=services.log)
         routes = [
             Route("/", self.show_sign_in),
             Route("/sign-in", self.show_sign_in),
@@ -111,6 +117,7 @@ class Application:
             Route("/robots.txt", _robots),
             Route("/icon.svg", _icon),
             Route(STYLE_PATH, _style),
+            *self._books.routes(),
         ]
         handlers = {HTTPException: self._http_error, BadForm: self._bad_form, Exception: self._inner_error}
         inner = Starlette(routes=routes, exception_handlers=handlers)
@@ -127,6 +134,7 @@ class Application:
         config = services.config
         self._services = services
         self._pages = Pages(config)
+        self._books.configure(services.book, is_open=config.web.carddav)
         self.sessions.patience = _patience(config)
         page = config.password_page or f"https://{config.server.hostname}/"
         own = page.partition("//")[2].partition("/")[0]
@@ -160,7 +168,7 @@ class Application:
         user, password = fields.get("address", ""), fields.get("password", "")
         if not user.strip() or not password:
             return self._sign_in_page(request, pages.FIELDS_MISSING, user=user, status=422)
-        answer = await self._services.access.enter_page(user, password, _peer(request))
+        answer = await self._services.access.enter_page(user, password, peer_of(request))
         if isinstance(answer, Refusal):
             # The address is shown again: most who are refused here have mistyped the password.
             wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
@@ -193,7 +201,7 @@ class Application:
         session = self.sessions.find(token)
         if session is None:
             return None
-        peer = _peer(request)
+        peer = peer_of(request)
         answer = self._services.access.recheck_page(session.signed_in, peer)
         if isinstance(answer, Refusal):
             self.sessions.end(token)
@@ -337,7 +345,7 @@ class Application:
 
     def _refuse(self, scope: Scope, status: int) -> Response:
         request = Request(scope)
-        text = ERRORS.get(status) or pages.failed(_caller(request).session_id)
+        text = ERRORS.get(status) or pages.failed(caller_of(request).session_id)
         return self._page("message", request, status, text=text, title=pages.ERROR, path="/", is_error=True)
 
     def _failed(self, error: Exception, path: str) -> None:
@@ -359,23 +367,12 @@ class Application:
         return response
 
     def _event(self, name: str, request: Request, **what: str | int | None) -> None:
-        caller = _caller(request)
+        caller = caller_of(request)
         self._services.log.event(name, **what, peer=caller.address, session=caller.session_id)
 
 
 def _patience(config: Config) -> Patience:
     return Patience(config.web.idle_seconds, config.web.session_seconds)
-
-
-def _caller(request: Request) -> Caller:
-    caller = request.scope["state"][STATE_PEER]
-    assert isinstance(caller, Caller)
-    return caller
-
-
-def _peer(request: Request) -> Peer:
-    caller = _caller(request)
-    return Peer(caller.address, caller.port, caller.local_port, "web", caller.tls, caller.session_id)
 
 
 def _to(path: str) -> Response:

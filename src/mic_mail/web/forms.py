@@ -11,10 +11,11 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from mic_mail.errors import Text
 from mic_mail.i18n import pages
+from mic_mail.web.bodies import BodyRefused, read_body
 
 BODY_OCTETS = 16 << 10
 """Three passwords of the longest kind, percent-encoded, and the rest."""
@@ -36,18 +37,10 @@ async def read(request: Request) -> Mapping[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != CONTENT_TYPE:
         raise BadForm(415, pages.UNREADABLE)
-    if (
-        len(declared := request.headers.get("content-length", "0")) > 10 or int(declared) > BODY_OCTETS
-    ):  # h11 lets only digits in
-        raise BadForm(413, pages.TOO_LARGE)
-    body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_OCTETS:
-                raise BadForm(413, pages.TOO_LARGE)
-    except ClientDisconnect:
-        raise BadForm(400, pages.UNREADABLE) from None
+        body = await read_body(request, BODY_OCTETS)
+    except BodyRefused as refused:
+        raise BadForm(refused.status, pages.TOO_LARGE if refused.status == 413 else pages.UNREADABLE) from None
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=FIELDS, errors="strict")
     except ValueError:  # no ASCII, no UTF-8 behind the percent signs, too many fields

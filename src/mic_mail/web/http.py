@@ -13,13 +13,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from starlette.requests import Request
 from starlette.types import ASGIApp
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from mic_mail.net.connections import OpenConnections
-from mic_mail.services.access import TlsInfo
+from mic_mail.services.access import Peer, TlsInfo
 from mic_mail.web.guarding import HEAD_OCTETS
 
 STATE_PEER = "mic_mail.peer"
@@ -39,6 +40,19 @@ class Caller:
         ssl = transport.get_extra_info("ssl_object")
         cipher = ssl.cipher() if ssl else None
         self.tls = TlsInfo(ssl.version() or "", cipher[0] if cipher else "") if ssl else None
+
+
+def caller_of(request: Request) -> Caller:
+    """Who sent a request."""
+    caller = request.scope["state"][STATE_PEER]
+    assert isinstance(caller, Caller)
+    return caller
+
+
+def peer_of(request: Request, door: str = "web") -> Peer:
+    """Likewise, as the access service knows it; `door`: the log's name for what was asked."""
+    caller = caller_of(request)
+    return Peer(caller.address, caller.port, caller.local_port, door, caller.tls, caller.session_id)
 
 
 class Http:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mic_mail.errors import MicMailError, Text
 from mic_mail.services.evidence import (
+    addressbook,
     administration,
     censuses,
     downtimes,
@@ -20,6 +21,7 @@ from mic_mail.services.evidence import (
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
 AREAS: Sequence[Callable[[Office], Evidence]] = (
+    addressbook.evidence,
     secrecy.evidence,
     mailboxes.evidence,
     requests.evidence,

@@ -1,0 +1,163 @@
+"""The Basic Encoding Rules as LDAP restricts them (RFC 4511 §5.1): values in, octets out, and back.
+
+In: octets of one message, or values. Out: values, or octets; `BadBer` for whatever is no such encoding. Pure; a length is
+believed only as far as there are octets, and no value is copied before that is known. Indefinite lengths, tags of several
+octets and constructed strings are refused, as §5.1 has it; longer forms of a length than needed are taken: clients send them.
+"""
+
+from typing import Final
+
+BOOLEAN: Final = 0x01
+INTEGER: Final = 0x02
+OCTET_STRING: Final = 0x04
+ENUMERATED: Final = 0x0A
+SEQUENCE: Final = 0x30
+SET: Final = 0x31
+
+_LENGTH_OCTETS = 4
+_INTEGER_OCTETS = 5
+"""LDAP's numbers end at 2^31 - 1 (RFC 4511 §4.1.1)."""
+_LONGEST_HEAD = 2 + _LENGTH_OCTETS
+
+
+class BadBer(Exception):
+    """These octets are no encoding that LDAP allows."""
+
+
+def head(octets: bytes | bytearray | memoryview, at: int, end: int) -> tuple[int, int, int] | None:
+    """Tag, first octet of the content, end of it, which may lie behind `end`; None: more octets are needed to say."""
+    if end - at < 2:
+        return None
+    tag, length = octets[at], octets[at + 1]
+    if tag & 0x1F == 0x1F:
+        raise BadBer("tag")
+    at += 2
+    if length & 0x80:
+        count = length & 0x7F
+        if not 0 < count <= _LENGTH_OCTETS:
+            raise BadBer("length")
+        if end - at < count:
+            return None
+        length = int.from_bytes(octets[at : at + count])
+        at += count
+    return tag, at, at + length
+
+
+def message_octets(buffer: bytearray, most: int) -> int:
+    """How long the first message in `buffer` is; 0: it is not there to its end yet."""
+    if buffer and buffer[0] != SEQUENCE:
+        raise BadBer("message")
+    found = head(buffer, 0, min(len(buffer), _LONGEST_HEAD))
+    if found is None:
+        return 0
+    _, _, end = found
+    if end > most:
+        raise BadBer("too long")
+    return end if end <= len(buffer) else 0
+
+
+class Reader:
+    """The elements of a constructed value, one behind the other."""
+
+    __slots__ = ("_at", "_end", "_octets")
+
+    def __init__(self, octets: bytes, at: int = 0, end: int | None = None) -> None:
+        self._octets = octets
+        self._at = at
+        self._end = len(octets) if end is None else end
+
+    @property
+    def more(self) -> bool:
+        return self._at < self._end
+
+    @property
+    def tag(self) -> int:
+        """Of the next element; -1: there is none."""
+        return self._octets[self._at] if self.more else -1
+
+    def _next(self) -> tuple[int, int, int]:
+        found = head(self._octets, self._at, self._end)
+        if found is None or found[2] > self._end:
+            raise BadBer("end")
+        self._at = found[2]
+        return found
+
+    def _expect(self, tag: int) -> tuple[int, int]:
+        found, start, end = self._next()
+        if found != tag:
+            raise BadBer("tag")
+        return start, end
+
+    def any(self) -> tuple[int, "Reader"]:
+        """The next element, whatever it is."""
+        tag, start, end = self._next()
+        return tag, Reader(self._octets, start, end)
+
+    def into(self, tag: int = SEQUENCE) -> "Reader":
+        """The next element, which is constructed."""
+        return Reader(self._octets, *self._expect(tag))
+
+    def octets(self, tag: int = OCTET_STRING) -> bytes:
+        start, end = self._expect(tag)
+        return self._octets[start:end]
+
+    def copy(self) -> "Reader":
+        """A reader at the same place."""
+        return Reader(self._octets, self._at, self._end)
+
+    def rest(self) -> bytes:
+        """What is left, as octets."""
+        at, self._at = self._at, self._end
+        return self._octets[at : self._end]
+
+    def text(self, tag: int = OCTET_STRING) -> str:
+        """A string of LDAP: UTF-8 (RFC 4511 §4.1.2)."""
+        try:
+            return self.octets(tag).decode()
+        except UnicodeDecodeError as error:
+            raise BadBer("utf-8") from error
+
+    def integer(self, tag: int = INTEGER) -> int:
+        start, end = self._expect(tag)
+        if not 0 < end - start <= _INTEGER_OCTETS:
+            raise BadBer("integer")
+        return int.from_bytes(self._octets[start:end], signed=True)
+
+    def boolean(self, tag: int = BOOLEAN) -> bool:
+        start, end = self._expect(tag)
+        if end - start != 1:
+            raise BadBer("boolean")
+        return self._octets[start] != 0  # RFC 4511 §5.1 wants 0xFF; others are taken
+
+    def close(self) -> None:
+        """Nothing may follow."""
+        if self.more:
+            raise BadBer("rest")
+
+
+# ------------------------------------------------------------------ writing
+
+
+def tlv(tag: int, content: bytes) -> bytes:
+    """One element; the length in as few octets as it takes."""
+    length = len(content)
+    if length < 0x80:
+        return bytes((tag, length)) + content
+    count = (length.bit_length() + 7) // 8
+    return bytes((tag, 0x80 | count)) + length.to_bytes(count) + content
+
+
+def integer(number: int, tag: int = INTEGER) -> bytes:
+    return tlv(tag, number.to_bytes(number.bit_length() // 8 + 1, signed=True))
+
+
+def boolean(value: bool, tag: int = BOOLEAN) -> bytes:
+    return tlv(tag, b"\xff" if value else b"\0")
+
+
+def string(text: str | bytes, tag: int = OCTET_STRING) -> bytes:
+    return tlv(tag, text.encode() if isinstance(text, str) else text)
+
+
+def sequence(*parts: bytes, tag: int = SEQUENCE) -> bytes:
+    return tlv(tag, b"".join(parts))

@@ -1,0 +1,262 @@
+"""Search and Compare, with paged results (RFC 4511 §4.5, §4.10; RFC 2696; RFC 4512 §5.1 the root DSE, §4.4 the schema).
+
+In: requests. Out: entries and a result. What a filter finds says `tree`; here are bases, scopes, limits, attributes, pages.
+A page goes on behind the last entry of the one before, whose place its cookie has: it is right in any process, also when the
+directory has changed meanwhile.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from mic_mail.ldap import answers, requests, schema
+from mic_mail.ldap.actions import Steps
+from mic_mail.ldap.answers import PAGED, Code
+from mic_mail.ldap.ber import BadBer, Reader
+from mic_mail.ldap.conversation import CANCEL, Conversation
+from mic_mail.ldap.filters import TooLarge
+from mic_mail.ldap.names import BadName, normal
+from mic_mail.ldap.requests import Control, Envelope, Search
+from mic_mail.ldap.signin import START_TLS, WHO_AM_I
+from mic_mail.ldap.tree import SUBSCHEMA, Found, Place, Tree
+
+Attributes = Mapping[str, tuple[str, ...]]
+MANAGE_DSA_IT = "2.16.840.1.113730.3.4.2"
+FEATURES = ("1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.3")
+"""All operational attributes by `+` (RFC 3673); filters that are true or false (RFC 4526)."""
+_COOKIE = struct.Struct(">8sbqI")
+_NOWHERE = (-1, -1)
+"""Before the first entry."""
+_OWN_NAME = normal(SUBSCHEMA)
+
+
+class Answered(Exception):
+    """The request is refused as it stands."""
+
+    def __init__(self, code: int, text: str = "", matched: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+        self.matched = matched
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which page a client wants: so many entries, behind a place; `sent` went out before."""
+
+    size: int
+    place: Place | None
+    sent: int
+
+
+def search(talk: Conversation, request: Envelope) -> Steps[None]:
+    try:
+        wanted = requests.search(request.body)
+    except TooLarge:
+        talk.result(request, Code.ADMIN_LIMIT, "The filter has too many items.")
+        return
+    try:
+        if not 0 <= wanted.scope <= 2:
+            raise Answered(Code.PROTOCOL_ERROR, "No such scope.")
+        page = _page(request.controls, wanted)
+        tree = yield from talk.tree()
+        if _about_itself(talk, request, wanted, tree):
+            return
+        if not talk.may_search:
+            raise Answered(Code.INSUFFICIENT_ACCESS, "Sign in first.")
+        yield from _among_cards(talk, request, wanted, tree, page)
+    except BadName:
+        talk.result(request, Code.INVALID_DN_SYNTAX)
+    except Answered as answer:
+        talk.result(request, answer.code, answer.text, matched=answer.matched)
+
+
+# ------------------------------------------------------------------ what the server says of itself
+
+
+def _about_itself(talk: Conversation, request: Envelope, wanted: Search, tree: Tree) -> bool:
+    """The root DSE and the schema, which every client reads before it signs in; False: the search is for something else."""
+    base = normal(wanted.base)
+    if not base and wanted.scope == 0:
+        shown = Selection(wanted).of({"objectClass": ("top",)}, root_dse(talk, tree))
+        talk.say(answers.entry(request.number, "", shown))
+    elif base == _OWN_NAME:
+        if wanted.scope != 1:
+            talk.say(answers.entry(request.number, SUBSCHEMA, Selection(wanted).of(subschema(), {})))
+    else:
+        return False
+    talk.result(request, Code.SUCCESS)
+    return True
+
+
+def root_dse(talk: Conversation, tree: Tree) -> Attributes:
+    """RFC 4512 §5.1."""
+    mechanisms = talk.desk.mechanisms()
+    found = {
+        "namingContexts": (tree.suffix,),
+        "subschemaSubentry": (SUBSCHEMA,),
+        "supportedLDAPVersion": ("3",),
+        "supportedExtension": (*(() if talk.tls else (START_TLS,)), WHO_AM_I, CANCEL),
+        "supportedControl": (PAGED, MANAGE_DSA_IT),
+        "supportedFeatures": FEATURES,
+        "vendorName": ("mic-mail",),
+    }
+    return {**found, "supportedSASLMechanisms": mechanisms} if mechanisms else found
+
+
+def subschema() -> Attributes:
+    """RFC 4512 §4.2."""
+    return {
+        "objectClass": ("top", "subentry", "subschema"),
+        "cn": ("subschema",),
+        "attributeTypes": tuple(attribute.definition for attribute in schema.ATTRIBUTES),
+        "objectClasses": schema.CLASSES,
+    }
+
+
+# ------------------------------------------------------------------ entries
+
+
+def _among_cards(talk: Conversation, request: Envelope, wanted: Search, tree: Tree, page: Page | None) -> Steps[None]:
+    base = _base(wanted, tree)
+    talk.searches += 1
+    most = min(wanted.size_limit or talk.settings.entries, talk.settings.entries)
+    if page is not None:
+        most = min(page.size, talk.settings.entries)
+        if wanted.size_limit:
+            most = min(most, wanted.size_limit - page.sent)
+    hunt = tree.hunt(base, wanted.scope, wanted.filter, page.place if page is not None else None)
+    code, sent, last = yield from _tell(talk, request, wanted, hunt, most)
+    talk.entries += sent
+    controls = b""
+    if page is not None and code is not Code.TIME_LIMIT:
+        whole = page.sent + sent
+        more = code is Code.SIZE_LIMIT and (not wanted.size_limit or whole < wanted.size_limit)
+        code = Code.SUCCESS if more or code is Code.SUCCESS else Code.SIZE_LIMIT
+        controls = answers.page(_cookie(wanted, last or page.place or _NOWHERE, whole) if more else b"")
+    talk.result(request, code, controls=controls)
+
+
+def _tell(
+    talk: Conversation, request: Envelope, wanted: Search, hunt: Iterator[list[Found]], most: int
+) -> Steps[tuple[Code, int, Place | None]]:
+    """Tell of entries as they are found: how it ended, of how many was told, where the last of them stands."""
+    deadline = talk.now() + min(wanted.time_limit or talk.settings.search_seconds, talk.settings.search_seconds)
+    selection, sent, last = Selection(wanted), 0, None
+    for batch in hunt:
+        for found in batch:
+            if sent >= most:
+                return Code.SIZE_LIMIT, sent, last
+            entry = found.entry
+            shown = selection.of(entry.attributes, found.operational if selection.operational else {})
+            talk.say(answers.entry(request.number, entry.dn, shown))
+            sent, last = sent + 1, found.place
+            if talk.has_much_to_say:
+                yield from talk.send(request.number)
+        if talk.now() >= deadline:
+            return Code.TIME_LIMIT, sent, last
+        yield from talk.take_turns()
+        talk.look_up(request.number)
+    return Code.SUCCESS, sent, last
+
+
+def _base(wanted: Search, tree: Tree) -> Found:
+    """The entry that the search begins at; without a name it is the top: what people leave empty in a program means all."""
+    found = tree.find(wanted.base or tree.suffix)
+    if found is None:
+        raise Answered(Code.NO_SUCH_OBJECT, matched=tree.nearest(wanted.base))
+    return found
+
+
+class Selection:
+    """Which attributes are told (RFC 4511 §4.5.1.8): nothing named or `*` is all that are not operational, `+` all that are."""
+
+    __slots__ = ("_all", "_all_operational", "_chosen", "_types_only", "operational")
+
+    def __init__(self, wanted: Search) -> None:
+        names = wanted.attributes
+        known = [schema.attribute(name) for name in names]
+        self._all = not names or "*" in names
+        self._all_operational = "+" in names
+        self._chosen = {(one.name if one else name).lower() for one, name in zip(known, names, strict=True)}
+        if self._chosen & {"name", "2.5.4.41"}:
+            self._chosen.update(map(str.lower, schema.NAME_TYPES))
+        self._types_only = wanted.types_only
+        self.operational = self._all_operational or any(one is not None and one.operational for one in known)
+        """Whether any of those is."""
+
+    def of(self, attributes: Attributes, operational: Attributes) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """What is told of an entry."""
+        for values, everything in ((attributes, self._all), (operational, self._all_operational)):
+            for name, held in values.items():
+                if everything or name.lower() in self._chosen:
+                    yield name, () if self._types_only else held
+
+
+# ------------------------------------------------------------------ pages
+
+
+def _page(controls: tuple[Control, ...], wanted: Search) -> Page | None:
+    page: Page | None = None
+    for control in controls:
+        if control.oid == PAGED:
+            page = _read_page(control, wanted)
+        elif control.critical and control.oid != MANAGE_DSA_IT:
+            raise Answered(Code.UNAVAILABLE_CRITICAL_EXTENSION)
+    return page
+
+
+def _read_page(control: Control, wanted: Search) -> Page:
+    try:
+        outer = Reader(control.value or b"")
+        inner = outer.into()
+        size, cookie = inner.integer(), inner.octets()
+    except BadBer as error:
+        raise Answered(Code.PROTOCOL_ERROR, "That is no page.") from error
+    if size < 0:
+        raise Answered(Code.PROTOCOL_ERROR, "That is no page.")
+    if not cookie:
+        return Page(size, None, 0)
+    if len(cookie) != _COOKIE.size:
+        raise Answered(Code.UNWILLING, "That cookie is not ours.")
+    of, kind, number, sent = _COOKIE.unpack(cookie)
+    if of != _fingerprint(wanted):
+        raise Answered(Code.UNWILLING, "That cookie is of another search.")
+    return Page(size, (kind, number), sent)
+
+
+def _cookie(wanted: Search, place: Place, sent: int) -> bytes:
+    return _COOKIE.pack(_fingerprint(wanted), *place, sent)
+
+
+def _fingerprint(wanted: Search) -> bytes:
+    asked = f"{wanted.scope} {len(wanted.base)} {wanted.base}".encode() + wanted.fingerprint
+    return blake2b(asked, digest_size=8).digest()
+
+
+# ------------------------------------------------------------------ Compare
+
+
+def compare(talk: Conversation, request: Envelope) -> Steps[None]:
+    asked = requests.compare(request.body)
+    talk.searches += 1
+    if not talk.may_search:
+        talk.result(request, Code.INSUFFICIENT_ACCESS, "Sign in first.")
+        return
+    tree = yield from talk.tree()
+    try:
+        found = tree.find(asked.name)
+        matched = tree.nearest(asked.name) if found is None else ""
+    except BadName:
+        talk.result(request, Code.INVALID_DN_SYNTAX)
+        return
+    attribute = schema.attribute(asked.attribute)
+    if found is None:
+        talk.result(request, Code.NO_SUCH_OBJECT, matched=matched)
+    elif attribute is None:
+        talk.result(request, Code.UNDEFINED_ATTRIBUTE_TYPE)
+    else:
+        holds = yield from talk.in_turns(tree.holds(found, attribute, asked.value), request.number)
+        codes = {None: Code.NO_SUCH_ATTRIBUTE, True: Code.COMPARE_TRUE, False: Code.COMPARE_FALSE}
+        talk.result(request, codes[holds])

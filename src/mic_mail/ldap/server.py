@@ -1,0 +1,83 @@
+"""The LDAP door on the network: what `connection.shell` has not, since only LDAP says it."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mic_mail.connection import shell
+from mic_mail.connection.actions import Action
+from mic_mail.ldap.actions import Consult, Leave
+from mic_mail.ldap.answers import Code
+from mic_mail.ldap.conversation import SessionSettings
+from mic_mail.ldap.session import Session
+from mic_mail.ldap.tree import Tree
+from mic_mail.services.addressbook import Kept
+from mic_mail.services.refusals import RefusalKind
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LdapServices(shell.Services):
+    """What the composition root gives the door."""
+
+    settings: SessionSettings
+    book: Kept[Tree]
+    open_networks: tuple[Network, ...] = ()
+    """From where strangers may search."""
+
+
+class LdapConnection(shell.Connection):
+    """One connection."""
+
+    __slots__ = ()
+
+    UNREAD_SECONDS = 60.0
+    ENDING_CODES: ClassVar[Mapping[RefusalKind, bytes]] = {
+        RefusalKind.UNAVAILABLE: b"%d" % Code.UNAVAILABLE,
+        RefusalKind.SUSPENDED: b"%d" % Code.STRONGER_AUTH_REQUIRED,
+        RefusalKind.PASSWORD_DUE: b"%d" % Code.STRONGER_AUTH_REQUIRED,
+        RefusalKind.WRONG_CREDENTIALS: b"%d" % Code.STRONGER_AUTH_REQUIRED,
+        RefusalKind.RECLAIMED: b"%d" % Code.STRONGER_AUTH_REQUIRED,
+    }
+
+    _services: LdapServices
+    _session: Session
+
+    def _new_session(self) -> Session:
+        return Session(self._services.settings, clock=self._services.clock, desk=self, tls=self._peer.tls is not None)
+
+    def is_open_to_strangers(self) -> bool:
+        """Whether who comes from there may search without signing in."""
+        if not self._services.open_networks:
+            return False
+        address = ipaddress.ip_address(self._peer.address.partition("%")[0])
+        return any(address in network for network in self._services.open_networks)
+
+    def _do_now(self, step: Action) -> bool:
+        if isinstance(step, Leave):
+            self._give_back()
+            self._signed_in = self._account = None
+            return True
+        return super()._do_now(step)
+
+    async def _perform(self, action: Action) -> object:
+        if isinstance(action, Consult):
+            return await self._services.book.current()
+        return await super()._perform(action)
+
+    def _closed(self) -> None:
+        """How much was asked, and by whom; never what (Reg. 8.2)."""
+        searches, entries = self._session.work_done
+        if searches:
+            self._services.log.event(
+                "directory_searched", mailbox=self._signed_in.address if self._signed_in else None, searches=searches,
+                entries=entries, door=self._door, peer=self._peer.address, session=self._session_id,
+            )  # fmt: skip
+
+
+class LdapServer(shell.Server):
+    """The door of one process."""
+
+    connection = LdapConnection

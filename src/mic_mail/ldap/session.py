@@ -1,0 +1,155 @@
+"""An LDAP session: octets in, actions out. The pure core; `connection.session` drives the conversation that is written here.
+
+Requests are answered one at a time and in order, which RFC 4511 §3.1 leaves to a server; Abandon and Cancel reach a search
+while it goes on. Nothing is ever written: who tries is told so. What cannot be understood at all ends the connection (§4.1.1),
+a request that makes no sense costs an error, and many of them the connection.
+"""
+
+import secrets
+from collections.abc import Callable
+
+from mic_mail.clock import Clock
+from mic_mail.connection import session
+from mic_mail.connection.actions import Hangup, Note, Send
+from mic_mail.errors import MicMailError, Text
+from mic_mail.ids import TokenSource, trace_id
+from mic_mail.ldap import answers, requests, searching, signin
+from mic_mail.ldap.actions import Steps
+from mic_mail.ldap.answers import Code
+from mic_mail.ldap.ber import BadBer
+from mic_mail.ldap.conversation import CANCEL, Conversation, Desk, Ended, GivenUp, SessionSettings
+from mic_mail.ldap.requests import ANSWERS, WRITES, Envelope
+
+READ_ONLY = Text("Danh bạ chỉ để đọc qua LDAP.", "The directory is read-only by LDAP.")
+
+Handler = Callable[[Conversation, Envelope], Steps[None] | None]
+
+
+def extended(talk: Conversation, request: Envelope) -> Steps[None]:
+    """RFC 4511 §4.12."""
+    asked = requests.extended(request.body)
+    if asked.oid == signin.START_TLS:
+        yield from signin.start_tls(talk, request)
+    elif asked.oid == signin.WHO_AM_I:
+        signin.who_am_i(talk, request)
+    elif asked.oid == CANCEL:  # one that is still going on is given up where it goes on
+        talk.result(request, Code.NO_SUCH_OPERATION)
+    else:
+        raise BadBer("extended operation")
+
+
+def nothing(talk: Conversation, request: Envelope) -> None:
+    """Abandon of a request that is over (RFC 4511 §4.11)."""
+
+
+HANDLERS: dict[int, Handler] = {
+    requests.BIND: signin.bind,
+    requests.SEARCH: searching.search,
+    requests.COMPARE: searching.compare,
+    requests.EXTENDED: extended,
+    requests.ABANDON: nothing,
+}
+
+
+class Session(session.Session):
+    """One connection."""
+
+    __slots__ = ("_errors", "_tokens")
+
+    _talk: Conversation
+
+    def __init__(
+        self, settings: SessionSettings, *, clock: Clock, desk: Desk, tls: bool, tokens: TokenSource = secrets.randbits
+    ) -> None:
+        super().__init__(Conversation(settings, clock=clock, desk=desk, tls=tls))
+        self._tokens = tokens
+        self._errors = 0  # requests in a row that made no sense
+
+    # ------------------------------------------------------------ the shell's side
+
+    @property
+    def buffered(self) -> int:
+        return self._talk.buffered
+
+    @property
+    def work_done(self) -> tuple[int, int]:
+        """Searches, and entries that they found."""
+        return self._talk.searches, self._talk.entries
+
+    def feed(self, octets: bytes) -> None:
+        self._talk.feed(octets)
+
+    def discard_input(self) -> None:
+        self._talk.discard_input()
+
+    def end(self, text: Text | str, code: bytes = b"") -> None:
+        """End with a notice of disconnection; `code`: a result code in digits."""
+        if self._talk.ending is None:
+            said = text.vi if isinstance(text, Text) else text
+            self._talk.ending = Ended(said, int(code or b"%d" % Code.UNAVAILABLE))
+
+    # ------------------------------------------------------------ the program
+
+    def _run(self) -> Steps[None]:
+        talk = self._talk
+        try:
+            while True:
+                request = yield from talk.request(self._patience())
+                if request.tag == requests.UNBIND:
+                    break
+                yield from self._answer(request)
+                if talk.has_much_to_say:
+                    yield Send(talk.take_output())
+                yield from talk.take_turns()
+        except Ended as ended:
+            if ended.text:
+                talk.say(answers.farewell(ended.code, ended.text))
+        except BadBer:
+            talk.say(answers.farewell(Code.PROTOCOL_ERROR, "That is no LDAP message."))
+        yield Hangup()
+
+    def _patience(self) -> float:
+        talk = self._talk
+        return talk.now() + talk.settings.idle_seconds if talk.may_search else talk.sign_in_until
+
+    def _answer(self, request: Envelope) -> Steps[None]:
+        """One request; whatever goes wrong becomes its answer."""
+        talk = self._talk
+        try:
+            yield from self._handle(request)
+        except GivenUp as given_up:
+            if given_up.by is not None:
+                talk.result(request, Code.CANCELED)
+                talk.say(answers.result(given_up.by, requests.EXTENDED, Code.SUCCESS))
+        except BadBer:
+            self._errors += 1
+            if request.tag in ANSWERS:
+                talk.result(request, Code.PROTOCOL_ERROR, "That makes no sense.")
+            if self._errors >= talk.settings.errors:
+                raise Ended("Too many requests that make no sense.", Code.PROTOCOL_ERROR) from None
+        except MicMailError as error:
+            talk.result(request, Code.UNAVAILABLE, error.text.vi)
+        except Ended:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug must cost one request, not the connection, and never be silent
+            reference = trace_id(talk.clock.now_us(), self._tokens)
+            yield Note("ldap_bug", {"ref": reference}, error)
+            if request.tag in ANSWERS:
+                talk.result(request, Code.OTHER, f"Lỗi máy chủ, mã số {reference}.")
+        else:
+            self._errors = 0
+
+    def _handle(self, request: Envelope) -> Steps[None]:
+        talk = self._talk
+        if request.tag in WRITES:
+            talk.result(request, Code.UNWILLING, READ_ONLY.vi)
+            return
+        handler = HANDLERS.get(request.tag)
+        if handler is None or request.number == 0:
+            raise Ended("That is no LDAP request.", Code.PROTOCOL_ERROR)
+        if request.tag != requests.SEARCH and any(control.critical for control in request.controls) and request.tag in ANSWERS:
+            talk.result(request, Code.UNAVAILABLE_CRITICAL_EXTENSION)
+            return
+        steps = handler(talk, request)
+        if steps is not None:
+            yield from steps

@@ -1,0 +1,125 @@
+"""Bind, StartTLS and Who am I: who somebody is says `services.access`, its result codes are here.
+
+A name is an address, with or without the domain, or the distinguished name of an entry that has one. A name without a password
+is nobody and refused (RFC 4513 §5.1.2): programs take it for a sign-in. Who binds again is signed out first (RFC 4513 §4).
+Standards: RFC 4511 §4.2, §4.14; RFC 4513; RFC 4532.
+"""
+
+from mic_mail.connection.actions import Answer, Begin, Enter, SignIn, StartTls
+from mic_mail.ldap import answers, requests
+from mic_mail.ldap.actions import Leave, Steps
+from mic_mail.ldap.answers import Code
+from mic_mail.ldap.ber import string
+from mic_mail.ldap.conversation import Conversation, Ended
+from mic_mail.ldap.names import BadName
+from mic_mail.ldap.requests import Envelope
+from mic_mail.services.access import Challenge, SignedIn
+from mic_mail.services.refusals import Refusal, RefusalKind
+
+START_TLS = "1.3.6.1.4.1.1466.20037"
+WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
+
+SIGN_IN_CODES = {
+    RefusalKind.WRONG_CREDENTIALS: Code.INVALID_CREDENTIALS,
+    RefusalKind.RECLAIMED: Code.INVALID_CREDENTIALS,
+    RefusalKind.SUSPENDED: Code.UNWILLING,
+    RefusalKind.PASSWORD_DUE: Code.UNWILLING,
+    RefusalKind.SEND_LOCKED: Code.UNWILLING,
+    RefusalKind.TLS_REQUIRED: Code.CONFIDENTIALITY_REQUIRED,
+    RefusalKind.TOO_MANY: Code.BUSY,
+    RefusalKind.UNAVAILABLE: Code.UNAVAILABLE,
+    RefusalKind.BAD_MECHANISM: Code.AUTH_METHOD_NOT_SUPPORTED,
+    RefusalKind.MALFORMED: Code.INVALID_CREDENTIALS,
+    RefusalKind.NOT_AUTHORISED: Code.INSUFFICIENT_ACCESS,
+}
+"""invalidCredentials makes a program ask for another password, so it is said of passwords alone."""
+
+
+def bind(talk: Conversation, request: Envelope) -> Steps[None]:
+    asked = requests.bind(request.body)
+    goes_on = asked.password is None and bool(talk.dialog_mechanism) and asked.mechanism.upper() == talk.dialog_mechanism
+    if talk.signed_in is not None:
+        talk.signed_in = None
+        yield Leave()
+    if asked.version != 3:
+        talk.dialog_mechanism = ""
+        talk.result(request, Code.PROTOCOL_ERROR, "LDAP version 3 only.")
+    elif asked.password is not None:
+        talk.dialog_mechanism = ""
+        yield from _simple(talk, request, asked.name, asked.password)
+    elif not asked.mechanism:  # RFC 4513 §5.2.1.2: the exchange is given up
+        talk.dialog_mechanism = ""
+        talk.result(request, Code.AUTH_METHOD_NOT_SUPPORTED, "No mechanism.")
+    else:
+        if not goes_on:
+            yield Begin(asked.mechanism)
+        yield from _admit(talk, request, (yield Answer(asked.credentials)), asked.mechanism.upper())
+
+
+def _simple(talk: Conversation, request: Envelope, name: str, password: bytes) -> Steps[None]:
+    if not password:
+        if name:
+            talk.result(request, Code.UNWILLING, "A name without a password is nobody.")
+        elif talk.desk.is_open_to_strangers():
+            talk.result(request, Code.SUCCESS)
+        else:
+            talk.result(request, Code.SUCCESS, "Anonymous: sign in to search.")
+        return
+    try:
+        user = yield from _address(talk, name)
+        secret = password.decode()
+    except BadName:
+        talk.result(request, Code.INVALID_DN_SYNTAX)
+        return
+    except UnicodeDecodeError:
+        user = secret = ""
+    yield from _admit(talk, request, (yield SignIn(user, secret)), "")
+
+
+def _address(talk: Conversation, name: str) -> Steps[str]:
+    """Whom a bind name names. Who asks in clear learns nothing of it: the refusal comes before anybody is looked for."""
+    if "=" not in name or not talk.desk.mechanisms():
+        return name
+    tree = yield from talk.tree()
+    return tree.address_of(name) or name[:64]  # of nobody: a wrong password like any other
+
+
+def _admit(talk: Conversation, request: Envelope, answer: object, mechanism: str) -> Steps[None]:
+    """The end of a sign-in, or its next step."""
+    if isinstance(answer, Challenge):
+        talk.dialog_mechanism = mechanism
+        said = string(answer.data, 0x87)
+        talk.say(answers.result(request.number, request.tag, Code.SASL_BIND_IN_PROGRESS, more=said))
+        return
+    talk.dialog_mechanism = ""
+    if isinstance(answer, Refusal):
+        talk.tries += 1
+        if talk.tries >= talk.settings.sign_in_tries:
+            talk.ending = Ended("Too many attempts.")
+        talk.result(request, SIGN_IN_CODES[answer.kind], answer.text.vi)
+        return
+    assert isinstance(answer, SignedIn), answer
+    if not (yield Enter(answer)):
+        talk.result(request, Code.BUSY, "This mailbox has too many sessions.")
+        return
+    talk.signed_in = answer
+    talk.result(request, Code.SUCCESS)
+
+
+def start_tls(talk: Conversation, request: Envelope) -> Steps[None]:
+    """What came in clear behind it is thrown away: somebody in the middle may have written it; so is who was signed in."""
+    if talk.tls or talk.dialog_mechanism:
+        talk.result(request, Code.OPERATIONS_ERROR, "TLS is on already." if talk.tls else "A sign-in is going on.")
+        return
+    if talk.signed_in is not None:
+        talk.signed_in = None
+        yield Leave()
+    talk.say(answers.result(request.number, request.tag, Code.SUCCESS, more=string(START_TLS, 0x8A)))
+    yield StartTls()
+    talk.tls = True
+
+
+def who_am_i(talk: Conversation, request: Envelope) -> None:
+    """The authorization identity (RFC 4513 §5.2.1.8); empty: nobody."""
+    name = f"u:{talk.signed_in.address}" if talk.signed_in is not None else ""
+    talk.say(answers.result(request.number, request.tag, Code.SUCCESS, more=string(name, 0x8B)))

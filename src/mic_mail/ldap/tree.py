@@ -1,0 +1,165 @@
+"""The directory as LDAP sees it: entries with names, and what a search finds among them.
+
+In: a `Book`; names and filters. Out: entries, in the order of the book: what stands above the cards, people, units, groups.
+Entries lie in stretches by the numbers of their cards, so that a search that has found enough stops, and a tree that follows
+another one takes over every stretch in which nothing has changed. Pure.
+"""
+
+from bisect import bisect_right
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+
+from mic_mail.addressbook import entries as book_entries
+from mic_mail.addressbook.cards import Book, Card
+from mic_mail.addressbook.entries import BRANCHES, Entry
+from mic_mail.ldap import schema
+from mic_mail.ldap.columns import members
+from mic_mail.ldap.filters import Filter
+from mic_mail.ldap.names import normal, same
+from mic_mail.ldap.stretch import SUBSCHEMA, Stretch
+
+__all__ = ["SUBSCHEMA", "Found", "Place", "Tree"]
+
+Place = tuple[int, int]
+"""Where an entry stands: the rank of its kind and its number; -1 for what stands above the cards. The same in later books."""
+STRETCH = 2048
+"""Numbers of cards that lie together: a filter over so many takes some tenths of a millisecond."""
+_BRANCHES = tuple(BRANCHES)
+_FRAME = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry in its stretch."""
+
+    stretch: Stretch
+    number: int
+
+    @property
+    def entry(self) -> Entry:
+        return self.stretch.entry(self.number)
+
+    @property
+    def operational(self) -> dict[str, tuple[str, ...]]:
+        return self.stretch.operational(self.number)
+
+    @property
+    def place(self) -> Place:
+        cards = self.stretch.cards
+        return cards[self.number].place if cards else (_FRAME, self.number)
+
+
+class Tree:
+    """Everything that can be found."""
+
+    def __init__(self, book: Book, previous: "Tree | None" = None) -> None:
+        """`previous`: what it takes its unchanged stretches from."""
+        self.book = book
+        self.suffix = book_entries.suffix(book.ministry)
+        self._suffix = normal(self.suffix)
+        self._stretches: dict[tuple[int, int], Stretch] = {}
+        self._names: dict[str, tuple[tuple[int, int], int]] = {}
+        known = previous._stretches if previous is not None and previous.book.ministry == book.ministry else {}
+        blocks = _blocks(book)
+        frame = book_entries.frame(book.ministry)
+        parents = frozenset({0, *(1 + rank for rank, _ in blocks)})
+        self._stretches[_FRAME, 0] = Stretch(frame, self._suffix, book.ministry, (), parents)
+        for number, entry in enumerate(frame):
+            self._names[self._below(normal(entry.dn))] = (_FRAME, 0), number
+        for key, cards in blocks.items():
+            stretch, branch = known.get(key), BRANCHES[_BRANCHES[key[0]]]
+            if stretch is None or stretch.cards != cards:
+                entries = (book_entries.entry(card, book.ministry) for card in cards)
+                stretch = Stretch(entries, (branch, *self._suffix), book.ministry, cards)
+            self._stretches[key] = stretch
+            for number, card in enumerate(cards):
+                attribute, value = book_entries.rdn(card, book.ministry)
+                self._names[f"{attribute}={same(value)},{branch}"] = key, number
+
+    @property
+    def size(self) -> int:
+        return sum(stretch.size for stretch in self._stretches.values())
+
+    def _below(self, parts: tuple[str, ...]) -> str:
+        """A name without the top of the tree."""
+        return ",".join(parts[: len(parts) - len(self._suffix)])
+
+    def _named(self, parts: tuple[str, ...]) -> Found | None:
+        if parts[len(parts) - len(self._suffix) :] != self._suffix:
+            return None
+        known = self._names.get(self._below(parts))
+        return None if known is None else Found(self._stretches[known[0]], known[1])
+
+    # ------------------------------------------------------------ entries
+
+    def find(self, name: str) -> Found | None:
+        """The entry of this name; `BadName`."""
+        return self._named(normal(name))
+
+    def nearest(self, name: str) -> str:
+        """The longest part of `name` that there is: what a client is told that looked for more (RFC 4511 §4.1.9)."""
+        parts = normal(name)
+        found = next(filter(None, (self._named(parts[at:]) for at in range(1, len(parts)))), None)
+        return found.entry.dn if found is not None else ""
+
+    def address_of(self, name: str) -> str | None:
+        """The address by which the entry of this name signs in; `BadName`."""
+        found = self.find(name)
+        return None if found is None else next(iter(found.entry.attributes.get("mail", ())), None)
+
+    # ------------------------------------------------------------ searching
+
+    def hunt(self, base: Found, scope: int, wanted: Filter, behind: Place | None = None) -> Generator[list[Found], None, None]:
+        """The entries in `scope` (RFC 4511 §4.5.1.2: 0, 1, 2) of `base` for which the filter is true, in order; with `behind`
+        only those behind that place. Yields what was found since the last time, maybe nothing: others may have a turn."""
+        for stretch, within in self._within(base, scope):
+            hidden = _up_to(stretch, behind) if behind is not None else 0
+            if hidden >= stretch.size:
+                continue
+            looking = stretch.hunt(wanted)
+            while True:
+                try:
+                    next(looking)
+                except StopIteration as done:
+                    true: int = done.value & within
+                    break
+                yield []
+            yield [Found(stretch, number + hidden) for number in members(true >> hidden)]
+
+    def holds(self, found: Found, attribute: schema.Attribute, value: bytes) -> Generator[None, None, bool | None]:
+        """Whether an entry has a value (Compare); None: it has no such attribute."""
+        return found.stretch.holds(found.number, attribute, value)
+
+    def _within(self, base: Found, scope: int) -> Iterator[tuple[Stretch, int]]:
+        """The stretches in the scope, each with those of its entries that are."""
+        frame = self._stretches[_FRAME, 0]
+        itself = (base.stretch, 1 << base.number)
+        if base.stretch is not frame:
+            return iter([itself] if scope != 1 else [])
+        if scope == 0:
+            return iter([itself])
+        if base.number == 0:
+            branches = (frame, (1 << frame.size) - (1 if scope == 2 else 2))
+            return iter([branches] if scope == 1 else [branches, *self._of_kinds(range(len(_BRANCHES)))])
+        below = self._of_kinds([base.number - 1])
+        return iter([itself, *below] if scope == 2 else below)
+
+    def _of_kinds(self, ranks: Iterable[int]) -> list[tuple[Stretch, int]]:
+        wanted = set(ranks)
+        return [(stretch, (1 << stretch.size) - 1) for key, stretch in self._stretches.items() if key[0] in wanted]
+
+
+def _blocks(book: Book) -> dict[tuple[int, int], tuple[Card, ...]]:
+    """The cards that lie together, in order."""
+    found: dict[tuple[int, int], list[Card]] = {}
+    for card in book:
+        rank, number = card.place
+        found.setdefault((rank, number // STRETCH), []).append(card)
+    return {key: tuple(cards) for key, cards in found.items()}
+
+
+def _up_to(stretch: Stretch, place: Place) -> int:
+    """How many entries of a stretch stand at a place or before it."""
+    if not stretch.cards:
+        return place[1] + 1 if place[0] == _FRAME else stretch.size
+    return bisect_right(stretch.cards, place, key=lambda card: card.place)

@@ -1,0 +1,63 @@
+"""Who is at the other end of a CardDAV request: HTTP's Basic (RFC 7617) over TLS, by the access service like every sign-in.
+
+In: an Authorization header. Out: who it is, or a refusal. Programs send the password with each of dozens of requests: who was
+let in is remembered for a while by a digest of the header, so that the log has a sign-in and not every request; whether they
+may go on is asked at each. Bounded; belongs to the loop.
+"""
+
+import binascii
+import hmac
+from base64 import b64decode
+from collections import OrderedDict
+from collections.abc import Callable
+
+from mic_mail.services.access import Access, Answered, Peer, SignedIn
+from mic_mail.services.refusals import Refusal
+
+MOST = 2_000
+REMEMBERED_SECONDS = 600.0
+
+
+class Callers:
+    """Those who were let in of late."""
+
+    def __init__(self, key: bytes, monotonic: Callable[[], float]) -> None:
+        self._key = hmac.digest(key, b"carddav callers", "sha256")
+        self._monotonic = monotonic
+        self._known: OrderedDict[bytes, tuple[SignedIn, float]] = OrderedDict()
+
+    async def find(self, header: str, access: Access, peer: Peer) -> Answered | None:
+        """None: the header names nobody."""
+        pair = credentials(header)
+        if pair is None:
+            return None
+        digest = hmac.digest(self._key, f"{peer.address}\0{header}".encode("utf-8", "surrogatepass"), "sha256")
+        known = self._known.get(digest)
+        if known is not None and self._monotonic() - known[1] < REMEMBERED_SECONDS:
+            answer = access.recheck(known[0], peer)
+            if isinstance(answer, SignedIn):
+                return answer
+        self._known.pop(digest, None)
+        answer = await access.login(*pair, peer, "basic")
+        if not isinstance(answer, Refusal):
+            self._known[digest] = answer, self._monotonic()
+            while len(self._known) > MOST:
+                self._known.popitem(last=False)
+        return answer
+
+
+def credentials(header: str) -> tuple[str, str] | None:
+    """User and password; UTF-8 (RFC 7617 §2.1), or Latin-1 where a program knows nothing else."""
+    scheme, _, encoded = header.strip().partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        octets = b64decode(encoded.strip().encode("ascii"), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    try:
+        pair = octets.decode()
+    except UnicodeDecodeError:
+        pair = octets.decode("latin-1")
+    user, colon, password = pair.partition(":")
+    return (user, password) if colon and user and password else None

@@ -1,0 +1,105 @@
+"""What clients ask in the bodies of PROPFIND and REPORT: XML in, values out. Pure.
+
+Standards: RFC 4918 §9.1, RFC 3253 §3.6, RFC 6352 §8.6 and §8.7, RFC 6578 §3.2.
+"""
+
+from dataclasses import dataclass
+
+from mic_mail.addressbook.vcard import Version
+from mic_mail.web.carddav.xml import CARD, DAV, BadXml, Element, Name, read
+
+ADDRESS_DATA = (CARD, "address-data")
+
+
+class NoSuchReport(Exception):
+    """A report that this collection has not (RFC 3253 §3.6, DAV:supported-report)."""
+
+
+class BadData(Exception):
+    """A form of cards that there is not (RFC 6352 §8.6, supported-address-data)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which properties, and of which kind a card's own content is to be."""
+
+    names: tuple[Name, ...] | None = None
+    """None: all."""
+    names_only: bool = False
+    """Without values."""
+    version: Version = Version.V3
+    fields: frozenset[str] | None = None
+    """Of the vCard; None: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Multiget:
+    wanted: Wanted
+    hrefs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressQuery:
+    wanted: Wanted
+    filter: Element | None
+    most: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    wanted: Wanted
+    token: str
+    most: int | None
+
+
+Report = Multiget | AddressQuery | Sync
+
+
+def propfind(body: bytes) -> Wanted:
+    """An empty body asks for everything."""
+    if not body.strip():
+        return Wanted()
+    root = read(body)
+    if root.name != (DAV, "propfind"):
+        raise BadXml
+    return Wanted(names_only=True) if root.child((DAV, "propname")) is not None else _wanted(root)
+
+
+def report(body: bytes) -> Report:
+    root = read(body)
+    match root.name:
+        case ("urn:ietf:params:xml:ns:carddav", "addressbook-multiget"):
+            return Multiget(_wanted(root), tuple(one.text.strip() for one in root.all((DAV, "href"))))
+        case ("urn:ietf:params:xml:ns:carddav", "addressbook-query"):
+            return AddressQuery(_wanted(root), root.child((CARD, "filter")), _limit(root, CARD))
+        case ("DAV:", "sync-collection"):
+            token = root.child((DAV, "sync-token"))
+            return Sync(_wanted(root), token.text.strip() if token is not None else "", _limit(root, DAV))
+        case _:
+            raise NoSuchReport
+
+
+def _wanted(root: Element) -> Wanted:
+    prop = root.child((DAV, "prop"))
+    if prop is None:
+        return Wanted()
+    names = tuple(dict.fromkeys(child.name for child in prop.children))
+    data = prop.child(ADDRESS_DATA)
+    if data is None:
+        return Wanted(names)
+    kind = data.attributes.get("content-type", "text/vcard")
+    version = data.attributes.get("version", Version.V3.value)
+    if kind.lower() != "text/vcard" or version not in set(Version):
+        raise BadData
+    fields = frozenset(one.attributes.get("name", "").upper() for one in data.all((CARD, "prop")))
+    return Wanted(names, False, Version(version), fields or None)
+
+
+def _limit(root: Element, space: str) -> int | None:
+    limit = root.child((space, "limit"))
+    number = limit.child((space, "nresults")) if limit is not None else None
+    if number is None:
+        return None
+    if not (number.text.strip().isdecimal() and len(number.text.strip()) < 10):
+        raise BadXml
+    return int(number.text)

@@ -1,0 +1,329 @@
+"""The address book over HTTP: where each resource is, who may see it, and what each method does with it.
+
+In: requests that `guarding` let through. Out: answers. Everything is read-only: what would write is forbidden (403). Answers
+that hold many cards are made in a lane.
+
+    /.well-known/carddav          -> /dav/ (RFC 6764 §5)
+    /dav/                         who am I
+    /dav/principals/ADDRESS/      the own principal: where the address books are; of others there is nothing here
+    /dav/addressbooks/            the home of all address books
+    /dav/addressbooks/ministry/   everybody
+    /dav/addressbooks/unit/       the own unit
+    .../person-17.vcf             a card
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from urllib.parse import unquote, urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from mic_mail.addressbook.vcard import Version, vcard
+from mic_mail.clock import Clock
+from mic_mail.errors import Text, Trouble
+from mic_mail.log.maillog import MailLog
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.access import Access, Peer, SignedIn
+from mic_mail.services.addressbook import Kept
+from mic_mail.services.refusals import RefusalKind
+from mic_mail.web.bodies import BodyRefused, read_body
+from mic_mail.web.carddav import properties, queries
+from mic_mail.web.carddav.callers import Callers
+from mic_mail.web.carddav.collection import BadToken, Collection, Shelf
+from mic_mail.web.carddav.properties import HOME, PRINCIPALS, ROOT, Properties, principal_path
+from mic_mail.web.carddav.queries import BadFilter
+from mic_mail.web.carddav.requests import AddressQuery, BadData, Multiget, NoSuchReport, Report, Sync, Wanted, propfind, report
+from mic_mail.web.carddav.xml import BODY_OCTETS, CARD, DAV, BadXml, Name
+from mic_mail.web.http import peer_of
+
+READS = ("OPTIONS", "GET", "HEAD", "PROPFIND", "REPORT")
+WRITES = ("PUT", "DELETE", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "POST", "PATCH", "ACL", "MKCALENDAR")
+METHODS = READS + WRITES
+CLASSES = "1, 3, addressbook"
+XML = "application/xml; charset=utf-8"
+REALM = 'Basic realm="Danh ba", charset="UTF-8"'
+BOOKS = ("ministry", "unit")
+STATUS = {
+    RefusalKind.WRONG_CREDENTIALS: 401,
+    RefusalKind.RECLAIMED: 401,
+    RefusalKind.TOO_MANY: 429,
+    RefusalKind.UNAVAILABLE: 503,
+}
+"""Of a refused sign-in. A program that hears 401 asks for another password; what no password helps against is 403."""
+RETRY_SECONDS = "60"
+LONG_ANSWERS = 2
+"""Are made at once: of 30,000 people one takes a second of a core, and the pages need their lanes too."""
+
+
+class Answered(Exception):
+    """The request has its answer."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of somebody who is let in."""
+
+    request: Request
+    address: str
+    shelf: Shelf
+    body: bytes
+    peer: Peer
+
+    def book(self, name: str) -> Collection | None:
+        """An address book by its name in the path."""
+        match name:
+            case "ministry":
+                return self.shelf.whole
+            case "unit":
+                return self.shelf.of_unit(self.address)
+            case _:
+                return None
+
+    def title(self, name: str) -> str:
+        return self.shelf.book.ministry.name if name == "ministry" else self.shelf.unit_name(self.address)
+
+
+class AddressBooks:
+    """CardDAV in one process; belongs to its loop."""
+
+    def __init__(self, access: Access, key: bytes, *, lanes: Lanes, clock: Clock, log: MailLog) -> None:
+        self._access = access
+        self._lanes = lanes
+        self._log = log
+        self._callers = Callers(key, clock.monotonic)
+        self._at_length = asyncio.Semaphore(LONG_ANSWERS)
+        self._book: Kept[Shelf]
+        self._is_open = False
+
+    def configure(self, book: Kept[Shelf], *, is_open: bool) -> None:
+        """Take the books of a new configuration, and whether there are any."""
+        self._book = book
+        self._is_open = is_open
+
+    def routes(self) -> list[Route]:
+        """Every method that a WebDAV client has."""
+        methods = list(METHODS)
+        return [
+            Route("/.well-known/carddav", self.to_start, methods=methods),
+            Route("/dav", self.handle, methods=methods),
+            Route("/dav/{path:path}", self.handle, methods=methods),
+        ]
+
+    async def to_start(self, request: Request) -> Response:
+        """RFC 6764 §5: from the well-known place to where it begins."""
+        if not self._is_open:
+            raise HTTPException(404)
+        return RedirectResponse(ROOT, 301)
+
+    async def handle(self, request: Request) -> Response:
+        """The answer to any request below /dav/."""
+        if not self._is_open:
+            raise HTTPException(404)
+        peer = peer_of(request, "carddav")
+        try:
+            signed_in = await self._who(request, peer)
+            if request.method in WRITES:
+                return _condition(403, (DAV, "need-privileges"))
+            body = await read_body(request, BODY_OCTETS)
+            visit = Visit(request, signed_in.address, await self._book.current(), body, peer)
+            return await self._answer(visit)
+        except Answered as answered:
+            return answered.response
+        except BodyRefused as refused:
+            return Response(status_code=refused.status)
+        except BadXml:
+            return Response("That is no WebDAV.", 400, media_type="text/plain")
+        except (NoSuchReport, BadData, BadFilter, BadToken) as error:
+            return _condition(403, _failed_condition(error))
+        except Trouble as trouble:
+            return Response(trouble.text.vi, 503, {"retry-after": RETRY_SECONDS}, media_type="text/plain")
+
+    async def _who(self, request: Request, peer: Peer) -> SignedIn:
+        header = request.headers.get("authorization", "")
+        answer = await self._callers.find(header, self._access, peer) if header else None
+        if isinstance(answer, SignedIn):
+            return answer
+        if answer is None:
+            raise Answered(_refused(401, Text("Đề nghị đăng nhập.", "Please sign in.")))
+        raise Answered(_refused(STATUS.get(answer.kind, 403), answer.text))
+
+    async def _answer(self, visit: Visit) -> Response:
+        parts = [part for part in visit.request.path_params.get("path", "").split("/") if part]
+        method = visit.request.method
+        if method == "OPTIONS":
+            return Response(status_code=200, headers={"dav": CLASSES, "allow": ", ".join(READS)})
+        if method == "PROPFIND":
+            return await self._propfind(visit, parts)
+        if len(parts) < 2 or parts[0] != "addressbooks" or (collection := visit.book(parts[1])) is None:
+            known = _single(visit, parts) is not None
+            return Response(status_code=405 if known else 404, headers={"allow": ", ".join(READS)} if known else {})
+        if method == "REPORT":
+            return await self._report(visit, parts, collection)
+        return _get(visit, parts, collection)
+
+    # ------------------------------------------------------------ PROPFIND
+
+    async def _propfind(self, visit: Visit, parts: list[str]) -> Response:
+        depth = visit.request.headers.get("depth", "infinity").strip().lower()
+        if depth not in ("0", "1"):
+            return _condition(403, (DAV, "propfind-finite-depth"))
+        wanted = propfind(visit.body)
+        here = _single(visit, parts)
+        if here is None:
+            return await self._propfind_card(visit, parts, wanted)
+        path, own = here
+        answers = [properties.found(path, own, wanted)]
+        if depth == "1":
+            answers += [properties.found(*below, wanted) for below in _below(visit, parts)]
+            if len(parts) == 2 and parts[0] == "addressbooks" and (collection := visit.book(parts[1])) is not None:
+                async with self._at_length:
+                    answers += await self._lanes.io(list, _found(visit, path, collection, collection.cards, wanted))
+        return await self._lanes.io(_multistatus, answers)
+
+    async def _propfind_card(self, visit: Visit, parts: list[str], wanted: Wanted) -> Response:
+        collection = visit.book(parts[1]) if len(parts) == 3 and parts[0] == "addressbooks" else None
+        key = _key(parts[-1]) if parts else ""
+        if collection is None or key not in collection.cards:
+            return Response(status_code=404)
+        return _multistatus(_found(visit, f"{HOME}{parts[1]}/", collection, [key], wanted))
+
+    # ------------------------------------------------------------ REPORT
+
+    async def _report(self, visit: Visit, parts: list[str], collection: Collection) -> Response:
+        asked = report(visit.body)
+        path = f"{HOME}{parts[1]}/"
+        if len(parts) == 3 and _key(parts[2]) not in collection.cards:
+            return Response(status_code=404)
+        async with self._at_length:
+            response, cards = await self._lanes.io(self._reported, visit, path, collection, asked)
+        self._log.event(
+            "directory_searched", mailbox=visit.address, searches=1, entries=cards, door="carddav", peer=visit.peer.address,
+            session=visit.peer.session_id,
+        )  # fmt: skip
+        return response
+
+    def _reported(self, visit: Visit, path: str, collection: Collection, asked: Report) -> tuple[Response, int]:
+        """The answer to a report, and how many cards it holds."""
+        match asked:
+            case Multiget(wanted, hrefs):
+                keys = [_key_of_href(href, path) for href in hrefs]
+                there = [key for key in dict.fromkeys(keys) if key in collection.cards]
+                answers = list(_found(visit, path, collection, there, wanted))
+                gone = [href for href, key in zip(hrefs, keys, strict=True) if key not in collection.cards]
+                answers += map(properties.missing, dict.fromkeys(gone))
+                return _multistatus(answers), len(there)
+            case AddressQuery(wanted, asked_for, most):
+                fits = queries.question(asked_for, collection.ministry)
+                matching = (key for key, card in collection.cards.items() if fits(card))
+                keys = list(matching if most is None else islice(matching, most + 1))
+                too_many = most is not None and len(keys) > most
+                answers = list(_found(visit, path, collection, keys[:most] if too_many else keys, wanted))
+                return _multistatus([*answers, properties.cut_off(path)] if too_many else answers), len(answers)
+            case Sync(wanted, token, most):
+                changed, gone = collection.since(token)
+                if most is not None and len(changed) + len(gone) > most:  # RFC 6578 §3.6: no part of it can be told
+                    return _condition(507, (DAV, "number-of-matches-within-limits")), 0
+                answers = list(_found(visit, path, collection, changed, wanted))
+                answers += [properties.missing(f"{path}{key}.vcf") for key in gone]
+                return _multistatus(answers, collection.token), len(changed)
+
+
+def _single(visit: Visit, parts: list[str]) -> tuple[str, Properties] | None:
+    """The collection or principal at a path, where it is one and this person may see it."""
+    address = visit.address
+    match parts:
+        case []:
+            return ROOT, properties.of_root(address)
+        case ["principals"]:
+            return PRINCIPALS, properties.of_root(address)
+        case ["principals", name] if name == address:
+            return principal_path(address), properties.of_principal(address)
+        case ["addressbooks"]:
+            return HOME, properties.of_home(address)
+        case ["addressbooks", name] if (collection := visit.book(name)) is not None:
+            return f"{HOME}{name}/", properties.of_book(address, visit.title(name), collection)
+        case _:
+            return None
+
+
+def _below(visit: Visit, parts: list[str]) -> Iterator[tuple[str, Properties]]:
+    """What is in a collection, cards apart."""
+    inner: list[list[str]] = []
+    match parts:
+        case []:
+            inner = [["principals"], ["addressbooks"]]
+        case ["principals"]:
+            inner = [["principals", visit.address]]
+        case ["addressbooks"]:
+            inner = [["addressbooks", name] for name in BOOKS]
+    return filter(None, (_single(visit, path) for path in inner))
+
+
+def _found(visit: Visit, path: str, collection: Collection, keys: Iterable[str], wanted: Wanted) -> Iterator[str]:
+    for key in keys:
+        card = collection.cards[key]
+        own = properties.of_card(visit.address, card, collection.etags[key], collection.ministry, wanted)
+        yield properties.found(f"{path}{key}.vcf", own, wanted)
+
+
+def _get(visit: Visit, parts: list[str], collection: Collection) -> Response:
+    """A card as it is; of an address book nothing is given in one piece."""
+    if len(parts) != 3:
+        return Response(status_code=405, headers={"allow": ", ".join(READS)})
+    card = collection.cards.get(_key(parts[2]))
+    if card is None:
+        return Response(status_code=404)
+    tag = collection.etags[card.key]
+    headers = {"etag": tag, "vary": "accept", "content-type": properties.VCARD}
+    if visit.request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    version = Version.V4 if "version=4.0" in visit.request.headers.get("accept", "").replace('"', "") else Version.V3
+    return Response(vcard(card, collection.ministry, version), headers=headers)
+
+
+def _key(name: str) -> str:
+    """The key in the last part of a card's path."""
+    return name.removesuffix(".vcf") if name.endswith(".vcf") else ""
+
+
+def _key_of_href(href: str, path: str) -> str:
+    """The key of a card of this address book; empty where the href is of anything else (RFC 6352 §8.7)."""
+    try:
+        place = unquote(urlsplit(href).path)
+    except ValueError:
+        return ""
+    return _key(place.removeprefix(path)) if place.startswith(path) else ""
+
+
+def _multistatus(answers: Iterable[str], token: str | None = None) -> Response:
+    return Response(properties.multistatus(answers, token), 207, {"dav": CLASSES}, media_type=XML)
+
+
+def _condition(status: int, condition: Name) -> Response:
+    return Response(properties.failed(condition), status, media_type=XML)
+
+
+def _failed_condition(error: Exception) -> Name:
+    match error:
+        case NoSuchReport():
+            return DAV, "supported-report"
+        case BadToken():
+            return DAV, "valid-sync-token"
+        case BadFilter():
+            return CARD, error.condition
+        case _:
+            return CARD, "supported-address-data"
+
+
+def _refused(status: int, text: Text) -> Response:
+    headers = {"www-authenticate": REALM} if status == 401 else {"retry-after": RETRY_SECONDS} if status in (429, 503) else {}
+    return Response(text.vi, status, headers, media_type="text/plain")

@@ -1,0 +1,233 @@
+"""The LDAP session without a network: what is answered to what, in order, and what ends a connection."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conversing import LdapTalk
+from ldapwords import BASE, ask, bind, codes, cookie_of, entries, heard, number, paged, search, small_book, text, tlv
+from mic_mail.errors import Text
+from mic_mail.ldap.conversation import SessionSettings
+from mic_mail.ldap.tree import Tree
+
+TREE = Tree(small_book())
+
+
+@pytest.fixture
+def talk() -> LdapTalk:
+    """Signed in."""
+    talk = LdapTalk(TREE)
+    assert codes(talk.say(bind())) == [0]
+    return talk
+
+
+def test_nobody_searches_before_signing_in() -> None:
+    """But for what a client has to know to sign in: the root DSE and the schema."""
+    talk = LdapTalk(TREE)
+    assert codes(talk.say(search())) == [50]
+    assert entries(talk.say(search(3, "(objectClass=*)", "+", base="", scope=0)))[""]["namingContexts"] == [BASE]
+    assert "subschema" in entries(talk.say(search(4, base="cn=subschema", scope=0)))["cn=subschema"]["cn"]
+    assert codes(talk.say(ask(5, tlv(0x6E, text(BASE), tlv(0x30, text("o"), text("x")))))) == [50]
+
+
+def test_strangers_where_they_may() -> None:
+    """Who comes from a network that the configuration names searches without a password."""
+    talk = LdapTalk(TREE, strangers=True)
+    assert len(entries(talk.say(search()))) == TREE.size
+
+
+def test_passwords(talk: LdapTalk) -> None:
+    """A wrong one signs out whoever was in; a name without one is refused (RFC 4513 §5.1.2); five end the connection."""
+    assert codes(talk.say(bind(2, password="wrong"))) == [49]
+    assert codes(talk.say(search(3))) == [50]
+    assert codes(talk.say(bind(4, password=""))) == [53]
+    assert codes(talk.say(bind(5, name="", password=""))) == [0]
+    assert codes(talk.say(ask(6, tlv(0x60, number(2), text("dvbe"), text("right", 0x80))))) == [2]
+    assert codes(talk.say(bind(7, name=f"uid=dvbe,ou=people,{BASE}"))) == [0]
+    assert codes(talk.say(bind(8, name="uid=,=,"))) == [34]
+    assert codes(b"".join(talk.say(bind(9, password="wrong")) for _ in range(4))) == [49] * 4 + [52]
+    assert talk.over
+
+
+def test_sasl_steps(talk: LdapTalk) -> None:
+    """A challenge is 14 with the server's octets; giving up is told (RFC 4513 §5.2.1)."""
+    step = ask(2, tlv(0x60, number(3), text(""), tlv(0xA3, text("PLAIN"))))
+    assert codes(talk.say(step)) == [14]
+    assert codes(talk.say(ask(3, tlv(0x60, number(3), text(""), tlv(0xA3, text("")))))) == [7]
+
+
+def test_pages_hold_everything_once(talk: LdapTalk) -> None:
+    """Whatever the size of a page (RFC 2696), also when the book has grown in between."""
+    for size in (1, 2, 3, 100):
+        seen, cookie = [], b""
+        while True:
+            answer = talk.say(search(2, controls=paged(size, cookie)))
+            assert codes(answer) == [0]
+            assert len(entries(answer)) <= size
+            seen += list(entries(answer))
+            cookie = cookie_of(answer)
+            if not cookie:
+                break
+        assert len(seen) == len(set(seen)) == TREE.size
+    first = talk.say(search(2, controls=paged(3)))
+    assert codes(talk.say(search(2, "(cn=*)", controls=paged(3, cookie_of(first))))) == [53]  # of another search
+    assert codes(talk.say(search(2, controls=paged(3, b"x")))) == [53]
+
+
+def test_limits(talk: LdapTalk) -> None:
+    """The client's own limit, and the server's, with what was found up to there."""
+    answer = talk.say(search(2, most=2))
+    assert (len(entries(answer)), codes(answer)) == (2, [4])
+    assert codes(talk.say(search(2, most=TREE.size))) == [0]
+    talk = LdapTalk(TREE, SessionSettings(entries=3), strangers=True)
+    answer = talk.say(search(2))
+    assert (len(entries(answer)), codes(answer)) == (3, [4])
+    assert codes(talk.say(search(2, controls=paged(100)))) == [0]
+
+
+def test_attributes(talk: LdapTalk) -> None:
+    """Which are told: none, all, operational ones, by any name, without values."""
+
+    def shown(*attributes: str, **how: bool) -> dict[str, list[str]]:
+        return entries(talk.say(search(2, "(uid=dvbe)", *attributes, **how)))[f"uid=dvbe,ou=people,{BASE}"]
+
+    assert shown("1.1") == {}
+    assert shown("commonName", "MAIL", "nonsense") == {"cn": ["Đỗ Văn Bê"], "mail": ["dvbe@mic.gov.vn"]}
+    assert "entryUUID" not in shown()
+    assert set(shown("+")) == {"structuralObjectClass", "entryUUID", "entryDN", "subschemaSubentry", "hasSubordinates"}
+    assert set(shown("*", "entryuuid")) == {*shown(), "entryUUID"}
+    assert shown("sn", "title", types_only=True) == {"sn": [], "title": []}
+
+
+def test_bases_that_are_not_there(talk: LdapTalk) -> None:
+    """With what there is of them; an empty base below the root DSE means all."""
+    answer = talk.say(search(2, base=f"uid=x,ou=people,{BASE}"))
+    assert (codes(answer), heard(answer)[0][2][1][1].decode()) == ([32], f"ou=people,{BASE}")
+    assert codes(talk.say(search(3, base="x"))) == [34]
+    assert codes(talk.say(search(4, scope=3))) == [2]
+    assert len(entries(talk.say(search(5, base="")))) == TREE.size
+
+
+@pytest.mark.parametrize("tag", [0x66, 0x68, 0x4A, 0x6C])
+def test_nothing_is_written(talk: LdapTalk, tag: int) -> None:
+    """Modify, add, delete, rename: unwilling, whatever they hold."""
+    answer = talk.say(ask(7, tlv(tag, b"uid=dvbe")))
+    assert (codes(answer), heard(answer)[0][1]) == ([53], {0x66: 0x67, 0x68: 0x69, 0x4A: 0x6B, 0x6C: 0x6D}[tag])
+
+
+def test_extended_operations(talk: LdapTalk) -> None:
+    """Who am I; TLS that is on already; a cancel of nothing; a password is not changed here."""
+    who = talk.say(ask(2, tlv(0x77, text("1.3.6.1.4.1.4203.1.11.3", 0x80))))
+    assert heard(who)[0][2][-1] == (0x8B, b"u:dvbe@mic.gov.vn")
+    assert codes(talk.say(ask(3, tlv(0x77, text("1.3.6.1.4.1.1466.20037", 0x80))))) == [1]
+    assert codes(talk.say(ask(4, tlv(0x77, text("1.3.6.1.1.8", 0x80), text(tlv(0x30, number(2)), 0x81))))) == [119]
+    assert codes(talk.say(ask(5, tlv(0x77, text("1.3.6.1.4.1.4203.1.11.1", 0x80))))) == [2]
+
+
+def test_compare(talk: LdapTalk) -> None:
+    """True, false, no such attribute, none at all, nobody."""
+
+    def compared(name: str, attribute: str, value: str) -> int:
+        return codes(talk.say(ask(2, tlv(0x6E, text(name), tlv(0x30, text(attribute), text(value))))))[0]
+
+    be = f"uid=dvbe,ou=people,{BASE}"
+    assert [compared(be, "sn", "do"), compared(be, "sn", "lê"), compared(be, "mobile", "1"), compared(be, "zz", "1")] == [
+        6,
+        5,
+        16,
+        17,
+    ]
+    assert compared(f"uid=x,ou=people,{BASE}", "sn", "do") == 32
+
+
+def test_abandon_and_cancel(talk: LdapTalk) -> None:
+    """A search that is given up while its answer is being sent ends there; a cancel is answered, an abandon is not."""
+    settings = SessionSettings(entries=100_000)
+    book = small_book()
+    many = type(book).of(
+        book.ministry, [type(card)(card.kind, n, card.name, card.unit) for n, card in enumerate(book.cards[:1] * 3000)]
+    )
+    for give_up, expected in (
+        (ask(3, tlv(0x50, b"\x02")), []),
+        (ask(3, tlv(0x77, text("1.3.6.1.1.8", 0x80), text(tlv(0x30, number(2)), 0x81))), [118, 0]),
+    ):
+        talk = LdapTalk(Tree(many), settings, strangers=True)
+        answer = talk.say(search(2) + give_up)
+        assert codes(answer) == expected
+        assert len(entries(answer)) < 3000
+        assert codes(talk.say(search(4, "(uid=none)"))) == [0]
+
+
+def test_unknown_critical_controls(talk: LdapTalk) -> None:
+    """RFC 4511 §4.1.11: what is critical and unknown stops the request, what is not is ignored."""
+    for critical, expected in ((b"\x01\x01\xff", [12]), (b"", [0])):
+        control = tlv(0xA0, tlv(0x30, text("1.2.3.4"), critical))
+        assert codes(talk.say(search(2, controls=control))) == expected
+
+
+def test_what_makes_no_sense(talk: LdapTalk) -> None:
+    """A request that cannot be read costs an error, twenty in a row the connection; what is no message costs it at once."""
+    assert codes(talk.say(ask(2, tlv(0x63, b"x")))) == [2]
+    assert codes(talk.say(search(3, b"\xa0\x05abcde"))) == [2]
+    assert codes(talk.say(search(3))) == [0]
+    assert codes(b"".join(talk.say(ask(2, tlv(0x63, b"x"))) for _ in range(20)))[-1] == 2
+    assert talk.over
+    for nonsense in (
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x30\x84\xff\xff\xff\xff",
+        b"\x16\x03\x01\x02\x00",
+        ask(0, b"\x42\0"),
+        ask(1, b"\x61\0"),
+    ):
+        talk = LdapTalk(TREE)
+        answer = talk.say(nonsense)
+        assert talk.over
+        assert not answer or heard(answer)[0][0] == 0
+
+
+def test_what_makes_no_sense_behind_a_search(talk: LdapTalk) -> None:
+    """It ends the connection in its turn: the search before it, during which it came, is answered."""
+    together = talk.say(search(2) + b"SSSS")
+    assert codes(together) == [0, 2]
+    assert len(entries(together)) == TREE.size
+
+
+def test_an_end_from_outside_is_announced(talk: LdapTalk) -> None:
+    """A suspension: notice of disconnection (RFC 4511 §4.4.1), message 0."""
+    talk.session.end(Text("Hộp thư bị khóa.", "Suspended."), b"8")
+    ((message_id, tag, parts),) = heard(talk.run())
+    assert (message_id, tag, parts[0][1], parts[-1]) == (0, 0x78, b"\x08", (0x8A, b"1.3.6.1.4.1.1466.20036"))
+    assert talk.over
+
+
+def test_silence_ends_a_connection() -> None:
+    """Before signing in after a minute, afterwards after a quarter of an hour."""
+    talk = LdapTalk(TREE)
+    talk.clock.move_to(talk.clock.now() + timedelta(seconds=61))
+    talk.run()
+    assert talk.over
+
+
+def test_starttls_throws_away_what_came_in_clear() -> None:
+    """What stands behind the request in clear is nobody's (RFC 4513 §3.1.1); who had signed in is out."""
+    talk = LdapTalk(TREE, tls=False)
+    answer = talk.say(ask(2, tlv(0x77, text("1.3.6.1.4.1.1466.20037", 0x80))))
+    assert codes(answer) == [0]
+    assert codes(talk.say(search(3))) == [50]
+
+
+@given(
+    st.lists(st.one_of(st.just(bind()), st.just(search(2, "(cn=*b*)", "cn")), st.binary(max_size=12)), max_size=5), st.data()
+)
+def test_any_split_gives_the_same_answers(said: list[bytes], data: st.DataObject) -> None:
+    """And no octets find a bug."""
+    octets = b"".join(said)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(octets)), max_size=4)))
+    answers = []
+    for pieces in ([octets], [octets[a:b] for a, b in zip([0, *cuts], [*cuts, len(octets)], strict=True)]):
+        talk = LdapTalk(TREE)
+        answers.append(b"".join(talk.say(piece) for piece in pieces))
+        assert not talk.notes, talk.notes
+    assert answers[0] == answers[1]
