@@ -1,7 +1,7 @@
 # mic-mail in a container: data and configuration in the volume /var/lib/mic-mail, doors on the usual ports.
 #   docker build -t mic-mail .
 #   docker run --rm -it -v mic-mail:/var/lib/mic-mail mic-mail init
-#   docker run -d -v mic-mail:/var/lib/mic-mail -p 25:25 -p 587:587 -p 465:465 -p 143:143 -p 993:993 -p 110:110 -p 995:995 -p 443:443 -p 80:80 mic-mail
+#   docker run -d -v mic-mail:/var/lib/mic-mail -p 25:25 -p 587:587 -p 465:465 -p 143:143 -p 993:993 -p 110:110 -p 995:995 -p 389:389 -p 636:636 -p 443:443 -p 80:80 mic-mail
 
 FROM python:3.13-slim AS build
 WORKDIR /src
@@ -25,7 +25,7 @@ ENV PATH=/opt/mic-mail/bin:$PATH \
 USER mic-mail
 WORKDIR /var/lib/mic-mail
 VOLUME /var/lib/mic-mail
-EXPOSE 25 587 465 143 993 110 995 443 80
+EXPOSE 25 587 465 143 993 110 995 389 636 443 80
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["mic-mail", "status"]
 ENTRYPOINT ["mic-mail"]
