@@ -6,7 +6,13 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "2.3": ("tests/clients/test_states.py",),
     "2.4": ("tests/regulation/test_acts.py",),
     "2.5": ("tests/regulation/test_acts.py",),
-    "2.6": ("tests/unit/directory/test_repository.py",),
+    "2.6": (
+        "tests/clients/test_ldap_programs.py",
+        "tests/clients/test_thunderbird_directory.py",
+        "tests/regulation/test_clause_2_6.py",
+        "tests/unit/directory/test_repository.py",
+        "tests/unit/web/test_carddav.py",
+    ),
     "3.1": ("tests/clients/test_demo.py",),
     "3.2": (
         "tests/clients/test_cli.py",
@@ -191,7 +197,9 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "13.1": ("tests/unit/mime/test_compose.py",),
     "13.2": (
         "tests/clients/test_bytes.py",
+        "tests/clients/test_ldap_programs.py",
         "tests/clients/test_pop3_programs.py",
+        "tests/clients/test_thunderbird_directory.py",
     ),
     "14.3": (
         "tests/regulation/test_clause_14_6.py",
