@@ -87,6 +87,17 @@ def migrate(engine: Engine, *, must_exist: bool = False) -> None:
             raise DirectoryUnavailable(
                 Text("Cơ sở dữ liệu danh bạ trống.", "The directory database is empty."), remedy=BRING_BACK
             )
+        if revision is not None and not (revision.isdecimal() and revision < HEAD):
+            raise DirectoryUnavailable(
+                Text(
+                    f"Danh bạ thuộc phiên bản mới hơn ({revision}; chương trình này biết đến {HEAD}).",
+                    f"The directory is of a newer version ({in_ascii(revision)}; this program knows {HEAD}).",
+                ),
+                remedy=Text(
+                    "Chạy bản mic-mail đã nâng cấp danh bạ, hoặc khôi phục bản sao lưu trước khi nâng cấp.",
+                    "Run the mic-mail that upgraded it, or restore the backup from before.",
+                ),
+            )
         from mic_mail.directory.migrating import upgrade  # Alembic is a tenth of what a process loads to start
 
         upgrade(connection)

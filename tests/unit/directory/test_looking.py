@@ -103,3 +103,17 @@ def test_a_url_that_cannot_be_used_is_wrong_input(url: str, clock: Clock) -> Non
     assert "secret" not in trouble.text.en + trouble.remedy.en
     with pytest.raises(BadInput):
         Directory(url, clock=clock)
+
+
+@pytest.mark.parametrize("revision", ["9999", "x"])
+def test_a_directory_of_a_newer_program_is_left_alone(revision: str, tmp_path: Path, clock: Clock) -> None:
+    """After a step back to an older program: told, with what to do."""
+    path = tmp_path / "directory.sqlite"
+    directory = Directory(f"sqlite:///{path}", clock=clock)
+    directory.migrate()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    with pytest.raises(DirectoryUnavailable, match=f"newer version .{revision}"):
+        directory.migrate()
+    assert not directory.is_current()
+    directory.close()
