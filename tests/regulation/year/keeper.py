@@ -19,7 +19,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.load import load
 from mic_mail.services.housekeeping import Duties
 
-VISITS = ("sweep", "rescan", "replies", "passed_on")
+VISITS = ("sweep", "rescan", "replies", "passed_on", "openings")
 """Duties that open every mailbox. They have tests of their own; for thousands of people they would take most of the year."""
 LONGEST_SECONDS = 0.3
 """Within so long after it was told a round is killed: most are at work then."""

@@ -347,7 +347,7 @@ class Ministry:
     def _plan_use(self, person: Person) -> None:
         """The next reading: often enough, but for those who forget their mailbox."""
         if person.uses_it:
-            person.next_use = self.today + self.chance.randint(60, 170) * ONE
+            person.next_use = self.today + self.chance.randint(100, 170) * ONE
         else:
             person.next_use = date.max
 
