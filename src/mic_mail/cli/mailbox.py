@@ -123,7 +123,7 @@ def issue(
     _must_fit("--given-words", given=given_words is not None, fits=person is not None and address is None)
     _must_fit("--sponsor", given=sponsor is not None, fits=group is not None)
     here = frame(ctx)
-    octets = _octets(quota) if quota is not None else None
+    octets = octets_of(quota) if quota is not None else None
     request = Request(Origin(here.actor(actor), reason, document), read_day(received) if received is not None else None)
     issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
     password = passwords.generate()
@@ -237,7 +237,7 @@ def quota(
     actor: ActorOption = None,
 ) -> None:
     here = frame(ctx)
-    mailbox, octets = here.directory.mailbox(address), _octets(size)
+    mailbox, octets = here.directory.mailbox(address), octets_of(size)
     origin = Origin(here.actor(actor), reason, document)
     with on_record(here, "mailbox_quota", mailbox.address, origin, octets=octets):
         Accounts(here.directory, here.config, here.clock).set_quota(mailbox, octets, origin)
@@ -425,7 +425,7 @@ def _reason(reason: Reason) -> dict[str, object]:
 # ------------------------------------------------------------ arguments
 
 
-def _octets(text: str) -> int:
+def octets_of(text: str) -> int:
     """A size as the configuration writes it."""
     try:
         return parse_octets(text)

@@ -71,6 +71,8 @@ NOUNS = {
         Noun("calendar", ("calendar",)),
         Noun("maintenance", ("maintenance",)),
         Noun("incident", ("incident",)),
+        Noun("import", ("importing", "importingimap", "importingaddress")),
+        Noun("migration", ("migration",)),
         Noun("census", ("census",)),
         Noun("report", ("report", "unanswered", "openings", "correspondence", "passedon")),
         Noun("log", ("log",)),

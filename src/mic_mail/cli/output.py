@@ -115,7 +115,7 @@ def _markup(text: Text | str) -> str:
     return escape(visible(told(text) if isinstance(text, Text) else text))
 
 
-def _console(*, stderr: bool = False) -> Console:
+def console_of(*, stderr: bool = False) -> Console:
     """A console for the stream as it is now (tests replace the streams between runs)."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_WIDTH
@@ -162,17 +162,17 @@ def _result() -> Iterator[None]:
 def line(sentence: Text | str) -> None:
     """One line of result."""
     with _result():
-        _console().print(_markup(sentence), soft_wrap=True)
+        console_of().print(_markup(sentence), soft_wrap=True)
 
 
 def note(sentence: Text | str) -> None:
     """One line beside the result: what was done, what to do next."""
-    _console(stderr=True).print(_markup(sentence), soft_wrap=True)
+    console_of(stderr=True).print(_markup(sentence), soft_wrap=True)
 
 
 def failure(error: MicMailError) -> None:
     """An error as a person needs it: what, by which clause, and what to do; of a configuration each of its mistakes."""
-    console = _console(stderr=True)
+    console = console_of(stderr=True)
     console.print(f"[bold red]{say('Lỗi', 'Error')}:[/] {_markup(error.text)}", soft_wrap=True)
     mistakes: Sequence[Mistake] = getattr(error, "mistakes", ())
     for mistake in mistakes:
@@ -231,7 +231,7 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
         table.add_column(say(column.vi, column.en), justify="right" if column.right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_markup(c.shown(row)) for c in shown))
-    console = _console()
+    console = console_of()
     console.width = max(console.width, _NARROWEST_COLUMN * len(shown) + 1)
     with _result():
         console.print(table)
@@ -249,7 +249,7 @@ def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | 
         if not column.json_only:
             table.add_row(say(column.vi, column.en), _markup(column.shown(row)))
     with _result():
-        _console().print(table)
+        console_of().print(table)
 
 
 def cell(value: object) -> str:
@@ -302,7 +302,7 @@ def _json_value(value: object) -> object:
 
 def progress(*, transient: bool = True) -> AbstractContextManager[Progress]:
     """A progress bar on standard error for long work; silent when nobody watches."""
-    console = _console(stderr=True)
+    console = console_of(stderr=True)
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -267,6 +267,26 @@ class CensusDispute(Base):
     line: Mapped[str] = mapped_column(String(64))
 
 
+class ElsewhereRow(Base):
+    """A unit that still uses another mail system, and its plan to leave it (Reg. 14.5)."""
+
+    __tablename__ = "elsewhere"
+
+    plan_id: Mapped[int] = mapped_column(primary_key=True)
+    unit_id: Mapped[int] = mapped_column(ForeignKey("unit.unit_id"), index=True)
+    system: Mapped[str] = mapped_column(String(255))
+    mailboxes: Mapped[int]
+    planned_on: Mapped[date] = mapped_column(Day)
+    contact: Mapped[str] = mapped_column(String(255))
+    recorded_at: Mapped[datetime] = mapped_column(Instant)
+    actor: Mapped[str] = mapped_column(String(255))
+    document: Mapped[str | None] = mapped_column(String(255))
+    ended_at: Mapped[datetime | None] = mapped_column(Instant)
+    ended_by: Mapped[str | None] = mapped_column(String(255))
+    done: Mapped[bool] = mapped_column(default=False)
+    end_document: Mapped[str | None] = mapped_column(String(255))
+
+
 class Unit(Base):
     """A unit of the ministry, its symbol as registered (Reg. 5.1)."""
 

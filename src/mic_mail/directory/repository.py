@@ -4,7 +4,8 @@ Synchronous; for the command line, the use cases and the workers' lanes (safe fr
 transaction that is durable when the method returns and that raises `version()`; facts are only ever appended, each bound to
 the one before it. Whether a change is allowed is not asked here but in the use cases; the database holds to what must never
 be otherwise (an address belongs to one mailbox for ever). Registers beside the mailboxes are rooms of their own: `years`,
-`officers`, `content`, `sent`, `requests`, `incidents`, `downtimes`, `censuses`.
+`officers`, `content`, `sent`, `requests`, `incidents`, `downtimes`, `censuses`,
+`elsewhere`.
 """
 
 import json
@@ -21,6 +22,7 @@ from mic_mail.directory import loading, people, rolls
 from mic_mail.directory.censuses import Censuses
 from mic_mail.directory.contentaccess import ContentRegister
 from mic_mail.directory.downtimes import Downtimes
+from mic_mail.directory.elsewhere import Elsewhere
 from mic_mail.directory.incidents import Incidents
 from mic_mail.directory.model import (
     Activity,
@@ -73,6 +75,7 @@ class Directory:
         self.sent = SentNotices(tables)
         self.downtimes = Downtimes(tables)
         self.censuses = Censuses(tables)
+        self.elsewhere = Elsewhere(tables)
         self.requests = Requests(tables)
         self.incidents = Incidents(tables)
 

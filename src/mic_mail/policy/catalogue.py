@@ -137,10 +137,10 @@ ROWS: tuple[Clause, ...] = (
     _row("5.5", ENFORCED,
         ("Định dạng chỉ áp dụng cho hộp thư cấp mới sau Quy chế.",
          "The rule binds only mailboxes issued after the regulation."),
-        (("Địa chỉ có trước ngày ban hành, và địa chỉ chuyển sang không rõ ngày, được giữ nguyên và ghi là cũ; quy tắc chỉ "
-          "kiểm tra hộp thư cấp sau."),
-         ("Addresses older than the decision, and imported ones of unknown age, are kept and shown as such; only later "
-          "mailboxes are held to the rules.")),
+        (("Địa chỉ có trước ngày ban hành, và địa chỉ chuyển sang không rõ ngày (`import address`), được giữ nguyên và ghi là "
+          "cũ; quy tắc chỉ kiểm tra hộp thư cấp sau."),
+         ("Addresses older than the decision, and imported ones of unknown age (`import address`), are kept and shown as such; "
+          "only later mailboxes are held to the rules.")),
         settings="regulation.issued_on"),
     _row("6.1", ENFORCED,
         ("Chỉ Trung tâm Thông tin cấp mới, thay đổi, thu hồi hộp thư; quản lý thống nhất danh bạ.",
@@ -301,10 +301,12 @@ ROWS: tuple[Clause, ...] = (
         settings="maintenance.count",
         reading=("Trọn 3 ngày làm việc ở giữa, không tính ngày thông báo.",
                  "3 full working days between, the day of notice not counted.")),
-    _row("10.4", LATER,
+    _row("10.4", ENFORCED,
         ("Hỗ trợ chuyển đổi dữ liệu thư từ hệ thống khác.", "Help for units that move mail from other systems."),
-        ("Nhập từ Maildir của Dovecot nguyên vị; các nguồn khác về sau.",
-         "A Dovecot Maildir is taken over in place; other sources later.")),
+        (("`import`: từ IMAP, Maildir, mbox, EML, PST, khi người dùng vẫn làm việc; dừng lúc nào cũng chạy tiếp được, không "
+          "thư nào vào hai lần; --verify so từng thư. Maildir của Dovecot còn được tiếp quản nguyên vị."),
+         ("`import`: from IMAP, Maildir, mbox, EML, PST, while people work; stopped at any time it goes on, nothing comes "
+          "twice; --verify compares each message. A Dovecot Maildir is also taken over in place."))),
     _row("11.1", PEOPLE,
         ("Văn bản được gửi, nhận trong và giữa các đơn vị.", "What may be sent within and between units."),
         ("Chứng cứ: nhật ký thư, báo cáo gửi nhận của hộp thư đơn vị.",
@@ -401,9 +403,10 @@ ROWS: tuple[Clause, ...] = (
           "của sự cố thành một tệp có mã kiểm tra."),
          ("A register of incidents: told by a unit's command or form to support@, at once with the Centre; notes, measures, "
           "result; its log as one file with digests that prove it."))),
-    _row("14.5", PEOPLE,
+    _row("14.5", ENFORCED,
         ("Đơn vị có kế hoạch chuyển sang hệ thống này.", "Units plan to leave other systems."),
-        ("Sổ các đơn vị còn dùng hệ thống khác, về sau.", "A register of units still elsewhere, later.")),
+        ("`migration`: sổ các đơn vị còn dùng hệ thống khác, hạn chuyển, số lần lùi, quá hạn; có trong thống kê và báo cáo.",
+         "`migration`: the register of units still elsewhere, until when, how often put off, overdue; in census and report.")),
     _row("14.6", ENFORCED,
         ("Mỗi 06 tháng thống kê danh sách người dùng.", "Every 6 months units list those who use mailboxes."),
         ("Bản thống kê theo đơn vị để ký (PDF, XLSX), thay đổi so với kỳ trước, tổng hợp cho Trung tâm, ai chưa xác nhận.",

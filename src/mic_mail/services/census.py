@@ -25,6 +25,7 @@ from mic_mail.policy.requests import PENDING, Item, Request
 from mic_mail.policy.requests import STATES as REQUEST_STATES
 from mic_mail.policy.states import State
 from mic_mail.policy.wording import KINDS, STATES
+from mic_mail.services.elsewhere import Register
 from mic_mail.services.papers import paper
 from mic_mail.services.readings import lifecycle_settings
 from mic_mail.storage.mailstore import MailStore
@@ -56,6 +57,7 @@ class Censuses:
         self._directory = directory
         self._store = store
         self._config = config
+        self._clock = clock
         self.now = clock.now()
         self.period = rules.period_of(local_day(self.now), config.census.months)
 
@@ -177,6 +179,13 @@ class Censuses:
         people = [line for line in census.lines if line.group is Group.PERSON]
         boxes = [line for line in census.lines if line.group is Group.MAILBOX]
         before = self.before(unit)
+        elsewhere = [
+            (
+                "Còn dùng hệ thống khác",
+                f"{each.plan.system}: {each.plan.mailboxes} hộp thư, kế hoạch chuyển xong {each.plan.planned_on:%d/%m/%Y}",
+            )
+            for each in Register(self._directory, self._config, self._clock).of_unit(unit)
+        ]
         blocks: list[Block] = [
             Terms(
                 [
@@ -185,6 +194,7 @@ class Censuses:
                     ("Hộp thư của đơn vị và nhóm", sum(line.has_mailbox for line in boxes)),
                     ("Thời điểm thống kê", census.made_at),
                     ("So với", f"bản thống kê ngày {local_day(before.made_at):%d/%m/%Y}" if before else "chưa có kỳ trước"),
+                    *elsewhere,
                 ]
             ),
             _people_table(people),

@@ -23,6 +23,7 @@ from mic_mail.policy.incidents import State as Stage
 from mic_mail.policy.lifecycle import FactsUnreadable, State, decide
 from mic_mail.policy.spans import Span
 from mic_mail.policy.wording import KINDS, STATES
+from mic_mail.services.elsewhere import Register, short_table
 from mic_mail.services.evidence.findings import Office
 from mic_mail.services.evidence.gathering import gather
 from mic_mail.services.papers import paper
@@ -74,6 +75,8 @@ class Usage:
         ]
         if unit is None:
             blocks += [self._storage(), self._incidents(), self._downtimes(), self._overdue()]
+            elsewhere = Register(self._directory, self._config, self._clock).known()
+            blocks.append(short_table(elsewhere, "VIII. Đơn vị dùng hệ thống khác"))
         whose = "Hệ thống thư điện tử công vụ" if unit is None else unit.name
         return paper(
             self._config,

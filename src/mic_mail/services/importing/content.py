@@ -1,0 +1,83 @@
+"""The content of one message on its way in: its octets as they will be stored, their digest, what the index says of them.
+
+In: octets or parts of them, as the source has them. Out: a staged file, finished or held in memory for the journal. Nothing of
+a message is changed but line ends: one that has a bare LF (an mbox, a Maildir, a file from Unix) gets CRLF at every LF, as the
+adoption of a Maildir does it. What IMAP sends is kept octet for octet.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+
+from mic_mail.mime.render import Answers, answers, answers_of
+from mic_mail.mime.scanner import Scanner
+from mic_mail.services.importing.source import Chunks
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import Staged
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message that lies in the account's `tmp/`, seen by nobody."""
+
+    staged: Staged
+    answers: Answers
+    digest: bytes
+    octets: bytes | None
+    """What is small is held, so that many can be made durable together; None: it is durable."""
+
+
+def take(account: Account, content: bytes | Chunks) -> Incoming | None:
+    """Stage a message; None: there is nothing in it."""
+    if isinstance(content, bytes):
+        if not content:
+            return None
+        staged = account.stage()
+        try:
+            staged.write(content)
+            staged.finish_later()
+            return Incoming(staged, answers_of(content), sha256(content).digest(), content)
+        except BaseException:
+            staged.discard()
+            raise
+    staged, scanner, digest = account.stage(), Scanner(), sha256()
+    try:
+        for part in content():
+            staged.write(part)
+            scanner.feed(part)
+            digest.update(part)
+        if not staged.size:
+            staged.discard()
+            return None
+        staged.finish()
+        return Incoming(staged, answers(scanner.finish()), digest.digest(), None)
+    except BaseException:
+        staged.discard()
+        raise
+
+
+def digest_of(content: bytes | Chunks) -> bytes:
+    """SHA-256 of what would be stored."""
+    found = sha256()
+    for part in (content,) if isinstance(content, bytes) else content():
+        found.update(part)
+    return found.digest()
+
+
+def with_crlf(octets: bytes) -> bytes:
+    """Every LF as CRLF, if any is bare."""
+    if octets.count(b"\n") == octets.count(b"\r\n"):
+        return octets
+    return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def parts_with_crlf(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """The same of a message in parts that is known to have a bare LF."""
+    held = b""
+    for part in parts:
+        octets = held + part
+        # A CR at the end may belong to the next part's LF.
+        held = b"\r" if octets.endswith(b"\r") else b""
+        yield octets[: len(octets) - len(held)].replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    if held:
+        yield held

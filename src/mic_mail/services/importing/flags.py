@@ -1,0 +1,73 @@
+"""Flags of other systems: IMAP's by name, Maildir's by letter, those that mbox keeps in headers (Mozilla, mutt, pine).
+
+In: names, letters, a header. Out: names as IMAP spells them, or bits and keywords of this store. Pure. \\Recent is never kept;
+what can be no keyword (RFC 9051 §9, atom) is left out.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from mic_mail.mime.headers import fields
+from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, MAX_KEYWORDS, SEEN
+
+_BITS: Mapping[str, int] = {
+    "\\answered": ANSWERED,
+    "\\flagged": FLAGGED,
+    "\\deleted": DELETED,
+    "\\seen": SEEN,
+    "\\draft": DRAFT,
+}
+_KEYWORD = re.compile(r"[!#$&'+,\-./0-9:;<=>?@A-Z^_`a-z|}~]{1,100}")
+_LETTERS: Mapping[str, str] = {
+    "D": "\\Draft",
+    "F": "\\Flagged",
+    "R": "\\Answered",
+    "S": "\\Seen",
+    "T": "\\Deleted",
+    "P": "$Forwarded",
+}
+_STATUS: Mapping[str, str] = {"R": "\\Seen", "A": "\\Answered", "F": "\\Flagged", "T": "\\Draft"}
+_MOZILLA: Mapping[int, str] = {0x1: "\\Seen", 0x2: "\\Answered", 0x4: "\\Flagged", 0x1000: "$Forwarded"}
+_MOZILLA_EXPUNGED = 0x8
+_TELLS = (b"status", b"x-status", b"x-keywords", b"x-mozilla-status", b"x-mozilla-keys")
+
+
+def read_flags(names: Iterable[str]) -> tuple[int, tuple[str, ...]]:
+    """System bits and keywords."""
+    bits, keywords = 0, []
+    for name in sorted(names):
+        bit = _BITS.get(name.lower())
+        if bit is not None:
+            bits |= bit
+        elif _KEYWORD.fullmatch(name):
+            keywords.append(name)
+    return bits, tuple(keywords[:MAX_KEYWORDS])
+
+
+def of_letters(letters: str, keywords: tuple[str, ...]) -> frozenset[str]:
+    """Of a Maildir's name; small letters are the folder's keywords (Dovecot)."""
+    found = {_LETTERS[letter] for letter in letters if letter in _LETTERS}
+    for letter in letters:
+        place = ord(letter) - ord("a")
+        if 0 <= place < min(26, len(keywords)) and not keywords[place].startswith("unused-"):
+            found.add(keywords[place])
+    return frozenset(found)
+
+
+def of_header(header: bytes) -> tuple[frozenset[str] | None, bool]:
+    """Of an mbox: flags, or None where it says nothing of them; and whether it was deleted and waits to be compacted away."""
+    told = {name: value.strip() for name, value in fields(header) if name in _TELLS}
+    if not told.keys() & {b"status", b"x-status", b"x-mozilla-status"}:
+        return None, False
+    found = {
+        _STATUS[letter]
+        for letter in (told.get(b"status", b"") + told.get(b"x-status", b"")).decode("latin-1")
+        if letter in _STATUS
+    }
+    found |= set((told.get(b"x-keywords", b"") + b" " + told.get(b"x-mozilla-keys", b"")).decode("latin-1").split())
+    try:
+        mozilla = int(told.get(b"x-mozilla-status", b"0") or b"0", 16)
+    except ValueError:
+        mozilla = 0
+    found |= {flag for bit, flag in _MOZILLA.items() if mozilla & bit}
+    return frozenset(found), bool(mozilla & _MOZILLA_EXPUNGED) or "D" in told.get(b"x-status", b"").decode("latin-1")

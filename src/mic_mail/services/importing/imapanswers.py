@@ -1,0 +1,91 @@
+"""What an IMAP server answers, as values: strings, lists, None for NIL. A server is a stranger: nothing is taken on trust.
+
+In: one untagged response, as lines and the literals that stand between them. Out: nested lists of bytes; of FETCH a dictionary.
+Pure, without recursion, time linear in the length. RFC 9051 §9, laxer: whatever is no list and no string is an atom.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+Value = bytes | list["Value"] | None
+_TOKEN = re.compile(
+    rb'[ \t]*(?:(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<atom>[^ \t()"]+)|(?P<odd>"))', re.DOTALL
+)
+_LITERAL = re.compile(rb"~?\{\d+\+?\}\Z")
+_MOST_FLAGS = 200
+"""Of one message."""
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+
+
+def values(parts: Sequence[bytes]) -> list[Value]:
+    """A response: `parts` are a line, a literal, a line, a literal, ..., a line. What closes nothing is passed over."""
+    root: list[Value] = []
+    open_lists = [root]
+    for place, part in enumerate(parts):
+        if place % 2:
+            open_lists[-1].append(part)
+            continue
+        line = _LITERAL.sub(b"", part) if place + 1 < len(parts) else part
+        for each in _tokens(line):
+            if each == "(":
+                inner: list[Value] = []
+                open_lists[-1].append(inner)
+                open_lists.append(inner)
+            elif each == ")":
+                if len(open_lists) > 1:
+                    open_lists.pop()
+            elif not isinstance(each, str):
+                open_lists[-1].append(each)
+    return root
+
+
+def _tokens(line: bytes) -> Iterator[bytes | str | None]:
+    at = 0
+    while match := _TOKEN.match(line, at):
+        at = match.end()
+        if match["open"]:
+            yield "("
+        elif match["close"]:
+            yield ")"
+        elif match["quoted"] is not None:
+            yield _ESCAPED.sub(rb"\1", match["quoted"]) if b"\\" in match["quoted"] else match["quoted"]
+        elif match["atom"] is not None:
+            yield None if match["atom"].upper() == b"NIL" else match["atom"]
+
+
+def fetched(parts: Sequence[bytes]) -> Mapping[bytes, Value] | None:
+    """The attributes of a FETCH response by name; None if it is another."""
+    told = values(parts)
+    if len(told) < 4 or told[0] != b"*" or not isinstance(told[2], bytes) or told[2].upper() != b"FETCH":
+        return None
+    attributes = told[3]
+    if not isinstance(attributes, list):
+        return None
+    pairs = zip(attributes[::2], attributes[1::2], strict=False)
+    return {name.upper(): value for name, value in pairs if isinstance(name, bytes)}
+
+
+def number(value: Value, most: int = (1 << 63) - 1) -> int:
+    """A number; 0 where it is none."""
+    if isinstance(value, bytes) and value.isdigit() and len(value) <= 19:
+        return min(int(value), most)
+    return 0
+
+
+def flags(value: Value) -> frozenset[str]:
+    """Flags as they are spelled, but for \\Recent."""
+    if not isinstance(value, list):
+        return frozenset()
+    found = {each.decode("ascii", "replace") for each in value[:_MOST_FLAGS] if isinstance(each, bytes) and len(each) <= 100}
+    return frozenset(name for name in found if name.lower() != "\\recent")
+
+
+def sequence(uids: Sequence[int]) -> str:
+    """Ascending UIDs as RFC 9051 §9 `sequence-set`."""
+    ranges: list[list[int]] = []
+    for uid in uids:
+        if ranges and uid == ranges[-1][1] + 1:
+            ranges[-1][1] = uid
+        else:
+            ranges.append([uid, uid])
+    return ",".join(str(first) if first == last else f"{first}:{last}" for first, last in ranges)

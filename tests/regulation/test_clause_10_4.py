@@ -1,0 +1,313 @@
+"""Reg. 10.4: units that move mail from another system are helped: from files of any kind, while people work, nothing twice.
+
+From a real IMAP server: tests/clients/test_import_from_dovecot.py.
+"""
+
+import imaplib
+import json
+import mailbox
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from harness import MailServer, config_for
+from mic_mail.clock import SystemClock
+from mic_mail.errors import Refused
+from mic_mail.policy.facts import Draft, FactKind, MailboxKind
+from mic_mail.services.importing.eml import EmlSource
+from mic_mail.services.importing.importer import Choice
+from mic_mail.services.importing.maildir import MaildirSource
+from mic_mail.services.importing.mbox import MboxSource
+from mic_mail.services.importing.moving import Moving, Outcome
+from mic_mail.services.importing.pst import PstSource
+from mic_mail.services.importing.source import Source, SourceWrong
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import AccountRef
+from population import PASSWORD
+from regulation.test_commands import Console
+
+pytestmark = pytest.mark.clause("10.4")
+
+
+def letter(number: int, octets: int = 50) -> bytes:
+    return f"From: a@b.vn\nSubject: thu {number}\nDate: Tue, 1 Oct 2019 10:00:00 +0700\n\n{'x' * octets}\n".encode()
+
+
+def maildir(path: Path, count: int, first: int = 0) -> Path:
+    for inner in ("cur", "new", "tmp"):
+        (path / inner).mkdir(parents=True, exist_ok=True)
+    for number in range(first, first + count):
+        (path / "cur" / f"{number}.x:2,S").write_bytes(letter(number))
+    return path
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[MailServer]:
+    made = MailServer(config_for(tmp_path / "data"))
+    yield made
+    made.stop()
+
+
+class Beside:
+    """Imports as a command does them: in a store of its own, beside the running server."""
+
+    def __init__(self, server: MailServer) -> None:
+        self._server = server
+        self.store = MailStore(server.config.mail_root, clock=SystemClock(), host="cli")
+        years = server.population.directory.years
+        self.moving = Moving(self.store, server.config, SystemClock(), years.working_days())
+
+    def bring(self, mailbox_id: int, source: Source) -> Outcome:
+        entry = self._server.population.directory.entry(mailbox_id)
+        return self.moving.run(entry, source, Choice(), lambda tally: None)
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def test_its_person_works_while_mail_arrives(server: MailServer, tmp_path: Path) -> None:
+    """A session sees the messages come, in order, and its own flags and deletions stand; delivery goes on beside."""
+    bee = server.issue("dvbe")
+    session = imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls())
+    session.authenticate("PLAIN", lambda _: f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode())
+    session.select("INBOX")
+    beside = Beside(server)
+    source = MaildirSource(str(maildir(tmp_path / "old", 300)))
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(beside.bring(bee.mailbox_id, source)))
+    thread.start()
+    session.append("INBOX", "", None, b"Subject: mine\r\n\r\nx\r\n")
+    thread.join(60)
+    assert outcomes[0].error is None
+    assert outcomes[0].imported == 300
+    session.noop()
+    assert session.untagged_responses.get("EXISTS", [b"0"])[-1] == b"301"
+    kind, (uids,) = session.uid("SEARCH", "ALL")
+    assert kind == "OK"
+    assert [int(uid) for uid in uids.split()] == list(range(1, 302))
+    session.uid("STORE", uids.split()[5].decode(), "+FLAGS", "(\\Deleted)")
+    session.expunge()
+    assert beside.bring(bee.mailbox_id, source).imported == 0
+    session.noop()
+    assert len(session.uid("SEARCH", "ALL")[1][0].split()) == 300
+    session.logout()
+    beside.close()
+
+
+def test_two_imports_at_once(server: MailServer, tmp_path: Path) -> None:
+    """Of two sources into one mailbox: all of both, once."""
+    bee = server.issue("dvbe")
+    sources = [MaildirSource(str(maildir(tmp_path / str(place), 150, 1000 * place))) for place in range(3)]
+    outcomes: list[Outcome] = []
+
+    def bring(source: Source) -> None:
+        beside = Beside(server)
+        outcomes.append(beside.bring(bee.mailbox_id, source))
+        beside.close()
+
+    threads = [threading.Thread(target=bring, args=(source,)) for source in sources]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [(outcome.error, outcome.imported) for outcome in outcomes] == [(None, 150)] * 3
+    account = server.running.rooms.store.account(AccountRef(bee.mailbox_id, bee.home))
+    info = account.folder("INBOX")
+    assert (info.messages, info.uidnext) == (450, 451)
+    assert account.repair(check=True).clean
+
+
+def test_what_was_reclaimed_or_is_handed_over_takes_nothing(server: MailServer, tmp_path: Path) -> None:
+    """Mail is not moved to where nobody may read it (6.4.c), nor into what is handed over as it stands (12.3.d)."""
+    bee = server.issue("dvbe")
+    server.record(bee, Draft(FactKind.RECLAIMED, server.clock.now(), "test"))
+    beside = Beside(server)
+    with pytest.raises(Refused):
+        beside.bring(bee.mailbox_id, MaildirSource(str(maildir(tmp_path / "old", 1))))
+    unit = server.issue("cntt", kind=MailboxKind.UNIT)
+    begun = {"person": 1, "holder": "dvbe@mic.gov.vn", "named_by": "An", "until": "2090-01-01"}
+    server.record(unit, Draft(FactKind.HANDOVER_BEGUN, server.clock.now(), "test", data=begun))
+    with pytest.raises(Refused, match="handed over"):
+        beside.bring(unit.mailbox_id, MaildirSource(str(tmp_path / "old")))
+    beside.close()
+
+
+# ------------------------------------------------------------ by command
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    made = Console(tmp_path)
+    assert made.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, made.err
+    assert made.run("unit", "add", "CNTT", "Vụ Công nghệ thông tin") == 0, made.err
+    assert made.run("person", "add", "Đỗ Văn Bê", "--unit", "CNTT") == 0, made.err
+    assert made.run("mailbox", "issue", "--person", "1") == 0, made.err
+    return made
+
+
+def report(console: Console, *words: str, code: int = 0) -> dict[str, dict[str, object]]:
+    assert console.run("import", *words, "--document", "1/YC", "--json") == code, console.err
+    return {row["source"]: row for row in json.loads(console.out)}
+
+
+def test_files_of_each_kind(console: Console, tmp_path: Path) -> None:
+    """Maildir, mbox, EML; a rehearsal first, the import, once more, and the comparison; all on record."""
+    box = mailbox.mbox(tmp_path / "Sent")
+    for number in range(3):
+        box.add(letter(number) + b"From here on\n")
+    box.flush()
+    box.close()
+    (tmp_path / "files" / "Dự án").mkdir(parents=True)
+    (tmp_path / "files" / "Dự án" / "a.eml").write_bytes(letter(70))
+    (tmp_path / "files" / "b.EML").write_bytes(letter(71))
+    (tmp_path / "files" / "c.txt").write_bytes(letter(72))
+    places = {"maildir": maildir(tmp_path / "old", 4), "mbox": tmp_path / "Sent", "eml": tmp_path / "files"}
+    expected = {"maildir": {"INBOX": 4}, "mbox": {"Sent": 3}, "eml": {"INBOX": 1, "Dự án": 1}}
+    for kind, path in places.items():
+        words = (kind, "dvbe@mic.gov.vn", str(path))
+        assert {name: row["imported"] for name, row in report(console, *words, "--dry-run").items()} == expected[kind]
+        done = report(console, *words)
+        assert {name: row["imported"] for name, row in done.items()} == expected[kind]
+        again = report(console, *words)
+        assert {name: row["already"] for name, row in again.items()} == expected[kind]
+        assert {name: row["digest"] for name, row in again.items()} == {name: row["digest"] for name, row in done.items()}
+        assert all(row["missing"] == 0 for row in report(console, *words, "--verify").values())
+    (tmp_path / "files" / "new.eml").write_bytes(letter(99))
+    assert report(console, "eml", "dvbe@mic.gov.vn", str(tmp_path / "files"), "--verify", code=1)["INBOX"]["missing"] == 1
+    assert len(console.json("import", "list")) == 3
+    acts = [json.loads(line) for path in (tmp_path / "data" / "log").glob("audit-*") for line in path.open()]
+    kinds = [act["act"] for act in acts if act["act"].startswith("mailbox_import")]
+    assert kinds.count("mailbox_import") == kinds.count("mailbox_import_ended") == 6
+    assert all(act["document"] == "1/YC" for act in acts if act["act"] == "mailbox_import")
+
+
+def test_a_basis_is_needed_and_room(console: Console, tmp_path: Path) -> None:
+    """No document, no import (4.3); the quota is raised with a reason (8.3.a), else the import stops and says so."""
+    old = maildir(tmp_path / "old", 1)
+    assert console.run("import", "maildir", "dvbe@mic.gov.vn", str(old)) == 2
+    assert "--document" in console.err
+    assert console.run("import", "maildir", "dvbe@mic.gov.vn", str(old), "--document", "1/YC", "--quota", "3 GiB") == 2
+    words = ("import", "maildir", "dvbe@mic.gov.vn", str(old), "--document", "1/YC", "--quota", "3 GiB", "--reason", "thư cũ")
+    assert console.run(*words) == 0, console.err
+    assert console.json("mailbox", "show", "dvbe@mic.gov.vn")["quota_octets"] == 3 << 30
+    assert console.run("import", "maildir", "khong@mic.gov.vn", str(old), "--document", "1/YC") == 2
+    assert console.run("import", "maildir", "dvbe@mic.gov.vn", str(tmp_path), "--document", "1/YC") == 2
+    assert console.run("import", "mbox", "dvbe@mic.gov.vn", str(old / "cur" / "0.x:2,S"), "--document", "1/YC") == 2
+    for option in (("--folder", "Sent"), ("--without", "Sent"), ("--map", "Sent=x"), ("--map", "x")):
+        assert console.run("import", "maildir", "dvbe@mic.gov.vn", str(old), "--document", "1/YC", *option) == 2, option
+
+
+@pytest.mark.clause("4.3")
+def test_an_import_is_no_sending(console: Console, tmp_path: Path) -> None:
+    """Old mail is old mail: markings (4.1) and attachments beyond 20 MiB (8.3.b) come along, from files of strangers."""
+    old = maildir(tmp_path / "old", 0)
+    marked = "Subject: x\nContent-Type: text/plain; charset=utf-8\n\nĐộ mật: TỐI MẬT\n".encode()
+    (old / "cur" / "1.x:2,").write_bytes(marked)
+    (old / "cur" / "2.x:2,").write_bytes(b"Subject: big\n\n" + b"A" * 70 + (b"A" * 76 + b"\n") * 300_000)
+    assert report(console, "maildir", "dvbe@mic.gov.vn", str(old))["INBOX"]["imported"] == 2
+
+
+def test_an_export_comes_back(console: Console, tmp_path: Path) -> None:
+    """Files as `content export` writes them: by its manifest, without what was expunged or altered since."""
+    folder = tmp_path / "export"
+    (folder / "002-Du_an").mkdir(parents=True)
+    told = []
+    for number in range(3):
+        octets = letter(number).replace(b"\n", b"\r\n")
+        (folder / "002-Du_an" / f"{number}.eml").write_bytes(octets)
+        told.append(
+            {
+                "file": f"002-Du_an/{number}.eml", "folder": "Dự án/2019", "sha256": sha256(octets).hexdigest(),
+                "arrived_at": "2020-02-03T04:05:06+00:00", "expunged_at": "2021-01-01T00:00:00+00:00" if number == 1 else None,
+                "flags": "\\Flagged $label1",
+            }
+        )  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps({"messages": told}))
+    (folder / "002-Du_an" / "2.eml").write_bytes(letter(50))
+    done = report(console, "eml", "dvbe@mic.gov.vn", str(folder))
+    assert {name: (row["target"], row["imported"]) for name, row in done.items()} == {"Dự án/2019": ("Dự án/2019", 1)}
+    assert done["Dự án/2019"]["skipped"] == {"deleted": 1, "altered": 1}
+    source = EmlSource(str(folder))
+    items = list(source.messages(source.folders()[0], frozenset()))
+    assert (items[0].flags, items[0].received_at_us) == ({"\\Flagged", "$label1"}, 1_580_702_706_000_000)
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(SourceWrong):
+        EmlSource(str(folder))
+
+
+@pytest.mark.needs_tool
+def test_a_pst_is_read_by_a_program_apart(tmp_path: Path) -> None:
+    """What is none is refused, and so is one that the program cannot read; nothing is left of it."""
+    if shutil.which("readpst") is None:
+        pytest.skip("readpst is not installed (Debian: pst-utils)")
+    path, work = tmp_path / "old.pst", tmp_path / "work"
+    path.write_bytes(b"no pst")
+    with pytest.raises(SourceWrong, match="no PST"):
+        PstSource(str(path), work)
+    path.write_bytes(b"!BDN" + b"\0" * 5000)
+    with pytest.raises(SourceWrong, match="readpst cannot read"):
+        PstSource(str(path), work)
+    assert list(work.iterdir()) == []
+
+
+def test_a_pst_in_folders_as_readpst_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The root that Outlook calls after the file is left out, Outlook's folders come to ours; limits hold for the program."""
+    program = tmp_path / "bin" / "readpst"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport os, random, resource, sys\n"
+        "target = sys.argv[sys.argv.index('-o') + 1]\n"
+        "for name, text in (('O/Inbox/1.eml', 'a'), ('O/Sent Items/1.eml', 'b'), ('O/Sent Items/2.ics', 'c')):\n"
+        "    os.makedirs(os.path.dirname(f'{target}/{name}'), exist_ok=True)\n"
+        "    mark = f'boundary-LibPST-iamunique-{random.randrange(10**9)}_-_-'\n"
+        "    open(f'{target}/{name}', 'w').write(f'Subject: x\\n\\n--{mark}\\n{text}\\n--{mark}--\\n')\n"
+        "limits = [resource.getrlimit(what)[0] for what in (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)]\n"
+        "assert all(limit != resource.RLIM_INFINITY for limit in limits), limits\n"
+        "assert set(os.environ) <= {'LC_ALL', 'PATH', 'LC_CTYPE'}, os.environ\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    path = tmp_path / "old.pst"
+    path.write_bytes(b"!BDN" + b"\0" * 100)
+    (tmp_path / "work" / "pst-left-by-a-kill").mkdir(parents=True)
+    source = PstSource(str(path), tmp_path / "work")
+    assert len(list((tmp_path / "work").iterdir())) == 1
+    assert [folder.name for folder in source.folders()] == ["Inbox", "Sent Items"]
+    items = [item for folder in source.folders() for item in source.messages(folder, frozenset())]
+    wanted = b"Subject: x\r\n\r\n--boundary-LibPST-iamunique-1_-_-\r\n%b\r\n--boundary-LibPST-iamunique-1_-_---\r\n"
+    assert [item.content for item in items] == [wanted % b"a", wanted % b"b"], "the same each time, though drawn by lot"
+    assert all(item.flags == {"\\Seen"} for item in items)
+    source.close()
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_large_mbox_in_little_memory(tmp_path: Path) -> None:
+    """Whatever the size of the file and of one message in it; another process, so that its memory is its own."""
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        for number in range(300):
+            file.write(b"From a@b Tue Oct  1 10:00:00 2019\n" + letter(number, 1 << 20) + b"\n")
+        file.write(b"From a@b Tue Oct  1 10:00:00 2019\nSubject: huge\n\n")
+        for _ in range(400):
+            file.write((b"y" * 1023 + b"\n") * 1024)
+    script = (
+        "import resource, sys\n"
+        "from mic_mail.services.importing.mbox import MboxSource\n"
+        "from mic_mail.services.importing.content import digest_of\n"
+        "source = MboxSource(sys.argv[1])\n"
+        "count = sum(bool(digest_of(item.content)) for item in source.messages(source.folders()[0], ()))\n"
+        "print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    count, kib = map(int, done.stdout.split())
+    assert count == 301
+    assert kib < 120_000
+    assert len(list(MboxSource(str(path)).folders())) == 1

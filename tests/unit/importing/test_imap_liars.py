@@ -1,0 +1,282 @@
+"""Servers that lie, break off, keep silent or send without end: an import ends with a word about it, in bounded memory."""
+
+import inspect
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import aioimaplib
+import pytest
+from aioimaplib import aioimaplib as library
+
+from mic_mail.services.importing import imap, imapwire
+from mic_mail.services.importing.imap import ImapSource, Server
+from mic_mail.services.importing.imapwire import Lost, Overlong, Wire
+from mic_mail.services.importing.source import Skip, SourceFailed, SourceWrong
+
+Answer = Callable[[str, str], bytes | None]
+"""Tag and command to octets; None ends the connection."""
+
+
+class Liar:
+    """A server on loopback that answers each line as it is told to."""
+
+    def __init__(self, answer: Answer, greeting: bytes = b"* OK hello\r\n") -> None:
+        self._answer = answer
+        self._greeting = greeting
+        self.connections = 0
+        self.lines: list[str] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._talk, args=(peer,), daemon=True).start()
+
+    def _talk(self, peer: socket.socket) -> None:
+        with peer, peer.makefile("rb") as lines:
+            try:
+                peer.sendall(self._greeting)
+                for line in lines:
+                    text = line.decode().rstrip("\r\n")
+                    self.lines.append(text)
+                    tag, _, command = text.partition(" ")
+                    told = self._answer(tag, command)
+                    if told is None:
+                        return
+                    peer.sendall(told)
+            except OSError:
+                return
+
+    def stop(self) -> None:
+        self._listener.close()
+
+
+def honest(tag: str, command: str) -> bytes:
+    """A mailbox with INBOX and three messages."""
+    word = command.upper()
+    done = f"{tag} OK done\r\n".encode()
+    if word == "CAPABILITY":
+        return b"* CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN\r\n" + done
+    if word.startswith("LIST"):
+        return b'* LIST () "/" INBOX\r\n' + done
+    if word.startswith("EXAMINE"):
+        return b"* 3 EXISTS\r\n* OK [UIDVALIDITY 5] x\r\n" + done
+    if word.startswith("UID SEARCH"):
+        return b"* SEARCH 3 1 2\r\n" + done
+    if word.startswith("UID FETCH") and "BODY" in word:
+        return b"".join(b"* %d FETCH (UID %d BODY[] {12}\r\nSubject: %d\r\n)\r\n" % (n, n, n) for n in (1, 2, 3)) + done
+    if word.startswith("UID FETCH"):
+        return b"".join(b"* %d FETCH (UID %d FLAGS (\\Seen) RFC822.SIZE 12)\r\n" % (n, n) for n in (1, 2, 3)) + done
+    return done
+
+
+@pytest.fixture
+def lie() -> Iterator[Callable[..., Liar]]:
+    """Makes liars."""
+    made: list[Liar] = []
+
+    def make(answer: Answer, greeting: bytes = b"* OK hello\r\n") -> Liar:
+        made.append(Liar(answer, greeting))
+        return made[-1]
+
+    yield make
+    for liar in made:
+        liar.stop()
+
+
+def instead(when: str, told: bytes | None, times: int = 1 << 30) -> Answer:
+    """Honest, but for commands that contain `when`, so many times."""
+    left = [times]
+
+    def answer(tag: str, command: str) -> bytes | None:
+        if when in command and left[0] > 0:
+            left[0] -= 1
+            return None if told is None else told.replace(b"TAG", tag.encode())
+        return honest(tag, command)
+
+    return answer
+
+
+def everything(liar: Liar, tmp_path: Path, seconds: float = 2.0) -> list[tuple[bytes | None, Skip | None]]:
+    """All that is read of it."""
+    server = Server("127.0.0.1", liar.port, None, "u", 'p"\\ á')
+    source = ImapSource(server, tmp_path, seconds=seconds, pauses=(0.01, 0.01))
+    try:
+        found: list[tuple[bytes | None, Skip | None]] = []
+        for folder in source.folders():
+            for item in source.messages(folder, frozenset()):
+                content = b"".join(item.content()) if callable(item.content) else item.content
+                found.append((content, item.skip))
+        return found
+    finally:
+        source.close()
+
+
+GOOD = [(b"Subject: %d\r\n" % n, None) for n in (1, 2, 3)]
+
+
+def test_an_honest_server(lie: Callable[..., Liar], tmp_path: Path) -> None:
+    """And what is said to it: nothing that changes anything there."""
+    liar = lie(honest)
+    assert everything(liar, tmp_path) == GOOD
+    said = [line.partition(" ")[2].split(" ")[0] for line in liar.lines]
+    assert set(said) <= {"CAPABILITY", "AUTHENTICATE", "LIST", "LSUB", "STATUS", "EXAMINE", "UID", "LOGOUT"}
+
+
+@pytest.mark.parametrize("when", ["LIST", "EXAMINE", "UID SEARCH", "RFC822.SIZE", "BODY"])
+def test_a_connection_that_breaks_is_made_again(lie: Callable[..., Liar], tmp_path: Path, when: str) -> None:
+    """Wherever it broke; nothing is missing."""
+    liar = lie(instead(when, None, times=2))
+    assert everything(liar, tmp_path) == GOOD
+    assert liar.connections == 3
+
+
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [
+        ("BODY", None),
+        ("BODY", b"* BYE enough\r\n"),
+        ("BODY", b"* 1 FETCH (UID 1 BODY[] {99}\r\nhalf"),
+        ("UID SEARCH", b""),
+    ],
+)
+def test_a_server_that_never_ends_an_answer(lie: Callable[..., Liar], tmp_path: Path, when: str, told: bytes | None) -> None:
+    """Is given up after some connections."""
+    with pytest.raises(Lost):
+        everything(lie(instead(when, told)), tmp_path, seconds=0.2)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"* 1 FETCH (UID 1 BODY[] {99999999999}\r\n",
+        b"* 1 FETCH (UID 1 BODY[] {33554433}\r\n",
+        b"x" * (1 << 16),
+        b"* 1 FETCH (FLAGS (\\Seen))\r\n" * 9_000,
+    ],
+)
+def test_a_server_that_sends_too_much(
+    lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bytes
+) -> None:
+    """Is not listened to any longer."""
+    monkeypatch.setattr(imapwire, "MAX_LINE", 1 << 15)
+    monkeypatch.setattr(imapwire, "MAX_ANSWER", 1 << 17)
+    with pytest.raises(Overlong):
+        everything(lie(instead("BODY", told)), tmp_path)
+
+
+def test_a_message_without_end(lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large message comes in slices; a server that always has another one is not believed."""
+    monkeypatch.setattr(imap, "FETCHED_OCTETS", 10)
+    monkeypatch.setattr(imap, "_LIES_OCTETS", 100)
+    part = b"* 1 FETCH (UID 1 BODY[]<0> {10}\r\n0123456789)\r\nTAG OK\r\n"
+    with pytest.raises(SourceFailed, match="without end"):
+        everything(lie(instead("BODY.PEEK[]<", part)), tmp_path)
+
+
+def test_large_messages_in_slices(lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put together again."""
+    monkeypatch.setattr(imap, "FETCHED_OCTETS", 5)
+
+    def answer(tag: str, command: str) -> bytes | None:
+        if "BODY.PEEK[]<" not in command:
+            return honest(tag, command)
+        uid, at = int(command.split()[2]), int(command.partition("<")[2].partition(".")[0])
+        part = (b"Subject: %d\r\n" % uid)[at : at + 5]
+        return b"* 1 FETCH (UID %d BODY[]<%d> {%d}\r\n%b)\r\n%b OK\r\n" % (uid, at, len(part), part, tag.encode())
+
+    assert everything(lie(answer), tmp_path) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        (b"* 2 FETCH (UID 2 BODY[] {0}\r\n)\r\nTAG OK\r\n", [(None, Skip.GONE), (b"", None), (None, Skip.GONE)]),
+        (b"* 1 FETCH (UID 1 BODY[] NIL)\r\nTAG OK\r\n", [(None, Skip.GONE)] * 3),
+        (b"* 1 FETCH (UID 99 BODY[] {1}\r\nx)\r\nTAG OK\r\n", [(None, Skip.GONE)] * 3),
+        (b"* 1 FETCH\r\n* x\r\n* (((\r\n*\r\n* 1 FETCH (UID\r\nTAG OK\r\n", [(None, Skip.GONE)] * 3),
+    ],
+)
+def test_answers_to_another_question(
+    lie: Callable[..., Liar], tmp_path: Path, told: bytes, wanted: list[tuple[bytes | None, Skip | None]]
+) -> None:
+    """What was not sent is told as missing."""
+    assert everything(lie(instead("BODY", told)), tmp_path) == wanted
+
+
+@pytest.mark.parametrize("told", [b"OTHER OK done\r\n", b"TAG NO [LIMIT] no\r\n", b"TAG BAD\r\n"])
+def test_refusals_and_answers_to_others(lie: Callable[..., Liar], tmp_path: Path, told: bytes) -> None:
+    """End the import with a word about it."""
+    with pytest.raises(SourceFailed):
+        everything(lie(instead("UID SEARCH", told)), tmp_path, seconds=0.5)
+
+
+@pytest.mark.parametrize("told", [b"\x00\xff\r\n", b"+ x\r\n", b"* SEARCH a 0 -1\r\n", b"* \r\n", b"*\r\n", b"\r\n"])
+def test_nonsense_is_no_message(lie: Callable[..., Liar], tmp_path: Path, told: bytes) -> None:
+    """Nothing is made of it."""
+    assert everything(lie(instead("UID SEARCH", told + b"TAG OK\r\n")), tmp_path, seconds=0.5) == []
+
+
+def test_signing_in(lie: Callable[..., Liar], tmp_path: Path) -> None:
+    """A wrong password is told with the server's words; a password never stands in a command of ours in clear."""
+    liar = lie(instead("AUTHENTICATE", b"TAG NO [AUTHENTICATIONFAILED] sai\r\n"))
+    with pytest.raises(SourceWrong, match="AUTHENTICATIONFAILED"):
+        everything(liar, tmp_path)
+    assert liar.connections == 1, "not tried again: accounts are locked by that"
+    busy = lie(instead("AUTHENTICATE", b"TAG NO [UNAVAILABLE] later\r\n", times=1))
+    assert everything(busy, tmp_path) == GOOD
+    old = lie(lambda tag, command: honest(tag, command).replace(b" SASL-IR AUTH=PLAIN", b""))
+    assert everything(old, tmp_path) == GOOD
+    assert any(line.partition(" ")[2] == 'LOGIN "u" "p\\"\\\\ á"' for line in old.lines)
+    with pytest.raises(Lost):
+        everything(lie(honest, b"* BYE go away\r\n"), tmp_path)
+
+
+def test_a_server_that_asks_for_no_sign_in(lie: Callable[..., Liar], tmp_path: Path) -> None:
+    """PREAUTH (RFC 9051 7.1.4), as through a tunnel."""
+    liar = lie(honest, b"* PREAUTH hello\r\n")
+    assert everything(liar, tmp_path) == GOOD
+    assert not any("AUTHENTICATE" in line or "LOGIN" in line for line in liar.lines)
+
+
+def test_nine_hundred_lines_at_once(lie: Callable[..., Liar], tmp_path: Path) -> None:
+    """More than aioimaplib's own reader takes: it calls itself once for each."""
+    count = 5_000
+
+    def answer(tag: str, command: str) -> bytes | None:
+        done = f"{tag} OK done\r\n".encode()
+        if "SEARCH" in command:
+            return b"* SEARCH" + b"".join(b" %d" % n for n in range(1, count + 1)) + b"\r\n" + done
+        if "RFC822.SIZE" in command:
+            return b"".join(b"* %d FETCH (UID %d RFC822.SIZE 12)\r\n" % (n, n) for n in range(1, count + 1)) + done
+        return honest(tag, command)
+
+    assert len(everything(lie(answer), tmp_path)) == count
+
+
+def test_what_of_aioimaplib_is_touched() -> None:
+    """A newer one that has it otherwise fails here and not in an import."""
+    assert aioimaplib.__name__ == "aioimaplib"
+    protocol, command = library.IMAP4ClientProtocol, library.Command
+    for name in ("data_received", "connection_lost", "_response_done", "execute", "new_tag", "send"):
+        assert callable(getattr(protocol, name)), name
+    for name in ("_reset_timer", "wait", "close", "append_to_resp"):
+        assert callable(getattr(command, name)), name
+    assert {"name", "tag", "prefix", "timeout"} <= set(inspect.signature(command.__init__).parameters)
+    for name in ("_exception", "_timer", "_event"):
+        assert f"self.{name}" in inspect.getsource(command.__init__) + inspect.getsource(command._set_timer), name
+    for name in ("CAPABILITY", "AUTHENTICATE", "LOGIN", "LIST", "LSUB", "NAMESPACE", "STATUS"):
+        assert name in library.Commands, name
+    assert (library.AUTH, library.NONAUTH, library.SELECTED, library.LOGOUT) == ("AUTH", "NONAUTH", "SELECTED", "LOGOUT")
+    assert {"EXAMINE", "SEARCH", "FETCH", "LOGOUT"} <= library.Commands.keys()
+    assert library.tagged_status_response_re.match(b"ABC1 OK")
+    assert issubclass(Wire, protocol)

@@ -1,0 +1,405 @@
+"""What is imported comes once and whole: whatever is killed, run again, moved, deleted or full in between."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from mic_mail.clock import SystemClock
+from mic_mail.services.importing import importer
+from mic_mail.services.importing.comparing import compare
+from mic_mail.services.importing.dryrun import dry_run
+from mic_mail.services.importing.importer import Choice, Import, Into, QuotaReached
+from mic_mail.services.importing.ledger import ImportRuns, Ledger, taken
+from mic_mail.services.importing.maildir import MaildirSource
+from mic_mail.services.importing.source import Item, Skip, Source, SourceFolder, Tally
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import ANSWERED, FLAGGED, SEEN, AccountRef
+
+REF = AccountRef(1, "mic.gov.vn/dvbe")
+NOW_US = 1_790_000_000_000_000
+
+
+def message(number: int, size: int = 30) -> bytes:
+    return f"From: a@b\r\nSubject: {number}\r\nDate: Tue, 1 Oct 2019 10:00:00 +0700\r\n\r\n{'x' * size}\r\n".encode()
+
+
+class Here:
+    """A mailbox, and imports into it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = MailStore(folder / "mail", clock=SystemClock(), host="test")
+        self.account: Account = self.store.account(REF)
+
+    def ledger(self, source: Source) -> Ledger:
+        return Ledger(self.folder / "imports" / "1-x.jsonl", 1, source.identity)
+
+    def run(self, source: Source, *, limit: int = 1 << 40, choice: Choice | None = None) -> dict[str, Tally]:
+        with self.ledger(source) as ledger:
+            tallies = Import(Into(self.store, self.account, ledger, limit, NOW_US), source, choice).run()
+        return {tally.source: tally for tally in tallies}
+
+    def contents(self) -> dict[str, Counter[bytes]]:
+        found: dict[str, Counter[bytes]] = {}
+        for info in self.account.folders():
+            for uid in self.account.view(info.folder_id).uids:
+                with self.account.open_message(info.folder_id, uid) as file:
+                    found.setdefault(info.name, Counter())[file.pread(0, 1 << 20)] += 1
+        return found
+
+    def flags(self, folder: str = "INBOX") -> list[int]:
+        return list(self.account.view(self.account.folder_id(folder)).flags)
+
+    def close(self) -> None:
+        self.store.close()
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Here]:
+    made = Here(tmp_path)
+    yield made
+    made.close()
+
+
+class Listed:
+    """A source in memory, with keys as IMAP gives them: UIDVALIDITY and UID."""
+
+    identity = "test:listed"
+
+    def __init__(self, **folders: Sequence[tuple[int, bytes, str]]) -> None:
+        self.content = {name: {uid: (octets, flags) for uid, octets, flags in some} for name, some in folders.items()}
+        self.validity = 7
+        self.read: list[tuple[str, int]] = []
+        self.before: Callable[[str, int], None] = lambda name, uid: None
+
+    def folders(self) -> Sequence[SourceFolder]:
+        return [SourceFolder(() if name == "INBOX" else tuple(name.split("/")), name) for name in self.content]
+
+    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+        for uid, (octets, flags) in sorted(self.content[str(folder.place)].items()):
+            self.before(str(folder.place), uid)
+            key = f"{folder.name}\0{self.validity}\0{uid}"
+            item = Item(key, None, frozenset(flags.split()), generation=self.validity)
+            if key not in known:
+                self.read.append((folder.name, uid))
+                item = replace(item, content=octets)
+            yield item
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def test_twice_brings_nothing_twice(here: Here) -> None:
+    """And the second run reads nothing again; two equal messages stay two."""
+    source = Listed(
+        INBOX=[(1, message(1), "\\Seen"), (2, message(2), ""), (5, message(2), "\\Flagged $label1")], Sent=[(1, message(3), "")]
+    )
+    done = here.run(source)
+    assert (done["INBOX"].found, done["INBOX"].imported, done["Sent"].imported) == (3, 3, 1)
+    assert here.contents() == {"INBOX": Counter({message(1): 1, message(2): 2}), "Sent": Counter({message(3): 1})}
+    source.read.clear()
+    again = here.run(source)
+    assert (again["INBOX"].imported, again["INBOX"].already, source.read) == (0, 3, [])
+    assert again["INBOX"].digest == done["INBOX"].digest != here.run(Listed())
+    info = here.account.folder("INBOX")
+    assert info.keywords == ("$label1",)
+    assert here.flags() == [SEEN, 0, FLAGGED | 32]
+    (stored,) = here.account.rows(info.folder_id, [1], ("internaldate_us",))
+    assert stored == (1_569_898_800_000_000,), "by its Date, where nothing else tells"
+
+
+def test_a_later_pass_brings_what_is_new(here: Here) -> None:
+    """New messages and changed flags; what its reader did here meanwhile stays done."""
+    source = Listed(INBOX=[(n, message(n), "") for n in range(1, 6)])
+    here.run(source)
+    inbox = here.account.folder_id("INBOX")
+    here.account.remove(inbox, [1])
+    here.account.create("Của tôi")
+    here.account.move(inbox, [2], here.account.folder_id("Của tôi"))
+    here.account.store_flags(inbox, [4], "+", ANSWERED)
+    for uid, flags in ((1, "\\Seen"), (2, "\\Seen"), (3, "\\Seen \\Flagged"), (4, "\\Seen")):
+        source.content["INBOX"][uid] = (message(uid), flags)
+    source.content["INBOX"][9] = (message(9), "")
+    del source.content["INBOX"][5]
+    done = here.run(source)["INBOX"]
+    assert (done.found, done.imported, done.already) == (5, 1, 4)
+    assert here.contents() == {
+        "INBOX": Counter(message(n) for n in (3, 4, 5, 9)),
+        "Của tôi": Counter([message(2)]),
+    }
+    assert here.flags() == [SEEN | FLAGGED, SEEN | ANSWERED, 0, 0]
+    source.content["INBOX"][3] = (message(3), "")
+    assert here.run(source)["INBOX"].reflagged == 1
+    assert here.flags()[0] == 0
+
+
+def test_another_uidvalidity_brings_nothing_twice(here: Here) -> None:
+    """The messages are the same by their octets; a real second one is still a second one."""
+    source = Listed(INBOX=[(1, message(1), ""), (2, message(1), ""), (3, message(3), "")])
+    here.run(source)
+    here.account.remove(here.account.folder_id("INBOX"), [3])
+    source.validity = 8
+    source.content["INBOX"] = {11: (message(1), "\\Seen"), 12: (message(3), ""), 13: (message(1), ""), 14: (message(1), "")}
+    done = here.run(source)["INBOX"]
+    assert (done.found, done.imported, done.already) == (4, 1, 3)
+    assert here.contents() == {"INBOX": Counter({message(1): 3})}, "what was deleted here stays deleted"
+    source.read.clear()
+    assert here.run(source)["INBOX"].already == 4
+    assert source.read == []
+
+
+def test_what_came_by_other_ways_is_kept_once(here: Here) -> None:
+    """Somebody had copied some by hand, or the ledger was lost: the octets tell. One message here stands for one there."""
+    source = Listed(INBOX=[(1, message(1), ""), (2, message(2), ""), (3, message(2), "")])
+    here.run(source)
+    next(iter((here.folder / "imports").glob("*"))).unlink()
+    done = here.run(source)["INBOX"]
+    assert (done.imported, done.already) == (0, 3)
+    here.account.remove(here.account.folder_id("INBOX"), [3])
+    next(iter((here.folder / "imports").glob("*"))).unlink()
+    source.identity = "another"  # type: ignore[misc]
+    assert here.run(source)["INBOX"].imported == 1
+
+
+def test_a_full_mailbox(here: Here) -> None:
+    """As many come as there is room for, it is told, and with more room the rest comes."""
+    source = Listed(INBOX=[(n, message(n, 900), "") for n in range(1, 20)])
+    with pytest.raises(QuotaReached) as refusal:
+        here.run(source, limit=10_000)
+    assert refusal.value.clause == "8.3.a"
+    came = sum(here.contents()["INBOX"].values())
+    assert came == 10_000 // len(message(1, 900))
+    assert not list(here.folder.glob("mail/*/*/Maildir/tmp/*"))
+    assert here.run(source)["INBOX"].imported == 19 - came
+
+
+def test_odd_messages(here: Here) -> None:
+    """Whatever octets: they are stored as they are; nothing at all is skipped."""
+    octets = [b"\0\r\n\0", b"x", b"\r\n", b"\xff" * 3000, b": :\r\n\r\n", b"From: \xe1\r\n" * 500 + b"\r\n", b"a" * (1 << 20)]
+    done = here.run(Listed(INBOX=[*((n, each, "\\Bad \\Recent ( x") for n, each in enumerate(octets, 1)), (99, b"", "")]))[
+        "INBOX"
+    ]
+    assert (done.found, done.imported, done.skipped) == (8, 7, {Skip.EMPTY: 1})
+    assert here.contents()["INBOX"] == Counter(octets)
+
+
+def test_keywords_beyond_what_a_folder_holds(here: Here) -> None:
+    """58 are kept; messages come all the same."""
+    source = Listed(INBOX=[(n, message(n), f"k{n}") for n in range(1, 80)])
+    assert here.run(source)["INBOX"].imported == 79
+    assert len(here.account.folder("INBOX").keywords) <= 58
+
+
+def test_a_folder_that_is_deleted_meanwhile(here: Here) -> None:
+    """By its person: it is made again."""
+    source = Listed(Lớn=[(n, message(n), "") for n in range(1, 130)])
+
+    def delete_once(name: str, uid: int) -> None:
+        if uid == 60:
+            here.account.delete(name)
+
+    source.before = delete_once
+    assert here.run(source)["Lớn"].imported == 129
+    assert sum(here.contents()["Lớn"].values()) == 79
+
+
+def test_choices(here: Here) -> None:
+    """Of folders; where they go; what a rehearsal says is what happens, and it does nothing."""
+    source = Listed(INBOX=[(1, message(1), "")], Cũ=[(1, message(2), "")], Bỏ=[(1, message(3), "")])
+    choice = Choice(folders=("INBOX", "Cũ"), renamed=(("Cũ", "Lưu/2019"),))
+    with here.ledger(source) as ledger:
+        planned = dry_run(here.account, source, ledger, choice)
+    assert [(each.target, each.imported, dict(each.skipped)) for each in planned] == [
+        ("INBOX", 1, {}), ("Lưu/2019", 1, {}), ("", 0, {Skip.NOT_CHOSEN: 1}),
+    ]  # fmt: skip
+    assert here.contents() == {}
+    here.run(source, choice=choice)
+    assert set(here.contents()) == {"INBOX", "Lưu/2019"}
+    assert "Lưu/2019" in here.account.subscriptions()
+
+
+def test_comparing_tells_where_each_message_is(here: Here) -> None:
+    """There, filed elsewhere, deleted here, never come, or altered on the disk."""
+    source = Listed(INBOX=[(n, message(n), "") for n in range(1, 6)])
+    here.run(source)
+    inbox = here.account.folder_id("INBOX")
+    here.account.create("Khác")
+    here.account.move(inbox, [1], here.account.folder_id("Khác"))
+    here.account.remove(inbox, [2])
+    source.content["INBOX"][9] = (message(9), "")
+    with here.ledger(source) as ledger:
+        (found,) = compare(here.account, source, ledger, Choice())
+        assert (found.there, found.elsewhere, found.removed, found.missing) == (3, 1, 1, 1)
+        assert found.named == [sha256(message(9)).hexdigest()]
+        path = next(iter(here.account.paths(inbox, [3]).values()))
+        os.chmod(path, 0o600)
+        Path(path).write_bytes(message(3).replace(b"x", b"y"))
+        (altered,) = compare(here.account, source, ledger, Choice())
+        assert (altered.there, altered.removed, altered.missing) == (2, 2, 1)
+
+
+def test_one_run_of_a_source_at_a_time(here: Here) -> None:
+    """The same source into the same mailbox: the second is refused, whoever runs it."""
+    source = Listed(INBOX=[(1, message(1), "")])
+    with here.ledger(source), pytest.raises(ImportRuns):
+        here.run(source)
+    assert here.run(source)["INBOX"].imported == 1
+
+
+# ------------------------------------------------------------ killed
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Do it in a forked process; how that ended."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:  # noqa: BLE001 - the parent is told by the code
+            os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def killed_at(step: int, work: Callable[[], None]) -> Callable[[], None]:
+    """Die by SIGKILL just before the durable step of that number: a write, fsync, rename or unlink."""
+
+    def run() -> None:
+        left = [step]
+
+        def counting(call: Callable[..., object]) -> Callable[..., object]:
+            def counted(*args: object, **named: object) -> object:
+                left[0] -= 1
+                if left[0] < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return call(*args, **named)
+
+            return counted
+
+        for name in ("write", "fsync", "fdatasync", "rename", "unlink", "pwrite"):
+            setattr(os, name, counting(getattr(os, name)))
+        work()
+
+    return run
+
+
+def _killed(folder: Path, steps: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Import, killed at each of these steps; how many of them came before the end."""
+    monkeypatch.setattr(importer, "TOGETHER", 2)
+    source = Listed(INBOX=[(n, message(n // 2), "\\Seen") for n in range(2, 7)], Dự=[(1, message(9), "")])
+    wanted = {"INBOX": Counter(message(n // 2) for n in range(2, 7)), "Dự": Counter([message(9)])}
+    died = 0
+    for step in steps:
+        place = folder / str(step)
+
+        def work(place: Path = place) -> None:
+            there = Here(place)
+            there.run(source)
+            there.close()
+
+        code = in_child(killed_at(step, work))
+        assert code in {0, -signal.SIGKILL}
+        died += code != 0
+        assert in_child(work) == 0, step
+        there = Here(place)
+        assert there.contents() == wanted, step
+        assert there.account.repair(check=True).clean, step
+        assert there.run(source)["INBOX"].already == 5
+        there.close()
+    return died
+
+
+def test_killed_at_some_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next run brings the rest, and nothing twice."""
+    assert _killed(tmp_path, range(3, 120, 17), monkeypatch) >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, at each durable step there is."""
+    steps, at = 40, 0
+    while (died := _killed(tmp_path, range(at, at + steps), monkeypatch)) == steps:
+        at += steps
+    assert at + died > 40
+
+
+def test_a_ledger_line_that_was_cut_off(here: Here) -> None:
+    """Is no line; the message is known by its origin, and the line is written again."""
+    source = Listed(INBOX=[(n, message(n), "") for n in range(1, 4)])
+    here.run(source)
+    path = here.folder / "imports" / "1-x.jsonl"
+    path.write_bytes(path.read_bytes()[:-7])
+    inbox = here.account.folder_id("INBOX")
+    here.account.remove(inbox, [3])  # so that nothing but the origin tells that it was here
+    done = here.run(source)["INBOX"]
+    assert (done.imported, done.already) == (0, 3)
+    assert [each.messages for each in taken(here.folder)] == [3]
+
+
+# ------------------------------------------------------------ Maildir
+
+
+def test_a_maildir_of_strangers(here: Here, tmp_path: Path) -> None:
+    """Flags, keywords, folders in UTF-7 and UTF-8, days by the file; links, pipes and folders are no messages."""
+    root = tmp_path / "Maildir"
+    for place in ("", ".Sent", ".D&AOE- &AOE-n", ".Dự án.2019", "plain"):
+        for inner in ("cur", "new", "tmp"):
+            (root / place / inner).mkdir(parents=True)
+    (root / "dovecot-keywords").write_text("0 $Forwarded\n1 công\n2 work\n")
+    (root / "cur" / "1.a:2,FSac").write_bytes(b"Subject: unix\n\nline\n")
+    os.utime(root / "cur" / "1.a:2,FSac", (1_500_000_000, 1_500_000_000))
+    (root / "new" / "2.b").write_bytes(b"Subject: mixed\r\n\nline\r\n")
+    (root / ".Sent" / "cur" / "3.c:2,RS").write_bytes(message(3))
+    (root / ".Dự án.2019" / "cur" / "4.d").write_bytes(message(4))
+    (root / "plain" / "new" / "5").write_bytes(message(5))
+    (root / "cur" / "evil").symlink_to("/etc/passwd")
+    os.mkfifo(root / "cur" / "pipe")
+    (root / "cur" / "folder").mkdir()
+    (root / ".out").symlink_to("/")
+    done = here.run(MaildirSource(str(root)))
+    assert {name: tally.imported for name, tally in done.items()} == {
+        "INBOX": 2, "Dá án": 0, "Dự án/2019": 1, "Sent": 1, "plain": 1,
+    }  # fmt: skip
+    assert done["INBOX"].skipped == {Skip.NOT_A_FILE: 3}
+    contents = here.contents()
+    assert contents["INBOX"] == Counter([b"Subject: unix\r\n\r\nline\r\n", b"Subject: mixed\r\n\r\nline\r\n"])
+    assert here.flags("Sent") == [SEEN | ANSWERED]
+    info = here.account.folder("INBOX")
+    assert set(info.keywords) == {"$Forwarded", "work"}
+    (received,) = here.account.rows(info.folder_id, [1], ("internaldate_us",))
+    assert received == (1_500_000_000_000_000,)
+    os.rename(root / "new" / "2.b", root / "cur" / "2.b:2,S")
+    again = here.run(MaildirSource(str(root)))["INBOX"]
+    assert (again.already, again.imported, again.reflagged) == (2, 0, 1)
+
+
+def test_a_folder_that_becomes_a_link_leads_nowhere(here: Here, tmp_path: Path) -> None:
+    """Whoever owns the source may change it while it is read: nobody else's mail is taken for theirs."""
+    other, root = tmp_path / "boss" / "cur", tmp_path / "Maildir"
+    for place in (other, root / "cur", root / "new", root / ".Sent" / "cur", root / ".Sent" / "new"):
+        place.mkdir(parents=True)
+    (other / "1.a").write_bytes(message(1))
+    (root / "cur" / "1.a").write_bytes(message(2))
+    (root / ".Sent" / "cur" / "1.a").write_bytes(message(3))
+    source = MaildirSource(str(root))
+    folders = source.folders()
+    for place in (root / "cur", root / ".Sent" / "cur"):
+        os.rename(place, f"{place}-away")
+        place.symlink_to(other)
+    for folder in folders:
+        assert [item.skip for item in source.messages(folder, frozenset())] == [Skip.NOT_A_FILE]
+
+
+def test_no_day_of_arrival_is_in_the_future(here: Here) -> None:
+    """Nor before there was mail; a clock that went wrong at the source is not believed."""
+    octets = message(1).replace(b"2019", b"2099")
+    here.run(Listed(INBOX=[(1, octets, ""), (2, message(2).replace(b"2019", b"1901"), "")]))
+    rows = here.account.rows(here.account.folder_id("INBOX"), [1, 2], ("internaldate_us",))
+    assert rows == [(NOW_US + 86_400_000_000,), (NOW_US,)]
