@@ -27,6 +27,8 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_4_1.py",
     ),
     "4.3": (
+        "tests/clients/test_import_from_dovecot.py",
+        "tests/regulation/test_clause_10_4.py",
         "tests/regulation/test_clause_11_4.py",
         "tests/regulation/test_clause_12_3_b.py",
         "tests/regulation/test_clause_14_4.py",
@@ -55,6 +57,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "5.5": (
         "tests/regulation/test_acts.py",
+        "tests/regulation/test_clause_14_5.py",
         "tests/regulation/test_clause_5_5.py",
     ),
     "6.1": (
@@ -173,6 +176,10 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_10_3_page.py",
         "tests/regulation/test_clause_14_4_register.py",
     ),
+    "10.4": (
+        "tests/clients/test_import_from_dovecot.py",
+        "tests/regulation/test_clause_10_4.py",
+    ),
     "11.4": ("tests/regulation/test_clause_11_4.py",),
     "12.3": (
         "tests/regulation/test_clause_12_3.py",
@@ -210,6 +217,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_14_4.py",
         "tests/regulation/test_clause_14_4_register.py",
     ),
+    "14.5": ("tests/regulation/test_clause_14_5.py",),
     "14.6": (
         "tests/regulation/test_clause_14_6.py",
         "tests/regulation/test_clause_18.py",
