@@ -21,6 +21,7 @@ from mic_mail.services.housekeeping import Duties
 
 VISITS = ("sweep", "rescan", "replies", "passed_on", "openings")
 """Duties that open every mailbox. They have tests of their own; for thousands of people they would take most of the year."""
+TESTS = Path(__file__).parents[2]
 LONGEST_SECONDS = 0.3
 """Within so long after it was told a round is killed: most are at work then."""
 
@@ -50,7 +51,9 @@ class Keeper:
     def _tell(self, instant: datetime) -> None:
         if self._process is None:
             command = [sys.executable, "-m", "regulation.year.keeper", str(self._config), *self._without]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=TESTS
+            )
             assert self._process.stdout is not None
             assert self._process.stdout.readline() == "ready\n"
         assert self._process.stdin is not None
