@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.log.maillog import stamp
@@ -37,6 +39,7 @@ def deferred(server: MailServer, count: int) -> list[dict[str, Any]]:
     return events
 
 
+@pytest.mark.clause("9.2")
 def test_a_full_mailbox_is_tried_again_with_growing_pauses(serve: Callable[..., MailServer]) -> None:
     """After 1, 2, 4 ... minutes, then hourly; the log says when; with room it arrives, once; the others have it at once."""
     clock = ManualClock(NOW)

@@ -16,6 +16,7 @@ def found(query: str, text: str) -> bool:
     return Query.of(query).occurs_in(text)
 
 
+@pytest.mark.clause("13.1")
 @pytest.mark.parametrize(
     ("query", "text", "hit"),
     [

@@ -73,6 +73,7 @@ def test_postmaster_needs_no_domain() -> None:
         parse_rcpt(b"TO:<dvbe>", smtputf8=False)
 
 
+@pytest.mark.clause("13.1")
 def test_letters_beyond_ascii_need_smtputf8() -> None:
     """RFC 6531 §3.5: 553 5.6.7 without the parameter; with it the address is NFC."""
     address = "đỗ@ví-dụ.vn"
