@@ -4,6 +4,7 @@ In: the octets of a file that begins like a ZIP. Out: names of members, and each
 documents go to `office`. What is encrypted or damaged is noted, member by member. No member is ever written to a disk.
 """
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def read(look: Look, content: bytes) -> None:
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise CannotRead(Unread.DAMAGED) from error
     with archive:
-        names = {info.filename for info in archive.infolist()}
+        names = set(archive.namelist())
         if "[Content_Types].xml" in names:
             office.read_ooxml(look, _Members(look, archive))
         elif "content.xml" in names or "META-INF/manifest.xml" in names:
@@ -38,19 +39,12 @@ def read(look: Look, content: bytes) -> None:
 
 def _read_archive(look: Look, archive: zipfile.ZipFile) -> None:
     members = _Members(look, archive)
-    for info in archive.infolist():
+    for info in members.all():
         look.budget.take_part()
-        name = _name(info)
-        for part in name.split("/"):
-            look.name(part)
-        if info.is_dir():
-            continue
         try:
-            content = members.read(info.filename)
+            members.show(info)
         except CannotRead as error:
             look.missed(error.reason)
-        else:
-            look.document(content, name)
 
 
 def _name(info: zipfile.ZipInfo) -> str:
@@ -70,16 +64,24 @@ class _Members:
         self._look = look
         self._archive = archive
 
-    def names(self) -> Iterator[str]:
-        """In the order of the archive; asked for time on the way."""
+    def all(self) -> Iterator[zipfile.ZipInfo]:
+        """In the order of the archive; asked for time on the way. Of one name there may be several."""
         for info in self._archive.infolist():
             self._look.budget.check_time()
-            yield info.filename
+            yield info
 
-    def read(self, name: str) -> bytes:
+    def show(self, info: zipfile.ZipInfo) -> None:
+        """A member with its name, as a document of its own."""
+        name = _name(info)
+        for part in name.split("/"):
+            self._look.name(part)
+        if not info.is_dir():
+            self._look.document(self.read(info), name)
+
+    def read(self, wanted: str | zipfile.ZipInfo) -> bytes:
         """A member, unpacked; `CannotRead` if it is encrypted, damaged or larger than there is room for."""
         budget = self._look.budget
-        info = self._archive.getinfo(name)
+        info = self._archive.getinfo(wanted) if isinstance(wanted, str) else wanted
         if info.flag_bits & _ENCRYPTED:
             raise CannotRead(Unread.ENCRYPTED)
         room = budget.room()
@@ -93,7 +95,7 @@ class _Members:
                     if size > room:  # what the header says of the size is not believed
                         raise CannotRead(Unread.OVER_BOUNDS)
                     pieces.append(piece)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, OSError, ValueError) as error:
             raise CannotRead(Unread.DAMAGED) from error
         budget.take_octets(size)
         return b"".join(pieces)

@@ -1,21 +1,22 @@
 """Which messages cannot hold a marking: said of most mail by one pass over its octets, before anything is parsed.
 
-In: the octets of a message. Out: True only if nothing in it could be one, however it is read: it is text that stands there as
-it is shown (UTF-8 without transfer encoding, no HTML, no encoded word, no file), and no word in it looks like one. Pure.
+In: the octets of a message. Out: True only if nothing in it could be one, however it is read: it is plain text that stands
+there as it is shown (UTF-8 without transfer encoding, no encoded word, no file), and no word in it looks like one. Pure.
 """
 
 import re
 
 from mic_mail.policy.markings import may_mark
 
-_HIDING = (b"=?", b"base64", b"quoted-printable", b"text/html", b"name=", b"name*", b"message/")
-_OTHER_CHARSET = re.compile(rb"charset\s*=\s*(?![\"']?(?:utf-8|us-ascii))")
+_HIDING = (b"=?", b"base64", b"quoted-printable", b"name=", b"name*", b"delsp", b"\nbegin ")
+_OTHER_TYPE = re.compile(rb"content-type\s*:(?!\s*(?:text/plain\s*[;\r\n]|multipart/))")
+_OTHER_CHARSET = re.compile(rb"charset(?!\s*=\s*[\"']?(?:utf-8|us-ascii)\b)")
 
 
 def is_clear(octets: bytes) -> bool:
     """See above. 20 us for 4 KiB of text."""
     lowered = octets.lower()
-    if any(hiding in lowered for hiding in _HIDING) or (b"charset" in lowered and _OTHER_CHARSET.search(lowered)):
+    if any(hiding in lowered for hiding in _HIDING) or _OTHER_TYPE.search(lowered) or _OTHER_CHARSET.search(lowered):
         return False
     try:
         return not may_mark(octets.decode("utf-8"))

@@ -37,9 +37,13 @@ _READERS = {
     "rtf": "rtf",
     "flat-odf": "office",
 }
+_ARCHIVE_END, _ARCHIVE_END_WITHIN = b"PK\x05\x06", 66_000
+"""A ZIP is read from its end, behind which a comment of 64 KiB may stand (APPNOTE.TXT 4.3.16)."""
 _WITHIN = 1024
 """Octets before the beginning of a PDF that readers of PDF overlook."""
 _HTML = re.compile(rb"\s*(?:<!doctype html|<html|<head|<body|<table|<div|<p[ >])", re.IGNORECASE)
+_PAGES = ("text/html", "application/xhtml+xml", "image/svg+xml")
+_PAGE_NAMES = (".htm", ".html", ".xhtml", ".shtml", ".svg")
 _FLAT_ODF = re.compile(rb"<office:document[ \t\r\n]")
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _LOOKED_AT = 4096
@@ -61,7 +65,7 @@ def kind_of(content: bytes, name: str, kind: str) -> str:
         return "message"
     if _FLAT_ODF.search(head):
         return "flat-odf"
-    if _HTML.match(head.removeprefix(b"\xef\xbb\xbf")) or kind.lower() == "text/html":
+    if _HTML.match(head.removeprefix(b"\xef\xbb\xbf")) or kind.lower() in _PAGES or name.lower().endswith(_PAGE_NAMES):
         return "html"
     if head.startswith(_MARKS) or not _is_binary(head):
         return "text"
@@ -71,6 +75,15 @@ def kind_of(content: bytes, name: str, kind: str) -> str:
 def open_document(look: Look, content: bytes, name: str, kind: str) -> None:
     """Read one document."""
     found = kind_of(content, name, kind)
+    if found in ("", "pdf") and _ARCHIVE_END in content[-_ARCHIVE_END_WITHIN:]:
+        try:  # one that unpacks itself, or lies behind something else: programs find it by its end
+            _read(look, "zip", content)
+        except CannotRead as error:
+            look.missed(error.reason)
+    _read(look, found, content)
+
+
+def _read(look: Look, found: str, content: bytes) -> None:
     look.format = found or "binary"
     match found:
         case "":

@@ -10,6 +10,7 @@ from mic_mail.checks.bounds import Bounds, Budget, CannotRead
 from mic_mail.checks.verdict import Found, Missed, Unread, Verdict
 from mic_mail.mime.words import compose_letters
 from mic_mail.policy import markings
+from mic_mail.policy.lookalikes import as_seen
 from mic_mail.policy.markings import Marking, Place
 
 Reader = Callable[["Look", bytes, str, str], None]
@@ -39,15 +40,16 @@ class Look:
     def text(self, text: str, *, margin: bool = False, composed: bool = False) -> None:
         """A text, line by line; `composed`: it is in NFC."""
         if markings.may_mark(text):
-            self._note(markings.in_text(text if composed else compose_letters(text), margin=margin))
+            seen = as_seen(text)
+            self._note(markings.in_text(seen if composed and seen is text else compose_letters(seen), margin=margin))
 
     def title(self, text: str, place: Place = Place.TITLE) -> None:
         """A subject, a title, the name of a sheet."""
-        self._note(markings.in_title(compose_letters(text[: markings.MAX_TITLE]), place))
+        self._note(markings.in_title(compose_letters(as_seen(text[: markings.MAX_TITLE])), place))
 
     def name(self, name: str) -> None:
         """The name of a file."""
-        self._note(markings.in_file_name(compose_letters(name[: markings.MAX_TITLE])))
+        self._note(markings.in_file_name(compose_letters(as_seen(name[: markings.MAX_TITLE]))))
 
     def document(self, content: bytes, name: str = "", kind: str = "") -> None:
         """Something within: an attachment, a member of an archive, an embedded object."""

@@ -4,10 +4,11 @@ In: the octets of a message and its part table. Out: what a `Look` is shown. Tex
 `Look.document`, or is counted where nobody reads documents (`glance`). Never raises on any message but through the budget.
 """
 
+import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 from mic_mail.checks.looking import Look
 from mic_mail.mime.encodings import decode
@@ -16,11 +17,14 @@ from mic_mail.mime.html import declared_charset, visible_lines
 from mic_mail.mime.parts import LEAF, MESSAGE, Section, Sections, encode
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.searchtext import MAX_TEXT_OCTETS, file_names
-from mic_mail.mime.words import decode_octets, decode_text
+from mic_mail.mime.words import compose_letters, decode_octets, decode_text
+from mic_mail.policy.lookalikes import as_seen
 from mic_mail.policy.markings import Place
 
 TITLES = frozenset({b"subject", b"thread-topic", b"keywords", b"comments", b"content-description"})
 _UNREADABLE = (b"image/", b"audio/", b"video/", b"font/")
+_UUENCODED = re.compile(rb"^begin [0-7]{3,4} (?P<name>[^\r\n]{1,200})\r?\n", re.MULTILINE)
+_MOST_ENCLOSED = 10
 _KNOWN_BEGINNINGS = (
     b"PK", b"%PDF", b"{\\rtf", b"\xd0\xcf\x11\xe0", b"\x78\x9f\x3e\x22", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh",
 )  # fmt: skip
@@ -44,14 +48,35 @@ class Leaf:
         """Whether mail programs show it as text."""
         return self.kind in (b"text/plain", b"text/html", b"text/enriched") or b"/" not in self.kind
 
+    @property
+    def is_file(self) -> bool:
+        """Of a text: whether it is opened by its name or its first octets too, as a document, whatever its type says."""
+        return bool(self.name) or self.content(64).lstrip().startswith(_KNOWN_BEGINNINGS)
+
     def content(self, most: int | None = None) -> bytes:
         """Decoded, or what so many octets of the raw part decode to."""
         return decode(self.raw if most is None else self.raw[:most], self.encoding)
 
+    def enclosed(self) -> Iterator[tuple[str, bytes]]:
+        """Files that are written into a text in uuencode, which mail programs show as attachments: names and contents."""
+        text = self.content() if self.kind == b"text/plain" else b""
+        for begin in islice(_UUENCODED.finditer(text), _MOST_ENCLOSED):
+            content = bytearray()
+            for line in text[begin.end() :].splitlines():
+                try:
+                    content += binascii.a2b_uu(line)
+                except binascii.Error:  # `end`, or what is none
+                    break
+            yield begin["name"].decode("utf-8", "replace").strip(), bytes(content)
+
     @property
     def may_be_document(self) -> bool:
         """Whether there is anything to read in it: not in a picture that is one."""
-        return not self.kind.startswith(_UNREADABLE) or self.content(64).lstrip().startswith(_KNOWN_BEGINNINGS)
+        return (
+            not self.kind.startswith(_UNREADABLE)
+            or self.kind == b"image/svg+xml"
+            or self.content(64).lstrip().startswith(_KNOWN_BEGINNINGS)
+        )
 
     def texts(self) -> Iterator[str]:
         """As text, HTML line by line as it is shown; more than once where nobody says in which charset it is."""
@@ -78,7 +103,11 @@ def show(look: Look, octets: bytes, parts: bytes | None = None) -> None:
         if leaf.is_text:
             look.budget.check_time()
             show_text(look, leaf)
-        elif leaf.may_be_document:
+            for name, content in leaf.enclosed():
+                look.name(name)
+                look.budget.take_octets(len(content))
+                look.document(content, name)
+        if leaf.is_file if leaf.is_text else leaf.may_be_document:
             content = leaf.content()
             look.budget.take_octets(len(content))
             look.document(content, leaf.name, leaf.kind.decode("ascii", "replace"))
@@ -90,30 +119,37 @@ def glance(look: Look, octets: bytes, parts: bytes) -> bool:
     for leaf in leaves(look, octets, Sections(parts).root):
         if leaf.is_text:
             show_text(look, leaf)
-        else:
-            more = more or leaf.may_be_document
+        more = more or (is_more(leaf) if leaf.is_text else leaf.may_be_document)
     return more
+
+
+def is_more(leaf: Leaf) -> bool:
+    """Whether there is more in a text than itself."""
+    return leaf.is_file or any(True for _ in leaf.enclosed())
 
 
 def show_text(look: Look, leaf: Leaf) -> None:
     """The text of a leaf."""
     outer, look.format = look.format, "html" if leaf.kind == b"text/html" else "text"
     for text in leaf.texts():
-        look.text(text, composed=True)
+        look.text(text, composed=leaf.kind != b"text/html")  # letters of a page may be entities
     look.format = outer
 
 
-_NOTHING = r"&(?:nbsp|shy|zwnj|zwj|ensp|emsp|thinsp|#(?:160|173|820[3-7]|xa0|xad|x200[b-f]));"
-_BETWEEN = rf"(?:<[^<>]{{0,1000}}+>|{_NOTHING}|[\s.\u00a0\u00ad\u200b-\u200f])*+"
+_NOTHING = (
+    r"&(?:nbsp|shy|zwnj|zwj|ensp|emsp|thinsp|hairsp|nobreak"
+    r"|#(?:160|173|847|820\d|82[38]\d|65279|x(?:a0|ad|34f|20[0-6][0-9a-f]|feff)));"
+)
+_BETWEEN = rf"(?:<[^<>]{{0,1000}}+>|{_NOTHING}|[\s.\u00a0])*+"
 _HTML_HINT = re.compile(
-    rf"m{_BETWEEN}(?:[ậëä]|[aâạ]{_BETWEEN}[ä\u0302\u0323]{{0,2}}|&[#a-z0-9]{{1,10}};){_BETWEEN}(?:t|&#)|&\#(?:x0*[46]d|0*77|0*109)\b"
+    rf"m{_BETWEEN}(?:[ậëä]|[aâạ]{_BETWEEN}[ä\u0302\u0323]{{0,2}}|&[#a-z0-9]{{1,10}};){_BETWEEN}(?:t|&#)|&\#(?:x0*(?:[46]d|41c|43c|39c)|0*(?:77|109|1052|1084|924))\b"
 )
 
 
 def may_hide(source: str) -> bool:
     """Whether a marking can be in a page, its letters torn apart by tags or written as entities: 25 us for 8,000 characters,
     where cutting the tags takes 400."""
-    return _HTML_HINT.search(source.lower()) is not None
+    return _HTML_HINT.search(as_seen(source).lower()) is not None
 
 
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
@@ -127,13 +163,16 @@ def readings(raw: bytes, charset: str) -> Iterator[str]:
             yield decode_octets(raw[len(mark) :], unicode)
             return
     yield decode_octets(raw, charset)
-    if charset or raw.isascii():
+    if raw.isascii():
         return
     try:
-        raw.decode("utf-8")
+        told_wrong = raw.decode("utf-8")
     except UnicodeDecodeError:
-        for old in OLD_CHARSETS:
+        for old in () if charset else OLD_CHARSETS:
             yield decode_octets(raw, old)
+    else:
+        if charset.lower() not in ("", "utf-8", "us-ascii"):  # many programs say a charset and write another
+            yield compose_letters(told_wrong)
 
 
 def leaves(look: Look, octets: bytes, part: Section) -> Iterator[Leaf]:

@@ -16,6 +16,8 @@ from mic_mail.checks.verdict import Unread
 from mic_mail.mime.html import CELL_END, ROW_END, rows_as_lines
 
 if TYPE_CHECKING:
+    from zipfile import ZipInfo
+
     from mic_mail.checks.archives import Members
 
 _PIECE = 1 << 16
@@ -24,8 +26,16 @@ _SHEETS = re.compile(r"xl/worksheets/[^/]+\.xml")
 _TEXTS = re.compile(
     r"(?:word|ppt|xl)/(?!theme/|styles|settings|fontTable|webSettings|sharedStrings|worksheets/|_rels/).*(?<!\.rels)\.xml"
 )
-_EMBEDDED = re.compile(r"(?:word|ppt|xl)/embeddings/.+")
+_PARTS = re.compile(
+    r"(?:word|ppt|xl)/(?:media|fonts|printerSettings)/.+|(?:word|ppt|xl|customXml)/.*\.xml|.*\.rels|\[Content_Types\]\.xml"
+    r"|docProps/thumbnail\.\w+"
+)
+"""Of the format itself, and without text."""
 _FORMATS = (("word/", "docx"), ("xl/", "xlsx"), ("ppt/", "pptx"))
+_ODF_PARTS = re.compile(
+    r"mimetype|META-INF/.*|(?:Pictures|Thumbnails|Configurations2|media|Fonts)/.*|(?:.*/)?(?:settings|styles|meta|manifest)\.\w+|.*/"
+)
+"""Likewise."""
 _ODF_FORMATS = (("spreadsheet", "ods"), ("presentation", "odp"), ("text", "odt"))
 _SHEET_CODES = re.compile(r"&(?:[LCR]|\"[^\"]*\"|\d+|[A-Z])")
 
@@ -158,39 +168,41 @@ class _Rows(XmlText):
 
 def read_ooxml(look: Look, members: "Members") -> None:
     """DOCX, XLSX, PPTX, their macro and template kin; what is none of them is an archive with office names."""
-    names = list(members.names())
+    infos = list(members.all())
+    names = {info.filename for info in infos}
     look.format = next((form for folder, form in _FORMATS if any(name.startswith(folder) for name in names)), "ooxml")
     strings: list[str] = []
     if "xl/sharedStrings.xml" in names:
         shared = _Strings(look)
         shared.read(members.read("xl/sharedStrings.xml"))
         strings = shared.strings
-    for name in names:
+    for info in infos:
         look.budget.take_part()
         try:
-            _read_member(look, members, name, strings)
+            _read_member(look, members, info, strings)
         except CannotRead as error:
             look.missed(error.reason)
 
 
-def _read_member(look: Look, members: "Members", name: str, strings: list[str]) -> None:
-    if _EMBEDDED.fullmatch(name):
-        look.document(members.read(name), name.rpartition("/")[2])
-    elif name.startswith("docProps/") and name.endswith(".xml"):
-        _read_properties(look, members.read(name))
+def _read_member(look: Look, members: "Members", info: "ZipInfo", strings: list[str]) -> None:
+    name = info.filename
+    if name.startswith("docProps/") and name.endswith(".xml"):
+        _read_properties(look, members.read(info))
     elif name == "xl/workbook.xml":
         for title in re.findall(
-            r"<(?:\w+:)?sheet [^>]*?name=\"([^\"]{1,200})\"", members.read(name).decode("utf-8", "replace")
+            r"<(?:\w+:)?sheet [^>]*?name=\"([^\"]{1,200})\"", members.read(info).decode("utf-8", "replace")
         ):
             look.text(_unescaped(title))  # as a line: a sheet may be called Mật for what bees make
     elif _SHEETS.fullmatch(name):
         rows = _Rows(look, strings)
-        look.text(rows.read(members.read(name)))
+        look.text(rows.read(members.read(info)))
         look.text(_SHEET_CODES.sub("\n", "".join(rows.margins)), margin=True)
     elif _MARGINS.fullmatch(name):
-        look.text(XmlText(look).read(members.read(name)), margin=True)
+        look.text(XmlText(look).read(members.read(info)), margin=True)
     elif _TEXTS.fullmatch(name):
-        look.text(XmlText(look).read(members.read(name)))
+        look.text(XmlText(look).read(members.read(info)))
+    elif not _PARTS.fullmatch(name):  # what is embedded, and what does not belong there
+        members.show(info)
 
 
 _PROPERTY = re.compile(
@@ -217,24 +229,30 @@ def _unescaped(text: str) -> str:
 
 def read_odf(look: Look, members: "Members") -> None:
     """ODT, ODS, ODP and their templates."""
-    names = list(members.names())
+    infos = list(members.all())
+    names = {info.filename for info in infos}
     mimetype = members.read("mimetype").decode("ascii", "replace") if "mimetype" in names else ""
     look.format = next((form for word, form in _ODF_FORMATS if word in mimetype), "odf")
     if "META-INF/manifest.xml" in names and b"encryption-data" in members.read("META-INF/manifest.xml"):
         raise CannotRead(Unread.ENCRYPTED)
-    for name in names:
+    for info in infos:
         look.budget.take_part()
         try:
-            if name.endswith("content.xml"):
-                look.text(_AllText(look).read(members.read(name)))
-            elif name == "styles.xml":
-                look.text(_AllText(look).read(members.read(name)), margin=True)
-            elif name == "meta.xml":
-                _read_properties(look, members.read(name))
-            elif name.startswith(("Object ", "ObjectReplacements/")) and not name.endswith((".xml", "/")):
-                look.document(members.read(name), name)
+            _read_odf_member(look, members, info)
         except CannotRead as error:
             look.missed(error.reason)
+
+
+def _read_odf_member(look: Look, members: "Members", info: "ZipInfo") -> None:
+    name = info.filename
+    if name.endswith("content.xml"):
+        look.text(_AllText(look).read(members.read(info)))
+    elif name == "styles.xml":
+        look.text(_AllText(look).read(members.read(info)), margin=True)
+    elif name == "meta.xml":
+        _read_properties(look, members.read(info))
+    elif not _ODF_PARTS.fullmatch(name):  # objects within, and what does not belong there
+        members.show(info)
 
 
 def read(look: Look, content: bytes) -> None:

@@ -1,7 +1,8 @@
 """Which words mark a document as secret (Reg. 4.1), and which are ordinary words of the language. Pure.
 
-In: text in NFC, line by line as a reader sees it (cells of a row parted by tabs); a title; the name of a file. Out: a `Marking`
-(the degree, and what kind of place it stood in) or None. Never here: the text itself, formats, files.
+In: text in NFC and as it looks (`lookalikes`), line by line as a reader sees it (cells of a row parted by tabs); a title; the
+name of a file. Out: a `Marking` (the degree, and what kind of place it stood in) or None. Never here: the text itself, formats,
+files.
 
 A marking is what somebody puts on a document, not what a document talks about:
 
@@ -23,6 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+
+from mic_mail.policy.lookalikes import as_seen
 
 
 class Degree(StrEnum):
@@ -150,7 +153,7 @@ _LETTERS = re.compile(r"[a-zđ]", re.IGNORECASE)
 
 def may_mark(text: str) -> bool:
     """Whether any marking can be in a text: one search, linear, before anything else is done with it."""
-    return _HINT.search(text.lower()) is not None
+    return _HINT.search(as_seen(text).lower()) is not None
 
 
 def highest(markings: Iterator[Marking | None]) -> Marking | None:
