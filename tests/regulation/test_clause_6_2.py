@@ -145,6 +145,42 @@ def test_first_received_first_served(console: Console) -> None:
     assert console.json("request", "approve", str(other), "--address", "vdkhoa")["address"] == "vdkhoa@mic.gov.vn"
 
 
+@pytest.mark.clause("5.4.a", "5.4.b")
+def test_two_of_one_name_in_one_unit_are_two(console: Console) -> None:
+    """Each request is for its own person, also while the first one waits for that person's choice."""
+    assert console.json("request", "approve", str(ask(console, "issue", "--name", "Ngô Văn Bốn", *CLERK, unit="PC")))
+    first = ask(console, "issue", "--name", "Ngô Văn Bốn", *CLERK)
+    second = ask(console, "issue", "--name", "Ngô Văn Bốn", *CLERK)
+    for number in (first, second):
+        assert console.run("request", "approve", str(number)) == 1
+        assert "5.4.b" in console.err
+    later = console.json("request", "approve", str(second), "--address", "bonnv")
+    assert later["address"] == "bonnv@mic.gov.vn"
+    assert console.json("request", "approve", str(first), "--address", "vnbon")["address"] == "vnbon@mic.gov.vn"
+    people = [person for person in console.json("person", "list") if person["full_name"] == "Ngô Văn Bốn"]
+    assert len({person["person_id"] for person in people}) == 3
+
+
+@pytest.mark.clause("6.4.b", "6.4.c", "15.2")
+def test_who_has_moved_on_is_the_new_units(console: Console) -> None:
+    """What a unit asked for while the person was its own is not done once another unit has the person (Reg. 6.2)."""
+    address = console.json("request", "approve", str(ask(console, "issue", "--name", "Phùng Văn Tám", *CLERK)))["address"]
+    asked = [
+        ask(console, "reset", "--address", address),
+        ask(console, "leave", "--address", address, "--day", "01/01/2190", "--cause", "nghỉ việc"),
+        ask(console, "alias", "--address", address, "--chosen", "tam.phung"),
+    ]
+    moved = ask(console, "transfer", "--address", address, unit="PC")
+    assert console.run("request", "approve", str(moved)) == 0, console.err
+    before = facts(console, address)
+    for number in asked:
+        assert console.run("request", "approve", str(number)) == 1
+        shown = console.json("request", "show", str(number))
+        assert (shown["state"], address in shown["hindrance"]) == ("open", True)
+    assert facts(console, address) == before
+    assert console.json("request", "approve", str(moved))["before"] is True
+
+
 # ------------------------------------------------------------ once
 
 

@@ -28,7 +28,7 @@ from mic_mail.services.accounts import Accounts, Asked
 from mic_mail.services.credentials import Origin, set_password
 from mic_mail.services.issuing import HashPassword, Issuing
 from mic_mail.services.issuing import Request as Ground
-from mic_mail.services.requests.form import contract_of
+from mic_mail.services.requests.form import Reader, contract_of
 from mic_mail.services.requests.register import Register, still_pending
 
 
@@ -100,6 +100,7 @@ class Approving:
         if found is not None:
             return found, None, True
         try:
+            Reader(self._directory, self._config, self._clock).must_fit(request.filing)
             mailbox, password = act()
         except (Refused, BadInput) as refusal:
             found = self._acted_on(self._directory.requests.get(request.request_id))
@@ -143,12 +144,20 @@ class Approving:
         return self._issuing.issue_personal(person, password, _ground(request, origin), chosen=chosen), password
 
     def _person(self, request: Request, choices: Choices) -> PersonRecord:
-        """For whom: as named, or the one of this name in the unit who has no mailbox, or somebody new."""
+        """For whom: as named, or the one of this name in the unit who has no mailbox, or somebody new.
+
+        Of two requests for people of one name each has its own: whom another one is for is nobody else's (Reg. 5.4.a).
+        """
         if choices.person_id is not None:
             return self._directory.person(choices.person_id)
         filing, name = request.filing, request.item(Item.NAME) or ""
+        others = {one.person_id for one in self._directory.requests.pending() if one.request_id != request.request_id}
         for person in self._directory.people(filing.unit_id):
-            if person.full_name == name and not self._directory.mailboxes_of(person_id=person.person_id):
+            if (
+                person.full_name == name
+                and person.person_id not in others
+                and not self._directory.mailboxes_of(person_id=person.person_id)
+            ):
                 return person
         position = request.item(Item.POSITION) or ""
         level = request.item(Item.LEVEL)

@@ -177,7 +177,7 @@ class Reader:
             items={item: self._item(item, said[item]) for item in Item if said.get(item, "").strip()},
         )
         check(filing)
-        self._must_fit(filing)
+        self.must_fit(filing)
         return filing
 
     # ------------------------------------------------------------ what is known
@@ -234,7 +234,8 @@ class Reader:
 
     # ------------------------------------------------------------ what the directory says
 
-    def _must_fit(self, filing: Filing) -> None:
+    def must_fit(self, filing: Filing) -> None:
+        """Refuse what the directory does not allow as it is now; asked again when it is approved, for people move on."""
         if filing.kind is Kind.ISSUE:
             _must_be_eligible(filing)
         elif filing.kind is Kind.INCIDENT:
