@@ -223,3 +223,20 @@ def test_the_digest_is_of_everything_that_is_on_record() -> None:
         replace(incident, downtimes=(1,)),
     ]
     assert len({incident.digest, *(each.digest for each in others)}) == 1 + len(others)
+
+
+@pytest.mark.clause("6.1")
+def test_of_an_incident_of_several_units_each_sees_its_own_mailboxes(desk: Desk) -> None:
+    """What the Centre adds of another unit is the Centre's and that unit's to see, in every form of the answer."""
+    number = opened(desk, "hoa", "spam", "Thư rác hàng loạt", "--unit", "CNTT", "--mailbox", "dvbe@mic.gov.vn")
+    added = ("--mailbox", "lhoa@mic.gov.vn", "--concerns", "KHTC")
+    assert desk.by("mai", "incident", "note", str(number), "lan sang đơn vị khác", *added) == 0, desk.err
+    seen = ["dvbe@mic.gov.vn"]
+    assert one(desk, "hoa", number)["mailboxes"] == seen
+    assert next(row for row in desk.seen_by("hoa", "incident", "list") if row["incident_id"] == number)["mailboxes"] == seen
+    paper = desk.folder / "su-co.html"
+    assert desk.by("hoa", "incident", "show", str(number), "--out", str(paper)) == 0, desk.err
+    assert "lhoa" not in paper.read_text()
+    assert one(desk, "mai", number)["mailboxes"] == [*seen, "lhoa@mic.gov.vn"]
+    assert desk.by("hoa", "incident", "note", str(number), "đã rút dây mạng") == 0, desk.err
+    assert one(desk, "mai", number)["mailboxes"] == [*seen, "lhoa@mic.gov.vn"]  # nothing was taken away

@@ -1,7 +1,8 @@
 """Incidents on record (Reg. 14.4): opened, added to, closed; what was written down is never altered or taken away."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,18 +17,38 @@ from mic_mail.policy.incidents import Change, Incident, Kind, Note, Severity, To
 from mic_mail.policy.requests import Channel
 
 IDS_END = 1 << 31
+Visible = Callable[[Sequence[str]], tuple[str, ...]]
+"""Of some addresses those that whoever looks may know of."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What of the register some units see."""
+
+    units: Callable[[], frozenset[int]]
+    visible: Visible
+
+    def of(self, incidents: Iterable[Incident]) -> Iterator[Incident]:
+        """What concerns them, without the mailboxes of others."""
+        units = self.units()
+        for incident in incidents:
+            if incident.concerns & units:
+                yield replace(incident, told=replace(incident.told, mailboxes=self.visible(incident.told.mailboxes)))
 
 
 class Incidents:
     """The incidents on record."""
 
-    def __init__(self, tables: Tables, units: Callable[[], frozenset[int]] | None = None) -> None:
+    def __init__(self, tables: Tables, view: View | None = None) -> None:
         self._tables = tables
-        self._units = units
+        self._view = view
 
-    def narrowed(self, units: Callable[[], frozenset[int]]) -> "Incidents":
-        """The same register, of which whoever looks finds what concerns these units and nothing else (Reg. 6.1)."""
-        return Incidents(self._tables, units)
+    def narrowed(self, units: Callable[[], frozenset[int]], visible: Visible) -> "Incidents":
+        """The same register, of which whoever looks finds what concerns these units and nothing else (Reg. 6.1).
+
+        Of the mailboxes that an incident names only the `visible` ones: it may concern several units.
+        """
+        return Incidents(self._tables, View(units, visible))
 
     def all(self) -> list[Incident]:
         """Every one, in order of entry."""
@@ -40,15 +61,16 @@ class Incidents:
     def _found(self, wanted: Select[Any]) -> list[Incident]:
         wanted = wanted.order_by(IncidentRow.incident_id)
         found = self._tables.read(lambda session: [_incident(session, row) for row in session.scalars(wanted)])
-        seen = None if self._units is None else self._units()
-        return [incident for incident in found if seen is None or incident.concerns & seen]
+        return found if self._view is None else list(self._view.of(found))
 
     def one(self, incident_id: int) -> Incident:
         """The one of this number; `NotFound`."""
         found = self._tables.read(lambda session: _incident(session, _existing(session, incident_id)))
-        if self._units is not None and not found.concerns & self._units():
-            raise _none(incident_id)
-        return found
+        if self._view is None:
+            return found
+        for seen in self._view.of([found]):
+            return seen
+        raise _none(incident_id)
 
     def add(self, told: Told, opened_by: str, at: datetime) -> Incident:
         """Put one on record; gives it back with its number."""

@@ -5,7 +5,7 @@ nothing of other units: lists are shorter, and what is another unit's is not the
 that it exists. Changes are not narrowed: a unit's administrator has the right to none but requests.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -28,7 +28,7 @@ class PartialDirectory(Directory):
         super().__init__(whole.url, clock=whole.clock)
         self._chosen = chosen
         self.requests = self.requests.narrowed(self._units)
-        self.incidents = self.incidents.narrowed(self._units)
+        self.incidents = self.incidents.narrowed(self._units, self._known)
 
     def _units(self) -> frozenset[int]:
         """Asked anew each time: the tree may change while a command runs."""
@@ -105,6 +105,11 @@ class PartialDirectory(Directory):
     def _visible(self, mailboxes: Iterable[MailboxRecord]) -> list[MailboxRecord]:
         units, people = self._units(), {person.person_id for person in self.people()}
         return [mailbox for mailbox in mailboxes if mailbox.unit_id in units or mailbox.person_id in people]
+
+    def _known(self, addresses: Sequence[str]) -> tuple[str, ...]:
+        """Of these addresses those of mailboxes that are there."""
+        known = {each.address for each in self.addresses()} if addresses else set[str]()
+        return tuple(address for address in addresses if address in known)
 
     def _must_see(self, mailbox_id: int) -> None:
         if all(mailbox.mailbox_id != mailbox_id for mailbox in self.mailboxes()):
