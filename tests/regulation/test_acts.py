@@ -327,6 +327,21 @@ def test_days_that_contradict_each_other(centre):
 
 
 @pytest.mark.clause("5.5")
+@pytest.mark.clause("6.4.c")
+def test_a_leave_that_ended_is_not_made_the_next_one(centre):
+    """A correction to after the return would be a leave that never locks; the next leave is one of its own."""
+    mailbox = centre.mailbox()
+    centre.accounts.leave(mailbox, date(2026, 2, 1), Level.DIVISION, Departure.RETIRED, CENTRE)
+    centre.accounts.come_back(mailbox, date(2026, 3, 1), CENTRE)
+    with pytest.raises(NotAllowed) as refusal:
+        centre.accounts.correct_leave(mailbox, date(2026, 3, 2), None, None, CENTRE)
+    assert refusal.value.clause == "6.4.c"
+    centre.accounts.correct_leave(mailbox, date(2026, 2, 15), None, None, CENTRE)
+    centre.accounts.leave(mailbox, date(2026, 3, 2), Level.DIVISION, Departure.RETIRED, CENTRE)
+    centre.clock.move_to(datetime(2026, 3, 2, 1, tzinfo=UTC))
+    assert centre.states(mailbox) == {State.SEND_LOCKED}
+
+
 def test_an_imported_mailbox_of_somebody_who_left_before(centre):
     """Taken over from another system, the leave may be older than the import (Reg. 10.4)."""
     mailbox = centre.mailbox()

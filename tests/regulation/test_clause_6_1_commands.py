@@ -520,3 +520,16 @@ def test_clause_6_1_two_ends_at_once(tmp_path):
         serving = [officer.login for officer in directory.officers.all() if officer.serves(now)]
         assert len(serving) == 1
     directory.close()
+
+
+@pytest.mark.clause("12.3.a")
+def test_a_units_report_says_the_same_whoever_makes_it(tmp_path):
+    """A keeper who works elsewhere by now is no keeper any more, also for a unit's administrator, who does not see people of
+    other units."""
+    desk = furnish(tmp_path)
+    assert desk.by("mai", "mailbox", "grant", "cntt@mic.gov.vn", "1", "--as", "keeper", "--document", "1/CV") == 0, desk.err
+    report = ("report", "openings", "--unit", "CNTT")
+    assert desk.seen_by("hoa", *report)[0]["keepers"] == ["dvbe@mic.gov.vn"]
+    assert desk.by("mai", "person", "move", "1", "KHTC", "--document", "2/CV") == 0, desk.err
+    assert desk.seen_by("hoa", *report) == desk.seen_by("mai", *report)
+    assert desk.seen_by("hoa", *report)[0]["keepers"] == []

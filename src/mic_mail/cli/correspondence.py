@@ -79,9 +79,9 @@ def correspondence(
     ):  # fmt: skip
         if subjects:
             _must_have_basis(here, document)
-        snapshot = here.directory.load_snapshot()
-        (entry,) = choice.mailboxes(snapshot)
-        found = Correspondences(here.store, snapshot, here.config).of(entry, span)
+        (entry,) = choice.mailboxes(here.directory.load_snapshot())
+        people = here.whole_directory.load_snapshot()  # who answers for the unit may be another one's by now
+        found = Correspondences(here.store, people, here.config).of(entry, span)
         if out is not None:
             made = correspondence_paper(here.config, entry.address, found, span, here.clock.now(), subjects=subjects)
             tell_written(write_paper(out, made))

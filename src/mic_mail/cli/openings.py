@@ -65,9 +65,9 @@ def openings(
         here, "report_openings", choice.subject, Origin(here.actor(actor), reason),
         right=Right.READ, concerns=choice.unit, first=span.first, last=span.last,
     ):  # fmt: skip
-        snapshot = here.directory.load_snapshot()
-        finder = Openings(snapshot, here.directory.downtimes.all(), here.config, here.clock)
-        attended = finder.of(choice.mailboxes(snapshot), span)
+        people = here.whole_directory.load_snapshot()  # of a keeper who has moved on the unit's own part knows nothing
+        finder = Openings(people, here.directory.downtimes.all(), here.config, here.clock)
+        attended = finder.of(choice.mailboxes(here.directory.load_snapshot()), span)
         if out is not None:
             made = openings_paper(here.config, attended, span, choice.title, here.clock.now())
             tell_written(write_paper(Path(out), made))

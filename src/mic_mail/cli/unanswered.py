@@ -84,7 +84,7 @@ def _of_mailbox(here: Frame, entry: Entry, snapshot: Snapshot) -> list[Row]:
     now, units = here.clock.now(), addresses_of_units(here.directory, snapshot)
     return [
         {"received_at": each.received_at, "sender": each.sender, "due_at": each.due_at, "overdue": each.due_at <= now}
-        for each in Replies(here.store, here.config).waiting(entry, snapshot, now, units(entry))
+        for each in Replies(here.store, here.config).waiting(entry, _people(here), now, units(entry))
     ]
 
 
@@ -92,13 +92,13 @@ def _of_mailboxes(here: Frame, snapshot: Snapshot, unit_id: int | None) -> list[
     """Those that have anything waiting, the most overdue first."""
     now, units, finder = here.clock.now(), addresses_of_units(here.directory, snapshot), Replies(here.store, here.config)
     persons = {person.person_id for person in here.directory.people(unit_id)} if unit_id is not None else set()
-    rows: list[tuple[int, Row]] = []
+    people, rows = _people(here), list[tuple[int, Row]]()
     for entry in snapshot:
         if unit_id is not None and entry.owner.unit_id != unit_id and entry.owner.person_id not in persons:
             continue
         if not is_in_use(here, entry, snapshot):
             continue
-        waiting = finder.waiting(entry, snapshot, now, units(entry))
+        waiting = finder.waiting(entry, people, now, units(entry))
         if waiting:
             late = sum(each.due_at <= now for each in waiting)
             oldest = min(each.due_at for each in waiting)
@@ -111,6 +111,11 @@ def _of_mailboxes(here: Frame, snapshot: Snapshot, unit_id: int | None) -> list[
             }
             rows.append((late, row))
     return [row for _, row in sorted(rows, key=lambda each: -each[0])]
+
+
+def _people(here: Frame) -> Snapshot:
+    """Everybody: who answers for a unit may be another one's by now."""
+    return here.whole_directory.load_snapshot()
 
 
 def _write(here: Frame, out: Path, subject: str, columns: Sequence[Column], rows: list[Row]) -> None:

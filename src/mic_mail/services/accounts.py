@@ -194,6 +194,15 @@ class Accounts:
         """The last leave had another day, rank or cause; what is not named stays."""
         entry, _ = self._look(mailbox)
         last = self._last_leave(entry)
+        if last.returned is not None and start_of(official) > last.returned.effective_at:
+            back = dates.day(last.returned.effective_at)
+            raise NotAllowed(
+                Text(
+                    f"Lần nghỉ này đã kết thúc khi trở lại ngày {back.vi}.", f"That leave ended with the return of {back.en}."
+                ),
+                clause="6.4.c",
+                remedy=Text("Nếu nghỉ lần nữa: ghi nhận không có --correct.", "A new leave is recorded without --correct."),
+            )
         self._must_follow_issue(official, entry.facts[: last.notices[0].seq])
         told = cause.value if cause else next((n.text("cause") for n in reversed(last.notices) if n.text("cause")), None)
         data: dict[str, Detail] = {"level": (level or last.level).value, **({"cause": told} if told else {})}
