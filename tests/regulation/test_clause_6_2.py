@@ -181,6 +181,21 @@ def test_who_has_moved_on_is_the_new_units(console: Console) -> None:
     assert console.json("request", "approve", str(moved))["before"] is True
 
 
+@pytest.mark.clause("7.2.b", "7.3.b")
+def test_a_letter_that_asks_does_not_lift_a_breach(console: Console) -> None:
+    """After a breach the document that lifts it is named by who approves; the number of the asking letter is another one."""
+    address = console.json("request", "approve", str(ask(console, "issue", "--name", "Mạc Văn Chín", *CLERK)))["address"]
+    concluded = ("--conclusion", "7/KL-BTTTT", "--concluded-on", "01/11/2026", "--signatory", "Thứ trưởng")
+    words = ("mailbox", "suspend", address, "--cause", "b", "--reason", "Vi phạm", *concluded)
+    assert console.run(*words) == 0, console.err
+    number = str(ask(console, "restore", "--address", address))
+    assert console.run("request", "approve", number) == 1
+    assert "7.2.b" in console.err
+    assert "suspended" in console.json("mailbox", "show", address)["states"]
+    assert console.json("request", "approve", number, "--document", "8/KL-BTTTT")["password"]
+    assert facts(console, address)[-1]["document"] == "8/KL-BTTTT"
+
+
 # ------------------------------------------------------------ once
 
 

@@ -14,7 +14,13 @@ import pytest
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import Cause, Draft, Fact, FactKind, MailboxKind
+from mic_mail.policy.requests import Channel, Filing, Item, Kind
+from mic_mail.services.accounts import NotAllowed
+from mic_mail.services.issuing import make_verifiers
 from mic_mail.services.queued import Queued
+from mic_mail.services.requests.acting import Approving, Choices
+from mic_mail.services.restoring import Waiting
+from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD
 
@@ -159,6 +165,34 @@ def test_clause_7_2_c_what_is_queued_is_dropped(server: MailServer) -> None:
     assert subjects(server, full) == []
     parsed = [email.message_from_bytes(header, policy=email.policy.default) for header in subjects(server, sender)]
     assert ["Message not sent" in str(message["Subject"]) for message in parsed].count(True) == 1
+
+
+@pytest.mark.clause("7.3.b")
+def test_a_request_to_restore_asks_for_what_is_queued_too(server: MailServer) -> None:
+    """By whichever way a hijacked mailbox is restored, what it has sent waits for the Centre's word; nothing is lost before."""
+    directory = server.population.directory
+    sender, full = directory.mailbox("dvbe@mic.gov.vn"), directory.mailbox("ttlan@mic.gov.vn")
+    server.issue("pqlong")
+    with Blocked(server, full):
+        recipients = ["ttlan@mic.gov.vn", "pqlong@mic.gov.vn"]
+        submission(server).sendmail("dvbe@mic.gov.vn", recipients, "From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
+        server.call(server.running.rooms.mailflow.settle())
+    server.record(sender, Draft(FactKind.SUSPENDED, server.clock.now(), "test", "", None, {"cause": "c"}))
+    server.housekeep()
+    unit_id = next(unit.unit_id for unit in directory.units())
+    filing = Filing(
+        Kind.RESTORE, Channel.TELEPHONE, "Đỗ Văn Bê", unit_id, server.clock.now(), items={Item.ADDRESS: sender.address}
+    )
+    request = directory.requests.add(filing, "test", server.clock.now())
+    store = MailStore(server.config.mail_root, clock=server.clock, host="test")
+    approving = Approving(directory, store, server.config, server.clock, make_verifiers(server.config))
+    waiting = Queued(server.config.spool_dir, server.clock, sender)
+    with pytest.raises(NotAllowed) as refusal:
+        approving.approve(request, "mai", Choices())
+    assert refusal.value.clause == "7.2.c"
+    assert waiting.count() == 1
+    assert approving.approve(directory.requests.get(request.request_id), "mai", Choices(queued=Waiting.DROP)).password
+    assert waiting.count() == 0
 
 
 class Blocked:

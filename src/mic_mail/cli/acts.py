@@ -3,7 +3,6 @@
 Joined into the group `mailbox` by main.NOUNS. Each act is a fact with its reason and document; the state follows by itself.
 """
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -21,20 +20,12 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.facts import Cause, Departure, Level
 from mic_mail.policy.roles import Right
 from mic_mail.policy.wording import state_names
-from mic_mail.services.accounts import Accounts, Asked, Conclusion, NotAllowed
+from mic_mail.services.accounts import Accounts, Asked, Conclusion
 from mic_mail.services.credentials import Origin
 from mic_mail.services.issuing import make_verifiers
-from mic_mail.services.notices import Notices
-from mic_mail.services.queued import Queued
+from mic_mail.services.restoring import Restoring, Waiting
 
 app = typer.Typer()
-
-
-class Waiting(StrEnum):
-    """What becomes of the messages that a suspended mailbox had sent and that were not delivered."""
-
-    SEND = "send"
-    DROP = "drop"
 
 
 RESTORED = (
@@ -44,6 +35,10 @@ RESTORED = (
     Column("states", "Trạng thái", "State", json_only=True),
 )
 
+QueuedOption = Annotated[
+    Waiting | None,
+    typer.Option("--queued", help=say("Thư đang chờ gửi: send hay drop.", "Messages that wait to be sent: send or drop.")),
+]
 LevelOption = Annotated[
     Level | None,
     typer.Option("--level", help=say("division: phòng, ban trở xuống; department: Vụ trở lên.", "Rank of 6.4.c.")),
@@ -87,10 +82,7 @@ def restore(
     received: Annotated[
         str | None, typer.Option("--received", help=say("Ngày nhận yêu cầu.", "The day it was received."))
     ] = None,
-    queued: Annotated[
-        Waiting | None,
-        typer.Option("--queued", help=say("Thư đang chờ gửi: send hay drop.", "Messages that wait to be sent: send or drop.")),
-    ] = None,
+    queued: QueuedOption = None,
     document: DocumentOption = None,
     reason: WhyOption = "",
     actor: ActorOption = None,
@@ -100,9 +92,9 @@ def restore(
     password = passwords.generate()
     asked = Asked(asked_by, channel, read_day(received) if received is not None else None)
     with on_record(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel, queued=queued):
-        _settle_queue(here, mailbox, queued)
         verifiers = make_verifiers(here.config)(password)
-        decision = _accounts(here).restore(mailbox, asked, verifiers, origin)
+        restoring = Restoring(here.directory, here.store, here.config, here.clock)
+        decision = restoring.restore(mailbox, asked, verifiers, origin, queued)
     row: dict[str, Cell] = {
         "address": mailbox.address,
         "password": password,
@@ -110,21 +102,6 @@ def restore(
         "states": sorted(decision.states),
     }
     output.record(RESTORED, row, as_json=as_json)
-
-
-def _settle_queue(here: Frame, mailbox: MailboxRecord, queued: Waiting | None) -> None:
-    """Reg. 7.2.c: what a hijacked mailbox has sent may be spam; whether it goes out is asked for, never guessed."""
-    waiting = Queued(here.config.spool_dir, here.clock, mailbox)
-    compromised = any(reason.clause == "7.2.c" for reason in _accounts(here).state_of(mailbox).reasons)
-    count = waiting.count() if compromised else 0
-    if count and queued is None:
-        raise NotAllowed(
-            Text(f"Còn {count} thư chờ gửi từ khi bị tạm khóa.", f"{count} messages wait since it was suspended."),
-            clause="7.2.c",
-            remedy=Text("Thêm --queued send hoặc --queued drop.", "Add --queued send or --queued drop."),
-        )
-    if count and queued is Waiting.DROP:
-        waiting.drop(Notices(here.store, here.config, here.clock))
 
 
 @app.command(help=say("Ghi ngày chính thức nghỉ, chuyển công tác (6.4.c).", "Record the official day of leaving (6.4.c)."))

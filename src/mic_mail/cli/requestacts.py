@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
+from mic_mail.cli.acts import QueuedOption
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.mailbox import welcome
@@ -51,14 +52,31 @@ def approve(
     person: Annotated[
         int | None, typer.Option("--person", help=say("Mã cá nhân đã có trong danh bạ.", "Id of who is known already."))
     ] = None,
+    queued: QueuedOption = None,
+    document: Annotated[
+        str | None,
+        typer.Option(
+            "--document",
+            help=say("Văn bản cho phép khôi phục sau vi phạm (7.2.b).", "What lifts a breach's suspension (7.2.b)."),
+        ),
+    ] = None,
     reason: WhyOption = "",
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
     here, request, origin = _begin(ctx, number, actor, reason)
-    approving = Approving(here.directory, here.config, here.clock, make_verifiers(here.config))
-    with on_record(here, "request_approve", f"YC-{number}", origin, kind=request.kind.value, chosen=address):
-        approved = approving.approve(request, origin.actor, Choices(address, level, person, reason))
+    approving = Approving(here.directory, here.store, here.config, here.clock, make_verifiers(here.config))
+    with on_record(
+        here,
+        "request_approve",
+        f"YC-{number}",
+        origin,
+        kind=request.kind.value,
+        chosen=address,
+        queued=queued,
+        lifted_by=document,
+    ):
+        approved = approving.approve(request, origin.actor, Choices(address, level, person, queued, document, reason))
     output.record(APPROVED, _row(approved), as_json=as_json)
     output.note(told(approved))
     if approved.mailbox is not None and request.kind in {Kind.ISSUE, Kind.GROUP}:

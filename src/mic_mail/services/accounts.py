@@ -108,10 +108,22 @@ class Accounts:
 
     def restore(self, mailbox: MailboxRecord, asked: Asked, verifiers: Credential, origin: Origin) -> Decision:
         """Reg. 7.3.b: lift the suspensions and set a new password, which has to be changed at the first sign-in (7.3.c)."""
+        entry, decision = self._restorable(mailbox, asked, origin)
+        suspensions = _suspensions(decision)
+        drafts = [self._seen_by_the_clock(reason) for reason in suspensions if self._by_the_clock(entry, reason)]
+        drafts.append(self._draft(FactKind.RESTORED, origin, data={"asked_by": asked.by, "channel": asked.channel}))
+        self._directory.set_credential(entry.mailbox_id, verifiers, *drafts, after=decision.fact_seq)
+        return self.decide(self._directory.entry(entry.mailbox_id))
+
+    def may_restore(self, mailbox: MailboxRecord, asked: Asked, origin: Origin) -> Decision:
+        """The word on the mailbox as it is, if `restore` would lift its suspensions; else the refusal."""
+        return self._restorable(mailbox, asked, origin)[1]
+
+    def _restorable(self, mailbox: MailboxRecord, asked: Asked, origin: Origin) -> tuple[Entry, Decision]:
         if asked.received_on is not None:
             not_to_come(asked.received_on, self._clock, RECEIVED, clause="7.3.b")
         entry, decision = self._look(mailbox)
-        suspensions = [reason for reason in decision.reasons if reason.state is State.SUSPENDED]
+        suspensions = _suspensions(decision)
         if not suspensions:
             raise NotAllowed(Text("Hộp thư không bị tạm khóa.", "The mailbox is not suspended."), clause="7.3")
         breach = any(reason.clause == "7.2.b" for reason in suspensions)
@@ -125,10 +137,7 @@ class Accounts:
                 remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
             )
         self._must_have_waited(asked)
-        drafts = [self._seen_by_the_clock(reason) for reason in suspensions if self._by_the_clock(entry, reason)]
-        drafts.append(self._draft(FactKind.RESTORED, origin, data={"asked_by": asked.by, "channel": asked.channel}))
-        self._directory.set_credential(entry.mailbox_id, verifiers, *drafts, after=decision.fact_seq)
-        return self.decide(self._directory.entry(entry.mailbox_id))
+        return entry, decision
 
     def _must_have_waited(self, asked: Asked) -> None:
         """Reg. 7.3.b read as a wait (`restore.min_wait`); by default the one working day is a deadline."""
@@ -347,6 +356,10 @@ class Accounts:
             clause="6.4.c",
             remedy=Text("Thêm --level division hoặc --level department.", "Add --level division or --level department."),
         )
+
+
+def _suspensions(decision: Decision) -> list[Reason]:
+    return [reason for reason in decision.reasons if reason.state is State.SUSPENDED]
 
 
 def _needs_reason(origin: Origin, clause: str) -> None:

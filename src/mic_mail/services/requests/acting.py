@@ -30,6 +30,8 @@ from mic_mail.services.issuing import HashPassword, Issuing
 from mic_mail.services.issuing import Request as Ground
 from mic_mail.services.requests.form import Reader, contract_of
 from mic_mail.services.requests.register import Register, still_pending
+from mic_mail.services.restoring import Restoring, Waiting
+from mic_mail.storage.mailstore import MailStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class Choices:
     """The rank of Reg. 6.4.c."""
     person_id: int | None = None
     """Of an issue: who is in the directory already."""
+    queued: Waiting | None = None
+    """Of a restore: what becomes of messages that wait (Reg. 7.2.c)."""
+    document: str | None = None
+    """Of a restore after a breach: what lifts it (Reg. 7.2.b); a letter that asks for it does not."""
     note: str = ""
 
 
@@ -64,13 +70,16 @@ Done = tuple[MailboxRecord, str | None]
 class Approving:
     """The use case."""
 
-    def __init__(self, directory: Directory, config: Config, clock: Clock, hash_password: HashPassword) -> None:
+    def __init__(
+        self, directory: Directory, store: MailStore, config: Config, clock: Clock, hash_password: HashPassword
+    ) -> None:
         self._directory = directory
         self._config = config
         self._clock = clock
         self._hash = hash_password
         self._register = Register(directory, config, clock)
         self._accounts = Accounts(directory, config, clock)
+        self._restoring = Restoring(directory, store, config, clock)
         self._issuing = Issuing(directory, config, clock, hash_password)
         self._acts: Mapping[Kind, Callable[[Request, Origin, Choices], Done]] = {
             Kind.ISSUE: self._issue,
@@ -200,9 +209,10 @@ class Approving:
     def _restore(self, request: Request, origin: Origin, choices: Choices) -> Done:
         filing, mailbox, password = request.filing, self._mailbox(request), passwords.generate()
         asked = Asked(filing.asker, filing.channel, local_day(filing.received_at))
-        # After a breach (7.2.b) the document itself is needed; the number in our register is none.
-        origin = Origin(origin.actor, origin.reason, filing.document, origin.request)
-        self._accounts.restore(mailbox, asked, self._hash(password), origin)
+        breach = any(reason.clause == "7.2.b" for reason in self._accounts.state_of(mailbox).reasons)
+        document = choices.document or (None if breach else filing.document)
+        origin = Origin(origin.actor, origin.reason, document, origin.request)
+        self._restoring.restore(mailbox, asked, self._hash(password), origin, choices.queued)
         return mailbox, password
 
     def _reset(self, request: Request, origin: Origin, choices: Choices) -> Done:
