@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.policy.anomalies import GRACE, Anomaly, Attempt, Limits, Rule, Watch, network_of, wider
-from mic_mail.policy.facts import FactKind
+from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD
 
@@ -72,6 +72,14 @@ def test_clause_7_2_c_many_mailboxes_tried_and_one_opened() -> None:
     assert sprayed(Story(), 19).right("be", ABROAD).rules() == []
     assert Story().wrong("?@mic.gov.vn", ABROAD, 20).right("be", ABROAD).rules() == [Rule.SPRAYED]
     assert story.passes(DAY).found == [found]
+
+
+def test_clause_7_2_c_a_thief_s_network_does_not_become_a_known_one() -> None:
+    """Who got in by force once, and comes by force again after the password was reset, is found again."""
+    story = sprayed(Story()).right("be", ABROAD).passes(GRACE).passes(2 * MINUTE * 60)
+    assert sprayed(story).right("be", ABROAD).rules() == [Rule.SPRAYED, Rule.SPRAYED]
+    home = Story().right("be", ABROAD).passes(DAY)  # where nobody forced anything it is known, as ever
+    assert sprayed(home).right("be", ABROAD).rules() == []
 
 
 def test_clause_7_2_c_many_passwords_of_one_mailbox() -> None:
@@ -287,6 +295,38 @@ def test_clause_7_2_c_it_is_suspended_where_that_is_set(serve: Callable[..., Mai
     assert [event["trigger"] for event in ministry.server.events() if event.get("event") == "mailbox_suspended"] == [
         "sign-in-anomaly"
     ]
+
+
+def test_clause_7_2_c_restored_and_stolen_again_on_one_day(serve: Callable[..., MailServer]) -> None:
+    """It is suspended once more; an anomaly of before the restore does nothing to it."""
+    ministry = Ministry(serve, suspend=True)
+    for expected in (1, 2):
+        for name in ministry.names:
+            ministry.sign_in(name, "127.7.7.7", f"thu-mat-khau-{expected}")
+        assert ministry.sign_in("dvbe", "127.7.7.7")
+        ministry.later(GRACE)
+        assert len(ministry.suspended()) == expected
+        ministry.server.record(ministry.be, Draft(FactKind.RESTORED, ministry.clock.now(), "mai", "", "3/CV"))
+        ministry.server.record(ministry.be, Draft(FactKind.PASSWORD_SET, ministry.clock.now(), "dvbe@mic.gov.vn"))
+        ministry.later(timedelta(hours=2))
+        assert len(ministry.suspended()) == expected
+
+
+def test_clause_7_2_c_what_is_recorded_meanwhile_keeps_no_suspension_back(serve: Callable[..., MailServer]) -> None:
+    """The thief changes the password in the same moment: nobody is told of a suspension that is not there."""
+    ministry = Ministry(serve, suspend=True)
+    for name in ministry.names:
+        ministry.sign_in(name, "127.7.7.7", "thu-mat-khau")
+    assert ministry.sign_in("dvbe", "127.7.7.7")
+    ministry.later(timedelta(0))
+    ministry.server.move_clock_to(ministry.clock.now() + GRACE)
+    ministry.server.refresh()
+    changed = Draft(FactKind.PASSWORD_SET, ministry.clock.now(), "dvbe@mic.gov.vn")
+    ministry.server.population.directory.append_fact(ministry.be.mailbox_id, changed)  # no process has heard of it yet
+    ministry.server.housekeep()
+    ministry.server.running.rooms.log.flush()
+    assert len(ministry.suspended()) == 1
+    assert [event["suspended"] for event in ministry.anomalies()] == [True]
 
 
 def test_clause_7_2_c_an_old_phone_and_its_office_suspend_nobody(serve: Callable[..., MailServer]) -> None:

@@ -7,10 +7,10 @@ holds what it needs and can be stored and read back.
     guessed    one network tried many different passwords of a mailbox, and then got in
     scattered  a mailbox was signed in to from many networks that lie far apart, in an hour
 
-The first two only where the mailbox never signed in from that network in the last 30 days and nobody else does, before or
-until `GRACE` afterwards: behind one address of an office are many, of whom some mistype and the others do not. A program that
-sends one old password again and again counts once. A phone that changes between Wi-Fi and its provider has some networks, most
-of them in one wider one: `scattered` asks for many of both.
+The first two only where the mailbox never signed in from that network in the last 30 days (but by force) and nobody else does,
+before or until `GRACE` afterwards: behind one address of an office are many, of whom some mistype and the others do not. A
+program that sends one old password again and again counts once. A phone that changes between Wi-Fi and its provider has some
+networks, most of them in one wider one: `scattered` asks for many of both.
 """
 
 import ipaddress
@@ -152,7 +152,11 @@ class Watch:
         """What has stood its grace; each comes once."""
         ripe = [each for each in self._waiting if each.at + GRACE <= now]
         self._waiting = [each for each in self._waiting if each.at + GRACE > now]
-        return [each for each in ripe if each.rule is Rule.SCATTERED or not self._is_office(each)]
+        found = [each for each in ripe if each.rule is Rule.SCATTERED or not self._is_office(each)]
+        for each in found:
+            if each.rule is not Rule.SCATTERED and (network := self._networks.get(each.network)) is not None:
+                network.signed_in.pop(each.mailbox, None)  # a thief's network does not become one that is known
+        return found
 
     def again(self, anomaly: Anomaly) -> None:
         """Nobody could be told of it yet: it comes once more."""

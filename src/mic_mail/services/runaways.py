@@ -6,7 +6,9 @@ written in the lane. Asked for again and again while the sender goes on: only wh
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from functools import partial
 
 from mic_mail.clock import Clock
 from mic_mail.directory.records import Superseded
@@ -19,6 +21,8 @@ from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access
 from mic_mail.services.lifenotices import SERVER
 
+TRIES = 3
+"""Where others record something of the mailbox at the same time."""
 WHY = "gửi tới quá nhiều người nhận trong một giờ"
 
 
@@ -56,19 +60,22 @@ class Runaways:
         finally:
             del self._under_way[mailbox_id]
 
-    async def suspend(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> None:
-        """Suspend it, unless it is already."""
+    async def suspend(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> bool:
+        """Suspend it, unless it is already; whether it is now. Where something was recorded of it meanwhile, tried again."""
         try:
-            entry, decision = self._access.snapshot.entry(mailbox_id), self._access.decide(mailbox_id)
-            if entry is None or decision is None or State.SUSPENDED in decision.states:
-                return
-            data: dict[str, Detail] = {"cause": Cause.COMPROMISED.value, "trigger": trigger, **figures}
-            fact = Draft(FactKind.SUSPENDED, self._clock.now(), SERVER, why, None, data)
-            await self._lanes.io(lambda: self._directory.append_fact(mailbox_id, fact, after=decision.fact_seq))
-            self._log.event("mailbox_suspended", mailbox=entry.address, clause="7.2.c", trigger=trigger, **figures)
-            await self._access.refresh()
-            await self._lanes.io(self._tell)
-        except Superseded:  # it may be suspended by now; if not, the next recipient asks again
-            await self._access.refresh()
+            for _ in range(TRIES):
+                entry, decision = self._access.snapshot.entry(mailbox_id), self._access.decide(mailbox_id)
+                if entry is None or decision is None or State.SUSPENDED in decision.states:
+                    return entry is not None and decision is not None
+                data: dict[str, Detail] = {"cause": Cause.COMPROMISED.value, "trigger": trigger, **figures}
+                fact = Draft(FactKind.SUSPENDED, self._clock.now(), SERVER, why, None, data)
+                with contextlib.suppress(Superseded):
+                    await self._lanes.io(partial(self._directory.append_fact, mailbox_id, fact, after=decision.fact_seq))
+                    self._log.event("mailbox_suspended", mailbox=entry.address, clause="7.2.c", trigger=trigger, **figures)
+                    await self._access.refresh()
+                    await self._lanes.io(self._tell)
+                    return True
+                await self._access.refresh()
         except MicMailError as error:
             self._log.event("suspension_failed", mailbox_id=mailbox_id, error=str(error))
+        return False

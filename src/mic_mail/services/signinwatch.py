@@ -1,6 +1,6 @@
 """Sign-ins that look like a stolen password are told to the person and the Centre, and may suspend the mailbox (Reg. 7.2.c).
 
-In: the mail log, read behind its writers; settings `anomaly.*`. Out: an event, a letter to the mailbox and one to the Centre,
+In: the mail log, read behind its writers; settings `anomaly.*`. Out: an event; a letter to the mailbox and one to the Centre,
 once a day for each mailbox and rule; with `anomaly.suspend` a suspension, for the one rule that is strong enough. The
 housekeeper's: a sign-in costs nothing more than the line of the log that it always wrote.
 
@@ -150,17 +150,25 @@ class SignInWatch:
         key = f"sign-in:{entry.mailbox_id}:{anomaly.rule}:{local_day(anomaly.at).isoformat()}"
         suspends = config.anomaly.suspend and anomaly.rule.is_strong
         rule, at, network, count = anomaly.rule, anomaly.at, anomaly.network, anomaly.count
-        if not await self._lanes.io(self._directory.sent.known, [key]):
-            if suspends:
-                await self._runaways.suspend(entry.mailbox_id, TRIGGER, WHY)
+        once = f"{key}:{anomaly.at.isoformat()}"  # the letters come once a day; a mailbox may have been restored in between
+        if not await self._lanes.io(self._directory.sent.known, [once]):
+            if suspends and not await self._runaways.suspend(entry.mailbox_id, TRIGGER, WHY):
+                raise NotSuspended  # nobody is told that it was; it comes again
             self._log.event(
                 "sign_in_anomaly", mailbox=entry.address, clause="7.2.c", rule=rule.value, network=network, count=count,
                 signed_in_at=at, suspended=suspends,
             )  # fmt: skip
-            await self._lanes.io(self._directory.sent.put, [key], self._clock.now())
+            await self._lanes.io(self._directory.sent.put, [once], self._clock.now())
         await self._notices.tell_owner(f"{key}:owner", entry, mailbox.sign_in_anomaly(entry.address, at, network))
         letter = centre.sign_in_anomaly_found(entry.address, at, network, rule.value, count, suspended=suspends)
         await self._notices.tell_centre(f"{key}:centre", letter)
+
+
+class NotSuspended(MicMailError):
+    """The suspension could not be recorded."""
+
+    def __init__(self) -> None:
+        super().__init__("the mailbox could not be suspended")
 
 
 def _attempts(lines: Iterable[Line], exempt: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> Iterable[Attempt]:
