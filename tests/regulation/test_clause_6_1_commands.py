@@ -19,6 +19,7 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.directory.partial import PartialDirectory
 from mic_mail.directory.records import NotFound, UnitRecord
 from mic_mail.directory.repository import Directory
+from mic_mail.policy.calendar import local_day
 from mic_mail.policy.roles import NotAuthorised, Officer, Right, Role, must_keep_centre, units_below
 from regulation.test_commands import Console
 
@@ -533,3 +534,24 @@ def test_a_units_report_says_the_same_whoever_makes_it(tmp_path):
     assert desk.by("mai", "person", "move", "1", "KHTC", "--document", "2/CV") == 0, desk.err
     assert desk.seen_by("hoa", *report) == desk.seen_by("mai", *report)
     assert desk.seen_by("hoa", *report)[0]["keepers"] == []
+
+
+@pytest.mark.clause("14.6", "12.3")
+def test_the_census_names_no_keeper_who_has_left(tmp_path):
+    """The authority ends with the official day (6.4.c): neither the list that is signed nor the evidence says otherwise."""
+    desk = furnish(tmp_path)
+    assert desk.by("mai", "mailbox", "grant", "cntt@mic.gov.vn", "1", "--as", "keeper", "--document", "1/CV") == 0, desk.err
+    made = ("census", "make", "--unit", "CNTT", "--out", str(tmp_path / "ky"))
+
+    def keepers():
+        assert desk.by("mai", *made) == 0, desk.err
+        lines = desk.seen_by("mai", "census", "show", "CNTT")
+        return next(line["keepers"] for line in lines if line["address"] == "cntt@mic.gov.vn")
+
+    assert keepers() == "dvbe@mic.gov.vn"
+    today = f"{local_day(SystemClock().now()):%d/%m/%Y}"
+    leave = ("mailbox", "leave", "dvbe@mic.gov.vn", today, "--level", "division", "--document", "2/CV")
+    assert desk.by("mai", *leave) == 0, desk.err
+    assert not keepers()
+    figures = desk.seen_by("mai", "regulation", "show", "12.3")
+    assert "unit mailboxes with a keeper: 1" not in json.dumps(figures)

@@ -151,6 +151,20 @@ def test_freed_and_brought_back(desk: Desk) -> None:
     assert acts[-2:] == ["mailbox_free", "mailbox_restore_reclaimed"]
 
 
+def test_whoever_counts_makes_nothing(desk: Desk) -> None:
+    """Reports look at what is there: of a mailbox that was freed no store is made anew (Reg. 6.4.c)."""
+    desk.reclaim(40, warned=False)
+    desk.done("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes")
+    folder = desk.file.parent
+    for words in (
+        ("census", "make", "--unit", "CNTT", "--out", str(folder / "ky")),
+        ("report", "usage", "--out", str(folder / "bao-cao.html")),
+        ("report", "unanswered"),
+    ):
+        desk.done(*words)
+        assert not (desk.config.mail_root / "mic.gov.vn/dvbe").exists(), words
+
+
 def test_the_clock(desk: Desk) -> None:
     """Confirmed with a reason, on record; a mark far away is not trusted."""
     mark = desk.config.server.data_dir / "clock.mark"

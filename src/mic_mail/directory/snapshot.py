@@ -4,7 +4,7 @@ In: records from `repository.Directory.load_snapshot`. Out: immutable `Snapshot`
 Never reads a database and never changes; a newer state is a newer snapshot, which shares the entries that stayed the same.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -101,6 +101,11 @@ class Snapshot:
         """The mailbox that `address` leads to, itself or by an alias."""
         found = self.addresses.get(address)
         return self.entries.get(found.mailbox_id) if found is not None else None
+
+    def facts_of(self, person_id: int) -> Sequence[Fact]:
+        """The record of a person's own mailbox; empty where there is none."""
+        own = self.entry(self.own.get(person_id, 0))
+        return () if own is None else own.facts
 
     def entry(self, mailbox_id: int) -> Entry | None:
         return self.entries.get(mailbox_id)

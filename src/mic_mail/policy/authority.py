@@ -16,7 +16,7 @@ effect after the first day, or that was recorded after the naming, whose first d
 and is issued again begins without anybody.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -152,6 +152,16 @@ def judge(
         letters = letters.replace(POST, "")
     letters = "".join(letter for letter in letters if letter not in withheld)
     return Holding(ordered(letters), held, min(edges, default=None))
+
+
+def serving(
+    kind: MailboxKind, facts: Sequence[Fact], facts_of: Callable[[int], Sequence[Fact]], instant: datetime
+) -> tuple[Grant, ...]:
+    """Who is authorised at `instant` and works where they were named for; `facts_of`: of each person's own mailbox."""
+    found = (grant for grant in grants(kind, facts) if grant.holds(instant))
+    return tuple(
+        grant for grant in found if any(span.holds(instant) for span in while_in_service(grant, facts_of(grant.person_id)))
+    )
 
 
 def in_force(kind: MailboxKind, facts: Sequence[Fact], instant: datetime, part: Part) -> Grant | None:

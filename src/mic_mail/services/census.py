@@ -15,12 +15,13 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.papers.paper import Block, Cell, Column, Paper, Signature, Table, Terms
 from mic_mail.policy import census as rules
-from mic_mail.policy.authority import grants
+from mic_mail.policy.authority import serving
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.census import Census, Change, Group, Line, Standing
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, decide
 from mic_mail.policy.names import alphabetical, by_given_name
+from mic_mail.policy.reclaiming import is_empty
 from mic_mail.policy.requests import PENDING, Item, Request
 from mic_mail.policy.requests import STATES as REQUEST_STATES
 from mic_mail.policy.states import State
@@ -98,7 +99,8 @@ class Censuses:
         return Line(Group.PERSON, key, person.full_name, person.position, entry.address, states, entry.quota_octets, used, "")
 
     def _mailbox(self, entry: Entry) -> Line:
-        holders = sorted({each.holder for each in grants(entry.kind, entry.facts) if each.holds(self.now)})
+        serve = serving(entry.kind, entry.facts, self._snapshot.facts_of, self.now)
+        holders = sorted({each.holder for each in serve})
         return Line(
             Group.MAILBOX,
             f"mailbox:{entry.mailbox_id}",
@@ -121,6 +123,8 @@ class Censuses:
         return tuple(state.value for state in State if state in decision.states)
 
     def _used(self, entry: Entry) -> int:
+        if is_empty(entry.facts):  # to look would make a store of what was freed
+            return 0
         return self._store.account(AccountRef(entry.mailbox_id, entry.home)).quota().octets
 
     # ------------------------------------------------------------ on record

@@ -19,6 +19,7 @@ from mic_mail.mime.words import decode_text
 from mic_mail.policy import authority, correspondence
 from mic_mail.policy.calendar import add_days, start_of
 from mic_mail.policy.correspondence import Fate, Handover, Heard, Line, Reported, Submission, Word
+from mic_mail.policy.reclaiming import is_empty
 from mic_mail.policy.spans import Span
 from mic_mail.services.letters import DRAFTS, NOT_INCOMING, SENT, Letter, letters_since
 from mic_mail.storage.mailstore import Account, MailStore
@@ -167,7 +168,7 @@ class Correspondences:
         """What those who use the mailbox have sent from their own: only what answers a message of this one is used."""
         for person in authority.names(entry.facts):
             holder = self._snapshot.entries.get(self._snapshot.own.get(person, 0))
-            if holder is None:
+            if holder is None or is_empty(holder.facts):
                 continue
             account = self._account(holder)
             for folder in account.folders():

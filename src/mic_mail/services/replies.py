@@ -15,6 +15,7 @@ from mic_mail.i18n.notices import duties
 from mic_mail.mime.words import decode_text
 from mic_mail.policy import authority, replies
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.reclaiming import is_empty
 from mic_mail.policy.replies import Addressed, ReplySettings
 from mic_mail.services.letters import DRAFTS, NOT_INCOMING, SENT, Letter, letters_since
 from mic_mail.services.weekly import Prepare, Reminder, Round, listed
@@ -87,7 +88,7 @@ class Replies:
         named: set[str] = set()
         for person in authority.names(entry.facts):
             holder = snapshot.entries.get(snapshot.own.get(person, 0))
-            if holder is None:
+            if holder is None or is_empty(holder.facts):
                 continue
             account = self._account(holder)
             for folder in account.folders():

@@ -21,6 +21,7 @@ from mic_mail.policy.incidents import KINDS as INCIDENTS
 from mic_mail.policy.incidents import SEVERITIES, Incident, Severity
 from mic_mail.policy.incidents import State as Stage
 from mic_mail.policy.lifecycle import FactsUnreadable, State, decide
+from mic_mail.policy.reclaiming import is_empty
 from mic_mail.policy.spans import Span
 from mic_mail.policy.wording import KINDS, STATES
 from mic_mail.services.elsewhere import Register, short_table
@@ -107,6 +108,8 @@ class Usage:
             return frozenset()
 
     def _used(self, entry: Entry) -> int:
+        if is_empty(entry.facts):  # freed since then; to look would make a store anew
+            return 0
         if entry.mailbox_id not in self._octets:
             account = self._store.account(AccountRef(entry.mailbox_id, entry.home))
             self._octets[entry.mailbox_id] = account.quota().octets

@@ -4,7 +4,7 @@ from collections import Counter
 
 from mic_mail.errors import Text
 from mic_mail.policy.addresses import is_bound
-from mic_mail.policy.authority import Part, grants
+from mic_mail.policy.authority import Part, serving
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import State
@@ -88,7 +88,7 @@ def _keepers(office: Office) -> Evidence:
     kept = [
         entry
         for entry in units
-        if any(grant.part is Part.KEEPER and grant.holds(office.now) for grant in grants(entry.kind, entry.facts))
+        if any(grant.part is Part.KEEPER for grant in serving(entry.kind, entry.facts, office.snapshot.facts_of, office.now))
     ]
     yield "12.3", Finding(Text("hộp thư đơn vị có người quản lý", "unit mailboxes with a keeper"), len(kept))
     yield (
