@@ -10,7 +10,7 @@ from clients.test_shared_mailboxes import told
 from harness import MailServer
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.services.accounts import NotAllowed
+from mic_mail.policy.reclaiming import Freed
 from mic_mail.services.handover.checking import Fate
 from mic_mail.storage.errors import Frozen
 from regulation.handing import LAN, Office, open_office, still_office
@@ -110,7 +110,7 @@ def test_clause_12_3_d_a_mailbox_that_was_freed_is_not_looked_for(office: Office
     now = office.server.clock.now()
     for kind in (FactKind.RECLAIMED, FactKind.ARCHIVED, FactKind.FREED):
         office.directory.append_fact(office.unit.mailbox_id, Draft(kind, now, "test", data={"archive": "x"}))
-    with pytest.raises(NotAllowed, match="archive has the content"):
+    with pytest.raises(Freed, match="archive has the content"):
         office.verify()
 
 

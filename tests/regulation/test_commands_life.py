@@ -163,6 +163,16 @@ def test_whoever_counts_makes_nothing(desk: Desk) -> None:
     ):
         desk.done(*words)
         assert not (desk.config.mail_root / "mic.gov.vn/dvbe").exists(), words
+    desk.done("backup", str(folder / "backup"))
+    desk.done("mailbox", "repair", "--check")
+    for refused in (
+        ("mailbox", "repair", "--check", ADDRESS),
+        ("backup", str(folder / "another"), ADDRESS),
+        ("report", "unanswered", "--mailbox", ADDRESS),
+    ):
+        assert desk.run(*refused) == 1, refused
+        assert "its archive has the content" in desk.err
+    assert not (desk.config.mail_root / "mic.gov.vn/dvbe").exists()
 
 
 def test_the_clock(desk: Desk) -> None:

@@ -57,6 +57,8 @@ def backup(
     subject = " ".join(addresses or ["*"])
     with on_record(here, "backup", subject, Origin(here.actor(actor)), target=str(target.absolute())):
         rows = _copy(here, mailboxes, target)
+        for mailbox in mailboxes if addresses else here.directory.mailboxes():  # of freed ones there are inventories still
+            _copy_inventories(here, mailbox, target)
     output.listing(COLUMNS, rows, as_json=as_json)
 
 
@@ -78,7 +80,6 @@ def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path) -> list[Row
             bar.reset(current, description=mailbox.address, total=None)
             account = account_of(here, mailbox)
             account.backup(place, progress=lambda done, of: bar.update(current, completed=done, total=of))
-            _copy_inventories(here, mailbox, target)
             usage = account.quota()
             rows.append({"address": mailbox.address, "messages": usage.messages, "octets": usage.octets, "target": str(place)})
             bar.advance(overall)

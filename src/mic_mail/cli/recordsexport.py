@@ -22,6 +22,7 @@ from mic_mail.i18n.notices import unitmail
 from mic_mail.policy import passedon
 from mic_mail.policy.access import Reader
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.reclaiming import must_be_there
 from mic_mail.policy.recordsexport import Selection, must_be_asked_for, must_be_exportable
 from mic_mail.policy.roles import Right
 from mic_mail.services.authorising import Authorising
@@ -78,6 +79,7 @@ def export(
         here, "mailbox_export", entry.address, origin,
         target=str(target), asked_by=asked_by, folder=folder, since=since, until=until, passed_on=passed,
     ):  # fmt: skip
+        must_be_there(entry.address, entry.facts)
         keeper = _must_be_asked_for(here, entry, origin, asked_by)
         basis = {"mailbox": entry.address, "asked_by": keeper, "document": document, "exported_by": origin.actor}
         account = here.store.account(AccountRef(entry.mailbox_id, entry.home))

@@ -19,6 +19,7 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text
+from mic_mail.policy.reclaiming import is_empty, must_be_there
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 from mic_mail.storage.mailstore import Account
@@ -47,14 +48,16 @@ TOMBSTONES = (
 
 
 def chosen(here: Frame, addresses: list[str] | None) -> list[MailboxRecord]:
-    """The mailboxes named, or all."""
+    """The mailboxes named, or all but those that were freed, of which there is nothing."""
     if not addresses:
-        return here.directory.mailboxes()
+        freed = {entry.mailbox_id for entry in here.directory.load_snapshot() if is_empty(entry.facts)}
+        return [mailbox for mailbox in here.directory.mailboxes() if mailbox.mailbox_id not in freed]
     return [here.directory.mailbox(address) for address in addresses]
 
 
 def account_of(here: Frame, mailbox: MailboxRecord) -> Account:
-    """The store of a mailbox."""
+    """The store of a mailbox; `Freed` where it has none any more."""
+    must_be_there(mailbox.address, here.directory.facts(mailbox.mailbox_id))
     return here.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
 
 

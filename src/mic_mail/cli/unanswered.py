@@ -21,6 +21,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import BadInput, Text
 from mic_mail.papers import paper as papers
 from mic_mail.policy import replies as rules
+from mic_mail.policy.reclaiming import must_be_there
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 from mic_mail.services.papers import paper
@@ -81,6 +82,7 @@ def unanswered(
 
 
 def _of_mailbox(here: Frame, entry: Entry, snapshot: Snapshot) -> list[Row]:
+    must_be_there(entry.address, entry.facts)
     now, units = here.clock.now(), addresses_of_units(here.directory, snapshot)
     return [
         {"received_at": each.received_at, "sender": each.sender, "due_at": each.due_at, "overdue": each.due_at <= now}

@@ -17,6 +17,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, decide
+from mic_mail.policy.reclaiming import must_be_there
 from mic_mail.policy.spans import Span
 from mic_mail.services.openings import unit_mailboxes
 from mic_mail.services.readings import lifecycle_settings
@@ -58,6 +59,7 @@ def chosen(here: Frame, mailbox: str | None, unit: str | None, *, clause: str) -
             raise BadInput(
                 Text(f"{entry.address} không phải hộp thư đơn vị.", f"{entry.address} is no unit's mailbox."), clause=clause
             )
+        must_be_there(entry.address, entry.facts)
         mailbox_id = entry.mailbox_id
         concerns = unit_of(here, entry)
         return Choice(entry.address, entry.address, concerns, lambda other: other.mailbox_id == mailbox_id)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
-from mic_mail.errors import Text
+from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.policy.calendar import ONE_DAY, add_days, local_day, start_of
 from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.states import Span
@@ -118,6 +118,26 @@ def is_empty(facts: Sequence[Fact]) -> bool:
         if fact.kind in {FactKind.ISSUED, FactKind.IMPORTED, FactKind.UNARCHIVED}:
             return False
     return False
+
+
+class Freed(Refused):
+    """The content of a mailbox was asked for that is deleted from the server."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            Text(
+                f"{address} đã được xóa khỏi máy chủ; nội dung nằm trong bản lưu trữ.",
+                f"{in_ascii(address)} is deleted from the server; its archive has the content.",
+            ),
+            clause="6.4.c",
+            remedy=Text("mic-mail archive list", "mic-mail archive list"),
+        )
+
+
+def must_be_there(address: str, facts: Sequence[Fact]) -> None:
+    """Refuse to look into a mailbox that was freed: to look would make an empty store, and say that it holds nothing."""
+    if is_empty(facts):
+        raise Freed(address)
 
 
 def obstacles(way: Course, now: datetime, *, held: bool, warned: bool, clock_trusted: bool) -> list[Obstacle]:

@@ -27,7 +27,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authority import Grant, Part, grants
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.handover import CLAUSE, BeingHandedOver, Handover, Standing, handovers, running
-from mic_mail.policy.reclaiming import is_empty
+from mic_mail.policy.reclaiming import must_be_there
 from mic_mail.services.accounts import NotAllowed, not_to_come
 from mic_mail.services.authorising import Authorising, Term
 from mic_mail.services.credentials import Origin, check_new, hashing, verifiers
@@ -92,15 +92,7 @@ class Handovers:
         """What became of everything that was counted."""
         if handover.counted is None:
             raise _not_counted()
-        if is_empty(self._directory.facts(mailbox.mailbox_id)):  # to look would make an empty store
-            raise NotAllowed(
-                Text(
-                    f"{mailbox.address} đã được xóa khỏi máy chủ; nội dung nằm trong bản lưu trữ.",
-                    f"{mailbox.address} is deleted from the server; its archive has the content.",
-                ),
-                clause="6.4.c",
-                remedy=Text("mic-mail archive list", "mic-mail archive list"),
-            )
+        must_be_there(mailbox.address, self._directory.facts(mailbox.mailbox_id))
         removals = Removals(self._config.log_dir, mailbox.address, handover.since)
         return verify(self._account(mailbox), self.path_of(mailbox.home, handover), handover, removals, progress)
 
