@@ -312,6 +312,18 @@ def test_clause_7_2_c_restored_and_stolen_again_on_one_day(serve: Callable[..., 
         assert len(ministry.suspended()) == expected
 
 
+def test_clause_7_2_c_a_directory_that_changes_hides_no_wrong_password(serve: Callable[..., MailServer]) -> None:
+    """A refusal is looked at anew where the directory has changed; it is one wrong password all the same, and a new one."""
+    ministry = Ministry(serve)
+    for name in ministry.names:
+        changed = Draft(FactKind.PASSWORD_SET, ministry.clock.now(), "dvbe@mic.gov.vn")
+        ministry.server.population.directory.append_fact(ministry.be.mailbox_id, changed)
+        assert not ministry.sign_in(name, "127.7.7.7", "thu-mat-khau")
+    ministry.server.running.rooms.log.flush()
+    refused = [event["detail"] for event in ministry.server.events() if event.get("event") == "sign_in_refused"]
+    assert refused == ["password"] * len(ministry.names)
+
+
 def test_clause_7_2_c_what_is_recorded_meanwhile_keeps_no_suspension_back(serve: Callable[..., MailServer]) -> None:
     """The thief changes the password in the same moment: nobody is told of a suspension that is not there."""
     ministry = Ministry(serve, suspend=True)

@@ -34,7 +34,7 @@ from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State, decide
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.credentials import hashing
 from mic_mail.services.readings import delivery_is_use, lifecycle_settings
-from mic_mail.services.refusals import MAY_BE_STALE, Refusal, Refusals
+from mic_mail.services.refusals import MAY_BE_STALE, Refusal, RefusalKind, Refusals
 from mic_mail.services.sharing import Sharing
 from mic_mail.services.watching import Watch, Watches
 from mic_mail.storage.types import AccountRef
@@ -355,7 +355,10 @@ class Access:
         answer = await self._attempt(claim, peer, page)
         # A password reset or a restoration a second ago must not be refused for it: the snapshot follows within 2 s.
         if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._newer_than(seen):
-            answer = await self._attempt(claim, peer, page)
+            anew = await self._attempt(claim, peer, page)
+            # The same password once more is no second wrong one: the log says of it what was said first.
+            is_wrong = isinstance(anew, Refusal) and anew.kind is answer.kind is RefusalKind.WRONG_CREDENTIALS
+            answer = answer if is_wrong else anew
         return answer
 
     async def _attempt(self, claim: sasl.CheckPassword, peer: Peer, page: bool) -> Answered:
