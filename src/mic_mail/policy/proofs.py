@@ -21,6 +21,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "4.1": (
         "tests/regulation/test_clause_4_1.py",
         "tests/regulation/test_markings_corpus.py",
+        "tests/unit/checks/test_disguises.py",
     ),
     "4.2": (
         "tests/clients/test_smtp_messages.py",
@@ -53,6 +54,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "5.4.b": (
         "tests/regulation/test_clause_5.py",
+        "tests/regulation/test_clause_6_2.py",
         "tests/regulation/year/test_year.py",
     ),
     "5.5": (
@@ -62,6 +64,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "6.1": (
         "tests/regulation/test_clause_14_4.py",
+        "tests/regulation/test_clause_14_4_register.py",
         "tests/regulation/test_clause_6_1.py",
         "tests/regulation/test_clause_6_1_commands.py",
         "tests/regulation/test_clause_6_2.py",
@@ -110,6 +113,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "7.2.b": (
         "tests/regulation/test_acts.py",
+        "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_clause_7_2_b.py",
         "tests/regulation/year/test_year.py",
     ),
@@ -128,6 +132,8 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "7.3.b": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_calendar_commands.py",
+        "tests/regulation/test_clause_6_2.py",
+        "tests/regulation/test_clause_7_2_c.py",
         "tests/regulation/test_clause_7_3_b.py",
         "tests/regulation/year/test_year.py",
     ),
@@ -185,10 +191,12 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "12.3": (
         "tests/regulation/test_clause_12_3.py",
         "tests/regulation/test_clause_12_3_d_commands.py",
+        "tests/regulation/test_clause_6_1_commands.py",
     ),
     "12.3.a": (
         "tests/clients/test_shared_mailboxes.py",
         "tests/regulation/test_clause_12_3_a.py",
+        "tests/regulation/test_clause_6_1_commands.py",
     ),
     "12.3.b": ("tests/regulation/test_clause_12_3_b.py",),
     "12.3.c": ("tests/regulation/test_clause_12_3_c.py",),
@@ -226,6 +234,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "14.6": (
         "tests/regulation/test_clause_14_6.py",
         "tests/regulation/test_clause_18.py",
+        "tests/regulation/test_clause_6_1_commands.py",
     ),
     "15.2": (
         "tests/regulation/test_clause_15_2.py",
