@@ -218,3 +218,16 @@ def test_noise(server: MailServer, seed: int) -> None:
         wire.close()
     eventually(lambda: open_connections(server) == 0)
     assert not [event for event in server.events() if event["event"] == "ldap_bug"]
+
+
+@pytest.mark.clause("7.2.a")
+def test_looking_up_names_is_no_use_of_a_mailbox(server: MailServer) -> None:
+    """A telephone that asks every night does not keep a mailbox that nobody reads."""
+    mailbox = server.issue("nvkhong", name="Ngô Văn Không")
+    wire = Wire(server)
+    wire.send(bind(name="nvkhong@mic.gov.vn", password=PASSWORD))
+    assert codes(wire.message()) == [0]
+    wire.close()
+    entry = server.running.rooms.access.snapshot.entry(mailbox.mailbox_id)
+    assert entry is not None
+    assert server.running.rooms.access.last_use(entry) is None

@@ -58,6 +58,10 @@ class TlsInfo:
     bindings: sasl.Bindings = field(default_factory=dict, repr=False)
 
 
+_OF_THE_BOOK = frozenset({"ldap", "ldaps", "carddav"})
+"""Doors at which nobody sends or retrieves mail: a telephone that looks up names does not use the mailbox (Reg. 7.2.a)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """The other end of a connection and the door that it came to (`imap`, `submission`, `smtp`, ...)."""
@@ -227,7 +231,7 @@ class Access:
         found = self._find_again(signed_in)
         if found is None:
             return self._cut(self._refusals.password_changed(), signed_in, peer)
-        answer = self._admit(*found, actor=signed_in.actor)
+        answer = self._admit(*found, actor=signed_in.actor, door=peer.protocol)
         if isinstance(answer, Refusal):
             return self._cut(answer, signed_in, peer)
         self._watches.renew(signed_in.mailbox_id, answer.decision.valid_until)
@@ -375,7 +379,7 @@ class Access:
         if outcome is not Outcome.RIGHT or found is None:
             again = "-again" if outcome is Outcome.WRONG_AGAIN else ""
             return self._refusals.wrong_credentials(f"{'password' if found else 'user'}{again}")
-        return self._admit(*found, actor=address, page=page)
+        return self._admit(*found, actor=address, door=peer.protocol, page=page)
 
     async def _newer_than(self, seen: Snapshot) -> bool:
         """Whether the directory has changed since, also where somebody else has noticed it meanwhile."""
@@ -418,7 +422,9 @@ class Access:
         """Whether a session at the page may go on, and with which decision; asked at each of its requests."""
         found = self._find_again(signed_in)
         refused_or_in = (
-            self._refusals.password_changed() if found is None else self._admit(*found, actor=signed_in.actor, page=True)
+            self._refusals.password_changed()
+            if found is None
+            else self._admit(*found, actor=signed_in.actor, door=peer.protocol, page=True)
         )
         return self._cut(refused_or_in, signed_in, peer) if isinstance(refused_or_in, Refusal) else refused_or_in
 
@@ -457,11 +463,11 @@ class Access:
         if done.authorize_as and self.address_of(done.authorize_as) != address:
             return self._refusals.wrong_credentials("authorization-identity")
         self._guard.proof_was_right(address, peer.address)
-        return self._admit(*found, actor=address)
+        return self._admit(*found, actor=address, door=peer.protocol)
 
     # ------------------------------------------------------------ answers
 
-    def _admit(self, entry: Entry, credential: Credential, *, actor: str, page: bool = False) -> Answered:
+    def _admit(self, entry: Entry, credential: Credential, *, actor: str, door: str, page: bool = False) -> Answered:
         """The door after the right password: in, or the state that forbids it; `page` for the page where passwords change."""
         try:
             decision = self._decision(entry, self._clock.now())
@@ -470,7 +476,7 @@ class Access:
         refusal = (self._refusals.of_page if page else self._refusals.of_state)(decision, entry.address)
         if refusal is not None:
             return refusal
-        if decision.signs_in:  # who may only choose a password has not used the mailbox yet (Reg. 7.2.a)
+        if decision.signs_in and door not in _OF_THE_BOOK:  # who may only choose a password has not used the mailbox yet
             self.used(entry.mailbox_id)
         account = AccountRef(entry.mailbox_id, entry.home)
         return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version)
