@@ -22,6 +22,7 @@ from mic_mail.services.credentials import Origin
 from mic_mail.services.issuing import Issuing, Request
 from mic_mail.services.notices import Notices
 from mic_mail.services.reclaiming import Reclaiming
+from mic_mail.storage.backup import examine
 from mic_mail.storage.mailstore import MailStore
 from population import credential
 
@@ -164,6 +165,8 @@ def test_whoever_counts_makes_nothing(desk: Desk) -> None:
         desk.done(*words)
         assert not (desk.config.mail_root / "mic.gov.vn/dvbe").exists(), words
     desk.done("backup", str(folder / "backup"))
+    (archive,) = json.loads(desk.done("archive", "list", "--json"))
+    assert examine(folder / "backup" / "archive" / archive["archive"]) == (archive["messages"], archive["octets"])
     desk.done("mailbox", "repair", "--check")
     for refused in (
         ("mailbox", "repair", "--check", ADDRESS),

@@ -1,6 +1,7 @@
 """`mic-mail backup`: copy mailboxes into a folder, beside a running server.
 
     <target>/<domain>/<local part>/    one mailbox each (storage.backup)
+    <target>/archive/                  archives of reclaimed mailboxes (Reg. 6.4.c); of a freed one there is nothing else
     <target>/handovers/                what was counted when mailboxes were handed over (Reg. 12.3.d)
     <target>/directory.sqlite          the directory, where it is an SQLite file
     <target>/mic-mail.toml             the configuration
@@ -23,10 +24,12 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.record import on_record
 from mic_mail.cli.store import Addresses, account_of, chosen
 from mic_mail.directory.records import MailboxRecord
-from mic_mail.errors import BadInput, Text, Trouble
+from mic_mail.errors import BadInput, Text, Trouble, in_ascii
+from mic_mail.policy.reclaiming import archives
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
+from mic_mail.services.reclaiming import FOLDER as ARCHIVES
 
 COLUMNS = (
     Column("address", "Hộp thư", "Mailbox"),
@@ -57,8 +60,9 @@ def backup(
     subject = " ".join(addresses or ["*"])
     with on_record(here, "backup", subject, Origin(here.actor(actor)), target=str(target.absolute())):
         rows = _copy(here, mailboxes, target)
-        for mailbox in mailboxes if addresses else here.directory.mailboxes():  # of freed ones there are inventories still
+        for mailbox in mailboxes if addresses else here.directory.mailboxes():  # of freed ones there is that much still
             _copy_inventories(here, mailbox, target)
+            _copy_archives(here, mailbox, target)
     output.listing(COLUMNS, rows, as_json=as_json)
 
 
@@ -91,6 +95,22 @@ def _copy_inventories(here: Frame, mailbox: MailboxRecord, target: Path) -> None
     inventories = here.config.server.data_dir / INVENTORIES / mailbox.home
     if inventories.is_dir():
         shutil.copytree(inventories, target / INVENTORIES / mailbox.home)
+
+
+def _copy_archives(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
+    """Those on record now, after the mailbox: one that is archived and freed meanwhile is in the one place or the other."""
+    root = here.config.server.data_dir / ARCHIVES
+    for fact in archives(here.directory.facts(mailbox.mailbox_id)):
+        name = fact.text("archive") or ""
+        try:
+            shutil.copytree(root / name, target / ARCHIVES / name)
+        except (OSError, shutil.Error) as error:
+            if fact not in archives(here.directory.facts(mailbox.mailbox_id)):  # dropped meanwhile
+                shutil.rmtree(target / ARCHIVES / name, ignore_errors=True)
+                continue
+            raise Trouble(
+                Text(f"Không sao lưu được bản lưu trữ {name}.", f"The archive {in_ascii(name)} cannot be backed up.")
+            ) from error
 
 
 def _copy_directory(here: Frame, target: Path) -> None:

@@ -49,6 +49,8 @@ from mic_mail.storage.maildir import make_durable
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 
+FOLDER = "archive"
+"""Below `data_dir`."""
 ARCHIVE_MODE = 0o700
 CLOCK = Origin("clock")
 """Who acts where nobody does."""
@@ -71,7 +73,7 @@ class Reclaiming:
         self._store = store
         self._config = config
         self._clock = clock
-        self.root = config.server.data_dir / "archive"
+        self.root = config.server.data_dir / FOLDER
 
     def settings(self) -> LifecycleSettings:
         """As of the calendar on record now."""
