@@ -555,3 +555,43 @@ def test_the_census_names_no_keeper_who_has_left(tmp_path):
     assert not keepers()
     figures = desk.seen_by("mai", "regulation", "show", "12.3")
     assert "unit mailboxes with a keeper: 1" not in json.dumps(figures)
+
+
+# ------------------------------------------------------------ files that commands write
+
+
+@pytest.mark.parametrize(
+    ("login", "words"),
+    [
+        ("hoa", ("directory", "export", "--out")),
+        ("hoa", ("request", "form")),
+        ("hoa", ("report", "usage", "--unit", "CNTT", "--out")),
+        ("kiem", ("report", "openings", "--out")),
+        ("kiem", ("log", "export", "--from", "01/01/2026", "--until", "02/01/2026", "--reason", "x")),
+        ("mai", ("directory", "export", "--out")),
+    ],
+)
+@pytest.mark.parametrize("target", ["directory.sqlite", "x.pdf", "../mic-mail.toml", "mail/x.pdf"])
+def test_clause_6_1_a_command_writes_nothing_among_the_servers_files(desk, login, words, target):
+    """It runs with the powers of the server's account: whoever may read must not destroy by a file's name."""
+    settings, place = (desk.folder / "mic-mail.toml").read_bytes(), desk.folder / "data" / target
+    was_there = place.exists()
+    assert desk.by(login, *words, str(place)) == 2
+    assert place.exists() == was_there
+    assert (desk.folder / "mic-mail.toml").read_bytes() == settings
+    assert desk.by("mai", "unit", "show", "CNTT") == 0, "the directory is there still"
+
+
+def test_clause_6_1_only_the_centre_replaces_a_file(desk, tmp_path):
+    """A link to a file counts as the file."""
+    there, link = tmp_path / "of-another.csv", tmp_path / "link.csv"
+    there.write_text("x")
+    link.symlink_to(desk.folder / "data" / "directory.sqlite")
+    for login in ("hoa", "kiem"):
+        assert desk.by(login, "directory", "export", "--format", "csv", "--out", str(there)) == 2
+    assert there.read_text() == "x"
+    for login in ("hoa", "mai"):
+        assert desk.by(login, "directory", "export", "--out", str(link)) == 2
+    assert desk.by("hoa", "directory", "export", "--format", "csv", "--out", str(tmp_path / "new.csv")) == 0, desk.err
+    assert desk.by("mai", "directory", "export", "--format", "csv", "--out", str(there)) == 0, desk.err
+    assert there.read_text() != "x"

@@ -89,9 +89,9 @@ def make(
     with on_record(here, "census_make", f"{censuses.period:%m/%Y}", origin, units=[each.symbol for each in wanted]):
         for each in wanted:
             made = censuses.make(each, origin.actor)
-            written += _write(out, f"{prefix}-{_file_name(here, each)}", censuses.paper_of(each, made))
+            written += _write(here, out, f"{prefix}-{_file_name(here, each)}", censuses.paper_of(each, made))
         if unit is None:
-            written += _write(out, f"{prefix}-tong-hop", censuses.roll_up())
+            written += _write(here, out, f"{prefix}-tong-hop", censuses.roll_up())
     output.note(
         Text(
             f"Đã lập {len(wanted)} danh sách, ghi {len(written)} tệp vào {out}.",
@@ -183,9 +183,10 @@ def _censuses(here: Frame) -> Censuses:
     return Censuses(here.directory, here.store, here.config, here.clock)
 
 
-def _write(folder: Path, name: str, paper: Paper) -> list[Path]:
+def _write(here: Frame, folder: Path, name: str, paper: Paper) -> list[Path]:
     return [
-        write_file(folder / f"{name}.{kind}", octets(paper)) for kind, octets in (("pdf", pdf.write), ("xlsx", sheets.write))
+        write_file(here, folder / f"{name}.{kind}", octets(paper))
+        for kind, octets in (("pdf", pdf.write), ("xlsx", sheets.write))
     ]
 
 

@@ -84,7 +84,7 @@ def correspondence(
         found = Correspondences(here.store, people, here.config).of(entry, span)
         if out is not None:
             made = correspondence_paper(here.config, entry.address, found, span, here.clock.now(), subjects=subjects)
-            tell_written(write_paper(out, made))
+            tell_written(write_paper(here, out, made))
             return
     _show(found, subjects=subjects, as_json=as_json)
 

@@ -106,7 +106,7 @@ def export(
         if str(out) == "-":
             sys.stdout.buffer.write(octets)
             return
-        write_file(out, octets)
+        write_file(here, out, octets)
     output.note(
         Text(
             f"Đã xuất {len(book)} mục của danh bạ: {out}", f"{len(book)} entries of the directory are written: {in_ascii(out)}"

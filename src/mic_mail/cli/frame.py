@@ -173,6 +173,13 @@ class Frame:
         roles.must_not_pose(officers, self.login, actor, automatic=self._automatic)
         return roles.authorise(officers, actor, right, self.clock.now(), units=self._above(unit))
 
+    @property
+    def is_centre(self) -> bool:
+        """Whether the command was let in for the Centre, or for whoever sits there while no officer is on record."""
+        from mic_mail.policy.roles import Role
+
+        return self._entered and (self.officer is None or self.officer.role is Role.CENTRE)
+
     def must_be_the_servers(self) -> None:
         """Refuse a configuration of one's own: whom `sudo` lets in shall not say by it where directory and record lie."""
         from mic_mail.policy.roles import CLAUSE, NotAuthorised

@@ -136,7 +136,7 @@ def minutes(
         inventory = handed.inventory(mailbox, handover)
         if inventory is None:
             raise Refused(Text("Chưa kiểm kê xong.", "The inventory is not complete."), clause=CLAUSE)
-        written = write_paper(out, Minutes(here.directory, here.config).paper(mailbox, handover, inventory, registered))
+        written = write_paper(here, out, Minutes(here.directory, here.config).paper(mailbox, handover, inventory, registered))
     names = ", ".join(map(str, written))
     output.note(Text(f"Đã ghi {names}.", "The minutes are written."))
 

@@ -15,7 +15,7 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
 from mic_mail.cli.output import Cell, Column, Row, say
-from mic_mail.cli.paperfile import check_kind, write_paper
+from mic_mail.cli.paperfile import check_kind, must_be_a_place_for_files, write_paper
 from mic_mail.cli.record import on_record
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.directory.records import UnitRecord
@@ -145,7 +145,7 @@ def show(
     incident = here.directory.incidents.one(number)
     if out is not None:
         check_kind(out)
-        _told_of(write_paper(out, _papers(here).one(incident)))
+        _told_of(write_paper(here, out, _papers(here).one(incident)))
         return
     output.record(ONE, _one(here, incident), as_json=as_json)
     if not as_json and incident.notes:
@@ -174,7 +174,7 @@ def list_incidents(
     ]
     if out is not None:
         check_kind(out)
-        _told_of(write_paper(out, _papers(here).register(wanted, span)))
+        _told_of(write_paper(here, out, _papers(here).register(wanted, span)))
         return
     units = _symbols(here)
     output.listing(COLUMNS, (_cells(each, units) for each in wanted), as_json=as_json)
@@ -247,6 +247,7 @@ def export(
 ) -> None:
     """Its mailboxes from beginning to end, or the span and the whole log where none is named; the paper lies beside."""
     here = frame(ctx)
+    must_be_a_place_for_files(here, file)
     incident, incidents = here.directory.incidents.one(number), _incidents(here)
     since, until = incidents.span(incident)
     span = read_instant(began) if began else since, read_instant(ended) if ended else until

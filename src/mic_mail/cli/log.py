@@ -20,6 +20,7 @@ from mic_mail.cli.gate import asks
 from mic_mail.cli.logwords import told, wrong
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, Row, say
+from mic_mail.cli.paperfile import must_be_a_place_for_files
 from mic_mail.cli.record import on_record
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
@@ -207,6 +208,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
+    must_be_a_place_for_files(here, file)
     query = Query(mailbox=mailbox, since_us=_since(since), until_us=_until(until))
     origin = Origin(here.actor(actor), reason, document)
     asked = {

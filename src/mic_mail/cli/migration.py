@@ -120,7 +120,7 @@ def paper(
     here = frame(ctx)
     check_kind(out)
     with on_record(here, "migration_paper", "*", Origin(here.actor(actor), reason), right=Right.READ):
-        written = write_paper(out, _register(here).paper())
+        written = write_paper(here, out, _register(here).paper())
     names = ", ".join(map(str, written))
     output.note(Text(f"Đã ghi {names}.", f"{len(written)} files are written." if len(written) > 1 else "The file is written."))
 

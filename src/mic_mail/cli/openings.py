@@ -70,7 +70,7 @@ def openings(
         attended = finder.of(choice.mailboxes(here.directory.load_snapshot()), span)
         if out is not None:
             made = openings_paper(here.config, attended, span, choice.title, here.clock.now())
-            tell_written(write_paper(Path(out), made))
+            tell_written(write_paper(here, Path(out), made))
             return
     if mailbox is not None:
         output.listing(WINDOWS, _windows(attended[0]), as_json=as_json)

@@ -1,10 +1,15 @@
-"""Files of papers that a command writes: whole or not at all, readable by their owner and group."""
+"""Files that a command writes: whole or not at all, readable by their owner and group.
+
+A command runs with the powers of the server's account, whoever typed it (Reg. 6.1): it never writes among the server's own
+files, and only the Centre's people replace a file that is there.
+"""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from mic_mail.cli import output
+from mic_mail.cli.frame import Frame
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason
 from mic_mail.papers import html, pdf, plain, sheets
@@ -13,8 +18,9 @@ from mic_mail.papers.paper import Paper
 KINDS = (".pdf", ".xlsx", ".html", ".csv")
 
 
-def write_file(path: Path, octets: bytes) -> Path:
-    """Write or replace the file; the folder is made. `Trouble` with the system's reason."""
+def write_file(here: Frame, path: Path, octets: bytes) -> Path:
+    """Write the file; the folder is made. `Trouble` with the system's reason, `BadInput` for a place where it may not be."""
+    must_be_a_place_for_files(here, path)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -32,6 +38,28 @@ def write_file(path: Path, octets: bytes) -> Path:
     return path
 
 
+def must_be_a_place_for_files(here: Frame, path: Path) -> None:
+    """Refuse what lies among the server's own files, and, but for the Centre, what is there already."""
+    if os.path.exists(here.config_path) and _is_the_servers(here, Path(os.path.realpath(path))):
+        raise BadInput(
+            Text(f"“{path}” thuộc tệp của máy chủ.", f"{in_ascii(path)} is among the server's own files."),
+            remedy=Text("Chọn thư mục khác.", "Choose another folder."),
+        )
+    if os.path.lexists(path) and not here.is_centre:
+        raise BadInput(
+            Text(f"Tệp {path} đã có.", f"There is a file {in_ascii(path)} already."),
+            remedy=Text("Chọn tên khác.", "Choose another name."),
+        )
+
+
+def _is_the_servers(here: Frame, path: Path) -> bool:
+    config = here.config
+    folders = (config.server.data_dir, config.run_dir, config.mail_root, config.log_dir)
+    files = (here.config_path, config.certificate, config.key, config.directory_url.removeprefix("sqlite:///"))
+    within = any(path.is_relative_to(os.path.realpath(folder)) for folder in folders)
+    return within or path in {Path(os.path.realpath(file)) for file in files}
+
+
 def check_kind(path: Path) -> None:
     """Refuse a file whose name does not say which of `KINDS` it is to be."""
     if path.suffix.lower() not in KINDS:
@@ -41,19 +69,19 @@ def check_kind(path: Path) -> None:
         )
 
 
-def write_paper(path: Path, paper: Paper) -> list[Path]:
+def write_paper(here: Frame, path: Path, paper: Paper) -> list[Path]:
     """The paper in the form that the name asks for; CSV holds one table, so each table gets a file: name-1.csv, name-2.csv."""
     check_kind(path)
     match path.suffix.lower():
         case ".pdf":
-            return [write_file(path, pdf.write(paper))]
+            return [write_file(here, path, pdf.write(paper))]
         case ".xlsx":
-            return [write_file(path, sheets.write(paper))]
+            return [write_file(here, path, sheets.write(paper))]
         case ".html":
-            return [write_file(path, html.write(paper))]
+            return [write_file(here, path, html.write(paper))]
         case _:
             return [
-                write_file(path.with_name(f"{path.stem}-{number}{path.suffix}"), plain.write(table))
+                write_file(here, path.with_name(f"{path.stem}-{number}{path.suffix}"), plain.write(table))
                 for number, table in enumerate(paper.tables, 1)
             ]
 

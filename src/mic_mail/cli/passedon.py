@@ -126,4 +126,4 @@ def _write(here: Frame, out: Path, whose: str, columns: Sequence[Column], rows: 
         [table],
         clause_id=rules.CLAUSE,
     )
-    return write_paper(out, made)
+    return write_paper(here, out, made)

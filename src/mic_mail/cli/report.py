@@ -57,7 +57,7 @@ def usage(
         right=Right.READ, concerns=which, first=span.first, last=span.last,
     ):  # fmt: skip
         paper = Usage(here.directory, here.store, here.config, here.clock, span).paper(which)
-        tell_written(write_paper(out, paper))
+        tell_written(write_paper(here, out, paper))
 
 
 @app.command(help=say("Tổng hợp vướng mắc (Điều 18).", "What was told to the Centre, collected (18)."))
@@ -85,7 +85,7 @@ def problems(
         right=Right.READ, concerns=which, kinds=wanted, first=span.first, last=span.last,
     ):  # fmt: skip
         paper = Problems(here.directory, here.config, here.clock, span, wanted).paper(which)
-        tell_written(write_paper(out, paper))
+        tell_written(write_paper(here, out, paper))
 
 
 def _span(here: Frame, first: str | None, last: str | None) -> Span:

@@ -17,6 +17,7 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks, open_to_all
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.paperfile import write_file
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
@@ -174,14 +175,12 @@ def form(
     *,
     as_csv: Annotated[bool, typer.Option("--csv", help=say("CSV thay cho XLSX.", "CSV instead of XLSX."))] = False,
 ) -> None:
-    octets = forms.empty_form(frame(ctx).clock.now(), as_csv=as_csv)
+    here = frame(ctx)
+    octets = forms.empty_form(here.clock.now(), as_csv=as_csv)
     if str(file) == "-":
         sys.stdout.buffer.write(octets)
         return
-    try:
-        file.write_bytes(octets)
-    except OSError as error:
-        raise BadInput(Text(f"Không ghi được tệp {file}.", "The file cannot be written.")) from error
+    write_file(here, file, octets)
     output.note(Text(f"Đã ghi mẫu yêu cầu: {file}", f"The form is written: {in_ascii(file)}"))
 
 

@@ -138,4 +138,4 @@ def _write(here: Frame, out: Path, subject: str, columns: Sequence[Column], rows
         [table],
         clause_id=rules.CLAUSE,
     )
-    write_paper(out, made)
+    write_paper(here, out, made)

@@ -87,7 +87,7 @@ def founded(people: int, *, seed: int, without: Sequence[str] = ()) -> Iterator[
     """A server with so many people on the first day, and a housekeeper without these duties."""
     clock = ManualClock(at(FIRST, 9))
     with folder_in_memory() as folder:
-        config = config_for(folder, {"auth": {"cleartext": True, "cache_seconds": "1d"}})
+        config = config_for(folder / "data", {"auth": {"cleartext": True, "cache_seconds": "1d"}})
         file = folder / "mic-mail.toml"
         file.write_text(write(config))
         server = MailServer(config, clock, housekeeper=False)
