@@ -17,5 +17,13 @@ class Consult(Action):
 
 
 @dataclass(frozen=True, slots=True)
+class Turn(Action):
+    """Go on when it is one's turn again (`turns`). Gives None."""
+
+    worked: float
+    """Seconds since the last turn."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leave(Action):
     """Whoever was signed in is so no more: another bind has begun (RFC 4513 §4). Gives None."""

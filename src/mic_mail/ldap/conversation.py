@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from mic_mail.clock import Clock
-from mic_mail.connection.actions import NeedInput, Pause, Send
+from mic_mail.connection.actions import NeedInput, Send, Step
 from mic_mail.ldap import answers, ber, requests
-from mic_mail.ldap.actions import Consult, Steps
+from mic_mail.ldap.actions import Consult, Steps, Turn
 from mic_mail.ldap.answers import Code
 from mic_mail.ldap.requests import Envelope
 from mic_mail.ldap.tree import Tree
@@ -25,6 +25,8 @@ MESSAGE_OCTETS = 64 << 10
 PACKET_OCTETS = 16 << 10
 SLICE_SECONDS = 0.002
 """How long a connection goes on before others have their turn."""
+WORK_SECONDS = 1.0
+"""The most work that one search may be: a filter of a dozen items over 30,000 people is a twentieth of it."""
 MOST_WAITING = 64
 """Of requests that a client has sent before the one in progress is answered, looked through for what gives it up."""
 
@@ -89,7 +91,10 @@ class Conversation:
         """What was asked and answered, for the log."""
         self.out: list[bytes] = []
         self._octets = 0
-        self._turn_ends = clock.monotonic() + SLICE_SECONDS
+        self.worked = 0.0
+        """Seconds of work on the request in progress, in turns that are over."""
+        self._since = clock.monotonic()
+        self._of_turn = 0.0
         self._input = bytearray()
         self._waiting: deque[Envelope] = deque()
         self._senseless = False
@@ -140,8 +145,7 @@ class Conversation:
                 return found
             if self.now() >= until:
                 raise Ended
-            yield NeedInput(until)
-            self._turn_ends = self.now() + SLICE_SECONDS
+            yield from self.aside(NeedInput(until))
 
     def look_up(self, number: int) -> None:
         """See what has come meanwhile: `GivenUp` if it gives up the request `number`, `Ended` if the session is cut."""
@@ -182,15 +186,24 @@ class Conversation:
 
     def tree(self) -> Steps[Tree]:
         """The directory as it is now."""
-        tree = yield Consult()
+        tree = yield from self.aside(Consult())
         assert isinstance(tree, Tree)
         return tree
 
     def take_turns(self) -> Steps[None]:
-        """Others have their turn, if this connection has had it for SLICE_SECONDS."""
-        if self.now() >= self._turn_ends:
-            yield Pause()
-            self._turn_ends = self.now() + SLICE_SECONDS
+        """Others have their turn, if this connection has worked for SLICE_SECONDS, be it on one request or on many."""
+        worked = self._of_turn + self.now() - self._since
+        if worked >= SLICE_SECONDS:
+            self.worked += worked
+            yield Turn(worked)
+            self._of_turn, self._since = 0.0, self.now()
+
+    def aside(self, step: Step) -> Steps[object]:
+        """A step during which others work: what it takes is not this connection's work."""
+        self._of_turn += self.now() - self._since
+        result = yield step
+        self._since = self.now()
+        return result
 
     def in_turns(self, work: Generator[None, None, T], number: int) -> Steps[T]:
         """Do a piece of work in slices, as long as its client wants it."""
@@ -205,7 +218,7 @@ class Conversation:
 
     def send(self, number: int) -> Steps[None]:
         """Hand out what was said, as fast as the client takes it."""
-        yield Send(self.take_output())
+        yield from self.aside(Send(self.take_output()))
         yield from self.take_turns()
         self.look_up(number)
 

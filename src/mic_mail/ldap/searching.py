@@ -14,7 +14,7 @@ from mic_mail.ldap import answers, requests, schema
 from mic_mail.ldap.actions import Steps
 from mic_mail.ldap.answers import PAGED, Code
 from mic_mail.ldap.ber import BadBer, Reader
-from mic_mail.ldap.conversation import CANCEL, Conversation
+from mic_mail.ldap.conversation import CANCEL, WORK_SECONDS, Conversation
 from mic_mail.ldap.filters import TooLarge
 from mic_mail.ldap.names import BadName, normal
 from mic_mail.ldap.requests import Control, Envelope, Search
@@ -130,7 +130,7 @@ def _among_cards(talk: Conversation, request: Envelope, wanted: Search, tree: Tr
     code, sent, last = yield from _tell(talk, request, wanted, hunt, most)
     talk.entries += sent
     controls = b""
-    if page is not None and code is not Code.TIME_LIMIT:
+    if page is not None and code not in {Code.TIME_LIMIT, Code.ADMIN_LIMIT}:
         whole = page.sent + sent
         more = code is Code.SIZE_LIMIT and (not wanted.size_limit or whole < wanted.size_limit)
         code = Code.SUCCESS if more or code is Code.SUCCESS else Code.SIZE_LIMIT
@@ -156,6 +156,8 @@ def _tell(
                 yield from talk.send(request.number)
         if talk.now() >= deadline:
             return Code.TIME_LIMIT, sent, last
+        if talk.worked >= WORK_SECONDS:
+            return Code.ADMIN_LIMIT, sent, last
         yield from talk.take_turns()
         talk.look_up(request.number)
     return Code.SUCCESS, sent, last

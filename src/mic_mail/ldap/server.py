@@ -2,16 +2,17 @@
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from mic_mail.connection import shell
 from mic_mail.connection.actions import Action
-from mic_mail.ldap.actions import Consult, Leave
+from mic_mail.ldap.actions import Consult, Leave, Turn
 from mic_mail.ldap.answers import Code
 from mic_mail.ldap.conversation import SessionSettings
 from mic_mail.ldap.session import Session
 from mic_mail.ldap.tree import Tree
+from mic_mail.ldap.turns import Turns
 from mic_mail.services.addressbook import Kept
 from mic_mail.services.refusals import RefusalKind
 
@@ -26,6 +27,7 @@ class LdapServices(shell.Services):
     book: Kept[Tree]
     open_networks: tuple[Network, ...] = ()
     """From where strangers may search."""
+    turns: Turns = field(default_factory=Turns)
 
 
 class LdapConnection(shell.Connection):
@@ -65,6 +67,11 @@ class LdapConnection(shell.Connection):
     async def _perform(self, action: Action) -> object:
         if isinstance(action, Consult):
             return await self._services.book.current()
+        if isinstance(action, Turn):
+            who = self._signed_in.mailbox_id if self._signed_in is not None else self._peer.address
+            turns, now = self._services.turns, self._services.clock.monotonic()
+            turns.charge(who, action.worked, now)
+            return await turns.take(who, now)
         return await super()._perform(action)
 
     def _closed(self) -> None:

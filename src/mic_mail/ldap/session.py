@@ -95,11 +95,12 @@ class Session(session.Session):
         try:
             while True:
                 request = yield from talk.request(self._patience())
+                talk.worked = 0.0
                 if request.tag == requests.UNBIND:
                     break
                 yield from self._answer(request)
                 if talk.has_much_to_say:
-                    yield Send(talk.take_output())
+                    yield from talk.aside(Send(talk.take_output()))
                 yield from talk.take_turns()
         except Ended as ended:
             if ended.text:

@@ -53,7 +53,7 @@ def bind(talk: Conversation, request: Envelope) -> Steps[None]:
     else:
         if not goes_on:
             yield Begin(asked.mechanism)
-        yield from _admit(talk, request, (yield Answer(asked.credentials)), asked.mechanism.upper())
+        yield from _admit(talk, request, (yield from talk.aside(Answer(asked.credentials))), asked.mechanism.upper())
 
 
 def _simple(talk: Conversation, request: Envelope, name: str, password: bytes) -> Steps[None]:
@@ -73,7 +73,7 @@ def _simple(talk: Conversation, request: Envelope, name: str, password: bytes) -
         return
     except UnicodeDecodeError:
         user = secret = ""
-    yield from _admit(talk, request, (yield SignIn(user, secret)), "")
+    yield from _admit(talk, request, (yield from talk.aside(SignIn(user, secret))), "")
 
 
 def _address(talk: Conversation, name: str) -> Steps[str]:

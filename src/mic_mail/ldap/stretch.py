@@ -20,7 +20,7 @@ Truth = tuple[int, int]
 """The entries of which a filter is true, and those for which it is undefined."""
 Reckoning = Generator[None, None, Truth]
 SUBSCHEMA = "cn=subschema"
-_ENTRIES_AT_ONCE = 500
+_ENTRIES_AT_ONCE = 100
 
 
 class Stretch:
@@ -50,7 +50,7 @@ class Stretch:
                     column.setdefault(value, []).append(number)
             self.size = number + 1
         self._all = (1 << self.size) - 1
-        self._columns = {name: _column_of(name, holders, self.size) for name, holders in columns.items()}
+        self._columns = {name: _all_at_once(_column_of(name, holders, self.size)) for name, holders in columns.items()}
 
     def entry(self, number: int) -> Entry:
         return entry_of(self.cards[number], self._ministry) if self.cards else self._entries[number]
@@ -155,7 +155,7 @@ class Stretch:
                         holders.setdefault(value, []).append(number)
                     if number % _ENTRIES_AT_ONCE == 0:
                         yield
-            found = self._columns[name] = _column_of(name, holders, self.size)
+            found = self._columns[name] = yield from _column_of(name, holders, self.size)
         return found
 
     def holds(self, number: int, attribute: schema.Attribute, value: bytes) -> Generator[None, None, bool | None]:
@@ -172,15 +172,27 @@ def _structural(classes: tuple[str, ...]) -> str:
     return classes[-1] if classes[-1] == "inetOrgPerson" else classes[1]
 
 
-def _column_of(name: str, holders: Mapping[str, Iterable[int]], size: int) -> Column:
+def _column_of(name: str, holders: Mapping[str, Iterable[int]], size: int) -> Generator[None, None, Column]:
     """Values in the form in which equal ones are equal; each is looked at once, however many have it."""
     attribute = schema.attribute(name)
     assert attribute is not None, name
     joined: dict[str, list[int]] = {}
-    for value, numbers in holders.items():
+    for place, (value, numbers) in enumerate(holders.items()):
         found = ",".join(normal(value)) if attribute.syntax is Syntax.DN else same(value)
         joined.setdefault(found, []).extend(numbers)
+        if place % _ENTRIES_AT_ONCE == 0:
+            yield
     return Column(joined, size)
+
+
+def _all_at_once(making: Generator[None, None, Column]) -> Column:
+    """Where nobody waits."""
+    while True:
+        try:
+            next(making)
+        except StopIteration as made:
+            column: Column = made.value
+            return column
 
 
 def _of_attribute(item: Equal | Approx | Substrings | AtLeast | AtMost, name: str) -> Filter:

@@ -1,0 +1,60 @@
+"""Whose turn it is: searches that take longer than a slice go on one at a time, and who has used least goes first.
+
+In: who wants to go on, and how long each has worked. Out: turns, one in each round of the loop, so that mail waits for one slice
+and never for a slice of each of hundreds of connections. Who asks for much waits behind who asks for little, however many
+connections, or requests, it is split into. Belongs to the loop.
+"""
+
+import asyncio
+import heapq
+from itertools import count
+
+HALF_LIFE_SECONDS = 5.0
+"""After this long, half of what somebody has used is forgotten."""
+_MOST_REMEMBERED = 4096
+_FORGOTTEN_SECONDS = 0.001
+
+Who = int | str
+"""A mailbox, or of strangers an address."""
+
+
+class Turns:
+    """The turns of one process."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = count()
+        self._used: dict[Who, tuple[float, float]] = {}
+        self._goes_on = False
+
+    def used(self, who: Who, now: float) -> float:
+        """Seconds of work, older ones counting less."""
+        seconds, at = self._used.get(who, (0.0, now))
+        return seconds * 0.5 ** ((now - at) / HALF_LIFE_SECONDS)
+
+    def charge(self, who: Who, seconds: float, now: float) -> None:
+        """`who` has worked so long."""
+        self._used[who] = self.used(who, now) + seconds, now
+        if len(self._used) > _MOST_REMEMBERED:
+            counts = sorted(((self.used(each, now), each) for each in self._used), key=lambda pair: pair[0], reverse=True)
+            kept = [(each, seconds) for seconds, each in counts if seconds > _FORGOTTEN_SECONDS][: _MOST_REMEMBERED // 2]
+            self._used = {each: (seconds, now) for each, seconds in kept}
+
+    async def take(self, who: Who, now: float) -> None:
+        """Wait until it is the turn of `who`."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (self.used(who, now), next(self._order), turn))
+        if not self._goes_on:
+            self._goes_on = True
+            asyncio.get_running_loop().call_soon(self._give)
+        await turn
+
+    def _give(self) -> None:
+        while self._waiting:
+            _, _, turn = heapq.heappop(self._waiting)
+            if not turn.done():  # else whoever waited was cancelled
+                turn.set_result(None)
+                break
+        self._goes_on = bool(self._waiting)
+        if self._goes_on:
+            asyncio.get_running_loop().call_soon(self._give)
