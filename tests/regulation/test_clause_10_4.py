@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,11 +22,12 @@ from mic_mail.errors import Refused
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.importing.eml import EmlSource
 from mic_mail.services.importing.importer import Choice
+from mic_mail.services.importing.ledger import taken
 from mic_mail.services.importing.maildir import MaildirSource
 from mic_mail.services.importing.mbox import MboxSource
 from mic_mail.services.importing.moving import Moving, Outcome
 from mic_mail.services.importing.pst import PstSource
-from mic_mail.services.importing.source import Source, SourceWrong
+from mic_mail.services.importing.source import Item, Source, SourceFolder, SourceWrong
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
@@ -60,8 +61,8 @@ class Beside:
     def __init__(self, server: MailServer) -> None:
         self._server = server
         self.store = MailStore(server.config.mail_root, clock=SystemClock(), host="cli")
-        years = server.population.directory.years
-        self.moving = Moving(self.store, server.config, SystemClock(), years.working_days())
+        directory = server.population.directory
+        self.moving = Moving(directory, self.store, server.config, SystemClock(), directory.years.working_days())
 
     def bring(self, mailbox_id: int, source: Source) -> Outcome:
         entry = self._server.population.directory.entry(mailbox_id)
@@ -135,6 +136,37 @@ def test_what_was_reclaimed_or_is_handed_over_takes_nothing(server: MailServer, 
     server.record(unit, Draft(FactKind.HANDOVER_BEGUN, server.clock.now(), "test", data=begun))
     with pytest.raises(Refused, match="handed over"):
         beside.bring(unit.mailbox_id, MaildirSource(str(tmp_path / "old")))
+    beside.close()
+
+
+class Watched(MaildirSource):
+    """A source of 120 messages, at the 70th of which something happens to the mailbox."""
+
+    def __init__(self, path: Path, happens: Callable[[], object]) -> None:
+        super().__init__(str(maildir(path, 120)))
+        self._happens = happens
+
+    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+        for number, item in enumerate(super().messages(folder, known)):
+            if number == 70:
+                self._happens()
+            yield item
+
+
+@pytest.mark.parametrize("kind", [FactKind.RECLAIMED, FactKind.HANDOVER_BEGUN])
+def test_what_becomes_of_the_mailbox_meanwhile_ends_the_import(server: MailServer, tmp_path: Path, kind: FactKind) -> None:
+    """What came before stays, nothing more comes; the record of the run says why, and that it is not complete."""
+    begun = {"person": 1, "holder": "dvbe@mic.gov.vn", "named_by": "An", "until": "2090-01-01"}
+    unit = server.issue("cntt", kind=MailboxKind.UNIT)
+    draft = Draft(kind, server.clock.now(), "test", data=begun if kind is FactKind.HANDOVER_BEGUN else {})
+    beside = Beside(server)
+    outcome = beside.bring(unit.mailbox_id, Watched(tmp_path / "old", lambda: server.record(unit, draft)))
+    assert isinstance(outcome.error, Refused)
+    assert outcome.imported == 50
+    account = server.running.rooms.store.account(AccountRef(unit.mailbox_id, unit.home))
+    assert account.folder("INBOX").messages == 50
+    assert account.repair(check=True).clean
+    assert [run.complete for each in taken(server.config.server.data_dir) if (run := each.last)] == [False]
     beside.close()
 
 

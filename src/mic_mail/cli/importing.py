@@ -259,7 +259,7 @@ def _must_know(source: Source, choice: Choice) -> None:
 
 def moving_of(here: Frame) -> Moving:
     """Imports of this server."""
-    return Moving(here.store, here.config, here.clock, here.directory.years.working_days())
+    return Moving(here.directory, here.store, here.config, here.clock, here.directory.years.working_days())
 
 
 def choice_of(

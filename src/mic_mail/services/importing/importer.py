@@ -100,6 +100,8 @@ class Into:
     ledger: Ledger
     limit_octets: int
     now_us: int
+    may_go_on: Callable[[], None] = lambda: None
+    """Asked before anything is put there: raises why not, where the mailbox has been handed over or reclaimed meanwhile."""
 
 
 class Import:
@@ -162,7 +164,9 @@ class _FolderRun:
         self._tally = tally
         self._limit = into.limit_octets
         self._now_us = into.now_us
+        self._may_go_on = into.may_go_on
         self._syncs = syncs
+        self._may_go_on()
         self._info = _folder_made(account, tally.target, subscribe=folder.subscribed)
         self._here = Unclaimed(account, self._info, ledger)
         self._void: dict[str, list[str]] | None = None
@@ -278,6 +282,7 @@ class _FolderRun:
         batch, octets = self._ready, self._octets
         if not batch:
             return
+        self._may_go_on()
         if not self._account.journal_takes(octets):
             list(self._syncs.map(lambda ready: ready.incoming.staged.finish(), batch))
             for ready in batch:
@@ -330,6 +335,7 @@ class _FolderRun:
             old = frozenset(entry.flags)
             groups.setdefault((folder_id, item.flags - old, old - item.flags), []).append((entry, item))
         for (folder_id, come, gone), members in groups.items():
+            self._may_go_on()
             if folder_id:
                 uids = [entry.uid for entry, _ in members]
                 for operation, names_of in (("+", come), ("-", gone)):

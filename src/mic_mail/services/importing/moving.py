@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.policy.calendar import WorkingDays
@@ -44,7 +45,10 @@ class Outcome:
 class Moving:
     """Imports into the mailboxes of one server; safe from several threads."""
 
-    def __init__(self, store: MailStore, config: Config, clock: Clock, working_days: WorkingDays) -> None:
+    def __init__(
+        self, directory: Directory, store: MailStore, config: Config, clock: Clock, working_days: WorkingDays
+    ) -> None:
+        self._directory = directory
         self._store = store
         self._config = config
         self._clock = clock
@@ -74,10 +78,13 @@ class Moving:
             )
 
     def run(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Outcome:
-        """Import what was not imported yet."""
+        """Import what was not imported yet; it ends where the mailbox may take no more, as if it had been full."""
         self.check(entry)
         with self._ledger(entry, source) as ledger:
-            into = Into(self._store, self._account(entry), ledger, entry.quota_octets, self._clock.now_us())
+            into = Into(
+                self._store, self._account(entry), ledger, entry.quota_octets, self._clock.now_us(),
+                may_go_on=lambda: self.check(self._directory.entry(entry.mailbox_id)),
+            )  # fmt: skip
             run, error = Import(into, source, choice, progress), None
             try:
                 run.run()
