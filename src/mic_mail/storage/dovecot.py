@@ -4,7 +4,9 @@ Reads `dovecot-uidlist` (versions 1 and 3), `dovecot-keywords` and `subscription
 raises: what cannot be read is as if it were not there, and the messages then get new UIDs under a new UIDVALIDITY.
 """
 
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -78,8 +80,11 @@ def _number(text: str) -> int:
 
 
 def _lines(path: str) -> list[str]:
+    """Of a file; a pipe would be waited for, and a link leads to what somebody else says."""
     try:
-        with open(path, "rb") as file:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return []
             return file.read(_MAX_OCTETS).decode(errors="surrogateescape").splitlines()
     except OSError:
         return []

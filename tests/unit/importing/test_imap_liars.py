@@ -132,6 +132,41 @@ def test_an_honest_server(lie: Callable[..., Liar], tmp_path: Path) -> None:
     assert set(said) <= {"CAPABILITY", "AUTHENTICATE", "LIST", "LSUB", "STATUS", "EXAMINE", "UID", "LOGOUT"}
 
 
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        (["INBOX", "INBOX.INBOX", "INBOX.Sent"], {"INBOX": "INBOX", "INBOX/INBOX": "INBOX.INBOX", "Sent": "INBOX.Sent"}),
+        (["INBOX.inbox", "INBOX"], {"INBOX": "INBOX", "INBOX/inbox": "INBOX.inbox"}),
+        (["&AMk-", "É", "&AMk-"], {"É": "&AMk-", "É (2)": "É"}),
+    ],
+)
+def test_folders_that_are_called_alike_all_come(
+    lie: Callable[..., Liar], tmp_path: Path, listed: list[str], expected: dict[str, str]
+) -> None:
+    """Below the prefix of Courier and Cyrus, and in both spellings of a name."""
+    told = "".join(f'* LIST () "." "{name}"\r\n' for name in listed).encode()
+
+    def answer(tag: str, command: str) -> bytes | None:
+        done = f"{tag} OK done\r\n".encode()
+        if command.upper() == "CAPABILITY":
+            return b"* CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN NAMESPACE\r\n" + done
+        if command == "NAMESPACE":
+            return b'* NAMESPACE (("INBOX." ".")) NIL NIL\r\n' + done
+        return told + done if command.startswith("LIST") else honest(tag, command)
+
+    source = ImapSource(Server("127.0.0.1", lie(answer).port, None, "u", "p"), tmp_path, seconds=2.0, pauses=())
+    try:
+        assert {folder.name: folder.place for folder in source.folders()} == expected
+    finally:
+        source.close()
+
+
+def test_a_delimiter_within_a_letter(lie: Callable[..., Liar], tmp_path: Path) -> None:
+    """Parts no letter in two."""
+    liar = lie(instead("LIST", b'* LIST () "\xc3" "a\xc3\x89b"\r\n* LIST () "/" INBOX\r\nTAG OK done\r\n'))
+    assert everything(liar, tmp_path) == [*GOOD, *GOOD]
+
+
 @pytest.mark.parametrize("when", ["LIST", "EXAMINE", "UID SEARCH", "RFC822.SIZE", "BODY"])
 def test_a_connection_that_breaks_is_made_again(lie: Callable[..., Liar], tmp_path: Path, when: str) -> None:
     """Wherever it broke; nothing is missing."""

@@ -1,5 +1,6 @@
 """What is imported comes once and whole: whatever is killed, run again, moved, deleted or full in between."""
 
+import json
 import os
 import signal
 from collections import Counter
@@ -14,10 +15,11 @@ from mic_mail.clock import SystemClock
 from mic_mail.services.importing import importer
 from mic_mail.services.importing.comparing import compare
 from mic_mail.services.importing.dryrun import dry_run
+from mic_mail.services.importing.eml import EmlSource
 from mic_mail.services.importing.importer import Choice, Import, Into, QuotaReached
 from mic_mail.services.importing.ledger import ImportRuns, Ledger, taken
 from mic_mail.services.importing.maildir import MaildirSource
-from mic_mail.services.importing.source import Item, Skip, Source, SourceFolder, Tally
+from mic_mail.services.importing.source import Item, Skip, Source, SourceFolder, SourceWrong, Tally
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import ANSWERED, FLAGGED, SEEN, AccountRef
 
@@ -341,6 +343,60 @@ def test_a_ledger_line_that_was_cut_off(here: Here) -> None:
     done = here.run(source)["INBOX"]
     assert (done.imported, done.already) == (0, 3)
     assert [each.messages for each in taken(here.folder)] == [3]
+
+
+def test_a_ledger_that_was_damaged(here: Here) -> None:
+    """Lines that are none are passed over; what they told of is found by its octets, and nothing comes twice."""
+    source = Listed(INBOX=[(n, message(n), "") for n in range(1, 4)])
+    here.run(source)
+    path = here.folder / "imports" / "1-x.jsonl"
+    head, first, *rest = path.read_bytes().splitlines(keepends=True)
+    told = json.loads(first)
+    wrong = ([["k"], *told[1:]], [*told[:6], "zz", []], [*told[:5], "7", *told[6:]], [*told[:7], [["\\Seen"]]])
+    damaged = [b"[" * 100_000, b"\xff\xfe\0", *(json.dumps(line).encode() for line in wrong)]
+    path.write_bytes(head + b"".join(line + b"\n" for line in damaged) + b"".join(rest))
+    done = here.run(source)["INBOX"]
+    assert (done.imported, done.already) == (0, 3)
+    assert [each.messages for each in taken(here.folder)] == [3]
+
+
+# ------------------------------------------------------------ files of strangers
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_where_a_file_should_tell_something_is_not_waited_for(here: Here, tmp_path: Path) -> None:
+    """Dovecot's keywords and subscriptions, a manifest: a pipe, a link out of the source, a folder tell nothing."""
+    root = tmp_path / "Maildir"
+    for inner in ("cur", "new"):
+        (root / inner).mkdir(parents=True)
+    (root / "cur" / "1.a:2,Sa").write_bytes(message(1))
+    os.mkfifo(root / "subscriptions")
+    os.mkfifo(root / "dovecot-keywords")
+    assert here.run(MaildirSource(str(root)))["INBOX"].imported == 1
+    (tmp_path / "words").write_text("0 secret\n")
+    (root / "dovecot-keywords").unlink()
+    (root / "dovecot-keywords").symlink_to(tmp_path / "words")
+    assert here.run(MaildirSource(str(root)))["INBOX"].reflagged == 0
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "a.eml").write_bytes(message(2))
+    os.mkfifo(files / "manifest.json")
+    with pytest.raises(SourceWrong):
+        EmlSource(str(files))
+    (files / "manifest.json").unlink()
+    (files / "manifest.json").symlink_to(tmp_path / "words")
+    with pytest.raises(SourceWrong):
+        EmlSource(str(files))
+
+
+@pytest.mark.parametrize("arrived", [5, 1e300, True, [], "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "x"])
+def test_a_manifest_that_tells_nonsense_of_days(here: Here, tmp_path: Path, arrived: object) -> None:
+    """Costs nothing but that day."""
+    octets = message(1)
+    (tmp_path / "a.eml").write_bytes(octets)
+    told = {"file": "a.eml", "folder": "INBOX", "sha256": sha256(octets).hexdigest(), "arrived_at": arrived}
+    (tmp_path / "manifest.json").write_text(json.dumps({"messages": [told]}))
+    assert here.run(EmlSource(str(tmp_path)))["INBOX"].imported == 1
 
 
 # ------------------------------------------------------------ Maildir

@@ -7,6 +7,7 @@ altered since. Without one a folder of files is a folder of the mailbox, and fil
 
 import json
 import os
+import stat
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,7 +51,7 @@ class EmlSource:
         files.must_be_readable(self._path, folder=True)
         self._identity = identity or f"eml:{files.text_of(self._path)}"
         self._unsaid = frozenset({"\\Seen"}) if seen else frozenset[str]()
-        self._told = _manifest(f"{self._path}/{MANIFEST}")
+        self._told = _manifest(self._path)
         self._folders = self._look()
 
     @property
@@ -84,8 +85,11 @@ class EmlSource:
             found = Skip.GONE
         if isinstance(found, Skip):
             return Item(skip=found, name=name)
-        if told is not None and told.sha256 != _raw_digest(self._path, path):
-            return Item(skip=Skip.ALTERED, name=name)
+        try:
+            if told is not None and told.sha256 != _raw_digest(self._path, path):
+                return Item(skip=Skip.ALTERED, name=name)
+        except OSError:  # it was there a moment ago
+            return Item(skip=Skip.GONE, name=name)
         flags = told.flags if told is not None and told.flags is not None else of_header(_beginning(found.content))[0]
         return Item(None, found.content, self._unsaid if flags is None else flags, _instant(told))
 
@@ -122,22 +126,23 @@ def _instant(told: _Told | None) -> int | None:
         return None
     try:
         return int(datetime.fromisoformat(told.arrived_at).timestamp() * 1_000_000)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
-def _manifest(path: str) -> Mapping[str, _Told]:
+def _manifest(root: str) -> Mapping[str, _Told]:
     """By the name of the file; empty where there is none."""
     try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size > _MOST_MANIFEST:
+        with open(files.open_below(root, f"{root}/{MANIFEST}"), "rb") as file:
+            found = os.fstat(file.fileno())
+            if found.st_size > _MOST_MANIFEST or not stat.S_ISREG(found.st_mode):
                 raise ValueError
             messages = json.load(file)["messages"]
         return {
             str(each["file"]): _Told(
                 str(each["folder"]),
                 str(each["sha256"]),
-                each.get("arrived_at"),
+                str(each.get("arrived_at") or "") or None,
                 each.get("expunged_at") is not None,
                 frozenset(each["flags"].split()) if isinstance(each.get("flags"), str) else None,
             )

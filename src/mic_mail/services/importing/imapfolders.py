@@ -27,7 +27,13 @@ async def list_folders(wire: Wire) -> list[SourceFolder]:
         for told in _lists(listed, b"LIST")
         if (folder := _folder(told, own, foreign, subscribed)) is not None
     ]
-    unique = {folder.name: folder for folder in found}
+    unique: dict[str, SourceFolder] = {}
+    for folder in sorted(found, key=lambda each: str(each.place)):  # always the same one first
+        alike = unique.get(folder.name)
+        apart = folder
+        if alike is not None and alike.place != folder.place:  # in UTF-7 and in UTF-8
+            apart = replace(folder, levels=(*folder.levels[:-1], f"{folder.levels[-1]} (2)"))
+        unique.setdefault(apart.name, apart)
     return sorted(unique.values(), key=lambda folder: (folder.levels != (), folder.name))
 
 
@@ -60,7 +66,9 @@ def _folder(told: Sequence[Value], own: bytes, foreign: Sequence[bytes], subscri
     if any(control in place for control in "\0\r\n"):
         skip = Skip.UNREADABLE
     inner = raw[len(own) :] if own and raw.startswith(own) and len(raw) > len(own) else raw
-    levels = tuple(_text(level) for level in (inner.split(delimiter) if delimiter else [inner]))
+    if inner.upper() == b"INBOX":
+        inner = raw  # INBOX.INBOX is another folder than INBOX
+    levels = tuple(_text(level) for level in (inner.split(delimiter) if delimiter.isascii() and delimiter else [inner]))
     if raw.upper() == b"INBOX":
         levels = ()
     return SourceFolder(levels, place, use, raw in subscribed or not levels, skip)

@@ -188,15 +188,19 @@ def _entry(line: bytes) -> Entry | None:
         if not isinstance(told, list):
             return None
         key, folder, generation, mailbox, uidvalidity, uid, digest, flags = told
+        texts, numbers = (key, folder, mailbox, digest, *flags), (generation, uidvalidity, uid)
+        if not (all(isinstance(each, str) for each in texts) and all(isinstance(each, int) for each in numbers)):
+            return None
+        bytes.fromhex(digest)
         return Entry(key, folder, generation, mailbox, uidvalidity, uid, digest, tuple(flags))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):  # a damaged line: what it told of is found by its octets
         return None
 
 
 def _gone(line: bytes) -> list[str]:
     try:
         return [str(key) for key in json.loads(line)["gone"]] if line.startswith(b'{"gone"') else []
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return []
 
 

@@ -45,9 +45,7 @@ class Outcome:
 class Moving:
     """Imports into the mailboxes of one server; safe from several threads."""
 
-    def __init__(
-        self, directory: Directory, store: MailStore, config: Config, clock: Clock, working_days: WorkingDays
-    ) -> None:
+    def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock, working_days: WorkingDays) -> None:
         self._directory = directory
         self._store = store
         self._config = config
