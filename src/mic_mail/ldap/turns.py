@@ -1,8 +1,8 @@
 """Whose turn it is: searches that take longer than a slice go on one at a time, and who has used least goes first.
 
-In: who wants to go on, and how long each has worked. Out: turns, one in each round of the loop, so that mail waits for one slice
-and never for a slice of each of hundreds of connections. Who asks for much waits behind who asks for little, however many
-connections, or requests, it is split into. Belongs to the loop.
+In: who wants to go on, and how long each has worked. Out: turns, one in each round of the loop, so that mail waits for one
+slice and never for a slice of each of hundreds of connections. Who asks for much waits behind who asks for little, however
+many connections, or requests, it is split into. Belongs to the loop.
 """
 
 import asyncio

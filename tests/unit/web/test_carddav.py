@@ -15,6 +15,7 @@ import pytest
 from harness import MailServer, config_for, stopping
 from mic_mail.directory.records import Employment, PersonRecord, UnitRecord
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
+from mic_mail.web.carddav import service
 from population import PASSWORD
 from unit.web.conftest import SETTINGS, logged
 
@@ -175,6 +176,7 @@ ANY_ADDRESS, ANY_TITLE = '<c:prop-filter name="EMAIL"/>', '<c:prop-filter name="
 AT_WORK = (
     '<c:prop-filter name="EMAIL"><c:param-filter name="TYPE"><c:text-match>work</c:text-match></c:param-filter></c:prop-filter>'
 )
+MANY_MATCHES = f'<c:prop-filter name="FN">{"<c:text-match>x</c:text-match>" * 12}</c:prop-filter>'
 TRAN = matching("FN", "tran", match_type="starts-with")
 
 
@@ -320,6 +322,8 @@ LAUGHS = "".join(f'<!ENTITY a{n} "{"".join(f"&a{n - 1};" * 10)}">' for n in rang
         (f'<!DOCTYPE x SYSTEM "http://127.0.0.1:1/x.dtd"><d:propfind {XMLNS}/>', 400),
         (f"<d:propfind {XMLNS}>{'<d:prop>' * 50}{'</d:prop>' * 50}</d:propfind>", 400),
         (f"<d:propfind {XMLNS}><d:prop>{'<d:a/>' * 6_000}</d:prop></d:propfind>", 400),
+        (f"<d:propfind {XMLNS}><d:prop>{''.join(f'<d:a{n}/>' for n in range(65))}</d:prop></d:propfind>", 400),
+        (f'<d:propfind {XMLNS}><d:prop><a xmlns="{"x" * 5_000}"/></d:prop></d:propfind>', 400),
         (f"<d:propfind {XMLNS}><d:prop>{'x' * 300_000}</d:prop></d:propfind>", 413),
         ('<?xml version="1.0" encoding="utf-7"?><d:propfind xmlns:d="DAV:"/>', 400),
         ("<propfind/>", 400),
@@ -331,6 +335,19 @@ def test_bodies_that_want_harm(phone: Phone, body: str, status: int) -> None:
     assert phone.ask("PROPFIND", "/dav/", body, depth="0").status_code == status
 
 
+def test_no_answer_is_longer_than_can_be_held(phone: Phone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for all of it in one piece is told so, at each way to ask (RFC 6578 §3.6); the next request is served."""
+    cards_only = "<d:prop><c:address-data/></d:prop>"
+    monkeypatch.setattr(service, "ANSWER_LETTERS", 1_000)
+    for answer in (
+        phone.ask("PROPFIND", BOOK, f"<d:propfind {XMLNS}>{cards_only}</d:propfind>", depth="1"),
+        phone.report("c:addressbook-query", cards_only),
+        phone.report("d:sync-collection", f"<d:sync-token/>{cards_only}"),
+    ):
+        assert (answer.status_code, "number-of-matches-within-limits" in answer.text) == (507, True)
+    assert len(phone.found(BOOK, "d:getetag")) == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "inner", "condition"),
     [
@@ -338,6 +355,7 @@ def test_bodies_that_want_harm(phone: Phone, body: str, status: int) -> None:
         ("c:addressbook-query", '<d:prop><c:address-data content-type="text/html"/></d:prop>', "supported-address-data"),
         ("c:addressbook-query", query("anyof", matching("FN", "x", collation="i;other")), "supported-collation"),
         ("c:addressbook-query", query("anyof", *[matching("FN", "x")] * 40), "supported-filter"),
+        ("c:addressbook-query", query("anyof", *[MANY_MATCHES] * 3), "supported-filter"),
     ],
 )
 def test_reports_that_cannot_be_made(phone: Phone, kind: str, inner: str, condition: str) -> None:

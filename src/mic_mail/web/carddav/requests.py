@@ -9,6 +9,9 @@ from mic_mail.addressbook.vcard import Version
 from mic_mail.web.carddav.xml import CARD, DAV, BadXml, Element, Name, read
 
 ADDRESS_DATA = (CARD, "address-data")
+MAX_PROPERTIES = 64
+MAX_NAMES = 4096
+"""Letters of all their names: each is told of every card again, also where a card has no such property."""
 
 
 class NoSuchReport(Exception):
@@ -84,6 +87,8 @@ def _wanted(root: Element) -> Wanted:
     if prop is None:
         return Wanted()
     names = tuple(dict.fromkeys(child.name for child in prop.children))
+    if len(names) > MAX_PROPERTIES or sum(len(space) + len(local) for space, local in names) > MAX_NAMES:
+        raise BadXml
     data = prop.child(ADDRESS_DATA)
     if data is None:
         return Wanted(names)

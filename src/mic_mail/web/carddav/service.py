@@ -56,6 +56,8 @@ STATUS = {
 }
 """Of a refused sign-in. A program that hears 401 asks for another password; what no password helps against is 403."""
 RETRY_SECONDS = "60"
+ANSWER_LETTERS = 64 << 20
+"""The longest answer: all that is on the cards of 40,000 people."""
 LONG_ANSWERS = 2
 """Are made at once: of 30,000 people one takes a second of a core, and the pages need their lanes too."""
 
@@ -269,10 +271,16 @@ def _below(visit: Visit, parts: list[str]) -> Iterator[tuple[str, Properties]]:
 
 
 def _found(visit: Visit, path: str, collection: Collection, keys: Iterable[str], wanted: Wanted) -> Iterator[str]:
+    """Answers of cards; `Answered` where they become too long to be held."""
+    letters = 0
     for key in keys:
         card = collection.cards[key]
         own = properties.of_card(visit.address, card, collection.etags[key], collection.ministry, wanted)
-        yield properties.found(f"{path}{key}.vcf", own, wanted)
+        answer = properties.found(f"{path}{key}.vcf", own, wanted)
+        letters += len(answer)
+        if letters > ANSWER_LETTERS:
+            raise Answered(_condition(507, (DAV, "number-of-matches-within-limits")))
+        yield answer
 
 
 def _get(visit: Visit, parts: list[str], collection: Collection) -> Response:
