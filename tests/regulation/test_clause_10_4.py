@@ -183,6 +183,23 @@ def console(tmp_path: Path) -> Console:
     return made
 
 
+def test_a_mailbox_that_is_put_back_gets_again_what_came_later(console: Console, tmp_path: Path) -> None:
+    """What its backup does not have comes again; what its person had deleted by then does not. Backups have the ledgers."""
+    source = maildir(tmp_path / "old", 4)
+    assert report(console, "maildir", "dvbe@mic.gov.vn", str(source))["INBOX"]["imported"] == 4
+    store = MailStore(tmp_path / "data" / "mail", clock=SystemClock(), host="test")
+    account = store.account(AccountRef(1, "mic.gov.vn/dvbe"))
+    account.remove(account.folder_id("INBOX"), [1])
+    store.close()
+    assert console.run("backup", str(tmp_path / "copy")) == 0, console.err
+    maildir(source, 3, first=4)
+    assert report(console, "maildir", "dvbe@mic.gov.vn", str(source))["INBOX"]["imported"] == 3
+    assert console.run("restore", "dvbe@mic.gov.vn", str(tmp_path / "copy"), "--replace", "--reason", "x") == 0, console.err
+    done = report(console, "maildir", "dvbe@mic.gov.vn", str(source))["INBOX"]
+    assert (done["imported"], done["already"]) == (3, 4)
+    assert [each.messages for each in taken(tmp_path / "copy")] == [4]
+
+
 def report(console: Console, *words: str, code: int = 0) -> dict[str, dict[str, object]]:
     assert console.run("import", *words, "--document", "1/YC", "--json") == code, console.err
     return {row["source"]: row for row in json.loads(console.out)}

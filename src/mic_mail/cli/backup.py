@@ -3,6 +3,7 @@
     <target>/<domain>/<local part>/    one mailbox each (storage.backup)
     <target>/archive/                  archives of reclaimed mailboxes (Reg. 6.4.c); of a freed one there is nothing else
     <target>/handovers/                what was counted when mailboxes were handed over (Reg. 12.3.d)
+    <target>/imports/                  what was taken from which source (Reg. 10.4)
     <target>/directory.sqlite          the directory, where it is an SQLite file
     <target>/mic-mail.toml             the configuration
 
@@ -30,6 +31,7 @@ from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
 from mic_mail.services.reclaiming import FOLDER as ARCHIVES
+from mic_mail.services.importing.ledger import folder_of, ledgers
 
 COLUMNS = (
     Column("address", "Hộp thư", "Mailbox"),
@@ -82,6 +84,7 @@ def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path) -> list[Row
             place = target / mailbox.home
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             bar.reset(current, description=mailbox.address, total=None)
+            _copy_ledgers(here, mailbox, target)  # before the mail: what comes meanwhile is known by its origin
             account = account_of(here, mailbox)
             account.backup(place, progress=lambda done, of: bar.update(current, completed=done, total=of))
             usage = account.quota()
@@ -94,7 +97,15 @@ def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path) -> list[Row
 def _copy_inventories(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
     inventories = here.config.server.data_dir / INVENTORIES / mailbox.home
     if inventories.is_dir():
-        shutil.copytree(inventories, target / INVENTORIES / mailbox.home)
+        half = shutil.ignore_patterns(".*")  # of somebody who counts now
+        shutil.copytree(inventories, target / INVENTORIES / mailbox.home, ignore=half)
+
+
+def _copy_ledgers(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
+    for ledger in ledgers(here.config.server.data_dir, mailbox.mailbox_id):
+        kept = folder_of(target)
+        kept.mkdir(mode=0o700, exist_ok=True)
+        shutil.copy2(ledger, kept / ledger.name)
 
 
 def _copy_archives(here: Frame, mailbox: MailboxRecord, target: Path) -> None:

@@ -71,7 +71,8 @@ class LdapConnection(shell.Connection):
             who = self._signed_in.mailbox_id if self._signed_in is not None else self._peer.address
             turns, now = self._services.turns, self._services.clock.monotonic()
             turns.charge(who, action.worked, now)
-            return await turns.take(who, now)
+            await turns.take(who, now)
+            return None
         return await super()._perform(action)
 
     def _closed(self) -> None:

@@ -30,7 +30,7 @@ class Turns:
     def used(self, who: Who, now: float) -> float:
         """Seconds of work, older ones counting less."""
         seconds, at = self._used.get(who, (0.0, now))
-        return seconds * 0.5 ** ((now - at) / HALF_LIFE_SECONDS)
+        return float(seconds * 0.5 ** ((now - at) / HALF_LIFE_SECONDS))
 
     def charge(self, who: Who, seconds: float, now: float) -> None:
         """`who` has worked so long."""

@@ -226,6 +226,17 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress) ->
         store.index.close_readers()
 
 
+def numbers_of(source: Path) -> dict[str, tuple[int, int]]:
+    """MAILBOXID -> UIDVALIDITY and the next UID of each folder when the backup was made, deleted ones too."""
+    path = Path(Place(str(source)).index).absolute()
+    with (
+        translated("examining"),
+        contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)) as index,
+    ):
+        rows = read_folders(index, _old_account(index))
+        return {row.mailbox_id: (row.uidvalidity, row.uidnext) for row in rows}
+
+
 def owner_of(source: Path) -> int:
     """The number of the mailbox of which `source` is a backup, as its index says."""
     path = Path(Place(str(source)).index).absolute()

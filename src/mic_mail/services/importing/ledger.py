@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -220,6 +220,24 @@ def taken(data_dir: Path) -> Iterator[Taken]:
     for path in sorted(folder_of(data_dir).glob("*.jsonl")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             yield _taken(path)
+
+
+def ledgers(data_dir: Path, mailbox_id: int) -> list[Path]:
+    """The files of all sources of one mailbox."""
+    return sorted(folder_of(data_dir).glob(f"{mailbox_id}-*.jsonl"))
+
+
+def forget(data_dir: Path, mailbox_id: int, numbers: Mapping[str, tuple[int, int]]) -> None:
+    """Of a mailbox that is put back as it once was: forget what came later, so that it comes again. `numbers`: MAILBOXID ->
+    UIDVALIDITY and next UID of then. What had come by then stays on record, also where its person had deleted it."""
+
+    def had_come(entry: Entry) -> bool:
+        uidvalidity, uidnext = numbers.get(entry.mailbox, (0, 0))
+        return entry.uidvalidity == uidvalidity and entry.uid < uidnext
+
+    for path in ledgers(data_dir, mailbox_id):
+        with contextlib.suppress(ValueError, KeyError, TypeError), Ledger(path, mailbox_id, _taken(path).source) as ledger:
+            ledger.add([], gone=[entry.key for entry in ledger.entries() if not had_come(entry)])
 
 
 def _taken(path: Path) -> Taken:
