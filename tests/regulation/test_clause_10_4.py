@@ -200,6 +200,17 @@ def test_a_mailbox_that_is_put_back_gets_again_what_came_later(console: Console,
     assert [each.messages for each in taken(tmp_path / "copy")] == [4]
 
 
+def test_a_list_that_names_a_mailbox_twice(console: Console, tmp_path: Path) -> None:
+    """Also by an alias: two people's old mail would become one mailbox's."""
+    assert console.run("alias", "add", "dvbe@mic.gov.vn", "bedv") == 0, console.err
+    listed = tmp_path / "accounts.csv"
+    listed.write_text("be,dvbe@mic.gov.vn,x\nlan,bedv@mic.gov.vn,y\n")
+    listed.chmod(0o600)
+    words = ("import", "accounts", str(listed), "--host", "127.0.0.1", "--port", "1", "--plain", "--document", "1/YC")
+    assert console.run(*words) == 2
+    assert "twice" in console.err or "hai lần" in console.err
+
+
 def report(console: Console, *words: str, code: int = 0) -> dict[str, dict[str, object]]:
     assert console.run("import", *words, "--document", "1/YC", "--json") == code, console.err
     return {row["source"]: row for row in json.loads(console.out)}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import ManualClock, SystemClock
-from mic_mail.errors import BadInput
+from mic_mail.errors import BadInput, Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.authority import Part
 from mic_mail.policy.facts import Departure, FactKind, Level, MailboxKind
@@ -183,6 +183,17 @@ def test_clause_12_3_d_counted_again_the_newest_counts(office: Office) -> None:
     office.begin()
     office.finish()
     assert office.fates() == {Fate.SAME: 7}
+
+
+def test_clause_12_3_d_an_inventory_that_cannot_be_written(office: Office) -> None:
+    """A disk that is full or wrong: told with its remedy; the mailbox is kept as it is, and the next count goes through."""
+    place = office.server.config.server.data_dir / "handovers"
+    place.write_text("")
+    with pytest.raises(Trouble, match="inventory cannot be written"):
+        office.begin()
+    assert office.account.is_frozen()
+    place.unlink()
+    assert office.begin().standing is Standing.COUNTED
 
 
 def test_clause_12_3_d_counted_by_two_at_once(office: Office) -> None:

@@ -10,6 +10,7 @@ import os
 import ssl
 import stat
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -163,6 +164,12 @@ def accounts(
     jobs = [
         (here.entry(line.address), Server(host, port, context, line.user, line.secret or shared, admin=admin)) for line in lines
     ]
+    counts = Counter(entry.address for entry, _ in jobs)
+    twice = [address for address, count in counts.items() if count > 1]
+    if twice:
+        raise BadInput(
+            Text(f"{twice[0]} có hai lần, dưới hai địa chỉ.", f"{twice[0]} is there twice, by two of its addresses.")
+        )
     act = "mailbox_import_rehearse" if dry_run else "mailbox_import"
     with (
         on_record(here, act, str(file), origin, mailboxes=[entry.address for entry, _ in jobs], source=f"imap://{host}:{port}"),

@@ -230,6 +230,9 @@ def test_large_messages_in_slices(lie: Callable[..., Liar], tmp_path: Path, monk
         return b"* 1 FETCH (UID %d BODY[]<%d> {%d}\r\n%b)\r\n%b OK\r\n" % (uid, at, len(part), part, tag.encode())
 
     assert everything(lie(answer), tmp_path) == GOOD
+    (tmp_path / "no folder").write_text("")
+    with pytest.raises(SourceFailed, match="cannot be held"):  # as with a full disk
+        everything(lie(answer), tmp_path / "no folder")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ The requests are those of the programs' public documentation and logs (sabre.io 
 Thunderbird's CardDAVDirectory.sys.mjs), written by hand; answers are read by the standard library's parser.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -333,6 +334,30 @@ LAUGHS = "".join(f'<!ENTITY a{n} "{"".join(f"&a{n - 1};" * 10)}">' for n in rang
 def test_bodies_that_want_harm(phone: Phone, body: str, status: int) -> None:
     """No entity is expanded, nothing is fetched, nothing is held beyond the bounds."""
     assert phone.ask("PROPFIND", "/dav/", body, depth="0").status_code == status
+
+
+def test_who_asks_for_much_at_once_makes_nobody_wait(site: MailServer) -> None:
+    """A hundred long answers of one mailbox are made one after the other; another mailbox's is made beside the first."""
+    books = service.AddressBooks(Any, b"key", lanes=Any, clock=site.clock, log=Any)  # type: ignore[arg-type]  # not asked here
+
+    async def order() -> list[str]:
+        told, first_may_end = list[str](), asyncio.Event()
+
+        async def one(who: str) -> None:
+            async with books.at_length(who):
+                told.append(who)
+                if who == "greedy":
+                    await first_may_end.wait()
+
+        greedy = [asyncio.ensure_future(one("greedy")) for _ in range(100)]
+        await asyncio.sleep(0)
+        await asyncio.wait_for(one("modest"), 20)
+        seen = list(told)
+        first_may_end.set()
+        await asyncio.gather(*greedy)
+        return seen
+
+    assert asyncio.run(order()) == ["greedy", "modest"]
 
 
 def test_no_answer_is_longer_than_can_be_held(phone: Phone, monkeypatch: pytest.MonkeyPatch) -> None:

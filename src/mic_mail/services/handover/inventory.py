@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mic_mail.errors import Text, Trouble
+from mic_mail.i18n.system import reason as system_reason
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
 from mic_mail.storage.maildir import make_durable
 from mic_mail.storage.mailstore import Account
@@ -137,8 +138,21 @@ def take(
 ) -> tuple[Inventory, str]:
     """Read everything and write the file into the folder `place`, whole or not at all; the inventory, and the file's digest.
 
-    Two who count at once get a file each, since it is called by its digest.
+    Two who count at once get a file each, since it is called by its digest. `Trouble`: it cannot be written.
     """
+    try:
+        return _taken(account, place, mailbox=mailbox, handover=handover, now=now, progress=progress)
+    except OSError as error:
+        why = system_reason(error)
+        raise Trouble(
+            Text(f"Không ghi được bản kiểm kê: {why.vi}.", f"The inventory cannot be written: {why.en}."),
+            remedy=Text("Sửa xong thì chạy lại; hộp thư vẫn được giữ nguyên.", "Then run it again; the mailbox stays frozen."),
+        ) from error
+
+
+def _taken(
+    account: Account, place: Path, *, mailbox: str, handover: int, now: datetime, progress: Progress
+) -> tuple[Inventory, str]:
     views = [account.view(folder.folder_id) for folder in account.folders() if folder.selectable]
     of, done = sum(len(view.uids) for view in views), 0
     head = {"inventory": _VERSION, "mailbox": mailbox, "mailbox_id": account.ref.account_id, "handover": handover}

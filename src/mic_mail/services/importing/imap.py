@@ -277,7 +277,13 @@ class ImapSource:
 
     async def _contents(self, name: str, validity: int, batch: Sequence[_Listed]) -> dict[int, bytes | Chunks]:
         if len(batch) == 1 and batch[0].size > FETCHED_OCTETS:
-            return await self._again(lambda wire: self._large(wire, name, validity, batch[0]))
+            try:
+                return await self._again(lambda wire: self._large(wire, name, validity, batch[0]))
+            except OSError as error:
+                why = system_reason(error)
+                raise SourceFailed(
+                    Text(f"Không giữ tạm được thư lớn: {why.vi}.", f"A large message cannot be held for now: {why.en}.")
+                ) from error
         return await self._again(lambda wire: self._small(wire, name, validity, batch))
 
     async def _small(self, wire: Wire, name: str, validity: int, batch: Sequence[_Listed]) -> dict[int, bytes | Chunks]:

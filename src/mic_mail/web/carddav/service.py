@@ -13,10 +13,12 @@ that hold many cards are made in a lane.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import unquote, urlsplit
+from weakref import WeakValueDictionary
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -103,6 +105,7 @@ class AddressBooks:
         self._log = log
         self._callers = Callers(key, clock.monotonic)
         self._at_length = asyncio.Semaphore(LONG_ANSWERS)
+        self._own: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._book: Kept[Shelf]
         self._is_open = False
 
@@ -172,6 +175,13 @@ class AddressBooks:
             return await self._report(visit, parts, collection)
         return _get(visit, parts, collection)
 
+    @asynccontextmanager
+    async def at_length(self, address: str) -> AsyncIterator[None]:
+        """While a long answer is made: one for each mailbox, so that nobody who asks for a hundred makes the others wait."""
+        own = self._own.setdefault(address, asyncio.Lock())
+        async with own, self._at_length:
+            yield
+
     # ------------------------------------------------------------ PROPFIND
 
     async def _propfind(self, visit: Visit, parts: list[str]) -> Response:
@@ -187,7 +197,7 @@ class AddressBooks:
         if depth == "1":
             answers += [properties.found(*below, wanted) for below in _below(visit, parts)]
             if len(parts) == 2 and parts[0] == "addressbooks" and (collection := visit.book(parts[1])) is not None:
-                async with self._at_length:
+                async with self.at_length(visit.address):
                     answers += await self._lanes.io(list, _found(visit, path, collection, collection.cards, wanted))
         return await self._lanes.io(_multistatus, answers)
 
@@ -205,7 +215,7 @@ class AddressBooks:
         path = f"{HOME}{parts[1]}/"
         if len(parts) == 3 and _key(parts[2]) not in collection.cards:
             return Response(status_code=404)
-        async with self._at_length:
+        async with self.at_length(visit.address):
             response, cards = await self._lanes.io(self._reported, visit, path, collection, asked)
         self._log.event(
             "directory_searched", mailbox=visit.address, searches=1, entries=cards, door="carddav", peer=visit.peer.address,
