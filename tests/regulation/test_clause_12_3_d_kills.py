@@ -1,6 +1,7 @@
 """Reg. 12.3.d, killed at any step: what was begun is finished once, and nothing goes in between."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from clients.test_shared_mailboxes import told
 from harness import MailServer
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.authority import Part, in_force
-from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.handover.checking import Fate
 from mic_mail.services.handover.handing import Handovers
 from regulation.handing import BE, HEAD, LAN, NAMING, Office, afresh, open_office, still_office
@@ -101,4 +102,18 @@ def test_clause_12_3_d_a_mark_that_is_left_goes(serve: Callable[..., MailServer]
     assert office.account.is_frozen()
     assert told(office.server, "handover_settled", 2)
     assert not office.handovers.settle(office.directory.entry(entry.mailbox_id))
+    office.close()
+
+
+def test_clause_12_3_d_one_mailbox_that_cannot_be_looked_at_keeps_no_other_from_it(serve: Callable[..., MailServer]) -> None:
+    """A disk that fails under one unit's mailbox leaves that mark as it is, is told, and concerns nobody else."""
+    office = open_office(serve)
+    broken = office.server.issue("aaa", kind=MailboxKind.UNIT, name="Vụ A")
+    home = office.server.config.mail_root / broken.home
+    shutil.rmtree(home, ignore_errors=True)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    home.write_text("")
+    office.account.freeze(lambda: None)
+    office.server.housekeep()
+    assert not office.account.is_frozen()
     office.close()

@@ -50,7 +50,13 @@ class HandoverMarks:
                 self._log.event("handover_settled", mailbox=entry.address)
 
     def _differing(self, units: list[Entry]) -> list[Entry]:
-        return [each for each in units if self._store.account(_ref(each)).is_frozen() != (running(each.facts) is not None)]
+        return [each for each in units if self._differs(each)]
+
+    def _differs(self, entry: Entry) -> bool:
+        try:
+            return self._store.account(_ref(entry)).is_frozen() != (running(entry.facts) is not None)
+        except OSError:  # told when it is its turn; the others are looked at
+            return True
 
 
 def _ref(entry: Entry) -> AccountRef:
