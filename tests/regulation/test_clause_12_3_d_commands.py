@@ -52,7 +52,12 @@ def test_clause_12_3_d_from_begin_to_verify(tmp_path: Path) -> None:
     assert desk.by("mai", "handover", "begin", CNTT, *NAMED, "--until", "30/12/2099") == 1  # not what was begun
     assert desk.by("mai", "mailbox", "grant", CNTT, "2", "--as", "keeper", "--document", "1/QĐ") == 1
     assert "being handed over" in desk.err
+    (half,) = [path.parent / ".5.half" for path in (tmp_path / "data" / "handovers").rglob("*.jsonl")][-1:]
+    half.write_text("")  # of a count that goes on
     assert desk.by("mai", "backup", str(tmp_path / "b")) == 0, desk.err
+    kept = [path.name for path in (tmp_path / "b" / "handovers").rglob("*") if path.is_file()]
+    assert kept
+    assert half.name not in kept
     assert desk.by("mai", "restore", CNTT, str(tmp_path / "b"), "--replace") == 1
     assert "Reg. 12.3.d" in desk.err
 
