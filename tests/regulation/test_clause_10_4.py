@@ -22,7 +22,7 @@ from mic_mail.errors import Refused
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.importing.eml import EmlSource
 from mic_mail.services.importing.importer import Choice
-from mic_mail.services.importing.ledger import taken
+from mic_mail.services.importing.ledger import Ledger, ledgers, taken
 from mic_mail.services.importing.maildir import MaildirSource
 from mic_mail.services.importing.mbox import MboxSource
 from mic_mail.services.importing.moving import Moving, Outcome
@@ -194,7 +194,13 @@ def test_a_mailbox_that_is_put_back_gets_again_what_came_later(console: Console,
     assert console.run("backup", str(tmp_path / "copy")) == 0, console.err
     maildir(source, 3, first=4)
     assert report(console, "maildir", "dvbe@mic.gov.vn", str(source))["INBOX"]["imported"] == 3
-    assert console.run("restore", "dvbe@mic.gov.vn", str(tmp_path / "copy"), "--replace", "--reason", "x") == 0, console.err
+    words = ("restore", "dvbe@mic.gov.vn", str(tmp_path / "copy"), "--reason", "x")
+    assert console.run(*words) == 1  # it holds mail: nothing is put back, and nothing forgotten
+    assert [each.messages for each in taken(tmp_path / "data")] == [7]
+    (path,) = ledgers(tmp_path / "data", 1)
+    with Ledger(path, 1, "as if an import ran"):
+        assert console.run(*words, "--replace") == 1
+    assert console.run(*words, "--replace") == 0, console.err
     done = report(console, "maildir", "dvbe@mic.gov.vn", str(source))["INBOX"]
     assert (done["imported"], done["already"]) == (3, 4)
     assert [each.messages for each in taken(tmp_path / "copy")] == [4]

@@ -21,7 +21,7 @@ from mic_mail.policy.roles import Right
 from mic_mail.services.content import Content, Hand
 from mic_mail.services.credentials import Origin
 from mic_mail.services.holds import Holds
-from mic_mail.services.importing.ledger import forget
+from mic_mail.services.importing.ledger import put_back
 from mic_mail.storage.backup import numbers_of, owner_of
 
 COLUMNS = (
@@ -81,8 +81,7 @@ def restore(
         _must_be_its_own(here, origin, mailbox, place, request)
         if replace:  # what is kept aside is easily deleted
             Holds(here.directory, here.store, here.clock).must_not_be_held(here.directory.entry(mailbox.mailbox_id))
-        forget(here.config.server.data_dir, mailbox.mailbox_id, numbers_of(place))
-        with output.progress() as bar:
+        with put_back(here.config.server.data_dir, mailbox.mailbox_id, numbers_of(place)), output.progress() as bar:
             task = bar.add_task(mailbox.address, total=None)
             report = account_of(here, mailbox).restore(
                 place, replace=replace, progress=lambda done, of: bar.update(task, completed=done, total=of)

@@ -227,14 +227,16 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress) ->
 
 
 def numbers_of(source: Path) -> dict[str, tuple[int, int]]:
-    """MAILBOXID -> UIDVALIDITY and the next UID of each folder when the backup was made, deleted ones too."""
+    """MAILBOXID -> UIDVALIDITY and the next UID of each folder when the backup was made, deleted ones too; of older programs'
+    backups as well."""
     path = Path(Place(str(source)).index).absolute()
     with (
         translated("examining"),
         contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)) as index,
     ):
-        rows = read_folders(index, _old_account(index))
-        return {row.mailbox_id: (row.uidvalidity, row.uidnext) for row in rows}
+        columns = schema.folder.c
+        rows = index.execute(str(select(columns.mailbox_id, columns.uidvalidity, columns.uidnext))).fetchall()
+        return {mailbox_id: (uidvalidity, uidnext) for mailbox_id, uidvalidity, uidnext in rows}
 
 
 def owner_of(source: Path) -> int:

@@ -227,16 +227,23 @@ def ledgers(data_dir: Path, mailbox_id: int) -> list[Path]:
     return sorted(folder_of(data_dir).glob(f"{mailbox_id}-*.jsonl"))
 
 
-def forget(data_dir: Path, mailbox_id: int, numbers: Mapping[str, tuple[int, int]]) -> None:
-    """Of a mailbox that is put back as it once was: forget what came later, so that it comes again. `numbers`: MAILBOXID ->
-    UIDVALIDITY and next UID of then. What had come by then stays on record, also where its person had deleted it."""
+@contextlib.contextmanager
+def put_back(data_dir: Path, mailbox_id: int, numbers: Mapping[str, tuple[int, int]]) -> Iterator[None]:
+    """While a mailbox is put back as it once was, nothing is imported (`ImportRuns`: something is); behind it, what came later
+    is forgotten, so that it comes again. `numbers`: MAILBOXID -> UIDVALIDITY and next UID of then. What had come by then stays
+    on record, also where its person had deleted it."""
 
     def had_come(entry: Entry) -> bool:
         uidvalidity, uidnext = numbers.get(entry.mailbox, (0, 0))
         return entry.uidvalidity == uidvalidity and entry.uid < uidnext
 
-    for path in ledgers(data_dir, mailbox_id):
-        with contextlib.suppress(ValueError, KeyError, TypeError), Ledger(path, mailbox_id, _taken(path).source) as ledger:
+    with contextlib.ExitStack() as locks:
+        held: list[Ledger] = []
+        for path in ledgers(data_dir, mailbox_id):
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # its head is damaged
+                held.append(locks.enter_context(Ledger(path, mailbox_id, _taken(path).source)))
+        yield
+        for ledger in held:
             ledger.add([], gone=[entry.key for entry in ledger.entries() if not had_come(entry)])
 
 
