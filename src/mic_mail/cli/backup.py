@@ -30,8 +30,8 @@ from mic_mail.policy.reclaiming import archives
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
-from mic_mail.services.reclaiming import FOLDER as ARCHIVES
 from mic_mail.services.importing.ledger import folder_of, ledgers
+from mic_mail.services.reclaiming import FOLDER as ARCHIVES
 
 COLUMNS = (
     Column("address", "Hộp thư", "Mailbox"),

@@ -107,6 +107,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/year/test_year.py",
     ),
     "7.2.a": (
+        "tests/protocol/test_ldap_hostile.py",
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_7_2_a.py",
         "tests/regulation/year/test_year.py",
