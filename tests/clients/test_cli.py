@@ -165,6 +165,7 @@ def test_exit_codes(arguments: tuple[str, ...], code: int, command: Command, mad
         assert run.err.strip()
 
 
+NOT_MADE = "/tmp/a-folder-that-init-does-not-make"
 NOT_UTF_8 = "\udcd0\udce7"
 """Two octets of another encoding, as Python hands them over."""
 
@@ -180,7 +181,7 @@ NOT_UTF_8 = "\udcd0\udce7"
         ("person", "move", "9" * 30, "CNTT"),
         ("mailbox", "issue", "--person", "9" * 30),
         ("restore", "cntt@mic.gov.vn", "x" * 5000),
-        ("--config", "x" * 5000, "init", "--yes"),
+        ("--config", "x" * 5000, "init", "--yes", "--data-dir", NOT_MADE),
         ("mailbox", "undelete", "cntt@mic.gov.vn", "--since", ""),
         ("mailbox", "explain", "cntt@mic.gov.vn", "--at", ""),
         ("person", "add", "Lê A", "--unit", "CNTT", "--contract-until", ""),
@@ -196,6 +197,7 @@ def test_what_cannot_be_meant_is_told_and_not_done(arguments: tuple[str, ...], c
     assert "Unexpected" not in run.err
     assert run.err.strip()
     assert command("--config", made, "mailbox", "show", "cntt@mic.gov.vn").out == before
+    assert not Path(NOT_MADE).exists()
 
 
 def test_a_narrow_terminal_shows_every_value(made: Path) -> None:

@@ -135,6 +135,8 @@ def make(config: Config, path: Path, clock: Clock) -> bool:
     """
     umask = os.umask(privileges.UMASK)
     try:
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(path)  # a name that no file can have is told before anything is made
         owner = privileges.account(config.server.user, config.server.group)
         make_folders(config, owner)
         with _acting_as(owner):
