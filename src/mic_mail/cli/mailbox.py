@@ -31,7 +31,7 @@ from mic_mail.policy.addresses import is_bound
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.handover import running
 from mic_mail.policy.holds import holds
-from mic_mail.policy.lifecycle import Decision, FactsUnreadable, NextChange, Reason, State, decide
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, NextChange, Reason, State, decide
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.wording import FACTS, KINDS, STATES, state_names
@@ -181,7 +181,7 @@ def list_mailboxes(
 def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     entry = here.entry(address)
-    decision = _decide(here, entry)
+    decision = _decide(here, entry, _settings(here))
     more: dict[str, Cell] = {
         "display_name": entry.display_name,
         "aliases": entry.aliases,
@@ -215,7 +215,7 @@ def explain_state(
     here = frame(ctx)
     entry = here.entry(address)
     instant = read_instant(at) if at is not None else here.clock.now()
-    explanation = explain(entry, instant, lifecycle_settings(here.config, here.directory.years.working_days()))
+    explanation = explain(entry, instant, _settings(here))
     authority = authority_rows(here, entry, instant)
     if as_json:
         output.print_json({**_explanation(explanation), "authority": authority})
@@ -248,15 +248,19 @@ def quota(
 # ------------------------------------------------------------ rows
 
 
-def _decide(here: Frame, entry: Entry) -> Decision:
-    settings = lifecycle_settings(here.config, here.directory.years.working_days())
+def _settings(here: Frame) -> LifecycleSettings:
+    return lifecycle_settings(here.config, here.directory.years.working_days())
+
+
+def _decide(here: Frame, entry: Entry, settings: LifecycleSettings) -> Decision:
     return decide(entry.kind, entry.facts, here.clock.now(), last_activity=entry.last_activity, settings=settings)
 
 
 def _rows(here: Frame, entries: Iterator[Entry], state: State | None) -> Iterator[dict[str, Cell]]:
+    settings = _settings(here)
     for entry in entries:
         try:
-            decision = _decide(here, entry)
+            decision = _decide(here, entry, settings)
         except FactsUnreadable:  # one record that makes no sense is one line, not the end of the list
             if state is None:
                 yield {**_entry(entry), "state_names": UNREADABLE, "states": [], "clauses": [], "next_change_at": None}

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import traceback
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -95,8 +96,9 @@ class LazyNouns(TyperGroup):
         return load_noun(noun) if noun else None
 
 
+@cache
 def load_noun(noun: Noun) -> TyperGroup | TyperCommand:
-    """The command of `noun`, its modules joined."""
+    """The command of `noun`, its modules joined; in the language of its first use, as its modules' texts are."""
     apps = [importlib.import_module(f"mic_mail.cli.{module}").app for module in noun.modules]
     joined = apps[0]
     for more in apps[1:]:

@@ -1,5 +1,8 @@
 """Rows of people: entered in one way, whether by a command or because of a request, and read back as records."""
 
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import Person
@@ -24,8 +27,14 @@ def enter(session: Session, person: PersonRecord) -> Person:
     return row
 
 
-def record(row: Person) -> PersonRecord:
-    """What a row says."""
+def read(session: Session, *wanted: ColumnElement[bool]) -> list[PersonRecord]:
+    """Those for whom `wanted` is true, by name. Columns, not entities: a ministry's people take a fifth of the time."""
+    columns = select(*Person.__table__.columns).where(*wanted).order_by(Person.full_name, Person.person_id)
+    return [record(row) for row in session.execute(columns)]
+
+
+def record(row: Any) -> PersonRecord:
+    """What a row says, an entity or its columns."""
     return PersonRecord(
         person_id=row.person_id,
         full_name=row.full_name,

@@ -132,15 +132,13 @@ class Directory:
         return found
 
     def people(self, unit_id: int | None = None) -> list[PersonRecord]:
-        wanted = select(Person).order_by(Person.full_name, Person.person_id)
-        if unit_id is not None:
-            wanted = wanted.where(Person.unit_id == unit_id)
-        return self._read(lambda session: [people.record(row) for row in session.scalars(wanted)])
+        """All, or those of a unit, by name."""
+        wanted = [] if unit_id is None else [Person.unit_id == unit_id]
+        return self._read(lambda session: people.read(session, *wanted))
 
     def person(self, person_id: int) -> PersonRecord:
-        wanted = select(Person).filter_by(person_id=person_id)
         known = 0 < person_id < IDS_END
-        found = self._read(lambda session: [people.record(row) for row in session.scalars(wanted)]) if known else []
+        found = self._read(lambda session: people.read(session, Person.person_id == person_id)) if known else []
         if not found:
             raise NotFound(Text(f"Không có cá nhân mã {person_id}.", f"There is no person {person_id}."))
         return found[0]

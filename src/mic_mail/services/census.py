@@ -19,7 +19,7 @@ from mic_mail.policy.authority import serving
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.census import Census, Change, Group, Line, Standing
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.lifecycle import FactsUnreadable, decide
+from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
 from mic_mail.policy.names import alphabetical, by_given_name
 from mic_mail.policy.reclaiming import is_empty
 from mic_mail.policy.requests import PENDING, Item, Request
@@ -75,6 +75,10 @@ class Censuses:
         return self._directory.load_snapshot()
 
     @cached_property
+    def _settings(self) -> LifecycleSettings:
+        return lifecycle_settings(self._config, self._snapshot.working_days)
+
+    @cached_property
     def _people(self) -> Mapping[int, Sequence[PersonRecord]]:
         found: dict[int, list[PersonRecord]] = {}
         for person in self._directory.people():
@@ -115,9 +119,8 @@ class Censuses:
 
     def _states(self, entry: Entry) -> tuple[str, ...]:
         """By name, in order; a mailbox whose record is damaged has none (`directory check` names it)."""
-        settings = lifecycle_settings(self._config, self._snapshot.working_days)
         try:
-            decision = decide(entry.kind, entry.facts, self.now, last_activity=entry.last_activity, settings=settings)
+            decision = decide(entry.kind, entry.facts, self.now, last_activity=entry.last_activity, settings=self._settings)
         except FactsUnreadable:
             return ()
         return tuple(state.value for state in State if state in decision.states)
@@ -125,7 +128,7 @@ class Censuses:
     def _used(self, entry: Entry) -> int:
         if is_empty(entry.facts):  # to look would make a store of what was freed
             return 0
-        return self._store.account(AccountRef(entry.mailbox_id, entry.home)).quota().octets
+        return self._store.account(AccountRef(entry.mailbox_id, entry.home)).quota_at_rest().octets
 
     # ------------------------------------------------------------ on record
 

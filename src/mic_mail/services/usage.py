@@ -62,8 +62,10 @@ class Usage:
         self._begins, ends = span.instants
         self._ends = min(self._now, ends)
         self._snapshot: Snapshot = directory.load_snapshot()
+        self._settings = lifecycle_settings(config, self._snapshot.working_days)
+        self._known_states: dict[tuple[int, datetime], frozenset[State]] = {}
         self._octets: dict[int, int] = {}
-        """What each mailbox holds, as it was first looked at: opening a store takes 2 ms."""
+        """What each mailbox holds, as it was first looked at."""
 
     def paper(self, unit: UnitRecord | None = None) -> Paper:
         """Of the ministry, or of one unit."""
@@ -98,12 +100,17 @@ class Usage:
         return [entry for entry in self._snapshot if entry.owner.unit_id == unit.unit_id or entry.owner.person_id in persons]
 
     def _states(self, entry: Entry, at: datetime) -> frozenset[State]:
+        key = entry.mailbox_id, at
+        if key not in self._known_states:
+            self._known_states[key] = self._decide(entry, at)
+        return self._known_states[key]
+
+    def _decide(self, entry: Entry, at: datetime) -> frozenset[State]:
         """What it was at `at`, from the facts that were known then; nothing where its record is damaged."""
-        settings = lifecycle_settings(self._config, self._snapshot.working_days)
         used = min(entry.last_activity, at) if entry.last_activity is not None else None
         try:
             facts = known_at(entry.facts, at)
-            return frozenset(decide(entry.kind, facts, at, last_activity=used, settings=settings).states)
+            return frozenset(decide(entry.kind, facts, at, last_activity=used, settings=self._settings).states)
         except FactsUnreadable:
             return frozenset()
 
@@ -112,7 +119,7 @@ class Usage:
             return 0
         if entry.mailbox_id not in self._octets:
             account = self._store.account(AccountRef(entry.mailbox_id, entry.home))
-            self._octets[entry.mailbox_id] = account.quota().octets
+            self._octets[entry.mailbox_id] = account.quota_at_rest().octets
         return self._octets[entry.mailbox_id]
 
     # ------------------------------------------------------------ parts

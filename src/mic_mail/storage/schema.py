@@ -21,6 +21,7 @@ from the store, so versions N and N+1 must differ by additions only.
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, PrimaryKeyConstraint, Table, Text, text
 from sqlalchemy.dialects import sqlite
@@ -268,15 +269,28 @@ seen_tally = Table(
 
 def create(connection: sqlite3.Connection) -> None:
     """Make all tables in the open transaction and stamp the version."""
-    dialect = sqlite.dialect()
-    for table in metadata.sorted_tables:
-        connection.execute(str(CreateTable(table).compile(dialect=dialect)))
-        for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
-    for trigger in _TRIGGERS:
-        connection.execute(trigger)
+    for statement in (*_making(), *_TRIGGERS):
+        connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {INDEX_VERSION}")
+
+
+@cache
+def _making() -> tuple[str, ...]:
+    """Compiled once: that takes a quarter of the time in which a new account's store is made."""
+    dialect = sqlite.dialect()
+    made: list[str] = []
+    for table in metadata.sorted_tables:
+        made.append(str(CreateTable(table).compile(dialect=dialect)))
+        indexes = sorted(table.indexes, key=lambda index: str(index.name))
+        made += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
+    return tuple(made)
+
+
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Whether this is an index, and of this version."""
+    stamps = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+    return stamps == [APPLICATION_ID, INDEX_VERSION]
 
 
 def bring_up(connection: sqlite3.Connection) -> int:

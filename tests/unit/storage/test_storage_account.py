@@ -17,8 +17,8 @@ from mic_mail.storage.errors import FolderExists, NameNotAllowed, NoSuchFolder, 
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.rows import FolderRow
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef, Delivery
-from storage_model import Root, deliver, message, observe
+from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef, Delivery, Quota
+from storage_model import REF, Root, deliver, message, observe
 
 
 @pytest.fixture
@@ -28,8 +28,6 @@ def root(tmp_path: Path) -> Root:
 
 @pytest.fixture
 def account(root: Root):
-    from storage_model import REF
-
     store = root.store()
     yield store.account(REF)
     store.close()
@@ -462,3 +460,45 @@ def test_directories_of_inbox_that_are_removed_beside_us_are_made_again(account:
     assert account.remove(inbox(account), [uid]).uids == [uid]
     assert account.undelete() == 1
     assert account.repair(check=True).clean
+
+
+def test_quota_at_rest_of_a_sound_index(account: Account, root: Root) -> None:
+    """Who looks at thousands of accounts once opens none of them: no handle stays, no epoch begins, no sidecar is written."""
+    deliver(account, inbox(account), ["a", "b"])
+    expected = account.quota()
+    with contextlib.closing(root.store()) as reporting:
+        there = {path: path.stat().st_mtime_ns for path in root.home.rglob(".mic-*")}
+        assert reporting.account(account.ref).quota_at_rest() == expected
+        assert reporting.store(account.ref).rests
+        assert not reporting.store(account.ref).is_ready
+        assert {path: path.stat().st_mtime_ns for path in root.home.rglob(".mic-*")} == there
+
+
+def test_quota_at_rest_of_what_has_no_store(root: Root) -> None:
+    """A mailbox that nobody has used yet; a report makes nothing of it."""
+    with contextlib.closing(root.store()) as reporting:
+        assert reporting.account(AccountRef(7, "m/nobody")).quota_at_rest() == Quota(0, 0)
+        assert not (root.path / "m/nobody").exists()
+
+
+@pytest.mark.parametrize("what", ["no index", "an index of another version", "a damaged index", "another boot"])
+def test_quota_at_rest_where_only_opening_can_tell(root: Root, what: str) -> None:
+    """The store is opened as at any first use, and the answer is as right."""
+
+    def fill(account: Account) -> Quota:
+        deliver(account, inbox(account), ["a", "b"])
+        return account.quota()
+
+    expected = root.use(fill)
+    if what == "no index":
+        root.lose_index()
+    elif what == "an index of another version":
+        with contextlib.closing(sqlite3.connect(root.home / "index.sqlite")) as connection:
+            connection.execute("PRAGMA user_version = 0")
+    elif what == "a damaged index":
+        (root.home / "index.sqlite").write_bytes(b"no index of SQLite " * 1000)
+    else:
+        root.settings["boot_id"] = "second boot"
+    with contextlib.closing(root.store()) as reporting:
+        assert reporting.account(REF).quota_at_rest() == expected
+        assert reporting.store(REF).is_ready
