@@ -20,9 +20,9 @@ UNIT = UnitRecord(0, "CNTT", "Trung tâm Thông tin", document="1553/QĐ-BTTTT")
 
 
 @cache
-def credential(password: str) -> Credential:
-    """Verifiers of a password, made once."""
-    return verifiers(password, HashSettings(8 << 10, 1, 65_536))
+def credential(password: str, *, memory_kib: int = 8 << 10) -> Credential:
+    """Verifiers of a password, made once; `memory_kib` is what each sign-in costs that knows no better."""
+    return verifiers(password, HashSettings(memory_kib, 1, 65_536))
 
 
 def draft(kind: FactKind, at: datetime, reason: str = "", document: str | None = None, **data: str) -> Draft:

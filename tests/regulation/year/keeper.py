@@ -35,14 +35,19 @@ class Keeper:
         self._without = without
         self._chance = chance
         self._process: subprocess.Popen[str] | None = None
+        self._next = self._start()
+        """Stands by for when the first is killed: to start takes a second."""
         self.kills = 0
 
-    def round(self, instant: datetime, *, killed: bool) -> None:
+    def begin(self, instant: datetime, *, killed: bool) -> None:
         """Keep house at this instant; where it is killed, the next process does it again."""
         if killed:
             self._tell(instant)
             self._kill_soon()
         self._tell(instant)
+
+    def finish(self, instant: datetime) -> None:
+        """Wait until it has."""
         assert self._process is not None
         assert self._process.stdout is not None
         answer = self._process.stdout.readline()
@@ -50,15 +55,16 @@ class Keeper:
 
     def _tell(self, instant: datetime) -> None:
         if self._process is None:
-            command = [sys.executable, "-m", "regulation.year.keeper", str(self._config), *self._without]
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=TESTS
-            )
+            self._process, self._next = self._next, self._start()
             assert self._process.stdout is not None
             assert self._process.stdout.readline() == "ready\n"
         assert self._process.stdin is not None
         self._process.stdin.write(f"{instant.isoformat()}\n")
         self._process.stdin.flush()
+
+    def _start(self) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "regulation.year.keeper", str(self._config), *self._without]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, cwd=TESTS)
 
     def _kill_soon(self) -> None:
         assert self._process is not None
@@ -75,6 +81,8 @@ class Keeper:
         if self._process is not None:
             self._process.communicate(timeout=30)
             self._process = None
+        self._next.kill()
+        self._next.communicate(timeout=30)
 
 
 async def _keep(path: Path, *without: str) -> None:

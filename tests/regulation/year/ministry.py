@@ -8,6 +8,7 @@ on record as the password page does it.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from random import Random
 
 from harness import MailServer
@@ -17,7 +18,8 @@ from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind
 from mic_mail.services.credentials import Origin
 from mic_mail.services.issuing import Issuing, Request
-from population import PASSWORD, credential
+from population import PASSWORD
+from population import credential as credential_of
 from regulation.year.desk import DOCUMENT, REASON, Desk
 from regulation.year.naive import ONE, Mailbox, plain_form
 from regulation.year.reports import Month
@@ -30,6 +32,9 @@ GIVENS = (
 ).split()
 COUNTED = ("Cấp hộp thư", "Thuyên chuyển", "Nghỉ, chuyển đi", "Tạm khóa theo quyết định", "Khôi phục", "Đặt lại mật khẩu")
 UNITS = "CNTT VP TCCB KHTC PTTH&TTĐT XB,I&PH CB BC TTTH QHQT PC T.Tra KH&CN VT CĐ".split()
+
+credential = partial(credential_of, memory_kib=64)
+"""As light as can be: thousands sign in once in many weeks, whom no cache knows."""
 
 CENTRE = Origin("lan", "theo văn bản", "15/TB-VP")
 

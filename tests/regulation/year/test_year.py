@@ -143,14 +143,15 @@ class Year:
         ministry.changed.clear()
         if day.weekday() < 5:
             ministry.day(rate)
+        server.move_clock_to(at(day, 12))
+        self.desk.act("clock", "confirm", "--reason", "máy chủ vừa được bật lại")  # nothing ran between two instants
         server.refresh()
         with Doors(server) as doors:
+            self.keeper.begin(at(day, 12), killed=killed)
             for person in ministry.who_reads_today():
                 if doors.reads(person):
                     person.naive.used(day)
-            server.move_clock_to(at(day, 12))
-            self.desk.act("clock", "confirm", "--reason", "máy chủ vừa được bật lại")  # nothing ran between two instants
-            self.keeper.round(at(day, 12), killed=killed)
+            self.keeper.finish(at(day, 12))
             server.refresh()
             self._compare_all(day)
             looked_at = [p for p in ministry.people if p.address in ministry.changed]
