@@ -12,7 +12,7 @@ from mic_mail.ldap.conversation import SessionSettings as LdapSettings
 from mic_mail.ldap.server import Network
 from mic_mail.net.admission import AdmissionLimits
 from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
-from mic_mail.services.mailflow import FlowSettings
+from mic_mail.services.flowsettings import FlowSettings
 from mic_mail.smtp.session import Limits as SmtpLimits
 
 

@@ -8,66 +8,35 @@ Never here: protocol syntax, reply codes, SQL. Temporary trouble is never turned
 
 import asyncio
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TypeVar
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
-from mic_mail.log.maillog import MailLog, stamp
+from mic_mail.log.maillog import MailLog
 from mic_mail.mime import headers
 from mic_mail.mime.render import Answers, answers_of
-from mic_mail.outbound.spool import Draft, Slip, Spool, SpoolFull, Target
+from mic_mail.outbound.spool import Draft, Spool, SpoolFull
 from mic_mail.outbound.spool import Entry as SpoolEntry
-from mic_mail.policy.addresses import candidates
-from mic_mail.policy.sending import check_envelope
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services import authorship, trace
-from mic_mail.services.access import Access, SignedIn
+from mic_mail.services.access import Access
 from mic_mail.services.delivery import Delivering
 from mic_mail.services.envelope import Accepted, Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
+from mic_mail.services.flowsettings import FlowSettings
 from mic_mail.services.posting import Parcel, account_ref
-from mic_mail.services.rates import HourlyRate
 from mic_mail.services.reception import Reception, Sink, Stream
 from mic_mail.services.recipients import Recipients
-from mic_mail.services.refusals import RefusalKind
 from mic_mail.services.secrecy import Checked, Passage, Secrecy, Way
+from mic_mail.services.senders import Senders
+from mic_mail.services.spooling import Spooling
 from mic_mail.storage.errors import DiskFull, OverQuota
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Staged
 
 T = TypeVar("T")
-MAX_RECOVERED = 500
-"""Entries taken up at once: each keeps a file open until it is delivered."""
-
-_STATES = {
-    RefusalKind.SEND_LOCKED: Cause.SEND_LOCKED,
-    RefusalKind.SUSPENDED: Cause.SUSPENDED,
-    RefusalKind.PASSWORD_DUE: Cause.PASSWORD_DUE,
-    RefusalKind.UNAVAILABLE: Cause.UNAVAILABLE,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class FlowSettings:
-    """What the mail flow takes from the configuration."""
-
-    hostname: str
-    domain: str
-    """That of `<Postmaster>`."""
-    message_octets: int
-    attachment_octets: int
-    support: str
-    separator: str = "+"
-    recipients_per_hour: int = 2_000
-    """Of one mailbox, on submission."""
-    runaway_recipients: int = 4_000
-    """Named within an hour: then the mailbox is suspended (Reg. 7.2.c); 0: never."""
-    bulk_senders: frozenset[str] = frozenset()
-    """Addresses of mailboxes that are not suspended for it."""
 
 
 class MailFlow:
@@ -90,20 +59,16 @@ class MailFlow:
         """`runaway` hears, on the loop, of a mailbox that goes on to name far too many recipients."""
         self.settings = settings
         self._secrecy = secrecy
-        self._runaway = runaway
         self._store = store
-        self._spool = spool
         self._lanes = lanes
         self._access = access
         self._log = log
         self._clock = clock
         self._delivering = Delivering(store, lanes, accounts, log, clock, arrived=access.arrived)
         self._recipients = Recipients(access, store, accounts, log, clock)
-        self._rate = HourlyRate()
+        self._senders = Senders(access, lambda: self.settings, clock, runaway)
+        self._spooling = Spooling(spool, lanes=lanes, access=access, delivering=self._delivering, log=log, clock=clock)
         self._errands: set[asyncio.Task[object]] = set()
-        self._has_looked = False
-        self._held: set[str] = set()
-        """The entries that wait because their sender is suspended, as last seen."""
 
     # ------------------------------------------------------------ the envelope
 
@@ -111,56 +76,13 @@ class MailFlow:
         self, sender: str, client: Client, trace_id: str, *, declared_octets: int | None = None
     ) -> Refusal | None:
         """May this transaction begin?"""
-        refusal = self._may_send(client, trace_id) or self._may_send_as(sender, client, trace_id)
+        refusal = self._senders.may_send(client, trace_id) or self._senders.may_send_as(sender, client, trace_id)
         if refusal is None and declared_octets is not None and declared_octets > self.settings.message_octets:
             sizes = {"size_octets": self.message_octets, "limit_octets": self.attachment_octets}
             refusal = Refusal(Cause.MESSAGE_TOO_LARGE, trace_id, sizes)
         if refusal is not None:
             self._tell_refused("sender_refused", refusal, client, sender=sender)
         return refusal
-
-    def _may_send(self, client: Client, trace_id: str) -> Refusal | None:
-        """Asked at MAIL and again at the end of the message: a suspension in between counts (Reg. 7.1)."""
-        if client.role is Role.MX:
-            return None
-        if client.signed_in is None:
-            return Refusal(Cause.NOT_SIGNED_IN, trace_id)
-        stopped = self._access.check_send(client.signed_in, client.peer)
-        if stopped is None:
-            return None
-        return Refusal(_STATES.get(stopped.kind, Cause.NOT_SIGNED_IN), stopped.ref, text=stopped.text)
-
-    def _may_send_as(self, sender: str, client: Client, trace_id: str) -> Refusal | None:
-        """Reg. 4.3. On the MX the sender is whoever it says it is, until the checks look at it."""
-        if client.role is Role.MX:
-            return None
-        foreign = check_envelope(self._addresses(client), sender, separator=self.settings.separator)
-        if foreign is None:
-            return None
-        return self._locked(sender, client) or Refusal(Cause.SENDER_NOT_YOURS, trace_id, {"address": foreign.address})
-
-    def _addresses(self, client: Client) -> tuple[str, ...]:
-        """What the person may write as: the own addresses, and those of the units and groups that allow it (Reg. 12.3)."""
-        signed_in = client.signed_in
-        mailbox = self._access.snapshot.entry(signed_in.mailbox_id) if signed_in else None
-        if mailbox is None:
-            return ()
-        return (*mailbox.addresses, *self._access.sharing.writes_as(mailbox.mailbox_id))
-
-    def _locked(self, address: str, client: Client) -> Refusal | None:
-        """Why somebody who may use the mailbox of `address` may not send from it: its own state, in its words."""
-        stopped = client.signed_in and self._access.check_send_as(client.signed_in, address, self.settings.separator)
-        return Refusal(_STATES[stopped.kind], stopped.ref, text=stopped.text) if stopped else None
-
-    def _still_written_as(self, envelope: Envelope) -> Refusal | None:
-        """Asked at the end of the message: an authority that ended while it came is over."""
-        client = envelope.client
-        for mailbox_id in envelope.written_as:
-            assert client.signed_in is not None
-            if not self._access.sharing.holding(client.signed_in.mailbox_id, mailbox_id).may_post:
-                address = self._access.snapshot.entries[mailbox_id].address
-                return self._locked(address, client) or self.refusal(envelope, Cause.SENDER_NOT_YOURS, address=address)
-        return None
 
     async def check_recipient(
         self,
@@ -188,7 +110,7 @@ class MailFlow:
             octets = declared_octets or 1
             if not self._recipients.has_room(found, octets) and await self._recipients.is_full(found, octets):
                 found = Cause.OVER_QUOTA
-        if isinstance(found, Mailbox) and client.signed_in is not None and self._sends_too_much(client.signed_in):
+        if isinstance(found, Mailbox) and client.signed_in is not None and self._senders.sends_too_much(client.signed_in):
             refusal = Refusal(Cause.SENDING_RATE, trace_id, {"limit": str(settings.recipients_per_hour)})
             self._tell_refused("recipient_refused", refusal, client, recipient=address)
             return refusal
@@ -198,16 +120,6 @@ class MailFlow:
         refusal = Refusal(found, trace_id, {"address": address})
         self._tell_refused("recipient_refused", refusal, client, recipient=address)
         return refusal
-
-    def _sends_too_much(self, sender: SignedIn) -> bool:
-        """Whether the mailbox has to wait; else this recipient is counted, whatever becomes of the message."""
-        settings = self.settings
-        too_much = self._rate.take(sender.mailbox_id, settings.recipients_per_hour, self._clock.monotonic()) > 0
-        if too_much and settings.runaway_recipients and sender.address not in settings.bulk_senders:
-            tried = self._rate.tried(sender.mailbox_id)
-            if tried >= settings.runaway_recipients:
-                self._runaway(sender.mailbox_id, tried)
-        return too_much
 
     # ------------------------------------------------------------ the message
 
@@ -235,33 +147,25 @@ class MailFlow:
         if envelope.client.role is not Role.SUBMISSION:
             return b""
         fields = headers.fields(header)
-        own, separator = self._addresses(envelope.client), self.settings.separator
+        own, separator = self._senders.addresses(envelope.client), self.settings.separator
         objection = authorship.objection_to_author(header, fields, own, separator)
         if objection is not None:
-            locked = self._locked(objection.address, envelope.client) if objection.address else None
+            locked = self._senders.locked(objection.address, envelope.client) if objection.address else None
             return locked or self.refusal(envelope, objection.cause, address=objection.address, field=objection.field)
-        self._note_written_as(envelope, fields)
+        self._senders.note_written_as(envelope, fields)
         envelope.header.message_id = envelope.header.message_id or trace.own_message_id(envelope, self.settings.hostname)
         return authorship.missing_fields(fields, envelope, self.settings.hostname, self._clock.now_us())
-
-    def _note_written_as(self, envelope: Envelope, fields: list[tuple[bytes, bytes]]) -> None:
-        assert envelope.client.signed_in is not None
-        others = self._access.sharing.writes_as(envelope.client.signed_in.mailbox_id)
-        if others:
-            written = {envelope.sender, *authorship.written_addresses(fields)}
-            known = {known for address in written for known in candidates(address, self.settings.separator)}
-            envelope.written_as.update(others[address] for address in known & others.keys())
 
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
         """A whole message, trace header in front."""
         try:
-            stopped = self._may_send(envelope.client, envelope.trace_id) or self._still_written_as(envelope)
+            stopped = self._senders.may_send(envelope.client, envelope.trace_id) or self._senders.still_written_as(envelope)
             if stopped is not None:
                 return self.refused(envelope, stopped)
             parcels = self._parcels(envelope)
             checked = await self._secrecy.check(self._passage(envelope, parcels), octets)
             # The look may have taken seconds: what ended meanwhile counts too.
-            stopped = self._marked(envelope, checked) or self._may_send(envelope.client, envelope.trace_id)
+            stopped = self._marked(envelope, checked) or self._senders.may_send(envelope.client, envelope.trace_id)
             if stopped is not None:
                 return self.refused(envelope, stopped)
             answered = checked.answers
@@ -291,9 +195,9 @@ class MailFlow:
         self, envelope: Envelope, parcels: list[Parcel], octets: bytes, received_octets: int, known: Answers | None
     ) -> Outcome:
         def commit() -> tuple[SpoolEntry, Answers]:
-            draft = self._spool.draft(envelope.trace_id)
+            draft = self._spooling.draft(envelope.trace_id)
             draft.write(octets)
-            return draft.commit(self._slip(envelope, parcels)), known or answers_of(octets)
+            return draft.commit(self._spooling.slip(envelope, parcels)), known or answers_of(octets)
 
         entry, answered = await self._lanes.io(commit)
         return self._spooled(envelope, entry, parcels, answered, received_octets)
@@ -305,7 +209,7 @@ class MailFlow:
         def open_sink() -> Sink:
             if len(parcels) == 1:
                 return self._store.account(account_ref(parcels[0].mailbox)).stage()
-            return self._spool.draft(envelope.trace_id)
+            return self._spooling.draft(envelope.trace_id)
 
         opening = self._lanes.io_lane.submit(open_sink)
         try:
@@ -321,18 +225,18 @@ class MailFlow:
 
     async def accept_stream(self, envelope: Envelope, sink: Sink, answered: Answers, received_octets: int) -> Outcome:
         """A large message whose content is durable already."""
-        stopped = self._may_send(envelope.client, envelope.trace_id) or self._still_written_as(envelope)
+        stopped = self._senders.may_send(envelope.client, envelope.trace_id) or self._senders.still_written_as(envelope)
         if stopped is not None:
             await self._lanes.io(sink.discard)
             return self.refused(envelope, stopped)
         parcels = self._parcels(envelope)
         checked = await self._secrecy.check(self._passage(envelope, parcels), Path(sink.path))
-        stopped = self._marked(envelope, checked) or self._may_send(envelope.client, envelope.trace_id)
+        stopped = self._marked(envelope, checked) or self._senders.may_send(envelope.client, envelope.trace_id)
         if stopped is not None:
             await self._lanes.io(sink.discard)
             return self.refused(envelope, stopped)
         if isinstance(sink, Draft):
-            entry = await self._lanes.io(sink.commit, self._slip(envelope, parcels))
+            entry = await self._lanes.io(sink.commit, self._spooling.slip(envelope, parcels))
             return self._spooled(envelope, entry, parcels, answered, received_octets)
         staged: Staged = sink  # type: ignore[assignment]  # the only other sink that `open_stream` makes
         await self._delivering.staged(parcels[0], staged, answered)
@@ -351,7 +255,7 @@ class MailFlow:
             login=client.signed_in.address if client.signed_in else None,
             peer=client.peer.address,
             session=client.peer.session_id,
-            slip=(lambda: self._slip(envelope, parcels)) if is_submitted else None,
+            slip=(lambda: self._spooling.slip(envelope, parcels)) if is_submitted else None,
         )
 
     def _marked(self, envelope: Envelope, checked: Checked) -> Refusal | None:
@@ -371,95 +275,17 @@ class MailFlow:
 
     # ------------------------------------------------------------ the spool
 
-    def _slip(self, envelope: Envelope, parcels: list[Parcel]) -> Slip:
-        targets = tuple(
-            Target(
-                parcel.mailbox.mailbox_id,
-                parcel.recipient.address,
-                parcel.recipient.detail,
-                tuple(sorted(parcel.recipient.notify)),
-                parcel.recipient.orcpt,
-            )
-            for parcel in parcels
-        )
-        return Slip(
-            envelope.trace_id,
-            envelope.sender,
-            targets,
-            self._clock.now_us(),
-            return_path_octets=len(trace.return_path(envelope)),
-            smtputf8=envelope.smtputf8,
-            body=envelope.body,
-            ret=envelope.ret,
-            envid=envelope.envid,
-            submitted_by=envelope.client.signed_in.mailbox_id if envelope.client.signed_in else 0,
-        )
-
     def _spooled(
         self, envelope: Envelope, entry: SpoolEntry, parcels: list[Parcel], answered: Answers, received_octets: int
     ) -> Accepted:
-        self._delivering.fan_out(entry, self._parcels_of(entry), answered)
+        self._spooling.fan_out(entry, answered)
         for parcel in parcels:
             self._recipients.grew(parcel.mailbox.mailbox_id, answered.size)
         return self._accepted(envelope, received_octets, spooled=len(parcels))
 
     async def recover(self) -> int:
-        """Take up what earlier processes acknowledged and did not finish, and what could not be delivered then.
-
-        The first time everything, since what was in the way may be why somebody restarted us; after that what is due. What a
-        mailbox sent that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
-        """
-        now_us = self._clock.now_us() if self._has_looked else None
-        self._has_looked = True
-        held: list[Slip] = []
-        entries = await self._lanes.io(lambda: list(islice(self._spool.recover(now_us, self._waits(held)), MAX_RECOVERED)))
-        self._tell_held(held)
-        for entry in entries:
-            slip = entry.slip
-            self._log.event(
-                "message_taken_up",
-                trace=slip.trace_id,
-                sender=slip.sender,
-                recipients=[target.address for target in entry.open_targets],
-                attempts=slip.attempts,
-                accepted_at=stamp(slip.accepted_at_us),
-            )
-            self._delivering.fan_out(entry, self._parcels_of(entry), None, doubtful=True)
-        return len(entries)
-
-    def _waits(self, held: list[Slip]) -> Callable[[Slip], bool]:
-        """Whether an entry's sender may not send now, asked once for each; those that wait are noted. In a thread."""
-        stopped: dict[int, bool] = {}
-
-        def waits(slip: Slip) -> bool:
-            sender = slip.submitted_by
-            if sender and sender not in stopped:
-                stopped[sender] = self._access.is_stopped(sender)
-            if sender and stopped[sender]:
-                held.append(slip)
-            return bool(sender) and stopped[sender]
-
-        return waits
-
-    def _tell_held(self, held: Sequence[Slip]) -> None:
-        """Once for each entry and process: that it waits (Reg. 4.2)."""
-        for slip in held:
-            if slip.trace_id not in self._held:
-                recipients = [target.address for target in slip.targets if not target.settled]
-                self._log.event("delivery_held", trace=slip.trace_id, sender=slip.sender, recipients=recipients)
-        self._held = {slip.trace_id for slip in held}
-
-    def _parcels_of(self, entry: SpoolEntry) -> list[Parcel]:
-        slip = entry.slip
-        parcels = []
-        for target in entry.open_targets:
-            mailbox = self._access.snapshot.entry(target.mailbox_id)
-            if mailbox is not None:
-                recipient = Recipient(
-                    target.address, (target.mailbox_id,), target.detail, frozenset(target.notify), target.orcpt
-                )
-                parcels.append(Parcel(slip.trace_id, slip.sender, recipient, mailbox, entry.origin(target.mailbox_id)))
-        return parcels
+        """Take up what earlier processes acknowledged and did not finish (spooling.py)."""
+        return await self._spooling.take_up()
 
     # ------------------------------------------------------------ answers and the log
 
