@@ -54,7 +54,7 @@ class Indexer:
 
     def report(self) -> dict[str, object]:
         """Numbers for `mic-mail status`."""
-        return {"indexed": self._indexing.indexed}
+        return {"indexed": self._indexing.indexed, "events": self.log.counted()}
 
     async def drain(self) -> None:
         """End with the batch in hand; what is left is for the next start."""

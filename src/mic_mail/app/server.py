@@ -17,7 +17,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.net.listeners import WEB_DOORS, Listener
 from mic_mail.net.sharing import Tally
-from mic_mail.process.lag import quantile_ms
+from mic_mail.process.lag import lag_report
 from mic_mail.services.housekeeping import Duties
 from mic_mail.storage.types import AccountRef
 
@@ -69,15 +69,10 @@ class Server:
 
     def report(self) -> dict[str, object]:
         """Numbers for `mic-mail status`."""
-        lag = self.rooms.lag
         return {
             "connections": self.doors.connections,
-            "lag_ms": {
-                "p50": quantile_ms(lag.counts, 0.5),
-                "p99": quantile_ms(lag.counts, 0.99),
-                "worst": round(lag.worst_ms, 1),
-            },
-            "lag_beats": lag.beats,
+            **lag_report(self.rooms.lag),
+            "events": self.rooms.log.counted(),
             "directory_version": self.rooms.access.snapshot.version,
             "certificate_ends_at": self.rooms.tls.ends_at.isoformat(),
         }

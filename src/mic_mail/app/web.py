@@ -26,7 +26,7 @@ from mic_mail.net.listeners import Listener
 from mic_mail.net.sharing import Tally
 from mic_mail.net.tls import BadCertificate, TlsFront
 from mic_mail.process.feed import Feed, tell_directory_changed
-from mic_mail.process.lag import LoopLag, quantile_ms
+from mic_mail.process.lag import LoopLag, lag_report
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access
 from mic_mail.services.addressbook import Kept
@@ -216,16 +216,11 @@ class WebProcess:
 
     def report(self) -> dict[str, object]:
         """Numbers for `mic-mail status`."""
-        lag = self._lag
         return {
             "connections": {"web": self._doors.connections},
             "sessions": self._doors.sessions,
-            "lag_ms": {
-                "p50": quantile_ms(lag.counts, 0.5),
-                "p99": quantile_ms(lag.counts, 0.99),
-                "worst": round(lag.worst_ms, 1),
-            },
-            "lag_beats": lag.beats,
+            **lag_report(self._lag),
+            "events": self.log.counted(),
             "directory_version": self._access.snapshot.version,
             "certificate_ends_at": self._tls.ends_at.isoformat(),
         }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Annotated
 
 import typer
 
@@ -28,8 +29,20 @@ app = typer.Typer()
 
 @app.command(help=say("Tình trạng của máy chủ đang chạy.", "The state of the running server."))
 @open_to_all
-def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    told = read(frame(ctx).config.run_dir)
+def status(
+    ctx: typer.Context,
+    *,
+    prometheus: Annotated[
+        bool,
+        typer.Option(
+            "--prometheus",
+            help=say("Các số đo theo định dạng của Prometheus.", "The metrics in the format of Prometheus."),
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    config = frame(ctx).config
+    told = read(config.run_dir)
     if told is None:
         raise Trouble(
             Text("Máy chủ không chạy.", "The server is not running."),
@@ -37,6 +50,11 @@ def status(ctx: typer.Context, as_json: JsonOption = False) -> None:
                 "Chạy `mic-mail serve`, hoặc chỉ đúng tệp bằng --config.", "Run `mic-mail serve`, or name its --config."
             ),
         )
+    if prometheus:
+        from mic_mail.process.metrics import exposition  # its library is loaded for this alone
+
+        output.line(exposition(told, config).decode().rstrip("\n"))
+        return
     if as_json:
         output.print_json(told)
         return

@@ -70,6 +70,11 @@ class Web(Section):
         Seconds, Field(ge=MINUTE, le=DAY), About("Who has been signed in for so long has to sign in again.", "15.2")
     ] = HOUR
     carddav: Annotated[bool, About("The directory as an address book by CardDAV, at the same address.", "2.6")] = True
+    monitor_networks: Annotated[
+        tuple[NetworkName, ...],
+        Distinct,
+        About("Networks from which /metrics (Prometheus) and /health are answered; to all others they do not exist.", "10.1"),
+    ] = ("127.0.0.0/8", "::1/128")
     request_seconds: Annotated[
         Seconds, Field(ge=1, le=10 * MINUTE), About("A connection that brings no whole request in this time is closed.")
     ] = 20.0

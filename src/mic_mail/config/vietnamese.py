@@ -161,6 +161,7 @@ MEANINGS = {
     "web.more_names": "Các tên máy khác mà trình duyệt được dùng để truy nhập, ngoài server.hostname.",
     "web.idle_seconds": "Không thao tác quá khoảng này thì phải đăng nhập lại.",
     "web.session_seconds": "Đã đăng nhập quá khoảng này thì phải đăng nhập lại.",
+    "web.monitor_networks": "Các mạng được đọc /metrics (Prometheus) và /health; với nơi khác, các địa chỉ này không tồn tại.",
     "web.carddav": "Danh bạ điện tử qua CardDAV, tại cùng địa chỉ.",
     "web.request_seconds": "Kết nối không gửi xong một yêu cầu trong khoảng này thì bị đóng.",
     "log": "Nhật ký thư và nhật ký quản trị.",

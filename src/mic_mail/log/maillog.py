@@ -19,7 +19,7 @@ import fcntl
 import json
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import Enum
@@ -159,6 +159,7 @@ class MailLog:
         self._tee = tee
         self._entries: deque[_Entry] = deque()
         self._lost = 0
+        self._counts: Counter[str] = Counter()
         self._fd: int | None = None
         self._day = ""
         self._number = 0
@@ -183,6 +184,10 @@ class MailLog:
             self._write_all()
         elif not self._awake.is_set():
             self._awake.set()
+
+    def counted(self) -> dict[str, int]:
+        """How many events of each name this process has written."""
+        return dict(self._counts)
 
     def flush(self) -> None:
         """Write at once what has happened so far: before what proves it otherwise is taken away. Blocking; for a lane."""
@@ -220,6 +225,7 @@ class MailLog:
                 except OSError:  # disk full: keep them and try again
                     self._entries.extendleft(reversed(batch))
                     return
+            self._counts.update(name for _, name, _ in batch)
             if self._tee is not None:
                 self._tee.show([(at_us, name, shown(fields)) for at_us, name, fields in batch])
 

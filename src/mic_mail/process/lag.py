@@ -26,6 +26,7 @@ class LoopLag:
         self.note = self._recent.append
         self._counts = [0] * (len(BOUNDS_MS) + 1)
         self.worst_ms = 0.0
+        self.sum_ms = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -37,6 +38,7 @@ class LoopLag:
         late_ms = late * 1000
         self._counts[bisect_left(BOUNDS_MS, late_ms)] += 1
         self.worst_ms = max(self.worst_ms, late_ms)
+        self.sum_ms += late_ms
         if late > self.threshold_seconds:
             self._log.event("loop_lagged", ms=round(late_ms, 1), commands=list(self._recent))
         self._recent.clear()
@@ -55,6 +57,19 @@ class LoopLag:
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+
+def lag_report(lag: LoopLag) -> dict[str, object]:
+    """Numbers for `mic-mail status` and the metrics."""
+    return {
+        "lag_ms": {
+            "p50": quantile_ms(lag.counts, 0.5),
+            "p99": quantile_ms(lag.counts, 0.99),
+            "worst": round(lag.worst_ms, 1),
+        },
+        "lag_beats": lag.beats,
+        "lag_sum_ms": round(lag.sum_ms, 1),
+    }
 
 
 def quantile_ms(counts: Sequence[int], share: float) -> float:

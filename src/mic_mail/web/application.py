@@ -12,6 +12,7 @@ is announced stands on every page (Reg. 10.3).
     /sign-out  POST   -> /signed-out
     /forgot           what to do, and that this page resets nothing (Reg. 15.2)
     /dav/             the address book, for programs (`carddav`)
+    /metrics /health  for monitoring, from its networks alone (`monitoring`)
 """
 
 from collections.abc import Awaitable, Callable
@@ -47,6 +48,7 @@ from mic_mail.web.carddav.service import AddressBooks
 from mic_mail.web.forms import BadForm, Tokens
 from mic_mail.web.guarding import KEPT_FOR_EVER, Guard
 from mic_mail.web.http import caller_of, peer_of
+from mic_mail.web.monitoring import Monitor
 from mic_mail.web.rendering import ICON, STYLE, STYLE_PATH, Pages
 from mic_mail.web.sessions import TRIES, Patience, Session, Sessions, new_token
 from mic_mail.web.shown import shown_kept, shown_state
@@ -140,7 +142,8 @@ class Application:
         own = page.partition("//")[2].partition("/")[0]
         loopback = all(address in ("127.0.0.1", "::1") for address in config.listen.addresses)
         names = [config.server.hostname, own.partition(":")[0], *config.web.more_names]
-        self._guard.configure(page, [*names, *(("localhost", "127.0.0.1", "[::1]") if loopback else ())])
+        monitor = Monitor(config, services.lanes)
+        self._guard.configure(page, [*names, *(("localhost", "127.0.0.1", "[::1]") if loopback else ())], monitor.aside)
 
     # ------------------------------------------------------------ signing in and out
 

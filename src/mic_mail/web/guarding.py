@@ -7,6 +7,8 @@ exception that nobody foresaw becomes a page with a reference; what it was stand
     framing         no Transfer-Encoding: no browser sends a form so, and what is framed in one way cannot be smuggled
                     (RFC 9112 §11.2)
     plain http      is sent to the https page and served nothing
+
+What monitoring asks from its networks goes past all this (`monitoring`): it knows neither names nor certificates.
 """
 
 from collections.abc import Callable, Iterable
@@ -36,6 +38,9 @@ HEADERS = {
 KEPT_FOR_EVER = "public, max-age=31536000, immutable"
 NEVER_KEPT = "no-store"
 
+Aside = Callable[[Scope], ASGIApp | None]
+"""Who answers a request before anything is asked of it."""
+
 
 def name_of(host: str) -> str:
     """The name in a Host header, without port: lower case; IPv6 in its brackets."""
@@ -60,11 +65,13 @@ class Guard:
         self._failed = failed
         self._refuse = refuse
         self.page = ""
+        self._aside: Aside = lambda scope: None
         self.names: frozenset[str] = frozenset()
 
-    def configure(self, page: str, names: Iterable[str]) -> None:
-        """The address of the page, to which plain http is sent, and the names under which it is served."""
+    def configure(self, page: str, names: Iterable[str], aside: Aside) -> None:
+        """The address of the page, to which plain http is sent; the names under which it is served; who answers beside it."""
         self.page = page
+        self._aside = aside
         self.names = frozenset(name.lower() for name in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,9 +84,9 @@ class Guard:
                 self._dress(scope, message["status"], MutableHeaders(scope=message))
             await send(message)
 
-        refusal = self._look(scope)
+        answer = self._aside(scope) or self._look(scope) or self._app
         try:
-            await (refusal or self._app)(scope, receive, send_guarded)
+            await answer(scope, receive, send_guarded)
         except Exception as error:  # noqa: BLE001 - whatever it is, a stranger learns a reference and nothing else
             self._failed(error, scope["path"])
             if not begun:

@@ -1,0 +1,132 @@
+"""The numbers of a running server in the text format of Prometheus, for `/metrics` and `mic-mail status --prometheus`.
+
+In: what the supervisor says of its processes (`status`), the configuration for what lies on disk. Out: octets. Counters belong
+to a process and begin anew with it, as Prometheus expects. Nothing here names a person, a mailbox or an address.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from mic_mail.config.model import Config
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_LATE = "+Inf"
+
+Told = Mapping[str, object]
+
+
+def exposition(told: Told, config: Config) -> bytes:
+    """Everything as text. Blocking: looks at the disks."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Numbers(told, config))
+    return generate_latest(registry)
+
+
+class _Numbers:
+    def __init__(self, told: Told, config: Config) -> None:
+        self._told = told
+        self._config = config
+        processes = told.get("processes")
+        self._processes = [one for one in processes if isinstance(one, Mapping)] if isinstance(processes, list) else []
+
+    def collect(self) -> Iterator[Metric]:
+        yield _one("mic_mail_ready", "Whether every process that is needed serves.", float(self._told.get("ready") is True))
+        if (started := _instant(self._told.get("started_at"))) is not None:
+            yield _one("mic_mail_start_time_seconds", "When the server was started, since 1970.", started)
+        yield from self._of_processes()
+        yield self._events()
+        yield self._lag()
+        yield from self._certificate()
+        yield from _disks(self._config)
+
+    def _of_processes(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("mic_mail_process_ready", "Whether the process serves.", labels=["process"])
+        restarts = CounterMetricFamily("mic_mail_process_restarts", "How often it was started again.", labels=["process"])
+        connections = GaugeMetricFamily("mic_mail_connections", "Open connections.", labels=["process", "door"])
+        sessions = GaugeMetricFamily("mic_mail_web_sessions", "People signed in at the page.", labels=["process"])
+        indexed = CounterMetricFamily("mic_mail_indexed_messages", "Messages read for searches.", labels=["process"])
+        for process in self._processes:
+            name = [str(process.get("name"))]
+            up.add_metric(name, float(process.get("ready") is True))
+            for family, key in ((restarts, "restarts"), (sessions, "sessions"), (indexed, "indexed")):
+                if (value := _number(process.get(key))) is not None:
+                    family.add_metric(name, value)
+            for door, count in _numbers(process.get("connections")):
+                connections.add_metric([*name, door], count)
+        yield from (up, restarts, connections, sessions, indexed)
+
+    def _events(self) -> Metric:
+        """What the log tells, by name: message_accepted, message_delivered, sign_in_refused ..."""
+        events = CounterMetricFamily("mic_mail_events", "Events in the log, by name.", labels=["process", "event"])
+        for process in self._processes:
+            for event, count in _numbers(process.get("events")):
+                events.add_metric([str(process.get("name")), event], count)
+        return events
+
+    def _lag(self) -> Metric:
+        """Each 20 ms a loop is asked to do nothing; this is how late it came to that."""
+        lag = HistogramMetricFamily("mic_mail_loop_lag_seconds", "How late the event loop comes.", labels=["process"])
+        for process in self._processes:
+            buckets, total = [], 0.0
+            for bound, count in _numbers(process.get("lag_beats")):
+                total += count
+                buckets.append((_LATE if bound == "more" else repr(float(bound) / 1000), total))
+            if buckets:
+                lag.add_metric(
+                    [str(process.get("name"))], buckets, sum_value=(_number(process.get("lag_sum_ms")) or 0.0) / 1000
+                )
+        return lag
+
+    def _certificate(self) -> Iterator[Metric]:
+        ends = {_instant(process.get("certificate_ends_at")) for process in self._processes} - {None}
+        if ends:
+            what = "When the certificate that is served ends, since 1970: the earliest of all processes'."
+            yield _one("mic_mail_certificate_ends_timestamp_seconds", what, min(end for end in ends if end is not None))
+
+
+def _disks(config: Config) -> Iterator[Metric]:
+    size = GaugeMetricFamily("mic_mail_disk_size_bytes", "The file system below.", labels=["folder"])
+    free = GaugeMetricFamily("mic_mail_disk_free_bytes", "What the server may still fill of it.", labels=["folder"])
+    for name, folder in (("data", config.server.data_dir), ("mail", config.mail_root), ("log", config.log_dir)):
+        try:
+            found = os.statvfs(folder)
+        except OSError:
+            continue
+        size.add_metric([name], found.f_blocks * found.f_frsize)
+        free.add_metric([name], found.f_bavail * found.f_frsize)
+    yield from (size, free)
+    waiting = _count(config.spool_dir / "live", ".env")
+    if waiting is not None:
+        yield _one("mic_mail_spool_entries", "Messages that some mailbox waits for.", waiting)
+
+
+def _count(folder: Path, ending: str) -> int | None:
+    try:
+        with os.scandir(folder) as entries:
+            return sum(entry.name.endswith(ending) for entry in entries)
+    except OSError:
+        return None
+
+
+def _one(name: str, what: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, what, value=value)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _numbers(value: object) -> Iterable[tuple[str, float]]:
+    if isinstance(value, Mapping):
+        for name, count in value.items():
+            if (number := _number(count)) is not None:
+                yield str(name), number
+
+
+def _instant(value: object) -> float | None:
+    return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None

@@ -1,0 +1,61 @@
+"""What monitoring asks: `/metrics` (Prometheus) and `/health`, by http or https, under whatever name, from its networks alone.
+
+In: requests. Out: the numbers as text, or 200 and 503 for who only wants to know whether the server serves. To everybody else
+these paths do not exist: the request goes the way of all others. What is told names no person and no mailbox (Reg. 10.1).
+"""
+
+import ipaddress
+from http import HTTPStatus
+
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mic_mail.config.model import Config
+from mic_mail.errors import Trouble
+from mic_mail.process import metrics
+from mic_mail.process.lanes import Lanes
+from mic_mail.process.status import read
+from mic_mail.web.http import STATE_PEER
+
+METRICS, HEALTH = "/metrics", "/health"
+_PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"via"})
+"""With one of these it came through a proxy: for whom is not known."""
+
+
+class Monitor:
+    """An application for these two paths; belongs to the loop."""
+
+    def __init__(self, config: Config, lanes: Lanes) -> None:
+        self._config = config
+        self._lanes = lanes
+        self._networks = [ipaddress.ip_network(network) for network in config.web.monitor_networks]
+
+    def aside(self, scope: Scope) -> ASGIApp | None:
+        """Itself, where this request is for it and comes from where it may."""
+        return self if self._is_asked(scope) else None
+
+    def _is_asked(self, scope: Scope) -> bool:
+        if scope["path"] not in (METRICS, HEALTH) or scope["method"] not in ("GET", "HEAD"):
+            return False
+        if not _PASSED_ON.isdisjoint(name for name, _ in scope["headers"]):
+            return False
+        try:
+            address = ipaddress.ip_address(scope["state"][STATE_PEER].address.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        return any(mapped in network for network in self._networks)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (await self._answer(scope["path"]))(scope, receive, send)
+
+    async def _answer(self, path: str) -> Response:
+        try:
+            told = await self._lanes.io(read, self._config.run_dir)
+        except Trouble:
+            told = None
+        if path == METRICS and told is not None:
+            text = await self._lanes.io(metrics.exposition, told, self._config)
+            return Response(text, media_type=metrics.CONTENT_TYPE)
+        ready = told is not None and told.get("ready") is True and told.get("draining") is not True
+        return JSONResponse({"ready": ready}, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
