@@ -76,6 +76,7 @@ NOUNS = {
         Noun("migration", ("migration",)),
         Noun("census", ("census",)),
         Noun("report", ("report", "unanswered", "openings", "correspondence", "passedon")),
+        Noun("dns", ("dns",)),
         Noun("log", ("log",)),
         Noun("regulation", ("regulation",)),
         Noun("secrecy", ("secrecy",)),

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
-from mic_mail.config.section import About, AddressName, Distinct, DomainName, NetworkName, Section
+from mic_mail.config.section import About, AddressName, Distinct, DomainName, NameserverName, NetworkName, Section
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "ldap", "ldaps", "http", "https"]
@@ -78,6 +78,19 @@ class Web(Section):
     request_seconds: Annotated[
         Seconds, Field(ge=1, le=10 * MINUTE), About("A connection that brings no whole request in this time is closed.")
     ] = 20.0
+
+
+class Dns(Section):
+    """Who is asked about names."""
+
+    nameservers: Annotated[
+        tuple[NameserverName, ...],
+        Distinct,
+        About(
+            "Name servers (`127.0.0.1`, `[::1]:5353`); none: those of the machine. What validates DNSSEC has to be on this one."
+        ),
+    ] = ()
+    seconds: Annotated[Seconds, Field(ge=1, le=MINUTE), About("An answer that takes longer is none.")] = 10.0
 
 
 class Tls(Section):

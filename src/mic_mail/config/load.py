@@ -308,6 +308,12 @@ _COLLECTOR = _fixed(
     'Viết như "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
     'Write it as "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
 )
+_NAMESERVER = _fixed(
+    "không phải máy chủ tên miền",
+    "is no name server",
+    'Viết như "127.0.0.1", "10.1.2.3:5353", "[2001:db8::1]:53".',
+    'Write it as "127.0.0.1", "10.1.2.3:5353", "[2001:db8::1]:53".',
+)
 _ADDRESS = _fixed("không phải địa chỉ IP", "is not an address", 'Viết như "0.0.0.0".', 'Write it as "0.0.0.0" or "::".')
 _NAME = _fixed("không phải tên miền", "is no name of a domain or host", "Viết như mic.gov.vn.", "Write it as mic.gov.vn.")
 _FORMS: Mapping[str, Words] = {
@@ -363,6 +369,7 @@ _WORDS: Mapping[str, Words] = {
     "path": _PATH,
     "network": _NETWORK,
     "collector": _COLLECTOR,
+    "nameserver": _NAMESERVER,
     "address": _ADDRESS,
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "float_type"), _NUMBER),
     **dict.fromkeys(("bool_type", "bool_parsing"), _YES_NO),

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from mic_mail.config.doors import Imap, Ldap, Listen, Pop3, Smtp, Tls, Web
+from mic_mail.config.doors import Dns, Imap, Ldap, Listen, Pop3, Smtp, Tls, Web
 from mic_mail.config.readings import (
     Address,
     Census,
@@ -343,6 +343,7 @@ class Config(Section):
     server: Annotated[Server, About("The server.")] = Server()
     listen: Annotated[Listen, About("Doors.")] = Listen()
     tls: Annotated[Tls, About("TLS.")] = Tls()
+    dns: Annotated[Dns, About("Names.")] = Dns()
     process: Annotated[Process, About("Processes.")] = Process()
     storage: Annotated[Storage, About("Storage.")] = Storage()
     search: Annotated[Search, About("Search.")] = Search()

@@ -82,6 +82,26 @@ NetworkName = Annotated[str, AfterValidator(_network)]
 AddressName = Annotated[str, AfterValidator(_address)]
 
 
+def _nameserver(text: str) -> str:
+    """`192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1`, `[2001:db8::1]:5353`."""
+    found = _NAMESERVER.fullmatch(text)
+    try:
+        if found is None or not 0 < int(found["port"] or found["port_of_six"] or 53) < 65_536:
+            raise ValueError
+        ipaddress.ip_address(found["four"] or found["six"] or found["bare"])
+    except ValueError:
+        raise PydanticCustomError("nameserver", "not a name server") from None
+    return text
+
+
+_NAMESERVER = re.compile(
+    r"(?P<four>[0-9.]+)(?::(?P<port>[0-9]{1,5}))?"
+    r"|\[(?P<six>[0-9A-Fa-f:.]+)\](?::(?P<port_of_six>[0-9]{1,5}))?"
+    r"|(?P<bare>[0-9A-Fa-f:.]+)"
+)
+NameserverName = Annotated[str, AfterValidator(_nameserver)]
+
+
 def _collector(text: str) -> str:
     unix = text.startswith("unix:/") and "\0" not in text
     found = _COLLECTOR.fullmatch(text)

@@ -61,6 +61,7 @@ MEANINGS = {
     "listen.https": "Trang để đổi mật khẩu và xem trạng thái hộp thư.",
     "listen.backlog": "Số kết nối được chờ trên mỗi socket.",
     "tls": "Chứng thư và khóa.",
+    "dns": "Hỏi tên miền ở đâu.",
     "tls.certificate": "Chuỗi chứng thư (PEM); mặc định tls/cert.pem trong data_dir.",
     "tls.key": "Khóa riêng (PEM), chỉ tài khoản máy chủ đọc được; mặc định tls/key.pem.",
     "tls.minimum": "Phiên bản TLS thấp nhất.",
@@ -161,6 +162,10 @@ MEANINGS = {
     "web.more_names": "Các tên máy khác mà trình duyệt được dùng để truy nhập, ngoài server.hostname.",
     "web.idle_seconds": "Không thao tác quá khoảng này thì phải đăng nhập lại.",
     "web.session_seconds": "Đã đăng nhập quá khoảng này thì phải đăng nhập lại.",
+    "dns.nameservers": (
+        "Máy chủ tên miền (`127.0.0.1`, `[::1]:5353`); trống: theo máy. Máy chủ kiểm tra DNSSEC phải ở trên chính máy này."
+    ),
+    "dns.seconds": "Câu trả lời đến muộn hơn coi như không có.",
     "web.monitor_networks": "Các mạng được đọc /metrics (Prometheus) và /health; với nơi khác, các địa chỉ này không tồn tại.",
     "web.carddav": "Danh bạ điện tử qua CardDAV, tại cùng địa chỉ.",
     "web.request_seconds": "Kết nối không gửi xong một yêu cầu trong khoảng này thì bị đóng.",

@@ -1,0 +1,183 @@
+"""Questions to the DNS, with answers of which it is said whether they were validated.
+
+In: names and types, the name servers to ask. Out: `Found`, `NoSuchName` or `DnsUnavailable`: that a name does not exist is an
+answer, that nobody answered is not, and mail is refused for the first alone (RFC 5321 §5.1, RFC 8020). Belongs to a loop;
+bounded in time and in memory; answers are kept as long as they say themselves.
+
+`secure` is the AD bit of a resolver that validates (RFC 4035 §3.2.3). It is believed only from name servers on this machine:
+between a distant one and here anybody could set it (RFC 7672 §2.2.1).
+"""
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import dns.asyncresolver
+import dns.exception
+import dns.flags
+import dns.nameserver
+import dns.rdatatype
+import dns.resolver
+import dns.reversename
+import idna
+
+from mic_mail.errors import BadInput, Text, Trouble, in_ascii
+
+T = TypeVar("T")
+PORT = 53
+KEPT_ANSWERS = 20_000
+LONGEST_TTL_SECONDS = 86_400
+"""Longer than that no answer is believed, whatever it says; one without records as long as its zone says (RFC 2308)."""
+_DATAGRAM_OCTETS = 1232
+"""What passes everywhere without fragments (DNS flag day 2020)."""
+
+
+class DnsUnavailable(Trouble):
+    """No usable answer: nobody answered in time, a failure, a signature that is wrong. It may be another one later."""
+
+
+class NoSuchName(BadInput):
+    """The name does not exist, with no type at all."""
+
+
+class NotAName(BadInput):
+    """Nothing that the DNS could hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """The records of one name and type; none where it has only others."""
+
+    values: tuple[T, ...]
+    secure: bool
+    ttl_seconds: float
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mx:
+    """RFC 5321 §5.1; the null MX of RFC 7505 is preference 0 and host ''."""
+
+    preference: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Srv:
+    """RFC 2782; target '' says that the service is not offered."""
+
+    priority: int
+    weight: int
+    port: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tlsa:
+    """RFC 6698 §2.1."""
+
+    usage: int
+    selector: int
+    matching: int
+    data: bytes
+
+
+def to_ascii(domain: str) -> str:
+    """A domain as the DNS has it: A-labels, lower case, no dot at the end (RFC 5891 §4)."""
+    name = domain.rstrip(".")
+    try:
+        encoded = name.lower() if name.isascii() else idna.encode(name, uts46=True).decode().lower()
+    except idna.IDNAError as error:
+        raise _not_a_name(domain) from error
+    if not encoded or len(encoded) > 253 or any(not 0 < len(label) <= 63 for label in encoded.split(".")):
+        raise _not_a_name(domain)
+    return encoded
+
+
+class Resolver:
+    """One set of name servers."""
+
+    def __init__(self, nameservers: Sequence[str] = (), *, seconds: float = 10.0) -> None:
+        """`nameservers`: `192.0.2.1`, `[2001:db8::1]:5353`; none: the machine's. `seconds`: for an answer."""
+        try:
+            self._resolver = dns.asyncresolver.Resolver(configure=not nameservers)
+        except dns.resolver.NoResolverConfiguration as error:
+            raise DnsUnavailable(
+                Text("Máy này không có máy chủ tên miền (resolv.conf).", "This machine has no name server (resolv.conf)."),
+                remedy=Text("Ghi dns.nameservers trong tệp cấu hình.", "Set dns.nameservers in the configuration."),
+            ) from error
+        if nameservers:
+            self._resolver.nameservers = [dns.nameserver.Do53Nameserver(*_place(server)) for server in nameservers]
+        self._resolver.lifetime = seconds
+        self._resolver.timeout = max(seconds / 4, 0.5)
+        self._resolver.cache = dns.resolver.LRUCache(KEPT_ANSWERS)
+        self._resolver.use_edns(0, dns.flags.DO, _DATAGRAM_OCTETS)
+        self._resolver.flags = dns.flags.RD | dns.flags.AD
+        self.is_trusted = all(_is_here(server) for server in self._resolver.nameservers)
+        """Whether what it calls validated is believed."""
+
+    async def mx(self, domain: str) -> Found[Mx]:
+        """Mail exchangers, best first."""
+        found = await self._ask(domain, "MX", lambda r: Mx(r.preference, _text(r.exchange)))
+        return replace(found, values=tuple(sorted(found.values)))
+
+    async def addresses(self, host: str) -> Found[str]:
+        """IPv6 and IPv4; secure only if both answers are."""
+        six = await self._ask(host, "AAAA", lambda r: str(r.address))
+        four = await self._ask(host, "A", lambda r: str(r.address))
+        return Found(six.values + four.values, six.secure and four.secure, min(six.ttl_seconds, four.ttl_seconds))
+
+    async def txt(self, name: str) -> Found[str]:
+        """Texts, their strings joined (RFC 7208 §3.3); octets that are no ASCII as U+DC80 and beyond."""
+        return await self._ask(name, "TXT", lambda r: b"".join(r.strings).decode("ascii", "surrogateescape"))
+
+    async def srv(self, name: str) -> Found[Srv]:
+        return await self._ask(name, "SRV", lambda r: Srv(r.priority, r.weight, r.port, _text(r.target)))
+
+    async def tlsa(self, host: str, port: int) -> Found[Tlsa]:
+        return await self._ask(f"_{port}._tcp.{host}", "TLSA", lambda r: Tlsa(r.usage, r.selector, r.mtype, r.cert))
+
+    async def names_of(self, address: str) -> Found[str]:
+        """Who the owner of an address says it is; whether that is so only its own addresses tell."""
+        return await self._ask(dns.reversename.from_address(address).to_text(), "PTR", lambda r: _text(r.target))
+
+    async def _ask(self, name: str, kind: str, read: Callable[[Any], T]) -> Found[T]:
+        asked = to_ascii(name)
+        try:
+            answer = await self._resolver.resolve(asked + ".", kind, search=False, raise_on_no_answer=False)
+        except dns.resolver.NXDOMAIN as error:
+            raise NoSuchName(Text(f"Tên miền {asked} không tồn tại.", f"The domain {asked} does not exist.")) from error
+        except (dns.exception.DNSException, OSError) as error:
+            what = in_ascii(f"{type(error).__name__}: {error}")[:200]
+            raise DnsUnavailable(
+                Text(f"Chưa tra được {kind} của {asked}: {what}", f"{kind} of {asked} could not be looked up: {what}")
+            ) from error
+        records = list(map(read, answer.rrset)) if answer.rrset is not None else []
+        secure = self.is_trusted and bool(answer.response.flags & dns.flags.AD)
+        ttl = float(min(answer.chaining_result.minimum_ttl, LONGEST_TTL_SECONDS))
+        return Found(tuple(records), secure, ttl)
+
+
+def _text(name: Any) -> str:
+    return str(name.to_text(omit_final_dot=True)).lower().removesuffix(".")
+
+
+def _place(server: str) -> tuple[str, int]:
+    """Address and port of a name server as it is written in the configuration, which has looked at it."""
+    if server.startswith("["):
+        address, _, port = server[1:].partition("]")
+        return address, int(port.removeprefix(":") or PORT)
+    address, _, port = server.partition(":") if server.count(":") == 1 else (server, "", "")
+    return address, int(port or PORT)
+
+
+def _is_here(server: Any) -> bool:
+    address = server if isinstance(server, str) else getattr(server, "address", "")
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _not_a_name(domain: str) -> NotAName:
+    return NotAName(Text(f"“{domain[:80]}” không phải tên miền.", f'"{in_ascii(domain[:80])}" is no domain name.'))

@@ -1,0 +1,115 @@
+"""What the DNS has to say about the mail domains of this server. Pure.
+
+In: the configuration, the domains, the public key of the certificate that is served. Out: `Wanted`, one for each record, with
+why. What it does say, and whether that will do, is found out in dnscheck.py.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mic_mail.config.model import Config
+from mic_mail.errors import Text
+
+PREFERENCE = 10
+TTL_SECONDS = 3600
+
+
+class Need(StrEnum):
+    """How much depends on a record."""
+
+    REQUIRED = "required"
+    """Without it mail is lost, refused or suspected."""
+    RECOMMENDED = "recommended"
+
+
+class Kind(StrEnum):
+    """What a record is for; each is checked in a way of its own."""
+
+    HOST = "host"
+    REVERSE = "reverse"
+    MX = "mx"
+    SPF = "spf"
+    DMARC = "dmarc"
+    TLS_REPORTS = "tls-reports"
+    DANE = "dane"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One record."""
+
+    kind: Kind
+    name: str
+    type: str
+    value: str
+    """As in a zone file; of an address what only its owner knows is said in words."""
+    need: Need
+    why: Text
+
+    def line(self) -> str:
+        """As in a zone file; a comment where the value is not ours to know."""
+        line = f"{self.name}. {TTL_SECONDS} IN {self.type} {self.value}"
+        return f"; {line}" if self.kind in (Kind.HOST, Kind.REVERSE) else line
+
+
+_WHY = {
+    Kind.HOST: Text("tên của máy chủ này (RFC 5321 §4.1.1.1)", "the name of this server (RFC 5321 section 4.1.1.1)"),
+    Kind.REVERSE: Text(
+        "nhiều nơi từ chối thư từ địa chỉ không có tên ngược (RFC 1912 §2.1)",
+        "many refuse mail from an address without a name (RFC 1912 section 2.1)",
+    ),
+    Kind.MX: Text("nơi nhận thư của tên miền (RFC 5321 §5.1)", "where mail for the domain goes (RFC 5321 section 5.1)"),
+    Kind.SPF: Text("máy nào được gửi thư của tên miền (RFC 7208)", "who may send mail of the domain (RFC 7208)"),
+    Kind.DMARC: Text("xử lý thư mạo danh tên miền (RFC 7489)", "what becomes of forged mail (RFC 7489)"),
+    Kind.TLS_REPORTS: Text("nơi nhận báo cáo về TLS (RFC 8460)", "where reports about TLS go (RFC 8460)"),
+    Kind.DANE: Text("khóa của chứng thư, nơi có DNSSEC (RFC 7672)", "the certificate's key, where there is DNSSEC (RFC 7672)"),
+    Kind.SERVICE: Text(
+        "phần mềm thư và điện thoại tự cấu hình (RFC 6186, 8314, 6764)",
+        "mail programs and phones find their way (RFC 6186, 8314, 6764)",
+    ),
+}
+
+_SERVICES: Sequence[tuple[str, str, str]] = (
+    ("_submissions._tcp", "submissions", "submissions"),
+    ("_submission._tcp", "submission", "submission"),
+    ("_imaps._tcp", "imaps", "imaps"),
+    ("_imap._tcp", "imap", "imap"),
+    ("_pop3s._tcp", "pop3s", "pop3s"),
+    ("_pop3._tcp", "pop3", "pop3"),
+    ("_carddavs._tcp", "https", "https"),
+    ("_ldap._tcp", "ldap", "ldap"),
+)
+"""Name, door, and whose port."""
+
+
+def wanted(config: Config, domains: Sequence[str], key_digest: bytes | None) -> list[Wanted]:
+    """Every record; `key_digest`: SHA-256 of the certificate's SubjectPublicKeyInfo, None where nobody may read it here."""
+    host = config.server.hostname
+    found = [
+        _record(Kind.HOST, host, "A", "<address of this server>"),
+        _record(Kind.REVERSE, "<address>.in-addr.arpa", "PTR", f"{host}."),
+    ]
+    if key_digest is not None:
+        found.append(_record(Kind.DANE, f"_25._tcp.{host}", "TLSA", f"3 1 1 {key_digest.hex()}", Need.RECOMMENDED))
+    for domain in domains:
+        found += _of_domain(config, domain, host)
+    return found
+
+
+def _of_domain(config: Config, domain: str, host: str) -> Iterator[Wanted]:
+    yield _record(Kind.MX, domain, "MX", f"{PREFERENCE} {host}.")
+    yield _record(Kind.SPF, domain, "TXT", '"v=spf1 mx -all"')
+    yield _record(Kind.DMARC, f"_dmarc.{domain}", "TXT", f'"v=DMARC1; p=quarantine; rua=mailto:{config.support}"')
+    yield _record(
+        Kind.TLS_REPORTS, f"_smtp._tls.{domain}", "TXT", f'"v=TLSRPTv1; rua=mailto:{config.support}"', Need.RECOMMENDED
+    )
+    for label, door, port in _SERVICES:
+        is_open = door in config.listen.doors and (label != "_carddavs._tcp" or config.web.carddav)
+        value = f"0 1 {getattr(config.listen, port)} {host}." if is_open else "0 0 0 ."
+        yield _record(Kind.SERVICE, f"{label}.{domain}", "SRV", value, Need.RECOMMENDED)
+
+
+def _record(kind: Kind, name: str, type_: str, value: str, need: Need = Need.REQUIRED) -> Wanted:
+    return Wanted(kind, name, type_, value, need, _WHY[kind])

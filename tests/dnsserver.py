@@ -1,0 +1,101 @@
+"""A name server on loopback with a zone of the test's own, by UDP and TCP; it can be silent, fail, cut short and sign."""
+
+import asyncio
+import contextlib
+import struct
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+Zone = Mapping[tuple[str, str], Sequence[str]]
+SILENT, BROKEN, ALIAS = "silent", "broken", "CNAME"
+
+
+class NameServer:
+    """Answers for names without their last dot, in lower case: `{("example.org", "MX"): ["10 mx.example.org."]}`."""
+
+    def __init__(self, zone: Zone, *, signed: Sequence[str] = (), troubles: Mapping[str, str] | None = None) -> None:
+        """`signed`: names whose answers it calls validated; `troubles`: names to which it is SILENT or BROKEN (SERVFAIL)."""
+        self.zone = dict(zone)
+        self.signed = set(signed)
+        self.troubles = dict(troubles or {})
+        self.asked: list[tuple[str, str, str]] = []
+        """Name, type, and by which transport."""
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    @property
+    def place(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def answer(self, octets: bytes, transport: str) -> bytes | None:
+        query = dns.message.from_wire(octets)
+        question = query.question[0]
+        name, kind = question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype)
+        self.asked.append((name, kind, transport))
+        trouble = self.troubles.get(name)
+        if trouble == SILENT:
+            return None
+        response = dns.message.make_response(query)
+        response.flags |= dns.flags.RA
+        if trouble == BROKEN:
+            response.set_rcode(dns.rcode.SERVFAIL)
+            return response.to_wire()
+        if name in self.signed:
+            response.flags |= dns.flags.AD
+        seen = name
+        while (seen, ALIAS) in self.zone and kind != ALIAS:
+            (target,) = self.zone[seen, ALIAS]
+            response.answer.append(dns.rrset.from_text(f"{seen}.", 300, "IN", ALIAS, target))
+            seen = target.rstrip(".")
+        if records := self.zone.get((seen, kind)):
+            response.answer.append(dns.rrset.from_text(f"{seen}.", 300, "IN", kind, *records))
+        elif not any(known == seen or known.endswith(f".{seen}") for known, _ in self.zone):
+            response.set_rcode(dns.rcode.NXDOMAIN)
+        if transport == "udp" and len(response.to_wire(max_size=65_535)) > max(query.payload, 512):
+            response.answer.clear()
+            response.flags |= dns.flags.TC
+        return response.to_wire(max_size=65_535)
+
+    async def start(self) -> None:
+        server = self
+
+        class Datagrams(asyncio.DatagramProtocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                self._transport = transport
+
+            def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+                if (told := server.answer(data, "udp")) is not None:
+                    self._transport.sendto(told, address)  # type: ignore[attr-defined]  # a DatagramTransport
+
+        async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+                while True:
+                    (length,) = struct.unpack("!H", await reader.readexactly(2))
+                    if (told := self.answer(await reader.readexactly(length), "tcp")) is not None:
+                        writer.write(struct.pack("!H", len(told)) + told)
+            writer.close()
+
+        loop = asyncio.get_running_loop()
+        listening = await asyncio.start_server(stream, "127.0.0.1", 0)
+        self.port = listening.sockets[0].getsockname()[1]
+        await loop.create_datagram_endpoint(Datagrams, local_addr=("127.0.0.1", self.port))
+
+
+@contextlib.contextmanager
+def name_server(zone: Zone, *, signed: Sequence[str] = (), troubles: Mapping[str, str] | None = None) -> Iterator[NameServer]:
+    """One that runs in a thread of its own."""
+    server = NameServer(zone, signed=signed, troubles=troubles)
+    server._thread.start()
+    asyncio.run_coroutine_threadsafe(server.start(), server._loop).result(10)
+    try:
+        yield server
+    finally:
+        server._loop.call_soon_threadsafe(server._loop.stop)
+        server._thread.join(10)
