@@ -61,6 +61,20 @@ IN_ORDER = Text("Hộp thư hoạt động bình thường: nhận, đọc và g
 QUOTA_UNKNOWN = Text("Chưa xem được dung lượng lúc này.", "The space in use cannot be told now.")
 
 
+PROGRAMS = Text("Phần mềm thư", "Mail programs")
+PROGRAMS_HINT = Text(
+    "Thunderbird, Outlook tự tìm cấu hình theo địa chỉ; nếu phần mềm hỏi, nhập như sau. Tên đăng nhập là địa chỉ thư đầy đủ.",
+    "Thunderbird and Outlook find these by your address; where a program asks, enter them. The user name is the whole address.",
+)
+PROGRAMS_APPLE = Text("Cài đặt cho iPhone, iPad, Mac", "Set up iPhone, iPad, Mac")
+PROGRAM_KINDS = {
+    "imap": Text("Nhận thư (IMAP)", "Incoming (IMAP)"),
+    "pop3": Text("Tải thư về máy (POP3)", "Incoming (POP3)"),
+    "smtp": Text("Gửi thư (SMTP)", "Outgoing (SMTP)"),
+}
+BOOK = Text("Danh bạ (CardDAV)", "Address book (CardDAV)")
+
+
 KEPT = Text("Hộp thư đơn vị, nhóm Ông/Bà sử dụng", "Mailboxes of units and groups that you use")
 KEPT_HINT = Text(
     "Đọc trong phần mềm thư, dưới thư mục Shared, bằng mật khẩu của Ông/Bà.",

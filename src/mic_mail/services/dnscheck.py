@@ -136,7 +136,17 @@ async def _service(resolver: Resolver, wanted: Wanted, _host_name: str) -> Findi
     return Finding(wanted, Verdict.OK if fits else Verdict.DIFFERS, shown)
 
 
+async def _alias(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
+    """An alias or addresses of its own, as long as they are this server's."""
+    addresses = (await resolver.addresses(wanted.name)).values
+    if not addresses:
+        return Finding(wanted, Verdict.MISSING, ())
+    own = (await resolver.addresses(host)).values
+    return Finding(wanted, Verdict.OK if set(addresses) <= set(own) else Verdict.DIFFERS, addresses)
+
+
 _CHECKS = {
+    Kind.ALIAS: _alias,
     Kind.HOST: _host,
     Kind.REVERSE: _reverse,
     Kind.MX: _mx,

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     TLS_REPORTS = "tls-reports"
     DANE = "dane"
     SERVICE = "service"
+    ALIAS = "alias"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,10 @@ _WHY = {
     Kind.DMARC: Text("xử lý thư mạo danh tên miền (RFC 7489)", "what becomes of forged mail (RFC 7489)"),
     Kind.TLS_REPORTS: Text("nơi nhận báo cáo về TLS (RFC 8460)", "where reports about TLS go (RFC 8460)"),
     Kind.DANE: Text("khóa của chứng thư, nơi có DNSSEC (RFC 7672)", "the certificate's key, where there is DNSSEC (RFC 7672)"),
+    Kind.ALIAS: Text(
+        "Thunderbird, Outlook tự tìm cấu hình; chứng thư phải có cả tên này",
+        "Thunderbird and Outlook find their settings; the certificate has to hold this name too",
+    ),
     Kind.SERVICE: Text(
         "phần mềm thư và điện thoại tự cấu hình (RFC 6186, 8314, 6764)",
         "mail programs and phones find their way (RFC 6186, 8314, 6764)",
@@ -79,6 +84,7 @@ _SERVICES: Sequence[tuple[str, str, str]] = (
     ("_pop3s._tcp", "pop3s", "pop3s"),
     ("_pop3._tcp", "pop3", "pop3"),
     ("_carddavs._tcp", "https", "https"),
+    ("_autodiscover._tcp", "https", "https"),
     ("_ldap._tcp", "ldap", "ldap"),
 )
 """Name, door, and whose port."""
@@ -105,6 +111,9 @@ def _of_domain(config: Config, domain: str, host: str) -> Iterator[Wanted]:
     yield _record(
         Kind.TLS_REPORTS, f"_smtp._tls.{domain}", "TXT", f'"v=TLSRPTv1; rua=mailto:{config.support}"', Need.RECOMMENDED
     )
+    if "https" in config.listen.doors:
+        for label in ("autoconfig", "autodiscover"):
+            yield _record(Kind.ALIAS, f"{label}.{domain}", "CNAME", f"{host}.", Need.RECOMMENDED)
     for label, door, port in _SERVICES:
         is_open = door in config.listen.doors and (label != "_carddavs._tcp" or config.web.carddav)
         value = f"0 1 {getattr(config.listen, port)} {host}." if is_open else "0 0 0 ."

@@ -12,9 +12,11 @@ is announced stands on every page (Reg. 10.3).
     /sign-out  POST   -> /signed-out
     /forgot           what to do, and that this page resets nothing (Reg. 15.2)
     /dav/             the address book, for programs (`carddav`)
+    /mail/, /.well-known/autoconfig/, /autodiscover/   mail programs set themselves up (`autosetup`)
     /metrics /health  for monitoring, from its networks alone (`monitoring`)
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -43,6 +45,9 @@ from mic_mail.services.ownpassword import OwnPassword, own_state
 from mic_mail.services.refusals import Refusal, RefusalKind
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web import forms
+from mic_mail.web.autosetup import mobileconfig
+from mic_mail.web.autosetup.servers import servers
+from mic_mail.web.autosetup.service import AutoSetup
 from mic_mail.web.carddav.collection import Shelf
 from mic_mail.web.carddav.service import AddressBooks
 from mic_mail.web.forms import BadForm, Tokens
@@ -51,7 +56,7 @@ from mic_mail.web.http import caller_of, peer_of
 from mic_mail.web.monitoring import Monitor
 from mic_mail.web.rendering import ICON, STYLE, STYLE_PATH, Pages
 from mic_mail.web.sessions import TRIES, Patience, Session, Sessions, new_token
-from mic_mail.web.shown import shown_kept, shown_state
+from mic_mail.web.shown import shown_kept, shown_programs, shown_state
 
 SESSION_COOKIE = "__Host-mic-mail"
 FORM_COOKIE = "__Host-mic-mail-form"
@@ -112,6 +117,7 @@ class Application:
             Route("/sign-out", self.sign_out, methods=["POST"]),
             Route("/signed-out", self.show_signed_out),
             Route("/mailbox", self.show_mailbox),
+            Route("/mailbox/apple.mobileconfig", self.apple_profile),
             Route("/password", self.show_change),
             Route("/password", self.change, methods=["POST"]),
             Route("/forgot", self.show_forgot),
@@ -143,7 +149,12 @@ class Application:
         loopback = all(address in ("127.0.0.1", "::1") for address in config.listen.addresses)
         names = [config.server.hostname, own.partition(":")[0], *config.web.more_names]
         monitor = Monitor(config, services.lanes)
-        self._guard.configure(page, [*names, *(("localhost", "127.0.0.1", "[::1]") if loopback else ())], monitor.aside)
+        setup = AutoSetup(config, services.clock, lambda: services.access.snapshot.domains, page)
+        self._guard.configure(
+            page,
+            [*names, *(("localhost", "127.0.0.1", "[::1]") if loopback else ())],
+            lambda scope: monitor.aside(scope) or setup.aside(scope),
+        )
 
     # ------------------------------------------------------------ signing in and out
 
@@ -243,9 +254,23 @@ class Application:
         kept = await services.lanes.io(measured, kept_by(services.access, entry.mailbox_id), services.store)
         return self._page(
             "mailbox", request, news=news, state=shown_state(state, used, services.config), address=address, path="/mailbox",
-            kept=[shown_kept(each) for each in kept],
+            kept=[shown_kept(each) for each in kept], programs=shown_programs(servers(services.config)),
             sign_out=self._tokens.mint(visit.token, "sign-out"),
         )  # fmt: skip
+
+    async def apple_profile(self, request: Request) -> Response:
+        """The own account for Apple's programs, signed where the key of the certificate can sign."""
+        visit = await self._visit(request)
+        if visit is None:
+            return self._ended(request)
+        services, config, address = self._services, self._services.config, visit.signed_in.address
+        entry = services.access.snapshot.entries[visit.signed_in.mailbox_id]
+        name = entry.display_name or entry.owner.name or address
+        profile = mobileconfig.profile(servers(config), address, name, address.rpartition("@")[2])
+        with contextlib.suppress(OSError, ValueError):
+            profile = await services.lanes.hash(mobileconfig.signed, profile, config.certificate, config.key)
+        headers = {"content-disposition": f'attachment; filename="{mobileconfig.NAME}"'}
+        return Response(profile, media_type=mobileconfig.MEDIA_TYPE, headers=headers)
 
     # ------------------------------------------------------------ a new password
 

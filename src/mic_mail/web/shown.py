@@ -14,6 +14,7 @@ from mic_mail.policy.lifecycle import Decision, Reason, State
 from mic_mail.policy.wording import KINDS, PARTS, STATES, state_names
 from mic_mail.services.kept import Kept
 from mic_mail.services.ownpassword import OwnState, PasswordAge
+from mic_mail.web.autosetup.servers import Servers
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,26 @@ class Space:
     percent: int
     text: Text
     is_nearly_full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a mail program has to be told of one server."""
+
+    what: Text
+    where: str
+
+
+def shown_programs(servers: Servers) -> tuple[Program, ...]:
+    """The best server of each kind, and the address book."""
+    best = filter(None, map(servers.best, pages.PROGRAM_KINDS))
+    found = [
+        Program(pages.PROGRAM_KINDS[one.kind], f"{one.host}:{one.port} ({'SSL/TLS' if one.security == 'tls' else 'STARTTLS'})")
+        for one in best
+    ]
+    if servers.address_book is not None:
+        found.append(Program(pages.BOOK, servers.address_book))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

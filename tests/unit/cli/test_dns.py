@@ -62,7 +62,7 @@ def test_what_is_printed_passes(console: Console, server: NameServer) -> None:
     assert {row["verdict"] for row in rows.values()} == {"ok"}
     assert rows[DOMAIN, "MX"]["found"] == [f"10 {HOST}."]
     assert rows[f"_imaps._tcp.{DOMAIN}", "SRV"]["found"] == [f"0 1 993 {HOST}."]
-    assert len(rows) == 15
+    assert len(rows) == 18
     assert console.run("dns", "check") == 0
     assert "put right" not in console.err
 

@@ -1,0 +1,101 @@
+"""How mail programs set themselves up: which path answers which program (Reg. 8.1).
+
+    /mail/config-v1.1.xml                             Thunderbird and its like, at autoconfig.DOMAIN
+    /.well-known/autoconfig/mail/config-v1.1.xml      the same, at DOMAIN itself
+    /autodiscover/autodiscover.xml                    Outlook, version 1 (POST), at autodiscover.DOMAIN; in any case of letters
+    /autodiscover/autodiscover.json[/v1.0/ADDRESS]    Outlook, version 2: where version 1 is
+
+Under whatever host name: none of the answers sets a cookie or tells who has a mailbox. By plain http they are sent
+to the same path under the server's own name, for which there is a certificate.
+"""
+
+from collections.abc import Callable, Container
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.net.dns import NotAName, to_ascii
+from mic_mail.web.autosetup import autoconfig, autodiscover
+from mic_mail.web.autosetup.servers import servers
+from mic_mail.web.bodies import BodyRefused, read_body
+
+AUTOCONFIG = frozenset({"/mail/config-v1.1.xml", "/.well-known/autoconfig/mail/config-v1.1.xml"})
+AUTODISCOVER = "/autodiscover/autodiscover.xml"
+AUTODISCOVER_JSON = "/autodiscover/autodiscover.json"
+
+
+class AutoSetup:
+    """An application for these paths."""
+
+    def __init__(self, config: Config, clock: Clock, domains: Callable[[], Container[str]], page: str) -> None:
+        """`page`: the address of the pages, under which a browser trusts the certificate."""
+        self._servers = servers(config)
+        self._clock = clock
+        self._domains = domains
+        self._home = config.server.domain
+        self._origin = page.rstrip("/")
+
+    def aside(self, scope: Scope) -> ASGIApp | None:
+        """Itself, where this request is for it."""
+        path = scope["path"].lower()
+        is_ours = path in AUTOCONFIG or path == AUTODISCOVER or path.startswith(AUTODISCOVER_JSON)
+        return self if is_ours and scope["method"] in ("GET", "HEAD", "POST") else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except BodyRefused as refused:
+            response = Response(status_code=refused.status)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        path = request.url.path.lower()
+        if request.scope["scheme"] != "https":
+            query = f"?{request.url.query}" if request.url.query else ""
+            return RedirectResponse(f"{self._origin}{path}{query}", 302)
+        if path in AUTOCONFIG:
+            return self._autoconfig(request)
+        if path == AUTODISCOVER:
+            return await self._autodiscover(request)
+        return self._where(request)
+
+    def _autoconfig(self, request: Request) -> Response:
+        """Of the domain of the address, or of the host that was asked; of the server's first where neither is named."""
+        address = request.query_params.get("emailaddress", "")
+        host = request.headers.get("host", "").partition(":")[0].lower().removeprefix("autoconfig.")
+        named = address.rpartition("@")[2] if "@" in address else host
+        domain = self._ours(named) or (None if "@" in address else self._home)
+        if domain is None:
+            return Response(status_code=404)
+        return Response(autoconfig.document(self._servers, domain), media_type=autoconfig.MEDIA_TYPE)
+
+    async def _autodiscover(self, request: Request) -> Response:
+        try:
+            body = await read_body(request, autodiscover.BODY_OCTETS) if request.method == "POST" else b""
+            address = autodiscover.address_asked(body)
+            if self._ours(address.rpartition("@")[2]) is None:
+                raise autodiscover.NotAsked(autodiscover.NO_PROVIDER)
+        except autodiscover.NotAsked as reason:
+            return Response(autodiscover.error(reason.code, self._clock.now()), media_type=autodiscover.MEDIA_TYPE)
+        return Response(autodiscover.settings(self._servers, address), media_type=autodiscover.MEDIA_TYPE)
+
+    def _where(self, request: Request) -> Response:
+        """Both ways of naming the address are in use: in the path and as `Email=`."""
+        asked = {name.lower(): value for name, value in request.query_params.items()}
+        address = asked.get("email") or unquote(request.url.path.rpartition("/")[2])
+        if self._ours(address.rpartition("@")[2]) is None:
+            return Response(status_code=404)
+        status, told = autodiscover.redirection(asked.get("protocol", ""), f"{self._origin}{AUTODISCOVER}")
+        return JSONResponse(told, status)
+
+    def _ours(self, domain: str) -> str | None:
+        try:
+            name = to_ascii(domain)
+        except NotAName:
+            return None
+        return name if name in self._domains() else None
