@@ -25,6 +25,7 @@ from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.access import Access
 from mic_mail.services.housekeeping import ChangedAccounts
 from mic_mail.services.mailflow import MailFlow
+from mic_mail.services.malware import Malware
 from mic_mail.services.notices import Notices
 from mic_mail.services.runaways import Runaways
 from mic_mail.services.secrecy import Secrecy
@@ -53,6 +54,7 @@ class Rooms:
     store: MailStore
     spool: Spool
     access: Access
+    malware: Malware
     secrecy: Secrecy
     mailflow: MailFlow
     runaways: Runaways
@@ -85,6 +87,7 @@ class Rooms:
         self.lag.threshold_seconds = config.process.lag_seconds
         self.access.configure(config)
         self.mailflow.settings = flow_settings(config)
+        self.malware.configure(config)
         self.secrecy.configure(config)
         self.usage.notices = Notices(self.store, config, self.clock)
         try:
@@ -134,6 +137,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     runaways = Runaways(
         access, directory, tell=lambda: tell_directory_changed(config.run_dir), lanes=lanes, clock=clock, log=log
     )
+    malware = Malware(config, lanes, log, runaways.infected)
     mailflow = MailFlow(
         flow_settings(config),
         store=store,
@@ -141,6 +145,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         lanes=lanes,
         accounts=accounts,
         access=access,
+        malware=malware,
         secrecy=secrecy,
         log=log,
         clock=clock,
@@ -159,6 +164,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         store=store,
         spool=spool,
         access=access,
+        malware=malware,
         secrecy=secrecy,
         mailflow=mailflow,
         runaways=runaways,

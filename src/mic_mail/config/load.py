@@ -308,6 +308,12 @@ _COLLECTOR = _fixed(
     'Viết như "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
     'Write it as "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
 )
+_SCANNER = _fixed(
+    "không phải nơi clamd nghe",
+    "is no place where clamd listens",
+    'Viết như "unix:/run/clamav/clamd.ctl" hoặc "tcp://127.0.0.1:3310".',
+    'Write it as "unix:/run/clamav/clamd.ctl" or "tcp://127.0.0.1:3310".',
+)
 _NAMESERVER = _fixed(
     "không phải máy chủ tên miền",
     "is no name server",
@@ -370,6 +376,7 @@ _WORDS: Mapping[str, Words] = {
     "network": _NETWORK,
     "collector": _COLLECTOR,
     "nameserver": _NAMESERVER,
+    "scanner": _SCANNER,
     "address": _ADDRESS,
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "float_type"), _NUMBER),
     **dict.fromkeys(("bool_type", "bool_parsing"), _YES_NO),

@@ -34,7 +34,7 @@ from mic_mail.config.readings import (
     WarnDays,
 )
 from mic_mail.config.section import About, Distinct, DomainName, MailboxName, NetworkName, Rising, Section
-from mic_mail.config.security import Anomaly, Syslog
+from mic_mail.config.security import Anomaly, Malware, Syslog
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, summed over a message
@@ -357,6 +357,7 @@ class Config(Section):
     ldap: Annotated[Ldap, About("LDAP.", "2.6")] = Ldap()
     web: Annotated[Web, About("The password page.", "7.3.c")] = Web()
     log: Annotated[Log, About("Logs.", "8.2")] = Log()
+    malware: Annotated[Malware, About("Malware.", "10.2")] = Malware()
     anomaly: Annotated[Anomaly, About("Sign-ins that look like a stolen password.", "7.2.c")] = Anomaly()
     regulation: Annotated[Regulation, About("The decision.")] = Regulation()
     address: Annotated[Address, About("Addresses.", "5")] = Address()

@@ -102,6 +102,17 @@ _NAMESERVER = re.compile(
 NameserverName = Annotated[str, AfterValidator(_nameserver)]
 
 
+def _scanner(text: str) -> str:
+    found = _SCANNER.fullmatch(text)
+    if text and (found is None or not 0 < int(found["port"] or 1) < 65_536):
+        raise PydanticCustomError("scanner", "not a scanner")
+    return text
+
+
+_SCANNER = re.compile(r"unix:/[^\0]+|tcp://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
+ScannerName = Annotated[str, StringConstraints(max_length=300), AfterValidator(_scanner)]
+
+
 def _collector(text: str) -> str:
     unix = text.startswith("unix:/") and "\0" not in text
     found = _COLLECTOR.fullmatch(text)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from mic_mail.config.section import About, CollectorName, Distinct, Section
+from mic_mail.config.section import About, CollectorName, Distinct, ScannerName, Section
 from mic_mail.config.units import DAY, HOUR, MINUTE, Location, Seconds, Unit
 
 
@@ -40,6 +40,26 @@ class Anomaly(Section):
             "A mailbox was signed in to from so many networks (/24, /48), half as many of them far apart (/16, /32).", "7.2.c"
         ),
     ] = 15
+
+
+class Malware(Section):
+    """The check of messages by ClamAV."""
+
+    clamd: Annotated[
+        ScannerName,
+        About(
+            "Where clamd listens: `unix:/run/clamav/clamd.ctl` or `tcp://127.0.0.1:3310`; empty: nothing is scanned.", "10.2"
+        ),
+    ] = ""
+    seconds: Annotated[Seconds, Field(ge=1, le=5 * MINUTE), About("An answer that takes longer is none.", "10.2")] = 60.0
+    connections: Annotated[
+        int, Field(ge=1, le=100), Unit("connections"), About("To clamd at once, per worker; others wait.", "10.2")
+    ] = 8
+    absent: Annotated[
+        Literal["refuse", "pass"],
+        About("What becomes of a message that clamd does not answer for: its sender tries again, or it passes.", "10.2"),
+    ] = "refuse"
+    suspend: Annotated[bool, About("The mailbox that sends malware is suspended.", "7.2.c")] = True
 
 
 class Syslog(Section):

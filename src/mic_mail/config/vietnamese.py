@@ -162,6 +162,12 @@ MEANINGS = {
     "web.more_names": "Các tên máy khác mà trình duyệt được dùng để truy nhập, ngoài server.hostname.",
     "web.idle_seconds": "Không thao tác quá khoảng này thì phải đăng nhập lại.",
     "web.session_seconds": "Đã đăng nhập quá khoảng này thì phải đăng nhập lại.",
+    "malware": "Quét mã độc bằng ClamAV.",
+    "malware.clamd": "Nơi clamd nghe: `unix:/run/clamav/clamd.ctl` hoặc `tcp://127.0.0.1:3310`; trống: không quét.",
+    "malware.seconds": "Trả lời muộn hơn coi như không có.",
+    "malware.connections": "Số kết nối cùng lúc tới clamd của mỗi tiến trình; thư khác phải chờ.",
+    "malware.absent": "Khi clamd không trả lời: `refuse` để bên gửi thử lại, `pass` cho qua và ghi nhật ký.",
+    "malware.suspend": "Hộp thư gửi mã độc bị tạm khóa.",
     "dns.nameservers": (
         "Máy chủ tên miền (`127.0.0.1`, `[::1]:5353`); trống: theo máy. Máy chủ kiểm tra DNSSEC phải ở trên chính máy này."
     ),

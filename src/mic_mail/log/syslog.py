@@ -55,6 +55,8 @@ SECURITY: Mapping[str, tuple[Severity, str]] = {
     "mailbox_suspended": (Severity.ALERT, "Tự động tạm khóa hộp thư"),
     "suspension_failed": (Severity.CRITICAL, "Không tạm khóa được hộp thư"),
     "mailbox_opened": (Severity.INFORMATIONAL, "Mở hộp thư của đơn vị, nhóm"),
+    "malware_refused": (Severity.ALERT, "Từ chối thư có mã độc"),
+    "message_not_scanned": (Severity.WARNING, "Chưa quét được mã độc trong thư"),
     "marked_message_refused": (Severity.WARNING, "Từ chối thư có dấu độ mật"),
     "marked_message_flagged": (Severity.WARNING, "Thư đến có dấu độ mật"),
     "held_message_submitted": (Severity.NOTICE, "Giải tỏa thư bị giữ"),

@@ -208,16 +208,15 @@ ROWS: tuple[Clause, ...] = (
         ("Phải có số, ngày, người ký kết luận; thiếu thì từ chối.",
          "Needs the conclusion's number, date, signatory; refused without."),
         settings="restore.breach_document"),
-    _row("7.2.c", PARTLY,
+    _row("7.2.c", ENFORCED,
         ("Bị virus, chiếm dụng, lộ mật khẩu; phát tán thư rác, mã độc.",
          "Infected, hijacked, password leaked, spreading spam or malware."),
-        (("Tạm khóa bằng lệnh, và tự động khi gửi quá nhiều, hoặc (nếu đặt) khi bị dò mật khẩu hàng loạt; đăng nhập bất thường "
-          "được báo cá nhân và Trung tâm; phiên bị ngắt trong vài giây. Chưa quét virus thư gửi đi."),
-         ("Suspended by command, by the server when it sends far too much, and (by setting) after a spray of passwords; "
-          "abnormal sign-ins are told to person and Centre; sessions are cut within seconds. Outbound mail is not scanned for "
-          "viruses yet.")),
-        settings="limits.recipients_per_hour limits.suspend_beyond limits.bulk_senders anomaly.suspend anomaly.window "
-                 "anomaly.sprayed anomaly.guesses anomaly.networks"),
+        (("Tạm khóa bằng lệnh, và tự động khi gửi mã độc (ClamAV), gửi quá nhiều, hoặc (nếu đặt) khi bị dò mật khẩu hàng loạt; "
+          "đăng nhập bất thường được báo cá nhân và Trung tâm; phiên bị ngắt trong vài giây."),
+         ("Suspended by command, and by the server when it sends malware (ClamAV) or far too much, and (by setting) after a "
+          "spray of passwords; abnormal sign-ins are told to person and Centre; sessions are cut within seconds.")),
+        settings="malware.clamd malware.suspend limits.recipients_per_hour limits.suspend_beyond limits.bulk_senders "
+                 "anomaly.suspend anomaly.window anomaly.sprayed anomaly.guesses anomaly.networks"),
     _row("7.3.a", ENFORCED,
         ("Đơn vị, cá nhân liên hệ bằng văn bản, fax, điện thoại để khôi phục.",
          "The unit or person asks, by letter, fax, telephone."),
@@ -288,9 +287,9 @@ ROWS: tuple[Clause, ...] = (
     _row("10.2", PARTLY,
         ("An ninh, chống virus, lọc thư rác, xóa và lưu trữ, đổi mật khẩu, quyền truy nhập.",
          "Security, virus protection, spam filtering, deletion and archiving, password change, access rights."),
-        ("Chính sách mật khẩu, mã hóa kết nối, khóa gửi bằng lệnh.",
-         "Password policy, encrypted connections, sending locked by command."),
-        settings="auth.password_length auth.cleartext tls.minimum storage.expunge_keep"),
+        ("Thư được quét mã độc bằng ClamAV, có thì từ chối; chính sách mật khẩu, mã hóa kết nối, khóa gửi. Chưa lọc thư rác.",
+         "Messages are scanned by ClamAV and refused; password policy, encryption, sending locked. No filter for spam yet."),
+        settings="malware.clamd malware.absent auth.password_length auth.cleartext tls.minimum storage.expunge_keep"),
     _row("10.3", ENFORCED,
         ("Ngừng dịch vụ vì kỹ thuật phải báo trước tối thiểu 03 ngày làm việc.",
          "Technical downtime is announced at least 3 working days ahead."),
@@ -433,7 +432,9 @@ ROWS: tuple[Clause, ...] = (
         ("Chứng cứ: nhật ký thư.", "Evidence: the mail log.")),
     _row("15.5", PARTLY,
         ("Xóa thư rác, mã độc; báo sự cố.", "Users delete spam and malicious mail; report errors."),
-        ("Thư mục Junk trong mọi hộp thư.", "A Junk folder in every mailbox.")),
+        ("Thư mục Junk trong mọi hộp thư; thư có mã độc bị từ chối. Chưa có khu cách ly và học thư rác.",
+         "A Junk folder in every mailbox; malware is refused. No quarantine, and nothing learns from Junk yet."),
+        settings="malware.clamd"),
     _row("16.1.a", PEOPLE,
         ("Thủ trưởng bảo đảm việc tuân thủ.", "Heads see to it that the rules are kept."),
         ("Không có việc cho máy chủ.", "Nothing for a server to do.")),

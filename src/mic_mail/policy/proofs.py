@@ -119,6 +119,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/year/test_year.py",
     ),
     "7.2.c": (
+        "tests/clients/test_clamav.py",
         "tests/clients/test_states.py",
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_14_4_register.py",

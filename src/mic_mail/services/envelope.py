@@ -50,6 +50,8 @@ class Cause(StrEnum):
     NAME_NOT_YOURS = "name-not-yours"
     MARKED_SECRET = "marked-secret"  # noqa: S105 - the name of a cause
     NOT_INSPECTED = "not-inspected"
+    MALWARE = "malware"
+    NOT_SCANNED = "not-scanned"
     LOOP = "loop"
     BARE_LINE_END = "bare-line-end"
     # the machine
@@ -60,7 +62,9 @@ class Cause(StrEnum):
 BINARYMIME = "BINARYMIME"
 """The `body` of a message whose octets are no lines (RFC 3030 §3)."""
 
-TEMPORARY = frozenset({Cause.NO_ROUTE_YET, Cause.OVER_QUOTA, Cause.SENDING_RATE, Cause.DISK_FULL, Cause.UNAVAILABLE})
+TEMPORARY = frozenset(
+    {Cause.NO_ROUTE_YET, Cause.OVER_QUOTA, Cause.SENDING_RATE, Cause.NOT_SCANNED, Cause.DISK_FULL, Cause.UNAVAILABLE}
+)
 """Causes after which the client should try again; every other one is final."""
 
 

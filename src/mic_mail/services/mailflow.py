@@ -26,6 +26,7 @@ from mic_mail.services.access import Access
 from mic_mail.services.delivery import Delivering
 from mic_mail.services.envelope import Accepted, Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
 from mic_mail.services.flowsettings import FlowSettings
+from mic_mail.services.malware import Malware
 from mic_mail.services.posting import Parcel, account_ref
 from mic_mail.services.reception import Reception, Sink, Stream
 from mic_mail.services.recipients import Recipients
@@ -51,6 +52,7 @@ class MailFlow:
         lanes: Lanes,
         accounts: AccountLanes,
         access: Access,
+        malware: Malware,
         secrecy: Secrecy,
         log: MailLog,
         clock: Clock,
@@ -58,6 +60,7 @@ class MailFlow:
     ) -> None:
         """`runaway` hears, on the loop, of a mailbox that goes on to name far too many recipients."""
         self.settings = settings
+        self._malware = malware
         self._secrecy = secrecy
         self._store = store
         self._lanes = lanes
@@ -163,12 +166,9 @@ class MailFlow:
             if stopped is not None:
                 return self.refused(envelope, stopped)
             parcels = self._parcels(envelope)
-            checked = await self._secrecy.check(self._passage(envelope, parcels), octets)
-            # The look may have taken seconds: what ended meanwhile counts too.
-            stopped = self._marked(envelope, checked) or self._senders.may_send(envelope.client, envelope.trace_id)
+            stopped, answered = await self._inspect(envelope, parcels, octets)
             if stopped is not None:
                 return self.refused(envelope, stopped)
-            answered = checked.answers
             # What measures less than the limit on the wire cannot hold more than the limit.
             if len(octets) > self.settings.attachment_octets:
                 if answered is None:
@@ -230,8 +230,7 @@ class MailFlow:
             await self._lanes.io(sink.discard)
             return self.refused(envelope, stopped)
         parcels = self._parcels(envelope)
-        checked = await self._secrecy.check(self._passage(envelope, parcels), Path(sink.path))
-        stopped = self._marked(envelope, checked) or self._senders.may_send(envelope.client, envelope.trace_id)
+        stopped, _ = await self._inspect(envelope, parcels, Path(sink.path))
         if stopped is not None:
             await self._lanes.io(sink.discard)
             return self.refused(envelope, stopped)
@@ -242,6 +241,16 @@ class MailFlow:
         await self._delivering.staged(parcels[0], staged, answered)
         self._recipients.grew(parcels[0].mailbox.mailbox_id, answered.size)
         return self._accepted(envelope, received_octets, delivered=1)
+
+    async def _inspect(
+        self, envelope: Envelope, parcels: list[Parcel], source: bytes | Path
+    ) -> tuple[Refusal | None, Answers | None]:
+        """Why it does not pass, and what a scan of it gave. A look may take seconds: what ended meanwhile counts too."""
+        stopped = await self._malware.check(envelope, source)
+        if stopped is not None:
+            return stopped, None
+        checked = await self._secrecy.check(self._passage(envelope, parcels), source)
+        return self._marked(envelope, checked) or self._senders.may_send(envelope.client, envelope.trace_id), checked.answers
 
     def _passage(self, envelope: Envelope, parcels: list[Parcel]) -> Passage:
         """The message as the check of markings knows it (Reg. 4.1)."""

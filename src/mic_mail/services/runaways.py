@@ -1,4 +1,4 @@
-"""Suspending a mailbox by itself: it writes to far too many people, or its password looks stolen (Reg. 7.2.c).
+"""Suspending a mailbox by itself: it writes to far too many people, sends malware, or its password looks stolen (Reg. 7.2.c).
 
 In: a mailbox and what was noticed. Out: a suspension as a fact, an event, and the other processes told;
 the Centre hears of it by a notice that follows from the fact (`services.lifenotices`). Belongs to the event loop; the fact is
@@ -24,6 +24,7 @@ from mic_mail.services.lifenotices import SERVER
 TRIES = 3
 """Where others record something of the mailbox at the same time."""
 WHY = "gửi tới quá nhiều người nhận trong một giờ"
+WHY_INFECTED = "gửi thư có mã độc"
 
 
 class Runaways:
@@ -50,13 +51,20 @@ class Runaways:
 
     def noticed(self, mailbox_id: int, recipients: int) -> None:
         """A mailbox names too many recipients."""
+        self._begin(mailbox_id, "outbound-rate", WHY, recipients=recipients)
+
+    def infected(self, mailbox_id: int) -> None:
+        """Somebody signed in as this mailbox sends malware."""
+        self._begin(mailbox_id, "malware", WHY_INFECTED)
+
+    def _begin(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> None:
         if mailbox_id not in self._under_way:
-            errand = self._once(mailbox_id, recipients)
+            errand = self._once(mailbox_id, trigger, why, **figures)
             self._under_way[mailbox_id] = asyncio.get_running_loop().create_task(errand, name=f"suspend {mailbox_id}")
 
-    async def _once(self, mailbox_id: int, recipients: int) -> None:
+    async def _once(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> None:
         try:
-            await self.suspend(mailbox_id, "outbound-rate", WHY, recipients=recipients)
+            await self.suspend(mailbox_id, trigger, why, **figures)
         finally:
             del self._under_way[mailbox_id]
 

@@ -284,6 +284,20 @@ TABLE: dict[str, Row] = {
         "Hệ thống thư điện tử. Nếu có nhầm lẫn, đề nghị liên hệ Trung tâm Thông tin.",
         "4.1",
     ),
+    Cause.MALWARE: Row(
+        550,
+        "5.7.1",
+        "The message holds malware ({malware}) and is not taken ({clause}); check the machine it comes from.",
+        "Thư có mã độc ({malware}) nên không được nhận ({clause}); đề nghị kiểm tra máy đã gửi.",
+        "10.2",
+    ),
+    Cause.NOT_SCANNED: Row(
+        451,
+        "4.7.1",
+        "The message cannot be checked for malware now ({clause}); try again later.",
+        "Chưa quét được mã độc trong thư ({clause}); đề nghị gửi lại sau.",
+        "10.2",
+    ),
     Cause.NOT_INSPECTED: Row(
         550,
         "5.7.1",

@@ -13,7 +13,20 @@ from mic_mail.services.refusals import RefusalKind
 from mic_mail.smtp import replies
 from mic_mail.smtp.replies import SIGN_IN, TABLE, Reply, Voice
 
-WORDS = {"hostname", "octets", "hint", "support", "detail", "address", "clause", "trace_id", "size", "limit", "field"}
+WORDS = {
+    "hostname",
+    "octets",
+    "hint",
+    "support",
+    "detail",
+    "address",
+    "clause",
+    "trace_id",
+    "size",
+    "limit",
+    "field",
+    "malware",
+}
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -1,0 +1,180 @@
+"""Messages under the eyes of a real clamd: what it finds does not come in and does not go out (Reg. 10.2, 15.5, 7.2.c)."""
+
+import base64
+import email
+import email.policy
+import gzip
+import io
+import smtplib
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import clamdserver
+from clamdserver import EICAR, NAME, ClamDaemon
+from harness import MailServer
+from mic_mail.policy.facts import Cause, FactKind, MailboxKind
+from regulation.test_clause_7_2_c import subjects, submission, suspensions
+
+pytestmark = [
+    pytest.mark.needs_tool,
+    pytest.mark.clause("10.2", "15.5"),
+    pytest.mark.skipif(clamdserver.missing() is not None, reason=str(clamdserver.missing())),
+]
+SENDER, READER = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[ClamDaemon]:
+    one = ClamDaemon(tmp_path / "clam")
+    one.start()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def server(serve: Callable[..., MailServer], daemon: ClamDaemon) -> MailServer:
+    return furnished(serve({"malware": {"clamd": daemon.place, "seconds": 20}}))
+
+
+def furnished(server: MailServer) -> MailServer:
+    server.population.issue("dvbe", name="Đỗ Văn Bê")
+    server.population.issue("support", kind=MailboxKind.GROUP, name="Trung tâm Thông tin")
+    server.issue("ttlan", name="Trần Thị Lan")
+    return server
+
+
+def zipped(octets: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("hóa đơn.com", octets)
+    return packed.getvalue()
+
+
+def message(attached: bytes, sender: str = SENDER, *, padding: int = 0) -> bytes:
+    head = f"From: {sender}\r\nTo: {READER}\r\nSubject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    text = "--b\r\nContent-Type: text/plain\r\n\r\n" + ("x" * 70 + "\r\n") * (padding // 72)
+    kind = "application/octet-stream; name=a.bin\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment"
+    body = base64.encodebytes(attached).replace(b"\n", b"\r\n")
+    return head.encode() + f"{text}\r\n--b\r\nContent-Type: {kind}\r\n\r\n".encode() + body + b"--b--\r\n"
+
+
+def outcome(send: Callable[[], Any]) -> tuple[int, bytes]:
+    """The reply to the end of the message."""
+    try:
+        send()
+    except smtplib.SMTPDataError as refused:
+        error = refused.smtp_error
+        return refused.smtp_code, error if isinstance(error, bytes) else error.encode()
+    return 250, b""
+
+
+def from_outside(server: MailServer, octets: bytes) -> tuple[int, bytes]:
+    with smtplib.SMTP(server.host, server.ports["smtp"], timeout=60) as client:
+        return outcome(lambda: client.sendmail("a@example.org", [READER], octets))
+
+
+def from_inside(server: MailServer, octets: bytes) -> tuple[int, bytes]:
+    with submission(server) as client:
+        return outcome(lambda: client.sendmail(SENDER, [READER], octets))
+
+
+def received(server: MailServer) -> int:
+    return len(subjects(server, server.population.directory.mailbox(READER)))
+
+
+@pytest.mark.parametrize("packed", [lambda octets: octets, zipped, gzip.compress], ids=["plain", "zip", "gzip"])
+@pytest.mark.parametrize("padding", [0, 400_000], ids=["in memory", "as a file"])
+def test_malware_does_not_come_in(server: MailServer, packed: Callable[[bytes], bytes], padding: int) -> None:
+    """Refused where its sender hears of it; nothing is delivered, and the log says what it was."""
+    code, words = from_outside(server, message(packed(EICAR), "a@example.org", padding=padding))
+    assert code == 550
+    assert words.startswith(b"5.7.1 The message holds malware (" + NAME.encode())
+    assert received(server) == 0
+    assert from_outside(server, message(packed(b"a document"), "a@example.org", padding=padding))[0] == 250
+    assert received(server) == 1
+    server.stop()
+    (told,) = [event for event in server.events() if event["event"] == "malware_refused"]
+    assert (told["malware"], told["sender"], told["clause"], told["login"]) == (NAME, "a@example.org", "10.2", None)
+
+
+@pytest.mark.clause("7.2.c")
+def test_clause_7_2_c_who_sends_malware_is_suspended(server: MailServer) -> None:
+    """Refused, suspended once, its session ended, the Centre told; whoever is written to has nothing of it."""
+    code, words = from_inside(server, message(EICAR))
+    assert (code, NAME.encode() in words) == (550, True)
+    (fact,) = suspensions(server, SENDER)
+    assert (fact.kind, dict(fact.data)) == (FactKind.SUSPENDED, {"cause": Cause.COMPROMISED, "trigger": "malware"})
+    with pytest.raises(AssertionError, match="525"):  # of the sign-in
+        from_inside(server, message(b"a document"))
+    server.housekeep()
+    headers = subjects(server, server.population.directory.mailbox("support@mic.gov.vn"))
+    notices = [str(email.message_from_bytes(header, policy=email.policy.default)["Subject"]) for header in headers]
+    assert len([subject for subject in notices if SENDER in subject]) == 1, notices
+    assert received(server) == 0
+
+
+@pytest.mark.clause("7.2.c")
+def test_who_sends_malware_is_refused_only(serve: Callable[..., MailServer], daemon: ClamDaemon) -> None:
+    """`malware.suspend = false`."""
+    server = furnished(serve({"malware": {"clamd": daemon.place, "suspend": False}}))
+    assert from_inside(server, message(EICAR))[0] == 550
+    assert suspensions(server, SENDER) == []
+    assert from_inside(server, message(b"a document"))[0] == 250
+
+
+def test_a_daemon_that_is_away(server: MailServer, daemon: ClamDaemon) -> None:
+    """The sender tries again; nobody is suspended; once it is back all is as before."""
+    daemon.stop()
+    assert from_outside(server, message(b"a document", "a@example.org"))[0] == 451
+    assert from_inside(server, message(EICAR))[0] == 451
+    assert suspensions(server, SENDER) == []
+    daemon.start()
+    assert from_outside(server, message(b"a document", "a@example.org"))[0] == 250
+    assert received(server) == 1
+
+
+def test_a_daemon_that_is_away_and_mail_that_passes(serve: Callable[..., MailServer], tmp_path: Path) -> None:
+    """`malware.absent = "pass"`: the log tells of every message that nobody has looked at."""
+    server = furnished(serve({"malware": {"clamd": f"unix:{tmp_path}/nobody", "absent": "pass"}}))
+    assert from_outside(server, message(b"a document", "a@example.org"))[0] == 250
+    server.stop()
+    (told,) = [event for event in server.events() if event["event"] == "message_not_scanned"]
+    assert told["refused"] is False
+
+
+def test_a_message_that_the_daemon_does_not_take(serve: Callable[..., MailServer], tmp_path: Path) -> None:
+    """Its limit is smaller than ours: that is said, and the message is none that was looked at."""
+    daemon = ClamDaemon(tmp_path / "clam", stream_octets=100_000)
+    daemon.start()
+    try:
+        server = furnished(serve({"malware": {"clamd": daemon.place}}))
+        assert from_outside(server, message(b"x" * 400_000, "a@example.org"))[0] == 451
+        assert from_outside(server, message(b"x" * 4_000, "a@example.org"))[0] == 250
+        server.stop()
+        (told,) = [event for event in server.events() if event["event"] == "message_not_scanned"]
+        assert "size limit exceeded" in told["error"]
+    finally:
+        daemon.stop()
+
+
+def test_ten_at_once_with_two_connections(serve: Callable[..., MailServer], daemon: ClamDaemon) -> None:
+    """They wait for their turn; each gets its own answer."""
+    server = furnished(serve({"malware": {"clamd": daemon.place, "connections": 2}}))
+    codes: dict[int, int] = {}
+
+    def send(number: int) -> None:
+        attached = EICAR if number % 2 else b"a document"
+        codes[number] = from_outside(server, message(attached, "a@example.org", padding=number * 40_000))[0]
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert codes == {number: 550 if number % 2 else 250 for number in range(10)}
+    assert received(server) == 5
