@@ -115,6 +115,7 @@ def test_clause_11_4_a_part_of_it(desk, tmp_path):
     assert export(desk, tmp_path / "d", "--until", "2020-01-01")["messages"] == 0
     assert checked(tmp_path / "d") == {"manifest.json", "manifest.csv"}
     export(desk, tmp_path / "e", "--folder", "none", code=2)
+    assert not (tmp_path / "e").exists(), "what was mistyped takes no place"
     export(desk, tmp_path / "f", "--since", "2026-02-01", "--until", "2026-01-01", code=2)
 
 
@@ -156,6 +157,15 @@ def test_clause_11_4_never_over_what_is_there(desk, tmp_path):
     assert "another export" in desk.err
     assert {path: path.read_bytes() for path in done.rglob("*") if path.is_file()} == before
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["x"]
+
+
+def test_clause_11_4_never_among_the_servers_own_files(desk, tmp_path):
+    """A folder beside the mailboxes would be taken for one; nor by a link."""
+    (tmp_path / "mail").symlink_to(desk.folder / "data" / "mail")
+    for target in (desk.folder / "data/mail/mic.gov.vn/ttlan2", desk.folder / "data/out", tmp_path / "mail/mic.gov.vn/x"):
+        export(desk, target, code=2)
+        assert "among the server's own files" in desk.err
+        assert not target.exists()
 
 
 def _killed(desk, target, step):
@@ -303,4 +313,38 @@ def test_clause_11_4_what_comes_meanwhile(desk, tmp_path):
     day = SystemClock().now().date()
     some = RecordsExport(store, config, SystemClock())
     assert some.run(account, Selection("Mới", since=day + timedelta(days=2)), tmp_path / "none", {}).messages == 0
+    store.close()
+
+
+def test_clause_11_4_folders_of_one_uidvalidity(desk, tmp_path):
+    """Folders that came from another server may have the same UIDVALIDITY and UIDs (RFC 3501 §2.3.1.1: a message is known by
+    the name of its folder too): nothing is left out, and a run that was broken off goes on rightly."""
+    config = load(desk.folder / "mic-mail.toml")
+    store, account = opened(desk)
+    for name in ("Moi-1", "Moi+1"):
+        cur = desk.folder / "data/mail/mic.gov.vn/cntt/Maildir" / f".{name}" / "cur"
+        cur.mkdir(parents=True)
+        (cur.parent / "new").mkdir()
+        (cur.parent / "tmp").mkdir()
+        (cur / "1700000000.M1P1.x:2,").write_bytes(message(name))
+        (cur.parent / "dovecot-uidlist").write_text("3 V1700000000 N2\n1 :1700000000.M1P1.x\n")
+    account.rescan()
+    assert {account.folder(name).uidvalidity for name in ("Moi-1", "Moi+1")} == {1700000000}
+
+    def both(target, stop=99):
+        def progress(done):
+            if done == stop:
+                raise KeyboardInterrupt
+
+        return RecordsExport(store, config, SystemClock()).run(account, Selection(), target, {}, progress=progress)
+
+    whole = both(tmp_path / "whole").messages
+    for stop in range(1, whole):
+        target = tmp_path / f"out{stop}"
+        with pytest.raises(KeyboardInterrupt):
+            both(target, stop)
+        assert both(target).messages == whole
+        found = {row["folder"]: (target / row["file"]).read_bytes() for row in rows(target)}
+        assert (found["Moi-1"], found["Moi+1"]) == (message("Moi-1"), message("Moi+1"))
+        assert len(checked(target)) == whole + 2
     store.close()

@@ -119,6 +119,22 @@ def test_who_leaves_or_goes_to_another_unit_keeps_nothing(office: Office) -> Non
     assert office.held(date(2026, 11, 26)) == {}
 
 
+def test_who_returns_is_named_anew(office: Office) -> None:
+    """What a leave has ended stays ended, for members too; a leave that never was has ended nothing."""
+    own = office.directory.mailbox("be@mic.gov.vn")
+    office.grant("be", KEEPER)
+    office.grant("be", MEMBER)
+    office.clock.move_to(START.replace(day=25))
+    office.accounts.leave(own, date(2026, 11, 25), Level.DIVISION, Departure.RETIRED, HEAD)
+    office.accounts.withdraw_leave(own, HEAD)
+    assert office.held(NEXT) == office.held(NEXT, office.group) == {"be": ALL}
+    office.accounts.leave(own, date(2026, 11, 25), Level.DIVISION, Departure.RETIRED, HEAD)
+    office.accounts.come_back(own, NEXT, HEAD)
+    assert office.held(LATER) == office.held(LATER, office.group) == {}
+    office.grant("be", KEEPER, LATER)
+    assert (office.held(date(2026, 12, 9)), office.held(LATER)) == ({}, {"be": ALL})
+
+
 REFUSED: list[tuple[str, Callable[[Office], object]]] = [
     ("12.3", lambda o: o.grant("hoa", KEEPER)),  # of another unit
     ("12.3", lambda o: o.grant("be", MEMBER, mailbox=o.unit)),
@@ -154,6 +170,9 @@ def test_one_substitute_at_a_time(office: Office) -> None:
     with pytest.raises(NotAllowed):
         office.grant("hoa", SUBSTITUTE, LATER, date(2026, 12, 20))
     office.grant("hoa", SUBSTITUTE, date(2026, 12, 11), date(2026, 12, 20))
+    own = office.directory.mailbox("lan@mic.gov.vn")
+    office.accounts.leave(own, TODAY, Level.DIVISION, Departure.RETIRED, HEAD)
+    office.grant("hoa", SUBSTITUTE, LATER, date(2026, 12, 20))  # nobody stands in who has left
 
 
 @pytest.mark.parametrize("how", ["left", "transferred", "suspended"])

@@ -144,6 +144,33 @@ def test_what_nobody_could_help_is_explained(desk: Desk) -> None:
     assert len(week) == 3 * 6, "the week-end is left out"
 
 
+def test_before_the_first_line_of_the_log_nothing_is_missed(serve: Callable[..., MailServer], tmp_path: Path) -> None:
+    """A server that was first started on Monday at noon, or whose older log is past keeping, knows nothing of the morning."""
+    desk = Desk(serve, tmp_path, begins="11:00")
+    desk.move_to(MONDAY, "16:05")
+    desk.sign_in().select("Shared/cntt")
+    desk.opened(1)
+    assert [(row["verdict"], row["why"]) for row in report(desk)[:4]] == [
+        ("shut", "unlogged"), ("shut", "unlogged"), ("opened", None), ("missed", None),
+    ]  # fmt: skip
+
+
+def test_days_on_which_the_server_did_not_run_are_not_missed(desk: Desk) -> None:
+    """A running server writes some lines each hour; of a day without any nobody knows."""
+    desk.move_to(DAYS[2], "08:00")
+    desk.sign_in().select("Shared/cntt")
+    desk.opened(1)
+    rows = report(desk)
+    assert [row["why"] for row in rows] == [*[None] * 3, *["unlogged"] * 3, *[None] * 3]
+    assert verdicts(rows) == [*["missed"] * 3, *["shut"] * 3, "opened", "missed", "missed"]
+
+
+def test_a_damaged_record_is_no_reproach(desk: Desk) -> None:
+    """It lets nobody in, so nobody has missed anything."""
+    desk.server.record(desk.cntt, Draft(FactKind.SUSPENDED, at(MONDAY, "07:00"), "test", data={"cause": "?"}))
+    assert [(row["verdict"], row["why"]) for row in report(desk)[:3]] == [("shut", "unreadable")] * 3
+
+
 def test_reports_and_papers(desk: Desk, tmp_path: Path) -> None:
     """Figures by mailbox, files of every kind, what is refused, and the evidence of the clause."""
     desk.move_to(MONDAY, "08:00")
@@ -188,6 +215,18 @@ def test_the_keeper_is_told_once_a_week(desk: Desk) -> None:
     assert len(told) == before + 1
     assert f"- {DAYS[1]:%d/%m/%Y}: 10:30 - 12:00." in told[-1]
     assert CNTT in told[-1]
+
+
+@pytest.mark.parametrize("kind", [FactKind.SUSPENDED, FactKind.RECLAIMED])
+def test_a_keeper_who_cannot_read_it_is_not_told(desk: Desk, kind: FactKind) -> None:
+    """A suspended or reclaimed mailbox shows it to nobody (7.1, 6.4.c): it is told in the unit's own mailbox."""
+    desk.move_to(MONDAY + ONE * 2, "10:00")
+    desk.server.record(desk.dvbe, Draft(kind, at(MONDAY + ONE * 2, "10:00"), "test", data={"cause": "c"}))
+    before = [len(letters(desk.server, name)) for name in ("dvbe", "cntt")]
+    desk.move_to(MONDAY + ONE * 7, "08:00")
+    desk.server.housekeep()
+    assert [text for text in letters(desk.server, "dvbe")[before[0] :] if f"{MONDAY:%d/%m/%Y}: 07:30" in text] == []
+    assert [text for text in letters(desk.server, "cntt")[before[1] :] if f"- {MONDAY:%d/%m/%Y}: 07:30" in text]
 
 
 # ---------------------------------------------------------------- by rule

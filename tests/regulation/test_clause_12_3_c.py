@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness import MailServer
 from mic_mail.policy.calendar import WorkingDays
+from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.passedon import Arrival, Mark, age, due_at, waiting
 from mic_mail.policy.replies import Incoming
 from mic_mail.services.passedon import PassedOn, Pending
@@ -127,6 +128,18 @@ def test_by_command(desk: Desk, tmp_path: Path) -> None:
         assert console.run(*words) == 0, console.err
     assert CNTT in (tmp_path / "x-1.csv").read_text("utf-8-sig")
     assert console.json("regulation", "show", "12.3.c")["evidence"][0]["count"] == 0
+
+
+def test_nothing_is_marked_where_nothing_can_be(serve: Callable[..., MailServer], tmp_path: Path) -> None:
+    """Of a mailbox that was freed no store is made anew; without a keyword the messages are not said to be missing."""
+    desk = Desk(serve, tmp_path, {"unit": {"passed_on": {"keywords": []}}})
+    khtc = desk.server.issue("khtc", kind=MailboxKind.UNIT)
+    desk.server.record(khtc, Draft(FactKind.FREED, at(MONDAY, "07:00"), "test"))
+    desk.put(desk.cntt, letter(1))
+    assert desk.console.run("mailbox", "mark-passed-on", khtc.address, "<1@x>", "--document", "9/QLVB") == 1, desk.console.err
+    assert not (desk.server.config.mail_root / khtc.home).exists()
+    assert desk.console.run("mailbox", "mark-passed-on", CNTT, "<1@x>", "--document", "9/QLVB") == 2
+    assert "unit.passed_on.keywords" in desk.console.err
 
 
 def test_the_settings_choose_the_mark(serve: Callable[..., MailServer], tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.errors import BadInput, Trouble
 from mic_mail.log.maillog import MailLog
+from mic_mail.papers.paper import Terms
 from mic_mail.policy.authority import Part
-from mic_mail.policy.facts import Departure, FactKind, Level, MailboxKind
+from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.handover import WITHHELD, BeingHandedOver, Standing, handovers, nothing_may_go, running, withheld
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.accounts import Accounts, NotAllowed
@@ -23,6 +24,7 @@ from mic_mail.services.credentials import Origin
 from mic_mail.services.handover.checking import Fate
 from mic_mail.services.handover.handing import Naming
 from mic_mail.services.handover.inventory import InventoryDamaged, digest_of, read_folders
+from mic_mail.services.handover.minutes import Minutes
 from mic_mail.services.holds import Holds
 from mic_mail.services.housekeeping import Visits
 from mic_mail.storage.mailstore import MailStore
@@ -108,6 +110,72 @@ def test_clause_12_3_d_refused(office: Office) -> None:
             act(office)
         assert error.value.clause in {"12.3.d", "12.3"}, number
         assert office.account.is_frozen() == (running(office.directory.facts(office.unit.mailbox_id)) is not None), number
+
+
+@pytest.mark.clause("7.1")
+def test_clause_12_3_d_a_successor_who_is_suspended_gets_no_password(office: Office) -> None:
+    """Neither at the beginning nor, suspended meanwhile, at the end; nothing has moved then; a restoration lets it go on."""
+
+    def tell(kind: FactKind) -> None:
+        office.server.record(office.lan, Draft(kind, office.server.clock.now(), "mai", data={"cause": "c"}))
+
+    def must_be_refused(act: Callable[[], object]) -> None:
+        with pytest.raises(NotAllowed) as error:
+            act()
+        assert error.value.clause == "7.1"
+
+    tell(FactKind.SUSPENDED)
+    must_be_refused(office.begin)
+    assert not office.account.is_frozen()
+    tell(FactKind.RESTORED)
+    office.begin()
+    before = office.directory.entry(office.unit.mailbox_id)
+    tell(FactKind.SUSPENDED)
+    must_be_refused(office.finish)
+    after = office.directory.entry(office.unit.mailbox_id)
+    assert (after.facts, after.credential) == (before.facts, before.credential)
+    assert office.account.is_frozen()
+    tell(FactKind.RESTORED)
+    office.finish()
+
+
+def test_clause_12_3_d_minutes_say_how_it_ended(office: Office) -> None:
+    """A draft until it is finished; of one that was cancelled nothing says that anything was handed over."""
+
+    def told() -> dict[str, object]:
+        handover = office.handovers.of(office.unit)
+        inventory = office.handovers.inventory(office.unit, handover)
+        assert inventory is not None
+        paper = Minutes(office.directory, office.server.config).paper(office.unit, handover, inventory)
+        return {"": str(paper), **dict(pair for block in paper.blocks if isinstance(block, Terms) for pair in block.pairs)}
+
+    office.begin()
+    draft = told()
+    assert draft["Hoàn thành"] == "chưa hoàn thành (bản dự thảo)"
+    office.cancel()
+    ended = office.handovers.of(office.unit).ended
+    assert ended is not None
+    cancelled = told()
+    assert (cancelled["Hoàn thành"], cancelled["Đã hủy"]) == ("không hoàn thành", ended.effective_at)
+    assert cancelled["Mật khẩu"] == cancelled["Quyền của bên giao và người thay thế"] == "không thay đổi"
+    assert "khởi tạo lại" in str(draft[""])
+    assert "khởi tạo lại" not in str(cancelled[""])
+    office.begin()
+    office.finish()
+    finished = told()
+    assert finished["Hoàn thành"] == office.handovers.of(office.unit).ended.effective_at
+    assert "Đã hủy" not in finished
+
+
+def test_clause_12_3_d_who_came_back_may_take_over_again(office: Office) -> None:
+    """A leave has ended the keeper's authority for good (12.3): after the return it is handed over as to anybody."""
+    be = Naming(BE, NAMING.named_by)
+    with pytest.raises(NotAllowed, match="keeper already"):
+        office.begin(be)
+    for kind in (FactKind.LEFT, FactKind.RETURNED):
+        office.server.record(office.be, Draft(kind, office.server.clock.now(), "mai", data={"level": "department"}))
+    office.begin(be)
+    office.finish()
 
 
 def test_clause_12_3_d_the_rights_move(office: Office) -> None:
@@ -220,6 +288,23 @@ def test_clause_12_3_d_what_cannot_be_read_is_counted_as_that(office: Office) ->
     assert handover.counted.data["messages"] - handover.counted.data["unreadable"] == 5
     office.finish()
     assert office.fates()[Fate.SAME] >= 5
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, lambda path: os.symlink(path, path)], ids=["fifo", "folder", "loop"])
+def test_clause_12_3_d_what_cannot_be_read_keeps_nobody_waiting(office: Office, put: Callable[[str], None]) -> None:
+    """A pipe in the place of a message is no message, and one that can be read again later is not said to be changed."""
+    [path] = office.account.paths(office.account.folder("Sent").folder_id, [1]).values()
+    os.rename(path, aside := str(Path(path).parents[2] / "aside"))
+    put(path)
+    done = threading.Thread(target=office.begin, daemon=True)
+    done.start()
+    done.join(30)
+    assert not done.is_alive()
+    assert office.handovers.of(office.unit).counted.data["unreadable"] == 1
+    os.rmdir(path) if put is os.mkdir else os.unlink(path)
+    os.rename(aside, path)
+    office.finish()
+    assert office.fates() == {Fate.SAME: 6}
 
 
 # ------------------------------------------------------------ what would destroy

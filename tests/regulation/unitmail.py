@@ -38,11 +38,13 @@ def shown(instant: str) -> str:
 
 
 class Desk:
-    """cntt@ with its keeper dvbe, and ttlan of the same unit, who is nothing yet; it is Monday, 07:00."""
+    """cntt@ with its keeper dvbe, and ttlan of the same unit, who is nothing yet; it is Monday, 07:00, or when it `begins`."""
 
-    def __init__(self, serve: Callable[..., MailServer], folder: Path, settings: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, serve: Callable[..., MailServer], folder: Path, settings: dict[str, Any] | None = None, *, begins: str = "07:00"
+    ) -> None:
         self.folder = folder
-        self.server = serve({**SETTINGS, **(settings or {})}, clock=ManualClock(at(MONDAY, "07:00")))
+        self.server = serve({**SETTINGS, **(settings or {})}, clock=ManualClock(at(MONDAY, begins)))
         self.cntt = self.server.issue("cntt", kind=MailboxKind.UNIT, name="Cục CNTT", aliases=["cuccntt"])
         self.dvbe = self.server.issue("dvbe", name="Đỗ Văn Bê")
         self.ttlan = self.server.issue("ttlan", name="Trần Thị Lan")
@@ -54,6 +56,8 @@ class Desk:
             sleep(0.02)
 
     def move_to(self, day: date, clock: str) -> None:
+        """What has happened is in the log of its own day by then."""
+        self.server.running.rooms.log.flush()
         self.server.move_clock_to(at(day, clock))
 
     def sign_in(self, address: str = DVBE) -> imaplib.IMAP4_SSL:

@@ -15,6 +15,7 @@ from mic_mail.cli.gate import asks
 from mic_mail.cli.officer import officer_now
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.paperfile import must_be_a_place_for_files
 from mic_mail.cli.record import on_record
 from mic_mail.cli.store import account_of
 from mic_mail.directory.contentaccess import Export
@@ -162,6 +163,7 @@ def export(
     target, origin = target.absolute(), Origin(here.actor(actor))
     subject = _subject(here, access_id)
     with on_record(here, "content_export", subject, origin, request=access_id, target=str(target)):
+        must_be_a_place_for_files(here, target)
         content, hand = _content(here), _hand(here, origin.actor)
         access = content.opened(access_id, hand)
         mailbox = here.directory.mailbox(access.address)

@@ -15,6 +15,7 @@ from mic_mail.cli.gate import asks
 from mic_mail.cli.officer import officer_now
 from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.paperfile import must_be_a_place_for_files
 from mic_mail.cli.record import on_record
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
@@ -80,6 +81,7 @@ def export(
         target=str(target), asked_by=asked_by, folder=folder, since=since, until=until, passed_on=passed,
     ):  # fmt: skip
         must_be_there(entry.address, entry.facts)
+        must_be_a_place_for_files(here, target)
         keeper = _must_be_asked_for(here, entry, origin, asked_by)
         basis = {"mailbox": entry.address, "asked_by": keeper, "document": document, "exported_by": origin.actor}
         account = here.store.account(AccountRef(entry.mailbox_id, entry.home))
@@ -158,6 +160,13 @@ def mark_passed_on(
         raise BadInput(
             Text(f"{entry.address} không phải hộp thư đơn vị.", f"{entry.address} is no unit's mailbox."),
             clause=passedon.CLAUSE,
+        )
+    must_be_there(entry.address, entry.facts)
+    if not here.config.unit.passed_on.keywords:
+        raise BadInput(
+            Text("Cấu hình không có từ khóa nào để đánh dấu.", "The configuration has no keyword to mark with."),
+            clause=passedon.CLAUSE,
+            remedy=Text("Xem unit.passed_on.keywords.", "See unit.passed_on.keywords."),
         )
     with on_record(here, "mailbox_mark_passed_on", entry.address, origin, message_ids=message_ids):
         missing = PassedOn(here.store, here.config).mark(entry, message_ids)

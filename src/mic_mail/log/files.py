@@ -10,11 +10,12 @@ Out: `LogFile`s, lines, digests. Never here: anything that is called otherwise, 
 """
 
 import contextlib
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from hashlib import sha256
 from pathlib import Path
 
@@ -64,6 +65,25 @@ def log_files(folder: Path) -> dict[LogFile, int]:
                 with contextlib.suppress(FileNotFoundError):  # retention was quicker
                     found[file] = entry.stat(follow_symlinks=False).st_size
     return found
+
+
+def first_instant(folder: Path, files: Iterable[LogFile]) -> datetime | None:
+    """When the oldest event of these segments happened; None: there is none of them.
+
+    Each one of the first day is asked for its first line, as processes begin at different moments.
+    """
+    days = {file: file.day for file in files if file.day is not None}
+    first = min(days.values(), default=None)
+    if first is None:
+        return None
+    found = []
+    for file in days:
+        if file.day == first:
+            with contextlib.suppress(OSError, ValueError), open(folder / file.name, "rb") as segment:
+                line = json.loads(segment.readline(READ_OCTETS))
+                found.append(microseconds(line.get("at") if isinstance(line, dict) else None))
+    start = datetime.combine(first, time.min, UTC)
+    return min((datetime.fromtimestamp(at / 1_000_000, UTC) for at in found if at), default=start)
 
 
 def digest(line: bytes) -> str:

@@ -10,10 +10,10 @@ says (Reg. 15.2).
 
 The notices are read in the order in which they were recorded. A naming ends what it overlaps of earlier ones in the same part:
 the new keeper's first day is the old one's last, and the old one does not come back when the new one's term is over. A member's
-naming touches that member alone. Whoever leaves the ministry holds nothing from the official day on (6.4.c); a keeper or
-substitute who works for another unit from some day on is none any more (12.3: a person *of the unit*): by a transfer that takes
-effect after the first day, or that was recorded after the naming, whose first day may be to come. A mailbox that was reclaimed
-and is issued again begins without anybody.
+naming touches that member alone. Whoever leaves the ministry holds nothing from the official day on (6.4.c), and nothing of it
+after a return: who is still wanted is named anew (12.3). A keeper or substitute who works for another unit from some day on is
+none any more (12.3: a person *of the unit*): by a transfer that takes effect after the first day, or that was recorded after
+the naming, whose first day may be to come. A mailbox that was reclaimed and is issued again begins without anybody.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -139,9 +139,8 @@ def judge(
 
     `withheld`: rights that nobody holds in the mailbox now (`handover.withheld`).
     """
-    own = tuple(
-        span for grant in grants_of_mailbox if grant.person_id == person_id for span in while_in_service(grant, person_facts)
-    )
+    named = (in_service(grant, person_facts) for grant in grants_of_mailbox if grant.person_id == person_id)
+    own = tuple(grant for grant in named if grant is not None)
     if not own:
         return NOTHING
     held = tuple(grant for grant in own if grant.holds(now))
@@ -158,9 +157,10 @@ def serving(
     kind: MailboxKind, facts: Sequence[Fact], facts_of: Callable[[int], Sequence[Fact]], instant: datetime
 ) -> tuple[Grant, ...]:
     """Who is authorised at `instant` and works where they were named for; `facts_of`: of each person's own mailbox."""
-    found = (grant for grant in grants(kind, facts) if grant.holds(instant))
     return tuple(
-        grant for grant in found if any(span.holds(instant) for span in while_in_service(grant, facts_of(grant.person_id)))
+        grant
+        for grant in grants(kind, facts)
+        if grant.holds(instant) and (left := in_service(grant, facts_of(grant.person_id))) is not None and left.holds(instant)
     )
 
 
@@ -232,30 +232,23 @@ def _ended(grant: Grant, at: datetime, seq: int) -> Grant:
     return replace(grant, until=at, fact_seqs=(grant.fact_seqs[0], seq))
 
 
-def while_in_service(grant: Grant, person_facts: Sequence[Fact]) -> Iterator[Grant]:
-    """The stretches of a grant in which its person works where it was named for."""
-    spans = [grant]
-    for since, until in _away(grant, person_facts):
-        spans = [left for span in spans for left in _without(span, since, until)]
-    yield from spans
+def in_service(grant: Grant, person_facts: Sequence[Fact]) -> Grant | None:
+    """A grant as far as its person works where it was named for; None: not at all.
+
+    What a leave or a transfer has ended does not come back with the person: the head of the unit names anew (Reg. 12.3).
+    """
+    end = min(_ends(grant, person_facts), default=None)
+    if end is None or (grant.until is not None and grant.until <= end):
+        return grant
+    return replace(grant, until=end) if grant.since < end else None
 
 
-def _away(grant: Grant, person_facts: Sequence[Fact]) -> Iterator[tuple[datetime, datetime | None]]:
+def _ends(grant: Grant, person_facts: Sequence[Fact]) -> Iterator[datetime]:
+    """When the person goes away from it, or went between the naming and its first day."""
     for leave in leaves(person_facts):
-        yield leave.fact.effective_at, leave.returned.effective_at if leave.returned else None
+        left, back = leave.fact.effective_at, leave.returned.effective_at if leave.returned else None
+        if back is None or not (back <= left or back <= grant.named_at or (back <= grant.since and left < grant.named_at)):
+            yield left
     if grant.part is not Part.MEMBER:
         moves = (f for f in person_facts if f.kind is FactKind.TRANSFERRED)
-        away = (f.effective_at for f in moves if f.effective_at > grant.since or f.recorded_at > grant.named_at)
-        first = min(away, default=None)
-        if first is not None:
-            yield first, None
-
-
-def _without(span: Grant, since: datetime, until: datetime | None) -> Iterator[Grant]:
-    if (until is not None and until <= span.since) or (span.until is not None and span.until <= since):
-        yield span
-        return
-    if span.since < since:
-        yield replace(span, until=since)
-    if until is not None and (span.until is None or until < span.until):
-        yield replace(span, since=until)
+        yield from (f.effective_at for f in moves if f.effective_at > grant.since or f.recorded_at > grant.named_at)

@@ -75,8 +75,10 @@ class Shut(StrEnum):
     SUSPENDED = "suspended"
     RECLAIMED = "reclaimed"
     DOWNTIME = "downtime"
+    UNREADABLE = "unreadable"
+    """The mailbox's record is damaged: it lets nobody in."""
     UNLOGGED = "unlogged"
-    """The log of that day is past keeping, or the server was not there."""
+    """The log of that time is past keeping, or the server did not run."""
 
 
 @dataclass(frozen=True, slots=True)

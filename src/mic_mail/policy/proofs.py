@@ -100,6 +100,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "6.5": ("tests/regulation/test_acts.py",),
     "7.1": (
         "tests/clients/test_states.py",
+        "tests/regulation/test_clause_12_3_d.py",
         "tests/regulation/test_clause_7_1.py",
         "tests/regulation/test_clause_7_1_sessions.py",
         "tests/regulation/test_clause_7_2_c.py",
@@ -212,7 +213,10 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_12_3_d_terms.py",
         "tests/regulation/test_clause_12_3_d_verify.py",
     ),
-    "12.4": ("tests/regulation/test_clause_12_4.py",),
+    "12.4": (
+        "tests/regulation/test_clause_12_4.py",
+        "tests/unit/services/test_letters.py",
+    ),
     "13.1": (
         "tests/unit/mime/test_compose.py",
         "tests/unit/mime/test_letters.py",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mic_mail.policy.authority import Grant, Part, grants, while_in_service
+from mic_mail.policy.authority import Grant, Part, grants, in_service
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.handover import running
 
@@ -37,7 +37,7 @@ def vacancies(kind: MailboxKind, facts: Sequence[Fact], person_facts: Mapping[in
     if kind is not MailboxKind.UNIT:
         return ()
     keepers = [grant for grant in grants(kind, facts) if grant.part is Part.KEEPER]
-    served = [span for grant in keepers for span in _served(grant, person_facts.get(grant.person_id, ()))]
+    served = [_served(grant, person_facts.get(grant.person_id, ())) for grant in keepers]
     served.sort(key=lambda span: span.since)
     is_being_filled = running(facts) is not None
     found: list[Vacancy] = []
@@ -52,6 +52,6 @@ def vacancies(kind: MailboxKind, facts: Sequence[Fact], person_facts: Mapping[in
     return tuple(found)
 
 
-def _served(grant: Grant, person_facts: Sequence[Fact]) -> list[Grant]:
-    """The stretches of a grant; of one whose person had left before it began the moment at which it was to begin."""
-    return list(while_in_service(grant, person_facts)) or [replace(grant, until=grant.since)]
+def _served(grant: Grant, person_facts: Sequence[Fact]) -> Grant:
+    """A grant as long as it lasted; of one whose person had left before it began the moment at which it was to begin."""
+    return in_service(grant, person_facts) or replace(grant, until=grant.since)

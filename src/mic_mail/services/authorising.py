@@ -15,7 +15,19 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
-from mic_mail.policy.authority import CLAUSE, PARTS, PERSONAL_CLAUSE, RIGHTS, Grant, Holding, Part, after_day, grants, judge
+from mic_mail.policy.authority import (
+    CLAUSE,
+    PARTS,
+    PERSONAL_CLAUSE,
+    RIGHTS,
+    Grant,
+    Holding,
+    Part,
+    after_day,
+    grants,
+    in_service,
+    judge,
+)
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.handover import BeingHandedOver, running, withheld
@@ -230,7 +242,8 @@ class Authorising:
 
     def _must_be_the_one_substitute(self, entry: Entry, person: PersonRecord, since: datetime, until: datetime | None) -> None:
         """There is a keeper to stand in for, somebody else who serves in the unit, and nobody else stands in on these days."""
-        holders = self._holders(self._directory.load_snapshot(), entry, since)
+        snapshot = self._directory.load_snapshot()
+        holders = self._holders(snapshot, entry, since)
         keepers = {each.grant.person_id for each in holders if each.grant.part is Part.KEEPER and each.holding.grants}
         if not keepers - {person.person_id}:
             raise NotAllowed(
@@ -238,7 +251,8 @@ class Authorising:
                 clause=CLAUSE,
             )
         wanted = Grant(person.person_id, "", Part.SUBSTITUTE, RIGHTS, since, until, since, ())
-        other = _overlapping(grants(entry.kind, entry.facts), wanted)
+        named = (in_service(grant, snapshot.facts_of(grant.person_id)) for grant in grants(entry.kind, entry.facts))
+        other = _overlapping([grant for grant in named if grant is not None], wanted)
         if other is not None:
             day = dates.last_day_before(other.until) if other.until else dates.day(other.since)
             raise NotAllowed(

@@ -55,7 +55,8 @@ def bits_of(folder: FolderInfo, keywords: Collection[str]) -> int:
 
 def letters_since(account: Account, folder: FolderInfo, since: datetime) -> Iterator[Letter]:
     """The messages of a folder that came since then. They are numbered in the order in which they were saved, and nothing is
-    saved before it has come, so the first that was saved earlier ends the search."""
+    saved before it has come, so a piece that was saved earlier ends the search: a whole one, as where the index was made of
+    files alone (a mailbox of another server, a lost index) one that was moved is as old as its file, whatever its number."""
     answered = ANSWERED | bits_of(folder, ("$answered",))
     since_us = int(since.timestamp() * 1_000_000)
     uids = account.view(folder.folder_id).uids
@@ -66,19 +67,16 @@ def letters_since(account: Account, folder: FolderInfo, since: datetime) -> Iter
             if received_us >= since_us:
                 octets = header or _read_header(account, folder.folder_id, uid)
                 yield _letter(uid, flags, octets, received_us, is_marked=bool(flags & answered))
-        if len(young) < len(piece):
+        if not young:
             return
 
 
 def _read_header(account: Account, folder_id: int, uid: int) -> bytes:
     try:
-        message = account.open_message(folder_id, uid)
-    except MicMailError:  # expunged meanwhile
+        with account.open_message(folder_id, uid) as message:
+            return message.pread(0, _LONG_HEADER).partition(b"\r\n\r\n")[0]
+    except MicMailError:  # expunged meanwhile, or not to be read: the others are told
         return b""
-    try:
-        return message.pread(0, _LONG_HEADER).partition(b"\r\n\r\n")[0]
-    finally:
-        message.close()
 
 
 _WANTED = frozenset(

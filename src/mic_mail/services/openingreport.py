@@ -25,7 +25,8 @@ SHUT: Mapping[Shut, Text] = {
     Shut.SUSPENDED: Text("tạm khóa", "suspended"),
     Shut.RECLAIMED: Text("đã thu hồi", "reclaimed"),
     Shut.DOWNTIME: Text("ngừng dịch vụ", "service down"),
-    Shut.UNLOGGED: Text("không còn nhật ký", "no log any more"),
+    Shut.UNREADABLE: Text("hồ sơ hộp thư bị hỏng", "record damaged"),
+    Shut.UNLOGGED: Text("không có nhật ký", "no log"),
 }
 MOST_DETAILED = 20
 """Mailboxes whose days a paper lists; of more it has the figures alone."""

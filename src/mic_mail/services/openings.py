@@ -8,18 +8,19 @@ not events. Blocking; for commands and the io lane.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from itertools import groupby
+from itertools import groupby, pairwise
+from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import unitmail
-from mic_mail.log.files import log_files
+from mic_mail.log.files import first_instant, log_files
 from mic_mail.log.query import Query
 from mic_mail.log.searching import Search
 from mic_mail.policy import authority
 from mic_mail.policy.authority import Part
-from mic_mail.policy.calendar import FIRST_INSTANT, add_days, local_day, start_of
+from mic_mail.policy.calendar import FIRST_INSTANT, ONE_DAY, add_days, local_day, start_of
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, timeline
@@ -76,8 +77,7 @@ class Openings:
         self._downtimes = [each for each in downtimes if each.cancelled_at is None]
         self._config = config
         self._now = clock.now()
-        days = [file.day for file in log_files(config.log_dir) if file.day is not None]
-        self._logged_since = datetime.combine(min(days), time.min, UTC) if days else self._now
+        self._unlogged = list(_unlogged(config.log_dir, self._now))
         openings = config.unit.openings
         self._counts = Counts(openings.counts)
         self._windows = tuple(Window(window.start, window.end) for window in openings.windows)
@@ -120,19 +120,30 @@ class Openings:
                 continue
             person = self._snapshot.entry(self._snapshot.own.get(grant.person_id, 0))
             names = dict.fromkeys((*(person.addresses if person is not None else ()), grant.holder))
-            for span in authority.while_in_service(grant, person.facts if person is not None else ()):
-                found += [Charge(name, span.since, span.until) for name in names if name]
+            served = authority.in_service(grant, person.facts if person is not None else ())
+            if served is not None:
+                found += [Charge(name, served.since, served.until) for name in names if name]
         return found
 
     def _closures(self, entry: Entry) -> list[Closure]:
         settings = lifecycle_settings(self._config, self._snapshot.working_days)
         try:
             spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
-        except FactsUnreadable:  # nobody could sign in
-            spans = ()
+        except FactsUnreadable:  # nobody can sign in, and since when is not known
+            return [Closure(Shut.UNREADABLE, FIRST_INSTANT, None)]
         closed = [Closure(_SHUT[span.state], span.since, span.until) for span in spans if span.state in _SHUT]
         down = (Closure(Shut.DOWNTIME, each.starts_at, each.ends_at) for each in self._downtimes)
-        return [*closed, *down, Closure(Shut.UNLOGGED, FIRST_INSTANT, self._logged_since)]
+        return [*closed, *down, *self._unlogged]
+
+
+def _unlogged(log_dir: Path, now: datetime) -> Iterator[Closure]:
+    """The time before the log begins, and days of which there is no line, though a server that runs writes some each hour."""
+    files = list(log_files(log_dir))
+    yield Closure(Shut.UNLOGGED, FIRST_INSTANT, first_instant(log_dir, files) or now)
+    days = sorted({file.day for file in files if file.day is not None})
+    for day, following in pairwise(days):
+        if following - day > ONE_DAY:
+            yield Closure(Shut.UNLOGGED, *(datetime.combine(edge, time.min, UTC) for edge in (day + ONE_DAY, following)))
 
 
 def unit_mailboxes(entries: Iterable[Entry]) -> list[Entry]:

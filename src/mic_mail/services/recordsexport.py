@@ -65,9 +65,24 @@ class _Done:
     """What the journal says."""
 
     heading: Mapping[str, object]
-    keys: set[tuple[int, int]] = field(default_factory=set)
-    folders: dict[int, str] = field(default_factory=dict)
+    keys: set[tuple[str, int]] = field(default_factory=set)
+    """Places and UIDs."""
+    places: dict[tuple[str, int], str] = field(default_factory=dict)
+    """What a folder is called in the export, by its MAILBOXID and UIDVALIDITY: it may be renamed before the export goes on, and
+    folders that another server has left may have one UIDVALIDITY in common."""
     octets: int = 0
+
+    def place_of(self, info: FolderInfo) -> str:
+        """Where the messages of a folder go: nobody else's place."""
+        known = self.places.get((info.mailbox_id, info.uidvalidity))
+        if known is not None:
+            return known
+        taken, number = set(self.places.values()), 2
+        place = wanted = f"{safe_name(info.name)}-{info.uidvalidity}"
+        while place in taken:
+            place, number = f"{wanted}-{number}", number + 1
+        self.places[info.mailbox_id, info.uidvalidity] = place
+        return place
 
 
 class RecordsExport:
@@ -93,6 +108,7 @@ class RecordsExport:
         at least once, whatever is killed.
         """
         target = target.absolute()
+        _folders(account, selection)  # refused before anything is made
         heading = {**basis, **{name: iso(v) if hasattr(v, "isoformat") else v for name, v in asdict(selection).items()}}
         try:
             with _opened(target, heading, self._clock.now()) as journal:
@@ -120,19 +136,20 @@ class RecordsExport:
         """Copy what is not done yet; each message as the manifest tells of it, once its file is durable."""
         for info in _folders(account, selection):
             is_marked = self._passed_on.is_marked(info)
-            name = done.folders.setdefault(info.uidvalidity, f"{safe_name(info.name)}-{info.uidvalidity}")
+            place = done.place_of(info)
             for uid, flags, arrived_us, message_id in _rows(account, info, selection, is_marked):
-                if (info.uidvalidity, uid) in done.keys:
+                if (place, uid) in done.keys:
                     continue
-                file = f"{name}/{uid}.eml"
+                file = f"{place}/{uid}.eml"
                 copy = _copied(target / file, account, info.folder_id, uid)
                 if copy is None:
                     continue
-                done.keys.add((info.uidvalidity, uid))
+                done.keys.add((place, uid))
                 done.octets += copy.octets
                 yield {
                     "file": file,
                     "folder": info.name,
+                    "mailbox_id": info.mailbox_id,
                     "uidvalidity": info.uidvalidity,
                     "uid": uid,
                     "arrived_at": iso(from_microseconds(arrived_us)),
@@ -202,13 +219,14 @@ def _read(target: Path, journal: BinaryIO) -> _Done:
     while (line := journal.readline()).endswith(b"\n"):
         try:
             told = json.loads(line)
+            place, uid, folder = told["file"].partition("/")[0], told["uid"], (told["mailbox_id"], told["uidvalidity"])
             if (target / told["file"]).stat().st_size != told["size"]:
                 break
         except (ValueError, KeyError, TypeError, OSError):
             break
         end = journal.tell()
-        done.keys.add((told["uidvalidity"], told["uid"]))
-        done.folders[told["uidvalidity"]] = told["file"].partition("/")[0]
+        done.keys.add((place, uid))
+        done.places[folder] = place
         done.octets += told["size"]
     journal.seek(end)
     journal.truncate()
@@ -284,7 +302,7 @@ def _lists(target: Path, done: _Done, journal: BinaryIO) -> str:
             comma = b",\n"
         manifest.write(b"\n]}\n")
         summary.write(f"{manifest.digest}  manifest.json\n{rows.digest}  manifest.csv\n".encode())
-    for folder in {target / name for name in done.folders.values()}:
+    for folder in {target / name for name in done.places.values()}:
         if folder.is_dir():
             sync(folder)
     sync(target)

@@ -47,7 +47,7 @@ class Round:
     find: Callable[[Entry], Reminder | None]
     """None: there is nothing to say. Blocking; the account's lane."""
     readers: Callable[[Entry], Sequence[Entry]] = lambda entry: (entry,)
-    """Into whose mailboxes the letter goes."""
+    """Into whose mailboxes the letter goes, if they can open them."""
 
 
 Prepare = Callable[[Config, Snapshot, datetime], Round | None]
@@ -94,7 +94,7 @@ class WeeklyReminders:
         prepared = await self._lanes.io(self._prepare, self._config(), self._access.snapshot, now)
         for entry in prepared.entries if prepared is not None else ():
             key = f"{week}:{entry.mailbox_id}"
-            if prepared is not None and key not in told and self._may(entry, prepared):
+            if prepared is not None and key not in told and self._is(entry, prepared.may):
                 await self._remind(entry, key, prepared, now)
         self._done = week
 
@@ -106,19 +106,23 @@ class WeeklyReminders:
         today = local_day(now)
         return not self._access.snapshot.working_days.is_rest(today) and now >= start_of(today) + MORNING
 
-    def _may(self, entry: Entry, prepared: Round) -> bool:
+    def _is(self, entry: Entry, such: Callable[[Decision], bool]) -> bool:
         try:
             decision = self._access.decide(entry.mailbox_id)
         except MicMailError:
             return False
-        return decision is not None and prepared.may(decision)
+        return decision is not None and such(decision)
+
+    def _readers(self, entry: Entry, prepared: Round) -> Sequence[Entry]:
+        """Who can open the own mailbox; where nobody can, it is told in the mailbox that it is about."""
+        return [each for each in prepared.readers(entry) if each is entry or self._is(each, _is_open)] or [entry]
 
     async def _remind(self, entry: Entry, key: str, prepared: Round, now: datetime) -> None:
         try:
             reminder = await self._accounts.read(_ref(entry), prepared.find, entry)
             if reminder is None:
                 return
-            for reader in prepared.readers(entry):
+            for reader in self._readers(entry, prepared):
                 await self._accounts.write(_ref(reader), self._tell, reader, reminder.letter, key)
             await self._lanes.io(self._directory.sent.put, [key], now)
         except Exception as error:  # noqa: BLE001 - one mailbox that cannot be read must not end the round for the others
@@ -128,6 +132,10 @@ class WeeklyReminders:
 
     def _tell(self, reader: Entry, letter: Letter, key: str) -> None:
         self._notices().deliver(reader, letter, origin=key)
+
+
+def _is_open(decision: Decision) -> bool:
+    return decision.signs_in or decision.changes_password
 
 
 def week_of(duty: str, now: datetime) -> str:

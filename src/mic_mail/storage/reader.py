@@ -366,7 +366,7 @@ def read_message(hint: str, size: int) -> bytes | None:
     """
     with translated("reading a message"):
         try:
-            fd = os.open(hint, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(hint, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:
@@ -413,7 +413,7 @@ def _path_of(store: Store, folder_id: int, uid: int) -> str | None:
 
 def _try_open(path: str) -> MessageFile | None:
     try:
-        return MessageFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        return MessageFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except FileNotFoundError:
         return None
 

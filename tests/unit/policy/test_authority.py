@@ -107,7 +107,9 @@ LEFT = FactKind.LEFT, 20, {"level": "department"}
         ([], [True, True, True]),
         ([LEFT], [True, False, False]),
         ([LEFT, (FactKind.LEAVE_WITHDRAWN, 25, {})], [True, True, True]),
-        ([LEFT, (FactKind.RETURNED, 35, {})], [True, False, True]),
+        ([LEFT, (FactKind.RETURNED, 35, {})], [True, False, False]),
+        ([LEFT, (FactKind.RETURNED, 20, {})], [True, True, True]),
+        ([LEFT, (FactKind.RETURNED, 35, {}), (FactKind.LEAVE_WITHDRAWN, 36, {})], [True, True, True]),
         ([(FactKind.SUSPENDED, 20, {"cause": "c"})], [True, False, False]),
         ([(FactKind.SUSPENDED, 20, {"cause": "c"}), (FactKind.RESTORED, 35, {})], [True, False, True]),
         ([(FactKind.TRANSFERRED, 20, {"unit_from": "CNTT", "unit_to": "VP"})], [True, False, False]),
@@ -116,9 +118,29 @@ LEFT = FactKind.LEFT, 20, {"level": "department"}
     ],
 )
 def test_who_has_left_is_suspended_or_works_elsewhere_holds_nothing(own, held):
-    """Reg. 6.4.c, 7.1, 12.3 (a person of the unit): from the official day on, also while sending is not locked yet."""
+    """Reg. 6.4.c, 7.1, 12.3 (a person of the unit): from the official day on, also while sending is not locked yet. A
+    restoration gives back what a suspension took; after a return the head of the unit names anew."""
     facts = chain(named(10, BE))
     assert [bool(holding(facts, BE, day, own)) for day in (15, 30, 40)] == held
+
+
+@pytest.mark.parametrize("part", [Part.KEEPER, Part.SUBSTITUTE, Part.MEMBER])
+@pytest.mark.parametrize(
+    ("since", "recorded", "held"),
+    [
+        (10, 10, False),
+        (36, 10, False),  # named before the leave, for after the return
+        (36, 30, True),  # named meanwhile, for after it
+        (36, 36, True),
+        (10, 40, True),  # named after it, for days that are past too
+    ],
+)
+def test_after_a_return_a_new_naming_counts_and_no_old_one(part, since, recorded, held):
+    """Reg. 12.3: away from day 20 until day 35."""
+    facts = chain(named(since, BE, part, recorded=recorded, until=last_day(90)))
+    own = [LEFT, (FactKind.RETURNED, 35, {})]
+    kind = MailboxKind.GROUP if part is Part.MEMBER else MailboxKind.UNIT
+    assert bool(holding(facts, BE, 45, own, kind=kind)) is held
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ class _Checking:
             if message.uid in here.left:
                 digest = digest_of_message(self._account, here.info.folder_id, message.uid, paths.get(message.uid))
                 self._progress(self._done)
-                if digest == message.digest:
+                if digest == message.digest or message.digest is None:  # of what could not be read then nothing else is known
                     here.left.discard(message.uid)
                     check.fates[Fate.SAME] += 1
                     continue

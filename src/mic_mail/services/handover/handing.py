@@ -24,11 +24,12 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.authority import Grant, Part, grants
+from mic_mail.policy.authority import Grant, Part, grants, in_service
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.handover import CLAUSE, BeingHandedOver, Handover, Standing, handovers, running
+from mic_mail.policy.lifecycle import State
 from mic_mail.policy.reclaiming import must_be_there
-from mic_mail.services.accounts import NotAllowed, not_to_come
+from mic_mail.services.accounts import Accounts, NotAllowed, not_to_come
 from mic_mail.services.authorising import Authorising, Term
 from mic_mail.services.credentials import Origin, check_new, hashing, verifiers
 from mic_mail.services.handover.checking import Verification, verify
@@ -36,6 +37,8 @@ from mic_mail.services.handover.inventory import FOLDER, Inventory, Progress, fi
 from mic_mail.services.handover.removals import Removals
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
+
+SUSPENDED_CLAUSE = "7.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Handovers:
         self._store = store
         self._config = config
         self._clock = clock
+        self._accounts = Accounts(directory, config, clock)
         self._authorising = Authorising(directory, config, clock)
 
     # ------------------------------------------------------------ what there is
@@ -113,9 +117,9 @@ class Handovers:
             _must_be_the_same(entry.address, now_running, person.person_id, naming, origin)
             return now_running
         term = Term(None, naming.until)
-        self._authorising.naming(mailbox, naming.successor, Part.KEEPER, term, origin)  # refused now rather than at the end
+        self._naming(mailbox, naming.successor, term, origin)  # refused now rather than at the end
         before = self._predecessor(entry)
-        if before is not None and before.person_id == person.person_id and before.holds(self._clock.now()):
+        if before is not None and before.person_id == person.person_id and self._serves(before, own):
             raise NotAllowed(
                 Text(f"{own.address} đang quản lý hộp thư này.", f"{own.address} is its keeper already."),
                 clause=CLAUSE,
@@ -202,7 +206,7 @@ class Handovers:
     def _drafts_of_end(self, mailbox: MailboxRecord, entry: Entry, handover: Handover, origin: Origin) -> list[Draft]:
         now, begun = self._clock.now(), handover.begun
         named = Origin(origin.actor, begun.reason, begun.document)
-        naming = self._authorising.naming(mailbox, str(handover.successor_id), Part.KEEPER, Term(None, handover.until), named)
+        naming = self._naming(mailbox, str(handover.successor_id), Term(None, handover.until), named)
         ends = [
             self._draft(
                 FactKind.AUTHORITY_REVOKED, named,
@@ -217,6 +221,18 @@ class Handovers:
             self._draft(FactKind.PASSWORD_RESET, named, {}),
             self._draft(FactKind.HANDOVER_FINISHED, origin, {"handover": handover.seq}),
         ]
+
+    def _naming(self, mailbox: MailboxRecord, successor: str, term: Term, origin: Origin) -> Draft:
+        """The naming of the successor, who is told the mailbox's password: nobody whom Reg. 7.1 keeps out of the own one."""
+        draft = self._authorising.naming(mailbox, successor, Part.KEEPER, term, origin)
+        own = self._directory.entry(self._authorising.person(successor)[1].mailbox_id)
+        if State.SUSPENDED in self._accounts.decide(own).states:
+            raise NotAllowed(
+                Text(f"{own.address} đang bị tạm khóa.", f"{own.address} is suspended."),
+                clause=SUSPENDED_CLAUSE,
+                remedy=Text("Trước hết: mic-mail mailbox restore.", "First: mic-mail mailbox restore."),
+            )
+        return draft
 
     def _must_be_named(self, naming: Naming) -> None:
         if not naming.named_by.strip():
@@ -233,6 +249,11 @@ class Handovers:
         now = self._clock.now()
         keepers = [grant for grant in grants(entry.kind, entry.facts) if grant.part is Part.KEEPER and grant.since <= now]
         return max(keepers, key=lambda grant: (grant.holds(now), grant.since), default=None)
+
+    def _serves(self, grant: Grant, own: MailboxRecord) -> bool:
+        """Whether its person is in charge now: neither the clock, nor a leave, nor a transfer has ended it."""
+        left = in_service(grant, self._directory.facts(own.mailbox_id))
+        return left is not None and left.holds(self._clock.now())
 
     def _running(self, mailbox: MailboxRecord) -> tuple[Entry, Handover]:
         entry = self._directory.entry(mailbox.mailbox_id)

@@ -41,7 +41,7 @@ _FOLDER_LINE = '{"folder":'
 _AT_ONCE = 500
 """Messages whose rows are read together."""
 _VERSION = 1
-_UNREADABLE = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP})
+_UNREADABLE = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ESPIPE, errno.ENXIO})
 """What a file that is damaged, or was put there by somebody else, answers; all else may be another answer in a moment."""
 _COLUMNS: tuple[Column, ...] = ("uid", "size", "internaldate_us", "email_id", "message_id")
 
@@ -265,7 +265,7 @@ def _lines(path: Path, digest: str) -> Iterator[str]:
             file.seek(0)
             for line in file:
                 yield line.decode()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise InventoryDamaged(path) from error
 
 

@@ -5,7 +5,7 @@ where nobody is on record) is left blank for a pen, never invented.
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.model import Config
@@ -54,9 +54,10 @@ class Minutes:
         self._config = config
 
     def paper(self, mailbox: MailboxRecord, handover: Handover, inventory: Inventory, number: str = "") -> Paper:
-        """The minutes of a handover that was counted; before it is finished, as a draft that says so."""
+        """The minutes of a handover that was counted; before it is finished, as a draft that says so; of one that was cancelled
+        they say that nothing has moved."""
         gives, takes = self._party(handover.predecessor), self._party(handover.successor)
-        begun, ended = handover.begun, handover.ended
+        begun, ended, is_cancelled = handover.begun, handover.ended, handover.standing is Standing.CANCELLED
         named_by, witness = begun.text("named_by") or BLANK, begun.text("witness")
         digest = handover.counted.text("digest") if handover.counted is not None else None
         blocks: list[Block] = [
@@ -84,14 +85,15 @@ class Minutes:
                     ("Mật khẩu", _password(handover)),
                     ("Quyền của bên giao và người thay thế", _rights(handover)),
                     ("Thời hạn phân công bên nhận", _term(handover.until)),
-                    ("Hoàn thành", ended.effective_at if ended is not None else "chưa hoàn thành (bản dự thảo)"),
+                    ("Hoàn thành", _finished(handover)),
+                    *([("Đã hủy", ended.effective_at)] if ended is not None and is_cancelled else []),
                 ],
             ),
             _table(inventory),
             *_remarks(inventory),
             f"Mã băm SHA-256 của tệp kiểm kê: {digest or BLANK}.",
             f"{_HOW_DIGESTED} Đối chiếu: mic-mail handover verify {mailbox.address} --handover {handover.seq}.",
-            _RESET,
+            *([] if is_cancelled else [_RESET]),
             "Biên bản được lập thành 03 bản: bên giao, bên nhận và Trung tâm Thông tin mỗi bên giữ 01 bản.",
         ]
         return paper(
@@ -144,13 +146,23 @@ class Minutes:
         return f"{unit.name} ({unit.symbol})" if unit is not None else BLANK
 
 
+def _finished(handover: Handover) -> datetime | str:
+    if handover.standing is Standing.FINISHED and handover.ended is not None:
+        return handover.ended.effective_at
+    return "không hoàn thành" if handover.standing is Standing.CANCELLED else "chưa hoàn thành (bản dự thảo)"
+
+
 def _password(handover: Handover) -> str:
+    if handover.standing is Standing.CANCELLED:
+        return "không thay đổi"
     if handover.standing is Standing.FINISHED:
         return "đã khởi tạo lại, giao cho bên nhận; mọi phiên làm việc cũ đã kết thúc"
     return "sẽ khởi tạo lại khi hoàn thành và giao cho bên nhận"
 
 
 def _rights(handover: Handover) -> str:
+    if handover.standing is Standing.CANCELLED:
+        return "không thay đổi"
     if handover.standing is Standing.FINISHED:
         return "đã chấm dứt khi hoàn thành"
     return "chấm dứt khi hoàn thành"
