@@ -30,6 +30,11 @@ def small_book() -> Book:
     )
 
 
+def large_book() -> Book:
+    """So many people that an answer is sent in pieces."""
+    return Book.of(MINISTRY, [Card(Kind.PERSON, number_, "Đỗ Văn Bê", CNTT) for number_ in range(3000)])
+
+
 # ------------------------------------------------------------------ saying
 
 

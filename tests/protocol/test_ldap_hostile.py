@@ -5,11 +5,14 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from harness import MailServer, config_for, stopping
 from ldapwords import BASE, ask, bind, codes, entries, number, search, text, tlv
+from mic_mail.ldap import server as ldap_server
+from mic_mail.ldap.turns import Turns
 from population import PASSWORD
 
 
@@ -133,6 +136,38 @@ def test_the_worst_filters_are_answered_beside_others(server: MailServer) -> Non
     assert codes(wire.ask(search(90, tlv(0xA1, b"\x87\x02cn" * 300)))) == [0]
 
 
+class Watched(Turns):
+    """Remembers who had turns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.charged: set[int | str] = set()
+        self.taken: set[int | str] = set()
+
+    def charge(self, who: int | str, seconds: float, now: float) -> None:
+        self.charged.add(who)
+        super().charge(who, seconds, now)
+
+    async def take(self, who: int | str, now: float) -> None:
+        assert who in self.charged  # else who has used most would have the next turn too
+        self.taken.add(who)
+        await super().take(who, now)
+
+
+def test_work_is_that_of_the_mailbox_or_of_the_strangers_address(serve: Callable[..., MailServer]) -> None:
+    """However many connections it comes by."""
+    server = serve({"listen": {"doors": ("ldap", "ldaps")}, "ldap": {"anonymous_networks": ["127.0.0.0/8"]}})
+    mailbox = server.issue("dvbe")
+    door, turns = server.running.server.doors._ldap, Watched()
+    door.configure(replace(door.services, turns=turns))
+    worst = tlv(0xA1, *[tlv(0xA4, text("cn"), tlv(0x30, text("n", 0x81), text("a", 0x81)))] * 80)
+    for wire in (Wire(server), Wire(server).sign_in(), Wire(server).sign_in(), Wire(server, "ldap")):
+        for _ in range(20):
+            assert codes(wire.ask(search(2, worst))) == [0]
+        wire.close()
+    assert turns.taken == turns.charged == {mailbox.mailbox_id, "127.0.0.1"}
+
+
 def test_what_is_pipelined_behind_starttls_is_never_heard(server: MailServer) -> None:
     """In clear: not a request inside TLS, nor part of one."""
     start = ask(1, tlv(0x77, text("1.3.6.1.4.1.1466.20037", 0x80)))
@@ -197,6 +232,49 @@ def test_the_log_has_who_searched_and_never_for_what(server: MailServer) -> None
 
     eventually(lambda: told in events())
     assert "hướng" not in str(server.events())
+
+
+def searched(server: MailServer) -> list[tuple[object, ...]]:
+    """What the log has of searches: whose, how many, how many entries."""
+    found = [event for event in server.events() if event["event"] == "directory_searched"]
+    return [tuple(event.get(field) for field in ("mailbox", "searches", "entries")) for event in found]
+
+
+@pytest.mark.clause("8.2")
+@pytest.mark.parametrize(
+    "last",
+    [
+        pytest.param(bind(8, "", ""), id="nobody"),
+        pytest.param(bind(8, "lqbinh", "sai"), id="wrong password"),
+        pytest.param(bind(8, "lqbinh", PASSWORD), id="another one"),
+        pytest.param(ask(8, tlv(0x60, b"x")), id="no bind at all"),
+    ],
+)
+def test_clause_8_2_searches_stay_with_who_made_them(serve: Callable[..., MailServer], last: bytes) -> None:
+    """Whoever signs in as another one afterwards, or as nobody, has searched all the same."""
+    server = serve({"listen": {"doors": ("ldap", "ldaps")}})
+    server.issue("dvbe")
+    server.issue("lqbinh")
+    wire = Wire(server).sign_in()
+    told = len(entries(wire.ask(search(2))))
+    wire.ask(last)
+    wire.close()
+    eventually(lambda: open_connections(server) == 0)
+    eventually(lambda: bool(searched(server)))
+    assert searched(server) == [("dvbe@mic.gov.vn", 1, told)]
+
+
+@pytest.mark.clause("8.2")
+def test_clause_8_2_who_never_hangs_up_is_in_the_log(serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that lasts is told of now and again."""
+    monkeypatch.setattr(ldap_server, "TOLD_SECONDS", 0.05)
+    server = serve({"listen": {"doors": ("ldap", "ldaps")}})
+    server.issue("dvbe")
+    wire = Wire(server).sign_in()
+    told = len(entries(wire.ask(search(2))))
+    time.sleep(0.1)
+    wire.ask(search(3))
+    eventually(lambda: searched(server) == [("dvbe@mic.gov.vn", 1, told)])
 
 
 def test_who_is_named_where_tls_is_missing(server: MailServer) -> None:

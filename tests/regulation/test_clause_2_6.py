@@ -1,5 +1,6 @@
 """Reg. 2.6: the directory lists units and people, with a mailbox and without, as an address book that programs read."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.directory.records import Employment, MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
-from mic_mail.services.addressbook import make_book
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.addressbook import Kept, make_book
 from regulation.test_clause_6_1_commands import furnish
 
 
@@ -119,6 +121,46 @@ def test_clause_2_6_who_has_left_is_not_listed(ministry):
     directory.append_fact(mailbox.mailbox_id, Draft(FactKind.RETURNED, clock.now(), "test"))
     clock.move_to(clock.now() + day)
     assert people(ministry) == {"Đỗ Văn Bê": ("dvbe@mic.gov.vn",)}
+
+
+def test_clause_2_6_nothing_in_it_hides_or_turns_around(ministry):
+    """Signs that show nothing, wherever they came from: a list would show another name, a terminal do something else."""
+    directory, config, clock = ministry
+    unit = directory.add_unit(UnitRecord(0, "KHTC", "Vụ\nKế hoạch\u202d")).unit_id
+    position = "Giám\x1b[31m đốc\u2066"
+    directory.add_person(PersonRecord(0, "Lê \u202eaoH\u200b\x00", unit, position, Level.DIVISION, Employment.CIVIL_SERVANT))
+    (card,) = [card for card in make_book(directory, config, clock.now()) if card.kind == "person"]
+    assert (card.name, card.position, card.unit.name) == ("Lê aoH", "Giám[31m đốc", "Vụ Kế hoạch")
+
+
+def test_clause_2_6_who_leaves_goes_though_a_book_could_not_be_made_at_once(ministry):
+    """The first try on the day fails (no memory, say); the next search tries again, and does not wait for the next change."""
+    directory, config, clock = ministry
+    mailbox = issue(directory, clock, "Đỗ Văn Bê", "dvbe")
+    left = Draft(FactKind.LEFT, clock.now() + timedelta(days=10), "test", data={"level": "division"})
+    directory.append_fact(mailbox.mailbox_id, left)
+    failing = []
+
+    def shape(book, previous):
+        if failing:
+            raise failing.pop()
+        return {card.name for card in book if card.kind == "person"}
+
+    async def looks():
+        lanes, snapshot = Lanes(), directory.load_snapshot()
+        kept = Kept(config, shape, directory=directory, snapshot=lambda: snapshot, lanes=lanes, clock=clock)
+        try:
+            seen = [await kept.current()]
+            clock.move_to(clock.now() + timedelta(days=11))
+            failing.append(MemoryError())
+            seen.append(await kept.current())
+            clock.move_to(clock.now() + timedelta(minutes=1))
+            seen.append(await kept.current())
+        finally:
+            lanes.close()
+        return seen
+
+    assert asyncio.run(looks()) == [{"Đỗ Văn Bê"}, {"Đỗ Văn Bê"}, set()]
 
 
 def test_clause_2_6_a_reclaimed_address_is_not_listed(ministry):

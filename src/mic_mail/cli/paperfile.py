@@ -4,9 +4,11 @@ A command runs with the powers of the server's account, whoever typed it (Reg. 6
 files, and only the Centre's people replace a file that is there.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from secrets import token_hex
 
 from mic_mail.cli import output
 from mic_mail.cli.frame import Frame
@@ -21,21 +23,53 @@ KINDS = (".pdf", ".xlsx", ".html", ".csv")
 def write_file(here: Frame, path: Path, octets: bytes) -> Path:
     """Write the file; the folder is made. `Trouble` with the system's reason, `BadInput` for a place where it may not be."""
     must_be_a_place_for_files(here, path)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    if os.path.exists(path) and not os.path.isfile(path):  # a file in place of /dev/stdout is not what was meant
+        raise BadInput(
+            Text(f"“{path}” không phải là tệp.", f"{in_ascii(path)} is no file."),
+            remedy=Text("Chọn tên khác.", "Choose another name."),
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        try:
-            fresh.write_bytes(octets)
-            fresh.chmod(0o640)
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
+        _put(here, path, octets)
     except OSError as error:
         why = reason(error)
         raise Trouble(
             Text(f"Không ghi được tệp {path}: {why.vi}.", f"The file {in_ascii(path)} cannot be written: {why.en}.")
         ) from error
     return path
+
+
+def _put(here: Frame, path: Path, octets: bytes) -> None:
+    """Into the folder that lies there when it is opened, under a name that nobody knows before: whoever puts a link of that
+    name, or another folder, in its place meanwhile would have the server's account write where it may and they may not."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    fresh = f".{token_hex(12)}"
+    try:
+        must_be_a_place_for_files(here, Path(os.path.realpath(f"/proc/self/fd/{folder}")) / path.name)
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        try:
+            with open(fd, "wb") as file:
+                file.write(octets)
+                os.fchmod(fd, 0o640)
+            if here.is_centre:
+                os.replace(fresh, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            else:
+                _put_where_nothing_is(folder, fresh, path.name)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(fresh, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _put_where_nothing_is(folder: int, fresh: str, name: str) -> None:
+    """`FileExistsError` for a file that has come since it was looked for."""
+    try:
+        os.link(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except FileExistsError:
+        raise
+    except OSError:  # the file system has no links: of a stick, for one
+        os.replace(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def must_be_a_place_for_files(here: Frame, path: Path) -> None:

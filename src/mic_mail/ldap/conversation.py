@@ -96,7 +96,9 @@ class Conversation:
         self._since = clock.monotonic()
         self._of_turn = 0.0
         self._input = bytearray()
-        self._waiting: deque[Envelope] = deque()
+        self._waiting: deque[tuple[Envelope, int]] = deque()
+        """Requests and how many octets each has."""
+        self._waiting_octets = 0
         self._senseless = False
         """Behind what waits comes no message."""
 
@@ -109,6 +111,16 @@ class Conversation:
     def now(self) -> float:
         return self.clock.monotonic()
 
+    def is_nobody(self) -> None:
+        """Nobody is signed in any more, and who wants to be has as long for it as at the beginning."""
+        self.signed_in = None
+        self.sign_in_until = self.now() + self.settings.sign_in_seconds
+
+    def take_work(self) -> tuple[int, int]:
+        """Searches and entries told of since the last time."""
+        done, self.searches, self.entries = (self.searches, self.entries), 0, 0
+        return done
+
     # ------------------------------------------------------------ hearing
 
     def feed(self, octets: bytes) -> None:
@@ -117,11 +129,13 @@ class Conversation:
     def discard_input(self) -> None:
         self._input.clear()
         self._waiting.clear()
+        self._waiting_octets = 0
         self._senseless = False
 
     @property
     def buffered(self) -> int:
-        return len(self._input)
+        """Octets that wait, looked through or not."""
+        return len(self._input) + self._waiting_octets
 
     def _take(self) -> Envelope | None:
         """The next whole message of what has come."""
@@ -138,7 +152,7 @@ class Conversation:
             if self.ending is not None:
                 raise self.ending
             if self._waiting:
-                return self._waiting.popleft()
+                return self._popped(0)
             if self._senseless:
                 raise ber.BadBer("message")
             if (found := self._take()) is not None:
@@ -147,19 +161,30 @@ class Conversation:
                 raise Ended
             yield from self.aside(NeedInput(until))
 
+    def _popped(self, place: int) -> Envelope:
+        found, octets = self._waiting[place]
+        del self._waiting[place]
+        self._waiting_octets -= octets
+        return found
+
     def look_up(self, number: int) -> None:
         """See what has come meanwhile: `GivenUp` if it gives up the request `number`, `Ended` if the session is cut."""
         if self.ending is not None:
             raise self.ending
         try:
-            while not self._senseless and len(self._waiting) < MOST_WAITING and (found := self._take()) is not None:
-                self._waiting.append(found)
+            while not self._senseless and len(self._waiting) < MOST_WAITING:
+                octets = len(self._input)
+                if (found := self._take()) is None:
+                    break
+                octets -= len(self._input)
+                self._waiting.append((found, octets))
+                self._waiting_octets += octets
         except ber.BadBer:  # what stands before it is answered first
             self._senseless = True
-        for place, one in enumerate(self._waiting):
+        for place, (one, _) in enumerate(self._waiting):
             given_up, by = _given_up(one)
             if given_up == number:
-                del self._waiting[place]
+                self._popped(place)
                 raise GivenUp(by)
 
     # ------------------------------------------------------------ saying

@@ -1,6 +1,7 @@
 """Search filters (RFC 4511 §4.5.1.7): octets in, a tree of values out. Pure; `BadBer` or `TooLarge`.
 
-A filter of more than MAX_DEPTH levels or MAX_ITEMS items is refused before any of it is evaluated.
+A filter of more than MAX_DEPTH levels or MAX_ITEMS items, or with a longer value than MAX_VALUE_OCTETS, is refused before any
+of it is evaluated.
 """
 
 from dataclasses import dataclass
@@ -11,13 +12,15 @@ from mic_mail.ldap.ber import BadBer, Reader
 MAX_DEPTH: Final = 32
 MAX_ITEMS: Final = 256
 """Programs that complete names send up to a dozen."""
+MAX_VALUE_OCTETS: Final = 4096
+"""Of one value: no name or address has so many, and 60,000 would take 15 ms to prepare, in each stretch anew."""
 
 _AND: Final = 0xA0
 _PRESENT: Final = 0x87
 
 
 class TooLarge(Exception):
-    """The filter has too many items, or is too deep."""
+    """The filter has too many items, is too deep, or asks for a value that is too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +122,13 @@ class _Reading:
             case 0xA2:
                 return Not(_last(inner, self.filter(inner, depth + 1)))
             case 0xA3:
-                return _last(inner, Equal(_description(inner), inner.octets()))
+                return _last(inner, Equal(_description(inner), _value(inner)))
             case 0xA5:
-                return _last(inner, AtLeast(_description(inner), inner.octets()))
+                return _last(inner, AtLeast(_description(inner), _value(inner)))
             case 0xA6:
-                return _last(inner, AtMost(_description(inner), inner.octets()))
+                return _last(inner, AtMost(_description(inner), _value(inner)))
             case 0xA8:
-                return _last(inner, Approx(_description(inner), inner.octets()))
+                return _last(inner, Approx(_description(inner), _value(inner)))
             case 0xA4:
                 return _last(inner, self._substrings(inner))
             case 0xA9:
@@ -146,7 +149,7 @@ class _Reading:
             if self._items > MAX_ITEMS:
                 raise TooLarge
             tag = pieces.tag
-            piece = pieces.octets(tag)
+            piece = _value(pieces, tag)
             if final is not None or (tag == 0x80 and (initial is not None or between)):
                 raise BadBer("substrings")
             match tag:
@@ -166,6 +169,13 @@ def _last(reader: Reader, found: Filter) -> Filter:
     return found
 
 
+def _value(reader: Reader, tag: int = 0x04) -> bytes:
+    value = reader.octets(tag)
+    if len(value) > MAX_VALUE_OCTETS:
+        raise TooLarge
+    return value
+
+
 def _description(reader: Reader, tag: int = 0x04) -> str:
     """An attribute description; what is not ASCII is nobody's name and matches nothing."""
     return reader.octets(tag).decode("ascii", "replace")
@@ -174,7 +184,7 @@ def _description(reader: Reader, tag: int = 0x04) -> str:
 def _matches(inner: Reader) -> Matches:
     rule = _description(inner, 0x81) if inner.tag == 0x81 else None
     attribute = _description(inner, 0x82) if inner.tag == 0x82 else None
-    value = inner.octets(0x83)
+    value = _value(inner, 0x83)
     names = inner.boolean(0x84) if inner.tag == 0x84 else False
     if rule is None and attribute is None:
         raise BadBer("matching rule")

@@ -53,7 +53,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """`password`: simple; else `mechanism` and what it says."""
+    """`password`: simple; else `mechanism` and what it says; neither: a way that is not spoken here."""
 
     version: int
     name: str
@@ -126,8 +126,10 @@ def bind(body: Reader) -> Bind:
         password = body.octets(0x80)
         body.close()
         return Bind(version, name, password)
-    if tag != 0xA3:
-        raise BadBer("authentication")
+    if tag != 0xA3:  # another way of signing in, as Windows has them: not ours, and no mistake (RFC 4511 §4.2)
+        body.any()
+        body.close()
+        return Bind(version, name)
     sasl = body.into(0xA3)
     body.close()
     mechanism = sasl.text()

@@ -26,6 +26,7 @@ MANAGE_DSA_IT = "2.16.840.1.113730.3.4.2"
 FEATURES = ("1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.3")
 """All operational attributes by `+` (RFC 3673); filters that are true or false (RFC 4526)."""
 _COOKIE = struct.Struct(">8sbqI")
+_MOST_SENT = (1 << 32) - 1
 _NOWHERE = (-1, -1)
 """Before the first entry."""
 _OWN_NAME = normal(SUBSCHEMA)
@@ -54,7 +55,7 @@ def search(talk: Conversation, request: Envelope) -> Steps[None]:
     try:
         wanted = requests.search(request.body)
     except TooLarge:
-        talk.result(request, Code.ADMIN_LIMIT, "The filter has too many items.")
+        talk.result(request, Code.ADMIN_LIMIT, "The filter is too large.")
         return
     try:
         if not 0 <= wanted.scope <= 2:
@@ -122,13 +123,15 @@ def _among_cards(talk: Conversation, request: Envelope, wanted: Search, tree: Tr
     base = _base(wanted, tree)
     talk.searches += 1
     most = min(wanted.size_limit or talk.settings.entries, talk.settings.entries)
+    if page is not None and page.place is not None and page.size == 0:  # RFC 2696 §3: the client wants no more of them
+        talk.result(request, Code.SUCCESS, controls=answers.page(b""))
+        return
     if page is not None:
         most = min(page.size, talk.settings.entries)
         if wanted.size_limit:
             most = min(most, wanted.size_limit - page.sent)
     hunt = tree.hunt(base, wanted.scope, wanted.filter, page.place if page is not None else None)
     code, sent, last = yield from _tell(talk, request, wanted, hunt, most)
-    talk.entries += sent
     controls = b""
     if page is not None and code not in {Code.TIME_LIMIT, Code.ADMIN_LIMIT}:
         whole = page.sent + sent
@@ -151,6 +154,7 @@ def _tell(
             entry = found.entry
             shown = selection.of(entry.attributes, found.operational if selection.operational else {})
             talk.say(answers.entry(request.number, entry.dn, shown))
+            talk.entries += 1  # at once: who has heard of it and goes away has heard of it
             sent, last = sent + 1, found.place
             if talk.has_much_to_say:
                 yield from talk.send(request.number)
@@ -223,13 +227,15 @@ def _read_page(control: Control, wanted: Search) -> Page:
     if len(cookie) != _COOKIE.size:
         raise Answered(Code.UNWILLING, "That cookie is not ours.")
     of, kind, number, sent = _COOKIE.unpack(cookie)
+    if number < _NOWHERE[1]:
+        raise Answered(Code.UNWILLING, "That cookie is not ours.")
     if of != _fingerprint(wanted):
         raise Answered(Code.UNWILLING, "That cookie is of another search.")
     return Page(size, (kind, number), sent)
 
 
 def _cookie(wanted: Search, place: Place, sent: int) -> bytes:
-    return _COOKIE.pack(_fingerprint(wanted), *place, sent)
+    return _COOKIE.pack(_fingerprint(wanted), *place, min(sent, _MOST_SENT))
 
 
 def _fingerprint(wanted: Search) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from mic_mail.connection import shell
-from mic_mail.connection.actions import Action
+from mic_mail.connection.actions import Action, Enter
 from mic_mail.ldap.actions import Consult, Leave, Turn
 from mic_mail.ldap.answers import Code
 from mic_mail.ldap.conversation import SessionSettings
@@ -16,6 +16,8 @@ from mic_mail.ldap.turns import Turns
 from mic_mail.services.addressbook import Kept
 from mic_mail.services.refusals import RefusalKind
 
+TOLD_SECONDS = 300.0
+"""So often the log has what a connection that goes on searching has asked: some last for days, and a process may be killed."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -33,7 +35,7 @@ class LdapServices(shell.Services):
 class LdapConnection(shell.Connection):
     """One connection."""
 
-    __slots__ = ()
+    __slots__ = ("_told_at",)
 
     UNREAD_SECONDS = 60.0
     ENDING_CODES: ClassVar[Mapping[RefusalKind, bytes]] = {
@@ -48,6 +50,7 @@ class LdapConnection(shell.Connection):
     _session: Session
 
     def _new_session(self) -> Session:
+        self._told_at = self._services.clock.monotonic()
         return Session(self._services.settings, clock=self._services.clock, desk=self, tls=self._peer.tls is not None)
 
     def is_open_to_strangers(self) -> bool:
@@ -59,6 +62,7 @@ class LdapConnection(shell.Connection):
 
     def _do_now(self, step: Action) -> bool:
         if isinstance(step, Leave):
+            self._tell_work()
             self._give_back()
             self._signed_in = self._account = None
             return True
@@ -66,6 +70,8 @@ class LdapConnection(shell.Connection):
 
     async def _perform(self, action: Action) -> object:
         if isinstance(action, Consult):
+            if self._services.clock.monotonic() - self._told_at >= TOLD_SECONDS:
+                self._tell_work()
             return await self._services.book.current()
         if isinstance(action, Turn):
             who = self._signed_in.mailbox_id if self._signed_in is not None else self._peer.address
@@ -73,11 +79,17 @@ class LdapConnection(shell.Connection):
             turns.charge(who, action.worked, now)
             await turns.take(who, now)
             return None
+        if isinstance(action, Enter):
+            self._tell_work()  # what a stranger has asked is not of who signs in now
         return await super()._perform(action)
 
     def _closed(self) -> None:
+        self._tell_work()
+
+    def _tell_work(self) -> None:
         """How much was asked, and by whom; never what (Reg. 8.2)."""
-        searches, entries = self._session.work_done
+        self._told_at = self._services.clock.monotonic()
+        searches, entries = self._session.take_work()
         if searches:
             self._services.log.event(
                 "directory_searched", mailbox=self._signed_in.address if self._signed_in else None, searches=searches,

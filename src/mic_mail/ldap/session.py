@@ -19,6 +19,7 @@ from mic_mail.ldap.answers import Code
 from mic_mail.ldap.ber import BadBer
 from mic_mail.ldap.conversation import CANCEL, Conversation, Desk, Ended, GivenUp, SessionSettings
 from mic_mail.ldap.requests import ANSWERS, WRITES, Envelope
+from mic_mail.ldap.searching import MANAGE_DSA_IT
 
 READ_ONLY = Text("Danh bạ chỉ để đọc qua LDAP.", "The directory is read-only by LDAP.")
 
@@ -36,6 +37,12 @@ def extended(talk: Conversation, request: Envelope) -> Steps[None]:
         talk.result(request, Code.NO_SUCH_OPERATION)
     else:
         raise BadBer("extended operation")
+
+
+def _asks_too_much(request: Envelope) -> bool:
+    """Whether a critical control is none of this operation (RFC 4511 §4.1.11); Compare has ManageDsaIT (RFC 3296 §3)."""
+    known = {MANAGE_DSA_IT} if request.tag == requests.COMPARE else set()
+    return any(control.critical and control.oid not in known for control in request.controls)
 
 
 def nothing(talk: Conversation, request: Envelope) -> None:
@@ -71,10 +78,9 @@ class Session(session.Session):
     def buffered(self) -> int:
         return self._talk.buffered
 
-    @property
-    def work_done(self) -> tuple[int, int]:
-        """Searches, and entries that they found."""
-        return self._talk.searches, self._talk.entries
+    def take_work(self) -> tuple[int, int]:
+        """Searches, and entries told of, since the last time."""
+        return self._talk.take_work()
 
     def feed(self, octets: bytes) -> None:
         self._talk.feed(octets)
@@ -142,13 +148,16 @@ class Session(session.Session):
 
     def _handle(self, request: Envelope) -> Steps[None]:
         talk = self._talk
-        if request.tag in WRITES:
+        handler = HANDLERS.get(request.tag)
+        if request.number == 0 or (handler is None and request.tag not in WRITES):
+            raise Ended("That is no LDAP request.", Code.PROTOCOL_ERROR)
+        if handler is None:
             talk.result(request, Code.UNWILLING, READ_ONLY.vi)
             return
-        handler = HANDLERS.get(request.tag)
-        if handler is None or request.number == 0:
-            raise Ended("That is no LDAP request.", Code.PROTOCOL_ERROR)
-        if request.tag != requests.SEARCH and any(control.critical for control in request.controls) and request.tag in ANSWERS:
+        if request.tag == requests.BIND:
+            yield from signin.leave(talk)
+        if request.tag in ANSWERS and request.tag != requests.SEARCH and _asks_too_much(request):
+            talk.dialog_mechanism = ""
             talk.result(request, Code.UNAVAILABLE_CRITICAL_EXTENSION)
             return
         steps = handler(talk, request)

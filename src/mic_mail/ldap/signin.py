@@ -35,23 +35,24 @@ SIGN_IN_CODES = {
 """invalidCredentials makes a program ask for another password, so it is said of passwords alone."""
 
 
-def bind(talk: Conversation, request: Envelope) -> Steps[None]:
-    asked = requests.bind(request.body)
-    goes_on = asked.password is None and bool(talk.dialog_mechanism) and asked.mechanism.upper() == talk.dialog_mechanism
+def leave(talk: Conversation) -> Steps[None]:
+    """Sign out: a Bind begins, whatever becomes of it (RFC 4513 §4), or TLS."""
     if talk.signed_in is not None:
-        talk.signed_in = None
+        talk.is_nobody()
         yield Leave()
+
+
+def bind(talk: Conversation, request: Envelope) -> Steps[None]:
+    going_on, talk.dialog_mechanism = talk.dialog_mechanism, ""
+    asked = requests.bind(request.body)
     if asked.version != 3:
-        talk.dialog_mechanism = ""
         talk.result(request, Code.PROTOCOL_ERROR, "LDAP version 3 only.")
     elif asked.password is not None:
-        talk.dialog_mechanism = ""
         yield from _simple(talk, request, asked.name, asked.password)
     elif not asked.mechanism:  # RFC 4513 §5.2.1.2: the exchange is given up
-        talk.dialog_mechanism = ""
         talk.result(request, Code.AUTH_METHOD_NOT_SUPPORTED, "No mechanism.")
     else:
-        if not goes_on:
+        if asked.mechanism.upper() != going_on:
             yield Begin(asked.mechanism)
         yield from _admit(talk, request, (yield from talk.aside(Answer(asked.credentials))), asked.mechanism.upper())
 
@@ -111,9 +112,7 @@ def start_tls(talk: Conversation, request: Envelope) -> Steps[None]:
     if talk.tls or talk.dialog_mechanism:
         talk.result(request, Code.OPERATIONS_ERROR, "TLS is on already." if talk.tls else "A sign-in is going on.")
         return
-    if talk.signed_in is not None:
-        talk.signed_in = None
-        yield Leave()
+    yield from leave(talk)
     talk.say(answers.result(request.number, request.tag, Code.SUCCESS, more=string(START_TLS, 0x8A)))
     yield StartTls()
     talk.tls = True

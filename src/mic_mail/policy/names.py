@@ -34,9 +34,16 @@ def plain(text: str) -> str:
     return normalize("NFC", "".join(c for c in decomposed if not combining(c))).lower()
 
 
+def one_line(text: str) -> str:
+    """Without what shows nothing (control characters, marks of direction, zero-width signs), which would have a list show
+    another name than is there; single blanks."""
+    seen = text if text.isprintable() else "".join(c for c in text if c.isspace() or category(c) not in ("Cc", "Cf"))
+    return " ".join(seen.split())
+
+
 def tidy(name: str) -> str:
-    """The name of a person, unit or group as it is kept: NFC, single blanks; an empty or endless one is refused."""
-    kept = " ".join(normalize("NFC", name).split())
+    """The name of a person, unit or group as it is kept: NFC, one line; an empty or endless one is refused."""
+    kept = one_line(normalize("NFC", name))
     if not kept:
         raise UnusableName(Text("Tên để trống.", "The name is empty."))
     if len(kept) > MAX_NAME:

@@ -20,6 +20,7 @@ from mic_mail.directory.rolls import Roll
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
+from mic_mail.policy.names import one_line
 from mic_mail.policy.publishing import Shown, shown
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.readings import lifecycle_settings
@@ -57,7 +58,8 @@ class Making:
         of_units: dict[int, list[str]] = defaultdict(list)
         gone: set[int] = set()
         groups: list[Card] = []
-        units = {number: UnitName(line.symbol, line.name) for number, line in roll.units.items()}
+        # Names are tidied when they are recorded; those of an import, and positions, may not have been.
+        units = {number: UnitName(line.symbol, one_line(line.name)) for number, line in roll.units.items()}
         self.until = None
         for entry in sorted(snapshot, key=lambda entry: entry.mailbox_id):
             found = self._shown(entry, settings, now)
@@ -72,20 +74,17 @@ class Making:
                     of_units[unit].append(entry.address)
                 else:
                     groups.append(
-                        Card(Kind.GROUP, entry.mailbox_id, _one_line(entry.display_name), units[unit], "", (entry.address,))
+                        Card(Kind.GROUP, entry.mailbox_id, one_line(entry.display_name), units[unit], "", (entry.address,))
                     )
         people = [
             Card(
-                Kind.PERSON, line.person_id, _one_line(line.full_name), units[line.unit_id], _one_line(line.position),
+                Kind.PERSON, line.person_id, one_line(line.full_name), units[line.unit_id], one_line(line.position),
                 tuple(of_people.get(line.person_id, ())),
             )
             for line in roll.people
             if line.unit_id in units and (line.person_id not in gone or line.person_id in of_people)
         ]  # fmt: skip
-        own = [
-            Card(Kind.UNIT, number, _one_line(name.name), name, "", tuple(of_units.get(number, ())))
-            for number, name in units.items()
-        ]
+        own = [Card(Kind.UNIT, number, name.name, name, "", tuple(of_units.get(number, ()))) for number, name in units.items()]
         cards = [*people, *own, *groups]
         known = {key_of(Kind.PERSON, line.person_id) for line in roll.people}
         known |= {key_of(Kind.GROUP, entry.mailbox_id) for entry in snapshot if entry.kind is MailboxKind.GROUP}
@@ -104,11 +103,6 @@ class Making:
         if until is not None and (self.until is None or until < self.until):
             self.until = until
         return known[1]
-
-
-def _one_line(text: str) -> str:
-    """Names were tidied when they were recorded; those of an import may not have been."""
-    return " ".join(text.split())
 
 
 def make_book(directory: Directory, config: Config, now: datetime, units: frozenset[int] | None = None) -> Book:
@@ -138,6 +132,8 @@ class Kept(Generic[T]):
         self._clock = clock
         self._made: tuple[Book, T] | None = None
         self._version = -1
+        self._until: datetime | None = None
+        """When what was made may change by the clock alone."""
         self._not_before = 0.0
         self._task: asyncio.Task[None] | None = None
         self.configure(config)
@@ -172,8 +168,7 @@ class Kept(Generic[T]):
         return self._task
 
     def _is_current(self) -> bool:
-        until = self._making.until
-        return self._version == self._snapshot().version and (until is None or self._clock.now() < until)
+        return self._version == self._snapshot().version and (self._until is None or self._clock.now() < self._until)
 
     async def _make(self) -> None:
         try:
@@ -181,7 +176,7 @@ class Kept(Generic[T]):
             roll = await self._lanes.io(self._directory.roll)
             made = await self._lanes.io(self._shaped, making, roll, snapshot)
             if making is self._making:
-                self._made, self._version = made, snapshot.version
+                self._made, self._version, self._until = made, snapshot.version, making.until
             elif self._made is None:
                 self._made = made
         finally:

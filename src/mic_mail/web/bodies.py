@@ -1,6 +1,29 @@
-"""Bodies of requests, read within bounds."""
+"""Bodies of requests, read within bounds, and of answers that are long."""
+
+from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+SLICE_OCTETS = 64 << 10
+
+
+class Sliced(Response):
+    """An answer that may be long: the next slice is sent when the client has taken what came before it. In one piece all of it
+    would count as sent at once, and who reads slowly would be cut off for not asking anything. `over` is called when it is sent
+    or nobody is there any more."""
+
+    over: Callable[[], None] = staticmethod(lambda: None)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            for at in range(0, len(self.body), SLICE_OCTETS):
+                await send({"type": "http.response.body", "body": self.body[at : at + SLICE_OCTETS], "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self.over()
 
 
 class BodyRefused(Exception):

@@ -5,12 +5,14 @@ opens sockets, catches signals and makes TLS contexts by itself, and waits for e
 imported; a canary test names each member of it that is touched.
 
 A connection that has not brought a whole request `request_seconds` after it began, or after its last answer, is cut, and so is
-one that does not read. Of a head that is not whole h11 keeps HEAD_OCTETS (what comes whole in one read `guarding` measures);
-bodies are bounded by who reads them.
+one that does not go on reading an answer in so long. Of a head that is not whole h11 keeps HEAD_OCTETS (what comes whole in one
+read `guarding` measures); bodies are bounded by who reads them.
 """
 
 import asyncio
+import contextlib
 import logging
+import socket
 from collections.abc import Callable
 
 from starlette.requests import Request
@@ -23,6 +25,10 @@ from mic_mail.net.connections import OpenConnections
 from mic_mail.services.access import Peer, TlsInfo
 from mic_mail.web.guarding import HEAD_OCTETS
 
+HIGH_WATER_OCTETS = 64 << 10
+"""Of an answer that is not sent yet; what comes in slices (`bodies.Sliced`) goes on below it."""
+_TCP_NOTSENT_LOWAT = 25
+"""Linux's number for it; Python's `socket` has none."""
 STATE_PEER = "mic_mail.peer"
 """Where an application finds the connection's `Caller` in its `scope["state"]`."""
 
@@ -94,15 +100,19 @@ class HttpConnection(H11Protocol):
         super().__init__(config=shared.config, server_state=shared.state, app_state={})
         self._shared = shared
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS)
+        _hold_little(transport)
         self._shared.open.add(self)
         self.app_state = {STATE_PEER: Caller(transport, self._shared.new_id())}
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._has_read()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._shared.open.discard(self)
@@ -112,6 +122,20 @@ class HttpConnection(H11Protocol):
         """Whether no request is being answered and every answer is on its way."""
         answered = self.cycle is None or self.cycle.response_complete
         return answered and self.transport.get_write_buffer_size() == 0
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._has_read()
+        self._unread = self.loop.call_later(self._shared.request_seconds, self._cut)
+
+    def resume_writing(self) -> None:
+        self._has_read()
+        super().resume_writing()
+
+    def _has_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def handle_events(self) -> None:
         super().handle_events()
@@ -134,6 +158,13 @@ class HttpConnection(H11Protocol):
 
     def _cut(self) -> None:
         self.transport.abort()
+
+
+def _hold_little(transport: asyncio.Transport) -> None:
+    """Let the kernel hold no more that is not on its way than we do: it would take megabytes at once, and then nothing for as
+    long as a slow client reads them, which looks like a client that does not read."""
+    with contextlib.suppress(OSError, AttributeError):  # the connection is gone
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, HIGH_WATER_OCTETS)
 
 
 def _silence() -> None:

@@ -87,6 +87,14 @@ def test_wide_filters_are_refused() -> None:
             filters.read(Reader(octets))
 
 
+@pytest.mark.parametrize("item", ["(cn={})", "(cn>={})", "(cn<={})", "(cn~={})", "(cn=a*{}*)", "(cn:2.5.13.2:={})"])
+def test_values_that_nothing_has_are_refused(item: str) -> None:
+    """Four kilobytes are read; more would only cost time."""
+    assert filters.read(Reader(written(item.format("a" * 4096))))
+    with pytest.raises(TooLarge):
+        filters.read(Reader(written(item.format("a" * 4097))))
+
+
 def parsed(octets: bytes) -> object:
     """As far as it can be understood."""
     try:

@@ -1,5 +1,6 @@
 """The LDAP session without a network: what is answered to what, in order, and what ends a connection."""
 
+import struct
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conversing import LdapTalk
-from ldapwords import BASE, ask, bind, codes, cookie_of, entries, heard, number, paged, search, small_book, text, tlv
+from ldapwords import (
+    BASE,
+    ask,
+    bind,
+    codes,
+    cookie_of,
+    entries,
+    heard,
+    large_book,
+    number,
+    paged,
+    search,
+    small_book,
+    text,
+    tlv,
+)
+from mic_mail.connection.actions import Send
 from mic_mail.errors import Text
 from mic_mail.ldap.conversation import SessionSettings
 from mic_mail.ldap.tree import Tree
@@ -58,6 +75,34 @@ def test_sasl_steps(talk: LdapTalk) -> None:
     assert codes(talk.say(ask(3, tlv(0x60, number(3), text(""), tlv(0xA3, text("")))))) == [7]
 
 
+CRITICAL = tlv(0xA0, tlv(0x30, text("1.2.3.4"), b"\x01\x01\xff"))
+MANAGE = tlv(0xA0, tlv(0x30, text("2.16.840.1.113730.3.4.2"), b"\x01\x01\xff"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (ask(2, tlv(0x60, number(3), text("dvbe"), text("right", 0x80)), CRITICAL), 12),
+        (ask(2, tlv(0x60, b"x")), 2),
+        (ask(2, tlv(0x60, number(3), text(""), text("", 0x89))), 7),  # as Windows asks which ways there are
+    ],
+)
+def test_a_bind_signs_out_whatever_becomes_of_it(talk: LdapTalk, asked: bytes, expected: int) -> None:
+    """RFC 4513 §4: from its arrival on nobody is signed in, be it refused unread."""
+    assert codes(talk.say(asked)) == [expected]
+    assert codes(talk.say(search(3))) == [50]
+
+
+def test_who_signs_in_anew_has_the_time_for_it(talk: LdapTalk) -> None:
+    """Also in steps, on a connection that is older than a sign-in may take; who then says nothing is cut off."""
+    talk.clock.move_to(talk.clock.now() + timedelta(seconds=100))
+    assert codes(talk.say(ask(2, tlv(0x60, number(3), text(""), tlv(0xA3, text("PLAIN")))))) == [14]
+    assert not talk.over
+    talk.clock.move_to(talk.clock.now() + timedelta(seconds=61))
+    talk.run()
+    assert talk.over
+
+
 def test_pages_hold_everything_once(talk: LdapTalk) -> None:
     """Whatever the size of a page (RFC 2696), also when the book has grown in between."""
     for size in (1, 2, 3, 100):
@@ -74,6 +119,49 @@ def test_pages_hold_everything_once(talk: LdapTalk) -> None:
     first = talk.say(search(2, controls=paged(3)))
     assert codes(talk.say(search(2, "(cn=*)", controls=paged(3, cookie_of(first))))) == [53]  # of another search
     assert codes(talk.say(search(2, controls=paged(3, b"x")))) == [53]
+
+
+FORGED = [(-1, -100, 0), (-1, 1 << 62, 0), (-128, 0, 0), (127, -(1 << 63), 0), (0, 0, (1 << 32) - 1), (0, -5, 0)]
+
+
+@pytest.mark.parametrize("place", FORGED)
+def test_cookies_that_somebody_made(talk: LdapTalk, place: tuple[int, int, int]) -> None:
+    """Any place and any count: a page like another one, or a refusal; no bug."""
+    ours = cookie_of(talk.say(search(2, controls=paged(1))))
+    answer = talk.say(search(3, controls=paged(1, struct.pack(">8sbqI", ours[:8], *place))))
+    assert codes(answer) in ([0], [53])
+    assert not talk.notes
+
+
+def test_a_page_of_nothing_ends_the_search(talk: LdapTalk) -> None:
+    """RFC 2696 §3: who asks for none behind a page wants no more of them."""
+    cookie = cookie_of(talk.say(search(2, controls=paged(1))))
+    answer = talk.say(search(3, controls=paged(0, cookie)))
+    assert (codes(answer), entries(answer), cookie_of(answer)) == ([0], {}, b"")
+
+
+def test_what_was_told_of_is_counted(talk: LdapTalk) -> None:
+    """Also where the client gives the search up: it has heard of them."""
+    talk = LdapTalk(Tree(large_book()), SessionSettings(entries=100_000), strangers=True)
+    told = len(entries(talk.say(search(2) + ask(3, tlv(0x50, b"\x02")))))
+    assert told > 0
+    assert talk.session.take_work() == (1, told)
+    assert talk.session.take_work() == (0, 0)
+
+
+def test_what_waits_is_counted_as_unread(talk: LdapTalk) -> None:
+    """Requests that were looked through while a search goes on count like those that were not: the shell stops reading."""
+    talk = LdapTalk(Tree(large_book()), SessionSettings(entries=100_000), strangers=True)
+    long = ask(3, tlv(0x63, bytes(30_000)))
+    talk.session.feed(search(2) + long)
+    for _ in range(5):
+        while not isinstance(step := talk.session.next(), Send):
+            talk.session.done(step, talk.result_of(step))
+        talk.session.done(step)
+        talk.session.feed(long)
+    assert talk.session.buffered >= 5 * len(long)
+    talk.run()
+    assert talk.session.buffered == 0
 
 
 def test_limits(talk: LdapTalk) -> None:
@@ -145,15 +233,11 @@ def test_compare(talk: LdapTalk) -> None:
 def test_abandon_and_cancel(talk: LdapTalk) -> None:
     """A search that is given up while its answer is being sent ends there; a cancel is answered, an abandon is not."""
     settings = SessionSettings(entries=100_000)
-    book = small_book()
-    many = type(book).of(
-        book.ministry, [type(card)(card.kind, n, card.name, card.unit) for n, card in enumerate(book.cards[:1] * 3000)]
-    )
     for give_up, expected in (
         (ask(3, tlv(0x50, b"\x02")), []),
         (ask(3, tlv(0x77, text("1.3.6.1.1.8", 0x80), text(tlv(0x30, number(2)), 0x81))), [118, 0]),
     ):
-        talk = LdapTalk(Tree(many), settings, strangers=True)
+        talk = LdapTalk(Tree(large_book()), settings, strangers=True)
         answer = talk.say(search(2) + give_up)
         assert codes(answer) == expected
         assert len(entries(answer)) < 3000
@@ -161,7 +245,11 @@ def test_abandon_and_cancel(talk: LdapTalk) -> None:
 
 
 def test_unknown_critical_controls(talk: LdapTalk) -> None:
-    """RFC 4511 §4.1.11: what is critical and unknown stops the request, what is not is ignored."""
+    """RFC 4511 §4.1.11: what is critical and unknown stops the request, what is not is ignored; ManageDsaIT is known."""
+    compared = tlv(0x6E, text(f"uid=dvbe,ou=people,{BASE}"), tlv(0x30, text("sn"), text("do")))
+    assert codes(talk.say(ask(2, compared, CRITICAL))) == [12]
+    assert codes(talk.say(ask(2, compared, MANAGE))) == [6]
+    assert codes(talk.say(search(2, controls=MANAGE))) == [0]
     for critical, expected in ((b"\x01\x01\xff", [12]), (b"", [0])):
         control = tlv(0xA0, tlv(0x30, text("1.2.3.4"), critical))
         assert codes(talk.say(search(2, controls=control))) == expected
@@ -180,6 +268,7 @@ def test_what_makes_no_sense(talk: LdapTalk) -> None:
         b"\x16\x03\x01\x02\x00",
         ask(0, b"\x42\0"),
         ask(1, b"\x61\0"),
+        ask(0, tlv(0x66, b"uid=dvbe")),  # 0 is the number of what the server says by itself
     ):
         talk = LdapTalk(TREE)
         answer = talk.say(nonsense)

@@ -3,12 +3,14 @@
 import asyncio
 from datetime import timedelta
 
-from conversing import LdapTalk
-from ldapwords import codes, search, small_book
+import pytest
+
+from conversing import START, LdapSettings, LdapTalk
+from ldapwords import ask, codes, large_book, search, small_book, text, tlv
 from mic_mail.clock import ManualClock
 from mic_mail.connection.actions import Action
 from mic_mail.ldap.actions import Turn
-from mic_mail.ldap.conversation import WORK_SECONDS
+from mic_mail.ldap.conversation import SLICE_SECONDS, WORK_SECONDS
 from mic_mail.ldap.tree import Tree
 from mic_mail.ldap.turns import HALF_LIFE_SECONDS, Turns
 
@@ -35,6 +37,42 @@ def test_who_used_least_goes_first() -> None:
         return told
 
     assert asyncio.run(order()) == ["new", "light", *["greedy"] * 50]
+
+
+class Counted(Turns):
+    """Counts its rounds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rounds = 0
+
+    def _give(self) -> None:
+        self.rounds += 1
+        super()._give()
+
+
+def test_one_has_a_turn_in_a_round_and_without_anybody_there_is_none() -> None:
+    """Between any two turns the loop goes round; who used alike goes by who came first; nothing turns while nobody waits."""
+
+    async def rounds() -> tuple[list[int], list[tuple[int, int]], int]:
+        turns, told = Counted(), list[tuple[int, int]]()
+
+        async def one(number: int) -> None:
+            await turns.take("same", 0.0)
+            told.append((number, turns.rounds))
+
+        await asyncio.gather(*(one(number) for number in range(20)))
+        first = list(told)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        idle = turns.rounds
+        await asyncio.wait_for(one(20), 10)
+        return [number for number, _ in first], first, idle
+
+    order, told, idle = asyncio.run(rounds())
+    assert order == list(range(20))
+    assert len({turn for _, turn in told}) == 20
+    assert idle == 20
 
 
 def test_who_does_not_wait_any_more_takes_nobodys_turn() -> None:
@@ -64,18 +102,21 @@ def test_what_was_used_is_forgotten() -> None:
 
 
 class Slow(ManualClock):
-    """Of a slow machine: each look at it takes ten milliseconds, so each item of a filter some more."""
+    """Of a slow machine: each look at it takes ten milliseconds, or so many, so each item of a filter some more."""
+
+    step = timedelta(milliseconds=10)
 
     def monotonic(self) -> float:
-        self.move_to(self.now() + timedelta(milliseconds=10))
+        self.move_to(self.now() + self.step)
         return super().monotonic()
 
 
 class Recorded(LdapTalk):
     """Remembers turns."""
 
-    def __init__(self) -> None:
-        super().__init__(TREE, strangers=True)
+    def __init__(self, clock: ManualClock | None = None, tree: Tree = TREE) -> None:
+        super().__init__(tree, LdapSettings(entries=100_000), strangers=True)
+        self.session._talk.clock = clock or self.clock
         self.turns: list[float] = []
 
     def result_of(self, action: Action) -> object:
@@ -87,12 +128,39 @@ class Recorded(LdapTalk):
 
 def test_no_search_works_without_end() -> None:
     """It ends with what was found up to there, long before its time is over; the next one begins anew."""
-    talk = Recorded()
-    talk.session._talk.clock = Slow(talk.clock.now())
+    talk = Recorded(Slow(START))
     answer = talk.say(search(2, "(|" + "(cn>=a)" * 200 + ")"))
     assert codes(answer) == [11]
     assert WORK_SECONDS <= sum(talk.turns) < WORK_SECONDS + 0.2
     assert codes(talk.say(search(3, "(cn>=a)"))) == [0]
+
+
+WHO_AM_I = ask(2, tlv(0x77, text("1.3.6.1.4.1.4203.1.11.3", 0x80)))
+
+
+@pytest.mark.parametrize("request_", [search(2, "(uid=dvbe)"), WHO_AM_I], ids=["searches", "others"])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_many_small_requests_take_is_counted_once(request_: bytes, at_once: bool) -> None:
+    """Each far below a slice, together far above: others have their turn in between, and what was counted is what they took."""
+    clock = Slow(START)
+    clock.step = timedelta(microseconds=20)
+    talk = Recorded(clock)
+    for said in [request_ * 1000] if at_once else [request_] * 1000:
+        talk.say(said)
+    took = (clock.now() - START).total_seconds()
+    assert len(talk.turns) > 10
+    assert all(turn < 2 * SLICE_SECONDS for turn in talk.turns)
+    assert took / 2 < sum(talk.turns) <= took
+
+
+def test_a_long_answer_has_many_turns() -> None:
+    """Others have theirs behind every few pieces of it, and not when all of it is sent."""
+    clock = Slow(START)
+    clock.step = timedelta(milliseconds=1)
+    talk = Recorded(clock, Tree(large_book()))
+    assert codes(talk.say(search(2))) == [0]
+    assert len(talk.turns) > 20
+    assert max(talk.turns) < 5 * SLICE_SECONDS
 
 
 def test_waiting_is_no_work() -> None:

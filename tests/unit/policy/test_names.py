@@ -3,10 +3,11 @@
 from itertools import pairwise
 from unicodedata import normalize
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.policy.names import alphabetical, by_given_name
+from mic_mail.policy.names import UnusableName, alphabetical, by_given_name, tidy
 
 
 def test_letters_and_tones():
@@ -51,3 +52,13 @@ def test_people_are_listed_by_their_given_names():
 def test_whatever_is_written_has_a_place(names):
     """No text, however strange, stops a list; the order does not depend on where one begins."""
     assert sorted(map(by_given_name, names)) == sorted(map(by_given_name, reversed(names)))
+
+
+def test_a_name_is_kept_as_it_is_seen():
+    """On one line, in NFC, without signs that show nothing; one that is nothing else is refused."""
+    assert tidy(" Lê\u202e\tThị\u00a0 \x00Hoa\u200b\x85") == "Lê Thị Hoa"
+    assert tidy(normalize("NFD", "Đỗ Văn Bê")) == "Đỗ Văn Bê"
+    assert tidy("Vụ Kế hoạch – Tài chính (2)") == "Vụ Kế hoạch – Tài chính (2)"
+    for nothing in ("", " \n", "\u200b\u202e", "\x00"):
+        with pytest.raises(UnusableName):
+            tidy(nothing)

@@ -5,7 +5,12 @@ Thunderbird's CardDAVDirectory.sys.mjs), written by hand; answers are read by th
 """
 
 import asyncio
+import contextlib
+import socket
+import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -16,7 +21,7 @@ import pytest
 from harness import MailServer, config_for, stopping
 from mic_mail.directory.records import Employment, PersonRecord, UnitRecord
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
-from mic_mail.web.carddav import service
+from mic_mail.web.carddav import requests, service
 from population import PASSWORD
 from unit.web.conftest import SETTINGS, logged
 
@@ -106,8 +111,6 @@ def phone(site: MailServer) -> Iterator[Phone]:
 
 def eventually(site: MailServer, holds: Callable[[], bool]) -> None:
     """The book follows the directory within seconds; meanwhile the one before answers."""
-    import time
-
     site.refresh()
     limit = time.monotonic() + 20
     while not holds():
@@ -160,7 +163,12 @@ def test_clause_2_6_cards_are_fetched_together(phone: Phone) -> None:
     assert "EMAIL" not in cards(answer)[f"{BOOK}person-2.vcf"]  # a person without a mailbox is information (Reg. 2.6)
     one = phone.ask("GET", f"{BOOK}person-1.vcf", accept='text/vcard;version="4.0"')
     assert one.text.startswith("BEGIN:VCARD\r\nVERSION:4.0\r\n")
-    assert phone.ask("GET", f"{BOOK}person-1.vcf", **{"if-none-match": one.headers["etag"]}).status_code == 304
+    tag = one.headers["etag"]
+    for named in (tag, f"W/{tag}", f'"other", {tag}', "*"):  # RFC 9110 §13.1.2
+        assert phone.ask("GET", f"{BOOK}person-1.vcf", **{"if-none-match": named}).status_code == 304
+    assert phone.ask("GET", f"{BOOK}person-1.vcf", **{"if-none-match": '"other"'}).status_code == 200
+    length = phone.found(f"{BOOK}person-1.vcf", "d:getcontentlength")[f"{BOOK}person-1.vcf"]["getcontentlength"].text
+    assert length == phone.ask("GET", f"{BOOK}person-1.vcf").headers["content-length"]  # RFC 4918 §15.4
 
 
 def query(test: str, *parts: str) -> str:
@@ -284,6 +292,25 @@ def test_wrong_passwords_are_slowed_down_as_at_every_door(site: MailServer) -> N
     assert Phone(site, "nham").ask("PROPFIND", "/dav/", depth="0").status_code == 429
 
 
+@pytest.mark.clause("8.2")
+def test_clause_8_2_whoever_takes_cards_is_in_the_log(site: MailServer) -> None:
+    """By whatever method; how many, never which."""
+    site.issue("ndlay", name="Ngô Đình Lấy")
+    phone = Phone(site, "ndlay")
+    everything = f"<d:propfind {XMLNS}><d:prop><c:address-data/></d:prop></d:propfind>"
+    taken = len(cards(phone.ask("PROPFIND", BOOK, everything, depth="1")))
+    assert taken > 1
+    assert len(cards(phone.ask("PROPFIND", f"{BOOK}person-1.vcf", everything, depth="0"))) == 1
+    assert phone.ask("GET", f"{BOOK}person-1.vcf").status_code == 200
+    assert len(cards(phone.report("c:addressbook-query", query("anyof")))) == taken
+
+    def told() -> list[int]:
+        events = [event for event in site.events() if event["event"] == "directory_searched"]
+        return [event["entries"] for event in events if event["mailbox"] == "ndlay@mic.gov.vn"]
+
+    eventually(site, lambda: told() == [taken, 1, 1, taken])
+
+
 @pytest.mark.clause("2.6")
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PROPPATCH", "MKCOL", "MOVE", "COPY", "LOCK", "POST"])
 def test_clause_2_6_nothing_is_written(phone: Phone, method: str) -> None:
@@ -305,6 +332,8 @@ def test_clause_2_6_nothing_is_written(phone: Phone, method: str) -> None:
         ("GET", "/dav/", "0", 405),
         ("GET", f"{BOOK}person-99999.vcf", "0", 404),
         ("REPORT", HOME, "1", 405),
+        ("REPORT", f"{BOOK}a/b", "1", 404),
+        ("GET", f"{BOOK}a/b", "0", 404),
     ],
 )
 def test_what_there_is_not(phone: Phone, method: str, path: str, depth: str, status: int) -> None:
@@ -371,6 +400,63 @@ def test_no_answer_is_longer_than_can_be_held(phone: Phone, monkeypatch: pytest.
     ):
         assert (answer.status_code, "number-of-matches-within-limits" in answer.text) == (507, True)
     assert len(phone.found(BOOK, "d:getetag")) == 1
+
+
+@pytest.fixture
+def long_answer(serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], bytes]:
+    """Asks for four megabytes, with pauses before and while reading them; what came of the answer."""
+    monkeypatch.setattr(requests, "MAX_NAMES", 200_000)
+    server = serve({**SETTINGS, "web": {"request_seconds": 1}})
+    server.issue("dvbe")
+    directory = server.population.directory
+    unit = directory.add_unit(UnitRecord(0, "KHTC", "Vụ Kế hoạch - Tài chính"))
+    for _ in range(70):
+        directory.add_person(PersonRecord(0, "Lê Hoa", unit.unit_id, "", Level.DIVISION, Employment.CIVIL_SERVANT))
+    server.refresh()
+    names = "".join(f"<d:{'x' * 1000}{number}/>" for number in range(60))
+    body = f"<d:propfind {XMLNS}><d:prop>{names}</d:prop></d:propfind>"
+    auth = b64encode(f"dvbe@mic.gov.vn:{PASSWORD}".encode()).decode()
+    head = (
+        f"PROPFIND {BOOK} HTTP/1.1\r\nHost: localhost\r\nDepth: 1\r\nAuthorization: Basic {auth}\r\nContent-Length: {len(body)}"
+    )
+
+    def answer(before: float, between: float) -> bytes:
+        bare = socket.socket()
+        bare.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        bare.settimeout(20)
+        bare.connect((server.host, server.ports["https"]))
+        heard = b""
+        with server.tls().wrap_socket(bare, server_hostname="localhost") as wire:
+            wire.sendall(f"{head}\r\n\r\n{body}".encode())
+            time.sleep(before)
+            with contextlib.suppress(OSError):
+                while not heard.endswith(b"</D:multistatus>") and (more := wire.recv(16384)):
+                    heard += more
+                    time.sleep(between)
+        return heard
+
+    return answer
+
+
+def test_who_reads_slowly_gets_the_whole_answer(long_answer: Callable[[float, float], bytes]) -> None:
+    """A telephone on a thin line, for longer than a request may take; who does not read at all is cut off."""
+    whole = long_answer(0, 0.02)
+    assert len(whole) > 4 << 20
+    assert whole.endswith(b"</D:multistatus>")
+    assert len(long_answer(4, 0)) < len(whole)
+
+
+def test_nobody_is_kept_more_for_than_can_be_held(
+    long_answer: Callable[[float, float], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for long answers by many connections and reads none has so much waiting, and is then told to come later."""
+    with ThreadPoolExecutor(8) as pool:
+        monkeypatch.setattr(service, "ANSWER_LETTERS", 8 << 20)
+        heard = list(pool.map(lambda _: long_answer(0, 0.02), range(8)))
+        held = [one for one in heard if one.startswith(b"HTTP/1.1 207 ")]
+        assert len(held) == 2
+        assert all(one.startswith(b"HTTP/1.1 503 ") for one in heard if one not in held)
+    assert long_answer(0, 0).startswith(b"HTTP/1.1 207 ")
 
 
 @pytest.mark.parametrize(

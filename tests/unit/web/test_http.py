@@ -42,7 +42,7 @@ def test_uvicorn_still_is_what_is_built_upon() -> None:
     """Each member that `web.http` overrides or touches; an upgrade that moves one fails here and not at a ministry."""
     for name in (
         "connection_made", "connection_lost", "data_received", "handle_events", "on_response_complete", "shutdown",
-        "_unset_keepalive_if_required",
+        "_unset_keepalive_if_required", "pause_writing", "resume_writing",
     ):  # fmt: skip
         assert inspect.isfunction(getattr(H11Protocol, name))
     assert {"config", "server_state", "app_state"} <= inspect.signature(H11Protocol.__init__).parameters.keys()

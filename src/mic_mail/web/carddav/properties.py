@@ -90,7 +90,7 @@ def of_card(address: str, card: Card, tag: str, ministry: Ministry, wanted: Want
         (DAV, "resourcetype"): str,
         (DAV, "getetag"): lambda: text(tag),
         (DAV, "getcontenttype"): lambda: VCARD,
-        (DAV, "getcontentlength"): lambda: str(len(vcard.vcard(card, ministry))),
+        (DAV, "getcontentlength"): lambda: str(len(vcard.vcard(card, ministry, vcard.Version.V3))),  # as GET gives it (§15.4)
         (DAV, "current-user-principal"): lambda: href(principal_path(address)),
         (DAV, "current-user-privilege-set"): _privileges,
         ADDRESS_DATA: data,

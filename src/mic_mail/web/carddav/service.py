@@ -13,6 +13,7 @@ that hold many cards are made in a lane.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access, Peer, SignedIn
 from mic_mail.services.addressbook import Kept
 from mic_mail.services.refusals import RefusalKind
-from mic_mail.web.bodies import BodyRefused, read_body
+from mic_mail.web.bodies import BodyRefused, Sliced, read_body
 from mic_mail.web.carddav import properties, queries
 from mic_mail.web.carddav.callers import Callers
 from mic_mail.web.carddav.collection import BadToken, Collection, Shelf
@@ -106,6 +107,8 @@ class AddressBooks:
         self._callers = Callers(key, clock.monotonic)
         self._at_length = asyncio.Semaphore(LONG_ANSWERS)
         self._own: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._unsent: Counter[str] = Counter()
+        """Octets of answers on their way, by mailbox."""
         self._book: Kept[Shelf]
         self._is_open = False
 
@@ -168,19 +171,44 @@ class AddressBooks:
             return Response(status_code=200, headers={"dav": CLASSES, "allow": ", ".join(READS)})
         if method == "PROPFIND":
             return await self._propfind(visit, parts)
-        if len(parts) < 2 or parts[0] != "addressbooks" or (collection := visit.book(parts[1])) is None:
+        if len(parts) not in (2, 3) or parts[0] != "addressbooks" or (collection := visit.book(parts[1])) is None:
             known = _single(visit, parts) is not None
             return Response(status_code=405 if known else 404, headers={"allow": ", ".join(READS)} if known else {})
         if method == "REPORT":
             return await self._report(visit, parts, collection)
-        return _get(visit, parts, collection)
+        response = _get(visit, parts, collection)
+        if response.status_code == 200:
+            self._tell(visit, 1)
+        return response
+
+    def _tell(self, visit: Visit, cards: int) -> None:
+        """How many cards somebody was told of; never which (Reg. 8.2)."""
+        self._log.event(
+            "directory_searched", mailbox=visit.address, searches=1, entries=cards, door="carddav", peer=visit.peer.address,
+            session=visit.peer.session_id,
+        )  # fmt: skip
 
     @asynccontextmanager
     async def at_length(self, address: str) -> AsyncIterator[None]:
-        """While a long answer is made: one for each mailbox, so that nobody who asks for a hundred makes the others wait."""
+        """While a long answer is made: one for each mailbox, so that nobody who asks for a hundred makes the others wait, and
+        none while so many others are kept for it that it has not read (503)."""
         own = self._own.setdefault(address, asyncio.Lock())
         async with own, self._at_length:
+            if self._unsent[address] > ANSWER_LETTERS:
+                raise Answered(Response(status_code=503, headers={"retry-after": RETRY_SECONDS}))
             yield
+
+    def _on_its_way(self, address: str, response: Response) -> None:
+        """Count an answer until it is sent."""
+        if isinstance(response, Sliced):
+            octets = len(response.body)
+            self._unsent[address] += octets
+            response.over = lambda: self._sent(address, octets)
+
+    def _sent(self, address: str, octets: int) -> None:
+        self._unsent[address] -= octets
+        if not self._unsent[address]:
+            del self._unsent[address]
 
     # ------------------------------------------------------------ PROPFIND
 
@@ -199,13 +227,18 @@ class AddressBooks:
             if len(parts) == 2 and parts[0] == "addressbooks" and (collection := visit.book(parts[1])) is not None:
                 async with self.at_length(visit.address):
                     answers += await self._lanes.io(list, _found(visit, path, collection, collection.cards, wanted))
-        return await self._lanes.io(_multistatus, answers)
+                    response = await self._lanes.io(_multistatus, answers)
+                    self._on_its_way(visit.address, response)
+                self._tell(visit, len(collection))
+                return response
+        return _multistatus(answers)
 
     async def _propfind_card(self, visit: Visit, parts: list[str], wanted: Wanted) -> Response:
         collection = visit.book(parts[1]) if len(parts) == 3 and parts[0] == "addressbooks" else None
         key = _key(parts[-1]) if parts else ""
         if collection is None or key not in collection.cards:
             return Response(status_code=404)
+        self._tell(visit, 1)
         return _multistatus(_found(visit, f"{HOME}{parts[1]}/", collection, [key], wanted))
 
     # ------------------------------------------------------------ REPORT
@@ -217,10 +250,8 @@ class AddressBooks:
             return Response(status_code=404)
         async with self.at_length(visit.address):
             response, cards = await self._lanes.io(self._reported, visit, path, collection, asked)
-        self._log.event(
-            "directory_searched", mailbox=visit.address, searches=1, entries=cards, door="carddav", peer=visit.peer.address,
-            session=visit.peer.session_id,
-        )  # fmt: skip
+            self._on_its_way(visit.address, response)
+        self._tell(visit, cards)
         return response
 
     def _reported(self, visit: Visit, path: str, collection: Collection, asked: Report) -> tuple[Response, int]:
@@ -302,10 +333,16 @@ def _get(visit: Visit, parts: list[str], collection: Collection) -> Response:
         return Response(status_code=404)
     tag = collection.etags[card.key]
     headers = {"etag": tag, "vary": "accept", "content-type": properties.VCARD}
-    if visit.request.headers.get("if-none-match") == tag:
+    if _is_among(tag, visit.request.headers.getlist("if-none-match")):
         return Response(status_code=304, headers=headers)
     version = Version.V4 if "version=4.0" in visit.request.headers.get("accept", "").replace('"', "") else Version.V3
     return Response(vcard(card, collection.ministry, version), headers=headers)
+
+
+def _is_among(tag: str, fields: Iterable[str]) -> bool:
+    """Whether If-None-Match names an entity tag, weakly or not, or any (RFC 9110 §13.1.2)."""
+    listed = [one.strip().removeprefix("W/") for field in fields for one in field.split(",")]
+    return tag in listed or "*" in listed
 
 
 def _key(name: str) -> str:
@@ -323,7 +360,7 @@ def _key_of_href(href: str, path: str) -> str:
 
 
 def _multistatus(answers: Iterable[str], token: str | None = None) -> Response:
-    return Response(properties.multistatus(answers, token), 207, {"dav": CLASSES}, media_type=XML)
+    return Sliced(properties.multistatus(answers, token), 207, {"dav": CLASSES}, media_type=XML)
 
 
 def _condition(status: int, condition: Name) -> Response:
