@@ -80,6 +80,16 @@ def test_clause_14_4_a_unit_sees_what_concerns_it_and_nothing_else(desk: Desk) -
 
 
 @pytest.mark.clause("10.3", "10.1")
+def test_clause_14_4_a_mailbox_told_of_by_an_alias_is_on_record_by_its_address(desk: Desk) -> None:
+    """By command or by request: what belongs to it in the log and the facts is found by that alone."""
+    assert desk.by("mai", "alias", "add", "dvbe@mic.gov.vn", "be.do", "--document", "3/CV") == 0, desk.err
+    number = opened(desk, "hoa", "malware", "x", "--unit", "CNTT", "--mailbox", "be.do@mic.gov.vn")
+    assert one(desk, "mai", number)["mailboxes"] == ["dvbe@mic.gov.vn"]
+    told = ("--unit", "CNTT", "--asked-by", "Vũ Hoà", "--channel", "telephone", "--note", "mã độc", "--address", "be.do")
+    assert desk.by("hoa", "request", "add", "incident", *told) == 0, desk.err
+    assert one(desk, "hoa", number + 1)["mailboxes"] == ["dvbe@mic.gov.vn"]
+
+
 def test_downtime_without_notice_is_an_incident_with_a_report(desk: Desk) -> None:
     """It stands in the register, as one there is or a new one; the incident's report is the downtime's."""
     soon = datetime.now(HO_CHI_MINH) + timedelta(hours=1)

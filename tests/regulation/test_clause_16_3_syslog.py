@@ -2,6 +2,7 @@
 
 import contextlib
 import imaplib
+import json
 import os
 import re
 import socket
@@ -190,14 +191,23 @@ def test_a_clock_that_runs_back_loses_nothing(tmp_path: Path) -> None:
 class Listener:
     """A collector on a plain socket that takes octet-counted messages, until it is told to take none."""
 
-    def __init__(self, port: int = 0, context: ssl.SSLContext | None = None, *, reads: bool = True) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        context: ssl.SSLContext | None = None,
+        *,
+        reads: bool = True,
+        pace: tuple[int, float] | None = None,
+    ) -> None:
         self.socket = socket.create_server(("127.0.0.1", port))
         if not reads:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         self.port = self.socket.getsockname()[1]
         self.messages: list[dict[str, Any]] = []
         self._context = context
-        self._reads = reads
+        self._reads = reads or pace is not None
+        self._pace = pace
+        """At most so many octets, and the seconds after each look."""
         self._open: list[socket.socket] = []
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -215,7 +225,9 @@ class Listener:
                 connection = self._context.wrap_socket(connection, server_side=True)
                 self._open.append(connection)
             buffer = b""
-            while piece := connection.recv(65_536):
+            most, rest = self._pace or (65_536, 0)
+            while piece := connection.recv(most):
+                time.sleep(rest)
                 buffer += piece
                 while (head := buffer.partition(b" "))[1] and len(head[2]) >= int(head[0]):
                     self.messages.append(parsed(head[2][: int(head[0])]))
@@ -362,6 +374,117 @@ def test_clause_16_3_killed_in_between_it_is_given_again_and_can_be_told_apart(t
     ids = [each["data"]["id"] for each in collector.messages]
     assert ids[:5] == ids[5:]
     assert len(set(ids)) == 5
+
+
+def bare(folder: Path, where: str, clock: ManualClock | None = None) -> Forwarding:
+    """As a housekeeper makes it that was just started: from what the cursor's file says, if there is one."""
+    clock = clock or ManualClock(NOW)
+    log = MailLog(folder / "own", "housekeeper", clock=clock)
+    return Forwarding(Collector(place(where), patience=0.5), HEADER, folder, folder / "cursor", clock=clock, log=log)
+
+
+def told_of(folder: Path, forward: Forwarding) -> list[str]:
+    """What it says of itself."""
+    forward._log.close()
+    return [json.loads(line)["event"] for path in sorted((folder / "own").glob("*.jsonl")) for line in path.open()]
+
+
+def arrive(collector: Listener, count: int) -> list[dict[str, Any]]:
+    limit = time.monotonic() + 60
+    while len(collector.messages) < count and time.monotonic() < limit:
+        time.sleep(0.02)
+    return collector.messages
+
+
+def test_clause_16_3_from_when_it_is_named_whoever_is_killed(tmp_path: Path, listen: Any) -> None:
+    """A collector that was never reached yet, and a housekeeper that is killed: what happened in between is not skipped."""
+    probe = socket.create_server(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+    probe.close()
+    fill(tmp_path, 2)
+    first = bare(tmp_path, f"tcp://127.0.0.1:{port}")
+    assert first.pass_on() == 0
+    fill(tmp_path, 3)
+    assert first.pass_on() == 0
+    first.close()
+    collector = listen(port)
+    assert bare(tmp_path, f"tcp://127.0.0.1:{port}").pass_on() == 3
+    assert len(arrive(collector, 3)) == 3
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [b"", b"{", b'{"floor": "2026-11-25", "offsets": {"x": "y"}, "sizes": {}}', bytes(9)],
+    ids=["empty", "half", "other", "zeros"],
+)
+def test_clause_16_3_a_cursor_that_says_nothing_skips_nothing(tmp_path: Path, listen: Any, kept: bytes) -> None:
+    """As a power cut may leave it: the last days come again, and it is told."""
+    fill(tmp_path, 3)
+    (tmp_path / "cursor").write_bytes(kept)
+    collector = listen()
+    forward = bare(tmp_path, f"tcp://127.0.0.1:{collector.port}")
+    assert forward.pass_on() == 3
+    assert len(arrive(collector, 3)) == 3
+    assert told_of(tmp_path, forward) == ["syslog_cursor_lost"]
+
+
+def test_clause_16_3_a_full_disk_makes_no_flood(tmp_path: Path, listen: Any) -> None:
+    """Where the cursor cannot be put down each message goes once all the same; told once, and not as the collector's fault."""
+    following.save(tmp_path / "cursor", following.Cursor(TODAY))
+    (tmp_path / "cursor.new").mkdir()
+    collector = listen()
+    forward = bare(tmp_path, f"tcp://127.0.0.1:{collector.port}")
+    for more in (2, 2, 0):
+        fill(tmp_path, more)
+        assert forward.pass_on() == more
+    assert len(arrive(collector, 4)) == 4
+    (tmp_path / "cursor.new").rmdir()
+    fill(tmp_path, 1)
+    assert forward.pass_on() == 1
+    assert told_of(tmp_path, forward) == ["syslog_cursor_not_kept"]
+    assert bare(tmp_path, f"tcp://127.0.0.1:{collector.port}").pass_on() == 0
+
+
+def test_clause_16_3_a_slow_line_gets_everything_once(tmp_path: Path, listen: Any) -> None:
+    """It takes what was sent, and not all of it within anybody's patience: each message comes, and none over and over."""
+    fill(tmp_path, 2_000)
+    following.save(tmp_path / "cursor", following.Cursor(TODAY))
+    slow = Listener(reads=False, pace=(16_384, 0.02))
+    passed, limit = 0, time.monotonic() + 60
+    forward = bare(tmp_path, f"tcp://127.0.0.1:{slow.port}")
+    while passed < 2_000 and time.monotonic() < limit:
+        passed += forward.pass_on()
+    assert (passed, len(arrive(slow, 2_000))) == (2_000, 2_000)
+    assert told_of(tmp_path, forward) == []
+    forward.close()
+    slow.close()
+
+
+def test_clause_16_3_a_name_that_cannot_be_is_a_collector_that_is_not_there(tmp_path: Path) -> None:
+    """Told once, and no defect of the housekeeper's."""
+    fill(tmp_path, 1)
+    for number, name in enumerate(("a..b", "x" * 70, ".x")):
+        folder = tmp_path / str(number)
+        fill(folder, 1)
+        following.save(folder / "cursor", following.Cursor(TODAY))
+        forward = bare(folder, f"tcp://{name}:9")
+        assert forward.pass_on() == 0
+        assert told_of(folder, forward) == ["syslog_unreachable"]
+
+
+def test_no_process_s_lines_wait_for_another_s(tmp_path: Path) -> None:
+    """One that writes more than a batch holds leaves room for the others'; that there is more is known."""
+    cursor = following.at_the_end(tmp_path, TODAY)
+    (tmp_path / "2026-11-26.worker0.1.1.jsonl").write_bytes(b'{"a":1}\n' * 100)
+    (tmp_path / "2026-11-26.worker1.1.1.jsonl").write_bytes(b'{"b":1}\n')
+    batch = read_on(tmp_path, cursor, TODAY, most_lines=10)
+    assert {"b": 1} in [line.fields for line in batch.lines]
+    assert batch.is_full
+    long = tmp_path / "2026-11-26.worker2.1.1.jsonl"
+    long.write_bytes(b'{"c":"%s"}\n' % (b"x" * 60_000) * 20)
+    read = [line for line in read_on(tmp_path, cursor, TODAY).lines if line.name == long.name]
+    assert len(read) < 20
+    assert read_on(tmp_path, cursor, TODAY).is_full
 
 
 def test_clause_16_3_over_tls_only_to_the_collector_that_is_meant(tmp_path: Path, listen: Any, mail_server: Any) -> None:

@@ -106,6 +106,46 @@ def test_an_approval_is_the_act(console: Console) -> None:
     assert (done["transferred"], done["left"], done["alias_added"]) == (moved, left, alias)
 
 
+@pytest.mark.clause("6.4.a", "6.4.b")
+def test_a_mailbox_is_issued_to_whom_the_request_names(console: Console) -> None:
+    """An id that is somebody else's, or another unit's, is a slip: refused before anything is on record of it."""
+    for name, unit in (("Cao Thị Quỳnh", "CNTT"), ("Cao Thị Quyên", "CNTT"), ("Cao Thị Quý", "PC")):
+        assert console.run("person", "add", name, "--unit", unit) == 0
+    ids = {person["full_name"]: str(person["person_id"]) for person in console.json("person", "list")}
+    number = str(ask(console, "issue", "--name", "cao thị quỳnh", *CLERK))
+    for name, why in (("Cao Thị Quyên", "6.4.a"), ("Cao Thị Quý", "6.4.b"), ("Trần Văn An", "6.4.a")):
+        same = ("--same-person",) if why == "6.4.b" else ()
+        assert console.run("request", "approve", number, "--person", ids[name], *same) == 1
+        assert why in console.err
+    assert console.json("request", "show", number)["state"] == "open"
+    approved = console.json("request", "approve", number, "--person", ids["Cao Thị Quỳnh"])
+    assert facts(console, approved["address"])
+    assert console.json("mailbox", "show", approved["address"])["owner"] == "Cao Thị Quỳnh"
+    # Somebody who has changed the name since is confirmed by whoever approves.
+    changed = str(ask(console, "issue", "--name", "Cao Thị Hồng Quyên", *CLERK))
+    assert console.run("request", "approve", changed, "--person", ids["Cao Thị Quyên"]) == 1
+    assert "--same-person" in console.err
+    address = console.json(
+        "request", "approve", changed, "--person", ids["Cao Thị Quyên"], "--same-person", "--address", "quyenct"
+    )
+    assert address["address"] == "quyenct@mic.gov.vn"
+
+
+def test_for_whom_it_is_does_not_change_unsaid(console: Console) -> None:
+    """Whom an approval settled that a rule refused is not exchanged by another id, nor is that id passed over."""
+    for name in ("Tạ Văn Sửu", "Tạ Văn Sửu"):
+        assert console.run("person", "add", name, "--unit", "CNTT") == 0
+    first, second = (str(p["person_id"]) for p in console.json("person", "list") if p["full_name"] == "Tạ Văn Sửu")
+    assert console.run("request", "approve", str(ask(console, "issue", "--name", "Tô Văn Sửu", *CLERK))) == 0
+    number = str(ask(console, "issue", "--name", "Tạ Văn Sửu", *CLERK))
+    assert console.run("request", "approve", number, "--person", first) == 1
+    assert "5.4.b" in console.err
+    assert console.run("request", "approve", number, "--person", second, "--address", "suutv") == 1
+    assert f"person {first}" in console.err
+    assert console.run("mailbox", "show", "suutv") != 0
+    assert console.json("request", "approve", number, "--address", "suutv")["address"] == "suutv@mic.gov.vn"
+
+
 def test_what_a_rule_refuses_stays_open_and_says_why(console: Console) -> None:
     """The act may be possible tomorrow, or with a choice of the person's (Reg. 5.4.b)."""
     first = ask(console, "issue", "--name", "Vũ Văn Cường", *CLERK)
@@ -294,6 +334,47 @@ def test_the_form_comes_back_as_it_was_sent(console: Console) -> None:
         assert console.run("request", "import", str(path)) == 2
 
 
+@pytest.mark.clause("4.3")
+def test_a_file_that_is_not_ones_own_says_nothing(console: Console) -> None:
+    """The command reads with the server's powers: not among the server's files, nor what is no file and never ends."""
+    own = console.folder / "data" / "form.csv"
+    own.write_bytes(table(HEADING, ("thư mật của người khác", "", "", "", "", "", "CNTT", "văn bản", HOA)))
+    link = console.folder / "form.csv"
+    link.symlink_to(own)
+    pipe = console.folder / "pipe.csv"
+    os.mkfifo(pipe)
+    for path in (own, link, "/dev/zero", "/proc/self/mem", console.folder, pipe, console.folder / "none"):
+        assert console.run("request", "import", str(path)) == 2, path
+        assert "người khác" not in console.out + console.err
+    command = [PROGRAM, "request", "import", "/dev/stdin", "--dry-run", "--json"]
+    given = table(HEADING, ROWS[0])
+    done = subprocess.run(command, input=given, env={**os.environ, **console.env}, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_cell_is_one_line_and_says_what_it_shows(console: Console) -> None:
+    """Line ends, control characters and signs of direction in a cell forge no line of a list or a letter."""
+    note = "Thư chậm\r\n- Yêu cầu số 1:\x00\x1b[2J xong \u202eahp\u2028x\u200b"
+    (row,) = ask_by_file(console, ("vướng mắc", note, "CNTT", "điện thoại", HOA, "24/11/2026"))
+    shown = console.json("request", "show", str(row["request_id"]))
+    assert shown["items"]["note"] == "Thư chậm - Yêu cầu số 1: [2J xong ahp x"
+
+
+@pytest.mark.parametrize("day", ["01/01/0001 00:00", "31/12/9999 23:59", "24/11/1900 08:00", "31/02/2026 08:00"])
+def test_a_day_of_receipt_that_cannot_be(console: Console, day: str) -> None:
+    """It is refused with its row, and the other rows are taken."""
+    rows = [("vướng mắc", "x", "CNTT", "điện thoại", HOA, given) for given in (day, "24/11/2026 08:00")]
+    assert [row["refused"] is None for row in ask_by_file(console, *rows, code=1)] == [False, True]
+
+
+def ask_by_file(console: Console, *rows: tuple[str, ...], code: int = 0) -> list[dict]:
+    """The result of each row."""
+    path = console.folder / "rows.csv"
+    path.write_bytes(table(("Loại yêu cầu", "Nội dung", "Đơn vị", "Kênh", "Người đề nghị", "Ngày nhận"), *rows))
+    assert console.run("request", "import", str(path), "--json") == code, console.err
+    return json.loads(console.out)
+
+
 # ------------------------------------------------------------ whose
 
 
@@ -323,6 +404,22 @@ def test_a_unit_asks_and_does_not_decide(tmp_path: Path) -> None:
     assert desk.by("hoa", "request", "import", str(path)) == 1
     assert desk.by("hoa", "request", "import", str(path), "--unit", "CNTT") == 1
     assert len(desk.seen_by("mai", "request", "list")) == 3
+
+
+@pytest.mark.clause("5.4.a", "6.1")
+def test_a_unit_does_not_say_since_when_it_waits(tmp_path: Path) -> None:
+    """When a request was received decides who is first: what a unit's administrator enters is received now."""
+    desk = furnish(tmp_path)
+    words = ("request", "add", "issue", "--unit", "CNTT", "--asked-by", HOA, "--document", "1/QĐ", "--name", "Lã Bê", *CLERK)
+    assert desk.by("hoa", *words, "--received", "01/01/2020") == 1
+    assert "6.2" in desk.err
+    assert desk.by("mai", *words, "--received", "24/11/2026") == 0, desk.err
+    path = tmp_path / "form.csv"
+    row = ("vướng mắc", "chậm", "CNTT", "điện thoại", HOA, "01/01/2020")
+    path.write_bytes(table(("Loại yêu cầu", "Nội dung", "Đơn vị", "Kênh", "Người đề nghị", "Ngày nhận"), row))
+    assert desk.by("hoa", "request", "import", str(path), "--unit", "CNTT") == 1
+    assert desk.by("mai", "request", "import", str(path), "--unit", "CNTT") == 0, desk.err
+    assert len(desk.seen_by("mai", "request", "list")) == 2
 
 
 def test_clause_14_3_a_unit_has_its_list_corrected(console: Console) -> None:

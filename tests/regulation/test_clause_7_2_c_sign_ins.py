@@ -10,18 +10,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import MailServer
 from mic_mail.clock import ManualClock
+from mic_mail.policy import anomalies
 from mic_mail.policy.anomalies import GRACE, Anomaly, Attempt, Limits, Rule, Watch, network_of, wider
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD
 
 NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
-SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 OFFICE, ABROAD = "203.113.131.0/24", "198.51.100.0/24"
 
 
@@ -184,6 +186,18 @@ def test_clause_7_2_c_what_was_seen_can_be_put_down_and_taken_up(steps: list[tup
     assert one.rules() == other.rules()
 
 
+def test_clause_7_2_c_a_flood_of_networks_has_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks at what can be forgotten as well; those that were busy last stay."""
+    monkeypatch.setattr(anomalies, "MOST_NETWORKS", 50)
+    story = sprayed(Story())
+    for number in range(500):
+        story.wrong("be", f"2001:db8:{number:x}::/48")
+        if number % 20 == 0:
+            sprayed(story, 1)
+    assert len(story.watch.kept()["networks"]) <= 100  # type: ignore[arg-type]
+    assert story.right("be", ABROAD).rules() == [Rule.SPRAYED]
+
+
 def test_networks() -> None:
     """/24 and /48, IPv4 in IPv6 clothes as what it is; wider ones for what lies apart."""
     assert network_of("198.51.100.7") == network_of("::ffff:198.51.100.9") == ABROAD
@@ -278,6 +292,53 @@ def test_clause_7_2_c_it_is_told_to_the_person_and_the_centre_once(serve: Callab
     assert "127.7.7.0/24" in to_owner
     assert "mic-mail log search --mailbox dvbe@mic.gov.vn" in to_centre
     assert ministry.suspended() == []
+
+
+def test_clause_7_2_c_what_several_workers_wrote_is_read_in_its_order(serve: Callable[..., MailServer]) -> None:
+    """However much one of them wrote: whoever was tried by another one's log before is known when somebody gets in."""
+    ministry = Ministry(serve)
+    ministry.server.move_clock_to(ministry.clock.now() + HOUR)
+    folder, begins = ministry.server.config.log_dir, ministry.clock.now()
+
+    def line(seconds: float, event: str, mailbox: str, **more: str) -> str:
+        at = (begins + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+        return json.dumps({"at": at, "event": event, "mailbox": f"{mailbox}@mic.gov.vn", "peer": "127.7.7.7", **more}) + "\n"
+
+    wrong = {"reason": "wrong-credentials", "detail": "password"}
+    filler = [line(0, "mailbox_opened", "x") for _ in range(4_500)]
+    refused = [line(number, "sign_in_refused", name, **wrong) for number, name in enumerate(ministry.names)]
+    (folder / f"{begins:%Y-%m-%d}.worker7.1.1.jsonl").write_text("".join([*filler[:4_000], line(30, "signed_in", "dvbe")]))
+    (folder / f"{begins:%Y-%m-%d}.worker8.1.1.jsonl").write_text("".join([*filler, *refused]))
+    ministry.later(GRACE + MINUTE)
+    assert [(each["rule"], each["mailbox"]) for each in ministry.anomalies()] == [("sprayed", "dvbe@mic.gov.vn")]
+
+
+def test_clause_7_2_c_what_was_seen_is_put_down_also_when_the_clock_is_set_back(serve: Callable[..., MailServer]) -> None:
+    """Else a kill would mean to read, and to know, nothing of what came since."""
+    ministry = Ministry(serve)
+    ministry.server.move_clock_to(ministry.clock.now() + DAY)
+    ministry.later(MINUTE)
+    kept = ministry.server.config.server.data_dir / "sign-ins.json"
+    before = kept.stat().st_mtime_ns
+    ministry.server.move_clock_to(NOW)
+    ministry.later(timedelta(0))
+    assert kept.stat().st_mtime_ns > before
+
+
+def test_clause_7_2_c_a_full_disk_ends_no_watch(serve: Callable[..., MailServer]) -> None:
+    """Where what was seen cannot be put down, that is told now and then, and an anomaly is found all the same."""
+    ministry = Ministry(serve)
+    (ministry.server.config.server.data_dir / "sign-ins.new").mkdir()
+    ministry.server.move_clock_to(ministry.clock.now() + HOUR)
+    for name in ministry.names:
+        ministry.sign_in(name, "127.7.7.7", "thu-mat-khau")
+    assert ministry.sign_in("dvbe", "127.7.7.7")
+    ministry.later(GRACE)
+    for _ in range(3):
+        ministry.server.housekeep()
+    assert len(ministry.anomalies()) == 1
+    events = [event["event"] for event in ministry.server.events()]
+    assert 1 <= events.count("sign_in_watch_not_kept") <= 3
 
 
 def test_clause_7_2_c_it_is_suspended_where_that_is_set(serve: Callable[..., MailServer]) -> None:

@@ -10,11 +10,10 @@ from importlib import import_module
 from typing import cast
 
 from mic_mail.checks.bounds import CannotRead
+from mic_mail.checks.cms import is_cms
 from mic_mail.checks.looking import Look
-from mic_mail.checks.messages import readings, show
+from mic_mail.checks.messages import pages, readings, show
 from mic_mail.checks.verdict import Unread
-from mic_mail.mime.html import declared_charset, visible_lines
-from mic_mail.mime.words import decode_octets
 
 _MAGIC = (
     (b"PK\x03\x04", "zip"),
@@ -33,6 +32,7 @@ _READERS = {
     "zip": "archives",
     "compound": "compound",
     "tnef": "tnef",
+    "cms": "cms",
     "pdf": "pdf",
     "rtf": "rtf",
     "flat-odf": "office",
@@ -45,6 +45,7 @@ _HTML = re.compile(rb"\s*(?:<!doctype html|<html|<head|<body|<table|<div|<p[ >])
 _PAGES = ("text/html", "application/xhtml+xml", "image/svg+xml")
 _PAGE_NAMES = (".htm", ".html", ".xhtml", ".shtml", ".svg")
 _FLAT_ODF = re.compile(rb"<office:document[ \t\r\n]")
+_MESSAGES = ("message/rfc822", "message/global", "message/news")
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _LOOKED_AT = 4096
 
@@ -55,13 +56,17 @@ def kind_of(content: bytes, name: str, kind: str) -> str:
     for magic, found in _MAGIC:
         if head.startswith(magic):
             return found
+    if is_cms(head):
+        return "cms"
     if b"%PDF-" in head[:_WITHIN]:
         return "pdf"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{\\rtf"):
         return "rtf"
     if head[257:262] == b"ustar":
         return "archive"
-    if kind.lower() == "message/rfc822" or name.lower().endswith((".eml", ".mht", ".mhtml")):
+    if kind.lower() == "message/partial":  # RFC 2046 §5.2.2: the first one begins with the whole one's fields
+        return "partial"
+    if kind.lower() in _MESSAGES or name.lower().endswith((".eml", ".mht", ".mhtml")):
         return "message"
     if _FLAT_ODF.search(head):
         return "flat-odf"
@@ -90,8 +95,13 @@ def _read(look: Look, found: str, content: bytes) -> None:
             return
         case "message":
             show(look, content)
+        case "partial":
+            for text in readings(content, ""):
+                look.text(text)
+            show(look, content)
         case "html":
-            look.text(visible_lines(decode_octets(content, declared_charset(content))))
+            for text in pages(content):
+                look.text(text)
         case "text":
             for text in readings(content, ""):
                 look.text(text)

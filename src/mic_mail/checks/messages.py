@@ -24,7 +24,13 @@ from mic_mail.policy.markings import Place
 TITLES = frozenset({b"subject", b"thread-topic", b"keywords", b"comments", b"content-description"})
 _UNREADABLE = (b"image/", b"audio/", b"video/", b"font/")
 _UUENCODED = re.compile(rb"^begin [0-7]{3,4} (?P<name>[^\r\n]{1,200})\r?\n", re.MULTILINE)
+_UU = ("x-uuencode", "uuencode", "x-uue", "uue")
 _MOST_ENCLOSED = 10
+_PADDING, _MOST_PIECES = b"= \t\r\n", 1_000
+_ENRICHED = (b"text/enriched", b"text/richtext")
+_ENRICHED_LINE = re.compile(r"<(?:nl|np|/?paragraph)>", re.IGNORECASE)
+_ENRICHED_TAG = re.compile(r"</?[A-Za-z0-9-]{1,60}>|<param>[^<>]{0,100}</param>")
+"""RFC 1896, RFC 1341."""
 _KNOWN_BEGINNINGS = (
     b"PK", b"%PDF", b"{\\rtf", b"\xd0\xcf\x11\xe0", b"\x78\x9f\x3e\x22", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh",
 )  # fmt: skip
@@ -46,7 +52,7 @@ class Leaf:
     @property
     def is_text(self) -> bool:
         """Whether mail programs show it as text."""
-        return self.kind in (b"text/plain", b"text/html", b"text/enriched") or b"/" not in self.kind
+        return self.kind in (b"text/plain", b"text/html", *_ENRICHED) or b"/" not in self.kind
 
     @property
     def is_file(self) -> bool:
@@ -58,8 +64,9 @@ class Leaf:
         return decode(self.raw if most is None else self.raw[:most], self.encoding)
 
     def enclosed(self) -> Iterator[tuple[str, bytes]]:
-        """Files that are written into a text in uuencode, which mail programs show as attachments: names and contents."""
-        text = self.content() if self.kind == b"text/plain" else b""
+        """Files that are written into a text in uuencode, which mail programs show as attachments: names and contents; and a
+        part whose transfer encoding it calls itself."""
+        text = self.content() if self.kind == b"text/plain" or self.encoding.strip().lower() in _UU else b""
         for begin in islice(_UUENCODED.finditer(text), _MOST_ENCLOSED):
             content = bytearray()
             for line in text[begin.end() :].splitlines():
@@ -80,14 +87,20 @@ class Leaf:
 
     def texts(self) -> Iterator[str]:
         """As text, HTML line by line as it is shown; more than once where nobody says in which charset it is."""
-        raw = self.content(MAX_TEXT_OCTETS)
+        yield from self._texts_of(self.content(MAX_TEXT_OCTETS))
+        if self.encoding.lower() == "base64" and self.raw[self.raw.find(b"=") :].strip(_PADDING):
+            pieces = self.raw[:MAX_TEXT_OCTETS].split(b"=", _MOST_PIECES)
+            if len(pieces) > 1:  # some programs read on behind a padding
+                yield from self._texts_of(b"".join(decode(piece, "base64") for piece in pieces))
+
+    def _texts_of(self, raw: bytes) -> Iterator[str]:
         if self.kind == b"text/html":
-            source = decode_octets(raw, self.charset or declared_charset(raw))
-            if may_hide(source):
-                yield visible_lines(source)
+            yield from pages(raw, self.charset)
             return
         for text in readings(raw, self.charset):
             yield text.replace(" \r\n", "").replace(" \n", "") if self.delsp else text
+            if self.kind in _ENRICHED and "<" in text:
+                yield _ENRICHED_TAG.sub("", _ENRICHED_LINE.sub("\n", text))
 
 
 def part_table(octets: bytes) -> bytes:
@@ -100,13 +113,13 @@ def part_table(octets: bytes) -> bytes:
 def show(look: Look, octets: bytes, parts: bytes | None = None) -> None:
     """Show a look everything in a message."""
     for leaf in leaves(look, octets, Sections(parts or part_table(octets)).root):
-        if leaf.is_text:
-            look.budget.check_time()
+        look.budget.check_time()
+        if leaf.is_text or leaf.kind.startswith(b"text/"):  # the others in their charset, which a file does not tell
             show_text(look, leaf)
-            for name, content in leaf.enclosed():
-                look.name(name)
-                look.budget.take_octets(len(content))
-                look.document(content, name)
+        for name, content in leaf.enclosed():
+            look.name(name)
+            look.budget.take_octets(len(content))
+            look.document(content, name)
         if leaf.is_file if leaf.is_text else leaf.may_be_document:
             content = leaf.content()
             look.budget.take_octets(len(content))
@@ -133,14 +146,31 @@ def show_text(look: Look, leaf: Leaf) -> None:
     outer, look.format = look.format, "html" if leaf.kind == b"text/html" else "text"
     for text in leaf.texts():
         look.text(text, composed=leaf.kind != b"text/html")  # letters of a page may be entities
+        if leaf.kind == b"text/calendar":
+            _show_invitation(look, text)
     look.format = outer
+
+
+_FOLD = re.compile(r"\r?\n[ \t]")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+def _show_invitation(look: Look, text: str) -> None:
+    """What mail programs show of an invitation as its subject and its text (RFC 5545 §3.1, §3.3.11)."""
+    for line in _FOLD.sub("", text).splitlines():
+        name, _, value = line.partition(":")
+        name = name.partition(";")[0].upper()
+        if name in ("SUMMARY", "DESCRIPTION", "COMMENT", "LOCATION"):
+            value = _ESCAPED.sub(lambda escaped: "\n" if escaped[1] in "nN" else escaped[1], value)
+            look.title(value) if name == "SUMMARY" else look.text(value)
 
 
 _NOTHING = (
     r"&(?:nbsp|shy|zwnj|zwj|ensp|emsp|thinsp|hairsp|nobreak"
     r"|#(?:160|173|847|820\d|82[38]\d|65279|x(?:a0|ad|34f|20[0-6][0-9a-f]|feff)));"
 )
-_BETWEEN = rf"(?:<[^<>]{{0,1000}}+>|{_NOTHING}|[\s.\u00a0])*+"
+_BETWEEN = rf"(?:<[^<>]{{0,1000}}+>|[\"'][^<>\"']{{0,200}}+>|{_NOTHING}|[\s.\u00a0])*+"
+_COMMENT = re.compile(r"<!--(?:[^-]++|-(?!->))*+(?:-->)?+")
 _HTML_HINT = re.compile(
     rf"m{_BETWEEN}(?:[ậëä]|[aâạ]{_BETWEEN}[ä\u0302\u0323]{{0,2}}|&[#a-z0-9]{{1,10}};){_BETWEEN}(?:t|&#)|&\#(?:x0*(?:[46]d|41c|43c|39c)|0*(?:77|109|1052|1084|924))\b"
 )
@@ -149,19 +179,52 @@ _HTML_HINT = re.compile(
 def may_hide(source: str) -> bool:
     """Whether a marking can be in a page, its letters torn apart by tags or written as entities: 25 us for 8,000 characters,
     where cutting the tags takes 400."""
+    if "<!" in source:
+        source = _COMMENT.sub("", source)
     return _HTML_HINT.search(as_seen(source).lower()) is not None
 
 
-_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+def pages(raw: bytes, charset: str = "") -> Iterator[str]:
+    """A page as lines, as often as it can be read differently and something may be hidden in it. What a page says of itself
+    in octets of ASCII cannot be that they are wider (WHATWG HTML §13.2.3.3)."""
+    for source in readings(raw, charset or declared_charset(raw)):
+        if may_hide(source):
+            yield visible_lines(source)
+
+
+_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe\x00\x00", "utf-32-le"),
+    (b"\x00\x00\xfe\xff", "utf-32-be"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+)
 OLD_CHARSETS = ("viscii", "tcvn")
+_WIDE = {
+    **dict.fromkeys(("utf-16", "utf16", "iso-10646-ucs-2", "ucs-2", "csunicode", "unicode", "unicode-1-1"), "utf-16"),
+    **dict.fromkeys(("utf-32", "utf32", "iso-10646-ucs-4", "ucs-4", "csucs4"), "utf-32"),
+}
+"""Charsets that do not say which octet comes first, where no mark does (RFC 2781 §3.3); programs take either."""
+_SEVEN = ("utf-7", "utf7", "unicode-1-1-utf-7", "csunicode11utf7", "unicode-2-0-utf-7", "x-unicode-2-0-utf-7")
 
 
 def readings(raw: bytes, charset: str) -> Iterator[str]:
-    """A text as its charset says; 8-bit text that says nothing, and is no UTF-8, also in the old charsets of Vietnam."""
+    """A text as its charset says; 8-bit text that says nothing, and is no UTF-8, also in the old charsets of Vietnam; what
+    can be read in more ways than one in each."""
+    named = charset.strip(" \t\"'").lower().replace("_", "-")
     for mark, unicode in _MARKS:
-        if not charset and raw.startswith(mark):
+        if raw.startswith(mark):
             yield decode_octets(raw[len(mark) :], unicode)
-            return
+            if not charset:
+                return
+            break
+    if named in _WIDE:
+        for order in ("-le", "-be"):
+            yield decode_octets(raw, _WIDE[named] + order)
+        charset = ""
+    elif named in _SEVEN:
+        yield compose_letters(raw.decode("utf-7", "replace"))
+        charset = ""
     yield decode_octets(raw, charset)
     if raw.isascii():
         return
@@ -175,19 +238,31 @@ def readings(raw: bytes, charset: str) -> Iterator[str]:
             yield compose_letters(told_wrong)
 
 
+_SHIFTED = re.compile(r"\+[A-Za-z0-9+/]+-?")
+
+
+def words_of(text: str, value: bytes) -> Iterator[str]:
+    """A title or a name; with words that say to be UTF-7 also as those who read it (RFC 2152) see it."""
+    yield text
+    if b"utf-7" in value.lower():
+        yield _SHIFTED.sub(lambda shifted: shifted[0].encode().decode("utf-7", "replace"), text)
+
+
 def leaves(look: Look, octets: bytes, part: Section) -> Iterator[Leaf]:
     """The leaves of a part, its fields and those of all within shown on the way."""
     offset, length = part.header
     header = fields(octets[offset : offset + length])
     for name, value in header:
         if name in TITLES:
-            look.title(decode_text(value), Place.SUBJECT if name in (b"subject", b"thread-topic") else Place.TITLE)
+            for title in words_of(decode_text(value), value):
+                look.title(title, Place.SUBJECT if name in (b"subject", b"thread-topic") else Place.TITLE)
     told = dict(reversed(header))  # the first of a name counts
     kind, parameters = parse_parameters(unfold(told.get(b"content-type", b"text/plain")))
     _, disposition = parse_parameters(unfold(told.get(b"content-disposition", b"")))
     names = file_names(parameters, disposition)
     for file_name in names:
-        look.name(file_name)
+        for spelt in words_of(file_name, told.get(b"content-type", b"") + told.get(b"content-disposition", b"")):
+            look.name(spelt)
     if part.kind == LEAF:
         start, size = part.body
         told_of = dict(chain(parameters))
@@ -197,7 +272,9 @@ def leaves(look: Look, octets: bytes, part: Section) -> Iterator[Leaf]:
             told_of.get(b"delsp", b"").lower() == b"yes",
             next(iter(names), ""),
             octets[start : start + size],
-            part.encoding,
+            part.encoding
+            if part.encoding != "unknown"
+            else unfold(told.get(b"content-transfer-encoding", b"")).decode("ascii", "replace"),
         )
     elif part.kind == MESSAGE or part.children:
         for child in part.children:

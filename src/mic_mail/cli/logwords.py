@@ -60,6 +60,10 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Đăng nhập bất thường vào {mailbox} từ mạng {network}: {rule}, {count}; tạm khóa: {suspended}",
         "Abnormal sign-in to {mailbox} from {network}: {rule}, {count}; suspended: {suspended}",
     ),
+    "sign_in_watch_not_kept": (
+        "Không ghi được những gì đã theo dõi về đăng nhập: {error}",
+        "What was seen of sign-ins cannot be put down: {error}",
+    ),
     "mailbox_suspended": (
         "Máy chủ tự tạm khóa {mailbox}: {trigger}",
         "The server suspended {mailbox}: {trigger}",
@@ -69,6 +73,14 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Collector {collector} cannot be reached: {error}",
     ),
     "syslog_back": ("Máy thu {collector} nhận lại sau {tries} lần thử", "Collector {collector} is back after {tries} tries"),
+    "syslog_cursor_lost": (
+        "Tệp ghi chỗ dừng của máy thu {collector} hỏng; gửi lại từ ngày {since}",
+        "How far collector {collector} has come is lost; sent again from {since} on",
+    ),
+    "syslog_cursor_not_kept": (
+        "Không ghi được chỗ dừng của máy thu {collector}: {error}",
+        "How far collector {collector} has come cannot be put down: {error}",
+    ),
     "syslog_missed": (
         "Nhật ký bị xóa trước khi gửi tới {collector}: {octets} octet",
         "The log was removed before {collector} had it: {octets} octets",

@@ -96,18 +96,23 @@ def told(text: Text) -> str:
     return in_language(text, _Speech.language)
 
 
-_RAW = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_RAW = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Control characters, halves of surrogates, line ends of Unicode, and what shows nothing or turns the order of a line round
+(Unicode Standard Annex 44, Default_Ignorable_Code_Point): a name from a mail could show as another one."""
 
 
 def visible(text: str) -> str:
-    """`text` with what a terminal would obey, or could not show, as escapes: folders and files can be called anything."""
+    """`text` with what a terminal would obey, or would not show, as escapes: folders and files can be called anything."""
     return _RAW.sub(_escape, text)
 
 
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     octet = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code  # an octet of a name that is not UTF-8
-    return f"\\x{octet:02x}" if octet <= 0xFF else f"\\u{code:04x}"
+    return f"\\x{octet:02x}" if octet <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def _markup(text: Text | str) -> str:
@@ -226,7 +231,7 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
         print_json([{c.key: row.get(c.key) for c in columns} for row in rows])
         return
     shown = [c for c in columns if not c.json_only]
-    table = Table(title=told(title) if title else None, title_justify="left", header_style="bold")
+    table = Table(title=_markup(title) if title else None, title_justify="left", header_style="bold")
     for column in shown:
         table.add_column(say(column.vi, column.en), justify="right" if column.right else "left", overflow="fold")
     for row in rows:
@@ -242,7 +247,7 @@ def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | 
     if as_json:
         print_json({c.key: row.get(c.key) for c in columns})
         return
-    table = Table(title=told(title) if title else None, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table = Table(title=_markup(title) if title else None, title_justify="left", show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for column in columns:

@@ -1,11 +1,12 @@
-"""Files that a command writes: whole or not at all, readable by their owner and group.
+"""Files that a command writes: whole or not at all, readable by their owner and group; and those that it is given to read.
 
-A command runs with the powers of the server's account, whoever typed it (Reg. 6.1): it never writes among the server's own
-files, and only the Centre's people replace a file that is there.
+A command runs with the powers of the server's account, whoever typed it (Reg. 6.1): it never writes or reads among the
+server's own files, and only the Centre's people replace a file that is there.
 """
 
 import contextlib
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_hex
@@ -72,17 +73,37 @@ def _put_where_nothing_is(folder: int, fresh: str, name: str) -> None:
         os.replace(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
+def read_file(here: Frame, path: Path, most: int) -> bytes:
+    """What somebody's file holds, `most` octets and one more at most. `BadInput` for what is no file, cannot be read, or lies
+    among the server's own: what a command says of a file must not tell of other people's mail (Reg. 4.3)."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe that nobody writes to is empty
+        with open(fd, "rb") as file:
+            kind = os.fstat(fd).st_mode
+            if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
+                raise IsADirectoryError
+            _must_not_be_the_servers(here, path, Path(os.path.realpath(f"/proc/self/fd/{fd}")))
+            os.set_blocking(fd, True)
+            return file.read(most + 1)
+    except (OSError, ValueError) as error:
+        raise BadInput(Text(f"Không đọc được tệp {path}.", f"The file cannot be read: {in_ascii(path)}.")) from error
+
+
 def must_be_a_place_for_files(here: Frame, path: Path) -> None:
     """Refuse what lies among the server's own files, and, but for the Centre, what is there already."""
-    if os.path.exists(here.config_path) and _is_the_servers(here, Path(os.path.realpath(path))):
-        raise BadInput(
-            Text(f"“{path}” thuộc tệp của máy chủ.", f"{in_ascii(path)} is among the server's own files."),
-            remedy=Text("Chọn thư mục khác.", "Choose another folder."),
-        )
+    _must_not_be_the_servers(here, path, Path(os.path.realpath(path)))
     if os.path.lexists(path) and not here.is_centre:
         raise BadInput(
             Text(f"Tệp {path} đã có.", f"There is a file {in_ascii(path)} already."),
             remedy=Text("Chọn tên khác.", "Choose another name."),
+        )
+
+
+def _must_not_be_the_servers(here: Frame, path: Path, real: Path) -> None:
+    if os.path.exists(here.config_path) and _is_the_servers(here, real):
+        raise BadInput(
+            Text(f"“{path}” thuộc tệp của máy chủ.", f"{in_ascii(path)} is among the server's own files."),
+            remedy=Text("Chọn thư mục khác.", "Choose another folder."),
         )
 
 

@@ -5,6 +5,7 @@ What is decided about a request stands in `requestacts`; main.NOUNS joins the tw
 
 import sys
 from collections import Counter
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +18,11 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks, open_to_all
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Cell, Column, say
-from mic_mail.cli.paperfile import write_file
+from mic_mail.cli.paperfile import read_file, write_file
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import UnitRecord
-from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.i18n.citations import clause as cite
-from mic_mail.papers.paper import UnreadableSheet
 from mic_mail.papers.plain import MOST_OCTETS
 from mic_mail.policy.requests import CHANNELS, ITEMS, KINDS, STATES, Channel, Item, Kind, Request, State, deadline_clause
 from mic_mail.policy.roles import Right
@@ -119,7 +119,7 @@ def add(
     here = frame(ctx)
     of = _unit(here, unit)
     origin = Origin(here.actor(actor), text or "", document)
-    known = Known(of, channel, read_instant(received) if received is not None else here.clock.now(), asker, document)
+    known = Known(of, channel, _received(here, received), asker, document)
     options = {
         KIND: kind.value, DOCUMENT_DATE: dated,
         Item.ADDRESS: address, Item.NAME: name, Item.POSITION: position, Item.LEVEL: level, Item.EMPLOYMENT: employment,
@@ -202,14 +202,14 @@ def import_file(
     """A result for every row; what was entered from this very file before is not entered again."""
     here = frame(ctx)
     of = _unit(here, unit)
-    octets = _octets(file)
-    at = read_instant(received) if received is not None else here.clock.now()
+    octets = read_file(here, file, MOST_OCTETS)
+    at = _received(here, received)
     origin = Origin(here.actor(actor), "", document)
     # Without a unit the file may concern any: that is the Centre's to do.
     with on_record(
         here, "request_import", file.name, origin, right=Right.REQUEST, concerns=of, unit=of and of.symbol, dry_run=dry_run
     ):
-        known = Known(of, channel, at, asker, document, fixed=False)
+        known = Known(of, channel, at, asker, document, fixed=False, by_centre=here.is_centre)
         rows = [_own(here, row, of) for row in _reader(here).rows(forms.read_table(octets), known)]
         wanted = [(row.number, row.filing) for row in rows if row.filing is not None]
         batch = f"file:{sha256(octets).hexdigest()[:40]}"
@@ -237,13 +237,13 @@ def _own(here: Frame, row: Row, of: UnitRecord | None) -> Row:
     return Row(row.number, refusal=refusal)
 
 
-def _octets(file: Path) -> bytes:
-    try:
-        if file.stat().st_size > MOST_OCTETS:
-            raise UnreadableSheet(Text("tệp quá lớn", "the file is too large"))
-        return file.read_bytes()
-    except OSError as error:
-        raise BadInput(Text(f"Không đọc được tệp {file}.", f"The file cannot be read: {in_ascii(file)}.")) from error
+def _received(here: Frame, text: str | None) -> datetime:
+    """When the Centre received what is entered; a unit's administrator enters it now, and cannot put others behind (5.4.a)."""
+    if text is None:
+        return here.clock.now()
+    if not here.is_centre:
+        raise Refused(Text("Ngày nhận do Trung tâm ghi.", "When it was received is the Centre's to say."), clause="6.2")
+    return read_instant(text)
 
 
 def _row(row: Row, register: Register, number: int | None) -> dict[str, Cell]:

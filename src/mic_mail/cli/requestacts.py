@@ -52,6 +52,13 @@ def approve(
     person: Annotated[
         int | None, typer.Option("--person", help=say("Mã cá nhân đã có trong danh bạ.", "Id of who is known already."))
     ] = None,
+    same_person: Annotated[
+        bool,
+        typer.Option(
+            "--same-person",
+            help=say("Cá nhân đó đúng là người được đề nghị, dù khác tên.", "It is who is asked for, under another name."),
+        ),
+    ] = False,
     queued: QueuedOption = None,
     document: Annotated[
         str | None,
@@ -75,8 +82,11 @@ def approve(
         chosen=address,
         queued=queued,
         lifted_by=document,
+        person=person,
+        same_person=same_person or None,
     ):
-        approved = approving.approve(request, origin.actor, Choices(address, level, person, queued, document, reason))
+        choices = Choices(address, level, person, same_person, queued, document, reason)
+        approved = approving.approve(request, origin.actor, choices)
     output.record(APPROVED, _row(approved), as_json=as_json)
     output.note(told(approved))
     if approved.mailbox is not None and request.kind in {Kind.ISSUE, Kind.GROUP}:

@@ -52,10 +52,8 @@ class Batch:
     """Behind them."""
     missed_octets: int
     """Of files that were taken away before they were read."""
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.lines) >= MOST_LINES
+    is_full: bool
+    """Whether there was more to read."""
 
 
 def at_the_end(folder: Path, today: date) -> Cursor:
@@ -64,21 +62,28 @@ def at_the_end(folder: Path, today: date) -> Cursor:
     return Cursor(today - _LOOKED_BACK, sizes, sizes)
 
 
+def once_more(today: date) -> Cursor:
+    """For who has lost it: from the beginning of yesterday's files."""
+    return Cursor(today - _LOOKED_BACK)
+
+
 def read_on(folder: Path, cursor: Cursor, today: date, *, most_lines: int = MOST_LINES) -> Batch:
-    """The next lines, at most `most_lines`; of each file in its order."""
+    """The next lines, at most `most_lines`; of each file in its order, and of no file so many that another one has to wait."""
     sizes = _sizes(folder, cursor)
-    offsets, lines = dict(cursor.offsets), list[Line]()
-    for name in sorted(sizes):
-        start = offsets.get(name, 0)
-        if sizes[name] > start and len(lines) < most_lines:
-            read, offsets[name] = _lines(folder / name, name, start, most_lines - len(lines))
-            lines.extend(read)
-        else:
-            offsets[name] = start
+    offsets, lines, is_full = {name: cursor.offsets.get(name, 0) for name in cursor.offsets.keys() | sizes}, list[Line](), False
+    behind = [name for name in sorted(sizes) if sizes[name] > offsets[name]]
+    share = max(1, most_lines // len(behind)) if behind else 0
+    for name in behind:
+        if len(lines) >= most_lines:
+            is_full = True
+            break
+        read, offsets[name], has_more = _lines(folder / name, name, offsets[name], share)
+        lines.extend(read)
+        is_full = is_full or has_more
     missed = sum(max(0, cursor.sizes.get(name, 0) - start) for name, start in cursor.offsets.items() if name not in sizes)
     floor = today - _LOOKED_BACK  # a clock that is set back reads those days again rather than not at all
     kept = {name: at for name, at in offsets.items() if name in sizes and (at < sizes[name] or _is_recent(name, floor))}
-    return Batch(tuple(lines), Cursor(floor, kept, {name: sizes[name] for name in kept}), missed)
+    return Batch(tuple(lines), Cursor(floor, kept, {name: sizes[name] for name in kept}), missed, is_full)
 
 
 def unread_octets(folder: Path, cursor: Cursor) -> int:
@@ -102,12 +107,13 @@ def _sizes(folder: Path, cursor: Cursor) -> dict[str, int]:
     return found
 
 
-def _lines(path: Path, name: str, start: int, most: int) -> tuple[list[Line], int]:
-    """Whole lines from an offset on, and where the next one begins. What is no line of the log is passed over."""
+def _lines(path: Path, name: str, start: int, most: int) -> tuple[list[Line], int, bool]:
+    """Whole lines from an offset on, where the next one begins, and whether there are more. What is no line of the log is
+    passed over."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        return [], start
+        return [], start, False
     try:
         text = os.pread(fd, MOST_OCTETS, start)
     finally:
@@ -115,14 +121,15 @@ def _lines(path: Path, name: str, start: int, most: int) -> tuple[list[Line], in
     found: list[Line] = []
     whole = text[: text.rfind(b"\n") + 1]
     if not whole and len(text) == MOST_OCTETS:  # no line of ours is as long
-        return [], start + len(text)
-    for line in _split(whole)[:most]:
+        return [], start + len(text), True
+    split = _split(whole)
+    for line in split[:most]:
         with contextlib.suppress(ValueError, RecursionError):
             fields = json.loads(line)
             if isinstance(fields, dict):
                 found.append(Line(name, start, fields))
         start += len(line)
-    return found, start
+    return found, start, len(split) > most or len(text) == MOST_OCTETS
 
 
 def _split(text: bytes) -> list[bytes]:
@@ -140,6 +147,8 @@ def decoded(kept: Mapping[str, object]) -> Cursor:
     offsets, sizes = kept["offsets"], kept["sizes"]
     if not isinstance(offsets, dict) or not isinstance(sizes, dict):
         raise TypeError(kept)
+    if not all(type(octets) is int and octets >= 0 for octets in (*offsets.values(), *sizes.values())):
+        raise ValueError(kept)
     return Cursor(date.fromisoformat(str(kept["floor"])), offsets, sizes)
 
 

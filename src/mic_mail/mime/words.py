@@ -37,7 +37,10 @@ _ALIASES |= {
     "x-unknown": FALLBACK,
     "unknown-8bit": FALLBACK,
 }
+_ALIASES |= dict.fromkeys(("iso-10646-ucs-2", "ucs-2", "csunicode", "unicode-1-1"), "utf-16-be")  # RFC 1641
+_ALIASES |= dict.fromkeys(("iso-10646-ucs-4", "ucs-4", "csucs4"), "utf-32-be")
 _ALIASES |= {
+    "unicode": "utf-16",
     "gb2312": "gb18030",
     "ks_c_5601-1987": "cp949",
     "iso-8859-1": "cp1252",

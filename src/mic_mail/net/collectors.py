@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE_SECONDS = 3.0
-"""For a connection to be made, for octets to be taken, for them to be acknowledged."""
+"""For a connection to be made, for a piece to be taken, for one more octet to be acknowledged: who is slow is not gone."""
+_PIECE = 1 << 16
 _LOOK_SECONDS = 0.01
 _WAYS = {"udp": 514, "tcp": 601, "tls": 6514}
 _PLACE = re.compile(
@@ -71,7 +72,9 @@ class Collector:
             made = self._socket = self._socket or self._connect()
             if self.where.is_stream:
                 self._must_be_open(made)
-                made.sendall(b"".join(messages))
+                octets = memoryview(b"".join(messages))
+                for start in range(0, len(octets), _PIECE):
+                    made.sendall(octets[start : start + _PIECE])
                 _wait_until_acknowledged(made, self._patience)
             else:
                 for message in messages:
@@ -79,6 +82,9 @@ class Collector:
         except OSError:
             self.close()
             raise
+        except ValueError as error:  # a name that can be nobody's in DNS or in a certificate
+            self.close()
+            raise OSError(str(error)) from error
 
     def close(self) -> None:
         if self._socket is not None:
@@ -124,9 +130,17 @@ class Collector:
 
 
 def _wait_until_acknowledged(made: socket.socket, seconds: float) -> None:
-    """Until nothing is left in the socket's send queue (SIOCOUTQ): the peer's kernel has it all."""
-    ends = time.monotonic() + seconds
-    while struct.unpack("i", fcntl.ioctl(made, termios.TIOCOUTQ, b"\0" * 4))[0]:
-        if time.monotonic() > ends:
+    """Until nothing is left in the socket's send queue (SIOCOUTQ): the peer's kernel has it all; no longer than `seconds`
+    without any of it being taken."""
+    ends, least = time.monotonic() + seconds, _queued(made)
+    while (left := _queued(made)) > 0:
+        if left < least:
+            ends, least = time.monotonic() + seconds, left
+        elif time.monotonic() > ends:
             raise TimeoutError("the collector does not take what was sent")
         time.sleep(_LOOK_SECONDS)
+
+
+def _queued(made: socket.socket) -> int:
+    queued: int = struct.unpack("i", fcntl.ioctl(made, termios.TIOCOUTQ, b"\0" * 4))[0]
+    return queued

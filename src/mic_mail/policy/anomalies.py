@@ -135,7 +135,11 @@ class Watch:
 
     def take(self, attempt: Attempt) -> None:
         """One more."""
-        network = self._networks.setdefault(attempt.network, _Network())
+        network = self._networks.get(attempt.network)
+        if network is None:
+            if len(self._networks) >= 2 * MOST_NETWORKS:  # many at once, as from a wide allocation of IPv6
+                self._keep_newest()
+            network = self._networks[attempt.network] = _Network()
         if not attempt.ok:
             if attempt.differs or all(name != attempt.mailbox for _, name in network.wrong):
                 network.wrong.append((attempt.at, attempt.mailbox))
@@ -187,6 +191,10 @@ class Watch:
             yield Anomaly(Rule.SCATTERED, attempt.mailbox, attempt.at, attempt.network, len(places))
             self._places[attempt.mailbox] = {}  # counted from here on, so that it is told once
 
+    def _keep_newest(self) -> None:
+        newest = sorted(self._networks.items(), key=lambda item: item[1].last(), reverse=True)
+        self._networks = dict(newest[:MOST_NETWORKS])
+
     # ------------------------------------------------------------ kept
 
     def forget(self, now: datetime) -> None:
@@ -199,8 +207,7 @@ class Watch:
             if not network.signed_in and not network.wrong:
                 del self._networks[name]
         if len(self._networks) > MOST_NETWORKS:
-            newest = sorted(self._networks.items(), key=lambda item: item[1].last(), reverse=True)
-            self._networks = dict(newest[:MOST_NETWORKS])
+            self._keep_newest()
         fresh = {box: {net: at for net, at in nets.items() if at >= window} for box, nets in self._places.items()}
         self._places = {mailbox: networks for mailbox, networks in fresh.items() if networks}
 

@@ -35,6 +35,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_14_4.py",
         "tests/regulation/test_clause_4_3.py",
         "tests/regulation/test_clause_4_3_content.py",
+        "tests/regulation/test_clause_6_2.py",
     ),
     "5.1": (
         "tests/regulation/test_acts.py",

@@ -39,7 +39,7 @@ class Incidents:
 
     def open(self, told: Told, actor: str) -> Incident:
         """A new incident on record; its mailboxes are known ones, under the address that is theirs."""
-        told = replace(told, mailboxes=self._known(told.mailboxes))
+        told = replace(told, title=" ".join(told.title.split()), mailboxes=self._known(told.mailboxes))
         now = self._clock.now()
         rules.check(told, now)
         return self._directory.incidents.add(told, actor, now)

@@ -110,13 +110,15 @@ class SignInWatch:
         state = self._state = self._state or self._load(config, today, limits)
         state.watch.limits = limits
         exempt = [ipaddress.ip_network(network) for network in config.limits.exempt_networks]
+        attempts: list[Attempt] = []
         for _ in range(BATCHES):
             batch = following.read_on(config.log_dir, state.cursor, today)
             state.cursor = batch.cursor
-            for attempt in sorted(_attempts(batch.lines, exempt), key=lambda each: each.at):
-                state.watch.take(attempt)
+            attempts += _attempts(batch.lines, exempt)
             if not batch.is_full:
                 break
+        for attempt in sorted(attempts, key=lambda each: each.at):  # each process has written its own
+            state.watch.take(attempt)
         return state.watch.due(now)
 
     def _load(self, config: Config, today: date, limits: Limits) -> _State:
@@ -129,17 +131,20 @@ class SignInWatch:
     def _save(self, config: Config, found: bool) -> None:
         """After something was found, and now and then."""
         now, state = self._clock.now(), self._state
-        recent = self._saved_at is not None and now - self._saved_at < SAVED_EVERY
+        recent = self._saved_at is not None and abs(now - self._saved_at) < SAVED_EVERY  # a clock may be set back
         if state is None or (recent and not found):
             return
         state.watch.forget(now)
         kept = {"cursor": following.encoded(state.cursor), "watch": state.watch.kept()}
         path = _file(config)
         fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(kept, ensure_ascii=False))
-        fresh.chmod(0o640)
-        fresh.replace(path)
-        self._saved_at = now
+        self._saved_at = now  # on a full disk it is tried again when it is next due, and the watch goes on
+        try:
+            fresh.write_text(json.dumps(kept, ensure_ascii=False))
+            fresh.chmod(0o640)
+            fresh.replace(path)
+        except OSError as error:
+            self._log.event("sign_in_watch_not_kept", error=str(error) or repr(error))
 
     # ------------------------------------------------------------ what follows
 

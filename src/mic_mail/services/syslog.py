@@ -9,10 +9,11 @@ A message is given again if the housekeeper is killed between a batch and the wo
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC
+from datetime import UTC, date
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,8 +28,11 @@ from mic_mail.net.collectors import Collector, place
 FOLDER = "syslog"
 THREADS = 8
 """More collectors take turns."""
-BATCHES = 20
-"""Of one collector in one round: 40,000 lines."""
+MOST_LINES = 1_000
+"""Of one batch: what a collector may get twice."""
+BATCHES = 40
+PASS_SECONDS = 10.0
+"""Of one collector in one round."""
 ROUND_SECONDS = 0.2
 """A round does not wait longer for a collector; it goes on by itself."""
 AGAIN_SECONDS = (1.0, 60.0)
@@ -50,17 +54,19 @@ class Forwarding:
         self._cursor: Cursor | None = None
         self._failures = 0
         self._not_before = 0.0
+        self._kept = True
+        """Whether the file says how far it has come."""
 
     def pass_on(self) -> int:
         """Give the collector what it does not have; how many messages that were. Never raises what a network can do."""
         if time.monotonic() < self._not_before:
             return 0
-        passed = 0
+        passed, ends = 0, time.monotonic() + PASS_SECONDS
         try:
             for _ in range(BATCHES):
                 count, more = self._pass_batch()
                 passed += count
-                if not more:
+                if not more or time.monotonic() > ends:
                     break
         except OSError as error:
             self._failed(error)
@@ -71,22 +77,42 @@ class Forwarding:
 
     def _pass_batch(self) -> tuple[int, bool]:
         today = self._clock.now().astimezone(UTC).date()
-        if self._cursor is None:
-            self._cursor = following.load(self._cursor_file)
-        if self._cursor is None:
-            self._cursor = following.at_the_end(self._log_dir, today)
-            following.save(self._cursor_file, self._cursor)
-        batch = following.read_on(self._log_dir, self._cursor, today)
+        cursor = self._cursor = self._cursor or self._begin(today)
+        batch = following.read_on(self._log_dir, cursor, today, most_lines=MOST_LINES)
         messages = [octets for line in batch.lines if (octets := self._message(line)) is not None]
         if messages:
             self._collector.send(messages)
             self._succeeded()
         if batch.missed_octets:
             self._log.event("syslog_missed", collector=str(self._collector.where), octets=batch.missed_octets)
-        if batch.cursor != self._cursor:
-            following.save(self._cursor_file, batch.cursor)
+        if batch.cursor != cursor:
             self._cursor = batch.cursor
+            self._keep(batch.cursor)
         return len(messages), batch.is_full
+
+    def _begin(self, today: date) -> Cursor:
+        """Where it stopped. One that is named for the first time gets what happens from now on; one whose file says nothing
+        any more gets the last days again."""
+        known = following.load(self._cursor_file)
+        if known is not None:
+            return known
+        is_lost = os.path.lexists(self._cursor_file)
+        begins = following.once_more(today) if is_lost else following.at_the_end(self._log_dir, today)
+        if is_lost:
+            self._log.event("syslog_cursor_lost", collector=str(self._collector.where), since=begins.floor.isoformat())
+        self._keep(begins)
+        return begins
+
+    def _keep(self, cursor: Cursor) -> None:
+        """Put down how far it has come. What this process has given is not given again because a disk is full; told once."""
+        try:
+            following.save(self._cursor_file, cursor)
+        except OSError as error:
+            if self._kept:
+                self._log.event("syslog_cursor_not_kept", collector=str(self._collector.where), error=str(error) or repr(error))
+            self._kept = False
+        else:
+            self._kept = True
 
     def _message(self, line: Line) -> bytes | None:
         stream = self._collector.where.is_stream
@@ -123,8 +149,8 @@ class Syslog:
 
     async def round(self) -> None:
         """Begin with each collector that nobody is with; those that are quick are done when this returns."""
-        self._follow(self._config())
-        for name, forwarding in self._forwardings.items():
+        is_settled = self._follow(self._config())
+        for name, forwarding in self._forwardings.items() if is_settled else ():
             if name not in self._under_way or self._under_way[name].done():
                 assert self._threads is not None
                 self._under_way[name] = asyncio.get_running_loop().run_in_executor(self._threads, forwarding.pass_on)
@@ -133,13 +159,14 @@ class Syslog:
             for each in done:
                 each.result()  # a defect is an event of the duty
 
-    def _follow(self, config: Config) -> None:
-        """Other collectors after a reload; who stays goes on where it was, since each has a file of its own."""
+    def _follow(self, config: Config) -> bool:
+        """Other collectors after a reload; who stays goes on where it was, since each has a file of its own. False while some
+        are still under way by the old settings: nobody begins then, or those that are slow could take turns for ever."""
         syslog, server = config.log.syslog, config.server
         if self._read == (syslog, server.hostname):
-            return
+            return True
         if any(not each.done() for each in self._under_way.values()):
-            return  # within seconds; the next round
+            return False  # within seconds; the next round
         for forwarding in self._forwardings.values():
             forwarding.close()
         header = Header(server.hostname, FACILITIES[syslog.facility], syslog.enterprise)
@@ -158,6 +185,7 @@ class Syslog:
         if self._forwardings and self._threads is None:
             self._threads = ThreadPoolExecutor(THREADS, "syslog")
         self._read = (syslog, server.hostname)
+        return True
 
 
 def cursor_file(config: Config, collector: str) -> Path:

@@ -5,13 +5,22 @@ import binascii
 import io
 import warnings
 import zipfile
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs7
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
 from markings.documents import docx, pdf, rtf, txt, xlsx, zipped
 from mic_mail.checks.bounds import Bounds
 from mic_mail.checks.clear import is_clear
 from mic_mail.checks.reading import look_into
+from mic_mail.checks.verdict import Unread
 from mic_mail.policy.lookalikes import as_seen
 from mic_mail.services.secrecy import glance_at
 
@@ -119,8 +128,93 @@ LETTERS = {
 }
 
 
+def part(kind: str, content: bytes, encoding: str = "base64") -> bytes:
+    body = base64.encodebytes(content).replace(b"\n", b"\r\n") if encoding == "base64" else content
+    return HEAD + f"Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode() + body + b"\r\n"
+
+
+LINES = "Kính gửi\r\nMẬT\r\nNội dung\r\n"
+SHEET = "<html><body><p>Kính gửi</p><p>MẬT</p><p>Nội dung</p></body></html>"
+ORDINARY = "Kính gửi\r\nBẢO MẬT\r\nĐổi mật khẩu + giữ bí mật\r\n"
+WIDE = {
+    "utf-7": "utf-7", "unicode-1-1-utf-7": "utf-7", "utf-16": "utf-16", "utf-16le": "utf-16-le", "utf-16be": "utf-16-be",
+    "utf-32": "utf-32", "utf-32be": "utf-32-be", "iso-10646-ucs-2": "utf-16-be", "ucs-4": "utf-32-be", "gb18030": "gb18030",
+}  # fmt: skip
+CHARSETS = {
+    f"{kind} in {charset}": part(f"text/{kind}; charset={charset}", (SHEET if kind == "html" else LINES).encode(codec))
+    for kind in ("plain", "html", "csv")
+    for charset, codec in WIDE.items()
+}
+CHARSETS |= {
+    "UTF-16 without a mark": part("text/plain; charset=utf-16", LINES.encode("utf-16-be")),
+    "a mark, and no charset": part("text/html", b"\xff\xfe" + SHEET.encode("utf-16-le")),
+    "a mark, and another charset": part("text/html; charset=utf-8", b"\xfe\xff" + SHEET.encode("utf-16-be")),
+    "a text with a mark, and another charset": part("text/plain; charset=utf-8", b"\xff\xfe" + LINES.encode("utf-16-le")),
+    "a page that says to be wider than it is": part("text/html", b'<meta charset="utf-16"><p>x<p>M&#7852;T<p>x'),
+    "a page in another charset than is said": part("text/html; charset=iso-8859-1", SHEET.encode()),
+    "a file of UTF-16": attached(b"\xff\xfe" + SHEET.encode("utf-16-le"), "application/octet-stream", "a.html"),
+    "a subject in UTF-7": b"From: a@mic.gov.vn\r\nSubject: =?utf-7?Q?=5BM+Hqw-T=5D_x?=\r\n\r\nx\r\n",
+    "a name in UTF-7": HEAD
+    + b"Content-Type: x/y\r\nContent-Disposition: attachment; filename*=utf-7''M%2BHqw-T.bin\r\n\r\nx\r\n",
+    "letters from JIS": part("text/plain; charset=iso-2022-jp", "x\nＴＯＩ　ＭＡＴ\nx".encode("iso-2022-jp")),
+}
+
+
+def signed(content: bytes) -> bytes:
+    """As Outlook signs with the content within (RFC 8551 §3.5.2)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Đỗ Văn Bê")])
+    day = datetime(2026, 11, 26, tzinfo=UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    certificate = made.not_valid_before(day).not_valid_after(day + timedelta(days=1)).sign(key, hashes.SHA256())
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(content).add_signer(certificate, key, hashes.SHA256())
+    return builder.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary])
+
+
+def in_pieces(content: bytes) -> bytes:
+    """As OpenSSL writes it as a stream: lengths that are not said, the content in pieces."""
+    oid = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07"
+    pieces = b"".join(
+        b"\x04" + bytes([len(piece)]) + piece for piece in (content[at : at + 50] for at in range(0, len(content), 50))
+    )
+    return (
+        b"\x30\x80"
+        + oid
+        + b"\x02\xa0\x80\x30\x80\x02\x01\x01\x31\x00\x30\x80"
+        + oid
+        + b"\x01\xa0\x80\x24\x80"
+        + pieces
+        + bytes(12)
+    )
+
+
+INNER = part("text/plain; charset=utf-8", LINES.encode())
+FORMS = {
+    "enriched": text("Kính gửi\n\n<bold>M</bold>ẬT\n\nx", "text/enriched; charset=utf-8"),
+    "rich": text("Kính gửi<nl><bold>MẬT</bold><nl>x", "text/richtext; charset=utf-8"),
+    "a message of another name": part("message/global", INNER, "8bit"),
+    "a piece of a message": part("message/partial; id=x; number=1; total=1", INNER, "7bit"),
+    "encoded as uuencode": part("application/octet-stream", uuencoded(docx(LETTER), "a.docx").encode(), "x-uuencode"),
+    "behind a padding": HEAD
+    + b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    + base64.b64encode("Kính gửi\nab".encode())
+    + b"\r\n"
+    + base64.b64encode("\nMẬT\nx".encode())
+    + b"\r\n",
+    "between a comment": text("<p>Kính gửi<p>M<!-- > -->ẬT<p>x", "text/html; charset=utf-8"),
+    "between an attribute": text('<p>Kính gửi<p>M<b title=">">Ậ</b>T<p>x', "text/html; charset=utf-8"),
+    "signed, the content within": part("application/pkcs7-mime; smime-type=signed-data; name=smime.p7m", signed(INNER)),
+    "signed, in pieces": part("application/octet-stream; name=smime.p7m", in_pieces(INNER)),
+    "a signed document": part("application/pkcs7-mime; name=a.docx.p7m", signed(docx(LETTER))),
+    "an invitation": part("text/calendar; charset=utf-8", "BEGIN:VEVENT\r\nSUMMARY;LANGUAGE=vi:[M\r\n ẬT] Họp\r\n".encode()),
+    "the text of an invitation": part("text/calendar; charset=utf-8", "DESCRIPTION:Kính gửi\\nMẬT\\nx\r\n".encode()),
+}
+
+
 @pytest.mark.clause("4.1")
-@pytest.mark.parametrize("octets", [pytest.param(octets, id=name) for name, octets in (FILES | LETTERS).items()])
+@pytest.mark.parametrize(
+    "octets", [pytest.param(octets, id=name) for name, octets in (FILES | LETTERS | CHARSETS | FORMS).items()]
+)
 def test_clause_4_1_a_disguise_is_seen_through(octets: bytes) -> None:
     """In files that say that they are something else, and in letters that only look like letters."""
     assert is_found(octets)
@@ -134,6 +228,11 @@ def test_clause_4_1_a_disguise_is_seen_through(octets: bytes) -> None:
         attached(beside(docx(PLAIN), word__media__image1_dot_png=b"\x89PNG"), "x/y", "a.docx"),
         attached("Мат, МАТ, [МАТ]".encode(), "text/plain; charset=utf-8", "thư.txt"),
         text(f"begin with this\nbegin 644 x\nnothing\n{uuencoded(docx(PLAIN), 'a.docx')}"),
+        part("application/pkcs7-mime; name=smime.p7m", signed(part("text/plain; charset=utf-8", ORDINARY.encode()))),
+        *(part(f"text/plain; charset={charset}", ORDINARY.encode(codec)) for charset, codec in WIDE.items()),
+        *(part(f"text/html; charset={charset}", ORDINARY.encode(codec)) for charset, codec in WIDE.items()),
+        part("text/calendar; charset=utf-8", "SUMMARY:Tập huấn bảo mật\r\nDESCRIPTION:BẢO MẬT\\nmật khẩu\r\n".encode()),
+        b"From: a@mic.gov.vn\r\nSubject: =?utf-7?Q?b+HqM-o_m+Hq0-t_+-_m+Hq0-t_kh+Hqk-u?=\r\n\r\nx\r\n",
         text("Kính gửi\nBẢO\u200d MẬT, mật\u2060 khẩu, bí\u00admật\nМАТ\nСЕКРЕТНО\n"),
         "From: a@mic.gov.vn\r\nSubject: [МАТ] 🔒 bảo\u200d mật\r\n\r\nx\r\n".encode(),
     ],
@@ -147,3 +246,22 @@ def test_a_text_of_our_letters_alone_is_left_as_it_is() -> None:
     """So that most mail costs one look."""
     for plain in ("Cập nhật – “mặt bằng” … №", "abc", "", "đường Trần Phú\u00a0số 5"):
         assert as_seen(plain) is plain
+
+
+@pytest.mark.clause("4.1")
+@pytest.mark.parametrize(
+    "kind", [b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03", b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17"]
+)
+def test_what_is_enveloped_could_not_be_looked_into(kind: bytes) -> None:
+    """It passes or not as anything encrypted does, and the log says so."""
+    octets = part(
+        "application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m", b"\x30\x80" + kind + b"\xa0\x80" + bytes(100)
+    )
+    assert [missed.reason for missed in look_into(octets, Bounds(seconds=20)).missed] == [Unread.ENCRYPTED]
+
+
+@given(st.binary(max_size=60))
+def test_a_signature_that_is_none_harms_nothing(junk: bytes) -> None:
+    """Whatever lengths it tells."""
+    oid = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07"
+    look_into(part("application/pkcs7-mime", b"\x30\x80" + oid + b"\x02" + oid + b"\x01" + junk), Bounds(seconds=20))

@@ -122,6 +122,29 @@ def test_a_name_cannot_speak_to_the_terminal(show: Callable[[], None], capsys: p
     assert "\x1b" not in told
 
 
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("nt.gnd\u202eexe", r"nt.gnd\u202eexe"),
+        ("\u2066a\u2069", r"\u2066a\u2069"),
+        ("dvbe\u200b@mic.gov.vn", r"dvbe\u200b@mic.gov.vn"),
+        ("\ufeffa\u00adb\u061c", r"\ufeffa\xadb\u061c"),
+        ("a\u2028b", r"a\u2028b"),
+        ("\U000e0041a\U000e007f", r"\U000e0041a\U000e007f"),
+        ("Đỗ Văn Bê, A\u0301, [x]", "Đỗ Văn Bê, A\u0301, [x]"),
+    ],
+)
+def test_what_turns_or_hides_letters_is_shown(raw: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a table nothing that a stranger chose reads as another thing; JSON has it exactly as it is."""
+    columns = [Column("name", "Tên", "Name")]
+    output.listing(columns, [{"name": raw}], as_json=False)
+    table = capsys.readouterr().out
+    assert shown in table
+    assert "\u202e" not in table
+    output.listing(columns, [{"name": raw}], as_json=True)
+    assert json.loads(capsys.readouterr().out) == [{"name": raw}]
+
+
 def test_trouble_with_a_mailbox_says_which_and_why(capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever runs the server needs more than clients are told."""
     output.failure(Unavailable("lock /srv/mail/mic.gov.vn/dvbe/.lock busy for 10.0 s"))

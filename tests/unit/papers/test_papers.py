@@ -182,6 +182,29 @@ def test_other_files_are_no_csv(octets: bytes) -> None:
         plain.read(octets)
 
 
+@pytest.mark.parametrize(
+    ("part", "around", "content"),
+    [
+        ("xl/styles.xml", "<styleSheet><cellXfs>%s</cellXfs></styleSheet>", "<xf/>"),
+        ("xl/sharedStrings.xml", "<sst>%s</sst>", "<si><t/></si>"),
+        ("xl/worksheets/sheet1.xml", "<worksheet><sheetData><row>%s</row></sheetData></worksheet>", "<c/>"),
+        ("xl/worksheets/sheet1.xml", "<worksheet><sheetData><row %s/></sheetData></worksheet>", "a='' "),
+    ],
+)
+def test_a_workbook_of_nothing_but_tags_is_refused(part: str, around: str, content: str) -> None:
+    """100 kB that unpack to 60 MB would take minutes and gigabytes; a form of a thousand rows is read."""
+    table = Table("x", [Column(str(n)) for n in range(14)], [[f"ô {n} {row}" for n in range(14)] for row in range(1_000)])
+    form = sheets.form(table, AT)
+    assert len(sheets.read(form).rows) == 1_000
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(form)) as given, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in dict.fromkeys((*given.namelist(), part)):
+            made.writestr(name, given.read(name) if name != part else around % (content * 600_000))
+    with pytest.raises(UnreadableSheet) as refused:
+        sheets.read(out.getvalue())
+    assert "too large" in refused.value.text.en
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 4_000), st.binary(max_size=40))
 def test_a_damaged_workbook_is_refused_or_read(at: int, junk: bytes) -> None:

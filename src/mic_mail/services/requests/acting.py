@@ -22,8 +22,9 @@ from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.addresses import personal_local_part
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import REQUEST, Departure, Level, MailboxKind
+from mic_mail.policy.names import tidy
 from mic_mail.policy.ranks import level_of
-from mic_mail.policy.requests import Item, Kind, Request, State
+from mic_mail.policy.requests import RULES, Item, Kind, Request, RequestRefused, State
 from mic_mail.services.accounts import Accounts, Asked
 from mic_mail.services.credentials import Origin, set_password
 from mic_mail.services.issuing import HashPassword, Issuing
@@ -44,6 +45,8 @@ class Choices:
     """The rank of Reg. 6.4.c."""
     person_id: int | None = None
     """Of an issue: who is in the directory already."""
+    same_person: bool = False
+    """Of `person_id`: it is who the request names, although under another name."""
     queued: Waiting | None = None
     """Of a restore: what becomes of messages that wait (Reg. 7.2.c)."""
     document: str | None = None
@@ -109,7 +112,7 @@ class Approving:
         if found is not None:
             return found, None, True
         try:
-            Reader(self._directory, self._config, self._clock).must_fit(request.filing)
+            self._reader().must_fit(request.filing)
             mailbox, password = act()
         except (Refused, BadInput) as refusal:
             found = self._acted_on(self._directory.requests.get(request.request_id))
@@ -145,7 +148,10 @@ class Approving:
     # ------------------------------------------------------------ the acts
 
     def _issue(self, request: Request, origin: Origin, choices: Choices) -> Done:
-        person = self._directory.person(self._directory.requests.person(request, self._person(request, choices)))
+        wanted = self._person(request, choices)
+        person = self._directory.person(self._directory.requests.person(request, wanted))
+        if wanted.person_id not in {0, person.person_id} and choices.person_id is not None:
+            raise _for_another(request, person)
         chosen = _chosen(request, choices)
         if chosen == personal_local_part(person.full_name):
             chosen = None  # the plain form of the name (Reg. 5.3) is nobody's choice
@@ -158,7 +164,7 @@ class Approving:
         Of two requests for people of one name each has its own: whom another one is for is nobody else's (Reg. 5.4.a).
         """
         if choices.person_id is not None:
-            return self._directory.person(choices.person_id)
+            return self._known_person(request, choices.person_id, same=choices.same_person)
         filing, name = request.filing, request.item(Item.NAME) or ""
         others = {one.person_id for one in self._directory.requests.pending() if one.request_id != request.request_id}
         for person in self._directory.people(filing.unit_id):
@@ -181,6 +187,35 @@ class Approving:
             contract_from=begins,
             contract_until=ends,
         )
+
+    def _known_person(self, request: Request, person_id: int, *, same: bool) -> PersonRecord:
+        """Who is in the directory: the one that the request names, of the unit that asks (Reg. 6.4.a, 6.4.b)."""
+        person, named = self._directory.person(person_id), request.item(Item.NAME) or ""
+        if not same and tidy(person.full_name).casefold() != tidy(named).casefold():
+            raise RequestRefused(
+                Text(
+                    f"Yêu cầu ghi “{named}”, cá nhân mã {person_id} là “{person.full_name}”.",
+                    f"The request names somebody else than person {person_id} of the directory.",
+                ),
+                clause=RULES[request.kind].clause,
+                remedy=Text(
+                    "Kiểm tra mã; đúng là một người thì thêm --same-person.",
+                    "Look at the id; if they are one person, add --same-person.",
+                ),
+            )
+        if not self._reader().is_within(person.unit_id, request.filing.unit_id):
+            raise RequestRefused(
+                Text(
+                    f"Cá nhân mã {person_id} thuộc đơn vị khác, không thuộc đơn vị đề nghị.",
+                    f"Person {person_id} belongs to another unit than the one that asks.",
+                ),
+                clause="6.4.b",
+                remedy=Text("Cập nhật đơn vị: mic-mail person move.", "Bring the unit up to date: mic-mail person move."),
+            )
+        return person
+
+    def _reader(self) -> Reader:
+        return Reader(self._directory, self._config, self._clock)
 
     def _group(self, request: Request, origin: Origin, choices: Choices) -> Done:
         sponsor = next(u.symbol for u in self._directory.units() if u.unit_id == request.filing.unit_id)
@@ -249,6 +284,22 @@ def told(approved: Approved) -> Text:
 
 WITH_PASSWORD = frozenset({Kind.ISSUE, Kind.GROUP, Kind.RESTORE, Kind.RESET})
 """Kinds whose act makes a password."""
+
+
+def _for_another(request: Request, person: PersonRecord) -> RequestRefused:
+    """An earlier approval, which a rule refused, settled for whom it is: another one could have two mailboxes come of it."""
+    number = request.request_id
+    return RequestRefused(
+        Text(
+            f"Yêu cầu số {number} đã được ghi cho cá nhân mã {person.person_id} (“{person.full_name}”).",
+            f"Request {number} is on record as for person {person.person_id}.",
+        ),
+        clause=RULES[request.kind].clause,
+        remedy=Text(
+            f"Nếu không phải người này: mic-mail request refuse {number}, rồi ghi yêu cầu mới.",
+            f"If it is for somebody else: mic-mail request refuse {number}, and enter another one.",
+        ),
+    )
 
 
 def _origin(request: Request, actor: str, choices: Choices) -> Origin:

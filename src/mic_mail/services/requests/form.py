@@ -4,11 +4,13 @@ In: the rows of a table that a unit filled in (XLSX, CSV), or the same items as 
 row, or why not. Headings and codes are understood in Vietnamese (with or without diacritics) and English. Nothing is stored.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from enum import StrEnum
 from typing import TypeVar
+from unicodedata import category
 
 from mic_mail.clock import HO_CHI_MINH, Clock
 from mic_mail.config.model import Config
@@ -100,6 +102,8 @@ class Known:
     asker: str = ""
     document: str | None = None
     fixed: bool = False
+    by_centre: bool = True
+    """Whether the Centre enters it, which alone knows when it had received it (Reg. 5.4.a, 7.3.b)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,7 @@ class Reader:
 
     def filing(self, said: Mapping[str, str], known: Known) -> Filing:
         """What `said` asks for, by column; refused where the policy or the directory does not allow it."""
+        said = {key: _one_line(text) for key, text in said.items()}
         if any(len(text) > LONGEST for text in said.values()):
             raise BadInput(Text(f"Một ô dài quá {LONGEST} ký tự.", f"A cell has more than {LONGEST} characters."))
         kind = _code(Kind, KINDS, said.get(KIND, ""), HEADINGS[KIND])
@@ -178,6 +183,9 @@ class Reader:
         )
         check(filing)
         self.must_fit(filing)
+        if kind is Kind.INCIDENT and Item.ADDRESS in filing.items:  # the log knows a mailbox by no alias
+            own = self._directory.mailbox(filing.items[Item.ADDRESS]).address
+            filing = replace(filing, items={**filing.items, Item.ADDRESS: own})
         return filing
 
     # ------------------------------------------------------------ what is known
@@ -199,6 +207,10 @@ class Reader:
     def _received(self, said: Mapping[str, str], known: Known) -> datetime:
         at = known.received_at
         if said.get(RECEIVED) and not known.fixed:
+            if not known.by_centre:
+                raise RequestRefused(
+                    Text("Ngày nhận do Trung tâm ghi.", "When it was received is the Centre's to say."), clause=CLAUSE
+                )
             at = self._moment(said[RECEIVED])
         if at > self._clock.now():
             shown = dates.day(at)
@@ -208,11 +220,13 @@ class Reader:
     def _moment(self, text: str) -> datetime:
         """A day, or a day and a time; a day alone is its morning."""
         try:
-            return datetime.strptime(text.strip(), "%d/%m/%Y %H:%M").replace(tzinfo=HO_CHI_MINH)
+            at = datetime.strptime(text.strip(), "%d/%m/%Y %H:%M").replace(tzinfo=HO_CHI_MINH)
         except ValueError:
             day, now = _day(text), self._clock.now()
             morning = datetime.combine(day, time(8), HO_CHI_MINH)
             return min(morning, now) if day == local_day(now) else morning
+        _day(f"{at:%Y-%m-%d}")
+        return at
 
     def _item(self, item: Item, text: str) -> str:
         """A cell as the register keeps it."""
@@ -258,7 +272,7 @@ class Reader:
                 raise RequestRefused(
                     Text("Cá nhân đã thuộc đơn vị này.", "The person works for this unit already."), clause="6.4.b"
                 )
-        elif not self._within(unit_id, filing.unit_id):
+        elif not self.is_within(unit_id, filing.unit_id):
             raise RequestRefused(
                 Text(
                     f"Hộp thư {mailbox.address} không thuộc đơn vị đề nghị.",
@@ -267,7 +281,7 @@ class Reader:
                 clause=RULES[filing.kind].clause,
             )
 
-    def _within(self, unit_id: int | None, whole: int) -> bool:
+    def is_within(self, unit_id: int | None, whole: int) -> bool:
         """Whether a unit is `whole` or a part of it."""
         seen: set[int] = set()
         while unit_id is not None and unit_id not in seen:
@@ -313,6 +327,19 @@ def _columns(heading: Sequence[str]) -> dict[int, str]:
             raise UnreadableSheet(Text(f"hai cột “{HEADINGS[key].vi}”", f"two columns '{HEADINGS[key].en}'"))
         found[at] = key
     return found
+
+
+_UNSEEN = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+")
+
+
+def _one_line(text: str) -> str:
+    """A cell as the register and its letters show it: what ends a line, and what a terminal would obey, is a blank in it; what
+    shows nothing, or turns the order of letters round, is none of it."""
+    shown = _UNSEEN.sub("", text)
+    return " ".join("".join(" " if category(c) in _ENDING else c for c in shown).split())
+
+
+_ENDING = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def _folded(text: str) -> str:
