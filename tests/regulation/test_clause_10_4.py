@@ -3,13 +3,17 @@
 From a real IMAP server: tests/clients/test_import_from_dovecot.py.
 """
 
+import contextlib
 import imaplib
 import json
 import mailbox
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Container, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +22,7 @@ import pytest
 
 from harness import MailServer, config_for
 from mic_mail.clock import SystemClock
-from mic_mail.errors import Refused
+from mic_mail.errors import Refused, Trouble
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.importing.eml import EmlSource
 from mic_mail.services.importing.importer import Choice
@@ -31,7 +35,8 @@ from mic_mail.services.importing.source import Item, Source, SourceFolder, Sourc
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
-from regulation.test_commands import Console
+from regulation.test_commands import PROGRAM, Console
+from unit.importing.test_imap_liars import Liar, honest
 
 pytestmark = pytest.mark.clause("10.4")
 
@@ -217,6 +222,47 @@ def test_a_list_that_names_a_mailbox_twice(console: Console, tmp_path: Path) -> 
     assert "twice" in console.err or "hai lần" in console.err
 
 
+def test_many_imports_are_stopped_at_once(console: Console, tmp_path: Path) -> None:
+    """Ctrl-C does not wait for a server that keeps silent; the run is on record as one that did not come to its end."""
+    silent = Liar(lambda tag, command: slowly() if "SEARCH" in command else honest(tag, command))
+    asked = threading.Event()
+
+    def slowly() -> bytes:
+        asked.set()
+        time.sleep(60)
+        return b""
+
+    listed = tmp_path / "accounts.csv"
+    listed.write_text("be,dvbe@mic.gov.vn,x\n")
+    listed.chmod(0o600)
+    words = (
+        "import",
+        "accounts",
+        str(listed),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(silent.port),
+        "--plain",
+        "--document",
+        "1/YC",
+    )
+    running = subprocess.Popen(
+        [PROGRAM, *words], env={**os.environ, **console.env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        assert asked.wait(30)
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=10)
+    finally:
+        running.kill()
+        silent.stop()
+    assert running.returncode == 130, said
+    assert "Traceback" not in said
+    assert "Lỗi ngoài" not in said
+    assert [run.complete for each in taken(tmp_path / "data") if (run := each.last)] == [False]
+
+
 def report(console: Console, *words: str, code: int = 0) -> dict[str, dict[str, object]]:
     assert console.run("import", *words, "--document", "1/YC", "--json") == code, console.err
     return {row["source"]: row for row in json.loads(console.out)}
@@ -350,6 +396,62 @@ def test_a_pst_in_folders_as_readpst_writes_them(tmp_path: Path, monkeypatch: py
     assert [item.content for item in items] == [wanted % b"a", wanted % b"b"], "the same each time, though drawn by lot"
     assert all(item.flags == {"\\Seen"} for item in items)
     source.close()
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize("exits", [0, 1])
+def test_a_full_disk_while_a_pst_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exits: int) -> None:
+    """Is told as such, and nothing is left. What the program could not write it leaves out without a word (`exits` 0): no half
+    message passes for a whole one."""
+    program, disk = tmp_path / "bin" / "readpst", tmp_path / "disk"
+    program.parent.mkdir()
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=90m", "tmpfs", disk], capture_output=True, check=False).returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    try:
+        program.write_text(
+            f"#!{sys.executable}\nimport sys\n"
+            "target = sys.argv[sys.argv.index('-o') + 1]\n"
+            "try:\n"
+            "    for number in range(200):\n"
+            "        with open(f'{target}/{number}.eml', 'wb', buffering=0) as file:\n"
+            "            file.write(b'Subject: x\\n\\n' + b'x' * (1 << 19))\n"
+            "except OSError: pass\n"
+            f"sys.exit({exits})\n"
+        )
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        path = tmp_path / "old.pst"
+        path.write_bytes(b"!BDN" + b"\0" * 100)
+        with pytest.raises(Trouble, match="no room"):
+            PstSource(str(path), disk / "work")
+        assert list((disk / "work").iterdir()) == []
+        with (disk / "ballast").open("wb") as ballast, contextlib.suppress(OSError):
+            while True:
+                ballast.write(b"x" * (1 << 16))
+                ballast.flush()
+        with pytest.raises(Trouble):
+            PstSource(str(path), disk / "other")
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_what_was_unpacked_and_cannot_be_written_again_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the disk is full only when messages are made lasting: trouble with a reason, and nothing is left."""
+    program = tmp_path / "bin" / "readpst"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport os, sys\n"
+        "target = sys.argv[sys.argv.index('-o') + 1]\n"
+        "open(f'{target}/1.eml', 'w').write('Subject: x\\n\\n')\n"
+        "os.mkdir(f'{target}/1.eml.new')\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    path = tmp_path / "old.pst"
+    path.write_bytes(b"!BDN" + b"\0" * 100)
+    with pytest.raises(Trouble, match="Is a directory"):
+        PstSource(str(path), tmp_path / "work")
     assert list((tmp_path / "work").iterdir()) == []
 
 

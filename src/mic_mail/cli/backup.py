@@ -26,6 +26,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.cli.store import Addresses, account_of, chosen
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
+from mic_mail.i18n.system import reason as system_reason
 from mic_mail.policy.reclaiming import archives
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
@@ -104,8 +105,14 @@ def _copy_inventories(here: Frame, mailbox: MailboxRecord, target: Path) -> None
 def _copy_ledgers(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
     for ledger in ledgers(here.config.server.data_dir, mailbox.mailbox_id):
         kept = folder_of(target)
-        kept.mkdir(mode=0o700, exist_ok=True)
-        shutil.copy2(ledger, kept / ledger.name)
+        try:
+            kept.mkdir(mode=0o700, exist_ok=True)
+            shutil.copy2(ledger, kept / ledger.name)
+        except OSError as error:
+            why = system_reason(error)
+            raise Trouble(
+                Text(f"Không sao lưu được sổ nhập thư: {why.vi}.", f"The ledgers of imports cannot be backed up: {why.en}.")
+            ) from error
 
 
 def _copy_archives(here: Frame, mailbox: MailboxRecord, target: Path) -> None:

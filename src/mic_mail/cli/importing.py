@@ -4,6 +4,7 @@ From IMAP: `importingimap`. A run that was cut off is run again: it goes on, and
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from mic_mail.cli.mailbox import octets_of
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import say
 from mic_mail.cli.record import on_record
+from mic_mail.cli.spread import spread
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.roles import Right
@@ -72,102 +74,79 @@ SeenOption = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What every import of one mailbox is told."""
+
+    folder: FolderOption = None
+    without: WithoutOption = None
+    mapped: MapOption = None
+    below: BelowOption = None
+    dry_run: DryOption = False
+    verify: VerifyOption = False
+    quota: QuotaOption = None
+    document: DocumentOption = None
+    reason: WhyOption = ""
+    actor: ActorOption = None
+    as_json: JsonOption = False
+
+    def choice(self, *, virtual: bool = False) -> Choice:
+        """What was typed of folders."""
+        return choice_of(self.folder, self.without, self.mapped, self.below, virtual=virtual)
+
+
 @app.command(help=say("Nhập một Maildir (Dovecot, Courier, Postfix).", "Import a Maildir (Dovecot, Courier, Postfix)."))
 @asks(Right.ACT)
+@spread
 def maildir(
     ctx: typer.Context,
     address: Address,
     path: PathArgument,
     *,
-    folder: FolderOption = None,
-    without: WithoutOption = None,
-    mapped: MapOption = None,
-    below: BelowOption = None,
-    dry_run: DryOption = False,
-    verify: VerifyOption = False,
-    quota: QuotaOption = None,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-    as_json: JsonOption = False,
+    wanted: Wanted,
 ) -> None:
-    task = Task(frame(ctx), address, actor, reason, document, as_json=as_json)
-    choice = choice_of(folder, without, mapped, below)
-    task.carry_out(lambda _: MaildirSource(path), choice, quota=quota, dry_run=dry_run, verify=verify)
+    Task(frame(ctx), address, wanted).carry_out(lambda _: MaildirSource(path))
 
 
 @app.command(help=say("Nhập tệp mbox, thư mục mbox hoặc hồ sơ Thunderbird.", "Import mbox files or a Thunderbird profile."))
 @asks(Right.ACT)
+@spread
 def mbox(
     ctx: typer.Context,
     address: Address,
     path: PathArgument,
     *,
-    folder: FolderOption = None,
-    without: WithoutOption = None,
-    mapped: MapOption = None,
-    below: BelowOption = None,
-    dry_run: DryOption = False,
-    verify: VerifyOption = False,
-    quota: QuotaOption = None,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-    as_json: JsonOption = False,
+    wanted: Wanted,
 ) -> None:
-    task = Task(frame(ctx), address, actor, reason, document, as_json=as_json)
-    choice = choice_of(folder, without, mapped, below)
-    task.carry_out(lambda _: MboxSource(path), choice, quota=quota, dry_run=dry_run, verify=verify)
+    Task(frame(ctx), address, wanted).carry_out(lambda _: MboxSource(path))
 
 
 @app.command(help=say("Nhập thư mục tệp .eml, cả bản của content export.", "Import .eml files, also those of content export."))
 @asks(Right.ACT)
+@spread
 def eml(
     ctx: typer.Context,
     address: Address,
     path: PathArgument,
     *,
-    folder: FolderOption = None,
-    without: WithoutOption = None,
-    mapped: MapOption = None,
-    below: BelowOption = None,
     seen: SeenOption = True,
-    dry_run: DryOption = False,
-    verify: VerifyOption = False,
-    quota: QuotaOption = None,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-    as_json: JsonOption = False,
+    wanted: Wanted,
 ) -> None:
-    task = Task(frame(ctx), address, actor, reason, document, as_json=as_json)
-    choice = choice_of(folder, without, mapped, below)
-    task.carry_out(lambda _: EmlSource(path, seen=seen), choice, quota=quota, dry_run=dry_run, verify=verify)
+    Task(frame(ctx), address, wanted).carry_out(lambda _: EmlSource(path, seen=seen))
 
 
 @app.command(help=say("Nhập tệp PST hoặc OST của Outlook (cần pst-utils).", "Import Outlook's PST or OST (needs pst-utils)."))
 @asks(Right.ACT)
+@spread
 def pst(
     ctx: typer.Context,
     address: Address,
     path: PathArgument,
     *,
-    folder: FolderOption = None,
-    without: WithoutOption = None,
-    mapped: MapOption = None,
-    below: BelowOption = None,
     seen: SeenOption = True,
-    dry_run: DryOption = False,
-    verify: VerifyOption = False,
-    quota: QuotaOption = None,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-    as_json: JsonOption = False,
+    wanted: Wanted,
 ) -> None:
-    task = Task(frame(ctx), address, actor, reason, document, as_json=as_json)
-    choice = choice_of(folder, without, mapped, below)
-    task.carry_out(lambda work: PstSource(path, work, seen=seen), choice, quota=quota, dry_run=dry_run, verify=verify)
+    Task(frame(ctx), address, wanted).carry_out(lambda work: PstSource(path, work, seen=seen))
 
 
 @app.command("list", help=say("Đã nhập từ đâu vào hộp thư nào.", "What was imported from where, into which mailbox."))
@@ -187,18 +166,16 @@ def list_imports(ctx: typer.Context, as_json: JsonOption = False) -> None:
 class Task:
     """One import as it was asked for."""
 
-    def __init__(
-        self, here: Frame, address: str, actor: str | None, reason: str, document: str | None, *, as_json: bool
-    ) -> None:
+    def __init__(self, here: Frame, address: str, wanted: Wanted, *, virtual: bool = False) -> None:
         self.here = here
         self.entry: Entry = here.entry(address)
-        self.origin = Origin(here.actor(actor), reason, document)
-        self._as_json = as_json
+        self.origin = Origin(here.actor(wanted.actor), wanted.reason, wanted.document)
+        self._wanted = wanted
+        self._choice = wanted.choice(virtual=virtual)
 
-    def carry_out(
-        self, make: Callable[[Path], Source], choice: Choice, *, quota: str | None, dry_run: bool, verify: bool
-    ) -> None:
+    def carry_out(self, make: Callable[[Path], Source]) -> None:
         """Import, count or compare; what is said of it follows what was done."""
+        dry_run, verify = self._wanted.dry_run, self._wanted.verify
         if dry_run and verify:
             raise BadInput(Text("Chọn --dry-run hoặc --verify.", "Choose --dry-run or --verify."))
         if not (dry_run or verify):
@@ -208,30 +185,31 @@ class Task:
         moving.check(self.entry)
         source = make(moving.work)
         try:
-            _must_know(source, choice)
+            _must_know(source, self._choice)
             with on_record(self.here, act, self.entry.address, self.origin, source=source.identity):
-                if quota is not None and not (dry_run or verify):
-                    self._raise_quota(quota)
-                self._work(moving, source, choice, dry_run=dry_run, verify=verify)
+                if self._wanted.quota is not None and not (dry_run or verify):
+                    self._raise_quota(self._wanted.quota)
+                self._work(moving, source)
         finally:
             source.close()
             self.here.store.close()
 
-    def _work(self, moving: Moving, source: Source, choice: Choice, *, dry_run: bool, verify: bool) -> None:
+    def _work(self, moving: Moving, source: Source) -> None:
+        wanted, choice = self._wanted, self._choice
         with Watch(source.folders()) as watch:
-            if verify:
+            if wanted.verify:
                 found = moving.verify(self.entry, source, choice, watch.told)
-            elif dry_run:
+            elif wanted.dry_run:
                 outcome = moving.rehearse(self.entry, source, choice, watch.told)
             else:
                 outcome = moving.run(self.entry, source, choice, watch.told)
-        if verify:
-            if report_of_comparison(found, as_json=self._as_json):
+        if wanted.verify:
+            if report_of_comparison(found, as_json=wanted.as_json):
                 raise typer.Exit(1)
             return
-        if not dry_run:
+        if not wanted.dry_run:
             record_end(self.here, self.entry.address, self.origin, outcome)
-        report_of(outcome, rehearsed=dry_run, as_json=self._as_json)
+        report_of(outcome, rehearsed=wanted.dry_run, as_json=wanted.as_json)
         if outcome.error is not None:
             raise outcome.error
 

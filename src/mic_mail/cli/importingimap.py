@@ -10,6 +10,7 @@ import os
 import ssl
 import stat
 import sys
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,23 +23,12 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
-from mic_mail.cli.importing import (
-    BelowOption,
-    DryOption,
-    FolderOption,
-    MapOption,
-    QuotaOption,
-    Task,
-    VerifyOption,
-    WithoutOption,
-    choice_of,
-    moving_of,
-    must_have_document,
-)
+from mic_mail.cli.importing import DryOption, Task, Wanted, WithoutOption, choice_of, moving_of, must_have_document
 from mic_mail.cli.importreport import REPORT, Watch, record_end, rows_of, summary
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.record import on_record
+from mic_mail.cli.spread import spread
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason
@@ -82,6 +72,33 @@ PlainOption = Annotated[
 VirtualOption = Annotated[
     bool, typer.Option("--virtual", help=say("Cả thư mục ảo như “Tất cả thư”.", "Also virtual folders like 'All Mail'."))
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class OldSystem:
+    """Where mail comes from, and how it is signed in to."""
+
+    host: HostOption
+    port: PortOption = IMAPS_PORT
+    admin: AdminOption = None
+    password_file: PasswordFileOption = None
+    password_env: PasswordEnvOption = None
+    ca: CaOption = None
+    plain: PlainOption = False
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Whom is trusted there; None: in clear, which is refused but to this machine itself."""
+        return _tls(self.host, self.ca, plain=self.plain)
+
+    def server(self, context: ssl.SSLContext | None, user: str, secret: str, *, token: bool = False) -> Server:
+        """One account there."""
+        return Server(self.host, self.port, context, user, secret, token=token, admin=self.admin)
+
+    def secret(self) -> str:
+        """The password of whoever signs in."""
+        return _secret(self.password_file, self.password_env)
+
+
 ACCOUNTS = (Column("address", "Hộp thư", "Mailbox"), *REPORT)
 RESULTS = (
     Column("user", "Tài khoản cũ", "Old account"),
@@ -92,37 +109,20 @@ RESULTS = (
 
 @app.command(help=say("Nhập từ máy chủ IMAP vào một hộp thư.", "Import from an IMAP server into one mailbox."))
 @asks(Right.ACT)
+@spread
 def imap(
     ctx: typer.Context,
     address: Address,
     *,
-    host: HostOption,
+    old: OldSystem,
     user: Annotated[str, typer.Option("--user", help=say("Tên đăng nhập ở hệ thống cũ.", "The user's name there."))],
-    port: PortOption = IMAPS_PORT,
-    admin: AdminOption = None,
-    password_file: PasswordFileOption = None,
-    password_env: PasswordEnvOption = None,
     oauth: TokenOption = False,
-    ca: CaOption = None,
-    plain: PlainOption = False,
-    folder: FolderOption = None,
-    without: WithoutOption = None,
-    mapped: MapOption = None,
-    below: BelowOption = None,
     virtual: VirtualOption = False,
-    dry_run: DryOption = False,
-    verify: VerifyOption = False,
-    quota: QuotaOption = None,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-    as_json: JsonOption = False,
+    wanted: Wanted,
 ) -> None:
-    task = Task(frame(ctx), address, actor, reason, document, as_json=as_json)
-    choice = choice_of(folder, without, mapped, below, virtual=virtual)
-    context, secret = _tls(host, ca, plain=plain), _secret(password_file, password_env)
-    server = Server(host, port, context, user, secret, token=oauth, admin=admin)
-    task.carry_out(lambda work: ImapSource(server, work), choice, quota=quota, dry_run=dry_run, verify=verify)
+    task = Task(frame(ctx), address, wanted, virtual=virtual)
+    server = old.server(old.tls(), user, old.secret(), token=oauth)
+    task.carry_out(lambda work: ImapSource(server, work))
 
 
 @app.command(
@@ -131,17 +131,12 @@ def imap(
     )
 )
 @asks(Right.ACT)
+@spread
 def accounts(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp CSV (UTF-8).", "The CSV file (UTF-8)."))],
     *,
-    host: HostOption,
-    port: PortOption = IMAPS_PORT,
-    admin: AdminOption = None,
-    password_file: PasswordFileOption = None,
-    password_env: PasswordEnvOption = None,
-    ca: CaOption = None,
-    plain: PlainOption = False,
+    old: OldSystem,
     parallel: Annotated[
         int, typer.Option("--parallel", min=1, max=16, help=say("Số hộp thư cùng lúc.", "Mailboxes at a time."))
     ] = 4,
@@ -157,13 +152,10 @@ def accounts(
     origin = Origin(here.actor(actor), reason, document)
     if not dry_run:
         must_have_document(origin)
-    lines = _lines(file)
-    shared = _secret(password_file, password_env) if any(line.secret is None for line in lines) else ""
-    context = _tls(host, ca, plain=plain)
+    lines, context = _lines(file), old.tls()
+    shared = old.secret() if any(line.secret is None for line in lines) else ""
     many = _Many(here, origin, choice_of(None, without, None, None, virtual=virtual), dry_run=dry_run)
-    jobs = [
-        (here.entry(line.address), Server(host, port, context, line.user, line.secret or shared, admin=admin)) for line in lines
-    ]
+    jobs = [(here.entry(line.address), old.server(context, line.user, line.secret or shared)) for line in lines]
     counts = Counter(entry.address for entry, _ in jobs)
     twice = [address for address, count in counts.items() if count > 1]
     if twice:
@@ -172,12 +164,18 @@ def accounts(
         )
     act = "mailbox_import_rehearse" if dry_run else "mailbox_import"
     with (
-        on_record(here, act, str(file), origin, mailboxes=[entry.address for entry, _ in jobs], source=f"imap://{host}:{port}"),
+        on_record(
+            here, act, str(file), origin, mailboxes=[entry.address for entry, _ in jobs], source=f"imap://{old.host}:{old.port}"
+        ),
         ThreadPoolExecutor(parallel) as workers,
     ):
-        outcomes = list(workers.map(lambda job: many.one(*job), jobs))
+        try:
+            outcomes = list(workers.map(lambda job: many.one(*job), jobs))
+        except BaseException:  # Ctrl-C: nobody waits hours for the others
+            many.stop()
+            raise
     here.store.close()
-    _report(jobs, outcomes, as_json=as_json)
+    _report(jobs, outcomes, rehearsed=dry_run, as_json=as_json)
     if any(outcome.error is not None for outcome in outcomes):
         raise Trouble(
             Text(
@@ -196,11 +194,27 @@ class _Many:
         self._choice = choice
         self._dry_run = dry_run
         self._moving: Moving = moving_of(here)
+        self._sources: list[ImapSource] = []
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Those that run end with what they have."""
+        with self._lock:
+            self._stopped = True
+        for source in self._sources:
+            source.close()
+
+    def _begun(self, source: ImapSource) -> None:
+        with self._lock:
+            if self._stopped:
+                raise Trouble(Text("Đã dừng.", "Stopped."))
+            self._sources.append(source)
 
     def one(self, entry: Entry, server: Server) -> Outcome:
         """One account's; what fails here ends no other's."""
         try:
-            source = ImapSource(server, self._moving.work)
+            source = ImapSource(server, self._moving.work, begun=self._begun)
             try:
                 with Watch((), entry.address, shows=False) as watch:
                     work = self._moving.rehearse if self._dry_run else self._moving.run
@@ -219,7 +233,7 @@ class _Many:
         return outcome
 
 
-def _report(jobs: Sequence[tuple[Entry, Server]], outcomes: Sequence[Outcome], *, as_json: bool) -> None:
+def _report(jobs: Sequence[tuple[Entry, Server]], outcomes: Sequence[Outcome], *, rehearsed: bool, as_json: bool) -> None:
     """A line for each mailbox; as JSON also for each folder."""
     if as_json:
         rows = [row for (entry, _), done in zip(jobs, outcomes, strict=True) for row in rows_of(done, address=entry.address)]
@@ -229,7 +243,7 @@ def _report(jobs: Sequence[tuple[Entry, Server]], outcomes: Sequence[Outcome], *
         {
             "user": server.user,
             "address": entry.address,
-            "result": summary(done) if done.error is None else done.error.text,
+            "result": summary(done, rehearsed=rehearsed) if done.error is None else done.error.text,
         }
         for (entry, server), done in zip(jobs, outcomes, strict=True)
     ]

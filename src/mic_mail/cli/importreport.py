@@ -160,7 +160,7 @@ def report_of(done: Outcome, *, rehearsed: bool, as_json: bool) -> None:
 
 
 def report_of_comparison(done: Sequence[Compared], *, as_json: bool) -> int:
-    """Print it; how many messages are missing."""
+    """Print it; how many messages are missing, or could not be compared."""
     rows: list[Row] = [
         {
             "source": each.tally.source,
@@ -180,7 +180,10 @@ def report_of_comparison(done: Sequence[Compared], *, as_json: bool) -> int:
     missing = sum(each.missing for each in done)
     found = sum(each.tally.found for each in done)
     output.note(Text(f"{found} thư ở nguồn, thiếu {missing}.", f"{found} messages at the source, {missing} missing."))
-    return missing
+    unread = sum(each.tally.skipped.get(Skip.UNREADABLE, 0) for each in done)
+    if unread:
+        output.note(Text(f"Không đọc được ở nguồn: {unread} mục.", f"Unreadable at the source: {unread} messages or folders."))
+    return missing + unread
 
 
 def summary(outcome: Outcome, *, rehearsed: bool = False) -> Text:

@@ -3,7 +3,7 @@
 In: the directory, as far as who asks may see it. Out: plans with their units, a paper. Blocking: commands only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -106,7 +106,7 @@ class Register:
                         ("Kế hoạch đã hoàn thành", len(done)),
                     ]
                 ),
-                _open_table(found, "I. Chưa chuyển xong"),
+                _table(found, "I. Chưa chuyển xong", _LONG),
                 _done_table(done),
             ],
             clause_id=rules.CLAUSE,
@@ -114,57 +114,30 @@ class Register:
         )
 
 
+_SHORT: Sequence[tuple[Column, Callable[[Known], Cell]]] = (
+    (Column("Ký hiệu", wide=0), lambda each: each.unit.symbol),
+    (Column("Đơn vị", wide=4), lambda each: each.unit.name),
+    (Column("Hệ thống", wide=3), lambda each: each.plan.system),
+    (Column("Hộp thư", right=True, wide=0), lambda each: each.plan.mailboxes),
+    (Column("Hạn", wide=0), lambda each: each.plan.planned_on),
+    (Column("Tình trạng", wide=2), lambda each: STANDINGS[each.standing].vi),
+)
+_LONG: Sequence[tuple[Column, Callable[[Known], Cell]]] = (
+    *_SHORT,
+    (Column("Số lần lùi", right=True, wide=0), lambda each: each.times_replaced),
+    (Column("Đầu mối", wide=3), lambda each: each.plan.contact),
+    (Column("Văn bản", wide=2), lambda each: each.plan.document),
+)
+
+
 def short_table(found: Sequence[Known], name: str) -> Table:
     """Open plans among other things: who, where, until when."""
-    columns = [
-        Column("Ký hiệu", wide=0),
-        Column("Đơn vị", wide=3),
-        Column("Hệ thống", wide=2),
-        Column("Hộp thư", right=True, wide=0),
-        Column("Hạn", wide=0),
-        Column("Tình trạng", wide=1),
-    ]
-    rows: list[list[Cell]] = [
-        [
-            each.unit.symbol,
-            each.unit.name,
-            each.plan.system,
-            each.plan.mailboxes,
-            each.plan.planned_on,
-            STANDINGS[each.standing].vi,
-        ]
-        for each in found
-    ]
-    return Table(name, columns, rows, empty="Không đơn vị nào.")
+    return _table(found, name, _SHORT)
 
 
-def _open_table(found: Sequence[Known], name: str) -> Table:
-    columns = [
-        Column("Ký hiệu", wide=0),
-        Column("Đơn vị", wide=4),
-        Column("Hệ thống", wide=3),
-        Column("Hộp thư", right=True, wide=0),
-        Column("Hạn", wide=0),
-        Column("Tình trạng", wide=2),
-        Column("Số lần lùi", right=True, wide=0),
-        Column("Đầu mối", wide=3),
-        Column("Văn bản", wide=2),
-    ]
-    rows: list[list[Cell]] = [
-        [
-            each.unit.symbol,
-            each.unit.name,
-            each.plan.system,
-            each.plan.mailboxes,
-            each.plan.planned_on,
-            STANDINGS[each.standing].vi,
-            each.times_replaced,
-            each.plan.contact,
-            each.plan.document,
-        ]
-        for each in found
-    ]
-    return Table(name, columns, rows, empty="Không đơn vị nào.")
+def _table(found: Sequence[Known], name: str, columns: Sequence[tuple[Column, Callable[[Known], Cell]]]) -> Table:
+    rows = [[cell(each) for _, cell in columns] for each in found]
+    return Table(name, [column for column, _ in columns], rows, empty="Không đơn vị nào.")
 
 
 def _done_table(found: Sequence[Known]) -> Table:

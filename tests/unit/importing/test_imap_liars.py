@@ -1,8 +1,15 @@
 """Servers that lie, break off, keep silent or send without end: an import ends with a word about it, in bounded memory."""
 
+import gc
 import inspect
+import os
+import signal
 import socket
+import ssl
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,8 +22,8 @@ from mic_mail.services.importing.imap import ImapSource, Server
 from mic_mail.services.importing.imapwire import Lost, Overlong, Wire
 from mic_mail.services.importing.source import Skip, SourceFailed, SourceWrong
 
-Answer = Callable[[str, str], bytes | None]
-"""Tag and command to octets; None ends the connection."""
+Answer = Callable[[str, str], bytes | Iterator[bytes] | None]
+"""Tag and command to octets, or to pieces of them; None ends the connection."""
 
 
 class Liar:
@@ -46,13 +53,14 @@ class Liar:
             try:
                 peer.sendall(self._greeting)
                 for line in lines:
-                    text = line.decode().rstrip("\r\n")
+                    text = line.decode(errors="replace").rstrip("\r\n")
                     self.lines.append(text)
                     tag, _, command = text.partition(" ")
                     told = self._answer(tag, command)
                     if told is None:
                         return
-                    peer.sendall(told)
+                    for piece in (told,) if isinstance(told, bytes) else told:
+                        peer.sendall(piece)
             except OSError:
                 return
 
@@ -97,7 +105,7 @@ def instead(when: str, told: bytes | None, times: int = 1 << 30) -> Answer:
     """Honest, but for commands that contain `when`, so many times."""
     left = [times]
 
-    def answer(tag: str, command: str) -> bytes | None:
+    def answer(tag: str, command: str) -> bytes | Iterator[bytes] | None:
         if when in command and left[0] > 0:
             left[0] -= 1
             return None if told is None else told.replace(b"TAG", tag.encode())
@@ -138,6 +146,8 @@ def test_an_honest_server(lie: Callable[..., Liar], tmp_path: Path) -> None:
         (["INBOX", "INBOX.INBOX", "INBOX.Sent"], {"INBOX": "INBOX", "INBOX/INBOX": "INBOX.INBOX", "Sent": "INBOX.Sent"}),
         (["INBOX.inbox", "INBOX"], {"INBOX": "INBOX", "INBOX/inbox": "INBOX.inbox"}),
         (["&AMk-", "É", "&AMk-"], {"É": "&AMk-", "É (2)": "É"}),
+        (["INBOX.É", "INBOX.&AMk-", "É"], {"É": "INBOX.&AMk-", "É (2)": "INBOX.É", "É (3)": "É"}),
+        (["INBOX", "inbox", "Inbox"], {"INBOX": "INBOX"}),
     ],
 )
 def test_folders_that_are_called_alike_all_come(
@@ -197,6 +207,8 @@ def test_a_server_that_never_ends_an_answer(lie: Callable[..., Liar], tmp_path: 
         b"* 1 FETCH (UID 1 BODY[] {33554433}\r\n",
         b"x" * (1 << 16),
         b"* 1 FETCH (FLAGS (\\Seen))\r\n" * 9_000,
+        b"* \r\n" * 9_000,
+        b"* 1 FETCH (" + b"X {1}\r\ny" * 9_000,
     ],
 )
 def test_a_server_that_sends_too_much(
@@ -212,10 +224,121 @@ def test_a_server_that_sends_too_much(
 def test_a_message_without_end(lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large message comes in slices; a server that always has another one is not believed."""
     monkeypatch.setattr(imap, "FETCHED_OCTETS", 10)
-    monkeypatch.setattr(imap, "_LIES_OCTETS", 100)
+    monkeypatch.setattr(imap, "_LIES_OCTETS", 1_000)
     part = b"* 1 FETCH (UID 1 BODY[]<0> {10}\r\n0123456789)\r\nTAG OK\r\n"
     with pytest.raises(SourceFailed, match="without end"):
         everything(lie(instead("BODY.PEEK[]<", part)), tmp_path)
+
+
+@pytest.mark.timeout(30)
+def test_a_server_that_sends_an_octet_now_and_then(lie: Callable[..., Liar], tmp_path: Path) -> None:
+    """Is not silent, and is given up all the same."""
+
+    def drops() -> Iterator[bytes]:
+        while True:
+            time.sleep(0.02)
+            yield b"x"
+
+    with pytest.raises(Lost):
+        everything(lie(lambda tag, command: drops() if "SEARCH" in command else honest(tag, command)), tmp_path, seconds=0.05)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [
+        ("UID SEARCH", b"* SEARCH" + b" 1" * 7_000_000 + b"\r\nTAG OK done\r\n"),
+        ("RFC822.SIZE", b"* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n" * 1_000_000 + b"TAG OK done\r\n"),
+        ("LIST", b"* LIST () NIL " + b"(" * 15_000_000 + b"\r\nTAG OK done\r\n"),
+        ("BODY", b"* \r\n" * 8_000_000 + b"TAG OK done\r\n"),
+        ("BODY", b"* 1 FETCH (" + b"X {0}\r\n" * 5_000_000 + b")\r\nTAG OK done\r\n"),
+    ],
+)
+def test_no_answer_takes_much_memory(tmp_path: Path, when: str, told: bytes) -> None:
+    """Sixteen accounts are read at a time: none of them may take much. In another process, so that its memory is its own."""
+    pid = os.fork()
+    if pid == 0:
+        liar = Liar(instead(when, told))
+        print(liar.port, file=(tmp_path / "port").open("w"), flush=True)
+        time.sleep(25)
+        os._exit(0)
+    try:
+        while not (tmp_path / "port").exists() or not (tmp_path / "port").read_text():
+            time.sleep(0.01)
+        script = (
+            "import re, sys, pathlib\n"
+            "from mic_mail.services.importing.imap import ImapSource, Server\n"
+            "from mic_mail.services.importing.source import SourceFailed\n"
+            "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
+            "server, before = Server('127.0.0.1', int(sys.argv[1]), None, 'u', 'p'), peak()\n"
+            "try:\n"
+            "    source = ImapSource(server, pathlib.Path(sys.argv[2]), seconds=10, pauses=())\n"
+            "    for folder in source.folders():\n"
+            "        for item in source.messages(folder, frozenset()): pass\n"
+            "except SourceFailed: pass\n"
+            "print(peak() - before)\n"
+        )
+        words = [sys.executable, "-c", script, (tmp_path / "port").read_text().strip(), str(tmp_path)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert int(done.stdout) < 128 << 10, "KiB"
+
+
+def test_sizes_that_are_lies(lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages that are much longer than said come whole, one by one."""
+    monkeypatch.setattr(imap, "FETCHED_OCTETS", 1_500)
+    monkeypatch.setattr(imap, "_LIES_OCTETS", 5_000)
+    letters = {uid: b"Subject: %d\r\n\r\n" % uid + b"x" * 4_000 for uid in (1, 2, 3)}
+
+    def answer(tag: str, command: str) -> bytes:
+        done = f"{tag} OK done\r\n".encode()
+        if "BODY.PEEK[]<" in command:
+            uid, at = int(command.split()[2]), int(command.partition("<")[2].partition(".")[0])
+            part = letters[uid][at : at + 1_500]
+            return b"* 1 FETCH (UID %d BODY[]<%d> {%d}\r\n%b)\r\n" % (uid, at, len(part), part) + done
+        if "BODY.PEEK[]" in command:
+            some = letters.items()
+            return b"".join(b"* %d FETCH (UID %d BODY[] {%d}\r\n%b)\r\n" % (n, n, len(b), b) for n, b in some) + done
+        return honest(tag, command)
+
+    assert everything(lie(answer), tmp_path) == [(letter, None) for letter in letters.values()]
+
+
+@pytest.mark.parametrize("host", ["mail..vn", "a" * 70 + ".vn", "\udc80"])
+def test_what_is_no_name_of_a_server(tmp_path: Path, host: str) -> None:
+    """Is told as such."""
+    with pytest.raises(SourceWrong):
+        ImapSource(Server(host, 993, None, "u", "p"), tmp_path, seconds=2.0, pauses=())
+
+
+def test_a_server_without_tls(lie: Callable[..., Liar], tmp_path: Path) -> None:
+    """Is told as such, and not as a lack of permission."""
+    with pytest.raises(Lost, match="no TLS") as told:
+        ImapSource(Server("127.0.0.1", lie(honest).port, ssl.create_default_context(), "u", "p"), tmp_path, seconds=2.0)
+    assert "không được phép" not in told.value.text.vi
+
+
+def test_an_import_that_ends_early_leaves_nothing_running(
+    lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though the next messages are being fetched."""
+    monkeypatch.setattr(imap, "FETCHED_TOGETHER", 1)
+
+    def answer(tag: str, command: str) -> bytes | None:
+        if "UID FETCH 2 (UID BODY" in command:
+            time.sleep(1)
+        return honest(tag, command)
+
+    source = ImapSource(Server("127.0.0.1", lie(answer).port, None, "u", "p"), tmp_path, seconds=20.0, pauses=())
+    items = source.messages(source.folders()[0], frozenset())
+    next(items)
+    before = time.monotonic()
+    source.close()
+    gc.collect()
+    assert time.monotonic() - before < 0.5
+    assert not caplog.records
 
 
 def test_large_messages_in_slices(lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
@@ -11,15 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from mic_mail.cli.importreport import report_of_comparison
 from mic_mail.clock import SystemClock
+from mic_mail.errors import Text
 from mic_mail.services.importing import importer
 from mic_mail.services.importing.comparing import compare
 from mic_mail.services.importing.dryrun import dry_run
 from mic_mail.services.importing.eml import EmlSource
 from mic_mail.services.importing.importer import Choice, Import, Into, QuotaReached
-from mic_mail.services.importing.ledger import ImportRuns, Ledger, taken
+from mic_mail.services.importing.ledger import Entry, ImportRuns, Ledger, Run, put_back, taken
 from mic_mail.services.importing.maildir import MaildirSource
-from mic_mail.services.importing.source import Item, Skip, Source, SourceFolder, SourceWrong, Tally
+from mic_mail.services.importing.mbox import MboxSource
+from mic_mail.services.importing.source import FolderClosed, Item, Skip, Source, SourceFolder, SourceWrong, Tally
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import ANSWERED, FLAGGED, SEEN, AccountRef
 
@@ -196,6 +201,19 @@ def test_keywords_beyond_what_a_folder_holds(here: Here) -> None:
     source = Listed(INBOX=[(n, message(n), f"k{n}") for n in range(1, 80)])
     assert here.run(source)["INBOX"].imported == 79
     assert len(here.account.folder("INBOX").keywords) <= 58
+
+
+def test_a_later_keyword_has_no_room(here: Here) -> None:
+    """The flags come all the same, and so do the folders behind it."""
+    source = Listed(INBOX=[(n, message(n), f"k{n}") for n in range(1, 59)], Sau=[(1, message(99), "")])
+    assert here.run(source)["INBOX"].imported == 58
+    assert len(here.account.folder("INBOX").keywords) == 58
+    source.content["INBOX"][1] = (message(1), "k1 k99 \\Seen")
+    source.content["Sau"][2] = (message(98), "")
+    done = here.run(source)
+    assert (done["INBOX"].reflagged, done["Sau"].imported) == (1, 1)
+    assert here.flags()[0] & SEEN
+    assert here.run(source)["INBOX"].reflagged == 0
 
 
 def test_a_folder_that_is_deleted_meanwhile(here: Here) -> None:
@@ -459,3 +477,165 @@ def test_no_day_of_arrival_is_in_the_future(here: Here) -> None:
     here.run(Listed(INBOX=[(1, octets, ""), (2, message(2).replace(b"2019", b"1901"), "")]))
     rows = here.account.rows(here.account.folder_id("INBOX"), [1, 2], ("internaldate_us",))
     assert rows == [(NOW_US + 86_400_000_000,), (NOW_US,)]
+
+
+# ------------------------------------------------------------ what cannot be read
+
+
+class Nobody:
+    """A folder of somebody whose mail the server's account may read in part only; within it we are that account."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp())
+        self.path.chmod(0o755)
+
+    def __enter__(self) -> Path:
+        if os.getuid() == 0:
+            os.seteuid(65534)
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        os.seteuid(os.getuid())
+
+    def close(self) -> None:
+        for folder, _, _ in os.walk(self.path):
+            os.chmod(folder, 0o755)
+        shutil.rmtree(self.path)
+
+
+@pytest.fixture
+def nobody() -> Iterator[Nobody]:
+    made = Nobody()
+    yield made
+    made.close()
+
+
+def came_of(source: Source) -> dict[str, int | str]:
+    """Of each folder how many messages there are, or why there are none."""
+    found: dict[str, int | str] = {}
+    for folder in source.folders():
+        try:
+            found[folder.name] = sum(item.skip is None for item in source.messages(folder, frozenset()))
+        except FolderClosed as closed:
+            found[folder.name] = closed.text.en
+    return found
+
+
+def test_folders_that_may_not_be_read_are_told(nobody: Nobody) -> None:
+    """They are not left out without a word, which would pass for a mailbox that came whole; what can be read comes."""
+    root = nobody.path
+    for name in ("", ".Open", ".Closed", ".HalfClosed"):
+        for inner in ("cur", "new"):
+            (root / "Maildir" / name / inner).mkdir(parents=True)
+        (root / "Maildir" / name / "cur" / "1.a").write_bytes(message(1))
+    (root / "Maildir" / ".Copied" / "cur").mkdir(parents=True)  # by a tool that leaves out empty folders
+    (root / "Maildir" / ".Copied" / "cur" / "1.a").write_bytes(message(1))
+    (root / "Maildir" / ".Closed").chmod(0)
+    (root / "Maildir" / ".HalfClosed" / "cur").chmod(0)
+    for kind in ("eml", "mbox"):
+        for name in ("Open", "Closed"):
+            (root / kind / name).mkdir(parents=True)
+            (root / kind / name / "a.eml").write_bytes(message(2))
+            (root / kind / name / "Box").write_bytes(b"From a@b Tue Oct  1 10:00:00 2019\n" + message(2))
+        (root / kind / "Closed").chmod(0)
+    (root / "mbox" / "File").write_bytes(b"From a@b Tue Oct  1 10:00:00 2019\n" + message(2))
+    (root / "mbox" / "File").chmod(0)
+    with nobody:
+        maildir = came_of(MaildirSource(str(root / "Maildir")))
+        eml = came_of(EmlSource(str(root / "eml")))
+        mbox = came_of(MboxSource(str(root / "mbox")))
+    denied = "/{} cannot be read: Permission denied."
+    assert {name: came if isinstance(came, int) else came[len(f"{root}/Maildir") :] for name, came in maildir.items()} == {
+        "INBOX": 1, "Closed": denied.format(".Closed/cur"), "Copied": 1, "HalfClosed": denied.format(".HalfClosed/cur"),
+        "Open": 1,
+    }  # fmt: skip
+    assert eml == {"Closed": f"{root}/eml" + denied.format("Closed"), "Open": 1}
+    assert mbox == {
+        "Closed": f"{root}/mbox" + denied.format("Closed"), "File": f"{root}/mbox" + denied.format("File"), "Open/Box": 1,
+    }  # fmt: skip
+
+
+def test_a_comparison_does_not_pass_over_what_cannot_be_read(here: Here) -> None:
+    """Nor does an import: the others come, and it ends with a word about that folder."""
+
+    class Closed(Listed):
+        def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+            if folder.place == "A":
+                raise FolderClosed(Text("đóng", "closed"))
+            yield from super().messages(folder, known)
+
+    source = Closed(A=[(1, message(1), "")], B=[(1, message(2), "")])
+    with pytest.raises(FolderClosed):
+        here.run(source)
+    assert set(here.contents()) == {"B"}
+    with here.ledger(source) as ledger:
+        assert report_of_comparison(compare(here.account, source, ledger, Choice()), as_json=True) == 1
+
+
+# ------------------------------------------------------------ mbox
+
+
+NOTED = (
+    b"Status: RO\nX-Status: A\n",
+    b"X-Mozilla-Status: 0001\nX-Mozilla-Status2: 00000000\nX-Mozilla-Keys: $label1      \n",
+    b"X-UID: 7\nX-Keywords: a b\n\tc\nContent-Length: 31\nLines: 1\n",
+)
+
+
+@pytest.mark.parametrize("size", [30, 2 << 20])
+@pytest.mark.parametrize("noted", NOTED)
+def test_what_its_reader_notes_in_an_mbox_makes_no_other_message(here: Here, tmp_path: Path, noted: bytes, size: int) -> None:
+    """Weeks lie between two passes, and Thunderbird, mutt and pine write into the file what was read since. Two equal ones
+    stay two, flags come along, and the comparison finds all of them."""
+    path = tmp_path / "box"
+    begin = b"From a@b Tue Oct  1 10:00:00 2019\n"
+    letters = [message(n, size).replace(b"\r\n", b"\n") + b"\n" for n in (1, 2, 2)]
+    path.write_bytes(b"".join(begin + b"X-Mozilla-Status: 0000\n" + each for each in letters))
+    assert here.run(MboxSource(str(path)))["box"].imported == 3
+    path.write_bytes(b"".join(begin + noted + each for each in [*letters, letters[0].replace(b"Subject", b"Subjekt")]))
+    source = MboxSource(str(path))
+    with here.ledger(source) as ledger:
+        (planned,) = dry_run(here.account, source, ledger, Choice())
+    done = here.run(source)["box"]
+    assert (done.found, done.imported, done.already) == (planned.found, planned.imported, planned.already) == (4, 1, 3)
+    assert sum(here.contents()["box"].values()) == 4
+    assert done.reflagged == (0 if b"X-UID" in noted else 3)
+    with here.ledger(source) as ledger:
+        (found,) = compare(here.account, source, ledger, Choice())
+    assert (found.there, found.missing) == (4, 0)
+
+
+def test_what_a_body_says_of_a_status_counts(here: Here, tmp_path: Path) -> None:
+    """Only the header is where programs note something."""
+    for number in (1, 2):
+        (tmp_path / f"{number}.eml").write_bytes(b"Subject: x\r\n\r\nStatus: %d\r\n" % number)
+    assert here.run(EmlSource(str(tmp_path)))["INBOX"].imported == 2
+
+
+def test_a_run_that_was_killed_is_not_complete(here: Here) -> None:
+    """Though the one before it was; nor is it where a mailbox was put back."""
+    source = Listed(INBOX=[(1, message(1), "")])
+    info = here.account.folder("INBOX")
+    for lines in (1, 0):
+        with here.ledger(source) as ledger:
+            ledger.add([Entry("k", "INBOX", 7, info.mailbox_id, info.uidvalidity, 1, "00", ())])
+            ledger.ended(Run("2026-01-01T00:00:00+00:00", 1, 1, 0, 0, complete=True))
+            assert [each.last.complete for each in taken(here.folder) if each.last] == [True]
+            ledger.add([Entry("l", "INBOX", 7, info.mailbox_id, info.uidvalidity, 2, "00", ())] * lines)
+        with put_back(here.folder, 1, {}):
+            pass
+        assert [each.last.complete for each in taken(here.folder) if each.last] == [False]
+
+
+def test_putting_back_with_a_ledger_whose_head_is_damaged(here: Here) -> None:
+    """What came after the backup is forgotten all the same: it would never come again."""
+    source = Listed(INBOX=[(n, message(n), "") for n in range(1, 4)])
+    here.run(source)
+    path = here.folder / "imports" / "1-x.jsonl"
+    _, *lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"{\n" + b"".join(lines))
+    info = here.account.folder("INBOX")
+    with put_back(here.folder, 1, {info.mailbox_id: (info.uidvalidity, 2)}):
+        pass
+    with here.ledger(source) as ledger:
+        assert len(ledger) == 1

@@ -77,6 +77,17 @@ def test_no_cut_of_the_file_changes_anything(tmp_path: Path, monkeypatch: pytest
     assert b"\r\nFrom me\r\n" in whole[0]
 
 
+@pytest.mark.parametrize("before", range(20, 60))
+def test_within_a_line_longer_than_a_part_nothing_is_unquoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """Wherever it is cut: only where a line begins was something quoted."""
+    monkeypatch.setattr(mbox, "CHUNK_OCTETS", 16)
+    path = tmp_path / "box"
+    path.write_bytes(FROM + b"A: b\n\n" + b"x" * before + b">From me\n>From you\n")
+    assert read(path) == [b"A: b\r\n\r\n" + b"x" * before + b">From me\r\nFrom you\r\n"]
+
+
 def test_lengths_are_believed_where_they_are_right(tmp_path: Path) -> None:
     """mboxcl2 quotes nothing: what looks like a message in a body stays in it, and ">From " is not touched."""
     body = b"before\n\n" + FROM + b"Subject: no message\n\n>From x\n"

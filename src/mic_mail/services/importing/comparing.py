@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mic_mail.services.importing.content import digest_of
+from mic_mail.services.importing.content import digest_of, mark_of
 from mic_mail.services.importing.importer import Choice, Progress, special_uses
-from mic_mail.services.importing.ledger import Ledger
+from mic_mail.services.importing.ledger import Ledger, counted_key
 from mic_mail.services.importing.present import stored_digest
 from mic_mail.services.importing.source import FolderClosed, Skip, Source, SourceFolder, Tally
 from mic_mail.storage.mailstore import Account
@@ -49,7 +49,7 @@ def compare(
             continue
         each.tally.target = choice.target(folder, uses)
         try:
-            _look(source, folder, each, here, progress)
+            _look(source, folder, each, _Here(here, ledger), progress)
         except FolderClosed:
             each.tally.skip(Skip.UNREADABLE)
     for each in found:  # only now: a message that lies in its folder answers for that folder first
@@ -57,8 +57,24 @@ def compare(
     return found
 
 
-def _look(source: Source, folder: SourceFolder, each: Compared, here: dict[bytes, Counter[str]], progress: Progress) -> None:
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What there is, and what is on record of how it came."""
+
+    digests: dict[bytes, Counter[str]]
+    ledger: Ledger
+
+    def take(self, digest: bytes, folder: str) -> bool:
+        """Whether one more such message lies there; it stands for no second one."""
+        if self.digests.get(digest, _NOWHERE)[folder] <= 0:
+            return False
+        self.digests[digest][folder] -= 1
+        return True
+
+
+def _look(source: Source, folder: SourceFolder, each: Compared, here: _Here, progress: Progress) -> None:
     """Look for each message of a folder in the folder where it should be."""
+    met: dict[str, int] = {}
     for item in source.messages(folder, frozenset[str]()):
         if item.skip is not None or item.content is None:
             each.tally.skip(item.skip or Skip.GONE)
@@ -66,8 +82,10 @@ def _look(source: Source, folder: SourceFolder, each: Compared, here: dict[bytes
         digest = digest_of(item.content)
         each.tally.found += 1
         each.tally.there(digest)
-        if here.get(digest, _NOWHERE)[each.tally.target] > 0:
-            here[digest][each.tally.target] -= 1
+        if item.key is None:  # as it was when it came: its reader has read or tagged it in its file since
+            entry = here.ledger.entry(counted_key(folder.name, mark_of(item.content).hex(), met))
+            digest = digest if entry is None else bytes.fromhex(entry.digest)
+        if here.take(digest, each.tally.target):
             each.there += 1
         else:
             each.left.append(digest)

@@ -5,6 +5,7 @@ a message is changed but line ends: one that has a bare LF (an mbox, a Maildir, 
 adoption of a Maildir does it. What IMAP sends is kept octet for octet.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,6 +24,8 @@ class Incoming:
     staged: Staged
     answers: Answers
     digest: bytes
+    mark: bytes
+    """The digest without what programs note in a file of messages (`_NOTES`)."""
     octets: bytes | None
     """What is small is held, so that many can be made durable together; None: it is durable."""
 
@@ -36,13 +39,14 @@ def take(account: Account, content: bytes | Chunks) -> Incoming | None:
         try:
             staged.write(content)
             staged.finish_later()
-            return Incoming(staged, answers_of(content), sha256(content).digest(), content)
+            return Incoming(staged, answers_of(content), sha256(content).digest(), mark_of(content), content)
         except BaseException:
             staged.discard()
             raise
-    staged, scanner, digest = account.stage(), Scanner(), sha256()
+    staged, scanner, digest, mark = account.stage(), Scanner(), sha256(), sha256()
     try:
         for part in content():
+            mark.update(part if staged.size else _without_notes(part))
             staged.write(part)
             scanner.feed(part)
             digest.update(part)
@@ -50,7 +54,7 @@ def take(account: Account, content: bytes | Chunks) -> Incoming | None:
             staged.discard()
             return None
         staged.finish()
-        return Incoming(staged, answers(scanner.finish()), digest.digest(), None)
+        return Incoming(staged, answers(scanner.finish()), digest.digest(), mark.digest(), None)
     except BaseException:
         staged.discard()
         raise
@@ -62,6 +66,28 @@ def digest_of(content: bytes | Chunks) -> bytes:
     for part in (content,) if isinstance(content, bytes) else content():
         found.update(part)
     return found.digest()
+
+
+def mark_of(content: bytes | Chunks) -> bytes:
+    """SHA-256 of what stays of a message in a file while its reader reads, answers and tags it there."""
+    found, is_first = sha256(), True
+    for part in (content,) if isinstance(content, bytes) else content():
+        found.update(_without_notes(part) if is_first else part)
+        is_first = False
+    return found.digest()
+
+
+_NOTES = re.compile(
+    rb"^(?:x-mozilla-(?:status2?|keys)|x-status|x-keywords|x-uid|x-imap(?:base)?|status|content-length|lines)[ \t]*:"
+    rb"[^\n]*\n(?:[ \t][^\n]*\n)*",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Fields that Thunderbird, mutt, pine and Dovecot write into an mbox long after the message came."""
+
+
+def _without_notes(beginning: bytes) -> bytes:
+    ends = beginning.find(b"\r\n\r\n") + 2
+    return _NOTES.sub(b"", beginning[:ends]) + beginning[ends:] if ends >= 2 else beginning
 
 
 def with_crlf(octets: bytes) -> bytes:

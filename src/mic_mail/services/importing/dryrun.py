@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from mic_mail.services.importing.content import digest_of
+from mic_mail.services.importing.content import mark_of
 from mic_mail.services.importing.importer import Choice, Progress, special_uses
-from mic_mail.services.importing.ledger import Ledger, content_key
+from mic_mail.services.importing.ledger import Ledger, counted_key
 from mic_mail.services.importing.source import FolderClosed, Skip, Source, SourceFolder, Tally
 from mic_mail.storage.mailstore import Account
 
@@ -45,9 +45,7 @@ def _count(source: Source, folder: SourceFolder, ledger: Ledger, tally: Tally, p
         tally.found += 1
         key = item.key
         if key is None and item.content is not None:
-            digest = digest_of(item.content).hex()
-            nth = met[digest] = met.get(digest, 0) + 1
-            key = content_key(folder.name, digest, nth)
+            key = counted_key(folder.name, mark_of(item.content).hex(), met)
         if key is not None and key in ledger:
             tally.already += 1
         else:

@@ -16,7 +16,7 @@ from hashlib import sha256
 from mic_mail.errors import Text
 from mic_mail.services.importing import files
 from mic_mail.services.importing.flags import of_header
-from mic_mail.services.importing.source import Chunks, Item, Skip, SourceFolder, SourceWrong
+from mic_mail.services.importing.source import Chunks, FolderClosed, Item, Skip, SourceFolder, SourceWrong
 
 MANIFEST = "manifest.json"
 _MOST_MANIFEST = 256 << 20
@@ -40,6 +40,8 @@ class _Told:
 class _Files:
     paths: tuple[str, ...]
     """Below the source."""
+    closed: tuple[FolderClosed, ...] = ()
+    """Why some of it cannot be read."""
 
 
 class EmlSource:
@@ -63,17 +65,27 @@ class EmlSource:
 
     def _look(self) -> list[SourceFolder]:
         found: dict[tuple[str, ...], list[str]] = {}
+        closed: dict[tuple[str, ...], FolderClosed] = {}
         for levels, path in _below(self._path, "", (), _DEEPEST):
+            if isinstance(path, FolderClosed):
+                closed[levels] = path
+                found.setdefault(levels, [])
+                continue
             told = self._told.get(path)
             own = tuple(told.folder.split("/")) if told is not None else levels
             found.setdefault(() if own == ("INBOX",) else own, []).append(path)
-        return [SourceFolder(levels, _Files(tuple(paths)), count=len(paths)) for levels, paths in sorted(found.items())]
+        return [
+            SourceFolder(levels, _Files(tuple(paths), (closed[levels],) if levels in closed else ()), count=len(paths))
+            for levels, paths in sorted(found.items())
+        ]
 
     def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
-        """By name of file."""
+        """By name of file; `FolderClosed` behind them: others cannot be read."""
         assert isinstance(folder.place, _Files)
         for path in folder.place.paths:
             yield self._item(path)
+        for why in folder.place.closed:
+            raise why
 
     def _item(self, path: str) -> Item:
         told, name = self._told.get(path), files.text_of(path)
@@ -97,8 +109,13 @@ class EmlSource:
         """Nothing is open."""
 
 
-def _below(root: str, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str]]:
-    for entry in files.entries(f"{root}/{path}"):
+def _below(root: str, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str | FolderClosed]]:
+    try:
+        found = files.entries(f"{root}/{path}")
+    except FolderClosed as closed:
+        yield above, closed
+        return
+    for entry in found:
         below = f"{path}/{entry.name}" if path else entry.name
         if files.is_folder(entry):
             if depth and not entry.name.startswith("."):

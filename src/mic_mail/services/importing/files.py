@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from mic_mail.errors import Text
+from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.system import reason as system_reason
 from mic_mail.services.importing.content import parts_with_crlf, with_crlf
-from mic_mail.services.importing.source import CHUNK_OCTETS, Chunks, Skip, SourceFailed, unreadable
+from mic_mail.services.importing.source import CHUNK_OCTETS, Chunks, FolderClosed, Skip, SourceFailed, unreadable
 
 HELD_OCTETS = 1 << 20
 """Messages up to this size are read whole."""
@@ -111,12 +111,20 @@ def _ends_are_even(pread: Callable[[int, int], bytes]) -> bool:
 
 
 def entries(path: str) -> list[os.DirEntry[str]]:
-    """What lies in a folder, by name; nothing where it cannot be read."""
+    """What lies in a folder, by name; nothing where there is none. `FolderClosed`: it cannot be read, and may hold mail."""
     try:
         with os.scandir(path) as found:
             return sorted(found, key=lambda entry: entry.name)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise closed(path, error) from error
+
+
+def closed(path: str, error: OSError) -> FolderClosed:
+    """Why one folder of a source does not come; the others do."""
+    shown, why = text_of(path), system_reason(error)
+    return FolderClosed(Text(f"Không đọc được “{shown}”: {why.vi}.", f"{in_ascii(shown)} cannot be read: {why.en}."))
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

@@ -7,13 +7,16 @@ is fetched. A connection that breaks is made again three times; then the run end
 
 import asyncio
 import contextlib
+import re
 import ssl
 import tempfile
 import threading
+from array import array
 from collections.abc import Callable, Container, Coroutine, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -22,7 +25,7 @@ from mic_mail.i18n.system import reason as system_reason
 from mic_mail.mime.dates import parse_date
 from mic_mail.services.importing.imapanswers import fetched, flags, number, sequence
 from mic_mail.services.importing.imapfolders import list_folders
-from mic_mail.services.importing.imapwire import Lost, NotNow, Wire, connect
+from mic_mail.services.importing.imapwire import Lost, NotNow, Overlong, Wire, connect
 from mic_mail.services.importing.source import (
     CHUNK_OCTETS,
     Chunks,
@@ -42,12 +45,15 @@ LISTED_TOGETHER = 1_000
 FETCHED_TOGETHER = 100
 FETCHED_OCTETS = 4 << 20
 """By what the server says of sizes; larger ones come in slices of as much."""
+MOST_OCTETS = 2 << 30
+"""Of one message, whatever the server says: what is too large for memory is held on our disk."""
 _PAUSES = (1.0, 5.0, 15.0)
 _LISTED = "(UID FLAGS INTERNALDATE RFC822.SIZE)"
 _LATER = ("[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]")
 """RFC 5530: what a refused sign-in that may be tried again begins with."""
 _LIES_TIMES, _LIES_OCTETS = 2, 16 << 20
-"""How much longer than said a large message may be."""
+"""How much longer than said messages may be."""
+_WORD = re.compile(rb"[^ \t]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +88,17 @@ class _Listed:
 class ImapSource:
     """One account of an IMAP server."""
 
-    def __init__(self, server: Server, work: Path, *, seconds: float = SECONDS, pauses: Sequence[float] = _PAUSES) -> None:
-        """Sign in. `work`: a folder for messages that are too large for memory."""
+    def __init__(
+        self,
+        server: Server,
+        work: Path,
+        *,
+        seconds: float = SECONDS,
+        pauses: Sequence[float] = _PAUSES,
+        begun: Callable[["ImapSource"], None] = lambda source: None,
+    ) -> None:
+        """Sign in. `work`: a folder for messages that are too large for memory; `begun`: whoever may close it from another
+        thread is told before a word is said to the server."""
         self._server = server
         self._work = work
         self._seconds = seconds
@@ -93,7 +108,9 @@ class ImapSource:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="imap-source", daemon=True)
         self._thread.start()
+        self._closing = threading.Lock()
         try:
+            begun(self)
             self._call(self._first())
         except BaseException:
             self.close()
@@ -129,21 +146,22 @@ class ImapSource:
         batches = _batches(wanted)
         ahead: Future[dict[int, bytes | Chunks]] | None = None
         for place, batch in enumerate(batches):
-            contents = (ahead or self._submit(self._contents(name, validity, batch))).result()
-            ahead = None
+            coming, ahead = ahead or self._submit(self._contents(name, validity, batch)), None
+            try:
+                contents = _result(coming)
+            except Overlong:  # they are longer than the server said: one by one, in slices
+                for each in batch:
+                    sliced = self._call(self._sliced(name, validity, each))
+                    yield _item(_key(folder, validity, each.uid), validity, each, sliced.get(each.uid))
+                continue
             if place + 1 < len(batches) and batches[place + 1][0].size <= FETCHED_OCTETS >= batch[0].size:
                 ahead = self._submit(self._contents(name, validity, batches[place + 1]))
             for each in batch:
-                content = contents.get(each.uid)
-                key = _key(folder, validity, each.uid)
-                if content is None:
-                    yield Item(key, skip=Skip.GONE, name=f"UID {each.uid}", generation=validity)
-                else:
-                    yield Item(key, content, each.flags, each.received_at_us, generation=validity)
+                yield _item(_key(folder, validity, each.uid), validity, each, contents.get(each.uid))
 
     def close(self) -> None:
-        """Say good-bye, as far as the server listens."""
-        if self._loop.is_closed():
+        """Say good-bye, as far as the server listens; whoever waits for it meanwhile is told that it is lost."""
+        if not self._closing.acquire(blocking=False):
             return
         with contextlib.suppress(Exception):
             self._call(self._leave())
@@ -154,10 +172,14 @@ class ImapSource:
     # ------------------------------------------------------------ the loop
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:  # somebody closed it
+            work.close()
+            raise _closed() from error
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._submit(work).result()
+        return _result(self._submit(work))
 
     # ------------------------------------------------------------ the connection
 
@@ -170,12 +192,21 @@ class ImapSource:
             wire = await connect(server.host, server.port, server.tls, self._seconds)
         except ssl.SSLCertVerificationError as error:
             raise _untrusted(server, error) from error
+        except ssl.SSLError as error:
+            why = error.reason or str(error)
+            raise Lost(
+                Text(f"{server.host}:{server.port} không nói TLS: {why}.", f"{in_ascii(server.host)}: no TLS: {in_ascii(why)}.")
+            ) from error
+        except UnicodeError as error:
+            raise SourceWrong(
+                Text(f"“{server.host}” không phải tên máy chủ.", f"{in_ascii(server.host)} is no name of a server.")
+            ) from error
         except (OSError, TimeoutError) as error:
-            why = system_reason(error) if isinstance(error, OSError) and error.errno else Text("không trả lời", "no answer")
+            told = system_reason(error) if isinstance(error, OSError) and error.errno else Text("không trả lời", "no answer")
             raise Lost(
                 Text(
-                    f"Không kết nối được {server.host}:{server.port}: {why.vi}.",
-                    f"{in_ascii(server.host)}:{server.port}: {why.en}.",
+                    f"Không kết nối được {server.host}:{server.port}: {told.vi}.",
+                    f"{in_ascii(server.host)}:{server.port}: {told.en}.",
                 )
             ) from error
         try:
@@ -219,7 +250,11 @@ class ImapSource:
         return await work(await self._connected())
 
     async def _leave(self) -> None:
-        if self._wire is not None and self._wire.lost is None:
+        at_work = asyncio.all_tasks() - {asyncio.current_task()}
+        for each in at_work:  # what was fetched ahead is wanted no more
+            each.cancel()
+        await asyncio.gather(*at_work, return_exceptions=True)
+        if self._wire is not None and self._wire.lost is None and not at_work:
             await asyncio.wait_for(self._wire.ask("LOGOUT"), 5)
         if self._wire is not None:
             self._wire.transport.abort()
@@ -229,6 +264,7 @@ class ImapSource:
 
     async def _examine(self, wire: Wire, name: str) -> int:
         """Open the folder; its UIDVALIDITY, 0 where the server tells none."""
+        self._examined = None  # RFC 9051 §6.3.2: none is open where this is refused
         answer = await wire.examine(name)
         if not answer.is_ok:
             raise FolderClosed(
@@ -241,17 +277,17 @@ class ImapSource:
                 return number(rest.partition(b"]")[0])
         return 0
 
-    async def _uids(self, wire: Wire, name: str) -> tuple[int, list[int]]:
+    async def _uids(self, wire: Wire, name: str) -> tuple[int, Sequence[int]]:
         validity = await self._examine(wire, name)
         answer = await wire.ask("SEARCH", "ALL", prefix="UID")
         _must_be_ok(answer.is_ok, answer.text)
-        found = {
-            number(word, 0xFFFFFFFF)
-            for parts in answer.untagged
-            if parts[0][2:8].upper() == b"SEARCH"
-            for word in parts[0].split()[2:]
-        }
-        return validity, sorted(found - {0})
+        found = array("I")  # millions of them take little so
+        for parts in answer.untagged:
+            if parts[0][2:8].upper() == b"SEARCH":
+                found.extend(number(word[0], 0xFFFFFFFF) for word in _WORD.finditer(parts[0], 8))
+        answer.untagged.clear()
+        found = array("I", sorted(found))
+        return validity, array("I", (uid for uid, _ in groupby(found) if uid))
 
     async def _in_folder(self, wire: Wire, name: str, validity: int) -> None:
         """Open the folder again where the connection is another one."""
@@ -264,31 +300,38 @@ class ImapSource:
         await self._in_folder(wire, name, validity)
         answer = await wire.ask("FETCH", sequence(uids), _LISTED, prefix="UID")
         _must_be_ok(answer.is_ok, answer.text)
+        asked = frozenset(uids)
         found: dict[int, _Listed] = {}
         for parts in answer.untagged:
             told = fetched(parts)
             if told is None or b"RFC822.SIZE" not in told or b"UID" not in told:
                 continue  # somebody else sets flags there meanwhile
             uid, date = number(told[b"UID"]), told.get(b"INTERNALDATE")
+            if uid not in asked:
+                continue
             seconds = parse_date(date) if isinstance(date, bytes) else None
             received = None if seconds is None else seconds * 1_000_000
-            found[uid] = _Listed(uid, flags(told.get(b"FLAGS")), received, number(told[b"RFC822.SIZE"]))
+            found[uid] = _Listed(uid, flags(told.get(b"FLAGS")), received, number(told[b"RFC822.SIZE"], MOST_OCTETS))
         return found
 
     async def _contents(self, name: str, validity: int, batch: Sequence[_Listed]) -> dict[int, bytes | Chunks]:
         if len(batch) == 1 and batch[0].size > FETCHED_OCTETS:
-            try:
-                return await self._again(lambda wire: self._large(wire, name, validity, batch[0]))
-            except OSError as error:
-                why = system_reason(error)
-                raise SourceFailed(
-                    Text(f"Không giữ tạm được thư lớn: {why.vi}.", f"A large message cannot be held for now: {why.en}.")
-                ) from error
+            return await self._sliced(name, validity, batch[0])
         return await self._again(lambda wire: self._small(wire, name, validity, batch))
+
+    async def _sliced(self, name: str, validity: int, each: _Listed) -> dict[int, bytes | Chunks]:
+        try:
+            return await self._again(lambda wire: self._large(wire, name, validity, each))
+        except OSError as error:
+            why = system_reason(error)
+            raise SourceFailed(
+                Text(f"Không giữ tạm được thư lớn: {why.vi}.", f"A large message cannot be held for now: {why.en}.")
+            ) from error
 
     async def _small(self, wire: Wire, name: str, validity: int, batch: Sequence[_Listed]) -> dict[int, bytes | Chunks]:
         await self._in_folder(wire, name, validity)
-        answer = await wire.ask("FETCH", sequence([each.uid for each in batch]), "(UID BODY.PEEK[])", prefix="UID")
+        uids, most = sequence([each.uid for each in batch]), _most(sum(each.size for each in batch))
+        answer = await wire.ask("FETCH", uids, "(UID BODY.PEEK[])", prefix="UID", most=most)
         _must_be_ok(answer.is_ok, answer.text)
         found: dict[int, bytes | Chunks] = {}
         for parts in answer.untagged:
@@ -305,18 +348,34 @@ class ImapSource:
         at = 0
         while True:
             wanted = f"(UID BODY.PEEK[]<{at}.{FETCHED_OCTETS}>)"
-            answer = await wire.ask("FETCH", str(each.uid), wanted, prefix="UID")
+            answer = await wire.ask("FETCH", str(each.uid), wanted, prefix="UID", most=_most(FETCHED_OCTETS))
             _must_be_ok(answer.is_ok, answer.text)
             part = _slice(answer.untagged, each.uid)
             file.write(part)
             at += len(part)
             if len(part) < FETCHED_OCTETS:
                 break
-            if at > _LIES_TIMES * each.size + _LIES_OCTETS:
+            if at > _most(each.size):
                 raise SourceFailed(
                     Text("Máy chủ nguồn gửi mãi một thư không hết.", "The source's server sends one message without end.")
                 )
         return {each.uid: _reader(file)} if at else {}
+
+
+def _result(future: "Future[T]") -> T:
+    try:
+        return future.result()
+    except CancelledError as error:
+        raise _closed() from error
+
+
+def _closed() -> Lost:
+    return Lost(Text("Đã dừng.", "Stopped."))
+
+
+def _most(said: int) -> int:
+    """Octets that a server may send where it said so many."""
+    return _LIES_TIMES * said + _LIES_OCTETS
 
 
 def _slice(untagged: Sequence[Sequence[bytes]], uid: int) -> bytes:
@@ -341,6 +400,12 @@ def _reader(file: IO[bytes]) -> Chunks:
 def _key(folder: SourceFolder, validity: int, uid: int) -> str | None:
     """None where UIDs say nothing from one session to the next."""
     return f"{folder.name}\0{validity}\0{uid}" if validity else None
+
+
+def _item(key: str | None, validity: int, each: _Listed, content: bytes | Chunks | None) -> Item:
+    if content is None:
+        return Item(key, skip=Skip.GONE, name=f"UID {each.uid}", generation=validity)
+    return Item(key, content, each.flags, each.received_at_us, generation=validity)
 
 
 def _batches(wanted: Sequence[_Listed]) -> list[list[_Listed]]:

@@ -6,6 +6,7 @@ Pure, without recursion, time linear in the length. RFC 9051 §9, laxer: whateve
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 Value = bytes | list["Value"] | None
 _TOKEN = re.compile(
@@ -14,19 +15,24 @@ _TOKEN = re.compile(
 _LITERAL = re.compile(rb"~?\{\d+\+?\}\Z")
 _MOST_FLAGS = 200
 """Of one message."""
+_MOST_VALUES = 10_000
+"""Of one response; a million parentheses are no answer to anything that we ask."""
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
 def values(parts: Sequence[bytes]) -> list[Value]:
-    """A response: `parts` are a line, a literal, a line, a literal, ..., a line. What closes nothing is passed over."""
+    """A response: `parts` are a line, a literal, a line, a literal, ..., a line. What closes nothing is passed over, and so is
+    whatever comes behind as much as an honest server sends."""
     root: list[Value] = []
+    left = _MOST_VALUES
     open_lists = [root]
-    for place, part in enumerate(parts):
+    for place, part in enumerate(parts[:_MOST_VALUES]):
         if place % 2:
             open_lists[-1].append(part)
             continue
         line = _LITERAL.sub(b"", part) if place + 1 < len(parts) else part
-        for each in _tokens(line):
+        for each in islice(_tokens(line), left):
+            left -= 1
             if each == "(":
                 inner: list[Value] = []
                 open_lists[-1].append(inner)

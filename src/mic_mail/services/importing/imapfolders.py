@@ -6,35 +6,45 @@ RFC 2342 (namespaces; Courier and Cyrus put all below "INBOX."), RFC 6154 (speci
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from aioimaplib import aioimaplib
 
 from mic_mail.services.importing.imapanswers import Value, flags, number, values
-from mic_mail.services.importing.imapwire import Answer, Wire
+from mic_mail.services.importing.imapwire import Answer, Overlong, Wire
 from mic_mail.services.importing.source import Skip, SourceFolder
 from mic_mail.storage.foldernames import decode_mutf7
-from mic_mail.storage.types import SPECIAL_USES
+from mic_mail.storage.types import INBOX, SPECIAL_USES
+
+MOST_FOLDERS = 10_000
 
 
 async def list_folders(wire: Wire) -> list[SourceFolder]:
     """INBOX first, then by name; `place` is the name on the wire."""
     own, foreign = await _namespaces(wire)
+    most = MOST_FOLDERS + 1  # read no further
     extended = {"LIST-EXTENDED", "SPECIAL-USE"} <= wire.capabilities
     listed = await wire.ask("LIST", '""', '"*"', *(["RETURN", "(SPECIAL-USE)"] if extended else []))
     subscribed = {_name_of(told) for told in _lists(await wire.ask("LSUB", '""', '"*"'), b"LSUB")}
-    found = [
-        await _counted(wire, folder)
-        for told in _lists(listed, b"LIST")
-        if (folder := _folder(told, own, foreign, subscribed)) is not None
-    ]
+    told = (_folder(each, own, foreign, subscribed) for each in islice(_lists(listed, b"LIST"), most))
+    found = {str(folder.place): folder for folder in told if folder is not None}
+    if len(found) == most:
+        raise Overlong
     unique: dict[str, SourceFolder] = {}
-    for folder in sorted(found, key=lambda each: str(each.place)):  # always the same one first
-        alike = unique.get(folder.name)
-        apart = folder
-        if alike is not None and alike.place != folder.place:  # in UTF-7 and in UTF-8
-            apart = replace(folder, levels=(*folder.levels[:-1], f"{folder.levels[-1]} (2)"))
-        unique.setdefault(apart.name, apart)
+    for _, folder in sorted(found.items()):  # always the same one first
+        apart = _apart(folder, unique)
+        unique[apart.name] = await _counted(wire, apart)
     return sorted(unique.values(), key=lambda folder: (folder.levels != (), folder.name))
+
+
+def _apart(folder: SourceFolder, others: Container[str]) -> SourceFolder:
+    """The same folder under a name that no other one has: one may be there in UTF-7 and in UTF-8, and below a prefix."""
+    apart, number = folder, 1
+    while apart.name in others:
+        number += 1
+        *above, last = folder.levels or (INBOX,)
+        apart = replace(folder, levels=(*above, f"{last} ({number})"))
+    return apart
 
 
 def _lists(answer: Answer, kind: bytes) -> Iterator[list[Value]]:
@@ -65,6 +75,8 @@ def _folder(told: Sequence[Value], own: bytes, foreign: Sequence[bytes], subscri
     skip = Skip.SHARED if any(raw.startswith(prefix) for prefix in foreign) else None
     if any(control in place for control in "\0\r\n"):
         skip = Skip.UNREADABLE
+    if raw.upper() == b"INBOX":
+        place = INBOX  # RFC 9051 §5.1: in any case it is the same one
     inner = raw[len(own) :] if own and raw.startswith(own) and len(raw) > len(own) else raw
     if inner.upper() == b"INBOX":
         inner = raw  # INBOX.INBOX is another folder than INBOX

@@ -17,11 +17,15 @@ from aioimaplib import aioimaplib
 from mic_mail.errors import Text
 from mic_mail.services.importing.source import SourceFailed
 
-MAX_LINE = 64 << 20
-"""The answer to UID SEARCH ALL is one line: five million messages."""
+MAX_LINE = 16 << 20
+"""The answer to UID SEARCH ALL is one line: two million messages."""
 MAX_LITERAL = 32 << 20
-MAX_ANSWER = 256 << 20
-"""Of one command."""
+MAX_ANSWER = 40 << 20
+"""Of one command, unless its asker knows better."""
+_EACH_OCTETS = 100
+"""What keeping one line or literal costs beside its octets: a server may send millions that are empty."""
+_SILENCES = 10
+"""How many times as long as it may keep silent a server may take for one answer: one octet now and then is none."""
 _LITERAL = re.compile(rb"\{(\d{1,19})\+?\}\Z")
 
 
@@ -64,17 +68,22 @@ class Asked(aioimaplib.Command):  # type: ignore[misc]  # aioimaplib has no type
         self.untagged: list[list[bytes]] = []
         self.replies = list(replies or ())
         """What is sent to each "+"."""
-        self.octets = 0
+        self._octets = 0
+        self._until = self._loop.time() + _SILENCES * timeout
+        self.most = MAX_ANSWER
+        """Octets of all untagged responses together."""
 
-    def took(self, parts: list[bytes]) -> None:
-        """One untagged response."""
-        self.octets += sum(map(len, parts))
-        if self.octets > MAX_ANSWER:
+    def took(self, parts: list[bytes], octets: int) -> None:
+        """One untagged response, which takes so much memory."""
+        self._octets += octets
+        if self._octets > self.most:
             raise Overlong
         self.untagged.append(parts)
 
     def breathe(self) -> None:
         """Something came: the server is not silent."""
+        if self._loop.time() > self._until:
+            raise _silent()
         self._reset_timer()
 
     def fail(self, error: Exception) -> None:
@@ -93,6 +102,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         self._held = bytearray()
         self._searched = 0
         self._parts: list[bytes] = []
+        self._octets = 0
         self._literal: bytearray | None = None
         self._literal_left = 0
         self._running: Asked | None = None
@@ -103,9 +113,9 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
 
     def data_received(self, data: bytes) -> None:
         self._held += data
-        if self._running is not None:
-            self._running.breathe()
         try:
+            if self._running is not None:
+                self._running.breathe()
             while self._step():
                 pass
         except Exception as error:  # noqa: BLE001 - a stranger's octets: the connection is given up, whatever they broke
@@ -121,7 +131,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
             self._literal_left -= len(taken)
             if self._literal_left:
                 return False
-            self._parts.append(bytes(self._literal))
+            self._keep(bytes(self._literal))
             self._literal = None
             return True
         at = self._held.find(b"\r\n", self._searched)
@@ -133,18 +143,25 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         line = bytes(self._held[:at])
         del self._held[: at + 2]
         self._searched = 0
-        self._parts.append(line)
+        self._keep(line)
         if (match := _LITERAL.search(line)) is not None:
             self._literal_left = int(match[1])
-            if self._literal_left > MAX_LITERAL or sum(map(len, self._parts)) > MAX_ANSWER:
+            if self._literal_left > MAX_LITERAL:
                 raise Overlong
             self._literal = bytearray()
             return True
-        parts, self._parts = self._parts, []
-        self._respond(parts)
+        parts, octets, self._parts, self._octets = self._parts, self._octets, [], 0
+        self._respond(parts, octets)
         return True
 
-    def _respond(self, parts: list[bytes]) -> None:
+    def _keep(self, part: bytes) -> None:
+        """A line or a literal of the response that is coming."""
+        self._parts.append(part)
+        self._octets += len(part) + _EACH_OCTETS
+        if self._octets > (MAX_ANSWER if self._running is None else self._running.most):
+            raise Overlong
+
+    def _respond(self, parts: list[bytes], octets: int) -> None:
         line = parts[0]
         if not self._greeting.done():
             self._greeting.set_result(line)
@@ -152,7 +169,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
             if line[2:5].upper() == b"BYE" and self.state != aioimaplib.LOGOUT:
                 self.lost = Lost(Text("Máy chủ nguồn ngắt kết nối.", "The source's server said BYE."))
             if self._running is not None:
-                self._running.took(parts)
+                self._running.took(parts, octets)
         elif line.startswith(b"+"):
             if self._running is not None and self._running.replies:
                 self.transport.write(self._running.replies.pop(0))
@@ -193,16 +210,20 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
             for word in parts[0].split()[2:]
         }
 
-    async def ask(self, name: str, *args: str, prefix: str = "", replies: list[bytes] | None = None) -> Answer:
-        """Send a command and wait for its end; one at a time. `Lost`, `Overlong`."""
+    async def ask(
+        self, name: str, *args: str, prefix: str = "", replies: list[bytes] | None = None, most: int | None = None
+    ) -> Answer:
+        """Send a command and wait for its end; one at a time. `most`: octets of the answer. `Lost`, `Overlong`."""
         if self.lost is not None:
             raise self.lost
         command = Asked(name, self.new_tag(), *args, prefix=prefix, timeout=self._seconds, replies=replies)
+        if most is not None:
+            command.most = min(most, MAX_ANSWER)
         self._running = command
         try:
             response = await self.execute(command)
         except aioimaplib.CommandTimeout as silence:
-            self.lost = Lost(Text("Máy chủ nguồn không trả lời.", "The source's server does not answer."))
+            self.lost = _silent()
             raise self.lost from silence
         except aioimaplib.AioImapException as error:
             raise _nonsense(error) from error
@@ -253,6 +274,10 @@ async def connect(host: str, port: int, context: ssl.SSLContext | None, seconds:
         wire.transport.abort()
         raise
     return wire
+
+
+def _silent() -> Lost:
+    return Lost(Text("Máy chủ nguồn không trả lời.", "The source's server does not answer."))
 
 
 def _nonsense(error: Exception) -> SourceFailed:

@@ -26,12 +26,12 @@ from mic_mail.mime.headers import fields
 from mic_mail.services.importing import names
 from mic_mail.services.importing.content import Incoming, take
 from mic_mail.services.importing.flags import read_flags
-from mic_mail.services.importing.ledger import Entry, Ledger, content_key
+from mic_mail.services.importing.ledger import Entry, Ledger, counted_key
 from mic_mail.services.importing.present import Unclaimed
 from mic_mail.services.importing.source import FolderClosed, Item, Skip, Source, SourceFolder, Tally
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, OverQuota, TooMany, Unavailable
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import Delivery, FolderInfo, Published
+from mic_mail.storage.types import Delivery, FlagOperation, FolderInfo, Published
 
 TOGETHER = 50
 """Messages in one publication."""
@@ -209,8 +209,7 @@ class _FolderRun:
         digest = incoming.digest.hex()
         key = item.key
         if key is None:
-            nth = self._met[digest] = self._met.get(digest, 0) + 1
-            key = content_key(self._folder.name, digest, nth)
+            key = counted_key(self._folder.name, incoming.mark.hex(), self._met)
             if (entry := self._ledger.entry(key)) is not None:
                 incoming.staged.discard()
                 self._is_there(entry, item)
@@ -341,12 +340,20 @@ class _FolderRun:
                 for operation, names_of in (("+", come), ("-", gone)):
                     if names_of:
                         flags, keywords = read_flags(names_of)
-                        self._account.store_flags(folder_id, uids, "+" if operation == "+" else "-", flags, keywords)
+                        self._store_flags(folder_id, uids, "+" if operation == "+" else "-", flags, keywords)
                 self._tally.reflagged += len(members)
             self._ledger.add(
                 Entry(e.key, e.folder, e.generation, e.mailbox, e.uidvalidity, e.uid, e.digest, tuple(sorted(item.flags)))
                 for e, item in members
             )
+
+    def _store_flags(
+        self, folder_id: int, uids: Sequence[int], operation: FlagOperation, flags: int, keywords: Sequence[str]
+    ) -> None:
+        try:
+            self._account.store_flags(folder_id, uids, operation, flags, keywords)
+        except TooMany:  # as when they are published
+            self._account.store_flags(folder_id, uids, operation, flags)
 
 
 def arrival_by_header(header: bytes) -> int | None:

@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Self
@@ -82,9 +82,11 @@ def path_of(data_dir: Path, mailbox_id: int, identity: str) -> Path:
     return folder_of(data_dir) / f"{mailbox_id}-{name}.jsonl"
 
 
-def content_key(folder: str, digest: str, nth: int) -> str:
-    """The key of a message that nothing but its content tells: the second of two equal ones is another message."""
-    return f"{folder}\0{digest}\0{nth}"
+def counted_key(folder: str, mark: str, met: dict[str, int]) -> str:
+    """The key of a message that nothing but its content tells: the second of two equal ones is another message. `met`: how
+    many there were of each."""
+    nth = met[mark] = met.get(mark, 0) + 1
+    return f"{folder}\0{mark}\0{nth}"
 
 
 class Ledger:
@@ -212,7 +214,8 @@ class Taken:
     source: str
     messages: int
     last: Run | None
-    """None: no run has come to its end."""
+    """None: no run has come to its end. It is not complete where something was written down since: a later run was killed, or
+    the mailbox was put back."""
 
 
 def taken(data_dir: Path) -> Iterator[Taken]:
@@ -238,13 +241,17 @@ def put_back(data_dir: Path, mailbox_id: int, numbers: Mapping[str, tuple[int, i
         return entry.uidvalidity == uidvalidity and entry.uid < uidnext
 
     with contextlib.ExitStack() as locks:
-        held: list[Ledger] = []
-        for path in ledgers(data_dir, mailbox_id):
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # its head is damaged
-                held.append(locks.enter_context(Ledger(path, mailbox_id, _taken(path).source)))
+        held = [locks.enter_context(Ledger(path, mailbox_id, _source(path))) for path in ledgers(data_dir, mailbox_id)]
         yield
         for ledger in held:
             ledger.add([], gone=[entry.key for entry in ledger.entries() if not had_come(entry)])
+
+
+def _source(path: Path) -> str:
+    """As the head says; one that is damaged takes nothing from what the other lines say."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError), open(path, "rb") as file:
+        return str(json.loads(file.readline())["source"])
+    return ""
 
 
 def _taken(path: Path) -> Taken:
@@ -255,10 +262,14 @@ def _taken(path: Path) -> Taken:
         for line in file:
             if line.startswith(b'{"run"'):
                 last = Run(*json.loads(line)["run"])
-            elif gone := _gone(line):
+                continue
+            if gone := _gone(line):
                 keys.difference_update(gone)
             elif (entry := _entry(line)) is not None:
                 keys.add(entry.key)
+            else:
+                continue
+            last = None if last is None else replace(last, complete=False)
     return Taken(int(head["mailbox_id"]), str(head["source"]), len(keys), last)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mic_mail.errors import Text
 from mic_mail.services.importing import files
 from mic_mail.services.importing.flags import of_letters
-from mic_mail.services.importing.source import Item, Skip, SourceFolder, SourceWrong
+from mic_mail.services.importing.source import FolderClosed, Item, Skip, SourceFolder, SourceWrong
 from mic_mail.storage.dovecot import read_keywords, read_subscriptions
 from mic_mail.storage.foldernames import decode_mutf7
 
@@ -45,11 +45,11 @@ class MaildirSource:
     def folders(self) -> Sequence[SourceFolder]:
         """INBOX first, then by name; what a link leads to is none."""
         subscribed = set(read_subscriptions(self._path))
-        found = [SourceFolder((), _Place(self._path), count=len(_listed(self._path)))]
+        found = [SourceFolder((), _Place(self._path), count=_count(self._path))]
         for levels, path in self._below(self._path, (), _DEEPEST):
             name = "/".join(levels)
             found.append(
-                SourceFolder(levels, _Place(path), subscribed=not subscribed or name in subscribed, count=len(_listed(path)))
+                SourceFolder(levels, _Place(path), subscribed=not subscribed or name in subscribed, count=_count(path))
             )
         return found
 
@@ -58,16 +58,16 @@ class MaildirSource:
             if entry.name in _OWN or not files.is_folder(entry) or depth == 0:
                 continue
             if entry.name.startswith("."):  # Maildir++: the whole name in one
-                levels = (*above, *(_text(level) for level in entry.name[1:].split(".")))
+                levels = (*above, *(_text(level) or "_" for level in entry.name[1:].split(".")))
             else:
                 levels = (*above, _text(entry.name))
-            if _is_maildir(entry.path) and all(levels):
+            if _is_maildir(entry.path) or not _is_open(entry.path):
                 yield levels, entry.path
-            if not entry.name.startswith("."):
+            if not entry.name.startswith(".") and _is_open(entry.path):
                 yield from self._below(entry.path, levels, depth - 1)
 
     def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
-        """By base name, so that each pass takes them in one order."""
+        """By base name, so that each pass takes them in one order. `FolderClosed`: the server's account may not read them."""
         assert isinstance(folder.place, _Place)
         path = folder.place.path
         keywords = read_keywords(path)
@@ -80,10 +80,10 @@ class MaildirSource:
             try:
                 found = files.read(self._path, f"{path}/{name}")
             except FileNotFoundError:
-                again = _listed(path).get(base)
                 try:
+                    again = _listed(path).get(base)
                     found = Skip.GONE if again is None else files.read(self._path, f"{path}/{again}")
-                except FileNotFoundError:
+                except (FileNotFoundError, FolderClosed):
                     found = Skip.GONE
             if isinstance(found, Skip):
                 yield Item(key, skip=found, name=files.text_of(name))
@@ -95,12 +95,26 @@ class MaildirSource:
 
 
 def _is_maildir(path: str) -> bool:
-    return all(os.path.isdir(f"{path}/{name}") and not os.path.islink(f"{path}/{name}") for name in ("cur", "new"))
+    """By one of its folders: what copies a Maildir may have left out the empty ones."""
+    return any(os.path.isdir(f"{path}/{name}") and not os.path.islink(f"{path}/{name}") for name in ("cur", "new"))
+
+
+def _is_open(path: str) -> bool:
+    return os.access(path, os.R_OK | os.X_OK, effective_ids=True)
+
+
+def _count(path: str) -> int | None:
+    try:
+        return len(_listed(path))
+    except FolderClosed:
+        return None
 
 
 def _listed(path: str) -> dict[str, str]:
     """Base name to the name below the folder; a message that moves from `new` to `cur` keeps its base."""
     found: dict[str, str] = {}
+    if not _is_open(path):
+        files.entries(f"{path}/cur")  # says why
     for place in ("new", "cur"):
         for entry in files.entries(f"{path}/{place}"):
             if not entry.name.startswith("."):

@@ -12,6 +12,7 @@ do so, and nothing is unquoted. Else one ">" is taken from ">From ", ">>From " a
 kind, and is the same but where somebody had written ">From " himself). The empty line before the next "From " is no message's.
 """
 
+import errno
 import os
 import re
 from collections.abc import Container, Iterator, Sequence
@@ -25,7 +26,7 @@ from mic_mail.mime.headers import field
 from mic_mail.services.importing import files
 from mic_mail.services.importing.content import parts_with_crlf, with_crlf
 from mic_mail.services.importing.flags import of_header
-from mic_mail.services.importing.source import CHUNK_OCTETS, Item, Skip, SourceFailed, SourceFolder, SourceWrong
+from mic_mail.services.importing.source import CHUNK_OCTETS, FolderClosed, Item, Skip, SourceFailed, SourceFolder, SourceWrong
 
 HEADER_OCTETS = 256 << 10
 """Where flags and lengths are looked for."""
@@ -58,19 +59,29 @@ class Mailbox:
         self.has_lengths = False
         """Whether lengths are believed, and nothing is quoted."""
 
-    def places(self) -> Iterator[Place]:
-        """Every message in order; nothing where the file does not begin with one."""
+    @property
+    def is_one(self) -> bool:
+        """Whether it begins with a message."""
+        return self._begins_at(self._first())
+
+    def _first(self) -> int:
+        """Behind empty lines."""
         start = 0
         while (blank := self._at(start, 2)) and blank[:1] in b"\r\n":
             start += 2 if blank == b"\r\n" else 1
+        return start
+
+    def places(self) -> Iterator[Place]:
+        """Every message in order; nothing where the file does not begin with one."""
+        start = self._first()
         if not self._begins_at(start):
             return
         first = True
         while start < self._size:
             line = self._line(start)
             begins = start + len(line)
-            header = self.header(begins, self._size)
-            told = self._end_by_length(begins, header) if first or self.has_lengths else None
+            believes = first or self.has_lengths
+            told = self._end_by_length(begins, self.header(begins, self._size)) if believes else None
             self.has_lengths = told is not None if first else self.has_lengths
             first = False
             next_one = self._next(begins) if told is None else told[1]
@@ -92,7 +103,7 @@ class Mailbox:
 
     def parts(self, place: Place) -> Iterator[bytes]:
         """The same in parts, line ends as they are; no part ends within a line that could be a quoted "From "."""
-        at, held = place.begins, b""
+        at, held, at_line = place.begins, b"", True
         while at < place.ends:
             part = self._at(at, min(CHUNK_OCTETS, place.ends - at))
             if not part:
@@ -101,12 +112,17 @@ class Mailbox:
             octets = held + part
             cut = octets.rfind(b"\n") + 1 if len(octets) - octets.rfind(b"\n") < CHUNK_OCTETS else len(octets)
             held = octets[cut:]
-            yield self._unquoted(octets[:cut])
+            yield self._unquoted(octets[:cut], at_line=at_line)
+            at_line = octets[:cut].endswith(b"\n") if cut else at_line
         if held:
-            yield self._unquoted(held)
+            yield self._unquoted(held, at_line=at_line)
 
-    def _unquoted(self, octets: bytes) -> bytes:
-        return octets if self.has_lengths else _QUOTED.sub(b"", octets)
+    def _unquoted(self, octets: bytes, *, at_line: bool) -> bytes:
+        """`at_line`: a line begins with them."""
+        if self.has_lengths:
+            return octets
+        rest = 0 if at_line else octets.find(b"\n") + 1 or len(octets)
+        return octets[:rest] + _QUOTED.sub(b"", octets[rest:])
 
     # ------------------------------------------------------------ places
 
@@ -224,9 +240,8 @@ class MboxSource:
         assert isinstance(folder.place, _File)
         try:
             fd = files.open_below(self._path, folder.place.path)
-        except OSError:
-            yield Item(skip=Skip.UNREADABLE, name=folder.name)
-            return
+        except OSError as error:
+            raise files.closed(folder.place.path, error) from error
         try:
             box = Mailbox(fd)
             for place in box.places():
@@ -262,7 +277,12 @@ def _crlf_parts(box: Mailbox, place: Place) -> Iterator[bytes]:
 
 
 def _below(root: str, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str]]:
-    for entry in files.entries(path):
+    try:
+        found = files.entries(path)
+    except FolderClosed:  # said when its messages are asked for
+        yield above, path
+        return
+    for entry in found:
         if files.is_folder(entry):
             if depth and not entry.name.startswith("."):
                 level = entry.name.removesuffix(".sbd") if entry.name.endswith(".sbd") else entry.name
@@ -276,14 +296,14 @@ def _name(file_name: str) -> str:
 
 
 def _is_mbox(root: str, path: str) -> bool:
-    """Thunderbird's `.msf`, `.dat` and others beside its mailboxes do not begin so."""
+    """Thunderbird's `.msf`, `.dat` and others beside its mailboxes do not begin so; what cannot be read may be one."""
     try:
         fd = files.open_below(root, path)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno in (errno.EACCES, errno.EPERM, errno.EIO)
     try:
-        return next(Mailbox(fd).places(), None) is not None
+        return Mailbox(fd).is_one
     except OSError:
-        return False
+        return True
     finally:
         os.close(fd)

@@ -83,12 +83,14 @@ class Moving:
                 self._store, self._account(entry), ledger, entry.quota_octets, self._clock.now_us(),
                 may_go_on=lambda: self.check(self._directory.entry(entry.mailbox_id)),
             )  # fmt: skip
-            run, error = Import(into, source, choice, progress), None
+            run, error, complete = Import(into, source, choice, progress), None, False
             try:
                 run.run()
+                complete = True
             except MicMailError as trouble:
                 error = trouble
-            ledger.ended(_told(run.tallies, self._clock, complete=error is None))
+            finally:  # also of a run that somebody stops
+                ledger.ended(_told(run.tallies, self._clock, complete=complete))
             return Outcome(run.tallies, error)
 
     def rehearse(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Outcome:

@@ -15,11 +15,13 @@ import resource
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mic_mail.errors import Text, Trouble
+from mic_mail.i18n.system import reason as system_reason
 from mic_mail.services.importing import files
 from mic_mail.services.importing.eml import EmlSource
 from mic_mail.services.importing.source import Item, SourceFolder, SourceWrong
@@ -30,6 +32,9 @@ SECONDS_EACH_GIB = 3_600
 _WRITES_TIMES = 4
 """Base 64 makes a third more, and bodies come as text and HTML; a file that wants more is made to fill the disk."""
 _SPARE_OCTETS = 64 << 20
+_SPARE_FILES = 1_000
+_LOOKS_EACH_SECONDS = 0.1
+"""At the room that is left."""
 _MAGIC = b"!BDN"
 _PREFIX = "pst-"
 _DRAWN = re.compile(rb"(?<=boundary-LibPST-iamunique-)\d+(?=_-_-)|(?<=name=\"i)\d+(?=\.ics\")|^DTSTAMP:\d{8}T\d{6}Z")
@@ -52,16 +57,22 @@ class PstSource:
                 Text("Chưa cài readpst.", "readpst is not installed."),
                 remedy=Text("Cài gói pst-utils của Debian: apt install pst-utils", "Install Debian's package: pst-utils"),
             )
-        work.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _remove_left(work)
-        self._work = tempfile.mkdtemp(prefix=_PREFIX, dir=work)
+        try:
+            work.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _remove_left(work)
+            self._work = tempfile.mkdtemp(prefix=_PREFIX, dir=work)
+        except OSError as error:
+            raise _no_work(error) from error
         self._lock = os.open(self._work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
             _unpack(program, self._path, self._work)
-            for folder, _, names in os.walk(self._work):
-                for name in names:
-                    _make_lasting(f"{folder}/{name}")
+            try:
+                for folder, _, names in os.walk(self._work):
+                    for name in names:
+                        _make_lasting(f"{folder}/{name}")
+            except OSError as error:
+                raise _no_work(error) from error
             self._messages = EmlSource(self._work, identity=f"pst:{files.text_of(self._path)}", seen=seen)
         except BaseException:
             self.close()
@@ -116,13 +127,18 @@ def _lasting(drawn: bytes, met: dict[bytes, bytes]) -> bytes:
     return b"DTSTAMP:19700101T000000Z" if drawn.startswith(b"D") else met.setdefault(drawn, b"%d" % (len(met) + 1))
 
 
+def _must_have_room(target: str, octets: int) -> None:
+    """What readpst cannot write it leaves out without a word, so it never comes near to that."""
+    found = os.statvfs(target)
+    if found.f_bavail * found.f_frsize < octets or (found.f_files and found.f_favail < _SPARE_FILES):
+        raise Trouble(Text("Không đủ chỗ trên đĩa để đọc tệp PST.", "There is no room on the disk to unpack the PST."))
+
+
 def _unpack(program: str, path: str, target: str) -> None:
     size = os.stat(path).st_size
     seconds = 60 + SECONDS_EACH_GIB * size // (1 << 30)
     most = _WRITES_TIMES * size + _SPARE_OCTETS
-    free = shutil.disk_usage(target).free
-    if free < 2 * size + _SPARE_OCTETS:
-        raise Trouble(Text("Không đủ chỗ trên đĩa để đọc tệp PST.", "There is no room on the disk to unpack the PST."))
+    _must_have_room(target, 2 * size + _SPARE_OCTETS)
 
     def confine() -> None:
         for what, limit in (
@@ -137,28 +153,45 @@ def _unpack(program: str, path: str, target: str) -> None:
 
     # -e: a file for each message; -t e: mail alone; -j 0: one process, so that the limits are the file's; -8: Unicode bodies.
     command = [program, "-e", "-t", "e", "-j", "0", "-8", "-q", "-o", target, path]
+    running = subprocess.Popen(  # noqa: S603 - a program of the system, no shell
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+        cwd=target,
+        preexec_fn=confine,  # noqa: PLW1509 - limits of the child alone; no other thread of ours runs yet
+    )
     try:
-        done = subprocess.run(  # noqa: S603 - a program of the system, no shell
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
-            cwd=target,
-            timeout=2 * seconds,
-            preexec_fn=confine,  # limits of the child alone; no other thread of ours runs yet
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise SourceWrong(Text("readpst chạy quá lâu với tệp này.", "readpst takes too long with this file.")) from None
-    if done.returncode != 0:
+        code = _ended(running, target, time.monotonic() + 2 * seconds)
+    finally:
+        running.kill()
+        running.wait()
+    if code != 0:
         raise SourceWrong(
             Text(
-                f"readpst không đọc được tệp này (mã {done.returncode}).",
-                f"readpst cannot read this file (code {done.returncode}).",
+                f"readpst không đọc được tệp này (mã {code}).",
+                f"readpst cannot read this file (code {code}).",
             ),
             remedy=Text(
                 "Mở bằng Outlook và xuất ra tệp PST mới, không đặt mật khẩu.",
                 "Open it in Outlook and export it to a new PST, without a password.",
             ),
         )
+
+
+def _ended(running: "subprocess.Popen[bytes]", target: str, until: float) -> int:
+    """How it ended; `Trouble` before the disk is full, `SourceWrong` where it takes too long."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = running.wait(_LOOKS_EACH_SECONDS)
+            _must_have_room(target, _SPARE_OCTETS)
+            return code
+        _must_have_room(target, _SPARE_OCTETS)
+        if time.monotonic() > until:
+            raise SourceWrong(Text("readpst chạy quá lâu với tệp này.", "readpst takes too long with this file."))
+
+
+def _no_work(error: OSError) -> Trouble:
+    why = system_reason(error)
+    return Trouble(Text(f"Không ghi được tệp tạm: {why.vi}.", f"Unpacked files cannot be written: {why.en}."))
