@@ -1,0 +1,138 @@
+"""Where mail for a domain goes: its mail exchangers with their addresses, in the order in which they are tried.
+
+In: a domain, a resolver, what this server is called. Out: a `Route`; `NoRoute` where there is none and never will be, with the
+status that a bounce carries; `DnsUnavailable` where nobody knows now. RFC 5321 §5.1, RFC 7505 (null MX), RFC 7672 §2 (DANE):
+
+    MX records                      the hosts by preference; those of one preference in any order
+    none, but addresses             the domain itself, as if it were its own exchanger
+    `0 .`                           takes no mail
+    this server among them          it and all behind it are left out; nobody before it: a loop
+
+A host whose addresses cannot be found out is left out as long as there is another. TLSA records count only where the way to
+them was validated throughout; where they should be there and nobody answers, the host is not spoken to (RFC 7672 §2.1.3).
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from mic_mail.errors import Refused, Text, in_ascii
+from mic_mail.net.dns import Found, Mx, NoSuchName, NotAName, Resolver, Tlsa, to_ascii
+
+MOST_HOSTS = 16
+MOST_ADDRESSES = 4
+"""Of one host: whoever has more has a balancer behind each."""
+SMTP_PORT = 25
+
+Shuffle = Callable[[list[Mx]], None]
+"""Puts a list into any order: `random.shuffle`."""
+
+
+class NoRoute(Refused):
+    """There is no way to the domain; `status` is the enhanced code of the bounce (RFC 3463)."""
+
+    def __init__(self, status: str, text: Text) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One mail exchanger."""
+
+    name: str
+    addresses: tuple[str, ...]
+    tlsa: tuple[Tlsa, ...] = ()
+    """Validated; where there are any, TLS with one of these keys or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The exchangers of a domain, best first."""
+
+    domain: str
+    hosts: tuple[Host, ...]
+
+
+async def route(domain: str, resolver: Resolver, own_names: Collection[str], shuffle: Shuffle) -> Route:
+    """How to get to `domain`; `own_names`: under which other servers know this one."""
+    if (literal := _literal(domain)) is not None:
+        return Route(domain, (Host(domain, (literal,)),))
+    try:
+        name = to_ascii(domain)
+    except NotAName as error:
+        raise NoRoute("5.1.2", error.text) from error
+    exchangers = await _exchangers(name, resolver)
+    names = _in_order(exchangers.values, name, own_names, shuffle)
+    found = await asyncio.gather(
+        *(_host(each, resolver, with_keys=exchangers.secure) for each in names), return_exceptions=True
+    )
+    usable = tuple(host for host in found if isinstance(host, Host))
+    if usable:
+        return Route(name, usable)
+    for why_not in found:  # one that may have an address later counts before those that have none
+        if isinstance(why_not, BaseException) and not isinstance(why_not, NoSuchName):
+            raise why_not
+    raise NoRoute("5.4.4", Text(f"Máy nhận thư của {name} không có địa chỉ.", f"The mail servers of {name} have no address."))
+
+
+async def _exchangers(name: str, resolver: Resolver) -> Found[Mx]:
+    try:
+        found = await resolver.mx(name)
+    except NoSuchName as error:
+        raise NoRoute("5.1.2", error.text) from error
+    if any(mx.host == "" for mx in found.values):
+        if len(found.values) == 1:
+            raise NoRoute("5.1.10", Text(f"Tên miền {name} không nhận thư.", f"The domain {name} takes no mail (RFC 7505)."))
+        return Found(tuple(mx for mx in found.values if mx.host), found.secure, found.ttl_seconds)
+    return found if found.values else Found((Mx(0, name),), found.secure, found.ttl_seconds)
+
+
+def _in_order(exchangers: Sequence[Mx], domain: str, own_names: Collection[str], shuffle: Shuffle) -> list[str]:
+    """Names by preference, without this server and those behind it (RFC 5321 §5.1)."""
+    ours = min((mx.preference for mx in exchangers if mx.host in own_names), default=None)
+    before = [mx for mx in exchangers if ours is None or mx.preference < ours]
+    if not before:
+        raise NoRoute(
+            "5.4.6",
+            Text(
+                f"Bản ghi MX của {domain} trỏ về chính máy chủ này, mà tên miền đó không ở đây.",
+                f"The MX record of {in_ascii(domain)} names this server, which is not home to it: a loop.",
+            ),
+        )
+    shuffle(before)
+    before.sort(key=lambda mx: mx.preference)
+    return list(dict.fromkeys(mx.host for mx in before))[:MOST_HOSTS]
+
+
+async def _host(name: str, resolver: Resolver, *, with_keys: bool) -> Host:
+    found = await resolver.addresses(name)
+    if not found.values:
+        raise NoSuchName(Text(f"{name} không có địa chỉ.", f"{name} has no address."))
+    keys: tuple[Tlsa, ...] = ()
+    if with_keys and found.secure:
+        try:
+            asked = await resolver.tlsa(name, SMTP_PORT)
+        except NoSuchName:
+            asked = Found((), False, 0)
+        keys = asked.values if asked.secure else ()
+    return Host(name, _alternating(found.values)[:MOST_ADDRESSES], keys)
+
+
+def _alternating(addresses: Sequence[str]) -> tuple[str, ...]:
+    """IPv6 and IPv4 in turn, so that one of both is tried early whichever of them does not work."""
+    six = [address for address in addresses if ":" in address]
+    four = [address for address in addresses if ":" not in address]
+    mixed = [address for pair in zip(six, four, strict=False) for address in pair]
+    return (*mixed, *six[len(four) :], *four[len(six) :])
+
+
+def _literal(domain: str) -> str | None:
+    """The address in `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3)."""
+    if not (domain.startswith("[") and domain.endswith("]")):
+        return None
+    try:
+        return str(ipaddress.ip_address(domain[1:-1].removeprefix("IPv6:")))
+    except ValueError as error:
+        raise NoRoute("5.1.2", Text(f"{domain} không phải địa chỉ.", f"{in_ascii(domain)} is no address.")) from error
