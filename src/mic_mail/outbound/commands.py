@@ -1,0 +1,153 @@
+"""What is said to another mail server about one message, by what it offers. Pure.
+
+In: the extensions of its EHLO, an envelope. Out: command lines; `CannotSend` where the message cannot be put into what this
+server understands, with the status of the bounce. Nothing is converted on the way: the octets of a message are its sender's.
+
+    SMTPUTF8     needed for an address or header beyond ASCII (RFC 6531 §3.4); a domain alone goes as its A-labels
+    8BITMIME     declared where the message has eight bits (RFC 6152); where it is not offered they are sent all the same, as
+                 servers have done and taken for decades, and as nothing else leaves the message as it is
+    BINARYMIME   needed, with CHUNKING, where the message is no lines (RFC 3030)
+    DSN          ENVID, RET, NOTIFY, ORCPT go on where they are understood (RFC 3461 §5.2); else the sender's side reports
+    SIZE         declared; what is certainly too large is not sent (RFC 1870 §6)
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mic_mail.errors import Refused, Text, in_ascii
+from mic_mail.net.dns import NotAName, to_ascii
+from mic_mail.outbound.replies import Reply
+
+
+class CannotSend(Refused):
+    """This server cannot take this message; `status` is the enhanced code of the bounce (RFC 3463)."""
+
+    def __init__(self, status: str, text: Text) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a server has said to EHLO: its extensions, in upper case, and their parameters."""
+
+    extensions: Mapping[str, str]
+
+    @classmethod
+    def of(cls, reply: Reply) -> "Offer":
+        """Of the reply to EHLO; the first line is the name, and of an extension named twice the first counts."""
+        found: dict[str, str] = {}
+        for line in reply.lines[1:]:
+            word, _, parameters = line.partition(" ")
+            found.setdefault(word.upper(), parameters.strip())
+        return cls(found)
+
+    def has(self, extension: str) -> bool:
+        return extension in self.extensions
+
+    @property
+    def size_limit(self) -> int | None:
+        """The largest message; None where there is no limit, or none is told."""
+        told = self.extensions.get("SIZE", "").split(" ", 1)[0]
+        return int(told) or None if told.isascii() and told.isdecimal() and len(told) <= 20 else None
+
+
+NOTHING = Offer({})
+"""Of a server that only knows HELO."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """One recipient as the other server is to hear of it."""
+
+    address: str
+    notify: Sequence[str] = ()
+    orcpt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What is asked for with MAIL."""
+
+    sender: str
+    octets: int
+    body: str = "7BIT"
+    """7BIT, 8BITMIME or BINARYMIME, as it was declared or found."""
+    smtputf8: bool = False
+    """Asked for by who submitted it: perhaps for its header, so ASCII addresses do not make it needless."""
+    ret: str | None = None
+    envid: str | None = None
+
+
+def mail(sending: Sending, offer: Offer) -> bytes:
+    """The MAIL command."""
+    limit = offer.size_limit
+    if limit is not None and sending.octets > limit:
+        size = Text(
+            f"Thư có {sending.octets} byte, máy chủ bên kia nhận tối đa {limit}.",
+            f"The message has {sending.octets} octets; the other server takes {limit}.",
+        )
+        raise CannotSend("5.3.4", size)
+    if sending.smtputf8 and not offer.has("SMTPUTF8"):
+        raise CannotSend(
+            "5.6.7",
+            Text(
+                "Máy chủ bên kia không nhận địa chỉ hoặc tiêu đề có chữ ngoài ASCII (SMTPUTF8).",
+                "The other server does not take addresses or headers beyond ASCII (SMTPUTF8).",
+            ),
+        )
+    words = [f"MAIL FROM:<{_address(sending.sender, offer)}>"]
+    if offer.has("SIZE"):
+        words.append(f"SIZE={sending.octets}")
+    if sending.body == "BINARYMIME":
+        if not (offer.has("BINARYMIME") and offer.has("CHUNKING")):
+            raise CannotSend(
+                "5.6.1",
+                Text("Máy chủ bên kia không nhận thư nhị phân.", "The other server does not take binary messages (RFC 3030)."),
+            )
+        words.append("BODY=BINARYMIME")
+    elif sending.body == "8BITMIME" and offer.has("8BITMIME"):
+        words.append("BODY=8BITMIME")
+    if sending.smtputf8:
+        words.append("SMTPUTF8")
+    if offer.has("DSN"):
+        words += [f"{name}={value}" for name, value in (("RET", sending.ret), ("ENVID", sending.envid)) if value is not None]
+    return _line(words)
+
+
+def rcpt(addressee: Addressee, offer: Offer) -> bytes:
+    """The RCPT command."""
+    words = [f"RCPT TO:<{_address(addressee.address, offer)}>"]
+    if offer.has("DSN"):
+        if addressee.notify:
+            words.append(f"NOTIFY={','.join(addressee.notify)}")
+        if addressee.orcpt is not None:
+            words.append(f"ORCPT={addressee.orcpt}")
+    return _line(words)
+
+
+def _address(address: str, offer: Offer) -> str:
+    """As it stands, or with its domain in A-labels where that is all that is needed."""
+    if address.isascii() or offer.has("SMTPUTF8"):
+        return address
+    local, _, domain = address.rpartition("@")
+    try:
+        plain = f"{local}@{to_ascii(domain)}"
+    except NotAName as error:
+        raise CannotSend("5.1.3", error.text) from error
+    if not plain.isascii():
+        raise CannotSend(
+            "5.6.7",
+            Text(
+                f"Máy chủ bên kia không nhận địa chỉ {address}.",
+                f"The other server does not take the address {in_ascii(address)} (SMTPUTF8).",
+            ),
+        )
+    return plain
+
+
+def _line(words: Sequence[str]) -> bytes:
+    line = " ".join(words)
+    assert "\r" not in line, "addresses and parameters were read by a grammar that has no line ends"
+    assert "\n" not in line, "likewise"
+    return f"{line}\r\n".encode()

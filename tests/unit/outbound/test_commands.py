@@ -1,0 +1,84 @@
+"""MAIL and RCPT by what the other server offers."""
+
+import pytest
+
+from mic_mail.outbound.commands import NOTHING, Addressee, CannotSend, Offer, Sending, mail, rcpt
+from mic_mail.outbound.replies import Reply
+
+OFFERED = "PIPELINING/SIZE 1000/8BITMIME/smtputf8/CHUNKING/BINARYMIME/DSN/AUTH PLAIN"
+ALL = Offer.of(Reply(250, ("mx.example Hello", *OFFERED.split("/"))))
+
+
+def test_the_offer() -> None:
+    assert ALL.has("SMTPUTF8")
+    assert not ALL.has("MX.EXAMPLE")
+    assert (ALL.size_limit, ALL.extensions["AUTH"]) == (1000, "PLAIN")
+    assert Offer.of(Reply(250, ("mx", "SIZE 5", "SIZE 9"))).size_limit == 5
+
+
+@pytest.mark.parametrize("size", ["SIZE", "SIZE 0", "SIZE x", "SIZE -1", "SIZE 1e3", "SIZE " + "9" * 30, "SIZE ٣"])
+def test_no_limit(size: str) -> None:
+    """RFC 1870 §4: none is told, or 0; and what is no number is none."""
+    assert Offer.of(Reply(250, ("mx", size))).size_limit is None
+
+
+@pytest.mark.parametrize(
+    ("sending", "offer", "line"),
+    [
+        (Sending("a@mic.gov.vn", 9), NOTHING, "MAIL FROM:<a@mic.gov.vn>"),
+        (Sending("", 9), ALL, "MAIL FROM:<> SIZE=9"),
+        (Sending("a@mic.gov.vn", 1000, "8BITMIME"), ALL, "MAIL FROM:<a@mic.gov.vn> SIZE=1000 BODY=8BITMIME"),
+        (Sending("a@mic.gov.vn", 9, "8BITMIME"), NOTHING, "MAIL FROM:<a@mic.gov.vn>"),
+        (Sending("a@mic.gov.vn", 9, "BINARYMIME"), ALL, "MAIL FROM:<a@mic.gov.vn> SIZE=9 BODY=BINARYMIME"),
+        (Sending("bê@mic.gov.vn", 9, smtputf8=True), ALL, "MAIL FROM:<bê@mic.gov.vn> SIZE=9 SMTPUTF8"),
+        (Sending("a@mic.gov.vn", 9, smtputf8=True), ALL, "MAIL FROM:<a@mic.gov.vn> SIZE=9 SMTPUTF8"),
+        (Sending("a@bộ.vn", 9), NOTHING, "MAIL FROM:<a@xn--b-8xm.vn>"),
+        (Sending("a@mic.gov.vn", 9, ret="HDRS", envid="q+2Bx"), ALL, "MAIL FROM:<a@mic.gov.vn> SIZE=9 RET=HDRS ENVID=q+2Bx"),
+        (Sending("a@mic.gov.vn", 9, ret="HDRS", envid="q"), NOTHING, "MAIL FROM:<a@mic.gov.vn>"),
+    ],
+)
+def test_mail(sending: Sending, offer: Offer, line: str) -> None:
+    assert mail(sending, offer) == f"{line}\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("sending", "offer", "status"),
+    [
+        (Sending("a@mic.gov.vn", 1001), ALL, "5.3.4"),
+        (Sending("a@mic.gov.vn", 9, smtputf8=True), NOTHING, "5.6.7"),
+        (Sending("a@mic.gov.vn", 9, "BINARYMIME"), NOTHING, "5.6.1"),
+        (Sending("a@mic.gov.vn", 9, "BINARYMIME"), Offer({"BINARYMIME": ""}), "5.6.1"),
+        (Sending("bê@mic.gov.vn", 9), NOTHING, "5.6.7"),
+    ],
+)
+def test_what_cannot_be_sent_there(sending: Sending, offer: Offer, status: str) -> None:
+    with pytest.raises(CannotSend) as refused:
+        mail(sending, offer)
+    assert refused.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("addressee", "offer", "line"),
+    [
+        (Addressee("b@example.org"), ALL, "RCPT TO:<b@example.org>"),
+        (Addressee('"a b"@example.org', ("SUCCESS", "FAILURE"), "rfc822;b@x"), ALL,
+         'RCPT TO:<"a b"@example.org> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@x'),
+        (Addressee("b@example.org", ("NEVER",), "rfc822;b@x"), NOTHING, "RCPT TO:<b@example.org>"),
+        (Addressee("b@bücher.example"), NOTHING, "RCPT TO:<b@xn--bcher-kva.example>"),
+        (Addressee("b@bücher.example"), ALL, "RCPT TO:<b@bücher.example>"),
+    ],
+)  # fmt: skip
+def test_rcpt(addressee: Addressee, offer: Offer, line: str) -> None:
+    assert rcpt(addressee, offer) == f"{line}\r\n".encode()
+
+
+def test_one_recipient_that_cannot_be_named_there() -> None:
+    with pytest.raises(CannotSend, match=r"\(SMTPUTF8\)"):
+        rcpt(Addressee("bê@example.org"), NOTHING)
+
+
+@pytest.mark.parametrize("address", ["a@b\r\nRCPT TO:<c@d>", "a@b\nx"])
+def test_no_address_makes_a_line(address: str) -> None:
+    """The grammar of the door has let none in; here nothing would let it out."""
+    with pytest.raises(AssertionError):
+        rcpt(Addressee(address), ALL)
