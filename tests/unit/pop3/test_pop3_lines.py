@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mic_mail.mime.stuffing import Stuffing
 from mic_mail.pop3.lines import MAX_LINE_OCTETS, MAX_SKIPPED_OCTETS, Lines, Trouble
-from mic_mail.pop3.stuffing import Stuffing, Top
+from mic_mail.pop3.top import Top
 
 OCTETS = st.one_of(
     st.lists(st.sampled_from([b"\r\n", b"\n", b"\r", b".", b"..", b"a", b"STAT", b"\0", b"\xff"]), max_size=40).map(b"".join),
