@@ -1,0 +1,340 @@
+"""Messages sent to servers that do everything right, and to those that fail in every way, at every step."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from mic_mail.clock import SystemClock
+from mic_mail.net.tls import self_signed, write_pair
+from mic_mail.outbound.commands import Addressee, Sending
+from mic_mail.outbound.peer import Fate, Patience, Peer, PeerTrouble, Result, Step
+
+QUICK = Patience(1, 1, 1, 1, 1, 1, 1)
+ALL = b"250-mx.example\r\n250-PIPELINING\r\n250-STARTTLS\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250 DSN\r\n"
+PLAIN = b"250-mx.example\r\n250 8BITMIME\r\n"
+MESSAGE = b"From: a@mic.gov.vn\r\n\r\n.x\r\n..\r\nend\r\n"
+STUFFED = b"From: a@mic.gov.vn\r\n\r\n..x\r\n...\r\nend\r\n.\r\n"
+
+
+@dataclass
+class Server:
+    """Answers by the verb; what it was sent, octet for octet."""
+
+    ehlo: bytes = ALL
+    greeting: bytes = b"220 mx.example ESMTP\r\n"
+    answers: dict[bytes, bytes] = field(default_factory=dict)
+    """By the beginning of a line; the first that fits, or a positive one. An empty one: the connection is closed."""
+    context: ssl.SSLContext | None = None
+    lines: list[bytes] = field(default_factory=list)
+    messages: list[bytes] = field(default_factory=list)
+    connections: int = 0
+    port: int = 0
+
+    def answer(self, line: bytes) -> bytes:
+        for begin, answer in self.answers.items():
+            if line.startswith(begin):
+                return answer
+        if line.startswith(b"EHLO"):
+            return self.ehlo
+        return {b"DATA": b"354 go\r\n", b"QUIT": b"221 bye\r\n", b"STAR": b"220 go\r\n"}.get(line[:4], b"250 2.0.0 OK\r\n")
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            writer.write(self.greeting)
+            while line := await reader.readline():
+                self.lines.append(line.rstrip(b"\r\n"))
+                if line.startswith(b"BDAT"):
+                    self.messages.append(await reader.readexactly(int(line.split()[1])))
+                answer = self.answer(line)
+                if not answer:
+                    break
+                writer.write(answer)
+                if line.startswith(b"STARTTLS") and answer.startswith(b"220") and self.context is not None:
+                    await writer.start_tls(self.context)
+                if answer.startswith(b"354"):
+                    self.messages.append(await message_of(reader))
+                    final = self.answer(b"END-OF-DATA")
+                    if not final:
+                        break
+                    writer.write(final)
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            pass
+        finally:
+            writer.close()
+
+
+async def message_of(reader: asyncio.StreamReader) -> bytes:
+    """To the line that is a dot alone; it may be the first."""
+    lines = [await reader.readline()]
+    while lines[-1] not in (b".\r\n", b""):
+        lines.append(await reader.readline())
+    return b"".join(lines)
+
+
+@asynccontextmanager
+async def running(server: Server) -> AsyncIterator[Server]:
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+
+
+async def connected(server: Server, patience: Patience = QUICK) -> Peer:
+    return await Peer.connect("127.0.0.1", server.port, "mail.mic.gov.vn", patience)
+
+
+async def pieces(*octets: bytes) -> AsyncIterator[bytes]:
+    for piece in octets:
+        yield piece
+
+
+def to(*names: str) -> list[Addressee]:
+    return [Addressee(f"{name}@example.org") for name in names]
+
+
+SENDING = Sending("a@mic.gov.vn", len(MESSAGE), "8BITMIME")
+
+
+async def sent(
+    server: Server, *names: str, sending: Sending = SENDING, message: tuple[bytes, ...] = (MESSAGE,)
+) -> list[Result]:
+    peer = await connected(server)
+    try:
+        return await peer.send(sending, to(*names), pieces(*message))
+    finally:
+        await peer.close()
+
+
+@pytest.mark.parametrize("ehlo", [ALL, PLAIN], ids=["pipelined", "one by one"])
+async def test_a_message(ehlo: bytes) -> None:
+    """Introduced, named, stuffed, ended; goodbye said."""
+    async with running(Server(ehlo)) as server:
+        (one, two) = await sent(server, "b", "c", message=(MESSAGE[:25], MESSAGE[25:]))
+    assert (one.fate, one.status, one.text) == (Fate.DELIVERED, "2.0.0", "250 2.0.0 OK")
+    assert two == one
+    assert server.messages == [STUFFED]
+    assert server.lines == [
+        b"EHLO mail.mic.gov.vn", b"MAIL FROM:<a@mic.gov.vn> BODY=8BITMIME", b"RCPT TO:<b@example.org>",
+        b"RCPT TO:<c@example.org>", b"DATA", b"QUIT",
+    ]  # fmt: skip
+
+
+async def test_a_server_that_knows_helo_alone() -> None:
+    async with running(Server(answers={b"EHLO": b"502 what?\r\n"})) as server:
+        (result,) = await sent(server, "b")
+    assert result.fate is Fate.DELIVERED
+    assert server.lines[:3] == [b"EHLO mail.mic.gov.vn", b"HELO mail.mic.gov.vn", b"MAIL FROM:<a@mic.gov.vn>"]
+
+
+@pytest.mark.parametrize("ehlo", [ALL, PLAIN], ids=["pipelined", "one by one"])
+@pytest.mark.parametrize(
+    ("refused", "fates"),
+    [
+        ({b"MAIL": b"451 4.3.0 later\r\n"}, [("deferred", "4.3.0")] * 3),
+        ({b"MAIL": b"550 5.7.1 no\r\n"}, [("failed", "5.7.1")] * 3),
+        ({b"RCPT TO:<c": b"550 5.1.1 who\r\n"}, [("delivered", "2.0.0"), ("failed", "5.1.1"), ("delivered", "2.0.0")]),
+        ({b"RCPT TO:<c": b"450 busy\r\n"}, [("delivered", "2.0.0"), ("deferred", "4.0.0"), ("delivered", "2.0.0")]),
+        ({b"RCPT TO:<d": b"552 too many\r\n"}, [("delivered", "2.0.0"), ("delivered", "2.0.0"), ("deferred", "4.0.0")]),
+        ({b"RCPT TO:<d": b"552 5.2.2 full\r\n"}, [("delivered", "2.0.0"), ("delivered", "2.0.0"), ("failed", "5.2.2")]),
+        ({b"RCPT": b"550 5.1.1 who\r\n"}, [("failed", "5.1.1")] * 3),
+        ({b"RCPT": b"550 5.1.1 who\r\n", b"DATA": b"503 none\r\n"}, [("failed", "5.1.1")] * 3),
+        ({b"DATA": b"451 4.3.1 full\r\n"}, [("deferred", "4.3.1")] * 3),
+        ({b"DATA": b"250 what\r\n"}, [("deferred", "4.0.0")] * 3),
+        ({b"END": b"554 5.7.1 spam\r\n"}, [("failed", "5.7.1")] * 3),
+        ({b"END": b"450 4.7.1 grey\r\n"}, [("deferred", "4.7.1")] * 3),
+        ({b"END": b"554 5.7.1 spam\r\n", b"RCPT TO:<c": b"450 4.2.1 x\r\n"},
+         [("failed", "5.7.1"), ("deferred", "4.2.1"), ("failed", "5.7.1")]),
+    ],
+)  # fmt: skip
+async def test_refusals(ehlo: bytes, refused: dict[bytes, bytes], fates: list[tuple[str, str]]) -> None:
+    """Each recipient by its own reply; the connection serves the next message all the same, which is whole."""
+    async with running(Server(ehlo, answers=refused)) as server:
+        peer = await connected(server)
+        results = await peer.send(SENDING, to("b", "c", "d"), pieces(MESSAGE))
+        assert [(result.fate.value, result.status) for result in results] == fates
+        server.answers = {}
+        server.messages.clear()
+        (result,) = await peer.send(SENDING, to("e"), pieces(MESSAGE))
+        assert result.fate is Fate.DELIVERED
+        assert server.messages == [STUFFED]
+        assert server.connections == 1
+        await peer.close()
+
+
+async def test_nothing_of_a_message_goes_to_nobody() -> None:
+    """Pipelined: DATA was said before the refusals were heard; an empty message ends it."""
+    async with running(Server(answers={b"RCPT": b"550 5.1.1 who\r\n"})) as server:
+        server_reads = asyncio.create_task(sent(server, "b"))
+        (result,) = await server_reads
+    assert result.fate is Fate.FAILED
+    assert all(MESSAGE[:10] not in message for message in server.messages)
+
+
+async def test_binary_goes_in_chunks() -> None:
+    octets = (b"a\nb\x00" * 100, b".\r\n", b"\xff" * 5)
+    async with running(Server()) as server:
+        sending = Sending("a@mic.gov.vn", 408, "BINARYMIME")
+        (result,) = await sent(server, "b", sending=sending, message=octets)
+    assert result.fate is Fate.DELIVERED
+    assert b"".join(server.messages) == b"".join(octets)
+    assert [line for line in server.lines if line.startswith(b"BDAT")] == [b"BDAT 400", b"BDAT 3", b"BDAT 5 LAST"]
+
+
+async def test_what_this_server_cannot_take_is_not_tried() -> None:
+    async with running(Server(PLAIN)) as server:
+        (result,) = await sent(server, "b", sending=Sending("a@mic.gov.vn", 9, "BINARYMIME"))
+        assert (result.fate, result.status) == (Fate.FAILED, "5.6.1")
+        peer = await connected(server)
+        results = await peer.send(SENDING, [Addressee("bê@example.org"), *to("c")], pieces(MESSAGE))
+        await peer.close()
+    assert [(result.fate.value, result.status) for result in results] == [("failed", "5.6.7"), ("delivered", "2.0.0")]
+
+
+# ------------------------------------------------------------ servers that fail
+
+Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "step"),
+    [
+        ({"greeting": b"554 no service\r\n"}, Step.GREETING),
+        ({"greeting": b"421 later\r\n"}, Step.GREETING),
+        ({"greeting": b"HTTP/1.1 400 Bad Request\r\n"}, Step.GREETING),
+        ({"greeting": b"220-x\r\n"}, Step.GREETING),
+        ({"greeting": b""}, Step.GREETING),
+        ({"answers": {b"EHLO": b"421 later\r\n"}}, Step.HELLO),
+        ({"answers": {b"EHLO": b"500 ?\r\n", b"HELO": b"550 no\r\n"}}, Step.HELLO),
+        ({"answers": {b"EHLO": b""}}, Step.HELLO),
+        ({"answers": {b"EHLO": b"250-x\r\n" * 300}}, Step.HELLO),
+        ({"answers": {b"MAIL": b""}}, Step.TALK),
+        ({"answers": {b"MAIL": b"421 bye\r\n"}}, Step.TALK),
+        ({"answers": {b"RCPT": b"garbage\r\n"}}, Step.TALK),
+        ({"answers": {b"RCPT": b"250-half\r\n"}}, Step.TALK),
+        ({"answers": {b"DATA": b""}}, Step.TALK),
+        ({"answers": {b"END": b""}}, Step.TALK),
+        ({"answers": {b"END": b"250-half\r\n"}}, Step.TALK),
+        ({"answers": {b"END": b"2"}}, Step.TALK),
+    ],
+)
+@pytest.mark.parametrize("ehlo", [ALL, PLAIN], ids=["pipelined", "one by one"])
+async def test_a_server_of_no_use(changes: dict[str, object], step: Step, ehlo: bytes) -> None:
+    """Said where it failed, in time, and the connection is gone."""
+    async with running(Server(**{"ehlo": ehlo, **changes})) as server:  # type: ignore[arg-type]
+        with pytest.raises(PeerTrouble) as trouble:
+            await sent(server, "b")
+    assert trouble.value.step is step
+    assert trouble.value.text.isascii()
+
+
+async def test_nobody_listens() -> None:
+    async with running(Server()) as server:
+        pass
+    with pytest.raises(PeerTrouble) as trouble:
+        await connected(server)
+    assert trouble.value.step is Step.CONNECT
+
+
+async def test_a_server_that_reads_nothing() -> None:
+    """A large message is given up when nothing is taken any more."""
+
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 x\r\n250-x\r\n250 PIPELINING\r\n250 a\r\n250 b\r\n354 go\r\n")
+        await asyncio.sleep(30)
+
+    listening = await asyncio.start_server(deaf, "127.0.0.1", 0, limit=1024)
+    peer = await Peer.connect("127.0.0.1", listening.sockets[0].getsockname()[1], "x", QUICK)
+    with pytest.raises(PeerTrouble, match="does not take"):
+        await peer.send(Sending("a@b", 9), to("b"), pieces(*[b"x" * 998 + b"\r\n"] * 100_000))
+    assert peer.is_over
+    listening.close()
+
+
+async def test_a_flood_of_replies() -> None:
+    """However many positive replies come, none is taken for the one at the end of the message; nor do they fill the memory."""
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 x\r\n")
+        while True:
+            writer.write(b"250 OK\r\n" * 1000)
+            await writer.drain()
+
+    listening = await asyncio.start_server(flood, "127.0.0.1", 0)
+    results: list[Result] = []
+    with contextlib.suppress(PeerTrouble):
+        peer = await Peer.connect("127.0.0.1", listening.sockets[0].getsockname()[1], "x", QUICK)
+        results = await peer.send(Sending("a@b", 9), to(*map(str, range(5_000))), pieces(b"x"))
+    assert all(result.fate is not Fate.DELIVERED for result in results)
+    listening.close()
+
+
+# ------------------------------------------------------------ TLS
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    write_pair(certificate, key, self_signed(["mx.example"], SystemClock().now()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context, certificate
+
+
+def unchecked() -> ssl.SSLContext:
+    """As mail is mostly sent: enciphered, to whom is not asked."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+async def test_tls(pair: tuple[ssl.SSLContext, Path]) -> None:
+    """Introduced anew; what was offered in the open is forgotten."""
+    async with running(Server(context=pair[0])) as server:
+        peer = await connected(server)
+        assert peer.offer.has("STARTTLS")
+        server.ehlo = PLAIN
+        session = await peer.start_tls(unchecked(), "mx.example")
+        assert (session.version() or "").startswith("TLSv1.")
+        assert not peer.offer.has("PIPELINING")
+        (result,) = await peer.send(SENDING, to("b"), pieces(MESSAGE))
+        await peer.close()
+    assert result.fate is Fate.DELIVERED
+    assert server.lines.count(b"EHLO mail.mic.gov.vn") == 2
+
+
+@pytest.mark.parametrize("name", ["mx.example", "other.example"])
+async def test_a_certificate_that_is_checked(pair: tuple[ssl.SSLContext, Path], name: str) -> None:
+    trusting = ssl.create_default_context(cafile=str(pair[1]))
+    async with running(Server(context=pair[0])) as server:
+        peer = await connected(server)
+        if name == "mx.example":
+            await peer.start_tls(trusting, name)
+            await peer.close()
+            return
+        with pytest.raises(PeerTrouble, match=r"[Hh]ostname mismatch") as trouble:
+            await peer.start_tls(trusting, name)
+        assert trouble.value.step is Step.TLS
+        assert peer.is_over
+
+
+@pytest.mark.parametrize(
+    "answer", [b"454 not now\r\n", b"220 go\r\n250 injected\r\n", b"220 go\r\n2", b"", b"220 go\r\n" + b"x" * 10], ids=repr
+)
+async def test_tls_that_does_not_begin(pair: tuple[ssl.SSLContext, Path], answer: bytes) -> None:
+    """Refused; said more than asked, in the open; closed."""
+    async with running(Server(answers={b"STARTTLS": answer})) as server:
+        peer = await connected(server)
+        with pytest.raises(PeerTrouble) as trouble:
+            await peer.start_tls(unchecked(), "mx.example")
+        assert trouble.value.step is Step.TLS
+        await peer.close()
