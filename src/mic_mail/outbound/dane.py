@@ -1,0 +1,85 @@
+"""Does a certificate fit the TLSA records of its server (DANE for SMTP, RFC 7672)? Pure.
+
+In: validated records, the chain that a server showed, its names. Out: nothing, or `NotAuthentic` with why. Usages 2 (DANE-TA)
+and 3 (DANE-EE) count; 0 and 1 are for others and make a record useless here (RFC 7672 §3.1.3), as do selectors and digests that
+nobody knows. Where none of the records is of use TLS is still asked for, but to nobody in particular (§2.2).
+
+    3 1 1 DIGEST   the server's own key: names and dates of the certificate do not count (§3.1.1)
+    2 0 1 DIGEST   a certificate in the chain that vouches for the server's: its signatures, dates and name count (§3.1.2)
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from hashlib import sha256, sha512
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509 import DNSName, verification
+
+from mic_mail.net.dns import Tlsa
+
+DANE_TA, DANE_EE = 2, 3
+_WHOLE, _KEY = 0, 1
+_EXACT, _SHA256, _SHA512 = 0, 1, 2
+
+
+class NotAuthentic(Exception):
+    """The server is not who it should be, or somebody stands before it."""
+
+
+def usable(records: Sequence[Tlsa]) -> tuple[Tlsa, ...]:
+    """Those by which a mail server can be known."""
+    return tuple(
+        record
+        for record in records
+        if record.usage in (DANE_TA, DANE_EE)
+        and record.selector in (_WHOLE, _KEY)
+        and (record.matching == _EXACT or len(record.data) == {_SHA256: 32, _SHA512: 64}.get(record.matching))
+    )
+
+
+def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Collection[str], now: datetime) -> None:
+    """`chain`: as the server showed it, DER, its own first; `names`: a certificate that is vouched for has to hold one."""
+    if not chain:
+        raise NotAuthentic("the server showed no certificate")
+    try:
+        shown = [x509.load_der_x509_certificate(octets) for octets in chain]
+    except ValueError as error:
+        raise NotAuthentic(f"the certificate cannot be read: {error}") from error
+    if any(record.usage == DANE_EE and _fits(record, shown[0]) for record in records):
+        return
+    anchors = [
+        certificate
+        for certificate in shown
+        if any(record.usage == DANE_TA and _fits(record, certificate) for record in records)
+    ]
+    why = "no TLSA record fits the server's certificate"
+    for anchor in anchors:
+        for name in names:
+            try:
+                _vouched_for(shown, anchor, name, now)
+            except (verification.VerificationError, ValueError) as error:
+                why = f"a TLSA record fits, but: {error}"
+            else:
+                return
+    raise NotAuthentic(why)
+
+
+def _fits(record: Tlsa, certificate: x509.Certificate) -> bool:
+    """RFC 6698 §2.1."""
+    if record.selector == _WHOLE:
+        octets = certificate.public_bytes(serialization.Encoding.DER)
+    else:
+        der, spki = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        octets = certificate.public_key().public_bytes(der, spki)
+    if record.matching == _SHA256:
+        octets = sha256(octets).digest()
+    elif record.matching == _SHA512:
+        octets = sha512(octets).digest()
+    return octets == record.data
+
+
+def _vouched_for(shown: Sequence[x509.Certificate], anchor: x509.Certificate, name: str, now: datetime) -> None:
+    store = verification.Store([anchor])
+    verifier = verification.PolicyBuilder().store(store).time(now).build_server_verifier(DNSName(name))
+    verifier.verify(shown[0], list(shown[1:]))
