@@ -24,7 +24,6 @@ that is handed out twice doubles nothing. A try that leaves a recipient out writ
 (`outbound.schedule`). Blocking; no SQL; times are passed in.
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -33,21 +32,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from mic_mail.errors import Text, Trouble
+from mic_mail.outbound.files import trouble, unlink, write_all
 from mic_mail.outbound.schedule import is_due, pause_us
 
 MESSAGE: Final = ".msg"
 ENVELOPE: Final = ".env"
 MESSAGE_MODE: Final = 0o440
 FORMAT: Final = 1
-
-
-class SpoolUnavailable(Trouble):
-    """The spool's disk does not take the entry now: SMTP 451 4.3.0."""
-
-
-class SpoolFull(SpoolUnavailable):
-    """No room: SMTP 452 4.3.1. Nothing half-written stays behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +134,7 @@ class Spool:
         if message is not None and lock is None:
             return
         if kind in (MESSAGE, ENVELOPE):
-            _unlink(self._tmp / name)
+            unlink(self._tmp / name)
         if lock is not None:
             os.close(lock)
 
@@ -152,14 +143,14 @@ class Spool:
         lock = _lock(message)
         if lock is None:
             if not message.exists():
-                _unlink(envelope)
+                unlink(envelope)
             return None
         try:
             slip = Slip.decode(envelope.read_bytes())
         except (OSError, ValueError) as error:
             # No envelope: the entry was ending, or never began. One that cannot be read is a stranger's: leave it to people.
             if isinstance(error, FileNotFoundError):
-                _unlink(message)
+                unlink(message)
             os.close(lock)
             return None
         return Entry(self, spool_id, slip, lock)
@@ -171,7 +162,7 @@ class Spool:
         path = self._tmp / (spool_id + ENVELOPE)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         try:
-            _write_all(fd, slip.encode())
+            write_all(fd, slip.encode())
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -191,7 +182,7 @@ class Draft:
         try:
             self._fd = _create_locked(self._path)
         except OSError as error:
-            raise _trouble(error) from error
+            raise trouble(error) from error
 
     @property
     def path(self) -> str:
@@ -200,10 +191,10 @@ class Draft:
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         try:
-            _write_all(self._fd, octets)
+            write_all(self._fd, octets)
         except OSError as error:
             self.discard()
-            raise _trouble(error) from error
+            raise trouble(error) from error
         self.size += len(octets)
 
     def finish(self) -> None:
@@ -212,7 +203,7 @@ class Draft:
             os.fsync(self._fd)
         except OSError as error:
             self.discard()
-            raise _trouble(error) from error
+            raise trouble(error) from error
 
     def commit(self, slip: Slip) -> "Entry":
         """Make the entry exist: when this returns, `250` may be said."""
@@ -224,11 +215,11 @@ class Draft:
             os.rename(envelope, spool._live / envelope.name)
             spool._sync_live()
         except OSError as error:
-            _unlink(spool._live / (self._spool_id + ENVELOPE))
-            _unlink(spool._tmp / (self._spool_id + ENVELOPE))
-            _unlink(spool._live / (self._spool_id + MESSAGE))
+            unlink(spool._live / (self._spool_id + ENVELOPE))
+            unlink(spool._tmp / (self._spool_id + ENVELOPE))
+            unlink(spool._live / (self._spool_id + MESSAGE))
             self.discard()
-            raise _trouble(error) from error
+            raise trouble(error) from error
         fd, self._fd = self._fd, -1
         return Entry(spool, self._spool_id, slip, fd)
 
@@ -236,7 +227,7 @@ class Draft:
         """Forget it; harmless after `commit` and when called twice."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            _unlink(self._path)
+            unlink(self._path)
             os.close(fd)
 
 
@@ -283,17 +274,17 @@ class Entry:
             os.rename(envelope, spool._live / envelope.name)
             spool._sync_live()
         except OSError as error:
-            _unlink(spool._tmp / (self.spool_id + ENVELOPE))
-            raise _trouble(error) from error
+            unlink(spool._tmp / (self.spool_id + ENVELOPE))
+            raise trouble(error) from error
 
     def _end(self) -> None:
         spool = self._spool
         try:
-            _unlink(spool._live / (self.spool_id + ENVELOPE))
+            unlink(spool._live / (self.spool_id + ENVELOPE))
             spool._sync_live()  # else a power cut could bring back an envelope whose message is gone, or whose mail was read
-            _unlink(self.path)
+            unlink(self.path)
         except OSError as error:
-            raise _trouble(error) from error
+            raise trouble(error) from error
         self.release()
 
     def release(self) -> None:
@@ -328,22 +319,3 @@ def _lock(path: Path) -> int | None:
         os.close(fd)
         return None
     return fd
-
-
-def _write_all(fd: int, octets: bytes | bytearray | memoryview) -> None:
-    view = memoryview(octets)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def _unlink(path: Path) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-def _trouble(error: OSError) -> SpoolUnavailable:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return SpoolFull(Text("Máy chủ tạm hết chỗ.", "No room for the message."))
-    return SpoolUnavailable(Text("Hàng đợi tạm thời không ghi được.", "The spool cannot be written."))

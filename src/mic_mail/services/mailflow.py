@@ -18,7 +18,8 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime import headers
 from mic_mail.mime.render import Answers, answers_of
-from mic_mail.outbound.spool import Draft, Spool, SpoolFull
+from mic_mail.outbound.files import SpoolFull
+from mic_mail.outbound.spool import Draft, Spool
 from mic_mail.outbound.spool import Entry as SpoolEntry
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services import authorship, trace

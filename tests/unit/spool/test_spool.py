@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.outbound.spool import Slip, Spool, SpoolFull, SpoolUnavailable, Target
+from mic_mail.outbound.files import SpoolFull, SpoolUnavailable
+from mic_mail.outbound.spool import Slip, Spool, Target
 
 MESSAGE = b"Return-Path: <a@a.example>\r\nSubject: x\r\n\r\nx\r\n"
 

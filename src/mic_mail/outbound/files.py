@@ -1,0 +1,34 @@
+"""What spool and queue do to files, and what a disk that does not do it means to the client."""
+
+import errno
+import os
+from pathlib import Path
+
+from mic_mail.errors import Text, Trouble
+
+
+class SpoolUnavailable(Trouble):
+    """The disk does not take the entry now: SMTP 451 4.3.0."""
+
+
+class SpoolFull(SpoolUnavailable):
+    """No room: SMTP 452 4.3.1. Nothing half-written stays behind."""
+
+
+def write_all(fd: int, octets: bytes | bytearray | memoryview) -> None:
+    view = memoryview(octets)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def unlink(path: Path) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def trouble(error: OSError) -> SpoolUnavailable:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SpoolFull(Text("Máy chủ tạm hết chỗ.", "No room for the message."))
+    return SpoolUnavailable(Text("Hàng đợi tạm thời không ghi được.", "The spool cannot be written."))

@@ -1,0 +1,355 @@
+"""Mail that waits to leave: durable entries, each with what became of every recipient so far.
+
+In: a message with its envelope. Out: an `Entry` that survives `kill -9` at any step, and its end once every recipient is
+settled. An entry is two files that carry its id, and a third once something has happened:
+
+    tmp/ID.msg    another name of the message          live/ID.msg   the message, durable, read-only, as it lies in the house
+    tmp/ID.env    the envelope while it is written     live/ID.env   the envelope, never written again: with it the entry exists
+                                                       live/ID.log   what happened, a line each, only ever appended
+
+Legal orders (each step may be the last before a kill):
+
+    accept     tmp/ID.env made and locked -> tmp/ID.msg linked -> tmp/ID.env written -> fsync -> live/ID.msg -> live/ID.env
+               -> fsync of live/
+    progress   a line is appended to live/ID.log, by one write; those of people are fsynced
+    end        live/ID.env removed -> live/ID.log, live/ID.msg removed
+
+    found after a kill                       means                              what is done
+    tmp/ID.*                                 never acknowledged                 removed, unless its writer lives (flock)
+    live/ID.msg, ID.log without ID.env       accept before, or end after it     removed, likewise
+    live/ID.env without ID.msg               nothing that we have done          left to people
+    a last line of ID.log without its end    a write that was cut               passed over
+    all                                      the entry                          read, its log replayed
+
+What was delivered and not yet written down when the power went is sent twice, as with every mail server: so lines of progress
+are not fsynced. One process sends; workers add, commands append what people decide. Blocking; instants are passed in.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from mic_mail.outbound.files import trouble, unlink, write_all
+
+FORMAT: Final = 1
+MESSAGE: Final = ".msg"
+ENVELOPE: Final = ".env"
+LOG: Final = ".log"
+
+
+class Standing(StrEnum):
+    """Where one recipient stands."""
+
+    OPEN = "open"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """For good; the sender is told."""
+    DROPPED = "dropped"
+    """By a person."""
+
+
+class Hold(StrEnum):
+    """Why an entry waits though it is due."""
+
+    NO = ""
+    PERSON = "person"
+    """Somebody has said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One address elsewhere."""
+
+    address: str
+    notify: tuple[str, ...] = ()
+    orcpt: str | None = None
+
+    @property
+    def domain(self) -> str:
+        return self.address.rpartition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What an entry keeps of the transaction in which it came."""
+
+    trace_id: str
+    sender: str
+    recipients: tuple[Recipient, ...]
+    accepted_at_us: int
+    return_path_octets: int = 0
+    """Length of the Return-Path line in front, which does not leave the house (RFC 5321 §4.4)."""
+    smtputf8: bool = False
+    body: str = "7BIT"
+    ret: str | None = None
+    envid: str | None = None
+    submitted_by: int = 0
+    """The mailbox that signed in to send it; 0: the server itself."""
+
+    def encode(self) -> bytes:
+        return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False).encode("utf-8", "surrogateescape")
+
+    @classmethod
+    def decode(cls, octets: bytes) -> "Envelope":
+        """`ValueError` for what no version of ours has written."""
+        try:
+            told: dict[str, Any] = json.loads(octets.decode("utf-8", "surrogateescape"))
+            if told.pop("format") != FORMAT:
+                raise ValueError("unknown format")
+            recipients = tuple(Recipient(**{**each, "notify": tuple(each["notify"])}) for each in told.pop("recipients"))
+            return cls(recipients=recipients, **told)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not an envelope: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the log of an entry adds up to."""
+
+    standings: tuple[Standing, ...]
+    """One for each recipient."""
+    reasons: tuple[str, ...]
+    """What was last said of each."""
+    attempts: tuple[int, ...]
+    next_try_us: int = 0
+    """Not before this instant; 0: at once."""
+    hold: Hold = Hold.NO
+    warned: bool = False
+    """The sender knows that it is late."""
+
+    @classmethod
+    def fresh(cls, recipients: int) -> "State":
+        return cls((Standing.OPEN,) * recipients, ("",) * recipients, (0,) * recipients)
+
+    @property
+    def open(self) -> tuple[int, ...]:
+        """The places of those for whom something is still to be done."""
+        return tuple(place for place, standing in enumerate(self.standings) if standing is Standing.OPEN)
+
+    def after(self, line: dict[str, Any]) -> "State":
+        """With one line more; `ValueError`, `KeyError` or `TypeError` for one that means nothing."""
+        match line["did"]:
+            case "try":
+                return self._tried(line["places"], Standing(line["standing"]), str(line["reason"]), int(line["next_try_us"]))
+            case "hold":
+                return replace(self, hold=Hold(line["hold"]))
+            case "retry":
+                return replace(self, next_try_us=0, hold=Hold.NO)
+            case "drop":
+                return self._settled(line["places"], Standing.DROPPED, str(line["reason"]))
+            case "warned":
+                return replace(self, warned=True)
+        raise ValueError("unknown line")
+
+    def _tried(self, places: Sequence[int], standing: Standing, reason: str, next_try_us: int) -> "State":
+        state = self._settled(places, standing, reason)
+        attempts = tuple(count + (place in set(places)) for place, count in enumerate(self.attempts))
+        return replace(state, attempts=attempts, next_try_us=max(self.next_try_us, next_try_us))
+
+    def _settled(self, places: Sequence[int], standing: Standing, reason: str) -> "State":
+        """What is settled stays so, whatever is said of it later."""
+        wanted = {place for place in places if self.standings[place] is Standing.OPEN}
+        standings = tuple(standing if place in wanted else each for place, each in enumerate(self.standings))
+        reasons = tuple(reason if place in wanted else each for place, each in enumerate(self.reasons))
+        return replace(self, standings=standings, reasons=reasons)
+
+
+class Queue:
+    """All entries below one directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._tmp, self._live = root / "tmp", root / "live"
+        for directory in (self._tmp, self._live):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self._live_fd = os.open(self._live, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        os.close(self._live_fd)
+
+    def has(self, entry_id: str) -> bool:
+        return (self._live / (entry_id + ENVELOPE)).exists()
+
+    def put(self, entry_id: str, message: Path, envelope: Envelope) -> None:
+        """Make the entry of a message that lies durable in a file of this file system; of one that is there already nothing.
+
+        When this returns it will be sent, or its sender told. `SpoolUnavailable` leaves nothing behind.
+        """
+        if self.has(entry_id):
+            return
+        fresh, written = self._tmp / (entry_id + MESSAGE), self._tmp / (entry_id + ENVELOPE)
+        fd = -1
+        try:
+            fd = self._claim(entry_id, fcntl.LOCK_EX)
+            if self.has(entry_id):  # somebody was quicker: what is open here may be the envelope in its place
+                if _is(fd, written):
+                    unlink(written)
+                return
+            unlink(fresh)
+            os.link(message, fresh)
+            os.ftruncate(fd, 0)
+            write_all(fd, envelope.encode())
+            os.fsync(fd)
+            os.rename(fresh, self._live / fresh.name)
+            os.rename(written, self._live / written.name)
+            os.fsync(self._live_fd)
+        except OSError as error:
+            for path in (self._live / written.name, written, fresh, self._live / fresh.name):
+                unlink(path)
+            raise trouble(error) from error
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+    def _claim(self, entry_id: str, how: int) -> int:
+        """The locked file of an envelope in tmp/: whoever has it alone touches what lies there by this id.
+
+        One that was removed, or became an entry, while somebody waited for it is none; of the second `has` tells.
+        """
+        while True:
+            fd = os.open(self._tmp / (entry_id + ENVELOPE), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            try:
+                fcntl.flock(fd, how)
+            except BaseException:
+                os.close(fd)
+                raise
+            if os.fstat(fd).st_nlink:
+                return fd
+            os.close(fd)
+
+    def entries(self) -> Iterator["Entry"]:
+        """Every entry, oldest id first. One that cannot be read is left to people, and out."""
+        for name in sorted(os.listdir(self._live)):
+            if name.endswith(ENVELOPE):
+                entry = self.read(name.removesuffix(ENVELOPE))
+                if entry is not None:
+                    yield entry
+
+    def read(self, entry_id: str) -> "Entry | None":
+        """One entry as it stands; None where there is none, or none that makes sense."""
+        try:
+            envelope = Envelope.decode((self._live / (entry_id + ENVELOPE)).read_bytes())
+        except (OSError, ValueError):
+            return None
+        if not (self._live / (entry_id + MESSAGE)).exists():
+            return None
+        return Entry(self, entry_id, envelope, self._replayed(entry_id, len(envelope.recipients)))
+
+    def _replayed(self, entry_id: str, recipients: int) -> State:
+        state = State.fresh(recipients)
+        try:
+            log = (self._live / (entry_id + LOG)).read_bytes()
+        except FileNotFoundError:
+            return state
+        for line in log.split(b"\n")[:-1]:
+            try:
+                state = state.after(json.loads(line))
+            except (ValueError, KeyError, TypeError, IndexError):
+                continue  # half of a line, before somebody else's
+        return state
+
+    def sweep(self) -> None:
+        """Remove what a kill has left; for the one process that sends, as it begins."""
+        begun = {os.path.splitext(name)[0] for name in os.listdir(self._tmp)}
+        ended = {stem for stem, _ in map(os.path.splitext, os.listdir(self._live)) if not self.has(stem)}
+        for entry_id in begun | ended:
+            self._sweep(entry_id)
+
+    def _sweep(self, entry_id: str) -> None:
+        try:
+            fd = self._claim(entry_id, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # somebody alive is making it
+            return
+        try:
+            written = self._tmp / (entry_id + ENVELOPE)
+            if not self.has(entry_id):
+                unlink(self._live / (entry_id + MESSAGE))
+                unlink(self._live / (entry_id + LOG))
+            if _is(fd, written):  # else it has just become an entry
+                unlink(self._tmp / (entry_id + MESSAGE))
+                unlink(written)
+        finally:
+            os.close(fd)
+
+
+def _is(fd: int, path: Path) -> bool:
+    """Whether what is open is what lies there."""
+    try:
+        return os.stat(path).st_ino == os.fstat(fd).st_ino
+    except FileNotFoundError:
+        return False
+
+
+@dataclass(slots=True)
+class Entry:
+    """One message that waits, and what became of it."""
+
+    queue: Queue
+    entry_id: str
+    envelope: Envelope
+    state: State
+
+    @property
+    def path(self) -> Path:
+        """The message file."""
+        return self.queue._live / (self.entry_id + MESSAGE)
+
+    def tried(self, places: Sequence[int], standing: Standing, reason: str, *, next_try_us: int) -> None:
+        """A try is over for these recipients: settled, or OPEN and due again at `next_try_us`."""
+        self._append({"did": "try", "places": list(places), "standing": standing, "reason": reason, "next_try_us": next_try_us})
+
+    def warned(self) -> None:
+        """The sender was told that it is late."""
+        self._append({"did": "warned"})
+
+    def hold(self, hold: Hold) -> None:
+        """Let it wait, or not any more."""
+        self._append({"did": "hold", "hold": hold}, by_person=True)
+
+    def retry(self) -> None:
+        """Let it be tried at once, whatever it waits for."""
+        self._append({"did": "retry"}, by_person=True)
+
+    def drop(self, places: Sequence[int], reason: str) -> None:
+        """These recipients get nothing, and nobody is told by mail."""
+        self._append({"did": "drop", "places": list(places), "reason": reason}, by_person=True)
+
+    def refresh(self) -> None:
+        """See what others have appended."""
+        self.state = self.queue._replayed(self.entry_id, len(self.envelope.recipients))
+
+    def end(self) -> None:
+        """Nobody waits for it any more."""
+        live = self.queue._live
+        for ending in (ENVELOPE, LOG, MESSAGE):
+            unlink(live / (self.entry_id + ending))
+
+    def _append(self, line: dict[str, object], *, by_person: bool = False) -> None:
+        octets = json.dumps(line, ensure_ascii=True).encode() + b"\n"
+        try:
+            fd = os.open(self.queue._live / (self.entry_id + LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+            try:
+                # Behind a line that was cut a new one begins.
+                written = os.write(fd, octets if _ends_with_a_line(fd) else b"\n" + octets)
+                if written < len(octets):
+                    raise OSError(28, "the line was cut")
+                if by_person:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise trouble(error) from error
+        self.state = self.state.after(json.loads(octets))
+
+
+def _ends_with_a_line(fd: int) -> bool:
+    size = os.fstat(fd).st_size
+    if size == 0:
+        return True
+    with open(f"/proc/self/fd/{fd}", "rb") as log:
+        log.seek(size - 1)
+        return log.read(1) == b"\n"

@@ -1,0 +1,258 @@
+"""Entries that wait to leave: what they say of themselves, and what a kill at any step leaves of them."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mic_mail.outbound.files import SpoolUnavailable
+from mic_mail.outbound.queue import Entry, Envelope, Hold, Queue, Recipient, Standing, State
+
+MESSAGE = b"Return-Path: <a@mic.gov.vn>\r\nSubject: x\r\n\r\nx\r\n"
+
+
+def envelope(*addresses: str) -> Envelope:
+    recipients = tuple(Recipient(address, ("FAILURE",), "rfc822;x") for address in addresses or ("b@example.org",))
+    return Envelope("ID", "a@mic.gov.vn", recipients, 5, return_path_octets=28, envid="q", submitted_by=7)
+
+
+@pytest.fixture
+def message(tmp_path: Path) -> Path:
+    path = tmp_path / "message"
+    path.write_bytes(MESSAGE)
+    path.chmod(0o440)
+    return path
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Queue:
+    return Queue(tmp_path / "queue")
+
+
+def files(queue: Queue) -> set[str]:
+    root = queue._tmp.parent
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def put(queue: Queue, message: Path, *addresses: str) -> Entry:
+    queue.put("ID", message, envelope(*addresses))
+    (entry,) = queue.entries()
+    return entry
+
+
+def test_the_life_of_an_entry(queue: Queue, message: Path) -> None:
+    entry = put(queue, message, "b@example.org", "c@example.org")
+    assert files(queue) == {"live/ID.msg", "live/ID.env"}
+    assert (entry.envelope, entry.state) == (envelope("b@example.org", "c@example.org"), State.fresh(2))
+    assert entry.path.read_bytes() == MESSAGE
+    entry.tried([0], Standing.DELIVERED, "250 ok", next_try_us=0)
+    entry.tried([1], Standing.OPEN, "450 grey", next_try_us=99)
+    (again,) = queue.entries()
+    assert again.state == entry.state
+    assert again.state.standings == (Standing.DELIVERED, Standing.OPEN)
+    assert (again.state.reasons, again.state.attempts, again.state.next_try_us) == (("250 ok", "450 grey"), (1, 1), 99)
+    again.tried([1], Standing.FAILED, "550 no", next_try_us=0)
+    assert again.state.open == ()
+    again.end()
+    assert files(queue) == set()
+    assert message.read_bytes() == MESSAGE
+
+
+def test_an_entry_is_made_once(queue: Queue, message: Path) -> None:
+    """The spool may hand the same message on again after a kill."""
+    put(queue, message).tried([0], Standing.DELIVERED, "250 ok", next_try_us=0)
+    entry = put(queue, message, "other@example.org")
+    assert entry.envelope == envelope()
+    assert entry.state.open == ()
+
+
+def test_what_people_decide(queue: Queue, message: Path) -> None:
+    """Held, let go, tried at once, dropped; whoever sends sees it when it looks."""
+    sender, person = put(queue, message, "b@example.org", "c@example.org"), next(queue.entries())
+    sender.tried([0, 1], Standing.OPEN, "timeout", next_try_us=99)
+    person.hold(Hold.PERSON)
+    sender.refresh()
+    assert (sender.state.hold, sender.state.next_try_us) == (Hold.PERSON, 99)
+    person.retry()
+    person.drop([1], "nhầm người nhận")
+    sender.refresh()
+    assert (sender.state.hold, sender.state.next_try_us, sender.state.open) == (Hold.NO, 0, (0,))
+    assert sender.state.standings[1] is Standing.DROPPED
+    assert sender.state.reasons[1] == "nhầm người nhận"
+
+
+def test_what_is_settled_stays_so(queue: Queue, message: Path) -> None:
+    entry = put(queue, message)
+    entry.tried([0], Standing.DELIVERED, "250", next_try_us=0)
+    entry.drop([0], "too late")
+    assert entry.state.standings == (Standing.DELIVERED,)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 30])
+def test_a_line_that_was_cut(queue: Queue, message: Path, cut: int) -> None:
+    """It never was; what comes after it counts."""
+    entry = put(queue, message, "b@example.org", "c@example.org")
+    entry.tried([0], Standing.DELIVERED, "250 ok", next_try_us=0)
+    log = queue._live / "ID.log"
+    whole = log.read_bytes()
+    log.write_bytes(whole + whole[:cut])
+    (again,) = queue.entries()
+    assert again.state == entry.state
+    again.tried([1], Standing.DELIVERED, "250 too", next_try_us=0)
+    (last,) = queue.entries()
+    assert last.state.open == ()
+
+
+@pytest.mark.parametrize("octets", [b"", b"{}", b"[]", b'{"format": 2}', b"\xff"])
+def test_an_envelope_that_cannot_be_read_is_left_to_people(queue: Queue, message: Path, octets: bytes) -> None:
+    put(queue, message)
+    (queue._live / "ID.env").write_bytes(octets)
+    assert list(queue.entries()) == []
+    queue.sweep()
+    assert files(queue) == {"live/ID.msg", "live/ID.env"}
+
+
+LINES = [
+    b"null",
+    b'{"did":"try"}',
+    b'{"did":"drop","places":[9],"reason":""}',
+    b'{"did":"hold","hold":"x"}',
+    b'{"did":"try","places":["x"],"standing":"open","reason":"","next_try_us":0}',
+]
+
+
+@given(st.lists(st.one_of(st.binary(max_size=20), st.sampled_from(LINES))))
+def test_any_log_is_read(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
+    folder = tmp_path_factory.mktemp("q")
+    queue = Queue(folder)
+    (folder / "m").write_bytes(MESSAGE)
+    queue.put("ID", folder / "m", envelope())
+    (folder / "live/ID.log").write_bytes(b"\n".join(lines))
+    (entry,) = queue.entries()
+    assert len(entry.state.standings) == 1
+    queue.close()
+
+
+def test_a_disk_that_takes_nothing(queue: Queue, message: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left behind, whichever step it was."""
+    for name in ("link", "fsync", "rename"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            with pytest.raises(SpoolUnavailable):
+                queue.put("ID", message, envelope())
+        assert files(queue) == set(), name
+
+
+# ------------------------------------------------------------ kills
+
+STEPS = ("link", "ftruncate", "fsync", "rename", "unlink")
+
+
+def killed_at(step: int, work: Callable[[], object]) -> bool:
+    """Run `work` in a process that is killed before its `step`-th change of the disk; whether it was."""
+    pid = os.fork()
+    if pid == 0:
+        count = 0
+
+        def counted(original: Callable[..., object]) -> Callable[..., object]:
+            def change(*arguments: object, **more: object) -> object:
+                nonlocal count
+                count += 1
+                if count == step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return original(*arguments, **more)
+
+            return change
+
+        for name in STEPS:
+            setattr(os, name, counted(getattr(os, name)))
+        work()
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    return os.WIFSIGNALED(status)
+
+
+def test_a_kill_at_any_step_of_accepting(tmp_path: Path, message: Path) -> None:
+    """There is a whole entry, or nothing after the sweep; and the same call makes it whole afterwards."""
+    step, was_killed = 0, True
+    while was_killed:
+        step += 1
+        queue = Queue(tmp_path / f"queue{step}")
+        was_killed = killed_at(step, lambda: queue.put("ID", message, envelope()))  # noqa: B023 - called at once
+        queue.sweep()
+        assert files(queue) in (set(), {"live/ID.msg", "live/ID.env"}), step
+        queue.put("ID", message, envelope())
+        (entry,) = queue.entries()
+        assert (entry.envelope, entry.path.read_bytes()) == (envelope(), MESSAGE)
+        queue.close()
+    assert step > 5
+
+
+def test_a_kill_at_any_step_of_ending(tmp_path: Path, message: Path) -> None:
+    """The entry is there as it was, or gone after the sweep."""
+    step, was_killed = 0, True
+    while was_killed:
+        step += 1
+        queue = Queue(tmp_path / f"queue{step}")
+        entry = put(queue, message)
+        entry.tried([0], Standing.DELIVERED, "250", next_try_us=0)
+        was_killed = killed_at(step, entry.end)
+        queue.sweep()
+        assert files(queue) in (set(), {"live/ID.msg", "live/ID.env", "live/ID.log"}), step
+        queue.close()
+    assert step > 2
+
+
+def test_a_sweep_beside_who_puts(tmp_path: Path, message: Path) -> None:
+    """Nothing that somebody alive is making is swept away."""
+    queue, ending = Queue(tmp_path / "queue"), threading.Event()
+
+    def sweep() -> None:
+        other = Queue(tmp_path / "queue")
+        while not ending.is_set():
+            other.sweep()
+        other.close()
+
+    sweeping = threading.Thread(target=sweep)
+    sweeping.start()
+    try:
+        for number in range(300):
+            queue.put(f"ID{number}", message, envelope())
+    finally:
+        ending.set()
+        sweeping.join()
+    assert len(list(queue.entries())) == 300
+
+
+def test_many_who_put_the_same(tmp_path: Path, message: Path) -> None:
+    """One of them makes it; none spoils it."""
+    queue = Queue(tmp_path / "queue")
+    for number in range(30):
+        threads = [threading.Thread(target=queue.put, args=(f"ID{number}", message, envelope())) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    queue.sweep()
+    assert [entry.envelope for entry in queue.entries()] == [envelope()] * 30
+    assert len(files(queue)) == 60
+
+
+def test_lines_of_two_processes_do_not_mix(queue: Queue, message: Path) -> None:
+    """A person holds and lets go while somebody sends."""
+    entry, person = put(queue, message, *(f"u{number}@example.org" for number in range(200))), next(queue.entries())
+    writing = threading.Thread(target=lambda: [person.hold(Hold.NO) for _ in range(200)])
+    writing.start()
+    for place in range(200):
+        entry.tried([place], Standing.DELIVERED, "x" * 500, next_try_us=0)
+    writing.join()
+    lines = (queue._live / "ID.log").read_bytes().splitlines()
+    assert len([json.loads(line) for line in lines]) == 400
+    (again,) = queue.entries()
+    assert again.state.open == ()
