@@ -51,11 +51,11 @@ class Clamd:
         try:
             with contextlib.suppress(ConnectionError):
                 writer.write(b"zINSTREAM\0")
-                async for piece in pieces:
-                    writer.write(struct.pack("!I", len(piece)) + piece)
+                async for piece in _with_end(pieces):
+                    if writer.is_closing():  # uvloop does not take octets for what is gone: RuntimeError
+                        break
+                    writer.write(piece)
                     await writer.drain()
-                writer.write(struct.pack("!I", 0))
-                await writer.drain()
             return await answer
         finally:
             answer.cancel()
@@ -76,3 +76,10 @@ async def _whole(reader: asyncio.StreamReader) -> bytes:
         return short.partial
     except asyncio.LimitOverrunError:
         return b"an answer without end"
+
+
+async def _with_end(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """As the protocol frames them."""
+    async for piece in pieces:
+        yield struct.pack("!I", len(piece)) + piece
+    yield struct.pack("!I", 0)

@@ -124,7 +124,7 @@ class Wire(asyncio.Protocol):
         return self._transport
 
     def write(self, octets: bytes) -> None:
-        if not self.is_over:
+        if not (self.is_over or self.transport.is_closing()):  # uvloop takes nothing for what is gone
             self.transport.write(octets)
 
     async def drained(self) -> None:
