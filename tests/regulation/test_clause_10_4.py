@@ -253,7 +253,7 @@ def test_many_imports_are_stopped_at_once(console: Console, tmp_path: Path) -> N
     try:
         assert asked.wait(30)
         running.send_signal(signal.SIGINT)
-        said, _ = running.communicate(timeout=10)
+        said, _ = running.communicate(timeout=40)  # the server is silent for longer
     finally:
         running.kill()
         silent.stop()

@@ -336,8 +336,9 @@ def test_an_import_that_ends_early_leaves_nothing_running(
     next(items)
     before = time.monotonic()
     source.close()
-    gc.collect()
-    assert time.monotonic() - before < 0.5
+    took = time.monotonic() - before
+    gc.collect()  # of what was left running the loop would complain
+    assert took < 0.5
     assert not caplog.records
 
 
