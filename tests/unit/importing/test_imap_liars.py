@@ -328,7 +328,7 @@ def test_an_import_that_ends_early_leaves_nothing_running(
 
     def answer(tag: str, command: str) -> bytes | None:
         if "UID FETCH 2 (UID BODY" in command:
-            time.sleep(1)
+            time.sleep(5)
         return honest(tag, command)
 
     source = ImapSource(Server("127.0.0.1", lie(answer).port, None, "u", "p"), tmp_path, seconds=20.0, pauses=())
@@ -338,7 +338,7 @@ def test_an_import_that_ends_early_leaves_nothing_running(
     source.close()
     took = time.monotonic() - before
     gc.collect()  # of what was left running the loop would complain
-    assert took < 0.5
+    assert took < 4
     assert not caplog.records
 
 

@@ -1,0 +1,183 @@
+"""Which message is sent next: in turns among destinations, no more at once to each than it bears. Pure.
+
+In: jobs (an entry's recipients in one domain), instants, how each try ended. Out: the job that may begin now, or when the next
+is due.
+
+    turns         destinations that have something to do are served one after the other: a thousand messages to one keep nobody
+                  else waiting; within a destination whoever is due first goes first
+    at once       a destination begins with FEW connections; each that serves well allows one more, up to `most`; trouble halves
+    dead          after TROUBLES in a row, none between, nothing is tried for a while: one message then asks again for all
+    again         a message that was deferred comes back after a pause of its own, which doubles (RFC 5321 §4.5.4.1)
+
+Pauses are spread by `chance`, so that what was deferred together does not come back together.
+"""
+
+import heapq
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+MINUTE = 60.0
+HOUR = 3600.0
+FIRST_PAUSE, LONGEST_PAUSE = 5 * MINUTE, 4 * HOUR
+FIRST_SILENCE, LONGEST_SILENCE = 2 * MINUTE, 30 * MINUTE
+FEW = 2
+TROUBLES = 3
+SPREAD = 0.1
+
+Chance = Callable[[], float]
+"""From 0 up to 1: `random.random`."""
+
+
+def pause(attempts: int, chance: Chance) -> float:
+    """Seconds until a message is tried again that was tried so often."""
+    doubled = FIRST_PAUSE * 2.0 ** min(max(attempts - 1, 0), 10)
+    return min(doubled, LONGEST_PAUSE) * (1 + SPREAD * (2 * chance() - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Recipients of one entry in one domain, by their places in its envelope."""
+
+    entry_id: str
+    domain: str
+    places: tuple[int, ...]
+
+
+class End(Enum):
+    """How a try ended, for the destination."""
+
+    SERVED = "served"
+    """The server was there, whatever it said of the message."""
+    TROUBLE = "trouble"
+    """Nobody there, or nothing that could be spoken to."""
+
+
+@dataclass(slots=True)
+class _Destination:
+    ready: deque[Job] = field(default_factory=deque)
+    running: int = 0
+    allowed: float = FEW
+    troubles: int = 0
+    silences: int = 0
+    silent_until: float = 0.0
+
+    def may_begin(self, now: float) -> bool:
+        """Whether one more may be tried. After a silence one asks for all."""
+        if not self.ready or now < self.silent_until:
+            return False
+        return self.running < (1 if self.silences else int(self.allowed))
+
+
+class Schedule:
+    """The work of one process that sends."""
+
+    def __init__(self, *, most: int = 20, at_once: int = 200, chance: Chance) -> None:
+        """`most`: to one destination; `at_once`: to all."""
+        self._most = most
+        self._at_once = at_once
+        self._chance = chance
+        self._destinations: dict[str, _Destination] = {}
+        self._turns: OrderedDict[str, None] = OrderedDict()
+        """Destinations that have something ready, in their order."""
+        self._later: list[tuple[float, int, Job]] = []
+        self._wakes: list[tuple[float, str]] = []
+        self._number = 0
+        self.running = 0
+
+    def __len__(self) -> int:
+        """Jobs that wait."""
+        return len(self._later) + sum(len(destination.ready) for destination in self._destinations.values())
+
+    def add(self, job: Job, due: float) -> None:
+        """Try it at `due`, or as soon as it can be after that."""
+        self._number += 1
+        heapq.heappush(self._later, (due, self._number, job))
+
+    def remove(self, entry_id: str) -> list[Job]:
+        """Nothing of this entry begins any more; what waited of it."""
+        gone = [job for _, _, job in self._later if job.entry_id == entry_id]
+        self._later = [later for later in self._later if later[2].entry_id != entry_id]
+        heapq.heapify(self._later)
+        for destination in self._destinations.values():
+            gone += [job for job in destination.ready if job.entry_id == entry_id]
+            destination.ready = deque(job for job in destination.ready if job.entry_id != entry_id)
+        return gone
+
+    def next(self, now: float) -> Job | None:
+        """A job that begins now; whoever takes it says `done` once."""
+        self._wake(now)
+        if self.running >= self._at_once:
+            return None
+        for domain in list(self._turns):
+            destination = self._destinations[domain]
+            if destination.may_begin(now):
+                job = destination.ready.popleft()
+                destination.running += 1
+                self.running += 1
+                self._turns.move_to_end(domain)
+                self._rest(domain, destination)
+                return job
+            self._rest(domain, destination)
+        return None
+
+    def due(self) -> float | None:
+        """When something may be ready that is not now; None: nothing waits for the clock."""
+        instants = [heap[0][0] for heap in (self._later, self._wakes) if heap]
+        return min(instants, default=None)
+
+    def done(self, job: Job, end: End, now: float) -> None:
+        """A try is over. What is to be tried again of it is added anew."""
+        destination = self._destinations[job.domain]
+        destination.running -= 1
+        self.running -= 1
+        if end is End.SERVED:
+            destination.troubles = destination.silences = 0
+            destination.silent_until = 0.0
+            destination.allowed = min(float(self._most), destination.allowed + 1 / destination.allowed)
+        else:
+            self._troubled(job.domain, destination, now)
+        self._offer(job.domain, destination)
+        if not destination.ready and not destination.running and destination.silent_until <= now:
+            del self._destinations[job.domain]
+            self._turns.pop(job.domain, None)
+
+    def silent_until(self, domain: str, now: float) -> float:
+        """Until when nothing is tried there; `now` where that is not so."""
+        destination = self._destinations.get(domain)
+        return max(now, destination.silent_until) if destination is not None else now
+
+    # ------------------------------------------------------------ how
+
+    def _troubled(self, domain: str, destination: _Destination, now: float) -> None:
+        destination.troubles += 1
+        destination.allowed = max(1.0, destination.allowed / 2)
+        if now < destination.silent_until or (destination.troubles < TROUBLES and not destination.silences):
+            return
+        silence = min(FIRST_SILENCE * 2.0 ** min(destination.silences, 10), LONGEST_SILENCE)
+        destination.silences += 1
+        destination.silent_until = now + silence * (1 + SPREAD * (2 * self._chance() - 1))
+        heapq.heappush(self._wakes, (destination.silent_until, domain))
+
+    def _wake(self, now: float) -> None:
+        while self._later and self._later[0][0] <= now:
+            _, _, job = heapq.heappop(self._later)
+            destination = self._destinations.setdefault(job.domain, _Destination())
+            destination.ready.append(job)
+            self._offer(job.domain, destination)
+        while self._wakes and self._wakes[0][0] <= now:
+            _, domain = heapq.heappop(self._wakes)
+            if (waiting := self._destinations.get(domain)) is not None:
+                self._offer(domain, waiting)
+                if not waiting.ready and not waiting.running and waiting.silent_until <= now:
+                    del self._destinations[domain]
+
+    def _offer(self, domain: str, destination: _Destination) -> None:
+        if destination.ready:
+            self._turns.setdefault(domain)
+
+    def _rest(self, domain: str, destination: _Destination) -> None:
+        """Take it from the turns while nothing of it can begin: the end of a try, the clock or a new job brings it back."""
+        if not destination.ready or destination.running >= (1 if destination.silences else int(destination.allowed)):
+            self._turns.pop(domain, None)

@@ -1,0 +1,168 @@
+"""Turns, connections at once, dead destinations and pauses, on a clock of the test's own."""
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mic_mail.outbound.destinations import (
+    FEW,
+    FIRST_PAUSE,
+    FIRST_SILENCE,
+    HOUR,
+    LONGEST_PAUSE,
+    LONGEST_SILENCE,
+    SPREAD,
+    TROUBLES,
+    End,
+    Job,
+    Schedule,
+    pause,
+)  # fmt: skip
+
+
+def middle() -> float:
+    return 0.5
+
+
+def job(number: int, domain: str = "a.example") -> Job:
+    return Job(f"E{number}", domain, (0,))
+
+
+def filled(*jobs: Job, most: int = 20, at_once: int = 200) -> Schedule:
+    schedule = Schedule(most=most, at_once=at_once, chance=middle)
+    for each in jobs:
+        schedule.add(each, 0.0)
+    return schedule
+
+
+def begun(schedule: Schedule, now: float = 0.0) -> list[Job]:
+    """All that may begin now."""
+    return list(iter(lambda: schedule.next(now), None))
+
+
+def test_the_pauses_of_a_message() -> None:
+    """They grow, and stop growing; spread by a tenth."""
+    assert [pause(attempts, middle) / 60 for attempts in range(1, 9)] == [5, 10, 20, 40, 80, 160, 240, 240]
+    assert pause(1, lambda: 0.0) == pytest.approx(FIRST_PAUSE * (1 - SPREAD))
+    assert pause(10_000, lambda: 1.0) == pytest.approx(LONGEST_PAUSE * (1 + SPREAD))
+
+
+def test_in_turns_among_destinations() -> None:
+    """A thousand to one keep the one to another waiting for one try."""
+    schedule = filled(*(job(number) for number in range(1000)), job(0, "b.example"), at_once=1)
+    order = []
+    for _ in range(4):
+        (one,) = begun(schedule)
+        order.append(one.domain)
+        schedule.done(one, End.SERVED, 0.0)
+    assert order == ["a.example", "b.example", "a.example", "a.example"]
+
+
+def test_within_a_destination_the_first_that_is_due() -> None:
+    schedule = Schedule(chance=middle)
+    for number, due in ((1, 30.0), (2, 10.0), (3, 10.0), (4, 20.0)):
+        schedule.add(job(number), due)
+    assert begun(schedule, 5.0) == []
+    assert schedule.due() == 10.0
+    assert [each.entry_id for each in begun(schedule, 60.0)] == ["E2", "E3"]
+    assert FEW == 2
+
+
+def test_more_at_once_to_who_serves_well_and_no_more_than_is_allowed() -> None:
+    schedule = filled(*(job(number) for number in range(2000)), most=5)
+    running, seen = begun(schedule), [0]
+    while running:
+        seen.append(len(running))
+        schedule.done(running.pop(0), End.SERVED, 0.0)
+        running += begun(schedule)
+    assert seen[1] == FEW
+    assert max(seen) == 5
+
+
+def test_never_more_than_all_at_once() -> None:
+    schedule = filled(*(job(number, f"d{number}.example") for number in range(50)), at_once=7)
+    assert len(begun(schedule)) == 7
+    assert schedule.running == 7
+
+
+def test_a_dead_destination_is_left_alone() -> None:
+    """After some troubles nothing is tried; then one asks for all, with longer and longer silences, until it serves again."""
+    schedule, now, tries, silences = filled(*(job(number) for number in range(100))), 0.0, 0, []
+    for _ in range(12):
+        while running := begun(schedule, now):
+            assert len(running) <= FEW
+            for each in running:
+                tries += 1
+                schedule.done(each, End.TROUBLE, now)
+                schedule.add(each, now)
+        due = schedule.silent_until("a.example", now)
+        silences.append(due - now)
+        now = due
+    assert tries <= TROUBLES + 1 + 12
+    assert silences[0] == FIRST_SILENCE
+    assert silences == sorted(silences)
+    assert silences[-1] == LONGEST_SILENCE
+    (one,) = begun(schedule, now)
+    schedule.done(one, End.SERVED, now)
+    assert len(begun(schedule, now)) >= 1
+    assert schedule.silent_until("a.example", now) == now
+
+
+def test_others_do_not_wait_for_the_dead() -> None:
+    schedule = filled(*(job(n, "dead.example") for n in range(50)), *(job(n, "live.example") for n in range(50)))
+    now, delivered = 0.0, 0
+    while delivered < 50:
+        running = begun(schedule, now)
+        assert running, "the living are served without a pause"
+        for each in running:
+            is_dead = each.domain == "dead.example"
+            schedule.done(each, End.TROUBLE if is_dead else End.SERVED, now)
+            delivered += not is_dead
+    assert schedule.silent_until("dead.example", now) > now
+
+
+def test_an_entry_that_is_held() -> None:
+    """Nothing of it begins, wherever it waited."""
+    schedule = filled(*(job(number) for number in range(5)), Job("E1", "b.example", (1, 2)))
+    schedule.add(job(1), 99.0)
+    first = schedule.next(0.0)
+    assert first is not None
+    gone = schedule.remove("E1")
+    assert {(each.entry_id, each.domain) for each in gone} == {("E1", "a.example"), ("E1", "b.example")}
+    left = begun(schedule, 100.0)
+    assert "E1" not in {each.entry_id for each in left}
+
+
+@given(st.integers(0, 1 << 30), st.integers(1, 12), st.integers(1, 60), st.integers(1, 30), st.integers(1, 8))
+def test_everything_is_tried_until_it_is_delivered(seed: int, domains: int, jobs: int, at_once: int, most: int) -> None:
+    """Whatever fails in between: each job is given out once at a time, within the bounds, and all come to their end."""
+    chance = random.Random(seed)
+    schedule = Schedule(most=most, at_once=at_once, chance=chance.random)
+    attempts: Counter[str] = Counter()
+    for number in range(jobs):
+        schedule.add(Job(f"E{number}", f"d{chance.randrange(domains)}", (0,)), chance.random() * 100)
+    running: list[Job] = []
+    now, delivered = 0.0, set()
+    for _ in range(100_000):
+        running += begun(schedule, now)
+        assert len({each.entry_id for each in running}) == len(running) <= at_once
+        assert max(Counter(each.domain for each in running).values(), default=0) <= max(most, FEW)
+        if running:
+            one = running.pop(chance.randrange(len(running)))
+            attempts[one.entry_id] += 1
+            luck = chance.random()
+            schedule.done(one, End.TROUBLE if luck < 0.4 else End.SERVED, now)
+            if luck < 0.6:
+                schedule.add(one, now + pause(attempts[one.entry_id], chance.random))
+            else:
+                delivered.add(one.entry_id)
+        elif (due := schedule.due()) is not None:
+            now = max(now, due)
+        else:
+            break
+    assert len(delivered) == jobs
+    assert len(schedule) == schedule.running == 0
+    assert now < 400 * HOUR
