@@ -36,6 +36,7 @@ from mic_mail.i18n import messages, pages
 from mic_mail.i18n.language import Language
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
+from mic_mail.policy.names import one_line
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access, Peer, SignedIn
 from mic_mail.services.addressbook import Kept
@@ -265,7 +266,7 @@ class Application:
             return self._ended(request)
         services, config, address = self._services, self._services.config, visit.signed_in.address
         entry = services.access.snapshot.entries[visit.signed_in.mailbox_id]
-        name = entry.display_name or entry.owner.name or address
+        name = one_line(entry.display_name or entry.owner.name) or address
         profile = mobileconfig.profile(servers(config), address, name, address.rpartition("@")[2])
         with contextlib.suppress(OSError, ValueError):
             profile = await services.lanes.hash(mobileconfig.signed, profile, config.certificate, config.key)

@@ -43,7 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
     with stopping(servers):
         settings = {"listen": {"doors": DOORS, **ports}, "server": {"more_domains": ("vnnic.vn",)}}
         servers.append(MailServer(config_for(tmp_path_factory.mktemp("setup"), settings)))
-        servers[0].population.issue("dvbe", name="Đỗ Văn Bê & con")
+        servers[0].population.issue("dvbe", name="Đỗ Văn Bê\x07 & con")
         yield servers[0]
 
 
