@@ -64,7 +64,7 @@ def compose(
     With `report_type` ("delivery-status"), text and attachments become a multipart/report (RFC 6522).
     """
     fields = [
-        _field("Date", [_date(date)]),
+        _field("Date", [rfc_date(date)]),
         _field("From", _mailbox(sender)),
         _field("To", _list(to)),
         _text_field("Subject", subject),
@@ -151,7 +151,7 @@ def _mailbox(mailbox: Mailbox) -> list[bytes]:
     return [*words, b"<%b>" % address]
 
 
-def _date(date: datetime) -> bytes:
+def rfc_date(date: datetime) -> bytes:
     """RFC 5322 §3.3, without regard to any locale."""
     offset = date.utcoffset()
     minutes = int(offset.total_seconds()) // 60 if offset is not None else 0

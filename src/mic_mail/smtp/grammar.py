@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
+from mic_mail.mime.xtext import decode_xtext
+
 MAX_LOCAL_OCTETS = 256
 """RFC 5321 §4.5.3.1.1 asks for 64 at least; list managers and forwarders (VERP, SRS) write longer ones."""
 MAX_DOMAIN_OCTETS = 255
@@ -150,11 +152,6 @@ def parse_helo(argument: bytes) -> str:
     if not name or len(name) > MAX_DOMAIN_OCTETS:
         raise Fault("bad-helo")
     return _HELO_SAFE.sub("?", name.decode("utf-8", "replace"))
-
-
-def decode_xtext(text: str) -> str:
-    """The value of an xtext that `parse_mail` or `parse_rcpt` accepted."""
-    return re.sub(r"\+([0-9A-F]{2})", lambda match: chr(int(match[1], 16)), text)
 
 
 def _path(argument: bytes, keyword: str, fault: FaultName) -> tuple[Path, str]:

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mic_mail.mime.xtext import decode_xtext
 from mic_mail.smtp.grammar import (
     NULL_PATH,
     Chunk,
     Fault,
     Path,
-    decode_xtext,
     parse_bdat,
     parse_helo,
     parse_mail,

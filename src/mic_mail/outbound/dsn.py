@@ -1,0 +1,130 @@
+"""Reports about the delivery of a message (RFC 3464) as its sender's program reads them. Pure.
+
+In: the message and what became of its recipients. Out: the parts of a multipart/report that stand behind its words: the fields
+for machines, and the message or its header as it was sent. Addresses beyond ASCII make the first of them
+`message/global-delivery-status` (RFC 6533), in UTF-8; without them everything is ASCII.
+
+Whatever another server has said is quoted as one line: nothing in it can begin a field.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mic_mail.mime.compose import Attachment, rfc_date
+from mic_mail.mime.reports import Action
+from mic_mail.mime.xtext import decode_xtext
+
+LONGEST_DIAGNOSTIC = 800
+RETURNED_OCTETS = 128 << 10
+"""Of a message that is sent back whole; of a longer one comes the header alone."""
+_COLUMNS = 76
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
+_CLASS = {Action.FAILED: "5", Action.DELAYED: "4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of one recipient."""
+
+    address: str
+    action: Action
+    status: str
+    """Enhanced code (RFC 3463)."""
+    orcpt: str | None = None
+    """As RCPT had it (RFC 3461 §4.2)."""
+    diagnostic: str | None = None
+    """What the other server said."""
+    server: str | None = None
+    """Which one."""
+    last_try: datetime | None = None
+    retry_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The message that is reported on."""
+
+    envid: str | None
+    """As MAIL had it, in xtext."""
+    arrived_at: datetime
+    content: bytes
+    """As it was sent, without Return-Path."""
+    ret: str | None = None
+    """FULL or HDRS (RFC 3461 §4.3)."""
+
+
+def parts(hostname: str, original: Original, reports: Sequence[Report], *, utf8: bool) -> list[Attachment]:
+    """What stands behind the words; `utf8`: the one who gets it reads UTF-8 in header fields (RFC 6532)."""
+    return [_status(hostname, original, reports), _returned(original, reports, utf8=utf8)]
+
+
+def _status(hostname: str, original: Original, reports: Sequence[Report]) -> Attachment:
+    groups = [_per_message(hostname, original), *(_per_recipient(report) for report in reports)]
+    text = "\r\n".join("".join(_folded(name, value) for name, value in group) for group in groups)
+    kind = "message/delivery-status" if text.isascii() else "message/global-delivery-status"
+    return Attachment("", kind, text.encode())
+
+
+Fields = Iterable[tuple[str, str]]
+
+
+def _per_message(hostname: str, original: Original) -> Fields:
+    """RFC 3464 §2.2."""
+    if original.envid is not None:
+        yield "Original-Envelope-Id", decode_xtext(original.envid)
+    yield "Reporting-MTA", f"dns; {hostname}"
+    yield "Arrival-Date", rfc_date(original.arrived_at).decode()
+
+
+def _per_recipient(report: Report) -> Iterator[tuple[str, str]]:
+    """RFC 3464 §2.3."""
+    if report.orcpt is not None:
+        kind, _, address = report.orcpt.partition(";")
+        yield "Original-Recipient", f"{kind}; {decode_xtext(address)}"
+    yield "Final-Recipient", f"{'rfc822' if report.address.isascii() else 'utf-8'}; {report.address}"
+    yield "Action", report.action.value
+    yield "Status", _status_of(report)
+    if report.server is not None:
+        yield "Remote-MTA", f"dns; {report.server}"
+    if report.diagnostic is not None:
+        yield "Diagnostic-Code", f"smtp; {report.diagnostic[:LONGEST_DIAGNOSTIC]}"
+    if report.last_try is not None:
+        yield "Last-Attempt-Date", rfc_date(report.last_try).decode()
+    if report.action is Action.DELAYED and report.retry_until is not None:
+        yield "Will-Retry-Until", rfc_date(report.retry_until).decode()
+
+
+def _status_of(report: Report) -> str:
+    """Of the class that the action has: a reader believes one of them, and which is not ours to know (RFC 3464 §2.3.4)."""
+    wanted = _CLASS.get(report.action, "2")
+    return report.status if _STATUS.fullmatch(report.status) and report.status[0] == wanted else f"{wanted}.0.0"
+
+
+def _returned(original: Original, reports: Sequence[Report], *, utf8: bool) -> Attachment:
+    """RFC 3461 §4.3: whole only where something failed and the sender has not asked for less.
+
+    What has eight bits goes whole to who reads UTF-8 alone: message/rfc822 may not be encoded (RFC 2046 §5.2.1), and this
+    message may meet servers that know seven bits.
+    """
+    header, _, body = original.content.partition(b"\r\n\r\n")
+    failed = any(report.action is Action.FAILED for report in reports)
+    octets = original.content
+    if failed and original.ret != "HDRS" and len(octets) <= RETURNED_OCTETS and (utf8 or octets.isascii()) and body:
+        return Attachment("", "message/rfc822" if octets.isascii() else "message/global", octets)
+    kind = "message/global-headers" if utf8 and not header.isascii() else "text/rfc822-headers"
+    return Attachment("", kind, header.removesuffix(b"\r\n") + b"\r\n")
+
+
+def _folded(name: str, value: str) -> str:
+    """A field in lines that are not too long; the value becomes one line before."""
+    lines, line = [], f"{name}:"
+    for word in _UNFIT.sub(" ", value).split():
+        for piece in (word[at : at + 900] for at in range(0, len(word), 900)):
+            if len(line) + 1 + len(piece) > _COLUMNS and not line.endswith(":"):
+                lines.append(line)
+                line = ""
+            line += f" {piece}"
+    return "\r\n".join([*lines, line]) + "\r\n"
