@@ -298,7 +298,8 @@ class Peer:
     async def _chunk(self, octets: bytes, *, last: bool) -> Reply:
         self._wire.write(b"BDAT %d%b\r\n" % (len(octets), b" LAST" if last else b""))
         await self._put(octets)
-        return _negative_unless_250(await self._reply(seconds=self._patience.end if last else self._patience.slice))
+        reply = await self._reply(seconds=self._patience.end if last else self._patience.slice)
+        return reply if reply.code == 250 else _negative(reply)
 
     async def _put(self, octets: bytes) -> None:
         self._wire.write(octets)
@@ -373,9 +374,5 @@ def _refused(reply: Reply, *, at_rcpt: bool = False) -> Result:
 
 
 def _negative(reply: Reply) -> Reply:
-    """What answers DATA and is neither 354 nor a refusal is no permission."""
-    return reply if not reply.is_positive else Reply(451, reply.lines)
-
-
-def _negative_unless_250(reply: Reply) -> Reply:
-    return reply if not reply.is_positive or reply.code == 250 else Reply(451, reply.lines)
+    """What does not refuse, and is not what was asked for either, is no permission."""
+    return reply if reply.code >= 400 else Reply(451, reply.lines)

@@ -32,7 +32,8 @@ class Reply:
 
     @property
     def is_positive(self) -> bool:
-        return self.code < 400
+        """The command is done. 354 is no such reply: it asks for more (RFC 5321 §4.2.1)."""
+        return self.code < 300
 
     @property
     def is_permanent(self) -> bool:

@@ -151,6 +151,7 @@ async def test_a_server_that_knows_helo_alone() -> None:
         ({b"DATA": b"250 what\r\n"}, [("deferred", "4.0.0")] * 3),
         ({b"END": b"554 5.7.1 spam\r\n"}, [("failed", "5.7.1")] * 3),
         ({b"END": b"450 4.7.1 grey\r\n"}, [("deferred", "4.7.1")] * 3),
+        ({b"END": b"354 more?\r\n"}, [("deferred", "4.0.0")] * 3),
         ({b"END": b"554 5.7.1 spam\r\n", b"RCPT TO:<c": b"450 4.2.1 x\r\n"},
          [("failed", "5.7.1"), ("deferred", "4.2.1"), ("failed", "5.7.1")]),
     ],
