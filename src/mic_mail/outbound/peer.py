@@ -48,6 +48,8 @@ class Step(StrEnum):
     HELLO = "hello"
     TLS = "tls"
     TALK = "talk"
+    END = "end"
+    """After the whole message was sent: whether it was taken nobody knows."""
 
 
 class PeerTrouble(Exception):
@@ -282,7 +284,7 @@ class Peer:
         async for piece in pieces:
             await self._put(stuffing.feed(piece))
         await self._put(stuffing.end())
-        return await self._reply(seconds=self._patience.end)
+        return await self._reply(Step.END, self._patience.end)
 
     async def _by_bdat(self, pieces: AsyncIterator[bytes]) -> Reply:
         """Chunk by chunk: what a server refuses in the middle it is not sent the rest of (RFC 3030 §2)."""
@@ -298,7 +300,10 @@ class Peer:
     async def _chunk(self, octets: bytes, *, last: bool) -> Reply:
         self._wire.write(b"BDAT %d%b\r\n" % (len(octets), b" LAST" if last else b""))
         await self._put(octets)
-        reply = await self._reply(seconds=self._patience.end if last else self._patience.slice)
+        if last:
+            reply = await self._reply(Step.END, self._patience.end)
+        else:
+            reply = await self._reply(seconds=self._patience.slice)
         return reply if reply.code == 250 else _negative(reply)
 
     async def _put(self, octets: bytes) -> None:

@@ -221,13 +221,16 @@ class Queue:
                 return fd
             os.close(fd)
 
+    def names(self) -> list[str]:
+        """The ids of all entries, in their order."""
+        return sorted(name.removesuffix(ENVELOPE) for name in os.listdir(self._live) if name.endswith(ENVELOPE))
+
     def entries(self) -> Iterator["Entry"]:
-        """Every entry, oldest id first. One that cannot be read is left to people, and out."""
-        for name in sorted(os.listdir(self._live)):
-            if name.endswith(ENVELOPE):
-                entry = self.read(name.removesuffix(ENVELOPE))
-                if entry is not None:
-                    yield entry
+        """Every entry, in the order of their ids. One that cannot be read is left to people, and out."""
+        for entry_id in self.names():
+            entry = self.read(entry_id)
+            if entry is not None:
+                yield entry
 
     def read(self, entry_id: str) -> "Entry | None":
         """One entry as it stands; None where there is none, or none that makes sense."""
@@ -318,9 +321,13 @@ class Entry:
         """These recipients get nothing, and nobody is told by mail."""
         self._append({"did": "drop", "places": list(places), "reason": reason}, by_person=True)
 
-    def refresh(self) -> None:
-        """See what others have appended."""
-        self.state = self.queue._replayed(self.entry_id, len(self.envelope.recipients))
+    def refresh(self) -> bool:
+        """See what others have appended; False: the entry has ended, and its state is what it was."""
+        state = self.queue._replayed(self.entry_id, len(self.envelope.recipients))
+        if not self.queue.has(self.entry_id):  # asked afterwards: its log goes after its envelope
+            return False
+        self.state = state
+        return True
 
     def end(self) -> None:
         """Nobody waits for it any more."""

@@ -33,6 +33,8 @@ class Server:
     context: ssl.SSLContext | None = None
     lines: list[bytes] = field(default_factory=list)
     messages: list[bytes] = field(default_factory=list)
+    hang_up_at: bytes = b""
+    """Once, at this command."""
     connections: int = 0
     port: int = 0
 
@@ -53,6 +55,8 @@ class Server:
                 if line.startswith(b"BDAT"):
                     self.messages.append(await reader.readexactly(int(line.split()[1])))
                 answer = self.answer(line)
+                if self.hang_up_at and line.startswith(self.hang_up_at):
+                    answer, self.hang_up_at = b"", b""
                 if not answer:
                     break
                 writer.write(answer)
@@ -222,9 +226,9 @@ Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
         ({"answers": {b"RCPT": b"garbage\r\n"}}, Step.TALK),
         ({"answers": {b"RCPT": b"250-half\r\n"}}, Step.TALK),
         ({"answers": {b"DATA": b""}}, Step.TALK),
-        ({"answers": {b"END": b""}}, Step.TALK),
-        ({"answers": {b"END": b"250-half\r\n"}}, Step.TALK),
-        ({"answers": {b"END": b"2"}}, Step.TALK),
+        ({"answers": {b"END": b""}}, Step.END),
+        ({"answers": {b"END": b"250-half\r\n"}}, Step.END),
+        ({"answers": {b"END": b"2"}}, Step.END),
     ],
 )
 @pytest.mark.parametrize("ehlo", [ALL, PLAIN], ids=["pipelined", "one by one"])

@@ -1,0 +1,341 @@
+"""Sending what waits in the queue: the one place that knows which message is tried where, and what became of it.
+
+In: the queue's entries, routes, connections. Out: deliveries elsewhere; lines in each entry's log and events in the mail log;
+and for each entry that has come to its end with somebody to be told, or is late, a call of `report`, perhaps twice after a
+kill. Belongs to one process's loop; files are read and written in the io lane.
+
+    a job      the open recipients of one entry in one domain; a try of it uses one connection
+    served     a server answered, whatever it said: each recipient has its own word, deferred ones are tried again
+    trouble    no address, no connection, no TLS where it has to be: all of the job are deferred, the destination may be dead
+
+What is deferred for longer than `give_up_seconds` since it was accepted has failed (RFC 5321 §4.5.4.1). A mailbox that may not
+send now (Reg. 7.1, 7.2.c) has its mail held: it stays in the queue, untried, until it may again.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from random import Random
+
+from mic_mail.clock import Clock
+from mic_mail.log.maillog import MailLog
+from mic_mail.net.dns import DnsUnavailable, Resolver
+from mic_mail.outbound.commands import Addressee, Sending
+from mic_mail.outbound.connections import Connections, ConnectionSettings
+from mic_mail.outbound.destinations import End, Job, Schedule, pause
+from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
+from mic_mail.outbound.queue import Entry, Hold, Queue, Standing
+from mic_mail.outbound.routing import Host, NoRoute, Route, route
+from mic_mail.process.lanes import Lanes
+
+PIECE_OCTETS = 64 << 10
+ROUTE_SECONDS = 600.0
+"""How long a route is believed; its answers may say less, and then the resolver asks again."""
+LOOK_SECONDS = 20.0
+"""The queue is looked at so often, hint or no hint."""
+HELD_SECONDS = 60.0
+"""How soon a held entry is looked at again."""
+DAY = 86_400.0
+_STANDINGS = {Fate.DELIVERED: Standing.DELIVERED, Fate.FAILED: Standing.FAILED, Fate.DEFERRED: Standing.OPEN}
+
+
+@dataclass(frozen=True, slots=True)
+class SendingSettings:
+    """What the configuration and the tests say."""
+
+    own_names: frozenset[str]
+    """Under which exchangers are this server."""
+    connections: ConnectionSettings
+    give_up_seconds: float = 5 * DAY
+    warn_seconds: float = DAY / 6
+    at_once: int = 200
+    to_one: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the sender of an entry has to hear of: places in its envelope, with the last word on each."""
+
+    entry: Entry
+    failed: tuple[int, ...]
+    late: tuple[int, ...] = ()
+
+
+Reporting = Callable[[Told], Awaitable[None]]
+
+
+class Senders:
+    """All that one process sends."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        resolver: Resolver,
+        settings: SendingSettings,
+        *,
+        lanes: Lanes,
+        log: MailLog,
+        clock: Clock,
+        may_send: Callable[[int], bool],
+        report: Reporting,
+        chance: Random | None = None,
+    ) -> None:
+        """`may_send`: whether what this mailbox has submitted may leave now; `report` returns when the word is durable."""
+        self._queue = queue
+        self._resolver = resolver
+        self._settings = settings
+        self._lanes = lanes
+        self._log = log
+        self._clock = clock
+        self._may_send = may_send
+        self._report = report
+        self._chance = chance or Random()  # noqa: S311 - spreads pauses
+        self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=self._chance.random)
+        self._entries: dict[str, Entry] = {}
+        self._routes: dict[str, tuple[float, Route]] = {}
+        self._connections = Connections(settings.connections, clock)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ending: set[str] = set()
+        self._looking = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._over = False
+
+    # ------------------------------------------------------------ work
+
+    async def run(self) -> None:
+        """Send until `end`."""
+        await self._lanes.io(self._queue.sweep)
+        await self.look()
+        looked = self._clock.monotonic()
+        while not self._over:
+            now = self._clock.monotonic()
+            while (job := self._schedule.next(now)) is not None:
+                self._start(job)
+            await self._connections.close_idle()
+            due = self._schedule.due()
+            wait = LOOK_SECONDS if due is None else min(LOOK_SECONDS, max(0.01, due - now))
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._news.wait()
+            if self._clock.monotonic() - looked >= LOOK_SECONDS:
+                looked = self._clock.monotonic()
+                await self.look()
+
+    async def look(self) -> None:
+        """There may be new entries."""
+        async with self._looking:  # two who look at once would each plan what is new
+            for entry_id in await self._lanes.io(self._queue.names):
+                if entry_id not in self._entries and (entry := await self._lanes.io(self._queue.read, entry_id)) is not None:
+                    self._entries[entry_id] = entry
+                    self._plan(entry, entry.state.next_try_us)
+        self._news.set()
+
+    async def decided(self, entry_id: str) -> None:
+        """Somebody has said something of this entry: it counts from now on, and not from the next try on."""
+        entry = self._entries.get(entry_id)
+        if entry is not None:
+            waited = self._schedule.remove(entry_id)
+            await self._lanes.io(entry.refresh)
+            if waited or not entry.state.open:  # else a try is under way, which looks anew at its end
+                self._plan(entry, entry.state.next_try_us)
+            self._news.set()
+
+    def _plan(self, entry: Entry, at_us: int) -> None:
+        domains: dict[str, list[int]] = defaultdict(list)
+        for place in entry.state.open:
+            domains[entry.envelope.recipients[place].domain.lower()].append(place)
+        due = self._clock.monotonic() + max(0.0, (at_us - self._clock.now_us()) / 1_000_000)
+        for domain, places in domains.items():
+            self._schedule.add(Job(entry.entry_id, domain, tuple(places)), due)
+        if not domains:  # only its end is left to do
+            self._schedule.add(Job(entry.entry_id, "", ()), due)
+
+    def _start(self, job: Job) -> None:
+        self._start_errand(self._try(job))
+
+    def _start_errand(self, errand: Awaitable[None]) -> None:
+        async def run() -> None:
+            await errand
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def end(self) -> None:
+        """Begin nothing more; what is under way has its end."""
+        self._over = True
+        self._news.set()
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+        await self._connections.close()
+
+    # ------------------------------------------------------------ one try
+
+    async def _try(self, job: Job) -> None:
+        entry, end = self._entries.get(job.entry_id), End.SERVED
+        if entry is None or job.entry_id in self._ending:  # it has come to its end meanwhile
+            self._schedule.done(job, end, self._clock.monotonic())
+            return
+        try:
+            end = await self._tried(entry, job)
+        except Exception as error:  # noqa: BLE001 - the entry is durable: it is tried again
+            self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, error=repr(error))
+            self._again(job, self._pause(entry, job.places))
+        finally:
+            self._schedule.done(job, end, self._clock.monotonic())
+            self._news.set()
+
+    async def _tried(self, entry: Entry, job: Job) -> End:
+        if not await self._lanes.io(entry.refresh):
+            return End.SERVED
+        places = tuple(place for place in job.places if place in entry.state.open)
+        if not places:
+            await self._finish(entry)
+            return End.SERVED
+        if entry.state.hold is not Hold.NO or (entry.envelope.submitted_by and not self._may_send(entry.envelope.submitted_by)):
+            self._again(replace(job, places=places), HELD_SECONDS)
+            return End.SERVED
+        try:
+            results, server = await self._send(entry, job.domain, places)
+        except NoRoute as error:
+            await self._write(entry, job, places, [Result(Fate.FAILED, error.status, error.text.en)] * len(places), None)
+            return End.SERVED
+        except (PeerTrouble, DnsUnavailable) as error:
+            text = error.text if isinstance(error, PeerTrouble) else error.text.en
+            status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
+            await self._write(entry, job, places, [Result(Fate.DEFERRED, status, text)] * len(places), None)
+            return End.TROUBLE
+        await self._write(entry, job, places, results, server)
+        return End.SERVED
+
+    async def _send(self, entry: Entry, domain: str, places: Sequence[int]) -> tuple[list[Result], str]:
+        """The word on each, and who said it; the last trouble where nobody could be spoken to."""
+        trouble: PeerTrouble | None = None
+        for host in (await self._route(domain)).hosts:
+            for address in host.addresses:
+                try:
+                    return await self._send_to(host, address, entry, places), host.name
+                except PeerTrouble as error:
+                    if error.step is Step.END:  # it may have been taken: another server would make two of it
+                        raise
+                    trouble = error
+        raise trouble or PeerTrouble(Step.CONNECT, "no address")
+
+    async def _send_to(self, host: Host, address: str, entry: Entry, places: Sequence[int]) -> list[Result]:
+        while (peer := self._connections.kept(address)) is not None:
+            try:
+                results = await self._over_peer(peer, entry, places)
+            except PeerTrouble as error:
+                if error.step is Step.END:
+                    raise
+            else:
+                await self._connections.give_back(address, peer)
+                return results
+        peer = await self._connections.new(host, address)
+        results = await self._over_peer(peer, entry, places)
+        await self._connections.give_back(address, peer)
+        return results
+
+    async def _over_peer(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
+        envelope = entry.envelope
+        size = (await self._lanes.io(entry.path.stat)).st_size - envelope.return_path_octets
+        sending = Sending(envelope.sender, size, envelope.body, envelope.smtputf8, envelope.ret, envelope.envid)
+        recipients = [envelope.recipients[place] for place in places]
+        addressees = [Addressee(each.address, each.notify, each.orcpt) for each in recipients]
+        return await peer.send(sending, addressees, self._pieces(entry))
+
+    async def _pieces(self, entry: Entry) -> AsyncIterator[bytes]:
+        file = await self._lanes.io(lambda: open(entry.path, "rb", buffering=0))  # noqa: SIM115 - closed below
+        try:
+            await self._lanes.io(file.seek, entry.envelope.return_path_octets)
+            while octets := await self._lanes.io(file.read, PIECE_OCTETS):
+                yield octets
+        finally:
+            file.close()
+
+    # ------------------------------------------------------------ the way there
+
+    async def _route(self, domain: str) -> Route:
+        now = self._clock.monotonic()
+        known = self._routes.get(domain)
+        if known is not None and now < known[0]:
+            return known[1]
+        found = await route(domain, self._resolver, self._settings.own_names, self._chance.shuffle)
+        self._routes = {name: kept for name, kept in self._routes.items() if now < kept[0]}
+        self._routes[domain] = now + ROUTE_SECONDS, found
+        return found
+
+    # ------------------------------------------------------------ what became of it
+
+    async def _write(
+        self, entry: Entry, job: Job, places: Sequence[int], results: Sequence[Result], server: str | None
+    ) -> None:
+        """Into the entry's log, and the mail log; what is deferred comes again, or has waited for too long."""
+        too_late = self._age(entry) >= self._settings.give_up_seconds
+        wait = self._pause(entry, places)
+        next_try_us = self._clock.now_us() + int(wait * 1_000_000)
+        groups: dict[tuple[Standing, str], list[int]] = defaultdict(list)
+        for place, result in zip(places, results, strict=True):
+            standing = _STANDINGS[result.fate]
+            status, text = result.status, result.text
+            if standing is Standing.OPEN and too_late:
+                standing, status = Standing.FAILED, "5.4.7"
+            groups[standing, f"{status} {text}"].append(place)
+            self._tell(entry, place, standing, status=status, reply=text, server=server)
+        for (standing, reason), some in groups.items():
+            due = next_try_us if standing is Standing.OPEN else 0
+            await self._lanes.io(partial(entry.tried, some, standing, reason, next_try_us=due))
+        left = tuple(place for place in places if place in entry.state.open)
+        if left:
+            self._again(replace(job, places=left), wait)
+            await self._warn(entry)
+        await self._finish(entry)
+
+    async def _warn(self, entry: Entry) -> None:
+        """Once, when it is late (RFC 3461 §4.1, DELAY)."""
+        if not entry.state.warned and self._age(entry) >= self._settings.warn_seconds:
+            await self._report(Told(entry, (), entry.state.open))
+            await self._lanes.io(entry.warned)
+
+    async def _finish(self, entry: Entry) -> None:
+        """Where nobody is left, the sender is told of those who get nothing, and the entry ends."""
+        if entry.state.open or entry.entry_id in self._ending:
+            return
+        self._ending.add(entry.entry_id)
+        try:
+            failed = tuple(place for place, standing in enumerate(entry.state.standings) if standing is Standing.FAILED)
+            if failed:
+                await self._report(Told(entry, failed))
+            await self._lanes.io(entry.end)
+            async with self._looking:  # who looks now may have the name still
+                self._entries.pop(entry.entry_id, None)
+        finally:
+            self._ending.discard(entry.entry_id)
+
+    def _again(self, job: Job, seconds: float) -> None:
+        now = self._clock.monotonic()
+        self._schedule.add(job, max(now + seconds, self._schedule.silent_until(job.domain, now)))
+
+    def _pause(self, entry: Entry, places: Sequence[int]) -> float:
+        return pause(1 + max((entry.state.attempts[place] for place in places), default=0), self._chance.random)
+
+    def _age(self, entry: Entry) -> float:
+        return (self._clock.now_us() - entry.envelope.accepted_at_us) / 1_000_000
+
+    def _tell(self, entry: Entry, place: int, standing: Standing, **said: str | None) -> None:
+        self._log.event(
+            _EVENTS[standing],
+            trace=entry.envelope.trace_id,
+            sender=entry.envelope.sender,
+            recipient=entry.envelope.recipients[place].address,
+            **said,
+        )
+
+
+_EVENTS = {Standing.DELIVERED: "message_sent", Standing.FAILED: "message_not_sent", Standing.OPEN: "sending_deferred"}
+_STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5"}
+"""RFC 3463: no answer from host; cryptographic failure. Else 4.4.2, bad connection."""

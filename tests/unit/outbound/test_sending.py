@@ -1,0 +1,351 @@
+"""What waits in the queue is sent: real name servers, real servers on addresses of their own, each failing in its way."""
+
+import asyncio
+import random
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from dnsserver import NameServer, name_server
+from mic_mail.clock import SystemClock
+from mic_mail.log.maillog import MailLog
+from mic_mail.net.dns import Resolver
+from mic_mail.net.tls import self_signed, write_pair
+from mic_mail.outbound.connections import ConnectionSettings
+from mic_mail.outbound.peer import Patience
+from mic_mail.outbound.queue import Envelope, Hold, Queue, Recipient, Standing
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.sending import Senders, SendingSettings, Told
+from unit.outbound.test_peer import PLAIN, Server
+
+HEAD = b"Return-Path: <a@mic.gov.vn>\r\n"
+MESSAGE = b"From: a@mic.gov.vn\r\nSubject: x\r\n\r\n.x\r\n"
+STUFFED = b"From: a@mic.gov.vn\r\nSubject: x\r\n\r\n..x\r\n.\r\n"
+SENDER = 7
+OPEN = b"250-mx.example\r\n250 PIPELINING\r\n"
+"""What is offered without TLS."""
+
+
+@dataclass
+class Office:
+    """A queue, whoever sends from it, and what was reported."""
+
+    folder: Path
+    names: NameServer
+    port: int
+    stopped: set[int] = field(default_factory=set)
+    told: list[Told] = field(default_factory=list)
+    give_up_seconds: float = 5 * 86_400.0
+    warn_seconds: float = 4 * 3_600.0
+
+    def __post_init__(self) -> None:
+        self.queue = Queue(self.folder / "queue")
+        self.clock = SystemClock()
+        self.log = MailLog(self.folder / "log", "sender", clock=self.clock)
+        self.lanes = Lanes(io_threads=4, hash_threads=1)
+        (self.folder / "message").write_bytes(HEAD + MESSAGE)
+
+    def put(self, entry_id: str, *addresses: str, age: float = 0.0, body: str = "7BIT") -> None:
+        recipients = tuple(Recipient(address) for address in addresses)
+        at_us = self.clock.now_us() - int(age * 1_000_000)
+        envelope = Envelope(entry_id, "a@mic.gov.vn", recipients, at_us, len(HEAD), body=body, submitted_by=SENDER)
+        self.queue.put(entry_id, self.folder / "message", envelope)
+
+    def senders(self) -> Senders:
+        async def report(told: Told) -> None:
+            self.told.append(told)
+
+        patience = Patience(1, 1, 1, 1, 1, 1, 1)
+        settings = SendingSettings(
+            frozenset({"mail.mic.gov.vn"}), ConnectionSettings("mail.mic.gov.vn", self.port, patience=patience),
+            self.give_up_seconds, self.warn_seconds,
+        )  # fmt: skip
+        return Senders(
+            self.queue, Resolver([self.names.place], seconds=1), settings, lanes=self.lanes, log=self.log, clock=self.clock,
+            may_send=lambda mailbox_id: mailbox_id not in self.stopped, report=report, chance=random.Random(1),
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def sending(self) -> AsyncIterator[Senders]:
+        senders = self.senders()
+        running = asyncio.create_task(senders.run())
+        try:
+            yield senders
+        finally:
+            await senders.end()
+            await running
+
+    async def until(self, *left: str) -> None:
+        """Wait until just these entries wait."""
+        for _ in range(400):
+            if self.queue.names() == sorted(left):
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(self.queue.names())
+
+    async def tried(self, entry_id: str, attempts: int = 1) -> None:
+        for _ in range(400):
+            entry = self.queue.read(entry_id)
+            if entry is not None and min(entry.state.attempts) >= attempts:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(entry_id)
+
+
+@asynccontextmanager
+async def offices(folder: Path, servers: dict[str, Server], zone: dict[tuple[str, str], list[str]]) -> AsyncIterator[Office]:
+    """`servers`: by address; all listen on one port."""
+    listening, port = [], 0
+    for address, server in servers.items():
+        one = await asyncio.start_server(server.serve, address, port)
+        port = port or one.sockets[0].getsockname()[1]
+        listening.append(one)
+    with name_server(zone, signed=[name for name, _ in zone if "signed" in name]) as names:
+        office = Office(folder, names, port or 9)
+        try:
+            yield office
+        finally:
+            office.log.close()
+            for one in listening:
+                one.close()
+
+
+ZONE = {
+    ("one.example", "MX"): ["10 mx1.one.example.", "20 mx2.one.example."],
+    ("mx1.one.example", "A"): ["127.0.0.2"],
+    ("mx2.one.example", "A"): ["127.0.0.3"],
+    ("two.example", "A"): ["127.0.0.4"],
+    ("null.example", "MX"): ["0 ."],
+}
+
+
+async def test_messages_leave(tmp_path: Path) -> None:
+    """By the best exchanger, without Return-Path, one message for all recipients of a domain; then nothing is left."""
+    one, two = Server(OPEN), Server(PLAIN)
+    async with offices(tmp_path, {"127.0.0.2": one, "127.0.0.4": two}, ZONE) as office:
+        office.put("A", "b@one.example", "c@ONE.example", "d@two.example")
+        async with office.sending() as senders:
+            await office.until()
+            office.put("B", "b@one.example")
+            await senders.look()
+            await office.until()
+    assert one.messages == [STUFFED] * 2
+    assert two.messages == [STUFFED]
+    assert [line for line in one.lines if line.startswith(b"RCPT")] == [
+        b"RCPT TO:<b@one.example>", b"RCPT TO:<c@ONE.example>", b"RCPT TO:<b@one.example>",
+    ]  # fmt: skip
+    assert one.connections == 1, "the connection was kept"
+    assert office.told == []
+
+
+async def test_the_next_exchanger_where_the_first_is_of_no_use(tmp_path: Path) -> None:
+    """Not there; busy; closes; says nothing of sense. The message is there once."""
+    for number, first in enumerate(
+        (None, Server(greeting=b"421 busy\r\n"), Server(answers={b"MAIL": b""}), Server(greeting=b"x\r\n"))
+    ):
+        second = Server()
+        servers = {"127.0.0.3": second, **({"127.0.0.2": first} if first is not None else {})}
+        async with offices(tmp_path / str(number), servers, ZONE) as office:
+            office.put("A", "b@one.example")
+            async with office.sending():
+                await office.until()
+        assert second.messages == [STUFFED]
+
+
+async def test_what_was_perhaps_taken_is_not_given_to_another(tmp_path: Path) -> None:
+    """The connection ends after the whole message was sent: later again, not elsewhere at once."""
+    first, second = Server(answers={b"END": b""}), Server()
+    async with offices(tmp_path, {"127.0.0.2": first, "127.0.0.3": second}, ZONE) as office:
+        office.put("A", "b@one.example")
+        async with office.sending():
+            await office.tried("A")
+    assert second.messages == []
+    assert office.queue.names() == ["A"]
+
+
+async def test_a_kept_connection_that_has_gone(tmp_path: Path) -> None:
+    """The server hung up meanwhile, which is heard of when the next message begins; a new connection, and no deferral."""
+    server = Server(OPEN)
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
+        office.put("A", "b@two.example")
+        await senders.look()
+        await office.until()
+        server.hang_up_at = b"MAIL"
+        office.put("B", "b@two.example")
+        await senders.look()
+        await office.until()
+    assert server.messages == [STUFFED] * 2
+    assert server.connections == 2
+
+
+async def test_each_recipient_has_its_own_fate(tmp_path: Path) -> None:
+    """Delivered, failed, deferred; who failed is told of when the entry ends, and the rest waits."""
+    server = Server(answers={b"RCPT TO:<bad": b"550 5.1.1 who\r\n", b"RCPT TO:<late": b"450 4.2.1 later\r\n"})
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
+        office.put("A", "good@two.example", "bad@two.example", "late@two.example")
+        await senders.look()
+        await office.tried("A")
+        entry = office.queue.read("A")
+        assert entry is not None
+        assert entry.state.standings == (Standing.DELIVERED, Standing.FAILED, Standing.OPEN)
+        assert entry.state.reasons[1] == "5.1.1 550 5.1.1 who"
+        assert office.told == []
+        server.answers = {}
+        entry.retry()
+        await senders.decided("A")
+        await office.until()
+        (told,) = office.told
+        assert told.failed == (1,)
+    assert len(server.messages) == 2
+    assert [line for line in server.lines if line.startswith(b"RCPT")][-1] == b"RCPT TO:<late@two.example>"
+
+
+@pytest.mark.parametrize(
+    ("address", "status"), [("b@null.example", "5.1.10"), ("b@gone.example", "5.1.2"), ("b@a..b", "5.1.2")]
+)
+async def test_no_way(tmp_path: Path, address: str, status: str) -> None:
+    async with offices(tmp_path, {}, ZONE) as office:
+        office.put("A", address)
+        async with office.sending():
+            await office.until()
+    (told,) = office.told
+    assert told.failed == (0,)
+    assert told.entry.state.reasons[0].startswith(status)
+
+
+async def test_too_late(tmp_path: Path) -> None:
+    """Five days after it was accepted nothing is deferred any more; four hours after, the sender hears of it, once."""
+    async with offices(tmp_path, {}, ZONE) as office, office.sending() as senders:
+        office.put("OLD", "b@two.example", age=6 * 86_400)
+        office.put("LATE", "b@one.example", age=5 * 3_600)
+        await senders.look()
+        await office.tried("LATE")
+        await office.until("LATE")
+        for _ in range(2):
+            entry = office.queue.read("LATE")
+            assert entry is not None
+            entry.retry()
+            await senders.decided("LATE")
+            await asyncio.sleep(0.3)
+    by_name = {told.entry.entry_id: told for told in office.told}
+    assert len(office.told) == 2
+    assert (by_name["OLD"].failed, by_name["OLD"].late) == ((0,), ())
+    assert by_name["OLD"].entry.state.reasons[0].startswith("5.4.7")
+    assert (by_name["LATE"].failed, by_name["LATE"].late) == ((), (0,))
+
+
+async def test_mail_of_who_may_not_send_stays(tmp_path: Path) -> None:
+    """Reg. 7.1, 7.2.c; and what a person holds."""
+    server = Server()
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        office.stopped.add(SENDER)
+        office.put("A", "b@two.example")
+        async with office.sending() as senders:
+            await asyncio.sleep(0.3)
+            assert office.queue.names() == ["A"]
+            assert server.messages == []
+            entry = office.queue.read("A")
+            assert entry is not None
+            entry.hold(Hold.PERSON)
+            office.stopped.clear()
+            await senders.decided("A")
+            await asyncio.sleep(0.3)
+            assert server.messages == []
+            entry.hold(Hold.NO)
+            await senders.decided("A")
+            await office.until()
+    assert server.messages == [STUFFED]
+
+
+async def test_what_an_earlier_process_left(tmp_path: Path) -> None:
+    """Killed between two domains: the first has it once."""
+    one, two = Server(), Server()
+    async with offices(tmp_path, {"127.0.0.2": one, "127.0.0.4": two}, ZONE) as office:
+        office.put("A", "b@one.example", "c@two.example")
+        entry = office.queue.read("A")
+        assert entry is not None
+        entry.tried([0], Standing.DELIVERED, "2.0.0 ok", next_try_us=0)
+        async with office.sending():
+            await office.until()
+    assert (one.messages, two.messages) == ([], [STUFFED])
+
+
+# ------------------------------------------------------------ TLS
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, bytes]:
+    folder = tmp_path_factory.mktemp("tls")
+    write_pair(folder / "cert.pem", folder / "key.pem", self_signed(["mx.signed.example"], SystemClock().now()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    key = x509.load_pem_x509_certificate((folder / "cert.pem").read_bytes()).public_key()
+    der, spki = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return context, sha256(key.public_bytes(der, spki)).digest()
+
+
+def signed(digest: bytes) -> dict[tuple[str, str], list[str]]:
+    return {
+        ("signed.example", "MX"): ["10 mx.signed.example."],
+        ("mx.signed.example", "A"): ["127.0.0.4"],
+        ("_25._tcp.mx.signed.example", "TLSA"): [f"3 1 1 {digest.hex()}"],
+    }
+
+
+async def test_with_the_key_that_the_dns_names(tmp_path: Path, pair: tuple[ssl.SSLContext, bytes]) -> None:
+    server = Server(context=pair[0])
+    async with offices(tmp_path, {"127.0.0.4": server}, signed(pair[1])) as office:
+        office.put("A", "b@signed.example")
+        async with office.sending():
+            await office.until()
+    assert server.messages == [STUFFED]
+    assert server.lines[:3] == [b"EHLO mail.mic.gov.vn", b"STARTTLS", b"EHLO mail.mic.gov.vn"]
+
+
+@pytest.mark.parametrize("offers", [True, False])
+async def test_another_key_or_none(tmp_path: Path, pair: tuple[ssl.SSLContext, bytes], offers: bool) -> None:
+    """RFC 7672: nothing is sent, not in the open either."""
+    server = Server(context=pair[0]) if offers else Server(PLAIN)
+    async with offices(tmp_path, {"127.0.0.4": server}, signed(b"\0" * 32 if offers else pair[1])) as office:
+        office.put("A", "b@signed.example")
+        async with office.sending():
+            await office.tried("A")
+    assert server.messages == []
+    entry = office.queue.read("A")
+    assert entry is not None
+    assert entry.state.reasons[0].startswith("4.7.5")
+    assert not any(line.startswith(b"MAIL") for line in server.lines)
+
+
+async def test_in_the_open_where_the_handshake_fails(tmp_path: Path) -> None:
+    """RFC 7435: TLS that nobody has asked for keeps no mail back."""
+    server = Server(answers={b"STARTTLS": b"454 not now\r\n"})
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        office.put("A", "b@two.example")
+        async with office.sending():
+            await office.until()
+    assert server.messages == [STUFFED]
+    assert server.connections == 2
+
+
+async def test_many_messages_to_many_domains_of_which_some_are_dead(tmp_path: Path) -> None:
+    """Two hundred to twenty, a quarter dead: all of the living have theirs, and the dead are asked a few times only."""
+    live = Server()
+    zone = {(f"d{n}.example", "A"): ["127.0.0.4" if n % 4 else "127.0.0.9"] for n in range(20)}
+    async with offices(tmp_path, {"127.0.0.4": live}, zone) as office:
+        for number in range(200):
+            office.put(f"M{number:03}", f"b@d{number % 20}.example")
+        async with office.sending():
+            await office.until(*(f"M{number:03}" for number in range(200) if number % 20 % 4 == 0))
+            await asyncio.sleep(0.2)
+        left = [entry.state.attempts[0] for entry in office.queue.entries()]
+    assert len(live.messages) == 150
+    assert len(left) == 50
+    assert sum(left) <= 5 * 6, "each dead destination was asked a few times, not for each message"
