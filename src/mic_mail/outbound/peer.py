@@ -358,6 +358,10 @@ class Peer:
             raise PeerTrouble(step, reply.text, reply)
         return reply
 
+    def abort(self) -> None:
+        """Hang up without a word: whatever was half said is not taken."""
+        self._wire.abort()
+
     async def close(self) -> None:
         """Say goodbye; nobody waits long for the answer."""
         if not self._wire.is_over:

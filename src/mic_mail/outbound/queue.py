@@ -25,11 +25,12 @@ What was delivered and not yet written down when the power went is sent twice, a
 are not fsynced. One process sends; workers add, commands append what people decide. Blocking; instants are passed in.
 """
 
+import errno
 import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -295,6 +296,9 @@ class Entry:
     entry_id: str
     envelope: Envelope
     state: State
+    _unwritten: list[bytes] = field(default_factory=list)
+    """Lines that the disk has not taken: they count here all the same, and are written before the next one. What another server
+    has must not be sent again and again because the disk is full."""
 
     @property
     def path(self) -> Path:
@@ -326,6 +330,8 @@ class Entry:
         state = self.queue._replayed(self.entry_id, len(self.envelope.recipients))
         if not self.queue.has(self.entry_id):  # asked afterwards: its log goes after its envelope
             return False
+        for line in self._unwritten:
+            state = state.after(json.loads(line))
         self.state = state
         return True
 
@@ -336,21 +342,24 @@ class Entry:
             unlink(live / (self.entry_id + ending))
 
     def _append(self, line: dict[str, object], *, by_person: bool = False) -> None:
-        octets = json.dumps(line, ensure_ascii=True).encode() + b"\n"
+        """`SpoolUnavailable` where it could not be written; `state` has it all the same."""
+        self._unwritten.append(json.dumps(line, ensure_ascii=True).encode() + b"\n")
+        self.state = self.state.after(json.loads(self._unwritten[-1]))
         try:
             fd = os.open(self.queue._live / (self.entry_id + LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
             try:
-                # Behind a line that was cut a new one begins.
-                written = os.write(fd, octets if _ends_with_a_line(fd) else b"\n" + octets)
-                if written < len(octets):
-                    raise OSError(28, "the line was cut")
+                while self._unwritten:
+                    octets = self._unwritten[0]
+                    # Behind a line that was cut a new one begins.
+                    if os.write(fd, octets if _ends_with_a_line(fd) else b"\n" + octets) < len(octets):
+                        raise OSError(errno.ENOSPC, "the line was cut")
+                    del self._unwritten[0]
                 if by_person:
                     os.fsync(fd)
             finally:
                 os.close(fd)
         except OSError as error:
             raise trouble(error) from error
-        self.state = self.state.after(json.loads(octets))
 
 
 def _ends_with_a_line(fd: int) -> bool:

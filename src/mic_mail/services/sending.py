@@ -15,7 +15,7 @@ send now (Reg. 7.1, 7.2.c) has its mail held: it stays in the queue, untried, un
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -111,13 +111,13 @@ class Senders:
         await self.look()
         looked = self._clock.monotonic()
         while not self._over:
+            self._news.clear()
             now = self._clock.monotonic()
             while (job := self._schedule.next(now)) is not None:
                 self._start(job)
             await self._connections.close_idle()
             due = self._schedule.due()
             wait = LOOK_SECONDS if due is None else min(LOOK_SECONDS, max(0.01, due - now))
-            self._news.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._news.wait()
@@ -246,9 +246,14 @@ class Senders:
         sending = Sending(envelope.sender, size, envelope.body, envelope.smtputf8, envelope.ret, envelope.envid)
         recipients = [envelope.recipients[place] for place in places]
         addressees = [Addressee(each.address, each.notify, each.orcpt) for each in recipients]
-        return await peer.send(sending, addressees, self._pieces(entry))
+        try:
+            async with contextlib.aclosing(self._pieces(entry)) as pieces:
+                return await peer.send(sending, addressees, pieces)
+        except BaseException:  # a disk that cannot be read, too: half a message must not look like a whole one
+            peer.abort()
+            raise
 
-    async def _pieces(self, entry: Entry) -> AsyncIterator[bytes]:
+    async def _pieces(self, entry: Entry) -> AsyncGenerator[bytes]:
         file = await self._lanes.io(lambda: open(entry.path, "rb", buffering=0))  # noqa: SIM115 - closed below
         try:
             await self._lanes.io(file.seek, entry.envelope.return_path_octets)

@@ -149,6 +149,20 @@ def test_a_disk_that_takes_nothing(queue: Queue, message: Path, monkeypatch: pyt
         assert files(queue) == set(), name
 
 
+def test_a_line_that_the_disk_does_not_take(queue: Queue, message: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts for whoever has said it, also after a look at the file, and is written with the next one."""
+    entry = put(queue, message, "b@example.org", "c@example.org")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(SpoolUnavailable):
+            entry.tried([0], Standing.DELIVERED, "250 ok", next_try_us=0)
+    assert entry.refresh()
+    assert entry.state.open == (1,)
+    entry.tried([1], Standing.OPEN, "450", next_try_us=9)
+    (again,) = queue.entries()
+    assert again.state == entry.state
+
+
 # ------------------------------------------------------------ kills
 
 STEPS = ("link", "ftruncate", "fsync", "rename", "unlink")

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,7 +20,7 @@ from mic_mail.net.dns import Resolver
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.outbound.connections import ConnectionSettings
 from mic_mail.outbound.peer import Patience
-from mic_mail.outbound.queue import Envelope, Hold, Queue, Recipient, Standing
+from mic_mail.outbound.queue import Entry, Envelope, Hold, Queue, Recipient, Standing
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.sending import Senders, SendingSettings, Told
 from unit.outbound.test_peer import PLAIN, Server
@@ -275,6 +275,30 @@ async def test_what_an_earlier_process_left(tmp_path: Path) -> None:
         async with office.sending():
             await office.until()
     assert (one.messages, two.messages) == ([], [STUFFED])
+
+
+async def test_a_message_that_cannot_be_read(tmp_path: Path) -> None:
+    """In the middle of it: the server gets no end of it, and the connection serves no other message."""
+    server = Server(OPEN)
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        (office.folder / "message").write_bytes(HEAD + MESSAGE + b"x" * 200_000)
+        office.put("A", "b@two.example")
+        senders = office.senders()
+        pieces = senders._pieces
+
+        async def broken(entry: Entry) -> AsyncGenerator[bytes]:
+            async for piece in pieces(entry):
+                yield piece
+                raise OSError(5, "Input/output error")
+
+        senders._pieces = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
+        running = asyncio.create_task(senders.run())
+        await asyncio.sleep(0.5)
+        await senders.end()
+        await running
+    assert len(server.messages) <= 1
+    assert all(not message.endswith(b".\r\n") for message in server.messages)
+    assert office.queue.names() == ["A"]
 
 
 # ------------------------------------------------------------ TLS
