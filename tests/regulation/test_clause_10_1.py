@@ -1,16 +1,19 @@
 """Reg. 10.1: the numbers and the health of a running server, for who watches over it."""
 
 import http.client
+import shutil
 import smtplib
 import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness import MailServer, ProcessServer, config_for, read_events
+from regulation.test_commands import Console
 
 pytestmark = pytest.mark.clause("10.1")
 DOORS = ("smtp", "imaps", "http", "https")
@@ -128,3 +131,36 @@ def test_the_same_at_the_command_line(server: ProcessServer) -> None:
     command = [sys.executable, "-m", "mic_mail", "--config", str(server.file), "status", "--prometheus"]
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert numbers(text).keys() == numbers(asked(server.ports, "/metrics")[1]).keys()
+
+
+def test_on_another_machine_from_the_last_backup(tmp_path: Path) -> None:
+    """As the manuals say it: directory, configuration, each mailbox; the second backup was made of links."""
+    old, new = Console(tmp_path / "old"), Console(tmp_path / "new")
+    for console in (old, new):
+        console.folder.mkdir()
+        assert console.run("init", "--yes", "--data-dir", str(console.folder / "data"), "--user", "") == 0, console.err
+    assert old.run("unit", "add", "CNTT", "Vụ CNTT", "--document", "1") == 0, old.err
+    assert old.run("person", "add", "Đỗ Văn Bê", "--unit", "CNTT") == 0, old.err
+    old.json("mailbox", "issue", "--person", "1", "--document", "1")
+    first, last = tmp_path / "first", tmp_path / "last"
+    assert old.run("backup", str(first)) == 0, old.err
+    assert old.run("backup", str(last), "--earlier", str(first)) == 0, old.err
+    (message,) = last.rglob("cur/*")
+    assert message.stat().st_nlink == 2
+    shutil.rmtree(old.folder)
+    shutil.rmtree(first)
+    shutil.copy(last / "directory.sqlite", new.folder / "data" / "directory.sqlite")
+    addresses = [row["address"] for row in new.json("mailbox", "list")]
+    assert addresses == ["dvbe@mic.gov.vn"]
+    for address in addresses:
+        assert new.run("restore", address, str(last)) == 0, new.err
+    (back,) = (new.folder / "data" / "mail").rglob("cur/*")
+    assert back.read_bytes() == message.read_bytes()
+    assert new.json("mailbox", "show", "dvbe@mic.gov.vn")["states"] == ["active", "password_due"]
+
+
+def test_an_earlier_backup_that_is_none(tmp_path: Path) -> None:
+    console = Console(tmp_path)
+    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
+    assert console.run("backup", str(tmp_path / "c"), "--earlier", str(tmp_path / "nothing")) == 2
+    assert not (tmp_path / "c").exists()

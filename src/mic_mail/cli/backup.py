@@ -55,21 +55,34 @@ def backup(
     target: Annotated[Path, typer.Argument(help=say("Thư mục sao lưu, chưa có.", "The backup's folder, not there yet."))],
     addresses: Addresses = None,
     *,
+    earlier: Annotated[
+        Path | None,
+        typer.Option(
+            "--earlier",
+            metavar="BACKUP",
+            help=say(
+                "Bản sao lưu trước, trên cùng đĩa: thư đã có ở đó được liên kết, không chép lại.",
+                "A backup from before, on the same disk: what it has is linked and not copied.",
+            ),
+        ),
+    ] = None,
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
     mailboxes = chosen(here, addresses)
     subject = " ".join(addresses or ["*"])
+    if earlier is not None and not (earlier / "mic-mail.toml").is_file():
+        raise BadInput(Text(f"“{earlier}” không phải bản sao lưu.", f"{in_ascii(earlier)} is no backup."))
     with on_record(here, "backup", subject, Origin(here.actor(actor)), target=str(target.absolute())):
-        rows = _copy(here, mailboxes, target)
+        rows = _copy(here, mailboxes, target, earlier)
         for mailbox in mailboxes if addresses else here.directory.mailboxes():  # of freed ones there is that much still
             _copy_inventories(here, mailbox, target)
             _copy_archives(here, mailbox, target)
     output.listing(COLUMNS, rows, as_json=as_json)
 
 
-def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path) -> list[Row]:
+def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path, earlier: Path | None) -> list[Row]:
     """What was copied of each mailbox."""
     try:
         target.mkdir(mode=0o700, parents=True)
@@ -87,7 +100,8 @@ def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path) -> list[Row
             bar.reset(current, description=mailbox.address, total=None)
             _copy_ledgers(here, mailbox, target)  # before the mail: what comes meanwhile is known by its origin
             account = account_of(here, mailbox)
-            account.backup(place, progress=lambda done, of: bar.update(current, completed=done, total=of))
+            before = earlier / mailbox.home if earlier is not None else None
+            account.backup(place, earlier=before, progress=lambda done, of: bar.update(current, completed=done, total=of))
             usage = account.quota()
             rows.append({"address": mailbox.address, "messages": usage.messages, "octets": usage.octets, "target": str(place)})
             bar.advance(overall)

@@ -474,9 +474,9 @@ class Account:
         """Compare index, names and sidecars; put right what differs unless `check`. A lost index was rebuilt at opening."""
         return repair.repair(self._store, check=check)
 
-    def backup(self, target: Path, *, progress: copies.Progress = lambda done, of: None) -> None:
-        """Write everything into the new folder `target`, beside running use."""
-        copies.backup(self._store, target, progress)
+    def backup(self, target: Path, *, earlier: Path | None = None, progress: copies.Progress = lambda done, of: None) -> None:
+        """Write everything into the new folder `target`, beside running use; what `earlier` has is linked from there."""
+        copies.backup(self._store, target, progress, earlier)
 
     def restore(
         self, source: Path, *, replace: bool = False, progress: copies.Progress = lambda done, of: None

@@ -5,10 +5,11 @@
     <target>/Maildir/         the messages that this index names, under their names in it, and the sidecars
 
 A backup runs beside everything else: it takes no lock, and opens each message like any reader. What was expunged before it
-is not in it. A restore puts the whole store in the place of what is there, which is kept as `<home>.replaced-<instant>`
-(replacing.py); the next opening starts a new epoch, so that clients ask again. UIDs given out since the backup must not
-mean other messages: numbering goes on above the marks of the store that is replaced, or, where those are gone, every folder
-gets a new UIDVALIDITY.
+is not in it. A message is written once, so one that an earlier backup has is linked from there (`earlier`): each backup is
+whole by itself, and only new mail takes time and room. A restore puts the whole store in the place of what is there, which is
+kept as `<home>.replaced-<instant>` (replacing.py); the next opening starts a new epoch, so that clients ask again. UIDs given
+out since the backup must not mean other messages: numbering goes on above the marks of the store that is replaced, or, where
+those are gone, every folder gets a new UIDVALIDITY.
 """
 
 import contextlib
@@ -16,7 +17,8 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -80,8 +82,8 @@ Progress = Callable[[int, int], None]
 """Told how many messages are done, and of how many."""
 
 
-def backup(store: Store, target: Path, progress: Progress) -> None:
-    """Write a backup into `target`, a folder that does not exist yet."""
+def backup(store: Store, target: Path, progress: Progress, earlier: Path | None = None) -> None:
+    """Write a backup into `target`, a folder that does not exist yet; `earlier`: one of the same mailbox, if there is one."""
     store.ready()
     if target.exists():
         raise BadInput(Text(f"“{target}” đã có.", "The backup's folder exists already."))
@@ -94,8 +96,9 @@ def backup(store: Store, target: Path, progress: Progress) -> None:
             account = read_account(index, store.account_id)
             assert account is not None
             messages = 0
+            known = _messages_of(earlier) if earlier is not None else {}
             for row in read_folders(index, store.account_id):
-                for _ in _copy_folder(store, index, row.folder_id, place.folder(row.directory)):
+                for _ in _copy_folder(store, index, row.folder_id, place.folder(row.directory), known):
                     messages += 1
                     progress(messages, account.messages)
             _write_sidecars(store, index, place)
@@ -125,13 +128,45 @@ def _copy_index(store: Store, path: str) -> None:
         copy.close()
 
 
-def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: str) -> Iterator[int]:
+def _messages_of(backup: Path) -> dict[str, str]:
+    """Base name -> file of each message of a backup; none of what is no finished one."""
+    if not os.path.isfile(backup / "manifest.json"):
+        return {}
+    found: dict[str, str] = {}
+    for folder, _, names in os.walk(Place(str(backup)).maildir):
+        if os.path.basename(folder) == "cur":
+            found |= {_base(name): f"{folder}/{name}" for name in names}
+    return found
+
+
+def _base(name: str) -> str:
+    """What stays with a message wherever it goes (EMAILID): the name without size, UID and flags."""
+    return name.partition(",")[0].partition(":")[0]
+
+
+def _linked(known: Mapping[str, str], name: str, source: int, path: str) -> bool:
+    """Whether the message could be linked from an earlier backup: that one's copy has the same size and time."""
+    earlier = known.get(_base(name))
+    if earlier is None:
+        return False
+    try:
+        there, here = os.lstat(earlier), os.fstat(source)
+        if not stat.S_ISREG(there.st_mode) or (there.st_size, there.st_mtime_ns) != (here.st_size, here.st_mtime_ns):
+            return False
+        os.link(earlier, path)
+    except OSError:  # gone, on another disk, or linked too often
+        return False
+    return True
+
+
+def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: str, known: Mapping[str, str]) -> Iterator[int]:
     """Each UID once its message is in the backup."""
     make_folder_tree(path)
     for uid, name, _ in _MESSAGES.on(index, account=store.account_id, folder=folder_id).fetchall():
         try:
             with open_message(store, folder_id, uid) as file:
-                _copy_out(file.fd, f"{path}/cur/{name}")
+                if not _linked(known, name, file.fd, f"{path}/cur/{name}"):
+                    _copy_out(file.fd, f"{path}/cur/{name}")
         except NoSuchMessage:
             continue  # expunged and past keeping since the index was copied: the restore's epoch finds it gone
         yield uid

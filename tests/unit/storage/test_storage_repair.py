@@ -561,6 +561,66 @@ def test_backup_restores(root: Root, tmp_path: Path) -> None:
     assert len(list(root.home.parent.glob("dvbe.replaced-*"))) == 1
 
 
+def inodes(backup: Path) -> dict[str, int]:
+    """Base name -> inode of each message of a backup."""
+    return {path.name.partition(",")[0]: path.stat().st_ino for path in backup.rglob("cur/*")}
+
+
+def test_a_backup_links_what_an_earlier_one_has(root: Root, tmp_path: Path) -> None:
+    """Whatever became of flags and folders meanwhile; new mail is copied; each is whole when the other is gone."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    root.use(fill)
+    root.use(lambda account: account.backup(first))
+
+    def go_on(account: Account) -> None:
+        uids = account.view(inbox(account)).uids
+        account.store_flags(inbox(account), list(uids)[:1], "+", FLAGGED)
+        account.move(inbox(account), list(uids)[:1], account.folder("Archive").folder_id)
+        deliver(account, inbox(account), ["later"])
+
+    root.use(go_on)
+    saved = root.use(observe)
+    root.use(lambda account: account.backup(second, earlier=first))
+    before, after = inodes(first), inodes(second)
+    assert before.items() <= after.items()
+    (fresh,) = after.keys() - before.keys()
+    assert os.stat(next(second.rglob(f"cur/{fresh}*"))).st_nlink == 1
+    live = {path.stat().st_ino for path in root.home.rglob("cur/*")}
+    assert not live & set(after.values()), "a backup shares no file with the store"
+    shutil.rmtree(first)
+    root.use(lambda account: account.restore(second, replace=True))
+    back = root.use(observe)
+    assert {name: seen.messages for name, seen in back.items()} == {name: seen.messages for name, seen in saved.items()}
+
+
+@pytest.mark.parametrize("what", ["longer", "older", "a link", "gone", "not finished"])
+def test_what_is_not_the_same_in_an_earlier_backup_is_copied(root: Root, tmp_path: Path, what: str) -> None:
+    """By size and time; and nothing of one without its manifest."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    root.use(lambda account: account.backup(first))
+    (message,) = first.rglob("cur/*")
+    content, times = message.read_bytes(), message.stat()
+    message.chmod(0o640)
+    if what == "longer":
+        message.write_bytes(content + b"x")
+        os.utime(message, ns=(times.st_mtime_ns, times.st_mtime_ns))
+    elif what == "older":
+        os.utime(message, ns=(1, 1))
+    elif what == "a link":
+        message.rename(tmp_path / "elsewhere")
+        message.symlink_to(tmp_path / "elsewhere")
+    elif what == "gone":
+        message.unlink()
+    else:
+        (first / "manifest.json").unlink()
+    root.use(lambda account: account.backup(second, earlier=first))
+    (copied,) = second.rglob("cur/*")
+    assert copied.read_bytes() == content
+    assert not copied.is_symlink()
+    assert copied.stat().st_nlink == 1
+
+
 def test_restored_files_can_be_used_without_root(root: Root, tmp_path: Path) -> None:
     """Their owner may write to the index and the sidecars, and to no message."""
     root.use(lambda account: deliver(account, inbox(account), ["a"]))
