@@ -1,0 +1,116 @@
+"""Whoever sends is killed again and again: every message arrives, and hardly one twice; what failed is told of.
+
+As a program (`python -m faults.test_sending_kills QUEUE NAMESERVER PORT REPORTS`) it sends what waits in a queue.
+"""
+
+import asyncio
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dnsserver import name_server
+from mic_mail.clock import SystemClock
+from mic_mail.log.maillog import MailLog
+from mic_mail.net.dns import Resolver
+from mic_mail.outbound.connections import ConnectionSettings
+from mic_mail.outbound.peer import Patience
+from mic_mail.outbound.queue import Envelope, Queue, Recipient
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.sending import Senders, SendingSettings, Told
+from unit.outbound.test_peer import Server
+
+TESTS = Path(__file__).parents[1]
+OFFER = b"250-mx.example\r\n250 PIPELINING\r\n"
+MESSAGES, KILLS = 300, 12
+
+
+class Sink(Server):
+    """A server in a thread of its own."""
+
+    @contextmanager
+    def running(self) -> Iterator["Sink"]:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        listening = asyncio.run_coroutine_threadsafe(asyncio.start_server(self.serve, "127.0.0.1", 0), loop).result(10)
+        self.port = listening.sockets[0].getsockname()[1]
+        yield self
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+
+
+def test_every_message_arrives_whoever_is_killed(tmp_path: Path) -> None:
+    """Three hundred to ten domains, one recipient in ten unknown; twelve kills, while some are being sent."""
+    queue, chance = Queue(tmp_path / "queue"), random.Random(4)
+    for number in range(MESSAGES):
+        message = tmp_path / f"m{number}"
+        message.write_bytes(b"Subject: m%d.\r\n\r\nx\r\n" % number)
+        local = "unknown" if number % 10 == 0 else "known"
+        recipients = (Recipient(f"{local}@d{number % 7}.example"), Recipient(f"also@d{number % 10}.example"))
+        queue.put(f"E{number:03}", message, Envelope(f"E{number:03}", "a@mic.gov.vn", recipients, SystemClock().now_us()))
+    zone = {(f"d{n}.example", "A"): ["127.0.0.1"] for n in range(10)}
+    sink = Sink(OFFER, answers={b"RCPT TO:<unknown": b"550 5.1.1 who\r\n"})
+    kills, limit = 0, time.monotonic() + 120
+    with sink.running(), name_server(zone) as names:
+        command = [sys.executable, "-m", "faults.test_sending_kills", str(queue._live.parent), names.place, str(sink.port)]
+        while queue.names():
+            assert time.monotonic() < limit, queue.names()
+            process = subprocess.Popen([*command, str(tmp_path / "reports")], cwd=TESTS, stdout=subprocess.PIPE)
+            assert process.stdout is not None
+            process.stdout.readline()  # it has begun
+            before = len(sink.messages)
+            while queue.names() and (kills >= KILLS or len(sink.messages) < before + 3 + chance.randrange(20)):
+                assert time.monotonic() < limit, queue.names()
+                time.sleep(0.002)
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait(10)
+            kills += 1
+    arrived: Counter[int] = Counter()
+    for octets in sink.messages:
+        found = re.search(rb"Subject: m(\d+)\.", octets)
+        if octets.endswith(b"\r\n.\r\n") and found is not None:  # else it was cut, or empty since nobody takes it
+            arrived[int(found[1])] += 1
+    # A message to two domains is sent twice, to one once; to nobody but the unknown not at all.
+    for number in range(MESSAGES):
+        domains = {number % 7, number % 10}
+        expected = len(domains) - (1 if number % 10 == 0 and len(domains) == 2 else 0)
+        assert arrived[number] >= expected, number
+    doubled = sum(arrived.values()) - sum(len({n % 7, n % 10}) - (n % 10 == 0 and n % 7 != n % 10) for n in range(MESSAGES))
+    assert doubled <= kills * 40, "what was under way when it was killed, at most"
+    told = Counter((tmp_path / "reports").read_text().split())
+    assert set(told) == {f"E{number:03}" for number in range(0, MESSAGES, 10)}
+    assert kills > KILLS
+
+
+async def _send(queue: Path, nameserver: str, port: int, reports: Path) -> None:
+    clock = SystemClock()
+    log = MailLog(queue.parent / "log", "sender", clock=clock)
+
+    async def report(told: Told) -> None:
+        with reports.open("a") as file:
+            file.write(f"{told.entry.entry_id}\n")
+
+    patience = Patience(5, 5, 5, 5, 5, 5, 1)
+    settings = SendingSettings(frozenset(), ConnectionSettings("mail.mic.gov.vn", port, patience=patience))
+    senders = Senders(
+        Queue(queue), Resolver([nameserver], seconds=5), settings,
+        lanes=Lanes(io_threads=4, hash_threads=1), log=log, clock=clock,
+        may_send=lambda mailbox_id: True, report=report,
+    )  # fmt: skip
+    print("begun", flush=True)
+    await senders.run()
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.run(_send(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])))
