@@ -37,6 +37,7 @@ class Keeper:
         self._process: subprocess.Popen[str] | None = None
         self._next = self._start()
         """Stands by for when the first is killed: to start takes a second."""
+        self._begun: datetime | None = None
         self.kills = 0
 
     def begin(self, instant: datetime, *, killed: bool) -> None:
@@ -45,13 +46,17 @@ class Keeper:
             self._tell(instant)
             self._kill_soon()
         self._tell(instant)
+        self._begun = instant
 
-    def finish(self, instant: datetime) -> None:
-        """Wait until it has."""
+    def finish(self) -> None:
+        """Wait until what was begun is done."""
+        if self._begun is None:
+            return
         assert self._process is not None
         assert self._process.stdout is not None
         answer = self._process.stdout.readline()
-        assert answer == "done\n", f"the housekeeper said {answer!r} at {instant}"
+        assert answer == "done\n", f"the housekeeper said {answer!r} at {self._begun}"
+        self._begun = None
 
     def _tell(self, instant: datetime) -> None:
         if self._process is None:

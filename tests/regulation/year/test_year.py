@@ -129,6 +129,10 @@ class Year:
             if number in seen:
                 self._one_day(rate, sample, killed=number in killed)
             self.day += ONE
+        self.keeper.finish()
+        self.server.refresh()
+        if days - 1 in seen:
+            self._compare_all(self.day - ONE)
         ministry = self.ministry
         print(f"{len(ministry.people)} people, {self.desk.commands} commands, {self.keeper.kills} kills")
         assert self.keeper.kills == kills
@@ -136,6 +140,7 @@ class Year:
 
     def _one_day(self, rate: float, sample: int, *, killed: bool) -> None:
         day, server, ministry = self.day, self.server, self.ministry
+        self.keeper.finish()
         server.move_clock_to(at(day, 9))
         if self.ended is not None:
             self.reports.of_month(ministry.people, self.ended, day)
@@ -151,8 +156,6 @@ class Year:
             for person in ministry.who_reads_today():
                 if doors.reads(person):
                     person.naive.used(day)
-            self.keeper.finish(at(day, 12))
-            server.refresh()
             self._compare_all(day)
             looked_at = [p for p in ministry.people if p.address in ministry.changed]
             for person in (*looked_at[:sample], *ministry.chance.sample(ministry.people, sample)):
