@@ -193,6 +193,7 @@ def campaign(trial: Trial, rounds: int) -> None:
     trial.check_sweeping()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("trial", [0], indirect=True)
 def test_killed_six_times(trial: Trial) -> None:

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Container, Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -248,7 +249,13 @@ def test_many_imports_are_stopped_at_once(console: Console, tmp_path: Path) -> N
         "1/YC",
     )
     running = subprocess.Popen(
-        [PROGRAM, *words], env={**os.environ, **console.env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [PROGRAM, *words],
+        env={**os.environ, **console.env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Whoever runs the tests in the background ignores the signal, and so would a program of theirs.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing but the call
     )
     try:
         assert asked.wait(30)

@@ -581,6 +581,7 @@ def give_away(root: Root) -> None:
             os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
 
+@pytest.mark.slow
 def test_a_replay_that_is_killed_does_not_stop_the_next_one(owned: Root) -> None:
     """Wherever it dies, and though nobody may write into a message of ours once it is there."""
     store = owned.store()
