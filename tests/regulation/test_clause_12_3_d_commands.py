@@ -32,6 +32,18 @@ def fill(folder: Path, desk: object) -> Path:
     return folder / "data" / "mail" / mailbox.home / "Maildir" / "cur"
 
 
+def test_clause_12_3_d_a_keeper_named_without_handover_is_told_of_the_password(tmp_path: Path) -> None:
+    """Only where somebody else is keeper."""
+    desk = furnish(tmp_path)
+    name = ("mailbox", "grant", CNTT)
+    assert desk.by("mai", *name, "1", "--as", "keeper", "--document", "1/QĐ") == 0, desk.err
+    assert "password" not in desk.err
+    assert desk.by("mai", *name, "1", "--as", "keeper", "--document", "2/QĐ") == 0, desk.err
+    assert "password" not in desk.err
+    assert desk.by("mai", *name, "2", "--as", "keeper", "--document", "3/QĐ") == 0, desk.err
+    assert f"The password of {CNTT} is the same" in " ".join(desk.err.split())
+
+
 def test_clause_12_3_d_from_begin_to_verify(tmp_path: Path) -> None:
     """The whole course by commands; every act is on record with its document, the inventory's digest among them."""
     desk = furnish(tmp_path)
