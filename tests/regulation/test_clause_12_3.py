@@ -13,6 +13,7 @@ from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, MicMailError
 from mic_mail.policy.authority import Part
+from mic_mail.policy.calendar import start_of
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.services.accounts import Accounts, NotAllowed
@@ -73,10 +74,13 @@ ALL = "lrswipkxte"
 
 
 def test_one_keeper_at_a_time(office: Office) -> None:
-    """Naming a new one ends the old one's authority on that day; a person of a unit below counts as one of the unit."""
-    office.grant("be", KEEPER)
+    """Nobody is named beside the one who is or will be (12.3.d); a person of a unit below counts as one of the unit."""
     office.grant("lan@mic.gov.vn", KEEPER, NEXT)
-    assert office.held(TODAY) == {"be": ALL}
+    for begins in (None, NEXT, LATER):
+        with pytest.raises(NotAllowed, match="has not handed") as refusal:
+            office.grant("be", KEEPER, begins)
+        assert refusal.value.clause == "12.3.d"
+    assert office.held(TODAY) == {}
     assert office.held(NEXT) == {"lan": ALL}
 
 
@@ -113,10 +117,12 @@ def test_who_leaves_or_goes_to_another_unit_keeps_nothing(office: Office) -> Non
     own = office.directory.mailbox("be@mic.gov.vn")
     office.accounts.leave(own, NEXT, Level.DEPARTMENT, Departure.RETIRED, HEAD)
     assert (office.held(TODAY), office.held(NEXT)) == ({"be": ALL}, {})
+    office.clock.move_to(start_of(NEXT))
+    office.directory.append_fact(office.unit.mailbox_id, Draft(FactKind.PASSWORD_RESET, office.clock.now(), "centre"))
     office.grant("lan", KEEPER)
-    office.clock.move_to(START.replace(day=25))
+    office.clock.move_to(start_of(date(2026, 12, 3)))
     office.accounts.transfer(office.people["lan"], office.units["VP"], HEAD)
-    assert office.held(date(2026, 11, 26)) == {}
+    assert office.held(date(2026, 12, 4)) == {}
 
 
 def test_who_returns_is_named_anew(office: Office) -> None:

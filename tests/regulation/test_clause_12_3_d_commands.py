@@ -32,16 +32,26 @@ def fill(folder: Path, desk: object) -> Path:
     return folder / "data" / "mail" / mailbox.home / "Maildir" / "cur"
 
 
-def test_clause_12_3_d_a_keeper_named_without_handover_is_told_of_the_password(tmp_path: Path) -> None:
-    """Only where somebody else is keeper."""
+def test_clause_12_3_d_nobody_follows_a_keeper_without_handover(tmp_path: Path) -> None:
+    """Neither at once nor from a day on, neither after the end of the term; a new password will do."""
     desk = furnish(tmp_path)
     name = ("mailbox", "grant", CNTT)
     assert desk.by("mai", *name, "1", "--as", "keeper", "--document", "1/QĐ") == 0, desk.err
-    assert "password" not in desk.err
-    assert desk.by("mai", *name, "1", "--as", "keeper", "--document", "2/QĐ") == 0, desk.err
-    assert "password" not in desk.err
-    assert desk.by("mai", *name, "2", "--as", "keeper", "--document", "3/QĐ") == 0, desk.err
+    assert desk.by("mai", *name, "1", "--as", "keeper", "--until", "31/12/2098", "--document", "2/QĐ") == 0, desk.err
+    for more in ((), ("--from", "01/01/2099")):
+        assert desk.by("mai", *name, "2", "--as", "keeper", *more, "--document", "3/QĐ") == 1
+        assert "Reg. 12.3.d" in desk.err
+        assert "handover begin" in desk.err
+    assert {row["holder"] for row in desk.seen_by("mai", "mailbox", "rights", CNTT)} == {BE}
+
+    assert desk.by("mai", "mailbox", "revoke", CNTT, "1", "--document", "4/QĐ") == 0, desk.err
     assert f"The password of {CNTT} is the same" in " ".join(desk.err.split())
+    assert desk.by("mai", *name, "2", "--as", "keeper", "--document", "5/QĐ") == 1
+    assert "password reset" in " ".join(desk.err.split())
+    assert desk.by("mai", "password", "reset", CNTT, "--document", "6/QĐ", "--reason", "hết phân công") == 0, desk.err
+    assert desk.by("mai", *name, "2", "--as", "keeper", "--document", "7/QĐ") == 0, desk.err
+    assert desk.by("mai", "mailbox", "revoke", CNTT, "2", "--document", "8/QĐ") == 0, desk.err
+    assert desk.by("mai", *name, "1", "--as", "keeper", "--document", "9/QĐ") == 1
 
 
 def test_clause_12_3_d_from_begin_to_verify(tmp_path: Path) -> None:

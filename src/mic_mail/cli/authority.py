@@ -97,25 +97,9 @@ def grant(
             f"{own.address} is {name.en} of {mailbox.address}; mail programs show it as {shown}.",
         )
     )
-    if part is Part.KEEPER and any(
-        holder.holding and holder.grant.part is Part.KEEPER and holder.grant.holder != own.address for holder in before
-    ):
-        warn_of_password(mailbox)
     subscribe(here, own, mailbox)
     if not any(holder.holding for holder in before if holder.person is not None and holder.person.address == own.address):
         begin_anew(here, own, mailbox)
-
-
-def warn_of_password(mailbox: MailboxRecord) -> None:
-    """Another keeper's end by a new naming alone changes no password, as a handover does (12.3.d)."""
-    output.note(
-        Text(
-            f"Mật khẩu của {mailbox.address} chưa đổi, người quản lý trước có thể còn biết: bàn giao bằng “handover begin” "
-            "hoặc đặt lại bằng “password reset” (12.3.d).",
-            f"The password of {mailbox.address} is the same, and the keeper before may know it: hand over by 'handover begin', "
-            "or set a new one by 'password reset' (12.3.d).",
-        )
-    )
 
 
 def begin_anew(here: Frame, own: MailboxRecord, mailbox: MailboxRecord) -> None:
@@ -168,6 +152,21 @@ def revoke(
         Text(
             f"{own.address} không còn sử dụng {mailbox.address} từ {when}.",
             f"{own.address} does not use {mailbox.address} any more from {when} on.",
+        )
+    )
+    owing = authorising.owing(here.directory.entry(mailbox.mailbox_id))
+    if owing is not None and owing.holder == own.address:
+        warn_of_password(mailbox)
+
+
+def warn_of_password(mailbox: MailboxRecord) -> None:
+    """Whoever was in charge may know it, and it does not end with the authority (12.3.d)."""
+    output.note(
+        Text(
+            f"Mật khẩu của {mailbox.address} chưa đổi, người quản lý có thể còn biết: bàn giao bằng “handover begin”, hoặc "
+            "đặt lại bằng “password reset” (12.3.d).",
+            f"The password of {mailbox.address} is the same, and its keeper may know it: hand over by 'handover begin', "
+            "or set a new one by 'password reset' (12.3.d).",
         )
     )
 

@@ -1,10 +1,13 @@
-"""Reg. 12.3, 12.3.d: when a unit's mailbox has nobody in charge, because a keeper's authority ends and nobody follows.
+"""Reg. 12.3, 12.3.d: when a unit's mailbox has nobody in charge, and who of its keepers has not handed it over.
 
-In: the mailbox's kind and facts, those of the persons who were ever named in it. Out: its vacancies, past and to come. Pure.
+In: the mailbox's kind and facts, those of the persons who were ever named in it. Out: its vacancies, past and to come; the
+keeper who has to hand over before somebody else is in charge. Pure.
 
 A keeper's authority ends with the term, by a revocation, with the official day of leaving, or with a transfer to another unit.
 A mailbox that never had a keeper has no vacancy: the regulation lets the head name one and does not ask for it. A substitute
 stands in for a keeper and fills none.
+
+An authority ends by itself, a password does not: a keeper has handed over once the Centre has set a new one after the end.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +15,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mic_mail.policy.authority import Grant, Part, grants, in_service
-from mic_mail.policy.facts import Fact, MailboxKind
+from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.handover import running
+
+_NEW_PASSWORD = frozenset({FactKind.PASSWORD_RESET, FactKind.ISSUED})
+"""Facts by which the Centre gives the mailbox a password that no earlier keeper knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,22 @@ def vacancies(kind: MailboxKind, facts: Sequence[Fact], person_facts: Mapping[in
     if last is not None and last.until is not None:
         found.append(Vacancy(last.until, None, last, is_being_filled))
     return tuple(found)
+
+
+def owing(
+    kind: MailboxKind, facts: Sequence[Fact], person_facts: Mapping[int, Sequence[Fact]], successor_id: int
+) -> Grant | None:
+    """The keeper, other than the successor, who has not handed over yet, the one whose authority ends last; None: nobody.
+
+    Whoever is in charge now, or is named from a later day on, has not. A mailbox that is issued again has a new password too.
+    """
+    if kind is not MailboxKind.UNIT:
+        return None
+    reset = max((fact.effective_at for fact in facts if fact.kind in _NEW_PASSWORD), default=None)
+    others = [grant for grant in grants(kind, facts) if grant.part is Part.KEEPER and grant.person_id != successor_id]
+    served = [left for grant in others if (left := in_service(grant, person_facts.get(grant.person_id, ()))) is not None]
+    owed = [grant for grant in served if grant.until is None or reset is None or grant.until > reset]
+    return max(owed, key=lambda grant: (grant.until is None, grant.until or grant.since), default=None)
 
 
 def _served(grant: Grant, person_facts: Sequence[Fact]) -> Grant:

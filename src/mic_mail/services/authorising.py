@@ -2,6 +2,7 @@
 
 In: whom the head of the unit named (for a group: whom the Centre lets in), from when until when, on which document. Out: a fact
 in the mailbox's chain, or a refusal with its clause; rights follow from the facts by themselves (`policy.authority`). Blocking.
+A second keeper follows the first by a handover alone (`services.handover`, 12.3.d).
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,12 +28,15 @@ from mic_mail.policy.authority import (
     grants,
     in_service,
     judge,
+    names,
 )
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
+from mic_mail.policy.handover import CLAUSE as HANDOVER_CLAUSE
 from mic_mail.policy.handover import BeingHandedOver, running, withheld
 from mic_mail.policy.leaving import leaves
 from mic_mail.policy.lifecycle import State
+from mic_mail.policy.succession import owing
 from mic_mail.services.accounts import Accounts, NotAllowed
 from mic_mail.services.credentials import Origin
 from mic_mail.services.sharing import shared_folder, shared_name
@@ -92,7 +96,10 @@ class Authorising:
         entry = self._directory.entry(mailbox.mailbox_id)
         if part is Part.KEEPER and running(entry.facts) is not None:
             raise BeingHandedOver(entry.address)
-        return self._append(entry, self.naming(mailbox, named, part, term, origin, rights=rights))
+        draft = self.naming(mailbox, named, part, term, origin, rights=rights)
+        if part is Part.KEEPER:
+            self._must_be_handed_over(entry, self.person(named)[0])
+        return self._append(entry, draft)
 
     def naming(
         self, mailbox: MailboxRecord, named: str, part: Part, term: Term, origin: Origin, *, rights: str | None = None
@@ -151,6 +158,12 @@ class Authorising:
         entries = sorted((snapshot.entries[mailbox_id] for mailbox_id in named_in), key=lambda entry: entry.address)
         found = (holder for entry in entries for holder in self._holders(snapshot, entry, at))
         return [holder for holder in found if holder.grant.person_id == own.owner.person_id]
+
+    def owing(self, entry: Entry, successor_id: int = 0) -> Grant | None:
+        """The keeper who has not handed the mailbox over (`policy.succession.owing`)."""
+        snapshot = self._directory.load_snapshot()
+        facts_of = {person: snapshot.facts_of(person) for person in names(entry.facts)}
+        return owing(entry.kind, entry.facts, facts_of, successor_id)
 
     def _holders(self, snapshot: Snapshot, entry: Entry, at: datetime) -> Iterator[Holder]:
         documents = {fact.seq: fact.document for fact in entry.facts}
@@ -263,6 +276,21 @@ class Authorising:
                 clause=CLAUSE,
                 remedy=Text("Trước hết: mailbox revoke.", "First: mailbox revoke."),
             )
+
+    def _must_be_handed_over(self, entry: Entry, successor: PersonRecord) -> None:
+        """Reg. 12.3.d: from one keeper to the next by a handover, which sets another password; a naming alone sets none."""
+        before = self.owing(entry, successor.person_id)
+        if before is None:
+            return
+        is_over = before.until is not None and before.until <= self._clock.now()
+        raise NotAllowed(
+            Text(f"{before.holder} chưa bàn giao {entry.address}.", f"{before.holder} has not handed {entry.address} over."),
+            clause=HANDOVER_CLAUSE,
+            remedy=Text(
+                "Bàn giao: handover begin" + (", hoặc đặt lại mật khẩu trước: password reset." if is_over else "."),
+                "Hand over: handover begin" + ("; or set a new password first: password reset." if is_over else "."),
+            ),
+        )
 
     def _append(self, entry: Entry, draft: Draft) -> Fact:
         return self._directory.append_fact(entry.mailbox_id, draft, after=entry.facts[-1].seq if entry.facts else 0)

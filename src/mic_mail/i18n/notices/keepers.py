@@ -37,10 +37,12 @@ def term_ended(address: str, holder: str, at: datetime) -> Letter:
         Text(f"Hộp thư {address} không còn người quản lý", f"Nobody is in charge of {address}"),
         Text(
             f"Phân công {holder} quản lý hộp thư {address} đã hết hiệu lực từ {when.vi} mà chưa bàn giao; người đó không còn "
-            f"truy nhập hộp thư. Hộp thư vẫn nhận thư đến. Theo {cited.vi}, đề nghị Thủ trưởng đơn vị chỉ định ngay người "
-            "nhận và gửi văn bản tới Trung tâm Thông tin để bàn giao.",
+            "truy nhập hộp thư bằng mật khẩu của mình. Mật khẩu riêng của hộp thư giữ nguyên cho đến khi bàn giao hoặc được "
+            f"Trung tâm Thông tin đặt lại. Hộp thư vẫn nhận thư đến. Theo {cited.vi}, đề nghị Thủ trưởng đơn vị chỉ định ngay "
+            "người nhận và gửi văn bản tới Trung tâm Thông tin để bàn giao.",
             f"The authority of {holder} over the mailbox {address} ended on {when.en} without a handover, and with it the "
-            "access. Mail still comes in. The head of the unit is asked to name a successor at once, and the unit to send the "
-            f"document to the Information Centre ({cited.en}).",
+            "access by the own password. The mailbox's password stays the same until it is handed over, or until the "
+            "Information Centre sets another. Mail still comes in. The head of the unit is asked to name a successor at once, "
+            f"and the unit to send the document to the Information Centre ({cited.en}).",
         ),
     )
