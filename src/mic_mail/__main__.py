@@ -3,7 +3,7 @@
 
 import sys
 
-if len(sys.argv) == 3 and sys.argv[1] in ("worker", "housekeeper", "indexer", "web"):
+if len(sys.argv) == 3 and sys.argv[1] in ("worker", "housekeeper", "sender", "indexer", "web"):
     from mic_mail.app.child import run_child
 
     sys.exit(run_child(int(sys.argv[2])))

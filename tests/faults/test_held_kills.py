@@ -22,7 +22,7 @@ ROOM = 1 << 30
 
 
 def record() -> Record:
-    slip = Slip(ID, "dvbe@mic.gov.vn", (Target(1, "ttlan@mic.gov.vn"),), NOW_US)
+    slip = Slip(trace_id=ID, sender="dvbe@mic.gov.vn", targets=(Target(1, "ttlan@mic.gov.vn"),), accepted_at_us=NOW_US)
     return Record(
         ID, State.HELD, NOW_US, NOW_US + 10**12, "dvbe@mic.gov.vn", "dvbe@mic.gov.vn", ("ttlan@mic.gov.vn",), 0, "", "secret",
         ("stamp/docx",), slip=slip.encode().decode(),

@@ -27,7 +27,7 @@ def test_a_delivery_that_the_index_forgot_is_not_repeated(serve: Callable[..., M
     targets = tuple(Target(mailbox.mailbox_id, mailbox.address) for mailbox in mailboxes)
     draft = rooms.spool.draft("TRACE")
     draft.write(MESSAGE)
-    entry = draft.commit(Slip("TRACE", "a@a.example", targets, server.clock.now_us()))
+    entry = draft.commit(Slip(trace_id="TRACE", sender="a@a.example", targets=targets, accepted_at_us=server.clock.now_us()))
     first, second = (rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)) for mailbox in mailboxes)
     staged = first.stage_link(entry.path)
     inbox = first.folder("INBOX").folder_id

@@ -1,4 +1,4 @@
-"""A worker, the housekeeper, the indexer, the pages: what the supervisor (`process.serve`) executes; its end of the channel.
+"""What the supervisor (`process.serve`) executes: a worker, the housekeeper, the sender, the indexer, the pages.
 
 In: the descriptor of a `ChildSpec`. Out: an exit code, after the supervisor said drain or was gone.
 """
@@ -62,10 +62,10 @@ async def _serve(spec: ChildSpec) -> None:
     config = Config.model_validate_json(spec.config)
     orders = Orders(Channel(socket.socket(fileno=spec.channel)))
     # What each loads it loads here: the indexer knows no protocol, and the collector has its threshold.
-    if spec.role == "housekeeper":
-        from mic_mail.services.housekeeping import only_housekeeper
+    if spec.role in ("housekeeper", "sender"):
+        from mic_mail.services.housekeeping import only_one
 
-        async with only_housekeeper(config.run_dir, orders.over) as mine:
+        async with only_one(config.run_dir, spec.role, orders.over) as mine:
             if mine:
                 await _live(spec, config, orders)
     elif spec.role == "indexer":
@@ -85,13 +85,14 @@ async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     gc.collect()  # what the imports have left; later it would keep the loop waiting
     listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
     tally = Tally.alone() if spec.tally is None else Tally(spec.tally, spec.row)
-    housekeeper = spec.role == "housekeeper"
+    housekeeper, sender = spec.role == "housekeeper", spec.role == "sender"
     secret = bytes.fromhex(spec.secret)
     server = await open_server(
-        config, SystemClock(), spec.name, listeners, tally=tally, secret=secret, tee=spec.tee, housekeeper=housekeeper
-    )
+        config, SystemClock(), spec.name, listeners, tally=tally, secret=secret, tee=spec.tee, housekeeper=housekeeper,
+        sender=sender,
+    )  # fmt: skip
     gc.freeze()
-    if not housekeeper and config.process.pin_workers:
+    if spec.role == "worker" and config.process.pin_workers:
         share_core(server.rooms.lanes, spec.row)
     orders.follow(server)
     await orders.over.wait()

@@ -55,7 +55,7 @@ async def start_in_process(
     config: Config, clock: Clock | None = None, *, tee: bool = False, housekeeper: bool = True
 ) -> RunningServer:
     """Start rooms, doors and housekeeping on the running loop; port 0 means any free one. Without `housekeeper` another
-    process keeps house.
+    process keeps house and sends.
 
     Missing folders, directory and certificate are made (self-signed, for the host name and loopback).
     """
@@ -78,6 +78,7 @@ async def start_in_process(
             tee=tee,
             housekeeper=housekeeper,
             indexer=housekeeper,
+            sender=housekeeper,
         )
     except BaseException:
         net.close(listeners)

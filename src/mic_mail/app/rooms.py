@@ -18,6 +18,8 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.net.tls import BadCertificate, TlsFront
+from mic_mail.outbound.news import QueueNews
+from mic_mail.outbound.queue import Queue
 from mic_mail.outbound.spool import Spool
 from mic_mail.process.feed import Feed, tell_directory_changed
 from mic_mail.process.lag import LoopLag
@@ -53,6 +55,8 @@ class Rooms:
     directory: Directory
     store: MailStore
     spool: Spool
+    queue: Queue
+    queued: QueueNews
     access: Access
     malware: Malware
     secrecy: Secrecy
@@ -104,7 +108,7 @@ class Rooms:
             task.cancel()
         self.lag.close()
         await self.secrecy.close()
-        for close in (self.store.close, self.spool.close, self.directory.close):
+        for close in (self.store.close, self.spool.close, self.queue.close, self.directory.close):
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self.lanes.io(close)
@@ -127,10 +131,11 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     tls = TlsFront(config.certificate, config.key, minimum=config.tls.minimum)
     directory = Directory(config.directory_url, clock=clock)
     access = await _open_access(config, directory, lanes=lanes, log=log, clock=clock, feed=feed, secret=secret)
+    queued = QueueNews(feed)
     changed: list[Callable[[int], None]] = []
     store = _store(config, clock, feed, changed)
     _tell_replay(log, await lanes.io(store.recover))
-    spool = await lanes.io(Spool, config.spool_dir)
+    spool, queue = await lanes.io(Spool, config.spool_dir), await lanes.io(Queue, config.queue_dir)
     usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot, log)
     changed.append(usage.add)
     secrecy = Secrecy(config, lanes=lanes, log=log, clock=clock)
@@ -142,6 +147,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         flow_settings(config),
         store=store,
         spool=spool,
+        queue=queue,
         lanes=lanes,
         accounts=accounts,
         access=access,
@@ -150,6 +156,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         log=log,
         clock=clock,
         runaway=runaways.noticed,
+        queued=queued.tell,
     )
     return Rooms(
         config=config,
@@ -163,6 +170,8 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         directory=directory,
         store=store,
         spool=spool,
+        queue=queue,
+        queued=queued,
         access=access,
         malware=malware,
         secrecy=secrecy,

@@ -21,7 +21,8 @@ from mic_mail.process.lag import lag_report
 from mic_mail.services.housekeeping import Duties
 from mic_mail.storage.types import AccountRef
 
-if TYPE_CHECKING:  # only a server of one process has the pages beside all else
+if TYPE_CHECKING:  # only a server of one process has the pages and the sender beside all else
+    from mic_mail.app.sending import SendingMail
     from mic_mail.app.web import WebDoors
     from mic_mail.web.application import WebServices
 
@@ -37,6 +38,7 @@ class Server:
     doors: Doors
     duties: Duties
     web: "WebDoors | None" = None
+    sending: "SendingMail | None" = None
     _secret: bytes = field(default=b"", repr=False)
 
     async def drain(self) -> None:
@@ -44,6 +46,10 @@ class Server:
         loop = asyncio.get_running_loop()
         seconds = self.rooms.config.process.drain_seconds
         deadline = loop.time() + seconds
+        if self.sending is not None:  # what is cut off is in the queue still
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await self.sending.drain()
         await asyncio.gather(self.doors.drain(seconds), *([self.web.drain(seconds)] if self.web else ()))
         with contextlib.suppress(TimeoutError):  # what is still not done then lies in the spool, for whoever recovers it
             async with asyncio.timeout_at(deadline):
@@ -75,6 +81,7 @@ class Server:
             "events": self.rooms.log.counted(),
             "directory_version": self.rooms.access.snapshot.version,
             "certificate_ends_at": self.rooms.tls.ends_at.isoformat(),
+            **(self.sending.report() if self.sending is not None else {}),
         }
 
 
@@ -89,6 +96,7 @@ async def open_server(
     tee: bool = False,
     housekeeper: bool = False,
     indexer: bool = False,
+    sender: bool = False,
 ) -> Server:
     """Build rooms, open doors, begin to follow the others and to do the duties."""
     rooms = await open_rooms(config, clock, name, secret=secret, tee=tee)
@@ -107,7 +115,16 @@ async def open_server(
         rooms.spawn(rooms.lanes.io(rooms.store.settle_left_behind))
     duties = duties_of(rooms, housekeeper=housekeeper, indexer=indexer and config.search.enabled)
     duties.start()
-    return Server(rooms, doors, duties, web, secret)
+    sending = _begin_sending(rooms) if sender else None
+    return Server(rooms, doors, duties, web, sending, secret)
+
+
+def _begin_sending(rooms: Rooms) -> "SendingMail":
+    from mic_mail.app.sending import SendingMail
+
+    sending = SendingMail(rooms)
+    sending.start()
+    return sending
 
 
 def _open_web(rooms: Rooms, listeners: Sequence[Listener], secret: bytes, tally: Tally) -> "WebDoors | None":

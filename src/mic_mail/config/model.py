@@ -35,6 +35,7 @@ from mic_mail.config.readings import (
 )
 from mic_mail.config.section import About, Distinct, DomainName, MailboxName, NetworkName, Rising, Section
 from mic_mail.config.security import Anomaly, Malware, Syslog
+from mic_mail.config.sending import Sending
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, summed over a message
@@ -356,6 +357,7 @@ class Config(Section):
     pop3: Annotated[Pop3, About("POP3.", "8.1")] = Pop3()
     ldap: Annotated[Ldap, About("LDAP.", "2.6")] = Ldap()
     web: Annotated[Web, About("The password page.", "7.3.c")] = Web()
+    sending: Annotated[Sending, About("To other servers.", "4.2")] = Sending()
     log: Annotated[Log, About("Logs.", "8.2")] = Log()
     malware: Annotated[Malware, About("Malware.", "10.2")] = Malware()
     anomaly: Annotated[Anomaly, About("Sign-ins that look like a stolen password.", "7.2.c")] = Anomaly()
@@ -387,6 +389,11 @@ class Config(Section):
     @property
     def spool_dir(self) -> Path:
         return self.server.data_dir / "spool"
+
+    @property
+    def queue_dir(self) -> Path:
+        """What is sent to other servers; on the file system of the spool, whose files it links."""
+        return self.server.data_dir / "queue"
 
     @property
     def held_dir(self) -> Path:

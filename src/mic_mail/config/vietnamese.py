@@ -168,6 +168,12 @@ MEANINGS = {
     "malware.connections": "Số kết nối cùng lúc tới clamd của mỗi tiến trình; thư khác phải chờ.",
     "malware.absent": "Khi clamd không trả lời: `refuse` để bên gửi thử lại, `pass` cho qua và ghi nhật ký.",
     "malware.suspend": "Hộp thư gửi mã độc bị tạm khóa.",
+    "sending": "Thư tới các tên miền khác.",
+    "sending.give_up": "Thư không chuyển được trong khoảng này thì báo lại cho người gửi.",
+    "sending.warn_after": "Sau khoảng này, người gửi được báo một lần là thư chưa chuyển được.",
+    "sending.connections": "Số kết nối cùng lúc tới mọi máy chủ khác.",
+    "sending.connections_per_domain": "Số kết nối cùng lúc tới các máy chủ của một tên miền.",
+    "sending.port": "Cổng nhận thư của máy chủ khác; chỉ đổi khi thử nghiệm.",
     "dns.nameservers": (
         "Máy chủ tên miền (`127.0.0.1`, `[::1]:5353`); trống: theo máy. Máy chủ kiểm tra DNSSEC phải ở trên chính máy này."
     ),

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mic_mail.outbound.files import trouble, unlink, write_all
+from mic_mail.outbound.transaction import Transaction
 
 FORMAT: Final = 1
 MESSAGE: Final = ".msg"
@@ -49,9 +50,15 @@ class Standing(StrEnum):
     OPEN = "open"
     DELIVERED = "delivered"
     FAILED = "failed"
-    """For good; the sender is told."""
+    """For good."""
     DROPPED = "dropped"
     """By a person."""
+    RELAYED = "relayed"
+    """Delivered to a server that sends no reports of success, which the sender has asked for (RFC 3461 §5.2.2): we do."""
+
+
+REPORTED = frozenset({Standing.FAILED, Standing.RELAYED})
+"""Ends of which the sender is told by mail."""
 
 
 class Hold(StrEnum):
@@ -75,22 +82,11 @@ class Recipient:
         return self.address.rpartition("@")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope(Transaction):
     """What an entry keeps of the transaction in which it came."""
 
-    trace_id: str
-    sender: str
     recipients: tuple[Recipient, ...]
-    accepted_at_us: int
-    return_path_octets: int = 0
-    """Length of the Return-Path line in front, which does not leave the house (RFC 5321 §4.4)."""
-    smtputf8: bool = False
-    body: str = "7BIT"
-    ret: str | None = None
-    envid: str | None = None
-    submitted_by: int = 0
-    """The mailbox that signed in to send it; 0: the server itself."""
 
     def encode(self) -> bytes:
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False).encode("utf-8", "surrogateescape")
@@ -115,17 +111,27 @@ class State:
     standings: tuple[Standing, ...]
     """One for each recipient."""
     reasons: tuple[str, ...]
-    """What was last said of each."""
+    """What was last said of each, an enhanced code in front."""
+    servers: tuple[str | None, ...]
+    """Who said it; None: no server was spoken to."""
     attempts: tuple[int, ...]
     next_try_us: int = 0
     """Not before this instant; 0: at once."""
     hold: Hold = Hold.NO
     warned: bool = False
     """The sender knows that it is late."""
+    told: frozenset[int] = frozenset()
+    """Those of whose end the sender knows."""
 
     @classmethod
     def fresh(cls, recipients: int) -> "State":
-        return cls((Standing.OPEN,) * recipients, ("",) * recipients, (0,) * recipients)
+        return cls((Standing.OPEN,) * recipients, ("",) * recipients, (None,) * recipients, (0,) * recipients)
+
+    @property
+    def untold(self) -> tuple[int, ...]:
+        """The places of those of whose end the sender has to be told still."""
+        ended = (place for place, standing in enumerate(self.standings) if standing in REPORTED)
+        return tuple(place for place in ended if place not in self.told)
 
     @property
     def open(self) -> tuple[int, ...]:
@@ -136,28 +142,32 @@ class State:
         """With one line more; `ValueError`, `KeyError` or `TypeError` for one that means nothing."""
         match line["did"]:
             case "try":
-                return self._tried(line["places"], Standing(line["standing"]), str(line["reason"]), int(line["next_try_us"]))
+                return self._tried(line)
             case "hold":
                 return replace(self, hold=Hold(line["hold"]))
             case "retry":
                 return replace(self, next_try_us=0, hold=Hold.NO)
             case "drop":
-                return self._settled(line["places"], Standing.DROPPED, str(line["reason"]))
+                return self._settled(line["places"], Standing.DROPPED, str(line["reason"]), None)
             case "warned":
                 return replace(self, warned=True)
+            case "told":
+                return replace(self, told=self.told | {int(place) for place in line["places"]})
         raise ValueError("unknown line")
 
-    def _tried(self, places: Sequence[int], standing: Standing, reason: str, next_try_us: int) -> "State":
-        state = self._settled(places, standing, reason)
+    def _tried(self, line: dict[str, Any]) -> "State":
+        places, server, next_try_us = line["places"], line["server"], int(line["next_try_us"])
+        state = self._settled(places, Standing(line["standing"]), str(line["reason"]), server and str(server))
         attempts = tuple(count + (place in set(places)) for place, count in enumerate(self.attempts))
         return replace(state, attempts=attempts, next_try_us=max(self.next_try_us, next_try_us))
 
-    def _settled(self, places: Sequence[int], standing: Standing, reason: str) -> "State":
+    def _settled(self, places: Sequence[int], standing: Standing, reason: str, server: str | None) -> "State":
         """What is settled stays so, whatever is said of it later."""
         wanted = {place for place in places if self.standings[place] is Standing.OPEN}
         standings = tuple(standing if place in wanted else each for place, each in enumerate(self.standings))
         reasons = tuple(reason if place in wanted else each for place, each in enumerate(self.reasons))
-        return replace(self, standings=standings, reasons=reasons)
+        servers = tuple(server if place in wanted else each for place, each in enumerate(self.servers))
+        return replace(self, standings=standings, reasons=reasons, servers=servers)
 
 
 class Queue:
@@ -305,13 +315,34 @@ class Entry:
         """The message file."""
         return self.queue._live / (self.entry_id + MESSAGE)
 
-    def tried(self, places: Sequence[int], standing: Standing, reason: str, *, next_try_us: int) -> None:
-        """A try is over for these recipients: settled, or OPEN and due again at `next_try_us`."""
-        self._append({"did": "try", "places": list(places), "standing": standing, "reason": reason, "next_try_us": next_try_us})
+    def beginning(self, octets: int) -> bytes:
+        """So much of the message as it leaves the house."""
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self.envelope.return_path_octets)
+            return file.read(octets)
+
+    def tried(
+        self, places: Sequence[int], standing: Standing, reason: str, *, next_try_us: int, server: str | None = None
+    ) -> None:
+        """A try is over for these recipients: settled, or OPEN and due again at `next_try_us`; `server`: who said why."""
+        self._append(
+            {
+                "did": "try",
+                "places": list(places),
+                "standing": standing,
+                "reason": reason,
+                "server": server,
+                "next_try_us": next_try_us,
+            }
+        )
 
     def warned(self) -> None:
         """The sender was told that it is late."""
         self._append({"did": "warned"})
+
+    def told(self, places: Sequence[int]) -> None:
+        """The sender was told of the end of these."""
+        self._append({"did": "told", "places": list(places)})
 
     def hold(self, hold: Hold) -> None:
         """Let it wait, or not any more."""

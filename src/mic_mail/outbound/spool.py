@@ -34,6 +34,7 @@ from typing import Final
 
 from mic_mail.outbound.files import trouble, unlink, write_all
 from mic_mail.outbound.schedule import is_due, pause_us
+from mic_mail.outbound.transaction import Transaction
 
 MESSAGE: Final = ".msg"
 ENVELOPE: Final = ".env"
@@ -41,9 +42,13 @@ MESSAGE_MODE: Final = 0o440
 FORMAT: Final = 1
 
 
+ELSEWHERE: Final = 0
+"""The `mailbox_id` of targets that no mailbox here has: they go into the queue (`outbound.queue`), all together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One mailbox that a recipient address leads to, and whether it has the message."""
+    """One mailbox that a recipient address leads to, or an address elsewhere, and whether it has the message."""
 
     mailbox_id: int
     address: str
@@ -53,22 +58,11 @@ class Target:
     settled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Slip:
-    """What an entry keeps of its envelope; the message itself already carries the trace header."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slip(Transaction):
+    """What an entry keeps of its envelope."""
 
-    trace_id: str
-    sender: str
     targets: tuple[Target, ...]
-    accepted_at_us: int
-    return_path_octets: int = 0
-    """Length of the Return-Path line in front: a message that leaves the house leaves without it (RFC 5321 §4.4)."""
-    smtputf8: bool = False
-    body: str = "7BIT"
-    ret: str | None = None
-    envid: str | None = None
-    submitted_by: int = 0
-    """The mailbox that signed in to send it; 0: it came from elsewhere."""
     attempts: int = 0
     next_try_us: int = 0
     """Not before this instant; 0 for an entry that nobody has tried to its end."""

@@ -25,7 +25,7 @@ class ChildSpec:
     """Everything that a child needs and cannot read for itself: it may not have the rights, or the file may have changed."""
 
     role: str
-    """`worker`, `housekeeper`, `indexer` or `web`."""
+    """`worker`, `housekeeper`, `sender`, `indexer` or `web`."""
     name: str
     config: str
     """The configuration as JSON."""

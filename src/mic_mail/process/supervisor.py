@@ -1,7 +1,7 @@
 """The supervisor: the parent of all processes of one server, which serves nobody itself.
 
-    start    lock the run_dir -> bind the ports -> give up root -> exec N workers, a housekeeper, an indexer, a process for the
-             pages, sockets and all
+    start    lock the run_dir -> bind the ports -> give up root -> exec N workers, a housekeeper, a sender, an indexer, a
+             process for the pages, sockets and all
     a death  the child is started again with the same sockets, at once the first time, then with growing pauses
     SIGHUP   the file is read again; what can be taken over goes to the children, what cannot is named in the log
     SIGTERM  the sockets close, the children drain, who is not done in time is killed; a second signal does not wait
@@ -72,8 +72,9 @@ class Child:
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is no server without it: a search finds the same without an indexer, and mail goes on without pages."""
-        return self.role not in ("indexer", "web")
+        """Whether there is no server without it: without an indexer a search finds the same, without pages mail goes on, and
+        without a sender it waits."""
+        return self.role not in ("indexer", "web", "sender")
 
 
 class Supervisor:
@@ -110,7 +111,7 @@ class Supervisor:
 
     # Beginning
     def start(self, listeners: Sequence[Listener], workers: int) -> None:
-        """Start so many workers on these sockets, the housekeeper, and the indexer and the pages if there shall be any."""
+        """Start so many workers on these sockets, the housekeeper, the sender, the indexer and pages if there shall be any."""
         run_dir = self.config.run_dir
         for stale in run_dir.glob(PREFIX + "*"):
             stale.unlink(missing_ok=True)
@@ -120,6 +121,7 @@ class Supervisor:
         self._tally = new_page(workers)
         self._children = [Child("worker", f"worker{row}", row) for row in range(workers)]
         self._children.append(Child("housekeeper", "house"))
+        self._children.append(Child("sender", "sender"))
         if self.config.search.enabled:
             self._children.append(Child("indexer", "index"))
         if any(listener.door in WEB_DOORS for listener in listeners):

@@ -58,6 +58,7 @@ class TlsInfo:
     bindings: sasl.Bindings = field(default_factory=dict, repr=False)
 
 
+_KEPT_BACK = frozenset({State.SEND_LOCKED, State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED})
 _OF_THE_BOOK = frozenset({"ldap", "ldaps", "carddav"})
 """Doors at which nobody sends or retrieves mail: a telephone that looks up names does not use the mailbox (Reg. 7.2.a)."""
 
@@ -203,6 +204,14 @@ class Access:
         except FactsUnreadable:
             return True
         return bool(decision.states & {State.SUSPENDED, State.RECLAIMED})
+
+    def may_be_sent(self, mailbox_id: int) -> bool:
+        """Whether what the mailbox has submitted may leave now (Reg. 7.1, 6.4.c): it may send still. On the loop."""
+        try:
+            decision = self.decide(mailbox_id)
+        except FactsUnreadable:
+            return False
+        return decision is not None and not decision.states & _KEPT_BACK
 
     def _decision(self, entry: Entry, now: datetime) -> Decision:
         known = self._decisions.get(entry.mailbox_id)

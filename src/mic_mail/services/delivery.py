@@ -9,7 +9,7 @@ messages wait for its turn, together. Nobody waits for ever. What happens in the
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
@@ -17,8 +17,8 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog, stamp
 from mic_mail.mime.render import Answers, answers
 from mic_mail.mime.scanner import Scanner
+from mic_mail.outbound.spool import ELSEWHERE, Slip, Target
 from mic_mail.outbound.spool import Entry as SpoolEntry
-from mic_mail.outbound.spool import Slip, Target
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.posting import Outcome, Parcel, Posting, Waiting, account_ref
 from mic_mail.storage.errors import Busy, Unavailable
@@ -199,26 +199,42 @@ class Delivering:
     # ------------------------------------------------------------ entries of the spool
 
     def fan_out(
-        self, entry: SpoolEntry, parcels: Sequence[Parcel], answered: Answers | None, *, doubtful: bool = False
+        self,
+        entry: SpoolEntry,
+        parcels: Sequence[Parcel],
+        answered: Answers | None,
+        *,
+        send_on: Callable[[SpoolEntry], Awaitable[None]],
+        doubtful: bool = False,
     ) -> None:
         """Deliver an entry to the mailboxes that do not have it yet, beside whatever the caller does next.
 
+        `send_on` does what is to be done for targets elsewhere; when it returns that is durable, and it may be asked again.
         `doubtful`: somebody was killed while delivering it. The store knows what it has by origin, but an index that was lost
         since (deleted, or its last commits in a power loss) has forgotten, so the files themselves are asked first.
         """
-        self._start(self._fan_out(entry, {parcel.mailbox.mailbox_id: parcel for parcel in parcels}, answered, doubtful))
+        by_mailbox = {parcel.mailbox.mailbox_id: parcel for parcel in parcels}
+        self._start(self._fan_out(entry, by_mailbox, answered, send_on, doubtful))
 
     async def _fan_out(
-        self, entry: SpoolEntry, parcels: Mapping[int, Parcel], answered: Answers | None, doubtful: bool
+        self,
+        entry: SpoolEntry,
+        parcels: Mapping[int, Parcel],
+        answered: Answers | None,
+        send_on: Callable[[SpoolEntry], Awaitable[None]],
+        doubtful: bool,
     ) -> None:
         try:
-            if answered is None:
-                answered = await self._scanned_file(entry)
-            targets = entry.open_targets
-            hurdles = await asyncio.gather(*(self._hand_over(entry, one, parcels, answered, doubtful) for one in targets))
-            done = [target.mailbox_id for target, hurdle in zip(targets, hurdles, strict=True) if hurdle is None]
+            here = [target for target in entry.open_targets if target.mailbox_id != ELSEWHERE]
+            elsewhere = [target for target in entry.open_targets if target.mailbox_id == ELSEWHERE]
+            hurdles = [await self._hurdle(send_on(entry))] * len(elsewhere) if elsewhere else []
+            if here:
+                known = answered or await self._scanned_file(entry)
+                hurdles += await asyncio.gather(*(self._hand_over(entry, one, parcels, known, doubtful) for one in here))
+            outcomes = list(zip([*elsewhere, *here], hurdles, strict=True))
+            done = [target.mailbox_id for target, hurdle in outcomes if hurdle is None]
             await self._lanes.io(self._settle_entry, entry, done)
-            for target, hurdle in zip(targets, hurdles, strict=True):
+            for target, hurdle in outcomes:
                 if hurdle is not None:
                     self._tell_deferred(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
         except Exception as error:  # noqa: BLE001 - the entry is durable: recovery takes it up again
@@ -244,22 +260,27 @@ class Delivering:
     ) -> str | None:
         """Settle one target, or why that is not possible yet: full, locked, no room. One's hurdle is not the others'."""
         parcel = parcels.get(target.mailbox_id)
-        if parcel is None:
-            return "NoMailbox"
+        return "NoMailbox" if parcel is None else await self._hurdle(self._link(entry, parcel, answered, doubtful))
+
+    async def _link(self, entry: SpoolEntry, parcel: Parcel, answered: Answers, doubtful: bool) -> None:
         account = self._store.account(account_ref(parcel.mailbox))
+        if doubtful and await self._accounts.write(account.ref, account.has_link, entry.path):
+            self._tell_found(entry.slip, parcel)
+            return
+        staged = await self._lanes.io(account.stage_link, entry.path)
         try:
-            if doubtful and await self._accounts.write(account.ref, account.has_link, entry.path):
-                self._tell_found(entry.slip, parcel)
-                return None
-            staged = await self._lanes.io(account.stage_link, entry.path)
-            try:
-                await self.staged(parcel, staged, answered)
-            except Unavailable:  # its turn has not come: nobody has seen the link
-                await self._lanes.io(staged.discard)
-                raise
+            await self.staged(parcel, staged, answered)
+        except Unavailable:  # its turn has not come: nobody has seen the link
+            await self._lanes.io(staged.discard)
+            raise
+
+    async def _hurdle(self, settling: Awaitable[None]) -> str | None:
+        """What is in the way of one target; the others have it all the same."""
+        try:
+            await settling
         except MicMailError as error:
             return type(error).__name__
-        except Exception as error:  # noqa: BLE001 - a defect of ours or of the store: this one waits, the others have it
+        except Exception as error:  # noqa: BLE001 - a defect of ours or of the store: this one waits
             return repr(error)
         return None
 

@@ -30,7 +30,7 @@ class Cause(StrEnum):
     RECLAIMED = "reclaimed"
     RECLAIMED_ON_REQUEST = "reclaimed-on-request"
     RELAY_DENIED = "relay-denied"
-    NO_ROUTE_YET = "no-route-yet"
+    BAD_DOMAIN = "bad-domain"
     OVER_QUOTA = "over-quota"
     # the sender
     NOT_SIGNED_IN = "not-signed-in"
@@ -62,9 +62,7 @@ class Cause(StrEnum):
 BINARYMIME = "BINARYMIME"
 """The `body` of a message whose octets are no lines (RFC 3030 §3)."""
 
-TEMPORARY = frozenset(
-    {Cause.NO_ROUTE_YET, Cause.OVER_QUOTA, Cause.SENDING_RATE, Cause.NOT_SCANNED, Cause.DISK_FULL, Cause.UNAVAILABLE}
-)
+TEMPORARY = frozenset({Cause.OVER_QUOTA, Cause.SENDING_RATE, Cause.NOT_SCANNED, Cause.DISK_FULL, Cause.UNAVAILABLE})
 """Causes after which the client should try again; every other one is final."""
 
 
@@ -98,7 +96,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One accepted recipient and the mailboxes that it leads to (one, or those of an alias or group)."""
+    """One accepted recipient and the mailboxes that it leads to (one, or those of an alias or group; none: it is elsewhere)."""
 
     address: str
     """As the client named it, for the log and for delivery reports."""
@@ -107,6 +105,11 @@ class Recipient:
     """What stood behind the `+`, if anything (RFC 5233)."""
     notify: frozenset[str] = frozenset()
     orcpt: str | None = None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether other servers have it: it is sent on."""
+        return not self.mailboxes
 
 
 @dataclass(slots=True)
@@ -134,6 +137,11 @@ class Envelope:
     written_as: set[int] = field(default_factory=set)
     """The mailboxes of units and groups that the person writes as (Reg. 12.3); known once the header has been read."""
     header: HeaderFacts = field(default_factory=HeaderFacts)
+
+    @property
+    def elsewhere(self) -> list[Recipient]:
+        """The recipients to whom it is sent on."""
+        return [recipient for recipient in self.recipients if recipient.is_elsewhere]
 
 
 @dataclass(frozen=True, slots=True)

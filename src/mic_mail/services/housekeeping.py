@@ -32,7 +32,6 @@ from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef
 
 T = TypeVar("T")
 
-HOUSEKEEPER_LOCK = "housekeeper.lock"
 _LOCK_RETRY_SECONDS = 0.5
 _NAMES_AN_EVENT = 200
 
@@ -216,9 +215,10 @@ def _ref(entry: Entry) -> AccountRef:
 
 
 @contextlib.asynccontextmanager
-async def only_housekeeper(run_dir: Path, given_up: asyncio.Event) -> AsyncIterator[bool]:
-    """Be the only housekeeper of a server while the context lasts; waits for one that has not ended yet, unless given up."""
-    fd = os.open(run_dir / HOUSEKEEPER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+async def only_one(run_dir: Path, role: str, given_up: asyncio.Event) -> AsyncIterator[bool]:
+    """Be the only process of this role of a server while the context lasts; waits for one that has not ended yet, unless
+    given up."""
+    fd = os.open(run_dir / f"{role}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         mine = _locked(fd)
         while not mine and not given_up.is_set():

@@ -1,8 +1,8 @@
 """From the door to the mailbox: who may send, who receives, and how a message becomes durable before anyone says `250`.
 
-In: an envelope and the octets of a message. Out: an `Outcome`. One local mailbox is published straight into its store; several
-go through one durable spool entry and are fanned out at once. Every answer has a trace id that is also in the log (Reg. 4.2: no
-message is dropped, redirected or copied in silence).
+In: an envelope and the octets of a message. Out: an `Outcome`. One local mailbox is published straight into its store; several,
+and whoever is elsewhere, go through one durable spool entry and are fanned out at once, to mailboxes and into the queue. Every
+answer has a trace id that is also in the log (Reg. 4.2: no message is dropped, redirected or copied in silence).
 Never here: protocol syntax, reply codes, SQL. Temporary trouble is never turned into a final refusal.
 """
 
@@ -19,6 +19,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mime import headers
 from mic_mail.mime.render import Answers, answers_of
 from mic_mail.outbound.files import SpoolFull
+from mic_mail.outbound.queue import Queue
 from mic_mail.outbound.spool import Draft, Spool
 from mic_mail.outbound.spool import Entry as SpoolEntry
 from mic_mail.process.lanes import AccountLanes, Lanes
@@ -30,7 +31,7 @@ from mic_mail.services.flowsettings import FlowSettings
 from mic_mail.services.malware import Malware
 from mic_mail.services.posting import Parcel, account_ref
 from mic_mail.services.reception import Reception, Sink, Stream
-from mic_mail.services.recipients import Recipients
+from mic_mail.services.recipients import Elsewhere, Recipients
 from mic_mail.services.secrecy import Checked, Passage, Secrecy, Way
 from mic_mail.services.senders import Senders
 from mic_mail.services.spooling import Spooling
@@ -50,6 +51,7 @@ class MailFlow:
         *,
         store: MailStore,
         spool: Spool,
+        queue: Queue,
         lanes: Lanes,
         accounts: AccountLanes,
         access: Access,
@@ -58,8 +60,10 @@ class MailFlow:
         log: MailLog,
         clock: Clock,
         runaway: Callable[[int, int], None] = lambda mailbox_id, recipients: None,
+        queued: Callable[[str], None] = lambda entry_id: None,
     ) -> None:
-        """`runaway` hears, on the loop, of a mailbox that goes on to name far too many recipients."""
+        """`runaway` hears, on the loop, of a mailbox that goes on to name far too many recipients; `queued` of what is to be
+        sent on."""
         self.settings = settings
         self._malware = malware
         self._secrecy = secrecy
@@ -71,7 +75,9 @@ class MailFlow:
         self._delivering = Delivering(store, lanes, accounts, log, clock, arrived=access.arrived)
         self._recipients = Recipients(access, store, accounts, log, clock)
         self._senders = Senders(access, lambda: self.settings, clock, runaway)
-        self._spooling = Spooling(spool, lanes=lanes, access=access, delivering=self._delivering, log=log, clock=clock)
+        self._spooling = Spooling(
+            spool, queue, lanes=lanes, access=access, delivering=self._delivering, queued=queued, log=log, clock=clock
+        )
         self._errands: set[asyncio.Task[object]] = set()
 
     # ------------------------------------------------------------ the envelope
@@ -114,14 +120,15 @@ class MailFlow:
             octets = declared_octets or 1
             if not self._recipients.has_room(found, octets) and await self._recipients.is_full(found, octets):
                 found = Cause.OVER_QUOTA
-        if isinstance(found, Mailbox) and client.signed_in is not None and self._senders.sends_too_much(client.signed_in):
+        if isinstance(found, Cause):
+            refusal = Refusal(found, trace_id, {"address": address})
+        elif client.signed_in is not None and self._senders.sends_too_much(client.signed_in):
             refusal = Refusal(Cause.SENDING_RATE, trace_id, {"limit": str(settings.recipients_per_hour)})
-            self._tell_refused("recipient_refused", refusal, client, recipient=address)
-            return refusal
-        if isinstance(found, Mailbox):
+        elif isinstance(found, Elsewhere):
+            return Recipient(address, (), None, notify, orcpt)
+        else:
             detail = local.partition(settings.separator)[2] if settings.separator else ""
             return Recipient(address, (found.mailbox_id,), detail or None, notify, orcpt)
-        refusal = Refusal(found, trace_id, {"address": address})
         self._tell_refused("recipient_refused", refusal, client, recipient=address)
         return refusal
 
@@ -179,7 +186,7 @@ class MailFlow:
                     limit = self.settings.attachment_octets
                     refusal = self.refusal(envelope, Cause.ATTACHMENTS_TOO_LARGE, size_octets=attached, limit_octets=limit)
                     return self.refused(envelope, refusal)
-            if len(parcels) == 1:
+            if _is_for_one(envelope, parcels):
                 return await self._deliver_small(envelope, parcels[0], octets, received_octets, answered)
             return await self.run_to_its_end(self._spool_small(envelope, parcels, octets, received_octets, answered))
         except Exception as error:  # noqa: BLE001 - the client hears a temporary refusal, the log has the rest
@@ -208,7 +215,7 @@ class MailFlow:
         parcels = self._parcels(envelope)
 
         def open_sink() -> Sink:
-            if len(parcels) == 1:
+            if _is_for_one(envelope, parcels):
                 return self._store.account(account_ref(parcels[0].mailbox)).stage()
             return self._spooling.draft(envelope.trace_id)
 
@@ -291,7 +298,7 @@ class MailFlow:
         self._spooling.fan_out(entry, answered)
         for parcel in parcels:
             self._recipients.grew(parcel.mailbox.mailbox_id, answered.size)
-        return self._accepted(envelope, received_octets, spooled=len(parcels))
+        return self._accepted(envelope, received_octets, spooled=len(parcels) + len(envelope.elsewhere))
 
     async def recover(self) -> int:
         """Take up what earlier processes acknowledged and did not finish (spooling.py)."""
@@ -377,3 +384,8 @@ class MailFlow:
         while self._errands:
             await asyncio.wait(list(self._errands))
         await self._delivering.settle()
+
+
+def _is_for_one(envelope: Envelope, parcels: list[Parcel]) -> bool:
+    """Whether one mailbox here gets it and nobody else."""
+    return len(parcels) == 1 and not envelope.elsewhere

@@ -25,7 +25,7 @@ from mic_mail.i18n import dates, messages
 from mic_mail.i18n.notices import mailbox as letters
 from mic_mail.i18n.notices.notice import Letter
 from mic_mail.ids import trace_id
-from mic_mail.mime.compose import Mailbox, bilingual, compose
+from mic_mail.mime.compose import Attachment, Mailbox, bilingual, compose
 from mic_mail.mime.render import answers_of
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.mailstore import MailStore
@@ -130,6 +130,10 @@ class Notices:
     def deliver(self, mailbox: Addressee, letter: Letter, *, origin: str, in_reply_to: str | None = None) -> Published:
         """One notice into INBOX, whatever the quota says; a second one of the same `origin` keeps nothing."""
         message = self.compose(mailbox.display_name, mailbox.address, letter, in_reply_to=in_reply_to)
+        return self.put(mailbox, message, origin=origin)
+
+    def put(self, mailbox: Addressee, message: bytes, *, origin: str) -> Published:
+        """Likewise for a message that was composed already."""
         account = self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         staged = account.stage()
         try:
@@ -140,8 +144,17 @@ class Notices:
         finally:
             staged.discard()
 
-    def compose(self, name: str, address: str, letter: Letter, *, in_reply_to: str | None = None) -> bytes:
-        """The message that brings a letter to `name <address>`; `in_reply_to`: the Message-ID that it answers."""
+    def compose(
+        self,
+        name: str,
+        address: str,
+        letter: Letter,
+        *,
+        in_reply_to: str | None = None,
+        report: Sequence[Attachment] = (),
+    ) -> bytes:
+        """The message that brings a letter to `name <address>`; `in_reply_to`: the Message-ID that it answers; `report`: what a
+        delivery report says to programs (RFC 6522)."""
         centre, support = messages.centre(), self._config.support
         message = compose(
             sender=Mailbox(centre.vi, support),
@@ -154,6 +167,9 @@ class Notices:
             date=dates.local(self._clock.now()),
             message_id=f"{trace_id(self._clock.now_us())}@{self._config.server.hostname}",
             in_reply_to=in_reply_to,
+            auto_submitted="auto-replied" if report else "auto-generated",
+            attachments=report,
+            report_type="delivery-status" if report else None,
             extra=[("X-Auto-Response-Suppress", "All"), ("Content-Language", "vi, en")],
         )
         return b"Return-Path: <>\r\n" + message

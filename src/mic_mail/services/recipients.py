@@ -1,7 +1,8 @@
 """Where an address leads: the mailbox that receives for it, or why there is none.
 
-In: the two halves of an address. Out: a mailbox or a `Cause`. Answered from the directory in memory and the cached decision
-of the policy; only a mailbox that may be full is asked about on disk, and it is refused only where that is certain.
+In: the two halves of an address. Out: a mailbox, `Elsewhere` or a `Cause`. Answered from the directory in memory and
+the cached decision of the policy; only a mailbox that may be full is asked about on disk, and it is refused only where that is
+certain.
 
 The domain alone decides whether an address is ours. Whatever the local part looks like (`user%elsewhere`, `host!user`,
 `"user@elsewhere"`), it is looked up as it is and never taken apart into another address: no form of writing relays.
@@ -15,6 +16,7 @@ from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
+from mic_mail.net.dns import NotAName, to_ascii
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.leaving import CLAUSE as LEAVING
@@ -27,6 +29,20 @@ from mic_mail.storage.types import AccountRef
 
 USAGE_SECONDS = 10.0
 """How old a usage may be that lets a recipient pass; a refusal asks anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another server's address, for somebody who may send there."""
+
+
+def _elsewhere(domain: str) -> Elsewhere | Cause:
+    """Whether there could be such a domain: what the DNS cannot hold is refused now rather than by a report."""
+    try:
+        name = to_ascii(domain)
+    except NotAName:
+        return Cause.BAD_DOMAIN
+    return Elsewhere() if "." in name and not domain.startswith("[") else Cause.BAD_DOMAIN
 
 
 @dataclass(slots=True)
@@ -47,11 +63,13 @@ class Recipients:
         self._clock = clock
         self._usage: dict[int, _Usage] = {}
 
-    def find(self, local: str, domain: str, role: Role, *, separator: str, home: str, support: str) -> Mailbox | Cause:
+    def find(
+        self, local: str, domain: str, role: Role, *, separator: str, home: str, support: str
+    ) -> Mailbox | Elsewhere | Cause:
         """Who receives for `local@domain`; `home` is the domain, `support` the address, that stand in for a postmaster's."""
         snapshot = self._access.snapshot
         if domain not in snapshot.domains:
-            return Cause.NO_ROUTE_YET if role is Role.SUBMISSION else Cause.RELAY_DENIED
+            return _elsewhere(domain) if role is Role.SUBMISSION else Cause.RELAY_DENIED
         local = local.lower()
         if local == "postmaster":
             return self._postmaster(domain, home, support)

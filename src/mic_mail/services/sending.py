@@ -15,7 +15,7 @@ send now (Reg. 7.1, 7.2.c) has its mail held: it stays in the queue, untried, un
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -38,6 +38,10 @@ LOOK_SECONDS = 20.0
 """The queue is looked at so often, hint or no hint."""
 HELD_SECONDS = 60.0
 """How soon a held entry is looked at again."""
+SUCCESS = "SUCCESS"
+"""What NOTIFY says of who wants to hear of a delivery too."""
+TOGETHER_SECONDS = 60.0
+"""So long a failure waits for others of its message, which one report tells of."""
 DAY = 86_400.0
 _STANDINGS = {Fate.DELIVERED: Standing.DELIVERED, Fate.FAILED: Standing.FAILED, Fate.DEFERRED: Standing.OPEN}
 
@@ -60,11 +64,24 @@ class Told:
     """What the sender of an entry has to hear of: places in its envelope, with the last word on each."""
 
     entry: Entry
-    failed: tuple[int, ...]
+    ended: tuple[int, ...]
+    """Failed, or handed to a server that sends no reports (`queue.REPORTED`)."""
     late: tuple[int, ...] = ()
 
 
 Reporting = Callable[[Told], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What was said of some recipients of an entry."""
+
+    results: Sequence[Result]
+    """One for each."""
+    server: str | None = None
+    """Who said it; None: nobody could be spoken to."""
+    reports: bool = True
+    """Whether that server tells the sender itself what he wants to know (RFC 3461)."""
 
 
 class Senders:
@@ -99,7 +116,10 @@ class Senders:
         self._connections = Connections(settings.connections, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: set[str] = set()
+        self._telling: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._looking = asyncio.Lock()
+        self._heard: set[str] = set()
+        self._hearing = False
         self._news = asyncio.Event()
         self._over = False
 
@@ -127,12 +147,45 @@ class Senders:
 
     async def look(self) -> None:
         """There may be new entries."""
+        await self._take(await self._lanes.io(self._queue.names))
+
+    async def _take(self, entry_ids: Iterable[str]) -> None:
+        """Plan those that are new."""
         async with self._looking:  # two who look at once would each plan what is new
-            for entry_id in await self._lanes.io(self._queue.names):
+            for entry_id in entry_ids:
                 if entry_id not in self._entries and (entry := await self._lanes.io(self._queue.read, entry_id)) is not None:
                     self._entries[entry_id] = entry
                     self._plan(entry, entry.state.next_try_us)
-        self._news.set()
+                    self._news.set()
+
+    @property
+    def waiting(self) -> int:
+        """Messages in the queue, as far as it was looked at."""
+        return len(self._entries)
+
+    @property
+    def under_way(self) -> int:
+        """Tries that go on now."""
+        return self._schedule.running
+
+    def hear(self, entry_id: str) -> None:
+        """There is a new entry, or somebody has decided something of one; in the background."""
+        self._heard.add(entry_id)
+        if not self._hearing and not self._over:
+            self._hearing = True
+            self._start_errand(self._take_up_heard())
+
+    async def _take_up_heard(self) -> None:
+        try:
+            while self._heard and not self._over:
+                heard, self._heard = self._heard, set()
+                for entry_id in heard & self._entries.keys():
+                    await self.decided(entry_id)
+                await self._take(heard)
+        except OSError as error:  # the next look comes to it
+            self._log.event("queue_not_read", error=str(error))
+        finally:
+            self._hearing = False
 
     async def decided(self, entry_id: str) -> None:
         """Somebody has said something of this entry: it counts from now on, and not from the next try on."""
@@ -151,7 +204,7 @@ class Senders:
         due = self._clock.monotonic() + max(0.0, (at_us - self._clock.now_us()) / 1_000_000)
         for domain, places in domains.items():
             self._schedule.add(Job(entry.entry_id, domain, tuple(places)), due)
-        if not domains:  # only its end is left to do
+        if not domains or entry.state.untold:  # its end is left to do, or a report
             self._schedule.add(Job(entry.entry_id, "", ()), due)
 
     def _start(self, job: Job) -> None:
@@ -194,51 +247,52 @@ class Senders:
             return End.SERVED
         places = tuple(place for place in job.places if place in entry.state.open)
         if not places:
+            await self._tell_sender(entry)
             await self._finish(entry)
             return End.SERVED
         if entry.state.hold is not Hold.NO or (entry.envelope.submitted_by and not self._may_send(entry.envelope.submitted_by)):
             self._again(replace(job, places=places), HELD_SECONDS)
             return End.SERVED
         try:
-            results, server = await self._send(entry, job.domain, places)
+            heard = await self._send(entry, job.domain, places)
         except NoRoute as error:
-            await self._write(entry, job, places, [Result(Fate.FAILED, error.status, error.text.en)] * len(places), None)
+            await self._write(entry, job, places, _Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places)))
             return End.SERVED
         except (PeerTrouble, DnsUnavailable) as error:
             text = error.text if isinstance(error, PeerTrouble) else error.text.en
             status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
-            await self._write(entry, job, places, [Result(Fate.DEFERRED, status, text)] * len(places), None)
+            await self._write(entry, job, places, _Heard([Result(Fate.DEFERRED, status, text)] * len(places)))
             return End.TROUBLE
-        await self._write(entry, job, places, results, server)
+        await self._write(entry, job, places, heard)
         return End.SERVED
 
-    async def _send(self, entry: Entry, domain: str, places: Sequence[int]) -> tuple[list[Result], str]:
+    async def _send(self, entry: Entry, domain: str, places: Sequence[int]) -> _Heard:
         """The word on each, and who said it; the last trouble where nobody could be spoken to."""
         trouble: PeerTrouble | None = None
         for host in (await self._route(domain)).hosts:
             for address in host.addresses:
                 try:
-                    return await self._send_to(host, address, entry, places), host.name
+                    return await self._send_to(host, address, entry, places)
                 except PeerTrouble as error:
                     if error.step is Step.END:  # it may have been taken: another server would make two of it
                         raise
                     trouble = error
         raise trouble or PeerTrouble(Step.CONNECT, "no address")
 
-    async def _send_to(self, host: Host, address: str, entry: Entry, places: Sequence[int]) -> list[Result]:
+    async def _send_to(self, host: Host, address: str, entry: Entry, places: Sequence[int]) -> _Heard:
         while (peer := self._connections.kept(address)) is not None:
             try:
-                results = await self._over_peer(peer, entry, places)
+                return await self._hear(host, address, peer, entry, places)
             except PeerTrouble as error:
                 if error.step is Step.END:
                     raise
-            else:
-                await self._connections.give_back(address, peer)
-                return results
-        peer = await self._connections.new(host, address)
+        return await self._hear(host, address, await self._connections.new(host, address), entry, places)
+
+    async def _hear(self, host: Host, address: str, peer: Peer, entry: Entry, places: Sequence[int]) -> _Heard:
         results = await self._over_peer(peer, entry, places)
+        reports = peer.offer.has("DSN")
         await self._connections.give_back(address, peer)
-        return results
+        return _Heard(results, host.name, reports)
 
     async def _over_peer(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
         envelope = entry.envelope
@@ -276,28 +330,30 @@ class Senders:
 
     # ------------------------------------------------------------ what became of it
 
-    async def _write(
-        self, entry: Entry, job: Job, places: Sequence[int], results: Sequence[Result], server: str | None
-    ) -> None:
+    async def _write(self, entry: Entry, job: Job, places: Sequence[int], heard: _Heard) -> None:
         """Into the entry's log, and the mail log; what is deferred comes again, or has waited for too long."""
         too_late = self._age(entry) >= self._settings.give_up_seconds
         wait = self._pause(entry, places)
         next_try_us = self._clock.now_us() + int(wait * 1_000_000)
         groups: dict[tuple[Standing, str], list[int]] = defaultdict(list)
-        for place, result in zip(places, results, strict=True):
+        for place, result in zip(places, heard.results, strict=True):
             standing = _STANDINGS[result.fate]
             status, text = result.status, result.text
+            if standing is Standing.DELIVERED and not heard.reports and SUCCESS in entry.envelope.recipients[place].notify:
+                standing = Standing.RELAYED
             if standing is Standing.OPEN and too_late:
                 standing, status = Standing.FAILED, "5.4.7"
             groups[standing, f"{status} {text}"].append(place)
-            self._tell(entry, place, standing, status=status, reply=text, server=server)
+            self._tell(entry, place, standing, status=status, reply=text, server=heard.server)
         for (standing, reason), some in groups.items():
             due = next_try_us if standing is Standing.OPEN else 0
-            await self._lanes.io(partial(entry.tried, some, standing, reason, next_try_us=due))
+            await self._lanes.io(partial(entry.tried, some, standing, reason, next_try_us=due, server=heard.server))
         left = tuple(place for place in places if place in entry.state.open)
         if left:
             self._again(replace(job, places=left), wait)
             await self._warn(entry)
+        if entry.state.open and entry.state.untold:
+            self._schedule.add(Job(entry.entry_id, "", ()), self._clock.monotonic() + TOGETHER_SECONDS)
         await self._finish(entry)
 
     async def _warn(self, entry: Entry) -> None:
@@ -306,16 +362,23 @@ class Senders:
             await self._report(Told(entry, (), entry.state.open))
             await self._lanes.io(entry.warned)
 
+    async def _tell_sender(self, entry: Entry) -> None:
+        """Of those whose end has to be told of, in one report."""
+        async with self._telling[entry.entry_id]:
+            untold = entry.state.untold
+            if untold:
+                await self._report(Told(entry, untold))
+                await self._lanes.io(entry.told, untold)
+
     async def _finish(self, entry: Entry) -> None:
-        """Where nobody is left, the sender is told of those who get nothing, and the entry ends."""
+        """Where nobody is left, the sender is told, and the entry ends."""
         if entry.state.open or entry.entry_id in self._ending:
             return
         self._ending.add(entry.entry_id)
         try:
-            failed = tuple(place for place, standing in enumerate(entry.state.standings) if standing is Standing.FAILED)
-            if failed:
-                await self._report(Told(entry, failed))
+            await self._tell_sender(entry)
             await self._lanes.io(entry.end)
+            self._telling.pop(entry.entry_id, None)
             async with self._looking:  # who looks now may have the name still
                 self._entries.pop(entry.entry_id, None)
         finally:
@@ -341,6 +404,11 @@ class Senders:
         )
 
 
-_EVENTS = {Standing.DELIVERED: "message_sent", Standing.FAILED: "message_not_sent", Standing.OPEN: "sending_deferred"}
+_EVENTS = {
+    Standing.DELIVERED: "message_sent",
+    Standing.RELAYED: "message_sent",
+    Standing.FAILED: "message_not_sent",
+    Standing.OPEN: "sending_deferred",
+}
 _STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5"}
 """RFC 3463: no answer from host; cryptographic failure. Else 4.4.2, bad connection."""

@@ -1,21 +1,26 @@
 """From an envelope to an entry of the spool, and from there to the mailboxes, in this process or after a restart.
 
-In: envelopes and whom they reach; the spool. Out: slips, entries that are being delivered. What a mailbox sent that is
-suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
+In: envelopes and whom they reach; the spool and the queue. Out: slips, entries that are being delivered or sent
+on. What a mailbox sent that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from itertools import islice
 
 from mic_mail.clock import Clock
 from mic_mail.log.maillog import MailLog, stamp
 from mic_mail.mime.render import Answers
-from mic_mail.outbound.spool import Draft, Entry, Slip, Spool, Target
+from mic_mail.outbound.queue import Envelope as QueueEnvelope
+from mic_mail.outbound.queue import Queue, Recipient
+from mic_mail.outbound.spool import ELSEWHERE, Draft, Entry, Slip, Spool, Target
+from mic_mail.outbound.transaction import Transaction
 from mic_mail.process.lanes import Lanes
 from mic_mail.services import trace
 from mic_mail.services.access import Access
 from mic_mail.services.delivery import Delivering
-from mic_mail.services.envelope import Envelope, Recipient
+from mic_mail.services.envelope import Envelope
+from mic_mail.services.envelope import Recipient as LocalRecipient
 from mic_mail.services.posting import Parcel
 
 MAX_RECOVERED = 500
@@ -26,9 +31,21 @@ class Spooling:
     """The spool of one process, and what comes of its entries."""
 
     def __init__(
-        self, spool: Spool, *, lanes: Lanes, access: Access, delivering: Delivering, log: MailLog, clock: Clock
+        self,
+        spool: Spool,
+        queue: Queue,
+        *,
+        lanes: Lanes,
+        access: Access,
+        delivering: Delivering,
+        queued: Callable[[str], None],
+        log: MailLog,
+        clock: Clock,
     ) -> None:
+        """`queued` hears, on the loop, of each entry that is in the queue now."""
         self._spool = spool
+        self._queue = queue
+        self._queued = queued
         self._lanes = lanes
         self._access = access
         self._delivering = delivering
@@ -54,11 +71,15 @@ class Spooling:
             )
             for parcel in parcels
         )
+        elsewhere = tuple(
+            Target(ELSEWHERE, recipient.address, None, tuple(sorted(recipient.notify)), recipient.orcpt)
+            for recipient in envelope.elsewhere
+        )
         return Slip(
-            envelope.trace_id,
-            envelope.sender,
-            targets,
-            self._clock.now_us(),
+            trace_id=envelope.trace_id,
+            sender=envelope.sender,
+            targets=targets + elsewhere,
+            accepted_at_us=self._clock.now_us(),
             return_path_octets=len(trace.return_path(envelope)),
             smtputf8=envelope.smtputf8,
             body=envelope.body,
@@ -69,7 +90,18 @@ class Spooling:
 
     def fan_out(self, entry: Entry, answered: Answers | None, *, doubtful: bool = False) -> None:
         """Deliver what is not settled. `doubtful`: some of it may have been, by whoever was killed."""
-        self._delivering.fan_out(entry, self._parcels_of(entry), answered, doubtful=doubtful)
+        self._delivering.fan_out(entry, self._parcels_of(entry), answered, send_on=self._send_on, doubtful=doubtful)
+
+    async def _send_on(self, entry: Entry) -> None:
+        """Into the queue, once, for all targets elsewhere."""
+        slip = entry.slip
+        targets = [target for target in entry.open_targets if target.mailbox_id == ELSEWHERE]
+        recipients = tuple(Recipient(target.address, target.notify, target.orcpt) for target in targets)
+        kept = {each.name: getattr(slip, each.name) for each in fields(Transaction)}
+        await self._lanes.io(self._queue.put, entry.spool_id, entry.path, QueueEnvelope(recipients=recipients, **kept))
+        addresses = [recipient.address for recipient in recipients]
+        self._log.event("message_queued", trace=slip.trace_id, sender=slip.sender, recipients=addresses)
+        self._queued(entry.spool_id)
 
     async def take_up(self) -> int:
         """Take up what earlier processes acknowledged and did not finish, and what could not be delivered then.
@@ -123,7 +155,7 @@ class Spooling:
         for target in entry.open_targets:
             mailbox = self._access.snapshot.entry(target.mailbox_id)
             if mailbox is not None:
-                recipient = Recipient(
+                recipient = LocalRecipient(
                     target.address, (target.mailbox_id,), target.detail, frozenset(target.notify), target.orcpt
                 )
                 parcels.append(Parcel(slip.trace_id, slip.sender, recipient, mailbox, entry.origin(target.mailbox_id)))

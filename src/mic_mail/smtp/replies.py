@@ -171,11 +171,11 @@ TABLE: dict[str, Row] = {
         "This server takes no mail for {address}.",
         "Máy chủ này không nhận thư gửi đến {address}.",
     ),
-    Cause.NO_ROUTE_YET: Row(
-        451,
-        "4.4.4",
-        "Mail to other domains cannot be sent from here yet; keep the message and try again later.",
-        "Máy chủ chưa chuyển được thư ra ngoài hệ thống; đề nghị giữ thư và gửi lại sau.",
+    Cause.BAD_DOMAIN: Row(
+        550,
+        "5.1.2",
+        "No mail can be sent to {address}: there is no such domain.",
+        "Không gửi được thư tới {address}: tên miền không hợp lệ.",
     ),
     Cause.OVER_QUOTA: Row(
         452,

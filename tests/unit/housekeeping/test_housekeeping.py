@@ -17,7 +17,7 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.errors import Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.housekeeping import Duties, Duty, LogRetention, only_housekeeper
+from mic_mail.services.housekeeping import Duties, Duty, LogRetention, only_one
 from population import PASSWORD
 
 
@@ -57,15 +57,15 @@ async def test_only_one_housekeeper_at_a_time(tmp_path: Path) -> None:
     order: list[str] = []
 
     async def second() -> None:
-        async with only_housekeeper(tmp_path, never) as mine:
+        async with only_one(tmp_path, "housekeeper", never) as mine:
             order.append("second" if mine else "none")
 
-    async with only_housekeeper(tmp_path, never) as mine:
+    async with only_one(tmp_path, "housekeeper", never) as mine:
         assert mine
         waiting = asyncio.create_task(second())
         await asyncio.sleep(0.05)
         now.set()
-        async with only_housekeeper(tmp_path, now) as other:
+        async with only_one(tmp_path, "housekeeper", now) as other:
             assert not other
         order.append("first")
     await waiting

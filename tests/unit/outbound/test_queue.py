@@ -19,7 +19,10 @@ MESSAGE = b"Return-Path: <a@mic.gov.vn>\r\nSubject: x\r\n\r\nx\r\n"
 
 def envelope(*addresses: str) -> Envelope:
     recipients = tuple(Recipient(address, ("FAILURE",), "rfc822;x") for address in addresses or ("b@example.org",))
-    return Envelope("ID", "a@mic.gov.vn", recipients, 5, return_path_octets=28, envid="q", submitted_by=7)
+    return Envelope(
+        trace_id="ID", sender="a@mic.gov.vn", recipients=recipients, accepted_at_us=5, return_path_octets=28, envid="q",
+        submitted_by=7,
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -55,7 +55,10 @@ class Office:
     def put(self, entry_id: str, *addresses: str, age: float = 0.0, body: str = "7BIT") -> None:
         recipients = tuple(Recipient(address) for address in addresses)
         at_us = self.clock.now_us() - int(age * 1_000_000)
-        envelope = Envelope(entry_id, "a@mic.gov.vn", recipients, at_us, len(HEAD), body=body, submitted_by=SENDER)
+        envelope = Envelope(
+            trace_id=entry_id, sender="a@mic.gov.vn", recipients=recipients, accepted_at_us=at_us,
+            return_path_octets=len(HEAD), body=body, submitted_by=SENDER,
+        )  # fmt: skip
         self.queue.put(entry_id, self.folder / "message", envelope)
 
     def senders(self) -> Senders:
@@ -202,7 +205,7 @@ async def test_each_recipient_has_its_own_fate(tmp_path: Path) -> None:
         await senders.decided("A")
         await office.until()
         (told,) = office.told
-        assert told.failed == (1,)
+        assert told.ended == (1,)
     assert len(server.messages) == 2
     assert [line for line in server.lines if line.startswith(b"RCPT")][-1] == b"RCPT TO:<late@two.example>"
 
@@ -216,7 +219,7 @@ async def test_no_way(tmp_path: Path, address: str, status: str) -> None:
         async with office.sending():
             await office.until()
     (told,) = office.told
-    assert told.failed == (0,)
+    assert told.ended == (0,)
     assert told.entry.state.reasons[0].startswith(status)
 
 
@@ -236,9 +239,9 @@ async def test_too_late(tmp_path: Path) -> None:
             await asyncio.sleep(0.3)
     by_name = {told.entry.entry_id: told for told in office.told}
     assert len(office.told) == 2
-    assert (by_name["OLD"].failed, by_name["OLD"].late) == ((0,), ())
+    assert (by_name["OLD"].ended, by_name["OLD"].late) == ((0,), ())
     assert by_name["OLD"].entry.state.reasons[0].startswith("5.4.7")
-    assert (by_name["LATE"].failed, by_name["LATE"].late) == ((), (0,))
+    assert (by_name["LATE"].ended, by_name["LATE"].late) == ((), (0,))
 
 
 async def test_mail_of_who_may_not_send_stays(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ MESSAGE = b"Return-Path: <a@a.example>\r\nSubject: x\r\n\r\nx\r\n"
 
 def slip(*mailboxes: int) -> Slip:
     targets = tuple(Target(mailbox, f"u{mailbox}@mic.gov.vn", notify=("DELAY",)) for mailbox in mailboxes)
-    return Slip("ID", "a@a.example", targets, 1, return_path_octets=28, envid="x")
+    return Slip(trace_id="ID", sender="a@a.example", targets=targets, accepted_at_us=1, return_path_octets=28, envid="x")
 
 
 def files(root: Path) -> set[str]:
@@ -123,8 +123,9 @@ def test_slips_read_back_as_they_were_written(mailboxes: list[int], sender: str,
         Target(mailbox, sender, detail, ("DELAY", "FAILURE"), "rfc822;x", mailbox % 2 == 0) for mailbox in mailboxes
     )
     written = Slip(
-        "ID", sender, targets, 5, 3, smtputf8=True, body="8BITMIME", ret="FULL", envid=sender, attempts=2, next_try_us=7
-    )
+        trace_id="ID", sender=sender, targets=targets, accepted_at_us=5, return_path_octets=3, smtputf8=True, body="8BITMIME",
+        ret="FULL", envid=sender, attempts=2, next_try_us=7,
+    )  # fmt: skip
     try:
         octets = written.encode()
     except UnicodeEncodeError:  # lone surrogates cannot come from the grammar

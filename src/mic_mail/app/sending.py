@@ -1,0 +1,66 @@
+"""Sending to other servers: the process of a server that empties the queue, or what does it in a server of one process.
+
+In: a process's rooms. Out: `SendingMail`, which begins and ends with it. Everything that it needs to decide (who may send now,
+which mailbox gets a report) it takes from the same directory as the others, which it follows as they do.
+"""
+
+import asyncio
+from datetime import timedelta
+
+from mic_mail.app.rooms import Rooms
+from mic_mail.net.dns import Resolver
+from mic_mail.outbound.connections import ConnectionSettings
+from mic_mail.services.reporting import Reports
+from mic_mail.services.sending import Senders, SendingSettings
+
+
+class SendingMail:
+    """The one sender of a server."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        config = rooms.config
+        settings = SendingSettings(
+            own_names=frozenset({config.server.hostname}),
+            connections=ConnectionSettings(config.server.hostname, config.sending.port),
+            give_up_seconds=config.sending.give_up,
+            warn_seconds=config.sending.warn_after,
+            at_once=config.sending.connections,
+            to_one=config.sending.connections_per_domain,
+        )
+        reports = Reports(
+            lambda: rooms.usage.notices,
+            hostname=config.server.hostname,
+            separator=lambda: rooms.config.smtp.subaddress,
+            give_up=timedelta(seconds=config.sending.give_up),
+            access=rooms.access,
+            lanes=rooms.lanes,
+            accounts=rooms.accounts,
+            log=rooms.log,
+        )
+        self._rooms = rooms
+        self._senders = Senders(
+            rooms.queue,
+            Resolver(config.dns.nameservers, seconds=config.dns.seconds),
+            settings,
+            lanes=rooms.lanes,
+            log=rooms.log,
+            clock=rooms.clock,
+            may_send=rooms.access.may_be_sent,
+            report=reports.report,
+        )
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin with what waits; hear of what comes, and of what people decide."""
+        self._running = asyncio.get_running_loop().create_task(self._senders.run())
+        self._rooms.queued.listen(self._senders.hear)
+
+    def report(self) -> dict[str, object]:
+        """Numbers for `mic-mail status`."""
+        return {"queued": self._senders.waiting, "sending": self._senders.under_way}
+
+    async def drain(self) -> None:
+        """Begin nothing more; what is under way comes to its end, or is cut off by whoever does not wait any longer."""
+        await self._senders.end()
+        if self._running is not None:
+            await self._running

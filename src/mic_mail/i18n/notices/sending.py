@@ -1,0 +1,88 @@
+"""Reports about mail to other servers: into the mailbox from whose address it was sent (Reg. 4.2: nothing ends in silence).
+
+They stand in front of the parts that programs read (RFC 3464). What another server has said is quoted as it is, in ASCII.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from unidecode import unidecode
+
+from mic_mail.errors import Text, in_ascii
+from mic_mail.i18n import dates
+from mic_mail.i18n.citations import clause
+from mic_mail.i18n.notices.mailbox import MIDNIGHT
+from mic_mail.i18n.notices.notice import Letter, Reader, notice
+
+MOST_NAMED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What was last said about one recipient."""
+
+    address: str
+    said: str
+
+
+_CITED = clause("4.2")
+_BY = Text(f"Thông báo tự động theo {_CITED.vi}.", f"An automatic notice under {_CITED.en}.")
+_SAMPLE = Word("ngocanh@example.vn", "5.1.1 User unknown")
+
+
+@notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, words=[_SAMPLE])
+def not_delivered(subject: str, accepted_at: datetime, words: Sequence[Word]) -> Letter:
+    """A message could not be delivered to some of its recipients, and is not tried any more."""
+    when, vi, en = dates.instant(accepted_at), *_listed(words)
+    return Letter(
+        Text("Thư không gửi được", "Message not delivered"),
+        Text(
+            f"Thư “{subject}” gửi lúc {when.vi} không chuyển được tới:\n\n{vi}\n\n"
+            "Máy chủ không gửi lại nữa. Đề nghị kiểm tra địa chỉ hoặc liên hệ người nhận bằng phương thức khác. "
+            f"{_BY.vi}",
+            f'The message "{unidecode(subject)}" of {when.en} could not be delivered to:\n\n{en}\n\n'
+            "It is not tried any more. Please check the address, or reach the recipient by other means. "
+            f"{_BY.en}",
+        ),
+    )
+
+
+@notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, until=MIDNIGHT, words=[_SAMPLE])
+def not_delivered_yet(subject: str, accepted_at: datetime, until: datetime, words: Sequence[Word]) -> Letter:
+    """A message has not been delivered to some of its recipients for hours, and is tried on; once."""
+    when, last, vi, en = dates.instant(accepted_at), dates.instant(until), *_listed(words)
+    return Letter(
+        Text("Thư gửi chậm", "Message delayed"),
+        Text(
+            f"Thư “{subject}” gửi lúc {when.vi} chưa chuyển được tới:\n\n{vi}\n\n"
+            f"Máy chủ tiếp tục gửi đến {last.vi}; Ông/Bà không cần gửi lại. {_BY.vi}",
+            f'The message "{unidecode(subject)}" of {when.en} has not been delivered yet to:\n\n{en}\n\n'
+            f"The server goes on trying until {last.en}; there is no need to send it again. {_BY.en}",
+        ),
+    )
+
+
+@notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, words=[Word("ngocanh@example.vn", "2.0.0 OK")])
+def relayed(subject: str, accepted_at: datetime, words: Sequence[Word]) -> Letter:
+    """A message for which a report was asked for (NOTIFY=SUCCESS) was taken by a server that sends none."""
+    when, vi, en = dates.instant(accepted_at), *_listed(words)
+    return Letter(
+        Text("Thư đã chuyển đi", "Message passed on"),
+        Text(
+            f"Thư “{subject}” gửi lúc {when.vi} đã chuyển tới máy chủ của:\n\n{vi}\n\n"
+            f"Máy chủ đó không gửi báo cáo, có thể sẽ không có xác nhận nào nữa. {_BY.vi}",
+            f'The message "{unidecode(subject)}" of {when.en} was passed on to the server of:\n\n{en}\n\n'
+            f"That server sends no reports; perhaps there will be no other confirmation. {_BY.en}",
+        ),
+    )
+
+
+def _listed(words: Sequence[Word]) -> tuple[str, str]:
+    """A line for each, in Vietnamese and in English."""
+    named = words[:MOST_NAMED]
+    vi, en = ["\n".join(f"  {a}: {word.said}" for a, word in pairs) for pairs in (
+        [(word.address, word) for word in named], [(in_ascii(word.address), word) for word in named],
+    )]  # fmt: skip
+    more = len(words) - len(named)
+    return (f"{vi}\n  và {more} địa chỉ khác", f"{en}\n  and {more} more") if more else (vi, en)

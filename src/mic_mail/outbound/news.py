@@ -1,0 +1,42 @@
+"""Word of the queue among the processes: that there is a new entry, or that somebody has decided something of one.
+
+A word may be lost; whoever sends looks at the queue every few seconds all the same.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mic_mail.process.feed import Feed, tell_word
+
+_WORD = b"queue "
+
+
+class QueueNews:
+    """One process's end."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._listeners: list[Callable[[str], None]] = []
+        feed.listen(self._hear)
+
+    def listen(self, callback: Callable[[str], None]) -> None:
+        """Call `callback(entry_id)` on the loop, whichever process tells."""
+        self._listeners.append(callback)
+
+    def tell(self, entry_id: str) -> None:
+        """Here and to the others; on the loop."""
+        self._feed.say(_WORD + entry_id.encode())
+        self._call(entry_id)
+
+    def _hear(self, word: bytes) -> None:
+        if word.startswith(_WORD):
+            self._call(word.removeprefix(_WORD).decode("ascii", "replace"))
+
+    def _call(self, entry_id: str) -> None:
+        for listener in self._listeners:
+            listener(entry_id)
+
+
+def tell_decided(run_dir: Path, entry_id: str) -> None:
+    """A command has decided something of an entry: let whoever sends know at once. Without a server nothing happens."""
+    tell_word(run_dir, _WORD + entry_id.encode())

@@ -1,0 +1,150 @@
+"""What a sender hears of mail that has left, or has not: delivery reports into the mailbox of its envelope sender (RFC 3464).
+
+In: what became of recipients of a queue entry. Out: one message in that mailbox, durable when `report` returns; asked again for
+the same, none more. Mail from here has a sender from here (decision 0005), so no report leaves the house: whatever forged
+addresses others write, nobody gets mail that he has not caused. The null sender gets none (RFC 5321 §4.5.5, RFC 3461 §5).
+
+NOTIFY decides what is reported of whom (RFC 3461 §4.1): nothing asked for means failures and delays.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import sha256
+
+from mic_mail.directory.snapshot import Entry as Mailbox
+from mic_mail.i18n.notices import sending as letters
+from mic_mail.i18n.notices.notice import Letter
+from mic_mail.i18n.notices.sending import Word
+from mic_mail.log.maillog import MailLog
+from mic_mail.mime import headers
+from mic_mail.mime.reports import Action
+from mic_mail.mime.words import decode_text
+from mic_mail.outbound import dsn
+from mic_mail.outbound.queue import Entry, Standing
+from mic_mail.policy.addresses import candidates
+from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.services.access import Access
+from mic_mail.services.notices import Notices
+from mic_mail.services.sending import SUCCESS, Told
+from mic_mail.storage.types import AccountRef
+
+LONGEST_SUBJECT = 200
+_NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY", Action.RELAYED: SUCCESS}
+"""What NOTIFY has to hold; the first two also where it holds nothing."""
+
+
+class Reports:
+    """The reports of one process."""
+
+    def __init__(
+        self,
+        notices: Callable[[], Notices],
+        *,
+        hostname: str,
+        separator: Callable[[], str],
+        give_up: timedelta,
+        access: Access,
+        lanes: Lanes,
+        accounts: AccountLanes,
+        log: MailLog,
+    ) -> None:
+        self._notices = notices
+        self._hostname = hostname
+        self._separator = separator
+        self._give_up = give_up
+        self._access = access
+        self._lanes = lanes
+        self._accounts = accounts
+        self._log = log
+
+    async def report(self, told: Told) -> None:
+        """Tell the sender, as far as he wants to hear it; when this returns he is told, or there is nobody to be told."""
+        entry = told.entry
+        groups = (
+            (Action.FAILED, [place for place in told.ended if entry.state.standings[place] is Standing.FAILED]),
+            (Action.RELAYED, [place for place in told.ended if entry.state.standings[place] is Standing.RELAYED]),
+            (Action.DELAYED, list(told.late)),
+        )
+        for action, places in groups:
+            wanted = [place for place in places if _is_wanted(action, entry.envelope.recipients[place].notify)]
+            if wanted:
+                await self._send(entry, action, wanted)
+
+    async def _send(self, entry: Entry, action: Action, places: Sequence[int]) -> None:
+        envelope = entry.envelope
+        recipients = [envelope.recipients[place].address for place in places]
+        mailbox = self._reader(envelope.sender)
+        if mailbox is None:
+            self._log.event(
+                "report_without_reader", trace=envelope.trace_id, sender=envelope.sender, action=action, recipients=recipients
+            )
+            return
+        message = await self._lanes.io(self._compose, entry, action, places, mailbox)
+        origin = f"dsn:{entry.entry_id}:{action}:{sha256(repr(sorted(places)).encode()).hexdigest()[:16]}"
+        ref = AccountRef(mailbox.mailbox_id, mailbox.home)
+        published = await self._accounts.write(ref, partial(self._notices().put, mailbox, message, origin=origin))
+        if not published.duplicate:
+            self._log.event(
+                "report_sent",
+                trace=envelope.trace_id,
+                mailbox=mailbox.address,
+                action=action,
+                recipients=recipients,
+                uid=published.uid,
+            )
+
+    def _reader(self, sender: str) -> Mailbox | None:
+        """The mailbox of the sender's address, if it takes mail still."""
+        snapshot = self._access.snapshot
+        found = (snapshot.resolve(address) for address in candidates(sender, self._separator()) if address)
+        mailbox = next((entry for entry in found if entry is not None), None)
+        decision = self._access.decide(mailbox.mailbox_id) if mailbox is not None else None
+        return mailbox if decision is not None and decision.receives else None
+
+    def _compose(self, entry: Entry, action: Action, places: Sequence[int], mailbox: Mailbox) -> bytes:
+        envelope, state = entry.envelope, entry.state
+        accepted_at = datetime.fromtimestamp(envelope.accepted_at_us // 1_000_000, UTC)
+        content = entry.beginning(dsn.RETURNED_OCTETS + 1)
+        header = content.partition(b"\r\n\r\n")[0]
+        subject = decode_text(headers.field(header, b"subject") or b"").strip()[:LONGEST_SUBJECT] or "-"
+        until = accepted_at + self._give_up
+        words = [Word(envelope.recipients[place].address, state.reasons[place].partition(" ")[2] or "-") for place in places]
+        reports = []
+        for place in places:
+            recipient = envelope.recipients[place]
+            status, _, said = state.reasons[place].partition(" ")
+            reports.append(
+                dsn.Report(
+                    recipient.address,
+                    action,
+                    status,
+                    recipient.orcpt,
+                    said or None,
+                    state.servers[place],
+                    retry_until=until if action is Action.DELAYED else None,
+                )
+            )
+        original = dsn.Original(envelope.envid, accepted_at, content, envelope.ret)
+        message_id = headers.field(header, b"message-id")
+        return self._notices().compose(
+            mailbox.display_name,
+            envelope.sender,
+            _letter(action, subject, accepted_at, until, words),
+            in_reply_to=message_id.strip().strip(b"<>").decode("ascii", "replace") if message_id else None,
+            report=dsn.parts(self._hostname, original, reports, utf8=envelope.smtputf8),
+        )
+
+
+def _is_wanted(action: Action, notify: Sequence[str]) -> bool:
+    return _NOTIFY[action] in notify or (not notify and action is not Action.RELAYED)
+
+
+def _letter(action: Action, subject: str, accepted_at: datetime, until: datetime, words: Sequence[Word]) -> Letter:
+    match action:
+        case Action.FAILED:
+            return letters.not_delivered(subject, accepted_at, words)
+        case Action.DELAYED:
+            return letters.not_delivered_yet(subject, accepted_at, until, words)
+        case _:
+            return letters.relayed(subject, accepted_at, words)

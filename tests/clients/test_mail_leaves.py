@@ -1,0 +1,155 @@
+"""Mail to other domains: submitted by an SMTP library, sent to servers elsewhere, reported on in the sender's mailbox."""
+
+import asyncio
+import email
+import email.policy
+import imaplib
+import smtplib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dnsserver import name_server
+from harness import MailServer, config_for
+from mic_mail.outbound.news import tell_decided
+from unit.outbound.test_peer import Server
+
+PASSWORD = "mat khau 2026 dung de thu"
+
+OFFER = b"250-mx.example\r\n250-PIPELINING\r\n250 SIZE 1000000\r\n"
+ZONE = {
+    ("one.example", "MX"): ["10 mx.one.example."],
+    ("mx.one.example", "A"): ["127.0.0.1"],
+    ("null.example", "MX"): ["0 ."],
+    ("silent.example", "A"): ["127.0.0.9"],
+}
+
+
+@contextmanager
+def elsewhere(answers: dict[bytes, bytes] | None = None) -> Iterator[tuple[Server, int]]:
+    """Another mail server, in a thread of its own; its port."""
+    server, loop = Server(OFFER, answers=answers or {}), asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    listening = asyncio.run_coroutine_threadsafe(asyncio.start_server(server.serve, "127.0.0.1", 0), loop).result(10)
+    yield server, listening.sockets[0].getsockname()[1]
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+
+
+@contextmanager
+def office(folder: Path, answers: dict[bytes, bytes] | None = None) -> Iterator[tuple[MailServer, Server]]:
+    """Our server, and the other one."""
+    with elsewhere(answers) as (other, port), name_server(ZONE) as names:
+        config = config_for(folder, {"dns": {"nameservers": (names.place,)}, "sending": {"port": port}})
+        server = MailServer(config)
+        try:
+            server.issue("dvbe", password=PASSWORD)
+            server.issue("ttlan", password=PASSWORD)
+            yield server, other
+        finally:
+            server.stop()
+
+
+def letter(*to: str, subject: str = "Báo cáo") -> EmailMessage:
+    message = EmailMessage(policy=email.policy.SMTP)
+    message["From"], message["To"], message["Subject"] = "dvbe@mic.gov.vn", ", ".join(to), subject
+    message.set_content("Dear all\n.\n")
+    return message
+
+
+def submit(server: MailServer, message: EmailMessage, *, options: list[str] | None = None) -> dict[str, Any]:
+    with smtplib.SMTP_SSL("localhost", server.ports["submissions"], context=server.tls()) as smtp:
+        smtp.login("dvbe", PASSWORD)
+        return smtp.send_message(message, rcpt_options=options or [])
+
+
+def until(found: Callable[[], Any], seconds: float = 20) -> Any:
+    limit = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < limit, "in vain"
+        time.sleep(0.05)
+    return value
+
+
+def inbox(server: MailServer, local: str) -> list[EmailMessage]:
+    with imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls()) as imap:
+        imap.login(local, PASSWORD)
+        imap.select("INBOX")
+        numbers = imap.search(None, "ALL")[1][0].split()
+        octets = [imap.fetch(number, "(BODY.PEEK[])")[1][0][1] for number in numbers]  # type: ignore[index]
+    return [email.message_from_bytes(each, policy=email.policy.default) for each in octets]
+
+
+def reports(server: MailServer, local: str) -> list[EmailMessage]:
+    return [each for each in inbox(server, local) if each.get_content_type() == "multipart/report"]
+
+
+def test_to_somebody_here_and_somebody_elsewhere(tmp_path: Path) -> None:
+    """Each has it once; what leaves has the trace and no Return-Path, and the log joins its steps under one id."""
+    with office(tmp_path) as (server, other):
+        assert submit(server, letter("ttlan@mic.gov.vn", "b@one.example", "c@one.example")) == {}
+        (sent,) = until(lambda: other.messages)
+        until(lambda: not server.running.rooms.queue.names())
+        events = server.events()
+        (here,) = [each for each in inbox(server, "ttlan") if each["Subject"] == "Báo cáo"]
+    assert sent.startswith(b"Received: ")
+    assert b"Return-Path" not in sent
+    assert b"\r\n..\r\n" in sent, "stuffed"
+    assert here["Return-Path"] == "<dvbe@mic.gov.vn>"
+    assert b"MAIL FROM:<dvbe@mic.gov.vn> SIZE=" in b"".join(other.lines)
+    (accepted,) = [each for each in events if each["event"] == "message_accepted"]
+    of_it = [each["event"] for each in events if each.get("trace") == accepted["trace"]]
+    assert of_it.count("message_sent") == 2
+    assert of_it.count("message_delivered") == 1
+    assert "message_queued" in of_it
+
+
+def test_what_cannot_be_delivered_comes_back(tmp_path: Path) -> None:
+    """One report for those who failed, with parts for programs; none for the one who has it."""
+    with office(tmp_path, {b"RCPT TO:<unknown": b"550 5.1.1 No such user here\r\n"}) as (server, other):
+        submit(server, letter("unknown@one.example", "b@one.example", "x@null.example"))
+        (report,) = until(lambda: reports(server, "dvbe"), 90)
+        until(lambda: not server.running.rooms.queue.names())
+    assert len(other.messages) == 1
+    assert report["Return-Path"] == "<>"
+    assert report["Auto-Submitted"] == "auto-replied"
+    words, status, returned = report.iter_parts()
+    assert "không chuyển được" in words.get_content()
+    assert "unknown@one.example: 550 5.1.1 No such user here" in words.get_content()
+    assert status.get_content_type() == "message/delivery-status"
+    failed = {part["Final-Recipient"]: part["Status"] for part in status.get_payload()[1:]}
+    assert failed == {"rfc822; unknown@one.example": "5.1.1", "rfc822; x@null.example": "5.1.10"}
+    assert returned.get_content_type() == "message/rfc822"
+
+
+@pytest.mark.clause("7.1")
+def test_what_a_suspended_mailbox_has_sent_waits(tmp_path: Path) -> None:
+    """Until it is restored; nothing is lost."""
+    with office(tmp_path, {b"RCPT": b"451 4.2.0 later\r\n"}) as (server, other):
+        submit(server, letter("b@one.example"))
+        until(lambda: [line for line in other.lines if line.startswith(b"RCPT")])
+        own = server.running.rooms.access.snapshot.resolve("dvbe@mic.gov.vn")
+        (entry_id,) = server.running.rooms.queue.names()
+        server.suspend(own)
+        other.answers.clear()
+        server.running.rooms.queue.read(entry_id).retry()
+        tell_decided(server.config.run_dir, entry_id)
+        time.sleep(1)
+        assert other.messages == [b".\r\n"], "what was refused at RCPT, and nothing since"
+        assert server.running.rooms.queue.names() == [entry_id]
+
+
+@pytest.mark.parametrize("address", ["a@localhost", "a@[192.0.2.1]", f"a@{'x' * 64}.example"])
+def test_where_there_can_be_no_domain(tmp_path: Path, address: str) -> None:
+    """Refused at once."""
+    with office(tmp_path) as (server, _), pytest.raises(smtplib.SMTPRecipientsRefused) as refusal:
+        submit(server, letter(address))
+    ((code, words),) = refusal.value.recipients.values()
+    assert (code, words[:5]) == (550, b"5.1.2")
