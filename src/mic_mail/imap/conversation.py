@@ -25,7 +25,7 @@ from mic_mail.imap.names.rights import NoPermission
 from mic_mail.imap.responses import continuation, in_progress, ok, status_line
 from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.selected.view import Enabled, View
-from mic_mail.services.access import SignedIn
+from mic_mail.services.identity import SignedIn
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.errors import (
     FolderExists,

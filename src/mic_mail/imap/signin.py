@@ -25,7 +25,7 @@ from mic_mail.imap.grammar.commands import (
 from mic_mail.imap.grammar.commands import StartTls as StartTlsCommand
 from mic_mail.imap.grammar.reader import Limits, Line, decode_base64
 from mic_mail.imap.selected.view import Enabled
-from mic_mail.services.access import Challenge, SignedIn
+from mic_mail.services.identity import Challenge, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
 
 SIGN_IN_CODES = {

@@ -1,7 +1,8 @@
 """Signing in: who is it, and may this mailbox be used through this door now?
 
-In: what a client said (a SASL exchange or a user name and password) and who it is (`Peer`). Out: `SignedIn`, or a `Refusal`
-(`refusals`). Joins the directory's snapshot, the policy's decision, the guard over passwords, and the log; all doors ask here.
+In: what a client said (a SASL exchange or a user name and password) and who it is (`identity.Peer`). Out: `SignedIn`, or a
+`Refusal` (`refusals`). Joins the directory's snapshot, the policy's decision, the guard over passwords, and the log; all doors
+ask here.
 
 Rules:
 - The state of a mailbox is told only after the right password; a stranger learns nothing of suspensions.
@@ -14,7 +15,6 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -33,6 +33,7 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State, decide
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.credentials import hashing
+from mic_mail.services.identity import Answered, Challenge, Peer, SignedIn
 from mic_mail.services.readings import delivery_is_use, lifecycle_settings
 from mic_mail.services.refusals import MAY_BE_STALE, Refusal, RefusalKind, Refusals
 from mic_mail.services.sharing import Sharing
@@ -40,6 +41,8 @@ from mic_mail.services.watching import Watch, Watches
 from mic_mail.storage.types import AccountRef
 
 MAX_USER_OCTETS = 320  # RFC 5321 §4.5.3.1: 64 + 1 + 255
+_OF_THE_BOOK = frozenset({"ldap", "ldaps", "carddav"})
+"""Doors at which nobody sends or retrieves mail: a telephone that looks up names does not use the mailbox (Reg. 7.2.a)."""
 
 
 class Events(Protocol):
@@ -49,55 +52,8 @@ class Events(Protocol):
         """One line of the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class TlsInfo:
-    """What protects a connection, and what a sign-in can be bound to (RFC 5929)."""
-
-    version: str
-    cipher: str
-    bindings: sasl.Bindings = field(default_factory=dict, repr=False)
-
-
-_OF_THE_BOOK = frozenset({"ldap", "ldaps", "carddav"})
-"""Doors at which nobody sends or retrieves mail: a telephone that looks up names does not use the mailbox (Reg. 7.2.a)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The other end of a connection and the door that it came to (`imap`, `submission`, `smtp`, ...)."""
-
-    address: str
-    port: int
-    local_port: int
-    protocol: str
-    tls: TlsInfo | None
-    session_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Challenge:
-    """Bytes for the client (not yet base64)."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """Somebody is in. `actor` is who acts, in the own mailbox or in one of a unit or group (`Access.sharing`)."""
-
-    mailbox_id: int
-    address: str
-    account: AccountRef
-    decision: Decision
-    actor: str
-    credential_version: int
-
-
-Answered = SignedIn | Refusal
-
-
 class Access:
-    """The sign-in of one worker process. All methods belong to the event loop; hashing and reading happen in `lanes`."""
+    """The sign-in of one process. All methods belong to the event loop; hashing and reading happen in `lanes`."""
 
     def __init__(
         self,

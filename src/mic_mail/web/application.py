@@ -38,9 +38,10 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.names import one_line
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.access import Access, Peer, SignedIn
+from mic_mail.services.access import Access
 from mic_mail.services.addressbook import Kept
 from mic_mail.services.downtimes import announcements
+from mic_mail.services.identity import Peer, SignedIn
 from mic_mail.services.kept import kept_by, measured
 from mic_mail.services.ownpassword import OwnPassword, own_state
 from mic_mail.services.refusals import Refusal, RefusalKind
