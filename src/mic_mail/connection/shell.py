@@ -10,7 +10,6 @@ A connection without a command in progress has no task: its state is the session
 """
 
 import asyncio
-import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -37,6 +36,7 @@ from mic_mail.connection.actions import (
 from mic_mail.connection.session import Session
 from mic_mail.errors import Text
 from mic_mail.ids import trace_id
+from mic_mail.log import failures
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.acknowledging import acknowledge
 from mic_mail.net.connections import OpenConnections
@@ -459,5 +459,5 @@ class Connection(asyncio.Protocol, ABC):
         own = self._signed_in.address if self._signed_in is not None else None
         mailbox = note.fields.get("mailbox", own)
         fields = {**note.fields, "mailbox": mailbox, "actor": own if mailbox != own else None}
-        where = "".join(traceback.format_exception(note.error)) if note.error is not None else None
+        where = failures.where(note.error) if note.error is not None else None
         self._services.log.event(note.event, **fields, peer=self._peer.address, session=self._session_id, where=where)

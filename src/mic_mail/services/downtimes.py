@@ -19,6 +19,7 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text
 from mic_mail.i18n import messages
 from mic_mail.i18n.notices import duties as letters
 from mic_mail.i18n.notices.notice import Letter
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy import downtime as rules
 from mic_mail.policy.downtime import Count, Downtime, announced
@@ -150,7 +151,7 @@ class DowntimeNotices:
             try:
                 await self._accounts.write(ref, partial(self._notices().deliver, entry, letter, origin=origin))
             except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it now must not keep it from the others
-                self._log.event("notice_failed", notice=key, mailbox=entry.address, error=str(error) or type(error).__name__)
+                self._log.event("notice_failed", notice=key, mailbox=entry.address, **failure(error))
                 continue
             fresh.append(entry.mailbox_id)
             if len(fresh) == PART:

@@ -12,10 +12,11 @@ from datetime import UTC, datetime, timedelta
 from mic_mail.clock import Clock
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Snapshot
-from mic_mail.errors import MicMailError, Text
+from mic_mail.errors import Text
 from mic_mail.i18n.notices import centre as to_centre
 from mic_mail.i18n.notices import requests as to_units
 from mic_mail.i18n.notices.notice import Letter
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.incidents import SEVERITIES, Incident
 from mic_mail.policy.requests import KINDS, Kind, Request, State
@@ -82,8 +83,7 @@ class Outcomes:
             else:
                 await self._notices.tell_unit(each.key, each.unit_id, each.letter, asked_from=each.asked_from)
         except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it now must not keep back the others'
-            told = str(error) if isinstance(error, MicMailError | OSError) else repr(error)
-            self._log.event("notice_failed", notice=each.key, error=told)
+            self._log.event("notice_failed", notice=each.key, **failure(error))
             return False
         return True
 

@@ -34,6 +34,7 @@ from mic_mail.directory.records import Superseded
 from mic_mail.errors import MicMailError, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.i18n.language import Language
+from mic_mail.log.failures import where
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.names import one_line
@@ -379,10 +380,7 @@ class Application:
         return self._page("message", request, status, text=text, title=pages.ERROR, path="/", is_error=True)
 
     def _failed(self, error: Exception, path: str) -> None:
-        import traceback
-
-        where = "".join(traceback.format_exception(error, limit=-8))
-        self._services.log.event("web_request_failed", path=path, error=type(error).__name__, where=where)
+        self._services.log.event("web_request_failed", path=path, error=type(error).__name__, where=where(error))
 
     # ------------------------------------------------------------ how
 
