@@ -164,11 +164,6 @@ def serving(
     )
 
 
-def in_force(kind: MailboxKind, facts: Sequence[Fact], instant: datetime, part: Part) -> Grant | None:
-    """The one who is authorised in a part of which there is one at a time."""
-    return next((grant for grant in grants(kind, facts) if grant.part is part and grant.holds(instant)), None)
-
-
 def names(facts: Sequence[Fact]) -> frozenset[int]:
     """Every person who was ever named in the record: who has to be looked at, not who holds anything."""
     return frozenset(

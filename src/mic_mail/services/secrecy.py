@@ -47,8 +47,6 @@ class Way(StrEnum):
     SUBMISSION = "submission"
     INBOUND = "inbound"
     APPEND = "append-to-sent"
-    REDIRECT = "redirect"
-    WEB = "web"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,6 @@ class Skip(StrEnum):
     VIRTUAL = "virtual"
     SHARED = "shared"
     NOT_CHOSEN = "not_chosen"
-    NO_FOLDER = "no_folder"
 
 
 @dataclass(frozen=True, slots=True)
