@@ -81,7 +81,7 @@ class Holding:
     rights: str
     """In the order of RIGHTS; empty: nothing."""
     grants: tuple[Grant, ...]
-    """By what, also where a state of the mailbox or of the person leaves nothing of it."""
+    """The grants that it rests on; kept also where a state of the mailbox or of the person leaves no right."""
     valid_until: datetime | None
     """Nothing changes before this instant by the clock alone; None: never."""
 

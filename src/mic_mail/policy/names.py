@@ -101,7 +101,7 @@ def by_given_name(full_name: str) -> tuple[Place, Place]:
 
 
 def _place(word: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The letters of one word, and its tones, which count only where the letters are the same."""
+    """By what a word is sorted: its letters, and its tones, which count only between words of the same letters."""
     letters, tones = [], []
     for char in word.replace("ð", "đ"):
         marks = normalize("NFD", char)

@@ -356,19 +356,19 @@ class Access:
         return (entry, entry.credential) if isinstance(entry, Entry) and entry.credential is not None else None
 
     def _find_again(self, signed_in: SignedIn) -> tuple[Entry, Credential] | None:
-        """Likewise for a session that is open; None too if its password is not the one that opened it any more."""
+        """The mailbox of an open session and its verifiers; None also if its password is no longer the one that opened it."""
         found = self._find(signed_in.address)
         return found if found is not None and found[1].version == signed_in.credential_version else None
 
     # ------------------------------------------------------------ the page where passwords are changed
 
     async def enter_page(self, user: str, password: str, peer: Peer) -> Answered:
-        """Likewise for the password page, which a password that is due keeps nobody out of (Reg. 6.4.a, 7.3.c, 15.2)."""
+        """`login` at the password page: a password that is due keeps nobody out of it (Reg. 6.4.a, 7.3.c, 15.2)."""
         answer = await self._answer(sasl.CheckPassword(user, password), peer, page=True)
         return self.logged(answer, self.address_of(user), peer, "password")
 
     async def confirm(self, signed_in: SignedIn, password: str, peer: Peer) -> Answered:
-        """Who is signed in at the page types the present password once more: the same limits, and the word on it anew."""
+        """Who is signed in at the page types the present password once more: under a sign-in's limits, and decided anew."""
         answer = await self._answer(sasl.CheckPassword(signed_in.address, password), peer, page=True)
         if isinstance(answer, Refusal):
             self._log_refusal("password_not_confirmed", answer, peer, signed_in.address)

@@ -303,7 +303,7 @@ async def settle_journal(store: MailStore, lanes: Lanes, log: MailLog) -> None:
 
 
 def _take(queue: deque[Waiting], discard: Callable[[Sequence[Waiting]], None] = lambda gone: None) -> list[Waiting]:
-    """The next of those for whom somebody still waits; the files of the others go."""
+    """The next ones, of those for whom somebody still waits; the others are passed over, and their files discarded."""
     batch: list[Waiting] = []
     gone: list[Waiting] = []
     while queue and len(batch) < MAX_TOGETHER:

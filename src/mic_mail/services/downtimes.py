@@ -136,7 +136,7 @@ class DowntimeNotices:
                 await self._call_off(each)
 
     async def _call_off(self, each: Downtime) -> None:
-        """Whoever was told of it is told that it does not take place; nobody else needs to know."""
+        """Tell everybody who was told of it, and nobody else, that it does not take place."""
         told = await self._known(_key(each))
         await self._tell_all(f"{_key(each)}:off", letters.downtime_cancelled(each.starts_at, each.ends_at), among=told)
 

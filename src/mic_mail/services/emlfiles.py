@@ -72,7 +72,7 @@ def copy_message(message: MessageFile, file: BinaryIO) -> Summed:
 
 
 def safe_name(name: str) -> str:
-    """A folder's name as part of a path: letters, digits, `-` and `_`; the manifest has it as it is."""
+    """A folder's name as part of a path: letters, digits, `-` and `_`; its own name stands in the manifest."""
     return _UNSAFE.sub("_", normalize("NFC", name))[:_LONGEST_NAME].strip("_") or "_"
 
 

@@ -274,7 +274,7 @@ def _flag_names(info: FolderInfo, flags: int) -> Iterator[str]:
 
 
 def _lists(target: Path, done: _Done, journal: BinaryIO) -> str:
-    """Lists and sums out of the journal, durable with all names; done twice they are the same. The digest of SHA256SUMS."""
+    """Write lists and sums from the journal, durable with all names, the same if written again; the digest of SHA256SUMS."""
     with (
         _fresh(target / "manifest.json") as lists,
         _fresh(target / "manifest.csv") as table,
