@@ -44,7 +44,8 @@ from mic_mail.net.tls import TlsFront
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import withheld
 from mic_mail.process.lanes import AccountLanes
-from mic_mail.services.access import Access, Dialog
+from mic_mail.services.access import Access
+from mic_mail.services.dialog import Dialog
 from mic_mail.services.identity import Peer, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
 from mic_mail.services.watching import Watch

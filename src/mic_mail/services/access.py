@@ -33,7 +33,8 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State, decide
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.credentials import hashing
-from mic_mail.services.identity import Answered, Challenge, Peer, SignedIn
+from mic_mail.services.dialog import Dialog
+from mic_mail.services.identity import Answered, Peer, SignedIn
 from mic_mail.services.readings import delivery_is_use, lifecycle_settings
 from mic_mail.services.refusals import MAY_BE_STALE, Refusal, RefusalKind, Refusals
 from mic_mail.services.sharing import Sharing
@@ -288,7 +289,7 @@ class Access:
             return sasl.NO_BINDING
         return peer.tls.bindings
 
-    def begin(self, mechanism: str, peer: Peer) -> "Dialog":
+    def begin(self, mechanism: str, peer: Peer) -> Dialog:
         """A SASL exchange by `mechanism`; one that is not offered here is refused at its first step."""
         offered = mechanism.upper() in self.mechanisms(peer)
         exchange = (
@@ -458,45 +459,3 @@ class Access:
             event, ref=refusal.ref, reason=refusal.kind.value, detail=refusal.detail or None, clause=refusal.clause,
             mailbox=mailbox, door=peer.protocol, mechanism=mechanism, peer=peer.address, session=peer.session_id,
         )  # fmt: skip
-
-
-class Dialog:
-    """One SASL exchange on one connection: `step` with each decoded response until it is not a `Challenge`."""
-
-    def __init__(self, access: Access, exchange: sasl.Exchange | None, mechanism: str, peer: Peer) -> None:
-        self._access = access
-        self._exchange = exchange
-        self._mechanism = mechanism
-        self._peer = peer
-        self._user = ""
-        self._keys: sasl.ScramKeys | None = None
-
-    async def step(self, response: bytes | None) -> Challenge | Answered:
-        """Go on with the client's response (decoded from base64); None where there was no initial response."""
-        if self._exchange is None:
-            return self._end(self._access.bad_mechanism(self._peer))
-        if self._keys is not None and isinstance(wait := self._access.scram_keys(self._user, self._peer), Refusal):
-            return self._end(wait)  # others may have used up the tries while this exchange was open
-        step = self._exchange.step(response)
-        if isinstance(step, sasl.NeedKeys):
-            self._user = step.user
-            keys = self._access.scram_keys(step.user, self._peer)
-            if isinstance(keys, Refusal):
-                return self._end(keys)
-            self._keys = keys
-            step = self._exchange.keys(keys)
-        match step:
-            case sasl.Challenge(data):
-                return Challenge(data)
-            case sasl.CheckPassword():
-                return await self._access.claim(step, self._peer, self._mechanism)
-            case sasl.Done():
-                assert self._keys is not None, "only SCRAM proves without a password"
-                return self._end(await self._access.scram_proved(step, self._keys, self._peer))
-            case sasl.Failed():
-                return self._end(self._access.scram_failed(step, self._peer))
-            case sasl.NeedKeys():
-                raise AssertionError("keys were given above")
-
-    def _end(self, answer: Answered) -> Answered:
-        return self._access.logged(answer, self._access.address_of(self._user), self._peer, self._mechanism)
