@@ -39,6 +39,7 @@ from mic_mail.policy.requests import (
     RequestRefused,
     check,
 )
+from mic_mail.policy.roles import units_above
 from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
 from mic_mail.policy.yearfile import FIRST_YEAR, LAST_YEAR
 
@@ -281,13 +282,7 @@ class Reader:
 
     def is_within(self, unit_id: int | None, whole: int) -> bool:
         """Whether a unit is `whole` or a part of it."""
-        seen: set[int] = set()
-        while unit_id is not None and unit_id not in seen:
-            if unit_id == whole:
-                return True
-            seen.add(unit_id)
-            unit_id = self._parents.get(unit_id)
-        return False
+        return unit_id is not None and whole in units_above(self._parents, unit_id)
 
 
 def contract_of(filing: Filing) -> tuple[Employment, date | None, date | None]:
