@@ -20,6 +20,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n.notices import centre, keepers, leaving, mailbox
 from mic_mail.i18n.notices.notice import Letter, Reader
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Fact, MailboxKind
@@ -113,8 +114,7 @@ class LifeNotices:
             try:
                 await self._send_one(entry, notable, settings)
             except Exception as error:  # noqa: BLE001 - what one mailbox does not take must not keep back the others'
-                told = str(error) if isinstance(error, MicMailError | OSError) else repr(error)
-                self._log.event("notice_failed", notice=notable.kind, mailbox=entry.address, error=told)
+                self._log.event("notice_failed", notice=notable.kind, mailbox=entry.address, **failure(error))
                 done = False
         return done
 

@@ -19,10 +19,11 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.sentnotices import MOST_ASKED
 from mic_mail.directory.snapshot import Snapshot
-from mic_mail.errors import MicMailError, Text
+from mic_mail.errors import Text
 from mic_mail.i18n.notices import centre as to_centre
 from mic_mail.i18n.notices import requests as to_units
 from mic_mail.i18n.notices.notice import Letter
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.incidents import SEVERITIES, Incident
 from mic_mail.policy.requests import KINDS, Kind, Request, State
@@ -150,8 +151,7 @@ class Outcomes:
                     each.key, each.unit_id, letter, asked_from=each.asked_from, in_reply_to=each.in_reply_to
                 )
         except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it now must not keep back the others'
-            told = str(error) if isinstance(error, MicMailError | OSError) else repr(error)
-            self._log.event("notice_failed", notice=each.key, mailbox=self._whose(each), error=told)
+            self._log.event("notice_failed", notice=each.key, mailbox=self._whose(each), **failure(error))
             return False
         return True
 
