@@ -164,3 +164,18 @@ def test_an_earlier_backup_that_is_none(tmp_path: Path) -> None:
     assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
     assert console.run("backup", str(tmp_path / "c"), "--earlier", str(tmp_path / "nothing")) == 2
     assert not (tmp_path / "c").exists()
+
+
+def test_what_a_backup_cannot_copy_is_named(tmp_path: Path) -> None:
+    """With the system's reason, as of every other trouble with a disk, and not as an error that nobody foresaw."""
+    console = Console(tmp_path)
+    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
+    assert console.run("unit", "add", "CNTT", "Vụ CNTT", "--document", "1") == 0, console.err
+    assert console.run("person", "add", "Đỗ Văn Bê", "--unit", "CNTT") == 0, console.err
+    console.json("mailbox", "issue", "--person", "1", "--document", "1")
+    inventories = tmp_path / "data" / "handovers" / "mic.gov.vn" / "dvbe"
+    inventories.mkdir(parents=True)
+    (inventories / "1.json").symlink_to("gone")
+    assert console.run("--lang", "en", "backup", str(tmp_path / "b")) == 3
+    assert "The inventories of handovers cannot be backed up: " in console.err
+    assert "Unexpected" not in console.err

@@ -42,8 +42,10 @@ def desk(serve: Callable[..., MailServer], tmp_path: Path) -> Desk:
     return Desk(serve, tmp_path)
 
 
-def report(desk: Desk, *words: str) -> list[dict[str, object]]:
-    """`report openings` of cntt@ over Monday to Wednesday."""
+def report(desk: Desk, *words: str, runs_on: bool = True) -> list[dict[str, object]]:
+    """`report openings` of cntt@ over Monday to Wednesday, by a server that has run since then or has not."""
+    if runs_on:
+        desk.runs_on()
     span = ("--from", MONDAY.isoformat(), "--until", DAYS[-1].isoformat())
     found: list[dict[str, object]] = desk.console.json("report", "openings", "--mailbox", CNTT, *span, *words)
     return found
@@ -160,9 +162,20 @@ def test_days_on_which_the_server_did_not_run_are_not_missed(desk: Desk) -> None
     desk.move_to(DAYS[2], "08:00")
     desk.sign_in().select("Shared/cntt")
     desk.opened(1)
-    rows = report(desk)
+    rows = report(desk, runs_on=False)
     assert [row["why"] for row in rows] == [*[None] * 3, *["unlogged"] * 3, *[None] * 3]
     assert verdicts(rows) == [*["missed"] * 3, *["shut"] * 3, "opened", "missed", "missed"]
+
+
+def test_while_the_server_is_down_nothing_is_missed(desk: Desk) -> None:
+    """Asked of a server that has been down since Monday: no log says what nobody did on the days since then."""
+    desk.move_to(MONDAY, "08:00")
+    desk.sign_in().select("Shared/cntt")
+    desk.opened(1)
+    desk.server.stop()
+    assert [(row["verdict"], row["why"]) for row in report(desk, runs_on=False)] == [
+        ("opened", None), ("missed", None), ("missed", None), *[("shut", "unlogged")] * 6,
+    ]  # fmt: skip
 
 
 def test_a_damaged_record_is_no_reproach(desk: Desk) -> None:
@@ -176,6 +189,7 @@ def test_reports_and_papers(desk: Desk, tmp_path: Path) -> None:
     desk.move_to(MONDAY, "08:00")
     desk.sign_in().select("Shared/cntt")
     desk.opened(1)
+    desk.runs_on()
     span = ("--from", MONDAY.isoformat(), "--until", MONDAY.isoformat())
     (row,) = desk.console.json("report", "openings", *span)
     assert (row["mailbox"], row["keepers"], row["due"], row["opened"], row["missed"]) == (CNTT, [DVBE], 3, 1, 2)

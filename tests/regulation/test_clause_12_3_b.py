@@ -16,6 +16,8 @@ from clients.test_smtp_states import submission
 from harness import MailServer
 from messages.reports import GMAIL, POSTFIX, THUNDERBIRD
 from mic_mail.policy.correspondence import Fate, Handover, Heard, Reported, Submission, Word, lines
+from mic_mail.policy.spans import Span
+from mic_mail.services.correspondence import Correspondences
 from regulation.test_clause_6_1_commands import WHY
 from regulation.test_clause_6_1_commands import Desk as Officers
 from regulation.unitmail import CNTT, DVBE, MONDAY, TTLAN, Desk, at, letter, shown
@@ -139,6 +141,38 @@ def test_a_forged_report_undoes_nothing(desk: Desk) -> None:
     arrive(desk, POSTFIX.replace(b"42.7@mail", b"43@mail"))
     found = settled(desk, lambda found: found["delivered"] == 1)
     assert [(each["recipient"], each["fate"]) for each in found["sent_to"]] == [(TTLAN, "delivered")]
+
+
+def test_nobody_outside_speaks_for_people_of_this_server(desk: Desk) -> None:
+    """Neither answers nor confirms in the name of a recipient here, nor answers, nor names what was sent, in the mailbox's own;
+    what came is told as received, and what the recipient sends by submission counts."""
+    send(desk, TTLAN, MESSAGE_ID)
+    desk.put(desk.cntt, letter(7))
+    desk.put(desk.cntt, letter(0, CNTT, TTLAN).replace(b"<0@x>", MESSAGE_ID.encode()), folder="Sent")
+    desk.move_to(MONDAY, "10:00")
+    arrive(desk, letter(8, TTLAN, CNTT, f"In-Reply-To: {MESSAGE_ID}\r\n"), TTLAN)
+    arrive(desk, letter(9, CNTT, CNTT, "In-Reply-To: <7@x>\r\n"), CNTT)
+    arrive(desk, letter(0, CNTT, CNTT).replace(b"<0@x>", MESSAGE_ID.encode()).replace(b"Thu so 0", b"Khac"), CNTT)
+    displayed = THUNDERBIRD.replace(b"hoa@mof.gov.vn", TTLAN.encode())
+    arrive(desk, displayed, TTLAN)
+    arrive(desk, displayed.replace(f"Le Hoa <{TTLAN}>".encode(), b"x@outside.example"))
+    found = settled(desk, lambda found: found["received"] == 5)
+    (line,) = found["sent_to"]
+    assert (line["answered_at"], line["read_at"]) == (None, None)
+    by_sender = {each["sender"]: each for each in found["received_from"] if not each["automatic"]}
+    assert by_sender["a@mof.gov.vn"]["answered_at"] is None
+    assert {CNTT, TTLAN} <= set(by_sender)
+    correspondence = Correspondences(
+        desk.server.running.rooms.store, desk.server.running.rooms.access.snapshot, desk.server.config
+    )
+    entry = desk.server.running.rooms.access.snapshot.entries[desk.cntt.mailbox_id]
+    assert correspondence.of(entry, Span(MONDAY, MONDAY)).subjects[MESSAGE_ID] == "Thu so 0"
+    desk.move_to(MONDAY, "11:00")
+    with submission(desk.server, "ttlan") as client:
+        client.sendmail("", [CNTT], displayed)
+        client.sendmail(TTLAN, [CNTT], letter(10, TTLAN, CNTT, f"In-Reply-To: {MESSAGE_ID}\r\n"))
+    (line,) = settled(desk, lambda found: found["received"] == 7)["sent_to"]
+    assert [shown(line[name])[-5:] for name in ("answered_at", "read_at")] == ["11:00", "11:00"]
 
 
 def test_papers(desk: Desk, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What arrives at a unit's mailbox is passed on to the document system: marked from any program, the rest listed."""
 
+import smtplib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clients.test_smtp_states import submission
 from harness import MailServer
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
@@ -76,6 +78,15 @@ def test_what_is_nothing_to_pass_on(desk: Desk) -> None:
     assert sorted(subjects(desk)) == ["Thu so 6", "Thu so 7"]
     desk.move_to(MONDAY + ONE * 91, "09:00")
     assert subjects(desk) == []
+
+
+def test_mail_from_outside_in_the_mailbox_s_own_name_is_passed_on_too(desk: Desk) -> None:
+    """It came, whoever wrote it; what the mailbox did send itself is none."""
+    with smtplib.SMTP("localhost", desk.server.ports["smtp"], timeout=10) as client:
+        client.sendmail(CNTT, [CNTT], letter(1, CNTT, CNTT))
+    with submission(desk.server, "cntt") as client:
+        client.sendmail(CNTT, [CNTT], letter(2, CNTT, CNTT))
+    assert subjects(desk) == ["Thu so 1"]
 
 
 def test_deadlines_and_ages(desk: Desk) -> None:

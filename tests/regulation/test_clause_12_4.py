@@ -1,5 +1,7 @@
 """Units and individuals answer mail within 2 working days: what waits, until when, and who is reminded."""
 
+import imaplib
+import smtplib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clients.test_smtp_states import submission
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.config.document import write
@@ -20,6 +23,7 @@ from mic_mail.policy.replies import Addressed, Incoming, ReplySettings, due_at, 
 from mic_mail.services.replies import DUTY, Replies, Waiting
 from mic_mail.services.weekly import week_of
 from mic_mail.storage.types import ANSWERED, AccountRef, Delivery
+from population import PASSWORD
 from regulation.test_clause_10_3 import letters
 from regulation.test_commands import Console
 
@@ -192,6 +196,59 @@ def test_who_is_on_the_register_is_not_reminded_again(post: Post) -> None:
     post.server.move_clock_to(monday + timedelta(days=7))
     post.server.housekeep()
     assert len(letters(post.server, "dvbe")) == 2
+
+
+# ---------------------------------------------------------------- whose answer it is
+
+
+def arrive(server: MailServer, to: str, octets: bytes, sender: str = "") -> None:
+    """From another server, which signs in nowhere."""
+    with smtplib.SMTP(server.host, server.ports["smtp"], "mx.example", timeout=10) as client:
+        client.sendmail(sender, [to], octets)
+
+
+def an_answer(sender: str, to: str, names: str = "<1@x>", head: str = "") -> bytes:
+    """A message that says that it answers <1@x>."""
+    return f"{head}From: {sender}\r\nTo: {to}\r\nMessage-ID: <a@x>\r\nIn-Reply-To: {names}\r\nSubject: a\r\n\r\nx\r\n".encode()
+
+
+OWN_LINES = (
+    "Return-Path: <cntt@mic.gov.vn>\r\nReceived: from x ([10.0.0.1])\r\n\tby mail.mic.gov.vn with ESMTPSA (TLSv1.3 X)\r\n"
+    "\tid 01ABC for <cntt@mic.gov.vn>;\r\n\tThu, 26 Nov 2026 10:00:00 +0700\r\n"
+)
+
+
+@pytest.mark.parametrize("head", ["", OWN_LINES, "RECEIVED : by mail.mic.gov.vn with ESMTPSA\r\n"], ids=["", "traced", "odd"])
+@pytest.mark.parametrize("kind", [MailboxKind.UNIT, MailboxKind.PERSONAL])
+def test_mail_from_outside_answers_nothing_in_ones_own_name(post: Post, kind: MailboxKind, head: str) -> None:
+    """Whatever it writes into From, and as whose envelope it comes: who asked has no answer."""
+    own = post.server.issue("cntt", kind=kind)
+    post.put(own, 1)
+    for sender in ("", "cntt@mic.gov.vn", "a@mof.gov.vn"):
+        arrive(post.server, own.address, an_answer("cntt@mic.gov.vn", own.address, head=head), sender)
+    assert [each.subject for each in post.waiting(own)] == ["Thu 1"]
+
+
+@pytest.mark.parametrize("login", ["cntt", "dvbe"])
+def test_a_copy_of_what_was_submitted_here_is_an_answer(post: Post, login: str) -> None:
+    """Sent by the mailbox or its keeper, with a copy to itself and none in Sent."""
+    keeper, unit = post.server.issue("dvbe"), post.server.issue("cntt", kind=MailboxKind.UNIT)
+    post.server.allow(unit, keeper, "keeper")
+    post.put(unit, 1)
+    with submission(post.server, login) as client:
+        client.sendmail(f"{login}@mic.gov.vn", ["cntt@mic.gov.vn"], an_answer("cntt@mic.gov.vn", "a@mof.gov.vn"))
+    assert post.waiting(unit) == []
+
+
+@pytest.mark.parametrize("folder", ["INBOX", "Archive", "Sent"])
+def test_a_copy_that_a_mail_program_keeps_is_an_answer(post: Post, folder: str) -> None:
+    """In Sent or, as some are set up, beside the letter that it answers."""
+    own = post.server.issue("dvbe")
+    post.put(own, 1)
+    with imaplib.IMAP4_SSL("localhost", post.server.ports["imaps"], ssl_context=post.server.tls(), timeout=20) as client:
+        client.authenticate("PLAIN", lambda _: f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode())
+        client.append(folder, "", "", an_answer("dvbe@mic.gov.vn", "a@mof.gov.vn"))
+    assert post.waiting(own) == []
 
 
 @pytest.mark.clause("16.1.b")

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.clock import HO_CHI_MINH, ManualClock
+from mic_mail.directory.requests import ReadMail
 from mic_mail.papers import sheets
 from mic_mail.papers.paper import Column, Table
 from mic_mail.policy.calendar import Year
@@ -203,8 +204,9 @@ def test_an_answer_that_a_kill_withheld_is_sent(desk: Desk) -> None:
     folder = account.folder(INBOX).folder_id
     ((key,),) = account.rows(folder, account.view(folder).uids, ("email_id",))
     filing = Filing(Kind.PROBLEM, Channel.MAIL, "Vụ CNTT", desk.unit.unit_id, NOW, items={Item.NOTE: "Thư chậm"})
+    mail = ReadMail(key, NOW, "cntt@mic.gov.vn", desk.unit.unit_id, None)
     for _ in range(2):
-        told = desk.directory.requests.read_mail(key, [(2, filing)], [{"row": 2, "refused": None, "clause": None}], "cntt", NOW)
+        told = desk.directory.requests.read_mail(mail, [(2, filing)], [{"row": 2, "refused": None, "clause": None}])
         assert [each["request"] for each in told] == [1]
     before = desk.opened()
     desk.server.housekeep()

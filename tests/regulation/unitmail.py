@@ -13,6 +13,7 @@ from typing import Any
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock, SystemClock
 from mic_mail.config.document import write
+from mic_mail.log.maillog import MailLog
 from mic_mail.mime.render import answers_of
 from mic_mail.policy.calendar import at_time, local_day
 from mic_mail.policy.facts import MailboxKind
@@ -86,6 +87,15 @@ class Desk:
             assert monotonic() < until, f"{len(found)} of {count}"
             sleep(0.02)
         return found
+
+    def runs_on(self) -> None:
+        """The log as of a server that has run until today: some lines on each day."""
+        day = MONDAY
+        while day <= TODAY:
+            log = MailLog(self.server.config.log_dir, "another", clock=ManualClock(at(day, "12:00")), threaded=False)
+            log.event("log_anchored")
+            log.close()
+            day += timedelta(days=1)
 
     @property
     def console(self) -> Console:

@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from typing import Protocol
 
 import uvloop
@@ -18,6 +17,7 @@ import uvloop
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
+from mic_mail.log.failures import where
 from mic_mail.log.maillog import MailLog
 from mic_mail.process import privileges
 from mic_mail.process.channel import Channel, ChildSpec
@@ -52,8 +52,7 @@ def _failed(spec: ChildSpec, error: Exception) -> int:
     sys.stderr.write(f"mic-mail {spec.name}: {error if known else type(error).__name__}\n")
     with contextlib.suppress(OSError):
         log = MailLog(Config.model_validate_json(spec.config).log_dir, spec.name, clock=SystemClock(), threaded=False)
-        where = "" if known else traceback.format_exc(limit=-8)
-        log.event("process_failed", error=f"{type(error).__name__}: {error}", where=where)
+        log.event("process_failed", error=f"{type(error).__name__}: {error}", where=None if known else where(error))
         log.close()
     return 3
 

@@ -122,7 +122,8 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
 def _about_requests(rooms: Rooms) -> list[Duty]:
     async def requests() -> None:
         intake = Intake(rooms.directory, rooms.store, rooms.config, rooms.clock, rooms.log)
-        await rooms.lanes.io(intake.look, rooms.access.snapshot)
+        if await rooms.lanes.io(intake.look, rooms.access.snapshot):
+            await rooms.access.refresh()  # so that the answer follows at once
 
     async def overdue_requests() -> None:
         await rooms.lanes.io(remind, rooms.directory, rooms.store, rooms.config, rooms.clock, rooms.access.snapshot)
@@ -220,7 +221,13 @@ def _handover_marks(rooms: Rooms) -> HandoverMarks:
 
 def _outcomes(rooms: Rooms, notices: LifeNotices) -> Outcomes:
     return Outcomes(
-        rooms.directory, notices, lambda: rooms.access.snapshot, lanes=rooms.lanes, clock=rooms.clock, log=rooms.log
+        rooms.directory,
+        notices,
+        lambda: rooms.config,
+        lambda: rooms.access.snapshot,
+        lanes=rooms.lanes,
+        clock=rooms.clock,
+        log=rooms.log,
     )
 
 

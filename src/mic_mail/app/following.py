@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
 from mic_mail.app.rooms import Rooms
 from mic_mail.errors import MicMailError
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.storage.types import AccountRef
 
@@ -87,7 +88,7 @@ class DirectoryFollower:
                 await self._refresh()
             except Exception as error:  # noqa: BLE001 - whatever it is, the last snapshot stays and the next try comes
                 if not tries:
-                    self._log.event("directory_unreadable", error=f"{type(error).__name__}: {error}")
+                    self._log.event("directory_unreadable", **failure(error))
             else:
                 break
             tries += 1

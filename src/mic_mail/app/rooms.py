@@ -15,6 +15,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.net.tls import BadCertificate, TlsFront
@@ -113,7 +114,7 @@ class Rooms:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self.lanes.io(close)
             except (MicMailError, OSError) as error:  # a mailbox that others hold: recovery and the next process see to it
-                self.log.event("close_failed", error=str(error) or type(error).__name__)
+                self.log.event("close_failed", **failure(error))
         self.lanes.close()
         self.log.close()
 

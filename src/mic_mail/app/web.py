@@ -18,6 +18,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.net.accepting import Acceptor
@@ -237,6 +238,6 @@ class WebProcess:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._lanes.io(close)
             except (MicMailError, OSError) as error:
-                self.log.event("close_failed", error=str(error) or type(error).__name__)
+                self.log.event("close_failed", **failure(error))
         self._lanes.close()
         self.log.close()

@@ -12,6 +12,8 @@ Keys and certificates are not in it: a backup lies in more places than a server.
 
 import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -89,7 +91,10 @@ def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path, earlier: Pa
     except FileExistsError as error:
         raise BadInput(Text(f"“{target}” đã có.", "The backup's folder exists already.")) from error
     except OSError as error:
-        raise Trouble(Text(f"Không tạo được “{target}”.", "The backup's folder cannot be made.")) from error
+        why = system_reason(error)
+        raise Trouble(
+            Text(f"Không tạo được “{target}”: {why.vi}.", f"The backup's folder cannot be made: {why.en}.")
+        ) from error
     rows: list[Row] = []
     with output.progress() as bar:
         overall = bar.add_task(say("Hộp thư", "Mailboxes"), total=len(mailboxes))
@@ -113,20 +118,16 @@ def _copy_inventories(here: Frame, mailbox: MailboxRecord, target: Path) -> None
     inventories = here.config.server.data_dir / INVENTORIES / mailbox.home
     if inventories.is_dir():
         half = shutil.ignore_patterns(".*")  # of somebody who counts now
-        shutil.copytree(inventories, target / INVENTORIES / mailbox.home, ignore=half)
+        with _copying(Text("bảng kiểm kê bàn giao", "The inventories of handovers")):
+            shutil.copytree(inventories, target / INVENTORIES / mailbox.home, ignore=half)
 
 
 def _copy_ledgers(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
     for ledger in ledgers(here.config.server.data_dir, mailbox.mailbox_id):
         kept = folder_of(target)
-        try:
+        with _copying(Text("sổ nhập thư", "The ledgers of imports")):
             kept.mkdir(mode=0o700, exist_ok=True)
             shutil.copy2(ledger, kept / ledger.name)
-        except OSError as error:
-            why = system_reason(error)
-            raise Trouble(
-                Text(f"Không sao lưu được sổ nhập thư: {why.vi}.", f"The ledgers of imports cannot be backed up: {why.en}.")
-            ) from error
 
 
 def _copy_archives(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
@@ -135,19 +136,18 @@ def _copy_archives(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
     for fact in archives(here.directory.facts(mailbox.mailbox_id)):
         name = fact.text("archive") or ""
         try:
-            shutil.copytree(root / name, target / ARCHIVES / name)
-        except (OSError, shutil.Error) as error:
-            if fact not in archives(here.directory.facts(mailbox.mailbox_id)):  # dropped meanwhile
-                shutil.rmtree(target / ARCHIVES / name, ignore_errors=True)
-                continue
-            raise Trouble(
-                Text(f"Không sao lưu được bản lưu trữ {name}.", f"The archive {in_ascii(name)} cannot be backed up.")
-            ) from error
+            with _copying(Text(f"bản lưu trữ {name}", f"The archive {in_ascii(name)}")):
+                shutil.copytree(root / name, target / ARCHIVES / name)
+        except Trouble:
+            if fact in archives(here.directory.facts(mailbox.mailbox_id)):
+                raise
+            shutil.rmtree(target / ARCHIVES / name, ignore_errors=True)  # dropped meanwhile
 
 
 def _copy_directory(here: Frame, target: Path) -> None:
     """The configuration and, through SQLite, the directory; another database is backed up by its own tools."""
-    (target / "mic-mail.toml").write_bytes(here.config_path.read_bytes())
+    with _copying(Text("tệp cấu hình", "The configuration")):
+        (target / "mic-mail.toml").write_bytes(here.config_path.read_bytes())
     source = here.config.directory_url.removeprefix("sqlite:///")
     if source == here.config.directory_url:
         output.note(
@@ -157,11 +157,28 @@ def _copy_directory(here: Frame, target: Path) -> None:
             )
         )
         return
-    live, copy = sqlite3.connect(f"file:{source}?mode=ro", uri=True), sqlite3.connect(target / "directory.sqlite")
-    try:
+    with (
+        _copying(Text("danh bạ", "The directory")),
+        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as live,
+        closing(sqlite3.connect(target / "directory.sqlite")) as copy,
+    ):
         live.backup(copy)
+
+
+@contextmanager
+def _copying(what: Text) -> Iterator[None]:
+    """What goes wrong in the block is `Trouble` that names what could not be copied, and why."""
+    try:
+        yield
     except sqlite3.Error as error:
-        raise Trouble(Text("Không sao lưu được danh bạ.", "The directory cannot be backed up.")) from error
-    finally:
-        live.close()
-        copy.close()
+        raise _not_copied(what, Text(str(error), in_ascii(error))) from error
+    except shutil.Error as error:  # of a folder: a list of what failed, of which the first is told
+        failed = error.args[0]
+        why = str(failed[0][2] if isinstance(failed, list) else failed)
+        raise _not_copied(what, Text(why, in_ascii(why))) from error
+    except OSError as error:
+        raise _not_copied(what, system_reason(error)) from error
+
+
+def _not_copied(what: Text, why: Text) -> Trouble:
+    return Trouble(Text(f"Không sao lưu được {what.vi}: {why.vi}.", f"{what.en} cannot be backed up: {why.en}."))

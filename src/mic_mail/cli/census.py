@@ -191,7 +191,7 @@ def _write(here: Frame, folder: Path, name: str, paper: Paper) -> list[Path]:
 
 
 def _file_name(here: Frame, unit: UnitRecord) -> str:
-    """The symbol as Reg. 5.1 makes an address of it; its number, where that cannot be."""
+    """The symbol in the form that Reg. 5.1 gives it in addresses; the unit's number where it has none."""
     try:
         return unit_local_part(unit.symbol, address_settings(here.config))
     except AddressRefused:

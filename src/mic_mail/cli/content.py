@@ -15,11 +15,11 @@ from mic_mail.cli.gate import asks
 from mic_mail.cli.officer import officer_now
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
-from mic_mail.cli.paperfile import must_be_a_place_for_files
+from mic_mail.cli.paperfile import must_be_a_place_for_files, tell_how_to_verify
 from mic_mail.cli.record import on_record
 from mic_mail.cli.store import account_of
 from mic_mail.directory.contentaccess import Export
-from mic_mail.errors import Text, in_ascii
+from mic_mail.errors import Text
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.access import Access, Scope
 from mic_mail.policy.roles import Right
@@ -194,12 +194,7 @@ def export(
     }
     output.record(DONE, row, as_json=as_json)
     if not as_json:
-        output.note(
-            Text(
-                f"Kiểm tra lại: cd “{target}” && sha256sum -c SHA256SUMS",
-                f"To verify: cd '{in_ascii(target)}' && sha256sum -c SHA256SUMS",
-            )
-        )
+        tell_how_to_verify(target)
 
 
 @app.command("list", help=say("Liệt kê các đề nghị.", "List the requests."))

@@ -181,7 +181,7 @@ class Frame:
         return self._entered and (self.officer is None or self.officer.role is Role.CENTRE)
 
     def must_be_the_servers(self) -> None:
-        """Refuse a configuration of one's own: whom `sudo` lets in shall not say by it where directory and record lie."""
+        """Refuse whoever comes by `sudo` another configuration than the server's: it says where directory and record lie."""
         from mic_mail.policy.roles import CLAUSE, NotAuthorised
 
         if not self.caller.is_borrowed or not os.path.exists(self.config_path):

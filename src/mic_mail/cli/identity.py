@@ -20,7 +20,7 @@ from typing import Self
 LOGIN_ID = Path("/proc/self/loginuid")
 _UNSET = 2**32 - 1
 _UNMAPPED = 65_534
-"""What a container is told of an account outside of it."""
+"""The id that a container sees in place of an account outside of it (nobody)."""
 
 
 @dataclass(frozen=True, slots=True)

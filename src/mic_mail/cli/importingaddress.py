@@ -8,17 +8,15 @@ from typing import Annotated
 import typer
 
 from mic_mail.auth import passwords
-from mic_mail.cli import output
 from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.importing import must_have_document
-from mic_mail.cli.mailbox import ISSUED, octets_of, welcome
+from mic_mail.cli.mailbox import octets_of, show_issued, welcome
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
-from mic_mail.cli.output import Cell, say
+from mic_mail.cli.output import say
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, Text
-from mic_mail.i18n import dates
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 from mic_mail.services.importing.addresses import Old, OldAddresses
@@ -59,12 +57,5 @@ def address(
             mailbox = addresses.of_unit(here.directory.unit(unit), kept, password, origin)
         else:
             raise BadInput(Text("Chọn đúng một: --person hoặc --unit.", "Name exactly one of --person, --unit."))
-    row: dict[str, Cell] = {
-        "address": mailbox.address,
-        "password": password,
-        "mailbox_id": mailbox.mailbox_id,
-        "quota": dates.size(mailbox.quota_octets),
-        "quota_octets": mailbox.quota_octets,
-    }
-    output.record(ISSUED, row, as_json=as_json)
+    show_issued(mailbox, password, as_json=as_json)
     welcome(here, mailbox)

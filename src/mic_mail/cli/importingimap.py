@@ -87,7 +87,7 @@ class OldSystem:
     plain: PlainOption = False
 
     def tls(self) -> ssl.SSLContext | None:
-        """Whom is trusted there; None: in clear, which is refused but to this machine itself."""
+        """Which certificates are trusted there; None: no TLS, which is refused except to this machine itself."""
         return _tls(self.host, self.ca, plain=self.plain)
 
     def server(self, context: ssl.SSLContext | None, user: str, secret: str, *, token: bool = False) -> Server:

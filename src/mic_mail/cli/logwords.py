@@ -64,6 +64,22 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Không ghi được những gì đã theo dõi về đăng nhập: {error}",
         "What was seen of sign-ins cannot be put down: {error}",
     ),
+    "notice_given_up": (
+        "Không gửi được {notice} cho {mailbox} từ {since} (UTC); thôi thử lại, cần báo bằng cách khác",
+        "{notice} could not be told to {mailbox} since {since} (UTC); given up, to be told by other ways",
+    ),
+    "requests_opened": (
+        "Thư có mẫu yêu cầu của {mailbox}: {count} yêu cầu đã ghi sổ, {refused} dòng bị từ chối",
+        "Mail with requests of {mailbox}: {count} entered, {refused} rows refused",
+    ),
+    "request_mail_failed": (
+        "Chưa đọc được thư của {mailbox} gửi Trung tâm (UID {uid}), sẽ thử lại: {error}",
+        "The mail of {mailbox} to the Centre (UID {uid}) cannot be read yet and is tried again: {error}",
+    ),
+    "request_mail_given_up": (
+        "Thôi thử đọc thư UID {uid} của hộp thư hỗ trợ, chưa đọc được từ {since} (UTC); còn trong Hộp thư đến: {found}",
+        "UID {uid} of the help desk's mailbox, unreadable since {since} (UTC), is given up; still in INBOX: {found}",
+    ),
     "mailbox_suspended": (
         "Máy chủ tự tạm khóa {mailbox}: {trigger}",
         "The server suspended {mailbox}: {trigger}",

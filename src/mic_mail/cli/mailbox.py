@@ -137,6 +137,12 @@ def issue(
             mailbox = issuing.issue_unit(unit, password, request, quota_octets=octets)
         else:
             mailbox = issuing.issue_group(group or "", _needed(sponsor), password, request, chosen=address, quota_octets=octets)
+    show_issued(mailbox, password, as_json=as_json)
+    welcome(here, mailbox)
+
+
+def show_issued(mailbox: MailboxRecord, password: str, *, as_json: bool) -> None:
+    """The new mailbox with its password, which nobody sees again."""
     row: dict[str, Cell] = {
         "address": mailbox.address,
         "password": password,
@@ -145,7 +151,6 @@ def issue(
         "quota_octets": mailbox.quota_octets,
     }
     output.record(ISSUED, row, as_json=as_json)
-    welcome(here, mailbox)
 
 
 def welcome(here: Frame, mailbox: MailboxRecord) -> None:

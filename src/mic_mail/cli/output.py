@@ -28,6 +28,7 @@ from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.language import Language, in_language, language_of
 from mic_mail.i18n.system import reason as system_reason
+from mic_mail.i18n.unseen import UNSEEN
 
 if TYPE_CHECKING:  # imported by the commands that read a configuration: `--help` needs none
     from mic_mail.config.load import Mistake
@@ -96,12 +97,9 @@ def told(text: Text) -> str:
     return in_language(text, _Speech.language)
 
 
-_RAW = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
-    "\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-"""Control characters, halves of surrogates, line ends of Unicode, and what shows nothing or turns the order of a line round
-(Unicode Standard Annex 44, Default_Ignorable_Code_Point): a name from a mail could show as another one."""
+_RAW = re.compile(f"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{UNSEEN}]")
+"""Control characters, line ends of Unicode, halves of surrogates, and what shows nothing: a name from a mail could show as
+another one."""
 
 
 def visible(text: str) -> str:

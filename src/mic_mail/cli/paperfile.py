@@ -145,3 +145,13 @@ def tell_written(files: Sequence[Path]) -> None:
     """Say which files were written."""
     names = ", ".join(map(str, files))
     output.note(Text(f"Đã ghi {names}.", f"{len(files)} files are written." if len(files) > 1 else "The file is written."))
+
+
+def tell_how_to_verify(target: Path) -> None:
+    """Say how the sums of an export are checked."""
+    output.note(
+        Text(
+            f"Kiểm tra lại: cd “{target}” && sha256sum -c SHA256SUMS",
+            f"To verify: cd '{in_ascii(target)}' && sha256sum -c SHA256SUMS",
+        )
+    )

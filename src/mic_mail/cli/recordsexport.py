@@ -15,7 +15,7 @@ from mic_mail.cli.gate import asks
 from mic_mail.cli.officer import officer_now
 from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
-from mic_mail.cli.paperfile import must_be_a_place_for_files
+from mic_mail.cli.paperfile import must_be_a_place_for_files, tell_how_to_verify
 from mic_mail.cli.record import on_record
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
@@ -73,9 +73,7 @@ def export(
 ) -> None:
     here = frame(ctx)
     entry, target, origin = here.entry(address), target.absolute(), Origin(here.actor(actor), reason, document)
-    selection = Selection(folder, read_day(since) if since else None, read_day(until) if until else None, passed)
-    if selection.since is not None and selection.until is not None and selection.until < selection.since:
-        raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The last day comes before the first one."))
+    selection = _selection(folder, since, until, passed)
     with on_record(
         here, "mailbox_export", entry.address, origin,
         target=str(target), asked_by=asked_by, folder=folder, since=since, until=until, passed_on=passed,
@@ -83,21 +81,7 @@ def export(
         must_be_there(entry.address, entry.facts)
         must_be_a_place_for_files(here, target)
         keeper = _must_be_asked_for(here, entry, origin, asked_by)
-        basis = {"mailbox": entry.address, "asked_by": keeper, "document": document, "exported_by": origin.actor}
-        account = here.store.account(AccountRef(entry.mailbox_id, entry.home))
-
-        def whole(done: Exported) -> None:
-            here.audit.record(
-                actor=origin.actor, act="mailbox_exported", subject=entry.address, target=str(target), document=document,
-                asked_by=keeper, messages=done.messages, octets=done.octets, sums=done.digest,
-            )  # fmt: skip
-            _tell_keeper(here, entry, origin, keeper, done)
-
-        with output.progress() as bar:
-            task = bar.add_task(entry.address, total=None)
-            done = RecordsExport(here.store, here.config, here.clock).run(
-                account, selection, target, basis, progress=lambda count: bar.update(task, completed=count), whole=whole
-            )
+        done = _write(here, entry, selection, target, origin, keeper=keeper)
     row: dict[str, Cell] = {
         "mailbox": entry.address,
         "target": str(target),
@@ -108,11 +92,34 @@ def export(
     }
     output.record(DONE, row, as_json=as_json)
     if not as_json:
-        output.note(
-            Text(
-                f"Kiểm tra lại: cd “{target}” && sha256sum -c SHA256SUMS",
-                f"To verify: cd '{in_ascii(target)}' && sha256sum -c SHA256SUMS",
-            )
+        tell_how_to_verify(target)
+
+
+def _selection(folder: str | None, since: str | None, until: str | None, passed_on: bool | None) -> Selection:
+    """What was typed of folder, days and marks; `BadInput` for days that are none or stand the wrong way round."""
+    selection = Selection(folder, read_day(since) if since else None, read_day(until) if until else None, passed_on)
+    if selection.since is not None and selection.until is not None and selection.until < selection.since:
+        raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The last day comes before the first one."))
+    return selection
+
+
+def _write(here: Frame, entry: Entry, selection: Selection, target: Path, origin: Origin, *, keeper: str) -> Exported:
+    """Write the files, or go on with them; once they are whole the audit log has them and the keeper is told."""
+    document = origin.document or ""
+    basis = {"mailbox": entry.address, "asked_by": keeper, "document": document, "exported_by": origin.actor}
+    account = here.store.account(AccountRef(entry.mailbox_id, entry.home))
+
+    def whole(done: Exported) -> None:
+        here.audit.record(
+            actor=origin.actor, act="mailbox_exported", subject=entry.address, target=str(target), document=document,
+            asked_by=keeper, messages=done.messages, octets=done.octets, sums=done.digest,
+        )  # fmt: skip
+        _tell_keeper(here, entry, origin, keeper, done)
+
+    with output.progress() as bar:
+        task = bar.add_task(entry.address, total=None)
+        return RecordsExport(here.store, here.config, here.clock).run(
+            account, selection, target, basis, progress=lambda count: bar.update(task, completed=count), whole=whole
         )
 
 
@@ -132,7 +139,7 @@ def _must_be_asked_for(here: Frame, entry: Entry, origin: Origin, asked_by: str)
 
 
 def _tell_keeper(here: Frame, entry: Entry, origin: Origin, keeper: str, done: Exported) -> None:
-    """So that nobody's name is used in silence."""
+    """A notice to the keeper in whose name it was asked, so that nobody's name is used in silence."""
     letter = unitmail.exported(entry.address, origin.document or "", origin.actor, done.messages, done.digest)
     own = here.directory.mailbox(keeper)
     Notices(here.store, here.config, here.clock).deliver(own, letter, origin=f"records:{entry.mailbox_id}:{done.digest}")

@@ -84,7 +84,7 @@ def _decision(here: Frame) -> Text | None:
 
 
 def _evidence(here: Frame) -> Mapping[str, Sequence[Finding]]:
-    """What is on record today; nothing where there is no server yet, or for whom the whole ministry's records are not."""
+    """What is on record today; nothing where there is no server yet, and for whoever may not read all of the ministry's."""
     try:
         here.enter(here.actor(), Right.READ, whole=True)
         return gather(Office(here.directory, here.config, here.clock))

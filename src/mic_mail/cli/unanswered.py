@@ -14,9 +14,9 @@ from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
-from mic_mail.cli.paperfile import check_kind, write_paper
+from mic_mail.cli.paperfile import check_kind, tell_written, write_paper
 from mic_mail.cli.record import on_record
-from mic_mail.cli.unitchoice import is_in_use
+from mic_mail.cli.unitchoice import PaperOption, is_in_use
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import BadInput, Text
 from mic_mail.papers import paper as papers
@@ -51,9 +51,7 @@ def unanswered(
     *,
     mailbox: Annotated[str | None, typer.Option("--mailbox", help=say("Một hộp thư.", "One mailbox."))] = None,
     unit: Annotated[str | None, typer.Option("--unit", help=say("Một đơn vị.", "One unit."))] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help=say("Tệp .pdf, .xlsx, .html hoặc .csv.", "A file .pdf, .xlsx, .html or .csv."))
-    ] = None,
+    out: PaperOption = None,
     reason: WhyOption = "",
     actor: ActorOption = None,
     as_json: JsonOption = False,
@@ -78,7 +76,7 @@ def unanswered(
     if out is None:
         output.listing(columns, rows, as_json=as_json)
     else:
-        output.note(Text(f"Đã ghi {out}.", "The file is written."))
+        tell_written([out])
 
 
 def _of_mailbox(here: Frame, entry: Entry, snapshot: Snapshot) -> list[Row]:

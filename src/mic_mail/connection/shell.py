@@ -10,7 +10,6 @@ A connection without a command in progress has no task: its state is the session
 """
 
 import asyncio
-import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -37,6 +36,7 @@ from mic_mail.connection.actions import (
 from mic_mail.connection.session import Session
 from mic_mail.errors import Text
 from mic_mail.ids import trace_id
+from mic_mail.log import failures
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.acknowledging import acknowledge
 from mic_mail.net.connections import OpenConnections
@@ -44,7 +44,9 @@ from mic_mail.net.tls import TlsFront
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import withheld
 from mic_mail.process.lanes import AccountLanes
-from mic_mail.services.access import Access, Dialog, Peer, SignedIn
+from mic_mail.services.access import Access
+from mic_mail.services.dialog import Dialog
+from mic_mail.services.identity import Peer, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
 from mic_mail.services.watching import Watch
 from mic_mail.storage.mailstore import Account, MailStore
@@ -458,5 +460,5 @@ class Connection(asyncio.Protocol, ABC):
         own = self._signed_in.address if self._signed_in is not None else None
         mailbox = note.fields.get("mailbox", own)
         fields = {**note.fields, "mailbox": mailbox, "actor": own if mailbox != own else None}
-        where = "".join(traceback.format_exception(note.error)) if note.error is not None else None
+        where = failures.where(note.error) if note.error is not None else None
         self._services.log.event(note.event, **fields, peer=self._peer.address, session=self._session_id, where=where)

@@ -17,7 +17,7 @@ from mic_mail.directory.looking import BRING_BACK
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 
 BUSY_MILLISECONDS = 10_000
-HEAD = "0008"
+HEAD = "0009"
 """The newest revision in `migrations/versions`."""
 _WRITES = "mic_mail_writes"
 

@@ -440,13 +440,29 @@ class RequestMail(Base):
     read_at: Mapped[datetime] = mapped_column(Instant)
     outcomes: Mapped[str]
     """JSON: what became of each row."""
+    sender: Mapped[str | None] = mapped_column(String(255))
+    """The unit's mailbox that is answered; empty for what was read before version 0009 of the tables, and answered then."""
+    unit_id: Mapped[int | None]
+    message_id: Mapped[str | None]
+    """What the answer refers to, without brackets."""
 
 
 class ReadingMark(Base):
-    """How far a mailbox was read: all UIDs up to this one, while UIDVALIDITY is that."""
+    """How far a mailbox was read: all UIDs up to this one but the debts, while UIDVALIDITY is that."""
 
     __tablename__ = "reading_mark"
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     uidvalidity: Mapped[int] = mapped_column(BigInteger)
     uid: Mapped[int] = mapped_column(BigInteger)
+
+
+class ReadingDebt(Base):
+    """A message that could not be read when its turn came, and to which the reader of the mailbox comes back."""
+
+    __tablename__ = "reading_debt"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    uid: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    since: Mapped[datetime] = mapped_column(Instant)
+    tried_at: Mapped[datetime] = mapped_column(Instant)

@@ -1,20 +1,22 @@
 """The register of requests (Reg. 6.2): what was asked, by whom, when, and what became of it.
 
 A request is entered once and only moves on from state to state; who asked for what is never altered. The rows of one mail or
-file are entered in one transaction together with the word that it was read, so none of them can come twice. Whether a step may
+file are entered in one transaction together with the word that it was read and to whom the answer is owed, so none of them can
+come twice, and no answer is forgotten. Whether a step may
 follow is asked in `policy.requests`; here only that nobody else took one in between (`Superseded`).
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from mic_mail.directory import censuses, incidents, people
-from mic_mail.directory.model import ReadingMark, RequestMail, RequestRow
+from mic_mail.directory.model import ReadingDebt, ReadingMark, RequestMail, RequestRow
 from mic_mail.directory.records import NotFound, PersonRecord, Superseded
 from mic_mail.directory.tables import Tables
 from mic_mail.errors import Text
@@ -25,6 +27,29 @@ from mic_mail.policy.requests import PENDING, Channel, Filing, Item, Kind, Reque
 IDS_END = 1 << 63
 Outcomes = Sequence[Mapping[str, object]]
 """What became of each row of a mail, as JSON holds it; a row that was opened gets its `request` here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMail:
+    """A mail that was looked through for requests."""
+
+    key: str
+    """Its EMAILID."""
+    read_at: datetime
+    sender: str
+    """The unit's mailbox that sent it, and that is answered."""
+    unit_id: int
+    message_id: str | None
+    """Without brackets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """A message that could not be read."""
+
+    uid: int
+    since: datetime
+    tried_at: datetime
 
 
 class Requests:
@@ -128,19 +153,41 @@ class Requests:
         found = self._tables.read(lambda session: _maybe_outcomes(session.get(RequestMail, key)))
         return None if found is None else json.loads(found)
 
-    def read_mail(self, key: str, rows: Sequence[tuple[int, Filing]], outcomes: Outcomes, by: str, at: datetime) -> Outcomes:
-        """Enter the rows of a mail, and that it was read; what is on record of it afterwards, also where it was read before."""
+    def read_mail(self, mail: ReadMail, rows: Sequence[tuple[int, Filing]], outcomes: Outcomes) -> Outcomes:
+        """Enter the rows of a mail, that it was read, and who is owed an answer; what is on record of it afterwards, also where
+        it was read before."""
 
         def work(session: Session, _version: int) -> Outcomes:
-            before = session.get(RequestMail, key)
+            before, key, by, at = session.get(RequestMail, mail.key), mail.key, mail.sender, mail.read_at
             if before is not None:
+                if before.sender is None:
+                    before.sender, before.unit_id, before.message_id = by, mail.unit_id, mail.message_id
                 return list(json.loads(before.outcomes))
             numbers = {row: _enter(session, filing, by, at, batch=f"mail:{key}", number=row).request_id for row, filing in rows}
             whole = [{**each, "request": numbers.get(int(str(each["row"])))} for each in outcomes]
-            session.add(RequestMail(key=key, read_at=at, outcomes=json.dumps(whole, ensure_ascii=False)))
+            text = json.dumps(whole, ensure_ascii=False)
+            session.add(
+                RequestMail(key=key, read_at=at, outcomes=text, sender=by, unit_id=mail.unit_id, message_id=mail.message_id)
+            )
             return whole
 
         return self._tables.change(work)
+
+    def mail_read(self, since: datetime) -> list[ReadMail]:
+        """The mail that was read since then, of which is known to whom an answer is owed, in that order."""
+        wanted = (
+            select(RequestMail.key, RequestMail.read_at, RequestMail.sender, RequestMail.unit_id, RequestMail.message_id)
+            .where(RequestMail.read_at >= since)
+            .order_by(RequestMail.read_at, RequestMail.key)
+        )
+        rows = self._tables.read(lambda session: list(session.execute(wanted)))
+        return [
+            ReadMail(key, at, sender, unit_id, message_id)
+            for key, at, sender, unit_id, message_id in rows
+            if sender is not None and unit_id is not None
+        ]
+
+    # ------------------------------------------------------------ how far a mailbox was read
 
     def mark(self, name: str) -> tuple[int, int] | None:
         """UIDVALIDITY, and up to which UID a mailbox was read; None: never."""
@@ -151,15 +198,34 @@ class Requests:
 
         return self._tables.read(look)
 
-    def set_mark(self, name: str, uidvalidity: int, uid: int) -> None:
-        """It was read so far."""
+    def set_mark(self, name: str, uidvalidity: int, uid: int, *, debt_since: datetime | None = None) -> None:
+        """It was read so far; with `debt_since` all but this last one. Debts under another UIDVALIDITY are none any more."""
 
         def work(session: Session, _version: int) -> None:
             row = session.get(ReadingMark, name) or ReadingMark(name=name)
+            if row.uidvalidity != uidvalidity:
+                session.execute(delete(ReadingDebt).where(ReadingDebt.name == name))
             row.uidvalidity, row.uid = uidvalidity, uid
             session.add(row)
+            if debt_since is not None:
+                session.merge(ReadingDebt(name=name, uid=uid, since=debt_since, tried_at=debt_since))
 
         self._tables.change(work)
+
+    def debts(self, name: str) -> list[Debt]:
+        """The messages of a mailbox to which its reader has to come back, by UID."""
+        wanted = select(ReadingDebt.uid, ReadingDebt.since, ReadingDebt.tried_at).where(ReadingDebt.name == name)
+        return self._tables.read(lambda session: [Debt(*row) for row in session.execute(wanted.order_by(ReadingDebt.uid))])
+
+    def tried(self, name: str, uid: int, at: datetime) -> None:
+        """It still could not be read."""
+        tried = update(ReadingDebt).where(ReadingDebt.name == name, ReadingDebt.uid == uid).values(tried_at=at)
+        self._tables.change(lambda session, _version: session.execute(tried))
+
+    def settle(self, name: str, uid: int) -> None:
+        """It was read, or is given up."""
+        gone = delete(ReadingDebt).where(ReadingDebt.name == name, ReadingDebt.uid == uid)
+        self._tables.change(lambda session, _version: session.execute(gone))
 
 
 def _enter(

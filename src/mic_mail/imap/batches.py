@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.conversation import Conversation, Reply, refuse
+from mic_mail.imap.conversation import Conversation
 from mic_mail.imap.grammar.commands import UidBatches
+from mic_mail.imap.replies import Reply, refuse
 
 LEAST_MESSAGES = 500
 """Of a batch: smaller ones would give message numbers back to those who have agreed to do without."""

@@ -5,7 +5,7 @@ tagged line. Nothing here does I/O: `say` collects octets, `Session.next` hands 
 
     handler(talk, command) -> Steps[Reply]        in signin, selecting, notify, batches and the rooms mailboxes to changing
 
-Errors: a `MicMailError` becomes NO with the code of REFUSAL_CODES; `Ended` means that the connection is to end with BYE.
+Errors: a `MicMailError` becomes NO (`replies.refusal`); `Ended` means that the connection is to end with BYE.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,31 +14,21 @@ from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
 from mic_mail.connection.actions import NeedInput, Note, Send, Used, opening_stretch
-from mic_mail.errors import MicMailError, Refused, Text
+from mic_mail.errors import Refused, Text
 from mic_mail.imap.actions import SLICE_OCTETS, Overhear, Steps, Waiting, Work
 from mic_mail.imap.desk import Desk
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.grammar.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, Reader
 from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.names import places
 from mic_mail.imap.names.places import Place
-from mic_mail.imap.names.rights import NoPermission
+from mic_mail.imap.replies import Reply
 from mic_mail.imap.responses import continuation, in_progress, ok, status_line
 from mic_mail.imap.selected.shelf import Shelf
-from mic_mail.imap.selected.view import Enabled, View
-from mic_mail.services.access import SignedIn
+from mic_mail.imap.selected.view import View
+from mic_mail.services.identity import SignedIn
 from mic_mail.services.sharing import Shared
-from mic_mail.storage.errors import (
-    FolderExists,
-    Frozen,
-    NameNotAllowed,
-    NoSuchFolder,
-    NoSuchMessage,
-    NotPermitted,
-    OverQuota,
-    TooMany,
-    Unavailable,
-    UseNotAllowed,
-)
+from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef
 
@@ -75,25 +65,6 @@ class SessionSettings:
     """A program that looks for new mail by itself opens a unit's mailbox too (`unit.openings.counts`, Reg. 12.3.a)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A tagged line but for its tag."""
-
-    text: Text | str
-    status: bytes = b"OK"
-    code: bytes = b""
-
-
-def refuse(text: Text | str, code: bytes = b"") -> Reply:
-    """NO: what was asked cannot be done."""
-    return Reply(text, b"NO", code)
-
-
-def bad(text: str, code: bytes = b"") -> Reply:
-    """BAD: what was asked makes no sense here."""
-    return Reply(text, b"BAD", code)
-
-
 class Ended(Exception):
     """The connection ends: `* BYE` with this text; octets that are still pending are written first."""
 
@@ -101,27 +72,6 @@ class Ended(Exception):
         super().__init__(str(text))
         self.text = text
         self.code = code
-
-
-REFUSAL_CODES: tuple[tuple[type[MicMailError], bytes], ...] = (
-    (NoSuchFolder, b"NONEXISTENT"),
-    (FolderExists, b"ALREADYEXISTS"),
-    (NameNotAllowed, b"CANNOT"),
-    (NotPermitted, b"CANNOT"),
-    (UseNotAllowed, b"USEATTR"),
-    (TooMany, b"LIMIT"),
-    (NoPermission, b"NOPERM"),
-    (Frozen, b"INUSE"),
-    (NoSuchMessage, b"EXPUNGEISSUED"),
-    (OverQuota, b"OVERQUOTA"),
-    (Unavailable, b"UNAVAILABLE"),
-)
-"""Response codes (RFC 9051 §7.1, RFC 5530) for what the store refuses; the first class that fits."""
-
-
-def refusal(error: MicMailError) -> Reply:
-    """NO for an error that the program raised on purpose."""
-    return refuse(error.text, next((code for kind, code in REFUSAL_CODES if isinstance(error, kind)), b"CANNOT"))
 
 
 class Notifier(Protocol):

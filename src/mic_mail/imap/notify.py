@@ -22,7 +22,8 @@ from dataclasses import dataclass, replace
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Overhear, Steps
-from mic_mail.imap.conversation import Conversation, Ended, Reply, refuse
+from mic_mail.imap.conversation import Conversation, Ended
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.fetching.fetch import send_unasked
 from mic_mail.imap.finding.contexts import tell_updates
 from mic_mail.imap.grammar.notifycommands import Events, Notify, Watch
@@ -32,7 +33,8 @@ from mic_mail.imap.names.listing import Tree, described
 from mic_mail.imap.names.places import PREFIX, Place, find
 from mic_mail.imap.numbering import ranges
 from mic_mail.imap.pictures import Coming, Learned, Manner, Picture
-from mic_mail.imap.selected.view import Enabled, Glance, View
+from mic_mail.imap.replies import Reply, refuse
+from mic_mail.imap.selected.view import Glance, View
 from mic_mail.services.sharing import ROOT, Shared, shared_folder
 from mic_mail.storage.errors import NoSuchFolder, Unavailable
 from mic_mail.storage.mailstore import Account

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from mic_mail.imap import responses
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.grammar.notifycommands import Events, Watch
 from mic_mail.imap.mailboxes.metadata import may_annotate
 from mic_mail.imap.names.listing import Tree, described
 from mic_mail.imap.names.nameevents import NameEvent, Renamed, name_events
 from mic_mail.imap.names.places import find_box, shown_in, shown_own
-from mic_mail.imap.selected.view import Enabled
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderNews, FolderState

@@ -11,7 +11,8 @@ from mic_mail.connection.actions import Used, opening_stretch
 from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Attend, DropCompressor, Steps, Waiting
-from mic_mail.imap.conversation import Conversation, Ended, Reply, bad
+from mic_mail.imap.conversation import Conversation, Ended
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.fetching.fetch import vanished_of
 from mic_mail.imap.finding.contexts import tell_updates
 from mic_mail.imap.grammar.commands import SEEN, Close, Expunge, Idle, Unselect
@@ -24,7 +25,8 @@ from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import reads_only
 from mic_mail.imap.notify import RETRY_SECONDS, tell_all
 from mic_mail.imap.numbering import meet, uids_of
-from mic_mail.imap.selected.view import Enabled, View, claim_recent
+from mic_mail.imap.replies import Reply, bad
+from mic_mail.imap.selected.view import View, claim_recent
 from mic_mail.storage.errors import Frozen, Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.presence import Presence

@@ -35,8 +35,8 @@ from mic_mail.imap.selected.shelf import Shelf
 from mic_mail.imap.session import Session
 from mic_mail.process.feed import Feed, Subscription
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.access import SignedIn
 from mic_mail.services.downtimes import announcements
+from mic_mail.services.identity import SignedIn
 from mic_mail.services.refusals import Refusal
 from mic_mail.services.secrecy import Passage, Secrecy, Way
 from mic_mail.services.sharing import Pair, Shared

@@ -22,8 +22,9 @@ from mic_mail.ids import TokenSource, trace_id
 from mic_mail.imap import batches, notify, responses, selecting, signin
 from mic_mail.imap.actions import ClearAway, Steps
 from mic_mail.imap.changing import append, messages, replace
-from mic_mail.imap.conversation import Conversation, Ended, Reply, SessionSettings, bad, refusal, refuse
+from mic_mail.imap.conversation import Conversation, Ended, SessionSettings
 from mic_mail.imap.desk import Desk
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.fetching import fetch
 from mic_mail.imap.fetching.sections import UnknownEncoding
 from mic_mail.imap.finding import contexts, multisearch, searching
@@ -34,8 +35,9 @@ from mic_mail.imap.grammar.reader import AppendMessage, BadLine, Event, Line
 from mic_mail.imap.grammar.rules import ConnectionState
 from mic_mail.imap.grammar.sequence import NoSuchNumber
 from mic_mail.imap.mailboxes import acl, folders, metadata
+from mic_mail.imap.replies import Reply, bad, refusal, refuse
 from mic_mail.imap.selected.shelf import Shelf
-from mic_mail.imap.selected.view import Enabled, OutOfStep
+from mic_mail.imap.selected.view import OutOfStep
 
 Handler = Callable[[Conversation, Any], Steps[Reply] | Steps[Reply | None]]
 """Carries out one kind of command; the argument is the class that HANDLERS has it under, which is why it is `Any` here."""

@@ -10,7 +10,8 @@ from importlib.metadata import version
 from mic_mail.connection.actions import Answer, Begin, Enter, Hangup, Note, SignIn, StartTls
 from mic_mail.imap import capability, responses
 from mic_mail.imap.actions import EndCompression, Leave, StartCompression, Steps
-from mic_mail.imap.conversation import Conversation, Ended, Reply, bad, refuse
+from mic_mail.imap.conversation import Conversation, Ended
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.grammar.commands import (
     Authenticate,
     Capability,
@@ -24,8 +25,8 @@ from mic_mail.imap.grammar.commands import (
 )
 from mic_mail.imap.grammar.commands import StartTls as StartTlsCommand
 from mic_mail.imap.grammar.reader import Limits, Line, decode_base64
-from mic_mail.imap.selected.view import Enabled
-from mic_mail.services.access import Challenge, SignedIn
+from mic_mail.imap.replies import Reply, bad, refuse
+from mic_mail.services.identity import Challenge, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
 
 SIGN_IN_CODES = {

@@ -94,7 +94,6 @@ _BY_NAME: Mapping[str, Attribute] = {
 }
 NAME_TYPES = ("cn", "sn", "givenName", "ou", "o", "title")
 """The subtypes of `name` (2.5.4.41): who asks for that asks for all of them (RFC 4519 §2.18)."""
-OPERATIONAL = tuple(attribute.name for attribute in ATTRIBUTES if attribute.operational)
 
 CLASSES = (
     "( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )",

@@ -13,7 +13,7 @@ from mic_mail.ldap.ber import string
 from mic_mail.ldap.conversation import Conversation, Ended
 from mic_mail.ldap.names import BadName
 from mic_mail.ldap.requests import Envelope
-from mic_mail.services.access import Challenge, SignedIn
+from mic_mail.services.identity import Challenge, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
 
 START_TLS = "1.3.6.1.4.1.1466.20037"

@@ -20,7 +20,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -158,11 +158,6 @@ def digest_of_heads(heads: Iterable[Head]) -> str:
     for head in sorted(heads, key=lambda head: head.mailbox_id):
         value.update(f"{head.mailbox_id}:{head.seq}:{head.digest}\n".encode())
     return value.hexdigest()
-
-
-def days_between(first: date, last: date) -> list[date]:
-    """Both included."""
-    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
 class AnchorFile:

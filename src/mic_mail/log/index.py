@@ -193,10 +193,10 @@ class Month:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             done = self._add(stretch)
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:  # SQLite has rolled back itself where the disk is full: that is what has to be told
+                self._db.execute("ROLLBACK")
         return done
 
     def _add(self, stretch: Stretch) -> bool:

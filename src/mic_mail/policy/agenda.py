@@ -30,6 +30,10 @@ class Deed(StrEnum):
     REOPEN = "reopen"
     """A state ends: the return of a leaver on a day to come."""
     NOTICE = "notice"
+    ANSWER = "answer"
+    """A unit is told what became of what it asked for (Reg. 6.2)."""
+    READING = "reading"
+    """A mail with requests could not be read yet (Reg. 6.2)."""
     ARCHIVE = "archive"
     FREE = "free"
     TERM_END = "term_end"
@@ -43,6 +47,8 @@ DEEDS = {
     Deed.PASSWORD_DUE: Text("phải đổi mật khẩu", "password change due"),
     Deed.REOPEN: Text("hết hạn chế", "a restriction ends"),
     Deed.NOTICE: Text("gửi thông báo", "a notice is sent"),
+    Deed.ANSWER: Text("trả lời đơn vị về yêu cầu", "a unit is answered"),
+    Deed.READING: Text("đọc thư có mẫu yêu cầu", "a mail with requests is read"),
     Deed.ARCHIVE: Text("lưu trữ", "archived"),
     Deed.FREE: Text("xóa khỏi máy chủ", "deleted from the server"),
     Deed.TERM_END: Text("hết phân công, chưa có người nhận bàn giao", "the keeper's authority ends, nobody follows"),
@@ -106,6 +112,12 @@ def unsent(due: Iterable[Notable], sent: Collection[str], now: datetime) -> Iter
     for notable in due:
         if notable.key not in sent and now > notable.since + SLACK:
             yield Item(notable.since, Deed.NOTICE, notable.clause, overdue=True, why=Text(notable.kind, notable.kind))
+
+
+def waits(since: datetime, deed: Deed, clause: str, why: str, now: datetime) -> Iterator[Item]:
+    """What something stands in the way of: the housekeeper tries again and again."""
+    if now > since + SLACK:
+        yield Item(since, deed, clause, overdue=True, why=Text(why, why))
 
 
 def _counts(span: Span, spans: Sequence[Span], instant: datetime) -> bool:

@@ -81,7 +81,7 @@ class Holding:
     rights: str
     """In the order of RIGHTS; empty: nothing."""
     grants: tuple[Grant, ...]
-    """By what, also where a state of the mailbox or of the person leaves nothing of it."""
+    """The grants that it rests on; kept also where a state of the mailbox or of the person leaves no right."""
     valid_until: datetime | None
     """Nothing changes before this instant by the clock alone; None: never."""
 
@@ -162,11 +162,6 @@ def serving(
         for grant in grants(kind, facts)
         if grant.holds(instant) and (left := in_service(grant, facts_of(grant.person_id))) is not None and left.holds(instant)
     )
-
-
-def in_force(kind: MailboxKind, facts: Sequence[Fact], instant: datetime, part: Part) -> Grant | None:
-    """The one who is authorised in a part of which there is one at a time."""
-    return next((grant for grant in grants(kind, facts) if grant.part is part and grant.holds(instant)), None)
 
 
 def names(facts: Sequence[Fact]) -> frozenset[int]:

@@ -64,7 +64,7 @@ class Word:
     message_ids: frozenset[str]
     envelope_id: str = ""
     recipients: tuple[str, ...] = ()
-    """Of whom it speaks; of an answer, who wrote it."""
+    """The recipients that it speaks of; of an answer, who wrote it."""
 
 
 @dataclass(frozen=True, slots=True)

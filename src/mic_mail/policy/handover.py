@@ -38,7 +38,6 @@ STANDINGS = {
     Standing.FINISHED: Text("đã bàn giao", "finished"),
     Standing.CANCELLED: Text("đã hủy", "cancelled"),
 }
-RUNNING = frozenset({Standing.BEGUN, Standing.COUNTED})
 
 
 class BeingHandedOver(Refused):

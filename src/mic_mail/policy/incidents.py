@@ -129,7 +129,7 @@ class Change:
 
     @property
     def assesses(self) -> bool:
-        """Whether it says anew what the incident is or whom it concerns: the Centre's to say."""
+        """Whether it changes kind, severity or units of the incident, which only the Centre may."""
         return self.kind is not None or self.severity is not None or bool(self.units)
 
 

@@ -37,7 +37,7 @@ TERMS = {
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """One leave with the notices of it: the first, and its corrections; the last of them says how it stands."""
+    """One leave: the notice that began it, and the corrections; the last of these counts."""
 
     notices: tuple[Fact, ...]
     returned: Fact | None = None

@@ -27,7 +27,7 @@ _SOFT_HYPHEN = b"\xc2\xad"
 
 
 def as_seen(text: str) -> str:
-    """See above; `text` itself where there is nothing to change, which costs a pass over its octets."""
+    """`text` as a reader sees it (above); itself where there is nothing to change, which costs a pass over its octets."""
     if text.isascii() or not _may_differ(text):
         return text
     seen = _SPACES.sub(" ", _UNSEEN.sub("", text))

@@ -13,6 +13,7 @@ from unicodedata import category, combining, normalize
 from unidecode import unidecode
 
 from mic_mail.errors import BadInput, Text
+from mic_mail.i18n.unseen import UNSEEN
 
 MAX_NAME = 200
 """Letters of a name; the longest unit's name has about a hundred, and the directory's column ends soon after."""
@@ -34,11 +35,18 @@ def plain(text: str) -> str:
     return normalize("NFC", "".join(c for c in decomposed if not combining(c))).lower()
 
 
+_UNSEEN = re.compile(f"[{UNSEEN}]+")
+_ENDING = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""What ends a line, and what a terminal would obey."""
+
+
 def one_line(text: str) -> str:
-    """Without what shows nothing (control characters, marks of direction, zero-width signs), which would have a list show
-    another name than is there; single blanks."""
-    seen = text if text.isprintable() else "".join(c for c in text if c.isspace() or category(c) not in ("Cc", "Cf"))
-    return " ".join(seen.split())
+    """A text as lists and letters show it: what would end a line or steer a terminal is a blank, what shows nothing is left out
+    (a list would show another name than is there); single blanks."""
+    shown = text if text.isascii() else _UNSEEN.sub("", text)
+    if not shown.isprintable():
+        shown = "".join(" " if category(c) in _ENDING else c for c in shown if category(c) != "Cf")
+    return " ".join(shown.split())
 
 
 def tidy(name: str) -> str:
@@ -101,7 +109,7 @@ def by_given_name(full_name: str) -> tuple[Place, Place]:
 
 
 def _place(word: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The letters of one word, and its tones, which count only where the letters are the same."""
+    """By what a word is sorted: its letters, and its tones, which count only between words of the same letters."""
     letters, tones = [], []
     for char in word.replace("ð", "đ"):
         marks = normalize("NFD", char)

@@ -47,7 +47,7 @@ class Arrival:
 
 def has_to_be(message: Incoming, own: Collection[str]) -> bool:
     """Whether a message is one to pass on at all."""
-    return not message.is_automatic and message.sender not in own
+    return not message.is_automatic and not message.is_from(own)
 
 
 def waiting(arrivals: Iterable[Arrival], own: Collection[str]) -> list[Incoming]:

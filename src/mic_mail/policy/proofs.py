@@ -74,6 +74,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_clause_6_2_mail.py",
         "tests/regulation/test_clause_6_2_outcomes.py",
+        "tests/regulation/test_clause_6_2_owed.py",
         "tests/regulation/test_clause_7_3_b.py",
     ),
     "6.3": (

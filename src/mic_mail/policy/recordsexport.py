@@ -43,7 +43,10 @@ def must_be_exportable(kind: MailboxKind, document: str) -> None:
     """Refuse a personal mailbox, and an export that no document asks for."""
     if kind is MailboxKind.PERSONAL:
         raise ExportRefused(
-            Text("Nội dung hộp thư cá nhân không xuất theo cách này.", "The content of a personal mailbox is not exported so."),
+            Text(
+                "Nội dung hộp thư cá nhân không xuất theo cách này.",
+                "The content of a personal mailbox is not exported this way.",
+            ),
             clause=CONTENT_CLAUSE,
             remedy=Text("Dùng mic-mail content ask.", "Use mic-mail content ask."),
         )
@@ -56,7 +59,7 @@ def must_be_exportable(kind: MailboxKind, document: str) -> None:
 
 
 def must_be_asked_for(asker: int, holders: Sequence[Reader], officer: Officer) -> None:
-    """Refuse what nobody who holds the mailbox now asks for (`asker`: a person), or who acts asks for himself."""
+    """Refuse where `asker` (a person) does not hold the mailbox now, or is the officer who acts."""
     holder = next((each for each in holders if each.person_id == asker), None)
     if holder is None:
         raise ExportRefused(

@@ -53,6 +53,12 @@ class Incoming:
     is_marked: bool
     """\\Answered or $Answered."""
     is_automatic: bool
+    is_foreign: bool = False
+    """It was delivered here and nobody had signed in to send it: anybody may have written what stands in From."""
+
+    def is_from(self, own: Collection[str]) -> bool:
+        """Whether one of these addresses, which are of this server, wrote it, and not only somebody who says so."""
+        return self.sender in own and not self.is_foreign
 
 
 def is_automatic(fields: Mapping[str, str], sender: str) -> bool:

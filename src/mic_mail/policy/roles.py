@@ -120,7 +120,7 @@ def must_not_pose(officers: Sequence[Officer], login: str, actor: str, *, automa
 
 
 def admit(officers: Sequence[Officer], login: str, right: Right, now: datetime) -> Officer | None:
-    """The officer as whom `login` asks for `right`, be it for one unit only; None while no officer is on record."""
+    """The officer whose `right` `login` uses, if only for one unit; None while no officer is on record."""
     if not officers:
         return None
     officer = officer_of(officers, login, now)
@@ -149,7 +149,7 @@ def admit(officers: Sequence[Officer], login: str, right: Right, now: datetime) 
 def authorise(
     officers: Sequence[Officer], login: str, right: Right, now: datetime, *, units: frozenset[int] | None = None
 ) -> Officer | None:
-    """The officer as whom `login` does something that asks for `right`; None while no officer is on record.
+    """The officer whose `right` `login` uses for an act; None while no officer is on record.
 
     `units`: the unit that the act concerns and those above it; None: it concerns the whole ministry.
     """

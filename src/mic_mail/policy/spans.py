@@ -29,5 +29,5 @@ class Span:
 
     @property
     def instants(self) -> tuple[datetime, datetime]:
-        """From the first instant of it to the first that is not of it any more."""
+        """The half-open interval: its first instant, and the first one behind it."""
         return start_of(self.first), start_of(add_days(self.last, 1))

@@ -33,7 +33,7 @@ def decided(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
 
 
 def _restores(facts: Sequence[Fact], suspended: Fact, cause: Cause, settings: LifecycleSettings) -> Iterator[Fact]:
-    """The restores that lift `suspended`: they knew of it, it was in force, and they may."""
+    """The restores that lift `suspended`: recorded after it, in force since it was, with the document that a breach needs."""
     for fact in facts:
         if fact.kind is FactKind.RESTORED and fact.seq > suspended.seq and fact.effective_at >= suspended.effective_at:
             if cause is Cause.BREACH and settings.breach_document and not fact.document:

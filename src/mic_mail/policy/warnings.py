@@ -52,7 +52,7 @@ class WarnDays:
     inactivity: tuple[int, ...] = (30, 14, 7, 1)
     password: tuple[int, ...] = (14, 7, 1)
     term: tuple[int, ...] = (30, 14, 7, 1)
-    """Of a keeper whom nobody is named to follow."""
+    """Before the term of a keeper ends whom nobody is named to follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +64,15 @@ class Notable:
     since: datetime
     """From when on it should have been sent."""
     span: Span | None = None
-    """What it tells of, to come or come."""
+    """The instant of what it tells of, past or to come."""
     fact: Fact | None = None
     """What was recorded, where that is what it tells of."""
     vacancy: Vacancy | None = None
-    """Whom nobody follows, where it tells of that."""
+    """The place that is or will be empty, where it tells of that."""
 
     @property
     def clause(self) -> str:
-        """By which it tells; "" where its text names one for itself."""
+        """The clause that the notice rests on; "" where its text names one itself."""
         return HANDOVER if self.vacancy is not None else self.span.clause if self.span is not None else ""
 
 

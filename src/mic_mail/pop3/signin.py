@@ -13,7 +13,7 @@ from mic_mail.connection.actions import Answer, Begin, Enter, SignIn, StartTls
 from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.conversation import Conversation, Ended, Reply, State, bad, refuse
 from mic_mail.pop3.lines import Trouble
-from mic_mail.services.access import Challenge, SignedIn
+from mic_mail.services.identity import Challenge, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
 
 SIGN_IN_CODES = {

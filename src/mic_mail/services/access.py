@@ -1,7 +1,8 @@
 """Signing in: who is it, and may this mailbox be used through this door now?
 
-In: what a client said (a SASL exchange or a user name and password) and who it is (`Peer`). Out: `SignedIn`, or a `Refusal`
-(`refusals`). Joins the directory's snapshot, the policy's decision, the guard over passwords, and the log; all doors ask here.
+In: what a client said (a SASL exchange or a user name and password) and who it is (`identity.Peer`). Out: `SignedIn`, or a
+`Refusal` (`refusals`). Joins the directory's snapshot, the policy's decision, the guard over passwords, and the log; all doors
+ask here.
 
 Rules:
 - The state of a mailbox is told only after the right password; a stranger learns nothing of suspensions.
@@ -14,7 +15,6 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -33,6 +33,8 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State, decide
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.credentials import hashing
+from mic_mail.services.dialog import Dialog
+from mic_mail.services.identity import Answered, Peer, SignedIn
 from mic_mail.services.readings import delivery_is_use, lifecycle_settings
 from mic_mail.services.refusals import MAY_BE_STALE, Refusal, RefusalKind, Refusals
 from mic_mail.services.sharing import Sharing
@@ -40,6 +42,8 @@ from mic_mail.services.watching import Watch, Watches
 from mic_mail.storage.types import AccountRef
 
 MAX_USER_OCTETS = 320  # RFC 5321 §4.5.3.1: 64 + 1 + 255
+_OF_THE_BOOK = frozenset({"ldap", "ldaps", "carddav"})
+"""Doors at which nobody sends or retrieves mail: a telephone that looks up names does not use the mailbox (Reg. 7.2.a)."""
 
 
 class Events(Protocol):
@@ -49,56 +53,12 @@ class Events(Protocol):
         """One line of the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class TlsInfo:
-    """What protects a connection, and what a sign-in can be bound to (RFC 5929)."""
-
-    version: str
-    cipher: str
-    bindings: sasl.Bindings = field(default_factory=dict, repr=False)
-
-
 _KEPT_BACK = frozenset({State.SEND_LOCKED, State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED})
-_OF_THE_BOOK = frozenset({"ldap", "ldaps", "carddav"})
-"""Doors at which nobody sends or retrieves mail: a telephone that looks up names does not use the mailbox (Reg. 7.2.a)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The other end of a connection and the door that it came to (`imap`, `submission`, `smtp`, ...)."""
-
-    address: str
-    port: int
-    local_port: int
-    protocol: str
-    tls: TlsInfo | None
-    session_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Challenge:
-    """Bytes for the client (not yet base64)."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """Somebody is in. `actor` is who acts, in the own mailbox or in one of a unit or group (`Access.sharing`)."""
-
-    mailbox_id: int
-    address: str
-    account: AccountRef
-    decision: Decision
-    actor: str
-    credential_version: int
-
-
-Answered = SignedIn | Refusal
+"""States in which nothing of a mailbox leaves that it has submitted before."""
 
 
 class Access:
-    """The sign-in of one worker process. All methods belong to the event loop; hashing and reading happen in `lanes`."""
+    """The sign-in of one process. All methods belong to the event loop; hashing and reading happen in `lanes`."""
 
     def __init__(
         self,
@@ -341,7 +301,7 @@ class Access:
             return sasl.NO_BINDING
         return peer.tls.bindings
 
-    def begin(self, mechanism: str, peer: Peer) -> "Dialog":
+    def begin(self, mechanism: str, peer: Peer) -> Dialog:
         """A SASL exchange by `mechanism`; one that is not offered here is refused at its first step."""
         offered = mechanism.upper() in self.mechanisms(peer)
         exchange = (
@@ -409,19 +369,19 @@ class Access:
         return (entry, entry.credential) if isinstance(entry, Entry) and entry.credential is not None else None
 
     def _find_again(self, signed_in: SignedIn) -> tuple[Entry, Credential] | None:
-        """Likewise for a session that is open; None too if its password is not the one that opened it any more."""
+        """The mailbox of an open session and its verifiers; None also if its password is no longer the one that opened it."""
         found = self._find(signed_in.address)
         return found if found is not None and found[1].version == signed_in.credential_version else None
 
     # ------------------------------------------------------------ the page where passwords are changed
 
     async def enter_page(self, user: str, password: str, peer: Peer) -> Answered:
-        """Likewise for the password page, which a password that is due keeps nobody out of (Reg. 6.4.a, 7.3.c, 15.2)."""
+        """`login` at the password page: a password that is due keeps nobody out of it (Reg. 6.4.a, 7.3.c, 15.2)."""
         answer = await self._answer(sasl.CheckPassword(user, password), peer, page=True)
         return self.logged(answer, self.address_of(user), peer, "password")
 
     async def confirm(self, signed_in: SignedIn, password: str, peer: Peer) -> Answered:
-        """Who is signed in at the page types the present password once more: the same limits, and the word on it anew."""
+        """Who is signed in at the page types the present password once more: under a sign-in's limits, and decided anew."""
         answer = await self._answer(sasl.CheckPassword(signed_in.address, password), peer, page=True)
         if isinstance(answer, Refusal):
             self._log_refusal("password_not_confirmed", answer, peer, signed_in.address)
@@ -511,45 +471,3 @@ class Access:
             event, ref=refusal.ref, reason=refusal.kind.value, detail=refusal.detail or None, clause=refusal.clause,
             mailbox=mailbox, door=peer.protocol, mechanism=mechanism, peer=peer.address, session=peer.session_id,
         )  # fmt: skip
-
-
-class Dialog:
-    """One SASL exchange on one connection: `step` with each decoded response until it is not a `Challenge`."""
-
-    def __init__(self, access: Access, exchange: sasl.Exchange | None, mechanism: str, peer: Peer) -> None:
-        self._access = access
-        self._exchange = exchange
-        self._mechanism = mechanism
-        self._peer = peer
-        self._user = ""
-        self._keys: sasl.ScramKeys | None = None
-
-    async def step(self, response: bytes | None) -> Challenge | Answered:
-        """Go on with the client's response (decoded from base64); None where there was no initial response."""
-        if self._exchange is None:
-            return self._end(self._access.bad_mechanism(self._peer))
-        if self._keys is not None and isinstance(wait := self._access.scram_keys(self._user, self._peer), Refusal):
-            return self._end(wait)  # others may have used up the tries while this exchange was open
-        step = self._exchange.step(response)
-        if isinstance(step, sasl.NeedKeys):
-            self._user = step.user
-            keys = self._access.scram_keys(step.user, self._peer)
-            if isinstance(keys, Refusal):
-                return self._end(keys)
-            self._keys = keys
-            step = self._exchange.keys(keys)
-        match step:
-            case sasl.Challenge(data):
-                return Challenge(data)
-            case sasl.CheckPassword():
-                return await self._access.claim(step, self._peer, self._mechanism)
-            case sasl.Done():
-                assert self._keys is not None, "only SCRAM proves without a password"
-                return self._end(await self._access.scram_proved(step, self._keys, self._peer))
-            case sasl.Failed():
-                return self._end(self._access.scram_failed(step, self._peer))
-            case sasl.NeedKeys():
-                raise AssertionError("keys were given above")
-
-    def _end(self, answer: Answered) -> Answered:
-        return self._access.logged(answer, self._access.address_of(self._user), self._peer, self._mechanism)

@@ -192,6 +192,6 @@ class Kept(Generic[T]):
 
 
 def _retrieved(task: "asyncio.Task[None]") -> None:
-    """Nobody may be waiting for it; whoever asks next tries again."""
+    """Take the exception, or asyncio complains of it: nobody may be waiting, and whoever asks next tries again."""
     if not task.cancelled():
         task.exception()

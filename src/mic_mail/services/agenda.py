@@ -4,20 +4,25 @@ In: the directory, the configuration, how many days to look ahead. Out: items, o
 Reads only; blocking; for commands and reports.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Entry
-from mic_mail.policy.agenda import Item, aftermath, coming, unsent, vacant
+from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.policy.agenda import Deed, Item, aftermath, coming, unsent, vacant, waits
+from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, timeline
+from mic_mail.policy.requests import CLAUSE
 from mic_mail.policy.states import FINAL
 from mic_mail.policy.warnings import Outlook, outlook
 from mic_mail.services.clockmark import ClockMark
+from mic_mail.services.outcomes import WINDOW, untold
 from mic_mail.services.readings import warn_days
 from mic_mail.services.reclaiming import Reclaiming
+from mic_mail.services.requests.intake import MARK
 from mic_mail.services.succession import vacancies_of
 
 
@@ -54,4 +59,19 @@ def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaimi
     for entry in snapshot:
         if look := looks.get(entry.mailbox_id):
             found += [Due(entry, item) for item in unsent(look.due, sent, now)]
+    found += _about_requests(directory, config, clock, snapshot)
     return sorted(found, key=lambda one: (not one.item.overdue, one.item.at, one.entry.address))
+
+
+def _about_requests(directory: Directory, config: Config, clock: Clock, snapshot: Snapshot) -> Iterator[Due]:
+    """Answers that reached nobody yet, under the mailbox that asked or its unit's; mail that could not be read (Reg. 6.2)."""
+    now = clock.now()
+    for each in untold(directory, config, clock):
+        entry = snapshot.resolve(each.asked_from) or next(
+            (one for one in snapshot if one.kind is MailboxKind.UNIT and one.owner.unit_id == each.unit_id), None
+        )
+        if entry is not None and now - each.since < WINDOW:
+            yield from (Due(entry, item) for item in waits(each.since, Deed.ANSWER, CLAUSE, each.key, now))
+    if (support := snapshot.resolve(config.support)) is not None:
+        for debt in directory.requests.debts(MARK):
+            yield from (Due(support, item) for item in waits(debt.since, Deed.READING, CLAUSE, f"UID {debt.uid}", now))

@@ -33,17 +33,23 @@ from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason
 from mic_mail.policy.access import Access, Scope
 from mic_mail.policy.calendar import local_day
-from mic_mail.services.emlfiles import Summed, copy_message, iso, safe_name, shown_id, sync
-from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
+from mic_mail.services.emlfiles import (
+    ROWS_AT_ONCE,
+    Progress,
+    Summed,
+    copy_message,
+    folders_of,
+    iso,
+    private_file,
+    safe_name,
+    shown_id,
+    sync,
+)
+from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FolderInfo
 
-AT_ONCE = 500
-"""Rows of the index read together."""
 _STAGED = re.compile(r"\..+\.exporting-[0-9]+")
-
-Progress = Callable[[int], None]
-"""Told how many messages are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +158,6 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = -1
-        self._sums = b""
         self._published = False
 
     def __enter__(self) -> Self:
@@ -171,11 +176,8 @@ class _Folder:
         """A new file, durable when the block has been left."""
         path = self.path / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
+        with private_file(path) as file:
             yield file
-            file.flush()
-            os.fsync(fd)
 
     def publish(self, target: Path) -> None:
         """Make it appear under its own name, whole."""
@@ -189,7 +191,7 @@ class _Folder:
 def _fill(folder: _Folder, scope: Scope, account: Account, opening: bytes, progress: Progress) -> Exported:
     """All messages, the manifest, the sums; in this order, each line as soon as its message is written."""
     messages = octets = 0
-    chosen = _folders(account, scope)
+    chosen = folders_of(account, scope.folder)
     with folder.file("SHA256SUMS") as sums_file, folder.file("manifest.json") as manifest_file:
         sums, manifest = Summed(sums_file), Summed(manifest_file)
         manifest.write(opening)
@@ -209,25 +211,14 @@ def _fill(folder: _Folder, scope: Scope, account: Account, opening: bytes, progr
         return Exported(len(chosen), messages, octets, sums.digest)
 
 
-def _folders(account: Account, scope: Scope) -> list[FolderInfo]:
-    if scope.folder is None:
-        return [info for info in account.folders() if info.folder_id]
-    try:
-        return [account.folder(scope.folder)]
-    except NoSuchFolder as error:
-        raise BadInput(
-            Text(f"Hộp thư không có thư mục “{scope.folder}”.", f"The mailbox has no folder {in_ascii(scope.folder)}.")
-        ) from error
-
-
 def _messages(account: Account, info: FolderInfo, scope: Scope) -> Iterator[_Message]:
     """Those of a folder that were asked for, ascending by UID, then the expunged ones."""
     expunged: dict[int, int] = {}
     if scope.expunged:
         expunged = {grave.uid: grave.expunged_at_us for grave in account.tombstones(info.folder_id)}
     for uids in (list(account.view(info.folder_id).uids), sorted(expunged)):
-        for start in range(0, len(uids), AT_ONCE):
-            part = uids[start : start + AT_ONCE]
+        for start in range(0, len(uids), ROWS_AT_ONCE):
+            part = uids[start : start + ROWS_AT_ONCE]
             for uid, arrived_us, message_id in account.rows(info.folder_id, part, ("uid", "internaldate_us", "message_id")):
                 if _is_wanted(scope, arrived_us):
                     yield _Message(uid, arrived_us, shown_id(message_id), expunged.get(uid))

@@ -86,6 +86,7 @@ class Correspondences:
         self._store = store
         self._snapshot = snapshot
         self._search = Search(config.log_dir)
+        self._hostname = config.server.hostname
 
     def of(self, entry: Entry, span: Span) -> Correspondence:
         """One mailbox over the days of the span."""
@@ -97,7 +98,7 @@ class Correspondences:
         answers = [
             Word(letter.incoming.received_at, letter.refers, recipients=(letter.incoming.sender,))
             for letter in found.arrivals
-            if letter.refers and not letter.incoming.is_automatic
+            if letter.refers and not letter.incoming.is_automatic and not self._is_disguised(letter, letter.incoming.sender)
         ]
         heard = Heard(handovers, found.reports, found.readings, answers)
         return Correspondence(
@@ -154,11 +155,11 @@ class Correspondences:
         for folder in account.folders():
             if not folder.selectable or folder.special_use == DRAFTS:
                 continue
-            for letter in letters_since(account, folder, since):
-                if letter.incoming.sender in own:
+            for letter in letters_since(account, folder, since, self._hostname):
+                if letter.is_from(own, folder):
                     found.own.append((entry.address, letter))
                 elif letter.is_report:
-                    _take_report(found, account, folder, letter)
+                    self._take_report(found, account, folder, letter)
                 elif folder.special_use not in NOT_INCOMING or letter.refers:
                     found.arrivals.append(letter)
         found.own += self._of_holders(entry, since)
@@ -173,8 +174,36 @@ class Correspondences:
             account = self._account(holder)
             for folder in account.folders():
                 if folder.special_use == SENT:
-                    for letter in letters_since(account, folder, since):
+                    for letter in letters_since(account, folder, since, self._hostname):
                         yield holder.address, letter
+
+    def _take_report(self, found: _Found, account: Account, folder: FolderInfo, letter: Letter) -> None:
+        try:
+            with account.open_message(folder.folder_id, letter.uid) as message:
+                report = read_report(message.pread(0, MOST_OCTETS))
+        except MicMailError:  # expunged meanwhile
+            return
+        at = letter.incoming.received_at
+        match report:
+            case DeliveryReport():
+                message_ids = report.message_ids or letter.refers
+                found.reports += [
+                    Reported(at, message_ids, report.envelope_id, (each.original, each.final), _FATES[each.action], each.status)
+                    for each in report.recipients
+                ]
+            case DispositionReport() if report.disposition == _DISPLAYED:
+                recipient = report.recipient or letter.incoming.sender
+                if self._is_disguised(letter, recipient) or self._is_disguised(letter, letter.incoming.sender):
+                    return
+                found.readings.append(
+                    Word(at, report.message_ids or letter.refers, recipients=(recipient, letter.incoming.sender))
+                )
+            case _:
+                pass
+
+    def _is_disguised(self, letter: Letter, address: str) -> bool:
+        """Whether it came from outside and speaks for a mailbox of this server: its owner has not said so."""
+        return letter.incoming.is_foreign and self._snapshot.resolve(address) is not None
 
     def _account(self, entry: Entry) -> Account:
         return self._store.account(AccountRef(entry.mailbox_id, entry.home))
@@ -189,27 +218,6 @@ def _query(
 
 def _texts(value: object) -> list[str]:
     return [str(each).lower() for each in value] if isinstance(value, list) else []
-
-
-def _take_report(found: _Found, account: Account, folder: FolderInfo, letter: Letter) -> None:
-    try:
-        with account.open_message(folder.folder_id, letter.uid) as message:
-            report = read_report(message.pread(0, MOST_OCTETS))
-    except MicMailError:  # expunged meanwhile
-        return
-    at = letter.incoming.received_at
-    match report:
-        case DeliveryReport():
-            message_ids = report.message_ids or letter.refers
-            found.reports += [
-                Reported(at, message_ids, report.envelope_id, (each.original, each.final), _FATES[each.action], each.status)
-                for each in report.recipients
-            ]
-        case DispositionReport() if report.disposition == _DISPLAYED:
-            recipient = report.recipient or letter.incoming.sender
-            found.readings.append(Word(at, report.message_ids or letter.refers, recipients=(recipient, letter.incoming.sender)))
-        case _:
-            pass
 
 
 def _received(found: _Found, begins: datetime, ends: datetime) -> list[Arrival]:

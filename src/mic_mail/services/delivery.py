@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog, stamp
 from mic_mail.mime.render import Answers, answers
 from mic_mail.mime.scanner import Scanner
@@ -238,7 +239,7 @@ class Delivering:
                 if hurdle is not None:
                     self._tell_deferred(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
         except Exception as error:  # noqa: BLE001 - the entry is durable: recovery takes it up again
-            self._log.event("spool_entry_waits", trace=entry.slip.trace_id, error=repr(error))
+            self._log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
         finally:
             entry.release()
 
@@ -323,7 +324,7 @@ async def settle_journal(store: MailStore, lanes: Lanes, log: MailLog) -> None:
 
 
 def _take(queue: deque[Waiting], discard: Callable[[Sequence[Waiting]], None] = lambda gone: None) -> list[Waiting]:
-    """The next of those for whom somebody still waits; the files of the others go."""
+    """The next ones, of those for whom somebody still waits; the others are passed over, and their files discarded."""
     batch: list[Waiting] = []
     gone: list[Waiting] = []
     while queue and len(batch) < MAX_TOGETHER:

@@ -32,7 +32,7 @@ class Verdict(StrEnum):
     DIFFERS = "differs"
     """It says something else: worse than nothing."""
     SEVERAL = "several"
-    """More than one of what there may be one of: none of them counts."""
+    """More than one record where only one is allowed: then none of them counts."""
     INSECURE = "insecure"
     """It is right and nobody believes it: the zone is not signed."""
     UNKNOWN = "unknown"

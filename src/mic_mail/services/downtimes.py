@@ -19,6 +19,7 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text
 from mic_mail.i18n import messages
 from mic_mail.i18n.notices import duties as letters
 from mic_mail.i18n.notices.notice import Letter
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy import downtime as rules
 from mic_mail.policy.downtime import Count, Downtime, announced
@@ -135,7 +136,7 @@ class DowntimeNotices:
                 await self._call_off(each)
 
     async def _call_off(self, each: Downtime) -> None:
-        """Whoever was told of it is told that it does not take place; nobody else needs to know."""
+        """Tell everybody who was told of it, and nobody else, that it does not take place."""
         told = await self._known(_key(each))
         await self._tell_all(f"{_key(each)}:off", letters.downtime_cancelled(each.starts_at, each.ends_at), among=told)
 
@@ -150,7 +151,7 @@ class DowntimeNotices:
             try:
                 await self._accounts.write(ref, partial(self._notices().deliver, entry, letter, origin=origin))
             except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it now must not keep it from the others
-                self._log.event("notice_failed", notice=key, mailbox=entry.address, error=str(error) or type(error).__name__)
+                self._log.event("notice_failed", notice=key, mailbox=entry.address, **failure(error))
                 continue
             fresh.append(entry.mailbox_id)
             if len(fresh) == PART:

@@ -2,16 +2,27 @@
 
 import os
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 from unicodedata import normalize
 
+from mic_mail.errors import BadInput, Text, in_ascii
+from mic_mail.storage.errors import NoSuchFolder
+from mic_mail.storage.mailstore import Account
 from mic_mail.storage.reader import MessageFile
+from mic_mail.storage.types import FolderInfo
 
 CHUNK_OCTETS = 1 << 20
+ROWS_AT_ONCE = 500
+"""Rows of the index read together."""
 _UNSAFE = re.compile(r"[^\w-]+")
 _LONGEST_NAME = 60
+
+Progress = Callable[[int], None]
+"""Told how many messages are written."""
 
 
 class Summed:
@@ -32,6 +43,26 @@ class Summed:
         return self._sum.hexdigest()
 
 
+@contextmanager
+def private_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file that its owner alone may read, durable when the block has been left; `FileExistsError` where one is."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(fd)
+
+
+def folders_of(account: Account, name: str | None) -> list[FolderInfo]:
+    """The folder of that name, or all that can hold messages; `BadInput` where there is none of that name."""
+    if name is None:
+        return [info for info in account.folders() if info.selectable]
+    try:
+        return [account.folder(name)]
+    except NoSuchFolder as error:
+        raise BadInput(Text(f"Hộp thư không có thư mục “{name}”.", f"The mailbox has no folder {in_ascii(name)}.")) from error
+
+
 def copy_message(message: MessageFile, file: BinaryIO) -> Summed:
     """A message octet for octet as it is stored, a megabyte at a time; no flag changes."""
     copy = Summed(file)
@@ -41,7 +72,7 @@ def copy_message(message: MessageFile, file: BinaryIO) -> Summed:
 
 
 def safe_name(name: str) -> str:
-    """A folder's name as part of a path: letters, digits, `-` and `_`; the manifest has it as it is."""
+    """A folder's name as part of a path: letters, digits, `-` and `_`; its own name stands in the manifest."""
     return _UNSAFE.sub("_", normalize("NFC", name))[:_LONGEST_NAME].strip("_") or "_"
 
 

@@ -1,18 +1,15 @@
 """What travels with a message but is not in it, and what became of it. Plain values: no I/O, no time, no policy.
 
-A door (SMTP now, the web later) fills an `Envelope` and hands it to `mailflow`; an `Outcome` or a `Refusal` comes back.
+A door fills an `Envelope` and hands it to `mailflow`; an `Outcome` or a `Refusal` comes back.
 A refusal names its `Cause`; which code and which words a client sees is the door's business (`smtp.replies`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from mic_mail.errors import Text
-
-if TYPE_CHECKING:
-    from mic_mail.services.access import Peer, SignedIn
+from mic_mail.services.identity import Peer, SignedIn
 
 
 class Role(StrEnum):

@@ -55,7 +55,7 @@ def explain(entry: Entry, at: datetime, settings: LifecycleSettings) -> Explanat
 
 
 def _essence(decision: Decision) -> tuple[object, ...]:
-    """What somebody would call different; the numbers of facts may differ for the same reasons."""
+    """What makes two decisions differ for a reader; the numbers of the facts behind the same reasons do not."""
     change = decision.next_change
     reasons = {(reason.state, reason.clause, reason.since) for reason in decision.reasons}
     return decision.states, reasons, None if change is None else (change.at, change.states)

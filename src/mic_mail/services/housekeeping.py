@@ -17,8 +17,8 @@ from typing import TypeVar
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.errors import MicMailError
 from mic_mail.log.anchoring import Anchoring
+from mic_mail.log.failures import failure
 from mic_mail.log.loading import drop_empty_months
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.retention import remove_expired
@@ -72,7 +72,7 @@ class Duties:
         try:
             await duty.run()
         except Exception as error:  # noqa: BLE001 - the next duty must not suffer from this one's defect
-            self._log.event("duty_failed", duty=duty.name, error=_told(error))
+            self._log.event("duty_failed", duty=duty.name, **failure(error))
 
     async def close(self) -> None:
         """Stop; what a thread has begun it ends."""
@@ -109,7 +109,7 @@ class ChangedAccounts:
             try:
                 await self._accounts.read(_ref(entry), self._look, entry)
             except Exception as error:  # noqa: BLE001 - as in `Visits`
-                self._log.event("visit_failed", visit="usage", mailbox=entry.address, error=_told(error))
+                self._log.event("visit_failed", visit="usage", mailbox=entry.address, **failure(error))
 
     def _look(self, entry: Entry) -> None:
         used = self._store.account(_ref(entry)).quota().octets
@@ -170,7 +170,7 @@ class Visits:
         try:
             await self._accounts.write(_ref(entry), work, entry)
         except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
-            self._log.event("visit_failed", visit=what, mailbox=entry.address, error=_told(error))
+            self._log.event("visit_failed", visit=what, mailbox=entry.address, **failure(error))
 
 
 class LogRetention:
@@ -203,11 +203,6 @@ class LogRetention:
 def _parts(things: Sequence[T]) -> Iterator[Sequence[T]]:
     """As many at a time as one event names."""
     return (things[start : start + _NAMES_AN_EVENT] for start in range(0, len(things), _NAMES_AN_EVENT))
-
-
-def _told(error: Exception) -> str:
-    """What the log says of it: of a defect its kind too."""
-    return str(error) if isinstance(error, MicMailError | OSError) else f"{type(error).__name__}: {error}"
 
 
 def _ref(entry: Entry) -> AccountRef:

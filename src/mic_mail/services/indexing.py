@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.mailstore import MailStore, Visited
@@ -83,7 +84,7 @@ class Indexing:
         seconds = FIRST_PAUSE_SECONDS if last is None else min(2 * last.seconds, LONGEST_PAUSE_SECONDS)
         self._pauses[what] = _Pause(seconds, self._clock.monotonic() + seconds)
         if last is None:
-            self._log.event("visit_failed", visit="index", mailbox=entry.address, error=f"{type(error).__name__}: {error}")
+            self._log.event("visit_failed", visit="index", mailbox=entry.address, **failure(error))
 
 
 def stand_back() -> None:

@@ -32,7 +32,7 @@ class Kept:
 
 
 def kept_by(access: Access, mailbox_id: int) -> list[Kept]:
-    """What the owner of this mailbox holds now, by address; also where a state leaves nothing of it for a while."""
+    """The mailboxes that this one's owner is named in now, by address; also those that a state closes for a while."""
     snapshot = access.snapshot
     own = snapshot.entry(mailbox_id)
     person = None if own is None else own.owner.person_id
@@ -48,7 +48,7 @@ def kept_by(access: Access, mailbox_id: int) -> list[Kept]:
 
 
 def measured(found: Sequence[Kept], store: MailStore) -> list[Kept]:
-    """The same with how full each is. Blocks."""
+    """`found`, each with how full it is. Blocks."""
     return [_with_use(kept, lambda ref: store.account(ref).quota().octets) for kept in found]
 
 

@@ -1,8 +1,8 @@
 """What the messages of a mailbox say of themselves, for the duties of Article 12: read from its index.
 
-In: an account, a folder, an instant. Out: a `Letter` for each message that came since then: whom it is from and to, its
-Message-ID, what it refers to, whether a machine wrote it. No file is opened but for a header that is too long for the index. A
-folder is read from its newest message backwards as far as is asked. Blocking.
+In: an account, a folder, an instant. Out: a `Letter` for each message that came since then: whom it is from and to, whether
+that is known to be so, its Message-ID, what it refers to, whether a machine wrote it. No file is opened but for a header that
+is too long for the index. A folder is read from its newest message backwards as far as is asked. Blocking.
 """
 
 import re
@@ -15,6 +15,7 @@ from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.headers import fields, unfold
 from mic_mail.policy import replies
 from mic_mail.policy.replies import Incoming
+from mic_mail.services.requests.submitted import was_submitted
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ANSWERED, KEYWORD_SHIFT, Column, FolderInfo
 
@@ -43,6 +44,10 @@ class Letter:
     is_report: bool
     """A multipart/report: of delivery or of reading (RFC 6522)."""
 
+    def is_from(self, own: Collection[str], folder: FolderInfo) -> bool:
+        """Whether one of these addresses wrote it; into Sent nobody delivers, its people alone put something there."""
+        return self.incoming.sender in own if folder.special_use == SENT else self.incoming.is_from(own)
+
 
 def bits_of(folder: FolderInfo, keywords: Collection[str]) -> int:
     """The flags of these keywords (in lower case) in a folder; 0 where it has none of them."""
@@ -53,10 +58,12 @@ def bits_of(folder: FolderInfo, keywords: Collection[str]) -> int:
     return bits
 
 
-def letters_since(account: Account, folder: FolderInfo, since: datetime) -> Iterator[Letter]:
+def letters_since(account: Account, folder: FolderInfo, since: datetime, hostname: str) -> Iterator[Letter]:
     """The messages of a folder that came since then. They are numbered in the order in which they were saved, and nothing is
     saved before it has come, so a piece that was saved earlier ends the search: a whole one, as where the index was made of
-    files alone (a mailbox of another server, a lost index) one that was moved is as old as its file, whatever its number."""
+    files alone (a mailbox of another server, a lost index) one that was moved is as old as its file, whatever its number.
+
+    `hostname`: of this server, as its trace lines have it."""
     answered = ANSWERED | bits_of(folder, ("$answered",))
     since_us = int(since.timestamp() * 1_000_000)
     uids = account.view(folder.folder_id).uids
@@ -66,7 +73,8 @@ def letters_since(account: Account, folder: FolderInfo, since: datetime) -> Iter
         for uid, flags, received_us, header in account.rows(folder.folder_id, young, _COLUMNS):
             if received_us >= since_us:
                 octets = header or _read_header(account, folder.folder_id, uid)
-                yield _letter(uid, flags, octets, received_us, is_marked=bool(flags & answered))
+                is_foreign = _was_delivered(octets) and not was_submitted(octets, hostname)
+                yield _letter(uid, flags, octets, received_us, is_marked=bool(flags & answered), is_foreign=is_foreign)
         if not young:
             return
 
@@ -79,6 +87,14 @@ def _read_header(account: Account, folder_id: int, uid: int) -> bytes:
         return b""
 
 
+_DELIVERED = re.compile(rb"^(?:return-path|received)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+"""What every server on the way puts in front (RFC 5321 §4.4), and no mail program into a copy that it keeps."""
+
+
+def _was_delivered(header: bytes) -> bool:
+    return _DELIVERED.search(header) is not None
+
+
 _WANTED = frozenset(
     b"message-id from to cc subject in-reply-to references auto-submitted precedence list-id list-post list-unsubscribe "
     b"content-type return-path".split()
@@ -86,7 +102,7 @@ _WANTED = frozenset(
 _PLAIN = ("auto-submitted", "precedence", "list-id", "list-post", "list-unsubscribe", "content-type", "return-path")
 
 
-def _letter(uid: int, flags: int, header: bytes, received_us: int, *, is_marked: bool) -> Letter:
+def _letter(uid: int, flags: int, header: bytes, received_us: int, *, is_marked: bool, is_foreign: bool) -> Letter:
     found: dict[bytes, bytes] = {}
     for name, value in fields(header):
         if name in _WANTED and name not in found:
@@ -103,6 +119,7 @@ def _letter(uid: int, flags: int, header: bytes, received_us: int, *, is_marked:
         received_at=datetime.fromtimestamp(received_us // 1_000_000, UTC),
         is_marked=is_marked,
         is_automatic=replies.is_automatic(plain, sender),
+        is_foreign=is_foreign,
     )
     is_report = plain.get("content-type", "").startswith("multipart/report")
     return Letter(uid, flags, incoming, found.get(b"subject", b""), frozenset(_MESSAGE_ID.findall(refers)), is_report)

@@ -20,6 +20,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n.notices import centre, keepers, leaving, mailbox
 from mic_mail.i18n.notices.notice import Letter, Reader
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Fact, MailboxKind
@@ -47,6 +48,8 @@ class Posted:
 
     reader: Reader
     letter: Letter
+    in_reply_to: str | None = None
+    """The Message-ID that it answers, without brackets."""
 
 
 class LifeNotices:
@@ -111,8 +114,7 @@ class LifeNotices:
             try:
                 await self._send_one(entry, notable, settings)
             except Exception as error:  # noqa: BLE001 - what one mailbox does not take must not keep back the others'
-                told = str(error) if isinstance(error, MicMailError | OSError) else repr(error)
-                self._log.event("notice_failed", notice=notable.kind, mailbox=entry.address, error=told)
+                self._log.event("notice_failed", notice=notable.kind, mailbox=entry.address, **failure(error))
                 done = False
         return done
 
@@ -155,10 +157,13 @@ class LifeNotices:
         await self._lanes.io(self._directory.sent.put, [key], self._clock.now())
         return True
 
-    async def tell_unit(self, key: str, unit_id: int, letter: Letter, *, asked_from: str) -> bool:
+    async def tell_unit(
+        self, key: str, unit_id: int, letter: Letter, *, asked_from: str, in_reply_to: str | None = None
+    ) -> bool:
         """Something that a unit has to know, once under its key; False where it was told before, or has no mailbox for it.
 
-        `asked_from`: the mailbox from which it asked, if it was one; another one of the unit is as good.
+        `asked_from`: the mailbox from which it asked, if it was one; another one of the unit is as good where that receives
+        nothing any more. `in_reply_to`: the Message-ID of what it asked by, without brackets.
         """
         if await self._lanes.io(self._directory.sent.known, [key]):
             return False
@@ -168,14 +173,17 @@ class LifeNotices:
             reader = self._of_unit(unit_id, settings, now)
         if reader is None:
             return False
-        await self._publish(reader, Posted(Reader.UNIT, letter), key)
+        await self._publish(reader, Posted(Reader.UNIT, letter, in_reply_to), key)
         await self._lanes.io(self._directory.sent.put, [key], now)
         return True
 
     async def _publish(self, reader: Entry, posted: Posted, key: str) -> None:
         """Into one mailbox; what it has of this key already stays the only one."""
         ref, origin = AccountRef(reader.mailbox_id, reader.home), f"{key}@{reader.mailbox_id}:{posted.reader}"
-        await self._accounts.write(ref, lambda: self._notices().deliver(reader, posted.letter, origin=origin))
+        await self._accounts.write(
+            ref,
+            lambda: self._notices().deliver(reader, posted.letter, origin=origin, in_reply_to=posted.in_reply_to),
+        )
 
     # ------------------------------------------------------------ readers
 

@@ -7,7 +7,6 @@ Never here: protocol syntax, reply codes, SQL. Temporary trouble is never turned
 """
 
 import asyncio
-import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +14,7 @@ from typing import TypeVar
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime import headers
 from mic_mail.mime.render import Answers, answers_of
@@ -337,8 +337,7 @@ class MailFlow:
         if isinstance(error, DiskFull | SpoolFull):
             return self.refusal(envelope, Cause.DISK_FULL)
         if not isinstance(error, MicMailError):
-            where = "".join(traceback.format_exception(error, limit=-8))
-            self._log.event("delivery_failed", trace=envelope.trace_id, error=repr(error), where=where)
+            self._log.event("delivery_failed", trace=envelope.trace_id, **failure(error))
         return self.refusal(envelope, Cause.UNAVAILABLE)
 
     def refused(self, envelope: Envelope, refusal: Refusal) -> Refusal:

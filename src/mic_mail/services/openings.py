@@ -137,10 +137,15 @@ class Openings:
 
 
 def _unlogged(log_dir: Path, now: datetime) -> Iterator[Closure]:
-    """The time before the log begins, and days of which there is no line, though a server that runs writes some each hour."""
+    """The time before the log begins, and days of which there is no line, though a server that runs writes some each hour.
+
+    Where neither today nor yesterday has any the server is down: of what came since its last day nobody knows either.
+    """
     files = list(log_files(log_dir))
     yield Closure(Shut.UNLOGGED, FIRST_INSTANT, first_instant(log_dir, files) or now)
     days = sorted({file.day for file in files if file.day is not None})
+    if days and now.astimezone(UTC).date() - days[-1] > ONE_DAY:
+        yield Closure(Shut.UNLOGGED, datetime.combine(days[-1] + ONE_DAY, time.min, UTC), None)
     for day, following in pairwise(days):
         if following - day > ONE_DAY:
             yield Closure(Shut.UNLOGGED, *(datetime.combine(edge, time.min, UTC) for edge in (day + ONE_DAY, following)))

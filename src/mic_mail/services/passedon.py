@@ -85,7 +85,7 @@ class PassedOn:
             if not folder.selectable or folder.special_use in {SENT, DRAFTS}:
                 continue
             is_marked, counts = self.is_marked(folder), folder.special_use not in NOT_INCOMING
-            for letter in letters_since(account, folder, since):
+            for letter in letters_since(account, folder, since, self._config.server.hostname):
                 yield Arrival(letter.incoming, is_marked(letter.flags), counts), letter.subject
 
     def mark(self, entry: Entry, message_ids: Collection[str]) -> list[str]:

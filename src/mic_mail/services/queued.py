@@ -34,7 +34,7 @@ class Queued:
             return sum(1 for _ in entries)
 
     def drop(self, notices: Notices) -> int:
-        """End them without delivery; the sender's mailbox is told to whom each was addressed. How many."""
+        """End them without delivery, and tell the sender's mailbox to whom each was addressed. Returns how many there were."""
         dropped = 0
         with self._entries() as entries:
             for entry in entries:

@@ -13,8 +13,8 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import centre
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings
@@ -75,9 +75,8 @@ class ReclaimRounds:
                 await self._visit(reclaiming, entry, settings, trusted)
             except Superseded:  # somebody recorded something meanwhile: the next round sees it
                 continue
-            except Exception as error:  # noqa: BLE001 - see above
-                told = str(error) if isinstance(error, MicMailError | OSError) else repr(error)
-                self._log.event("visit_failed", visit="reclaim", mailbox=entry.address, error=told)
+            except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
+                self._log.event("visit_failed", visit="reclaim", mailbox=entry.address, **failure(error))
 
     async def _visit(self, reclaiming: Reclaiming, entry: Entry, settings: LifecycleSettings, trusted: bool) -> None:
         if is_empty(entry.facts):

@@ -32,20 +32,26 @@ from mic_mail.i18n.system import reason as system_reason
 from mic_mail.papers.plain import harmless
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.recordsexport import Selection
-from mic_mail.services.emlfiles import Summed, copy_message, iso, safe_name, shown_id, sync
+from mic_mail.services.emlfiles import (
+    ROWS_AT_ONCE,
+    Progress,
+    Summed,
+    copy_message,
+    folders_of,
+    iso,
+    private_file,
+    safe_name,
+    shown_id,
+    sync,
+)
 from mic_mail.services.passedon import PassedOn
-from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
+from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, KEYWORD_SHIFT, SEEN, FolderInfo
 
 JOURNAL = ".export"
-AT_ONCE = 500
-"""Rows of the index read together."""
 _SYSTEM = ((ANSWERED, "\\Answered"), (FLAGGED, "\\Flagged"), (DELETED, "\\Deleted"), (SEEN, "\\Seen"), (DRAFT, "\\Draft"))
 _COLUMNS = ("file", "folder", "uidvalidity", "uid", "arrived_at", "size", "sha256", "message_id", "flags", "passed_on")
-
-Progress = Callable[[int], None]
-"""Told how many messages are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,7 @@ class RecordsExport:
         at least once, whatever is killed.
         """
         target = target.absolute()
-        _folders(account, selection)  # refused before anything is made
+        folders_of(account, selection.folder)  # refused before anything is made
         heading = {**basis, **{name: iso(v) if hasattr(v, "isoformat") else v for name, v in asdict(selection).items()}}
         try:
             with _opened(target, heading, self._clock.now()) as journal:
@@ -134,7 +140,7 @@ class RecordsExport:
 
     def _copies(self, account: Account, selection: Selection, target: Path, done: _Done) -> Iterator[Mapping[str, object]]:
         """Copy what is not done yet; each message as the manifest tells of it, once its file is durable."""
-        for info in _folders(account, selection):
+        for info in folders_of(account, selection.folder):
             is_marked = self._passed_on.is_marked(info)
             place = done.place_of(info)
             for uid, flags, arrived_us, message_id in _rows(account, info, selection, is_marked):
@@ -233,24 +239,13 @@ def _read(target: Path, journal: BinaryIO) -> _Done:
     return done
 
 
-def _folders(account: Account, selection: Selection) -> list[FolderInfo]:
-    if selection.folder is None:
-        return [info for info in account.folders() if info.selectable]
-    try:
-        return [account.folder(selection.folder)]
-    except NoSuchFolder as error:
-        raise BadInput(
-            Text(f"Hộp thư không có thư mục “{selection.folder}”.", f"There is no folder {in_ascii(selection.folder)}.")
-        ) from error
-
-
 def _rows(
     account: Account, info: FolderInfo, selection: Selection, is_marked: Callable[[int], bool]
 ) -> Iterator[tuple[int, int, int, object]]:
     """The messages of a folder that are asked for, ascending by UID."""
     uids = list(account.view(info.folder_id).uids)
-    for start in range(0, len(uids), AT_ONCE):
-        part = uids[start : start + AT_ONCE]
+    for start in range(0, len(uids), ROWS_AT_ONCE):
+        part = uids[start : start + ROWS_AT_ONCE]
         for uid, flags, arrived_us, message_id in account.rows(
             info.folder_id, part, ("uid", "flags", "internaldate_us", "message_id")
         ):
@@ -266,13 +261,8 @@ def _copied(path: Path, account: Account, folder_id: int, uid: int) -> Summed | 
         return None
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.unlink(missing_ok=True)  # what has no line was torn
-    with message:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            copy = copy_message(message, file)
-            file.flush()
-            os.fsync(fd)
-    return copy
+    with message, private_file(path) as file:
+        return copy_message(message, file)
 
 
 def _flag_names(info: FolderInfo, flags: int) -> Iterator[str]:
@@ -284,7 +274,7 @@ def _flag_names(info: FolderInfo, flags: int) -> Iterator[str]:
 
 
 def _lists(target: Path, done: _Done, journal: BinaryIO) -> str:
-    """Lists and sums out of the journal, durable with all names; done twice they are the same. The digest of SHA256SUMS."""
+    """Write lists and sums from the journal, durable with all names, the same if written again; the digest of SHA256SUMS."""
     with (
         _fresh(target / "manifest.json") as lists,
         _fresh(target / "manifest.csv") as table,
@@ -321,11 +311,8 @@ def _fresh(path: Path) -> Iterator[BinaryIO]:
     """A list of this export, made anew and whole: what an earlier try has left of it goes."""
     staged = path.with_name(f".{path.name}")
     staged.unlink(missing_ok=True)
-    fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
+    with private_file(staged) as file:
         yield file
-        file.flush()
-        os.fsync(fd)
     staged.rename(path)
 
 

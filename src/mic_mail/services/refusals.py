@@ -69,7 +69,7 @@ class Refusals:
     # ------------------------------------------------------------ who it is
 
     def wrong_credentials(self, detail: str) -> Refusal:
-        """The same words whatever was wrong."""
+        """A wrong name or password: in the same words, whatever was wrong; `detail` is for the log."""
         return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail=detail)
 
     def password_changed(self) -> Refusal:

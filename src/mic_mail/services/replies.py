@@ -49,6 +49,7 @@ class Replies:
     def __init__(self, store: MailStore, config: Config) -> None:
         self._store = store
         self._settings = reply_settings(config)
+        self._hostname = config.server.hostname
 
     def waiting(self, entry: Entry, snapshot: Snapshot, now: datetime, unit: Collection[str] = ()) -> list[Waiting]:
         """All that waits in one mailbox, oldest first; `unit`: the addresses of its unit. Blocking."""
@@ -60,8 +61,8 @@ class Replies:
         for folder in account.folders():
             if not folder.selectable or folder.special_use == DRAFTS:
                 continue
-            for row in letters_since(account, folder, since):
-                if row.incoming.sender in own:
+            for row in letters_since(account, folder, since, self._hostname):
+                if row.is_from(own, folder):
                     named |= row.refers
                 elif folder.special_use not in NOT_INCOMING:
                     incoming[id(row.incoming)] = row
@@ -93,7 +94,7 @@ class Replies:
             account = self._account(holder)
             for folder in account.folders():
                 if folder.special_use == SENT:
-                    for row in letters_since(account, folder, since):
+                    for row in letters_since(account, folder, since, self._hostname):
                         named |= row.refers
         return named
 

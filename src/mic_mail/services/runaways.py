@@ -22,7 +22,7 @@ from mic_mail.services.access import Access
 from mic_mail.services.lifenotices import SERVER
 
 TRIES = 3
-"""Where others record something of the mailbox at the same time."""
+"""How often a suspension is tried where others record something of the mailbox at the same time."""
 WHY = "gửi tới quá nhiều người nhận trong một giờ"
 WHY_INFECTED = "gửi thư có mã độc"
 
@@ -69,7 +69,7 @@ class Runaways:
             del self._under_way[mailbox_id]
 
     async def suspend(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> bool:
-        """Suspend it, unless it is already; whether it is now. Where something was recorded of it meanwhile, tried again."""
+        """Suspend it, unless it is; tried again where others recorded something meanwhile. Whether it is suspended now."""
         try:
             for _ in range(TRIES):
                 entry, decision = self._access.snapshot.entry(mailbox_id), self._access.decide(mailbox_id)

@@ -47,8 +47,6 @@ class Way(StrEnum):
     SUBMISSION = "submission"
     INBOUND = "inbound"
     APPEND = "append-to-sent"
-    REDIRECT = "redirect"
-    WEB = "web"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +232,7 @@ def glance_at(octets: bytes) -> Glance:
 
 
 _GLANCE = Bounds(seconds=1.0, parts=200)
-"""Beyond them whoever opens documents looks."""
+"""What a glance may cost; a message that needs more is looked at by whoever opens documents."""
 
 
 def _nobody(look: Look, content: bytes, name: str, kind: str) -> None:

@@ -10,9 +10,10 @@ from mic_mail.clock import Clock
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.sending import check_envelope
 from mic_mail.services import authorship
-from mic_mail.services.access import Access, SignedIn
+from mic_mail.services.access import Access
 from mic_mail.services.envelope import Cause, Client, Envelope, Refusal, Role
 from mic_mail.services.flowsettings import FlowSettings
+from mic_mail.services.identity import SignedIn
 from mic_mail.services.rates import HourlyRate
 from mic_mail.services.refusals import RefusalKind
 

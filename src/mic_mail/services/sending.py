@@ -21,6 +21,7 @@ from functools import partial
 from random import Random
 
 from mic_mail.clock import Clock
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import DnsUnavailable, Resolver
 from mic_mail.outbound.commands import Addressee, Sending
@@ -236,7 +237,7 @@ class Senders:
         try:
             end = await self._tried(entry, job)
         except Exception as error:  # noqa: BLE001 - the entry is durable: it is tried again
-            self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, error=repr(error))
+            self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
             self._again(job, self._pause(entry, job.places))
         finally:
             self._schedule.done(job, end, self._clock.monotonic())

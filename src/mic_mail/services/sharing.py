@@ -167,7 +167,7 @@ class Sharing:
         self._watches.renew((actor_id, mailbox_id), self.holding(actor_id, mailbox_id).valid_until)
 
     def watch_all(self, actor_id: int, callback: Callable[[], None]) -> Watch[int]:
-        """The same of everything that a person uses or comes to use; whoever is called back asks `of`, and `renew_all`s."""
+        """Like `watch`, of all that a person uses or comes to use; whoever is called back asks `of`, and `renew_all`s."""
         return self._watches_of_all.add(actor_id, callback, self._until(actor_id))
 
     def renew_all(self, actor_id: int) -> None:

@@ -23,6 +23,7 @@ from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import centre, mailbox
 from mic_mail.log import following
+from mic_mail.log.failures import failure
 from mic_mail.log.following import Cursor, Line
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.anomalies import Anomaly, Attempt, Limits, Watch, network_of
@@ -95,8 +96,7 @@ class SignInWatch:
                     await self._act(anomaly, config)
                     self._resting.pop(anomaly, None)
                 except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it must not keep back the others'
-                    told = str(error) if isinstance(error, MicMailError | OSError) else repr(error)
-                    self._log.event("notice_failed", notice=TRIGGER, mailbox=anomaly.mailbox, error=told)
+                    self._log.event("notice_failed", notice=TRIGGER, mailbox=anomaly.mailbox, **failure(error))
                     self._resting[anomaly] = now + AGAIN
                     state.watch.again(anomaly)
             await self._lanes.io(self._save, config, bool(found))
@@ -144,7 +144,7 @@ class SignInWatch:
             fresh.chmod(0o640)
             fresh.replace(path)
         except OSError as error:
-            self._log.event("sign_in_watch_not_kept", error=str(error) or repr(error))
+            self._log.event("sign_in_watch_not_kept", **failure(error))
 
     # ------------------------------------------------------------ what follows
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.log import following
+from mic_mail.log.failures import failure
 from mic_mail.log.following import Cursor, Line
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.syslog import FACILITIES, LONGEST, LONGEST_DATAGRAM, Header, framed, message
@@ -109,7 +110,7 @@ class Forwarding:
             following.save(self._cursor_file, cursor)
         except OSError as error:
             if self._kept:
-                self._log.event("syslog_cursor_not_kept", collector=str(self._collector.where), error=str(error) or repr(error))
+                self._log.event("syslog_cursor_not_kept", collector=str(self._collector.where), **failure(error))
             self._kept = False
         else:
             self._kept = True
@@ -124,7 +125,7 @@ class Forwarding:
     def _failed(self, error: OSError) -> None:
         """Told once; tried again later and later."""
         if not self._failures:
-            self._log.event("syslog_unreachable", collector=str(self._collector.where), error=str(error) or repr(error))
+            self._log.event("syslog_unreachable", collector=str(self._collector.where), **failure(error))
         least, most = AGAIN_SECONDS
         self._not_before = time.monotonic() + min(most, least * 2 ** min(self._failures, 10))
         self._failures += 1

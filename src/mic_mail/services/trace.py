@@ -9,14 +9,13 @@ from datetime import datetime
 from functools import lru_cache
 
 from mic_mail.clock import HO_CHI_MINH
+from mic_mail.mime.compose import rfc_date
 from mic_mail.services.envelope import Envelope
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MESSAGE_ID = (b"\nMessage-ID:", b"\nMessage-Id:", b"\nmessage-id:")
 """As most write it; the last one is compared without regard to case."""
 _FOLDED = re.compile(rb"\r?\n(?=[ \t])")
 LONGEST_MESSAGE_ID = 500
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def date(at_us: int) -> str:
@@ -27,11 +26,7 @@ def date(at_us: int) -> str:
 @lru_cache(maxsize=4)
 def _date(seconds: int) -> str:
     """Many messages come in one second."""
-    local = datetime.fromtimestamp(seconds, HO_CHI_MINH)
-    return (
-        f"{_DAYS[local.weekday()]}, {local.day} {_MONTHS[local.month - 1]} {local.year} "
-        f"{local.hour:02}:{local.minute:02}:{local.second:02} +0700"
-    )
+    return rfc_date(datetime.fromtimestamp(seconds, HO_CHI_MINH)).decode()
 
 
 def return_path(envelope: Envelope) -> bytes:

@@ -15,6 +15,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices.notice import Letter
+from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.lifecycle import Decision
@@ -126,7 +127,7 @@ class WeeklyReminders:
                 await self._accounts.write(_ref(reader), self._tell, reader, reminder.letter, key)
             await self._lanes.io(self._directory.sent.put, [key], now)
         except Exception as error:  # noqa: BLE001 - one mailbox that cannot be read must not end the round for the others
-            self._log.event("reminder_failed", mailbox=entry.address, error=str(error) or type(error).__name__)
+            self._log.event("reminder_failed", mailbox=entry.address, **failure(error))
         else:
             self._log.event("reminder_sent", mailbox=entry.address, duty=self._duty, count=reminder.count)
 

@@ -17,8 +17,9 @@ from mic_mail.clock import Clock
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import TlsFront
-from mic_mail.services.access import Access, Challenge, Peer, SignedIn
+from mic_mail.services.access import Access
 from mic_mail.services.envelope import BINARYMIME, Cause, Client, Envelope, Role
+from mic_mail.services.identity import Challenge, Peer, SignedIn
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.reception import Reception
 from mic_mail.services.refusals import Refusal

@@ -11,7 +11,6 @@ One shell serves mail servers (25), submission (587, STARTTLS) and submissions (
 
 import asyncio
 import ssl
-import traceback
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -19,10 +18,11 @@ from aiosmtpd.smtp import SMTP
 
 from mic_mail.connection import peer
 from mic_mail.ids import trace_id
+from mic_mail.log.failures import where
 from mic_mail.net.acknowledging import acknowledge
 from mic_mail.net.connections import OpenConnections
-from mic_mail.services.access import Peer
 from mic_mail.services.envelope import Role
+from mic_mail.services.identity import Peer
 from mic_mail.smtp import replies
 from mic_mail.smtp.conversation import Conversation, SmtpServices
 from mic_mail.smtp.session import Door
@@ -142,8 +142,7 @@ class SmtpConnection(SMTP):
             if self.transport is not None:
                 raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the peer hears 421 and the log has the rest
-            where = traceback.format_exc(limit=-8)
-            self._services.log.event("session_failed", error=repr(error), where=where, session=self._session_id)
+            self._services.log.event("session_failed", error=repr(error), where=where(error), session=self._session_id)
             self.expire("failed")
         finally:
             if self.transport is not None and not self.over:

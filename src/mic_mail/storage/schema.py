@@ -309,7 +309,7 @@ def migrate(connection: sqlite3.Connection, version: int) -> int:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {version + 1}")
         connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+    finally:
+        if connection.in_transaction:  # SQLite has rolled back itself where the disk is full
+            connection.execute("ROLLBACK")
     return version + 1

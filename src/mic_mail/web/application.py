@@ -34,13 +34,15 @@ from mic_mail.directory.records import Superseded
 from mic_mail.errors import MicMailError, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.i18n.language import Language
+from mic_mail.log.failures import where
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.names import one_line
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.access import Access, Peer, SignedIn
+from mic_mail.services.access import Access
 from mic_mail.services.addressbook import Kept
 from mic_mail.services.downtimes import announcements
+from mic_mail.services.identity import Peer, SignedIn
 from mic_mail.services.kept import kept_by, measured
 from mic_mail.services.ownpassword import OwnPassword, own_state
 from mic_mail.services.refusals import Refusal, RefusalKind
@@ -378,10 +380,7 @@ class Application:
         return self._page("message", request, status, text=text, title=pages.ERROR, path="/", is_error=True)
 
     def _failed(self, error: Exception, path: str) -> None:
-        import traceback
-
-        where = "".join(traceback.format_exception(error, limit=-8))
-        self._services.log.event("web_request_failed", path=path, error=type(error).__name__, where=where)
+        self._services.log.event("web_request_failed", path=path, error=type(error).__name__, where=where(error))
 
     # ------------------------------------------------------------ how
 

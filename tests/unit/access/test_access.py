@@ -14,8 +14,9 @@ from mic_mail.config.doors import Listen
 from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.access import Access, Challenge, SignedIn
+from mic_mail.services.access import Access
 from mic_mail.services.credentials import Origin, set_password
+from mic_mail.services.identity import Challenge, SignedIn
 from mic_mail.services.refusals import Refusal, RefusalKind
 
 from .conftest import PASSWORD, START, World, peer

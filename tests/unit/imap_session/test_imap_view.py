@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.grammar.mailboxcommands import QResync
-from mic_mail.imap.selected.view import Enabled, Glance, View, flag_names
+from mic_mail.imap.selected.flagnames import flag_names
+from mic_mail.imap.selected.view import Glance, View
 from mic_mail.imap.selecting import missed
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Changes, FolderInfo, FolderView, Made

@@ -59,6 +59,8 @@ def test_a_name_is_kept_as_it_is_seen():
     assert tidy(" Lê\u202e\tThị\u00a0 \x00Hoa\u200b\x85") == "Lê Thị Hoa"
     assert tidy(normalize("NFD", "Đỗ Văn Bê")) == "Đỗ Văn Bê"
     assert tidy("Vụ Kế hoạch – Tài chính (2)") == "Vụ Kế hoạch – Tài chính (2)"
-    for nothing in ("", " \n", "\u200b\u202e", "\x00"):
+    for unseen in "\u034f\u3164\u115f\ufe0f\U000e0041":
+        assert tidy(f"Đỗ {unseen}Văn B{unseen}ê") == "Đỗ Văn Bê"
+    for nothing in ("", " \n", "\u200b\u202e", "\x00", "\u3164"):
         with pytest.raises(UnusableName):
             tidy(nothing)

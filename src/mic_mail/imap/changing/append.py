@@ -16,14 +16,15 @@ from mic_mail.clock import within_calendar
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Inspect, Steps
-from mic_mail.imap.conversation import Conversation, Landing, Reply, refusal, refuse
+from mic_mail.imap.conversation import Conversation, Landing
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.finding.contexts import tell_news
 from mic_mail.imap.grammar.commands import Append
 from mic_mail.imap.grammar.reader import AppendChunk, AppendMessage, BadLine, Event
 from mic_mail.imap.mailboxes import folders
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import allowed_flags
-from mic_mail.imap.selected.view import Enabled
+from mic_mail.imap.replies import Reply, refusal, refuse
 from mic_mail.mime.render import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner
 from mic_mail.storage.errors import NoSuchFolder, OverQuota

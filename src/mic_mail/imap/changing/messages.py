@@ -12,14 +12,16 @@ from dataclasses import replace
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.changing import transferring
-from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
+from mic_mail.imap.conversation import Conversation
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.grammar.commands import Copy, FlagChange, Move, Store
 from mic_mail.imap.grammar.sequence import format_set
 from mic_mail.imap.names import places
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import allowed_flags
 from mic_mail.imap.numbering import meet, uids_of
-from mic_mail.imap.selected.view import Enabled, View
+from mic_mail.imap.replies import Reply, refusal, refuse
+from mic_mail.imap.selected.view import View
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, KEYWORD_SHIFT, CopyResult, StoreResult

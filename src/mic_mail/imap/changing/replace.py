@@ -11,13 +11,15 @@ from functools import partial
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.changing.append import Intake, marked, take, target_again, target_of, tried
-from mic_mail.imap.conversation import Conversation, Reply, bad, refusal, refuse
+from mic_mail.imap.conversation import Conversation
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.grammar.reader import AppendMessage
 from mic_mail.imap.grammar.sequence import NoSuchNumber
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import allowed_flags
 from mic_mail.imap.numbering import meet, uids_of
-from mic_mail.imap.selected.view import Enabled, View
+from mic_mail.imap.replies import Reply, bad, refusal, refuse
+from mic_mail.imap.selected.view import View
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Published
 

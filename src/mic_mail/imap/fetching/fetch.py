@@ -16,14 +16,16 @@ from itertools import chain
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS, Steps
-from mic_mail.imap.conversation import Conversation, Reply
+from mic_mail.imap.conversation import Conversation
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.fetching import fetchplan
 from mic_mail.imap.fetching.fetchplan import Batch, Plan, Reading, from_shelf
 from mic_mail.imap.grammar.commands import SEEN, Fetch
 from mic_mail.imap.grammar.fetchitems import Datum, FetchItem
 from mic_mail.imap.grammar.sequence import Ranges, SequenceSet, intersection, missing, ranges_of
 from mic_mail.imap.numbering import intersect, meet, part_of, ranges
-from mic_mail.imap.selected.view import Enabled, View
+from mic_mail.imap.replies import Reply
+from mic_mail.imap.selected.view import View
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Changes

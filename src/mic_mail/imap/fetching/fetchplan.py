@@ -16,11 +16,12 @@ from typing import Any, cast
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.fetching.sections import Message, binary_size, long_header, piece_of
 from mic_mail.imap.grammar.fetchitems import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
 from mic_mail.imap.numbering import ranges
 from mic_mail.imap.selected.shelf import AnswerShelf
-from mic_mail.imap.selected.view import Enabled, View
+from mic_mail.imap.selected.view import View
 from mic_mail.mime.headers import cut
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.mailstore import Account

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.conversation import Conversation, Ended, Reply
+from mic_mail.imap.conversation import Conversation, Ended
 from mic_mail.imap.fetching.fetch import send_unasked
 from mic_mail.imap.finding import fuzzy
 from mic_mail.imap.finding.hunt import find
@@ -24,6 +24,7 @@ from mic_mail.imap.grammar.searchcommands import CancelUpdate, Sort, SortKey
 from mic_mail.imap.grammar.searchkeys import Age, And, InSet, Not, Or, SearchKey, leaves
 from mic_mail.imap.grammar.sequence import SequenceSet, ranges_of
 from mic_mail.imap.numbering import ranges
+from mic_mail.imap.replies import Reply
 from mic_mail.imap.selected.followed import MAX_CONTEXTS, Context
 from mic_mail.imap.selected.view import OutOfStep, View
 from mic_mail.storage.errors import Unavailable

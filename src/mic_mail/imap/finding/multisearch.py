@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.conversation import Conversation, Reply, bad, refuse
+from mic_mail.imap.conversation import Conversation
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.finding.hunt import Progress
 from mic_mail.imap.finding.searching import answer, begin, find_scored
 from mic_mail.imap.finding.telling import tell
@@ -19,7 +20,8 @@ from mic_mail.imap.mailboxes.folders import seen_folders
 from mic_mail.imap.names import places
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import NoPermission
-from mic_mail.imap.selected.view import Enabled, View
+from mic_mail.imap.replies import Reply, bad, refuse
+from mic_mail.imap.selected.view import View
 from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.types import DELIMITER, FolderInfo
 

@@ -8,7 +8,8 @@ from collections.abc import Generator, Sequence
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.conversation import Conversation, Reply, bad, refuse
+from mic_mail.imap.conversation import Conversation
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.finding import contexts, fuzzy
 from mic_mail.imap.finding.hunt import Progress, find
 from mic_mail.imap.finding.ordering import order_of
@@ -17,9 +18,10 @@ from mic_mail.imap.grammar.commands import Search
 from mic_mail.imap.grammar.searchcommands import Criterion, Sort, SortKey, Thread, ThreadAlgorithm
 from mic_mail.imap.grammar.searchkeys import CHARSETS, And, InSet, ModSeq, has_fuzzy, leaves
 from mic_mail.imap.grammar.sequence import SequenceSet, ranges_of
+from mic_mail.imap.replies import Reply, bad, refuse
 from mic_mail.imap.selected import orders, threads
 from mic_mail.imap.selected.orders import FolderOrder, Scores
-from mic_mail.imap.selected.view import Enabled, View
+from mic_mail.imap.selected.view import View
 from mic_mail.storage.mailstore import Account
 
 LONG_ANSWER = 2000

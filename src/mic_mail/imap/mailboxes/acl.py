@@ -10,11 +10,12 @@ from mic_mail.auth.sasl import saslprep
 from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.conversation import Conversation, Reply, bad, refuse
+from mic_mail.imap.conversation import Conversation
 from mic_mail.imap.grammar.aclcommands import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
 from mic_mail.imap.names import places
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import may_ask, shown
+from mic_mail.imap.replies import Reply, bad, refuse
 from mic_mail.storage.errors import NoSuchFolder
 
 PERSONAL = Text(

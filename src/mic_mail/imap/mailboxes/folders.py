@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.conversation import Conversation, Reply, refuse
+from mic_mail.imap.conversation import Conversation
+from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.grammar.mailboxcommands import (
     Create,
     Delete,
@@ -32,8 +33,8 @@ from mic_mail.imap.names import places
 from mic_mail.imap.names.listing import Listed, describe, list_folders, lsub_folders, xlist_folders
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import shown
+from mic_mail.imap.replies import Reply, refuse
 from mic_mail.imap.selected.shelf import LISTED_FOLDERS, Listing
-from mic_mail.imap.selected.view import Enabled
 from mic_mail.services.sharing import Shared
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account

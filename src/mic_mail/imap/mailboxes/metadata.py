@@ -13,10 +13,11 @@ from urllib.parse import quote
 from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.conversation import Conversation, Reply, refusal, refuse
+from mic_mail.imap.conversation import Conversation
 from mic_mail.imap.grammar.metadata import GetMetadata, SetMetadata
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import NoPermission
+from mic_mail.imap.replies import Reply, refusal, refuse
 from mic_mail.storage.annotations import SHARED
 from mic_mail.storage.errors import AnnotationTooLong, TooManyAnnotations
 from mic_mail.storage.mailstore import Account

@@ -17,50 +17,21 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from enum import Flag, auto
-from functools import lru_cache
 
 from mic_mail.errors import MicMailError, Trouble
-from mic_mail.imap.grammar.commands import SYSTEM_FLAGS
+from mic_mail.imap.enabled import Enabled, unsolicited
 from mic_mail.imap.grammar.sequence import Ranges, format_set, merged
 from mic_mail.imap.names.places import Place
 from mic_mail.imap.names.rights import allowed_flags
+from mic_mail.imap.selected.flagnames import flag_names
 from mic_mail.imap.selected.followed import Contexts
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.presence import Presence
-from mic_mail.storage.types import KEYWORD_FLAGS, KEYWORD_SHIFT, MAX_KEYWORDS, Changes, FolderInfo, FolderView, Made, News
+from mic_mail.storage.types import KEYWORD_FLAGS, MAX_KEYWORDS, Changes, FolderInfo, FolderView, Made, News
 from mic_mail.storage.views import before_uid
-
-_MAX_FLAG_NAMES = 4096
 
 _AT_ONCE, _MOVED_AT_ONCE = 50, 20_000
 """Changes that are told without a thread; and messages in a mailbox whose arrays have to be copied for that."""
-
-
-class Enabled(Flag):
-    """What the client has said that it understands (ENABLE, or by using it): it decides the shape of untagged lines."""
-
-    NOTHING = 0
-    CONDSTORE = auto()
-    QRESYNC = auto()
-    UTF8 = auto()
-    REV2 = auto()
-    NOTIFY = auto()
-    UIDONLY = auto()
-
-
-_WITH_UID = Enabled.CONDSTORE | Enabled.REV2 | Enabled.NOTIFY
-
-
-@lru_cache
-def _unsolicited(enabled: Enabled) -> tuple[bool, bool, bool]:
-    """Whether a FETCH that nobody asked for has UID, has MODSEQ, and is a UIDFETCH; looked up, since flags are slow to compare.
-
-    UID and MODSEQ once CONDSTORE is in use, since QRESYNC is offered (RFC 7162 §3.2.4); UID in IMAP4rev2, with NOTIFY
-    (RFC 5465 §5.1). With UIDONLY it is what the line begins with.
-    """
-    uid_only = Enabled.UIDONLY in enabled
-    return bool(enabled & _WITH_UID) and not uid_only, Enabled.CONDSTORE in enabled, uid_only
 
 
 class OutOfStep(Trouble):
@@ -68,28 +39,6 @@ class OutOfStep(Trouble):
 
     def __init__(self) -> None:
         super().__init__("The mailbox was rebuilt; please connect again.")
-
-
-class FlagNames(dict[int, bytes]):
-    """Flag bits -> `\\Seen $Label1`, without parentheses; made at first use, kept for the combinations that occur."""
-
-    __slots__ = ("all_names",)
-
-    def __init__(self, keywords: tuple[str, ...]) -> None:
-        super().__init__()
-        self.all_names = (*SYSTEM_FLAGS, *(keyword.encode() for keyword in keywords))
-
-    def __missing__(self, flags: int) -> bytes:
-        text = b" ".join([name for bit, name in enumerate(self.all_names) if flags >> bit & 1])
-        if len(self) < _MAX_FLAG_NAMES:
-            self[flags] = text
-        return text
-
-
-flag_names = lru_cache(maxsize=512)(FlagNames)
-"""The names for a folder's keyword table; sessions with the same table share them."""
-
-assert tuple(SYSTEM_FLAGS.values()) == tuple(1 << bit for bit in range(KEYWORD_SHIFT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +237,6 @@ class View:
         """The folder at the last look."""
         return self._fresh.info
 
-    @property
-    def withholds(self) -> bool:
-        return self._withheld is not None
-
     def withhold(self) -> None:
         """From here on the client keeps the messages that it has, whatever others put there or take away (RFC 5465 §3.1)."""
         if self._withheld is None:
@@ -344,7 +289,7 @@ class View:
     def fetch_line(self, position: int, enabled: Enabled, *, with_uid: bool = False, with_flags: bool = True) -> bytes:
         """The unsolicited FETCH that tells the flags of one message; it has the UID also in the answer to a UID command
         (RFC 9051 §6.4.9)."""
-        has_uid, has_modseq, uid_only = _unsolicited(enabled)
+        has_uid, has_modseq, uid_only = unsolicited(enabled)
         data: list[bytes] = []
         if has_uid or (with_uid and not uid_only):
             data.append(b"UID %d" % self.uids[position])

@@ -59,7 +59,7 @@ def _openings(office: Office) -> Evidence:
 
 
 def _passed_on(office: Office) -> Evidence:
-    """Whom this week's round had to remind. Mailboxes themselves are not read for it."""
+    """How many mailboxes this week's round had to remind, by the register of notices; no mailbox is read for it."""
     reminded = len(office.directory.sent.beginning(f"{week_of(DUTY, office.now)}:"))
     what = Text("hộp thư có thư quá hạn chuyển, đã nhắc tuần này", "mailboxes late in passing on, reminded this week")
     yield passedon.CLAUSE, Finding(what, reminded, overdue=reminded > 0)

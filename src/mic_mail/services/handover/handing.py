@@ -275,7 +275,7 @@ class Handovers:
 
 
 def _must_be_the_same(address: str, known: Handover, person_id: int, naming: Naming, origin: Origin) -> None:
-    """What is begun again only counts anew: whoever says something else has to cancel first."""
+    """Begun again with the same words a handover is only counted anew; for other words the running one has to be cancelled."""
     as_begun = (known.successor_id, known.begun.text("named_by"), known.named_on, known.until, known.begun.document)
     if as_begun != (person_id, naming.named_by.strip(), naming.named_on, naming.until, origin.document):
         raise BeingHandedOver(address)

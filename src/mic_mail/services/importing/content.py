@@ -98,7 +98,7 @@ def with_crlf(octets: bytes) -> bytes:
 
 
 def parts_with_crlf(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """The same of a message in parts that is known to have a bare LF."""
+    """Likewise for a message that comes in parts and is known to have a bare LF."""
     held = b""
     for part in parts:
         octets = held + part

@@ -41,7 +41,7 @@ class _Files:
     paths: tuple[str, ...]
     """Below the source."""
     closed: tuple[FolderClosed, ...] = ()
-    """Why some of it cannot be read."""
+    """Folders that cannot be read, each with its reason."""
 
 
 class EmlSource:

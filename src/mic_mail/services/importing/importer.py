@@ -235,7 +235,7 @@ class _FolderRun:
             self._reflagged.append((entry, item))
 
     def _under_void_key(self, key: str, digest: str, item: Item) -> Entry | None:
-        """The same message of this folder, by a key of another generation."""
+        """What the ledger has of this very message under a key that is void since the folder's generation changed."""
         if self._void is None:
             self._void = {}
             for entry in self._ledger.entries():

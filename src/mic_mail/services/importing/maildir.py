@@ -95,7 +95,7 @@ class MaildirSource:
 
 
 def _is_maildir(path: str) -> bool:
-    """By one of its folders: what copies a Maildir may have left out the empty ones."""
+    """Whether it has `cur` or `new`; one is enough, as programs that copy a Maildir may leave out empty folders."""
     return any(os.path.isdir(f"{path}/{name}") and not os.path.islink(f"{path}/{name}") for name in ("cur", "new"))
 
 

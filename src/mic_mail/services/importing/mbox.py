@@ -102,7 +102,7 @@ class Mailbox:
         return with_crlf(b"".join(self.parts(place)))
 
     def parts(self, place: Place) -> Iterator[bytes]:
-        """The same in parts, line ends as they are; no part ends within a line that could be a quoted "From "."""
+        """A message in parts, line ends as they are; no part ends within a line that could be a quoted "From "."""
         at, held, at_line = place.begins, b"", True
         while at < place.ends:
             part = self._at(at, min(CHUNK_OCTETS, place.ends - at))
@@ -177,7 +177,7 @@ class Mailbox:
         return begins if tail in (b"\n", b"\r\n") else ends
 
     def _end_by_length(self, begins: int, header: bytes) -> tuple[int, int] | None:
-        """(end of the message, begin of the next) where Content-Length says so and a "From " line, or the end, stands there."""
+        """Where the message ends and the next begins, by Content-Length; None unless a "From " line or the end stands there."""
         told = (field(header, b"content-length") or b"").strip()
         if not told.isdigit() or len(told) > 15 or not _header_ends(header):
             return None

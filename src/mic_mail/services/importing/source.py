@@ -26,7 +26,6 @@ class Skip(StrEnum):
     VIRTUAL = "virtual"
     SHARED = "shared"
     NOT_CHOSEN = "not_chosen"
-    NO_FOLDER = "no_folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Item:
     """One message of a folder, or why it is none."""
 
     key: str | None = None
-    """The same in each pass, and of no other message of the source; None: only its content tells it."""
+    """What identifies it: no other message of the source has it, and every pass gives the same; None: only its content does."""
     content: bytes | Chunks | None = None
     """None: the key is known, so the content was not read."""
     flags: frozenset[str] = frozenset()

@@ -4,13 +4,11 @@ In: the rows of a table that a unit filled in (XLSX, CSV), or the same items as 
 row, or why not. Headings and codes are understood in Vietnamese (with or without diacritics) and English. Nothing is stored.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from enum import StrEnum
 from typing import TypeVar
-from unicodedata import category
 
 from mic_mail.clock import HO_CHI_MINH, Clock
 from mic_mail.config.model import Config
@@ -26,7 +24,7 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
 from mic_mail.policy.eligibility import Employment, may_have_mailbox
 from mic_mail.policy.facts import Departure, Level
-from mic_mail.policy.names import tidy, words
+from mic_mail.policy.names import one_line, tidy, words
 from mic_mail.policy.requests import (
     CHANNELS,
     CLAUSE,
@@ -41,6 +39,7 @@ from mic_mail.policy.requests import (
     RequestRefused,
     check,
 )
+from mic_mail.policy.roles import units_above
 from mic_mail.policy.wording import EMPLOYMENTS, LEVELS
 from mic_mail.policy.yearfile import FIRST_YEAR, LAST_YEAR
 
@@ -166,7 +165,7 @@ class Reader:
 
     def filing(self, said: Mapping[str, str], known: Known) -> Filing:
         """What `said` asks for, by column; refused where the policy or the directory does not allow it."""
-        said = {key: _one_line(text) for key, text in said.items()}
+        said = {key: one_line(text) for key, text in said.items()}
         if any(len(text) > LONGEST for text in said.values()):
             raise BadInput(Text(f"Một ô dài quá {LONGEST} ký tự.", f"A cell has more than {LONGEST} characters."))
         kind = _code(Kind, KINDS, said.get(KIND, ""), HEADINGS[KIND])
@@ -283,13 +282,7 @@ class Reader:
 
     def is_within(self, unit_id: int | None, whole: int) -> bool:
         """Whether a unit is `whole` or a part of it."""
-        seen: set[int] = set()
-        while unit_id is not None and unit_id not in seen:
-            if unit_id == whole:
-                return True
-            seen.add(unit_id)
-            unit_id = self._parents.get(unit_id)
-        return False
+        return unit_id is not None and whole in units_above(self._parents, unit_id)
 
 
 def contract_of(filing: Filing) -> tuple[Employment, date | None, date | None]:
@@ -327,19 +320,6 @@ def _columns(heading: Sequence[str]) -> dict[int, str]:
             raise UnreadableSheet(Text(f"hai cột “{HEADINGS[key].vi}”", f"two columns '{HEADINGS[key].en}'"))
         found[at] = key
     return found
-
-
-_UNSEEN = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+")
-
-
-def _one_line(text: str) -> str:
-    """A cell as the register and its letters show it: what ends a line, and what a terminal would obey, is a blank in it; what
-    shows nothing, or turns the order of letters round, is none of it."""
-    shown = _UNSEEN.sub("", text)
-    return " ".join("".join(" " if category(c) in _ENDING else c for c in shown).split())
-
-
-_ENDING = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def _folded(text: str) -> str:

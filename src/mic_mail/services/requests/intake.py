@@ -1,26 +1,29 @@
-"""Mail to the Centre with the request form attached: each row becomes a request, and the unit is told what became of it (6.2).
+"""Mail to the Centre with the request form attached: each row becomes a request, and the unit is owed an answer (6.2).
 
-In: new messages in INBOX of `regulation.support`. Out: requests in the register, one answer in the unit's mailbox. Blocking;
-the housekeeper's. Nothing is taken out of the mailbox or changed in it: people read the mail there as ever.
+In: new messages in INBOX of `regulation.support`. Out: requests in the register, and with them the word to whom an answer is
+owed, which `services.outcomes` sends. Blocking; the housekeeper's. Nothing is taken out of the mailbox or changed in it: people
+read the mail there as ever.
 
 Only what a unit's mailbox submitted here counts (`submitted`); mail from outside, from people's mailboxes, or without a form
-opens nothing and is not answered. A message is read once, by its EMAILID: its rows and the word that it was read are one
-transaction; the answer has an origin of its own; the mark moves on last. Killed anywhere in between, the next round does what
-is missing and nothing twice.
+opens nothing and is not answered. A message is read once, by its EMAILID: its rows, the word that it was read and the answer
+that is owed are one transaction; the mark moves on last. Killed anywhere in between, the next round does what is missing and
+nothing twice.
+
+A message that cannot be read keeps no other waiting: it becomes a debt, and is tried again after as long as it has waited
+already, an hour at most, for `TRIED_FOR`. The debt is written down before the next message is read: where the register itself
+takes nothing, the round ends there, and the mark stays where it is.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.requests import Outcomes
+from mic_mail.directory.requests import ReadMail
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.errors import MicMailError, Text
-from mic_mail.i18n.notices import requests as texts
-from mic_mail.i18n.notices.notice import Letter
+from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime import encodings, headers
 from mic_mail.mime.scanner import Scanner
@@ -28,11 +31,10 @@ from mic_mail.mime.structure import Part
 from mic_mail.papers.paper import Sheet, UnreadableSheet
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.requests import KINDS, Channel, Kind, deadline_clause
-from mic_mail.services.notices import Notices
+from mic_mail.policy.requests import Channel
+from mic_mail.services.patience import is_due
 from mic_mail.services.requests import form as forms
 from mic_mail.services.requests.form import Known, Reader, Row
-from mic_mail.services.requests.register import Register
 from mic_mail.services.requests.submitted import submitted_from
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import INBOX, AccountRef
@@ -44,7 +46,10 @@ MOST_FILES = 5
 """Attachments of one message that are looked at."""
 MOST_FORM_OCTETS = 4 << 20
 """Of an attachment, decoded: a form of 1,000 rows measures 0.1 MiB."""
-_WHOLE_FILE = 0
+WHOLE_FILE = 0
+"""In place of a row's number: the file as a whole was refused."""
+TRIED_FOR = timedelta(days=30)
+"""So long the reader comes back to a message that it cannot read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class Intake:
         self._log = log
 
     def look(self, snapshot: Snapshot) -> int:
-        """Take in what is new; how many requests were opened."""
+        """Take in what is new, and what could not be read before; how many mails with a form were read."""
         support = snapshot.resolve(self._config.support)
         if support is None:
             return 0
@@ -77,21 +82,43 @@ class Intake:
         inbox = account.folder(INBOX)
         validity, last = self._directory.requests.mark(MARK) or (0, 0)
         if validity != inbox.uidvalidity:
-            last = 0  # never read, or restored from a copy: what was read is known by its key
-        if inbox.uidnext <= last + 1:
-            return 0
-        return self._read_on(account, inbox.folder_id, inbox.uidvalidity, last, snapshot)
+            last = 0  # never read, or restored from a copy: what was read is known by its key, and debts were of other numbers
+        read = self._come_back(account, inbox.folder_id, snapshot) if validity == inbox.uidvalidity else 0
+        if inbox.uidnext > last + 1:
+            read += self._read_on(account, inbox.folder_id, inbox.uidvalidity, last, snapshot)
+        return read
 
     def _read_on(self, account: Account, folder_id: int, validity: int, last: int, snapshot: Snapshot) -> int:
-        opened = 0
+        register, read = self._directory.requests, 0
         uids = [uid for uid in account.view(folder_id).uids if uid > last]
         for start in range(0, len(uids), BATCH):
             batch = uids[start : start + BATCH]
             for mail in self._from_units(account, folder_id, batch, snapshot):
-                opened += self._take(account, folder_id, mail)
-                self._directory.requests.set_mark(MARK, validity, mail.uid)
-            self._directory.requests.set_mark(MARK, validity, batch[-1])
-        return opened
+                taken = self._take(account, folder_id, mail)
+                if taken is None:
+                    register.set_mark(MARK, validity, mail.uid, debt_since=self._clock.now())
+                read += bool(taken)
+            register.set_mark(MARK, validity, batch[-1])
+        return read
+
+    def _come_back(self, account: Account, folder_id: int, snapshot: Snapshot) -> int:
+        """To the debts whose time has come."""
+        register, now, read = self._directory.requests, self._clock.now(), 0
+        due = [debt for debt in register.debts(MARK) if is_due(debt.since, debt.tried_at, now)]
+        if not due:
+            return 0
+        mails = {mail.uid: mail for mail in self._from_units(account, folder_id, [debt.uid for debt in due], snapshot)}
+        for debt in due:
+            mail = mails.get(debt.uid)
+            taken = self._take(account, folder_id, mail) if mail is not None else False
+            read += bool(taken)
+            if taken is None and now - debt.since < TRIED_FOR:
+                register.tried(MARK, debt.uid, now)
+                continue
+            if taken is None or mail is None:  # in vain, or somebody moved or expunged it: people have it, or nobody
+                self._log.event("request_mail_given_up", uid=debt.uid, since=debt.since, found=mail is not None)
+            register.settle(MARK, debt.uid)
+        return read
 
     def _from_units(self, account: Account, folder_id: int, uids: list[int], snapshot: Snapshot) -> Iterator[_Mail]:
         rows = account.rows(folder_id, uids, ("uid", "email_id", "internaldate_us", "header"))
@@ -104,32 +131,30 @@ class Intake:
             if sender is not None and sender.kind is MailboxKind.UNIT:
                 yield _Mail(uid, key, header, datetime.fromtimestamp(at_us / 1e6, UTC), sender)
 
-    def _take(self, account: Account, folder_id: int, mail: _Mail) -> int:
-        """One message; a defect that it brings to light must not keep the others waiting for ever."""
+    def _take(self, account: Account, folder_id: int, mail: _Mail) -> bool | None:
+        """Whether one message had a form; None: it could not be read or entered, or a defect came to light."""
         try:
             return self._open(account, folder_id, mail)
-        except (MicMailError, OSError):
-            raise  # the store or the database: the next round comes back to it
-        except Exception as error:  # noqa: BLE001 - the message stays where people see it
-            self._log.event("request_mail_failed", message=mail.key, error=f"{type(error).__name__}: {error}")
-            return 0
+        except Exception as error:  # noqa: BLE001 - the message stays where people see it, and is tried again
+            told = str(error) if isinstance(error, MicMailError | OSError) else f"{type(error).__name__}: {error}"
+            self._log.event("request_mail_failed", mailbox=mail.sender.address, message=mail.key, uid=mail.uid, error=told)
+            return None
 
-    def _open(self, account: Account, folder_id: int, mail: _Mail) -> int:
-        register, outcomes = self._directory.requests, self._directory.requests.outcomes(mail.key)
-        new = outcomes is None
-        if outcomes is None:
-            rows = self._rows(account, folder_id, mail)
-            if not rows:
-                return 0
-            wanted = [(row.number, row.filing) for row in rows if row.filing is not None]
-            told = [_outcome(row) for row in rows]
-            outcomes = register.read_mail(mail.key, wanted, told, mail.sender.address, self._clock.now())
-        self._answer(mail, outcomes)
-        opened = sum(each["request"] is not None for each in outcomes)
-        if new:
+    def _open(self, account: Account, folder_id: int, mail: _Mail) -> bool:
+        register, unit_id = self._directory.requests, mail.sender.owner.unit_id
+        assert unit_id is not None, "a unit's mailbox has a unit"
+        known = register.outcomes(mail.key)
+        rows = self._rows(account, folder_id, mail) if known is None else []
+        if known is None and not rows:
+            return False
+        wanted = [(row.number, row.filing) for row in rows if row.filing is not None]
+        read = ReadMail(mail.key, self._clock.now(), mail.sender.address, unit_id, _message_id(mail.header))
+        outcomes = register.read_mail(read, wanted, [_outcome(row) for row in rows])
+        if known is None:
+            opened = sum(each["request"] is not None for each in outcomes)
             refused = len(outcomes) - opened
             self._log.event("requests_opened", mailbox=mail.sender.address, message=mail.key, count=opened, refused=refused)
-        return opened if new else 0
+        return True
 
     # ------------------------------------------------------------ the form
 
@@ -147,45 +172,14 @@ class Intake:
                     return list(Reader(self._directory, self._config, self._clock).rows(sheet, known))
             except UnreadableSheet as refusal:
                 if forms.is_meant(attached):
-                    return [Row(_WHOLE_FILE, refusal=refusal)]
+                    return [Row(WHOLE_FILE, refusal=refusal)]
         return []
-
-    # ------------------------------------------------------------ the answer
-
-    def _answer(self, mail: _Mail, outcomes: Outcomes) -> None:
-        whole = next((each for each in outcomes if each["row"] == _WHOLE_FILE), None)
-        letter = texts.request_form_unreadable(_text(whole["refused"])) if whole is not None else self._told(outcomes)
-        notices = Notices(self._store, self._config, self._clock)
-        notices.deliver(mail.sender, letter, origin=f"request-mail:{mail.key}", in_reply_to=_message_id(mail.header))
-
-    def _told(self, outcomes: Outcomes) -> Letter:
-        register, lines, opened = Register(self._directory, self._config, self._clock), list[Text](), 0
-        for each in outcomes:
-            row = int(str(each["row"]))
-            if each["request"] is None:
-                clause = each["clause"]
-                lines.append(texts.refused_row(row, _text(each["refused"]), None if clause is None else str(clause)))
-                continue
-            request = self._directory.requests.get(int(str(each["request"])))
-            kind, opened = KINDS[request.kind], opened + 1
-            if request.kind is Kind.INCIDENT:
-                lines.append(texts.recorded_row(row, request.request_id, request.result or ""))
-                continue
-            about = Text(f"{kind.vi}: {request.filing.subject}", kind.en)
-            due = register.deadline(request.filing)
-            lines.append(texts.opened_row(row, request.request_id, about, due, deadline_clause(request.kind)))
-        return texts.requests_answered(opened, len(outcomes) - opened, texts.listed(*lines))
 
 
 def _outcome(row: Row) -> dict[str, object]:
     refusal = row.refusal
     told = {"vi": refusal.text.vi, "en": refusal.text.en} if refusal is not None else None
     return {"row": row.number, "refused": told, "clause": refusal.clause if refusal is not None else None}
-
-
-def _text(told: object) -> Text:
-    assert isinstance(told, dict)
-    return Text(str(told["vi"]), str(told["en"]))
 
 
 def _is_automatic(header: bytes) -> bool:

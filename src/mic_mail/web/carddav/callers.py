@@ -11,7 +11,8 @@ from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Callable
 
-from mic_mail.services.access import Access, Answered, Peer, SignedIn
+from mic_mail.services.access import Access
+from mic_mail.services.identity import Answered, Peer, SignedIn
 from mic_mail.services.refusals import Refusal
 
 MOST = 2_000

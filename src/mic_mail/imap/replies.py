@@ -1,0 +1,61 @@
+"""How a command ends: the tagged line without its tag, and which response code an error of ours has there. Pure.
+
+Standards: RFC 9051 §7.1, RFC 5530.
+"""
+
+from dataclasses import dataclass
+
+from mic_mail.errors import MicMailError, Text
+from mic_mail.imap.names.rights import NoPermission
+from mic_mail.storage.errors import (
+    FolderExists,
+    Frozen,
+    NameNotAllowed,
+    NoSuchFolder,
+    NoSuchMessage,
+    NotPermitted,
+    OverQuota,
+    TooMany,
+    Unavailable,
+    UseNotAllowed,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A tagged line but for its tag."""
+
+    text: Text | str
+    status: bytes = b"OK"
+    code: bytes = b""
+
+
+def refuse(text: Text | str, code: bytes = b"") -> Reply:
+    """NO: what was asked cannot be done."""
+    return Reply(text, b"NO", code)
+
+
+def bad(text: str, code: bytes = b"") -> Reply:
+    """BAD: what was asked makes no sense here."""
+    return Reply(text, b"BAD", code)
+
+
+REFUSAL_CODES: tuple[tuple[type[MicMailError], bytes], ...] = (
+    (NoSuchFolder, b"NONEXISTENT"),
+    (FolderExists, b"ALREADYEXISTS"),
+    (NameNotAllowed, b"CANNOT"),
+    (NotPermitted, b"CANNOT"),
+    (UseNotAllowed, b"USEATTR"),
+    (TooMany, b"LIMIT"),
+    (NoPermission, b"NOPERM"),
+    (Frozen, b"INUSE"),
+    (NoSuchMessage, b"EXPUNGEISSUED"),
+    (OverQuota, b"OVERQUOTA"),
+    (Unavailable, b"UNAVAILABLE"),
+)
+"""Response codes (RFC 9051 §7.1, RFC 5530) for what the store refuses; the first class that fits."""
+
+
+def refusal(error: MicMailError) -> Reply:
+    """NO for an error that the program raised on purpose."""
+    return refuse(error.text, next((code for kind, code in REFUSAL_CODES if isinstance(error, kind)), b"CANNOT"))

@@ -1,0 +1,48 @@
+"""What a unit is told of the mail with the form that it sent: each row with what became of it (Reg. 6.2).
+
+In: the outcomes on record of one mail. Out: a letter, with deadlines as the calendar has them now. Blocking, reads only.
+"""
+
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.requests import Outcomes
+from mic_mail.errors import Text
+from mic_mail.i18n.notices import requests as texts
+from mic_mail.i18n.notices.notice import Letter
+from mic_mail.policy.requests import KINDS, Kind, deadline_clause
+from mic_mail.services.requests.intake import WHOLE_FILE
+from mic_mail.services.requests.register import Register
+
+
+def answer_to(key: str, directory: Directory, config: Config, clock: Clock) -> Letter:
+    """The answer to a mail that was read; `key`: its EMAILID."""
+    outcomes = directory.requests.outcomes(key) or ()
+    whole = next((each for each in outcomes if each["row"] == WHOLE_FILE), None)
+    if whole is not None:
+        return texts.request_form_unreadable(_text(whole["refused"]))
+    return _of_rows(outcomes, directory, Register(directory, config, clock))
+
+
+def _of_rows(outcomes: Outcomes, directory: Directory, register: Register) -> Letter:
+    lines, opened = list[Text](), 0
+    for each in outcomes:
+        row = int(str(each["row"]))
+        if each["request"] is None:
+            clause = each["clause"]
+            lines.append(texts.refused_row(row, _text(each["refused"]), None if clause is None else str(clause)))
+            continue
+        request = directory.requests.get(int(str(each["request"])))
+        kind, opened = KINDS[request.kind], opened + 1
+        if request.kind is Kind.INCIDENT:
+            lines.append(texts.recorded_row(row, request.request_id, request.result or ""))
+            continue
+        about = Text(f"{kind.vi}: {request.filing.subject}", kind.en)
+        due = register.deadline(request.filing)
+        lines.append(texts.opened_row(row, request.request_id, about, due, deadline_clause(request.kind)))
+    return texts.requests_answered(opened, len(outcomes) - opened, texts.listed(*lines))
+
+
+def _text(told: object) -> Text:
+    assert isinstance(told, dict)
+    return Text(str(told["vi"]), str(told["en"]))
