@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol, ABC):
             self._unread = self._loop.call_later(self.UNREAD_SECONDS / UNREAD_LOOKS, self._look_at_reader)
 
     def _look_at_reader(self) -> None:
-        """Cut off a client that takes nothing; one that is slow and takes something is waited for, however full the buffers are."""
+        """Cut off a client that takes nothing; one that takes little is waited for, however full the buffers are."""
         taken, now = acknowledged(self._transport), self._loop.time()
         if taken != self._taken:
             self._taken, self._taken_at = taken, now

@@ -4,9 +4,9 @@ A client that writes a message and then its last line in two pieces (Python's im
 back by its kernel until the first one is acknowledged (Nagle, RFC 9293 §3.7.4), and ours would wait 40 ms for an answer that
 could carry the acknowledgement (RFC 9293 §3.8.6.3). So a door that goes on waiting without having answered calls `acknowledge`.
 
-Whether a client reads is not seen at our buffers: the kernel's hold up to 4 MB (`net.ipv4.tcp_wmem`), and it asks for more only when
-a third of that is free, which takes a client at 10 KB/s minutes. What the other end has acknowledged (`acknowledged`) grows with every
-window that it opens.
+Whether a client reads is not seen at our buffers: the kernel's hold up to 4 MB (`net.ipv4.tcp_wmem`), and it asks for more
+only when a third of that is free, which takes a client at 10 KB/s minutes. What the other end has acknowledged
+(`acknowledged`) grows with every window that it opens.
 """
 
 import asyncio

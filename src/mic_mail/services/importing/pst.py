@@ -2,9 +2,10 @@
 
 In: a file. Out: what `EmlSource` gives, under the name of the PST. The format is Microsoft's, large and made by strangers, so
 it is read by a program apart (decision 0070): without our environment, with limits on memory, processor time and what it may
-write, into a folder of its own that is removed at the end. It ends with the thread that asked for it, however that ends. Messages are made anew by it from Outlook's properties: they have no
-octets of their own to be kept. What it draws by lot or takes from the clock (boundaries, names and stamps of meeting
-requests) is made the same here: a message that is another one each time would come twice. Contacts and calendars are left out.
+write, into a folder of its own that is removed at the end. It ends with the thread that asked for it, however that ends.
+Messages are made anew by it from Outlook's properties: they have no octets of their own to be kept. What it draws by lot or
+takes from the clock (boundaries, names and stamps of meeting requests) is made the same here: a message that is another one
+each time would come twice. Contacts and calendars are left out.
 """
 
 import contextlib
