@@ -156,6 +156,12 @@ def program(console):
     console.installed = False
 
 
+def figures(console, clause_id):
+    """What `regulation show` says of today."""
+    evidence = console.json("regulation", "show", clause_id)["evidence"]
+    return {each["what"]["en"]: each["count"] for each in evidence}
+
+
 def test_a_mailbox_through_its_life(program):
     """Suspended, left, restored: each act is a fact, each state is explained by its clause."""
     console = program
@@ -163,7 +169,11 @@ def test_a_mailbox_through_its_life(program):
     console.json("mailbox", "issue", "--person", "2", "--address", "bedv")
     assert console.run("mailbox", "suspend", bedv, "--cause", "b", "--reason", "x") == 1
     assert "7.2.b" in console.err
+    before = figures(console, "7.2.c")["suspensions for infection, hijack or a leaked password"]
     assert console.run("mailbox", "suspend", bedv, "--cause", "c", "--reason", "lộ mật khẩu") == 0, console.err
+    assert figures(console, "7.2.c")["suspensions for infection, hijack or a leaked password"] == before + 1
+    assert figures(console, "7.2.b")["suspensions for a breach"] == 0
+    assert figures(console, "8.3.b")["mailboxes of less than 1 GB"] == 0
     left = local_day(SystemClock().now())
     last = add_months(left, 6)
     assert console.run("mailbox", "leave", bedv, f"{left:%d/%m/%Y}") == 1  # "Giám đốc": the rank is asked for
