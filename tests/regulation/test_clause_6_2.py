@@ -69,6 +69,21 @@ def test_clause_6_2_who_asked_how_and_when(console: Console) -> None:
 
 
 @pytest.mark.clause("15.2")
+def test_what_is_asked_for_is_read_in_words(console: Console) -> None:
+    """Codes and days of a request are shown as people write them; programs get the codes."""
+    contract = ("--employment", "hợp đồng", "--contract-from", "01/02/2026", "--contract-until", "31/01/2028")
+    issue = ask(console, "issue", "--name", "Lê Thị Lời", "--position", "Vụ trưởng", "--level", "vụ", *contract)
+    leave = ask(console, "leave", "--address", "tvan", "--day", "31/12/2099", "--cause", "nghỉ hưu")
+    for number, words in ((issue, ("hợp đồng lao động", "01/02/2026", "cấp Vụ")), (leave, ("nghỉ hưu", "31/12/2099"))):
+        assert console.run("--lang", "vi", "request", "show", str(number)) == 0, console.err
+        (content,) = [line for line in console.out.splitlines() if line.startswith("Nội dung")]
+        assert all(word in content for word in words), content
+    assert console.json("request", "show", str(leave))["items"]["day"] == "2099-12-31"
+    assert console.json("request", "show", str(issue))["items"]["employment"] == "contract"
+    for number in (issue, leave):
+        assert console.run("request", "withdraw", str(number)) == 0, console.err
+
+
 def test_a_lost_password_is_not_told_by_telephone(console: Console) -> None:
     """By letter or from the unit's mailbox, and for the unit's own people."""
     for channel in ("telephone", "fax", "meeting"):

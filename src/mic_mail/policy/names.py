@@ -36,7 +36,8 @@ def plain(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Without what shows nothing (control characters, marks of direction, zero-width signs), which would have a list show
-    another name than is there; single blanks."""
+    another name than is there; single blanks. U+200B, by which pages part words, is one."""
+    text = text.replace("\u200b", " ")
     seen = text if text.isprintable() else "".join(c for c in text if c.isspace() or category(c) not in ("Cc", "Cf"))
     return " ".join(seen.split())
 
@@ -69,7 +70,7 @@ def words(name: str) -> list[str]:
                 clause="13.1",
             )
         bare = "".join(c if c.isascii() else unidecode(c) for c in plain(letters)).lower()
-        if not (bare.isascii() and bare.isalpha()):
+        if not (bare.isascii() and bare.isalpha() and all(c.isalpha() or combining(c) for c in letters)):
             raise UnusableName(
                 Text(f"“{word}” trong họ tên “{name}” không phải là chữ.", "The name has a word that is not made of letters."),
                 clause="5.3",
@@ -144,9 +145,9 @@ _SYLLABLE = re.compile(
 
 def _damaged(word: str) -> bool:
     """Whether `word` is no Vietnamese syllable as it stands, but becomes one when read as TCVN3 or VNI."""
-    if any(category(c) not in {"Lu", "Ll", "Lt", "Mn"} or c == "µ" for c in word):
-        # ª, º, ¹, ¨, © and the like: letters in the old encodings, signs in Unicode.
-        return any(c in _TCVN3 for c in word)
+    signs = [c for c in word if category(c) not in {"Lu", "Ll", "Lt", "Mn"} or c == "µ"]
+    if signs:  # ª, º, ¹, ¨, © and the like: letters in the old encodings, signs in Unicode; others are no letters anywhere
+        return any(c in _TCVN3 for c in signs)
     if word.isascii() or _is_syllable(word):
         return False
     return _is_syllable("".join(_TCVN3.get(c, c) for c in word)) or _is_syllable(_from_vni(word))
