@@ -326,6 +326,22 @@ def test_many_from_a_file_each_with_its_result(console: Console) -> None:
         assert len(console.json("request", "list")) == known + 2 * entered
 
 
+def test_a_row_that_lacks_something_says_what(console: Console) -> None:
+    """The form has no column for the channel; a file of it without `--channel` is told so, and a row without a kind too."""
+    path = console.folder / "thiếu.csv"
+    heading, *rows = csv.reader(io.StringIO(empty_form(datetime.now(UTC), as_csv=True).decode("utf-8-sig")))
+    assert not rows
+    column = next(n for n, name in enumerate(heading) if name.startswith("Nội dung"))
+    for kind, more, told in (
+        ("vướng mắc", (), "The channel is missing: --channel, or a column 'Channel'."),
+        ("", ("--channel", "fax"), "The kind of request is missing."),
+    ):
+        row = [kind, *("máy in" if n == column else "" for n in range(1, len(heading)))]
+        path.write_bytes(table(heading, row))
+        assert console.run("request", "import", str(path), "--unit", "CNTT", "--asked-by", HOA, *more, "--json") == 1
+        assert [row["refused"]["en"] for row in json.loads(console.out)] == [told]
+
+
 def test_the_form_comes_back_as_it_was_sent(console: Console) -> None:
     """Both forms have the columns that the reader knows; a filled-in XLSX with days as days is understood."""
     for words, name in (((), "mẫu.xlsx"), (("--csv",), "mẫu.csv")):
