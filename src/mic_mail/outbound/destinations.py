@@ -5,7 +5,8 @@ is due.
 
     turns         destinations that have something to do are served one after the other: a thousand messages to one keep nobody
                   else waiting; within a destination whoever is due first goes first
-    at once       a destination begins with FEW connections; each that serves well allows one more, up to `most`; trouble halves
+    at once       a destination begins with one connection: hosts that never answer hold no more. Each that serves well
+                  allows more, up to `most`; trouble halves
     dead          after TROUBLES in a row, none between, nothing is tried for a while: one message then asks again for all
     again         a message that was deferred comes back after a pause of its own, which doubles (RFC 5321 §4.5.4.1)
 
@@ -22,7 +23,6 @@ MINUTE = 60.0
 HOUR = 3600.0
 FIRST_PAUSE, LONGEST_PAUSE = 5 * MINUTE, 4 * HOUR
 FIRST_SILENCE, LONGEST_SILENCE = 2 * MINUTE, 30 * MINUTE
-FEW = 2
 TROUBLES = 3
 SPREAD = 0.1
 
@@ -58,7 +58,7 @@ class End(Enum):
 class _Destination:
     ready: deque[Job] = field(default_factory=deque)
     running: int = 0
-    allowed: float = FEW
+    allowed: float = 1.0
     troubles: int = 0
     silences: int = 0
     silent_until: float = 0.0
