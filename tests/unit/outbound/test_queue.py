@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.outbound.files import SpoolUnavailable
-from mic_mail.outbound.queue import Entry, Envelope, Hold, Queue, Recipient, Standing, State
+from mic_mail.outbound.queue import Entry, Envelope, Hold, Queue, Recipient, Said, Standing, State
 
 MESSAGE = b"Return-Path: <a@mic.gov.vn>\r\nSubject: x\r\n\r\nx\r\n"
 
@@ -83,9 +83,9 @@ def test_what_people_decide(queue: Queue, message: Path) -> None:
     sender.refresh()
     assert (sender.state.hold, sender.state.next_try_us) == (Hold.PERSON, 99)
     person.retry()
-    person.drop([1], "nhầm người nhận")
+    person.drop([1], Said("mai", "nhầm người nhận"))
     sender.refresh()
-    assert (sender.state.hold, sender.state.next_try_us, sender.state.open) == (Hold.NO, 0, (0,))
+    assert (sender.state.hold, sender.state.next_try_us, sender.state.open) == (Hold.PERSON, 0, (0,))
     assert sender.state.standings[1] is Standing.DROPPED
     assert sender.state.reasons[1] == "nhầm người nhận"
 
@@ -93,7 +93,7 @@ def test_what_people_decide(queue: Queue, message: Path) -> None:
 def test_what_is_settled_stays_so(queue: Queue, message: Path) -> None:
     entry = put(queue, message)
     entry.tried([0], Standing.DELIVERED, "250", next_try_us=0)
-    entry.drop([0], "too late")
+    entry.drop([0], Said("mai", "too late"))
     assert entry.state.standings == (Standing.DELIVERED,)
 
 
