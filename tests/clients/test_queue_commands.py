@@ -17,6 +17,7 @@ from clients.test_mail_leaves import PASSWORD, ZONE, elsewhere, letter, office, 
 from dnsserver import name_server
 from harness import MailServer, ProcessServer, config_for
 from mic_mail.config.document import write
+from mic_mail.outbound.news import tell_decided
 from mic_mail.outbound.queue import Queue
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.storage.types import INBOX, AccountRef
@@ -333,6 +334,39 @@ def test_whoever_sends_is_killed(tmp_path: Path) -> None:
     sent = [message for message in other.messages if b"Subject" in message]
     assert {local for local in "abcde" for message in sent if f"To: {local}@".encode() in message} == {"d", "e"}
     assert len(sent) == 2
+
+
+@pytest.mark.clause("7.1", "7.2.c")
+def test_a_suspension_and_its_end_by_commands(tmp_path: Path) -> None:
+    """Real processes: what waits when the mailbox is suspended stays, is named in the log once, and goes after a restore."""
+    with elsewhere(dict(LATER)) as (other, port), name_server(ZONE) as names:
+        config = config_for(tmp_path / "data", {"dns": {"nameservers": (names.place,)}, "sending": {"port": port}})
+        server = ProcessServer(config, tmp_path)
+        server.population.issue("dvbe", password=PASSWORD)
+        server.start()
+        try:
+            console, queue = Console(tmp_path), Queue(config.queue_dir)
+            for local in "ab":
+                submit(server, letter(f"{local}@one.example"))  # type: ignore[arg-type]
+            until(lambda: len(queue.names()) == 2 and all(entry.state.attempts[0] for entry in queue.entries()))
+            assert console.run("mailbox", "suspend", "dvbe@mic.gov.vn", "--cause", "c", "--reason", "x") == 0, console.err
+            other.answers.clear()
+            for entry in queue.entries():
+                entry.retry()
+            tell_decided(config.run_dir)
+            until(lambda: len(_held(server)) == 2)
+            assert {row["held"] for row in console.json("queue", "list")} == {"suspended"}
+            restore = ("mailbox", "restore", "dvbe@mic.gov.vn", "--asked-by", "CNTT", "--document", "1/CV")
+            assert console.run(*restore, "--queued", "send") == 0, console.err
+            until(lambda: not queue.names(), 10)
+            assert len(_held(server)) == 2
+        finally:
+            server.stop()
+    assert len([message for message in other.messages if b"Subject" in message]) == 2
+
+
+def _held(server: ProcessServer) -> list[dict[str, Any]]:
+    return [event for event in server.events() if event.get("event") == "delivery_held"]
 
 
 def _kill_sender(server: ProcessServer, state: dict[str, Any]) -> None:

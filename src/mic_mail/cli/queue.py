@@ -4,8 +4,9 @@ Who writes to whom is others' traffic: looking is on record (Reg. 4.3). Nothing 
 neither. An entry that cannot be read is shown as damaged, whatever is asked for.
 """
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import islice
@@ -141,7 +142,7 @@ def list_queue(
 def show(ctx: typer.Context, entry_id: EntryId, *, actor: ActorOption = None, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     with opened(here) as queue:
-        found = named(queue, entry_id)
+        found = named(queue.names(), entry_id)
         with on_record(here, "queue_show", found, Origin(here.actor(actor)), right=Right.READ_LOG):
             entry = readable(queue, found)
             row = _one(here, entry)
@@ -169,11 +170,12 @@ def opened(here: Frame) -> Iterator[Queue]:
         queue.close()
 
 
-def named(queue: Queue, word: str) -> str:
-    """The id that begins so."""
+def named(names: Sequence[str], word: str) -> str:
+    """The id that begins so, of those that there are in their order."""
     beginning = word.strip().upper()
-    found = [name for name in queue.names() if name.startswith(beginning)] if beginning else []
-    if beginning in found:
+    first, behind = bisect_left(names, beginning), bisect_left(names, f"{beginning}\x7f")
+    found = names[first:behind] if beginning else []
+    if found and found[0] == beginning:
         return beginning
     if not found:
         raise BadInput(

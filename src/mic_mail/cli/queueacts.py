@@ -219,7 +219,8 @@ def _each(here: Frame, words: Sequence[str], act: _Act) -> None:
     are done all the same, and the exit code is 1."""
     is_refused = False
     with opened(here) as queue:
-        entry_ids = list(dict.fromkeys(named(queue, word) for word in words))
+        names = queue.names()
+        entry_ids = list(dict.fromkeys(named(names, word) for word in words))
         for entry_id in entry_ids:
             try:
                 _decide(here, queue, entry_id, act)

@@ -149,6 +149,13 @@ class Schedule:
         destination = self._destinations.get(domain)
         return max(now, destination.silent_until) if destination is not None else now
 
+    def ask_again(self, domain: str) -> None:
+        """Somebody says that it can be spoken to: one message asks now for all, whatever came before."""
+        destination = self._destinations.get(domain)
+        if destination is not None:
+            destination.silent_until = 0.0
+            self._offer(domain, destination)
+
     # ------------------------------------------------------------ how
 
     def _troubled(self, domain: str, destination: _Destination, now: float) -> None:

@@ -205,7 +205,9 @@ class State:
 
     def _decided(self, did: str, line: dict[str, Any]) -> "State":
         decision = Decision(did, Said(**line["said"]), tuple(int(place) for place in line.get("places", ())))
-        return replace(self, decisions=(*self.decisions, decision))
+        # Of retries that follow one another the last counts: a command may ask for them each minute.
+        again = did == "retry" and self.decisions and self.decisions[-1].did == "retry"
+        return replace(self, decisions=(*(self.decisions[:-1] if again else self.decisions), decision))
 
     def _tried(self, line: dict[str, Any]) -> "State":
         places, server, next_try_us = line["places"], line["server"], int(line["next_try_us"])

@@ -214,16 +214,25 @@ class Senders:
         """Somebody has said something of these entries: it counts from now on, and not from the next try on."""
         known = [self._entries[entry_id] for entry_id in entry_ids if entry_id in self._entries]
         for some in (known[at : at + MOST_AT_ONCE] for at in range(0, len(known), MOST_AT_ONCE)):
+            before = [entry.state.decisions for entry in some]
             unread = await self._lanes.io(_refresh, some)
             self._owed.difference_update(entry.entry_id for entry in some)
             self._owed.update(unread)
             self._schedule.remove(*(entry.entry_id for entry in some))
-            for entry in some:
+            for entry, known_of in zip(some, before, strict=True):
+                if entry.state.decisions != known_of and entry.state.decisions[-1].did == "retry":
+                    self._believe(entry)
                 if entry.entry_id in self._entries:
                     self._plan(entry, entry.state.next_try_us)
                 if entry.entry_id in self._under_way:
                     self._decided_meanwhile.add(entry.entry_id)
             self._news.set()
+
+    def _believe(self, entry: Entry) -> None:
+        """Who asks for a retry has perhaps put right what was in the way: what was learnt of its destinations is forgotten."""
+        for domain in {entry.envelope.recipients[place].domain.lower() for place in entry.state.open}:
+            self._routes.pop(domain, None)
+            self._schedule.ask_again(domain)
 
     def _plan(self, entry: Entry, at_us: int) -> None:
         """What is left to do, but for what is being done: at its end a try sees to what is left of it."""

@@ -353,6 +353,25 @@ async def test_a_decision_that_no_word_comes_of(tmp_path: Path, monkeypatch: pyt
         await office.until()
 
 
+async def test_a_retry_asks_a_destination_that_is_silent(tmp_path: Path) -> None:
+    """Nobody was there and nothing is tried for minutes; somebody has put that right and says so: it goes at once."""
+    async with offices(tmp_path, {"127.0.0.5": Server(PLAIN)}, ZONE) as office, office.sending() as senders:
+        for number in range(4):
+            office.put(f"M{number}", "b@two.example")
+        await senders.look()
+        for number in range(4):
+            await office.tried(f"M{number}") if number < 2 else None
+        await asyncio.sleep(0.3)
+        server = Server(PLAIN)
+        listening = await asyncio.start_server(server.serve, "127.0.0.4", office.port)
+        for entry in office.queue.entries():
+            entry.retry(Said("mai"))
+        senders.hear("")
+        await office.until()
+        listening.close()
+    assert server.messages == [STUFFED] * 4
+
+
 async def test_what_an_earlier_process_left(tmp_path: Path) -> None:
     """Killed between two domains: the first has it once."""
     one, two = Server(), Server()
