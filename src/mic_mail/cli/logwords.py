@@ -63,6 +63,10 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Đã dừng gửi cho {recipient} theo quyết định của {actor}: {reason}",
         "Given up for {recipient} by {actor}: {reason}",
     ),
+    "queue_entry_damaged": (
+        "Thư trong hàng đợi không đọc được, cần người xem: {error}",
+        "An entry of the queue cannot be read, and is left to people: {error}",
+    ),
     "report_sent": (
         "Đã báo cho {mailbox} ({action}) về {recipients}, UID {uid}",
         "{mailbox} was told ({action}) of {recipients}, UID {uid}",

@@ -129,6 +129,8 @@ class Senders:
         self._chance = chance or Random()  # noqa: S311 - spreads pauses
         self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=self._chance.random)
         self._entries: dict[str, Entry] = {}
+        self._damaged: set[str] = set()
+        """Entries that cannot be read, of which the log knows."""
         self._routes: dict[str, tuple[float, Route]] = {}
         self._connections = Connections(settings.connections, clock)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -177,10 +179,16 @@ class Senders:
         """Plan those that are new."""
         async with self._looking:  # two who look at once would each plan what is new
             for entry_id in entry_ids:
-                if entry_id not in self._entries and (entry := await self._lanes.io(self._queue.read, entry_id)) is not None:
-                    self._entries[entry_id] = entry
-                    self._plan(entry, entry.state.next_try_us)
+                if entry_id in self._entries:
+                    continue
+                found = await self._lanes.io(self._queue.look_at, entry_id)
+                if isinstance(found, Entry):
+                    self._entries[entry_id] = found
+                    self._plan(found, found.state.next_try_us)
                     self._news.set()
+                elif found is not None and entry_id not in self._damaged:  # perhaps somebody brings its files back
+                    self._damaged.add(entry_id)
+                    self._log.event("queue_entry_damaged", trace=entry_id, error=found.why)
 
     @property
     def waiting(self) -> int:

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from dnsserver import NameServer, name_server
+from harness import read_events
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
@@ -370,6 +371,26 @@ async def test_a_retry_asks_a_destination_that_is_silent(tmp_path: Path) -> None
         await office.until()
         listening.close()
     assert server.messages == [STUFFED] * 4
+
+
+async def test_one_that_cannot_be_read(tmp_path: Path) -> None:
+    """The log says so once; whoever brings its files back sees it sent."""
+    server = Server(PLAIN)
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        office.put("A", "b@two.example")
+        envelope = office.queue._live / "A.env"
+        whole = envelope.read_bytes()
+        envelope.write_bytes(whole[:20])
+        async with office.sending() as senders:
+            for _ in range(3):
+                await senders.look()
+            assert office.queue.names() == ["A"]
+            envelope.write_bytes(whole)
+            await senders.look()
+            await office.until()
+    events = [event for event in read_events(tmp_path / "log") if event["event"] == "queue_entry_damaged"]
+    assert [event["trace"] for event in events] == ["A"]
+    assert server.messages == [STUFFED]
 
 
 async def test_what_an_earlier_process_left(tmp_path: Path) -> None:
