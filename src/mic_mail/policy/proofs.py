@@ -26,6 +26,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "4.2": (
         "tests/clients/test_queue_commands.py",
         "tests/clients/test_smtp_messages.py",
+        "tests/faults/test_queue_decisions.py",
         "tests/regulation/test_clause_4_1.py",
     ),
     "4.3": (
