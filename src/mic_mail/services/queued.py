@@ -13,12 +13,15 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.i18n.notices import mailbox as letters
+from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.news import tell_decided
 from mic_mail.outbound.queue import Ended, Queue, Said
 from mic_mail.outbound.queue import Entry as QueueEntry
 from mic_mail.outbound.spool import ELSEWHERE, Entry, Spool
 from mic_mail.services.credentials import Origin
 from mic_mail.services.notices import Notices
+
+SECURITY = "7.2.c"
 
 
 def _instant(at_us: int) -> datetime:
@@ -40,8 +43,8 @@ class Queued:
         with self._leaving() as leaving:
             return len(waiting.union(entry.entry_id for entry in leaving))
 
-    def drop(self, notices: Notices, origin: Origin) -> int:
-        """End them without delivery, and tell the sender's mailbox to whom each was addressed. Returns how many there were."""
+    def drop(self, notices: Notices, origin: Origin, log: MailLog) -> int:
+        """End them without delivery; log and sender's mailbox say to whom each was addressed (Reg. 4.2). How many."""
         dropped = set()
         with self._leaving() as leaving:
             on_their_way = {entry.entry_id for entry in leaving}
@@ -53,9 +56,16 @@ class Queued:
                 if recipients:
                     letter = letters.not_sent(self._sender.address, _instant(entry.slip.accepted_at_us), recipients)
                     notices.deliver(self._sender, letter, origin=f"not_sent:{entry.spool_id}@{self._sender.mailbox_id}")
+                    log.event(
+                        "delivery_dropped",
+                        trace=entry.slip.trace_id,
+                        sender=entry.slip.sender,
+                        recipients=recipients,
+                        clause=SECURITY,
+                    )
                 entry.settle([target.mailbox_id for target in entry.open_targets], now_us=self._clock.now_us())
                 dropped.add(entry.spool_id)
-        said = Said(origin.actor, origin.reason, self._clock.now_us(), origin.document, "7.2.c")
+        said = Said(origin.actor, origin.reason, self._clock.now_us(), origin.document, SECURITY)
         with self._leaving() as leaving:  # after the spool, from which a message goes there
             for waiting in leaving:
                 with suppress(Ended):
