@@ -16,6 +16,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import Cause, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
 from mic_mail.services.accounts import NotAllowed
+from mic_mail.services.credentials import Origin
 from mic_mail.services.issuing import make_verifiers
 from mic_mail.services.queued import Queued
 from mic_mail.services.requests.acting import Approving, Choices
@@ -154,10 +155,10 @@ def test_clause_7_2_c_what_is_queued_is_dropped(server: MailServer) -> None:
         server.call(server.running.rooms.mailflow.settle())
     server.suspend(sender)
     server.housekeep()
-    queued = Queued(server.config.spool_dir, server.clock, sender)
+    queued = Queued(server.config, server.clock, sender)
     assert queued.count() == 1
-    assert Queued(server.config.spool_dir, server.clock, full).count() == 0
-    assert queued.drop(server.running.rooms.usage.notices, server.running.rooms.log) == 1
+    assert Queued(server.config, server.clock, full).count() == 0
+    assert queued.drop(server.running.rooms.usage.notices, Origin("mai"), server.running.rooms.log) == 1
     assert queued.count() == 0
     server.record(sender, Draft(FactKind.RESTORED, server.clock.now(), "test", "", "3/CV"))
     server.move_clock_to(server.clock.now() + timedelta(days=1))
@@ -186,7 +187,7 @@ def test_a_request_to_restore_asks_for_what_is_queued_too(server: MailServer) ->
     request = directory.requests.add(filing, "test", server.clock.now())
     store = MailStore(server.config.mail_root, clock=server.clock, host="test")
     approving = Approving(directory, store, server.config, server.clock, make_verifiers(server.config))
-    waiting = Queued(server.config.spool_dir, server.clock, sender)
+    waiting = Queued(server.config, server.clock, sender)
     with pytest.raises(NotAllowed) as refusal:
         approving.approve(request, "mai", Choices())
     assert refusal.value.clause == "7.2.c"

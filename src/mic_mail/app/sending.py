@@ -47,6 +47,7 @@ class SendingMail:
             clock=rooms.clock,
             may_send=rooms.access.may_be_sent,
             report=reports.report,
+            watch=lambda mailbox_id, callback: rooms.access.watch(mailbox_id, callback).close,
         )
         self._running: asyncio.Task[None] | None = None
 

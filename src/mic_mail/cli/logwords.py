@@ -40,8 +40,40 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Not yet delivered to {recipient}: {reason}, try {attempts}, next at {next_try} (UTC)",
     ),
     "delivery_held": (
-        "Giữ lại vì hộp thư gửi bị tạm khóa: <{sender}> gửi {recipients}",
-        "Held, since the sending mailbox is suspended: <{sender}> for {recipients}",
+        "Thư của <{sender}> gửi {recipients} chờ: hộp thư gửi bị tạm khóa hoặc khóa gửi",
+        "Mail of <{sender}> for {recipients} waits: its mailbox is suspended or send-locked",
+    ),
+    "message_queued": (
+        "Vào hàng đợi ra tên miền khác: <{sender}> gửi {recipients}",
+        "Queued for other domains: <{sender}> for {recipients}",
+    ),
+    "sending_deferred": (
+        "Chưa gửi được cho {recipient}, máy chủ {server}: {status} {reply}",
+        "Not yet sent to {recipient}, server {server}: {status} {reply}",
+    ),
+    "message_sent": (
+        "Đã gửi cho {recipient}, máy chủ {server}: {status} {reply}",
+        "Sent to {recipient}, server {server}: {status} {reply}",
+    ),
+    "message_not_sent": (
+        "Không gửi được cho {recipient}, máy chủ {server}: {status} {reply}",
+        "Not sent to {recipient}, server {server}: {status} {reply}",
+    ),
+    "message_dropped": (
+        "Đã dừng gửi cho {recipient} theo quyết định của {actor}: {reason}",
+        "Given up for {recipient} by {actor}: {reason}",
+    ),
+    "queue_entry_damaged": (
+        "Thư trong hàng đợi không đọc được, cần người xem: {error}",
+        "An entry of the queue cannot be read, and is left to people: {error}",
+    ),
+    "report_sent": (
+        "Đã báo cho {mailbox} ({action}) về {recipients}, UID {uid}",
+        "{mailbox} was told ({action}) of {recipients}, UID {uid}",
+    ),
+    "report_without_reader": (
+        "Không có hộp thư nào để báo ({action}) về {recipients} cho <{sender}>",
+        "There is no mailbox to tell <{sender}> ({action}) of {recipients}",
     ),
     "delivery_dropped": (
         "Không gửi nữa theo quyết định khi khôi phục hộp thư: <{sender}> gửi {recipients} ({clause})",

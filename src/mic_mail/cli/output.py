@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -240,6 +241,16 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
         console.print(table)
 
 
+def stream(columns: Sequence[Column], rows: Iterable[Row]) -> None:
+    """Print what `listing` prints as JSON, a row at a time: for more rows than memory should hold."""
+    ends = "["
+    for row in rows:
+        told_row = {column.key: row.get(column.key) for column in columns}
+        _write(f"{ends}\n{textwrap.indent(_json(told_row), '  ')}")
+        ends = ","
+    _write("[]\n" if ends == "[" else "\n]\n")
+
+
 def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | None = None) -> None:
     """Print one thing: heading and value per line, or one JSON object."""
     if as_json:
@@ -280,9 +291,17 @@ def cell(value: object) -> str:
 
 def print_json(value: object) -> None:
     """One JSON document on standard output; letters stay letters (Reg. 13.1: Unicode) where the stream can hold them."""
+    _write(_json(value) + "\n")
+
+
+def _json(value: object) -> str:
     text = json.dumps(value, ensure_ascii=not _holds_vietnamese(sys.stdout), indent=2, default=_json_value)
+    return text.encode(errors="backslashreplace").decode()  # what is no character, as JSON escapes it
+
+
+def _write(text: str) -> None:
     with _result():
-        sys.stdout.write(text.encode(errors="backslashreplace").decode() + "\n")  # what is no character, as JSON escapes it
+        sys.stdout.write(text)
 
 
 def _json_value(value: object) -> object:

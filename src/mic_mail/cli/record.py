@@ -7,6 +7,7 @@ Who named another one as the actor stands beside it as `login`.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mic_mail.cli.frame import Frame
 from mic_mail.directory.records import UnitRecord
@@ -33,8 +34,12 @@ def on_record(
         here.authorise(origin.actor, right, concerns)
         yield
     except (Refused, BadInput) as refusal:
+        of_message: dict[str, Any] = {
+            key: details[key] for key in ("trace",) if key in details
+        }  # whoever traces it sees that it was refused
         here.audit.record(
-            actor=origin.actor, act=f"{act}_refused", subject=subject, clause=refusal.clause, answer=refusal.text.en
-        )
+            actor=origin.actor, act=f"{act}_refused", subject=subject, clause=refusal.clause, answer=refusal.text.en,
+            **of_message,
+        )  # fmt: skip
         raise
     here.tell_server()

@@ -64,12 +64,25 @@ def status(
     doors = told.get("ports")
     if isinstance(doors, Mapping):
         output.line(", ".join(f"{door} {port}" for door, port in doors.items()))
+    for process in _processes_told(told):
+        queued, sending = process.get("queued"), process.get("sending")
+        if queued is not None:
+            output.line(
+                Text(
+                    f"Chờ gửi ra tên miền khác: {queued} thư, đang gửi {sending}",
+                    f"Waiting for other domains: {queued} messages, {sending} being sent",
+                )
+            )
     output.listing(PROCESSES, list(_processes(told)), as_json=False)
 
 
 def _processes(told: Mapping[str, object]) -> list[Row]:
+    return [_row(process) for process in _processes_told(told)]
+
+
+def _processes_told(told: Mapping[str, object]) -> list[Mapping[str, object]]:
     processes = told.get("processes")
-    return [_row(process) for process in processes if isinstance(process, Mapping)] if isinstance(processes, list) else []
+    return [process for process in processes if isinstance(process, Mapping)] if isinstance(processes, list) else []
 
 
 def _row(process: Mapping[str, object]) -> Row:

@@ -95,14 +95,15 @@ class Schedule:
         self._number += 1
         heapq.heappush(self._later, (due, self._number, job))
 
-    def remove(self, entry_id: str) -> list[Job]:
-        """Nothing of this entry begins any more; what waited of it."""
-        gone = [job for _, _, job in self._later if job.entry_id == entry_id]
-        self._later = [later for later in self._later if later[2].entry_id != entry_id]
+    def remove(self, *entry_ids: str) -> list[Job]:
+        """Nothing of these entries begins any more; what waited of them. Many at once are one walk over all that waits."""
+        wanted = frozenset(entry_ids)
+        gone = [job for _, _, job in self._later if job.entry_id in wanted]
+        self._later = [later for later in self._later if later[2].entry_id not in wanted]
         heapq.heapify(self._later)
         for destination in self._destinations.values():
-            gone += [job for job in destination.ready if job.entry_id == entry_id]
-            destination.ready = deque(job for job in destination.ready if job.entry_id != entry_id)
+            gone += [job for job in destination.ready if job.entry_id in wanted]
+            destination.ready = deque(job for job in destination.ready if job.entry_id not in wanted)
         return gone
 
     def next(self, now: float) -> Job | None:
@@ -147,6 +148,13 @@ class Schedule:
         """Until when nothing is tried there; `now` where that is not so."""
         destination = self._destinations.get(domain)
         return max(now, destination.silent_until) if destination is not None else now
+
+    def ask_again(self, domain: str) -> None:
+        """Somebody says that it can be spoken to: one message asks now for all, whatever came before."""
+        destination = self._destinations.get(domain)
+        if destination is not None:
+            destination.silent_until = 0.0
+            self._offer(domain, destination)
 
     # ------------------------------------------------------------ how
 

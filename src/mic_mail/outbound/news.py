@@ -37,6 +37,7 @@ class QueueNews:
             listener(entry_id)
 
 
-def tell_decided(run_dir: Path, entry_id: str) -> None:
-    """A command has decided something of an entry: let whoever sends know at once. Without a server nothing happens."""
+def tell_decided(run_dir: Path, entry_id: str = "") -> None:
+    """A command has decided something of an entry (empty: of many): let whoever sends know at once. Without a server nothing
+    happens."""
     tell_word(run_dir, _WORD + entry_id.encode())

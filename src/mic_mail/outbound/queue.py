@@ -17,12 +17,13 @@ Legal orders (each step may be the last before a kill):
     found after a kill                       means                              what is done
     tmp/ID.*                                 never acknowledged                 removed, unless its writer lives (flock)
     live/ID.msg, ID.log without ID.env       accept before, or end after it     removed, likewise
-    live/ID.env without ID.msg               nothing that we have done          left to people
+    live/ID.env without ID.msg               nothing that we have done          left to people: `Damaged`
     a last line of ID.log without its end    a write that was cut               passed over
     all                                      the entry                          read, its log replayed
 
 What was delivered and not yet written down when the power went is sent twice, as with every mail server: so lines of progress
-are not fsynced. One process sends; workers add, commands append what people decide. Blocking; instants are passed in.
+are not fsynced. One process sends; workers add, commands append what people decide and leave the entry's name in said/, since
+a hint (`outbound.news`) may be lost. Blocking; instants are passed in.
 """
 
 import errno
@@ -30,11 +31,14 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
+from mic_mail.errors import Refused, Text
 from mic_mail.outbound.files import trouble, unlink, write_all
 from mic_mail.outbound.transaction import Transaction
 
@@ -42,6 +46,10 @@ FORMAT: Final = 1
 MESSAGE: Final = ".msg"
 ENVELOPE: Final = ".env"
 LOG: Final = ".log"
+
+
+class Ended(Refused):
+    """Nobody waits for it any more: nothing can be decided of it."""
 
 
 class Standing(StrEnum):
@@ -52,13 +60,16 @@ class Standing(StrEnum):
     FAILED = "failed"
     """For good."""
     DROPPED = "dropped"
-    """By a person."""
+    """By a person; what was under way then and has been delivered all the same is DELIVERED."""
     RELAYED = "relayed"
     """Delivered to a server that sends no reports of success, which the sender has asked for (RFC 3461 §5.2.2): we do."""
 
 
-REPORTED = frozenset({Standing.FAILED, Standing.RELAYED})
+REPORTED = frozenset({Standing.FAILED, Standing.DROPPED, Standing.RELAYED})
 """Ends of which the sender is told by mail."""
+
+
+_ARRIVED = frozenset({Standing.DELIVERED, Standing.RELAYED})
 
 
 class Hold(StrEnum):
@@ -67,6 +78,29 @@ class Hold(StrEnum):
     NO = ""
     PERSON = "person"
     """Somebody has said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Who has decided something, why and when."""
+
+    actor: str = ""
+    reason: str = ""
+    at_us: int = 0
+    document: str | None = None
+    clause: str | None = None
+    """By which of the regulation, where the decision follows from one (7.2.c)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person has decided of an entry, or of some of its recipients."""
+
+    did: str
+    """hold, release, retry or drop."""
+    said: Said
+    places: tuple[int, ...] = ()
+    """Of whom, where it does not concern all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +156,8 @@ class State:
     """The sender knows that it is late."""
     told: frozenset[int] = frozenset()
     """Those of whose end the sender knows."""
+    decisions: tuple[Decision, ...] = ()
+    """What people have decided, in that order."""
 
     @classmethod
     def fresh(cls, recipients: int) -> "State":
@@ -138,22 +174,40 @@ class State:
         """The places of those for whom something is still to be done."""
         return tuple(place for place, standing in enumerate(self.standings) if standing is Standing.OPEN)
 
+    @property
+    def held_by(self) -> Said | None:
+        """Who holds it."""
+        holds = (each.said for each in reversed(self.decisions) if each.did == "hold")
+        return next(holds, None) if self.hold is Hold.PERSON else None
+
+    def dropped_by(self, place: int) -> Said | None:
+        """Who has dropped this recipient: the first one counts."""
+        return next((each.said for each in self.decisions if each.did == "drop" and place in each.places), None)
+
     def after(self, line: dict[str, Any]) -> "State":
         """With one line more; `ValueError`, `KeyError` or `TypeError` for one that means nothing."""
         match line["did"]:
             case "try":
                 return self._tried(line)
             case "hold":
-                return replace(self, hold=Hold(line["hold"]))
+                hold = Hold(line["hold"])
+                return replace(self._decided("release" if hold is Hold.NO else "hold", line), hold=hold)
             case "retry":
-                return replace(self, next_try_us=0, hold=Hold.NO)
+                return replace(self._decided("retry", line), next_try_us=0)
             case "drop":
-                return self._settled(line["places"], Standing.DROPPED, str(line["reason"]), None)
+                said = Said(**line["said"])
+                return self._settled(line["places"], Standing.DROPPED, said.reason, None)._decided("drop", line)
             case "warned":
                 return replace(self, warned=True)
             case "told":
                 return replace(self, told=self.told | {int(place) for place in line["places"]})
         raise ValueError("unknown line")
+
+    def _decided(self, did: str, line: dict[str, Any]) -> "State":
+        decision = Decision(did, Said(**line["said"]), tuple(int(place) for place in line.get("places", ())))
+        # Of retries that follow one another the last counts: a command may ask for them each minute.
+        again = did == "retry" and self.decisions and self.decisions[-1].did == "retry"
+        return replace(self, decisions=(*(self.decisions[:-1] if again else self.decisions), decision))
 
     def _tried(self, line: dict[str, Any]) -> "State":
         places, server, next_try_us = line["places"], line["server"], int(line["next_try_us"])
@@ -162,8 +216,10 @@ class State:
         return replace(state, attempts=attempts, next_try_us=max(self.next_try_us, next_try_us))
 
     def _settled(self, places: Sequence[int], standing: Standing, reason: str, server: str | None) -> "State":
-        """What is settled stays so, whatever is said of it later."""
-        wanted = {place for place in places if self.standings[place] is Standing.OPEN}
+        """What is settled stays so, whatever is said of it later; but what was dropped during a try that delivered it has been
+        delivered."""
+        over = {Standing.OPEN} | ({Standing.DROPPED} if standing in _ARRIVED else set())
+        wanted = {place for place in places if self.standings[place] in over}
         standings = tuple(standing if place in wanted else each for place, each in enumerate(self.standings))
         reasons = tuple(reason if place in wanted else each for place, each in enumerate(self.reasons))
         servers = tuple(server if place in wanted else each for place, each in enumerate(self.servers))
@@ -174,8 +230,8 @@ class Queue:
     """All entries below one directory."""
 
     def __init__(self, root: Path) -> None:
-        self._tmp, self._live = root / "tmp", root / "live"
-        for directory in (self._tmp, self._live):
+        self._tmp, self._live, self._said = root / "tmp", root / "live", root / "said"
+        for directory in (self._tmp, self._live, self._said):
             directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._live_fd = os.open(self._live, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -236,6 +292,13 @@ class Queue:
         """The ids of all entries, in their order."""
         return sorted(name.removesuffix(ENVELOPE) for name in os.listdir(self._live) if name.endswith(ENVELOPE))
 
+    def decided(self) -> list[str]:
+        """The entries of which people have decided something since this was last asked; for the one process that sends."""
+        names = sorted(os.listdir(self._said))
+        for name in names:  # before they are looked at: what is decided from now on leaves its name again
+            unlink(self._said / name)
+        return names
+
     def entries(self) -> Iterator["Entry"]:
         """Every entry, in the order of their ids. One that cannot be read is left to people, and out."""
         for entry_id in self.names():
@@ -245,13 +308,21 @@ class Queue:
 
     def read(self, entry_id: str) -> "Entry | None":
         """One entry as it stands; None where there is none, or none that makes sense."""
+        found = self.look_at(entry_id)
+        return found if isinstance(found, Entry) else None
+
+    def look_at(self, entry_id: str) -> "Entry | Damaged | None":
+        """One entry as it stands, or why it cannot be read; None where there is none."""
         try:
             envelope = Envelope.decode((self._live / (entry_id + ENVELOPE)).read_bytes())
-        except (OSError, ValueError):
+            state = self._replayed(entry_id, len(envelope.recipients))
+        except FileNotFoundError:
             return None
-        if not (self._live / (entry_id + MESSAGE)).exists():
-            return None
-        return Entry(self, entry_id, envelope, self._replayed(entry_id, len(envelope.recipients)))
+        except (OSError, ValueError) as error:
+            return Damaged(entry_id, f"{entry_id}{ENVELOPE}: {error}")
+        if (self._live / (entry_id + MESSAGE)).exists():
+            return Entry(self, entry_id, envelope, state)
+        return Damaged(entry_id, f"{entry_id}{MESSAGE} is gone") if self.has(entry_id) else None
 
     def _replayed(self, entry_id: str, recipients: int) -> State:
         state = State.fresh(recipients)
@@ -298,6 +369,14 @@ def _is(fd: int, path: Path) -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """An entry that cannot be read: it is never tried, and stays until somebody has looked at its files."""
+
+    entry_id: str
+    why: str
+
+
 @dataclass(slots=True)
 class Entry:
     """One message that waits, and what became of it."""
@@ -309,6 +388,8 @@ class Entry:
     _unwritten: list[bytes] = field(default_factory=list)
     """Lines that the disk has not taken: they count here all the same, and are written before the next one. What another server
     has must not be sent again and again because the disk is full."""
+    _turn: Lock = field(default_factory=Lock, repr=False)
+    """Whoever reads the log anew or appends to it in this process: else a line could be read as not said yet."""
 
     @property
     def path(self) -> Path:
@@ -344,27 +425,28 @@ class Entry:
         """The sender was told of the end of these."""
         self._append({"did": "told", "places": list(places)})
 
-    def hold(self, hold: Hold) -> None:
+    def hold(self, hold: Hold, said: Said = Said()) -> None:
         """Let it wait, or not any more."""
-        self._append({"did": "hold", "hold": hold}, by_person=True)
+        self._decide({"did": "hold", "hold": hold}, said)
 
-    def retry(self) -> None:
-        """Let it be tried at once, whatever it waits for."""
-        self._append({"did": "retry"}, by_person=True)
+    def retry(self, said: Said = Said()) -> None:
+        """Let it be tried at once unless it is held."""
+        self._decide({"did": "retry"}, said, sync=False)
 
-    def drop(self, places: Sequence[int], reason: str) -> None:
-        """These recipients get nothing, and nobody is told by mail."""
-        self._append({"did": "drop", "places": list(places), "reason": reason}, by_person=True)
+    def drop(self, places: Sequence[int], said: Said) -> None:
+        """These recipients get nothing; whoever sends tells the sender so, and why."""
+        self._decide({"did": "drop", "places": list(places)}, said)
 
     def refresh(self) -> bool:
         """See what others have appended; False: the entry has ended, and its state is what it was."""
-        state = self.queue._replayed(self.entry_id, len(self.envelope.recipients))
-        if not self.queue.has(self.entry_id):  # asked afterwards: its log goes after its envelope
-            return False
-        for line in self._unwritten:
-            state = state.after(json.loads(line))
-        self.state = state
-        return True
+        with self._turn:
+            state = self.queue._replayed(self.entry_id, len(self.envelope.recipients))
+            if not self.queue.has(self.entry_id):  # asked afterwards: its log goes after its envelope
+                return False
+            for line in self._unwritten:
+                state = state.after(json.loads(line))
+            self.state = state
+            return True
 
     def end(self) -> None:
         """Nobody waits for it any more."""
@@ -372,25 +454,38 @@ class Entry:
         for ending in (ENVELOPE, LOG, MESSAGE):
             unlink(live / (self.entry_id + ending))
 
-    def _append(self, line: dict[str, object], *, by_person: bool = False) -> None:
+    def _decide(self, line: dict[str, object], said: Said, *, sync: bool = True) -> None:
+        """`Ended` where whoever sends was quicker."""
+        self._append({**line, "said": asdict(said)}, sync=sync)
+        if not self.queue.has(self.entry_id):
+            unlink(self.queue._live / (self.entry_id + LOG))
+            raise Ended(Text(f"Thư {self.entry_id} đã kết thúc.", f"{self.entry_id} has ended meanwhile."))
+        with suppress(OSError):  # it is said; without its name there it counts from the next try on
+            os.close(os.open(self.queue._said / self.entry_id, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
+
+    def _append(self, line: dict[str, object], *, sync: bool = False) -> None:
         """`SpoolUnavailable` where it could not be written; `state` has it all the same."""
-        self._unwritten.append(json.dumps(line, ensure_ascii=True).encode() + b"\n")
-        self.state = self.state.after(json.loads(self._unwritten[-1]))
-        try:
-            fd = os.open(self.queue._live / (self.entry_id + LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        with self._turn:
+            self._unwritten.append(json.dumps(line, ensure_ascii=True).encode() + b"\n")
+            self.state = self.state.after(json.loads(self._unwritten[-1]))
             try:
-                while self._unwritten:
-                    octets = self._unwritten[0]
-                    # Behind a line that was cut a new one begins.
-                    if os.write(fd, octets if _ends_with_a_line(fd) else b"\n" + octets) < len(octets):
-                        raise OSError(errno.ENOSPC, "the line was cut")
-                    del self._unwritten[0]
-                if by_person:
-                    os.fsync(fd)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            raise trouble(error) from error
+                self._write_down(sync=sync)
+            except OSError as error:
+                raise trouble(error) from error
+
+    def _write_down(self, *, sync: bool) -> None:
+        fd = os.open(self.queue._live / (self.entry_id + LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        try:
+            while self._unwritten:
+                octets = self._unwritten[0]
+                # Behind a line that was cut a new one begins.
+                if os.write(fd, octets if _ends_with_a_line(fd) else b"\n" + octets) < len(octets):
+                    raise OSError(errno.ENOSPC, "the line was cut")
+                del self._unwritten[0]
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def _ends_with_a_line(fd: int) -> bool:

@@ -24,7 +24,9 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/unit/checks/test_disguises.py",
     ),
     "4.2": (
+        "tests/clients/test_queue_commands.py",
         "tests/clients/test_smtp_messages.py",
+        "tests/faults/test_queue_decisions.py",
         "tests/regulation/test_clause_4_1.py",
     ),
     "4.3": (
@@ -103,6 +105,8 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "6.5": ("tests/regulation/test_acts.py",),
     "7.1": (
+        "tests/clients/test_mail_leaves.py",
+        "tests/clients/test_queue_commands.py",
         "tests/clients/test_states.py",
         "tests/regulation/test_clause_12_3_d.py",
         "tests/regulation/test_clause_7_1.py",
@@ -125,6 +129,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "7.2.c": (
         "tests/clients/test_clamav.py",
+        "tests/clients/test_queue_commands.py",
         "tests/clients/test_states.py",
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_14_4_register.py",
@@ -154,6 +159,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/clients/test_thunderbird.py",
     ),
     "8.2": (
+        "tests/clients/test_queue_commands.py",
         "tests/protocol/test_ldap_hostile.py",
         "tests/regulation/test_clause_14_4.py",
         "tests/regulation/test_clause_8_2.py",

@@ -59,6 +59,17 @@ class _Numbers:
             for door, count in _numbers(process.get("connections")):
                 connections.add_metric([*name, door], count)
         yield from (up, restarts, connections, sessions, indexed)
+        yield from self._of_sending()
+
+    def _of_sending(self) -> Iterator[Metric]:
+        """Of the process that sends to other domains, where it lives."""
+        for name, key, what in (
+            ("mic_mail_queue_entries", "queued", "Messages that wait to leave for other domains."),
+            ("mic_mail_queue_sending", "sending", "Tries to send that go on now."),
+        ):
+            numbers = [number for process in self._processes if (number := _number(process.get(key))) is not None]
+            if numbers:
+                yield _one(name, what, sum(numbers))
 
     def _events(self) -> Metric:
         """What the log tells, by name: message_accepted, message_delivered, sign_in_refused ..."""

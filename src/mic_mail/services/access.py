@@ -53,7 +53,7 @@ class Events(Protocol):
         """One line of the log."""
 
 
-_KEPT_BACK = frozenset({State.SEND_LOCKED, State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED})
+KEPT_BACK = frozenset({State.SEND_LOCKED, State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED})
 """States in which nothing of a mailbox leaves that it has submitted before."""
 
 
@@ -171,7 +171,7 @@ class Access:
             decision = self.decide(mailbox_id)
         except FactsUnreadable:
             return False
-        return decision is not None and not decision.states & _KEPT_BACK
+        return decision is not None and not decision.states & KEPT_BACK
 
     def _decision(self, entry: Entry, now: datetime) -> Decision:
         known = self._decisions.get(entry.mailbox_id)
@@ -190,9 +190,12 @@ class Access:
     def watch(self, mailbox_id: int, callback: Callable[[], None]) -> Watch[int]:
         """Call back (on the loop) when facts, password or clock may have changed the word on a mailbox.
 
-        The session then asks `recheck`, and closes the watch at its end.
+        The session then asks `recheck`, and closes the watch at its end; mail that waits asks `may_be_sent`.
         """
-        decision = self.decide(mailbox_id)
+        try:
+            decision = self.decide(mailbox_id)
+        except FactsUnreadable:  # a newer directory may have them
+            decision = None
         return self._watches.add(mailbox_id, callback, decision.valid_until if decision else None)
 
     def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:

@@ -4,7 +4,9 @@ In: what became of recipients of a queue entry. Out: one message in that mailbox
 the same, none more. Mail from here has a sender from here (decision 0005), so no report leaves the house: whatever forged
 addresses others write, nobody gets mail that he has not caused. The null sender gets none (RFC 5321 §4.5.5, RFC 3461 §5).
 
-NOTIFY decides what is reported of whom (RFC 3461 §4.1): nothing asked for means failures and delays.
+NOTIFY decides what is reported of whom (RFC 3461 §4.1): nothing asked for means failures and delays. Of what the Centre has
+dropped the sender hears whatever he asked for (Reg. 4.2), with the reason; after a suspension by Reg. 7.2.c the mailbox that
+submitted it hears, without a word of what may be a stranger's mail.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +15,7 @@ from functools import partial
 from hashlib import sha256
 
 from mic_mail.directory.snapshot import Entry as Mailbox
+from mic_mail.i18n.notices import mailbox as about_mailboxes
 from mic_mail.i18n.notices import sending as letters
 from mic_mail.i18n.notices.notice import Letter
 from mic_mail.i18n.notices.sending import Word
@@ -21,7 +24,7 @@ from mic_mail.mime import headers
 from mic_mail.mime.reports import Action
 from mic_mail.mime.words import decode_text
 from mic_mail.outbound import dsn
-from mic_mail.outbound.queue import Entry, Standing
+from mic_mail.outbound.queue import Entry, Said, Standing
 from mic_mail.policy.addresses import candidates
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.access import Access
@@ -30,6 +33,8 @@ from mic_mail.services.sending import SUCCESS, Told
 from mic_mail.storage.types import AccountRef
 
 LONGEST_SUBJECT = 200
+DROPPED = "dropped"
+"""What a report about it is called in the log."""
 _NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY", Action.RELAYED: SUCCESS}
 """What NOTIFY has to hold; the first two also where it holds nothing."""
 
@@ -61,6 +66,8 @@ class Reports:
     async def report(self, told: Told) -> None:
         """Tell the sender, as far as he wants to hear it; when this returns he is told, or there is nobody to be told."""
         entry = told.entry
+        for said, places in _dropped(told).items():
+            await self._tell_dropped(entry, said, places)
         groups = (
             (Action.FAILED, [place for place in told.ended if entry.state.standings[place] is Standing.FAILED]),
             (Action.RELAYED, [place for place in told.ended if entry.state.standings[place] is Standing.RELAYED]),
@@ -72,15 +79,43 @@ class Reports:
                 await self._send(entry, action, wanted)
 
     async def _send(self, entry: Entry, action: Action, places: Sequence[int]) -> None:
+        mailbox = self._reader(entry.envelope.sender)
+        compose = partial(self._compose, entry, action, places, partial(_letter, action))
+        await self._put(entry, mailbox, places, str(action), compose)
+
+    async def _tell_dropped(self, entry: Entry, said: Said, places: Sequence[int]) -> None:
+        envelope = entry.envelope
+        submitter = self._access.snapshot.entry(envelope.submitted_by) if envelope.submitted_by else None
+        if said.clause == "7.2.c" and submitter is not None:
+            recipients = [envelope.recipients[place].address for place in places]
+            letter = about_mailboxes.not_sent(submitter.address, _accepted_at(entry), recipients)
+            plain = partial(self._plain, letter)
+            await self._put(entry, self._if_it_receives(submitter), places, DROPPED, plain)
+            return
+        mailbox = self._reader(envelope.sender) or self._if_it_receives(submitter)
+        compose = partial(self._compose, entry, Action.FAILED, places, partial(_dropped_letter, said.reason))
+        await self._put(entry, mailbox, places, DROPPED, compose)
+
+    def _plain(self, letter: Letter, mailbox: Mailbox) -> bytes:
+        return self._notices().compose(mailbox.display_name, mailbox.address, letter)
+
+    async def _put(
+        self,
+        entry: Entry,
+        mailbox: Mailbox | None,
+        places: Sequence[int],
+        action: str,
+        compose: Callable[[Mailbox], bytes],
+    ) -> None:
+        """`action`: an `Action`, or DROPPED."""
         envelope = entry.envelope
         recipients = [envelope.recipients[place].address for place in places]
-        mailbox = self._reader(envelope.sender)
         if mailbox is None:
             self._log.event(
                 "report_without_reader", trace=envelope.trace_id, sender=envelope.sender, action=action, recipients=recipients
             )
             return
-        message = await self._lanes.io(self._compose, entry, action, places, mailbox)
+        message = await self._lanes.io(compose, mailbox)
         origin = f"dsn:{entry.entry_id}:{action}:{sha256(repr(sorted(places)).encode()).hexdigest()[:16]}"
         ref = AccountRef(mailbox.mailbox_id, mailbox.home)
         published = await self._accounts.write(ref, partial(self._notices().put, mailbox, message, origin=origin))
@@ -98,22 +133,24 @@ class Reports:
         """The mailbox of the sender's address, if it takes mail still."""
         snapshot = self._access.snapshot
         found = (snapshot.resolve(address) for address in candidates(sender, self._separator()) if address)
-        mailbox = next((entry for entry in found if entry is not None), None)
+        return self._if_it_receives(next((entry for entry in found if entry is not None), None))
+
+    def _if_it_receives(self, mailbox: Mailbox | None) -> Mailbox | None:
         decision = self._access.decide(mailbox.mailbox_id) if mailbox is not None else None
         return mailbox if decision is not None and decision.receives else None
 
-    def _compose(self, entry: Entry, action: Action, places: Sequence[int], mailbox: Mailbox) -> bytes:
+    def _compose(self, entry: Entry, action: Action, places: Sequence[int], letter: "_Wording", mailbox: Mailbox) -> bytes:
         envelope, state = entry.envelope, entry.state
-        accepted_at = datetime.fromtimestamp(envelope.accepted_at_us // 1_000_000, UTC)
+        accepted_at = _accepted_at(entry)
         content = entry.beginning(dsn.RETURNED_OCTETS + 1)
         header = content.partition(b"\r\n\r\n")[0]
         subject = decode_text(headers.field(header, b"subject") or b"").strip()[:LONGEST_SUBJECT] or "-"
         until = accepted_at + self._give_up
-        words = [Word(envelope.recipients[place].address, state.reasons[place].partition(" ")[2] or "-") for place in places]
+        words = [Word(envelope.recipients[place].address, _last_word(entry, place)[1] or "-") for place in places]
         reports = []
         for place in places:
             recipient = envelope.recipients[place]
-            status, _, said = state.reasons[place].partition(" ")
+            status, said = _last_word(entry, place)
             reports.append(
                 dsn.Report(
                     recipient.address,
@@ -129,8 +166,8 @@ class Reports:
         message_id = headers.field(header, b"message-id")
         return self._notices().compose(
             mailbox.display_name,
-            envelope.sender,
-            _letter(action, subject, accepted_at, until, words),
+            envelope.sender or mailbox.address,
+            letter(subject, accepted_at, until, words),
             in_reply_to=message_id.strip().strip(b"<>").decode("ascii", "replace") if message_id else None,
             report=dsn.parts(self._hostname, original, reports, utf8=envelope.smtputf8),
         )
@@ -138,6 +175,35 @@ class Reports:
 
 def _is_wanted(action: Action, notify: Sequence[str]) -> bool:
     return _NOTIFY[action] in notify or (not notify and action is not Action.RELAYED)
+
+
+_Wording = Callable[[str, datetime, datetime, Sequence[Word]], Letter]
+"""Subject, when it was accepted, until when it is tried, the last word on each."""
+
+
+def _accepted_at(entry: Entry) -> datetime:
+    return datetime.fromtimestamp(entry.envelope.accepted_at_us // 1_000_000, UTC)
+
+
+def _last_word(entry: Entry, place: int) -> tuple[str, str]:
+    """Enhanced code (RFC 3463) and text; of what was dropped none: its reason is in the letter, and no server said it."""
+    if entry.state.standings[place] is Standing.DROPPED:
+        return "5.7.1", ""
+    status, _, text = entry.state.reasons[place].partition(" ")
+    return status, text
+
+
+def _dropped(told: Told) -> dict[Said, list[int]]:
+    """Who has dropped which recipients."""
+    found: dict[Said, list[int]] = {}
+    for place in told.ended:
+        if told.entry.state.standings[place] is Standing.DROPPED:
+            found.setdefault(told.entry.state.dropped_by(place) or Said(), []).append(place)
+    return found
+
+
+def _dropped_letter(reason: str, subject: str, accepted_at: datetime, _until: datetime, words: Sequence[Word]) -> Letter:
+    return letters.dropped(subject, accepted_at, [word.address for word in words], reason)
 
 
 def _letter(action: Action, subject: str, accepted_at: datetime, until: datetime, words: Sequence[Word]) -> Letter:

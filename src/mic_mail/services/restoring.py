@@ -1,4 +1,4 @@
-"""Restoring a suspended mailbox (Reg. 7.3) together with what it has sent and what still waits in the spool (7.2.c).
+"""Restoring a suspended mailbox (Reg. 7.3) together with what it has sent and what still waits in spool and queue (7.2.c).
 
 In: who asked, the new verifiers, what becomes of waiting messages. Out: the decision after it, or a refusal that has changed
 nothing. What a hijacked mailbox has sent may be spam: whether it goes out is asked for, never guessed, by whichever way the
@@ -35,8 +35,7 @@ class Restoring:
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
         self._accounts = Accounts(directory, config, clock)
         self._notices = Notices(store, config, clock)
-        self._spool_dir = config.spool_dir
-        self._log_dir = config.log_dir
+        self._config = config
         self._clock = clock
 
     def restore(
@@ -45,11 +44,11 @@ class Restoring:
         """Settle what waits, then restore; nothing is dropped for a restore that is refused."""
         before = self._accounts.may_restore(mailbox, asked, origin)
         if any(reason.clause == "7.2.c" for reason in before.reasons):
-            self._settle(mailbox, queued)
+            self._settle(mailbox, queued, origin)
         return self._accounts.restore(mailbox, asked, verifiers, origin)
 
-    def _settle(self, mailbox: MailboxRecord, queued: Waiting | None) -> None:
-        waiting = Queued(self._spool_dir, self._clock, mailbox)
+    def _settle(self, mailbox: MailboxRecord, queued: Waiting | None, origin: Origin) -> None:
+        waiting = Queued(self._config, self._clock, mailbox)
         count = waiting.count()
         if count and queued is None:
             raise NotAllowed(
@@ -58,8 +57,8 @@ class Restoring:
                 remedy=Text("Thêm --queued send hoặc --queued drop.", "Add --queued send or --queued drop."),
             )
         if count and queued is Waiting.DROP:
-            log = MailLog(self._log_dir, "cli", clock=self._clock, threaded=False)
+            log = MailLog(self._config.log_dir, "cli", clock=self._clock, threaded=False)
             try:
-                waiting.drop(self._notices, log)
+                waiting.drop(self._notices, origin, log)
             finally:
                 log.close()

@@ -2,14 +2,15 @@
 
 In: the queue's entries, routes, connections. Out: deliveries elsewhere; lines in each entry's log and events in the mail log;
 and for each entry that has come to its end with somebody to be told, or is late, a call of `report`, perhaps twice after a
-kill. Belongs to one process's loop; files are read and written in the io lane.
+kill. What people decide counts before the next try; a try that is under way comes to its end, and what it has delivered is
+delivered. Belongs to one process's loop; files are read and written in the io lane.
 
     a job      the open recipients of one entry in one domain; a try of it uses one connection
     served     a server answered, whatever it said: each recipient has its own word, deferred ones are tried again
     trouble    no address, no connection, no TLS where it has to be: all of the job are deferred, the destination may be dead
 
 What is deferred for longer than `give_up_seconds` since it was accepted has failed (RFC 5321 §4.5.4.1). A mailbox that may not
-send now (Reg. 7.1, 7.2.c) has its mail held: it stays in the queue, untried, until it may again.
+send now (Reg. 7.1, 7.2.c) has its mail held: it stays in the queue, untried, until it may again, which `watch` tells.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
 from mic_mail.outbound.queue import Entry, Hold, Queue, Standing
 from mic_mail.outbound.routing import Host, NoRoute, Route, route
 from mic_mail.process.lanes import Lanes
+from mic_mail.services.keptback import KeptBack, Watching, watch_nothing
 
 PIECE_OCTETS = 64 << 10
 ROUTE_SECONDS = 600.0
@@ -38,7 +40,9 @@ ROUTE_SECONDS = 600.0
 LOOK_SECONDS = 20.0
 """The queue is looked at so often, hint or no hint."""
 HELD_SECONDS = 60.0
-"""How soon a held entry is looked at again."""
+"""How soon a held entry is looked at again, whatever was heard."""
+MOST_AT_ONCE = 500
+"""Entries that are looked at together after a decision: other messages go on between."""
 SUCCESS = "SUCCESS"
 """What NOTIFY says of who wants to hear of a delivery too."""
 TOGETHER_SECONDS = 60.0
@@ -85,6 +89,17 @@ class _Heard:
     """Whether that server tells the sender itself what he wants to know (RFC 3461)."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a try means for what comes next."""
+
+    end: End
+    wait: float = 0.0
+    """Seconds until what is left is tried again."""
+    was_tried: bool = False
+    """Somebody was asked, or there was nobody to be asked; else they were held, or settled already."""
+
+
 class Senders:
     """All that one process sends."""
 
@@ -99,6 +114,7 @@ class Senders:
         clock: Clock,
         may_send: Callable[[int], bool],
         report: Reporting,
+        watch: Watching = watch_nothing,
         chance: Random | None = None,
     ) -> None:
         """`may_send`: whether what this mailbox has submitted may leave now; `report` returns when the word is durable."""
@@ -108,15 +124,23 @@ class Senders:
         self._lanes = lanes
         self._log = log
         self._clock = clock
-        self._may_send = may_send
+        self._kept_back = KeptBack(may_send, watch, self.hear, log)
         self._report = report
         self._chance = chance or Random()  # noqa: S311 - spreads pauses
         self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=self._chance.random)
         self._entries: dict[str, Entry] = {}
+        self._damaged: set[str] = set()
+        """Entries that cannot be read, of which the log knows."""
         self._routes: dict[str, tuple[float, Route]] = {}
         self._connections = Connections(settings.connections, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: set[str] = set()
+        self._under_way: dict[str, set[int]] = defaultdict(set)
+        """Places of each entry that are being tried: of those nothing is final."""
+        self._decided_meanwhile: set[str] = set()
+        """Entries of which something was decided while some of their places were being tried."""
+        self._owed: set[str] = set()
+        """Likewise, whose log could not be read: the next look reads it."""
         self._telling: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._looking = asyncio.Lock()
         self._heard: set[str] = set()
@@ -147,17 +171,24 @@ class Senders:
                 await self.look()
 
     async def look(self) -> None:
-        """There may be new entries."""
+        """There may be new entries, or decisions of which no word came."""
+        await self.decided(*self._owed.union(await self._lanes.io(self._queue.decided)))
         await self._take(await self._lanes.io(self._queue.names))
 
     async def _take(self, entry_ids: Iterable[str]) -> None:
         """Plan those that are new."""
         async with self._looking:  # two who look at once would each plan what is new
             for entry_id in entry_ids:
-                if entry_id not in self._entries and (entry := await self._lanes.io(self._queue.read, entry_id)) is not None:
-                    self._entries[entry_id] = entry
-                    self._plan(entry, entry.state.next_try_us)
+                if entry_id in self._entries:
+                    continue
+                found = await self._lanes.io(self._queue.look_at, entry_id)
+                if isinstance(found, Entry):
+                    self._entries[entry_id] = found
+                    self._plan(found, found.state.next_try_us)
                     self._news.set()
+                elif found is not None and entry_id not in self._damaged:  # perhaps somebody brings its files back
+                    self._damaged.add(entry_id)
+                    self._log.event("queue_entry_damaged", trace=entry_id, error=found.why)
 
     @property
     def waiting(self) -> int:
@@ -170,7 +201,7 @@ class Senders:
         return self._schedule.running
 
     def hear(self, entry_id: str) -> None:
-        """There is a new entry, or somebody has decided something of one; in the background."""
+        """There is a new entry, or somebody has decided something of one (empty: of many); in the background."""
         self._heard.add(entry_id)
         if not self._hearing and not self._over:
             self._hearing = True
@@ -180,36 +211,56 @@ class Senders:
         try:
             while self._heard and not self._over:
                 heard, self._heard = self._heard, set()
-                for entry_id in heard & self._entries.keys():
-                    await self.decided(entry_id)
-                await self._take(heard)
+                await self.decided(*heard.union(await self._lanes.io(self._queue.decided)))
+                await self._take(heard - {""})
         except OSError as error:  # the next look comes to it
             self._log.event("queue_not_read", error=str(error))
         finally:
             self._hearing = False
 
-    async def decided(self, entry_id: str) -> None:
-        """Somebody has said something of this entry: it counts from now on, and not from the next try on."""
-        entry = self._entries.get(entry_id)
-        if entry is not None:
-            waited = self._schedule.remove(entry_id)
-            await self._lanes.io(entry.refresh)
-            if waited or not entry.state.open:  # else a try is under way, which looks anew at its end
-                self._plan(entry, entry.state.next_try_us)
+    async def decided(self, *entry_ids: str) -> None:
+        """Somebody has said something of these entries: it counts from now on, and not from the next try on."""
+        known = [self._entries[entry_id] for entry_id in entry_ids if entry_id in self._entries]
+        for some in (known[at : at + MOST_AT_ONCE] for at in range(0, len(known), MOST_AT_ONCE)):
+            before = [entry.state.decisions for entry in some]
+            unread = await self._lanes.io(_refresh, some)
+            self._owed.difference_update(entry.entry_id for entry in some)
+            self._owed.update(unread)
+            self._schedule.remove(*(entry.entry_id for entry in some))
+            for entry, known_of in zip(some, before, strict=True):
+                if entry.state.decisions != known_of and entry.state.decisions[-1].did == "retry":
+                    self._believe(entry)
+                if entry.entry_id in self._entries:
+                    self._plan(entry, entry.state.next_try_us)
+                if entry.entry_id in self._under_way:
+                    self._decided_meanwhile.add(entry.entry_id)
             self._news.set()
 
+    def _believe(self, entry: Entry) -> None:
+        """Who asks for a retry has perhaps put right what was in the way: what was learnt of its destinations is forgotten."""
+        for domain in {entry.envelope.recipients[place].domain.lower() for place in entry.state.open}:
+            self._routes.pop(domain, None)
+            self._schedule.ask_again(domain)
+
     def _plan(self, entry: Entry, at_us: int) -> None:
+        """What is left to do, but for what is being done: at its end a try sees to what is left of it."""
         domains: dict[str, list[int]] = defaultdict(list)
+        under_way = self._under_way.get(entry.entry_id, ())
         for place in entry.state.open:
-            domains[entry.envelope.recipients[place].domain.lower()].append(place)
-        due = self._clock.monotonic() + max(0.0, (at_us - self._clock.now_us()) / 1_000_000)
+            if place not in under_way:
+                domains[entry.envelope.recipients[place].domain.lower()].append(place)
+        now = self._clock.monotonic()
+        due = now + max(0.0, (at_us - self._clock.now_us()) / 1_000_000)
         for domain, places in domains.items():
             self._schedule.add(Job(entry.entry_id, domain, tuple(places)), due)
-        if not domains or entry.state.untold:  # its end is left to do, or a report
-            self._schedule.add(Job(entry.entry_id, "", ()), due)
+        if not entry.state.open or entry.state.untold:  # its end is left to do, or a report
+            self._schedule.add(Job(entry.entry_id, "", ()), now)
 
     def _start(self, job: Job) -> None:
-        self._start_errand(self._try(job))
+        free = tuple(place for place in job.places if place not in self._under_way.get(job.entry_id, ()))
+        if free:
+            self._under_way[job.entry_id].update(free)
+        self._start_errand(self._try(replace(job, places=free)))
 
     def _start_errand(self, errand: Awaitable[None]) -> None:
         async def run() -> None:
@@ -231,41 +282,65 @@ class Senders:
 
     async def _try(self, job: Job) -> None:
         entry, end = self._entries.get(job.entry_id), End.SERVED
-        if entry is None or job.entry_id in self._ending:  # it has come to its end meanwhile
-            self._schedule.done(job, end, self._clock.monotonic())
-            return
         try:
-            end = await self._tried(entry, job)
-        except Exception as error:  # noqa: BLE001 - the entry is durable: it is tried again
-            self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
-            self._again(job, self._pause(entry, job.places))
+            if entry is not None and job.entry_id not in self._ending:  # else it has come to its end meanwhile
+                end = await self._tried(entry, job)
+            else:
+                self._no_longer_under_way(job)
         finally:
             self._schedule.done(job, end, self._clock.monotonic())
+            if job.entry_id in self._decided_meanwhile and job.entry_id not in self._under_way:
+                self._decided_meanwhile.discard(job.entry_id)
+                self.hear(job.entry_id)
             self._news.set()
 
     async def _tried(self, entry: Entry, job: Job) -> End:
+        """One try with all that follows from it. What goes wrong within us is done again: the entry is durable."""
+        outcome, rest = _Outcome(End.SERVED), job
+        try:
+            try:
+                outcome = await self._tried_once(entry, job)
+            finally:
+                self._no_longer_under_way(job)
+            left = tuple(place for place in job.places if place in entry.state.open)
+            if left:
+                self._again(replace(job, places=left), outcome.wait)
+            rest = Job(entry.entry_id, "", ())
+            await self._go_on(entry, left, outcome)
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
+            self._again(rest, self._pause(entry, rest.places))
+        return outcome.end
+
+    def _no_longer_under_way(self, job: Job) -> None:
+        """Its places are given back."""
+        if under_way := self._under_way.get(job.entry_id):
+            under_way.difference_update(job.places)
+            if not under_way:
+                del self._under_way[job.entry_id]
+
+    async def _tried_once(self, entry: Entry, job: Job) -> "_Outcome":
+        """Until it is written down what became of each."""
         if not await self._lanes.io(entry.refresh):
-            return End.SERVED
+            return _Outcome(End.SERVED)
         places = tuple(place for place in job.places if place in entry.state.open)
         if not places:
-            await self._tell_sender(entry)
-            await self._finish(entry)
-            return End.SERVED
-        if entry.state.hold is not Hold.NO or (entry.envelope.submitted_by and not self._may_send(entry.envelope.submitted_by)):
-            self._again(replace(job, places=places), HELD_SECONDS)
-            return End.SERVED
+            return _Outcome(End.SERVED)
+        if self._kept_back.holds(entry) or entry.state.hold is not Hold.NO:
+            return _Outcome(End.SERVED, HELD_SECONDS)
+        heard, end = await self._heard_of(entry, job.domain, places)
+        return _Outcome(end, await self._write(entry, places, heard), was_tried=True)
+
+    async def _heard_of(self, entry: Entry, domain: str, places: Sequence[int]) -> tuple[_Heard, End]:
+        """What is said of each, by whom ever it was, or by us."""
         try:
-            heard = await self._send(entry, job.domain, places)
+            return await self._send(entry, domain, places), End.SERVED
         except NoRoute as error:
-            await self._write(entry, job, places, _Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places)))
-            return End.SERVED
+            return _Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places)), End.SERVED
         except (PeerTrouble, DnsUnavailable) as error:
             text = error.text if isinstance(error, PeerTrouble) else error.text.en
             status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
-            await self._write(entry, job, places, _Heard([Result(Fate.DEFERRED, status, text)] * len(places)))
-            return End.TROUBLE
-        await self._write(entry, job, places, heard)
-        return End.SERVED
+            return _Heard([Result(Fate.DEFERRED, status, text)] * len(places)), End.TROUBLE
 
     async def _send(self, entry: Entry, domain: str, places: Sequence[int]) -> _Heard:
         """The word on each, and who said it; the last trouble where nobody could be spoken to."""
@@ -331,8 +406,9 @@ class Senders:
 
     # ------------------------------------------------------------ what became of it
 
-    async def _write(self, entry: Entry, job: Job, places: Sequence[int], heard: _Heard) -> None:
-        """Into the entry's log, and the mail log; what is deferred comes again, or has waited for too long."""
+    async def _write(self, entry: Entry, places: Sequence[int], heard: _Heard) -> float:
+        """Into the entry's log, and the mail log; what is deferred has perhaps waited for too long, else it waits so many
+        seconds."""
         too_late = self._age(entry) >= self._settings.give_up_seconds
         wait = self._pause(entry, places)
         next_try_us = self._clock.now_us() + int(wait * 1_000_000)
@@ -349,11 +425,15 @@ class Senders:
         for (standing, reason), some in groups.items():
             due = next_try_us if standing is Standing.OPEN else 0
             await self._lanes.io(partial(entry.tried, some, standing, reason, next_try_us=due, server=heard.server))
-        left = tuple(place for place in places if place in entry.state.open)
-        if left:
-            self._again(replace(job, places=left), wait)
+        return wait
+
+    async def _go_on(self, entry: Entry, left: Sequence[int], outcome: "_Outcome") -> None:
+        """Whoever has to hear of it hears; where nobody is left, the entry ends."""
+        if outcome.was_tried and left:
             await self._warn(entry)
-        if entry.state.open and entry.state.untold:
+        if not outcome.was_tried and not left:  # a report is due, or others have settled them
+            await self._tell_sender(entry)
+        if outcome.was_tried and entry.state.open and entry.state.untold:
             self._schedule.add(Job(entry.entry_id, "", ()), self._clock.monotonic() + TOGETHER_SECONDS)
         await self._finish(entry)
 
@@ -366,14 +446,18 @@ class Senders:
     async def _tell_sender(self, entry: Entry) -> None:
         """Of those whose end has to be told of, in one report."""
         async with self._telling[entry.entry_id]:
-            untold = entry.state.untold
+            under_way = self._under_way.get(entry.entry_id, ())
+            untold = tuple(place for place in entry.state.untold if place not in under_way)
             if untold:
+                for place in untold:
+                    if (said := entry.state.dropped_by(place)) and entry.state.standings[place] is Standing.DROPPED:
+                        self._tell(entry, place, Standing.DROPPED, actor=said.actor, reason=said.reason, clause=said.clause)
                 await self._report(Told(entry, untold))
                 await self._lanes.io(entry.told, untold)
 
     async def _finish(self, entry: Entry) -> None:
         """Where nobody is left, the sender is told, and the entry ends."""
-        if entry.state.open or entry.entry_id in self._ending:
+        if entry.state.open or entry.entry_id in self._under_way or entry.entry_id in self._ending:
             return
         self._ending.add(entry.entry_id)
         try:
@@ -382,6 +466,7 @@ class Senders:
             self._telling.pop(entry.entry_id, None)
             async with self._looking:  # who looks now may have the name still
                 self._entries.pop(entry.entry_id, None)
+                self._kept_back.forget(entry)
         finally:
             self._ending.discard(entry.entry_id)
 
@@ -405,10 +490,22 @@ class Senders:
         )
 
 
+def _refresh(entries: Iterable[Entry]) -> list[str]:
+    """Those that could not be read."""
+    unread = []
+    for entry in entries:
+        try:
+            entry.refresh()
+        except OSError:
+            unread.append(entry.entry_id)
+    return unread
+
+
 _EVENTS = {
     Standing.DELIVERED: "message_sent",
     Standing.RELAYED: "message_sent",
     Standing.FAILED: "message_not_sent",
+    Standing.DROPPED: "message_dropped",
     Standing.OPEN: "sending_deferred",
 }
 _STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5"}

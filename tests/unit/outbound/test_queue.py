@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.outbound.files import SpoolUnavailable
-from mic_mail.outbound.queue import Entry, Envelope, Hold, Queue, Recipient, Standing, State
+from mic_mail.outbound.queue import Ended, Entry, Envelope, Hold, Queue, Recipient, Said, Standing, State
 
 MESSAGE = b"Return-Path: <a@mic.gov.vn>\r\nSubject: x\r\n\r\nx\r\n"
 
@@ -83,17 +83,56 @@ def test_what_people_decide(queue: Queue, message: Path) -> None:
     sender.refresh()
     assert (sender.state.hold, sender.state.next_try_us) == (Hold.PERSON, 99)
     person.retry()
-    person.drop([1], "nhầm người nhận")
+    person.drop([1], Said("mai", "nhầm người nhận"))
     sender.refresh()
-    assert (sender.state.hold, sender.state.next_try_us, sender.state.open) == (Hold.NO, 0, (0,))
+    assert (sender.state.hold, sender.state.next_try_us, sender.state.open) == (Hold.PERSON, 0, (0,))
     assert sender.state.standings[1] is Standing.DROPPED
     assert sender.state.reasons[1] == "nhầm người nhận"
+
+
+def test_a_retry_each_minute_leaves_one_word(queue: Queue, message: Path) -> None:
+    """What stands between other decisions is kept."""
+    entry = put(queue, message)
+    for at_us in range(1, 4):
+        entry.retry(Said("mai", at_us=at_us))
+    entry.hold(Hold.PERSON, Said("mai", "chờ", 4))
+    entry.hold(Hold.NO, Said("lan", "xong", 5))
+    entry.retry(Said("mai", at_us=6))
+    (again,) = queue.entries()
+    words = [(each.did, each.said.actor, each.said.at_us) for each in again.state.decisions]
+    assert words == [("retry", "mai", 3), ("hold", "mai", 4), ("release", "lan", 5), ("retry", "mai", 6)]
+    assert queue.decided() == ["ID"]
+    assert queue.decided() == []
+
+
+def test_nothing_is_decided_of_what_has_ended(queue: Queue, message: Path) -> None:
+    """And nothing of the decision stays behind."""
+    entry = put(queue, message)
+    (other,) = queue.entries()
+    other.end()
+    for decide in (entry.retry, lambda: entry.hold(Hold.PERSON), lambda: entry.drop([0], Said("mai", "x"))):
+        with pytest.raises(Ended):
+            decide()
+    assert files(queue) == set()
+
+
+def test_what_was_dropped_and_delivered_all_the_same(queue: Queue, message: Path) -> None:
+    """It has been delivered, and its sender is told nothing."""
+    entry = put(queue, message, "b@example.org", "c@example.org")
+    entry.drop([0, 1], Said("mai", "x"))
+    assert entry.state.untold == (0, 1)
+    entry.tried([0], Standing.DELIVERED, "2.0.0 ok", next_try_us=0)
+    entry.tried([1], Standing.FAILED, "5.0.0 no", next_try_us=0)
+    (again,) = queue.entries()
+    assert again.state.standings == (Standing.DELIVERED, Standing.DROPPED)
+    assert again.state.untold == (1,)
+    assert again.state.dropped_by(1) == Said("mai", "x")
 
 
 def test_what_is_settled_stays_so(queue: Queue, message: Path) -> None:
     entry = put(queue, message)
     entry.tried([0], Standing.DELIVERED, "250", next_try_us=0)
-    entry.drop([0], "too late")
+    entry.drop([0], Said("mai", "too late"))
     assert entry.state.standings == (Standing.DELIVERED,)
 
 

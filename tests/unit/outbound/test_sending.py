@@ -14,13 +14,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from dnsserver import NameServer, name_server
+from harness import read_events
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.outbound.connections import ConnectionSettings
 from mic_mail.outbound.peer import Patience
-from mic_mail.outbound.queue import Entry, Envelope, Hold, Queue, Recipient, Standing
+from mic_mail.outbound.queue import Entry, Envelope, Hold, Queue, Recipient, Said, Standing
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.sending import Senders, SendingSettings, Told
 from unit.outbound.test_peer import PLAIN, Server
@@ -264,6 +265,131 @@ async def test_mail_of_who_may_not_send_stays(tmp_path: Path) -> None:
             entry.hold(Hold.NO)
             await senders.decided("A")
             await office.until()
+    assert server.messages == [STUFFED]
+
+
+@dataclass
+class Gated(Server):
+    """Has the whole message and says nothing until it may."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        readline = reader.readline
+
+        async def gated() -> bytes:
+            line = await readline()
+            if line == b".\r\n":
+                self.reached.set()
+                await self.gate.wait()
+            return line
+
+        reader.readline = gated  # type: ignore[method-assign]  # of this connection
+        await super().serve(reader, writer)
+
+
+@pytest.mark.parametrize("answer", [b"250 2.0.0 ok\r\n", b"451 4.3.0 later\r\n", b"554 5.7.0 no\r\n"])
+async def test_what_is_dropped_while_it_is_sent(tmp_path: Path, answer: bytes) -> None:
+    """The server has it already: it decides what becomes of it, and only then is the sender told, of what is so."""
+    server = Gated(PLAIN, answers={b"END": answer})
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        office.put("A", "b@two.example")
+        async with office.sending() as senders:
+            await server.reached.wait()
+            person = office.queue.read("A")
+            assert person is not None
+            person.drop([0], Said("mai", "x"))
+            senders.hear("A")
+            await asyncio.sleep(0.3)
+            assert office.queue.names() == ["A"], "nothing is settled yet"
+            assert office.told == []
+            server.gate.set()
+            await office.until()
+    assert server.messages == [STUFFED]
+    standings = [told.entry.state.standings[0] for told in office.told]
+    assert standings == ([] if answer.startswith(b"250") else [Standing.DROPPED])
+
+
+async def test_a_decision_during_a_try_begins_no_second_one(tmp_path: Path) -> None:
+    """Of two domains one is being sent to, the other waits: a retry of the entry does not send to the first again."""
+    one, two = Server(PLAIN, answers={b"RCPT": b"450 4.2.1 later\r\n"}), Gated(PLAIN)
+    async with offices(tmp_path, {"127.0.0.2": one, "127.0.0.3": one, "127.0.0.4": two}, ZONE) as office:
+        office.put("A", "b@one.example", "c@two.example")
+        async with office.sending() as senders:
+            await two.reached.wait()
+            for _ in range(3):
+                person = office.queue.read("A")
+                assert person is not None
+                person.retry(Said("mai"))
+                senders.hear("A")
+                await asyncio.sleep(0.2)
+            one.answers.clear()
+            two.gate.set()
+            person.retry(Said("mai"))
+            senders.hear("A")
+            await office.until()
+    assert two.messages == [STUFFED]
+    assert one.messages[-1] == STUFFED
+
+
+async def test_a_decision_that_no_word_comes_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or whose log cannot be read just then: it is done with the next look all the same, and what waited waits on."""
+    server = Server(PLAIN, answers={b"RCPT": b"450 4.2.1 later\r\n"})
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
+        office.put("A", "b@two.example")
+        office.put("B", "b@two.example")
+        await senders.look()
+        await office.tried("A")
+        await office.tried("B")
+        server.answers.clear()
+        for entry in office.queue.entries():
+            entry.retry(Said("mai"))
+        with monkeypatch.context() as patch:
+            patch.setattr(Entry, "refresh", lambda _entry: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+            senders.hear("A")
+            await asyncio.sleep(0.3)
+        assert office.queue.names() == ["A", "B"]
+        await senders.look()
+        await office.until()
+
+
+async def test_a_retry_asks_a_destination_that_is_silent(tmp_path: Path) -> None:
+    """Nobody was there and nothing is tried for minutes; somebody has put that right and says so: it goes at once."""
+    async with offices(tmp_path, {"127.0.0.5": Server(PLAIN)}, ZONE) as office, office.sending() as senders:
+        for number in range(4):
+            office.put(f"M{number}", "b@two.example")
+        await senders.look()
+        for number in range(4):
+            await office.tried(f"M{number}") if number < 2 else None
+        await asyncio.sleep(0.3)
+        server = Server(PLAIN)
+        listening = await asyncio.start_server(server.serve, "127.0.0.4", office.port)
+        for entry in office.queue.entries():
+            entry.retry(Said("mai"))
+        senders.hear("")
+        await office.until()
+        listening.close()
+    assert server.messages == [STUFFED] * 4
+
+
+async def test_one_that_cannot_be_read(tmp_path: Path) -> None:
+    """The log says so once; whoever brings its files back sees it sent."""
+    server = Server(PLAIN)
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        office.put("A", "b@two.example")
+        envelope = office.queue._live / "A.env"
+        whole = envelope.read_bytes()
+        envelope.write_bytes(whole[:20])
+        async with office.sending() as senders:
+            for _ in range(3):
+                await senders.look()
+            assert office.queue.names() == ["A"]
+            envelope.write_bytes(whole)
+            await senders.look()
+            await office.until()
+    events = [event for event in read_events(tmp_path / "log") if event["event"] == "queue_entry_damaged"]
+    assert [event["trace"] for event in events] == ["A"]
     assert server.messages == [STUFFED]
 
 

@@ -78,6 +78,26 @@ def relayed(subject: str, accepted_at: datetime, words: Sequence[Word]) -> Lette
     )
 
 
+@notice(
+    "4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address], reason="sai địa chỉ"
+)
+def dropped(subject: str, accepted_at: datetime, addresses: Sequence[str], reason: str) -> Letter:
+    """The Centre has dropped a message that waited in the queue (`queue drop`)."""
+    when, named, more = dates.instant(accepted_at), addresses[:MOST_NAMED], len(addresses) - MOST_NAMED
+    vi, en = ", ".join(named), in_ascii(", ".join(named))
+    if more > 0:
+        vi, en = f"{vi} và {more} địa chỉ khác", f"{en} and {more} more"
+    return Letter(
+        Text("Thư không được gửi", "Message not sent"),
+        Text(
+            f"Thư “{subject}” gửi lúc {when.vi} tới {vi} chưa chuyển được; Trung tâm Thông tin đã dừng gửi.\n\n"
+            f"Lý do: {reason}\n\n{_BY.vi}",
+            f'The message "{unidecode(subject)}" of {when.en} to {en} had not been delivered, and the Information Centre has '
+            f"taken it out of the queue.\n\nReason: {unidecode(reason)}\n\n{_BY.en}",
+        ),
+    )
+
+
 def _listed(words: Sequence[Word]) -> tuple[str, str]:
     """A line for each, in Vietnamese and in English."""
     named = words[:MOST_NAMED]

@@ -1,0 +1,83 @@
+"""Mail that has left its sender and not the house when the mailbox was suspended or send-locked (Reg. 7.1, 6.4.c).
+
+In: whether a mailbox may send now, and a watch over that word. Out: which entries of the queue wait for it; each is told of in
+the log when it begins to, and all of a mailbox are named again as soon as it may send. Belongs to one process's loop.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from mic_mail.log.maillog import MailLog
+from mic_mail.outbound.queue import Entry
+
+Watching = Callable[[int, Callable[[], None]], Callable[[], None]]
+"""Call back, on the loop, when the word on this mailbox may have changed, until what is returned is called."""
+
+
+def watch_nothing(_mailbox_id: int, _callback: Callable[[], None]) -> Callable[[], None]:
+    """For who asks again and again anyway."""
+    return lambda: None
+
+
+@dataclass(slots=True)
+class _Mailbox:
+    entry_ids: set[str]
+    end_watch: Callable[[], None]
+
+
+class KeptBack:
+    """The entries of one process's queue whose mailbox may not send."""
+
+    def __init__(self, may_send: Callable[[int], bool], watch: Watching, again: Callable[[str], None], log: MailLog) -> None:
+        """`again` hears of each entry whose mailbox may send again."""
+        self._may_send = may_send
+        self._watch = watch
+        self._again = again
+        self._log = log
+        self._of: dict[int, _Mailbox] = {}
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether it has to wait; from then on its mailbox is watched."""
+        mailbox_id = entry.envelope.submitted_by
+        if not mailbox_id:
+            return False
+        if self._may_send(mailbox_id):
+            self._let_go(mailbox_id)
+            return False
+        if (mailbox := self._of.get(mailbox_id)) is None:
+            mailbox = self._of[mailbox_id] = _Mailbox(set(), lambda: None)
+            self._watch_on(mailbox_id, mailbox)
+        if entry.entry_id not in mailbox.entry_ids:
+            mailbox.entry_ids.add(entry.entry_id)
+            envelope = entry.envelope
+            addresses = [envelope.recipients[place].address for place in entry.state.open]
+            self._log.event("delivery_held", trace=envelope.trace_id, sender=envelope.sender, recipients=addresses)
+        return True
+
+    def forget(self, entry: Entry) -> None:
+        """It has ended."""
+        mailbox = self._of.get(entry.envelope.submitted_by)
+        if mailbox is not None:
+            mailbox.entry_ids.discard(entry.entry_id)
+            if not mailbox.entry_ids:
+                mailbox.end_watch()
+                del self._of[entry.envelope.submitted_by]
+
+    def _watch_on(self, mailbox_id: int, mailbox: _Mailbox) -> None:
+        mailbox.end_watch()
+        mailbox.end_watch = self._watch(mailbox_id, partial(self._word_changed, mailbox_id))
+
+    def _word_changed(self, mailbox_id: int) -> None:
+        mailbox = self._of.get(mailbox_id)
+        if mailbox is not None and not self._may_send(mailbox_id):
+            self._watch_on(mailbox_id, mailbox)  # until its new word runs out
+        elif mailbox is not None:
+            self._let_go(mailbox_id)
+
+    def _let_go(self, mailbox_id: int) -> None:
+        mailbox = self._of.pop(mailbox_id, None)
+        if mailbox is not None:
+            mailbox.end_watch()
+            for entry_id in mailbox.entry_ids:
+                self._again(entry_id)

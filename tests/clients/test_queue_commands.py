@@ -1,0 +1,377 @@
+"""`mic-mail queue`, `mailbox restore --queued`, `status` and `log trace` beside a running server, and without one."""
+
+import email.policy
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients.test_mail_leaves import PASSWORD, ZONE, elsewhere, letter, office, reports, submit, until
+from dnsserver import name_server
+from harness import MailServer, ProcessServer, config_for
+from mic_mail.config.document import write
+from mic_mail.outbound.news import tell_decided
+from mic_mail.outbound.queue import Queue
+from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.storage.types import INBOX, AccountRef
+from regulation.test_commands import Console
+from unit.outbound.test_peer import Server
+
+LATER = {b"RCPT": b"451 4.2.0 later\r\n"}
+
+
+class Desk(Console):
+    """The command line beside a server, and the server elsewhere."""
+
+    def __init__(self, folder: Path, server: MailServer, other: Server) -> None:
+        super().__init__(folder)
+        (folder / "mic-mail.toml").write_text(write(server.config))
+        self.server, self.other = server, other
+        self.queue = Queue(server.config.queue_dir)
+
+    def submit(self, *to: str) -> str:
+        """One message more that waits; its id, once the server elsewhere has put it off."""
+        before, asked = set(self.queue.names()), len(self.rcpts)
+        submit(self.server, letter(*to))
+        (entry_id,) = until(lambda: set(self.queue.names()) - before)
+        until(lambda: len(self.rcpts) > asked)
+        until(lambda: (entry := self.queue.read(entry_id)) is not None and entry.state.attempts[0])
+        return str(entry_id)
+
+    @property
+    def rcpts(self) -> list[bytes]:
+        return [line for line in self.other.lines if line.startswith(b"RCPT")]
+
+    def until_ended(self) -> None:
+        until(lambda: not self.queue.names())
+
+    def trace(self, entry_id: str) -> list[str]:
+        """What the log tells of a message, in that order."""
+        return [line["event"] for line in self.json("log", "trace", entry_id)]
+
+
+@contextmanager
+def desks(folder: Path, answers: dict[bytes, bytes] | None = None) -> Iterator[Desk]:
+    with office(folder, dict(LATER if answers is None else answers)) as (server, other):
+        yield Desk(folder, server, other)
+
+
+@pytest.mark.clause("4.2")
+def test_what_waits_is_seen(tmp_path: Path) -> None:
+    """Whose, where to, since when, why not yet; nothing of what it says."""
+    with desks(tmp_path) as desk:
+        entry_id = desk.submit("b@one.example", "c@one.example")
+        (row,) = desk.json("queue", "list")
+        assert (row["id"], row["sender"], row["recipients"], row["domains"]) == (
+            entry_id, "dvbe@mic.gov.vn", 2, {"one.example": 2},
+        )  # fmt: skip
+        assert (row["attempts"], row["held"], row["reason"]) == (1, None, "4.2.0 451 4.2.0 later")
+        assert row["next_try"] > row["accepted_at"]
+        assert 0 <= row["age_seconds"] < 60
+        for word, count in (
+            ("--sender DVBE@mic.gov.vn", 1), ("--sender x@mic.gov.vn", 0), ("--domain @One.example", 1),
+            ("--domain two.example", 0), ("--held", 0),
+        ):  # fmt: skip
+            assert len(desk.json("queue", "list", *word.split())) == count, word
+        assert desk.run("queue", "list") == 0
+        assert entry_id in desk.out
+        one = desk.json("queue", "show", entry_id[:-1].lower())
+        assert [(each["address"], each["standing"], each["server"]) for each in one["recipients"]] == [
+            ("b@one.example", "open", "mx.one.example"), ("c@one.example", "open", "mx.one.example"),
+        ]  # fmt: skip
+        assert (one["submitted_by"], one["warned"], one["decisions"]) == ("dvbe@mic.gov.vn", False, [])
+        assert desk.run("queue", "show", entry_id) == 0
+        assert "Báo cáo" not in desk.out
+        assert "Sender told of the delay" in desk.out
+        for word in ("nothing", "", "../live"):
+            assert desk.run("queue", "show", word) == 2
+        desk.submit("d@one.example")
+        assert desk.run("queue", "show", entry_id[:2]) == 2
+        assert "2 ids begin with" in desk.err
+        assert desk.run("queue", "list", "--limit", "1") == 0
+        assert "Only the oldest 1; 2 messages wait in all" in desk.err
+
+
+@pytest.mark.clause("4.2")
+def test_one_that_cannot_be_read_is_shown(tmp_path: Path) -> None:
+    """Whatever was asked for; it is sent by nobody and dropped by nobody."""
+    with desks(tmp_path) as desk:
+        entry_id = desk.submit("b@one.example")
+        (desk.queue._live / "00BROKEN.env").write_bytes(b"{}")
+        (desk.queue._live / "00GONE.env").write_bytes((desk.queue._live / f"{entry_id}.env").read_bytes())
+        for words in ((), ("--held",), ("--sender", "x@y")):
+            rows = desk.json("queue", "list", *words)
+            assert [(row["id"], row["held"]) for row in rows][:2] == [("00BROKEN", "damaged"), ("00GONE", "damaged")], words
+        for act in (("show",), ("drop", "--reason", "x"), ("hold", "--reason", "x"), ("retry",)):
+            assert desk.run("queue", act[0], "00BROKEN", *act[1:]) == 1, act
+            assert "cannot be read" in desk.err
+        desk.other.answers.clear()
+        assert desk.run("queue", "retry", "--all") == 0, desk.err
+        until(lambda: desk.queue.names() == ["00BROKEN", "00GONE"])
+
+
+@pytest.mark.clause("4.2", "8.2")
+def test_what_people_decide_is_done_at_once_and_on_record(tmp_path: Path) -> None:
+    """Held, not retried while held, let go, sent; who said what stands in the entry, and the log has the whole way."""
+    with desks(tmp_path) as desk:
+        entry_id = desk.submit("b@one.example")
+        assert desk.run("queue", "hold", entry_id, "--reason", " ") == 2
+        assert desk.run("queue", "release", entry_id) == 1
+        assert desk.run("queue", "hold", entry_id, "--reason", "chờ văn bản", "--document", "3/CV", "--actor", "mai") == 0, (
+            desk.err
+        )
+        desk.other.answers.clear()
+        assert desk.run("queue", "retry", entry_id) == 1
+        assert "queue release" in desk.err
+        assert desk.run("queue", "retry", "--all") == 0
+        assert "0 messages are tried again within seconds; 1 that are held" in desk.err
+        assert [row["held"] for row in desk.json("queue", "list", "--held")] == ["person"]
+        time.sleep(0.5)
+        assert desk.queue.names() == [entry_id]
+        one = desk.json("queue", "show", entry_id)
+        assert [(each["act"], each["actor"], each["reason"], each["document"]) for each in one["decisions"]] == [
+            ("hold", "mai", "chờ văn bản", "3/CV")
+        ]
+        assert desk.run("queue", "release", entry_id, "--reason", "xong", "--actor", "mai") == 0, desk.err
+        assert desk.run("queue", "retry", "--domain", "ONE.example", "--actor", "mai") == 0, desk.err
+        desk.until_ended()
+        assert desk.run("queue", "show", entry_id) == 2
+        assert "log trace" in desk.err
+        whole = desk.trace(entry_id)
+    assert len(desk.other.messages) == 2, "one of them has no recipients"
+    wanted = """message_accepted message_queued sending_deferred queue_release queue_release_refused queue_hold queue_retry
+                queue_retry_refused queue_release message_sent""".split()
+    assert [step for step in whole if step in wanted] == wanted
+
+
+@pytest.mark.clause("4.2")
+def test_what_is_dropped_is_told(tmp_path: Path) -> None:
+    """One recipient, then the rest: each once, with the reason, whatever NOTIFY says; nobody gets the message."""
+    with desks(tmp_path) as desk:
+        submit(desk.server, letter("b@one.example", "c@one.example"), options=["NOTIFY=NEVER"])
+        (entry_id,) = until(desk.queue.names)
+        until(lambda: desk.rcpts)
+        assert desk.run("queue", "drop", entry_id, "--reason", "", "--actor", "mai") == 2
+        assert desk.run("queue", "drop", entry_id, "--recipient", "x@one.example", "--reason", "x") == 2
+        assert desk.run("queue", "drop", entry_id, "--recipient", "B@one.example", "--reason", "sai địa chỉ") == 0, desk.err
+        (first,) = until(lambda: reports(desk.server, "dvbe"))
+        words = first.get_payload()[0].get_content()
+        assert "Lý do: sai địa chỉ" in words
+        assert "b@one.example" in words
+        assert "c@one.example" not in words
+        assert [part["Status"] for part in first.get_payload()[1].get_payload()[1:]] == ["5.7.1"]
+        assert desk.run("queue", "drop", entry_id, "--recipient", "b@one.example", "--reason", "x") == 1
+        assert desk.run("queue", "drop", entry_id, "--reason", "đơn vị đề nghị") == 0, desk.err
+        desk.until_ended()
+        assert len(reports(desk.server, "dvbe")) == 2
+        assert desk.run("queue", "drop", entry_id, "--reason", "x") == 2
+        whole = desk.trace(entry_id)
+    assert whole.count("message_dropped") == 2
+    assert whole.count("queue_drop") - whole.count("queue_drop_refused") == 2
+    assert whole.count("report_sent") == 2
+    assert [message for message in desk.other.messages if b"Subject" in message] == []
+
+
+@pytest.mark.clause("4.2")
+def test_without_a_server(tmp_path: Path) -> None:
+    """What is decided then is done, and told, when one starts; sent nothing."""
+    with elsewhere(dict(LATER)) as (other, port), name_server(ZONE) as names:
+        config = config_for(tmp_path, {"dns": {"nameservers": (names.place,)}, "sending": {"port": port}})
+        server = MailServer(config)
+        server.issue("dvbe", password=PASSWORD)
+        desk = Desk(tmp_path, server, other)
+        dropped, held = desk.submit("b@one.example"), desk.submit("c@one.example")
+        server.stop()
+        assert desk.run("queue", "drop", dropped, "--reason", "sai địa chỉ") == 0, desk.err
+        assert desk.run("queue", "hold", held, "--reason", "chờ") == 0, desk.err
+        other.answers.clear()
+        server = MailServer(config)
+        try:
+            until(lambda: desk.queue.names() == [held])
+            assert len(reports(server, "dvbe")) == 1
+            time.sleep(0.5)
+            assert desk.queue.names() == [held]
+        finally:
+            server.stop()
+
+
+@pytest.mark.clause("7.1")
+def test_what_a_restored_mailbox_had_sent_goes_at_once(tmp_path: Path) -> None:
+    """Within seconds, not after a minute; it is logged once that it waits, and `queue list` says why."""
+    with desks(tmp_path) as desk:
+        entry_id = desk.submit("b@one.example")
+        own = desk.server.running.rooms.access.snapshot.resolve("dvbe@mic.gov.vn")
+        desk.server.suspend(own)
+        desk.other.answers.clear()
+        assert desk.run("queue", "retry", entry_id) == 1
+        assert "mailbox restore" in desk.err
+        desk.server.running.rooms.queue.read(entry_id).retry()
+        assert [row["held"] for row in desk.json("queue", "list", "--held")] == ["suspended"]
+        desk.server.call(_tell(desk.server, entry_id))
+        held = until(lambda: [event for event in desk.server.events() if event.get("event") == "delivery_held"])
+        desk.server.call(_tell(desk.server, entry_id))
+        time.sleep(0.5)
+        assert desk.queue.names() == [entry_id]
+        desk.server.record(own, Draft(FactKind.RESTORED, desk.server.clock.now(), "test", "", "3/CV"))
+        before = time.monotonic()
+        desk.until_ended()
+        assert time.monotonic() - before < 5
+        assert [event["recipients"] for event in held] == [["b@one.example"]]
+        assert len([event for event in desk.server.events() if event.get("event") == "delivery_held"]) == 1
+
+
+async def _tell(server: MailServer, entry_id: str) -> None:
+    server.running.rooms.queued.tell(entry_id)
+
+
+@pytest.mark.clause("7.2.c")
+@pytest.mark.parametrize("queued", ["send", "drop"])
+def test_what_a_hijacked_mailbox_had_sent_is_asked_for(tmp_path: Path, queued: str) -> None:
+    """Also what waits to leave: `mailbox restore` refuses until it is said whether it goes, or its owner hears."""
+    with desks(tmp_path) as desk:
+        desk.submit("b@one.example")
+        desk.submit("c@one.example", "d@one.example")
+        own = desk.server.running.rooms.access.snapshot.resolve("dvbe@mic.gov.vn")
+        desk.server.suspend(own)
+        desk.other.answers.clear()
+        restore = ("mailbox", "restore", "dvbe@mic.gov.vn", "--asked-by", "CNTT", "--document", "1/CV", "--actor", "mai")
+        assert desk.run(*restore) == 1
+        assert "2 messages wait" in desk.err
+        assert len(desk.queue.names()) == 2
+        assert desk.run(*restore, "--queued", queued) == 0, desk.err
+        desk.server.refresh()
+        if queued == "send":
+            desk.run("queue", "retry", "--all")
+        desk.until_ended()
+        letters = _subjects(desk, own)
+    sent = [message for message in desk.other.messages if b"Subject" in message]
+    assert len(sent) == (2 if queued == "send" else 0)
+    assert [subject for subject in letters if "Message not sent" in subject] == (
+        [] if queued == "send" else ["Thư chưa được gửi / Message not sent"] * 2
+    )
+
+
+def _subjects(desk: Desk, mailbox: Any) -> list[str]:
+    """By the store: nobody has the new password."""
+    account = desk.server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    folder = account.folder(INBOX).folder_id
+    found = []
+    for uid in account.view(folder).uids:
+        with account.open_message(folder, uid) as message:
+            found.append(str(message_from_bytes(message.pread(0, 1 << 16), policy=email.policy.default)["Subject"]))
+    return found
+
+
+@pytest.mark.clause("4.2")
+def test_ten_at_once(tmp_path: Path) -> None:
+    """Ten who drop, hold and retry the same message: it ends once, its sender hears once, and nobody sees a traceback."""
+    with desks(tmp_path) as desk:
+        entry_id = desk.submit("b@one.example")
+        acts = [("drop", "--reason", "x"), ("hold", "--reason", "y"), ("retry",), ("release",), ("show",)] * 2
+        codes: list[int] = []
+
+        def run(words: tuple[str, ...]) -> None:
+            console = Console(tmp_path)
+            console.installed = True
+            codes.append(console.run("queue", words[0], entry_id, *words[1:]))
+
+        _at_once([lambda act=act: run(act) for act in acts])  # type: ignore[misc]
+        assert len(codes) == 10
+        assert set(codes) <= {0, 1, 2}
+        desk.run("queue", "drop", entry_id, "--reason", "x")
+        desk.until_ended()
+        assert len(reports(desk.server, "dvbe")) == 1
+        assert list(desk.queue._live.iterdir()) == []
+    assert [message for message in desk.other.messages if b"Subject" in message] == []
+
+
+def _at_once(work: list[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=each) for each in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.clause("4.2")
+def test_whoever_sends_is_killed(tmp_path: Path) -> None:
+    """Real processes, kill -9 after each decision: all of it is done by the next one, once; `status` counts what waits."""
+    with elsewhere(dict(LATER)) as (other, port), name_server(ZONE) as names:
+        config = config_for(tmp_path / "data", {"dns": {"nameservers": (names.place,)}, "sending": {"port": port}})
+        server = ProcessServer(config, tmp_path)
+        server.population.issue("dvbe", password=PASSWORD)
+        server.start()
+        try:
+            console, queue = Console(tmp_path), Queue(config.queue_dir)
+            for local in "abcde":
+                submit(server, letter(f"{local}@one.example"))  # type: ignore[arg-type]
+            until(lambda: len(queue.names()) == 5 and all(entry.state.attempts[0] for entry in queue.entries()))
+            entry_ids = queue.names()
+            state = server.wait_for(lambda state: any(one.get("queued") == 5 for one in state["processes"]))
+            assert console.run("status") == 0
+            assert "Waiting for other domains: 5 messages, 0 being sent" in console.out
+            assert console.run("status", "--prometheus") == 0
+            assert "mic_mail_queue_entries 5.0" in console.out
+            assert "mic_mail_queue_sending 0.0" in console.out
+            assert console.run("queue", "hold", entry_ids[0], "--reason", "chờ") == 0, console.err
+            _kill_sender(server, state)
+            other.answers.clear()
+            assert console.run("queue", "drop", entry_ids[1], entry_ids[2], "--reason", "sai địa chỉ") == 0, console.err
+            state = server.wait_for(lambda state: state["ready"])
+            _kill_sender(server, state)
+            assert console.run("queue", "retry", "--all") == 0, console.err
+            until(lambda: queue.names() == [entry_ids[0]], 40)
+            until(lambda: len(reports(server, "dvbe")) == 2)  # type: ignore[arg-type]
+        finally:
+            server.stop()
+    sent = [message for message in other.messages if b"Subject" in message]
+    assert {local for local in "abcde" for message in sent if f"To: {local}@".encode() in message} == {"d", "e"}
+    assert len(sent) == 2
+
+
+@pytest.mark.clause("7.1", "7.2.c")
+def test_a_suspension_and_its_end_by_commands(tmp_path: Path) -> None:
+    """Real processes: what waits when the mailbox is suspended stays, is named in the log once, and goes after a restore."""
+    with elsewhere(dict(LATER)) as (other, port), name_server(ZONE) as names:
+        config = config_for(tmp_path / "data", {"dns": {"nameservers": (names.place,)}, "sending": {"port": port}})
+        server = ProcessServer(config, tmp_path)
+        server.population.issue("dvbe", password=PASSWORD)
+        server.start()
+        try:
+            console, queue = Console(tmp_path), Queue(config.queue_dir)
+            for local in "ab":
+                submit(server, letter(f"{local}@one.example"))  # type: ignore[arg-type]
+            until(lambda: len(queue.names()) == 2 and all(entry.state.attempts[0] for entry in queue.entries()))
+            assert console.run("mailbox", "suspend", "dvbe@mic.gov.vn", "--cause", "c", "--reason", "x") == 0, console.err
+            other.answers.clear()
+            for entry in queue.entries():
+                entry.retry()
+            tell_decided(config.run_dir)
+            until(lambda: len(_held(server)) == 2)
+            assert {row["held"] for row in console.json("queue", "list")} == {"suspended"}
+            restore = ("mailbox", "restore", "dvbe@mic.gov.vn", "--asked-by", "CNTT", "--document", "1/CV")
+            assert console.run(*restore, "--queued", "send") == 0, console.err
+            until(lambda: not queue.names(), 10)
+            assert len(_held(server)) == 2
+        finally:
+            server.stop()
+    assert len([message for message in other.messages if b"Subject" in message]) == 2
+
+
+def _held(server: ProcessServer) -> list[dict[str, Any]]:
+    return [event for event in server.events() if event.get("event") == "delivery_held"]
+
+
+def _kill_sender(server: ProcessServer, state: dict[str, Any]) -> None:
+    (pid,) = [one["pid"] for one in server.status()["processes"] if one["name"].startswith("sender")]
+    os.kill(pid, signal.SIGKILL)
+    server.wait_for(
+        lambda state: any(one["name"].startswith("sender") and one["pid"] not in (None, pid) for one in state["processes"])
+    )

@@ -1,0 +1,125 @@
+"""People decide at random while messages are being sent: each recipient has it once, or its sender is told; never both."""
+
+import asyncio
+import contextlib
+import random
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from mic_mail.outbound.queue import Ended, Hold, Said, Standing
+from unit.outbound.test_peer import Server
+from unit.outbound.test_sending import OPEN, Office, offices
+
+DOMAINS, ENTRIES, PEOPLE, ACTS = 6, 120, 3, 400
+
+
+@dataclass
+class Moody(Server):
+    """Takes its time, and puts off or refuses some; who is in `arrived` has the message."""
+
+    chance: random.Random = field(default_factory=lambda: random.Random(7))
+    arrived: Counter[bytes] = field(default_factory=Counter)
+
+    def answer(self, line: bytes) -> bytes:
+        if line.startswith(b"RCPT"):
+            return self.chance.choice([b"250 ok\r\n", b"250 ok\r\n", b"450 4.2.1 later\r\n", b"550 5.1.1 no\r\n"])
+        return super().answer(line)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        readline, write, named = reader.readline, writer.write, []
+
+        async def slowly() -> bytes:
+            line = await readline()
+            if line.startswith((b"RCPT", b"MAIL")):
+                await asyncio.sleep(self.chance.random() * 0.02)
+                if line.startswith(b"MAIL"):
+                    named.clear()
+                else:
+                    named.append(line)
+            if line == b".\r\n":
+                await asyncio.sleep(self.chance.random() * 0.05)
+            return line
+
+        def written(octets: bytes) -> None:
+            if octets.startswith((b"450", b"550")) and named:
+                named.pop()
+            if octets.startswith(b"250 2.0.0 OK") and self.messages and named:
+                for line in named:
+                    self.arrived[re.search(rb"<(.+?)>", line)[1]] += 1  # type: ignore[index]
+                named.clear()
+            write(octets)
+
+        reader.readline = slowly  # type: ignore[method-assign]  # of this connection
+        writer.write = written  # type: ignore[method-assign,assignment]
+        await super().serve(reader, writer)
+
+
+def _decide(office: Office, chance: random.Random, loop: asyncio.AbstractEventLoop, hear: Callable[[str], None]) -> None:
+    """A person at a terminal; some words are lost."""
+    for _ in range(ACTS):
+        names = office.queue.names()
+        entry = office.queue.read(chance.choice(names)) if names else None
+        if entry is None:
+            continue
+        said = Said("mai", "thử", office.clock.now_us())
+        with contextlib.suppress(Ended):
+            match chance.randrange(5):
+                case 0:
+                    entry.hold(Hold.PERSON, said)
+                case 1:
+                    entry.hold(Hold.NO, said)
+                case 2 if entry.state.open and chance.random() < 0.4:
+                    entry.drop([chance.choice(entry.state.open)], said)
+                case _:
+                    entry.retry(said)
+        if chance.random() < 0.7:
+            loop.call_soon_threadsafe(hear, chance.choice([entry.entry_id, ""]))
+
+
+@pytest.mark.clause("4.2")
+async def test_whatever_people_decide_nothing_is_doubled_or_lost(tmp_path: Path) -> None:
+    """Three people, four hundred decisions each, a hundred and twenty messages to six domains."""
+    server = Moody(OPEN)
+    zone = {(f"d{number}.example", "A"): ["127.0.0.4"] for number in range(DOMAINS)}
+    async with offices(tmp_path, {"127.0.0.4": server}, zone) as office:
+        addresses = []
+        for number in range(ENTRIES):
+            to = [f"u{number}@d{(number + more) % DOMAINS}.example" for more in range(3)]
+            addresses += to
+            office.put(f"E{number:03}", *to)
+        async with office.sending() as senders:
+            loop = asyncio.get_running_loop()
+            people = [
+                threading.Thread(target=_decide, args=(office, random.Random(number), loop, senders.hear))
+                for number in range(PEOPLE)
+            ]
+            for person in people:
+                person.start()
+            while any(person.is_alive() for person in people):
+                await asyncio.sleep(0.05)
+            for _ in range(200):
+                for entry in office.queue.entries():
+                    with contextlib.suppress(Ended):
+                        entry.hold(Hold.NO, Said("mai"))
+                        entry.retry(Said("mai"))
+                senders.hear("")
+                await asyncio.sleep(0.2)
+                if not office.queue.names():
+                    break
+            assert office.queue.names() == []
+    ends: Counter[str] = Counter()
+    for told in office.told:
+        for place in told.ended:
+            assert told.entry.state.standings[place] in {Standing.FAILED, Standing.DROPPED}
+            ends[told.entry.envelope.recipients[place].address] += 1
+    arrived = Counter({address.decode(): count for address, count in server.arrived.items()})
+    wrong = {address: (arrived[address], ends[address]) for address in addresses if arrived[address] + ends[address] != 1}
+    assert not wrong
+    assert len(set(arrived) & set(addresses)) > ENTRIES / 2
+    assert list(office.queue._live.iterdir()) == []
