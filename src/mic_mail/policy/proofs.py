@@ -101,6 +101,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "6.5": ("tests/regulation/test_acts.py",),
     "7.1": (
+        "tests/clients/test_mail_leaves.py",
         "tests/clients/test_states.py",
         "tests/regulation/test_clause_12_3_d.py",
         "tests/regulation/test_clause_7_1.py",

@@ -27,6 +27,7 @@ from mic_mail.net.dns import DnsUnavailable, Resolver
 from mic_mail.outbound.commands import Addressee, Sending
 from mic_mail.outbound.connections import Connections, ConnectionSettings
 from mic_mail.outbound.destinations import End, Job, Schedule, pause
+from mic_mail.outbound.dkimkeys import KeyUnusable
 from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
 from mic_mail.outbound.queue import Entry, Hold, Queue, Standing
 from mic_mail.outbound.routing import Host, NoRoute, Route, route
@@ -99,9 +100,11 @@ class Senders:
         clock: Clock,
         may_send: Callable[[int], bool],
         report: Reporting,
+        sign: Callable[[Entry], bytes] = lambda _: b"",
         chance: Random | None = None,
     ) -> None:
-        """`may_send`: whether what this mailbox has submitted may leave now; `report` returns when the word is durable."""
+        """`may_send`: whether what this mailbox has submitted may leave now; `report` returns when the word is durable; `sign`:
+        the fields in front of a message, called in the cpu lane, again for each domain; raises `KeyUnusable`."""
         self._queue = queue
         self._resolver = resolver
         self._settings = settings
@@ -110,6 +113,7 @@ class Senders:
         self._clock = clock
         self._may_send = may_send
         self._report = report
+        self._sign = sign
         self._chance = chance or Random()  # noqa: S311 - spreads pauses
         self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=self._chance.random)
         self._entries: dict[str, Entry] = {}
@@ -255,7 +259,11 @@ class Senders:
             self._again(replace(job, places=places), HELD_SECONDS)
             return End.SERVED
         try:
+            await self._lanes.cpu(self._sign, entry)  # before anybody is spoken to
             heard = await self._send(entry, job.domain, places)
+        except KeyUnusable as error:
+            await self._write(entry, job, places, _Heard([Result(Fate.DEFERRED, "4.3.0", error.text.en)] * len(places)))
+            return End.SERVED
         except NoRoute as error:
             await self._write(entry, job, places, _Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places)))
             return End.SERVED
@@ -297,23 +305,25 @@ class Senders:
 
     async def _over_peer(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
         envelope = entry.envelope
-        size = (await self._lanes.io(entry.path.stat)).st_size - envelope.return_path_octets
-        sending = Sending(envelope.sender, size, envelope.body, envelope.smtputf8, envelope.ret, envelope.envid)
         recipients = [envelope.recipients[place] for place in places]
         addressees = [Addressee(each.address, each.notify, each.orcpt) for each in recipients]
         try:
-            async with contextlib.aclosing(self._pieces(entry)) as pieces:
+            signature = await self._lanes.cpu(self._sign, entry)
+            size = (await self._lanes.io(entry.path.stat)).st_size - envelope.return_path_octets + len(signature)
+            sending = Sending(envelope.sender, size, envelope.body, envelope.smtputf8, envelope.ret, envelope.envid)
+            async with contextlib.aclosing(self._pieces(entry, signature)) as pieces:
                 return await peer.send(sending, addressees, pieces)
         except BaseException:  # a disk that cannot be read, too: half a message must not look like a whole one
             peer.abort()
             raise
 
-    async def _pieces(self, entry: Entry) -> AsyncGenerator[bytes]:
+    async def _pieces(self, entry: Entry, signature: bytes) -> AsyncGenerator[bytes]:
         file = await self._lanes.io(lambda: open(entry.path, "rb", buffering=0))  # noqa: SIM115 - closed below
         try:
             await self._lanes.io(file.seek, entry.envelope.return_path_octets)
             while octets := await self._lanes.io(file.read, PIECE_OCTETS):
-                yield octets
+                yield signature + octets
+                signature = b""
         finally:
             file.close()
 
