@@ -142,7 +142,7 @@ def test_a_server_without_indexer_has_no_search_files(serve_processes: Make) -> 
     assert session.append("INBOX", "", "", "Subject: x\r\n\r\nhóa đơn\r\n".encode())[0] == "OK"
     session.select("INBOX")
     assert session.search(None, "BODY", '"hoa don"')[1] == [b"1"]
-    assert [one["name"] for one in server.status()["processes"]] == ["worker0", "house"]
+    assert [one["name"] for one in server.status()["processes"]] == ["worker0", "house", "sender"]
     assert not list(server.config.mail_root.rglob("search.sqlite*"))
     session.logout()
 

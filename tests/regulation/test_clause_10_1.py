@@ -6,6 +6,7 @@ import smtplib
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -129,8 +130,15 @@ def test_health_of_what_does_not_serve(serve: Callable[..., MailServer]) -> None
 def test_the_same_at_the_command_line(server: ProcessServer) -> None:
     """For node_exporter's textfile collector, where no page is open."""
     command = [sys.executable, "-m", "mic_mail", "--config", str(server.file), "status", "--prometheus"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert numbers(text).keys() == numbers(asked(server.ports, "/metrics")[1]).keys()
+
+    def told() -> tuple[object, object]:
+        text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        return numbers(text).keys(), numbers(asked(server.ports, "/metrics")[1]).keys()
+
+    limit = time.monotonic() + 30  # each process of a server that has just started reports within a second
+    while (pair := told())[0] != pair[1] and time.monotonic() < limit:
+        pass
+    assert pair[0] == pair[1]
 
 
 def test_on_another_machine_from_the_last_backup(tmp_path: Path) -> None:

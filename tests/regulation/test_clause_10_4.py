@@ -8,6 +8,7 @@ import imaplib
 import json
 import mailbox
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -460,6 +461,40 @@ def test_what_was_unpacked_and_cannot_be_written_again_is_told(tmp_path: Path, m
     with pytest.raises(Trouble, match="Is a directory"):
         PstSource(str(path), tmp_path / "work")
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_the_program_that_reads_a_pst_ends_with_who_asked(tmp_path: Path) -> None:
+    """Also where that one is killed: nothing goes on filling the disk for nobody."""
+    program, told = tmp_path / "bin" / "readpst", tmp_path / "told"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport os, time\n"
+        f"open('{told}.new', 'w').write(str(os.getpid()))\n"
+        f"os.rename('{told}.new', '{told}')\n"
+        "time.sleep(60)\n"
+    )
+    program.chmod(0o755)
+    path = tmp_path / "old.pst"
+    path.write_bytes(b"!BDN" + b"\0" * 100)
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom mic_mail.services.importing.pst import PstSource\n"
+        "PstSource(sys.argv[1], Path(sys.argv[2]))\n"
+    )
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    asking = subprocess.Popen([sys.executable, "-c", script, path, tmp_path / "work"], env=environment)
+    until = time.monotonic() + 20
+    while not told.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    reading = os.pidfd_open(int(told.read_text()))
+    try:
+        asking.kill()
+        asking.wait()
+        ended, _, _ = select.select([reading], [], [], 5)
+        assert ended
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(reading, signal.SIGKILL)
+        os.close(reading)
 
 
 @pytest.mark.slow

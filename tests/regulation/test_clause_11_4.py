@@ -28,8 +28,20 @@ ASKED = ("--asked-by", BE, *WHY)
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
+    """For tests that leave the mail as it is."""
+    return made(tmp_path_factory.mktemp("records"))
+
+
+@pytest.fixture
+def own_desk(tmp_path):
+    """One of the test's own."""
+    (tmp_path / "desk").mkdir()
+    return made(tmp_path / "desk")
+
+
+def made(folder):
     """cntt@ in the keeping of dvbe@, with messages in three folders, one read, one passed on, one in a folder that says so."""
-    desk = furnish(tmp_path_factory.mktemp("records"))
+    desk = furnish(folder)
     assert desk.by("mai", "mailbox", "grant", CNTT, "1", "--as", "keeper", *WHY) == 0, desk.err
     store, account = opened(desk)
     inbox = account.folder("INBOX").folder_id
@@ -67,8 +79,9 @@ def rows(target):
     return json.loads((target / "manifest.json").read_text())["messages"]
 
 
-def test_clause_11_4_octet_for_octet_with_a_list_that_proves_them(desk, tmp_path):
+def test_clause_11_4_octet_for_octet_with_a_list_that_proves_them(own_desk, tmp_path):
     """Two lists and sums, verified by sha256sum; private; the digest is among the acts, and the keeper is told."""
+    desk = own_desk
     target = tmp_path / "out"
     told = export(desk, target)
     assert (told["messages"], told["resumed"]) == (5, 0)
@@ -294,8 +307,9 @@ def test_clause_11_4_two_at_once(desk, tmp_path):
     store.close()
 
 
-def test_clause_11_4_what_comes_meanwhile(desk, tmp_path):
+def test_clause_11_4_what_comes_meanwhile(own_desk, tmp_path):
     """A message that comes, one that is expunged and one that is marked while it runs harm nothing; days are the ministry's."""
+    desk = own_desk
     config = load(desk.folder / "mic-mail.toml")
     store, account = opened(desk)
     fresh = account.create("Mới").folder_id
@@ -316,9 +330,10 @@ def test_clause_11_4_what_comes_meanwhile(desk, tmp_path):
     store.close()
 
 
-def test_clause_11_4_folders_of_one_uidvalidity(desk, tmp_path):
+def test_clause_11_4_folders_of_one_uidvalidity(own_desk, tmp_path):
     """Folders that came from another server may have the same UIDVALIDITY and UIDs (RFC 3501 §2.3.1.1: a message is known by
     the name of its folder too): nothing is left out, and a run that was broken off goes on rightly."""
+    desk = own_desk
     config = load(desk.folder / "mic-mail.toml")
     store, account = opened(desk)
     for name in ("Moi-1", "Moi+1"):

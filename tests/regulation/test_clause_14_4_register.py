@@ -110,6 +110,16 @@ def test_downtime_without_notice_is_an_incident_with_a_report(desk: Desk) -> Non
     assert desk.by("mai", *again) == 1  # a closed incident takes no more
 
 
+@pytest.mark.clause("14.4")
+def test_a_title_is_one_line(desk: Desk) -> None:
+    """Whatever was pasted: in the register, and on the terminal, where nothing of it turns or hides what stands there."""
+    number = opened(desk, "mai", "spam", "thư rác\r\nMức độ: nhẹ\t\x0b\u2028 \x1b[2J\u202eabc")
+    assert one(desk, "mai", number)["title"].startswith("thư rác Mức độ: nhẹ ")
+    for words in (("incident", "show", str(number)), ("incident", "list")):
+        assert desk.by("mai", *words) == 0, desk.err
+        assert not set(desk.out) & set("\r\t\x0b\x1b\u2028\u202e")
+
+
 @pytest.mark.clause("7.2.c", "16.3")
 def test_suspensions_by_7_2_c_belong_to_the_incident(desk: Desk, tmp_path: Path) -> None:
     """Those of its mailboxes while it went on; the paper names them."""

@@ -233,3 +233,9 @@ def test_by_command(tmp_path: Path) -> None:
     assert [line["address"] for line in console.json("census", "show", "VP")] == ["vp@mic.gov.vn"]
     evidence = console.json("regulation", "show", "14.6")["evidence"]
     assert evidence[0]["count"] == 1
+    assert console.json("census", "show", "VP", "--changes") == []
+    assert console.run("person", "add", "Đỗ Văn Bê", "--unit", "VP", "--document", "2/YC") == 0, console.err
+    changed = console.json("census", "show", "VP", "--changes")
+    assert [(each["what"], each["name"]) for each in changed] == [("came", "Đỗ Văn Bê")]
+    assert console.run("--lang", "en", "census", "show", "PTTH&TTĐT", "--changes") == 0
+    assert "No list of the unit is signed yet" in console.err

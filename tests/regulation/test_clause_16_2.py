@@ -104,6 +104,7 @@ def test_what_happened_stands_in_the_report(serve: Callable[..., MailServer]) ->
     clock, span = ManualClock(NOW + timedelta(hours=1)), Span(date(2026, 11, 1), date(2026, 11, 24))
     usage = Usage(directory, rooms.store, config, clock, span)
     for paper in (usage.paper(), usage.paper(directory.unit("CNTT"))):
+        assert any("có thể ở nhiều tình trạng" in block for block in paper.blocks if isinstance(block, str))
         kinds = {row[0]: row[1:] for row in table_of(paper.tables, "I.").rows}
         assert list(kinds["Cá nhân"]) == [2, 1, 0, 0, 1, 0]
         assert list(kinds["Đơn vị"])[:2] == [1, 1]

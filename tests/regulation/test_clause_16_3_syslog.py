@@ -315,6 +315,43 @@ def test_clause_16_3_a_dead_collector_costs_nothing_and_catches_up(serve: Callab
     assert sum(event["event"] == "syslog_unreachable" for event in server.events()) == 1
 
 
+def test_clause_16_3_a_reload_waits_for_no_collector_that_hangs(serve: Callable[..., Any], listen: Any) -> None:
+    """It names another one while the first takes the connection and nothing else: reload and rounds go on, doors answer.
+
+    The new one gets what happens from then on, and the first one everything when it reads again.
+    """
+    hanging = listen(reads=False)
+    places = [f"tcp://127.0.0.1:{hanging.port}"]
+    server = serve(settings={"log": {"syslog": {"collectors": places}}})
+    server.issue("dvbe", password=PASSWORD)
+    server.housekeep()
+    log = server.running.rooms.log
+    for number in range(3_000):  # more than the kernels of both sides take
+        log.event("sign_in_refused", mailbox=f"m{number}@mic.gov.vn", note="x" * 400)
+    log.flush()
+    server.housekeep()
+    other = listen()
+    begins = time.monotonic()
+    both = [*places, f"tcp://127.0.0.1:{other.port}"]
+    config = config_for(server.config.server.data_dir, {"log": {"syslog": {"collectors": both}}})
+
+    async def reload() -> None:
+        server.running.server.configure(config)
+
+    server.call(reload())
+    server.housekeep()
+    wrong_password(server, "dvbe@mic.gov.vn")
+    assert time.monotonic() - begins < 2.5, "nobody waits as long as the patience with the one that hangs"
+    until(lambda: cursor_file(config, both[1]).exists(), server)
+    wrong_password(server, "dvbe@mic.gov.vn")
+    until(lambda: [each for each in other.named("sign_in_refused") if each["data"]["mailbox"] == "dvbe@mic.gov.vn"], server)
+    hanging.close()
+    reading = listen(hanging.port)
+    until(lambda: len(reading.named("sign_in_refused")) >= 3_002, server)
+    told = [each["data"]["mailbox"] for each in reading.named("sign_in_refused")]
+    assert {*told} == {*(f"m{number}@mic.gov.vn" for number in range(3_000)), "dvbe@mic.gov.vn"}
+
+
 def fill(folder: Path, count: int) -> None:
     log = MailLog(folder, "worker0", clock=ManualClock(NOW))
     for number in range(count):

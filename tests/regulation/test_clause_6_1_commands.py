@@ -202,8 +202,9 @@ def test_clause_6_1_only_the_centre_acts_by_command(desk, login):
 # ------------------------------------------------------------ what each sees
 
 
-def test_clause_14_3_a_unit_sees_its_own(desk):
+def test_clause_14_3_a_unit_sees_its_own(tmp_path):
     """Lists hold the unit and those below it, and nothing says what else there is."""
+    desk = furnish(tmp_path)
     assert [unit["symbol"] for unit in desk.seen_by("hoa", "unit", "list")] == ["CNTT", "CNTT-P1"]
     assert [person["full_name"] for person in desk.seen_by("hoa", "person", "list")] == ["Đỗ Văn Bê", "Trần Thị Lan"]
     own = {"dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "cntt@mic.gov.vn"}

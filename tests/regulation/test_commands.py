@@ -65,10 +65,8 @@ class Console:
         return json.loads(self.out)
 
 
-@pytest.fixture(scope="module")
-def console(tmp_path_factory):
+def made(folder):
     """A server that `init` made, with a unit, two namesakes and the mailbox of the first."""
-    folder = tmp_path_factory.mktemp("console")
     console = Console(folder)
     assert console.run("init", "--yes", "--data-dir", str(folder / "data"), "--user", "") == 0, console.err
     assert console.run("unit", "add", "CNTT", "Vụ Công nghệ thông tin", "--document", "1553/QĐ-BTTTT") == 0, console.err
@@ -78,8 +76,21 @@ def console(tmp_path_factory):
     return console
 
 
-def test_listings(console):
+@pytest.fixture(scope="module")
+def console(tmp_path_factory):
+    """One server for this file: no test counts on what another has left, and none leaves what another would stumble over."""
+    return made(tmp_path_factory.mktemp("console"))
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """A server of the test's own."""
+    return made(tmp_path)
+
+
+def test_listings(fresh):
     """Units, people, mailboxes and aliases are listed for eyes and for programs, the same in both."""
+    console = fresh
     assert console.json("unit", "list")[0]["symbol"] == "CNTT"
     assert [person["full_name"] for person in console.json("person", "list", "--unit", "CNTT")] == ["Đinh Vũ Bê", "Đỗ Văn Bê"]
     mailbox = console.json("mailbox", "list", "--kind", "personal")[0]
@@ -123,8 +134,9 @@ def test_the_password_is_shown_whatever_becomes_of_the_welcome(console):
     assert "the welcome could not be delivered: a file lies where a folder must be" in console.err
 
 
-def test_issuing_to_a_namesake(console):
+def test_issuing_to_a_namesake(fresh):
     """Taken: refused with the clause and what may be chosen; the choice is issued with a password shown once."""
+    console = fresh
     assert console.run("mailbox", "issue", "--person", "2") == 1
     assert "5.4.b" in console.err
     assert "bedv" in console.err
@@ -144,15 +156,24 @@ def program(console):
     console.installed = False
 
 
+def figures(console, clause_id):
+    """What `regulation show` says of today."""
+    evidence = console.json("regulation", "show", clause_id)["evidence"]
+    return {each["what"]["en"]: each["count"] for each in evidence}
+
+
 def test_a_mailbox_through_its_life(program):
     """Suspended, left, restored: each act is a fact, each state is explained by its clause."""
     console = program
     bedv = "bedv@mic.gov.vn"
-    if bedv not in [m["address"] for m in console.json("mailbox", "list")]:
-        console.json("mailbox", "issue", "--person", "2", "--address", "bedv")
+    console.json("mailbox", "issue", "--person", "2", "--address", "bedv")
     assert console.run("mailbox", "suspend", bedv, "--cause", "b", "--reason", "x") == 1
     assert "7.2.b" in console.err
+    before = figures(console, "7.2.c")["suspensions for infection, hijack or a leaked password"]
     assert console.run("mailbox", "suspend", bedv, "--cause", "c", "--reason", "lộ mật khẩu") == 0, console.err
+    assert figures(console, "7.2.c")["suspensions for infection, hijack or a leaked password"] == before + 1
+    assert figures(console, "7.2.b")["suspensions for a breach"] == 0
+    assert figures(console, "8.3.b")["mailboxes of less than 1 GB"] == 0
     left = local_day(SystemClock().now())
     last = add_months(left, 6)
     assert console.run("mailbox", "leave", bedv, f"{left:%d/%m/%Y}") == 1  # "Giám đốc": the rank is asked for
@@ -296,10 +317,16 @@ def test_what_makes_no_sense(console, words):
 
 def test_every_act_is_on_record(console):
     """The audit log has the act and its refusal, with actor and clause, and no password."""
+    issued = console.json("mailbox", "issue", "--group", "Tổ nhật ký", "--sponsor", "CNTT")
+    address = issued["address"]
+    assert console.run("mailbox", "quota", address, "3 GiB") == 0
+    assert console.run("mailbox", "quota", address, "2 GiB") == 1
+    assert console.run("mailbox", "quota", address, "1023 MiB", "--reason", "x") == 1
     lines = [json.loads(line) for path in (console.folder / "data" / "log").glob("audit-*") for line in path.open()]
     acts = {line["act"] for line in lines}
     assert {"unit_add", "person_add", "mailbox_issue", "mailbox_quota", "mailbox_quota_refused"} <= acts
     assert all(line["actor"] for line in lines)
+    assert issued["password"] not in json.dumps(lines, ensure_ascii=False)
     assert {line["clause"] for line in lines if line["act"] == "mailbox_quota_refused"} >= {"8.3.a", "8.3.b"}
 
 
@@ -354,11 +381,13 @@ def test_people_are_listed_in_the_vietnamese_alphabet(console):
     assert [person["full_name"] for person in console.json("person", "list", "--unit", "ĐTQT")] == order
     assert console.json("unit", "show", "ĐTQT")["people"] == order
     console.run("unit", "add", "VP", "Văn phòng")
-    assert [unit["symbol"] for unit in console.json("unit", "list")] == ["CNTT", "ĐTQT", "VP"]
+    symbols = [unit["symbol"] for unit in console.json("unit", "list")]
+    assert [symbol for symbol in symbols if symbol in {"CNTT", "ĐTQT", "VP"}] == ["CNTT", "ĐTQT", "VP"]
 
 
-def test_one_unreadable_record_is_one_line(console):
+def test_one_unreadable_record_is_one_line(fresh):
     """A fact that makes no sense does not hide the other mailboxes from the list."""
+    console = fresh
     console.json("mailbox", "issue", "--group", "Tổ công tác", "--sponsor", "CNTT")
     directory = Directory(f"sqlite:///{console.folder / 'data' / 'directory.sqlite'}")
     group = directory.mailbox("tocongtac@mic.gov.vn")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mic_mail.checks.archives import Members
 
 _PIECE = 1 << 16
+_OFF = frozenset({"0", "false", "off"})
+"""Of a property that is there and says no (ISO/IEC 29500-1 §17.17.4)."""
 _MARGINS = re.compile(r"word/(?:header|footer)\d*\.xml")
 _SHEETS = re.compile(r"xl/worksheets/[^/]+\.xml")
 _TEXTS = re.compile(
@@ -52,6 +54,7 @@ class XmlText:
         self._room = look.budget.bounds.text_chars
         self.pieces: list[str] = []
         self._within = 0
+        self._capitals = False
         parser = self._parser = expat.ParserCreate()
         parser.buffer_text = True
         parser.StartElementHandler = self.start
@@ -76,6 +79,12 @@ class XmlText:
         local = name.rpartition(":")[2]
         if self.TEXT is not None and local in self.TEXT:
             self._within += 1
+        if local == "r":
+            self._capitals = False
+        elif local in ("caps", "smallCaps"):
+            self._capitals = next(iter(attributes.values()), "1") not in _OFF
+        elif local == "textpath":  # WordArt, of which watermarks are made, holds its text in an attribute
+            self.add(f"\n{attributes.get('string', '')}\n")
         if local in ("tab", "s"):
             self.add("\t" if local == "tab" else " ")
         elif local in ("br", "cr", "line-break") or local == "headerFooter":
@@ -85,6 +94,8 @@ class XmlText:
         local = name.rpartition(":")[2]
         if self.TEXT is not None and local in self.TEXT:
             self._within -= 1
+        if local == "r":
+            self._capitals = False
         if local in self.PARAGRAPHS:
             self.add("\n")
         elif local in ("tc", "table-cell"):
@@ -94,7 +105,7 @@ class XmlText:
 
     def characters(self, text: str) -> None:
         if self.TEXT is None or self._within:
-            self.add(text)
+            self.add(text.upper() if self._capitals else text)
 
     def add(self, text: str) -> None:
         self._room -= len(text)

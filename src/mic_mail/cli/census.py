@@ -107,7 +107,10 @@ def show(
     unit: UnitName,
     *,
     changes: Annotated[
-        bool, typer.Option("--changes", help=say("Chỉ thay đổi so với kỳ trước.", "Only changes since the last."))
+        bool,
+        typer.Option(
+            "--changes", help=say("Chỉ thay đổi so với danh sách đã ký gần nhất.", "Only changes since the last signed list.")
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -121,7 +124,7 @@ def show(
         rows = ({**_line(line, as_json=as_json), "requests": disputed.get(line.key)} for line in lines)
         output.listing(LINES, rows, as_json=as_json)
         return
-    before = censuses.before(which)
+    before = censuses.last_signed(which) or censuses.before(which)
     changed: list[Row] = [
         {
             "what": each.what,
@@ -131,6 +134,13 @@ def show(
         for each in (rules.changes(before.lines, lines) if before else ())
     ]
     output.listing(CHANGES, changed, as_json=as_json)
+    if before is None:
+        output.note(
+            Text(
+                "Đơn vị chưa xác nhận danh sách nào để so sánh.",
+                "No list of the unit is signed yet that this could be compared with.",
+            )
+        )
 
 
 @app.command("list", help=say("Đơn vị nào đã xác nhận, đơn vị nào quá hạn.", "Which units have confirmed, which are overdue."))

@@ -122,6 +122,14 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Dấu bàn giao của {mailbox} đã khớp với hồ sơ",
         "The mark of the handover of {mailbox} is as on record",
     ),
+    "marked_message_refused": (
+        "Thư của <{sender}> bị từ chối vì có dấu độ mật ({where}), mã {trace}",
+        "Message of <{sender}> refused: marked as secret ({where}), reference {trace}",
+    ),
+    "held_message_submitted": (
+        "Thư đang giữ của <{sender}> được chuyển đi sau khi hai người giải tỏa",
+        "Held message of <{sender}> is on its way, released by two people",
+    ),
     "mailbox_opened": ("{actor} mở hộp thư {mailbox} từ {peer}", "{actor} opened {mailbox} from {peer}"),
 }
 
@@ -164,6 +172,14 @@ _WRONG: Mapping[Wrong, tuple[str, str]] = {
     Wrong.REMOVED_EARLY: ("bị xóa khi chưa đủ 06 tháng ({detail})", "removed before its 6 months were over ({detail})"),
     Wrong.EXPIRED_UNTOLD: ("hết hạn lưu, xóa bằng tay", "past keeping, removed by hand"),
     Wrong.INDEX_DAMAGED: ("chỉ mục hỏng, sẽ được lập lại", "the index is damaged and will be made anew"),
+    Wrong.GONE: (
+        "nhật ký đã mất: hồ sơ hộp thư có từ ngày {place}, nhật ký chỉ có từ ngày {detail}, không còn niêm phong nào",
+        "the log is gone: mailboxes have records since {place}, the log begins on {detail}, and no anchor is left",
+    ),
+    Wrong.BEGINS_LATE: (
+        "nhật ký bắt đầu ngày {detail}, hồ sơ hộp thư có từ ngày {place}: nhật ký trước đó không ở máy này",
+        "the log begins on {detail}, mailboxes have records since {place}: what was before is not on this machine",
+    ),
     Wrong.FACT_BROKEN: ("hồ sơ hộp thư bị sửa từ mục {place}", "the mailbox's record was altered from fact {place} on"),
     Wrong.FACT_OTHER: (
         "mục {place} của hồ sơ hộp thư khác hoặc mất so với {detail}",

@@ -38,7 +38,7 @@ from mic_mail.errors import Text
 from mic_mail.ids import trace_id
 from mic_mail.log import failures
 from mic_mail.log.maillog import MailLog
-from mic_mail.net.acknowledging import acknowledge
+from mic_mail.net.acknowledging import acknowledge, acknowledged
 from mic_mail.net.connections import OpenConnections
 from mic_mail.net.tls import TlsFront
 from mic_mail.policy.facts import MailboxKind
@@ -59,6 +59,8 @@ LARGE_OCTETS = 32 << 10
 HANDSHAKE_SECONDS = 30.0
 CLOSING_SECONDS = 10.0
 """How long a client may take to read its goodbye."""
+UNREAD_LOOKS = 10
+"""So often it is looked at whether a client that is behind takes something."""
 STEPS_AT_ONCE = 16
 """After so many steps without a wait the other connections have their turn."""
 
@@ -117,12 +119,12 @@ class Connection(asyncio.Protocol, ABC):
 
     __slots__ = (
         "_account", "_dialog", "_door", "_eof", "_loop", "_lost", "_paused", "_peer", "_reading", "_server", "_services",
-        "_session", "_session_id", "_signed_in", "_task", "_timer", "_timer_at", "_transport", "_unanswered", "_unread",
-        "_waiting", "_watch",
+        "_session", "_session_id", "_signed_in", "_taken", "_taken_at", "_task", "_timer", "_timer_at", "_transport",
+        "_unanswered", "_unread", "_waiting", "_watch",
     )  # fmt: skip
 
     UNREAD_SECONDS: ClassVar[float]
-    """How long a client may leave an answer unread."""
+    """How long a client may take nothing of an answer."""
     ENDING_CODES: ClassVar[Mapping[RefusalKind, bytes]] = {}
     """What its program is told besides the sentence when the session is ended from outside."""
 
@@ -143,6 +145,8 @@ class Connection(asyncio.Protocol, ABC):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._unread: asyncio.TimerHandle | None = None  # cuts off a client that does not read what it asked for
+        self._taken = 0  # what it had taken when that was looked at last
+        self._taken_at = 0.0  # when that changed
         self._waiting: NeedInput | None = None  # what the session waits for; None while it has something to do
         self._paused = self._lost = self._eof = False
         self._reading = True
@@ -191,7 +195,21 @@ class Connection(asyncio.Protocol, ABC):
 
     def pause_writing(self) -> None:
         self._paused = True
-        self._unread = self._loop.call_later(CLOSING_SECONDS if self._session.ending else self.UNREAD_SECONDS, self.abort)
+        if self._session.ending:
+            self._unread = self._loop.call_later(CLOSING_SECONDS, self.abort)
+        else:
+            self._taken, self._taken_at = acknowledged(self._transport), self._loop.time()
+            self._unread = self._loop.call_later(self.UNREAD_SECONDS / UNREAD_LOOKS, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        """Cut off a client that takes nothing; one that takes little is waited for, however full the buffers are."""
+        taken, now = acknowledged(self._transport), self._loop.time()
+        if taken != self._taken:
+            self._taken, self._taken_at = taken, now
+        elif now - self._taken_at >= self.UNREAD_SECONDS:
+            self.abort()
+            return
+        self._unread = self._loop.call_later(self.UNREAD_SECONDS / UNREAD_LOOKS, self._look_at_reader)
 
     def resume_writing(self) -> None:
         self._paused = False

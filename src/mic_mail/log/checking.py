@@ -55,11 +55,15 @@ class Wrong(StrEnum):
     REMOVED_EARLY = "removed_early"
     EXPIRED_UNTOLD = "expired_untold"
     INDEX_DAMAGED = "index_damaged"
+    BEGINS_LATE = "begins_late"
+    GONE = "gone"
     FACT_BROKEN = "fact_broken"
     FACT_OTHER = "fact_other"
 
 
-REMARKS = frozenset({Wrong.LATE, Wrong.LINE_CUT_OFF, Wrong.DAY_NOT_CLOSED, Wrong.EXPIRED_UNTOLD, Wrong.INDEX_DAMAGED})
+REMARKS = frozenset(
+    {Wrong.LATE, Wrong.LINE_CUT_OFF, Wrong.DAY_NOT_CLOSED, Wrong.EXPIRED_UNTOLD, Wrong.INDEX_DAMAGED, Wrong.BEGINS_LATE}
+)
 """No faults."""
 
 

@@ -86,6 +86,19 @@ def first_instant(folder: Path, files: Iterable[LogFile]) -> datetime | None:
     return min((datetime.fromtimestamp(at / 1_000_000, UTC) for at in found if at), default=start)
 
 
+def oldest_line(folder: Path) -> datetime | None:
+    """When the oldest event or act of the log happened; None: it holds none."""
+    files = log_files(folder)
+    acts = min((file for file in files if file.day is None), default=None)
+    found = [first_instant(folder, files)]
+    if acts is not None:
+        with contextlib.suppress(OSError, ValueError), open(folder / acts.name, "rb") as lines:
+            line = json.loads(lines.readline(READ_OCTETS))
+            at = microseconds(line.get("at") if isinstance(line, dict) else None)
+            found.append(datetime.fromtimestamp(at / 1_000_000, UTC) if at else None)
+    return min((instant for instant in found if instant is not None), default=None)
+
+
 def digest(line: bytes) -> str:
     """SHA-256 of a line, its end included: what `tail -n 1 FILE | sha256sum` says of the last."""
     return sha256(line).hexdigest()

@@ -7,10 +7,12 @@ holds what it needs and can be stored and read back.
     guessed    one network tried many different passwords of a mailbox, and then got in
     scattered  a mailbox was signed in to from many networks that lie far apart, in an hour
 
-The first two only where the mailbox never signed in from that network in the last 30 days (but by force) and nobody else does,
-before or until `GRACE` afterwards: behind one address of an office are many, of whom some mistype and the others do not. A
-program that sends one old password again and again counts once. A phone that changes between Wi-Fi and its provider has some
-networks, most of them in one wider one: `scattered` asks for many of both.
+The first two only where the mailbox never signed in from that network in the last 30 days (but by force), nobody else did
+before the hour that is looked at, and those who got in from there until `GRACE` afterwards do not show that it is an office:
+behind one address of an office are many, of whom some mistype and most get in; a thief with a list gets into few. So one more
+mailbox that was opened excuses nothing: for `sprayed` half as many have to get in as were tried (`OFFICE_SHARE`), for
+`guessed` one that was not guessed itself. A program that sends one old password again and again counts once. A phone that
+changes between Wi-Fi and its provider has some networks, most of them in one wider one: `scattered` asks for many of both.
 """
 
 import ipaddress
@@ -26,10 +28,12 @@ KNOWN = timedelta(days=30)
 """How long it is remembered who signed in from where."""
 GRACE = timedelta(minutes=10)
 """How long others may take to show that a network is an office."""
+OFFICE_SHARE = 2
+"""Mailboxes tried in vain from an office for one that gets in, at most."""
 MOST_OF_A_NETWORK = 8
-"""Mailboxes remembered of one network; with two it is an office."""
+"""Mailboxes remembered of one network beyond the window."""
 MOST_TRIES = 2_000
-"""Wrong passwords remembered of one network."""
+"""Wrong passwords, and mailboxes within the window, remembered of one network."""
 MOST_NETWORKS = 50_000
 """Networks remembered; those that were quiet for longest go first."""
 WIDER_SHARE = 2
@@ -111,15 +115,17 @@ def wider(network: str) -> str:
 class _Network:
     """What is known of one network."""
 
-    signed_in: dict[str, datetime] = field(default_factory=dict)
-    """Mailbox -> when last."""
+    signed_in: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    """Mailbox -> when first, without a pause of `KNOWN`, and when last."""
     wrong: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=MOST_TRIES))
 
-    def used_by_others(self, mailbox: str, since: datetime) -> bool:
-        return any(other != mailbox and at >= since for other, at in self.signed_in.items())
+    def others(self, mailbox: str, first_until: datetime, last_since: datetime) -> list[str]:
+        """Who else came from here: not for the first time after, and not for the last time before."""
+        spans = self.signed_in.items()
+        return [other for other, (first, last) in spans if other != mailbox and first <= first_until and last >= last_since]
 
     def last(self) -> datetime:
-        return max([*self.signed_in.values(), *(at for at, _ in list(self.wrong)[-1:])])
+        return max([*(last for _, last in self.signed_in.values()), *(at for at, _ in list(self.wrong)[-1:])])
 
 
 class Watch:
@@ -145,18 +151,21 @@ class Watch:
                 network.wrong.append((attempt.at, attempt.mailbox))
             return
         known_since = attempt.at - KNOWN
-        before = network.signed_in.get(attempt.mailbox)
-        if (before is None or before < known_since) and not network.used_by_others(attempt.mailbox, known_since):
-            self._waiting.extend(self._forced(attempt, network))
-        if len(network.signed_in) < MOST_OF_A_NETWORK or attempt.mailbox in network.signed_in:
-            network.signed_in[attempt.mailbox] = attempt.at
+        first, last = network.signed_in.get(attempt.mailbox, (attempt.at, None))
+        if last is None or last < known_since:
+            first = attempt.at
+            if not network.others(attempt.mailbox, attempt.at - self.limits.window, known_since):
+                self._waiting.extend(self._forced(attempt, network))
+        if len(network.signed_in) < MOST_TRIES or attempt.mailbox in network.signed_in:
+            network.signed_in[attempt.mailbox] = (first, attempt.at)
         self._waiting.extend(self._scattered(attempt))
 
     def due(self, now: datetime) -> list[Anomaly]:
         """What has stood its grace; each comes once."""
         ripe = [each for each in self._waiting if each.at + GRACE <= now]
         self._waiting = [each for each in self._waiting if each.at + GRACE > now]
-        found = [each for each in ripe if each.rule is Rule.SCATTERED or not self._is_office(each)]
+        guessed = {(each.network, each.mailbox) for each in [*ripe, *self._waiting] if each.rule is Rule.GUESSED}
+        found = [each for each in ripe if each.rule is Rule.SCATTERED or not self._is_office(each, guessed)]
         for each in found:
             if each.rule is not Rule.SCATTERED and (network := self._networks.get(each.network)) is not None:
                 network.signed_in.pop(each.mailbox, None)  # a thief's network does not become one that is known
@@ -166,9 +175,14 @@ class Watch:
         """Nobody could be told of it yet: it comes once more."""
         self._waiting.append(anomaly)
 
-    def _is_office(self, anomaly: Anomaly) -> bool:
+    def _is_office(self, anomaly: Anomaly, guessed: set[tuple[str, str]]) -> bool:
         network = self._networks.get(anomaly.network)
-        return network is not None and network.used_by_others(anomaly.mailbox, anomaly.at - KNOWN)
+        if network is None:
+            return False
+        inside = network.others(anomaly.mailbox, anomaly.at + GRACE, anomaly.at - self.limits.window)
+        if anomaly.rule is Rule.SPRAYED:
+            return (len(inside) + 1) * OFFICE_SHARE >= anomaly.count
+        return any((anomaly.network, other) not in guessed for other in inside)
 
     def _forced(self, attempt: Attempt, network: _Network) -> Iterator[Anomaly]:
         """At most one: the stronger rule first."""
@@ -201,7 +215,9 @@ class Watch:
         """Let go what cannot matter any more."""
         window, known = now - self.limits.window - GRACE, now - KNOWN
         for name, network in list(self._networks.items()):
-            network.signed_in = {mailbox: at for mailbox, at in network.signed_in.items() if at >= known}
+            recent = [(mailbox, span) for mailbox, span in network.signed_in.items() if span[1] >= known]
+            network.signed_in = dict(recent[:MOST_OF_A_NETWORK])
+            network.signed_in.update((mailbox, span) for mailbox, span in recent[MOST_OF_A_NETWORK:] if span[1] >= window)
             while network.wrong and network.wrong[0][0] < window:
                 network.wrong.popleft()
             if not network.signed_in and not network.wrong:
@@ -216,7 +232,9 @@ class Watch:
         return {
             "networks": {
                 name: {
-                    "signed_in": {mailbox: at.isoformat() for mailbox, at in network.signed_in.items()},
+                    "signed_in": {
+                        mailbox: [first.isoformat(), last.isoformat()] for mailbox, (first, last) in network.signed_in.items()
+                    },
                     "wrong": [[at.isoformat(), mailbox] for at, mailbox in network.wrong],
                 }
                 for name, network in self._networks.items()
@@ -233,7 +251,7 @@ class Watch:
         watch = cls(limits)
         at = datetime.fromisoformat
         for name, network in _members(kept["networks"]).items():
-            seen = _Network({mailbox: at(str(when)) for mailbox, when in _members(_members(network)["signed_in"]).items()})
+            seen = _Network({mailbox: _span(when) for mailbox, when in _members(_members(network)["signed_in"]).items()})
             seen.wrong.extend((at(str(when)), str(mailbox)) for when, mailbox in _rows(_members(network)["wrong"]))
             watch._networks[name] = seen
         for mailbox, networks in _members(kept["places"]).items():
@@ -247,6 +265,12 @@ def _members(value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise TypeError(value)
     return value
+
+
+def _span(value: object) -> tuple[datetime, datetime]:
+    """When first and last; of one instant, as versions before kept it, both."""
+    first, last = value if isinstance(value, list) else (value, value)
+    return datetime.fromisoformat(str(first)), datetime.fromisoformat(str(last))
 
 
 def _rows(value: object) -> Iterator[list[object]]:

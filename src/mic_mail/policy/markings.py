@@ -108,6 +108,8 @@ _ORDINARY_AFTER = re.compile(
     re.IGNORECASE,
 )
 """Words of two syllables of which `mật` is one."""
+_TORN_BEFORE = re.compile(r"(?<!\w)(?:bảo|bí)\W{0,3}\Z", re.IGNORECASE)
+"""What a line or a cell ends with whose word goes on in the next; `XÃ HỘI`, `HÀ NỘI` above a stamp are no such thing."""
 _TORN_AFTER = re.compile(r"\s*(?:khẩu|ong|độ|mã|thư)(?!\w)(?!\s+(?:khẩn|mật))", re.IGNORECASE)
 _ABOUT_RULES = re.compile(
     r"hướng dẫn|tập huấn|quy định|quy chế|quy trình|nội quy|quản lý|bảo vệ|bảo quản|đào tạo|tuyên truyền|phổ biến|góp ý|mẫu|"
@@ -147,6 +149,9 @@ _TICKED = re.compile(rf"(?:[☒☑✓✔🗹]|\[\s?[xX]\s?\]|\(\s?[xX]\s?\))\s*{
 _ANY_DEGREE = re.compile(_DEGREE, re.IGNORECASE)
 _IS_TOP = re.compile(_TUYET, re.IGNORECASE)
 _ANY_BARE = re.compile(_BARE, re.IGNORECASE)
+_COUNT = re.compile(r"[^\t]*\t\s*\d{1,7}\s*")
+_COUNT_OF_OPEN = re.compile(r"\s*(?:văn bản\s+)?(?:thường|không mật)\s*\t\s*\d{1,7}\s*", re.IGNORECASE)
+_NUMBERED_ROW = re.compile(r"\s*(?P<number>\d{1,5})\.?\s*\t[^\t]+\t[^\t]+\s*")
 _CELLS = re.compile(r"\t|\||\u00a6| {3,}|;")
 _LETTERS = re.compile(r"[a-zđ]", re.IGNORECASE)
 
@@ -192,10 +197,10 @@ def _stamps_in(line: str, apart: bool) -> Iterator[tuple[Degree, bool]]:
     cells = [cell for cell in _CELLS.split(line) if _FRAME.sub("", cell)]
     if len(cells) >= _REGISTER_CELLS:
         return
-    for cell in cells:
+    for before, cell in pairwise(["", *cells]):
         core = _FRAME.sub("", cell)
         stamp = _STAMP.fullmatch(core)
-        if stamp is not None:
+        if stamp is not None and not _TORN_BEFORE.search(before):
             framed = cell.strip()[:1] in "[(<{【«" and cell.strip()[-1:] in "])>}】»"
             if _is_capital(stamp) or ((apart or framed) and core[:1].isupper()):
                 degree = _degree(stamp)
@@ -226,13 +231,30 @@ def _not_listed(lines: list[str], stamps: list[tuple[int, Degree, bool]]) -> Ite
         around = lines[max(0, number - _BODY_REACH) : number] + lines[number : number + _BODY_REACH + 1]
         if alone and (any(_OF_BODIES.search(line) for line in around) or _is_torn(lines, number)):
             continue
+        if _is_counted(lines[number], around) or _is_in_roll(lines, number):
+            continue
         yield degree
+
+
+def _is_counted(line: str, around: list[str]) -> bool:
+    """Whether it is a row of a table that says how many documents there were of each degree: `THƯỜNG 100`, `MẬT 3`."""
+    return bool(_COUNT.fullmatch(line)) and any(_COUNT_OF_OPEN.fullmatch(other) for other in around)
+
+
+def _is_in_roll(lines: list[str], number: int) -> bool:
+    """Whether it is a name in a numbered list of people: the row beside it bears the next number, or the one before."""
+    row = _NUMBERED_ROW.fullmatch(lines[number])
+    if row is None:
+        return False
+    beside = (_NUMBERED_ROW.fullmatch(line) for line in lines[max(0, number - 1) : number] + lines[number + 1 : number + 2])
+    return any(other is not None and abs(int(other["number"]) - int(row["number"])) == 1 for other in beside)
 
 
 def _is_torn(lines: list[str], number: int) -> bool:
     """Whether a word of two syllables goes on over the end of a line: `BẢO` / `MẬT`, `MẬT` / `KHẨU`."""
     before, after = lines[max(0, number - 1) : number], lines[number + 1 : number + 2]
-    return any(_ORDINARY_BEFORE.search(line) for line in before) or any(_TORN_AFTER.match(line) for line in after)
+    goes_on = [match[0].strip() for line in after if (match := _TORN_AFTER.match(line))]
+    return any(_TORN_BEFORE.search(line) for line in before) or any(word.isupper() or word.islower() for word in goes_on)
 
 
 def _field_in(line: str) -> Degree | None:

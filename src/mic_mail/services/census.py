@@ -140,6 +140,11 @@ class Censuses:
         """The list that this period's is compared with."""
         return rules.last_before(self._of(unit), self.period)
 
+    def last_signed(self, unit: UnitRecord) -> Census | None:
+        """The newest list that the unit has signed, of this period or an earlier one."""
+        signed = [each for each in self._of(unit) if each.confirmed_at is not None]
+        return max(signed, key=lambda each: (each.period, each.census_id), default=None)
+
     def standing(self, unit: UnitRecord) -> Standing:
         """How the unit stands in this period."""
         return rules.standing(self.period, self._of(unit), self._first_recorded(unit), self.now)

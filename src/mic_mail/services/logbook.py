@@ -7,7 +7,7 @@ the io lane. The rest blocks and belongs to commands.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mic_mail.clock import Clock
@@ -16,7 +16,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.log.anchoring import Anchoring
 from mic_mail.log.anchors import Anchor, AnchorFile, Head
 from mic_mail.log.checking import Finding, Verdict, Wrong, verify
-from mic_mail.log.files import digest
+from mic_mail.log.files import digest, oldest_line
 from mic_mail.log.loading import load_some
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.query import Query
@@ -29,6 +29,8 @@ MOST_TRACES = 20
 MOST_OF_ONE = 5_000
 MOST_EXPORTED = 500_000
 """Lines of one excerpt: some hundred megabytes while it is made."""
+BEGINS_BY = timedelta(days=1)
+"""The log has a line at most so long after the first fact of a mailbox."""
 FIRST_STEPS = ("signed_in", "message_accepted")
 
 
@@ -87,8 +89,23 @@ def anchor_now(folder: Path, snapshot: Snapshot, now: datetime) -> int:
 def verify_all(folder: Path, snapshot: Snapshot, *, months: int, now: datetime, noted_head: str | None = None) -> Verdict:
     """The log, and the chains of facts against what the anchors hold of them."""
     verdict = verify(folder, months=months, now=now, noted_head=noted_head)
+    verdict.findings.extend(_begun_late(folder, snapshot, verdict))
     verdict.findings.extend(_broken_facts(folder, snapshot))
     return verdict
+
+
+def _begun_late(folder: Path, snapshot: Snapshot, verdict: Verdict) -> Iterable[Finding]:
+    """Acts are kept for ever, and what mailboxes have on record was an act: a log that is younger is not the first one.
+
+    A fault where no anchor is left either: all of it was deleted. Else a remark: a server that was brought back from a backup
+    has a log of its own from that day on.
+    """
+    first = min((fact.recorded_at for entry in snapshot for fact in entry.facts), default=None)
+    begins = oldest_line(folder)
+    if first is not None and (begins is None or begins - first > BEGINS_BY):
+        told = begins.date().isoformat() if begins is not None else ""
+        kind = Wrong.BEGINS_LATE if verdict.anchors else Wrong.GONE
+        yield Finding(kind, "", first.astimezone(UTC).date().isoformat(), told)
 
 
 def _broken_facts(folder: Path, snapshot: Snapshot) -> Iterable[Finding]:

@@ -73,6 +73,7 @@ class Usage:
         blocks: list[Block] = [
             self._summary(entries, unit),
             self._kinds(entries),
+            "Một hộp thư có thể ở nhiều tình trạng cùng lúc, được tính ở mỗi cột; cột “Tổng” tính mỗi hộp thư một lần.",
             self._events(entries),
             self._traffic(entries if unit is not None else None),
         ]

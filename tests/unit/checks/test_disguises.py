@@ -265,3 +265,48 @@ def test_a_signature_that_is_none_harms_nothing(junk: bytes) -> None:
     """Whatever lengths it tells."""
     oid = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07"
     look_into(part("application/pkcs7-mime", b"\x30\x80" + oid + b"\x02" + oid + b"\x01" + junk), Bounds(seconds=20))
+
+
+WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+
+
+def of_parts(parts: dict[str, str]) -> bytes:
+    """A DOCX of these parts."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("part", ["word/header1.xml", "word/document.xml"])
+def test_a_watermark_of_word_is_read(part: str) -> None:
+    """WordArt holds its text in an attribute (VML `textpath`)."""
+    shape = '<v:shape type="#_x0000_t136"><v:textpath style="font-size:1pt" string="TUYỆT MẬT"/></v:shape>'
+    body = f'<w:p xmlns:w="{WORD}" xmlns:v="urn:schemas-microsoft-com:vml"><w:r><w:pict>{shape}</w:pict></w:r></w:p>'
+    assert is_found(attached(of_parts({part: body}), "application/octet-stream", "bc.docx"))
+    assert not is_found(attached(of_parts({part: body.replace("TUYỆT", "BẢO")}), "application/octet-stream", "bc.docx"))
+
+
+def paragraph(*runs: tuple[str, str]) -> str:
+    written = "".join(f"<w:r><w:rPr>{how}</w:rPr><w:t>{words}</w:t></w:r>" for how, words in runs)
+    return (
+        f'<w:document xmlns:w="{WORD}"><w:body><w:p>{written}</w:p><w:p><w:r><w:t>Gui</w:t></w:r></w:p></w:body></w:document>'
+    )
+
+
+@pytest.mark.parametrize(
+    ("runs", "is_marked"),
+    [
+        ([("<w:b/><w:caps/>", "Tối mật")], True),
+        ([('<w:caps w:val="1"/>', "tuyệt "), ("<w:smallCaps/>", "mật")], True),
+        ([('<w:caps w:val="0"/>', "Tối mật")], False),
+        ([('<w:caps w:val="false"/>', "Tối mật")], False),
+        ([("<w:caps/>", "Bảo "), ("", "mật")], False),
+        ([("<w:caps/>", "Bảo mật")], False),
+    ],
+)
+def test_small_letters_that_word_shows_as_capitals(runs: list[tuple[str, str]], is_marked: bool) -> None:
+    document = of_parts({"word/document.xml": paragraph(*runs)})
+    assert is_found(attached(document, "application/octet-stream", "bc.docx")) is is_marked

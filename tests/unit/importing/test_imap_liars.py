@@ -17,7 +17,7 @@ import aioimaplib
 import pytest
 from aioimaplib import aioimaplib as library
 
-from mic_mail.services.importing import imap, imapwire
+from mic_mail.services.importing import imap, imapfolders, imapwire
 from mic_mail.services.importing.imap import ImapSource, Server
 from mic_mail.services.importing.imapwire import Lost, Overlong, Wire
 from mic_mail.services.importing.source import Skip, SourceFailed, SourceWrong
@@ -442,3 +442,32 @@ def test_what_of_aioimaplib_is_touched() -> None:
     assert {"EXAMINE", "SEARCH", "FETCH", "LOGOUT"} <= library.Commands.keys()
     assert library.tagged_status_response_re.match(b"ABC1 OK")
     assert issubclass(Wire, protocol)
+
+
+@pytest.mark.parametrize("holders", [0, 30])
+def test_more_folders_than_are_taken_are_told(
+    lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holders: int
+) -> None:
+    """One too many ends the import with a word; those that hold no messages count for nothing, and hide none that do."""
+    monkeypatch.setattr(imapfolders, "MOST_FOLDERS", 20)
+    empty = b"".join(b'* LIST (\\Noselect) "/" e%d\r\n' % number for number in range(holders))
+
+    def listing(count: int) -> Answer:
+        told = empty + b"".join(b'* LIST () "/" f%02d\r\n' % number for number in range(count))
+
+        def answer(tag: str, command: str) -> bytes:
+            return told + f"{tag} OK\r\n".encode() if command.startswith("LIST") else honest(tag, command)
+
+        return answer
+
+    for count in (20, 21):
+        server = Server("127.0.0.1", lie(listing(count)).port, None, "u", "p")
+        source = ImapSource(server, tmp_path, seconds=2.0, pauses=())
+        try:
+            if count == 20:
+                assert len(source.folders()) == 20
+            else:
+                with pytest.raises(Overlong):
+                    source.folders()
+        finally:
+            source.close()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from mic_mail.config.model import QUOTA_FLOOR
 from mic_mail.errors import Text
 from mic_mail.policy.addresses import is_bound
 from mic_mail.policy.authority import Part, serving
@@ -25,6 +26,12 @@ _FACT_CLAUSES: dict[FactKind, tuple[str, Text]] = {
     FactKind.SENDING_LOCKED: ("10.2", Text("lần khóa gửi bằng tay", "locks by hand")),
 }
 
+_CAUSES = {
+    "a": Text("lần tạm khóa vì không sử dụng", "suspensions for disuse"),
+    "b": Text("lần tạm khóa theo kết luận vi phạm", "suspensions for a breach"),
+    "c": Text("lần tạm khóa vì mất an toàn thông tin", "suspensions for infection, hijack or a leaked password"),
+}
+
 
 def evidence(office: Office) -> Evidence:
     """Figures of today."""
@@ -41,6 +48,8 @@ def _kinds(office: Office) -> Evidence:
         count = sum(entry.kind is kind for entry in live)
         yield clause, Finding(Text(f"hộp thư {name.vi}", f"{name.en} mailboxes"), count)
     yield "2.3", Finding(Text("tài khoản", "accounts"), len(live))
+    small = sum(entry.quota_octets < QUOTA_FLOOR for entry in live)
+    yield "8.3.b", Finding(Text("hộp thư được cấp dưới 1 GB", "mailboxes of less than 1 GB"), small, overdue=small > 0)
     people = len(office.directory.people())
     yield "2.6", Finding(Text("cá nhân trong danh bạ", "people in the directory"), people)
     yield "5.1", Finding(Text("đơn vị", "units"), len(office.directory.units()))
@@ -73,6 +82,10 @@ def _facts(office: Office) -> Evidence:
     for kind, (clause, name) in _FACT_CLAUSES.items():
         facts = by_kind.get(kind, [])
         yield clause, Finding(name, len(facts), max((fact.recorded_at for fact in facts), default=None))
+    suspended = by_kind.get(FactKind.SUSPENDED, [])
+    for cause, name in _CAUSES.items():
+        facts = [fact for fact in suspended if fact.data.get("cause") == cause]
+        yield f"7.2.{cause}", Finding(name, len(facts), max((fact.recorded_at for fact in facts), default=None))
     older = sum(
         bool(entry.facts) and not is_bound(entry.facts, office.config.regulation.issued_on) for entry in office.snapshot
     )

@@ -6,7 +6,6 @@ RFC 2342 (namespaces; Courier and Cyrus put all below "INBOX."), RFC 6154 (speci
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 
 from aioimaplib import aioimaplib
 
@@ -22,14 +21,15 @@ MOST_FOLDERS = 10_000
 async def list_folders(wire: Wire) -> list[SourceFolder]:
     """INBOX first, then by name; `place` is the name on the wire."""
     own, foreign = await _namespaces(wire)
-    most = MOST_FOLDERS + 1  # read no further
     extended = {"LIST-EXTENDED", "SPECIAL-USE"} <= wire.capabilities
     listed = await wire.ask("LIST", '""', '"*"', *(["RETURN", "(SPECIAL-USE)"] if extended else []))
     subscribed = {_name_of(told) for told in _lists(await wire.ask("LSUB", '""', '"*"'), b"LSUB")}
-    told = (_folder(each, own, foreign, subscribed) for each in islice(_lists(listed, b"LIST"), most))
-    found = {str(folder.place): folder for folder in told if folder is not None}
-    if len(found) == most:
-        raise Overlong
+    found: dict[str, SourceFolder] = {}
+    for each in _lists(listed, b"LIST"):
+        if (folder := _folder(each, own, foreign, subscribed)) is not None:
+            found[str(folder.place)] = folder
+        if len(found) > MOST_FOLDERS:
+            raise Overlong
     unique: dict[str, SourceFolder] = {}
     for _, folder in sorted(found.items()):  # always the same one first
         apart = _apart(folder, unique)

@@ -2,17 +2,20 @@
 
 In: a file. Out: what `EmlSource` gives, under the name of the PST. The format is Microsoft's, large and made by strangers, so
 it is read by a program apart (decision 0070): without our environment, with limits on memory, processor time and what it may
-write, into a folder of its own that is removed at the end. Messages are made anew by it from Outlook's properties: they have no
-octets of their own to be kept. What it draws by lot or takes from the clock (boundaries, names and stamps of meeting
-requests) is made the same here: a message that is another one each time would come twice. Contacts and calendars are left out.
+write, into a folder of its own that is removed at the end. It ends with the thread that asked for it, however that ends.
+Messages are made anew by it from Outlook's properties: they have no octets of their own to be kept. What it draws by lot or
+takes from the clock (boundaries, names and stamps of meeting requests) is made the same here: a message that is another one
+each time would come twice. Contacts and calendars are left out.
 """
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -39,6 +42,8 @@ _MAGIC = b"!BDN"
 _PREFIX = "pst-"
 _DRAWN = re.compile(rb"(?<=boundary-LibPST-iamunique-)\d+(?=_-_-)|(?<=name=\"i)\d+(?=\.ics\")|^DTSTAMP:\d{8}T\d{6}Z")
 _LINE_OCTETS = 1 << 16
+_PR_SET_PDEATHSIG = 1
+_prctl = ctypes.CDLL(None).prctl
 
 
 class PstSource:
@@ -140,7 +145,12 @@ def _unpack(program: str, path: str, target: str) -> None:
     most = _WRITES_TIMES * size + _SPARE_OCTETS
     _must_have_room(target, 2 * size + _SPARE_OCTETS)
 
+    asking = os.getpid()
+
     def confine() -> None:
+        _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != asking:  # it ended before it could be asked for
+            os._exit(1)
         for what, limit in (
             (resource.RLIMIT_AS, MEMORY_OCTETS),
             (resource.RLIMIT_CPU, seconds),
