@@ -128,15 +128,25 @@ class Ring:
         self.keys = list(keys)
         self._folder = folder
         self._fd = fd
+        self._unnamed: list[Key] = []
+        """Those whose file is there, and which the ring does not name yet."""
 
     def store(self, key: Key, private: Private) -> None:
         """Its file; the ring is to name it afterwards."""
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        self._unnamed.append(key)
         _put(self._fd, _file_of(key), private.private_bytes(encoding, form, serialization.NoEncryption()))
 
     def save(self) -> None:
         """`keys` hold from now on."""
         _put(self._fd, RING, json.dumps({"format": FORMAT, "keys": [asdict(key) for key in self.keys]}, indent=1).encode())
+        self._unnamed.clear()
+
+    def give_up(self) -> None:
+        """What was not saved leaves no secret behind."""
+        for key in self._unnamed:
+            with contextlib.suppress(OSError):
+                self.drop_file(key)
 
     def drop_file(self, key: Key) -> None:
         """Of a key that the ring names no more."""
@@ -200,7 +210,12 @@ class KeyFolder:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX)
                     _drop_unfinished(fd)
-                    yield Ring(self.read(), self, fd)
+                    ring = Ring(self.read(), self, fd)
+                    try:
+                        yield ring
+                    except BaseException:
+                        ring.give_up()
+                        raise
                 finally:
                     os.close(lock)
             finally:
@@ -211,7 +226,13 @@ class KeyFolder:
         try:
             yield
         except OSError as error:
-            raise self._unusable("", system_reason(error)) from error
+            why = system_reason(error)
+            raise Trouble(
+                Text(
+                    f"Không đổi được khóa DKIM: {self.path}: {why.vi}.",
+                    f"DKIM keys cannot be changed: {in_ascii(self.path)}: {why.en}.",
+                )
+            ) from error
 
     def _open_folder(self) -> int:
         fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

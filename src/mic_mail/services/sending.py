@@ -261,8 +261,10 @@ class Senders:
         try:
             await self._lanes.cpu(self._sign, entry)  # before anybody is spoken to
             heard = await self._send(entry, job.domain, places)
-        except KeyUnusable as error:
-            await self._write(entry, job, places, _Heard([Result(Fate.DEFERRED, "4.3.0", error.text.en)] * len(places)))
+        except KeyUnusable:  # the log has said where; a report that this comes into is for the sender
+            await self._write(
+                entry, job, places, _Heard([Result(Fate.DEFERRED, "4.3.0", "it cannot be signed now")] * len(places))
+            )
             return End.SERVED
         except NoRoute as error:
             await self._write(entry, job, places, _Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places)))

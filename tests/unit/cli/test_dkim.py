@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from dnsserver import BROKEN, SILENT, NameServer, name_server
 from mic_mail.clock import ManualClock, SystemClock
-from mic_mail.errors import Refused
+from mic_mail.errors import Refused, Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.dkim import says_the_same, strings_of
 from mic_mail.net.dns import Resolver
@@ -258,6 +259,26 @@ async def test_a_key_whose_file_is_gone_is_not_switched_to(tmp_path: Path) -> No
         with pytest.raises(KeyUnusable):
             await life.look()
         assert life.state("s1") is State.SIGNING
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """Nothing has changed, no secret stays behind, and what it says is about the disk."""
+    keys = DkimKeys(KeyFolder(tmp_path), SystemClock())
+    keys.add([DOMAIN], Algorithm.ED25519, 0, "s1")
+    before, limits = keys.all(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))  # a key has room, the ring has not
+    try:
+        with pytest.raises(Trouble, match="cannot be changed") as told:
+            keys.use("s1", [DOMAIN])
+        with pytest.raises(Trouble, match="cannot be changed"):
+            keys.add([DOMAIN], Algorithm.RSA, 2048, "s2")
+        with pytest.raises(Trouble, match="cannot be changed"):
+            keys.add([OTHER], Algorithm.ED25519, 0, "s3")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert told.value.remedy is None
+    assert keys.all() == before
+    assert sorted(path.name for path in (tmp_path / "dkim").iterdir()) == ["lock", "ring.json", f"s1._domainkey.{DOMAIN}.pem"]
 
 
 OURS = "v=DKIM1; k=rsa; p=AAECAw=="
