@@ -15,6 +15,7 @@ from mic_mail.errors import BadInput, Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.papers.paper import Terms
 from mic_mail.policy.authority import Part
+from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.handover import WITHHELD, BeingHandedOver, Standing, handovers, nothing_may_go, running, withheld
 from mic_mail.process.lanes import AccountLanes, Lanes
@@ -201,7 +202,7 @@ def test_clause_12_3_d_the_rights_move(office: Office) -> None:
 def test_clause_12_3_d_a_mailbox_that_nobody_kept(office: Office) -> None:
     """The record has no predecessor; the minutes leave room for a name."""
     office.server.deny(office.unit, office.be)
-    authorise(office, office.be, until=SystemClock().now().date())
+    authorise(office, office.be, until=local_day(SystemClock().now()))
     assert office.begin().predecessor == BE
     lonely = office.server.issue("vp", kind=MailboxKind.UNIT)
     assert office.handovers.begin(lonely, NAMING, HEAD).predecessor is None

@@ -74,6 +74,11 @@ def test_clause_12_3_d_from_begin_to_verify(tmp_path: Path) -> None:
     assert desk.by("mai", "handover", "begin", CNTT, *NAMED, "--until", "30/12/2099") == 1  # not what was begun
     assert desk.by("mai", "mailbox", "grant", CNTT, "2", "--as", "keeper", "--document", "1/QĐ") == 1
     assert "being handed over" in desk.err
+    assert (
+        desk.by("mai", "mailbox", "reclaim", CNTT, "--reason", "sáp nhập", "--document", "3/QĐ") == 1
+    )  # mail would be refused
+    assert "being handed over" in desk.err
+    assert desk.seen_by("mai", "mailbox", "show", CNTT)["states"] != ["reclaimed"]
     (half,) = [path.parent / ".5.half" for path in (tmp_path / "data" / "handovers").rglob("*.jsonl")][-1:]
     half.write_text("")  # of a count that goes on
     assert desk.by("mai", "backup", str(tmp_path / "b")) == 0, desk.err

@@ -130,7 +130,7 @@ def test_clause_2_6_nothing_in_it_hides_or_turns_around(ministry):
     position = "Giám\x1b[31m đốc\u2066"
     directory.add_person(PersonRecord(0, "Lê \u202eaoH\u200b\x00", unit, position, Level.DIVISION, Employment.CIVIL_SERVANT))
     (card,) = [card for card in make_book(directory, config, clock.now()) if card.kind == "person"]
-    assert (card.name, card.position, card.unit.name) == ("Lê aoH", "Giám[31m đốc", "Vụ Kế hoạch")
+    assert (card.name, card.position, card.unit.name) == ("Lê aoH", "Giám [31m đốc", "Vụ Kế hoạch")
 
 
 def test_clause_2_6_who_leaves_goes_though_a_book_could_not_be_made_at_once(ministry):

@@ -55,6 +55,14 @@ def test_clause_5_3_old_encodings(name):
         personal_local_part(name)
 
 
+@pytest.mark.parametrize("name", ["ĐỖ VĂN BÊ;DROP", "Đỗ Văn Bê@", "Lê–Anne Mai", "Đỗ, Văn Bê", "Hing℡"])
+def test_clause_5_3_signs_are_no_old_encoding(name):
+    """A sign beside letters with marks is told as what it is; to type the name anew in Unicode would not help."""
+    with pytest.raises(UnusableName) as refused:
+        personal_local_part(name)
+    assert refused.value.clause == "5.3"
+
+
 @pytest.mark.parametrize("name", ["", "   ", "Nguyễn Văn 2", "李 明", "Đỗ <b> Bê", "TS. Bê"])
 def test_clause_5_3_no_name(name):
     """What is no name of letters gives no address."""
@@ -96,6 +104,7 @@ def test_malformed_local_parts(local):
 def test_names_as_they_are_kept():
     """Single blanks, NFC; an empty name and an endless one are refused."""
     assert tidy("  Đỗ \u00a0Văn  Be\u0302\u0301 ") == "Đỗ Văn Bế"
+    assert tidy("Đỗ\u200bVăn\u200b Bê\u200f") == "Đỗ Văn Bê"  # a page's zero-width blank parts words
     for name in ("", "   ", "x" * 201):
         with pytest.raises(UnusableName):
             tidy(name)

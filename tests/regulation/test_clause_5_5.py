@@ -79,6 +79,19 @@ def test_the_check_leaves_older_addresses_alone(tmp_path) -> None:  # type: igno
     assert [each["count"] for each in shown if each["what"]["en"] == "addresses older than the rules, kept"] == [1]
 
 
+def test_no_person_brings_an_address_of_a_function(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """An older address is kept, but postmaster@ and support@ are nobody's own: others write there to a function."""
+    console = Console(tmp_path)
+    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
+    assert console.run("unit", "add", "TTTT", "Trung tâm Thông tin") == 0, console.err
+    assert console.run("person", "add", "Lê Hoa", "--unit", "TTTT") == 0, console.err
+    old = ("import", "address", "support@mic.gov.vn", "--document", "1/YC")
+    assert console.run(*old, "--person", "1") == 1
+    assert "not given to people" in console.err
+    assert console.run(*old, "--unit", "TTTT") == 0, console.err
+    assert console.run("import", "address", "hoa.1999@mic.gov.vn", "--person", "1", "--document", "1/YC") == 0, console.err
+
+
 def _check(console: Console) -> list:  # type: ignore[type-arg]
     console.run("directory", "check", "--json")
     return json.loads(console.out)

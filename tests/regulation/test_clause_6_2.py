@@ -69,6 +69,21 @@ def test_clause_6_2_who_asked_how_and_when(console: Console) -> None:
 
 
 @pytest.mark.clause("15.2")
+def test_what_is_asked_for_is_read_in_words(console: Console) -> None:
+    """Codes and days of a request are shown as people write them; programs get the codes."""
+    contract = ("--employment", "hợp đồng", "--contract-from", "01/02/2026", "--contract-until", "31/01/2028")
+    issue = ask(console, "issue", "--name", "Lê Thị Lời", "--position", "Vụ trưởng", "--level", "vụ", *contract)
+    leave = ask(console, "leave", "--address", "tvan", "--day", "31/12/2099", "--cause", "nghỉ hưu")
+    for number, words in ((issue, ("hợp đồng lao động", "01/02/2026", "cấp Vụ")), (leave, ("nghỉ hưu", "31/12/2099"))):
+        assert console.run("--lang", "vi", "request", "show", str(number)) == 0, console.err
+        (content,) = [line for line in console.out.splitlines() if line.startswith("Nội dung")]
+        assert all(word in content for word in words), content
+    assert console.json("request", "show", str(leave))["items"]["day"] == "2099-12-31"
+    assert console.json("request", "show", str(issue))["items"]["employment"] == "contract"
+    for number in (issue, leave):
+        assert console.run("request", "withdraw", str(number)) == 0, console.err
+
+
 def test_a_lost_password_is_not_told_by_telephone(console: Console) -> None:
     """By letter or from the unit's mailbox, and for the unit's own people."""
     for channel in ("telephone", "fax", "meeting"):
@@ -309,6 +324,22 @@ def test_many_from_a_file_each_with_its_result(console: Console) -> None:
         assert rows[1]["clause"] == "6.3"
         assert [row["request_id"] is not None for row in rows] == [entered, False, entered, False, False]
         assert len(console.json("request", "list")) == known + 2 * entered
+
+
+def test_a_row_that_lacks_something_says_what(console: Console) -> None:
+    """The form has no column for the channel; a file of it without `--channel` is told so, and a row without a kind too."""
+    path = console.folder / "thiếu.csv"
+    heading, *rows = csv.reader(io.StringIO(empty_form(datetime.now(UTC), as_csv=True).decode("utf-8-sig")))
+    assert not rows
+    column = next(n for n, name in enumerate(heading) if name.startswith("Nội dung"))
+    for kind, more, told in (
+        ("vướng mắc", (), "The channel is missing: --channel, or a column 'Channel'."),
+        ("", ("--channel", "fax"), "The kind of request is missing."),
+    ):
+        row = [kind, *("máy in" if n == column else "" for n in range(1, len(heading)))]
+        path.write_bytes(table(heading, row))
+        assert console.run("request", "import", str(path), "--unit", "CNTT", "--asked-by", HOA, *more, "--json") == 1
+        assert [row["refused"]["en"] for row in json.loads(console.out)] == [told]
 
 
 def test_the_form_comes_back_as_it_was_sent(console: Console) -> None:

@@ -157,7 +157,7 @@ def test_clause_7_2_c_what_is_queued_is_dropped(server: MailServer) -> None:
     queued = Queued(server.config.spool_dir, server.clock, sender)
     assert queued.count() == 1
     assert Queued(server.config.spool_dir, server.clock, full).count() == 0
-    assert queued.drop(server.running.rooms.usage.notices) == 1
+    assert queued.drop(server.running.rooms.usage.notices, server.running.rooms.log) == 1
     assert queued.count() == 0
     server.record(sender, Draft(FactKind.RESTORED, server.clock.now(), "test", "", "3/CV"))
     server.move_clock_to(server.clock.now() + timedelta(days=1))
@@ -193,6 +193,11 @@ def test_a_request_to_restore_asks_for_what_is_queued_too(server: MailServer) ->
     assert waiting.count() == 1
     assert approving.approve(directory.requests.get(request.request_id), "mai", Choices(queued=Waiting.DROP)).password
     assert waiting.count() == 0
+    events = server.events()  # Reg. 4.2, 8.2: nothing ends in silence
+    (accepted,) = [event for event in events if event.get("event") == "message_accepted"]
+    (dropped,) = [event for event in events if event.get("event") == "delivery_dropped"]
+    assert dropped["trace"] == accepted["trace"]
+    assert (dropped["sender"], dropped["recipients"], dropped["clause"]) == (sender.address, ["ttlan@mic.gov.vn"], "7.2.c")
 
 
 class Blocked:

@@ -114,6 +114,7 @@ def test_listings(fresh):
         (2, ("person", "add", "Bê " * 100, "--unit", "CNTT")),
         (2, ("mailbox", "issue", "--group", " ", "--sponsor", "CNTT", "--address", "nhom")),
         (1, ("mailbox", "issue", "--group", "Nhóm", "--sponsor", "CNTT", "--address", "n" * 65)),
+        (2, ("person", "add", "Lê An", "--unit", "CNTT", "--contract-from", "01/03/2027", "--contract-until", "28/02/2027")),
     ],
 )
 def test_names_that_cannot_be(console, code, words):
@@ -132,6 +133,33 @@ def test_the_password_is_shown_whatever_becomes_of_the_welcome(console):
     assert issued["address"] == "banbientap@mic.gov.vn"
     assert len(issued["password"]) >= 16
     assert "the welcome could not be delivered: a file lies where a folder must be" in console.err
+
+
+@pytest.mark.clause("5.2")
+def test_a_reserved_name_goes_to_no_group_unasked(fresh):
+    """What a group is called does not make an address that belongs to a function; the Centre can choose one for it."""
+    assert fresh.run("mailbox", "issue", "--group", "Ab Use", "--sponsor", "CNTT") == 0, fresh.err
+    assert "au@mic.gov.vn" in fresh.out
+    assert fresh.run("mailbox", "issue", "--group", "Root", "--sponsor", "CNTT") == 1
+    assert "--address" in fresh.err
+    assert fresh.json("mailbox", "issue", "--group", "Hỗ trợ", "--sponsor", "CNTT", "--address", "support")["mailbox_id"]
+
+
+@pytest.mark.clause("5.4.b")
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("An Đức Min", "admin is kept for a function; to choose: minad"),
+        ("Ý", "y is too short; to choose: y.cntt"),
+        ("A" * 70, f"{'a' * 70} is too long. "),
+        ("Đào Văn Bê", "dvbe is taken; to choose: bedv"),
+    ],
+)
+def test_why_the_plain_form_cannot_be_had(fresh, name, told):
+    """Taken, reserved, too short or too long: each is told as what it is, and nothing is offered where nothing fits."""
+    person = fresh.json("person", "add", name, "--unit", "CNTT")["person_id"]
+    assert fresh.run("mailbox", "issue", "--person", str(person)) == 1
+    assert told in " ".join(fresh.err.split())
 
 
 def test_issuing_to_a_namesake(fresh):

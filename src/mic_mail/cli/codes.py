@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from mic_mail.errors import Text
-from mic_mail.policy.wording import LEVELS, PARTS
+from mic_mail.policy.requests import ITEMS
+from mic_mail.policy.wording import EMPLOYMENTS, LEVELS, PARTS
 
 FINDINGS: Mapping[str, Text] = {
     "index-damaged": Text("chỉ mục hỏng", "index damaged"),
@@ -99,4 +100,11 @@ FACT_DATA: Mapping[str, Text] = {
     "request": Text("yêu cầu số", "request"),
     "unit_from": Text("từ đơn vị", "unit_from"),
     "unit_to": Text("đến đơn vị", "unit_to"),
+}
+
+# What a request asks for: likewise (`policy.requests.Item`).
+REQUEST_ITEMS: Mapping[str, Text] = {
+    **{item.value: name for item, name in ITEMS.items()},
+    **{f"employment={employment}": name for employment, name in EMPLOYMENTS.items()},
+    **{code: name for code, name in FACT_DATA.items() if code.startswith(("level=", "cause="))},
 }

@@ -37,7 +37,7 @@ SEVERITIES: Mapping[str, Text] = {
 COLUMNS = (
     Column("severity", "Mức", "Severity", names=SEVERITIES),
     Column("kind", "Loại", "Kind", json_only=True),
-    Column("subject", "Đối tượng", "Subject"),
+    Column("subject", "Đối tượng", "Subject", names={"officer": Text("cán bộ quản trị", "officer")}),
     Column("text", "Không khớp", "Disagreement"),
 )
 

@@ -39,6 +39,14 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Chưa chuyển được cho {recipient}: {reason}, lần {attempts}, thử lại lúc {next_try} (UTC)",
         "Not yet delivered to {recipient}: {reason}, try {attempts}, next at {next_try} (UTC)",
     ),
+    "delivery_held": (
+        "Giữ lại vì hộp thư gửi bị tạm khóa: <{sender}> gửi {recipients}",
+        "Held, since the sending mailbox is suspended: <{sender}> for {recipients}",
+    ),
+    "delivery_dropped": (
+        "Không gửi nữa theo quyết định khi khôi phục hộp thư: <{sender}> gửi {recipients} ({clause})",
+        "Dropped by decision when the mailbox was restored: <{sender}> for {recipients} ({clause})",
+    ),
     "message_taken_up": (
         "Lấy lại từ hàng đợi sau {attempts} lần thử: <{sender}> gửi {recipients}, nhận lúc {accepted_at} (UTC)",
         "Taken up from the queue after {attempts} tries: <{sender}> for {recipients}, accepted at {accepted_at} (UTC)",

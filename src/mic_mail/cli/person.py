@@ -85,6 +85,12 @@ def add(
     )
     if employment is Employment.CONTRACT and person.contract_from is None:
         raise BadInput(Text("Thiếu ngày bắt đầu hợp đồng.", "The contract's first day is missing."), clause="6.3")
+    if person.contract_from and person.contract_until and person.contract_until < person.contract_from:
+        raise BadInput(
+            Text("Hợp đồng hết hạn trước ngày bắt đầu.", "The contract ends before its first day."),
+            clause="6.3",
+            remedy=Text("Xem lại --contract-from, --contract-until.", "Look at --contract-from and --contract-until."),
+        )
     with on_record(here, "person_add", person.full_name, Origin(here.actor(actor), "", document), unit=unit):
         stored = here.directory.add_person(person)
     output.record(ONE, _row(here, stored), as_json=as_json)

@@ -5,7 +5,7 @@ What is decided about a request stands in `requestacts`; main.NOUNS joins the tw
 
 import sys
 from collections import Counter
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
+from mic_mail.cli.codes import REQUEST_ITEMS
 from mic_mail.cli.days import read_instant
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks, open_to_all
@@ -24,7 +25,7 @@ from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.i18n.citations import clause as cite
 from mic_mail.papers.plain import MOST_OCTETS
-from mic_mail.policy.requests import CHANNELS, ITEMS, KINDS, STATES, Channel, Item, Kind, Request, State, deadline_clause
+from mic_mail.policy.requests import CHANNELS, KINDS, STATES, Channel, Item, Kind, Request, State, deadline_clause
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 from mic_mail.services.requests import form as forms
@@ -53,7 +54,7 @@ COLUMNS = (
 ONE = (
     *COLUMNS,
     Column("document_date", "Ngày văn bản", "Document date"),
-    Column("items", "Nội dung", "Content", names={item.value: name for item, name in ITEMS.items()}),
+    Column("items", "Nội dung", "Content", names=REQUEST_ITEMS),
     Column("opened_by", "Người ghi", "Entered by"),
     Column("opened_at", "Ghi lúc", "Entered"),
     Column("handler", "Người xử lý", "Handled by"),
@@ -74,6 +75,7 @@ ROWS = (
     Column("refused", "Từ chối vì", "Refused because"),
     Column("clause", "Căn cứ", "Clause", cites=True),
 )
+DAYS = frozenset({Item.DAY, Item.CONTRACT_FROM, Item.CONTRACT_UNTIL})
 TARGET = Text("mục tiêu của Trung tâm", "the Centre's own target")
 
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số yêu cầu.", "Number of the request."))]
@@ -269,7 +271,7 @@ def one(here: Frame, due: Due) -> dict[str, Cell]:
     return {
         **_cells(due, _symbols(here)),
         "document_date": request.filing.document_date,
-        "items": {item.value: value for item, value in request.filing.items.items()},
+        "items": {item.value: _item(item, value) for item, value in request.filing.items.items()},
         "opened_by": request.opened_by,
         "opened_at": request.opened_at,
         "handler": request.handler,
@@ -281,6 +283,11 @@ def one(here: Frame, due: Due) -> dict[str, Cell]:
         "batch": request.batch,
         "row": request.row,
     }
+
+
+def _item(item: Item, value: str) -> str | date:
+    """A day as one, so that the table writes it as people do; JSON has it as it is kept."""
+    return date.fromisoformat(value) if item in DAYS else value
 
 
 def _census_line(here: Frame, request: Request) -> Text | None:

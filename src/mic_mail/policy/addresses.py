@@ -7,7 +7,7 @@ The person chooses (Reg. 5.4.b); these are suggestions in order, and a check for
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain, islice, permutations
@@ -27,7 +27,7 @@ MAX_ORDERS = 5_000
 RESERVED = frozenset(
     "abuse admin administrator hostmaster mailer-daemon noreply postmaster root security support webmaster".split()
 )
-"""Local parts that belong to functions (RFC 2142, RFC 5321 §4.5.1, Reg. 6.2), never to a person."""
+"""Local parts that belong to functions (RFC 2142, RFC 5321 §4.5.1, Reg. 6.2), never to a person, nor unasked to a group."""
 
 Taken = Callable[[str], bool]
 """Whether a local part is in use, was in use, or is reserved."""
@@ -75,10 +75,14 @@ def unit_local_part(symbol: str, settings: AddressSettings = DEFAULTS) -> str:
     return mapped
 
 
-def group_suggestions(name: str) -> list[str]:
-    """Reg. 5.2: what the Centre may choose from for a group, easy to remember first: doanthanhnien, dtn."""
+def group_suggestions(name: str, settings: AddressSettings = DEFAULTS) -> list[str]:
+    """Reg. 5.2: what the Centre may choose from for a group, easy to remember first: doanthanhnien, dtn.
+
+    A reserved name is none of them, whatever the group is called: the Centre can only choose it by itself.
+    """
     found = words(name)
-    return [local for local in ("".join(found), "".join(word[0] for word in found)) if len(local) <= MAX_LOCAL_PART]
+    forms = ("".join(found), "".join(word[0] for word in found))
+    return [local for local in forms if settings.shortest <= len(local) <= MAX_LOCAL_PART and local not in settings.reserved]
 
 
 def suggestions(
@@ -109,10 +113,21 @@ def check_choice(local: str, full_name: str, unit_local: str, *, settings: Addre
             Text(f"“{local}” không được tạo từ họ tên của cá nhân.", "This local part is not made from the person's name."),
             clause="5.4.b",
         )
-    if len(local) < settings.shortest or local in settings.reserved:
-        raise AddressRefused(
-            Text(f"“{local}” không được cấp cho cá nhân.", "This local part is not given to people."), clause="5.3"
-        )
+    if len(local) < settings.shortest:
+        raise _not_for_people(local)
+    must_be_a_persons(local, settings.reserved)
+
+
+def must_be_a_persons(local: str, reserved: Collection[str]) -> None:
+    """Refuse what belongs to a function: what others write there is not for one person (RFC 2142, Reg. 6.2)."""
+    if local in reserved:
+        raise _not_for_people(local)
+
+
+def _not_for_people(local: str) -> AddressRefused:
+    return AddressRefused(
+        Text(f"“{local}” không được cấp cho cá nhân.", "This local part is not given to people."), clause="5.3"
+    )
 
 
 def is_of_name(local: str, full_name: str) -> bool:

@@ -42,8 +42,8 @@ _ENDING = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 def one_line(text: str) -> str:
     """A text as lists and letters show it: what would end a line or steer a terminal is a blank, what shows nothing is left out
-    (a list would show another name than is there); single blanks."""
-    shown = text if text.isascii() else _UNSEEN.sub("", text)
+    (a list would show another name than is there); single blanks. U+200B, by which pages part words, is one."""
+    shown = text if text.isascii() else _UNSEEN.sub("", text.replace("\u200b", " "))
     if not shown.isprintable():
         shown = "".join(" " if category(c) in _ENDING else c for c in shown if category(c) != "Cf")
     return " ".join(shown.split())
@@ -77,7 +77,7 @@ def words(name: str) -> list[str]:
                 clause="13.1",
             )
         bare = "".join(c if c.isascii() else unidecode(c) for c in plain(letters)).lower()
-        if not (bare.isascii() and bare.isalpha()):
+        if not (bare.isascii() and bare.isalpha() and all(c.isalpha() or combining(c) for c in letters)):
             raise UnusableName(
                 Text(f"“{word}” trong họ tên “{name}” không phải là chữ.", "The name has a word that is not made of letters."),
                 clause="5.3",
@@ -152,9 +152,9 @@ _SYLLABLE = re.compile(
 
 def _damaged(word: str) -> bool:
     """Whether `word` is no Vietnamese syllable as it stands, but becomes one when read as TCVN3 or VNI."""
-    if any(category(c) not in {"Lu", "Ll", "Lt", "Mn"} or c == "µ" for c in word):
-        # ª, º, ¹, ¨, © and the like: letters in the old encodings, signs in Unicode.
-        return any(c in _TCVN3 for c in word)
+    signs = [c for c in word if category(c) not in {"Lu", "Ll", "Lt", "Mn"} or c == "µ"]
+    if signs:  # ª, º, ¹, ¨, © and the like: letters in the old encodings, signs in Unicode; others are no letters anywhere
+        return any(c in _TCVN3 for c in signs)
     if word.isascii() or _is_syllable(word):
         return False
     return _is_syllable("".join(_TCVN3.get(c, c) for c in word)) or _is_syllable(_from_vni(word))

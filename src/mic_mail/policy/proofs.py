@@ -45,6 +45,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_5.py",
         "tests/regulation/test_clause_6_2.py",
+        "tests/regulation/test_commands.py",
     ),
     "5.3": ("tests/regulation/test_clause_5.py",),
     "5.4.a": (
@@ -56,6 +57,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "5.4.b": (
         "tests/regulation/test_clause_5.py",
         "tests/regulation/test_clause_6_2.py",
+        "tests/regulation/test_commands.py",
         "tests/regulation/year/test_year.py",
     ),
     "5.5": (

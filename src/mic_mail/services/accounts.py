@@ -18,6 +18,7 @@ from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Cause, Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind
+from mic_mail.policy.handover import BeingHandedOver, running
 from mic_mail.policy.leaving import Leave, leaves, reclaim_at
 from mic_mail.policy.lifecycle import Decision, Reason, State, decide
 from mic_mail.policy.ranks import level_of
@@ -266,10 +267,15 @@ class Accounts:
         return self._append(entry, self._draft(FactKind.SENDING_UNLOCKED, origin))
 
     def reclaim(self, mailbox: MailboxRecord, origin: Origin) -> Fact:
-        """Reg. 6.1, 6.2: reclaim on the unit's request, any kind of mailbox; what follows is in `services.reclaiming`."""
+        """Reg. 6.1, 6.2: reclaim on the unit's request, any kind of mailbox; what follows is in `services.reclaiming`.
+
+        Not while it is handed over (Reg. 12.3.d): its mail would be refused from this moment on.
+        """
         _needs_reason(origin, "6.2")
         entry, decision = self._look(mailbox)
         self._must_be_issued(decision)
+        if running(entry.facts) is not None:
+            raise BeingHandedOver(mailbox.address)
         return self._append(entry, self._draft(FactKind.RECLAIMED, origin))
 
     # ------------------------------------------------------------ Reg. 15.2

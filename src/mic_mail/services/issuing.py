@@ -37,14 +37,23 @@ class NotEligible(Refused):
     """The person may not be given a new personal mailbox (Reg. 6.3)."""
 
 
-class ChoiceNeeded(Refused):
-    """The plain form of the name is taken: the person chooses one of `suggestions` (Reg. 5.4.b)."""
+TAKEN = Text("đã có người dùng", "is taken")
+RESERVED = Text("dành cho chức năng hệ thống", "is kept for a function")
+TOO_SHORT = Text("quá ngắn", "is too short")
+TOO_LONG = Text("quá dài", "is too long")
 
-    def __init__(self, plain: str, suggestions: Sequence[str]) -> None:
+
+class ChoiceNeeded(Refused):
+    """The plain form of the name cannot be had: the person chooses one of `suggestions` (Reg. 5.4.b)."""
+
+    def __init__(self, plain: str, suggestions: Sequence[str], why: Text = TAKEN) -> None:
         self.suggestions = tuple(suggestions)
         offered = ", ".join(suggestions)
+        some = Text(f"; cá nhân chọn một trong: {offered}.", f"; to choose: {offered}.")
+        none = Text(". Không có gợi ý nào từ họ tên này.", ". The name suggests no other.")
+        end = some if suggestions else none
         super().__init__(
-            Text(f"Địa chỉ {plain} không còn; cá nhân chọn một trong: {offered}.", f"{plain} is taken; to choose: {offered}."),
+            Text(f"Địa chỉ {plain} {why.vi}{end.vi}", f"{plain} {why.en}{end.en}"),
             clause="5.4.b",
             remedy=Text("Hỏi cá nhân rồi cấp lại với --address.", "Ask the person, then issue again with --address."),
         )
@@ -155,7 +164,7 @@ class Issuing:
         if before is not None:
             return self.issue_again(before, password, request, quota_octets=quota_octets)
         if chosen is None:
-            offered = [local for local in addresses.group_suggestions(name) if not self._taken()(local)]
+            offered = [local for local in addresses.group_suggestions(name, self._rules) if not self._taken()(local)]
             if not offered:
                 raise AlreadyThere(
                     Text("Không có địa chỉ gợi ý nào dùng được.", "No address that the name suggests can be had."),
@@ -183,10 +192,8 @@ class Issuing:
                 ),
                 clause=reclaimed.clause,
             )
-        if local in self._rules.reserved and mailbox.kind is MailboxKind.PERSONAL:
-            raise addresses.AddressRefused(
-                Text(f"“{local}” không được cấp cho cá nhân.", "This local part is not given to people."), clause="5.3"
-            )
+        if mailbox.kind is MailboxKind.PERSONAL:
+            addresses.must_be_a_persons(local, self._rules.reserved)
         self._directory.add_alias(mailbox.mailbox_id, address, self._draft(FactKind.ALIAS_ADDED, origin, address=address))
 
     def remove_alias(self, mailbox: MailboxRecord, address: str, origin: Origin) -> None:
@@ -227,8 +234,15 @@ class Issuing:
         plain = addresses.personal_local_part(person.full_name, given_words=given_words)
         offered = self.suggest(person, given_words=given_words)
         if offered[:1] != [plain]:
-            raise ChoiceNeeded(plain, offered)
+            raise ChoiceNeeded(plain, offered, self._why_not(plain))
         return plain
+
+    def _why_not(self, plain: str) -> Text:
+        if plain in self._rules.reserved:
+            return RESERVED
+        if len(plain) < self._rules.shortest:
+            return TOO_SHORT
+        return TOO_LONG if len(plain) > addresses.MAX_LOCAL_PART else TAKEN
 
     def _mailbox_of(self, person: PersonRecord) -> MailboxRecord | None:
         personal = self._directory.mailboxes_of(person_id=person.person_id)

@@ -12,8 +12,11 @@ from pathlib import Path
 from mic_mail.clock import Clock
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.i18n.notices import mailbox as letters
+from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.spool import Entry, Spool
 from mic_mail.services.notices import Notices
+
+SECURITY = "7.2.c"
 
 
 def _instant(at_us: int) -> datetime:
@@ -33,14 +36,21 @@ class Queued:
         with self._entries() as entries:
             return sum(1 for _ in entries)
 
-    def drop(self, notices: Notices) -> int:
-        """End them without delivery, and tell the sender's mailbox to whom each was addressed. Returns how many there were."""
+    def drop(self, notices: Notices, log: MailLog) -> int:
+        """End them without delivery; log and sender's mailbox say to whom each was addressed (Reg. 4.2). How many."""
         dropped = 0
         with self._entries() as entries:
             for entry in entries:
                 recipients = [target.address for target in entry.open_targets]
                 letter = letters.not_sent(self._sender.address, _instant(entry.slip.accepted_at_us), recipients)
                 notices.deliver(self._sender, letter, origin=f"not_sent:{entry.spool_id}@{self._sender.mailbox_id}")
+                log.event(
+                    "delivery_dropped",
+                    trace=entry.slip.trace_id,
+                    sender=entry.slip.sender,
+                    recipients=recipients,
+                    clause=SECURITY,
+                )
                 entry.settle([target.mailbox_id for target in entry.open_targets], now_us=self._clock.now_us())
                 dropped += 1
         return dropped

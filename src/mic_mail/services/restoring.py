@@ -13,6 +13,7 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import Text
+from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import Decision
 from mic_mail.services.accounts import Accounts, Asked, NotAllowed
 from mic_mail.services.credentials import Origin
@@ -35,6 +36,7 @@ class Restoring:
         self._accounts = Accounts(directory, config, clock)
         self._notices = Notices(store, config, clock)
         self._spool_dir = config.spool_dir
+        self._log_dir = config.log_dir
         self._clock = clock
 
     def restore(
@@ -56,4 +58,8 @@ class Restoring:
                 remedy=Text("Thêm --queued send hoặc --queued drop.", "Add --queued send or --queued drop."),
             )
         if count and queued is Waiting.DROP:
-            waiting.drop(self._notices)
+            log = MailLog(self._log_dir, "cli", clock=self._clock, threaded=False)
+            try:
+                waiting.drop(self._notices, log)
+            finally:
+                log.close()

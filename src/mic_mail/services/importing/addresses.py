@@ -2,7 +2,8 @@
 
 In: whose it is, the old address, the request. Out: a mailbox whose first fact is IMPORTED, with a first password that has to be
 changed. The forms of Reg. 5.1 to 5.4 bind only what is issued after the regulation, so none of them is asked for here; only
-what no mail system could deliver to, or what somebody else has, is refused. Blocking: commands only.
+what no mail system could deliver to, or what somebody else has, is refused; and to a person what belongs to a function.
+Blocking: commands only.
 """
 
 import re
@@ -14,7 +15,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
-from mic_mail.policy.addresses import MAX_LOCAL_PART
+from mic_mail.policy.addresses import MAX_LOCAL_PART, must_be_a_persons
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
 from mic_mail.services.accounts import not_to_come
 from mic_mail.services.credentials import Origin, hashing, verifiers
@@ -48,6 +49,7 @@ class OldAddresses:
         if any(one.kind is MailboxKind.PERSONAL for one in self._directory.mailboxes_of(person_id=person.person_id)):
             raise Refused(Text("Cá nhân này đã có hộp thư.", "This person has a mailbox already."), clause="5.3")
         record = self._record(MailboxKind.PERSONAL, old, person.full_name)
+        must_be_a_persons(record.address.partition("@")[0], self._config.address.reserved)
         return self._take(record, old, password, origin, person_id=person.person_id)
 
     def of_unit(self, unit: UnitRecord, old: Old, password: str, origin: Origin) -> MailboxRecord:

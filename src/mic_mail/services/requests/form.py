@@ -168,7 +168,9 @@ class Reader:
         said = {key: one_line(text) for key, text in said.items()}
         if any(len(text) > LONGEST for text in said.values()):
             raise BadInput(Text(f"Một ô dài quá {LONGEST} ký tự.", f"A cell has more than {LONGEST} characters."))
-        kind = _code(Kind, KINDS, said.get(KIND, ""), HEADINGS[KIND])
+        if not said.get(KIND):
+            raise Incomplete(Text("Thiếu loại yêu cầu.", "The kind of request is missing."), clause=CLAUSE)
+        kind = _code(Kind, KINDS, said[KIND], HEADINGS[KIND])
         document = said.get(DOCUMENT) or known.document
         filing = Filing(
             kind=kind,
@@ -201,7 +203,14 @@ class Reader:
     def _channel(self, said: Mapping[str, str], known: Known) -> Channel:
         if known.channel is not None and (known.fixed or not said.get(CHANNEL)):
             return known.channel
-        return _code(Channel, CHANNELS, said.get(CHANNEL, ""), HEADINGS[CHANNEL])
+        if not said.get(CHANNEL):
+            raise Incomplete(
+                Text(
+                    "Thiếu kênh: thêm --channel hoặc cột “Kênh”.", "The channel is missing: --channel, or a column 'Channel'."
+                ),
+                clause=CLAUSE,
+            )
+        return _code(Channel, CHANNELS, said[CHANNEL], HEADINGS[CHANNEL])
 
     def _received(self, said: Mapping[str, str], known: Known) -> datetime:
         at = known.received_at
