@@ -162,6 +162,7 @@ _NEEDED = {
     "incident open": ("other", "x"), "incident show": ("1",), "incident note": ("1", "x"),
     "incident close": ("1", "--result", "x"), "incident export": ("1", "/nowhere", "--reason", "x"),
     "report correspondence": ("--mailbox", "cntt@mic.gov.vn"),
+    "dkim use": ("x",), "dkim remove": ("x",),
     "mailbox export": ("cntt@mic.gov.vn", "/nowhere", "--document", "1", "--asked-by", "1"),
     "mailbox mark-passed-on": ("cntt@mic.gov.vn", "<1@x>", "--document", "1"),
 }  # fmt: skip

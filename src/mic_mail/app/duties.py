@@ -1,10 +1,13 @@
 """What is done again and again: by each process for what it changed, and by one housekeeper for the whole server."""
 
 from mic_mail.app.rooms import Rooms
+from mic_mail.net.dns import Resolver
+from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.outbound.held import Held
 from mic_mail.services.clockmark import RENEWED_SECONDS
 from mic_mail.services.contentexport import ContentExport
 from mic_mail.services.delivery import settle_journal
+from mic_mail.services.dkim import SWITCH_SECONDS, DkimKeys
 from mic_mail.services.downtimes import DowntimeNotices
 from mic_mail.services.handover.handing import Handovers
 from mic_mail.services.handover.rounds import HandoverMarks
@@ -100,6 +103,11 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
     async def spool() -> None:
         await rooms.mailflow.recover()
 
+    async def dkim() -> None:
+        names = rooms.config.dns
+        keys = DkimKeys(KeyFolder(rooms.config.server.data_dir), rooms.clock)
+        await keys.switch(lambda: Resolver(names.nameservers, seconds=names.seconds), rooms.lanes, rooms.log)
+
     return [
         *_about_requests(rooms),
         Duty("spool", SPOOL_SECONDS, spool),
@@ -108,6 +116,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("exports", SWEEP_SECONDS, exports),
         Duty("rescan", rooms.config.storage.rescan, visits.rescan),
         Duty("certificate", CERTIFICATE_SECONDS, certificate),
+        Duty("dkim", SWITCH_SECONDS, dkim),
         *_about_the_log(rooms),
         Duty("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round),
         *_weekly_duties(rooms),

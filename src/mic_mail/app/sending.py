@@ -10,6 +10,8 @@ from datetime import timedelta
 from mic_mail.app.rooms import Rooms
 from mic_mail.net.dns import Resolver
 from mic_mail.outbound.connections import ConnectionSettings
+from mic_mail.outbound.dkimkeys import KeyFolder
+from mic_mail.outbound.signing import Signer
 from mic_mail.services.reporting import Reports
 from mic_mail.services.sending import Senders, SendingSettings
 
@@ -48,6 +50,7 @@ class SendingMail:
             may_send=rooms.access.may_be_sent,
             report=reports.report,
             watch=lambda mailbox_id, callback: rooms.access.watch(mailbox_id, callback).close,
+            sign=Signer(KeyFolder(config.server.data_dir), rooms.log, rooms.clock).sign,
         )
         self._running: asyncio.Task[None] | None = None
 

@@ -16,8 +16,10 @@ from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import Text
 from mic_mail.net.dns import Resolver
+from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.policy.roles import Right
 from mic_mail.services import dnscheck, dnsrecords
+from mic_mail.services.dkim import DkimKeys
 from mic_mail.services.dnscheck import Finding, Verdict
 from mic_mail.services.dnsrecords import Need, Wanted
 
@@ -90,7 +92,8 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
 
 
 def _wanted(here: Frame) -> list[Wanted]:
-    return dnsrecords.wanted(here.config, here.directory.domains(), _key_digest(here))
+    keys = DkimKeys(KeyFolder(here.config.server.data_dir), here.clock).published()
+    return dnsrecords.wanted(here.config, here.directory.domains(), _key_digest(here), keys)
 
 
 def _key_digest(here: Frame) -> bytes | None:

@@ -141,6 +141,15 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Nhật ký bị xóa trước khi gửi tới {collector}: {octets} octet",
         "The log was removed before {collector} had it: {octets} octets",
     ),
+    "dkim_key_signs": (
+        "Khóa DKIM {selector} ({algorithm}) ký thư của {domain} từ bây giờ",
+        "The DKIM key {selector} ({algorithm}) signs mail of {domain} from now on",
+    ),
+    "dkim_key_unusable": ("Thư gửi ra ngoài tạm chờ: {error}", "Mail to other domains waits: {error}"),
+    "message_not_signed": (
+        "Thư của <{sender}> gửi đi không có chữ ký DKIM: {reason}",
+        "The message of <{sender}> leaves without a DKIM signature: {reason}",
+    ),
     "messages_passed_on": (
         "{actor} đánh dấu đã chuyển UID {uids} trong {folder} của {mailbox}",
         "{actor} marked UID {uids} in {folder} of {mailbox} as passed on",

@@ -77,6 +77,7 @@ NOUNS = {
         Noun("census", ("census",)),
         Noun("report", ("report", "unanswered", "openings", "correspondence", "passedon")),
         Noun("dns", ("dns",)),
+        Noun("dkim", ("dkim",)),
         Noun("log", ("log",)),
         Noun("regulation", ("regulation",)),
         Noun("secrecy", ("secrecy",)),

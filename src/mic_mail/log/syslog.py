@@ -64,6 +64,8 @@ SECURITY: Mapping[str, tuple[Severity, str]] = {
     "web_password_refused": (Severity.NOTICE, "Từ chối mật khẩu mới"),
     "certificate_refused": (Severity.ERROR, "Chứng thư không dùng được"),
     "certificate_ending": (Severity.WARNING, "Chứng thư sắp hết hạn"),
+    "dkim_key_signs": (Severity.NOTICE, "Khóa DKIM bắt đầu ký"),
+    "dkim_key_unusable": (Severity.ERROR, "Khóa DKIM không dùng được"),
     "clock_untrusted": (Severity.ERROR, "Đồng hồ máy chủ không tin được"),
     "files_left": (Severity.NOTICE, "Tệp lạ trong hộp thư"),
     "log_anchored": (Severity.INFORMATIONAL, "Niêm phong nhật ký"),

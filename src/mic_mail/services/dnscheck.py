@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mic_mail.errors import Text
+from mic_mail.mime.dkim import is_testing, says_the_same
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.services.dnsrecords import Kind, Wanted
 
@@ -115,6 +116,18 @@ async def _text(resolver: Resolver, wanted: Wanted, _host_name: str) -> Finding:
     return Finding(wanted, Verdict.OK, of_this_kind)
 
 
+async def _dkim(resolver: Resolver, wanted: Wanted, _host_name: str) -> Finding:
+    """Equal in what counts, and the only one: of several a verifier may take any (RFC 6376 §3.6.2.2)."""
+    assert wanted.key is not None
+    texts = (await resolver.txt(wanted.name)).values
+    if len(texts) != 1:
+        return Finding(wanted, Verdict.SEVERAL if texts else Verdict.MISSING, texts)
+    if not says_the_same(texts[0], wanted.key.record):
+        return Finding(wanted, Verdict.DIFFERS, texts)
+    testing = Text("t=y: nơi nhận xem như chưa ký", "t=y: others treat it as unsigned") if is_testing(texts[0]) else None
+    return Finding(wanted, Verdict.OK, texts, testing)
+
+
 async def _dane(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
     """RFC 7672 §3: where there are records and none fits, senders that obey them deliver nothing."""
     found = await resolver.tlsa(host, 25)
@@ -151,5 +164,6 @@ _CHECKS = {
     Kind.REVERSE: _reverse,
     Kind.MX: _mx,
     Kind.DANE: _dane,
+    Kind.DKIM: _dkim,
     Kind.SERVICE: _service,
 }

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from mic_mail.config.model import Config
 from mic_mail.errors import Text
+from mic_mail.mime.dkim import strings_of
+from mic_mail.outbound.dkimkeys import Key, State
 
 PREFERENCE = 10
 TTL_SECONDS = 3600
@@ -31,6 +33,7 @@ class Kind(StrEnum):
     MX = "mx"
     SPF = "spf"
     DMARC = "dmarc"
+    DKIM = "dkim"
     TLS_REPORTS = "tls-reports"
     DANE = "dane"
     SERVICE = "service"
@@ -48,6 +51,8 @@ class Wanted:
     """As in a zone file; of an address what only its owner knows is said in words."""
     need: Need
     why: Text
+    key: Key | None = None
+    """Whose record it is."""
 
     def line(self) -> str:
         """As in a zone file; a comment where the value is not ours to know."""
@@ -64,6 +69,7 @@ _WHY = {
     Kind.MX: Text("nơi nhận thư của tên miền (RFC 5321 §5.1)", "where mail for the domain goes (RFC 5321 section 5.1)"),
     Kind.SPF: Text("máy nào được gửi thư của tên miền (RFC 7208)", "who may send mail of the domain (RFC 7208)"),
     Kind.DMARC: Text("xử lý thư mạo danh tên miền (RFC 7489)", "what becomes of forged mail (RFC 7489)"),
+    Kind.DKIM: Text("khóa kiểm tra chữ ký trên thư gửi đi (RFC 6376)", "the key of signatures on mail sent out (RFC 6376)"),
     Kind.TLS_REPORTS: Text("nơi nhận báo cáo về TLS (RFC 8460)", "where reports about TLS go (RFC 8460)"),
     Kind.DANE: Text("khóa của chứng thư, nơi có DNSSEC (RFC 7672)", "the certificate's key, where there is DNSSEC (RFC 7672)"),
     Kind.ALIAS: Text(
@@ -90,8 +96,11 @@ _SERVICES: Sequence[tuple[str, str, str]] = (
 """Name, door, and whose port."""
 
 
-def wanted(config: Config, domains: Sequence[str], key_digest: bytes | None) -> list[Wanted]:
-    """Every record; `key_digest`: SHA-256 of the certificate's SubjectPublicKeyInfo, None where nobody may read it here."""
+def wanted(config: Config, domains: Sequence[str], key_digest: bytes | None, keys: Sequence[Key] = ()) -> list[Wanted]:
+    """Every record; `key_digest`: SHA-256 of the certificate's SubjectPublicKeyInfo, None where nobody may read it here.
+
+    `keys`: those of DKIM that have to be published.
+    """
     host = config.server.hostname
     found = [
         _record(Kind.HOST, host, "A", "<address of this server>"),
@@ -101,7 +110,13 @@ def wanted(config: Config, domains: Sequence[str], key_digest: bytes | None) -> 
         found.append(_record(Kind.DANE, f"_25._tcp.{host}", "TLSA", f"3 1 1 {key_digest.hex()}", Need.RECOMMENDED))
     for domain in domains:
         found += _of_domain(config, domain, host)
-    return found
+    return found + [_of_key(key) for key in keys]
+
+
+def _of_key(key: Key) -> Wanted:
+    """What waits for its record signs nothing yet."""
+    need = Need.RECOMMENDED if key.state is State.ANNOUNCED else Need.REQUIRED
+    return Wanted(Kind.DKIM, key.name, "TXT", strings_of(key.record), need, _WHY[Kind.DKIM], key)
 
 
 def _of_domain(config: Config, domain: str, host: str) -> Iterator[Wanted]:

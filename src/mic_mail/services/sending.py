@@ -28,6 +28,7 @@ from mic_mail.net.dns import DnsUnavailable, Resolver
 from mic_mail.outbound.commands import Addressee, Sending
 from mic_mail.outbound.connections import Connections, ConnectionSettings
 from mic_mail.outbound.destinations import End, Job, Schedule, pause
+from mic_mail.outbound.dkimkeys import KeyUnusable
 from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
 from mic_mail.outbound.queue import Entry, Hold, Queue, Standing
 from mic_mail.outbound.routing import Host, NoRoute, Route, route
@@ -115,9 +116,11 @@ class Senders:
         may_send: Callable[[int], bool],
         report: Reporting,
         watch: Watching = watch_nothing,
+        sign: Callable[[Entry], bytes] = lambda _: b"",
         chance: Random | None = None,
     ) -> None:
-        """`may_send`: whether what this mailbox has submitted may leave now; `report` returns when the word is durable."""
+        """`may_send`: whether what this mailbox has submitted may leave now; `report` returns when the word is durable; `sign`:
+        the fields in front of a message, called in the cpu lane, again for each domain; raises `KeyUnusable`."""
         self._queue = queue
         self._resolver = resolver
         self._settings = settings
@@ -126,6 +129,7 @@ class Senders:
         self._clock = clock
         self._kept_back = KeptBack(may_send, watch, self.hear, log)
         self._report = report
+        self._sign = sign
         self._chance = chance or Random()  # noqa: S311 - spreads pauses
         self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=self._chance.random)
         self._entries: dict[str, Entry] = {}
@@ -334,7 +338,10 @@ class Senders:
     async def _heard_of(self, entry: Entry, domain: str, places: Sequence[int]) -> tuple[_Heard, End]:
         """What is said of each, by whom ever it was, or by us."""
         try:
+            await self._lanes.cpu(self._sign, entry)  # before anybody is spoken to
             return await self._send(entry, domain, places), End.SERVED
+        except KeyUnusable:  # the log has said where; a report that this comes into is for the sender
+            return _Heard([Result(Fate.DEFERRED, "4.3.0", "it cannot be signed now")] * len(places)), End.SERVED
         except NoRoute as error:
             return _Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places)), End.SERVED
         except (PeerTrouble, DnsUnavailable) as error:
@@ -372,23 +379,25 @@ class Senders:
 
     async def _over_peer(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
         envelope = entry.envelope
-        size = (await self._lanes.io(entry.path.stat)).st_size - envelope.return_path_octets
-        sending = Sending(envelope.sender, size, envelope.body, envelope.smtputf8, envelope.ret, envelope.envid)
         recipients = [envelope.recipients[place] for place in places]
         addressees = [Addressee(each.address, each.notify, each.orcpt) for each in recipients]
         try:
-            async with contextlib.aclosing(self._pieces(entry)) as pieces:
+            signature = await self._lanes.cpu(self._sign, entry)
+            size = (await self._lanes.io(entry.path.stat)).st_size - envelope.return_path_octets + len(signature)
+            sending = Sending(envelope.sender, size, envelope.body, envelope.smtputf8, envelope.ret, envelope.envid)
+            async with contextlib.aclosing(self._pieces(entry, signature)) as pieces:
                 return await peer.send(sending, addressees, pieces)
         except BaseException:  # a disk that cannot be read, too: half a message must not look like a whole one
             peer.abort()
             raise
 
-    async def _pieces(self, entry: Entry) -> AsyncGenerator[bytes]:
+    async def _pieces(self, entry: Entry, signature: bytes) -> AsyncGenerator[bytes]:
         file = await self._lanes.io(lambda: open(entry.path, "rb", buffering=0))  # noqa: SIM115 - closed below
         try:
             await self._lanes.io(file.seek, entry.envelope.return_path_octets)
             while octets := await self._lanes.io(file.read, PIECE_OCTETS):
-                yield octets
+                yield signature + octets
+                signature = b""
         finally:
             file.close()
 

@@ -1,0 +1,221 @@
+"""What a DKIM signature is taken of, how its field is written, and what its record in the DNS says. Pure, without keys.
+
+In: a header, a body in pieces; a record. Out: the digest of the body and the octets that a key signs (RFC 6376 §3.7, relaxed in
+both, §3.4.2 and §3.4.4), the field in front of the message, tags of a record. Only CRLF ends a line: a bare CR or LF, which a
+BINARYMIME message may hold, is an octet like others. Linear in time; of a body no more is kept than the piece that came last.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+OVERSIGNED = (
+    b"From", b"To", b"Cc", b"Subject", b"Date", b"Message-ID", b"Reply-To", b"In-Reply-To", b"References", b"MIME-Version",
+    b"Content-Type", b"Content-Transfer-Encoding",
+)  # fmt: skip
+"""Signed once more often than they are there, so that nobody adds another (RFC 6376 §5.4, §8.15)."""
+SIGNED = (
+    b"Sender", b"Content-ID", b"Content-Description", b"Content-Disposition", b"Auto-Submitted", b"List-ID",
+    b"List-Unsubscribe", b"List-Unsubscribe-Post", b"Resent-Date", b"Resent-From", b"Resent-Sender", b"Resent-To", b"Resent-Cc",
+    b"Resent-Message-ID",
+)  # fmt: skip
+"""Signed where they are there (RFC 6376 §5.4.1); lists and whoever sends it again may add theirs."""
+STRING_OCTETS = 255
+"""RFC 1035 §3.3: of one string of a TXT record."""
+_LINE = 76
+_EMPTY_LINES = b"\r\n" * 4_096
+_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:((?:[^\r\n]|\r(?!\n)|(?<!\r)\n|\r\n(?=[ \t]))*+)(?:\r\n|\Z)")
+"""A name, spaces before the colon as in old mail (RFC 5322 §4.5.8), a value with its folds."""
+_WSP = re.compile(rb"[ \t]+")
+
+
+class NotAHeader(ValueError):
+    """A line that belongs to no field: what others take for the header nobody knows."""
+
+
+def split_header(header: bytes) -> list[tuple[bytes, bytes]]:
+    """Name and value of each field, as they stand there. `header` ends before the empty line, or with it."""
+    fields, at, end = [], 0, len(header.removesuffix(b"\r\n\r\n"))
+    while at < end and header[at : at + 2] != b"\r\n":
+        match = _FIELD.match(header, at)
+        if match is None:
+            raise NotAHeader(f"a line of the header is no field, at octet {at}")
+        fields.append((match[1], match[2]))
+        at = match.end()
+    return fields
+
+
+def relaxed_field(name: bytes, value: bytes) -> bytes:
+    """RFC 6376 §3.4.2, without the CRLF."""
+    return name.lower() + b":" + _WSP.sub(b" ", value.replace(b"\r\n", b"")).strip(b" ")
+
+
+class RelaxedBody:
+    """SHA-256 of a body that comes in pieces (RFC 6376 §3.4.4)."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._line_ends = 0
+        """CRLF that have not been counted in: the body may end with them."""
+        self._is_spaced = False
+        """A space after them, which may be the end of a line."""
+        self._cr = b""
+        """The last octet, where it was CR."""
+        self._is_empty = True
+
+    def update(self, octets: bytes) -> None:
+        """The next piece."""
+        text = (b" " if self._is_spaced else b"") + self._cr + octets
+        self._cr = b"\r" if text.endswith(b"\r") else b""
+        self._take(text.removesuffix(b"\r"))
+
+    def _take(self, octets: bytes) -> None:
+        text = _WSP.sub(b" ", octets).replace(b" \r\n", b"\r\n")
+        self._is_spaced = text.endswith(b" ")
+        text = text.removesuffix(b" ")
+        ends = _line_ends_of(text)
+        if ends * 2 < len(text):
+            while self._line_ends:
+                some = min(self._line_ends, len(_EMPTY_LINES) // 2)
+                self._hash.update(_EMPTY_LINES[: 2 * some])
+                self._line_ends -= some
+            self._hash.update(text[: len(text) - 2 * ends])
+            self._is_empty = False
+        self._line_ends += ends
+
+    def digest(self) -> bytes:
+        """Of all of it, which ends with one CRLF, unless there is nothing in it."""
+        if self._cr:  # an octet like others: no LF has followed
+            held, self._cr = (b" " if self._is_spaced else b"") + self._cr, b""
+            self._take(held)
+        whole = self._hash.copy()
+        if not self._is_empty:
+            whole.update(b"\r\n")
+        return whole.digest()
+
+
+def _line_ends_of(text: bytes) -> int:
+    """How many CRLF stand at its end."""
+    tail = text[len(text.rstrip(b"\r\n")) :]
+    if tail == b"\r\n" * (len(tail) // 2):
+        return len(tail) // 2
+    ends = 0
+    while tail.endswith(b"\r\n", 0, len(tail) - 2 * ends):
+        ends += 1
+    return ends
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What one signature says of itself."""
+
+    algorithm: str
+    """`rsa-sha256`, `ed25519-sha256`."""
+    domain: str
+    selector: str
+    at: int
+    """Seconds since 1970."""
+
+
+def names_to_sign(fields: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+    """What `h=` holds, in order."""
+    there = Counter(name.lower() for name, _ in fields)
+    return [name for name in OVERSIGNED for _ in range(there[name.lower()] + 1)] + [
+        name for name in SIGNED for _ in range(there[name.lower()])
+    ]
+
+
+def unsigned_field(signing: Signing, names: Iterable[bytes], body: bytes) -> bytes:
+    """The value of the field with nothing behind `b=`, which is its last tag."""
+    lines, line = [], b"\th="
+    for name in _with_colons(names):
+        if len(line) + len(name) > _LINE:
+            lines.append(line)
+            line = b"\t "
+        line += name
+    value = [
+        f" v=1; a={signing.algorithm}; c=relaxed/relaxed; s={signing.selector};",
+        f"\td={signing.domain}; t={signing.at};",
+    ]
+    return b"\r\n".join(
+        [*(each.encode() for each in value), *lines, line + b";", b"\tbh=" + base64.b64encode(body) + b";", b"\tb="]
+    )
+
+
+def _with_colons(names: Iterable[bytes]) -> Iterable[bytes]:
+    colon = b""
+    for name in names:
+        yield colon + name
+        colon = b":"
+
+
+def to_be_signed(fields: Sequence[tuple[bytes, bytes]], names: Iterable[bytes], unsigned: bytes) -> bytes:
+    """RFC 6376 §3.7: the fields that `names` names, the last of each name first, and the signature's own."""
+    left: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        left.setdefault(name.lower(), []).append(relaxed_field(name, value) + b"\r\n")
+    chosen = [mine.pop() for name in names if (mine := left.get(name.lower()))]
+    return b"".join(chosen) + relaxed_field(b"DKIM-Signature", unsigned)
+
+
+def whole_field(unsigned: bytes, signature: bytes) -> bytes:
+    """The field as it stands in front of the message."""
+    text = base64.b64encode(signature)
+    parts = [text[at : at + _LINE - 4] for at in range(0, len(text), _LINE - 4)]
+    return b"DKIM-Signature:" + unsigned + b"\r\n\t ".join(parts) + b"\r\n"
+
+
+# ------------------------------------------------------------ what the DNS says
+
+
+def record(kind: str, public: bytes) -> str:
+    """Of a key (RFC 6376 §3.6.1, RFC 8463 §4.2); `kind`: `rsa` with SubjectPublicKeyInfo, `ed25519` with its 32 octets."""
+    return f"v=DKIM1; k={kind}; p={base64.b64encode(public).decode()}"
+
+
+def strings_of(text: str) -> str:
+    """A record as a zone file has it: strings of no more than 255 octets."""
+    return " ".join(f'"{text[at : at + STRING_OCTETS]}"' for at in range(0, len(text), STRING_OCTETS))
+
+
+def tags_of(text: str) -> dict[str, str] | None:
+    """Of a record (RFC 6376 §3.2): name -> value without spaces; None where it is no list of tags."""
+    tags: dict[str, str] = {}
+    for part in text.removesuffix(";").split(";") if text.strip() else []:
+        name, equals, value = part.partition("=")
+        name = name.strip()
+        if not equals or not name or name in tags:
+            return None
+        tags[name] = re.sub(r"[ \t\r\n]+", "", value)
+    return tags
+
+
+def says_the_same(found: str, wanted: str) -> bool:
+    """Whether a verifier that finds the record `found` takes what the key of `wanted` has signed for signed."""
+    tags, ours = tags_of(found), tags_of(wanted)
+    if not tags or not ours:
+        return False
+    first = found.lstrip().startswith("v")
+    return (
+        (tags.get("v", "DKIM1") == "DKIM1" and ("v" not in tags or first))  # RFC 6376 §3.6.1: the first one, if it is there
+        and tags.get("k", "rsa") == ours["k"]
+        and "sha256" in tags.get("h", "sha256").split(":")
+        and not {"*", "email"}.isdisjoint(tags.get("s", "*").split(":"))
+        and _decoded(tags.get("p", "")) == _decoded(ours["p"])
+    )
+
+
+def is_testing(found: str) -> bool:
+    """RFC 6376 §3.6.1, `t=y`: others treat what is signed as if it were not."""
+    return "y" in (tags_of(found) or {}).get("t", "").split(":")
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,153 @@
+"""DKIM signatures of what leaves (RFC 6376, 8301, 8463): by each key that signs for the domain in From.
+
+In: an entry of the queue. Out: the fields to be put in front of its message, which is not changed. What nobody has signed in to
+send is not vouched for: it goes without one. Blocking, in one thread; a message is read in pieces.
+
+    key or ring cannot be read      `KeyUnusable`: the message waits, since it will be signed once that is put right
+    message cannot be read          OSError: it waits, as it could not be sent either
+    message cannot be signed        it goes without a signature, and `message_not_signed` says why
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from mic_mail.clock import Clock
+from mic_mail.errors import MicMailError
+from mic_mail.log.maillog import MailLog
+from mic_mail.mime import dkim
+from mic_mail.mime.mailboxes import Ambiguous, read_mailboxes
+from mic_mail.net.dns import NotAName, to_ascii
+from mic_mail.outbound.dkimkeys import Key, KeyFolder, KeyUnusable, Private, State, signature
+from mic_mail.outbound.queue import Entry
+
+PIECE_OCTETS = 64 << 10
+MOST_HEADER_OCTETS = 1 << 20
+MOST_NAMES = 500
+"""In `h=`: a field of a hundred kilobytes would be refused elsewhere."""
+KEPT = 2_000
+"""Messages whose signatures are remembered, for their next try or domain."""
+_END = b"\r\n\r\n"
+
+
+class NotSigned(ValueError):
+    """Why a message cannot be signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """The keys that sign."""
+
+    mark: tuple[int, ...] | None
+    by_domain: dict[str, list[tuple[Key, Private]]]
+
+
+class Signer:
+    """Whoever signs, in one process; sees at once what commands change."""
+
+    def __init__(self, folder: KeyFolder, log: MailLog, clock: Clock) -> None:
+        self._folder = folder
+        self._log = log
+        self._clock = clock
+        self._loaded = _Loaded((), {})
+        self._signed: OrderedDict[str, bytes] = OrderedDict()
+        self._told = ""
+
+    def sign(self, entry: Entry) -> bytes:
+        """The fields, empty where there are to be none."""
+        try:
+            keys = self._keys()
+        except KeyUnusable as error:
+            if self._told != error.text.en:
+                self._told = error.text.en
+                self._log.event("dkim_key_unusable", error=error.text.en)
+            raise
+        self._told = ""
+        if not keys or not entry.envelope.submitted_by:
+            return b""
+        if (known := self._signed.get(entry.entry_id)) is not None:
+            return known
+        fields = self._signed[entry.entry_id] = self._fields(entry, keys)
+        if len(self._signed) > KEPT:
+            self._signed.popitem(last=False)
+        return fields
+
+    def _keys(self) -> dict[str, list[tuple[Key, Private]]]:
+        while (mark := self._folder.mark()) != self._loaded.mark:
+            try:
+                self._loaded = _Loaded(mark, self._load())
+            except KeyUnusable:
+                if mark == self._folder.mark():  # else somebody has just removed a key
+                    raise
+            self._signed.clear()  # the key may be gone before the message is: each is signed by what is published
+        return self._loaded.by_domain
+
+    def _load(self) -> dict[str, list[tuple[Key, Private]]]:
+        by_domain: dict[str, list[tuple[Key, Private]]] = {}
+        for key in self._folder.read():
+            if key.state is State.SIGNING:
+                by_domain.setdefault(key.domain, []).append((key, self._folder.private(key)))
+        return by_domain
+
+    def _fields(self, entry: Entry, keys: dict[str, list[tuple[Key, Private]]]) -> bytes:
+        try:
+            with open(entry.path, "rb", buffering=0) as file:
+                file.seek(entry.envelope.return_path_octets)
+                header, rest = _read_header(file)
+                fields = dkim.split_header(header)
+                mine = keys.get(_author_domain(fields), [])
+                return _signed(file, fields, rest, mine, self._clock.now_us() // 1_000_000) if mine else b""
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - mail must not stop for what is wrong in one message, or here
+            reason = error.text.en if isinstance(error, MicMailError) else f"{type(error).__name__}: {error}"
+            self._log.event("message_not_signed", trace=entry.envelope.trace_id, sender=entry.envelope.sender, reason=reason)
+            return b""
+
+
+def _read_header(file: BinaryIO) -> tuple[bytes, bytes]:
+    """All that stands before the empty line, and what was read of the body."""
+    read = bytearray()
+    while octets := file.read(PIECE_OCTETS):
+        looked = max(0, len(read) - len(_END) + 1)
+        read += octets
+        if (at := read.find(_END, looked)) >= 0:
+            return bytes(read[:at]), bytes(read[at + len(_END) :])
+        if len(read) > MOST_HEADER_OCTETS:
+            raise NotSigned("the header is too long")
+    return bytes(read), b""
+
+
+def _author_domain(fields: Sequence[tuple[bytes, bytes]]) -> str:
+    """Of From, as the DNS has it."""
+    values = [value for name, value in fields if name.lower() == b"from"]
+    if len(values) != 1:
+        raise NotSigned("not one From")
+    try:
+        domains = {to_ascii(mailbox.address.rpartition("@")[2]) for mailbox in read_mailboxes(values[0])}
+    except (Ambiguous, NotAName) as error:
+        raise NotSigned(f"From is not legible: {error}") from error
+    if len(domains) != 1:
+        raise NotSigned("authors of several domains")
+    return domains.pop()
+
+
+def _signed(
+    file: BinaryIO, fields: Sequence[tuple[bytes, bytes]], rest: bytes, keys: Sequence[tuple[Key, Private]], at: int
+) -> bytes:
+    names = dkim.names_to_sign(fields)
+    if len(names) > MOST_NAMES:
+        raise NotSigned("too many fields of one name")
+    body = dkim.RelaxedBody()
+    body.update(rest)
+    while octets := file.read(PIECE_OCTETS):
+        body.update(octets)
+    written = []
+    for key, private in keys:
+        unsigned = dkim.unsigned_field(
+            dkim.Signing(f"{key.algorithm}-sha256", key.domain, key.selector, at), names, body.digest()
+        )
+        made = signature(private, dkim.to_be_signed(fields, names, unsigned))
+        written.append(dkim.whole_field(unsigned, made))
+    return b"".join(written)

@@ -1,0 +1,260 @@
+"""The life of DKIM keys. One signs only once the DNS has its record, or somebody insists.
+
+    add, rotate   a new key: announced          its record is to be published
+    switch        announced -> signing          as soon as the DNS has it (the housekeeper looks); the one before it retires
+    use           announced, retired -> signing somebody insists
+    remove        announced; retired for a week -> gone
+
+Which of two commands comes first the ring's lock decides; each looks again under it. What the DNS does not answer changes
+nothing: a key that signs goes on. Blocking, but for `switch`.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from mic_mail.clock import Clock
+from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.i18n import dates
+from mic_mail.log.maillog import MailLog
+from mic_mail.mime.dkim import says_the_same
+from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
+from mic_mail.outbound.dkimkeys import (
+    LEAST_BITS,
+    MOST_BITS,
+    Algorithm,
+    Key,
+    KeyFolder,
+    KeyUnusable,
+    Ring,
+    State,
+    generate,
+    is_selector,
+    record_of,
+)
+from mic_mail.process.lanes import Lanes
+
+RETIRED_FOR = timedelta(days=7)
+"""So long the record of a key that signs no more stays: others try again for five days, and look at it late."""
+SWITCH_SECONDS = 600.0
+_US = timedelta(microseconds=1)
+
+
+class Said(StrEnum):
+    """What the DNS says of a key."""
+
+    THIS = "this"
+    NOTHING = "nothing"
+    OTHER = "other"
+    """Something else, or several records: then none counts (RFC 6376 §3.6.2.2)."""
+    UNKNOWN = "unknown"
+    """It does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A key that is wanted."""
+
+    domain: str
+    algorithm: Algorithm
+    bits: int
+
+
+async def said_of(resolver: Resolver, key: Key) -> Said:
+    """What the DNS says of it now."""
+    try:
+        found = (await resolver.txt(key.name)).values
+    except NoSuchName:
+        return Said.NOTHING
+    except DnsUnavailable:
+        return Said.UNKNOWN
+    if not found:
+        return Said.NOTHING
+    return Said.THIS if len(found) == 1 and says_the_same(found[0], key.record) else Said.OTHER
+
+
+class DkimKeys:
+    """The keys of one server."""
+
+    def __init__(self, folder: KeyFolder, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+
+    def all(self) -> tuple[Key, ...]:
+        """Those on record; raises `KeyUnusable`."""
+        return self._folder.read()
+
+    def trouble(self, key: Key) -> Text | None:
+        """Why its secret cannot be used; None: it can."""
+        try:
+            self._folder.private(key)
+        except KeyUnusable as error:
+            return error.text
+        return None
+
+    def published(self) -> list[Key]:
+        """Those whose record has to be in the DNS: a retired one for a week."""
+        return [key for key in self.all() if key.state is not State.RETIRED or self.has_to_stay(key)]
+
+    def has_to_stay(self, key: Key) -> bool:
+        """Whether mail that it has signed may still be on its way."""
+        return self._clock.now_us() - key.since_us < RETIRED_FOR // _US
+
+    # ------------------------------------------------------------ by people
+
+    def add(self, domains: Sequence[str], algorithm: Algorithm, bits: int, selector: str | None) -> list[Key]:
+        """A new key for each domain, announced."""
+        if algorithm is Algorithm.RSA and not LEAST_BITS <= bits <= MOST_BITS:
+            raise BadInput(
+                Text(
+                    f"Khóa RSA phải có từ {LEAST_BITS} đến {MOST_BITS} bit (RFC 8301).",
+                    f"An RSA key has from {LEAST_BITS} to {MOST_BITS} bits (RFC 8301).",
+                )
+            )
+        if selector is not None and not is_selector(selector):
+            raise BadInput(
+                Text("Bộ chọn chỉ gồm a-z, 0-9, dấu nối; dài 1-63.", "A selector is of a-z, 0-9 and hyphens, 1 to 63 of them.")
+            )
+        return self._make(selector, lambda _: [Asked(domain, algorithm, bits) for domain in domains])
+
+    def rotate(self, domains: Collection[str]) -> list[Key]:
+        """A new key of the same kind for each that signs, announced."""
+
+        def wanted(ring: Ring) -> list[Asked]:
+            return [
+                Asked(key.domain, key.algorithm, key.bits)
+                for key in ring.keys
+                if key.state is State.SIGNING and key.domain in domains
+            ]
+
+        return self._make(None, wanted)
+
+    def _make(self, selector: str | None, wanted: Callable[[Ring], list[Asked]]) -> list[Key]:
+        with self._folder.changing() as ring:
+            asked = wanted(ring)
+            if not asked:
+                raise Refused(Text("Chưa có khóa nào đang ký.", "No key signs yet."), remedy=_ADD)
+            for each in asked:
+                for key in ring.keys:
+                    if (key.domain, key.algorithm, key.state) == (each.domain, each.algorithm, State.ANNOUNCED):
+                        raise _waits(key)
+            now_us = self._clock.now_us()
+            made = []
+            for each in asked:
+                private = generate(each.algorithm, each.bits)
+                bits = each.bits if each.algorithm is Algorithm.RSA else 256
+                name = _free(ring.keys, each, selector, f"{self._clock.now():%Y%m%d}")
+                key = Key(each.domain, name, each.algorithm, bits, record_of(private), State.ANNOUNCED, now_us, now_us)
+                ring.store(key, private)
+                ring.keys.append(key)
+                made.append(key)
+            ring.save()
+        return made
+
+    def use(self, selector: str, domains: Collection[str]) -> list[Key]:
+        """From now on they sign, whatever the DNS says; those of the same kind retire."""
+        with self._folder.changing() as ring:
+            for key in (chosen := _chosen(ring.keys, selector, domains)):
+                self._folder.private(key)  # who cannot be read must not be what everything waits for
+            return self._sign_with(ring, [key for key in chosen if key.state is not State.SIGNING])
+
+    def remove(self, selector: str, domains: Collection[str], *, now: bool) -> list[Key]:
+        """Gone, with their secret; `now`: also one that signs, or that mail on its way may need."""
+        with self._folder.changing() as ring:
+            chosen = _chosen(ring.keys, selector, domains)
+            if not now:
+                for key in chosen:
+                    self._must_be_free(key)
+            ring.keys = [key for key in ring.keys if key not in chosen]
+            ring.save()
+            for key in chosen:
+                ring.drop_file(key)
+        return chosen
+
+    def _must_be_free(self, key: Key) -> None:
+        if key.state is State.SIGNING:
+            raise Refused(
+                Text(f"{key.name} đang ký thư.", f"{key.name} signs mail."),
+                remedy=Text(
+                    "Thay khóa trước: `mic-mail dkim rotate`.", "Put another in its place first: `mic-mail dkim rotate`."
+                ),
+            )
+        if key.state is State.RETIRED and self.has_to_stay(key):
+            until = datetime.fromtimestamp(key.since_us // 1_000_000, UTC) + RETIRED_FOR
+            raise Refused(
+                Text(
+                    f"{key.name} phải giữ trong DNS đến {dates.short(until)}: thư đã ký còn đang trên đường.",
+                    f"{key.name} has to stay in the DNS until {dates.short(until)}: mail that it has signed is on its way.",
+                )
+            )
+
+    # ------------------------------------------------------------ by the DNS
+
+    async def switch(self, resolver: Callable[[], Resolver], lanes: Lanes, log: MailLog) -> None:
+        """Sign with those announced keys that the DNS has."""
+        waiting = [key for key in await lanes.io(self.all) if key.state is State.ANNOUNCED]
+        if not waiting:
+            return
+        asked = resolver()
+        there = [key for key in waiting if await said_of(asked, key) is Said.THIS]
+        for key in await lanes.io(self._switch_to, there) if there else ():
+            log.event("dkim_key_signs", domain=key.domain, selector=key.selector, algorithm=key.algorithm)
+
+    def _switch_to(self, there: Sequence[Key]) -> list[Key]:
+        with self._folder.changing() as ring:
+            left = [key for key in there if key in ring.keys]  # somebody may have removed or used it meanwhile
+            for key in left:
+                self._folder.private(key)
+            return self._sign_with(ring, left)
+
+    def _sign_with(self, ring: Ring, chosen: Iterable[Key]) -> list[Key]:
+        now_us, changed = self._clock.now_us(), []
+        for key in chosen:
+            for place, other in enumerate(ring.keys):
+                if other == key:
+                    ring.keys[place] = replace(key, state=State.SIGNING, since_us=now_us)
+                    changed.append(ring.keys[place])
+                elif (other.domain, other.algorithm, other.state) == (key.domain, key.algorithm, State.SIGNING):
+                    ring.keys[place] = replace(other, state=State.RETIRED, since_us=now_us)
+        if changed:
+            ring.save()
+        return changed
+
+
+_ADD = Text("Tạo khóa: `mic-mail dkim add`.", "Make one: `mic-mail dkim add`.")
+
+
+def _waits(key: Key) -> Refused:
+    return Refused(
+        Text(f"{key.name} đã được tạo và còn chờ có trong DNS.", f"{key.name} was made already and waits for the DNS."),
+        remedy=Text(
+            f"Công bố bản ghi của nó (`mic-mail dns records`), hoặc bỏ nó: `mic-mail dkim remove {key.selector}`.",
+            f"Publish its record (`mic-mail dns records`), or drop it: `mic-mail dkim remove {key.selector}`.",
+        ),
+    )
+
+
+def _free(keys: Sequence[Key], asked: Asked, selector: str | None, day: str) -> str:
+    """A selector that the domain does not have yet."""
+    taken = {key.selector for key in keys if key.domain == asked.domain}
+    if selector is not None:
+        if selector in taken:
+            raise Refused(
+                Text(f"{asked.domain} đã có bộ chọn {selector}.", f"{asked.domain} has the selector {selector} already.")
+            )
+        return selector
+    first = f"{asked.algorithm}{day}"
+    return next(
+        name for number in range(1, len(taken) + 2) if (name := f"{first}-{number}" if number > 1 else first) not in taken
+    )
+
+
+def _chosen(keys: Sequence[Key], selector: str, domains: Collection[str]) -> list[Key]:
+    found = [key for key in keys if key.selector == selector and key.domain in domains]
+    if not found:
+        raise BadInput(
+            Text(f"Không có khóa nào mang bộ chọn “{selector}”.", "There is no key with this selector."),
+            remedy=Text("Xem `mic-mail dkim list`.", "See `mic-mail dkim list`."),
+        )
+    return found

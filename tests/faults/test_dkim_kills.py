@@ -1,0 +1,77 @@
+"""Whoever makes, changes and removes keys is killed again and again: what the ring names is whole, and one of a kind signs.
+
+As a program (`python -m faults.test_dkim_kills FOLDER SEED`) it does so until it is killed.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from mic_mail.clock import SystemClock
+from mic_mail.errors import Refused
+from mic_mail.outbound.dkimkeys import Algorithm, KeyFolder, State
+from mic_mail.services.dkim import DkimKeys
+
+TESTS = Path(__file__).parents[1]
+DOMAINS = ["mic.gov.vn", "mard.example"]
+KILLS = 20
+
+
+def test_keys_are_whole_whoever_is_killed(tmp_path: Path) -> None:
+    """Two at once, twenty rounds of kills; after each everything that the ring names can be used, and signing never ends."""
+    keys, chance = DkimKeys(KeyFolder(tmp_path), SystemClock()), random.Random(6376)
+    keys.add(DOMAINS, Algorithm.ED25519, 0, "first")
+    keys.use("first", DOMAINS)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    changed = Counter[str]()
+    for number in range(KILLS):
+        running = [
+            subprocess.Popen(
+                [sys.executable, "-m", "faults.test_dkim_kills", str(tmp_path), str(2 * number + one)],
+                env=env, stdout=subprocess.PIPE,
+            )
+            for one in range(2)
+        ]  # fmt: skip
+        for each in running:
+            assert each.stdout is not None
+            each.stdout.readline()
+        time.sleep(chance.random() * 0.05)
+        for each in running:
+            each.send_signal(signal.SIGKILL)
+            each.communicate()
+        found = keys.all()
+        assert [keys.trouble(key) for key in found] == [None] * len(found)
+        assert Counter(key.domain for key in found if key.state is State.SIGNING) == dict.fromkeys(DOMAINS, 1)
+        assert len({key.name for key in found}) == len(found)
+        changed.update(key.name for key in found)
+    assert len(changed) > 10
+    with KeyFolder(tmp_path).changing():
+        assert not list((tmp_path / "dkim").glob(".new-*"))
+
+
+def change(folder: Path, seed: int) -> None:
+    keys, chance = DkimKeys(KeyFolder(folder), SystemClock()), random.Random(seed)
+    print("ready", flush=True)
+    while True:
+        try:
+            for key in keys.rotate(DOMAINS):
+                keys.use(key.selector, [key.domain])
+            for key in keys.all():
+                if key.state is not State.SIGNING and chance.random() < 0.7:
+                    keys.remove(key.selector, [key.domain], now=key.state is State.RETIRED)
+        except Refused:  # one waits already
+            for key in keys.all():
+                if key.state is State.ANNOUNCED:
+                    keys.use(key.selector, [key.domain])
+        except Exception as error:
+            if "no key with this selector" not in str(error):
+                raise
+
+
+if __name__ == "__main__":
+    change(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,313 @@
+"""`mic-mail dkim add|rotate|use|list|remove`: a key signs once the DNS has it, and stays there while mail may need it."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from dnsserver import BROKEN, SILENT, NameServer, name_server
+from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.errors import Refused, Trouble
+from mic_mail.log.maillog import MailLog
+from mic_mail.mime.dkim import says_the_same, strings_of
+from mic_mail.net.dns import Resolver
+from mic_mail.outbound.dkimkeys import Algorithm, Key, KeyFolder, KeyUnusable, State
+from mic_mail.process.lanes import Lanes
+from mic_mail.services.dkim import DkimKeys
+from regulation.test_commands import Console
+from unit.cli.test_dns import DOMAIN, write_settings
+
+OTHER = "mard.example"
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    console = Console(tmp_path)
+    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
+    write_settings(console, "server", more_domains=[OTHER])
+    return console
+
+
+def keys_of(console: Console) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = console.json("dkim", "list")
+    return rows
+
+
+def published(console: Console) -> dict[tuple[str, str], list[str]]:
+    return {(row["name"], "TXT"): [row["value"]] for row in keys_of(console)}
+
+
+def verdicts(console: Console) -> dict[str, tuple[str, str]]:
+    console.run("dns", "check", "--json")
+    return {row["name"]: (row["verdict"], row["need"]) for row in json.loads(console.out) if "_domainkey" in row["name"]}
+
+
+def test_one_key_from_its_making_to_its_end(console: Console) -> None:
+    """Made for every domain; announced; signing once the DNS has it; followed by another; removed after a week."""
+    made = console.json("dkim", "add", "--selector", "s1")
+    assert [row["name"] for row in made] == [f"s1._domainkey.{DOMAIN}", f"s1._domainkey.{OTHER}"]
+    assert made[0]["value"] != made[1]["value"]
+    assert all(len(part) <= 255 for row in made for part in row["value"].strip('"').split('" "'))
+    assert {row["state"] for row in keys_of(console)} == {"announced"}
+    assert "leaves without a signature" in console.err
+    assert console.run("dns", "records", "--zone") == 0
+    assert f"s1._domainkey.{DOMAIN}. 3600 IN TXT {made[0]['value']}" in console.out
+    with name_server({(DOMAIN, "NS"): ["ns."], (OTHER, "NS"): ["ns."]}) as names:
+        write_settings(console, "dns", nameservers=[names.place], seconds=1)
+        assert console.run("dkim", "use", "s1") == 1
+        assert "does not have its record yet" in console.err
+        assert set(verdicts(console).values()) == {("missing", "recommended")}
+        names.zone |= published(console)
+        assert console.run("dkim", "use", "s1") == 0, console.err
+        assert {row["state"] for row in keys_of(console)} == {"signing"}
+        assert set(verdicts(console).values()) == {("ok", "required")}
+        console.json("dkim", "rotate", "--domain", OTHER)
+        (new,) = [row["selector"] for row in keys_of(console) if row["state"] == "announced"]
+        assert new.startswith("rsa20")
+        assert console.run("dkim", "rotate", "--domain", OTHER) == 1
+        assert "waits for the DNS" in console.err
+        assert console.run("dkim", "use", new, "--now") == 0, console.err
+        states = {(row["domain"], row["selector"]): row["state"] for row in keys_of(console)}
+        assert states == {(DOMAIN, "s1"): "signing", (OTHER, "s1"): "retired", (OTHER, new): "signing"}
+        assert verdicts(console)[f"{new}._domainkey.{OTHER}"] == ("missing", "required")
+        assert verdicts(console)[f"s1._domainkey.{OTHER}"] == ("ok", "required")
+    assert console.run("dkim", "remove", "s1", "--domain", OTHER) == 1
+    assert "has to stay in the DNS until" in console.err
+    assert console.run("dkim", "remove", "s1", "--domain", DOMAIN) == 1
+    assert "signs mail" in console.err
+    assert console.run("dkim", "remove", "s1", "--domain", OTHER, "--now") == 0
+    folder = console.folder / "data" / "dkim"
+    assert sorted(path.name for path in folder.glob("*.pem")) == sorted(
+        [f"s1._domainkey.{DOMAIN}.pem", f"{new}._domainkey.{OTHER}.pem"]
+    )
+    acts = [json.loads(line) for path in (console.folder / "data" / "log").glob("audit-*") for line in path.open()]
+    assert [act["act"] for act in acts if act["act"].startswith("dkim")].count("dkim_key_add") == 1
+    assert "PRIVATE" not in json.dumps(acts)
+
+
+def test_whose_files_they_are(console: Console) -> None:
+    console.json("dkim", "add")
+    folder = console.folder / "data" / "dkim"
+    assert folder.stat().st_mode & 0o7777 == 0o700
+    assert {path.stat().st_mode & 0o7777 for path in folder.iterdir()} == {0o600}
+    private = load_pem_private_key(next(folder.glob("*.pem")).read_bytes(), None)
+    assert isinstance(private, rsa.RSAPrivateKey)
+    assert private.key_size == 2048
+    assert "PRIVATE" not in console.out + console.err
+    assert console.run("config", "show") == 0
+    assert "PRIVATE" not in console.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("add", "--bits", "1024"),
+        ("add", "--bits", "8192"),
+        ("add", "--selector", "A"),
+        ("add", "--selector", "a.b"),
+        ("add", "--selector", "../x"),
+        ("add", "--selector", "-a"),
+        ("add", "--selector", ""),
+        ("add", "--domain", "elsewhere.example"),
+        ("add", "--algorithm", "dsa"),
+        ("use", "nothing"),
+        ("use", "nothing", "--now"),
+        ("remove", "nothing"),
+    ],
+)
+def test_what_makes_no_sense(console: Console, words: tuple[str, ...]) -> None:
+    assert console.run("dkim", *words) == 2, (console.out, console.err)
+    assert not list((console.folder / "data" / "dkim").glob("*.pem"))
+
+
+def test_nothing_to_rotate(console: Console) -> None:
+    assert console.run("dkim", "rotate") == 1
+    assert "No key signs yet" in console.err
+
+
+def test_a_selector_that_is_taken(console: Console) -> None:
+    console.json("dkim", "add", "--selector", "s1")
+    assert console.run("dkim", "add", "--selector", "s1", "--algorithm", "ed25519") == 1
+    assert "has the selector s1 already" in console.err
+    assert len(keys_of(console)) == 2
+
+
+def test_a_key_that_cannot_be_read_is_named(console: Console) -> None:
+    console.json("dkim", "add", "--selector", "s1", "--domain", DOMAIN)
+    file = console.folder / "data" / "dkim" / f"s1._domainkey.{DOMAIN}.pem"
+    file.chmod(0o644)
+    (row,) = keys_of(console)
+    assert str(file) in row["trouble"]
+    assert console.run("dkim", "use", "s1", "--now") == 3
+    assert str(file) in console.err
+    file.chmod(0o600)
+    assert keys_of(console)[0]["trouble"] is None
+    (file.parent / "ring.json").write_text("{")
+    for words in (("dkim", "list"), ("dkim", "add"), ("dns", "records")):
+        assert console.run(*words) == 3, words
+        assert "ring.json" in console.err
+
+
+def test_ten_at_once(console: Console) -> None:
+    """One of them makes the key; the others hear that it waits."""
+    console.json("dkim", "add", "--selector", "s1")
+    assert console.run("dkim", "use", "s1", "--now") == 0
+    code = "import sys; from mic_mail.cli.start import run; sys.argv = ['mic-mail', 'dkim', 'rotate']; run()"
+    env = {**os.environ, **console.env}
+    running = [subprocess.Popen([sys.executable, "-c", code], env=env, stderr=subprocess.PIPE, text=True) for _ in range(10)]
+    told = [each.communicate(timeout=100)[1] for each in running]
+    assert sorted(each.returncode for each in running) == [0] + [1] * 9, told
+    assert sum("waits for the DNS" in each for each in told) == 9
+    assert sorted(row["state"] for row in keys_of(console)) == ["announced", "announced", "signing", "signing"]
+    assert all(row["trouble"] is None for row in keys_of(console))
+
+
+# ------------------------------------------------------------ by the clock and the DNS
+
+START = datetime(2026, 11, 26, tzinfo=UTC)
+
+
+class Life:
+    """The keys of one domain, a clock, a name server, and whoever looks."""
+
+    def __init__(self, folder: Path, names: NameServer) -> None:
+        self.folder = folder
+        self.names = names
+        self.clock = ManualClock(START)
+        self.keys = DkimKeys(KeyFolder(folder), self.clock)
+        self.log = MailLog(folder / "log", "housekeeper", clock=SystemClock(), threaded=False)
+
+    async def look(self) -> None:
+        lanes = Lanes(io_threads=1, hash_threads=1)
+        await self.keys.switch(lambda: Resolver([self.names.place], seconds=0.3), lanes, self.log)
+        lanes.close()
+
+    def publish(self, key: Key, *texts: str) -> None:
+        self.names.zone[key.name, "TXT"] = [strings_of(text) for text in texts or [key.record]]
+
+    def state(self, selector: str) -> State:
+        (found,) = [key.state for key in self.keys.all() if key.selector == selector]
+        return found
+
+
+async def test_the_housekeeper_switches(tmp_path: Path) -> None:
+    """Each kind by itself; the one before retires for a week."""
+    with name_server({(DOMAIN, "NS"): ["ns."]}) as names:
+        life = Life(tmp_path, names)
+        (old,) = life.keys.add([DOMAIN], Algorithm.RSA, 2048, "old")
+        (other,) = life.keys.add([DOMAIN], Algorithm.ED25519, 0, "ed")
+        await life.look()
+        assert life.state("old") is State.ANNOUNCED
+        life.publish(old)
+        await life.look()
+        assert (life.state("old"), life.state("ed")) == (State.SIGNING, State.ANNOUNCED)
+        life.publish(other)
+        await life.look()
+        (new,) = [key for key in life.keys.rotate([DOMAIN]) if key.algorithm is Algorithm.RSA]
+        assert (new.bits, new.state) == (2048, State.ANNOUNCED)
+        names.troubles[new.name] = SILENT
+        await life.look()
+        names.troubles[new.name] = BROKEN
+        await life.look()
+        del names.troubles[new.name]
+        assert (life.state("old"), life.state(new.selector)) == (State.SIGNING, State.ANNOUNCED)
+        life.publish(new)
+        await life.look()
+        assert (life.state("old"), life.state(new.selector), life.state("ed")) == (State.RETIRED, State.SIGNING, State.SIGNING)
+        events = "".join(path.read_text() for path in (tmp_path / "log").glob("*.jsonl"))
+        assert events.count('"dkim_key_signs"') == 3
+    life.clock.move_to(START + timedelta(days=6, hours=23))
+    assert old.name in {key.name for key in life.keys.published()}
+    with pytest.raises(Refused):
+        life.keys.remove("old", [DOMAIN], now=False)
+    life.clock.move_to(START + timedelta(days=7, minutes=1))
+    assert old.name not in {key.name for key in life.keys.published()}
+    life.keys.remove("old", [DOMAIN], now=False)
+    assert "old" not in {key.selector for key in life.keys.all()}
+
+
+async def test_a_record_that_is_not_ours(tmp_path: Path) -> None:
+    with name_server({(DOMAIN, "NS"): ["ns."]}) as names:
+        life = Life(tmp_path, names)
+        (key,) = life.keys.add([DOMAIN], Algorithm.RSA, 2048, "s1")
+        for texts in (["v=DKIM1; k=rsa; p="], ["v=spf1 -all"], [key.record, key.record + ";"], [key.record[:-40]], [""]):
+            life.publish(key, *texts)
+            await life.look()
+            assert life.state("s1") is State.ANNOUNCED, texts
+        life.publish(key, key.record + "; t=s; n=notes")
+        await life.look()
+        assert life.state("s1") is State.SIGNING
+
+
+async def test_a_key_whose_file_is_gone_is_not_switched_to(tmp_path: Path) -> None:
+    """The one before it goes on."""
+    with name_server({(DOMAIN, "NS"): ["ns."]}) as names:
+        life = Life(tmp_path, names)
+        life.keys.add([DOMAIN], Algorithm.RSA, 2048, "s1")
+        life.keys.use("s1", [DOMAIN])
+        (new,) = life.keys.rotate([DOMAIN])
+        life.publish(new)
+        (tmp_path / "dkim" / f"{new.name}.pem").unlink()
+        with pytest.raises(KeyUnusable):
+            await life.look()
+        assert life.state("s1") is State.SIGNING
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """Nothing has changed, no secret stays behind, and what it says is about the disk."""
+    keys = DkimKeys(KeyFolder(tmp_path), SystemClock())
+    keys.add([DOMAIN], Algorithm.ED25519, 0, "s1")
+    before, limits = keys.all(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))  # a key has room, the ring has not
+    try:
+        with pytest.raises(Trouble, match="cannot be changed") as told:
+            keys.use("s1", [DOMAIN])
+        with pytest.raises(Trouble, match="cannot be changed"):
+            keys.add([DOMAIN], Algorithm.RSA, 2048, "s2")
+        with pytest.raises(Trouble, match="cannot be changed"):
+            keys.add([OTHER], Algorithm.ED25519, 0, "s3")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert told.value.remedy is None
+    assert keys.all() == before
+    assert sorted(path.name for path in (tmp_path / "dkim").iterdir()) == ["lock", "ring.json", f"s1._domainkey.{DOMAIN}.pem"]
+
+
+OURS = "v=DKIM1; k=rsa; p=AAECAw=="
+
+
+@pytest.mark.parametrize(
+    ("found", "same"),
+    [
+        (OURS, True),
+        ("v=DKIM1; p=AAECAw==", True),
+        ("k=rsa; p=AAEC Aw==;", True),
+        ("p=AAECAw==", True),
+        (" v = DKIM1 ; k = rsa ; h=sha1:sha256; s=email ; p = AAECAw== ", True),
+        ("v=DKIM1; k=rsa; t=y; p=AAECAw==", True),
+        ("v=DKIM1; k=ed25519; p=AAECAw==", False),
+        ("k=rsa; v=DKIM1; p=AAECAw==", False),
+        ("v=DKIM2; k=rsa; p=AAECAw==", False),
+        ("v=DKIM1; k=rsa; h=sha1; p=AAECAw==", False),
+        ("v=DKIM1; k=rsa; s=tlsrpt; p=AAECAw==", False),
+        ("v=DKIM1; k=rsa; p=AAECBA==", False),
+        ("v=DKIM1; k=rsa; p=", False),
+        ("v=DKIM1; k=rsa", False),
+        ("v=DKIM1; k=rsa; p=AAECAw==; p=AAECAw==", False),
+        ("v=DKIM1; k=rsa; p=\udc80", False),
+        ("", False),
+        (";", False),
+        ("garbage", False),
+    ],
+)
+def test_what_counts_in_a_record(found: str, same: bool) -> None:
+    """RFC 6376 §3.2, §3.6.1."""
+    assert says_the_same(found, OURS) is same
