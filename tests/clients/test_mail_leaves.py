@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 
+from authorities import Authority
 from dnsserver import name_server
 from harness import MailServer, config_for
 from mic_mail.outbound.news import tell_decided
 from unit.outbound.test_peer import Server
+from unit.outbound.test_smarthost import PASSWORD as RELAY_PASSWORD
+from unit.outbound.test_smarthost import Relay
 
 PASSWORD = "mat khau 2026 dung de thu"
 
@@ -32,9 +35,9 @@ ZONE = {
 
 
 @contextmanager
-def elsewhere(answers: dict[bytes, bytes] | None = None) -> Iterator[tuple[Server, int]]:
+def elsewhere(answers: dict[bytes, bytes] | None = None, server: Server | None = None) -> Iterator[tuple[Server, int]]:
     """Another mail server, in a thread of its own; its port."""
-    server, loop = Server(OFFER, answers=answers or {}), asyncio.new_event_loop()
+    server, loop = server or Server(OFFER, answers=answers or {}), asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     listening = asyncio.run_coroutine_threadsafe(asyncio.start_server(server.serve, "127.0.0.1", 0), loop).result(10)
@@ -44,10 +47,18 @@ def elsewhere(answers: dict[bytes, bytes] | None = None) -> Iterator[tuple[Serve
 
 
 @contextmanager
-def office(folder: Path, answers: dict[bytes, bytes] | None = None) -> Iterator[tuple[MailServer, Server]]:
-    """Our server, and the other one."""
-    with elsewhere(answers) as (other, port), name_server(ZONE) as names:
-        config = config_for(folder, {"dns": {"nameservers": (names.place,)}, "sending": {"port": port}})
+def office(
+    folder: Path,
+    answers: dict[bytes, bytes] | None = None,
+    other: Server | None = None,
+    sending: dict[str, Any] | None = None,
+) -> Iterator[tuple[MailServer, Server]]:
+    """Our server, and the other one; in texts of `sending` PORT is where that listens."""
+    with elsewhere(answers, other) as (other, port), name_server(ZONE) as names:
+        more = {
+            key: value.replace("PORT", str(port)) if isinstance(value, str) else value for key, value in (sending or {}).items()
+        }
+        config = config_for(folder, {"dns": {"nameservers": (names.place,)}, "sending": {"port": port, **more}})
         server = MailServer(config)
         try:
             server.issue("dvbe", password=PASSWORD)
@@ -153,3 +164,21 @@ def test_where_there_can_be_no_domain(tmp_path: Path, address: str) -> None:
         submit(server, letter(address))
     ((code, words),) = refusal.value.recipients.values()
     assert (code, words[:5]) == (550, b"5.1.2")
+
+
+def test_all_of_it_by_a_smarthost(tmp_path: Path) -> None:
+    """Signed in, under TLS, whatever the domains."""
+    authority, secret = Authority(tmp_path / "ca"), tmp_path / "password"
+    secret.write_text(RELAY_PASSWORD + "\n")
+    secret.chmod(0o600)
+    relay = Relay(context=authority.context("mx.one.example"))
+    how = {
+        "smarthost": "mx.one.example:PORT", "smarthost_ca": authority.file, "smarthost_login": "ours", "smarthost_password": secret,
+    }  # fmt: skip
+    with office(tmp_path / "data", other=relay, sending=how) as (server, _):
+        submit(server, letter("b@one.example", "c@null.example", "d@nowhere.example"))
+        until(lambda: relay.messages)
+        until(lambda: not server.running.rooms.queue.names())
+        sent = [event for event in server.events() if event["event"] == "message_sent"]
+    assert (len(relay.messages), relay.signed_in) == (1, ["ours"])
+    assert [event["secured_by"] for event in sent] == ["name"] * 3

@@ -8,8 +8,11 @@ import asyncio
 from datetime import timedelta
 
 from mic_mail.app.rooms import Rooms
+from mic_mail.config.section import smarthost_place
+from mic_mail.config.sending import Sending
 from mic_mail.net.dns import Resolver
 from mic_mail.outbound.connections import ConnectionSettings
+from mic_mail.outbound.smarthost import IMPLICIT_PORT, Smarthost
 from mic_mail.services.reporting import Reports
 from mic_mail.services.sending import Senders, SendingSettings
 
@@ -26,6 +29,7 @@ class SendingMail:
             warn_seconds=config.sending.warn_after,
             at_once=config.sending.connections,
             to_one=config.sending.connections_per_domain,
+            smarthost=_smarthost(config.sending),
         )
         reports = Reports(
             lambda: rooms.usage.notices,
@@ -64,3 +68,18 @@ class SendingMail:
         await self._senders.end()
         if self._running is not None:
             await self._running
+
+
+def _smarthost(sending: Sending) -> Smarthost | None:
+    if not sending.smarthost:
+        return None
+    name, port = smarthost_place(sending.smarthost)
+    return Smarthost(
+        name,
+        port,
+        sending.smarthost_login,
+        sending.smarthost_password,
+        sending.smarthost_ca,
+        needs_tls=sending.smarthost_tls == "required",
+        is_implicit=port == IMPLICIT_PORT,
+    )

@@ -24,17 +24,18 @@ from mic_mail.clock import Clock
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import DnsUnavailable, Resolver
+from mic_mail.outbound.assurance import Secured, Terms
 from mic_mail.outbound.commands import Addressee, Sending
 from mic_mail.outbound.connections import Connections, ConnectionSettings
 from mic_mail.outbound.destinations import End, Job, Schedule, pause
 from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
 from mic_mail.outbound.queue import Entry, Hold, Queue, Standing
-from mic_mail.outbound.routing import Host, NoRoute, Route, route
+from mic_mail.outbound.routing import NoRoute
+from mic_mail.outbound.smarthost import Smarthost
+from mic_mail.outbound.ways import Ways
 from mic_mail.process.lanes import Lanes
 
 PIECE_OCTETS = 64 << 10
-ROUTE_SECONDS = 600.0
-"""How long a route is believed; its answers may say less, and then the resolver asks again."""
 LOOK_SECONDS = 20.0
 """The queue is looked at so often, hint or no hint."""
 HELD_SECONDS = 60.0
@@ -58,6 +59,8 @@ class SendingSettings:
     warn_seconds: float = DAY / 6
     at_once: int = 200
     to_one: int = 20
+    smarthost: Smarthost | None = None
+    """Takes all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class _Heard:
     """Who said it; None: nobody could be spoken to."""
     reports: bool = True
     """Whether that server tells the sender itself what he wants to know (RFC 3461)."""
+    secured: Secured | None = None
+    """What the connection was like."""
 
 
 class Senders:
@@ -113,8 +118,8 @@ class Senders:
         self._chance = chance or Random()  # noqa: S311 - spreads pauses
         self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=self._chance.random)
         self._entries: dict[str, Entry] = {}
-        self._routes: dict[str, tuple[float, Route]] = {}
-        self._connections = Connections(settings.connections, clock)
+        self._ways = Ways(resolver, settings.own_names, self._chance.shuffle, clock, smarthost=settings.smarthost)
+        self._connections = Connections(settings.connections, clock, log.event)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: set[str] = set()
         self._telling: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -201,7 +206,7 @@ class Senders:
     def _plan(self, entry: Entry, at_us: int) -> None:
         domains: dict[str, list[int]] = defaultdict(list)
         for place in entry.state.open:
-            domains[entry.envelope.recipients[place].domain.lower()].append(place)
+            domains[self._ways.destination(entry.envelope.recipients[place].domain)].append(place)
         due = self._clock.monotonic() + max(0.0, (at_us - self._clock.now_us()) / 1_000_000)
         for domain, places in domains.items():
             self._schedule.add(Job(entry.entry_id, domain, tuple(places)), due)
@@ -270,30 +275,47 @@ class Senders:
     async def _send(self, entry: Entry, domain: str, places: Sequence[int]) -> _Heard:
         """The word on each, and who said it; the last trouble where nobody could be spoken to."""
         trouble: PeerTrouble | None = None
-        for host in (await self._route(domain)).hosts:
+        for host in (await self._ways.to(domain)).hosts:
             for address in host.addresses:
                 try:
-                    return await self._send_to(host, address, entry, places)
+                    return await self._send_to(address, self._ways.terms(host), entry, places)
                 except PeerTrouble as error:
                     if error.step is Step.END:  # it may have been taken: another server would make two of it
                         raise
                     trouble = error
         raise trouble or PeerTrouble(Step.CONNECT, "no address")
 
-    async def _send_to(self, host: Host, address: str, entry: Entry, places: Sequence[int]) -> _Heard:
-        while (peer := self._connections.kept(address)) is not None:
+    async def _send_to(self, address: str, terms: Terms, entry: Entry, places: Sequence[int]) -> _Heard:
+        while (peer := self._connections.kept(address, terms)) is not None:
             try:
-                return await self._hear(host, address, peer, entry, places)
+                return await self._hear(address, terms, peer, entry, places)
             except PeerTrouble as error:
                 if error.step is Step.END:
                     raise
-        return await self._hear(host, address, await self._connections.new(host, address), entry, places)
+        return await self._hear(address, terms, await self._connections.new(address, terms), entry, places)
 
-    async def _hear(self, host: Host, address: str, peer: Peer, entry: Entry, places: Sequence[int]) -> _Heard:
-        results = await self._over_peer(peer, entry, places)
+    async def _hear(self, address: str, terms: Terms, peer: Peer, entry: Entry, places: Sequence[int]) -> _Heard:
+        results = await self._in_parts(peer, entry, places)
         reports = peer.offer.has("DSN")
-        await self._connections.give_back(address, peer)
-        return _Heard(results, host.name, reports)
+        await self._connections.give_back(address, terms, peer)
+        if all(self._ways.asks_for_sign_in(result) for result in results):
+            raise PeerTrouble(Step.AUTH, results[0].text)
+        return _Heard(results, terms.host, reports, peer.secured)
+
+    async def _in_parts(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
+        """Those for whom there was no room in a transaction have the next one, at once (RFC 5321 §4.5.3.1.10)."""
+        results = await self._over_peer(peer, entry, places)
+        while any(result.fate is Fate.DELIVERED for result in results) and not peer.is_over:
+            left = [number for number, result in enumerate(results) if result.is_one_too_many]
+            try:
+                more = await self._over_peer(peer, entry, [places[number] for number in left]) if left else []
+            except PeerTrouble:  # what the others have is not in doubt; these come again
+                break
+            for number, result in zip(left, more, strict=True):
+                results[number] = result
+            if len([result for result in more if result.is_one_too_many]) >= len(left):
+                break
+        return results
 
     async def _over_peer(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
         envelope = entry.envelope
@@ -317,18 +339,6 @@ class Senders:
         finally:
             file.close()
 
-    # ------------------------------------------------------------ the way there
-
-    async def _route(self, domain: str) -> Route:
-        now = self._clock.monotonic()
-        known = self._routes.get(domain)
-        if known is not None and now < known[0]:
-            return known[1]
-        found = await route(domain, self._resolver, self._settings.own_names, self._chance.shuffle)
-        self._routes = {name: kept for name, kept in self._routes.items() if now < kept[0]}
-        self._routes[domain] = now + ROUTE_SECONDS, found
-        return found
-
     # ------------------------------------------------------------ what became of it
 
     async def _write(self, entry: Entry, job: Job, places: Sequence[int], heard: _Heard) -> None:
@@ -345,7 +355,7 @@ class Senders:
             if standing is Standing.OPEN and too_late:
                 standing, status = Standing.FAILED, "5.4.7"
             groups[standing, f"{status} {text}"].append(place)
-            self._tell(entry, place, standing, status=status, reply=text, server=heard.server)
+            self._tell(entry, place, standing, status=status, reply=text, server=heard.server, **_protection(heard))
         for (standing, reason), some in groups.items():
             due = next_try_us if standing is Standing.OPEN else 0
             await self._lanes.io(partial(entry.tried, some, standing, reason, next_try_us=due, server=heard.server))
@@ -405,11 +415,16 @@ class Senders:
         )
 
 
+def _protection(heard: _Heard) -> dict[str, str | None]:
+    """How the message was secured on its way, where there was one."""
+    return {} if heard.secured is None else {"tls": heard.secured.protocol, "secured_by": heard.secured.by}
+
+
 _EVENTS = {
     Standing.DELIVERED: "message_sent",
     Standing.RELAYED: "message_sent",
     Standing.FAILED: "message_not_sent",
     Standing.OPEN: "sending_deferred",
 }
-_STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5"}
-"""RFC 3463: no answer from host; cryptographic failure. Else 4.4.2, bad connection."""
+_STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5", Step.AUTH: "4.7.8"}
+"""RFC 3463: no answer from host; cryptographic failure; credentials. Else 4.4.2, bad connection."""

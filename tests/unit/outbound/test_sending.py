@@ -21,6 +21,7 @@ from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.outbound.connections import ConnectionSettings
 from mic_mail.outbound.peer import Patience
 from mic_mail.outbound.queue import Entry, Envelope, Hold, Queue, Recipient, Standing
+from mic_mail.outbound.smarthost import Smarthost
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.sending import Senders, SendingSettings, Told
 from unit.outbound.test_peer import PLAIN, Server
@@ -44,6 +45,7 @@ class Office:
     told: list[Told] = field(default_factory=list)
     give_up_seconds: float = 5 * 86_400.0
     warn_seconds: float = 4 * 3_600.0
+    smarthost: Smarthost | None = None
 
     def __post_init__(self) -> None:
         self.queue = Queue(self.folder / "queue")
@@ -68,7 +70,7 @@ class Office:
         patience = Patience(1, 1, 1, 1, 1, 1, 1)
         settings = SendingSettings(
             frozenset({"mail.mic.gov.vn"}), ConnectionSettings("mail.mic.gov.vn", self.port, patience=patience),
-            self.give_up_seconds, self.warn_seconds,
+            self.give_up_seconds, self.warn_seconds, smarthost=self.smarthost,
         )  # fmt: skip
         return Senders(
             self.queue, Resolver([self.names.place], seconds=1), settings, lanes=self.lanes, log=self.log, clock=self.clock,
