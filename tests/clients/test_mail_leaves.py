@@ -172,10 +172,8 @@ def test_all_of_it_by_a_smarthost(tmp_path: Path) -> None:
     secret.write_text(RELAY_PASSWORD + "\n")
     secret.chmod(0o600)
     relay = Relay(context=authority.context("mx.one.example"))
-    how = {
-        "smarthost": "mx.one.example:PORT", "smarthost_ca": authority.file, "smarthost_login": "ours", "smarthost_password": secret,
-    }  # fmt: skip
-    with office(tmp_path / "data", other=relay, sending=how) as (server, _):
+    how = {"smarthost": "mx.one.example:PORT", "smarthost_ca": authority.file, "smarthost_login": "ours"}
+    with office(tmp_path / "data", other=relay, sending={**how, "smarthost_password": secret}) as (server, _):
         submit(server, letter("b@one.example", "c@null.example", "d@nowhere.example"))
         until(lambda: relay.messages)
         until(lambda: not server.running.rooms.queue.names())

@@ -12,6 +12,7 @@ from mic_mail.config.section import smarthost_place
 from mic_mail.config.sending import Sending
 from mic_mail.net.dns import Resolver
 from mic_mail.outbound.connections import ConnectionSettings
+from mic_mail.outbound.policies import Policies, PolicySettings
 from mic_mail.outbound.smarthost import IMPLICIT_PORT, Smarthost
 from mic_mail.services.reporting import Reports
 from mic_mail.services.sending import Senders, SendingSettings
@@ -42,21 +43,28 @@ class SendingMail:
             log=rooms.log,
         )
         self._rooms = rooms
+        resolver = Resolver(config.dns.nameservers, seconds=config.dns.seconds)
+        self._policies = Policies(
+            config.policies_dir, resolver, PolicySettings(), lanes=rooms.lanes, clock=rooms.clock, tell=rooms.log.event
+        )
         self._senders = Senders(
             rooms.queue,
-            Resolver(config.dns.nameservers, seconds=config.dns.seconds),
+            resolver,
             settings,
             lanes=rooms.lanes,
             log=rooms.log,
             clock=rooms.clock,
             may_send=rooms.access.may_be_sent,
             report=reports.report,
+            policies=self._policies,
         )
         self._running: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin with what waits; hear of what comes, and of what people decide."""
         self._running = asyncio.get_running_loop().create_task(self._senders.run())
+        self._refreshing = asyncio.get_running_loop().create_task(self._policies.run())
         self._rooms.queued.listen(self._senders.hear)
 
     def report(self) -> dict[str, object]:
@@ -65,6 +73,8 @@ class SendingMail:
 
     async def drain(self) -> None:
         """Begin nothing more; what is under way comes to its end, or is cut off by whoever does not wait any longer."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
         await self._senders.end()
         if self._running is not None:
             await self._running

@@ -56,6 +56,8 @@ class Secured:
     by: By = By.NONE
     version: str = ""
     cipher: str = ""
+    objection: str = ""
+    """What the domain's policy has against it that is only said."""
 
     @property
     def protocol(self) -> str | None:

@@ -85,19 +85,26 @@ class Connections:
         return peer
 
     async def _assured(self, address: str, terms: Terms) -> Peer:
-        """As the terms want it; where they only wish it, as it can be had."""
-        if terms.objection:
-            self._tell("tls_policy_failed", host=terms.host, error=terms.objection)
-            terms = replace(terms, by=By.OPPORTUNISTIC)
+        """As the terms want it; where they only wish it, as it can be had, with what there is to be said against it."""
+        if terms.by is By.OPPORTUNISTIC:
+            return await self._with_whoever_answers(address, terms)
         try:
             return await self._secured(address, terms)
         except PeerTrouble as error:
             if terms.strict or error.step is not Step.TLS:
                 raise
-            if terms.by is not By.OPPORTUNISTIC:
-                self._tell("tls_policy_failed", host=terms.host, error=error.text)
-                return await self._assured(address, replace(terms, by=By.OPPORTUNISTIC, objection=""))
-        return await self._connect(address, terms)
+            return await self._with_whoever_answers(address, replace(terms, by=By.OPPORTUNISTIC, objection=error.text))
+
+    async def _with_whoever_answers(self, address: str, terms: Terms) -> Peer:
+        """RFC 7435; in the open too, unless TLS has to be."""
+        try:
+            peer = await self._secured(address, terms)
+        except PeerTrouble as error:
+            if terms.strict or error.step is not Step.TLS:
+                raise
+            peer = await self._connect(address, terms)
+        peer.secured = replace(peer.secured, objection=terms.objection)
+        return peer
 
     async def _connect(self, address: str, terms: Terms, tls: tuple[ssl.SSLContext, str, By] | None = None) -> Peer:
         settings = self._settings

@@ -1,7 +1,13 @@
 """The ways that mail may take: for each domain its own servers, or one smarthost for all, and on which terms.
 
-In: a domain, a resolver, the configuration. Out: the destination under which its work is counted, its `Route` (kept for a
-while), and for each host the `Terms` of a connection. Belongs to a loop.
+In: a domain, a resolver, the configuration, the policies. Out: the destination under which its work is counted, its `Way` (kept
+for a while), and for each host the `Terms` of a connection. Belongs to a loop. What is asked of a host, the first that fits:
+
+    the smarthost           a certificate for its name
+    TLSA records            one of these keys, whatever a policy says (RFC 7672; RFC 8461 §2)
+    a policy, `enforce`     to be among its servers, and a certificate for its name; else the mail waits (RFC 8461 §5)
+    a policy, `testing`     likewise; else the log says so and the mail goes
+    nothing                 TLS with whoever answers (RFC 7435), or none
 
 A smarthost is one destination: a message with recipients in ten domains is one transaction there, and when it is away all wait.
 """
@@ -13,9 +19,11 @@ from mic_mail.clock import Clock
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.outbound import dane
 from mic_mail.outbound.assurance import By, Terms
-from mic_mail.outbound.peer import Result
+from mic_mail.outbound.peer import PeerTrouble, Result, Step
+from mic_mail.outbound.policies import Policies
 from mic_mail.outbound.routing import Host, Route, Shuffle, route, straight
 from mic_mail.outbound.smarthost import Smarthost
+from mic_mail.outbound.sts import Mode, Policy
 
 ROUTE_SECONDS = 600.0
 """How long a route is believed; its answers may say less, and then the resolver asks again."""
@@ -24,9 +32,12 @@ _SIGN_IN_FIRST = frozenset({530, 534, 535, 538})
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    until: float
-    route: Route
+class Way:
+    """The servers of a destination, best first, and what its domain says of them."""
+
+    hosts: tuple[Host, ...]
+    names_are_sure: bool
+    policy: Policy | None = None
 
 
 class Ways:
@@ -40,45 +51,68 @@ class Ways:
         clock: Clock,
         *,
         smarthost: Smarthost | None = None,
+        policies: Policies | None = None,
     ) -> None:
+        """Without `policies` no domain has one."""
         self._resolver = resolver
         self._own_names = own_names
         self._shuffle = shuffle
         self._clock = clock
         self._smarthost = smarthost
-        self._kept: dict[str, _Kept] = {}
+        self._policies = policies
+        self._kept: dict[str, tuple[float, Way]] = {}
 
     def destination(self, domain: str) -> str:
         """Whose turn it is with mail for this domain."""
         return self._smarthost.place if self._smarthost is not None else domain.lower()
 
-    async def to(self, destination: str) -> Route:
+    async def to(self, destination: str) -> Way:
         """Its servers; `NoRoute` where there are none and never will be, `DnsUnavailable` where nobody knows."""
         now = self._clock.monotonic()
         kept = self._kept.get(destination)
-        if kept is not None and now < kept.until:
-            return kept.route
+        if kept is not None and now < kept[0]:
+            return kept[1]
         found = await self._look_up(destination)
-        self._kept = {name: each for name, each in self._kept.items() if now < each.until}
-        self._kept[destination] = _Kept(now + ROUTE_SECONDS, found)
+        self._kept = {name: each for name, each in self._kept.items() if now < each[0]}
+        self._kept[destination] = now + ROUTE_SECONDS, found
         return found
 
-    async def _look_up(self, destination: str) -> Route:
+    def forget(self, destination: str) -> None:
+        """What it says of TLS was not met: the next time it is asked anew whether it says so still (RFC 8461 §5.1)."""
+        self._kept.pop(destination, None)
+
+    async def _look_up(self, destination: str) -> Way:
         if self._smarthost is None:
-            return await route(destination, self._resolver, self._own_names, self._shuffle)
+            found = await route(destination, self._resolver, self._own_names, self._shuffle)
+            return Way(found.hosts, found.names_are_sure, await self._policy(found))
         try:
-            return await straight(self._smarthost.name, self._resolver)
+            found = await straight(self._smarthost.name, self._resolver)
         except NoSuchName as error:  # a slip in the configuration, or in its zone: no reason to send mail back
             raise DnsUnavailable(error.text) from error
+        return Way(found.hosts, found.names_are_sure)
 
-    def terms(self, host: Host) -> Terms:
-        """What a connection to this host has to be like."""
+    async def _policy(self, found: Route) -> Policy | None:
+        if self._policies is None or all(dane.usable(host.tlsa) for host in found.hosts):
+            return None
+        return await self._policies.of(found.domain)
+
+    def terms(self, way: Way, host: Host) -> Terms:
+        """What a connection to this host has to be like; `PeerTrouble` where none will do."""
         if self._smarthost is not None:
             by = By.NAME if self._smarthost.needs_tls else By.OPPORTUNISTIC
             return Terms(host.name, by, self._smarthost.needs_tls, smarthost=self._smarthost)
         if dane.usable(host.tlsa):
             return Terms(host.name, By.DANE, strict=True, tlsa=host.tlsa)
-        return Terms(host.name, strict=bool(host.tlsa))  # records that nobody can use ask for TLS all the same (RFC 7672 §2.2)
+        needs_tls = bool(host.tlsa)  # records that nobody can use ask for TLS all the same (RFC 7672 §2.2)
+        if way.policy is None:
+            return Terms(host.name, strict=needs_tls)
+        enforced = way.policy.mode is Mode.ENFORCE
+        if way.policy.allows(host.name):
+            return Terms(host.name, By.STS, strict=enforced)
+        objection = f"{host.name} is not among the mail servers of the domain's policy (MTA-STS)"
+        if enforced:
+            raise PeerTrouble(Step.TLS, objection, lasting="5.7.10")
+        return Terms(host.name, strict=needs_tls, objection=objection)
 
     def asks_for_sign_in(self, result: Result) -> bool:
         """Whether this refusal is the smarthost's of us, and not of the message."""

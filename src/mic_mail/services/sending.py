@@ -29,6 +29,7 @@ from mic_mail.outbound.commands import Addressee, Sending
 from mic_mail.outbound.connections import Connections, ConnectionSettings
 from mic_mail.outbound.destinations import End, Job, Schedule, pause
 from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
+from mic_mail.outbound.policies import Policies
 from mic_mail.outbound.queue import Entry, Hold, Queue, Standing
 from mic_mail.outbound.routing import NoRoute
 from mic_mail.outbound.smarthost import Smarthost
@@ -104,6 +105,7 @@ class Senders:
         clock: Clock,
         may_send: Callable[[int], bool],
         report: Reporting,
+        policies: Policies | None = None,
         chance: Random | None = None,
     ) -> None:
         """`may_send`: whether what this mailbox has submitted may leave now; `report` returns when the word is durable."""
@@ -118,7 +120,9 @@ class Senders:
         self._chance = chance or Random()  # noqa: S311 - spreads pauses
         self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=self._chance.random)
         self._entries: dict[str, Entry] = {}
-        self._ways = Ways(resolver, settings.own_names, self._chance.shuffle, clock, smarthost=settings.smarthost)
+        self._ways = Ways(
+            resolver, settings.own_names, self._chance.shuffle, clock, smarthost=settings.smarthost, policies=policies
+        )
         self._connections = Connections(settings.connections, clock, log.event)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: set[str] = set()
@@ -275,13 +279,16 @@ class Senders:
     async def _send(self, entry: Entry, domain: str, places: Sequence[int]) -> _Heard:
         """The word on each, and who said it; the last trouble where nobody could be spoken to."""
         trouble: PeerTrouble | None = None
-        for host in (await self._ways.to(domain)).hosts:
+        way = await self._ways.to(domain)
+        for host in way.hosts:
             for address in host.addresses:
                 try:
-                    return await self._send_to(address, self._ways.terms(host), entry, places)
+                    return await self._send_to(address, self._ways.terms(way, host), entry, places)
                 except PeerTrouble as error:
                     if error.step is Step.END:  # it may have been taken: another server would make two of it
                         raise
+                    if error.step is Step.TLS:
+                        self._ways.forget(domain)
                     trouble = error
         raise trouble or PeerTrouble(Step.CONNECT, "no address")
 
@@ -343,6 +350,9 @@ class Senders:
 
     async def _write(self, entry: Entry, job: Job, places: Sequence[int], heard: _Heard) -> None:
         """Into the entry's log, and the mail log; what is deferred comes again, or has waited for too long."""
+        if heard.secured is not None and heard.secured.objection:
+            about = {"trace": entry.envelope.trace_id, "domain": job.domain, "server": heard.server}
+            self._log.event("tls_policy_failed", **about, error=heard.secured.objection)
         too_late = self._age(entry) >= self._settings.give_up_seconds
         wait = self._pause(entry, places)
         next_try_us = self._clock.now_us() + int(wait * 1_000_000)
