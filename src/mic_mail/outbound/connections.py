@@ -67,9 +67,12 @@ class Connections:
 
     def kept(self, address: str, terms: Terms) -> Peer | None:
         """One that has served and may again; its server may have hung up without our having heard of it yet."""
-        kept = self._idle.get((address, terms), [])
+        kept = self._idle.get(_key(address, terms), [])
         while kept:
-            peer = kept.pop().peer
+            peer = kept[-1].peer
+            if not peer.is_over and terms.extension and not peer.offer.has(terms.extension):
+                return None
+            kept.pop()
             if not peer.is_over:
                 return peer
         return None
@@ -172,7 +175,7 @@ class Connections:
         if peer.is_over or peer.sent >= self._settings.messages:
             self._close(peer.close())
         else:
-            self._idle[address, terms].append(_Idle(peer, self._clock.monotonic()))
+            self._idle[_key(address, terms)].append(_Idle(peer, self._clock.monotonic()))
 
     async def close_idle(self) -> None:
         """Say goodbye where nothing was to be done for a while."""
@@ -196,6 +199,11 @@ class Connections:
         self._idle.clear()
         if self._closing:
             await asyncio.wait(list(self._closing))
+
+
+def _key(address: str, terms: Terms) -> _Key:
+    """Whether a server offers more than was asked for its connection tells."""
+    return address, replace(terms, extension="")
 
 
 def _unchecked() -> ssl.SSLContext:

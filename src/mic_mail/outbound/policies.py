@@ -102,19 +102,23 @@ class Policies:
         self._kept: dict[str, _Kept] | None = None
         self._used: dict[str, float] = {}
         self._failed = _Failures()
-        self._under_way: dict[str, asyncio.Task[Policy | None]] = {}
+        self._under_way: dict[str, asyncio.Task[tuple[Policy | None, bool]]] = {}
         self._reading = asyncio.Lock()
 
     async def of(self, domain: str) -> Policy | None:
         """The policy of a domain (in A-labels) that is in force; None where there is none, or its mode is none."""
+        return (await self.ask(domain))[0]
+
+    async def ask(self, domain: str) -> tuple[Policy | None, bool]:
+        """Likewise, and whether that is certain: it is not where somebody could not be asked, and nothing is kept."""
         if _NAME.fullmatch(domain) is None:
-            return None
+            return None, True
         task = self._under_way.get(domain)
         if task is None:
             task = self._under_way[domain] = asyncio.get_running_loop().create_task(self._found(domain))
             task.add_done_callback(lambda _: self._under_way.pop(domain, None))
-        policy = await asyncio.shield(task)
-        return policy if policy is not None and policy.mode is not Mode.NONE else None
+        policy, is_certain = await asyncio.shield(task)
+        return (policy if policy is not None and policy.mode is not Mode.NONE else None), is_certain
 
     async def run(self) -> None:
         """Fetch anew what is used, before it ends; until cancelled."""
@@ -136,7 +140,7 @@ class Policies:
 
         async def one(domain: str) -> None:
             async with gate:
-                policy_id = await self._announced(domain)
+                policy_id, _ = await self._announced(domain)
                 if policy_id is not None and not self._failed.has(domain, policy_id, self._clock.monotonic()):
                     await self._fetched(domain, policy_id)
 
@@ -144,26 +148,28 @@ class Policies:
 
     # ------------------------------------------------------------ one domain
 
-    async def _found(self, domain: str) -> Policy | None:
+    async def _found(self, domain: str) -> tuple[Policy | None, bool]:
         kept = self._in_force(await self._all(), domain)
         now = self._clock.monotonic()
         if kept is not None:
             self._used[domain] = now
-        policy_id = await self._announced(domain)
+        policy_id, is_certain = await self._announced(domain)
         is_new = policy_id is not None and (kept is None or kept.policy_id != policy_id)
-        if policy_id is not None and is_new and not self._failed.has(domain, policy_id, now):
-            fresh = await self._fetched(domain, policy_id)
-            if fresh is not None:
+        if policy_id is not None and is_new:
+            is_certain = False
+            if not self._failed.has(domain, policy_id, now) and (fresh := await self._fetched(domain, policy_id)) is not None:
                 self._used[domain] = now
-                return fresh
-        return kept.policy if kept is not None else None
+                return fresh, True
+        return (kept.policy, True) if kept is not None else (None, is_certain)
 
-    async def _announced(self, domain: str) -> str | None:
-        """The id in the domain's record; None where there is none, or nobody knows: then what is kept counts (§3.3)."""
+    async def _announced(self, domain: str) -> tuple[str | None, bool]:
+        """The id in the domain's record, and whether that is certain; without one what is kept counts (§3.3)."""
         try:
-            return sts.policy_id((await self._resolver.txt(f"_mta-sts.{domain}")).values)
-        except (NoSuchName, NotAName, DnsUnavailable):
-            return None
+            return sts.policy_id((await self._resolver.txt(f"_mta-sts.{domain}")).values), True
+        except (NoSuchName, NotAName):
+            return None, True
+        except DnsUnavailable:
+            return None, False
 
     async def _fetched(self, domain: str, policy_id: str) -> Policy | None:
         name, settings = f"mta-sts.{domain}", self._settings

@@ -9,11 +9,14 @@ for a while), and for each host the `Terms` of a connection. Belongs to a loop. 
     a policy, `testing`     likewise; else the log says so and the mail goes
     nothing                 TLS with whoever answers (RFC 7435), or none
 
+A message may ask for more or for less (RFC 8689): REQUIRETLS for a server that is known by one of the first three, or by a
+certificate for a name that nobody can have forged, and that offers REQUIRETLS; `TLS-Required: No` for the last line alone.
+
 A smarthost is one destination: a message with recipients in ten domains is one transaction there, and when it is away all wait.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mic_mail.clock import Clock
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
@@ -24,6 +27,7 @@ from mic_mail.outbound.policies import Policies
 from mic_mail.outbound.routing import Host, Route, Shuffle, route, straight
 from mic_mail.outbound.smarthost import Smarthost
 from mic_mail.outbound.sts import Mode, Policy
+from mic_mail.outbound.transaction import REQUIRETLS, Transaction
 
 ROUTE_SECONDS = 600.0
 """How long a route is believed; its answers may say less, and then the resolver asks again."""
@@ -38,6 +42,8 @@ class Way:
     hosts: tuple[Host, ...]
     names_are_sure: bool
     policy: Policy | None = None
+    policy_is_certain: bool = True
+    """Nobody was in the way of finding out."""
 
 
 class Ways:
@@ -84,20 +90,37 @@ class Ways:
     async def _look_up(self, destination: str) -> Way:
         if self._smarthost is None:
             found = await route(destination, self._resolver, self._own_names, self._shuffle)
-            return Way(found.hosts, found.names_are_sure, await self._policy(found))
+            return Way(found.hosts, found.names_are_sure, *await self._policy(found))
         try:
             found = await straight(self._smarthost.name, self._resolver)
         except NoSuchName as error:  # a slip in the configuration, or in its zone: no reason to send mail back
             raise DnsUnavailable(error.text) from error
         return Way(found.hosts, found.names_are_sure)
 
-    async def _policy(self, found: Route) -> Policy | None:
+    async def _policy(self, found: Route) -> tuple[Policy | None, bool]:
         if self._policies is None or all(dane.usable(host.tlsa) for host in found.hosts):
-            return None
-        return await self._policies.of(found.domain)
+            return None, True
+        return await self._policies.ask(found.domain)
 
-    def terms(self, way: Way, host: Host) -> Terms:
-        """What a connection to this host has to be like; `PeerTrouble` where none will do."""
+    def terms(self, way: Way, host: Host, message: Transaction) -> Terms:
+        """What a connection to this host has to be like for a message; `PeerTrouble` where none will do."""
+        if message.must_be_protected:
+            return self._protected(way, host)
+        if message.tls_optional and self._smarthost is None:  # RFC 8689 §8.4: as if there were neither DANE nor MTA-STS
+            return Terms(host.name)
+        return self._usual(way, host)
+
+    def _protected(self, way: Way, host: Host) -> Terms:
+        """RFC 8689 §2, §4.2.1: the certificate has to be checked, and the name that it is checked for has to be sure."""
+        usual = replace(self._usual(way, host), strict=True, extension=REQUIRETLS)
+        if usual.by is not By.OPPORTUNISTIC:
+            return usual
+        if self._smarthost is not None or (way.names_are_sure and not usual.objection):
+            return replace(usual, by=By.NAME)
+        why = usual.objection or f"nobody vouches that {host.name} is a mail server of the domain"
+        raise PeerTrouble(Step.TLS, f"{why} (REQUIRETLS)", lasting="5.7.10" if way.policy_is_certain else None)
+
+    def _usual(self, way: Way, host: Host) -> Terms:
         if self._smarthost is not None:
             by = By.NAME if self._smarthost.needs_tls else By.OPPORTUNISTIC
             return Terms(host.name, by, self._smarthost.needs_tls, smarthost=self._smarthost)

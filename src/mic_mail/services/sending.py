@@ -24,7 +24,7 @@ from mic_mail.clock import Clock
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import DnsUnavailable, Resolver
-from mic_mail.outbound.assurance import Secured, Terms
+from mic_mail.outbound.assurance import By, Secured, Terms
 from mic_mail.outbound.commands import Addressee, Sending
 from mic_mail.outbound.connections import Connections, ConnectionSettings
 from mic_mail.outbound.destinations import End, Job, Schedule, pause
@@ -270,6 +270,9 @@ class Senders:
             return End.SERVED
         except (PeerTrouble, DnsUnavailable) as error:
             text = error.text if isinstance(error, PeerTrouble) else error.text.en
+            if entry.envelope.must_be_protected and isinstance(error, PeerTrouble) and error.lasting is not None:
+                await self._write(entry, job, places, _Heard([Result(Fate.FAILED, error.lasting, text)] * len(places)))
+                return End.SERVED
             status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
             await self._write(entry, job, places, _Heard([Result(Fate.DEFERRED, status, text)] * len(places)))
             return End.TROUBLE
@@ -283,13 +286,13 @@ class Senders:
         for host in way.hosts:
             for address in host.addresses:
                 try:
-                    return await self._send_to(address, self._ways.terms(way, host), entry, places)
+                    return await self._send_to(address, self._ways.terms(way, host, entry.envelope), entry, places)
                 except PeerTrouble as error:
                     if error.step is Step.END:  # it may have been taken: another server would make two of it
                         raise
                     if error.step is Step.TLS:
                         self._ways.forget(domain)
-                    trouble = error
+                    trouble = error.beside(trouble)
         raise trouble or PeerTrouble(Step.CONNECT, "no address")
 
     async def _send_to(self, address: str, terms: Terms, entry: Entry, places: Sequence[int]) -> _Heard:
@@ -327,7 +330,15 @@ class Senders:
     async def _over_peer(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
         envelope = entry.envelope
         size = (await self._lanes.io(entry.path.stat)).st_size - envelope.return_path_octets
-        sending = Sending(envelope.sender, size, envelope.body, envelope.smtputf8, envelope.ret, envelope.envid)
+        sending = Sending(
+            envelope.sender,
+            size,
+            envelope.body,
+            envelope.smtputf8,
+            envelope.ret,
+            envelope.envid,
+            requires_tls=envelope.requires_tls and peer.secured.by is not By.NONE,
+        )
         recipients = [envelope.recipients[place] for place in places]
         addressees = [Addressee(each.address, each.notify, each.orcpt) for each in recipients]
         try:

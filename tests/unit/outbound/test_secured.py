@@ -5,10 +5,13 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from authorities import Authority
 from httpsserver import WebServer, answer, web
@@ -259,6 +262,142 @@ class Failing(Server):
         if line.startswith(verb) and len([each for each in self.lines if each.startswith(verb)]) in (number, 0):
             return self.how
         return super().answer(line)
+
+
+# ------------------------------------------------------------ REQUIRETLS, TLS-Required (RFC 8689)
+
+KEEPS = ALL.replace(b"250 DSN", b"250-REQUIRETLS\r\n250 DSN")
+"""What is offered by a server that passes the demand on."""
+SIGNED_HOST, SIGNED_DOMAIN = "mx.signed.one.example", "signed.one.example"
+SIGNED: Zone = {(SIGNED_DOMAIN, "MX"): [f"10 {SIGNED_HOST}."], (SIGNED_HOST, "A"): ["127.0.0.2"]}
+BARE: Zone = {("bare.example", "A"): ["127.0.0.2"]}
+
+
+@pytest.mark.parametrize(
+    ("domain", "host", "text", "zone", "by"),
+    [
+        (DOMAIN, MX, policy("enforce", MX), ZONE, "sts"),
+        (DOMAIN, MX, policy("testing", MX), ZONE, "sts"),
+        (SIGNED_DOMAIN, SIGNED_HOST, None, SIGNED, "name"),
+        ("bare.example", "bare.example", None, BARE, "name"),
+    ],
+    ids=["enforce", "testing", "validated MX", "no MX"],
+)
+@pytest.mark.parametrize("offers", [True, False])
+async def test_what_has_to_be_protected(
+    tmp_path: Path, authority: Authority, domain: str, host: str, text: bytes | None, zone: Zone, by: str, offers: bool
+) -> None:
+    """The certificate fits a name that is sure, and the server passes the demand on; else it comes back."""
+    server = Server(KEEPS if offers else ALL, context=authority.context(host))
+    async with published(tmp_path, {"127.0.0.2": server}, authority, text, zone) as (office, _):
+        assert await attempt(office, f"b@{domain}", requires_tls=True) is None
+    if offers:
+        assert b"MAIL FROM:<a@mic.gov.vn> REQUIRETLS" in server.lines
+        (sent,) = events(office, "message_sent")
+        assert sent["secured_by"] == by
+        assert office.told == []
+    else:
+        assert server.messages == []
+        assert [told.entry.state.reasons[0][:6] for told in office.told] == ["5.7.30"]
+
+
+async def test_protected_by_dane(tmp_path: Path) -> None:
+    """A key that the DNS names is as good."""
+    authority = Authority(tmp_path / "ca")
+    context = authority.context("whatever.example")
+    pem = max((tmp_path / "ca").glob("[0-9]*.pem")).read_bytes()
+    digest = sha256(x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)).hexdigest()
+    for ehlo, left in ((KEEPS, True), (ALL, False)):
+        server = Server(ehlo, context=context)
+        zone = {**SIGNED, (f"_25._tcp.{SIGNED_HOST}", "TLSA"): [f"3 0 1 {digest}"]}
+        async with published(tmp_path / str(left), {"127.0.0.2": server}, authority, None, zone) as (office, _):
+            assert await attempt(office, f"b@{SIGNED_DOMAIN}", requires_tls=True) is None
+        assert [event["secured_by"] for event in events(office, "message_sent")] == ["dane"] * left
+        assert (server.messages, len(office.told)) == ([STUFFED] * left, not left)
+
+
+@pytest.mark.parametrize("way", BAD)
+@pytest.mark.parametrize("mode", ["enforce", "testing"])
+async def test_what_cannot_be_protected(tmp_path: Path, authority: Authority, way: str, mode: str) -> None:
+    """5.7.10 where the server is so; where something disturbed the handshake the message waits. Never a word of it."""
+    server = BAD[way](authority, tmp_path)
+    server.ehlo = server.ehlo.replace(b"250 DSN", b"250-REQUIRETLS\r\n250 DSN")
+    async with published(tmp_path / "x", {"127.0.0.2": server}, authority, policy(mode, MX)) as (office, _):
+        entry = await attempt(office, requires_tls=True)
+    assert not [line for line in server.lines if line.startswith((b"MAIL", b"DATA"))]
+    if way in ("ended", "another name", "the domain's name", "common name alone", "another authority", "no STARTTLS"):
+        assert [told.entry.state.reasons[0][:6] for told in office.told] == ["5.7.10"]
+    else:
+        assert entry.state.standings == (Standing.OPEN,)
+        assert office.told == []
+
+
+async def test_names_that_nobody_vouches_for(tmp_path: Path, authority: Authority) -> None:
+    """RFC 8689 §4.2.1: without DNSSEC and policy a certificate says nothing, since anybody may have written the MX record;
+    where it is not known whether there is a policy the message waits."""
+    server = Server(KEEPS, context=authority.context(MX))
+    unpublished = {key: value for key, value in ZONE.items() if key[1] != "TXT"}
+    for number, (text, zone, waits) in enumerate(
+        [
+            (None, unpublished, False),
+            (policy("none", MX), ZONE, False),
+            (policy("testing", "x.example"), ZONE, False),
+            (None, ZONE, True),
+        ]
+    ):
+        async with published(tmp_path / str(number), {"127.0.0.2": server}, authority, text, zone) as (office, _):
+            entry = await attempt(office, requires_tls=True)
+        assert (entry is not None) is waits
+        assert [told.entry.state.reasons[0][:6] for told in office.told] == ([] if waits else ["5.7.10"])
+    assert server.messages == []
+
+
+async def test_the_next_server_that_can(tmp_path: Path, authority: Authority) -> None:
+    """RFC 8689 §4.2.1: each host is asked; one that is away now keeps the message here, whatever the others cannot."""
+    zone = {**ZONE, (DOMAIN, "MX"): ["5 a.one.example.", f"10 {MX}."], ("a.one.example", "A"): ["127.0.0.3"]}
+    cannot, can = Server(ALL, context=authority.context("a.one.example")), Server(KEEPS, context=authority.context(MX))
+    text = policy("enforce", "*.one.example")
+    async with published(tmp_path / "a", {"127.0.0.3": cannot, "127.0.0.2": can}, authority, text, zone) as (office, _):
+        assert await attempt(office, requires_tls=True) is None
+    assert (cannot.messages, can.messages, office.told) == ([], [STUFFED], [])
+    for number, (mine, order) in enumerate([("127.0.0.3", [5, 10]), ("127.0.0.3", [10, 5])]):
+        zone[DOMAIN, "MX"] = [f"{order[0]} a.one.example.", f"{order[1]} {MX}."]
+        async with published(tmp_path / str(number), {mine: cannot}, authority, text, zone) as (office, _):
+            entry = await attempt(office, requires_tls=True)
+        assert entry.state.standings == (Standing.OPEN,)
+        assert office.told == []
+
+
+async def test_reports_are_not_lost(tmp_path: Path, authority: Authority) -> None:
+    """RFC 8689 §5: what has no sender goes all the same, with the demand where it is understood."""
+    for number, ehlo in enumerate((KEEPS, ALL, PLAIN)):
+        server = Server(ehlo, context=None if ehlo == PLAIN else authority.context("x.example"))
+        async with published(tmp_path / str(number), {"127.0.0.2": server}, authority, None) as (office, _):
+            assert await attempt(office, requires_tls=True, sender="") is None
+        (mail,) = [line for line in server.lines if line.startswith(b"MAIL")]
+        assert (b"REQUIRETLS" in mail) is (ehlo == KEEPS)
+
+
+async def test_never_promised_in_the_open(tmp_path: Path, authority: Authority) -> None:
+    """RFC 8689 §2: a server that offers it without TLS is not told so."""
+    server = Server(KEEPS.replace(b"250-STARTTLS\r\n", b""))
+    async with published(tmp_path, {"127.0.0.2": server}, authority, None) as (office, _):
+        assert await attempt(office, requires_tls=True, sender="") is None
+    assert server.messages == [STUFFED]
+    assert not [line for line in server.lines if b"REQUIRETLS" in line]
+
+
+@pytest.mark.parametrize("way", BAD)
+async def test_tls_is_optional(tmp_path: Path, authority: Authority, way: str) -> None:
+    """RFC 8689 §3, §8.4: as if there were neither a policy nor DANE."""
+    server = BAD[way](authority, tmp_path)
+    async with published(tmp_path / "sts", {"127.0.0.2": server}, authority, policy("enforce", "x.example")) as (office, _):
+        assert await attempt(office, tls_optional=True) is None
+    assert server.messages == [STUFFED]
+    zone = {**SIGNED, (f"_25._tcp.{SIGNED_HOST}", "TLSA"): ["3 1 1 " + "00" * 32]}
+    async with published(tmp_path / "dane", {"127.0.0.2": server}, authority, None, zone) as (office, _):
+        assert await attempt(office, f"b@{SIGNED_DOMAIN}", tls_optional=True) is None
+    assert server.messages == [STUFFED] * 2
 
 
 STEPS = [(b"EHLO", 1), (b"STARTTLS", 1), (b"EHLO", 2), (b"MAIL", 1), (b"RCPT", 1), (b"DATA", 1), (b"END-OF-DATA", 0)]

@@ -35,13 +35,16 @@ class Relay(Server):
     signed_in: list[str] = field(default_factory=list)
     secured: bool = False
     refusal: bytes = b"535 5.7.8 no\r\n"
+    more: bytes = b""
+    """Offered under TLS as well."""
 
     def answer(self, line: bytes) -> bytes:
         given = super().answer(line)
         if line.startswith(b"EHLO") and given is self.ehlo:
             auth = f"250-AUTH {self.mechanisms}\r\n".encode() if self.secured and self.mechanisms else b""
             tls = b"" if self.secured or self.context is None else b"250-STARTTLS\r\n"
-            return b"250-relay.example\r\n" + tls + auth + b"250 PIPELINING\r\n"
+            more = self.more if self.secured else b""
+            return b"250-relay.example\r\n" + tls + auth + more + b"250 PIPELINING\r\n"
         return given
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -254,6 +257,21 @@ async def test_more_recipients_than_one_transaction_takes(tmp_path: Path, author
     assert relay.messages == [STUFFED] * 3
     assert relay.connections == 1
     assert len(events(office, "message_sent")) == 8
+
+
+async def test_what_has_to_be_protected(tmp_path: Path, authority: Authority) -> None:
+    """RFC 8689: the configuration names the server, so its certificate is enough, if it passes the demand on."""
+    for number, more in enumerate((b"250-REQUIRETLS\r\n", b"")):
+        relay = Relay(context=authority.context(NAME), more=more)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        how: dict[str, Any] = {"login": "", "password_file": None, "needs_tls": False}
+        async with relaying(folder, relay, authority, **how) as office:
+            office.put("A", "b@one.example", requires_tls=True)
+            async with office.sending():
+                await office.until()
+        assert relay.messages == [STUFFED] * bool(more)
+        assert [told.entry.state.reasons[0][:6] for told in office.told] == ([] if more else ["5.7.30"])
 
 
 async def test_without_a_name_in_the_dns(tmp_path: Path, authority: Authority) -> None:
