@@ -48,7 +48,7 @@ async def text(name: str, path: str, *, addresses: Sequence[str], port: int, con
                         return await _ask(name, path, reader, writer, bounds.octets)
                 except (OSError, ValueError) as error:  # of the first, `ssl.SSLError`
                     why = NotFetched(f"{name} ({address}): {error}")
-                except h11.RemoteProtocolError as error:
+                except h11.ProtocolError as error:
                     raise NotFetched(f"{name}: no HTTP: {error}") from error
     except TimeoutError:
         raise NotFetched(f"{name}: no answer in time") from None
