@@ -103,7 +103,8 @@ class Connections:
         try:
             peer = await self._secured(address, terms)
         except PeerTrouble as error:
-            if terms.strict or error.step is not Step.TLS:
+            is_implicit = terms.smarthost is not None and terms.smarthost.is_implicit
+            if terms.strict or error.step is not Step.TLS or is_implicit:  # who expects TLS does not greet
                 raise
             peer = await self._connect(address, terms)
         peer.secured = replace(peer.secured, objection=terms.objection)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -228,6 +229,36 @@ async def test_a_smarthost_that_wants_a_sign_in(tmp_path: Path, authority: Autho
     assert office.told == []
 
 
+async def test_signed_in_on_each_connection(tmp_path: Path, authority: Authority) -> None:
+    """Where it has hung up meanwhile, too; with the password that the file has then."""
+    relay = Relay(context=authority.context(NAME))
+    async with relaying(tmp_path, relay, authority) as office, office.sending() as senders:
+        office.put("A", "b@one.example")
+        await senders.look()
+        await office.until()
+        relay.hang_up_at, relay.password = b"MAIL", "new"
+        (tmp_path / "password").write_text("new\n")
+        office.put("B", "b@one.example")
+        await senders.look()
+        await office.until()
+    assert relay.messages == [STUFFED] * 2
+    assert relay.signed_in == ["ours"] * 2
+
+
+async def test_no_greeting_is_waited_for_where_tls_comes_first(tmp_path: Path, authority: Authority) -> None:
+    """`offered` at a port with TLS from the first octet: nothing is said in the open where that fails."""
+    relay = Relay()
+    how: dict[str, Any] = {"login": "", "password_file": None, "needs_tls": False, "is_implicit": True}
+    async with relaying(tmp_path, relay, authority, **how) as office:
+        office.put("A", "b@one.example")
+        async with office.sending():
+            await office.tried("A")
+    entry = office.queue.read("A")
+    assert entry is not None
+    assert entry.state.reasons[0].startswith("4.7.5")
+    assert (relay.messages, relay.connections) == ([], 1)
+
+
 async def test_what_it_says_of_a_message_counts(tmp_path: Path, authority: Authority) -> None:
     """Its refusals of recipients are theirs; a limit on recipients makes two transactions, at once."""
     relay = Relay(context=authority.context(NAME), answers={b"RCPT TO:<bad": b"550 5.1.1 who\r\n"})
@@ -328,6 +359,16 @@ def test_files_that_do(tmp_path: Path) -> None:
     for nothing in (None, tmp_path, tmp_path / "gone"):
         with pytest.raises(NoPassword):
             read_password(nothing)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_of_another_account(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_bytes(b"mot hai\n")
+    path.chmod(0o600)
+    os.chown(path, 12_345, 12_345)
+    with pytest.raises(NoPassword):
+        read_password(path)
 
 
 async def test_a_file_that_is_not_there(tmp_path: Path, authority: Authority) -> None:
