@@ -319,7 +319,7 @@ class Senders:
             left = [number for number, result in enumerate(results) if result.is_one_too_many]
             try:
                 more = await self._over_peer(peer, entry, [places[number] for number in left]) if left else []
-            except (PeerTrouble, OSError):  # what the others have is not in doubt; these come again
+            except Exception:  # noqa: BLE001 - whatever it is: what the others have is not in doubt, and these come again
                 break
             for number, result in zip(left, more, strict=True):
                 results[number] = result

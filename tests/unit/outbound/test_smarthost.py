@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 
 from authorities import Authority
 from mic_mail.auth import sasl
-from mic_mail.outbound.queue import Standing
+from mic_mail.outbound.queue import Entry, Standing
 from mic_mail.outbound.smarthost import NoPassword, Smarthost, read_password
 from unit.outbound.test_peer import Server
 from unit.outbound.test_sending import STUFFED, Office, offices
@@ -390,3 +390,38 @@ def test_nothing_shows_the_password(tmp_path: Path) -> None:
     assert PASSWORD not in repr(Smarthost(NAME, 587, "ours", secret))
     with contextlib.suppress(ssl.SSLError):
         assert PASSWORD not in str(Smarthost(NAME, 587, "ours", secret))
+
+
+@pytest.mark.parametrize("how", ["hangs up", "disk"])
+async def test_trouble_in_the_second_transaction(tmp_path: Path, authority: Authority, how: str) -> None:
+    """Those who have the message are not sent it again; the rest comes later."""
+    relay = Relay(context=authority.context(NAME))
+    usual, begun = relay.answer, [0]
+
+    def answer(line: bytes) -> bytes:
+        begun[0] += line.startswith(b"MAIL")
+        if line.startswith(b"MAIL") and begun[0] == 2 and how == "hangs up":
+            return b""
+        is_second = line.startswith(b"RCPT TO:<c") and begun[0] == 1
+        return b"452 4.5.3 too many\r\n" if is_second else usual(line)
+
+    relay.answer = answer  # type: ignore[method-assign]
+    async with relaying(tmp_path, relay, authority) as office:
+        office.put("A", "b@one.example", "c@two.example")
+        senders = office.senders()
+        pieces = senders._pieces
+
+        async def broken(entry: Entry) -> AsyncGenerator[bytes]:
+            if begun[0] == 2 and how == "disk":
+                raise OSError(5, "Input/output error")
+            async for piece in pieces(entry):
+                yield piece
+
+        senders._pieces = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
+        running = asyncio.create_task(senders.run())
+        await office.tried("A")
+        await senders.end()
+        await running
+    entry = office.queue.read("A")
+    assert entry is not None
+    assert entry.state.standings == (Standing.DELIVERED, Standing.OPEN)
