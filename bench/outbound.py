@@ -3,8 +3,8 @@
     python bench/outbound.py [--messages 10000] [--domains 500] [--runs 3] [--folder DIR] [--connections 100]
 
 The living domains have an address each, on which one process takes mail; the dead refuse connections, or (`--silent 10`: every
-tenth of them) take them and say nothing. Both servers start with a full queue; what is measured is the time until everything for
-the living has arrived, CPU and memory by then. Ours asks a name server for each domain; Postfix has a transport map.
+tenth of them) take them and say nothing. Both servers start with a full queue; measured is the time until everything for the
+living has arrived, CPU and memory by then. Ours asks a name server for each domain; Postfix has a transport map.
 As root, with the packages postfix and gcc.
 """
 

@@ -7,7 +7,7 @@ import imaplib
 import smtplib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 
+from authorities import Authority
 from dnsserver import name_server
 from harness import MailServer, config_for
 from mic_mail.outbound.news import tell_decided
 from unit.outbound.test_peer import Server
+from unit.outbound.test_smarthost import PASSWORD as RELAY_PASSWORD
+from unit.outbound.test_smarthost import Relay
 
 PASSWORD = "mat khau 2026 dung de thu"
 
@@ -32,9 +35,9 @@ ZONE = {
 
 
 @contextmanager
-def elsewhere(answers: dict[bytes, bytes] | None = None) -> Iterator[tuple[Server, int]]:
+def elsewhere(answers: dict[bytes, bytes] | None = None, server: Server | None = None) -> Iterator[tuple[Server, int]]:
     """Another mail server, in a thread of its own; its port."""
-    server, loop = Server(OFFER, answers=answers or {}), asyncio.new_event_loop()
+    server, loop = server or Server(OFFER, answers=answers or {}), asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     listening = asyncio.run_coroutine_threadsafe(asyncio.start_server(server.serve, "127.0.0.1", 0), loop).result(10)
@@ -44,10 +47,18 @@ def elsewhere(answers: dict[bytes, bytes] | None = None) -> Iterator[tuple[Serve
 
 
 @contextmanager
-def office(folder: Path, answers: dict[bytes, bytes] | None = None) -> Iterator[tuple[MailServer, Server]]:
-    """Our server, and the other one."""
-    with elsewhere(answers) as (other, port), name_server(ZONE) as names:
-        config = config_for(folder, {"dns": {"nameservers": (names.place,)}, "sending": {"port": port}})
+def office(
+    folder: Path,
+    answers: dict[bytes, bytes] | None = None,
+    other: Server | None = None,
+    sending: dict[str, Any] | None = None,
+) -> Iterator[tuple[MailServer, Server]]:
+    """Our server, and the other one; in texts of `sending` PORT is where that listens."""
+    with elsewhere(answers, other) as (other, port), name_server(ZONE) as names:
+        more = {
+            key: value.replace("PORT", str(port)) if isinstance(value, str) else value for key, value in (sending or {}).items()
+        }
+        config = config_for(folder, {"dns": {"nameservers": (names.place,)}, "sending": {"port": port, **more}})
         server = MailServer(config)
         try:
             server.issue("dvbe", password=PASSWORD)
@@ -64,10 +75,12 @@ def letter(*to: str, subject: str = "Báo cáo") -> EmailMessage:
     return message
 
 
-def submit(server: MailServer, message: EmailMessage, *, options: list[str] | None = None) -> dict[str, Any]:
+def submit(
+    server: MailServer, message: EmailMessage, *, options: list[str] | None = None, mail_options: Sequence[str] = ()
+) -> dict[str, Any]:
     with smtplib.SMTP_SSL("localhost", server.ports["submissions"], context=server.tls()) as smtp:
         smtp.login("dvbe", PASSWORD)
-        return smtp.send_message(message, rcpt_options=options or [])
+        return smtp.send_message(message, mail_options=list(mail_options), rcpt_options=options or [])
 
 
 def until(found: Callable[[], Any], seconds: float = 20) -> Any:
@@ -76,6 +89,11 @@ def until(found: Callable[[], Any], seconds: float = 20) -> Any:
         assert time.monotonic() < limit, "in vain"
         time.sleep(0.05)
     return value
+
+
+def sent_events(server: MailServer, count: int) -> list[dict[str, Any]]:
+    """So many messages have left, says the log, which is written a moment later."""
+    return until(lambda: (found := [e for e in server.events() if e["event"] == "message_sent"])[count - 1 :] and found)
 
 
 def inbox(server: MailServer, local: str) -> list[EmailMessage]:
@@ -97,6 +115,7 @@ def test_to_somebody_here_and_somebody_elsewhere(tmp_path: Path) -> None:
         assert submit(server, letter("ttlan@mic.gov.vn", "b@one.example", "c@one.example")) == {}
         (sent,) = until(lambda: other.messages)
         until(lambda: not server.running.rooms.queue.names())
+        sent_events(server, 2)
         events = server.events()
         (here,) = [each for each in inbox(server, "ttlan") if each["Subject"] == "Báo cáo"]
     assert sent.startswith(b"Received: ")
@@ -153,3 +172,51 @@ def test_where_there_can_be_no_domain(tmp_path: Path, address: str) -> None:
         submit(server, letter(address))
     ((code, words),) = refusal.value.recipients.values()
     assert (code, words[:5]) == (550, b"5.1.2")
+
+
+def test_all_of_it_by_a_smarthost(tmp_path: Path) -> None:
+    """Signed in, under TLS, whatever the domains."""
+    authority, secret = Authority(tmp_path / "ca"), tmp_path / "password"
+    secret.write_text(RELAY_PASSWORD + "\n")
+    secret.chmod(0o600)
+    relay = Relay(context=authority.context("mx.one.example"), more=b"250-REQUIRETLS\r\n")
+    how = {"smarthost": "mx.one.example:PORT", "smarthost_ca": authority.file, "smarthost_login": "ours"}
+    with office(tmp_path / "data", other=relay, sending={**how, "smarthost_password": secret}) as (server, _):
+        submit(server, letter("b@one.example", "c@null.example", "d@nowhere.example"))
+        until(lambda: relay.messages)
+        until(lambda: not server.running.rooms.queue.names())
+        sent = sent_events(server, 3)
+        submit(server, letter("b@one.example"), mail_options=["REQUIRETLS"])
+        until(lambda: len(relay.messages) == 2)
+    assert relay.signed_in == ["ours"]
+    assert [event["secured_by"] for event in sent] == ["name"] * 3
+    first, second = [line for line in relay.lines if line.startswith(b"MAIL")]
+    assert b"REQUIRETLS" not in first
+    assert second.split().count(b"REQUIRETLS") == 1
+
+
+def test_what_cannot_be_protected_comes_back(tmp_path: Path) -> None:
+    """RFC 8689 §4.2.1, §5: with its header alone, though the whole was asked for."""
+    with office(tmp_path) as (server, other):
+        message = letter("b@one.example")
+        message["TLS-Required"] = "No"
+        submit(server, message, mail_options=["REQUIRETLS", "RET=FULL"])
+        (report,) = until(lambda: reports(server, "dvbe"), 90)
+    _, status, returned = report.iter_parts()
+    assert status.get_payload()[1]["Status"] == "5.7.10"
+    assert returned.get_content_type() == "text/rfc822-headers"
+    assert other.messages == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "optional"), [(["No"], True), ([" no "], True), (["Yes"], False), (["No", "No"], False), ([], False)]
+)
+def test_the_header_that_asks_for_less(tmp_path: Path, fields: list[str], optional: bool) -> None:
+    """RFC 8689 §3: once, and with that word."""
+    with office(tmp_path, {b"RCPT": b"451 4.2.0 later\r\n"}) as (server, _):
+        head = "".join(f"TLS-Required:{field}\r\n" for field in fields)
+        with smtplib.SMTP_SSL("localhost", server.ports["submissions"], context=server.tls()) as smtp:
+            smtp.login("dvbe", PASSWORD)
+            smtp.sendmail("dvbe@mic.gov.vn", ["b@one.example"], f"From: dvbe@mic.gov.vn\r\n{head}Subject: x\r\n\r\nx\r\n")
+        (entry,) = until(lambda: list(server.running.rooms.queue.entries()))
+    assert entry.envelope.tls_optional is optional

@@ -8,10 +8,14 @@ import asyncio
 from datetime import timedelta
 
 from mic_mail.app.rooms import Rooms
+from mic_mail.config.section import smarthost_place
+from mic_mail.config.sending import Sending
 from mic_mail.net.dns import Resolver
 from mic_mail.outbound.connections import ConnectionSettings
 from mic_mail.outbound.dkimkeys import KeyFolder
+from mic_mail.outbound.policies import Policies, PolicySettings
 from mic_mail.outbound.signing import Signer
+from mic_mail.outbound.smarthost import IMPLICIT_PORT, Smarthost
 from mic_mail.services.reporting import Reports
 from mic_mail.services.sending import Senders, SendingSettings
 
@@ -28,6 +32,7 @@ class SendingMail:
             warn_seconds=config.sending.warn_after,
             at_once=config.sending.connections,
             to_one=config.sending.connections_per_domain,
+            smarthost=_smarthost(config.sending),
         )
         reports = Reports(
             lambda: rooms.usage.notices,
@@ -40,9 +45,13 @@ class SendingMail:
             log=rooms.log,
         )
         self._rooms = rooms
+        resolver = Resolver(config.dns.nameservers, seconds=config.dns.seconds)
+        self._policies = Policies(
+            config.policies_dir, resolver, PolicySettings(), lanes=rooms.lanes, clock=rooms.clock, tell=rooms.log.event
+        )
         self._senders = Senders(
             rooms.queue,
-            Resolver(config.dns.nameservers, seconds=config.dns.seconds),
+            resolver,
             settings,
             lanes=rooms.lanes,
             log=rooms.log,
@@ -51,12 +60,15 @@ class SendingMail:
             report=reports.report,
             watch=lambda mailbox_id, callback: rooms.access.watch(mailbox_id, callback).close,
             sign=Signer(KeyFolder(config.server.data_dir), rooms.log, rooms.clock).sign,
+            policies=self._policies,
         )
         self._running: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin with what waits; hear of what comes, and of what people decide."""
         self._running = asyncio.get_running_loop().create_task(self._senders.run())
+        self._refreshing = asyncio.get_running_loop().create_task(self._policies.run())
         self._rooms.queued.listen(self._senders.hear)
 
     def report(self) -> dict[str, object]:
@@ -65,6 +77,23 @@ class SendingMail:
 
     async def drain(self) -> None:
         """Begin nothing more; what is under way comes to its end, or is cut off by whoever does not wait any longer."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
         await self._senders.end()
         if self._running is not None:
             await self._running
+
+
+def _smarthost(sending: Sending) -> Smarthost | None:
+    if not sending.smarthost:
+        return None
+    name, port = smarthost_place(sending.smarthost)
+    return Smarthost(
+        name,
+        port,
+        sending.smarthost_login,
+        sending.smarthost_password,
+        sending.smarthost_ca,
+        needs_tls=sending.smarthost_tls == "required",
+        is_implicit=port == IMPLICIT_PORT,
+    )

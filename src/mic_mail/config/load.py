@@ -320,6 +320,36 @@ _NAMESERVER = _fixed(
     'Viết như "127.0.0.1", "10.1.2.3:5353", "[2001:db8::1]:53".',
     'Write it as "127.0.0.1", "10.1.2.3:5353", "[2001:db8::1]:53".',
 )
+_SMARTHOST = _fixed(
+    "không phải máy chủ chuyển tiếp",
+    "is no server with a port",
+    'Viết như "relay.example.vn:587", "relay.example.vn:465", "[2001:db8::1]:587".',
+    'Write it as "relay.example.vn:587", "relay.example.vn:465", "[2001:db8::1]:587".',
+)
+_SMARTHOST_OPEN = _fixed(
+    "không gửi mật khẩu khi không bắt buộc TLS",
+    "is not signed in as where TLS is not required",
+    'Đặt sending.smarthost_tls = "required", hoặc bỏ mục này.',
+    'Set sending.smarthost_tls = "required", or remove this.',
+)
+_SMARTHOST_MISSING = _fixed(
+    "không có máy chủ chuyển tiếp nào để đăng nhập",
+    "has no server to sign in to",
+    "Ghi sending.smarthost, hoặc bỏ mục này.",
+    "Set sending.smarthost, or remove this.",
+)
+_SMARTHOST_PASSWORD = _fixed(
+    "còn thiếu tệp mật khẩu",
+    "is missing: there is a login and no password",
+    "Ghi đường dẫn tệp chứa mật khẩu, hoặc bỏ sending.smarthost_login.",
+    "Name the file with the password, or remove sending.smarthost_login.",
+)
+_SMARTHOST_LOGIN = _fixed(
+    "có mật khẩu mà không có tên đăng nhập",
+    "names a password, and nobody signs in",
+    "Ghi sending.smarthost_login, hoặc bỏ mục này.",
+    "Set sending.smarthost_login, or remove this.",
+)
 _ADDRESS = _fixed("không phải địa chỉ IP", "is not an address", 'Viết như "0.0.0.0".', 'Write it as "0.0.0.0" or "::".')
 _NAME = _fixed("không phải tên miền", "is no name of a domain or host", "Viết như mic.gov.vn.", "Write it as mic.gov.vn.")
 _FORMS: Mapping[str, Words] = {
@@ -377,6 +407,11 @@ _WORDS: Mapping[str, Words] = {
     "collector": _COLLECTOR,
     "nameserver": _NAMESERVER,
     "scanner": _SCANNER,
+    "smarthost": _SMARTHOST,
+    "smarthost_open": _SMARTHOST_OPEN,
+    "smarthost_missing": _SMARTHOST_MISSING,
+    "smarthost_password": _SMARTHOST_PASSWORD,
+    "smarthost_login": _SMARTHOST_LOGIN,
     "address": _ADDRESS,
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "float_type"), _NUMBER),
     **dict.fromkeys(("bool_type", "bool_parsing"), _YES_NO),

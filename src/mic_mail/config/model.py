@@ -396,6 +396,11 @@ class Config(Section):
         return self.server.data_dir / "queue"
 
     @property
+    def policies_dir(self) -> Path:
+        """What other domains say about TLS to their mail servers (RFC 8461), as long as they say it."""
+        return self.server.data_dir / "sts"
+
+    @property
     def held_dir(self) -> Path:
         """Marked messages that were refused, and records of those that came in."""
         return self.server.data_dir / "held"

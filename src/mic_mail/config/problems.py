@@ -29,7 +29,7 @@ class Problem:
 
 def problems(config: Config) -> list[Problem]:
     """All that can be found without starting anything."""
-    checks = (_account, _folders, certificate, _ports, _cleartext)
+    checks = (_account, _folders, certificate, _ports, _cleartext, _smarthost)
     return [problem for check in checks for problem in check(config)]
 
 
@@ -100,6 +100,30 @@ def certificate(config: Config) -> Iterator[Problem]:
             Text("không phải khóa của chứng thư này", "is not the key of this certificate"),
             Text("Đặt đúng cặp tệp PEM, khóa không mã hóa.", "Name a pair of PEM files, the key not encrypted."),
         )
+
+
+def _smarthost(config: Config) -> Iterator[Problem]:
+    """Whether the password for the smarthost is there and a secret, and the authorities can be read."""
+    password, authorities = config.sending.smarthost_password, config.sending.smarthost_ca
+    if password is not None:
+        why = _no_small_file(password)
+        if why is None and password.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+            why = Text("người khác đọc hoặc ghi được", "can be read or written by others")
+        if why is not None:
+            yield Problem(
+                "sending.smarthost_password",
+                Text(f"{password} {why.vi}", f"{in_ascii(password)} {why.en}"),
+                Text("Giao tệp cho tài khoản của máy chủ và đặt quyền 600.", "Give it to the server's account, with mode 600."),
+            )
+    if authorities is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(authorities)
+        except OSError:  # of it, `ssl.SSLError`
+            yield Problem(
+                "sending.smarthost_ca",
+                Text(f"{authorities} không phải chứng thư PEM", f"{in_ascii(authorities)} holds no certificates (PEM)"),
+                Text("Đặt đúng tệp, hoặc bỏ mục này.", "Name the right file, or remove the setting."),
+            )
 
 
 def _no_small_file(path: Path) -> Text | None:

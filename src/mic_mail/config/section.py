@@ -123,3 +123,26 @@ def _collector(text: str) -> str:
 
 _COLLECTOR = re.compile(r"(?:udp|tcp|tls)://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 CollectorName = Annotated[str, StringConstraints(max_length=300), AfterValidator(_collector)]
+
+
+def _smarthost(text: str) -> str:
+    found = _SMARTHOST.fullmatch(text)
+    if text and (found is None or not 0 < int(found["port"] or 587) < 65_536):
+        raise PydanticCustomError("smarthost", "not a server and a port")
+    if found is not None and found["six"]:
+        try:
+            ipaddress.IPv6Address(found["six"])
+        except ValueError:
+            raise PydanticCustomError("smarthost", "not a server and a port") from None
+    return text.lower()
+
+
+_SMARTHOST = re.compile(rf"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>(?:{_LABEL}\.)*{_LABEL}))(?::(?P<port>[0-9]{{1,5}}))?")
+SmarthostName = Annotated[str, StringConstraints(max_length=300), AfterValidator(_smarthost)]
+
+
+def smarthost_place(text: str) -> tuple[str, int]:
+    """Name or address, and port, of what `SmarthostName` has looked at: `relay.example`, `relay.example:587`."""
+    found = _SMARTHOST.fullmatch(text)
+    assert found is not None, "it was looked at"
+    return found["six"] or found["name"], int(found["port"] or 587)

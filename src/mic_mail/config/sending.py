@@ -1,12 +1,14 @@
 """Settings of the way to other servers."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from mic_mail.config.doors import Port
-from mic_mail.config.section import About, Section
-from mic_mail.config.units import DAY, HOUR, MINUTE, Seconds, Unit
+from mic_mail.config.section import About, Section, SmarthostName
+from mic_mail.config.units import DAY, HOUR, MINUTE, Location, Seconds, Unit
 
 
 class Sending(Section):
@@ -29,3 +31,54 @@ class Sending(Section):
         int, Field(ge=1, le=200), Unit("connections"), About("To the servers of one domain at once.", reload=False)
     ] = 20
     port: Annotated[Port, About("Where other servers take mail; another one only for tests.", reload=False)] = 25
+    smarthost: Annotated[
+        SmarthostName,
+        About(
+            "One server for all of it (`relay.example:587`; 465: TLS from the first octet); empty: each domain's own servers.",
+            "4.2",
+            reload=False,
+        ),
+    ] = ""
+    smarthost_tls: Annotated[
+        Literal["required", "offered"],
+        About(
+            "`required`: TLS with a valid certificate for that name, or the mail waits; `offered`: TLS with whoever answers.",
+            "10.2",
+            reload=False,
+        ),
+    ] = "required"
+    smarthost_ca: Annotated[
+        Location | None,
+        About("Authorities whose certificates are believed there (PEM), in place of the machine's.", "10.2", reload=False),
+    ] = None
+    smarthost_login: Annotated[
+        str,
+        StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$"),
+        About("The name by which this server signs in there; empty: it does not.", "10.2", reload=False),
+    ] = ""
+    smarthost_password: Annotated[
+        Location | None,
+        About(
+            "The file with the password for it, on one line, readable by the server's account only; read at each sign-in.",
+            "10.2",
+            reload=False,
+        ),
+    ] = None
+
+    @field_validator("smarthost_login")
+    @classmethod
+    def _never_in_the_open(cls, login: str, info: ValidationInfo) -> str:
+        if login and info.data.get("smarthost_tls", "required") != "required":
+            raise PydanticCustomError("smarthost_open", "a sign-in without TLS")
+        if login and not info.data.get("smarthost", "-"):
+            raise PydanticCustomError("smarthost_missing", "without a smarthost")
+        return login
+
+    @field_validator("smarthost_password")
+    @classmethod
+    def _as_somebody(cls, password: Path | None, info: ValidationInfo) -> Path | None:
+        if info.data.get("smarthost_login", "-") and password is None and "smarthost_login" in info.data:
+            raise PydanticCustomError("smarthost_password", "a login without a password")
+        if password is not None and not info.data.get("smarthost_login", "-"):
+            raise PydanticCustomError("smarthost_login", "a password without a login")
+        return password

@@ -173,6 +173,17 @@ MEANINGS = {
     "sending.warn_after": "Sau khoảng này, người gửi được báo một lần là thư chưa chuyển được.",
     "sending.connections": "Số kết nối cùng lúc tới mọi máy chủ khác.",
     "sending.connections_per_domain": "Số kết nối cùng lúc tới các máy chủ của một tên miền.",
+    "sending.smarthost": (
+        "Một máy chủ nhận mọi thư gửi đi (`relay.example:587`; 465: TLS từ đầu); trống: máy chủ của từng tên miền."
+    ),
+    "sending.smarthost_tls": (
+        "`required`: phải có TLS với chứng thư đúng tên, nếu không thì thư chờ; `offered`: dùng TLS với bất kỳ ai trả lời."
+    ),
+    "sending.smarthost_ca": "Tổ chức chứng thực được tin ở máy chủ đó (PEM), thay cho của máy này.",
+    "sending.smarthost_login": "Tên đăng nhập ở máy chủ đó; trống: không đăng nhập.",
+    "sending.smarthost_password": (
+        "Tệp chứa mật khẩu, trên một dòng, chỉ tài khoản của máy chủ đọc được; đọc lại mỗi lần đăng nhập."
+    ),
     "sending.port": "Cổng nhận thư của máy chủ khác; chỉ đổi khi thử nghiệm.",
     "dns.nameservers": (
         "Máy chủ tên miền (`127.0.0.1`, `[::1]:5353`); trống: theo máy. Máy chủ kiểm tra DNSSEC phải ở trên chính máy này."

@@ -7,6 +7,7 @@ server understands, with the status of the bounce. Nothing is converted on the w
     8BITMIME     declared where the message has eight bits (RFC 6152); where it is not offered they are sent all the same, as
                  servers have done and taken for decades, and as nothing else leaves the message as it is
     BINARYMIME   needed, with CHUNKING, where the message is no lines (RFC 3030)
+    REQUIRETLS   said of a message that needs it (RFC 8689 §4.2.1)
     DSN          ENVID, RET, NOTIFY, ORCPT go on where they are understood (RFC 3461 §5.2); else the sender's side reports
     SIZE         declared; what is certainly too large is not sent (RFC 1870 §6)
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.net.dns import NotAName, to_ascii
 from mic_mail.outbound.replies import Reply
+from mic_mail.outbound.transaction import REQUIRETLS
 
 
 class CannotSend(Refused):
@@ -77,6 +79,8 @@ class Sending:
     """Asked for by who submitted it: perhaps for its header, so ASCII addresses do not make it needless."""
     ret: str | None = None
     envid: str | None = None
+    requires_tls: bool = False
+    """The connection is as RFC 8689 §2 wants it."""
 
 
 def mail(sending: Sending, offer: Offer) -> bytes:
@@ -110,6 +114,8 @@ def mail(sending: Sending, offer: Offer) -> bytes:
         words.append("BODY=8BITMIME")
     if sending.smtputf8:
         words.append("SMTPUTF8")
+    if sending.requires_tls and offer.has(REQUIRETLS):
+        words.append(REQUIRETLS)
     if offer.has("DSN"):
         words += [f"{name}={value}" for name, value in (("RET", sending.ret), ("ENVID", sending.envid)) if value is not None]
     return _line(words)

@@ -13,6 +13,7 @@ Each step has the time that RFC 5321 §4.5.3.2 gives it. What has no lines to be
 
 import asyncio
 import contextlib
+import secrets
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from typing import cast
 
 from mic_mail.errors import in_ascii
 from mic_mail.mime.stuffing import Stuffing
-from mic_mail.outbound import commands
+from mic_mail.outbound import commands, signin
+from mic_mail.outbound.assurance import IN_THE_OPEN, By, Secured
 from mic_mail.outbound.commands import NOTHING, Addressee, CannotSend, Offer, Sending
 from mic_mail.outbound.replies import BadReply, Replies, Reply
 
@@ -48,19 +50,29 @@ class Step(StrEnum):
     GREETING = "greeting"
     HELLO = "hello"
     TLS = "tls"
+    AUTH = "auth"
     TALK = "talk"
     END = "end"
     """After the whole message was sent: whether it was taken nobody knows."""
 
 
 class PeerTrouble(Exception):
-    """The connection is of no use: the next address, the next host or a later try. The text is for logs and reports."""
+    """The connection is of no use: the next address, the next host or a later try. The text is for logs and reports.
 
-    def __init__(self, step: Step, text: str, reply: Reply | None = None) -> None:
+    `lasting` is the status (RFC 3463) for a message that has to be protected and cannot be there: no disturbance, but how that
+    server is (RFC 8689 §4.2.1).
+    """
+
+    def __init__(self, step: Step, text: str, reply: Reply | None = None, *, lasting: str | None = None) -> None:
         super().__init__(text)
         self.step = step
         self.text = in_ascii(text)
         self.reply = reply
+        self.lasting = lasting
+
+    def beside(self, earlier: "PeerTrouble | None") -> "PeerTrouble":
+        """Which of two troubles with servers of one domain is told: what may be otherwise later, before what lasts."""
+        return earlier if earlier is not None and self.lasting is not None and earlier.lasting is None else self
 
 
 class Fate(StrEnum):
@@ -81,6 +93,14 @@ class Result:
     """Enhanced code (RFC 3463)."""
     text: str
     reply: Reply | None = None
+
+    @property
+    def is_one_too_many(self) -> bool:
+        """Whether it was the number of recipients, which another transaction does not have (RFC 5321 §4.5.3.1.10)."""
+        reply = self.reply
+        if self.fate is not Fate.DEFERRED or reply is None:
+            return False
+        return (reply.code, reply.enhanced) in ((452, "4.5.3"), (452, None), (552, None))
 
 
 class Wire(asyncio.Protocol):
@@ -158,20 +178,35 @@ class Peer:
         self._hello = hello
         self._patience = patience
         self.offer = NOTHING
+        self.secured = IN_THE_OPEN
         self.sent = 0
         """Messages over this connection."""
 
     @classmethod
-    async def connect(cls, address: str, port: int, hello: str, patience: Patience, *, source: str | None = None) -> "Peer":
-        """Connected, greeted, and introduced as `hello`."""
+    async def connect(
+        cls,
+        address: str,
+        port: int,
+        hello: str,
+        patience: Patience,
+        *,
+        source: str | None = None,
+        tls: tuple[ssl.SSLContext, str, By] | None = None,
+    ) -> "Peer":
+        """Connected, greeted, and introduced as `hello`; `tls`: from the first octet, by that context, to that name."""
         loop = asyncio.get_running_loop()
+        context, name, by = tls or (None, None, By.NONE)
         try:
             async with asyncio.timeout(patience.connect):
                 local = (source, 0) if source is not None else None
-                _, wire = await loop.create_connection(Wire, address, port, local_addr=local)
+                _, wire = await loop.create_connection(Wire, address, port, local_addr=local, ssl=context, server_hostname=name)
+        except ssl.SSLError as error:
+            raise _no_tls(error) from error
         except (OSError, TimeoutError) as error:
             raise PeerTrouble(Step.CONNECT, f"{address}:{port}: {str(error) or 'no answer'}") from error
         peer = cls(wire, hello, patience)
+        if tls is not None:
+            peer.secured = Secured.of(wire.transport.get_extra_info("ssl_object"), by)
         try:
             greeting = await peer._reply(Step.GREETING, patience.greeting)
             if greeting.code != 220:
@@ -182,10 +217,14 @@ class Peer:
             raise
         return peer
 
-    async def start_tls(self, context: ssl.SSLContext, name: str | None) -> ssl.SSLObject:
-        """TLS from now on; its session, for a look at the certificate. `name`: for SNI and, by `context`, the check."""
+    async def start_tls(self, context: ssl.SSLContext, name: str | None, by: By = By.OPPORTUNISTIC) -> ssl.SSLObject:
+        """TLS from now on; its session, for a look at the certificate. `name`: for SNI and, by `context`, the check.
+
+        `by`: what the far end is known by, when the check is over. Where there is no TLS there is no connection any more.
+        """
         reply = await self._ask(b"STARTTLS\r\n", Step.TLS)
         if reply.code != 220:
+            self._wire.abort()
             raise PeerTrouble(Step.TLS, reply.text, reply)
         if not self._wire.replies.is_empty:
             self._wire.abort()
@@ -194,16 +233,39 @@ class Peer:
         try:
             async with asyncio.timeout(self._patience.command):
                 secured = await loop.start_tls(self._wire.transport, self._wire, context, server_hostname=name)
-        except (OSError, ssl.SSLError, TimeoutError) as error:
+        except (OSError, ssl.SSLError, TimeoutError, ValueError) as error:  # ValueError: a name that no certificate can have
             self._wire.abort()
-            raise PeerTrouble(Step.TLS, str(error) or "no answer to the handshake") from error
+            raise _no_tls(error) from error
         if secured is None:
             raise PeerTrouble(Step.TLS, "the connection was closed in the handshake")
         self._wire.connection_made(secured)
         self.offer = NOTHING
-        await self._introduce()
         session: ssl.SSLObject = secured.get_extra_info("ssl_object")
+        self.secured = Secured.of(session, by)
+        await self._introduce()
         return session
+
+    async def sign_in(self, login: str, password: str) -> None:
+        """As `login`, by the best way that is offered. Never in the open."""
+        assert self.secured.by in (By.NAME, By.DANE, By.STS), "a password goes to whom it was meant for alone"
+        name = signin.way(self.offer.extensions.get("AUTH", ""))
+        if name is None:
+            raise PeerTrouble(Step.AUTH, "no way of signing in is offered that is known here (SCRAM-SHA-256, PLAIN, LOGIN)")
+        exchange = signin.talk(name, login, password, secrets.token_hex(18))
+        first = next(exchange)
+        try:
+            reply = await self._ask(
+                f"AUTH {name}".encode() + (b" " + signin.encoded(first) if first else b"") + b"\r\n", Step.AUTH
+            )
+            while reply.code == 334:
+                challenge = signin.decoded(" ".join(reply.lines))
+                answered = await asyncio.to_thread(signin.answer, exchange, challenge)
+                reply = await self._ask(signin.encoded(answered) + b"\r\n", Step.AUTH)
+            if reply.code != 235:
+                raise PeerTrouble(Step.AUTH, reply.text.replace(password, "..."), reply)
+            signin.finish(exchange)
+        except signin.SignInFailed as error:
+            raise PeerTrouble(Step.AUTH, str(error)) from error
 
     @property
     def is_over(self) -> bool:
@@ -369,6 +431,12 @@ class Peer:
                 async with asyncio.timeout(self._patience.quit):
                     await self._ask(b"QUIT\r\n")
         self._wire.abort()
+
+
+def _no_tls(error: Exception) -> PeerTrouble:
+    """A certificate that does not fit is so the next time too; whatever else breaks a handshake perhaps not."""
+    lasting = "5.7.10" if isinstance(error, ssl.SSLCertVerificationError) else None
+    return PeerTrouble(Step.TLS, str(error) or "no answer to the handshake", lasting=lasting)
 
 
 def _accepted(reply: Reply) -> Result:

@@ -53,6 +53,8 @@ class Route:
 
     domain: str
     hosts: tuple[Host, ...]
+    names_are_sure: bool = False
+    """Nobody can have put another host's name there: validated MX records, none at all, or the configuration."""
 
 
 async def route(domain: str, resolver: Resolver, own_names: Collection[str], shuffle: Shuffle) -> Route:
@@ -70,7 +72,7 @@ async def route(domain: str, resolver: Resolver, own_names: Collection[str], shu
     )
     usable = tuple(host for host in found if isinstance(host, Host))
     if usable:
-        return Route(name, usable)
+        return Route(name, usable, exchangers.secure or names == [name])
     for why_not in found:  # one that may have an address later counts before those that have none
         if isinstance(why_not, BaseException) and not isinstance(why_not, NoSuchName):
             raise why_not
@@ -128,11 +130,22 @@ def _alternating(addresses: Sequence[str]) -> tuple[str, ...]:
     return (*mixed, *six[len(four) :], *four[len(six) :])
 
 
+async def straight(name: str, resolver: Resolver) -> Route:
+    """The way to a server that the configuration names, by a name or an address."""
+    try:
+        return Route(name, (Host(name, (str(ipaddress.ip_address(name)),)),), names_are_sure=True)
+    except ValueError:
+        found = await resolver.addresses(name)
+    if not found.values:
+        raise NoSuchName(Text(f"{name} không có địa chỉ.", f"{name} has no address."))
+    return Route(name, (Host(name, _alternating(found.values)[:MOST_ADDRESSES]),), names_are_sure=True)
+
+
 def _literal(domain: str) -> str | None:
     """The address in `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3)."""
     if not (domain.startswith("[") and domain.endswith("]")):
         return None
     try:
-        return str(ipaddress.ip_address(domain[1:-1].removeprefix("IPv6:")))
+        return str(ipaddress.ip_address(domain[1:-1].lower().removeprefix("ipv6:")))
     except ValueError as error:
         raise NoRoute("5.1.2", Text(f"{domain} không phải địa chỉ.", f"{in_ascii(domain)} is no address.")) from error

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+REQUIRETLS = "REQUIRETLS"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
@@ -17,5 +19,14 @@ class Transaction:
     body: str = "7BIT"
     ret: str | None = None
     envid: str | None = None
+    requires_tls: bool = False
+    """It leaves under TLS to known servers that promise the same, or not at all (RFC 8689, REQUIRETLS)."""
+    tls_optional: bool = False
+    """It leaves whatever its recipients' domains say about TLS (RFC 8689, `TLS-Required: No`)."""
     submitted_by: int = 0
     """The mailbox that signed in to send it; 0: it came from elsewhere, or from the server itself."""
+
+    @property
+    def must_be_protected(self) -> bool:
+        """Whether it is bounced where it cannot be protected: not what is itself a report (RFC 8689 §5)."""
+        return self.requires_tls and bool(self.sender)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from mic_mail.mime.headers import unfold
 from mic_mail.mime.mailboxes import Ambiguous, Mailbox, addresses_in, read_mailboxes
 from mic_mail.policy.sending import Place, check_header, check_names
 from mic_mail.services import trace
@@ -44,6 +45,12 @@ class Objection:
 def goes_in_a_circle(header: bytes) -> bool:
     """Whether too many hops are written down. The word alone is counted first: 0.7 us for a header where the fields take 5."""
     return header.lower().count(b"received") > MAX_RECEIVED and len(_RECEIVED.findall(header)) > MAX_RECEIVED
+
+
+def says_tls_is_optional(fields: list[tuple[bytes, bytes]]) -> bool:
+    """`TLS-Required: No`, once (RFC 8689 §3)."""
+    said = [unfold(value).lower() for name, value in fields if name == b"tls-required"]
+    return said == [b"no"]
 
 
 def objection_to_author(

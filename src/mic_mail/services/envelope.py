@@ -115,6 +115,8 @@ class HeaderFacts:
 
     message_id: str | None = None
     """Without its brackets."""
+    tls_optional: bool = False
+    """`TLS-Required: No` (RFC 8689 §3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ class Envelope:
     declared_octets: int | None = None
     ret: str | None = None
     envid: str | None = None
+    requires_tls: bool = False
+    """RFC 8689: it goes on as it came, under TLS, or not at all."""
     written_as: set[int] = field(default_factory=set)
     """The mailboxes of units and groups that the person writes as (Reg. 12.3); known once the header has been read."""
     header: HeaderFacts = field(default_factory=HeaderFacts)

@@ -158,6 +158,7 @@ class MailFlow:
         if envelope.client.role is not Role.SUBMISSION:
             return b""
         fields = headers.fields(header)
+        envelope.header.tls_optional = authorship.says_tls_is_optional(fields)
         own, separator = self._senders.addresses(envelope.client), self.settings.separator
         objection = authorship.objection_to_author(header, fields, own, separator)
         if objection is not None:

@@ -162,7 +162,8 @@ class Reports:
                     retry_until=until if action is Action.DELAYED else None,
                 )
             )
-        original = dsn.Original(envelope.envid, accepted_at, content, envelope.ret)
+        ret = "HDRS" if envelope.requires_tls else envelope.ret  # RFC 8689 §5
+        original = dsn.Original(envelope.envid, accepted_at, content, ret)
         message_id = headers.field(header, b"message-id")
         return self._notices().compose(
             mailbox.display_name,

@@ -25,19 +25,21 @@ from mic_mail.clock import Clock
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import DnsUnavailable, Resolver
+from mic_mail.outbound.assurance import By, Secured, Terms
 from mic_mail.outbound.commands import Addressee, Sending
 from mic_mail.outbound.connections import Connections, ConnectionSettings
 from mic_mail.outbound.destinations import End, Job, Schedule, pause
 from mic_mail.outbound.dkimkeys import KeyUnusable
 from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
+from mic_mail.outbound.policies import Policies
 from mic_mail.outbound.queue import Entry, Hold, Queue, Standing
-from mic_mail.outbound.routing import Host, NoRoute, Route, route
+from mic_mail.outbound.routing import NoRoute
+from mic_mail.outbound.smarthost import Smarthost
+from mic_mail.outbound.ways import Ways
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.keptback import KeptBack, Watching, watch_nothing
 
 PIECE_OCTETS = 64 << 10
-ROUTE_SECONDS = 600.0
-"""How long a route is believed; its answers may say less, and then the resolver asks again."""
 LOOK_SECONDS = 20.0
 """The queue is looked at so often, hint or no hint."""
 HELD_SECONDS = 60.0
@@ -63,6 +65,8 @@ class SendingSettings:
     warn_seconds: float = DAY / 6
     at_once: int = 200
     to_one: int = 20
+    smarthost: Smarthost | None = None
+    """Takes all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,8 @@ class _Heard:
     """Who said it; None: nobody could be spoken to."""
     reports: bool = True
     """Whether that server tells the sender itself what he wants to know (RFC 3461)."""
+    secured: Secured | None = None
+    """What the connection was like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,7 @@ class Senders:
         report: Reporting,
         watch: Watching = watch_nothing,
         sign: Callable[[Entry], bytes] = lambda _: b"",
+        policies: Policies | None = None,
         chance: Random | None = None,
     ) -> None:
         """`may_send`: whether what this mailbox has submitted may leave now; `report` returns when the word is durable; `sign`:
@@ -135,8 +142,10 @@ class Senders:
         self._entries: dict[str, Entry] = {}
         self._damaged: set[str] = set()
         """Entries that cannot be read, of which the log knows."""
-        self._routes: dict[str, tuple[float, Route]] = {}
-        self._connections = Connections(settings.connections, clock)
+        self._ways = Ways(
+            resolver, settings.own_names, self._chance.shuffle, clock, smarthost=settings.smarthost, policies=policies
+        )
+        self._connections = Connections(settings.connections, clock, log.event)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: set[str] = set()
         self._under_way: dict[str, set[int]] = defaultdict(set)
@@ -242,9 +251,9 @@ class Senders:
 
     def _believe(self, entry: Entry) -> None:
         """Who asks for a retry has perhaps put right what was in the way: what was learnt of its destinations is forgotten."""
-        for domain in {entry.envelope.recipients[place].domain.lower() for place in entry.state.open}:
-            self._routes.pop(domain, None)
-            self._schedule.ask_again(domain)
+        for destination in {self._ways.destination(entry.envelope.recipients[place].domain) for place in entry.state.open}:
+            self._ways.forget(destination)
+            self._schedule.ask_again(destination)
 
     def _plan(self, entry: Entry, at_us: int) -> None:
         """What is left to do, but for what is being done: at its end a try sees to what is left of it."""
@@ -252,7 +261,7 @@ class Senders:
         under_way = self._under_way.get(entry.entry_id, ())
         for place in entry.state.open:
             if place not in under_way:
-                domains[entry.envelope.recipients[place].domain.lower()].append(place)
+                domains[self._ways.destination(entry.envelope.recipients[place].domain)].append(place)
         now = self._clock.monotonic()
         due = now + max(0.0, (at_us - self._clock.now_us()) / 1_000_000)
         for domain, places in domains.items():
@@ -333,7 +342,7 @@ class Senders:
         if self._kept_back.holds(entry) or entry.state.hold is not Hold.NO:
             return _Outcome(End.SERVED, HELD_SECONDS)
         heard, end = await self._heard_of(entry, job.domain, places)
-        return _Outcome(end, await self._write(entry, places, heard), was_tried=True)
+        return _Outcome(end, await self._write(entry, job.domain, places, heard), was_tried=True)
 
     async def _heard_of(self, entry: Entry, domain: str, places: Sequence[int]) -> tuple[_Heard, End]:
         """What is said of each, by whom ever it was, or by us."""
@@ -346,36 +355,58 @@ class Senders:
             return _Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places)), End.SERVED
         except (PeerTrouble, DnsUnavailable) as error:
             text = error.text if isinstance(error, PeerTrouble) else error.text.en
+            if entry.envelope.must_be_protected and isinstance(error, PeerTrouble) and error.lasting is not None:
+                return _Heard([Result(Fate.FAILED, error.lasting, text)] * len(places)), End.SERVED
             status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
             return _Heard([Result(Fate.DEFERRED, status, text)] * len(places)), End.TROUBLE
 
     async def _send(self, entry: Entry, domain: str, places: Sequence[int]) -> _Heard:
         """The word on each, and who said it; the last trouble where nobody could be spoken to."""
         trouble: PeerTrouble | None = None
-        for host in (await self._route(domain)).hosts:
+        way = await self._ways.to(domain)
+        for host in way.hosts:
             for address in host.addresses:
                 try:
-                    return await self._send_to(host, address, entry, places)
+                    return await self._send_to(address, self._ways.terms(way, host, entry.envelope), entry, places)
                 except PeerTrouble as error:
                     if error.step is Step.END:  # it may have been taken: another server would make two of it
                         raise
-                    trouble = error
+                    if error.step is Step.TLS:
+                        self._ways.forget(domain)
+                    trouble = error.beside(trouble)
         raise trouble or PeerTrouble(Step.CONNECT, "no address")
 
-    async def _send_to(self, host: Host, address: str, entry: Entry, places: Sequence[int]) -> _Heard:
-        while (peer := self._connections.kept(address)) is not None:
+    async def _send_to(self, address: str, terms: Terms, entry: Entry, places: Sequence[int]) -> _Heard:
+        while (peer := self._connections.kept(address, terms)) is not None:
             try:
-                return await self._hear(host, address, peer, entry, places)
+                return await self._hear(address, terms, peer, entry, places)
             except PeerTrouble as error:
                 if error.step is Step.END:
                     raise
-        return await self._hear(host, address, await self._connections.new(host, address), entry, places)
+        return await self._hear(address, terms, await self._connections.new(address, terms), entry, places)
 
-    async def _hear(self, host: Host, address: str, peer: Peer, entry: Entry, places: Sequence[int]) -> _Heard:
-        results = await self._over_peer(peer, entry, places)
+    async def _hear(self, address: str, terms: Terms, peer: Peer, entry: Entry, places: Sequence[int]) -> _Heard:
+        results = await self._in_parts(peer, entry, places)
         reports = peer.offer.has("DSN")
-        await self._connections.give_back(address, peer)
-        return _Heard(results, host.name, reports)
+        await self._connections.give_back(address, terms, peer)
+        if all(self._ways.asks_for_sign_in(result) for result in results):
+            raise PeerTrouble(Step.AUTH, results[0].text)
+        return _Heard(results, terms.host, reports, peer.secured)
+
+    async def _in_parts(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
+        """Those for whom there was no room in a transaction have the next one, at once (RFC 5321 §4.5.3.1.10)."""
+        results = await self._over_peer(peer, entry, places)
+        while any(result.fate is Fate.DELIVERED for result in results) and not peer.is_over:
+            left = [number for number, result in enumerate(results) if result.is_one_too_many]
+            try:
+                more = await self._over_peer(peer, entry, [places[number] for number in left]) if left else []
+            except Exception:  # noqa: BLE001 - whatever it is: what the others have is not in doubt, and these come again
+                break
+            for number, result in zip(left, more, strict=True):
+                results[number] = result
+            if len([result for result in more if result.is_one_too_many]) >= len(left):
+                break
+        return results
 
     async def _over_peer(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
         envelope = entry.envelope
@@ -384,7 +415,15 @@ class Senders:
         try:
             signature = await self._lanes.cpu(self._sign, entry)
             size = (await self._lanes.io(entry.path.stat)).st_size - envelope.return_path_octets + len(signature)
-            sending = Sending(envelope.sender, size, envelope.body, envelope.smtputf8, envelope.ret, envelope.envid)
+            sending = Sending(
+                envelope.sender,
+                size,
+                envelope.body,
+                envelope.smtputf8,
+                envelope.ret,
+                envelope.envid,
+                requires_tls=envelope.requires_tls and peer.secured.by is not By.NONE,
+            )
             async with contextlib.aclosing(self._pieces(entry, signature)) as pieces:
                 return await peer.send(sending, addressees, pieces)
         except BaseException:  # a disk that cannot be read, too: half a message must not look like a whole one
@@ -401,23 +440,14 @@ class Senders:
         finally:
             file.close()
 
-    # ------------------------------------------------------------ the way there
-
-    async def _route(self, domain: str) -> Route:
-        now = self._clock.monotonic()
-        known = self._routes.get(domain)
-        if known is not None and now < known[0]:
-            return known[1]
-        found = await route(domain, self._resolver, self._settings.own_names, self._chance.shuffle)
-        self._routes = {name: kept for name, kept in self._routes.items() if now < kept[0]}
-        self._routes[domain] = now + ROUTE_SECONDS, found
-        return found
-
     # ------------------------------------------------------------ what became of it
 
-    async def _write(self, entry: Entry, places: Sequence[int], heard: _Heard) -> float:
+    async def _write(self, entry: Entry, domain: str, places: Sequence[int], heard: _Heard) -> float:
         """Into the entry's log, and the mail log; what is deferred has perhaps waited for too long, else it waits so many
         seconds."""
+        if heard.secured is not None and heard.secured.objection:
+            about = {"trace": entry.envelope.trace_id, "domain": domain, "server": heard.server}
+            self._log.event("tls_policy_failed", **about, error=heard.secured.objection)
         too_late = self._age(entry) >= self._settings.give_up_seconds
         wait = self._pause(entry, places)
         next_try_us = self._clock.now_us() + int(wait * 1_000_000)
@@ -430,7 +460,7 @@ class Senders:
             if standing is Standing.OPEN and too_late:
                 standing, status = Standing.FAILED, "5.4.7"
             groups[standing, f"{status} {text}"].append(place)
-            self._tell(entry, place, standing, status=status, reply=text, server=heard.server)
+            self._tell(entry, place, standing, status=status, reply=text, server=heard.server, **_protection(heard))
         for (standing, reason), some in groups.items():
             due = next_try_us if standing is Standing.OPEN else 0
             await self._lanes.io(partial(entry.tried, some, standing, reason, next_try_us=due, server=heard.server))
@@ -510,6 +540,11 @@ def _refresh(entries: Iterable[Entry]) -> list[str]:
     return unread
 
 
+def _protection(heard: _Heard) -> dict[str, str | None]:
+    """How the message was secured on its way, where there was one."""
+    return {} if heard.secured is None else {"tls": heard.secured.protocol, "secured_by": heard.secured.by}
+
+
 _EVENTS = {
     Standing.DELIVERED: "message_sent",
     Standing.RELAYED: "message_sent",
@@ -517,5 +552,5 @@ _EVENTS = {
     Standing.DROPPED: "message_dropped",
     Standing.OPEN: "sending_deferred",
 }
-_STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5"}
-"""RFC 3463: no answer from host; cryptographic failure. Else 4.4.2, bad connection."""
+_STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5", Step.AUTH: "4.7.8"}
+"""RFC 3463: no answer from host; cryptographic failure; credentials. Else 4.4.2, bad connection."""

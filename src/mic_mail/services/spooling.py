@@ -85,6 +85,8 @@ class Spooling:
             body=envelope.body,
             ret=envelope.ret,
             envid=envelope.envid,
+            requires_tls=envelope.requires_tls,
+            tls_optional=envelope.header.tls_optional and not envelope.requires_tls,  # RFC 8689 §4.1
             submitted_by=envelope.client.signed_in.mailbox_id if envelope.client.signed_in else 0,
         )
 

@@ -256,6 +256,7 @@ class Conversation:
                 declared_octets=parameters.size,
                 ret=parameters.ret,
                 envid=parameters.envid,
+                requires_tls=parameters.requires_tls,
             )
         )
 

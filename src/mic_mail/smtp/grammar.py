@@ -1,7 +1,7 @@
 """The arguments of SMTP commands: octets in, values out, or a `Fault` that names the reply. Pure.
 
 RFC 5321 §4.1.2 and §4.1.3 (paths, domains, address literals), RFC 6531 §3.3 (UTF-8 in them), RFC 1870 (SIZE), RFC 6152 and
-RFC 3030 (BODY, BDAT), RFC 3461 §4 and RFC 6533 §3 (RET, ENVID, NOTIFY, ORCPT, xtext), RFC 4954 §5 (AUTH=).
+RFC 3030 (BODY, BDAT), RFC 3461 §4 and RFC 6533 §3 (RET, ENVID, NOTIFY, ORCPT, xtext), RFC 4954 §5 (AUTH=), RFC 8689 §2.
 
 Laxer than the grammar in four places, each because of who sends it so: a space after the colon (Outlook 365), spaces at the end
 of the line (RFC 5321 §4.1.1 asks for it), `_` in a domain (Windows hosts), and anything printable as the argument of EHLO.
@@ -71,6 +71,7 @@ class MailParameters:
     """RFC 4954 §5: who submitted it first, as the client says; kept, not trusted. Empty: unknown (`<>`)."""
     ret: str | None = None
     envid: str | None = None
+    requires_tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,7 @@ def _parameters(text: str, known: frozenset[str]) -> dict[str, str | None]:
     return found
 
 
-_MAIL_KEYWORDS = frozenset({"SIZE", "BODY", "SMTPUTF8", "AUTH", "RET", "ENVID"})
+_MAIL_KEYWORDS = frozenset({"SIZE", "BODY", "SMTPUTF8", "AUTH", "RET", "ENVID", "REQUIRETLS"})
 _RCPT_KEYWORDS = frozenset({"NOTIFY", "ORCPT"})
 NO_MAIL_PARAMETERS = MailParameters()
 NO_RCPT_PARAMETERS = RcptParameters()
@@ -222,8 +223,9 @@ NO_RCPT_PARAMETERS = RcptParameters()
 
 def _mail_parameters(text: str) -> MailParameters:
     found = _parameters(text, _MAIL_KEYWORDS)
-    if found.get("SMTPUTF8", None) is not None:
-        raise Fault("bad-parameter", "SMTPUTF8")
+    for alone in ("SMTPUTF8", "REQUIRETLS"):
+        if found.get(alone) is not None:
+            raise Fault("bad-parameter", alone)
     return MailParameters(
         size=_size(found["SIZE"]) if "SIZE" in found else None,
         body=_word("BODY", found["BODY"], _BODIES) if "BODY" in found else "7BIT",
@@ -231,6 +233,7 @@ def _mail_parameters(text: str) -> MailParameters:
         auth=_auth(found["AUTH"]) if "AUTH" in found else None,
         ret=_word("RET", found["RET"], frozenset({"FULL", "HDRS"})) if "RET" in found else None,
         envid=_envid(found["ENVID"]) if "ENVID" in found else None,
+        requires_tls="REQUIRETLS" in found,
     )
 
 

@@ -347,6 +347,8 @@ class Session:
         if self.door.binarymime:
             words.append(BINARYMIME)
         words.append("DSN")
+        if self.tls:
+            words.append("REQUIRETLS")  # RFC 8689 §2
         if self.tls_offered and not self.tls:
             words.append("STARTTLS")
         if self.mechanisms:
@@ -358,6 +360,8 @@ class Session:
         path, parameters = grammar.parse_mail(argument)
         if parameters.body == BINARYMIME and not self.door.binarymime:
             return replies.reply("no-binary")
+        if parameters.requires_tls and not self.tls:  # RFC 8689 §2: offered under TLS alone
+            return replies.reply("unknown-parameter", detail="REQUIRETLS")
         if self.messages >= self.door.limits.messages:
             return Close(replies.reply("too-many-messages"))
         self.transaction = None  # a broken one
@@ -482,8 +486,9 @@ class Verb:
 VERBS: dict[bytes, Verb] = {
     b"EHLO": Verb(Session.any_time, Session.act_ehlo, is_junk=True),
     b"HELO": Verb(Session.any_time, Session.act_helo, is_junk=True),
-    # SIZE 26 (RFC 1870), SMTPUTF8 10, BODY 17, AUTH 500 (RFC 4954), RET and ENVID 127 (RFC 3461), and the longer paths.
-    b"MAIL": Verb(Session.check_mail, Session.act_mail, 1_536),
+    # SIZE 26 (RFC 1870), SMTPUTF8 10, BODY 17, AUTH 500 (RFC 4954), RET and ENVID 127 (RFC 3461), REQUIRETLS 11 (RFC 8689), and
+    # the longer paths.
+    b"MAIL": Verb(Session.check_mail, Session.act_mail, 1_547),
     b"RCPT": Verb(Session.check_rcpt, Session.act_rcpt, 1_536, has_patience=True),  # ORCPT 500, NOTIFY 28
     b"DATA": Verb(Session.check_data, Session.act_data),
     b"BDAT": Verb(Session.any_time, Session.act_bdat),

@@ -51,3 +51,19 @@ def test_a_certificate_that_is_no_small_file_is_not_read(name: str, tmp_path: Pa
     with (tmp_path / "large.pem").open("wb") as file:
         file.truncate(100 << 20)
     assert keys(config(tmp_path / "data", tls={"certificate": tmp_path / name})) == ["tls.certificate"]
+
+
+def test_the_password_for_the_smarthost(tmp_path: Path) -> None:
+    """There, and nobody else's to read; authorities that are none."""
+    secret, authorities = tmp_path / "password", tmp_path / "ca.pem"
+    sending = {"smarthost": "relay.example", "smarthost_login": "x", "smarthost_password": secret, "smarthost_ca": authorities}
+    here = config(tmp_path / "data", sending=sending)
+    write_pair(here.certificate, here.key, self_signed(["localhost"], datetime.now(UTC)))
+    assert keys(here) == ["sending.smarthost_password", "sending.smarthost_ca"]
+    secret.write_text("x")
+    secret.chmod(0o644)
+    authorities.write_text("x")
+    assert keys(here) == ["sending.smarthost_password", "sending.smarthost_ca"]
+    secret.chmod(0o600)
+    authorities.write_bytes(here.certificate.read_bytes())
+    assert keys(here) == []

@@ -17,6 +17,8 @@ from mic_mail.outbound.peer import Fate, Patience, Peer, PeerTrouble, Result, St
 
 QUICK = Patience(1, 1, 1, 1, 1, 1, 1)
 ALL = b"250-mx.example\r\n250-PIPELINING\r\n250-STARTTLS\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250 DSN\r\n"
+HANG = b"hang"
+"""For an answer: nothing is said for longer than anybody waits."""
 PLAIN = b"250-mx.example\r\n250 8BITMIME\r\n"
 MESSAGE = b"From: a@mic.gov.vn\r\n\r\n.x\r\n..\r\nend\r\n"
 STUFFED = b"From: a@mic.gov.vn\r\n\r\n..x\r\n...\r\nend\r\n.\r\n"
@@ -59,6 +61,8 @@ class Server:
                     answer, self.hang_up_at = b"", b""
                 if not answer:
                     break
+                if answer == HANG:
+                    await asyncio.sleep(5)
                 writer.write(answer)
                 if line.startswith(b"STARTTLS") and answer.startswith(b"220") and self.context is not None:
                     await writer.start_tls(self.context)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -21,7 +22,9 @@ from mic_mail.net.dns import Resolver
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.outbound.connections import ConnectionSettings
 from mic_mail.outbound.peer import Patience
+from mic_mail.outbound.policies import Policies, PolicySettings
 from mic_mail.outbound.queue import Entry, Envelope, Hold, Queue, Recipient, Said, Standing
+from mic_mail.outbound.smarthost import Smarthost
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.sending import Senders, SendingSettings, Told
 from unit.outbound.test_peer import PLAIN, Server
@@ -45,6 +48,10 @@ class Office:
     told: list[Told] = field(default_factory=list)
     give_up_seconds: float = 5 * 86_400.0
     warn_seconds: float = 4 * 3_600.0
+    smarthost: Smarthost | None = None
+    authorities: Path | None = None
+    web_port: int = 0
+    """Where policies are fetched; 0: there are none."""
 
     def __post_init__(self) -> None:
         self.queue = Queue(self.folder / "queue")
@@ -53,11 +60,11 @@ class Office:
         self.lanes = Lanes(io_threads=4, hash_threads=1)
         (self.folder / "message").write_bytes(HEAD + MESSAGE)
 
-    def put(self, entry_id: str, *addresses: str, age: float = 0.0, body: str = "7BIT") -> None:
+    def put(self, entry_id: str, *addresses: str, age: float = 0.0, body: str = "7BIT", **more: Any) -> None:
         recipients = tuple(Recipient(address) for address in addresses)
         at_us = self.clock.now_us() - int(age * 1_000_000)
         envelope = Envelope(
-            trace_id=entry_id, sender="a@mic.gov.vn", recipients=recipients, accepted_at_us=at_us,
+            **{"sender": "a@mic.gov.vn", **more}, trace_id=entry_id, recipients=recipients, accepted_at_us=at_us,
             return_path_octets=len(HEAD), body=body, submitted_by=SENDER,
         )  # fmt: skip
         self.queue.put(entry_id, self.folder / "message", envelope)
@@ -67,12 +74,19 @@ class Office:
             self.told.append(told)
 
         patience = Patience(1, 1, 1, 1, 1, 1, 1)
+        connections = ConnectionSettings("mail.mic.gov.vn", self.port, patience=patience, authorities=self.authorities)
+        resolver = Resolver([self.names.place], seconds=1)
+        policies = Policies(
+            self.folder / "sts", resolver, PolicySettings(self.web_port, self.authorities, 1.0), lanes=self.lanes,
+            clock=self.clock, tell=self.log.event,
+        )  # fmt: skip
         settings = SendingSettings(
-            frozenset({"mail.mic.gov.vn"}), ConnectionSettings("mail.mic.gov.vn", self.port, patience=patience),
-            self.give_up_seconds, self.warn_seconds,
+            frozenset({"mail.mic.gov.vn"}), connections,
+            self.give_up_seconds, self.warn_seconds, smarthost=self.smarthost,
         )  # fmt: skip
         return Senders(
-            self.queue, Resolver([self.names.place], seconds=1), settings, lanes=self.lanes, log=self.log, clock=self.clock,
+            self.queue, resolver, settings, policies=policies if self.web_port else None,
+            lanes=self.lanes, log=self.log, clock=self.clock,
             may_send=lambda mailbox_id: mailbox_id not in self.stopped, report=report, chance=random.Random(1),
         )  # fmt: skip
 

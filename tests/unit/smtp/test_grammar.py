@@ -94,8 +94,11 @@ def test_octets_that_are_no_utf8_are_a_syntax_error() -> None:
 
 def test_all_mail_parameters_together() -> None:
     """SIZE, BODY, SMTPUTF8, AUTH, RET, ENVID in any order and case; ENVID keeps its case."""
-    _, parameters = parse_mail(b"FROM:<a@b> size=123 BODY=8bitmime SMTPUTF8 AUTH=e+3Dmc2@example.com RET=hdrs ENVID=QQ+2B1z")
+    _, parameters = parse_mail(
+        b"FROM:<a@b> size=123 BODY=8bitmime requiretls SMTPUTF8 AUTH=e+3Dmc2@example.com RET=hdrs ENVID=QQ+2B1z"
+    )
     assert (parameters.size, parameters.body, parameters.smtputf8) == (123, "8BITMIME", True)
+    assert parameters.requires_tls
     assert (parameters.auth, parameters.ret, parameters.envid) == ("e=mc2@example.com", "HDRS", "QQ+2B1z")
     assert parse_mail(b"FROM:<a@b> AUTH=<>")[1].auth == ""
 

@@ -1,0 +1,287 @@
+"""The policies of domains, kept: asked for by DNS, fetched by HTTPS, on disk as long as they say (RFC 8461 §3.3, §5.1).
+
+In: a domain. Out: the policy in force, or None. A policy that was once fetched stays in force until its end, whatever becomes
+of its record, its server or this process: who can disturb those for an hour must not be able to read the mail. It is fetched
+anew when the record has another id, and each day while it is used, so that it does not come to its end.
+
+    sts/tmp/DOMAIN    while it is written       sts/live/DOMAIN    the policy, its id, when it was fetched; durable
+
+One process writes. A file that cannot be read is no policy, and gives its place to the next. Belongs to a loop.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mic_mail.clock import Clock
+from mic_mail.net import https
+from mic_mail.net.dns import DnsUnavailable, NoSuchName, NotAName, Resolver
+from mic_mail.net.https import Bounds, NotFetched
+from mic_mail.outbound import sts
+from mic_mail.outbound.files import unlink, write_all
+from mic_mail.outbound.routing import MOST_ADDRESSES
+from mic_mail.outbound.sts import Mode, NotAPolicy, Policy
+from mic_mail.process.lanes import Lanes
+
+FORMAT = 1
+HTTPS_PORT = 443
+FETCH_SECONDS = 60.0
+MOST = 10_000
+REFRESH_SECONDS = 86_400.0
+LOOK_SECONDS = 900.0
+"""It is looked for what has to be fetched anew so often."""
+UNUSED_SECONDS = 30 * 86_400.0
+"""Of a domain to which nothing was sent for so long the policy may come to its end."""
+FAILED_SECONDS = 900.0
+"""A policy that could not be fetched is not asked for again sooner, unless it has another id (§3.3: five minutes at least)."""
+AT_ONCE = 4
+_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """What tests have otherwise."""
+
+    port: int = HTTPS_PORT
+    authorities: Path | None = None
+    """Whose certificates are believed; None: the machine's."""
+    seconds: float = FETCH_SECONDS
+    most: int = MOST
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    policy: Policy
+    policy_id: str
+    fetched_at_us: int
+
+    def ends_at_us(self) -> int:
+        return self.fetched_at_us + self.policy.max_age_seconds * 1_000_000
+
+
+@dataclass(slots=True)
+class _Failures:
+    """What was lately asked for in vain."""
+
+    until: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def note(self, domain: str, policy_id: str, now: float) -> None:
+        self.until = {key: until for key, until in self.until.items() if now < until}
+        self.until[domain, policy_id] = now + FAILED_SECONDS
+
+    def has(self, domain: str, policy_id: str, now: float) -> bool:
+        return now < self.until.get((domain, policy_id), 0.0)
+
+
+class Policies:
+    """Those of one server."""
+
+    def __init__(
+        self,
+        root: Path,
+        resolver: Resolver,
+        settings: PolicySettings,
+        *,
+        lanes: Lanes,
+        clock: Clock,
+        tell: Callable[..., None],
+    ) -> None:
+        self._tmp, self._live = root / "tmp", root / "live"
+        self._resolver = resolver
+        self._settings = settings
+        self._lanes = lanes
+        self._clock = clock
+        self._tell = tell
+        self._kept: dict[str, _Kept] | None = None
+        self._used: dict[str, float] = {}
+        self._failed = _Failures()
+        self._under_way: dict[str, asyncio.Task[tuple[Policy | None, bool]]] = {}
+        self._reading = asyncio.Lock()
+
+    async def of(self, domain: str) -> Policy | None:
+        """The policy of a domain (in A-labels) that is in force; None where there is none, or its mode is none."""
+        return (await self.ask(domain))[0]
+
+    async def ask(self, domain: str) -> tuple[Policy | None, bool]:
+        """Likewise, and whether that is certain: it is not where somebody could not be asked, and nothing is kept."""
+        if _NAME.fullmatch(domain) is None:
+            return None, True
+        task = self._under_way.get(domain)
+        if task is None:
+            task = self._under_way[domain] = asyncio.get_running_loop().create_task(self._found(domain))
+            task.add_done_callback(lambda _: self._under_way.pop(domain, None))
+        policy, is_certain = await asyncio.shield(task)
+        return (policy if policy is not None and policy.mode is not Mode.NONE else None), is_certain
+
+    async def run(self) -> None:
+        """Fetch anew what is used, before it ends; until cancelled."""
+        while True:
+            with contextlib.suppress(OSError):  # a disk that takes nothing now
+                await self.refresh()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def refresh(self) -> None:
+        """Fetch anew what is a day old, or has had half of its time."""
+        now_us, now = self._clock.now_us(), self._clock.monotonic()
+        due = [
+            domain
+            for domain, kept in (await self._all()).items()
+            if now_us - kept.fetched_at_us >= min(REFRESH_SECONDS, kept.policy.max_age_seconds / 2) * 1_000_000
+            and now - self._used.setdefault(domain, now) < UNUSED_SECONDS
+        ]
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(domain: str) -> None:
+            async with gate:
+                policy_id, _ = await self._announced(domain)
+                if policy_id is not None and not self._failed.has(domain, policy_id, self._clock.monotonic()):
+                    await self._fetched(domain, policy_id)
+
+        await asyncio.gather(*(one(domain) for domain in due))
+
+    # ------------------------------------------------------------ one domain
+
+    async def _found(self, domain: str) -> tuple[Policy | None, bool]:
+        kept = self._in_force(await self._all(), domain)
+        now = self._clock.monotonic()
+        if kept is not None:
+            self._used[domain] = now
+        policy_id, is_certain = await self._announced(domain)
+        is_new = policy_id is not None and (kept is None or kept.policy_id != policy_id)
+        if policy_id is not None and is_new:
+            is_certain = False
+            if not self._failed.has(domain, policy_id, now) and (fresh := await self._fetched(domain, policy_id)) is not None:
+                self._used[domain] = now
+                return fresh, True
+        return (kept.policy, True) if kept is not None else (None, is_certain)
+
+    async def _announced(self, domain: str) -> tuple[str | None, bool]:
+        """The id in the domain's record, and whether that is certain; without one what is kept counts (§3.3)."""
+        try:
+            return sts.policy_id((await self._resolver.txt(f"_mta-sts.{domain}")).values), True
+        except (NoSuchName, NotAName):
+            return None, True
+        except DnsUnavailable:
+            return None, False
+
+    async def _fetched(self, domain: str, policy_id: str) -> Policy | None:
+        name, settings = f"mta-sts.{domain}", self._settings
+        try:
+            addresses = (await self._resolver.addresses(name)).values[: 2 * MOST_ADDRESSES]
+            context = await self._lanes.io(_context, settings.authorities)
+            bounds = Bounds(sts.POLICY_OCTETS, settings.seconds)
+            octets = await https.text(
+                name, "/.well-known/mta-sts.txt", addresses=addresses, port=settings.port, context=context, bounds=bounds
+            )
+            policy = sts.parse(octets)
+        except (NotFetched, NotAPolicy, NoSuchName, NotAName, DnsUnavailable, OSError) as error:
+            self._failed.note(domain, policy_id, self._clock.monotonic())
+            self._tell("tls_policy_not_fetched", domain=domain, policy=policy_id, error=str(error))
+            return None
+        await self._keep(domain, _Kept(policy, policy_id, self._clock.now_us()))
+        return policy
+
+    # ------------------------------------------------------------ what is kept
+
+    def _in_force(self, all_kept: dict[str, _Kept], domain: str) -> _Kept | None:
+        kept = all_kept.get(domain)
+        return kept if kept is not None and self._clock.now_us() < kept.ends_at_us() else None
+
+    async def _all(self) -> dict[str, _Kept]:
+        async with self._reading:
+            if self._kept is None:
+                self._kept = await self._lanes.io(self._read, self._clock.now_us())
+        return self._kept
+
+    async def _keep(self, domain: str, kept: _Kept) -> None:
+        """In memory in any case: a full disk is no reason to send without it."""
+        all_kept = await self._all()
+        before = all_kept.get(domain)
+        all_kept[domain] = kept
+        now_us = self._clock.now_us()
+        gone = [name for name, each in all_kept.items() if name != domain and each.ends_at_us() <= now_us]
+        for name in gone:
+            del all_kept[name]
+        while len(all_kept) > self._settings.most:
+            first = min((name for name in all_kept if name != domain), key=lambda name: all_kept[name].ends_at_us())
+            del all_kept[first]
+            gone.append(first)
+        for name in gone:
+            self._used.pop(name, None)
+        try:
+            await self._lanes.io(self._write, domain, kept, gone)
+        except OSError as error:
+            self._tell("tls_policy_not_kept", domain=domain, error=str(error))
+        if before is None or before.policy != kept.policy:
+            told = kept.policy
+            self._tell("tls_policy", domain=domain, policy=kept.policy_id, mode=told.mode, max_age=told.max_age_seconds)
+
+    def _read(self, now_us: int) -> dict[str, _Kept]:
+        for directory in (self._tmp, self._live):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+        for name in os.listdir(self._tmp):
+            unlink(self._tmp / name)
+        found: dict[str, _Kept] = {}
+        for name in os.listdir(self._live):
+            try:
+                kept = _decoded((self._live / name).read_bytes())
+            except (OSError, ValueError):
+                continue
+            # Fetched under a clock that has been set back since: its time begins now, and not in years.
+            found[name] = replace(kept, fetched_at_us=min(kept.fetched_at_us, now_us))
+        return found
+
+    def _write(self, domain: str, kept: _Kept, gone: list[str]) -> None:
+        fresh = self._tmp / domain
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        try:
+            write_all(fd, _encoded(kept))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(fresh, self._live / domain)
+        for name in gone:
+            unlink(self._live / name)
+        directory = os.open(self._live, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _encoded(kept: _Kept) -> bytes:
+    policy = kept.policy
+    told = {
+        "format": FORMAT,
+        "id": kept.policy_id,
+        "fetched_at_us": kept.fetched_at_us,
+        "mode": policy.mode,
+        "mx": policy.patterns,
+        "max_age": policy.max_age_seconds,
+    }
+    return json.dumps(told).encode()
+
+
+def _decoded(octets: bytes) -> _Kept:
+    """`ValueError` for what this class has not written."""
+    try:
+        told: dict[str, Any] = json.loads(octets)
+        if told["format"] != FORMAT:
+            raise ValueError("unknown format")
+        policy = Policy(Mode(told["mode"]), tuple(map(str, told["mx"])), min(int(told["max_age"]), sts.LONGEST_SECONDS))
+        return _Kept(policy, str(told["id"]), int(told["fetched_at_us"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a policy: {error}") from error
+
+
+def _context(authorities: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authorities and str(authorities))
+    context.hostname_checks_common_name = False
+    return context

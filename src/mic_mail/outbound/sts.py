@@ -1,0 +1,108 @@
+"""What a domain says about TLS to its mail servers: MTA-STS (RFC 8461). Pure.
+
+In: the TXT records at `_mta-sts.DOMAIN`, the text of the policy. Out: the id under which the policy is published, the `Policy`,
+whether a host is among its servers. What has not the form of the RFC is nothing: a domain whose policy cannot be read has none.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+LONGEST_SECONDS = 31_557_600
+"""A year (§3.2): longer no policy is kept, whatever it says."""
+POLICY_OCTETS = 64 << 10
+MOST_PATTERNS = 1_000
+_WORD = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"
+_RECORD = re.compile(rf"v=STSv1(?:[ \t]*;[ \t]*{_WORD}=[!-:<>-~]+)+(?:[ \t]*;[ \t]*)?")
+_ID = re.compile(r"[A-Za-z0-9]{1,32}")
+_FIELD = re.compile(rf"({_WORD}):[ \t]*([!-~\u0080-\U0010ffff](?:[ -~\u0080-\U0010ffff]*[!-~\u0080-\U0010ffff])?)[ \t]*")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_PATTERN = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
+
+
+class Mode(StrEnum):
+    """What becomes of mail where the policy is not met (§5)."""
+
+    ENFORCE = "enforce"
+    """It waits."""
+    TESTING = "testing"
+    """It goes, and that is told."""
+    NONE = "none"
+    """There is no policy any more."""
+
+
+class NotAPolicy(Exception):
+    """The text is none; why, for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """As it was published."""
+
+    mode: Mode
+    patterns: tuple[str, ...]
+    """Names of mail servers, lower case; `*.` stands for one label."""
+    max_age_seconds: int
+
+    def allows(self, host: str) -> bool:
+        """Whether this is one of its mail servers (§4.1)."""
+        name = host.lower().rstrip(".")
+        above = name.partition(".")[2]
+        return any(above == pattern[2:] if pattern.startswith("*.") else name == pattern for pattern in self.patterns)
+
+
+def policy_id(records: Sequence[str]) -> str | None:
+    """Of all TXT records at the name; None where there is not just one that announces a policy (§3.1)."""
+    found = [record for record in records if re.match(r"v=STSv1[ \t]*(?:;|\Z)", record)]
+    if len(found) != 1 or _RECORD.fullmatch(found[0]) is None:
+        return None
+    fields = [field.strip(" \t").partition("=") for field in found[0].split(";")]
+    ids = [value for name, _, value in fields if name == "id"]
+    return ids[0] if ids and _ID.fullmatch(ids[0]) else None
+
+
+def parse(octets: bytes) -> Policy:
+    """The policy that the text is (§3.2); of what stands there twice the first counts, except of `mx`."""
+    try:
+        lines = octets.decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise NotAPolicy("no UTF-8") from error
+    if lines[-1] == "":
+        del lines[-1]
+    fields: dict[str, str] = {}
+    patterns: list[str] = []
+    for line in lines:
+        found = _FIELD.fullmatch(line.removesuffix("\r"))
+        if found is None:
+            raise NotAPolicy(f"no field: {line[:60]!r}")
+        if found[1] == "mx":
+            patterns.append(_pattern(found[2]))
+        else:
+            fields.setdefault(found[1], found[2])
+    if fields.get("version") != "STSv1":
+        raise NotAPolicy("the version is not STSv1")
+    return Policy(_mode(fields.get("mode"), patterns), tuple(dict.fromkeys(patterns)), _age(fields.get("max_age", "")))
+
+
+def _mode(word: str | None, patterns: Sequence[str]) -> Mode:
+    if word not in tuple(Mode):
+        raise NotAPolicy(f"no mode: {word!r:.40}")
+    mode = Mode(word)
+    if mode is not Mode.NONE and not patterns:
+        raise NotAPolicy("no mx")
+    if len(patterns) > MOST_PATTERNS:
+        raise NotAPolicy(f"more than {MOST_PATTERNS} mx")
+    return mode
+
+
+def _age(text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,10}", text) is None:
+        raise NotAPolicy(f"no max_age: {text[:40]!r}")
+    return min(int(text), LONGEST_SECONDS)
+
+
+def _pattern(text: str) -> str:
+    if len(text) > 255 or _PATTERN.fullmatch(text) is None:
+        raise NotAPolicy(f"no mx: {text[:60]!r}")
+    return text.lower()

@@ -1,0 +1,143 @@
+"""The ways that mail may take: for each domain its own servers, or one smarthost for all, and on which terms.
+
+In: a domain, a resolver, the configuration, the policies. Out: the destination under which its work is counted, its `Way` (kept
+for a while), and for each host the `Terms` of a connection. Belongs to a loop. What is asked of a host, the first that fits:
+
+    the smarthost           a certificate for its name
+    TLSA records            one of these keys, whatever a policy says (RFC 7672; RFC 8461 §2)
+    a policy, `enforce`     to be among its servers, and a certificate for its name; else the mail waits (RFC 8461 §5)
+    a policy, `testing`     likewise; else the log says so and the mail goes
+    nothing                 TLS with whoever answers (RFC 7435), or none
+
+A message may ask for more or for less (RFC 8689): REQUIRETLS for a server that is known by one of the first three, or by a
+certificate for a name that nobody can have forged, and that offers REQUIRETLS; `TLS-Required: No` for the last line alone.
+
+A smarthost is one destination: a message with recipients in ten domains is one transaction there, and when it is away all wait.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from mic_mail.clock import Clock
+from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
+from mic_mail.outbound import dane
+from mic_mail.outbound.assurance import By, Terms
+from mic_mail.outbound.peer import PeerTrouble, Result, Step
+from mic_mail.outbound.policies import Policies
+from mic_mail.outbound.routing import Host, Route, Shuffle, route, straight
+from mic_mail.outbound.smarthost import Smarthost
+from mic_mail.outbound.sts import Mode, Policy
+from mic_mail.outbound.transaction import REQUIRETLS, Transaction
+
+ROUTE_SECONDS = 600.0
+"""How long a route is believed; its answers may say less, and then the resolver asks again."""
+_SIGN_IN_FIRST = frozenset({530, 534, 535, 538})
+"""RFC 4954 §6: of a server that does not want this message of nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The servers of a destination, best first, and what its domain says of them."""
+
+    hosts: tuple[Host, ...]
+    names_are_sure: bool
+    policy: Policy | None = None
+    policy_is_certain: bool = True
+    """Nobody was in the way of finding out."""
+
+
+class Ways:
+    """Those of one process."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        own_names: Collection[str],
+        shuffle: Shuffle,
+        clock: Clock,
+        *,
+        smarthost: Smarthost | None = None,
+        policies: Policies | None = None,
+    ) -> None:
+        """Without `policies` no domain has one."""
+        self._resolver = resolver
+        self._own_names = own_names
+        self._shuffle = shuffle
+        self._clock = clock
+        self._smarthost = smarthost
+        self._policies = policies
+        self._kept: dict[str, tuple[float, Way]] = {}
+
+    def destination(self, domain: str) -> str:
+        """Whose turn it is with mail for this domain."""
+        return self._smarthost.place if self._smarthost is not None else domain.lower()
+
+    async def to(self, destination: str) -> Way:
+        """Its servers; `NoRoute` where there are none and never will be, `DnsUnavailable` where nobody knows."""
+        now = self._clock.monotonic()
+        kept = self._kept.get(destination)
+        if kept is not None and now < kept[0]:
+            return kept[1]
+        found = await self._look_up(destination)
+        self._kept = {name: each for name, each in self._kept.items() if now < each[0]}
+        self._kept[destination] = now + ROUTE_SECONDS, found
+        return found
+
+    def forget(self, destination: str) -> None:
+        """What is known of it is asked anew the next time: what it says of TLS was not met (RFC 8461 §5.1), or somebody asks for a
+        retry."""
+        self._kept.pop(destination, None)
+
+    async def _look_up(self, destination: str) -> Way:
+        if self._smarthost is None:
+            found = await route(destination, self._resolver, self._own_names, self._shuffle)
+            return Way(found.hosts, found.names_are_sure, *await self._policy(found))
+        try:
+            found = await straight(self._smarthost.name, self._resolver)
+        except NoSuchName as error:  # a slip in the configuration, or in its zone: no reason to send mail back
+            raise DnsUnavailable(error.text) from error
+        return Way(found.hosts, found.names_are_sure)
+
+    async def _policy(self, found: Route) -> tuple[Policy | None, bool]:
+        if self._policies is None or all(dane.usable(host.tlsa) for host in found.hosts):
+            return None, True
+        return await self._policies.ask(found.domain)
+
+    def terms(self, way: Way, host: Host, message: Transaction) -> Terms:
+        """What a connection to this host has to be like for a message; `PeerTrouble` where none will do."""
+        if message.must_be_protected:
+            return self._protected(way, host)
+        if message.tls_optional and self._smarthost is None:  # RFC 8689 §8.4: as if there were neither DANE nor MTA-STS
+            return Terms(host.name)
+        return self._usual(way, host)
+
+    def _protected(self, way: Way, host: Host) -> Terms:
+        """RFC 8689 §2, §4.2.1: the certificate has to be checked, and the name that it is checked for has to be sure."""
+        usual = replace(self._usual(way, host), strict=True, extension=REQUIRETLS)
+        if usual.by is not By.OPPORTUNISTIC:
+            return usual
+        if self._smarthost is not None or (way.names_are_sure and not usual.objection):
+            return replace(usual, by=By.NAME)
+        why = usual.objection or f"nobody vouches that {host.name} is a mail server of the domain"
+        raise PeerTrouble(Step.TLS, f"{why} (REQUIRETLS)", lasting="5.7.10" if way.policy_is_certain else None)
+
+    def _usual(self, way: Way, host: Host) -> Terms:
+        if self._smarthost is not None:
+            by = By.NAME if self._smarthost.needs_tls else By.OPPORTUNISTIC
+            return Terms(host.name, by, self._smarthost.needs_tls, smarthost=self._smarthost)
+        if dane.usable(host.tlsa):
+            return Terms(host.name, By.DANE, strict=True, tlsa=host.tlsa)
+        needs_tls = bool(host.tlsa)  # records that nobody can use ask for TLS all the same (RFC 7672 §2.2)
+        if way.policy is None:
+            return Terms(host.name, strict=needs_tls)
+        enforced = way.policy.mode is Mode.ENFORCE
+        if way.policy.allows(host.name):
+            return Terms(host.name, By.STS, strict=enforced)
+        objection = f"{host.name} is not among the mail servers of the domain's policy (MTA-STS)"
+        if enforced:
+            raise PeerTrouble(Step.TLS, objection, lasting="5.7.10")
+        return Terms(host.name, strict=needs_tls, objection=objection)
+
+    def asks_for_sign_in(self, result: Result) -> bool:
+        """Whether this refusal is the smarthost's of us, and not of the message."""
+        return self._smarthost is not None and result.reply is not None and result.reply.code in _SIGN_IN_FIRST

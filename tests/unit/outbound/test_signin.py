@@ -1,0 +1,112 @@
+"""The client's side of SASL, beside the example of the RFC and beside the server's side that this program has."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from mic_mail.auth import sasl
+from mic_mail.outbound import signin
+from mic_mail.outbound.signin import SignInFailed
+
+
+@dataclass
+class Keys:
+    """What a server keeps."""
+
+    salt: bytes
+    iterations: int
+    stored_key: bytes
+    server_key: bytes
+
+
+def keys(password: str) -> Keys:
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), b"salt", 4096)
+    client = sasl._hmac(salted, b"Client Key")
+    return Keys(b"salt", 4096, hashlib.sha256(client).digest(), sasl._hmac(salted, b"Server Key"))
+
+
+def test_the_example_of_the_rfc() -> None:
+    """RFC 7677 §3."""
+    exchange = signin.talk("SCRAM-SHA-256", "user", "pencil", "rOprNGfwEbeRWgbNEkqO")
+    assert next(exchange) == b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO"
+    challenge = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
+    assert signin.answer(exchange, challenge) == (
+        b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
+    )
+    assert signin.answer(exchange, b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=") == b""
+    signin.finish(exchange)
+
+
+@pytest.mark.parametrize("password", ["pencil", "mật khẩu, =dài", "a\u00adb"])
+@pytest.mark.parametrize("login", ["relay", "trạm,=1"])
+@pytest.mark.parametrize("name", signin.WAYS)
+def test_with_the_servers_side(name: str, login: str, password: str) -> None:
+    """Each way, with letters that have to be escaped or prepared."""
+    server, exchange = sasl.begin(name, nonce=lambda: "server"), signin.talk(name, login, password, "client")
+    assert server is not None
+    said = next(exchange)
+    step = server.step(said or None)
+    while not isinstance(step, sasl.Done | sasl.CheckPassword | sasl.Failed):
+        if isinstance(step, sasl.NeedKeys):
+            step = server.keys(keys(sasl.saslprep(password) or ""))
+        else:
+            step = server.step(signin.answer(exchange, step.data))
+    assert not isinstance(step, sasl.Failed)
+    assert step.user == login
+    if isinstance(step, sasl.CheckPassword):
+        assert step.password == password
+    signin.finish(exchange)
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        ("PLAIN LOGIN", "PLAIN"),
+        ("login", "LOGIN"),
+        ("GSSAPI SCRAM-SHA-256 PLAIN", "SCRAM-SHA-256"),
+        ("XOAUTH2", None),
+        ("", None),
+    ],
+)
+def test_the_best_that_is_offered(offered: str, chosen: str | None) -> None:
+    assert signin.way(offered) == chosen
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        b"r=other,s=c2FsdA==,i=4096", b"r=client,s=c2FsdA==,i=4096", b"r=client1,s=c2FsdA==,i=1", b"r=client1,s=!,i=4096",
+        b"r=client1,s=c2FsdA==,i=999999999", b"r=client1,s=c2FsdA==,i=-4096", b"m=x,r=client1,s=c2FsdA==,i=4096", b"\xff", b"",
+    ],
+)  # fmt: skip
+def test_challenges_without_sense(challenge: bytes) -> None:
+    """Nothing is said of the password to somebody who begins so; who knows it less, or asks for hours of work, is none."""
+    exchange = signin.talk("SCRAM-SHA-256", "user", "pencil", "client")
+    next(exchange)
+    with pytest.raises(SignInFailed):
+        signin.answer(exchange, challenge)
+
+
+def scram_until(last: Callable[[signin.Talk], object]) -> None:
+    exchange = signin.talk("SCRAM-SHA-256", "user", "pencil", "client")
+    next(exchange)
+    signin.answer(exchange, b"r=client1,s=c2FsdA==,i=4096")
+    last(exchange)
+
+
+@pytest.mark.parametrize("proof", [b"", b"v=", b"v=AAAA", b"e=other-error", b"v=!!"])
+def test_a_server_that_does_not_know_the_password(proof: bytes) -> None:
+    with pytest.raises(SignInFailed):
+        scram_until(lambda exchange: signin.answer(exchange, proof))
+
+
+def test_content_too_early_or_never() -> None:
+    """235 before the server has proved itself; questions without end."""
+    with pytest.raises(SignInFailed):
+        scram_until(signin.finish)
+    exchange = signin.talk("PLAIN", "user", "pencil", "")
+    next(exchange)
+    with pytest.raises(SignInFailed):
+        signin.answer(exchange, b"")
