@@ -84,8 +84,7 @@ class Ways:
         return found
 
     def forget(self, destination: str) -> None:
-        """What is known of it is asked anew the next time: what it says of TLS was not met (RFC 8461 §5.1), or somebody asks for a
-        retry."""
+        """Ask anew the next time: what it says of TLS was not met (RFC 8461 §5.1), or somebody wants a retry."""
         self._kept.pop(destination, None)
 
     async def _look_up(self, destination: str) -> Way:

@@ -411,10 +411,10 @@ async def test_trouble_in_the_second_transaction(tmp_path: Path, authority: Auth
         senders = office.senders()
         pieces = senders._pieces
 
-        async def broken(entry: Entry) -> AsyncGenerator[bytes]:
+        async def broken(entry: Entry, signature: bytes) -> AsyncGenerator[bytes]:
             if begun[0] == 2 and how == "disk":
                 raise OSError(5, "Input/output error")
-            async for piece in pieces(entry):
+            async for piece in pieces(entry, signature):
                 yield piece
 
         senders._pieces = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
