@@ -226,32 +226,31 @@ class Ours:
         from mic_mail.outbound.queue import Envelope, Queue, Recipient
 
         data = folder / "data"
-        queue = Queue(data / "queue")
-        head = b"Return-Path: <a@mic.gov.vn>\r\n"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config = folder / "mic-mail.toml"
+        self._command = [sys.executable, "-m", "mic_mail", "--config", str(self._config)]
+        init = ["init", "--domain", "bench.test", "--hostname", "mx.bench.test", "--data-dir", str(data), "--yes"]
+        subprocess.run([*self._command, *init], check=True, capture_output=True)
+        self._config.write_text(
+            f'[server]\ndomain = "bench.test"\nhostname = "mx.bench.test"\ndata_dir = "{data}"\n'
+            f'[listen]\naddresses = ["127.0.0.1"]\ndoors = ["smtp"]\nsmtp = 0\n[process]\nworkers = 1\n'
+            f'[dns]\nnameservers = ["127.0.0.1:{DNS_PORT}"]\n[sending]\nport = {PORT}\nconnections = {connections}\n'
+        )
+        queue, head = Queue(data / "queue"), b"Return-Path: <a@bench.test>\r\n"
         for number in range(messages):
             message = data / f"m{number}"
             message.write_bytes(head + BODY % number)
             recipients = (Recipient(f"b@d{number % domains}.example"),)
             envelope = Envelope(
-                trace_id=f"{number:08}", sender="a@mic.gov.vn", recipients=recipients,
-                accepted_at_us=time.time_ns() // 1000, return_path_octets=len(head),
-            )  # fmt: skip
+                trace_id=f"{number:08}",
+                sender="a@bench.test",
+                recipients=recipients,
+                accepted_at_us=time.time_ns() // 1000,
+                return_path_octets=len(head),
+            )
             queue.put(f"{number:08}", message, envelope)
             message.unlink()
         queue.close()
-        self._config = folder / "mic-mail.toml"
-        self._config.write_text(
-            f'[server]\ndata_dir = "{data}"\n[listen]\naddresses = ["127.0.0.1"]\ndoors = ["smtp"]\nsmtp = 0\n'
-            f'[process]\nworkers = 1\n[dns]\nnameservers = ["127.0.0.1:{DNS_PORT}"]\n'
-            f"[sending]\nport = {PORT}\nconnections = {connections}\n"
-        )
-        from mic_mail.clock import SystemClock
-        from mic_mail.net.tls import self_signed, write_pair
-
-        (data / "tls").mkdir(parents=True, exist_ok=True)
-        write_pair(data / "tls" / "cert.pem", data / "tls" / "key.pem", self_signed(["localhost"], SystemClock().now()))
-        self._command = [sys.executable, "-m", "mic_mail", "--config", str(self._config)]
-        subprocess.run([*self._command, "init", "--keep"], check=False, capture_output=True)
         self.pids: list[int] = []
 
     def begin(self) -> None:
