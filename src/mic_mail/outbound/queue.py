@@ -385,6 +385,8 @@ class Entry:
     entry_id: str
     envelope: Envelope
     state: State
+    has_ended: bool = False
+    """By this process."""
     _unwritten: list[bytes] = field(default_factory=list)
     """Lines that the disk has not taken: they count here all the same, and are written before the next one. What another server
     has must not be sent again and again because the disk is full."""
@@ -406,16 +408,17 @@ class Entry:
         self, places: Sequence[int], standing: Standing, reason: str, *, next_try_us: int, server: str | None = None
     ) -> None:
         """A try is over for these recipients: settled, or OPEN and due again at `next_try_us`; `server`: who said why."""
-        self._append(
-            {
-                "did": "try",
-                "places": list(places),
-                "standing": standing,
-                "reason": reason,
-                "server": server,
-                "next_try_us": next_try_us,
-            }
-        )
+        self._append(_try(places, standing, reason, next_try_us, server))
+
+    def delivered_to_the_last(self, places: Sequence[int], reason: str, server: str | None) -> bool:
+        """These have it, and with them everybody: the entry ends, without a log of it. False: somebody waits still, or has
+        to be told of something, and nothing has happened."""
+        if set(self.state.open) - set(places) or self.state.untold:
+            return False
+        with self._turn:
+            self._keep(_try(places, Standing.DELIVERED, reason, 0, server))
+        self.end()
+        return True
 
     def warned(self) -> None:
         """The sender was told that it is late."""
@@ -453,6 +456,7 @@ class Entry:
         live = self.queue._live
         for ending in (ENVELOPE, LOG, MESSAGE):
             unlink(live / (self.entry_id + ending))
+        self.has_ended = True
 
     def _decide(self, line: dict[str, object], said: Said, *, sync: bool = True) -> None:
         """`Ended` where whoever sends was quicker."""
@@ -466,12 +470,16 @@ class Entry:
     def _append(self, line: dict[str, object], *, sync: bool = False) -> None:
         """`SpoolUnavailable` where it could not be written; `state` has it all the same."""
         with self._turn:
-            self._unwritten.append(json.dumps(line, ensure_ascii=True).encode() + b"\n")
-            self.state = self.state.after(json.loads(self._unwritten[-1]))
+            self._keep(line)
             try:
                 self._write_down(sync=sync)
             except OSError as error:
                 raise trouble(error) from error
+
+    def _keep(self, line: dict[str, object]) -> None:
+        """It counts from now on."""
+        self._unwritten.append(json.dumps(line, ensure_ascii=True).encode() + b"\n")
+        self.state = self.state.after(json.loads(self._unwritten[-1]))
 
     def _write_down(self, *, sync: bool) -> None:
         fd = os.open(self.queue._live / (self.entry_id + LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
@@ -486,6 +494,17 @@ class Entry:
                 os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _try(places: Sequence[int], standing: Standing, reason: str, next_try_us: int, server: str | None) -> dict[str, object]:
+    return {
+        "did": "try",
+        "places": list(places),
+        "standing": standing,
+        "reason": reason,
+        "server": server,
+        "next_try_us": next_try_us,
+    }
 
 
 def _ends_with_a_line(fd: int) -> bool:

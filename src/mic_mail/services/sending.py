@@ -15,10 +15,10 @@ send now (Reg. 7.1, 7.2.c) has its mail held: it stays in the queue, untried, un
 
 import asyncio
 import contextlib
+import os
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from random import Random
 
 from mic_mail.clock import Clock
@@ -94,6 +94,35 @@ class _Heard:
     """Whether that server tells the sender itself what he wants to know (RFC 3461)."""
     secured: Secured | None = None
     """What the connection was like."""
+
+
+class _File:
+    """A message as it leaves the house, opened and begun to be read by one call; `close` it. Blocking."""
+
+    def __init__(self, entry: Entry) -> None:
+        before = entry.envelope.return_path_octets
+        self._file = open(entry.path, "rb", buffering=0)  # noqa: SIM115 - closed by whoever has it
+        try:
+            self.octets = os.fstat(self._file.fileno()).st_size - before
+            self._file.seek(before)
+            self._left = self.octets
+            self.first = self.read()
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def is_read(self) -> bool:
+        return self._left <= 0
+
+    def read(self) -> bytes:
+        """The next piece."""
+        octets = self._file.read(PIECE_OCTETS)
+        self._left -= len(octets)
+        return octets
+
+    def close(self) -> None:
+        self._file.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,31 +443,27 @@ class Senders:
         addressees = [Addressee(each.address, each.notify, each.orcpt) for each in recipients]
         try:
             signature = await self._lanes.cpu(self._sign, entry)
-            size = (await self._lanes.io(entry.path.stat)).st_size - envelope.return_path_octets + len(signature)
+            file = await self._lanes.io(_File, entry)
             sending = Sending(
                 envelope.sender,
-                size,
+                file.octets + len(signature),
                 envelope.body,
                 envelope.smtputf8,
                 envelope.ret,
                 envelope.envid,
                 requires_tls=envelope.requires_tls and peer.secured.by is not By.NONE,
             )
-            async with contextlib.aclosing(self._pieces(entry, signature)) as pieces:
-                return await peer.send(sending, addressees, pieces)
+            with contextlib.closing(file):
+                async with contextlib.aclosing(self._pieces(file, signature)) as pieces:
+                    return await peer.send(sending, addressees, pieces)
         except BaseException:  # a disk that cannot be read, too: half a message must not look like a whole one
             peer.abort()
             raise
 
-    async def _pieces(self, entry: Entry, signature: bytes) -> AsyncGenerator[bytes]:
-        file = await self._lanes.io(lambda: open(entry.path, "rb", buffering=0))  # noqa: SIM115 - closed below
-        try:
-            await self._lanes.io(file.seek, entry.envelope.return_path_octets)
-            while octets := await self._lanes.io(file.read, PIECE_OCTETS):
-                yield signature + octets
-                signature = b""
-        finally:
-            file.close()
+    async def _pieces(self, file: "_File", signature: bytes) -> AsyncGenerator[bytes]:
+        yield signature + file.first
+        while not file.is_read and (octets := await self._lanes.io(file.read)):
+            yield octets
 
     # ------------------------------------------------------------ what became of it
 
@@ -461,9 +486,17 @@ class Senders:
                 standing, status = Standing.FAILED, "5.4.7"
             groups[standing, f"{status} {text}"].append(place)
             self._tell(entry, place, standing, status=status, reply=text, server=heard.server, **_protection(heard))
-        for (standing, reason), some in groups.items():
-            due = next_try_us if standing is Standing.OPEN else 0
-            await self._lanes.io(partial(entry.tried, some, standing, reason, next_try_us=due, server=heard.server))
+
+        def write_down() -> None:
+            if {standing for standing, _ in groups} == {Standing.DELIVERED}:
+                self._log.flush()
+                if entry.delivered_to_the_last(places, next(iter(groups))[1], heard.server):
+                    return
+            for (standing, reason), some in groups.items():
+                due = next_try_us if standing is Standing.OPEN else 0
+                entry.tried(some, standing, reason, next_try_us=due, server=heard.server)
+
+        await self._lanes.io(write_down)
         return wait
 
     async def _go_on(self, entry: Entry, left: Sequence[int], outcome: "_Outcome") -> None:
@@ -501,13 +534,19 @@ class Senders:
         self._ending.add(entry.entry_id)
         try:
             await self._tell_sender(entry)
-            await self._lanes.io(entry.end)
+            if not entry.has_ended:
+                await self._lanes.io(self._end, entry)
             self._telling.pop(entry.entry_id, None)
             async with self._looking:  # who looks now may have the name still
                 self._entries.pop(entry.entry_id, None)
                 self._kept_back.forget(entry)
         finally:
             self._ending.discard(entry.entry_id)
+
+    def _end(self, entry: Entry) -> None:
+        """Whoever is killed after this leaves nothing that would be sent, and told of, once more."""
+        self._log.flush()
+        entry.end()
 
     def _again(self, job: Job, seconds: float) -> None:
         now = self._clock.monotonic()

@@ -429,8 +429,8 @@ async def test_a_message_that_cannot_be_read(tmp_path: Path) -> None:
         senders = office.senders()
         pieces = senders._pieces
 
-        async def broken(entry: Entry) -> AsyncGenerator[bytes]:
-            async for piece in pieces(entry):
+        async def broken(file: Any, signature: bytes) -> AsyncGenerator[bytes]:
+            async for piece in pieces(file, signature):
                 yield piece
                 raise OSError(5, "Input/output error")
 
@@ -439,7 +439,7 @@ async def test_a_message_that_cannot_be_read(tmp_path: Path) -> None:
         await asyncio.sleep(0.5)
         await senders.end()
         await running
-    assert len(server.messages) <= 1
+    assert len(server.messages) == 1, "it began"
     assert all(not message.endswith(b".\r\n") for message in server.messages)
     assert office.queue.names() == ["A"]
 

@@ -16,7 +16,7 @@ import pytest
 
 from authorities import Authority
 from mic_mail.auth import sasl
-from mic_mail.outbound.queue import Entry, Standing
+from mic_mail.outbound.queue import Standing
 from mic_mail.outbound.smarthost import NoPassword, Smarthost, read_password
 from unit.outbound.test_peer import Server
 from unit.outbound.test_sending import STUFFED, Office, offices
@@ -411,10 +411,10 @@ async def test_trouble_in_the_second_transaction(tmp_path: Path, authority: Auth
         senders = office.senders()
         pieces = senders._pieces
 
-        async def broken(entry: Entry, signature: bytes) -> AsyncGenerator[bytes]:
+        async def broken(file: Any, signature: bytes) -> AsyncGenerator[bytes]:
             if begun[0] == 2 and how == "disk":
                 raise OSError(5, "Input/output error")
-            async for piece in pieces(entry, signature):
+            async for piece in pieces(file, signature):
                 yield piece
 
         senders._pieces = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
