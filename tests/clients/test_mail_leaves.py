@@ -165,6 +165,26 @@ def test_what_a_suspended_mailbox_has_sent_waits(tmp_path: Path) -> None:
         assert server.running.rooms.queue.names() == [entry_id]
 
 
+def test_sending_can_be_paused(tmp_path: Path) -> None:
+    """By the configuration, without a restart: mail is taken and waits, and goes when sending goes on."""
+    with office(tmp_path) as (server, other):
+
+        def pause(paused: bool) -> None:
+            async def configure() -> None:
+                settings = server.config.sending.model_copy(update={"paused": paused})
+                server.running.server.configure(server.config.model_copy(update={"sending": settings}))
+
+            server.call(configure())
+
+        pause(True)
+        submit(server, letter("b@one.example"))
+        until(lambda: server.running.server.report()["queued"] == 1)
+        time.sleep(0.5)
+        assert (other.messages, server.running.server.report()["paused"]) == ([], True)
+        pause(False)
+        until(lambda: other.messages, 5)
+
+
 @pytest.mark.parametrize("address", ["a@localhost", "a@[192.0.2.1]", f"a@{'x' * 64}.example"])
 def test_where_there_can_be_no_domain(tmp_path: Path, address: str) -> None:
     """Refused at once."""

@@ -61,6 +61,7 @@ class SendingMail:
             watch=lambda mailbox_id, callback: rooms.access.watch(mailbox_id, callback).close,
             sign=Signer(KeyFolder(config.server.data_dir), rooms.log, rooms.clock).sign,
             policies=self._policies,
+            is_paused=lambda: rooms.config.sending.paused,
         )
         self._running: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -73,7 +74,12 @@ class SendingMail:
 
     def report(self) -> dict[str, object]:
         """Numbers for `mic-mail status`."""
-        return {"queued": self._senders.waiting, "sending": self._senders.under_way}
+        told: dict[str, object] = {"queued": self._senders.waiting, "sending": self._senders.under_way}
+        return {**told, "paused": True} if self._rooms.config.sending.paused else told
+
+    def configure(self) -> None:
+        """The rooms have another configuration."""
+        self._senders.wake()
 
     async def drain(self) -> None:
         """Begin nothing more; what is under way comes to its end, or is cut off by whoever does not wait any longer."""

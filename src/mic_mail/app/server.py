@@ -60,6 +60,8 @@ class Server:
     def configure(self, config: Config) -> None:
         self.rooms.configure(config)
         self.doors.configure()
+        if self.sending is not None:
+            self.sending.configure()
         if self.web is not None:
             self.web.configure(_web_services(self.rooms, self._secret))
 

@@ -149,6 +149,7 @@ def _beginning() -> dict[str, Any]:
         "auth": {},
         "regulation": {},
         "limits": {"exempt_networks": ("127.0.0.0/8", "::1/128")},
+        "sending": {"paused": True},  # nobody outside hears from a demonstration
     }
 
 

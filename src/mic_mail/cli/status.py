@@ -67,10 +67,11 @@ def status(
     for process in _processes_told(told):
         queued, sending = process.get("queued"), process.get("sending")
         if queued is not None:
+            paused = Text(", tạm dừng (sending.paused)", ", paused (sending.paused)") if process.get("paused") else Text("", "")
             output.line(
                 Text(
-                    f"Chờ gửi ra tên miền khác: {queued} thư, đang gửi {sending}",
-                    f"Waiting for other domains: {queued} messages, {sending} being sent",
+                    f"Chờ gửi ra tên miền khác: {queued} thư, đang gửi {sending}{paused.vi}",
+                    f"Waiting for other domains: {queued} messages, {sending} being sent{paused.en}",
                 )
             )
     output.listing(PROCESSES, list(_processes(told)), as_json=False)

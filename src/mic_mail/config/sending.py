@@ -14,6 +14,9 @@ from mic_mail.config.units import DAY, HOUR, MINUTE, Location, Seconds, Unit
 class Sending(Section):
     """Mail to other domains."""
 
+    paused: Annotated[
+        bool, About("Take mail for other domains and keep all of it in the queue; what is being sent comes to its end.", "10.3")
+    ] = False
     give_up: Annotated[
         Seconds,
         Field(ge=HOUR, le=30 * DAY),

@@ -169,6 +169,7 @@ MEANINGS = {
     "malware.absent": "Khi clamd không trả lời: `refuse` để bên gửi thử lại, `pass` cho qua và ghi nhật ký.",
     "malware.suspend": "Hộp thư gửi mã độc bị tạm khóa.",
     "sending": "Thư tới các tên miền khác.",
+    "sending.paused": "Vẫn nhận thư gửi ra tên miền khác nhưng giữ tất cả trong hàng đợi; thư đang gửi được gửi xong.",
     "sending.give_up": "Thư không chuyển được trong khoảng này thì báo lại cho người gửi.",
     "sending.warn_after": "Sau khoảng này, người gửi được báo một lần là thư chưa chuyển được.",
     "sending.connections": "Số kết nối cùng lúc tới mọi máy chủ khác.",

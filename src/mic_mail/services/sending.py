@@ -153,6 +153,7 @@ class Senders:
         watch: Watching = watch_nothing,
         sign: Callable[[Entry], bytes] = lambda _: b"",
         policies: Policies | None = None,
+        is_paused: Callable[[], bool] = lambda: False,
         chance: Random | None = None,
     ) -> None:
         """`may_send`: whether what this mailbox has submitted may leave now; `report` returns when the word is durable; `sign`:
@@ -166,6 +167,7 @@ class Senders:
         self._kept_back = KeptBack(may_send, watch, self.hear, log)
         self._report = report
         self._sign = sign
+        self._is_paused = is_paused
         self._chance = chance or Random()  # noqa: S311 - spreads pauses
         self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=self._chance.random)
         self._entries: dict[str, Entry] = {}
@@ -200,10 +202,10 @@ class Senders:
         while not self._over:
             self._news.clear()
             now = self._clock.monotonic()
-            while (job := self._schedule.next(now)) is not None:
+            while not self._is_paused() and (job := self._schedule.next(now)) is not None:
                 self._start(job)
             await self._connections.close_idle()
-            due = self._schedule.due()
+            due = None if self._is_paused() else self._schedule.due()
             wait = LOOK_SECONDS if due is None else min(LOOK_SECONDS, max(0.01, due - now))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -211,6 +213,10 @@ class Senders:
             if self._clock.monotonic() - looked >= LOOK_SECONDS:
                 looked = self._clock.monotonic()
                 await self.look()
+
+    def wake(self) -> None:
+        """Sending was paused, or goes on."""
+        self._news.set()
 
     async def look(self) -> None:
         """There may be new entries, or decisions of which no word came."""
