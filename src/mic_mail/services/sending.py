@@ -15,31 +15,26 @@ send now (Reg. 7.1, 7.2.c) has its mail held: it stays in the queue, untried, un
 
 import asyncio
 import contextlib
-import os
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from mic_mail.clock import Clock
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
-from mic_mail.net.dns import DnsUnavailable, Resolver
-from mic_mail.outbound.assurance import By, Secured, Terms
-from mic_mail.outbound.commands import Addressee, Sending
+from mic_mail.net.dns import Resolver
 from mic_mail.outbound.connections import Connections, ConnectionSettings
 from mic_mail.outbound.destinations import End, Job, Schedule, pause
-from mic_mail.outbound.dkimkeys import KeyUnusable
-from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
+from mic_mail.outbound.peer import Fate
 from mic_mail.outbound.policies import Policies
 from mic_mail.outbound.queue import Entry, Hold, Queue, Standing
-from mic_mail.outbound.routing import NoRoute
 from mic_mail.outbound.smarthost import Smarthost
+from mic_mail.outbound.transmission import Heard, Transmission
 from mic_mail.outbound.ways import Ways
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.keptback import KeptBack, Watching, watch_nothing
 
-PIECE_OCTETS = 64 << 10
 LOOK_SECONDS = 20.0
 """The queue is looked at so often, hint or no hint."""
 HELD_SECONDS = 60.0
@@ -83,49 +78,6 @@ Reporting = Callable[[Told], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
-    """What was said of some recipients of an entry."""
-
-    results: Sequence[Result]
-    """One for each."""
-    server: str | None = None
-    """Who said it; None: nobody could be spoken to."""
-    reports: bool = True
-    """Whether that server tells the sender itself what he wants to know (RFC 3461)."""
-    secured: Secured | None = None
-    """What the connection was like."""
-
-
-class _File:
-    """A message as it leaves the house, opened and begun to be read by one call; `close` it. Blocking."""
-
-    def __init__(self, entry: Entry) -> None:
-        before = entry.envelope.return_path_octets
-        self._file = open(entry.path, "rb", buffering=0)  # noqa: SIM115 - closed by whoever has it
-        try:
-            self.octets = os.fstat(self._file.fileno()).st_size - before
-            self._file.seek(before)
-            self._left = self.octets
-            self.first = self.read()
-        except BaseException:
-            self._file.close()
-            raise
-
-    @property
-    def is_read(self) -> bool:
-        return self._left <= 0
-
-    def read(self) -> bytes:
-        """The next piece."""
-        octets = self._file.read(PIECE_OCTETS)
-        self._left -= len(octets)
-        return octets
-
-    def close(self) -> None:
-        self._file.close()
-
-
-@dataclass(frozen=True, slots=True)
 class _Outcome:
     """What a try means for what comes next."""
 
@@ -157,7 +109,7 @@ class Senders:
         chance: Random | None = None,
     ) -> None:
         """`may_send`: whether what this mailbox has submitted may leave now; `report` returns when the word is durable; `sign`:
-        the fields in front of a message, called in the cpu lane, again for each domain; raises `KeyUnusable`."""
+        the fields in front of a message, as `Transmission` has it."""
         self._queue = queue
         self._resolver = resolver
         self._settings = settings
@@ -166,7 +118,6 @@ class Senders:
         self._clock = clock
         self._kept_back = KeptBack(may_send, watch, self.hear, log)
         self._report = report
-        self._sign = sign
         self._is_paused = is_paused
         self._chance = chance or Random()  # noqa: S311 - spreads pauses
         self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=self._chance.random)
@@ -177,6 +128,7 @@ class Senders:
             resolver, settings.own_names, self._chance.shuffle, clock, smarthost=settings.smarthost, policies=policies
         )
         self._connections = Connections(settings.connections, clock, log.event)
+        self._transmission = Transmission(self._ways, self._connections, sign, lanes)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: set[str] = set()
         self._under_way: dict[str, set[int]] = defaultdict(set)
@@ -376,104 +328,13 @@ class Senders:
             return _Outcome(End.SERVED)
         if self._kept_back.holds(entry) or entry.state.hold is not Hold.NO:
             return _Outcome(End.SERVED, HELD_SECONDS)
-        heard, end = await self._heard_of(entry, job.domain, places)
+        heard = await self._transmission.attempt(entry, job.domain, places)
+        end = End.TROUBLE if heard.nobody_there else End.SERVED
         return _Outcome(end, await self._write(entry, job.domain, places, heard), was_tried=True)
-
-    async def _heard_of(self, entry: Entry, domain: str, places: Sequence[int]) -> tuple[_Heard, End]:
-        """What is said of each, by whom ever it was, or by us."""
-        try:
-            await self._lanes.cpu(self._sign, entry)  # before anybody is spoken to
-            return await self._send(entry, domain, places), End.SERVED
-        except KeyUnusable:  # the log has said where; a report that this comes into is for the sender
-            return _Heard([Result(Fate.DEFERRED, "4.3.0", "it cannot be signed now")] * len(places)), End.SERVED
-        except NoRoute as error:
-            return _Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places)), End.SERVED
-        except (PeerTrouble, DnsUnavailable) as error:
-            text = error.text if isinstance(error, PeerTrouble) else error.text.en
-            if entry.envelope.must_be_protected and isinstance(error, PeerTrouble) and error.lasting is not None:
-                return _Heard([Result(Fate.FAILED, error.lasting, text)] * len(places)), End.SERVED
-            status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
-            return _Heard([Result(Fate.DEFERRED, status, text)] * len(places)), End.TROUBLE
-
-    async def _send(self, entry: Entry, domain: str, places: Sequence[int]) -> _Heard:
-        """The word on each, and who said it; the last trouble where nobody could be spoken to."""
-        trouble: PeerTrouble | None = None
-        way = await self._ways.to(domain)
-        for host in way.hosts:
-            for address in host.addresses:
-                try:
-                    return await self._send_to(address, self._ways.terms(way, host, entry.envelope), entry, places)
-                except PeerTrouble as error:
-                    if error.step is Step.END:  # it may have been taken: another server would make two of it
-                        raise
-                    if error.step is Step.TLS:
-                        self._ways.forget(domain)
-                    trouble = error.beside(trouble)
-        raise trouble or PeerTrouble(Step.CONNECT, "no address")
-
-    async def _send_to(self, address: str, terms: Terms, entry: Entry, places: Sequence[int]) -> _Heard:
-        while (peer := self._connections.kept(address, terms)) is not None:
-            try:
-                return await self._hear(address, terms, peer, entry, places)
-            except PeerTrouble as error:
-                if error.step is Step.END:
-                    raise
-        return await self._hear(address, terms, await self._connections.new(address, terms), entry, places)
-
-    async def _hear(self, address: str, terms: Terms, peer: Peer, entry: Entry, places: Sequence[int]) -> _Heard:
-        results = await self._in_parts(peer, entry, places)
-        reports = peer.offer.has("DSN")
-        await self._connections.give_back(address, terms, peer)
-        if all(self._ways.asks_for_sign_in(result) for result in results):
-            raise PeerTrouble(Step.AUTH, results[0].text)
-        return _Heard(results, terms.host, reports, peer.secured)
-
-    async def _in_parts(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
-        """Those for whom there was no room in a transaction have the next one, at once (RFC 5321 §4.5.3.1.10)."""
-        results = await self._over_peer(peer, entry, places)
-        while any(result.fate is Fate.DELIVERED for result in results) and not peer.is_over:
-            left = [number for number, result in enumerate(results) if result.is_one_too_many]
-            try:
-                more = await self._over_peer(peer, entry, [places[number] for number in left]) if left else []
-            except Exception:  # noqa: BLE001 - whatever it is: what the others have is not in doubt, and these come again
-                break
-            for number, result in zip(left, more, strict=True):
-                results[number] = result
-            if len([result for result in more if result.is_one_too_many]) >= len(left):
-                break
-        return results
-
-    async def _over_peer(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
-        envelope = entry.envelope
-        recipients = [envelope.recipients[place] for place in places]
-        addressees = [Addressee(each.address, each.notify, each.orcpt) for each in recipients]
-        try:
-            signature = await self._lanes.cpu(self._sign, entry)
-            file = await self._lanes.io(_File, entry)
-            sending = Sending(
-                envelope.sender,
-                file.octets + len(signature),
-                envelope.body,
-                envelope.smtputf8,
-                envelope.ret,
-                envelope.envid,
-                requires_tls=envelope.requires_tls and peer.secured.by is not By.NONE,
-            )
-            with contextlib.closing(file):
-                async with contextlib.aclosing(self._pieces(file, signature)) as pieces:
-                    return await peer.send(sending, addressees, pieces)
-        except BaseException:  # a disk that cannot be read, too: half a message must not look like a whole one
-            peer.abort()
-            raise
-
-    async def _pieces(self, file: "_File", signature: bytes) -> AsyncGenerator[bytes]:
-        yield signature + file.first
-        while not file.is_read and (octets := await self._lanes.io(file.read)):
-            yield octets
 
     # ------------------------------------------------------------ what became of it
 
-    async def _write(self, entry: Entry, domain: str, places: Sequence[int], heard: _Heard) -> float:
+    async def _write(self, entry: Entry, domain: str, places: Sequence[int], heard: Heard) -> float:
         """Into the entry's log, and the mail log; what is deferred has perhaps waited for too long, else it waits so many
         seconds."""
         if heard.secured is not None and heard.secured.objection:
@@ -585,7 +446,7 @@ def _refresh(entries: Iterable[Entry]) -> list[str]:
     return unread
 
 
-def _protection(heard: _Heard) -> dict[str, str | None]:
+def _protection(heard: Heard) -> dict[str, str | None]:
     """How the message was secured on its way, where there was one."""
     return {} if heard.secured is None else {"tls": heard.secured.protocol, "secured_by": heard.secured.by}
 
@@ -597,5 +458,3 @@ _EVENTS = {
     Standing.DROPPED: "message_dropped",
     Standing.OPEN: "sending_deferred",
 }
-_STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5", Step.AUTH: "4.7.8"}
-"""RFC 3463: no answer from host; cryptographic failure; credentials. Else 4.4.2, bad connection."""

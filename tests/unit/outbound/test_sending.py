@@ -427,14 +427,14 @@ async def test_a_message_that_cannot_be_read(tmp_path: Path) -> None:
         (office.folder / "message").write_bytes(HEAD + MESSAGE + b"x" * 200_000)
         office.put("A", "b@two.example")
         senders = office.senders()
-        pieces = senders._pieces
+        pieces = senders._transmission._pieces
 
         async def broken(file: Any, signature: bytes) -> AsyncGenerator[bytes]:
             async for piece in pieces(file, signature):
                 yield piece
                 raise OSError(5, "Input/output error")
 
-        senders._pieces = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
+        senders._transmission._pieces = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
         running = asyncio.create_task(senders.run())
         await asyncio.sleep(0.5)
         await senders.end()

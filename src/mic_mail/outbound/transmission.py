@@ -1,0 +1,176 @@
+"""One try to hand a message to a destination: which of its servers is spoken to, over which connection, and what each says.
+
+In: a queue entry, a destination, the places of recipients. Out: what was `Heard` of each of them. Nothing is written down here,
+and nothing decided about later. Belongs to a loop; the message is read in the io lane and signed in the cpu lane.
+
+The first server that can be spoken to counts, whatever it says. After the end of a message whose answer was not heard no other
+is asked: it may have been taken, and another server would make two of it.
+"""
+
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+
+from mic_mail.net.dns import DnsUnavailable
+from mic_mail.outbound.assurance import By, Secured, Terms
+from mic_mail.outbound.commands import Addressee, Sending
+from mic_mail.outbound.connections import Connections
+from mic_mail.outbound.dkimkeys import KeyUnusable
+from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
+from mic_mail.outbound.queue import Entry
+from mic_mail.outbound.routing import NoRoute
+from mic_mail.outbound.ways import Ways
+from mic_mail.process.lanes import Lanes
+
+PIECE_OCTETS = 64 << 10
+_STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5", Step.AUTH: "4.7.8"}
+"""RFC 3463: no answer from host; cryptographic failure; credentials. Else 4.4.2, bad connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was said of some recipients of an entry."""
+
+    results: Sequence[Result]
+    """One for each."""
+    server: str | None = None
+    """Who said it; None: nobody could be spoken to."""
+    reports: bool = True
+    """Whether that server tells the sender itself what he wants to know (RFC 3461)."""
+    secured: Secured | None = None
+    """What the connection was like."""
+    nobody_there: bool = False
+    """Nobody could be spoken to: the destination may be dead."""
+
+
+class _File:
+    """A message as it leaves the house, opened and begun to be read by one call; `close` it. Blocking."""
+
+    def __init__(self, entry: Entry) -> None:
+        before = entry.envelope.return_path_octets
+        self._file = open(entry.path, "rb", buffering=0)  # noqa: SIM115 - closed by whoever has it
+        try:
+            self.octets = os.fstat(self._file.fileno()).st_size - before
+            self._file.seek(before)
+            self._left = self.octets
+            self.first = self.read()
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def is_read(self) -> bool:
+        return self._left <= 0
+
+    def read(self) -> bytes:
+        """The next piece."""
+        octets = self._file.read(PIECE_OCTETS)
+        self._left -= len(octets)
+        return octets
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Transmission:
+    """The tries of one process."""
+
+    def __init__(self, ways: Ways, connections: Connections, sign: Callable[[Entry], bytes], lanes: Lanes) -> None:
+        """`sign`: the fields in front of a message, called in the cpu lane, again for each try; raises `KeyUnusable`."""
+        self._ways = ways
+        self._connections = connections
+        self._sign = sign
+        self._lanes = lanes
+
+    async def attempt(self, entry: Entry, destination: str, places: Sequence[int]) -> Heard:
+        """What is said of each, by whom ever it was, or by us."""
+        try:
+            await self._lanes.cpu(self._sign, entry)  # before anybody is spoken to
+            return await self._send(entry, destination, places)
+        except KeyUnusable:  # the log has said where; a report that this comes into is for the sender
+            return Heard([Result(Fate.DEFERRED, "4.3.0", "it cannot be signed now")] * len(places))
+        except NoRoute as error:
+            return Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places))
+        except (PeerTrouble, DnsUnavailable) as error:
+            text = error.text if isinstance(error, PeerTrouble) else error.text.en
+            if entry.envelope.must_be_protected and isinstance(error, PeerTrouble) and error.lasting is not None:
+                return Heard([Result(Fate.FAILED, error.lasting, text)] * len(places))
+            status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
+            return Heard([Result(Fate.DEFERRED, status, text)] * len(places), nobody_there=True)
+
+    async def _send(self, entry: Entry, destination: str, places: Sequence[int]) -> Heard:
+        """The word on each, and who said it; the last trouble where nobody could be spoken to."""
+        trouble: PeerTrouble | None = None
+        way = await self._ways.to(destination)
+        for host in way.hosts:
+            for address in host.addresses:
+                try:
+                    return await self._send_to(address, self._ways.terms(way, host, entry.envelope), entry, places)
+                except PeerTrouble as error:
+                    if error.step is Step.END:  # it may have been taken: another server would make two of it
+                        raise
+                    if error.step is Step.TLS:
+                        self._ways.forget(destination)
+                    trouble = error.beside(trouble)
+        raise trouble or PeerTrouble(Step.CONNECT, "no address")
+
+    async def _send_to(self, address: str, terms: Terms, entry: Entry, places: Sequence[int]) -> Heard:
+        while (peer := self._connections.kept(address, terms)) is not None:
+            try:
+                return await self._hear(address, terms, peer, entry, places)
+            except PeerTrouble as error:
+                if error.step is Step.END:
+                    raise
+        return await self._hear(address, terms, await self._connections.new(address, terms), entry, places)
+
+    async def _hear(self, address: str, terms: Terms, peer: Peer, entry: Entry, places: Sequence[int]) -> Heard:
+        results = await self._in_parts(peer, entry, places)
+        reports = peer.offer.has("DSN")
+        await self._connections.give_back(address, terms, peer)
+        if all(self._ways.asks_for_sign_in(result) for result in results):
+            raise PeerTrouble(Step.AUTH, results[0].text)
+        return Heard(results, terms.host, reports, peer.secured)
+
+    async def _in_parts(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
+        """Those for whom there was no room in a transaction have the next one, at once (RFC 5321 §4.5.3.1.10)."""
+        results = await self._over_peer(peer, entry, places)
+        while any(result.fate is Fate.DELIVERED for result in results) and not peer.is_over:
+            left = [number for number, result in enumerate(results) if result.is_one_too_many]
+            try:
+                more = await self._over_peer(peer, entry, [places[number] for number in left]) if left else []
+            except Exception:  # noqa: BLE001 - whatever it is: what the others have is not in doubt, and these come again
+                break
+            for number, result in zip(left, more, strict=True):
+                results[number] = result
+            if len([result for result in more if result.is_one_too_many]) >= len(left):
+                break
+        return results
+
+    async def _over_peer(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
+        envelope = entry.envelope
+        recipients = [envelope.recipients[place] for place in places]
+        addressees = [Addressee(each.address, each.notify, each.orcpt) for each in recipients]
+        try:
+            signature = await self._lanes.cpu(self._sign, entry)
+            file = await self._lanes.io(_File, entry)
+            sending = Sending(
+                envelope.sender,
+                file.octets + len(signature),
+                envelope.body,
+                envelope.smtputf8,
+                envelope.ret,
+                envelope.envid,
+                requires_tls=envelope.requires_tls and peer.secured.by is not By.NONE,
+            )
+            with contextlib.closing(file):
+                async with contextlib.aclosing(self._pieces(file, signature)) as pieces:
+                    return await peer.send(sending, addressees, pieces)
+        except BaseException:  # a disk that cannot be read, too: half a message must not look like a whole one
+            peer.abort()
+            raise
+
+    async def _pieces(self, file: "_File", signature: bytes) -> AsyncGenerator[bytes]:
+        yield signature + file.first
+        while not file.is_read and (octets := await self._lanes.io(file.read)):
+            yield octets
