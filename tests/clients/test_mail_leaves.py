@@ -42,8 +42,18 @@ def elsewhere(answers: dict[bytes, bytes] | None = None, server: Server | None =
     thread.start()
     listening = asyncio.run_coroutine_threadsafe(asyncio.start_server(server.serve, "127.0.0.1", 0), loop).result(10)
     yield server, listening.sockets[0].getsockname()[1]
+
+    async def end() -> None:
+        listening.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    asyncio.run_coroutine_threadsafe(end(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
+    loop.close()
 
 
 @contextmanager
@@ -68,8 +78,10 @@ def office(
             server.stop()
 
 
-def letter(*to: str, subject: str = "Báo cáo") -> EmailMessage:
+def letter(*to: str, subject: str = "Báo cáo", cc: str | None = None) -> EmailMessage:
     message = EmailMessage(policy=email.policy.SMTP)
+    if cc is not None:
+        message["Cc"] = cc
     message["From"], message["To"], message["Subject"] = "dvbe@mic.gov.vn", ", ".join(to), subject
     message.set_content("Dear all\n.\n")
     return message
