@@ -82,6 +82,15 @@ def test_a_pdf_says_it_all_and_always_alike() -> None:
     assert pdf.pictures(paper)[0].startswith(b"\x89PNG")
 
 
+def test_days_can_be_searched_for_in_a_pdf() -> None:
+    """Nothing invisible stands within a day or a common address; only what is long may be parted."""
+    rows = [["dvbe@mic.gov.vn", 1, date(2026, 11, 2)]]
+    (page,) = PdfReader(io.BytesIO(pdf.write(paper_of(Table("", FOLDERS.columns, rows))))).pages
+    said = page.extract_text()
+    assert "02/11/2026" in said
+    assert "dvbe@mic.gov.vn" in said
+
+
 def test_a_long_table_goes_over_pages_with_its_heading() -> None:
     """A heading on each page, every row once."""
     rows = [[f"u{number}@mic.gov.vn", number, None] for number in range(300)]
