@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from mic_mail.auth import passwords
 from mic_mail.cli import output
 from mic_mail.cli.acts import QueuedOption
 from mic_mail.cli.frame import Frame, frame
@@ -29,7 +30,7 @@ from mic_mail.policy.facts import Level
 from mic_mail.policy.requests import KINDS, STATES, Kind, Request
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
-from mic_mail.services.issuing import make_verifiers
+from mic_mail.services.issuing import HashPassword, make_verifiers
 from mic_mail.services.requests.acting import Approved, Approving, Choices, told
 from mic_mail.services.requests.register import Register
 from mic_mail.services.restoring import Waiting
@@ -180,7 +181,7 @@ def _approve(here: Frame, number: int, actor: str | None, choices: Choices) -> A
         person=choices.person_id,
         same_person=choices.same_person or None,
     ):
-        return _approving(here, here.directory).approve(request, origin.actor, choices)
+        return _approving(here, here.directory, make_verifiers(here.config)).approve(request, origin.actor, choices)
 
 
 def _approve_many(here: Frame, numbers: Sequence[int], actor: str | None, choices: Choices, *, as_json: bool) -> None:
@@ -208,8 +209,9 @@ def _rehearse_approvals(here: Frame, numbers: Sequence[int], actor: str, choices
     """What would be done, found out on a copy of the directory: one after the other, as namesakes need it (Reg. 5.4.a)."""
     if choices.queued is Waiting.DROP:  # what waits is not in the copy; whether something has to be said of it is the same
         choices = replace(choices, queued=Waiting.SEND)
+    same = make_verifiers(here.config)(passwords.generate())  # nobody signs in there, and each would cost as a sign-in does
     with rehearsal(here.directory) as copy:
-        approving = _approving(here, copy)
+        approving = _approving(here, copy, lambda _: same)
 
         def act(number: int) -> Row:
             approved = approving.approve(copy.requests.get(number), actor, choices)
@@ -218,8 +220,8 @@ def _rehearse_approvals(here: Frame, numbers: Sequence[int], actor: str, choices
         decide(numbers, act, REHEARSED, as_json=as_json, rehearsed=True)
 
 
-def _approving(here: Frame, directory: Directory) -> Approving:
-    return Approving(directory, here.store, here.config, here.clock, make_verifiers(here.config))
+def _approving(here: Frame, directory: Directory, hash_password: HashPassword) -> Approving:
+    return Approving(directory, here.store, here.config, here.clock, hash_password)
 
 
 # ------------------------------------------------------------ other decisions
