@@ -279,3 +279,35 @@ def test_what_cannot_be_read_hides_nothing_else(desk: Desk) -> None:
     desk.event(NOW, "report_sent")
     assert desk.figures("4.2")["reports to senders today"] == 1
     assert any("queue" in told for told in desk.overdue("10.1"))
+
+
+@pytest.mark.clause("5.4.a")
+def test_requests_for_a_form_that_is_given(tmp_path: Path) -> None:
+    """A namesake's request waits for a choice of the person's (Reg. 5.4.b); one that is settled counts no more."""
+    console = Console(tmp_path)
+    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
+    assert console.run("unit", "add", "CNTT", "Vụ Công nghệ thông tin", "--document", "1553/QĐ-BTTTT") == 0, console.err
+    assert console.run("person", "add", "Đỗ Văn Bê", "--unit", "CNTT") == 0, console.err
+    console.json("mailbox", "issue", "--person", "1", "--document", "12/CV")
+
+    def waiting() -> int:
+        evidence = console.json("regulation", "show", "5.4.a")["evidence"]
+        return next(each["count"] for each in evidence if each["what"]["en"].startswith("requests"))
+
+    assert waiting() == 0
+    words = ("--unit", "CNTT", "--asked-by", "Hoa", "--document", "13/CV", "--position", "Chuyên viên")
+    for name in ("Đinh Vũ Bê", "Lê Thị Lan"):
+        assert console.run("request", "add", "issue", "--name", name, "--employment", "công chức", *words) == 0, console.err
+    assert waiting() == 1
+    assert console.run("request", "approve", "1", "--address", "bedv") == 0, console.err
+    assert waiting() == 0
+
+
+@pytest.mark.clause("15.5")
+def test_no_scanner_is_said(tmp_path: Path) -> None:
+    """Noughts of a server that scans nothing would say that nothing came."""
+    desk = Desk(tmp_path)
+    for place in ("tcp://127.0.0.1:3310", ""):
+        desk.config = config_for(tmp_path, {"malware": {"clamd": place}})
+        assert ("no scanner is set (malware.clamd)" in desk.figures("15.5")) == (not place)
+    desk.population.close()

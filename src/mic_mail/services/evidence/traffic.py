@@ -113,7 +113,7 @@ def malware(office: Office) -> Evidence:
     for event, what in names.items():
         found = [at for at, _ in search.each(Query(event=event, since_us=int(first.timestamp() * 1_000_000)))]
         yield "15.5", Finding(what, len(found), instant_of(max(found)) if found else None)
-    if office.config.malware.clamd is None:
+    if not office.config.malware.clamd:
         what = Text("không có máy quét mã độc (malware.clamd)", "no scanner is set (malware.clamd)")
         yield "15.5", Finding(what)
 
