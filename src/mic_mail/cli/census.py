@@ -15,6 +15,7 @@ from mic_mail.cli.paperfile import write_file
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import BadInput, Text
+from mic_mail.i18n.plurals import counted
 from mic_mail.papers import pdf, sheets
 from mic_mail.papers.paper import Paper
 from mic_mail.policy import census as rules
@@ -95,7 +96,7 @@ def make(
     output.note(
         Text(
             f"Đã lập {len(wanted)} danh sách, ghi {len(written)} tệp vào {out}.",
-            f"{len(wanted)} lists are made, {len(written)} files written.",
+            f"{counted(len(wanted), 'list is', 'lists are')} made, {counted(len(written), 'file', 'files')} written.",
         )
     )
 

@@ -20,6 +20,7 @@ from mic_mail.cli.paperfile import write_file
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import Text, in_ascii
+from mic_mail.i18n.plurals import counted
 from mic_mail.papers import plain
 from mic_mail.policy.roles import Right, units_below
 from mic_mail.services.addressbook import make_book
@@ -109,7 +110,8 @@ def export(
         write_file(here, out, octets)
     output.note(
         Text(
-            f"Đã xuất {len(book)} mục của danh bạ: {out}", f"{len(book)} entries of the directory are written: {in_ascii(out)}"
+            f"Đã xuất {len(book)} mục của danh bạ: {out}",
+            f"{counted(len(book), 'entry of the directory is', 'entries of the directory are')} written: {in_ascii(out)}",
         )
     )
 

@@ -15,6 +15,7 @@ from mic_mail.cli.gate import asks
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import Text
+from mic_mail.i18n.plurals import counted
 from mic_mail.net.dns import Resolver
 from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.policy.roles import Right
@@ -87,7 +88,7 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     output.listing(FINDINGS, [_finding_row(each) for each in findings], as_json=as_json)
     faults = sum(each.is_fault for each in findings)
     if faults:
-        output.note(Text(f"{faults} bản ghi phải sửa.", f"{faults} records have to be put right."))
+        output.note(Text(f"{faults} bản ghi phải sửa.", f"{counted(faults, 'record has', 'records have')} to be put right."))
     return EXIT_FOUND if faults else 0
 
 

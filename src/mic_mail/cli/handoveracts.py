@@ -19,6 +19,7 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text
+from mic_mail.i18n.plurals import counted
 from mic_mail.policy.roles import Right
 from mic_mail.services.authorising import Authorising
 from mic_mail.services.credentials import Origin
@@ -86,7 +87,8 @@ def begin(
         output.note(
             Text(
                 f"{inventory.unreadable} thư không đọc được: xem mic-mail mailbox repair --check {mailbox.address}.",
-                f"{inventory.unreadable} messages cannot be read: see mic-mail mailbox repair --check {mailbox.address}.",
+                f"{counted(inventory.unreadable, 'message', 'messages')} cannot be read: "
+                f"see mic-mail mailbox repair --check {mailbox.address}.",
             )
         )
 

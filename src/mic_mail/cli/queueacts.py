@@ -19,6 +19,7 @@ from mic_mail.cli.output import say
 from mic_mail.cli.queue import HELD, STANDINGS, bare, held_because, named, opened, readable
 from mic_mail.cli.record import on_record
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
+from mic_mail.i18n.plurals import counted
 from mic_mail.outbound.news import tell_decided
 from mic_mail.outbound.queue import Ended, Entry, Hold, Queue, Said
 from mic_mail.policy.roles import Right
@@ -75,7 +76,7 @@ def retry(
     output.note(
         Text(
             f"{tried} thư được gửi lại trong ít giây; {held} thư bị giữ thì không.",
-            f"{tried} messages are tried again within seconds; {held} that are held are not.",
+            f"{counted(tried, 'message is', 'messages are')} tried again within seconds; {held} that are held are not.",
         )
     )
 

@@ -20,6 +20,7 @@ from mic_mail.cli.record import on_record
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n.notices import unitmail
+from mic_mail.i18n.plurals import counted
 from mic_mail.policy import passedon
 from mic_mail.policy.access import Reader
 from mic_mail.policy.facts import MailboxKind
@@ -182,4 +183,6 @@ def mark_passed_on(
             Text(f"Không thấy trong hộp thư: {', '.join(missing)}.", f"Not in the mailbox: {in_ascii(', '.join(missing))}."),
             remedy=Text("Các thư khác đã được đánh dấu.", "The others are marked."),
         )
-    output.note(Text(f"Đã đánh dấu {len(message_ids)} thư.", f"{len(message_ids)} messages are marked."))
+    output.note(
+        Text(f"Đã đánh dấu {len(message_ids)} thư.", f"{counted(len(message_ids), 'message is', 'messages are')} marked.")
+    )

@@ -1,32 +1,47 @@
 """What is decided about a request: `mic-mail request approve|refuse|withdraw|done` (Reg. 6.1, 6.2).
 
-Joined into the group `request` by main.NOUNS. The Centre approves and refuses; who asked may withdraw.
+Joined into the group `request` by main.NOUNS. The Centre approves and refuses, one request or many (`requestmany`); who asked
+may withdraw.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
+from mic_mail.auth import passwords
 from mic_mail.cli import output
 from mic_mail.cli.acts import QueuedOption
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.mailbox import welcome
 from mic_mail.cli.options import ActorOption, JsonOption, ReasonOption, WhyOption
-from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.cli.record import on_record
 from mic_mail.cli.request import Number, unit_of
+from mic_mail.cli.requestmany import APPROVED as APPROVED_MANY
+from mic_mail.cli.requestmany import DECIDED, REHEARSED, decide, each_once, must_be_one
+from mic_mail.cli.requestmany import told as as_row
+from mic_mail.directory.rehearsing import rehearsal
+from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
 from mic_mail.policy.facts import Level
 from mic_mail.policy.requests import KINDS, STATES, Kind, Request
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
-from mic_mail.services.issuing import make_verifiers
+from mic_mail.services.issuing import HashPassword, make_verifiers
 from mic_mail.services.requests.acting import Approved, Approving, Choices, told
 from mic_mail.services.requests.register import Register
+from mic_mail.services.restoring import Waiting
 
 app = typer.Typer()
 
+Numbers = Annotated[list[int], typer.Argument(metavar="NUMBER...", help=say("Số các yêu cầu.", "Numbers of the requests."))]
+DryOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help=say("Chỉ cho biết kết quả, không thực hiện.", "Say what would be done, change nothing.")),
+]
 APPROVED = (
     Column("request_id", "Số", "No", right=True),
     Column("kind", "Loại", "Kind", json_only=True),
@@ -39,12 +54,13 @@ APPROVED = (
 )
 
 
-@app.command(help=say("Chấp thuận và thực hiện yêu cầu.", "Approve a request and do what it asks for."))
+@app.command(help=say("Chấp thuận và thực hiện yêu cầu.", "Approve requests and do what they ask for."))
 @asks(Right.ACT)
 def approve(
     ctx: typer.Context,
-    number: Number,
+    numbers: Numbers,
     *,
+    dry_run: DryOption = False,
     address: Annotated[
         str | None, typer.Option("--address", help=say("Phần tên mà cá nhân chọn (5.4.b).", "The local part chosen (5.4.b)."))
     ] = None,
@@ -71,69 +87,177 @@ def approve(
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    here, request, origin = _begin(ctx, number, actor, reason)
-    approving = Approving(here.directory, here.store, here.config, here.clock, make_verifiers(here.config))
+    here, wanted = frame(ctx), each_once(numbers)
+    must_be_one(
+        wanted,
+        {
+            "--address": address, "--level": level, "--person": person is not None, "--same-person": same_person,
+            "--queued": queued, "--document": document,
+        },
+    )  # fmt: skip
+    choices = Choices(address, level, person, same_person, queued, document, reason)
+    if dry_run:
+        _rehearse_approvals(here, wanted, here.actor(actor), choices, as_json=as_json)
+    elif len(wanted) > 1:
+        _approve_many(here, wanted, actor, choices, as_json=as_json)
+    else:
+        approved = _approve(here, wanted[0], actor, choices)
+        output.record(APPROVED, _row(approved), as_json=as_json)
+        output.note(told(approved))
+        _welcome(here, approved)
+
+
+@app.command(help=say("Từ chối yêu cầu, có lý do.", "Refuse requests, with the reason."))
+@asks(Right.ACT)
+def refuse(
+    ctx: typer.Context,
+    numbers: Numbers,
+    *,
+    reason: ReasonOption,
+    dry_run: DryOption = False,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    _decide(
+        frame(ctx),
+        each_once(numbers),
+        "request_refuse",
+        Register.refuse,
+        actor=actor,
+        said=reason,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@app.command(help=say("Rút yêu cầu.", "Withdraw a request."))
+@asks(Right.REQUEST)
+def withdraw(ctx: typer.Context, number: Number, *, reason: WhyOption = "", actor: ActorOption = None) -> None:
+    here = frame(ctx)
+    request, origin = _asked(here, number, actor, reason)
+    with on_record(here, "request_withdraw", f"YC-{number}", origin, right=Right.REQUEST, concerns=unit_of(here, request)):
+        request = _register(here, here.directory).withdraw(request, origin.actor, reason)
+    _tell(request)
+
+
+@app.command(help=say("Ghi kết quả của yêu cầu đã chấp thuận.", "Say what became of requests that were approved."))
+@asks(Right.ACT)
+def done(
+    ctx: typer.Context,
+    numbers: Numbers,
+    *,
+    result: Annotated[str, typer.Option("--result", help=say("Kết quả.", "What became of it."))],
+    dry_run: DryOption = False,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    _decide(
+        frame(ctx),
+        each_once(numbers),
+        "request_done",
+        Register.done,
+        actor=actor,
+        said=result,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+# ------------------------------------------------------------ approvals
+
+
+def _approve(here: Frame, number: int, actor: str | None, choices: Choices) -> Approved:
+    """One, on record."""
+    request, origin = _asked(here, number, actor, choices.note)
     with on_record(
         here,
         "request_approve",
         f"YC-{number}",
         origin,
         kind=request.kind.value,
-        chosen=address,
-        queued=queued,
-        lifted_by=document,
-        person=person,
-        same_person=same_person or None,
+        chosen=choices.address,
+        queued=choices.queued,
+        lifted_by=choices.document,
+        person=choices.person_id,
+        same_person=choices.same_person or None,
     ):
-        choices = Choices(address, level, person, same_person, queued, document, reason)
-        approved = approving.approve(request, origin.actor, choices)
-    output.record(APPROVED, _row(approved), as_json=as_json)
-    output.note(told(approved))
-    if approved.mailbox is not None and request.kind in {Kind.ISSUE, Kind.GROUP}:
+        return _approving(here, here.directory, make_verifiers(here.config)).approve(request, origin.actor, choices)
+
+
+def _approve_many(here: Frame, numbers: Sequence[int], actor: str | None, choices: Choices, *, as_json: bool) -> None:
+    approved: list[Approved] = []
+
+    def act(number: int) -> Row:
+        approved.append(_approve(here, number, actor, choices))
+        return _many_row(approved[-1])
+
+    try:
+        decide(numbers, act, APPROVED_MANY, as_json=as_json)
+    finally:  # what is done is done, and what was printed has the passwords
+        for each in approved:
+            if each.before:
+                output.note(told(each))
+            _welcome(here, each)
+
+
+def _welcome(here: Frame, approved: Approved) -> None:
+    if approved.mailbox is not None and approved.request.kind in {Kind.ISSUE, Kind.GROUP}:
         welcome(here, approved.mailbox)
 
 
-@app.command(help=say("Từ chối yêu cầu, có lý do.", "Refuse a request, with the reason."))
-@asks(Right.ACT)
-def refuse(ctx: typer.Context, number: Number, *, reason: ReasonOption, actor: ActorOption = None) -> None:
-    here, request, origin = _begin(ctx, number, actor, reason)
-    with on_record(here, "request_refuse", f"YC-{number}", origin):
-        request = _register(here).refuse(request, origin.actor, reason)
-    _tell(request)
+def _rehearse_approvals(here: Frame, numbers: Sequence[int], actor: str, choices: Choices, *, as_json: bool) -> None:
+    """What would be done, found out on a copy of the directory: one after the other, as namesakes need it (Reg. 5.4.a)."""
+    if choices.queued is Waiting.DROP:  # what waits is not in the copy; whether something has to be said of it is the same
+        choices = replace(choices, queued=Waiting.SEND)
+    same = make_verifiers(here.config)(passwords.generate())  # nobody signs in there, and each would cost as a sign-in does
+    with rehearsal(here.directory) as copy:
+        approving = _approving(here, copy, lambda _: same)
+
+        def act(number: int) -> Row:
+            approved = approving.approve(copy.requests.get(number), actor, choices)
+            return {**_many_row(approved), "password": None}
+
+        decide(numbers, act, REHEARSED, as_json=as_json, rehearsed=True)
 
 
-@app.command(help=say("Rút yêu cầu.", "Withdraw a request."))
-@asks(Right.REQUEST)
-def withdraw(ctx: typer.Context, number: Number, *, reason: WhyOption = "", actor: ActorOption = None) -> None:
-    here, request, origin = _begin(ctx, number, actor, reason)
-    with on_record(here, "request_withdraw", f"YC-{number}", origin, right=Right.REQUEST, concerns=unit_of(here, request)):
-        request = _register(here).withdraw(request, origin.actor, reason)
-    _tell(request)
+def _approving(here: Frame, directory: Directory, hash_password: HashPassword) -> Approving:
+    return Approving(directory, here.store, here.config, here.clock, hash_password)
 
 
-@app.command(help=say("Ghi kết quả của yêu cầu đã chấp thuận.", "Say what became of a request that was approved."))
-@asks(Right.ACT)
-def done(
-    ctx: typer.Context,
-    number: Number,
-    *,
-    result: Annotated[str, typer.Option("--result", help=say("Kết quả.", "What became of it."))],
-    actor: ActorOption = None,
+# ------------------------------------------------------------ other decisions
+
+Step = Callable[[Register, Request, str, str], Request]
+"""A step of the register: with which request, by whom, and why or with which result."""
+
+
+def _decide(
+    here: Frame, numbers: Sequence[int], act: str, step: Step, *, actor: str | None, said: str, dry_run: bool, as_json: bool
 ) -> None:
-    here, request, origin = _begin(ctx, number, actor, result)
-    with on_record(here, "request_done", f"YC-{number}", origin):
-        request = _register(here).done(request, origin.actor, result)
-    _tell(request)
+    def decided(number: int) -> Request:
+        request, origin = _asked(here, number, actor, said)
+        with on_record(here, act, f"YC-{number}", origin):
+            return step(_register(here, here.directory), request, origin.actor, said)
+
+    if dry_run:
+        with rehearsal(here.directory) as copy:
+            register, who = _register(here, copy), here.actor(actor)
+            decide(
+                numbers, lambda number: as_row(step(register, copy.requests.get(number), who, said)), REHEARSED,
+                as_json=as_json, rehearsed=True,
+            )  # fmt: skip
+    elif len(numbers) > 1 or as_json:
+        decide(numbers, lambda number: as_row(decided(number)), DECIDED, as_json=as_json)
+    else:
+        _tell(decided(numbers[0]))
 
 
-def _begin(ctx: typer.Context, number: int, actor: str | None, reason: str) -> tuple[Frame, Request, Origin]:
-    here = frame(ctx)
+def _asked(here: Frame, number: int, actor: str | None, reason: str) -> tuple[Request, Origin]:
     request = here.directory.requests.get(number)
-    return here, request, Origin(here.actor(actor), reason, request.filing.document, number)
+    return request, Origin(here.actor(actor), reason, request.filing.document, number)
 
 
-def _register(here: Frame) -> Register:
-    return Register(here.directory, here.config, here.clock)
+def _register(here: Frame, directory: Directory) -> Register:
+    return Register(directory, here.config, here.clock)
 
 
 def _tell(request: Request) -> None:
@@ -153,3 +277,7 @@ def _row(approved: Approved) -> dict[str, Cell]:
         "password": approved.password,
         "before": approved.before,
     }
+
+
+def _many_row(approved: Approved) -> dict[str, Cell]:
+    return {**as_row(approved.request), **_row(approved)}

@@ -19,6 +19,7 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.record import on_record
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text
+from mic_mail.i18n.plurals import counted
 from mic_mail.policy.reclaiming import is_empty, must_be_there
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
@@ -162,7 +163,7 @@ def undelete(
         count = account.undelete(folder=folder, since_us=since_us, uids=uids or None)
     if as_json:
         output.print_json({"address": mailbox.address, "restored": count})
-    output.note(Text(f"Đã khôi phục {count} thư.", f"{count} messages are back."))
+    output.note(Text(f"Đã khôi phục {count} thư.", f"{counted(count, 'message is', 'messages are')} back."))
 
 
 def _micros(instant: datetime) -> int:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from mic_mail.directory.looking import BRING_BACK
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
@@ -19,6 +19,8 @@ from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 BUSY_MILLISECONDS = 10_000
 HEAD = "0009"
 """The newest revision in `migrations/versions`."""
+IN_MEMORY = "mode=memory"
+"""In the URL of an SQLite database that no file has: connections share it, as they do a file."""
 _WRITES = "mic_mail_writes"
 
 
@@ -33,7 +35,7 @@ class UnusableUrl(BadInput):
 def connect(url: str) -> Engine:
     """An engine for `url`; opens nothing yet."""
     try:
-        engine = create_engine(url)
+        engine = create_engine(url, poolclass=QueuePool) if IN_MEMORY in url else create_engine(url)
     except ArgumentError as error:
         raise UnusableUrl(
             Text("directory.url không phải URL của cơ sở dữ liệu nào.", "directory.url is no URL of a database."),

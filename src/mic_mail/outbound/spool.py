@@ -163,6 +163,23 @@ class Spool:
         return path
 
 
+def waiting(root: Path) -> list[str]:
+    """The ids of all entries, the oldest first, for a look: nothing is made, owned or removed."""
+    try:
+        names = os.listdir(root / "live")
+    except FileNotFoundError:
+        return []
+    return sorted(name.removesuffix(ENVELOPE) for name in names if name.endswith(ENVELOPE))
+
+
+def slip_of(root: Path, spool_id: str) -> Slip | None:
+    """What an entry keeps of its envelope, for a look; None where it has ended meanwhile or cannot be read."""
+    try:
+        return Slip.decode((root / "live" / (spool_id + ENVELOPE)).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
 class Draft:
     """An entry before it exists: write the message, then `commit` or `discard`. One thread at a time."""
 

@@ -13,11 +13,16 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/unit/directory/test_repository.py",
         "tests/unit/web/test_carddav.py",
     ),
-    "3.1": ("tests/clients/test_demo.py",),
+    "3.1": (
+        "tests/clients/test_demo.py",
+        "tests/regulation/test_evidence.py",
+    ),
     "3.2": (
         "tests/clients/test_cli.py",
+        "tests/regulation/test_evidence.py",
         "tests/regulation/test_password_page.py",
     ),
+    "3.3": ("tests/regulation/test_evidence.py",),
     "4.1": (
         "tests/regulation/test_clause_4_1.py",
         "tests/regulation/test_markings_corpus.py",
@@ -28,6 +33,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/clients/test_smtp_messages.py",
         "tests/faults/test_queue_decisions.py",
         "tests/regulation/test_clause_4_1.py",
+        "tests/regulation/test_evidence.py",
     ),
     "4.3": (
         "tests/clients/test_import_from_dovecot.py",
@@ -42,6 +48,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "5.1": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_5.py",
+        "tests/regulation/test_evidence.py",
     ),
     "5.2": (
         "tests/regulation/test_acts.py",
@@ -49,12 +56,16 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_commands.py",
     ),
-    "5.3": ("tests/regulation/test_clause_5.py",),
+    "5.3": (
+        "tests/regulation/test_clause_5.py",
+        "tests/regulation/test_evidence.py",
+    ),
     "5.4.a": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_5.py",
         "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_clause_7_3_b.py",
+        "tests/regulation/test_evidence.py",
     ),
     "5.4.b": (
         "tests/regulation/test_clause_5.py",
@@ -77,6 +88,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "6.2": (
         "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_clause_6_2_mail.py",
+        "tests/regulation/test_clause_6_2_many.py",
         "tests/regulation/test_clause_6_2_outcomes.py",
         "tests/regulation/test_clause_6_2_owed.py",
         "tests/regulation/test_clause_7_3_b.py",
@@ -84,6 +96,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "6.3": (
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_6_3.py",
+        "tests/regulation/test_evidence.py",
     ),
     "6.4.a": (
         "tests/regulation/test_acts.py",
@@ -103,7 +116,10 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_password_page.py",
         "tests/regulation/year/test_year.py",
     ),
-    "6.5": ("tests/regulation/test_acts.py",),
+    "6.5": (
+        "tests/regulation/test_acts.py",
+        "tests/regulation/test_evidence.py",
+    ),
     "7.1": (
         "tests/clients/test_mail_leaves.py",
         "tests/clients/test_queue_commands.py",
@@ -151,12 +167,14 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "7.3.c": (
         "tests/clients/test_states.py",
+        "tests/regulation/test_evidence.py",
         "tests/regulation/test_password_page.py",
         "tests/regulation/year/test_year.py",
     ),
     "8.1": (
         "tests/clients/test_pop3_programs.py",
         "tests/clients/test_thunderbird.py",
+        "tests/regulation/test_evidence.py",
     ),
     "8.2": (
         "tests/clients/test_queue_commands.py",
@@ -174,10 +192,14 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/clients/test_states.py",
         "tests/regulation/test_acts.py",
     ),
-    "8.3.c": ("tests/unit/notices/test_notices.py",),
+    "8.3.c": (
+        "tests/regulation/test_evidence.py",
+        "tests/unit/notices/test_notices.py",
+    ),
     "9.1": (
         "tests/clients/test_bytes.py",
         "tests/clients/test_smtp_messages.py",
+        "tests/regulation/test_evidence.py",
     ),
     "9.2": (
         "tests/regulation/test_clause_9_2.py",
@@ -204,6 +226,8 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_10_4.py",
     ),
     "11.4": ("tests/regulation/test_clause_11_4.py",),
+    "12.1": ("tests/regulation/test_evidence.py",),
+    "12.2": ("tests/regulation/test_evidence.py",),
     "12.3": (
         "tests/regulation/test_clause_12_3.py",
         "tests/regulation/test_clause_12_3_d_commands.py",
@@ -230,6 +254,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/unit/services/test_letters.py",
     ),
     "13.1": (
+        "tests/regulation/test_evidence.py",
         "tests/unit/mime/test_compose.py",
         "tests/unit/mime/test_letters.py",
         "tests/unit/smtp/test_grammar.py",
@@ -240,6 +265,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/clients/test_pop3_programs.py",
         "tests/clients/test_thunderbird_directory.py",
     ),
+    "14.2": ("tests/regulation/test_evidence.py",),
     "14.3": (
         "tests/regulation/test_clause_14_6.py",
         "tests/regulation/test_clause_18.py",
@@ -261,7 +287,11 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_life_notices.py",
         "tests/regulation/test_password_page.py",
     ),
-    "15.5": ("tests/clients/test_imap_libraries.py",),
+    "15.3": ("tests/regulation/test_evidence.py",),
+    "15.5": (
+        "tests/clients/test_imap_libraries.py",
+        "tests/regulation/test_evidence.py",
+    ),
     "16.1.b": (
         "tests/regulation/test_clause_12_4.py",
         "tests/regulation/test_clause_16_2.py",

@@ -14,7 +14,9 @@ number, and falls back only when usage is HYSTERESIS points below it, so that on
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +33,7 @@ from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef, Delivery, Published
 
+FOLDER = "notices"
 HYSTERESIS = 2
 """Percentage points below a level before it may be warned of again."""
 
@@ -66,6 +69,26 @@ def level_of(percent: float, levels: Sequence[int], warned: int) -> int:
     return max(reached, held)
 
 
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """The level that a mailbox stands at since `at`; 0 %: it has fallen below all of them."""
+
+    percent: int
+    at: datetime
+
+
+def warned_levels(data_dir: Path) -> Mapping[int, Warned]:
+    """By mailbox, of those that were ever warned (Reg. 8.3.c); a file that makes no sense is left out."""
+    found: dict[int, Warned] = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(data_dir / FOLDER) as files:
+        for file in files:
+            if file.name.isascii() and file.name.isdigit():
+                with contextlib.suppress(OSError, ValueError):
+                    level, _ = Path(file.path).read_text().split()
+                    found[int(file.name)] = Warned(int(level), datetime.fromtimestamp(file.stat().st_mtime, UTC))
+    return found
+
+
 class Notices:
     """The notices of one process; safe from several threads."""
 
@@ -73,7 +96,7 @@ class Notices:
         self._store = store
         self._config = config
         self._clock = clock
-        self._folder = config.server.data_dir / "notices"
+        self._folder = config.server.data_dir / FOLDER
         self._warned: dict[int, int] = {}
 
     def welcome(self, mailbox: Addressee) -> Published:

@@ -13,6 +13,7 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import Text
+from mic_mail.i18n.plurals import counted
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import Decision
 from mic_mail.services.accounts import Accounts, Asked, NotAllowed
@@ -52,7 +53,10 @@ class Restoring:
         count = waiting.count()
         if count and queued is None:
             raise NotAllowed(
-                Text(f"Còn {count} thư chờ gửi từ khi bị tạm khóa.", f"{count} messages wait since it was suspended."),
+                Text(
+                    f"Còn {count} thư chờ gửi từ khi bị tạm khóa.",
+                    f"{counted(count, 'message waits', 'messages wait')} since it was suspended.",
+                ),
                 clause="7.2.c",
                 remedy=Text("Thêm --queued send hoặc --queued drop.", "Add --queued send or --queued drop."),
             )

@@ -122,7 +122,7 @@ def test_nobody_answers(console: Console, server: NameServer, trouble: str) -> N
     assert rows.pop((f"_dmarc.{DOMAIN}", "TXT"))["verdict"] == "unknown"
     assert {row["verdict"] for row in rows.values()} == {"ok"}
     assert console.run("dns", "check") == 1
-    assert "1 records have to be put right." in console.err
+    assert "1 record has to be put right." in console.err
 
 
 def test_closed_doors_are_said_to_be_closed(console: Console) -> None:

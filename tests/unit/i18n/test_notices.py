@@ -61,6 +61,17 @@ def test_a_letter_is_in_both_languages(row: Notice[Any]) -> None:
     assert "Reg. " in letter.body.en
 
 
+@every
+def test_one_is_told_as_one(row: Notice[Any]) -> None:
+    """English says "1 request is", not "1 requests are"; of two it says "2 requests are"."""
+    for number in (1, 2):
+        told = {name: number if type(sample) is int else sample for name, sample in row.samples.items()}
+        letter = row.write(**told)
+        words = letter.subject.en + " " + letter.body.en
+        wrong = r"\b1 (?!is\b|was\b)\w*[^s\W]s\b" if number == 1 else r"\b2 (request|message|row|window|recipient)\b"
+        assert re.search(wrong, words) is None, words
+
+
 @pytest.mark.parametrize(
     ("letter", "wording"),
     [

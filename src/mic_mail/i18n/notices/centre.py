@@ -7,11 +7,15 @@ from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.notices.mailbox import ADDRESS, MIDNIGHT
 from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.plurals import counted
 
 
 def too_many_recipients(recipients: int) -> Text:
     """What was noticed: mail to very many."""
-    return Text(f"gửi thư tới {recipients} người nhận trong vòng một giờ", f"wrote to {recipients} recipients within an hour")
+    return Text(
+        f"gửi thư tới {recipients} người nhận trong vòng một giờ",
+        f"wrote to {counted(recipients, 'recipient', 'recipients')} within an hour",
+    )
 
 
 def looks_stolen() -> Text:

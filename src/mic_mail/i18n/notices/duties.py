@@ -6,6 +6,7 @@ from mic_mail.errors import Text
 from mic_mail.i18n import dates, messages
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.plurals import counted
 
 _AT = datetime(2026, 2, 24, 1, tzinfo=UTC)
 _LATER = datetime(2026, 2, 24, 5, tzinfo=UTC)
@@ -40,11 +41,11 @@ def replies_late(count: int, listed: str) -> Letter:
     """Mail was not answered within 2 working days, at most once a week; wording 12, with the list below it."""
     cited = clause("12.4")
     return Letter(
-        Text(f"Có {count} thư đến quá hạn trả lời", f"{count} messages wait for your answer"),
+        Text(f"Có {count} thư đến quá hạn trả lời", f"{counted(count, 'message waits', 'messages wait')} for your answer"),
         Text(
             f"Hộp thư có {count} thư điện tử đến chưa được trả lời quá 02 ngày làm việc; đề nghị trả lời theo {cited.vi} "
             f"(danh sách kèm theo).\n\n{listed}",
-            f"{count} messages in this mailbox have not been answered within 2 working days; please answer them ({cited.en}). "
-            "They are listed above.",
+            f"{counted(count, 'message in this mailbox has', 'messages in this mailbox have')} not been answered within 2 "
+            f"working days; please answer what is listed above ({cited.en}).",
         ),
     )

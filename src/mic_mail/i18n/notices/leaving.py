@@ -7,6 +7,7 @@ from mic_mail.i18n import dates, messages
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.notices.mailbox import ADDRESS, MIDNIGHT
 from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.plurals import counted
 
 LEFT_AT = datetime(2026, 8, 30, 17, tzinfo=UTC)
 
@@ -58,7 +59,8 @@ def archived(address: str, clause_id: str, held: int, last: date) -> Letter:
             f"Dữ liệu của hộp thư {address} đã thu hồi ({cited.vi}) đã được lưu trữ, gồm {held} thư; hộp thư sẽ được "
             f"xóa khỏi máy chủ sau khi kết thúc ngày {day.vi}. Nếu việc thu hồi là nhầm lẫn, đề nghị liên hệ Trung tâm Thông "
             "tin trước thời điểm này. Bản lưu trữ vẫn được giữ.",
-            f"The content of the reclaimed mailbox {address} ({cited.en}) was archived, {held} messages; the mailbox "
+            f"The content of the reclaimed mailbox {address} ({cited.en}) was archived, "
+            f"{counted(held, 'message', 'messages')}; the mailbox "
             f"is deleted from the server after the end of {day.en}. If the reclaim is a mistake, please tell the Information "
             "Centre before then. The archive is kept.",
         ),

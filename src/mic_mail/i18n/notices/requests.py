@@ -7,6 +7,7 @@ from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.notices.mailbox import MIDNIGHT
 from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.plurals import counted
 
 LISTED = "mic-mail request list --overdue"
 ANSWER = Text("Kết quả tiếp nhận yêu cầu", "Your requests")
@@ -74,7 +75,8 @@ def requests_answered(opened: int, refused: int, rows: Text) -> Letter:
     cited = clause("6.2")
     head = Text(
         f"Trung tâm Thông tin đã nhận mẫu yêu cầu theo {cited.vi}: {opened} yêu cầu đã ghi sổ, {refused} dòng bị từ chối.",
-        f"The Information Centre has received your form ({cited.en}): {opened} requests entered, {refused} rows refused.",
+        f"The Information Centre has received your form ({cited.en}): {counted(opened, 'request', 'requests')} entered, "
+        f"{counted(refused, 'row', 'rows')} refused.",
     )
     return Letter(ANSWER, Text(f"{head.vi}\n\n{rows.vi}", f"{head.en}\n\n{rows.en}"))
 
@@ -96,12 +98,13 @@ def request_form_unreadable(why: Text) -> Letter:
 def requests_overdue(count: int, rows: Text) -> Letter:
     """Each working day, while requests wait although their deadline is past."""
     cited, restore = clause("6.2"), clause("7.3.b")
+    late = counted(count, "request is overdue", "requests are overdue")
     head = Text(
         f"Có {count} yêu cầu đã quá hạn giải quyết ({cited.vi}; khôi phục: {restore.vi}). Xem: {LISTED}",
-        f"{count} requests are overdue ({cited.en}; restores: {restore.en}). See: {LISTED}",
+        f"{late} ({cited.en}; restores: {restore.en}). See: {LISTED}",
     )
     return Letter(
-        Text(f"Có {count} yêu cầu quá hạn", f"{count} requests are overdue"),
+        Text(f"Có {count} yêu cầu quá hạn", late),
         Text(f"{head.vi}\n\n{rows.vi}", f"{head.en}\n\n{rows.en}"),
     )
 

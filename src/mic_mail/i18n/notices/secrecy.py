@@ -4,6 +4,7 @@ from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.messages import DEGREES
 from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.plurals import counted
 
 REFERENCE = "01JD3M6Q8V"
 
@@ -20,7 +21,7 @@ def inbound_marked(reference: str, sender: str, recipients: int, degree: str) ->
             f"theo {cited.vi} "
             f"(mic-mail secrecy show {reference}).",
             f"A message from outside ({in_ascii(sender)}) that seems to be marked as {named.en} was accepted, reference "
-            f"{reference}; it went to {recipients} recipient(s). Please look into it under {cited.en} "
+            f"{reference}; it went to {counted(recipients, 'recipient', 'recipients')}. Please look into it under {cited.en} "
             f"(mic-mail secrecy show {reference}).",
         ),
     )

@@ -5,6 +5,7 @@ from datetime import date
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.plurals import counted
 
 
 @notice(
@@ -25,7 +26,8 @@ def not_opened(address: str, first: date, last: date, count: int, listed: str) -
             f"Từ ngày {first:%d/%m/%Y} đến ngày {last:%d/%m/%Y}, hộp thư {address} có {count} khung giờ chưa được mở; đề nghị "
             f"mở hộp thư ít nhất 03 lần mỗi ngày làm việc: đầu giờ sáng, cuối giờ sáng, cuối giờ chiều ({cited.vi}). "
             f"Các khung giờ đó:\n\n{listed}",
-            f"From {first:%d/%m/%Y} to {last:%d/%m/%Y} {address} was not opened in {count} windows, which are listed above. "
+            f"From {first:%d/%m/%Y} to {last:%d/%m/%Y} {address} was not opened in "
+            f"{counted(count, 'window, which is', 'windows, which are')} listed above. "
             f"Please open it at least 3 times each working day: at the start and the end of the morning, and at the end of the "
             f"afternoon ({cited.en}).",
         ),
@@ -39,13 +41,13 @@ def not_passed_on(count: int, listed: str) -> Letter:
     return Letter(
         Text(
             f"Có {count} thư đến chưa được chuyển vào hệ thống quản lý văn bản",
-            f"{count} messages were not passed on to the document system",
+            f"{counted(count, 'message was', 'messages were')} not passed on to the document system",
         ),
         Text(
             f"Hộp thư có {count} thư đến chưa được đánh dấu đã chuyển vào hệ thống quản lý văn bản; đề nghị chuyển kịp thời và "
             f"đánh dấu ({cited.vi}). Danh sách:\n\n{listed}",
-            f"{count} messages in this mailbox bear no mark that they were passed on to the document system; please pass them "
-            f"on without delay, and mark them ({cited.en}). They are listed above.",
+            f"{counted(count, 'message in this mailbox bears', 'messages in this mailbox bear')} no mark of having been passed "
+            f"on to the document system; please pass on without delay, and mark, what is listed above ({cited.en}).",
         ),
     )
 
@@ -69,7 +71,8 @@ def exported(address: str, document: str, officer: str, count: int, digest: str)
             f"hộp thư {address} thành tệp để lưu trữ ({cited.vi}); mã kiểm tra SHA-256: {digest}. Nếu Ông/Bà không đề nghị "
             f"việc này, đề nghị báo ngay cho Trung tâm ({secret.vi}).",
             f"By document {in_ascii(document)} and at your request, {in_ascii(officer)} of the Information Centre exported "
-            f"{count} messages of {address} as files for the records ({cited.en}); SHA-256: {digest}. If you did not ask for "
+            f"{counted(count, 'message', 'messages')} of {address} as files for the records ({cited.en}); "
+            f"SHA-256: {digest}. If you did not ask for "
             f"it, please tell the Centre at once ({secret.en}).",
         ),
     )

@@ -1,15 +1,18 @@
 """What evidence is, and from what it is taken."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
+from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import Text
+from mic_mail.log.tally import Tally, tally
+from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, decide
 from mic_mail.services.readings import lifecycle_settings
 
@@ -42,6 +45,19 @@ class Office:
     @cached_property
     def snapshot(self) -> Snapshot:
         return self.directory.load_snapshot()
+
+    @cached_property
+    def people(self) -> Sequence[PersonRecord]:
+        return self.directory.people()
+
+    @cached_property
+    def units(self) -> Sequence[UnitRecord]:
+        return self.directory.units()
+
+    @cached_property
+    def today(self) -> Tally:
+        """What the mail log says since 00:00."""
+        return tally(self.config.log_dir, start_of(local_day(self.now)))
 
     @cached_property
     def decisions(self) -> Mapping[int, Decision]:

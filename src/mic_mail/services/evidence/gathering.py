@@ -10,21 +10,35 @@ from mic_mail.services.evidence import (
     downtimes,
     handovers,
     incidents,
+    installation,
     logs,
     mailboxes,
     moving,
+    names,
+    people,
     replies,
     reports,
     requests,
     secrecy,
+    traffic,
     unitmail,
 )
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
 AREAS: Sequence[Callable[[Office], Evidence]] = (
     addressbook.evidence,
+    installation.shared,
+    installation.place,
+    installation.agreement,
+    installation.fullness,
     secrecy.evidence,
+    traffic.waiting,
+    traffic.leaving,
+    traffic.mail,
+    traffic.sign_ins,
+    traffic.malware,
     mailboxes.evidence,
+    names.evidence,
     requests.evidence,
     downtimes.evidence,
     handovers.evidence,
@@ -36,8 +50,9 @@ AREAS: Sequence[Callable[[Office], Evidence]] = (
     reports.evidence,
     administration.evidence,
     logs.evidence,
+    people.evidence,
 )
-"""In the order of the clauses."""
+"""In the order of the clauses; what reads files is an area for each, so that one that cannot be read hides no other."""
 
 
 def gather(office: Office) -> Mapping[str, Sequence[Finding]]:

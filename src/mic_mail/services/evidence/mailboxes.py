@@ -50,9 +50,9 @@ def _kinds(office: Office) -> Evidence:
     yield "2.3", Finding(Text("tài khoản", "accounts"), len(live))
     small = sum(entry.quota_octets < QUOTA_FLOOR for entry in live)
     yield "8.3.b", Finding(Text("hộp thư được cấp dưới 1 GB", "mailboxes of less than 1 GB"), small, overdue=small > 0)
-    people = len(office.directory.people())
+    people = len(office.people)
     yield "2.6", Finding(Text("cá nhân trong danh bạ", "people in the directory"), people)
-    yield "5.1", Finding(Text("đơn vị", "units"), len(office.directory.units()))
+    yield "5.1", Finding(Text("đơn vị", "units"), len(office.units))
 
 
 def _states(office: Office) -> Evidence:
@@ -69,6 +69,8 @@ def _states(office: Office) -> Evidence:
     for (clause, state), count in sorted(found.items()):
         if state in names:
             yield clause, Finding(names[state], count)
+    if not found["7.3.c", State.PASSWORD_DUE]:  # Reg. 7.3.c: nobody is a figure too
+        yield "7.3.c", Finding(names[State.PASSWORD_DUE], 0)
     suspended = sum(State.SUSPENDED in decision.states for decision in office.decisions.values())
     yield "7.1", Finding(Text("đang tạm khóa", "suspended now"), suspended)
 

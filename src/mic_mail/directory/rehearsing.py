@@ -1,0 +1,36 @@
+"""A copy of the directory in memory, in which anything may be done to see what would come of it.
+
+In: the directory. Out: another one with the same content, gone at the end, of which nothing reaches the disk. Of SQLite only.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from mic_mail.directory.engine import IN_MEMORY
+from mic_mail.directory.repository import Directory
+from mic_mail.errors import BadInput, Text
+
+_FILE = "sqlite:///"
+
+
+@contextmanager
+def rehearsal(directory: Directory) -> Iterator[Directory]:
+    """The copy, as the directory is now; `BadInput` where its database is none that can be copied so."""
+    if not directory.url.startswith(_FILE):
+        raise BadInput(
+            Text("--dry-run chỉ dùng được khi danh bạ là tệp SQLite.", "--dry-run needs a directory that is an SQLite file.")
+        )
+    path = Path(directory.url.removeprefix(_FILE)).absolute()
+    place = f"file:rehearsal-{secrets.token_hex(8)}?{IN_MEMORY}&cache=shared"  # lasts while somebody has it open
+    with closing(sqlite3.connect(place, uri=True)) as kept:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as live:
+            live.backup(kept)
+        copy = Directory(f"{_FILE}{place}&uri=true", clock=directory.clock)
+        try:
+            yield copy
+        finally:
+            copy.close()
