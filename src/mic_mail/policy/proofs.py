@@ -24,6 +24,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/unit/checks/test_disguises.py",
     ),
     "4.2": (
+        "tests/clients/test_delivery_reports.py",
         "tests/clients/test_queue_commands.py",
         "tests/clients/test_smtp_messages.py",
         "tests/faults/test_queue_decisions.py",
@@ -105,6 +106,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "6.5": ("tests/regulation/test_acts.py",),
     "7.1": (
+        "tests/clients/test_delivery_reports.py",
         "tests/clients/test_mail_leaves.py",
         "tests/clients/test_queue_commands.py",
         "tests/clients/test_states.py",
