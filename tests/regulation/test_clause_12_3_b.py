@@ -129,6 +129,15 @@ def test_a_report_of_delivery_within_the_house(desk: Desk) -> None:
     assert sorted(each["fate"] for each in found["sent_to"]) == ["delivered", "reported_delivered"]
 
 
+def test_what_this_server_gave_up(desk: Desk) -> None:
+    """A mailbox here that stayed full, though the sender asked for no report."""
+    accepted_for_elsewhere(desk, TTLAN)
+    for event in ("delivery_deferred", "delivery_given_up"):
+        desk.server.running.rooms.log.event(event, trace="T" * 16, mailbox=TTLAN, recipient=TTLAN, reason="OverQuota")
+    found = settled(desk, lambda found: [each["fate"] for each in found["sent_to"]] == ["reported_failed"])
+    assert found["failed"] == 1
+
+
 def test_what_others_report(desk: Desk) -> None:
     """Postfix: one failed, one relayed; Thunderbird: read. Said to be reported, and matched by the Message-ID."""
     accepted_for_elsewhere(desk, "khong.co@mof.gov.vn", "vp@mof.gov.vn", "hoa@mof.gov.vn", "ai.do@gmail.com")

@@ -28,8 +28,8 @@ FRESH: Final = ".new"
 
 
 def name_of(spool_id: str, attempt: int, what: str) -> str:
-    """`what` is letters."""
-    return f"{spool_id}-{attempt}-{what}"
+    """`what` is letters; in capitals, as the queue's commands look for ids."""
+    return f"{spool_id}-{attempt}-{what.upper()}"
 
 
 def _entry_of(name: str) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mic_mail.cli.queue import named
 from mic_mail.outbound.files import SpoolUnavailable
 from mic_mail.outbound.owed import Owed, name_of
 from mic_mail.outbound.queue import Envelope, Queue, Recipient
@@ -51,6 +52,7 @@ def test_it_comes_into_the_queue_once(tmp_path: Path) -> None:
     assert files(tmp_path) == {f"{NAME}.msg", f"{NAME}.env"}
     queue.sweep()
     (entry,) = queue.entries()
+    assert named(queue.names(), NAME.lower()) == named(queue.names(), "id") == NAME, "as people name it"
     assert (entry.envelope, entry.path.read_bytes()) == (ENVELOPE, b"report")
     assert not owed.hand_over(NAME, queue)
     entry.end()
