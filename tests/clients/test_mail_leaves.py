@@ -18,6 +18,7 @@ import pytest
 from authorities import Authority
 from dnsserver import name_server
 from harness import MailServer, config_for
+from mic_mail.clock import Clock
 from mic_mail.outbound.news import tell_decided
 from unit.outbound.test_peer import Server
 from unit.outbound.test_smarthost import PASSWORD as RELAY_PASSWORD
@@ -62,6 +63,7 @@ def office(
     answers: dict[bytes, bytes] | None = None,
     other: Server | None = None,
     sending: dict[str, Any] | None = None,
+    clock: Clock | None = None,
 ) -> Iterator[tuple[MailServer, Server]]:
     """Our server, and the other one; in texts of `sending` PORT is where that listens."""
     with elsewhere(answers, other) as (other, port), name_server(ZONE) as names:
@@ -69,7 +71,7 @@ def office(
             key: value.replace("PORT", str(port)) if isinstance(value, str) else value for key, value in (sending or {}).items()
         }
         config = config_for(folder, {"dns": {"nameservers": (names.place,)}, "sending": {"port": port, **more}})
-        server = MailServer(config)
+        server = MailServer(config, clock)
         try:
             server.issue("dvbe", password=PASSWORD)
             server.issue("ttlan", password=PASSWORD)

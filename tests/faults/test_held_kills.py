@@ -18,6 +18,7 @@ ID = "01KILLED"
 MESSAGE = b"Return-Path: <dvbe@mic.gov.vn>\r\nSubject: a\r\n\r\nmessage\r\n" * 1000
 TOUCHES = frozenset({"open", "os.rename", "os.remove", "os.mkdir"})
 NOW_US = SystemClock().now_us()
+RELEASED_US = NOW_US + 7
 ROOM = 1 << 30
 
 
@@ -86,7 +87,7 @@ def released(place: Path) -> None:
     held = Held(place / "held")
     held.keep(record(), MESSAGE, room_octets=ROOM)
     held.ask(ID, Word("an", "nhầm", NOW_US))
-    held.release(ID, Word("binh", "đúng", NOW_US))
+    held.release(ID, Word("binh", "đúng", RELEASED_US))
 
 
 def test_keep(tmp_path: Path) -> None:
@@ -126,6 +127,7 @@ def test_release(tmp_path: Path) -> None:
         [entry] = spool.recover()
         assert entry.path.read_bytes() == MESSAGE
         assert [target.address for target in entry.open_targets] == ["ttlan@mic.gov.vn"]
+        assert entry.slip.accepted_at_us == RELEASED_US, "what is given up when counts from then"
         entry.release()
         spool.close()
         assert Held(place / "held").record(ID).state is State.SUBMITTED

@@ -15,6 +15,7 @@ from clients.test_smtp_states import letter as mail
 from clients.test_smtp_states import submission
 from harness import MailServer
 from messages.reports import GMAIL, POSTFIX, THUNDERBIRD
+from mic_mail.mime.reports import DeliveryReport, read_report
 from mic_mail.policy.correspondence import Fate, Handover, Heard, Reported, Submission, Word, lines
 from mic_mail.policy.spans import Span
 from mic_mail.services.correspondence import Correspondences
@@ -100,6 +101,41 @@ def test_sent_within_the_house(desk: Desk) -> None:
     assert (found["sent"], found["answered"], found["received"]) == (2, 1, 1)
     assert "subject" not in first
     assert "Thu so" not in desk.console.out
+
+
+def test_a_report_of_delivery_within_the_house(desk: Desk) -> None:
+    """Asked for with NOTIFY=SUCCESS: confirmed by the log and by the report that lies in the mailbox, which is no letter."""
+    message = mail(CNTT, TTLAN, body="xin chào")
+    message["Message-ID"] = MESSAGE_ID
+    with submission(desk.server, "dvbe") as client:
+        client.send_message(message, mail_options=["ENVID=QQ1"], rcpt_options=["NOTIFY=SUCCESS,FAILURE"])
+    desk.server.call(desk.server.running.rooms.mailflow.settle())
+    found = settled(desk, lambda found: found["delivered"] == 1)
+    (line,) = found["sent_to"]
+    assert (line["recipient"], line["fate"]) == (TTLAN, "delivered")
+    assert found["received_from"] == []
+    rooms = desk.server.running.rooms
+    came = [path.read_bytes() for path in (desk.server.config.mail_root / desk.cntt.home).glob("Maildir/cur/*")]
+    (told,) = (read_report(octets) for octets in came if b"report-type" in octets)
+    assert isinstance(told, DeliveryReport)
+    assert (told.envelope_id, told.message_ids) == ("QQ1", {MESSAGE_ID})
+    assert [(each.final, each.action) for each in told.recipients] == [(TTLAN, "delivered")]
+    # Without the log's word on the delivery the report alone says it.
+    rooms.log.event(
+        "message_accepted", trace="U" * 16, message_id=MESSAGE_ID.strip("<>"), sender=CNTT, recipients=[TTLAN],
+        octets=100, peer="127.0.0.1", session="S", login=DVBE, written_as=[CNTT], envid="QQ1",
+    )  # fmt: skip
+    found = settled(desk, lambda found: len(found["sent_to"]) == 2)
+    assert sorted(each["fate"] for each in found["sent_to"]) == ["delivered", "reported_delivered"]
+
+
+def test_what_this_server_gave_up(desk: Desk) -> None:
+    """A mailbox here that stayed full, though the sender asked for no report."""
+    accepted_for_elsewhere(desk, TTLAN)
+    for event in ("delivery_deferred", "delivery_given_up"):
+        desk.server.running.rooms.log.event(event, trace="T" * 16, mailbox=TTLAN, recipient=TTLAN, reason="OverQuota")
+    found = settled(desk, lambda found: [each["fate"] for each in found["sent_to"]] == ["reported_failed"])
+    assert found["failed"] == 1
 
 
 def test_what_others_report(desk: Desk) -> None:

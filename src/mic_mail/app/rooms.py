@@ -8,6 +8,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from mic_mail.app.settings import flow_settings
 from mic_mail.auth.passwords import load_secret
@@ -20,6 +21,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
 from mic_mail.net.tls import BadCertificate, TlsFront
 from mic_mail.outbound.news import QueueNews
+from mic_mail.outbound.owed import Owed
 from mic_mail.outbound.queue import Queue
 from mic_mail.outbound.spool import Spool
 from mic_mail.process.feed import Feed, tell_directory_changed
@@ -32,6 +34,7 @@ from mic_mail.services.malware import Malware
 from mic_mail.services.notices import Notices
 from mic_mail.services.runaways import Runaways
 from mic_mail.services.secrecy import Secrecy
+from mic_mail.services.spoolreports import ReportSettings, SpoolReports
 from mic_mail.services.stores import open_mail_store
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import MailStore
@@ -144,6 +147,24 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         access, directory, tell=lambda: tell_directory_changed(config.run_dir), lanes=lanes, clock=clock, log=log
     )
     malware = Malware(config, lanes, log, runaways.infected)
+    reports = SpoolReports(
+        ReportSettings(
+            config.server.hostname,
+            timedelta(seconds=config.sending.warn_after),
+            timedelta(seconds=config.sending.give_up),
+        ),
+        await lanes.io(Owed, config.spool_dir / "owed"),
+        spool,
+        queue,
+        notices=lambda: usage.notices,
+        separator=lambda: mailflow.settings.separator,
+        access=access,
+        lanes=lanes,
+        accounts=accounts,
+        queued=queued.tell,
+        clock=clock,
+        log=log,
+    )
     mailflow = MailFlow(
         flow_settings(config),
         store=store,
@@ -156,6 +177,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         secrecy=secrecy,
         log=log,
         clock=clock,
+        reports=reports,
         runaway=runaways.noticed,
         queued=queued.tell,
     )

@@ -39,6 +39,10 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Chưa chuyển được cho {recipient}: {reason}, lần {attempts}, thử lại lúc {next_try} (UTC)",
         "Not yet delivered to {recipient}: {reason}, try {attempts}, next at {next_try} (UTC)",
     ),
+    "delivery_given_up": (
+        "Thôi chuyển cho {recipient}: {reason}, sau {attempts} lần thử",
+        "Given up for {recipient}: {reason}, after {attempts} tries",
+    ),
     "delivery_held": (
         "Thư của <{sender}> gửi {recipients} chờ: hộp thư gửi bị tạm khóa hoặc khóa gửi",
         "Mail of <{sender}> for {recipients} waits: its mailbox is suspended or send-locked",
@@ -70,6 +74,14 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
     "report_sent": (
         "Đã báo cho {mailbox} ({action}) về {recipients}, UID {uid}",
         "{mailbox} was told ({action}) of {recipients}, UID {uid}",
+    ),
+    "report_queued": (
+        "Báo cáo ({action}) về {recipients} vào hàng đợi để gửi cho {reader}",
+        "The report ({action}) of {recipients} for {reader} is in the queue",
+    ),
+    "report_waits": (
+        "Báo cáo {report} chưa chuyển được, sẽ thử lại: {error}",
+        "The report {report} cannot be brought now, and is tried again: {error}",
     ),
     "report_without_reader": (
         "Không có hộp thư nào để báo ({action}) về {recipients} cho <{sender}>",

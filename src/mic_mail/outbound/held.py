@@ -271,7 +271,9 @@ class Held:
         try:
             for piece in _pieces(path):
                 draft.write(piece)
-            draft.commit(replace(record.envelope, attempts=0, next_try_us=0)).release()
+            # It was refused before: what is given up and when counts from the release.
+            accepted_at_us = record.decided.at_us if record.decided else record.envelope.accepted_at_us
+            draft.commit(replace(record.envelope, attempts=0, next_try_us=0, accepted_at_us=accepted_at_us)).release()
         finally:
             draft.discard()
         return True

@@ -272,6 +272,27 @@ class Queue:
             if fd >= 0:
                 os.close(fd)
 
+    def take(self, entry_id: str, message: Path, envelope: Path) -> bool:
+        """Make an entry of two durable files; the envelope is moved, so it is made once however often that is tried, also
+        after the entry has ended. False: it was made before. `SpoolUnavailable` leaves the envelope where it was."""
+        fd = -1
+        try:
+            fd = self._claim(entry_id, fcntl.LOCK_EX)
+            if not envelope.exists():
+                return False
+            unlink(self._live / (entry_id + MESSAGE))
+            os.link(message, self._live / (entry_id + MESSAGE))
+            os.rename(envelope, self._live / (entry_id + ENVELOPE))
+            os.fsync(self._live_fd)
+        except OSError as error:
+            raise trouble(error) from error
+        finally:
+            if fd >= 0:
+                if _is(fd, self._tmp / (entry_id + ENVELOPE)):
+                    unlink(self._tmp / (entry_id + ENVELOPE))
+                os.close(fd)
+        return True
+
     def _claim(self, entry_id: str, how: int) -> int:
         """The locked file of an envelope in tmp/: whoever has it alone touches what lies there by this id.
 

@@ -1,7 +1,8 @@
 """DKIM signatures of what leaves (RFC 6376, 8301, 8463): by each key that signs for the domain in From.
 
 In: an entry of the queue. Out: the fields to be put in front of its message, which is not changed. What nobody has signed in to
-send is not vouched for: it goes without one. Blocking, in one thread; a message is read in pieces.
+send is not vouched for: it goes without one, but for the reports that this server has written (the null sender, and nobody else
+can bring one here). Blocking, in one thread; a message is read in pieces.
 
     key or ring cannot be read      `KeyUnusable`: the message waits, since it will be signed once that is put right
     message cannot be read          OSError: it waits, as it could not be sent either
@@ -64,7 +65,8 @@ class Signer:
                 self._log.event("dkim_key_unusable", error=error.text.en)
             raise
         self._told = ""
-        if not keys or not entry.envelope.submitted_by:
+        is_ours = not entry.envelope.sender and not entry.envelope.submitted_by  # a report of this server's
+        if not keys or not (entry.envelope.submitted_by or is_ours):
             return b""
         if (known := self._signed.get(entry.entry_id)) is not None:
             return known

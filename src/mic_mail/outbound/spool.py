@@ -66,6 +66,10 @@ class Slip(Transaction):
     attempts: int = 0
     next_try_us: int = 0
     """Not before this instant; 0 for an entry that nobody has tried to its end."""
+    warned: bool = False
+    """The sender knows that it is late."""
+    told: tuple[str, ...] = ()
+    """The reports to the sender that are due (`outbound.owed`)."""
 
     def encode(self) -> bytes:
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False).encode()
@@ -78,7 +82,7 @@ class Slip(Transaction):
             if record.pop("format") != FORMAT:
                 raise ValueError("unknown format")
             targets = tuple(Target(**{**target, "notify": tuple(target["notify"])}) for target in record.pop("targets"))
-            return cls(targets=targets, **record)
+            return cls(targets=targets, told=tuple(record.pop("told", ())), **record)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a slip: {error}") from error
 
@@ -103,6 +107,15 @@ class Spool:
     def has(self, spool_id: str) -> bool:
         """Whether the entry exists, whoever owns it."""
         return (self._live / (spool_id + ENVELOPE)).exists()
+
+    def told(self, spool_id: str) -> tuple[str, ...] | None:
+        """The reports of an entry that are due, whoever owns it; None: it has ended, so all are."""
+        try:
+            return Slip.decode((self._live / (spool_id + ENVELOPE)).read_bytes()).told
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            return ()
 
     def recover(self, now_us: int | None = None, waits: Callable[[Slip], bool] = lambda slip: False) -> Iterator["Entry"]:
         """Every entry that no living process owns, owned from now on; with `now_us`, those whose next try is due by then.
@@ -266,13 +279,26 @@ class Entry:
         """The key under which the mailbox's store takes this message once."""
         return f"spool:{self.spool_id}:{mailbox_id}"
 
-    def settle(self, mailbox_ids: Sequence[int], *, now_us: int) -> None:
-        """A try is over: these mailboxes have it. The last one ends the entry; else the progress, and when the rest is tried
-        again, are made durable."""
+    def beginning(self, octets: int) -> bytes:
+        """So much of the message as it was sent, without Return-Path."""
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self.slip.return_path_octets)
+            return file.read(octets)
+
+    def settle(self, mailbox_ids: Sequence[int], *, now_us: int, told: Sequence[str] = (), warned: bool = False) -> None:
+        """A try is over: these mailboxes have it, or it is tried no more for them. The last one ends the entry; else the
+        progress, and when the rest is tried again, are made durable, and what the sender is `told`."""
         done = set(mailbox_ids)
         targets = tuple(replace(target, settled=True) if target.mailbox_id in done else target for target in self.slip.targets)
         attempts = self.slip.attempts + 1
-        self.slip = replace(self.slip, targets=targets, attempts=attempts, next_try_us=now_us + pause_us(attempts))
+        self.slip = replace(
+            self.slip,
+            targets=targets,
+            attempts=attempts,
+            next_try_us=now_us + pause_us(attempts),
+            warned=self.slip.warned or warned,
+            told=(*self.slip.told, *told),
+        )
         if self.open_targets:
             self._report()
         else:

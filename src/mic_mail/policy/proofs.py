@@ -29,6 +29,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/unit/checks/test_disguises.py",
     ),
     "4.2": (
+        "tests/clients/test_delivery_reports.py",
         "tests/clients/test_queue_commands.py",
         "tests/clients/test_smtp_messages.py",
         "tests/faults/test_queue_decisions.py",
@@ -121,6 +122,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_evidence.py",
     ),
     "7.1": (
+        "tests/clients/test_delivery_reports.py",
         "tests/clients/test_mail_leaves.py",
         "tests/clients/test_queue_commands.py",
         "tests/clients/test_states.py",

@@ -38,6 +38,7 @@ _HANDOVERS = {
     "message_delivered": Fate.DELIVERED,
     "delivery_found": Fate.DELIVERED,
     "delivery_deferred": Fate.DEFERRED,
+    "delivery_given_up": Fate.REPORTED_FAILED,
 }
 _DISPLAYED = "displayed"
 

@@ -22,6 +22,7 @@ from mic_mail.outbound.spool import ELSEWHERE, Slip, Target
 from mic_mail.outbound.spool import Entry as SpoolEntry
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.posting import Outcome, Parcel, Posting, Waiting, account_ref
+from mic_mail.services.spoolreports import SpoolReports, Weighed
 from mic_mail.storage.errors import Busy, Unavailable
 from mic_mail.storage.journal import CLOSE_SECONDS
 from mic_mail.storage.mailstore import MailStore
@@ -50,8 +51,10 @@ class Delivering:
         clock: Clock,
         *,
         arrived: Callable[[int], None],
+        reports: SpoolReports,
     ) -> None:
         """`arrived` hears, on the loop, of each mailbox that a message came into."""
+        self._reports = reports
         self._store = store
         self._arrived = arrived
         self._lanes = lanes
@@ -226,27 +229,45 @@ class Delivering:
         doubtful: bool,
     ) -> None:
         try:
-            here = [target for target in entry.open_targets if target.mailbox_id != ELSEWHERE]
             elsewhere = [target for target in entry.open_targets if target.mailbox_id == ELSEWHERE]
-            hurdles = [await self._hurdle(send_on(entry))] * len(elsewhere) if elsewhere else []
-            if here:
-                known = answered or await self._scanned_file(entry)
-                hurdles += await asyncio.gather(*(self._hand_over(entry, one, parcels, known, doubtful) for one in here))
-            outcomes = list(zip([*elsewhere, *here], hurdles, strict=True))
-            done = [target.mailbox_id for target, hurdle in outcomes if hurdle is None]
-            await self._lanes.io(self._settle_entry, entry, done)
+            hurdles = await self._hand_all_over(entry, parcels, answered, doubtful)
+            if elsewhere:
+                hurdles[ELSEWHERE] = await self._hurdle(send_on(entry))
+            outcomes = [(target, hurdles[target.mailbox_id]) for target in entry.open_targets]
+            weighed = await self._reports.weigh(entry, outcomes, doubtful=doubtful)
             for target, hurdle in outcomes:
-                if hurdle is not None:
+                if hurdle is not None and target in weighed.given_up:
+                    self._tell_given_up(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
+            await self._lanes.io(self._settle_entry, entry, outcomes, weighed)
+            for target, hurdle in outcomes:
+                if hurdle is not None and target not in weighed.given_up:
                     self._tell_deferred(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
+            await self._reports.bring(weighed.told)
         except Exception as error:  # noqa: BLE001 - the entry is durable: recovery takes it up again
             self._log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
         finally:
             entry.release()
 
-    def _settle_entry(self, entry: SpoolEntry, done: Sequence[int]) -> None:
+    async def _hand_all_over(
+        self, entry: SpoolEntry, parcels: Mapping[int, Parcel], answered: Answers | None, doubtful: bool
+    ) -> dict[int, str | None]:
+        """To the mailboxes here, each once whatever addresses lead to it: what was in the way of each."""
+        here = list(dict.fromkeys(target.mailbox_id for target in entry.open_targets if target.mailbox_id != ELSEWHERE))
+        if not here:
+            return {}
+        try:
+            known = answered or await self._scanned_file(entry)
+        except OSError as error:  # the disk does not give the message back: nobody can have it now
+            self._log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
+            return dict.fromkeys(here, type(error).__name__)
+        hurdles = await asyncio.gather(*(self._hand_over(entry, one, parcels, known, doubtful) for one in here))
+        return dict(zip(here, hurdles, strict=True))
+
+    def _settle_entry(self, entry: SpoolEntry, outcomes: Sequence[tuple[Target, str | None]], weighed: Weighed) -> None:
         """A try is over. Who is killed after this leaves nothing that would be delivered, and told of, once more."""
         self._log.flush()
-        entry.settle(done, now_us=self._clock.now_us())
+        over = {target.mailbox_id for target, hurdle in outcomes if hurdle is None or target in weighed.given_up}
+        entry.settle(sorted(over), now_us=self._clock.now_us(), told=weighed.told, warned=weighed.warned)
 
     async def _scanned_file(self, entry: SpoolEntry) -> Answers:
         """What the index keeps about a message that an earlier process took in."""
@@ -257,10 +278,10 @@ class Delivering:
         return await self._lanes.cpu(lambda: answers(scanner.finish()))
 
     async def _hand_over(
-        self, entry: SpoolEntry, target: Target, parcels: Mapping[int, Parcel], answered: Answers, doubtful: bool
+        self, entry: SpoolEntry, mailbox_id: int, parcels: Mapping[int, Parcel], answered: Answers, doubtful: bool
     ) -> str | None:
-        """Settle one target, or why that is not possible yet: full, locked, no room. One's hurdle is not the others'."""
-        parcel = parcels.get(target.mailbox_id)
+        """Settle one mailbox, or why that is not possible yet: full, locked, no room. One's hurdle is not the others'."""
+        parcel = parcels.get(mailbox_id)
         return "NoMailbox" if parcel is None else await self._hurdle(self._link(entry, parcel, answered, doubtful))
 
     async def _link(self, entry: SpoolEntry, parcel: Parcel, answered: Answers, doubtful: bool) -> None:
@@ -289,6 +310,18 @@ class Delivering:
         """Whoever delivered it was killed, perhaps before the log had it."""
         self._log.event(
             "delivery_found", trace=slip.trace_id, mailbox=parcel.mailbox.address, recipient=parcel.recipient.address
+        )
+
+    def _tell_given_up(self, slip: Slip, target: Target, parcel: Parcel | None, hurdle: str) -> None:
+        """Before it is so: nothing ends without a word (Reg. 4.2)."""
+        self._log.event(
+            "delivery_given_up",
+            trace=slip.trace_id,
+            sender=slip.sender,
+            mailbox=parcel.mailbox.address if parcel else None,
+            recipient=target.address,
+            reason=hurdle,
+            attempts=slip.attempts + 1,
         )
 
     def _tell_deferred(self, slip: Slip, target: Target, parcel: Parcel | None, hurdle: str) -> None:

@@ -144,6 +144,11 @@ class Envelope:
         """The recipients to whom it is sent on."""
         return [recipient for recipient in self.recipients if recipient.is_elsewhere]
 
+    @property
+    def wants_success(self) -> bool:
+        """Whether there is a sender who is to hear that it was delivered (RFC 3461 §4.1)."""
+        return bool(self.sender) and any("SUCCESS" in recipient.notify for recipient in self.recipients)
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

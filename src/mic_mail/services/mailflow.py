@@ -35,6 +35,7 @@ from mic_mail.services.recipients import Elsewhere, Recipients
 from mic_mail.services.secrecy import Checked, Passage, Secrecy, Way
 from mic_mail.services.senders import Senders
 from mic_mail.services.spooling import Spooling
+from mic_mail.services.spoolreports import SpoolReports
 from mic_mail.storage.errors import DiskFull, OverQuota
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Staged
@@ -59,6 +60,7 @@ class MailFlow:
         secrecy: Secrecy,
         log: MailLog,
         clock: Clock,
+        reports: SpoolReports,
         runaway: Callable[[int, int], None] = lambda mailbox_id, recipients: None,
         queued: Callable[[str], None] = lambda entry_id: None,
     ) -> None:
@@ -72,11 +74,19 @@ class MailFlow:
         self._access = access
         self._log = log
         self._clock = clock
-        self._delivering = Delivering(store, lanes, accounts, log, clock, arrived=access.arrived)
+        self._delivering = Delivering(store, lanes, accounts, log, clock, arrived=access.arrived, reports=reports)
         self._recipients = Recipients(access, store, accounts, log, clock)
         self._senders = Senders(access, lambda: self.settings, clock, runaway)
         self._spooling = Spooling(
-            spool, queue, lanes=lanes, access=access, delivering=self._delivering, queued=queued, log=log, clock=clock
+            spool,
+            queue,
+            lanes=lanes,
+            access=access,
+            delivering=self._delivering,
+            reports=reports,
+            queued=queued,
+            log=log,
+            clock=clock,
         )
         self._errands: set[asyncio.Task[object]] = set()
 
@@ -189,6 +199,8 @@ class MailFlow:
                     return self.refused(envelope, refusal)
             if _is_for_one(envelope, parcels):
                 return await self._deliver_small(envelope, parcels[0], octets, received_octets, answered)
+            if await self._is_full_for_all(envelope, parcels, len(octets)):
+                return self.refused(envelope, self._over_quota(envelope))
             return await self.run_to_its_end(self._spool_small(envelope, parcels, octets, received_octets, answered))
         except Exception as error:  # noqa: BLE001 - the client hears a temporary refusal, the log has the rest
             return self.refused(envelope, self.refusal_of(envelope, error))
@@ -210,6 +222,10 @@ class MailFlow:
 
         entry, answered = await self._lanes.io(commit)
         return self._spooled(envelope, entry, parcels, answered, received_octets)
+
+    async def _is_full_for_all(self, envelope: Envelope, parcels: list[Parcel], octets: int) -> bool:
+        """Whether the one mailbox that it is for certainly has no room: then whoever hands it in hears so, as without DSN."""
+        return len(parcels) == 1 and not envelope.elsewhere and await self._recipients.is_full(parcels[0].mailbox, octets)
 
     async def open_stream(self, envelope: Envelope) -> Stream:
         """A place for a message that is too large to be held."""
@@ -244,6 +260,9 @@ class MailFlow:
             await self._lanes.io(sink.discard)
             return self.refused(envelope, stopped)
         if isinstance(sink, Draft):
+            if await self._is_full_for_all(envelope, parcels, sink.size):
+                await self._lanes.io(sink.discard)
+                return self.refused(envelope, self._over_quota(envelope))
             entry = await self._lanes.io(sink.commit, self._spooling.slip(envelope, parcels))
             return self._spooled(envelope, entry, parcels, answered, received_octets)
         staged: Staged = sink  # type: ignore[assignment]  # the only other sink that `open_stream` makes
@@ -334,12 +353,15 @@ class MailFlow:
     def refusal_of(self, envelope: Envelope, error: Exception) -> Refusal:
         """What an error of the rooms below means to the client: always something temporary."""
         if isinstance(error, OverQuota):
-            return self.refusal(envelope, Cause.OVER_QUOTA, address=envelope.recipients[0].address)
+            return self._over_quota(envelope)
         if isinstance(error, DiskFull | SpoolFull):
             return self.refusal(envelope, Cause.DISK_FULL)
         if not isinstance(error, MicMailError):
             self._log.event("delivery_failed", trace=envelope.trace_id, **failure(error))
         return self.refusal(envelope, Cause.UNAVAILABLE)
+
+    def _over_quota(self, envelope: Envelope) -> Refusal:
+        return self.refusal(envelope, Cause.OVER_QUOTA, address=envelope.recipients[0].address)
 
     def refused(self, envelope: Envelope, refusal: Refusal) -> Refusal:
         recipients = [recipient.address for recipient in envelope.recipients]
@@ -387,5 +409,5 @@ class MailFlow:
 
 
 def _is_for_one(envelope: Envelope, parcels: list[Parcel]) -> bool:
-    """Whether one mailbox here gets it and nobody else."""
-    return len(parcels) == 1 and not envelope.elsewhere
+    """Whether one mailbox here gets it and nobody else, and the sender need not hear of that (RFC 3461 §4.1)."""
+    return len(parcels) == 1 and not envelope.elsewhere and not envelope.wants_success

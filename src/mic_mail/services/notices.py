@@ -34,6 +34,7 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef, Delivery, Published
 
 FOLDER = "notices"
+RETURN_PATH = b"Return-Path: <>\r\n"
 HYSTERESIS = 2
 """Percentage points below a level before it may be warned of again."""
 
@@ -195,4 +196,4 @@ class Notices:
             report_type="delivery-status" if report else None,
             extra=[("X-Auto-Response-Suppress", "All"), ("Content-Language", "vi, en")],
         )
-        return b"Return-Path: <>\r\n" + message
+        return RETURN_PATH + message

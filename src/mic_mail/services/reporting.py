@@ -1,8 +1,8 @@
 """What a sender hears of mail that has left, or has not: delivery reports into the mailbox of its envelope sender (RFC 3464).
 
 In: what became of recipients of a queue entry. Out: one message in that mailbox, durable when `report` returns; asked again for
-the same, none more. Mail from here has a sender from here (decision 0005), so no report leaves the house: whatever forged
-addresses others write, nobody gets mail that he has not caused. The null sender gets none (RFC 5321 §4.5.5, RFC 3461 §5).
+the same, none more. Mail that leaves has a sender from here (decision 0005), so no report of it does. What becomes of mail for
+mailboxes here `services.spoolreports` tells. The null sender gets none (RFC 5321 §4.5.5, RFC 3461 §5).
 
 NOTIFY decides what is reported of whom (RFC 3461 §4.1): nothing asked for means failures and delays. Of what the Centre has
 dropped the sender hears whatever he asked for (Reg. 4.2), with the reason; after a suspension by Reg. 7.2.c the mailbox that
@@ -10,29 +10,27 @@ submitted it hears, without a word of what may be a stranger's mail.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
 
-from mic_mail.directory.snapshot import Entry as Mailbox
+from mic_mail.directory.snapshot import Entry as Owner
 from mic_mail.i18n.notices import mailbox as about_mailboxes
 from mic_mail.i18n.notices import sending as letters
 from mic_mail.i18n.notices.notice import Letter
 from mic_mail.i18n.notices.sending import Word
 from mic_mail.log.maillog import MailLog
-from mic_mail.mime import headers
+from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.reports import Action
-from mic_mail.mime.words import decode_text
 from mic_mail.outbound import dsn
 from mic_mail.outbound.queue import Entry, Said, Standing
-from mic_mail.policy.addresses import candidates
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.access import Access
 from mic_mail.services.notices import Notices
+from mic_mail.services.reportwriting import READ_OCTETS, Original, accepted, if_it_receives, reader, write
 from mic_mail.services.sending import SUCCESS, Told
 from mic_mail.storage.types import AccountRef
 
-LONGEST_SUBJECT = 200
 DROPPED = "dropped"
 """What a report about it is called in the log."""
 _NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY", Action.RELAYED: SUCCESS}
@@ -88,7 +86,7 @@ class Reports:
         submitter = self._access.snapshot.entry(envelope.submitted_by) if envelope.submitted_by else None
         if said.clause == "7.2.c" and submitter is not None:
             recipients = [envelope.recipients[place].address for place in places]
-            letter = about_mailboxes.not_sent(submitter.address, _accepted_at(entry), recipients)
+            letter = about_mailboxes.not_sent(submitter.address, accepted(envelope), recipients)
             plain = partial(self._plain, letter)
             await self._put(entry, self._if_it_receives(submitter), places, DROPPED, plain)
             return
@@ -96,16 +94,16 @@ class Reports:
         compose = partial(self._compose, entry, Action.FAILED, places, partial(_dropped_letter, said.reason))
         await self._put(entry, mailbox, places, DROPPED, compose)
 
-    def _plain(self, letter: Letter, mailbox: Mailbox) -> bytes:
+    def _plain(self, letter: Letter, mailbox: Owner) -> bytes:
         return self._notices().compose(mailbox.display_name, mailbox.address, letter)
 
     async def _put(
         self,
         entry: Entry,
-        mailbox: Mailbox | None,
+        mailbox: Owner | None,
         places: Sequence[int],
         action: str,
-        compose: Callable[[Mailbox], bytes],
+        compose: Callable[[Owner], bytes],
     ) -> None:
         """`action`: an `Action`, or DROPPED."""
         envelope = entry.envelope
@@ -129,22 +127,15 @@ class Reports:
                 uid=published.uid,
             )
 
-    def _reader(self, sender: str) -> Mailbox | None:
-        """The mailbox of the sender's address, if it takes mail still."""
-        snapshot = self._access.snapshot
-        found = (snapshot.resolve(address) for address in candidates(sender, self._separator()) if address)
-        return self._if_it_receives(next((entry for entry in found if entry is not None), None))
+    def _reader(self, sender: str) -> Owner | None:
+        return reader(self._access, sender, self._separator())
 
-    def _if_it_receives(self, mailbox: Mailbox | None) -> Mailbox | None:
-        decision = self._access.decide(mailbox.mailbox_id) if mailbox is not None else None
-        return mailbox if decision is not None and decision.receives else None
+    def _if_it_receives(self, mailbox: Owner | None) -> Owner | None:
+        return if_it_receives(self._access, mailbox)
 
-    def _compose(self, entry: Entry, action: Action, places: Sequence[int], letter: "_Wording", mailbox: Mailbox) -> bytes:
+    def _compose(self, entry: Entry, action: Action, places: Sequence[int], letter: "_Wording", mailbox: Owner) -> bytes:
         envelope, state = entry.envelope, entry.state
-        accepted_at = _accepted_at(entry)
-        content = entry.beginning(dsn.RETURNED_OCTETS + 1)
-        header = content.partition(b"\r\n\r\n")[0]
-        subject = decode_text(headers.field(header, b"subject") or b"").strip()[:LONGEST_SUBJECT] or "-"
+        accepted_at = accepted(envelope)
         until = accepted_at + self._give_up
         words = [Word(envelope.recipients[place].address, _last_word(entry, place)[1] or "-") for place in places]
         reports = []
@@ -162,15 +153,12 @@ class Reports:
                     retry_until=until if action is Action.DELAYED else None,
                 )
             )
-        ret = "HDRS" if envelope.requires_tls else envelope.ret  # RFC 8689 §5
-        original = dsn.Original(envelope.envid, accepted_at, content, ret)
-        message_id = headers.field(header, b"message-id")
-        return self._notices().compose(
-            mailbox.display_name,
-            envelope.sender or mailbox.address,
-            letter(subject, accepted_at, until, words),
-            in_reply_to=message_id.strip().strip(b"<>").decode("ascii", "replace") if message_id else None,
-            report=dsn.parts(self._hostname, original, reports, utf8=envelope.smtputf8),
+        return write(
+            self._notices(),
+            Mailbox(mailbox.display_name, envelope.sender or mailbox.address),
+            Original(self._hostname, envelope, entry.beginning(READ_OCTETS)),
+            lambda subject: letter(subject, accepted_at, until, words),
+            reports,
         )
 
 
@@ -180,10 +168,6 @@ def _is_wanted(action: Action, notify: Sequence[str]) -> bool:
 
 _Wording = Callable[[str, datetime, datetime, Sequence[Word]], Letter]
 """Subject, when it was accepted, until when it is tried, the last word on each."""
-
-
-def _accepted_at(entry: Entry) -> datetime:
-    return datetime.fromtimestamp(entry.envelope.accepted_at_us // 1_000_000, UTC)
 
 
 def _last_word(entry: Entry, place: int) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from mic_mail.services.delivery import Delivering
 from mic_mail.services.envelope import Envelope
 from mic_mail.services.envelope import Recipient as LocalRecipient
 from mic_mail.services.posting import Parcel
+from mic_mail.services.spoolreports import SpoolReports
 
 MAX_RECOVERED = 500
 """Entries taken up at once: each keeps a file open until it is delivered."""
@@ -38,6 +39,7 @@ class Spooling:
         lanes: Lanes,
         access: Access,
         delivering: Delivering,
+        reports: SpoolReports,
         queued: Callable[[str], None],
         log: MailLog,
         clock: Clock,
@@ -49,6 +51,7 @@ class Spooling:
         self._lanes = lanes
         self._access = access
         self._delivering = delivering
+        self._reports = reports
         self._log = log
         self._clock = clock
         self._has_looked = False
@@ -61,15 +64,13 @@ class Spooling:
 
     def slip(self, envelope: Envelope, parcels: Sequence[Parcel]) -> Slip:
         """What an entry keeps of the envelope."""
+        known = {parcel.mailbox.mailbox_id for parcel in parcels}
+        # The address that came first files the message; whoever wrote the others wants to hear of them too.
         targets = tuple(
-            Target(
-                parcel.mailbox.mailbox_id,
-                parcel.recipient.address,
-                parcel.recipient.detail,
-                tuple(sorted(parcel.recipient.notify)),
-                parcel.recipient.orcpt,
-            )
-            for parcel in parcels
+            Target(mailbox_id, recipient.address, recipient.detail, tuple(sorted(recipient.notify)), recipient.orcpt)
+            for recipient in envelope.recipients
+            for mailbox_id in recipient.mailboxes
+            if mailbox_id in known
         )
         elsewhere = tuple(
             Target(ELSEWHERE, recipient.address, None, tuple(sorted(recipient.notify)), recipient.orcpt)
@@ -111,6 +112,7 @@ class Spooling:
         The first time everything, since what was in the way may be why somebody restarted us; after that what is due. What a
         mailbox sent that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
         """
+        await self._reports.look()
         now_us = self._clock.now_us() if self._has_looked else None
         self._has_looked = True
         held: list[Slip] = []
@@ -153,12 +155,14 @@ class Spooling:
 
     def _parcels_of(self, entry: Entry) -> list[Parcel]:
         slip = entry.slip
-        parcels = []
+        parcels: dict[int, Parcel] = {}
         for target in entry.open_targets:
             mailbox = self._access.snapshot.entry(target.mailbox_id)
-            if mailbox is not None:
+            if mailbox is not None and mailbox.mailbox_id not in parcels:
                 recipient = LocalRecipient(
                     target.address, (target.mailbox_id,), target.detail, frozenset(target.notify), target.orcpt
                 )
-                parcels.append(Parcel(slip.trace_id, slip.sender, recipient, mailbox, entry.origin(target.mailbox_id)))
-        return parcels
+                parcels[mailbox.mailbox_id] = Parcel(
+                    slip.trace_id, slip.sender, recipient, mailbox, entry.origin(target.mailbox_id)
+                )
+        return list(parcels.values())

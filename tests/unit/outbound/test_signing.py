@@ -45,12 +45,12 @@ class Desk:
             (key,) = self.life.add([DOMAIN], algorithm, 2048, algorithm.value)
             self.life.use(key.selector, [DOMAIN])
 
-    def entry(self, message: bytes, *, submitted_by: int = 7) -> Entry:
+    def entry(self, message: bytes, *, submitted_by: int = 7, sender: str = "dvbe@mic.gov.vn") -> Entry:
         entry_id = f"{next(self._numbers):032x}"
         source = self.folder / entry_id
         source.write_bytes(RETURN_PATH + message)
         envelope = Envelope(
-            trace_id=entry_id, sender="dvbe@mic.gov.vn", recipients=(Recipient("lan@one.example"),), accepted_at_us=0,
+            trace_id=entry_id, sender=sender, recipients=(Recipient("lan@one.example"),), accepted_at_us=0,
             return_path_octets=len(RETURN_PATH), submitted_by=submitted_by,
         )  # fmt: skip
         self.queue.put(entry_id, source, envelope)
@@ -194,7 +194,9 @@ def test_of_others_nothing_is_said(desk: Desk, header: bytes) -> None:
 
 
 def test_what_nobody_has_signed_in_for(desk: Desk) -> None:
+    """But for what this server has written itself: a report (RFC 3464), from the null sender."""
     assert desk.signer.sign(desk.entry(HEAD + b"\r\nx\r\n", submitted_by=0)) == b""
+    assert desk.signer.sign(desk.entry(HEAD + b"\r\nx\r\n", submitted_by=0, sender="")) != b""
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The spool's entries: their order of life, their owners, and what a kill at any step leaves (RFC 5321 §6.1)."""
 
+import json
 import os
 import signal
 import threading
@@ -124,13 +125,20 @@ def test_slips_read_back_as_they_were_written(mailboxes: list[int], sender: str,
     )
     written = Slip(
         trace_id="ID", sender=sender, targets=targets, accepted_at_us=5, return_path_octets=3, smtputf8=True, body="8BITMIME",
-        ret="FULL", envid=sender, attempts=2, next_try_us=7,
+        ret="FULL", envid=sender, attempts=2, next_try_us=7, warned=True, told=("ID-1-full",),
     )  # fmt: skip
     try:
         octets = written.encode()
     except UnicodeEncodeError:  # lone surrogates cannot come from the grammar
         return
     assert Slip.decode(octets) == written
+
+
+def test_a_slip_of_an_earlier_version() -> None:
+    """Nobody has been warned, nothing told."""
+    record = json.loads(slip(1).encode())
+    del record["warned"], record["told"]
+    assert Slip.decode(json.dumps(record).encode()) == slip(1)
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "rename", "open"])

@@ -83,10 +83,8 @@ def relayed(subject: str, accepted_at: datetime, words: Sequence[Word]) -> Lette
 )
 def dropped(subject: str, accepted_at: datetime, addresses: Sequence[str], reason: str) -> Letter:
     """The Centre has dropped a message that waited in the queue (`queue drop`)."""
-    when, named, more = dates.instant(accepted_at), addresses[:MOST_NAMED], len(addresses) - MOST_NAMED
-    vi, en = ", ".join(named), in_ascii(", ".join(named))
-    if more > 0:
-        vi, en = f"{vi} và {more} địa chỉ khác", f"{en} and {more} more"
+    when, named = dates.instant(accepted_at), _named(addresses)
+    vi, en = named.vi, named.en
     return Letter(
         Text("Thư không được gửi", "Message not sent"),
         Text(
@@ -96,6 +94,92 @@ def dropped(subject: str, accepted_at: datetime, addresses: Sequence[str], reaso
             f"taken it out of the queue.\n\nReason: {unidecode(reason)}\n\n{_BY.en}",
         ),
     )
+
+
+@notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address])
+def delivered(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> Letter:
+    """A message for which a report was asked for (NOTIFY=SUCCESS) lies in the mailboxes of these recipients."""
+    when, named = dates.instant(accepted_at), _named(addresses)
+    return Letter(
+        Text("Thư đã tới hộp thư người nhận", "Message delivered"),
+        Text(
+            f"Thư “{subject}” gửi lúc {when.vi} đã được chuyển vào hộp thư của: {named.vi}. {_BY.vi}",
+            f'The message "{unidecode(subject)}" of {when.en} was delivered into the mailbox of: {named.en}. {_BY.en}',
+        ),
+    )
+
+
+@notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, until=MIDNIGHT, addresses=[_SAMPLE.address])
+def mailbox_full(subject: str, accepted_at: datetime, until: datetime, addresses: Sequence[str]) -> Letter:
+    """A message waits because the recipient's mailbox is full (wording 9); once."""
+    last, named, about = dates.instant(until), _named(addresses), _about(subject, accepted_at)
+    return Letter(
+        Text("Thư chưa chuyển được: hộp thư đầy", "Message delayed: mailbox full"),
+        Text(
+            f"Thư chưa chuyển được vì hộp thư {named.vi} đã hết dung lượng; hệ thống sẽ thử lại đến {last.vi}.\n\n"
+            f"{about.vi} {_BY.vi}",
+            f"The message has not been delivered because the mailbox {named.en} is full; the system goes on trying until "
+            f"{last.en}.\n\n{about.en} {_BY.en}",
+        ),
+    )
+
+
+@notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address])
+def mailbox_stayed_full(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> Letter:
+    """A message could not be delivered because the recipient's mailbox is full, and is not tried any more (wording 9)."""
+    named, about = _named(addresses), _about(subject, accepted_at)
+    return Letter(
+        Text("Thư không chuyển được: hộp thư đầy", "Message not delivered: mailbox full"),
+        Text(
+            f"Thư chưa chuyển được vì hộp thư {named.vi} đã hết dung lượng. Hệ thống đã ngừng thử; đề nghị liên hệ người nhận "
+            f"bằng phương thức khác.\n\n{about.vi} {_BY.vi}",
+            f"The message has not been delivered because the mailbox {named.en} is full. The system has stopped trying; please "
+            f"reach the recipient by other means.\n\n{about.en} {_BY.en}",
+        ),
+    )
+
+
+@notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, until=MIDNIGHT, addresses=[_SAMPLE.address])
+def mailbox_unavailable(subject: str, accepted_at: datetime, until: datetime, addresses: Sequence[str]) -> Letter:
+    """A message waits because the server cannot write it into the recipient's mailbox; once."""
+    last, named, about = dates.instant(until), _named(addresses), _about(subject, accepted_at)
+    return Letter(
+        Text("Thư chuyển chậm", "Message delayed"),
+        Text(
+            f"Thư chưa chuyển được cho {named.vi} vì lý do kỹ thuật tại máy chủ; hệ thống sẽ thử lại đến {last.vi}, Ông/Bà "
+            f"không cần gửi lại.\n\n{about.vi} {_BY.vi}",
+            f"The message has not been delivered to {named.en} for a technical reason at this server; the system goes on "
+            f"trying until {last.en}, there is no need to send it again.\n\n{about.en} {_BY.en}",
+        ),
+    )
+
+
+@notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address])
+def mailbox_stayed_unavailable(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> Letter:
+    """A message could not be written into the recipient's mailbox, and is not tried any more."""
+    named, about = _named(addresses), _about(subject, accepted_at)
+    return Letter(
+        Text("Thư không chuyển được", "Message not delivered"),
+        Text(
+            f"Thư không chuyển được cho {named.vi} vì lý do kỹ thuật tại máy chủ. Hệ thống đã ngừng thử; đề nghị liên hệ người "
+            f"nhận bằng phương thức khác.\n\n{about.vi} {_BY.vi}",
+            f"The message could not be delivered to {named.en} for a technical reason at this server. The system has stopped "
+            f"trying; please reach the recipient by other means.\n\n{about.en} {_BY.en}",
+        ),
+    )
+
+
+def _about(subject: str, accepted_at: datetime) -> Text:
+    """Which message it is."""
+    when = dates.instant(accepted_at)
+    return Text(f"Thư “{subject}”, gửi lúc {when.vi}.", f'The message "{unidecode(subject)}" of {when.en}.')
+
+
+def _named(addresses: Sequence[str]) -> Text:
+    named, more = ", ".join(addresses[:MOST_NAMED]), len(addresses) - MOST_NAMED
+    if more > 0:
+        return Text(f"{named} và {more} địa chỉ khác", f"{in_ascii(named)} and {more} more")
+    return Text(named, in_ascii(named))
 
 
 def _listed(words: Sequence[Word]) -> tuple[str, str]:

@@ -1,0 +1,114 @@
+"""Reports that are owed once what they tell of is written down: neither lost nor sent twice by a kill.
+
+In: a report and its envelope, named after the entry of the spool that it tells of. Out: it comes into the queue, or whoever
+puts it into a mailbox says that it is there. A report is two files in one folder: NAME.msg, and NAME.env with which it exists.
+NAME is `SPOOLID-TRY-WHAT`.
+
+    keep     NAME.msg written -> fsync -> NAME.new written -> fsync -> NAME.env -> fsync of the folder
+    settle   the slip of the entry holds NAME in `told`, or the entry has ended: from now on the report is due
+    bring    the envelope is renamed into the queue, so that nobody brings it a second time, whatever has become of it there
+             (into a mailbox: put there under its name, of which the store takes one, then removed)
+
+    found after a kill                              what is done
+    NAME.env, the entry exists and knows it not     its next try makes that report anew, or another one: `forget`
+    NAME.env, the entry knows it or has ended       it is due
+    NAME.msg or NAME.new alone, the entry ended     removed
+"""
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Final
+
+from mic_mail.outbound.files import trouble, unlink, write_all
+from mic_mail.outbound.queue import ENVELOPE, MESSAGE, Envelope, Queue
+from mic_mail.outbound.spool import Spool
+
+FRESH: Final = ".new"
+
+
+def name_of(spool_id: str, attempt: int, what: str) -> str:
+    """`what` is letters; in capitals, as the queue's commands look for ids."""
+    return f"{spool_id}-{attempt}-{what.upper()}"
+
+
+def _entry_of(name: str) -> str:
+    return name.rsplit("-", 2)[0]
+
+
+class Owed:
+    """The reports below one directory. Blocking."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self._root = root
+
+    def keep(self, name: str, message: bytes, envelope: Envelope) -> None:
+        """Make it durable; called by the owner of its entry alone. `SpoolUnavailable` leaves nothing that would be brought."""
+        try:
+            self._write(self._root / (name + MESSAGE), message, 0o440)
+            self._write(self._root / (name + FRESH), envelope.encode(), 0o640)
+            os.rename(self._root / (name + FRESH), self._root / (name + ENVELOPE))
+            self._sync()
+        except OSError as error:
+            self.done(name)
+            raise trouble(error) from error
+
+    def _write(self, path: Path, octets: bytes, mode: int) -> None:
+        unlink(path)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            write_all(fd, octets)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _sync(self) -> None:
+        fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def forget(self, spool_id: str, told: Collection[str]) -> None:
+        """What a try that was cut off has left is not owed; called by the owner of the entry alone."""
+        for name in self._names():
+            if _entry_of(name) == spool_id and name not in told:
+                self.done(name)
+
+    def due(self, spool: Spool) -> list[str]:
+        """The reports that may be brought; leftovers are removed."""
+        due = []
+        for name in sorted(self._names()):
+            told = spool.told(_entry_of(name))
+            if told is not None and name not in told:
+                continue
+            if (self._root / (name + ENVELOPE)).exists():
+                due.append(name)
+            elif told is None:
+                self.done(name)
+        return due
+
+    def _names(self) -> set[str]:
+        return {os.path.splitext(name)[0] for name in os.listdir(self._root)}
+
+    def read(self, name: str) -> tuple[bytes, Envelope] | None:
+        """None: somebody was quicker. `ValueError` or OSError for one that cannot be read."""
+        try:
+            return (self._root / (name + MESSAGE)).read_bytes(), Envelope.decode((self._root / (name + ENVELOPE)).read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def hand_over(self, name: str, queue: Queue) -> bool:
+        """Into the queue; False: somebody was quicker."""
+        is_taken = queue.take(name, self._root / (name + MESSAGE), self._root / (name + ENVELOPE))
+        self.done(name)
+        return is_taken
+
+    def done(self, name: str) -> None:
+        """It is in the mailbox, or nobody is to have it."""
+        for path in self._files(name):
+            unlink(path)
+
+    def _files(self, name: str) -> Iterator[Path]:
+        return (self._root / (name + ending) for ending in (ENVELOPE, FRESH, MESSAGE))

@@ -1,0 +1,211 @@
+"""Killed at any step of a delivery that is to be reported: the message and its report are there once each.
+
+As in `test_delivery_kills`: a child with the real rooms is killed before its n-th call that changes a file. What it had put
+into the queue is sent, and gone, before anybody looks again.
+"""
+
+import asyncio
+import os
+import re
+import smtplib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faults.test_delivery_kills import MESSAGE, PEER, kill_before, prepare, real_write
+from harness import ProcessServer
+from mic_mail.app.rooms import Rooms, open_rooms
+from mic_mail.clock import SystemClock
+from mic_mail.services.envelope import Accepted, Client, Envelope, Recipient, Role
+from mic_mail.storage.types import AccountRef
+
+SECRET = b"s" * 32
+
+
+async def take_in(rooms: Rooms, sender: str) -> bool:
+    """One message for ttlan, whose sender wants to hear of it."""
+    (ttlan,) = (mailbox for mailbox in rooms.access.snapshot if mailbox.address.startswith("ttlan"))
+    recipient = Recipient(ttlan.address, (ttlan.mailbox_id,), notify=frozenset({"SUCCESS"}))
+    client = Client(Role.MX, PEER, "client.example", "ESMTP")
+    reception = rooms.mailflow.begin(Envelope("TRACE", client, sender, (recipient,)))
+    await reception.write(MESSAGE + b"x\r\n")
+    return isinstance(await reception.finish(), Accepted)
+
+
+async def child(config: Any, sender: str, step: int, say: int) -> None:
+    rooms = await open_rooms(config, SystemClock(), "child", secret=SECRET)
+    for mailbox in rooms.access.snapshot:
+        rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
+    kill_before(step)
+    if await take_in(rooms, sender):
+        real_write(say, b"250")
+    await rooms.mailflow.settle()
+
+
+def killed(work: Callable[[int], Any]) -> tuple[bool, bool]:
+    """Whether a child came to its end, and whether it acknowledged."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            asyncio.run(work(writing))
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as said:
+        words = said.read()
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return not os.WIFSIGNALED(status), words == b"250"
+
+
+def sent(config: Any) -> int:
+    """Whoever sends is quick: how many reports were in the queue, which is empty now."""
+
+    async def send() -> int:
+        rooms = await open_rooms(config, SystemClock(), "sender", secret=SECRET)
+        try:
+            rooms.queue.sweep()
+            entries = list(rooms.queue.entries())
+            for entry in entries:
+                assert (entry.envelope.sender, entry.envelope.recipients[0].notify) == ("", ("NEVER",))
+                assert b"Action: delivered" in entry.beginning(10_000)
+                entry.end()
+            return len(entries)
+        finally:
+            await rooms.close()
+
+    return asyncio.run(send())
+
+
+async def recover(config: Any, step: int = 0) -> None:
+    rooms = await open_rooms(config, SystemClock(), "after", secret=SECRET)
+    try:
+        if step:
+            kill_before(step)
+        for _ in range(2):
+            await rooms.mailflow.recover()
+            await rooms.mailflow.settle()
+    finally:
+        await rooms.close()
+
+
+def messages(config: Any, local: str) -> int:
+    return len(list((config.mail_root / "mic.gov.vn" / local / "Maildir").glob("cur/*")))
+
+
+def look(config: Any, sender: str, acknowledged: bool) -> int:
+    """After recovery; how many reports there are."""
+    count = sent(config)
+    asyncio.run(recover(config))
+    count += sent(config) + messages(config, "dvbe")
+    assert [path for path in config.spool_dir.rglob("*") if path.is_file()] == []
+    assert [path for path in config.queue_dir.rglob("*") if path.is_file()] == []
+    assert messages(config, "ttlan") == count, sender
+    assert count == 1 or not acknowledged
+    return count
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("sender", ["dvbe@mic.gov.vn", "a@one.example"])
+def test_a_kill_at_any_step(tmp_path: Path, sender: str) -> None:
+    """Wherever the sender is, he hears once of what was delivered once."""
+    ended, step, reported = False, 0, 0
+    while not ended:
+        step += 1
+        config = prepare(tmp_path / str(step))
+        ended, acknowledged = killed(partial(child, config, sender, step))
+        count = look(config, sender, acknowledged)
+        assert count <= 1, step
+        reported += count
+    assert count == 1
+    assert reported > 10
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("sender", ["dvbe@mic.gov.vn", "a@one.example"])
+def test_killed_again_while_it_is_taken_up(tmp_path: Path, sender: str) -> None:
+    """Once as soon as the report is made and not noted, then at each step of what comes after a restart."""
+
+    async def recovering(config: Any, again: int, _say: int) -> None:
+        await recover(config, again)
+
+    first, ended = 0, False
+    while not ended:  # as soon as a report lies there and its entry does not know it
+        first += 1
+        config = prepare(tmp_path / f"first{first}")
+        ended, _ = killed(partial(child, config, sender, first))
+        if list(config.spool_dir.glob("owed/*.env")) and list(config.spool_dir.glob("live/*.env")):
+            break
+    assert not ended
+    again, ended = 0, False
+    while not ended:
+        again += 1
+        config = prepare(tmp_path / str(again))
+        killed(partial(child, config, sender, first))
+        ended, _ = killed(partial(recovering, config, again))
+        assert look(config, sender, acknowledged=True) == 1, again
+
+
+def hand_in(server: ProcessServer, names: list[str], acknowledged: list[str]) -> None:
+    """One message after the other, until the server is gone."""
+    try:
+        with smtplib.SMTP("127.0.0.1", server.ports["smtp"], "mx.example", timeout=10) as client:
+            client.ehlo()
+            for name in names:
+                client.mail("dvbe@mic.gov.vn")
+                client.rcpt("ttlan@mic.gov.vn", ["NOTIFY=SUCCESS"])
+                code, _ = client.data(f"From: dvbe@mic.gov.vn\r\nMessage-ID: <{name}@x>\r\n\r\nx\r\n".encode())
+                if code == 250:
+                    acknowledged.append(name)
+    except (OSError, smtplib.SMTPException):
+        pass
+
+
+def named(config: Any, local: str, field: bytes) -> Counter[str]:
+    """How often each message is named by a field of what lies in a mailbox."""
+    files = (config.mail_root / "mic.gov.vn" / local / "Maildir").glob("cur/*")
+    found = (re.search(rb"^" + field + rb": <(.*)@x>", path.read_bytes(), re.MULTILINE) for path in files)
+    return Counter(match[1].decode() for match in found if match)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_everything_is_killed(serve_processes: Callable[..., ProcessServer]) -> None:
+    """All processes, again and again, with four connections at work: one report of each message that has come in."""
+    server = serve_processes({"process": {"workers": 2}})
+    for local in ("dvbe", "ttlan"):
+        server.population.issue(local)
+    acknowledged: list[str] = []
+    for kill in range(6):
+        server.start()
+        threads = [
+            threading.Thread(target=hand_in, args=(server, [f"{kill}-{part}-{n}" for n in range(2_000)], acknowledged))
+            for part in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3 + 0.15 * kill)
+        server.kill()
+        for thread in threads:
+            thread.join(20)
+    assert len(acknowledged) > 50
+    server.start()
+    limit = time.monotonic() + 60
+    while [path for path in server.config.spool_dir.rglob("*") if path.is_file()]:
+        assert time.monotonic() < limit
+        time.sleep(0.2)
+    came, told = named(server.config, "ttlan", b"Message-ID"), named(server.config, "dvbe", b"In-Reply-To")
+    assert came == told
+    assert set(came.values()) == {1}
+    assert set(acknowledged) <= set(came)
