@@ -74,7 +74,7 @@ def wait_until(server: MailServer, instant: datetime) -> None:
 
 def test_delivered_within_the_house(tmp_path: Path) -> None:
     """RFC 3461 §5.2.5: to who asked for it, with ENVID and ORCPT, and of the message its header alone (§4.3)."""
-    with office(tmp_path) as (server, other):
+    with office(tmp_path, confirms=True) as (server, other):
         submit(server, letter(TTLAN), options=["NOTIFY=FAILURE"])
         asked = ["NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;Lan+2Ba@mic.gov.vn"]
         submit(server, letter(TTLAN), options=asked, mail_options=["RET=FULL", "ENVID=QQ+2B1"])
@@ -97,7 +97,7 @@ def test_delivered_within_the_house(tmp_path: Path) -> None:
 
 def test_delivered_to_who_is_elsewhere(tmp_path: Path) -> None:
     """By the queue, from the null sender, NOTIFY=NEVER; nothing of those for whom it was not asked."""
-    with office(tmp_path, other=Server(WITH_DSN)) as (server, other):
+    with office(tmp_path, confirms=True, other=Server(WITH_DSN)) as (server, other):
         hand_in(server, "a@one.example", [(TTLAN, "NOTIFY=SUCCESS"), ("dvbe@mic.gov.vn", "")])
         (report,) = until(lambda: other.messages)
         until(lambda: not server.running.rooms.queue.names())
@@ -112,11 +112,23 @@ def test_delivered_to_who_is_elsewhere(tmp_path: Path) -> None:
     assert (queued["reader"], queued["recipients"]) == ("a@one.example", [TTLAN])
 
 
+def test_strangers_are_confirmed_nothing_unless_that_is_wanted(tmp_path: Path) -> None:
+    """Whoever is named as the sender has perhaps not written: other servers are not offered DSN."""
+    with office(tmp_path) as (server, other):
+        hand_in(server, "a@one.example", [(TTLAN, "NOTIFY=SUCCESS")])
+        settled(server)
+        assert server.running.rooms.queue.names() == []
+        with smtplib.SMTP(server.host, server.ports["smtp"], "mx.one.example", timeout=20) as client:
+            client.ehlo()
+            assert "dsn" not in client.esmtp_features
+    assert other.messages == []
+
+
 def test_in_letters_beyond_ascii(tmp_path: Path) -> None:
     """RFC 6533: to a sender and of a header that are; whoever has an ASCII address gets seven bits, whatever the header is."""
     server_elsewhere = Server(WITH_DSN.replace(b"250-DSN", b"250-DSN\r\n250-8BITMIME\r\n250-SMTPUTF8"))
     raw = "Subject: Báo cáo\r\nX-Odd: ".encode() + b"\xff\xfe\r\nFrom: a@one.example\r\n\r\nx\r\n"
-    with office(tmp_path, other=server_elsewhere) as (server, other):
+    with office(tmp_path, confirms=True, other=server_elsewhere) as (server, other):
         hand_in(server, "a@one.example", [(TTLAN, "NOTIFY=SUCCESS")], raw)
         until(lambda: len(other.messages) == 1)
         with smtplib.SMTP(server.host, server.ports["smtp"], "mx.one.example", timeout=20) as client:
@@ -137,7 +149,7 @@ def test_in_letters_beyond_ascii(tmp_path: Path) -> None:
 
 def test_each_address_of_one_mailbox_is_told_of(tmp_path: Path) -> None:
     """The mailbox has it once."""
-    with office(tmp_path) as (server, _):
+    with office(tmp_path, confirms=True) as (server, _):
         server.issue("nvhung", aliases=["hung"], password=PASSWORD)
         both = [("nvhung@mic.gov.vn", "NOTIFY=NEVER"), ("hung@mic.gov.vn", "NOTIFY=SUCCESS")]
         hand_in(server, "dvbe@mic.gov.vn", both)
@@ -148,7 +160,7 @@ def test_each_address_of_one_mailbox_is_told_of(tmp_path: Path) -> None:
 
 def test_nobody_is_told(tmp_path: Path) -> None:
     """Neither the null sender nor an address here that nobody has; each has come in all the same."""
-    with office(tmp_path) as (server, other):
+    with office(tmp_path, confirms=True) as (server, other):
         for sender in ("", "nobody@mic.gov.vn"):
             hand_in(server, sender, [(TTLAN, "NOTIFY=SUCCESS")])
         assert slips(server) == []
@@ -160,7 +172,7 @@ def test_nobody_is_told(tmp_path: Path) -> None:
 
 def test_a_mailbox_that_is_full_is_said_at_once(tmp_path: Path) -> None:
     """Whoever asks for a report hears 452 as all others do, and nothing waits."""
-    with office(tmp_path) as (server, _):
+    with office(tmp_path, confirms=True) as (server, _):
         server.issue("htnam", quota_octets=2000)
         for octets in (BIG, BIG + b"x\r\n" * 200_000):
             with smtplib.SMTP(server.host, server.ports["smtp"], timeout=20) as client:
@@ -179,7 +191,7 @@ def test_a_mailbox_that_is_full_is_said_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sender", ["dvbe@mic.gov.vn", "a@one.example"])
 def test_a_full_mailbox(tmp_path: Path, sender: str) -> None:
     """Wording 9: once when it is late, once more at its end, to whoever sent it; the other recipient has it at once."""
-    with office(tmp_path, other=Server(WITH_DSN), clock=ManualClock(NOW)) as (server, other):
+    with office(tmp_path, confirms=True, other=Server(WITH_DSN), clock=ManualClock(NOW)) as (server, other):
         server.issue("htnam", quota_octets=2000)
         is_here = sender.startswith("dvbe")
 
@@ -221,7 +233,7 @@ def test_a_full_mailbox(tmp_path: Path, sender: str) -> None:
 
 def test_who_asked_for_nothing_hears_nothing(tmp_path: Path) -> None:
     """NOTIFY=NEVER, and SUCCESS alone: the end is in the log; who asked for FAILURE hears that alone."""
-    with office(tmp_path, clock=ManualClock(NOW)) as (server, _):
+    with office(tmp_path, confirms=True, clock=ManualClock(NOW)) as (server, _):
         for local in ("htnam", "pqkhanh", "lthoa"):
             server.issue(local, quota_octets=2000)
         asked = [(HTNAM, "NOTIFY=NEVER"), ("pqkhanh@mic.gov.vn", "NOTIFY=SUCCESS"), ("lthoa@mic.gov.vn", "NOTIFY=FAILURE")]
@@ -236,7 +248,7 @@ def test_who_asked_for_nothing_hears_nothing(tmp_path: Path) -> None:
 
 def test_a_mailbox_that_cannot_be_written(tmp_path: Path) -> None:
     """Another text, and another code."""
-    with office(tmp_path, clock=ManualClock(NOW)) as (server, _):
+    with office(tmp_path, confirms=True, clock=ManualClock(NOW)) as (server, _):
         mailbox = server.issue("htnam")
         account = server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         account.folder("INBOX")
@@ -259,7 +271,7 @@ def test_a_mailbox_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.clause("7.1")
 def test_what_a_suspended_mailbox_has_sent_neither_warns_nor_ends(tmp_path: Path) -> None:
     """It waits for a restore, however long (decision 0061)."""
-    with office(tmp_path, clock=ManualClock(NOW)) as (server, _):
+    with office(tmp_path, confirms=True, clock=ManualClock(NOW)) as (server, _):
         server.issue("htnam", quota_octets=2000)
         with smtplib.SMTP_SSL("localhost", server.ports["submissions"], context=server.tls()) as client:
             client.login("dvbe", PASSWORD)
@@ -277,7 +289,7 @@ def test_what_a_suspended_mailbox_has_sent_neither_warns_nor_ends(tmp_path: Path
 
 def test_room_before_the_end(tmp_path: Path) -> None:
     """Who was warned and asked for it hears of the delivery."""
-    with office(tmp_path, clock=ManualClock(NOW)) as (server, _):
+    with office(tmp_path, confirms=True, clock=ManualClock(NOW)) as (server, _):
         full = server.issue("htnam", quota_octets=2000)
         hand_in(server, "dvbe@mic.gov.vn", [(TTLAN, ""), (HTNAM, "NOTIFY=SUCCESS,DELAY,FAILURE")])
         wait_until(server, NOW + timedelta(hours=5))
@@ -292,7 +304,7 @@ def test_room_before_the_end(tmp_path: Path) -> None:
 
 def test_a_report_waits_for_its_reader(tmp_path: Path) -> None:
     """A sender whose own mailbox is damaged has his report once that is put right."""
-    with office(tmp_path, clock=ManualClock(NOW)) as (server, _):
+    with office(tmp_path, confirms=True, clock=ManualClock(NOW)) as (server, _):
         home = server.config.mail_root / "mic.gov.vn/dvbe/Maildir"
         server.running.rooms.store.account(
             AccountRef(server.running.rooms.access.snapshot.resolve("dvbe@mic.gov.vn").mailbox_id, "mic.gov.vn/dvbe")

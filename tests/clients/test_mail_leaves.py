@@ -64,13 +64,16 @@ def office(
     other: Server | None = None,
     sending: dict[str, Any] | None = None,
     clock: Clock | None = None,
+    confirms: bool = False,
 ) -> Iterator[tuple[MailServer, Server]]:
     """Our server, and the other one; in texts of `sending` PORT is where that listens."""
     with elsewhere(answers, other) as (other, port), name_server(ZONE) as names:
         more = {
             key: value.replace("PORT", str(port)) if isinstance(value, str) else value for key, value in (sending or {}).items()
         }
-        config = config_for(folder, {"dns": {"nameservers": (names.place,)}, "sending": {"port": port, **more}})
+        config = config_for(
+            folder, {"dns": {"nameservers": (names.place,)}, "sending": {"port": port, **more}, "smtp": {"confirms": confirms}}
+        )
         server = MailServer(config, clock)
         try:
             server.issue("dvbe", password=PASSWORD)

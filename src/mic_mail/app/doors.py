@@ -144,6 +144,7 @@ def smtp_services(rooms: Rooms) -> SmtpServices:
         support=config.support,
         limits=smtp_limits(config),
         binarymime=config.smtp.binarymime,
+        confirms=config.smtp.confirms,
         quota_is_final=config.quota.over == "permanent",
         repairs_lf=repairs_lf(config),
         note=rooms.lag.note,

@@ -136,6 +136,13 @@ class Smtp(Section):
         About("Networks of known old devices whose bare LF is made CRLF; others' is refused."),
     ] = ()
     binarymime: Annotated[bool, About("Offer BINARYMIME (RFC 3030) to other mail servers.")] = False
+    confirms: Annotated[
+        bool,
+        About(
+            "Offer DSN (RFC 3461) to other mail servers and confirm deliveries to the senders that they name; anybody can name "
+            "anybody."
+        ),
+    ] = False
     subaddress: Annotated[
         str,
         StringConstraints(max_length=1, pattern=r"^[+=_-]?$"),

@@ -131,6 +131,9 @@ MEANINGS = {
     "smtp.slowest_rate": "Tốc độ (octet/giây) mà dưới đó truyền quá lâu bị ngắt.",
     "smtp.messages_per_connection": "Số thư trong một kết nối.",
     "smtp.repair_line_ends": "Mạng của thiết bị cũ mà LF trần được sửa thành CRLF; nơi khác bị từ chối.",
+    "smtp.confirms": (
+        "Cho máy chủ khác dùng DSN (RFC 3461) và xác nhận đã nhận thư với người gửi mà họ nêu, dù có thể là giả."
+    ),
     "smtp.binarymime": "Cho máy chủ khác dùng BINARYMIME (RFC 3030).",
     "smtp.subaddress": "Dấu tách phần phụ khỏi tên hộp thư (dvbe+phụ@); để trống: không dùng.",
     "imap": "Đọc thư (IMAP).",

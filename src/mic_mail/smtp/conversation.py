@@ -54,6 +54,7 @@ class SmtpServices:
     support: str
     limits: Limits
     binarymime: bool = False
+    confirms: bool = False
     quota_is_final: bool = False
     repairs_lf: Callable[[str], bool] = lambda address: False
     """Whether this address is a known old device whose bare LF is repaired."""
@@ -236,7 +237,7 @@ class Conversation:
             self._client,
             transaction.trace_id,
             declared_octets=transaction.parameters.size,
-            notify=asked.parameters.notify,
+            notify=asked.parameters.notify if self._core.door.confirms else asked.parameters.notify - {"SUCCESS"},
             orcpt=asked.parameters.orcpt,
         )
         return self._core.recipient_answered(answer)

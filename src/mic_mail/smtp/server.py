@@ -59,6 +59,8 @@ class SmtpServer:
             limits=services.limits,
             # A message that may have to leave again cannot be promised in a form that few servers take (RFC 3030 §3).
             binarymime=services.binarymime and role is Role.MX,
+            # A confirmation to whom a stranger names as its sender would be mail that nobody asked for.
+            confirms=services.confirms or role is Role.SUBMISSION,
             quota_is_final=services.quota_is_final,
         )
 

@@ -56,6 +56,8 @@ class Door:
     role: Role
     limits: Limits
     binarymime: bool = False
+    confirms: bool = True
+    """DSN is offered: NOTIFY=SUCCESS is heard."""
     quota_is_final: bool = False
 
 
@@ -346,7 +348,8 @@ class Session:
         words += ["ENHANCEDSTATUSCODES", "CHUNKING"]
         if self.door.binarymime:
             words.append(BINARYMIME)
-        words.append("DSN")
+        if self.door.confirms:
+            words.append("DSN")
         if self.tls:
             words.append("REQUIRETLS")  # RFC 8689 §2
         if self.tls_offered and not self.tls:
