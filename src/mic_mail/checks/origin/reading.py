@@ -52,6 +52,8 @@ def read(message: BinaryIO | bytes) -> Reading:
     header, rest = _read_header(file)
     if header is None:
         return Reading((), "the header is too long")
+    if header.count(b"\n") != header.count(b"\r\n") or header.count(b"\r") != header.count(b"\r\n"):
+        return Reading((), "a bare CR or LF in the header")  # in which some read another field
     try:
         fields = tuple(Field(*each) for each in split_written(header))
     except NotAHeader:

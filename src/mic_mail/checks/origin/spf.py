@@ -37,6 +37,7 @@ MOST_NAMES = 10
 """Of one MX or PTR (§4.6.4)."""
 SECONDS = 20.0
 """§4.6.4 asks for no less."""
+EXPLANATION_SECONDS = 3.0
 LONGEST_EXPLANATION = 400
 _PRINTABLE = re.compile(r"[ -~]*+")
 
@@ -81,10 +82,6 @@ class _Permanent(Exception):
     """permerror."""
 
 
-class _Temporary(Exception):
-    """temperror."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """Of one record; `explain` is its explanation's domain, and the domain that it stood in."""
@@ -127,19 +124,16 @@ async def _check(resolver: Resolver, clock: Clock, client: Client, sender: str, 
         ip = ip.ipv4_mapped
     host = _Host(resolver, client, ip, sender)
     host.values["t"] = str(clock.now_us() // 1_000_000)
-    explanation = ""
     try:
         async with asyncio.timeout(SECONDS):
-            try:
-                outcome = await host.check(name)
-            except _Permanent as error:
-                outcome = _Outcome(Spf.PERMERROR, reason=str(error))
-            except (_Temporary, DnsUnavailable):
-                outcome = _Outcome(Spf.TEMPERROR, reason="the DNS did not answer")
-            if outcome.result is Spf.FAIL and outcome.explain[0]:
-                explanation = await host.explanation(*outcome.explain)
+            outcome = await host.check(name)
+    except _Permanent as error:
+        outcome = _Outcome(Spf.PERMERROR, reason=str(error))
+    except DnsUnavailable:
+        outcome = _Outcome(Spf.TEMPERROR, reason="the DNS did not answer")
     except TimeoutError:
         outcome = _Outcome(Spf.TEMPERROR, reason="too slow")
+    explanation = await host.explanation(*outcome.explain) if outcome.result is Spf.FAIL and outcome.explain[0] else ""
     return SpfResult(outcome.result, identity, name, outcome.reason, explanation)
 
 
@@ -293,12 +287,13 @@ class _Host:
     async def explanation(self, spec: str, domain: str) -> str:
         """§6.2: nothing where anything is wrong with it."""
         try:
-            target = await self._target(spec, domain)
-            texts = (await self._resolver.txt(target)).values if target else ()
-            if len(texts) != 1:
-                return ""
-            text = await self._expanded(check_explanation(texts[0]), domain)
-        except (BadRecord, DnsUnavailable, NoSuchName, NotAName, _Permanent):
+            async with asyncio.timeout(EXPLANATION_SECONDS):
+                target = await self._target(spec, domain)
+                texts = (await self._resolver.txt(target)).values if target else ()
+                if len(texts) != 1:
+                    return ""
+                text = await self._expanded(check_explanation(texts[0]), domain)
+        except (BadRecord, DnsUnavailable, NoSuchName, NotAName, TimeoutError, _Permanent):
             return ""
         return text[:LONGEST_EXPLANATION] if _PRINTABLE.fullmatch(text) else ""
 

@@ -179,9 +179,9 @@ def letters_of(text: str) -> frozenset[str]:
 def shortened(name: str) -> str:
     """§7.3: no more than 253 octets, whole labels taken away from the left."""
     name = name.removesuffix(".")
-    while len(name) > LONGEST_NAME and "." in name:
-        name = name.partition(".")[2]
-    return name
+    if len(name) <= LONGEST_NAME:
+        return name
+    return name[-LONGEST_NAME - 1 :].partition(".")[2]  # what stands before a dot there is a part of a label, or nothing
 
 
 def is_name(name: str) -> bool:

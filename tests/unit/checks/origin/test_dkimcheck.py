@@ -58,7 +58,7 @@ def by_dkimpy(message: bytes) -> bool:
 
 
 def test_whatever_others_sign() -> None:
-    """Some 350 messages: all forms, with and without `l=`, both algorithms."""
+    """310 messages: all forms, with and without `l=`, both algorithms."""
     failed = {name: str(said) for name, message in arrivals.signed() if not (said := verdicts(message)[0]).counts}
     assert failed == {}
 
@@ -277,6 +277,8 @@ def test_no_more_lengths_of_a_body_than_a_bound() -> None:
 def test_headers_that_are_none() -> None:
     assert read(b"X: " + b"y" * MOST_HEADER_OCTETS + b"\r\n\r\n").fault
     assert read(b"no field\r\n" + arrivals.sign(PLAIN)).fault
+    assert read(PLAIN.replace(b"Hello", b"Hello\nFrom: evil@x.example")).fault
+    assert read(PLAIN.replace(b"Hello", b"Hello\rFrom: evil@x.example")).fault
     assert read(b"").fault == ""
     assert read(b"\r\nDKIM-Signature: v=1\r\n\r\n").signatures == ()
 
