@@ -39,6 +39,8 @@ SECONDS = 20.0
 """§4.6.4 asks for no less."""
 EXPLANATION_SECONDS = 3.0
 LONGEST_EXPLANATION = 400
+_ASKABLE = re.compile(r"[a-z0-9_\-]+(?:\.[a-z0-9_\-]+)+")
+"""Of two labels at least, and none of an address, a literal or a sentence."""
 _PRINTABLE = re.compile(r"[ -~]*+")
 
 
@@ -102,27 +104,28 @@ class Client:
 
 async def check_helo(resolver: Resolver, clock: Clock, client: Client) -> SpfResult:
     """§2.3: the name that the client gave itself."""
-    return await _check(resolver, clock, client, f"postmaster@{client.helo}", Identity.HELO)
+    return await _check(resolver, clock, client, "postmaster", client.helo, Identity.HELO)
 
 
 async def check_mail_from(resolver: Resolver, clock: Clock, client: Client, sender: str) -> SpfResult:
     """§2.4: the reverse-path; where that is null `postmaster` at the name of the client."""
     local, _, domain = sender.rpartition("@") if sender else ("", "", client.helo)
-    return await _check(resolver, clock, client, f"{local or 'postmaster'}@{domain}", Identity.MAIL_FROM)
+    return await _check(resolver, clock, client, local or "postmaster", domain, Identity.MAIL_FROM)
 
 
-async def _check(resolver: Resolver, clock: Clock, client: Client, sender: str, identity: Identity) -> SpfResult:
-    domain = sender.rpartition("@")[2]
+async def _check(  # noqa: PLR0917 - what RFC 7208 §4.1 names
+    resolver: Resolver, clock: Clock, client: Client, local: str, domain: str, identity: Identity
+) -> SpfResult:
     try:
         name = to_ascii(domain)
         ip = ipaddress.ip_address(client.address.partition("%")[0])
     except (NotAName, ValueError):
         return SpfResult(Spf.NONE, identity, "", "no name that can be asked")
-    if "." not in name or not is_name(domain.encode("ascii", "replace").decode()):  # §4.3
+    if not _ASKABLE.fullmatch(name) or (domain.isascii() and not is_name(domain)):  # §4.3
         return SpfResult(Spf.NONE, identity, "", "no name that can be asked")
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
-    host = _Host(resolver, client, ip, sender)
+    host = _Host(resolver, client, ip, local, domain)
     host.values["t"] = str(clock.now_us() // 1_000_000)
     try:
         async with asyncio.timeout(SECONDS):
@@ -140,12 +143,11 @@ async def _check(resolver: Resolver, clock: Clock, client: Client, sender: str, 
 class _Host:
     """One check, with what it has used up."""
 
-    def __init__(self, resolver: Resolver, client: Client, ip: Address, sender: str) -> None:
+    def __init__(self, resolver: Resolver, client: Client, ip: Address, local: str, domain: str) -> None:
         self._resolver = resolver
         self._ip = ip
-        local, _, domain = sender.rpartition("@")
         self.values: dict[str, str] = {
-            "s": sender, "l": local, "o": domain, "h": client.helo, "r": client.receiver,
+            "s": f"{local}@{domain}", "l": local, "o": domain, "h": client.helo, "r": client.receiver,
             "i": str(ip) if ip.version == 4 else ".".join(f"{int(ip):032X}"), "c": str(ip),
             "v": "in-addr" if ip.version == 4 else "ip6",
         }  # fmt: skip

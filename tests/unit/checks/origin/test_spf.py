@@ -152,6 +152,10 @@ async def test_identities(resolver: Resolver) -> None:
     said = await check_mail_from(resolver, SystemClock(), client, "")
     assert (said.result, said.domain, said.identity) == (Spf.PASS, "a.example", Identity.MAIL_FROM)
     assert (await check_helo(resolver, SystemClock(), Client("192.0.2.1", "[192.0.2.1]", "x"))).result is Spf.NONE
+    for sender in ("", "an@none.example"):
+        client = Client("192.0.2.1", "x@a.example", "mx.mic.gov.vn")
+        assert (await check_helo(resolver, SystemClock(), client)).result is Spf.NONE
+        assert (await check_mail_from(resolver, SystemClock(), client, sender)).result is Spf.NONE
 
 
 async def test_an_explanation(resolver: Resolver) -> None:
