@@ -39,12 +39,17 @@ class NotAHeader(ValueError):
 
 def split_header(header: bytes) -> list[tuple[bytes, bytes]]:
     """Name and value of each field, as they stand there. `header` ends before the empty line, or with it."""
+    return [(name, value) for name, value, _ in split_written(header)]
+
+
+def split_written(header: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """The same, and the whole field as it stands, without its last CRLF."""
     fields, at, end = [], 0, len(header.removesuffix(b"\r\n\r\n"))
     while at < end and header[at : at + 2] != b"\r\n":
         match = _FIELD.match(header, at)
         if match is None:
             raise NotAHeader(f"a line of the header is no field, at octet {at}")
-        fields.append((match[1], match[2]))
+        fields.append((match[1], match[2], header[match.start() : match.end(2)]))
         at = match.end()
     return fields
 
@@ -54,11 +59,69 @@ def relaxed_field(name: bytes, value: bytes) -> bytes:
     return name.lower() + b":" + _WSP.sub(b" ", value.replace(b"\r\n", b"")).strip(b" ")
 
 
+class Digest:
+    """SHA-256 of the first `limit` octets of what comes, and how many octets have come (RFC 6376 §3.5, `l=`)."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._hash = hashlib.sha256()
+        self.limit = limit
+        self.octets = 0
+
+    def update(self, octets: bytes) -> None:
+        if self.limit is None:
+            self._hash.update(octets)
+        elif self.octets < self.limit:
+            self._hash.update(octets[: self.limit - self.octets])
+        self.octets += len(octets)
+
+    def copy(self) -> "Digest":
+        other = Digest(self.limit)
+        other._hash, other.octets = self._hash.copy(), self.octets
+        return other
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+
+class SimpleBody:
+    """Digest of a body that comes in pieces, as it is (RFC 6376 §3.4.3)."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._hash = Digest(limit)
+        self._line_ends = 0
+        self._cr = b""
+
+    def update(self, octets: bytes) -> None:
+        """The next piece."""
+        text = self._cr + octets
+        self._cr = b"\r" if text.endswith(b"\r") else b""
+        self._take(text.removesuffix(b"\r"))
+
+    def _take(self, text: bytes) -> None:
+        ends = _line_ends_of(text)
+        if ends * 2 < len(text):
+            _write_line_ends(self._hash, self._line_ends)
+            self._line_ends = 0
+            self._hash.update(text[: len(text) - 2 * ends])
+        self._line_ends += ends
+
+    def finish(self) -> Digest:
+        """Of all of it, which ends with one CRLF; an empty body is one CRLF."""
+        if self._cr:
+            held, self._cr = self._cr, b""
+            _write_line_ends(self._hash, self._line_ends)
+            self._line_ends = 0
+            self._hash.update(held)
+        whole = self._hash.copy()
+        whole.update(b"\r\n")
+        return whole
+
+
 class RelaxedBody:
     """SHA-256 of a body that comes in pieces (RFC 6376 §3.4.4)."""
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+    def __init__(self, limit: int | None = None) -> None:
+        self._hash = Digest(limit)
         self._line_ends = 0
         """CRLF that have not been counted in: the body may end with them."""
         self._is_spaced = False
@@ -79,15 +142,17 @@ class RelaxedBody:
         text = text.removesuffix(b" ")
         ends = _line_ends_of(text)
         if ends * 2 < len(text):
-            while self._line_ends:
-                some = min(self._line_ends, len(_EMPTY_LINES) // 2)
-                self._hash.update(_EMPTY_LINES[: 2 * some])
-                self._line_ends -= some
+            _write_line_ends(self._hash, self._line_ends)
+            self._line_ends = 0
             self._hash.update(text[: len(text) - 2 * ends])
             self._is_empty = False
         self._line_ends += ends
 
     def digest(self) -> bytes:
+        """Of all of it."""
+        return self.finish().digest()
+
+    def finish(self) -> Digest:
         """Of all of it, which ends with one CRLF, unless there is nothing in it."""
         if self._cr:  # an octet like others: no LF has followed
             held, self._cr = (b" " if self._is_spaced else b"") + self._cr, b""
@@ -95,7 +160,14 @@ class RelaxedBody:
         whole = self._hash.copy()
         if not self._is_empty:
             whole.update(b"\r\n")
-        return whole.digest()
+        return whole
+
+
+def _write_line_ends(hashed: Digest, count: int) -> None:
+    while count:
+        some = min(count, len(_EMPTY_LINES) // 2)
+        hashed.update(_EMPTY_LINES[: 2 * some])
+        count -= some
 
 
 def _line_ends_of(text: bytes) -> int:

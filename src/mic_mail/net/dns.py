@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import dns.asyncresolver
 import dns.exception
 import dns.flags
+import dns.name
 import dns.nameserver
 import dns.rdatatype
 import dns.resolver
@@ -123,9 +124,15 @@ class Resolver:
 
     async def addresses(self, host: str) -> Found[str]:
         """IPv6 and IPv4; secure only if both answers are."""
-        six = await self._ask(host, "AAAA", lambda r: str(r.address))
-        four = await self._ask(host, "A", lambda r: str(r.address))
+        six = await self.ipv6(host)
+        four = await self.ipv4(host)
         return Found(six.values + four.values, six.secure and four.secure, min(six.ttl_seconds, four.ttl_seconds))
+
+    async def ipv4(self, host: str) -> Found[str]:
+        return await self._ask(host, "A", lambda r: str(r.address))
+
+    async def ipv6(self, host: str) -> Found[str]:
+        return await self._ask(host, "AAAA", lambda r: str(r.address))
 
     async def txt(self, name: str) -> Found[str]:
         """Texts, their strings joined (RFC 7208 §3.3); octets that are no ASCII as U+DC80 and beyond."""
@@ -144,7 +151,11 @@ class Resolver:
     async def _ask(self, name: str, kind: str, read: Callable[[Any], T]) -> Found[T]:
         asked = to_ascii(name)
         try:
-            answer = await self._resolver.resolve(asked + ".", kind, search=False, raise_on_no_answer=False)
+            question = dns.name.from_text(asked + ".")
+        except dns.exception.DNSException as error:  # an escape that makes no sense, labels that are too long with it
+            raise _not_a_name(name) from error
+        try:
+            answer = await self._resolver.resolve(question, kind, search=False, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN as error:
             raise NoSuchName(Text(f"Tên miền {asked} không tồn tại.", f"The domain {asked} does not exist.")) from error
         except (dns.exception.DNSException, OSError) as error:

@@ -1,0 +1,92 @@
+"""Whether a chain of ARC sets holds (RFC 8617 §5.2). Blocking arithmetic, no I/O; nothing is sealed here.
+
+In: a `Reading`, the keys that `key_names` named, the time. Out: `ArcResult`. All failures are `fail` (§5.2.1), those of the DNS
+too. Who vouches is the domain of the last seal; whether it is believed is for a rule: anybody can make a chain that holds.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mic_mail.checks.origin.arcsets import ArcSet, Chain
+from mic_mail.checks.origin.dkimcheck import verify
+from mic_mail.checks.origin.keys import Keys
+from mic_mail.checks.origin.reading import Reading
+from mic_mail.checks.origin.signatures import Dkim, Signature, Unusable, check_times, must_have_made, unsigned
+
+
+class Arc(StrEnum):
+    """The Chain Validation Status (§4.4)."""
+
+    NONE = "none"
+    PASS = "pass"  # noqa: S105 - a status
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class ArcResult:
+    """Of a message."""
+
+    result: Arc
+    sets: int = 0
+    oldest_pass: int = 0
+    """The first set whose signature of the message still holds; 0 where all do (§5.2 step 5)."""
+    sealers: tuple[str, ...] = ()
+    """The domains of the seals, the first first; none where the chain is broken."""
+    reason: str = ""
+    """In our words."""
+
+
+def key_names(reading: Reading) -> list[str]:
+    """What is to be asked of the DNS: of seals first, and the last set first."""
+    sets = reading.chain.sets[::-1] if reading.chain else ()
+    messages = [each.message.key_name for each in sets if isinstance(each.message, Signature)]
+    return messages[:1] + [each.seal.key_name for each in sets] + messages[1:]
+
+
+def check_arc(reading: Reading, keys: Keys, now: int) -> ArcResult:
+    """`now`: seconds since 1970."""
+    chain = reading.chain
+    if chain is None:
+        return ArcResult(Arc.NONE)
+    if chain.fault:
+        return ArcResult(Arc.FAIL, reason=chain.fault)
+    try:
+        _must_be_signed(chain.sets[-1], reading, keys, now)
+        _must_be_sealed(chain, keys)
+    except Unusable as error:
+        return ArcResult(Arc.FAIL, len(chain.sets), reason=error.reason)
+    oldest = 0
+    for number in range(len(chain.sets) - 1, 0, -1):
+        try:
+            _must_be_signed(chain.sets[number - 1], reading, keys, now)
+        except Unusable:
+            oldest = number + 1
+            break
+    return ArcResult(Arc.PASS, len(chain.sets), oldest, tuple(each.seal.domain for each in chain.sets))
+
+
+def _must_be_signed(each: ArcSet, reading: Reading, keys: Keys, now: int) -> None:
+    if isinstance(each.message, Unusable):
+        raise each.message
+    check_times(each.message, now)
+    verify(each.message, reading.fields, reading.digest(each.message.body), keys)
+
+
+def _must_be_sealed(chain: Chain, keys: Keys) -> None:
+    """§5.1.1: each seal is of all sets up to its own, in order, relaxed, and of itself without its value."""
+    before = b""
+    for each in chain.sets:
+        before += each.results.canonical(True) + each.message_field.canonical(True)
+        found = keys.get(each.seal.key_name, Unusable(Dkim.PERMERROR, "too many keys"))
+        if isinstance(found, Unusable):
+            raise found
+        fault = Unusable(Dkim.PERMERROR, "there is no key")
+        for key in found:
+            try:
+                must_have_made(key, each.seal.algorithm, each.seal.signature, before + unsigned(each.seal.field, True))
+                break
+            except Unusable as error:
+                fault = error
+        else:
+            raise fault
+        before += each.seal.field.canonical(True)

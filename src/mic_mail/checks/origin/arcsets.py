@@ -1,0 +1,137 @@
+"""ARC sets as they stand in a header (RFC 8617 §4, §5.2 steps 1 to 3). Pure.
+
+In: fields. Out: `Chain`, whose `fault` says why it is none.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mic_mail.checks.origin.signatures import (
+    Dkim,
+    Field,
+    Signature,
+    Unusable,
+    algorithm_of,
+    decoded,
+    names_of_key,
+    parse_message_signature,
+    tags,
+)  # fmt: skip
+
+MOST_SETS = 50
+_INSTANCE = re.compile(rb"[ \t\r\n]*+i[ \t\r\n]*+=[ \t\r\n]*+([0-9]{1,2})[ \t\r\n]*+;")
+_AAR, _AMS, _SEAL = b"arc-authentication-results", b"arc-message-signature", b"arc-seal"
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """An ARC-Seal (RFC 8617 §4.1.3)."""
+
+    field: Field
+    algorithm: str
+    domain: str
+    selector: str
+    signature: bytes
+    status: str
+    """`cv=`."""
+
+    @property
+    def key_name(self) -> str:
+        return f"{self.selector}._domainkey.{self.domain}"
+
+
+@dataclass(frozen=True, slots=True)
+class ArcSet:
+    """What one server has added."""
+
+    results: Field
+    message: Signature | Unusable
+    message_field: Field
+    seal: Seal
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The sets from the first to the last; none where `fault` says why."""
+
+    sets: tuple[ArcSet, ...] = ()
+    fault: str = ""
+
+    @property
+    def message_signatures(self) -> tuple[Signature | Unusable, ...]:
+        """The last one first: if there are too many lengths of a body, the one that counts is counted."""
+        return tuple(each.message for each in reversed(self.sets))
+
+
+def parse_chain(fields: Sequence[Field]) -> Chain | None:
+    """None where no field is of ARC."""
+    by_kind: dict[bytes, list[Field]] = {_AAR: [], _AMS: [], _SEAL: []}
+    for field in fields:
+        if (mine := by_kind.get(field.name.lower())) is not None:
+            mine.append(field)
+    if not any(by_kind.values()):
+        return None
+    try:
+        return Chain(_sets(by_kind))
+    except Unusable as error:
+        return Chain(fault=error.reason)
+
+
+def _sets(by_kind: dict[bytes, list[Field]]) -> tuple[ArcSet, ...]:
+    count = max(map(len, by_kind.values()))
+    if count > MOST_SETS:
+        raise _broken("more than 50 sets")
+    numbered = {kind: _numbered(kind, fields, count) for kind, fields in by_kind.items()}
+    sets = []
+    for number in range(1, count + 1):
+        seal = _seal(numbered[_SEAL][number])
+        if seal.status != ("none" if number == 1 else "pass"):
+            raise _broken(f"set {number} says cv={seal.status}" if seal.status == "fail" else f"cv= of set {number} is wrong")
+        field = numbered[_AMS][number]
+        sets.append(ArcSet(numbered[_AAR][number], _message_signature(field), field, seal))
+    return tuple(sets)
+
+
+def _numbered(kind: bytes, fields: list[Field], count: int) -> dict[int, Field]:
+    """By their instances, which are 1 to `count`."""
+    found: dict[int, Field] = {}
+    for field in fields:
+        if kind == _AAR:
+            match = _INSTANCE.match(field.value)
+            text = match[1].decode() if match else ""
+        else:
+            text = tags(field.value).get("i", "")
+        if not re.fullmatch("[0-9]{1,2}", text, re.ASCII) or int(text) in found:
+            raise _broken("a set is not numbered, or twice there")
+        found[int(text)] = field
+    if sorted(found) != list(range(1, count + 1)):
+        raise _broken("a set is not whole")
+    return found
+
+
+def _message_signature(field: Field) -> Signature | Unusable:
+    try:
+        signature = parse_message_signature(field, tags(field.value))
+    except Unusable as error:
+        return error
+    if _SEAL in signature.names:
+        return Unusable(Dkim.PERMERROR, "a seal is signed with the message")
+    return signature
+
+
+def _seal(field: Field) -> Seal:
+    found = tags(field.value)
+    if "h" in found:
+        raise _broken("a seal with h=")
+    if not all(found.get(tag) for tag in ("a", "b", "d", "s", "cv")):
+        raise _broken("a seal without one of its tags")
+    domain, selector = names_of_key(found)
+    status = found["cv"].lower()
+    if status not in ("none", "pass", "fail"):
+        raise _broken("a seal with another cv=")
+    return Seal(field, algorithm_of(found), domain, selector, decoded(found["b"]), status)
+
+
+def _broken(reason: str) -> Unusable:
+    return Unusable(Dkim.PERMERROR, reason)

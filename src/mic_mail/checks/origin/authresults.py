@@ -1,0 +1,125 @@
+"""The field Authentication-Results (RFC 8601): ours in front of a message, and none that says that it is ours below it. Pure.
+
+In: an `Origin`, this server's authserv-id; or a header. Out: one folded field in ASCII; or the header without forged ones, all
+else octet by octet. Nothing that a stranger wrote stands there but names of the DNS, selectors, letters of Base64, or a quoted
+string of printable ASCII: so none of it can end the field, a value or a comment.
+"""
+
+import re
+from collections.abc import Collection
+
+from mic_mail.checks.origin.arc import Arc
+from mic_mail.checks.origin.dmarc import Dmarc
+from mic_mail.checks.origin.signatures import Dkim
+from mic_mail.checks.origin.spf import Identity
+from mic_mail.checks.origin.verdict import Origin
+from mic_mail.mime.headers import canonical, strip_comments, unquote
+from mic_mail.net.dns import NotAName, to_ascii
+
+NAME = "Authentication-Results"
+LONGEST_VALUE = 320
+"""Of one property: an address of RFC 5321 has no more."""
+_TOKEN = re.compile(r"[A-Za-z0-9!#$&*+.^_`{|}~@\-]{1,320}")
+"""What needs no quotes: no letter of RFC 2045's tspecials but the @ of an address."""
+_NOT_PRINTABLE = re.compile(r"[^ -~]")
+_LINE = re.compile(rb"[^\n]*+(?:\n[ \t][^\n]*+)*+\n?")
+_QUOTED = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+
+
+def value(text: str) -> str:
+    """A property's value (RFC 8601 §2.2), quoted where it has to be; letters that are not printable ASCII are `?`."""
+    text = text[:LONGEST_VALUE]
+    if _TOKEN.fullmatch(text):
+        return text
+    escaped = _NOT_PRINTABLE.sub("?", text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def field(origin: Origin, authserv_id: str) -> bytes:
+    """With its CRLF. A line for each method and signature."""
+    lines = [*_spf(origin), *_dkim(origin), *_dmarc(origin), *_arc(origin)] or ["none"]
+    return (f"{NAME}: {value(authserv_id)};\r\n" + ";\r\n".join(f"\t{line}" for line in lines) + "\r\n").encode("ascii")
+
+
+def _spf(origin: Origin) -> list[str]:
+    """RFC 8601 §2.7.2."""
+    return [
+        _line(
+            "spf", each.result, each.reason, [("smtp.helo" if each.identity is Identity.HELO else "smtp.mailfrom", each.domain)]
+        )
+        for each in (origin.mail_from, origin.helo)
+        if each is not None
+    ]
+
+
+def _dkim(origin: Origin) -> list[str]:
+    if not origin.dkim:
+        return ["dkim=none"]
+    lines = []
+    for each in origin.dkim:
+        reason = each.reason or ("the key is for testing" if each.is_testing else "")
+        reason = reason or (f"{each.unsigned_octets} octets of the body are not signed" if each.unsigned_octets else "")
+        result = Dkim.NEUTRAL if each.result is Dkim.PASS and each.is_testing else each.result
+        properties = [
+            ("header.d", each.domain),
+            ("header.s", each.selector),
+            ("header.a", each.algorithm),
+            ("header.b", each.begins),
+        ]
+        lines.append(_line("dkim", result, reason, properties))
+    return lines
+
+
+def _dmarc(origin: Origin) -> list[str]:
+    each = origin.dmarc
+    properties = [("header.from", each.domain)]
+    if each.result not in (Dmarc.NONE, Dmarc.PERMERROR):
+        properties.append(("policy.dmarc", each.disposition))
+    return [_line("dmarc", each.result, each.reason, properties)]
+
+
+def _arc(origin: Origin) -> list[str]:
+    """RFC 8617 §6.1."""
+    each = origin.arc
+    properties = [("header.oldest-pass", str(each.oldest_pass))] if each.result is Arc.PASS else []
+    return [] if each.result is Arc.NONE else [_line("arc", each.result, each.reason, properties)]
+
+
+def _line(method: str, result: str, reason: str, properties: list[tuple[str, str]]) -> str:
+    """A resinfo of §2.2."""
+    parts = [f"{method}={result}"]
+    if reason:
+        parts.append(f"reason={value(reason)}")
+    parts += [f"{name}={value(text)}" for name, text in properties if text]
+    return "\r\n\t ".join([" ".join(parts[:2]), *parts[2:]]) if reason else "\r\n\t ".join([" ".join(parts[:3]), *parts[3:]])
+
+
+def without_forged(header: bytes, ours: Collection[str]) -> bytes:
+    """`header` without Authentication-Results in the name of `ours` (§5): ids of this server, in any writing.
+
+    One whose id cannot be read is taken away where one of `ours` stands in it: nobody needs to guess what a filter reads there.
+    """
+    ids = {_same(one) for one in ours}
+    return b"".join(line for line in _LINE.findall(header) if not _is_forged(line, ids))
+
+
+def _is_forged(line: bytes, ids: Collection[str]) -> bool:
+    name, colon, rest = line.partition(b":")
+    if not colon or canonical(name) != NAME.lower().encode():
+        return False
+    plain = strip_comments(rest)
+    quoted = _QUOTED.match(plain)
+    first = quoted[0] if quoted else plain.partition(b";")[0].strip()
+    words = [unquote(first)] if quoted else first.split()
+    if words and _same(words[0].decode("utf-8", "replace")) in ids:
+        return True
+    return any(one.encode() in b" ".join(words).lower() for one in ids if quoted or len(words) > 1)
+
+
+def _same(authserv_id: str) -> str:
+    """In the one form in which ids are compared."""
+    text = authserv_id.strip().strip(".").lower()
+    try:
+        return to_ascii(text)
+    except NotAName:
+        return text

@@ -1,0 +1,107 @@
+"""All DKIM signatures of a message (RFC 6376 §6.1): of each whether it holds, and whose it is. Blocking arithmetic, no I/O.
+
+In: a `Reading`, the keys that `key_names` named, the time. Out: a `DkimResult` for each signature that was tried, in order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mic_mail.checks.origin.keys import Keys
+from mic_mail.checks.origin.reading import Reading
+from mic_mail.checks.origin.signatures import (
+    Dkim,
+    Field,
+    PublicKey,
+    Signature,
+    Unusable,
+    check_times,
+    must_have_made,
+    signed_octets,
+    tags,
+)  # fmt: skip
+from mic_mail.mime.dkim import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class DkimResult:
+    """Of one signature. Domain, selector and algorithm are '' where they are not legible."""
+
+    result: Dkim
+    domain: str = ""
+    identity: str = ""
+    """The domain of `i=`, `domain` or below it."""
+    selector: str = ""
+    algorithm: str = ""
+    begins: str = ""
+    """The first eight letters of `b=` (RFC 6008)."""
+    reason: str = ""
+    """In our words."""
+    bits: int = 0
+    """Of the key."""
+    unsigned_octets: int = 0
+    """Of the canonical body, behind what `l=` covers: whoever passed it on may have written them (RFC 6376 §8.2)."""
+    is_testing: bool = False
+    """`t=y`: it counts as if it were not there (RFC 6376 §3.6.1)."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it vouches for the message."""
+        return self.result is Dkim.PASS and not self.is_testing
+
+
+def key_names(reading: Reading) -> list[str]:
+    """What is to be asked of the DNS."""
+    return [one.key_name for one in reading.signatures if isinstance(one, Signature)]
+
+
+def check_dkim(reading: Reading, keys: Keys, now: int) -> tuple[DkimResult, ...]:
+    """`now`: seconds since 1970. None where there is no signature, or no header."""
+    return tuple(
+        DkimResult(one.result, reason=one.reason) if isinstance(one, Unusable) else _check(one, reading, keys, now)
+        for one in reading.signatures
+    )
+
+
+def _check(signature: Signature, reading: Reading, keys: Keys, now: int) -> DkimResult:
+    result, reason, key = Dkim.PASS, "", None
+    try:
+        check_times(signature, now)
+        key = verify(signature, reading.fields, reading.digest(signature.body), keys)
+    except Unusable as error:
+        result, reason = error.result, error.reason
+    digest = reading.digest(signature.body)
+    covered = signature.body.limit
+    beyond = max(0, digest.octets - covered) if digest and covered is not None else 0
+    return DkimResult(
+        result, signature.domain, signature.identity, signature.selector, signature.algorithm, _begins(signature.field), reason,
+        key.bits if key else 0, beyond, key.is_testing if key else False,
+    )  # fmt: skip
+
+
+def verify(signature: Signature, fields: Sequence[Field], digest: Digest | None, keys: Keys) -> PublicKey:
+    """The key that has made it; raises `Unusable`."""
+    found = keys.get(signature.key_name, Unusable(Dkim.PERMERROR, "too many keys"))
+    if isinstance(found, Unusable):
+        raise found
+    if digest is None:
+        raise Unusable(Dkim.PERMERROR, "too many lengths of the body")
+    if signature.body.limit is not None and signature.body.limit > digest.octets:
+        raise Unusable(Dkim.PERMERROR, "the body is shorter than l=")
+    if digest.digest() != signature.body_digest:
+        raise Unusable(Dkim.FAIL, "the body has been changed")
+    signed = signed_octets(signature, fields)
+    fault = Unusable(Dkim.PERMERROR, "there is no key")
+    for key in found:
+        try:
+            if key.is_strict and signature.identity != signature.domain:
+                raise Unusable(Dkim.PERMERROR, "i= is not d=, and the key wants it so")
+            must_have_made(key, signature.algorithm, signature.signature, signed)
+        except Unusable as error:
+            fault = error
+        else:
+            return key
+    raise fault
+
+
+def _begins(field: Field) -> str:
+    return tags(field.value)["b"][:8]

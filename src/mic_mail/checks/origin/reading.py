@@ -1,0 +1,105 @@
+"""A message read once: its header, its signatures, and the digests of its body that they need. Blocking, for a thread.
+
+In: a file, from where the message begins. Out: `Reading`. Bounded: the header, the signatures that are looked at, the forms of
+a body that are digested; of the body a piece is in memory. A header that is too long or not one leaves nothing to be verified.
+"""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from mic_mail.checks.origin.arcsets import Chain, parse_chain
+from mic_mail.checks.origin.signatures import BodyForm, Field, Signature, Unusable, parse_signature
+from mic_mail.mime.dkim import Digest, NotAHeader, RelaxedBody, SimpleBody, split_written
+
+PIECE_OCTETS = 64 << 10
+MOST_HEADER_OCTETS = 256 << 10
+MOST_SIGNATURES = 10
+"""The first ones, which were put in front last; what stands below is not tried (RFC 6376 §6.1)."""
+MOST_FORMS = 8
+"""Of a body; only `l=` makes more than two."""
+_END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the rest is decided by."""
+
+    fields: tuple[Field, ...]
+    """In order; none where the header is none."""
+    fault: str = ""
+    """Why the header cannot be judged, in our words."""
+    signatures: tuple[Signature | Unusable, ...] = ()
+    untried: int = 0
+    """Signatures beyond the bound."""
+    chain: Chain | None = None
+    """Of ARC sets; None where there are none."""
+    digests: tuple[tuple[BodyForm, Digest], ...] = ()
+
+    def digest(self, form: BodyForm) -> Digest | None:
+        """None where it was one too many."""
+        return next((digest for each, digest in self.digests if each == form), None)
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Of the fields called `name` (lower case), in order."""
+        return [field.value for field in self.fields if field.name.lower() == name]
+
+
+def read(message: BinaryIO | bytes) -> Reading:
+    """OSError where the file cannot be read."""
+    file = io.BytesIO(message) if isinstance(message, bytes) else message
+    header, rest = _read_header(file)
+    if header is None:
+        return Reading((), "the header is too long")
+    if header.count(b"\n") != header.count(b"\r\n") or header.count(b"\r") != header.count(b"\r\n"):
+        return Reading((), "a bare CR or LF in the header")  # in which some read another field
+    try:
+        fields = tuple(Field(*each) for each in split_written(header))
+    except NotAHeader:
+        return Reading((), "a line of the header is no field")
+    signed = [field for field in fields if field.name.lower() == b"dkim-signature"]
+    signatures = tuple(map(_signature, signed[:MOST_SIGNATURES]))
+    chain = parse_chain(fields)
+    forms: dict[BodyForm, RelaxedBody | SimpleBody] = {}
+    for signature in (*signatures, *(chain.message_signatures if chain else ())):
+        if isinstance(signature, Signature) and signature.body not in forms and len(forms) < MOST_FORMS:
+            form = signature.body
+            forms[form] = RelaxedBody(form.limit) if form.is_relaxed else SimpleBody(form.limit)
+    if forms:
+        _digest(file, rest, forms.values())
+    digests = tuple((form, body.finish()) for form, body in forms.items())
+    return Reading(fields, "", signatures, len(signed) - len(signatures), chain, digests)
+
+
+def _signature(field: Field) -> Signature | Unusable:
+    try:
+        return parse_signature(field)
+    except Unusable as error:
+        return error
+
+
+def _digest(file: BinaryIO, rest: bytes, bodies: Iterable[RelaxedBody | SimpleBody]) -> None:
+    bodies = tuple(bodies)
+    piece = rest
+    while True:
+        for body in bodies:
+            body.update(piece)
+        if not (piece := file.read(PIECE_OCTETS)):
+            return
+
+
+def _read_header(file: BinaryIO) -> tuple[bytes | None, bytes]:
+    """All that stands before the empty line, and what was read of the body."""
+    read_so_far = bytearray()
+    while octets := file.read(PIECE_OCTETS):
+        looked = max(0, len(read_so_far) - len(_END) + 1)
+        read_so_far += octets
+        if read_so_far.startswith(b"\r\n"):
+            return b"", bytes(read_so_far[2:])
+        at = read_so_far.find(_END, looked)
+        if (at if at >= 0 else len(read_so_far)) > MOST_HEADER_OCTETS:
+            return None, b""
+        if at >= 0:
+            return bytes(read_so_far[:at]), bytes(read_so_far[at + len(_END) :])
+    return bytes(read_so_far), b""

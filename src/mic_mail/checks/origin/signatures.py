@@ -1,0 +1,280 @@
+"""What a signature of DKIM or ARC says of itself, and whether a key has made it (RFC 6376 §3.5, §6.1, RFC 8463, RFC 8301).
+
+In: fields as they stand, a record of the DNS. Out: `Signature`, `PublicKey`, or `Unusable` with the result and why; no I/O.
+Only SHA-256 counts: rsa-sha1 fails unseen, and so do RSA keys of fewer than 1024 bits (RFC 8301 §3).
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from mic_mail.mime.dkim import relaxed_field, tags_of
+from mic_mail.net.dns import NotAName, to_ascii
+
+LEAST_RSA_BITS = 1_024
+MOST_RSA_BITS = 8_192
+"""RFC 8301 §3.2 asks for 4096; beyond this one signature costs more than a stranger should have us do."""
+LONGEST_SIGNATURE = 16_384
+"""Octets of one field."""
+CLOCK_SKEW_SECONDS = 3_600
+"""By which a signer's clock may be ahead of ours."""
+_EMPTY_B = re.compile(rb"((?:\A|;)[ \t\r\n]*+b[ \t\r\n]*+=)[^;]*+")
+_NUMBER = re.compile(r"[0-9]{1,76}")
+_TOKEN = re.compile(r"[A-Za-z0-9\-]+(?:/[A-Za-z0-9\-]+)?")
+
+
+class Dkim(StrEnum):
+    """RFC 8601 §2.7.1."""
+
+    NONE = "none"
+    PASS = "pass"  # noqa: S105 - a result
+    FAIL = "fail"
+    POLICY = "policy"
+    NEUTRAL = "neutral"
+    TEMPERROR = "temperror"
+    PERMERROR = "permerror"
+
+
+class Unusable(ValueError):
+    """A signature or key with which nothing can be shown; why, in our words."""
+
+    def __init__(self, result: Dkim, reason: str) -> None:
+        self.result = result
+        self.reason = reason
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One of a header: its name, its value, and all of it without the last CRLF."""
+
+    name: bytes
+    value: bytes
+    written: bytes
+
+    def canonical(self, is_relaxed: bool) -> bytes:
+        """RFC 6376 §3.4.1, §3.4.2, with its CRLF."""
+        return (relaxed_field(self.name, self.value) if is_relaxed else self.written) + b"\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class BodyForm:
+    """Of which octets of a body a digest is taken."""
+
+    is_relaxed: bool
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What its tags say, as far as they are legible."""
+
+    field: Field
+    algorithm: str
+    domain: str
+    """As the DNS has it."""
+    selector: str
+    names: tuple[bytes, ...]
+    """`h=`, in lower case."""
+    is_header_relaxed: bool
+    body: BodyForm
+    body_digest: bytes
+    signature: bytes
+    identity: str
+    """`i=`: what stands behind its @; the domain where there is none."""
+    signed_at: int | None = None
+    expires_at: int | None = None
+
+    @property
+    def key_name(self) -> str:
+        return f"{self.selector}._domainkey.{self.domain}"
+
+
+def tags(value: bytes) -> dict[str, str]:
+    """Of a field; raises `Unusable`."""
+    if len(value) > LONGEST_SIGNATURE:
+        raise Unusable(Dkim.NEUTRAL, "too long")
+    try:
+        found = tags_of(value.decode("utf-8").strip(" \t\r\n"))
+    except UnicodeDecodeError:
+        found = None
+    if not found:
+        raise Unusable(Dkim.NEUTRAL, "its tags cannot be read")
+    return found
+
+
+def parse_signature(field: Field) -> Signature:
+    """Of a DKIM-Signature; raises `Unusable`."""
+    found = tags(field.value)
+    if found.get("v") != "1":
+        raise Unusable(Dkim.NEUTRAL, "another version")
+    query = found.get("q", "dns/txt").lower().split(":")
+    if "dns/txt" not in query and "dns" not in query:
+        raise Unusable(Dkim.NEUTRAL, "its key cannot be asked for")
+    signature = parse_message_signature(field, found)
+    _local, at, host = found.get("i", "").rpartition("@")
+    if "i" not in found:
+        return signature
+    try:
+        identity = to_ascii(host)
+    except NotAName:
+        identity = ""
+    if not at or not _is_within(identity, signature.domain):
+        raise Unusable(Dkim.PERMERROR, "i= is not within d=")
+    return replace(signature, identity=identity)
+
+
+def parse_message_signature(field: Field, found: dict[str, str]) -> Signature:
+    """What DKIM-Signature and ARC-Message-Signature have in common (RFC 8617 §4.1.2); raises `Unusable`."""
+    for tag in ("a", "b", "bh", "d", "h", "s"):
+        if not found.get(tag):
+            raise Unusable(Dkim.PERMERROR, f"no {tag}=")
+    header_form, _, body_form = found.get("c", "simple/simple").lower().partition("/")
+    body_form = body_form or "simple"
+    if not {header_form, body_form} <= {"simple", "relaxed"}:
+        raise Unusable(Dkim.NEUTRAL, "an unknown canonicalisation")
+    names = tuple(name.encode("utf-8", "replace").lower() for name in found["h"].split(":"))
+    if b"from" not in names:
+        raise Unusable(Dkim.PERMERROR, "From is not signed")
+    limit = _number(found, "l")
+    signed_at, expires_at = _number(found, "t"), _number(found, "x")
+    if signed_at is not None and expires_at is not None and expires_at <= signed_at:
+        raise Unusable(Dkim.NEUTRAL, "x= is not after t=")
+    domain, selector = names_of_key(found)
+    return Signature(
+        field, algorithm_of(found), domain, selector, names, header_form == "relaxed",
+        BodyForm(body_form == "relaxed", limit), decoded(found["bh"]), decoded(found["b"]), domain, signed_at, expires_at,
+    )  # fmt: skip
+
+
+def check_times(signature: Signature, now: int) -> None:
+    """`now`: seconds since 1970. Raises `Unusable`."""
+    if signature.expires_at is not None and now > signature.expires_at:
+        raise Unusable(Dkim.FAIL, "it has expired")
+    if signature.signed_at is not None and signature.signed_at > now + CLOCK_SKEW_SECONDS:
+        raise Unusable(Dkim.FAIL, "it was made in the future")
+
+
+def algorithm_of(found: dict[str, str]) -> str:
+    """`a=`; raises `Unusable`."""
+    algorithm = found["a"].lower()
+    if algorithm == "rsa-sha1":
+        raise Unusable(Dkim.FAIL, "rsa-sha1 proves nothing")
+    if algorithm not in ("rsa-sha256", "ed25519-sha256"):
+        raise Unusable(Dkim.NEUTRAL, "an unknown algorithm")
+    return algorithm
+
+
+def names_of_key(found: dict[str, str]) -> tuple[str, str]:
+    """`d=` and `s=` as the DNS has them; raises `Unusable`."""
+    try:
+        domain, selector = to_ascii(found["d"]), to_ascii(found["s"])
+        to_ascii(f"{selector}._domainkey.{domain}")
+    except NotAName:
+        raise Unusable(Dkim.PERMERROR, "d= or s= is no name") from None
+    return domain, selector
+
+
+def _number(found: dict[str, str], tag: str) -> int | None:
+    if tag not in found:
+        return None
+    if not _NUMBER.fullmatch(found[tag]):
+        raise Unusable(Dkim.NEUTRAL, f"{tag}= is no number")
+    return int(found[tag])
+
+
+def decoded(text: str) -> bytes:
+    """Base64; raises `Unusable`."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Unusable(Dkim.NEUTRAL, "it is not in Base64") from None
+
+
+def signed_octets(signature: Signature, fields: Sequence[Field]) -> bytes:
+    """RFC 6376 §3.7: the fields that `h=` names, the last of each name first, and the signature's own without its value."""
+    left: dict[bytes, list[Field]] = {name: [] for name in signature.names}
+    for field in fields:
+        if field is not signature.field and (mine := left.get(field.name.lower())) is not None:
+            mine.append(field)
+    chosen = [mine.pop().canonical(signature.is_header_relaxed) for name in signature.names if (mine := left[name])]
+    return b"".join(chosen) + unsigned(signature.field, signature.is_header_relaxed)
+
+
+def unsigned(field: Field, is_relaxed: bool) -> bytes:
+    """The field of a signature as it was before it was signed, without CRLF."""
+    value = _EMPTY_B.sub(rb"\1", field.value, count=1)
+    head = field.written[: len(field.written) - len(field.value)]
+    return Field(field.name, value, head + value).canonical(is_relaxed).removesuffix(b"\r\n")
+
+
+# ------------------------------------------------------------ keys
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """What a record holds (RFC 6376 §3.6.1)."""
+
+    key: RSAPublicKey | Ed25519PublicKey
+    is_testing: bool
+    """`t=y`: what it signs is as if it were not signed."""
+    is_strict: bool
+    """`t=s`: `i=` and `d=` are one domain."""
+
+    @property
+    def bits(self) -> int:
+        return self.key.key_size if isinstance(self.key, RSAPublicKey) else 256
+
+
+def parse_key(record: str) -> PublicKey:
+    """Raises `Unusable`."""
+    found = tags_of(record.strip(" \t\r\n"))
+    if not found or found.get("v", "DKIM1") != "DKIM1" or ("v" in found and next(iter(found)) != "v") or "p" not in found:
+        raise Unusable(Dkim.PERMERROR, "its key's record cannot be read")
+    if not found["p"]:
+        raise Unusable(Dkim.PERMERROR, "its key is revoked")
+    if "sha256" not in found.get("h", "sha256").lower().split(":"):
+        raise Unusable(Dkim.PERMERROR, "its key is not for SHA-256")
+    if {"*", "email"}.isdisjoint(found.get("s", "*").lower().split(":")):
+        raise Unusable(Dkim.PERMERROR, "its key is not for mail")
+    flags = found.get("t", "").lower().split(":")
+    try:
+        octets = base64.b64decode(found["p"].encode("ascii"), validate=True)
+        kind = found.get("k", "rsa").lower()
+        key = Ed25519PublicKey.from_public_bytes(octets) if kind == "ed25519" else load_der_public_key(octets)
+    except (binascii.Error, ValueError, UnsupportedAlgorithm):
+        raise Unusable(Dkim.PERMERROR, "its key cannot be read") from None
+    if (kind == "rsa") != isinstance(key, RSAPublicKey) or not isinstance(key, RSAPublicKey | Ed25519PublicKey):
+        raise Unusable(Dkim.PERMERROR, "its key is of another kind")
+    return PublicKey(key, "y" in flags, "s" in flags)
+
+
+def must_have_made(key: PublicKey, algorithm: str, signature: bytes, signed: bytes) -> None:
+    """That `signature` is the key's of `signed`; raises `Unusable`."""
+    try:
+        if isinstance(key.key, RSAPublicKey) and algorithm == "rsa-sha256":
+            if not LEAST_RSA_BITS <= key.bits <= MOST_RSA_BITS:
+                raise Unusable(Dkim.FAIL, f"a key of {key.bits} bits")
+            key.key.verify(signature, signed, PKCS1v15(), hashes.SHA256())
+        elif isinstance(key.key, Ed25519PublicKey) and algorithm == "ed25519-sha256":
+            digest = hashes.Hash(hashes.SHA256())
+            digest.update(signed)
+            key.key.verify(signature, digest.finalize())  # RFC 8463 §3: of the digest
+        else:
+            raise Unusable(Dkim.PERMERROR, "its key is of another kind")
+    except InvalidSignature:
+        raise Unusable(Dkim.FAIL, "what was signed has been changed") from None
+
+
+def _is_within(name: str, domain: str) -> bool:
+    return name == domain or name.endswith(f".{domain}")

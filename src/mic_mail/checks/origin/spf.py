@@ -1,0 +1,304 @@
+"""Whether an address may send mail for a domain: check_host of RFC 7208.
+
+In: the address of a client, a domain, the sender, a resolver. Out: `SpfResult`, always; nothing that a record, a name or a
+sender says raises. Bounded as §4.6.4 wants it: ten terms that look up, two of them without an answer, ten names of each MX and
+PTR; and in time, after which it is `temperror`. Belongs to a loop.
+"""
+
+import asyncio
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from mic_mail.checks.origin.spfterms import (
+    LOOKS_UP,
+    VERSION,
+    BadRecord,
+    Mechanism,
+    Record,
+    check_explanation,
+    expand,
+    is_name,
+    letters_of,
+    parse_record,
+    shortened,
+)  # fmt: skip
+from mic_mail.clock import Clock
+from mic_mail.net.dns import DnsUnavailable, Found, NoSuchName, NotAName, Resolver, to_ascii
+
+T = TypeVar("T")
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+MOST_LOOKUPS = 10
+MOST_VOID_LOOKUPS = 2
+MOST_NAMES = 10
+"""Of one MX or PTR (§4.6.4)."""
+SECONDS = 20.0
+"""§4.6.4 asks for no less."""
+EXPLANATION_SECONDS = 3.0
+LONGEST_EXPLANATION = 400
+_ASKABLE = re.compile(r"[a-z0-9_\-]+(?:\.[a-z0-9_\-]+)+")
+"""Of two labels at least, and none of an address, a literal or a sentence."""
+_PRINTABLE = re.compile(r"[ -~]*+")
+
+
+class Spf(StrEnum):
+    """§2.6."""
+
+    NONE = "none"
+    NEUTRAL = "neutral"
+    PASS = "pass"  # noqa: S105 - a result
+    FAIL = "fail"
+    SOFTFAIL = "softfail"
+    TEMPERROR = "temperror"
+    PERMERROR = "permerror"
+
+
+class Identity(StrEnum):
+    """Whose domain was asked (§2.3, §2.4)."""
+
+    HELO = "helo"
+    MAIL_FROM = "mailfrom"
+
+
+@dataclass(frozen=True, slots=True)
+class SpfResult:
+    """Of one identity."""
+
+    result: Spf
+    identity: Identity
+    domain: str
+    """As the DNS has it where it is a name, else ''."""
+    reason: str = ""
+    """In our words."""
+    explanation: str = ""
+    """In those of the domain's owner, with a `fail` (§6.2); printable ASCII, shortened. For a reply, never for a rule."""
+
+
+_RESULTS = {"+": Spf.PASS, "-": Spf.FAIL, "~": Spf.SOFTFAIL, "?": Spf.NEUTRAL}
+
+
+class _Permanent(Exception):
+    """permerror."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Of one record; `explain` is its explanation's domain, and the domain that it stood in."""
+
+    result: Spf
+    explain: tuple[str, str] = ("", "")
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who is at the other end, and what this server is called (macros `h` and `r`)."""
+
+    address: str
+    helo: str
+    receiver: str
+
+
+async def check_helo(resolver: Resolver, clock: Clock, client: Client) -> SpfResult:
+    """§2.3: the name that the client gave itself."""
+    return await _check(resolver, clock, client, "postmaster", client.helo, Identity.HELO)
+
+
+async def check_mail_from(resolver: Resolver, clock: Clock, client: Client, sender: str) -> SpfResult:
+    """§2.4: the reverse-path; where that is null `postmaster` at the name of the client."""
+    local, _, domain = sender.rpartition("@") if sender else ("", "", client.helo)
+    return await _check(resolver, clock, client, local or "postmaster", domain, Identity.MAIL_FROM)
+
+
+async def _check(  # noqa: PLR0917 - what RFC 7208 §4.1 names
+    resolver: Resolver, clock: Clock, client: Client, local: str, domain: str, identity: Identity
+) -> SpfResult:
+    try:
+        name = to_ascii(domain)
+        ip = ipaddress.ip_address(client.address.partition("%")[0])
+    except (NotAName, ValueError):
+        return SpfResult(Spf.NONE, identity, "", "no name that can be asked")
+    if not _ASKABLE.fullmatch(name) or (domain.isascii() and not is_name(domain)):  # §4.3
+        return SpfResult(Spf.NONE, identity, "", "no name that can be asked")
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    host = _Host(resolver, client, ip, local, domain)
+    host.values["t"] = str(clock.now_us() // 1_000_000)
+    try:
+        async with asyncio.timeout(SECONDS):
+            outcome = await host.check(name)
+    except _Permanent as error:
+        outcome = _Outcome(Spf.PERMERROR, reason=str(error))
+    except DnsUnavailable:
+        outcome = _Outcome(Spf.TEMPERROR, reason="the DNS did not answer")
+    except TimeoutError:
+        outcome = _Outcome(Spf.TEMPERROR, reason="too slow")
+    explanation = await host.explanation(*outcome.explain) if outcome.result is Spf.FAIL and outcome.explain[0] else ""
+    return SpfResult(outcome.result, identity, name, outcome.reason, explanation)
+
+
+class _Host:
+    """One check, with what it has used up."""
+
+    def __init__(self, resolver: Resolver, client: Client, ip: Address, local: str, domain: str) -> None:
+        self._resolver = resolver
+        self._ip = ip
+        self.values: dict[str, str] = {
+            "s": f"{local}@{domain}", "l": local, "o": domain, "h": client.helo, "r": client.receiver,
+            "i": str(ip) if ip.version == 4 else ".".join(f"{int(ip):032X}"), "c": str(ip),
+            "v": "in-addr" if ip.version == 4 else "ip6",
+        }  # fmt: skip
+        self._lookups = 0
+        self._voids = 0
+        self._validated: dict[str, str] = {}
+
+    async def check(self, domain: str, *, asked: bool = False) -> _Outcome:
+        """§4.3 to §4.7. `asked`: by a record, so that a record has to be there (§5.2, §6.1)."""
+        record = await self._record(domain)
+        if record is None:
+            if asked:
+                raise _Permanent("a record that is named is not there")
+            return _Outcome(Spf.NONE)
+        for mechanism in record.mechanisms:
+            if mechanism.kind in LOOKS_UP:
+                self._count()
+            if await self._matches(mechanism, domain):
+                return _Outcome(_RESULTS[mechanism.qualifier], (record.explanation, domain), mechanism.kind)
+        if record.redirect:  # not reached where `all` is there
+            self._count()
+            target = await self._target(record.redirect, domain)
+            if target is None:
+                raise _Permanent("a redirect to no name")
+            return await self.check(target, asked=True)
+        return _Outcome(Spf.NEUTRAL)
+
+    async def _record(self, domain: str) -> Record | None:
+        """§4.5, §4.6."""
+        try:
+            texts = (await self._resolver.txt(domain)).values
+        except (NoSuchName, NotAName):
+            return None
+        records = [text for text in texts if VERSION.match(text)]
+        if len(records) > 1:
+            raise _Permanent("more than one record")
+        try:
+            return parse_record(records[0]) if records else None
+        except BadRecord as error:
+            raise _Permanent(f"the record cannot be read: {error}") from None
+
+    def _count(self) -> None:
+        self._lookups += 1
+        if self._lookups > MOST_LOOKUPS:
+            raise _Permanent("too many lookups")
+
+    async def _found(self, ask: Callable[[str], Awaitable[Found[T]]], name: str) -> tuple[T, ...]:
+        """None where there are none, which happens twice at most (§4.6.4)."""
+        try:
+            values = (await ask(name)).values
+        except NotAName:
+            return ()
+        except NoSuchName:
+            values = ()
+        if not values:
+            self._voids += 1
+            if self._voids > MOST_VOID_LOOKUPS:
+                raise _Permanent("too many lookups without an answer")
+        return values
+
+    async def _addresses(self, name: str) -> tuple[str, ...]:
+        return await self._found(self._resolver.ipv4 if self._ip.version == 4 else self._resolver.ipv6, name)
+
+    async def _target(self, spec: str, domain: str) -> str | None:
+        """A domain-spec with its macros' values; None where that is nothing the DNS could hold (§4.8)."""
+        name = shortened(await self._expanded(spec, domain)) if spec else domain
+        return name if name and is_name(name) else None
+
+    async def _expanded(self, spec: str, domain: str) -> str:
+        values = self.values | {"d": domain}
+        if "p" in letters_of(spec):
+            if domain not in self._validated:
+                self._validated[domain] = await self._validated_name(domain)
+            values["p"] = self._validated[domain]
+        return expand(spec, values)
+
+    async def _matches(self, mechanism: Mechanism, domain: str) -> bool:
+        """§5."""
+        if mechanism.kind == "all":
+            return True
+        if mechanism.network is not None:
+            return self._ip in mechanism.network
+        target = await self._target(mechanism.target, domain)
+        if mechanism.kind == "include":
+            if target is None:
+                raise _Permanent("an include of no name")
+            return (await self.check(target, asked=True)).result is Spf.PASS
+        if target is None:
+            return False
+        if mechanism.kind == "a":
+            return self._is_among(await self._addresses(target), mechanism)
+        if mechanism.kind == "exists":
+            return bool(await self._found(self._resolver.ipv4, target))
+        if mechanism.kind == "mx":
+            return await self._is_exchanger(target, mechanism)
+        wanted = target.lower().removesuffix(".")
+        names = await self._names()
+        for name in names:
+            if _is_within(name, wanted) and await self._leads_back(name):
+                return True
+        return False
+
+    def _is_among(self, addresses: tuple[str, ...], mechanism: Mechanism) -> bool:
+        length = mechanism.prefix4 if self._ip.version == 4 else mechanism.prefix6
+        return any(self._ip in ipaddress.ip_network((address, length), strict=False) for address in addresses)
+
+    async def _is_exchanger(self, target: str, mechanism: Mechanism) -> bool:
+        """§5.4."""
+        exchangers = [mx.host for mx in await self._found(self._resolver.mx, target)]
+        if len(exchangers) > MOST_NAMES:
+            raise _Permanent("too many mail exchangers")
+        for host in exchangers:
+            if host and self._is_among(await self._addresses(host), mechanism):
+                return True
+        return False
+
+    async def _names(self) -> tuple[str, ...]:
+        """§5.5: what the owner of the address calls it; an error is no name."""
+        try:
+            return (await self._found(self._resolver.names_of, str(self._ip)))[:MOST_NAMES]
+        except DnsUnavailable:
+            return ()
+
+    async def _leads_back(self, name: str) -> bool:
+        try:
+            return str(self._ip) in {str(ipaddress.ip_address(one)) for one in await self._addresses(name)}
+        except DnsUnavailable:
+            return False
+
+    async def _validated_name(self, domain: str) -> str:
+        """§7.3, `p`: the domain itself before what is below it before others."""
+        self._count()
+        names = sorted(await self._names(), key=lambda name: (name != domain.lower(), not _is_within(name, domain.lower())))
+        for name in names:
+            if await self._leads_back(name):
+                return name
+        return "unknown"
+
+    async def explanation(self, spec: str, domain: str) -> str:
+        """§6.2: nothing where anything is wrong with it."""
+        try:
+            async with asyncio.timeout(EXPLANATION_SECONDS):
+                target = await self._target(spec, domain)
+                texts = (await self._resolver.txt(target)).values if target else ()
+                if len(texts) != 1:
+                    return ""
+                text = await self._expanded(check_explanation(texts[0]), domain)
+        except (BadRecord, DnsUnavailable, NoSuchName, NotAName, TimeoutError, _Permanent):
+            return ""
+        return text[:LONGEST_EXPLANATION] if _PRINTABLE.fullmatch(text) else ""
+
+
+def _is_within(name: str, domain: str) -> bool:
+    return name == domain or name.endswith(f".{domain}")

@@ -1,0 +1,194 @@
+"""What an SPF record says: its terms, and macros with their values put in (RFC 7208 §4.6, §5, §6, §7). Pure.
+
+In: a record. Out: `Record`, or `BadRecord` where a single term breaks the grammar: then the whole record is void (§4.6).
+Linear in the length of what comes.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+VERSION = re.compile(r"v=spf1(?: |\Z)", re.IGNORECASE)
+"""How a record begins (§4.5)."""
+LONGEST_NAME = 253
+LONGEST_RECORD = 8_192
+"""§3.4 asks for no more than 450 octets; what macros make of 64 KB keeps a loop busy."""
+
+
+class BadRecord(ValueError):
+    """Which term is wrong, in our words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mechanism:
+    """§5. `target` is '' where the term names no domain; prefixes of both families, whole addresses where it says none."""
+
+    qualifier: str
+    kind: str
+    target: str = ""
+    prefix4: int = 32
+    prefix6: int = 128
+    network: Network | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Terms in order; modifiers are '' where there are none (§6)."""
+
+    mechanisms: tuple[Mechanism, ...]
+    redirect: str = ""
+    explanation: str = ""
+
+
+_MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9\-_.]*+)=(.*+)", re.DOTALL)
+_MECHANISM = re.compile(r"([+?~\-]?)([A-Za-z][A-Za-z0-9\-_.]*+)(.*+)", re.DOTALL)
+_PREFIXES = re.compile(r"(?:/(0|[1-9][0-9]?))?(?://(0|[1-9][0-9]{0,2}))?\Z")
+_EXPAND = r"%(?:\{[slodiphvSLODIPHV][0-9]*+[rR]?[.\-+,/_=]*+\}|[%_\-])"
+_EXPLAIN = r"%(?:\{[slodiphcrtvSLODIPHCRTV][0-9]*+[rR]?[.\-+,/_=]*+\}|[%_\-])"
+_MACRO_STRING = re.compile(rf"(?:{_EXPAND}|[!-$&-~])*+")
+_EXPLAIN_STRING = re.compile(rf"(?:{_EXPLAIN}|[ -$&-~])*+")
+_ANY_MACRO_STRING = re.compile(rf"(?:{_EXPLAIN}|[!-$&-~])*+")
+"""Of a modifier that nobody knows: it may be one that takes other letters."""
+_TOP_LABEL = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?")
+_PART = re.compile(r"%(?:\{([A-Za-z])([0-9]*)([rR]?)([.\-+,/_=]*)\}|([%_\-]))")
+_IP4 = re.compile(r":([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?:/(0|[1-9][0-9]?))?\Z")
+_IP6 = re.compile(r":([0-9A-Fa-f:.]+)(?:/(0|[1-9][0-9]{0,2}))?\Z")
+LOOKS_UP = frozenset({"include", "a", "mx", "ptr", "exists"})
+
+
+def parse_record(text: str) -> Record:
+    """`text` begins as `VERSION` says."""
+    if not text.isascii():
+        raise BadRecord("octets beyond ASCII")
+    if len(text) > LONGEST_RECORD:
+        raise BadRecord("too long")
+    mechanisms: list[Mechanism] = []
+    modifiers: dict[str, str] = {}
+    for term in text[len("v=spf1") :].split(" "):
+        if not term:
+            continue
+        if modifier := _MODIFIER.fullmatch(term):
+            name = modifier[1].lower()
+            if name in ("redirect", "exp"):
+                if name in modifiers:
+                    raise BadRecord(f"{name} twice")
+                modifiers[name] = _domain_spec(modifier[2])
+            elif not _ANY_MACRO_STRING.fullmatch(modifier[2]):
+                raise BadRecord("a modifier")
+        else:
+            mechanisms.append(_mechanism(term))
+    return Record(tuple(mechanisms), modifiers.get("redirect", ""), modifiers.get("exp", ""))
+
+
+def _mechanism(term: str) -> Mechanism:
+    match = _MECHANISM.fullmatch(term)
+    if match is None:
+        raise BadRecord("a term that is none")
+    qualifier, kind, rest = match[1] or "+", match[2].lower(), match[3]
+    if kind == "all" and not rest:
+        return Mechanism(qualifier, kind)
+    if kind in ("include", "exists") and rest.startswith(":"):
+        return Mechanism(qualifier, kind, _domain_spec(rest[1:]))
+    if kind == "ptr" and (not rest or rest.startswith(":")):
+        return Mechanism(qualifier, kind, _domain_spec(rest[1:]) if rest else "")
+    if kind in ("a", "mx"):
+        return _with_prefixes(qualifier, kind, rest)
+    if kind in ("ip4", "ip6"):
+        return Mechanism(qualifier, kind, network=_network(kind, rest))
+    raise BadRecord(f"a mechanism: {kind[:20]}")
+
+
+def _with_prefixes(qualifier: str, kind: str, rest: str) -> Mechanism:
+    slash = rest.rfind("//")
+    start = slash if slash >= 0 else len(rest)
+    single = rest.rfind("/", 0, start)
+    prefixes = next((match for at in (single, slash, len(rest)) if at >= 0 and (match := _PREFIXES.match(rest, at))), None)
+    if prefixes is None:
+        raise BadRecord("a prefix")
+    target = rest[: prefixes.start()]
+    prefix4, prefix6 = int(prefixes[1] or 32), int(prefixes[2] or 128)
+    if prefix4 > 32 or prefix6 > 128 or (target and not target.startswith(":")):
+        raise BadRecord("a prefix")
+    return Mechanism(qualifier, kind, _domain_spec(target[1:]) if target else "", prefix4, prefix6)
+
+
+def _network(kind: str, rest: str) -> Network:
+    match = (_IP4 if kind == "ip4" else _IP6).match(rest)
+    if match is None:
+        raise BadRecord("an address")
+    try:
+        if kind == "ip4":
+            return ipaddress.IPv4Network((match[1], int(match[2]) if match[2] else 32), strict=False)
+        return ipaddress.IPv6Network((match[1], int(match[2]) if match[2] else 128), strict=False)
+    except ValueError:
+        raise BadRecord("an address") from None
+
+
+def _domain_spec(text: str) -> str:
+    """§7.1."""
+    if not _MACRO_STRING.fullmatch(text) or not _ends_as_name(text) or _has_zero(text):
+        raise BadRecord("a domain")
+    return text
+
+
+def _ends_as_name(text: str) -> bool:
+    """Whether its end is a macro, or a dot and a label that can be the last one."""
+    last = None
+    for part in _PART.finditer(text):
+        last = part
+    if last is not None and last.end() == len(text):
+        return True
+    _, dot, label = text.removesuffix(".").rpartition(".")
+    return bool(dot) and _TOP_LABEL.fullmatch(label) is not None
+
+
+def check_explanation(text: str) -> str:
+    """§6.2: what a TXT record of an explanation holds."""
+    if len(text) > LONGEST_RECORD or not _EXPLAIN_STRING.fullmatch(text) or _has_zero(text):
+        raise BadRecord("an explanation")
+    return text
+
+
+def _has_zero(text: str) -> bool:
+    """§7.1: of no label nobody can ask."""
+    return any(part[2] and not part[2].strip("0") for part in _PART.finditer(text))
+
+
+def expand(text: str, values: Mapping[str, str]) -> str:
+    """§7.3: `text` with the values of its macros; `values` by their letters in lower case."""
+
+    def put(part: re.Match[str]) -> str:
+        if part[5]:
+            return {"%": "%", "_": " ", "-": "%20"}[part[5]]
+        value = values.get(part[1].lower(), "")
+        if part[2] or part[3] or part[4]:
+            labels = re.split(f"[{re.escape(part[4] or '.')}]", value)
+            if part[3]:
+                labels.reverse()
+            digits = part[2].lstrip("0")
+            value = ".".join(labels[-min(int(digits[:4]), len(labels)) :] if digits else labels)
+        return quote(value, safe="-._~") if part[1].isupper() else value
+
+    return _PART.sub(put, text)
+
+
+def letters_of(text: str) -> frozenset[str]:
+    """Which macros stand in it, in lower case."""
+    return frozenset(part[1].lower() for part in _PART.finditer(text) if part[1])
+
+
+def shortened(name: str) -> str:
+    """§7.3: no more than 253 octets, whole labels taken away from the left."""
+    name = name.removesuffix(".")
+    if len(name) <= LONGEST_NAME:
+        return name
+    return name[-LONGEST_NAME - 1 :].partition(".")[2]  # what stands before a dot there is a part of a label, or nothing
+
+
+def is_name(name: str) -> bool:
+    """§4.3: whether the DNS can be asked for it."""
+    labels = name.removesuffix(".").split(".")
+    return name.isascii() and len(name) <= LONGEST_NAME + 1 and all(0 < len(label) <= 63 for label in labels)

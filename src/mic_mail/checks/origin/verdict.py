@@ -1,0 +1,66 @@
+"""Who a message is from, as one value for the log, for the field Authentication-Results and for rules. Pure.
+
+What a stranger wrote stands in it as names of the DNS, selectors and the letters of `b=`; `reason` is always in our words.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mic_mail.checks.origin.arc import Arc, ArcResult
+from mic_mail.checks.origin.dkimcheck import DkimResult
+from mic_mail.checks.origin.dmarc import Dmarc, DmarcResult
+from mic_mail.checks.origin.spf import Spf, SpfResult
+
+LONGEST_NAMES = 500
+"""Letters of all names of a kind, in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Of one message that came from outside."""
+
+    mail_from: SpfResult
+    """Where the reverse-path is null, of the name in HELO."""
+    helo: SpfResult | None
+    """None where `mail_from` says the same."""
+    dkim: tuple[DkimResult, ...]
+    dmarc: DmarcResult
+    arc: ArcResult
+    untried_signatures: int = 0
+    """DKIM signatures beyond the bound."""
+    fault: str = ""
+    """Why the header could not be judged, in our words."""
+
+    @property
+    def author(self) -> str | None:
+        """The domain in From, where somebody vouches for it; None: the name in From says nothing."""
+        return self.dmarc.domain if self.dmarc.result is Dmarc.PASS else None
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """Domains that vouch for the message by DKIM."""
+        return tuple(dict.fromkeys(each.domain for each in self.dkim if each.counts))
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether a later try may say something else: the DNS did not answer a question that would have counted."""
+        return self.dmarc.result is Dmarc.TEMPERROR or (
+            self.dmarc.result is Dmarc.NONE and self.mail_from.result is Spf.TEMPERROR
+        )
+
+    def event(self) -> Mapping[str, str | int]:
+        """For a line of the log: bounded, whatever came."""
+        said: dict[str, str | int] = {
+            "spf": self.mail_from.result, "spf_domain": self.mail_from.domain, "dmarc": self.dmarc.result,
+            "from_domain": self.dmarc.domain, "disposition": self.dmarc.disposition, "arc": self.arc.result,
+            "dkim": ",".join(f"{each.domain}={each.result}" for each in self.dkim)[:LONGEST_NAMES],
+        }  # fmt: skip
+        if self.helo is not None:
+            said["spf_helo"] = self.helo.result
+        if self.arc.result is Arc.PASS:
+            said["sealers"] = ",".join(self.arc.sealers)[:LONGEST_NAMES]
+        if self.untried_signatures:
+            said["untried_signatures"] = self.untried_signatures
+        if reason := self.fault or self.dmarc.reason or self.mail_from.reason:
+            said["reason"] = reason
+        return {name: text for name, text in said.items() if text != ""}
