@@ -10,6 +10,7 @@ from mic_mail.cli.frame import frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Cell, Column, say
+from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE, find
 from mic_mail.i18n.notices.notice import READERS, Notice
 from mic_mail.policy.roles import Right
@@ -30,13 +31,29 @@ ONE = (
     Column("vi", "Tiếng Việt", "Vietnamese"),
     Column("en", "Tiếng Anh", "English"),
 )
+REPLIES = (
+    Column("name", "Tên", "Name"),
+    Column("clause", "Theo", "By", cites=True),
+    Column("code", "Mã", "Code"),
+    Column("vi", "Tiếng Việt", "Vietnamese"),
+    Column("en", "Tiếng Anh", "English"),
+)
 SAMPLE_READER = ("Đỗ Văn Bê", "dvbe@mic.gov.vn")
 
 
 @app.command("list", help=say("Liệt kê mọi thông báo.", "List every notice."))
 @asks(Right.READ)
-def list_notices(as_json: JsonOption = False) -> None:
-    output.listing(COLUMNS, map(_row, CATALOGUE.values()), as_json=as_json)
+def list_notices(
+    replies: Annotated[
+        bool,
+        typer.Option("--replies", help=say("Các câu từ chối khi gửi thư (SMTP).", "What a refused sender reads (SMTP).")),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    if replies:
+        output.listing(REPLIES, _replies().values(), as_json=as_json)
+    else:
+        output.listing(COLUMNS, map(_row, CATALOGUE.values()), as_json=as_json)
 
 
 @app.command(help=say("Xem một thông báo với số liệu mẫu.", "Show a notice with sample values."))
@@ -48,6 +65,11 @@ def preview(
     eml: Annotated[bool, typer.Option("--eml", help=say("In cả thư, để mở bằng phần mềm thư.", "Print the message."))] = False,
     as_json: JsonOption = False,
 ) -> None:
+    if (answer := _replies().get(name)) is not None:
+        if eml:
+            raise BadInput(Text("Câu này không phải là thư.", "This is said on the connection; there is no message."))
+        output.record(REPLIES, answer, as_json=as_json)
+        return
     found = find(name)
     letter = found.sample()
     if eml:
@@ -58,6 +80,23 @@ def preview(
         return
     row: dict[str, Cell] = {**_row(found), "vi": letter.body.vi, "en": letter.body.en}
     output.record(ONE, row, as_json=as_json)
+
+
+def _replies() -> dict[str, dict[str, Cell]]:
+    """What SMTP says to people, by name; values that come in later stand as `{names}`."""
+    from mic_mail.smtp.replies import TABLE, for_people
+
+    rows = {str(name): row for name, row in TABLE.items()}
+    return {
+        name: {
+            "name": name,
+            "clause": rows[name].clause,
+            "code": f"{rows[name].code} {rows[name].enhanced}",
+            "vi": said.vi,
+            "en": said.en,
+        }
+        for name, said in for_people().items()
+    }
 
 
 def _row(found: Notice[...]) -> dict[str, Cell]:

@@ -7,6 +7,7 @@ Never here: anything that a peer sent, but for its words, short and without cont
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mic_mail.errors import Text
@@ -333,6 +334,24 @@ def reply(name: str, trace_id: str = "", /, **params: object) -> Reply:
     en = row.en.format_map({**params, "clause": cited.en}) if "{" in row.en else row.en
     vi = row.vi.format_map({**params, "clause": cited.vi}) if "{" in row.vi else row.vi
     return Reply(row.code, row.enhanced, Text(vi, _ascii(en)), "" if row.code in _SILENT else trace_id)
+
+
+class _Names(dict[str, str]):
+    """What has no value stands by its name."""
+
+    def __missing__(self, name: str) -> str:
+        return f"{{{name}}}"
+
+
+def for_people() -> Mapping[str, Text]:
+    """The sentences that a person may come to see, in both languages, with names in the place of values."""
+    found = {}
+    for name, row in TABLE.items():
+        if row.vi:
+            cited = clause(row.clause) if row.clause else Text("", "")
+            vi, en = _Names(clause=cited.vi), _Names(clause=cited.en)
+            found[str(name)] = Text(row.vi.format_map(vi), row.en.format_map(en))
+    return found
 
 
 def _shown(word: str) -> str:
