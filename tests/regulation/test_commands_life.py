@@ -101,9 +101,9 @@ def test_notices_are_listed_and_shown(desk: Desk) -> None:
     assert message["Auto-Submitted"] == "auto-generated"
     assert desk.run("notice", "preview", "no_such") == 2
     replies = {row["name"]: row for row in json.loads(desk.done("notice", "list", "--replies", "--json"))}
-    assert "vượt mức tối đa {limit} MB/thư điện tử theo điểm b khoản 3 Điều 8" in replies["attachments-too-large"]["vi"]
-    assert json.loads(desk.done("notice", "preview", "marked-secret", "--json"))["code"] == "550 5.7.1"
-    assert desk.run("notice", "preview", "marked-secret", "--eml") == 2
+    assert "vượt mức tối đa {limit} MB/thư điện tử theo điểm b khoản 3 Điều 8" in replies["smtp.attachments-too-large"]["vi"]
+    assert json.loads(desk.done("notice", "preview", "smtp.marked-secret", "--json"))["code"] == "550 5.7.1"
+    assert desk.run("notice", "preview", "smtp.marked-secret", "--eml") == 2
 
 
 def test_what_is_due(desk: Desk) -> None:

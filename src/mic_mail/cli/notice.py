@@ -88,8 +88,8 @@ def _replies() -> dict[str, dict[str, Cell]]:
 
     rows = {str(name): row for name, row in TABLE.items()}
     return {
-        name: {
-            "name": name,
+        f"smtp.{name}": {
+            "name": f"smtp.{name}",
             "clause": rows[name].clause,
             "code": f"{rows[name].code} {rows[name].enhanced}",
             "vi": said.vi,
