@@ -183,7 +183,7 @@ def named(config: Any, local: str, field: bytes) -> Counter[str]:
 @pytest.mark.timeout(300)
 def test_everything_is_killed(serve_processes: Callable[..., ProcessServer]) -> None:
     """All processes, again and again, with four connections at work: one report of each message that has come in."""
-    server = serve_processes({"process": {"workers": 2}})
+    server = serve_processes({"process": {"workers": 2}, "smtp": {"confirms": True}})
     for local in ("dvbe", "ttlan"):
         server.population.issue(local)
     acknowledged: list[str] = []
