@@ -118,7 +118,7 @@ def fuzz_spf_check(octets: bytes) -> None:
 
 def fuzz_signature(octets: bytes) -> None:
     field = Field(b"DKIM-Signature", octets, b"DKIM-Signature:" + octets)
-    for relaxed in (False, True):
+    for relaxed in (False, True) if is_mail(octets) else ():
         once = unsigned(field, relaxed)
         value = once.partition(b":")[2]
         assert unsigned(Field(field.name, value, once), relaxed) == once

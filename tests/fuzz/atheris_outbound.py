@@ -42,11 +42,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from running import pieces, run
 
+from mic_mail.mime.compose import Mailbox, compose
 from mic_mail.mime.reports import Action, DeliveryReport, read_report
 from mic_mail.smtp.grammar import Fault, parse_mail, parse_rcpt
 
 LOOP = asyncio.new_event_loop()
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
+MAILBOX = Mailbox("", "a@mic.gov.vn")
 NONCE = "rOprNGfwEbeRWgbNEkqO"
 
 
@@ -266,6 +268,11 @@ def fuzz_dsn(octets: bytes) -> None:
         assert isinstance(read, DeliveryReport)
         assert len(read.recipients) == (1 if read.recipients else 0)
         assert returned.content_type.partition("/")[0] in ("message", "text")
+        sent = compose(
+            sender=MAILBOX, to=[MAILBOX], subject="x", text="x", date=NOW, message_id="1@x", attachments=[told, returned],
+            report_type="delivery-status",
+        )  # fmt: skip
+        assert sent.count(b"\n") == sent.count(b"\r") == sent.count(b"\r\n")
 
 
 TARGETS = (
