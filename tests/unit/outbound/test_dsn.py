@@ -152,7 +152,10 @@ def test_words_of_others_make_no_field(diagnostic: str, server: str) -> None:
 def test_what_is_no_lines_is_not_sent_back_whole(end: bytes) -> None:
     """A message by BINARYMIME may hold any octets (RFC 3030 §3), and the report goes by DATA: in what is sent back nobody finds
     another end of a message (RFC 5321 §2.3.8, §4.1.1.4)."""
-    for content in (MESSAGE + b"x" + end + b"MAIL FROM:<a@mic.gov.vn>\r\n", MESSAGE.replace(b"Subject: x", b"Subject: x" + end)):
+    for content in (
+        MESSAGE + b"x" + end + b"MAIL FROM:<a@mic.gov.vn>\r\n",
+        MESSAGE.replace(b"Subject: x", b"Subject: x" + end),
+    ):
         octets = written(original(content), FAILED)
         assert octets.count(b"\n") == octets.count(b"\r") == octets.count(b"\r\n")
         assert b"\r\n.\r\n" not in octets
