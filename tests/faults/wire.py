@@ -24,10 +24,11 @@ class Refused(Exception):
 class Line:
     """A connection that is read by lines."""
 
-    def __init__(self, port: int, seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self, port: int, seconds: float = WAIT_SECONDS, *, source: str = "") -> None:
+        """`source`: an address of 127.0.0.0/8 to come from."""
         self._seconds = seconds
         with self._bounded():
-            self.socket = socket.create_connection(("127.0.0.1", port), seconds)
+            self.socket = socket.create_connection(("127.0.0.1", port), seconds, (source, 0) if source else None)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._reading = self.socket.makefile("rb")
 

@@ -75,7 +75,7 @@ class _Members:
         name = _name(info)
         for part in name.split("/"):
             self._look.name(part)
-        if not info.is_dir():
+        if not info.filename.endswith("/"):  # `is_dir` of Python 3.11 looks at the last letter of a name that may have none
             self._look.document(self.read(info), name)
 
     def read(self, wanted: str | zipfile.ZipInfo) -> bytes:

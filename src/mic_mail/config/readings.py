@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from mic_mail.config.section import About, Distinct, MailboxName, PageName, Rising, Section
-from mic_mail.config.units import DAY, GIB, HOUR, MIB, Octets, Seconds, Unit
+from mic_mail.config.units import DAY, GIB, HOUR, MIB, LocalTime, Octets, Seconds, Unit
 
 Keyword = Annotated[str, StringConstraints(pattern=r"^[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~-]{1,60}$")]
 """A keyword of RFC 9051 (`flag-keyword`): an atom."""
@@ -127,7 +127,7 @@ class Office(Section):
     """The office day."""
 
     closes: Annotated[
-        time, About("A term of working days ends at this time of its last day, in Ho Chi Minh City.", "7.3.b")
+        LocalTime, About("A term of working days ends at this time of its last day, in Ho Chi Minh City.", "7.3.b")
     ] = time(17, 30)
 
 

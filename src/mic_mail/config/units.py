@@ -9,6 +9,7 @@ for which `load` has words; nothing here does I/O.
 import math
 import re
 from dataclasses import dataclass
+from datetime import time
 from pathlib import Path
 from typing import Annotated
 
@@ -77,6 +78,13 @@ def show_seconds(seconds: float) -> str:
     return _show(seconds, ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s")))
 
 
+def _local(told: time) -> time:
+    """A number would be a time in UTC, and so would `17:30Z`: an office has a clock on its wall."""
+    if told.tzinfo is not None:
+        raise PydanticCustomError("time_parsing", "no time of the local day")
+    return told
+
+
 def _written(path: object) -> object:
     """An empty text would be the folder of the file, and nobody means that."""
     if isinstance(path, str) and (not path.strip() or "\0" in path):
@@ -91,4 +99,5 @@ def _in_folder(path: Path, info: ValidationInfo) -> Path:
 
 Octets = Annotated[int, BeforeValidator(parse_octets), Unit("octets")]
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Unit("seconds")]
+LocalTime = Annotated[time, AfterValidator(_local)]
 Location = Annotated[Path, BeforeValidator(_written), AfterValidator(_in_folder), Unit("path")]

@@ -14,6 +14,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from mic_mail.mime.headers import percent_encode
+from mic_mail.mime.lineends import has_bare
 from mic_mail.mime.words import encode_words
 
 _COLUMNS = 76
@@ -37,7 +38,7 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file, or a machine-readable part (`filename` empty); base64, but for 7-bit message/* parts, which stay as they are."""
+    """A file, or a machine-readable part (`filename` empty); base64, but for 7-bit message/* parts in lines: they stay as they are."""
 
     filename: str
     content_type: str
@@ -175,7 +176,7 @@ def _text_part(text: str) -> bytes:
 def _attachment(attachment: Attachment) -> bytes:
     content = attachment.content
     kind = _ascii(attachment.content_type)
-    as_it_is = kind.lower().startswith(b"message/") and content.isascii() and b"\0" not in content
+    as_it_is = kind.lower().startswith(b"message/") and content.isascii() and b"\0" not in content and not has_bare(content)
     head = _field("Content-Type", [kind])
     if attachment.filename:
         head += _field("Content-Disposition", [b"attachment;", *_filename(attachment.filename)])

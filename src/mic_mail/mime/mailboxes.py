@@ -44,7 +44,8 @@ _WORD = re.compile(rf'{_QUOTED}|([^ \t()<>\[\]@,:;\\"]++|\[[^()<>\[\]@,:;\\"]*+\
 _ATEXT = r"[^\x00-\x20\x7f()<>\[\]@,:;\\\".]"
 _DOT_ATOM = rf"{_ATEXT}++(?:\.{_ATEXT}++)*+"
 _QUOTED_LOCAL = r'"((?:[^"\\ \t]|\\[^ \t])++)"'
-_ADDRESS = re.compile(rf"(?:({_DOT_ATOM})|{_QUOTED_LOCAL})@({_DOT_ATOM}|\[[!-Z^-~]*+\])")
+_ADDRESS = re.compile(rf"(?:({_DOT_ATOM})|{_QUOTED_LOCAL})@({_DOT_ATOM}|\[[A-Za-z0-9.:\-]*+\])")
+"""A literal has what addresses of hosts have (RFC 5321 §4.1.3), and not all that RFC 5322 §3.4.1 lets in: `[>b@c.example]`."""
 _COMMENT_STEP = re.compile(r"[^()\\]++|\\.|[()]")
 _PAIR = re.compile(r"\\(.)")
 

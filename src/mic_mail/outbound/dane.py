@@ -13,6 +13,7 @@ from datetime import datetime
 from hashlib import sha256, sha512
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import DNSName, verification
 
@@ -21,6 +22,8 @@ from mic_mail.net.dns import Tlsa
 DANE_TA, DANE_EE = 2, 3
 _WHOLE, _KEY = 0, 1
 _EXACT, _SHA256, _SHA512 = 0, 1, 2
+_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
+"""What the library raises for certificates and keys that are broken, or of a kind that it does not know."""
 
 
 class NotAuthentic(Exception):
@@ -44,7 +47,7 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Collection[str
         raise NotAuthentic("the server showed no certificate")
     try:
         shown = [x509.load_der_x509_certificate(octets) for octets in chain]
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise NotAuthentic(f"the certificate cannot be read: {error}") from error
     if any(record.usage == DANE_EE and _fits(record, shown[0]) for record in records):
         return
@@ -58,7 +61,7 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Collection[str
         for name in names:
             try:
                 _vouched_for(shown, anchor, name, now)
-            except (verification.VerificationError, ValueError) as error:
+            except (verification.VerificationError, *_UNREADABLE) as error:
                 why = f"a TLSA record fits, but: {error}"
             else:
                 return
@@ -66,12 +69,15 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Collection[str
 
 
 def _fits(record: Tlsa, certificate: x509.Certificate) -> bool:
-    """RFC 6698 §2.1."""
+    """RFC 6698 §2.1; nothing fits a key that cannot be read: others in the chain may be another one's."""
     if record.selector == _WHOLE:
         octets = certificate.public_bytes(serialization.Encoding.DER)
     else:
         der, spki = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        octets = certificate.public_key().public_bytes(der, spki)
+        try:
+            octets = certificate.public_key().public_bytes(der, spki)
+        except _UNREADABLE:
+            return False
     if record.matching == _SHA256:
         octets = sha256(octets).digest()
     elif record.matching == _SHA512:

@@ -113,6 +113,13 @@ def test_what_was_found_before_a_bound_counts() -> None:
     assert verdict.missed == (Missed(Unread.OVER_BOUNDS, "zip"),)
 
 
+def test_a_member_without_a_name() -> None:
+    """It hides nothing that lies behind it."""
+    packed = zipped({"@@": "nothing", "a.txt": MARKED}).replace(b"@@", b"\0@")
+    verdict = look_into(mail("a.zip", packed), SMALL)
+    assert verdict.worst is not None
+
+
 def test_messages_within_messages() -> None:
     """Thousands of enclosed messages end at the bounds of parts and depth."""
     octets = b"Content-Type: text/plain\r\n\r\nx"

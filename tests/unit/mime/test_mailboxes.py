@@ -91,6 +91,8 @@ AMBIGUOUS = [
     b"dvbe@mic.gov.vn.",
     b"dvbe@@mic.gov.vn",
     b"dvbe@mic.gov.vn@evil.example",
+    b"a@[>ttlan@mic.gov.vn]",
+    b"a@[<ttlan@mic.gov.vn>,b]",
     b",dvbe@mic.gov.vn",
     b"dvbe@mic.gov.vn,",
     b"dvbe@mic.gov.vn,,ttlan@mic.gov.vn",

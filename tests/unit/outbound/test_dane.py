@@ -131,3 +131,24 @@ def test_a_certificate_that_is_vouched_for_and_has_run_out() -> None:
 )
 def test_records_of_no_use(record: Tlsa) -> None:
     assert usable([record]) == ()
+
+
+def test_a_key_that_cannot_be_read() -> None:
+    """In a chain it fits nothing, and no other certificate pays for it; the server's own is refused."""
+    point = LEAF.spki[-64:]
+    broken = LEAF.der.replace(point, bytes(64))
+    assert broken != LEAF.der
+    with pytest.raises(ValueError, match="key"):
+        x509.load_der_x509_certificate(broken).public_key()
+    by_root = [Tlsa(2, 1, 1, sha256(ROOT.spki).digest())]
+    check(by_root, [*CHAIN[:2], broken, ROOT.der], [HOST], NOW)
+    for record in (*by_root, Tlsa(3, 1, 1, sha256(LEAF.spki).digest())):
+        with pytest.raises(NotAuthentic):
+            check([record], [broken, *CHAIN[1:]], [HOST], NOW)
+
+
+def test_a_certificate_of_no_known_version() -> None:
+    """Version 7: the library's error for it is of no common kind."""
+    strange = LEAF.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x06", 1)
+    with pytest.raises(NotAuthentic):
+        check([Tlsa(3, 1, 1, sha256(LEAF.spki).digest())], [strange], [HOST], NOW)

@@ -146,3 +146,16 @@ def test_words_of_others_make_no_field(diagnostic: str, server: str) -> None:
     assert isinstance(read, DeliveryReport)
     (one,) = read.recipients
     assert (one.final, one.action, one.status) == ("b@example.org", Action.FAILED, "5.0.0")
+
+
+@pytest.mark.parametrize("end", [b"\r.\r", b"\n.\n", b"\r\n.\n", b"\r\n.\r", b"\n.\r\n", b"\r", b"\n"])
+def test_what_is_no_lines_is_not_sent_back_whole(end: bytes) -> None:
+    """A message by BINARYMIME may hold any octets (RFC 3030 §3), and the report goes by DATA: in what is sent back nobody finds
+    another end of a message (RFC 5321 §2.3.8, §4.1.1.4)."""
+    for content in (
+        MESSAGE + b"x" + end + b"MAIL FROM:<a@mic.gov.vn>\r\n",
+        MESSAGE.replace(b"Subject: x", b"Subject: x" + end),
+    ):
+        octets = written(original(content), FAILED)
+        assert octets.count(b"\n") == octets.count(b"\r") == octets.count(b"\r\n")
+        assert b"\r\n.\r\n" not in octets

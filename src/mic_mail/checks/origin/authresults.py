@@ -109,11 +109,15 @@ def _is_forged(line: bytes, ids: Collection[str]) -> bool:
         return False
     plain = strip_comments(rest)
     quoted = _QUOTED.match(plain)
-    first = quoted[0] if quoted else plain.partition(b";")[0].strip()
-    words = [unquote(first)] if quoted else first.split()
-    if words and _same(words[0].decode("utf-8", "replace")) in ids:
+    until = quoted.end() if quoted else 0
+    head = plain[:until] + plain[until:].partition(b";")[0]
+    words = head.split()
+    first = unquote(quoted[0]) if quoted else words[0] if words else b""
+    if _same(first.decode("utf-8", "replace")) in ids:
         return True
-    return any(one.encode() in b" ".join(words).lower() for one in ids if quoted or len(words) > 1)
+    seen = head.translate(None, b'"\\').lower()
+    is_odd = len(words) > 1 or len(seen) < len(head)
+    return is_odd and any(one.encode() in seen for one in ids)
 
 
 def _same(authserv_id: str) -> str:

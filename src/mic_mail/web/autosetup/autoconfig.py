@@ -6,7 +6,7 @@ everybody of a domain, so it tells nobody who has a mailbox, and comes also to w
 """
 
 from collections.abc import Iterator
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from mic_mail.web.autosetup.servers import Security, Server, Servers
 
@@ -23,7 +23,7 @@ def _lines(servers: Servers, domain: str) -> Iterator[str]:
     name = escape(servers.ministry)
     yield '<?xml version="1.0" encoding="UTF-8"?>'
     yield '<clientConfig version="1.1">'
-    yield f'  <emailProvider id="{escape(domain)}">'
+    yield f"  <emailProvider id={quoteattr(domain)}>"
     yield f"    <domain>{escape(domain)}</domain>"
     yield f"    <displayName>{name}</displayName>"
     yield f"    <displayShortName>{escape(domain)}</displayShortName>"
@@ -32,7 +32,7 @@ def _lines(servers: Servers, domain: str) -> Iterator[str]:
     for server in servers.outgoing:
         yield from _server("outgoingServer", server)
     if servers.page is not None:
-        yield f'    <documentation url="{escape(servers.page)}">'
+        yield f"    <documentation url={quoteattr(servers.page)}>"
         yield '      <descr lang="vi">Đổi mật khẩu, tình trạng hộp thư</descr>'
         yield '      <descr lang="en">Change the password, state of the mailbox</descr>'
         yield "    </documentation>"

@@ -80,6 +80,9 @@ FORGED = [
     b"Authentication-Results: mx.mic.gov.vn.; dmarc=pass\r\n",
     b"Authentication-Results: mx.(c)mic.gov.vn; dmarc=pass\r\n",
     b"Authentication-Results: x mx.mic.gov.vn; dmarc=pass\r\n",
+    b'Authentication-Results: ""mx.mic.gov.vn; dmarc=pass\r\n',
+    b'Authentication-Results: "" "mx.mic\\.gov.vn"; dmarc=pass\r\n',
+    b'Authentication-Results: mx."mic".gov.vn; dmarc=pass\r\n',
     b"Authentication-Results: mx.mic.gov.vn; dmarc=pass",
 ]
 OTHERS = [
