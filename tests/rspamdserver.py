@@ -3,11 +3,15 @@
 No rule of it asks anybody anything; what it finds are GTUBE and words of our own.
 """
 
+import json
 import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
@@ -82,6 +86,58 @@ def free_ports(number: int) -> list[int]:
     for one in taken:
         one.close()
     return ports
+
+
+class Pretender:
+    """Speaks Rspamd's protocol and says what a test wants, at once: for what the real one cannot be brought to say."""
+
+    def __init__(self) -> None:
+        self.says: dict[str, object] = said("no action")
+        self.status = 200
+        """Of the scanner."""
+        self.learns = 200
+        self.pause = 0.0
+        self.checked: list[tuple[Message, bytes]] = []
+        """Fields and message of each question."""
+        self.taught: list[tuple[str, bytes]] = []
+        """Path and message of each lesson that was answered."""
+        pretender = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                octets = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.path == "/checkv2":
+                    pretender.checked.append((self.headers, octets))
+                    time.sleep(pretender.pause)
+                    self._say(pretender.status, pretender.says)
+                else:
+                    pretender.taught.append((self.path, octets))
+                    self._say(pretender.learns, {"success": True})
+
+            def _say(self, status: int, told: object) -> None:
+                body = json.dumps(told).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *told: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+        self.place = f"tcp://127.0.0.1:{self._server.server_port}"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def said(action: str, score: float = 7.5, **symbols: float) -> dict[str, object]:
+    """An answer of the scanner."""
+    told = {name: {"name": name, "score": weight, "options": ["an option"]} for name, weight in symbols.items()}
+    return {"is_skipped": False, "score": score, "required_score": 15.0, "action": action, "symbols": told}
 
 
 class Rspamd:
