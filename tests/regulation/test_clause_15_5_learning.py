@@ -158,9 +158,7 @@ def test_the_last_word_counts(server: MailServer, pretender: Pretender, program:
 
 
 @pytest.mark.parametrize(("learns", "again"), [(208, False), (204, False), (404, False), (500, True), (401, True)])
-def test_what_comes_of_a_lesson(
-    server: MailServer, pretender: Pretender, program: Program, learns: int, again: bool
-) -> None:
+def test_what_comes_of_a_lesson(server: MailServer, pretender: Pretender, program: Program, learns: int, again: bool) -> None:
     """What it knows or will never learn is over; what it does not take now comes again."""
     pretender.learns = learns
     program.put("INBOX", f"lesson {learns}")
@@ -170,9 +168,7 @@ def test_what_comes_of_a_lesson(
     assert len(learned(server, pretender, int(again))) == again
 
 
-def test_a_filter_that_is_away_disturbs_nobody(
-    serve: Callable[..., MailServer], tmp_path: Path, pretender: Pretender
-) -> None:
+def test_a_filter_that_is_away_disturbs_nobody(serve: Callable[..., MailServer], tmp_path: Path, pretender: Pretender) -> None:
     """The move is done, the lesson waits on the disk over a restart, and is taught when the filter is back."""
     data = tmp_path / "data"
     settings = {"rspamd": {"controller": "tcp://127.0.0.1:1"}}

@@ -145,6 +145,10 @@ class Quarantine:
         """The message as it was; None if it is gone, or is not what it was."""
         return self._kept.message(record)
 
+    def path(self, record: Record) -> Path:
+        """Where the message lies while the record has one."""
+        return self._kept.message_path(record.held_id)
+
     # ------------------------------------------------------------ deciding
 
     def release(self, held_id: str, word: Word, *, teach: bool = False) -> Record:
@@ -190,8 +194,16 @@ class Quarantine:
 
     def settled(self, record: Record) -> None:
         """What was decided has been done: the message goes, the record stays for a while."""
+        self._end(record, State.DELIVERED)
+
+    def lost(self, record: Record) -> None:
+        """What is kept is not what came: nobody gets it."""
+        self._end(record, State.DROPPED)
+
+    def _end(self, record: Record, state: State) -> None:
         with self._kept.locked():
-            self._kept.write(replace(record, state=State.DELIVERED))
+            found = self._kept.find(record.held_id)
+            self._kept.write(replace(found or record, state=state))
             self._kept.drop_message(record.held_id)
 
     def mark_told(self, held_id: str, mailbox_id: int, at_us: int) -> None:
