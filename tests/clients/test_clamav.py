@@ -112,9 +112,14 @@ def test_clause_7_2_c_who_sends_malware_is_suspended(server: MailServer) -> None
     with pytest.raises(AssertionError, match="525"):  # of the sign-in
         from_inside(server, message(b"a document"))
     server.housekeep()
-    headers = subjects(server, server.population.directory.mailbox("support@mic.gov.vn"))
+    support = server.population.directory.mailbox("support@mic.gov.vn")
+    headers = subjects(server, support)
     notices = [str(email.message_from_bytes(header, policy=email.policy.default)["Subject"]) for header in headers]
     assert len([subject for subject in notices if SENDER in subject]) == 1, notices
+    paths = (server.config.mail_root / support.home).glob("Maildir/cur/*")
+    words = "".join(email.message_from_bytes(path.read_bytes(), policy=email.policy.default).get_content() for path in paths)
+    assert f"{SENDER} sent malware" in words
+    assert "stolen" not in words
     assert received(server) == 0
 
 

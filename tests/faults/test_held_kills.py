@@ -11,7 +11,8 @@ import pytest
 
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError
-from mic_mail.outbound.held import Held, NoRoom, Record, State, Word
+from mic_mail.outbound.held import Held, Record, State, Word
+from mic_mail.outbound.keeping import NoRoom
 from mic_mail.outbound.spool import Slip, Spool, Target
 
 ID = "01KILLED"

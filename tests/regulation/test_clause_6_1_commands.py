@@ -140,6 +140,7 @@ _NEEDED = {
     "log trace": ("x",), "log export": ("/nowhere", "--from", "01/01/2026", "--until", "02/01/2026", "--reason", "x"),
     "secrecy show": ("x",), "secrecy ask": ("x", "--reason", "x"), "secrecy release": ("x", "--reason", "x"),
     "secrecy discard": ("x", "--reason", "x"),
+    "quarantine show": ("x",), "quarantine release": ("x", "--reason", "x"), "quarantine drop": ("x", "--reason", "x"),
     "queue show": ("x",), "queue hold": ("x", "--reason", "x"), "queue release": ("x",), "queue drop": ("x", "--reason", "x"),
     "mailbox hold": ("dvbe@mic.gov.vn", "--document", "1", "--reason", "x"),
     "mailbox release-hold": ("dvbe@mic.gov.vn", "--document", "1", "--reason", "x"),

@@ -160,6 +160,7 @@ def imap_services(rooms: Rooms) -> ImapServices:
         accounts=rooms.accounts,
         feed=rooms.feed,
         secrecy=rooms.secrecy,
+        learning=rooms.learning,
         clock=rooms.clock,
         log=rooms.log,
         tls=rooms.tls,

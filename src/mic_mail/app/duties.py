@@ -1,9 +1,11 @@
 """What is done again and again: by each process for what it changed, and by one housekeeper for the whole server."""
 
 from mic_mail.app.rooms import Rooms
+from mic_mail.checks.lessons import Lessons
 from mic_mail.net.dns import Resolver
 from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.outbound.held import Held
+from mic_mail.outbound.quarantine import Quarantine
 from mic_mail.services.clockmark import RENEWED_SECONDS
 from mic_mail.services.contentexport import ContentExport
 from mic_mail.services.delivery import settle_journal
@@ -12,6 +14,8 @@ from mic_mail.services.downtimes import DowntimeNotices
 from mic_mail.services.handover.handing import Handovers
 from mic_mail.services.handover.rounds import HandoverMarks
 from mic_mail.services.housekeeping import Duties, Duty, LogRetention, Visits
+from mic_mail.services.inbound.learning import Teaching
+from mic_mail.services.inbound.quarantining import QuarantineCases
 from mic_mail.services.indexing import ROUND_SECONDS, Indexing
 from mic_mail.services.lifenotices import LifeNotices
 from mic_mail.services.logbook import LogKeeping
@@ -37,6 +41,7 @@ IDLE_SECONDS = 10.0
 SPOOL_SECONDS = 20.0
 SECRECY_SECONDS = 5.0
 """A listing of a folder that is empty on most days; whoever releases a message sees it go."""
+TEACHING_SECONDS = 5.0
 SWEEP_SECONDS = 3600.0
 CERTIFICATE_SECONDS = 86_400.0
 RETENTION_SECONDS = 86_400.0
@@ -112,6 +117,8 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         *_about_requests(rooms),
         Duty("spool", SPOOL_SECONDS, spool),
         Duty("secrecy", SECRECY_SECONDS, _secrecy_cases(rooms).look),
+        Duty("quarantine", SECRECY_SECONDS, _quarantine_cases(rooms).look),
+        Duty("teaching", TEACHING_SECONDS, _teaching(rooms).round),
         Duty("sweep", SWEEP_SECONDS, sweep),
         Duty("exports", SWEEP_SECONDS, exports),
         Duty("rescan", rooms.config.storage.rescan, visits.rescan),
@@ -173,6 +180,32 @@ def _secrecy_cases(rooms: Rooms) -> SecrecyCases:
         snapshot=lambda: rooms.access.snapshot,
         support=lambda: rooms.config.support,
         recover=rooms.mailflow.recover,
+    )
+
+
+def _quarantine_cases(rooms: Rooms) -> QuarantineCases:
+    return QuarantineCases(
+        Quarantine(rooms.config.quarantine_dir),
+        Lessons(rooms.config.lessons_dir),
+        rooms.spool,
+        lanes=rooms.lanes,
+        log=rooms.log,
+        clock=rooms.clock,
+        config=lambda: rooms.config,
+        notices=lambda: rooms.usage.notices,
+        snapshot=lambda: rooms.access.snapshot,
+        recover=rooms.mailflow.recover,
+    )
+
+
+def _teaching(rooms: Rooms) -> Teaching:
+    return Teaching(
+        Lessons(rooms.config.lessons_dir),
+        lambda: rooms.config,
+        lambda: rooms.access.snapshot,
+        lanes=rooms.lanes,
+        log=rooms.log,
+        clock=rooms.clock,
     )
 
 

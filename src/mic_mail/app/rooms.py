@@ -29,6 +29,7 @@ from mic_mail.process.lag import LoopLag
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.access import Access
 from mic_mail.services.housekeeping import ChangedAccounts
+from mic_mail.services.inbound.learning import Learning
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.malware import Malware
 from mic_mail.services.notices import Notices
@@ -64,6 +65,7 @@ class Rooms:
     access: Access
     malware: Malware
     secrecy: Secrecy
+    learning: Learning
     mailflow: MailFlow
     runaways: Runaways
     usage: ChangedAccounts
@@ -97,6 +99,7 @@ class Rooms:
         self.mailflow.settings = flow_settings(config)
         self.malware.configure(config)
         self.secrecy.configure(config)
+        self.learning.configure(config)
         self.usage.notices = Notices(self.store, config, self.clock)
         try:
             self.tls.reload(config.certificate, config.key)
@@ -143,6 +146,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot, log)
     changed.append(usage.add)
     secrecy = Secrecy(config, lanes=lanes, log=log, clock=clock)
+    learning = Learning(config, store=store, lanes=lanes, accounts=accounts, log=log, clock=clock)
     runaways = Runaways(
         access, directory, tell=lambda: tell_directory_changed(config.run_dir), lanes=lanes, clock=clock, log=log
     )
@@ -198,6 +202,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         access=access,
         malware=malware,
         secrecy=secrecy,
+        learning=learning,
         mailflow=mailflow,
         runaways=runaways,
         usage=usage,

@@ -54,6 +54,7 @@ class Server:
         with contextlib.suppress(TimeoutError):  # what is still not done then lies in the spool, for whoever recovers it
             async with asyncio.timeout_at(deadline):
                 await self.rooms.mailflow.settle()
+                await self.rooms.learning.settle()
         await self.duties.close()
         await self.rooms.close()
 

@@ -11,7 +11,6 @@ import re
 import struct
 from collections.abc import AsyncIterator
 
-PIECE_OCTETS = 256 << 10
 LONGEST_NAME = 100
 _ANSWER = re.compile(rb"stream: (?:(?P<clean>OK)|(?P<name>.+) FOUND)\0", re.DOTALL)
 _UNPRINTABLE = re.compile(r"[^!-~]")

@@ -95,6 +95,7 @@ FACT_DATA: Mapping[str, Text] = {
     "created_on": Text("có từ", "created_on"),
     "trigger=outbound-rate": Text("gửi quá nhiều", "outbound-rate"),
     "trigger=malware": Text("gửi mã độc", "malware"),
+    "trigger=spam": Text("gửi thư rác", "spam"),
     "trigger=sign-in-anomaly": Text("đăng nhập bất thường", "sign-in-anomaly"),
     "recipients": Text("số người nhận", "recipients"),
     "request": Text("yêu cầu số", "request"),

@@ -81,6 +81,7 @@ NOUNS = {
         Noun("log", ("log",)),
         Noun("regulation", ("regulation",)),
         Noun("secrecy", ("secrecy",)),
+        Noun("quarantine", ("quarantine",)),
         Noun("queue", ("queue", "queueacts")),
         Noun("backup", ("backup",), single=True),
         Noun("restore", ("restore",), single=True),

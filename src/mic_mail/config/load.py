@@ -309,10 +309,10 @@ _COLLECTOR = _fixed(
     'Write it as "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
 )
 _SCANNER = _fixed(
-    "không phải nơi clamd nghe",
-    "is no place where clamd listens",
-    'Viết như "unix:/run/clamav/clamd.ctl" hoặc "tcp://127.0.0.1:3310".',
-    'Write it as "unix:/run/clamav/clamd.ctl" or "tcp://127.0.0.1:3310".',
+    "không phải nơi một trình quét nghe",
+    "is no place where a scanner listens",
+    'Viết như "unix:/run/clamav/clamd.ctl" hoặc "tcp://127.0.0.1:11333".',
+    'Write it as "unix:/run/clamav/clamd.ctl" or "tcp://127.0.0.1:11333".',
 )
 _NAMESERVER = _fixed(
     "không phải máy chủ tên miền",

@@ -34,7 +34,7 @@ from mic_mail.config.readings import (
     WarnDays,
 )
 from mic_mail.config.section import About, Distinct, DomainName, MailboxName, NetworkName, Rising, Section
-from mic_mail.config.security import Anomaly, Malware, Syslog
+from mic_mail.config.security import Anomaly, Malware, Quarantine, Rspamd, Syslog
 from mic_mail.config.sending import Sending
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
@@ -360,6 +360,8 @@ class Config(Section):
     sending: Annotated[Sending, About("To other servers.", "4.2")] = Sending()
     log: Annotated[Log, About("Logs.", "8.2")] = Log()
     malware: Annotated[Malware, About("Malware.", "10.2")] = Malware()
+    rspamd: Annotated[Rspamd, About("Spam.", "10.2")] = Rspamd()
+    quarantine: Annotated[Quarantine, About("Mail that is kept back.", "4.2")] = Quarantine()
     anomaly: Annotated[Anomaly, About("Sign-ins that look like a stolen password.", "7.2.c")] = Anomaly()
     regulation: Annotated[Regulation, About("The decision.")] = Regulation()
     address: Annotated[Address, About("Addresses.", "5")] = Address()
@@ -404,6 +406,16 @@ class Config(Section):
     def held_dir(self) -> Path:
         """Marked messages that were refused, and records of those that came in."""
         return self.server.data_dir / "held"
+
+    @property
+    def quarantine_dir(self) -> Path:
+        """Messages that were taken and are not delivered."""
+        return self.server.data_dir / "quarantine"
+
+    @property
+    def lessons_dir(self) -> Path:
+        """What Rspamd is still to be taught."""
+        return self.server.data_dir / "lessons"
 
     @property
     def log_dir(self) -> Path:

@@ -1,11 +1,11 @@
-"""Settings of what is watched, and who is told: sign-in anomalies (Reg. 7.2.c), collectors of security events (Reg. 16.3)."""
+"""Settings of what is kept back, watched and told: malware, spam, anomalies, security events (Reg. 7.2.c, 10.2, 16.3)."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
 from mic_mail.config.section import About, CollectorName, Distinct, ScannerName, Section
-from mic_mail.config.units import DAY, HOUR, MINUTE, Location, Seconds, Unit
+from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 
 class Anomaly(Section):
@@ -60,6 +60,97 @@ class Malware(Section):
         About("What becomes of a message that clamd does not answer for: its sender tries again, or it passes.", "10.2"),
     ] = "refuse"
     suspend: Annotated[bool, About("The mailbox that sends malware is suspended.", "7.2.c")] = True
+    found: Annotated[
+        Literal["refuse", "quarantine"],
+        About(
+            "Mail with malware from other servers: refused, or taken and kept in quarantine; from inside it is refused.", "10.2"
+        ),
+    ] = "refuse"
+
+
+class Rspamd(Section):
+    """The filter against spam."""
+
+    url: Annotated[
+        ScannerName,
+        About(
+            "Where Rspamd's scanner listens: `tcp://127.0.0.1:11333` or `unix:/run/rspamd/worker.sock`; empty: not asked.",
+            "10.2",
+        ),
+    ] = ""
+    controller: Annotated[
+        ScannerName,
+        About(
+            "Where Rspamd's controller listens (`tcp://127.0.0.1:11334`), which learns from what people move to Junk and out "
+            "of it; empty: it is taught nothing.",
+            "15.5",
+        ),
+    ] = ""
+    password: Annotated[
+        Location | None,
+        About(
+            "The file with the controller's password, on one line, readable by the server's account only; read when needed.",
+            "10.2",
+        ),
+    ] = None
+    seconds: Annotated[Seconds, Field(ge=1, le=5 * MINUTE), About("An answer that takes longer is none.", "10.2")] = 20.0
+    connections: Annotated[
+        int, Field(ge=1, le=100), Unit("connections"), About("To Rspamd at once, per worker; others wait.", "10.2")
+    ] = 8
+    largest: Annotated[
+        Octets,
+        Field(ge=64 * KIB, le=GIB),
+        About("A larger message is not shown to Rspamd (its own `max_message` is 50 MiB): it passes, marked as such.", "10.2"),
+    ] = 32 * MIB
+    absent: Annotated[
+        Literal["refuse", "pass"],
+        About(
+            "What becomes of a message that Rspamd does not answer for: its sender tries again, or it passes, marked as such.",
+            "10.2",
+        ),
+    ] = "refuse"
+    reject: Annotated[
+        Literal["refuse", "quarantine", "junk"],
+        About("What becomes of mail from other servers that Rspamd rejects.", "4.2"),
+    ] = "refuse"
+    outgoing: Annotated[
+        bool, About("Mail from inside is shown to Rspamd too; what it rejects is refused, the rest goes as it is.", "7.2.c")
+    ] = False
+    suspend_beyond: Annotated[
+        int,
+        Field(ge=0, le=10_000),
+        Unit("messages an hour"),
+        About(
+            "A mailbox of whose mail Rspamd rejects more than so many messages within an hour, per worker, is suspended by the "
+            "server; 0: never.",
+            "7.2.c",
+        ),
+    ] = 10
+    taught_per_hour: Annotated[
+        int,
+        Field(ge=1, le=10_000),
+        Unit("messages an hour"),
+        About("So many messages of one mailbox teach Rspamd in an hour; more are left out, and the log says so.", "15.5"),
+    ] = 100
+
+
+class Quarantine(Section):
+    """Mail that was taken and is not delivered until the Centre decides."""
+
+    keep: Annotated[
+        Seconds,
+        Field(ge=DAY, le=366 * DAY),
+        About("How long a message is kept; then it is removed.", "4.2"),
+    ] = 30 * DAY
+    space: Annotated[
+        Octets,
+        Field(ge=MIB, le=1 << 50),
+        About("Room for it; beyond, mail that would be kept is refused for a while.", "4.2"),
+    ] = 2 * GIB
+    digest: Annotated[
+        bool,
+        About("Whoever such a message is for hears of it, in one letter a day at most; false: the log alone knows.", "4.2"),
+    ] = True
 
 
 class Syslog(Section):

@@ -16,6 +16,7 @@ UNITS = {
     "connections": "kết nối",
     "connections a minute": "kết nối mỗi phút",
     "recipients an hour": "người nhận mỗi giờ",
+    "messages an hour": "thư mỗi giờ",
     "processes": "tiến trình",
     "threads": "luồng",
     "levels": "tầng",
@@ -171,6 +172,33 @@ MEANINGS = {
     "malware.connections": "Số kết nối cùng lúc tới clamd của mỗi tiến trình; thư khác phải chờ.",
     "malware.absent": "Khi clamd không trả lời: `refuse` để bên gửi thử lại, `pass` cho qua và ghi nhật ký.",
     "malware.suspend": "Hộp thư gửi mã độc bị tạm khóa.",
+    "malware.found": (
+        "Thư có mã độc từ máy chủ khác: từ chối (`refuse`), hoặc nhận và giữ ở khu cách ly (`quarantine`); thư từ bên trong bị "
+        "từ chối."
+    ),
+    "rspamd": "Lọc thư rác bằng Rspamd.",
+    "rspamd.url": "Nơi Rspamd nghe: `unix:/run/rspamd/normal.sock` hoặc `tcp://127.0.0.1:11333`; trống: không lọc.",
+    "rspamd.controller": (
+        "Nơi bộ điều khiển của Rspamd nghe (`tcp://127.0.0.1:11334`) để học từ thư người dùng chuyển vào và ra khỏi Junk; "
+        "trống: không dạy."
+    ),
+    "rspamd.password": ("Tệp chứa mật khẩu của bộ điều khiển, trên một dòng, chỉ tài khoản của máy chủ đọc được; đọc khi cần."),
+    "rspamd.seconds": "Trả lời muộn hơn coi như không có.",
+    "rspamd.connections": "Số kết nối cùng lúc tới Rspamd của mỗi tiến trình; thư khác phải chờ.",
+    "rspamd.largest": "Thư lớn hơn không đưa cho Rspamd (giới hạn của chính nó là 50 MiB): cho qua và ghi chú trong thư.",
+    "rspamd.absent": "Khi Rspamd không trả lời: `refuse` để bên gửi thử lại, `pass` cho qua và ghi chú trong thư.",
+    "rspamd.reject": (
+        "Thư từ máy chủ khác mà Rspamd bác: từ chối (`refuse`), giữ ở khu cách ly (`quarantine`), hoặc vào Junk (`junk`)."
+    ),
+    "rspamd.outgoing": "Cả thư từ bên trong cũng đưa cho Rspamd; thư bị bác thì không được gửi, thư khác đi nguyên như cũ.",
+    "rspamd.suspend_beyond": (
+        "Hộp thư có quá chừng này thư bị Rspamd bác trong một giờ (mỗi tiến trình) thì bị tạm khóa; 0: không bao giờ."
+    ),
+    "rspamd.taught_per_hour": "Số thư của một hộp thư dùng để dạy Rspamd trong một giờ; thư quá số này bỏ qua, có ghi nhật ký.",
+    "quarantine": "Thư đã nhận nhưng chưa chuyển vào hộp thư, chờ Trung tâm quyết định.",
+    "quarantine.keep": "Thời gian giữ một thư; hết hạn thì thư bị xóa.",
+    "quarantine.space": "Chỗ dành cho khu cách ly; hết chỗ thì thư lẽ ra được giữ bị từ chối tạm thời.",
+    "quarantine.digest": ("Người nhận được báo về thư bị giữ, mỗi ngày nhiều nhất một thông báo; false: chỉ có trong nhật ký."),
     "sending": "Thư tới các tên miền khác.",
     "sending.paused": "Vẫn nhận thư gửi ra tên miền khác nhưng giữ tất cả trong hàng đợi; thư đang gửi được gửi xong.",
     "sending.give_up": "Thư không chuyển được trong khoảng này thì báo lại cho người gửi.",

@@ -5,11 +5,12 @@ Work               the same, on another account too, with a sign of life where i
 Attend, Leave      `Enter` watches the own account for changes too; watch another beside it; it is ours no more
 Overhear           NOTIFY: watch still others, in which no mailbox is open, and what the person may use
 ClearAway          discard files in a thread; nothing waits for it
+Teach              people say of messages that they are spam, or are none; nothing waits for it
 Inspect            look for a marking of secrecy in a message that is to go into Sent
 StartCompression, DropCompressor, EndCompression   change what octets on the wire mean
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -85,6 +86,20 @@ class Inspect(Action):
     """May this message, held or staged, be kept as one that was sent (Reg. 4.1)? Gives None, or why not."""
 
     source: bytes | Path
+
+
+@dataclass(frozen=True, slots=True)
+class Teach(Action):
+    """Messages lie in this folder (`at`: of which account; None: the own one) by this session's doing. Gives None.
+
+    `came_from`: where they were moved or copied from; None: keywords say whether they are `spam`.
+    """
+
+    at: AccountRef | None
+    folder: str
+    uids: Sequence[int]
+    came_from: tuple[AccountRef | None, str] | None = None
+    spam: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from mic_mail.imap.actions import (
     Leave,
     Overhear,
     StartCompression,
+    Teach,
     Waiting,
     Work,
 )
@@ -37,6 +38,7 @@ from mic_mail.process.feed import Feed, Subscription
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.downtimes import announcements
 from mic_mail.services.identity import SignedIn
+from mic_mail.services.inbound.learning import Learning, Said
 from mic_mail.services.refusals import Refusal
 from mic_mail.services.secrecy import Passage, Secrecy, Way
 from mic_mail.services.sharing import Pair, Shared
@@ -55,6 +57,7 @@ class ImapServices(shell.Services):
     lanes: Lanes
     feed: Feed
     secrecy: Secrecy
+    learning: Learning
     settings: SessionSettings
     stored: Callable[[], None] = lambda: None
     """Told after each change of an account: the journal may be full."""
@@ -139,6 +142,8 @@ class ImapConnection(shell.Connection):
                 self._leave()
             case ClearAway(run):
                 self._server.clear_away(run)
+            case Teach():
+                self._teach(step)
             case DropCompressor() if self._deflate is not None:
                 self._transport.write(self._deflate.drop())
             case EndCompression() if self._deflate is not None:
@@ -181,6 +186,13 @@ class ImapConnection(shell.Connection):
         )
         stop = (await secrecy.check(passage, source)).stop
         return secrecy.refusal(stop) if stop is not None else None
+
+    def _teach(self, step: Teach) -> None:
+        assert self._signed_in is not None
+        own = self._signed_in.account
+        came_from = None if step.came_from is None else (step.came_from[0] or own, step.came_from[1])
+        who = {"login": self._signed_in.address, "session": self._session_id}
+        self._services.learning.note(Said(step.at or own, step.folder, step.uids, came_from, spam=step.spam, **who))
 
     def _work(self, work: actions.Work[object]) -> Awaitable[object]:
         """Run work on an account in its lane; who waits long hears that it goes on."""

@@ -1,19 +1,7 @@
 """Messages that were refused because of a marking, kept so that a mistaken refusal can be made good; and what came in marked.
 
-In: the record of a message, and for one that was going out its octets. Out: records that survive `kill -9`, in files of this
-account alone (0600) below one folder:
-
-    ID.msg     the message as it was, trace lines in front; only of one that was going out
-    ID.json    the record: the message is held while this exists
-    lock       whoever changes a record holds its flock
-
-Legal orders:
-
-    keep       ID.msg~ written -> fsync -> ID.msg -> ID.json~ written -> fsync -> ID.json -> fsync of the folder
-    change     ID.json~ written -> fsync -> over ID.json -> fsync
-    forget     ID.json removed -> ID.msg removed
-
-A message without a record that needs it was never held, or is over: `sweep` removes it. The states a record goes through:
+In: the record of a message, and for one that was going out its octets. Out: records that survive `kill -9`; how they lie on
+the disk stands in `keeping`. Of what came in nothing is held but the record. The states a record goes through:
 
     HELD -> ASKED (one person says why) -> RELEASED (another one agrees) -> SUBMITTED (it is in the spool)
     HELD, ASKED -> DISCARDED;   FLAGGED, of what came in: nothing is held but the record
@@ -21,28 +9,18 @@ A message without a record that needs it was never held, or is over: `sweep` rem
 Blocking; no clock: instants are passed in, in microseconds. Never here: what the message says.
 """
 
-import contextlib
-import errno
-import fcntl
 import json
-import os
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mic_mail.errors import BadInput, Refused, Text, Trouble, in_ascii
+from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.outbound.keeping import Keeping
 from mic_mail.outbound.spool import Slip, Spool
 
 FORMAT = 1
-MODE = 0o600
-FOLDER_MODE = 0o700
-_ID = re.compile(r"[A-Za-z0-9-]{6,64}")
-_PIECE = 1 << 20
-ABANDONED_SECONDS = 3_600
 
 
 class State(StrEnum):
@@ -121,94 +99,52 @@ class Record:
         return Slip.decode(self.slip.encode())
 
 
-class NoRoom(Trouble):
-    """The messages that are held take all the room that they may."""
-
-
 class Held:
     """All records below one folder; several processes at once."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._kept = Keeping(root, Record.decode)
 
     # ------------------------------------------------------------ keeping
 
     def keep(self, record: Record, source: bytes | Path, *, room_octets: int) -> Record:
         """Hold a message durably; its record gets size and digest."""
-        self._make()
-        if self._held_octets() + _size(source) > room_octets:
-            raise NoRoom(Text("Hết chỗ giữ thư bị từ chối.", "No room for another message that was refused."))
-        with self._locked():
-            size, digest = self._write_message(record.held_id, source)
+        self._kept.make()
+        self._kept.must_have_room(source, room_octets)
+        with self._kept.locked():
+            size, digest = self._kept.write_message(record.held_id, source)
             record = replace(record, octets=size, digest=digest)
-            self._write(record)
+            self._kept.write(record)
         return record
 
     def flag(self, record: Record) -> bool:
         """Keep the record of a marked message that came in; False if it is on record already."""
-        self._make()
-        with self._locked():
-            if self._path(record.held_id).exists():
+        self._kept.make()
+        with self._kept.locked():
+            if self._kept.has(record.held_id):
                 return False
-            self._write(record)
+            self._kept.write(record)
         return True
-
-    def _held_octets(self) -> int:
-        with os.scandir(self._root) as entries:
-            return sum(entry.stat().st_size for entry in entries if entry.name.endswith(".msg"))
-
-    def _write_message(self, held_id: str, source: bytes | Path) -> tuple[int, str]:
-        path = self._root / f"{held_id}.msg"
-        digest, size = sha256(), 0
-        fresh = f"{path}~"
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
-        try:
-            for piece in _pieces(source):
-                digest.update(piece)
-                size += len(piece)
-                _write_all(fd, piece)
-            os.fsync(fd)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(fresh)
-            raise _trouble(error) from error
-        finally:
-            os.close(fd)
-        os.rename(fresh, path)
-        return size, digest.hexdigest()
 
     # ------------------------------------------------------------ reading
 
     def records(self) -> Iterator[Record]:
         """Every record, oldest first; one that cannot be read is left to people."""
-        with contextlib.suppress(FileNotFoundError):
-            found = []
-            for name in os.listdir(self._root):
-                if name.endswith(".json"):
-                    with contextlib.suppress(ValueError, OSError):
-                        found.append(Record.decode((self._root / name).read_bytes()))
-            yield from sorted(found, key=lambda record: (record.at_us, record.held_id))
+        return self._kept.records()
 
     def record(self, held_id: str) -> Record:
         """One record; `BadInput` if there is none of that reference."""
-        if _ID.fullmatch(held_id):
-            with contextlib.suppress(ValueError, FileNotFoundError):
-                return Record.decode(self._path(held_id).read_bytes())
-        raise BadInput(
-            Text(f"Không có thư nào được giữ với mã “{held_id}”.", f"No message is held under {in_ascii(held_id)}."),
-            remedy=Text("Xem `mic-mail secrecy list`.", "See `mic-mail secrecy list`."),
-        )
+        found = self._kept.find(held_id)
+        if found is None:
+            raise BadInput(
+                Text(f"Không có thư nào được giữ với mã “{held_id}”.", f"No message is held under {in_ascii(held_id)}."),
+                remedy=Text("Xem `mic-mail secrecy list`.", "See `mic-mail secrecy list`."),
+            )
+        return found
 
     def message(self, record: Record) -> Path | None:
         """The message as it was; None if it is gone, or is not what it was."""
-        path = self._root / f"{record.held_id}.msg"
-        digest = sha256()
-        try:
-            for piece in _pieces(path):
-                digest.update(piece)
-        except OSError:
-            return None
-        return path if digest.hexdigest() == record.digest else None
+        return self._kept.message(record)
 
     # ------------------------------------------------------------ deciding
 
@@ -240,7 +176,7 @@ class Held:
         return self._decide(held_id, OPEN, lambda record: replace(record, state=State.DISCARDED, decided=word))
 
     def _decide(self, held_id: str, before: "frozenset[State] | set[State]", change: Any) -> Record:
-        with self._locked():
+        with self._kept.locked():
             record = self.record(held_id)
             if record.state not in before:
                 raise Refused(
@@ -252,7 +188,7 @@ class Held:
                     ),
                 )
             changed: Record = change(record)
-            self._write(changed)
+            self._kept.write(changed)
             return changed
 
     # ------------------------------------------------------------ the housekeeper
@@ -262,112 +198,26 @@ class Held:
 
         False: what is kept is not what was refused, and is not sent.
         """
-        if spool.has(record.held_id):
-            return True
-        path = self.message(record)
-        if path is None:
-            return False
-        draft = spool.draft(record.held_id)
-        try:
-            for piece in _pieces(path):
-                draft.write(piece)
-            # It was refused before: what is given up and when counts from the release.
-            accepted_at_us = record.decided.at_us if record.decided else record.envelope.accepted_at_us
-            draft.commit(replace(record.envelope, attempts=0, next_try_us=0, accepted_at_us=accepted_at_us)).release()
-        finally:
-            draft.discard()
-        return True
+        # It was refused before: what is given up and when counts from the release.
+        accepted_at_us = record.decided.at_us if record.decided else record.envelope.accepted_at_us
+        slip = replace(record.envelope, attempts=0, next_try_us=0, accepted_at_us=accepted_at_us)
+        return self._kept.into_spool(record, spool, slip)
 
     def settled(self, record: Record) -> None:
         """What was decided has been done: the message goes, the record stays until its day."""
-        with self._locked():
+        with self._kept.locked():
             state = State.SUBMITTED if record.state is State.RELEASED else record.state
-            self._write(replace(record, state=state, told=True))
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._root / f"{record.held_id}.msg")
+            self._kept.write(replace(record, state=state, told=True))
+            self._kept.drop_message(record.held_id)
 
     def forget(self, record: Record) -> None:
         """Its time is over."""
-        with self._locked():
-            for suffix in (".json", ".msg"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self._root / f"{record.held_id}{suffix}")
-            self._sync()
+        self._kept.forget(record)
 
     def sweep(self, now_seconds: float) -> None:
-        """Remove what a kill has left: halves, messages without a record, and those whose record says that they are gone."""
-        if not self._root.exists():
-            return
-        with self._locked():
-            over = {record.held_id for record in self.records() if record.state not in UNDECIDED}
-            for name in os.listdir(self._root):
-                path, held_id = self._root / name, name.removesuffix(".msg")
-                is_over = held_id != name and (held_id in over or not self._path(held_id).exists())
-                if (is_over or name.endswith("~")) and path.stat().st_mtime < now_seconds - ABANDONED_SECONDS:
-                    path.unlink()
-
-    # ------------------------------------------------------------ files
-
-    def _path(self, held_id: str) -> Path:
-        return self._root / f"{held_id}.json"
-
-    def _make(self) -> None:
-        self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        fd = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
-
-    def _write(self, record: Record) -> None:
-        path = self._path(record.held_id)
-        fd = os.open(f"{path}~", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
-        try:
-            _write_all(fd, record.encode())
-            os.fsync(fd)
-        except OSError as error:
-            raise _trouble(error) from error
-        finally:
-            os.close(fd)
-        os.rename(f"{path}~", path)
-        self._sync()
-
-    def _sync(self) -> None:
-        fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        """Remove what a kill has left."""
+        self._kept.sweep(now_seconds, lambda record: record.state not in UNDECIDED)
 
 
 def _person(actor: str) -> str:
     return " ".join(actor.split()).casefold()
-
-
-def _size(source: bytes | Path) -> int:
-    return len(source) if isinstance(source, bytes) else source.stat().st_size
-
-
-def _pieces(source: bytes | Path) -> Iterator[bytes]:
-    if isinstance(source, bytes):
-        yield source
-        return
-    with open(source, "rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
-            yield piece
-
-
-def _write_all(fd: int, octets: bytes) -> None:
-    view = memoryview(octets)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def _trouble(error: OSError) -> Trouble:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoRoom(Text("Máy chủ tạm hết chỗ.", "No room on the server."))
-    return Trouble(Text("Không ghi được thư bị giữ.", "The message cannot be held."))

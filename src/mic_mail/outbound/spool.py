@@ -70,6 +70,8 @@ class Slip(Transaction):
     """The sender knows that it is late."""
     told: tuple[str, ...] = ()
     """The reports to the sender that are due (`outbound.owed`)."""
+    arrived_at_us: int = 0
+    """When it came to this server, for one that was kept back before it was accepted for delivery; 0: then."""
 
     def encode(self) -> bytes:
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False).encode()

@@ -279,8 +279,15 @@ def _of_fact(entry: Entry, kind: Kind, fact: Fact) -> Posted:
 
 def _noticed(fact: Fact) -> Text:
     """Because of what the server suspended a mailbox by itself."""
-    recipients = fact.data.get("recipients")
-    return centre.looks_stolen() if recipients is None else centre.too_many_recipients(int(recipients))
+    match fact.text("trigger"), fact.data.get("recipients"), fact.data.get("messages"):
+        case "malware", _, _:
+            return centre.sends_malware()
+        case "spam", _, int(messages):
+            return centre.sends_spam(messages)
+        case _, int(recipients), _:
+            return centre.too_many_recipients(recipients)
+        case _:
+            return centre.looks_stolen()
 
 
 class NobodyToTell(MicMailError):

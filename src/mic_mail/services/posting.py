@@ -32,6 +32,8 @@ class Parcel:
     recipient: Recipient
     mailbox: Mailbox
     origin: str | None = None
+    arrived_at_us: int | None = None
+    """When it came, where that was long ago; None: now."""
 
 
 @dataclass(slots=True, eq=False)
@@ -187,6 +189,7 @@ class Posting:
             answered,
             flags=placement.flags,
             keywords=placement.keywords,
+            received_at_us=parcel.arrived_at_us,
             origin=parcel.origin,
         )
         return delivery, placement.folder

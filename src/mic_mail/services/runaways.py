@@ -1,4 +1,4 @@
-"""Suspending a mailbox by itself: it writes to far too many people, sends malware, or its password looks stolen (Reg. 7.2.c).
+"""Suspending a mailbox by itself: it writes to far too many, sends malware or spam, or its password looks stolen (Reg. 7.2.c).
 
 In: a mailbox and what was noticed. Out: a suspension as a fact, an event, and the other processes told;
 the Centre hears of it by a notice that follows from the fact (`services.lifenotices`). Belongs to the event loop; the fact is
@@ -25,6 +25,7 @@ TRIES = 3
 """How often a suspension is tried where others record something of the mailbox at the same time."""
 WHY = "gửi tới quá nhiều người nhận trong một giờ"
 WHY_INFECTED = "gửi thư có mã độc"
+WHY_SPAM = "gửi nhiều thư rác"
 
 
 class Runaways:
@@ -56,6 +57,10 @@ class Runaways:
     def infected(self, mailbox_id: int) -> None:
         """Somebody signed in as this mailbox sends malware."""
         self._begin(mailbox_id, "malware", WHY_INFECTED)
+
+    def spamming(self, mailbox_id: int, messages: int) -> None:
+        """Somebody signed in as this mailbox sends what the filter rejects as spam, again and again."""
+        self._begin(mailbox_id, "spam", WHY_SPAM, messages=messages)
 
     def _begin(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> None:
         if mailbox_id not in self._under_way:

@@ -162,7 +162,8 @@ class Spooling:
                 recipient = LocalRecipient(
                     target.address, (target.mailbox_id,), target.detail, frozenset(target.notify), target.orcpt
                 )
+                origin, arrived = entry.origin(target.mailbox_id), slip.arrived_at_us or None
                 parcels[mailbox.mailbox_id] = Parcel(
-                    slip.trace_id, slip.sender, recipient, mailbox, entry.origin(target.mailbox_id)
+                    slip.trace_id, slip.sender, recipient, mailbox, origin, arrived_at_us=arrived
                 )
         return list(parcels.values())

@@ -18,6 +18,19 @@ def too_many_recipients(recipients: int) -> Text:
     )
 
 
+def sends_malware() -> Text:
+    """What was noticed: malware."""
+    return Text("đã gửi thư có mã độc", "sent malware")
+
+
+def sends_spam(messages: int) -> Text:
+    """What was noticed: mail that the filter rejected."""
+    return Text(
+        f"đã gửi {messages} thư bị bộ lọc bác vì là thư rác trong vòng một giờ",
+        f"sent {counted(messages, 'message', 'messages')} within an hour that the filter rejected as spam",
+    )
+
+
 def looks_stolen() -> Text:
     """What was noticed: a sign-in that looks like a stolen password."""
     return Text("có đăng nhập bất thường", "was signed in to as if its password were stolen")

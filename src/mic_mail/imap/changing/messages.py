@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Steps
+from mic_mail.imap.actions import Steps, Teach
 from mic_mail.imap.changing import transferring
 from mic_mail.imap.conversation import Conversation
 from mic_mail.imap.enabled import Enabled
@@ -22,6 +22,7 @@ from mic_mail.imap.names.rights import allowed_flags
 from mic_mail.imap.numbering import meet, uids_of
 from mic_mail.imap.replies import Reply, refusal, refuse
 from mic_mail.imap.selected.view import View
+from mic_mail.services.inbound.saying import said_by
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, KEYWORD_SHIFT, CopyResult, StoreResult
@@ -43,10 +44,12 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
     if not uids:
         return Reply("No such messages.")
     enabled, allowed = talk.enabled, view.allowed
+    says_something = _says(talk, command) is not None
 
-    def work(account: Account) -> tuple[list[int], bool, bytes]:
+    def work(account: Account) -> tuple[list[int], list[int], bool, bytes]:
         before = {uid: view.flags[at] for uid in uids if (at := view.position(uid)) is not None} if command.silent else {}
         retold = tuple(_retold(*known, view, uids)) if command.silent else ()
+        since = account.highest_modseq() if says_something else 0
         result = account.store_flags(
             view.folder_id,
             uids,
@@ -67,13 +70,16 @@ def store(talk: Conversation, command: Store) -> Steps[Reply]:
         failed = result.failed
         if not command.by_uid:
             failed = [at + 1 for uid in failed if (at := view.position(uid)) is not None]
-        return failed, len(result.changed) < len(uids), b"".join(lines)  # the rest is much to let go of in the loop
+        new = [uid for uid, _, modseq in result.changed if modseq > since] if says_something else []
+        # the rest is much to let go of in the loop
+        return failed, new, len(result.changed) < len(uids), b"".join(lines)
 
-    failed, some_gone, told = yield from talk.change(work)
+    failed, changed, some_gone, told = yield from talk.change(work)
     talk.say(told)
     if _marks_passed_on(talk, command):
         named = format_set(uids).decode("ascii")
         yield from talk.on_record("messages_passed_on", replace(view.place, name=view.name), uids=named)
+    yield from _taught_by_keywords(talk, view, command, changed)
     if failed:
         return Reply("Some have changed meanwhile.", code=responses.modified(failed))
     # Another session's EXPUNGE is no failure of this client: OK, and the code says why not all were told (RFC 5530 §3).
@@ -85,6 +91,26 @@ def _marks_passed_on(talk: Conversation, command: Store) -> bool:
     if command.change is FlagChange.REMOVE:
         return False
     return any(keyword.lower() in talk.settings.passed_on for keyword in command.flags.keywords)
+
+
+def _says(talk: Conversation, command: Store) -> bool | None:
+    """Whether the keywords that are set say that messages are spam, or are none; None: neither, or nobody wants to know."""
+    if not talk.settings.teaches or command.change is FlagChange.REMOVE:
+        return None
+    return said_by(command.flags.keywords)
+
+
+def _taught_by_keywords(talk: Conversation, view: View, command: Store, uids: Sequence[int]) -> Steps[None]:
+    spam = _says(talk, command)
+    if spam is not None and uids:
+        yield Teach(view.place.account, view.name, uids, spam=spam)
+
+
+def _taught_by_move(talk: Conversation, view: View, target: Place, result: CopyResult) -> Steps[None]:
+    """Into Junk or out of it: which folder that is, whoever notes it looks up (Reg. 15.5)."""
+    if talk.settings.teaches and result.pairs:
+        new = [uid for _, uid in result.pairs]
+        yield Teach(target.account, target.name, new, came_from=(view.place.account, view.name))
 
 
 def _retold(uids: Sequence[int], flags: Sequence[int], view: View, wanted: Iterable[int]) -> Iterator[int]:
@@ -149,6 +175,7 @@ def copy(talk: Conversation, command: Copy) -> Steps[Reply]:
         return _no_folder(error, target)
     except NoSuchMessage:
         return _gone(by_uid=False)
+    yield from _taught_by_move(talk, view, target, result)
     return Reply("Copied.", code=_copyuid(result)) if result.pairs else _gone(by_uid=True)
 
 
@@ -178,6 +205,7 @@ def move(talk: Conversation, command: Move) -> Steps[Reply]:
         return _gone(by_uid=command.by_uid)
     moved = format_set([old for old, _ in result.pairs]).decode("ascii")
     source = replace(view.place, name=view.name)
+    yield from _taught_by_move(talk, view, target, result)
     yield from talk.on_record("messages_moved", source, uids=moved, to=places.shown(target, talk.boxes))
     code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in talk.enabled else b""  # RFC 7162 §3.2.9
     return Reply("Moved.", code=code)

@@ -1,0 +1,293 @@
+"""How much does a message look like spam? Asked of Rspamd by HTTP (`/checkv2`); and what people have said of one, told to it.
+
+In: a message in pieces, what is known of its envelope. Out: `Scored`, or `NotScored`: the daemon is away, busy for too long, or
+has said what makes no sense. Bounded in connections, in time from the wait for a turn to the answer, in octets, symbols and
+words of the answer. Rspamd sees message and envelope; it runs on this machine, or on another one that is trusted.
+
+A connection is for one question: Rspamd's scanner closes it behind each answer, whatever was asked for (seen with 3.12). `h11`
+reads and writes, as it does for the pages. Belongs to the loop.
+"""
+
+import asyncio
+import contextlib
+import json
+import math
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from typing import NoReturn
+
+import h11
+
+from mic_mail.errors import in_ascii
+
+MOST_OCTETS = 1 << 20
+"""Of an answer."""
+MOST_SYMBOLS = 200
+MOST_LOOKED_AT = 1_000
+"""Symbols; Rspamd has about as many rules."""
+MOST_OPTIONS = 8
+LONGEST_NAME = 80
+LONGEST_OPTION = 120
+MOST_RECIPIENTS = 1_000
+_READ_OCTETS = 16 << 10
+_UNPRINTABLE = re.compile(r"[^!-~]")
+_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class NotScored(Exception):
+    """No answer. The words are ASCII, for the log."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(in_ascii(text)[:300])
+
+
+class Denied(NotScored):
+    """The password is wrong, or Rspamd does not take commands from here."""
+
+
+class Action(StrEnum):
+    """What Rspamd says is to be done."""
+
+    NONE = "no action"
+    GREYLIST = "greylist"
+    ADD_HEADER = "add header"
+    REWRITE_SUBJECT = "rewrite subject"
+    SOFT_REJECT = "soft reject"
+    QUARANTINE = "quarantine"
+    REJECT = "reject"
+    DISCARD = "discard"
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """One rule that had something to say."""
+
+    name: str
+    """Printable ASCII without spaces."""
+    score: float
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What Rspamd says of a message."""
+
+    action: Action
+    score: float
+    required: float
+    """From which score on it would be refused."""
+    symbols: tuple[Symbol, ...] = ()
+    """Those that counted most first."""
+    unknown_action: str = ""
+    """An action that somebody has made up: it is taken for none."""
+
+
+class Taught(StrEnum):
+    """What came of what Rspamd was told."""
+
+    LEARNED = "learned"
+    KNOWN = "known"
+    """It had been told before."""
+    UNFIT = "unfit"
+    """It does not learn from this one: too short, or against its own conditions."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a message besides its octets."""
+
+    peer: str = ""
+    helo: str = ""
+    hostname: str = ""
+    """The name that the peer's address has in the DNS."""
+    sender: str = ""
+    recipients: Sequence[str] = ()
+    user: str = ""
+    """Who has signed in; empty: nobody."""
+    queue_id: str = ""
+    tls: str = ""
+    """The version of TLS by which it came."""
+
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """As Rspamd's protocol names them."""
+        told = [
+            ("IP", self.peer.partition("%")[0]),
+            ("Helo", self.helo),
+            ("Hostname", self.hostname),
+            ("From", f"<{self.sender}>"),
+            *(("Rcpt", f"<{recipient}>") for recipient in self.recipients[:MOST_RECIPIENTS]),
+            ("User", self.user),
+            ("Queue-Id", self.queue_id),
+            ("TLS-Version", self.tls),
+        ]
+        return [(name.encode(), _UNSENDABLE.sub("", value).strip().encode()) for name, value in told if value]
+
+
+class Rspamd:
+    """One daemon, as one process asks it."""
+
+    def __init__(self, place: str, *, seconds: float, connections: int) -> None:
+        """`place`: `unix:/run/rspamd/rspamd.sock` or `tcp://127.0.0.1:11333`; `connections`: at once."""
+        self._place = place
+        self._seconds = seconds
+        self._turns = asyncio.Semaphore(connections)
+
+    async def check(self, about: About, pieces: AsyncIterator[bytes], octets: int) -> Scored:
+        """What it says of a message of so many octets."""
+        status, answer = await self._ask("/checkv2", about.fields(), pieces, octets)
+        if status != 200:
+            raise NotScored(f"HTTP {status}: {_complaint(answer)}")
+        return read_scored(answer)
+
+    async def teach(self, pieces: AsyncIterator[bytes], octets: int, *, spam: bool, password: str) -> Taught:
+        """Tell it what people think of a message; asked of its controller."""
+        fields = [(b"Password", _UNSENDABLE.sub("", password).encode())] if password else []
+        status, answer = await self._ask("/learnspam" if spam else "/learnham", fields, pieces, octets)
+        match status:
+            case 200:
+                return Taught.LEARNED
+            case 208:
+                return Taught.KNOWN
+            case 204 | 400 | 404 | 413:
+                return Taught.UNFIT
+            case 401 | 403:
+                raise Denied(f"HTTP {status}: {_complaint(answer)}")
+            case _:
+                raise NotScored(f"HTTP {status}: {_complaint(answer)}")
+
+    # ------------------------------------------------------------ HTTP
+
+    async def _ask(
+        self, path: str, fields: list[tuple[bytes, bytes]], pieces: AsyncIterator[bytes], octets: int
+    ) -> tuple[int, bytes]:
+        general = [(b"Host", b"rspamd"), (b"User-Agent", b"mic-mail"), (b"Connection", b"close")]
+        head = [*general, *fields, (b"Content-Length", str(octets).encode())]
+        try:
+            request = h11.Request(method="POST", target=path, headers=head)
+            async with asyncio.timeout(self._seconds), self._turns:
+                reader, writer = await self._connect()
+                try:
+                    return await _exchange(reader, writer, request, pieces)
+                finally:
+                    writer.transport.abort()
+        except TimeoutError as error:
+            raise NotScored(f"no answer within {self._seconds:g} s") from error
+        except OSError as error:
+            raise NotScored(str(error)) from error
+        except h11.ProtocolError as error:
+            raise NotScored(f"no HTTP: {error}") from error
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._place.startswith("unix:"):
+            return await asyncio.open_unix_connection(self._place.removeprefix("unix:"))
+        host, _, port = self._place.removeprefix("tcp://").rpartition(":")
+        return await asyncio.open_connection(host.strip("[]"), int(port))
+
+
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: h11.Request, pieces: AsyncIterator[bytes]
+) -> tuple[int, bytes]:
+    http = h11.Connection(our_role=h11.CLIENT)
+    writer.write(http.send(request) or b"")
+    # It may answer before it has everything, and close: so somebody listens from the first.
+    answer = asyncio.ensure_future(_answer(http, reader))
+    try:
+        with contextlib.suppress(ConnectionError):
+            async for piece in pieces:
+                if writer.is_closing() or answer.done():  # uvloop does not take octets for what is gone: RuntimeError
+                    break
+                writer.write(http.send(h11.Data(data=piece)) or b"")
+                await writer.drain()
+            else:
+                http.send(h11.EndOfMessage())
+        return await answer
+    finally:
+        answer.cancel()
+
+
+async def _answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Status and body of a whole answer; one whose length nobody has told is whole when the connection ends."""
+    status, found = 0, b""
+    while True:
+        event = http.next_event()
+        match event:
+            case h11.NEED_DATA:
+                http.receive_data(await reader.read(_READ_OCTETS))
+            case h11.Response():
+                status = event.status_code
+            case h11.Data():
+                found += bytes(event.data)
+                if len(found) > MOST_OCTETS:
+                    raise NotScored(f"an answer of more than {MOST_OCTETS} octets")
+            case h11.EndOfMessage():
+                return status, found
+            case h11.InformationalResponse():
+                pass
+            case _:
+                raise NotScored("the connection was closed")
+
+
+# ------------------------------------------------------------ what it says
+
+
+def read_scored(octets: bytes) -> Scored:
+    """The answer to `/checkv2`; `NotScored` for what makes no sense, since a guess would let spam pass or refuse mail."""
+    told = _json(octets)
+    action, symbols = told.get("action"), told.get("symbols", {})
+    if not isinstance(action, str) or not isinstance(symbols, Mapping):
+        raise NotScored(f"no action: {_complaint(octets)}")
+    known = action in set(Action)
+    return Scored(
+        Action(action) if known else Action.NONE,
+        _number(told.get("score")),
+        _number(told.get("required_score")),
+        _symbols(symbols),
+        "" if known else _plain(action, LONGEST_NAME),
+    )
+
+
+def _symbols(told: Mapping[str, object]) -> tuple[Symbol, ...]:
+    found = []
+    for name, about in islice(told.items(), MOST_LOOKED_AT):
+        if not isinstance(about, Mapping):
+            raise NotScored("a symbol that is none")
+        options = about.get("options", [])
+        words = [_plain(str(option), LONGEST_OPTION) for option in options[:MOST_OPTIONS]] if isinstance(options, list) else []
+        found.append(Symbol(_plain(name, LONGEST_NAME) or "_", _number(about.get("score", 0)), tuple(words)))
+    found.sort(key=lambda symbol: (-abs(symbol.score), symbol.name))
+    return tuple(found[:MOST_SYMBOLS])
+
+
+def _json(octets: bytes) -> Mapping[str, object]:
+    try:
+        told = json.loads(octets, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise NotScored(f"no JSON: {type(error).__name__}") from error
+    if not isinstance(told, dict):
+        raise NotScored("no object")
+    return told
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(word)
+
+
+def _number(told: object) -> float:
+    """A finite one. JSON has integers of any length and exponents beyond every float."""
+    if isinstance(told, int | float) and not isinstance(told, bool):
+        with contextlib.suppress(OverflowError):
+            if math.isfinite(told) and abs(told) < 1e6:
+                return round(float(told), 2)
+    raise NotScored("a score that is no number")
+
+
+def _plain(text: str, longest: int) -> str:
+    """For a log and a header: printable ASCII without spaces."""
+    return _UNPRINTABLE.sub("_", text[:longest])
+
+
+def _complaint(octets: bytes) -> str:
+    return octets[:200].decode("ascii", "backslashreplace") or "nothing was said"

@@ -1,0 +1,30 @@
+"""The notice of mail that was taken and not delivered (Reg. 4.2): who it is for hears of it, in one letter a day at most."""
+
+from mic_mail.errors import Text
+from mic_mail.i18n.citations import clause
+from mic_mail.i18n.notices.notice import Letter, Reader, notice
+from mic_mail.i18n.plurals import counted
+
+
+@notice(
+    "4.2",
+    Reader.OWNER,
+    count=2,
+    listed="- 20/11/2026 09:00, a@example.org, 01JD3M6Q8V\n- 20/11/2026 10:30, b@example.net, 01JD3M6Q9W",
+    days=30,
+    support="support@mic.gov.vn",
+)
+def kept_back(count: int, listed: str, days: int, support: str) -> Letter:
+    """Mail for the mailbox was put in quarantine; at most one letter a day, with the list: when, from whom, reference."""
+    cited = clause("4.2")
+    return Letter(
+        Text(f"Có {count} thư đến đang bị cách ly", f"{counted(count, 'message is', 'messages are')} kept in quarantine"),
+        Text(
+            f"Có {count} thư gửi tới hộp thư này có dấu hiệu là thư rác hoặc có mã độc nên chưa được chuyển vào hộp thư mà "
+            f"được giữ ở khu cách ly {days} ngày, sau đó bị xóa; Hệ thống báo để Ông/Bà biết ({cited.vi}). Danh sách "
+            f"(lúc đến, người gửi, mã):\n\n{listed}\n\nNếu cần nhận thư nào, đề nghị gửi mã của thư đó tới {support}.",
+            f"{counted(count, 'message', 'messages')} for this mailbox looked like spam or malware and went into quarantine, "
+            f"to be kept for {counted(days, 'day', 'days')} and then removed; you are told so under {cited.en}. If you need "
+            f"one of those that are listed above, please send its reference to {support}.",
+        ),
+    )

@@ -1,0 +1,22 @@
+"""The octets of a message for a daemon that looks at it, a piece at a time, read in a lane."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from mic_mail.process.lanes import Lanes
+
+PIECE_OCTETS = 256 << 10
+
+
+async def pieces_of(lanes: Lanes, source: bytes | Path) -> AsyncIterator[bytes]:
+    """All of it, whether it is held or lies in a file."""
+    if isinstance(source, bytes):
+        for at in range(0, len(source), PIECE_OCTETS):
+            yield source[at : at + PIECE_OCTETS]
+        return
+    file = await lanes.io(open, source, "rb", 0)
+    try:
+        while octets := await lanes.io(file.read, PIECE_OCTETS):
+            yield octets
+    finally:
+        file.close()

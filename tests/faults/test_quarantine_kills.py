@@ -1,0 +1,158 @@
+"""Killed at any touch of the disk, a message in quarantine is neither lost nor delivered twice (Reg. 4.2)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from faults.test_held_kills import each_kill
+from mic_mail.clock import SystemClock
+from mic_mail.errors import MicMailError, Refused
+from mic_mail.outbound.held import Word
+from mic_mail.outbound.keeping import NoRoom
+from mic_mail.outbound.quarantine import Quarantine, Reason, Record, State
+from mic_mail.outbound.spool import Slip, Spool, Target
+
+ID = "01KILLED"
+MESSAGE = b"Return-Path: <a@example.org>\r\nSubject: a\r\n\r\nmessage\r\n" * 1000
+CAME_US = SystemClock().now_us()
+RELEASED_US = CAME_US + 7
+ROOM = 1 << 30
+WORD = Word("an", "nhầm", RELEASED_US)
+
+
+def record(held_id: str = ID) -> Record:
+    slip = Slip(trace_id=held_id, sender="a@example.org", targets=(Target(1, "ttlan@mic.gov.vn"),), accepted_at_us=CAME_US)
+    return Record(
+        held_id, State.HELD, Reason.SPAM, CAME_US, CAME_US + 10**12, "a@example.org", ("ttlan@mic.gov.vn",), (1,), "192.0.2.1",
+        "reject 20.0/15.0", ("GTUBE=15.0",), "a\ud800", slip=slip.encode().decode(),
+    )  # fmt: skip
+
+
+def at(place: Path) -> Quarantine:
+    return Quarantine(place / "quarantine")
+
+
+def keep(place: Path) -> Record:
+    return at(place).keep(record(), MESSAGE, room_octets=ROOM)
+
+
+def deliver(place: Path) -> None:
+    """What the housekeeper does about a released one, without its notices."""
+    quarantine, spool = at(place), Spool(place / "spool")
+    try:
+        found = quarantine.record(ID)
+        if found.state is State.RELEASED:
+            assert quarantine.hand_over(found, spool, RELEASED_US)
+            quarantine.settled(found)
+        quarantine.sweep(CAME_US / 1e6 + 10**6)
+    finally:
+        spool.close()
+
+
+def test_keep(tmp_path: Path) -> None:
+    """A record always has its message, whole; without a record the sender has heard no promise, and halves are swept."""
+
+    def after(place: Path) -> None:
+        for found in at(place).records():
+            path = at(place).message(found)
+            assert path is not None
+            assert path.read_bytes() == MESSAGE
+        at(place).sweep(CAME_US / 1e6 + 10**6)
+        if (place / "quarantine").exists():
+            left = {path.name for path in (place / "quarantine").iterdir()} - {"lock"}
+            assert left in (set(), {f"{ID}.msg", f"{ID}.json"})
+
+    assert each_kill(tmp_path, lambda place: None, keep, after) > 5
+
+
+def test_release(tmp_path: Path) -> None:
+    """After a kill anywhere between the decision and its end one more round leaves one entry, whole, and nothing kept."""
+
+    def prepare(place: Path) -> None:
+        keep(place)
+        at(place).release(ID, WORD)
+
+    def after(place: Path) -> None:
+        spool = Spool(place / "spool")
+        for entry in spool.recover():  # the duty of the spool comes by, too, and sweeps what nobody owns
+            entry.release()
+        spool.close()
+        deliver(place)
+        deliver(place)
+        spool = Spool(place / "spool")
+        [entry] = spool.recover()
+        assert entry.path.read_bytes() == MESSAGE
+        assert [target.address for target in entry.open_targets] == ["ttlan@mic.gov.vn"]
+        assert (entry.slip.accepted_at_us, entry.slip.arrived_at_us) == (RELEASED_US, CAME_US)
+        entry.release()
+        spool.close()
+        assert at(place).record(ID).state is State.DELIVERED
+        assert not (place / "quarantine" / f"{ID}.msg").exists()
+
+    assert each_kill(tmp_path, prepare, deliver, after) > 8
+
+
+@pytest.mark.parametrize(
+    ("decide", "state"),
+    [
+        (lambda quarantine: quarantine.release(ID, WORD), State.RELEASED),
+        (lambda quarantine: quarantine.drop(ID, WORD), State.DROPPED),
+        (lambda quarantine: quarantine.expire(ID), State.EXPIRED),
+    ],
+)
+def test_decisions(tmp_path: Path, decide: Callable[[Quarantine], object], state: State) -> None:
+    """A decision is made or not made; the message is there as long as somebody may still get it, and is swept after."""
+
+    def after(place: Path) -> None:
+        found = at(place).record(ID)
+        assert found.state in {State.HELD, state}
+        if found.state in {State.HELD, State.RELEASED}:
+            assert at(place).message(found) is not None
+        else:
+            at(place).sweep(CAME_US / 1e6 + 10**6)
+            assert not (place / "quarantine" / f"{ID}.msg").exists()
+
+    assert each_kill(tmp_path, keep, lambda place: decide(at(place)), after) > 2
+
+
+def test_what_is_decided_stays_decided(tmp_path: Path) -> None:
+    """Two people at once: one of them has decided, the other hears so; nor does the clock undo it."""
+    keep(tmp_path)
+    at(tmp_path).release(ID, WORD)
+    for again in (lambda: at(tmp_path).drop(ID, WORD), lambda: at(tmp_path).release(ID, WORD), lambda: at(tmp_path).expire(ID)):
+        with pytest.raises(Refused):
+            again()
+    assert at(tmp_path).record(ID).state is State.RELEASED
+
+
+def test_damaged(tmp_path: Path) -> None:
+    """What is not what came is not delivered; what no version of ours has written is left to people."""
+    kept = keep(tmp_path)
+    (tmp_path / "quarantine" / f"{ID}.msg").write_bytes(MESSAGE + b"x")
+    assert at(tmp_path).message(kept) is None
+    spool = Spool(tmp_path / "spool")
+    assert not at(tmp_path).hand_over(kept, spool, RELEASED_US)
+    spool.close()
+    (tmp_path / "quarantine" / "other.json").write_text("{}")
+    assert [one.held_id for one in at(tmp_path).records()] == [ID]
+    for wrong in ("../etc/passwd", "other", "x", "", "a" * 65):
+        with pytest.raises(MicMailError):
+            at(tmp_path).record(wrong)
+
+
+def test_room(tmp_path: Path) -> None:
+    at(tmp_path).keep(record(), MESSAGE, room_octets=len(MESSAGE))
+    with pytest.raises(NoRoom):
+        at(tmp_path).keep(record("01SECOND"), b"x", room_octets=len(MESSAGE))
+
+
+def test_told(tmp_path: Path) -> None:
+    """Each mailbox is told of a message once; a decision in between is not undone by that."""
+    keep(tmp_path)
+    at(tmp_path).drop(ID, WORD)
+    at(tmp_path).mark_told(ID, 7, RELEASED_US)
+    at(tmp_path).mark_told(ID, 7, RELEASED_US + 5)
+    found = at(tmp_path).record(ID)
+    assert (found.told, found.told_at_us, found.state) == ((7,), RELEASED_US, State.DROPPED)
+    at(tmp_path).mark_told("01GONE", 7, RELEASED_US)

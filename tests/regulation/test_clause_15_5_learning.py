@@ -1,0 +1,206 @@
+"""Reg. 15.5, 10.2: who moves mail to Junk, or out of it, teaches the filter; the mail program waits for none of it."""
+
+import imaplib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import MailServer, config_for
+from population import PASSWORD
+from rspamdserver import Pretender
+
+pytestmark = pytest.mark.clause("15.5", "10.2")
+OWNER = "dvbe@mic.gov.vn"
+
+
+@pytest.fixture(scope="module")
+def pretender() -> Iterator[Pretender]:
+    one = Pretender()
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, pretender: Pretender) -> Iterator[MailServer]:
+    folder = tmp_path_factory.mktemp("learning")
+    secret = folder / "password"
+    secret.write_text("of the controller\n")
+    secret.chmod(0o600)
+    settings = {"rspamd": {"controller": pretender.place, "password": secret, "taught_per_hour": 40, "seconds": 5}}
+    one = MailServer(config_for(folder / "data", settings))
+    one.issue("dvbe", name="Đỗ Văn Bê")
+    yield one
+    one.stop()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(pretender: Pretender) -> None:
+    pretender.taught.clear()
+    pretender.learns = 200
+
+
+class Program:
+    """A mail program with a message of its own for each test."""
+
+    def __init__(self, server: MailServer) -> None:
+        self.server = server
+        self.imap = imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=20)
+        signing_in = f"\0{OWNER}\0{PASSWORD}".encode()
+        self.imap.authenticate("PLAIN", lambda _: signing_in)
+
+    def put(self, folder: str, *subjects: str, flags: str = "") -> None:
+        for subject in subjects:
+            self.do("APPEND", folder, flags, f"Subject: {subject}\r\n\r\nx\r\n".encode())
+        self.imap.select(folder)
+
+    def do(self, command: str, *arguments: Any) -> None:
+        if command == "APPEND":
+            folder, flags, octets = arguments
+            answer = self.imap.append(folder, flags, None, octets)
+        else:
+            answer = self.imap.uid(command, *arguments)
+        assert answer[0] == "OK", answer
+
+
+@pytest.fixture
+def program(server: MailServer) -> Iterator[Program]:
+    one = Program(server)
+    for folder in ("INBOX", "Junk", "Archive"):
+        one.imap.select(folder)
+        one.imap.uid("STORE", "1:*", "+FLAGS.SILENT", r"(\Deleted)")
+        one.imap.expunge()
+    yield one
+    one.imap.logout()
+
+
+def learned(server: MailServer, pretender: Pretender, many: int = 1) -> list[tuple[str, str]]:
+    """What was taught, when there is so much of it: by which path, which subject."""
+    limit = time.monotonic() + 10
+    while len(pretender.taught) < many and time.monotonic() < limit:
+        server.housekeep()
+        time.sleep(0.02)
+    time.sleep(0.05 if many else 0.3)
+    server.housekeep()
+    return [(path, octets.split(b"\r\n")[0].decode().removeprefix("Subject: ")) for path, octets in pretender.taught]
+
+
+@pytest.mark.parametrize(
+    ("source", "command", "target", "path"),
+    [
+        ("INBOX", "MOVE", "Junk", "/learnspam"),
+        ("INBOX", "COPY", "Junk", "/learnspam"),
+        ("Archive", "MOVE", "Junk", "/learnspam"),
+        ("Junk", "MOVE", "INBOX", "/learnham"),
+        ("Junk", "COPY", "Archive", "/learnham"),
+    ],
+)
+def test_moving_teaches(
+    server: MailServer, pretender: Pretender, program: Program, source: str, command: str, target: str, path: str
+) -> None:
+    subject = f"{source}-{command}-{target}"
+    program.put(source, subject)
+    program.do(command, "1:*", target)
+    assert learned(server, pretender) == [(path, subject)]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "path"),
+    [("$Junk", "/learnspam"), ("Junk", "/learnspam"), ("$NotJunk", "/learnham"), ("NonJunk", "/learnham"),
+     ("($Junk $NotJunk)", "/learnham"), (r"(\Seen $junk)", "/learnspam")],
+)  # fmt: skip
+def test_keywords_teach(server: MailServer, pretender: Pretender, program: Program, keywords: str, path: str) -> None:
+    """As Thunderbird and Apple's Mail set them; said again it is no news."""
+    program.put("INBOX", keywords)
+    program.do("STORE", "1:*", "+FLAGS", keywords)
+    assert learned(server, pretender) == [(path, keywords)]
+    program.do("STORE", "1:*", "+FLAGS", keywords)
+    assert learned(server, pretender, 0) == [(path, keywords)]
+
+
+@pytest.mark.parametrize(
+    ("source", "act"),
+    [
+        ("Junk", ("MOVE", "1:*", "Trash")),
+        ("Junk", ("STORE", "1:*", "+FLAGS", r"(\Deleted)")),
+        ("Junk", ("COPY", "1:*", "Junk")),
+        ("INBOX", ("MOVE", "1:*", "Archive")),
+        ("INBOX", ("MOVE", "1:*", "Trash")),
+        ("INBOX", ("STORE", "1:*", "-FLAGS", "$Junk")),
+        ("INBOX", ("STORE", "1:*", "+FLAGS", r"(\Seen Work)")),
+        ("INBOX", ("APPEND", "Junk", "($Junk)", b"Subject: x\r\n\r\nx\r\n")),
+    ],
+)
+def test_what_says_nothing_teaches_nothing(
+    server: MailServer, pretender: Pretender, program: Program, source: str, act: tuple[Any, ...]
+) -> None:
+    """Thrown away is not judged; APPEND is how archives are brought in."""
+    program.put(source, "nothing", flags="($Junk)" if "-FLAGS" in act else "")
+    program.do(*act)
+    assert learned(server, pretender, 0) == []
+
+
+def test_the_last_word_counts(server: MailServer, pretender: Pretender, program: Program) -> None:
+    """A slip that is undone at once is not taught; and a message that is gone by then is."""
+    pretender.learns = 503
+    program.put("INBOX", "slip")
+    program.do("MOVE", "1:*", "Junk")
+    program.imap.select("Junk")
+    program.do("MOVE", "1:*", "INBOX")
+    program.imap.select("INBOX")
+    program.do("STORE", "1:*", "+FLAGS.SILENT", r"(\Deleted)")
+    program.imap.expunge()
+    learned(server, pretender, 1)
+    pretender.learns, pretender.taught = 200, []
+    assert learned(server, pretender) == [("/learnham", "slip")]
+
+
+@pytest.mark.parametrize(("learns", "again"), [(208, False), (204, False), (404, False), (500, True), (401, True)])
+def test_what_comes_of_a_lesson(server: MailServer, pretender: Pretender, program: Program, learns: int, again: bool) -> None:
+    """What it knows or will never learn is over; what it does not take now comes again."""
+    pretender.learns = learns
+    program.put("INBOX", f"lesson {learns}")
+    program.do("MOVE", "1:*", "Junk")
+    assert learned(server, pretender)
+    pretender.learns, pretender.taught = 200, []
+    assert len(learned(server, pretender, int(again))) == again
+
+
+def test_a_filter_that_is_away_disturbs_nobody(serve: Callable[..., MailServer], tmp_path: Path, pretender: Pretender) -> None:
+    """The move is done, the lesson waits on the disk over a restart, and is taught when the filter is back."""
+    data = tmp_path / "data"
+    settings = {"rspamd": {"controller": "tcp://127.0.0.1:1"}}
+    server = MailServer(config_for(data, settings))
+    try:
+        server.issue("dvbe", name="Đỗ Văn Bê")
+        program = Program(server)
+        program.put("INBOX", "later")
+        program.do("MOVE", "1:*", "Junk")
+        program.imap.logout()
+        server.housekeep()
+        server.housekeep()
+    finally:
+        server.stop()
+    told = [event for event in server.events() if event["event"] in {"junk_reported", "teaching_waits"}]
+    assert [event["event"] for event in told] == ["junk_reported", "teaching_waits"]
+    assert (told[0]["login"], told[0]["spam"], told[0]["messages"]) == (OWNER, True, 1)
+    again = MailServer(config_for(data, {"rspamd": {"controller": pretender.place}}))
+    try:
+        assert learned(again, pretender) == [("/learnspam", "later")]
+    finally:
+        again.stop()
+
+
+def test_one_mailbox_does_not_decide_for_all(server: MailServer, pretender: Pretender, program: Program) -> None:
+    """So many an hour and no more; the log says what was left out. Last in this module: it uses up the hour."""
+    for number in range(50):
+        program.put("INBOX", f"flood {number}")
+    program.do("MOVE", "1:*", "Junk")
+    assert len(learned(server, pretender, 1)) <= 40
+    limit = time.monotonic() + 10
+    while time.monotonic() < limit and not (data := [e for e in server.events() if e["event"] == "lessons_left_out"]):
+        time.sleep(0.1)
+    assert data
+    assert data[0]["mailbox"] == OWNER

@@ -1,0 +1,211 @@
+"""Rspamd on loopback, in a folder of its own under this account: a scanner, a controller, and where wanted Redis to learn into.
+
+No rule of it asks anybody anything; what it finds are GTUBE and words of our own.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+GREY, SOFT, MARKED, QUARANTINED = "wantgreylist", "wantsoftreject", "wantheader", "wantquarantine"
+"""Words in a subject that bring about an action."""
+PASSWORD = "of the controller"
+START_SECONDS = 60.0
+
+CONFIGURATION = """
+options {{
+  pidfile = "{folder}/rspamd.pid";
+  filters = "{filters}";
+  dns {{ nameserver = ["{nameserver}"]; timeout = 1s; retransmits = 1; }}
+  local_addrs = [];
+  control_socket = "{folder}/control.sock mode=0600";
+  hs_cache_dir = "{folder}/";
+  disable_hyperscan = true;
+  url_tld = "{folder}/tld";
+  tempdir = "{folder}";
+  task_timeout = 8s;
+}}
+logging {{ type = "file"; filename = "{folder}/rspamd.log"; level = "info"; }}
+worker "normal" {{ bind_socket = "127.0.0.1:{port}"; count = 1; mime = true; }}
+worker "controller" {{ bind_socket = "127.0.0.1:{control}"; count = 1; password = "{password}"; enable_password = "{password}";
+  secure_ip = []; }}
+worker "hs_helper" {{ count = 0; }}
+worker "fuzzy" {{ count = -1; }}
+actions {{ reject = 15; add_header = 6; greylist = 4; }}
+lua = "{folder}/rules.lua";
+metric {{ name = "default"; }}
+modules {{ path = [{modules}]; }}
+{more}
+"""
+RULES = """
+local reject_on = {{ {words} }}
+for word, action in pairs(reject_on) do
+  rspamd_config:register_symbol({{ name = 'WORD_' .. action:upper():gsub(' ', '_'), score = 0.5, type = 'normal',
+    callback = function(task)
+      local subject = task:get_header('Subject') or ''
+      if subject:find(word, 1, true) then
+        task:set_pre_result(action, 'a word', 'tests')
+        return true, 1.0, word
+      end
+    end }})
+end
+"""
+BAYES = """
+classifier "bayes" {{
+  tokenizer {{ name = "osb"; }}
+  cache {{ }}
+  new_schema = true;
+  backend = "redis";
+  servers = "{redis}";
+  min_learns = 1;
+  min_tokens = 3;
+  statfile {{ symbol = "BAYES_HAM"; spam = false; }}
+  statfile {{ symbol = "BAYES_SPAM"; spam = true; }}
+}}
+"""
+
+
+def missing(*, learning: bool = False) -> str | None:
+    """Why it cannot be run here."""
+    wanted = ("rspamd", *(("redis-server",) if learning else ()))
+    absent = [name for name in wanted if shutil.which(name) is None]
+    return f"not installed: {', '.join(absent)}" if absent else None
+
+
+def free_ports(number: int) -> list[int]:
+    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [one.getsockname()[1] for one in taken]
+    for one in taken:
+        one.close()
+    return ports
+
+
+class Pretender:
+    """Speaks Rspamd's protocol and says what a test wants, at once: for what the real one cannot be brought to say."""
+
+    def __init__(self) -> None:
+        self.says: dict[str, object] = said("no action")
+        self.status = 200
+        """Of the scanner."""
+        self.learns = 200
+        self.pause = 0.0
+        self.checked: list[tuple[Message, bytes]] = []
+        """Fields and message of each question."""
+        self.taught: list[tuple[str, bytes]] = []
+        """Path and message of each lesson that was answered."""
+        pretender = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                octets = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.path == "/checkv2":
+                    pretender.checked.append((self.headers, octets))
+                    time.sleep(pretender.pause)
+                    self._say(pretender.status, pretender.says)
+                else:
+                    pretender.taught.append((self.path, octets))
+                    self._say(pretender.learns, {"success": True})
+
+            def _say(self, status: int, told: object) -> None:
+                body = json.dumps(told).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *told: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+        self.place = f"tcp://127.0.0.1:{self._server.server_port}"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def said(action: str, score: float = 7.5, **symbols: float) -> dict[str, object]:
+    """An answer of the scanner."""
+    told = {name: {"name": name, "score": weight, "options": ["an option"]} for name, weight in symbols.items()}
+    return {"is_skipped": False, "score": score, "required_score": 15.0, "action": action, "symbols": told}
+
+
+class Rspamd:
+    """One daemon and what it needs."""
+
+    def __init__(self, folder: Path, *, learning: bool = False, nameserver: str = "127.0.0.1:1", modules: str = "",
+                 more: str = "", filters: str = "") -> None:  # fmt: skip
+        self._folder = folder
+        folder.mkdir(parents=True)
+        self.port, self.control = free_ports(2)
+        self._redis = folder / "redis.sock" if learning else None
+        words = {GREY: "greylist", SOFT: "soft reject", MARKED: "add header", QUARANTINED: "quarantine"}
+        (folder / "tld").write_text("com\norg\nnet\nvn\ngov.vn\nexample\n")
+        (folder / "rules.lua").write_text(RULES.format(words=", ".join(f"{word} = '{act}'" for word, act in words.items())))
+        if learning:
+            more += BAYES.format(redis=self._redis)
+        (folder / "rspamd.conf").write_text(
+            CONFIGURATION.format(
+                folder=folder, port=self.port, control=self.control, password=PASSWORD, nameserver=nameserver,
+                modules=modules, more=more, filters=filters,
+            )
+        )  # fmt: skip
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def place(self) -> str:
+        return f"tcp://127.0.0.1:{self.port}"
+
+    @property
+    def controller(self) -> str:
+        return f"tcp://127.0.0.1:{self.control}"
+
+    def start(self) -> None:
+        user: list[str] = []
+        if os.getuid() == 0:  # it does not run as root by itself
+            user = ["--insecure"]
+        if self._redis is not None:
+            self._run("redis-server", "--port", "0", "--unixsocket", str(self._redis), "--save", "", "--dir", str(self._folder))
+        self._run("rspamd", "--no-fork", *user, "--config", str(self._folder / "rspamd.conf"), f"--var=DBDIR={self._folder}")
+        limit = time.monotonic() + START_SECONDS
+        while not (self._answers(self.port) and self._answers(self.control)):
+            assert all(one.poll() is None for one in self._processes), self.log()
+            assert time.monotonic() < limit, self.log()
+            time.sleep(0.05)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        told = subprocess.DEVNULL
+        self._processes.append(subprocess.Popen([program, *arguments], stdout=told, stderr=told, cwd=self._folder))
+
+    def _answers(self, port: int) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as asking:
+                asking.sendall(b"GET /ping HTTP/1.0\r\n\r\n")
+                return b"pong" in asking.recv(1000)
+        except OSError:
+            return False
+
+    def log(self) -> str:
+        path = self._folder / "rspamd.log"
+        return path.read_text(errors="replace") if path.exists() else "it has written no log"
+
+    def stop(self) -> None:
+        for one in reversed(self._processes):
+            one.terminate()
+        for one in reversed(self._processes):
+            try:
+                one.wait(10)
+            except subprocess.TimeoutExpired:
+                one.kill()
+                one.wait(10)
+        self._processes.clear()
