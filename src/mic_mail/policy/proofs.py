@@ -152,6 +152,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_14_4_register.py",
         "tests/regulation/test_clause_7_2_c.py",
+        "tests/regulation/test_clause_7_2_c_limits.py",
         "tests/regulation/test_clause_7_2_c_sign_ins.py",
         "tests/regulation/year/test_year.py",
     ),

@@ -38,6 +38,8 @@ AT_ONCE = 50
 """Mailboxes that are looked at in one turn of a thread: 5 ms."""
 AGAIN = timedelta(hours=1)
 """When a letter that reached nobody is tried next."""
+MALWARE = "malware"
+"""What the fact of a suspension names as its trigger."""
 SERVER = "server"
 """The actor of what the server does by itself."""
 
@@ -279,8 +281,12 @@ def _of_fact(entry: Entry, kind: Kind, fact: Fact) -> Posted:
 
 def _noticed(fact: Fact) -> Text:
     """Because of what the server suspended a mailbox by itself."""
-    recipients = fact.data.get("recipients")
-    return centre.looks_stolen() if recipients is None else centre.too_many_recipients(int(recipients))
+    recipients, messages = fact.data.get("recipients"), fact.data.get("messages")
+    if recipients is not None:
+        return centre.too_many_recipients(int(recipients))
+    if messages is not None:
+        return centre.too_many_messages(int(messages))
+    return centre.sends_malware() if fact.text("trigger") == MALWARE else centre.looks_stolen()
 
 
 class NobodyToTell(MicMailError):

@@ -18,6 +18,16 @@ def too_many_recipients(recipients: int) -> Text:
     )
 
 
+def too_many_messages(messages: int) -> Text:
+    """What was noticed: very many messages."""
+    return Text(f"gửi {messages} thư trong vòng một giờ", f"sent {counted(messages, 'message', 'messages')} within an hour")
+
+
+def sends_malware() -> Text:
+    """What was noticed: a message with malware, which was refused."""
+    return Text("gửi thư có mã độc (đã bị từ chối)", "sent a message with malware, which was refused,")
+
+
 def looks_stolen() -> Text:
     """What was noticed: a sign-in that looks like a stolen password."""
     return Text("có đăng nhập bất thường", "was signed in to as if its password were stolen")
