@@ -340,7 +340,7 @@ def test_a_mailbox_that_writes_to_too_many_waits(serve: Callable[..., MailServer
         other.mail("ttlan@mic.gov.vn")
         assert other.rcpt("dvbe@mic.gov.vn")[0] == 250
         assert [code for code, _ in recipients(stranger)] == [250] * 6
-        server.move_clock_to(NOW + timedelta(minutes=62))
+        server.move_clock_to(NOW + timedelta(minutes=65))
         assert client.rcpt("ttlan@mic.gov.vn")[0] == 250
     server.stop()
     refused = [event for event in server.events() if event["event"] == "recipient_refused"]

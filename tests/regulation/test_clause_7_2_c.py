@@ -26,7 +26,7 @@ from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD
 
 LIMIT = 10
-SETTINGS = {"limits": {"recipients_per_hour": LIMIT, "suspend_beyond": 2, "bulk_senders": ("cntt",)}}
+SETTINGS = {"limits": {"recipients_per_hour": LIMIT, "suspend_beyond": 2, "bulk_senders": ("cntt",), "bulk_times": 1}}
 
 
 @pytest.fixture

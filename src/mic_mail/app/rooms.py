@@ -27,12 +27,14 @@ from mic_mail.outbound.spool import Spool
 from mic_mail.process.feed import Feed, tell_directory_changed
 from mic_mail.process.lag import LoopLag
 from mic_mail.process.lanes import AccountLanes, Lanes
+from mic_mail.process.sentcounts import SentCounts
 from mic_mail.services.access import Access
 from mic_mail.services.housekeeping import ChangedAccounts
 from mic_mail.services.inbound.learning import Learning
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.malware import Malware
 from mic_mail.services.notices import Notices
+from mic_mail.services.rates import Rates
 from mic_mail.services.runaways import Runaways
 from mic_mail.services.secrecy import Secrecy
 from mic_mail.services.spoolreports import ReportSettings, SpoolReports
@@ -68,6 +70,7 @@ class Rooms:
     learning: Learning
     mailflow: MailFlow
     runaways: Runaways
+    counts: SentCounts
     usage: ChangedAccounts
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -121,6 +124,7 @@ class Rooms:
                     await self.lanes.io(close)
             except (MicMailError, OSError) as error:  # a mailbox that others hold: recovery and the next process see to it
                 self.log.event("close_failed", **failure(error))
+        self.counts.close()
         self.lanes.close()
         self.log.close()
 
@@ -169,6 +173,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         clock=clock,
         log=log,
     )
+    counts = SentCounts(config.sent_dir, name)
     mailflow = MailFlow(
         flow_settings(config),
         store=store,
@@ -182,6 +187,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         log=log,
         clock=clock,
         reports=reports,
+        rates=Rates(counts),
         runaway=runaways.noticed,
         queued=queued.tell,
     )
@@ -205,6 +211,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         learning=learning,
         mailflow=mailflow,
         runaways=runaways,
+        counts=counts,
         usage=usage,
     )
 

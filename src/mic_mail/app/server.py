@@ -82,6 +82,7 @@ class Server:
             "connections": self.doors.connections,
             **lag_report(self.rooms.lag),
             "events": self.rooms.log.counted(),
+            "limited": dict(self.rooms.mailflow.limited),
             "directory_version": self.rooms.access.snapshot.version,
             "certificate_ends_at": self.rooms.tls.ends_at.isoformat(),
             **(self.sending.report() if self.sending is not None else {}),

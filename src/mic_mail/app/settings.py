@@ -13,6 +13,7 @@ from mic_mail.ldap.server import Network
 from mic_mail.net.admission import AdmissionLimits
 from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
 from mic_mail.services.flowsettings import FlowSettings
+from mic_mail.services.readings import bulk_senders, ceilings
 from mic_mail.smtp.session import Limits as SmtpLimits
 
 
@@ -25,11 +26,10 @@ def flow_settings(config: Config) -> FlowSettings:
         attachment_octets=config.limits.attachment.maximum,
         support=config.support,
         separator=config.smtp.subaddress,
-        recipients_per_hour=config.limits.recipients_per_hour,
-        runaway_recipients=round(config.limits.suspend_beyond * config.limits.recipients_per_hour),
-        bulk_senders=frozenset(
-            name if "@" in name else f"{name}@{config.server.domain}" for name in config.limits.bulk_senders
-        ),
+        ceilings=ceilings(config),
+        suspend_beyond=config.limits.suspend_beyond,
+        bulk_senders=bulk_senders(config),
+        bulk_times=config.limits.bulk_times,
     )
 
 

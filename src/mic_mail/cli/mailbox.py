@@ -35,12 +35,14 @@ from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettin
 from mic_mail.policy.roles import Right
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.wording import FACTS, KINDS, STATES, state_names
+from mic_mail.process.sentcounts import SentCounts
 from mic_mail.services.accounts import Accounts
 from mic_mail.services.credentials import Origin
 from mic_mail.services.explain import Explanation, Side, explain
 from mic_mail.services.issuing import Issuing, Request, make_verifiers
 from mic_mail.services.notices import Notices
-from mic_mail.services.readings import lifecycle_settings
+from mic_mail.services.rates import DAY, HOUR, Use, uses
+from mic_mail.services.readings import ceilings_of, lifecycle_settings
 
 app = typer.Typer(help=say("Hộp thư.", "Mailboxes."), no_args_is_help=True)
 
@@ -76,6 +78,9 @@ ONE = (
     Column("sends", "Gửi thư", "Sends"),
     Column("held_by", "Lưu giữ (9.2)", "Held (9.2)"),
     Column("handed_over_to", "Đang bàn giao cho (12.3.d)", "Being handed over to (12.3.d)"),
+    Column("sent_in_hour", "Đã gửi trong một giờ", "Sent within an hour"),
+    Column("sent_in_day", "Đã gửi trong 24 giờ", "Sent within 24 hours"),
+    Column("sent", "Đã gửi", "Sent", json_only=True),
 )
 FACT_COLUMNS = (
     Column("seq", "Mục", "Fact", right=True),
@@ -198,6 +203,7 @@ def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> N
         "sends": decision.sends,
         "held_by": [hold.document for hold in holds(entry.facts)] or None,
         "handed_over_to": handover.successor if (handover := running(entry.facts)) is not None else None,
+        **_sent(here, entry),
     }
     row = {**_row(entry, decision), **more}
     if as_json:
@@ -251,6 +257,33 @@ def quota(
 
 
 # ------------------------------------------------------------ rows
+
+
+def _sent(here: Frame, entry: Entry) -> dict[str, Cell]:
+    """What the mailbox has sent lately, of its limits (Reg. 7.2.c); nothing where this account may not read that."""
+    ceilings = ceilings_of(here.config, entry.address)
+    counts = SentCounts(here.config.sent_dir, None)
+    try:
+        found = list(uses(counts.sums(entry.mailbox_id, here.clock.now().timestamp()), ceilings))
+    except OSError:
+        return {}
+    finally:
+        counts.close()
+    return {
+        "sent_in_hour": _used([use for use in found if use.span == HOUR]),
+        "sent_in_day": _used([use for use in found if use.span == DAY]),
+        "sent": {f"{use.what}_{use.span}": {"taken": use.taken, "limit": use.limit} for use in found},
+    }
+
+
+def _used(found: list[Use]) -> Text:
+    """`3/1000 messages, 5/2000 recipients, 1.2 MB/2 GB`."""
+    messages, recipients, octets = found
+    taken, limit = dates.size(octets.taken), dates.size(octets.limit)
+    return Text(
+        f"{messages.taken}/{messages.limit} thư, {recipients.taken}/{recipients.limit} người nhận, {taken.vi}/{limit.vi}",
+        f"{messages.taken}/{messages.limit} messages, {recipients.taken}/{recipients.limit} recipients, {taken.en}/{limit.en}",
+    )
 
 
 def _settings(here: Frame) -> LifecycleSettings:

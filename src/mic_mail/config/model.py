@@ -244,22 +244,51 @@ class Limits(Section):
         int,
         Field(ge=10, le=10_000_000),
         Unit("recipients an hour"),
-        About("Recipients that one mailbox may write to in an hour, per worker; 450 beyond, in case a password was stolen."),
+        About("Recipients that one mailbox may write to in an hour; 450 beyond, in case a password was stolen."),
     ] = 2_000
+    recipients_per_day: Annotated[
+        int, Field(ge=10, le=10_000_000), Unit("recipients a day"), About("Likewise in 24 hours.")
+    ] = 10_000
+    messages_per_hour: Annotated[
+        int,
+        Field(ge=10, le=10_000_000),
+        Unit("messages an hour"),
+        About("Messages that one mailbox may send in an hour; 450 beyond."),
+    ] = 1_000
+    messages_per_day: Annotated[int, Field(ge=10, le=10_000_000), Unit("messages a day"), About("Likewise in 24 hours.")] = (
+        3_000
+    )
+    octets_per_hour: Annotated[
+        Octets,
+        Field(ge=MIB, le=1024 * GIB),
+        About("What one mailbox may send in an hour, each message counted once; 450 beyond."),
+    ] = 2 * GIB
+    octets_per_day: Annotated[Octets, Field(ge=MIB, le=1024 * GIB), About("Likewise in 24 hours.")] = 8 * GIB
     suspend_beyond: Annotated[
         float,
         Field(ge=0, le=1000),
         Unit("times"),
         About(
-            "A mailbox that goes on to so many times recipients_per_hour in an hour is suspended by the server; 0: never.",
+            "A mailbox that goes on to so many times recipients_per_hour or messages_per_hour in an hour is suspended by the "
+            "server; 0: never.",
             "7.2.c",
         ),
     ] = 2.0
     bulk_senders: Annotated[
         tuple[MailboxName, ...],
         Distinct,
-        About("Mailboxes that are allowed to write to very many, which the server does not suspend for it.", "7.2.c"),
+        About(
+            "Mailboxes that are allowed to write to very many: `bulk_times` as much, and the server does not suspend them "
+            "for it.",
+            "7.2.c",
+        ),
     ] = ()
+    bulk_times: Annotated[
+        int,
+        Field(ge=1, le=1_000),
+        Unit("times"),
+        About("So many times the six limits above hold for `bulk_senders`."),
+    ] = 10
 
 
 class Auth(Section):
@@ -401,6 +430,11 @@ class Config(Section):
     def policies_dir(self) -> Path:
         """What other domains say about TLS to their mail servers (RFC 8461), as long as they say it."""
         return self.server.data_dir / "sts"
+
+    @property
+    def sent_dir(self) -> Path:
+        """How much each mailbox has sent in the last hour and day, by process."""
+        return self.server.data_dir / "sent"
 
     @property
     def held_dir(self) -> Path:

@@ -38,7 +38,7 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file, or a machine-readable part (`filename` empty); base64, but for 7-bit message/* parts in lines: they stay as they are."""
+    """A file, or a machine-readable part (`filename` empty); base64, but 7-bit message/* parts in lines stay as they are."""
 
     filename: str
     content_type: str

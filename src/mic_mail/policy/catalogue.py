@@ -215,7 +215,9 @@ ROWS: tuple[Clause, ...] = (
           "đăng nhập bất thường được báo cá nhân và Trung tâm; phiên bị ngắt trong vài giây."),
          ("Suspended by command, and by the server when it sends malware (ClamAV) or far too much, and (by setting) after a "
           "spray of passwords; abnormal sign-ins are told to person and Centre; sessions are cut within seconds.")),
-        settings="malware.clamd malware.suspend limits.recipients_per_hour limits.suspend_beyond limits.bulk_senders "
+        settings="malware.clamd malware.suspend limits.recipients_per_hour limits.recipients_per_day "
+                 "limits.messages_per_hour limits.messages_per_day limits.octets_per_hour limits.octets_per_day "
+                 "limits.suspend_beyond limits.bulk_senders limits.bulk_times "
                  "anomaly.suspend anomaly.window anomaly.sprayed anomaly.guesses anomaly.networks"),
     _row("7.3.a", ENFORCED,
         ("Đơn vị, cá nhân liên hệ bằng văn bản, fax, điện thoại để khôi phục.",

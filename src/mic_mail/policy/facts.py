@@ -53,7 +53,7 @@ class FactKind(StrEnum):
     """The leaver is back from the effective day on; undoes no reclaim that happened before."""
     SUSPENDED = "suspended"
     """Reg. 7.2. [cause: a, b or c; for b: conclusion_no, concluded_on, signatory; for a: counted_from?; trigger?,
-    recipients?]"""
+    recipients?, messages?]"""
     RESTORED = "restored"
     """Reg. 7.3: lifts the suspensions recorded before it; `document` is needed for 7.2.b. [asked_by?, channel?]"""
     ABSENCE = "absence"

@@ -152,6 +152,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_14_4_register.py",
         "tests/regulation/test_clause_7_2_c.py",
+        "tests/regulation/test_clause_7_2_c_limits.py",
         "tests/regulation/test_clause_7_2_c_sign_ins.py",
         "tests/regulation/year/test_year.py",
     ),
@@ -292,6 +293,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "15.3": ("tests/regulation/test_evidence.py",),
     "15.5": (
         "tests/clients/test_imap_libraries.py",
+        "tests/regulation/test_clause_15_5_learning.py",
         "tests/regulation/test_evidence.py",
     ),
     "16.1.b": (

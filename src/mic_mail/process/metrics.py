@@ -40,6 +40,7 @@ class _Numbers:
             yield _one("mic_mail_start_time_seconds", "When the server was started, since 1970.", started)
         yield from self._of_processes()
         yield self._events()
+        yield self._limited()
         yield self._lag()
         yield from self._certificate()
         yield from _disks(self._config)
@@ -78,6 +79,16 @@ class _Numbers:
             for event, count in _numbers(process.get("events")):
                 events.add_metric([str(process.get("name")), event], count)
         return events
+
+    def _limited(self) -> Metric:
+        """Senders, recipients and messages that were refused by a limit of sending."""
+        limited = CounterMetricFamily(
+            "mic_mail_sending_limited", "What a limit of sending refused, by limit.", labels=["process", "limit"]
+        )
+        for process in self._processes:
+            for limit, count in _numbers(process.get("limited")):
+                limited.add_metric([str(process.get("name")), limit], count)
+        return limited
 
     def _lag(self) -> Metric:
         """Each 20 ms a loop is asked to do nothing; this is how late it came to that."""

@@ -26,7 +26,7 @@ BIND_ATTEMPTS = 10
 
 def make_folders(config: Config, owner: Account | None = None) -> None:
     """The folders of a server, private to its account."""
-    folders = (config.server.data_dir, config.run_dir, config.log_dir, config.mail_root, config.spool_dir)
+    folders = (config.server.data_dir, config.run_dir, config.log_dir, config.mail_root, config.spool_dir, config.sent_dir)
     with _told():
         privileges.make_folders(folders, owner)
 

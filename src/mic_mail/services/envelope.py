@@ -119,6 +119,14 @@ class HeaderFacts:
     """`TLS-Required: No` (RFC 8689 §3)."""
 
 
+@dataclass(slots=True)
+class Counted:
+    """Whether the message stands in its sender's counts (`services.rates`), and with how much."""
+
+    octets: int = 0
+    is_counted: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """A transaction whose DATA or BDAT begins."""
@@ -138,6 +146,7 @@ class Envelope:
     written_as: set[int] = field(default_factory=set)
     """The mailboxes of units and groups that the person writes as (Reg. 12.3); known once the header has been read."""
     header: HeaderFacts = field(default_factory=HeaderFacts)
+    counted: Counted = field(default_factory=Counted)
 
     @property
     def elsewhere(self) -> list[Recipient]:

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+from mic_mail.process.sentcounts import Amounts
+from mic_mail.services.rates import Ceilings
+
+CEILINGS = Ceilings(Amounts(1_000, 2_000, 2 << 30), Amounts(3_000, 10_000, 8 << 30))
+
 
 @dataclass(frozen=True, slots=True)
 class FlowSettings:
@@ -14,9 +19,14 @@ class FlowSettings:
     attachment_octets: int
     support: str
     separator: str = "+"
-    recipients_per_hour: int = 2_000
-    """Of one mailbox, on submission."""
-    runaway_recipients: int = 4_000
-    """Named within an hour: then the mailbox is suspended (Reg. 7.2.c); 0: never."""
+    ceilings: Ceilings = CEILINGS
+    """What one mailbox may send, on submission."""
+    suspend_beyond: float = 2.0
+    """Who goes on to so many times the messages or recipients of an hour is suspended (Reg. 7.2.c); 0: never."""
     bulk_senders: frozenset[str] = frozenset()
-    """Addresses of mailboxes that are not suspended for it."""
+    """Addresses of mailboxes that may send `bulk_times` as much and are not suspended for it."""
+    bulk_times: int = 10
+
+    def ceilings_of(self, address: str) -> Ceilings:
+        """What the mailbox of this address may send."""
+        return self.ceilings.times(self.bulk_times) if address in self.bulk_senders else self.ceilings

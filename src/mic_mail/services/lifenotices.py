@@ -38,6 +38,9 @@ AT_ONCE = 50
 """Mailboxes that are looked at in one turn of a thread: 5 ms."""
 AGAIN = timedelta(hours=1)
 """When a letter that reached nobody is tried next."""
+MALWARE = "malware"
+SPAM = "spam"
+"""What the fact of a suspension names as its trigger."""
 SERVER = "server"
 """The actor of what the server does by itself."""
 
@@ -279,15 +282,14 @@ def _of_fact(entry: Entry, kind: Kind, fact: Fact) -> Posted:
 
 def _noticed(fact: Fact) -> Text:
     """Because of what the server suspended a mailbox by itself."""
-    match fact.text("trigger"), fact.data.get("recipients"), fact.data.get("messages"):
-        case "malware", _, _:
-            return centre.sends_malware()
-        case "spam", _, int(messages):
-            return centre.sends_spam(messages)
-        case _, int(recipients), _:
-            return centre.too_many_recipients(recipients)
-        case _:
-            return centre.looks_stolen()
+    recipients, messages = fact.data.get("recipients"), fact.data.get("messages")
+    if fact.text("trigger") == MALWARE:
+        return centre.sends_malware()
+    if fact.text("trigger") == SPAM and isinstance(messages, int):
+        return centre.sends_spam(messages)
+    if isinstance(recipients, int):
+        return centre.too_many_recipients(recipients)
+    return centre.too_many_messages(messages) if isinstance(messages, int) else centre.looks_stolen()
 
 
 class NobodyToTell(MicMailError):

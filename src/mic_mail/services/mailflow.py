@@ -7,7 +7,7 @@ Never here: protocol syntax, reply codes, SQL. Temporary trouble is never turned
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,6 +30,7 @@ from mic_mail.services.envelope import Accepted, Cause, Client, Envelope, Outcom
 from mic_mail.services.flowsettings import FlowSettings
 from mic_mail.services.malware import Malware
 from mic_mail.services.posting import Parcel, account_ref
+from mic_mail.services.rates import Rates
 from mic_mail.services.reception import Reception, Sink, Stream
 from mic_mail.services.recipients import Elsewhere, Recipients
 from mic_mail.services.secrecy import Checked, Passage, Secrecy, Way
@@ -61,10 +62,11 @@ class MailFlow:
         log: MailLog,
         clock: Clock,
         reports: SpoolReports,
-        runaway: Callable[[int, int], None] = lambda mailbox_id, recipients: None,
+        rates: Rates,
+        runaway: Callable[[int, str, int], None] = lambda mailbox_id, what, count: None,
         queued: Callable[[str], None] = lambda entry_id: None,
     ) -> None:
-        """`runaway` hears, on the loop, of a mailbox that goes on to name far too many recipients; `queued` of what is to be
+        """`runaway` hears, on the loop, of a mailbox that goes on to send far too much; `queued` of what is to be
         sent on."""
         self.settings = settings
         self._malware = malware
@@ -76,7 +78,7 @@ class MailFlow:
         self._clock = clock
         self._delivering = Delivering(store, lanes, accounts, log, clock, arrived=access.arrived, reports=reports)
         self._recipients = Recipients(access, store, accounts, log, clock)
-        self._senders = Senders(access, lambda: self.settings, clock, runaway)
+        self._senders = Senders(access, lambda: self.settings, clock, rates=rates, log=log, runaway=runaway)
         self._spooling = Spooling(
             spool,
             queue,
@@ -100,6 +102,7 @@ class MailFlow:
         if refusal is None and declared_octets is not None and declared_octets > self.settings.message_octets:
             sizes = {"size_octets": self.message_octets, "limit_octets": self.attachment_octets}
             refusal = Refusal(Cause.MESSAGE_TOO_LARGE, trace_id, sizes)
+        refusal = refusal or self._senders.has_no_room(client, trace_id, declared_octets or 0)
         if refusal is not None:
             self._tell_refused("sender_refused", refusal, client, sender=sender)
         return refusal
@@ -132,8 +135,8 @@ class MailFlow:
                 found = Cause.OVER_QUOTA
         if isinstance(found, Cause):
             refusal = Refusal(found, trace_id, {"address": address})
-        elif client.signed_in is not None and self._senders.sends_too_much(client.signed_in):
-            refusal = Refusal(Cause.SENDING_RATE, trace_id, {"limit": str(settings.recipients_per_hour)})
+        elif (too_many := self._senders.name_recipient(client, trace_id)) is not None:
+            refusal = too_many
         elif isinstance(found, Elsewhere):
             return Recipient(address, (), None, notify, orcpt)
         else:
@@ -141,6 +144,11 @@ class MailFlow:
             return Recipient(address, (found.mailbox_id,), detail or None, notify, orcpt)
         self._tell_refused("recipient_refused", refusal, client, recipient=address)
         return refusal
+
+    @property
+    def limited(self) -> Mapping[str, int]:
+        """How often each limit of sending refused something in this process."""
+        return self._senders.limited
 
     # ------------------------------------------------------------ the message
 
@@ -181,7 +189,7 @@ class MailFlow:
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
         """A whole message, trace header in front."""
         try:
-            stopped = self._senders.may_send(envelope.client, envelope.trace_id) or self._senders.still_written_as(envelope)
+            stopped = self._stopped(envelope, received_octets)
             if stopped is not None:
                 return self.refused(envelope, stopped)
             parcels = self._parcels(envelope)
@@ -250,7 +258,7 @@ class MailFlow:
 
     async def accept_stream(self, envelope: Envelope, sink: Sink, answered: Answers, received_octets: int) -> Outcome:
         """A large message whose content is durable already."""
-        stopped = self._senders.may_send(envelope.client, envelope.trace_id) or self._senders.still_written_as(envelope)
+        stopped = self._stopped(envelope, received_octets)
         if stopped is not None:
             await self._lanes.io(sink.discard)
             return self.refused(envelope, stopped)
@@ -269,6 +277,12 @@ class MailFlow:
         await self._delivering.staged(parcels[0], staged, answered)
         self._recipients.grew(parcels[0].mailbox.mailbox_id, answered.size)
         return self._accepted(envelope, received_octets, delivered=1)
+
+    def _stopped(self, envelope: Envelope, octets: int) -> Refusal | None:
+        """What ended while the message came, and the limit that it passes."""
+        senders = self._senders
+        ended = senders.may_send(envelope.client, envelope.trace_id) or senders.still_written_as(envelope)
+        return ended or senders.count(envelope, octets)
 
     async def _inspect(
         self, envelope: Envelope, parcels: list[Parcel], source: bytes | Path
@@ -364,6 +378,7 @@ class MailFlow:
         return self.refusal(envelope, Cause.OVER_QUOTA, address=envelope.recipients[0].address)
 
     def refused(self, envelope: Envelope, refusal: Refusal) -> Refusal:
+        self._senders.discount(envelope)
         recipients = [recipient.address for recipient in envelope.recipients]
         told: dict[str, object] = {
             "sender": envelope.sender,
@@ -382,6 +397,7 @@ class MailFlow:
             peer=client.peer.address,
             session=client.peer.session_id,
             login=client.signed_in.address if client.signed_in else None,
+            **({"limit": "{what}-{span}".format_map(refusal.params)} if refusal.cause is Cause.SENDING_RATE else {}),
         )
 
     # ------------------------------------------------------------ errands

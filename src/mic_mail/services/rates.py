@@ -1,44 +1,116 @@
-"""How many recipients a mailbox writes to in an hour: what a stolen password may send before somebody looks.
+"""How much a mailbox may send in an hour and in a day: what a stolen password is good for before somebody looks (Reg. 7.2.c).
 
-In: whose mailbox, its limit, the time. Out: counted, or the seconds until there is room; and how many it has tried. Pure: no
-clock, no I/O. Counts stand by the minute, so a mailbox takes 61 pairs of small numbers at most, and no hour sees more than the
-limit. The table is bounded.
+In: whose mailbox, what it wants to send, the ceilings, the time. Out: counted, or `Full`: which ceiling, and when there is
+room. No hour sees more than its limit, wherever it begins, and nobody waits longer than an hour and five minutes for it; of a
+day likewise, and an hour. The same in all processes and over restarts (`process.sentcounts`), so the time is the wall's.
 """
 
-from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
 
-MINUTE = 60.0
-MINUTES = 61
-"""An hour begins anywhere in a minute, and the first minute counts whole."""
+from mic_mail.process.sentcounts import NAMES, Amounts, SentCounts, Sums
+
+HOUR: Final = "hour"
+DAY: Final = "day"
 
 
-class HourlyRate:
-    """The counts of one process."""
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """The most that one mailbox sends."""
 
-    def __init__(self, capacity: int = 50_000) -> None:
-        """`capacity`: mailboxes that are remembered; the longest silent go first."""
-        self._capacity = capacity
-        self._counts: OrderedDict[int, deque[list[int]]] = OrderedDict()
+    hour: Amounts
+    day: Amounts
 
-    def __len__(self) -> int:
-        return len(self._counts)
+    def times(self, factor: float) -> "Ceilings":
+        return Ceilings(_times(self.hour, factor), _times(self.day, factor))
 
-    def take(self, mailbox_id: int, limit: int, now: float) -> float:
-        """0: one more is counted; else it is counted as refused, and so many seconds it has to wait."""
-        minute = int(now // MINUTE)
-        counts = self._counts.setdefault(mailbox_id, deque())
-        self._counts.move_to_end(mailbox_id)
-        if len(self._counts) > self._capacity:
-            self._counts.popitem(last=False)
-        while counts and counts[0][0] <= minute - MINUTES:
-            counts.popleft()
-        full = sum(taken for _, taken, _ in counts) >= limit
-        first = next((at for at, taken, _ in counts if taken), minute)
-        if not counts or counts[-1][0] != minute:
-            counts.append([minute, 0, 0])
-        counts[-1][2 if full else 1] += 1
-        return (first + MINUTES) * MINUTE - now if full else 0.0
 
-    def tried(self, mailbox_id: int) -> int:
-        """How many recipients it named in the hour before it last did, those that were refused included."""
-        return sum(taken + refused for _, taken, refused in self._counts.get(mailbox_id, ()))
+def _times(amounts: Amounts, factor: float) -> Amounts:
+    return Amounts(round(amounts.messages * factor), round(amounts.recipients * factor), round(amounts.octets * factor))
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """A ceiling is reached."""
+
+    what: str
+    """`messages`, `recipients` or `octets`."""
+    span: str
+    """`hour` or `day`."""
+    limit: int
+    room_at: float
+    """From when on there is room, in seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One ceiling, and what of it is taken."""
+
+    what: str
+    span: str
+    taken: int
+    limit: int
+
+    @property
+    def is_full(self) -> bool:
+        return self.taken >= self.limit
+
+
+class Rates:
+    """The counts of one server, as one process asks for them."""
+
+    def __init__(self, counts: SentCounts) -> None:
+        self._counts = counts
+
+    def full(self, mailbox_id: int, wanted: Amounts, ceilings: Ceilings, now: float) -> Full | None:
+        """The ceiling that `wanted` does not fit under; of several the one that lasts longest. Nothing is counted."""
+        return self._full(mailbox_id, wanted, ceilings, now, counted=Amounts())
+
+    def take(self, mailbox_id: int, wanted: Amounts, ceilings: Ceilings, now: float) -> Full | None:
+        """Count it, unless it does not fit. Counted first and looked at then: of two processes at once both may be told to
+        wait, but they never pass a ceiling together."""
+        self._counts.add(mailbox_id, now, wanted)
+        full = self._full(mailbox_id, wanted, ceilings, now, counted=wanted)
+        if full is not None:
+            self.give_back(mailbox_id, wanted, now)
+        return full
+
+    def _full(self, mailbox_id: int, wanted: Amounts, ceilings: Ceilings, now: float, *, counted: Amounts) -> Full | None:
+        hour, day = self._counts.totals(mailbox_id, now)
+        over = [(HOUR, what) for what in _over(hour, wanted, ceilings.hour, counted)]
+        over += [(DAY, what) for what in _over(day, wanted, ceilings.day, counted)]
+        if not over:
+            return None
+        sums = self._counts.sums(mailbox_id, now)
+        found = []
+        for span, what in over:
+            window, limits = (sums.hour, ceilings.hour) if span == HOUR else (sums.day, ceilings.day)
+            more, limit = getattr(wanted, what) - getattr(counted, what), getattr(limits, what)
+            found.append(Full(what, span, limit, window.room_at(what, more, limit)))
+        return max(found, key=lambda full: full.room_at)
+
+    def give_back(self, mailbox_id: int, amounts: Amounts, now: float) -> None:
+        """What was counted was not sent after all."""
+        self._counts.add(mailbox_id, now, Amounts(-amounts.messages, -amounts.recipients, -amounts.octets))
+
+    def refused(self, mailbox_id: int, messages: int, recipients: int, now: float) -> Amounts:
+        """Count what was refused; how much the mailbox has tried to send within the hour, the refused included."""
+        self._counts.add(mailbox_id, now, Amounts(messages, recipients), refused=True)
+        sums = self._counts.sums(mailbox_id, now)
+        return sums.hour.total().plus(sums.refused)
+
+
+def uses(sums: Sums, ceilings: Ceilings) -> Iterator[Use]:
+    """Every ceiling with what is taken of it."""
+    for span, window, limits in ((HOUR, sums.hour, ceilings.hour), (DAY, sums.day, ceilings.day)):
+        for what, taken, limit in zip(NAMES, window.total(), limits, strict=True):
+            yield Use(what, span, taken, limit)
+
+
+def _over(taken: Amounts, wanted: Amounts, limits: Amounts, counted: Amounts) -> Iterator[str]:
+    """What does not fit; `counted` is in what is taken already."""
+    for what, has, more, limit, own in zip(NAMES, taken, wanted, limits, counted, strict=True):
+        # One message passes always: a ceiling below the largest one must not keep it out for good.
+        if more and has - own + more > limit and (has > own or what != "octets"):
+            yield what

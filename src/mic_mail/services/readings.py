@@ -5,6 +5,8 @@ from mic_mail.policy.calendar import TermEnd, WorkingDays
 from mic_mail.policy.facts import Level
 from mic_mail.policy.lifecycle import LifecycleSettings
 from mic_mail.policy.warnings import WarnDays
+from mic_mail.process.sentcounts import Amounts
+from mic_mail.services.rates import Ceilings
 
 _DAYS_PER_MONTH = 30 * 86_400.0
 
@@ -34,6 +36,26 @@ def warn_days(config: Config) -> WarnDays:
         password=config.auth.password_warn_days,
         term=config.unit.term_warn_days,
     )
+
+
+def ceilings(config: Config) -> Ceilings:
+    """How much one mailbox may send (Reg. 7.2.c)."""
+    limits = config.limits
+    return Ceilings(
+        Amounts(limits.messages_per_hour, limits.recipients_per_hour, limits.octets_per_hour),
+        Amounts(limits.messages_per_day, limits.recipients_per_day, limits.octets_per_day),
+    )
+
+
+def bulk_senders(config: Config) -> frozenset[str]:
+    """The whole addresses of the mailboxes that may send more."""
+    return frozenset(name if "@" in name else f"{name}@{config.server.domain}" for name in config.limits.bulk_senders)
+
+
+def ceilings_of(config: Config, address: str) -> Ceilings:
+    """How much the mailbox of this address may send."""
+    found = ceilings(config)
+    return found.times(config.limits.bulk_times) if address in bulk_senders(config) else found
 
 
 def ranks(config: Config) -> dict[str, Level]:

@@ -1,4 +1,4 @@
-"""Suspending a mailbox by itself: it writes to far too many, sends malware or spam, or its password looks stolen (Reg. 7.2.c).
+"""Suspending a mailbox by itself: it sends far too much, malware or spam, or its password looks stolen (Reg. 7.2.c).
 
 In: a mailbox and what was noticed. Out: a suspension as a fact, an event, and the other processes told;
 the Centre hears of it by a notice that follows from the fact (`services.lifenotices`). Belongs to the event loop; the fact is
@@ -19,11 +19,14 @@ from mic_mail.policy.facts import Cause, Detail, Draft, FactKind
 from mic_mail.policy.states import State
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access
-from mic_mail.services.lifenotices import SERVER
+from mic_mail.services.lifenotices import MALWARE, SERVER, SPAM
 
 TRIES = 3
 """How often a suspension is tried where others record something of the mailbox at the same time."""
-WHY = "gửi tới quá nhiều người nhận trong một giờ"
+WHY = {
+    "recipients": "gửi tới quá nhiều người nhận trong một giờ",
+    "messages": "gửi quá nhiều thư trong một giờ",
+}
 WHY_INFECTED = "gửi thư có mã độc"
 WHY_SPAM = "gửi nhiều thư rác"
 
@@ -50,17 +53,17 @@ class Runaways:
         self._log = log
         self._under_way: dict[int, asyncio.Task[None]] = {}
 
-    def noticed(self, mailbox_id: int, recipients: int) -> None:
-        """A mailbox names too many recipients."""
-        self._begin(mailbox_id, "outbound-rate", WHY, recipients=recipients)
+    def noticed(self, mailbox_id: int, what: str, count: int) -> None:
+        """A mailbox sends too many `messages`, or to too many `recipients`."""
+        self._begin(mailbox_id, "outbound-rate", WHY[what], **{what: count})
 
     def infected(self, mailbox_id: int) -> None:
         """Somebody signed in as this mailbox sends malware."""
-        self._begin(mailbox_id, "malware", WHY_INFECTED)
+        self._begin(mailbox_id, MALWARE, WHY_INFECTED)
 
     def spamming(self, mailbox_id: int, messages: int) -> None:
         """Somebody signed in as this mailbox sends what the filter rejects as spam, again and again."""
-        self._begin(mailbox_id, "spam", WHY_SPAM, messages=messages)
+        self._begin(mailbox_id, SPAM, WHY_SPAM, messages=messages)
 
     def _begin(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> None:
         if mailbox_id not in self._under_way:

@@ -1,20 +1,25 @@
-"""Who may send, as whom, and to how many an hour (Reg. 4.3, 7.1, 7.2.c, 12.3).
+"""Who may send, as whom, and how much in an hour and a day (Reg. 4.3, 7.1, 7.2.c, 12.3).
 
 In: a client and what it says; the snapshot, the decisions and the authorities in memory. Out: nothing, or a `Refusal`. Asked at
 MAIL, at each RCPT, and again at the end of a message: what ended while it came is over. Belongs to the event loop.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 from mic_mail.clock import Clock
+from mic_mail.log.failures import failure
+from mic_mail.log.maillog import MailLog
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.sending import check_envelope
+from mic_mail.process.sentcounts import Amounts
 from mic_mail.services import authorship
 from mic_mail.services.access import Access
 from mic_mail.services.envelope import Cause, Client, Envelope, Refusal, Role
 from mic_mail.services.flowsettings import FlowSettings
 from mic_mail.services.identity import SignedIn
-from mic_mail.services.rates import HourlyRate
+from mic_mail.services.rates import HOUR, Ceilings, Full, Rates
 from mic_mail.services.refusals import RefusalKind
 
 _STATES = {
@@ -25,18 +30,32 @@ _STATES = {
 }
 
 
+_Judge = Callable[[int, Amounts, Ceilings, float], Full | None]
+
+
 class Senders:
     """The senders of one process."""
 
     def __init__(
-        self, access: Access, settings: Callable[[], FlowSettings], clock: Clock, runaway: Callable[[int, int], None]
+        self,
+        access: Access,
+        settings: Callable[[], FlowSettings],
+        clock: Clock,
+        *,
+        rates: Rates,
+        log: MailLog,
+        runaway: Callable[[int, str, int], None],
     ) -> None:
-        """`runaway` hears of a mailbox that goes on to name far too many recipients."""
+        """`runaway` hears of a mailbox that goes on to send far too many `messages` or name far too many `recipients`."""
         self._access = access
         self._settings = settings
         self._clock = clock
+        self._rates = rates
+        self._log = log
         self._runaway = runaway
-        self._rate = HourlyRate()
+        self._is_told = False
+        self.limited: Counter[str] = Counter()
+        """How often each limit refused something."""
 
     def may_send(self, client: Client, trace_id: str) -> Refusal | None:
         """Asked at MAIL and again at the end of the message: a suspension in between counts (Reg. 7.1)."""
@@ -90,12 +109,69 @@ class Senders:
             known = {known for address in written for known in candidates(address, self._settings().separator)}
             envelope.written_as.update(others[address] for address in known & others.keys())
 
-    def sends_too_much(self, sender: SignedIn) -> bool:
-        """Whether the mailbox has to wait; else this recipient is counted, whatever becomes of the message."""
-        settings = self._settings()
-        too_much = self._rate.take(sender.mailbox_id, settings.recipients_per_hour, self._clock.monotonic()) > 0
-        if too_much and settings.runaway_recipients and sender.address not in settings.bulk_senders:
-            tried = self._rate.tried(sender.mailbox_id)
-            if tried >= settings.runaway_recipients:
-                self._runaway(sender.mailbox_id, tried)
-        return too_much
+    # ------------------------------------------------------------ how much
+
+    def has_no_room(self, client: Client, trace_id: str, octets: int) -> Refusal | None:
+        """Asked at MAIL: the limit that one more message of this size would pass."""
+        return self._judged(client, trace_id, Amounts(1, 0, octets), self._rates.full)
+
+    def name_recipient(self, client: Client, trace_id: str) -> Refusal | None:
+        """Count a recipient, whatever becomes of the message."""
+        return self._judged(client, trace_id, Amounts(recipients=1), self._rates.take)
+
+    def count(self, envelope: Envelope, octets: int) -> Refusal | None:
+        """Count a message that is complete; `discount` it if it is not taken after all."""
+        wanted = Amounts(1, 0, octets)
+        refusal = self._judged(envelope.client, envelope.trace_id, wanted, self._rates.take)
+        envelope.counted.octets, envelope.counted.is_counted = octets, refusal is None
+        return refusal
+
+    def discount(self, envelope: Envelope) -> None:
+        """The message was not taken: who sends it again is not counted twice."""
+        counted, sender = envelope.counted, envelope.client.signed_in
+        if counted.is_counted and sender is not None:
+            counted.is_counted = False
+            with self._told():
+                self._rates.give_back(sender.mailbox_id, Amounts(1, 0, counted.octets), self._now())
+
+    def _judged(self, client: Client, trace_id: str, wanted: Amounts, judge: _Judge) -> Refusal | None:
+        sender, settings = client.signed_in, self._settings()
+        if sender is None:
+            return None
+        with self._told():
+            full = judge(sender.mailbox_id, wanted, settings.ceilings_of(sender.address), self._now())
+            if full is None:
+                return None
+            self.limited[f"{full.what}-{full.span}"] += 1
+            self._refused(sender, wanted, full, settings)
+            return Refusal(
+                Cause.SENDING_RATE,
+                trace_id,
+                {"what": full.what, "span": full.span, "amount": full.limit, "room_at": full.room_at},
+            )
+        return None
+
+    def _refused(self, sender: SignedIn, wanted: Amounts, full: Full, settings: FlowSettings) -> None:
+        """Only an hour's messages and recipients suspend: a program that tries all night would reach twice a day's limit by its
+        patience, and many octets are no spam."""
+        if full.span != HOUR or full.what == "octets":
+            return
+        tried = self._rates.refused(sender.mailbox_id, wanted.messages, wanted.recipients, self._now())
+        if settings.suspend_beyond and sender.address not in settings.bulk_senders:
+            count = getattr(tried, full.what)
+            if count >= settings.suspend_beyond * full.limit:
+                self._runaway(sender.mailbox_id, full.what, count)
+
+    def _now(self) -> float:
+        return self._clock.now_us() / 1e6
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Counts that cannot be read or written keep nobody from sending; it is said once."""
+        try:
+            yield
+            self._is_told = False
+        except OSError as error:
+            if not self._is_told:
+                self._log.event("sending_not_counted", **failure(error))
+            self._is_told = True

@@ -6,11 +6,14 @@ ends with where to turn and the trace id that is also in the log. No line is lon
 Never here: anything that a peer sent, but for its words, short and without controls.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from mic_mail.errors import Text
+from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.messages import where_to_turn
 from mic_mail.services.envelope import Accepted, Cause, Refusal
@@ -96,6 +99,13 @@ def _wrap(text: str, octets: int) -> list[str]:
             line = longer
     return [*wrapped, line]
 
+
+_SENT = {
+    "messages": Text("gửi {limit} thư", "sent {limit} messages"),
+    "recipients": Text("gửi đến {limit} người nhận", "written to {limit} recipients"),
+    "octets": Text("gửi {limit} MB", "sent {limit} MB"),
+}
+_WITHIN = {"hour": Text("một giờ", "an hour"), "day": Text("24 giờ", "24 hours")}
 
 TABLE: dict[str, Row] = {
     # the connection
@@ -200,12 +210,16 @@ TABLE: dict[str, Row] = {
         "Địa chỉ {address} không thuộc hộp thư của Ông/Bà; chỉ được gửi thư bằng địa chỉ của mình ({clause}).",
         "4.3",
     ),
-    Cause.SENDING_RATE: Row(
-        450,
-        "4.7.1",
-        "Your mailbox has written to {limit} recipients within an hour, the most that are allowed; send the rest later.",
-        "Hộp thư của Ông/Bà đã gửi đến {limit} người nhận trong một giờ, mức tối đa cho phép; đề nghị gửi tiếp sau.",
-    ),
+    **{
+        f"{Cause.SENDING_RATE}-{what}-{span}": Row(
+            450,
+            "4.7.1",
+            f"Your mailbox has {done.en} within {time.en}, the most that is allowed; there is room from {{room}} on.",
+            f"Hộp thư của Ông/Bà đã {done.vi} trong {time.vi}, mức tối đa cho phép; có thể gửi tiếp từ {{room}}.",
+        )
+        for what, done in _SENT.items()
+        for span, time in _WITHIN.items()
+    },
     # Thunderbird and Outlook answer a refused sign-in by asking for the password again and again, but show the words of a
     # refused MAIL: so whoever is send-locked signs in, and is told here.
     Cause.SEND_LOCKED: Row(
@@ -369,11 +383,23 @@ def of_refusal(refusal: Refusal, *, quota_is_final: bool = False) -> Reply:
     name: str = refusal.cause
     if refusal.cause is Cause.OVER_QUOTA and quota_is_final:
         name = "over-quota-for-good"
+    if refusal.cause is Cause.SENDING_RATE:
+        return _too_much(refusal)
     row = TABLE[name]
     if refusal.text is not None:  # the use case has worded it (states of a mailbox, with their dates)
         return Reply(row.code, row.enhanced, refusal.text)
     sizes = {key.removesuffix("_octets"): megabytes(value) for key, value in refusal.params.items() if isinstance(value, int)}
     return reply(name, refusal.trace_id, **{**refusal.params, **sizes})
+
+
+def _too_much(refusal: Refusal) -> Reply:
+    """Which limit of sending, how much, and when there is room."""
+    what, span, amount, room_at = (refusal.params[name] for name in ("what", "span", "amount", "room_at"))
+    assert isinstance(amount, int)
+    assert isinstance(room_at, float)
+    limit = megabytes(amount) if what == "octets" else str(amount)
+    room = dates.short(datetime.fromtimestamp(math.ceil(room_at / 60) * 60, UTC))
+    return reply(f"{refusal.cause}-{what}-{span}", refusal.trace_id, limit=limit, room=room)
 
 
 def too_large(trace_id: str, message_octets: int, attachment_octets: int) -> Reply:

@@ -26,6 +26,7 @@ WORDS = {
     "limit",
     "field",
     "malware",
+    "room",
 }
 
 
@@ -45,7 +46,23 @@ def test_rows(name: str) -> None:
 def test_every_cause_has_a_row_and_temporary_ones_are_4xx() -> None:
     """Disk full, lock or database unavailable are never 5xx; a final no is never 4xx."""
     for cause in Cause:
-        assert (TABLE[cause].code < 500) == (cause in TEMPORARY), cause
+        names = [name for name in TABLE if name.startswith("sending-rate-")] if cause is Cause.SENDING_RATE else [cause]
+        assert names
+        assert all((TABLE[name].code < 500) == (cause in TEMPORARY) for name in names), cause
+
+
+@pytest.mark.parametrize("span", ["hour", "day"])
+@pytest.mark.parametrize(
+    ("what", "amount", "said"), [("messages", 10, "10"), ("recipients", 20, "20"), ("octets", 5 << 20, "5")]
+)
+def test_each_limit_of_sending_has_its_words(what: str, amount: int, said: str, span: str) -> None:
+    """Which limit, how much, and from which minute on there is room: the next whole one, on the ministry's clock."""
+    words = {"what": what, "span": span, "amount": amount, "room_at": 1_764_000_001.0}
+    answer = replies.of_refusal(Refusal(Cause.SENDING_RATE, "ID", words))
+    assert (answer.code, answer.enhanced, answer.trace_id) == (450, "4.7.1", "ID")
+    for text in (answer.text.en, answer.text.vi):
+        assert f" {said} " in text
+        assert "24/11/2025 23:01" in text
 
 
 def test_every_refused_sign_in_has_a_code() -> None:

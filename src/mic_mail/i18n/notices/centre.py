@@ -18,15 +18,20 @@ def too_many_recipients(recipients: int) -> Text:
     )
 
 
+def too_many_messages(messages: int) -> Text:
+    """What was noticed: very many messages."""
+    return Text(f"gửi {messages} thư trong vòng một giờ", f"sent {counted(messages, 'message', 'messages')} within an hour")
+
+
 def sends_malware() -> Text:
     """What was noticed: malware."""
-    return Text("đã gửi thư có mã độc", "sent malware")
+    return Text("gửi thư có mã độc", "sent malware")
 
 
 def sends_spam(messages: int) -> Text:
     """What was noticed: mail that the filter rejected."""
     return Text(
-        f"đã gửi {messages} thư bị bộ lọc bác vì là thư rác trong vòng một giờ",
+        f"gửi {messages} thư bị bộ lọc bác vì là thư rác trong vòng một giờ",
         f"sent {counted(messages, 'message', 'messages')} within an hour that the filter rejected as spam",
     )
 
