@@ -51,9 +51,9 @@ def ed25519() -> tuple[bytes, str]:
     return base64.b64encode(seed), record("ed25519", key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
 
 
-def records() -> dict[str, str]:
+def records(domain: str = DOMAIN) -> dict[str, str]:
     """Names of the DNS and their texts."""
-    return {f"rsa._domainkey.{DOMAIN}": rsa()[1], f"ed._domainkey.{DOMAIN}": ed25519()[1]}
+    return {f"rsa._domainkey.{domain}": rsa()[1], f"ed._domainkey.{domain}": ed25519()[1]}
 
 
 def zone(texts: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:
@@ -62,15 +62,16 @@ def zone(texts: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:
 
 
 def sign(
-    message: bytes, form: bytes = FORMS[0], *, algorithm: bytes = b"rsa-sha256", length: bool = False, **more: object
-) -> bytes:
+    message: bytes, form: bytes = FORMS[0], *, algorithm: bytes = b"rsa-sha256", length: bool = False,
+    domain: str = DOMAIN, **more: object,
+) -> bytes:  # fmt: skip
     """The message with dkimpy's field in front."""
     selector, key = (b"ed", ed25519()[0]) if algorithm.startswith(b"ed") else (b"rsa", rsa()[0])
     header, _, body = form.partition(b"/")
     field = dkimpy.sign(
         message,
         selector,
-        DOMAIN.encode(),
+        domain.encode(),
         key,
         canonicalize=(header, body),
         signature_algorithm=algorithm,

@@ -24,7 +24,7 @@ from mic_mail.services.identity import Peer
 from mic_mail.storage.types import AccountRef
 from population import Population
 
-STEPS = ("rename", "fsync", "link", "unlink", "write")
+STEPS = ("rename", "fsync", "link", "unlink", "write", "copy_file_range")
 MESSAGE = b"From: a@a.example\r\nSubject: x\r\n\r\n"
 PEER = Peer("127.0.0.1", 1, 25, "smtp", None, "session")
 

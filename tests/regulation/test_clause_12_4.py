@@ -111,7 +111,10 @@ class Post:
         self.server = server
         self.clock = server.clock
 
-    def put(self, mailbox: Any, number: int, *, folder: str = "INBOX", flags: int = 0, header: str = "", **names: str) -> None:
+    def put(
+        self, mailbox: Any, number: int, *, folder: str = "INBOX", flags: int = 0, header: str = "",
+        keywords: tuple[str, ...] = (), **names: str,
+    ) -> None:  # fmt: skip
         sender, to = names.get("sender", "a@mof.gov.vn"), names.get("to", mailbox.address)
         octets = (
             f"From: {sender}\r\nTo: {to}\r\nMessage-ID: <{number}@x>\r\nSubject: Thu {number}\r\n{header}\r\nx\r\n".encode()
@@ -120,7 +123,7 @@ class Post:
         staged = account.stage()
         staged.write(octets)
         staged.finish()
-        delivery = Delivery(staged, answers_of(octets), received_at_us=self.clock.now_us(), flags=flags)
+        delivery = Delivery(staged, answers_of(octets), received_at_us=self.clock.now_us(), flags=flags, keywords=keywords)
         account.publish(account.folder(folder).folder_id, [delivery])
         staged.discard()
 
@@ -136,7 +139,7 @@ def post(serve: Callable[..., MailServer]) -> Post:
 
 
 def test_what_waits_in_a_mailbox(post: Post) -> None:
-    """Not what was answered from Sent, marked, thrown away, or came by itself; nor what came more than 30 days ago."""
+    """Not what was answered from Sent, marked, thrown away, junk, or came by itself; nor what came more than 30 days ago."""
     bee = post.server.issue("dvbe")
     for number in (1, 2):
         post.put(bee, number)
@@ -144,6 +147,8 @@ def test_what_waits_in_a_mailbox(post: Post) -> None:
     post.put(bee, 4, header="Auto-Submitted: auto-generated\r\n")
     post.put(bee, 5, folder="Trash")
     post.put(bee, 6, to="other@mic.gov.vn")
+    post.put(bee, 7, keywords=("$Junk",))
+    post.put(bee, 8, folder="Junk", keywords=("$Junk",))
     post.put(bee, 20, folder="Sent", sender="dvbe@mic.gov.vn", to="a@mof.gov.vn", header="References: <0@x>\r\n <2@x>\r\n")
     (one,) = post.waiting(bee)
     assert (one.subject, one.due_at) == ("Thu 1", TUESDAY_EVENING)

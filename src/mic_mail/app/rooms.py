@@ -30,7 +30,9 @@ from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.process.sentcounts import SentCounts
 from mic_mail.services.access import Access
 from mic_mail.services.housekeeping import ChangedAccounts
+from mic_mail.services.inbound.judging import Judging
 from mic_mail.services.inbound.learning import Learning
+from mic_mail.services.inbound.origins import Origins
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.malware import Malware
 from mic_mail.services.notices import Notices
@@ -68,6 +70,7 @@ class Rooms:
     malware: Malware
     secrecy: Secrecy
     learning: Learning
+    judging: Judging
     mailflow: MailFlow
     runaways: Runaways
     counts: SentCounts
@@ -103,6 +106,7 @@ class Rooms:
         self.malware.configure(config)
         self.secrecy.configure(config)
         self.learning.configure(config)
+        self.judging.configure(config)
         self.usage.notices = Notices(self.store, config, self.clock)
         try:
             self.tls.reload(config.certificate, config.key)
@@ -118,6 +122,7 @@ class Rooms:
             task.cancel()
         self.lag.close()
         await self.secrecy.close()
+        self.judging.close()
         for close in (self.store.close, self.spool.close, self.queue.close, self.directory.close):
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -155,6 +160,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         access, directory, tell=lambda: tell_directory_changed(config.run_dir), lanes=lanes, clock=clock, log=log
     )
     malware = Malware(config, lanes, log, runaways.infected)
+    judging = Judging(config, (Origins(config),), log, clock)
     reports = SpoolReports(
         ReportSettings(
             config.server.hostname,
@@ -184,6 +190,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         access=access,
         malware=malware,
         secrecy=secrecy,
+        judging=judging,
         log=log,
         clock=clock,
         reports=reports,
@@ -209,6 +216,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         malware=malware,
         secrecy=secrecy,
         learning=learning,
+        judging=judging,
         mailflow=mailflow,
         runaways=runaways,
         counts=counts,

@@ -83,6 +83,7 @@ class Server:
             **lag_report(self.rooms.lag),
             "events": self.rooms.log.counted(),
             "limited": dict(self.rooms.mailflow.limited),
+            "judged": self.rooms.judging.counted(),
             "directory_version": self.rooms.access.snapshot.version,
             "certificate_ends_at": self.rooms.tls.ends_at.isoformat(),
             **(self.sending.report() if self.sending is not None else {}),

@@ -27,6 +27,20 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Nhận thư của <{sender}> gửi {recipients}, {size}, từ {peer}, phiên {session}; Message-ID <{message_id}>",
         "Accepted from <{sender}> for {recipients}, {size}, from {peer}, session {session}; Message-ID <{message_id}>",
     ),
+    "message_judged": (
+        (
+            "Nguồn gốc thư: SPF {spf} ({spf_domain}), DKIM {dkim}, DMARC {dmarc} ({from_domain}), ARC {arc}, iprev {iprev}; "
+            "kết quả {action}, quy tắc {rule} ({reason})"
+        ),
+        (
+            "Origin: SPF {spf} ({spf_domain}), DKIM {dkim}, DMARC {dmarc} ({from_domain}), ARC {arc}, iprev {iprev}; "
+            "{action}, rule {rule} ({reason})"
+        ),
+    ),
+    "resolver_missing": (
+        "Máy không có máy chủ tên miền, hỏi 127.0.0.1: {error}",
+        "This machine has no name server, 127.0.0.1 is asked: {error}",
+    ),
     "message_delivered": (
         "Đã chuyển vào {mailbox}, thư mục {folder}, UID {uid}",
         "Delivered to {mailbox}, folder {folder}, UID {uid}",

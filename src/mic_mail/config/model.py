@@ -14,6 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from mic_mail.config.doors import Dns, Imap, Ldap, Listen, Pop3, Smtp, Tls, Web
+from mic_mail.config.inbound import Inbound
 from mic_mail.config.readings import (
     Address,
     Census,
@@ -388,6 +389,7 @@ class Config(Section):
     web: Annotated[Web, About("The password page.", "7.3.c")] = Web()
     sending: Annotated[Sending, About("To other servers.", "4.2")] = Sending()
     log: Annotated[Log, About("Logs.", "8.2")] = Log()
+    inbound: Annotated[Inbound, About("From other servers.", "10.2")] = Inbound()
     malware: Annotated[Malware, About("Malware.", "10.2")] = Malware()
     rspamd: Annotated[Rspamd, About("Spam.", "10.2")] = Rspamd()
     quarantine: Annotated[Quarantine, About("Mail that is kept back.", "4.2")] = Quarantine()

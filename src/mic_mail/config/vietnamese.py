@@ -174,6 +174,27 @@ MEANINGS = {
     "web.more_names": "Các tên máy khác mà trình duyệt được dùng để truy nhập, ngoài server.hostname.",
     "web.idle_seconds": "Không thao tác quá khoảng này thì phải đăng nhập lại.",
     "web.session_seconds": "Đã đăng nhập quá khoảng này thì phải đăng nhập lại.",
+    "inbound": "Kiểm tra thư đến từ máy chủ khác do ai gửi.",
+    "inbound.authenticate": "Kiểm tra nguồn gốc thư bằng SPF, DKIM, DMARC và ARC; false: không hỏi gì, thư nào cũng qua.",
+    "inbound.trusted_networks": (
+        "Mạng của thiết bị và máy chuyển tiếp của cơ quan: thư đến từ đó không bị kiểm tra. Không ghi máy trung chuyển "
+        "(TCP proxy) đưa thư từ bên ngoài vào."
+    ),
+    "inbound.own_domain": (
+        "Thư từ bên ngoài ghi người gửi (From hoặc phong bì) thuộc tên miền của cơ quan mà không có gì chứng thực: từ chối, "
+        "đưa vào Junk, hoặc như thư khác."
+    ),
+    "inbound.dmarc": (
+        "Thư mà tên miền của người gửi không thừa nhận theo DMARC: làm như tên miền đó yêu cầu (từ chối, hoặc Junk), nhiều "
+        "nhất là Junk, hoặc như thư khác."
+    ),
+    "inbound.no_author": "Thư không đọc rõ được người gửi: không có From, nhiều From, nhiều tên miền, phần tiêu đề hỏng.",
+    "inbound.spf_fail": "Thư từ máy mà tên miền của phong bì không thừa nhận (`-all`), khi không có DMARC.",
+    "inbound.unsettled": (
+        "Thư mà DNS không trả lời nên chưa biết có phải từ chối không: cho qua và đánh dấu, hoặc để bên gửi thử lại sau."
+    ),
+    "inbound.trusted_sealers": "Tên miền của nhóm thư và máy chuyển tiếp có dấu ARC được tin: thư do họ chuyển tiếp là của họ.",
+    "inbound.seconds": "Câu hỏi chưa được trả lời sau khoảng này kể từ khi nhận hết thư coi như không trả lời.",
     "malware": "Quét mã độc bằng ClamAV.",
     "malware.clamd": "Nơi clamd nghe: `unix:/run/clamav/clamd.ctl` hoặc `tcp://127.0.0.1:3310`; trống: không quét.",
     "malware.seconds": "Trả lời muộn hơn coi như không có.",

@@ -448,6 +448,29 @@ class Scanner:
         return None, b""
 
 
+def with_head(scan: Scan, head: bytes) -> Scan:
+    """The scan of the message with `head` in front of it: whole lines of trace fields, which say nothing about its body.
+
+    As if all of it had been read at once; `scan` is used up. The header has to leave room for `head` below `MAX_HEADER`.
+    """
+    whole = scan.header if scan.header or not scan.root.body_start else None
+    _move(scan.root, len(head))
+    scan.root.header_start = 0
+    return scan._replace(
+        octets=len(head) + scan.octets,
+        header=head + whole if whole is not None and len(head) + len(whole) <= MAX_HEADER else b"",
+        has_8bit=scan.has_8bit or not head.isascii(),
+    )
+
+
+def _move(part: Part, octets: int) -> None:
+    part.header_start += octets
+    part.body_start += octets
+    part.body_end += octets
+    for child in part.children:
+        _move(child, octets)
+
+
 def _owner(frames: list[_Frame], window: bytes, pos: int) -> _Frame:
     """Whose delimiter line begins at `pos`, of those that could be (from the outermost to the innermost multipart).
 

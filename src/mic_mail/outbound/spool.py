@@ -24,9 +24,11 @@ that is handed out twice doubles nothing. A try that leaves a recipient out writ
 (`outbound.schedule`). Blocking; no SQL; times are passed in.
 """
 
+import errno
 import fcntl
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,11 +37,14 @@ from typing import Final
 from mic_mail.outbound.files import trouble, unlink, write_all
 from mic_mail.outbound.schedule import is_due, pause_us
 from mic_mail.outbound.transaction import Transaction
+from mic_mail.storage.copying import copy_rest
 
 MESSAGE: Final = ".msg"
 ENVELOPE: Final = ".env"
 MESSAGE_MODE: Final = 0o440
 FORMAT: Final = 1
+_NO_NAMELESS_FILES: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
+"""What file systems and kernels without O_TMPFILE say."""
 
 
 ELSEWHERE: Final = 0
@@ -72,6 +77,8 @@ class Slip(Transaction):
     """The reports to the sender that are due (`outbound.owed`)."""
     arrived_at_us: int = 0
     """When it came to this server, for one that was kept back before it was accepted for delivery; 0: then."""
+    verdict: str = ""
+    """The checks' word for it, by which it is filed: `junk`, or nothing."""
 
     def encode(self) -> bytes:
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False).encode()
@@ -101,6 +108,20 @@ class Spool:
 
     def close(self) -> None:
         os.close(self._live_fd)
+
+    def scratch(self) -> "Scratch":
+        """A place for a message that is not known yet to be taken."""
+        try:
+            return Scratch(os.open(self._tmp, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, MESSAGE_MODE))
+        except OSError as error:
+            if error.errno not in _NO_NAMELESS_FILES:
+                raise trouble(error) from error
+        try:
+            fd, name = tempfile.mkstemp(suffix=MESSAGE, dir=self._tmp)  # a leftover of a kill is swept like any other
+            os.unlink(name)
+        except OSError as error:
+            raise trouble(error) from error
+        return Scratch(fd)
 
     def draft(self, spool_id: str) -> "Draft":
         """Begin an entry. `spool_id` is a name nobody else takes (a trace id)."""
@@ -195,6 +216,38 @@ def slip_of(root: Path, spool_id: str) -> Slip | None:
         return None
 
 
+class Scratch:
+    """The octets of a message as they come, in a file without a name: it ends with this process. One thread at a time."""
+
+    __slots__ = ("fd", "size")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.size = 0
+
+    @property
+    def path(self) -> str:
+        """By which this process, and no other, can open it."""
+        return f"/proc/self/fd/{self.fd}"
+
+    def write(self, octets: bytes | bytearray | memoryview) -> None:
+        try:
+            write_all(self.fd, octets)
+        except OSError as error:
+            self.discard()
+            raise trouble(error) from error
+        self.size += len(octets)
+
+    def finish(self) -> None:
+        """Nothing: what is acknowledged is made durable elsewhere."""
+
+    def discard(self) -> None:
+        """Forget it; harmless when called twice."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
 class Draft:
     """An entry before it exists: write the message, then `commit` or `discard`. One thread at a time."""
 
@@ -222,6 +275,14 @@ class Draft:
             self.discard()
             raise trouble(error) from error
         self.size += len(octets)
+
+    def append_rest(self, source: int, offset: int) -> None:
+        """Append what stands in the open file `source` from `offset` on."""
+        try:
+            self.size += copy_rest(source, offset, self._fd)
+        except OSError as error:
+            self.discard()
+            raise trouble(error) from error
 
     def finish(self) -> None:
         """Make the message's content durable."""

@@ -289,9 +289,12 @@ ROWS: tuple[Clause, ...] = (
     _row("10.2", PARTLY,
         ("An ninh, chống virus, lọc thư rác, xóa và lưu trữ, đổi mật khẩu, quyền truy nhập.",
          "Security, virus protection, spam filtering, deletion and archiving, password change, access rights."),
-        ("Thư được quét mã độc bằng ClamAV, có thì từ chối; chính sách mật khẩu, mã hóa kết nối, khóa gửi. Chưa lọc thư rác.",
-         "Messages are scanned by ClamAV and refused; password policy, encryption, sending locked. No filter for spam yet."),
-        settings="malware.clamd malware.absent auth.password_length auth.cleartext tls.minimum storage.expunge_keep"),
+        (("Thư được quét mã độc bằng ClamAV, có thì từ chối; thư đến được kiểm tra nguồn gốc (SPF, DKIM, DMARC), giả mạo thì "
+          "từ chối hoặc vào Junk; chính sách mật khẩu, mã hóa kết nối, khóa gửi. Chưa lọc thư rác theo nội dung."),
+         ("Messages are scanned by ClamAV and refused; mail from outside is judged by its origin (SPF, DKIM, DMARC): refused, "
+          "or into Junk; password policy, encryption, sending locked. No filter for the contents of spam yet.")),
+        settings="inbound.own_domain inbound.dmarc "
+                 "malware.clamd malware.absent auth.password_length auth.cleartext tls.minimum storage.expunge_keep"),
     _row("10.3", ENFORCED,
         ("Ngừng dịch vụ vì kỹ thuật phải báo trước tối thiểu 03 ngày làm việc.",
          "Technical downtime is announced at least 3 working days ahead."),

@@ -41,6 +41,7 @@ class _Numbers:
         yield from self._of_processes()
         yield self._events()
         yield self._limited()
+        yield self._judged()
         yield self._lag()
         yield from self._certificate()
         yield from _disks(self._config)
@@ -89,6 +90,15 @@ class _Numbers:
             for limit, count in _numbers(process.get("limited")):
                 limited.add_metric([str(process.get("name")), limit], count)
         return limited
+
+    def _judged(self) -> Metric:
+        """Of mail from other servers: passed, junk, refused, later, held."""
+        what = "Messages from other servers, by what the checks came to."
+        judged = CounterMetricFamily("mic_mail_judged_messages", what, labels=["process", "verdict"])
+        for process in self._processes:
+            for verdict, count in _numbers(process.get("judged")):
+                judged.add_metric([str(process.get("name")), verdict], count)
+        return judged
 
     def _lag(self) -> Metric:
         """Each 20 ms a loop is asked to do nothing; this is how late it came to that."""

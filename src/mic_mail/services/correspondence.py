@@ -161,7 +161,7 @@ class Correspondences:
                     found.own.append((entry.address, letter))
                 elif letter.is_report:
                     self._take_report(found, account, folder, letter)
-                elif folder.special_use not in NOT_INCOMING or letter.refers:
+                elif (folder.special_use not in NOT_INCOMING and not letter.is_junk) or letter.refers:
                     found.arrivals.append(letter)
         found.own += self._of_holders(entry, since)
         return found

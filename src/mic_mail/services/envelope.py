@@ -7,9 +7,13 @@ A refusal names its `Cause`; which code and which words a client sees is the doo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from mic_mail.errors import Text
 from mic_mail.services.identity import Peer, SignedIn
+
+if TYPE_CHECKING:
+    from mic_mail.services.inbound.enquiries import Enquiry
 
 
 class Role(StrEnum):
@@ -49,6 +53,10 @@ class Cause(StrEnum):
     NOT_INSPECTED = "not-inspected"
     MALWARE = "malware"
     NOT_SCANNED = "not-scanned"
+    FORGED = "forged"
+    NOT_OF_AUTHOR = "not-of-author"
+    LISTED = "listed"
+    NOT_JUDGED = "not-judged"
     LOOP = "loop"
     BARE_LINE_END = "bare-line-end"
     # the machine
@@ -59,7 +67,16 @@ class Cause(StrEnum):
 BINARYMIME = "BINARYMIME"
 """The `body` of a message whose octets are no lines (RFC 3030 §3)."""
 
-TEMPORARY = frozenset({Cause.OVER_QUOTA, Cause.SENDING_RATE, Cause.NOT_SCANNED, Cause.DISK_FULL, Cause.UNAVAILABLE})
+TEMPORARY = frozenset(
+    {
+        Cause.OVER_QUOTA,
+        Cause.SENDING_RATE,
+        Cause.NOT_SCANNED,
+        Cause.NOT_JUDGED,
+        Cause.DISK_FULL,
+        Cause.UNAVAILABLE,
+    }
+)
 """Causes after which the client should try again; every other one is final."""
 
 
@@ -127,6 +144,14 @@ class Counted:
     is_counted: bool = False
 
 
+@dataclass(slots=True)
+class Judged:
+    """What the checks of mail from outside came to (`services.inbound`); known once they are done."""
+
+    verdict: str = ""
+    """By which it is filed: `junk`, or nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """A transaction whose DATA or BDAT begins."""
@@ -147,6 +172,9 @@ class Envelope:
     """The mailboxes of units and groups that the person writes as (Reg. 12.3); known once the header has been read."""
     header: HeaderFacts = field(default_factory=HeaderFacts)
     counted: Counted = field(default_factory=Counted)
+    judged: Judged = field(default_factory=Judged)
+    enquiry: "Enquiry | None" = None
+    """What was asked about the client since its MAIL (`services.inbound.enquiries`); None: nothing is asked about it."""
 
     @property
     def elsewhere(self) -> list[Recipient]:

@@ -7,7 +7,7 @@ is too long for the index. A folder is read from its newest message backwards as
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from mic_mail.errors import MicMailError
@@ -43,6 +43,8 @@ class Letter:
     """What In-Reply-To and References name."""
     is_report: bool
     """A multipart/report: of delivery or of reading (RFC 6522)."""
+    is_junk: bool = False
+    """Marked so, by the checks or by its reader: then it waits for nobody, also outside of Junk."""
 
     def is_from(self, own: Collection[str], folder: FolderInfo) -> bool:
         """Whether one of these addresses wrote it; into Sent nobody delivers, its people alone put something there."""
@@ -64,7 +66,7 @@ def letters_since(account: Account, folder: FolderInfo, since: datetime, hostnam
     files alone (a mailbox of another server, a lost index) one that was moved is as old as its file, whatever its number.
 
     `hostname`: of this server, as its trace lines have it."""
-    answered = ANSWERED | bits_of(folder, ("$answered",))
+    answered, junk = ANSWERED | bits_of(folder, ("$answered",)), bits_of(folder, ("$junk",))
     since_us = int(since.timestamp() * 1_000_000)
     uids = account.view(folder.folder_id).uids
     for end in range(len(uids), 0, -_PIECE):
@@ -74,7 +76,8 @@ def letters_since(account: Account, folder: FolderInfo, since: datetime, hostnam
             if received_us >= since_us:
                 octets = header or _read_header(account, folder.folder_id, uid)
                 is_foreign = _was_delivered(octets) and not was_submitted(octets, hostname)
-                yield _letter(uid, flags, octets, received_us, is_marked=bool(flags & answered), is_foreign=is_foreign)
+                letter = _letter(uid, flags, octets, received_us, is_marked=bool(flags & answered), is_foreign=is_foreign)
+                yield replace(letter, is_junk=True) if flags & junk else letter
         if not young:
             return
 

@@ -20,7 +20,7 @@ from mic_mail.mime import headers
 from mic_mail.mime.render import Answers, answers_of
 from mic_mail.outbound.files import SpoolFull
 from mic_mail.outbound.queue import Queue
-from mic_mail.outbound.spool import Draft, Spool
+from mic_mail.outbound.spool import Draft, Scratch, Spool
 from mic_mail.outbound.spool import Entry as SpoolEntry
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services import authorship, trace
@@ -28,6 +28,9 @@ from mic_mail.services.access import Access
 from mic_mail.services.delivery import Delivering
 from mic_mail.services.envelope import Accepted, Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
 from mic_mail.services.flowsettings import FlowSettings
+from mic_mail.services.inbound.enquiries import Enquiry
+from mic_mail.services.inbound.judgement import Source
+from mic_mail.services.inbound.judging import Judging
 from mic_mail.services.malware import Malware
 from mic_mail.services.posting import Parcel, account_ref
 from mic_mail.services.rates import Rates
@@ -59,6 +62,7 @@ class MailFlow:
         access: Access,
         malware: Malware,
         secrecy: Secrecy,
+        judging: Judging,
         log: MailLog,
         clock: Clock,
         reports: SpoolReports,
@@ -71,6 +75,7 @@ class MailFlow:
         self.settings = settings
         self._malware = malware
         self._secrecy = secrecy
+        self._judging = judging
         self._store = store
         self._lanes = lanes
         self._access = access
@@ -79,6 +84,7 @@ class MailFlow:
         self._delivering = Delivering(store, lanes, accounts, log, clock, arrived=access.arrived, reports=reports)
         self._recipients = Recipients(access, store, accounts, log, clock)
         self._senders = Senders(access, lambda: self.settings, clock, rates=rates, log=log, runaway=runaway)
+        self._spool = spool
         self._spooling = Spooling(
             spool,
             queue,
@@ -150,6 +156,10 @@ class MailFlow:
         """How often each limit of sending refused something in this process."""
         return self._senders.limited
 
+    def enquire(self, client: Client) -> Enquiry | None:
+        """A client of the door of other servers: what is asked about it from MAIL on, until the caller closes it."""
+        return self._judging.enquiry(client.peer.address) if client.role is Role.MX else None
+
     # ------------------------------------------------------------ the message
 
     def begin(self, envelope: Envelope) -> Reception:
@@ -164,9 +174,13 @@ class MailFlow:
     def attachment_octets(self) -> int:
         return self.settings.attachment_octets
 
-    def head(self, envelope: Envelope) -> bytes:
-        """The trace lines (RFC 5321 §4.4)."""
-        return trace.return_path(envelope) + trace.received(envelope, self.settings.hostname, self._clock.now_us())
+    def head(self, envelope: Envelope, results: bytes = b"") -> bytes:
+        """The trace lines (RFC 5321 §4.4), `results` of checks among them.
+
+        Ours is the last one: a message that begins with a blank and no name would go on where the line before it ends.
+        """
+        stamp = trace.received(envelope, self.settings.hostname, self._clock.now_us())
+        return trace.return_path(envelope) + results + stamp
 
     def check_header(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
         """Why a message with this header may not pass, or the lines that submission adds to it."""
@@ -185,6 +199,18 @@ class MailFlow:
         self._senders.note_written_as(envelope, fields)
         envelope.header.message_id = envelope.header.message_id or trace.own_message_id(envelope, self.settings.hostname)
         return authorship.missing_fields(fields, envelope, self.settings.hostname, self._clock.now_us())
+
+    def cleaned(self, envelope: Envelope, header: bytes) -> bytes:
+        """What of a header from outside is stored: all but what claims to be this server's."""
+        return header if envelope.client.role is Role.SUBMISSION else self._judging.cleaned(header)
+
+    async def judge(self, envelope: Envelope, source: Source, header: bytes) -> Refusal | bytes:
+        """Why a message from another server is not taken, or the fields that belong in front of it."""
+        judgement = await self._judging.judge(envelope, source, header)
+        if judgement.refusal is not None:
+            return judgement.refusal
+        envelope.judged.verdict = judgement.verdict
+        return judgement.fields
 
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
         """A whole message, trace header in front."""
@@ -237,19 +263,43 @@ class MailFlow:
 
     async def open_stream(self, envelope: Envelope) -> Stream:
         """A place for a message that is too large to be held."""
-        parcels = self._parcels(envelope)
-
-        def open_sink() -> Sink:
-            if _is_for_one(envelope, parcels):
-                return self._store.account(account_ref(parcels[0].mailbox)).stage()
-            return self._spooling.draft(envelope.trace_id)
-
+        is_judged_first = envelope.client.role is Role.MX
+        open_sink: Callable[[], Sink] = self._spool.scratch if is_judged_first else self._opener(envelope)
         opening = self._lanes.io_lane.submit(open_sink)
         try:
             return Stream(self._lanes, await asyncio.shield(opening))
         except asyncio.CancelledError:
             self.start(self._discard_when_open(opening))
             raise
+
+    def _opener(self, envelope: Envelope) -> Callable[[], Draft | Staged]:
+        """What opens the place of a message that is taken. Blocks."""
+        parcels = self._parcels(envelope)
+
+        def open_sink() -> Draft | Staged:
+            if _is_for_one(envelope, parcels):
+                return self._store.account(account_ref(parcels[0].mailbox)).stage()
+            return self._spooling.draft(envelope.trace_id)
+
+        return open_sink
+
+    async def take_over(self, envelope: Envelope, scratch: Sink, head: bytes, offset: int) -> Sink:
+        """The message as it is kept, durable: `head`, and what came from `offset` on."""
+        assert isinstance(scratch, Scratch)
+        open_sink = self._opener(envelope)
+
+        def copy() -> Sink:
+            sink = open_sink()
+            try:
+                sink.write(head)
+                sink.append_rest(scratch.fd, offset)
+                sink.finish()
+            except BaseException:
+                sink.discard()
+                raise
+            return sink
+
+        return await self._lanes.io(copy)
 
     async def _discard_when_open(self, opening: "asyncio.Future[Sink]") -> None:
         await asyncio.wait([opening])
@@ -321,7 +371,9 @@ class MailFlow:
             for mailbox_id in recipient.mailboxes:
                 mailbox = self._access.snapshot.entry(mailbox_id)
                 if mailbox is not None and mailbox_id not in parcels:
-                    parcels[mailbox_id] = Parcel(envelope.trace_id, envelope.sender, recipient, mailbox)
+                    parcels[mailbox_id] = Parcel(
+                        envelope.trace_id, envelope.sender, recipient, mailbox, verdict=envelope.judged.verdict
+                    )
         return list(parcels.values())
 
     # ------------------------------------------------------------ the spool

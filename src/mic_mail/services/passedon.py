@@ -86,7 +86,7 @@ class PassedOn:
                 continue
             is_marked, counts = self.is_marked(folder), folder.special_use not in NOT_INCOMING
             for letter in letters_since(account, folder, since, self._config.server.hostname):
-                yield Arrival(letter.incoming, is_marked(letter.flags), counts), letter.subject
+                yield Arrival(letter.incoming, is_marked(letter.flags), counts and not letter.is_junk), letter.subject
 
     def mark(self, entry: Entry, message_ids: Collection[str]) -> list[str]:
         """Mark every copy of these messages (Message-IDs without brackets or with them); those that were not found. Durable."""

@@ -34,6 +34,8 @@ class Parcel:
     origin: str | None = None
     arrived_at_us: int | None = None
     """When it came, where that was long ago; None: now."""
+    verdict: str = ""
+    """The checks' word for the message (`filing.Arrival`)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -182,7 +184,14 @@ class Posting:
     def _delivery(self, parcel: Parcel, staged: Staged, answered: Answers) -> tuple[Delivery, str]:
         """What is published, and into which folder: the filing step."""
         placement: Placement = place(
-            Arrival(parcel.trace_id, parcel.sender, parcel.recipient, parcel.mailbox.mailbox_id, answered.header)
+            Arrival(
+                parcel.trace_id,
+                parcel.sender,
+                parcel.recipient,
+                parcel.mailbox.mailbox_id,
+                answered.header,
+                parcel.verdict,
+            )
         )
         delivery = Delivery(
             staged,

@@ -2,29 +2,38 @@
 
 In: the octets of a message as the door decoded them. Out: an `Outcome`. Up to `SMALL_OCTETS` a message is held in memory and
 published in one hop; beyond, it goes in slices to its file, the scanner beside it, one slice under way while the next arrives.
-A bare CR or LF (RFC 5321 §2.3.8) is looked for in what is held when the first line is put in front; beyond, the scanner counts.
+A bare CR or LF (RFC 5321 §2.3.8) is looked for in what is held when the header is there; beyond, the scanner counts.
 After a refusal became certain the rest is counted and dropped, so that the client hears it at the end of the message, where it
 listens (RFC 5321 §4.2.5). The message's own octets are never changed; lines are only put in front of them.
+
+What goes in front of submitted mail is known when its header is there, and its file is written once. Of mail from other servers
+it is known when all of it has been judged: until then a large one lies in a file without a name, as it came; then the lines in
+front, its header without what claims to be ours (RFC 8601 §5), and the rest by `copy_file_range` become the file that is kept.
 """
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from mic_mail.mime.lineends import has_bare
 from mic_mail.mime.render import Answers, answers
-from mic_mail.mime.scanner import Scanner
+from mic_mail.mime.scanner import Scanner, with_head
+from mic_mail.mime.structure import Scan
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.envelope import BINARYMIME, Cause, Envelope, Outcome, Refusal, Role
 
+T = TypeVar("T")
 SMALL_OCTETS = 131_072
 SLICE_OCTETS = 262_144
 MAX_HEADER_OCTETS = 262_144
 """Of a message that is submitted: its author has to be known before the first octet is written."""
+MAX_FOREIGN_HEADER_OCTETS = MAX_HEADER_OCTETS - 32_768
+"""Of one that comes from another server: with the lines in front it is no longer than what the index keeps."""
 
 
 class Sink(Protocol):
-    """Where a large message goes: a mailbox's staged file or a draft of the spool."""
+    """Where a large message goes: a mailbox's staged file, a draft of the spool, or a file that is not kept."""
 
     @property
     def path(self) -> str:
@@ -43,12 +52,24 @@ class Flow(Protocol):
     def message_octets(self) -> int: ...
     @property
     def attachment_octets(self) -> int: ...
-    def head(self, envelope: Envelope) -> bytes:
-        """The trace lines."""
+    def head(self, envelope: Envelope, results: bytes = b"", /) -> bytes:
+        """The trace lines, results of checks among them."""
         ...
 
     def check_header(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
         """Why a message with this header may not pass, or the lines that have to be added to it."""
+        ...
+
+    def cleaned(self, envelope: Envelope, header: bytes) -> bytes:
+        """What of the header is stored."""
+        ...
+
+    async def judge(self, envelope: Envelope, source: bytes | Path, header: bytes) -> Refusal | bytes:
+        """Of a message from another server: why it is not taken, or the results of the checks, as lines."""
+        ...
+
+    async def take_over(self, envelope: Envelope, scratch: Sink, head: bytes, offset: int) -> Sink:
+        """The file that is kept: `head`, and what came from `offset` on; durable."""
         ...
 
     def refusal(self, envelope: Envelope, cause: Cause, **words: object) -> Refusal: ...
@@ -78,11 +99,11 @@ class Stream:
     def attachment_octets(self) -> int:
         return self._scanner.attachment_octets
 
-    async def put(self, octets: bytes) -> None:
-        """Begin with the next slice when the one before is done."""
+    async def put(self, octets: bytes, scanned: bytes | None = None) -> None:
+        """Begin with the next slice when the one before is done; `scanned`: what of it is stored in the end, if not all."""
         await self.rest()
         self._writing = self._lanes.io_lane.submit(self.sink.write, octets)
-        self._scanning = self._lanes.cpu_lane.submit(self._scanner.feed, octets)
+        self._scanning = self._lanes.cpu_lane.submit(self._scanner.feed, octets if scanned is None else scanned)
 
     async def rest(self) -> None:
         """Wait until nothing is under way. What runs in a thread is never cancelled: it owns the file."""
@@ -90,13 +111,16 @@ class Stream:
             if future is not None:
                 await asyncio.shield(future)
 
-    async def finish(self) -> Answers:
-        """Make the content durable and say what the index keeps about it."""
+    async def finish(self) -> Scan:
+        """Make the content durable, where the sink does that, and say what is in it."""
         await self.rest()
         self._writing = self._lanes.io_lane.submit(self.sink.finish)
-        answered = await self._lanes.cpu(lambda: answers(self._scanner.finish()))
+        scan = await self._lanes.cpu(self._scanner.finish)
         await self.rest()
-        return answered
+        return scan
+
+    async def cpu(self, fn: Callable[[], T]) -> T:
+        return await self._lanes.cpu(fn)
 
     async def discard(self) -> None:
         """Leave nothing behind. What failed on the way was for a message that nobody sends any more."""
@@ -119,7 +143,9 @@ class Reception:
         self._held: list[bytes] = []
         self._held_octets = 0
         self._most_held = SMALL_OCTETS
-        self._head = False
+        self._is_submitted = envelope.client.role is Role.SUBMISSION
+        self._header: bytes | None = None
+        """As it came; None while it is not there."""
         self._stream: Stream | None = None
         self._refusal: Refusal | None = None
         self._over = False
@@ -139,13 +165,36 @@ class Reception:
     async def finish(self) -> Outcome:
         """The message is complete: make it durable. What has begun is not undone by cancellation."""
         if self._refusal is None and not self._over:
-            self._put_head(whole=True)
+            self._read_header(whole=True)
         self._over = True
+        if self._refusal is None and self._stream is None:
+            octets = self._take_held()
+            octets = octets if self._is_submitted else await self._judged(octets)
+            if self._refusal is None:
+                return await self._flow.accept_small(self.envelope, octets, self.octets)
         if self._refusal is not None:
             return self._flow.refused(self.envelope, self._refusal)
-        if self._stream is None:
-            return await self._flow.accept_small(self.envelope, self._take_held(), self.octets)
+        assert self._stream is not None
         return await self._flow.run_to_its_end(self._finish_stream(self._stream))
+
+    async def _judged(self, octets: bytes) -> bytes:
+        """A small message from another server as it is stored; nothing where it is refused."""
+        assert self._header is not None
+        try:
+            head = await self._judged_head(octets)
+        except Exception as error:  # noqa: BLE001 - as in `_pass_on`
+            self._refusal = self._flow.refusal_of(self.envelope, error)
+            return b""
+        return head + octets[len(self._header) :]
+
+    async def _judged_head(self, source: bytes | Path) -> bytes:
+        """All that stands in front of a message from another server, its own header with it."""
+        assert self._header is not None
+        results = await self._flow.judge(self.envelope, source, self._header)
+        if isinstance(results, Refusal):
+            self._refusal = results
+            return b""
+        return self._flow.head(self.envelope, results) + self._flow.cleaned(self.envelope, self._header)
 
     def abort(self) -> None:
         """The message will not come to its end. Harmless after `finish`."""
@@ -156,13 +205,16 @@ class Reception:
     # ------------------------------------------------------------ in slices
 
     async def _pass_on(self) -> None:
-        if not self._put_head(whole=False):
+        if not self._read_header(whole=False):
             return
         try:
+            octets = self._take_held()
             if self._stream is None:
                 self._stream = await self._flow.open_stream(self.envelope)
                 self._most_held = SLICE_OCTETS
-            await self._stream.put(self._take_held())
+                await self._stream.put(octets, self._scanned(octets))
+            else:
+                await self._stream.put(octets)
         except Exception as error:  # noqa: BLE001 - the client hears a temporary refusal, the log has the rest
             self._refuse_with(self._flow.refusal_of(self.envelope, error))
             return
@@ -173,20 +225,42 @@ class Reception:
         if octets > self._flow.attachment_octets:
             self._refuse_size(Cause.ATTACHMENTS_TOO_LARGE, octets)
 
+    def _scanned(self, octets: bytes) -> bytes | None:
+        """Of the beginning of a message, what of it is stored."""
+        if self._is_submitted or self._header is None:
+            return None
+        return self._flow.cleaned(self.envelope, self._header) + octets[len(self._header) :]
+
     async def _finish_stream(self, stream: Stream) -> Outcome:
         try:
             if self._held:
                 await stream.put(self._take_held())
-            answered = await stream.finish()
-            self._check_attachments(answered.attachment_octets)
-            if self._has_lines and answered.has_bare_line_ends:
+            scan = await stream.finish()
+            self._check_attachments(scan.attachment_octets)
+            if self._has_lines and (scan.bare_cr or scan.bare_lf):
                 self._refusal = self._flow.refusal(self.envelope, Cause.BARE_LINE_END)
             if self._refusal is None:
-                return await self._flow.accept_stream(self.envelope, stream.sink, answered, self.octets)
+                return await self._accept_stream(stream, scan)
         except Exception as error:  # noqa: BLE001 - as in `_pass_on`
             self._refusal = self._flow.refusal_of(self.envelope, error)
         await stream.discard()
         return self._flow.refused(self.envelope, self._refusal)
+
+    async def _accept_stream(self, stream: Stream, scan: Scan) -> Outcome:
+        """Its content is durable, or will be in the file that is kept."""
+        if self._is_submitted:
+            answered = await stream.cpu(lambda: answers(scan))
+            return await self._flow.accept_stream(self.envelope, stream.sink, answered, self.octets)
+        assert self._header is not None
+        head = await self._judged_head(Path(stream.sink.path))
+        if self._refusal is not None:
+            await stream.discard()
+            return self._flow.refused(self.envelope, self._refusal)
+        sink = await self._flow.take_over(self.envelope, stream.sink, head, len(self._header))
+        await stream.discard()
+        front = head[: len(head) - len(self._flow.cleaned(self.envelope, self._header))]
+        answered = await stream.cpu(lambda: answers(with_head(scan, front)))
+        return await self._flow.accept_stream(self.envelope, sink, answered, self.octets)
 
     def _take_held(self) -> bytes:
         octets = b"".join(self._held)
@@ -195,31 +269,31 @@ class Reception:
 
     # ------------------------------------------------------------ the head
 
-    def _put_head(self, *, whole: bool) -> bool:
-        """Put the trace lines, and what submission adds, in front. False: the header goes on beyond what is here."""
-        if self._head:
+    def _read_header(self, *, whole: bool) -> bool:
+        """Look at the header; in front of a submitted message put what belongs there. False: it goes on beyond what is here."""
+        if self._header is not None:
             return True
         octets = self._take_held()
         if self._has_lines and has_bare(octets if whole else octets.removesuffix(b"\r")):
             self._refuse_with(self._flow.refusal(self.envelope, Cause.BARE_LINE_END))
             return False
         end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n") + 2
-        submitted = self.envelope.client.role is Role.SUBMISSION
+        limit = MAX_HEADER_OCTETS if self._is_submitted else MAX_FOREIGN_HEADER_OCTETS
         if end == 1:  # not found
-            if submitted and not whole and len(octets) <= MAX_HEADER_OCTETS:
+            if not whole and len(octets) <= limit:
                 self._held, self._held_octets = [octets], len(octets)
-                self._most_held = MAX_HEADER_OCTETS  # looked at once more then, however small the pieces are
+                self._most_held = limit  # looked at once more then, however small the pieces are
                 return False
             end = len(octets)
-        if submitted and end > MAX_HEADER_OCTETS:
+        if end > limit:
             self._refuse_with(self._flow.refusal(self.envelope, Cause.HEADER_TOO_LARGE))
             return False
         more = self._flow.check_header(self.envelope, octets[:end])
         if isinstance(more, Refusal):
             self._refuse_with(more)
             return False
-        self._head = True
-        head = self._flow.head(self.envelope) + more
+        self._header = octets[:end]
+        head = self._flow.head(self.envelope) + more if self._is_submitted else b""
         self._held, self._held_octets = [head, octets], len(head) + len(octets)
         return True
 

@@ -64,7 +64,7 @@ class Replies:
             for row in letters_since(account, folder, since, self._hostname):
                 if row.is_from(own, folder):
                     named |= row.refers
-                elif folder.special_use not in NOT_INCOMING:
+                elif folder.special_use not in NOT_INCOMING and not row.is_junk:
                     incoming[id(row.incoming)] = row
         found = replies.unanswered((row.incoming for row in incoming.values()), own, unit, named, self._settings)
         if found and entry.kind is not MailboxKind.PERSONAL:

@@ -89,6 +89,7 @@ class Spooling:
             requires_tls=envelope.requires_tls,
             tls_optional=envelope.header.tls_optional and not envelope.requires_tls,  # RFC 8689 §4.1
             submitted_by=envelope.client.signed_in.mailbox_id if envelope.client.signed_in else 0,
+            verdict=envelope.judged.verdict,
         )
 
     def fan_out(self, entry: Entry, answered: Answers | None, *, doubtful: bool = False) -> None:
@@ -164,6 +165,12 @@ class Spooling:
                 )
                 origin, arrived = entry.origin(target.mailbox_id), slip.arrived_at_us or None
                 parcels[mailbox.mailbox_id] = Parcel(
-                    slip.trace_id, slip.sender, recipient, mailbox, origin, arrived_at_us=arrived
+                    slip.trace_id,
+                    slip.sender,
+                    recipient,
+                    mailbox,
+                    origin,
+                    arrived_at_us=arrived,
+                    verdict=slip.verdict,
                 )
         return list(parcels.values())

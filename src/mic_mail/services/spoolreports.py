@@ -11,7 +11,7 @@ elsewhere by the queue, from the null sender. To the null sender nothing is repo
     nothing                         delayed, once             failed
 
 Whatever NOTIFY says, the end of a target is in the log (Reg. 4.2). Nothing is told here of what was refused: whoever handed it
-in has heard so.
+in has heard so; nor of junk, whose sender is mostly somebody else.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -150,6 +150,8 @@ class SpoolReports:
         wanted = [(kind, _wanted(kind, targets)) for kind, targets in pairs]
         if doubtful:
             await self._lanes.io(self._owed.forget, entry.spool_id, slip.told)
+        if slip.verdict:  # whom junk names as its sender has perhaps not written it
+            wanted = []
         told = await self._keep(entry, [(kind, targets) for kind, targets in wanted if targets])
         given_up = tuple(target for target, _ in open_now) if is_over else ()
         return Weighed(given_up, told, warned=is_late and bool(open_now))

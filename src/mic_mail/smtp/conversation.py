@@ -20,6 +20,7 @@ from mic_mail.net.tls import TlsFront
 from mic_mail.services.access import Access
 from mic_mail.services.envelope import BINARYMIME, Cause, Client, Envelope, Role
 from mic_mail.services.identity import Challenge, Peer, SignedIn
+from mic_mail.services.inbound.enquiries import Enquiry
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.reception import Reception
 from mic_mail.services.refusals import Refusal
@@ -119,6 +120,7 @@ class Conversation:
         self._chunks: ChunkDecoder | None = None
         self._signed_in: SignedIn | None = None
         self._watch: Watch[int] | None = None
+        self._enquiry: Enquiry | None = None
         self._client = Client(door.role, self._peer, "", "SMTP")
         self._offer()
 
@@ -135,6 +137,8 @@ class Conversation:
         finally:
             self._sign_out()
             self._drop_reception()
+            if self._enquiry is not None:
+                self._enquiry.close()
 
     async def _next_line(self) -> bytes | Trouble | None:
         """The next command or answer; None at the end of the stream. One deadline for the whole line."""
@@ -226,7 +230,16 @@ class Conversation:
         refusal = await self._services.mailflow.check_sender(
             asked.path.address, self._client, trace, declared_octets=asked.parameters.size
         )
+        if refusal is None:
+            self._enquire(asked.path.address)
         return self._core.sender_answered(asked, trace, refusal)
+
+    def _enquire(self, sender: str) -> None:
+        """Begin to ask who the client is, beside the rest of the transaction."""
+        if self._enquiry is None:
+            self._enquiry = self._services.mailflow.enquire(self._client)
+        if self._enquiry is not None:
+            self._enquiry.begin(self._client.helo, sender)
 
     async def _ask_recipient(self, asked: steps.AskRecipient) -> Reply | Close:
         transaction = self._core.transaction
@@ -258,6 +271,7 @@ class Conversation:
                 ret=parameters.ret,
                 envid=parameters.envid,
                 requires_tls=parameters.requires_tls,
+                enquiry=self._enquiry,
             )
         )
 

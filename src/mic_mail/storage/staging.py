@@ -9,6 +9,7 @@ import errno
 import os
 from collections.abc import Callable
 
+from mic_mail.storage.copying import copy_rest
 from mic_mail.storage.errors import of_os_error
 from mic_mail.storage.maildir import MESSAGE_MODE, make_tmp
 from mic_mail.storage.section import writing
@@ -43,6 +44,13 @@ class StagedFile:
                 written = os.write(self._fd, view)
                 self.size += written
                 view = view[written:]
+        except OSError as error:
+            self.discard()
+            raise of_os_error("staging", error) from error
+
+    def append_rest(self, source: int, offset: int) -> None:
+        try:
+            self.size += copy_rest(source, offset, self._fd)
         except OSError as error:
             self.discard()
             raise of_os_error("staging", error) from error

@@ -239,6 +239,10 @@ class Staged(Protocol):
         """Append; `DiskFull` leaves nothing behind."""
         ...
 
+    def append_rest(self, source: int, offset: int) -> None:
+        """Append what stands in the open file `source` from `offset` on; `DiskFull` leaves nothing behind."""
+        ...
+
     def finish(self) -> None:
         """Make the content durable (fsync)."""
         ...

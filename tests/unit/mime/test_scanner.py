@@ -12,7 +12,7 @@ from messages.scans import cut_at, everything, leaves, scan
 from mic_mail.mime import scanner as limits
 from mic_mail.mime.encodings import decode
 from mic_mail.mime.render import answers
-from mic_mail.mime.scanner import Scanner
+from mic_mail.mime.scanner import Scanner, with_head
 
 
 def content_of(message: bytes) -> list[bytes]:
@@ -272,3 +272,33 @@ def test_the_first_text_body_is_kept_for_the_preview() -> None:
     only_html = scan(HEAD + multipart("b", empty, part("text/html", b"<p>x</p>"), subtype="alternative"))
     assert only_html.text_part is not None
     assert only_html.text_part.subtype == b"html"
+
+
+TRACE = (
+    b"Return-Path: <a@x>\r\nAuthentication-Results: mx.x;\r\n\tspf=pass smtp.mailfrom=x\r\nReceived: from x\r\n\tby y; now\r\n"
+)
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_a_head_in_front_of_what_was_scanned(name: str) -> None:
+    """Everything that the index keeps is as if the whole had been read at once."""
+    message = HARD[name]
+    if len(scan(message).header) + len(TRACE) <= limits.MAX_HEADER:
+        assert answers(with_head(scan(message), TRACE)) == answers(scan(TRACE + message))
+
+
+@given(strategies.anything)
+def test_a_head_in_front_of_anything(message: bytes) -> None:
+    """Also where it has no header, or one that begins with the continuation of nothing."""
+    assert answers(with_head(scan(message), TRACE)) == answers(scan(TRACE + message))
+
+
+def test_a_head_in_front_of_a_header_that_is_too_long() -> None:
+    """Then the header is cut out of the file."""
+    message = b"X: " + b"y" * limits.MAX_HEADER + b"\r\n\r\nbody\r\n"
+    found = answers(with_head(scan(message), TRACE))
+    assert (found.header, found.size, found.parts) == (b"", len(TRACE + message), answers(scan(TRACE + message)).parts)
+    border = b"X: " + b"y" * (limits.MAX_HEADER - len(TRACE) - 7) + b"\r\n\r\n"
+    for more in (0, 1):
+        longer = border.replace(b"y", b"yy", more)
+        assert answers(with_head(scan(longer), TRACE)) == answers(scan(TRACE + longer))

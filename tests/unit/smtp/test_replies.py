@@ -14,6 +14,8 @@ from mic_mail.smtp import replies
 from mic_mail.smtp.replies import SIGN_IN, TABLE, Reply, Voice
 
 WORDS = {
+    "domain",
+    "zone",
     "hostname",
     "octets",
     "hint",

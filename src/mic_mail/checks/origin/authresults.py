@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from mic_mail.checks.origin.arc import Arc
 from mic_mail.checks.origin.dmarc import Dmarc
+from mic_mail.checks.origin.iprev import IprevResult
 from mic_mail.checks.origin.signatures import Dkim
 from mic_mail.checks.origin.spf import Identity
 from mic_mail.checks.origin.verdict import Origin
@@ -35,9 +36,12 @@ def value(text: str) -> str:
     return f'"{escaped}"'
 
 
-def field(origin: Origin, authserv_id: str) -> bytes:
-    """With its CRLF. A line for each method and signature."""
-    lines = [*_spf(origin), *_dkim(origin), *_dmarc(origin), *_arc(origin)] or ["none"]
+def field(origin: Origin, authserv_id: str, iprev: tuple[IprevResult, str] | None = None) -> bytes:
+    """With its CRLF. A line for each method and signature; `iprev`: of the client's address, and that."""
+    lines = [*_spf(origin), *_dkim(origin), *_dmarc(origin), *_arc(origin)]
+    if iprev is not None:  # §2.7.3
+        lines.append(_line("iprev", iprev[0].result, "", [("policy.iprev", iprev[1])]))
+    lines = lines or ["none"]
     return (f"{NAME}: {value(authserv_id)};\r\n" + ";\r\n".join(f"\t{line}" for line in lines) + "\r\n").encode("ascii")
 
 

@@ -77,6 +77,16 @@ class DmarcResult:
     percent: int = 100
     reason: str = ""
     """In our words."""
+    is_unanswered: bool = False
+    """Whether the DNS did not answer for something that could have vouched for the author's domain."""
+
+    @property
+    def is_vouched(self) -> bool:
+        """Whether SPF or DKIM passed for the author's domain, whatever that asks for."""
+        return self.spf_aligned or self.dkim_aligned
+
+
+_ASKS_NOTHING = DmarcRecord(Policy.NONE, Policy.NONE)
 
 
 class NoAuthor(ValueError):
@@ -130,23 +140,43 @@ def _policy(text: str) -> Policy | None:
     return Policy(text.lower()) if text.lower() in list(Policy) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is known of the author's domain before the message's marks are."""
+
+    result: DmarcResult
+    record: DmarcRecord | None = None
+
+
 async def check_dmarc(
     resolver: Resolver, authors: Sequence[bytes], spf: SpfResult, dkim: Sequence[DkimResult], *, roll: int
 ) -> DmarcResult:
     """`spf`: of MAIL FROM; `roll`: 0 to 99, by chance, for `pct`."""
+    return judge_dmarc(await ask_policy(resolver, authors), spf, dkim, roll=roll)
+
+
+async def ask_policy(resolver: Resolver, authors: Sequence[bytes], seconds: float = SECONDS) -> Asked:
+    """Whose the message says it is, and what that domain asks for."""
     try:
         domain = author_domain(authors)
     except NoAuthor as error:
-        return DmarcResult(Dmarc.PERMERROR, reason=str(error))
+        return Asked(DmarcResult(Dmarc.PERMERROR, reason=str(error)))
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             organization = await asyncio.to_thread(organizational, domain)
             found_at, record = await _discover(resolver, domain, organization)
     except (DnsUnavailable, TimeoutError):
-        return DmarcResult(Dmarc.TEMPERROR, domain, reason="its policy could not be asked for")
+        return Asked(DmarcResult(Dmarc.TEMPERROR, domain, reason="its policy could not be asked for", is_unanswered=True))
     if record is None:
-        return DmarcResult(Dmarc.NONE, domain, found_at)
-    return _judge(DmarcResult(Dmarc.FAIL, domain, found_at), record, spf, dkim, roll=roll)
+        return Asked(DmarcResult(Dmarc.NONE, domain, found_at))
+    return Asked(DmarcResult(Dmarc.FAIL, domain, found_at), record)
+
+
+def judge_dmarc(asked: Asked, spf: SpfResult, dkim: Sequence[DkimResult], *, roll: int) -> DmarcResult:
+    """Whether the message is of its author's domain, and what follows. Reads the public suffix list, if nobody has yet."""
+    if not asked.result.domain:
+        return asked.result
+    return _judge(asked.result, asked.record or _ASKS_NOTHING, spf, dkim, roll=roll)
 
 
 async def _discover(resolver: Resolver, domain: str, organization: str) -> tuple[str, DmarcRecord | None]:
@@ -164,20 +194,23 @@ async def _discover(resolver: Resolver, domain: str, organization: str) -> tuple
 
 def _judge(asked: DmarcResult, record: DmarcRecord, spf: SpfResult, dkim: Sequence[DkimResult], *, roll: int) -> DmarcResult:
     """§3.1, §6.6.2."""
-    spf_is_ours = _is_aligned(spf.domain, asked.domain, is_strict=record.is_spf_strict)
-    ours = [each for each in dkim if _is_aligned(each.domain, asked.domain, is_strict=record.is_dkim_strict)]
+    spf_is_ours = is_aligned(spf.domain, asked.domain, is_strict=record.is_spf_strict)
+    ours = [each for each in dkim if is_aligned(each.domain, asked.domain, is_strict=record.is_dkim_strict)]
     published = record.policy if asked.found_at == asked.domain else record.subdomain_policy
+    unanswered = (spf_is_ours and spf.result is Spf.TEMPERROR) or any(each.result is Dkim.TEMPERROR for each in ours)
     said = replace(
         asked, published=published, percent=record.percent, spf_aligned=spf_is_ours and spf.result is Spf.PASS,
-        dkim_aligned=any(each.counts for each in ours),
+        dkim_aligned=any(each.counts for each in ours), is_unanswered=asked.is_unanswered or unanswered,
     )  # fmt: skip
-    if said.spf_aligned or said.dkim_aligned:
+    if asked.result is not Dmarc.FAIL:  # nothing is asked for, or that is not known
+        return said
+    if said.is_vouched:
         return replace(said, result=Dmarc.PASS)
-    if (spf_is_ours and spf.result is Spf.TEMPERROR) or any(each.result is Dkim.TEMPERROR for each in ours):
+    if unanswered:
         return replace(said, result=Dmarc.TEMPERROR, reason="the DNS did not answer")
     return replace(said, disposition=published if roll < record.percent else _LESS[published])
 
 
-def _is_aligned(name: str, domain: str, *, is_strict: bool) -> bool:
+def is_aligned(name: str, domain: str, *, is_strict: bool = False) -> bool:
     """§3.1."""
     return bool(name) and (name == domain or (not is_strict and organizational(name) == organizational(domain)))

@@ -19,7 +19,7 @@ AT_ONCE = 8
 Keys = Mapping[str, tuple[PublicKey, ...] | Unusable]
 
 
-async def fetch_keys(resolver: Resolver, names: Iterable[str]) -> Keys:
+async def fetch_keys(resolver: Resolver, names: Iterable[str], seconds: float = SECONDS) -> Keys:
     """Of each name, in time."""
     wanted = list(dict.fromkeys(names))[:MOST_NAMES]
     found: dict[str, tuple[PublicKey, ...] | Unusable] = {
@@ -32,7 +32,7 @@ async def fetch_keys(resolver: Resolver, names: Iterable[str]) -> Keys:
             found[name] = await _keys(resolver, name)
 
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             await asyncio.gather(*map(one, wanted))
     except TimeoutError:
         pass

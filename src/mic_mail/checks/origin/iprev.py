@@ -1,0 +1,70 @@
+"""Whether the name of a client's address leads back to it (RFC 8601 §3). Belongs to a loop; bounded in names and in time.
+
+In: an address, a resolver. Out: `IprevResult`, always. It proves nothing and is believed by no rule here: it is for whoever
+reads the field Authentication-Results.
+"""
+
+import asyncio
+import ipaddress
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mic_mail.net.dns import DnsUnavailable, NoSuchName, NotAName, Resolver
+
+MOST_NAMES = 10
+"""As SPF bounds them (RFC 7208 §4.6.4)."""
+SECONDS = 20.0
+
+
+class Iprev(StrEnum):
+    """RFC 8601 §2.7.3."""
+
+    PASS = "pass"  # noqa: S105 - a result
+    FAIL = "fail"
+    TEMPERROR = "temperror"
+    PERMERROR = "permerror"
+
+
+@dataclass(frozen=True, slots=True)
+class IprevResult:
+    result: Iprev
+    name: str = ""
+    """That leads back, with a `pass`."""
+
+
+async def check_iprev(resolver: Resolver, address: str) -> IprevResult:
+    """Of an address of the network."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return IprevResult(Iprev.PERMERROR)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    try:
+        async with asyncio.timeout(SECONDS):
+            return await _check(resolver, ip)
+    except (DnsUnavailable, TimeoutError):
+        return IprevResult(Iprev.TEMPERROR)
+
+
+async def _check(resolver: Resolver, ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> IprevResult:
+    try:
+        names = (await resolver.names_of(str(ip))).values[:MOST_NAMES]
+    except (NoSuchName, NotAName):
+        names = ()
+    if not names:
+        return IprevResult(Iprev.PERMERROR)
+    unanswered: DnsUnavailable | None = None
+    for name in names:
+        try:
+            found = await (resolver.ipv4(name) if ip.version == 4 else resolver.ipv6(name))
+        except (NoSuchName, NotAName):
+            continue
+        except DnsUnavailable as error:
+            unanswered = error
+            continue
+        if any(ipaddress.ip_address(each) == ip for each in found.values):
+            return IprevResult(Iprev.PASS, name)
+    if unanswered is not None:
+        raise unanswered
+    return IprevResult(Iprev.FAIL)

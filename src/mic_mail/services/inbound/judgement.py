@@ -1,0 +1,71 @@
+"""What a check says of a message from another server, and what it is asked about. Plain values.
+
+A check contributes; what a check before it has decided stands unless the later one is stricter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from mic_mail.config.model import Config
+from mic_mail.services.envelope import Envelope, Refusal
+
+JUNK = "junk"
+"""The verdict by which a message is filed in Junk (`services.filing`)."""
+Source = bytes | Path
+"""A message as it came: no line of ours in front, nothing taken away. A path is good in this process alone, and until the
+message is accepted or refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message that is complete and not acknowledged."""
+
+    envelope: Envelope
+    source: Source
+    header: bytes
+    """As it came, without the empty line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Of one check, or of several together."""
+
+    refusal: Refusal | None = None
+    """It is not taken, for good or for now."""
+    verdict: str = ""
+    """`JUNK`, or nothing."""
+    held_for: str = ""
+    """Why it goes to the quarantine in place of its mailboxes; nothing: it does not."""
+    rule: str = ""
+    """The name of what decided, for the log; nothing: nothing speaks against it."""
+    fields: bytes = b""
+    """Whole lines to be put in front, CRLF and all; a line of ours always follows them, so that nothing of the message can be
+    taken for their continuation."""
+    told: Mapping[str, object] = field(default_factory=dict)
+    """What the log says of it."""
+
+    def and_then(self, later: "Judgement") -> "Judgement":
+        """Both: the fields of the earlier one come first; the first refusal, verdict, reason and rule count."""
+        return Judgement(
+            self.refusal or later.refusal,
+            self.verdict or later.verdict,
+            self.held_for or later.held_for,
+            self.rule or later.rule,
+            self.fields + later.fields,
+            {**self.told, **later.told},
+        )
+
+
+class Check(Protocol):
+    """One room. Belongs to the loop; never takes longer than its settings say."""
+
+    async def judge(self, arrived: Arrived) -> Judgement: ...
+    def configure(self, config: Config) -> None:
+        """A reload: what is under way is judged as it began."""
+        ...
+
+    def close(self) -> None:
+        """Nothing is judged any more."""
+        ...

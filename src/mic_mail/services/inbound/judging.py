@@ -1,0 +1,118 @@
+"""All checks of mail from other servers, in order, between the last octet of a message and the promise to keep it.
+
+In: the configuration, the checks; clients as they connect, messages as they come. Out: an `Enquiry` for each client that is
+judged, a `Judgement` for each message, one line of the log that says all of it. Mail from `inbound.trusted_networks`, and that
+of people who have signed in, is never judged; fields that claim to be ours are taken away from all that comes to this door.
+
+    origins     who it is from                      services/inbound/origins.py
+    (next)      what is in it                       a `Check` that is put behind it in `app.rooms`
+"""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Sequence
+
+from mic_mail.checks.origin.authresults import without_forged
+from mic_mail.clock import Clock
+from mic_mail.config.model import Config
+from mic_mail.log.maillog import MailLog
+from mic_mail.net.dns import DnsUnavailable, Resolver
+from mic_mail.services.envelope import Envelope
+from mic_mail.services.inbound.enquiries import Enquiries, Enquiry
+from mic_mail.services.inbound.judgement import Arrived, Check, Judgement, Source
+
+LOCAL_RESOLVER = "127.0.0.1"
+"""Where there is no resolv.conf (resolv.conf(5))."""
+
+
+class Judging:
+    """The judgements of one process; belongs to the event loop."""
+
+    def __init__(self, config: Config, checks: Sequence[Check], log: MailLog, clock: Clock) -> None:
+        self._checks = tuple(checks)
+        self._log = log
+        self._clock = clock
+        self._counts: Counter[str] = Counter()
+        self._configure(config)
+
+    def configure(self, config: Config) -> None:
+        """A reload. What is asked for connections that are open goes on where it began."""
+        self._configure(config)
+        for check in self._checks:
+            check.configure(config)
+
+    def _configure(self, config: Config) -> None:
+        inbound = config.inbound
+        self._trusted = tuple(ipaddress.ip_network(network) for network in inbound.trusted_networks)
+        self._ours = frozenset({config.server.hostname})
+        resolver, hostname = self._resolver(config), config.server.hostname
+        self._enquiries = Enquiries(resolver, self._clock, hostname, authenticates=inbound.authenticate)
+
+    def _resolver(self, config: Config) -> Resolver:
+        try:
+            return Resolver(config.dns.nameservers, seconds=config.dns.seconds)
+        except DnsUnavailable as error:
+            self._log.event("resolver_missing", error=str(error))
+            return Resolver((LOCAL_RESOLVER,), seconds=config.dns.seconds)
+
+    def enquiry(self, address: str) -> Enquiry | None:
+        """A client of the door of other servers, by its address; None where its mail is not judged."""
+        return None if self._is_trusted(address) else self._enquiries.of(address)
+
+    def _is_trusted(self, address: str) -> bool:
+        try:
+            ip = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+            ip = ip.ipv4_mapped
+        return any(ip in network for network in self._trusted)
+
+    def cleaned(self, header: bytes) -> bytes:
+        """`header` without the results that it gives out to be ours (RFC 8601 §5); all else octet by octet."""
+        return without_forged(header, self._ours) if b"authentication-results" in header.lower() else header
+
+    async def judge(self, envelope: Envelope, source: Source, header: bytes) -> Judgement:
+        """What all of them say; no check is asked about what one before it refuses."""
+        judgement = Judgement()
+        if envelope.enquiry is None:
+            return judgement
+        arrived = Arrived(envelope, source, header)
+        for check in self._checks:
+            judgement = judgement.and_then(await check.judge(arrived))
+            if judgement.refusal is not None:
+                break
+        self._tell(envelope, judgement)
+        return judgement
+
+    def _tell(self, envelope: Envelope, judgement: Judgement) -> None:
+        """Before anything is promised (Reg. 4.2)."""
+        if judgement.refusal is not None:
+            action = "later" if judgement.refusal.temporary else "refused"
+        else:
+            action = "held" if judgement.held_for else judgement.verdict or "passed"
+        self._counts[action] += 1
+        client = envelope.client
+        self._log.event(
+            "message_judged",
+            trace=envelope.trace_id,
+            clause="10.2",
+            action=action,
+            rule=judgement.rule or None,
+            sender=envelope.sender,
+            recipients=[recipient.address for recipient in envelope.recipients],
+            message_id=envelope.header.message_id,
+            peer=client.peer.address,
+            session=client.peer.session_id,
+            helo=client.helo,
+            **judgement.told,
+        )
+
+    def close(self) -> None:
+        """Nothing is judged any more."""
+        for check in self._checks:
+            check.close()
+
+    def counted(self) -> dict[str, int]:
+        """How many messages came to which end."""
+        return dict(self._counts)

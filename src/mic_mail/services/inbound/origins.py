@@ -1,0 +1,156 @@
+"""Who a message from another server is from, and what follows (decisions 0078, 0079): SPF, DKIM, DMARC, ARC, iprev.
+
+In: a message that has arrived, and what was asked about its client since MAIL. Out: a `Judgement` with our field
+Authentication-Results. Belongs to the loop; what is read and reckoned is so in two threads of its own, one for small messages
+and one for large ones, so that these do not keep those waiting. Who finds too many waiting there is told to come again.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+from mic_mail.checks.origin import authresults
+from mic_mail.checks.origin.dmarc import is_aligned
+from mic_mail.checks.origin.examining import examine_message
+from mic_mail.checks.origin.reading import Reading, read
+from mic_mail.config.model import Config
+from mic_mail.mime.headers import canonical, unfold, written_fields
+from mic_mail.mime.mailboxes import Ambiguous, read_mailboxes
+from mic_mail.net.dns import NotAName, to_ascii
+from mic_mail.process.lanes import Lane
+from mic_mail.services.envelope import Cause, Envelope, Refusal
+from mic_mail.services.inbound.judgement import JUNK, Arrived, Judgement, Source
+from mic_mail.services.inbound.rules import Act, Rules, Ruling, Shown, decide
+from mic_mail.storage.errors import Unavailable
+
+T = TypeVar("T")
+CHANCE = Random().randrange  # noqa: S311 - no secret
+MOST_WAITING = 200
+"""Messages in one of the threads' queues: at worst those of a quarter of an hour."""
+
+
+class Origins:
+    """The check of one process."""
+
+    def __init__(self, config: Config, roll: Callable[[int], int] = CHANCE) -> None:
+        """`roll`: a number below the one that it is given, by chance."""
+        self._roll = roll
+        self._small, self._large = _Thread("origin-small"), _Thread("origin-large")
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        inbound = config.inbound
+        self._seconds = inbound.seconds
+        self._hostname = config.server.hostname
+        self._rules = Rules(
+            frozenset(map(to_ascii, config.domains)),
+            inbound.own_domain,
+            inbound.dmarc,
+            inbound.no_author,
+            inbound.spf_fail,
+            inbound.unsettled,
+            frozenset(map(to_ascii, inbound.trusted_sealers)),
+        )
+
+    def close(self) -> None:
+        """Nothing is judged any more."""
+        for thread in (self._small, self._large):
+            thread.lane.end()
+
+    async def judge(self, arrived: Arrived) -> Judgement:
+        envelope = arrived.envelope
+        enquiry = envelope.enquiry
+        if enquiry is None or not enquiry.authenticates:
+            return Judgement()
+        rules, hostname = self._rules, self._hostname
+        deadline = asyncio.get_running_loop().time() + self._seconds
+        thread = self._small if isinstance(arrived.source, bytes) else self._large
+        try:
+            reading = await thread.do(lambda: _read(arrived.source))
+            origin = await enquiry.owner.in_turn(
+                lambda: examine_message(
+                    enquiry.owner.resolver,
+                    enquiry.owner.clock,
+                    enquiry.spf(deadline),
+                    reading,
+                    roll=self._roll(100),
+                    seconds=max(1.0, deadline - asyncio.get_running_loop().time()),
+                    thread=thread.do,
+                )
+            )
+            iprev = await enquiry.iprev(deadline)
+        except Unavailable as error:
+            return self._not_judged(envelope, str(error))
+        ruling = decide(origin, shown(envelope, reading, arrived.header, rules.own_domains), rules)
+        return Judgement(
+            refusal=_refusal(ruling, envelope),
+            verdict=JUNK if ruling.act is Act.JUNK else "",
+            rule=ruling.rule,
+            fields=authresults.field(origin, hostname, (iprev, enquiry.address)),
+            told={**origin.event(), "iprev": iprev.result},
+        )
+
+    def _not_judged(self, envelope: Envelope, why: str) -> Judgement:
+        """More than can be looked at comes in: nothing passes for that."""
+        ruling = Ruling(Act.LATER, "too-many", Cause.NOT_JUDGED)
+        return Judgement(refusal=_refusal(ruling, envelope), rule=ruling.rule, told={"reason": why})
+
+
+class _Thread:
+    """A lane whose queue is bounded."""
+
+    def __init__(self, name: str) -> None:
+        self.lane = Lane(name, 1)
+        self._waiting = 0
+
+    async def do(self, fn: Callable[[], T]) -> T:
+        if self._waiting >= MOST_WAITING:
+            raise Unavailable("too many messages wait to be looked at")
+        self._waiting += 1
+        try:
+            return await self.lane.submit(fn)
+        finally:
+            self._waiting -= 1
+
+
+def _read(source: Source) -> Reading:
+    is_aligned("a.example", "b.example")  # who asks first reads the list of suffixes: here, and never on the loop
+    if isinstance(source, Path):
+        with source.open("rb", buffering=0) as file:
+            return read(file)
+    return read(source)
+
+
+def shown(envelope: Envelope, reading: Reading, header: bytes, own_domains: Collection[str]) -> Shown:
+    """What of the envelope and of the header matters to the rules. Pure; nothing that a stranger writes raises."""
+    values = [unfold(value).lower() for name, value in written_fields(header) if canonical(name) == b"from"]
+    return Shown(
+        sender_domain=_domain(envelope.sender),
+        local_part=_local_part(reading.values(b"from")),
+        names_somebody=any(b"@" in value for value in values),
+        names_ours=any(b"@" + domain.encode() in value for domain in own_domains for value in values),
+        is_null=not envelope.sender,
+    )
+
+
+def _domain(address: str) -> str:
+    try:
+        return to_ascii(address.rpartition("@")[2]) if address else ""
+    except NotAName:
+        return ""
+
+
+def _local_part(values: list[bytes]) -> str:
+    try:
+        authors = read_mailboxes(values[0]) if len(values) == 1 else ()
+    except Ambiguous:
+        return ""
+    return authors[0].address.rpartition("@")[0].lower() if len(authors) == 1 else ""
+
+
+def _refusal(ruling: Ruling, envelope: Envelope) -> Refusal | None:
+    if ruling.cause is None:
+        return None
+    return Refusal(ruling.cause, envelope.trace_id, {"domain": ruling.domain, "field": "From"})

@@ -1,0 +1,141 @@
+"""Killed at any step of a delivery of junk to two mailboxes: what was found out about it before 250 is not forgotten.
+
+As in `test_delivery_kills`; the name server that the checks ask lives in the parent.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dnsserver import NameServer, name_server
+from faults.test_delivery_kills import PEER, kill_before, prepare, real_write
+from faults.test_report_kills import killed
+from harness import config_for
+from mic_mail.app.rooms import Rooms, open_rooms
+from mic_mail.clock import SystemClock
+from mic_mail.services.envelope import Accepted, Client, Envelope, Recipient, Role
+from mic_mail.storage.types import AccountRef
+
+SECRET = b"s" * 32
+ZONE = {
+    ("one.example", "TXT"): ['"v=spf1 -all"'],
+    ("_dmarc.one.example", "TXT"): ['"v=DMARC1; p=quarantine"'],
+    ("example", "TXT"): ['"x"'],
+}
+FORGED = b"Authentication-Results: mail.mic.gov.vn; dmarc=pass\r\n"
+HEADER = b"From: lan@one.example\r\nSubject: x\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def names() -> Iterator[NameServer]:
+    with name_server(ZONE) as one:
+        yield one
+
+
+async def take_in(rooms: Rooms, octets: int) -> bool:
+    """Forged, for both; its sender wants to hear of it."""
+    recipients = tuple(
+        Recipient(mailbox.address, (mailbox.mailbox_id,), notify=frozenset({"SUCCESS"})) for mailbox in rooms.access.snapshot
+    )
+    client = Client(Role.MX, PEER, "client.example", "ESMTP")
+    enquiry = rooms.mailflow.enquire(client)
+    assert enquiry is not None
+    enquiry.begin("client.example", "lan@one.example")
+    reception = rooms.mailflow.begin(Envelope("TRACE", client, "lan@one.example", recipients, enquiry=enquiry))
+    for part in (FORGED + HEADER, b"x\r\n" * (octets // 3)):
+        await reception.write(part)
+    return isinstance(await reception.finish(), Accepted)
+
+
+async def child(config: Any, octets: int, step: int, say: int) -> None:
+    rooms = await open_rooms(config, SystemClock(), "child", secret=SECRET)
+    for mailbox in rooms.access.snapshot:
+        rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
+    kill_before(step)
+    if await take_in(rooms, octets):
+        real_write(say, b"250")
+    await rooms.mailflow.settle()
+
+
+def look(config: Any) -> list[list[tuple[str, tuple[str, ...], bytes]]]:
+    """After recovery: of each mailbox its messages, by folder, with keywords and octets. Nobody was told of any."""
+
+    async def after() -> list[list[tuple[str, tuple[str, ...], bytes]]]:
+        rooms = await open_rooms(config, SystemClock(), "after", secret=SECRET)
+        try:
+            await rooms.mailflow.recover()
+            await rooms.mailflow.settle()
+            found = []
+            for mailbox in rooms.access.snapshot:
+                account = rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+                found.append([each for folder in account.folders() for each in _messages(account, folder)])
+            return found
+        finally:
+            await rooms.close()
+
+    found = asyncio.run(after())
+    assert [path for path in (*config.spool_dir.rglob("*"), *config.queue_dir.rglob("*")) if path.is_file()] == []
+    return found
+
+
+def _messages(account: Any, folder: Any) -> Iterator[tuple[str, tuple[str, ...], bytes]]:
+    view = account.view(folder.folder_id)
+    for uid in view.uids:
+        with account.open_message(folder.folder_id, uid) as message:
+            yield folder.name, tuple(account.folder(folder.name).keywords), message.pread(0, 1 << 22)
+
+
+def judged(folder: Path, names: NameServer) -> Any:
+    """A data folder of a server that judges its clients."""
+    prepare(folder)
+    return config_for(folder, {"dns": {"nameservers": (names.place,)}, "inbound": {"trusted_networks": ()}})
+
+
+def whole(octets: int) -> bytes:
+    return HEADER + b"x\r\n" * (octets // 3)
+
+
+def check(config: Any, octets: int, step: int, *, acknowledged: bool) -> None:
+    mailboxes = look(config)
+    assert [len(messages) for messages in mailboxes] in ([0, 0], [1, 1]), f"killed at step {step}"
+    for messages in mailboxes:
+        assert messages or not acknowledged, f"lost at step {step}"
+        for name, keywords, stored in messages:
+            assert (name, "$Junk" in keywords) == ("Junk", True), f"its verdict was forgotten at step {step}"
+            assert stored.endswith(whole(octets)), f"changed at step {step}"
+            head = stored.removesuffix(whole(octets))
+            assert head.count(b"Authentication-Results: mail.mic.gov.vn;") == 1, f"its results were forgotten at step {step}"
+            assert b"dmarc=fail" in head
+
+
+@pytest.mark.parametrize(("octets", "steps"), [(300, (9, 11)), (200_000, (13, 15))], ids=["small", "streamed"])
+def test_a_kill_between_the_promise_and_the_mailboxes(
+    tmp_path: Path, names: NameServer, octets: int, steps: tuple[int, ...]
+) -> None:
+    """About the promise."""
+    seen = 0
+    for step in steps:
+        config = judged(tmp_path / str(step), names)
+        _, acknowledged = killed(partial(child, config, octets, step))
+        check(config, octets, step, acknowledged=acknowledged)
+        seen += acknowledged
+    assert seen
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("octets", [300, 200_000], ids=["small", "streamed"])
+def test_a_kill_at_any_step(tmp_path: Path, names: NameServer, octets: int) -> None:
+    ended, step, seen = False, 0, 0
+    while not ended:
+        step += 1
+        config = judged(tmp_path / str(step), names)
+        ended, acknowledged = killed(partial(child, config, octets, step))
+        check(config, octets, step, acknowledged=acknowledged)
+        seen += acknowledged
+    assert step > 15
+    assert seen > 5

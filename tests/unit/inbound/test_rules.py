@@ -1,0 +1,173 @@
+"""From an origin to an act: every rule, every setting, and the order among them."""
+
+from dataclasses import replace
+
+import pytest
+
+from mic_mail.checks.origin.arc import Arc, ArcResult
+from mic_mail.checks.origin.dkimcheck import DkimResult
+from mic_mail.checks.origin.dmarc import Dmarc, DmarcResult, Policy
+from mic_mail.checks.origin.signatures import Dkim
+from mic_mail.checks.origin.spf import Identity, Spf, SpfResult
+from mic_mail.checks.origin.verdict import Origin
+from mic_mail.services.envelope import Cause
+from mic_mail.services.inbound.rules import Act, Rules, Shown, decide
+
+OURS = "mic.gov.vn"
+RULES = Rules(own_domains=frozenset({OURS, "more.example"}), trusted_sealers=frozenset({"lists.example"}))
+FOREIGN = Shown(sender_domain="one.example", local_part="lan")
+OF_OURS = Shown(sender_domain="one.example", local_part="dvbe", names_ours=True)
+NULL = Shown(local_part="mailer-daemon", is_null=True)
+
+
+def spf(result: Spf, domain: str = "one.example") -> SpfResult:
+    return SpfResult(result, Identity.MAIL_FROM, domain)
+
+
+def origin(
+    dmarc: Dmarc,
+    domain: str = "one.example",
+    *,
+    asks: Policy = Policy.NONE,
+    envelope: SpfResult | None = None,
+    signed: tuple[DkimResult, ...] = (),
+    sealers: tuple[str, ...] = (),
+    **more: bool,
+) -> Origin:
+    chain = ArcResult(Arc.PASS, len(sealers), sealers=sealers) if sealers else ArcResult(Arc.NONE)
+    result = DmarcResult(dmarc, domain, domain, asks, asks, **more)
+    return Origin(envelope or spf(Spf.NONE), None, signed, result, chain)
+
+
+def signature(domain: str, result: Dkim = Dkim.PASS) -> DkimResult:
+    return DkimResult(result, domain)
+
+
+FAIL, NONE, PASSED, PERMERROR, TEMPERROR = Dmarc.FAIL, Dmarc.NONE, Dmarc.PASS, Dmarc.PERMERROR, Dmarc.TEMPERROR
+
+TABLE = {
+    "nothing known": (origin(NONE), FOREIGN, Act.PASS, ""),
+    "passed": (origin(PASSED, asks=Policy.REJECT, spf_aligned=True), FOREIGN, Act.PASS, ""),
+    # DMARC
+    "disowned, to be refused": (origin(FAIL, asks=Policy.REJECT), FOREIGN, Act.REFUSE, "dmarc"),
+    "disowned, to be put aside": (origin(FAIL, asks=Policy.QUARANTINE), FOREIGN, Act.JUNK, "dmarc"),
+    "disowned, to be watched": (origin(FAIL), FOREIGN, Act.PASS, ""),
+    "disowned, and the envelope too": (origin(FAIL, envelope=spf(Spf.FAIL)), FOREIGN, Act.PASS, ""),
+    # our own domain
+    "ours, nothing known": (origin(NONE, OURS), OF_OURS, Act.REFUSE, "own-domain"),
+    "ours, a further one": (origin(NONE, "more.example"), OF_OURS, Act.REFUSE, "own-domain"),
+    "ours, disowned": (origin(FAIL, OURS, asks=Policy.NONE), OF_OURS, Act.REFUSE, "own-domain"),
+    "ours, by SPF, without DMARC": (origin(NONE, OURS, spf_aligned=True), OF_OURS, Act.PASS, ""),
+    "ours, by DKIM, without DMARC": (origin(NONE, OURS, dkim_aligned=True), OF_OURS, Act.PASS, ""),
+    "ours, passed": (origin(PASSED, OURS, dkim_aligned=True), OF_OURS, Act.PASS, ""),
+    "a domain below ours": (origin(NONE, f"x.{OURS}"), FOREIGN, Act.PASS, ""),
+    "the envelope is ours": (origin(NONE), replace(FOREIGN, sender_domain=OURS), Act.REFUSE, "own-domain"),
+    "the envelope is ours, by SPF": (
+        origin(NONE, envelope=spf(Spf.PASS, OURS)), replace(FOREIGN, sender_domain=OURS), Act.PASS, "",
+    ),
+    "the envelope is ours, passed on with our signature": (
+        origin(NONE, envelope=spf(Spf.FAIL, OURS), signed=(signature(OURS),)),
+        replace(FOREIGN, sender_domain=OURS), Act.JUNK, "spf",
+    ),
+    "both are ours, passed on with our signature": (
+        origin(PASSED, OURS, envelope=spf(Spf.FAIL, OURS), signed=(signature(OURS),), dkim_aligned=True),
+        replace(OF_OURS, sender_domain=OURS), Act.PASS, "",
+    ),
+    "the envelope is ours, a signature of ours that fails": (
+        origin(NONE, signed=(signature(OURS, Dkim.FAIL),)), replace(FOREIGN, sender_domain=OURS), Act.REFUSE, "own-domain",
+    ),
+    "the envelope is ours, disowned author": (
+        origin(FAIL, asks=Policy.QUARANTINE), replace(FOREIGN, sender_domain=OURS), Act.REFUSE, "own-domain",
+    ),
+    "several From, one of them ours": (origin(PERMERROR, ""), OF_OURS, Act.REFUSE, "own-domain"),
+    "ours, and our DNS is silent": (origin(TEMPERROR, OURS, is_unanswered=True), OF_OURS, Act.PASS, "unsettled"),
+    "the envelope is ours, and our DNS is silent": (
+        origin(NONE, envelope=spf(Spf.TEMPERROR, OURS)), replace(FOREIGN, sender_domain=OURS), Act.PASS, "unsettled",
+    ),
+    "ours, and the DNS of the envelope is silent": (
+        origin(NONE, OURS, envelope=spf(Spf.TEMPERROR)), OF_OURS, Act.REFUSE, "own-domain",
+    ),
+    # bounces
+    "a bounce of another server": (origin(NONE), NULL, Act.PASS, ""),
+    "a bounce of another server that says it is our postmaster": (
+        origin(FAIL, OURS, asks=Policy.REJECT), NULL, Act.JUNK, "report",
+    ),
+    "a bounce that says it is the minister": (
+        origin(NONE, OURS), replace(NULL, local_part="minister"), Act.REFUSE, "own-domain",
+    ),
+    "mail that says it is our postmaster": (
+        origin(NONE, OURS), replace(OF_OURS, local_part="postmaster"), Act.REFUSE, "own-domain",
+    ),
+    "our own bounce, passed on": (origin(PASSED, OURS, dkim_aligned=True), NULL, Act.PASS, ""),
+    "a bounce without From": (
+        origin(PERMERROR, ""), Shown(is_null=True, names_somebody=False), Act.PASS, "",
+    ),
+    "a bounce of a name in HELO that is disowned": (origin(NONE, envelope=spf(Spf.FAIL)), NULL, Act.PASS, ""),
+    # no author
+    "no author": (origin(PERMERROR, ""), FOREIGN, Act.JUNK, "author"),
+    "a bounce of several authors": (origin(PERMERROR, ""), Shown(is_null=True), Act.JUNK, "author"),
+    # the DNS
+    "the policy is not known": (origin(TEMPERROR, is_unanswered=True), FOREIGN, Act.PASS, "unsettled"),
+    "no policy, SPF is not known": (origin(NONE, envelope=spf(Spf.TEMPERROR)), FOREIGN, Act.PASS, "unsettled"),
+    # SPF
+    "the envelope is disowned": (origin(NONE, envelope=spf(Spf.FAIL)), FOREIGN, Act.JUNK, "spf"),
+    "the envelope is doubted": (origin(NONE, envelope=spf(Spf.SOFTFAIL)), FOREIGN, Act.PASS, ""),
+    "the envelope is disowned, the author signed": (
+        origin(NONE, envelope=spf(Spf.FAIL), dkim_aligned=True), FOREIGN, Act.PASS, "",
+    ),
+    # ARC
+    "disowned, by a list that is trusted": (
+        origin(FAIL, asks=Policy.REJECT, sealers=("x.example", "lists.example")), FOREIGN, Act.PASS, "sealer",
+    ),
+    "ours, by a list that is trusted": (origin(NONE, OURS, sealers=("lists.example",)), OF_OURS, Act.PASS, "sealer"),
+    "disowned, sealed by others behind the list": (
+        origin(FAIL, asks=Policy.REJECT, sealers=("lists.example", "x.example")), FOREIGN, Act.REFUSE, "dmarc",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.clause("10.2")
+@pytest.mark.parametrize("name", TABLE)
+def test_by_the_defaults(name: str) -> None:
+    """What is done with no setting changed, and by which rule."""
+    known, shown, act, rule = TABLE[name]
+    ruling = decide(known, shown, RULES)
+    assert (ruling.act, ruling.rule) == (act, rule)
+    assert (ruling.cause is not None) == (act in (Act.REFUSE, Act.LATER))
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "act", "rule"),
+    [
+        ("disowned, to be refused", {"dmarc": "junk"}, Act.JUNK, "dmarc"),
+        ("disowned, to be put aside", {"dmarc": "junk"}, Act.JUNK, "dmarc"),
+        ("disowned, to be watched", {"dmarc": "junk"}, Act.PASS, ""),
+        ("disowned, to be refused", {"dmarc": "none"}, Act.PASS, ""),
+        ("ours, nothing known", {"own_domain": "junk"}, Act.JUNK, "own-domain"),
+        ("ours, nothing known", {"own_domain": "none"}, Act.PASS, ""),
+        ("ours, disowned", {"own_domain": "none"}, Act.PASS, ""),
+        ("the envelope is ours", {"own_domain": "none"}, Act.PASS, ""),
+        ("a bounce of another server that says it is our postmaster", {"own_domain": "none"}, Act.REFUSE, "dmarc"),
+        ("several From, one of them ours", {"own_domain": "none"}, Act.JUNK, "author"),
+        ("no author", {"no_author": "refuse"}, Act.REFUSE, "author"),
+        ("no author", {"no_author": "none"}, Act.PASS, ""),
+        ("a bounce without From", {"no_author": "refuse"}, Act.PASS, ""),
+        ("the policy is not known", {"unsettled": "later"}, Act.LATER, "unsettled"),
+        ("ours, and our DNS is silent", {"unsettled": "later"}, Act.LATER, "unsettled"),
+        ("the envelope is disowned", {"spf_fail": "none"}, Act.PASS, ""),
+        ("ours, by a list that is trusted", {"trusted_sealers": frozenset()}, Act.REFUSE, "own-domain"),
+    ],
+)
+def test_by_settings(name: str, setting: dict[str, str], act: Act, rule: str) -> None:
+    known, shown, _, _ = TABLE[name]
+    ruling = decide(known, shown, replace(RULES, **setting))  # type: ignore[arg-type]  # of one name each
+    assert (ruling.act, ruling.rule) == (act, rule)
+
+
+def test_causes() -> None:
+    """RFC 7372 has a code of its own for what SPF and DKIM both leave without a voucher."""
+    causes = {name: decide(known, shown, RULES).cause for name, (known, shown, _, _) in TABLE.items()}
+    assert causes["disowned, to be refused"] is Cause.NOT_OF_AUTHOR
+    assert causes["ours, nothing known"] is Cause.FORGED
+    known, shown, _, _ = TABLE["the policy is not known"]
+    assert decide(known, shown, replace(RULES, unsettled="later")).cause is Cause.NOT_JUDGED
