@@ -13,6 +13,7 @@ import pytest
 import arrivals
 from dnsserver import BROKEN, SILENT, NameServer, name_server
 from harness import MailServer, config_for
+from mic_mail.policy.facts import MailboxKind
 
 pytestmark = pytest.mark.clause("10.2")
 OURS, STRANGER = "127.0.0.1", "127.0.0.9"
@@ -53,6 +54,7 @@ def settings(names: NameServer, **inbound: Any) -> dict[str, Any]:
 def serving(folder: Path, tree: Mapping[str, Any]) -> Iterator[MailServer]:
     server = MailServer(config_for(folder, tree))
     server.population.issue("dvbe", name="Đỗ Văn Bê")
+    server.population.issue("support", kind=MailboxKind.GROUP, name="Trung tâm Thông tin")
     server.issue("ttlan", name="Trần Thị Lan")
     try:
         yield server

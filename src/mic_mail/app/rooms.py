@@ -32,6 +32,7 @@ from mic_mail.services.access import Access
 from mic_mail.services.housekeeping import ChangedAccounts
 from mic_mail.services.inbound.judging import Judging
 from mic_mail.services.inbound.learning import Learning
+from mic_mail.services.inbound.listed import Listed
 from mic_mail.services.inbound.origins import Origins
 from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.malware import Malware
@@ -160,7 +161,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         access, directory, tell=lambda: tell_directory_changed(config.run_dir), lanes=lanes, clock=clock, log=log
     )
     malware = Malware(config, lanes, log, runaways.infected)
-    judging = Judging(config, (Origins(config),), log, clock)
+    judging = Judging(config, (Origins(config), Listed()), log, clock)
     reports = SpoolReports(
         ReportSettings(
             config.server.hostname,

@@ -37,6 +37,10 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
             "{action}, rule {rule} ({reason})"
         ),
     ),
+    "list_unusable": (
+        "Danh sách {zone} không dùng được, không được tính: {reason}",
+        "The list {zone} cannot be believed, and does not count: {reason}",
+    ),
     "resolver_missing": (
         "Máy không có máy chủ tên miền, hỏi 127.0.0.1: {error}",
         "This machine has no name server, 127.0.0.1 is asked: {error}",

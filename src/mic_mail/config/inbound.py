@@ -7,6 +7,8 @@ from pydantic import Field
 from mic_mail.config.section import About, Distinct, DomainName, NetworkName, Section
 from mic_mail.config.units import MINUTE, Seconds
 
+MOST_LISTS = 8
+
 
 class Inbound(Section):
     """Who mail from other servers is from."""
@@ -59,6 +61,22 @@ class Inbound(Section):
         tuple[DomainName, ...],
         Distinct,
         About("Domains of mailing lists and forwarders whose seal (ARC) is believed: what they pass on is theirs.", "10.2"),
+    ] = ()
+    dnsbl_refuse: Annotated[
+        tuple[DomainName, ...],
+        Field(max_length=MOST_LISTS),
+        Distinct,
+        About(
+            "Lists in the DNS of machines that send spam (`zen.spamhaus.org`): mail from those is refused, but to postmaster "
+            "and abuse.",
+            "10.2",
+        ),
+    ] = ()
+    dnsbl_junk: Annotated[
+        tuple[DomainName, ...],
+        Field(max_length=MOST_LISTS),
+        Distinct,
+        About("Likewise: mail from those goes to Junk.", "10.2"),
     ] = ()
     seconds: Annotated[
         Seconds,

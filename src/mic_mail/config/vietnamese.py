@@ -194,6 +194,11 @@ MEANINGS = {
         "Thư mà DNS không trả lời nên chưa biết có phải từ chối không: cho qua và đánh dấu, hoặc để bên gửi thử lại sau."
     ),
     "inbound.trusted_sealers": "Tên miền của nhóm thư và máy chuyển tiếp có dấu ARC được tin: thư do họ chuyển tiếp là của họ.",
+    "inbound.dnsbl_refuse": (
+        "Các danh sách DNS ghi máy gửi thư rác (`zen.spamhaus.org`): từ chối thư từ các máy đó, trừ thư gửi postmaster và "
+        "abuse."
+    ),
+    "inbound.dnsbl_junk": "Như trên, nhưng thư từ các máy đó vào Junk.",
     "inbound.seconds": "Câu hỏi chưa được trả lời sau khoảng này kể từ khi nhận hết thư coi như không trả lời.",
     "malware": "Quét mã độc bằng ClamAV.",
     "malware.clamd": "Nơi clamd nghe: `unix:/run/clamav/clamd.ctl` hoặc `tcp://127.0.0.1:3310`; trống: không quét.",

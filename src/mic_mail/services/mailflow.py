@@ -31,6 +31,7 @@ from mic_mail.services.flowsettings import FlowSettings
 from mic_mail.services.inbound.enquiries import Enquiry
 from mic_mail.services.inbound.judgement import Source
 from mic_mail.services.inbound.judging import Judging
+from mic_mail.services.inbound.listed import ALWAYS_REACHED
 from mic_mail.services.malware import Malware
 from mic_mail.services.posting import Parcel, account_ref
 from mic_mail.services.rates import Rates
@@ -123,10 +124,16 @@ class MailFlow:
         declared_octets: int | None = None,
         notify: frozenset[str] = frozenset(),
         orcpt: str | None = None,
+        enquiry: Enquiry | None = None,
     ) -> Recipient | Refusal:
-        """Where an address leads. Answered from memory but for a mailbox whose usage is not known."""
+        """Where an address leads. Answered from memory but for a mailbox whose usage is not known, and a client that may be
+        on a list."""
         settings = self.settings
         address = f"{local}@{domain}" if domain else local
+        if enquiry is not None and local.lower() not in ALWAYS_REACHED and (zone := await enquiry.refusing_list()):
+            listed = Refusal(Cause.LISTED, trace_id, {"address": client.peer.address, "zone": zone})
+            self._tell_refused("recipient_refused", listed, client, recipient=address, zone=zone)
+            return listed
         found = self._recipients.find(
             local,
             domain or settings.domain,

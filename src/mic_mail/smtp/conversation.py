@@ -252,6 +252,7 @@ class Conversation:
             declared_octets=transaction.parameters.size,
             notify=asked.parameters.notify if self._core.door.confirms else asked.parameters.notify - {"SUCCESS"},
             orcpt=asked.parameters.orcpt,
+            enquiry=self._enquiry,
         )
         return self._core.recipient_answered(answer)
 

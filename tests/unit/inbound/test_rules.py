@@ -80,9 +80,9 @@ TABLE = {
         origin(FAIL, asks=Policy.QUARANTINE), replace(FOREIGN, sender_domain=OURS), Act.REFUSE, "own-domain",
     ),
     "several From, one of them ours": (origin(PERMERROR, ""), OF_OURS, Act.REFUSE, "own-domain"),
-    "ours, and our DNS is silent": (origin(TEMPERROR, OURS, is_unanswered=True), OF_OURS, Act.PASS, "unsettled"),
+    "ours, and our DNS is silent": (origin(TEMPERROR, OURS, is_unanswered=True), OF_OURS, Act.JUNK, "own-domain"),
     "the envelope is ours, and our DNS is silent": (
-        origin(NONE, envelope=spf(Spf.TEMPERROR, OURS)), replace(FOREIGN, sender_domain=OURS), Act.PASS, "unsettled",
+        origin(NONE, envelope=spf(Spf.TEMPERROR, OURS)), replace(FOREIGN, sender_domain=OURS), Act.JUNK, "own-domain",
     ),
     "ours, and the DNS of the envelope is silent": (
         origin(NONE, OURS, envelope=spf(Spf.TEMPERROR)), OF_OURS, Act.REFUSE, "own-domain",
@@ -109,6 +109,9 @@ TABLE = {
     # the DNS
     "the policy is not known": (origin(TEMPERROR, is_unanswered=True), FOREIGN, Act.PASS, "unsettled"),
     "no policy, SPF is not known": (origin(NONE, envelope=spf(Spf.TEMPERROR)), FOREIGN, Act.PASS, "unsettled"),
+    "the policy is not known, the author signed": (
+        origin(TEMPERROR, is_unanswered=True, dkim_aligned=True), FOREIGN, Act.PASS, "",
+    ),
     # SPF
     "the envelope is disowned": (origin(NONE, envelope=spf(Spf.FAIL)), FOREIGN, Act.JUNK, "spf"),
     "the envelope is doubted": (origin(NONE, envelope=spf(Spf.SOFTFAIL)), FOREIGN, Act.PASS, ""),

@@ -5,6 +5,7 @@ judged, a `Judgement` for each message, one line of the log that says all of it.
 of people who have signed in, is never judged; fields that claim to be ours are taken away from all that comes to this door.
 
     origins     who it is from                      services/inbound/origins.py
+    listed      whether its machine sends spam      services/inbound/listed.py
     (next)      what is in it                       a `Check` that is put behind it in `app.rooms`
 """
 
@@ -21,6 +22,7 @@ from mic_mail.services.envelope import Envelope
 from mic_mail.services.inbound.enquiries import Enquiries, Enquiry
 from mic_mail.services.inbound.judgement import Arrived, Check, Judgement, Source
 
+TELL_AGAIN_US = 3_600 * 1_000_000
 LOCAL_RESOLVER = "127.0.0.1"
 """Where there is no resolv.conf (resolv.conf(5))."""
 
@@ -33,6 +35,7 @@ class Judging:
         self._log = log
         self._clock = clock
         self._counts: Counter[str] = Counter()
+        self._told_us: dict[str, int] = {}
         self._configure(config)
 
     def configure(self, config: Config) -> None:
@@ -46,7 +49,15 @@ class Judging:
         self._trusted = tuple(ipaddress.ip_network(network) for network in inbound.trusted_networks)
         self._ours = frozenset({config.server.hostname})
         resolver, hostname = self._resolver(config), config.server.hostname
-        self._enquiries = Enquiries(resolver, self._clock, hostname, authenticates=inbound.authenticate)
+        self._enquiries = Enquiries(
+            resolver,
+            self._clock,
+            hostname,
+            authenticates=inbound.authenticate,
+            refusing=inbound.dnsbl_refuse,
+            putting_aside=inbound.dnsbl_junk,
+            unusable=self._tell_unusable,
+        )
 
     def _resolver(self, config: Config) -> Resolver:
         try:
@@ -54,6 +65,13 @@ class Judging:
         except DnsUnavailable as error:
             self._log.event("resolver_missing", error=str(error))
             return Resolver((LOCAL_RESOLVER,), seconds=config.dns.seconds)
+
+    def _tell_unusable(self, zone: str, why: str) -> None:
+        """A list that cannot be believed: once an hour, for whoever has put it into the configuration."""
+        now_us = self._clock.now_us()
+        if now_us - self._told_us.get(zone, -TELL_AGAIN_US) >= TELL_AGAIN_US:
+            self._told_us[zone] = now_us
+            self._log.event("list_unusable", zone=zone, clause="10.2", reason=why)
 
     def enquiry(self, address: str) -> Enquiry | None:
         """A client of the door of other servers, by its address; None where its mail is not judged."""

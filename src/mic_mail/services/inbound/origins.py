@@ -6,6 +6,7 @@ and one for large ones, so that these do not keep those waiting. Who finds too m
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from random import Random
@@ -69,7 +70,7 @@ class Origins:
         thread = self._small if isinstance(arrived.source, bytes) else self._large
         try:
             reading = await thread.do(lambda: _read(arrived.source))
-            origin = await enquiry.owner.in_turn(
+            origin = await enquiry.of_message(
                 lambda: examine_message(
                     enquiry.owner.resolver,
                     enquiry.owner.clock,
@@ -130,9 +131,14 @@ def shown(envelope: Envelope, reading: Reading, header: bytes, own_domains: Coll
         sender_domain=_domain(envelope.sender),
         local_part=_local_part(reading.values(b"from")),
         names_somebody=any(b"@" in value for value in values),
-        names_ours=any(b"@" + domain.encode() in value for domain in own_domains for value in values),
+        names_ours=any(_names(value, domain) for domain in own_domains for value in values),
         is_null=not envelope.sender,
     )
+
+
+def _names(value: bytes, domain: str) -> bool:
+    """Whether an address of that domain may stand there."""
+    return re.search(rb"@[\s(\[]*" + re.escape(domain.encode()) + rb"(?![a-z0-9\-]|\.[a-z0-9])", value) is not None
 
 
 def _domain(address: str) -> str:

@@ -11,7 +11,8 @@ In: an `Origin`, what the message shows as its author, the settings. Out: a `Rul
     spf         the envelope's domain disowns the machine, and DMARC says nothing            `spf_fail`
 
 What comes with a null reverse-path (a bounce, RFC 5321 §6.1) and names nobody at all passes: mailers that write no From or
-an empty one must still be heard. What the DNS did not answer is never held against a message but by `unsettled`.
+an empty one must still be heard. What the DNS did not answer is held against a message by `unsettled` alone, but for one in our
+own name: that goes to Junk, as who is slow on purpose must not come to be believed one of us.
 """
 
 from collections.abc import Callable, Sequence
@@ -119,7 +120,9 @@ def own_domain(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
         forged, is_unanswered = "" if is_signed else shown.sender_domain, spf.result is Spf.TEMPERROR
     if not forged:
         return None
-    return _unsettled(rules, forged) if is_unanswered else _by(rules.own_domain, "own-domain", Cause.FORGED, forged)
+    if is_unanswered and rules.unsettled == "later":
+        return _unsettled(rules, forged)
+    return _by("junk" if is_unanswered else rules.own_domain, "own-domain", Cause.FORGED, forged)
 
 
 def dmarc(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
@@ -141,7 +144,8 @@ def author(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
 
 
 def unsettled(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
-    return _unsettled(rules, origin.dmarc.domain) if origin.is_unsettled else None
+    """Not where somebody vouches for it all the same."""
+    return _unsettled(rules, origin.dmarc.domain) if origin.is_unsettled and not origin.dmarc.is_vouched else None
 
 
 def spf(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
