@@ -123,6 +123,8 @@ def fuzz_words(octets: bytes) -> None:
             assert words.decode_text(written) == words.compose_letters(text), (text, written)
     read = words.decode_text(octets)
     assert words.compose_letters(read) == read or len(read) > 256, octets
+    if len(read) <= 256:
+        assert unicodedata.is_normalized("NFC", read), octets
     beginning = words.decode_beginning(octets, "utf-8")
     assert words.decode_octets(octets + b"tail", "utf-8").startswith(beginning)
 

@@ -30,6 +30,8 @@ FIELD_ZONES: frozenset[Zone] = frozenset(get_args(FieldZone))
 
 MAX_TEXT_OCTETS = 8 << 20
 """Of one part: what lies behind is a log file or an attack, and no one's eight megabytes of prose."""
+MAX_HEADER_OCTETS = 256 << 10
+"""Of one header, as for its envelope: a single field of megabytes holds the interpreter for as long as it is decoded."""
 
 _ADDRESS_FIELDS = {b"from", b"to", b"cc", b"bcc"}
 _ZONE_OF: dict[bytes, FieldZone] = {zone.encode(): zone for zone in get_args(FieldZone)}
@@ -41,8 +43,7 @@ _NAMES = (b"filename", b"name")
 def pieces(octets: bytes, parts: bytes) -> Iterator[tuple[Zone, str]]:
     """All text of a message; `parts` is its part table (mime.parts)."""
     root = Sections(parts).root
-    offset, length = root.header
-    own = fields(octets[offset : offset + length])
+    own = _fields(octets, root)
     for name, value in own:
         zone = _ZONE_OF.get(name)
         if zone is not None:
@@ -51,6 +52,11 @@ def pieces(octets: bytes, parts: bytes) -> Iterator[tuple[Zone, str]]:
         yield "header", _line(name, value)
     for text in _part_texts(octets, root, own):
         yield "body", text
+
+
+def _fields(octets: bytes, part: Section) -> list[tuple[bytes, bytes]]:
+    offset, length = part.header
+    return fields(octets[offset : offset + min(length, MAX_HEADER_OCTETS)])
 
 
 def field_texts(name: bytes, value: bytes) -> Iterator[str]:
@@ -75,8 +81,7 @@ def _part_texts(octets: bytes, part: Section, header: list[tuple[bytes, bytes]])
     if part.kind == LEAF and (kind.lower().startswith(_TEXT) or b"/" not in kind):
         yield _leaf_text(octets, part, kind.lower(), dict(parameters))
     for child in part.children:
-        offset, length = child.header
-        inner = fields(octets[offset : offset + length])
+        inner = _fields(octets, child)
         for name, value in inner:
             yield _line(name, value)
         yield from _part_texts(octets, child, inner)

@@ -171,7 +171,7 @@ def decode_text(value: bytes, charset: str = "") -> str:
     pieces: list[str] = []
     for raw, name in _runs(value, charset):
         pieces.append(decode_octets(raw, name))
-    return "".join(pieces)
+    return compose_letters("".join(pieces))  # a letter in one word, its mark in the next
 
 
 def _runs(value: bytes, charset: str) -> Iterable[tuple[bytes, str]]:

@@ -110,3 +110,11 @@ def test_fields_apart() -> None:
     for zone, value in values.items():
         assert [each for each in values if holds(octets, each, value)] == [zone]  # type: ignore[arg-type]  # keys are zones
     assert holds(octets, "header", "to: b@c.vn")
+
+
+def test_of_a_header_without_end_the_beginning_is_read() -> None:
+    """A field of megabytes costs no more than 256 KB of it; the body behind it is found."""
+    octets = b"Subject: ai\r\nX-Long:" + b"\r\n y" * 200_000 + b"\r\nX-Behind: last\r\n\r\nthan thu\r\n"
+    assert holds(octets, "header", "subject: ai")
+    assert not holds(octets, "header", "last")
+    assert holds(octets, "body", "than thu")

@@ -39,6 +39,7 @@ DECODED = {
     "Lịch bảo trì".encode()[:-1]: "Lịch bảo tr\ufffd",
     "Trần".encode("cp1258", "replace"): "Tr?n",
     b"caf\xe9": "café",
+    b"a=?utf-8?q?=CC=81?= =?windows-1258?q?o=EC?=": "áó",
 }
 
 

@@ -1,0 +1,131 @@
+"""Guessing passwords from many addresses, at all doors: who guesses waits, who belongs there goes on, nobody learns a name.
+
+Each address of 127.0.0.0/8 is a network of its own to the guard (`auth.throttle`), which all doors share.
+"""
+
+import base64
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from faults.wire import Cut, Line
+from harness import MailServer, config_for, stopping
+from population import PASSWORD
+
+SETTINGS = {
+    "auth": {"cleartext": True}, "listen": {"doors": ("smtp", "submission", "imap", "pop3")},
+    "limits": {"exempt_networks": ("127.0.0.0/8",)},
+}  # fmt: skip
+RIGHT, WRONG, WAIT = "right", "wrong", "wait"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
+    """Each test has mailboxes and networks of its own: what is counted is counted for a quarter of an hour."""
+    made = MailServer(config_for(tmp_path_factory.mktemp("guessing"), SETTINGS))
+    with stopping([made]):
+        yield made
+
+
+def by_imap(server: MailServer, name: str, password: str, source: str) -> tuple[str, bytes]:
+    client = Line(server.ports["imap"], source=source)
+    client.line()
+    client.send(b'A LOGIN "%b" "%b"\r\n' % (name.encode(), password.encode()))
+    return told(client, client.line()[2:], b"OK", b"NO [AUTHENTICATIONFAILED]")
+
+
+def by_pop3(server: MailServer, name: str, password: str, source: str) -> tuple[str, bytes]:
+    client = Line(server.ports["pop3"], source=source)
+    client.line()
+    client.send(b"USER %b\r\nPASS %b\r\n" % (name.encode(), password.encode()))
+    client.line()
+    return told(client, client.line(), b"+OK", b"-ERR [AUTH]")
+
+
+def by_smtp(server: MailServer, name: str, password: str, source: str) -> tuple[str, bytes]:
+    client = Line(server.ports["submission"], source=source)
+    client.line()
+    client.send(b"EHLO x\r\n")
+    while client.line()[3:4] == b"-":
+        pass
+    client.send(b"AUTH PLAIN " + base64.b64encode(f"\0{name}\0{password}".encode()) + b"\r\n")
+    return told(client, client.line(), b"235", b"535")
+
+
+def told(client: Line, line: bytes, right: bytes, wrong: bytes) -> tuple[str, bytes]:
+    client.close()
+    return RIGHT if line.startswith(right) else WRONG if line.startswith(wrong) else WAIT, line
+
+
+DOORS: dict[str, Callable[[MailServer, str, str, str], tuple[str, bytes]]] = {
+    "imap": by_imap, "pop3": by_pop3, "smtp": by_smtp,
+}  # fmt: skip
+
+
+def test_from_everywhere_at_one_mailbox(server: MailServer) -> None:
+    """Sixty networks, a password each, at three doors: strangers wait; the owner signs in from where he did before."""
+    server.issue("dvbe")
+    assert by_imap(server, "dvbe@mic.gov.vn", PASSWORD, "127.1.0.1")[0] == RIGHT
+    said = [
+        DOORS[("imap", "pop3", "smtp")[number % 3]](server, "dvbe@mic.gov.vn", f"sai {number}", f"127.2.{number}.1")[0]
+        for number in range(60)
+    ]
+    assert said[:40] == [WRONG] * 40
+    assert said[-5:] == [WAIT] * 5
+    assert by_imap(server, "dvbe@mic.gov.vn", PASSWORD, "127.2.200.1")[0] == WAIT
+    for door in DOORS.values():
+        assert door(server, "dvbe@mic.gov.vn", PASSWORD, "127.1.0.1")[0] == RIGHT
+    server.issue("ttlan")
+    assert by_imap(server, "ttlan@mic.gov.vn", PASSWORD, "127.2.0.1")[0] == RIGHT, "another mailbox, from one of those"
+
+
+def test_an_old_telephone_harms_nobody(server: MailServer) -> None:
+    """The same wrong password two hundred times counts once; its owner and the office go on."""
+    server.issue("nvan")
+    server.issue("lthoa")
+    began = time.process_time()
+    for number in range(200):
+        assert by_imap(server, "nvan@mic.gov.vn", "mat khau cu", "127.3.0.1")[0] == WRONG, number
+    assert time.process_time() - began < 20  # two hundred hashes would be allowed for, one is made
+    assert by_imap(server, "nvan@mic.gov.vn", PASSWORD, "127.3.0.1")[0] == RIGHT
+    assert by_smtp(server, "lthoa@mic.gov.vn", PASSWORD, "127.3.0.1")[0] == RIGHT
+
+
+def test_one_network_at_all_names(server: MailServer) -> None:
+    """A password at 70 names, there or not: the network waits, and who has signed in from it does not."""
+    server.issue("qtrung")
+    server.issue("pmai")
+    assert by_imap(server, "qtrung@mic.gov.vn", PASSWORD, "127.4.0.1")[0] == RIGHT
+    said = [by_smtp(server, f"ten{number}@mic.gov.vn", "Mic@2026", "127.4.0.1")[0] for number in range(70)]
+    assert said[:60] == [WRONG] * 60
+    assert said[-1] == WAIT
+    assert by_pop3(server, "pmai@mic.gov.vn", PASSWORD, "127.4.0.1")[0] == WAIT
+    assert by_imap(server, "qtrung@mic.gov.vn", PASSWORD, "127.4.0.1")[0] == RIGHT
+    assert by_imap(server, "pmai@mic.gov.vn", PASSWORD, "127.4.0.2")[0] == RIGHT
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_no_answer_tells_who_has_a_mailbox(server: MailServer, door: str) -> None:
+    """A wrong password and a name that nobody has are answered alike (CVE-2019-20892 and kin; RFC 4954 §6, 535)."""
+    server.issue(f"co{door}")
+    there = DOORS[door](server, f"co{door}@mic.gov.vn", "sai", "127.5.0.1")
+    nobody = DOORS[door](server, f"khong{door}@mic.gov.vn", "sai", "127.5.0.1")
+    assert re.sub(rb"[0-9A-Z]{16}", b"", there[1]) == re.sub(rb"[0-9A-Z]{16}", b"", nobody[1])
+    assert there[0] == nobody[0] == WRONG
+
+
+def test_one_connection_guesses_a_few_times(server: MailServer) -> None:
+    """Then it is ended: at each door a connection has so many mistakes (RFC 4954 §4, RFC 9051 §11.1)."""
+    for door, line in (("imap", b"A LOGIN x@mic.gov.vn p%d\r\n"), ("pop3", b"USER x@mic.gov.vn\r\nPASS p%d\r\n")):
+        client = Line(server.ports[door], source="127.6.0.1")
+        heard = 0
+        with contextlib.suppress(Cut):
+            for number in range(100):
+                client.send(line % number)
+                client.line()
+                heard += 1
+        assert heard < 90
+        client.close()
