@@ -393,6 +393,26 @@ class FormerCredentialRow(Base):
     argon2: Mapped[str] = mapped_column(String(255))
 
 
+class AppPasswordRow(Base):
+    """What recognises an app password, and where it was used last; which there are, and which open anything, say facts."""
+
+    __tablename__ = "app_password"
+
+    mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailbox.mailbox_id"), primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Of the fact that added it."""
+    salt: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Empty, with all that verifies, once it was revoked."""
+    digest: Mapped[bytes | None] = mapped_column(LargeBinary)
+    scram_salt: Mapped[bytes | None] = mapped_column(LargeBinary)
+    scram_iterations: Mapped[int | None]
+    scram_stored_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    scram_server_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    used_at: Mapped[datetime | None] = mapped_column(Instant)
+    used_door: Mapped[str | None] = mapped_column(String(16))
+    used_network: Mapped[str | None] = mapped_column(String(64))
+
+
 class Activity(Base):
     """The day on which a mailbox was last used; outside the chain, because it changes daily and proves nothing."""
 

@@ -1,0 +1,28 @@
+"""Passwords of single devices and programs: what recognises them, and where they were used last."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "app_password",
+        sa.Column("mailbox_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("salt", sa.LargeBinary(), nullable=True),
+        sa.Column("digest", sa.LargeBinary(), nullable=True),
+        sa.Column("scram_salt", sa.LargeBinary(), nullable=True),
+        sa.Column("scram_iterations", sa.Integer(), nullable=True),
+        sa.Column("scram_stored_key", sa.LargeBinary(), nullable=True),
+        sa.Column("scram_server_key", sa.LargeBinary(), nullable=True),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.Column("used_door", sa.String(16), nullable=True),
+        sa.Column("used_network", sa.String(64), nullable=True),
+        sa.ForeignKeyConstraint(["mailbox_id"], ["mailbox.mailbox_id"], name=op.f("fk_app_password_mailbox_id_mailbox")),
+        sa.PrimaryKeyConstraint("mailbox_id", "number", name=op.f("pk_app_password")),
+    )
