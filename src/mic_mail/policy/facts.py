@@ -74,6 +74,10 @@ class FactKind(StrEnum):
     """A password of one device or program, beside the mailbox's own. [name, doors?: where alone it opens]"""
     APP_PASSWORD_REVOKED = "app_password_revoked"  # noqa: S105 - the name of a fact
     """It opens nothing any more. [app_password: the number of the fact that added it]"""
+    SECOND_FACTOR_SET = "second_factor_set"
+    """From now on the page asks for a code of a device besides the password."""
+    SECOND_FACTOR_REMOVED = "second_factor_removed"
+    """It does not any more. [ends_app_passwords?]"""
     QUOTA_SET = "quota_set"
     """Reg. 8.3. [octets, previous]"""
     TRANSFERRED = "transferred"

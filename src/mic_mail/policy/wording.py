@@ -68,6 +68,8 @@ FACTS: Mapping[FactKind, Text] = {
     FactKind.PASSWORD_RESET: Text("khởi tạo lại mật khẩu", "password reset"),
     FactKind.APP_PASSWORD_ADDED: Text("tạo mật khẩu ứng dụng", "app password added"),
     FactKind.APP_PASSWORD_REVOKED: Text("thu hồi mật khẩu ứng dụng", "app password revoked"),
+    FactKind.SECOND_FACTOR_SET: Text("đặt xác thực hai bước", "second factor set"),
+    FactKind.SECOND_FACTOR_REMOVED: Text("bỏ xác thực hai bước", "second factor removed"),
     FactKind.QUOTA_SET: Text("điều chỉnh dung lượng", "quota set"),
     FactKind.TRANSFERRED: Text("thuyên chuyển", "transferred"),
     FactKind.ALIAS_ADDED: Text("thêm bí danh", "alias added"),

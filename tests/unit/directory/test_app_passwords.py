@@ -93,7 +93,8 @@ def test_tables_of_the_version_before_are_brought_up(url, clock, directory, issu
     """What is in them stays: a mailbox with its chain and credential; then app passwords can be added."""
     mailbox = issue()
     with database.writing(directory._engine) as connection:
-        connection.execute(text("drop table app_password"))
+        for table in ("app_password", "second_factor", "recovery_code"):
+            connection.execute(text(f"drop table {table}"))
         connection.execute(text("update alembic_version set version_num = '0009'"))
     directory.close()
     older = Directory(url, clock=clock)

@@ -1,4 +1,4 @@
-"""Passwords of single devices and programs: what recognises them, and where they were used last."""
+"""Passwords of single devices and programs, second factors of mailboxes and officers, and their recovery codes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,4 +25,21 @@ def upgrade() -> None:
         sa.Column("used_network", sa.String(64), nullable=True),
         sa.ForeignKeyConstraint(["mailbox_id"], ["mailbox.mailbox_id"], name=op.f("fk_app_password_mailbox_id_mailbox")),
         sa.PrimaryKeyConstraint("mailbox_id", "number", name=op.f("pk_app_password")),
+    )
+    op.create_table(
+        "second_factor",
+        sa.Column("holder", sa.String(320), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("set_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_step", sa.BigInteger(), nullable=False),
+        sa.Column("wrong", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("holder", name=op.f("pk_second_factor")),
+    )
+    op.create_table(
+        "recovery_code",
+        sa.Column("holder", sa.String(320), nullable=False),
+        sa.Column("digest", sa.LargeBinary(32), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("holder", "digest", name=op.f("pk_recovery_code")),
     )
