@@ -158,6 +158,39 @@ def walk(visitor: Visitor, due: str) -> None:
     visitor.press("Đăng xuất")
 
 
+@pytest.mark.clause("15.2")
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_an_app_password_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:
+    """From the mailbox's page: made, shown once, revoked, and listed as ended; it fits a telephone."""
+    local = f"ungdung{size[0]}"
+    site.issue(local, name="Lê Văn Ứng")
+    visitor = Visitor(site, tmp_path / "profile", size)
+    try:
+        visitor.sign_in(local)
+        visitor.is_fit_for_people("mailbox-apps")
+        visitor.driver.find_element(By.LINK_TEXT, "Quản lý mật khẩu ứng dụng").click()
+        visitor.is_fit_for_people("apps-empty")
+        visitor.fill(name="Điện thoại", present=PASSWORD)
+        visitor.press("Tạo")
+        shown = visitor.driver.find_element(By.ID, "secret").text
+        assert len(shown) == 34
+        visitor.is_fit_for_people("apps-made")
+        visitor.go("/app-passwords")
+        assert shown not in visitor.text
+        site.refresh()
+        visitor.go("/password")
+        visitor.is_fit_for_people("password-apps")
+        visitor.go("/app-passwords?lang=en")
+        visitor.is_fit_for_people("apps")
+        visitor.press("Revoke")
+        assert "The app password is revoked" in visitor.text
+        visitor.driver.find_element(By.TAG_NAME, "summary").click()
+        visitor.is_fit_for_people("apps-ended")
+        assert "app password revoked" in visitor.text
+    finally:
+        visitor.driver.quit()
+
+
 @pytest.mark.clause("10.3")
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_announced_downtime_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:

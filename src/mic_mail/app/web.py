@@ -31,6 +31,7 @@ from mic_mail.process.lag import LoopLag, lag_report
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access
 from mic_mail.services.addressbook import Kept
+from mic_mail.services.apppasswords import AppPasswords
 from mic_mail.services.ownpassword import OwnPassword
 from mic_mail.services.stores import open_mail_store
 from mic_mail.storage.mailstore import MailStore
@@ -116,6 +117,7 @@ def web_services(
         access=access,
         book=Kept(config, Shelf.of, directory=directory, snapshot=lambda: access.snapshot, lanes=lanes, clock=clock),
         own_password=OwnPassword(directory, config, clock),
+        app_passwords=AppPasswords(directory, config, clock),
         store=store,
         lanes=lanes,
         clock=clock,

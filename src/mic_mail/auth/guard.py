@@ -1,18 +1,20 @@
 """Is this password right, and may it be tried at all? Joins the throttle, the cache of verified passwords and the decoys.
 
-In: a claim (address, verifiers or none, what was typed) and the peer's address. Out: RIGHT, WRONG or `Wait`. The hash runs in
-the lane that is passed in; everything else takes microseconds on the event loop. One password that several connections bring
-at once (a mail program opens five) is hashed once. Never: texts, policy, the log.
+In: a claim (address, verifiers or none, what was typed) and the peer's address. Out: RIGHT, WRONG, `ByApp` or `Wait`. The hash
+runs in the lane that is passed in; everything else takes microseconds on the event loop. One password that several connections
+bring at once (a mail program opens five) is hashed once. An app password is known by its digest and costs no hash; what is no
+right one, or was revoked, costs what every wrong password costs. Never: texts, policy, the log.
 """
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
 from mic_mail.auth import passwords
+from mic_mail.auth.apppasswords import Recognisable, recognised
 from mic_mail.auth.hearsay import SharedThrottle
 from mic_mail.auth.passwords import Decoys, VerifiedCache
 from mic_mail.auth.throttle import Answer
@@ -35,6 +37,20 @@ class Wait:
     rule: str
 
 
+@dataclass(frozen=True, slots=True)
+class ByApp:
+    """It is the app password of this number."""
+
+    number: int
+
+
+class AppVerifiable(Recognisable, Protocol):
+    """The part of a stored app password that is needed here."""
+
+    @property
+    def number(self) -> int: ...
+
+
 class Verifiable(Protocol):
     """The part of a stored credential that a password is checked against."""
 
@@ -51,6 +67,8 @@ class Claim:
     address: str
     credential: Verifiable | None
     password: str = field(repr=False)
+    others: Sequence[AppVerifiable] = ()
+    """The app passwords that open something now."""
 
 
 HashLane = Callable[[Callable[[], bool]], Awaitable[bool]]
@@ -78,8 +96,13 @@ class Guard:
         self._verified = VerifiedCache(key)
         self._running: dict[bytes, asyncio.Task[Outcome]] = {}
 
-    async def check(self, claim: Claim, peer: str) -> Outcome | Wait:
+    async def check(self, claim: Claim, peer: str) -> Outcome | ByApp | Wait:
         """The answer to a claim; raises errors.Trouble when nobody could find out in time."""
+        if (app := recognised(claim.password, claim.others)) is not None:
+            if (wait := self.may_try(claim.address, peer)) is not None:
+                return wait
+            self._throttle.seen(claim.address, peer, self._monotonic())
+            return ByApp(app.number)
         version = claim.credential.version if claim.credential else 0
         digest = self._verified.digest(claim.address, version, claim.password)
         running = self._running.get(digest)
@@ -137,5 +160,8 @@ class Guard:
         """Each wrong proof counts: unlike a password it does not show whether it is the same wrong one again."""
         self._throttle.wrong(address, peer, secrets.token_bytes(16), self._monotonic())
 
-    def proof_was_right(self, address: str, peer: str) -> None:
-        self._throttle.right(address, peer, None, self._monotonic())
+    def proof_was_right(self, address: str, peer: str, *, by_app: bool) -> None:
+        if by_app:
+            self._throttle.seen(address, peer, self._monotonic())
+        else:
+            self._throttle.right(address, peer, None, self._monotonic())

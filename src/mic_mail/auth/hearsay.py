@@ -50,6 +50,11 @@ class SharedThrottle:
         if self._own.right(mailbox, peer, digest, now):
             self._say("right", mailbox, peer, digest or b"")
 
+    def seen(self, mailbox: str, peer: str, now: float) -> None:
+        """As `Throttle.seen`; told once an hour."""
+        if self._own.seen(mailbox, peer, now):
+            self._say("seen", mailbox, peer, b"")
+
     def _say(self, what: str, mailbox: str, peer: str, digest: bytes) -> None:
         told = json.dumps([what, mailbox, peer, digest.hex()]).encode()
         if len(told) <= LONGEST:
@@ -67,3 +72,5 @@ class SharedThrottle:
                 self._own.wrong(mailbox, peer, digest, now)
             case "right":
                 self._own.right(mailbox, peer, digest or None, now)
+            case "seen":
+                self._own.seen(mailbox, peer, now)

@@ -68,15 +68,21 @@ class WeakPassword(BadInput):
 
 
 def make(password: str, settings: HashSettings, salt: bytes | None = None) -> Verifiers:
-    """Both verifiers of `password`; blocking. Raises WeakPassword for text that SASLprep forbids."""
+    """Both verifiers of `password`; blocking. Raises WeakPassword for text that SASLprep forbids.
+
+    `salt`: of the SCRAM keys, where app passwords have keys with the same one (auth.apppasswords).
+    """
     prepared = saslprep(password)
     if not prepared:
         raise WeakPassword(UNUSABLE)
     octets = prepared.encode()
-    return Verifiers(settings.hasher().hash(octets), _scram(octets, salt or secrets.token_bytes(16), settings.scram_iterations))
+    return Verifiers(
+        settings.hasher().hash(octets), scram_keys(octets, salt or secrets.token_bytes(16), settings.scram_iterations)
+    )
 
 
-def _scram(octets: bytes, salt: bytes, iterations: int) -> Scram:
+def scram_keys(octets: bytes, salt: bytes, iterations: int) -> Scram:
+    """The keys of a prepared password (RFC 5802 §3); blocking."""
     salted = hashlib.pbkdf2_hmac("sha256", octets, salt, iterations)
     client_key = hmac.digest(salted, b"Client Key", "sha256")
     return Scram(salt, iterations, hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256"))
@@ -162,9 +168,9 @@ class VerifiedCache:
             self._until.popitem(last=False)
 
 
-_LEGIBLE = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: it is read aloud and typed from paper
+LEGIBLE = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: it is read aloud and typed from paper
 
 
 def generate(groups: int = 4) -> str:
     """A first password to hand over on paper: groups of four legible signs, 20 bits each."""
-    return "-".join("".join(secrets.choice(_LEGIBLE) for _ in range(4)) for _ in range(groups))
+    return "-".join("".join(secrets.choice(LEGIBLE) for _ in range(4)) for _ in range(groups))

@@ -20,7 +20,7 @@ import hashlib
 import hmac
 import stringprep
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -46,6 +46,15 @@ class ScramKeys(Protocol):
     def salt(self) -> bytes: ...
     @property
     def iterations(self) -> int: ...
+    @property
+    def stored_key(self) -> bytes: ...
+    @property
+    def server_key(self) -> bytes: ...
+
+
+class ScramPair(Protocol):
+    """The keys of another password of the same user, made with the same salt and rounds."""
+
     @property
     def stored_key(self) -> bytes: ...
     @property
@@ -93,6 +102,8 @@ class Done:
 
     user: str
     authorize_as: str = ""
+    stored_key: bytes = field(default=b"", repr=False, compare=False)
+    """Of the keys that the proof belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +125,8 @@ class Exchange(Protocol):
     def step(self, response: bytes | None) -> Step:
         """Go on with the client's response; None where the client sent no initial response."""
 
-    def keys(self, keys: ScramKeys) -> Step:
-        """Go on after `NeedKeys`."""
+    def keys(self, keys: ScramKeys, others: Sequence[ScramPair] = ()) -> Step:
+        """Go on after `NeedKeys`; a proof of any of `others`, which share salt and rounds with `keys`, is as good."""
 
 
 # ---------------------------------------------------------------- SASLprep
@@ -192,7 +203,7 @@ class Plain:
         authorize_as, user, password = parts
         return CheckPassword(user, password, authorize_as)
 
-    def keys(self, keys: ScramKeys) -> Step:
+    def keys(self, keys: ScramKeys, others: Sequence[ScramPair] = ()) -> Step:
         return _MALFORMED
 
 
@@ -229,7 +240,7 @@ class Login:
             return _MALFORMED
         return CheckPassword(self._user, password)
 
-    def keys(self, keys: ScramKeys) -> Step:
+    def keys(self, keys: ScramKeys, others: Sequence[ScramPair] = ()) -> Step:
         return _MALFORMED
 
 
@@ -299,9 +310,10 @@ class Scram:
         self._asked = False
         self._first: ClientFirst | None = None
         self._keys: ScramKeys | None = None
+        self._pairs: tuple[ScramPair, ...] = ()
         self._server_first = b""
         self._nonce = ""
-        self._proved = False
+        self._proved: ScramPair | None = None
 
     def step(self, response: bytes | None) -> Step:
         if response is None and not self._asked and self._first is None:
@@ -313,10 +325,11 @@ class Scram:
             return Failed(Failure.TOO_LONG)
         if self._first is None:
             return self._client_first(response)
-        if self._proved:
+        if self._proved is not None:
             # Neither SMTP (RFC 4954 §4) nor IMAP (RFC 9051 §6.2.2) carries data beside success, so the server's signature
             # went out as a challenge and the client answers it with nothing.
-            return Done(self._first.user, self._first.authorize_as or "") if not response else _MALFORMED
+            first = self._first
+            return Done(first.user, first.authorize_as, self._proved.stored_key) if not response else _MALFORMED
         return self._client_final(self._first, response) if self._keys else _MALFORMED
 
     def _client_first(self, response: bytes) -> Step:
@@ -332,10 +345,11 @@ class Scram:
         self._first = first
         return NeedKeys(first.user)
 
-    def keys(self, keys: ScramKeys) -> Step:
+    def keys(self, keys: ScramKeys, others: Sequence[ScramPair] = ()) -> Step:
         if self._first is None or self._keys is not None:
             return _MALFORMED
         self._keys = keys
+        self._pairs = (keys, *others)
         self._nonce = self._first.nonce + self._make_nonce()
         salt = base64.b64encode(keys.salt).decode()
         self._server_first = f"r={self._nonce},s={salt},i={keys.iterations}".encode()
@@ -343,8 +357,6 @@ class Scram:
 
     def _client_final(self, first: ClientFirst, response: bytes) -> Step:
         """`"c=" base64(gs2-header [cbind-data]) "," "r=" nonce ["," extensions] "," "p=" base64(proof)`."""
-        keys = self._keys
-        assert keys is not None
         without_proof, mark, proof_text = response.rpartition(b",p=")
         attributes = without_proof.split(b",")
         if not mark or len(attributes) < 2 or not attributes[0].startswith(b"c=") or not attributes[1].startswith(b"r="):
@@ -358,12 +370,18 @@ class Scram:
         if not hmac.compare_digest(bound, expected):
             return Failed(Failure.CHANNEL_BINDING, first.user)
         auth_message = b",".join((first.bare, self._server_first, without_proof))
-        signature = _hmac(keys.stored_key, auth_message)
-        client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
-        if not hmac.compare_digest(hashlib.sha256(client_key).digest(), keys.stored_key):
+        for pair in self._pairs:  # all of them, whichever it is: 3 us each
+            if _proves(proof, pair.stored_key, auth_message):
+                self._proved = pair
+        if self._proved is None:
             return Failed(Failure.WRONG_PROOF, first.user)
-        self._proved = True
-        return Challenge(b"v=" + base64.b64encode(_hmac(keys.server_key, auth_message)))
+        return Challenge(b"v=" + base64.b64encode(_hmac(self._proved.server_key, auth_message)))
+
+
+def _proves(proof: bytes, stored_key: bytes, auth_message: bytes) -> bool:
+    """Whether `proof` was made with the password of `stored_key` (RFC 5802 §3)."""
+    client_key = bytes(a ^ b for a, b in zip(proof, _hmac(stored_key, auth_message), strict=True))
+    return hmac.compare_digest(hashlib.sha256(client_key).digest(), stored_key)
 
 
 def _hmac(key: bytes, message: bytes) -> bytes:

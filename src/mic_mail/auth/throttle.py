@@ -162,6 +162,12 @@ class Throttle:
         self._mailboxes.remove(mailbox, digest)
         self._networks.remove(net, _of(mailbox, digest))
 
+    def seen(self, mailbox: str, peer: str, now: float) -> bool:
+        """Signed in by an app password: this network is known for this mailbox. Its mistypings stay counted: whoever has a
+        stolen telephone must not gain endless guesses at the mailbox's own password by it. Whether it is news, as in `right`.
+        """
+        return self._know((mailbox, network(peer)), now, news=False)
+
     def right(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> bool:
         """Signed in: this network is known for this mailbox, and its mistypings are forgotten.
 
@@ -170,9 +176,11 @@ class Throttle:
         if digest is not None:
             self.forgive(mailbox, peer, digest)
         pair = (mailbox, network(peer))
-        mistyped = self._pairs.forget(pair)
+        return self._know(pair, now, news=self._pairs.forget(pair) or digest is not None)
+
+    def _know(self, pair: tuple[str, str], now: float, *, news: bool) -> bool:
         heard = self._known.get(pair)
-        news = mistyped or digest is not None or heard is None or now - heard > NEWS_SECONDS
+        news = news or heard is None or now - heard > NEWS_SECONDS
         if news:
             self._known[pair] = now
         self._known.move_to_end(pair)

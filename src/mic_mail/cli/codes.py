@@ -99,6 +99,10 @@ FACT_DATA: Mapping[str, Text] = {
     "trigger=sign-in-anomaly": Text("đăng nhập bất thường", "sign-in-anomaly"),
     "recipients": Text("số người nhận", "recipients"),
     "request": Text("yêu cầu số", "request"),
+    "name": Text("tên", "name"),
+    "doors": Text("chỉ dùng cho", "doors"),
+    "app_password": Text("mục mật khẩu ứng dụng", "app_password"),
+    "ends_app_passwords": Text("thu hồi mọi mật khẩu ứng dụng", "ends_app_passwords"),
     "unit_from": Text("từ đơn vị", "unit_from"),
     "unit_to": Text("đến đơn vị", "unit_to"),
 }

@@ -15,6 +15,14 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "{mailbox} đăng nhập từ {peer} qua {door} ({mechanism}), phiên {session}",
         "{mailbox} signed in from {peer} by {door} ({mechanism}), session {session}",
     ),
+    "app_password_added": (
+        "{mailbox} tạo mật khẩu ứng dụng số {number} trên trang mật khẩu, từ {peer}",
+        "{mailbox} made the app password {number} on the page, from {peer}",
+    ),
+    "app_password_revoked": (
+        "{mailbox} thu hồi mật khẩu ứng dụng số {number} trên trang mật khẩu, từ {peer}",
+        "{mailbox} revoked the app password {number} on the page, from {peer}",
+    ),
     "sign_in_refused": (
         "Từ chối đăng nhập {mailbox} từ {peer} qua {door}: {reason}, mã {ref}",
         "Sign-in of {mailbox} from {peer} by {door} refused: {reason}, reference {ref}",

@@ -62,6 +62,7 @@ NOUNS = {
         Noun("handover", ("handover", "handoveracts")),
         Noun("alias", ("alias",)),
         Noun("password", ("password",)),
+        Noun("app-password", ("apppassword",)),
         Noun("content", ("content",)),
         Noun("officer", ("officer",)),
         Noun("notice", ("notice",)),

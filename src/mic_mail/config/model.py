@@ -341,6 +341,12 @@ class Auth(Section):
         Unit("passwords"),
         About("A new password must be none of so many that the mailbox had before; 0: only not the one it has.", "15.2"),
     ] = 5
+    app_passwords: Annotated[
+        int,
+        Field(ge=0, le=100),
+        Unit("passwords"),
+        About("How many app passwords a mailbox may have at once; 0: none can be made, and none opens anything.", "15.2"),
+    ] = 20
     password_age: Annotated[
         Seconds, Field(ge=0, le=3660 * DAY), About("A password older than this is due for change; 0: never.", "15.2")
     ] = 0.0

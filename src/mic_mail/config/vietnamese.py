@@ -128,6 +128,7 @@ MEANINGS = {
     "auth.failure_window": "Xem hai mục trên.",
     "auth.password_length": "Độ dài tối thiểu của mật khẩu.",
     "auth.password_reuse": "Mật khẩu mới không được trùng với bấy nhiêu mật khẩu trước; 0: chỉ không trùng mật khẩu đang dùng.",
+    "auth.app_passwords": "Số mật khẩu ứng dụng mỗi hộp thư được có cùng lúc; 0: không tạo và không dùng được.",
     "auth.password_age": "Mật khẩu cũ hơn mức này phải đổi; 0: không bao giờ.",
     "auth.password_warn_days": "Gửi thông báo trước số ngày này khi mật khẩu sắp phải đổi; trang mật khẩu cảnh báo từ mốc đầu.",
     "smtp": "Nhận và gửi thư (SMTP).",

@@ -5,15 +5,17 @@ Plain SQL in one read transaction, grouped by mailbox in Python; entities of the
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, func, select, type_coerce
 from sqlalchemy.orm import Session
 
 from mic_mail.directory import downtimes, snapshot, years
+from mic_mail.directory.apppasswords import credential
 from mic_mail.directory.model import (
     Activity,
     Address,
+    AppPasswordRow,
     CredentialRow,
     Domain,
     FactRow,
@@ -24,7 +26,8 @@ from mic_mail.directory.model import (
     Unit,
     from_microseconds,
 )
-from mic_mail.directory.snapshot import Credential, Entry, Owner, ScramKeys, Snapshot
+from mic_mail.directory.snapshot import AppCredential, Credential, Entry, Owner, ScramKeys, Snapshot
+from mic_mail.policy.apppasswords import living
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 
@@ -117,6 +120,7 @@ def entry_of(connection: Connection, mailbox_id: int) -> Entry | None:
 def _entries(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[Entry]:
     """The mailboxes for which `wanted` is true."""
     facts = _facts(connection, wanted)
+    apps = _app_passwords(connection, wanted)
     primary, aliases = _addresses(connection, wanted)
     for row in connection.execute(_MAILBOXES.where(wanted)):
         scram = None
@@ -135,6 +139,7 @@ def _entries(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[En
             owner=Owner(row.person_id, row.unit_id, row.person_name or row.unit_name or ""),
             aliases=tuple(aliases.get(row.mailbox_id, ())),
             capabilities_hidden=frozenset(row.capabilities_hidden.split()),
+            app_passwords=_usable(apps.get(row.mailbox_id, ()), facts.get(row.mailbox_id, ())),
         )
 
 
@@ -154,6 +159,30 @@ def _addresses(connection: Connection, wanted: ColumnElement[bool]) -> tuple[dic
         else:
             aliases[mailbox_id].append(address)
     return primary, aliases
+
+
+def _app_passwords(connection: Connection, wanted: ColumnElement[bool]) -> dict[int, list[AppCredential]]:
+    """What recognises app passwords that were not revoked by themselves."""
+    found: dict[int, list[AppCredential]] = defaultdict(list)
+    rows = (
+        select(AppPasswordRow)
+        .join(Mailbox, Mailbox.mailbox_id == AppPasswordRow.mailbox_id)
+        .where(wanted, AppPasswordRow.digest.is_not(None))
+        .order_by(AppPasswordRow.mailbox_id, AppPasswordRow.number)
+    )
+    with Session(connection) as session:
+        for row in session.scalars(rows):
+            if (made := credential(row)) is not None:
+                found[row.mailbox_id].append(made)
+    return found
+
+
+def _usable(made: Sequence[AppCredential], facts: Sequence[Fact]) -> tuple[AppCredential, ...]:
+    """Those that open something, or did when the newest fact was recorded; the others nobody needs in memory."""
+    if not made:
+        return ()
+    alive = {each.number for each in living(facts, facts[-1].recorded_at)}
+    return tuple(each for each in made if each.number in alive)
 
 
 def _facts(connection: Connection, wanted: ColumnElement[bool]) -> dict[int, list[Fact]]:

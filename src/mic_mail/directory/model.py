@@ -393,6 +393,53 @@ class FormerCredentialRow(Base):
     argon2: Mapped[str] = mapped_column(String(255))
 
 
+class AppPasswordRow(Base):
+    """What recognises an app password, and where it was used last; which there are, and which open anything, say facts."""
+
+    __tablename__ = "app_password"
+
+    mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailbox.mailbox_id"), primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Of the fact that added it."""
+    salt: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Empty, with all that verifies, once it was revoked."""
+    digest: Mapped[bytes | None] = mapped_column(LargeBinary)
+    scram_salt: Mapped[bytes | None] = mapped_column(LargeBinary)
+    scram_iterations: Mapped[int | None]
+    scram_stored_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    scram_server_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    used_at: Mapped[datetime | None] = mapped_column(Instant)
+    used_door: Mapped[str | None] = mapped_column(String(16))
+    used_network: Mapped[str | None] = mapped_column(String(64))
+
+
+class SecondFactorRow(Base):
+    """The sealed secret of somebody's second factor, and how far its codes are used up; whether a mailbox has one say facts."""
+
+    __tablename__ = "second_factor"
+
+    holder: Mapped[str] = mapped_column(String(320), primary_key=True)
+    """`mailbox/12` or `officer/mai`."""
+    number: Mapped[int]
+    """Of the fact that set a mailbox's; 0 for an officer's."""
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    set_at: Mapped[datetime] = mapped_column(Instant)
+    last_step: Mapped[int] = mapped_column(BigInteger)
+    """Of the last code that was taken: it and those before it are none any more (RFC 6238 §5.2)."""
+    wrong: Mapped[int]
+    """Wrong codes since the last right one."""
+
+
+class RecoveryCodeRow(Base):
+    """A code for one sign-in without the device."""
+
+    __tablename__ = "recovery_code"
+
+    holder: Mapped[str] = mapped_column(String(320), primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    used_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
 class Activity(Base):
     """The day on which a mailbox was last used; outside the chain, because it changes daily and proves nothing."""
 

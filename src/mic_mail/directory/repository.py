@@ -5,7 +5,7 @@ transaction that is durable when the method returns and that raises `version()`;
 the one before it. Whether a change is allowed is not asked here but in the use cases; the database holds to what must never
 be otherwise (an address belongs to one mailbox for ever). Registers beside the mailboxes are rooms of their own: `years`,
 `officers`, `content`, `sent`, `requests`, `incidents`, `downtimes`, `censuses`,
-`elsewhere`.
+`elsewhere`, `app_passwords`, `second_factors`.
 """
 
 import json
@@ -19,6 +19,7 @@ from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.model import FORMER_PASSWORDS
 from mic_mail.directory import engine as database
 from mic_mail.directory import loading, people, rolls
+from mic_mail.directory.apppasswords import AppPasswords
 from mic_mail.directory.censuses import Censuses
 from mic_mail.directory.contentaccess import ContentRegister
 from mic_mail.directory.downtimes import Downtimes
@@ -48,6 +49,7 @@ from mic_mail.directory.records import (
     UnitRecord,
 )
 from mic_mail.directory.requests import Requests
+from mic_mail.directory.secondfactors import SecondFactors
 from mic_mail.directory.sentnotices import SentNotices
 from mic_mail.directory.snapshot import EMPTY, Credential, Entry, Snapshot
 from mic_mail.directory.tables import Tables
@@ -70,6 +72,8 @@ class Directory:
         tables = Tables(self._engine)
         self._read, self._change = tables.read, tables.change
         self.years = Years(tables)
+        self.app_passwords = AppPasswords(tables, self._append)
+        self.second_factors = SecondFactors(tables, self._append)
         self.officers = Officers(tables)
         self.content = ContentRegister(tables)
         self.sent = SentNotices(tables)

@@ -34,6 +34,24 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class AppCredential:
+    """What recognises an app password; `number` is that of the fact that added it. Whether it opens anything say facts."""
+
+    number: int
+    salt: bytes = field(repr=False)
+    digest: bytes = field(repr=False)
+    scram: ScramKeys = field(repr=False)
+
+    @property
+    def stored_key(self) -> bytes:
+        return self.scram.stored_key
+
+    @property
+    def server_key(self) -> bytes:
+        return self.scram.server_key
+
+
+@dataclass(frozen=True, slots=True)
 class Owner:
     """Whose mailbox it is: a person, or the unit that owns or sponsors it."""
 
@@ -58,6 +76,7 @@ class Entry:
     owner: Owner
     aliases: tuple[str, ...] = ()
     capabilities_hidden: frozenset[str] = frozenset()
+    app_passwords: tuple[AppCredential, ...] = field(default=(), repr=False)
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -33,6 +33,19 @@ def password_changed() -> Text:
     return Text("Mật khẩu đã được thay đổi; đề nghị đăng nhập lại.", "The password was changed; sign in again.")
 
 
+def app_password_ended() -> Text:
+    """Of a session that was signed in by an app password."""
+    return Text("Mật khẩu ứng dụng này không còn hiệu lực.", "This app password is not valid any more.")
+
+
+def app_password_elsewhere() -> Text:
+    """Of an app password that was made for other doors."""
+    return Text(
+        "Mật khẩu ứng dụng này được tạo cho dịch vụ khác; đề nghị tạo mật khẩu khác tại trang mật khẩu.",
+        "This app password was made for another service; make another one on the password page.",
+    )
+
+
 def tls_required() -> Text:
     return Text(
         "Chỉ được đăng nhập qua kết nối mã hóa; đề nghị bật SSL/TLS hoặc STARTTLS trong phần mềm thư.",

@@ -219,6 +219,68 @@ def due(clause_id: str) -> Text:
     )
 
 
+# ---------------------------------------------------------------- app passwords
+
+APPS = Text("Mật khẩu ứng dụng", "App passwords")
+APPS_LEAD = Text(
+    "Mỗi điện thoại, máy tính hoặc phần mềm dùng một mật khẩu riêng do hệ thống tạo, thay cho mật khẩu của hộp thư. "
+    "Mất một thiết bị thì chỉ thu hồi mật khẩu của thiết bị đó.",
+    "Each telephone, computer or program has a password of its own, made by the system, in place of the mailbox's. "
+    "When a device is lost, its password alone is revoked.",
+)
+APPS_MANAGE = Text("Quản lý mật khẩu ứng dụng", "Manage app passwords")
+APPS_NONE = Text("Không có mật khẩu ứng dụng nào đang dùng.", "There is no app password in use.")
+APP_NEW = Text("Tạo mật khẩu ứng dụng", "Make an app password")
+APP_NAME = Text("Tên thiết bị hoặc phần mềm", "Name of the device or program")
+APP_NAME_HINT = Text("Ví dụ: Điện thoại, Outlook ở cơ quan", "For example: telephone, Outlook at the office")
+APP_SCOPE = Text("Dùng cho", "Opens")
+APP_SCOPES = {
+    "all": Text("Thư và danh bạ", "Mail and address book"),
+    "mail": Text("Chỉ nhận và gửi thư", "Mail alone"),
+    "book": Text("Chỉ danh bạ", "The address book alone"),
+}
+APP_MAKE = Text("Tạo", "Make")
+APP_REVOKE = Text("Thu hồi", "Revoke")
+APP_DOORS = Text("Dùng cho", "Opens")
+APP_ADDED = Text("Tạo", "Made")
+APP_USED = Text("Dùng lần cuối", "Last used")
+APP_ENDED = Text("Hết hiệu lực", "Ended")
+APP_NEVER_USED = Text("chưa dùng", "never")
+APPS_ENDED = Text("Đã hết hiệu lực", "Not valid any more")
+APPS_FULL = Text(
+    "Đã đủ số mật khẩu ứng dụng được phép; đề nghị thu hồi mật khẩu không còn dùng.",
+    "There are as many as a mailbox may have; please revoke those that are not in use.",
+)
+APP_SHOWN_ONCE = Text(
+    "Nhập ngay mật khẩu này vào phần mềm, đúng như hiển thị; sau khi rời trang, không xem lại được.",
+    "Enter it in the program now, exactly as it is shown; once you leave this page nobody can see it again.",
+)
+APPS_STAY = Text(
+    "Các mật khẩu ứng dụng vẫn dùng được sau khi đổi, trừ khi Ông/Bà chọn mục dưới đây.",
+    "App passwords go on working after the change, unless you choose the following.",
+)
+APPS_END = Text("Thu hồi tất cả mật khẩu ứng dụng (khi nghi bị lộ)", "Revoke all app passwords (if something may have leaked)")
+APPS_FALL = Text("Các mật khẩu ứng dụng hết hiệu lực cùng với lần đổi này.", "App passwords end with this change.")
+
+
+APP_MADE = Text("Mật khẩu ứng dụng mới", "New app password")
+APP_REVOKED = Text(
+    "Đã thu hồi mật khẩu ứng dụng; các phiên mở bằng mật khẩu đó kết thúc trong vài giây.",
+    "The app password is revoked; sessions that it opened end within seconds.",
+)
+
+
+def apps_count(count: int) -> Text:
+    if not count:
+        return APPS_NONE
+    return Text(f"Đang có {count} mật khẩu ứng dụng.", f"App passwords in use: {count}.")
+
+
+def app_password_used(at: datetime, door: str, network: str) -> Text:
+    when = dates.day(at)
+    return Text(f"ngày {when.vi}, {door}, từ {network}", f"{when.en}, {door}, from {network}")
+
+
 # ---------------------------------------------------------------- a lost password
 
 FORGOT = Text("Quên mật khẩu", "A forgotten password")

@@ -41,10 +41,11 @@ SIGN_IN_CODES = {
     RefusalKind.BAD_MECHANISM: b"CANNOT",
     RefusalKind.MALFORMED: b"CANNOT",
     RefusalKind.NOT_AUTHORISED: b"NOPERM",
+    RefusalKind.NOT_HERE: b"AUTHENTICATIONFAILED",  # another password helps
 }
 """What a mail program is told besides the sentence (RFC 5530 §3)."""
 
-ALERTED = frozenset({RefusalKind.SUSPENDED, RefusalKind.PASSWORD_DUE, RefusalKind.RECLAIMED})
+ALERTED = frozenset({RefusalKind.SUSPENDED, RefusalKind.PASSWORD_DUE, RefusalKind.RECLAIMED, RefusalKind.NOT_HERE})
 """States, told only after the right password: Thunderbird shows the person nothing of a tagged NO, but all of an ALERT."""
 
 ENABLES = {

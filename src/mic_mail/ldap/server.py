@@ -44,6 +44,7 @@ class LdapConnection(shell.Connection):
         RefusalKind.PASSWORD_DUE: b"%d" % Code.STRONGER_AUTH_REQUIRED,
         RefusalKind.WRONG_CREDENTIALS: b"%d" % Code.STRONGER_AUTH_REQUIRED,
         RefusalKind.RECLAIMED: b"%d" % Code.STRONGER_AUTH_REQUIRED,
+        RefusalKind.NOT_HERE: b"%d" % Code.STRONGER_AUTH_REQUIRED,
     }
 
     _services: LdapServices

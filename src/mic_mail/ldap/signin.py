@@ -31,6 +31,7 @@ SIGN_IN_CODES = {
     RefusalKind.BAD_MECHANISM: Code.AUTH_METHOD_NOT_SUPPORTED,
     RefusalKind.MALFORMED: Code.INVALID_CREDENTIALS,
     RefusalKind.NOT_AUTHORISED: Code.INSUFFICIENT_ACCESS,
+    RefusalKind.NOT_HERE: Code.INVALID_CREDENTIALS,
 }
 """invalidCredentials makes a program ask for another password, so it is said of passwords alone."""
 

@@ -61,6 +61,8 @@ SECURITY: Mapping[str, tuple[Severity, str]] = {
     "marked_message_flagged": (Severity.WARNING, "Thư đến có dấu độ mật"),
     "held_message_submitted": (Severity.NOTICE, "Giải tỏa thư bị giữ"),
     "web_password_changed": (Severity.NOTICE, "Đổi mật khẩu"),
+    "app_password_added": (Severity.NOTICE, "Tạo mật khẩu ứng dụng"),
+    "app_password_revoked": (Severity.NOTICE, "Thu hồi mật khẩu ứng dụng"),
     "web_password_refused": (Severity.NOTICE, "Từ chối mật khẩu mới"),
     "certificate_refused": (Severity.ERROR, "Chứng thư không dùng được"),
     "certificate_ending": (Severity.WARNING, "Chứng thư sắp hết hạn"),

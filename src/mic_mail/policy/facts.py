@@ -67,9 +67,17 @@ class FactKind(StrEnum):
     SENDING_UNLOCKED = "sending_unlocked"
     """Lifts the locks by hand; never the lock of a leaver."""
     PASSWORD_SET = "password_set"  # noqa: S105 - the name of a fact
-    """The person chose a password."""
+    """The person chose a password. [ends_app_passwords?]"""
     PASSWORD_RESET = "password_reset"  # noqa: S105 - the name of a fact
     """The Centre set one (Reg. 15.2); the person has to change it."""
+    APP_PASSWORD_ADDED = "app_password_added"  # noqa: S105 - the name of a fact
+    """A password of one device or program, beside the mailbox's own. [name, doors?: where alone it opens]"""
+    APP_PASSWORD_REVOKED = "app_password_revoked"  # noqa: S105 - the name of a fact
+    """It opens nothing any more. [app_password: the number of the fact that added it]"""
+    SECOND_FACTOR_SET = "second_factor_set"
+    """From now on the page asks for a code of a device besides the password."""
+    SECOND_FACTOR_REMOVED = "second_factor_removed"
+    """It does not any more. [ends_app_passwords?]"""
     QUOTA_SET = "quota_set"
     """Reg. 8.3. [octets, previous]"""
     TRANSFERRED = "transferred"

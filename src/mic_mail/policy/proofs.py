@@ -38,6 +38,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "4.3": (
         "tests/clients/test_import_from_dovecot.py",
+        "tests/regulation/test_app_passwords.py",
         "tests/regulation/test_clause_10_4.py",
         "tests/regulation/test_clause_11_4.py",
         "tests/regulation/test_clause_12_3_b.py",
@@ -45,6 +46,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_4_3.py",
         "tests/regulation/test_clause_4_3_content.py",
         "tests/regulation/test_clause_6_2.py",
+        "tests/unit/access/test_app_passwords.py",
     ),
     "5.1": (
         "tests/regulation/test_acts.py",
@@ -116,6 +118,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_6_4_c_reclaim.py",
         "tests/regulation/test_password_page.py",
         "tests/regulation/year/test_year.py",
+        "tests/unit/access/test_app_passwords.py",
     ),
     "6.5": (
         "tests/regulation/test_acts.py",
@@ -286,10 +289,14 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_6_1_commands.py",
     ),
     "15.2": (
+        "tests/clients/test_app_passwords.py",
+        "tests/clients/test_browser.py",
+        "tests/regulation/test_app_passwords.py",
         "tests/regulation/test_clause_15_2.py",
         "tests/regulation/test_clause_6_2.py",
         "tests/regulation/test_life_notices.py",
         "tests/regulation/test_password_page.py",
+        "tests/unit/access/test_app_passwords.py",
     ),
     "15.3": ("tests/regulation/test_evidence.py",),
     "15.5": (

@@ -36,6 +36,7 @@ class Kind(StrEnum):
     RECLAIMED = "reclaimed"
     PASSWORD_ENDED = "password_ended"  # noqa: S105 - the name of a notice
     RESTORED = "restored"
+    APP_PASSWORD = "app_password"  # noqa: S105 - the name of a notice
     ABSENCE_NOTED = "absence_noted"
     TRANSFERRED = "transferred"
     ARCHIVED = "archived"
@@ -87,6 +88,7 @@ class Outlook:
 
 _RECORDED = {
     FactKind.RESTORED: Kind.RESTORED,
+    FactKind.APP_PASSWORD_ADDED: Kind.APP_PASSWORD,
     FactKind.ABSENCE: Kind.ABSENCE_NOTED,
     FactKind.TRANSFERRED: Kind.TRANSFERRED,
     FactKind.ARCHIVED: Kind.ARCHIVED,

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 from mic_mail.errors import Text
 from mic_mail.policy.access import Stage
+from mic_mail.policy.apppasswords import Door
 from mic_mail.policy.authority import Part
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import FactKind, Level, MailboxKind
@@ -24,6 +25,22 @@ def state_names(states: Collection[State]) -> Text:
     """States that hold together, in the order of `State`."""
     names = [STATES[state] for state in State if state in states]
     return Text(", ".join(name.vi for name in names), ", ".join(name.en for name in names))
+
+
+DOORS: Mapping[Door, Text] = {
+    Door.IMAP: Text("IMAP", "IMAP"),
+    Door.POP3: Text("POP3", "POP3"),
+    Door.SUBMISSION: Text("gửi thư", "sending"),
+    Door.LDAP: Text("danh bạ LDAP", "LDAP address book"),
+    Door.CARDDAV: Text("danh bạ CardDAV", "CardDAV address book"),
+}
+ALL_DOORS = Text("mọi dịch vụ", "every service")
+
+
+def doors_named(doors: Collection[Door]) -> Text:
+    """What an app password opens; none named: everything."""
+    names = [DOORS[door] for door in Door if door in doors]
+    return Text(", ".join(name.vi for name in names), ", ".join(name.en for name in names)) if names else ALL_DOORS
 
 
 KINDS: Mapping[MailboxKind, Text] = {
@@ -49,6 +66,10 @@ FACTS: Mapping[FactKind, Text] = {
     FactKind.PASSWORD_SET: Text("đổi mật khẩu", "password chosen"),
     FactKind.UNREADABLE: Text("mục không đọc được", "cannot be read"),
     FactKind.PASSWORD_RESET: Text("khởi tạo lại mật khẩu", "password reset"),
+    FactKind.APP_PASSWORD_ADDED: Text("tạo mật khẩu ứng dụng", "app password added"),
+    FactKind.APP_PASSWORD_REVOKED: Text("thu hồi mật khẩu ứng dụng", "app password revoked"),
+    FactKind.SECOND_FACTOR_SET: Text("đặt xác thực hai bước", "second factor set"),
+    FactKind.SECOND_FACTOR_REMOVED: Text("bỏ xác thực hai bước", "second factor removed"),
     FactKind.QUOTA_SET: Text("điều chỉnh dung lượng", "quota set"),
     FactKind.TRANSFERRED: Text("thuyên chuyển", "transferred"),
     FactKind.ALIAS_ADDED: Text("thêm bí danh", "alias added"),

@@ -28,6 +28,7 @@ SIGN_IN_CODES = {
     RefusalKind.BAD_MECHANISM: b"",
     RefusalKind.MALFORMED: b"",
     RefusalKind.NOT_AUTHORISED: b"SYS/PERM",
+    RefusalKind.NOT_HERE: b"AUTH",
 }
 """What a mail program is told besides the sentence (RFC 3206 §4, §5). AUTH makes it ask for another password, SYS/PERM show
 what was said, SYS/TEMP try again later: so AUTH is said of passwords and of nothing else."""

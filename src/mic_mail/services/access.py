@@ -14,21 +14,23 @@ Rules:
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Coroutine
+from datetime import date, datetime
 from typing import Protocol
 
 from mic_mail.auth import sasl
-from mic_mail.auth.guard import Claim, Guard, Outcome, Wait
+from mic_mail.auth.guard import ByApp, Claim, Guard, Outcome, Wait
 from mic_mail.auth.hearsay import SharedThrottle
 from mic_mail.auth.passwords import Decoys
-from mic_mail.auth.throttle import ThrottleSettings
+from mic_mail.auth.throttle import ThrottleSettings, network
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
+from mic_mail.directory.apppasswords import Use
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Credential, Entry, Snapshot
+from mic_mail.directory.snapshot import AppCredential, Credential, Entry, Snapshot
 from mic_mail.errors import Trouble
 from mic_mail.policy.addresses import candidates
+from mic_mail.policy.apppasswords import living
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State, decide
 from mic_mail.process.lanes import Lanes
@@ -84,6 +86,7 @@ class Access:
         self._throttle = SharedThrottle(tell)
         self._decisions: dict[int, tuple[Entry, Decision]] = {}
         self._used: dict[int, datetime] = {}
+        self._used_apps: dict[tuple[int, int], date] = {}
         self._errands: set[asyncio.Task[None]] = set()
         self._refreshing = asyncio.Lock()
         self._watches = Watches[int](clock)
@@ -196,18 +199,26 @@ class Access:
             decision = self.decide(mailbox_id)
         except FactsUnreadable:  # a newer directory may have them
             decision = None
-        return self._watches.add(mailbox_id, callback, decision.valid_until if decision else None)
+        entry = self._snapshot.entry(mailbox_id)
+        until = self._holds_until(entry, decision) if entry and decision else None
+        return self._watches.add(mailbox_id, callback, until)
 
     def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
         """Whether a session that is open may go on, and with which decision."""
         found = self._find_again(signed_in)
-        if found is None:
-            return self._cut(self._refusals.password_changed(), signed_in, peer)
-        answer = self._admit(*found, actor=signed_in.actor, door=peer.protocol)
+        if isinstance(found, Refusal):
+            return self._cut(found, signed_in, peer)
+        answer = self._admit(*found, actor=signed_in.actor, door=peer.protocol, app=signed_in.app_password)
         if isinstance(answer, Refusal):
             return self._cut(answer, signed_in, peer)
-        self._watches.renew(signed_in.mailbox_id, answer.decision.valid_until)
+        self._watches.renew(signed_in.mailbox_id, self._holds_until(found[0], answer.decision))
         return answer
+
+    def _holds_until(self, entry: Entry, decision: Decision) -> datetime | None:
+        """Until when the clock alone changes nothing for the sessions of a mailbox: its state, and which app passwords live."""
+        now = self._clock.now()
+        ends = (each.ended_at for each in living(entry.facts, now)) if entry.app_passwords else ()
+        return min(filter(None, (decision.valid_until, *ends)), default=None)
 
     def recheck_shared(self, signed_in: SignedIn, mailbox_id: int, peer: Peer) -> str | Refusal:
         """The rights of an open session in a mailbox that is not its own, or why it may not even read it any more."""
@@ -240,10 +251,11 @@ class Access:
         if decision is not None and not decision.sends:
             address = signed_in.address
             refusal = self._refusals.of_state(decision, address) or self._refusals.of_sending(decision, address)
-        elif self._find_again(signed_in) is None:
-            refusal = self._refusals.password_changed()
         else:
-            return None
+            found = self._find_again(signed_in)
+            if not isinstance(found, Refusal):
+                return None
+            refusal = found
         self._log_refusal("sending_refused", refusal, peer, signed_in.address)
         return refusal
 
@@ -272,9 +284,19 @@ class Access:
             return
         self._used[mailbox_id] = now
         self._decisions.pop(mailbox_id, None)
-        errand = asyncio.get_running_loop().create_task(self._tell_used(mailbox_id, now))
-        self._errands.add(errand)
-        errand.add_done_callback(self._errands.discard)
+        self._send_out(self._tell_used(mailbox_id, now))
+
+    def _used_app(self, mailbox_id: int, number: int, use: Use) -> None:
+        """An app password was used: likewise once a day."""
+        known = self._used_apps.get((mailbox_id, number))
+        if known is None or known != local_day(use.at):
+            self._used_apps[mailbox_id, number] = local_day(use.at)
+            self._send_out(self._tell_used_app(mailbox_id, number, use))
+
+    def _send_out(self, errand: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     def arrived(self, mailbox_id: int) -> None:
         """A message came into the mailbox: use only by the other reading of Reg. 7.2.a, and only while it is not suspended.
@@ -290,6 +312,13 @@ class Access:
             await self._lanes.io(self._directory.touch_activity, mailbox_id, now)
         except Trouble as trouble:  # tomorrow's use tells it again; a day more or less in six months is nothing
             self._log.event("activity_not_recorded", mailbox_id=mailbox_id, error=str(trouble))
+
+    async def _tell_used_app(self, mailbox_id: int, number: int, use: Use) -> None:
+        try:
+            await self._lanes.io(self._directory.app_passwords.used, mailbox_id, number, use)
+        except Trouble as trouble:
+            self._used_apps.pop((mailbox_id, number), None)  # the next sign-in tells it
+            self._log.event("activity_not_recorded", mailbox_id=mailbox_id, app_password=number, error=str(trouble))
 
     # ------------------------------------------------------------ signing in
 
@@ -342,12 +371,16 @@ class Access:
         if claim.authorize_as and self.address_of(claim.authorize_as) != address:
             return self._refusals.wrong_credentials("authorization-identity")
         found = self._find(address)
+        others = () if page or found is None else self._living(found[0])
         try:
-            outcome = await self._guard.check(Claim(address, found[1] if found else None, claim.password), peer.address)
+            said = Claim(address, found[1] if found else None, claim.password, others)
+            outcome = await self._guard.check(said, peer.address)
         except Trouble as trouble:
             return self._refusals.unavailable(str(trouble))
         if isinstance(outcome, Wait):
             return self._refusals.waiting(outcome)
+        if isinstance(outcome, ByApp) and found is not None:
+            return self._admit(*found, actor=address, door=peer.protocol, app=outcome.number, network=network(peer.address))
         if outcome is not Outcome.RIGHT or found is None:
             again = "-again" if outcome is Outcome.WRONG_AGAIN else ""
             return self._refusals.wrong_credentials(f"{'password' if found else 'user'}{again}")
@@ -371,10 +404,27 @@ class Access:
         entry = self._snapshot.find(address)
         return (entry, entry.credential) if isinstance(entry, Entry) and entry.credential is not None else None
 
-    def _find_again(self, signed_in: SignedIn) -> tuple[Entry, Credential] | None:
-        """The mailbox of an open session and its verifiers; None also if its password is no longer the one that opened it."""
+    def _find_again(self, signed_in: SignedIn) -> tuple[Entry, Credential] | Refusal:
+        """The mailbox of an open session and its verifiers, unless the password is worth nothing now that opened it.
+
+        Of an app password that fell with the state of the mailbox the state is told.
+        """
         found = self._find(signed_in.address)
-        return found if found is not None and found[1].version == signed_in.credential_version else None
+        if found is None or (signed_in.app_password is None and found[1].version != signed_in.credential_version):
+            return self._refusals.password_changed()
+        if signed_in.app_password is None or any(each.number == signed_in.app_password for each in self._living(found[0])):
+            return found
+        with contextlib.suppress(FactsUnreadable):
+            if refusal := self._refusals.of_state(self._decision(found[0], self._clock.now()), signed_in.address):
+                return refusal
+        return self._refusals.app_password_ended()
+
+    def _living(self, entry: Entry) -> tuple[AppCredential, ...]:
+        """The app passwords of a mailbox that open something now."""
+        if not entry.app_passwords or not self._config.auth.app_passwords:
+            return ()
+        numbers = {each.number for each in living(entry.facts, self._clock.now())}
+        return tuple(each for each in entry.app_passwords if each.number in numbers)
 
     # ------------------------------------------------------------ the page where passwords are changed
 
@@ -394,23 +444,23 @@ class Access:
         """Whether a session at the page may go on, and with which decision; asked at each of its requests."""
         found = self._find_again(signed_in)
         refused_or_in = (
-            self._refusals.password_changed()
-            if found is None
-            else self._admit(*found, actor=signed_in.actor, door=peer.protocol, page=True)
+            found if isinstance(found, Refusal) else self._admit(*found, actor=signed_in.actor, door=peer.protocol, page=True)
         )
         return self._cut(refused_or_in, signed_in, peer) if isinstance(refused_or_in, Refusal) else refused_or_in
 
     # ------------------------------------------------------------ SCRAM, on behalf of `Dialog`
 
-    def scram_keys(self, user: str, peer: Peer) -> sasl.ScramKeys | Refusal:
-        """The SCRAM keys of `user`, or decoys that look the same."""
+    def scram_keys(self, user: str, peer: Peer) -> tuple[sasl.ScramKeys, tuple[AppCredential, ...]] | Refusal:
+        """The SCRAM keys of `user`, or decoys that look the same, and those of the app passwords that go by the same salt."""
         address = self.address_of(user)
         wait = self._guard.may_try(address, peer.address)
         if wait is not None:
             return self._refusals.waiting(wait)
         found = self._find(address)
-        scram = found[1].scram if found else None
-        return scram or self._guard.decoy_keys(address)
+        apps = self._living(found[0]) if found else ()
+        keys = (found[1].scram if found else None) or (apps[0].scram if apps else self._guard.decoy_keys(address))
+        alike = (each for each in apps if (each.scram.salt, each.scram.iterations) == (keys.salt, keys.iterations))
+        return keys, tuple(alike)
 
     def scram_failed(self, failed: sasl.Failed, peer: Peer) -> Refusal:
         """What to say to an exchange that failed; a wrong proof counts as a wrong password."""
@@ -418,29 +468,48 @@ class Access:
             self._guard.proof_was_wrong(self.address_of(failed.user), peer.address)
         return self._refusals.failed_exchange(failed.failure)
 
-    async def scram_proved(self, done: sasl.Done, keys: sasl.ScramKeys, peer: Peer) -> Answered:
-        """The client proved the password that belongs to `keys`."""
+    async def scram_proved(self, done: sasl.Done, peer: Peer) -> Answered:
+        """The client proved the password that belongs to the stored key in `done`."""
         seen = self._snapshot
-        answer = self._proved(done, keys, peer)
+        answer = self._proved(done, peer)
         if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._newer_than(seen):
-            answer = self._proved(done, keys, peer)
+            answer = self._proved(done, peer)
         return answer
 
-    def _proved(self, done: sasl.Done, keys: sasl.ScramKeys, peer: Peer) -> Answered:
+    def _proved(self, done: sasl.Done, peer: Peer) -> Answered:
         address = self.address_of(done.user)
         found = self._find(address)
+        scram = found[1].scram if found else None
+        is_own = scram is not None and scram.stored_key == done.stored_key
+        apps = self._living(found[0]) if found else ()
+        app = next((each.number for each in apps if each.stored_key == done.stored_key), None)
         # The password may have been changed while the exchange went on: then what was proved is worth nothing.
-        if found is None or found[1].scram is None or found[1].scram.stored_key != keys.stored_key:
+        if found is None or not (is_own or app):
             return self._refusals.wrong_credentials("credential-changed")
         if done.authorize_as and self.address_of(done.authorize_as) != address:
             return self._refusals.wrong_credentials("authorization-identity")
-        self._guard.proof_was_right(address, peer.address)
-        return self._admit(*found, actor=address, door=peer.protocol)
+        self._guard.proof_was_right(address, peer.address, by_app=not is_own)
+        if is_own:
+            return self._admit(*found, actor=address, door=peer.protocol)
+        return self._admit(*found, actor=address, door=peer.protocol, app=app, network=network(peer.address))
 
     # ------------------------------------------------------------ answers
 
-    def _admit(self, entry: Entry, credential: Credential, *, actor: str, door: str, page: bool = False) -> Answered:
-        """The door after the right password: in, or the state that forbids it; `page` for the page where passwords change."""
+    def _admit(
+        self,
+        entry: Entry,
+        credential: Credential,
+        *,
+        actor: str,
+        door: str,
+        page: bool = False,
+        app: int | None = None,
+        network: str | None = None,
+    ) -> Answered:
+        """The door after the right password: in, or the state that forbids it; `page` for the page where passwords change.
+
+        `app`: the number of the app password that it was; `network`: from where, at a sign-in.
+        """
         try:
             decision = self._decision(entry, self._clock.now())
         except FactsUnreadable as trouble:
@@ -448,10 +517,17 @@ class Access:
         refusal = (self._refusals.of_page if page else self._refusals.of_state)(decision, entry.address)
         if refusal is not None:
             return refusal
+        if app is not None and not self._opens(entry, app, door):
+            return self._refusals.app_password_elsewhere()
+        if app is not None and network is not None:
+            self._used_app(entry.mailbox_id, app, Use(self._clock.now(), door, network))
         if decision.signs_in and door not in _OF_THE_BOOK:  # who may only choose a password has not used the mailbox yet
             self.used(entry.mailbox_id)
         account = AccountRef(entry.mailbox_id, entry.home)
-        return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version)
+        return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version, app)
+
+    def _opens(self, entry: Entry, app: int, door: str) -> bool:
+        return any(each.number == app and each.opens(door) for each in living(entry.facts, self._clock.now()))
 
     def logged(self, answer: Answered, address: str, peer: Peer, mechanism: str) -> Answered:
         """`answer`, after the log has it."""
@@ -459,7 +535,7 @@ class Access:
             tls = peer.tls.version if peer.tls else None
             self._log.event(
                 "signed_in", mailbox=answer.address, door=peer.protocol, mechanism=mechanism, tls=tls,
-                peer=peer.address, session=peer.session_id,
+                app_password=answer.app_password, peer=peer.address, session=peer.session_id,
             )  # fmt: skip
         else:
             self._log_refusal("sign_in_refused", answer, peer, address, mechanism)

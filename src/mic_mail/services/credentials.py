@@ -4,17 +4,19 @@ In: the directory, a mailbox, a password in clear. Out: a stored credential and 
 Blocking (a hash): command line and lanes only. The password is never stored, logged or returned.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mic_mail.auth import passwords
-from mic_mail.auth.passwords import HashSettings, WeakPassword
+from mic_mail.auth.passwords import SCRAM_ITERATIONS_FLOOR, HashSettings, WeakPassword
 from mic_mail.auth.strength import check_strength
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Credential, Entry, ScramKeys
+from mic_mail.directory.snapshot import AppCredential, Credential, Entry, ScramKeys
 from mic_mail.errors import Text
+from mic_mail.policy.apppasswords import ENDS, living
 from mic_mail.policy.facts import REQUEST, Detail, Draft, FactKind
 
 
@@ -39,9 +41,16 @@ def hashing(config: Config) -> HashSettings:
     return HashSettings(auth.argon2_memory >> 10, auth.argon2_time, auth.scram_iterations)
 
 
-def verifiers(password: str, settings: HashSettings) -> Credential:
-    """The credential of `password` as the directory stores it (which gives it its version); blocking."""
-    made = passwords.make(password, settings)
+def verifiers(password: str, settings: HashSettings, *, beside: Sequence[AppCredential] = ()) -> Credential:
+    """The credential of `password` as the directory stores it (which gives it its version); blocking.
+
+    `beside`: app passwords that stay. SCRAM's keys keep their salt and rounds then, by which those are proved as well.
+    """
+    salt = None
+    if beside:
+        kept = beside[0].scram
+        salt, settings = kept.salt, replace(settings, scram_iterations=max(kept.iterations, SCRAM_ITERATIONS_FLOOR))
+    made = passwords.make(password, settings, salt)
     scram = ScramKeys(made.scram.salt, made.scram.iterations, made.scram.stored_key, made.scram.server_key)
     return Credential(0, made.argon2, scram)
 
@@ -64,7 +73,10 @@ def set_password(
     """
     check_new(directory, config, mailbox, password, chosen=not must_change)
     kind = FactKind.PASSWORD_RESET if must_change else FactKind.PASSWORD_SET
-    fact = Draft(kind, at, origin.actor, origin.reason, origin.document, origin.details())
+    details = origin.details()
+    if not must_change and living(directory.facts(mailbox.mailbox_id), at):  # on a document: something is wrong with the old
+        details[ENDS] = True
+    fact = Draft(kind, at, origin.actor, origin.reason, origin.document, details)
     return directory.set_credential(mailbox.mailbox_id, verifiers(password, hashing(config)), fact, after=after)
 
 

@@ -23,30 +23,29 @@ class Dialog:
         self._mechanism = mechanism
         self._peer = peer
         self._user = ""
-        self._keys: sasl.ScramKeys | None = None
+        self._has_keys = False
 
     async def step(self, response: bytes | None) -> Challenge | Answered:
         """Go on with the client's response (decoded from base64); None where there was no initial response."""
         if self._exchange is None:
             return self._end(self._access.bad_mechanism(self._peer))
-        if self._keys is not None and isinstance(wait := self._access.scram_keys(self._user, self._peer), Refusal):
+        if self._has_keys and isinstance(wait := self._access.scram_keys(self._user, self._peer), Refusal):
             return self._end(wait)  # others may have used up the tries while this exchange was open
         step = self._exchange.step(response)
         if isinstance(step, sasl.NeedKeys):
             self._user = step.user
-            keys = self._access.scram_keys(step.user, self._peer)
-            if isinstance(keys, Refusal):
-                return self._end(keys)
-            self._keys = keys
-            step = self._exchange.keys(keys)
+            found = self._access.scram_keys(step.user, self._peer)
+            if isinstance(found, Refusal):
+                return self._end(found)
+            self._has_keys = True
+            step = self._exchange.keys(*found)
         match step:
             case sasl.Challenge(data):
                 return Challenge(data)
             case sasl.CheckPassword():
                 return await self._access.claim(step, self._peer, self._mechanism)
             case sasl.Done():
-                assert self._keys is not None, "only SCRAM proves without a password"
-                return self._end(await self._access.scram_proved(step, self._keys, self._peer))
+                return self._end(await self._access.scram_proved(step, self._peer))
             case sasl.Failed():
                 return self._end(self._access.scram_failed(step, self._peer))
             case sasl.NeedKeys():

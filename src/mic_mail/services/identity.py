@@ -50,6 +50,8 @@ class SignedIn:
     decision: Decision
     actor: str
     credential_version: int
+    app_password: int | None = None
+    """The number of the app password that opened the session; None: the mailbox's own did."""
 
 
 Answered = SignedIn | Refusal

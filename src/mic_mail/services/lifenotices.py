@@ -263,6 +263,9 @@ def _of_fact(entry: Entry, kind: Kind, fact: Fact) -> Posted:
     match kind:
         case Kind.RESTORED:
             return Posted(Reader.OWNER, mailbox.restored(address))
+        case Kind.APP_PASSWORD:
+            letter = mailbox.app_password_added(address, fact.text("name") or "?", fact.effective_at, fact.actor)
+            return Posted(Reader.OWNER, letter)
         case Kind.ABSENCE_NOTED:
             begins, until = local_day(fact.effective_at), _day(fact, "until")
             return Posted(Reader.OWNER, mailbox.absence_noted(address, begins, until or begins))

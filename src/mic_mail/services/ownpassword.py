@@ -15,6 +15,7 @@ from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry, Snapshot
 from mic_mail.errors import Text
+from mic_mail.policy.apppasswords import ENDS, living
 from mic_mail.policy.facts import Draft, Fact, FactKind
 from mic_mail.policy.lifecycle import Decision, Reason, State, decide, timeline
 from mic_mail.policy.states import DOORS
@@ -86,8 +87,10 @@ class OwnPassword:
         self._config = config
         self._clock = clock
 
-    def change(self, mailbox_id: int, confirmed_version: int, password: str) -> Credential:
+    def change(self, mailbox_id: int, confirmed_version: int, password: str, *, ends_apps: bool = False) -> Credential:
         """Give the mailbox this password, chosen by its person, who has just proved the one of `confirmed_version`.
+
+        App passwords stay, unless the person says so (`ends_apps`) or the change was due.
 
         `Superseded` where anything was recorded of the mailbox meanwhile: of several changes at once one is made. WeakPassword
         where the rules do not allow it, `NotAllowed` where the mailbox's state does not.
@@ -105,6 +108,9 @@ class OwnPassword:
                 clause=next(reason.clause for reason in decision.reasons if not DOORS[reason.state].password_page),
             )
         check_new(self._directory, self._config, entry, password, chosen=True)
-        fact = Draft(FactKind.PASSWORD_SET, now, entry.address)
-        made = verifiers(password, hashing(self._config))
+        apps = {each.number for each in living(entry.facts, now)}
+        ends = bool(apps) and (ends_apps or decision.password_change_due)
+        beside = () if ends else tuple(each for each in entry.app_passwords if each.number in apps)
+        fact = Draft(FactKind.PASSWORD_SET, now, entry.address, data={ENDS: True} if ends else {})
+        made = verifiers(password, hashing(self._config), beside=beside)
         return self._directory.set_credential(mailbox_id, made, fact, after=known)

@@ -32,6 +32,8 @@ class RefusalKind(StrEnum):
     BAD_MECHANISM = "bad-mechanism"
     MALFORMED = "malformed"
     NOT_AUTHORISED = "not-authorised"
+    NOT_HERE = "not-here"
+    """The password is right, and of a kind that does not open this door."""
 
 
 MAY_BE_STALE = {
@@ -40,6 +42,7 @@ MAY_BE_STALE = {
     RefusalKind.PASSWORD_DUE,
     RefusalKind.RECLAIMED,
     RefusalKind.SEND_LOCKED,
+    RefusalKind.NOT_HERE,
 }
 """Refusals that a change in the directory a moment ago may have lifted."""
 
@@ -75,6 +78,14 @@ class Refusals:
     def password_changed(self) -> Refusal:
         """Of a session that is open."""
         return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.password_changed(), detail="credential-changed")
+
+    def app_password_ended(self) -> Refusal:
+        """Of a session that is open, or that begins while it ends."""
+        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.app_password_ended(), detail="app-password-ended")
+
+    def app_password_elsewhere(self) -> Refusal:
+        """The app password is right, and was made for other doors."""
+        return self._refusal(RefusalKind.NOT_HERE, messages.app_password_elsewhere(), detail="app-password-door")
 
     def waiting(self, wait: Wait) -> Refusal:
         """Too many passwords were wrong."""

@@ -459,6 +459,7 @@ SIGN_IN: dict[str, tuple[int, str]] = {
     "bad-mechanism": (504, "5.5.4"),
     "malformed": (501, "5.5.2"),
     "not-authorised": (550, "5.7.1"),
+    "not-here": (534, "5.7.9"),
 }
 """The codes of a refused sign-in by `refusals.RefusalKind` (RFC 4954 §6; 525 5.7.13 is registered for disabled accounts)."""
 

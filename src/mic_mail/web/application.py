@@ -10,6 +10,7 @@ is announced stands on every page (Reg. 10.3).
     /mailbox          state, space, age of the password, what comes next
     /password  POST   a new one -> /mailbox
     /sign-out  POST   -> /signed-out
+    /app-passwords    those of single devices: a list, a new one, an end (`apppasswords`)
     /forgot           what to do, and that this page resets nothing (Reg. 15.2)
     /dav/             the address book, for programs (`carddav`)
     /mail/, /.well-known/autoconfig/, /autodiscover/   mail programs set themselves up (`autosetup`)
@@ -19,6 +20,7 @@ is announced stands on every page (Reg. 10.3).
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -41,6 +43,7 @@ from mic_mail.policy.names import one_line
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access
 from mic_mail.services.addressbook import Kept
+from mic_mail.services.apppasswords import AppPasswords
 from mic_mail.services.downtimes import announcements
 from mic_mail.services.identity import Peer, SignedIn
 from mic_mail.services.kept import kept_by, measured
@@ -48,6 +51,7 @@ from mic_mail.services.ownpassword import OwnPassword, own_state
 from mic_mail.services.refusals import Refusal, RefusalKind
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web import forms
+from mic_mail.web.apppasswords import AppPasswordPages
 from mic_mail.web.autosetup import mobileconfig
 from mic_mail.web.autosetup.servers import servers
 from mic_mail.web.autosetup.service import AutoSetup
@@ -59,7 +63,7 @@ from mic_mail.web.http import caller_of, peer_of
 from mic_mail.web.monitoring import Monitor
 from mic_mail.web.rendering import ICON, STYLE, STYLE_PATH, Pages
 from mic_mail.web.sessions import TRIES, Patience, Session, Sessions, new_token
-from mic_mail.web.shown import shown_kept, shown_programs, shown_state
+from mic_mail.web.shown import STATUS, shown_kept, shown_programs, shown_state
 
 SESSION_COOKIE = "__Host-mic-mail"
 FORM_COOKIE = "__Host-mic-mail-form"
@@ -67,11 +71,6 @@ LANGUAGE_COOKIE = "__Host-mic-mail-lang"
 """By its prefix a browser takes such a cookie over TLS, and from this host alone (RFC 6265bis §4.1.3)."""
 YEAR = 365 * 86_400
 
-STATUS = {
-    RefusalKind.TOO_MANY: 429,
-    RefusalKind.UNAVAILABLE: 503,
-}
-"""Of a refused sign-in; all others are 403: a 401 would have to name a scheme of HTTP's own (RFC 9110 §15.5.2)."""
 ERRORS = {404: pages.NOT_FOUND, 405: pages.NOT_THAT_WAY, 411: pages.UNREADABLE, 421: pages.NOT_THIS_HOST, 431: pages.TOO_LARGE}
 
 DoneElsewhere = Callable[[], Awaitable[None]]
@@ -84,6 +83,7 @@ class WebServices:
     config: Config
     access: Access
     own_password: OwnPassword
+    app_passwords: AppPasswords
     store: MailStore
     lanes: Lanes
     clock: Clock
@@ -111,8 +111,9 @@ class Application:
 
     def __init__(self, services: WebServices) -> None:
         self.sessions = Sessions(_patience(services.config), services.clock.monotonic)
-        self._tokens = Tokens(services.key)
+        self.tokens = Tokens(services.key)
         self._books = AddressBooks(services.access, services.key, lanes=services.lanes, clock=services.clock, log=services.log)
+        self._apps = AppPasswordPages(self)
         routes = [
             Route("/", self.show_sign_in),
             Route("/sign-in", self.show_sign_in),
@@ -123,6 +124,7 @@ class Application:
             Route("/mailbox/apple.mobileconfig", self.apple_profile),
             Route("/password", self.show_change),
             Route("/password", self.change, methods=["POST"]),
+            *self._apps.routes(),
             Route("/forgot", self.show_forgot),
             Route("/.well-known/change-password", self.to_change),  # W3C: where password managers send their people
             Route("/robots.txt", _robots),
@@ -133,7 +135,7 @@ class Application:
         handlers = {HTTPException: self._http_error, BadForm: self._bad_form, Exception: self._inner_error}
         inner = Starlette(routes=routes, exception_handlers=handlers)
         inner.router.redirect_slashes = False
-        self._guard = Guard(inner, now=services.clock.now, failed=self._failed, refuse=self._refuse)
+        self._guard = Guard(inner, now=services.clock.now, failed=self._failed, refuse=self.refuse)
         self.configure(services)
 
     @property
@@ -143,7 +145,7 @@ class Application:
     def configure(self, services: WebServices) -> None:
         """Take over what a reload may change; who is signed in stays so."""
         config = services.config
-        self._services = services
+        self.services = services
         self._pages = Pages(config)
         self._books.configure(services.book, is_open=config.web.carddav)
         self.sessions.patience = _patience(config)
@@ -162,7 +164,7 @@ class Application:
     # ------------------------------------------------------------ signing in and out
 
     async def show_sign_in(self, request: Request) -> Response:
-        if await self._visit(request) is not None:
+        if await self.visit(request) is not None:
             return _to("/mailbox")
         return self._sign_in_page(request)
 
@@ -170,9 +172,9 @@ class Application:
         self, request: Request, error: Text | None = None, *, user: str = "", status: int = 200, is_wrong: bool = False
     ) -> Response:
         secret = request.cookies.get(FORM_COOKIE) or new_token()
-        response = self._page(
-            "sign-in", request, status, error=error, user=user, token=self._tokens.mint(secret, "sign-in"), path="/",
-            is_wrong=is_wrong, domain=self._services.config.server.domain,
+        response = self.page(
+            "sign-in", request, status, error=error, user=user, token=self.tokens.mint(secret, "sign-in"), path="/",
+            is_wrong=is_wrong, domain=self.services.config.server.domain,
         )  # fmt: skip
         _set_cookie(response, FORM_COOKIE, secret)
         return response
@@ -180,12 +182,12 @@ class Application:
     async def sign_in(self, request: Request) -> Response:
         fields = await forms.read(request)
         secret = request.cookies.get(FORM_COOKIE, "")
-        if not forms.is_from_here(request) or not self._tokens.fits(fields.get("token", ""), secret, "sign-in"):
+        if not forms.is_from_here(request) or not self.tokens.fits(fields.get("token", ""), secret, "sign-in"):
             return self._sign_in_page(request, pages.FORM_EXPIRED, status=403)
         user, password = fields.get("address", ""), fields.get("password", "")
         if not user.strip() or not password:
             return self._sign_in_page(request, pages.FIELDS_MISSING, user=user, status=422)
-        answer = await self._services.access.enter_page(user, password, peer_of(request))
+        answer = await self.services.access.enter_page(user, password, peer_of(request))
         if isinstance(answer, Refusal):
             # The address is shown again: most who are refused here have mistyped the password.
             wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
@@ -199,34 +201,34 @@ class Application:
     async def sign_out(self, request: Request) -> Response:
         fields = await forms.read(request)
         token = request.cookies.get(SESSION_COOKIE, "")
-        if not forms.is_from_here(request) or not self._tokens.fits(fields.get("token", ""), token, "sign-out"):
+        if not forms.is_from_here(request) or not self.tokens.fits(fields.get("token", ""), token, "sign-out"):
             return self._sign_in_page(request, pages.FORM_EXPIRED, status=403)
         session = self.sessions.find(token)
         if session is not None:
             self.sessions.end(token)
-            self._event("web_signed_out", request, mailbox=session.signed_in.address)
+            self.event("web_signed_out", request, mailbox=session.signed_in.address)
         response = _to("/signed-out")
         _drop_cookie(response, SESSION_COOKIE)
         return response
 
     async def show_signed_out(self, request: Request) -> Response:
-        return self._page("message", request, text=pages.SIGNED_OUT, title=pages.SIGN_OUT, path="/signed-out", is_error=False)
+        return self.page("message", request, text=pages.SIGNED_OUT, title=pages.SIGN_OUT, path="/signed-out", is_error=False)
 
-    async def _visit(self, request: Request) -> Visit | None:
+    async def visit(self, request: Request) -> Visit | None:
         """Who this is, if a session says so and the mailbox's state still allows it."""
         token = request.cookies.get(SESSION_COOKIE, "")
         session = self.sessions.find(token)
         if session is None:
             return None
         peer = peer_of(request)
-        answer = self._services.access.recheck_page(session.signed_in, peer)
+        answer = self.services.access.recheck_page(session.signed_in, peer)
         if isinstance(answer, Refusal):
             self.sessions.end(token)
             return None
         session.signed_in = answer
         return Visit(request, token, session, answer, peer)
 
-    def _ended(self, request: Request) -> Response:
+    def ended(self, request: Request) -> Response:
         """The page for who is not, or not any more, signed in."""
         had_one = SESSION_COOKIE in request.cookies
         response = self._sign_in_page(request, pages.SESSION_ENDED if had_one else None, status=403 if had_one else 200)
@@ -237,12 +239,12 @@ class Application:
     # ------------------------------------------------------------ the own mailbox
 
     async def show_mailbox(self, request: Request) -> Response:
-        visit = await self._visit(request)
+        visit = await self.visit(request)
         if visit is None:
-            return self._ended(request)
+            return self.ended(request)
         if visit.signed_in.decision.password_change_due:
             return _to("/password")
-        services, address = self._services, visit.signed_in.address
+        services, address = self.services, visit.signed_in.address
         snapshot = services.access.snapshot
         entry = snapshot.entries[visit.signed_in.mailbox_id]
         last_use = services.access.last_use(entry)
@@ -255,18 +257,18 @@ class Application:
         except (MicMailError, OSError):  # the mailbox cannot be opened now; all else can be told
             used = None
         kept = await services.lanes.io(measured, kept_by(services.access, entry.mailbox_id), services.store)
-        return self._page(
+        return self.page(
             "mailbox", request, news=news, state=shown_state(state, used, services.config), address=address, path="/mailbox",
-            kept=[shown_kept(each) for each in kept], programs=shown_programs(servers(services.config)),
-            sign_out=self._tokens.mint(visit.token, "sign-out"),
+            apps=self._apps.count(visit), kept=[shown_kept(each) for each in kept],
+            programs=shown_programs(servers(services.config)), sign_out=self.tokens.mint(visit.token, "sign-out"),
         )  # fmt: skip
 
     async def apple_profile(self, request: Request) -> Response:
         """The own account for Apple's programs, signed where the key of the certificate can sign."""
-        visit = await self._visit(request)
+        visit = await self.visit(request)
         if visit is None:
-            return self._ended(request)
-        services, config, address = self._services, self._services.config, visit.signed_in.address
+            return self.ended(request)
+        services, config, address = self.services, self.services.config, visit.signed_in.address
         entry = services.access.snapshot.entries[visit.signed_in.mailbox_id]
         name = one_line(entry.display_name or entry.owner.name) or address
         profile = mobileconfig.profile(servers(config), address, name, address.rpartition("@")[2])
@@ -278,65 +280,78 @@ class Application:
     # ------------------------------------------------------------ a new password
 
     async def show_change(self, request: Request) -> Response:
-        visit = await self._visit(request)
-        return self._ended(request) if visit is None else self._change_page(visit)
+        visit = await self.visit(request)
+        return self.ended(request) if visit is None else self._change_page(visit)
 
     def _change_page(self, visit: Visit, error: Text | None = None, *, at: str = "", status: int = 200) -> Response:
         reason = visit.signed_in.decision.reason(State.PASSWORD_DUE)
-        auth = self._services.config.auth
+        auth = self.services.config.auth
         rules = (
             pages.rule_length(auth.password_length),
             pages.RULE_NAMES,
             pages.RULE_COMMON,
             pages.rule_reuse(auth.password_reuse),
         )
-        return self._page(
+        return self.page(
             "password", visit.request, status, error=error, at=at, address=visit.signed_in.address, path="/password",
-            due=None if reason is None else pages.due(reason.clause), rules=rules, shortest=auth.password_length,
-            token=self._tokens.mint(visit.token, "password"), sign_out=self._tokens.mint(visit.token, "sign-out"),
+            due=None if reason is None else pages.due(reason.clause), apps=self._apps.count(visit), rules=rules,
+            shortest=auth.password_length, token=self.tokens.mint(visit.token, "password"),
+            sign_out=self.tokens.mint(visit.token, "sign-out"),
         )  # fmt: skip
 
     async def change(self, request: Request) -> Response:
         fields = await forms.read(request)
-        visit = await self._visit(request)
+        visit = await self.visit(request)
         if visit is None:
-            return self._ended(request)
-        if not forms.is_from_here(request) or not self._tokens.fits(fields.get("token", ""), visit.token, "password"):
+            return self.ended(request)
+        if not forms.is_from_here(request) or not self.tokens.fits(fields.get("token", ""), visit.token, "password"):
             return self._change_page(visit, pages.FORM_EXPIRED, status=403)
         present, new, again = (fields.get(name, "") for name in ("present", "new", "again"))
         if not (present and new and again):
             return self._change_page(visit, pages.FIELDS_MISSING, status=422)
-        visit.session.tries += 1
-        if visit.session.tries > TRIES:
-            self.sessions.end(visit.token)
-            return self._sign_in_page(request, pages.TOO_MANY_TRIES, status=429)
-        answer = await self._services.access.confirm(visit.signed_in, present, visit.peer)
+        if (tired := self.counted(visit)) is not None:
+            return tired
+        answer = await self.services.access.confirm(visit.signed_in, present, visit.peer)
         if isinstance(answer, Refusal):
             wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
             text = pages.PRESENT_IS_WRONG if wrong else answer.text
             return self._change_page(visit, text, at="present" if wrong else "", status=STATUS.get(answer.kind, 403))
         if new != again:
             return self._change_page(visit, pages.NOT_THE_SAME, at="again", status=422)
-        return await self._give(visit, answer, new)
+        return await self._give(visit, answer, new, ends_apps="apps" in fields)
 
-    async def _give(self, visit: Visit, confirmed: SignedIn, new: str) -> Response:
+    def counted(self, visit: Visit) -> Response | None:
+        """The present password is about to be looked at: one more try of this session, and the answer if there were enough."""
+        visit.session.tries += 1
+        if visit.session.tries <= TRIES:
+            return None
+        self.sessions.end(visit.token)
+        return self._sign_in_page(visit.request, pages.TOO_MANY_TRIES, status=429)
+
+    async def _give(self, visit: Visit, confirmed: SignedIn, new: str, *, ends_apps: bool) -> Response:
         """Store the new password, and go on under a new session."""
-        services = self._services
+        services = self.services
         try:
             made = await services.lanes.hash(
-                services.own_password.change, confirmed.mailbox_id, confirmed.credential_version, new
+                partial(
+                    services.own_password.change,
+                    confirmed.mailbox_id,
+                    confirmed.credential_version,
+                    new,
+                    ends_apps=ends_apps,
+                )
             )
         except WeakPassword as weak:
-            self._event("web_password_refused", visit.request, mailbox=confirmed.address, reason=weak.text.en)
+            self.event("web_password_refused", visit.request, mailbox=confirmed.address, reason=weak.text.en)
             return self._change_page(visit, weak.text, at="new", status=422)
         except Superseded as passed:
             return self._change_page(visit, passed.text, status=409)
         except Refused as refused:
             return self._change_page(visit, refused.text, status=403)
         except Trouble as trouble:
-            self._event("web_password_failed", visit.request, mailbox=confirmed.address, error=str(trouble))
+            self.event("web_password_failed", visit.request, mailbox=confirmed.address, error=str(trouble))
             return self._change_page(visit, messages.unavailable(), status=503)
-        self._event("web_password_changed", visit.request, mailbox=confirmed.address, version=made.version)
+        self.event("web_password_changed", visit.request, mailbox=confirmed.address, version=made.version)
         await services.directory_changed()
         with_new = await self._signed_in_anew(confirmed, made.version)
         token = self.sessions.begin(with_new, instead_of=visit.token, news=pages.CHANGED)
@@ -346,8 +361,8 @@ class Application:
 
     async def _signed_in_anew(self, before: SignedIn, version: int) -> SignedIn:
         try:
-            await self._services.access.refresh()
-            decision = self._services.access.decide(before.mailbox_id) or before.decision
+            await self.services.access.refresh()
+            decision = self.services.access.decide(before.mailbox_id) or before.decision
         except (FactsUnreadable, Trouble):  # the next request finds out what there is
             decision = before.decision
         return SignedIn(before.mailbox_id, before.address, before.account, decision, before.actor, version)
@@ -358,45 +373,45 @@ class Application:
     # ------------------------------------------------------------ what needs no sign-in, and what goes wrong
 
     async def show_forgot(self, request: Request) -> Response:
-        return self._page("forgot", request, path="/forgot")
+        return self.page("forgot", request, path="/forgot")
 
     async def _http_error(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        response = self._refuse(request.scope, error.status_code)
+        response = self.refuse(request.scope, error.status_code)
         response.headers.update(error.headers or {})
         return response
 
     async def _bad_form(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, BadForm)
-        return self._page("message", request, error.status, text=error.text, title=pages.ERROR, path="/", is_error=True)
+        return self.page("message", request, error.status, text=error.text, title=pages.ERROR, path="/", is_error=True)
 
     async def _inner_error(self, request: Request, error: Exception) -> Response:
         """Starlette raises it again after this answer; the guard tells the log."""
-        return self._refuse(request.scope, 500)
+        return self.refuse(request.scope, 500)
 
-    def _refuse(self, scope: Scope, status: int) -> Response:
+    def refuse(self, scope: Scope, status: int) -> Response:
         request = Request(scope)
         text = ERRORS.get(status) or pages.failed(caller_of(request).session_id)
-        return self._page("message", request, status, text=text, title=pages.ERROR, path="/", is_error=True)
+        return self.page("message", request, status, text=text, title=pages.ERROR, path="/", is_error=True)
 
     def _failed(self, error: Exception, path: str) -> None:
-        self._services.log.event("web_request_failed", path=path, error=type(error).__name__, where=where(error))
+        self.services.log.event("web_request_failed", path=path, error=type(error).__name__, where=where(error))
 
     # ------------------------------------------------------------ how
 
-    def _page(self, name: str, request: Request, status: int = 200, **values: object) -> Response:
+    def page(self, name: str, request: Request, status: int = 200, **values: object) -> Response:
         asked = request.query_params.get("lang")
         chosen = asked if asked in set(Language) else request.cookies.get(LANGUAGE_COOKIE)
         language = Language(chosen) if chosen in set(Language) else Language.VI
-        downtimes = announcements(self._services.access.snapshot.downtimes, self._services.clock.now())
+        downtimes = announcements(self.services.access.snapshot.downtimes, self.services.clock.now())
         response = self._pages.page(name, language, status, downtimes=downtimes, **values)
         if asked in set(Language):
             _set_cookie(response, LANGUAGE_COOKIE, language, max_age=YEAR)
         return response
 
-    def _event(self, name: str, request: Request, **what: str | int | None) -> None:
+    def event(self, name: str, request: Request, **what: str | int | None) -> None:
         caller = caller_of(request)
-        self._services.log.event(name, **what, peer=caller.address, session=caller.session_id)
+        self.services.log.event(name, **what, peer=caller.address, session=caller.session_id)
 
 
 def _patience(config: Config) -> Patience:

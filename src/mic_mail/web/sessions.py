@@ -7,7 +7,7 @@ people sign in again. Bounded: MOST sessions, MOST_PER_MAILBOX of one mailbox; t
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from mic_mail.errors import Text
@@ -30,6 +30,16 @@ class Session:
     tries: int = 0
     news: Text | None = None
     """What the next page has to say first."""
+    secret: "Secret | None" = None
+    """What the next page shows, and none after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Something that was made and is shown once."""
+
+    name: str
+    value: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

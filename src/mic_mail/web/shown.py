@@ -10,11 +10,20 @@ from datetime import datetime
 from mic_mail.config.model import Config
 from mic_mail.errors import Text
 from mic_mail.i18n import messages, pages
+from mic_mail.policy.apppasswords import AppPassword
 from mic_mail.policy.lifecycle import Decision, Reason, State
-from mic_mail.policy.wording import KINDS, PARTS, STATES, state_names
+from mic_mail.policy.wording import FACTS, KINDS, PARTS, STATES, doors_named, state_names
+from mic_mail.services.apppasswords import Listed
 from mic_mail.services.kept import Kept
 from mic_mail.services.ownpassword import OwnState, PasswordAge
+from mic_mail.services.refusals import RefusalKind
 from mic_mail.web.autosetup.servers import Servers
+
+STATUS = {
+    RefusalKind.TOO_MANY: 429,
+    RefusalKind.UNAVAILABLE: 503,
+}
+"""Of a refused sign-in; all others are 403: a 401 would have to name a scheme of HTTP's own (RFC 9110 §15.5.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,25 @@ class Program:
 
     what: Text
     where: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownApp:
+    """One app password, with the token of the form that revokes it."""
+
+    app: AppPassword
+    doors: Text
+    used: Text
+    ended: Text | None
+    """By what."""
+    token: str
+
+
+def shown_app(listed: Listed, token: str) -> ShownApp:
+    """An app password as its person reads it."""
+    app, use = listed.app, listed.use
+    used = pages.APP_NEVER_USED if use is None else pages.app_password_used(use.at, use.door, use.network)
+    return ShownApp(app, doors_named(app.doors), used, FACTS[app.ended_by.kind] if app.ended_by else None, token)
 
 
 def shown_programs(servers: Servers) -> tuple[Program, ...]:

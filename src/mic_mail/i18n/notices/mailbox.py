@@ -87,6 +87,24 @@ def quota(percent: int, quota_octets: int) -> Letter:
     )
 
 
+# ---------------------------------------------------------------- ways in
+
+
+@notice("15.2", Reader.OWNER, address=ADDRESS, name="Điện thoại", at=MIDNIGHT, by=ADDRESS)
+def app_password_added(address: str, name: str, at: datetime, by: str) -> Letter:
+    """A way into the mailbox was added, by its person or by others: whoever did not ask for it has to hear of it."""
+    cited, when = clause("15.2"), dates.instant(at)
+    return Letter(
+        Text("Hộp thư có mật khẩu ứng dụng mới", "A new app password for the mailbox"),
+        Text(
+            f"Mật khẩu ứng dụng “{name}” của hộp thư {address} đã được {by} tạo lúc {when.vi}. Nếu Ông/Bà không yêu cầu, "
+            f"đề nghị thu hồi mật khẩu này, đổi mật khẩu hộp thư và báo ngay Trung tâm Thông tin ({cited.vi}).",
+            f"The app password '{in_ascii(name)}' of {address} was made by {in_ascii(by)} at {when.en}. If you did not ask for "
+            f"it, please revoke it, change the mailbox's password and tell the Information Centre at once ({cited.en}).",
+        ),
+    )
+
+
 # ---------------------------------------------------------------- suspension (Reg. 7)
 
 

@@ -55,6 +55,7 @@ BOOKS = ("ministry", "unit")
 STATUS = {
     RefusalKind.WRONG_CREDENTIALS: 401,
     RefusalKind.RECLAIMED: 401,
+    RefusalKind.NOT_HERE: 401,
     RefusalKind.TOO_MANY: 429,
     RefusalKind.UNAVAILABLE: 503,
 }

@@ -1,0 +1,77 @@
+"""Passwords that the server makes for single devices and programs, and how they are recognised without argon2.
+
+140 bits of chance: nobody guesses them, so a salted HMAC is as good as the slowest hash, and a phone that signs in each minute
+costs a microsecond. What a person types is taken without hyphens, blanks and case. The SCRAM keys of all passwords of a mailbox
+have one salt and number of rounds (docs/decisions/0082): the client's name picks these, its proof then shows which password.
+`make` takes tens of milliseconds (PBKDF2): run it in the hash lane.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from mic_mail.auth.passwords import LEGIBLE, Scram, scram_keys
+
+GROUPS = 7
+GROUP = 4
+_SIGNS = GROUPS * GROUP
+_LONGEST_TYPED = 4 * _SIGNS
+
+
+@dataclass(frozen=True, slots=True)
+class AppVerifiers:
+    """What is kept of one."""
+
+    salt: bytes = field(repr=False)
+    digest: bytes = field(repr=False)
+    scram: Scram = field(repr=False)
+
+
+class Recognisable(Protocol):
+    """The part of what is kept that a typed password is compared with."""
+
+    @property
+    def salt(self) -> bytes: ...
+    @property
+    def digest(self) -> bytes: ...
+
+
+R = TypeVar("R", bound=Recognisable)
+
+
+def generate() -> str:
+    """A new one, to be shown once: seven groups of four legible signs."""
+    return "-".join("".join(secrets.choice(LEGIBLE) for _ in range(GROUP)) for _ in range(GROUPS))
+
+
+def make(password: str, salt: bytes | None, iterations: int) -> AppVerifiers:
+    """What is kept of `password`, a generated one; blocking. `salt`: that of the mailbox's SCRAM keys, if it has any."""
+    own = secrets.token_bytes(16)
+    scram = scram_keys(password.encode(), salt or secrets.token_bytes(16), iterations)
+    return AppVerifiers(own, _digest(own, _bare(password) or ""), scram)
+
+
+def recognised(password: str, among: Sequence[R]) -> R | None:
+    """The one whose password this is."""
+    if not among or (bare := _bare(password)) is None:
+        return None
+    found = None
+    for each in among:
+        if hmac.compare_digest(_digest(each.salt, bare), each.digest):
+            found = each
+    return found
+
+
+def _bare(password: str) -> str | None:
+    """The signs alone; None for what cannot be one of ours."""
+    if len(password) > _LONGEST_TYPED:
+        return None
+    bare = "".join(sign for sign in password.lower() if sign != "-" and not sign.isspace())
+    return bare if len(bare) == _SIGNS and set(bare) <= set(LEGIBLE) else None
+
+
+def _digest(salt: bytes, bare: str) -> bytes:
+    return hmac.digest(salt, bare.encode(), hashlib.sha256)

@@ -1,0 +1,150 @@
+"""Second factors in the directory: sealed secrets, which codes are used up, recovery codes.
+
+A step is taken by one statement that succeeds once, so of ten who bring the same code one gets in, over all processes and after
+a restart (RFC 6238 §5.2). Facts of a mailbox come in the same transaction as what they tell of.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from mic_mail.directory.apppasswords import Append
+from mic_mail.directory.model import RecoveryCodeRow, SecondFactorRow
+from mic_mail.directory.tables import Tables
+from mic_mail.policy.facts import Draft, Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """The second factor of one holder."""
+
+    holder: str
+    number: int
+    """Of the fact that set a mailbox's; 0 for an officer's."""
+    sealed: bytes = field(repr=False)
+    set_at: datetime
+    wrong: int
+    recovery_left: int
+
+
+def mailbox_holder(mailbox_id: int) -> str:
+    return f"mailbox/{mailbox_id}"
+
+
+def officer_holder(login: str) -> str:
+    return f"officer/{login}"
+
+
+class SecondFactors:
+    """The factors of all holders."""
+
+    def __init__(self, tables: Tables, append: Append) -> None:
+        self._tables = tables
+        self._append = append
+
+    def of(self, holder: str) -> Factor | None:
+        """That of one holder."""
+        return self._tables.read(lambda session: _factor(session, session.get(SecondFactorRow, holder)))
+
+    def officers(self) -> list[Factor]:
+        """Those of officers, by login."""
+        wanted = select(SecondFactorRow).where(SecondFactorRow.holder.startswith("officer/")).order_by(SecondFactorRow.holder)
+        return self._tables.read(lambda s: [each for row in s.scalars(wanted) if (each := _factor(s, row)) is not None])
+
+    def set_of_mailbox(
+        self, mailbox_id: int, draft: Draft, sealed: bytes, step: int, recovery: Iterable[bytes], *, after: int
+    ) -> Fact:
+        """A mailbox has one from now on, whose code of `step` was shown; `Superseded` unless `after` is the newest fact."""
+
+        def work(session: Session, version: int) -> Fact:
+            (fact,) = self._append(session, version, mailbox_id, [draft], after)
+            _put(session, _row(mailbox_holder(mailbox_id), fact.seq, sealed, fact.recorded_at, step), recovery)
+            return fact
+
+        return self._tables.change(work)
+
+    def remove_of_mailbox(self, mailbox_id: int, draft: Draft, *, after: int) -> Fact:
+        """It has none any more; nothing is left of the secret."""
+
+        def work(session: Session, version: int) -> Fact:
+            (fact,) = self._append(session, version, mailbox_id, [draft], after)
+            _drop(session, mailbox_holder(mailbox_id))
+            return fact
+
+        return self._tables.change(work)
+
+    def set_of_officer(self, login: str, sealed: bytes, step: int, at: datetime) -> None:
+        """An officer has one from now on, in place of what was there."""
+        self._tables.change(lambda session, _: _put(session, _row(officer_holder(login), 0, sealed, at, step)))
+
+    def remove_of_officer(self, login: str) -> bool:
+        """Whether there was one."""
+        return self._tables.change(lambda session, _: _drop(session, officer_holder(login)))
+
+    def take(self, holder: str, number: int, step: int) -> bool:
+        """Use up the code of `step` and of all before it; False: it was used already, or the factor is another one by now."""
+
+        def work(session: Session, _version: int) -> bool:
+            taken = (
+                update(SecondFactorRow)
+                .where(SecondFactorRow.holder == holder, SecondFactorRow.number == number, SecondFactorRow.last_step < step)
+                .values(last_step=step, wrong=0)
+                .returning(SecondFactorRow.holder)
+            )
+            return session.scalars(taken).first() is not None
+
+        return self._tables.change(work)
+
+    def take_recovery(self, holder: str, digest: bytes, at: datetime) -> bool:
+        """Use up a recovery code; False: there is no such code, or it was used."""
+
+        def work(session: Session, _version: int) -> bool:
+            mine = (RecoveryCodeRow.holder == holder, RecoveryCodeRow.digest == digest)
+            taken = (
+                update(RecoveryCodeRow)
+                .where(*mine, RecoveryCodeRow.used_at.is_(None))
+                .values(used_at=at)
+                .returning(RecoveryCodeRow.holder)
+            )
+            if session.scalars(taken).first() is None:
+                return False
+            session.execute(update(SecondFactorRow).where(SecondFactorRow.holder == holder).values(wrong=0))
+            return True
+
+        return self._tables.change(work)
+
+    def was_wrong(self, holder: str) -> None:
+        """One more wrong code since the last right one."""
+
+        def work(session: Session, _version: int) -> None:
+            wrong = SecondFactorRow.wrong + 1
+            session.execute(update(SecondFactorRow).where(SecondFactorRow.holder == holder).values(wrong=wrong))
+
+        self._tables.change(work)
+
+
+def _factor(session: Session, row: SecondFactorRow | None) -> Factor | None:
+    if row is None:
+        return None
+    unused = select(func.count()).where(RecoveryCodeRow.holder == row.holder, RecoveryCodeRow.used_at.is_(None))
+    return Factor(row.holder, row.number, row.sealed, row.set_at, row.wrong, session.scalars(unused).one())
+
+
+def _row(holder: str, number: int, sealed: bytes, at: datetime, step: int) -> SecondFactorRow:
+    return SecondFactorRow(holder=holder, number=number, sealed=sealed, set_at=at, last_step=step, wrong=0)
+
+
+def _put(session: Session, row: SecondFactorRow, recovery: Iterable[bytes] = ()) -> None:
+    """In place of whatever the holder had."""
+    _drop(session, row.holder)
+    session.add(row)
+    session.add_all(RecoveryCodeRow(holder=row.holder, digest=digest) for digest in recovery)
+
+
+def _drop(session: Session, holder: str) -> bool:
+    session.execute(delete(RecoveryCodeRow).where(RecoveryCodeRow.holder == holder))
+    gone = delete(SecondFactorRow).where(SecondFactorRow.holder == holder).returning(SecondFactorRow.holder)
+    return session.scalars(gone).first() is not None

@@ -1,0 +1,143 @@
+"""Passwords of single devices and programs, beside the mailbox's own: which there were, and which still open something.
+
+In: a mailbox's facts, an instant. Out: `AppPassword`s, each with how it ended. Pure; "revoked" is stored nowhere, facts say it.
+
+An app password ends when it is revoked, and all of them end with whatever gives the mailbox into other hands or takes it out
+of use: a suspension and its restore (Reg. 7.1, 7.3.b), a reset by the Centre (15.2), a leave (6.4.c), a reclaim, another issue
+(6.4.a), and any fact that says `ends_app_passwords`. What its person changes otherwise leaves them (docs/decisions/0082).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from mic_mail.policy.facts import Fact, FactKind
+
+CLAUSE = "15.2"
+ENDS = "ends_app_passwords"
+"""The data member by which a fact of any kind ends all of them."""
+NUMBER = "app_password"
+"""The data member that names one, by the number of the fact that added it."""
+LONGEST_NAME = 60
+"""Characters."""
+MOST_A_DAY = 50
+"""How many of a mailbox may be added within a day: facts stay for ever."""
+ONE_DAY = timedelta(days=1)
+
+_LEAVES = frozenset({FactKind.LEFT, FactKind.LEAVE_CORRECTED})
+_TAKEN_BACK = frozenset({FactKind.LEFT, FactKind.LEAVE_CORRECTED, FactKind.LEAVE_WITHDRAWN})
+_END_ALL = _LEAVES | {
+    FactKind.SUSPENDED,
+    FactKind.RESTORED,
+    FactKind.PASSWORD_RESET,
+    FactKind.RECLAIMED,
+    FactKind.ISSUED,
+}
+
+
+class Door(StrEnum):
+    """What an app password may open; the page where passwords change is none of these."""
+
+    IMAP = "imap"
+    POP3 = "pop3"
+    SUBMISSION = "submission"
+    LDAP = "ldap"
+    CARDDAV = "carddav"
+
+
+_DOORS = {
+    "imap": Door.IMAP,
+    "imaps": Door.IMAP,
+    "pop3": Door.POP3,
+    "pop3s": Door.POP3,
+    "smtp": Door.SUBMISSION,
+    "submission": Door.SUBMISSION,
+    "submissions": Door.SUBMISSION,
+    "ldap": Door.LDAP,
+    "ldaps": Door.LDAP,
+    "carddav": Door.CARDDAV,
+}
+
+
+def door_of(protocol: str) -> Door | None:
+    """Which of these a listening door is; None: none, so that no app password opens it."""
+    return _DOORS.get(protocol)
+
+
+@dataclass(frozen=True, slots=True)
+class AppPassword:
+    """One that was ever added. `ended_by` is the fact that ends it, `ended_at` from when on: it may be still to come."""
+
+    number: int
+    name: str
+    doors: frozenset[Door]
+    """Empty: all."""
+    added_at: datetime
+    added_by: str
+    ended_at: datetime | None = None
+    ended_by: Fact | None = None
+
+    def lives(self, now: datetime) -> bool:
+        """Whether it opens anything at `now`."""
+        return self.ended_at is None or now < self.ended_at
+
+    def opens(self, protocol: str) -> bool:
+        """Whether it is meant for this door."""
+        door = door_of(protocol)
+        return door is not None and (not self.doors or door in self.doors)
+
+
+def app_passwords(facts: Sequence[Fact]) -> list[AppPassword]:
+    """All of a mailbox, in the order in which they were added."""
+    added = [fact for fact in facts if fact.kind is FactKind.APP_PASSWORD_ADDED]
+    if not added:
+        return []
+    ends = list(_ends(facts))
+    return [_app_password(fact, ends) for fact in added]
+
+
+def living(facts: Sequence[Fact], now: datetime) -> list[AppPassword]:
+    """Those that open something at `now`."""
+    return [each for each in app_passwords(facts) if each.lives(now)]
+
+
+def added_within_a_day(facts: Sequence[Fact], now: datetime) -> int:
+    """How many were added in the last 24 hours, also of those that have ended."""
+    return sum(fact.kind is FactKind.APP_PASSWORD_ADDED and fact.recorded_at > now - ONE_DAY for fact in facts)
+
+
+def _app_password(added: Fact, ends: Sequence[tuple[datetime, Fact, int | None]]) -> AppPassword:
+    mine = (
+        (at, fact.seq, fact)
+        for at, fact, number in ends
+        if number in (None, added.seq) and (fact.seq > added.seq or at > added.recorded_at)
+    )
+    first = min(mine, key=lambda each: each[:2], default=None)
+    return AppPassword(
+        number=added.seq,
+        name=added.text("name") or "",
+        doors=frozenset(Door(word) for word in (added.text("doors") or "").split() if word in set(Door)),
+        added_at=added.effective_at,
+        added_by=added.actor,
+        ended_at=first[0] if first else None,
+        ended_by=first[2] if first else None,
+    )
+
+
+def _ends(facts: Sequence[Fact]) -> Iterator[tuple[datetime, Fact, int | None]]:
+    """What ends app passwords: from when on, by which fact, and which one alone (None: all)."""
+    for fact in facts:
+        at = max(fact.effective_at, fact.recorded_at)
+        if fact.kind is FactKind.APP_PASSWORD_REVOKED:
+            number = fact.data.get(NUMBER)
+            yield at, fact, number if isinstance(number, int) else None
+        elif fact.data.get(ENDS) is True or (fact.kind in _END_ALL and not _was_taken_back(fact, facts)):
+            yield at, fact, None
+
+
+def _was_taken_back(fact: Fact, facts: Sequence[Fact]) -> bool:
+    """Whether a leave was corrected or withdrawn before its day came."""
+    return fact.kind in _LEAVES and any(
+        later.kind in _TAKEN_BACK and later.seq > fact.seq and later.recorded_at < fact.effective_at for later in facts
+    )

@@ -1,0 +1,24 @@
+"""Whether a mailbox has a second factor, and what that closes (docs/decisions/0083).
+
+In: a mailbox's facts. Out: the fact by which its page asks for a code, or None. Pure.
+
+A factor ends when it is removed, and with what gives the mailbox into other hands: a finished handover (Reg. 12.3.d), another
+issue (6.4.a). A new password, a suspension and a restore leave it: the device is still its owner's.
+"""
+
+from collections.abc import Sequence
+
+from mic_mail.policy.facts import Fact, FactKind
+
+CLAUSE = "15.2"
+_ENDS = frozenset({FactKind.SECOND_FACTOR_REMOVED, FactKind.HANDOVER_FINISHED, FactKind.ISSUED})
+
+
+def second_factor(facts: Sequence[Fact]) -> Fact | None:
+    """The fact that set the factor that the mailbox has; None: it has none."""
+    for fact in reversed(facts):
+        if fact.kind is FactKind.SECOND_FACTOR_SET:
+            return fact
+        if fact.kind in _ENDS:
+            return None
+    return None

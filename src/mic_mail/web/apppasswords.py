@@ -1,0 +1,165 @@
+"""The page of app passwords: which there are, another one, and the end of one.
+
+In: requests of who is signed in. Out: pages. A new one asks for the present password, as a change does: a browser that was left
+open must not be enough for a lasting way in. It is shown once, on the page behind the form, and kept nowhere but as verifiers.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from mic_mail.directory.records import Superseded
+from mic_mail.errors import BadInput, Refused, Text, Trouble
+from mic_mail.i18n import messages, pages
+from mic_mail.policy.apppasswords import LONGEST_NAME, Door, living
+from mic_mail.services.apppasswords import Listed
+from mic_mail.services.credentials import Origin
+from mic_mail.services.identity import SignedIn
+from mic_mail.services.refusals import Refusal, RefusalKind
+from mic_mail.web import forms
+from mic_mail.web.sessions import Secret
+from mic_mail.web.shown import STATUS, ShownApp, shown_app
+
+if TYPE_CHECKING:
+    from mic_mail.web.application import Application, Visit
+
+PATH, REVOKE = "/app-passwords", "/app-passwords/revoke"
+MAIL = frozenset({Door.IMAP, Door.POP3, Door.SUBMISSION})
+BOOK = frozenset({Door.LDAP, Door.CARDDAV})
+SCOPES: Mapping[str, frozenset[Door]] = {"all": frozenset(), "mail": MAIL, "book": BOOK}
+ENDED_SHOWN = 10
+
+
+class AppPasswordPages:
+    """The routes of one application."""
+
+    def __init__(self, application: "Application") -> None:
+        self._application = application
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(PATH, self.show),
+            Route(PATH, self.add, methods=["POST"]),
+            Route(REVOKE, self.revoke, methods=["POST"]),
+        ]
+
+    def count(self, visit: "Visit") -> int | None:
+        """How many open something now; None: there is no such thing here."""
+        services = self._application.services
+        if not services.config.auth.app_passwords:
+            return None
+        entry = services.access.snapshot.entries[visit.signed_in.mailbox_id]
+        return len(living(entry.facts, services.clock.now()))
+
+    async def _visit(self, request: Request) -> "Visit | Response":
+        """Who it is, where the mailbox may be used: a password that is due is changed first."""
+        application = self._application
+        if not application.services.config.auth.app_passwords:
+            return application.refuse(request.scope, 404)
+        visit = await application.visit(request)
+        if visit is None:
+            return application.ended(request)
+        if visit.signed_in.decision.password_change_due:
+            return RedirectResponse("/password", 303)
+        return visit
+
+    async def show(self, request: Request) -> Response:
+        visit = await self._visit(request)
+        return visit if isinstance(visit, Response) else await self._page(visit)
+
+    async def _page(
+        self, visit: "Visit", error: Text | None = None, *, at: str = "", name: str = "", status: int = 200
+    ) -> Response:
+        application, services = self._application, self._application.services
+        try:
+            found: list[Listed] = await services.lanes.io(services.app_passwords.listed, visit.signed_in.mailbox_id)
+        except Trouble:
+            return application.page(
+                "message", visit.request, 503, text=messages.unavailable(), title=pages.ERROR, path=PATH, is_error=True
+            )
+        now = services.clock.now()
+        alive = [self._shown(each, visit) for each in found if each.app.lives(now)]
+        ended = [self._shown(each, visit) for each in found if not each.app.lives(now)]
+        secret, visit.session.secret = visit.session.secret, None
+        news, visit.session.news = visit.session.news, None
+        return application.page(
+            "app-passwords", visit.request, status, error=error, at=at, called=name, secret=secret, news=news, alive=alive,
+            ended=ended[::-1][:ENDED_SHOWN], longest=LONGEST_NAME, is_full=len(alive) >= services.config.auth.app_passwords,
+            address=visit.signed_in.address, path=PATH, token=application.tokens.mint(visit.token, PATH),
+            sign_out=application.tokens.mint(visit.token, "sign-out"),
+        )  # fmt: skip
+
+    def _shown(self, listed: Listed, visit: "Visit") -> ShownApp:
+        return shown_app(listed, self._application.tokens.mint(visit.token, f"{REVOKE} {listed.app.number}"))
+
+    async def add(self, request: Request) -> Response:
+        fields = await forms.read(request)
+        visit = await self._visit(request)
+        if isinstance(visit, Response):
+            return visit
+        application = self._application
+        name, present, scope = (fields.get(field, "") for field in ("name", "present", "scope"))
+        if not forms.is_from_here(request) or not application.tokens.fits(fields.get("token", ""), visit.token, PATH):
+            return await self._page(visit, pages.FORM_EXPIRED, name=name, status=403)
+        if not name.strip() or not present or scope not in SCOPES:
+            return await self._page(visit, pages.FIELDS_MISSING, name=name, status=422)
+        if (tired := application.counted(visit)) is not None:
+            return tired
+        answer = await application.services.access.confirm(visit.signed_in, present, visit.peer)
+        if isinstance(answer, Refusal):
+            wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
+            text, at = (pages.PRESENT_IS_WRONG, "present") if wrong else (answer.text, "")
+            return await self._page(visit, text, at=at, name=name, status=STATUS.get(answer.kind, 403))
+        return await self._make(visit, answer, name, scope)
+
+    async def _make(self, visit: "Visit", confirmed: SignedIn, name: str, scope: str) -> Response:
+        application, services = self._application, self._application.services
+        origin = Origin(confirmed.actor)
+        try:
+            added = await services.lanes.hash(services.app_passwords.add, confirmed.mailbox_id, name, SCOPES[scope], origin)
+        except BadInput as bad:
+            return await self._page(visit, bad.text, at="name", name=name, status=422)
+        except Superseded as passed:
+            return await self._page(visit, passed.text, name=name, status=409)
+        except Refused as refused:
+            return await self._page(visit, refused.text, name=name, status=403)
+        except Trouble as trouble:
+            application.event("web_app_password_failed", visit.request, mailbox=confirmed.address, error=str(trouble))
+            return await self._page(visit, messages.unavailable(), name=name, status=503)
+        application.event("app_password_added", visit.request, mailbox=confirmed.address, number=added.fact.seq, scope=scope)
+        await services.directory_changed()
+        visit.session.secret = Secret(added.name, added.password)
+        return RedirectResponse(PATH, 303)
+
+    async def revoke(self, request: Request) -> Response:
+        fields = await forms.read(request)
+        visit = await self._visit(request)
+        if isinstance(visit, Response):
+            return visit
+        application, services = self._application, self._application.services
+        number = fields.get("number", "")
+        fits = number.isascii() and number.isdigit() and len(number) < 10
+        mark = f"{REVOKE} {number}"
+        if (
+            not fits
+            or not forms.is_from_here(request)
+            or not application.tokens.fits(fields.get("token", ""), visit.token, mark)
+        ):
+            return await self._page(visit, pages.FORM_EXPIRED, status=403)
+        signed_in = visit.signed_in
+        try:
+            ended = await services.lanes.io(
+                services.app_passwords.revoke, signed_in.mailbox_id, [int(number)], Origin(signed_in.actor)
+            )
+        except (BadInput, Refused) as refused:
+            return await self._page(visit, refused.text, status=409)
+        except Trouble:
+            return await self._page(visit, messages.unavailable(), status=503)
+        for app in ended:
+            application.event("app_password_revoked", request, mailbox=signed_in.address, number=app.number)
+            visit.session.news = pages.APP_REVOKED
+        await services.directory_changed()
+        return RedirectResponse(PATH, 303)

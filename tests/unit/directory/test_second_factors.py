@@ -1,0 +1,90 @@
+"""Second factors in the directory: a code is used once, whoever brings it at the same time."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from mic_mail.directory.records import Superseded
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.secondfactors import mailbox_holder, officer_holder
+from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.policy.secondfactor import second_factor
+
+
+@pytest.fixture
+def enrolled(directory, clock, issue):
+    """A mailbox with a factor whose code of step 100 was shown, and two recovery codes; its holder and the fact's number."""
+    mailbox = issue()
+    draft = Draft(FactKind.SECOND_FACTOR_SET, clock.now(), mailbox.address)
+    fact = directory.second_factors.set_of_mailbox(mailbox.mailbox_id, draft, b"sealed", 100, [b"a" * 32, b"b" * 32], after=1)
+    return mailbox, mailbox_holder(mailbox.mailbox_id), fact.seq
+
+
+def test_a_step_is_taken_once_and_none_before_it(directory, enrolled):
+    """The code that set it is used up as well; wrong ones are counted until a right one."""
+    _, holder, number = enrolled
+    factors = directory.second_factors
+    assert not factors.take(holder, number, 100)
+    assert not factors.take(holder, number, 99)
+    factors.was_wrong(holder)
+    factors.was_wrong(holder)
+    assert factors.of(holder).wrong == 2
+    assert factors.take(holder, number, 102)
+    assert factors.of(holder).wrong == 0
+    assert not factors.take(holder, number, 102)
+    assert not factors.take(holder, number, 101)
+    assert not factors.take(holder, number + 1, 103)  # another factor has been set meanwhile
+
+
+def test_of_ten_at_once_one_takes_it(url, clock, directory, enrolled):
+    """Ten processes' worth of connections, the same code and the same recovery code: one each."""
+    _, holder, number = enrolled
+    others = [Directory(url, clock=clock) for _ in range(10)]
+    with ThreadPoolExecutor(10) as threads:
+        steps = list(threads.map(lambda each: each.second_factors.take(holder, number, 101), others))
+        codes = list(threads.map(lambda each: each.second_factors.take_recovery(holder, b"a" * 32, clock.now()), others))
+    assert sum(steps) == 1
+    assert sum(codes) == 1
+    assert directory.second_factors.of(holder).recovery_left == 1
+    for each in others:
+        each.close()
+
+
+def test_fact_and_secret_come_and_go_together(directory, clock, enrolled):
+    """Removed: nothing is left of the secret; set again: what was used before is no obstacle, old recovery codes are none."""
+    mailbox, holder, number = enrolled
+    assert second_factor(directory.facts(mailbox.mailbox_id)).seq == number
+    factors = directory.second_factors
+    removed = Draft(FactKind.SECOND_FACTOR_REMOVED, clock.now(), "test")
+    with pytest.raises(Superseded):
+        factors.remove_of_mailbox(mailbox.mailbox_id, removed, after=1)
+    assert factors.of(holder) is not None
+    factors.remove_of_mailbox(mailbox.mailbox_id, removed, after=number)
+    assert factors.of(holder) is None
+    assert second_factor(directory.facts(mailbox.mailbox_id)) is None
+    draft = Draft(FactKind.SECOND_FACTOR_SET, clock.now(), mailbox.address)
+    again = factors.set_of_mailbox(mailbox.mailbox_id, draft, b"other", 50, [b"c" * 32], after=number + 1)
+    assert factors.take(holder, again.seq, 51)
+    assert not factors.take_recovery(holder, b"b" * 32, clock.now())
+    assert factors.take_recovery(holder, b"c" * 32, clock.now())
+
+
+@pytest.mark.parametrize("kind", [FactKind.HANDOVER_FINISHED, FactKind.ISSUED])
+def test_who_has_the_mailbox_next_is_not_asked_for_the_device_of_who_had_it(directory, clock, enrolled, kind):
+    """Reg. 12.3.d, 6.4.a."""
+    mailbox, _, _ = enrolled
+    directory.append_fact(mailbox.mailbox_id, Draft(kind, clock.now(), "test"))
+    assert second_factor(directory.facts(mailbox.mailbox_id)) is None
+
+
+def test_officers_have_theirs(directory, clock):
+    """By login; set anew in place of what was there, and removed."""
+    factors = directory.second_factors
+    factors.set_of_officer("mai", b"one", 5, clock.now())
+    factors.set_of_officer("mai", b"two", 7, clock.now())
+    assert [(each.holder, each.sealed) for each in factors.officers()] == [("officer/mai", b"two")]
+    assert not factors.take(officer_holder("mai"), 0, 7)
+    assert factors.take(officer_holder("mai"), 0, 8)
+    assert factors.remove_of_officer("mai")
+    assert not factors.remove_of_officer("mai")
+    assert factors.of(officer_holder("mai")) is None

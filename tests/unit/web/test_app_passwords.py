@@ -1,0 +1,160 @@
+"""The page of app passwords: made and shown once, listed, revoked; what keeps others from doing it."""
+
+import contextlib
+import html
+import imaplib
+import re
+from datetime import timedelta
+
+import pytest
+
+from harness import MailServer
+from mic_mail.policy.facts import FactKind
+from population import PASSWORD, draft
+from unit.web.conftest import NEW, Browser, Open, logged
+from unit.web.test_pages import imap
+
+PATH = "/app-passwords"
+
+
+def make(browser: Browser, name: str = "Điện thoại", *, present: str = PASSWORD, scope: str = "all") -> str:
+    """Make one at the page; the password as it is shown."""
+    browser.get(PATH)
+    answer = browser.post(PATH, {"name": name, "present": present, "scope": scope})
+    assert (answer.status_code, answer.headers.get("location")) == (303, PATH), answer.text
+    found = re.search(r'id="secret">([^<]+)<', browser.get(PATH).text)
+    assert found is not None, browser.page.text
+    return found[1]
+
+
+def revoke(browser: Browser) -> None:
+    """The first of the list on the last page."""
+    number = re.search(r'name="number" value="(\d+)"', browser.page.text)
+    assert number is not None
+    assert browser.post(f"{PATH}/revoke", {"number": number[1]}).headers["location"] == PATH
+
+
+def test_one_is_made_used_and_revoked(site: MailServer, browsers: Open) -> None:
+    """Shown once; a program signs in with it; its session ends within the moment of the revocation (Reg. 15.2)."""
+    mailbox = site.issue("ung", name="Lê Thị Ứng")
+    browser = browsers(site).signed_in("ung")
+    assert 'href="/app-passwords"' in browser.page.text
+    password = make(browser)
+    assert re.fullmatch(r"(?:[a-z2-9]{4}-){6}[a-z2-9]{4}", password)
+    assert password not in browser.get(PATH).text
+    assert "chưa dùng" in browser.page.text
+    site.refresh()
+    program = imap(site, "ung", password)
+    limit = 100
+    while "từ 127.0.0.1" not in browser.get(PATH).text and limit:
+        limit -= 1
+    assert limit, browser.page.text
+    revoke(browser)
+    assert "Đã thu hồi mật khẩu ứng dụng; các phiên" in browser.get(PATH).text
+    assert "thu hồi mật khẩu ứng dụng, ung@mic.gov.vn" in browser.page.text
+    site.refresh()
+    with contextlib.suppress(imaplib.IMAP4.abort):
+        for _ in range(100):
+            program.noop()
+        pytest.fail("the session that it opened goes on")
+    with pytest.raises(imaplib.IMAP4.error):
+        imap(site, "ung", password)
+    kinds = [fact.kind for fact in site.population.directory.facts(mailbox.mailbox_id)][-2:]
+    assert kinds == [FactKind.APP_PASSWORD_ADDED, FactKind.APP_PASSWORD_REVOKED]
+    told = logged(site, "app_password_revoked")
+    assert {"app_password_added", "app_password_revoked"} <= {event["event"] for event in told}
+    assert password not in str(told)
+
+
+def test_an_app_password_opens_no_page(site: MailServer, browsers: Open) -> None:
+    """Neither signs it in, nor does it stand for the present password."""
+    site.issue("trang")
+    password = make(browsers(site).signed_in("trang"))
+    site.refresh()
+    assert browsers(site).sign_in("trang", password).status_code == 403
+    browser = browsers(site).signed_in("trang")
+    browser.get("/password")
+    assert "Mật khẩu hiện tại không đúng." in browser.change(NEW, present=password).text
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "told"),
+    [
+        ({"present": "không phải nó"}, 403, "Mật khẩu hiện tại không đúng."),
+        ({"present": ""}, 422, "Đề nghị điền đủ các mục."),
+        ({"name": "  "}, 422, "Đề nghị điền đủ các mục."),
+        ({"name": "x" * 61}, 422, "nhiều nhất 60 ký tự"),
+        ({"scope": "everything"}, 422, "Đề nghị điền đủ các mục."),
+        ({"token": "x"}, 403, "Biểu mẫu đã hết hiệu lực"),
+        ({"name": "<b>\"'&\x00\x1b[31m</b>"}, 303, ""),
+    ],
+)
+def test_what_is_not_made(site: MailServer, browsers: Open, fields: dict[str, str], status: int, told: str) -> None:
+    """Nothing without the present password, a name, and a form of this session; a name is text wherever it is shown."""
+    local = f"sai{abs(hash(str(fields))) % 10**6}"
+    mailbox = site.issue(local)
+    browser = browsers(site).signed_in(local)
+    browser.get(PATH)
+    answer = browser.post(PATH, {"name": "Máy tính", "present": PASSWORD, "scope": "all", **fields})
+    assert answer.status_code == status
+    assert told in html.unescape(answer.text)
+    made = [fact for fact in site.population.directory.facts(mailbox.mailbox_id) if fact.kind is FactKind.APP_PASSWORD_ADDED]
+    assert len(made) == (status == 303)
+    if made:
+        page = browser.get(PATH).text
+        assert "<b>" not in page
+        assert made[0].data["name"] == "<b>\"'& [31m</b>"
+
+
+def test_others_cannot_revoke_or_make(site: MailServer, browsers: Open) -> None:
+    """A form of another session, another mailbox's number, a form from elsewhere: nothing happens."""
+    owner, thief = site.issue("chu"), site.issue("trom")
+    browser, other = browsers(site).signed_in("chu"), browsers(site).signed_in("trom")
+    make(browser)
+    make(other)
+    browser.get(PATH)
+    before = [len(site.population.directory.facts(each.mailbox_id)) for each in (owner, thief)]
+    number = re.search(r'name="number" value="(\d+)"', browser.page.text)
+    assert number is not None
+    token = browser.token(f"{PATH}/revoke")
+    other.get(PATH)
+    answers = [
+        other.post(f"{PATH}/revoke", {"number": number[1], "token": token}),
+        browser.post(f"{PATH}/revoke", {"number": "999999", "token": token}),
+        browser.post(f"{PATH}/revoke", {"number": "-1", "token": token}),
+        browser.client.post(f"{PATH}/revoke", data={"number": number[1], "token": token}, headers={"origin": "https://evil"}),
+    ]
+    assert [answer.status_code for answer in answers] == [403] * 4
+    assert [len(site.population.directory.facts(each.mailbox_id)) for each in (owner, thief)] == before
+    stranger = browsers(site)
+    assert stranger.client.post(PATH, data={"name": "x", "present": PASSWORD, "scope": "all"}).status_code == 200
+    assert "Đăng nhập" in stranger.get(PATH).text
+
+
+def test_a_password_that_is_due_comes_first(site: MailServer, browsers: Open) -> None:
+    """Reg. 7.3.c: until it is changed there is no way round it by an app password."""
+    site.issue("truoc", facts=[draft(FactKind.RESTORED, site.clock.now() - timedelta(minutes=5))])
+    browser = browsers(site)
+    browser.sign_in("truoc")
+    assert browser.get(PATH).headers["location"] == "/password"
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_change_says_what_becomes_of_them(site: MailServer, browsers: Open, ends: bool) -> None:
+    """They stay unless the box is ticked."""
+    local = f"doi{ends}".lower()
+    site.issue(local)
+    browser = browsers(site).signed_in(local)
+    assert 'name="apps"' not in browser.get("/password").text
+    password = make(browser)
+    site.refresh()
+    assert 'name="apps"' in browser.get("/password").text
+    fields = {"present": PASSWORD, "new": NEW, "again": NEW, **({"apps": "end"} if ends else {})}
+    assert browser.post("/password", fields).headers["location"] == "/mailbox"
+    site.refresh()
+    if ends:
+        with pytest.raises(imaplib.IMAP4.error):
+            imap(site, local, password)
+    else:
+        imap(site, local, password).logout()
+    imap(site, local, NEW).logout()
