@@ -216,6 +216,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "10.2": (
         "tests/clients/test_cli.py",
+        "tests/clients/test_tls_doors.py",
         "tests/regulation/test_acts.py",
     ),
     "10.3": (
