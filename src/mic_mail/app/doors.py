@@ -87,7 +87,7 @@ class Doors:
                     listener,
                     self._shares[PROTOCOLS[listener.door]],
                     self._gated(listener),
-                    tls=self._rooms.tls.context if listener.implicit_tls else None,
+                    tls=(lambda: self._rooms.tls.context) if listener.implicit_tls else None,
                     handshake_seconds=HANDSHAKE_SECONDS,
                     exhausted=lambda error: log.event("connections_exhausted", error=str(error)),
                 )
@@ -140,6 +140,7 @@ def smtp_services(rooms: Rooms) -> SmtpServices:
         clock=rooms.clock,
         log=rooms.log,
         tls=rooms.tls,
+        tls_for_servers=rooms.tls_for_servers,
         hostname=config.server.hostname,
         support=config.support,
         limits=smtp_limits(config),

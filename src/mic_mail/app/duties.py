@@ -1,11 +1,15 @@
 """What is done again and again: by each process for what it changed, and by one housekeeper for the whole server."""
 
+from functools import partial
+
 from mic_mail.app.rooms import Rooms
 from mic_mail.checks.lessons import Lessons
 from mic_mail.net.dns import Resolver
 from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.outbound.held import Held
 from mic_mail.outbound.quarantine import Quarantine
+from mic_mail.services.certificates import RENEWED_SECONDS as RENEWED_SECONDS_OF_TLS
+from mic_mail.services.certificates import CertificateWatch
 from mic_mail.services.clockmark import RENEWED_SECONDS
 from mic_mail.services.contentexport import ContentExport
 from mic_mail.services.delivery import settle_journal
@@ -79,11 +83,15 @@ def for_itself(rooms: Rooms) -> list[Duty]:
     async def rest() -> None:
         await rooms.lanes.io(rooms.store.rest, IDLE_SECONDS)
 
+    async def tickets() -> None:
+        await rooms.lanes.io(partial(rooms.renew_tls, silent=True))
+
     return [
         Duty("names", often, lambda: rooms.lanes.io(rooms.store.flush_names)),
         Duty("journal", SETTLE_SECONDS / 2, lambda: settle_journal(rooms.store, rooms.lanes, rooms.log)),
         Duty("usage", often, rooms.usage.look),
         Duty("rest", REST_SECONDS, rest),
+        Duty("tickets", RENEWED_SECONDS_OF_TLS, tickets),
     ]
 
 
@@ -100,10 +108,6 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
 
     async def exports() -> None:
         await rooms.lanes.io(ContentExport(rooms.directory, rooms.clock).settle)
-
-    async def certificate() -> None:
-        if rooms.tls.ends_within(rooms.clock.now(), rooms.config.tls.warn_days):
-            rooms.log.event("certificate_ending", ends_at=rooms.tls.ends_at)
 
     async def spool() -> None:
         await rooms.mailflow.recover()
@@ -122,7 +126,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         Duty("sweep", SWEEP_SECONDS, sweep),
         Duty("exports", SWEEP_SECONDS, exports),
         Duty("rescan", rooms.config.storage.rescan, visits.rescan),
-        Duty("certificate", CERTIFICATE_SECONDS, certificate),
+        Duty("certificate", CERTIFICATE_SECONDS, _certificate_watch(rooms, life).round),
         Duty("dkim", SWITCH_SECONDS, dkim),
         *_about_the_log(rooms),
         Duty("downtimes", DOWNTIME_SECONDS, _downtime_notices(rooms).round),
@@ -248,6 +252,10 @@ def _sign_in_watch(rooms: Rooms, notices: LifeNotices) -> SignInWatch:
         clock=rooms.clock,
         log=rooms.log,
     )
+
+
+def _certificate_watch(rooms: Rooms, notices: LifeNotices) -> CertificateWatch:
+    return CertificateWatch(rooms.tls, lambda: rooms.config, notices, lanes=rooms.lanes, clock=rooms.clock, log=rooms.log)
 
 
 def _handover_marks(rooms: Rooms) -> HandoverMarks:

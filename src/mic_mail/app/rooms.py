@@ -19,7 +19,7 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
-from mic_mail.net.tls import BadCertificate, TlsFront
+from mic_mail.net.tls import TlsFront
 from mic_mail.outbound.news import QueueNews
 from mic_mail.outbound.owed import Owed
 from mic_mail.outbound.queue import Queue
@@ -29,6 +29,7 @@ from mic_mail.process.lag import LoopLag
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.process.sentcounts import SentCounts
 from mic_mail.services.access import Access
+from mic_mail.services.certificates import open_front, renewed
 from mic_mail.services.housekeeping import ChangedAccounts
 from mic_mail.services.inbound.judging import Judging
 from mic_mail.services.inbound.learning import Learning
@@ -62,6 +63,7 @@ class Rooms:
     feed: Feed
     lag: LoopLag
     tls: TlsFront
+    tls_for_servers: TlsFront
     directory: Directory
     store: MailStore
     spool: Spool
@@ -109,12 +111,11 @@ class Rooms:
         self.learning.configure(config)
         self.judging.configure(config)
         self.usage.notices = Notices(self.store, config, self.clock)
-        try:
-            self.tls.reload(config.certificate, config.key)
-        except BadCertificate as error:
-            self.log.event("certificate_refused", error=str(error))
-        else:
-            self.log.event("certificate_loaded", ends_at=self.tls.ends_at)
+        self.renew_tls()
+
+    def renew_tls(self, *, silent: bool = False) -> None:
+        """Read certificates and keys again, and forget the sessions that could be resumed."""
+        renewed({False: self.tls, True: self.tls_for_servers}, self.config, self.log, silent=silent)
 
     async def close(self) -> None:
         """End what the rooms have begun, let names follow, close every file; what cannot be ended now is safe to leave."""
@@ -145,7 +146,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     accounts = AccountLanes(lanes)
     feed = Feed(config.run_dir, name, poll_seconds=process.poll_seconds)
     lag = LoopLag(log, process.lag_seconds)
-    tls = TlsFront(config.certificate, config.key, minimum=config.tls.minimum)
+    tls, tls_for_servers = open_front(config), open_front(config, for_servers=True)
     directory = Directory(config.directory_url, clock=clock)
     access = await _open_access(config, directory, lanes=lanes, log=log, clock=clock, feed=feed, secret=secret)
     queued = QueueNews(feed)
@@ -208,6 +209,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         feed=feed,
         lag=lag,
         tls=tls,
+        tls_for_servers=tls_for_servers,
         directory=directory,
         store=store,
         spool=spool,

@@ -18,6 +18,7 @@ from mic_mail.config.model import Config
 from mic_mail.net.listeners import WEB_DOORS, Listener
 from mic_mail.net.sharing import Tally
 from mic_mail.process.lag import lag_report
+from mic_mail.services.certificates import shown
 from mic_mail.services.housekeeping import Duties
 from mic_mail.storage.types import AccountRef
 
@@ -85,7 +86,7 @@ class Server:
             "limited": dict(self.rooms.mailflow.limited),
             "judged": self.rooms.judging.counted(),
             "directory_version": self.rooms.access.snapshot.version,
-            "certificate_ends_at": self.rooms.tls.ends_at.isoformat(),
+            **shown(self.rooms.tls),
             **(self.sending.report() if self.sending is not None else {}),
         }
 

@@ -7,6 +7,7 @@ the templates cost 40 MB and a quarter of a second.
 """
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -25,13 +26,14 @@ from mic_mail.net.accepting import Acceptor
 from mic_mail.net.admission import Admission, Gate
 from mic_mail.net.listeners import Listener
 from mic_mail.net.sharing import Tally
-from mic_mail.net.tls import BadCertificate, TlsFront
+from mic_mail.net.tls import TlsFront
 from mic_mail.process.feed import Feed, tell_directory_changed
 from mic_mail.process.lag import LoopLag, lag_report
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access
 from mic_mail.services.addressbook import Kept
 from mic_mail.services.apppasswords import AppPasswords
+from mic_mail.services.certificates import RENEWED_SECONDS, open_front, renewed, shown
 from mic_mail.services.ownpassword import OwnPassword
 from mic_mail.services.stores import open_mail_store
 from mic_mail.storage.mailstore import MailStore
@@ -70,7 +72,7 @@ class WebDoors:
                 listener,
                 share,
                 partial(gate, listener),
-                tls=tls.context if listener.implicit_tls else None,
+                tls=(lambda: tls.context) if listener.implicit_tls else None,
                 handshake_seconds=HANDSHAKE_SECONDS,
                 exhausted=lambda error: services.log.event("connections_exhausted", error=str(error)),
             )
@@ -140,7 +142,7 @@ class WebProcess:
         self._lanes = Lanes(io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds)
         self._feed = Feed(config.run_dir, name, poll_seconds=config.process.poll_seconds)
         self._lag = LoopLag(self.log, config.process.lag_seconds)
-        self._tls = TlsFront(config.certificate, config.key, minimum=config.tls.minimum)
+        self._tls = open_front(config)
         self._directory = Directory(config.directory_url, clock=clock)
         self._store = open_mail_store(config, clock)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -167,6 +169,7 @@ class WebProcess:
         self._lag.start()
         self._doors = WebDoors(self._services(), self._tls, listeners, Tally.alone())
         self._spawn(self._rest())
+        self._spawn(self._renew_tls())
 
     def _follow(self) -> None:
         follower = DirectoryFollower(self._access.refresh, self._spawn, self.log)
@@ -200,6 +203,12 @@ class WebProcess:
             except (MicMailError, OSError) as error:
                 self.log.event("duty_failed", duty="rest", error=str(error))
 
+    async def _renew_tls(self) -> None:
+        while True:
+            await asyncio.sleep(RENEWED_SECONDS)
+            with contextlib.suppress(MicMailError, OSError):
+                await self._lanes.io(partial(renewed, {False: self._tls}, self._config, self.log, silent=True))
+
     def configure(self, config: Config) -> None:
         """Take over what a reload may change; a certificate that cannot be used is refused and said so in the log."""
         self._config = config
@@ -207,12 +216,7 @@ class WebProcess:
         self._lag.threshold_seconds = config.process.lag_seconds
         self._access.configure(config)
         self._doors.configure(self._services())
-        try:
-            self._tls.reload(config.certificate, config.key)
-        except BadCertificate as error:
-            self.log.event("certificate_refused", error=str(error))
-        else:
-            self.log.event("certificate_loaded", ends_at=self._tls.ends_at)
+        renewed({False: self._tls}, config, self.log)
 
     def recover(self) -> None:
         """Others see to what the dead have left."""
@@ -225,7 +229,7 @@ class WebProcess:
             **lag_report(self._lag),
             "events": self.log.counted(),
             "directory_version": self._access.snapshot.version,
-            "certificate_ends_at": self._tls.ends_at.isoformat(),
+            **shown(self._tls),
         }
 
     async def drain(self) -> None:

@@ -93,6 +93,13 @@ class Dns(Section):
     seconds: Annotated[Seconds, Field(ge=1, le=MINUTE), About("An answer that takes longer is none.")] = 10.0
 
 
+class Pair(Section):
+    """A further certificate."""
+
+    certificate: Annotated[Location, About("Certificate chain (PEM), shown to who asks for a name that stands in it.")]
+    key: Annotated[Location, About("Its private key (PEM), readable by the server's account only.")]
+
+
 class Tls(Section):
     """Certificate and key."""
 
@@ -100,6 +107,22 @@ class Tls(Section):
     key: Annotated[
         Location | None, About("Its private key (PEM), readable by the server's account only; tls/key.pem unless given.")
     ] = None
+    more: Annotated[
+        tuple[Pair, ...],
+        Field(max_length=100),
+        Distinct,
+        About(
+            "Certificates for further names of this server, each a table [[tls.more]]; the first one is shown to all others."
+        ),
+    ] = ()
+    suites: Annotated[
+        Literal["modern", "compatible"],
+        About(
+            "Suites of TLS 1.2: modern (ECDHE with GCM or ChaCha20), or compatible: CBC too, for mail programs on Windows 7 "
+            "and 8.1. The door for other mail servers always has both, since who finds none there sends in clear.",
+            "10.2",
+        ),
+    ] = "modern"
     minimum: Annotated[Literal["1.2", "1.3"], About("The oldest version of TLS that is spoken.", "10.2", reload=False)] = "1.2"
     warn_days: Annotated[int, Field(ge=1, le=365), Unit("days"), About("Warn so many days before the certificate ends.")] = 21
 

@@ -3,6 +3,7 @@
 For `config check`; a start meets the same troubles one by one. Blocking, changes nothing.
 """
 
+import contextlib
 import grp
 import os
 import pwd
@@ -29,7 +30,7 @@ class Problem:
 
 def problems(config: Config) -> list[Problem]:
     """All that can be found without starting anything."""
-    checks = (_account, _folders, certificate, _ports, _cleartext, _smarthost)
+    checks = (_account, _folders, certificate, _open_keys, _ports, _cleartext, _smarthost)
     return [problem for check in checks for problem in check(config)]
 
 
@@ -82,24 +83,46 @@ def _exists(place: Path) -> bool:
 
 
 def certificate(config: Config) -> Iterator[Problem]:
-    """Whether certificate and key can be read and belong together."""
-    for key, path in (("tls.certificate", config.certificate), ("tls.key", config.key)):
+    """Whether certificates and keys can be read and belong together."""
+    yield from _pair("tls.", config.certificate, config.key)
+    for pair in config.tls.more:
+        yield from _pair("tls.more.", pair.certificate, pair.key)
+
+
+def _pair(prefix: str, chain: Path, key: Path) -> Iterator[Problem]:
+    for name, path in (("certificate", chain), ("key", key)):
         why = _no_small_file(path)
         if why is not None:
             yield Problem(
-                key,
+                prefix + name,
                 Text(f"{path} {why.vi}", f"{in_ascii(path)} {why.en}"),
                 Text("Tạo bằng `mic-mail init`, hoặc sửa đường dẫn.", "Make it with `mic-mail init`, or correct the path."),
             )
             return
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.certificate, config.key, password="")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key, password="")
     except (OSError, ValueError):  # of OSError, `ssl.SSLError`
         yield Problem(
-            "tls.key",
+            f"{prefix}key",
             Text("không phải khóa của chứng thư này", "is not the key of this certificate"),
             Text("Đặt đúng cặp tệp PEM, khóa không mã hóa.", "Name a pair of PEM files, the key not encrypted."),
         )
+
+
+def _open_keys(config: Config) -> Iterator[Problem]:
+    """Keys that others than the server's account and group may read. A start goes on: mail is worth more."""
+    keys = {"tls.key": config.key} | {f"tls.more.key {pair.key}": pair.key for pair in config.tls.more}
+    for name, key in keys.items():
+        with contextlib.suppress(OSError):
+            if key.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+                yield Problem(
+                    name.partition(" ")[0],
+                    Text(f"{key} người khác đọc hoặc ghi được", f"{in_ascii(key)} can be read or written by others"),
+                    Text(
+                        "Giao tệp cho tài khoản của máy chủ và đặt quyền 600.",
+                        "Give it to the server's account, with mode 600.",
+                    ),
+                )
 
 
 def _smarthost(config: Config) -> Iterator[Problem]:

@@ -67,6 +67,11 @@ MEANINGS = {
     "dns": "Hỏi tên miền ở đâu.",
     "tls.certificate": "Chuỗi chứng thư (PEM); mặc định tls/cert.pem trong data_dir.",
     "tls.key": "Khóa riêng (PEM), chỉ tài khoản máy chủ đọc được; mặc định tls/key.pem.",
+    "tls.more": "Chứng thư cho các tên khác của máy chủ, mỗi chứng thư một bảng [[tls.more]]; tên lạ nhận chứng thư đầu tiên.",
+    "tls.more.certificate": "Chuỗi chứng thư (PEM), dùng khi máy khách hỏi một tên có trong chứng thư.",
+    "tls.more.key": "Khóa riêng (PEM), chỉ tài khoản máy chủ đọc được.",
+    "tls.suites": "Bộ mật mã của TLS 1.2: modern (ECDHE với GCM hoặc ChaCha20), hoặc compatible: thêm CBC, cho phần mềm thư "
+    "trên Windows 7 và 8.1. Cửa cho máy chủ thư khác luôn có cả hai, vì không có bộ chung thì thư được gửi không mã hóa.",
     "tls.minimum": "Phiên bản TLS thấp nhất.",
     "tls.warn_days": "Cảnh báo trước khi chứng thư hết hạn bao nhiêu ngày.",
     "process": "Tiến trình, luồng và thời gian chờ.",

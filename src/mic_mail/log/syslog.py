@@ -66,6 +66,7 @@ SECURITY: Mapping[str, tuple[Severity, str]] = {
     "web_password_refused": (Severity.NOTICE, "Từ chối mật khẩu mới"),
     "certificate_refused": (Severity.ERROR, "Chứng thư không dùng được"),
     "certificate_ending": (Severity.WARNING, "Chứng thư sắp hết hạn"),
+    "certificate_key_open": (Severity.ERROR, "Khóa của chứng thư người khác đọc được"),
     "dkim_key_signs": (Severity.NOTICE, "Khóa DKIM bắt đầu ký"),
     "dkim_key_unusable": (Severity.ERROR, "Khóa DKIM không dùng được"),
     "clock_untrusted": (Severity.ERROR, "Đồng hồ máy chủ không tin được"),

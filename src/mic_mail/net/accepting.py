@@ -34,7 +34,7 @@ class Acceptor:
         share: Share,
         factory: Callable[[], asyncio.Protocol],
         *,
-        tls: ssl.SSLContext | None,
+        tls: Callable[[], ssl.SSLContext] | None,
         handshake_seconds: float,
         exhausted: Callable[[OSError], None],
     ) -> None:
@@ -105,5 +105,5 @@ class Acceptor:
     async def _begin(self, accepted: socket.socket) -> None:
         with contextlib.suppress(OSError):  # gone, or a handshake that failed
             await self._loop.connect_accepted_socket(
-                self._factory, accepted, ssl=self._tls, ssl_handshake_timeout=self._handshake_seconds
+                self._factory, accepted, ssl=self._tls and self._tls(), ssl_handshake_timeout=self._handshake_seconds
             )

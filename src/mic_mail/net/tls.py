@@ -1,10 +1,11 @@
 """TLS: contexts, certificates, and what SCRAM binds to.
 
-`TlsFront` is what the doors hold. Its `context` never changes, so a listening socket keeps it; at each handshake the SNI
-callback puts the newest certificate in its place. `reload` reads the files again and swaps: running sessions keep what they
-shook hands with, new ones get the new certificate, and a pair that cannot be used is refused while the old one stays.
+`TlsFront` is what the doors hold; each handshake begins with its `context`, and the SNI callback puts that of the certificate
+in its place that holds for the name. `reload` reads the files again and swaps: running sessions keep what they shook hands
+with, new ones get the new certificates, and a pair that cannot be used is refused while all that was stays.
 
-TLS 1.2 and 1.3 only (RFC 8996), no compression, no renegotiation. Blocking (two small files); never before exec.
+TLS 1.2 and 1.3 only (RFC 8996), no compression, no renegotiation. Tickets are each process's own, so that a session is resumed
+or, elsewhere, made anew (docs/decisions/0086). Blocking (small files); never before exec.
 """
 
 import asyncio
@@ -13,7 +14,9 @@ import hashlib
 import ipaddress
 import os
 import ssl
+import stat
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -27,6 +30,10 @@ from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.net.reading import PLACE_OCTETS, TlsReader
 
 SELF_SIGNED_DAYS = 825
+MODERN = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2: forward secrecy and authenticated encryption. Those of TLS 1.3 all have both."""
+COMPATIBLE = f"{MODERN}:ECDHE+AES:!SHA1:!AESCCM"
+"""Besides what Windows up to Server 2012 R2 has with an RSA certificate: CBC with SHA-256 or SHA-384."""
 _MINIMA = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -46,54 +53,100 @@ def end_point_binding(certificate: x509.Certificate) -> bytes | None:
     return hashlib.new(name, certificate.public_bytes(serialization.Encoding.DER)).digest()
 
 
-class TlsFront:
-    """The server's side of TLS for all doors of one process."""
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A certificate that is shown."""
 
-    def __init__(self, certificate: Path, key: Path, *, minimum: str = "1.2") -> None:
+    certificate: Path
+    names: tuple[str, ...]
+    """Those for which it is shown, lower case, A-labels; `*.example` for one label more."""
+    ends_at: datetime
+
+
+class TlsFront:
+    """The server's side of TLS for doors of one kind in one process."""
+
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        *,
+        more: Iterable[tuple[Path, Path]] = (),
+        minimum: str = "1.2",
+        suites: str = MODERN,
+    ) -> None:
+        """The first pair is shown to whoever names no host, or one that is in none; of `more` each for its own names."""
         self._minimum = minimum
+        self._suites = suites
         self._end_points: WeakKeyDictionary[ssl.SSLContext, bytes | None] = WeakKeyDictionary()
-        self._current, self.ends_at = self._read(certificate, key)
-        self.context, _ = self._read(certificate, key)
-        self.context.sni_callback = self._choose
         self._place = memoryview(bytearray(PLACE_OCTETS))
+        self.reload(certificate, key, more=more)
+
+    def reload(
+        self, certificate: Path, key: Path, *, more: Iterable[tuple[Path, Path]] = (), suites: str | None = None
+    ) -> None:
+        """Use these files for handshakes from now on, or raise `BadCertificate` and change nothing."""
+        suites = suites or self._suites
+        # One more of the first: sessions are resumed by the context that a handshake begins with. Whoever comes back with a
+        # session from before a reload has seen another certificate, and would bind SCRAM to that one.
+        (front, _), *read = [self._read(*pair, suites) for pair in ((certificate, key), (certificate, key), *more)]
+        by_name: dict[str, ssl.SSLContext] = {}
+        for context, served in read:
+            for name in served.names:
+                by_name.setdefault(name, context)
+        self._suites, self._default, self._by_name = suites, read[0][0], by_name
+        self.served = tuple(served for _, served in read)
+        front.sni_callback = self._choose
+        self.context = front
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the first of the certificates ends."""
+        return min(served.ends_at for served in self.served)
 
     def _choose(self, handshake: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
-        handshake.context = self._current
+        handshake.context = self._shown_to(name)
+
+    def _shown_to(self, name: str | None) -> ssl.SSLContext:
+        """By the exact name, then by a wildcard in place of its first label (RFC 6066 §3, RFC 9525 §6.3)."""
+        name = (name or "").lower().removesuffix(".")
+        exact = self._by_name.get(name)
+        return exact or self._by_name.get(f"*.{name.partition('.')[2]}") or self._default
 
     def reader(self, protocol: asyncio.Protocol) -> TlsReader:
         """What a TLS transport gets in place of `protocol`; for the doors of one loop."""
         return TlsReader(self._place, protocol)
-
-    def reload(self, certificate: Path, key: Path) -> None:
-        """Use these files for handshakes from now on, or raise `BadCertificate` and change nothing."""
-        self._current, self.ends_at = self._read(certificate, key)
 
     def bindings(self, session: ssl.SSLObject | ssl.SSLSocket) -> Mapping[str, bytes]:
         """What SCRAM-SHA-256-PLUS can bind to in a session: the octets of each type of channel binding that we have.
 
         `tls-server-end-point` wherever the certificate has one; `tls-unique` up to TLS 1.2 (RFC 5929 §3: it is not defined for
         TLS 1.3, RFC 8446 App. C.5). `tls-exporter` (RFC 9266) would need a key exporter, which Python's `ssl` has not.
+        A session that is resumed shows no certificate: which one the client saw is certain only where there is one.
         """
         found = {}
         end_point = self._end_points.get(session.context)
-        if end_point is not None:
+        if end_point is not None and (len(self.served) == 1 or not session.session_reused):
             found["tls-server-end-point"] = end_point
         if session.version() == "TLSv1.2" and (unique := session.get_channel_binding("tls-unique")):
             found["tls-unique"] = unique
         return found
 
     def ends_within(self, now: datetime, days: int) -> bool:
-        """Whether the certificate will have ended in `days`."""
+        """Whether a certificate will have ended in `days`."""
         return self.ends_at <= now + timedelta(days=days)
 
-    def _read(self, certificate: Path, key: Path) -> tuple[ssl.SSLContext, datetime]:
+    def _read(self, certificate: Path, key: Path, suites: str) -> tuple[ssl.SSLContext, Served]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _MINIMA[self._minimum]
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+        context.set_ciphers(suites)
         context.num_tickets = 1
         try:
-            leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
+            leaf = x509.load_pem_x509_certificate(octets := certificate.read_bytes())
             context.load_cert_chain(certificate, key, password=_no_password)
+            if certificate.read_bytes() != octets:
+                raise ValueError("the certificate was replaced while it was read")
         except (OSError, ValueError) as error:
             raise BadCertificate(
                 Text(
@@ -106,7 +159,28 @@ class TlsFront:
                 ),
             ) from error
         self._end_points[context] = end_point_binding(leaf)
-        return context, leaf.not_valid_after_utc
+        return context, Served(certificate, names_of(leaf), leaf.not_valid_after_utc)
+
+
+def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The host names that a certificate holds for (RFC 9525 §6.1: those in subjectAltName, and no others); wildcards only as a
+    whole first label in front of at least two."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    names = (name.lower().removesuffix(".") for name in found.get_values_for_type(x509.DNSName))
+    return tuple(dict.fromkeys(name for name in names if name and (not name.count("*") or _is_wildcard(name))))
+
+
+def _is_wildcard(name: str) -> bool:
+    star, _, rest = name.partition(".")
+    return star == "*" and "*" not in rest and "." in rest
+
+
+def key_is_open(key: Path) -> bool:
+    """Whether others than its owner and group may read the key, or others than its owner write it."""
+    return bool(key.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP))
 
 
 def _no_password() -> str:

@@ -219,6 +219,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "10.2": (
         "tests/clients/test_cli.py",
+        "tests/clients/test_tls_doors.py",
         "tests/regulation/test_acts.py",
         "tests/unit/inbound/test_rules.py",
     ),

@@ -119,6 +119,18 @@ class _Numbers:
         if ends:
             what = "When the certificate that is served ends, since 1970: the earliest of all processes'."
             yield _one("mic_mail_certificate_ends_timestamp_seconds", what, min(end for end in ends if end is not None))
+        each = GaugeMetricFamily(
+            "mic_mail_certificate_end_timestamp_seconds", "When each certificate that is served ends.", labels=["certificate"]
+        )
+        earliest: dict[str, float] = {}
+        for process in self._processes:
+            certificates = process.get("certificates")
+            for name, about in certificates.items() if isinstance(certificates, Mapping) else ():
+                if isinstance(about, Mapping) and (end := _instant(about.get("ends_at"))) is not None:
+                    earliest[str(name)] = min(end, earliest.get(str(name), end))
+        for name, end in sorted(earliest.items()):
+            each.add_metric([name], end)
+        yield each
 
 
 def _disks(config: Config) -> Iterator[Metric]:

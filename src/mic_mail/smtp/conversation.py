@@ -51,12 +51,15 @@ class SmtpServices:
     clock: Clock
     log: MailLog
     tls: TlsFront | None
+    """Of people's doors."""
     hostname: str
     support: str
     limits: Limits
     binarymime: bool = False
     confirms: bool = False
     quota_is_final: bool = False
+    tls_for_servers: TlsFront | None = None
+    """Of the door for other mail servers, where it is another one."""
     repairs_lf: Callable[[str], bool] = lambda address: False
     """Whether this address is a known old device whose bare LF is repaired."""
     chance: TokenSource = Random().getrandbits  # noqa: S311 - ids, not secrets; asking the system costs 0.1 ms under load

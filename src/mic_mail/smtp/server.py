@@ -103,6 +103,8 @@ class SmtpConnection(SMTP):
         self._services = server.services
         self._door = door
         self._door_name = door_name
+        services = server.services
+        self._tls = (services.tls_for_servers if door.role is Role.MX else None) or services.tls
         self._arrived = b""
         self._arrival: asyncio.Future[None] | None = None
         self._session_id = ""
@@ -155,7 +157,7 @@ class SmtpConnection(SMTP):
         transport = self.transport
         assert transport is not None
         self._session_id = trace_id(self._services.clock.now_us(), self._services.chance)
-        return peer.describe(transport, self._door_name, self._services.tls, self._session_id)
+        return peer.describe(transport, self._door_name, self._tls, self._session_id)
 
     # ------------------------------------------------------------ time
 
@@ -278,7 +280,7 @@ class SmtpConnection(SMTP):
 
     async def start_tls(self) -> Peer:
         """RFC 3207, on uvloop too: the inherited method builds on asyncio's own classes."""
-        tls = self._services.tls
+        tls = self._tls
         assert tls is not None
         transport = self._open_transport()
         transport.pause_reading()

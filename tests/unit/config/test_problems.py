@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.config.model import Config
-from mic_mail.config.problems import problems
+from mic_mail.config.problems import certificate, problems
 from mic_mail.net.tls import self_signed, write_pair
 
 
@@ -51,6 +51,21 @@ def test_a_certificate_that_is_no_small_file_is_not_read(name: str, tmp_path: Pa
     with (tmp_path / "large.pem").open("wb") as file:
         file.truncate(100 << 20)
     assert keys(config(tmp_path / "data", tls={"certificate": tmp_path / name})) == ["tls.certificate"]
+
+
+def test_further_certificates_and_open_keys(tmp_path: Path) -> None:
+    """Each pair is looked at; a key that others may read is named and keeps no server from starting."""
+    more = [{"certificate": tmp_path / f"{name}.pem", "key": tmp_path / f"{name}.key"} for name in ("one", "two")]
+    here = config(tmp_path / "data", tls={"more": more})
+    write_pair(here.certificate, here.key, self_signed(["localhost"], datetime.now(UTC)))
+    write_pair(more[0]["certificate"], more[0]["key"], self_signed(["one.example"], datetime.now(UTC)))
+    assert keys(here) == ["tls.more.certificate"]
+    write_pair(more[1]["certificate"], more[1]["key"], self_signed(["two.example"], datetime.now(UTC)))
+    assert keys(here) == []
+    more[0]["key"].chmod(0o644)
+    here.key.chmod(0o604)
+    assert keys(here) == ["tls.key", "tls.more.key"]
+    assert list(certificate(here)) == []
 
 
 def test_the_password_for_the_smarthost(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Worker:
         own = Listener(listener.door, listener.socket.dup())
         own.socket.setblocking(False)
         self.acceptor = Acceptor(
-            own, share, lambda: Greeter(self), tls=tls, handshake_seconds=2.0, exhausted=self.errors.append
+            own, share, lambda: Greeter(self), tls=tls and (lambda: tls), handshake_seconds=2.0, exhausted=self.errors.append
         )
 
 

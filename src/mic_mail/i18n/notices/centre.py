@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime
 
-from mic_mail.errors import Text
+from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause
 from mic_mail.i18n.notices.mailbox import ADDRESS, MIDNIGHT
@@ -52,6 +52,26 @@ def suspended_by_server(address: str, since: datetime, why: Text) -> Letter:
             "mật khẩu của chủ hộp thư trước khi khôi phục.",
             f"{address} {why.en} and was suspended automatically on {when.en} ({cited.en}). Please look at its owner's "
             "computer and password before it is restored.",
+        ),
+    )
+
+
+@notice("10.2", Reader.CENTRE, name="mail.mic.gov.vn", file="/etc/mic-mail/cert.pem", ends_at=MIDNIGHT, has_ended=False)
+def certificate_ending(name: str, file: str, ends_at: datetime, *, has_ended: bool) -> Letter:
+    """A certificate of the server's doors ends, or has: mail programs and browsers refuse it from then on."""
+    cited, when = clause("10.2"), dates.instant(ends_at)
+    head = (
+        Text(f"Chứng thư của {name} đã hết hạn", f"The certificate of {name} has ended")
+        if has_ended
+        else Text(f"Chứng thư của {name} sắp hết hạn", f"The certificate of {name} ends soon")
+    )
+    return Letter(
+        head,
+        Text(
+            f"Chứng thư của {name} ({file}) có hiệu lực đến {when.vi}; sau đó phần mềm thư và trình duyệt từ chối kết nối "
+            f"({cited.vi}). Đề nghị thay tệp chứng thư và khóa rồi nạp lại: systemctl reload mic-mail.",
+            f"The certificate of {name} ({in_ascii(file)}) is valid until {when.en}; mail programs and browsers refuse it from "
+            f"then on ({cited.en}). Please replace the files of certificate and key, then: systemctl reload mic-mail.",
         ),
     )
 

@@ -2,8 +2,9 @@
 
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
-from mic_mail.net.tls import BadCertificate, TlsFront
+from mic_mail.net.tls import BadCertificate
 from mic_mail.policy.states import FINAL
+from mic_mail.services.certificates import open_front
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 from mic_mail.services.inspection import Severity, inspect
 from mic_mail.services.notices import warned_levels
@@ -34,7 +35,7 @@ def place(office: Office) -> Evidence:
     else:
         yield "3.2", Finding(Text(f"trang web tại {page}", f"web access at {in_ascii(page)}"))
     try:
-        tls = TlsFront(config.certificate, config.key, minimum=config.tls.minimum)
+        tls = open_front(config)
     except BadCertificate as error:
         yield "3.2", Finding(error.text, overdue=True)
         return
