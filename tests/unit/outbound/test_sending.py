@@ -387,6 +387,22 @@ async def test_a_retry_asks_a_destination_that_is_silent(tmp_path: Path) -> None
     assert server.messages == [STUFFED] * 4
 
 
+async def test_a_retry_asks_the_name_servers_again(tmp_path: Path) -> None:
+    """Whoever has put another exchanger into the DNS and asks for a retry does not wait until the old answer has ended."""
+    server = Server(PLAIN)
+    zone = {**ZONE, ("two.example", "MX"): ["10 old.two.example."], ("old.two.example", "A"): ["127.0.0.9"]}
+    async with offices(tmp_path, {"127.0.0.4": server}, zone) as office, office.sending() as senders:
+        office.put("A", "b@two.example")
+        await senders.look()
+        await office.tried("A")
+        office.names.zone["two.example", "MX"] = ["10 two.example."]
+        for entry in office.queue.entries():
+            entry.retry(Said("mai"))
+        senders.hear("A")
+        await office.until()
+    assert server.messages == [STUFFED]
+
+
 async def test_one_that_cannot_be_read(tmp_path: Path) -> None:
     """The log says so once; whoever brings its files back sees it sent."""
     server = Server(PLAIN)
