@@ -21,6 +21,7 @@ keep_environment =
 deliver_drop_privilege = true
 never_users =
 message_size_limit = {size}
+received_headers_max = 200
 rfc1413_query_timeout = 0s
 host_lookup =
 dsn_advertise_hosts = *

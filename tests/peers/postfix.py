@@ -47,6 +47,7 @@ smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
 smtpd_recipient_restrictions = check_recipient_access regexp:{d}/etc/recipients, check_policy_service inet:127.0.0.1:{grey}
 smtpd_end_of_data_restrictions = check_policy_service inet:127.0.0.1:{grey}
 smtpd_recipient_limit = 20
+hopcount_limit = 200
 smtpd_tls_security_level = may
 smtpd_tls_chain_files = {d}/good.key, {d}/good.pem
 tls_server_sni_maps = inline:{{ {{ expired.{domain} = {sni} }} }}

@@ -172,6 +172,7 @@ class Senders:
 
     async def look(self) -> None:
         """There may be new entries, or decisions of which no word came."""
+        await self._lanes.io(self._queue.forget_ended)
         await self.decided(*self._owed.union(await self._lanes.io(self._queue.decided)))
         await self._take(await self._lanes.io(self._queue.names))
 
