@@ -8,13 +8,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from peers.foreign import HOME, SIZE_LIMIT, Foreign, Place, free_port, program
+from postfixmaster import DIST, write_master
 
-DIST = Path("/usr/share/postfix/master.cf.dist")
-FOREIGN = {"maildrop", "uucp", "ifmail", "bsmtp", "scalemail", "mailman"}
-"""Services of other packages."""
 CONFIGURATION = """\
 compatibility_level = 3.10
 queue_directory = {d}/queue
@@ -69,20 +66,6 @@ RECIPIENTS = """\
 /^refused.*@/ 550 5.1.1 No such user here
 /^deferred.*@/ 450 4.2.1 Not now
 """
-
-
-def write_master(path: Path, door: str) -> None:
-    """Services as the package has them, SMTP at `door`, and nothing in a cage: a test's folder has none of its files."""
-    master = []
-    for line in DIST.read_text().splitlines():
-        fields = line.split()
-        if line[:1] in ("#", "", " ") or fields[0] in FOREIGN:
-            continue
-        if fields[:2] == ["smtp", "inet"]:
-            fields[0] = door
-        fields[4] = "n"
-        master.append(" ".join(fields))
-    path.write_text("\n".join(master) + "\n")
 
 
 class _Policy(socketserver.StreamRequestHandler):

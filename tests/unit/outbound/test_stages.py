@@ -1,7 +1,7 @@
 """Servers that fail at one stage in one way, all stages and all ways: what becomes of each message, then and afterwards.
 
-Each pair of stage and way is a domain with two exchangers: the first fails so, the second takes everything. All are tried at one
-time, so that whoever hangs shows as well that nobody else waits for it.
+Each pair of stage and way is a domain with two exchangers: the first fails so, the second takes everything. All are tried
+at once, so that whoever hangs shows as well that nobody else waits for it.
 """
 
 import asyncio
