@@ -28,6 +28,7 @@ import uvloop
 
 from measure import cpu_seconds, memory_kib
 from peers import read_pid, wait_for
+from postfixmaster import write_master
 
 PORT, DNS_PORT, POSTFIX_PORT = 17025, 17053, 17125
 BODY = b"From: a@bench.test\r\nTo: b@example.org\r\nSubject: queue\r\nMessage-ID: <%d@bench.test>\r\n\r\n" + b"x" * 70 + b"\r\n"
@@ -164,16 +165,7 @@ class Postfix:
         (self._etc / "main.cf").write_text(POSTFIX.format(d=folder, connections=connections) + "defer_transports = smtp\n")
         routes = (f"d{n}.example smtp:[{address(n)}]:{PORT}\n" for n in range(domains))
         (self._etc / "transport").write_text("".join(routes))
-        master = []
-        for line in Path("/usr/share/postfix/master.cf.dist").read_text().splitlines():
-            fields = line.split()
-            if line[:1] in ("#", "", " ") or fields[0] in {"maildrop", "uucp", "ifmail", "bsmtp", "scalemail", "mailman"}:
-                continue
-            if fields[:2] == ["smtp", "inet"]:
-                fields[0] = str(POSTFIX_PORT)
-            fields[4] = "n"  # no chroot: the folder has none of its files
-            master.append(" ".join(fields))
-        (self._etc / "master.cf").write_text("\n".join(master) + "\n")
+        write_master(self._etc / "master.cf", str(POSTFIX_PORT))
         self._control("postfix", "start")
         wait_for(POSTFIX_PORT)
         asyncio.run(_submit(messages, domains))

@@ -18,6 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from postfixmaster import write_master
+
 USERS = 200
 PASSWORD = "pass"
 
@@ -232,16 +235,7 @@ def start_postfix(folder: Path, dovecot: Server, base: int = 15000) -> Server:
         (folder / name).mkdir(parents=True, exist_ok=True)
     shutil.chown(folder / "data", "postfix")
     (etc / "main.cf").write_text(POSTFIX.format(d=folder, lmtp=dovecot.smtp))
-    master = []
-    for line in Path("/usr/share/postfix/master.cf.dist").read_text().splitlines():
-        fields = line.split()
-        if line[:1] in ("#", "", " ") or fields[0] in {"maildrop", "uucp", "ifmail", "bsmtp", "scalemail", "mailman"}:
-            continue
-        if fields[:2] == ["smtp", "inet"]:
-            fields[0] = str(base + 25)
-        fields[4] = "n"  # no chroot: the folder has none of its files
-        master.append(" ".join(fields))
-    (etc / "master.cf").write_text("\n".join(master) + "\n")
+    write_master(etc / "master.cf", str(base + 25))
     control = ["postfix", "-c", str(etc)]
     with (folder / "start.log").open("wb") as log:
         subprocess.run([*control, "start"], check=True, stdout=log, stderr=log)

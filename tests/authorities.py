@@ -39,8 +39,11 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
 
-    def context(self, *names: str, days: int = 90, common_name: str | None = None) -> ssl.SSLContext:
-        """What a server of these names shows; `days` below zero: it has ended. Without names only the common name has one."""
+    def pair(
+        self, *names: str, days: int = 90, common_name: str | None = None, with_authority: bool = False
+    ) -> tuple[Path, Path]:
+        """Files of a chain and its key, for a server of these names; `days` below zero: it has ended. Without names only the
+        common name has one."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name or "server")])
         builder = self._builder(subject, key, days)
@@ -51,12 +54,17 @@ class Authority:
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         self._made += 1
         chain, private = self._folder / f"{self._made}.pem", self._folder / f"{self._made}.key"
-        chain.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        own = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        chain.write_bytes(own + (self.file.read_bytes() if with_authority else b""))
         private.write_bytes(
             key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         )
+        return chain, private
+
+    def context(self, *names: str, days: int = 90, common_name: str | None = None) -> ssl.SSLContext:
+        """What a server with such a pair shows."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(chain, private)
+        context.load_cert_chain(*self.pair(*names, days=days, common_name=common_name))
         return context
 
 

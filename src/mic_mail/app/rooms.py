@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from mic_mail.app.settings import flow_settings
 from mic_mail.auth.passwords import load_secret
@@ -153,7 +154,8 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     changed: list[Callable[[int], None]] = []
     store = _store(config, clock, feed, changed)
     _tell_replay(log, await lanes.io(store.recover))
-    spool, queue = await lanes.io(Spool, config.spool_dir), await lanes.io(Queue, config.queue_dir)
+    spool = await lanes.io(Spool, config.spool_dir)
+    queue = await lanes.io(partial(Queue, config.queue_dir, comes_again=spool.has))
     usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot, log)
     changed.append(usage.add)
     secrecy = Secrecy(config, lanes=lanes, log=log, clock=clock)

@@ -117,6 +117,11 @@ class Resolver:
         self.is_trusted = all(_is_here(server) for server in self._resolver.nameservers)
         """Whether what it calls validated is believed."""
 
+    def forget(self) -> None:
+        """Ask the name servers anew, whatever time their answers had left."""
+        assert self._resolver.cache is not None, "there is one from the beginning"
+        self._resolver.cache.flush()
+
     async def mx(self, domain: str) -> Found[Mx]:
         """Mail exchangers, best first."""
         found = await self._ask(domain, "MX", lambda r: Mx(r.preference, _text(r.exchange)))

@@ -70,11 +70,12 @@ class Connections:
         kept = self._idle.get(_key(address, terms), [])
         while kept:
             peer = kept[-1].peer
-            if not peer.is_over and terms.extension and not peer.offer.has(terms.extension):
+            if peer.may_serve and terms.extension and not peer.offer.has(terms.extension):
                 return None
             kept.pop()
-            if not peer.is_over:
+            if peer.may_serve:
                 return peer
+            peer.abort()
         return None
 
     async def new(self, address: str, terms: Terms) -> Peer:
@@ -173,7 +174,7 @@ class Connections:
 
     async def give_back(self, address: str, terms: Terms, peer: Peer) -> None:
         """It may serve another message; or has served enough."""
-        if peer.is_over or peer.sent >= self._settings.messages:
+        if not peer.may_serve or peer.sent >= self._settings.messages:
             self._close(peer.close())
         else:
             self._idle[_key(address, terms)].append(_Idle(peer, self._clock.monotonic()))
@@ -182,7 +183,7 @@ class Connections:
         """Say goodbye where nothing was to be done for a while."""
         now = self._clock.monotonic()
         for key, kept in list(self._idle.items()):
-            for idle in [one for one in kept if one.peer.is_over or now - one.since >= self._settings.keep_seconds]:
+            for idle in [one for one in kept if not one.peer.may_serve or now - one.since >= self._settings.keep_seconds]:
                 kept.remove(idle)
                 self._close(idle.peer.close())
             if not kept:

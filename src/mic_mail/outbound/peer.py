@@ -272,6 +272,12 @@ class Peer:
         """Whether the connection has ended."""
         return self._wire.is_over
 
+    @property
+    def may_serve(self) -> bool:
+        """Whether another message may go over it. What was said without being asked (a farewell, a reply too many) would be
+        taken for an answer to the next command."""
+        return not self._wire.is_over and self._wire.replies.is_empty
+
     # ------------------------------------------------------------ one message
 
     async def send(self, sending: Sending, addressees: Sequence[Addressee], pieces: AsyncIterator[bytes]) -> list[Result]:

@@ -12,7 +12,7 @@ Legal orders (each step may be the last before a kill):
     accept     tmp/ID.env made and locked -> tmp/ID.msg linked -> tmp/ID.env written -> fsync -> live/ID.msg -> live/ID.env
                -> fsync of live/
     progress   a line is appended to live/ID.log, by one write; those of people are fsynced
-    end        live/ID.env removed -> live/ID.log, live/ID.msg removed
+    end        live/ID.env removed, or moved to ended/ID -> live/ID.log, live/ID.msg removed
 
     found after a kill                       means                              what is done
     tmp/ID.*                                 never acknowledged                 removed, unless its writer lives (flock)
@@ -20,6 +20,7 @@ Legal orders (each step may be the last before a kill):
     live/ID.env without ID.msg               nothing that we have done          left to people: `Damaged`
     a last line of ID.log without its end    a write that was cut               passed over
     all                                      the entry                          read, its log replayed
+    ended/ID                                 sent, while the spool has it       not put again; removed once the spool has not
 
 What was delivered and not yet written down when the power went is sent twice, as with every mail server: so lines of progress
 are not fsynced. One process sends; workers add, commands append what people decide and leave the entry's name in said/, since
@@ -30,7 +31,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -229,9 +230,12 @@ class State:
 class Queue:
     """All entries below one directory."""
 
-    def __init__(self, root: Path) -> None:
-        self._tmp, self._live, self._said = root / "tmp", root / "live", root / "said"
-        for directory in (self._tmp, self._live, self._said):
+    def __init__(self, root: Path, *, comes_again: Callable[[str], bool] = lambda _: False) -> None:
+        """`comes_again`: whether somebody may put this entry once more, who was perhaps killed before he knew that it is here;
+        asked by the process that sends."""
+        self._tmp, self._live, self._said, self._ended = root / "tmp", root / "live", root / "said", root / "ended"
+        self._comes_again = comes_again
+        for directory in (self._tmp, self._live, self._said, self._ended):
             directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._live_fd = os.open(self._live, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -241,18 +245,22 @@ class Queue:
     def has(self, entry_id: str) -> bool:
         return (self._live / (entry_id + ENVELOPE)).exists()
 
+    def _had(self, entry_id: str) -> bool:
+        """It is here, or was; in this order, since an end moves it from the one to the other."""
+        return self.has(entry_id) or (self._ended / entry_id).exists()
+
     def put(self, entry_id: str, message: Path, envelope: Envelope) -> None:
-        """Make the entry of a message that lies durable in a file of this file system; of one that is there already nothing.
+        """Make the entry of a message that lies durable in a file of this file system; of one that is or was here nothing.
 
         When this returns it will be sent, or its sender told. `SpoolUnavailable` leaves nothing behind.
         """
-        if self.has(entry_id):
+        if self._had(entry_id):
             return
         fresh, written = self._tmp / (entry_id + MESSAGE), self._tmp / (entry_id + ENVELOPE)
         fd = -1
         try:
             fd = self._claim(entry_id, fcntl.LOCK_EX)
-            if self.has(entry_id):  # somebody was quicker: what is open here may be the envelope in its place
+            if self._had(entry_id):  # somebody was quicker: what is open here may be the envelope in its place
                 if _is(fd, written):
                     unlink(written)
                 return
@@ -365,6 +373,12 @@ class Queue:
         for entry_id in begun | ended:
             self._sweep(entry_id)
 
+    def forget_ended(self) -> None:
+        """Of what ended before its spool's entry; for the one process that sends, now and then."""
+        for name in os.listdir(self._ended):
+            if not self._comes_again(name):
+                unlink(self._ended / name)
+
     def _sweep(self, entry_id: str) -> None:
         try:
             fd = self._claim(entry_id, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -474,7 +488,10 @@ class Entry:
 
     def end(self) -> None:
         """Nobody waits for it any more."""
-        live = self.queue._live
+        queue, live = self.queue, self.queue._live
+        if queue._comes_again(self.entry_id):
+            with suppress(FileNotFoundError):  # ended before
+                os.rename(live / (self.entry_id + ENVELOPE), queue._ended / self.entry_id)
         for ending in (ENVELOPE, LOG, MESSAGE):
             unlink(live / (self.entry_id + ending))
         self.has_ended = True

@@ -172,6 +172,7 @@ class Senders:
 
     async def look(self) -> None:
         """There may be new entries, or decisions of which no word came."""
+        await self._lanes.io(self._queue.forget_ended)
         await self.decided(*self._owed.union(await self._lanes.io(self._queue.decided)))
         await self._take(await self._lanes.io(self._queue.names))
 
@@ -237,7 +238,9 @@ class Senders:
             self._news.set()
 
     def _believe(self, entry: Entry) -> None:
-        """Who asks for a retry has perhaps put right what was in the way: what was learnt of its destinations is forgotten."""
+        """Who asks for a retry has perhaps put right what was in the way: what was learnt of its destinations is forgotten, and
+        what the name servers have said."""
+        self._resolver.forget()
         for destination in {self._ways.destination(entry.envelope.recipients[place].domain) for place in entry.state.open}:
             self._ways.forget(destination)
             self._schedule.ask_again(destination)

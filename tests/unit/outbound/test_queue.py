@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mic_mail.outbound.files import SpoolUnavailable
 from mic_mail.outbound.queue import Ended, Entry, Envelope, Hold, Queue, Recipient, Said, Standing, State
+from mic_mail.outbound.spool import ELSEWHERE, Slip, Spool, Target
 
 MESSAGE = b"Return-Path: <a@mic.gov.vn>\r\nSubject: x\r\n\r\nx\r\n"
 
@@ -262,6 +263,36 @@ def test_a_kill_at_any_step_of_ending(tmp_path: Path, message: Path) -> None:
         queue.sweep()
         assert files(queue) in (set(), {"live/ID.msg", "live/ID.env", "live/ID.log"}), step
         queue.close()
+    assert step > 2
+
+
+def test_what_was_sent_is_not_put_again(tmp_path: Path, message: Path) -> None:
+    """Who puts is killed before the spool knows of it, and meanwhile it was sent: whoever takes the spool's entry up puts it
+    once more, and nothing comes of that; when the spool has ended its entry, nothing is left. At any step of ending."""
+    step, was_killed = 0, True
+    while was_killed:
+        step += 1
+        root = tmp_path / str(step)
+        spool = Spool(root / "spool")
+        queue = Queue(root / "queue", comes_again=spool.has)
+        draft = spool.draft("ID")
+        draft.write(MESSAGE)
+        slip = Slip(trace_id="ID", sender="a@mic.gov.vn", targets=(Target(ELSEWHERE, "b@example.org"),), accepted_at_us=5)
+        spooled = draft.commit(slip)
+        sent = put(queue, spooled.path)
+        spooled.release()  # killed
+        was_killed = killed_at(step, sent.end)
+        for entry in queue.entries():  # who sends is killed and comes back
+            entry.end()
+        queue.sweep()
+        (again,) = spool.recover()
+        queue.put("ID", again.path, envelope())
+        assert queue.names() == [], step
+        again.settle([ELSEWHERE], now_us=9)
+        queue.forget_ended()
+        assert files(queue) == set()
+        queue.close()
+        spool.close()
     assert step > 2
 
 

@@ -50,6 +50,8 @@ class Office:
     warn_seconds: float = 4 * 3_600.0
     smarthost: Smarthost | None = None
     authorities: Path | None = None
+    seconds: float = 1.0
+    """How long others are waited for, at each step."""
     web_port: int = 0
     """Where policies are fetched; 0: there are none."""
 
@@ -73,9 +75,9 @@ class Office:
         async def report(told: Told) -> None:
             self.told.append(told)
 
-        patience = Patience(1, 1, 1, 1, 1, 1, 1)
+        patience = Patience(*[self.seconds] * 7)
         connections = ConnectionSettings("mail.mic.gov.vn", self.port, patience=patience, authorities=self.authorities)
-        resolver = Resolver([self.names.place], seconds=1)
+        resolver = Resolver([self.names.place], seconds=self.seconds)
         policies = Policies(
             self.folder / "sts", resolver, PolicySettings(self.web_port, self.authorities, 1.0), lanes=self.lanes,
             clock=self.clock, tell=self.log.event,
@@ -199,6 +201,19 @@ async def test_a_kept_connection_that_has_gone(tmp_path: Path) -> None:
         office.put("B", "b@two.example")
         await senders.look()
         await office.until()
+    assert server.messages == [STUFFED] * 2
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("more", [b"250 2.0.0 ok\r\n", b"421 4.4.2 idle for too long\r\n", b"2"])
+async def test_a_server_that_says_more_than_it_was_asked(tmp_path: Path, more: bytes) -> None:
+    """Its next words would be taken for answers to what comes next: the connection serves no other message."""
+    server = Server(OPEN, answers={b"END": b"250 2.0.0 ok\r\n" + more})
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
+        for entry_id in ("A", "B"):
+            office.put(entry_id, "b@two.example")
+            await senders.look()
+            await office.until()
     assert server.messages == [STUFFED] * 2
     assert server.connections == 2
 
@@ -385,6 +400,22 @@ async def test_a_retry_asks_a_destination_that_is_silent(tmp_path: Path) -> None
         await office.until()
         listening.close()
     assert server.messages == [STUFFED] * 4
+
+
+async def test_a_retry_asks_the_name_servers_again(tmp_path: Path) -> None:
+    """Whoever has put another exchanger into the DNS and asks for a retry does not wait until the old answer has ended."""
+    server = Server(PLAIN)
+    zone = {**ZONE, ("two.example", "MX"): ["10 old.two.example."], ("old.two.example", "A"): ["127.0.0.9"]}
+    async with offices(tmp_path, {"127.0.0.4": server}, zone) as office, office.sending() as senders:
+        office.put("A", "b@two.example")
+        await senders.look()
+        await office.tried("A")
+        office.names.zone["two.example", "MX"] = ["10 two.example."]
+        for entry in office.queue.entries():
+            entry.retry(Said("mai"))
+        senders.hear("A")
+        await office.until()
+    assert server.messages == [STUFFED]
 
 
 async def test_one_that_cannot_be_read(tmp_path: Path) -> None:

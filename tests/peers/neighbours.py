@@ -1,0 +1,89 @@
+"""Our server among the mail servers of others: one name server, one authority, and all of these programs that are installed."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from authorities import Authority
+from dnsserver import NameServer, name_server
+from harness import MailServer, config_for
+from mic_mail.clock import Clock
+from peers.exim import Exim
+from peers.foreign import Foreign, Place, free_port
+from peers.opensmtpd import OpenSmtpd
+from peers.postfix import Postfix
+
+KINDS: dict[str, type[Foreign]] = {"postfix": Postfix, "exim": Exim, "opensmtpd": OpenSmtpd}
+ADDRESSES = {"postfix": "127.0.0.31", "exim": "127.0.0.32", "opensmtpd": "127.0.0.33"}
+PASSWORD = "mat khau 2026 dung de thu"
+ALL = tuple(KINDS)
+
+
+@dataclass
+class Neighbours:
+    """What runs."""
+
+    folder: Path
+    authority: Authority
+    names: NameServer
+    port: int
+    """On which all others listen."""
+    others: dict[str, Foreign]
+    missing: dict[str, str]
+    server: MailServer | None
+
+    @property
+    def ours(self) -> MailServer:
+        assert self.server is not None
+        return self.server
+
+    def __getitem__(self, name: str) -> Foreign:
+        """One of them, or the test is skipped."""
+        if name not in self.others:
+            pytest.skip(f"not installed, or not root: {self.missing.get(name, name)}")
+        return self.others[name]
+
+
+@contextmanager
+def neighbours(
+    *wanted: str, settings: Mapping[str, Any] | None = None, clock: Clock | None = None, with_us: bool = True, **place: Any
+) -> Iterator[Neighbours]:
+    """`wanted`: of which programs; `place`: more of their `Place`."""
+    port = free_port(*ADDRESSES.values())
+    missing = {name: kind.missing() if os.geteuid() == 0 else "root" for name, kind in KINDS.items()}
+    chosen = [name for name in wanted or ALL if not missing[name]]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mic-mail-peers-")))
+        folder.chmod(0o755)  # they run as users of their own
+        authority = Authority(folder / "ca")
+        names = stack.enter_context(name_server(_zone()))
+        server = None
+        if with_us:
+            more = {"dns": {"nameservers": (names.place,)}, "sending": {"port": port}}
+            server = MailServer(config_for(folder / "ours", {**more, **(settings or {})}), clock)
+            stack.callback(server.stop)
+            trusted = folder / "trusted.pem"  # they may not look into our folder
+            trusted.write_bytes(server.config.certificate.read_bytes())
+            place = {"trusted": trusted, **place}
+        home = server.ports["smtp"] if server is not None else 0
+        others = {name: KINDS[name](Place(folder / name, ADDRESSES[name], port, home, authority, **place)) for name in chosen}
+        for each in others.values():
+            stack.callback(each.stop)
+            each.launch()
+        for each in others.values():
+            each.wait()
+        yield Neighbours(folder, authority, names, port, others, missing, server)
+
+
+def _zone() -> dict[tuple[str, str], list[str]]:
+    zone: dict[tuple[str, str], list[str]] = {("null.example", "MX"): ["0 ."]}
+    for name, address in ADDRESSES.items():
+        zone[f"{name}.example", "MX"] = [f"10 mx.{name}.example."]
+        zone[f"mx.{name}.example", "A"] = [address]
+    return zone
