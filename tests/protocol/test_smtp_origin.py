@@ -13,7 +13,9 @@ import pytest
 import arrivals
 from dnsserver import BROKEN, SILENT, NameServer, name_server
 from harness import MailServer, config_for
+from mic_mail.config.document import write
 from mic_mail.policy.facts import MailboxKind
+from regulation.test_commands import Console
 
 pytestmark = pytest.mark.clause("10.2")
 OURS, STRANGER = "127.0.0.1", "127.0.0.9"
@@ -106,7 +108,7 @@ def told(server: MailServer, reply: tuple[int, bytes], event: str = "message_jud
     """What the log says of it."""
     trace = reply[1].split()[-1].decode().rstrip(".")
     limit = time.monotonic() + 20
-    while not (found := [each for each in server.events() if each["event"] == event and each.get("trace") == trace]):
+    while not (found := [each for each in server.events() if each.get("event") == event and each.get("trace") == trace]):
         assert time.monotonic() < limit, server.events()[-5:]
         time.sleep(0.02)
     return found[0]
@@ -264,6 +266,38 @@ def test_forged_as_one_of_us(server: MailServer, size: int) -> None:
     assert not list(server.config.spool_dir.glob("tmp/*"))
 
 
+ODD_AUTHORS = (
+    (b"from : dvbe@mic.gov.vn", 550),
+    (b"From: dvbe@MIC.GOV.VN.", 550),
+    (b"From:\r\n\t<dvbe@mic.gov.vn>", 550),
+    (b"From: <dvbe@mic.gov.vn> <a@none.example>", 550),
+    (b"From: G: dvbe@mic.gov.vn, a@none.example;", 550),
+    (b"From: dvbe @ mic.gov.vn", 550),
+    (b"From: <@none.example:dvbe@mic.gov.vn>", 550),
+    ("From: dvbe@mic\u3002gov\u3002vn".encode(), 550),
+    ("From: dvbe@\uff4d\uff49\uff43.gov.vn".encode(), 550),
+    (b"From: a@none.example\r\nFrom: dvbe@mic.gov.vn", 550),
+    (b"From: dvbe@mic.gov.vn\0", 550),
+    (b"From: dvbe@mic .gov.vn", "Junk"),
+    (b'From: "dvbe@mic.gov.vn" <a@none.example>', "Junk"),
+    (b"From: a@none.example (dvbe@mic.gov.vn)", "Junk"),
+    (b"From: =?utf-8?q?dvbe=40mic=2Egov=2Evn?= <a@none.example>", "Junk"),
+    (b"From: dvbe@mic.gov.vn.none.example", "INBOX"),
+    (b"From: dvbe@xmic.gov.vn", "INBOX"),
+    (b'From: "mic.gov.vn news" <a@none.example>', "INBOX"),
+)
+
+
+@pytest.mark.parametrize(("author", "wanted"), ODD_AUTHORS)
+def test_one_of_us_in_odd_writings(server: MailServer, author: bytes, wanted: int | str) -> None:
+    """However it is written: who could be read as one of us is refused; who is only shown as one of us lies in Junk."""
+    reply = bring(server, author + b"\r\nSubject: x\r\n\r\nx\r\n", "a@none.example")
+    if wanted == 550:
+        assert (reply[0], told(server, reply)["rule"]) == (550, "own-domain")
+    else:
+        assert filed(server, reply)[0] == wanted
+
+
 def test_one_of_us_by_a_signature_or_by_spf(server: MailServer) -> None:
     """What a list sends back unchanged, and what comes from a machine that our SPF names."""
     signed = arrivals.sign(message("dvbe@mic.gov.vn"))
@@ -307,6 +341,28 @@ def test_names_that_are_not_answered(server: MailServer) -> None:
         assert folder == "INBOX"
         assert b"dmarc=temperror" in results(stored)[0]
         assert told(server, reply)["rule"] == "unsettled"
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "Origin: SPF fail (two.example), DKIM -, DMARC fail (two.example), ARC none, iprev permerror; junk, rule dmarc"),
+        (
+            "vi",
+            "Nguồn gốc thư: SPF fail (two.example), DKIM -, DMARC fail (two.example), ARC none, iprev permerror; kết quả junk",
+        ),
+    ],
+)
+def test_the_log_tells_it_to_people(server: MailServer, tmp_path: Path, language: str, words: str) -> None:
+    """`log trace`: what was found, what was done, by which rule; then where it lies."""
+    reply = bring(server, message("lan@two.example"), peer=STRANGER)
+    told(server, reply)
+    filed(server, reply)
+    (tmp_path / "mic-mail.toml").write_text(write(server.config))
+    console = Console(tmp_path)
+    console.env["COLUMNS"] = "400"
+    assert console.run("--lang", language, "log", "trace", reply[1].split()[-1].decode()) == 0, console.err
+    assert words in " ".join(console.out.split())
 
 
 # ---------------------------------------------------------------- settings

@@ -60,9 +60,9 @@ class Desk:
         mailbox = MailboxRecord(0, MailboxKind.PERSONAL, address, f"mic.gov.vn/{local}", local, 1 << 30, person_id=person)
         directory.issue_mailbox(mailbox, draft(FactKind.ISSUED, NOW, address=address))
 
-    def event(self, at: datetime, name: str) -> None:
+    def event(self, at: datetime, name: str, **fields: str) -> None:
         log = MailLog(self.config.log_dir, "worker0", clock=ManualClock(at), threaded=False)
-        log.event(name, trace="x", sender=None)
+        log.event(name, trace="x", sender=None, **fields)
         log.close()
 
 
@@ -166,6 +166,17 @@ def test_what_was_told_and_stopped_today(desk: Desk) -> None:
     assert found["reports to senders today"] == 1
     assert found["deliveries that the Centre stopped today"] == 2
     assert found["messages and recipients refused today"] == 1
+
+
+@pytest.mark.clause("10.2", "15.5")
+def test_what_the_checks_came_to_today(desk: Desk) -> None:
+    """Refused and put into Junk, of mail from outside; not yesterday's."""
+    for at in (NOW, NOW - timedelta(days=1)):
+        for action in ("passed", "junk", "junk", "refused", "later"):
+            desk.event(at, "message_judged", action=action)
+    for clause in ("10.2", "15.5"):
+        assert desk.figures(clause)["messages from outside put into Junk today"] == 2
+        assert desk.figures(clause)["messages from outside refused by the checks today"] == 1
 
 
 @pytest.mark.clause("15.5")

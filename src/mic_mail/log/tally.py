@@ -17,14 +17,15 @@ from mic_mail.log.files import log_files
 PIECE_OCTETS = 1 << 20
 _LINE = re.compile(
     rb'^\{"at":"([^"]+)","n":\d+,"event":"(signed_in|message_accepted|message_delivered|message_refused|recipient_refused'
-    rb'|marked_message_refused|malware_refused|report_sent|delivery_dropped|message_dropped|message_sent)",(.*)\}$',
+    rb'|marked_message_refused|malware_refused|report_sent|delivery_dropped|message_dropped|message_sent|message_judged)",(.*)\}$',
     re.MULTILINE,
 )
 _DOOR = re.compile(rb'"door":"([a-z0-9_]+)"')
 _LOGIN = re.compile(rb'"login":"([^"\\]+)"')
+_ACTION = re.compile(rb'"action":"([a-z]+)"')
 _IN_THE_CLEAR = b'"tls":null'
 """No text in JSON can hold it, since its quotation marks would be escaped."""
-_SIGNED_IN, _ACCEPTED = b"signed_in", b"message_accepted"
+_SIGNED_IN, _ACCEPTED, _JUDGED = b"signed_in", b"message_accepted", b"message_judged"
 
 
 @dataclass(slots=True)
@@ -38,6 +39,8 @@ class Tally:
     """Sign-ins without TLS."""
     senders: Counter[str] = field(default_factory=Counter)
     """Messages accepted from people who had signed in, by the address that they signed in with."""
+    judged: Counter[str] = field(default_factory=Counter)
+    """Messages from other servers, by what the checks came to (`services.inbound.judging`)."""
 
 
 def tally(folder: Path, since: datetime) -> Tally:
@@ -63,6 +66,8 @@ def _count(found: Tally, piece: bytes, begins: bytes) -> None:
             found.in_the_clear += _IN_THE_CLEAR in rest
         elif event == _ACCEPTED and (login := _LOGIN.search(rest)):
             found.senders[login[1].decode("utf-8", "replace")] += 1
+        elif event == _JUDGED and (action := _ACTION.search(rest)):
+            found.judged[action[1].decode()] += 1
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -87,6 +87,13 @@ TABLE = {
     "ours, and the DNS of the envelope is silent": (
         origin(NONE, OURS, envelope=spf(Spf.TEMPERROR)), OF_OURS, Act.REFUSE, "own-domain",
     ),
+    "ours in the name of another author": (origin(PASSED), replace(FOREIGN, has_our_name=True), Act.JUNK, "name"),
+    "ours in the name of one of us": (
+        origin(PASSED, OURS, spf_aligned=True), replace(OF_OURS, has_our_name=True), Act.PASS, "",
+    ),
+    "ours in the name of an author who is disowned": (
+        origin(FAIL, asks=Policy.REJECT), replace(FOREIGN, has_our_name=True), Act.REFUSE, "dmarc",
+    ),
     # bounces
     "a bounce of another server": (origin(NONE), NULL, Act.PASS, ""),
     "a bounce of another server that says it is our postmaster": (
@@ -149,6 +156,7 @@ def test_by_the_defaults(name: str) -> None:
         ("ours, nothing known", {"own_domain": "junk"}, Act.JUNK, "own-domain"),
         ("ours, nothing known", {"own_domain": "none"}, Act.PASS, ""),
         ("ours, disowned", {"own_domain": "none"}, Act.PASS, ""),
+        ("ours in the name of another author", {"own_domain": "none"}, Act.PASS, ""),
         ("the envelope is ours", {"own_domain": "none"}, Act.PASS, ""),
         ("a bounce of another server that says it is our postmaster", {"own_domain": "none"}, Act.REFUSE, "dmarc"),
         ("several From, one of them ours", {"own_domain": "none"}, Act.JUNK, "author"),

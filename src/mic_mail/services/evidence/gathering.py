@@ -36,6 +36,7 @@ AREAS: Sequence[Callable[[Office], Evidence]] = (
     traffic.leaving,
     traffic.mail,
     traffic.sign_ins,
+    traffic.judged,
     traffic.malware,
     mailboxes.evidence,
     names.evidence,

@@ -1,4 +1,4 @@
-"""Evidence from the mail log and from what waits: 3.3, 4.2, 8.1, 9.1, 12.1, 12.2, 14.2, 15.3, 15.5.
+"""Evidence from the mail log and from what waits: 3.3, 4.2, 8.1, 9.1, 10.2, 12.1, 12.2, 14.2, 15.3, 15.5.
 
 Today's figures come from one pass over the log (`log.tally`); of this month only the rare events are looked for, by the index.
 """
@@ -100,6 +100,22 @@ def sign_ins(office: Office) -> Evidence:
             yield "15.3", Finding(what, count)
     yield "14.2", Finding(Text("lần đăng nhập hôm nay", "sign-ins today"), today.doors.total())
     yield "14.2", Finding(Text("trong đó không mã hóa", "of these without TLS"), today.in_the_clear)
+
+
+def judged(office: Office) -> Evidence:
+    """Reg. 10.2, 15.5: what the checks of mail from other servers came to today."""
+    counts = office.today.judged
+    for action, what in {
+        "refused": Text(
+            "thư từ bên ngoài bị từ chối khi kiểm tra hôm nay", "messages from outside refused by the checks today"
+        ),
+        "junk": Text("thư từ bên ngoài vào Junk hôm nay", "messages from outside put into Junk today"),
+    }.items():
+        for clause in ("10.2", "15.5"):
+            yield clause, Finding(what, counts[action])
+    if not office.config.inbound.authenticate:
+        what = Text("không kiểm tra nguồn gốc thư (inbound.authenticate)", "nobody asks whose mail is (inbound.authenticate)")
+        yield "10.2", Finding(what)
 
 
 def malware(office: Office) -> Evidence:

@@ -18,7 +18,7 @@ from mic_mail.checks.origin.examining import examine_message
 from mic_mail.checks.origin.reading import Reading, read
 from mic_mail.config.model import Config
 from mic_mail.mime.headers import canonical, unfold, written_fields
-from mic_mail.mime.mailboxes import Ambiguous, read_mailboxes
+from mic_mail.mime.mailboxes import Ambiguous, Mailbox, read_mailboxes
 from mic_mail.net.dns import NotAName, to_ascii
 from mic_mail.process.lanes import Lane
 from mic_mail.services.envelope import Cause, Envelope, Refusal
@@ -127,9 +127,11 @@ def _read(source: Source) -> Reading:
 def shown(envelope: Envelope, reading: Reading, header: bytes, own_domains: Collection[str]) -> Shown:
     """What of the envelope and of the header matters to the rules. Pure; nothing that a stranger writes raises."""
     values = [unfold(value).lower() for name, value in written_fields(header) if canonical(name) == b"from"]
+    author = _author(reading.values(b"from"))
     return Shown(
         sender_domain=_domain(envelope.sender),
-        local_part=_local_part(reading.values(b"from")),
+        local_part=author.address.rpartition("@")[0].lower() if author else "",
+        has_our_name=author is not None and any(_names(" ".join(author.shown).lower().encode(), each) for each in own_domains),
         names_somebody=any(b"@" in value for value in values),
         names_ours=any(_names(value, domain) for domain in own_domains for value in values),
         is_null=not envelope.sender,
@@ -148,12 +150,12 @@ def _domain(address: str) -> str:
         return ""
 
 
-def _local_part(values: list[bytes]) -> str:
+def _author(values: list[bytes]) -> Mailbox | None:
     try:
         authors = read_mailboxes(values[0]) if len(values) == 1 else ()
     except Ambiguous:
-        return ""
-    return authors[0].address.rpartition("@")[0].lower() if len(authors) == 1 else ""
+        return None
+    return authors[0] if len(authors) == 1 else None
 
 
 def _refusal(ruling: Ruling, envelope: Envelope) -> Refusal | None:

@@ -6,6 +6,7 @@ In: an `Origin`, what the message shows as its author, the settings. Out: a `Rul
     report      a bounce from outside in the name of our MAILER-DAEMON or postmaster         Junk
     own-domain  From, or the envelope, is ours, and nothing vouches for that                 `own_domain`
     dmarc       the author's domain disowns it                                               `dmarc`
+    name        beside the author's address stands one of ours, as a name                    Junk, unless it is `none`
     author      whose it is cannot be read in one way                                        `no_author`
     unsettled   the DNS did not answer what would have counted                               `unsettled`
     spf         the envelope's domain disowns the machine, and DMARC says nothing            `spf_fail`
@@ -65,6 +66,8 @@ class Shown:
     """Whether an address stands in any From."""
     names_ours: bool = False
     """Whether one of ours does, however From is to be read."""
+    has_our_name: bool = False
+    """Whether one of ours stands in what programs show in place of the author's address: a name, a comment."""
     is_null: bool = False
     """The reverse-path."""
 
@@ -125,6 +128,13 @@ def own_domain(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
     return _by("junk" if is_unanswered else rules.own_domain, "own-domain", Cause.FORGED, forged)
 
 
+def name(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
+    """ "dvbe@mic.gov.vn" <somebody@elsewhere.example>: most programs show the first alone. Lists that name their authors so are
+    told apart by nothing but their seal, so it is not refused."""
+    is_shown = shown.has_our_name and origin.dmarc.domain not in rules.own_domains
+    return Ruling(Act.JUNK, "name", domain=origin.dmarc.domain) if is_shown and rules.own_domain != "none" else None
+
+
 def dmarc(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
     """RFC 7489 §6.6.2 step 6."""
     asked = origin.dmarc
@@ -167,4 +177,4 @@ def _unsettled(rules: Rules, domain: str) -> Ruling:
     return Ruling(Act.PASS, "unsettled", domain=domain)
 
 
-RULES: Sequence[Rule] = (sealer, report, own_domain, dmarc, author, unsettled, spf)
+RULES: Sequence[Rule] = (sealer, report, own_domain, dmarc, name, author, unsettled, spf)
