@@ -1,6 +1,9 @@
 """Mail of ours at Postfix, Exim and OpenSMTPD: stored octet for octet, signed, and what they say of each recipient."""
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import dkim
@@ -79,8 +82,18 @@ def signers(near: Neighbours, found: bytes) -> list[str]:
     return selectors
 
 
+def by_opendkim(near: Neighbours, folder: Path, found: bytes) -> str:
+    """What OpenDKIM says of it, by the same records."""
+    keys = DkimKeys(KeyFolder(near.ours.config.server.data_dir), near.ours.running.clock).all()
+    (folder / "dns").write_text("".join(f"{key.name} {key.record}\n" for key in keys))
+    (folder / "conf").write_text(f"Mode v\nTestDNSData {folder}/dns\n")
+    (folder / "message").write_bytes(found.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    command = ["opendkim", "-x", str(folder / "conf"), "-t", str(folder / "message"), "-vv"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
 @pytest.mark.parametrize("name", ALL)
-def test_octet_for_octet(near: Neighbours, name: str) -> None:
+def test_octet_for_octet(near: Neighbours, tmp_path: Path, name: str) -> None:
     """Vietnamese, dots, long lines, empty ones at the end, under TLS: what is stored ends with what was submitted, and our
     signatures verify."""
     octets, to = message(f"octets-{name}", ODD), f"octets@{name}.example"
@@ -88,6 +101,10 @@ def test_octet_for_octet(near: Neighbours, name: str) -> None:
     found = stored(near, name, f"octets-{name}")
     assert found.replace(b"\r\n", b"\n").endswith(octets.replace(b"\r\n", b"\n"))
     assert signers(near, found) == ["s1", "e1"]
+    if shutil.which("opendkim") is not None:
+        said = by_opendkim(near, tmp_path, found)
+        assert said.count("dkim=pass") == 2, said
+        assert "dkim=pass" not in by_opendkim(near, tmp_path, found.replace("Kính".encode(), b"Kinh"))
     (sent,) = until(lambda: [e for e in near.ours.events() if e["event"] == "message_sent" and e["recipient"] == to])
     assert (sent["secured_by"], sent["tls"].partition(" ")[0]) == ("opportunistic", "TLSv1.3")
 

@@ -1,6 +1,7 @@
 """Our server among the mail servers of others: one name server, one authority, and all of these programs that are installed."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -52,9 +53,14 @@ class Neighbours:
 
 @contextmanager
 def neighbours(
-    *wanted: str, settings: Mapping[str, Any] | None = None, clock: Clock | None = None, with_us: bool = True, **place: Any
+    *wanted: str,
+    settings: Mapping[str, Any] | None = None,
+    clock: Clock | None = None,
+    with_us: bool = True,
+    home: int = 0,
+    trusted: Path | None = None,
 ) -> Iterator[Neighbours]:
-    """`wanted`: of which programs; `place`: more of their `Place`."""
+    """`wanted`: of which programs; `home`, `trusted`: where another server of ours than this one is, and its certificate."""
     port = free_port(*ADDRESSES.values())
     missing = {name: kind.missing() if os.geteuid() == 0 else "root" for name, kind in KINDS.items()}
     chosen = [name for name in wanted or ALL if not missing[name]]
@@ -68,11 +74,12 @@ def neighbours(
             more = {"dns": {"nameservers": (names.place,)}, "sending": {"port": port}}
             server = MailServer(config_for(folder / "ours", {**more, **(settings or {})}), clock)
             stack.callback(server.stop)
-            trusted = folder / "trusted.pem"  # they may not look into our folder
-            trusted.write_bytes(server.config.certificate.read_bytes())
-            place = {"trusted": trusted, **place}
-        home = server.ports["smtp"] if server is not None else 0
-        others = {name: KINDS[name](Place(folder / name, ADDRESSES[name], port, home, authority, **place)) for name in chosen}
+            home, trusted = server.ports["smtp"], server.config.certificate
+        if trusted is not None:  # they may not look into our folder
+            trusted = Path(shutil.copy(trusted, folder / "trusted.pem"))
+        others = {
+            name: KINDS[name](Place(folder / name, ADDRESSES[name], port, home, authority, trusted=trusted)) for name in chosen
+        }
         for each in others.values():
             stack.callback(each.stop)
             each.launch()

@@ -108,6 +108,7 @@ class Connections:
             if terms.strict or error.step is not Step.TLS or is_implicit:  # who expects TLS does not greet
                 raise
             peer = await self._connect(address, terms)
+            peer.without_tls = error
         peer.secured = replace(peer.secured, objection=terms.objection)
         return peer
 

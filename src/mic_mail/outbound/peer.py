@@ -181,6 +181,8 @@ class Peer:
         self.secured = IN_THE_OPEN
         self.sent = 0
         """Messages over this connection."""
+        self.without_tls: PeerTrouble | None = None
+        """Why it is in the open though the server offers TLS."""
 
     @classmethod
     async def connect(

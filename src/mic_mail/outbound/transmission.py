@@ -26,6 +26,8 @@ from mic_mail.process.lanes import Lanes
 PIECE_OCTETS = 64 << 10
 _STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5", Step.AUTH: "4.7.8"}
 """RFC 3463: no answer from host; cryptographic failure; credentials. Else 4.4.2, bad connection."""
+_TLS_FIRST = 530
+"""Must issue a STARTTLS command first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,18 @@ class Transmission:
     async def _hear(self, address: str, terms: Terms, peer: Peer, entry: Entry, places: Sequence[int]) -> Heard:
         results = await self._in_parts(peer, entry, places)
         reports = peer.offer.has("DSN")
+        if (trouble := self._refusal_of_us(peer, results)) is not None:
+            peer.abort()  # it would say the same of the next message
+            raise trouble
         await self._connections.give_back(address, terms, peer)
-        if all(self._ways.asks_for_sign_in(result) for result in results):
-            raise PeerTrouble(Step.AUTH, results[0].text)
         return Heard(results, terms.host, reports, peer.secured)
+
+    def _refusal_of_us(self, peer: Peer, results: Sequence[Result]) -> PeerTrouble | None:
+        """What was said is no word on the message: we should have signed in, or come by TLS (RFC 3207 §4), which was tried."""
+        if all(self._ways.asks_for_sign_in(result) for result in results):
+            return PeerTrouble(Step.AUTH, results[0].text)
+        wants_tls = all(result.reply is not None and result.reply.code == _TLS_FIRST for result in results)
+        return peer.without_tls if wants_tls else None
 
     async def _in_parts(self, peer: Peer, entry: Entry, places: Sequence[int]) -> list[Result]:
         """Those for whom there was no room in a transaction have the next one, at once (RFC 5321 §4.5.3.1.10)."""

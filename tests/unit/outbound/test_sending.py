@@ -533,6 +533,39 @@ async def test_in_the_open_where_the_handshake_fails(tmp_path: Path) -> None:
     assert server.connections == 2
 
 
+@pytest.mark.parametrize("by_line", [b"MAIL", b"RCPT"])
+async def test_in_the_open_where_it_may_not_be(tmp_path: Path, by_line: bytes) -> None:
+    """The handshake fails today and the server takes nothing without TLS (530, RFC 3207 §4): no word on the message, which
+    waits, and goes when TLS works again."""
+    server = Server(
+        answers={b"STARTTLS": b"454 4.7.0 not now\r\n", by_line: b"530 5.7.0 Must issue a STARTTLS command first\r\n"}
+    )
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
+        office.put("A", "b@two.example", "c@two.example")
+        await senders.look()
+        await office.tried("A")
+        entry = office.queue.read("A")
+        assert entry is not None
+        assert entry.state.reasons[0].startswith("4.7.5 454 ")
+        server.answers.clear()
+        entry.retry(Said("mai"))
+        senders.hear("A")
+        await office.until()
+    assert office.told == []
+
+
+async def test_a_server_that_takes_nothing_in_the_open_is_asked_once_a_message(tmp_path: Path) -> None:
+    """Not again and again over the connection that was kept."""
+    no_tls = b"530 5.7.0 Must issue a STARTTLS command first\r\n"
+    server = Server(answers={b"STARTTLS": b"454 4.7.0 not now\r\n", b"MAIL": no_tls})
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
+        for entry_id in ("A", "B"):
+            office.put(entry_id, "b@two.example")
+            await senders.look()
+            await office.tried(entry_id)
+    assert [line[:4] for line in server.lines].count(b"MAIL") == 2
+
+
 async def test_many_messages_to_many_domains_of_which_some_are_dead(tmp_path: Path) -> None:
     """Two hundred to twenty, a quarter dead: all of the living have theirs, and the dead are asked a few times only."""
     live = Server()

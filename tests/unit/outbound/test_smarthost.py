@@ -217,12 +217,14 @@ async def test_a_smarthost_that_does_not_know_the_password(tmp_path: Path, autho
 
 @pytest.mark.parametrize("at", [b"MAIL", b"RCPT"])
 async def test_a_smarthost_that_wants_a_sign_in(tmp_path: Path, authority: Authority, at: bytes) -> None:
-    """530 is said of us and not of the message: it waits."""
+    """530 is said of us and not of the message: it waits, and nobody insists over the connection that was kept."""
     relay = Relay(context=authority.context(NAME), answers={at: b"530 5.7.0 Authentication required\r\n"})
-    async with relaying(tmp_path, relay, authority, login="", password_file=None) as office:
-        office.put("A", "b@one.example")
-        async with office.sending():
-            await office.tried("A")
+    async with relaying(tmp_path, relay, authority, login="", password_file=None) as office, office.sending() as senders:
+        for entry_id in ("A", "B"):
+            office.put(entry_id, "b@one.example")
+            await senders.look()
+            await office.tried(entry_id)
+    assert len([line for line in relay.lines if line.startswith(at)]) == 2
     entry = office.queue.read("A")
     assert entry is not None
     assert entry.state.reasons[0].startswith("4.7.8")
