@@ -301,7 +301,8 @@ def fuzz_dsn(octets: bytes) -> None:
 
 
 TARGETS = (
-    fuzz_replies, fuzz_commands, fuzz_signin, fuzz_sts, fuzz_kept_policy, fuzz_dane, fuzz_https, fuzz_clamd, fuzz_rspamd, fuzz_dsn,
+    fuzz_replies, fuzz_commands, fuzz_signin, fuzz_sts, fuzz_kept_policy, fuzz_dane, fuzz_https, fuzz_clamd, fuzz_rspamd,
+    fuzz_dsn,
 )  # fmt: skip
 
 
