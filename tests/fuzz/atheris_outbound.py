@@ -1,10 +1,10 @@
-"""Fuzz target: what other servers say: SMTP replies and their extensions, MTA-STS, TLSA, HTTP, ClamAV, a smarthost's SASL; and
-what is written of it: commands, reports of delivery.
+"""Fuzz target: what other servers say: SMTP replies, extensions, MTA-STS, TLSA, HTTP, ClamAV, Rspamd, the SASL of a smarthost;
+and what is written of it: commands, reports of delivery.
 
     python tests/fuzz/atheris_outbound.py [-max_total_time=600] [CORPUS_DIR]
 
-Allowed: `BadReply`, `NotAPolicy`, `NotAuthentic`, `NotFetched`, `NotScanned`, `SignInFailed`, `CannotSend`, ValueError of
-what is kept on disk. Besides, each an assertion here:
+Allowed: `BadReply`, `NotAPolicy`, `NotAuthentic`, `NotFetched`, `NotScanned`, `NotScored`, `SignInFailed`, `CannotSend`,
+ValueError of what is kept on disk. Besides, each an assertion here:
     replies that depend on how the octets were cut, more of them held than there may be, a text that is not one line
     a policy that allows what its own patterns do not; one that is kept and read back as another
     a command of more than one line; a report that the email package reads otherwise, or with a field that somebody put there
@@ -24,8 +24,11 @@ import atheris
 import h11
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-with atheris.instrument_imports(include=["mic_mail.outbound", "mic_mail.net.https", "mic_mail.checks.clamd"]):
+with atheris.instrument_imports(
+    include=["mic_mail.outbound", "mic_mail.net.https", "mic_mail.checks.clamd", "mic_mail.checks.rspamd"]
+):
     from mic_mail.checks.clamd import LONGEST_NAME, Clamd, NotScanned, _whole
+    from mic_mail.checks.rspamd import About, NotScored, Scored, read_scored
     from mic_mail.net import https
     from mic_mail.net.dns import Tlsa
     from mic_mail.net.https import NotFetched
@@ -243,6 +246,28 @@ def fuzz_clamd(octets: bytes) -> None:
         assert " " not in name
 
 
+def fuzz_rspamd(octets: bytes) -> None:
+    """An answer; and the fields of a question made of anything."""
+    text = octets.decode("utf-8", "surrogateescape")
+    about = About(text, text, text, text, [text], text, text, text)
+    h11.Request(method="POST", target="/checkv2", headers=[(b"Host", b"x"), *about.fields()])
+    try:
+        scored = read_scored(octets)
+    except NotScored as error:
+        told = str(error)
+    else:
+        told = ""
+        assert isinstance(scored, Scored)
+        assert abs(scored.score) < 1e6
+        assert abs(scored.required) < 1e6
+        for word in (scored.unknown_action, *(w for each in scored.symbols for w in (each.name, *each.options))):
+            assert word.isascii()
+            assert word.isprintable()
+            assert " " not in word
+    assert told.isascii()
+    assert len(told) <= 300
+
+
 # ------------------------------------------------------------ reports
 
 
@@ -276,7 +301,8 @@ def fuzz_dsn(octets: bytes) -> None:
 
 
 TARGETS = (
-    fuzz_replies, fuzz_commands, fuzz_signin, fuzz_sts, fuzz_kept_policy, fuzz_dane, fuzz_https, fuzz_clamd, fuzz_dsn,
+    fuzz_replies, fuzz_commands, fuzz_signin, fuzz_sts, fuzz_kept_policy, fuzz_dane, fuzz_https, fuzz_clamd, fuzz_rspamd,
+    fuzz_dsn,
 )  # fmt: skip
 
 
@@ -307,6 +333,9 @@ SEEDS: dict[Callable[[bytes], None], tuple[bytes, ...]] = {
         b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
     ),
     fuzz_clamd: (b"stream: OK\0", b"stream: Eicar FOUND\0", b"INSTREAM size limit exceeded. ERROR\0"),
+    fuzz_rspamd: (
+        b'{"action": "add header", "score": 7.25, "required_score": 15, "symbols": {"A": {"score": 1, "options": ["a b"]}}}',
+    ),
     fuzz_dsn: (b"550 5.1.1 no\n\nmx.example\n\n5.1.1\n\nrfc822;a+40b\n\nqq\n\na@b.example\n\nSubject: x\r\n\r\nbody",),
 }  # fmt: skip
 

@@ -44,6 +44,18 @@ def test_tests_that_show_a_standard() -> None:
     assert [f"{folder}/{name}" for folder, name in named if not is_test(folder, name)] == []
 
 
+def test_tests_that_show_a_weakness() -> None:
+    """The table of development.md: a file below `tests/`, a test in it."""
+    text = (ROOT / "docs/development.md").read_text()
+    rows = text[text.index("## What others fell to") : text.index("## Measuring")].splitlines()
+    named = [
+        name.split("::") for row in rows if row.startswith("| ") for name in re.findall("`([^`]+)`", row.rsplit("|", 2)[1])
+    ]
+    assert len(named) > 50
+    assert [file for file, *_ in named if not (TESTS / file).is_file()] == []
+    assert [each for each in named if len(each) > 1 and f"def {each[1]}(" not in (TESTS / each[0]).read_text()] == []
+
+
 # ------------------------------------------------------------------ decisions and links
 
 

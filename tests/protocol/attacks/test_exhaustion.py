@@ -7,6 +7,7 @@ given up (CVE-2017-15132 Dovecot).
 """
 
 import base64
+import contextlib
 import resource
 import socket
 import time
@@ -16,6 +17,7 @@ import pytest
 
 from faults.wire import Cut, Imap, Line, Refused, Smtp
 from harness import MailServer, config_for, stopping
+from ldapwords import search
 from population import PASSWORD
 
 USER = "dvbe@mic.gov.vn"
@@ -27,7 +29,11 @@ MEMORY_MIB = 160
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
-    settings = {"auth": {"cleartext": True}, "smtp": {"errors": 1000}, "imap": {"errors": 1000}}
+    settings = {
+        "auth": {"cleartext": True}, "smtp": {"errors": 1000}, "imap": {"errors": 1000},
+        "listen": {"doors": ("smtp", "submission", "imap", "pop3", "ldap", "http", "https")},
+        "ldap": {"anonymous_networks": ("127.0.0.0/8",)},
+    }  # fmt: skip
     made = MailServer(config_for(tmp_path_factory.mktemp("exhaustion"), settings))
     with stopping([made]):
         made.issue("dvbe")
@@ -227,10 +233,8 @@ def test_a_stranger(server: MailServer, name: str) -> None:
     deaf = [socket.create_connection(("127.0.0.1", server.ports[door]), 20) for _ in range(4)]
     for client in deaf:
         client.settimeout(0.2)
-        try:
+        with contextlib.suppress(OSError):
             client.sendall(octets)
-        except OSError:
-            pass
     reading = Line(server.ports[door])
     first = reading.line()
     try:
@@ -245,6 +249,36 @@ def test_a_stranger(server: MailServer, name: str) -> None:
     again = Line(server.ports[door])
     assert again.line() == first
     again.close()
+
+
+@pytest.mark.parametrize(
+    ("door", "octets"),
+    [
+        ("ldap", b"".join(search(number, "(cn=*)") for number in range(2, 300))),
+        ("http", b"GET /x HTTP/1.1\r\nHost: mail.mic.gov.vn\r\n\r\n" * 400),
+        ("https", b"GET / HTTP/1.1\r\nHost: mail.mic.gov.vn\r\n\r\n" * 400),
+        ("https", b"POST / HTTP/1.1\r\nHost: mail.mic.gov.vn\r\nContent-Length: 999999999\r\n\r\n" + b"x" * 20_000),
+    ],
+)
+def test_who_asks_and_never_reads(server: MailServer, door: str, octets: bytes) -> None:
+    """Requests one behind the other at the doors that answer at length: only so many are read as answers are taken."""
+    clients = []
+    for _ in range(8):
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        plain.settimeout(20)
+        plain.connect(("127.0.0.1", server.ports[door]))
+        client = server.tls().wrap_socket(plain, server_hostname="localhost") if door == "https" else plain
+        client.settimeout(0.1)
+        clients.append(client)
+        with contextlib.suppress(OSError):
+            for _ in range(200):
+                client.sendall(octets)
+    reader = Imap(server.ports["imap"], USER, PASSWORD)
+    reader.command(b"NOOP")
+    reader.close()
+    for client in clients:
+        client.close()
 
 
 def test_wrong_names_and_passwords_of_any_size(server: MailServer) -> None:

@@ -6,6 +6,7 @@ Each address of 127.0.0.0/8 is a network of its own to the guard (`auth.throttle
 import base64
 import contextlib
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 
@@ -16,7 +17,7 @@ from harness import MailServer, config_for, stopping
 from population import PASSWORD
 
 SETTINGS = {
-    "auth": {"cleartext": True}, "listen": {"doors": ("smtp", "submission", "imap", "pop3")},
+    "auth": {"cleartext": True}, "listen": {"doors": ("smtp", "submission", "imap", "pop3", "https")},
     "limits": {"exempt_networks": ("127.0.0.0/8",)},
 }  # fmt: skip
 RIGHT, WRONG, WAIT = "right", "wrong", "wait"
@@ -128,4 +129,61 @@ def test_one_connection_guesses_a_few_times(server: MailServer) -> None:
                 client.line()
                 heard += 1
         assert heard < 90
+        client.close()
+
+
+CLAIMS = [
+    b"X-Forwarded-For: 192.0.2.%d",
+    b"Forwarded: for=192.0.2.%d",
+    b"X-Real-IP: 192.0.2.%d",
+    b"X-Originating-IP: 192.0.2.%d",
+]
+
+
+def test_nobody_says_himself_where_he_is(server: MailServer) -> None:
+    """At the address book, with the fields by which proxies tell of clients: what counts is who is at the other end."""
+    server.issue("hvan")
+    statuses = []
+    for number in range(14):
+        with socket.create_connection(("127.0.0.1", server.ports["https"]), 20, ("127.7.0.1", 0)) as plain:
+            client = server.tls().wrap_socket(plain, server_hostname="localhost")
+            told = base64.b64encode(f"hvan@mic.gov.vn:sai {number}".encode())
+            fields = b"\r\n".join([claim % (number + 1) for claim in CLAIMS])
+            client.sendall(
+                b"PROPFIND /dav/ HTTP/1.1\r\nHost: localhost\r\nDepth: 0\r\nContent-Length: 0\r\nConnection: close\r\n"
+                b"Authorization: Basic " + told + b"\r\n" + fields + b"\r\n\r\n"
+            )
+            statuses.append(client.recv(65_536).split(b" ")[1])
+    assert statuses[:9] == [b"401"] * 9
+    assert statuses[-1] == b"429"
+    assert by_imap(server, "hvan@mic.gov.vn", PASSWORD, "127.7.0.1")[0] == WAIT
+    assert by_imap(server, "hvan@mic.gov.vn", PASSWORD, "127.7.0.2")[0] == RIGHT
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"XCLIENT ADDR=192.0.2.1 NAME=mail.mic.gov.vn LOGIN=dvbe@mic.gov.vn",
+        b"XFORWARD ADDR=192.0.2.1 HELO=mail.mic.gov.vn",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 25",
+        b"ETRN mic.gov.vn'; DROP TABLE x --",
+        b"AUTH EXTERNAL =",
+        b"DEBUG",
+        b"WIZ",
+        b"TURN",
+    ],
+)
+def test_words_by_which_others_were_someone_else(server: MailServer, line: bytes) -> None:
+    """At the door for strangers and at that for mail programs: unknown, and nobody is signed in (CVE-1999-0095, -0145)."""
+    for door in ("smtp", "submission"):
+        client = Line(server.ports[door])
+        client.line()
+        client.send(b"EHLO x\r\n")
+        while client.line()[3:4] == b"-":
+            pass
+        client.send(line + b"\r\n")
+        assert client.line()[:1] == b"5", (door, line)
+        client.send(b"MAIL FROM:<dvbe@mic.gov.vn>\r\nRCPT TO:<x@else.example>\r\n")
+        replies = [client.line()[:3], client.line()[:3]]
+        assert replies[1] in (b"550", b"503", b"530"), (door, replies)
         client.close()
