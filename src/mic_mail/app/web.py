@@ -35,6 +35,7 @@ from mic_mail.services.addressbook import Kept
 from mic_mail.services.apppasswords import AppPasswords
 from mic_mail.services.certificates import RENEWED_SECONDS, open_front, renewed, shown
 from mic_mail.services.ownpassword import OwnPassword
+from mic_mail.services.secondfactors import SecondFactors
 from mic_mail.services.stores import open_mail_store
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web.application import WebServices
@@ -120,6 +121,7 @@ def web_services(
         book=Kept(config, Shelf.of, directory=directory, snapshot=lambda: access.snapshot, lanes=lanes, clock=clock),
         own_password=OwnPassword(directory, config, clock),
         app_passwords=AppPasswords(directory, config, clock),
+        second_factors=SecondFactors(directory, config, clock),
         store=store,
         lanes=lanes,
         clock=clock,

@@ -145,6 +145,26 @@ class Guard:
         encoded = credential.argon2
         return lambda: passwords.verify(encoded, password)
 
+    async def check_code(self, address: str, peer: str, look: Callable[[], Awaitable[bool]]) -> bool | Wait:
+        """Whether a code of a second factor is right, which `look` finds out; may be tried as often as a password.
+
+        Counted under a name of its own: the password is right by then, and each time it is typed it forgets what was mistyped.
+        """
+        name, digest = f"code\0{address}", secrets.token_bytes(16)
+        if (wait := self.may_try(name, peer)) is not None:
+            return wait
+        self._throttle.suspect(name, peer, digest, self._monotonic())
+        try:
+            right = await look()
+        except BaseException:
+            self._throttle.forgive(name, peer, digest)
+            raise
+        if right:
+            self._throttle.right(name, peer, digest, self._monotonic())
+        else:
+            self._throttle.wrong(name, peer, digest, self._monotonic())
+        return right
+
     # ------------------------------------------------------------ SCRAM: no hash, the client did the work
 
     def may_try(self, address: str, peer: str) -> Wait | None:

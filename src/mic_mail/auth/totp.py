@@ -1,8 +1,8 @@
 """Codes of a second factor: TOTP (RFC 6238) as every authenticator knows it, recovery codes, and how the secrets are sealed.
 
 SHA-1, six digits, thirty seconds: what authenticators take that ignore the rest of the URI. A code of the step before and after
-counts too (§5.2, clocks differ); which step it was of is told, so that none is taken twice (§5.2) whoever stores that. Secrets
-have to be read again, unlike passwords: they lie in the directory sealed by AES-256-GCM under a key that lies beside it.
+counts too, since clocks differ; which step it was of is told, so that whoever stores that takes none twice (§5.2). Secrets have
+to be read again, unlike passwords: they lie in the directory sealed by AES-256-GCM under a key that lies beside it in a file.
 """
 
 import hmac

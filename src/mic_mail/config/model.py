@@ -347,6 +347,21 @@ class Auth(Section):
         Unit("passwords"),
         About("How many app passwords a mailbox may have at once; 0: none can be made, and none opens anything.", "15.2"),
     ] = 20
+    second_factor: Annotated[
+        Literal["off", "offered", "administrators", "everyone"],
+        About(
+            "Codes of a device (TOTP) besides the password: nobody is asked, also who has one; whoever wants one at the page; "
+            "officers must have one to change anything by commands; everybody must at the page.",
+            "15.2",
+        ),
+    ] = "offered"
+    app_passwords_only: Annotated[
+        bool,
+        About(
+            "Where a mailbox has a second factor, app passwords alone open all doors but the page; false: its own as well.",
+            "15.2",
+        ),
+    ] = True
     password_age: Annotated[
         Seconds, Field(ge=0, le=3660 * DAY), About("A password older than this is due for change; 0: never.", "15.2")
     ] = 0.0

@@ -134,6 +134,10 @@ MEANINGS = {
     "auth.password_length": "Độ dài tối thiểu của mật khẩu.",
     "auth.password_reuse": "Mật khẩu mới không được trùng với bấy nhiêu mật khẩu trước; 0: chỉ không trùng mật khẩu đang dùng.",
     "auth.app_passwords": "Số mật khẩu ứng dụng mỗi hộp thư được có cùng lúc; 0: không tạo và không dùng được.",
+    "auth.second_factor": "Mã của thiết bị (TOTP) ngoài mật khẩu: không hỏi ai, kể cả người đã đặt; ai muốn thì đặt trên "
+    "trang; cán bộ phải có thì mới thay đổi được bằng lệnh; mọi người phải có trên trang.",
+    "auth.app_passwords_only": "Hộp thư có xác thực hai bước chỉ dùng mật khẩu ứng dụng ở mọi cửa trừ trang; false: cả mật "
+    "khẩu của hộp thư.",
     "auth.password_age": "Mật khẩu cũ hơn mức này phải đổi; 0: không bao giờ.",
     "auth.password_warn_days": "Gửi thông báo trước số ngày này khi mật khẩu sắp phải đổi; trang mật khẩu cảnh báo từ mốc đầu.",
     "smtp": "Nhận và gửi thư (SMTP).",

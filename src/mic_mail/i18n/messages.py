@@ -46,6 +46,26 @@ def app_password_elsewhere() -> Text:
     )
 
 
+def app_password_needed(page: str | None) -> Text:
+    """Of the own password of a mailbox that has a second factor, at a door that cannot ask for a code."""
+    where = Text(f" tại {page}", f" at {page}") if page else Text("", "")
+    return Text(
+        f"Hộp thư dùng xác thực hai bước; đề nghị đăng nhập bằng mật khẩu ứng dụng, tạo{where.vi or ' trước'}.",
+        f"The mailbox has a second factor: sign in with an app password, made{where.en or ' before'}.",
+    )
+
+
+def code_wrong() -> Text:
+    return Text("Mã không đúng hoặc đã được sử dụng.", "The code is wrong or was used already.")
+
+
+def code_closed() -> Text:
+    return Text(
+        "Đã nhập sai quá nhiều mã; đề nghị liên hệ Trung tâm Thông tin.",
+        "Too many codes were wrong; please turn to the Information Centre.",
+    )
+
+
 def tls_required() -> Text:
     return Text(
         "Chỉ được đăng nhập qua kết nối mã hóa; đề nghị bật SSL/TLS hoặc STARTTLS trong phần mềm thư.",

@@ -281,6 +281,58 @@ def app_password_used(at: datetime, door: str, network: str) -> Text:
     return Text(f"ngày {when.vi}, {door}, từ {network}", f"{when.en}, {door}, from {network}")
 
 
+# ---------------------------------------------------------------- the second factor
+
+FACTOR = Text("Xác thực hai bước", "Second factor")
+FACTOR_LEAD = Text(
+    "Ngoài mật khẩu, khi vào trang này còn phải nhập mã gồm 6 chữ số do ứng dụng xác thực trên điện thoại tạo ra. "
+    "Người biết mật khẩu mà không có điện thoại thì không vào được.",
+    "Besides the password this page then asks for six digits that an authenticator on your telephone shows. "
+    "Who knows the password and has not the telephone does not get in.",
+)
+FACTOR_APPS = Text(
+    "Sau khi đặt, phần mềm thư chỉ dùng được mật khẩu ứng dụng; đề nghị tạo mật khẩu ứng dụng cho từng thiết bị trước.",
+    "Afterwards mail programs sign in with app passwords alone; please make one for each device first.",
+)
+FACTOR_NEEDED = Text(
+    "Hệ thống yêu cầu mọi người đặt xác thực hai bước trước khi sử dụng trang này.",
+    "A second factor has to be set before this page can be used.",
+)
+FACTOR_MANAGE = Text("Quản lý xác thực hai bước", "Manage the second factor")
+FACTOR_ON = Text("Đang dùng xác thực hai bước.", "A second factor is set.")
+FACTOR_OFF = Text("Chưa đặt xác thực hai bước.", "No second factor is set.")
+FACTOR_BEGIN = Text("Bắt đầu", "Begin")
+FACTOR_SCAN = Text(
+    "1. Mở ứng dụng xác thực trên điện thoại và quét mã này.", "1. Open the authenticator on your telephone and scan this."
+)
+FACTOR_TYPE = Text("Hoặc nhập khóa này (theo thời gian, 6 chữ số):", "Or type this key (by time, six digits):")
+FACTOR_HERE = Text("Mở trong ứng dụng xác thực trên máy này", "Open in the authenticator of this device")
+FACTOR_CONFIRM_LEAD = Text("2. Nhập mã mà ứng dụng đang hiển thị.", "2. Type the code that it shows now.")
+FACTOR_CONFIRM = Text("Xác nhận", "Confirm")
+FACTOR_QR = Text("Mã QR cho ứng dụng xác thực", "QR code for the authenticator")
+FACTOR_SET = Text("Đã đặt xác thực hai bước.", "The second factor is set.")
+FACTOR_REMOVED = Text("Đã bỏ xác thực hai bước.", "The second factor is removed.")
+FACTOR_REMOVE = Text("Bỏ xác thực hai bước", "Remove the second factor")
+FACTOR_REMOVE_LEAD = Text(
+    "Khi đổi điện thoại: bỏ rồi đặt lại. Mất điện thoại và mã khôi phục: đề nghị đơn vị gửi văn bản tới Trung tâm Thông tin.",
+    "For another telephone: remove it and set it anew. When telephone and recovery codes are lost, the unit writes to the "
+    "Information Centre.",
+)
+FACTOR_SINCE = Text("Đặt từ", "Set on")
+RECOVERY = Text("Mã khôi phục", "Recovery codes")
+RECOVERY_LEFT = Text("Mã khôi phục còn lại", "Recovery codes left")
+RECOVERY_LEAD = Text(
+    "Mỗi mã dùng được một lần khi không có điện thoại. Đề nghị in ra và cất giữ; sau khi rời trang, không xem lại được.",
+    "Each is good for one sign-in without the telephone. Please print and keep them; once you leave this page nobody can see "
+    "them again.",
+)
+CODE_LEAD = Text(
+    "Nhập mã 6 chữ số trong ứng dụng xác thực, hoặc một mã khôi phục.",
+    "Type the six digits that your authenticator shows, or a recovery code.",
+)
+CODE_FIELD = Text("Mã xác thực", "Code")
+CODE_LOST = Text("Mất điện thoại? Đề nghị đơn vị gửi văn bản tới Trung tâm Thông tin", "Lost the telephone? The unit writes to")
+
 # ---------------------------------------------------------------- a lost password
 
 FORGOT = Text("Quên mật khẩu", "A forgotten password")

@@ -47,6 +47,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_4_3_content.py",
         "tests/regulation/test_clause_6_2.py",
         "tests/unit/access/test_app_passwords.py",
+        "tests/unit/web/test_second_factor.py",
     ),
     "5.1": (
         "tests/regulation/test_acts.py",
@@ -221,6 +222,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/clients/test_cli.py",
         "tests/clients/test_tls_doors.py",
         "tests/regulation/test_acts.py",
+        "tests/regulation/test_evidence.py",
         "tests/unit/inbound/test_rules.py",
     ),
     "10.3": (
@@ -298,6 +300,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_life_notices.py",
         "tests/regulation/test_password_page.py",
         "tests/unit/access/test_app_passwords.py",
+        "tests/unit/web/test_second_factor.py",
     ),
     "15.3": ("tests/regulation/test_evidence.py",),
     "15.5": (

@@ -14,9 +14,9 @@ Rules:
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Coroutine
-from datetime import date, datetime
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 
 from mic_mail.auth import sasl
 from mic_mail.auth.guard import ByApp, Claim, Guard, Outcome, Wait
@@ -31,28 +31,25 @@ from mic_mail.directory.snapshot import AppCredential, Credential, Entry, Snapsh
 from mic_mail.errors import Trouble
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.apppasswords import living
-from mic_mail.policy.calendar import local_day
+from mic_mail.policy.facts import Fact
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State, decide
+from mic_mail.policy.secondfactor import second_factor
 from mic_mail.process.lanes import Lanes
+from mic_mail.services.codes import Codes
 from mic_mail.services.credentials import hashing
 from mic_mail.services.dialog import Dialog
 from mic_mail.services.identity import Answered, Peer, SignedIn
 from mic_mail.services.readings import delivery_is_use, lifecycle_settings
 from mic_mail.services.refusals import MAY_BE_STALE, Refusal, RefusalKind, Refusals
+from mic_mail.services.secondfactors import SecondFactors
 from mic_mail.services.sharing import Sharing
+from mic_mail.services.uses import Events, Uses
 from mic_mail.services.watching import Watch, Watches
 from mic_mail.storage.types import AccountRef
 
 MAX_USER_OCTETS = 320  # RFC 5321 §4.5.3.1: 64 + 1 + 255
 _OF_THE_BOOK = frozenset({"ldap", "ldaps", "carddav"})
 """Doors at which nobody sends or retrieves mail: a telephone that looks up names does not use the mailbox (Reg. 7.2.a)."""
-
-
-class Events(Protocol):
-    """The part of the mail log that is needed here."""
-
-    def event(self, name: str, /, **fields: str | int | float | bool | None) -> None:
-        """One line of the log."""
 
 
 KEPT_BACK = frozenset({State.SEND_LOCKED, State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED})
@@ -85,9 +82,7 @@ class Access:
         self._digest_key = digest_key
         self._throttle = SharedThrottle(tell)
         self._decisions: dict[int, tuple[Entry, Decision]] = {}
-        self._used: dict[int, datetime] = {}
-        self._used_apps: dict[tuple[int, int], date] = {}
-        self._errands: set[asyncio.Task[None]] = set()
+        self._uses = Uses(directory, lanes=lanes, log=log, clock=clock)
         self._refreshing = asyncio.Lock()
         self._watches = Watches[int](clock)
         self.sharing = Sharing(clock, lambda: self._snapshot, self.decide)
@@ -119,6 +114,8 @@ class Access:
             hash_lane=self._lanes.hash,
             monotonic=self._clock.monotonic,
         )
+        factors = SecondFactors(self._directory, config, self._clock)
+        self._codes = Codes(factors, self._guard, self._refusals, lanes=self._lanes, log=self._log)
 
     def hear(self, told: bytes) -> None:
         """What another process tells of passwords that were tried there."""
@@ -186,7 +183,7 @@ class Access:
 
     def last_use(self, entry: Entry) -> datetime | None:
         """When its person last used the mailbox (Reg. 7.2.a), also where the directory does not know it yet."""
-        return max(filter(None, (entry.last_activity, self._used.get(entry.mailbox_id))), default=None)
+        return self._uses.last(entry)
 
     # ------------------------------------------------------------ open sessions
 
@@ -277,26 +274,8 @@ class Access:
 
     def used(self, mailbox_id: int) -> None:
         """The person used the mailbox now (Reg. 7.2.a). Cheap: the directory is told once a day at most, in the background."""
-        now = self._clock.now()
-        entry = self._snapshot.entry(mailbox_id)
-        known = self._used.get(mailbox_id) or (entry.last_activity if entry else None)
-        if known is not None and local_day(known) == local_day(now):
-            return
-        self._used[mailbox_id] = now
-        self._decisions.pop(mailbox_id, None)
-        self._send_out(self._tell_used(mailbox_id, now))
-
-    def _used_app(self, mailbox_id: int, number: int, use: Use) -> None:
-        """An app password was used: likewise once a day."""
-        known = self._used_apps.get((mailbox_id, number))
-        if known is None or known != local_day(use.at):
-            self._used_apps[mailbox_id, number] = local_day(use.at)
-            self._send_out(self._tell_used_app(mailbox_id, number, use))
-
-    def _send_out(self, errand: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(errand)
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        if self._uses.used(mailbox_id, self._snapshot.entry(mailbox_id)):
+            self._decisions.pop(mailbox_id, None)
 
     def arrived(self, mailbox_id: int) -> None:
         """A message came into the mailbox: use only by the other reading of Reg. 7.2.a, and only while it is not suspended.
@@ -306,19 +285,6 @@ class Access:
         """
         if self._delivery_is_use and (decision := self.decide(mailbox_id)) and State.SUSPENDED not in decision.states:
             self.used(mailbox_id)
-
-    async def _tell_used(self, mailbox_id: int, now: datetime) -> None:
-        try:
-            await self._lanes.io(self._directory.touch_activity, mailbox_id, now)
-        except Trouble as trouble:  # tomorrow's use tells it again; a day more or less in six months is nothing
-            self._log.event("activity_not_recorded", mailbox_id=mailbox_id, error=str(trouble))
-
-    async def _tell_used_app(self, mailbox_id: int, number: int, use: Use) -> None:
-        try:
-            await self._lanes.io(self._directory.app_passwords.used, mailbox_id, number, use)
-        except Trouble as trouble:
-            self._used_apps.pop((mailbox_id, number), None)  # the next sign-in tells it
-            self._log.event("activity_not_recorded", mailbox_id=mailbox_id, app_password=number, error=str(trouble))
 
     # ------------------------------------------------------------ signing in
 
@@ -431,7 +397,42 @@ class Access:
     async def enter_page(self, user: str, password: str, peer: Peer) -> Answered:
         """`login` at the password page: a password that is due keeps nobody out of it (Reg. 6.4.a, 7.3.c, 15.2)."""
         answer = await self._answer(sasl.CheckPassword(user, password), peer, page=True)
+        if isinstance(answer, SignedIn) and self.asks_for_code(answer):
+            self._log.event("second_factor_asked", mailbox=answer.address, peer=peer.address, session=peer.session_id)
+            return answer
         return self.logged(answer, self.address_of(user), peer, "password")
+
+    def factor_of(self, entry: Entry) -> Fact | None:
+        """The second factor of a mailbox, where the setting asks for it."""
+        return None if self._config.auth.second_factor == "off" else second_factor(entry.facts)
+
+    def asks_for_code(self, signed_in: SignedIn) -> bool:
+        """Whether the page wants a code of who has shown the password."""
+        entry = self._snapshot.entry(signed_in.mailbox_id)
+        factor = self.factor_of(entry) if entry is not None else None
+        return factor is not None and factor.seq != signed_in.factor
+
+    async def enter_code(self, half: SignedIn, code: str, peer: Peer) -> Answered:
+        """The second step at the page, of who has shown the password: in, or a refusal. Under limits of its own."""
+        answer = await self.check_code(half, code, peer)
+        if isinstance(answer, SignedIn):
+            if answer.decision.signs_in:
+                self.used(answer.mailbox_id)
+            return self.logged(answer, answer.address, peer, "password+code")
+        self._log_refusal("second_factor_refused", answer, peer, half.address)
+        return answer
+
+    async def check_code(self, signed_in: SignedIn, code: str, peer: Peer) -> Answered:
+        """Whether this is a code of the mailbox's second factor, used up by that."""
+        found = self._find_again(signed_in)
+        if isinstance(found, Refusal):
+            return found
+        refusal = await self._codes.refused(signed_in, code, peer)
+        if refusal is not None:
+            return refusal
+        answer = self._admit(*found, actor=signed_in.actor, door=peer.protocol, page=True)
+        factor = self.factor_of(found[0])
+        return answer if isinstance(answer, Refusal) else replace(answer, factor=factor.seq if factor else None)
 
     async def confirm(self, signed_in: SignedIn, password: str, peer: Peer) -> Answered:
         """Who is signed in at the page types the present password once more: under a sign-in's limits, and decided anew."""
@@ -443,10 +444,10 @@ class Access:
     def recheck_page(self, signed_in: SignedIn, peer: Peer) -> Answered:
         """Whether a session at the page may go on, and with which decision; asked at each of its requests."""
         found = self._find_again(signed_in)
-        refused_or_in = (
-            found if isinstance(found, Refusal) else self._admit(*found, actor=signed_in.actor, door=peer.protocol, page=True)
-        )
-        return self._cut(refused_or_in, signed_in, peer) if isinstance(refused_or_in, Refusal) else refused_or_in
+        if isinstance(found, Refusal):
+            return self._cut(found, signed_in, peer)
+        answer = self._admit(*found, actor=signed_in.actor, door=peer.protocol, page=True)
+        return self._cut(answer, signed_in, peer) if isinstance(answer, Refusal) else replace(answer, factor=signed_in.factor)
 
     # ------------------------------------------------------------ SCRAM, on behalf of `Dialog`
 
@@ -517,11 +518,16 @@ class Access:
         refusal = (self._refusals.of_page if page else self._refusals.of_state)(decision, entry.address)
         if refusal is not None:
             return refusal
+        if app is None and not page and self._config.auth.app_passwords_only and self.factor_of(entry) is not None:
+            return self._refusals.app_password_needed()
         if app is not None and not self._opens(entry, app, door):
             return self._refusals.app_password_elsewhere()
         if app is not None and network is not None:
-            self._used_app(entry.mailbox_id, app, Use(self._clock.now(), door, network))
-        if decision.signs_in and door not in _OF_THE_BOOK:  # who may only choose a password has not used the mailbox yet
+            self._uses.used_app(entry.mailbox_id, app, Use(self._clock.now(), door, network))
+        asks = page and self.factor_of(entry) is not None  # for a code, which comes after this or came before it
+        if (
+            decision.signs_in and door not in _OF_THE_BOOK and not asks
+        ):  # who may only choose a password has not used the mailbox yet
             self.used(entry.mailbox_id)
         account = AccountRef(entry.mailbox_id, entry.home)
         return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version, app)

@@ -52,6 +52,8 @@ class SignedIn:
     credential_version: int
     app_password: int | None = None
     """The number of the app password that opened the session; None: the mailbox's own did."""
+    factor: int | None = None
+    """At the page: the number of the second factor of which a code was shown."""
 
 
 Answered = SignedIn | Refusal

@@ -87,6 +87,19 @@ class Refusals:
         """The app password is right, and was made for other doors."""
         return self._refusal(RefusalKind.NOT_HERE, messages.app_password_elsewhere(), detail="app-password-door")
 
+    def app_password_needed(self) -> Refusal:
+        """The own password is right, and the mailbox has a second factor, which this door cannot ask for."""
+        text = messages.app_password_needed(self._config.password_page)
+        return self._refusal(RefusalKind.NOT_HERE, text, detail="second-factor")
+
+    def code_wrong(self) -> Refusal:
+        """The password was right and the code is not."""
+        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.code_wrong(), detail="code")
+
+    def code_closed(self) -> Refusal:
+        """No code is looked at any more."""
+        return self._refusal(RefusalKind.NOT_HERE, messages.code_closed(), clause="15.2", detail="code-closed")
+
     def waiting(self, wait: Wait) -> Refusal:
         """Too many passwords were wrong."""
         return self._refusal(RefusalKind.TOO_MANY, messages.too_many(wait.seconds), detail=wait.rule)

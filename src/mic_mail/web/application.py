@@ -11,6 +11,8 @@ is announced stands on every page (Reg. 10.3).
     /password  POST   a new one -> /mailbox
     /sign-out  POST   -> /signed-out
     /app-passwords    those of single devices: a list, a new one, an end (`apppasswords`)
+    /code             the second step of signing in, for who has a second factor (`secondfactor`)
+    /second-factor    to set one, or remove it
     /forgot           what to do, and that this page resets nothing (Reg. 15.2)
     /dav/             the address book, for programs (`carddav`)
     /mail/, /.well-known/autoconfig/, /autodiscover/   mail programs set themselves up (`autosetup`)
@@ -19,7 +21,7 @@ is announced stands on every page (Reg. 10.3).
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from starlette.applications import Starlette
@@ -49,6 +51,7 @@ from mic_mail.services.identity import Peer, SignedIn
 from mic_mail.services.kept import kept_by, measured
 from mic_mail.services.ownpassword import OwnPassword, own_state
 from mic_mail.services.refusals import Refusal, RefusalKind
+from mic_mail.services.secondfactors import SecondFactors
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web import forms
 from mic_mail.web.apppasswords import AppPasswordPages
@@ -62,6 +65,7 @@ from mic_mail.web.guarding import KEPT_FOR_EVER, Guard
 from mic_mail.web.http import caller_of, peer_of
 from mic_mail.web.monitoring import Monitor
 from mic_mail.web.rendering import ICON, STYLE, STYLE_PATH, Pages
+from mic_mail.web.secondfactor import CODE, FACTOR, SecondFactorPages
 from mic_mail.web.sessions import TRIES, Patience, Session, Sessions, new_token
 from mic_mail.web.shown import STATUS, shown_kept, shown_programs, shown_state
 
@@ -84,6 +88,7 @@ class WebServices:
     access: Access
     own_password: OwnPassword
     app_passwords: AppPasswords
+    second_factors: SecondFactors
     store: MailStore
     lanes: Lanes
     clock: Clock
@@ -114,6 +119,7 @@ class Application:
         self.tokens = Tokens(services.key)
         self._books = AddressBooks(services.access, services.key, lanes=services.lanes, clock=services.clock, log=services.log)
         self._apps = AppPasswordPages(self)
+        self._factors = SecondFactorPages(self)
         routes = [
             Route("/", self.show_sign_in),
             Route("/sign-in", self.show_sign_in),
@@ -125,6 +131,7 @@ class Application:
             Route("/password", self.show_change),
             Route("/password", self.change, methods=["POST"]),
             *self._apps.routes(),
+            *self._factors.routes(),
             Route("/forgot", self.show_forgot),
             Route("/.well-known/change-password", self.to_change),  # W3C: where password managers send their people
             Route("/robots.txt", _robots),
@@ -192,10 +199,20 @@ class Application:
             # The address is shown again: most who are refused here have mistyped the password.
             wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
             return self._sign_in_page(request, answer.text, user=user, status=STATUS.get(answer.kind, 403), is_wrong=wrong)
-        token = self.sessions.begin(answer, instead_of=request.cookies.get(SESSION_COOKIE))
-        response = _to("/password" if answer.decision.password_change_due else "/mailbox")
+        half = self.services.access.asks_for_code(answer)
+        token = self.sessions.begin(answer, instead_of=request.cookies.get(SESSION_COOKIE), half=half)
+        response = _to(CODE) if half else self.inside(answer)
         _set_cookie(response, SESSION_COOKIE, token)
         _drop_cookie(response, FORM_COOKIE)
+        return response
+
+    def inside(self, signed_in: SignedIn) -> Response:
+        """Where who has just signed in goes."""
+        return _to("/password" if signed_in.decision.password_change_due else "/mailbox")
+
+    def under(self, response: Response, token: str) -> Response:
+        """The session goes on under another token."""
+        _set_cookie(response, SESSION_COOKIE, token)
         return response
 
     async def sign_out(self, request: Request) -> Response:
@@ -216,6 +233,16 @@ class Application:
 
     async def visit(self, request: Request) -> Visit | None:
         """Who this is, if a session says so and the mailbox's state still allows it."""
+        visit = await self.half_visit(request)
+        if visit is None or visit.session.half:
+            return None
+        if self.services.access.asks_for_code(visit.signed_in):  # a second factor was set elsewhere since
+            self.sessions.end(visit.token)
+            return None
+        return visit
+
+    async def half_visit(self, request: Request) -> Visit | None:
+        """Likewise, also of who has not shown a code yet."""
         token = request.cookies.get(SESSION_COOKIE, "")
         session = self.sessions.find(token)
         if session is None:
@@ -230,11 +257,18 @@ class Application:
 
     def ended(self, request: Request) -> Response:
         """The page for who is not, or not any more, signed in."""
+        session = self.sessions.find(request.cookies.get(SESSION_COOKIE, ""))
+        if session is not None and session.half:
+            return _to(CODE)
         had_one = SESSION_COOKIE in request.cookies
         response = self._sign_in_page(request, pages.SESSION_ENDED if had_one else None, status=403 if had_one else 200)
         if had_one:
             _drop_cookie(response, SESSION_COOKIE)
         return response
+
+    def must_enrol(self, visit: Visit) -> bool:
+        """Whether a second factor has to be set before anything else is open."""
+        return self._factors.must_enrol(visit)
 
     # ------------------------------------------------------------ the own mailbox
 
@@ -244,6 +278,8 @@ class Application:
             return self.ended(request)
         if visit.signed_in.decision.password_change_due:
             return _to("/password")
+        if self._factors.must_enrol(visit):
+            return _to(FACTOR)
         services, address = self.services, visit.signed_in.address
         snapshot = services.access.snapshot
         entry = snapshot.entries[visit.signed_in.mailbox_id]
@@ -260,7 +296,8 @@ class Application:
         return self.page(
             "mailbox", request, news=news, state=shown_state(state, used, services.config), address=address, path="/mailbox",
             apps=self._apps.count(visit), kept=[shown_kept(each) for each in kept],
-            programs=shown_programs(servers(services.config)), sign_out=self.tokens.mint(visit.token, "sign-out"),
+            programs=shown_programs(servers(services.config)), factor=self._factors.standing(visit),
+            sign_out=self.tokens.mint(visit.token, "sign-out"),
         )  # fmt: skip
 
     async def apple_profile(self, request: Request) -> Response:
@@ -318,6 +355,7 @@ class Application:
             return self._change_page(visit, text, at="present" if wrong else "", status=STATUS.get(answer.kind, 403))
         if new != again:
             return self._change_page(visit, pages.NOT_THE_SAME, at="again", status=422)
+        answer = replace(answer, factor=visit.signed_in.factor)
         return await self._give(visit, answer, new, ends_apps="apps" in fields)
 
     def counted(self, visit: Visit) -> Response | None:
@@ -365,7 +403,7 @@ class Application:
             decision = self.services.access.decide(before.mailbox_id) or before.decision
         except (FactsUnreadable, Trouble):  # the next request finds out what there is
             decision = before.decision
-        return SignedIn(before.mailbox_id, before.address, before.account, decision, before.actor, version)
+        return replace(before, decision=decision, credential_version=version)
 
     async def to_change(self, request: Request) -> Response:
         return _to("/password")

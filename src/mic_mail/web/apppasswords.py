@@ -64,6 +64,8 @@ class AppPasswordPages:
             return application.ended(request)
         if visit.signed_in.decision.password_change_due:
             return RedirectResponse("/password", 303)
+        if application.must_enrol(visit):
+            return RedirectResponse("/second-factor", 303)
         return visit
 
     async def show(self, request: Request) -> Response:

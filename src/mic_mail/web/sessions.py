@@ -16,6 +16,8 @@ from mic_mail.services.identity import SignedIn
 MOST = 10_000
 MOST_PER_MAILBOX = 8
 TOKEN_OCTETS = 32
+HALF_SECONDS = 300.0
+"""How long a code may take."""
 TRIES = 20
 """New passwords that one session may try: each costs several hashes."""
 
@@ -32,6 +34,12 @@ class Session:
     """What the next page has to say first."""
     secret: "Secret | None" = None
     """What the next page shows, and none after it."""
+    half: bool = False
+    """The password was right, and a code of the second factor is still to come: nothing else is open."""
+    enrolment: bytes | None = field(default=None, repr=False)
+    """The secret of a second factor that was shown and not confirmed yet."""
+    recovery: tuple[str, ...] = field(default=(), repr=False)
+    """Recovery codes that the next page shows, and none after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def begin(self, signed_in: SignedIn, *, instead_of: str | None = None, news: Text | None = None) -> str:
+    def begin(self, signed_in: SignedIn, *, instead_of: str | None = None, news: Text | None = None, half: bool = False) -> str:
         """A session for who has just proved a password, under a token that nobody has seen before; ends `instead_of`."""
         if instead_of is not None:
             self.end(instead_of)
@@ -76,7 +84,7 @@ class Sessions:
         while len(self._sessions) >= MOST:
             self._sessions.popitem(last=False)
         now, token = self._monotonic(), new_token()
-        self._sessions[_digest(token)] = Session(signed_in, now, now, news=news)
+        self._sessions[_digest(token)] = Session(signed_in, now, now, news=news, half=half)
         return token
 
     def find(self, token: str) -> Session | None:
@@ -85,7 +93,8 @@ class Sessions:
         session = self._sessions.get(key)
         if session is None:
             return None
-        if now - session.used >= self.patience.idle or now - session.began >= self.patience.whole:
+        whole = HALF_SECONDS if session.half else self.patience.whole
+        if now - session.used >= self.patience.idle or now - session.began >= whole:
             del self._sessions[key]
             return None
         session.used = now

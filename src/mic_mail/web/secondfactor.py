@@ -1,0 +1,241 @@
+"""The pages of the second factor: the code after the password, setting one with the device at hand, removing it.
+
+In: requests. Out: pages. Who has shown the password alone reaches the code's page, nothing else. To set one takes the present
+password and a code of the new device; to remove one the present password and a code. The secret is shown until it is confirmed,
+recovery codes once. The QR code is drawn here, into the page: nothing is asked of others, and no script runs.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from mic_mail.auth import totp
+from mic_mail.directory.records import Superseded
+from mic_mail.errors import BadInput, Refused, Text, Trouble
+from mic_mail.i18n import messages, pages
+from mic_mail.services.credentials import Origin
+from mic_mail.services.refusals import Refusal, RefusalKind
+from mic_mail.web import forms
+from mic_mail.web.shown import STATUS
+
+if TYPE_CHECKING:
+    from mic_mail.web.application import Application, Visit
+
+CODE, FACTOR = "/code", "/second-factor"
+BEGIN, CONFIRM, REMOVE = f"{FACTOR}/begin", f"{FACTOR}/confirm", f"{FACTOR}/remove"
+
+
+class SecondFactorPages:
+    """The routes of one application."""
+
+    def __init__(self, application: "Application") -> None:
+        self._application = application
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(CODE, self.show_code),
+            Route(CODE, self.enter_code, methods=["POST"]),
+            Route(FACTOR, self.show),
+            Route(BEGIN, self.begin, methods=["POST"]),
+            Route(CONFIRM, self.confirm, methods=["POST"]),
+            Route(REMOVE, self.remove, methods=["POST"]),
+        ]
+
+    @property
+    def _setting(self) -> str:
+        return self._application.services.config.auth.second_factor
+
+    def standing(self, visit: "Visit") -> bool | None:
+        """Whether the mailbox has one; None: there is no such thing here."""
+        return None if self._setting == "off" else self._has_one(visit)
+
+    def must_enrol(self, visit: "Visit") -> bool:
+        """Whether nothing else is open before one is set."""
+        return self._setting == "everyone" and not self._has_one(visit)
+
+    def _has_one(self, visit: "Visit") -> bool:
+        access = self._application.services.access
+        return access.factor_of(access.snapshot.entries[visit.signed_in.mailbox_id]) is not None
+
+    # ------------------------------------------------------------ the second step of signing in
+
+    async def _half(self, request: Request) -> "Visit | Response":
+        visit = await self._application.half_visit(request)
+        if visit is None:
+            return self._application.ended(request)
+        return visit if visit.session.half else RedirectResponse("/mailbox", 303)
+
+    async def show_code(self, request: Request) -> Response:
+        visit = await self._half(request)
+        return visit if isinstance(visit, Response) else self._code_page(visit)
+
+    def _code_page(self, visit: "Visit", error: Text | None = None, status: int = 200) -> Response:
+        tokens = self._application.tokens
+        return self._application.page(
+            "code", visit.request, status, error=error, address=visit.signed_in.address, path=CODE,
+            token=tokens.mint(visit.token, CODE), sign_out=tokens.mint(visit.token, "sign-out"),
+        )  # fmt: skip
+
+    async def enter_code(self, request: Request) -> Response:
+        fields = await forms.read(request)
+        visit = await self._half(request)
+        if isinstance(visit, Response):
+            return visit
+        application = self._application
+        if not forms.is_from_here(request) or not application.tokens.fits(fields.get("token", ""), visit.token, CODE):
+            return self._code_page(visit, pages.FORM_EXPIRED, 403)
+        if not fields.get("code", "").strip():
+            return self._code_page(visit, pages.FIELDS_MISSING, 422)
+        if (tired := application.counted(visit)) is not None:
+            return tired
+        access = application.services.access
+        answer = await access.enter_code(visit.signed_in, fields["code"], visit.peer)
+        if isinstance(answer, Refusal):
+            return self._code_page(visit, answer.text, STATUS.get(answer.kind, 403))
+        token = application.sessions.begin(answer, instead_of=visit.token)
+        return application.under(application.inside(answer), token)
+
+    # ------------------------------------------------------------ setting and removing
+
+    async def _visit(self, request: Request) -> "Visit | Response":
+        application = self._application
+        if self._setting == "off":
+            return application.refuse(request.scope, 404)
+        visit = await application.visit(request)
+        if visit is None:
+            return application.ended(request)
+        return RedirectResponse("/password", 303) if visit.signed_in.decision.password_change_due else visit
+
+    async def show(self, request: Request) -> Response:
+        visit = await self._visit(request)
+        return visit if isinstance(visit, Response) else await self._page(visit)
+
+    async def _page(self, visit: "Visit", error: Text | None = None, *, at: str = "", status: int = 200) -> Response:
+        application, services, session = self._application, self._application.services, visit.session
+        address = visit.signed_in.address
+        try:
+            factor = await services.lanes.io(services.second_factors.of, visit.signed_in.mailbox_id)
+        except Trouble:
+            return application.page(
+                "message", visit.request, 503, text=messages.unavailable(), title=pages.ERROR, path=FACTOR, is_error=True
+            )
+        uri = typed = drawn = ""
+        if factor is None and session.enrolment is not None:
+            uri = totp.uri(session.enrolment, address, services.config.server.hostname)
+            typed, drawn = totp.typed(session.enrolment), await services.lanes.cpu(_qr, uri)
+        recovery, session.recovery = session.recovery, ()
+        news, session.news = session.news, None
+        mint = application.tokens.mint
+        return application.page(
+            "second-factor", visit.request, status, error=error, at=at, news=news, factor=factor, uri=uri, typed=typed,
+            drawn=drawn, recovery=recovery, is_needed=self.must_enrol(visit), address=address, path=FACTOR,
+            only_apps=services.config.auth.app_passwords_only and services.config.auth.app_passwords > 0,
+            begin=mint(visit.token, BEGIN), confirm=mint(visit.token, CONFIRM), remove=mint(visit.token, REMOVE),
+            sign_out=mint(visit.token, "sign-out"),
+        )  # fmt: skip
+
+    async def _asked(self, request: Request, purpose: str) -> "tuple[Visit, dict[str, str]] | Response":
+        """A form of one of the pages below, from here."""
+        fields = dict(await forms.read(request))
+        visit = await self._visit(request)
+        if isinstance(visit, Response):
+            return visit
+        if not forms.is_from_here(request) or not self._application.tokens.fits(fields.get("token", ""), visit.token, purpose):
+            return await self._page(visit, pages.FORM_EXPIRED, status=403)
+        return visit, fields
+
+    async def _unproved(self, visit: "Visit", present: str) -> Response | None:
+        """The answer where the present password is not that."""
+        if not present:
+            return await self._page(visit, pages.FIELDS_MISSING, status=422)
+        if (tired := self._application.counted(visit)) is not None:
+            return tired
+        answer = await self._application.services.access.confirm(visit.signed_in, present, visit.peer)
+        if not isinstance(answer, Refusal):
+            return None
+        wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
+        text, at = (pages.PRESENT_IS_WRONG, "present") if wrong else (answer.text, "")
+        return await self._page(visit, text, at=at, status=STATUS.get(answer.kind, 403))
+
+    async def begin(self, request: Request) -> Response:
+        asked = await self._asked(request, BEGIN)
+        if isinstance(asked, Response):
+            return asked
+        visit, fields = asked
+        if (unproved := await self._unproved(visit, fields.get("present", ""))) is not None:
+            return unproved
+        visit.session.enrolment = totp.make_secret()
+        return RedirectResponse(FACTOR, 303)
+
+    async def confirm(self, request: Request) -> Response:
+        asked = await self._asked(request, CONFIRM)
+        if isinstance(asked, Response):
+            return asked
+        visit, fields = asked
+        application, services = self._application, self._application.services
+        secret, signed_in = visit.session.enrolment, visit.signed_in
+        if secret is None:
+            return RedirectResponse(FACTOR, 303)
+        if (tired := application.counted(visit)) is not None:
+            return tired
+        code, origin = fields.get("code", ""), Origin(signed_in.actor)
+        try:
+            enrolled = await services.lanes.io(services.second_factors.enrol, signed_in.mailbox_id, secret, code, origin)
+        except BadInput as bad:
+            return await self._page(visit, bad.text, at="code", status=422)
+        except Superseded as passed:
+            return await self._page(visit, passed.text, status=409)
+        except Refused as refused:
+            return await self._page(visit, refused.text, status=403)
+        except Trouble:
+            return await self._page(visit, messages.unavailable(), status=503)
+        application.event("second_factor_set", request, mailbox=signed_in.address)
+        await self._told()
+        token = application.sessions.begin(replace(signed_in, factor=enrolled.fact.seq), instead_of=visit.token)
+        session = application.sessions.find(token)
+        assert session is not None, "it begins now"
+        session.news, session.recovery = pages.FACTOR_SET, enrolled.recovery
+        return application.under(RedirectResponse(FACTOR, 303), token)
+
+    async def remove(self, request: Request) -> Response:
+        asked = await self._asked(request, REMOVE)
+        if isinstance(asked, Response):
+            return asked
+        visit, fields = asked
+        application, services, signed_in = self._application, self._application.services, visit.signed_in
+        if (unproved := await self._unproved(visit, fields.get("present", ""))) is not None:
+            return unproved
+        answer = await services.access.check_code(signed_in, fields.get("code", ""), visit.peer)
+        if isinstance(answer, Refusal):
+            application.event("second_factor_refused", request, mailbox=signed_in.address, reason=answer.detail)
+            return await self._page(visit, answer.text, at="code", status=STATUS.get(answer.kind, 403))
+        try:
+            origin = Origin(signed_in.actor)
+            await services.lanes.io(lambda: services.second_factors.remove(signed_in.mailbox_id, origin, ends_apps=False))
+        except Refused as refused:
+            return await self._page(visit, refused.text, status=409)
+        except Trouble:
+            return await self._page(visit, messages.unavailable(), status=503)
+        application.event("second_factor_removed", request, mailbox=signed_in.address)
+        await self._told()
+        visit.session.news = pages.FACTOR_REMOVED
+        return RedirectResponse(FACTOR, 303)
+
+    async def _told(self) -> None:
+        """The other processes and this one know of it."""
+        services = self._application.services
+        await services.directory_changed()
+        try:
+            await services.access.refresh()
+        except Trouble:  # it follows within two seconds
+            return
+
+
+def _qr(uri: str) -> str:
+    """The code as SVG to stand in a page: nothing of `uri` stands in it as letters."""
+    import segno  # for who sets a factor, not for every process of pages
+
+    return segno.make(uri, error="m", micro=False).svg_inline(scale=4, border=4, dark="#000", light="#fff")
