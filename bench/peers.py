@@ -61,12 +61,16 @@ def read_pid(path: Path, seconds: float = 10) -> int:
     return int(path.read_text())
 
 
-def start_ours(folder: Path, base: int = 13000, workers: int = 2, *, index: bool = True) -> Server:
-    """`mic-mail demo` with bench users; the program as it is installed beside this interpreter."""
-    if not index:
+def start_ours(folder: Path, base: int = 13000, workers: int = 2, *, index: bool = True, settings: str = "") -> Server:
+    """`mic-mail demo` with bench users; the program as it is installed beside this interpreter.
+
+    `settings`: its configuration (TOML) in place of a demonstration's, but for doors and workers.
+    """
+    settings += "" if index else "[search]\nenabled = false\n"
+    if settings:
         folder.mkdir()
         (folder / "mic-mail-demo").touch()
-        (folder / "mic-mail.toml").write_text("[search]\nenabled = false\n")
+        (folder / "mic-mail.toml").write_text(settings)
     command = [str(Path(sys.executable).with_name("mic-mail")), "demo", "--data", str(folder), "--ports-from", str(base)]
     command += ["--workers", str(workers), "--cleartext", "--bench-users", str(USERS)]
     with (folder.parent / f"{folder.name}.log").open("wb") as log:

@@ -2,7 +2,8 @@
 
     python bench/soak.py [--minutes 30] [--clients 2000] [--folder DIR] [--ports-from 18000]
 
-Runs `mic-mail demo` as it is installed beside this interpreter, with 200 mailboxes. Says what was done, how long people waited,
+Runs `mic-mail demo` as it is installed beside this interpreter, with 200 mailboxes and the limits of a server on the Internet;
+what other servers bring is judged, by a name server of the soak's own. Says what was done, how long people waited,
 memory by the minute, what the log tells of processes that failed, and what is missing, changed or twice after reading every
 mailbox whole. Ends with 1 where a message was lost, changed or doubled, a process failed or memory grew by more than `GROWTH`
 from the second third of the time to the last.
@@ -41,7 +42,21 @@ SHARES: dict[soakhonest.Life, float] = {
 }
 """Of all clients; the rest is hostile."""
 GROWTH = 1.10
+SETTINGS = """\
+[sending]
+paused = true
+[dns]
+nameservers = ["{names}"]
+[inbound]
+trusted_networks = []
+"""
+ZONE = {
+    ("example.net", "TXT"): ['"v=spf1 ip4:127.0.0.0/8 -all"'],
+    ("_dmarc.example.net", "TXT"): ['"v=DMARC1; p=reject"'],
+}
+"""Of the servers that bring mail; all other names do not exist."""
 SAMPLE_SECONDS = 10
+TESTS = Path(__file__).parents[1] / "tests"
 
 
 def crowd(place: Place, books: Books, clients: int) -> list[Coroutine[object, object, None]]:
@@ -132,11 +147,15 @@ def main() -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     random.seed()
-    server = start_ours(folder / "server", arguments.ports_from)
-    try:
-        code = uvloop.run(run(server, Place(arguments.ports_from, USERS, PASSWORD, tls), arguments))
-    finally:
-        server.stop()
+    sys.path.insert(0, str(TESTS))
+    from dnsserver import name_server
+
+    with name_server(ZONE) as names:
+        server = start_ours(folder / "server", arguments.ports_from, settings=SETTINGS.format(names=names.place))
+        try:
+            code = uvloop.run(run(server, Place(arguments.ports_from, USERS, PASSWORD, tls), arguments))
+        finally:
+            server.stop()
     sys.exit(code)
 
 
