@@ -1,4 +1,4 @@
-"""Reg. 4.2: nothing is kept back in silence. Who it is for hears of it, the Centre decides on record, and what is released comes."""
+"""Reg. 4.2: nothing is kept back in silence. Who it is for hears of it, the Centre decides, and what is released comes."""
 
 import email
 import email.policy
