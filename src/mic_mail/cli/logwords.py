@@ -38,11 +38,11 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
     "message_judged": (
         (
             "Nguồn gốc thư: SPF {spf} ({spf_domain}), DKIM {dkim}, DMARC {dmarc} ({from_domain}), ARC {arc}, iprev {iprev}; "
-            "kết quả {action}, quy tắc {rule} ({reason})"
+            "Rspamd {spam} {score}/{required}; kết quả {action}, quy tắc {rule} ({reason})"
         ),
         (
             "Origin: SPF {spf} ({spf_domain}), DKIM {dkim}, DMARC {dmarc} ({from_domain}), ARC {arc}, iprev {iprev}; "
-            "{action}, rule {rule} ({reason})"
+            "Rspamd {spam} {score}/{required}; {action}, rule {rule} ({reason})"
         ),
     ),
     "list_unusable": (

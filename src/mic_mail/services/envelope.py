@@ -156,6 +156,12 @@ class Judged:
 
     verdict: str = ""
     """By which it is filed: `junk`, or nothing."""
+    held_for: str = ""
+    """Why it goes to the quarantine in place of its mailboxes (`outbound.quarantine.Reason`); nothing: it does not."""
+    said: str = ""
+    """What the check said that wants it held: malware's name, an action and a score."""
+    symbols: tuple[str, ...] = ()
+    """Of the filter, with their scores."""
 
 
 @dataclass(frozen=True, slots=True)
