@@ -179,7 +179,7 @@ class Rspamd:
         user: list[str] = []
         if os.getuid() == 0:  # it does not run as root by itself
             user = ["--insecure"]
-        if self._redis is not None:
+        if self._redis is not None and not self._redis.exists():
             self._run("redis-server", "--port", "0", "--unixsocket", str(self._redis), "--save", "", "--dir", str(self._folder))
         self._run("rspamd", "--no-fork", *user, "--config", str(self._folder / "rspamd.conf"), f"--var=DBDIR={self._folder}")
         limit = time.monotonic() + START_SECONDS
@@ -203,6 +203,13 @@ class Rspamd:
     def log(self) -> str:
         path = self._folder / "rspamd.log"
         return path.read_text(errors="replace") if path.exists() else "it has written no log"
+
+    def restart(self) -> None:
+        """Rspamd alone: it counts anew how much it has learned, which it else does now and then."""
+        daemon = self._processes.pop()
+        daemon.terminate()
+        daemon.wait(20)
+        self.start()
 
     def stop(self) -> None:
         for one in reversed(self._processes):
