@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +20,7 @@ GREY, SOFT, MARKED, QUARANTINED = "wantgreylist", "wantsoftreject", "wantheader"
 """Words in a subject that bring about an action."""
 PASSWORD = "of the controller"
 START_SECONDS = 60.0
+PLUGINS = Path("/usr/share/rspamd/plugins")
 
 CONFIGURATION = """
 options {{
@@ -42,7 +44,7 @@ worker "fuzzy" {{ count = -1; }}
 actions {{ reject = 15; add_header = 6; greylist = 4; }}
 lua = "{folder}/rules.lua";
 metric {{ name = "default"; }}
-modules {{ path = [{modules}]; }}
+modules {{ path = "{folder}/plugins"; }}
 {more}
 """
 RULES = """
@@ -143,7 +145,7 @@ def said(action: str, score: float = 7.5, **symbols: float) -> dict[str, object]
 class Rspamd:
     """One daemon and what it needs."""
 
-    def __init__(self, folder: Path, *, learning: bool = False, nameserver: str = "127.0.0.1:1", modules: str = "",
+    def __init__(self, folder: Path, *, learning: bool = False, nameserver: str = "127.0.0.1:1", plugins: Sequence[str] = (),
                  more: str = "", filters: str = "") -> None:  # fmt: skip
         self._folder = folder
         folder.mkdir(parents=True)
@@ -152,12 +154,15 @@ class Rspamd:
         words = {GREY: "greylist", SOFT: "soft reject", MARKED: "add header", QUARANTINED: "quarantine"}
         (folder / "tld").write_text("com\norg\nnet\nvn\ngov.vn\nexample\n")
         (folder / "rules.lua").write_text(RULES.format(words=", ".join(f"{word} = '{act}'" for word, act in words.items())))
+        (folder / "plugins").mkdir()
+        for plugin in plugins:
+            shutil.copy(PLUGINS / f"{plugin}.lua", folder / "plugins")
         if learning:
             more += BAYES.format(redis=self._redis)
         (folder / "rspamd.conf").write_text(
             CONFIGURATION.format(
                 folder=folder, port=self.port, control=self.control, password=PASSWORD, nameserver=nameserver,
-                modules=modules, more=more, filters=filters,
+                more=more, filters=filters,
             )
         )  # fmt: skip
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -174,7 +179,7 @@ class Rspamd:
         user: list[str] = []
         if os.getuid() == 0:  # it does not run as root by itself
             user = ["--insecure"]
-        if self._redis is not None:
+        if self._redis is not None and not self._redis.exists():
             self._run("redis-server", "--port", "0", "--unixsocket", str(self._redis), "--save", "", "--dir", str(self._folder))
         self._run("rspamd", "--no-fork", *user, "--config", str(self._folder / "rspamd.conf"), f"--var=DBDIR={self._folder}")
         limit = time.monotonic() + START_SECONDS
@@ -198,6 +203,13 @@ class Rspamd:
     def log(self) -> str:
         path = self._folder / "rspamd.log"
         return path.read_text(errors="replace") if path.exists() else "it has written no log"
+
+    def restart(self) -> None:
+        """Rspamd alone: it counts anew how much it has learned, which it else does now and then."""
+        daemon = self._processes.pop()
+        daemon.terminate()
+        daemon.wait(20)
+        self.start()
 
     def stop(self) -> None:
         for one in reversed(self._processes):

@@ -17,8 +17,11 @@ import pytest
 import clamdserver
 from clamdserver import EICAR, NAME, ClamDaemon
 from harness import MailServer
+from mic_mail.config.document import write
+from mic_mail.outbound.quarantine import Quarantine
 from mic_mail.policy.facts import Cause, FactKind, MailboxKind
 from regulation.test_clause_7_2_c import subjects, submission, suspensions
+from regulation.test_commands import Console
 
 pytestmark = [
     pytest.mark.needs_tool,
@@ -130,6 +133,44 @@ def test_who_sends_malware_is_refused_only(serve: Callable[..., MailServer], dae
     assert from_inside(server, message(EICAR))[0] == 550
     assert suspensions(server, SENDER) == []
     assert from_inside(server, message(b"a document"))[0] == 250
+
+
+@pytest.mark.clause("4.2", "7.2.c")
+@pytest.mark.parametrize("padding", [0, 400_000], ids=["in memory", "as a file"])
+def test_malware_in_quarantine(serve: Callable[..., MailServer], daemon: ClamDaemon, tmp_path: Path, padding: int) -> None:
+    """`malware.found = "quarantine"`, of mail from other servers alone: told to whom it is for, released by a document."""
+    server = furnished(serve({"malware": {"clamd": daemon.place, "found": "quarantine"}}))
+    octets = message(EICAR, "a@example.org", padding=padding)
+    assert from_outside(server, octets)[0] == 250
+    assert received(server) == 0
+    quarantine = Quarantine(server.config.quarantine_dir)
+    (record,) = quarantine.records()
+    assert (record.reason, record.what, record.sender, record.recipients) == ("malware", NAME, "a@example.org", (READER,))
+    server.housekeep()
+    assert received(server) == 1
+    (tmp_path / "mic-mail.toml").write_text(write(server.config))
+    console = Console(tmp_path)
+    assert console.run("quarantine", "release", record.held_id, "--reason", "x") == 1
+    assert console.run("quarantine", "release", record.held_id, "--reason", "x", "--document", "7/CV") == 0, console.err
+    server.housekeep()
+    server.call(server.running.rooms.mailflow.settle())
+    assert received(server) == 2
+    assert from_inside(server, message(EICAR, padding=padding))[0] == 550
+    assert len(list(quarantine.records())) == 1
+    assert len(suspensions(server, SENDER)) == 1
+
+
+@pytest.mark.clause("4.2")
+def test_what_was_not_scanned_in_quarantine(serve: Callable[..., MailServer], tmp_path: Path) -> None:
+    """`malware.absent = "quarantine"`: from inside it comes later."""
+    server = furnished(serve({"malware": {"clamd": f"unix:{tmp_path}/nobody", "absent": "quarantine"}}))
+    assert from_outside(server, message(b"a document", "a@example.org"))[0] == 250
+    assert from_inside(server, message(b"a document"))[0] == 451
+    (record,) = Quarantine(server.config.quarantine_dir).records()
+    assert (record.reason, received(server)) == ("not-scanned", 0)
+    server.stop()
+    told = [event["refused"] for event in server.events() if event["event"] == "message_not_scanned"]
+    assert told == [False, True]
 
 
 def test_a_daemon_that_is_away(server: MailServer, daemon: ClamDaemon) -> None:

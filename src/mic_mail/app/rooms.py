@@ -32,6 +32,8 @@ from mic_mail.process.sentcounts import SentCounts
 from mic_mail.services.access import Access
 from mic_mail.services.certificates import open_front, renewed
 from mic_mail.services.housekeeping import ChangedAccounts
+from mic_mail.services.inbound.content import Content
+from mic_mail.services.inbound.holding import Holding
 from mic_mail.services.inbound.judging import Judging
 from mic_mail.services.inbound.learning import Learning
 from mic_mail.services.inbound.listed import Listed
@@ -75,6 +77,7 @@ class Rooms:
     secrecy: Secrecy
     learning: Learning
     judging: Judging
+    holding: Holding
     mailflow: MailFlow
     runaways: Runaways
     counts: SentCounts
@@ -111,6 +114,7 @@ class Rooms:
         self.secrecy.configure(config)
         self.learning.configure(config)
         self.judging.configure(config)
+        self.holding.configure(config)
         self.usage.notices = Notices(self.store, config, self.clock)
         self.renew_tls()
 
@@ -164,7 +168,9 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         access, directory, tell=lambda: tell_directory_changed(config.run_dir), lanes=lanes, clock=clock, log=log
     )
     malware = Malware(config, lanes, log, runaways.infected)
-    judging = Judging(config, (Origins(config), Listed()), log, clock)
+    content = Content(config, lanes=lanes, log=log, clock=clock, spamming=runaways.spamming)
+    judging = Judging(config, (Origins(config), Listed(), content), log, clock)
+    holding = Holding(config, log, clock)
     reports = SpoolReports(
         ReportSettings(
             config.server.hostname,
@@ -195,6 +201,8 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         malware=malware,
         secrecy=secrecy,
         judging=judging,
+        content=content,
+        holding=holding,
         log=log,
         clock=clock,
         reports=reports,
@@ -222,6 +230,7 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
         secrecy=secrecy,
         learning=learning,
         judging=judging,
+        holding=holding,
         mailflow=mailflow,
         runaways=runaways,
         counts=counts,

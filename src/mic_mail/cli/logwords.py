@@ -38,11 +38,11 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
     "message_judged": (
         (
             "Nguồn gốc thư: SPF {spf} ({spf_domain}), DKIM {dkim}, DMARC {dmarc} ({from_domain}), ARC {arc}, iprev {iprev}; "
-            "kết quả {action}, quy tắc {rule} ({reason})"
+            "Rspamd {spam} {score}/{required}; kết quả {action}, quy tắc {rule} ({reason})"
         ),
         (
             "Origin: SPF {spf} ({spf_domain}), DKIM {dkim}, DMARC {dmarc} ({from_domain}), ARC {arc}, iprev {iprev}; "
-            "{action}, rule {rule} ({reason})"
+            "Rspamd {spam} {score}/{required}; {action}, rule {rule} ({reason})"
         ),
     ),
     "list_unusable": (
@@ -199,6 +199,46 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
     "handover_settled": (
         "Dấu bàn giao của {mailbox} đã khớp với hồ sơ",
         "The mark of the handover of {mailbox} is as on record",
+    ),
+    "junk_reported": (
+        "{login} chuyển hoặc đánh dấu {messages} thư trong thư mục {folder} (thư rác: {spam}), sẽ dạy bộ lọc",
+        "{login} moved or marked {messages} messages in folder {folder} (spam: {spam}); the filter will be taught",
+    ),
+    "message_taught": (
+        "Đã dạy bộ lọc bằng một thư của {mailbox} (thư rác: {spam}): {result}",
+        "The filter was taught a message of {mailbox} (spam: {spam}): {result}",
+    ),
+    "teaching_waits": (
+        "Chưa dạy được bộ lọc, {lessons} thư chờ: {error}",
+        "The filter cannot be taught now, {lessons} messages wait: {error}",
+    ),
+    "lessons_left_out": (
+        "Bỏ qua {messages} thư của {mailbox}: quá số thư được dùng để dạy bộ lọc trong một giờ",
+        "{messages} messages of {mailbox} left out: more than may teach the filter in an hour",
+    ),
+    "submitted_judged": (
+        "Thư của {login} gửi đi được bộ lọc xem: {spam}, kết quả {action}",
+        "Mail of {login} was shown to the filter: {spam}, {action}",
+    ),
+    "message_quarantined": (
+        "Thư của <{sender}> gửi {recipients} được nhận và giữ ở khu cách ly: {reason} ({what})",
+        "Message of <{sender}> for {recipients} was taken and put in quarantine: {reason} ({what})",
+    ),
+    "quarantine_told": (
+        "Đã báo {mailbox} về {messages} thư đang cách ly",
+        "{mailbox} was told of {messages} messages in quarantine",
+    ),
+    "quarantined_message_delivered": (
+        "Thư cách ly của <{sender}> được giải tỏa cho {recipients}",
+        "Message of <{sender}> in quarantine is released to {recipients}",
+    ),
+    "quarantined_message_expired": (
+        "Thư cách ly của <{sender}> gửi {recipients} hết hạn giữ, đã xóa",
+        "Message of <{sender}> for {recipients} in quarantine has expired and is removed",
+    ),
+    "quarantined_message_damaged": (
+        "Thư cách ly không còn như lúc nhận (SHA-256 {digest}), không chuyển",
+        "A message in quarantine is not what it was (SHA-256 {digest}); it is not delivered",
     ),
     "marked_message_refused": (
         "Thư của <{sender}> bị từ chối vì có dấu độ mật ({where}), mã {trace}",

@@ -56,8 +56,12 @@ class Malware(Section):
         int, Field(ge=1, le=100), Unit("connections"), About("To clamd at once, per worker; others wait.", "10.2")
     ] = 8
     absent: Annotated[
-        Literal["refuse", "pass"],
-        About("What becomes of a message that clamd does not answer for: its sender tries again, or it passes.", "10.2"),
+        Literal["refuse", "pass", "quarantine"],
+        About(
+            "What becomes of a message that clamd does not answer for: its sender tries again, or it passes, or, from other "
+            "servers, it is taken and kept in quarantine.",
+            "10.2",
+        ),
     ] = "refuse"
     suspend: Annotated[bool, About("The mailbox that sends malware is suspended.", "7.2.c")] = True
     found: Annotated[

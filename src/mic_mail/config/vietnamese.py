@@ -214,7 +214,10 @@ MEANINGS = {
     "malware.clamd": "Nơi clamd nghe: `unix:/run/clamav/clamd.ctl` hoặc `tcp://127.0.0.1:3310`; trống: không quét.",
     "malware.seconds": "Trả lời muộn hơn coi như không có.",
     "malware.connections": "Số kết nối cùng lúc tới clamd của mỗi tiến trình; thư khác phải chờ.",
-    "malware.absent": "Khi clamd không trả lời: `refuse` để bên gửi thử lại, `pass` cho qua và ghi nhật ký.",
+    "malware.absent": (
+        "Khi clamd không trả lời: `refuse` để bên gửi thử lại, `pass` cho qua và ghi nhật ký, `quarantine` giữ thư từ máy chủ "
+        "khác ở khu cách ly."
+    ),
     "malware.suspend": "Hộp thư gửi mã độc bị tạm khóa.",
     "malware.found": (
         "Thư có mã độc từ máy chủ khác: từ chối (`refuse`), hoặc nhận và giữ ở khu cách ly (`quarantine`); thư từ bên trong bị "

@@ -56,6 +56,7 @@ SECURITY: Mapping[str, tuple[Severity, str]] = {
     "suspension_failed": (Severity.CRITICAL, "Không tạm khóa được hộp thư"),
     "mailbox_opened": (Severity.INFORMATIONAL, "Mở hộp thư của đơn vị, nhóm"),
     "malware_refused": (Severity.ALERT, "Từ chối thư có mã độc"),
+    "message_quarantined": (Severity.WARNING, "Thư bị giữ ở khu cách ly"),
     "message_not_scanned": (Severity.WARNING, "Chưa quét được mã độc trong thư"),
     "marked_message_refused": (Severity.WARNING, "Từ chối thư có dấu độ mật"),
     "marked_message_flagged": (Severity.WARNING, "Thư đến có dấu độ mật"),

@@ -189,7 +189,9 @@ class Quarantine:
 
         False: what is kept is not what came, and is not delivered.
         """
-        slip = replace(record.envelope, attempts=0, next_try_us=0, accepted_at_us=now_us, arrived_at_us=record.at_us)
+        slip = replace(
+            record.envelope, attempts=0, next_try_us=0, accepted_at_us=now_us, arrived_at_us=record.at_us, verdict=""
+        )
         return self._kept.into_spool(record, spool, slip)
 
     def settled(self, record: Record) -> None:

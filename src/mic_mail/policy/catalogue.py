@@ -91,8 +91,11 @@ ROWS: tuple[Clause, ...] = (
     _row("4.2", ENFORCED,
         ("Cấm cản trở, thay đổi quá trình gửi, nhận thư.",
          "The process of sending and receiving must not be obstructed or altered."),
-        ("Không bỏ, chuyển hướng hay sao chép thư một cách lặng lẽ; mọi từ chối, giữ lại, dừng gửi đều ghi nhật ký và báo lại.",
-         "Nothing is dropped, redirected or copied silently; every refusal, hold and drop is logged, and drops are told.")),
+        (("Không bỏ, chuyển hướng hay sao chép thư một cách lặng lẽ; mọi từ chối, giữ lại, dừng gửi đều ghi nhật ký và báo "
+          "lại; thư cách ly được báo người nhận."),
+         ("Nothing is dropped, redirected or copied silently; every refusal, hold and drop is logged, and drops are told; of "
+          "mail in quarantine its recipients hear.")),
+        settings="quarantine.keep quarantine.digest"),
     _row("4.3", ENFORCED,
         ("Cấm chiếm đoạt tài khoản, đọc, thay đổi, giả mạo thư của người khác.",
          "Accounts must not be taken over, others' mail not read, changed or forged."),
@@ -211,11 +214,13 @@ ROWS: tuple[Clause, ...] = (
     _row("7.2.c", ENFORCED,
         ("Bị virus, chiếm dụng, lộ mật khẩu; phát tán thư rác, mã độc.",
          "Infected, hijacked, password leaked, spreading spam or malware."),
-        (("Tạm khóa bằng lệnh, và tự động khi gửi mã độc (ClamAV), gửi quá nhiều, hoặc (nếu đặt) khi bị dò mật khẩu hàng loạt; "
-          "đăng nhập bất thường được báo cá nhân và Trung tâm; phiên bị ngắt trong vài giây."),
-         ("Suspended by command, and by the server when it sends malware (ClamAV) or far too much, and (by setting) after a "
-          "spray of passwords; abnormal sign-ins are told to person and Centre; sessions are cut within seconds.")),
-        settings="malware.clamd malware.suspend limits.recipients_per_hour limits.recipients_per_day "
+        (("Tạm khóa bằng lệnh, và tự động khi gửi mã độc (ClamAV), thư rác (Rspamd, nếu đặt), gửi quá nhiều, hoặc (nếu đặt) "
+          "khi bị dò mật khẩu hàng loạt; đăng nhập bất thường được báo cá nhân và Trung tâm; phiên bị ngắt trong vài giây."),
+         ("Suspended by command, and by the server when it sends malware (ClamAV), spam (Rspamd, by setting) or far too much, "
+          "and (by setting) after a spray of passwords; abnormal sign-ins are told to person and Centre; sessions are cut "
+          "within seconds.")),
+        settings="malware.clamd malware.suspend rspamd.outgoing rspamd.suspend_beyond "
+                 "limits.recipients_per_hour limits.recipients_per_day "
                  "limits.messages_per_hour limits.messages_per_day limits.octets_per_hour limits.octets_per_day "
                  "limits.suspend_beyond limits.bulk_senders limits.bulk_times "
                  "anomaly.suspend anomaly.window anomaly.sprayed anomaly.guesses anomaly.networks"),
@@ -286,15 +291,16 @@ ROWS: tuple[Clause, ...] = (
         ("Sao lưu hằng giờ, khôi phục trên máy khác, số đo, kiểm tra tình trạng; sổ sự cố. Chưa có máy tự tiếp quản.",
          "Hourly backups, restore on another machine, metrics, health; incidents. No machine takes over by itself yet."),
         settings="process.lag_seconds storage.synchronous web.monitor_networks"),
-    _row("10.2", PARTLY,
+    _row("10.2", ENFORCED,
         ("An ninh, chống virus, lọc thư rác, xóa và lưu trữ, đổi mật khẩu, quyền truy nhập.",
          "Security, virus protection, spam filtering, deletion and archiving, password change, access rights."),
         (("Thư được quét mã độc bằng ClamAV, có thì từ chối; thư đến được kiểm tra nguồn gốc (SPF, DKIM, DMARC), giả mạo thì "
-          "từ chối hoặc vào Junk; chính sách mật khẩu, mã hóa kết nối, khóa gửi. Chưa lọc thư rác theo nội dung."),
+          "từ chối hoặc vào Junk; Rspamd lọc thư rác; chính sách mật khẩu, mã hóa kết nối, khóa gửi."),
          ("Messages are scanned by ClamAV and refused; mail from outside is judged by its origin (SPF, DKIM, DMARC): refused, "
-          "or into Junk; password policy, encryption, sending locked. No filter for the contents of spam yet.")),
-        settings="inbound.own_domain inbound.dmarc "
-                 "malware.clamd malware.absent auth.password_length auth.cleartext tls.minimum storage.expunge_keep"),
+          "or into Junk; Rspamd filters spam; password policy, encryption, sending locked.")),
+        settings="inbound.own_domain inbound.dmarc rspamd.url rspamd.absent rspamd.reject "
+                 "malware.clamd malware.absent malware.found auth.password_length auth.cleartext tls.minimum "
+                 "storage.expunge_keep"),
     _row("10.3", ENFORCED,
         ("Ngừng dịch vụ vì kỹ thuật phải báo trước tối thiểu 03 ngày làm việc.",
          "Technical downtime is announced at least 3 working days ahead."),
@@ -435,11 +441,11 @@ ROWS: tuple[Clause, ...] = (
     _row("15.4", PEOPLE,
         ("Không dùng hộp thư đăng ký mạng xã hội, website thương mại.", "No sign-ups to social networks, shops, forums."),
         ("Chứng cứ: nhật ký thư.", "Evidence: the mail log.")),
-    _row("15.5", PARTLY,
+    _row("15.5", ENFORCED,
         ("Xóa thư rác, mã độc; báo sự cố.", "Users delete spam and malicious mail; report errors."),
-        ("Thư mục Junk trong mọi hộp thư; thư có mã độc bị từ chối. Chưa có khu cách ly và học thư rác.",
-         "A Junk folder in every mailbox; malware is refused. No quarantine, and nothing learns from Junk yet."),
-        settings="malware.clamd"),
+        ("Thư mục Junk trong mọi hộp thư, chuyển vào hoặc ra thì bộ lọc học theo; mã độc bị từ chối; khu cách ly.",
+         "A Junk folder in every mailbox, from which the filter learns what people move; malware is refused; a quarantine."),
+        settings="malware.clamd rspamd.controller rspamd.taught_per_hour quarantine.keep"),
     _row("16.1.a", PEOPLE,
         ("Thủ trưởng bảo đảm việc tuân thủ.", "Heads see to it that the rules are kept."),
         ("Không có việc cho máy chủ.", "Nothing for a server to do.")),

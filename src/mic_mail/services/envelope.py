@@ -57,6 +57,10 @@ class Cause(StrEnum):
     NOT_OF_AUTHOR = "not-of-author"
     LISTED = "listed"
     NOT_JUDGED = "not-judged"
+    SPAM = "spam"
+    SPAM_SENT = "spam-sent"
+    PUT_OFF = "put-off"
+    NOT_SCORED = "not-scored"
     LOOP = "loop"
     BARE_LINE_END = "bare-line-end"
     # the machine
@@ -73,6 +77,8 @@ TEMPORARY = frozenset(
         Cause.SENDING_RATE,
         Cause.NOT_SCANNED,
         Cause.NOT_JUDGED,
+        Cause.PUT_OFF,
+        Cause.NOT_SCORED,
         Cause.DISK_FULL,
         Cause.UNAVAILABLE,
     }
@@ -150,6 +156,12 @@ class Judged:
 
     verdict: str = ""
     """By which it is filed: `junk`, or nothing."""
+    held_for: str = ""
+    """Why it goes to the quarantine in place of its mailboxes (`outbound.quarantine.Reason`); nothing: it does not."""
+    said: str = ""
+    """What the check said that wants it held: malware's name, an action and a score."""
+    symbols: tuple[str, ...] = ()
+    """Of the filter, with their scores."""
 
 
 @dataclass(frozen=True, slots=True)

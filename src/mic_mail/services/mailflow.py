@@ -28,7 +28,9 @@ from mic_mail.services.access import Access
 from mic_mail.services.delivery import Delivering
 from mic_mail.services.envelope import Accepted, Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
 from mic_mail.services.flowsettings import FlowSettings
+from mic_mail.services.inbound.content import Content
 from mic_mail.services.inbound.enquiries import Enquiry
+from mic_mail.services.inbound.holding import Holding
 from mic_mail.services.inbound.judgement import Source
 from mic_mail.services.inbound.judging import Judging
 from mic_mail.services.inbound.listed import ALWAYS_REACHED
@@ -64,6 +66,8 @@ class MailFlow:
         malware: Malware,
         secrecy: Secrecy,
         judging: Judging,
+        content: Content,
+        holding: Holding,
         log: MailLog,
         clock: Clock,
         reports: SpoolReports,
@@ -77,6 +81,8 @@ class MailFlow:
         self._malware = malware
         self._secrecy = secrecy
         self._judging = judging
+        self._content = content
+        self._holding = holding
         self._store = store
         self._lanes = lanes
         self._access = access
@@ -216,7 +222,9 @@ class MailFlow:
         judgement = await self._judging.judge(envelope, source, header)
         if judgement.refusal is not None:
             return judgement.refusal
-        envelope.judged.verdict = judgement.verdict
+        judged = envelope.judged
+        judged.verdict, judged.held_for = judgement.verdict, judgement.held_for
+        judged.said, judged.symbols = judgement.said, judgement.symbols
         return judgement.fields
 
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
@@ -238,6 +246,8 @@ class MailFlow:
                     limit = self.settings.attachment_octets
                     refusal = self.refusal(envelope, Cause.ATTACHMENTS_TOO_LARGE, size_octets=attached, limit_octets=limit)
                     return self.refused(envelope, refusal)
+            if envelope.judged.held_for:
+                return await self.run_to_its_end(self._hold(envelope, parcels, octets, received_octets))
             if _is_for_one(envelope, parcels):
                 return await self._deliver_small(envelope, parcels[0], octets, received_octets, answered)
             if await self._is_full_for_all(envelope, parcels, len(octets)):
@@ -324,6 +334,11 @@ class MailFlow:
         if stopped is not None:
             await self._lanes.io(sink.discard)
             return self.refused(envelope, stopped)
+        if envelope.judged.held_for:
+            try:
+                return await self._hold(envelope, parcels, Path(sink.path), received_octets)
+            finally:
+                await self._lanes.io(sink.discard)
         if isinstance(sink, Draft):
             if await self._is_full_for_all(envelope, parcels, sink.size):
                 await self._lanes.io(sink.discard)
@@ -341,11 +356,16 @@ class MailFlow:
         ended = senders.may_send(envelope.client, envelope.trace_id) or senders.still_written_as(envelope)
         return ended or senders.count(envelope, octets)
 
+    async def _hold(self, envelope: Envelope, parcels: list[Parcel], source: bytes | Path, received_octets: int) -> Outcome:
+        """Into the quarantine, in place of the mailboxes."""
+        await self._lanes.io(self._holding.hold, envelope, source, self._spooling.slip(envelope, parcels))
+        return self._accepted(envelope, received_octets)
+
     async def _inspect(
         self, envelope: Envelope, parcels: list[Parcel], source: bytes | Path
     ) -> tuple[Refusal | None, Answers | None]:
         """Why it does not pass, and what a scan of it gave. A look may take seconds: what ended meanwhile counts too."""
-        stopped = await self._malware.check(envelope, source)
+        stopped = await self._malware.check(envelope, source) or await self._content.check_submitted(envelope, source)
         if stopped is not None:
             return stopped, None
         checked = await self._secrecy.check(self._passage(envelope, parcels), source)

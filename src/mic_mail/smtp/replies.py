@@ -348,6 +348,35 @@ TABLE: dict[str, Row] = {
         "Thư không được gửi: có tệp gửi kèm không kiểm tra được, do có mật khẩu, bị hỏng hoặc quá lớn khi giải nén ({clause}).",
         "4.1",
     ),
+    Cause.SPAM: Row(
+        550,
+        "5.7.1",
+        "The message looks like spam and is not taken ({clause}). If this is a mistake, write again without links "
+        "and attachments.",
+        "Thư bị coi là thư rác nên không được nhận ({clause}). Nếu có nhầm lẫn, đề nghị gửi lại thư không kèm tệp và liên kết.",
+        "10.2",
+    ),
+    Cause.SPAM_SENT: Row(
+        550,
+        "5.7.1",
+        "Not sent: the filter takes the message for spam ({clause}); mailboxes that send spam are suspended.",
+        "Thư không được gửi: bộ lọc coi là thư rác ({clause}); hộp thư phát tán thư rác bị tạm khóa.",
+        "7.2.c",
+    ),
+    Cause.PUT_OFF: Row(
+        451,
+        "4.7.1",
+        "The filter asks to send the message again in some minutes ({clause}).",
+        "Bộ lọc đề nghị gửi lại thư sau ít phút ({clause}).",
+        "10.2",
+    ),
+    Cause.NOT_SCORED: Row(
+        451,
+        "4.7.1",
+        "The message cannot be checked for spam now ({clause}); try again later.",
+        "Chưa kiểm tra được thư rác ({clause}); đề nghị gửi lại sau.",
+        "10.2",
+    ),
     Cause.LOOP: Row(554, "5.4.6", "The message goes in a circle (too many Received lines).", "Thư bị chuyển vòng quanh."),
     Cause.BARE_LINE_END: Row(
         550,

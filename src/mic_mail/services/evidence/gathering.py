@@ -20,6 +20,7 @@ from mic_mail.services.evidence import (
     reports,
     requests,
     secrecy,
+    spam,
     traffic,
     unitmail,
 )
@@ -38,6 +39,8 @@ AREAS: Sequence[Callable[[Office], Evidence]] = (
     traffic.sign_ins,
     traffic.judged,
     traffic.malware,
+    spam.quarantine,
+    spam.learning,
     mailboxes.evidence,
     names.evidence,
     requests.evidence,

@@ -38,6 +38,10 @@ class Judgement:
     """`JUNK`, or nothing."""
     held_for: str = ""
     """Why it goes to the quarantine in place of its mailboxes; nothing: it does not."""
+    said: str = ""
+    """What the check said that wants it held, in few words."""
+    symbols: tuple[str, ...] = ()
+    """Of the filter, with their scores."""
     rule: str = ""
     """The name of what decided, for the log; nothing: nothing speaks against it."""
     fields: bytes = b""
@@ -52,6 +56,8 @@ class Judgement:
             self.refusal or later.refusal,
             self.verdict or later.verdict,
             self.held_for or later.held_for,
+            self.said or later.said,
+            self.symbols or later.symbols,
             self.rule or later.rule,
             self.fields + later.fields,
             {**self.told, **later.told},

@@ -6,7 +6,7 @@ of people who have signed in, is never judged; fields that claim to be ours are 
 
     origins     who it is from                      services/inbound/origins.py
     listed      whether its machine sends spam      services/inbound/listed.py
-    (next)      what is in it                       a `Check` that is put behind it in `app.rooms`
+    content     what is in it                       services/inbound/content.py
 """
 
 import ipaddress
@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mic_mail.checks.origin.authresults import without_forged
+from mic_mail.checks.spamfields import without_foreign
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.log.maillog import MailLog
@@ -47,6 +48,7 @@ class Judging:
     def _configure(self, config: Config) -> None:
         inbound = config.inbound
         self._trusted = tuple(ipaddress.ip_network(network) for network in inbound.trusted_networks)
+        self._has_filter = bool(config.rspamd.url)
         self._ours = frozenset({config.server.hostname})
         resolver, hostname = self._resolver(config), config.server.hostname
         self._enquiries = Enquiries(
@@ -87,8 +89,11 @@ class Judging:
         return any(ip in network for network in self._trusted)
 
     def cleaned(self, header: bytes) -> bytes:
-        """`header` without the results that it gives out to be ours (RFC 8601 §5); all else octet by octet."""
-        return without_forged(header, self._ours) if b"authentication-results" in header.lower() else header
+        """`header` without the results that it gives out to be ours (RFC 8601 §5), and where there is a filter without those of
+        other filters; all else octet by octet."""
+        if b"authentication-results" in header.lower():
+            header = without_forged(header, self._ours)
+        return without_foreign(header) if self._has_filter else header
 
     async def judge(self, envelope: Envelope, source: Source, header: bytes) -> Judgement:
         """What all of them say; no check is asked about what one before it refuses."""

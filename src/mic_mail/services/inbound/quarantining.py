@@ -32,7 +32,7 @@ from mic_mail.services.notices import Notices
 
 MOST_LISTED = 50
 """Of one letter; the number above the list is that of all."""
-_ODD = re.compile(r"[^A-Za-z0-9._+=@-]")
+_PLAIN = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,100}")
 
 
 class QuarantineCases:
@@ -157,4 +157,4 @@ def _day(at_us: int) -> date:
 
 def _plain(address: str) -> str:
     """In a letter of the Centre's nothing stands that a stranger could have worded."""
-    return _ODD.sub("?", address)[:100] or "<>"
+    return address if _PLAIN.fullmatch(address) else "?"

@@ -1,0 +1,47 @@
+"""What a message says of the filter's verdict: one field that mail programs understand, and none that a stranger has written.
+
+    X-Spam-Status: Yes, score=7.50 required=15.00 action=add_header
+        tests=[BAYES_SPAM=5.10, FROM_NO_DN=0.00]
+
+In the form of SpamAssassin's, which Thunderbird heeds where it is told to trust that program's fields: `Yes` is spam, `No` is
+none. What was not looked at begins with neither. Pure.
+"""
+
+import re
+
+from mic_mail.checks.rspamd import Scored
+
+NAME = "X-Spam-Status"
+FOREIGN = (b"x-spam-status", b"x-spam-flag", b"x-spam-level", b"x-spam-score", b"x-spam")
+"""Fields by which mail programs and their rules judge: from outside they are anybody's word."""
+MOST_TESTS = 60
+LINE_CHARS = 78
+_FIELD = re.compile(
+    rb"^(?:%b)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*" % b"|".join(re.escape(name) for name in FOREIGN), re.IGNORECASE | re.MULTILINE
+)
+
+
+def scored_field(scored: Scored, *, spam: bool) -> bytes:
+    """With its CRLF."""
+    action = scored.action.replace(" ", "_")
+    head = f"{NAME}: {'Yes' if spam else 'No'}, score={scored.score:.2f} required={scored.required:.2f} action={action}"
+    lines, line = [head], "\ttests=["
+    tests = [f"{symbol.name}={symbol.score:.2f}" for symbol in scored.symbols[:MOST_TESTS]]
+    for number, test in enumerate(tests):
+        word = test + ("]" if number == len(tests) - 1 else ",")
+        if len(line) + len(word) > LINE_CHARS and line.strip():
+            lines.append(line.rstrip())
+            line = "\t"
+        line += word + " "
+    lines.append(line.rstrip() if tests else "\ttests=[]")
+    return ("\r\n".join(lines) + "\r\n").encode("ascii")
+
+
+def unscored_field(why: str) -> bytes:
+    """Of a message that passes though nobody has looked at it."""
+    return f"{NAME}: Unknown, {why}\r\n".encode("ascii", "replace")
+
+
+def without_foreign(header: bytes) -> bytes:
+    """`header` without fields of these names; all else octet by octet. A colon may stand behind blanks (RFC 5322 §4.5)."""
+    return _FIELD.sub(b"", header) if b"x-spam" in header.lower() else header

@@ -1,0 +1,226 @@
+"""Reg. 4.2: nothing is kept back in silence. Who it is for hears of it, the Centre decides, and what is released comes."""
+
+import email
+import email.policy
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import MailServer, config_for
+from mic_mail.clock import ManualClock
+from mic_mail.config.document import write
+from mic_mail.outbound.quarantine import RECORD_SECONDS, Quarantine, Reason, Record, State
+from mic_mail.outbound.spool import Slip, Target
+from mic_mail.storage.types import INBOX, AccountRef
+from regulation.test_commands import Console
+
+pytestmark = pytest.mark.clause("4.2", "15.5")
+START = datetime(2026, 11, 2, 1, tzinfo=UTC)
+STRANGER = "a@example.org"
+MESSAGE = b"Return-Path: <a@example.org>\r\nReceived: x\r\nFrom: a@example.org\r\nSubject: offer\r\n\r\nbuy\r\n"
+WHY = ("--reason", "đã xem")
+
+
+class House:
+    """A server with two people, its command line, and what is in quarantine there."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any] | None = None) -> None:
+        self.clock = ManualClock(START)
+        self.server = MailServer(config_for(folder / "data", settings), self.clock)
+        self.people = {name: self.server.issue(name) for name in ("dvbe", "ttlan")}
+        (folder / "mic-mail.toml").write_text(write(self.server.config))
+        self.console = Console(folder)
+        self.quarantine = Quarantine(self.server.config.quarantine_dir)
+        self._numbers = iter(range(10**6))
+
+    def keep(self, *names: str, reason: Reason = Reason.SPAM, sender: str = STRANGER, octets: bytes = MESSAGE) -> str:
+        """As the door does it; the reference."""
+        held_id, now_us = f"01QUARANTINED{next(self._numbers)}", self.clock.now_us()
+        boxes = [self.people[name] for name in names or ("dvbe",)]
+        targets = tuple(Target(box.mailbox_id, box.address) for box in boxes)
+        slip = Slip(trace_id=held_id, sender=sender, targets=targets, accepted_at_us=now_us, return_path_octets=30)
+        record = Record(
+            held_id, State.HELD, reason, now_us, now_us + 30 * 86_400_000_000, sender,
+            tuple(box.address for box in boxes), tuple(box.mailbox_id for box in boxes), "192.0.2.1", "reject 20/15",
+            ("GTUBE=15",), "offer", sender, "1@x", slip=slip.encode().decode(),
+        )  # fmt: skip
+        self.quarantine.keep(record, octets, room_octets=1 << 30)
+        return held_id
+
+    def state(self, held_id: str) -> State:
+        return self.quarantine.record(held_id).state
+
+    def messages(self, name: str, folder: str = INBOX) -> list[tuple[int, bytes]]:
+        """When each came, and its octets."""
+        box = self.people[name]
+        account = self.server.running.rooms.store.account(AccountRef(box.mailbox_id, box.home))
+        folder_id = account.folder(folder).folder_id
+        found = []
+        for uid, at_us in account.rows(folder_id, list(account.view(folder_id).uids), ("uid", "internaldate_us")):
+            with account.open_message(folder_id, uid) as message:
+                found.append((at_us, message.pread(0, message.size)))
+        return found
+
+    def letters(self, name: str) -> list[str]:
+        """The notices about the quarantine."""
+        texts = [email.message_from_bytes(octets, policy=email.policy.default) for _, octets in self.messages(name)]
+        return [text.get_content() for text in texts if "quarantine" in str(text["Subject"])]
+
+    def pass_(self, **span: float) -> None:
+        self.server.move_clock_to(self.clock.now() + timedelta(**span))
+        self.server.housekeep()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in self.server.events() if event.get("event") == name]
+
+
+@pytest.fixture
+def houses(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    made: list[House] = []
+
+    def make(settings: dict[str, Any] | None = None) -> House:
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(House(folder, settings))
+        return made[-1]
+
+    yield make
+    for house in made:
+        house.server.stop()
+
+
+def test_who_it_is_for_hears_of_it_once_a_day(houses: Callable[..., House]) -> None:
+    """The first at once, the others of that day together on the next; each mailbox its own; nothing a stranger has worded."""
+    house = houses()
+    first = house.keep("dvbe", "ttlan", sender='"call 555\\" http://x/"@example.org')
+    house.server.housekeep()
+    house.server.housekeep()
+    later = [house.keep("dvbe") for _ in range(3)]
+    house.pass_(hours=3)
+    (letter,) = house.letters("dvbe")
+    assert first in letter
+    assert "khoản 2 Điều 4" in letter
+    assert "Reg. 4.2" in letter
+    assert not re.search(r"http|555 |offer", letter)
+    house.pass_(days=1)
+    house.pass_(hours=1)
+    _, second = house.letters("dvbe")
+    assert all(reference in second for reference in later)
+    assert first not in second
+    assert len(house.letters("ttlan")) == 1
+    assert [event["messages"] for event in house.events("quarantine_told")] == [1, 1, 3]
+
+
+def test_a_letter_can_be_done_without(houses: Callable[..., House]) -> None:
+    """`quarantine.digest = false`."""
+    house = houses({"quarantine": {"digest": False}})
+    house.keep()
+    house.server.housekeep()
+    assert house.letters("dvbe") == []
+
+
+def test_what_is_released_comes_as_it_was(houses: Callable[..., House]) -> None:
+    """To each recipient once, into INBOX, unchanged, with the time at which it came; the record says who decided and why."""
+    house = houses({"quarantine": {"digest": False}})
+    came_us = house.clock.now_us()
+    reference, other = house.keep("dvbe", "ttlan"), house.keep("dvbe")
+    house.pass_(days=5)
+    assert house.console.run("quarantine", "release", reference, *WHY) == 0, house.console.err
+    for _ in range(3):
+        house.server.housekeep()
+    house.server.call(house.server.running.rooms.mailflow.settle())
+    for name in ("dvbe", "ttlan"):
+        assert house.messages(name) == [(came_us, MESSAGE)]
+    assert (house.state(reference), house.state(other)) == (State.DELIVERED, State.HELD)
+    row = house.console.json("quarantine", "show", reference)
+    assert (row["state"], row["decided_because"], row["symbols"]) == ("delivered", "đã xem", ["GTUBE=15"])
+    assert len(house.events("quarantined_message_delivered")) == 1
+    assert not list(house.server.config.quarantine_dir.glob(f"{reference}.msg"))
+
+
+def test_what_is_dropped_comes_to_nobody(houses: Callable[..., House]) -> None:
+    """On record, with its reason; decided it stays decided."""
+    house = houses()
+    reference = house.keep()
+    assert house.console.run("quarantine", "drop", reference, *WHY) == 0, house.console.err
+    house.server.housekeep()
+    assert house.console.run("quarantine", "release", reference, *WHY) == 1
+    assert house.state(reference) is State.DROPPED
+    assert MESSAGE not in [octets for _, octets in house.messages("dvbe")]
+    assert house.console.json("quarantine", "list") == []
+    assert [row["state"] for row in house.console.json("quarantine", "list", "--all")] == ["dropped"]
+
+
+def test_many_at_once(houses: Callable[..., House]) -> None:
+    """One that cannot be decided does not keep the others; `--dry-run` decides nothing."""
+    house = houses()
+    one, two, evil = house.keep(), house.keep(), house.keep(reason=Reason.MALWARE)
+    assert house.console.run("quarantine", "release", one, two, "--dry-run", *WHY) == 0
+    assert "2 would be delivered" in house.console.err
+    assert house.console.run("quarantine", "drop", one, two, "--dry-run", *WHY) == 0
+    assert {house.state(one), house.state(two)} == {State.HELD}
+    assert house.console.run("quarantine", "release", one, evil, "01NOBODYS", two, *WHY) == 2
+    assert "takes a document" in house.console.err
+    assert (house.state(one), house.state(two), house.state(evil)) == (State.RELEASED, State.RELEASED, State.HELD)
+    assert house.console.run("quarantine", "release", evil, "--document", "7/CV", *WHY) == 0
+    assert house.console.run("quarantine", "release", house.keep(), "--reason", " ") == 2
+
+
+def test_lists(houses: Callable[..., House]) -> None:
+    """By recipient, sender and reason; what a message says stands nowhere (Reg. 4.3)."""
+    house = houses()
+    one, two = house.keep("dvbe"), house.keep("ttlan", reason=Reason.MALWARE, sender="evil@example.net")
+    for words, found in (
+        ((), [one, two]),
+        (("--recipient", "TTLAN@mic.gov.vn"), [two]),
+        (("--sender", "EVIL@example.net"), [two]),
+        (("--because", "spam"), [one]),
+    ):
+        assert [row["id"] for row in house.console.json("quarantine", "list", *words)] == found
+    house.console.run("quarantine", "show", one)
+    assert "buy" not in house.console.out
+    assert house.console.run("quarantine", "show", "01NOBODYS") == 2
+
+
+def test_time_runs_out(houses: Callable[..., House]) -> None:
+    """After `quarantine.keep` it is gone, and the log says so; later the record goes too."""
+    house = houses({"quarantine": {"digest": False}})
+    reference = house.keep()
+    house.pass_(days=29, hours=23)
+    assert house.state(reference) is State.HELD
+    house.pass_(hours=2)
+    assert house.state(reference) is State.EXPIRED
+    assert not list(house.server.config.quarantine_dir.glob("*.msg"))
+    (told,) = house.events("quarantined_message_expired")
+    assert (told["trace"], told["sender"], told["clause"]) == (reference, STRANGER, "4.2")
+    house.pass_(seconds=RECORD_SECONDS)
+    assert list(house.quarantine.records()) == []
+
+
+def test_a_message_that_is_not_what_it_was(houses: Callable[..., House]) -> None:
+    """Somebody has changed the file: it is not delivered, and the log says why."""
+    house = houses({"quarantine": {"digest": False}})
+    reference = house.keep()
+    (path,) = house.server.config.quarantine_dir.glob("*.msg")
+    path.write_bytes(MESSAGE + b"more")
+    assert house.console.run("quarantine", "release", reference, *WHY) == 0
+    house.server.housekeep()
+    assert house.messages("dvbe") == []
+    assert [event["trace"] for event in house.events("quarantined_message_damaged")] == [reference]
+
+
+def test_a_mailbox_that_is_gone_is_told_nothing(houses: Callable[..., House]) -> None:
+    """Its letters are nobody's; the others get theirs."""
+    house = houses()
+    reference = house.keep("dvbe")
+    record = house.quarantine.record(reference)
+    house.quarantine.forget(record)
+    house.quarantine.keep(replace(record, mailboxes=(10**6, *record.mailboxes)), MESSAGE, room_octets=1 << 30)
+    house.server.housekeep()
+    house.pass_(days=1)
+    assert len(house.letters("dvbe")) == 1
