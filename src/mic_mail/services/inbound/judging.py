@@ -2,7 +2,7 @@
 
 In: the configuration, the checks; clients as they connect, messages as they come. Out: an `Enquiry` for each client that is
 judged, a `Judgement` for each message, one line of the log that says all of it. Mail from `inbound.trusted_networks`, and that
-of people who have signed in, is never judged; fields that claim to be ours are taken away from all that comes to this door.
+of people who have signed in, is never judged; fields that claim to be ours are taken away from all that comes to any door.
 
     origins     who it is from                      services/inbound/origins.py
     listed      whether its machine sends spam      services/inbound/listed.py
