@@ -48,11 +48,16 @@ class Judging:
         inbound = config.inbound
         self._trusted = tuple(ipaddress.ip_network(network) for network in inbound.trusted_networks)
         self._ours = frozenset({config.server.hostname})
-        resolver, hostname = self._resolver(config), config.server.hostname
-        self._enquiries = Enquiries(
-            resolver,
+        self._config = config
+        self._enquiries: Enquiries | None = None  # made for the first client: most processes have none
+
+    def _made(self) -> Enquiries:
+        config = self._config
+        inbound = config.inbound
+        return Enquiries(
+            self._resolver(config),
             self._clock,
-            hostname,
+            config.server.hostname,
             authenticates=inbound.authenticate,
             refusing=inbound.dnsbl_refuse,
             putting_aside=inbound.dnsbl_junk,
@@ -75,7 +80,10 @@ class Judging:
 
     def enquiry(self, address: str) -> Enquiry | None:
         """A client of the door of other servers, by its address; None where its mail is not judged."""
-        return None if self._is_trusted(address) else self._enquiries.of(address)
+        if self._is_trusted(address):
+            return None
+        self._enquiries = self._enquiries or self._made()
+        return self._enquiries.of(address)
 
     def _is_trusted(self, address: str) -> bool:
         try:
