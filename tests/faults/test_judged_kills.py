@@ -112,18 +112,17 @@ def check(config: Any, octets: int, step: int, *, acknowledged: bool) -> None:
             assert b"dmarc=fail" in head
 
 
-@pytest.mark.parametrize(("octets", "steps"), [(300, (9, 11)), (200_000, (13, 15))], ids=["small", "streamed"])
-def test_a_kill_between_the_promise_and_the_mailboxes(
-    tmp_path: Path, names: NameServer, octets: int, steps: tuple[int, ...]
-) -> None:
-    """About the promise."""
-    seen = 0
-    for step in steps:
+@pytest.mark.parametrize(("octets", "first"), [(300, 9), (200_000, 13)], ids=["small", "streamed"])
+def test_a_kill_behind_the_promise(tmp_path: Path, names: NameServer, octets: int, first: int) -> None:
+    """About the first step that is behind it: which one that is depends on when the log is written."""
+    for step in range(first, first + 20, 2):
         config = judged(tmp_path / str(step), names)
-        _, acknowledged = killed(partial(child, config, octets, step))
+        ended, acknowledged = killed(partial(child, config, octets, step))
         check(config, octets, step, acknowledged=acknowledged)
-        seen += acknowledged
-    assert seen
+        assert not ended, "nobody was killed"
+        if acknowledged:
+            return
+    raise AssertionError("nothing was promised")
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import arrivals
+from clients.test_smtp_states import submission
 from dnsserver import BROKEN, SILENT, NameServer, name_server
 from harness import MailServer, config_for
 from mic_mail.config.document import write
@@ -202,6 +203,22 @@ def test_forged_results_are_taken_away_and_nothing_else(server: MailServer, size
     _, stored = filed(server, bring(server, octets))
     assert stored.endswith(wanted)
     assert re.sub(rb"\s+", b"", stored.removesuffix(wanted)).lower().count(b"mail.mic.gov.vn") == 2  # our field, our Received
+
+
+@pytest.mark.parametrize("size", [10, 200_000], ids=["small", "large"])
+def test_forged_results_in_what_is_submitted(server: MailServer, size: int) -> None:
+    """RFC 8601 §5 asks it of every server, and the log tells of it (Reg. 4.2): no colleague vouches in the server's name."""
+    rest = message("dvbe@mic.gov.vn", b"Date: now\r\nMessage-ID: <1@x>\r\n", body=b"x" * size + b"\r\n")
+    with submission(server, "dvbe") as client:
+        client.mail("dvbe@mic.gov.vn")
+        client.rcpt("ttlan@mic.gov.vn")
+        reply = client.data(b"Authentication-Results: mail.mic.gov.vn; dmarc=pass header.from=bank.example\r\n" + rest)
+    folder, stored = filed(server, reply, "ttlan")
+    assert folder == "INBOX"
+    assert stored.endswith(rest)
+    assert results(stored) == []
+    event = told(server, reply, "forged_results_removed")
+    assert (event["login"], event["sender"]) == ("dvbe@mic.gov.vn", "dvbe@mic.gov.vn")
 
 
 @pytest.mark.parametrize("size", [10, 200_000], ids=["small", "large"])

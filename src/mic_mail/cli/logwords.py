@@ -45,6 +45,10 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
             "Rspamd {spam} {score}/{required}; {action}, rule {rule} ({reason})"
         ),
     ),
+    "forged_results_removed": (
+        "Bỏ {size} kết quả kiểm tra giả danh máy chủ này trong phần tiêu đề thư của <{sender}>",
+        "{size} of results that gave themselves out to be this server's taken out of the header of <{sender}>",
+    ),
     "list_unusable": (
         "Danh sách {zone} không dùng được, không được tính: {reason}",
         "The list {zone} cannot be believed, and does not count: {reason}",

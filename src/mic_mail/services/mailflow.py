@@ -214,8 +214,20 @@ class MailFlow:
         return authorship.missing_fields(fields, envelope, self.settings.hostname, self._clock.now_us())
 
     def cleaned(self, envelope: Envelope, header: bytes) -> bytes:
-        """What of a header from outside is stored: all but what claims to be this server's."""
-        return header if envelope.client.role is Role.SUBMISSION else self._judging.cleaned(header)
+        """What of a header is stored: all but results of checks that it gives out to be this server's (RFC 8601 §5)."""
+        cleaned = self._judging.cleaned(header)
+        if len(cleaned) != len(header):
+            client = envelope.client
+            self._log.event(
+                "forged_results_removed",
+                trace=envelope.trace_id,
+                octets=len(header) - len(cleaned),
+                sender=envelope.sender,
+                peer=client.peer.address,
+                session=client.peer.session_id,
+                login=client.signed_in.address if client.signed_in else None,
+            )
+        return cleaned
 
     async def judge(self, envelope: Envelope, source: Source, header: bytes) -> Refusal | bytes:
         """Why a message from another server is not taken, or the fields that belong in front of it."""

@@ -4,11 +4,12 @@ In: the octets of a message as the door decoded them. Out: an `Outcome`. Up to `
 published in one hop; beyond, it goes in slices to its file, the scanner beside it, one slice under way while the next arrives.
 A bare CR or LF (RFC 5321 §2.3.8) is looked for in what is held when the header is there; beyond, the scanner counts.
 After a refusal became certain the rest is counted and dropped, so that the client hears it at the end of the message, where it
-listens (RFC 5321 §4.2.5). The message's own octets are never changed; lines are only put in front of them.
+listens (RFC 5321 §4.2.5). The message's own octets are never changed; lines are put in front of them, and those of its header
+taken away that claim to be this server's results of checks (RFC 8601 §5).
 
 What goes in front of submitted mail is known when its header is there, and its file is written once. Of mail from other servers
 it is known when all of it has been judged: until then a large one lies in a file without a name, as it came; then the lines in
-front, its header without what claims to be ours (RFC 8601 §5), and the rest by `copy_file_range` become the file that is kept.
+front, its header and the rest by `copy_file_range` become the file that is kept.
 """
 
 import asyncio
@@ -119,6 +120,11 @@ class Stream:
         await self.rest()
         return scan
 
+    async def go_over(self, kept: Sink) -> None:
+        """The content lies in another file now, which is durable."""
+        scratch, self.sink = self.sink, kept
+        await self._lanes.io(scratch.discard)
+
     async def cpu(self, fn: Callable[[], T]) -> T:
         return await self._lanes.cpu(fn)
 
@@ -146,6 +152,8 @@ class Reception:
         self._is_submitted = envelope.client.role is Role.SUBMISSION
         self._header: bytes | None = None
         """As it came; None while it is not there."""
+        self._stored_header = b""
+        """Without what claims to be this server's."""
         self._stream: Stream | None = None
         self._refusal: Refusal | None = None
         self._over = False
@@ -194,7 +202,7 @@ class Reception:
         if isinstance(results, Refusal):
             self._refusal = results
             return b""
-        return self._flow.head(self.envelope, results) + self._flow.cleaned(self.envelope, self._header)
+        return self._flow.head(self.envelope, results) + self._stored_header
 
     def abort(self) -> None:
         """The message will not come to its end. Harmless after `finish`."""
@@ -229,7 +237,7 @@ class Reception:
         """Of the beginning of a message, what of it is stored."""
         if self._is_submitted or self._header is None:
             return None
-        return self._flow.cleaned(self.envelope, self._header) + octets[len(self._header) :]
+        return self._stored_header + octets[len(self._header) :]
 
     async def _finish_stream(self, stream: Stream) -> Outcome:
         try:
@@ -256,11 +264,10 @@ class Reception:
         if self._refusal is not None:
             await stream.discard()
             return self._flow.refused(self.envelope, self._refusal)
-        sink = await self._flow.take_over(self.envelope, stream.sink, head, len(self._header))
-        await stream.discard()
-        front = head[: len(head) - len(self._flow.cleaned(self.envelope, self._header))]
+        await stream.go_over(await self._flow.take_over(self.envelope, stream.sink, head, len(self._header)))
+        front = head.removesuffix(self._stored_header)
         answered = await stream.cpu(lambda: answers(with_head(scan, front)))
-        return await self._flow.accept_stream(self.envelope, sink, answered, self.octets)
+        return await self._flow.accept_stream(self.envelope, stream.sink, answered, self.octets)
 
     def _take_held(self) -> bytes:
         octets = b"".join(self._held)
@@ -293,8 +300,10 @@ class Reception:
             self._refuse_with(more)
             return False
         self._header = octets[:end]
-        head = self._flow.head(self.envelope) + more if self._is_submitted else b""
-        self._held, self._held_octets = [head, octets], len(head) + len(octets)
+        self._stored_header = self._flow.cleaned(self.envelope, self._header)
+        if self._is_submitted:
+            octets = self._flow.head(self.envelope) + more + self._stored_header + octets[end:]
+        self._held, self._held_octets = [octets], len(octets)
         return True
 
     # ------------------------------------------------------------ refusing

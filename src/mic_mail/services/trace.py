@@ -51,8 +51,9 @@ def received(envelope: Envelope, hostname: str, at_us: int) -> bytes:
 def missing(envelope: Envelope, hostname: str, at_us: int, *, dated: bool, identified: bool) -> bytes:
     """Date and Message-ID for a mail program that sent none (RFC 6409 §8.2, §8.3).
 
-    Nothing else is added, changed or removed. RFC 6409 §8 allows more (Sender, Bcc, encodings), but a changed field breaks what
-    the sender has signed, and Bcc is the mail program's to leave out (RFC 5322 §3.6.3): every one in use does.
+    Nothing else is added or changed, nor removed but for results that claim to be ours (RFC 8601 §5). RFC 6409 §8 allows more
+    (Sender, Bcc, encodings), but a changed field breaks what the sender has signed, and Bcc is the mail program's to leave out
+    (RFC 5322 §3.6.3): every one in use does.
     """
     lines = b"" if dated else f"Date: {date(at_us)}\r\n".encode()
     return lines if identified else lines + f"Message-ID: <{own_message_id(envelope, hostname)}>\r\n".encode()

@@ -2,7 +2,7 @@
 
 In: the configuration, the checks; clients as they connect, messages as they come. Out: an `Enquiry` for each client that is
 judged, a `Judgement` for each message, one line of the log that says all of it. Mail from `inbound.trusted_networks`, and that
-of people who have signed in, is never judged; fields that claim to be ours are taken away from all that comes to this door.
+of people who have signed in, is never judged; fields that claim to be ours are taken away from all that comes to any door.
 
     origins     who it is from                      services/inbound/origins.py
     listed      whether its machine sends spam      services/inbound/listed.py
@@ -50,11 +50,16 @@ class Judging:
         self._trusted = tuple(ipaddress.ip_network(network) for network in inbound.trusted_networks)
         self._has_filter = bool(config.rspamd.url)
         self._ours = frozenset({config.server.hostname})
-        resolver, hostname = self._resolver(config), config.server.hostname
-        self._enquiries = Enquiries(
-            resolver,
+        self._config = config
+        self._enquiries: Enquiries | None = None  # made for the first client: most processes have none
+
+    def _made(self) -> Enquiries:
+        config = self._config
+        inbound = config.inbound
+        return Enquiries(
+            self._resolver(config),
             self._clock,
-            hostname,
+            config.server.hostname,
             authenticates=inbound.authenticate,
             refusing=inbound.dnsbl_refuse,
             putting_aside=inbound.dnsbl_junk,
@@ -77,7 +82,10 @@ class Judging:
 
     def enquiry(self, address: str) -> Enquiry | None:
         """A client of the door of other servers, by its address; None where its mail is not judged."""
-        return None if self._is_trusted(address) else self._enquiries.of(address)
+        if self._is_trusted(address):
+            return None
+        self._enquiries = self._enquiries or self._made()
+        return self._enquiries.of(address)
 
     def _is_trusted(self, address: str) -> bool:
         try:

@@ -58,7 +58,7 @@ class Origins:
     def close(self) -> None:
         """Nothing is judged any more."""
         for thread in (self._small, self._large):
-            thread.lane.end()
+            thread.close()
 
     async def judge(self, arrived: Arrived) -> Judgement:
         envelope = arrived.envelope
@@ -100,20 +100,26 @@ class Origins:
 
 
 class _Thread:
-    """A lane whose queue is bounded."""
+    """A lane whose queue is bounded; made at first use, as most processes have none."""
 
     def __init__(self, name: str) -> None:
-        self.lane = Lane(name, 1)
+        self._name = name
+        self._lane: Lane | None = None
         self._waiting = 0
 
     async def do(self, fn: Callable[[], T]) -> T:
         if self._waiting >= MOST_WAITING:
             raise Unavailable("too many messages wait to be looked at")
+        self._lane = self._lane or Lane(self._name, 1)
         self._waiting += 1
         try:
-            return await self.lane.submit(fn)
+            return await self._lane.submit(fn)
         finally:
             self._waiting -= 1
+
+    def close(self) -> None:
+        if self._lane is not None:
+            self._lane.end()
 
 
 def _read(source: Source) -> Reading:

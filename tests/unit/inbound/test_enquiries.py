@@ -1,0 +1,57 @@
+"""Who asks at once, and who waits: slow names of one network keep nobody else waiting."""
+
+import asyncio
+
+import pytest
+
+from mic_mail.services.inbound import enquiries
+from mic_mail.services.inbound.enquiries import AT_ONCE, AT_ONCE_OF_NETWORK, FairTurns
+from mic_mail.storage.errors import Unavailable
+
+
+class Slow:
+    """Questions that are answered when somebody says so."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.now = asyncio.Event()
+
+    async def ask(self) -> str:
+        self.asked += 1
+        await self.now.wait()
+        return "answered"
+
+
+async def quick() -> str:
+    return "quick"
+
+
+async def test_a_network_with_slow_names_keeps_only_itself_waiting() -> None:
+    turns, slow = FairTurns(), Slow()
+    tasks = [asyncio.create_task(turns.within("192.0.2", slow.ask)) for _ in range(3 * AT_ONCE_OF_NETWORK)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert slow.asked == AT_ONCE_OF_NETWORK
+    async with asyncio.timeout(5):
+        assert await turns.within("198.51.100", quick) == "quick"
+    slow.now.set()
+    assert set(await asyncio.gather(*tasks)) == {"answered"}
+    assert turns._networks == {}
+
+
+async def test_so_many_at_once_of_all_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then who comes waits, and hears that it was too long; whoever is cancelled gives his turn back."""
+    monkeypatch.setattr(enquiries, "PATIENCE_SECONDS", 0.05)
+    turns, slow = FairTurns(), Slow()
+    tasks = [asyncio.create_task(turns.within(f"192.0.{number}", slow.ask)) for number in range(AT_ONCE)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert slow.asked == AT_ONCE
+    with pytest.raises(Unavailable):
+        await turns.within("198.51.100", quick)
+    tasks[0].cancel()
+    await asyncio.wait(tasks[:1])
+    assert await turns.within("198.51.100", quick) == "quick"
+    slow.now.set()
+    await asyncio.gather(*tasks[1:])
+    assert turns._networks == {}

@@ -1,0 +1,58 @@
+"""What of the envelope and of the header the rules look at: nothing that a stranger writes raises."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mic_mail.checks.origin.reading import read
+from mic_mail.services.envelope import Client, Envelope, Role
+from mic_mail.services.identity import Peer
+from mic_mail.services.inbound.origins import shown
+
+OURS = frozenset({"mic.gov.vn", "x.example"})
+PEER = Peer("127.0.0.1", 1, 25, "smtp", None, "session")
+
+
+def envelope(sender: str) -> Envelope:
+    return Envelope("T", Client(Role.MX, PEER, "x", "SMTP"), sender, ())
+
+
+pieces = st.lists(
+    st.sampled_from(
+        [b"From", b":", b" ", b"dvbe", b"@", b"mic.gov.vn", b"<", b">", b",", b'"', b"(", b")", b"\r\n", b"\xff", b"\0"]
+    ),
+    max_size=30,
+).map(b"".join)
+
+
+@given(st.one_of(st.binary(max_size=300), pieces), st.text(max_size=40))
+def test_nothing_raises(header: bytes, sender: str) -> None:
+    message = b"From: " + header + b"\r\n\r\n"
+    found = shown(envelope(sender), read(message), message, OURS)
+    assert found.is_null == (not sender)
+
+
+@pytest.mark.parametrize(
+    ("value", "ours"),
+    [
+        (b"dvbe@mic.gov.vn", True),
+        (b"a@b, DVBE@MIC.GOV.VN", True),
+        (b"dvbe@mic.gov.vn.", True),
+        (b"<dvbe@ mic.gov.vn>", True),
+        (b"dvbe@mic.gov.vn.evil.example", False),
+        (b"dvbe@mic.gov.vnx", False),
+        (b"dvbe@mic.gov.vn-x.example", False),
+        (b"dvbe@amic.gov.vn", False),
+        (b"mic.gov.vn", False),
+        (b"", False),
+    ],
+)
+def test_whether_one_of_ours_is_named(value: bytes, ours: bool) -> None:
+    message = b"From: " + value + b"\r\n\r\n"
+    assert shown(envelope("a@b"), read(message), message, OURS).names_ours is ours
+
+
+def test_who_wrote_it() -> None:
+    message = b'From: "Mail of dvbe@mic.gov.vn" <MAILER-DAEMON@One.example>\r\n\r\n'
+    found = shown(envelope(""), read(message), message, OURS)
+    assert (found.local_part, found.has_our_name, found.names_somebody) == ("mailer-daemon", True, True)
