@@ -70,6 +70,8 @@ class FactKind(StrEnum):
     """The person chose a password."""
     PASSWORD_RESET = "password_reset"  # noqa: S105 - the name of a fact
     """The Centre set one (Reg. 15.2); the person has to change it."""
+    PASSWORD_EXPOSED = "password_exposed"  # noqa: S105 - the name of a fact
+    """Reg. 7.2.c, 15.2: others have the password, so the person has to change it. [trigger]"""
     QUOTA_SET = "quota_set"
     """Reg. 8.3. [octets, previous]"""
     TRANSFERRED = "transferred"

@@ -153,6 +153,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_14_4_register.py",
         "tests/regulation/test_clause_7_2_c.py",
         "tests/regulation/test_clause_7_2_c_limits.py",
+        "tests/regulation/test_clause_7_2_c_passwords.py",
         "tests/regulation/test_clause_7_2_c_sign_ins.py",
         "tests/regulation/year/test_year.py",
     ),
@@ -218,6 +219,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/clients/test_cli.py",
         "tests/clients/test_tls_doors.py",
         "tests/regulation/test_acts.py",
+        "tests/regulation/test_clause_7_2_c_passwords.py",
     ),
     "10.3": (
         "tests/clients/test_browser.py",
@@ -288,6 +290,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "15.2": (
         "tests/regulation/test_clause_15_2.py",
         "tests/regulation/test_clause_6_2.py",
+        "tests/regulation/test_clause_7_2_c_passwords.py",
         "tests/regulation/test_life_notices.py",
         "tests/regulation/test_password_page.py",
     ),

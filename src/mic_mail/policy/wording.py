@@ -48,6 +48,7 @@ FACTS: Mapping[FactKind, Text] = {
     FactKind.SENDING_UNLOCKED: Text("mở khóa gửi", "sending unlocked"),
     FactKind.PASSWORD_SET: Text("đổi mật khẩu", "password chosen"),
     FactKind.UNREADABLE: Text("mục không đọc được", "cannot be read"),
+    FactKind.PASSWORD_EXPOSED: Text("mật khẩu đã lộ, phải đổi", "password known to others, to be changed"),
     FactKind.PASSWORD_RESET: Text("khởi tạo lại mật khẩu", "password reset"),
     FactKind.QUOTA_SET: Text("điều chỉnh dung lượng", "quota set"),
     FactKind.TRANSFERRED: Text("thuyên chuyển", "transferred"),

@@ -4,10 +4,13 @@ In: the directory, a mailbox, a password in clear. Out: a stored credential and 
 Blocking (a hash): command line and lanes only. The password is never stored, logged or returned.
 """
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from mic_mail.auth import passwords
+from mic_mail.auth.leaked import BadList, is_leaked
 from mic_mail.auth.passwords import HashSettings, WeakPassword
 from mic_mail.auth.strength import check_strength
 from mic_mail.config.model import Config
@@ -75,6 +78,8 @@ def check_new(directory: Directory, config: Config, mailbox: MailboxRecord | Ent
     """
     auth = config.auth
     check_strength(password, mailbox.address, names=(mailbox.display_name,), min_length=auth.password_length)
+    if auth.leaked_passwords is not None:
+        _check_leaked(auth.leaked_passwords, password)
     if not chosen:
         return
     present = directory.entry(mailbox.mailbox_id).credential
@@ -93,3 +98,16 @@ def check_new(directory: Directory, config: Config, mailbox: MailboxRecord | Ent
             ),
             clause="15.2",
         )
+
+
+def _check_leaked(listed: Path, password: str) -> None:
+    """A list that cannot be read keeps nobody from a new password: `config check` and the log name it."""
+    with contextlib.suppress(BadList):
+        if is_leaked(listed, password):
+            raise WeakPassword(
+                Text(
+                    "Mật khẩu này có trong danh sách mật khẩu đã bị lộ; đề nghị chọn mật khẩu khác.",
+                    "This password stands in a list of leaked passwords; take another one.",
+                ),
+                clause="7.2.c",
+            )
