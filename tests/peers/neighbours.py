@@ -15,6 +15,7 @@ from authorities import Authority
 from dnsserver import NameServer, name_server
 from harness import MailServer, config_for
 from mic_mail.clock import Clock
+from peers.badline import BadLine
 from peers.exim import Exim
 from peers.foreign import Foreign, Place, free_port
 from peers.opensmtpd import OpenSmtpd
@@ -59,8 +60,10 @@ def neighbours(
     with_us: bool = True,
     home: int = 0,
     trusted: Path | None = None,
+    through: BadLine | None = None,
 ) -> Iterator[Neighbours]:
-    """`wanted`: of which programs; `home`, `trusted`: where another server of ours than this one is, and its certificate."""
+    """`wanted`: of which programs; `home`, `trusted`: where another server of ours than this one is, and its certificate;
+    `through`: the line by which they come to us."""
     port = free_port(*ADDRESSES.values())
     missing = {name: kind.missing() if os.geteuid() == 0 else "root" for name, kind in KINDS.items()}
     chosen = [name for name in wanted or ALL if not missing[name]]
@@ -75,6 +78,8 @@ def neighbours(
             server = MailServer(config_for(folder / "ours", {**more, **(settings or {})}), clock)
             stack.callback(server.stop)
             home, trusted = server.ports["smtp"], server.config.certificate
+        if through is not None:
+            home = stack.enter_context(through.running(("127.0.0.1", home))).port
         if trusted is not None:  # they may not look into our folder
             trusted = Path(shutil.copy(trusted, folder / "trusted.pem"))
         others = {
