@@ -17,6 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from harness import MailServer, config_for, stopping
+from mic_mail.auth import totp
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import FactKind
 from population import PASSWORD, draft
@@ -187,6 +188,50 @@ def test_an_app_password_in_a_browser(site: MailServer, tmp_path: Path, size: tu
         visitor.driver.find_element(By.TAG_NAME, "summary").click()
         visitor.is_fit_for_people("apps-ended")
         assert "app password revoked" in visitor.text
+    finally:
+        visitor.driver.quit()
+
+
+@pytest.mark.clause("15.2")
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_a_second_factor_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:
+    """Set from the QR code as it is drawn, recovery codes once, a code at the next sign-in, removed; it fits a telephone."""
+    local = f"haibuoc{size[0]}"
+    site.issue(local, name="Lê Văn Hai")
+    visitor = Visitor(site, tmp_path / "profile", size)
+
+    def code(off: int) -> str:
+        return totp.code(secret, int(site.clock.now().timestamp() // 30) + off)
+
+    try:
+        visitor.sign_in(local)
+        visitor.driver.find_element(By.LINK_TEXT, "Quản lý xác thực hai bước").click()
+        visitor.is_fit_for_people("factor-none")
+        visitor.fill(present=PASSWORD)
+        visitor.press("Bắt đầu")
+        visitor.is_fit_for_people("factor-begun")
+        drawn = visitor.driver.find_element(By.CSS_SELECTOR, ".qr svg").rect
+        assert drawn["width"] == drawn["height"] > 150
+        secret = base64.b32decode(visitor.driver.find_element(By.ID, "secret").text.replace(" ", ""))
+        visitor.fill(code="000000")
+        visitor.press("Xác nhận")
+        assert "Mã không đúng" in visitor.text
+        visitor.fill(code=code(-1))
+        visitor.press("Xác nhận")
+        visitor.is_fit_for_people("factor-set")
+        assert len(visitor.driver.find_elements(By.CSS_SELECTOR, "#recovery li")) == 10
+        site.refresh()
+        visitor.press("Đăng xuất")
+        visitor.sign_in(local)
+        visitor.is_fit_for_people("code")
+        visitor.fill(code=code(0))
+        visitor.press("Đăng nhập")
+        assert "Trạng thái" in visitor.text
+        visitor.go("/second-factor?lang=en")
+        visitor.is_fit_for_people("factor")
+        visitor.fill(present=PASSWORD, code=code(1))
+        visitor.press("Remove the second factor")
+        assert "The second factor is removed." in visitor.text
     finally:
         visitor.driver.quit()
 

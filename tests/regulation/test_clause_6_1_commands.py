@@ -122,6 +122,7 @@ _NEEDED = {
     "unit add": ("X", "Y"), "unit show": ("CNTT",), "person add": ("Y", "--unit", "CNTT"), "person show": ("1",),
     "person move": ("1", "KHTC"), "alias add": ("dvbe", "x"), "alias remove": ("dvbe", "x"),
     "app-password list": ("dvbe@mic.gov.vn",), "app-password add": ("dvbe@mic.gov.vn", "x", "--document", "1"),
+    "second-factor remove": ("dvbe@mic.gov.vn", "--document", "1"), "second-factor withdraw": ("x", "--document", "1"),
     "app-password revoke": ("dvbe@mic.gov.vn", "--all"),
     "password set": ("dvbe@mic.gov.vn",),
     "password reset": ("dvbe@mic.gov.vn", "--document", "1"), "backup": ("/nowhere",),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # imported when a command asks: `--help` and `init` need none
 DEFAULT_CONFIG = Path("/etc/mic-mail/mic-mail.toml")
 CONFIG_VARIABLE = "MIC_MAIL_CONFIG"
 ACTOR_VARIABLE = "MIC_MAIL_ACTOR"
+CODE_VARIABLE = "MIC_MAIL_CODE"
 
 
 @dataclass
@@ -41,6 +42,8 @@ class Frame:
     clock: Clock = field(default_factory=SystemClock)
     named: str | None = None
     """As whom automation acts, where a command names nobody itself."""
+    code: str | None = field(default=None, repr=False)
+    """A code of the officer's second factor, where a script brings it."""
     caller: Caller = field(default_factory=Caller.of_this_process)
     officer: "Officer | None" = None
     """As whom the command was let in; None while no officer is on record."""

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mic_mail.cli.frame import Frame
+from mic_mail.cli.officercode import must_show_code
 from mic_mail.errors import MicMailError
 from mic_mail.policy.roles import NotAuthorised, Right
 
@@ -34,6 +35,8 @@ class Gate:
 
 
 SHUT = Gate(Right.ACT)
+CHANGES = frozenset({Right.ACT, Right.REQUEST})
+"""What changes something: an officer who has a second factor shows a code of it."""
 
 
 def asks(right: Right, *, whole: bool = False) -> Callable[[F], F]:
@@ -77,6 +80,8 @@ def _pass(gate: Gate, ctx: typer.Context) -> None:
     actor = here.actor(ctx.params.get("actor"))
     try:
         here.enter(actor, gate.right, whole=gate.whole)
+        if gate.right in CHANGES:
+            must_show_code(here, here.officer)
     except NotAuthorised as refusal:
         with contextlib.suppress(MicMailError):  # who may not even write the record is refused all the same
             here.audit.record(

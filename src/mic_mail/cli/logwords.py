@@ -23,6 +23,25 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "{mailbox} thu hồi mật khẩu ứng dụng số {number} trên trang mật khẩu, từ {peer}",
         "{mailbox} revoked the app password {number} on the page, from {peer}",
     ),
+    "second_factor_asked": (
+        "{mailbox} nhập đúng mật khẩu trên trang từ {peer}, chờ mã xác thực",
+        "{mailbox} showed the password on the page from {peer}; a code is asked for",
+    ),
+    "second_factor_refused": (
+        "Từ chối mã xác thực của {mailbox} từ {peer}, mã {ref}",
+        "Code of {mailbox} from {peer} refused, reference {ref}",
+    ),
+    "second_factor_set": ("{mailbox} đặt xác thực hai bước, từ {peer}", "{mailbox} set a second factor, from {peer}"),
+    "second_factor_removed": ("{mailbox} bỏ xác thực hai bước, từ {peer}", "{mailbox} removed the second factor, from {peer}"),
+    "second_factor_closed": (
+        "Xác thực hai bước của {mailbox} bị đóng vì quá nhiều mã sai; mật khẩu có thể đã lộ",
+        "The second factor of {mailbox} is closed after too many wrong codes; its password may be known",
+    ),
+    "second_factor_unreadable": (
+        "Không đọc được xác thực hai bước của {mailbox}: {file} không phải khóa cũ",
+        "The second factor of {mailbox} cannot be read: {file} is another key",
+    ),
+    "recovery_code_used": ("{mailbox} dùng một mã khôi phục, từ {peer}", "{mailbox} used a recovery code, from {peer}"),
     "sign_in_refused": (
         "Từ chối đăng nhập {mailbox} từ {peer} qua {door}: {reason}, mã {ref}",
         "Sign-in of {mailbox} from {peer} by {door} refused: {reason}, reference {ref}",

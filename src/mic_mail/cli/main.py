@@ -26,7 +26,7 @@ from typer.exceptions import TyperException
 
 from mic_mail.cli import gate as gates
 from mic_mail.cli import output, phrasing
-from mic_mail.cli.frame import ACTOR_VARIABLE, CONFIG_VARIABLE, DEFAULT_CONFIG, Frame
+from mic_mail.cli.frame import ACTOR_VARIABLE, CODE_VARIABLE, CONFIG_VARIABLE, DEFAULT_CONFIG, Frame
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.language import Language, language_of
@@ -63,6 +63,7 @@ NOUNS = {
         Noun("alias", ("alias",)),
         Noun("password", ("password",)),
         Noun("app-password", ("apppassword",)),
+        Noun("second-factor", ("secondfactor",)),
         Noun("content", ("content",)),
         Noun("officer", ("officer",)),
         Noun("notice", ("notice",)),
@@ -152,6 +153,15 @@ def build() -> typer.Typer:
                 help=say("Cán bộ mà lệnh tự động thực hiện thay.", "The officer for whom automation acts."),
             ),
         ] = None,
+        *,
+        code: Annotated[
+            str | None,
+            typer.Option(
+                "--code",
+                envvar=CODE_VARIABLE,
+                help=say("Mã xác thực của cán bộ, cho lệnh tự động.", "A code of the officer's device, for scripts."),
+            ),
+        ] = None,
         tells_version: Annotated[
             bool,
             typer.Option(
@@ -162,7 +172,7 @@ def build() -> typer.Typer:
             ),
         ] = False,
     ) -> None:
-        ctx.obj = Frame(config_path=config, clock=ctx.obj, named=actor)
+        ctx.obj = Frame(config_path=config, clock=ctx.obj, named=actor, code=code)
 
     return app
 

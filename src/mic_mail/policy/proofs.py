@@ -91,6 +91,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_6_1.py",
         "tests/regulation/test_clause_6_1_commands.py",
         "tests/regulation/test_clause_6_2.py",
+        "tests/regulation/test_second_factor.py",
     ),
     "6.2": (
         "tests/regulation/test_clause_6_2.py",
@@ -309,6 +310,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_clause_7_2_c_passwords.py",
         "tests/regulation/test_life_notices.py",
         "tests/regulation/test_password_page.py",
+        "tests/regulation/test_second_factor.py",
         "tests/unit/access/test_app_passwords.py",
         "tests/unit/web/test_second_factor.py",
     ),

@@ -37,6 +37,8 @@ class Kind(StrEnum):
     PASSWORD_ENDED = "password_ended"  # noqa: S105 - the name of a notice
     RESTORED = "restored"
     APP_PASSWORD = "app_password"  # noqa: S105 - the name of a notice
+    FACTOR_SET = "factor_set"
+    FACTOR_REMOVED = "factor_removed"
     ABSENCE_NOTED = "absence_noted"
     TRANSFERRED = "transferred"
     ARCHIVED = "archived"
@@ -89,6 +91,8 @@ class Outlook:
 _RECORDED = {
     FactKind.RESTORED: Kind.RESTORED,
     FactKind.APP_PASSWORD_ADDED: Kind.APP_PASSWORD,
+    FactKind.SECOND_FACTOR_SET: Kind.FACTOR_SET,
+    FactKind.SECOND_FACTOR_REMOVED: Kind.FACTOR_REMOVED,
     FactKind.ABSENCE: Kind.ABSENCE_NOTED,
     FactKind.TRANSFERRED: Kind.TRANSFERRED,
     FactKind.ARCHIVED: Kind.ARCHIVED,

@@ -272,6 +272,10 @@ def _of_fact(entry: Entry, kind: Kind, fact: Fact) -> Posted:
         case Kind.APP_PASSWORD:
             letter = mailbox.app_password_added(address, fact.text("name") or "?", fact.effective_at, fact.actor)
             return Posted(Reader.OWNER, letter)
+        case Kind.FACTOR_SET:
+            return Posted(Reader.OWNER, mailbox.factor_set(address, fact.effective_at, fact.actor))
+        case Kind.FACTOR_REMOVED:
+            return Posted(Reader.OWNER, mailbox.factor_removed(address, fact.effective_at, fact.actor))
         case Kind.ABSENCE_NOTED:
             begins, until = local_day(fact.effective_at), _day(fact, "until")
             return Posted(Reader.OWNER, mailbox.absence_noted(address, begins, until or begins))

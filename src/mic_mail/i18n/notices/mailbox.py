@@ -105,6 +105,36 @@ def app_password_added(address: str, name: str, at: datetime, by: str) -> Letter
     )
 
 
+@notice("15.2", Reader.OWNER, address=ADDRESS, at=MIDNIGHT, by=ADDRESS)
+def factor_set(address: str, at: datetime, by: str) -> Letter:
+    """The page asks for a code from now on: whoever did not set that is locked out by somebody who has the password."""
+    cited, when = clause("15.2"), dates.instant(at)
+    return Letter(
+        Text("Hộp thư đã đặt xác thực hai bước", "The mailbox has a second factor"),
+        Text(
+            f"Xác thực hai bước của hộp thư {address} đã được {by} đặt lúc {when.vi}. Nếu không phải Ông/Bà đặt, đề nghị báo "
+            f"ngay Trung tâm Thông tin ({cited.vi}).",
+            f"The second factor of {address} was set by {in_ascii(by)} at {when.en}. If that was not you, please tell the "
+            f"Information Centre at once ({cited.en}).",
+        ),
+    )
+
+
+@notice("15.2", Reader.OWNER, address=ADDRESS, at=MIDNIGHT, by="mai")
+def factor_removed(address: str, at: datetime, by: str) -> Letter:
+    """The password alone is enough again."""
+    cited, when = clause("15.2"), dates.instant(at)
+    return Letter(
+        Text("Hộp thư đã bỏ xác thực hai bước", "The mailbox's second factor was removed"),
+        Text(
+            f"Xác thực hai bước của hộp thư {address} đã được {by} bỏ lúc {when.vi}; từ nay chỉ cần mật khẩu. Nếu Ông/Bà "
+            f"không yêu cầu, đề nghị đổi mật khẩu và báo ngay Trung tâm Thông tin ({cited.vi}).",
+            f"The second factor of {address} was removed by {in_ascii(by)} at {when.en}; the password alone is enough again. "
+            f"If you did not ask for it, please change the password and tell the Information Centre at once ({cited.en}).",
+        ),
+    )
+
+
 # ---------------------------------------------------------------- suspension (Reg. 7)
 
 
