@@ -61,7 +61,7 @@ class Flow(Protocol):
         """Why a message with this header may not pass, or the lines that have to be added to it."""
         ...
 
-    def cleaned(self, envelope: Envelope, header: bytes) -> bytes:
+    async def cleaned(self, envelope: Envelope, header: bytes) -> bytes:
         """What of the header is stored."""
         ...
 
@@ -173,7 +173,7 @@ class Reception:
     async def finish(self) -> Outcome:
         """The message is complete: make it durable. What has begun is not undone by cancellation."""
         if self._refusal is None and not self._over:
-            self._read_header(whole=True)
+            await self._read_header(whole=True)
         self._over = True
         if self._refusal is None and self._stream is None:
             octets = self._take_held()
@@ -213,7 +213,7 @@ class Reception:
     # ------------------------------------------------------------ in slices
 
     async def _pass_on(self) -> None:
-        if not self._read_header(whole=False):
+        if not await self._read_header(whole=False):
             return
         try:
             octets = self._take_held()
@@ -276,7 +276,7 @@ class Reception:
 
     # ------------------------------------------------------------ the head
 
-    def _read_header(self, *, whole: bool) -> bool:
+    async def _read_header(self, *, whole: bool) -> bool:
         """Look at the header; in front of a submitted message put what belongs there. False: it goes on beyond what is here."""
         if self._header is not None:
             return True
@@ -300,7 +300,7 @@ class Reception:
             self._refuse_with(more)
             return False
         self._header = octets[:end]
-        self._stored_header = self._flow.cleaned(self.envelope, self._header)
+        self._stored_header = await self._flow.cleaned(self.envelope, self._header)
         if self._is_submitted:
             octets = self._flow.head(self.envelope) + more + self._stored_header + octets[end:]
         self._held, self._held_octets = [octets], len(octets)

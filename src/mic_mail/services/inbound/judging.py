@@ -96,12 +96,16 @@ class Judging:
             ip = ip.ipv4_mapped
         return any(ip in network for network in self._trusted)
 
+    def has_results(self, header: bytes) -> bool:
+        """Whether there may be any in it."""
+        small = header.lower()
+        return b"authentication-results" in small or (self._has_filter and b"x-spam" in small)
+
     def cleaned(self, header: bytes) -> bytes:
         """`header` without the results that it gives out to be ours (RFC 8601 §5), and where there is a filter without those of
         other filters; all else octet by octet."""
-        if b"authentication-results" in header.lower():
-            header = without_forged(header, self._ours)
-        return without_foreign(header) if self._has_filter else header
+        kept = without_forged(header, self._ours)
+        return without_foreign(kept) if self._has_filter else kept
 
     async def judge(self, envelope: Envelope, source: Source, header: bytes) -> Judgement:
         """What all of them say; no check is asked about what one before it refuses."""

@@ -69,7 +69,7 @@ class Origins:
         deadline = asyncio.get_running_loop().time() + self._seconds
         thread = self._small if isinstance(arrived.source, bytes) else self._large
         try:
-            reading = await thread.do(lambda: _read(arrived.source))
+            reading, seen = await thread.do(lambda: _look(arrived, rules.own_domains))
             origin = await enquiry.of_message(
                 lambda: examine_message(
                     enquiry.owner.resolver,
@@ -84,7 +84,7 @@ class Origins:
             iprev = await enquiry.iprev(deadline)
         except Unavailable as error:
             return self._not_judged(envelope, str(error))
-        ruling = decide(origin, shown(envelope, reading, arrived.header, rules.own_domains), rules)
+        ruling = decide(origin, seen, rules)
         return Judgement(
             refusal=_refusal(ruling, envelope),
             verdict=JUNK if ruling.act is Act.JUNK else "",
@@ -120,6 +120,11 @@ class _Thread:
     def close(self) -> None:
         if self._lane is not None:
             self._lane.end()
+
+
+def _look(arrived: Arrived, own_domains: Collection[str]) -> tuple[Reading, Shown]:
+    reading = _read(arrived.source)
+    return reading, shown(arrived.envelope, reading, arrived.header, own_domains)
 
 
 def _read(source: Source) -> Reading:
