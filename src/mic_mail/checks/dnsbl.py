@@ -55,6 +55,8 @@ async def look_up(resolver: Resolver, address: str, zones: Iterable[str], second
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
     tasks = {zone: asyncio.ensure_future(_is_listed(resolver, ip, zone)) for zone in wanted}
+    for task in tasks.values():
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, should nobody wait any more
     try:
         if tasks:
             await asyncio.wait(tasks.values(), timeout=seconds)

@@ -4,8 +4,12 @@ import asyncio
 
 import pytest
 
+from mic_mail.checks.origin.iprev import Iprev
+from mic_mail.checks.origin.spf import Spf
+from mic_mail.clock import SystemClock
+from mic_mail.net.dns import Resolver
 from mic_mail.services.inbound import enquiries
-from mic_mail.services.inbound.enquiries import AT_ONCE, AT_ONCE_OF_NETWORK, FairTurns
+from mic_mail.services.inbound.enquiries import AT_ONCE, AT_ONCE_OF_NETWORK, Enquiries, FairTurns
 from mic_mail.storage.errors import Unavailable
 
 
@@ -37,6 +41,27 @@ async def test_a_network_with_slow_names_keeps_only_itself_waiting() -> None:
     slow.now.set()
     assert set(await asyncio.gather(*tasks)) == {"answered"}
     assert turns._networks == {}
+
+
+async def test_nothing_passes_because_many_ask() -> None:
+    """Whose turn has not come is told to come again; that the DNS did not answer is said only of what was asked."""
+    resolver = Resolver(["127.0.0.1:9"], seconds=5)
+    owner, slow = Enquiries(resolver, SystemClock(), "mail.mic.gov.vn", authenticates=True), Slow()
+    tasks = [asyncio.create_task(owner.clients.within("192.0.2", slow.ask)) for _ in range(AT_ONCE_OF_NETWORK)]
+    await asyncio.sleep(0)
+    late, free = owner.of("192.0.2.1"), owner.of("198.51.100.1")
+    for one in (late, free):
+        one.begin("x.example", "a@One.example")
+    now = asyncio.get_running_loop().time()
+    with pytest.raises(Unavailable):
+        await late.spf(now + 0.1)
+    (mail_from, helo) = await free.spf(now + 0.1)
+    assert (mail_from.result, mail_from.domain, helo) == (Spf.TEMPERROR, "one.example", None)
+    assert (await late.iprev(now)).result is Iprev.TEMPERROR
+    for one in (late, free):
+        one.close()
+    slow.now.set()
+    await asyncio.gather(*tasks)
 
 
 async def test_so_many_at_once_of_all_networks(monkeypatch: pytest.MonkeyPatch) -> None:

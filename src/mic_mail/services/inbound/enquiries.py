@@ -92,6 +92,7 @@ class Enquiry:
         self._spf: asyncio.Task[ClientResults] | None = None
         self._iprev: asyncio.Task[IprevResult] | None = None
         self._listings: asyncio.Task[Listings] | None = None
+        self._has_begun = False
         self._listed_by = 0.0
         self._has_told = False
 
@@ -109,20 +110,29 @@ class Enquiry:
             return
         self._stop(self._spf)
         self._about = (helo, sender)
+        self._has_begun = False
         client = Client(self.address, helo, owner.hostname)
-        self._spf = self._start(lambda: examine_client(owner.resolver, owner.clock, client, sender))
+
+        async def examine() -> ClientResults:
+            self._has_begun = True
+            return await examine_client(owner.resolver, owner.clock, client, sender)
+
+        self._spf = self._start(examine)
 
     async def of_message(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask about a message of this client; `Unavailable` where the turn does not come."""
         return await self.owner.messages.within(self.network, ask)
 
     async def spf(self, deadline: float) -> ClientResults:
-        """Of MAIL FROM and HELO; `temperror` from `deadline` on (the loop's time). `Unavailable`: it could not be asked."""
+        """Of MAIL FROM and HELO; `temperror` from `deadline` on (the loop's time). `Unavailable`: it could not be asked at all,
+        which is not the DNS's silence: whoever lets many ask must not pass for that."""
         assert self._about is not None, "MAIL was said"
         helo, sender = self._about
         found = await _result(self._spf, deadline)
         if found is not None:
             return found
+        if not self._has_begun:
+            raise Unavailable("too many ask")
         late = SpfResult(
             Spf.TEMPERROR,
             Identity.MAIL_FROM,
@@ -132,8 +142,12 @@ class Enquiry:
         return late, None
 
     async def iprev(self, deadline: float) -> IprevResult:
-        """RFC 8601 §3."""
-        return await _result(self._iprev, deadline) or IprevResult(Iprev.TEMPERROR)
+        """RFC 8601 §3; nobody is sent away for it."""
+        try:
+            found = await _result(self._iprev, deadline)
+        except Unavailable:
+            found = None
+        return found or IprevResult(Iprev.TEMPERROR)
 
     async def listings(self) -> Listings:
         """On which lists the client is; of those that have not answered in time it is on none, nor where nobody could ask."""

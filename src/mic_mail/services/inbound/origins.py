@@ -16,12 +16,14 @@ from mic_mail.checks.origin import authresults
 from mic_mail.checks.origin.dmarc import is_aligned
 from mic_mail.checks.origin.examining import examine_message
 from mic_mail.checks.origin.reading import Reading, read
+from mic_mail.checks.origin.verdict import Origin
 from mic_mail.config.model import Config
 from mic_mail.mime.headers import canonical, unfold, written_fields
 from mic_mail.mime.mailboxes import Ambiguous, Mailbox, read_mailboxes
 from mic_mail.net.dns import NotAName, to_ascii
 from mic_mail.process.lanes import Lane
 from mic_mail.services.envelope import Cause, Envelope, Refusal
+from mic_mail.services.inbound.enquiries import Enquiry
 from mic_mail.services.inbound.judgement import JUNK, Arrived, Judgement, Source
 from mic_mail.services.inbound.rules import Act, Rules, Ruling, Shown, decide
 from mic_mail.storage.errors import Unavailable
@@ -67,23 +69,11 @@ class Origins:
             return Judgement()
         rules, hostname = self._rules, self._hostname
         deadline = asyncio.get_running_loop().time() + self._seconds
-        thread = self._small if isinstance(arrived.source, bytes) else self._large
         try:
-            reading, seen = await thread.do(lambda: _look(arrived, rules.own_domains))
-            origin = await enquiry.of_message(
-                lambda: examine_message(
-                    enquiry.owner.resolver,
-                    enquiry.owner.clock,
-                    enquiry.spf(deadline),
-                    reading,
-                    roll=self._roll(100),
-                    seconds=max(1.0, deadline - asyncio.get_running_loop().time()),
-                    thread=thread.do,
-                )
-            )
-            iprev = await enquiry.iprev(deadline)
+            origin, seen = await enquiry.of_message(lambda: self._examine(arrived, enquiry, rules, deadline))
         except Unavailable as error:
             return self._not_judged(envelope, str(error))
+        iprev = await enquiry.iprev(deadline)
         ruling = decide(origin, seen, rules)
         return Judgement(
             refusal=_refusal(ruling, envelope),
@@ -92,6 +82,21 @@ class Origins:
             fields=authresults.field(origin, hostname, (iprev, enquiry.address)),
             told={**origin.event(), "iprev": iprev.result},
         )
+
+    async def _examine(self, arrived: Arrived, enquiry: Enquiry, rules: Rules, deadline: float) -> tuple[Origin, Shown]:
+        """Within the turn of its client's network, reading and all."""
+        thread = self._small if isinstance(arrived.source, bytes) else self._large
+        reading, seen = await thread.do(lambda: _look(arrived, rules.own_domains))
+        origin = await examine_message(
+            enquiry.owner.resolver,
+            enquiry.owner.clock,
+            enquiry.spf(deadline),
+            reading,
+            roll=self._roll(100),
+            seconds=max(1.0, deadline - asyncio.get_running_loop().time()),
+            thread=thread.do,
+        )
+        return origin, seen
 
     def _not_judged(self, envelope: Envelope, why: str) -> Judgement:
         """More than can be looked at comes in: nothing passes for that."""
