@@ -217,7 +217,7 @@ def test_forged_results_in_what_is_submitted(server: MailServer, size: int) -> N
     assert folder == "INBOX"
     assert stored.endswith(rest)
     assert results(stored) == []
-    event = told(server, reply, "forged_results_removed")
+    event = told(server, reply, "results_removed")
     assert (event["login"], event["sender"]) == ("dvbe@mic.gov.vn", "dvbe@mic.gov.vn")
 
 

@@ -64,9 +64,9 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
             "Rspamd {spam} {score}/{required}; {action}, rule {rule} ({reason})"
         ),
     ),
-    "forged_results_removed": (
-        "Bỏ {size} kết quả kiểm tra giả danh máy chủ này trong phần tiêu đề thư của <{sender}>",
-        "{size} of results that gave themselves out to be this server's taken out of the header of <{sender}>",
+    "results_removed": (
+        "Bỏ khỏi phần tiêu đề thư của <{sender}> {size} kết quả kiểm tra không phải do máy chủ này ghi",
+        "{size} of results of checks that this server has not made were taken out of the header of <{sender}>",
     ),
     "list_unusable": (
         "Danh sách {zone} không dùng được, không được tính: {reason}",

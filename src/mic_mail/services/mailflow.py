@@ -224,7 +224,7 @@ class MailFlow:
         if len(cleaned) != len(header):
             client = envelope.client
             self._log.event(
-                "forged_results_removed",
+                "results_removed",
                 trace=envelope.trace_id,
                 octets=len(header) - len(cleaned),
                 sender=envelope.sender,
