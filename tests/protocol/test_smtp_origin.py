@@ -363,14 +363,23 @@ def test_names_that_are_not_answered(server: MailServer) -> None:
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", "Origin: SPF fail (two.example), DKIM -, DMARC fail (two.example), ARC none, iprev permerror; junk, rule dmarc"),
+        (
+            "en",
+            (
+                "Origin: SPF fail (two.example), DKIM -, DMARC fail (two.example), ARC none, iprev permerror;",
+                "; junk, rule dmarc",
+            ),
+        ),
         (
             "vi",
-            "Nguồn gốc thư: SPF fail (two.example), DKIM -, DMARC fail (two.example), ARC none, iprev permerror; kết quả junk",
+            (
+                "Nguồn gốc thư: SPF fail (two.example), DKIM -, DMARC fail (two.example), ARC none, iprev permerror;",
+                "kết quả junk, quy tắc dmarc",
+            ),
         ),
     ],
 )
-def test_the_log_tells_it_to_people(server: MailServer, tmp_path: Path, language: str, words: str) -> None:
+def test_the_log_tells_it_to_people(server: MailServer, tmp_path: Path, language: str, words: tuple[str, str]) -> None:
     """`log trace`: what was found, what was done, by which rule; then where it lies."""
     reply = bring(server, message("lan@two.example"), peer=STRANGER)
     told(server, reply)
@@ -379,7 +388,8 @@ def test_the_log_tells_it_to_people(server: MailServer, tmp_path: Path, language
     console = Console(tmp_path)
     console.env["COLUMNS"] = "400"
     assert console.run("--lang", language, "log", "trace", reply[1].split()[-1].decode()) == 0, console.err
-    assert words in " ".join(console.out.split())
+    shown = " ".join(console.out.split())
+    assert all(each in shown for each in words), shown
 
 
 # ---------------------------------------------------------------- settings
