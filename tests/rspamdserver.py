@@ -98,6 +98,8 @@ class Pretender:
         self.status = 200
         """Of the scanner."""
         self.learns = 200
+        self.indigestible = b""
+        """What holds this is answered with an error."""
         self.pause = 0.0
         self.checked: list[tuple[Message, bytes]] = []
         """Fields and message of each question."""
@@ -114,7 +116,8 @@ class Pretender:
                     self._say(pretender.status, pretender.says)
                 else:
                     pretender.taught.append((self.path, octets))
-                    self._say(pretender.learns, {"success": True})
+                    refused = pretender.indigestible and pretender.indigestible in octets
+                    self._say(500 if refused else pretender.learns, {"success": True})
 
             def _say(self, status: int, told: object) -> None:
                 body = json.dumps(told).encode()

@@ -4,6 +4,7 @@ import base64
 import email
 import email.policy
 import gzip
+import imaplib
 import io
 import smtplib
 import threading
@@ -16,10 +17,11 @@ import pytest
 
 import clamdserver
 from clamdserver import EICAR, NAME, ClamDaemon
-from harness import MailServer
+from harness import MailServer, left_in_staging
 from mic_mail.config.document import write
 from mic_mail.outbound.quarantine import Quarantine
 from mic_mail.policy.facts import Cause, FactKind, MailboxKind
+from population import PASSWORD
 from regulation.test_clause_7_2_c import subjects, submission, suspensions
 from regulation.test_commands import Console
 
@@ -171,6 +173,31 @@ def test_what_was_not_scanned_in_quarantine(serve: Callable[..., MailServer], tm
     server.stop()
     told = [event["refused"] for event in server.events() if event["event"] == "message_not_scanned"]
     assert told == [False, True]
+
+
+@pytest.mark.parametrize("padding", [0, 400_000], ids=["held", "as a file"])
+def test_malware_is_not_stored(server: MailServer, daemon: ClamDaemon, padding: int) -> None:
+    """APPEND and REPLACE, whatever the folder: others may read it there. Nobody is suspended for what lies in an old archive;
+    while the daemon is away what people write is stored, and the log says so."""
+    evil, good = message(EICAR, padding=padding), message(b"a document", padding=padding)
+    with imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=60) as client:
+        client.authenticate("PLAIN", lambda _: f"\0{SENDER}\0{PASSWORD}".encode())
+        for folder in ("INBOX", "Drafts", "Sent"):
+            status, (words,) = client.append(folder, "", "", evil)
+            assert (status, b"[CANNOT]" in words, NAME.encode() in words, b"10.2" in words) == ("NO", True, True, True)
+            assert client.append(folder, "", "", good)[0] == "OK"
+            assert client.select(folder)[1] == [b"1"]
+        client.send(b"x REPLACE 1 Sent {%d+}\r\n%b\r\n" % (len(evil), evil))
+        assert client.readline().startswith(b"x NO [CANNOT]")
+        assert client.select("Sent")[1] == [b"1"]
+        daemon.stop()
+        assert client.append("Drafts", "", "", good)[0] == "OK"
+    assert suspensions(server, SENDER) == []
+    assert left_in_staging(server.config.mail_root) == []
+    server.stop()
+    told = [event for event in server.events() if event["event"] in {"malware_refused", "message_not_scanned"}]
+    assert [event.get("malware") for event in told] == [NAME] * 4 + [None]
+    assert {(event["login"], event["way"]) for event in told} == {(SENDER, "append")}
 
 
 def test_a_daemon_that_is_away(server: MailServer, daemon: ClamDaemon) -> None:

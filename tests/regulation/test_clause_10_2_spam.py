@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dnsserver import name_server
 from harness import MailServer, config_for
 from mic_mail.config.document import write
 from mic_mail.outbound.quarantine import Quarantine, Reason, State
@@ -150,6 +151,18 @@ def test_what_rspamd_is_told(server: MailServer, pretender: Pretender) -> None:
     assert fields["User"] is None
     (judged,) = [event for event in events(server, "message_judged") if event["trace"] == fields["Queue-Id"]]
     assert (judged["spam"], judged["score"], judged["required"], judged["action"]) == ("no action", 0.5, 15.0, "passed")
+
+
+def test_rspamd_is_told_what_the_address_is_called(serving: Callable[..., MailServer], pretender: Pretender) -> None:
+    """Where its name leads back to it (RFC 8601 §2.7.3): Rspamd holds it against those that have none."""
+    zone = {("1.0.0.127.in-addr.arpa", "PTR"): ["mx.example.org."], ("mx.example.org", "A"): ["127.0.0.1"]}
+    with name_server(zone) as names:
+        server = serving(inbound={"trusted_networks": ()}, dns={"nameservers": (names.place,)})
+        assert sent(server, message("hostname"))[0] == 250
+    ((fields, _),) = pretender.checked
+    assert fields["Hostname"] == "mx.example.org"
+    stored = one_of(server, "INBOX", "hostname")
+    assert stored.index(b"Authentication-Results:") < stored.index(b"X-Spam-Status:") < stored.index(b"Received:")
 
 
 def test_junk_for_several(server: MailServer, pretender: Pretender) -> None:

@@ -168,6 +168,26 @@ def test_what_comes_of_a_lesson(server: MailServer, pretender: Pretender, progra
     assert len(learned(server, pretender, int(again))) == again
 
 
+def test_what_it_cannot_digest_holds_up_nobody(server: MailServer, pretender: Pretender, program: Program) -> None:
+    """Nor a file that cannot be read; such a one is let go in the end, and the log says so."""
+    for number in range(4):
+        program.put("INBOX", f"indigestible {number}")
+    program.do("MOVE", "1:*", "Junk")
+    pretender.indigestible = b"indigestible"
+    program.put("INBOX", "good")
+    program.do("MOVE", "1:*", "Junk")
+    limit = time.monotonic() + 10
+    while not any(b"good" in octets for _, octets in pretender.taught) and time.monotonic() < limit:
+        server.housekeep()
+    assert len(list(server.config.lessons_dir.iterdir())) == 4
+    for _ in range(40):
+        server.housekeep()
+    pretender.indigestible = b""
+    assert not list(server.config.lessons_dir.iterdir())
+    server.running.rooms.log.flush()
+    assert len([event for event in server.events() if event.get("event") == "lesson_failed"]) == 4
+
+
 def test_a_filter_that_is_away_disturbs_nobody(serve: Callable[..., MailServer], tmp_path: Path, pretender: Pretender) -> None:
     """The move is done, the lesson waits on the disk over a restart, and is taught when the filter is back."""
     data = tmp_path / "data"

@@ -161,6 +161,7 @@ def imap_services(rooms: Rooms) -> ImapServices:
         accounts=rooms.accounts,
         feed=rooms.feed,
         secrecy=rooms.secrecy,
+        malware=rooms.malware,
         learning=rooms.learning,
         clock=rooms.clock,
         log=rooms.log,

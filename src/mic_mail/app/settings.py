@@ -83,6 +83,7 @@ def imap_settings(config: Config) -> ImapSettings:
         errors=imap.errors,
         support=config.support,
         passed_on=frozenset(keyword.lower() for keyword in config.unit.passed_on.keywords),
+        scans=bool(config.malware.clamd),
         teaches=bool(config.rspamd.controller),
         polls_open=config.unit.openings.counts == "poll",
         hidden=frozenset(name for name, wanted in offered.items() if not wanted),

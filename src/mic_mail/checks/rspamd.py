@@ -48,6 +48,10 @@ class Denied(NotScored):
     """The password is wrong, or Rspamd does not take commands from here."""
 
 
+class Unwilling(NotScored):
+    """It is there, and has no use for this message now."""
+
+
 class Action(StrEnum):
     """What Rspamd says is to be done."""
 
@@ -156,7 +160,7 @@ class Rspamd:
             case 401 | 403:
                 raise Denied(f"HTTP {status}: {_complaint(answer)}")
             case _:
-                raise NotScored(f"HTTP {status}: {_complaint(answer)}")
+                raise Unwilling(f"HTTP {status}: {_complaint(answer)}")
 
     # ------------------------------------------------------------ HTTP
 

@@ -214,6 +214,15 @@ def marked_secret() -> Text:
     )
 
 
+def malware_not_stored(malware: str) -> Text:
+    """To a mail program that puts it into a mailbox; Reg. 10.2."""
+    cited = clause("10.2")
+    return Text(
+        f"Thư có mã độc ({malware}) nên không được lưu ({cited.vi}); đề nghị kiểm tra máy tính.",
+        f"The message holds malware ({malware}) and is not stored ({cited.en}); please check your computer.",
+    )
+
+
 def not_inspected() -> Text:
     """Where `secrecy.unreadable` refuses what cannot be looked into; Reg. 4.1."""
     cited = clause("4.1")

@@ -6,6 +6,7 @@ Attend, Leave      `Enter` watches the own account for changes too; watch anothe
 Overhear           NOTIFY: watch still others, in which no mailbox is open, and what the person may use
 ClearAway          discard files in a thread; nothing waits for it
 Teach              people say of messages that they are spam, or are none; nothing waits for it
+Scan               look for malware in a message that is to be stored
 Inspect            look for a marking of secrecy in a message that is to go into Sent
 StartCompression, DropCompressor, EndCompression   change what octets on the wire mean
 """
@@ -84,6 +85,13 @@ class ClearAway(Action):
 @dataclass(frozen=True, slots=True)
 class Inspect(Action):
     """May this message, held or staged, be kept as one that was sent (Reg. 4.1)? Gives None, or why not."""
+
+    source: bytes | Path
+
+
+@dataclass(frozen=True, slots=True)
+class Scan(Action):
+    """May this message, held or staged, be stored (Reg. 10.2)? Gives None, or why not."""
 
     source: bytes | Path
 

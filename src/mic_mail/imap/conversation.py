@@ -61,6 +61,8 @@ class SessionSettings:
     """Capabilities that this server does not offer, in capitals."""
     passed_on: frozenset[str] = frozenset()
     """Keywords, in lower case, that say that a message was passed on to the document system (Reg. 12.3.c): set on record."""
+    scans: bool = False
+    """What is to be stored is looked at for malware (Reg. 10.2)."""
     teaches: bool = False
     """What people do with Junk is told to the filter against spam (Reg. 15.5)."""
     polls_open: bool = False

@@ -25,6 +25,7 @@ from mic_mail.imap.actions import (
     Inspect,
     Leave,
     Overhear,
+    Scan,
     StartCompression,
     Teach,
     Waiting,
@@ -39,6 +40,7 @@ from mic_mail.process.lanes import Lanes
 from mic_mail.services.downtimes import announcements
 from mic_mail.services.identity import SignedIn
 from mic_mail.services.inbound.learning import Learning, Said
+from mic_mail.services.malware import Malware
 from mic_mail.services.refusals import Refusal
 from mic_mail.services.secrecy import Passage, Secrecy, Way
 from mic_mail.services.sharing import Pair, Shared
@@ -57,6 +59,7 @@ class ImapServices(shell.Services):
     lanes: Lanes
     feed: Feed
     secrecy: Secrecy
+    malware: Malware
     learning: Learning
     settings: SessionSettings
     stored: Callable[[], None] = lambda: None
@@ -166,6 +169,8 @@ class ImapConnection(shell.Connection):
                 self._write(await self._services.lanes.cpu(self._deflate.deflate, data))
             case Inspect(source):
                 return await self._inspect(source)
+            case Scan(source):
+                return await self._scan(source)
             case StartCompression(pending):
                 self._deflate = Deflate()
                 self._inflate(pending)
@@ -186,6 +191,11 @@ class ImapConnection(shell.Connection):
         )
         stop = (await secrecy.check(passage, source)).stop
         return secrecy.refusal(stop) if stop is not None else None
+
+    async def _scan(self, source: bytes | Path) -> Text | None:
+        assert self._signed_in is not None
+        login = self._signed_in.address
+        return await self._services.malware.check_stored(source, login=login, peer=self._peer.address, session=self._session_id)
 
     def _teach(self, step: Teach) -> None:
         assert self._signed_in is not None

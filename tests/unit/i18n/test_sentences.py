@@ -29,6 +29,7 @@ SAMPLES = {
     "sender": "lan@example.vn",
     "recipients": 2,
     "degree": "secret",
+    "malware": "Test.Eicar",
 }
 SENTENCES = [
     function

@@ -15,7 +15,7 @@ from mic_mail.checks.clear import is_clear
 from mic_mail.clock import within_calendar
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Inspect, Steps
+from mic_mail.imap.actions import Inspect, Scan, Steps
 from mic_mail.imap.conversation import Conversation, Landing
 from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.finding.contexts import tell_news
@@ -312,7 +312,7 @@ def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
     if refused is not None:
         return refused
     intake.place = place
-    if (refused := (yield from marked(talk, intake))) is not None:
+    if (refused := (yield from objected(talk, intake))) is not None:
         return refused
     limit = talk.quota_octets(place.box)
     view, enabled = talk.view, talk.enabled
@@ -337,6 +337,26 @@ def _publish(talk: Conversation, mailbox: str, intake: Intake) -> Steps[Reply]:
     talk.say_all(lines)
     code = responses.append_uid(published[0].uidvalidity, [each.uid for each in published])
     return Reply("Stored.", code=code)
+
+
+def objected(talk: Conversation, intake: Intake) -> Steps[Reply | None]:
+    """Why these messages are not stored: for what is in them, or for what they are marked as."""
+    return (yield from _infected(talk, intake)) or (yield from marked(talk, intake))
+
+
+def _infected(talk: Conversation, intake: Intake) -> Steps[Reply | None]:
+    """Reg. 10.2: no malware is put where others, or this person on another machine, may open it."""
+    if not talk.settings.scans:
+        return None
+    for message in intake.messages:
+        if message.is_staged:  # the end of it may be held still
+            refused = yield from tried(talk.ask(message.write, intake.place), intake.place)
+            if refused is not None:
+                return refused
+        why = cast("Text | None", (yield Scan(message.source)))
+        if why is not None:
+            return refuse(why, b"CANNOT")
+    return None
 
 
 def marked(talk: Conversation, intake: Intake) -> Steps[Reply | None]:

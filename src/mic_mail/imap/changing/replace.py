@@ -10,7 +10,7 @@ from functools import partial
 
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
-from mic_mail.imap.changing.append import Intake, marked, take, target_again, target_of, tried
+from mic_mail.imap.changing.append import Intake, objected, take, target_again, target_of, tried
 from mic_mail.imap.conversation import Conversation
 from mic_mail.imap.enabled import Enabled
 from mic_mail.imap.grammar.reader import AppendMessage
@@ -90,7 +90,7 @@ def _exchange(talk: Conversation, mailbox: str, intake: Replacement) -> Steps[Re
     if not {"t", "e"} <= set(view.rights):  # they may have gone while the message came
         return refusal(talk.lacks(view, "te"))
     intake.place = place
-    if (refused := (yield from marked(talk, intake))) is not None:
+    if (refused := (yield from objected(talk, intake))) is not None:
         return refused
     limit = talk.quota_octets(place.box)
     done: list[tuple[Published, list[bytes]]] = []

@@ -5,6 +5,8 @@ Rspamd's actions come to stands in `RULES`; nothing is rewritten, nothing droppe
 `soft reject` of it while a message is to wait, so what still says `greylist` has waited, or nobody remembers it.
 """
 
+import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
@@ -20,6 +22,7 @@ from mic_mail.process.lanes import Lanes
 from mic_mail.services.envelope import Cause, Envelope, Refusal
 from mic_mail.services.inbound.judgement import JUNK, Arrived, Judgement, Source
 from mic_mail.services.inbound.pieces import pieces_of
+from mic_mail.storage.errors import Unavailable
 
 HOUR = 3_600.0
 MOST_IN_LOG = 30
@@ -181,15 +184,26 @@ class Content:
             raise NotScored(str(error)) from error
         if octets > self._settings.largest:
             return octets
-        return await self._rspamd.check(about(envelope), pieces_of(self._lanes, source), octets)
+        told = about(envelope, await _hostname(envelope))
+        return await self._rspamd.check(told, pieces_of(self._lanes, source), octets)
 
 
-def about(envelope: Envelope) -> About:
+async def _hostname(envelope: Envelope) -> str:
+    """What the client's address is called in the DNS, as far as that is known by now: without it Rspamd suspects everybody."""
+    enquiry = envelope.enquiry
+    if enquiry is not None and enquiry.authenticates:
+        with contextlib.suppress(Unavailable):
+            return (await enquiry.iprev(asyncio.get_running_loop().time())).name
+    return ""
+
+
+def about(envelope: Envelope, hostname: str = "") -> About:
     """The envelope, as Rspamd is told it."""
     client = envelope.client
     return About(
         peer=client.peer.address,
         helo=client.helo,
+        hostname=hostname,
         sender=envelope.sender,
         recipients=[recipient.address for recipient in envelope.recipients],
         user=client.signed_in.address if client.signed_in is not None else "",

@@ -13,10 +13,11 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import SEEK_END
 from pathlib import Path
 
 from mic_mail.checks.lessons import Lesson, Lessons
-from mic_mail.checks.rspamd import Denied, NotScored, Rspamd, Taught
+from mic_mail.checks.rspamd import NotScored, Rspamd, Taught, Unwilling
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Snapshot
@@ -34,8 +35,8 @@ from mic_mail.storage.types import AccountRef
 MOST_A_ROUND = 200
 TOO_OLD_SECONDS = 7 * 86_400.0
 HOUR = 3_600.0
-FAILURES_IN_A_ROW = 3
-"""So many without an answer, and Rspamd is away for this round; one that it cannot digest holds up no other."""
+TRIES = 20
+"""Of a message that Rspamd answers for, and has no use for: it holds up no other, and is let go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ class Teaching:
         self._clock = clock
         self._taught: defaultdict[int, deque[float]] = defaultdict(deque)
         """When each mailbox has taught something, within an hour."""
+        self._unwilling: Counter[Path] = Counter()
         self._is_waiting = False
         self._turn = asyncio.Lock()
 
@@ -161,21 +163,23 @@ class Teaching:
             return
         rspamd = Rspamd(settings.controller, seconds=settings.seconds, connections=1)
         left_out: Counter[int] = Counter()
-        failures = 0
         for lesson in waiting[:MOST_A_ROUND]:
             if self._has_taught_enough(lesson.mailbox_id, settings.taught_per_hour, now):
                 left_out[lesson.mailbox_id] += 1
             else:
                 try:
                     await self._teach(rspamd, lesson, password, settings.largest)
+                except Unwilling as error:
+                    self._unwilling[lesson.path] += 1
+                    if self._unwilling[lesson.path] < TRIES:
+                        continue
+                    self._log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), error=str(error))
                 except NotScored as error:
-                    failures += 1
                     self._wait(len(waiting), error)
-                    if failures == FAILURES_IN_A_ROW or isinstance(error, Denied):
-                        break
-                    continue
+                    break
                 self._taught[lesson.mailbox_id].append(now)
-                failures, self._is_waiting = 0, False
+                self._is_waiting = False
+            self._unwilling.pop(lesson.path, None)
             await self._lanes.io(self._lessons.forget, lesson)
         for mailbox_id, messages in left_out.items():
             self._log.event("lessons_left_out", mailbox=self._name(mailbox_id), messages=messages, clause="15.5")
@@ -202,15 +206,23 @@ class Teaching:
 
     async def _teach(self, rspamd: Rspamd, lesson: Lesson, password: str, largest: int) -> None:
         try:
-            octets = (await self._lanes.io(lesson.path.stat)).st_size
-            if octets > largest:
-                taught = Taught.UNFIT
-            else:
-                taught = await rspamd.teach(pieces_of(self._lanes, lesson.path), octets, spam=lesson.spam, password=password)
+            octets = await self._lanes.io(_size_of, lesson.path)
         except FileNotFoundError:  # its like was said anew meanwhile
             return
+        except OSError as error:
+            self._log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), **failure(error))
+            return
+        taught = Taught.UNFIT
+        if octets <= largest:
+            taught = await rspamd.teach(pieces_of(self._lanes, lesson.path), octets, spam=lesson.spam, password=password)
         self._log.event("message_taught", mailbox=self._name(lesson.mailbox_id), spam=lesson.spam, result=taught, clause="15.5")
 
     def _name(self, mailbox_id: int) -> str:
         entry = self._snapshot().entry(mailbox_id)
         return entry.address if entry is not None else str(mailbox_id)
+
+
+def _size_of(path: Path) -> int:
+    """Of a file that can be read."""
+    with path.open("rb") as file:
+        return file.seek(0, SEEK_END)
