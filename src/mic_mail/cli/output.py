@@ -296,7 +296,7 @@ def print_json(value: object) -> None:
 
 def _json(value: object) -> str:
     text = json.dumps(value, ensure_ascii=not _holds_vietnamese(sys.stdout), indent=2, default=_json_value)
-    return text.encode(errors="backslashreplace").decode()  # what is no character, as JSON escapes it
+    return _RAW.sub(lambda match: json.dumps(match[0])[1:-1], text)  # in strings alone, where JSON has escapes for it
 
 
 def _write(text: str) -> None:

@@ -22,7 +22,10 @@ _NAME_ROOM = 62
 """Columns for the first word of a display name, after the longest name of a field that has one."""
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+"""What ends a line for somebody, or means something to a terminal: letters quote names, reasons, replies of other servers."""
+_CONTROLS_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
+"""Within a line, where a tab may be."""
 _ATOMS = re.compile(rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _PERCENT_OR_OCTET = re.compile(rb"%..|.")
 _SECTION = 60
@@ -166,7 +169,7 @@ def rfc_date(date: datetime) -> bytes:
 
 def _text_part(text: str) -> bytes:
     lines = unicodedata.normalize("NFC", text).splitlines()
-    octets = b"".join([line.encode("utf-8", "replace") + b"\r\n" for line in lines]) or b"\r\n"
+    octets = b"".join([_CONTROLS_IN_TEXT.sub(" ", line).encode("utf-8", "replace") + b"\r\n" for line in lines]) or b"\r\n"
     if octets.isascii() and max(map(len, octets.split(b"\r\n"))) <= _COLUMNS and b"\0" not in octets:
         return b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n" + octets
     encoded = binascii.b2a_qp(octets, istext=True)

@@ -157,3 +157,13 @@ def test_json_says_what_no_character_is(capsys: pytest.CaptureFixture[str]) -> N
     told = capsys.readouterr().out
     told.encode()
     assert json.loads(told) == [{"name": RAW}]
+
+
+def test_json_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A terminal takes C1 controls and turned letters for more than letters; whoever reads the JSON has them all the same."""
+    raw = "a\x1b[2J\x7f\x9b31m\x85\u2028nt.gnd\u202eexe\u200b\U000e0041 Đỗ\n"
+    output.print_json({"name": raw})
+    told = capsys.readouterr().out
+    assert json.loads(told) == {"name": raw}
+    assert "Đỗ" in told
+    assert not set(told) & set("\x1b\x7f\x9b\x85\u2028\u202e\u200b\U000e0041")
