@@ -118,6 +118,30 @@ def test_no_answer_tells_who_has_a_mailbox(server: MailServer, door: str) -> Non
     assert there[0] == nobody[0] == WRONG
 
 
+def test_no_challenge_tells_who_has_a_mailbox(server: MailServer) -> None:
+    """SCRAM says salt and rounds before any proof: to a name that nobody has the same ones each time, as long as those of a
+    mailbox (RFC 5802 §9)."""
+    server.issue("cosan")
+
+    def challenge(name: str) -> tuple[bytes, bytes]:
+        client = Line(server.ports["submission"], source="127.8.0.1")
+        client.line()
+        client.send(b"EHLO x\r\n")
+        while client.line()[3:4] == b"-":
+            pass
+        client.send(b"AUTH SCRAM-SHA-256 " + base64.b64encode(f"n,,n={name},r=abcdefgh".encode()) + b"\r\n")
+        fields = dict(part.split(b"=", 1) for part in base64.b64decode(client.line().split(b" ")[1]).split(b","))
+        client.close()
+        return fields[b"s"], fields[b"i"]
+
+    somebody, nobody = challenge("cosan@mic.gov.vn"), challenge("khongco@mic.gov.vn")
+    assert challenge("khongco@mic.gov.vn") == nobody
+    assert challenge("cosan@mic.gov.vn") == somebody
+    assert challenge("khonghe@mic.gov.vn")[0] != nobody[0]
+    assert len(base64.b64decode(nobody[0])) == len(base64.b64decode(somebody[0]))
+    assert nobody[1] == somebody[1]
+
+
 def test_one_connection_guesses_a_few_times(server: MailServer) -> None:
     """Then it is ended: at each door a connection has so many mistakes (RFC 4954 §4, RFC 9051 §11.1)."""
     for door, line in (("imap", b"A LOGIN x@mic.gov.vn p%d\r\n"), ("pop3", b"USER x@mic.gov.vn\r\nPASS p%d\r\n")):
