@@ -75,6 +75,14 @@ HashLane = Callable[[Callable[[], bool]], Awaitable[bool]]
 """Runs a blocking check elsewhere; raises errors.Trouble when its queue is too long."""
 
 
+@dataclass(frozen=True, slots=True)
+class HashLanes:
+    """Two ways to the same threads: strangers who guess must not keep those waiting who have signed in from there before."""
+
+    known: HashLane
+    others: HashLane
+
+
 class Guard:
     """The password checks of one process; belongs to the event loop."""
 
@@ -85,13 +93,13 @@ class Guard:
         throttle: SharedThrottle,
         decoys: Decoys,
         cache_seconds: float,
-        hash_lane: HashLane,
+        lanes: HashLanes,
         monotonic: Callable[[], float],
     ) -> None:
         self._throttle = throttle
         self._decoys = decoys
         self._cache_seconds = cache_seconds
-        self._hash_lane = hash_lane
+        self._lanes = lanes
         self._monotonic = monotonic
         self._verified = VerifiedCache(key)
         self._running: dict[bytes, asyncio.Task[Outcome]] = {}
@@ -117,16 +125,17 @@ class Guard:
         if self._verified.holds(digest, now):
             self._throttle.right(claim.address, peer, None, now)
             return Outcome.RIGHT
+        lane = self._lanes.known if self._throttle.knows(claim.address, peer, now) else self._lanes.others
         # Counted as wrong until it proves right: a thousand connections at once get no more tries than one after another.
         self._throttle.suspect(claim.address, peer, digest, now)
-        task = asyncio.get_running_loop().create_task(self._verify(claim, peer, digest))
+        task = asyncio.get_running_loop().create_task(self._verify(claim, peer, digest, lane))
         self._running[digest] = task
         task.add_done_callback(lambda _: self._running.pop(digest, None))
         return await asyncio.shield(task)
 
-    async def _verify(self, claim: Claim, peer: str, digest: bytes) -> Outcome:
+    async def _verify(self, claim: Claim, peer: str, digest: bytes, lane: HashLane) -> Outcome:
         try:
-            right = await self._hash_lane(self._question(claim))
+            right = await lane(self._question(claim))
         except BaseException:  # nobody found out, so it was not wrong either
             self._throttle.forgive(claim.address, peer, digest)
             raise

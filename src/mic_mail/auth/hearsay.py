@@ -32,6 +32,10 @@ class SharedThrottle:
         """As `Throttle.check`."""
         return self._own.check(mailbox, peer, digest, now)
 
+    def knows(self, mailbox: str, peer: str, now: float) -> bool:
+        """As `Throttle.knows`."""
+        return self._own.knows(mailbox, peer, now)
+
     def suspect(self, mailbox: str, peer: str, digest: bytes, now: float) -> None:
         """Count it here until it is known: as wrong, by `wrong`; as right, by `right`; or nobody could find out: `forgive`."""
         self._own.wrong(mailbox, peer, digest, now)

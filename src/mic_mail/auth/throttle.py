@@ -148,6 +148,10 @@ class Throttle:
                 return Verdict(Answer.WAIT, "network", wait)
         return _TRY
 
+    def knows(self, mailbox: str, peer: str, now: float) -> bool:
+        """Whether this mailbox was signed in to from this network before."""
+        return self._knows(mailbox, network(peer), now)
+
     def wrong(self, mailbox: str, peer: str, digest: bytes, now: float) -> None:
         """This password was wrong."""
         net = network(peer)

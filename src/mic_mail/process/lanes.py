@@ -109,24 +109,27 @@ class Lane:
 
 
 class Turns:
-    """A number of turns; those who find none wait in order, no longer than their patience."""
+    """A number of turns; those who find none wait in order, no longer than their patience. Who is let ahead waits in a line of
+    his own, which goes first and which the others cannot fill."""
 
-    __slots__ = ("_free", "_most_waiting", "_waiting")
+    __slots__ = ("_ahead", "_free", "_most_waiting", "_waiting")
 
     def __init__(self, turns: int, most_waiting: int) -> None:
         self._free = turns
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._ahead: deque[asyncio.Future[None]] = deque()
         self._most_waiting = most_waiting
 
-    async def take(self, patience: float) -> None:
+    async def take(self, patience: float, *, ahead: bool = False) -> None:
         """Return with a turn, or raise `Unavailable`."""
-        if self._free and not self._waiting:
+        if self._free and not self._waiting and not self._ahead:
             self._free -= 1
             return
-        if len(self._waiting) >= self._most_waiting:
+        line = self._ahead if ahead else self._waiting
+        if len(line) >= self._most_waiting:
             raise Unavailable("too many are waiting")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        line.append(turn)
         try:
             async with asyncio.timeout(patience):
                 await turn
@@ -141,16 +144,17 @@ class Turns:
 
     def give_back(self) -> None:
         """Hand the turn to the next who still waits."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
+        for line in (self._ahead, self._waiting):
+            while line:
+                turn = line.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+                    return
         self._free += 1
 
     def idle(self, turns: int) -> bool:
         """Whether all `turns` are free and nobody waits."""
-        return self._free == turns and not self._waiting
+        return self._free == turns and not self._waiting and not self._ahead
 
 
 class Lanes:
@@ -179,6 +183,11 @@ class Lanes:
     async def hash(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a password hash; at most `hash_threads` at once, so the memory they take is bounded."""
         await self._hash_turns.take(self.patience)
+        return await self._hash_lane._submit(lambda: fn(*args, **kwargs), self._hash_turns.give_back)
+
+    async def hash_ahead(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, before those who came by `hash`: strangers who guess from everywhere fill that line."""
+        await self._hash_turns.take(self.patience, ahead=True)
         return await self._hash_lane._submit(lambda: fn(*args, **kwargs), self._hash_turns.give_back)
 
     def close_to_the_loop(self) -> list[int]:

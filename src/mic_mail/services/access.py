@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from mic_mail.auth import sasl
-from mic_mail.auth.guard import ByApp, Claim, Guard, Outcome, Wait
+from mic_mail.auth.guard import ByApp, Claim, Guard, HashLanes, Outcome, Wait
 from mic_mail.auth.hearsay import SharedThrottle
 from mic_mail.auth.passwords import Decoys
 from mic_mail.auth.throttle import ThrottleSettings, network
@@ -111,7 +111,7 @@ class Access:
             throttle=self._throttle,
             decoys=Decoys(self._decoy_key, hashing(config)),
             cache_seconds=auth.cache_seconds,
-            hash_lane=self._lanes.hash,
+            lanes=HashLanes(known=self._lanes.hash_ahead, others=self._lanes.hash),
             monotonic=self._clock.monotonic,
         )
         factors = SecondFactors(self._directory, config, self._clock)

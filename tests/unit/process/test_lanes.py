@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from mic_mail.process.lanes import AccountLanes, Lanes, Turns
+from mic_mail.process.lanes import WAITING_FOR_HASH, AccountLanes, Lanes, Turns
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.types import AccountRef
 
@@ -157,6 +157,22 @@ async def test_only_so_many_hashes_run_at_once(lanes: Lanes) -> None:
     gate.let_go()
     await asyncio.gather(*tasks)
     assert gate.most == 1
+
+
+async def test_who_is_let_ahead_goes_first(lanes: Lanes) -> None:
+    """A line that strangers have filled keeps those out who come behind in it, and nobody who is let ahead."""
+    gate, order = Gate(), []
+    running = asyncio.create_task(lanes.hash(gate))
+    await until(lambda: gate.running == 1)
+    others = [asyncio.create_task(lanes.hash(order.append, number)) for number in range(WAITING_FOR_HASH)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await lanes.hash(order.append, "too late")
+    known = asyncio.create_task(lanes.hash_ahead(order.append, "known"))
+    await asyncio.sleep(0)
+    gate.let_go()
+    await asyncio.gather(running, known, *others)
+    assert order == ["known", *range(WAITING_FOR_HASH)]
 
 
 async def test_many_results_in_one_turn_wake_the_loop_once(lanes: Lanes) -> None:
