@@ -17,9 +17,11 @@ from clients.test_imap_programs import MBSYNC, run
 from clients.test_ldap_programs import names
 from harness import MailServer, config_for, stopping
 from ldapwords import BASE
+from mic_mail.auth import totp
 from mic_mail.policy.apppasswords import Door
 from mic_mail.services.apppasswords import Added, AppPasswords
 from mic_mail.services.credentials import Origin
+from mic_mail.services.secondfactors import SecondFactors
 
 OWN = "mat khau 2026 dung de thu"
 """In ASCII: smtplib and imaplib send nothing else."""
@@ -119,6 +121,24 @@ def test_it_opens_the_door_until_it_is_revoked(server: MailServer, door: Door) -
     revoke(server, local)
     assert way(server, user, everywhere.password) != "in"
     assert way(server, user, OWN) == "in"
+
+
+@pytest.mark.clause("15.2")
+@pytest.mark.parametrize("door", list(Door))
+def test_with_a_second_factor_it_alone_opens_the_door(server: MailServer, door: Door) -> None:
+    """The own password is refused as at a door that it was not made for; what is wrong is told to nobody."""
+    local, way = f"hai_{door}", WAYS[door]
+    mailbox = server.issue(local, password=OWN)
+    user = mailbox.address
+    app = make(server, local)
+    factors, secret = SecondFactors(server.population.directory, server.config, server.clock), totp.make_secret()
+    code = totp.code(secret, int(server.clock.now().timestamp() // 30))
+    factors.enrol(mailbox.mailbox_id, secret, code, Origin(user))
+    server.refresh()
+    refused = way(server, user, OWN)
+    assert ("second factor" if door in {Door.IMAP, Door.POP3, Door.SUBMISSION} else ELSEWHERE[door]) in refused
+    assert "second factor" not in way(server, user, "wrong")
+    assert way(server, user, app.password) == "in"
 
 
 @pytest.mark.needs_tool

@@ -21,7 +21,7 @@ NUMBER = "app_password"
 """The data member that names one, by the number of the fact that added it."""
 LONGEST_NAME = 60
 """Characters."""
-MOST_A_DAY = 50
+MOST_A_DAY = 20
 """How many of a mailbox may be added within a day: facts stay for ever."""
 ONE_DAY = timedelta(days=1)
 
@@ -89,12 +89,22 @@ class AppPassword:
 
 
 def app_passwords(facts: Sequence[Fact]) -> list[AppPassword]:
-    """All of a mailbox, in the order in which they were added."""
-    added = [fact for fact in facts if fact.kind is FactKind.APP_PASSWORD_ADDED]
-    if not added:
+    """All of a mailbox, in the order in which they were added. One walk: a record may hold thousands of facts."""
+    if not any(fact.kind is FactKind.APP_PASSWORD_ADDED for fact in facts):
         return []
-    ends = list(_ends(facts))
-    return [_app_password(fact, ends) for fact in added]
+    revoked, ahead = _revocations(facts), [end for end in _ends_of_all(facts) if end.at > end.fact.recorded_at]
+    ends = {end.fact.seq: end for end in _ends_of_all(facts)}
+    found: list[AppPassword] = []
+    later: _End | None = None  # the first end of all among the facts after this one
+    for fact in reversed(facts):
+        if fact.seq in ends:
+            later = min(filter(None, (ends[fact.seq], later)), key=_order)
+        elif fact.kind is FactKind.APP_PASSWORD_ADDED:
+            to_come = (end for end in ahead if end.at > fact.recorded_at)
+            found.append(
+                _app_password(fact, min(filter(None, (later, revoked.get(fact.seq), *to_come)), key=_order, default=None))
+            )
+    return found[::-1]
 
 
 def living(facts: Sequence[Fact], now: datetime) -> list[AppPassword]:
@@ -107,33 +117,50 @@ def added_within_a_day(facts: Sequence[Fact], now: datetime) -> int:
     return sum(fact.kind is FactKind.APP_PASSWORD_ADDED and fact.recorded_at > now - ONE_DAY for fact in facts)
 
 
-def _app_password(added: Fact, ends: Sequence[tuple[datetime, Fact, int | None]]) -> AppPassword:
-    mine = (
-        (at, fact.seq, fact)
-        for at, fact, number in ends
-        if number in (None, added.seq) and (fact.seq > added.seq or at > added.recorded_at)
-    )
-    first = min(mine, key=lambda each: each[:2], default=None)
+@dataclass(frozen=True, slots=True)
+class _End:
+    """A fact that ends app passwords, and from when on."""
+
+    at: datetime
+    fact: Fact
+
+
+def _order(end: _End) -> tuple[datetime, int]:
+    return end.at, end.fact.seq
+
+
+def _app_password(added: Fact, end: _End | None) -> AppPassword:
     return AppPassword(
         number=added.seq,
         name=added.text("name") or "",
         doors=frozenset(Door(word) for word in (added.text("doors") or "").split() if word in set(Door)),
         added_at=added.effective_at,
         added_by=added.actor,
-        ended_at=first[0] if first else None,
-        ended_by=first[2] if first else None,
+        ended_at=end.at if end else None,
+        ended_by=end.fact if end else None,
     )
 
 
-def _ends(facts: Sequence[Fact]) -> Iterator[tuple[datetime, Fact, int | None]]:
-    """What ends app passwords: from when on, by which fact, and which one alone (None: all)."""
+def _at(fact: Fact) -> datetime:
+    """When it takes effect: what is recorded afterwards ends nothing before that."""
+    return max(fact.effective_at, fact.recorded_at)
+
+
+def _revocations(facts: Sequence[Fact]) -> dict[int, _End]:
+    """The first revocation of each, by its number."""
+    found: dict[int, _End] = {}
     for fact in facts:
-        at = max(fact.effective_at, fact.recorded_at)
-        if fact.kind is FactKind.APP_PASSWORD_REVOKED:
-            number = fact.data.get(NUMBER)
-            yield at, fact, number if isinstance(number, int) else None
-        elif fact.data.get(ENDS) is True or (fact.kind in _END_ALL and not _was_taken_back(fact, facts)):
-            yield at, fact, None
+        number = fact.data.get(NUMBER)
+        if fact.kind is FactKind.APP_PASSWORD_REVOKED and isinstance(number, int):
+            found.setdefault(number, _End(_at(fact), fact))
+    return found
+
+
+def _ends_of_all(facts: Sequence[Fact]) -> Iterator[_End]:
+    """What ends every one that is there by then."""
+    for fact in facts:
+        if fact.data.get(ENDS) is True or (fact.kind in _END_ALL and not _was_taken_back(fact, facts)):
+            yield _End(_at(fact), fact)
 
 
 def _was_taken_back(fact: Fact, facts: Sequence[Fact]) -> bool:

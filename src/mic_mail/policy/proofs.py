@@ -312,6 +312,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
         "tests/regulation/test_password_page.py",
         "tests/regulation/test_second_factor.py",
         "tests/unit/access/test_app_passwords.py",
+        "tests/unit/web/test_app_passwords.py",
         "tests/unit/web/test_second_factor.py",
     ),
     "15.3": ("tests/regulation/test_evidence.py",),

@@ -31,7 +31,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AppCredential, Credential, Entry, Snapshot
 from mic_mail.errors import Trouble
 from mic_mail.policy.addresses import candidates
-from mic_mail.policy.apppasswords import living
+from mic_mail.policy.apppasswords import AppPassword, app_passwords
 from mic_mail.policy.facts import Fact
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State, decide
 from mic_mail.policy.secondfactor import second_factor
@@ -92,6 +92,7 @@ class Access:
         self._digest_key = digest_key
         self._throttle = SharedThrottle(tell)
         self._decisions: dict[int, tuple[Entry, Decision]] = {}
+        self._apps: dict[int, tuple[Entry, tuple[tuple[AppCredential, AppPassword], ...]]] = {}
         self._uses = Uses(directory, lanes=lanes, log=log, clock=clock)
         self._refreshing = asyncio.Lock()
         self._watches = Watches[int](clock)
@@ -230,7 +231,7 @@ class Access:
     def _holds_until(self, entry: Entry, decision: Decision) -> datetime | None:
         """Until when the clock alone changes nothing for the sessions of a mailbox: its state, and which app passwords live."""
         now = self._clock.now()
-        ends = (each.ended_at for each in living(entry.facts, now)) if entry.app_passwords else ()
+        ends = (app.ended_at for _, app in self._apps_of(entry) if app.lives(now))
         return min(filter(None, (decision.valid_until, *ends)), default=None)
 
     def recheck_shared(self, signed_in: SignedIn, mailbox_id: int, peer: Peer) -> str | Refusal:
@@ -266,9 +267,12 @@ class Access:
             refusal = self._refusals.of_state(decision, address) or self._refusals.of_sending(decision, address)
         else:
             found = self._find_again(signed_in)
-            if not isinstance(found, Refusal):
+            if isinstance(found, Refusal):
+                refusal = found
+            elif self._needs_app(found[0], signed_in.app_password):
+                refusal = self._refusals.app_password_needed()
+            else:
                 return None
-            refusal = found
         self._log_refusal("sending_refused", refusal, peer, signed_in.address)
         return refusal
 
@@ -415,10 +419,19 @@ class Access:
 
     def _living(self, entry: Entry) -> tuple[AppCredential, ...]:
         """The app passwords of a mailbox that open something now."""
+        now = self._clock.now()
+        return tuple(credential for credential, app in self._apps_of(entry) if app.lives(now))
+
+    def _apps_of(self, entry: Entry) -> tuple[tuple[AppCredential, AppPassword], ...]:
+        """Those that may, with what the facts say of each; found out once for each state of the record."""
         if not entry.app_passwords or not self._config.auth.app_passwords:
             return ()
-        numbers = {each.number for each in living(entry.facts, self._clock.now())}
-        return tuple(each for each in entry.app_passwords if each.number in numbers)
+        known = self._apps.get(entry.mailbox_id)
+        if known is None or known[0] is not entry:
+            told = {app.number: app for app in app_passwords(entry.facts)}
+            found = tuple((each, told[each.number]) for each in entry.app_passwords if each.number in told)
+            known = self._apps[entry.mailbox_id] = entry, found
+        return known[1]
 
     # ------------------------------------------------------------ the page where passwords are changed
 
@@ -546,7 +559,7 @@ class Access:
         refusal = (self._refusals.of_page if page else self._refusals.of_state)(decision, entry.address)
         if refusal is not None:
             return refusal
-        if app is None and not page and self._config.auth.app_passwords_only and self.factor_of(entry) is not None:
+        if not page and self._needs_app(entry, app):
             return self._refusals.app_password_needed()
         if app is not None and not self._opens(entry, app, door):
             return self._refusals.app_password_elsewhere()
@@ -560,8 +573,12 @@ class Access:
         account = AccountRef(entry.mailbox_id, entry.home)
         return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version, app)
 
+    def _needs_app(self, entry: Entry, app: int | None) -> bool:
+        """Whether the mailbox's own password is not enough, since this door cannot ask for a code."""
+        return app is None and self._config.auth.app_passwords_only and self.factor_of(entry) is not None
+
     def _opens(self, entry: Entry, app: int, door: str) -> bool:
-        return any(each.number == app and each.opens(door) for each in living(entry.facts, self._clock.now()))
+        return any(each.number == app and each.opens(door) for _, each in self._apps_of(entry))
 
     def logged(self, answer: Answered, address: str, peer: Peer, mechanism: str) -> Answered:
         """`answer`, after the log has it."""

@@ -16,7 +16,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.secondfactors import Factor, mailbox_holder
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.apppasswords import ENDS, living
+from mic_mail.policy.apppasswords import ENDS, ONE_DAY, living
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
 from mic_mail.policy.secondfactor import CLAUSE, second_factor
 from mic_mail.services.accounts import NotAllowed
@@ -25,6 +25,9 @@ from mic_mail.services.credentials import Origin
 KEY = "second-factor.key"
 MOST_WRONG = 100
 """Codes since the last right one (NIST SP 800-63B §5.2.2); who guesses has the password."""
+
+MOST_A_DAY = 10
+"""How often one may be set within a day: facts stay for ever."""
 
 
 class Checked(Enum):
@@ -79,6 +82,11 @@ class SecondFactors:
         if second_factor(facts) is not None:
             raise NotAllowed(
                 Text("Hộp thư đã có xác thực hai bước.", "The mailbox has a second factor already."), clause=CLAUSE
+            )
+        if sum(fact.kind is FactKind.SECOND_FACTOR_SET and fact.recorded_at > now - ONE_DAY for fact in facts) >= MOST_A_DAY:
+            raise NotAllowed(
+                Text("Hôm nay đã đặt quá nhiều lần; đề nghị đặt vào ngày mai.", "It was set too often today; try tomorrow."),
+                clause=CLAUSE,
             )
         step = must_fit(secret, code, now.timestamp())
         holder = mailbox_holder(mailbox_id)

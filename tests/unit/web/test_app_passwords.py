@@ -1,6 +1,8 @@
 """The page of app passwords: made and shown once, listed, revoked; what keeps others from doing it."""
 
 import contextlib
+import email
+import email.header
 import html
 import imaplib
 import re
@@ -158,3 +160,27 @@ def test_a_change_says_what_becomes_of_them(site: MailServer, browsers: Open, en
     else:
         imap(site, local, password).logout()
     imap(site, local, NEW).logout()
+
+
+@pytest.mark.clause("15.2")
+def test_the_owner_is_told_of_each_new_one(site: MailServer, browsers: Open) -> None:
+    """Once, in the own mailbox, by name and by whom: whoever did not ask for it has to hear of it (Reg. 4.3)."""
+    site.issue("duocbao")
+    password = make(browsers(site).signed_in("duocbao"), "Máy của kẻ khác")
+    site.refresh()
+    site.housekeep()
+    site.housekeep()
+    client = imap(site, "duocbao", password)
+    client.select("INBOX", readonly=True)
+    found = client.search(None, "ALL")[1][0].split()
+    letters = [email.message_from_bytes(client.fetch(number, "(BODY.PEEK[])")[1][0][1]) for number in found]
+    told = [
+        letter
+        for letter in letters
+        if "app password" in str(email.header.make_header(email.header.decode_header(letter["Subject"])))
+    ]
+    assert len(told) == 1
+    text = "".join(part.get_payload(decode=True).decode() for part in told[0].walk() if part.get_content_maintype() == "text")
+    assert "Máy của kẻ khác" in text
+    assert password not in text
+    client.logout()
