@@ -31,6 +31,7 @@ from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.process.sentcounts import SentCounts
 from mic_mail.services.access import Access
 from mic_mail.services.certificates import open_front, renewed
+from mic_mail.services.exposure import Exposure
 from mic_mail.services.housekeeping import ChangedAccounts
 from mic_mail.services.inbound.judging import Judging
 from mic_mail.services.inbound.learning import Learning
@@ -162,6 +163,17 @@ async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, 
     learning = Learning(config, store=store, lanes=lanes, accounts=accounts, log=log, clock=clock)
     runaways = Runaways(
         access, directory, tell=lambda: tell_directory_changed(config.run_dir), lanes=lanes, clock=clock, log=log
+    )
+    access.exposure = Exposure(
+        config,
+        key=secret,
+        directory=directory,
+        suspending=runaways,
+        changed=lambda: tell_directory_changed(config.run_dir),
+        tell=feed.say,
+        lanes=lanes,
+        clock=clock,
+        log=log,
     )
     malware = Malware(config, lanes, log, runaways.infected)
     judging = Judging(config, (Origins(config), Listed()), log, clock)

@@ -34,7 +34,9 @@ from mic_mail.services.access import Access
 from mic_mail.services.addressbook import Kept
 from mic_mail.services.apppasswords import AppPasswords
 from mic_mail.services.certificates import RENEWED_SECONDS, open_front, renewed, shown
+from mic_mail.services.exposure import Exposure
 from mic_mail.services.ownpassword import OwnPassword
+from mic_mail.services.runaways import Runaways
 from mic_mail.services.secondfactors import SecondFactors
 from mic_mail.services.stores import open_mail_store
 from mic_mail.storage.mailstore import MailStore
@@ -166,12 +168,23 @@ class WebProcess:
             digest_key=self._key,
             tell=self._feed.say,
         )
+        self._access.exposure = self._exposure()
         self._feed.listen(self._access.hear)
         self._follow()
         self._lag.start()
         self._doors = WebDoors(self._services(), self._tls, listeners, Tally.alone())
         self._spawn(self._rest())
         self._spawn(self._renew_tls())
+
+    def _exposure(self) -> Exposure:
+        def changed() -> None:
+            tell_directory_changed(self._config.run_dir)
+
+        suspending = Runaways(self._access, self._directory, tell=changed, lanes=self._lanes, clock=self._clock, log=self.log)
+        return Exposure(
+            self._config, key=self._key, directory=self._directory, suspending=suspending, changed=changed,
+            tell=self._feed.say, lanes=self._lanes, clock=self._clock, log=self.log,
+        )  # fmt: skip
 
     def _follow(self) -> None:
         follower = DirectoryFollower(self._access.refresh, self._spawn, self.log)

@@ -96,6 +96,8 @@ FACT_DATA: Mapping[str, Text] = {
     "trigger=outbound-rate": Text("gửi quá nhiều", "outbound-rate"),
     "trigger=malware": Text("gửi mã độc", "malware"),
     "trigger=spam": Text("gửi thư rác", "spam"),
+    "trigger=leaked-password": Text("mật khẩu có trong danh sách bị lộ", "leaked-password"),
+    "trigger=sprayed-password": Text("mật khẩu bị dò trên nhiều hộp thư", "sprayed-password"),
     "trigger=sign-in-anomaly": Text("đăng nhập bất thường", "sign-in-anomaly"),
     "recipients": Text("số người nhận", "recipients"),
     "request": Text("yêu cầu số", "request"),

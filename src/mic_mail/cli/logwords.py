@@ -134,6 +134,10 @@ _EVENTS: Mapping[str, tuple[str, str]] = {
         "Từ chối người nhận {recipient}, yêu cầu từ {peer}: {reason}",
         "Recipient {recipient} refused to {peer}: {reason}",
     ),
+    "password_exposed": (
+        "Mật khẩu của {mailbox} có người khác biết: {detail}; xử lý: {action} ({clause})",
+        "Others have the password of {mailbox}: {detail}; {action} ({clause})",
+    ),
     "sign_in_anomaly": (
         "Đăng nhập bất thường vào {mailbox} từ mạng {network}: {rule}, {count}; tạm khóa: {suspended}",
         "Abnormal sign-in to {mailbox} from {network}: {rule}, {count}; suspended: {suspended}",

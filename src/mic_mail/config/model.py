@@ -332,6 +332,22 @@ class Auth(Section):
         About("Wrong passwords for one mailbox from one network in `failure_window` before it has to wait.", "4.3"),
     ] = 10
     failure_window: Annotated[Seconds, Field(ge=10, le=DAY), About("See the two above.", "4.3")] = 10 * MINUTE
+    leaked_passwords: Annotated[
+        Location | None,
+        About(
+            "A list of leaked passwords, one a line, or their SHA-1 (`HASH:count`, as Have I Been Pwned has them), sorted "
+            "(`LC_ALL=C sort`) unless small; none of them may be chosen.",
+            "7.2.c",
+        ),
+    ] = None
+    leaked_action: Annotated[
+        Literal["tell", "change", "suspend"],
+        About(
+            "What follows when somebody signs in with one of them, or with one that is tried at anomaly.sprayed mailboxes: the "
+            "person and the Centre are told; it has to be changed; the mailbox is suspended.",
+            "7.2.c",
+        ),
+    ] = "suspend"
     password_length: Annotated[
         int, Field(ge=8, le=128), Unit("characters"), About("Shortest password that is accepted.", "10.2")
     ] = 10

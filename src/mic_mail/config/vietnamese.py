@@ -131,6 +131,10 @@ MEANINGS = {
     "auth.failures_per_network": "Số lần sai mật khẩu từ một mạng trong `failure_window` trước khi phải chờ.",
     "auth.failures_per_mailbox": "Số lần sai mật khẩu của một hộp thư từ một mạng trước khi phải chờ.",
     "auth.failure_window": "Xem hai mục trên.",
+    "auth.leaked_passwords": "Danh sách mật khẩu bị lộ, mỗi dòng một mật khẩu hoặc SHA-1 (`HASH:số lần`, dạng của Have I Been "
+    "Pwned), đã sắp xếp (`LC_ALL=C sort`) trừ khi nhỏ; không được chọn mật khẩu có trong đó.",
+    "auth.leaked_action": "Khi có người đăng nhập bằng mật khẩu trong danh sách, hoặc đang bị dò trên anomaly.sprayed hộp thư: "
+    "chỉ báo cá nhân và Trung tâm (tell), buộc đổi (change), hoặc tạm khóa hộp thư (suspend).",
     "auth.password_length": "Độ dài tối thiểu của mật khẩu.",
     "auth.password_reuse": "Mật khẩu mới không được trùng với bấy nhiêu mật khẩu trước; 0: chỉ không trùng mật khẩu đang dùng.",
     "auth.app_passwords": "Số mật khẩu ứng dụng mỗi hộp thư được có cùng lúc; 0: không tạo và không dùng được.",

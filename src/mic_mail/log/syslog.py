@@ -47,6 +47,8 @@ SECURITY: Mapping[str, tuple[Severity, str]] = {
     "signed_in": (Severity.INFORMATIONAL, "Đăng nhập"),
     "sign_in_refused": (Severity.WARNING, "Từ chối đăng nhập"),
     "sign_in_anomaly": (Severity.ALERT, "Đăng nhập bất thường"),
+    "password_exposed": (Severity.ALERT, "Mật khẩu có người khác biết"),
+    "leaked_passwords_unreadable": (Severity.ERROR, "Không tra được danh sách mật khẩu bị lộ"),
     "sending_refused": (Severity.NOTICE, "Từ chối gửi thư"),
     "sender_refused": (Severity.NOTICE, "Từ chối người gửi"),
     "connection_refused": (Severity.NOTICE, "Từ chối kết nối"),

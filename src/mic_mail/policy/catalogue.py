@@ -211,13 +211,15 @@ ROWS: tuple[Clause, ...] = (
     _row("7.2.c", ENFORCED,
         ("Bị virus, chiếm dụng, lộ mật khẩu; phát tán thư rác, mã độc.",
          "Infected, hijacked, password leaked, spreading spam or malware."),
-        (("Tạm khóa bằng lệnh, và tự động khi gửi mã độc (ClamAV), gửi quá nhiều, hoặc (nếu đặt) khi bị dò mật khẩu hàng loạt; "
+        (("Tạm khóa bằng lệnh, và tự động khi gửi mã độc (ClamAV), gửi quá nhiều, đăng nhập bằng mật khẩu đã lộ, đang bị dò; "
           "đăng nhập bất thường được báo cá nhân và Trung tâm; phiên bị ngắt trong vài giây."),
-         ("Suspended by command, and by the server when it sends malware (ClamAV) or far too much, and (by setting) after a "
-          "spray of passwords; abnormal sign-ins are told to person and Centre; sessions are cut within seconds.")),
+         ("Suspended by command, and by the server when it sends malware (ClamAV) or far too much, or is signed in to with "
+          "a password that leaked or is tried everywhere; abnormal sign-ins are told to person and Centre; sessions are cut "
+          "within seconds.")),
         settings="malware.clamd malware.suspend limits.recipients_per_hour limits.recipients_per_day "
                  "limits.messages_per_hour limits.messages_per_day limits.octets_per_hour limits.octets_per_day "
                  "limits.suspend_beyond limits.bulk_senders limits.bulk_times "
+                 "auth.leaked_passwords auth.leaked_action "
                  "anomaly.suspend anomaly.window anomaly.sprayed anomaly.guesses anomaly.networks"),
     _row("7.3.a", ENFORCED,
         ("Đơn vị, cá nhân liên hệ bằng văn bản, fax, điện thoại để khôi phục.",

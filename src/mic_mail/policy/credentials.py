@@ -16,6 +16,7 @@ DUE_AFTER = {
     FactKind.ISSUED: "6.4.a",
     FactKind.PASSWORD_RESET: "15.2",
     FactKind.RESTORED: "7.3.c",
+    FactKind.PASSWORD_EXPOSED: "15.2",
 }
 
 

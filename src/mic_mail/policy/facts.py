@@ -78,6 +78,8 @@ class FactKind(StrEnum):
     """From now on the page asks for a code of a device besides the password."""
     SECOND_FACTOR_REMOVED = "second_factor_removed"
     """It does not any more. [ends_app_passwords?]"""
+    PASSWORD_EXPOSED = "password_exposed"  # noqa: S105 - the name of a fact
+    """Reg. 7.2.c, 15.2: others have the password, so the person has to change it. [trigger]"""
     QUOTA_SET = "quota_set"
     """Reg. 8.3. [octets, previous]"""
     TRANSFERRED = "transferred"

@@ -65,6 +65,7 @@ FACTS: Mapping[FactKind, Text] = {
     FactKind.SENDING_UNLOCKED: Text("mở khóa gửi", "sending unlocked"),
     FactKind.PASSWORD_SET: Text("đổi mật khẩu", "password chosen"),
     FactKind.UNREADABLE: Text("mục không đọc được", "cannot be read"),
+    FactKind.PASSWORD_EXPOSED: Text("mật khẩu đã lộ, phải đổi", "password known to others, to be changed"),
     FactKind.PASSWORD_RESET: Text("khởi tạo lại mật khẩu", "password reset"),
     FactKind.APP_PASSWORD_ADDED: Text("tạo mật khẩu ứng dụng", "app password added"),
     FactKind.APP_PASSWORD_REVOKED: Text("thu hồi mật khẩu ứng dụng", "app password revoked"),

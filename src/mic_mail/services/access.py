@@ -17,6 +17,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Protocol
 
 from mic_mail.auth import sasl
 from mic_mail.auth.guard import ByApp, Claim, Guard, Outcome, Wait
@@ -52,6 +53,15 @@ _OF_THE_BOOK = frozenset({"ldap", "ldaps", "carddav"})
 """Doors at which nobody sends or retrieves mail: a telephone that looks up names does not use the mailbox (Reg. 7.2.a)."""
 
 
+class Looking(Protocol):
+    """The part of `exposure` that is needed here."""
+
+    def configure(self, config: Config) -> None: ...
+    def hear(self, told: bytes) -> None: ...
+    def wrong(self, address: str, password: str) -> None: ...
+    async def look(self, entry: Entry, credential: Credential, password: str) -> bool: ...
+
+
 KEPT_BACK = frozenset({State.SEND_LOCKED, State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED})
 """States in which nothing of a mailbox leaves that it has submitted before."""
 
@@ -85,6 +95,8 @@ class Access:
         self._uses = Uses(directory, lanes=lanes, log=log, clock=clock)
         self._refreshing = asyncio.Lock()
         self._watches = Watches[int](clock)
+        self.exposure: Looking | None = None
+        """What looks at passwords that others may have; None: nobody does."""
         self.sharing = Sharing(clock, lambda: self._snapshot, self.decide)
         """The mailboxes of units and groups that people use with their own password."""
         self.configure(config)
@@ -98,6 +110,8 @@ class Access:
         self._delivery_is_use = delivery_is_use(config)
         self._decisions.clear()
         self.sharing.configure(config.server.domain)
+        if self.exposure is not None:
+            self.exposure.configure(config)
         self._throttle.configure(
             ThrottleSettings(
                 per_pair=auth.failures_per_mailbox,
@@ -120,6 +134,8 @@ class Access:
     def hear(self, told: bytes) -> None:
         """What another process tells of passwords that were tried there."""
         self._throttle.hear(told, self._clock.monotonic())
+        if self.exposure is not None:
+            self.exposure.hear(told)
 
     # ------------------------------------------------------------ the directory as this worker knows it
 
@@ -349,8 +365,20 @@ class Access:
             return self._admit(*found, actor=address, door=peer.protocol, app=outcome.number, network=network(peer.address))
         if outcome is not Outcome.RIGHT or found is None:
             again = "-again" if outcome is Outcome.WRONG_AGAIN else ""
+            if self.exposure is not None and not again:
+                self.exposure.wrong(address, claim.password)
             return self._refusals.wrong_credentials(f"{'password' if found else 'user'}{again}")
+        if self.exposure is not None and self._is_in_use(found[0]) and await self.exposure.look(*found, claim.password):
+            await self._newer_than(self._snapshot)
+            found = self._find(address) or found
         return self._admit(*found, actor=address, door=peer.protocol, page=page)
+
+    def _is_in_use(self, entry: Entry) -> bool:
+        """Whether the mailbox may be used with its present password, so that it matters who else has that."""
+        try:
+            return self._decision(entry, self._clock.now()).signs_in
+        except FactsUnreadable:
+            return False
 
     async def _newer_than(self, seen: Snapshot) -> bool:
         """Whether the directory has changed since, also where somebody else has noticed it meanwhile."""

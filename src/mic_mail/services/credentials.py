@@ -4,11 +4,14 @@ In: the directory, a mailbox, a password in clear. Out: a stored credential and 
 Blocking (a hash): command line and lanes only. The password is never stored, logged or returned.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from mic_mail.auth import passwords
+from mic_mail.auth.leaked import BadList, is_leaked
 from mic_mail.auth.passwords import SCRAM_ITERATIONS_FLOOR, HashSettings, WeakPassword
 from mic_mail.auth.strength import check_strength
 from mic_mail.config.model import Config
@@ -87,6 +90,8 @@ def check_new(directory: Directory, config: Config, mailbox: MailboxRecord | Ent
     """
     auth = config.auth
     check_strength(password, mailbox.address, names=(mailbox.display_name,), min_length=auth.password_length)
+    if auth.leaked_passwords is not None:
+        _check_leaked(auth.leaked_passwords, password)
     if not chosen:
         return
     present = directory.entry(mailbox.mailbox_id).credential
@@ -105,3 +110,16 @@ def check_new(directory: Directory, config: Config, mailbox: MailboxRecord | Ent
             ),
             clause="15.2",
         )
+
+
+def _check_leaked(listed: Path, password: str) -> None:
+    """A list that cannot be read keeps nobody from a new password: `config check` and the log name it."""
+    with contextlib.suppress(BadList):
+        if is_leaked(listed, password):
+            raise WeakPassword(
+                Text(
+                    "Mật khẩu này có trong danh sách mật khẩu đã bị lộ; đề nghị chọn mật khẩu khác.",
+                    "This password stands in a list of leaked passwords; take another one.",
+                ),
+                clause="7.2.c",
+            )

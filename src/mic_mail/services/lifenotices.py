@@ -41,6 +41,7 @@ AGAIN = timedelta(hours=1)
 MALWARE = "malware"
 SPAM = "spam"
 """What the fact of a suspension names as its trigger."""
+EXPOSED = frozenset({"leaked-password", "sprayed-password"})
 SERVER = "server"
 """The actor of what the server does by itself."""
 
@@ -141,6 +142,11 @@ class LifeNotices:
             self._log.event(
                 "keeper_missing", mailbox=entry.address, holder=notable.vacancy.last.holder, since=notable.vacancy.since
             )
+
+    @property
+    def renew(self) -> Text:
+        """Where a password is changed, in words."""
+        return self._notices().renew
 
     async def tell_centre(self, key: str, letter: Letter) -> bool:
         """Something that the Centre has to know, once under its key; whether it was told now."""
@@ -292,7 +298,10 @@ def _noticed(fact: Fact) -> Text:
         return centre.sends_spam(messages)
     if isinstance(recipients, int):
         return centre.too_many_recipients(recipients)
-    return centre.too_many_messages(messages) if isinstance(messages, int) else centre.looks_stolen()
+    if isinstance(messages, int):
+        return centre.too_many_messages(messages)
+    trigger = fact.text("trigger") or ""
+    return centre.others_have_it(trigger) if trigger in EXPOSED else centre.looks_stolen()
 
 
 class NobodyToTell(MicMailError):

@@ -29,6 +29,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.anomalies import Anomaly, Attempt, Limits, Watch, network_of
 from mic_mail.policy.calendar import local_day
 from mic_mail.process.lanes import Lanes
+from mic_mail.services.exposure import LEAKED, SPRAYED
 from mic_mail.services.lifenotices import AGAIN, LifeNotices
 from mic_mail.services.runaways import Runaways
 
@@ -77,6 +78,8 @@ class SignInWatch:
         self._log = log
         self._state: _State | None = None
         self._saved_at: datetime | None = None
+        self._exposed: dict[str, str] = {}
+        """Mailboxes whose password others have, and how that was found; to be told of."""
         self._resting: dict[Anomaly, datetime] = {}
         """Of which nobody could be told: when that is tried next."""
         self._alone = asyncio.Lock()
@@ -99,6 +102,7 @@ class SignInWatch:
                     self._log.event("notice_failed", notice=TRIGGER, mailbox=anomaly.mailbox, **failure(error))
                     self._resting[anomaly] = now + AGAIN
                     state.watch.again(anomaly)
+            await self._tell_exposed(config)
             await self._lanes.io(self._save, config, bool(found))
 
     # ------------------------------------------------------------ the log, in a thread
@@ -115,6 +119,7 @@ class SignInWatch:
             batch = following.read_on(config.log_dir, state.cursor, today)
             state.cursor = batch.cursor
             attempts += _attempts(batch.lines, exempt)
+            self._exposed.update(_exposed(batch.lines))
             if not batch.is_full:
                 break
         for attempt in sorted(attempts, key=lambda each: each.at):  # each process has written its own
@@ -168,6 +173,27 @@ class SignInWatch:
         letter = centre.sign_in_anomaly_found(entry.address, at, network, rule.value, count, suspended=suspends)
         await self._notices.tell_centre(f"{key}:centre", letter)
 
+    async def _tell_exposed(self, config: Config) -> None:
+        """Of passwords that others have: each owner once for each password, the Centre once a day."""
+        today, told = local_day(self._clock.now()), dict(self._exposed)
+        for address, how in told.items():
+            entry = self._snapshot().resolve(address)
+            if entry is not None and entry.credential is not None:
+                key = f"exposed:{entry.mailbox_id}:{entry.credential.version}"
+                letter = mailbox.password_exposed(entry.address, self._notices.renew, sprayed=how == SPRAYED)
+                try:
+                    await self._notices.tell_owner(key, entry, letter)
+                except Exception as error:  # noqa: BLE001 - as above: tried again with the next round
+                    self._log.event("notice_failed", notice="password_exposed", mailbox=address, **failure(error))
+                    continue
+            del self._exposed[address]
+        if told:
+            counts = [sum(how == each for how in told.values()) for each in (LEAKED, SPRAYED)]
+            try:
+                await self._notices.tell_centre(f"exposed:{today.isoformat()}", centre.passwords_exposed(today, *counts))
+            except MicMailError as error:
+                self._log.event("notice_failed", notice="passwords_exposed", mailbox=config.support, **failure(error))
+
 
 class NotSuspended(MicMailError):
     """The suspension could not be recorded."""
@@ -189,6 +215,14 @@ def _attempts(lines: Iterable[Line], exempt: list[ipaddress.IPv4Network | ipaddr
             continue
         at, differs = datetime.fromisoformat(str(fields["at"])), fields.get("detail") != _PROOF
         yield Attempt(at, who, network, ok, differs)
+
+
+def _exposed(lines: Iterable[Line]) -> Iterable[tuple[str, str]]:
+    """Of those that were suspended for it letters follow from the fact."""
+    for line in lines:
+        fields = line.fields
+        if fields.get("event") == "password_exposed" and fields.get("action") != "suspend":
+            yield str(fields.get("mailbox")), str(fields.get("detail"))
 
 
 def _limits(config: Config) -> Limits:

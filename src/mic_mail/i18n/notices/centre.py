@@ -36,6 +36,28 @@ def sends_spam(messages: int) -> Text:
     )
 
 
+def others_have_it(trigger: str) -> Text:
+    """What was noticed: the password, which is right, is known to others."""
+    if trigger == "leaked-password":
+        return Text("có mật khẩu nằm trong danh sách bị lộ", "has a password that stands in the list of leaked ones")
+    return Text("có mật khẩu đang bị dò trên nhiều hộp thư", "has a password that is being tried at many mailboxes")
+
+
+@notice("7.2.c", Reader.CENTRE, day=date(2026, 11, 24), leaked=3, sprayed=1)
+def passwords_exposed(day: date, leaked: int, sprayed: int) -> Letter:
+    """Passwords that others have were used to sign in on a day; the first letter of that day counts what was seen by then."""
+    cited, when, search = clause("7.2.c"), dates.day(day), "mic-mail log search --event password_exposed"
+    return Letter(
+        Text("Có mật khẩu bị lộ đang được dùng", "Passwords in use that others have"),
+        Text(
+            f"Ngày {when.vi} có hộp thư đăng nhập bằng mật khẩu nằm trong danh sách bị lộ ({leaked} hộp thư) hoặc đang bị dò "
+            f"trên nhiều hộp thư ({sprayed} hộp thư), {cited.vi}. Chủ hộp thư đã được báo. Xem: {search}.",
+            f"On {when.en} mailboxes were signed in to with a password that stands in the list of leaked ones ({leaked}) or is "
+            f"being tried at many mailboxes ({sprayed}), {cited.en}. Their owners are told. See: {search}.",
+        ),
+    )
+
+
 def looks_stolen() -> Text:
     """What was noticed: a sign-in that looks like a stolen password."""
     return Text("có đăng nhập bất thường", "was signed in to as if its password were stolen")

@@ -209,6 +209,26 @@ def password_ended(address: str, since: datetime, renew: Text) -> Letter:
     )
 
 
+@notice("15.2", Reader.OWNER, address=ADDRESS, renew=renew_at("support@mic.gov.vn"), sprayed=False)
+def password_exposed(address: str, renew: Text, *, sprayed: bool) -> Letter:
+    """Others have the password with which the mailbox was signed in to."""
+    cited = clause("15.2")
+    found = (
+        Text("đang bị dò trên nhiều hộp thư", "is being tried at many mailboxes")
+        if sprayed
+        else Text("có trong danh sách mật khẩu đã bị lộ", "stands in a list of leaked passwords")
+    )
+    return Letter(
+        Text("Cần đổi mật khẩu ngay", "Change your password now"),
+        Text(
+            f"Mật khẩu của hộp thư {address} {found.vi}: người khác có thể đã biết. Đề nghị {renew.vi} và không dùng mật khẩu "
+            f"này ở bất cứ đâu ({cited.vi}).",
+            f"The password of {address} {found.en}: others may know it. Please {renew.en}, and use it nowhere any more "
+            f"({cited.en}).",
+        ),
+    )
+
+
 # ---------------------------------------------------------------- transfer
 
 
