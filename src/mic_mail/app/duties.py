@@ -8,6 +8,7 @@ from mic_mail.net.dns import Resolver
 from mic_mail.outbound.dkimkeys import KeyFolder
 from mic_mail.outbound.held import Held
 from mic_mail.outbound.quarantine import Quarantine
+from mic_mail.services import knownnetworks
 from mic_mail.services.certificates import RENEWED_SECONDS as RENEWED_SECONDS_OF_TLS
 from mic_mail.services.certificates import CertificateWatch
 from mic_mail.services.clockmark import RENEWED_SECONDS
@@ -109,6 +110,16 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
     async def exports() -> None:
         await rooms.lanes.io(ContentExport(rooms.directory, rooms.clock).settle)
 
+    saved: list[tuple[str, str]] = []
+
+    async def known_networks() -> None:
+        known = rooms.access.known_networks()
+        names = [(mailbox, network) for mailbox, network, _ in known]
+        if names != saved:  # also their order, which moves with each that is heard of
+            now = rooms.clock.now().timestamp()
+            await rooms.lanes.io(knownnetworks.save, rooms.config.server.data_dir, known, now)
+            saved[:] = names
+
     async def spool() -> None:
         await rooms.mailflow.recover()
 
@@ -133,6 +144,7 @@ def for_the_server(rooms: Rooms) -> list[Duty]:
         *_weekly_duties(rooms),
         Duty("notices", NOTICES_SECONDS, life.look),
         Duty("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(rooms, life).round),
+        Duty("known_networks", knownnetworks.SAVED_SECONDS, known_networks),
         Duty("outcomes", NOTICES_SECONDS, _outcomes(rooms, life).round),
         Duty("handovers", HANDOVER_SECONDS, _handover_marks(rooms).round),
         Duty("reclaim", RENEWED_SECONDS, _reclaim_rounds(rooms, life).round),

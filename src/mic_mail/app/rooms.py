@@ -29,6 +29,7 @@ from mic_mail.process.feed import Feed, tell_directory_changed
 from mic_mail.process.lag import LoopLag
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.process.sentcounts import SentCounts
+from mic_mail.services import knownnetworks
 from mic_mail.services.access import Access
 from mic_mail.services.certificates import open_front, renewed
 from mic_mail.services.exposure import Exposure
@@ -266,6 +267,7 @@ async def _open_access(
         digest_key=secret,
         tell=feed.say,
     )
+    access.remember(await lanes.io(lambda: list(knownnetworks.load(config.server.data_dir, clock.now().timestamp()))))
     feed.listen(access.hear)
     return access
 

@@ -30,6 +30,7 @@ from mic_mail.net.tls import TlsFront
 from mic_mail.process.feed import Feed, tell_directory_changed
 from mic_mail.process.lag import LoopLag, lag_report
 from mic_mail.process.lanes import Lanes
+from mic_mail.services import knownnetworks
 from mic_mail.services.access import Access
 from mic_mail.services.addressbook import Kept
 from mic_mail.services.apppasswords import AppPasswords
@@ -168,6 +169,8 @@ class WebProcess:
             digest_key=self._key,
             tell=self._feed.say,
         )
+        now = self._clock.now().timestamp()
+        self._access.remember(await self._lanes.io(lambda: list(knownnetworks.load(self._config.server.data_dir, now))))
         self._access.exposure = self._exposure()
         self._feed.listen(self._access.hear)
         self._follow()

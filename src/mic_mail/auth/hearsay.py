@@ -59,6 +59,14 @@ class SharedThrottle:
         if self._own.seen(mailbox, peer, now):
             self._say("seen", mailbox, peer, b"")
 
+    def known(self, now: float) -> list[tuple[str, str, float]]:
+        """As `Throttle.known`."""
+        return self._own.known(now)
+
+    def remember(self, mailbox: str, net: str, since: float) -> None:
+        """As `Throttle.remember`."""
+        self._own.remember(mailbox, net, since)
+
     def _say(self, what: str, mailbox: str, peer: str, digest: bytes) -> None:
         told = json.dumps([what, mailbox, peer, digest.hex()]).encode()
         if len(told) <= LONGEST:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 NEWS_SECONDS: Final = 3_600.0
@@ -64,7 +65,8 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class _Wrongs(Generic[Key]):
-    """Per key, the digests that were wrong and when; at most `limit` are kept, because more change nothing."""
+    """Per key, the digests that were wrong and when; at most twice `limit` are kept: what is counted in advance and proves
+    right must not have pushed out what was wrong."""
 
     def __init__(self) -> None:
         self._limit = self._capacity = 1
@@ -92,13 +94,13 @@ class _Wrongs(Generic[Key]):
         seen = self._fresh(key, now)
         if len(seen) < self._limit:
             return 0.0
-        return next(iter(seen.values())) + self._window - now
+        return next(islice(seen.values(), len(seen) - self._limit, None)) + self._window - now
 
     def add(self, key: Key, digest: bytes, now: float) -> None:
         seen = self._fresh(key, now)
         if digest not in seen:
             seen[digest] = now
-            while len(seen) > self._limit:
+            while len(seen) > 2 * self._limit:
                 seen.popitem(last=False)
         self._seen[key] = seen
         self._seen.move_to_end(key)
@@ -191,6 +193,20 @@ class Throttle:
         if len(self._known) > self.settings.capacity:
             self._known.popitem(last=False)
         return news
+
+    def known(self, now: float) -> list[tuple[str, str, float]]:
+        """Mailbox, network and how long ago it was last heard of, of what still counts; the longest untouched first."""
+        return [
+            (mailbox, net, now - since)
+            for (mailbox, net), since in self._known.items()
+            if now - since < self.settings.known_seconds
+        ]
+
+    def remember(self, mailbox: str, net: str, since: float) -> None:
+        """What was known in an earlier life; what is known in this one is newer."""
+        self._known.setdefault((mailbox, net), since)
+        if len(self._known) > self.settings.capacity:
+            self._known.popitem(last=False)
 
     def _knows(self, mailbox: str, net: str, now: float) -> bool:
         since = self._known.get((mailbox, net))

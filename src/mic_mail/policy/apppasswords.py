@@ -3,8 +3,9 @@
 In: a mailbox's facts, an instant. Out: `AppPassword`s, each with how it ended. Pure; "revoked" is stored nowhere, facts say it.
 
 An app password ends when it is revoked, and all of them end with whatever gives the mailbox into other hands or takes it out
-of use: a suspension and its restore (Reg. 7.1, 7.3.b), a reset by the Centre (15.2), a leave (6.4.c), a reclaim, another issue
-(6.4.a), and any fact that says `ends_app_passwords`. What its person changes otherwise leaves them (docs/decisions/0082).
+of use: a suspension and its restore (Reg. 7.1, 7.3.b), a reset by the Centre or a password that others have (15.2), a leave
+(6.4.c), a reclaim, another issue (6.4.a), and any fact that says `ends_app_passwords`. What its person changes otherwise leaves
+them (docs/decisions/0082).
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ _END_ALL = _LEAVES | {
     FactKind.SUSPENDED,
     FactKind.RESTORED,
     FactKind.PASSWORD_RESET,
+    FactKind.PASSWORD_EXPOSED,
     FactKind.RECLAIMED,
     FactKind.ISSUED,
 }

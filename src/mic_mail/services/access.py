@@ -14,7 +14,7 @@ Rules:
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -137,6 +137,16 @@ class Access:
         self._throttle.hear(told, self._clock.monotonic())
         if self.exposure is not None:
             self.exposure.hear(told)
+
+    def known_networks(self) -> list[tuple[str, str, float]]:
+        """From where mailboxes were signed in to: mailbox, network, seconds ago."""
+        return self._throttle.known(self._clock.monotonic())
+
+    def remember(self, known: Iterable[tuple[str, str, float]]) -> None:
+        """Likewise from before a restart."""
+        now = self._clock.monotonic()
+        for mailbox, net, ago in known:
+            self._throttle.remember(mailbox, net, now - ago)
 
     # ------------------------------------------------------------ the directory as this worker knows it
 

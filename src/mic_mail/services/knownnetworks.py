@@ -1,0 +1,42 @@
+"""From where each mailbox was signed in to lately, over restarts, so that an attack locks no owner out after one (Reg. 4.3).
+
+In: what a process's throttle knows. Out: a file that is replaced whole, `known-networks.json`; each process reads it when it
+begins. The housekeeper writes it, who hears of all sign-ins; a kill forgets the networks of the last ten seconds. What is no
+such file, or too old, is nothing. Blocking.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+FILE: Final = "known-networks.json"
+SAVED_SECONDS: Final = 10.0
+MOST_OCTETS: Final = 16 << 20
+
+Known = tuple[str, str, float]
+"""A mailbox, a network, how many seconds ago it was last heard of."""
+
+
+def load(data_dir: Path, now: float) -> Iterator[Known]:
+    """What was kept; `now` in seconds since 1970."""
+    try:
+        with (data_dir / FILE).open("rb") as file:
+            rows = json.loads(file.read(MOST_OCTETS))["known"]
+        for mailbox, network, at in rows:
+            if isinstance(mailbox, str) and isinstance(network, str) and isinstance(at, int | float):
+                yield mailbox, network, max(0.0, now - at)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return
+
+
+def save(data_dir: Path, known: Iterable[Known], now: float) -> None:
+    """Replace the file; OSError."""
+    path = data_dir / FILE
+    fresh = path.with_suffix(".new")
+    octets = json.dumps({"known": [[mailbox, network, round(now - ago)] for mailbox, network, ago in known]}).encode()
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    with os.fdopen(fd, "wb") as file:
+        file.write(octets)
+    fresh.replace(path)
