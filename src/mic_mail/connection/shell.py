@@ -10,11 +10,12 @@ A connection without a command in progress has no task: its state is the session
 """
 
 import asyncio
+import weakref
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from mic_mail.clock import Clock
 from mic_mail.connection import peer
@@ -118,9 +119,9 @@ class Connection(asyncio.Protocol, ABC):
     """One connection. Also the `Desk` at which its session asks what the process has in memory."""
 
     __slots__ = (
-        "_account", "_dialog", "_door", "_eof", "_loop", "_lost", "_paused", "_peer", "_reading", "_server", "_services",
-        "_session", "_session_id", "_signed_in", "_taken", "_taken_at", "_task", "_timer", "_timer_at", "_transport",
-        "_unanswered", "_unread", "_waiting", "_watch",
+        "__weakref__", "_account", "_dialog", "_door", "_eof", "_loop", "_lost", "_paused", "_peer", "_reading", "_server",
+        "_services", "_session", "_session_id", "_signed_in", "_taken", "_taken_at", "_task", "_timer", "_timer_at",
+        "_transport", "_unanswered", "_unread", "_waiting", "_watch",
     )  # fmt: skip
 
     UNREAD_SECONDS: ClassVar[float]
@@ -154,7 +155,7 @@ class Connection(asyncio.Protocol, ABC):
 
     @abstractmethod
     def _new_session(self) -> Session:
-        """The session of a connection that was just made."""
+        """The session of a connection that was just made; it may know its desk only weakly (`_desk`)."""
 
     # ------------------------------------------------------------ the transport's side
 
@@ -458,6 +459,10 @@ class Connection(asyncio.Protocol, ABC):
             self._pump()
 
     # ------------------------------------------------------------ the desk, and the log
+
+    def _desk(self) -> Any:
+        """This connection, for its session: in a ring with it the buffers of TLS would lie until the collector comes."""
+        return weakref.proxy(self)
 
     def mechanisms(self) -> tuple[str, ...]:
         """The SASL mechanisms to offer on this connection as it is now."""

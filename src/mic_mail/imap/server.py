@@ -91,7 +91,7 @@ class ImapConnection(shell.Connection):
 
     def _new_session(self) -> Session:
         settings, clock, shelf = self._services.settings, self._services.clock, self._server.shelf
-        return Session(settings, clock=clock, shelf=shelf, desk=self, tls=self._peer.tls is not None)
+        return Session(settings, clock=clock, shelf=shelf, desk=self._desk(), tls=self._peer.tls is not None)
 
     # ------------------------------------------------------------ octets, compressed or not
 

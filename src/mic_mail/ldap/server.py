@@ -52,7 +52,7 @@ class LdapConnection(shell.Connection):
 
     def _new_session(self) -> Session:
         self._told_at = self._services.clock.monotonic()
-        return Session(self._services.settings, clock=self._services.clock, desk=self, tls=self._peer.tls is not None)
+        return Session(self._services.settings, clock=self._services.clock, desk=self._desk(), tls=self._peer.tls is not None)
 
     def is_open_to_strangers(self) -> bool:
         """Whether who comes from there may search without signing in."""

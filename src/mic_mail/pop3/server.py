@@ -27,7 +27,7 @@ class Pop3Connection(shell.Connection):
     _services: Pop3Services
 
     def _new_session(self) -> Session:
-        return Session(self._services.settings, clock=self._services.clock, desk=self, tls=self._peer.tls is not None)
+        return Session(self._services.settings, clock=self._services.clock, desk=self._desk(), tls=self._peer.tls is not None)
 
 
 class Pop3Server(shell.Server):

@@ -118,6 +118,10 @@ class SmtpConnection(SMTP):
         self.in_message = False
         self.over = False
         self.time = self.loop.time
+        # Commands and mechanisms that nobody asks for here: each names this connection, which would lie in a ring with them,
+        # the buffers of TLS and all, until the collector comes.
+        self._smtp_methods.clear()
+        self._auth_methods.clear()
 
     # ------------------------------------------------------------ the life of a connection
 
@@ -128,6 +132,8 @@ class SmtpConnection(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
         self._server.open.discard(self)
+        self._reader = self._writer = None  # type: ignore[assignment]  # likewise
+        self._client_connected_cb = self._handler_coroutine = None
 
     def eof_received(self) -> bool:
         """A client that has said everything and closed its half is still answered, where TLS allows; the inherited method

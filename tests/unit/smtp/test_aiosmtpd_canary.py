@@ -1,5 +1,6 @@
 """What the SMTP door takes for granted of aiosmtpd: an upgrade that changes it fails here, loudly."""
 
+import asyncio
 import inspect
 from importlib.metadata import version
 
@@ -16,6 +17,7 @@ INHERITED = (
     "_set_rset_state",
     "_create_session",
 )
+LOOP = asyncio.new_event_loop()
 OVERRIDDEN = ("_handle_client", "_timeout_cb", "eof_received", "connection_made", "connection_lost")
 
 
@@ -33,7 +35,8 @@ def test_members_that_we_use_or_replace_exist(name: str) -> None:
 def test_our_conversation_replaces_the_inherited_one() -> None:
     """No inherited verb can run: commands are dispatched by `_handle_client`, and that is ours."""
     assert "_handle_client" in vars(SmtpConnection)
-    assert "_smtp_methods" not in inspect.getsource(SmtpConnection)
+    source = inspect.getsource(SmtpConnection)
+    assert source.count("_smtp_methods") == source.count("_smtp_methods.clear()") == 1
     ours = {name for name in vars(SmtpConnection) if not name.startswith("__")}
     assert not [name for name in ours & set(vars(aiosmtpd.smtp.SMTP)) if name not in OVERRIDDEN]
 
@@ -53,3 +56,11 @@ def test_what_connection_lost_does() -> None:
     source = inspect.getsource(aiosmtpd.smtp.SMTP.connection_lost)
     for line in ("_timeout_handle.cancel()", "_handler_coroutine.cancel()", "self.transport = None"):
         assert line in source
+
+
+def test_what_names_the_connection() -> None:
+    """These lead from a connection to itself: they are emptied, and there are no others (`test_connections_are_freed`)."""
+    source = inspect.getsource(aiosmtpd.smtp.SMTP)
+    for name in ("self._smtp_methods", "self._auth_methods", "self._reader", "self._writer", "self._handler_coroutine"):
+        assert f"{name} = " in source or f"{name}: " in source
+    assert "_client_connected_cb" in vars(asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=LOOP), loop=LOOP))

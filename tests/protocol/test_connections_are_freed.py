@@ -1,0 +1,88 @@
+"""What a connection held is free when it is over, without waiting for the collector of garbage.
+
+The collector comes after hundreds of thousands of objects, the buffers of TLS are some hundred kilobytes each: connections that
+come and go by the minute would fill the memory of a worker before it does.
+"""
+
+import contextlib
+import gc
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from harness import MailServer, config_for, stopping
+from mic_mail.connection.shell import Connection
+from mic_mail.smtp.server import SmtpConnection
+from population import PASSWORD
+
+USER = "dvbe@mic.gov.vn"
+CONNECTIONS = 5
+IMAP = (f'a LOGIN {USER} "{PASSWORD}"'.encode(), b"b SELECT INBOX", b"c NOOP")
+SMTP = (b"EHLO x", b"MAIL FROM:<a@example.net>", f"RCPT TO:<{USER}>".encode(), b"DATA", b"Subject: x\r\n\r\nx\r\n.")
+DIALOGUES = {
+    "imap": IMAP,
+    "imaps": IMAP,
+    "pop3": (f"USER {USER}".encode(), b"PASS " + PASSWORD.encode(), b"STAT"),
+    "pop3s": (f"USER {USER}".encode(), b"PASS " + PASSWORD.encode(), b"STAT"),
+    "smtp": SMTP,
+    "submissions": (b"EHLO x",),
+    "submission": (b"EHLO x", b"STARTTLS", b"EHLO x"),
+    "ldap": (),
+    "ldaps": (),
+    "https": (b"GET / HTTP/1.1\r\nHost: x\r\n",),
+}
+QUIT = {
+    "imap": b"z LOGOUT", "pop3": b"QUIT", "smtp": b"QUIT", "subm": b"QUIT", "ldap": b"0\x05\x02\x01\x01B\x00",
+    "http": b"GET / HTTP/1.0\r\n",
+}  # fmt: skip
+IMPLICIT_TLS = {"imaps", "pop3s", "submissions", "ldaps", "https"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
+    settings = {"auth": {"cleartext": True}, "listen": {"doors": tuple(DIALOGUES)}}
+    made = MailServer(config_for(tmp_path_factory.mktemp("freed"), settings))
+    with stopping([made]):
+        made.issue("dvbe")
+        yield made
+
+
+def alive() -> int:
+    return sum(isinstance(each, Connection | SmtpConnection | ssl.SSLObject) for each in gc.get_objects())
+
+
+def talk(server: MailServer, door: str, *, politely: bool) -> None:
+    with socket.create_connection(("127.0.0.1", server.ports[door]), 10) as plain:
+        made = server.tls().wrap_socket(plain, server_hostname="localhost") if door in IMPLICIT_TLS else plain
+        for line in DIALOGUES[door]:
+            made.sendall(line + b"\r\n")
+            made.recv(65_536)
+            if line == b"STARTTLS":
+                made = server.tls().wrap_socket(made, server_hostname="localhost")
+        if politely:
+            made.sendall(QUIT[door[:4]] + b"\r\n")
+            with contextlib.suppress(OSError):
+                while made.recv(65_536):
+                    pass
+        made.close()
+
+
+@pytest.mark.parametrize("politely", [True, False], ids=["by goodbye", "broken off"])
+@pytest.mark.parametrize("door", DIALOGUES)
+def test_nothing_waits_for_the_collector(server: MailServer, door: str, politely: bool) -> None:
+    talk(server, door, politely=politely)  # what is made once is made
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        for _ in range(CONNECTIONS):
+            talk(server, door, politely=politely)
+        limit = time.monotonic() + 3
+        while alive() > before and time.monotonic() < limit:
+            time.sleep(0.05)
+        assert alive() <= before
+    finally:
+        gc.enable()
