@@ -27,6 +27,8 @@ class NameServer:
         self.asked: list[tuple[str, str, str]] = []
         """Name, type, and by which transport."""
         self.port = 0
+        self.ttl = 300
+        """Seconds that each answer has."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -52,10 +54,10 @@ class NameServer:
         seen = name
         while (seen, ALIAS) in self.zone and kind != ALIAS:
             (target,) = self.zone[seen, ALIAS]
-            response.answer.append(dns.rrset.from_text(f"{seen}.", 300, "IN", ALIAS, target))
+            response.answer.append(dns.rrset.from_text(f"{seen}.", self.ttl, "IN", ALIAS, target))
             seen = target.rstrip(".")
         if records := self.zone.get((seen, kind)):
-            response.answer.append(dns.rrset.from_text(f"{seen}.", 300, "IN", kind, *records))
+            response.answer.append(dns.rrset.from_text(f"{seen}.", self.ttl, "IN", kind, *records))
         elif not any(known == seen or known.endswith(f".{seen}") for known, _ in self.zone):
             response.set_rcode(dns.rcode.NXDOMAIN)
         if transport == "udp" and len(response.to_wire(max_size=65_535)) > max(query.payload, 512):

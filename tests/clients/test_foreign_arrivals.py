@@ -13,6 +13,8 @@ from peers.letters import ODD, PASSWORD, Inbox, message, submit
 from peers.neighbours import ALL, Neighbours, neighbours
 
 pytestmark = pytest.mark.needs_tool
+QUICK = ["postfix", "exim", pytest.param("opensmtpd", marks=pytest.mark.slow)]
+"""Of these OpenSMTPD takes some seconds."""
 LARGE = ("Một dòng dài vừa phải, có dấu. " * 2 + "\r\n") * 10_000
 FULL = 100_000
 HALF = ("y" * 68 + "\r\n") * 1_000
@@ -78,7 +80,7 @@ def test_a_large_one(near: Neighbours, inbox: Inbox, name: str) -> None:
         until(lambda: [line for line in near[name].log().splitlines() if "=> dvbe@" in line and " K " in line], "no BDAT")
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", QUICK)
 def test_fifty_of_whom_one_is_refused(near: Neighbours, name: str) -> None:
     """Each has it once, and its sender there reads why one has not: our words, whom to ask, the reference."""
     mark, sender = f"many-{name}", f"many@{name}.example"
@@ -98,7 +100,7 @@ def test_fifty_of_whom_one_is_refused(near: Neighbours, name: str) -> None:
     nothing_of_ours(near)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", QUICK)
 def test_full_and_empty_again(near: Neighbours, name: str) -> None:
     """452 as long as there is no room; the retry brings it, once."""
     local, sender = f"full.{name}", f"a@{name}.example"
@@ -135,7 +137,7 @@ def test_our_words_beyond_ascii(near: Neighbours, name: str) -> None:
     assert "không" in text.lower() or name == "exim", text
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", QUICK)
 def test_a_loop_ends(near: Neighbours, inbox: Inbox, name: str) -> None:
     """A domain whose exchanger hands all of it to us, who are not home to it: refused then, and the sender hears of it once."""
     mark = f"loop-{name}"

@@ -7,6 +7,8 @@ from pathlib import Path
 from peers.foreign import SIZE_LIMIT, Foreign, Place, program
 
 USER = "Debian-exim"
+LOGIN, PASSWORD = "bo-tttt", "mat-khau-rieng"
+"""As whom one may sign in, under TLS."""
 CONFIGURATION = """\
 exim_path = {exim}
 spool_directory = {d}/spool
@@ -85,6 +87,22 @@ out:
   tls_privatekey = {d}/good.key
   hosts_try_chunking = *
 
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_advertise_condition = ${{if def:tls_in_cipher}}
+  server_prompts = :
+  server_condition = ${{if and{{{{eq{{$auth2}}{{{login}}}}}{{eq{{$auth3}}{{{password}}}}}}}}}
+  server_set_id = $auth2
+login:
+  driver = plaintext
+  public_name = LOGIN
+  server_advertise_condition = ${{if def:tls_in_cipher}}
+  server_prompts = Username:: : Password::
+  server_condition = ${{if and{{{{eq{{$auth1}}{{{login}}}}}{{eq{{$auth2}}{{{password}}}}}}}}}
+  server_set_id = $auth1
+
 begin retry
 * * F,2h,1s
 """
@@ -112,7 +130,7 @@ class Exim(Foreign):
             (self.folder / name).mkdir(mode=0o755)
         text = CONFIGURATION.format(
             exim=self._exim, d=self.folder, host=self.host, domain=self.domain, address=place.address, port=place.port,
-            size=SIZE_LIMIT, home=place.home, user=USER, tls="*" if place.asks_for_tls else "",
+            size=SIZE_LIMIT, home=place.home, login=LOGIN, password=PASSWORD, user=USER, tls="*" if place.asks_for_tls else "",
             trusted=place.trusted or place.authority.file,
         )  # fmt: skip
         self._file.write_text(text)

@@ -115,6 +115,7 @@ class Transmission:
                     if error.step is Step.TLS:
                         self._ways.forget(destination)
                     trouble = error.beside(trouble)
+        self._ways.forget(destination)  # it has perhaps moved: the next try asks, as soon as the answers have ended
         raise trouble or PeerTrouble(Step.CONNECT, "no address")
 
     async def _send_to(self, address: str, terms: Terms, entry: Entry, places: Sequence[int]) -> Heard:

@@ -402,6 +402,22 @@ async def test_a_retry_asks_a_destination_that_is_silent(tmp_path: Path) -> None
     assert server.messages == [STUFFED] * 4
 
 
+async def test_where_nobody_was_is_looked_up_again(tmp_path: Path) -> None:
+    """The next try asks the name servers, as soon as their answers have ended: the domain has perhaps moved."""
+    server = Server(PLAIN)
+    zone = {**ZONE, ("two.example", "MX"): ["10 old.two.example."], ("old.two.example", "A"): ["127.0.0.9"]}
+    async with offices(tmp_path, {"127.0.0.4": server}, zone) as office, office.sending() as senders:
+        office.names.ttl = 0
+        office.put("A", "b@two.example")
+        await senders.look()
+        await office.tried("A")
+        office.names.zone["two.example", "MX"] = ["10 two.example."]
+        office.put("B", "b@two.example")
+        await senders.look()
+        await office.until("A")
+    assert server.messages == [STUFFED]
+
+
 async def test_a_retry_asks_the_name_servers_again(tmp_path: Path) -> None:
     """Whoever has put another exchanger into the DNS and asks for a retry does not wait until the old answer has ended."""
     server = Server(PLAIN)

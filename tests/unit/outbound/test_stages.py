@@ -194,7 +194,7 @@ async def test_every_stage_in_every_way(tmp_path: Path, context: ssl.SSLContext,
             await senders.look()
             await office.until()
             assert {domain: len(first.messages) - before[domain] for domain, first in firsts.items()} == dict.fromkeys(cases, 1)
-            assert senders.under_way == 0
+            await until(lambda: senders.under_way == 0)
         await until(lambda: not any(each.open for each in firsts.values()))
     for each in listening:
         each.close()
