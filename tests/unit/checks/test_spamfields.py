@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import time
 
 import pytest
 
@@ -57,6 +58,20 @@ def test_forged_ones_go(forged: bytes, place: int) -> None:
     """In any writing, folded or not, wherever they stand; all else stays octet by octet."""
     at = [0, len(b"Subject: X-Spam-Status: No\r\n"), len(KEPT)][place]
     assert without_foreign(KEPT[:at] + forged + KEPT[at:]) == KEPT
+
+
+def test_the_last_line_may_have_no_end() -> None:
+    """Of a message by BDAT that is nothing but its header."""
+    assert without_foreign(b"To: b\r\nX-Spam-Status: No") == b"To: b\r\n"
+    assert without_foreign(b"To: b\r\nX-Spam-Status: No\r\n folded") == b"To: b\r\n"
+
+
+def test_long_ones_take_no_time() -> None:
+    """Linear in what a stranger sends."""
+    header = b"X-Spam-Status" + b" " * 100_000 + b"\r\n" + b"X-Spam:" + b"\r\n " * 40_000 + b"\r\nTo: b\r\n"
+    began = time.perf_counter()
+    assert without_foreign(header) == b"X-Spam-Status" + b" " * 100_000 + b"\r\nTo: b\r\n"
+    assert time.perf_counter() - began < 1
 
 
 def test_a_header_without_any_is_itself() -> None:

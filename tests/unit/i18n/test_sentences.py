@@ -21,6 +21,7 @@ SAMPLES = {
     "since": AT,
     "clause_id": "6.4.c",
     "url": "https://mail.mic.gov.vn/",
+    "page": "https://mail.mic.gov.vn/",
     "until": AT,
     "change": Text("đổi mật khẩu", "change the password"),
     "percent": 92,

@@ -5,15 +5,14 @@ from collections.abc import Collection
 JUNK, TRASH = "\\Junk", "\\Trash"
 SPAM_KEYWORDS = frozenset({"$junk", "junk"})
 HAM_KEYWORDS = frozenset({"$notjunk", "notjunk", "$nonjunk", "nonjunk"})
-"""IANA's names, and those that Thunderbird and Apple's Mail have used, in lower case."""
+"""Those of RFC 9051 §2.3.2, and those that Thunderbird and Apple's Mail have used, in lower case."""
 
 
 def said_by(keywords: Collection[str]) -> bool | None:
     """Whether these keywords, being set, say that a message is spam (True), or none (False)."""
     named = {keyword.lower() for keyword in keywords}
-    if named & HAM_KEYWORDS:
-        return False
-    return True if named & SPAM_KEYWORDS else None
+    spam, ham = bool(named & SPAM_KEYWORDS), bool(named & HAM_KEYWORDS)
+    return spam if spam is not ham else None  # RFC 9051 §2.3.2: both are as none
 
 
 def said_by_move(source: str | None, target: str | None) -> bool | None:
