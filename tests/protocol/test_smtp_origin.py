@@ -348,6 +348,17 @@ def test_no_author_and_a_disowned_machine(server: MailServer) -> None:
     assert told(server, reply)["rule"] == "spf"
 
 
+def test_what_somebody_has_added_to_a_signed_letter(server: MailServer) -> None:
+    """RFC 6376 §8.2: with `l=` the signature holds, and vouches for what stands before the addition alone."""
+    octets = arrivals.sign(message("lan@one.example"), domain="one.example", length=True)
+    assert filed(server, bring(server, octets, "x@none.example", peer=STRANGER))[0] == "INBOX"
+    reply = bring(server, octets + b"Pay here: http://evil.example\r\n", "x@none.example", peer=STRANGER)
+    folder, stored = filed(server, reply)
+    assert folder == "Junk"
+    assert b"dmarc=pass" in results(stored)[0]
+    assert told(server, reply)["rule"] == "partial"
+
+
 def test_names_that_are_not_answered(server: MailServer) -> None:
     """It passes, in time, and is marked: a DNS that fails is held against nobody."""
     for domain in ("silent.example", "broken.example"):
