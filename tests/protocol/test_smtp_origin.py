@@ -16,6 +16,7 @@ from dnsserver import BROKEN, SILENT, NameServer, name_server
 from harness import MailServer, config_for
 from mic_mail.config.document import write
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.storage.types import AccountRef
 from regulation.test_commands import Console
 
 pytestmark = pytest.mark.clause("10.2")
@@ -264,6 +265,20 @@ def test_what_is_to_be_put_aside_goes_to_junk(server: MailServer, size: int) -> 
             assert folder == "Junk"
             assert b"dmarc=fail" in results(stored)[0]
         assert told(server, reply)["action"] == "junk"
+
+
+def test_junk_by_other_names(server: MailServer) -> None:
+    """It goes where the mailbox has its Junk, whatever that is called; with none into INBOX, marked."""
+    mailbox = server.issue("pvnam")
+    account = server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    account.rename("Junk", "Linh tinh")
+    octets = message("lan@two.example")
+    assert filed(server, bring(server, octets, None, "pvnam@mic.gov.vn", peer=STRANGER), "pvnam")[0] == "Linh tinh"
+    account.delete("Linh tinh")
+    folder, _ = filed(server, bring(server, octets, None, "pvnam@mic.gov.vn", peer=STRANGER), "pvnam")
+    assert folder == "INBOX"
+    inbox = account.folder("INBOX")
+    assert "$Junk" in inbox.keywords
 
 
 @pytest.mark.parametrize("size", [10, 200_000], ids=["small", "large"])
