@@ -16,6 +16,7 @@ from dnsserver import BROKEN, SILENT, NameServer, name_server
 from harness import MailServer, config_for
 from mic_mail.config.document import write
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.storage.types import AccountRef
 from regulation.test_commands import Console
 
 pytestmark = pytest.mark.clause("10.2")
@@ -266,6 +267,20 @@ def test_what_is_to_be_put_aside_goes_to_junk(server: MailServer, size: int) -> 
         assert told(server, reply)["action"] == "junk"
 
 
+def test_junk_by_other_names(server: MailServer) -> None:
+    """It goes where the mailbox has its Junk, whatever that is called; with none into INBOX, marked."""
+    mailbox = server.issue("pvnam")
+    account = server.running.rooms.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    account.rename("Junk", "Linh tinh")
+    octets = message("lan@two.example")
+    assert filed(server, bring(server, octets, None, "pvnam@mic.gov.vn", peer=STRANGER), "pvnam")[0] == "Linh tinh"
+    account.delete("Linh tinh")
+    folder, _ = filed(server, bring(server, octets, None, "pvnam@mic.gov.vn", peer=STRANGER), "pvnam")
+    assert folder == "INBOX"
+    inbox = account.folder("INBOX")
+    assert "$Junk" in inbox.keywords
+
+
 @pytest.mark.parametrize("size", [10, 200_000], ids=["small", "large"])
 def test_forged_as_one_of_us(server: MailServer, size: int) -> None:
     body = b"x" * size + b"\r\n"
@@ -346,6 +361,17 @@ def test_no_author_and_a_disowned_machine(server: MailServer) -> None:
     reply = bring(server, message("lan@plain.example"), peer=STRANGER)
     assert filed(server, reply)[0] == "Junk"
     assert told(server, reply)["rule"] == "spf"
+
+
+def test_what_somebody_has_added_to_a_signed_letter(server: MailServer) -> None:
+    """RFC 6376 §8.2: with `l=` the signature holds, and vouches for what stands before the addition alone."""
+    octets = arrivals.sign(message("lan@one.example"), domain="one.example", length=True)
+    assert filed(server, bring(server, octets, "x@none.example", peer=STRANGER))[0] == "INBOX"
+    reply = bring(server, octets + b"Pay here: http://evil.example\r\n", "x@none.example", peer=STRANGER)
+    folder, stored = filed(server, reply)
+    assert folder == "Junk"
+    assert b"dmarc=pass" in results(stored)[0]
+    assert told(server, reply)["rule"] == "partial"
 
 
 def test_names_that_are_not_answered(server: MailServer) -> None:

@@ -17,7 +17,7 @@ from mic_mail.services.filing import Arrival, Placement, place
 from mic_mail.storage.errors import Busy, NoSuchFolder, OverQuota
 from mic_mail.storage.journalframes import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import INBOX, AccountRef, Delivery, Published, Staged
+from mic_mail.storage.types import DEFAULT_FOLDERS, INBOX, AccountRef, Delivery, Published, Staged
 
 PATIENCE_SECONDS = 0.02
 """How long a wave waits for a mailbox that somebody else writes: another process's delivery takes a millisecond."""
@@ -57,6 +57,17 @@ Outcome = Published | BaseException
 
 def account_ref(mailbox: Mailbox) -> AccountRef:
     return AccountRef(mailbox.mailbox_id, mailbox.home)
+
+
+def _folder_id(account: Account, name: str) -> int:
+    """Of the folder that has the use of the one that is called so at first (RFC 6154): mailboxes that were taken over call
+    Junk by other names, and people rename it. `NoSuchFolder`."""
+    use = DEFAULT_FOLDERS.get(name)
+    if use is not None:
+        for folder in account.folders():
+            if folder.special_use == use and folder.selectable:
+                return folder.folder_id
+    return account.folder(name).folder_id
 
 
 @dataclass(slots=True)
@@ -213,15 +224,13 @@ class Posting:
         patience: float | None = None,
         journaled: bool = False,
     ) -> list[Published]:
-        """Into `folder`, or into INBOX where the person has deleted it.
+        """Into `folder`, whatever the person calls it now, or into INBOX where it was deleted.
 
         A replay puts lost names into INBOX, so the names of other folders are fsynced also in a wave.
         """
         if folder != INBOX:
             try:
-                return account.publish(
-                    account.folder(folder).folder_id, deliveries, limit_octets=limit_octets, patience=patience
-                )
+                return account.publish(_folder_id(account, folder), deliveries, limit_octets=limit_octets, patience=patience)
             except NoSuchFolder:
                 pass
         return account.publish(

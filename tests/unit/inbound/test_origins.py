@@ -1,5 +1,8 @@
 """What of the envelope and of the header the rules look at: nothing that a stranger writes raises."""
 
+import asyncio
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +10,8 @@ from hypothesis import strategies as st
 from mic_mail.checks.origin.reading import read
 from mic_mail.services.envelope import Client, Envelope, Role
 from mic_mail.services.identity import Peer
-from mic_mail.services.inbound.origins import shown
+from mic_mail.services.inbound.origins import _Thread, shown
+from mic_mail.storage.errors import Unavailable
 
 OURS = frozenset({"mic.gov.vn", "x.example"})
 PEER = Peer("127.0.0.1", 1, 25, "smtp", None, "session")
@@ -56,3 +60,16 @@ def test_who_wrote_it() -> None:
     message = b'From: "Mail of dvbe@mic.gov.vn" <MAILER-DAEMON@One.example>\r\n\r\n'
     found = shown(envelope(""), read(message), message, OURS)
     assert (found.local_part, found.has_our_name, found.names_somebody) == ("mailer-daemon", True, True)
+
+
+async def test_a_thread_takes_no_more_than_it_can_do() -> None:
+    """Who finds it full hears so at once; with room it goes on."""
+    gate, thread = threading.Event(), _Thread("t", 3)
+    tasks = [asyncio.create_task(thread.do(gate.wait)) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await thread.do(lambda: None)
+    gate.set()
+    assert await asyncio.gather(*tasks) == [True] * 3
+    assert await thread.do(lambda: "done") == "done"
+    thread.close()

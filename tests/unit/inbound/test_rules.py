@@ -39,8 +39,11 @@ def origin(
     return Origin(envelope or spf(Spf.NONE), None, signed, result, chain)
 
 
-def signature(domain: str, result: Dkim = Dkim.PASS) -> DkimResult:
-    return DkimResult(result, domain)
+def signature(domain: str, result: Dkim = Dkim.PASS, *, unsigned: int = 0) -> DkimResult:
+    return DkimResult(result, domain, unsigned_octets=unsigned)
+
+
+PART = signature("one.example", unsigned=9)
 
 
 FAIL, NONE, PASSED, PERMERROR, TEMPERROR = Dmarc.FAIL, Dmarc.NONE, Dmarc.PASS, Dmarc.PERMERROR, Dmarc.TEMPERROR
@@ -53,6 +56,19 @@ TABLE = {
     "disowned, to be put aside": (origin(FAIL, asks=Policy.QUARANTINE), FOREIGN, Act.JUNK, "dmarc"),
     "disowned, to be watched": (origin(FAIL), FOREIGN, Act.PASS, ""),
     "disowned, and the envelope too": (origin(FAIL, envelope=spf(Spf.FAIL)), FOREIGN, Act.PASS, ""),
+    # what a signature leaves out
+    "signed in part": (origin(PASSED, signed=(PART,), dkim_aligned=True), FOREIGN, Act.JUNK, "partial"),
+    "signed in part, without DMARC": (origin(NONE, signed=(PART,), dkim_aligned=True), FOREIGN, Act.JUNK, "partial"),
+    "signed in part, and from its machine": (
+        origin(PASSED, signed=(PART,), dkim_aligned=True, spf_aligned=True), FOREIGN, Act.PASS, "",
+    ),
+    "signed in part, and whole": (
+        origin(PASSED, signed=(PART, signature("one.example")), dkim_aligned=True), FOREIGN, Act.PASS, "",
+    ),
+    "signed in part by others, and whole": (
+        origin(PASSED, signed=(signature("x.example", unsigned=9), signature("one.example")), dkim_aligned=True),
+        FOREIGN, Act.PASS, "",
+    ),
     # our own domain
     "ours, nothing known": (origin(NONE, OURS), OF_OURS, Act.REFUSE, "own-domain"),
     "ours, a further one": (origin(NONE, "more.example"), OF_OURS, Act.REFUSE, "own-domain"),
@@ -153,6 +169,7 @@ def test_by_the_defaults(name: str) -> None:
         ("disowned, to be put aside", {"dmarc": "junk"}, Act.JUNK, "dmarc"),
         ("disowned, to be watched", {"dmarc": "junk"}, Act.PASS, ""),
         ("disowned, to be refused", {"dmarc": "none"}, Act.PASS, ""),
+        ("signed in part", {"dmarc": "none"}, Act.PASS, ""),
         ("ours, nothing known", {"own_domain": "junk"}, Act.JUNK, "own-domain"),
         ("ours, nothing known", {"own_domain": "none"}, Act.PASS, ""),
         ("ours, disowned", {"own_domain": "none"}, Act.PASS, ""),

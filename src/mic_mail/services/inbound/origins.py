@@ -30,8 +30,9 @@ from mic_mail.storage.errors import Unavailable
 
 T = TypeVar("T")
 CHANCE = Random().randrange  # noqa: S311 - no secret
-MOST_WAITING = 200
-"""Messages in one of the threads' queues: at worst those of a quarter of an hour."""
+MOST_SMALL, MOST_LARGE = 200, 30
+"""Messages in the two threads' queues, so that the last one waits some ten seconds: 50 ms for a hostile header, half a second
+for 25 MB (decision 0078)."""
 
 
 class Origins:
@@ -40,7 +41,7 @@ class Origins:
     def __init__(self, config: Config, roll: Callable[[int], int] = CHANCE) -> None:
         """`roll`: a number below the one that it is given, by chance."""
         self._roll = roll
-        self._small, self._large = _Thread("origin-small"), _Thread("origin-large")
+        self._small, self._large = _Thread("origin-small", MOST_SMALL), _Thread("origin-large", MOST_LARGE)
         self.configure(config)
 
     def configure(self, config: Config) -> None:
@@ -107,13 +108,14 @@ class Origins:
 class _Thread:
     """A lane whose queue is bounded; made at first use, as most processes have none."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, most: int) -> None:
         self._name = name
+        self._most = most
         self._lane: Lane | None = None
         self._waiting = 0
 
     async def do(self, fn: Callable[[], T]) -> T:
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= self._most:
             raise Unavailable("too many messages wait to be looked at")
         self._lane = self._lane or Lane(self._name, 1)
         self._waiting += 1

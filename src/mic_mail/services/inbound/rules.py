@@ -6,6 +6,7 @@ In: an `Origin`, what the message shows as its author, the settings. Out: a `Rul
     report      a bounce from outside in the name of our MAILER-DAEMON or postmaster         Junk
     own-domain  From, or the envelope, is ours, and nothing vouches for that                 `own_domain`
     dmarc       the author's domain disowns it                                               `dmarc`
+    partial     only signatures vouch for it that leave out what anybody may have added (`l=`)  Junk, unless `dmarc` is `none`
     name        beside the author's address stands one of ours, as a name                    Junk, unless it is `none`
     author      whose it is cannot be read in one way                                        `no_author`
     unsettled   the DNS did not answer what would have counted                               `unsettled`
@@ -128,6 +129,16 @@ def own_domain(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
     return _by("junk" if is_unanswered else rules.own_domain, "own-domain", Cause.FORGED, forged)
 
 
+def partial(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
+    """RFC 6376 §8.2: what stands behind the signed part may be somebody else's, and programs show it as well."""
+    asked = origin.dmarc
+    if rules.dmarc == "none" or asked.spf_aligned or not asked.dkim_aligned:
+        return None
+    signatures = [each for each in origin.dkim if each.counts and is_aligned(each.domain, asked.domain)]
+    is_partial = all(each.unsigned_octets for each in signatures)
+    return Ruling(Act.JUNK, "partial", domain=asked.domain) if signatures and is_partial else None
+
+
 def name(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
     """ "dvbe@mic.gov.vn" <somebody@elsewhere.example>: most programs show the first alone. Lists that name their authors so are
     told apart by nothing but their seal, so it is not refused."""
@@ -177,4 +188,4 @@ def _unsettled(rules: Rules, domain: str) -> Ruling:
     return Ruling(Act.PASS, "unsettled", domain=domain)
 
 
-RULES: Sequence[Rule] = (sealer, report, own_domain, dmarc, name, author, unsettled, spf)
+RULES: Sequence[Rule] = (sealer, report, own_domain, dmarc, partial, name, author, unsettled, spf)
