@@ -215,7 +215,7 @@ def seen_by_others(header: bytes) -> set[str]:
     try:
         for value in email.message_from_bytes(header + b"\r\n\r\n", policy=email.policy.default).get_all("From", []):
             addresses += [each.addr_spec for each in value.addresses]
-    except (AttributeError, IndexError, ValueError, TypeError, email.errors.HeaderParseError):
+    except (AttributeError, IndexError, ValueError, TypeError, NameError, RecursionError, email.errors.HeaderParseError):
         pass  # defects of its own
     return {address.rpartition("@")[2].lower().rstrip(".") for address in addresses}
 

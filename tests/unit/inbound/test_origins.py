@@ -43,6 +43,8 @@ def test_nothing_raises(header: bytes, sender: str) -> None:
         (b"dvbe@mic.gov.vnx", False),
         (b"dvbe@mic.gov.vn-x.example", False),
         (b"dvbe@amic.gov.vn", False),
+        (b"x@=?utf-8?b?ZHZiZUBtaWMuZ292LnZu?=", True),
+        (b"=?utf-8?q?dvbe=40mic.gov.vn=2C_?=@evil.example", True),
         (b"mic.gov.vn", False),
         (b"", False),
     ],

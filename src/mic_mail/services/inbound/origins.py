@@ -20,6 +20,7 @@ from mic_mail.checks.origin.verdict import Origin
 from mic_mail.config.model import Config
 from mic_mail.mime.headers import canonical, unfold, written_fields
 from mic_mail.mime.mailboxes import Ambiguous, Mailbox, read_mailboxes
+from mic_mail.mime.words import decode_text
 from mic_mail.net.dns import NotAName, to_ascii
 from mic_mail.process.lanes import Lane
 from mic_mail.services.envelope import Cause, Envelope, Refusal
@@ -142,7 +143,11 @@ def _read(source: Source) -> Reading:
 
 def shown(envelope: Envelope, reading: Reading, header: bytes, own_domains: Collection[str]) -> Shown:
     """What of the envelope and of the header matters to the rules. Pure; nothing that a stranger writes raises."""
-    values = [unfold(value).lower() for name, value in written_fields(header) if canonical(name) == b"from"]
+    values = [unfold(value) for name, value in written_fields(header) if canonical(name) == b"from"]
+    values += [
+        decode_text(value).encode(errors="replace") for value in values if b"=?" in value
+    ]  # some open encoded words wherever they stand
+    values = [value.lower() for value in values]
     author = _author(reading.values(b"from"))
     return Shown(
         sender_domain=_domain(envelope.sender),
