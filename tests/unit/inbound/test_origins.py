@@ -58,3 +58,21 @@ def test_who_wrote_it() -> None:
     message = b'From: "Mail of dvbe@mic.gov.vn" <MAILER-DAEMON@One.example>\r\n\r\n'
     found = shown(envelope(""), read(message), message, OURS)
     assert (found.local_part, found.has_our_name, found.names_somebody) == ("mailer-daemon", True, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_ours"),
+    [
+        ("dvbe@mic.gov.vn", True),
+        ("dvbe\uff20mic.gov.vn", True),
+        ("dvbe@\u200bmic.gov.vn", True),
+        ("dvbe@m\u00adic.gov.vn", True),
+        ("\uff44vbe\ufe6b\uff4dic.gov.vn", True),
+        ("dvbe@mic.gov.vn.evil.example", False),
+        ("Đỗ Văn Bê", False),
+    ],
+)
+def test_a_name_that_a_person_takes_for_one_of_our_addresses(name: str, is_ours: bool) -> None:
+    """Programs show it in place of the address; signs that are drawn alike, or not at all, are nothing to a reader."""
+    message = f'From: "{name}" <a@evil.example>\r\n\r\n'.encode()
+    assert shown(envelope("a@evil.example"), read(message), message, OURS).has_our_name is is_ours
