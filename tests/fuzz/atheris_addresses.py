@@ -48,7 +48,7 @@ def by_email(value: str) -> list[str] | None:
         if header.defects:
             return None
         return [address.addr_spec for address in header.addresses]
-    except (email.errors.HeaderParseError, ValueError, IndexError, AttributeError, TypeError, RecursionError):
+    except (email.errors.HeaderParseError, ValueError, IndexError, AttributeError, TypeError, NameError, RecursionError):
         return None  # defects of its own
 
 

@@ -9,20 +9,26 @@ Allowed: `BadRecord`, `Unusable`, `NotAHeader`, `NoAuthor`, and of a resolver it
     what is signed without `b=` changes when `b=` is taken away once more
     a field Authentication-Results that is not one field of ASCII to the email package, or is left by `without_forged`
     a header in which `without_forged` has left what the email package reads as ours
+    a message that passes as anybody's, and in whose From another reader sees an address of our domain
 """
 
 import asyncio
 import email
+import email.errors
 import email.policy
+import email.utils
 import ipaddress
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-with atheris.instrument_imports(include=["mic_mail.checks.origin", "mic_mail.mime.dkim", "mic_mail.net"]):
+with atheris.instrument_imports(
+    include=["mic_mail.checks.origin", "mic_mail.services.inbound", "mic_mail.mime.dkim", "mic_mail.net"]
+):
     from mic_mail.checks.origin import arc, authresults, dkimcheck, dmarc, spfterms
     from mic_mail.checks.origin.arc import Arc, ArcResult, check_arc
     from mic_mail.checks.origin.dkimcheck import DkimResult, check_dkim
@@ -35,6 +41,8 @@ with atheris.instrument_imports(include=["mic_mail.checks.origin", "mic_mail.mim
     from mic_mail.checks.origin.verdict import Origin
     from mic_mail.mime.dkim import NotAHeader, split_written
     from mic_mail.net.dns import DnsUnavailable, NoSuchName, NotAName
+    from mic_mail.services.inbound.origins import shown
+    from mic_mail.services.inbound.rules import Act, Rules, decide
 
 import dkim as dkimpy
 from running import run
@@ -200,6 +208,39 @@ def fuzz_dmarc(octets: bytes) -> None:
     assert found.result is not Dmarc.PASS or found.domain.endswith("x0.example")
 
 
+def seen_by_others(header: bytes) -> set[str]:
+    """Domains of the addresses in From, as two readers of Python's see them."""
+    found = email.message_from_bytes(header + b"\r\n\r\n").get_all("From", [])
+    addresses = [address for _, address in email.utils.getaddresses([str(value) for value in found])]
+    try:
+        for value in email.message_from_bytes(header + b"\r\n\r\n", policy=email.policy.default).get_all("From", []):
+            addresses += [each.addr_spec for each in value.addresses]
+    except (AttributeError, IndexError, ValueError, TypeError, NameError, RecursionError, email.errors.HeaderParseError):
+        pass  # defects of its own
+    return {address.rpartition("@")[2].lower().rstrip(".") for address in addresses}
+
+
+def fuzz_impostor(octets: bytes) -> None:
+    """SPF is content with the envelope of a stranger, whose header says what the fuzzer wants."""
+    header = octets.replace(b"~", b"mic.gov.vn").replace(b"^", b"\r\nFrom: ")
+    if not is_mail(header) or b"\r\n\r\n" in header or b"\0" in header:
+        return
+    reading = read(header + b"\r\n\r\nx\r\n")
+    zone = Zone()
+    zone.text("_dmarc.mic.gov.vn", b"v=DMARC1; p=none")
+    spf = SpfResult(Spf.PASS, Identity.MAIL_FROM, "evil.example")
+    if reading.fault:
+        found = DmarcResult(Dmarc.PERMERROR, reason=reading.fault)
+    else:
+        found = LOOP.run_until_complete(check_dmarc(resolver(zone), reading.values(b"from"), spf, (), roll=0))
+    origin = Origin(spf, None, (), found, ArcResult(Arc.NONE), fault=reading.fault)
+    envelope = SimpleNamespace(sender="who@evil.example")
+    told = shown(envelope, reading, header, {"mic.gov.vn"})  # type: ignore[arg-type]  # no more of it is looked at
+    ruling = decide(origin, told, Rules(frozenset({"mic.gov.vn"})))
+    if "mic.gov.vn" in seen_by_others(header):
+        assert ruling.act is not Act.PASS, (header, ruling)
+
+
 # ------------------------------------------------------------ Authentication-Results
 
 
@@ -258,7 +299,8 @@ def fuzz_wire(octets: bytes) -> None:
 
 
 TARGETS = (
-    fuzz_spf_record, fuzz_spf_check, fuzz_signature, fuzz_message, fuzz_dmarc, fuzz_results, fuzz_forged, fuzz_wire,
+    fuzz_spf_record, fuzz_spf_check, fuzz_signature, fuzz_message, fuzz_dmarc, fuzz_impostor, fuzz_results, fuzz_forged,
+    fuzz_wire,
 )  # fmt: skip
 
 
@@ -288,6 +330,11 @@ SEEDS: dict[Callable[[bytes], None], tuple[bytes, ...]] = {
         arrivals.sign(PLAIN, arrivals.FORMS[2], length=True), arrivals.seal(arrivals.seal(PLAIN, 1), 2),
     ),
     fuzz_dmarc: (b"A <a@x0.example>\n p=reject; sp=none; adkim=s; aspf=s; pct=10; rua=mailto:x@y", b"a@b.x0.example\np=none"),
+    fuzz_impostor: (
+        b"From: dvbe@~", b"From: x <a@evil.example>^b <dvbe@~>", b"From: \"dvbe@~\" <a@evil.example>, c@~",
+        b"from : =?utf-8?q?dvbe=40mic.gov.vn?= <a@evil.example>", b"From: g: dvbe@~, x@y;", b"From: <@~:a@evil.example>",
+        b"From: a@evil.example (c) ,\r\n dvbe(x)@ ~ .", b"Subject: x\r\nFrom:dvbe@MIC.gov.vn\r\n\tx: y",
+    ),
     fuzz_results: (b"mx.example\nx.example\nsel\nrsa-sha256\nAAAA\na reason\nfrom.example\nhelo", b"\nA B;c\"\\d"),
     fuzz_forged: (b"^ ~; spf=pass\r\nSubject: x\r\n", b"^ (x) \"~\" 1;\r\n\tdkim=pass\r\n^\r\n ~\r\n",
         b"^ other.example;\r\n x\r\n"),

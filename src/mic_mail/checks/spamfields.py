@@ -17,7 +17,7 @@ FOREIGN = (b"x-spam-status", b"x-spam-flag", b"x-spam-level", b"x-spam-score", b
 MOST_TESTS = 60
 LINE_CHARS = 78
 _FIELD = re.compile(
-    rb"^(?:%b)[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+\n?" % b"|".join(re.escape(name) for name in FOREIGN),
+    rb"^(?:%b)[ \t]*+(?:\r?\n[ \t]++)*+:[^\n]*+(?:\n[ \t][^\n]*+)*+\n?" % b"|".join(re.escape(name) for name in FOREIGN),
     re.IGNORECASE | re.MULTILINE,
 )
 

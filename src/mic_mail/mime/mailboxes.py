@@ -44,8 +44,11 @@ _WORD = re.compile(rf'{_QUOTED}|([^ \t()<>\[\]@,:;\\"]++|\[[^()<>\[\]@,:;\\"]*+\
 _ATEXT = r"[^\x00-\x20\x7f()<>\[\]@,:;\\\".]"
 _DOT_ATOM = rf"{_ATEXT}++(?:\.{_ATEXT}++)*+"
 _QUOTED_LOCAL = r'"((?:[^"\\ \t]|\\[^ \t])++)"'
-_ADDRESS = re.compile(rf"(?:({_DOT_ATOM})|{_QUOTED_LOCAL})@({_DOT_ATOM}|\[[A-Za-z0-9.:\-]*+\])")
-"""A literal has what addresses of hosts have (RFC 5321 §4.1.3), and not all that RFC 5322 §3.4.1 lets in: `[>b@c.example]`."""
+_LABEL = r"[A-Za-z0-9_\-\u0080-\U0010ffff]"
+_DOMAIN = rf"{_LABEL}++(?:\.{_LABEL}++)*+"
+_ADDRESS = re.compile(rf"(?:({_DOT_ATOM})|{_QUOTED_LOCAL})@({_DOMAIN}(?!{_ATEXT})|\[[A-Za-z0-9.:\-]*+\])")
+"""A domain has the letters of names, and a literal those of addresses of hosts (RFC 5321 §4.1.2, §4.1.3), and not all that
+RFC 5322 §3.4.1 lets in: `[>b@c.example]`."""
 _COMMENT_STEP = re.compile(r"[^()\\]++|\\.|[()]")
 _PAIR = re.compile(r"\\(.)")
 
@@ -102,6 +105,8 @@ class _Reader:
         shown = tuple(_decoded(text) for text in (" ".join(words), *self._comments) if text)
         self._comments.clear()
         local = address[1] if address[1] is not None else _PAIR.sub(r"\1", address[2])
+        if "=?" in local:  # RFC 2047 §5: no encoded word stands in an address, and some open it all the same
+            raise Ambiguous("an encoded word in an address")
         return Mailbox(unicodedata.normalize("NFC", f"{local}@{address[3]}").lower(), shown)
 
     def _take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:

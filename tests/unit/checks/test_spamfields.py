@@ -48,6 +48,7 @@ KEPT = b"Subject: X-Spam-Status: No\r\nX-Spammer: a\r\n\tX-Spam-Flag: NO\r\nTo: 
         b"X-Spam-Status: No, score=-9\r\n",
         b"x-spam-STATUS:No\r\n\t folded\r\n \tand more\r\n",
         b"X-Spam-Flag : NO\r\n",
+        b"X-Spam-Flag\r\n : NO\r\n",
         b"X-Spam-Level:\r\n",
         b"X-Spam: no\r\n",
         b"X-Spam-Score: 0\r\nX-Spam-Status: No\r\n",

@@ -47,6 +47,8 @@ def test_nothing_raises(header: bytes, sender: str) -> None:
         (b"dvbe@mic.gov.vnx", False),
         (b"dvbe@mic.gov.vn-x.example", False),
         (b"dvbe@amic.gov.vn", False),
+        (b"x@=?utf-8?b?ZHZiZUBtaWMuZ292LnZu?=", True),
+        (b"=?utf-8?q?dvbe=40mic.gov.vn=2C_?=@evil.example", True),
         (b"mic.gov.vn", False),
         (b"", False),
     ],
@@ -73,3 +75,21 @@ async def test_a_thread_takes_no_more_than_it_can_do() -> None:
     assert await asyncio.gather(*tasks) == [True] * 3
     assert await thread.do(lambda: "done") == "done"
     thread.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_ours"),
+    [
+        ("dvbe@mic.gov.vn", True),
+        ("dvbe\uff20mic.gov.vn", True),
+        ("dvbe@\u200bmic.gov.vn", True),
+        ("dvbe@m\u00adic.gov.vn", True),
+        ("\uff44vbe\ufe6b\uff4dic.gov.vn", True),
+        ("dvbe@mic.gov.vn.evil.example", False),
+        ("Đỗ Văn Bê", False),
+    ],
+)
+def test_a_name_that_a_person_takes_for_one_of_our_addresses(name: str, is_ours: bool) -> None:
+    """Programs show it in place of the address; signs that are drawn alike, or not at all, are nothing to a reader."""
+    message = f'From: "{name}" <a@evil.example>\r\n\r\n'.encode()
+    assert shown(envelope("a@evil.example"), read(message), message, OURS).has_our_name is is_ours

@@ -14,7 +14,7 @@ from mic_mail.checks.origin.iprev import IprevResult
 from mic_mail.checks.origin.signatures import Dkim
 from mic_mail.checks.origin.spf import Identity
 from mic_mail.checks.origin.verdict import Origin
-from mic_mail.mime.headers import canonical, strip_comments, unquote
+from mic_mail.mime.headers import strip_comments, unquote
 from mic_mail.net.dns import NotAName, to_ascii
 
 NAME = "Authentication-Results"
@@ -109,7 +109,7 @@ def without_forged(header: bytes, ours: Collection[str]) -> bytes:
 
 def _is_forged(line: bytes, ids: Collection[str]) -> bool:
     name, colon, rest = line.partition(b":")
-    if not colon or canonical(name) != NAME.lower().encode():
+    if not colon or b"".join(name.split()).lower() != NAME.lower().encode():  # blanks, and folds that some undo first
         return False
     plain = strip_comments(rest)
     quoted = _QUOTED.match(plain)

@@ -19,7 +19,8 @@ from mic_mail.checks.origin.reading import Reading, read
 from mic_mail.checks.origin.verdict import Origin
 from mic_mail.config.model import Config
 from mic_mail.mime.headers import canonical, unfold, written_fields
-from mic_mail.mime.mailboxes import Ambiguous, Mailbox, read_mailboxes
+from mic_mail.mime.mailboxes import Ambiguous, Mailbox, addresses_in, read_mailboxes
+from mic_mail.mime.words import decode_text
 from mic_mail.net.dns import NotAName, to_ascii
 from mic_mail.process.lanes import Lane
 from mic_mail.services.envelope import Cause, Envelope, Refusal
@@ -144,16 +145,26 @@ def _read(source: Source) -> Reading:
 
 def shown(envelope: Envelope, reading: Reading, header: bytes, own_domains: Collection[str]) -> Shown:
     """What of the envelope and of the header matters to the rules. Pure; nothing that a stranger writes raises."""
-    values = [unfold(value).lower() for name, value in written_fields(header) if canonical(name) == b"from"]
+    values = [unfold(value) for name, value in written_fields(header) if canonical(name) == b"from"]
+    values += [
+        decode_text(value).encode(errors="replace") for value in values if b"=?" in value
+    ]  # some open encoded words wherever they stand
+    values = [value.lower() for value in values]
     author = _author(reading.values(b"from"))
     return Shown(
         sender_domain=_domain(envelope.sender),
         local_part=author.address.rpartition("@")[0].lower() if author else "",
-        has_our_name=author is not None and any(_names(" ".join(author.shown).lower().encode(), each) for each in own_domains),
+        has_our_name=author is not None and _shows_ours(author, own_domains),
         names_somebody=any(b"@" in value for value in values),
         names_ours=any(_names(value, domain) for domain in own_domains for value in values),
         is_null=not envelope.sender,
     )
+
+
+def _shows_ours(author: Mailbox, own_domains: Collection[str]) -> bool:
+    """Also where a letter is only drawn alike, or not to be seen (`mime.mailboxes.addresses_in`)."""
+    seen = {address.rpartition("@")[2] for text in author.shown for address in addresses_in(text)}
+    return any(each in seen or _names(" ".join(author.shown).lower().encode(), each) for each in own_domains)
 
 
 def _names(value: bytes, domain: str) -> bool:
