@@ -146,3 +146,6 @@ def _remember(stamp: Path, now: datetime) -> None:
         opener: Callable[[str, int], int] = lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600)  # noqa: E731
         with open(stamp, "w", opener=opener) as file:
             file.write(f"{now.timestamp():.6f}")
+        for other in stamp.parent.iterdir():
+            if not _is_remembered(other, now):
+                other.unlink()

@@ -31,7 +31,6 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AppCredential, Credential, Entry, Snapshot
 from mic_mail.errors import Trouble
 from mic_mail.policy.addresses import candidates
-from mic_mail.policy.apppasswords import AppPassword, app_passwords
 from mic_mail.policy.facts import Fact
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State, decide
 from mic_mail.policy.secondfactor import second_factor
@@ -40,6 +39,7 @@ from mic_mail.services.codes import Codes
 from mic_mail.services.credentials import hashing
 from mic_mail.services.dialog import Dialog
 from mic_mail.services.identity import Answered, Peer, SignedIn
+from mic_mail.services.livingapps import LivingApps
 from mic_mail.services.readings import delivery_is_use, lifecycle_settings
 from mic_mail.services.refusals import MAY_BE_STALE, Refusal, RefusalKind, Refusals
 from mic_mail.services.secondfactors import SecondFactors
@@ -92,7 +92,7 @@ class Access:
         self._digest_key = digest_key
         self._throttle = SharedThrottle(tell)
         self._decisions: dict[int, tuple[Entry, Decision]] = {}
-        self._apps: dict[int, tuple[Entry, tuple[tuple[AppCredential, AppPassword], ...]]] = {}
+        self._apps = LivingApps(clock)
         self._uses = Uses(directory, lanes=lanes, log=log, clock=clock)
         self._refreshing = asyncio.Lock()
         self._watches = Watches[int](clock)
@@ -106,6 +106,7 @@ class Access:
         """Take the settings of `config`, at the start and at a reload; wrong passwords counted so far stay counted."""
         auth = config.auth
         self._config = config
+        self._apps.are_open = auth.app_passwords > 0
         self._refusals = Refusals(config, self._clock)
         self._lifecycle = lifecycle_settings(config, self._snapshot.working_days)
         self._delivery_is_use = delivery_is_use(config)
@@ -240,9 +241,7 @@ class Access:
 
     def _holds_until(self, entry: Entry, decision: Decision) -> datetime | None:
         """Until when the clock alone changes nothing for the sessions of a mailbox: its state, and which app passwords live."""
-        now = self._clock.now()
-        ends = (app.ended_at for _, app in self._apps_of(entry) if app.lives(now))
-        return min(filter(None, (decision.valid_until, *ends)), default=None)
+        return min(filter(None, (decision.valid_until, *self._apps.ends(entry))), default=None)
 
     def recheck_shared(self, signed_in: SignedIn, mailbox_id: int, peer: Peer) -> str | Refusal:
         """The rights of an open session in a mailbox that is not its own, or why it may not even read it any more."""
@@ -367,7 +366,7 @@ class Access:
         if claim.authorize_as and self.address_of(claim.authorize_as) != address:
             return self._refusals.wrong_credentials("authorization-identity")
         found = self._find(address)
-        others = () if page or found is None else self._living(found[0])
+        others = () if page or found is None else self._apps.living(found[0])
         try:
             said = Claim(address, found[1] if found else None, claim.password, others)
             outcome = await self._guard.check(said, peer.address)
@@ -420,28 +419,12 @@ class Access:
         found = self._find(signed_in.address)
         if found is None or (signed_in.app_password is None and found[1].version != signed_in.credential_version):
             return self._refusals.password_changed()
-        if signed_in.app_password is None or any(each.number == signed_in.app_password for each in self._living(found[0])):
+        if signed_in.app_password is None or self._apps.lives(found[0], signed_in.app_password):
             return found
         with contextlib.suppress(FactsUnreadable):
             if refusal := self._refusals.of_state(self._decision(found[0], self._clock.now()), signed_in.address):
                 return refusal
         return self._refusals.app_password_ended()
-
-    def _living(self, entry: Entry) -> tuple[AppCredential, ...]:
-        """The app passwords of a mailbox that open something now."""
-        now = self._clock.now()
-        return tuple(credential for credential, app in self._apps_of(entry) if app.lives(now))
-
-    def _apps_of(self, entry: Entry) -> tuple[tuple[AppCredential, AppPassword], ...]:
-        """Those that may, with what the facts say of each; found out once for each state of the record."""
-        if not entry.app_passwords or not self._config.auth.app_passwords:
-            return ()
-        known = self._apps.get(entry.mailbox_id)
-        if known is None or known[0] is not entry:
-            told = {app.number: app for app in app_passwords(entry.facts)}
-            found = tuple((each, told[each.number]) for each in entry.app_passwords if each.number in told)
-            known = self._apps[entry.mailbox_id] = entry, found
-        return known[1]
 
     # ------------------------------------------------------------ the page where passwords are changed
 
@@ -509,7 +492,7 @@ class Access:
         if wait is not None:
             return self._refusals.waiting(wait)
         found = self._find(address)
-        apps = self._living(found[0]) if found else ()
+        apps = self._apps.living(found[0]) if found else ()
         keys = (found[1].scram if found else None) or (apps[0].scram if apps else self._guard.decoy_keys(address))
         alike = (each for each in apps if (each.scram.salt, each.scram.iterations) == (keys.salt, keys.iterations))
         return keys, tuple(alike)
@@ -533,7 +516,7 @@ class Access:
         found = self._find(address)
         scram = found[1].scram if found else None
         is_own = scram is not None and scram.stored_key == done.stored_key
-        apps = self._living(found[0]) if found else ()
+        apps = self._apps.living(found[0]) if found else ()
         app = next((each.number for each in apps if each.stored_key == done.stored_key), None)
         # The password may have been changed while the exchange went on: then what was proved is worth nothing.
         if found is None or not (is_own or app):
@@ -571,7 +554,7 @@ class Access:
             return refusal
         if not page and self._needs_app(entry, app):
             return self._refusals.app_password_needed()
-        if app is not None and not self._opens(entry, app, door):
+        if app is not None and not self._apps.opens(entry, app, door):
             return self._refusals.app_password_elsewhere()
         if app is not None and network is not None:
             self._uses.used_app(entry.mailbox_id, app, Use(self._clock.now(), door, network))
@@ -586,9 +569,6 @@ class Access:
     def _needs_app(self, entry: Entry, app: int | None) -> bool:
         """Whether the mailbox's own password is not enough, since this door cannot ask for a code."""
         return app is None and self._config.auth.app_passwords_only and self.factor_of(entry) is not None
-
-    def _opens(self, entry: Entry, app: int, door: str) -> bool:
-        return any(each.number == app and each.opens(door) for _, each in self._apps_of(entry))
 
     def logged(self, answer: Answered, address: str, peer: Peer, mechanism: str) -> Answered:
         """`answer`, after the log has it."""

@@ -78,7 +78,10 @@ class Sessions:
         """A session for who has just proved a password, under a token that nobody has seen before; ends `instead_of`."""
         if instead_of is not None:
             self.end(instead_of)
-        same = [key for key, one in self._sessions.items() if one.signed_in.mailbox_id == signed_in.mailbox_id]
+        # Who knows the password alone does not push out who has shown a code.
+        same = [
+            key for key, one in self._sessions.items() if one.signed_in.mailbox_id == signed_in.mailbox_id and one.half == half
+        ]
         for key in same[: max(0, len(same) - MOST_PER_MAILBOX + 1)]:
             del self._sessions[key]
         while len(self._sessions) >= MOST:

@@ -26,7 +26,7 @@ class Processes:
 
 EVENTS = st.lists(
     st.tuples(
-        st.sampled_from(["wrong", "right", "right with digest"]),
+        st.sampled_from(["wrong", "right", "right with digest", "seen"]),
         st.integers(0, 2),
         st.sampled_from(["dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "đỗ"]),
         st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1"]),
@@ -50,6 +50,8 @@ def test_all_processes_decide_as_one_would(events: list[tuple[str, int, str, str
                     throttle.wrong(mailbox, peer, digest, now)
                 case "right":
                     throttle.right(mailbox, peer, None, now)
+                case "seen":
+                    throttle.seen(mailbox, peer, now)
                 case _:
                     throttle.right(mailbox, peer, digest, now)
         expected = one.check(mailbox, peer, digest, now)

@@ -228,6 +228,16 @@ def test_a_session_from_before_ends_where_one_is_set_elsewhere(site: MailServer,
     assert "Phiên làm việc đã kết thúc" in before.get("/mailbox").text
 
 
+def test_the_password_alone_signs_nobody_out(site: MailServer, browsers: Open) -> None:
+    """However often somebody who has no code begins: the sessions that showed one stay."""
+    site.issue("yen")
+    owner = browsers(site).signed_in("yen")
+    enrol(site, owner)
+    for _ in range(10):
+        half_in(browsers, site, "yen")
+    assert owner.get("/mailbox").status_code == 200
+
+
 @pytest.mark.parametrize("code", ["", "12345", "a" * 40, "０００００１", "000000'--", "\x00" * 6])
 def test_what_confirms_nothing(site: MailServer, browsers: Open, code: str) -> None:
     """No factor, no fact; without a begin there is nothing to confirm."""
