@@ -227,7 +227,9 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     ),
     "10.2": (
         "tests/clients/test_cli.py",
+        "tests/clients/test_secrets.py",
         "tests/clients/test_tls_doors.py",
+        "tests/faults/test_unprivileged.py",
         "tests/regulation/test_acts.py",
         "tests/regulation/test_clause_10_2_spam.py",
         "tests/regulation/test_clause_7_2_c_passwords.py",
