@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mic_mail.outbound.queue import Said
+from mic_mail.outbound.progress import Said
 from mic_mail.outbound.smarthost import Smarthost
 from peers.exim import LOGIN, PASSWORD
 from peers.foreign import until

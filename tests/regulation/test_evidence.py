@@ -16,7 +16,8 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import self_signed, write_pair
-from mic_mail.outbound.queue import Envelope, Hold, Queue, Recipient, Said
+from mic_mail.outbound.progress import Hold, Said
+from mic_mail.outbound.queue import Envelope, Queue, Recipient
 from mic_mail.outbound.spool import Slip, Spool, Target
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import FactKind, Level, MailboxKind

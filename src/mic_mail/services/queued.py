@@ -15,7 +15,8 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.i18n.notices import mailbox as letters
 from mic_mail.log.maillog import MailLog
 from mic_mail.outbound.news import tell_decided
-from mic_mail.outbound.queue import Ended, Queue, Said
+from mic_mail.outbound.progress import Said
+from mic_mail.outbound.queue import Ended, Queue
 from mic_mail.outbound.queue import Entry as QueueEntry
 from mic_mail.outbound.spool import ELSEWHERE, Entry, Spool
 from mic_mail.services.credentials import Origin

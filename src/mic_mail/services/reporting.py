@@ -23,7 +23,8 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.reports import Action
 from mic_mail.outbound import dsn
-from mic_mail.outbound.queue import Entry, Said, Standing
+from mic_mail.outbound.progress import NOBODY, Said, Standing
+from mic_mail.outbound.queue import Entry
 from mic_mail.process.lanes import AccountLanes, Lanes
 from mic_mail.services.access import Access
 from mic_mail.services.notices import Notices
@@ -183,7 +184,7 @@ def _dropped(told: Told) -> dict[Said, list[int]]:
     found: dict[Said, list[int]] = {}
     for place in told.ended:
         if told.entry.state.standings[place] is Standing.DROPPED:
-            found.setdefault(told.entry.state.dropped_by(place) or Said(), []).append(place)
+            found.setdefault(told.entry.state.dropped_by(place) or NOBODY, []).append(place)
     return found
 
 

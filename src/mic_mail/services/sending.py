@@ -28,7 +28,8 @@ from mic_mail.outbound.connections import Connections, ConnectionSettings
 from mic_mail.outbound.destinations import End, Job, Schedule, pause
 from mic_mail.outbound.peer import Fate
 from mic_mail.outbound.policies import Policies
-from mic_mail.outbound.queue import Entry, Hold, Queue, Standing
+from mic_mail.outbound.progress import Hold, Standing
+from mic_mail.outbound.queue import Entry, Queue
 from mic_mail.outbound.smarthost import Smarthost
 from mic_mail.outbound.transmission import Heard, Transmission
 from mic_mail.outbound.ways import Ways
@@ -70,7 +71,7 @@ class Told:
 
     entry: Entry
     ended: tuple[int, ...]
-    """Failed, or handed to a server that sends no reports (`queue.REPORTED`)."""
+    """Failed, or handed to a server that sends no reports (`progress.REPORTED`)."""
     late: tuple[int, ...] = ()
 
 

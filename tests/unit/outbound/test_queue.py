@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.outbound.files import SpoolUnavailable
-from mic_mail.outbound.queue import Ended, Entry, Envelope, Hold, Queue, Recipient, Said, Standing, State
+from mic_mail.outbound.progress import Hold, Said, Standing, State
+from mic_mail.outbound.queue import Ended, Entry, Envelope, Queue, Recipient
 from mic_mail.outbound.spool import ELSEWHERE, Slip, Spool, Target
 
 MESSAGE = b"Return-Path: <a@mic.gov.vn>\r\nSubject: x\r\n\r\nx\r\n"

@@ -23,7 +23,8 @@ from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.outbound.connections import ConnectionSettings
 from mic_mail.outbound.peer import Patience
 from mic_mail.outbound.policies import Policies, PolicySettings
-from mic_mail.outbound.queue import Entry, Envelope, Hold, Queue, Recipient, Said, Standing
+from mic_mail.outbound.progress import Hold, Said, Standing
+from mic_mail.outbound.queue import Entry, Envelope, Queue, Recipient
 from mic_mail.outbound.smarthost import Smarthost
 from mic_mail.process.lanes import Lanes
 from mic_mail.services.sending import Senders, SendingSettings, Told

@@ -16,7 +16,7 @@ import pytest
 
 from authorities import Authority
 from mic_mail.auth import sasl
-from mic_mail.outbound.queue import Standing
+from mic_mail.outbound.progress import Standing
 from mic_mail.outbound.smarthost import NoPassword, Smarthost, read_password
 from unit.outbound.test_peer import Server
 from unit.outbound.test_sending import STUFFED, Office, offices

@@ -12,7 +12,8 @@ from mic_mail.i18n import dates
 from mic_mail.log.query import Query
 from mic_mail.log.searching import Search
 from mic_mail.outbound import spool
-from mic_mail.outbound.queue import Entry, Hold, Queue
+from mic_mail.outbound.progress import Hold
+from mic_mail.outbound.queue import Entry, Queue
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.access import KEPT_BACK
