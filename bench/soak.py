@@ -93,10 +93,12 @@ async def run(server: Server, place: Place, arguments: argparse.Namespace) -> in
             flush=True,
         )
     watching.cancel()
-    for task in tasks:
-        task.cancel()
-    ended = await asyncio.gather(watching, *tasks, return_exceptions=True)
-    for error in {repr(each) for each in ended if isinstance(each, Exception)}:
+    pending = set(tasks)
+    while pending:  # again and again: `asyncio.wait_for` of Python 3.11 may swallow it
+        for task in pending:
+            task.cancel()
+        pending = (await asyncio.wait(pending, timeout=1))[1]
+    for error in {repr(task.exception()) for task in tasks if not task.cancelled() and task.exception()}:
         print(f"a client ended by {error}")
     await asyncio.sleep(5)
     return report(books, samples, await verify(place, books), failures(server))
