@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import re
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
@@ -31,7 +32,7 @@ async def live(life: Life, place: Place, books: Books, user: int, source: str) -
         try:
             await life(place, books, user, source)
         except (OSError, EOFError, RuntimeError, asyncio.IncompleteReadError, TimeoutError) as error:
-            books.troubles[f"{life.__name__}: {error!r}"[:160]] += 1
+            books.troubles[re.sub(r"reference \w+", "", f"{life.__name__}: {error!r}")[:160]] += 1
         await asyncio.sleep(random.uniform(0, 10))
 
 
