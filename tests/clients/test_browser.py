@@ -110,7 +110,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
         yield server
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE, ZOOMED], ids=["desk", "phone", "zoomed"])
+@pytest.mark.parametrize("size", [DESK, PHONE, pytest.param(ZOOMED, marks=pytest.mark.slow)], ids=["desk", "phone", "zoomed"])
 def test_every_page_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:
     """From a restored mailbox to a changed password, by mouse and keyboard, without a script (Reg. 7.3.c, 15.2)."""
     visitor = Visitor(site, tmp_path / "profile", size)
@@ -160,7 +160,7 @@ def walk(visitor: Visitor, due: str) -> None:
 
 
 @pytest.mark.clause("15.2")
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("size", [pytest.param(DESK, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"])
 def test_an_app_password_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:
     """From the mailbox's page: made, shown once, revoked, and listed as ended; it fits a telephone."""
     local = f"ungdung{size[0]}"
@@ -193,7 +193,7 @@ def test_an_app_password_in_a_browser(site: MailServer, tmp_path: Path, size: tu
 
 
 @pytest.mark.clause("15.2")
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("size", [pytest.param(DESK, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"])
 def test_a_second_factor_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:
     """Set from the QR code as it is drawn, recovery codes once, a code at the next sign-in, removed; it fits a telephone."""
     local = f"haibuoc{size[0]}"
@@ -237,7 +237,7 @@ def test_a_second_factor_in_a_browser(site: MailServer, tmp_path: Path, size: tu
 
 
 @pytest.mark.clause("10.3")
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("size", [pytest.param(DESK, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"])
 def test_announced_downtime_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:
     """It stands above what people came for, and fits a telephone; when it is called off the page is as before."""
     downtimes, now = site.population.directory.downtimes, site.clock.now()

@@ -112,9 +112,9 @@ def refusals(server: "MailServer") -> list[dict[str, Any]]:
     ("lang", "environment", "expected"),
     [
         ((), {}, "The official mail server"),
-        (("--lang", "vi"), {}, "Máy chủ thư điện tử công vụ"),
+        pytest.param(("--lang", "vi"), {}, "Máy chủ thư điện tử công vụ", marks=pytest.mark.slow),
         ((), {"LANG": "vi_VN.UTF-8"}, "Máy chủ thư điện tử công vụ"),
-        (("--lang=en",), {"LANG": "vi_VN.UTF-8"}, "The official mail server"),
+        pytest.param(("--lang=en",), {"LANG": "vi_VN.UTF-8"}, "The official mail server", marks=pytest.mark.slow),
     ],
 )
 def test_help_speaks_the_language_of_the_person(lang: tuple[str, ...], environment: dict[str, str], expected: str) -> None:
@@ -263,8 +263,8 @@ def test_ctrl_c_is_never_a_traceback() -> None:
 @pytest.mark.parametrize(
     "environment",
     [
-        {"PYTHONIOENCODING": "latin-1"},
-        {"PYTHONIOENCODING": "ascii"},
+        pytest.param({"PYTHONIOENCODING": "latin-1"}, marks=pytest.mark.slow),
+        pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow),
         {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"},
     ],
 )

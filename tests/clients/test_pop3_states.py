@@ -144,6 +144,7 @@ def test_a_changed_password_cuts_the_session(serve: Callable[..., MailServer]) -
     client.close()
 
 
+@pytest.mark.slow
 def test_a_silent_session_is_closed_without_a_word(serve: Callable[..., MailServer]) -> None:
     """RFC 1939 §3: after `pop3.idle_seconds`, and after `pop3.sign_in_seconds` who has not signed in; nothing is said."""
     server = serve({"pop3": {"sign_in_seconds": 10}})

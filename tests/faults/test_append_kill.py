@@ -112,7 +112,7 @@ def check(account: Account, told: dict[str, int]) -> None:
 @pytest.mark.parametrize(
     "modules", [FEW_STEPS, pytest.param(STEPS, marks=[pytest.mark.slow, pytest.mark.timeout(600)])], ids=["few", "all"]
 )
-@pytest.mark.parametrize("power", [False, True])
+@pytest.mark.parametrize("power", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_journaled_append_killed_at_any_step(memory: Path, power: bool, modules: Sequence[tuple[str, int]]) -> None:
     """Before the journal's fdatasync, between it and the rename, between rename and COMMIT, and after it before the answer."""
     steps: Counter[str] = Counter()

@@ -151,6 +151,7 @@ def check(person: Person, patience: float = 2) -> None:
     assert left_in_staging(person.server.config.mail_root) == []
 
 
+@pytest.mark.slow
 def test_the_indexer_waits_longer_and_longer_for_a_full_disk(
     disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

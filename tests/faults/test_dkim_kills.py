@@ -12,6 +12,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from mic_mail.clock import SystemClock
 from mic_mail.errors import Refused
 from mic_mail.outbound.dkimkeys import Algorithm, KeyFolder, State
@@ -22,6 +24,7 @@ DOMAINS = ["mic.gov.vn", "mard.example"]
 KILLS = 20
 
 
+@pytest.mark.slow
 def test_keys_are_whole_whoever_is_killed(tmp_path: Path) -> None:
     """Two at once, twenty rounds of kills; after each everything that the ring names can be used, and signing never ends."""
     keys, chance = DkimKeys(KeyFolder(tmp_path), SystemClock()), random.Random(6376)

@@ -47,6 +47,7 @@ def test_a_delivery_that_the_index_forgot_is_not_repeated(serve: Callable[..., M
     assert first.repair(check=True).clean
 
 
+@pytest.mark.slow
 def test_flags_that_a_killed_worker_stored_last_survive_the_index(serve_processes: Callable[..., ProcessServer]) -> None:
     """STORE is answered, its worker is killed before names follow, the index is lost later: the flag is there."""
     server = serve_processes({"process": {"workers": 1}, "auth": {"cleartext": True}})

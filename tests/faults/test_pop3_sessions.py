@@ -102,6 +102,7 @@ def server(standing: Standing) -> ProcessServer:
     return standing.get()
 
 
+@pytest.mark.slow
 def test_a_worker_killed_between_dele_and_quit_removes_nothing(server: ProcessServer) -> None:
     """kill -9: the connection is lost, the marks with it; the unique-ids are the same afterwards."""
     smtp = Smtp(server.ports["smtp"])

@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from faults.actors import Appender, Company, Sender, Site
 from faults.ledger import identify
 from harness import ProcessServer
@@ -113,6 +115,7 @@ def check_appended(mail: Path, home: AccountRef, boot_id: str, told: dict[str, t
     store.close()
 
 
+@pytest.mark.slow
 def test_power_fails_under_load(serve_processes: Callable[..., ProcessServer], tmp_path: Path) -> None:
     """Whatever became of files, names and indexes that were not settled, no acknowledged message is lost or doubled."""
     server = serve_processes({"process": {"workers": 2}, "auth": {"cleartext": True}})

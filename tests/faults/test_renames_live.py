@@ -193,7 +193,8 @@ def subjects(server: ProcessServer) -> Counter[bytes]:
     return found
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_renames_under_live_load(serve_processes: Callable[..., ProcessServer], seed: int) -> None:
     """Trees, INBOX and names that change hands, in two workers, with sessions in IDLE and with NOTIFY."""
     server = serve_processes({"auth": {"cleartext": True}, "process": {"workers": 2}})

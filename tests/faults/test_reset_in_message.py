@@ -1,19 +1,21 @@
 """A client that resets its connection in the middle of a large message, while the disk is behind."""
 
 import asyncio
+import contextlib
 import errno
 import gc
 import socket
 import struct
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from faults.wire import Smtp
 from harness import MailServer
-from mic_mail.storage.staging import StagedFile
+from mic_mail.outbound.spool import Scratch
 
 LINE = b"x" * 76 + b"\r\n"
 NO_WAIT = struct.pack("ii", 1, 0)
@@ -21,20 +23,20 @@ NO_WAIT = struct.pack("ii", 1, 0)
 
 
 class Disk:
-    """Holds the writes of staged files back until it is released; then they are made, or fail."""
+    """Holds the writes of what arrives back until it is released; then they are made, or fail."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, full: bool) -> None:
         self.busy, self.released = threading.Event(), threading.Event()
-        write = StagedFile.write
+        write = Scratch.write
 
-        def held_back(staged: StagedFile, octets: bytes) -> None:
+        def held_back(scratch: Scratch, octets: bytes) -> None:
             self.busy.set()
             assert self.released.wait(30)
             if full:
                 raise OSError(errno.ENOSPC, "no room")
-            write(staged, octets)
+            write(scratch, octets)
 
-        monkeypatch.setattr(StagedFile, "write", held_back)
+        monkeypatch.setattr(Scratch, "write", held_back)
 
 
 def begin_message(port: int) -> socket.socket:
@@ -62,6 +64,12 @@ async def _errands(server: MailServer) -> int:
     return len(server.running.rooms.mailflow._errands)
 
 
+def _target(link: Path) -> str:
+    with contextlib.suppress(OSError):
+        return str(link.readlink())
+    return ""
+
+
 @pytest.mark.parametrize("full", [False, True], ids=["the write succeeds", "the write fails"])
 def test_a_reset_while_a_slice_is_written(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch, full: bool) -> None:
     """Nothing of the message is left, no error is left that nobody took, and the next message is delivered."""
@@ -78,6 +86,8 @@ def test_a_reset_while_a_slice_is_written(mail_server: MailServer, monkeypatch: 
         disk.released.set()
         mail_server.call(_settle(mail_server))
     assert complaints == []
+    targets = [_target(link) for link in Path("/proc/self/fd").iterdir()]
+    assert [each for each in targets if each.startswith(f"{mail_server.config.spool_dir}/tmp/")] == []
     assert [path for path in mail_server.config.mail_root.rglob("tmp/*") if path.is_file()] == []
     smtp = Smtp(mail_server.ports["smtp"], 30)
     smtp.deliver(["dvbe@mic.gov.vn"], b"Subject: next\r\n\r\nx\r\n")

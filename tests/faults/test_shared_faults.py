@@ -48,7 +48,10 @@ def lines_apart(quick: int, slow: int) -> pytest.MarkDecorator:
 
 
 @lines_apart(quick=173, slow=61)
-@pytest.mark.parametrize(("verb", "together"), [("MOVE", False), ("MOVE", True), ("COPY", False)])
+@pytest.mark.parametrize(
+    ("verb", "together"),
+    [pytest.param("MOVE", False, marks=pytest.mark.slow), ("MOVE", True), pytest.param("COPY", False, marks=pytest.mark.slow)],
+)
 def test_killed_between_two_accounts(memory: Path, verb: str, together: bool, apart: int) -> None:
     """Wherever a MOVE dies: each message is in one of the accounts or in both, whole; never in neither, never twice in one.
 

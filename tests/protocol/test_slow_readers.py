@@ -75,7 +75,7 @@ def counted(client: ssl.SSLSocket, octets: int) -> int:
     return found
 
 
-@pytest.mark.parametrize("door", ["imaps", "pop3s"])
+@pytest.mark.parametrize("door", ["imaps", pytest.param("pop3s", marks=pytest.mark.slow)])
 def test_who_reads_slowly_is_waited_for(server: MailServer, door: str) -> None:
     """A few KiB a second, for several times as long as one may read nothing; then the rest, complete."""
     client = asking(server, door)

@@ -315,6 +315,7 @@ def test_clause_16_3_a_dead_collector_costs_nothing_and_catches_up(serve: Callab
     assert sum(event["event"] == "syslog_unreachable" for event in server.events()) == 1
 
 
+@pytest.mark.slow
 def test_clause_16_3_a_reload_waits_for_no_collector_that_hangs(serve: Callable[..., Any], listen: Any) -> None:
     """It names another one while the first takes the connection and nothing else: reload and rounds go on, doors answer.
 
@@ -482,6 +483,7 @@ def test_clause_16_3_a_full_disk_makes_no_flood(tmp_path: Path, listen: Any) -> 
     assert bare(tmp_path, f"tcp://127.0.0.1:{collector.port}").pass_on() == 0
 
 
+@pytest.mark.slow
 def test_clause_16_3_a_slow_line_gets_everything_once(tmp_path: Path, listen: Any) -> None:
     """It takes what was sent, and not all of it within anybody's patience: each message comes, and none over and over."""
     fill(tmp_path, 2_000)

@@ -76,6 +76,7 @@ class House:
         self.server.housekeep()
 
     def events(self, name: str) -> list[dict[str, Any]]:
+        self.server.running.rooms.log.flush()
         return [event for event in self.server.events() if event.get("event") == name]
 
 

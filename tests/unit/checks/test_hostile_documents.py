@@ -95,9 +95,10 @@ HOSTILE = {
     "a TNEF of wrong lengths": (b"\x78\x9f\x3e\x22\0\0" + b"\x01\x0f\x80\x06\0\xff\xff\xff\x7f", Unread.DAMAGED),
     "a RAR": (b"Rar!\x1a\x07\x00", Unread.UNKNOWN_ARCHIVE),
 }
+SLOWEST = {"a deep tree": pytest.mark.slow}
 
 
-@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("what", [pytest.param(each, marks=SLOWEST.get(each, ())) for each in HOSTILE])
 def test_bounded(what: str) -> None:
     """Answered, with the reason in the log where something was left out; nothing escapes."""
     content, reason = HOSTILE[what]

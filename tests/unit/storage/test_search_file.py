@@ -105,6 +105,7 @@ def test_two_that_fill_at_once_leave_every_message_once(root: Root) -> None:
         store.close()
 
 
+@pytest.mark.slow
 def test_logs_in_place_of_letters_fill_segments_of_their_own(root: Root) -> None:
     """More different words than there are characters to stand for them, in messages none of which has too many."""
     documents = {

@@ -438,6 +438,7 @@ def long_answer(serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatc
     return answer
 
 
+@pytest.mark.slow
 def test_who_reads_slowly_gets_the_whole_answer(long_answer: Callable[[float, float], bytes]) -> None:
     """A telephone on a thin line, for longer than a request may take; who does not read at all is cut off."""
     whole = long_answer(0, 0.02)
@@ -446,6 +447,7 @@ def test_who_reads_slowly_gets_the_whole_answer(long_answer: Callable[[float, fl
     assert len(long_answer(4, 0)) < len(whole)
 
 
+@pytest.mark.slow
 def test_nobody_is_kept_more_for_than_can_be_held(
     long_answer: Callable[[float, float], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
