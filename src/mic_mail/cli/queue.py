@@ -299,7 +299,7 @@ def _one(here: Frame, entry: Entry) -> Row:
     return {
         **_common(entry, here.clock.now_us()),
         "submitted_by": submitted_by,
-        "octets": max(0, entry.path.stat().st_size - entry.envelope.return_path_octets),
+        "octets": entry.octets,
         "held": held_because(here)(entry),
         "warned": entry.state.warned,
     }

@@ -294,6 +294,17 @@ class Entry:
         """The message file."""
         return self.queue._live / (self.entry_id + MESSAGE)
 
+    @property
+    def octets(self) -> int:
+        """Of the message as it leaves the house; `Ended` where whoever sends was quicker."""
+        try:
+            return self.path.stat().st_size - self.envelope.return_path_octets
+        except FileNotFoundError as error:
+            raise self._ended() from error
+
+    def _ended(self) -> Ended:
+        return Ended(Text(f"Thư {self.entry_id} đã kết thúc.", f"{self.entry_id} has ended meanwhile."))
+
     def beginning(self, octets: int) -> bytes:
         """So much of the message as it leaves the house."""
         with open(self.path, "rb", buffering=0) as file:
@@ -362,7 +373,7 @@ class Entry:
         self._append({**line, "said": asdict(said)}, sync=sync)
         if not self.queue.has(self.entry_id):
             unlink(self.queue._live / (self.entry_id + LOG))
-            raise Ended(Text(f"Thư {self.entry_id} đã kết thúc.", f"{self.entry_id} has ended meanwhile."))
+            raise self._ended()
         with suppress(OSError):  # it is said; without its name there it counts from the next try on
             os.close(os.open(self.queue._said / self.entry_id, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
 

@@ -118,6 +118,16 @@ def test_nothing_is_decided_of_what_has_ended(queue: Queue, message: Path) -> No
     assert files(queue) == set()
 
 
+def test_how_long_it_was_is_not_known_of_what_has_ended(queue: Queue, message: Path) -> None:
+    """Somebody may look at an entry while whoever sends ends it."""
+    entry = put(queue, message)
+    assert entry.octets == len(MESSAGE) - entry.envelope.return_path_octets
+    (seen_by_the_sender,) = queue.entries()
+    seen_by_the_sender.end()
+    with pytest.raises(Ended, match="has ended"):
+        _ = entry.octets
+
+
 def test_what_was_dropped_and_delivered_all_the_same(queue: Queue, message: Path) -> None:
     """It has been delivered, and its sender is told nothing."""
     entry = put(queue, message, "b@example.org", "c@example.org")
