@@ -14,7 +14,9 @@ from collections.abc import Iterator
 import pytest
 
 from harness import MailServer, config_for, stopping
+from mic_mail.connection.session import Session
 from mic_mail.connection.shell import Connection
+from mic_mail.imap.grammar.reader import Reader
 from mic_mail.smtp.server import SmtpConnection
 from population import PASSWORD
 
@@ -51,7 +53,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
 
 
 def alive() -> int:
-    return sum(isinstance(each, Connection | SmtpConnection | ssl.SSLObject) for each in gc.get_objects())
+    kinds = Connection | SmtpConnection | ssl.SSLObject | Session | Reader
+    return sum(isinstance(each, kinds) for each in gc.get_objects())
 
 
 def talk(server: MailServer, door: str, *, politely: bool) -> None:

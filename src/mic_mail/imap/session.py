@@ -144,6 +144,7 @@ class Session(session.Session):
         super().close()
         self._talk.notifier = None
         self._talk.leave()
+        self._talk.reader.close()
 
     def noticed(self, modseq: int, *, there: bool = False) -> bool:
         """The own account, or the other one that is attended (`there`), has reached this MODSEQ; whether that matters now."""

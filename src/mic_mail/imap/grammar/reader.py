@@ -128,6 +128,10 @@ NEED_INPUT = NeedInput()
 # ------------------------------------------------------------------ the reader
 
 
+def _nothing_more() -> Event:
+    return NEED_INPUT
+
+
 class Reader:
     """One connection's input. Set `limits` after sign-in and `utf8` after ENABLE; both count from the next command on."""
 
@@ -153,6 +157,11 @@ class Reader:
         """Take what arrived."""
         if self._step != self._deaf:
             self._buffer += data
+
+    def close(self) -> None:
+        """Nothing more comes: it leads to itself no longer, and is free with the last who knows it."""
+        self._step = _nothing_more
+        self._buffer = bytearray()
 
     def next(self) -> Event:
         """The next event; never raises, whatever was fed."""
