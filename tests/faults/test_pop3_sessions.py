@@ -152,6 +152,7 @@ def test_a_worker_killed_in_quit_removes_all_or_nothing_of_each_group(server: Pr
     assert uidl(sign_in(server, TAKEN)) == {}
 
 
+@pytest.mark.slow
 def test_an_end_of_the_server_is_told(server: ProcessServer) -> None:
     """SIGTERM: -ERR [SYS/TEMP] to who waits for nothing, whether signed in or not; what was marked stays."""
     Smtp(server.ports["smtp"]).deliver([TOLD], BODY % 0)
