@@ -6,6 +6,7 @@ serve_processes  serve_processes(settings) -> ProcessServer   `mic-mail serve`; 
 memory           a folder in memory, for a store without a server
 """
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Each test's report says which clauses it proves."""
     for item in items:
         item.user_properties += [(clauses.PROVEN, clause) for clause in sorted(clauses.of_item(item))]
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """A command that runs in this process makes it the server's; what the next test makes may be for other users to read."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture

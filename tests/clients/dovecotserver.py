@@ -117,7 +117,6 @@ def start_old_system(users: tuple[str, ...]) -> Iterator[OldSystem]:
     with tempfile.TemporaryDirectory(prefix="mic-old-") as name, socket.create_server(("127.0.0.1", 0)) as free:
         folder, port = Path(name), free.getsockname()[1]
         free.close()
-        before = os.umask(0o022)  # commands that ran in this process have made it that of the server
         folder.chmod(0o755)
         for inner in ("run", "state", "mail"):
             (folder / inner).mkdir()
@@ -129,7 +128,6 @@ def start_old_system(users: tuple[str, ...]) -> Iterator[OldSystem]:
         system.give(folder / "mail")
         with (folder / "start").open("wb") as said:  # no pipe: the daemon would keep it open
             subprocess.run([program, "-c", str(folder / "dovecot.conf")], check=True, stdout=said, stderr=said)
-        os.umask(before)
         limit = time.monotonic() + 20
         while not (folder / "run" / "master.pid").exists() and time.monotonic() < limit:
             time.sleep(0.02)

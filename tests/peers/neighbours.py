@@ -68,7 +68,6 @@ def neighbours(
     missing = {name: kind.missing() if os.geteuid() == 0 else "root" for name, kind in KINDS.items()}
     chosen = [name for name in wanted or ALL if not missing[name]]
     with ExitStack() as stack:
-        stack.callback(os.umask, os.umask(0o022))  # they have users of their own
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mic-mail-peers-")))
         folder.chmod(0o755)
         authority = Authority(folder / "ca")
