@@ -6,7 +6,7 @@ there as it is shown (UTF-8 without transfer encoding, no encoded word, no file)
 
 import re
 
-from mic_mail.policy.markings import may_mark
+from mic_mail.policy.hints import octets_may_mark
 
 _HIDING = (b"=?", b"base64", b"quoted-printable", b"name=", b"name*", b"delsp", b"\nbegin ")
 _OTHER_TYPE = re.compile(rb"content-type\s*:(?!\s*(?:text/plain\s*[;\r\n]|multipart/))")
@@ -18,7 +18,14 @@ def is_clear(octets: bytes) -> bool:
     lowered = octets.lower()
     if any(hiding in lowered for hiding in _HIDING) or _OTHER_TYPE.search(lowered) or _OTHER_CHARSET.search(lowered):
         return False
+    return _is_utf8(octets) and not octets_may_mark(lowered)
+
+
+def _is_utf8(octets: bytes) -> bool:
+    if octets.isascii():
+        return True
     try:
-        return not may_mark(octets.decode("utf-8"))
+        octets.decode("utf-8")
     except UnicodeDecodeError:
         return False
+    return True

@@ -10,6 +10,7 @@ from mic_mail.checks.bounds import Bounds, Budget, CannotRead
 from mic_mail.checks.verdict import Found, Missed, Unread, Verdict
 from mic_mail.mime.words import compose_letters
 from mic_mail.policy import markings
+from mic_mail.policy.hints import may_mark
 from mic_mail.policy.lookalikes import as_seen
 from mic_mail.policy.markings import Marking, Place
 
@@ -37,11 +38,10 @@ class Look:
 
     # ------------------------------------------------------------ what readers show
 
-    def text(self, text: str, *, margin: bool = False, composed: bool = False) -> None:
-        """A text, line by line; `composed`: it is in NFC."""
-        if markings.may_mark(text):
-            seen = as_seen(text)
-            self._note(markings.in_text(seen if composed and seen is text else compose_letters(seen), margin=margin))
+    def text(self, text: str, *, margin: bool = False) -> None:
+        """A text, line by line, in any form of Unicode."""
+        if may_mark(text):
+            self._note(markings.in_text(compose_letters(as_seen(text)), margin=margin))
 
     def title(self, text: str, place: Place = Place.TITLE) -> None:
         """A subject, a title, the name of a sheet."""

@@ -8,6 +8,7 @@ import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 
 from mic_mail.checks.looking import Look
@@ -17,7 +18,7 @@ from mic_mail.mime.html import declared_charset, visible_lines
 from mic_mail.mime.parts import LEAF, MESSAGE, Section, Sections, encode
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.searchtext import MAX_TEXT_OCTETS, file_names
-from mic_mail.mime.words import compose_letters, decode_octets, decode_text
+from mic_mail.mime.words import compose_letters, decode_as_written, decode_text
 from mic_mail.policy.lookalikes import as_seen
 from mic_mail.policy.markings import Place
 
@@ -37,7 +38,7 @@ _KNOWN_BEGINNINGS = (
 """What calls itself a picture and is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Leaf:
     """A part that holds no other."""
 
@@ -59,14 +60,20 @@ class Leaf:
         """Of a text: whether it is opened by its name or its first octets too, as a document, whatever its type says."""
         return bool(self.name) or self.content(64).lstrip().startswith(_KNOWN_BEGINNINGS)
 
+    @cached_property
+    def _whole(self) -> bytes:
+        return decode(self.raw, self.encoding)
+
     def content(self, most: int | None = None) -> bytes:
         """Decoded, or what so many octets of the raw part decode to."""
-        return decode(self.raw if most is None else self.raw[:most], self.encoding)
+        return self._whole if most is None or most >= len(self.raw) else decode(self.raw[:most], self.encoding)
 
     def enclosed(self) -> Iterator[tuple[str, bytes]]:
         """Files that are written into a text in uuencode, which mail programs show as attachments: names and contents; and a
         part whose transfer encoding it calls itself."""
         text = self.content() if self.kind == b"text/plain" or self.encoding.strip().lower() in _UU else b""
+        if b"begin " not in text:  # a tenth of the time
+            return
         for begin in islice(_UUENCODED.finditer(text), _MOST_ENCLOSED):
             content = bytearray()
             for line in text[begin.end() :].splitlines():
@@ -145,7 +152,7 @@ def show_text(look: Look, leaf: Leaf) -> None:
     """The text of a leaf."""
     outer, look.format = look.format, "html" if leaf.kind == b"text/html" else "text"
     for text in leaf.texts():
-        look.text(text, composed=leaf.kind != b"text/html")  # letters of a page may be entities
+        look.text(text)
         if leaf.kind == b"text/calendar":
             _show_invitation(look, text)
     look.format = outer
@@ -187,7 +194,7 @@ def may_hide(source: str) -> bool:
 def pages(raw: bytes, charset: str = "") -> Iterator[str]:
     """A page as lines, as often as it can be read differently and something may be hidden in it. What a page says of itself
     in octets of ASCII cannot be that they are wider (WHATWG HTML §13.2.3.3)."""
-    for source in readings(raw, charset or declared_charset(raw)):
+    for source in map(compose_letters, readings(raw, charset or declared_charset(raw))):
         if may_hide(source):
             yield visible_lines(source)
 
@@ -209,33 +216,33 @@ _SEVEN = ("utf-7", "utf7", "unicode-1-1-utf-7", "csunicode11utf7", "unicode-2-0-
 
 
 def readings(raw: bytes, charset: str) -> Iterator[str]:
-    """A text as its charset says; 8-bit text that says nothing, and is no UTF-8, also in the old charsets of Vietnam; what
-    can be read in more ways than one in each."""
+    """A text as its charset says, letters and marks as they were written; 8-bit text that says nothing, and is no UTF-8, also
+    in the old charsets of Vietnam; what can be read in more ways than one in each."""
     named = charset.strip(" \t\"'").lower().replace("_", "-")
     for mark, unicode in _MARKS:
         if raw.startswith(mark):
-            yield decode_octets(raw[len(mark) :], unicode)
+            yield decode_as_written(raw[len(mark) :], unicode)
             if not charset:
                 return
             break
     if named in _WIDE:
         for order in ("-le", "-be"):
-            yield decode_octets(raw, _WIDE[named] + order)
+            yield decode_as_written(raw, _WIDE[named] + order)
         charset = ""
     elif named in _SEVEN:
-        yield compose_letters(raw.decode("utf-7", "replace"))
+        yield raw.decode("utf-7", "replace")
         charset = ""
-    yield decode_octets(raw, charset)
+    yield decode_as_written(raw, charset)
     if raw.isascii():
         return
     try:
         told_wrong = raw.decode("utf-8")
     except UnicodeDecodeError:
         for old in () if charset else OLD_CHARSETS:
-            yield decode_octets(raw, old)
+            yield decode_as_written(raw, old)
     else:
         if charset.lower() not in ("", "utf-8", "us-ascii"):  # many programs say a charset and write another
-            yield compose_letters(told_wrong)
+            yield told_wrong
 
 
 _SHIFTED = re.compile(r"\+[A-Za-z0-9+/]+-?")

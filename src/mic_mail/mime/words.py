@@ -83,12 +83,17 @@ def _codec(charset: str) -> str | None:
 
 def decode_octets(raw: bytes, charset: str = "") -> str:
     """Octets in a charset as text in NFC; what does not fit is shown as U+FFFD, an unknown charset is guessed."""
+    return compose_letters(decode_as_written(raw, charset))
+
+
+def decode_as_written(raw: bytes, charset: str = "") -> str:
+    """The same, letters and their marks as they were written: for who composes only what is worth it."""
     if raw.isascii() and (not charset or charset.lower() in ("utf-8", "us-ascii", "iso-8859-1", "windows-1258")):
         return raw.decode("ascii")
     name = _codec(charset) if charset else None
     if name in (None, "ascii", "utf-8"):
         try:
-            return compose_letters(raw.decode("utf-8"))
+            return raw.decode("utf-8")
         except UnicodeDecodeError:
             # A cut-off character is no reason to take UTF-8 for a code page.
             name = "utf-8" if name == "utf-8" or _is_nearly_utf8(raw) else FALLBACK
@@ -100,7 +105,7 @@ def decode_octets(raw: bytes, charset: str = "") -> str:
             text = raw.decode(name, "replace")
         except (UnicodeError, LookupError, ValueError):
             text = raw.decode("latin-1")
-    return compose_letters(text)
+    return text
 
 
 _8BIT = bytes(range(0x80, 0x100))

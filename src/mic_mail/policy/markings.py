@@ -25,8 +25,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from mic_mail.policy.lookalikes import as_seen
-
 
 class Degree(StrEnum):
     """Degrees of state secrets, the lowest first (Law on the protection of state secrets 2018, Article 8)."""
@@ -156,11 +154,6 @@ _CELLS = re.compile(r"\t|\||\u00a6| {3,}|;")
 _LETTERS = re.compile(r"[a-zđ]", re.IGNORECASE)
 
 
-def may_mark(text: str) -> bool:
-    """Whether any marking can be in a text: one search, linear, before anything else is done with it."""
-    return _HINT.search(as_seen(text).lower()) is not None
-
-
 def highest(markings: Iterator[Marking | None]) -> Marking | None:
     """The one of the highest degree."""
     return max(filter(None, markings), key=lambda marking: RANK[marking.degree], default=None)
@@ -171,13 +164,13 @@ def highest(markings: Iterator[Marking | None]) -> Marking | None:
 
 def in_text(text: str, *, margin: bool = False) -> Marking | None:
     """The highest marking in a text; `margin`: it is the header, footer or a text box of a document, which hold little else."""
-    if not may_mark(text):
+    if not _is_hinted(text):
         return None
     lines = [line[:MAX_LINE] for line in text.splitlines() if line and not line.isspace()]
     found: list[Marking] = []
     stamps: list[tuple[int, Degree, bool]] = []
     for number, line in enumerate(lines):
-        if not may_mark(line):
+        if not _is_hinted(line):
             continue
         field = _field_in(line) or _field_over_lines(lines, number)
         if field is not None:
@@ -186,6 +179,10 @@ def in_text(text: str, *, margin: bool = False) -> Marking | None:
         stamps += [(number, degree, alone) for degree, alone in _stamps_in(line, _is_apart(lines, number, margin=margin))]
     found += [Marking(degree, Place.STAMP) for degree in _not_listed(lines, stamps)]
     return highest(iter(found))
+
+
+def _is_hinted(text: str) -> bool:
+    return _HINT.search(text.lower()) is not None
 
 
 def _stamps_in(line: str, apart: bool) -> Iterator[tuple[Degree, bool]]:
