@@ -19,6 +19,7 @@ from mic_mail.mime.parts import LEAF, MESSAGE, Section, Sections, encode
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.searchtext import MAX_TEXT_OCTETS, file_names
 from mic_mail.mime.words import compose_letters, decode_as_written, decode_text
+from mic_mail.policy.hints import octets_may_mark
 from mic_mail.policy.lookalikes import as_seen
 from mic_mail.policy.markings import Place
 
@@ -93,12 +94,20 @@ class Leaf:
         )
 
     def texts(self) -> Iterator[str]:
-        """As text, HTML line by line as it is shown; more than once where nobody says in which charset it is."""
-        yield from self._texts_of(self.content(MAX_TEXT_OCTETS))
+        """As text, HTML line by line as it is shown; more than once where nobody says in which charset it is. Not what holds
+        no marking as it lies."""
+        content = self.content(MAX_TEXT_OCTETS)
+        if not self._is_clear(content):
+            yield from self._texts_of(content)
         if self.encoding.lower() == "base64" and self.raw[self.raw.find(b"=") :].strip(_PADDING):
             pieces = self.raw[:MAX_TEXT_OCTETS].split(b"=", _MOST_PIECES)
             if len(pieces) > 1:  # some programs read on behind a padding
                 yield from self._texts_of(b"".join(decode(piece, "base64") for piece in pieces))
+
+    def _is_clear(self, raw: bytes) -> bool:
+        """Whether it can be searched before it is decoded, also where it is damaged, and holds nothing."""
+        is_plain = self.kind == b"text/plain" and not self.delsp and self.charset.lower() == "utf-8"
+        return is_plain and not raw.startswith(_WIDE_MARKS) and not octets_may_mark(raw.lower())
 
     def _texts_of(self, raw: bytes) -> Iterator[str]:
         if self.kind == b"text/html":
@@ -206,6 +215,7 @@ _MARKS = (
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
+_WIDE_MARKS = tuple(mark for mark, unicode in _MARKS if unicode != "utf-8")
 OLD_CHARSETS = ("viscii", "tcvn")
 _WIDE = {
     **dict.fromkeys(("utf-16", "utf16", "iso-10646-ucs-2", "ucs-2", "csunicode", "unicode", "unicode-1-1"), "utf-16"),

@@ -7,6 +7,8 @@ decoded here). RFC 2045 §6.7 (quoted-printable) and §6.8 (base64). Never raise
 import binascii
 import re
 
+import pybase64
+
 from mic_mail.mime.lineends import line_ends
 
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -33,7 +35,7 @@ class Base64:
         digits = self._held + raw.translate(None, _NOT_BASE64)
         whole = len(digits) & ~3
         self._held = digits[whole:]
-        return binascii.a2b_base64(digits[:whole])
+        return pybase64.b64decode(digits[:whole], validate=True)
 
     def finish(self) -> bytes:
         """A last group without its padding; a lone digit is nothing."""
