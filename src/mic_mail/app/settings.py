@@ -3,14 +3,13 @@
 In: a `Config` that holds together. Out: frozen settings. Pure; called at the start and at each reload.
 """
 
-import ipaddress
 from collections.abc import Callable
 
 from mic_mail.config.model import Config
 from mic_mail.imap.conversation import SessionSettings as ImapSettings
 from mic_mail.ldap.conversation import SessionSettings as LdapSettings
-from mic_mail.ldap.server import Network
 from mic_mail.net.admission import AdmissionLimits
+from mic_mail.net.networks import Networks
 from mic_mail.pop3.conversation import SessionSettings as Pop3Settings
 from mic_mail.services.flowsettings import FlowSettings
 from mic_mail.services.readings import bulk_senders, ceilings
@@ -60,8 +59,7 @@ def smtp_limits(config: Config) -> SmtpLimits:
 
 def repairs_lf(config: Config) -> Callable[[str], bool]:
     """Whether a client's address belongs to a device whose bare line ends are repaired."""
-    devices = [ipaddress.ip_network(network, strict=False) for network in config.smtp.repair_line_ends]
-    return lambda address: any(ipaddress.ip_address(address) in network for network in devices)
+    return Networks(config.smtp.repair_line_ends).__contains__
 
 
 def imap_settings(config: Config) -> ImapSettings:
@@ -113,6 +111,6 @@ def ldap_settings(config: Config) -> LdapSettings:
     )
 
 
-def open_networks(config: Config) -> tuple[Network, ...]:
+def open_networks(config: Config) -> Networks:
     """From where the address book may be searched by whom nobody knows."""
-    return tuple(ipaddress.ip_network(network) for network in config.ldap.anonymous_networks)
+    return Networks(config.ldap.anonymous_networks)

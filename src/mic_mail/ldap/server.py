@@ -1,6 +1,5 @@
 """The LDAP door on the network: what `connection.shell` has not, since only LDAP says it."""
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -13,12 +12,12 @@ from mic_mail.ldap.conversation import SessionSettings
 from mic_mail.ldap.session import Session
 from mic_mail.ldap.tree import Tree
 from mic_mail.ldap.turns import Turns
+from mic_mail.net.networks import Networks
 from mic_mail.services.addressbook import Kept
 from mic_mail.services.refusals import RefusalKind
 
 TOLD_SECONDS = 300.0
 """So often the log has what a connection that goes on searching has asked: some last for days, and a process may be killed."""
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +26,7 @@ class LdapServices(shell.Services):
 
     settings: SessionSettings
     book: Kept[Tree]
-    open_networks: tuple[Network, ...] = ()
+    open_networks: Networks = field(default_factory=lambda: Networks(()))
     """From where strangers may search."""
     turns: Turns = field(default_factory=Turns)
 
@@ -56,10 +55,7 @@ class LdapConnection(shell.Connection):
 
     def is_open_to_strangers(self) -> bool:
         """Whether who comes from there may search without signing in."""
-        if not self._services.open_networks:
-            return False
-        address = ipaddress.ip_address(self._peer.address.partition("%")[0])
-        return any(address in network for network in self._services.open_networks)
+        return self._peer.address in self._services.open_networks
 
     def _do_now(self, step: Action) -> bool:
         if isinstance(step, Leave):

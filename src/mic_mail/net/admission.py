@@ -10,8 +10,9 @@ import asyncio
 import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import cast
+
+from mic_mail.net.networks import Networks
 
 MINUTE = 60.0
 
@@ -48,21 +49,14 @@ class Admission:
 
     def configure(self, limits: AdmissionLimits) -> None:
         """Other limits from now on; what is open stays open."""
-        networks = [ipaddress.ip_network(network, strict=False) for network in limits.exempt]
-
-        def is_exempt(address: str) -> bool:
-            parsed = ipaddress.ip_address(address.partition("%")[0])
-            parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-            return any(parsed in network for network in networks)
-
         self.limits = limits
-        self._is_exempt = lru_cache(4096)(is_exempt)
+        self._exempt = Networks(limits.exempt)
 
     def refusal(self, address: str, total: int, is_open: Callable[[object], bool]) -> str | None:
         """Why a new connection from `address` cannot be; `total` are open, itself among them. None: it may."""
         if total > self.limits.connections:
             return "total"
-        if not address or self._is_exempt(address):
+        if not address or address in self._exempt:
             return None
         if self._monotonic() >= self._minute_ends:
             self._begin_minute(is_open)
@@ -77,7 +71,7 @@ class Admission:
 
     def hold(self, address: str, connection: object) -> None:
         """The connection was let in."""
-        if address and not self._is_exempt(address):
+        if address and address not in self._exempt:
             self._open.setdefault(network_of(address), []).append(connection)
 
     def _begin_minute(self, is_open: Callable[[object], bool]) -> None:

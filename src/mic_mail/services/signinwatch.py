@@ -9,7 +9,6 @@ from the same knowledge. What follows from an anomaly is done under keys, so twi
 """
 
 import asyncio
-import ipaddress
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from mic_mail.log import following
 from mic_mail.log.failures import failure
 from mic_mail.log.following import Cursor, Line
 from mic_mail.log.maillog import MailLog
+from mic_mail.net.networks import Networks
 from mic_mail.policy.anomalies import Anomaly, Attempt, Limits, Watch, network_of
 from mic_mail.policy.calendar import local_day
 from mic_mail.process.lanes import Lanes
@@ -113,7 +113,7 @@ class SignInWatch:
         limits = _limits(config)
         state = self._state = self._state or self._load(config, today, limits)
         state.watch.limits = limits
-        exempt = [ipaddress.ip_network(network) for network in config.limits.exempt_networks]
+        exempt = Networks(config.limits.exempt_networks)
         attempts: list[Attempt] = []
         for _ in range(BATCHES):
             batch = following.read_on(config.log_dir, state.cursor, today)
@@ -202,7 +202,7 @@ class NotSuspended(MicMailError):
         super().__init__("the mailbox could not be suspended")
 
 
-def _attempts(lines: Iterable[Line], exempt: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> Iterable[Attempt]:
+def _attempts(lines: Iterable[Line], exempt: Networks) -> Iterable[Attempt]:
     for line in lines:
         fields = line.fields
         ok = fields.get("event") == "signed_in"
@@ -211,7 +211,7 @@ def _attempts(lines: Iterable[Line], exempt: list[ipaddress.IPv4Network | ipaddr
             continue
         peer, who = fields.get("peer"), fields.get("mailbox")
         network = network_of(peer) if isinstance(peer, str) else None
-        if network is None or not isinstance(who, str) or any(ipaddress.ip_address(str(peer)) in each for each in exempt):
+        if network is None or not isinstance(who, str) or str(peer) in exempt:
             continue
         at, differs = datetime.fromisoformat(str(fields["at"])), fields.get("detail") != _PROOF
         yield Attempt(at, who, network, ok, differs)

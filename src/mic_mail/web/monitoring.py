@@ -4,7 +4,6 @@ In: requests. Out: the numbers as text, or 200 and 503 for who only wants to kno
 these paths do not exist: the request goes the way of all others. What is told names no person and no mailbox (Reg. 10.1).
 """
 
-import ipaddress
 from http import HTTPStatus
 
 from starlette.responses import JSONResponse, Response
@@ -12,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mic_mail.config.model import Config
 from mic_mail.errors import Trouble
+from mic_mail.net.networks import Networks
 from mic_mail.process import metrics
 from mic_mail.process.lanes import Lanes
 from mic_mail.process.status import read
@@ -28,7 +28,7 @@ class Monitor:
     def __init__(self, config: Config, lanes: Lanes) -> None:
         self._config = config
         self._lanes = lanes
-        self._networks = [ipaddress.ip_network(network) for network in config.web.monitor_networks]
+        self._networks = Networks(config.web.monitor_networks)
 
     def aside(self, scope: Scope) -> ASGIApp | None:
         """Itself, where this request is for it and comes from where it may."""
@@ -39,12 +39,7 @@ class Monitor:
             return False
         if not _PASSED_ON.isdisjoint(name for name, _ in scope["headers"]):
             return False
-        try:
-            address = ipaddress.ip_address(scope["state"][STATE_PEER].address.partition("%")[0])
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        return any(mapped in network for network in self._networks)
+        return scope["state"][STATE_PEER].address in self._networks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (await self._answer(scope["path"]))(scope, receive, send)

@@ -9,7 +9,6 @@ of people who have signed in, is never judged; fields that claim to be ours are 
     content     what is in it                       services/inbound/content.py
 """
 
-import ipaddress
 from collections import Counter
 from collections.abc import Sequence
 
@@ -19,6 +18,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import DnsUnavailable, Resolver
+from mic_mail.net.networks import Networks
 from mic_mail.services.envelope import Envelope
 from mic_mail.services.inbound.enquiries import Enquiries, Enquiry
 from mic_mail.services.inbound.judgement import Arrived, Check, Judgement, Source
@@ -47,7 +47,7 @@ class Judging:
 
     def _configure(self, config: Config) -> None:
         inbound = config.inbound
-        self._trusted = tuple(ipaddress.ip_network(network) for network in inbound.trusted_networks)
+        self._trusted = Networks(inbound.trusted_networks)
         self._has_filter = bool(config.rspamd.url)
         self._ours = frozenset({config.server.hostname})
         self._config = config
@@ -82,19 +82,10 @@ class Judging:
 
     def enquiry(self, address: str) -> Enquiry | None:
         """A client of the door of other servers, by its address; None where its mail is not judged."""
-        if self._is_trusted(address):
+        if address in self._trusted:
             return None
         self._enquiries = self._enquiries or self._made()
         return self._enquiries.of(address)
-
-    def _is_trusted(self, address: str) -> bool:
-        try:
-            ip = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-            ip = ip.ipv4_mapped
-        return any(ip in network for network in self._trusted)
 
     def has_results(self, header: bytes) -> bool:
         """Whether there may be any in it."""
