@@ -12,6 +12,8 @@ import pybase64
 from mic_mail.mime.lineends import line_ends
 
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_WORTH_IT = 512
+"""Octets from which on the faster decoder, whose call takes six times as long, is."""
 _NOT_BASE64 = bytes(set(range(256)) - set(BASE64))
 
 
@@ -35,7 +37,7 @@ class Base64:
         digits = self._held + raw.translate(None, _NOT_BASE64)
         whole = len(digits) & ~3
         self._held = digits[whole:]
-        return pybase64.b64decode(digits[:whole], validate=True)
+        return pybase64.b64decode(digits[:whole], validate=True) if whole > _WORTH_IT else binascii.a2b_base64(digits[:whole])
 
     def finish(self) -> bytes:
         """A last group without its padding; a lone digit is nothing."""
