@@ -188,6 +188,10 @@ class Envelope:
     enquiry: "Enquiry | None" = None
     """What was asked about the client since its MAIL (`services.inbound.enquiries`); None: nothing is asked about it."""
 
+    def refusal(self, cause: Cause, **words: object) -> Refusal:
+        """A no to this transaction."""
+        return Refusal(cause, self.trace_id, words)
+
     @property
     def elsewhere(self) -> list[Recipient]:
         """The recipients to whom it is sent on."""
