@@ -12,7 +12,8 @@ from pathlib import Path
 from mic_mail.auth import totp
 from mic_mail.auth.passwords import load_secret
 from mic_mail.clock import Clock
-from mic_mail.config.model import Auth, Config
+from mic_mail.config.auth import Auth
+from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.secondfactors import Factor, mailbox_holder
 from mic_mail.errors import BadInput, Text

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import ManualClock
-from mic_mail.config.model import Auth, Config, Server
+from mic_mail.config.auth import Auth
+from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
