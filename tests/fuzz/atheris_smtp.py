@@ -12,12 +12,13 @@ import atheris
 
 with atheris.instrument_imports(include=["mic_mail.smtp"]):
     from mic_mail.services.envelope import Accepted, Recipient, Role
-    from mic_mail.smtp import session as steps
+    from mic_mail.smtp import actions
+    from mic_mail.smtp.actions import Close
     from mic_mail.smtp.data import ChunkDecoder, DotDecoder
     from mic_mail.smtp.grammar import Fault, parse_bdat, parse_helo, parse_mail, parse_rcpt
     from mic_mail.smtp.lines import LineBuffer, Trouble
     from mic_mail.smtp.replies import Reply
-    from mic_mail.smtp.session import Close, Door, Limits, Session
+    from mic_mail.smtp.session import Door, Limits, Session
 
 DOOR = Door("mail.example", "support@example", Role.MX, Limits(1 << 20, 1 << 20, errors=1 << 30), binarymime=True)
 
@@ -73,13 +74,13 @@ def fuzz_session(octets: bytes) -> None:
             match answer:
                 case Close():
                     return
-                case steps.AskSender():
+                case actions.AskSender():
                     answer = session.sender_answered(answer, "ID", None)
-                case steps.AskRecipient():
+                case actions.AskRecipient():
                     answer = session.recipient_answered(Recipient(answer.path.address, (1,)))
-                case steps.ReadMessage():
+                case actions.ReadMessage():
                     answer = session.message_ended(Accepted("ID", 1, 1))
-                case steps.ReadChunk(octets=size, refusal=refusal):
+                case actions.ReadChunk(octets=size, refusal=refusal):
                     lines.take(size)
                     answer = session.chunk_refused(refusal) if refusal else session.message_ended(Accepted("ID", size, 1))
                 case _:

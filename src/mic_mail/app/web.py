@@ -37,6 +37,7 @@ from mic_mail.services.apppasswords import AppPasswords
 from mic_mail.services.certificates import RENEWED_SECONDS, open_front, renewed, shown
 from mic_mail.services.exposure import Exposure
 from mic_mail.services.ownpassword import OwnPassword
+from mic_mail.services.pageaccess import PageAccess
 from mic_mail.services.runaways import Runaways
 from mic_mail.services.secondfactors import SecondFactors
 from mic_mail.services.stores import open_mail_store
@@ -118,13 +119,15 @@ def web_services(
     async def directory_changed() -> None:
         await lanes.io(tell_directory_changed, config.run_dir)
 
+    factors = SecondFactors(directory, config, clock)
     return WebServices(
         config=config,
         access=access,
+        page_access=PageAccess(access, config, factors, lanes=lanes, log=log),
         book=Kept(config, Shelf.of, directory=directory, snapshot=lambda: access.snapshot, lanes=lanes, clock=clock),
         own_password=OwnPassword(directory, config, clock),
         app_passwords=AppPasswords(directory, config, clock),
-        second_factors=SecondFactors(directory, config, clock),
+        second_factors=factors,
         store=store,
         lanes=lanes,
         clock=clock,

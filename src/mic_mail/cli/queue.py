@@ -224,8 +224,8 @@ HeldBecause = Callable[[Entry], str | None]
 
 def held_because(here: Frame) -> HeldBecause:
     """Why an entry waits though it may be due (a key of HELD); None: it is not held."""
-    from mic_mail.services.access import KEPT_BACK
     from mic_mail.services.accounts import Accounts
+    from mic_mail.services.decisions import KEPT_BACK
 
     directory = here.whole_directory
     accounts = Accounts(directory, here.config, here.clock)

@@ -13,8 +13,10 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from mic_mail.config.auth import Auth
 from mic_mail.config.doors import Dns, Imap, Ldap, Listen, Pop3, Smtp, Tls, Web
 from mic_mail.config.inbound import Inbound
+from mic_mail.config.limits import Limits, Quota
 from mic_mail.config.readings import (
     Address,
     Census,
@@ -32,21 +34,14 @@ from mic_mail.config.readings import (
     Secrecy,
     Terms,
     UnitMailboxes,
-    WarnDays,
 )
-from mic_mail.config.section import About, Distinct, DomainName, MailboxName, NetworkName, Rising, Section
+from mic_mail.config.section import About, Distinct, DomainName, Section
 from mic_mail.config.security import Anomaly, Malware, Quarantine, Rspamd, Syslog
 from mic_mail.config.sending import Sending
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
-ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, summed over a message
-QUOTA_FLOOR = GIB  # Reg. 8.3.b, read as 2^30 octets
-QUOTA_CEILING = 1 << 50  # no disk has more, and no database's number holds much more
 LOG_MONTHS_FLOOR = 6  # Reg. 8.2
-FORMER_PASSWORDS = 24  # as many as the directory keeps verifiers of
 HTTPS_PORT = 443
-
-Percent = Annotated[int, Field(ge=1, le=100), Unit("percent")]
 
 
 class Server(Section):
@@ -177,218 +172,6 @@ class Directory(Section):
             reload=False,
         ),
     ] = None
-
-
-class Quota(Section):
-    """Space per mailbox."""
-
-    default: Annotated[Octets, Field(ge=QUOTA_FLOOR, le=QUOTA_CEILING), About("Quota of a new mailbox.", "8.3.b")] = GIB
-    warn_percent: Annotated[
-        tuple[Percent, ...],
-        Field(min_length=1),
-        Rising,
-        About("A notice goes into the mailbox when usage crosses each of these.", "8.3.c"),
-    ] = (80, 90, 95)
-    over: Annotated[
-        Literal["temporary", "permanent"],
-        About("How mail for a full mailbox is refused: 452, the sender tries again, or 552.", "8.3.c"),
-    ] = "temporary"
-
-
-class Attachment(Section):
-    """Attachments of one message."""
-
-    allowed_by: Annotated[
-        str, About("The document that allows a maximum other than 20 MiB; needed before `maximum` may differ.", "8.3.b")
-    ] = ""
-    maximum: Annotated[
-        Octets, Field(ge=0, le=GIB), About("Sum of the decoded sizes of all attachments of one message.", "8.3.b")
-    ] = ATTACHMENT_OCTETS
-    text_room: Annotated[
-        Octets,
-        Field(ge=64 * KIB, le=64 * MIB),
-        About("What a message may measure beyond its encoded attachments; SIZE and APPENDLIMIT follow from both.", "8.3.b"),
-    ] = 2 * MIB
-
-    @field_validator("maximum")
-    @classmethod
-    def _as_the_regulation_says(cls, maximum: int, info: ValidationInfo) -> int:
-        if maximum != ATTACHMENT_OCTETS and not str(info.data.get("allowed_by", "")).strip():
-            raise PydanticCustomError("attachment_limit", "another limit than 20 MiB without the document that allows it")
-        return maximum
-
-    @property
-    def message_octets(self) -> int:
-        """The largest message (RFC 1870 SIZE, RFC 7889 APPENDLIMIT): attachments in base64 lines of 60 columns, and text."""
-        lines = -(-self.maximum // 45)  # 45 octets make a line of 60 characters and CRLF
-        return lines * 62 + self.text_room
-
-
-class Limits(Section):
-    """What one message, one connection, one network may take."""
-
-    attachment: Annotated[Attachment, About("Attachments.", "8.3.b")] = Attachment()
-    connections: Annotated[
-        int, Field(ge=10, le=1_000_000), Unit("connections"), About("Connections at once, in all workers.")
-    ] = 20_000
-    connections_per_network: Annotated[
-        int, Field(ge=1, le=1_000_000), Unit("connections"), About("Connections per worker from one network (/24, /64).")
-    ] = 1_000
-    new_per_minute: Annotated[
-        int,
-        Field(ge=1, le=1_000_000),
-        Unit("connections a minute"),
-        About("New connections a minute per worker from one network."),
-    ] = 600
-    exempt_networks: Annotated[tuple[NetworkName, ...], About("Networks without the two limits above.")] = ()
-    recipients_per_hour: Annotated[
-        int,
-        Field(ge=10, le=10_000_000),
-        Unit("recipients an hour"),
-        About("Recipients that one mailbox may write to in an hour; 450 beyond, in case a password was stolen."),
-    ] = 2_000
-    recipients_per_day: Annotated[
-        int, Field(ge=10, le=10_000_000), Unit("recipients a day"), About("Likewise in 24 hours.")
-    ] = 10_000
-    messages_per_hour: Annotated[
-        int,
-        Field(ge=10, le=10_000_000),
-        Unit("messages an hour"),
-        About("Messages that one mailbox may send in an hour; 450 beyond."),
-    ] = 1_000
-    messages_per_day: Annotated[int, Field(ge=10, le=10_000_000), Unit("messages a day"), About("Likewise in 24 hours.")] = (
-        3_000
-    )
-    octets_per_hour: Annotated[
-        Octets,
-        Field(ge=MIB, le=1024 * GIB),
-        About("What one mailbox may send in an hour, each message counted once; 450 beyond."),
-    ] = 2 * GIB
-    octets_per_day: Annotated[Octets, Field(ge=MIB, le=1024 * GIB), About("Likewise in 24 hours.")] = 8 * GIB
-    suspend_beyond: Annotated[
-        float,
-        Field(ge=0, le=1000),
-        Unit("times"),
-        About(
-            "A mailbox that goes on to so many times recipients_per_hour or messages_per_hour in an hour is suspended by the "
-            "server; 0: never.",
-            "7.2.c",
-        ),
-    ] = 2.0
-    bulk_senders: Annotated[
-        tuple[MailboxName, ...],
-        Distinct,
-        About(
-            "Mailboxes that are allowed to write to very many: `bulk_times` as much, and the server does not suspend them "
-            "for it.",
-            "7.2.c",
-        ),
-    ] = ()
-    bulk_times: Annotated[
-        int,
-        Field(ge=1, le=1_000),
-        Unit("times"),
-        About("So many times the six limits above hold for `bulk_senders`."),
-    ] = 10
-
-
-class Auth(Section):
-    """Passwords and sign-in."""
-
-    cleartext: Annotated[bool, About("Allow sign-in without TLS; for tests on one machine only.", "10.2", reload=False)] = False
-    channel_binding: Annotated[
-        bool,
-        About(
-            "Offer SCRAM-SHA-256-PLUS, bound by tls-server-end-point, in TLS 1.2 also by tls-unique; false where programs "
-            "insist on tls-exporter.",
-            "10.2",
-        ),
-    ] = True
-    scram_iterations: Annotated[
-        int,
-        Field(ge=65_536, le=10_000_000),
-        Unit("rounds"),
-        About(
-            "PBKDF2 rounds of the SCRAM-SHA-256 keys of new passwords; Cyrus SASL's clients refuse more than 65,536.", "10.2"
-        ),
-    ] = 65_536
-    argon2_time: Annotated[
-        int, Field(ge=1, le=20), Unit("passes"), About("argon2id passes over memory, for new passwords.", "10.2")
-    ] = 3
-    argon2_memory: Annotated[Octets, Field(ge=8 * MIB, le=GIB), About("argon2id memory, for new passwords.", "10.2")] = 32 * MIB
-    cache_seconds: Annotated[
-        Seconds, Field(ge=0, le=DAY), About("A verified password is known again for this long without a hash.")
-    ] = HOUR
-    failures_per_network: Annotated[
-        int,
-        Field(ge=3, le=100_000),
-        Unit("wrong passwords"),
-        About("Wrong passwords from one network in `failure_window` before it has to wait.", "4.3"),
-    ] = 60
-    failures_per_mailbox: Annotated[
-        int,
-        Field(ge=3, le=100_000),
-        Unit("wrong passwords"),
-        About("Wrong passwords for one mailbox from one network in `failure_window` before it has to wait.", "4.3"),
-    ] = 10
-    failure_window: Annotated[Seconds, Field(ge=10, le=DAY), About("See the two above.", "4.3")] = 10 * MINUTE
-    leaked_passwords: Annotated[
-        Location | None,
-        About(
-            "A list of leaked passwords, one a line, or their SHA-1 (`HASH:count`, as Have I Been Pwned has them), sorted "
-            "(`LC_ALL=C sort`) unless small; none of them may be chosen.",
-            "7.2.c",
-        ),
-    ] = None
-    leaked_action: Annotated[
-        Literal["tell", "change", "suspend"],
-        About(
-            "What follows when somebody signs in with one of them, or with one that is tried at anomaly.sprayed mailboxes: the "
-            "person and the Centre are told; it has to be changed; the mailbox is suspended.",
-            "7.2.c",
-        ),
-    ] = "suspend"
-    password_length: Annotated[
-        int, Field(ge=8, le=128), Unit("characters"), About("Shortest password that is accepted.", "10.2")
-    ] = 10
-    password_reuse: Annotated[
-        int,
-        Field(ge=0, le=FORMER_PASSWORDS),
-        Unit("passwords"),
-        About("A new password must be none of so many that the mailbox had before; 0: only not the one it has.", "15.2"),
-    ] = 5
-    app_passwords: Annotated[
-        int,
-        Field(ge=0, le=100),
-        Unit("passwords"),
-        About("How many app passwords a mailbox may have at once; 0: none can be made, and none opens anything.", "15.2"),
-    ] = 20
-    second_factor: Annotated[
-        Literal["off", "offered", "administrators", "everyone"],
-        About(
-            "Codes of a device (TOTP) besides the password: nobody is asked, also who has one; whoever wants one at the page; "
-            "officers must have one to change anything by commands; everybody must at the page.",
-            "15.2",
-        ),
-    ] = "offered"
-    app_passwords_only: Annotated[
-        bool,
-        About(
-            "Where a mailbox has a second factor, app passwords alone open all doors but the page; false: its own as well.",
-            "15.2",
-        ),
-    ] = True
-    password_age: Annotated[
-        Seconds, Field(ge=0, le=3660 * DAY), About("A password older than this is due for change; 0: never.", "15.2")
-    ] = 0.0
-    password_warn_days: Annotated[
-        WarnDays,
-        Distinct,
-        About(
-            "The owner gets a notice this many days before the password is due for change; the page warns from the first on.",
-            "15.2",
-        ),
-    ] = (14, 7, 1)
 
 
 class Log(Section):

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from mic_mail.clock import Clock, SystemClock
-from mic_mail.config.model import FORMER_PASSWORDS
+from mic_mail.config.auth import FORMER_PASSWORDS
 from mic_mail.directory import engine as database
 from mic_mail.directory import loading, people, rolls
 from mic_mail.directory.apppasswords import AppPasswords

@@ -1,8 +1,8 @@
 """Signing in: who is it, and may this mailbox be used through this door now?
 
 In: what a client said (a SASL exchange or a user name and password) and who it is (`identity.Peer`). Out: `SignedIn`, or a
-`Refusal` (`refusals`). Joins the directory's snapshot, the policy's decision, the guard over passwords, and the log; all doors
-ask here.
+`Refusal` (`refusals`). Joins the directory's snapshot, the policy's decision (`decisions`), the guard over passwords, and the
+log (`signinlog`); all doors ask here, the password page by way of `pageaccess`.
 
 Rules:
 - The state of a mailbox is told only after the right password; a stranger learns nothing of suspensions.
@@ -15,8 +15,8 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from mic_mail.auth import sasl
@@ -31,19 +31,18 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AppCredential, Credential, Entry, Snapshot
 from mic_mail.errors import Trouble
 from mic_mail.policy.addresses import candidates
-from mic_mail.policy.facts import Fact
-from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State, decide
-from mic_mail.policy.secondfactor import second_factor
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State
 from mic_mail.process.lanes import Lanes
-from mic_mail.services.codes import Codes
 from mic_mail.services.credentials import hashing
+from mic_mail.services.decisions import KEPT_BACK, Decisions
 from mic_mail.services.dialog import Dialog
 from mic_mail.services.identity import Answered, Peer, SignedIn
 from mic_mail.services.livingapps import LivingApps
 from mic_mail.services.readings import delivery_is_use, lifecycle_settings
 from mic_mail.services.refusals import MAY_BE_STALE, Refusal, RefusalKind, Refusals
-from mic_mail.services.secondfactors import SecondFactors
+from mic_mail.services.secondfactors import asked_factor
 from mic_mail.services.sharing import Sharing
+from mic_mail.services.signinlog import SignInLog
 from mic_mail.services.uses import Events, Uses
 from mic_mail.services.watching import Watch, Watches
 from mic_mail.storage.types import AccountRef
@@ -62,8 +61,8 @@ class Looking(Protocol):
     async def look(self, entry: Entry, credential: Credential, password: str) -> bool: ...
 
 
-KEPT_BACK = frozenset({State.SEND_LOCKED, State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED})
-"""States in which nothing of a mailbox leaves that it has submitted before."""
+Admit = Callable[[Entry, Credential, str], Answered]
+"""What becomes of who has shown the own password of a mailbox, to act under this address."""
 
 
 class Access:
@@ -91,9 +90,9 @@ class Access:
         self._decoy_key = decoy_key
         self._digest_key = digest_key
         self._throttle = SharedThrottle(tell)
-        self._decisions: dict[int, tuple[Entry, Decision]] = {}
         self._apps = LivingApps(clock)
         self._uses = Uses(directory, lanes=lanes, log=log, clock=clock)
+        self.decisions = Decisions(clock, self._uses)
         self._refreshing = asyncio.Lock()
         self._watches = Watches[int](clock)
         self.exposure: Looking | None = None
@@ -107,10 +106,10 @@ class Access:
         auth = config.auth
         self._config = config
         self._apps.are_open = auth.app_passwords > 0
-        self._refusals = Refusals(config, self._clock)
-        self._lifecycle = lifecycle_settings(config, self._snapshot.working_days)
+        self.refusals = Refusals(config, self._clock)
+        self.signins = SignInLog(self._log, lambda: self._snapshot, config.domains)
+        self.decisions.configure(lifecycle_settings(config, self._snapshot.working_days))
         self._delivery_is_use = delivery_is_use(config)
-        self._decisions.clear()
         self.sharing.configure(config.server.domain)
         if self.exposure is not None:
             self.exposure.configure(config)
@@ -122,7 +121,7 @@ class Access:
                 window_seconds=auth.failure_window,
             )
         )
-        self._guard = Guard(
+        self.guard = Guard(
             self._digest_key,
             throttle=self._throttle,
             decoys=Decoys(self._decoy_key, hashing(config)),
@@ -130,8 +129,6 @@ class Access:
             lanes=HashLanes(known=self._lanes.hash_ahead, others=self._lanes.hash),
             monotonic=self._clock.monotonic,
         )
-        factors = SecondFactors(self._directory, config, self._clock)
-        self._codes = Codes(factors, self._guard, self._refusals, lanes=self._lanes, log=self._log)
 
     def hear(self, told: bytes) -> None:
         """What another process tells of passwords that were tried there."""
@@ -166,8 +163,7 @@ class Access:
             self._snapshot = new
         recounted = old.working_days != new.working_days
         if recounted:  # a term may end on another day (`terms.roll`)
-            self._lifecycle = lifecycle_settings(self._config, new.working_days)
-            self._decisions.clear()
+            self.decisions.configure(lifecycle_settings(self._config, new.working_days))
         self._watches.changed(lambda mailbox_id: recounted or old.entry(mailbox_id) is not new.entry(mailbox_id))
         self.sharing.changed(old, new)
         return True
@@ -175,7 +171,7 @@ class Access:
     def decide(self, mailbox_id: int, now: datetime | None = None) -> Decision | None:
         """What policy says of a mailbox now; None for one that the directory does not hold. Cached until it can change."""
         entry = self._snapshot.entry(mailbox_id)
-        return None if entry is None else self._decision(entry, now or self._clock.now())
+        return None if entry is None else self.decisions.of(entry, now)
 
     def is_stopped(self, mailbox_id: int) -> bool:
         """Whether nobody may use the mailbox now (Reg. 7.1, 6.4.c), so that what waits in the spool from it stays there.
@@ -183,15 +179,7 @@ class Access:
         From any thread: nothing is kept here. A record that cannot be read may hold a suspension.
         """
         entry = self._snapshot.entry(mailbox_id)
-        if entry is None:
-            return True
-        try:
-            decision = decide(
-                entry.kind, entry.facts, self._clock.now(), last_activity=entry.last_activity, settings=self._lifecycle
-            )
-        except FactsUnreadable:
-            return True
-        return bool(decision.states & {State.SUSPENDED, State.RECLAIMED})
+        return entry is None or self.decisions.is_stopped(entry)
 
     def may_be_sent(self, mailbox_id: int) -> bool:
         """Whether what the mailbox has submitted may leave now (Reg. 7.1, 6.4.c): it may send still. On the loop."""
@@ -200,14 +188,6 @@ class Access:
         except FactsUnreadable:
             return False
         return decision is not None and not decision.states & KEPT_BACK
-
-    def _decision(self, entry: Entry, now: datetime) -> Decision:
-        known = self._decisions.get(entry.mailbox_id)
-        if known is not None and known[0] is entry and (known[1].valid_until is None or now < known[1].valid_until):
-            return known[1]
-        decision = decide(entry.kind, entry.facts, now, last_activity=self.last_use(entry), settings=self._lifecycle)
-        self._decisions[entry.mailbox_id] = (entry, decision)
-        return decision
 
     def last_use(self, entry: Entry) -> datetime | None:
         """When its person last used the mailbox (Reg. 7.2.a), also where the directory does not know it yet."""
@@ -230,12 +210,12 @@ class Access:
 
     def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
         """Whether a session that is open may go on, and with which decision."""
-        found = self._find_again(signed_in)
+        found = self.find_again(signed_in)
         if isinstance(found, Refusal):
-            return self._cut(found, signed_in, peer)
-        answer = self._admit(*found, actor=signed_in.actor, door=peer.protocol, app=signed_in.app_password)
+            return self.signins.cut(found, signed_in, peer)
+        answer = self._admit(*found, signed_in.actor, door=peer.protocol, app=signed_in.app_password)
         if isinstance(answer, Refusal):
-            return self._cut(answer, signed_in, peer)
+            return self.signins.cut(answer, signed_in, peer)
         self._watches.renew(signed_in.mailbox_id, self._holds_until(found[0], answer.decision))
         return answer
 
@@ -253,14 +233,10 @@ class Access:
         try:
             decision = self.decide(mailbox_id)
         except FactsUnreadable as trouble:
-            return self._cut(self._refusals.unavailable(str(trouble)), signed_in, peer)
+            return self.signins.cut(self.refusals.unavailable(str(trouble)), signed_in, peer)
         # Who is still named is kept out by what happened to the mailbox: that is what has to be told, not the naming.
-        state = self._refusals.of_shared(decision, entry.address) if holding.grants and decision is not None else None
-        return self._cut(state or self._refusals.authority_ended(entry.address), signed_in, peer)
-
-    def _cut(self, refusal: Refusal, signed_in: SignedIn, peer: Peer) -> Refusal:
-        self._log_refusal("session_cut", refusal, peer, signed_in.address)
-        return refusal
+        state = self.refusals.of_shared(decision, entry.address) if holding.grants and decision is not None else None
+        return self.signins.cut(state or self.refusals.authority_ended(entry.address), signed_in, peer)
 
     def check_send(self, signed_in: SignedIn, peer: Peer) -> Refusal | None:
         """Whether this session may send now (Reg. 4.3, 6.4.c); submission asks at MAIL and at the end of the message.
@@ -270,19 +246,19 @@ class Access:
         try:
             decision = self.decide(signed_in.mailbox_id)
         except FactsUnreadable as trouble:
-            return self._refusals.unavailable(str(trouble))
+            return self.refusals.unavailable(str(trouble))
         if decision is not None and not decision.sends:
             address = signed_in.address
-            refusal = self._refusals.of_state(decision, address) or self._refusals.of_sending(decision, address)
+            refusal = self.refusals.of_state(decision, address) or self.refusals.of_sending(decision, address)
         else:
-            found = self._find_again(signed_in)
+            found = self.find_again(signed_in)
             if isinstance(found, Refusal):
                 refusal = found
             elif self._needs_app(found[0], signed_in.app_password):
-                refusal = self._refusals.app_password_needed()
+                refusal = self.refusals.app_password_needed()
             else:
                 return None
-        self._log_refusal("sending_refused", refusal, peer, signed_in.address)
+        self.signins.refused("sending_refused", refusal, signed_in.address, peer)
         return refusal
 
     def check_send_as(self, signed_in: SignedIn, address: str, separator: str) -> Refusal | None:
@@ -294,7 +270,7 @@ class Access:
         decision = self.decide(entry.mailbox_id)
         if decision is None or not decision.states & {State.SUSPENDED, State.SEND_LOCKED}:
             return None
-        return self._refusals.of_state(decision, entry.address) or self._refusals.of_sending(decision, entry.address)
+        return self.refusals.of_state(decision, entry.address) or self.refusals.of_sending(decision, entry.address)
 
     def clock_moved(self) -> None:
         """The clock was set: call the watches whose word has run out now instead of within a minute."""
@@ -304,7 +280,7 @@ class Access:
     def used(self, mailbox_id: int) -> None:
         """The person used the mailbox now (Reg. 7.2.a). Cheap: the directory is told once a day at most, in the background."""
         if self._uses.used(mailbox_id, self._snapshot.entry(mailbox_id)):
-            self._decisions.pop(mailbox_id, None)
+            self.decisions.forget(mailbox_id)
 
     def arrived(self, mailbox_id: int) -> None:
         """A message came into the mailbox: use only by the other reading of Reg. 7.2.a, and only while it is not suspended.
@@ -338,58 +314,63 @@ class Access:
 
     def bad_mechanism(self, peer: Peer) -> Refusal:
         """The mechanism is not spoken here, or not before TLS."""
-        return self._refusals.bad_mechanism() if self.mechanisms(peer) else self._refusals.tls_required()
+        return self.refusals.bad_mechanism() if self.mechanisms(peer) else self.refusals.tls_required()
 
     async def login(self, user: str, password: str, peer: Peer, mechanism: str = "password") -> Answered:
         """A user name and password as they are (IMAP LOGIN, POP3 PASS, web)."""
         if peer.tls is None and not self._config.auth.cleartext:
-            return self.logged(self._refusals.tls_required(), self.address_of(user), peer, mechanism)
+            return self.signins.answered(self.refusals.tls_required(), self.address_of(user), peer, mechanism)
         return await self.claim(sasl.CheckPassword(user, password), peer, mechanism)
 
     async def claim(self, claim: sasl.CheckPassword, peer: Peer, mechanism: str) -> Answered:
         """The answer to a claimed password, in the log."""
-        return self.logged(await self._answer(claim, peer), self.address_of(claim.user), peer, mechanism)
+        return self.signins.answered(await self.answer(claim, peer), self.address_of(claim.user), peer, mechanism)
 
-    async def _answer(self, claim: sasl.CheckPassword, peer: Peer, *, page: bool = False) -> Answered:
+    async def answer(self, claim: sasl.CheckPassword, peer: Peer, *, own: Admit | None = None) -> Answered:
+        """The answer to a claimed password, which the log does not have yet.
+
+        With `own` the mailbox's own password alone is one, and that is what becomes of it.
+        """
         seen = self._snapshot
-        answer = await self._attempt(claim, peer, page)
+        answer = await self._attempt(claim, peer, own)
         # A password reset or a restoration a second ago must not be refused for it: the snapshot follows within 2 s.
         if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._newer_than(seen):
-            anew = await self._attempt(claim, peer, page)
+            anew = await self._attempt(claim, peer, own)
             # The same password once more is no second wrong one: the log says of it what was said first.
             is_wrong = isinstance(anew, Refusal) and anew.kind is answer.kind is RefusalKind.WRONG_CREDENTIALS
             answer = answer if is_wrong else anew
         return answer
 
-    async def _attempt(self, claim: sasl.CheckPassword, peer: Peer, page: bool) -> Answered:
+    async def _attempt(self, claim: sasl.CheckPassword, peer: Peer, own: Admit | None) -> Answered:
         address = self.address_of(claim.user)
         if claim.authorize_as and self.address_of(claim.authorize_as) != address:
-            return self._refusals.wrong_credentials("authorization-identity")
+            return self.refusals.wrong_credentials("authorization-identity")
         found = self._find(address)
-        others = () if page or found is None else self._apps.living(found[0])
+        others = () if own is not None or found is None else self._apps.living(found[0])
         try:
             said = Claim(address, found[1] if found else None, claim.password, others)
-            outcome = await self._guard.check(said, peer.address)
+            outcome = await self.guard.check(said, peer.address)
         except Trouble as trouble:
-            return self._refusals.unavailable(str(trouble))
+            return self.refusals.unavailable(str(trouble))
         if isinstance(outcome, Wait):
-            return self._refusals.waiting(outcome)
+            return self.refusals.waiting(outcome)
         if isinstance(outcome, ByApp) and found is not None:
-            return self._admit(*found, actor=address, door=peer.protocol, app=outcome.number, network=network(peer.address))
+            return self._admit(*found, address, door=peer.protocol, app=outcome.number, network=network(peer.address))
         if outcome is not Outcome.RIGHT or found is None:
             again = "-again" if outcome is Outcome.WRONG_AGAIN else ""
             if self.exposure is not None and not again:
                 self.exposure.wrong(address, claim.password)
-            return self._refusals.wrong_credentials(f"{'password' if found else 'user'}{again}")
+            return self.refusals.wrong_credentials(f"{'password' if found else 'user'}{again}")
         if self.exposure is not None and self._is_in_use(found[0]) and await self.exposure.look(*found, claim.password):
             await self._newer_than(self._snapshot)
             found = self._find(address) or found
-        return self._admit(*found, actor=address, door=peer.protocol, page=page)
+        admit = own or partial(self._admit, door=peer.protocol)
+        return admit(*found, address)
 
     def _is_in_use(self, entry: Entry) -> bool:
         """Whether the mailbox may be used with its present password, so that it matters who else has that."""
         try:
-            return self._decision(entry, self._clock.now()).signs_in
+            return self.decisions.of(entry).signs_in
         except FactsUnreadable:
             return False
 
@@ -411,97 +392,40 @@ class Access:
         entry = self._snapshot.find(address)
         return (entry, entry.credential) if isinstance(entry, Entry) and entry.credential is not None else None
 
-    def _find_again(self, signed_in: SignedIn) -> tuple[Entry, Credential] | Refusal:
+    def find_again(self, signed_in: SignedIn) -> tuple[Entry, Credential] | Refusal:
         """The mailbox of an open session and its verifiers, unless the password is worth nothing now that opened it.
 
         Of an app password that fell with the state of the mailbox the state is told.
         """
         found = self._find(signed_in.address)
         if found is None or (signed_in.app_password is None and found[1].version != signed_in.credential_version):
-            return self._refusals.password_changed()
+            return self.refusals.password_changed()
         if signed_in.app_password is None or self._apps.lives(found[0], signed_in.app_password):
             return found
         with contextlib.suppress(FactsUnreadable):
-            if refusal := self._refusals.of_state(self._decision(found[0], self._clock.now()), signed_in.address):
+            if refusal := self.refusals.of_state(self.decisions.of(found[0]), signed_in.address):
                 return refusal
-        return self._refusals.app_password_ended()
-
-    # ------------------------------------------------------------ the page where passwords are changed
-
-    async def enter_page(self, user: str, password: str, peer: Peer) -> Answered:
-        """`login` at the password page: a password that is due keeps nobody out of it (Reg. 6.4.a, 7.3.c, 15.2)."""
-        answer = await self._answer(sasl.CheckPassword(user, password), peer, page=True)
-        if isinstance(answer, SignedIn) and self.asks_for_code(answer):
-            self._log.event("second_factor_asked", mailbox=answer.address, peer=peer.address, session=peer.session_id)
-            return answer
-        return self.logged(answer, self.address_of(user), peer, "password")
-
-    def factor_of(self, entry: Entry) -> Fact | None:
-        """The second factor of a mailbox, where the setting asks for it."""
-        return None if self._config.auth.second_factor == "off" else second_factor(entry.facts)
-
-    def asks_for_code(self, signed_in: SignedIn) -> bool:
-        """Whether the page wants a code of who has shown the password."""
-        entry = self._snapshot.entry(signed_in.mailbox_id)
-        factor = self.factor_of(entry) if entry is not None else None
-        return factor is not None and factor.seq != signed_in.factor
-
-    async def enter_code(self, half: SignedIn, code: str, peer: Peer) -> Answered:
-        """The second step at the page, of who has shown the password: in, or a refusal. Under limits of its own."""
-        answer = await self.check_code(half, code, peer)
-        if isinstance(answer, SignedIn):
-            if answer.decision.signs_in:
-                self.used(answer.mailbox_id)
-            return self.logged(answer, answer.address, peer, "password+code")
-        self._log_refusal("second_factor_refused", answer, peer, half.address)
-        return answer
-
-    async def check_code(self, signed_in: SignedIn, code: str, peer: Peer) -> Answered:
-        """Whether this is a code of the mailbox's second factor, used up by that."""
-        found = self._find_again(signed_in)
-        if isinstance(found, Refusal):
-            return found
-        refusal = await self._codes.refused(signed_in, code, peer)
-        if refusal is not None:
-            return refusal
-        answer = self._admit(*found, actor=signed_in.actor, door=peer.protocol, page=True)
-        factor = self.factor_of(found[0])
-        return answer if isinstance(answer, Refusal) else replace(answer, factor=factor.seq if factor else None)
-
-    async def confirm(self, signed_in: SignedIn, password: str, peer: Peer) -> Answered:
-        """Who is signed in at the page types the present password once more: under a sign-in's limits, and decided anew."""
-        answer = await self._answer(sasl.CheckPassword(signed_in.address, password), peer, page=True)
-        if isinstance(answer, Refusal):
-            self._log_refusal("password_not_confirmed", answer, peer, signed_in.address)
-        return answer
-
-    def recheck_page(self, signed_in: SignedIn, peer: Peer) -> Answered:
-        """Whether a session at the page may go on, and with which decision; asked at each of its requests."""
-        found = self._find_again(signed_in)
-        if isinstance(found, Refusal):
-            return self._cut(found, signed_in, peer)
-        answer = self._admit(*found, actor=signed_in.actor, door=peer.protocol, page=True)
-        return self._cut(answer, signed_in, peer) if isinstance(answer, Refusal) else replace(answer, factor=signed_in.factor)
+        return self.refusals.app_password_ended()
 
     # ------------------------------------------------------------ SCRAM, on behalf of `Dialog`
 
     def scram_keys(self, user: str, peer: Peer) -> tuple[sasl.ScramKeys, tuple[AppCredential, ...]] | Refusal:
         """The SCRAM keys of `user`, or decoys that look the same, and those of the app passwords that go by the same salt."""
         address = self.address_of(user)
-        wait = self._guard.may_try(address, peer.address)
+        wait = self.guard.may_try(address, peer.address)
         if wait is not None:
-            return self._refusals.waiting(wait)
+            return self.refusals.waiting(wait)
         found = self._find(address)
         apps = self._apps.living(found[0]) if found else ()
-        keys = (found[1].scram if found else None) or (apps[0].scram if apps else self._guard.decoy_keys(address))
+        keys = (found[1].scram if found else None) or (apps[0].scram if apps else self.guard.decoy_keys(address))
         alike = (each for each in apps if (each.scram.salt, each.scram.iterations) == (keys.salt, keys.iterations))
         return keys, tuple(alike)
 
     def scram_failed(self, failed: sasl.Failed, peer: Peer) -> Refusal:
         """What to say to an exchange that failed; a wrong proof counts as a wrong password."""
         if failed.failure is sasl.Failure.WRONG_PROOF:
-            self._guard.proof_was_wrong(self.address_of(failed.user), peer.address)
-        return self._refusals.failed_exchange(failed.failure)
+            self.guard.proof_was_wrong(self.address_of(failed.user), peer.address)
+        return self.refusals.failed_exchange(failed.failure)
 
     async def scram_proved(self, done: sasl.Done, peer: Peer) -> Answered:
         """The client proved the password that belongs to the stored key in `done`."""
@@ -520,74 +444,42 @@ class Access:
         app = next((each.number for each in apps if each.stored_key == done.stored_key), None)
         # The password may have been changed while the exchange went on: then what was proved is worth nothing.
         if found is None or not (is_own or app):
-            return self._refusals.wrong_credentials("credential-changed")
+            return self.refusals.wrong_credentials("credential-changed")
         if done.authorize_as and self.address_of(done.authorize_as) != address:
-            return self._refusals.wrong_credentials("authorization-identity")
-        self._guard.proof_was_right(address, peer.address, by_app=not is_own)
+            return self.refusals.wrong_credentials("authorization-identity")
+        self.guard.proof_was_right(address, peer.address, by_app=not is_own)
         if is_own:
-            return self._admit(*found, actor=address, door=peer.protocol)
-        return self._admit(*found, actor=address, door=peer.protocol, app=app, network=network(peer.address))
+            return self._admit(*found, address, door=peer.protocol)
+        return self._admit(*found, address, door=peer.protocol, app=app, network=network(peer.address))
 
     # ------------------------------------------------------------ answers
 
     def _admit(
-        self,
-        entry: Entry,
-        credential: Credential,
-        *,
-        actor: str,
-        door: str,
-        page: bool = False,
-        app: int | None = None,
-        network: str | None = None,
+        self, entry: Entry, credential: Credential, actor: str, *, door: str, app: int | None = None, network: str | None = None
     ) -> Answered:
-        """The door after the right password: in, or the state that forbids it; `page` for the page where passwords change.
+        """A door after the right password: in, or the state that forbids it.
 
         `app`: the number of the app password that it was; `network`: from where, at a sign-in.
         """
         try:
-            decision = self._decision(entry, self._clock.now())
+            decision = self.decisions.of(entry)
         except FactsUnreadable as trouble:
-            return self._refusals.unavailable(str(trouble))
-        refusal = (self._refusals.of_page if page else self._refusals.of_state)(decision, entry.address)
+            return self.refusals.unavailable(str(trouble))
+        refusal = self.refusals.of_state(decision, entry.address)
         if refusal is not None:
             return refusal
-        if not page and self._needs_app(entry, app):
-            return self._refusals.app_password_needed()
+        if self._needs_app(entry, app):
+            return self.refusals.app_password_needed()
         if app is not None and not self._apps.opens(entry, app, door):
-            return self._refusals.app_password_elsewhere()
+            return self.refusals.app_password_elsewhere()
         if app is not None and network is not None:
             self._uses.used_app(entry.mailbox_id, app, Use(self._clock.now(), door, network))
-        asks = page and self.factor_of(entry) is not None  # for a code, which comes after this or came before it
-        if (
-            decision.signs_in and door not in _OF_THE_BOOK and not asks
-        ):  # who may only choose a password has not used the mailbox yet
+        if door not in _OF_THE_BOOK:
             self.used(entry.mailbox_id)
         account = AccountRef(entry.mailbox_id, entry.home)
         return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version, app)
 
     def _needs_app(self, entry: Entry, app: int | None) -> bool:
         """Whether the mailbox's own password is not enough, since this door cannot ask for a code."""
-        return app is None and self._config.auth.app_passwords_only and self.factor_of(entry) is not None
-
-    def logged(self, answer: Answered, address: str, peer: Peer, mechanism: str) -> Answered:
-        """`answer`, after the log has it."""
-        if isinstance(answer, SignedIn):
-            tls = peer.tls.version if peer.tls else None
-            self._log.event(
-                "signed_in", mailbox=answer.address, door=peer.protocol, mechanism=mechanism, tls=tls,
-                app_password=answer.app_password, peer=peer.address, session=peer.session_id,
-            )  # fmt: skip
-        else:
-            self._log_refusal("sign_in_refused", answer, peer, address, mechanism)
-        return answer
-
-    def _log_refusal(self, event: str, refusal: Refusal, peer: Peer, address: str, mechanism: str | None = None) -> None:
-        # People type passwords into the field for the name: a name that is no address of ours stays out of the log.
-        _, _, domain = address.partition("@")
-        known = self._snapshot.find(address) is not None
-        mailbox = address if known else f"?@{domain}" if domain in self._config.domains else "?"
-        self._log.event(
-            event, ref=refusal.ref, reason=refusal.kind.value, detail=refusal.detail or None, clause=refusal.clause,
-            mailbox=mailbox, door=peer.protocol, mechanism=mechanism, peer=peer.address, session=peer.session_id,
-        )  # fmt: skip
+        auth = self._config.auth
+        return app is None and auth.app_passwords_only and asked_factor(auth, entry.facts) is not None

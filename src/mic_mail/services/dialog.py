@@ -52,4 +52,4 @@ class Dialog:
                 raise AssertionError("keys were given above")
 
     def _end(self, answer: Answered) -> Answered:
-        return self._access.logged(answer, self._access.address_of(self._user), self._peer, self._mechanism)
+        return self._access.signins.answered(answer, self._access.address_of(self._user), self._peer, self._mechanism)

@@ -1,7 +1,7 @@
 """What travels with a message but is not in it, and what became of it. Plain values: no I/O, no time, no policy.
 
 A door fills an `Envelope` and hands it to `mailflow`; an `Outcome` or a `Refusal` comes back.
-A refusal names its `Cause`; which code and which words a client sees is the door's business (`smtp.replies`).
+A refusal names its `Cause`; which code and which words a client sees is the door's business (`smtp.replytable`).
 """
 
 from collections.abc import Mapping
@@ -187,6 +187,10 @@ class Envelope:
     judged: Judged = field(default_factory=Judged)
     enquiry: "Enquiry | None" = None
     """What was asked about the client since its MAIL (`services.inbound.enquiries`); None: nothing is asked about it."""
+
+    def refusal(self, cause: Cause, **words: object) -> Refusal:
+        """A no to this transaction."""
+        return Refusal(cause, self.trace_id, words)
 
     @property
     def elsewhere(self) -> list[Recipient]:

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from mic_mail.config.model import QUOTA_FLOOR
+from mic_mail.config.limits import QUOTA_FLOOR
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Text
 from mic_mail.policy.addresses import is_bound, is_of_name

@@ -16,22 +16,21 @@ from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
 from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
-from mic_mail.mime import headers
 from mic_mail.mime.render import Answers, answers_of
 from mic_mail.outbound.files import SpoolFull
 from mic_mail.outbound.queue import Queue
 from mic_mail.outbound.spool import Draft, Scratch, Spool
 from mic_mail.outbound.spool import Entry as SpoolEntry
 from mic_mail.process.lanes import AccountLanes, Lanes
-from mic_mail.services import authorship, trace
 from mic_mail.services.access import Access
 from mic_mail.services.delivery import Delivering
 from mic_mail.services.envelope import Accepted, Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
+from mic_mail.services.flowlog import FlowLog
 from mic_mail.services.flowsettings import FlowSettings
+from mic_mail.services.headings import Headings
 from mic_mail.services.inbound.content import Content
 from mic_mail.services.inbound.enquiries import Enquiry
 from mic_mail.services.inbound.holding import Holding
-from mic_mail.services.inbound.judgement import Source
 from mic_mail.services.inbound.judging import Judging
 from mic_mail.services.inbound.listed import ALWAYS_REACHED
 from mic_mail.services.malware import Malware
@@ -48,7 +47,6 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Staged
 
 T = TypeVar("T")
-SMALL_HEADER_OCTETS = 8_192
 
 
 class MailFlow:
@@ -88,10 +86,13 @@ class MailFlow:
         self._lanes = lanes
         self._access = access
         self._log = log
-        self._clock = clock
+        self._told = FlowLog(log)
         self._delivering = Delivering(store, lanes, accounts, log, clock, arrived=access.arrived, reports=reports)
         self._recipients = Recipients(access, store, accounts, log, clock)
         self._senders = Senders(access, lambda: self.settings, clock, rates=rates, log=log, runaway=runaway)
+        self._headings = Headings(
+            lambda: self.settings, senders=self._senders, judging=judging, lanes=lanes, log=self._told, clock=clock
+        )
         self._spool = spool
         self._spooling = Spooling(
             spool,
@@ -118,7 +119,7 @@ class MailFlow:
             refusal = Refusal(Cause.MESSAGE_TOO_LARGE, trace_id, sizes)
         refusal = refusal or self._senders.has_no_room(client, trace_id, declared_octets or 0)
         if refusal is not None:
-            self._tell_refused("sender_refused", refusal, client, sender=sender)
+            self._told.refused("sender_refused", refusal, client, sender=sender)
         return refusal
 
     async def check_recipient(
@@ -139,7 +140,7 @@ class MailFlow:
         address = f"{local}@{domain}" if domain else local
         if enquiry is not None and local.lower() not in ALWAYS_REACHED and (zone := await enquiry.refusing_list()):
             listed = Refusal(Cause.LISTED, trace_id, {"address": client.peer.address, "zone": zone})
-            self._tell_refused("recipient_refused", listed, client, recipient=address, zone=zone)
+            self._told.refused("recipient_refused", listed, client, recipient=address, zone=zone)
             return listed
         found = self._recipients.find(
             local,
@@ -162,7 +163,7 @@ class MailFlow:
         else:
             detail = local.partition(settings.separator)[2] if settings.separator else ""
             return Recipient(address, (found.mailbox_id,), detail or None, notify, orcpt)
-        self._tell_refused("recipient_refused", refusal, client, recipient=address)
+        self._told.refused("recipient_refused", refusal, client, recipient=address)
         return refusal
 
     @property
@@ -178,7 +179,7 @@ class MailFlow:
 
     def begin(self, envelope: Envelope) -> Reception:
         """A message follows."""
-        return Reception(self, envelope)
+        return Reception(self, self._headings, envelope)
 
     @property
     def message_octets(self) -> int:
@@ -187,62 +188,6 @@ class MailFlow:
     @property
     def attachment_octets(self) -> int:
         return self.settings.attachment_octets
-
-    def head(self, envelope: Envelope, results: bytes = b"") -> bytes:
-        """The trace lines (RFC 5321 §4.4), `results` of checks among them.
-
-        Ours is the last one: a message that begins with a blank and no name would go on where the line before it ends.
-        """
-        stamp = trace.received(envelope, self.settings.hostname, self._clock.now_us())
-        return trace.return_path(envelope) + results + stamp
-
-    def check_header(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
-        """Why a message with this header may not pass, or the lines that submission adds to it."""
-        envelope.header.message_id = trace.message_id(header)
-        if authorship.goes_in_a_circle(header):
-            return self.refusal(envelope, Cause.LOOP)
-        if envelope.client.role is not Role.SUBMISSION:
-            return b""
-        fields = headers.fields(header)
-        envelope.header.tls_optional = authorship.says_tls_is_optional(fields)
-        own, separator = self._senders.addresses(envelope.client), self.settings.separator
-        objection = authorship.objection_to_author(header, fields, own, separator)
-        if objection is not None:
-            locked = self._senders.locked(objection.address, envelope.client) if objection.address else None
-            return locked or self.refusal(envelope, objection.cause, address=objection.address, field=objection.field)
-        self._senders.note_written_as(envelope, fields)
-        envelope.header.message_id = envelope.header.message_id or trace.own_message_id(envelope, self.settings.hostname)
-        return authorship.missing_fields(fields, envelope, self.settings.hostname, self._clock.now_us())
-
-    async def cleaned(self, envelope: Envelope, header: bytes) -> bytes:
-        """What of a header is stored: all but results of checks that it gives out to be this server's (RFC 8601 §5)."""
-        if not self._judging.has_results(header):
-            return header
-        # Five thousand of them, or one of 200 KB, take 60 ms.
-        is_small = len(header) <= SMALL_HEADER_OCTETS
-        cleaned = self._judging.cleaned(header) if is_small else await self._lanes.io(self._judging.cleaned, header)
-        if len(cleaned) != len(header):
-            client = envelope.client
-            self._log.event(
-                "results_removed",
-                trace=envelope.trace_id,
-                octets=len(header) - len(cleaned),
-                sender=envelope.sender,
-                peer=client.peer.address,
-                session=client.peer.session_id,
-                login=client.signed_in.address if client.signed_in else None,
-            )
-        return cleaned
-
-    async def judge(self, envelope: Envelope, source: Source, header: bytes) -> Refusal | bytes:
-        """Why a message from another server is not taken, or the fields that belong in front of it."""
-        judgement = await self._judging.judge(envelope, source, header)
-        if judgement.refusal is not None:
-            return judgement.refusal
-        judged = envelope.judged
-        judged.verdict, judged.held_for = judgement.verdict, judgement.held_for
-        judged.said, judged.symbols = judgement.said, judgement.symbols
-        return judgement.fields
 
     async def accept_small(self, envelope: Envelope, octets: bytes, received_octets: int) -> Outcome:
         """A whole message, trace header in front."""
@@ -261,7 +206,7 @@ class MailFlow:
                 attached = answered.attachment_octets
                 if attached > self.settings.attachment_octets:
                     limit = self.settings.attachment_octets
-                    refusal = self.refusal(envelope, Cause.ATTACHMENTS_TOO_LARGE, size_octets=attached, limit_octets=limit)
+                    refusal = envelope.refusal(Cause.ATTACHMENTS_TOO_LARGE, size_octets=attached, limit_octets=limit)
                     return self.refused(envelope, refusal)
             if envelope.judged.held_for:
                 return await self.run_to_its_end(self._hold(envelope, parcels, octets, received_octets))
@@ -406,7 +351,7 @@ class MailFlow:
     def _marked(self, envelope: Envelope, checked: Checked) -> Refusal | None:
         if checked.stop is None:
             return None
-        return self.refusal(envelope, Cause.NOT_INSPECTED if checked.stop.found is None else Cause.MARKED_SECRET)
+        return envelope.refusal(Cause.NOT_INSPECTED if checked.stop.found is None else Cause.MARKED_SECRET)
 
     def _parcels(self, envelope: Envelope) -> list[Parcel]:
         """One for each mailbox, however many addresses lead there."""
@@ -442,59 +387,26 @@ class MailFlow:
             for mailbox_id in (client.signed_in.mailbox_id, *envelope.written_as):
                 self._access.used(mailbox_id)
         written_as = [self._access.snapshot.entries[mailbox_id].address for mailbox_id in envelope.written_as]
-        self._log.event(
-            "message_accepted",
-            trace=envelope.trace_id,
-            message_id=envelope.header.message_id,
-            sender=envelope.sender,
-            recipients=[recipient.address for recipient in envelope.recipients],
-            octets=octets,
-            peer=client.peer.address,
-            session=client.peer.session_id,
-            login=client.signed_in.address if client.signed_in else None,
-            written_as=written_as or None,
-            **({"envid": envelope.envid} if envelope.envid else {}),  # by it a report of delivery may name it (RFC 3464)
-        )
+        self._told.accepted(envelope, octets, written_as)
         return Accepted(envelope.trace_id, octets, delivered, spooled)
-
-    def refusal(self, envelope: Envelope, cause: Cause, **words: object) -> Refusal:
-        return Refusal(cause, envelope.trace_id, words)
 
     def refusal_of(self, envelope: Envelope, error: Exception) -> Refusal:
         """What an error of the rooms below means to the client: always something temporary."""
         if isinstance(error, OverQuota):
             return self._over_quota(envelope)
         if isinstance(error, DiskFull | SpoolFull):
-            return self.refusal(envelope, Cause.DISK_FULL)
+            return envelope.refusal(Cause.DISK_FULL)
         if not isinstance(error, MicMailError):
             self._log.event("delivery_failed", trace=envelope.trace_id, **failure(error))
-        return self.refusal(envelope, Cause.UNAVAILABLE)
+        return envelope.refusal(Cause.UNAVAILABLE)
 
     def _over_quota(self, envelope: Envelope) -> Refusal:
-        return self.refusal(envelope, Cause.OVER_QUOTA, address=envelope.recipients[0].address)
+        return envelope.refusal(Cause.OVER_QUOTA, address=envelope.recipients[0].address)
 
     def refused(self, envelope: Envelope, refusal: Refusal) -> Refusal:
         self._senders.discount(envelope)
-        recipients = [recipient.address for recipient in envelope.recipients]
-        told: dict[str, object] = {
-            "sender": envelope.sender,
-            "recipients": recipients,
-            "message_id": envelope.header.message_id,
-        }
-        self._tell_refused("message_refused", refusal, envelope.client, **told)
+        self._told.message_refused(envelope, refusal)
         return refusal
-
-    def _tell_refused(self, event: str, refusal: Refusal, client: Client, **fields: object) -> None:
-        self._log.event(
-            event,
-            trace=refusal.trace_id,
-            reason=refusal.cause,
-            **fields,
-            peer=client.peer.address,
-            session=client.peer.session_id,
-            login=client.signed_in.address if client.signed_in else None,
-            **({"limit": "{what}-{span}".format_map(refusal.params)} if refusal.cause is Cause.SENDING_RATE else {}),
-        )
 
     # ------------------------------------------------------------ errands
 

@@ -3,7 +3,7 @@
 In: octets, the quota before (None: a new mailbox), who asks. Out: nothing, or a refusal with its clause. Pure.
 """
 
-from mic_mail.config.model import QUOTA_CEILING, QUOTA_FLOOR
+from mic_mail.config.limits import QUOTA_CEILING, QUOTA_FLOOR
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.services.credentials import Origin
 

@@ -46,18 +46,14 @@ class Sink(Protocol):
     def discard(self) -> None: ...
 
 
-class Flow(Protocol):
-    """What a reception asks of the mail flow: its limits, its words, and what happens to a message that is complete."""
+class Headings(Protocol):
+    """What a reception asks of `headings`: what stands in front of the message, and what its header says."""
 
-    @property
-    def message_octets(self) -> int: ...
-    @property
-    def attachment_octets(self) -> int: ...
     def head(self, envelope: Envelope, results: bytes = b"", /) -> bytes:
         """The trace lines, results of checks among them."""
         ...
 
-    def check_header(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
+    def check(self, envelope: Envelope, header: bytes) -> Refusal | bytes:
         """Why a message with this header may not pass, or the lines that have to be added to it."""
         ...
 
@@ -69,11 +65,18 @@ class Flow(Protocol):
         """Of a message from another server: why it is not taken, or the results of the checks, as lines."""
         ...
 
+
+class Flow(Protocol):
+    """What a reception asks of the mail flow: its limits, and what happens to a message that is complete."""
+
+    @property
+    def message_octets(self) -> int: ...
+    @property
+    def attachment_octets(self) -> int: ...
     async def take_over(self, envelope: Envelope, scratch: Sink, head: bytes, offset: int) -> Sink:
         """The file that is kept: `head`, and what came from `offset` on; durable."""
         ...
 
-    def refusal(self, envelope: Envelope, cause: Cause, **words: object) -> Refusal: ...
     def refusal_of(self, envelope: Envelope, error: Exception) -> Refusal: ...
     def refused(self, envelope: Envelope, refusal: Refusal) -> Refusal:
         """Log it."""
@@ -141,8 +144,9 @@ class Stream:
 class Reception:
     """One message. `write` as it comes, then `finish` or `abort`."""
 
-    def __init__(self, flow: Flow, envelope: Envelope) -> None:
+    def __init__(self, flow: Flow, headings: Headings, envelope: Envelope) -> None:
         self._flow = flow
+        self._headings = headings
         self.envelope = envelope
         self.octets = 0
         self._has_lines = envelope.body != BINARYMIME
@@ -198,11 +202,11 @@ class Reception:
     async def _judged_head(self, source: bytes | Path) -> bytes:
         """All that stands in front of a message from another server, its own header with it."""
         assert self._header is not None
-        results = await self._flow.judge(self.envelope, source, self._header)
+        results = await self._headings.judge(self.envelope, source, self._header)
         if isinstance(results, Refusal):
             self._refusal = results
             return b""
-        return self._flow.head(self.envelope, results) + self._stored_header
+        return self._headings.head(self.envelope, results) + self._stored_header
 
     def abort(self) -> None:
         """The message will not come to its end. Harmless after `finish`."""
@@ -246,7 +250,7 @@ class Reception:
             scan = await stream.finish()
             self._check_attachments(scan.attachment_octets)
             if self._has_lines and (scan.bare_cr or scan.bare_lf):
-                self._refusal = self._flow.refusal(self.envelope, Cause.BARE_LINE_END)
+                self._refusal = self.envelope.refusal(Cause.BARE_LINE_END)
             if self._refusal is None:
                 return await self._accept_stream(stream, scan)
         except Exception as error:  # noqa: BLE001 - as in `_pass_on`
@@ -282,7 +286,7 @@ class Reception:
             return True
         octets = self._take_held()
         if self._has_lines and has_bare(octets if whole else octets.removesuffix(b"\r")):
-            self._refuse_with(self._flow.refusal(self.envelope, Cause.BARE_LINE_END))
+            self._refuse_with(self.envelope.refusal(Cause.BARE_LINE_END))
             return False
         end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n") + 2
         limit = MAX_HEADER_OCTETS if self._is_submitted else MAX_FOREIGN_HEADER_OCTETS
@@ -293,25 +297,23 @@ class Reception:
                 return False
             end = len(octets)
         if end > limit:
-            self._refuse_with(self._flow.refusal(self.envelope, Cause.HEADER_TOO_LARGE))
+            self._refuse_with(self.envelope.refusal(Cause.HEADER_TOO_LARGE))
             return False
-        more = self._flow.check_header(self.envelope, octets[:end])
+        more = self._headings.check(self.envelope, octets[:end])
         if isinstance(more, Refusal):
             self._refuse_with(more)
             return False
         self._header = octets[:end]
-        self._stored_header = await self._flow.cleaned(self.envelope, self._header)
+        self._stored_header = await self._headings.cleaned(self.envelope, self._header)
         if self._is_submitted:
-            octets = self._flow.head(self.envelope) + more + self._stored_header + octets[end:]
+            octets = self._headings.head(self.envelope) + more + self._stored_header + octets[end:]
         self._held, self._held_octets = [octets], len(octets)
         return True
 
     # ------------------------------------------------------------ refusing
 
     def _refuse_size(self, cause: Cause, octets: int) -> None:
-        self._refuse_with(
-            self._flow.refusal(self.envelope, cause, size_octets=octets, limit_octets=self._flow.attachment_octets)
-        )
+        self._refuse_with(self.envelope.refusal(cause, size_octets=octets, limit_octets=self._flow.attachment_octets))
 
     def _refuse_with(self, refusal: Refusal) -> None:
         self._refusal = refusal

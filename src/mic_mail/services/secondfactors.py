@@ -4,7 +4,7 @@ In: a mailbox, what was typed. Out: whether it is a code of now that nobody has 
 and commands only. Never: whether it may be tried, which `access` asks the throttle; a secret or a code in a log or a fact.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from mic_mail.auth import totp
 from mic_mail.auth.passwords import load_secret
 from mic_mail.clock import Clock
+from mic_mail.config.auth import Auth
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.secondfactors import Factor, mailbox_holder
@@ -57,6 +58,11 @@ class Enrolled:
 def key_path(config: Config) -> Path:
     """Where the key lies under which secrets are sealed."""
     return config.server.data_dir / KEY
+
+
+def asked_factor(auth: Auth, facts: Sequence[Fact]) -> Fact | None:
+    """The second factor of a mailbox, where the setting asks for it."""
+    return None if auth.second_factor == "off" else second_factor(facts)
 
 
 class SecondFactors:

@@ -25,14 +25,14 @@ from mic_mail.services.mailflow import MailFlow
 from mic_mail.services.reception import Reception
 from mic_mail.services.refusals import Refusal
 from mic_mail.services.watching import Watch
-from mic_mail.smtp import replies
-from mic_mail.smtp import session as steps
+from mic_mail.smtp import actions, replies
+from mic_mail.smtp.actions import Close
 from mic_mail.smtp.data import ChunkDecoder, DotDecoder
 from mic_mail.smtp.grammar import MailParameters
 from mic_mail.smtp.lines import LineBuffer, Trouble
 from mic_mail.smtp.pace import Pace
 from mic_mail.smtp.replies import Reply
-from mic_mail.smtp.session import DATA, MAX_LINE_OCTETS, Close, Door, Limits, Session
+from mic_mail.smtp.session import DATA, MAX_LINE_OCTETS, Door, Limits, Session
 
 READ_OCTETS: Final = 262_144
 LINE_READ_OCTETS: Final = 65_536
@@ -184,22 +184,22 @@ class Conversation:
             self._drop_reception()  # RSET or EHLO between two chunks
         self._wire.say(answer.spoken or answer.encode(self._core.voice))
 
-    async def _carry_out(self, asked: steps.Action) -> None:
+    async def _carry_out(self, asked: actions.Action) -> None:
         """Do what the session asks, and say what comes of it."""
         answer: Reply | Close
         match asked:
-            case steps.AskSender():
+            case actions.AskSender():
                 answer = await self._ask_sender(asked)
-            case steps.AskRecipient():
+            case actions.AskRecipient():
                 answer = await self._ask_recipient(asked)
-            case steps.ReadMessage():
+            case actions.ReadMessage():
                 answer = await self._read_message()
-            case steps.ReadChunk():
+            case actions.ReadChunk():
                 answer = await self._read_chunk(asked)
-            case steps.StartTls():
+            case actions.StartTls():
                 await self._start_tls()
                 return
-            case steps.Authenticate():
+            case actions.Authenticate():
                 answer = await self._sign_in(asked)
             case Close():
                 answer = asked
@@ -226,7 +226,7 @@ class Conversation:
             return known  # as most often, from one message to the next
         return Client(self._door.role, self._peer, helo, protocol, self._signed_in)
 
-    async def _ask_sender(self, asked: steps.AskSender) -> Reply | Close:
+    async def _ask_sender(self, asked: actions.AskSender) -> Reply | Close:
         self._services.note("smtp MAIL")
         trace = trace_id(self._services.clock.now_us(), self._services.chance)
         self._client = self._client_with(asked.parameters)
@@ -244,7 +244,7 @@ class Conversation:
         if self._enquiry is not None:
             self._enquiry.begin(self._client.helo, sender)
 
-    async def _ask_recipient(self, asked: steps.AskRecipient) -> Reply | Close:
+    async def _ask_recipient(self, asked: actions.AskRecipient) -> Reply | Close:
         transaction = self._core.transaction
         assert transaction is not None
         answer = await self._services.mailflow.check_recipient(
@@ -301,7 +301,7 @@ class Conversation:
         self._input.feed(decoder.rest)
         return await self._ended(reception)
 
-    async def _read_chunk(self, asked: steps.ReadChunk) -> Reply | Close:
+    async def _read_chunk(self, asked: actions.ReadChunk) -> Reply | Close:
         """BDAT: exactly so many octets (RFC 3030)."""
         if asked.refusal is None and self._reception is None:
             transaction = self._core.transaction
@@ -324,7 +324,7 @@ class Conversation:
         await reception.write(chunks.close())
         return await self._ended(reception)
 
-    async def _swallow_chunk(self, asked: steps.ReadChunk) -> bool:
+    async def _swallow_chunk(self, asked: actions.ReadChunk) -> bool:
         """Read a chunk into the reception, or into nothing where it is refused; False: too slow."""
         left = asked.octets
         pace = Pace(self._wire.time, self._door.limits)
@@ -377,7 +377,7 @@ class Conversation:
         self._core.tls_started()
         self._offer()
 
-    async def _sign_in(self, asked: steps.Authenticate) -> Reply | Close:
+    async def _sign_in(self, asked: actions.Authenticate) -> Reply | Close:
         """RFC 4954 §4: challenges and answers in base64, `*` gives up."""
         dialog = self._services.access.begin(asked.mechanism, self._peer)
         octets = None if asked.initial is None else _unbase64(asked.initial)

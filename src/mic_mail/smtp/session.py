@@ -1,13 +1,6 @@
 """One SMTP connection as a state machine: command lines in, replies and actions out. Pure: no I/O, no clock, no chance.
 
-`receive(line)` answers a command with a `Reply`, or with an action that the shell carries out and reports back:
-
-    AskSender, AskRecipient    ask the mail flow                    sender_answered, recipient_answered
-    StartTls                   answer 220, drop what is unread, TLS  tls_started
-    Authenticate               run the SASL exchange                 signed_in, refused
-    ReadMessage                answer 354, read up to CRLF.CRLF      message_ended
-    ReadChunk                  read exactly so many octets           chunk_refused, chunk_ended, message_ended
-    Close                      send the reply, then close
+`receive(line)` answers a command with a `Reply`, or with one of the `actions` that the shell carries out and reports back.
 
 Each verb is a row of `VERBS`: where in the conversation it may stand (`check`) and what it does (`act`). A check answers with
 the refusal or None. RFC 5321 §4.1.4 (order), RFC 2920 (PIPELINING: replies in order), RFC 3030 (BDAT), RFC 3207 (STARTTLS),
@@ -20,7 +13,17 @@ from typing import Final
 
 from mic_mail.services.envelope import BINARYMIME, Accepted, Cause, Outcome, Recipient, Refusal, Role
 from mic_mail.smtp import grammar, replies
-from mic_mail.smtp.grammar import Fault, MailParameters, Path, RcptParameters
+from mic_mail.smtp.actions import (
+    READ_MESSAGE,
+    Action,
+    AskRecipient,
+    AskSender,
+    Authenticate,
+    Close,
+    ReadChunk,
+    StartTls,
+)
+from mic_mail.smtp.grammar import Fault, MailParameters, Path
 from mic_mail.smtp.lines import Trouble
 from mic_mail.smtp.replies import Reply, Voice
 
@@ -75,56 +78,6 @@ class Transaction:
     in_chunks: bool = False
     broken: bool = False
     """A chunk was refused: nothing more of this message is taken (RFC 3030 §2)."""
-
-
-# ------------------------------------------------------------ what the shell is asked to do
-
-
-@dataclass(frozen=True, slots=True)
-class AskSender:
-    path: Path
-    parameters: MailParameters
-
-
-@dataclass(frozen=True, slots=True)
-class AskRecipient:
-    path: Path
-    parameters: RcptParameters
-
-
-@dataclass(frozen=True, slots=True)
-class StartTls:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Authenticate:
-    mechanism: str
-    initial: bytes | None
-    """Base64 as it came (RFC 4954 §4); `=` stands for an empty response."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadMessage:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class ReadChunk:
-    octets: int
-    last: bool
-    refusal: Reply | None
-    """Not None: read the octets and throw them away, then answer this (RFC 3030 §2: the chunk is on its way already)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    reply: Reply
-
-
-READ_MESSAGE: Final = ReadMessage()
-
-Action = AskSender | AskRecipient | StartTls | Authenticate | ReadMessage | ReadChunk | Close
 
 
 class Session:

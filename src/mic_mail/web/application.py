@@ -2,7 +2,7 @@
 
 In: HTTP requests that `guarding` let through. Out: pages and redirects: the answer to a form that did something is one,
 so that going back or reloading repeats nothing. Hashing, the directory and mailboxes are asked in lanes. A session is looked at
-anew with each request (`Access.recheck_page`): a suspension, a reset or a new password ends it with the next one. What downtime
+anew with each request (`PageAccess.recheck`): a suspension, a reset or a new password ends it with the next one. What downtime
 is announced stands on every page (Reg. 10.3).
 
     /                 sign in
@@ -50,6 +50,7 @@ from mic_mail.services.downtimes import announcements
 from mic_mail.services.identity import Peer, SignedIn
 from mic_mail.services.kept import kept_by, measured
 from mic_mail.services.ownpassword import OwnPassword, own_state
+from mic_mail.services.pageaccess import PageAccess
 from mic_mail.services.refusals import Refusal, RefusalKind
 from mic_mail.services.secondfactors import SecondFactors
 from mic_mail.storage.mailstore import MailStore
@@ -86,6 +87,7 @@ class WebServices:
 
     config: Config
     access: Access
+    page_access: PageAccess
     own_password: OwnPassword
     app_passwords: AppPasswords
     second_factors: SecondFactors
@@ -194,12 +196,12 @@ class Application:
         user, password = fields.get("address", ""), fields.get("password", "")
         if not user.strip() or not password:
             return self._sign_in_page(request, pages.FIELDS_MISSING, user=user, status=422)
-        answer = await self.services.access.enter_page(user, password, peer_of(request))
+        answer = await self.services.page_access.enter(user, password, peer_of(request))
         if isinstance(answer, Refusal):
             # The address is shown again: most who are refused here have mistyped the password.
             wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
             return self._sign_in_page(request, answer.text, user=user, status=STATUS.get(answer.kind, 403), is_wrong=wrong)
-        half = self.services.access.asks_for_code(answer)
+        half = self.services.page_access.asks_for_code(answer)
         token = self.sessions.begin(answer, instead_of=request.cookies.get(SESSION_COOKIE), half=half)
         response = _to(CODE) if half else self.inside(answer)
         _set_cookie(response, SESSION_COOKIE, token)
@@ -236,7 +238,7 @@ class Application:
         visit = await self.half_visit(request)
         if visit is None or visit.session.half:
             return None
-        if self.services.access.asks_for_code(visit.signed_in):  # a second factor was set elsewhere since
+        if self.services.page_access.asks_for_code(visit.signed_in):  # a second factor was set elsewhere since
             self.sessions.end(visit.token)
             return None
         return visit
@@ -248,7 +250,7 @@ class Application:
         if session is None:
             return None
         peer = peer_of(request)
-        answer = self.services.access.recheck_page(session.signed_in, peer)
+        answer = self.services.page_access.recheck(session.signed_in, peer)
         if isinstance(answer, Refusal):
             self.sessions.end(token)
             return None
@@ -348,7 +350,7 @@ class Application:
             return self._change_page(visit, pages.FIELDS_MISSING, status=422)
         if (tired := self.counted(visit)) is not None:
             return tired
-        answer = await self.services.access.confirm(visit.signed_in, present, visit.peer)
+        answer = await self.services.page_access.confirm(visit.signed_in, present, visit.peer)
         if isinstance(answer, Refusal):
             wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
             text = pages.PRESENT_IS_WRONG if wrong else answer.text

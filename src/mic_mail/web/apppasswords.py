@@ -110,7 +110,7 @@ class AppPasswordPages:
             return await self._page(visit, pages.FIELDS_MISSING, name=name, status=422)
         if (tired := application.counted(visit)) is not None:
             return tired
-        answer = await application.services.access.confirm(visit.signed_in, present, visit.peer)
+        answer = await application.services.page_access.confirm(visit.signed_in, present, visit.peer)
         if isinstance(answer, Refusal):
             wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
             text, at = (pages.PRESENT_IS_WRONG, "present") if wrong else (answer.text, "")

@@ -57,8 +57,8 @@ class SecondFactorPages:
         return self._setting == "everyone" and not self._has_one(visit)
 
     def _has_one(self, visit: "Visit") -> bool:
-        access = self._application.services.access
-        return access.factor_of(access.snapshot.entries[visit.signed_in.mailbox_id]) is not None
+        services = self._application.services
+        return services.page_access.factor_of(services.access.snapshot.entries[visit.signed_in.mailbox_id]) is not None
 
     # ------------------------------------------------------------ the second step of signing in
 
@@ -91,8 +91,7 @@ class SecondFactorPages:
             return self._code_page(visit, pages.FIELDS_MISSING, 422)
         if (tired := application.counted(visit)) is not None:
             return tired
-        access = application.services.access
-        answer = await access.enter_code(visit.signed_in, fields["code"], visit.peer)
+        answer = await application.services.page_access.enter_code(visit.signed_in, fields["code"], visit.peer)
         if isinstance(answer, Refusal):
             return self._code_page(visit, answer.text, STATUS.get(answer.kind, 403))
         token = application.sessions.begin(answer, instead_of=visit.token)
@@ -153,7 +152,7 @@ class SecondFactorPages:
             return await self._page(visit, pages.FIELDS_MISSING, status=422)
         if (tired := self._application.counted(visit)) is not None:
             return tired
-        answer = await self._application.services.access.confirm(visit.signed_in, present, visit.peer)
+        answer = await self._application.services.page_access.confirm(visit.signed_in, present, visit.peer)
         if not isinstance(answer, Refusal):
             return None
         wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
@@ -208,7 +207,7 @@ class SecondFactorPages:
         application, services, signed_in = self._application, self._application.services, visit.signed_in
         if (unproved := await self._unproved(visit, fields.get("present", ""))) is not None:
             return unproved
-        answer = await services.access.check_code(signed_in, fields.get("code", ""), visit.peer)
+        answer = await services.page_access.check_code(signed_in, fields.get("code", ""), visit.peer)
         if isinstance(answer, Refusal):
             application.event("second_factor_refused", request, mailbox=signed_in.address, reason=answer.detail)
             return await self._page(visit, answer.text, at="code", status=STATUS.get(answer.kind, 403))

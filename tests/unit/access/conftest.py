@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import ManualClock
-from mic_mail.config.model import Auth, Config, Server
+from mic_mail.config.auth import Auth
+from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
@@ -16,6 +17,8 @@ from mic_mail.process.lanes import Lanes
 from mic_mail.services.access import Access
 from mic_mail.services.credentials import Origin, set_password
 from mic_mail.services.identity import Peer, TlsInfo
+from mic_mail.services.pageaccess import PageAccess
+from mic_mail.services.secondfactors import SecondFactors
 
 PASSWORD = "con mèo trèo cây cau"
 START = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)  # 09:00 in Ha Noi
@@ -42,6 +45,12 @@ class World:
     log: Events
     lanes: Lanes
     access: Access
+
+    @property
+    def page(self) -> PageAccess:
+        """The sign-in of the password page, by the settings that the worker began with."""
+        factors = SecondFactors(self.directory, self.config, self.clock)
+        return PageAccess(self.access, self.config, factors, lanes=self.lanes, log=self.log)
 
     def add(self, local: str, *facts: Draft, password: str | None = PASSWORD) -> MailboxRecord:
         """A personal mailbox issued on 1 November, with a chosen password and then these facts."""

@@ -45,7 +45,7 @@ async def test_it_opens_every_door_but_the_page(world: World) -> None:
     assert isinstance(await login(world, "dvbe", added.password.replace("-", "").upper()), SignedIn)
     assert isinstance(await login(world, "dvbe", added.password.replace("-", " ")), SignedIn)
     assert {fields["app_password"] for name, fields in world.log.lines if name == "signed_in"} == {added.fact.seq}
-    refused = await world.access.enter_page("dvbe", added.password, peer(door="web"))
+    refused = await world.page.enter("dvbe", added.password, peer(door="web"))
     assert kind_of(refused) is RefusalKind.WRONG_CREDENTIALS
     assert isinstance(await login(world, "dvbe", added.password), SignedIn)  # the page's refusal is not remembered here
     own = await login(world, "dvbe")

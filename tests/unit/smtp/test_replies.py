@@ -11,7 +11,8 @@ from mic_mail.errors import Text
 from mic_mail.services.envelope import TEMPORARY, Cause, Refusal
 from mic_mail.services.refusals import RefusalKind
 from mic_mail.smtp import replies
-from mic_mail.smtp.replies import SIGN_IN, TABLE, Reply, Voice
+from mic_mail.smtp.replies import Reply, Voice
+from mic_mail.smtp.replytable import SIGN_IN, TABLE
 
 WORDS = {
     "domain",

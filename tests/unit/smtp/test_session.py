@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.services.envelope import Accepted, Cause, Recipient, Refusal, Role
-from mic_mail.smtp import session as steps
+from mic_mail.smtp import actions
+from mic_mail.smtp.actions import Close
 from mic_mail.smtp.replies import Reply
-from mic_mail.smtp.session import VERBS, Close, Door, Limits, Session
+from mic_mail.smtp.session import OK, VERBS, Door, Limits, Session
 
 LIMITS = Limits(message_octets=30_000_000, attachment_octets=20 << 20, recipients=3, errors=6, messages=2)
 TRACE = "0123456789ABCDEF"
@@ -31,9 +32,9 @@ class Shell:
             match answer:
                 case Close():
                     return b"! " + answer.reply.encode(self.session.voice)
-                case steps.AskSender():
+                case actions.AskSender():
                     answer = self.session.sender_answered(answer, TRACE, None)
-                case steps.AskRecipient():
+                case actions.AskRecipient():
                     if answer.path.local == "full":
                         answer = self.session.recipient_answered(
                             Refusal(Cause.OVER_QUOTA, TRACE, {"address": answer.path.address})
@@ -43,23 +44,23 @@ class Shell:
                         answer = self.session.recipient_answered(refusal)
                     else:
                         answer = self.session.recipient_answered(Recipient(answer.path.address, (1,)))
-                case steps.ReadMessage():
+                case actions.ReadMessage():
                     answer = self.session.message_ended(Accepted(TRACE, 10, 1))
-                case steps.ReadChunk(octets=octets, last=last, refusal=refusal):
+                case actions.ReadChunk(octets=octets, last=last, refusal=refusal):
                     if refusal is not None:
                         answer = self.session.chunk_refused(refusal)
                     elif last:
                         answer = self.session.message_ended(Accepted(TRACE, octets, 1))
                     else:
                         answer = self.session.chunk_ended(octets)
-                case steps.StartTls():
+                case actions.StartTls():
                     self.session.tls_started()
                     return b"TLS"
-                case steps.Authenticate(mechanism=mechanism):
+                case actions.Authenticate(mechanism=mechanism):
                     answer = (
                         self.session.signed_in("dvbe@mic.gov.vn")
                         if mechanism == "PLAIN"
-                        else self.session.sign_in_refused(Reply(535, "5.7.8", steps.OK.text))
+                        else self.session.sign_in_refused(Reply(535, "5.7.8", OK.text))
                     )
         return answer.encode(self.session.voice)
 
@@ -264,7 +265,7 @@ def test_the_user_name_may_come_with_the_auth_command() -> None:
     """Outlook and .NET: `auth login <name>`; the octets reach the exchange as they came."""
     shell = submission()
     shell.says(b"EHLO x")
-    assert shell.session.receive(b"auth login ZHZiZQ==") == steps.Authenticate("LOGIN", b"ZHZiZQ==")
+    assert shell.session.receive(b"auth login ZHZiZQ==") == actions.Authenticate("LOGIN", b"ZHZiZQ==")
 
 
 def test_chunks(mx: Shell) -> None:

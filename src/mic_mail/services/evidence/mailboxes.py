@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from mic_mail.config.model import QUOTA_FLOOR
+from mic_mail.config.limits import QUOTA_FLOOR
 from mic_mail.errors import Text
 from mic_mail.policy.addresses import is_bound
 from mic_mail.policy.authority import Part, serving

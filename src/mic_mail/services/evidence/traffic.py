@@ -16,7 +16,7 @@ from mic_mail.outbound.progress import Hold
 from mic_mail.outbound.queue import Entry, Queue
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.services.access import KEPT_BACK
+from mic_mail.services.decisions import KEPT_BACK
 from mic_mail.services.evidence.findings import Evidence, Finding, Office
 
 LOOKED_AT = 2000

@@ -1,0 +1,333 @@
+"""Every reply but EHLO's: its code, enhanced code and sentence in both languages (RFC 5321 §4.2, RFC 2034, RFC 3463).
+
+Rows and nothing else: who is told what, and in which language, is `replies`' business.
+"""
+
+from dataclasses import dataclass
+
+from mic_mail.errors import Text
+from mic_mail.services.envelope import Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One reply; `{names}` in the sentences are filled in by `replies.reply`. Without Vietnamese it is for programs only."""
+
+    code: int
+    enhanced: str
+    en: str
+    vi: str = ""
+    clause: str | None = None
+
+
+_SENT = {
+    "messages": Text("gửi {limit} thư", "sent {limit} messages"),
+    "recipients": Text("gửi đến {limit} người nhận", "written to {limit} recipients"),
+    "octets": Text("gửi {limit} MB", "sent {limit} MB"),
+}
+_WITHIN = {"hour": Text("một giờ", "an hour"), "day": Text("24 giờ", "24 hours")}
+
+TABLE: dict[str, Row] = {
+    # the connection
+    "greeting": Row(220, "", "{hostname} ESMTP mic-mail"),
+    "busy": Row(421, "4.7.0", "Too many connections; try again later."),
+    "timeout": Row(421, "4.4.2", "Nothing came for too long; closing the connection."),
+    "too-slow": Row(421, "4.4.2", "The message takes too long; closing the connection."),
+    "shutdown": Row(421, "4.3.2", "The server is shutting down; try again in a moment."),
+    "signed-out": Row(421, "4.7.0", "This mailbox may not be used any more; sign in again to hear why."),
+    "failed": Row(421, "4.3.0", "Something went wrong here; try again later."),
+    "too-many-errors": Row(421, "4.7.0", "Too many errors; closing the connection."),
+    "too-many-messages": Row(421, "4.7.0", "Enough messages for one connection; connect again."),
+    "bye": Row(221, "2.0.0", "Goodbye."),
+    # any command
+    "ok": Row(250, "2.0.0", "OK."),
+    "sender-ok": Row(250, "2.1.0", "Sender accepted."),
+    "recipient-ok": Row(250, "2.1.5", "Recipient accepted."),
+    "chunk-ok": Row(250, "2.0.0", "{octets} octets received."),
+    "data": Row(354, "", "Send the message, end it with <CRLF>.<CRLF>"),
+    "unknown-command": Row(500, "5.5.2", "This command is not known."),
+    "not-here": Row(502, "5.5.1", "This command is not offered here."),
+    "line-too-long": Row(500, "5.5.2", "The line is too long."),
+    "bare-line-end-in-command": Row(
+        521, "5.5.2", "Lines end with CRLF, never with LF alone (RFC 5321, 2.3.8); closing the connection."
+    ),
+    "no-web-page": Row(521, "5.5.2", "This is a mail server (SMTP), not a web page; closing the connection."),
+    "bad-sequence": Row(503, "5.5.1", "Not now: {hint}."),
+    "no-recipients": Row(554, "5.5.1", "No recipient was accepted."),
+    "verify": Row(252, "2.0.0", "Addresses are not verified here; send the message."),
+    "help": Row(214, "2.0.0", "See RFC 5321. Contact {support}."),
+    # syntax: the names are those of `grammar.Fault`
+    "syntax": Row(501, "5.5.2", "This cannot be read."),
+    "no-argument": Row(501, "5.5.4", "This command takes no argument."),
+    "bad-helo": Row(501, "5.5.4", "Say your host name."),
+    "bad-sender": Row(501, "5.1.7", "This sender address cannot be read."),
+    "bad-recipient": Row(501, "5.1.3", "This recipient address cannot be read."),
+    "bad-parameter": Row(501, "5.5.4", "The parameter {detail} cannot be read."),
+    "unknown-parameter": Row(555, "5.5.4", "The parameter {detail} is not known."),
+    "needs-smtputf8": Row(553, "5.6.7", "An address with non-ASCII letters needs SMTPUTF8."),
+    "needs-chunking": Row(503, "5.5.1", "BODY=BINARYMIME needs BDAT (RFC 3030)."),
+    "no-binary": Row(501, "5.6.1", "BODY=BINARYMIME is not offered here."),
+    # TLS and sign-in
+    "start-tls": Row(220, "2.0.0", "Begin TLS."),
+    "tls-unavailable": Row(454, "4.7.0", "TLS is not available now."),
+    "tls-first": Row(530, "5.7.0", "Begin TLS first (STARTTLS)."),
+    "auth-needs-tls": Row(538, "5.7.11", "Sign-in needs an encrypted connection."),
+    "auth-first": Row(530, "5.7.0", "Sign in first."),
+    "auth-mechanism": Row(504, "5.5.4", "This way of signing in is not offered."),
+    "auth-no-mechanism": Row(501, "5.5.4", "Say how you sign in: AUTH and a mechanism."),
+    "auth-cancelled": Row(501, "5.7.0", "Sign-in cancelled."),
+    "auth-syntax": Row(501, "5.5.2", "This is not base64."),
+    "auth-line-too-long": Row(500, "5.5.6", "The sign-in data is too long."),
+    "signed-in": Row(235, "2.7.0", "Signed in."),
+    # the envelope
+    "too-many-recipients": Row(452, "4.5.3", "Too many recipients; send the rest in another message."),
+    Cause.NO_SUCH_MAILBOX: Row(550, "5.1.1", "There is no mailbox {address}.", "Không có hộp thư {address}."),
+    Cause.RECLAIMED: Row(
+        550,
+        "5.2.1",
+        "Mailbox {address} is no longer in use ({clause}).",
+        "Hộp thư {address} đã được thu hồi theo {clause}.",
+        "6.4.c",
+    ),
+    Cause.RECLAIMED_ON_REQUEST: Row(
+        550,
+        "5.2.1",
+        "Mailbox {address} is no longer in use ({clause}).",
+        "Hộp thư {address} đã được thu hồi theo {clause}.",
+        "6.2",
+    ),
+    Cause.RELAY_DENIED: Row(
+        550,
+        "5.7.1",
+        "This server takes no mail for {address}.",
+        "Máy chủ này không nhận thư gửi đến {address}.",
+    ),
+    Cause.BAD_DOMAIN: Row(
+        550,
+        "5.1.2",
+        "No mail can be sent to {address}: there is no such domain.",
+        "Không gửi được thư tới {address}: tên miền không hợp lệ.",
+    ),
+    Cause.OVER_QUOTA: Row(
+        452,
+        "4.2.2",
+        "Mailbox {address} is full ({clause}); try again later.",
+        "Hộp thư {address} đã hết dung lượng ({clause}); đề nghị gửi lại sau.",
+        "8.3.b",
+    ),
+    "over-quota-for-good": Row(
+        552,
+        "5.2.2",
+        "Mailbox {address} is full ({clause}); reach the recipient by other means.",
+        "Hộp thư {address} đã hết dung lượng ({clause}); đề nghị liên hệ người nhận bằng phương thức khác.",
+        "8.3.b",
+    ),
+    Cause.NOT_SIGNED_IN: Row(530, "5.7.0", "Sign in first."),
+    Cause.SENDER_NOT_YOURS: Row(
+        550,
+        "5.7.1",
+        "{address} is not an address of your mailbox ({clause}); send as yourself.",
+        "Địa chỉ {address} không thuộc hộp thư của Ông/Bà; chỉ được gửi thư bằng địa chỉ của mình ({clause}).",
+        "4.3",
+    ),
+    **{
+        f"{Cause.SENDING_RATE}-{what}-{span}": Row(
+            450,
+            "4.7.1",
+            f"Your mailbox has {done.en} within {time.en}, the most that is allowed; there is room from {{room}} on.",
+            f"Hộp thư của Ông/Bà đã {done.vi} trong {time.vi}, mức tối đa cho phép; có thể gửi tiếp từ {{room}}.",
+        )
+        for what, done in _SENT.items()
+        for span, time in _WITHIN.items()
+    },
+    # Thunderbird and Outlook answer a refused sign-in by asking for the password again and again, but show the words of a
+    # refused MAIL: so whoever is send-locked signs in, and is told here.
+    Cause.SEND_LOCKED: Row(
+        550,
+        "5.7.1",
+        "Sending is locked for this mailbox ({clause}).",
+        "Chức năng gửi thư của hộp thư này bị khóa theo {clause}.",
+        "6.4.c",
+    ),
+    Cause.SUSPENDED: Row(525, "5.7.13", "The mailbox is suspended ({clause}).", "Hộp thư bị tạm khóa theo {clause}.", "7.1"),
+    Cause.PASSWORD_DUE: Row(
+        534,
+        "5.7.9",
+        "The password has to be changed first ({clause}).",
+        "Phải đổi mật khẩu trước khi gửi thư ({clause}).",
+        "7.3.c",
+    ),
+    # the message
+    "accepted": Row(250, "2.6.0", "Message accepted, reference {trace_id}", "Đã nhận thư, mã {trace_id}"),
+    Cause.ATTACHMENTS_TOO_LARGE: Row(  # wording 8
+        552,
+        "5.3.4",
+        "Not sent: the attachments add up to {size} MB, more than the maximum of {limit} MB a message ({clause}).",
+        "Thư không được gửi: tổng kích cỡ tệp gửi kèm là {size} MB, vượt mức tối đa {limit} MB/thư điện tử theo {clause}.",
+        "8.3.b",
+    ),
+    Cause.MESSAGE_TOO_LARGE: Row(
+        552,
+        "5.3.4",
+        "Not sent: the message is larger than {size} MB; attachments may add up to {limit} MB ({clause}).",
+        "Thư không được gửi: thư vượt quá {size} MB; tổng kích cỡ tệp gửi kèm tối đa {limit} MB theo {clause}.",
+        "8.3.b",
+    ),
+    Cause.HEADER_TOO_LARGE: Row(
+        552,
+        "5.3.4",
+        "Not sent: the header of the message is too large.",
+        "Thư không được gửi: phần tiêu đề thư quá lớn.",
+    ),
+    Cause.NO_VALID_AUTHOR: Row(
+        550,
+        "5.6.0",
+        "Not sent: {field} names no author, or too many.",
+        "Thư không được gửi: trường {field} không ghi địa chỉ người gửi, hoặc ghi quá nhiều.",
+    ),
+    Cause.AUTHOR_TWICE: Row(
+        550,
+        "5.6.0",
+        "Not sent: the field {field} stands in the message more than once.",
+        "Thư không được gửi: thư có nhiều hơn một trường {field}.",
+    ),
+    Cause.AUTHOR_UNREADABLE: Row(
+        550,
+        "5.6.0",
+        'Not sent: {field} can be read in more than one way; write "Name" <address>, the name in quotes.',
+        'Thư không được gửi: trường {field} hiểu được theo nhiều cách; đề nghị ghi "Họ tên" <địa chỉ>, họ tên trong ngoặc kép.',
+    ),
+    Cause.HEADER_UNREADABLE: Row(
+        550,
+        "5.6.0",
+        "Not sent: the header of the message holds control characters, or lines that are no field.",
+        "Thư không được gửi: phần tiêu đề thư có ký tự điều khiển hoặc dòng không đúng định dạng.",
+    ),
+    Cause.NAME_NOT_YOURS: Row(
+        550,
+        "5.7.1",
+        "Not sent: the name of the sender shows {address}, which is not an address of your mailbox ({clause}).",
+        "Thư không được gửi: tên người gửi có ghi {address}, không phải địa chỉ của hộp thư Ông/Bà ({clause}).",
+        "4.3",
+    ),
+    Cause.MARKED_SECRET: Row(  # wording 10
+        550,
+        "5.7.1",
+        "Not sent: the message seems to hold a document marked as a state secret; confidential, secret and top secret "
+        "documents must not be sent by mail ({clause}). If this is a mistake, turn to the Information Centre.",
+        "Thư bị từ chối vì có dấu hiệu chứa tài liệu mang dấu độ mật; {clause} cấm gửi tài liệu mật, tối mật, tuyệt mật qua "
+        "Hệ thống thư điện tử. Nếu có nhầm lẫn, đề nghị liên hệ Trung tâm Thông tin.",
+        "4.1",
+    ),
+    Cause.MALWARE: Row(
+        550,
+        "5.7.1",
+        "The message holds malware ({malware}) and is not taken ({clause}); check the machine it comes from.",
+        "Thư có mã độc ({malware}) nên không được nhận ({clause}); đề nghị kiểm tra máy đã gửi.",
+        "10.2",
+    ),
+    Cause.NOT_SCANNED: Row(
+        451,
+        "4.7.1",
+        "The message cannot be checked for malware now ({clause}); try again later.",
+        "Chưa quét được mã độc trong thư ({clause}); đề nghị gửi lại sau.",
+        "10.2",
+    ),
+    Cause.FORGED: Row(
+        550,
+        "5.7.1",
+        "Not accepted: the sender is given as one of {domain}, and nothing shows that the message comes from there ({clause}).",
+        "Không nhận thư: thư ghi người gửi thuộc {domain} nhưng không có gì chứng thực là gửi từ đó ({clause}).",
+        "10.2",
+    ),
+    Cause.NOT_OF_AUTHOR: Row(  # RFC 7372 §3.3: SPF and DKIM both failed; RFC 7489 §10.3
+        550,
+        "5.7.26",
+        "Not accepted: neither SPF nor DKIM shows that the message is of {domain}, which asks to refuse such mail ({clause}).",
+        "Không nhận thư: SPF và DKIM không chứng thực thư thuộc {domain}; tên miền này yêu cầu từ chối thư như vậy ({clause}).",
+        "10.2",
+    ),
+    Cause.LISTED: Row(
+        550,
+        "5.7.1",
+        "The server at {address} is on the list {zone} of machines that send spam ({clause}); ask the owner of that server.",
+        "Máy chủ {address} nằm trong danh sách gửi thư rác {zone} ({clause}); đề nghị liên hệ bên quản lý máy chủ đó.",
+        "10.2",
+    ),
+    Cause.NOT_JUDGED: Row(
+        451,
+        "4.7.1",
+        "It cannot be found out now who the message is from ({clause}); try again later.",
+        "Chưa xác định được thư do ai gửi ({clause}); đề nghị gửi lại sau.",
+        "10.2",
+    ),
+    Cause.NOT_INSPECTED: Row(
+        550,
+        "5.7.1",
+        "Not sent: an attachment cannot be inspected: encrypted, damaged, or too large when unpacked ({clause}).",
+        "Thư không được gửi: có tệp gửi kèm không kiểm tra được, do có mật khẩu, bị hỏng hoặc quá lớn khi giải nén ({clause}).",
+        "4.1",
+    ),
+    Cause.SPAM: Row(
+        550,
+        "5.7.1",
+        "The message looks like spam and is not taken ({clause}). If this is a mistake, write again without links "
+        "and attachments.",
+        "Thư bị coi là thư rác nên không được nhận ({clause}). Nếu có nhầm lẫn, đề nghị gửi lại thư không kèm tệp và liên kết.",
+        "10.2",
+    ),
+    Cause.SPAM_SENT: Row(
+        550,
+        "5.7.1",
+        "Not sent: the filter takes the message for spam ({clause}); mailboxes that send spam are suspended.",
+        "Thư không được gửi: bộ lọc coi là thư rác ({clause}); hộp thư phát tán thư rác bị tạm khóa.",
+        "7.2.c",
+    ),
+    Cause.PUT_OFF: Row(
+        451,
+        "4.7.1",
+        "The filter asks to send the message again in some minutes ({clause}).",
+        "Bộ lọc đề nghị gửi lại thư sau ít phút ({clause}).",
+        "10.2",
+    ),
+    Cause.NOT_SCORED: Row(
+        451,
+        "4.7.1",
+        "The message cannot be checked for spam now ({clause}); try again later.",
+        "Chưa kiểm tra được thư rác ({clause}); đề nghị gửi lại sau.",
+        "10.2",
+    ),
+    Cause.LOOP: Row(554, "5.4.6", "The message goes in a circle (too many Received lines).", "Thư bị chuyển vòng quanh."),
+    Cause.BARE_LINE_END: Row(
+        550,
+        "5.6.0",
+        "Not accepted: the message holds CR or LF alone; lines end with CRLF (RFC 5321, 2.3.8).",
+        "Không nhận thư: thư có ký tự CR hoặc LF đứng riêng; mỗi dòng phải kết thúc bằng CRLF (RFC 5321, 2.3.8).",
+    ),
+    Cause.DISK_FULL: Row(
+        452, "4.3.1", "No room on the server now; try again later.", "Máy chủ tạm hết chỗ; đề nghị gửi lại sau."
+    ),
+    Cause.UNAVAILABLE: Row(
+        451, "4.3.0", "Temporarily unavailable; try again later.", "Hệ thống tạm thời không xử lý được; đề nghị gửi lại sau."
+    ),
+}
+"""Every reply but EHLO's. Temporary or permanent is the code's first digit, never a matter of the words."""
+
+SILENT = frozenset({220, 221, 214, 235, 250, 252, 354, 421, 500, 501, 502, 503, 504, 555})
+"""Codes that answer a program's mistake or success: no person is sent to the help desk for them."""
+
+SIGN_IN: dict[str, tuple[int, str]] = {
+    "wrong-credentials": (535, "5.7.8"),
+    "reclaimed": (535, "5.7.8"),  # as if it did not exist
+    "suspended": (525, "5.7.13"),
+    "password-due": (534, "5.7.9"),
+    "send-locked": (550, "5.7.1"),
+    "too-many": (421, "4.7.0"),
+    "unavailable": (454, "4.7.0"),
+    "tls-required": (538, "5.7.11"),
+    "bad-mechanism": (504, "5.5.4"),
+    "malformed": (501, "5.5.2"),
+    "not-authorised": (550, "5.7.1"),
+    "not-here": (534, "5.7.9"),
+}
+"""The codes of a refused sign-in by `refusals.RefusalKind` (RFC 4954 §6; 525 5.7.13 is registered for disabled accounts)."""
