@@ -1,6 +1,7 @@
 """Mail from other servers is judged by whose it is: at a real name server, over real connections, with real signatures."""
 
 import contextlib
+import imaplib
 import re
 import smtplib
 import time
@@ -17,6 +18,7 @@ from harness import MailServer, config_for
 from mic_mail.config.document import write
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.types import AccountRef
+from population import PASSWORD
 from regulation.test_commands import Console
 
 pytestmark = pytest.mark.clause("10.2")
@@ -222,16 +224,34 @@ def test_forged_results_in_what_is_submitted(server: MailServer, size: int) -> N
     assert (event["login"], event["sender"]) == ("dvbe@mic.gov.vn", "dvbe@mic.gov.vn")
 
 
+@pytest.mark.parametrize("recipients", [("dvbe@mic.gov.vn",), ("dvbe@mic.gov.vn", "ttlan@mic.gov.vn")], ids=["one", "two"])
 @pytest.mark.parametrize("size", [10, 200_000], ids=["small", "large"])
-def test_nothing_goes_on_where_our_field_ends(server: MailServer, size: int) -> None:
-    """A message that begins with a blank would lengthen the line before it: that is never our field of results."""
-    octets = b"\tdkim=pass header.d=bank.example\r\n" + message("lan@none.example", body=b"x" * size + b"\r\n")
-    reply = bring(server, octets)
-    folder, stored = filed(server, reply)
-    assert folder == "Junk"
-    assert stored.endswith(octets)
-    (result,) = results(stored)
-    assert b"bank.example" not in result
+@pytest.mark.parametrize("blank", [b"\t", b" ", b" \r\n\t"])
+def test_nothing_goes_on_where_our_lines_end(server: MailServer, blank: bytes, size: int, recipients: tuple[str, ...]) -> None:
+    """A message that begins with a blank has no header: an empty line ends ours, and every octet that came is body."""
+    octets = blank + b"dkim=pass header.d=bank.example\r\n" + message("lan@none.example", body=b"x" * size + b"\r\n")
+    reply = bring(server, octets, None, *recipients)
+    for address in recipients:
+        local = address.partition("@")[0]
+        folder, stored = filed(server, reply, local)
+        assert folder == "Junk"
+        header, empty, body = stored.partition(b"\r\n\r\n")
+        assert (empty, body) == (b"\r\n\r\n", octets)
+        assert [line.partition(b":")[0] for line in header.split(b"\r\n") if not line.startswith(b"\t")] == [
+            b"Return-Path",
+            b"Authentication-Results",
+            b"Received",
+        ]
+        with imaplib.IMAP4(server.host, server.ports["imap"]) as client:
+            client.starttls(server.tls())
+            client.authenticate("PLAIN", lambda _, local=local: f"\0{local}@mic.gov.vn\0{PASSWORD}".encode())
+            client.select(folder, readonly=True)
+            uid = client.uid("SEARCH", "HEADER", "Received", reply[1].split()[-1].decode())[1][0].decode()
+            found = client.uid("FETCH", uid, "(ENVELOPE BODYSTRUCTURE RFC822.SIZE BODY.PEEK[TEXT])")[1][0]
+        assert octets in found
+        assert b"ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)" in found[0]
+        assert b'BODYSTRUCTURE ("TEXT" "PLAIN"' in found[0].upper()
+        assert f"RFC822.SIZE {len(stored)}".encode() in found[0]
 
 
 def test_a_header_that_is_longer_than_anybody_writes_is_refused(server: MailServer) -> None:

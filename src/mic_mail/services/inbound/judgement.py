@@ -45,8 +45,7 @@ class Judgement:
     rule: str = ""
     """The name of what decided, for the log; nothing: nothing speaks against it."""
     fields: bytes = b""
-    """Whole lines to be put in front, CRLF and all; a line of ours always follows them, so that nothing of the message can be
-    taken for their continuation."""
+    """Whole lines to be put in front, CRLF and all."""
     told: Mapping[str, object] = field(default_factory=dict)
     """What the log says of it."""
 
