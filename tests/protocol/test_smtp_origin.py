@@ -15,6 +15,7 @@ import arrivals
 from clients.test_smtp_states import submission
 from dnsserver import BROKEN, SILENT, NameServer, name_server
 from harness import MailServer, config_for
+from mic_mail.checks.origin.reading import MOST_SIGNATURES
 from mic_mail.config.document import write
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.types import AccountRef
@@ -41,6 +42,7 @@ ZONE = {
 TROUBLES = {
     "silent.example": SILENT,
     "_dmarc.silent.example": SILENT,
+    **{f"s{number}._domainkey.silent.example": SILENT for number in range(MOST_SIGNATURES)},
     "broken.example": BROKEN,
     "_dmarc.broken.example": BROKEN,
 }
@@ -272,6 +274,15 @@ def test_what_is_disowned_is_refused(server: MailServer) -> None:
     event = told(server, reply)
     assert (event["action"], event["rule"], event["dmarc"], event["spf"]) == ("refused", "dmarc", "fail", "fail")
     assert told(server, reply, "message_refused")["reason"] == "not-of-author"
+
+
+def test_slow_names_beside_a_forged_one(server: MailServer) -> None:
+    """Signatures of domains that do not answer, in front of one in the name of a domain that does: what that one disowns is
+    refused, and does not pass as not answered."""
+    field = "DKIM-Signature: v=1; a=rsa-sha256; c=simple/simple; d={}; s={}; h=from; bh=AAAA; b=AAAA\r\n"
+    slow = [field.format("silent.example", f"s{number}").encode() for number in range(MOST_SIGNATURES - 1)]
+    reply = bring(server, message("lan@one.example", *slow, field.format("one.example", "none").encode()), peer=STRANGER)
+    assert (reply[0], reply[1][:6]) == (550, b"5.7.26"), reply
 
 
 @pytest.mark.parametrize("size", [10, 200_000], ids=["small", "large"])
