@@ -16,8 +16,8 @@ MOST_NAMES = 64
 MOST_RECORDS = 4
 """Of a name; a verifier may take any."""
 AT_ONCE = MOST_SIGNATURES
-"""The keys of all signatures are asked for from the beginning: else slow names in front of somebody's name would keep its answer
-away, and what its owner disowns would count as not answered."""
+"""The keys of all signatures are asked for from the beginning: else slow names in front of somebody's name would keep its
+answer away, and what its owner disowns would count as not answered."""
 
 Keys = Mapping[str, tuple[PublicKey, ...] | Unusable]
 

@@ -128,8 +128,8 @@ class Enquiry:
 
     async def spf(self, deadline: float) -> ClientResults:
         """Of MAIL FROM and HELO; `temperror` from `deadline` on (the loop's time). `Unavailable`: it could not be asked at all,
-        or had to wait so long for its turn that no time was left, which is not the DNS's silence: whoever lets many ask must not
-        pass for that."""
+        or had to wait so long for its turn that no time was left. That is not the DNS's silence: whoever lets many ask must not
+        pass for it."""
         assert self._about is not None, "MAIL was said"
         helo, sender = self._about
         found = await _result(self._spf, deadline)

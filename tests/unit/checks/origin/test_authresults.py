@@ -85,6 +85,13 @@ FORGED = [
     b"Authentication-Results \r\n\t:\r\n mx.mic.gov.vn; dmarc=pass\r\n",
     b'Authentication-Results: "" "mx.mic\\.gov.vn"; dmarc=pass\r\n',
     b'Authentication-Results: mx."mic".gov.vn; dmarc=pass\r\n',
+    b"Authentication-Results: mx.mic.gov.vn/1; dmarc=pass\r\n",
+    b"Authentication-Results: mx.mic.gov.vn,x; dmarc=pass\r\n",
+    b"Authentication-Results: mx.mic.gov.vn:25; dmarc=pass\r\n",
+    b"Authentication-Results: <mx.mic.gov.vn>; dmarc=pass\r\n",
+    b"Authentication-Results: mx.mic.gov.vn\xff; dmarc=pass\r\n",
+    b"Authentication-Results: mx.mic.gov.vn\0; dmarc=pass\r\n",
+    b"Authentication-Results\0: mx.mic.gov.vn; dmarc=pass\r\n",
     b"Authentication-Results: mx.mic.gov.vn; dmarc=pass",
 ]
 OTHERS = [
