@@ -145,13 +145,14 @@ class Keeping(Generic[R]):
         return self._path(held_id).exists()
 
     def message(self, record: R) -> Path | None:
-        """The message as it was; None if it is gone, or is not what it was."""
+        """The message as it was; None if it is gone, or is not what it was. OSError where it cannot be read now: that says
+        nothing of either, and nobody may remove it for that."""
         path = self.message_path(record.held_id)
         digest = sha256()
         try:
             for piece in _pieces(path):
                 digest.update(piece)
-        except OSError:
+        except FileNotFoundError:
             return None
         return path if digest.hexdigest() == record.digest else None
 
