@@ -152,13 +152,6 @@ class Asked:
     record: DmarcRecord | None = None
 
 
-async def check_dmarc(
-    resolver: Resolver, authors: Sequence[bytes], spf: SpfResult, dkim: Sequence[DkimResult], *, roll: int
-) -> DmarcResult:
-    """`spf`: of MAIL FROM; `roll`: 0 to 99, by chance, for `pct`."""
-    return judge_dmarc(await ask_policy(resolver, authors), spf, dkim, roll=roll)
-
-
 async def ask_policy(resolver: Resolver, authors: Sequence[bytes], seconds: float = SECONDS) -> Asked:
     """Whose the message says it is, and what that domain asks for."""
     try:
@@ -177,7 +170,10 @@ async def ask_policy(resolver: Resolver, authors: Sequence[bytes], seconds: floa
 
 
 def judge_dmarc(asked: Asked, spf: SpfResult, dkim: Sequence[DkimResult], *, roll: int) -> DmarcResult:
-    """Whether the message is of its author's domain, and what follows. Reads the public suffix list, if nobody has yet."""
+    """Whether the message is of its author's domain, and what follows. Reads the public suffix list, if nobody has yet.
+
+    `spf`: of MAIL FROM; `roll`: 0 to 99, by chance, for `pct`.
+    """
     if not asked.result.domain:
         return asked.result
     return _judge(asked.result, asked.record or _ASKS_NOTHING, spf, dkim, roll=roll)

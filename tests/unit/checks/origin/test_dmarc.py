@@ -14,8 +14,9 @@ from mic_mail.checks.origin.dmarc import (
     DmarcResult,
     NoAuthor,
     Policy,
+    ask_policy,
     author_domain,
-    check_dmarc,
+    judge_dmarc,
     parse_dmarc,
 )  # fmt: skip
 from mic_mail.checks.origin.domains import organizational
@@ -52,7 +53,8 @@ def server() -> Iterator[NameServer]:
 async def ask(
     server: NameServer, author: str, *, spf: SpfResult = NO_SPF, dkim: Sequence[DkimResult] = (), roll: int = 0
 ) -> DmarcResult:
-    return await check_dmarc(Resolver([server.place], seconds=1), [f"An <an@{author}>".encode()], spf, dkim, roll=roll)
+    asked = await ask_policy(Resolver([server.place], seconds=1), [f"An <an@{author}>".encode()])
+    return judge_dmarc(asked, spf, dkim, roll=roll)
 
 
 def by_spf(domain: str, result: Spf = Spf.PASS) -> SpfResult:
@@ -165,7 +167,7 @@ async def test_a_name_server_that_fails(server: NameServer) -> None:
 )
 async def test_no_one_author(server: NameServer, authors: list[bytes]) -> None:
     """§6.6.1: no policy can be looked up, and nobody vouches for it."""
-    said = await check_dmarc(Resolver([server.place], seconds=1), authors, by_spf("mic.gov.vn"), [], roll=0)
+    said = judge_dmarc(await ask_policy(Resolver([server.place], seconds=1), authors), by_spf("mic.gov.vn"), [], roll=0)
     assert (said.result, said.domain) == (Dmarc.PERMERROR, "")
 
 
