@@ -483,6 +483,12 @@ def test_other_settings(tmp_path: Path, names: NameServer) -> None:
         reply = bring(server, sealed, "list@none.example", peer=STRANGER)
         assert filed(server, reply)[0] == "INBOX"
         assert told(server, reply)["rule"] == "sealer"
+        # what somebody has added since has no seal: another author, or more text
+        other = bring(server, b"From: <dvbe@mic.gov.vn>\r\n" + sealed, "list@none.example", peer=STRANGER)
+        assert (other[0], told(server, other)["rule"]) == (550, "own-domain")
+        longer = arrivals.seal(message("lan@one.example"), 1, length=True)
+        assert filed(server, bring(server, longer, "list@none.example", peer=STRANGER))[0] == "INBOX"
+        assert bring(server, longer + b"Pay here\r\n", "list@none.example", peer=STRANGER)[0] == 550
         configured()
         assert bring(server, sealed, "list@none.example", peer=STRANGER)[0] == 550
 
