@@ -379,6 +379,8 @@ def test_bounces_come_through(server: MailServer) -> None:
         message("MAILER-DAEMON@none.example").replace(b"Lan <MAILER-DAEMON@none.example>", b"<>"),
     ):
         assert filed(server, bring(server, octets, ""))[0] == "INBOX"
+    shown = message("x@none.example").replace(b"Lan <x@none.example>", "dvbe\uff20mic.gov.vn".encode())
+    assert bring(server, shown, "")[0] == 550  # names somebody, in letters that are drawn alike
     for local in ("MAILER-DAEMON", "postmaster"):
         assert filed(server, bring(server, message(f"{local}@mic.gov.vn"), ""))[0] == "Junk"
 

@@ -20,7 +20,7 @@ from mic_mail.checks.origin.reading import Reading, read
 from mic_mail.checks.origin.verdict import Origin
 from mic_mail.config.model import Config
 from mic_mail.mime.headers import canonical, unfold, written_fields
-from mic_mail.mime.mailboxes import Ambiguous, Mailbox, addresses_in, read_mailboxes
+from mic_mail.mime.mailboxes import Ambiguous, Mailbox, addresses_in, as_seen, read_mailboxes
 from mic_mail.mime.words import decode_text
 from mic_mail.net.dns import NotAName, to_ascii
 from mic_mail.process.lanes import Lane
@@ -152,6 +152,7 @@ def shown(envelope: Envelope, reading: Reading, header: bytes, own_domains: Coll
     values += [
         decode_text(value).encode(errors="replace") for value in values if b"=?" in value
     ]  # some open encoded words wherever they stand
+    values += [as_seen(value.decode(errors="replace")).encode() for value in values if not value.isascii()]
     values = [value.lower() for value in values]
     author = _author(reading.values(b"from"))
     return Shown(
