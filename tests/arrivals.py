@@ -133,9 +133,18 @@ def broken() -> Iterator[tuple[str, bytes]]:
 
 
 def seal(
-    message: bytes, number: int, *, status: str | None = None, more: bytes = b"", names: bytes = b"from:to:subject"
+    message: bytes,
+    number: int,
+    *,
+    status: str | None = None,
+    more: bytes = b"",
+    names: bytes = b"from:to:subject",
+    length: bool = False,
 ) -> bytes:
-    """The message with one ARC set more (RFC 8617 §5.1), written out by the letter: dkimpy seals not by itself."""
+    """The message with one ARC set more (RFC 8617 §5.1), written out by the letter: dkimpy seals not by itself.
+
+    `length`: its signature of the message covers the body as it is now (`l=`), and nothing that comes behind.
+    """
     header, _, body = message.partition(b"\r\n\r\n")
     fields = [Field(*each) for each in split_written(header)]
     key = load_pem_private_key(rsa()[0], None)
@@ -151,7 +160,8 @@ def seal(
     results = whole(b"ARC-Authentication-Results", b" i=%d; relay.example; arc=none" % number)
     digest = RelaxedBody()
     digest.update(body)
-    tags = b" i=%d; a=rsa-sha256; c=relaxed/relaxed; d=%b; s=rsa; h=%b;\r\n\tbh=%b; b="
+    covers = b" l=%d;" % digest.finish().octets if length else b""
+    tags = b" i=%d; a=rsa-sha256; c=relaxed/relaxed; d=%b; s=rsa; h=%b;" + covers + b"\r\n\tbh=%b; b="
     left = {name: [each for each in fields if each.name.lower() == name] for name in names.split(b":")}
     covered = b"".join(left[name].pop().canonical(True) for name in names.split(b":") if left[name])
     signature = made(

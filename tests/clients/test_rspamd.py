@@ -63,6 +63,13 @@ def test_what_it_knows_of_the_envelope(server: MailServer, daemon: Rspamd) -> No
     assert "ip: 127.0.0.1" in line
 
 
+def test_recipients_that_are_many_and_long(server: MailServer) -> None:
+    """Whoever names a thousand addresses with long details does not keep the filter from looking."""
+    recipients = [f"dvbe+{number:03}{'x' * 56}@mic.gov.vn" for number in range(1_000)]
+    code, said = sent(server, message("gtube") + GTUBE.encode() + b"\r\n", *recipients)
+    assert (code, "spam" in said) == (550, True), said
+
+
 def test_a_large_message(server: MailServer) -> None:
     """Five megabytes, from their file."""
     assert sent(server, message("large", padding=5_000_000))[0] == 250

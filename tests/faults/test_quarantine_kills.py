@@ -141,6 +141,23 @@ def test_damaged(tmp_path: Path) -> None:
             at(tmp_path).record(wrong)
 
 
+def test_what_cannot_be_read_now_is_not_lost(tmp_path: Path) -> None:
+    """A disk that fails for a moment, or too many open files, are no reason to remove what somebody has released."""
+    keep(tmp_path)
+    released = at(tmp_path).release(ID, WORD)
+    path = tmp_path / "quarantine" / f"{ID}.msg"
+    path.rename(tmp_path / "away")
+    path.mkdir()  # to be opened, and not to be read
+    spool = Spool(tmp_path / "spool")
+    with pytest.raises(OSError, match="directory"):
+        at(tmp_path).hand_over(released, spool, RELEASED_US)
+    path.rmdir()
+    (tmp_path / "away").rename(path)
+    assert at(tmp_path).record(ID).state is State.RELEASED
+    assert at(tmp_path).hand_over(released, spool, RELEASED_US)
+    spool.close()
+
+
 def test_room(tmp_path: Path) -> None:
     at(tmp_path).keep(record(), MESSAGE, room_octets=len(MESSAGE))
     with pytest.raises(NoRoom):

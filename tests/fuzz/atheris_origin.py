@@ -32,7 +32,7 @@ with atheris.instrument_imports(
     from mic_mail.checks.origin import arc, authresults, dkimcheck, dmarc, spfterms
     from mic_mail.checks.origin.arc import Arc, ArcResult, check_arc
     from mic_mail.checks.origin.dkimcheck import DkimResult, check_dkim
-    from mic_mail.checks.origin.dmarc import Dmarc, DmarcResult, NoAuthor, Policy, check_dmarc
+    from mic_mail.checks.origin.dmarc import Dmarc, DmarcResult, NoAuthor, Policy, ask_policy, judge_dmarc
     from mic_mail.checks.origin.keys import MOST_NAMES
     from mic_mail.checks.origin.reading import Reading, read
     from mic_mail.checks.origin.signatures import Dkim, Field, Signature, Unusable, parse_key, parse_signature, unsigned
@@ -203,7 +203,7 @@ def fuzz_dmarc(octets: bytes) -> None:
     for each in records:
         zone.text("_dmarc.x0.example", b"v=DMARC1;" + each)
     spf = SpfResult(Spf.PASS, Identity.MAIL_FROM, "x0.example")
-    found = LOOP.run_until_complete(check_dmarc(resolver(zone), [author], spf, (), roll=50))
+    found = judge_dmarc(LOOP.run_until_complete(ask_policy(resolver(zone), [author])), spf, (), roll=50)
     assert (found.result is Dmarc.PERMERROR) == (domain == ""), (found, domain)
     assert found.result is not Dmarc.PASS or found.domain.endswith("x0.example")
 
@@ -232,7 +232,7 @@ def fuzz_impostor(octets: bytes) -> None:
     if reading.fault:
         found = DmarcResult(Dmarc.PERMERROR, reason=reading.fault)
     else:
-        found = LOOP.run_until_complete(check_dmarc(resolver(zone), reading.values(b"from"), spf, (), roll=0))
+        found = judge_dmarc(LOOP.run_until_complete(ask_policy(resolver(zone), reading.values(b"from"))), spf, (), roll=0)
     origin = Origin(spf, None, (), found, ArcResult(Arc.NONE), fault=reading.fault)
     envelope = SimpleNamespace(sender="who@evil.example")
     told = shown(envelope, reading, header, {"mic.gov.vn"})  # type: ignore[arg-type]  # no more of it is looked at

@@ -1,6 +1,7 @@
 """Mail from other servers is judged by whose it is: at a real name server, over real connections, with real signatures."""
 
 import contextlib
+import imaplib
 import re
 import smtplib
 import time
@@ -14,9 +15,11 @@ import arrivals
 from clients.test_smtp_states import submission
 from dnsserver import BROKEN, SILENT, NameServer, name_server
 from harness import MailServer, config_for
+from mic_mail.checks.origin.reading import MOST_SIGNATURES
 from mic_mail.config.document import write
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.types import AccountRef
+from population import PASSWORD
 from regulation.test_commands import Console
 
 pytestmark = pytest.mark.clause("10.2")
@@ -39,6 +42,7 @@ ZONE = {
 TROUBLES = {
     "silent.example": SILENT,
     "_dmarc.silent.example": SILENT,
+    **{f"s{number}._domainkey.silent.example": SILENT for number in range(MOST_SIGNATURES)},
     "broken.example": BROKEN,
     "_dmarc.broken.example": BROKEN,
 }
@@ -222,16 +226,34 @@ def test_forged_results_in_what_is_submitted(server: MailServer, size: int) -> N
     assert (event["login"], event["sender"]) == ("dvbe@mic.gov.vn", "dvbe@mic.gov.vn")
 
 
+@pytest.mark.parametrize("recipients", [("dvbe@mic.gov.vn",), ("dvbe@mic.gov.vn", "ttlan@mic.gov.vn")], ids=["one", "two"])
 @pytest.mark.parametrize("size", [10, 200_000], ids=["small", "large"])
-def test_nothing_goes_on_where_our_field_ends(server: MailServer, size: int) -> None:
-    """A message that begins with a blank would lengthen the line before it: that is never our field of results."""
-    octets = b"\tdkim=pass header.d=bank.example\r\n" + message("lan@none.example", body=b"x" * size + b"\r\n")
-    reply = bring(server, octets)
-    folder, stored = filed(server, reply)
-    assert folder == "Junk"
-    assert stored.endswith(octets)
-    (result,) = results(stored)
-    assert b"bank.example" not in result
+@pytest.mark.parametrize("blank", [b"\t", b" ", b" \r\n\t"])
+def test_nothing_goes_on_where_our_lines_end(server: MailServer, blank: bytes, size: int, recipients: tuple[str, ...]) -> None:
+    """A message that begins with a blank has no header: an empty line ends ours, and every octet that came is body."""
+    octets = blank + b"dkim=pass header.d=bank.example\r\n" + message("lan@none.example", body=b"x" * size + b"\r\n")
+    reply = bring(server, octets, None, *recipients)
+    for address in recipients:
+        local = address.partition("@")[0]
+        folder, stored = filed(server, reply, local)
+        assert folder == "Junk"
+        header, empty, body = stored.partition(b"\r\n\r\n")
+        assert (empty, body) == (b"\r\n\r\n", octets)
+        assert [line.partition(b":")[0] for line in header.split(b"\r\n") if not line.startswith(b"\t")] == [
+            b"Return-Path",
+            b"Authentication-Results",
+            b"Received",
+        ]
+        with imaplib.IMAP4(server.host, server.ports["imap"]) as client:
+            client.starttls(server.tls())
+            client.authenticate("PLAIN", lambda _, local=local: f"\0{local}@mic.gov.vn\0{PASSWORD}".encode())
+            client.select(folder, readonly=True)
+            uid = client.uid("SEARCH", "HEADER", "Received", reply[1].split()[-1].decode())[1][0].decode()
+            found = client.uid("FETCH", uid, "(ENVELOPE BODYSTRUCTURE RFC822.SIZE BODY.PEEK[TEXT])")[1][0]
+        assert octets in found
+        assert b"ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)" in found[0]
+        assert b'BODYSTRUCTURE ("TEXT" "PLAIN"' in found[0].upper()
+        assert f"RFC822.SIZE {len(stored)}".encode() in found[0]
 
 
 def test_a_header_that_is_longer_than_anybody_writes_is_refused(server: MailServer) -> None:
@@ -252,6 +274,15 @@ def test_what_is_disowned_is_refused(server: MailServer) -> None:
     event = told(server, reply)
     assert (event["action"], event["rule"], event["dmarc"], event["spf"]) == ("refused", "dmarc", "fail", "fail")
     assert told(server, reply, "message_refused")["reason"] == "not-of-author"
+
+
+def test_slow_names_beside_a_forged_one(server: MailServer) -> None:
+    """Signatures of domains that do not answer, in front of one in the name of a domain that does: what that one disowns is
+    refused, and does not pass as not answered."""
+    field = "DKIM-Signature: v=1; a=rsa-sha256; c=simple/simple; d={}; s={}; h=from; bh=AAAA; b=AAAA\r\n"
+    slow = [field.format("silent.example", f"s{number}").encode() for number in range(MOST_SIGNATURES - 1)]
+    reply = bring(server, message("lan@one.example", *slow, field.format("one.example", "none").encode()), peer=STRANGER)
+    assert (reply[0], reply[1][:6]) == (550, b"5.7.26"), reply
 
 
 @pytest.mark.parametrize("size", [10, 200_000], ids=["small", "large"])
@@ -348,6 +379,8 @@ def test_bounces_come_through(server: MailServer) -> None:
         message("MAILER-DAEMON@none.example").replace(b"Lan <MAILER-DAEMON@none.example>", b"<>"),
     ):
         assert filed(server, bring(server, octets, ""))[0] == "INBOX"
+    shown = message("x@none.example").replace(b"Lan <x@none.example>", "dvbe\uff20mic.gov.vn".encode())
+    assert bring(server, shown, "")[0] == 550  # names somebody, in letters that are drawn alike
     for local in ("MAILER-DAEMON", "postmaster"):
         assert filed(server, bring(server, message(f"{local}@mic.gov.vn"), ""))[0] == "Junk"
 
@@ -452,6 +485,12 @@ def test_other_settings(tmp_path: Path, names: NameServer) -> None:
         reply = bring(server, sealed, "list@none.example", peer=STRANGER)
         assert filed(server, reply)[0] == "INBOX"
         assert told(server, reply)["rule"] == "sealer"
+        # what somebody has added since has no seal: another author, or more text
+        other = bring(server, b"From: <dvbe@mic.gov.vn>\r\n" + sealed, "list@none.example", peer=STRANGER)
+        assert (other[0], told(server, other)["rule"]) == (550, "own-domain")
+        longer = arrivals.seal(message("lan@one.example"), 1, length=True)
+        assert filed(server, bring(server, longer, "list@none.example", peer=STRANGER))[0] == "INBOX"
+        assert bring(server, longer + b"Pay here\r\n", "list@none.example", peer=STRANGER)[0] == 550
         configured()
         assert bring(server, sealed, "list@none.example", peer=STRANGER)[0] == 550
 

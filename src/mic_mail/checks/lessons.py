@@ -5,8 +5,8 @@ In: the file of a message, whose mailbox it is in, what was said of it. Out: `Le
     MICROSECONDS.MAILBOX.KEY.spam     or .ham; KEY is of the message, whatever it is called in its mailbox
 
 A name is made or not made, so a kill leaves nothing half, and a message that is expunged meanwhile is taught all the same; a
-power cut may forget the last ones. Who changes their mind has only the last word taught. Bounded: `MOST` wait, no more are
-taken. Blocking; times are passed in; several processes at once.
+power cut may forget the last ones. Who changes their mind has only the last word taught. Bounded: `MOST` wait, `MOST_OF_ONE` of
+a mailbox; no more are taken. Blocking; times are passed in; several processes at once.
 """
 
 import contextlib
@@ -21,6 +21,8 @@ from pathlib import Path
 from mic_mail.errors import Text, Trouble
 
 MOST = 2_000
+MOST_OF_ONE = 400
+"""While Rspamd is away for days, who tidies up leaves room for what others say."""
 FOLDER_MODE = 0o700
 _NAME = re.compile(r"(?P<at>[0-9]{1,17})\.(?P<mailbox>[0-9]{1,19})\.(?P<key>[0-9a-f]{24})\.(?P<said>spam|ham)")
 _NO_LINK = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.ENOTSUP})
@@ -49,9 +51,10 @@ class Lessons:
         try:
             self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             waiting = self.waiting()
+            room = min(MOST - len(waiting), MOST_OF_ONE - sum(lesson.mailbox_id == mailbox_id for lesson in waiting))
             taken = 0
             for source in sources:
-                if len(waiting) + taken >= MOST:
+                if taken >= room:
                     break
                 taken += self._note(mailbox_id, source, waiting, spam=spam, now_us=now_us + taken)
         except OSError as error:

@@ -51,7 +51,7 @@ class Malware(Section):
             "Where clamd listens: `unix:/run/clamav/clamd.ctl` or `tcp://127.0.0.1:3310`; empty: nothing is scanned.", "10.2"
         ),
     ] = ""
-    seconds: Annotated[Seconds, Field(ge=1, le=5 * MINUTE), About("An answer that takes longer is none.", "10.2")] = 60.0
+    seconds: Annotated[Seconds, Field(ge=1, le=3 * MINUTE), About("An answer that takes longer is none.", "10.2")] = 60.0
     connections: Annotated[
         int, Field(ge=1, le=100), Unit("connections"), About("To clamd at once, per worker; others wait.", "10.2")
     ] = 8
@@ -97,7 +97,7 @@ class Rspamd(Section):
             "10.2",
         ),
     ] = None
-    seconds: Annotated[Seconds, Field(ge=1, le=5 * MINUTE), About("An answer that takes longer is none.", "10.2")] = 20.0
+    seconds: Annotated[Seconds, Field(ge=1, le=2 * MINUTE), About("An answer that takes longer is none.", "10.2")] = 20.0
     connections: Annotated[
         int, Field(ge=1, le=100), Unit("connections"), About("To Rspamd at once, per worker; others wait.", "10.2")
     ] = 8

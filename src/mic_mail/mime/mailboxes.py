@@ -154,8 +154,11 @@ def addresses_in(text: str) -> list[str]:
     """The addresses that a person sees in a text, also where a letter is only drawn alike (U+FF20) or not to be seen."""
     if "@" not in text and text.isascii():
         return []
-    if not text.isascii():
-        text = "".join(
-            [unicodedata.normalize("NFKC", letter) for letter in text if unicodedata.category(letter) not in _UNSEEN]
-        )
-    return [f"{local.strip(_QUOTES)}@{domain}".lower() for local, domain in _SHOWN_ADDRESS.findall(text)]
+    return [f"{local.strip(_QUOTES)}@{domain}".lower() for local, domain in _SHOWN_ADDRESS.findall(as_seen(text))]
+
+
+def as_seen(text: str) -> str:
+    """With plain letters for those that are only drawn alike, and without those that are not to be seen."""
+    if text.isascii():
+        return text
+    return "".join([unicodedata.normalize("NFKC", letter) for letter in text if unicodedata.category(letter) not in _UNSEEN])

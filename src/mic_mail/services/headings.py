@@ -41,10 +41,7 @@ class Headings:
         self._clock = clock
 
     def head(self, envelope: Envelope, results: bytes = b"") -> bytes:
-        """The trace lines (RFC 5321 §4.4), `results` of checks among them.
-
-        Ours is the last one: a message that begins with a blank and no name would go on where the line before it ends.
-        """
+        """The trace lines (RFC 5321 §4.4), `results` of checks among them."""
         stamp = trace.received(envelope, self._settings().hostname, self._clock.now_us())
         return trace.return_path(envelope) + results + stamp
 

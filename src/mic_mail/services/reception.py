@@ -5,7 +5,8 @@ published in one hop; beyond, it goes in slices to its file, the scanner beside 
 A bare CR or LF (RFC 5321 §2.3.8) is looked for in what is held when the header is there; beyond, the scanner counts.
 After a refusal became certain the rest is counted and dropped, so that the client hears it at the end of the message, where it
 listens (RFC 5321 §4.2.5). The message's own octets are never changed; lines are put in front of them, and those of its header
-taken away that claim to be this server's results of checks (RFC 8601 §5).
+taken away that claim to be this server's results of checks (RFC 8601 §5). What begins with a blank has no header, and its first
+line would go on where ours end: an empty line stands between them, as Postfix has it, and all that came is body.
 
 What goes in front of submitted mail is known when its header is there, and its file is written once. Of mail from other servers
 it is known when all of it has been judged: until then a large one lies in a file without a name, as it came; then the lines in
@@ -31,6 +32,9 @@ MAX_HEADER_OCTETS = 262_144
 """Of a message that is submitted: its author has to be known before the first octet is written."""
 MAX_FOREIGN_HEADER_OCTETS = MAX_HEADER_OCTETS - 32_768
 """Of one that comes from another server: with the lines in front it is no longer than what the index keeps."""
+CONTINUATIONS = (b" ", b"\t")
+"""How a line begins that belongs to the one before it (RFC 5322 §2.2.3)."""
+EMPTY_LINE = b"\r\n"
 
 
 class Sink(Protocol):
@@ -157,7 +161,7 @@ class Reception:
         self._header: bytes | None = None
         """As it came; None while it is not there."""
         self._stored_header = b""
-        """Without what claims to be this server's."""
+        """Without what claims to be this server's; the empty line before what begins with a blank."""
         self._stream: Stream | None = None
         self._refusal: Refusal | None = None
         self._over = False
@@ -288,7 +292,8 @@ class Reception:
         if self._has_lines and has_bare(octets if whole else octets.removesuffix(b"\r")):
             self._refuse_with(self.envelope.refusal(Cause.BARE_LINE_END))
             return False
-        end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n") + 2
+        goes_on = not self._is_submitted and octets.startswith(CONTINUATIONS)  # submitted, it is refused (`check_header`)
+        end = 0 if goes_on or octets.startswith(EMPTY_LINE) else octets.find(b"\r\n\r\n") + 2
         limit = MAX_HEADER_OCTETS if self._is_submitted else MAX_FOREIGN_HEADER_OCTETS
         if end == 1:  # not found
             if not whole and len(octets) <= limit:
@@ -304,7 +309,7 @@ class Reception:
             self._refuse_with(more)
             return False
         self._header = octets[:end]
-        self._stored_header = await self._headings.cleaned(self.envelope, self._header)
+        self._stored_header = EMPTY_LINE if goes_on else await self._headings.cleaned(self.envelope, self._header)
         if self._is_submitted:
             octets = self._headings.head(self.envelope) + more + self._stored_header + octets[end:]
         self._held, self._held_octets = [octets], len(octets)

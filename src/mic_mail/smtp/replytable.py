@@ -240,7 +240,7 @@ TABLE: dict[str, Row] = {
         "Không nhận thư: thư ghi người gửi thuộc {domain} nhưng không có gì chứng thực là gửi từ đó ({clause}).",
         "10.2",
     ),
-    Cause.NOT_OF_AUTHOR: Row(  # RFC 7372 §3.3: SPF and DKIM both failed; RFC 7489 §10.3
+    Cause.NOT_OF_AUTHOR: Row(  # RFC 7372 §3.4, §4: more than one check failed; RFC 7489 §10.3
         550,
         "5.7.26",
         "Not accepted: neither SPF nor DKIM shows that the message is of {domain}, which asks to refuse such mail ({clause}).",

@@ -57,6 +57,14 @@ def test_no_more_than_so_many_wait(kept: Lessons, tmp_path: Path, monkeypatch: p
     assert len(kept.waiting()) == 5
 
 
+def test_nobody_keeps_others_from_saying_something(kept: Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lessons, "MOST_OF_ONE", 5)
+    paths = [message(tmp_path, f"{number}.x") for number in range(20)]
+    assert kept.note(7, paths, spam=True, now_us=5) == 5
+    assert kept.note(7, paths[10:], spam=True, now_us=50) == 0
+    assert kept.note(8, paths, spam=False, now_us=500) == 5
+
+
 def test_names_that_are_nobodys_are_left_alone(kept: Lessons, tmp_path: Path) -> None:
     assert kept.waiting() == []
     kept.note(7, [message(tmp_path, "1.x")], spam=True, now_us=5)

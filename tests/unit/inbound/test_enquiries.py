@@ -64,6 +64,23 @@ async def test_nothing_passes_because_many_ask() -> None:
     await asyncio.gather(*tasks)
 
 
+async def test_whoever_gets_a_late_turn_has_not_been_answered_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn that comes just before the time is over leaves nothing to ask in: that is not the DNS's silence either."""
+    monkeypatch.setattr(enquiries, "MOST_WAITED_SECONDS", 0.05)
+    owner, slow = Enquiries(Resolver(["127.0.0.1:9"], seconds=5), SystemClock(), "mail.mic.gov.vn", authenticates=True), Slow()
+    tasks = [asyncio.create_task(owner.clients.within("192.0.2", slow.ask)) for _ in range(AT_ONCE_OF_NETWORK)]
+    await asyncio.sleep(0)
+    late = owner.of("192.0.2.1")
+    late.begin("x.example", "a@one.example")
+    await asyncio.sleep(0.1)
+    slow.now.set()
+    await asyncio.gather(*tasks)
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await late.spf(asyncio.get_running_loop().time() + 0.05)
+    late.close()
+
+
 async def test_so_many_at_once_of_all_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then who comes waits, and hears that it was too long; whoever is cancelled gives his turn back."""
     monkeypatch.setattr(enquiries, "PATIENCE_SECONDS", 0.05)

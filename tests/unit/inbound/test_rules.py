@@ -146,6 +146,14 @@ TABLE = {
         origin(FAIL, asks=Policy.REJECT, sealers=("x.example", "lists.example")), FOREIGN, Act.PASS, "sealer",
     ),
     "ours, by a list that is trusted": (origin(NONE, OURS, sealers=("lists.example",)), OF_OURS, Act.PASS, "sealer"),
+    "several authors, one of them put in front of what a list has sealed": (
+        origin(PERMERROR, "", sealers=("lists.example",)), OF_OURS, Act.REFUSE, "own-domain",
+    ),
+    "sealed in part, by a list that is trusted": (
+        replace(
+            origin(FAIL, asks=Policy.REJECT), arc=ArcResult(Arc.PASS, 1, sealers=("lists.example",), unsigned_octets=9)
+        ), FOREIGN, Act.REFUSE, "dmarc",
+    ),
     "disowned, sealed by others behind the list": (
         origin(FAIL, asks=Policy.REJECT, sealers=("lists.example", "x.example")), FOREIGN, Act.REFUSE, "dmarc",
     ),

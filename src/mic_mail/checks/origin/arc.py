@@ -34,6 +34,8 @@ class ArcResult:
     """The domains of the seals, the first first; none where the chain is broken."""
     reason: str = ""
     """In our words."""
+    unsigned_octets: int = 0
+    """Of the canonical body, behind what the last set covers (`l=`): whoever passed it on may have written them."""
 
 
 def key_names(reading: Reading) -> list[str]:
@@ -62,7 +64,14 @@ def check_arc(reading: Reading, keys: Keys, now: int) -> ArcResult:
         except Unusable:
             oldest = number + 1
             break
-    return ArcResult(Arc.PASS, len(chain.sets), oldest, tuple(each.seal.domain for each in chain.sets))
+    sealers = tuple(each.seal.domain for each in chain.sets)
+    return ArcResult(Arc.PASS, len(chain.sets), oldest, sealers, unsigned_octets=_unsigned_octets(chain.sets[-1], reading))
+
+
+def _unsigned_octets(last: ArcSet, reading: Reading) -> int:
+    assert isinstance(last.message, Signature), "it holds"
+    digest, covered = reading.digest(last.message.body), last.message.body.limit
+    return digest.octets - covered if digest is not None and covered is not None else 0
 
 
 def _must_be_signed(each: ArcSet, reading: Reading, keys: Keys, now: int) -> None:

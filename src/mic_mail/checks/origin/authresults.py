@@ -23,7 +23,13 @@ LONGEST_VALUE = 320
 _TOKEN = re.compile(r"[A-Za-z0-9!#$&*+.^_`{|}~@\-]{1,320}")
 """What needs no quotes: no letter of RFC 2045's tspecials but the @ of an address."""
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
+_NO_LETTER = re.compile(rb"[^!-~]+")
+"""What no field's name holds (RFC 5322 §2.2), and some overlook: blanks, folds, control characters."""
 _LINE = re.compile(rb"[^\n]*+(?:\n[ \t][^\n]*+)*+\n?")
+_PLAIN = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`{|}~\-]*+")
+"""A token of RFC 2045 §5.1: an id that is none of it, and no quoted string, some read in part."""
+_UNKNOWN_VERSION = re.compile(rb"(?!0*+1\Z)[0-9]++")
+"""§2.2: what stands behind an id is 1, or nothing, which means it."""
 _QUOTED = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
@@ -99,29 +105,29 @@ def _line(method: str, result: str, reason: str, properties: list[tuple[str, str
 
 
 def without_forged(header: bytes, ours: Collection[str]) -> bytes:
-    """`header` without Authentication-Results in the name of `ours` (§5): ids of this server, in any writing.
+    """`header` without Authentication-Results in the name of `ours` (§5): ids of this server, in any writing; and without those
+    of others in a version that nobody here knows.
 
     One whose id cannot be read is taken away where one of `ours` stands in it: nobody needs to guess what a filter reads there.
     """
     ids = {_same(one) for one in ours}
-    return b"".join(line for line in _LINE.findall(header) if not _is_forged(line, ids))
+    return b"".join(line for line in _LINE.findall(header) if not _goes(line, ids))
 
 
-def _is_forged(line: bytes, ids: Collection[str]) -> bool:
+def _goes(line: bytes, ids: Collection[str]) -> bool:
     name, colon, rest = line.partition(b":")
-    if not colon or b"".join(name.split()).lower() != NAME.lower().encode():  # blanks, and folds that some undo first
+    if not colon or _NO_LETTER.sub(b"", name).lower() != NAME.lower().encode():
         return False
     plain = strip_comments(rest)
     quoted = _QUOTED.match(plain)
     until = quoted.end() if quoted else 0
     head = plain[:until] + plain[until:].partition(b";")[0]
-    words = head.split()
-    first = unquote(quoted[0]) if quoted else words[0] if words else b""
-    if _same(first.decode("utf-8", "replace")) in ids:
+    words = [quoted[0], *head[until:].split()] if quoted else head.split()
+    first = unquote(quoted[0]) if quoted else b"".join(words[:1])
+    if _same(first.decode("utf-8", "replace")) in ids or _UNKNOWN_VERSION.fullmatch(b"".join(words[1:2])):
         return True
     seen = head.translate(None, b'"\\').lower()
-    is_odd = len(words) > 1 or len(seen) < len(head)
-    return is_odd and any(one.encode() in seen for one in ids)
+    return not _PLAIN.fullmatch(head.strip()) and any(one.encode() in seen for one in ids)
 
 
 def _same(authserv_id: str) -> str:

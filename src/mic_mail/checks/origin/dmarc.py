@@ -1,4 +1,4 @@
-"""What the domain in From asks for, and whether the message is its (RFC 7489).
+"""What the domain in From asks for, and whether the message is its (RFC 7489; of its successor, RFC 9989, the tags np and t).
 
 In: the fields From, what SPF and DKIM said, a resolver, a roll of the dice. Out: `DmarcResult`, always. A message whose author
 cannot be read in one way, or has several domains, is `permerror`: no policy can be looked up (§6.6.1).
@@ -53,6 +53,8 @@ class DmarcRecord:
 
     policy: Policy
     subdomain_policy: Policy
+    absent_policy: Policy
+    """For domains below it that do not exist (RFC 9989 §4.7, `np=`)."""
     is_dkim_strict: bool = False
     is_spf_strict: bool = False
     percent: int = 100
@@ -86,7 +88,7 @@ class DmarcResult:
         return self.spf_aligned or self.dkim_aligned
 
 
-_ASKS_NOTHING = DmarcRecord(Policy.NONE, Policy.NONE)
+_ASKS_NOTHING = DmarcRecord(Policy.NONE, Policy.NONE, Policy.NONE)
 
 
 class NoAuthor(ValueError):
@@ -121,15 +123,17 @@ def parse_dmarc(text: str) -> DmarcRecord | None:
         if equals:
             tags.setdefault(name.strip(" \t").lower(), value.strip(" \t"))
     policy = _policy(tags.get("p", ""))
-    subdomain = _policy(tags.get("sp", "")) if "sp" in tags else policy
-    if policy is None or subdomain is None:
+    subdomain = _policy(tags["sp"]) if "sp" in tags else policy
+    absent = _policy(tags["np"]) if "np" in tags else subdomain
+    if policy is None or subdomain is None or absent is None:
         if not any(_REPORTED_TO.fullmatch(place.strip()) for place in tags.get("rua", "").split(",")):
             return None
-        policy = subdomain = Policy.NONE
-    percent = tags.get("pct", "100")
+        policy = subdomain = absent = Policy.NONE
+    percent = "0" if tags.get("t", "n").lower() == "y" else tags.get("pct", "100")  # RFC 9989 §4.7: one level below
     return DmarcRecord(
         policy,
         subdomain,
+        absent,
         tags.get("adkim", "r").lower() == "s",
         tags.get("aspf", "r").lower() == "s",
         int(percent) if re.fullmatch("[0-9]{1,2}|100", percent, re.ASCII) else 100,
@@ -146,13 +150,6 @@ class Asked:
 
     result: DmarcResult
     record: DmarcRecord | None = None
-
-
-async def check_dmarc(
-    resolver: Resolver, authors: Sequence[bytes], spf: SpfResult, dkim: Sequence[DkimResult], *, roll: int
-) -> DmarcResult:
-    """`spf`: of MAIL FROM; `roll`: 0 to 99, by chance, for `pct`."""
-    return judge_dmarc(await ask_policy(resolver, authors), spf, dkim, roll=roll)
 
 
 async def ask_policy(resolver: Resolver, authors: Sequence[bytes], seconds: float = SECONDS) -> Asked:
@@ -173,7 +170,10 @@ async def ask_policy(resolver: Resolver, authors: Sequence[bytes], seconds: floa
 
 
 def judge_dmarc(asked: Asked, spf: SpfResult, dkim: Sequence[DkimResult], *, roll: int) -> DmarcResult:
-    """Whether the message is of its author's domain, and what follows. Reads the public suffix list, if nobody has yet."""
+    """Whether the message is of its author's domain, and what follows. Reads the public suffix list, if nobody has yet.
+
+    `spf`: of MAIL FROM; `roll`: 0 to 99, by chance, for `pct`.
+    """
     if not asked.result.domain:
         return asked.result
     return _judge(asked.result, asked.record or _ASKS_NOTHING, spf, dkim, roll=roll)
@@ -188,8 +188,22 @@ async def _discover(resolver: Resolver, domain: str, organization: str) -> tuple
             continue
         records = [text for text in texts if _VERSION.match(text)]
         if records:
-            return name, parse_dmarc(records[0]) if len(records) == 1 else None
+            record = parse_dmarc(records[0]) if len(records) == 1 else None
+            if record and name != domain and not await _exists(resolver, domain, record):
+                record = replace(record, subdomain_policy=record.absent_policy)
+            return name, record
     return "", None
+
+
+async def _exists(resolver: Resolver, domain: str, record: DmarcRecord) -> bool:
+    """RFC 9989 §3.2.13, RFC 8020: a name of which there is no type at all is none. Asked where it matters."""
+    if record.absent_policy is record.subdomain_policy:
+        return True
+    try:
+        await resolver.ipv4(domain)
+    except NoSuchName:
+        return False
+    return True
 
 
 def _judge(asked: DmarcResult, record: DmarcRecord, spf: SpfResult, dkim: Sequence[DkimResult], *, roll: int) -> DmarcResult:

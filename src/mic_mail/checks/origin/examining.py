@@ -41,11 +41,14 @@ async def examine_message(
     thread: Thread = asyncio.to_thread,
 ) -> Origin:
     """Likewise, where the client is asked about already; `seconds`: for what is asked here."""
-    (mail_from, helo), keys, policy = await asyncio.gather(
-        about_client,
-        fetch_keys(resolver, [*dkimcheck.key_names(reading), *arc.key_names(reading)], seconds),
-        _policy(resolver, reading, seconds),
-    )
+    client = asyncio.ensure_future(about_client)
+    fetching = asyncio.ensure_future(fetch_keys(resolver, [*dkimcheck.key_names(reading), *arc.key_names(reading)], seconds))
+    asking = asyncio.ensure_future(_policy(resolver, reading, seconds))
+    try:
+        (mail_from, helo), keys, policy = await asyncio.gather(client, fetching, asking)
+    finally:
+        for question in (client, fetching, asking):
+            question.cancel()  # harmless where it is done; the client may not have been asked about, which raises
     now = clock.now_us() // 1_000_000
 
     def judge() -> Origin:

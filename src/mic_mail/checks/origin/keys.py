@@ -6,6 +6,7 @@ In: names. Out: for each the keys of its records, or why there are none: `temper
 import asyncio
 from collections.abc import Iterable, Mapping
 
+from mic_mail.checks.origin.reading import MOST_SIGNATURES
 from mic_mail.checks.origin.signatures import Dkim, PublicKey, Unusable, parse_key
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, NotAName, Resolver
 
@@ -14,7 +15,9 @@ MOST_NAMES = 64
 """Ten signatures and fifty ARC sets, which nearly always name a few keys again and again."""
 MOST_RECORDS = 4
 """Of a name; a verifier may take any."""
-AT_ONCE = 8
+AT_ONCE = MOST_SIGNATURES
+"""The keys of all signatures are asked for from the beginning: else slow names in front of somebody's name would keep its
+answer away, and what its owner disowns would count as not answered."""
 
 Keys = Mapping[str, tuple[PublicKey, ...] | Unusable]
 

@@ -25,6 +25,8 @@ AT_ONCE, AT_ONCE_OF_NETWORK = 400, 100
 """Enquiries of one process, and of those about clients of one network (/24, /64); each keeps a socket or a few."""
 MOST_WAITING = 4_096
 PATIENCE_SECONDS = 20.0
+MOST_WAITED_SECONDS = 1.0
+"""Who has waited longer for a turn, and has no answer in time, was kept from it by others."""
 
 
 class FairTurns:
@@ -92,7 +94,8 @@ class Enquiry:
         self._spf: asyncio.Task[ClientResults] | None = None
         self._iprev: asyncio.Task[IprevResult] | None = None
         self._listings: asyncio.Task[Listings] | None = None
-        self._has_begun = False
+        self._waited: float | None = None
+        """Seconds before the turn of `_spf` came; None: it has not come."""
         self._listed_by = 0.0
         self._has_told = False
 
@@ -110,11 +113,11 @@ class Enquiry:
             return
         self._stop(self._spf)
         self._about = (helo, sender)
-        self._has_begun = False
+        self._waited, asked_at = None, asyncio.get_running_loop().time()
         client = Client(self.address, helo, owner.hostname)
 
         async def examine() -> ClientResults:
-            self._has_begun = True
+            self._waited = asyncio.get_running_loop().time() - asked_at
             return await examine_client(owner.resolver, owner.clock, client, sender)
 
         self._spf = self._start(examine)
@@ -125,13 +128,14 @@ class Enquiry:
 
     async def spf(self, deadline: float) -> ClientResults:
         """Of MAIL FROM and HELO; `temperror` from `deadline` on (the loop's time). `Unavailable`: it could not be asked at all,
-        which is not the DNS's silence: whoever lets many ask must not pass for that."""
+        or had to wait so long for its turn that no time was left. That is not the DNS's silence: whoever lets many ask must not
+        pass for it."""
         assert self._about is not None, "MAIL was said"
         helo, sender = self._about
         found = await _result(self._spf, deadline)
         if found is not None:
             return found
-        if not self._has_begun:
+        if self._waited is None or self._waited > MOST_WAITED_SECONDS:
             raise Unavailable("too many ask")
         late = SpfResult(
             Spf.TEMPERROR,

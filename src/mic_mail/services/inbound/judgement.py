@@ -43,22 +43,28 @@ class Judgement:
     symbols: tuple[str, ...] = ()
     """Of the filter, with their scores."""
     rule: str = ""
-    """The name of what decided, for the log; nothing: nothing speaks against it."""
+    """The name of what had an opinion, for the log; nothing: nothing speaks for or against it."""
     fields: bytes = b""
-    """Whole lines to be put in front, CRLF and all; a line of ours always follows them, so that nothing of the message can be
-    taken for their continuation."""
+    """Whole lines to be put in front, CRLF and all."""
     told: Mapping[str, object] = field(default_factory=dict)
     """What the log says of it."""
 
+    @property
+    def _severity(self) -> int:
+        """What becomes of the message by it: taken as any other, into Junk, held, not taken."""
+        return 3 if self.refusal is not None else 2 if self.held_for else 1 if self.verdict else 0
+
     def and_then(self, later: "Judgement") -> "Judgement":
-        """Both: the fields of the earlier one come first; the first refusal, verdict, reason and rule count."""
+        """Both: the fields of the earlier one come first; the first refusal, verdict and reason count, and the rule of who was
+        stricter."""
+        by_strictness = (later, self) if later._severity > self._severity else (self, later)
         return Judgement(
             self.refusal or later.refusal,
             self.verdict or later.verdict,
             self.held_for or later.held_for,
             self.said or later.said,
             self.symbols or later.symbols,
-            self.rule or later.rule,
+            next((one.rule for one in by_strictness if one.rule), ""),
             self.fields + later.fields,
             {**self.told, **later.told},
         )

@@ -153,6 +153,7 @@ class Teaching:
         now = self._clock.now().timestamp()
         await self._lanes.io(self._lessons.sweep, now - 3600)
         waiting = await self._without_old(waiting, now - TOO_OLD_SECONDS)
+        self._unwilling &= Counter({lesson.path: TRIES for lesson in waiting})  # others are gone, by another word or by age
         settings = self._config().rspamd
         if not settings.controller or not waiting:
             return

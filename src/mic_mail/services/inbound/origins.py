@@ -15,11 +15,12 @@ from typing import TypeVar
 from mic_mail.checks.origin import authresults
 from mic_mail.checks.origin.dmarc import is_aligned
 from mic_mail.checks.origin.examining import examine_message
+from mic_mail.checks.origin.iprev import IprevResult
 from mic_mail.checks.origin.reading import Reading, read
 from mic_mail.checks.origin.verdict import Origin
 from mic_mail.config.model import Config
 from mic_mail.mime.headers import canonical, unfold, written_fields
-from mic_mail.mime.mailboxes import Ambiguous, Mailbox, addresses_in, read_mailboxes
+from mic_mail.mime.mailboxes import Ambiguous, Mailbox, addresses_in, as_seen, read_mailboxes
 from mic_mail.mime.words import decode_text
 from mic_mail.net.dns import NotAName, to_ascii
 from mic_mail.process.lanes import Lane
@@ -70,12 +71,10 @@ class Origins:
         if enquiry is None or not enquiry.authenticates:
             return Judgement()
         rules, hostname = self._rules, self._hostname
-        deadline = asyncio.get_running_loop().time() + self._seconds
         try:
-            origin, seen = await enquiry.of_message(lambda: self._examine(arrived, enquiry, rules, deadline))
+            origin, seen, iprev = await enquiry.of_message(lambda: self._examine(arrived, enquiry, rules, self._seconds))
         except Unavailable as error:
             return self._not_judged(envelope, str(error))
-        iprev = await enquiry.iprev(deadline)
         ruling = decide(origin, seen, rules)
         return Judgement(
             refusal=_refusal(ruling, envelope),
@@ -85,20 +84,24 @@ class Origins:
             told={**origin.event(), "iprev": iprev.result},
         )
 
-    async def _examine(self, arrived: Arrived, enquiry: Enquiry, rules: Rules, deadline: float) -> tuple[Origin, Shown]:
-        """Within the turn of its client's network, reading and all."""
+    async def _examine(
+        self, arrived: Arrived, enquiry: Enquiry, rules: Rules, seconds: float
+    ) -> tuple[Origin, Shown, IprevResult]:
+        """Within the turn of its client's network, reading and all. The time for questions begins when they can be asked:
+        whoever lets many wait must not pass for a DNS that is silent."""
         thread = self._small if isinstance(arrived.source, bytes) else self._large
         reading, seen = await thread.do(lambda: _look(arrived, rules.own_domains))
+        deadline = asyncio.get_running_loop().time() + seconds
         origin = await examine_message(
             enquiry.owner.resolver,
             enquiry.owner.clock,
             enquiry.spf(deadline),
             reading,
             roll=self._roll(100),
-            seconds=max(1.0, deadline - asyncio.get_running_loop().time()),
+            seconds=seconds,
             thread=thread.do,
         )
-        return origin, seen
+        return origin, seen, await enquiry.iprev(deadline)
 
     def _not_judged(self, envelope: Envelope, why: str) -> Judgement:
         """More than can be looked at comes in: nothing passes for that."""
@@ -149,6 +152,7 @@ def shown(envelope: Envelope, reading: Reading, header: bytes, own_domains: Coll
     values += [
         decode_text(value).encode(errors="replace") for value in values if b"=?" in value
     ]  # some open encoded words wherever they stand
+    values += [as_seen(value.decode(errors="replace")).encode() for value in values if not value.isascii()]
     values = [value.lower() for value in values]
     author = _author(reading.values(b"from"))
     return Shown(

@@ -96,10 +96,12 @@ def decide(origin: Origin, shown: Shown, rules: Rules) -> Ruling:
 
 
 def sealer(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:
-    """RFC 8617 §7.2.1: whoever is trusted to have looked at it before it changed it."""
+    """RFC 8617 §7.2.1: whoever is trusted to have looked at it before it changed it. Its word is not for what anybody may have
+    added since: a second From above the sealed one, text behind the part of the body that is covered."""
     arc = origin.arc
     is_trusted = arc.result is Arc.PASS and bool(arc.sealers) and arc.sealers[-1] in rules.trusted_sealers
-    return Ruling(Act.PASS, "sealer", domain=arc.sealers[-1]) if is_trusted else None
+    is_whole = origin.dmarc.result is not Dmarc.PERMERROR and not arc.unsigned_octets
+    return Ruling(Act.PASS, "sealer", domain=arc.sealers[-1]) if is_trusted and is_whole else None
 
 
 def report(origin: Origin, shown: Shown, rules: Rules) -> Ruling | None:

@@ -85,10 +85,26 @@ FORGED = [
     b"Authentication-Results \r\n\t:\r\n mx.mic.gov.vn; dmarc=pass\r\n",
     b'Authentication-Results: "" "mx.mic\\.gov.vn"; dmarc=pass\r\n',
     b'Authentication-Results: mx."mic".gov.vn; dmarc=pass\r\n',
+    b"Authentication-Results: mx.mic.gov.vn/1; dmarc=pass\r\n",
+    b"Authentication-Results: mx.mic.gov.vn,x; dmarc=pass\r\n",
+    b"Authentication-Results: mx.mic.gov.vn:25; dmarc=pass\r\n",
+    b"Authentication-Results: <mx.mic.gov.vn>; dmarc=pass\r\n",
+    b"Authentication-Results: mx.mic.gov.vn\xff; dmarc=pass\r\n",
+    b"Authentication-Results: mx.mic.gov.vn\0; dmarc=pass\r\n",
+    b"Authentication-Results\0: mx.mic.gov.vn; dmarc=pass\r\n",
     b"Authentication-Results: mx.mic.gov.vn; dmarc=pass",
+]
+UNKNOWN = [
+    b"Authentication-Results: mx.x.example 2; dmarc=pass\r\n",
+    b'Authentication-Results: "mx.x.example" 10; dmarc=pass\r\n',
+    b"Authentication-Results: mx.x.example (1) 2 ; dmarc=pass\r\n",
+    b"Authentication-Results: mx.x.example\r\n\t3;\r\n\tdmarc=pass\r\n",
 ]
 OTHERS = [
     b"Authentication-Results: mx.x.example; dmarc=pass smtp.x=mx.mic.gov.vn\r\n",
+    b"Authentication-Results: mx.x.example 1; dmarc=pass\r\n",
+    b"Authentication-Results: mx.x.example (2) 1 (3); dmarc=pass\r\n",
+    b'Authentication-Results: "mx.x.example"; dmarc=pass\r\n',
     b"Authentication-Results: notmx.mic.gov.vn; spf=none\r\n",
     b"ARC-Authentication-Results: i=1; mx.mic.gov.vn; spf=pass\r\n",
     b"X-Authentication-Results: mx.mic.gov.vn; spf=pass\r\n",
@@ -104,6 +120,12 @@ def test_forged_ones_go(forged: bytes) -> None:
     before, behind = b"Received: from x\r\n by y\r\n", b"From: a@x.example\r\n"
     end = b"" if forged.endswith(b"\n") else b"\r\n"
     assert without_forged(before + forged + end + behind, [OURS]) == before + behind
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN)
+def test_versions_that_nobody_here_knows_go(unknown: bytes) -> None:
+    """RFC 8601 §5, from whomever: a reader of that version might see in it what we do not."""
+    assert without_forged(b"From: a@x.example\r\n" + unknown, [OURS]) == b"From: a@x.example\r\n"
 
 
 @pytest.mark.parametrize("other", OTHERS)

@@ -24,7 +24,7 @@ import arrivals
 from dnsserver import BROKEN, name_server
 from mic_mail.checks.origin.dkimcheck import DkimResult, check_dkim, key_names
 from mic_mail.checks.origin.keys import fetch_keys
-from mic_mail.checks.origin.reading import MOST_HEADER_OCTETS, MOST_SIGNATURES, read
+from mic_mail.checks.origin.reading import MOST_FIELDS, MOST_HEADER_OCTETS, MOST_SIGNATURES, read
 from mic_mail.checks.origin.signatures import Dkim, PublicKey, Unusable, parse_key
 from mic_mail.mime.dkim import RelaxedBody, SimpleBody, relaxed_field
 from mic_mail.net.dns import Resolver
@@ -278,6 +278,8 @@ def test_no_more_lengths_of_a_body_than_a_bound() -> None:
 
 def test_headers_that_are_none() -> None:
     assert read(b"X: " + b"y" * MOST_HEADER_OCTETS + b"\r\n\r\n").fault
+    assert read(b"a: b\r\n" * MOST_FIELDS + arrivals.sign(PLAIN)).fault
+    assert not read(b"a: b\r\n c\r\n\td\r\n" * (MOST_FIELDS - 10) + arrivals.sign(PLAIN)).fault
     assert read(b"no field\r\n" + arrivals.sign(PLAIN)).fault
     assert read(PLAIN.replace(b"Hello", b"Hello\nFrom: evil@x.example")).fault
     assert read(PLAIN.replace(b"Hello", b"Hello\rFrom: evil@x.example")).fault

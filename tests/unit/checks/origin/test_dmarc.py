@@ -14,8 +14,9 @@ from mic_mail.checks.origin.dmarc import (
     DmarcResult,
     NoAuthor,
     Policy,
+    ask_policy,
     author_domain,
-    check_dmarc,
+    judge_dmarc,
     parse_dmarc,
 )  # fmt: skip
 from mic_mail.checks.origin.domains import organizational
@@ -34,6 +35,10 @@ ZONE = {
     ("_dmarc.rua.gov.vn", "TXT"): ['"v=DMARC1; p=what; rua=mailto:x@rua.gov.vn"'],
     ("_dmarc.lower.gov.vn", "TXT"): ['"v=dmarc1; p=reject"'],
     ("_dmarc.gov.vn", "TXT"): ['"v=DMARC1; p=reject"'],
+    ("_dmarc.np.gov.vn", "TXT"): ['"v=DMARC1; p=quarantine; sp=none; np=reject"'],
+    ("_dmarc.npnothing.gov.vn", "TXT"): ['"v=DMARC1; p=reject; np=what"'],
+    ("_dmarc.test.gov.vn", "TXT"): ['"v=DMARC1; p=reject; sp=quarantine; t=Y"'],
+    ("there.np.gov.vn", "MX"): ["10 mx.mic.gov.vn."],
     ("mx.mic.gov.vn", "A"): ["192.0.2.1"],
 }
 NO_SPF = SpfResult(Spf.NONE, Identity.MAIL_FROM, "")
@@ -48,7 +53,8 @@ def server() -> Iterator[NameServer]:
 async def ask(
     server: NameServer, author: str, *, spf: SpfResult = NO_SPF, dkim: Sequence[DkimResult] = (), roll: int = 0
 ) -> DmarcResult:
-    return await check_dmarc(Resolver([server.place], seconds=1), [f"An <an@{author}>".encode()], spf, dkim, roll=roll)
+    asked = await ask_policy(Resolver([server.place], seconds=1), [f"An <an@{author}>".encode()])
+    return judge_dmarc(asked, spf, dkim, roll=roll)
 
 
 def by_spf(domain: str, result: Spf = Spf.PASS) -> SpfResult:
@@ -78,7 +84,7 @@ async def test_whose_record_it_is(server: NameServer, author: str, found_at: str
 
 
 @pytest.mark.parametrize(
-    "author", ["other.gov.vn", "two.gov.vn", "twice.mic.gov.vn", "nop.gov.vn", "lower.gov.vn", "x.example"]
+    "author", ["other.gov.vn", "two.gov.vn", "twice.mic.gov.vn", "nop.gov.vn", "npnothing.gov.vn", "lower.gov.vn", "x.example"]
 )
 async def test_nobody_asks_for_anything(server: NameServer, author: str) -> None:
     """§6.6.3: no record, several, one without p=; and no policy of a public suffix for those below it."""
@@ -116,6 +122,22 @@ async def test_alignment(server: NameServer, author: str, spf: SpfResult, dkim: 
     assert (said.disposition is Policy.NONE) == (result != "fail")
 
 
+@pytest.mark.parametrize(
+    ("author", "published"), [("np.gov.vn", "quarantine"), ("there.np.gov.vn", "none"), ("a.np.gov.vn", "reject")]
+)
+async def test_domains_that_are_not_there(server: NameServer, author: str, published: str) -> None:
+    """RFC 9989 §4.7, `np=`: else whoever makes a name up below a domain would be told to pass by its `sp=none`."""
+    said = await ask(server, author)
+    assert (said.published, said.disposition) == (published, published)
+
+
+@pytest.mark.parametrize(("author", "done"), [("test.gov.vn", "quarantine"), ("a.test.gov.vn", "none")])
+async def test_a_policy_that_is_being_tested(server: NameServer, author: str, done: str) -> None:
+    """RFC 9989 §4.7, `t=y`: one level below."""
+    said = await ask(server, author)
+    assert (said.result, said.disposition) == (Dmarc.FAIL, done)
+
+
 async def test_percent(server: NameServer) -> None:
     """§6.6.4: what is left out gets the next weaker."""
     assert (await ask(server, "half.gov.vn", roll=49)).disposition is Policy.REJECT
@@ -145,7 +167,7 @@ async def test_a_name_server_that_fails(server: NameServer) -> None:
 )
 async def test_no_one_author(server: NameServer, authors: list[bytes]) -> None:
     """§6.6.1: no policy can be looked up, and nobody vouches for it."""
-    said = await check_dmarc(Resolver([server.place], seconds=1), authors, by_spf("mic.gov.vn"), [], roll=0)
+    said = judge_dmarc(await ask_policy(Resolver([server.place], seconds=1), authors), by_spf("mic.gov.vn"), [], roll=0)
     assert (said.result, said.domain) == (Dmarc.PERMERROR, "")
 
 
@@ -168,15 +190,15 @@ def test_organisational_domains() -> None:
 @pytest.mark.parametrize(
     ("text", "record"),
     [
-        ("v=DMARC1; p=reject", DmarcRecord(Policy.REJECT, Policy.REJECT)),
-        ("v = DMARC1 ; p = Quarantine ;", DmarcRecord(Policy.QUARANTINE, Policy.QUARANTINE)),
+        ("v=DMARC1; p=reject", DmarcRecord(Policy.REJECT, Policy.REJECT, Policy.REJECT)),
+        ("v = DMARC1 ; p = Quarantine ;", DmarcRecord(Policy.QUARANTINE, Policy.QUARANTINE, Policy.QUARANTINE)),
         (
             "v=DMARC1; p=none; sp=reject; pct=20; adkim=s",
-            DmarcRecord(Policy.NONE, Policy.REJECT, is_dkim_strict=True, percent=20),
+            DmarcRecord(Policy.NONE, Policy.REJECT, Policy.REJECT, is_dkim_strict=True, percent=20),
         ),
-        ("v=DMARC1; p=reject; pct=101; aspf=x; fo=1:d; nonsense;;", DmarcRecord(Policy.REJECT, Policy.REJECT)),
-        ("v=DMARC1; p=reject; p=none", DmarcRecord(Policy.REJECT, Policy.REJECT)),
-        ("v=DMARC1; p=reject; sp=what; rua=mailto:a@b.c", DmarcRecord(Policy.NONE, Policy.NONE)),
+        ("v=DMARC1; p=reject; pct=101; aspf=x; fo=1:d; nonsense;;", DmarcRecord(Policy.REJECT, Policy.REJECT, Policy.REJECT)),
+        ("v=DMARC1; p=reject; p=none", DmarcRecord(Policy.REJECT, Policy.REJECT, Policy.REJECT)),
+        ("v=DMARC1; p=reject; sp=what; rua=mailto:a@b.c", DmarcRecord(Policy.NONE, Policy.NONE, Policy.NONE)),
         ("v=DMARC1; p=reject; sp=what", None),
         ("v=DMARC1", None),
     ],
