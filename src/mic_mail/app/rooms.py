@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 
 from mic_mail.app.settings import flow_settings
-from mic_mail.auth.passwords import load_secret
+from mic_mail.auth.passwords import DECOY_KEY, load_secret
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
@@ -239,7 +239,7 @@ async def _open_access(ground: _Ground, directory: Directory, secret: bytes) -> 
         lanes=lanes,
         log=ground.log,
         clock=ground.clock,
-        decoy_key=await lanes.io(load_secret, config.server.data_dir / "decoy.key"),
+        decoy_key=await lanes.io(load_secret, config.server.data_dir / DECOY_KEY),
         digest_key=secret,
         tell=ground.feed.say,
     )

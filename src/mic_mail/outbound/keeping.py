@@ -32,6 +32,8 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from mic_mail.errors import BadInput, Text, Trouble
 from mic_mail.outbound.spool import Slip, Spool
+from mic_mail.storage.copies import copy_file, make_folder
+from mic_mail.storage.maildir import make_durable
 
 FORMAT = 1
 MODE = 0o600
@@ -186,7 +188,7 @@ class Keeping(ABC, Generic[R]):
         finally:
             os.close(fd)
         os.rename(f"{path}~", path)
-        self._sync()
+        make_durable(str(self._root))
 
     # ------------------------------------------------------------ reading
 
@@ -250,6 +252,40 @@ class Keeping(ABC, Generic[R]):
             draft.discard()
         return True
 
+    # ------------------------------------------------------------ a backup
+
+    def copy_into(self, folder: Path, earlier: Path | None = None) -> int:
+        """All records with their messages, into a folder that is not there yet, durably; how many there are.
+
+        Nobody waits for it. Of what is decided meanwhile the copy has the one state or the other, each with what belongs to it.
+        Messages that the copy `earlier` has are linked.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            names = [name.removesuffix(".json") for name in os.listdir(self._root) if name.endswith(".json")]
+            make_folder(folder)
+            copied = sum(self._copy_one(held_id, folder, earlier) for held_id in names)
+            make_durable(str(folder))
+            return copied
+        return 0
+
+    def _copy_one(self, held_id: str, folder: Path, earlier: Path | None) -> bool:
+        """False: its time was over. Without a message it is read again: somebody may have decided since."""
+        before: bytes | None = None
+        while (record := _content(self._path(held_id))) is not None:
+            if self._copy_message(held_id, folder, earlier) or record == before:
+                _write_new(folder / f"{held_id}.json", record)
+                return True
+            before = record
+        return False
+
+    def _copy_message(self, held_id: str, folder: Path, earlier: Path | None) -> bool:
+        path = self._message_path(held_id)
+        try:
+            copy_file(path, folder / path.name, earlier / path.name if earlier else None)
+        except FileNotFoundError:
+            return False
+        return True
+
     # ------------------------------------------------------------ removing
 
     def forget(self, record: R) -> None:
@@ -258,7 +294,7 @@ class Keeping(ABC, Generic[R]):
             for suffix in (".json", ".msg"):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._root / f"{record.held_id}{suffix}")
-            self._sync()
+            make_durable(str(self._root))
 
     def sweep(self, now_seconds: float) -> None:
         """Remove what a kill has left: halves, messages without a record, and those whose record says that they are gone."""
@@ -280,13 +316,6 @@ class Keeping(ABC, Generic[R]):
     def _message_path(self, held_id: str) -> Path:
         return self._root / f"{held_id}.msg"
 
-    def _sync(self) -> None:
-        fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
 
 def _size(source: bytes | Path) -> int:
     return len(source) if isinstance(source, bytes) else source.stat().st_size
@@ -305,6 +334,22 @@ def _write_all(fd: int, octets: bytes) -> None:
     view = memoryview(octets)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _write_new(path: Path, octets: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+    try:
+        _write_all(fd, octets)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _trouble(error: OSError) -> Trouble:
