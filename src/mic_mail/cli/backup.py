@@ -58,7 +58,8 @@ app = typer.Typer()
 
 @app.command(
     help=say(
-        "Sao lưu hộp thư vào thư mục mới; máy chủ vẫn chạy.", "Copy mailboxes into a new folder; the server keeps running."
+        "Sao lưu hộp thư vào thư mục mới (toàn bộ: kèm khóa và thư cách ly); máy chủ vẫn chạy.",
+        "Copy mailboxes into a new folder (all of them: with keys and quarantine); the server keeps running.",
     )
 )
 @asks(Right.ACT)
