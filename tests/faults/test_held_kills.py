@@ -11,8 +11,8 @@ import pytest
 
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError
-from mic_mail.outbound.held import Held, Record, State, Word
-from mic_mail.outbound.keeping import NoRoom
+from mic_mail.outbound.held import Held, Record, State
+from mic_mail.outbound.keeping import NoRoom, Word
 from mic_mail.outbound.spool import Slip, Spool, Target
 
 ID = "01KILLED"
@@ -178,3 +178,4 @@ def test_two_at_once(tmp_path: Path) -> None:
     held.discard(ID, Word("chi", "đúng là mật", NOW_US))
     with pytest.raises(MicMailError):
         held.release(ID, Word("binh", "nhầm", NOW_US))
+    assert not held.path(held.record(ID)).exists(), "a secret that nobody wants stays no longer than it must"

@@ -8,8 +8,7 @@ import pytest
 from faults.test_held_kills import each_kill
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError, Refused
-from mic_mail.outbound.held import Word
-from mic_mail.outbound.keeping import NoRoom
+from mic_mail.outbound.keeping import NoRoom, Word
 from mic_mail.outbound.quarantine import Quarantine, Reason, Record, State
 from mic_mail.outbound.spool import Slip, Spool, Target
 
@@ -124,6 +123,24 @@ def test_what_is_decided_stays_decided(tmp_path: Path) -> None:
         with pytest.raises(Refused):
             again()
     assert at(tmp_path).record(ID).state is State.RELEASED
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda quarantine: quarantine.drop(ID, WORD),
+        lambda quarantine: quarantine.expire(ID),
+        lambda quarantine: quarantine.settled(quarantine.release(ID, WORD)),
+        lambda quarantine: quarantine.lost(quarantine.release(ID, WORD)),
+    ],
+)
+def test_the_message_goes_with_the_decision(tmp_path: Path, end: Callable[[Quarantine], object]) -> None:
+    """Nobody waits for the sweep: what nobody gets any more is not there any more."""
+    kept = keep(tmp_path)
+    assert at(tmp_path).path(kept).exists()
+    end(at(tmp_path))
+    assert not at(tmp_path).path(kept).exists()
+    assert at(tmp_path).record(ID).held_id == ID
 
 
 def test_damaged(tmp_path: Path) -> None:

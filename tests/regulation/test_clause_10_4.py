@@ -27,6 +27,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.errors import Refused, Trouble
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.importing.eml import EmlSource
+from mic_mail.services.importing.imap import ImapSource
 from mic_mail.services.importing.importer import Choice
 from mic_mail.services.importing.ledger import Ledger, ledgers, taken
 from mic_mail.services.importing.maildir import MaildirSource
@@ -37,7 +38,7 @@ from mic_mail.services.importing.source import Item, Source, SourceFolder, Sourc
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
-from regulation.test_commands import PROGRAM, Console
+from regulation.test_commands import PROGRAM, Console, defects
 from unit.importing.test_imap_liars import Liar, honest
 
 pytestmark = pytest.mark.clause("10.4")
@@ -222,6 +223,26 @@ def test_a_list_that_names_a_mailbox_twice(console: Console, tmp_path: Path) -> 
     words = ("import", "accounts", str(listed), "--host", "127.0.0.1", "--port", "1", "--plain", "--document", "1/YC")
     assert console.run(*words) == 2
     assert "twice" in console.err or "hai lần" in console.err
+
+
+def test_a_defect_that_one_account_shows(console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends no other's import, and is in the log with the line that raised it: a person is told what it was alone."""
+
+    def broken(source: ImapSource) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(ImapSource, "folders", broken)
+    there = Liar(honest)
+    listed = tmp_path / "accounts.csv"
+    listed.write_text("be,dvbe@mic.gov.vn,x\n")
+    listed.chmod(0o600)
+    place = ("--host", "127.0.0.1", "--port", str(there.port), "--plain")
+    assert console.run("import", "accounts", str(listed), *place, "--document", "1/YC") == 3
+    there.stop()
+    assert "nobody foresaw this" in console.err
+    (told,) = defects(tmp_path, "import_failed", mailbox="dvbe@mic.gov.vn")
+    assert told["error"] == "RuntimeError('nobody foresaw this')"
+    assert "in broken" in told["where"]
 
 
 def test_many_imports_are_stopped_at_once(console: Console, tmp_path: Path) -> None:

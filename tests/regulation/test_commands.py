@@ -24,6 +24,7 @@ from mic_mail.policy.facts import Departure, Draft, FactKind
 from mic_mail.services.accounts import Accounts
 from mic_mail.services.credentials import Origin
 from mic_mail.services.issuing import Issuing, Request, make_verifiers
+from mic_mail.services.notices import Notices
 
 PROGRAM = Path(sys.executable).with_name("mic-mail")
 
@@ -74,6 +75,13 @@ def made(folder):
     assert console.run("person", "add", "Đinh Vũ Bê", "--unit", "cntt", "--position", "Giám đốc") == 0, console.err
     console.json("mailbox", "issue", "--person", "1", "--document", "12/CV")
     return console
+
+
+def defects(folder, kind, mailbox):
+    """The events of this kind about a mailbox that commands have told the mail log."""
+    segments = (folder / "data/log").glob("*.cli.*.jsonl")
+    events = [json.loads(line) for segment in segments for line in segment.read_text().splitlines()]
+    return [event for event in events if event["event"] == kind and event["mailbox"] == mailbox]
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +141,20 @@ def test_the_password_is_shown_whatever_becomes_of_the_welcome(console):
     assert issued["address"] == "banbientap@mic.gov.vn"
     assert len(issued["password"]) >= 16
     assert "the welcome could not be delivered: a file lies where a folder must be" in console.err
+
+
+def test_a_defect_in_the_welcome_is_in_the_log_with_its_place(console, monkeypatch):
+    """The mailbox is issued and the remark short; whoever looks for the defect finds the line that raised it."""
+
+    def broken(_, mailbox):
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(Notices, "welcome", broken)
+    issued = console.json("mailbox", "issue", "--group", "Ban liên lạc", "--sponsor", "CNTT")
+    assert "the welcome could not be delivered: nobody foresaw this" in console.err
+    told = defects(console.folder, "notice_failed", mailbox=issued["address"])
+    assert [(event["notice"], event["error"]) for event in told] == [("welcome", "RuntimeError('nobody foresaw this')")]
+    assert "in broken" in told[0]["where"]
 
 
 @pytest.mark.clause("5.2")

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 
 from mic_mail.app.settings import flow_settings
-from mic_mail.auth.passwords import load_secret
+from mic_mail.auth.passwords import DECOY_KEY, load_secret
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
@@ -143,133 +143,201 @@ class Rooms:
         self.log.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What all rooms stand on."""
+
+    config: Config
+    clock: Clock
+    log: MailLog
+    lanes: Lanes
+    accounts: AccountLanes
+    feed: Feed
+
+
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    """Where messages lie, and who hears of changes."""
+
+    store: MailStore
+    usage: ChangedAccounts
+    spool: Spool
+    queue: Queue
+    queued: QueueNews
+
+
+@dataclass(frozen=True, slots=True)
+class _Checks:
+    """What looks into messages."""
+
+    malware: Malware
+    secrecy: Secrecy
+    learning: Learning
+    content: Content
+    judging: Judging
+    holding: Holding
+
+
 async def open_rooms(config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False) -> Rooms:
     """Build one process's rooms inside the running loop; `secret` is the same for all processes of a server."""
-    log = MailLog(
-        config.log_dir, name, clock=clock, segment_octets=config.log.segment, tee=Tee(sys.stderr, name) if tee else None
-    )
-    process = config.process
-    lanes = Lanes(io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds)
-    accounts = AccountLanes(lanes)
-    feed = Feed(config.run_dir, name, poll_seconds=process.poll_seconds)
-    lag = LoopLag(log, process.lag_seconds)
+    ground = _ground(config, clock, name, tee=tee)
+    lag = LoopLag(ground.log, config.process.lag_seconds)
     tls, tls_for_servers = open_front(config), open_front(config, for_servers=True)
     directory = Directory(config.directory_url, clock=clock)
-    access = await _open_access(config, directory, lanes=lanes, log=log, clock=clock, feed=feed, secret=secret)
-    queued = QueueNews(feed)
-    changed: list[Callable[[int], None]] = []
-    store = _store(config, clock, feed, changed)
-    _tell_replay(log, await lanes.io(store.recover))
-    spool = await lanes.io(Spool, config.spool_dir)
-    queue = await lanes.io(partial(Queue, config.queue_dir, comes_again=spool.has))
-    usage = ChangedAccounts(store, accounts, Notices(store, config, clock), lambda: access.snapshot, log)
-    changed.append(usage.add)
-    secrecy = Secrecy(config, lanes=lanes, log=log, clock=clock)
-    learning = Learning(config, store=store, lanes=lanes, accounts=accounts, log=log, clock=clock)
-    runaways = Runaways(
-        access, directory, tell=lambda: tell_directory_changed(config.run_dir), lanes=lanes, clock=clock, log=log
-    )
-    access.exposure = Exposure(
-        config,
-        key=secret,
-        directory=directory,
-        suspending=runaways,
-        changed=lambda: tell_directory_changed(config.run_dir),
-        tell=feed.say,
-        lanes=lanes,
-        clock=clock,
-        log=log,
-    )
-    malware = Malware(config, lanes, log, runaways.infected)
-    content = Content(config, lanes=lanes, log=log, clock=clock, spamming=runaways.spamming)
-    judging = Judging(config, (Origins(config), Listed(), content), log, clock)
-    holding = Holding(config, log, clock)
-    reports = SpoolReports(
-        ReportSettings(
-            config.server.hostname,
-            timedelta(seconds=config.sending.warn_after),
-            timedelta(seconds=config.sending.give_up),
-        ),
-        await lanes.io(Owed, config.spool_dir / "owed"),
-        spool,
-        queue,
-        notices=lambda: usage.notices,
-        separator=lambda: mailflow.settings.separator,
-        access=access,
-        lanes=lanes,
-        accounts=accounts,
-        queued=queued.tell,
-        clock=clock,
-        log=log,
-    )
+    access = await _open_access(ground, directory, secret)
+    stores = await _open_stores(ground, access)
+    runaways = _watch_misuse(ground, directory, access, secret)
+    checks = _checks(ground, stores.store, runaways)
     counts = SentCounts(config.sent_dir, name)
-    mailflow = MailFlow(
-        flow_settings(config),
-        store=store,
-        spool=spool,
-        queue=queue,
-        lanes=lanes,
-        accounts=accounts,
-        access=access,
-        malware=malware,
-        secrecy=secrecy,
-        judging=judging,
-        content=content,
-        holding=holding,
-        log=log,
-        clock=clock,
-        reports=reports,
-        rates=Rates(counts),
-        runaway=runaways.noticed,
-        queued=queued.tell,
-    )
+    mailflow = await _mail_flow(ground, access, stores, checks, runaways=runaways, rates=Rates(counts))
     return Rooms(
         config=config,
         clock=clock,
-        log=log,
-        lanes=lanes,
-        accounts=accounts,
-        feed=feed,
+        log=ground.log,
+        lanes=ground.lanes,
+        accounts=ground.accounts,
+        feed=ground.feed,
         lag=lag,
         tls=tls,
         tls_for_servers=tls_for_servers,
         directory=directory,
-        store=store,
-        spool=spool,
-        queue=queue,
-        queued=queued,
+        store=stores.store,
+        spool=stores.spool,
+        queue=stores.queue,
+        queued=stores.queued,
         access=access,
-        malware=malware,
-        secrecy=secrecy,
-        learning=learning,
-        judging=judging,
-        holding=holding,
+        malware=checks.malware,
+        secrecy=checks.secrecy,
+        learning=checks.learning,
+        judging=checks.judging,
+        holding=checks.holding,
         mailflow=mailflow,
         runaways=runaways,
         counts=counts,
-        usage=usage,
+        usage=stores.usage,
     )
 
 
-async def _open_access(
-    config: Config, directory: Directory, *, lanes: Lanes, log: MailLog, clock: Clock, feed: Feed, secret: bytes
-) -> Access:
+def _ground(config: Config, clock: Clock, name: str, *, tee: bool) -> _Ground:
+    process = config.process
+    log = MailLog(
+        config.log_dir, name, clock=clock, segment_octets=config.log.segment, tee=Tee(sys.stderr, name) if tee else None
+    )
+    lanes = Lanes(io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds)
+    feed = Feed(config.run_dir, name, poll_seconds=process.poll_seconds)
+    return _Ground(config, clock, log, lanes, AccountLanes(lanes), feed)
+
+
+async def _open_access(ground: _Ground, directory: Directory, secret: bytes) -> Access:
     """Sign-in, from the directory as it is now; hears what other processes say of wrong passwords."""
+    config, lanes = ground.config, ground.lanes
     await lanes.io(prepare_directory, directory, config.domains)
     access = Access(
         config,
         directory=directory,
         snapshot=await lanes.io(directory.load_snapshot),
         lanes=lanes,
-        log=log,
-        clock=clock,
-        decoy_key=await lanes.io(load_secret, config.server.data_dir / "decoy.key"),
+        log=ground.log,
+        clock=ground.clock,
+        decoy_key=await lanes.io(load_secret, config.server.data_dir / DECOY_KEY),
         digest_key=secret,
-        tell=feed.say,
+        tell=ground.feed.say,
     )
-    access.remember(await lanes.io(lambda: list(knownnetworks.load(config.server.data_dir, clock.now().timestamp()))))
-    feed.listen(access.hear)
+    now = ground.clock.now().timestamp()
+    access.remember(await lanes.io(lambda: list(knownnetworks.load(config.server.data_dir, now))))
+    ground.feed.listen(access.hear)
     return access
+
+
+async def _open_stores(ground: _Ground, access: Access) -> _Stores:
+    """The mailboxes, with what the journal gives back; the spool and the queue."""
+    config, clock, lanes = ground.config, ground.clock, ground.lanes
+    changed: list[Callable[[int], None]] = []
+    store = _store(config, clock, ground.feed, changed)
+    _tell_replay(ground.log, await lanes.io(store.recover))
+    usage = ChangedAccounts(store, ground.accounts, Notices(store, config, clock), lambda: access.snapshot, ground.log)
+    changed.append(usage.add)
+    spool = await lanes.io(Spool, config.spool_dir)
+    queue = await lanes.io(partial(Queue, config.queue_dir, comes_again=spool.has))
+    return _Stores(store, usage, spool, queue, QueueNews(ground.feed))
+
+
+def _watch_misuse(ground: _Ground, directory: Directory, access: Access, secret: bytes) -> Runaways:
+    """Who suspends a mailbox that does harm; that somebody else has a mailbox's password, sign-in finds out."""
+    config, clock, lanes, log = ground.config, ground.clock, ground.lanes, ground.log
+
+    def changed() -> None:
+        tell_directory_changed(config.run_dir)
+
+    runaways = Runaways(access, directory, tell=changed, lanes=lanes, clock=clock, log=log)
+    access.exposure = Exposure(
+        config,
+        key=secret,
+        directory=directory,
+        suspending=runaways,
+        changed=changed,
+        tell=ground.feed.say,
+        lanes=lanes,
+        clock=clock,
+        log=log,
+    )
+    return runaways
+
+
+def _checks(ground: _Ground, store: MailStore, runaways: Runaways) -> _Checks:
+    """What they find of a mailbox of ours, `runaways` hears."""
+    config, clock, lanes, log = ground.config, ground.clock, ground.lanes, ground.log
+    content = Content(config, lanes=lanes, log=log, clock=clock, spamming=runaways.spamming)
+    return _Checks(
+        Malware(config, lanes, log, runaways.infected),
+        Secrecy(config, lanes=lanes, log=log, clock=clock),
+        Learning(config, store=store, lanes=lanes, accounts=ground.accounts, log=log, clock=clock),
+        content,
+        Judging(config, (Origins(config), Listed(), content), log, clock),
+        Holding(config, log, clock),
+    )
+
+
+async def _mail_flow(
+    ground: _Ground, access: Access, stores: _Stores, checks: _Checks, *, runaways: Runaways, rates: Rates
+) -> MailFlow:
+    """From the doors through the checks into the spool, and from there into mailboxes or the queue."""
+    config, sending = ground.config, ground.config.sending
+    reports = SpoolReports(
+        ReportSettings(config.server.hostname, timedelta(seconds=sending.warn_after), timedelta(seconds=sending.give_up)),
+        await ground.lanes.io(Owed, config.spool_dir / "owed"),
+        stores.spool,
+        stores.queue,
+        notices=lambda: stores.usage.notices,
+        separator=lambda: mailflow.settings.separator,
+        access=access,
+        lanes=ground.lanes,
+        accounts=ground.accounts,
+        queued=stores.queued.tell,
+        clock=ground.clock,
+        log=ground.log,
+    )
+    mailflow = MailFlow(
+        flow_settings(config),
+        store=stores.store,
+        spool=stores.spool,
+        queue=stores.queue,
+        lanes=ground.lanes,
+        accounts=ground.accounts,
+        access=access,
+        malware=checks.malware,
+        secrecy=checks.secrecy,
+        judging=checks.judging,
+        content=checks.content,
+        holding=checks.holding,
+        log=ground.log,
+        clock=ground.clock,
+        reports=reports,
+        rates=rates,
+        runaway=runaways.noticed,
+        queued=stores.queued.tell,
+    )
+    return mailflow
 
 
 def _store(config: Config, clock: Clock, feed: Feed, changed: Sequence[Callable[[int], None]]) -> MailStore:

@@ -14,7 +14,7 @@ from functools import partial
 
 from mic_mail.app.following import DirectoryFollower
 from mic_mail.app.settings import admission_limits
-from mic_mail.auth.passwords import load_secret
+from mic_mail.auth.passwords import DECOY_KEY, load_secret
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
@@ -168,7 +168,7 @@ class WebProcess:
             lanes=self._lanes,
             log=self.log,
             clock=self._clock,
-            decoy_key=await self._lanes.io(load_secret, self._config.server.data_dir / "decoy.key"),
+            decoy_key=await self._lanes.io(load_secret, self._config.server.data_dir / DECOY_KEY),
             digest_key=self._key,
             tell=self._feed.say,
         )

@@ -23,6 +23,8 @@ from mic_mail.errors import BadInput, Text
 SCRAM_ITERATIONS_FLOOR = 65_536
 """Also the default: the most that Cyrus SASL's clients take (mbsync, KMail, mutt); docs/decisions/0002."""
 MAX_PASSWORD_OCTETS = 1024
+DECOY_KEY = "decoy.key"
+"""Below `server.data_dir`."""
 
 
 @dataclass(frozen=True, slots=True)

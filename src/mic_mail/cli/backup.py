@@ -4,10 +4,16 @@
     <target>/archive/                  archives of reclaimed mailboxes (Reg. 6.4.c); of a freed one there is nothing else
     <target>/handovers/                what was counted when mailboxes were handed over (Reg. 12.3.d)
     <target>/imports/                  what was taken from which source (Reg. 10.4)
+    <target>/quarantine/               what is in quarantine, with its records (Reg. 4.2)
+    <target>/keys/                     keys that a restored server needs (services.backupkeys)
     <target>/directory.sqlite          the directory, where it is an SQLite file
     <target>/mic-mail.toml             the configuration
 
-Keys and certificates are not in it: a backup lies in more places than a server.
+Quarantine and keys are only in a backup of all mailboxes. All of it is durable when the command ends. The certificate's key and
+the log are not in it (docs/decisions/0087).
+
+In this order: the quarantine before the mail, so that what is released meanwhile is in the one or the other, or in both, of
+which a mailbox takes one; the keys after the directory, so that there is the key of every secret in it.
 """
 
 import shutil
@@ -29,12 +35,16 @@ from mic_mail.cli.store import Addresses, account_of, chosen
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason
+from mic_mail.outbound.quarantine import Quarantine
 from mic_mail.policy.reclaiming import archives
 from mic_mail.policy.roles import Right
+from mic_mail.services.backupkeys import copy_keys
 from mic_mail.services.credentials import Origin
 from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
 from mic_mail.services.importing.ledger import folder_of, ledgers
 from mic_mail.services.reclaiming import FOLDER as ARCHIVES
+from mic_mail.storage.copies import FOLDER_MODE, copy_file, copy_tree, make_folder
+from mic_mail.storage.maildir import make_durable
 
 COLUMNS = (
     Column("address", "Hộp thư", "Mailbox"),
@@ -48,7 +58,8 @@ app = typer.Typer()
 
 @app.command(
     help=say(
-        "Sao lưu hộp thư vào thư mục mới; máy chủ vẫn chạy.", "Copy mailboxes into a new folder; the server keeps running."
+        "Sao lưu hộp thư vào thư mục mới (toàn bộ: kèm khóa và thư cách ly); máy chủ vẫn chạy.",
+        "Copy mailboxes into a new folder (all of them: with keys and quarantine); the server keeps running.",
     )
 )
 @asks(Right.ACT)
@@ -76,18 +87,26 @@ def backup(
     subject = " ".join(addresses or ["*"])
     if earlier is not None and not (earlier / "mic-mail.toml").is_file():
         raise BadInput(Text(f"“{earlier}” không phải bản sao lưu.", f"{in_ascii(earlier)} is no backup."))
-    with on_record(here, "backup", subject, Origin(here.actor(actor)), target=str(target.absolute())):
+    whole = not addresses
+    with on_record(here, "backup", subject, Origin(here.actor(actor)), target=str(target.absolute()), keys=whole):
+        _make(target)
+        if whole:
+            _copy_quarantine(here, target, earlier)
         rows = _copy(here, mailboxes, target, earlier)
         for mailbox in mailboxes if addresses else here.directory.mailboxes():  # of freed ones there is that much still
             _copy_inventories(here, mailbox, target)
             _copy_archives(here, mailbox, target)
+        if whole:  # last: of a key that cannot be used all else has to be there
+            _copy_keys(here, target)
     output.listing(COLUMNS, rows, as_json=as_json)
 
 
-def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path, earlier: Path | None) -> list[Row]:
-    """What was copied of each mailbox."""
+def _make(target: Path) -> None:
+    """The backup's folder, which is there by no other's doing."""
     try:
-        target.mkdir(mode=0o700, parents=True)
+        make_folder(target.parent)
+        target.mkdir(mode=FOLDER_MODE)
+        make_durable(str(target.parent))
     except FileExistsError as error:
         raise BadInput(Text(f"“{target}” đã có.", "The backup's folder exists already.")) from error
     except OSError as error:
@@ -95,13 +114,17 @@ def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path, earlier: Pa
         raise Trouble(
             Text(f"Không tạo được “{target}”: {why.vi}.", f"The backup's folder cannot be made: {why.en}.")
         ) from error
+
+
+def _copy(here: Frame, mailboxes: list[MailboxRecord], target: Path, earlier: Path | None) -> list[Row]:
+    """What was copied of each mailbox."""
     rows: list[Row] = []
     with output.progress() as bar:
         overall = bar.add_task(say("Hộp thư", "Mailboxes"), total=len(mailboxes))
         current = bar.add_task("", total=None)
         for mailbox in mailboxes:
             place = target / mailbox.home
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(place.parent)
             bar.reset(current, description=mailbox.address, total=None)
             _copy_ledgers(here, mailbox, target)  # before the mail: what comes meanwhile is known by its origin
             account = account_of(here, mailbox)
@@ -119,15 +142,16 @@ def _copy_inventories(here: Frame, mailbox: MailboxRecord, target: Path) -> None
     if inventories.is_dir():
         half = shutil.ignore_patterns(".*")  # of somebody who counts now
         with _copying(Text("bảng kiểm kê bàn giao", "The inventories of handovers")):
-            shutil.copytree(inventories, target / INVENTORIES / mailbox.home, ignore=half)
+            copy_tree(inventories, target / INVENTORIES / mailbox.home, half)
 
 
 def _copy_ledgers(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
     for ledger in ledgers(here.config.server.data_dir, mailbox.mailbox_id):
         kept = folder_of(target)
         with _copying(Text("sổ nhập thư", "The ledgers of imports")):
-            kept.mkdir(mode=0o700, exist_ok=True)
-            shutil.copy2(ledger, kept / ledger.name)
+            make_folder(kept)
+            copy_file(ledger, kept / ledger.name)
+            make_durable(str(kept))
 
 
 def _copy_archives(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
@@ -137,7 +161,7 @@ def _copy_archives(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
         name = fact.text("archive") or ""
         try:
             with _copying(Text(f"bản lưu trữ {name}", f"The archive {in_ascii(name)}")):
-                shutil.copytree(root / name, target / ARCHIVES / name)
+                copy_tree(root / name, target / ARCHIVES / name)
         except Trouble:
             if fact in archives(here.directory.facts(mailbox.mailbox_id)):
                 raise
@@ -147,7 +171,8 @@ def _copy_archives(here: Frame, mailbox: MailboxRecord, target: Path) -> None:
 def _copy_directory(here: Frame, target: Path) -> None:
     """The configuration and, through SQLite, the directory; another database is backed up by its own tools."""
     with _copying(Text("tệp cấu hình", "The configuration")):
-        (target / "mic-mail.toml").write_bytes(here.config_path.read_bytes())
+        copy_file(here.config_path, target / "mic-mail.toml")
+        make_durable(str(target))
     source = here.config.directory_url.removeprefix("sqlite:///")
     if source == here.config.directory_url:
         output.note(
@@ -163,6 +188,18 @@ def _copy_directory(here: Frame, target: Path) -> None:
         closing(sqlite3.connect(target / "directory.sqlite")) as copy,
     ):
         live.backup(copy)
+        make_durable(str(target))
+
+
+def _copy_quarantine(here: Frame, target: Path, earlier: Path | None) -> None:
+    source = here.config.quarantine_dir
+    with _copying(Text("thư cách ly", "What is in quarantine")):
+        Quarantine(source).copy_into(target / source.name, earlier / source.name if earlier is not None else None)
+
+
+def _copy_keys(here: Frame, target: Path) -> None:
+    with _copying(Text("các khóa", "The keys")):
+        copy_keys(here.config, target)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.cli import output
+from mic_mail.cli import events, output
 from mic_mail.cli.days import read_day
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
@@ -20,7 +20,6 @@ from mic_mail.cli.record import on_record
 from mic_mail.cli.store import account_of
 from mic_mail.directory.contentaccess import Export
 from mic_mail.errors import Text
-from mic_mail.log.maillog import MailLog
 from mic_mail.policy.access import Access, Scope
 from mic_mail.policy.roles import Right
 from mic_mail.policy.wording import STAGES
@@ -245,10 +244,8 @@ def _subject(here: Frame, access_id: int) -> str:
 
 
 def _tell_log(here: Frame, event: str, access: Access, **details: object) -> None:
-    """The step as an event of the mail log, in a segment of this command's own."""
-    log = MailLog(here.config.log_dir, "cli", clock=here.clock, threaded=False)
-    log.event(event, mailbox=access.address, request=access.access_id, **details)
-    log.close()
+    """The step as an event of the mail log."""
+    events.tell(here, event, mailbox=access.address, request=access.access_id, **details)
 
 
 def _row(here: Frame, access: Access, exports: list[Export]) -> dict[str, Cell]:

@@ -20,7 +20,7 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.cli import output
+from mic_mail.cli import events, output
 from mic_mail.cli.frame import Frame, frame
 from mic_mail.cli.gate import asks
 from mic_mail.cli.importing import DryOption, Task, Wanted, WithoutOption, choice_of, moving_of, must_have_document
@@ -32,6 +32,7 @@ from mic_mail.cli.spread import spread
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_ascii
 from mic_mail.i18n.system import reason as system_reason
+from mic_mail.log.failures import failure
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin
 from mic_mail.services.importing.imap import ImapSource, Server
@@ -226,6 +227,7 @@ class _Many:
         except Exception as error:  # noqa: BLE001 - a defect that this account's mail shows: the others come
             told = repr(error)
             outcome = Outcome((), Trouble(Text(f"Lỗi ngoài dự kiến: {told}", f"Unexpected error: {in_ascii(told)}")))
+            events.tell(self._here, "import_failed", mailbox=entry.address, **failure(error))
         if not self._dry_run:
             record_end(self._here, entry.address, self._origin, outcome)
         said = summary(outcome, rehearsed=self._dry_run) if outcome.error is None else outcome.error.text

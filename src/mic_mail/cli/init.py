@@ -167,7 +167,7 @@ def _fill(config: Config, clock: Clock) -> bool:
         directory.add_domain(name)
     has_officers = bool(directory.officers.all())
     directory.close()
-    passwords.load_secret(config.server.data_dir / "decoy.key")
+    passwords.load_secret(config.server.data_dir / passwords.DECOY_KEY)
     if not (config.certificate.exists() and config.key.exists()):
         write_pair(config.certificate, config.key, self_signed([config.server.hostname], clock.now()))
     return has_officers

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mic_mail.auth import passwords
-from mic_mail.cli import output
+from mic_mail.cli import events, output
 from mic_mail.cli.authority import COLUMNS as AUTHORITY_COLUMNS
 from mic_mail.cli.authority import authority_rows
 from mic_mail.cli.codes import FACT_DATA
@@ -27,6 +27,7 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.citations import clause as cite
+from mic_mail.log.failures import failure
 from mic_mail.policy.addresses import is_bound
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.handover import running
@@ -169,6 +170,7 @@ def welcome(here: Frame, mailbox: MailboxRecord) -> None:
                 f"The mailbox is issued, but the welcome could not be delivered: {in_ascii(error)}",
             )
         )
+        events.tell(here, "notice_failed", notice="welcome", mailbox=mailbox.address, **failure(error))
 
 
 @app.command("list", help=say("Liệt kê hộp thư và trạng thái.", "List mailboxes and their states."))

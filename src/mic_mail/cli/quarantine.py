@@ -19,7 +19,7 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.record import on_record
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text
-from mic_mail.outbound.held import Word
+from mic_mail.outbound.keeping import Word
 from mic_mail.outbound.quarantine import Quarantine, Reason, Record, State
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin

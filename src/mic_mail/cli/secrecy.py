@@ -19,7 +19,8 @@ from mic_mail.cli.record import on_record
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n.messages import DEGREES
-from mic_mail.outbound.held import Held, Record, State, Word
+from mic_mail.outbound.held import Held, Record, State
+from mic_mail.outbound.keeping import Word
 from mic_mail.policy.markings import Place
 from mic_mail.policy.roles import Right
 from mic_mail.services.credentials import Origin

@@ -134,8 +134,12 @@ class Ring:
     def store(self, key: Key, private: Private) -> None:
         """Its file; the ring is to name it afterwards."""
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        self.take(key, private.private_bytes(encoding, form, serialization.NoEncryption()))
+
+    def take(self, key: Key, octets: bytes) -> None:
+        """The same, as another folder holds it."""
         self._unnamed.append(key)
-        _put(self._fd, _file_of(key), private.private_bytes(encoding, form, serialization.NoEncryption()))
+        _put(self._fd, _file_of(key), octets)
 
     def save(self) -> None:
         """`keys` hold from now on."""
@@ -220,6 +224,26 @@ class KeyFolder:
                     os.close(lock)
             finally:
                 os.close(fd)
+
+    def copy_into(self, data_dir: Path) -> None:
+        """Ring and keys as they are at one moment, into the folder of other data; where there is no ring, nothing.
+
+        Of a key that cannot be used here either, `KeyUnusable` once the others are copied.
+        """
+        if self.mark() is None:
+            return
+        unusable: list[KeyUnusable] = []
+        with self.changing() as ring, KeyFolder(data_dir).changing() as copy:
+            for key in ring.keys:
+                try:
+                    self.private(key)
+                    copy.take(key, self._read(_file_of(key)))
+                except KeyUnusable as error:
+                    unusable.append(error)
+            copy.keys = ring.keys
+            copy.save()
+        if unusable:
+            raise unusable[0]
 
     @contextlib.contextmanager
     def _told_troubles(self) -> Iterator[None]:

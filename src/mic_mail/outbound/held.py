@@ -9,18 +9,15 @@ the disk stands in `keeping`. Of what came in nothing is held but the record. Th
 Blocking; no clock: instants are passed in, in microseconds. Never here: what the message says.
 """
 
-import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
-from mic_mail.outbound.keeping import Keeping
+from mic_mail.outbound.keeping import Keeping, Word, decoded
 from mic_mail.outbound.spool import Slip, Spool
-
-FORMAT = 1
 
 
 class State(StrEnum):
@@ -38,16 +35,6 @@ OPEN = frozenset({State.HELD, State.ASKED})
 """Somebody can still decide about these."""
 UNDECIDED = OPEN | {State.RELEASED}
 """These have their message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """Who said what, why and when."""
-
-    actor: str
-    reason: str
-    at_us: int
-    document: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,77 +61,32 @@ class Record:
     slip: str = ""
     """The envelope, as the spool writes it."""
 
-    def encode(self) -> bytes:
-        return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False).encode()
-
-    @classmethod
-    def decode(cls, octets: bytes) -> "Record":
-        """`ValueError` for what no version of ours has written."""
-        try:
-            told: dict[str, Any] = json.loads(octets)
-            if told.pop("format") != FORMAT:
-                raise ValueError("unknown format")
-            for name in ("asked", "decided"):
-                told[name] = Word(**told[name]) if told[name] else None
-            for name in ("recipients", "where"):
-                told[name] = tuple(told[name])
-            told["state"] = State(told["state"])
-            return cls(**told)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a record: {error}") from error
-
     @property
     def envelope(self) -> Slip:
         """To whom it was going."""
         return Slip.decode(self.slip.encode())
 
 
-class Held:
+class Held(Keeping[Record]):
     """All records below one folder; several processes at once."""
 
     def __init__(self, root: Path) -> None:
-        self._kept = Keeping(root, Record.decode)
+        super().__init__(root, partial(decoded, Record, state=State), UNDECIDED)
 
-    # ------------------------------------------------------------ keeping
-
-    def keep(self, record: Record, source: bytes | Path, *, room_octets: int) -> Record:
-        """Hold a message durably; its record gets size and digest."""
-        self._kept.make()
-        self._kept.must_have_room(source, room_octets)
-        with self._kept.locked():
-            size, digest = self._kept.write_message(record.held_id, source)
-            record = replace(record, octets=size, digest=digest)
-            self._kept.write(record)
-        return record
+    def _unknown(self, held_id: str) -> BadInput:
+        return BadInput(
+            Text(f"Không có thư nào được giữ với mã “{held_id}”.", f"No message is held under {in_ascii(held_id)}."),
+            remedy=Text("Xem `mic-mail secrecy list`.", "See `mic-mail secrecy list`."),
+        )
 
     def flag(self, record: Record) -> bool:
         """Keep the record of a marked message that came in; False if it is on record already."""
-        self._kept.make()
-        with self._kept.locked():
-            if self._kept.has(record.held_id):
+        self._make()
+        with self._locked():
+            if self._path(record.held_id).exists():
                 return False
-            self._kept.write(record)
+            self._put(record)
         return True
-
-    # ------------------------------------------------------------ reading
-
-    def records(self) -> Iterator[Record]:
-        """Every record, oldest first; one that cannot be read is left to people."""
-        return self._kept.records()
-
-    def record(self, held_id: str) -> Record:
-        """One record; `BadInput` if there is none of that reference."""
-        found = self._kept.find(held_id)
-        if found is None:
-            raise BadInput(
-                Text(f"Không có thư nào được giữ với mã “{held_id}”.", f"No message is held under {in_ascii(held_id)}."),
-                remedy=Text("Xem `mic-mail secrecy list`.", "See `mic-mail secrecy list`."),
-            )
-        return found
-
-    def message(self, record: Record) -> Path | None:
-        """The message as it was; None if it is gone, or is not what it was."""
-        return self._kept.message(record)
 
     # ------------------------------------------------------------ deciding
 
@@ -175,8 +117,8 @@ class Held:
         """The refusal was right, or nobody wants it any more."""
         return self._decide(held_id, OPEN, lambda record: replace(record, state=State.DISCARDED, decided=word))
 
-    def _decide(self, held_id: str, before: "frozenset[State] | set[State]", change: Any) -> Record:
-        with self._kept.locked():
+    def _decide(self, held_id: str, before: Collection[State], change: Callable[[Record], Record]) -> Record:
+        with self._locked():
             record = self.record(held_id)
             if record.state not in before:
                 raise Refused(
@@ -187,8 +129,8 @@ class Held:
                         "First ask, then another one releases; or discard.",
                     ),
                 )
-            changed: Record = change(record)
-            self._kept.write(changed)
+            changed = change(record)
+            self._put(changed)
             return changed
 
     # ------------------------------------------------------------ the housekeeper
@@ -201,22 +143,13 @@ class Held:
         # It was refused before: what is given up and when counts from the release.
         accepted_at_us = record.decided.at_us if record.decided else record.envelope.accepted_at_us
         slip = replace(record.envelope, attempts=0, next_try_us=0, accepted_at_us=accepted_at_us)
-        return self._kept.into_spool(record, spool, slip)
+        return self._into_spool(record, spool, slip)
 
     def settled(self, record: Record) -> None:
         """What was decided has been done: the message goes, the record stays until its day."""
-        with self._kept.locked():
+        with self._locked():
             state = State.SUBMITTED if record.state is State.RELEASED else record.state
-            self._kept.write(replace(record, state=state, told=True))
-            self._kept.drop_message(record.held_id)
-
-    def forget(self, record: Record) -> None:
-        """Its time is over."""
-        self._kept.forget(record)
-
-    def sweep(self, now_seconds: float) -> None:
-        """Remove what a kill has left."""
-        self._kept.sweep(now_seconds, lambda record: record.state not in UNDECIDED)
+            self._put(replace(record, state=state, told=True))
 
 
 def _person(actor: str) -> str:

@@ -1,16 +1,16 @@
 """Messages that are kept back, each with its record: the files of what was refused (`held`) and of the quarantine.
 
-In: records that know their id and how they are written, messages in memory or as files. Out: records that survive `kill -9`, in
-files of this account alone (0600) below one folder:
+In: records (frozen dataclasses), messages in memory or as files. Out: records that survive `kill -9`, in files of this account
+alone (0600) below one folder:
 
     ID.msg     the message as it was, trace lines in front
-    ID.json    the record: the message is kept while this exists
+    ID.json    the record: the message is kept while this exists, and is in a state that has one
     lock       whoever changes a record holds its flock
 
 Legal orders:
 
     keep       ID.msg~ written -> fsync -> ID.msg -> ID.json~ written -> fsync -> ID.json -> fsync of the folder
-    change     ID.json~ written -> fsync -> over ID.json -> fsync
+    change     ID.json~ written -> fsync -> over ID.json -> fsync -> ID.msg removed, if the new state has none
     forget     ID.json removed -> ID.msg removed
 
 A message without a record that needs it was never kept, or is over: `sweep` removes it. Blocking; no clock.
@@ -19,16 +19,23 @@ A message without a record that needs it was never kept, or is over: `sweep` rem
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from mic_mail.errors import Text, Trouble
+from mic_mail.errors import BadInput, Text, Trouble
 from mic_mail.outbound.spool import Slip, Spool
+from mic_mail.storage.copies import copy_file, make_folder
+from mic_mail.storage.maildir import make_durable
 
+FORMAT = 1
 MODE = 0o600
 FOLDER_MODE = 0o700
 ABANDONED_SECONDS = 3_600
@@ -38,16 +45,31 @@ _Mark = tuple[int, int, int]
 """By which a file is known to be the one that was read: inode, time, size."""
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Who said what, why and when."""
+
+    actor: str
+    reason: str
+    at_us: int
+    document: str | None = None
+
+
 class Keepable(Protocol):
-    """What a record is to its folder."""
+    """What a record is to its folder: a frozen dataclass whose fields are plain, tuples of plain values, enums or `Word`s."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def held_id(self) -> str: ...
     @property
+    def state(self) -> StrEnum: ...
+    @property
     def at_us(self) -> int: ...
     @property
+    def octets(self) -> int: ...
+    @property
     def digest(self) -> str: ...
-    def encode(self) -> bytes: ...
 
 
 R = TypeVar("R", bound=Keepable)
@@ -57,32 +79,72 @@ class NoRoom(Trouble):
     """The messages that are kept take all the room that they may."""
 
 
-class Keeping(Generic[R]):
+# ------------------------------------------------------------ records
+
+
+def encoded(record: Keepable) -> bytes:
+    """A record as it is written."""
+    return json.dumps({"format": FORMAT, **asdict(record)}, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def decoded(make: Callable[..., R], octets: bytes, **enums: type[StrEnum]) -> R:
+    """The record that was written; `enums` by field. `ValueError` for what no version of ours has written."""
+    try:
+        told: dict[str, Any] = json.loads(octets)
+        if told.pop("format") != FORMAT:
+            raise ValueError("unknown format")
+        fields = {name: _field(value) for name, value in told.items()}
+        return make(**fields | {name: enum(fields[name]) for name, enum in enums.items()})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a record: {error}") from error
+
+
+def _field(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return Word(**value) if isinstance(value, dict) else value
+
+
+# ------------------------------------------------------------ their folder
+
+
+class Keeping(ABC, Generic[R]):
     """All records of one kind below one folder; several processes at once."""
 
-    def __init__(self, root: Path, decode: Callable[[bytes], R]) -> None:
-        """`decode` raises `ValueError` for what no version of ours has written."""
+    def __init__(self, root: Path, decode: Callable[[bytes], R], with_message: Collection[StrEnum]) -> None:
+        """`decode` raises `ValueError` for what no version of ours has written; `with_message`: the states that have one."""
         self._root = root
         self._decode = decode
+        self._with_message = with_message
         self._seen: dict[str, tuple[_Mark, R]] = {}
         """The records as they were last read."""
 
+    @abstractmethod
+    def _unknown(self, held_id: str) -> BadInput:
+        """What whoever asks for a record that is not there is told."""
+
     # ------------------------------------------------------------ writing
 
-    def make(self) -> None:
-        self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-
-    def must_have_room(self, source: bytes | Path, room_octets: int) -> None:
-        """`NoRoom` if the message is one too many."""
+    def keep(self, record: R, source: bytes | Path, *, room_octets: int) -> R:
+        """Hold a message: durable when this returns; its record gets size and digest. `NoRoom` where there is none."""
+        self._make()
         if self._octets() + _size(source) > room_octets:
             raise NoRoom(Text("Hết chỗ giữ thư.", "No room to keep another message."))
+        with self._locked():
+            size, digest = self._write_message(record.held_id, source)
+            record = replace(record, octets=size, digest=digest)
+            self._put(record)
+        return record
+
+    def _make(self) -> None:
+        self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
     def _octets(self) -> int:
         with os.scandir(self._root) as entries:
             return sum(entry.stat().st_size for entry in entries if entry.name.endswith(".msg"))
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """Alone among all processes."""
         fd = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
         try:
@@ -91,9 +153,9 @@ class Keeping(Generic[R]):
         finally:
             os.close(fd)
 
-    def write_message(self, held_id: str, source: bytes | Path) -> tuple[int, str]:
+    def _write_message(self, held_id: str, source: bytes | Path) -> tuple[int, str]:
         """Durable under its name but for the folder; size and digest."""
-        path = self.message_path(held_id)
+        path = self._message_path(held_id)
         digest, size = sha256(), 0
         fresh = f"{path}~"
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
@@ -112,19 +174,25 @@ class Keeping(Generic[R]):
         os.rename(fresh, path)
         return size, digest.hexdigest()
 
-    def write(self, record: R) -> None:
-        """Under the lock: durable when this returns."""
+    def _put(self, record: R) -> None:
+        """Under the lock: durable when this returns; the message goes if this state has none."""
+        self._write(record)
+        if record.state not in self._with_message:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._message_path(record.held_id))
+
+    def _write(self, record: R) -> None:
         path = self._path(record.held_id)
         fd = os.open(f"{path}~", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
         try:
-            _write_all(fd, record.encode())
+            _write_all(fd, encoded(record))
             os.fsync(fd)
         except OSError as error:
             raise _trouble(error) from error
         finally:
             os.close(fd)
         os.rename(f"{path}~", path)
-        self._sync()
+        make_durable(str(self._root))
 
     # ------------------------------------------------------------ reading
 
@@ -147,20 +215,24 @@ class Keeping(Generic[R]):
         before = self._seen.get(entry.name)
         return before if before is not None and before[0] == mark else (mark, self._decode(Path(entry.path).read_bytes()))
 
-    def find(self, held_id: str) -> R | None:
+    def record(self, held_id: str) -> R:
+        """One record; `BadInput` if there is none of that reference."""
+        found = self._find(held_id)
+        if found is None:
+            raise self._unknown(held_id)
+        return found
+
+    def _find(self, held_id: str) -> R | None:
         """One record, if there is one of that reference that can be read."""
         if _ID.fullmatch(held_id):
             with contextlib.suppress(ValueError, FileNotFoundError):
                 return self._decode(self._path(held_id).read_bytes())
         return None
 
-    def has(self, held_id: str) -> bool:
-        return self._path(held_id).exists()
-
     def message(self, record: R) -> Path | None:
         """The message as it was; None if it is gone, or is not what it was. OSError where it cannot be read now: that says
         nothing of either, and nobody may remove it for that."""
-        path = self.message_path(record.held_id)
+        path = self.path(record)
         digest = sha256()
         try:
             for piece in _pieces(path):
@@ -169,12 +241,13 @@ class Keeping(Generic[R]):
             return None
         return path if digest.hexdigest() == record.digest else None
 
-    def message_path(self, held_id: str) -> Path:
-        return self._root / f"{held_id}.msg"
+    def path(self, record: R) -> Path:
+        """Where the message lies while the record has one."""
+        return self._message_path(record.held_id)
 
     # ------------------------------------------------------------ handing over
 
-    def into_spool(self, record: R, spool: Spool, slip: Slip) -> bool:
+    def _into_spool(self, record: R, spool: Spool, slip: Slip) -> bool:
         """An entry of the spool under the record's id, with this envelope; there already, it is left alone.
 
         False: what is kept is not what came, and goes nowhere.
@@ -193,27 +266,56 @@ class Keeping(Generic[R]):
             draft.discard()
         return True
 
-    # ------------------------------------------------------------ removing
+    # ------------------------------------------------------------ a backup
 
-    def drop_message(self, held_id: str) -> None:
-        """Under the lock; the record stays."""
+    def copy_into(self, folder: Path, earlier: Path | None = None) -> int:
+        """All records with their messages, into a folder that is not there yet, durably; how many there are.
+
+        Nobody waits for it. Of what is decided meanwhile the copy has the one state or the other, each with what belongs to it.
+        Messages that the copy `earlier` has are linked.
+        """
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.message_path(held_id))
+            names = [name.removesuffix(".json") for name in os.listdir(self._root) if name.endswith(".json")]
+            make_folder(folder)
+            copied = sum(self._copy_one(held_id, folder, earlier) for held_id in names)
+            make_durable(str(folder))
+            return copied
+        return 0
+
+    def _copy_one(self, held_id: str, folder: Path, earlier: Path | None) -> bool:
+        """False: its time was over. Without a message it is read again: somebody may have decided since."""
+        before: bytes | None = None
+        while (record := _content(self._path(held_id))) is not None:
+            if self._copy_message(held_id, folder, earlier) or record == before:
+                _write_new(folder / f"{held_id}.json", record)
+                return True
+            before = record
+        return False
+
+    def _copy_message(self, held_id: str, folder: Path, earlier: Path | None) -> bool:
+        path = self._message_path(held_id)
+        try:
+            copy_file(path, folder / path.name, earlier / path.name if earlier else None)
+        except FileNotFoundError:
+            return False
+        return True
+
+    # ------------------------------------------------------------ removing
 
     def forget(self, record: R) -> None:
         """Its time is over."""
-        with self.locked():
+        with self._locked():
             for suffix in (".json", ".msg"):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._root / f"{record.held_id}{suffix}")
-            self._sync()
+            make_durable(str(self._root))
 
-    def sweep(self, now_seconds: float, has_no_message: Callable[[R], bool]) -> None:
+    def sweep(self, now_seconds: float) -> None:
         """Remove what a kill has left: halves, messages without a record, and those whose record says that they are gone."""
         if not self._root.exists():
             return
-        with self.locked():
-            over = {record.held_id for record in self.records() if has_no_message(record)}
+        with self._locked():
+            over = {record.held_id for record in self.records() if record.state not in self._with_message}
             for name in os.listdir(self._root):
                 path, held_id = self._root / name, name.removesuffix(".msg")
                 is_over = held_id != name and (held_id in over or not self._path(held_id).exists())
@@ -225,12 +327,8 @@ class Keeping(Generic[R]):
     def _path(self, held_id: str) -> Path:
         return self._root / f"{held_id}.json"
 
-    def _sync(self) -> None:
-        fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    def _message_path(self, held_id: str) -> Path:
+        return self._root / f"{held_id}.msg"
 
 
 def _size(source: bytes | Path) -> int:
@@ -250,6 +348,22 @@ def _write_all(fd: int, octets: bytes) -> None:
     view = memoryview(octets)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _write_new(path: Path, octets: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+    try:
+        _write_all(fd, octets)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _trouble(error: OSError) -> Trouble:

@@ -10,19 +10,15 @@ The message goes with DELIVERED, DROPPED and EXPIRED; the record stays for `RECO
 became of it. Blocking; no clock: instants are passed in, in microseconds. Never here: what the message says, but its subject.
 """
 
-import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
-from mic_mail.outbound.held import Word
-from mic_mail.outbound.keeping import Keeping
+from mic_mail.outbound.keeping import Keeping, Word, decoded
 from mic_mail.outbound.spool import Slip, Spool
 
-FORMAT = 1
 RECORD_SECONDS = 30 * 86_400
 """How long one reads here what became of a message; the logs know it for longer."""
 
@@ -83,71 +79,23 @@ class Record:
     slip: str = ""
     """The envelope, as the spool writes it."""
 
-    def encode(self) -> bytes:
-        return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False).encode("utf-8", "replace")
-
-    @classmethod
-    def decode(cls, octets: bytes) -> "Record":
-        """`ValueError` for what no version of ours has written."""
-        try:
-            told: dict[str, Any] = json.loads(octets)
-            if told.pop("format") != FORMAT:
-                raise ValueError("unknown format")
-            told["decided"] = Word(**told["decided"]) if told["decided"] else None
-            for name in ("recipients", "mailboxes", "symbols", "told"):
-                told[name] = tuple(told[name])
-            told["state"], told["reason"] = State(told["state"]), Reason(told["reason"])
-            return cls(**told)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a record: {error}") from error
-
     @property
     def envelope(self) -> Slip:
         """To whom it goes."""
         return Slip.decode(self.slip.encode())
 
 
-class Quarantine:
+class Quarantine(Keeping[Record]):
     """All records below one folder; several processes at once."""
 
     def __init__(self, root: Path) -> None:
-        self._kept = Keeping(root, Record.decode)
+        super().__init__(root, partial(decoded, Record, state=State, reason=Reason), WITH_MESSAGE)
 
-    # ------------------------------------------------------------ keeping
-
-    def keep(self, record: Record, source: bytes | Path, *, room_octets: int) -> Record:
-        """Hold a message: durable when this returns, so that `250` may be said. `NoRoom` where there is none."""
-        self._kept.make()
-        self._kept.must_have_room(source, room_octets)
-        with self._kept.locked():
-            size, digest = self._kept.write_message(record.held_id, source)
-            record = replace(record, octets=size, digest=digest)
-            self._kept.write(record)
-        return record
-
-    # ------------------------------------------------------------ reading
-
-    def records(self) -> Iterator[Record]:
-        """Every record, oldest first; one that cannot be read is left to people."""
-        return self._kept.records()
-
-    def record(self, held_id: str) -> Record:
-        """One record; `BadInput` if there is none of that reference."""
-        found = self._kept.find(held_id)
-        if found is None:
-            raise BadInput(
-                Text(f"Khu cách ly không có thư mã “{held_id}”.", f"Nothing is in quarantine under {in_ascii(held_id)}."),
-                remedy=Text("Xem `mic-mail quarantine list`.", "See `mic-mail quarantine list`."),
-            )
-        return found
-
-    def message(self, record: Record) -> Path | None:
-        """The message as it was; None if it is gone, or is not what it was."""
-        return self._kept.message(record)
-
-    def path(self, record: Record) -> Path:
-        """Where the message lies while the record has one."""
-        return self._kept.message_path(record.held_id)
+    def _unknown(self, held_id: str) -> BadInput:
+        return BadInput(
+            Text(f"Khu cách ly không có thư mã “{held_id}”.", f"Nothing is in quarantine under {in_ascii(held_id)}."),
+            remedy=Text("Xem `mic-mail quarantine list`.", "See `mic-mail quarantine list`."),
+        )
 
     # ------------------------------------------------------------ deciding
 
@@ -173,13 +121,11 @@ class Quarantine:
             )
 
     def _decide(self, held_id: str, state: State, word: Word | None, *, teach: bool = False) -> Record:
-        with self._kept.locked():
+        with self._locked():
             record = self.record(held_id)
             self.must_be_open(record)
             changed = replace(record, state=state, decided=word, teach=teach)
-            self._kept.write(changed)
-            if state is not State.RELEASED:
-                self._kept.drop_message(held_id)
+            self._put(changed)
             return changed
 
     # ------------------------------------------------------------ the housekeeper
@@ -192,7 +138,7 @@ class Quarantine:
         slip = replace(
             record.envelope, attempts=0, next_try_us=0, accepted_at_us=now_us, arrived_at_us=record.at_us, verdict=""
         )
-        return self._kept.into_spool(record, spool, slip)
+        return self._into_spool(record, spool, slip)
 
     def settled(self, record: Record) -> None:
         """What was decided has been done: the message goes, the record stays for a while."""
@@ -203,22 +149,12 @@ class Quarantine:
         self._end(record, State.DROPPED)
 
     def _end(self, record: Record, state: State) -> None:
-        with self._kept.locked():
-            found = self._kept.find(record.held_id)
-            self._kept.write(replace(found or record, state=state))
-            self._kept.drop_message(record.held_id)
+        with self._locked():
+            self._put(replace(self._find(record.held_id) or record, state=state))
 
     def mark_told(self, held_id: str, mailbox_id: int, at_us: int) -> None:
         """The owner of that mailbox has been written to about it."""
-        with self._kept.locked():
-            record = self._kept.find(held_id)
+        with self._locked():
+            record = self._find(held_id)
             if record is not None and mailbox_id not in record.told:
-                self._kept.write(replace(record, told=(*record.told, mailbox_id), told_at_us=max(record.told_at_us, at_us)))
-
-    def forget(self, record: Record) -> None:
-        """Its time is over."""
-        self._kept.forget(record)
-
-    def sweep(self, now_seconds: float) -> None:
-        """Remove what a kill has left."""
-        self._kept.sweep(now_seconds, lambda record: record.state not in WITH_MESSAGE)
+                self._put(replace(record, told=(*record.told, mailbox_id), told_at_us=max(record.told_at_us, at_us)))

@@ -223,6 +223,7 @@ PROOFS: Mapping[str, tuple[str, ...]] = {
     "10.1": (
         "tests/clients/test_cli.py",
         "tests/regulation/test_clause_10_1.py",
+        "tests/regulation/test_clause_10_1_restore.py",
         "tests/regulation/test_clause_14_4_register.py",
     ),
     "10.2": (

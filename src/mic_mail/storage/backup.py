@@ -17,7 +17,6 @@ import json
 import os
 import shutil
 import sqlite3
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -26,6 +25,7 @@ from sqlalchemy import bindparam, delete, exists, func, literal_column, select, 
 
 from mic_mail.errors import BadInput, Text
 from mic_mail.storage import schema
+from mic_mail.storage.copies import copy_out, linked
 from mic_mail.storage.errors import NoSuchMessage, NotPermitted
 from mic_mail.storage.hold import Mark, is_on, must_not_be_frozen
 from mic_mail.storage.index import Statement, translated
@@ -44,7 +44,6 @@ from mic_mail.storage.store import Store
 _VERSION = 1
 _KEPT_MODE = 0o640
 """Of what is written to again: the index and the sidecars. (Root can write to any file, so only others miss it.)"""
-_COPY_OCTETS = 1 << 20
 
 _M = schema.message.c
 _T = schema.tombstone.c
@@ -144,46 +143,19 @@ def _base(name: str) -> str:
     return name.partition(",")[0].partition(":")[0]
 
 
-def _linked(known: Mapping[str, str], name: str, source: int, path: str) -> bool:
-    """Whether the message could be linked from an earlier backup: that one's copy has the same size and time."""
-    earlier = known.get(_base(name))
-    if earlier is None:
-        return False
-    try:
-        there, here = os.lstat(earlier), os.fstat(source)
-        if not stat.S_ISREG(there.st_mode) or (there.st_size, there.st_mtime_ns) != (here.st_size, here.st_mtime_ns):
-            return False
-        os.link(earlier, path)
-    except OSError:  # gone, on another disk, or linked too often
-        return False
-    return True
-
-
 def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: str, known: Mapping[str, str]) -> Iterator[int]:
     """Each UID once its message is in the backup."""
     make_folder_tree(path)
     for uid, name, _ in _MESSAGES.on(index, account=store.account_id, folder=folder_id).fetchall():
         try:
             with open_message(store, folder_id, uid) as file:
-                if not _linked(known, name, file.fd, f"{path}/cur/{name}"):
-                    _copy_out(file.fd, f"{path}/cur/{name}")
+                earlier = known.get(_base(name))
+                if earlier is None or not linked(earlier, file.fd, f"{path}/cur/{name}"):
+                    copy_out(file.fd, f"{path}/cur/{name}", MESSAGE_MODE)
         except NoSuchMessage:
             continue  # expunged and past keeping since the index was copied: the restore's epoch finds it gone
         yield uid
     make_durable(f"{path}/cur")
-
-
-def _copy_out(source: int, path: str, mode: int = MESSAGE_MODE) -> None:
-    times = os.fstat(source)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        at = 0
-        while chunk := os.pread(source, _COPY_OCTETS, at):
-            at += os.write(fd, chunk)
-        os.utime(fd, ns=(times.st_mtime_ns, times.st_mtime_ns))
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> None:
@@ -299,7 +271,7 @@ def _copy_file(source: str, target: str) -> None:
     is_message = os.path.basename(os.path.dirname(target)) == "cur"
     fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _copy_out(fd, target, MESSAGE_MODE if is_message else _KEPT_MODE)
+        copy_out(fd, target, MESSAGE_MODE if is_message else _KEPT_MODE)
     finally:
         os.close(fd)
 
