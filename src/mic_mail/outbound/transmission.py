@@ -16,6 +16,7 @@ from mic_mail.net.dns import DnsUnavailable
 from mic_mail.outbound.assurance import By, Secured, Terms
 from mic_mail.outbound.commands import Addressee, Sending
 from mic_mail.outbound.connections import Connections
+from mic_mail.outbound.destinations import End
 from mic_mail.outbound.dkimkeys import KeyUnusable
 from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
 from mic_mail.outbound.queue import Entry
@@ -42,8 +43,8 @@ class Heard:
     """Whether that server tells the sender itself what he wants to know (RFC 3461)."""
     secured: Secured | None = None
     """What the connection was like."""
-    nobody_there: bool = False
-    """Nobody could be spoken to: the destination may be dead."""
+    end: End = End.SERVED
+    """What it means for the destination."""
 
 
 class _File:
@@ -91,15 +92,15 @@ class Transmission:
             await self._lanes.cpu(self._sign, entry)  # before anybody is spoken to
             return await self._send(entry, destination, places)
         except KeyUnusable:  # the log has said where; a report that this comes into is for the sender
-            return Heard([Result(Fate.DEFERRED, "4.3.0", "it cannot be signed now")] * len(places))
+            return Heard([Result(Fate.DEFERRED, "4.3.0", "it cannot be signed now")] * len(places), end=End.NOT_ASKED)
         except NoRoute as error:
-            return Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places))
+            return Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places), end=End.NOT_ASKED)
         except (PeerTrouble, DnsUnavailable) as error:
             text = error.text if isinstance(error, PeerTrouble) else error.text.en
             if entry.envelope.must_be_protected and isinstance(error, PeerTrouble) and error.lasting is not None:
                 return Heard([Result(Fate.FAILED, error.lasting, text)] * len(places))
             status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
-            return Heard([Result(Fate.DEFERRED, status, text)] * len(places), nobody_there=True)
+            return Heard([Result(Fate.DEFERRED, status, text)] * len(places), end=End.TROUBLE)
 
     async def _send(self, entry: Entry, destination: str, places: Sequence[int]) -> Heard:
         """The word on each, and who said it; the last trouble where nobody could be spoken to."""
