@@ -8,6 +8,7 @@ is asked: it may have been taken, and another server would make two of it.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from mic_mail.outbound.connections import Connections
 from mic_mail.outbound.destinations import End
 from mic_mail.outbound.dkimkeys import KeyUnusable
 from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
-from mic_mail.outbound.queue import Entry
+from mic_mail.outbound.queue import Entry, Envelope
 from mic_mail.outbound.routing import NoRoute
 from mic_mail.outbound.ways import Ways
 from mic_mail.process.lanes import Lanes
@@ -67,10 +68,22 @@ class _File:
         return self._left <= 0
 
     def read(self) -> bytes:
-        """The next piece."""
+        """The next piece; OSError where there is less than there was: a part must not look like the whole."""
         octets = self._file.read(PIECE_OCTETS)
+        if not octets and self._left > 0:
+            raise OSError(errno.EIO, "the file has become shorter")
         self._left -= len(octets)
         return octets
+
+    def is_ascii(self) -> bool:
+        """All of it; what was read already, and what was not, stays so."""
+        if not self.first.isascii():
+            return False
+        at = self._file.tell()
+        try:
+            return all(octets.isascii() for octets in iter(lambda: self._file.read(PIECE_OCTETS), b""))
+        finally:
+            self._file.seek(at)
 
     def close(self) -> None:
         self._file.close()
@@ -166,21 +179,33 @@ class Transmission:
         try:
             signature = await self._lanes.cpu(self._sign, entry)
             file = await self._lanes.io(_File, entry)
-            sending = Sending(
-                envelope.sender,
-                file.octets + len(signature),
-                envelope.body,
-                envelope.smtputf8,
-                envelope.ret,
-                envelope.envid,
-                requires_tls=envelope.requires_tls and peer.secured.by is not By.NONE,
-            )
             with contextlib.closing(file):
+                body, smtputf8 = await self._needs(envelope, file, peer)
+                sending = Sending(
+                    envelope.sender,
+                    file.octets + len(signature),
+                    body,
+                    smtputf8,
+                    envelope.ret,
+                    envelope.envid,
+                    requires_tls=envelope.requires_tls and peer.secured.by is not By.NONE,
+                )
                 async with contextlib.aclosing(self._pieces(file, signature)) as pieces:
                     return await peer.send(sending, addressees, pieces)
         except BaseException:  # a disk that cannot be read, too: half a message must not look like a whole one
             peer.abort()
             raise
+
+    async def _needs(self, envelope: Envelope, file: _File, peer: Peer) -> tuple[str, bool]:
+        """BODY, and whether SMTPUTF8. Programs send eight bits without a word of it, and some ask for SMTPUTF8 each time,
+        whatever they send: by what it holds an ASCII message goes to who has never heard of that (RFC 6531 §3.2)."""
+        is_undeclared = envelope.body == "7BIT" and peer.offer.has("8BITMIME")
+        is_in_doubt = envelope.smtputf8 and not peer.offer.has("SMTPUTF8")
+        if not (is_undeclared or is_in_doubt):
+            return envelope.body, envelope.smtputf8
+        is_ascii = file.first.isascii() if file.is_read else await self._lanes.io(file.is_ascii)
+        body = "8BITMIME" if is_undeclared and not is_ascii else envelope.body
+        return body, envelope.smtputf8 and not (is_in_doubt and is_ascii)
 
     async def _pieces(self, file: "_File", signature: bytes) -> AsyncGenerator[bytes]:
         yield signature + file.first
