@@ -129,9 +129,9 @@ class Connections:
             await peer.close()
             raise PeerTrouble(Step.TLS, f"TLS is not offered, which is required (by={terms.by})", lasting="5.7.10")
         try:
-            session = await peer.start_tls(context, terms.host, terms.by)
+            session = await peer.start_tls(context, terms.asked_for(address), terms.by)
             if terms.by is By.DANE:
-                dane.check(dane.usable(terms.tlsa), _chain(session), [terms.host], self._clock.now())
+                dane.check(dane.usable(terms.tlsa), _chain(session), terms.known_as, self._clock.now())
         except dane.NotAuthentic as error:
             await peer.close()
             raise PeerTrouble(Step.TLS, str(error), lasting="5.7.10") from error
