@@ -10,8 +10,8 @@ status that a bounce carries; `DnsUnavailable` where nobody knows now. RFC 5321 
 
 A host whose addresses cannot be found out is left out as long as there is another; where only one kind of address can be asked
 for, that one will do. TLSA records count only where the way to them was validated throughout, aliases too: they are looked for
-where these lead, and else at the exchanger's own name (RFC 7672 §2.2.3). Where they should be there and nobody answers, the host is
-not spoken to (§2.1.3).
+where these lead, and else at the exchanger's own name (RFC 7672 §2.2.3). Where they should be there and nobody answers, the
+host is not spoken to (§2.1.3).
 """
 
 import asyncio

@@ -44,6 +44,8 @@ class Heard:
     """Whether that server tells the sender itself what he wants to know (RFC 3461)."""
     secured: Secured | None = None
     """What the connection was like."""
+    nth: int = 0
+    """Which message over that connection it was."""
     end: End = End.SERVED
     """What it means for the destination."""
 
@@ -142,13 +144,14 @@ class Transmission:
         return await self._hear(address, terms, await self._connections.new(address, terms), entry, places)
 
     async def _hear(self, address: str, terms: Terms, peer: Peer, entry: Entry, places: Sequence[int]) -> Heard:
+        nth = peer.sent + 1
         results = await self._in_parts(peer, entry, places)
         reports = peer.offer.has("DSN")
         if (trouble := self._refusal_of_us(peer, results)) is not None:
             peer.abort()  # it would say the same of the next message
             raise trouble
         await self._connections.give_back(address, terms, peer)
-        return Heard(results, terms.host, reports, peer.secured)
+        return Heard(results, terms.host, reports, peer.secured, nth)
 
     def _refusal_of_us(self, peer: Peer, results: Sequence[Result]) -> PeerTrouble | None:
         """What was said is no word on the message: we should have signed in, or come by TLS (RFC 3207 §4), which was tried."""

@@ -214,6 +214,11 @@ class Senders:
         """Tries that go on now."""
         return self._schedule.running
 
+    @property
+    def transactions(self) -> dict[str, int]:
+        """How often a message was given to a connection that was new, or kept."""
+        return dict(self._connections.used)
+
     def hear(self, entry_id: str) -> None:
         """There is a new entry, or somebody has decided something of one (empty: of many); in the background."""
         self._heard.add(entry_id)
@@ -370,7 +375,7 @@ class Senders:
             if standing is Standing.OPEN and too_late:
                 standing, status = Standing.FAILED, "5.4.7"
             groups[standing, f"{status} {text}"].append(place)
-            self._tell(entry, place, standing, status=status, reply=text, server=heard.server, **_protection(heard))
+            self._tell(entry, place, standing, status=status, reply=text, server=heard.server, **_connection(heard))
 
         def write_down() -> None:
             if {standing for standing, _ in groups} == {Standing.DELIVERED}:
@@ -456,7 +461,7 @@ class Senders:
     def _age(self, entry: Entry) -> float:
         return (self._clock.now_us() - entry.envelope.accepted_at_us) / 1_000_000
 
-    def _tell(self, entry: Entry, place: int, standing: Standing, **said: str | None) -> None:
+    def _tell(self, entry: Entry, place: int, standing: Standing, **said: str | int | None) -> None:
         self._log.event(
             _EVENTS[standing],
             trace=entry.envelope.trace_id,
@@ -477,9 +482,11 @@ def _refresh(entries: Iterable[Entry]) -> list[str]:
     return unread
 
 
-def _protection(heard: Heard) -> dict[str, str | None]:
-    """How the message was secured on its way, where there was one."""
-    return {} if heard.secured is None else {"tls": heard.secured.protocol, "secured_by": heard.secured.by}
+def _connection(heard: Heard) -> dict[str, str | int | None]:
+    """How the message was secured on its way, and how many went that way before; where there was one."""
+    if heard.secured is None:
+        return {}
+    return {"tls": heard.secured.protocol, "secured_by": heard.secured.by, "nth_on_connection": heard.nth}
 
 
 _EVENTS = {

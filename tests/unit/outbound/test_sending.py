@@ -157,8 +157,11 @@ async def test_messages_leave(tmp_path: Path) -> None:
             office.put("B", "b@one.example")
             await senders.look()
             await office.until()
+            assert senders.transactions == {"new": 2, "kept": 1}
     assert one.messages == [STUFFED] * 2
     assert two.messages == [STUFFED]
+    sent = {(e["trace"], e["recipient"]): e for e in read_events(tmp_path / "log") if e["event"] == "message_sent"}
+    assert [each["nth_on_connection"] for each in sent.values()] == [1, 1, 1, 2]
     assert [line for line in one.lines if line.startswith(b"RCPT")] == [
         b"RCPT TO:<b@one.example>", b"RCPT TO:<c@ONE.example>", b"RCPT TO:<b@one.example>",
     ]  # fmt: skip
