@@ -20,10 +20,11 @@ class NameServer:
     """Answers for names without their last dot, in lower case: `{("example.org", "MX"): ["10 mx.example.org."]}`."""
 
     def __init__(self, zone: Zone, *, signed: Sequence[str] = (), troubles: Mapping[str, str] | None = None) -> None:
-        """`signed`: names whose answers it calls validated; `troubles`: names to which it is SILENT or BROKEN (SERVFAIL)."""
+        """`signed`: names whose answers it calls validated; `troubles`: names to which it is SILENT or BROKEN (SERVFAIL), or
+        a name with a type."""
         self.zone = dict(zone)
         self.signed = set(signed)
-        self.troubles = dict(troubles or {})
+        self.troubles: dict[str | tuple[str, str], str] = {**(troubles or {})}
         self.asked: list[tuple[str, str, str]] = []
         """Name, type, and by which transport."""
         self.port = 0
@@ -41,7 +42,7 @@ class NameServer:
         question = query.question[0]
         name, kind = question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype)
         self.asked.append((name, kind, transport))
-        trouble = self.troubles.get(name)
+        trouble = self.troubles.get(name) or self.troubles.get((name, kind))
         if trouble == SILENT:
             return None
         response = dns.message.make_response(query)

@@ -323,6 +323,7 @@ def test_whoever_sends_is_killed(tmp_path: Path) -> None:
             assert console.run("status", "--prometheus") == 0
             assert "mic_mail_queue_entries 5.0" in console.out
             assert "mic_mail_queue_sending 0.0" in console.out
+            assert 'mic_mail_queue_transactions_total{connection="new"}' in console.out
             assert console.run("queue", "hold", entry_ids[0], "--reason", "chờ") == 0, console.err
             _kill_sender(server, state)
             other.answers.clear()

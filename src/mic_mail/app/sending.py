@@ -74,7 +74,11 @@ class SendingMail:
 
     def report(self) -> dict[str, object]:
         """Numbers for `mic-mail status`."""
-        told: dict[str, object] = {"queued": self._senders.waiting, "sending": self._senders.under_way}
+        told: dict[str, object] = {
+            "queued": self._senders.waiting,
+            "sending": self._senders.under_way,
+            "transactions": self._senders.transactions,
+        }
         return {**told, "paused": True} if self._rooms.config.sending.paused else told
 
     def configure(self) -> None:

@@ -10,7 +10,7 @@ between a distant one and here anybody could set it (RFC 7672 §2.2.1).
 
 import ipaddress
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import dns.asyncresolver
@@ -53,6 +53,8 @@ class Found(Generic[T]):
     values: tuple[T, ...]
     secure: bool
     ttl_seconds: float
+    name: str = field(default="", compare=False)
+    """Whose they are: where the aliases lead from the name that was asked for, or that name."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -131,7 +133,8 @@ class Resolver:
         """IPv6 and IPv4; secure only if both answers are."""
         six = await self.ipv6(host)
         four = await self.ipv4(host)
-        return Found(six.values + four.values, six.secure and four.secure, min(six.ttl_seconds, four.ttl_seconds))
+        ttl = min(six.ttl_seconds, four.ttl_seconds)
+        return Found(six.values + four.values, six.secure and four.secure, ttl, four.name)
 
     async def ipv4(self, host: str) -> Found[str]:
         return await self._ask(host, "A", lambda r: str(r.address))
@@ -171,7 +174,7 @@ class Resolver:
         records = list(map(read, answer.rrset)) if answer.rrset is not None else []
         secure = self.is_trusted and bool(answer.response.flags & dns.flags.AD)
         ttl = float(min(answer.chaining_result.minimum_ttl, LONGEST_TTL_SECONDS))
-        return Found(tuple(records), secure, ttl)
+        return Found(tuple(records), secure, ttl, _text(answer.canonical_name))
 
 
 def _text(name: Any) -> str:

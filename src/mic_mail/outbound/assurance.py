@@ -33,11 +33,13 @@ class Terms:
     """What a connection has to be like for a message; whoever has the same terms may use the same connection."""
 
     host: str
-    """For SNI, and in the certificate."""
+    """For logs and reports; by a name the certificate has to hold it. A domain that is an address literal stands here too."""
     by: By = By.OPPORTUNISTIC
     strict: bool = False
     """Nothing less will do; else it is said in the log and the message goes all the same."""
     tlsa: tuple[Tlsa, ...] = ()
+    known_as: tuple[str, ...] = ()
+    """By DANE: what is asked for (SNI), and what else a certificate may name that one of these keys vouches for."""
     extension: str = ""
     """What has to be offered under TLS as well."""
     objection: str = ""
@@ -45,8 +47,11 @@ class Terms:
     smarthost: Smarthost | None = None
     """The one that these terms are for: where it listens, and as whom we sign in."""
 
-
-OPEN = Terms("")
+    def asked_for(self, address: str) -> str:
+        """The name for SNI; of who has none its address, which is not asked for there (RFC 6066 §3)."""
+        if self.known_as:
+            return self.known_as[0]
+        return address if self.host.startswith("[") else self.host
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 In: the extensions of its EHLO, an envelope. Out: command lines; `CannotSend` where the message cannot be put into what this
 server understands, with the status of the bounce. Nothing is converted on the way: the octets of a message are its sender's.
 
-    SMTPUTF8     needed for an address or header beyond ASCII (RFC 6531 §3.4); a domain alone goes as its A-labels
+    SMTPUTF8     needed for an address or header beyond ASCII (RFC 6531 §3.4); without it a domain goes as its A-labels
     8BITMIME     declared where the message has eight bits (RFC 6152); where it is not offered they are sent all the same, as
                  servers have done and taken for decades, and as nothing else leaves the message as it is
     BINARYMIME   needed, with CHUNKING, where the message is no lines (RFC 3030)
@@ -19,6 +19,9 @@ from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.net.dns import NotAName, to_ascii
 from mic_mail.outbound.replies import Reply
 from mic_mail.outbound.transaction import REQUIRETLS
+
+LONGEST_LINE = 512
+"""RFC 5321 §4.5.3.1.4: of a command without parameters that some extension has made longer."""
 
 
 class CannotSend(Refused):
@@ -74,9 +77,9 @@ class Sending:
     sender: str
     octets: int
     body: str = "7BIT"
-    """7BIT, 8BITMIME or BINARYMIME, as it was declared or found."""
+    """7BIT, 8BITMIME or BINARYMIME."""
     smtputf8: bool = False
-    """Asked for by who submitted it: perhaps for its header, so ASCII addresses do not make it needless."""
+    """It is needed, perhaps for a header alone; and only with it anything beyond ASCII is said."""
     ret: str | None = None
     envid: str | None = None
     requires_tls: bool = False
@@ -100,7 +103,7 @@ def mail(sending: Sending, offer: Offer) -> bytes:
                 "The other server does not take addresses or headers beyond ASCII (SMTPUTF8).",
             ),
         )
-    words = [f"MAIL FROM:<{_address(sending.sender, offer)}>"]
+    words = [f"MAIL FROM:<{_address(sending.sender, utf8=sending.smtputf8)}>"]
     if offer.has("SIZE"):
         words.append(f"SIZE={sending.octets}")
     if sending.body == "BINARYMIME":
@@ -121,20 +124,25 @@ def mail(sending: Sending, offer: Offer) -> bytes:
     return _line(words)
 
 
-def rcpt(addressee: Addressee, offer: Offer) -> bytes:
-    """The RCPT command."""
-    words = [f"RCPT TO:<{_address(addressee.address, offer)}>"]
+def rcpt(addressee: Addressee, offer: Offer, *, utf8: bool) -> bytes:
+    """The RCPT command; `utf8`: MAIL has said SMTPUTF8."""
+    words = [f"RCPT TO:<{_address(addressee.address, utf8=utf8)}>"]
     if offer.has("DSN"):
         if addressee.notify:
             words.append(f"NOTIFY={','.join(addressee.notify)}")
         if addressee.orcpt is not None:
-            words.append(f"ORCPT={addressee.orcpt}")
+            words.append(f"ORCPT={addressee.orcpt if utf8 else _in_xtext(addressee.orcpt)}")
     return _line(words)
 
 
-def _address(address: str, offer: Offer) -> str:
+def _in_xtext(orcpt: str) -> str:
+    """RFC 6533 §3: how an address beyond ASCII is told to who knows ASCII."""
+    return "".join(char if char.isascii() else f"\\x{{{ord(char):X}}}" for char in orcpt)
+
+
+def _address(address: str, *, utf8: bool) -> str:
     """As it stands, or with its domain in A-labels where that is all that is needed."""
-    if address.isascii() or offer.has("SMTPUTF8"):
+    if address.isascii() or utf8:
         return address
     local, _, domain = address.rpartition("@")
     try:

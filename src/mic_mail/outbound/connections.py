@@ -64,6 +64,8 @@ class Connections:
         self._closing: set[asyncio.Task[None]] = set()
         self._contexts: dict[Path | None, tuple[float, ssl.SSLContext]] = {}
         self._unchecked = _unchecked()
+        self.used = {"new": 0, "kept": 0}
+        """How often a connection was given out, by whether it had served before."""
 
     def kept(self, address: str, terms: Terms) -> Peer | None:
         """One that has served and may again; its server may have hung up without our having heard of it yet."""
@@ -74,6 +76,7 @@ class Connections:
                 return None
             kept.pop()
             if peer.may_serve:
+                self.used["kept"] += 1
                 return peer
             peer.abort()
         return None
@@ -86,6 +89,7 @@ class Connections:
             raise PeerTrouble(Step.TLS, f"{terms.extension} support required", lasting="5.7.30")
         if terms.smarthost is not None and terms.smarthost.login:
             await self._sign_in(peer, terms.smarthost)
+        self.used["new"] += 1
         return peer
 
     async def _assured(self, address: str, terms: Terms) -> Peer:
@@ -129,9 +133,9 @@ class Connections:
             await peer.close()
             raise PeerTrouble(Step.TLS, f"TLS is not offered, which is required (by={terms.by})", lasting="5.7.10")
         try:
-            session = await peer.start_tls(context, terms.host, terms.by)
+            session = await peer.start_tls(context, terms.asked_for(address), terms.by)
             if terms.by is By.DANE:
-                dane.check(dane.usable(terms.tlsa), _chain(session), [terms.host], self._clock.now())
+                dane.check(dane.usable(terms.tlsa), _chain(session), terms.known_as, self._clock.now())
         except dane.NotAuthentic as error:
             await peer.close()
             raise PeerTrouble(Step.TLS, str(error), lasting="5.7.10") from error

@@ -36,6 +36,12 @@ def pause(attempts: int, chance: Chance) -> float:
     return min(doubled, LONGEST_PAUSE) * (1 + SPREAD * (2 * chance() - 1))
 
 
+def remaining(next_try_us: int, now_us: int) -> float:
+    """Seconds left of a pause. One longer than any was begun under a clock that has been set back since: it is over."""
+    seconds = (next_try_us - now_us) / 1_000_000
+    return seconds if 0 < seconds <= LONGEST_PAUSE * (1 + SPREAD) else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """Recipients of one entry in one domain, by their places in its envelope."""
@@ -52,6 +58,8 @@ class End(Enum):
     """The server was there, whatever it said of the message."""
     TROUBLE = "trouble"
     """Nobody there, or nothing that could be spoken to."""
+    NOT_ASKED = "not asked"
+    """It was held, or something in this server was in the way: of the destination nothing was learnt."""
 
 
 @dataclass(slots=True)
@@ -137,7 +145,7 @@ class Schedule:
             destination.troubles = destination.silences = 0
             destination.silent_until = 0.0
             destination.allowed = min(float(self._most), destination.allowed + 1 / destination.allowed)
-        else:
+        elif end is End.TROUBLE:
             self._troubled(job.domain, destination, now)
         self._offer(job.domain, destination)
         if not destination.ready and not destination.running and destination.silent_until <= now:

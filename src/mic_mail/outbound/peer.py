@@ -254,20 +254,30 @@ class Peer:
         if name is None:
             raise PeerTrouble(Step.AUTH, "no way of signing in is offered that is known here (SCRAM-SHA-256, PLAIN, LOGIN)")
         exchange = signin.talk(name, login, password, secrets.token_hex(18))
-        first = next(exchange)
+        said = [signin.encoded(next(exchange))]
         try:
-            reply = await self._ask(
-                f"AUTH {name}".encode() + (b" " + signin.encoded(first) if first else b"") + b"\r\n", Step.AUTH
-            )
+            reply = await self._ask_to_sign_in(name, said[0])
             while reply.code == 334:
                 challenge = signin.decoded(" ".join(reply.lines))
-                answered = await asyncio.to_thread(signin.answer, exchange, challenge)
-                reply = await self._ask(signin.encoded(answered) + b"\r\n", Step.AUTH)
+                said.append(signin.encoded(await asyncio.to_thread(signin.answer, exchange, challenge)))
+                reply = await self._ask(said[-1] + b"\r\n", Step.AUTH)
             if reply.code != 235:
-                raise PeerTrouble(Step.AUTH, reply.text.replace(password, "..."), reply)
+                raise PeerTrouble(Step.AUTH, signin.without_secrets(reply.text, password, said))
             signin.finish(exchange)
         except signin.SignInFailed as error:
+            if reply.code == 334:
+                with contextlib.suppress(PeerTrouble):
+                    await self._ask(b"*\r\n", Step.AUTH)  # RFC 4954 §4: so an exchange is given up
             raise PeerTrouble(Step.AUTH, str(error)) from error
+
+    async def _ask_to_sign_in(self, name: str, first: bytes) -> Reply:
+        """With the first response, unless that would be too long a line (RFC 4954 §4)."""
+        begin = f"AUTH {name}".encode()
+        in_one = b"%b %b\r\n" % (begin, first)
+        if first and len(in_one) <= commands.LONGEST_LINE:
+            return await self._ask(in_one, Step.AUTH)
+        reply = await self._ask(begin + b"\r\n", Step.AUTH)
+        return await self._ask(first + b"\r\n", Step.AUTH) if first and reply.code == 334 else reply
 
     @property
     def is_over(self) -> bool:
@@ -292,7 +302,7 @@ class Peer:
         lines: list[bytes] = []
         for addressee in addressees:
             try:
-                lines.append(commands.rcpt(addressee, self.offer))
+                lines.append(commands.rcpt(addressee, self.offer, utf8=sending.smtputf8))
                 found.append(None)
             except CannotSend as refusal:
                 found.append(Result(Fate.FAILED, refusal.status, refusal.text.en))
@@ -331,12 +341,14 @@ class Peer:
             return [await self._ask(line) for line in lines]
         self._wire.write(mail + b"".join(lines) + (b"DATA\r\n" if with_data else b""))
         first = await self._reply()
-        replies = [await self._reply() for _ in lines]
-        if not first.is_positive:
+        if first.is_positive:
+            return [await self._reply() for _ in lines]
+        with contextlib.suppress(PeerTrouble):  # who refuses may hang up at once: the refusal counts
+            for _ in lines:
+                await self._reply()
             if with_data:
                 await self._give_up_data()
-            return _refused(first)
-        return replies
+        return _refused(first)
 
     async def _give_up_data(self) -> None:
         """Nobody takes it, and DATA was said with the rest: who begins all the same gets an empty message (RFC 2920 §3.1)."""
@@ -353,8 +365,27 @@ class Peer:
         stuffing = Stuffing()
         async for piece in pieces:
             await self._put(stuffing.feed(piece))
+            if (early := self._said_too_early()) is not None:
+                return early
         await self._put(stuffing.end())
         return await self._reply(Step.END, self._patience.end)
+
+    def _said_too_early(self) -> Reply | None:
+        """What was said before the end of the message: a refusal, after which nothing more is sent. Who promises to have what
+        he has not seen yet answers to something else, and who has hung up has taken nothing: another server may be asked."""
+        try:
+            early = self._wire.replies.next_reply()
+        except BadReply as error:
+            self._wire.abort()
+            raise PeerTrouble(Step.TALK, str(error)) from error
+        if early is None and not self._wire.is_over:
+            return None
+        self._wire.abort()
+        if early is None:
+            raise PeerTrouble(Step.TALK, "the connection was closed before the end of the message")
+        if early.code < 400 or early.code == 421:
+            raise PeerTrouble(Step.TALK, f"said before the end of the message: {early.text}", early)
+        return early
 
     async def _by_bdat(self, pieces: AsyncIterator[bytes]) -> Reply:
         """Chunk by chunk: what a server refuses in the middle it is not sent the rest of (RFC 3030 §2)."""
@@ -368,6 +399,8 @@ class Peer:
         return await self._chunk(before, last=True)
 
     async def _chunk(self, octets: bytes, *, last: bool) -> Reply:
+        if (early := self._said_too_early()) is not None:
+            return early
         self._wire.write(b"BDAT %d%b\r\n" % (len(octets), b" LAST" if last else b""))
         await self._put(octets)
         if last:

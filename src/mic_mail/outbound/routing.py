@@ -8,17 +8,19 @@ status that a bounce carries; `DnsUnavailable` where nobody knows now. RFC 5321 
     `0 .`                           takes no mail
     this server among them          it and all behind it are left out; nobody before it: a loop
 
-A host whose addresses cannot be found out is left out as long as there is another. TLSA records count only where the way to
-them was validated throughout; where they should be there and nobody answers, the host is not spoken to (RFC 7672 §2.1.3).
+A host whose addresses cannot be found out is left out as long as there is another; where only one kind of address can be asked
+for, that one will do. TLSA records count only where the way to them was validated throughout, aliases too: they are looked for
+where these lead, and else at the exchanger's own name (RFC 7672 §2.2.3). Where they should be there and nobody answers, the
+host is not spoken to (§2.1.3).
 """
 
 import asyncio
 import ipaddress
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mic_mail.errors import Refused, Text, in_ascii
-from mic_mail.net.dns import Found, Mx, NoSuchName, NotAName, Resolver, Tlsa, to_ascii
+from mic_mail.net.dns import DnsUnavailable, Found, Mx, NoSuchName, NotAName, Resolver, Tlsa, to_ascii
 
 MOST_HOSTS = 16
 MOST_ADDRESSES = 4
@@ -45,6 +47,8 @@ class Host:
     addresses: tuple[str, ...]
     tlsa: tuple[Tlsa, ...] = ()
     """Validated; where there are any, TLS with one of these keys or nothing."""
+    known_as: tuple[str, ...] = ()
+    """Where `tlsa` stands, and what else a certificate may name that such a key vouches for (RFC 7672 §3.2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,8 @@ async def route(domain: str, resolver: Resolver, own_names: Collection[str], shu
         raise NoRoute("5.1.2", error.text) from error
     exchangers = await _exchangers(name, resolver)
     names = _in_order(exchangers.values, name, own_names, shuffle)
-    found = await asyncio.gather(
-        *(_host(each, resolver, with_keys=exchangers.secure) for each in names), return_exceptions=True
-    )
+    sure = (name, exchangers.name) if exchangers.secure else ()
+    found = await asyncio.gather(*(_host(each, resolver, sure) for each in names), return_exceptions=True)
     usable = tuple(host for host in found if isinstance(host, Host))
     if usable:
         return Route(name, usable, exchangers.secure or names == [name])
@@ -84,11 +87,12 @@ async def _exchangers(name: str, resolver: Resolver) -> Found[Mx]:
         found = await resolver.mx(name)
     except NoSuchName as error:
         raise NoRoute("5.1.2", error.text) from error
-    if any(mx.host == "" for mx in found.values):
-        if len(found.values) == 1:
-            raise NoRoute("5.1.10", Text(f"Tên miền {name} không nhận thư.", f"The domain {name} takes no mail (RFC 7505)."))
-        return Found(tuple(mx for mx in found.values if mx.host), found.secure, found.ttl_seconds)
-    return found if found.values else Found((Mx(0, name),), found.secure, found.ttl_seconds)
+    if not found.values:
+        return replace(found, values=(Mx(0, name),))
+    hosts = tuple(mx for mx in found.values if mx.host)
+    if not hosts:
+        raise NoRoute("5.1.10", Text(f"Tên miền {name} không nhận thư.", f"The domain {name} takes no mail (RFC 7505)."))
+    return replace(found, values=hosts)
 
 
 def _in_order(exchangers: Sequence[Mx], domain: str, own_names: Collection[str], shuffle: Shuffle) -> list[str]:
@@ -108,18 +112,31 @@ def _in_order(exchangers: Sequence[Mx], domain: str, own_names: Collection[str],
     return list(dict.fromkeys(mx.host for mx in before))[:MOST_HOSTS]
 
 
-async def _host(name: str, resolver: Resolver, *, with_keys: bool) -> Host:
-    found = await resolver.addresses(name)
-    if not found.values:
-        raise NoSuchName(Text(f"{name} không có địa chỉ.", f"{name} has no address."))
-    keys: tuple[Tlsa, ...] = ()
-    if with_keys and found.secure:
+async def _host(name: str, resolver: Resolver, sure: Sequence[str]) -> Host:
+    """`sure`: names of the domain, where it was validated that this is its exchanger."""
+    found = await _addresses(name, resolver)
+    addresses = _alternating(found.values)[:MOST_ADDRESSES]
+    for base in dict.fromkeys((found.name, name)) if sure and found.secure else ():
         try:
-            asked = await resolver.tlsa(name, SMTP_PORT)
+            asked = await resolver.tlsa(base, SMTP_PORT)
         except NoSuchName:
-            asked = Found((), False, 0)
-        keys = asked.values if asked.secure else ()
-    return Host(name, _alternating(found.values)[:MOST_ADDRESSES], keys)
+            continue
+        if asked.secure and asked.values:
+            return Host(name, addresses, asked.values, tuple(dict.fromkeys((base, *sure))))
+    return Host(name, addresses)
+
+
+async def _addresses(name: str, resolver: Resolver) -> Found[str]:
+    """Some name servers fail at one kind of address: those of the other kind will do."""
+    asked = await asyncio.gather(resolver.ipv6(name), resolver.ipv4(name), return_exceptions=True)
+    answers = [answer for answer in asked if isinstance(answer, Found)]
+    values = tuple(address for answer in answers for address in answer.values)
+    for trouble in asked:
+        if isinstance(trouble, BaseException) and not (values and isinstance(trouble, DnsUnavailable)):
+            raise trouble
+    if not values:
+        raise NoSuchName(Text(f"{name} không có địa chỉ.", f"{name} has no address."))
+    return replace(answers[0], values=values, secure=all(answer.secure for answer in answers))
 
 
 def _alternating(addresses: Sequence[str]) -> tuple[str, ...]:
@@ -135,9 +152,7 @@ async def straight(name: str, resolver: Resolver) -> Route:
     try:
         return Route(name, (Host(name, (str(ipaddress.ip_address(name)),)),), names_are_sure=True)
     except ValueError:
-        found = await resolver.addresses(name)
-    if not found.values:
-        raise NoSuchName(Text(f"{name} không có địa chỉ.", f"{name} has no address."))
+        found = await _addresses(name, resolver)
     return Route(name, (Host(name, _alternating(found.values)[:MOST_ADDRESSES]),), names_are_sure=True)
 
 

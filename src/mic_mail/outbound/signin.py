@@ -11,13 +11,16 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Generator
+import re
+from collections.abc import Generator, Sequence
 
 from mic_mail.auth.sasl import saslprep
 
 LEAST_ITERATIONS, MOST_ITERATIONS = 4_096, 1_000_000
 """RFC 7677 §4 wants so many at least; more than the other would keep a core busy for as long as the server likes."""
 WAYS = ("SCRAM-SHA-256", "PLAIN", "LOGIN")
+
+_BASE64_WORD = re.compile(r"[A-Za-z0-9+/=]{4,}")
 
 Talk = Generator[bytes, bytes, None]
 """Yields what is sent, is sent what comes back; both without base64. The first is the initial response."""
@@ -71,6 +74,16 @@ def decoded(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise SignInFailed("the server's challenge is not base64") from error
+
+
+def without_secrets(text: str, password: str, said: Sequence[bytes]) -> str:
+    """What a server says of a sign-in, for logs and reports: some say back what they were told, whole or in part."""
+    told = [octets.decode() for octets in said]
+
+    def hidden(word: re.Match[str]) -> str:
+        return "..." if any(word[0] in each or (each and each in word[0]) for each in told) else word[0]
+
+    return _BASE64_WORD.sub(hidden, text.replace(password, "..."))
 
 
 def _plain(login: str, password: str) -> Talk:

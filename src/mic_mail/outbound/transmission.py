@@ -8,6 +8,7 @@ is asked: it may have been taken, and another server would make two of it.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from mic_mail.net.dns import DnsUnavailable
 from mic_mail.outbound.assurance import By, Secured, Terms
 from mic_mail.outbound.commands import Addressee, Sending
 from mic_mail.outbound.connections import Connections
+from mic_mail.outbound.destinations import End
 from mic_mail.outbound.dkimkeys import KeyUnusable
 from mic_mail.outbound.peer import Fate, Peer, PeerTrouble, Result, Step
-from mic_mail.outbound.queue import Entry
+from mic_mail.outbound.queue import Entry, Envelope
 from mic_mail.outbound.routing import NoRoute
 from mic_mail.outbound.ways import Ways
 from mic_mail.process.lanes import Lanes
@@ -42,8 +44,10 @@ class Heard:
     """Whether that server tells the sender itself what he wants to know (RFC 3461)."""
     secured: Secured | None = None
     """What the connection was like."""
-    nobody_there: bool = False
-    """Nobody could be spoken to: the destination may be dead."""
+    nth: int = 0
+    """Which message over that connection it was."""
+    end: End = End.SERVED
+    """What it means for the destination."""
 
 
 class _File:
@@ -66,10 +70,22 @@ class _File:
         return self._left <= 0
 
     def read(self) -> bytes:
-        """The next piece."""
+        """The next piece; OSError where there is less than there was: a part must not look like the whole."""
         octets = self._file.read(PIECE_OCTETS)
+        if not octets and self._left > 0:
+            raise OSError(errno.EIO, "the file has become shorter")
         self._left -= len(octets)
         return octets
+
+    def is_ascii(self) -> bool:
+        """All of it; what was read already, and what was not, stays so."""
+        if not self.first.isascii():
+            return False
+        at = self._file.tell()
+        try:
+            return all(octets.isascii() for octets in iter(lambda: self._file.read(PIECE_OCTETS), b""))
+        finally:
+            self._file.seek(at)
 
     def close(self) -> None:
         self._file.close()
@@ -91,15 +107,15 @@ class Transmission:
             await self._lanes.cpu(self._sign, entry)  # before anybody is spoken to
             return await self._send(entry, destination, places)
         except KeyUnusable:  # the log has said where; a report that this comes into is for the sender
-            return Heard([Result(Fate.DEFERRED, "4.3.0", "it cannot be signed now")] * len(places))
+            return Heard([Result(Fate.DEFERRED, "4.3.0", "it cannot be signed now")] * len(places), end=End.NOT_ASKED)
         except NoRoute as error:
-            return Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places))
+            return Heard([Result(Fate.FAILED, error.status, error.text.en)] * len(places), end=End.NOT_ASKED)
         except (PeerTrouble, DnsUnavailable) as error:
             text = error.text if isinstance(error, PeerTrouble) else error.text.en
             if entry.envelope.must_be_protected and isinstance(error, PeerTrouble) and error.lasting is not None:
                 return Heard([Result(Fate.FAILED, error.lasting, text)] * len(places))
             status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
-            return Heard([Result(Fate.DEFERRED, status, text)] * len(places), nobody_there=True)
+            return Heard([Result(Fate.DEFERRED, status, text)] * len(places), end=End.TROUBLE)
 
     async def _send(self, entry: Entry, destination: str, places: Sequence[int]) -> Heard:
         """The word on each, and who said it; the last trouble where nobody could be spoken to."""
@@ -128,13 +144,14 @@ class Transmission:
         return await self._hear(address, terms, await self._connections.new(address, terms), entry, places)
 
     async def _hear(self, address: str, terms: Terms, peer: Peer, entry: Entry, places: Sequence[int]) -> Heard:
+        nth = peer.sent + 1
         results = await self._in_parts(peer, entry, places)
         reports = peer.offer.has("DSN")
         if (trouble := self._refusal_of_us(peer, results)) is not None:
             peer.abort()  # it would say the same of the next message
             raise trouble
         await self._connections.give_back(address, terms, peer)
-        return Heard(results, terms.host, reports, peer.secured)
+        return Heard(results, terms.host, reports, peer.secured, nth)
 
     def _refusal_of_us(self, peer: Peer, results: Sequence[Result]) -> PeerTrouble | None:
         """What was said is no word on the message: we should have signed in, or come by TLS (RFC 3207 §4), which was tried."""
@@ -165,21 +182,33 @@ class Transmission:
         try:
             signature = await self._lanes.cpu(self._sign, entry)
             file = await self._lanes.io(_File, entry)
-            sending = Sending(
-                envelope.sender,
-                file.octets + len(signature),
-                envelope.body,
-                envelope.smtputf8,
-                envelope.ret,
-                envelope.envid,
-                requires_tls=envelope.requires_tls and peer.secured.by is not By.NONE,
-            )
             with contextlib.closing(file):
+                body, smtputf8 = await self._needs(envelope, file, peer)
+                sending = Sending(
+                    envelope.sender,
+                    file.octets + len(signature),
+                    body,
+                    smtputf8,
+                    envelope.ret,
+                    envelope.envid,
+                    requires_tls=envelope.requires_tls and peer.secured.by is not By.NONE,
+                )
                 async with contextlib.aclosing(self._pieces(file, signature)) as pieces:
                     return await peer.send(sending, addressees, pieces)
         except BaseException:  # a disk that cannot be read, too: half a message must not look like a whole one
             peer.abort()
             raise
+
+    async def _needs(self, envelope: Envelope, file: _File, peer: Peer) -> tuple[str, bool]:
+        """BODY, and whether SMTPUTF8. Programs send eight bits without a word of it, and some ask for SMTPUTF8 each time,
+        whatever they send: by what it holds an ASCII message goes to who has never heard of that (RFC 6531 §3.2)."""
+        is_undeclared = envelope.body == "7BIT" and peer.offer.has("8BITMIME")
+        is_in_doubt = envelope.smtputf8 and not peer.offer.has("SMTPUTF8")
+        if not (is_undeclared or is_in_doubt):
+            return envelope.body, envelope.smtputf8
+        is_ascii = file.first.isascii() if file.is_read else await self._lanes.io(file.is_ascii)
+        body = "8BITMIME" if is_undeclared and not is_ascii else envelope.body
+        return body, envelope.smtputf8 and not (is_in_doubt and is_ascii)
 
     async def _pieces(self, file: "_File", signature: bytes) -> AsyncGenerator[bytes]:
         yield signature + file.first

@@ -125,17 +125,17 @@ class Ways:
             by = By.NAME if self._smarthost.needs_tls else By.OPPORTUNISTIC
             return Terms(host.name, by, self._smarthost.needs_tls, smarthost=self._smarthost)
         if dane.usable(host.tlsa):
-            return Terms(host.name, By.DANE, strict=True, tlsa=host.tlsa)
+            return Terms(host.name, By.DANE, strict=True, tlsa=host.tlsa, known_as=host.known_as)
         needs_tls = bool(host.tlsa)  # records that nobody can use ask for TLS all the same (RFC 7672 §2.2)
-        if way.policy is None:
+        enforced = way.policy is not None and way.policy.mode is Mode.ENFORCE
+        if way.policy is None or (needs_tls and not enforced):  # a policy that is tested must not allow less
             return Terms(host.name, strict=needs_tls)
-        enforced = way.policy.mode is Mode.ENFORCE
         if way.policy.allows(host.name):
             return Terms(host.name, By.STS, strict=enforced)
         objection = f"{host.name} is not among the mail servers of the domain's policy (MTA-STS)"
         if enforced:
             raise PeerTrouble(Step.TLS, objection, lasting="5.7.10")
-        return Terms(host.name, strict=needs_tls, objection=objection)
+        return Terms(host.name, objection=objection)
 
     def asks_for_sign_in(self, result: Result) -> bool:
         """Whether this refusal is the smarthost's of us, and not of the message."""

@@ -72,6 +72,12 @@ class _Numbers:
             numbers = [number for process in self._processes if (number := _number(process.get(key))) is not None]
             if numbers:
                 yield _one(name, what, sum(numbers))
+        what = "Messages sent to other servers, by whether their connection was new or kept from an earlier one."
+        sent = CounterMetricFamily("mic_mail_queue_transactions", what, labels=["connection"])
+        for process in self._processes:
+            for connection, count in _numbers(process.get("transactions")):
+                sent.add_metric([connection], count)
+        yield sent
 
     def _events(self) -> Metric:
         """What the log tells, by name: message_accepted, message_delivered, sign_in_refused ..."""

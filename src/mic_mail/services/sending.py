@@ -8,6 +8,7 @@ delivered. Belongs to one process's loop; files are read and written in the io l
     a job      the open recipients of one entry in one domain; a try of it uses one connection
     served     a server answered, whatever it said: each recipient has its own word, deferred ones are tried again
     trouble    no address, no connection, no TLS where it has to be: all of the job are deferred, the destination may be dead
+    not asked  held, ended meanwhile, or stopped by something in this server: of the destination nothing was learnt
 
 What is deferred for longer than `give_up_seconds` since it was accepted has failed (RFC 5321 §4.5.4.1). A mailbox that may not
 send now (Reg. 7.1, 7.2.c) has its mail held: it stays in the queue, untried, until it may again, which `watch` tells.
@@ -25,7 +26,8 @@ from mic_mail.log.failures import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.outbound.connections import Connections, ConnectionSettings
-from mic_mail.outbound.destinations import End, Job, Schedule, pause
+from mic_mail.outbound.destinations import End, Job, Schedule, pause, remaining
+from mic_mail.outbound.files import SpoolUnavailable
 from mic_mail.outbound.peer import Fate
 from mic_mail.outbound.policies import Policies
 from mic_mail.outbound.progress import Hold, Standing
@@ -82,7 +84,7 @@ Reporting = Callable[[Told], Awaitable[None]]
 class _Outcome:
     """What a try means for what comes next."""
 
-    end: End
+    end: End = End.NOT_ASKED
     wait: float = 0.0
     """Seconds until what is left is tried again."""
     was_tried: bool = False
@@ -143,14 +145,14 @@ class Senders:
         self._heard: set[str] = set()
         self._hearing = False
         self._news = asyncio.Event()
+        self._is_swept = False
         self._over = False
 
     # ------------------------------------------------------------ work
 
     async def run(self) -> None:
         """Send until `end`."""
-        await self._lanes.io(self._queue.sweep)
-        await self.look()
+        await self._look_if_possible()
         looked = self._clock.monotonic()
         while not self._over:
             self._news.clear()
@@ -165,11 +167,21 @@ class Senders:
                     await self._news.wait()
             if self._clock.monotonic() - looked >= LOOK_SECONDS:
                 looked = self._clock.monotonic()
-                await self.look()
+                await self._look_if_possible()
 
     def wake(self) -> None:
         """Sending was paused, or goes on."""
         self._news.set()
+
+    async def _look_if_possible(self) -> None:
+        """What cannot be read now can perhaps at the next look: until then what is known goes on."""
+        try:
+            if not self._is_swept:
+                await self._lanes.io(self._queue.sweep)
+                self._is_swept = True
+            await self.look()
+        except OSError as error:
+            self._log.event("queue_not_read", error=str(error))
 
     async def look(self) -> None:
         """There may be new entries, or decisions of which no word came."""
@@ -201,6 +213,11 @@ class Senders:
     def under_way(self) -> int:
         """Tries that go on now."""
         return self._schedule.running
+
+    @property
+    def transactions(self) -> dict[str, int]:
+        """How often a message was given to a connection that was new, or kept."""
+        return dict(self._connections.used)
 
     def hear(self, entry_id: str) -> None:
         """There is a new entry, or somebody has decided something of one (empty: of many); in the background."""
@@ -254,7 +271,7 @@ class Senders:
             if place not in under_way:
                 domains[self._ways.destination(entry.envelope.recipients[place].domain)].append(place)
         now = self._clock.monotonic()
-        due = now + max(0.0, (at_us - self._clock.now_us()) / 1_000_000)
+        due = now + remaining(at_us, self._clock.now_us())
         for domain, places in domains.items():
             self._schedule.add(Job(entry.entry_id, domain, tuple(places)), due)
         if not entry.state.open or entry.state.untold:  # its end is left to do, or a report
@@ -285,7 +302,7 @@ class Senders:
     # ------------------------------------------------------------ one try
 
     async def _try(self, job: Job) -> None:
-        entry, end = self._entries.get(job.entry_id), End.SERVED
+        entry, end = self._entries.get(job.entry_id), End.NOT_ASKED
         try:
             if entry is not None and job.entry_id not in self._ending:  # else it has come to its end meanwhile
                 end = await self._tried(entry, job)
@@ -300,12 +317,14 @@ class Senders:
 
     async def _tried(self, entry: Entry, job: Job) -> End:
         """One try with all that follows from it. What goes wrong within us is done again: the entry is durable."""
-        outcome, rest = _Outcome(End.SERVED), job
+        outcome, rest = _Outcome(), job
         try:
             try:
                 outcome = await self._tried_once(entry, job)
             finally:
                 self._no_longer_under_way(job)
+            if self._entries.get(job.entry_id) is not entry:  # it has ended, by whomever
+                return outcome.end
             left = tuple(place for place in job.places if place in entry.state.open)
             if left:
                 self._again(replace(job, places=left), outcome.wait)
@@ -326,15 +345,15 @@ class Senders:
     async def _tried_once(self, entry: Entry, job: Job) -> "_Outcome":
         """Until it is written down what became of each."""
         if not await self._lanes.io(entry.refresh):
-            return _Outcome(End.SERVED)
+            self._take_leave_of(entry)
+            return _Outcome()
         places = tuple(place for place in job.places if place in entry.state.open)
         if not places:
-            return _Outcome(End.SERVED)
+            return _Outcome()
         if self._kept_back.holds(entry) or entry.state.hold is not Hold.NO:
-            return _Outcome(End.SERVED, HELD_SECONDS)
+            return _Outcome(wait=HELD_SECONDS)
         heard = await self._transmission.attempt(entry, job.domain, places)
-        end = End.TROUBLE if heard.nobody_there else End.SERVED
-        return _Outcome(end, await self._write(entry, job.domain, places, heard), was_tried=True)
+        return _Outcome(heard.end, await self._write(entry, job.domain, places, heard), was_tried=True)
 
     # ------------------------------------------------------------ what became of it
 
@@ -356,16 +375,22 @@ class Senders:
             if standing is Standing.OPEN and too_late:
                 standing, status = Standing.FAILED, "5.4.7"
             groups[standing, f"{status} {text}"].append(place)
-            self._tell(entry, place, standing, status=status, reply=text, server=heard.server, **_protection(heard))
+            self._tell(entry, place, standing, status=status, reply=text, server=heard.server, **_connection(heard))
 
         def write_down() -> None:
             if {standing for standing, _ in groups} == {Standing.DELIVERED}:
                 self._log.flush()
                 if entry.delivered_to_the_last(places, next(iter(groups))[1], heard.server):
                     return
+            not_written: SpoolUnavailable | None = None
             for (standing, reason), some in groups.items():
                 due = next_try_us if standing is Standing.OPEN else 0
-                entry.tried(some, standing, reason, next_try_us=due, server=heard.server)
+                try:
+                    entry.tried(some, standing, reason, next_try_us=due, server=heard.server)
+                except SpoolUnavailable as error:  # it counts all the same, and so must the others' words
+                    not_written = error
+            if not_written is not None:
+                raise not_written
 
         await self._lanes.io(write_down)
         return wait
@@ -414,6 +439,13 @@ class Senders:
         finally:
             self._ending.discard(entry.entry_id)
 
+    def _take_leave_of(self, entry: Entry) -> None:
+        """Its envelope is gone, which only the end of an entry removes here. Who brings it back sees it planned anew."""
+        if entry.state.open and not entry.has_ended:
+            self._log.event("queue_entry_damaged", trace=entry.entry_id, error="somebody has removed its envelope")
+        self._entries.pop(entry.entry_id, None)
+        self._kept_back.forget(entry)
+
     def _end(self, entry: Entry) -> None:
         """Whoever is killed after this leaves nothing that would be sent, and told of, once more."""
         self._log.flush()
@@ -429,7 +461,7 @@ class Senders:
     def _age(self, entry: Entry) -> float:
         return (self._clock.now_us() - entry.envelope.accepted_at_us) / 1_000_000
 
-    def _tell(self, entry: Entry, place: int, standing: Standing, **said: str | None) -> None:
+    def _tell(self, entry: Entry, place: int, standing: Standing, **said: str | int | None) -> None:
         self._log.event(
             _EVENTS[standing],
             trace=entry.envelope.trace_id,
@@ -450,9 +482,11 @@ def _refresh(entries: Iterable[Entry]) -> list[str]:
     return unread
 
 
-def _protection(heard: Heard) -> dict[str, str | None]:
-    """How the message was secured on its way, where there was one."""
-    return {} if heard.secured is None else {"tls": heard.secured.protocol, "secured_by": heard.secured.by}
+def _connection(heard: Heard) -> dict[str, str | int | None]:
+    """How the message was secured on its way, and how many went that way before; where there was one."""
+    if heard.secured is None:
+        return {}
+    return {"tls": heard.secured.protocol, "secured_by": heard.secured.by, "nth_on_connection": heard.nth}
 
 
 _EVENTS = {

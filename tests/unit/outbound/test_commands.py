@@ -33,6 +33,7 @@ def test_no_limit(size: str) -> None:
         (Sending("bê@mic.gov.vn", 9, smtputf8=True), ALL, "MAIL FROM:<bê@mic.gov.vn> SIZE=9 SMTPUTF8"),
         (Sending("a@mic.gov.vn", 9, smtputf8=True), ALL, "MAIL FROM:<a@mic.gov.vn> SIZE=9 SMTPUTF8"),
         (Sending("a@bộ.vn", 9), NOTHING, "MAIL FROM:<a@xn--b-8xm.vn>"),
+        (Sending("a@bộ.vn", 9), ALL, "MAIL FROM:<a@xn--b-8xm.vn> SIZE=9"),
         (Sending("a@mic.gov.vn", 9, ret="HDRS", envid="q+2Bx"), ALL, "MAIL FROM:<a@mic.gov.vn> SIZE=9 RET=HDRS ENVID=q+2Bx"),
         (Sending("a@mic.gov.vn", 9, ret="HDRS", envid="q"), NOTHING, "MAIL FROM:<a@mic.gov.vn>"),
     ],
@@ -58,27 +59,33 @@ def test_what_cannot_be_sent_there(sending: Sending, offer: Offer, status: str) 
 
 
 @pytest.mark.parametrize(
-    ("addressee", "offer", "line"),
+    ("addressee", "offer", "utf8", "line"),
     [
-        (Addressee("b@example.org"), ALL, "RCPT TO:<b@example.org>"),
-        (Addressee('"a b"@example.org', ("SUCCESS", "FAILURE"), "rfc822;b@x"), ALL,
+        (Addressee("b@example.org"), ALL, False, "RCPT TO:<b@example.org>"),
+        (Addressee('"a b"@example.org', ("SUCCESS", "FAILURE"), "rfc822;b@x"), ALL, True,
          'RCPT TO:<"a b"@example.org> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@x'),
-        (Addressee("b@example.org", ("NEVER",), "rfc822;b@x"), NOTHING, "RCPT TO:<b@example.org>"),
-        (Addressee("b@bücher.example"), NOTHING, "RCPT TO:<b@xn--bcher-kva.example>"),
-        (Addressee("b@bücher.example"), ALL, "RCPT TO:<b@bücher.example>"),
+        (Addressee("b@example.org", ("NEVER",), "rfc822;b@x"), NOTHING, False, "RCPT TO:<b@example.org>"),
+        (Addressee("b@bücher.example"), NOTHING, False, "RCPT TO:<b@xn--bcher-kva.example>"),
+        (Addressee("b@bücher.example"), ALL, False, "RCPT TO:<b@xn--bcher-kva.example>"),
+        (Addressee("b@bücher.example"), ALL, True, "RCPT TO:<b@bücher.example>"),
+        (Addressee("b@x.example", (), "utf-8;bê@x.example"), ALL, True,
+         "RCPT TO:<b@x.example> ORCPT=utf-8;bê@x.example"),
+        (Addressee("b@x.example", (), "utf-8;bê@x.example"), ALL, False,
+         "RCPT TO:<b@x.example> ORCPT=utf-8;b\\x{EA}@x.example"),
     ],
 )  # fmt: skip
-def test_rcpt(addressee: Addressee, offer: Offer, line: str) -> None:
-    assert rcpt(addressee, offer) == f"{line}\r\n".encode()
+def test_rcpt(addressee: Addressee, offer: Offer, utf8: bool, line: str) -> None:
+    """Beyond ASCII nothing is said where MAIL has not said SMTPUTF8, whatever is offered (RFC 6531 §3.4, RFC 6533 §3)."""
+    assert rcpt(addressee, offer, utf8=utf8) == f"{line}\r\n".encode()
 
 
 def test_one_recipient_that_cannot_be_named_there() -> None:
     with pytest.raises(CannotSend, match=r"\(SMTPUTF8\)"):
-        rcpt(Addressee("bê@example.org"), NOTHING)
+        rcpt(Addressee("bê@example.org"), NOTHING, utf8=False)
 
 
 @pytest.mark.parametrize("address", ["a@b\r\nRCPT TO:<c@d>", "a@b\nx"])
 def test_no_address_makes_a_line(address: str) -> None:
     """The grammar of the door has let none in; here nothing would let it out."""
     with pytest.raises(AssertionError):
-        rcpt(Addressee(address), ALL)
+        rcpt(Addressee(address), ALL, utf8=False)

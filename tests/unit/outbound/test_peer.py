@@ -245,6 +245,83 @@ async def test_a_server_of_no_use(changes: dict[str, object], step: Step, ehlo: 
     assert trouble.value.text.isascii()
 
 
+LARGE = (MESSAGE, *[b"x" * 65_000 + b"\r\n"] * 200)
+"""So much that it does not fit between two machines unread."""
+
+
+async def answered_within_the_message(said: bytes, ehlo: bytes, *, body: str = "8BITMIME") -> list[Result]:
+    """By a server that reads a little of the message, says this and reads no more."""
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server = Server(ehlo)
+        writer.write(server.greeting)
+        while line := await reader.readline():
+            if line.startswith((b"From", b"BDAT")):
+                break
+            writer.write(server.answer(line))
+        writer.write(said)
+        await writer.drain()
+        await asyncio.sleep(0.3)
+        writer.close()
+
+    listening = await asyncio.start_server(behave, "127.0.0.1", 0)
+    try:
+        peer = await Peer.connect("127.0.0.1", listening.sockets[0].getsockname()[1], "mail.mic.gov.vn", QUICK)
+        try:
+            return await peer.send(Sending("a@mic.gov.vn", 9, body), to("b", "c"), pieces(*LARGE))
+        finally:
+            assert not peer.may_serve
+            await peer.close()
+    finally:
+        listening.close()
+
+
+@pytest.mark.parametrize("ehlo", [ALL, PLAIN], ids=["pipelined", "one by one"])
+@pytest.mark.parametrize("said", [b"", b"250 2.0.0 taken\r\n", b"421 4.3.2 bye\r\n", b"25"])
+async def test_no_word_on_a_message_that_was_not_sent_to_its_end(said: bytes, ehlo: bytes) -> None:
+    """Whoever hangs up, or says yes to what he has not seen, has taken nothing: another server may be asked."""
+    with pytest.raises(PeerTrouble) as trouble:
+        await answered_within_the_message(said, ehlo)
+    assert trouble.value.step is Step.TALK
+
+
+@pytest.mark.parametrize("ehlo", [ALL, PLAIN], ids=["pipelined", "one by one"])
+async def test_a_refusal_within_the_message(ehlo: bytes) -> None:
+    """It counts, and the rest is not sent; nor is an end, which would make a message of the part."""
+    results = await answered_within_the_message(b"552 5.3.4 too large\r\n", ehlo)
+    assert [(result.fate, result.status) for result in results] == [(Fate.FAILED, "5.3.4")] * 2
+
+
+async def test_a_chunk_that_was_answered_twice() -> None:
+    """The second answer would be taken for that to the last chunk."""
+    server = Server(answers={b"BDAT 400": b"250 2.0.0 400\r\n250 2.0.0 408\r\n"})
+    async with running(server):
+        with pytest.raises(PeerTrouble) as trouble:
+            await sent(
+                server, "b", sending=Sending("a@mic.gov.vn", 408, "BINARYMIME"), message=(b"a\nb\x00" * 100, b"\xff" * 8)
+            )
+    assert trouble.value.step is Step.TALK
+
+
+@pytest.mark.parametrize("ehlo", [ALL, PLAIN], ids=["pipelined", "one by one"])
+async def test_a_refusal_before_hanging_up(ehlo: bytes) -> None:
+    """Of MAIL, and the connection with it: who is not wanted hears it now, and not in five days."""
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server = Server(ehlo)
+        writer.write(server.greeting)
+        while not (line := await reader.readline()).startswith(b"MAIL"):
+            writer.write(server.answer(line))
+        writer.write(b"554 5.7.1 not from there\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(behave, "127.0.0.1", 0)
+    peer = await Peer.connect("127.0.0.1", listening.sockets[0].getsockname()[1], "mail.mic.gov.vn", QUICK)
+    results = await peer.send(SENDING, to("b", "c"), pieces(MESSAGE))
+    listening.close()
+    assert [(result.fate, result.status) for result in results] == [(Fate.FAILED, "5.7.1")] * 2
+
+
 async def test_nobody_listens() -> None:
     async with running(Server()) as server:
         pass

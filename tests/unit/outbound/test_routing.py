@@ -42,8 +42,24 @@ ZONE = {
     ("unsigned.example", "MX"): ["10 mx.signed.example."],
     ("number.example", "MX"): ["10 192.0.2.9."],
     ("www.example", "CNAME"): ["plain.example."],
+    ("nulls.example", "MX"): ["0 .", "10 ."],
+    ("one-kind.example", "MX"): ["10 host.one-kind.example."],
+    ("host.one-kind.example", "A"): ["192.0.2.10"],
+    ("alias.signed.example", "MX"): ["10 name.signed.example."],
+    ("name.signed.example", "CNAME"): ["host.signed.example."],
+    ("host.signed.example", "A"): ["192.0.2.11"],
+    ("_25._tcp.host.signed.example", "TLSA"): [KEY],
+    ("office.signed.example", "CNAME"): ["ministry.signed.example."],
+    ("ministry.signed.example", "MX"): ["10 own.signed.example."],
+    ("own.signed.example", "CNAME"): ["keyless.signed.example."],
+    ("keyless.signed.example", "A"): ["192.0.2.12"],
+    ("_25._tcp.own.signed.example", "TLSA"): [KEY],
 }
-SIGNED = ["signed.example", "mx.signed.example", "_25._tcp.mx.signed.example", "lost.signed.example"]
+SIGNED = [
+    "signed.example", "mx.signed.example", "_25._tcp.mx.signed.example", "lost.signed.example", "alias.signed.example",
+    "name.signed.example", "_25._tcp.host.signed.example", "office.signed.example", "own.signed.example",
+    "_25._tcp.keyless.signed.example", "_25._tcp.own.signed.example",
+]  # fmt: skip
 TROUBLES = {"slow.example": SILENT, "broken.example": BROKEN, "_25._tcp.lost.signed.example": BROKEN}
 
 
@@ -77,6 +93,7 @@ async def test_a_domain_that_is_its_own_exchanger(server: NameServer) -> None:
     [
         ("gone.example", "5.1.2"),
         ("null.example", "5.1.10"),
+        ("nulls.example", "5.1.10"),
         ("nothing.example", "5.4.4"),
         ("dead.example", "5.4.4"),
         ("number.example", "5.4.4"),
@@ -142,3 +159,32 @@ async def test_keys_only_where_everything_was_validated(server: NameServer) -> N
     assert (without.name, without.tlsa) == ("half.signed.example", ())
     (host,) = (await way(server, "unsigned.example")).hosts
     assert host.tlsa == ()
+
+
+async def test_keys_where_an_alias_leads_or_at_the_own_name(server: NameServer) -> None:
+    """RFC 7672 §2.2.3; and what a certificate may name: where the keys stand, the domain, what that is an alias of (§3.2.2)."""
+    (host,) = (await way(server, "alias.signed.example")).hosts
+    assert host == Host(
+        "name.signed.example", ("192.0.2.11",), (Tlsa(3, 1, 1, b"\xab" * 32),), ("host.signed.example", "alias.signed.example")
+    )
+    (host,) = (await way(server, "office.signed.example")).hosts
+    assert host.tlsa
+    assert host.known_as == ("own.signed.example", "office.signed.example", "ministry.signed.example")
+    (mx, _) = (await way(server, "signed.example")).hosts
+    assert mx.known_as == ("mx.signed.example", "signed.example")
+
+
+@pytest.mark.parametrize("trouble", [BROKEN, SILENT])
+@pytest.mark.parametrize("kind", ["A", "AAAA"])
+async def test_addresses_of_one_kind_that_cannot_be_asked_for(server: NameServer, kind: str, trouble: str) -> None:
+    """Name servers that fail at AAAA alone are many: the others will do. Where these are none, nobody knows."""
+    server.troubles["host.one-kind.example", kind] = trouble
+    try:
+        if kind == "AAAA":
+            (host,) = (await way(server, "one-kind.example")).hosts
+            assert host.addresses == ("192.0.2.10",)
+        else:
+            with pytest.raises(DnsUnavailable):
+                await way(server, "one-kind.example")
+    finally:
+        del server.troubles["host.one-kind.example", kind]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -215,6 +216,57 @@ async def test_records_that_nobody_can_use(tmp_path: Path, authority: Authority)
         office.authorities, office.web_port = authority.file, port
         entry = await attempt(office, "b@signed.one.example")
     assert entry.state.reasons[0].startswith("4.7.5")
+
+
+async def test_records_of_no_use_beside_a_policy_that_is_tested(tmp_path: Path, authority: Authority) -> None:
+    """They ask for TLS (RFC 7672 §2.2), and a policy that would let the message go in the open does not make that less."""
+    pages = WebServer(authority.context("mta-sts.signed.one.example"), answer(policy("testing", "mx.signed.one.example")))
+    for number, (server, left) in enumerate([(Server(context=authority.context("x.example")), True), (Server(PLAIN), False)]):
+        async with (
+            web(pages) as port,
+            offices(tmp_path / str(number), {"127.0.0.2": server}, signed("0 0 0 00")) as office,
+        ):
+            office.authorities, office.web_port = authority.file, port
+            assert (await attempt(office, "b@signed.one.example") is None) is left
+        assert [event["secured_by"] for event in events(office, "message_sent")] == ["opportunistic"] * left
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [("host.signed.example", True), ("signed.example", True), ("mx.signed.example", False), ("x.signed.example", False)],
+)
+async def test_an_authority_that_the_dns_names(tmp_path: Path, authority: Authority, name: str, fits: bool) -> None:
+    """DANE-TA behind an alias: the certificate has the name where the keys are, which is asked for by SNI, or the domain's
+    (RFC 7672 §2.2.3, §3.2.2); what the alias itself is called does not count."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.pair(name, with_authority=True))
+    asked: list[str | None] = []
+    context.sni_callback = lambda _session, wanted, _context: asked.append(wanted)
+    digest = sha256(ssl.PEM_cert_to_DER_cert(authority.file.read_text())).hexdigest()
+    zone = {
+        ("signed.example", "MX"): ["10 mx.signed.example."],
+        ("mx.signed.example", "CNAME"): ["host.signed.example."],
+        ("host.signed.example", "A"): ["127.0.0.2"],
+        ("_25._tcp.host.signed.example", "TLSA"): [f"2 0 1 {digest}"],
+    }
+    server = Server(context=context)
+    async with offices(tmp_path, {"127.0.0.2": server}, zone) as office:
+        assert (await attempt(office, "b@signed.example") is None) is fits
+    assert server.messages == [STUFFED] * fits
+    assert set(asked) == {"host.signed.example"}
+
+
+async def test_no_name_is_asked_for_where_there_is_none(tmp_path: Path, authority: Authority) -> None:
+    """SNI holds no addresses (RFC 6066 §3): some servers end a handshake that names one."""
+    context = authority.context("mx.one.example")
+    asked: list[str | None] = []
+    context.sni_callback = lambda _session, wanted, _context: asked.append(wanted)
+    server = Server(context=context)
+    async with offices(tmp_path, {"127.0.0.2": server}, {}) as office:
+        assert await attempt(office, "b@[127.0.0.2]") is None
+    (sent,) = events(office, "message_sent")
+    assert (sent["secured_by"], sent["server"]) == ("opportunistic", "[127.0.0.2]")
+    assert asked == [None]
 
 
 async def test_connections_of_different_terms(tmp_path: Path, authority: Authority) -> None:

@@ -157,8 +157,11 @@ async def test_messages_leave(tmp_path: Path) -> None:
             office.put("B", "b@one.example")
             await senders.look()
             await office.until()
+            assert senders.transactions == {"new": 2, "kept": 1}
     assert one.messages == [STUFFED] * 2
     assert two.messages == [STUFFED]
+    sent = {(e["trace"], e["recipient"]): e for e in read_events(tmp_path / "log") if e["event"] == "message_sent"}
+    assert [each["nth_on_connection"] for each in sent.values()] == [1, 1, 1, 2]
     assert [line for line in one.lines if line.startswith(b"RCPT")] == [
         b"RCPT TO:<b@one.example>", b"RCPT TO:<c@ONE.example>", b"RCPT TO:<b@one.example>",
     ]  # fmt: skip
@@ -189,6 +192,73 @@ async def test_what_was_perhaps_taken_is_not_given_to_another(tmp_path: Path) ->
             await office.tried("A")
     assert second.messages == []
     assert office.queue.names() == ["A"]
+
+
+async def test_what_was_not_sent_to_its_end_is_given_to_another(tmp_path: Path) -> None:
+    """The connection ends in the midst of the message: nobody has taken it, and the next exchanger is asked at once."""
+
+    class Deaf(Server):
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(self.greeting)
+            while not (line := await reader.readline()).startswith(b"From"):
+                writer.write(self.answer(line))
+            writer.transport.abort()
+
+    second = Server(OPEN)
+    async with offices(tmp_path, {"127.0.0.2": Deaf(OPEN), "127.0.0.3": second}, ZONE) as office:
+        whole = MESSAGE + (b"x" * 998 + b"\r\n") * 20_000
+        (office.folder / "message").write_bytes(HEAD + whole)
+        office.put("A", "b@one.example")
+        async with office.sending():
+            await office.until()
+    assert [len(message) for message in second.messages] == [len(whole) + len("..\r\n")]
+
+
+@pytest.mark.parametrize(
+    ("content", "offer", "mail"),
+    [
+        (MESSAGE, b"250-mx\r\n250 8BITMIME\r\n", b"MAIL FROM:<a@mic.gov.vn>"),
+        (MESSAGE + b"\xc3\xaa\r\n" * 99_999, b"250-mx\r\n250 8BITMIME\r\n", b"MAIL FROM:<a@mic.gov.vn> BODY=8BITMIME"),
+        (MESSAGE + b"x\r\n" * 99_999 + b"\xc3\xaa", b"250-mx\r\n250 8BITMIME\r\n", b"MAIL FROM:<a@mic.gov.vn> BODY=8BITMIME"),
+        (MESSAGE + b"\xc3\xaa", b"250 mx\r\n", b"MAIL FROM:<a@mic.gov.vn>"),
+    ],
+    ids=["seven", "eight", "eight late", "eight and not offered"],
+)
+async def test_eight_bits_that_nobody_has_declared(tmp_path: Path, content: bytes, offer: bytes, mail: bytes) -> None:
+    """Many programs say nothing of them: the next server hears it from us (RFC 6152 §3)."""
+    server = Server(offer)
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        (office.folder / "message").write_bytes(HEAD + content)
+        office.put("A", "b@two.example")
+        async with office.sending():
+            await office.until()
+    assert [line for line in server.lines if line.startswith(b"MAIL")] == [mail]
+    assert server.messages[0].startswith(STUFFED[:-3])
+
+
+@pytest.mark.parametrize(
+    ("sender", "to", "content", "status"),
+    [
+        ("a@mic.gov.vn", "b@two.example", MESSAGE, None),
+        ("a@bộ.vn", "b@bê.example", MESSAGE, None),
+        ("a@mic.gov.vn", "b@two.example", MESSAGE + b"\xc3\xaa", "5.6.7"),
+        ("bê@mic.gov.vn", "b@two.example", MESSAGE, "5.6.7"),
+        ("a@mic.gov.vn", "bê@two.example", MESSAGE, "5.6.7"),
+    ],
+)
+async def test_smtputf8_that_is_not_needed(tmp_path: Path, sender: str, to: str, content: bytes, status: str | None) -> None:
+    """Programs ask for it with every message; what holds none of it goes to who does not know it (RFC 6531 §3.2)."""
+    server = Server(PLAIN)
+    zone = {**ZONE, ("xn--b-dga.example", "A"): ["127.0.0.4"]}
+    async with offices(tmp_path, {"127.0.0.4": server}, zone) as office:
+        (office.folder / "message").write_bytes(HEAD + content)
+        office.put("A", to, sender=sender, smtputf8=True)
+        async with office.sending():
+            await office.until()
+    assert len(server.messages) == (status is None)
+    assert all(line.isascii() for line in server.lines)
+    reasons = [told.entry.state.reasons[0][:5] for told in office.told]
+    assert reasons == ([status] if status is not None else [])
 
 
 async def test_a_kept_connection_that_has_gone(tmp_path: Path) -> None:

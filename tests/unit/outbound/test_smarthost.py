@@ -38,6 +38,7 @@ class Relay(Server):
     refusal: bytes = b"535 5.7.8 no\r\n"
     more: bytes = b""
     """Offered under TLS as well."""
+    longest_auth: int = 0
 
     def answer(self, line: bytes) -> bytes:
         given = super().answer(line)
@@ -62,6 +63,7 @@ class Relay(Server):
                 if not line.startswith(b"AUTH") or own.answer(line) != b"250 2.0.0 OK\r\n":
                     return line
                 own.lines.append(b"AUTH " + line.split()[1])
+                own.longest_auth = max(own.longest_auth, len(line))
                 writer.write(await own.exchange(line, inside, writer))
                 return await self.readline()
 
@@ -171,6 +173,65 @@ async def test_credentials_that_are_refused(tmp_path: Path, authority: Authority
     said = b"".join(path.read_bytes() for path in (tmp_path / "log").rglob("*") if path.is_file())
     assert PASSWORD.encode() not in said
     assert base64.b64encode(PASSWORD.encode()) not in said
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(0, 24), slice(8, None)], ids=["whole", "beginning", "end"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256"])
+async def test_a_smarthost_that_says_back_what_it_was_told(
+    tmp_path: Path, authority: Authority, mechanism: str, part: slice
+) -> None:
+    """Some quote the line that they refuse, or some of it: neither the log, nor the queue, nor the sender may read it."""
+    said: list[bytes] = []
+
+    class Echoing(Relay):
+        async def exchange(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+            said.append(line.split()[-1])
+            challenge = {"SCRAM-SHA-256": None}.get(mechanism, b"VXNlcm5hbWU6")
+            while mechanism == "LOGIN" and len(said) < 3:
+                writer.write(b"334 %b\r\n" % challenge)
+                said.append((await reader.readline()).strip())
+            return b"535 5.7.8 not so: '%b' (%b)\r\n" % (said[-1][part], PASSWORD.encode())
+
+    relay = Echoing(context=authority.context(NAME), mechanisms=mechanism)
+    async with relaying(tmp_path, relay, authority) as office:
+        office.put("A", "b@one.example")
+        async with office.sending():
+            await office.tried("A")
+    (failed,) = events(office, "smarthost_sign_in_failed")
+    assert failed["error"] == "535 5.7.8 not so: '...' (...)"
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "password")
+    assert said[-1][part] not in kept
+
+
+async def test_a_long_password(tmp_path: Path, authority: Authority) -> None:
+    """A line with it would be longer than 512 octets: it follows when it is asked for (RFC 4954 §4)."""
+    relay = Relay(context=authority.context(NAME), mechanisms="PLAIN", password="x" * 500)
+    async with relaying(tmp_path, relay, authority) as office:
+        (tmp_path / "password").write_text("x" * 500)
+        office.put("A", "b@one.example")
+        async with office.sending():
+            await office.until()
+    assert relay.messages == [STUFFED]
+    assert relay.signed_in == ["ours"]
+    assert relay.longest_auth <= 512
+
+
+async def test_a_challenge_that_is_none(tmp_path: Path, authority: Authority) -> None:
+    """RFC 4954 §4: who cannot decode it gives the exchange up with `*`."""
+    said: list[bytes] = []
+
+    class Talking(Relay):
+        async def exchange(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+            writer.write(b"334 ???\r\n")
+            said.append(await reader.readline())
+            return b"501 5.0.0 given up\r\n"
+
+    relay = Talking(context=authority.context(NAME), mechanisms="SCRAM-SHA-256")
+    async with relaying(tmp_path, relay, authority) as office:
+        office.put("A", "b@one.example")
+        async with office.sending():
+            await office.tried("A")
+    assert said == [b"*\r\n"]
 
 
 UNSIGNED: dict[str, Callable[[Authority, Path], Relay]] = {

@@ -1,0 +1,109 @@
+"""What sends goes on: a disk that fails or is full, a clock that was set back, files that somebody has removed."""
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from harness import read_events
+from mic_mail.outbound.progress import Standing
+from mic_mail.outbound.queue import Entry
+from unit.outbound.test_peer import PLAIN, Server
+from unit.outbound.test_sending import SENDER, STUFFED, ZONE, offices
+
+
+@pytest.mark.parametrize("folder", ["said", "ended", "live"])
+async def test_a_folder_that_cannot_be_read_for_a_while(tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the beginning, or while it runs: it is looked at again, and nothing waits for a restart."""
+    monkeypatch.setattr("mic_mail.services.sending.LOOK_SECONDS", 0.05)
+    server = Server(PLAIN)
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        queue = tmp_path / "queue"
+        os.rename(queue / folder, queue / "away")
+        async with office.sending():
+            await asyncio.sleep(0.2)
+            os.rename(queue / "away", queue / folder)
+            office.put("A", "b@two.example")
+            await office.until()
+            os.rename(queue / folder, queue / "away")
+            await asyncio.sleep(0.2)
+            os.rename(queue / "away", queue / folder)
+            office.put("B", "b@two.example")
+            await office.until()
+    assert server.messages == [STUFFED] * 2
+    told = [event for event in read_events(tmp_path / "log") if event["event"] == "queue_not_read"]
+    assert len(told) >= 2
+
+
+async def test_a_full_disk_sends_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two recipients one is deferred and the other has it: neither is written down, and the other gets it once."""
+    server = Server(PLAIN, answers={b"RCPT TO:<late": b"450 4.2.1 later\r\n"})
+
+    def full(_entry: Entry, *, sync: bool) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
+        with monkeypatch.context() as patch:
+            patch.setattr(Entry, "_write_down", full)
+            office.put("A", "late@two.example", "good@two.example")
+            await senders.look()
+            await asyncio.sleep(0.3)
+            standings = senders._entries["A"].state.standings
+        assert standings == (Standing.OPEN, Standing.DELIVERED)
+
+
+async def test_a_clock_that_was_set_back(tmp_path: Path) -> None:
+    """A pause that was begun under a clock years ahead ends when the process begins, and not in years."""
+    server = Server(PLAIN)
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        office.put("A", "b@two.example")
+        entry = office.queue.read("A")
+        assert entry is not None
+        ahead_us = office.clock.now_us() + 5 * 365 * 86_400_000_000
+        entry.tried([0], Standing.OPEN, "4.4.1 nobody", next_try_us=ahead_us)
+        async with office.sending():
+            await office.until()
+    assert server.messages == [STUFFED]
+
+
+async def test_files_that_somebody_has_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its next try the entry is forgotten, and not tried again and again; the log says so once. Brought back it is sent."""
+    monkeypatch.setattr("mic_mail.outbound.destinations.FIRST_PAUSE", 0.2)
+    server = Server(PLAIN, answers={b"RCPT": b"450 4.2.1 later\r\n"})
+    live, away = tmp_path / "queue" / "live", tmp_path / "away"
+    away.mkdir()
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
+        office.put("A", "b@two.example")
+        await senders.look()
+        await office.tried("A")
+        server.answers.clear()
+        for name in ("A.env", "A.log", "A.msg"):
+            os.rename(live / name, away / name)
+        await asyncio.sleep(0.6)
+        assert senders.waiting == 0
+        for name in ("A.msg", "A.log", "A.env"):
+            os.rename(away / name, live / name)
+        await senders.look()
+        await office.until()
+    assert server.messages == [STUFFED]
+    told = [event["trace"] for event in read_events(tmp_path / "log") if event["event"] == "queue_entry_damaged"]
+    assert told == ["A"]
+
+
+async def test_what_is_held_says_nothing_of_its_destination(tmp_path: Path) -> None:
+    """Nobody was asked: a destination that is dead stays so."""
+    async with offices(tmp_path, {"127.0.0.5": Server(PLAIN)}, ZONE) as office, office.sending() as senders:
+        for number in range(3):
+            office.put(f"M{number}", "b@two.example")
+        await senders.look()
+        await asyncio.sleep(0.5)
+        office.stopped.add(SENDER)
+        office.put("HELD", "b@two.example")
+        silent = senders._schedule._destinations["two.example"]
+        assert silent.silences == 1
+        senders._schedule.ask_again("two.example")
+        await senders.look()
+        await asyncio.sleep(0.3)
+        assert (silent.silences, silent.troubles) == (1, 3)
