@@ -32,6 +32,10 @@ from mic_mail.outbound.spool import Slip, Spool
 MODE = 0o600
 FOLDER_MODE = 0o700
 ABANDONED_SECONDS = 3_600
+SMALLEST_OCTETS = 64 << 10
+"""What a message takes of the room at least; 2 GiB are 32,768 messages."""
+ALWAYS_KEPT = 1_000
+"""So many, however small the room is, if they are that small."""
 _ID = re.compile(r"[A-Za-z0-9-]{6,64}")
 _PIECE = 1 << 20
 _Mark = tuple[int, int, int]
@@ -73,13 +77,12 @@ class Keeping(Generic[R]):
         self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
     def must_have_room(self, source: bytes | Path, room_octets: int) -> None:
-        """`NoRoom` if the message is one too many."""
-        if self._octets() + _size(source) > room_octets:
-            raise NoRoom(Text("Hết chỗ giữ thư.", "No room to keep another message."))
-
-    def _octets(self) -> int:
+        """`NoRoom` if the message is one too many: of small ones too there are only so many, as all are looked through."""
         with os.scandir(self._root) as entries:
-            return sum(entry.stat().st_size for entry in entries if entry.name.endswith(".msg"))
+            sizes = [entry.stat().st_size for entry in entries if entry.name.endswith(".msg")]
+        most = max(ALWAYS_KEPT, room_octets // SMALLEST_OCTETS)
+        if sum(sizes) + _size(source) > room_octets or len(sizes) >= most:
+            raise NoRoom(Text("Hết chỗ giữ thư.", "No room to keep another message."))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
