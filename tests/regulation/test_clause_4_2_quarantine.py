@@ -144,6 +144,26 @@ def test_what_is_released_comes_as_it_was(houses: Callable[..., House]) -> None:
     assert not list(house.server.config.quarantine_dir.glob(f"{reference}.msg"))
 
 
+def test_what_cannot_be_read_for_a_while_comes_later(houses: Callable[..., House]) -> None:
+    """A disk that fails for a moment loses nothing, keeps nobody else waiting, and does not fill the log."""
+    house = houses({"quarantine": {"digest": False}})
+    reference, other = house.keep(), house.keep("ttlan")
+    path = house.server.config.quarantine_dir / f"{reference}.msg"
+    path.rename(path.with_name("away"))
+    path.mkdir()  # to be opened, and not to be read
+    assert house.console.run("quarantine", "release", reference, other, *WHY) == 0, house.console.err
+    for _ in range(3):
+        house.server.housekeep()
+    assert (house.state(reference), house.state(other)) == (State.RELEASED, State.DELIVERED)
+    assert [event["trace"] for event in house.events("quarantine_waits")] == [reference]
+    path.rmdir()
+    path.with_name("away").rename(path)
+    house.server.housekeep()
+    house.server.call(house.server.running.rooms.mailflow.settle())
+    assert house.state(reference) is State.DELIVERED
+    assert [octets for _, octets in house.messages("dvbe")] == [MESSAGE]
+
+
 def test_what_is_dropped_comes_to_nobody(houses: Callable[..., House]) -> None:
     """On record, with its reason; decided it stays decided."""
     house = houses()

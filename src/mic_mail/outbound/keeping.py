@@ -39,6 +39,10 @@ FORMAT = 1
 MODE = 0o600
 FOLDER_MODE = 0o700
 ABANDONED_SECONDS = 3_600
+SMALLEST_OCTETS = 64 << 10
+"""What a message takes of the room at least; 2 GiB are 32,768 messages."""
+ALWAYS_KEPT = 1_000
+"""So many, however small the room is, if they are that small."""
 _ID = re.compile(r"[A-Za-z0-9-]{6,64}")
 _PIECE = 1 << 20
 _Mark = tuple[int, int, int]
@@ -128,8 +132,7 @@ class Keeping(ABC, Generic[R]):
     def keep(self, record: R, source: bytes | Path, *, room_octets: int) -> R:
         """Hold a message: durable when this returns; its record gets size and digest. `NoRoom` where there is none."""
         self._make()
-        if self._octets() + _size(source) > room_octets:
-            raise NoRoom(Text("Hết chỗ giữ thư.", "No room to keep another message."))
+        self._must_have_room(source, room_octets)
         with self._locked():
             size, digest = self._write_message(record.held_id, source)
             record = replace(record, octets=size, digest=digest)
@@ -139,9 +142,13 @@ class Keeping(ABC, Generic[R]):
     def _make(self) -> None:
         self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
-    def _octets(self) -> int:
+    def _must_have_room(self, source: bytes | Path, room_octets: int) -> None:
+        """`NoRoom` if the message is one too many: of small ones too there are only so many, as all are looked through."""
         with os.scandir(self._root) as entries:
-            return sum(entry.stat().st_size for entry in entries if entry.name.endswith(".msg"))
+            sizes = [entry.stat().st_size for entry in entries if entry.name.endswith(".msg")]
+        most = max(ALWAYS_KEPT, room_octets // SMALLEST_OCTETS)
+        if sum(sizes) + _size(source) > room_octets or len(sizes) >= most:
+            raise NoRoom(Text("Hết chỗ giữ thư.", "No room to keep another message."))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

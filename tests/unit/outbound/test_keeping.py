@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
+from mic_mail.outbound import keeping
 from mic_mail.outbound.held import Word
+from mic_mail.outbound.keeping import NoRoom
 from mic_mail.outbound.quarantine import Quarantine, Reason, Record, State
 
 
@@ -26,3 +30,16 @@ def test_what_has_not_changed_is_not_read_again(tmp_path: Path) -> None:
     assert [one.state for one in again] == [State.HELD, State.RELEASED]
     assert again[0] is first[0]
     assert list(Quarantine(tmp_path / "none").records()) == []
+
+
+def test_small_ones_are_not_without_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else who sends a million messages of some words has a million files made, and looked through every few seconds."""
+    monkeypatch.setattr(keeping, "ALWAYS_KEPT", 2)
+    quarantine = Quarantine(tmp_path)
+    for number in range(2):
+        quarantine.keep(record(number), b"x", room_octets=100)
+    with pytest.raises(NoRoom):
+        quarantine.keep(record(2), b"x", room_octets=100)
+    quarantine.keep(record(2), b"x", room_octets=3 * keeping.SMALLEST_OCTETS)
+    with pytest.raises(NoRoom):
+        quarantine.keep(record(3), b"x", room_octets=3 * keeping.SMALLEST_OCTETS)

@@ -63,6 +63,9 @@ class QuarantineCases:
         self._notices = notices
         self._snapshot = snapshot
         self._recover = recover
+        self._waits: dict[str, str] = {}
+        self._waited: dict[str, str] = {}
+        """What could not be done this time and the last time, by its record or mailbox, and why."""
 
     async def look(self) -> None:
         """Do what is to be done about every record."""
@@ -71,13 +74,14 @@ class QuarantineCases:
 
     def _look(self) -> int:
         delivered, now_us = 0, self._clock.now_us()
+        self._waited, self._waits = self._waits, {}
         untold: defaultdict[int, list[Record]] = defaultdict(list)
         last_told: defaultdict[int, int] = defaultdict(int)
         for record in list(self._quarantine.records()):
             try:
                 delivered += self._one(record, now_us)
             except (MicMailError, OSError) as error:  # it comes again; the others must not wait for it
-                self._log.event("quarantine_waits", trace=record.held_id, state=record.state, error=str(error))
+                self._wait(record.held_id, error, trace=record.held_id, state=record.state)
             for mailbox_id in record.told:
                 last_told[mailbox_id] = max(last_told[mailbox_id], record.told_at_us)
             if record.state is State.HELD and record.expires_at_us > now_us:
@@ -89,6 +93,12 @@ class QuarantineCases:
                     self._tell_owner(mailbox_id, records, now_us)
         self._quarantine.sweep(now_us / 1_000_000)
         return delivered
+
+    def _wait(self, key: str, error: Exception, **what: object) -> None:
+        """Said once, not each few seconds."""
+        self._waits[key] = str(error)
+        if self._waited.get(key) != str(error):
+            self._log.event("quarantine_waits", error=str(error), **what)
 
     def _one(self, record: Record, now_us: int) -> bool:
         if record.state is State.RELEASED:
@@ -137,7 +147,7 @@ class QuarantineCases:
             for record in records:
                 self._quarantine.mark_told(record.held_id, mailbox_id, now_us)
         except (MicMailError, OSError) as error:
-            self._log.event("quarantine_waits", mailbox=mailbox.address, error=str(error))
+            self._wait(mailbox.address, error, mailbox=mailbox.address)
             return
         self._log.event("quarantine_told", mailbox=mailbox.address, messages=len(records), clause="4.2")
 
