@@ -70,6 +70,10 @@ class WeakPassword(BadInput):
     """The password does not meet the rules; the text says which."""
 
 
+class BadSecret(Trouble):
+    """A key file is damaged."""
+
+
 def make(password: str, settings: HashSettings, salt: bytes | None = None) -> Verifiers:
     """Both verifiers of `password`; blocking. Raises WeakPassword for text that SASLprep forbids.
 
@@ -129,13 +133,13 @@ class Decoys:
 
 def load_secret(path: Path) -> bytes:
     """A key from the random octets in `path`, the same for all processes of a server; made at the first call, whole or not at
-    all. `Trouble` for a file that is shorter: others may know what it holds."""
+    all. `BadSecret` for a file that is shorter: others may know what it holds."""
     try:
         octets = path.read_bytes()
     except FileNotFoundError:
         octets = _make_secret(path)
     if len(octets) < SECRET_OCTETS:
-        raise Trouble(
+        raise BadSecret(
             Text(f"Tệp khóa {path} bị hỏng.", in_ascii(f"The key file {path} is damaged.")),
             remedy=Text("Lấy lại từ bản cất giữ, hoặc xóa tệp.", "Bring it back from where a copy is kept, or delete it."),
         )

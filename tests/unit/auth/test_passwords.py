@@ -9,7 +9,6 @@ import pytest
 
 from mic_mail.auth import passwords
 from mic_mail.auth.passwords import Decoys, HashSettings, VerifiedCache
-from mic_mail.errors import Trouble
 
 CHEAP = HashSettings(memory_kib=8, passes=1)
 ADDRESS = "dvbe@mic.gov.vn"
@@ -77,7 +76,7 @@ def test_half_a_secret_is_none(tmp_path: Path, octets: bytes) -> None:
     """Of a disk that was full, or of a power cut: a key that everybody can guess seals nothing."""
     path = tmp_path / "second-factor.key"
     path.write_bytes(octets)
-    with pytest.raises(Trouble, match="damaged"):
+    with pytest.raises(passwords.BadSecret, match="damaged"):
         passwords.load_secret(path)
 
 
