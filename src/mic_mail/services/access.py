@@ -387,12 +387,19 @@ class Access:
             if self.exposure is not None and not again:
                 self.exposure.wrong(address, claim.password)
             return self._refusals.wrong_credentials(f"{'password' if found else 'user'}{again}")
-        if self.exposure is not None and self._is_in_use(found[0]) and await self.exposure.look(*found, claim.password):
-            await self._newer_than(self._snapshot)
+        try:
+            await self._look_whether_others_have_it(*found, claim.password)
+        except Trouble as trouble:
+            return self._refusals.unavailable(str(trouble))
         current = self._find(address)  # others may have recorded something while this waited for its hash
         if current is None or current[1].version != found[1].version:
             return self._refusals.wrong_credentials("credential-changed")
         return self._admit(*current, actor=address, door=peer.protocol, page=page)
+
+    async def _look_whether_others_have_it(self, entry: Entry, credential: Credential, password: str) -> None:
+        """What follows from that is known here afterwards. Raises Trouble where it could not be recorded."""
+        if self.exposure is not None and self._is_in_use(entry) and await self.exposure.look(entry, credential, password):
+            await self._newer_than(self._snapshot)
 
     def _is_in_use(self, entry: Entry) -> bool:
         """Whether the mailbox may be used with its present password, so that it matters who else has that."""
